@@ -1,0 +1,1 @@
+"""The keydeck command, the Textual application, settings, wiring and the sandbox."""

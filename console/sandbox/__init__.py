@@ -1,0 +1,1 @@
+"""The embedded default: a real PostgreSQL and a local AWS endpoint, filled with generated tokens."""

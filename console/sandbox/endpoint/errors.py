@@ -1,0 +1,63 @@
+"""The errors an AWS service answers with, in AWS's words."""
+
+import json
+
+
+class ServiceError(Exception):
+    """An AWS error answer: `code` is the exception's name, `status` the HTTP status."""
+
+    def __init__(self, code: str, message: str, status: int = 400) -> None:
+        super().__init__(f"{code}: {message}")
+        self.code = code
+        self.message = message
+        self.status = status
+
+    def body(self) -> bytes:
+        """The AWS JSON 1.1 error document."""
+        return json.dumps({"__type": self.code, "message": self.message}).encode()
+
+
+def not_found(message: str) -> ServiceError:
+    """The key, alias or grant isn't there."""
+    return ServiceError("NotFoundException", message)
+
+
+def validation(message: str) -> ServiceError:
+    """A request parameter is missing or out of range."""
+    return ServiceError("ValidationException", message)
+
+
+def invalid_ciphertext() -> ServiceError:
+    """The blob is foreign, damaged, or bound to another encryption context. KMS gives no detail."""
+    return ServiceError("InvalidCiphertextException", "")
+
+
+def incorrect_key() -> ServiceError:
+    """The named key isn't the one that made the blob."""
+    return ServiceError(
+        "IncorrectKeyException",
+        "The key ID in the request does not identify a CMK that can perform this operation.",
+    )
+
+
+def invalid_state(message: str) -> ServiceError:
+    """The key's state doesn't allow the operation."""
+    return ServiceError("KMSInvalidStateException", message)
+
+
+def unsupported(message: str) -> ServiceError:
+    """The operation isn't available for this kind of key."""
+    return ServiceError("UnsupportedOperationException", message)
+
+
+def dry_run_worked() -> ServiceError:
+    """`DryRun` was asked for and the call would have succeeded."""
+    return ServiceError(
+        "DryRunOperationException", "The request would have succeeded, but the DryRun option is set."
+    )
+
+
+def access_denied(principal_arn: str, action: str, resource: str, reason: str) -> ServiceError:
+    """IAM refuses: `reason` is the tail of AWS's message, from "because" or "with" on."""
+    message = f"User: {principal_arn} is not authorized to perform: {action} on resource: {resource} {reason}"
+    return ServiceError("AccessDeniedException", message)

@@ -1,0 +1,130 @@
+"""Who is calling: principals by access key id.
+
+The gate doesn't check signatures; it believes the access key id in the request's SigV4 credential. Keys
+that moto issued (`sts:AssumeRole`, `iam:CreateAccessKey`) are the role session or user they were issued
+to. An access key id nobody knows is an IAM user of that name, so a test that signs with `testing` acts
+as `user/testing` and may do everything.
+"""
+
+import base64
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from console.sandbox.endpoint.errors import validation
+
+ACCOUNT = "123456789012"
+
+type_of_kind = {"role": "AssumedRole", "user": "IAMUser"}
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """A role session or an IAM user. `name` is the role's or user's; `session` is None for users."""
+
+    name: str
+    kind: Literal["role", "user"]
+    session: str | None = None
+    mfa: bool = False
+
+    @property
+    def arn(self) -> str:
+        """The ARN as CloudTrail and GetCallerIdentity give it."""
+        if self.kind == "user":
+            return f"arn:aws:iam::{ACCOUNT}:user/{self.name}"
+        return f"arn:aws:sts::{ACCOUNT}:assumed-role/{self.name}/{self.session}"
+
+    @property
+    def user_name(self) -> str:
+        """What LookupEvents calls Username: the session's name for a role."""
+        return self.session or self.name
+
+    @property
+    def principal_id(self) -> str:
+        """The unique id: `AIDA…` for a user, `AROA…:session` for a role."""
+        return self._unique_id() + (f":{self.session}" if self.session else "")
+
+    def user_identity(self, access_key_id: str, at: float) -> dict[str, Any]:
+        """CloudTrail's `userIdentity` for a call at `at` (epoch seconds).
+
+        https://docs.aws.amazon.com/awscloudtrail/latest/userguide/cloudtrail-event-reference-user-identity.html
+        """
+        identity: dict[str, Any] = {
+            "type": type_of_kind[self.kind],
+            "principalId": self.principal_id,
+            "arn": self.arn,
+            "accountId": ACCOUNT,
+            "accessKeyId": access_key_id,
+        }
+        if self.kind == "user":
+            identity["userName"] = self.name
+            return identity
+        session_start = datetime.fromtimestamp(at - at % 3600, UTC)
+        identity["sessionContext"] = {
+            "sessionIssuer": {
+                "type": "Role",
+                "principalId": self._unique_id(),
+                "arn": f"arn:aws:iam::{ACCOUNT}:role/{self.name}",
+                "accountId": ACCOUNT,
+                "userName": self.name,
+            },
+            "webIdFederationData": {},
+            "attributes": {
+                "creationDate": session_start.strftime("%Y-%m-%dT%H:%M:%SZ"),
+                "mfaAuthenticated": "true" if self.mfa else "false",
+            },
+        }
+        return identity
+
+    def _unique_id(self) -> str:
+        digest = hashlib.sha256(f"{self.kind}/{self.name}".encode()).digest()
+        return ("AIDA" if self.kind == "user" else "AROA") + base64.b32encode(digest).decode()[:17]
+
+
+BUILT_IN = {
+    "ASIAKEYDECKPLATFORM1": Principal("keydeck-platform", "role", session="platform-api"),
+    "ASIAKEYDECKOPERATOR1": Principal("keydeck-operator", "role", session="olga.operator", mfa=True),
+    "ASIAKEYDECKONCALL001": Principal("keydeck-oncall", "role", session="omar.oncall", mfa=True),
+    "AKIAKEYDECKANALYST01": Principal("ana.analyst", "user"),
+    "AKIAKEYDECKINTRUDER1": Principal("build-bot", "user"),
+}
+
+
+class PrincipalDirectory:
+    """Access key id to principal: the built-in table, what control added, then what moto issued."""
+
+    def __init__(self, issued: Callable[[str], Principal | None]) -> None:
+        self._known = dict(BUILT_IN)
+        self._strangers: dict[str, Principal] = {}
+        self._issued = issued
+
+    def of(self, access_key_id: str) -> Principal:
+        """Return the principal of an access key id; unknown ids are users of that name."""
+        principal = self._known.get(access_key_id) or self._strangers.get(access_key_id)
+        if principal is None:
+            principal = self._issued(access_key_id)
+            if principal is not None:
+                self._known[access_key_id] = principal
+                return principal
+            if len(self._strangers) >= 1000:
+                self._strangers.clear()
+            principal = self._strangers[access_key_id] = Principal(access_key_id or "anonymous", "user")
+        return principal
+
+    def add(self, access_key_id: str, name: str, kind: str, session: str | None) -> Principal:
+        """Register a principal; a role without a session name gets its access key id as one."""
+        if kind == "role":
+            principal = Principal(name, "role", session=session or access_key_id)
+        elif kind == "user":
+            principal = Principal(name, "user")
+        else:
+            raise validation(f"A principal's kind is 'role' or 'user', not {kind!r}")
+        self._known[access_key_id] = principal
+        self._strangers.pop(access_key_id, None)
+        return principal
+
+    def forget_strangers(self) -> None:
+        """Ask moto again about unknown access keys, because it may have issued one since."""
+        self._strangers.clear()

@@ -1,0 +1,248 @@
+"""One tree of exceptions. Each says what happened, to which token reference or key, and what to do.
+
+Messages never carry a token, an envelope, a data key or any part of them. Foreign text (a vendor's error
+message, a row id) is cleaned before it becomes part of a message.
+"""
+
+from __future__ import annotations
+
+from crypto_core.foreign import clean
+
+
+class KeydeckError(Exception):
+    """The root. `message` says what happened and to what, `remedy` what the operator can do."""
+
+    default_remedy = ""
+
+    def __init__(self, message: str, *, remedy: str = "") -> None:
+        self.message = clean(message, 2000)
+        self.remedy = clean(remedy or self.default_remedy, 2000)
+        super().__init__(self.message)
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.remedy}".rstrip()
+
+
+class SettingsError(KeydeckError):
+    """A setting is missing or malformed."""
+
+
+class InvalidReferenceError(KeydeckError):
+    """A token reference that is malformed, or names a table, column or row that isn't there."""
+
+
+class InvalidFilterError(KeydeckError):
+    """A filter expression that can't be read; `position` is the offending character, counted from 0."""
+
+    def __init__(self, message: str, *, position: int, remedy: str = "") -> None:
+        super().__init__(message, remedy=remedy)
+        self.position = position
+
+
+class InvalidTokenError(KeydeckError):
+    """A token that can't be sealed: empty, too long, or not text."""
+
+
+class RefusedError(KeydeckError):
+    """Keydeck refuses to do this; nothing was changed."""
+
+
+class ReadOnlyError(RefusedError):
+    """A change was asked for while read-only is set."""
+
+    default_remedy = "Start Keydeck without --read-only to change anything."
+
+
+class InterruptedRunError(KeydeckError):
+    """The operator interrupted a run. What was written stays written; the run can be started again."""
+
+
+# Envelopes
+
+
+class EnvelopeError(KeydeckError):
+    """A stored value that can't be opened as an envelope; nothing of its content is in the message."""
+
+
+class MalformedEnvelopeError(EnvelopeError):
+    """The stored form is broken. `field` names the part: envelope, encrypted data key, nonce, ciphertext."""
+
+    default_remedy = "Restore this value from a backup or ask its owner to connect again."
+
+    def __init__(self, field: str, reason: str, *, remedy: str = "") -> None:
+        super().__init__(f"Malformed {field}: {reason}.", remedy=remedy)
+        self.field = field
+        self.reason = reason
+
+
+class UnsupportedFormatError(EnvelopeError):
+    """The value is not in a format that this operation opens (plaintext, dev, v2, empty, …)."""
+
+
+class AuthenticationFailedError(EnvelopeError):
+    """AES-GCM's tag does not match: the ciphertext, nonce or data key isn't the one that was sealed."""
+
+    default_remedy = (
+        "The envelope was damaged or mixed up. Restore it from a backup or ask its owner to connect again."
+    )
+
+
+# KMS
+
+
+class KmsError(KeydeckError):
+    """KMS refused or failed. `operation` is the API operation, `key` the key it concerned where known."""
+
+    transient = False
+    """True where the same call may succeed a moment later."""
+
+    def __init__(self, message: str, *, operation: str = "", key: str = "", remedy: str = "") -> None:
+        super().__init__(message, remedy=remedy)
+        self.operation = operation
+        self.key = clean(key)
+
+
+class KmsAccessDeniedError(KmsError):
+    """The AWS identity may not perform the operation. `action` is the IAM action that is missing."""
+
+    def __init__(self, message: str, *, operation: str = "", key: str = "", remedy: str = "") -> None:
+        super().__init__(message, operation=operation, key=key, remedy=remedy)
+        self.action = f"kms:{operation}" if operation else ""
+
+
+class KeyDisabledError(KmsError):
+    """The KMS key is disabled."""
+
+    default_remedy = "Enable the key (kms:EnableKey) or use another one."
+
+
+class KeyStateError(KmsError):
+    """The KMS key's state does not permit the operation: pending deletion, pending import, …"""
+
+    default_remedy = "Look at the key's state with: keydeck keys show KEY."
+
+
+class KeyUnavailableError(KmsError):
+    """KMS can't use the key right now."""
+
+    transient = True
+    default_remedy = "Try again; for a key in a custom key store, check that the store is connected."
+
+
+class IncorrectKeyError(KmsError):
+    """The encrypted data key was not made under the key that was named."""
+
+    default_remedy = "Name the right key, or trust it with --trust or KEYDECK_TRUSTED_KEYS."
+
+
+class UntrustedKeyError(KmsError):
+    """KMS answered with a key other than the expected one; its answer was dropped."""
+
+    default_remedy = "If the key is yours, trust it with --trust or KEYDECK_TRUSTED_KEYS."
+
+
+class InvalidCiphertextError(KmsError):
+    """KMS can't open the encrypted data key: damaged, of another Region or account, or another context."""
+
+    default_remedy = "Check the Region (KEYDECK_REGIONS); if that is right, the envelope is damaged."
+
+
+class KeyNotFoundError(KmsError):
+    """There is no such KMS key or alias in this account and Region."""
+
+    default_remedy = "Check the key's name, account and Region."
+
+
+class KmsThrottledError(KmsError):
+    """KMS's request quota is used up."""
+
+    transient = True
+    default_remedy = "Wait, or lower the rate: the quota is shared with production."
+
+
+class KmsDependencyTimeoutError(KmsError):
+    """KMS timed out waiting for something it depends on."""
+
+    transient = True
+    default_remedy = "Try again."
+
+
+class KmsInternalError(KmsError):
+    """KMS failed internally."""
+
+    transient = True
+    default_remedy = "Try again; if it lasts, look at the AWS Health Dashboard."
+
+
+class KmsLimitError(KmsError):
+    """A limit of KMS is reached, such as 25 on-demand rotations of one key."""
+
+
+class KmsRequestError(KmsError):
+    """KMS rejected the request as invalid, or answered with something Keydeck can't use."""
+
+
+class CredentialsError(KmsError):
+    """AWS credentials are missing, incomplete or not accepted."""
+
+    default_remedy = "Set AWS_PROFILE or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."
+
+
+class CredentialsExpiredError(CredentialsError):
+    """The AWS session has expired."""
+
+    default_remedy = "Renew it (for SSO: aws sso login) and try again."
+
+
+class KmsUnreachableError(KmsError):
+    """No answer from the KMS endpoint: no route, refused, or timed out."""
+
+    transient = True
+    default_remedy = "Check the network and AWS_ENDPOINT_URL."
+
+
+# Database
+
+
+class DatabaseError(KeydeckError):
+    """PostgreSQL refused or failed."""
+
+
+class DatabaseUnreachableError(DatabaseError):
+    """No connection to the database, or it was lost."""
+
+    default_remedy = "Check DATABASE_URL and that the server is up."
+
+
+class DatabaseReadOnlyError(DatabaseError):
+    """The database accepts no writes: a standby, or read only by its own setting."""
+
+    default_remedy = "Connect to the primary, with a role that may write."
+
+
+class MissingGrantError(DatabaseError):
+    """The database role lacks a privilege; the message names the GRANT."""
+
+
+class MissingSchemaError(DatabaseError):
+    """Keydeck's own schema, or a table of it, isn't there."""
+
+    default_remedy = "Create it with: keydeck init."
+
+
+class DatabaseTimeoutError(DatabaseError):
+    """A statement or a lock took longer than allowed and was cancelled."""
+
+    default_remedy = "Try again when the database is less busy."
+
+
+class RowVanishedError(DatabaseError):
+    """The row, or the token in it, is no longer there."""
+
+    default_remedy = "Nothing was changed."
+
+
+class ConflictError(DatabaseError):
+    """Somebody else kept changing the row; their value stays."""
+
+    default_remedy = "Nothing was overwritten. Try again."

@@ -1,0 +1,75 @@
+"""Names of KMS keys: ARN, key id, alias and alias ARN, and when two of them mean the same key.
+
+AWS KMS Developer Guide, "Key identifiers (KeyId)" and "Multi-Region keys": replicas of a multi-Region key
+share a key id that begins with "mrk-" and the same key material.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from crypto_core.errors import SettingsError
+
+_ARN = re.compile(
+    r"arn:(?P<partition>[a-z0-9-]+):kms:(?P<region>[a-z0-9-]+):(?P<account>\d{12}):(?P<rest>.+)"
+)
+_KEY_ID = re.compile(r"(?:[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}|mrk-[0-9a-f]{32})")
+_ALIAS = re.compile(r"alias/[A-Za-z0-9/_-]{1,250}")
+
+
+@dataclass(frozen=True, slots=True)
+class KeyName:
+    """One parsed name. `region` and `account` are None where the name does not say them."""
+
+    text: str
+    key_id: str | None
+    alias: str | None
+    region: str | None
+    account: str | None
+
+    @property
+    def is_key_arn(self) -> bool:
+        """True for a key's own ARN, the only name that can't come to mean another key."""
+        return self.key_id is not None and self.region is not None
+
+
+def parse_key_name(text: str) -> KeyName:
+    """Return the parsed name. Raises SettingsError if it is none of the four forms that KMS accepts."""
+    arn = _ARN.fullmatch(text)
+    rest, region, account = (arn["rest"], arn["region"], arn["account"]) if arn else (text, None, None)
+    if _ALIAS.fullmatch(rest):
+        return KeyName(text, None, rest, region, account)
+    key_id = rest.removeprefix("key/") if arn else rest
+    if _KEY_ID.fullmatch(key_id) and (arn is None or rest.startswith("key/")):
+        return KeyName(text, key_id, None, region, account)
+    raise SettingsError(
+        f"Not a KMS key: {text!r}.",
+        remedy="Name it by key ARN (arn:aws:kms:…:key/…), key id, alias (alias/…) or alias ARN.",
+    )
+
+
+def same_key(arn: str, other: str) -> bool:
+    """True if two key ARNs mean one key: equal, or replicas of one multi-Region key of one account."""
+    if arn == other:
+        return True
+    first, second = _ARN.fullmatch(arn), _ARN.fullmatch(other)
+    return (
+        first is not None
+        and second is not None
+        and first["rest"] == second["rest"]
+        and first["rest"].startswith("key/mrk-")
+        and first["account"] == second["account"]
+    )
+
+
+def region_of(name: str) -> str | None:
+    """The Region that a key's name says, None for a bare key id or alias."""
+    arn = _ARN.fullmatch(name)
+    return arn["region"] if arn else None
+
+
+def short_key(name: str) -> str:
+    """The last four characters of a key id as "…9f2c", an alias whole: enough to tell keys apart on a row."""
+    rest = name.rsplit(":", 1)[-1]
+    return rest if rest.startswith("alias/") else f"…{rest[-4:]}"

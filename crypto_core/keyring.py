@@ -1,0 +1,291 @@
+"""Data keys from KMS: generate, unwrap, rewrap; key ids pinned, answers checked.
+
+Decrypt passes `KeyId`, ReEncrypt passes `SourceKeyId`, and the key that KMS names in its answer is compared
+with the expected one (AWS KMS Developer Guide: "specifying the KMS key is always recommended"). A v1
+envelope does not name its key, so `unwrap` asks with each trusted key until KMS agrees, the likely one first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from crypto_core.envelope import DATA_KEY_BYTES, MAX_EDK_BYTES, edk_prefix
+from crypto_core.errors import (
+    IncorrectKeyError,
+    InvalidCiphertextError,
+    KeyDisabledError,
+    KeyNotFoundError,
+    KeyStateError,
+    KmsAccessDeniedError,
+    KmsError,
+    KmsRequestError,
+    SettingsError,
+    UntrustedKeyError,
+)
+from crypto_core.foreign import clean
+from crypto_core.key_names import parse_key_name, region_of, same_key
+from crypto_core.kms import KmsApi
+from crypto_core.secret import DataKey
+
+_TRY_THE_NEXT = (
+    IncorrectKeyError,
+    InvalidCiphertextError,
+    KmsAccessDeniedError,
+    KeyDisabledError,
+    KeyStateError,
+    KeyNotFoundError,
+    UntrustedKeyError,
+)
+"""What KMS may say of a trusted key that is not the one that wrapped the EDK."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeyAnswer:
+    """Which key and key material KMS says it used. The material is None where KMS does not tell it."""
+
+    key_arn: str
+    key_material_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class GeneratedDataKey:
+    """A new data key: plaintext, as KMS wrapped it, and by which key."""
+
+    data_key: DataKey
+    encrypted_data_key: bytes
+    wrapped_by: KeyAnswer
+
+
+@dataclass(frozen=True, slots=True)
+class UnwrappedDataKey:
+    """An opened data key and the key that had wrapped it."""
+
+    data_key: DataKey
+    wrapped_by: KeyAnswer
+
+
+@dataclass(frozen=True, slots=True)
+class RewrappedDataKey:
+    """The same data key wrapped by another KMS key; its plaintext never left KMS."""
+
+    encrypted_data_key: bytes
+    source: KeyAnswer
+    destination: KeyAnswer
+
+
+class Keyring(Protocol):
+    """What a TokenCipher needs of KMS."""
+
+    def generate(self, key: str | None = None) -> GeneratedDataKey:
+        """Return a new data key under `key`, or under the key that the keyring writes with."""
+        ...
+
+    def unwrap(self, encrypted_data_key: bytes, likely: str | None = None) -> UnwrappedDataKey:
+        """Return the opened data key; `likely` is the ARN of the key to ask first, if it is trusted."""
+        ...
+
+    def rewrap(
+        self, encrypted_data_key: bytes, destination: str, likely: str | None = None
+    ) -> RewrappedDataKey:
+        """Return the data key wrapped by `destination`."""
+        ...
+
+
+class KmsKeyring:
+    """The keyring over AWS KMS. Thread-safe."""
+
+    def __init__(self, kms: KmsApi, *, write_key: str | None, trusted: Iterable[str] = ()) -> None:
+        """`write_key` (TOKEN_ENCRYPTION_KEY_ID) wraps new data keys; it and `trusted` may be read with.
+
+        Raises SettingsError for what is no KMS key name.
+        """
+        self._kms = kms
+        self.write_key = write_key
+        self.trusted: tuple[str, ...] = tuple(dict.fromkeys([*([write_key] if write_key else []), *trusted]))
+        for name in self.trusted:
+            parse_key_name(name)
+        self._pinned: dict[str, str] = {}
+        self._likely: dict[bytes, str] = {}
+
+    def trusting(self, *keys: str) -> KmsKeyring:
+        """Return a keyring that trusts `keys` too, for one command. What is pinned stays pinned."""
+        keyring = KmsKeyring(self._kms, write_key=self.write_key, trusted=[*self.trusted, *keys])
+        keyring._pinned.update(self._pinned)
+        keyring._likely.update(self._likely)
+        return keyring
+
+    def generate(self, key: str | None = None) -> GeneratedDataKey:
+        """Return a new AES-256 data key (one KMS call). Raises KmsError, SettingsError without a key."""
+        name = key or self.write_key
+        if not name:
+            raise SettingsError(
+                "No KMS key to write with.", remedy="Set TOKEN_ENCRYPTION_KEY_ID, or name a key with --to."
+            )
+        answer = self._kms.call("GenerateDataKey", region=region_of(name), KeyId=name, KeySpec="AES_256")
+        data_key, wrapped_by = self._opened(answer, "GenerateDataKey", name)
+        return GeneratedDataKey(data_key, _blob(answer, "GenerateDataKey", name), wrapped_by)
+
+    def unwrap(self, encrypted_data_key: bytes, likely: str | None = None) -> UnwrappedDataKey:
+        """Return the opened data key (one KMS call, more where several keys are trusted).
+
+        Raises IncorrectKeyError if none of the trusted keys wrapped it, UntrustedKeyError if KMS answers
+        with another key, otherwise the KmsError of the key that came closest.
+        """
+        failures: list[KmsError] = []
+        for name in self._candidates(encrypted_data_key, likely):
+            try:
+                answer = self._kms.call(
+                    "Decrypt", region=region_of(name), KeyId=name, CiphertextBlob=encrypted_data_key
+                )
+                data_key, wrapped_by = self._opened(answer, "Decrypt", name)
+            except _TRY_THE_NEXT as error:
+                failures.append(error)
+                continue
+            self._remember(encrypted_data_key, name)
+            return UnwrappedDataKey(data_key, wrapped_by)
+        raise _closest(failures)
+
+    def rewrap(
+        self, encrypted_data_key: bytes, destination: str, likely: str | None = None
+    ) -> RewrappedDataKey:
+        """Return the data key under `destination` (KMS ReEncrypt; one call, more with several trusted keys).
+
+        Raises as `unwrap`; SettingsError if source and destination are in different Regions, which
+        ReEncrypt can't bridge.
+        """
+        parse_key_name(destination)
+        failures: list[KmsError] = []
+        for source in self._candidates(encrypted_data_key, likely):
+            if len({region_of(source), region_of(destination)} - {None}) > 1:
+                failures.append(
+                    KmsRequestError(
+                        f"KMS can't rewrap from {source} to {destination}: they are in different Regions.",
+                        operation="ReEncrypt",
+                        key=source,
+                        remedy="Re-encrypt instead.",
+                    )
+                )
+                continue
+            try:
+                answer = self._kms.call(
+                    "ReEncrypt",
+                    region=region_of(source) or region_of(destination),
+                    CiphertextBlob=encrypted_data_key,
+                    SourceKeyId=source,
+                    DestinationKeyId=destination,
+                )
+                from_key = KeyAnswer(
+                    self._pin(source, str(answer.get("SourceKeyId")), "ReEncrypt"),
+                    _material(answer.get("SourceKeyMaterialId")),
+                )
+            except _TRY_THE_NEXT as error:
+                failures.append(error)
+                continue
+            to_key = KeyAnswer(
+                self._pin(destination, str(answer.get("KeyId")), "ReEncrypt"),
+                _material(answer.get("DestinationKeyMaterialId")),
+            )
+            self._remember(encrypted_data_key, source)
+            return RewrappedDataKey(_blob(answer, "ReEncrypt", destination), from_key, to_key)
+        raise _closest(failures)
+
+    def attribute(self, encrypted_data_key: bytes) -> KeyAnswer:
+        """Return which key and material wrapped an EDK, asking the Regions in turn, without a KeyId.
+
+        The data key that comes back is dropped at once. The answer is a statement about the envelope, not
+        trust in the key. Raises the KmsError of the Region that came closest.
+        """
+        failures: list[KmsError] = []
+        for region in self._kms.regions:
+            try:
+                answer = self._kms.call("Decrypt", region=region, CiphertextBlob=encrypted_data_key)
+            except _TRY_THE_NEXT as error:
+                failures.append(error)
+                continue
+            _take_plaintext(answer, "Decrypt", "").wipe()
+            return KeyAnswer(clean(answer.get("KeyId")), _material(answer.get("KeyMaterialId")))
+        raise _closest(failures)
+
+    def _candidates(self, encrypted_data_key: bytes, likely: str | None) -> Sequence[str]:
+        if not self.trusted:
+            raise SettingsError(
+                "No KMS key is trusted for reading.",
+                remedy="Set TOKEN_ENCRYPTION_KEY_ID or KEYDECK_TRUSTED_KEYS, or name a key with --trust.",
+            )
+        prefix = edk_prefix(encrypted_data_key)
+        first = [name for name in self.trusted if likely and likely in (name, self._pinned.get(name))]
+        remembered = self._likely.get(prefix) if prefix else None
+        return list(dict.fromkeys([*first, *([remembered] if remembered else []), *self.trusted]))
+
+    def _remember(self, encrypted_data_key: bytes, name: str) -> None:
+        prefix = edk_prefix(encrypted_data_key)
+        # One entry for each key material ever met; a bound all the same.
+        if prefix and len(self._likely) < 10_000:
+            self._likely[prefix] = name
+
+    def _opened(self, answer: dict[str, Any], operation: str, name: str) -> tuple[DataKey, KeyAnswer]:
+        """The data key and who wrapped it, once that is the key called `name`; else the data key is wiped."""
+        data_key = _take_plaintext(answer, operation, name)
+        try:
+            key_arn = self._pin(name, str(answer.get("KeyId")), operation)
+        except UntrustedKeyError:
+            data_key.wipe()
+            raise
+        return data_key, KeyAnswer(key_arn, _material(answer.get("KeyMaterialId")))
+
+    def _pin(self, name: str, answered: str, operation: str) -> str:
+        """Check that KMS's `answered` ARN is the key called `name`; an alias is pinned at its first answer."""
+        parsed = parse_key_name(name)
+        if parsed.is_key_arn:
+            agrees = same_key(name, answered)
+        elif parsed.key_id is not None:
+            agrees = answered.endswith(f":key/{parsed.key_id}")
+        else:
+            agrees = same_key(self._pinned.setdefault(name, answered), answered)
+        if not agrees:
+            raise UntrustedKeyError(
+                f"KMS used {clean(answered)} where {name} was expected.", operation=operation, key=answered
+            )
+        self._pinned.setdefault(name, answered)
+        return answered
+
+
+def _take_plaintext(answer: dict[str, Any], operation: str, key: str) -> DataKey:
+    """Move the plaintext data key out of KMS's answer."""
+    data_key = DataKey(answer.pop("Plaintext", b""))
+    if len(data_key) != DATA_KEY_BYTES:
+        length = len(data_key)
+        data_key.wipe()
+        raise KmsRequestError(
+            f"KMS returned a data key of {length} bytes, expected {DATA_KEY_BYTES}.",
+            operation=operation,
+            key=key,
+        )
+    return data_key
+
+
+def _blob(answer: dict[str, Any], operation: str, key: str) -> bytes:
+    blob = bytes(answer.get("CiphertextBlob", b""))
+    if not 1 <= len(blob) <= MAX_EDK_BYTES:
+        raise KmsRequestError(
+            f"KMS returned an encrypted data key of {len(blob):,} bytes.", operation=operation, key=key
+        )
+    return blob
+
+
+def _material(value: object) -> str | None:
+    return clean(value) if value else None
+
+
+def _closest(failures: Sequence[KmsError]) -> KmsError:
+    """The failure that tells most: a key that refuses says more than one that merely wasn't the right one."""
+    told = [f for f in failures if not isinstance(f, IncorrectKeyError | InvalidCiphertextError)]
+    if told:
+        return told[0]
+    if len(failures) > 1 and all(isinstance(f, IncorrectKeyError) for f in failures):
+        return IncorrectKeyError(
+            f"None of the {len(failures)} trusted keys wrapped this encrypted data key.", operation="Decrypt"
+        )
+    return failures[0]

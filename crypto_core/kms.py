@@ -1,0 +1,283 @@
+"""AWS KMS over boto3: time limits, the read-only allow-list, and every failure as an error of ours.
+
+API reference: https://docs.aws.amazon.com/kms/latest/APIReference/ ("Errors" of each operation and
+"Common Errors"). Retries are botocore's: throttling and transient errors only, with jittered backoff.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from crypto_core.errors import (
+    CredentialsError,
+    CredentialsExpiredError,
+    IncorrectKeyError,
+    InvalidCiphertextError,
+    KeyDisabledError,
+    KeyNotFoundError,
+    KeyStateError,
+    KeyUnavailableError,
+    KmsAccessDeniedError,
+    KmsDependencyTimeoutError,
+    KmsError,
+    KmsInternalError,
+    KmsLimitError,
+    KmsRequestError,
+    KmsThrottledError,
+    KmsUnreachableError,
+    ReadOnlyError,
+    SettingsError,
+)
+from crypto_core.foreign import clean
+
+if TYPE_CHECKING:
+    from botocore.client import BaseClient
+
+READ_ONLY_OPERATIONS = frozenset(
+    {
+        "Decrypt",
+        "DescribeCustomKeyStores",
+        "DescribeKey",
+        "GetKeyLastUsage",
+        "GetKeyPolicy",
+        "GetKeyRotationStatus",
+        "GetParametersForImport",
+        "GetPublicKey",
+        "ListAliases",
+        "ListGrants",
+        "ListKeyPolicies",
+        "ListKeyRotations",
+        "ListKeys",
+        "ListResourceTags",
+        "ListRetirableGrants",
+    }
+)
+"""All that KMS is asked in read-only mode. Decrypt changes nothing in KMS or in the database."""
+
+_ERRORS: dict[str, type[KmsError]] = {
+    "AccessDenied": KmsAccessDeniedError,
+    "AccessDeniedException": KmsAccessDeniedError,
+    "DependencyTimeoutException": KmsDependencyTimeoutError,
+    "DisabledException": KeyDisabledError,
+    "ExpiredToken": CredentialsExpiredError,
+    "ExpiredTokenException": CredentialsExpiredError,
+    "RequestExpired": CredentialsExpiredError,
+    "IncompleteSignature": CredentialsError,
+    "IncorrectKeyException": IncorrectKeyError,
+    "InternalFailure": KmsInternalError,
+    "InternalError": KmsInternalError,
+    "InvalidCiphertextException": InvalidCiphertextError,
+    "InvalidClientTokenId": CredentialsError,
+    "InvalidSignatureException": CredentialsError,
+    "KMSInternalException": KmsInternalError,
+    "KMSInvalidStateException": KeyStateError,
+    "KeyUnavailableException": KeyUnavailableError,
+    "LimitExceededException": KmsLimitError,
+    "MissingAuthenticationToken": CredentialsError,
+    "MissingAuthenticationTokenException": CredentialsError,
+    "NotFoundException": KeyNotFoundError,
+    "OptInRequired": CredentialsError,
+    "RequestLimitExceeded": KmsThrottledError,
+    "ServiceUnavailable": KmsInternalError,
+    "SignatureDoesNotMatch": CredentialsError,
+    "Throttling": KmsThrottledError,
+    "ThrottlingException": KmsThrottledError,
+    "TooManyRequestsException": KmsThrottledError,
+    "UnrecognizedClientException": CredentialsError,
+}
+
+_SAYS: dict[type[KmsError], str] = {
+    CredentialsError: "AWS does not accept the credentials",
+    CredentialsExpiredError: "The AWS session has expired",
+    IncorrectKeyError: "The encrypted data key was not made under {key}",
+    InvalidCiphertextError: "KMS can't open the encrypted data key",
+    KeyDisabledError: "KMS key {key} is disabled",
+    KeyNotFoundError: "KMS key {key} does not exist in this account and Region",
+    KeyStateError: "The state of KMS key {key} does not permit {operation}",
+    KeyUnavailableError: "KMS key {key} is not available right now",
+    KmsAccessDeniedError: "Access denied: kms:{operation} on {key}",
+    KmsDependencyTimeoutError: "KMS timed out at {operation}",
+    KmsInternalError: "KMS failed internally at {operation}",
+    KmsLimitError: "A limit of KMS is reached at {operation} on {key}",
+    KmsThrottledError: "KMS throttles {operation}: the request quota is used up",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who AWS says the caller is (sts:GetCallerIdentity)."""
+
+    account: str
+    arn: str
+
+
+class KmsApi:
+    """KMS in one or more Regions. Thread-safe; boto3 is imported at the first call."""
+
+    def __init__(
+        self,
+        regions: Sequence[str] = (),
+        *,
+        read_only: bool = False,
+        endpoint_url: str | None = None,
+        connect_timeout: float = 3.0,
+        read_timeout: float = 10.0,
+        attempts: int = 3,
+        retry_mode: Literal["standard", "adaptive"] = "standard",
+        connections: int = 32,
+    ) -> None:
+        """`regions` in the order they are asked, the first being the default; empty means boto3's own.
+
+        Time limits are in seconds, for one attempt. `endpoint_url` is for tests; AWS_ENDPOINT_URL and
+        profiles are read by boto3.
+        """
+        self._configured = tuple(dict.fromkeys(regions))
+        self.read_only = read_only
+        self._endpoint_url = endpoint_url
+        self._options = {
+            "connect_timeout": connect_timeout,
+            "read_timeout": read_timeout,
+            "max_pool_connections": connections,
+            "retries": {"mode": retry_mode, "total_max_attempts": attempts},
+            "user_agent_appid": "keydeck",
+        }
+        self._lock = threading.Lock()
+        self._session: Any = None
+        self._clients: dict[tuple[str, str], BaseClient] = {}
+
+    @property
+    def regions(self) -> tuple[str, ...]:
+        """The Regions that are asked, the default first. Raises SettingsError where none is configured."""
+        if self._configured:
+            return self._configured
+        with self._lock:
+            region = self._boto_session().region_name
+        if not region:
+            raise SettingsError("No AWS Region is configured.", remedy="Set AWS_REGION or KEYDECK_REGIONS.")
+        return (region,)
+
+    def call(self, operation: str, *, region: str | None = None, **parameters: Any) -> dict[str, Any]:
+        """Return KMS's answer to one API operation, named as in the API reference (`DescribeKey`).
+
+        Raises ReadOnlyError before anything is sent, else the KmsError that tells the failure apart.
+        """
+        if self.read_only and operation not in READ_ONLY_OPERATIONS:
+            raise ReadOnlyError(f"kms:{operation} is refused: Keydeck is read only.")
+        key = str(parameters.get("KeyId") or parameters.get("DestinationKeyId") or "")
+        return self._send("kms", operation, key, region or self.regions[0], parameters)
+
+    def identity(self) -> Identity:
+        """Return who the caller is. Raises KmsError."""
+        answer = self._send("sts", "GetCallerIdentity", "", self.regions[0], {})
+        return Identity(account=clean(answer.get("Account")), arn=clean(answer.get("Arn")))
+
+    def _send(
+        self, service: str, operation: str, key: str, region: str, parameters: dict[str, Any]
+    ) -> dict[str, Any]:
+        from botocore import xform_name
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        try:
+            client = self._client(service, region)
+            answer: dict[str, Any] = getattr(client, xform_name(operation))(**parameters)
+        except ClientError as error:
+            raise _told_apart(error.response, operation, key) from error
+        except BotoCoreError as error:
+            raise _not_answered(error, operation, key) from error
+        return answer
+
+    def _client(self, service: str, region: str) -> BaseClient:
+        with self._lock:
+            client = self._clients.get((service, region))
+            if client is None:
+                from botocore.config import Config
+
+                client = self._boto_session().client(
+                    service,
+                    region_name=region,
+                    endpoint_url=self._endpoint_url,
+                    config=Config(**self._options),
+                )
+                self._clients[service, region] = client
+            return client
+
+    def _boto_session(self) -> Any:
+        if self._session is None:
+            import boto3
+
+            cap_loggers()
+            self._session = boto3.Session()
+        return self._session
+
+
+class _NothingBelowInfo(logging.Filter):
+    def filter(self, record: logging.LogRecord) -> bool:
+        return record.levelno >= logging.INFO
+
+
+_NOTHING_BELOW_INFO = _NothingBelowInfo()
+
+
+def cap_loggers() -> None:
+    """Keep botocore from logging requests and responses, which hold data keys, whatever level is set."""
+    for name in (
+        "botocore",
+        "botocore.auth",
+        "botocore.awsrequest",
+        "botocore.client",
+        "botocore.endpoint",
+        "botocore.hooks",
+        "botocore.httpsession",
+        "botocore.parsers",
+        "botocore.regions",
+        "botocore.retries.adaptive",
+        "botocore.retries.standard",
+        "botocore.retryhandler",
+        "urllib3.connectionpool",
+    ):
+        logger = logging.getLogger(name)
+        if _NOTHING_BELOW_INFO not in logger.filters:
+            logger.addFilter(_NOTHING_BELOW_INFO)
+
+
+def _told_apart(response: Any, operation: str, key: str) -> KmsError:
+    error = response.get("Error", {})
+    code = str(error.get("Code", ""))
+    status = response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    kind = _ERRORS.get(code) or (KmsInternalError if status >= 500 else KmsRequestError)
+    shown = key or "the key that wrapped it"
+    says = _SAYS.get(kind, "KMS rejected {operation} on {key}").format(key=shown, operation=operation)
+    detail = clean(error.get("Message") or error.get("message"), 400)
+    remedy = ""
+    if kind is KmsAccessDeniedError:
+        remedy = f"Allow kms:{operation} for this identity in its IAM policy or in the key policy."
+    return kind(
+        f"{says} ({clean(code, 80)}{': ' + detail if detail else ''}).",
+        operation=operation,
+        key=key,
+        remedy=remedy,
+    )
+
+
+def _not_answered(error: Exception, operation: str, key: str) -> KmsError | SettingsError:
+    from botocore import exceptions as b
+
+    expired = (b.TokenRetrievalError, b.SSOTokenLoadError, b.UnauthorizedSSOTokenError)
+    missing = (b.NoCredentialsError, b.PartialCredentialsError, b.CredentialRetrievalError)
+    unreachable = (b.HTTPClientError, b.EndpointConnectionError, b.ConnectionError, b.ConnectionClosedError)
+    detail = clean(error, 300)
+    if isinstance(error, b.ProfileNotFound | b.NoRegionError | b.ConfigParseError | b.InvalidConfigError):
+        return SettingsError(f"AWS configuration: {detail}.", remedy="Check AWS_PROFILE and AWS_REGION.")
+    if isinstance(error, expired):
+        return CredentialsExpiredError(f"The AWS session has expired ({detail}).", operation=operation)
+    if isinstance(error, missing):
+        return CredentialsError(f"No usable AWS credentials ({detail}).", operation=operation)
+    if isinstance(error, unreachable):
+        return KmsUnreachableError(
+            f"No answer from AWS at {operation} ({detail}).", operation=operation, key=key
+        )
+    return KmsRequestError(f"{operation} failed ({type(error).__name__}).", operation=operation, key=key)

@@ -1,0 +1,111 @@
+"""Values that must not be shown: a token's plaintext and a plaintext data key.
+
+`Secret` and `DataKey` keep their bytes in a buffer of their own that `wipe()` overwrites. CPython may have
+copied the bytes elsewhere before (a `str` can't be wiped at all), so wiping shortens the time a secret lies
+in memory; it is no guarantee (OWASP Cryptographic Storage Cheat Sheet, "Memory Management").
+"""
+
+from __future__ import annotations
+
+import hmac
+from types import TracebackType
+from typing import NoReturn, Self
+
+from crypto_core.errors import InvalidTokenError
+
+
+class _Hidden:
+    """Bytes that repr, str, format, pickle, copy and json give nothing away of."""
+
+    __slots__ = ("_buffer", "_wiped")
+
+    def __init__(self, content: bytes | bytearray | memoryview) -> None:
+        self._buffer = bytearray(content)
+        self._wiped = False
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(hidden)"
+
+    __str__ = __repr__
+
+    def __format__(self, spec: str) -> str:
+        return format(repr(self), spec)
+
+    def __eq__(self, other: object) -> bool:
+        """Compare in constant time; a hidden value equals only one of its own kind."""
+        if type(other) is not type(self):
+            return NotImplemented
+        return hmac.compare_digest(self._buffer, other._buffer)
+
+    __hash__ = None  # type: ignore[assignment]  # a hash would outlive the wiped buffer
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        raise TypeError(f"{type(self).__name__} can't be pickled or copied")
+
+    def __len__(self) -> int:
+        """Length in bytes."""
+        return len(self._buffer)
+
+    def view(self) -> memoryview:
+        """Return the bytes without a copy. Raises ValueError once they are wiped."""
+        if self._wiped:
+            raise ValueError(f"{type(self).__name__} is wiped")
+        return memoryview(self._buffer).toreadonly()
+
+    def wipe(self) -> None:
+        """Overwrite the buffer with zeros; from then on there is nothing to view or reveal."""
+        self._wiped = True
+        self._buffer[:] = bytes(len(self._buffer))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.wipe()
+
+
+class Secret(_Hidden):
+    """A token's plaintext. `reveal()` is the only way to the text."""
+
+    __slots__ = ()
+
+    @classmethod
+    def of(cls, token: str) -> Secret:
+        """Return the secret that holds `token`. Raises InvalidTokenError if it has no UTF-8 form."""
+        encoded = _encode(token)
+        if encoded is None:
+            raise InvalidTokenError("The token holds characters that have no UTF-8 form.")
+        return cls(encoded)
+
+    def reveal(self) -> str:
+        """Return the plaintext. Raises InvalidTokenError if it isn't UTF-8 text."""
+        text = _decode(self.view())
+        if text is None:
+            raise InvalidTokenError("The opened token is not UTF-8 text.")
+        return text
+
+
+class DataKey(_Hidden):
+    """A plaintext AES-256 data key, 32 bytes."""
+
+    __slots__ = ()
+
+
+# Codecs' exceptions carry what they could not convert, so they end here instead of becoming the context of
+# an error that is shown or logged.
+
+
+def _encode(text: str) -> bytes | None:
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        return None
+
+
+def _decode(content: memoryview) -> str | None:
+    try:
+        return str(content, "utf-8")
+    except UnicodeDecodeError:
+        return None
