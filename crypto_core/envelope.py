@@ -151,7 +151,7 @@ def parse(stored: str | None) -> Envelope:
 
 
 def serialise(envelope: Envelope) -> str:
-    """Return the stored form of an envelope. Raises MalformedEnvelopeError for what `parse` would not read."""
+    """Return the stored form. Raises MalformedEnvelopeError for what `parse` would not read."""
     _check(envelope)
     fields = (envelope.encrypted_data_key, envelope.nonce, envelope.ciphertext)
     return base64.b64encode(b"|".join([b"v1", *map(base64.b64encode, fields)])).decode("ascii")
@@ -239,7 +239,8 @@ def _check(envelope: Envelope) -> None:
     if not TAG_BYTES < len(envelope.ciphertext) <= MAX_TOKEN_BYTES + TAG_BYTES:
         raise MalformedEnvelopeError(
             "ciphertext",
-            f"{len(envelope.ciphertext):,} bytes, expected {TAG_BYTES + 1} to {MAX_TOKEN_BYTES + TAG_BYTES:,}",
+            f"{len(envelope.ciphertext):,} bytes, expected {TAG_BYTES + 1} to "
+            f"{MAX_TOKEN_BYTES + TAG_BYTES:,}",
         )
 
 

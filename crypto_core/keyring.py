@@ -236,7 +236,7 @@ class KmsKeyring:
         return data_key, KeyAnswer(key_arn, _material(answer.get("KeyMaterialId")))
 
     def _pin(self, name: str, answered: str, operation: str) -> str:
-        """Check that KMS's `answered` ARN is the key called `name`; an alias is pinned at its first answer."""
+        """Check that the `answered` ARN is the key called `name`; an alias is pinned at its first answer."""
         parsed = parse_key_name(name)
         if parsed.is_key_arn:
             agrees = same_key(name, answered)

@@ -7,6 +7,7 @@ API reference: https://docs.aws.amazon.com/kms/latest/APIReference/ ("Errors" of
 from __future__ import annotations
 
 import logging
+import re
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -90,6 +91,8 @@ _ERRORS: dict[str, type[KmsError]] = {
     "UnrecognizedClientException": CredentialsError,
 }
 
+_KEY_ARN = re.compile(r"arn:[a-z0-9-]+:kms:[a-z0-9-]+:\d{12}:key/[0-9a-z-]{36}")
+
 _SAYS: dict[type[KmsError], str] = {
     CredentialsError: "AWS does not accept the credentials",
     CredentialsExpiredError: "The AWS session has expired",
@@ -138,7 +141,7 @@ class KmsApi:
         self._configured = tuple(dict.fromkeys(regions))
         self.read_only = read_only
         self._endpoint_url = endpoint_url
-        self._options = {
+        self._options: dict[str, Any] = {
             "connect_timeout": connect_timeout,
             "read_timeout": read_timeout,
             "max_pool_connections": connections,
@@ -146,6 +149,7 @@ class KmsApi:
             "user_agent_appid": "keydeck",
         }
         self._lock = threading.Lock()
+        self._calls = 0
         self._session: Any = None
         self._clients: dict[tuple[str, str], BaseClient] = {}
 
@@ -167,8 +171,15 @@ class KmsApi:
         """
         if self.read_only and operation not in READ_ONLY_OPERATIONS:
             raise ReadOnlyError(f"kms:{operation} is refused: Keydeck is read only.")
+        with self._lock:
+            self._calls += 1
         key = str(parameters.get("KeyId") or parameters.get("DestinationKeyId") or "")
         return self._send("kms", operation, key, region or self.regions[0], parameters)
+
+    @property
+    def calls(self) -> int:
+        """How many KMS calls have been made, retries not counted."""
+        return self._calls
 
     def identity(self) -> Identity:
         """Return who the caller is. Raises KmsError."""
@@ -249,6 +260,10 @@ def _told_apart(response: Any, operation: str, key: str) -> KmsError:
     code = str(error.get("Code", ""))
     status = response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     kind = _ERRORS.get(code) or (KmsInternalError if status >= 500 else KmsRequestError)
+    if not key and kind in (KeyDisabledError, KeyStateError, KmsAccessDeniedError):
+        # Asked without a KeyId, KMS names the key that it won't use.
+        named = _KEY_ARN.search(str(error.get("Message") or error.get("message") or ""))
+        key = named[0] if named else ""
     shown = key or "the key that wrapped it"
     says = _SAYS.get(kind, "KMS rejected {operation} on {key}").format(key=shown, operation=operation)
     detail = clean(error.get("Message") or error.get("message"), 400)

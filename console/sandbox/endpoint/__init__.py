@@ -18,9 +18,16 @@ from console.sandbox.endpoint.control import (
     Fault,
     PastCall,
 )
+from console.sandbox.endpoint.principals import ACCOUNT, ANALYST, INTRUDER, ONCALL, OPERATOR, PLATFORM
 from console.sandbox.endpoint.process import EndpointProcess, EndpointStartError
 
 __all__ = [
+    "ACCOUNT",
+    "ANALYST",
+    "INTRUDER",
+    "ONCALL",
+    "OPERATOR",
+    "PLATFORM",
     "DataKey",
     "Denial",
     "EndpointControl",

@@ -57,6 +57,14 @@ def dry_run_worked() -> ServiceError:
     )
 
 
+def throttled() -> ServiceError:
+    """The account's KMS request quota is used up."""
+    return ServiceError(
+        "ThrottlingException",
+        "You have exceeded the rate at which you may call KMS. Reduce the frequency of your calls.",
+    )
+
+
 def access_denied(principal_arn: str, action: str, resource: str, reason: str) -> ServiceError:
     """IAM refuses: `reason` is the tail of AWS's message, from "because" or "with" on."""
     message = f"User: {principal_arn} is not authorized to perform: {action} on resource: {resource} {reason}"

@@ -17,7 +17,7 @@ from console.sandbox.endpoint.errors import validation
 
 ACCOUNT = "123456789012"
 
-type_of_kind = {"role": "AssumedRole", "user": "IAMUser"}
+_TYPE_OF_KIND = {"role": "AssumedRole", "user": "IAMUser"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class Principal:
         https://docs.aws.amazon.com/awscloudtrail/latest/userguide/cloudtrail-event-reference-user-identity.html
         """
         identity: dict[str, Any] = {
-            "type": type_of_kind[self.kind],
+            "type": _TYPE_OF_KIND[self.kind],
             "principalId": self.principal_id,
             "arn": self.arn,
             "accountId": ACCOUNT,
@@ -83,12 +83,18 @@ class Principal:
         return ("AIDA" if self.kind == "user" else "AROA") + base64.b32encode(digest).decode()[:17]
 
 
+PLATFORM = "ASIAKEYDECKPLATFORM1"
+OPERATOR = "ASIAKEYDECKOPERATOR1"
+ONCALL = "ASIAKEYDECKONCALL001"
+ANALYST = "AKIAKEYDECKANALYST01"
+INTRUDER = "AKIAKEYDECKINTRUDER1"
+
 BUILT_IN = {
-    "ASIAKEYDECKPLATFORM1": Principal("keydeck-platform", "role", session="platform-api"),
-    "ASIAKEYDECKOPERATOR1": Principal("keydeck-operator", "role", session="olga.operator", mfa=True),
-    "ASIAKEYDECKONCALL001": Principal("keydeck-oncall", "role", session="omar.oncall", mfa=True),
-    "AKIAKEYDECKANALYST01": Principal("ana.analyst", "user"),
-    "AKIAKEYDECKINTRUDER1": Principal("build-bot", "user"),
+    PLATFORM: Principal("keydeck-platform", "role", session="platform-api"),
+    OPERATOR: Principal("keydeck-operator", "role", session="olga.operator", mfa=True),
+    ONCALL: Principal("keydeck-oncall", "role", session="omar.oncall", mfa=True),
+    ANALYST: Principal("keydeck-analyst", "user"),
+    INTRUDER: Principal("intruder", "user"),
 }
 
 

@@ -1,0 +1,274 @@
+"""Client for the endpoint's admin calls; needs only the standard library."""
+
+import base64
+import json
+import urllib.error
+import urllib.request
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+Rotation = Literal["AUTOMATIC", "ON_DEMAND"]
+
+_TIMEOUT = 30.0
+
+
+class EndpointControlError(RuntimeError):
+    """The endpoint refused an admin call, or doesn't answer; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class DataKey:
+    """A 32-byte data key as GenerateDataKey would have made it, and the material that wrapped it."""
+
+    plaintext: bytes = field(repr=False)
+    ciphertext_blob: bytes
+    key_arn: str
+    key_material_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Makes calls fail.
+
+    `operation` is a glob over names such as `Decrypt`; `error` an AWS exception's name (such as
+    `KMSInternalException`, `KeyUnavailableException`), `reset` (the connection is reset) or `hang` (no
+    answer). `fraction` (0 to 1) of the calls fail, and at most `count` of them (None: no limit).
+    """
+
+    operation: str
+    error: str
+    fraction: float = 1.0
+    count: int | None = None
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Denial:
+    """Refuses an action to a principal; each field is a glob.
+
+    `principal` is matched by ARN or name, `action` as `kms:Decrypt` (ReEncrypt is `kms:ReEncryptFrom`
+    and `kms:ReEncryptTo`), `resource` by ARN, key id or alias; calls without a resource match `*` only.
+    `reason` is the tail of AWS's message; empty: because no identity-based policy allows the action.
+    """
+
+    principal: str
+    action: str
+    resource: str = "*"
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PastCall:
+    """A call that is to be recorded as if it had happened at `time` (an aware datetime).
+
+    `key_id` is an id, ARN or alias (ReEncrypt: the source). A successful cryptographic call counts as a
+    use of its key. `error_code` is an exception's name or `AccessDenied`; its message is AWS's usual one
+    unless `error_message` is given. `parameters` replaces CloudTrail's requestParameters.
+    """
+
+    time: datetime
+    access_key_id: str
+    operation: str
+    key_id: str | None = None
+    source_ip: str = "192.0.2.10"
+    user_agent: str = "Boto3/1.40.0"
+    error_code: str | None = None
+    error_message: str | None = None
+    destination_key_id: str | None = None
+    encryption_context: Mapping[str, str] | None = None
+    parameters: Mapping[str, Any] | None = None
+    service: str = "kms"
+    region: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointStats:
+    """What happened since the start: `calls` counts live calls by action, such as `kms:Decrypt`."""
+
+    calls: Mapping[str, int]
+    records_kept: int
+    records_dropped: int
+    records_undelivered: int
+    undelivered_dropped: int
+    records_delivered: int
+    files_delivered: int
+
+
+class EndpointControl:
+    """The admin calls of one endpoint. Each raises EndpointControlError when it fails."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url.rstrip("/")
+        # No proxy: the endpoint is on the loopback interface.
+        self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+    def set_latency(self, milliseconds: float) -> None:
+        """Delay every AWS answer by so many milliseconds."""
+        self._call("latency", milliseconds=milliseconds)
+
+    def set_throttle(self, calls_per_second: float | None) -> None:
+        """Limit KMS's cryptographic operations; None lifts the limit, 0 refuses every call."""
+        self._call("throttle", rate=calls_per_second)
+
+    def set_lookup_throttle(self, calls_per_second: float | None) -> None:
+        """Limit LookupEvents for each Region (at first 2 a second, as in AWS); None lifts the limit."""
+        self._call("lookup-throttle", rate=calls_per_second)
+
+    def add_fault(self, fault: Fault) -> None:
+        """Add a fault; faults are tried in the order in which they were added."""
+        self._call(
+            "faults",
+            operation=fault.operation,
+            error=fault.error,
+            fraction=fault.fraction,
+            count=fault.count,
+            message=fault.message,
+        )
+
+    def add_denial(self, denial: Denial) -> None:
+        """Refuse an action to a principal from now on."""
+        self._call(
+            "denials",
+            principal=denial.principal,
+            action=denial.action,
+            resource=denial.resource,
+            reason=denial.reason,
+        )
+
+    def clear(self) -> None:
+        """Take back latency, throttling, faults and denials; LookupEvents gets AWS's limit again."""
+        self._call("clear")
+
+    def add_principal(
+        self,
+        access_key_id: str,
+        name: str,
+        kind: Literal["role", "user"] = "user",
+        session: str | None = None,
+    ) -> str:
+        """Make calls with an access key id those of a user or role session; returns its ARN."""
+        answer = self._call("principals", access_key_id=access_key_id, name=name, kind=kind, session=session)
+        return str(answer["arn"])
+
+    def data_keys(
+        self,
+        key_id: str,
+        count: int,
+        material: str | None = None,
+        *,
+        contexts: Sequence[Mapping[str, str]] | None = None,
+        region: str | None = None,
+    ) -> list[DataKey]:
+        """Return many data keys at once, without trail records.
+
+        `material` is the KeyMaterialId that wraps them (default: the current one). `contexts` gives each
+        its encryption context, and must then be as long as `count`.
+        """
+        if contexts is not None and len(contexts) != count:
+            raise EndpointControlError(f"{count} data keys can't have {len(contexts)} encryption contexts")
+        answer = self._call(
+            "data-keys",
+            key_id=key_id,
+            count=count,
+            material=material,
+            contexts=None if contexts is None else [dict(context) for context in contexts],
+            region=region,
+        )
+        arn, material_id = answer["key_arn"], answer["key_material_id"]
+        return [
+            DataKey(base64.b64decode(plaintext), base64.b64decode(blob), arn, material_id)
+            for plaintext, blob in answer["data_keys"]
+        ]
+
+    def rotate(
+        self, key_id: str, at: datetime, rotation: Rotation = "AUTOMATIC", *, region: str | None = None
+    ) -> str:
+        """Add key material that is current from `at` on, and its RotateKey event; returns its id.
+
+        `at` must lie after the key's creation (see `backdate`) and after its other rotations. The next
+        rotation date counts from an AUTOMATIC one, if the schedule was enabled before this call.
+        """
+        answer = self._call("rotate", key_id=key_id, at=_epoch(at), rotation=rotation, region=region)
+        return str(answer["key_material_id"])
+
+    def backdate(self, key_id: str, created: datetime, *, region: str | None = None) -> None:
+        """Make a key look created at `created`."""
+        self._call("backdate", key_id=key_id, created=_epoch(created), region=region)
+
+    def set_key_state(self, key_id: str, state: str, *, region: str | None = None) -> None:
+        """Put a key into any state, also those that only AWS sets, such as PendingImport or Unavailable."""
+        self._call("key-state", key_id=key_id, state=state, region=region)
+
+    def history(self, calls: Iterable[PastCall]) -> int:
+        """Record past calls; returns how many. All or none: an unknown key refuses the batch."""
+        answer = self._call("history", calls=[_as_document(call) for call in calls])
+        return int(answer["recorded"])
+
+    def set_usage_tracking(self, since: datetime) -> None:
+        """Let GetKeyLastUsage know nothing before `since` (at first: 90 days before the start)."""
+        self._call("usage-tracking", since=_epoch(since))
+
+    def set_trail_bucket(self, bucket: str | None) -> None:
+        """Deliver every record to a bucket, without a trail; None stops it."""
+        self._call("trail-bucket", bucket=bucket)
+
+    def deliver(self) -> int:
+        """Deliver to S3 what waits, now; returns the number of files."""
+        return int(self._call("deliver")["files"])
+
+    def stats(self) -> EndpointStats:
+        """Return calls and records counted since the start."""
+        return EndpointStats(**self._call("stats"))
+
+    def _call(self, call: str, /, **document: Any) -> dict[str, Any]:
+        request = urllib.request.Request(  # noqa: S310 (the URL is ours)
+            f"{self.url}/_gate/{call}",
+            data=json.dumps(document).encode(),
+            headers={"Content-Type": "application/json"},
+        )
+        try:
+            with self._opener.open(request, timeout=_TIMEOUT) as answer:
+                result: dict[str, Any] = json.load(answer)
+                return result
+        except urllib.error.HTTPError as error:
+            with error:
+                body = error.read().decode("utf-8", "replace")
+            raise EndpointControlError(f"{call} was refused: {_message(body)}") from error
+        except OSError as error:
+            raise EndpointControlError(
+                f"The endpoint at {self.url} doesn't answer {call}: {error}"
+            ) from error
+
+
+def _as_document(call: PastCall) -> dict[str, Any]:
+    document: dict[str, Any] = {
+        "time": _epoch(call.time),
+        "access_key_id": call.access_key_id,
+        "operation": call.operation,
+        "key_id": call.key_id,
+        "source_ip": call.source_ip,
+        "user_agent": call.user_agent,
+        "error_code": call.error_code,
+        "error_message": call.error_message,
+        "destination_key_id": call.destination_key_id,
+        "encryption_context": call.encryption_context,
+        "parameters": call.parameters,
+        "service": call.service,
+        "region": call.region,
+    }
+    return {name: value for name, value in document.items() if value is not None}
+
+
+def _epoch(moment: datetime) -> float:
+    if moment.tzinfo is None:
+        raise EndpointControlError(f"{moment} has no time zone; give an aware datetime")
+    return moment.astimezone(UTC).timestamp()
+
+
+def _message(body: str) -> str:
+    try:
+        return str(json.loads(body)["message"])
+    except (ValueError, KeyError, TypeError):
+        return body

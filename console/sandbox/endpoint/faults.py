@@ -1,0 +1,178 @@
+"""What goes wrong on purpose: latency, throttling, injected faults, denied principals."""
+
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
+
+from console.sandbox.endpoint.errors import ServiceError, access_denied, throttled, validation
+from console.sandbox.endpoint.principals import Principal
+from console.sandbox.endpoint.records import Record
+
+if TYPE_CHECKING:
+    from moto.kms.models import Key
+
+RESET = "reset"
+HANG = "hang"
+LOOKUPS_PER_SECOND = 2.0
+
+_STATUS = {
+    "KMSInternalException": 500,
+    "KeyUnavailableException": 500,
+    "DependencyTimeoutException": 503,
+    "InternalFailure": 500,
+    "ServiceUnavailable": 503,
+}
+_MESSAGES = {
+    "KMSInternalException": "An internal error occurred. The request can be retried.",
+    "KeyUnavailableException": "The specified KMS key was not available. The request can be retried.",
+    "DependencyTimeoutException": "The system timed out while trying to fulfill the request.",
+    "ThrottlingException": "Rate exceeded",
+    "ExpiredTokenException": "The security token included in the request is expired",
+}
+
+
+class TokenBucket:
+    """Allows `rate` calls a second, and at most one second's worth (at least one call) at once."""
+
+    def __init__(self, rate: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._rate = rate
+        self._burst = max(1.0, rate)
+        self._tokens = self._burst if rate > 0 else 0.0
+        self._clock = clock
+        self._filled = clock()
+
+    def take(self) -> bool:
+        """Take one call from the bucket; False when it is empty."""
+        now = self._clock()
+        self._tokens = min(self._burst, self._tokens + (now - self._filled) * self._rate)
+        self._filled = now
+        if self._tokens < 1:
+            return False
+        self._tokens -= 1
+        return True
+
+
+@dataclass(slots=True)
+class FaultRule:
+    """Makes calls fail: each with probability `fraction`, and at most `remaining` of them (None: no limit).
+
+    `operation` is a glob over names such as `Decrypt`; `error` an exception's name, `reset` or `hang`.
+    """
+
+    operation: str
+    error: str
+    fraction: float
+    remaining: int | None
+    message: str
+
+    def strikes(self, operation: str) -> bool:
+        """Decide for one call, counting it when it fails."""
+        if self.remaining == 0 or not fnmatchcase(operation, self.operation):
+            return False
+        if self.fraction < 1 and random.random() >= self.fraction:  # noqa: S311 (not a secret)
+            return False
+        if self.remaining is not None:
+            self.remaining -= 1
+        return True
+
+    def as_error(self) -> ServiceError:
+        """Return the AWS error this rule answers with."""
+        message = self.message or _MESSAGES.get(self.error, "Injected by the sandbox.")
+        return ServiceError(self.error, message, _STATUS.get(self.error, 400))
+
+
+@dataclass(frozen=True, slots=True)
+class DenyRule:
+    """Refuses `action` on `resource` to `principal`; each is a glob.
+
+    The principal is matched by ARN or name, the action as `kms:Decrypt`, the resource by ARN, key id or
+    one of the key's aliases.
+    """
+
+    principal: str
+    action: str
+    resource: str
+    reason: str
+
+    def refuses(self, principal: Principal, action: str, names: tuple[str, ...]) -> bool:
+        """Whether the rule speaks about this call."""
+        return (
+            fnmatchcase(action.lower(), self.action.lower())
+            and (fnmatchcase(principal.arn, self.principal) or fnmatchcase(principal.name, self.principal))
+            and any(fnmatchcase(name, self.resource) for name in names)
+        )
+
+
+class Faults:
+    """Everything that control can make go wrong; `clear` makes it well again."""
+
+    def __init__(self) -> None:
+        self.latency = 0.0
+        self.rules: list[FaultRule] = []
+        self.denials: list[DenyRule] = []
+        self._crypto: TokenBucket | None = None
+        self._lookup_rate: float | None = LOOKUPS_PER_SECOND
+        self._lookups: dict[str, TokenBucket] = {}
+
+    def clear(self) -> None:
+        """No latency, no throttling of KMS, no faults, no denials; LookupEvents as slow as AWS's."""
+        self.latency = 0.0
+        self.rules.clear()
+        self.denials.clear()
+        self._crypto = None
+        self.throttle_lookups(LOOKUPS_PER_SECOND)
+
+    def throttle(self, rate: float | None) -> None:
+        """Allow `rate` cryptographic operations a second; None lifts the limit, 0 refuses all."""
+        self._crypto = None if rate is None else TokenBucket(rate)
+
+    def throttle_lookups(self, rate: float | None) -> None:
+        """Allow `rate` LookupEvents a second for each Region; None lifts the limit."""
+        self._lookup_rate = rate
+        self._lookups.clear()
+
+    def struck(self, operation: str) -> FaultRule | None:
+        """Return the fault that hits this call, if one does."""
+        for rule in self.rules:
+            if rule.strikes(operation):
+                return rule
+        return None
+
+    def check_crypto_rate(self) -> None:
+        """Raise ThrottlingException when the KMS request quota is used up."""
+        if self._crypto is not None and not self._crypto.take():
+            raise throttled()
+
+    def check_lookup_rate(self, region: str) -> None:
+        """Raise ThrottlingException when LookupEvents was called too often in this Region."""
+        if self._lookup_rate is None:
+            return
+        bucket = self._lookups.get(region)
+        if bucket is None:
+            bucket = self._lookups[region] = TokenBucket(self._lookup_rate)
+        if not bucket.take():
+            raise ServiceError("ThrottlingException", "Rate exceeded")
+
+    def authorise(self, record: Record, action: str, key: "Key | None" = None, resource: str = "*") -> None:
+        """Raise AccessDeniedException if a rule refuses the record's principal this action."""
+        if not self.denials or record.identity is None:
+            return
+        names = (resource,) if key is None else (key.arn, key.id, *key.aliases)
+        for rule in self.denials:
+            if rule.refuses(record.identity, action, names):
+                reason = rule.reason or f"because no identity-based policy allows the {action} action"
+                raise access_denied(record.identity.arn, action, names[0], reason)
+
+
+def fault_rule(
+    operation: str, error: str, fraction: float = 1.0, count: int | None = None, message: str = ""
+) -> FaultRule:
+    """Return a checked rule. Raises ValidationException for a fraction outside 0 to 1 or a negative count."""
+    if not 0 <= fraction <= 1:
+        raise validation(f"A fault's fraction is between 0 and 1, not {fraction}")
+    if count is not None and count < 0:
+        raise validation(f"A fault's count can't be negative: {count}")
+    return FaultRule(operation, error, fraction, count, message)

@@ -1,0 +1,268 @@
+"""The gate: who calls, what goes wrong on purpose, who answers, and the record of it.
+
+One `Gate` holds the endpoint's whole state. `answer` takes a request and returns what goes back; the HTTP
+server around it is `server.py`.
+"""
+
+import asyncio
+import json
+import random
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qsl
+
+from console.sandbox.endpoint.control_plane import ControlPlane
+from console.sandbox.endpoint.delivery import Delivery
+from console.sandbox.endpoint.errors import ServiceError
+from console.sandbox.endpoint.faults import HANG, RESET, Faults
+from console.sandbox.endpoint.keys import KeyStore, LastUse
+from console.sandbox.endpoint.lookup import lookup_events
+from console.sandbox.endpoint.moto_server import HttpAnswer, HttpRequest, MotoServer
+from console.sandbox.endpoint.operations import CryptoOperations
+from console.sandbox.endpoint.principals import ACCOUNT, Principal, PrincipalDirectory
+from console.sandbox.endpoint.records import CLOUDTRAIL, KMS, STS, Record, as_uuid, recordable, refuse
+from console.sandbox.endpoint.services import (
+    JSON,
+    XML,
+    Credential,
+    S3Call,
+    error_body,
+    read_credential,
+    read_error,
+    read_s3_call,
+)
+from console.sandbox.endpoint.trail import Trail
+
+MAX_BODY = 64 * 1024 * 1024
+# The trail's configuration changes with these: what happened before them is delivered under the old one.
+_DELIVER_FIRST = frozenset({"StopLogging", "DeleteTrail", "UpdateTrail", "PutEventSelectors"})
+_SERVICES_WITH_FORMS = "application/x-www-form-urlencoded"
+
+
+class ResetConnectionError(Exception):
+    """An injected fault: the server must reset the connection instead of answering."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A request, told apart: its service, its credential, and what its form or S3 address says."""
+
+    request: HttpRequest
+    credential: Credential
+    service: str
+    form: Mapping[str, str] | None = None
+    s3: S3Call | None = None
+
+
+class Gate:
+    """The endpoint's state and its way of answering."""
+
+    def __init__(self, region: str, root_secret: bytes, seed: int | None = None) -> None:
+        self.region = region
+        self.moto = MotoServer(seed)
+        self.faults = Faults()
+        self.trail = Trail()
+        self.keys = KeyStore(self.moto, root_secret)
+        self.principals = PrincipalDirectory(self.moto.issued_to)
+        self.delivery = Delivery(self.trail, self.moto)
+        self.control_plane = ControlPlane(self.keys, self.faults)
+        self._crypto = CryptoOperations(self.keys, self.faults).by_name
+
+    async def answer(self, request: HttpRequest, source_ip: str) -> HttpAnswer:
+        """Answer one AWS request and record it. Raises ResetConnectionError when that was asked for."""
+        if not self.moto.is_ready:
+            await self.moto.ready()
+        call, record = self._identify(request, source_ip)
+        try:
+            _require_credential(call, record)
+            if self.faults.latency:
+                await asyncio.sleep(self.faults.latency)
+            if self.faults.rules:
+                await self._misbehave(record.name)
+            answer = await self._dispatch(call, record)
+        except ServiceError as error:
+            refuse(record, error.code, error.message)
+            request_id = as_uuid(record.request_id)
+            content_type, body = error_body(call.service, error, request_id)
+            answer = HttpAnswer(error.status, [("Content-Type", content_type)], body)
+        if record.name:
+            self.trail.add(record)
+        answer.headers.append(("x-amzn-RequestId", as_uuid(record.request_id)))
+        return answer
+
+    def rotation_event(self, region: str, arn: str, at: float, rotation: str, materials: list[str]) -> Record:
+        """Return AWS's event of a finished rotation; `materials` are the last two KeyMaterialIds."""
+        return Record(
+            time=at,
+            source=KMS,
+            name="RotateKey",
+            region=region,
+            identity=None,
+            access_key_id="",
+            source_ip="AWS Internal",
+            user_agent="AWS Internal",
+            request_id=0,
+            event_id=random.getrandbits(128),
+            resources=(arn,),
+            extra={
+                "rotationType": rotation,
+                "keyOrigin": "AWS_KMS",
+                "keyId": arn.rpartition("/")[2],
+                "previousKeyMaterialId": materials[0],
+                "currentKeyMaterialId": materials[1],
+            },
+        )
+
+    def note_use(self, record: Record) -> None:
+        """Remember a successful cryptographic operation for GetKeyLastUsage."""
+        use = LastUse(record.name, record.time, record.event_id, record.request_id)
+        for arn in record.resources:
+            self.keys.note_use(arn, use)
+
+    def _identify(self, request: HttpRequest, source_ip: str) -> tuple[Call, Record]:
+        headers = request.headers
+        credential = read_credential(headers, request.target, self.region)
+        namespace, _, name = headers.get("X-Amz-Target", "").rpartition(".")
+        if namespace:
+            service = "kms" if namespace == "TrentService" else credential.service
+            call = Call(request, credential, "cloudtrail" if "CloudTrail" in namespace else service)
+        elif headers.get("Content-Type", "").startswith(_SERVICES_WITH_FORMS) and request.method == "POST":
+            form = dict(parse_qsl(request.body.decode("utf-8", "replace")))
+            name = form.get("Action", "")
+            call = Call(request, credential, credential.service, form=form)
+        elif credential.service in ("s3", ""):
+            s3 = read_s3_call(request.method, request.target)
+            name = s3.event or ""
+            call = Call(request, credential, "s3", s3=s3)
+        else:
+            call = Call(request, credential, credential.service)
+        record = Record(
+            time=time.time(),
+            source=KMS if call.service == "kms" else sys.intern(f"{call.service}.amazonaws.com"),
+            name=sys.intern(name),
+            region=credential.region,
+            identity=self.principals.of(credential.access_key_id),
+            access_key_id=credential.access_key_id,
+            source_ip=source_ip,
+            user_agent=sys.intern(headers.get("User-Agent", "")),
+            request_id=random.getrandbits(128),
+            event_id=random.getrandbits(128),
+        )
+        return call, record
+
+    async def _misbehave(self, operation: str) -> None:
+        rule = self.faults.struck(operation)
+        if rule is None:
+            return
+        if rule.error == HANG:
+            # Hangs until the client gives up, or control clears the rule.
+            while rule in self.faults.rules:
+                await asyncio.sleep(0.05)
+        if rule.error in (HANG, RESET):
+            raise ResetConnectionError
+        raise rule.as_error()
+
+    async def _dispatch(self, call: Call, record: Record) -> HttpAnswer:
+        if call.service == "kms":
+            operation = self._crypto.get(record.name)
+            if operation is None:
+                return await self._kms_control(call, record)
+            self.faults.check_crypto_rate()
+            done = operation(_document(call.request.body), record)
+            self.note_use(record)
+            return _json(done)
+        if record.source == CLOUDTRAIL:
+            return await self._cloudtrail(call, record)
+        if record.source == STS and record.name == "GetCallerIdentity":
+            self.faults.authorise(record, record.action)
+            return _caller_identity(record, self.principals.of(record.access_key_id))
+        if call.s3 is not None:
+            self.faults.authorise(record, call.s3.action, resource=call.s3.resource)
+            record.request = {"bucketName": call.s3.bucket, "Host": call.request.headers.get("Host", "")}
+        else:
+            self.faults.authorise(record, record.action)
+            if call.form is not None and call.service in ("sts", "iam"):
+                named = {key: value for key, value in call.form.items() if key not in ("Action", "Version")}
+                record.request = recordable(named)
+        answer = await self._pass_on(call, record)
+        self.principals.forget_strangers()
+        return answer
+
+    async def _kms_control(self, call: Call, record: Record) -> HttpAnswer:
+        document = _document(call.request.body)
+        record.request = recordable(document)
+        operation = self.control_plane.by_name.get(record.name)
+        if operation is not None:
+            done = operation(document, record)
+            if record.name == "RotateKeyOnDemand":
+                self._complete_rotation(record)
+            return _json(done)
+        prepared = self.control_plane.prepare(document, record)
+        passed = await self._pass_on(call, record, json.dumps(prepared).encode())
+        self.keys.forget_lookups()
+        if record.error_code is not None:
+            return passed
+        return _json(self.control_plane.finish(document, record, json.loads(passed.body or b"null") or {}))
+
+    def _complete_rotation(self, record: Record) -> None:
+        key = self.keys.find(record.region, record.resources[0])
+        newest = self.keys.companion(key).generations[-2:]
+        materials = [generation.material.id for generation in newest]
+        self.trail.add(self.rotation_event(record.region, key.arn, time.time(), "ON_DEMAND", materials))
+
+    async def _cloudtrail(self, call: Call, record: Record) -> HttpAnswer:
+        document = _document(call.request.body)
+        record.request = recordable(document)
+        self.faults.authorise(record, record.action)
+        if record.name == "LookupEvents":
+            self.faults.check_lookup_rate(record.region)
+            return _json(lookup_events(self.trail, record.region, document))
+        if record.name in _DELIVER_FIRST:
+            await self.delivery.deliver()
+        return await self._pass_on(call, record)
+
+    async def _pass_on(self, call: Call, record: Record, body: bytes | None = None) -> HttpAnswer:
+        request = call.request
+        if body is not None:
+            request = HttpRequest(request.method, request.target, request.headers, body)
+        answer = await self.moto.answer(request)
+        if answer.status >= 400:
+            code, message = read_error(answer.body)
+            refuse(record, code, message)
+        return answer
+
+
+def _require_credential(call: Call, record: Record) -> None:
+    """Refuse unsigned calls, which AWS doesn't record; S3 knows anonymous ones."""
+    if not call.credential.access_key_id and call.s3 is None:
+        record.name = ""
+        raise ServiceError("MissingAuthenticationTokenException", "Request is missing Authentication Token")
+
+
+def _document(body: bytes) -> dict[str, Any]:
+    try:
+        document = json.loads(body or b"{}")
+    except ValueError as error:
+        raise ServiceError("SerializationException", "The request body is not JSON") from error
+    if not isinstance(document, dict):
+        raise ServiceError("SerializationException", "The request body is not a JSON object")
+    return document
+
+
+def _json(document: Mapping[str, Any] | None) -> HttpAnswer:
+    return HttpAnswer(200, [("Content-Type", JSON)], json.dumps(document).encode() if document else b"")
+
+
+def _caller_identity(record: Record, principal: Principal) -> HttpAnswer:
+    """https://docs.aws.amazon.com/STS/latest/APIReference/API_GetCallerIdentity.html"""
+    body = (
+        '<GetCallerIdentityResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/">'
+        f"<GetCallerIdentityResult><Arn>{principal.arn}</Arn>"
+        f"<UserId>{principal.principal_id}</UserId><Account>{ACCOUNT}</Account>"
+        "</GetCallerIdentityResult><ResponseMetadata>"
+        f"<RequestId>{as_uuid(record.request_id)}</RequestId></ResponseMetadata></GetCallerIdentityResponse>"
+    )
+    return HttpAnswer(200, [("Content-Type", XML)], body.encode())

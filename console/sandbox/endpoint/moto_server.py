@@ -1,0 +1,205 @@
+"""moto inside the gate's process: its WSGI application and its backends.
+
+moto is imported in a worker thread after the port is open, because that takes about half a second. Its
+backends are plain dictionaries without locks, so one thread at a time runs its application; reads from
+the event loop copy what they iterate over.
+"""
+
+import asyncio
+import io
+import json
+import logging
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
+from urllib.parse import unquote_to_bytes
+
+from console.sandbox.endpoint.principals import ACCOUNT, Principal
+
+if TYPE_CHECKING:
+    from moto.cloudtrail.models import CloudTrailBackend
+    from moto.kms.models import KmsBackend
+
+T = TypeVar("T")
+log = logging.getLogger(__name__)
+
+_SET_BY_THE_SERVER = frozenset(
+    {"content-length", "connection", "transfer-encoding", "date", "server", "x-amzn-requestid"}
+)
+
+
+@runtime_checkable
+class Closeable(Protocol):
+    """A WSGI result that must be told when it was read."""
+
+    def close(self) -> None:
+        """Release what the result holds."""
+
+
+@dataclass(frozen=True, slots=True)
+class HttpRequest:
+    """A whole HTTP request, its body read. `target` is the path and query as they arrived."""
+
+    method: str
+    target: str
+    headers: Mapping[str, str]
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class HttpAnswer:
+    """moto's answer to it."""
+
+    status: int
+    headers: list[tuple[str, str]]
+    body: bytes
+
+
+class MotoServer:
+    """moto's application and backends, for one account."""
+
+    def __init__(self, seed: int | None) -> None:
+        self._seed = seed
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="moto")
+        self._application: Callable[..., Iterable[bytes]] | None = None
+        self._loaded: asyncio.Future[None] | None = None
+
+    def start(self) -> None:
+        """Begin to import moto in its thread; needs a running event loop."""
+        self._loaded = asyncio.ensure_future(self.run(self._load))
+
+    def stop(self) -> None:
+        """Let the thread end when its current request is done."""
+        self._thread.shutdown(wait=False, cancel_futures=True)
+
+    async def ready(self) -> None:
+        """Wait until moto is imported. Raises what the import raised."""
+        if self._loaded is not None:
+            await asyncio.shield(self._loaded)
+            self._loaded = None
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the backends can be used without waiting."""
+        return self._loaded is None
+
+    async def run(self, work: Callable[[], T]) -> T:
+        """Run `work` in moto's thread, where nothing else touches the backends."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+    async def answer(self, request: HttpRequest) -> HttpAnswer:
+        """Pass a request on to moto; a crash inside moto becomes a 500 InternalFailure."""
+        return await self.run(lambda: self._call(request))
+
+    def kms(self, region: str) -> "KmsBackend":
+        """Return the KMS backend of a region."""
+        from moto.kms.models import kms_backends
+
+        return kms_backends[ACCOUNT][region]
+
+    def trails(self) -> "list[CloudTrailBackend]":
+        """Return the CloudTrail backends of every region that has a trail."""
+        from moto.cloudtrail.models import cloudtrail_backends
+
+        return [backend for backend in list(cloudtrail_backends[ACCOUNT].values()) if backend.trails]
+
+    def put_object(self, bucket: str, key: str, value: bytes) -> None:
+        """Store an object in a bucket; raises moto's MissingBucket. Call it through `run`."""
+        from moto.s3.models import s3_backends
+
+        s3_backends[ACCOUNT]["aws"].put_object(bucket, key, value)
+
+    def issued_to(self, access_key_id: str) -> Principal | None:
+        """Return whom moto issued an access key to: a role session or an IAM user."""
+        from moto.iam.models import iam_backends
+        from moto.sts.models import sts_backends
+
+        role = sts_backends[ACCOUNT]["aws"].get_assumed_role_from_access_key(access_key_id)
+        if role is not None:
+            return Principal(role.role_arn.rpartition("/")[2], "role", session=role.session_name)
+        user = iam_backends[ACCOUNT]["aws"].get_user_from_access_key_id(access_key_id)
+        return Principal(user.name, "user") if user is not None else None
+
+    def _load(self) -> None:
+        from moto.moto_api._internal import mock_random
+        from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+
+        if self._seed is not None:
+            mock_random.seed(self._seed)
+        self._application = DomainDispatcherApplication(create_backend_app)
+
+    def _call(self, request: HttpRequest) -> HttpAnswer:
+        application = self._application
+        if application is None:
+            raise RuntimeError("moto isn't imported yet: wait for ready()")
+        started: list[Any] = []
+
+        def start_response(
+            status: str, headers: list[tuple[str, str]], *_: object
+        ) -> Callable[[bytes], None]:
+            started[:] = [int(status.split(" ", 1)[0]), headers]
+            return lambda _chunk: None
+
+        try:
+            chunks = application(_environ(request), start_response)
+            body = b"".join(chunks)
+            if isinstance(chunks, Closeable):
+                chunks.close()
+        except NotImplementedError as error:
+            return _failure(501, "NotImplemented", f"moto doesn't have this operation: {error}")
+        except Exception:
+            log.exception("moto failed on %s %s", request.method, request.target)
+            return _failure(500, "InternalFailure", "moto failed; see the endpoint's stderr")
+        status, headers = started
+        kept = [pair for pair in headers if pair[0].lower() not in _SET_BY_THE_SERVER]
+        if request.method == "HEAD":
+            kept += [pair for pair in headers if pair[0].lower() == "content-length"]
+        return HttpAnswer(status, kept, body)
+
+
+def _failure(status: int, code: str, message: str) -> HttpAnswer:
+    body = json.dumps({"__type": code, "message": message}).encode()
+    return HttpAnswer(status, [("Content-Type", "application/x-amz-json-1.1")], body)
+
+
+def _environ(request: HttpRequest) -> Mapping[str, Any]:
+    from moto.core.request import (
+        PRESERVED_HEADER_NAMES_ENVIRON_KEY,
+        environ_key_for_header,
+        should_preserve_original_header_name,
+    )
+
+    path, _, query = request.target.partition("?")
+    environ: dict[str, Any] = {
+        "REQUEST_METHOD": request.method,
+        "SCRIPT_NAME": "",
+        "PATH_INFO": unquote_to_bytes(path).decode("latin-1"),
+        "QUERY_STRING": query,
+        "RAW_URI": request.target,
+        "REQUEST_URI": request.target,
+        "SERVER_NAME": "127.0.0.1",
+        "SERVER_PORT": "80",
+        "SERVER_PROTOCOL": "HTTP/1.1",
+        "REMOTE_ADDR": "127.0.0.1",
+        "wsgi.version": (1, 0),
+        "wsgi.url_scheme": "http",
+        "wsgi.input": io.BytesIO(request.body),
+        "wsgi.input_terminated": True,
+        "wsgi.errors": sys.stderr,
+        "wsgi.multithread": False,
+        "wsgi.multiprocess": False,
+        "wsgi.run_once": False,
+    }
+    preserved: dict[str, str] = {}
+    for name, value in request.headers.items():
+        if name.lower() in ("transfer-encoding", "content-length"):
+            continue
+        key = environ_key_for_header(name)
+        environ[key] = f"{environ[key]},{value}" if key in environ else value
+        if should_preserve_original_header_name(name):
+            preserved[key] = name
+    environ[PRESERVED_HEADER_NAMES_ENVIRON_KEY] = preserved
+    environ["CONTENT_LENGTH"] = str(len(request.body))
+    return environ

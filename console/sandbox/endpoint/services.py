@@ -1,0 +1,123 @@
+"""Which AWS service and operation a request is for, and how that service writes its errors."""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from urllib.parse import parse_qsl, unquote
+from xml.sax.saxutils import escape
+
+from console.sandbox.endpoint.errors import ServiceError
+
+JSON = "application/x-amz-json-1.1"
+XML = "text/xml"
+
+# What S3 calls the bucket's subresources in CloudTrail's event names.
+_BUCKET_SUBRESOURCES = {
+    "acl": "Acl",
+    "encryption": "Encryption",
+    "lifecycle": "Lifecycle",
+    "location": "Location",
+    "logging": "Logging",
+    "notification": "Notification",
+    "policy": "Policy",
+    "publicAccessBlock": "PublicAccessBlock",
+    "tagging": "Tagging",
+    "versioning": "Versioning",
+}
+_CODE = re.compile(r"<Code>([^<]*)</Code>")
+_MESSAGE = re.compile(r"<Message>([^<]*)</Message>")
+_VERBS = {"GET": "Get", "HEAD": "Head", "PUT": "Put", "POST": "Post", "DELETE": "Delete"}
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """What the SigV4 credential says: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-signing-elements.html"""
+
+    access_key_id: str
+    region: str
+    service: str
+
+
+@dataclass(frozen=True, slots=True)
+class S3Call:
+    """An S3 request: the IAM `action`, the `resource` ARN, and the management event's name, if it is one.
+
+    Object calls and listings are data events, which a trail doesn't record unless asked to: `event` is
+    None for them.
+    """
+
+    action: str
+    resource: str
+    event: str | None
+    bucket: str
+
+
+def read_credential(headers: Mapping[str, str], query: str, region: str) -> Credential:
+    """Read the credential from the Authorization header or a presigned query; `region` is the default."""
+    _, found, rest = headers.get("Authorization", "").partition("Credential=")
+    if not found and "X-Amz-Credential=" in query:
+        rest = dict(parse_qsl(query)).get("X-Amz-Credential", "")
+    return _read_scope(rest.partition(",")[0], region)
+
+
+@lru_cache(maxsize=256)
+def _read_scope(scope: str, region: str) -> Credential:
+    parts = scope.strip().split("/")
+    if len(parts) != 5:
+        return Credential(parts[0], region, "")
+    return Credential(parts[0], parts[2], parts[3])
+
+
+def read_s3_call(method: str, target: str) -> S3Call:
+    """Name a path-style S3 request."""
+    path, _, query = target.partition("?")
+    bucket, _, key = unquote(path).lstrip("/").partition("/")
+    subresource = next((name for name in _BUCKET_SUBRESOURCES if name in _query_names(query)), None)
+    verb = _VERBS.get(method, method.title())
+    if not bucket:
+        return S3Call("s3:ListAllMyBuckets", "*", "ListBuckets", "")
+    resource = f"arn:aws:s3:::{bucket}"
+    if key:
+        action = "s3:GetObject" if method in ("GET", "HEAD") else f"s3:{verb}Object"
+        return S3Call(action, f"{resource}/{key}", None, bucket)
+    if subresource is not None:
+        name = f"{verb}Bucket{_BUCKET_SUBRESOURCES[subresource]}"
+        return S3Call(f"s3:{name}", resource, name, bucket)
+    names = {"PUT": "CreateBucket", "DELETE": "DeleteBucket"}
+    if method in names:
+        return S3Call(f"s3:{names[method]}", resource, names[method], bucket)
+    return S3Call("s3:ListBucket", resource, "HeadBucket" if method == "HEAD" else None, bucket)
+
+
+def error_body(service: str, error: ServiceError, request_id: str) -> tuple[str, bytes]:
+    """Return the content type and body of an error the way the service writes it."""
+    if service not in ("s3", "sts", "iam", "sns", "sqs"):
+        return JSON, error.body()
+    # Query services and S3 leave out the suffix that JSON services have.
+    code = escape(error.code.removesuffix("Exception"))
+    inner = f"<Code>{code}</Code><Message>{escape(error.message)}</Message>"
+    if service == "s3":
+        document = f"<Error>{inner}<RequestId>{request_id}</RequestId></Error>"
+    else:
+        document = (
+            f"<ErrorResponse><Error><Type>Sender</Type>{inner}</Error>"
+            f"<RequestId>{request_id}</RequestId></ErrorResponse>"
+        )
+    return XML, f'<?xml version="1.0" encoding="UTF-8"?>{document}'.encode()
+
+
+def read_error(body: bytes) -> tuple[str, str]:
+    """Return code and message of an error body, JSON or XML; `Unknown` when it has neither."""
+    text = body.decode("utf-8", "replace")
+    if text.startswith("{"):
+        document = json.loads(text)
+        message = document.get("message") or document.get("Message") or ""
+        return str(document.get("__type", "Unknown")).rpartition("#")[2], str(message)
+    code, message = _CODE.search(text), _MESSAGE.search(text)
+    return code.group(1) if code else "Unknown", message.group(1) if message else ""
+
+
+def _query_names(query: str) -> set[str]:
+    return {pair.partition("=")[0] for pair in query.split("&")}

@@ -1,0 +1,100 @@
+"""The trail's memory: every record, sorted by time, bounded."""
+
+from bisect import bisect_left, bisect_right, insort
+from collections import Counter
+from collections.abc import Iterator
+
+from console.sandbox.endpoint.records import Record
+
+CAPACITY = 500_000
+
+Position = tuple[float, int]
+
+
+class Trail:
+    """Keeps the newest `capacity` records and a queue of those not yet delivered to S3.
+
+    When it overflows, the oldest tenth goes at once (so the cost is spread), and `dropped` counts it.
+    """
+
+    def __init__(self, capacity: int = CAPACITY) -> None:
+        self.capacity = capacity
+        self.dropped = 0
+        self.undelivered_dropped = 0
+        self.calls: Counter[str] = Counter()
+        self._records: list[Record] = []
+        self._undelivered: list[Record] = []
+        self._sequence = 0
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    @property
+    def undelivered(self) -> int:
+        """How many records wait for delivery to S3."""
+        return len(self._undelivered)
+
+    def add(self, record: Record) -> None:
+        """Keep a record of a call that just happened."""
+        self._number(record)
+        self.calls[record.action] += 1
+        records = self._records
+        if records and record.time < records[-1].time:
+            insort(records, record, key=position)
+        else:
+            records.append(record)
+        self._undelivered.append(record)
+        if len(records) > self.capacity or len(self._undelivered) > self.capacity:
+            self._shrink()
+
+    def add_past(self, batch: list[Record]) -> None:
+        """Keep a batch of records from the past; cheaper than adding them one by one."""
+        for record in batch:
+            self._number(record)
+        self._records.extend(batch)
+        self._records.sort(key=position)
+        self._undelivered.extend(sorted(batch, key=position))
+        while len(self._records) > self.capacity or len(self._undelivered) > self.capacity:
+            self._shrink()
+
+    def newest_first(self, start: float, end: float, after: Position | None = None) -> Iterator[Record]:
+        """Yield records of the seconds `start` to `end` (epoch), both included, newest first.
+
+        `after` resumes behind the record at that position; records that came in since don't shift it.
+        """
+        records = self._records
+        top = bisect_right(records, end, key=_second)
+        if after is not None:
+            top = min(top, bisect_left(records, after, key=position))
+        for index in range(top - 1, -1, -1):
+            record = records[index]
+            if int(record.time) < int(start):
+                return
+            yield record
+
+    def take_undelivered(self) -> list[Record]:
+        """Hand over what waits for delivery, and forget that it waited."""
+        taken, self._undelivered = self._undelivered, []
+        return taken
+
+    def _number(self, record: Record) -> None:
+        self._sequence += 1
+        record.sequence = self._sequence
+
+    def _shrink(self) -> None:
+        surplus = max(1, self.capacity // 10)
+        if len(self._records) > self.capacity:
+            self.dropped += min(surplus, len(self._records))
+            del self._records[:surplus]
+        if len(self._undelivered) > self.capacity:
+            self.undelivered_dropped += min(surplus, len(self._undelivered))
+            del self._undelivered[:surplus]
+
+
+def position(record: Record) -> Position:
+    """Where a record stands in the trail's order."""
+    return record.time, record.sequence
+
+
+def _second(record: Record) -> int:
+    return int(record.time)

@@ -1,0 +1,215 @@
+"""A real PostgreSQL 18 on the loopback interface, owned by whoever started it.
+
+One folder holds everything: data, log and, where needed, a copy of the program files. The server is a child
+in a session of its own, so a terminal's Ctrl-C reaches only us and the server stops when we say so.
+"""
+
+from __future__ import annotations
+
+import random
+import secrets
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import psycopg2
+from psycopg2 import sql
+from psycopg2.extensions import ISOLATION_LEVEL_AUTOCOMMIT
+from psycopg2.extensions import connection as Connection  # noqa: N812
+
+from console.sandbox.postgres_cluster import SUPERUSER, Cluster
+from console.sandbox.postgres_files import PostgresError, PostgresFiles, service_user
+from console.sandbox.processes import family, send
+
+DATABASE = "tokens"
+PLATFORM = "platform"
+"""Owns the databases and the platform's tables in them."""
+OPERATOR = "operator"
+"""May read and update the platform's tables, and create schemas."""
+
+_START_LIMIT = 30.0
+_STOP_LIMIT = 5.0
+_PORTS = range(20_000, 32_000)
+"""Below the range from which systems hand out ports, so nobody is given ours while the server is stopped."""
+_PORT_ATTEMPTS = 20
+
+
+class Postgres:
+    """A running server. `start` makes one; `stop` and `restart` play an outage on the same port and data."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self.port = 0
+        self._cluster = cluster
+        self._passwords = {role: secrets.token_urlsafe(24) for role in (SUPERUSER, PLATFORM, OPERATOR)}
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @classmethod
+    def start(cls, folder: Path, files: PostgresFiles | None = None) -> Self:
+        """Create a server below `folder` and wait until it accepts connections.
+
+        It has the database `tokens` and the roles `platform` and `operator`. As root the service user must be
+        able to reach `folder`; see `leftovers.claim_folder`. `files` is for tests: where the program files
+        are. Raises PostgresError.
+        """
+        files, user = files or PostgresFiles.installed(), service_user()
+        if user is not None and not files.usable_by(user):
+            files = files.copy_to(folder / "program")
+        server = cls(Cluster(folder / "data", folder / "postgres.log", files, user))
+        try:
+            server._cluster.initialise(server._passwords[SUPERUSER])
+            server._launch_on_free_port()
+            server._create_roles()
+            server.create_database(DATABASE)
+        except BaseException:
+            server.stop()
+            raise
+        return server
+
+    @property
+    def superuser_url(self) -> str:
+        """URL of the database `tokens` for the superuser."""
+        return self.url(SUPERUSER)
+
+    @property
+    def running(self) -> bool:
+        """True while the server's process lives."""
+        return self._process is not None and self._process.poll() is None
+
+    @property
+    def pid(self) -> int | None:
+        """Process id of the server, None while it is stopped."""
+        return self._process.pid if self._process is not None else None
+
+    def url(self, role: str = OPERATOR, database: str = DATABASE) -> str:
+        """Return `postgresql://…` for one of the roles, password included."""
+        # Without TLS, whatever PGSSLMODE says: nothing leaves this machine.
+        return f"postgresql://{role}:{self._passwords[role]}@127.0.0.1:{self.port}/{database}?sslmode=disable"
+
+    def create_database(self, name: str) -> None:
+        """Create a database that `platform` owns and where `operator` may read, update and create schemas."""
+        connection = self._connect(SUPERUSER)
+        try:
+            database = sql.Identifier(name)
+            with connection.cursor() as cursor:
+                cursor.execute(
+                    sql.SQL("CREATE DATABASE {} OWNER {}").format(database, sql.Identifier(PLATFORM))
+                )
+                cursor.execute(
+                    sql.SQL("GRANT CREATE ON DATABASE {} TO {}").format(database, sql.Identifier(OPERATOR))
+                )
+        finally:
+            connection.close()
+
+    def stop(self) -> None:
+        """Stop the server, within seconds whatever it is doing; its data stays. Does nothing if stopped."""
+        process = self._process
+        if process is None:
+            return
+        if process.poll() is None:
+            processes = family(process.pid)
+            process.send_signal(signal.SIGINT)  # fast shutdown: open sessions are ended
+            send(processes, signal.SIGCONT)
+            try:
+                process.wait(_STOP_LIMIT)
+            except subprocess.TimeoutExpired:
+                send(processes, signal.SIGKILL)
+                process.wait()
+        self._process = None
+
+    def restart(self) -> None:
+        """Start again on the same port, with the data and passwords as they were. Raises PostgresError."""
+        self.stop()
+        self._launch()
+
+    def pause(self) -> None:
+        """Freeze the server: connections stay open and nothing answers, as with a dead network."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGSTOP)  # first, so that it starts no further session
+            send(family(self._process.pid), signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let a paused server go on."""
+        if self._process is not None:
+            send(family(self._process.pid), signal.SIGCONT)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def _launch_on_free_port(self) -> None:
+        for port in random.SystemRandom().sample(_PORTS, _PORT_ATTEMPTS):
+            if not _is_free(port):
+                continue
+            self.port = port
+            try:
+                self._launch()
+            except _PortTakenError:
+                continue
+            return
+        raise PostgresError(f"No free port on 127.0.0.1 between {_PORTS.start} and {_PORTS.stop}.")
+
+    def _launch(self) -> None:
+        said_before = self._cluster.said()
+        self._process = self._cluster.run("postgres", "-p", str(self.port))
+        deadline = time.monotonic() + _START_LIMIT
+        while True:
+            if self._process.poll() is not None:
+                self._process = None
+                if "could not bind" in self._cluster.last_words(said_before):
+                    raise _PortTakenError(f"Port {self.port} on 127.0.0.1 is taken.")
+                raise PostgresError(f"PostgreSQL did not start: {self._cluster.last_words(said_before)}")
+            try:
+                self._connect(SUPERUSER).close()
+            except psycopg2.OperationalError as error:
+                if time.monotonic() > deadline:
+                    raise PostgresError(
+                        f"PostgreSQL accepted no connection within {_START_LIMIT:g} seconds."
+                    ) from error
+                time.sleep(0.01)
+            else:
+                return
+
+    def _create_roles(self) -> None:
+        # What stands in template1 is in every database created later.
+        connection = self._connect("template1")
+        try:
+            with connection.cursor() as cursor:
+                for role in (PLATFORM, OPERATOR):
+                    cursor.execute(
+                        sql.SQL("CREATE ROLE {} LOGIN PASSWORD %s").format(sql.Identifier(role)),
+                        (self._passwords[role],),
+                    )
+                cursor.execute(
+                    sql.SQL(
+                        "ALTER DEFAULT PRIVILEGES FOR ROLE {} GRANT SELECT, UPDATE ON TABLES TO {}"
+                    ).format(sql.Identifier(PLATFORM), sql.Identifier(OPERATOR))
+                )
+        finally:
+            connection.close()
+
+    def _connect(self, database: str) -> Connection:
+        connection = psycopg2.connect(self.url(SUPERUSER, database), connect_timeout=5)
+        connection.set_isolation_level(ISOLATION_LEVEL_AUTOCOMMIT)
+        return connection
+
+
+class _PortTakenError(PostgresError):
+    """Somebody else listens on the port."""
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True

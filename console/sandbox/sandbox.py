@@ -1,0 +1,170 @@
+"""The sandbox: PostgreSQL with the platform's tables, the AWS endpoint, and generated tokens, in one object.
+
+Nothing of it outlives its owner: `close` stops both processes and removes the folder; after a SIGKILL the
+endpoint ends by itself and the next sandbox removes the rest.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Any, Self
+
+from console.sandbox import access_keys
+from console.sandbox.cloudtrail import create_trail
+from console.sandbox.endpoint import EndpointControl, EndpointProcess
+from console.sandbox.generator import generate
+from console.sandbox.interruption import undisturbed
+from console.sandbox.keys import create_keys
+from console.sandbox.leftovers import claim_folder, remove_leftovers
+from console.sandbox.platform import create_tables
+from console.sandbox.postgres import OPERATOR, PLATFORM, Postgres
+from console.sandbox.traffic import record_traffic, register_principals
+from console.sandbox.world import World
+from crypto_core.database.engine import open_engine
+
+_FOREIGN = ("AWS_", "KEYDECK_", "PG", "DATABASE_URL", "TOKEN_ENCRYPTION_KEY_ID", "DEV_ENCRYPTION_KEY")
+
+
+class Sandbox:
+    """A running sandbox. Close it, or use it as a context manager."""
+
+    def __init__(self, postgres: Postgres, endpoint: EndpointProcess, parts: ExitStack) -> None:
+        self.postgres = postgres
+        self.endpoint = endpoint
+        self._parts = parts
+        self._world: World | None = None
+
+    @classmethod
+    def start(
+        cls,
+        *,
+        connections: int = 2000,
+        seed: int = 7,
+        region: str = "eu-west-1",
+        data: bool = True,
+        now: datetime | None = None,
+    ) -> Self:
+        """Start everything and wait until it answers; leftovers of killed sandboxes are removed first.
+
+        Without `data` the tables are empty and there is no KMS key. `now` is the time to which all generated
+        dates are counted back. Raises PostgresError, FolderError, EndpointStartError, and ValueError for
+        fewer than 20 connections; then nothing is left of what had been started.
+        """
+        remove_leftovers()
+        parts = ExitStack()
+        try:
+            folder = claim_folder()
+            parts.callback(folder.remove)
+            # The endpoint listens at once and loads what it needs while PostgreSQL starts.
+            endpoint = parts.enter_context(EndpointProcess(region, seed=seed))
+            postgres = parts.enter_context(Postgres.start(folder.path))
+            sandbox = cls(postgres, endpoint, parts)
+            sandbox._fill(connections, seed, now or datetime.now(UTC), data=data)
+        except BaseException:
+            with undisturbed():
+                parts.close()
+            raise
+        return sandbox
+
+    @property
+    def world(self) -> World:
+        """What was generated. Raises ValueError for a sandbox that was started without data."""
+        if self._world is None:
+            raise ValueError("This sandbox was started without data.")
+        return self._world
+
+    @property
+    def region(self) -> str:
+        """The AWS Region of everything in the sandbox."""
+        return self.endpoint.region
+
+    @property
+    def endpoint_url(self) -> str:
+        """URL of the AWS endpoint."""
+        return self.endpoint.url
+
+    @property
+    def control(self) -> EndpointControl:
+        """What no AWS API can set: latency, throttling, faults, denials."""
+        return self.endpoint.control
+
+    @property
+    def database_url(self) -> str:
+        """URL of the database for the role `operator`, who runs Keydeck."""
+        return self.postgres.url(OPERATOR)
+
+    @property
+    def platform_database_url(self) -> str:
+        """URL of the database for the role `platform`, who owns the tables."""
+        return self.postgres.url(PLATFORM)
+
+    @property
+    def superuser_url(self) -> str:
+        """URL of the database for PostgreSQL's superuser."""
+        return self.postgres.superuser_url
+
+    def client(self, service: str, access_key: str = access_keys.ON_CALL) -> Any:
+        """Return a boto3 client for the endpoint that acts as the owner of an access key."""
+        import boto3
+
+        session = boto3.Session(access_key, access_keys.SECRET, region_name=self.region)
+        return session.client(service, endpoint_url=self.endpoint_url)  # type: ignore[call-overload]
+
+    def settings(self) -> dict[str, str]:
+        """Return the environment variables that point Keydeck and boto3 at the sandbox."""
+        settings = {
+            "DATABASE_URL": self.database_url,
+            "AWS_ENDPOINT_URL": self.endpoint_url,
+            "AWS_REGION": self.region,
+            "AWS_DEFAULT_REGION": self.region,
+            "AWS_ACCESS_KEY_ID": access_keys.ON_CALL,
+            "AWS_SECRET_ACCESS_KEY": access_keys.SECRET,
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "AWS_CONFIG_FILE": os.devnull,
+            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        }
+        if self._world is not None:
+            settings["TOKEN_ENCRYPTION_KEY_ID"] = self._world.current_key.arn
+            settings["KEYDECK_TRUSTED_KEYS"] = self._world.old_key.arn
+        return settings
+
+    def environment(self) -> dict[str, str]:
+        """Return this process's environment, its AWS and Keydeck settings replaced by the sandbox's."""
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(_FOREIGN)}
+        return {**kept, **self.settings()}
+
+    def close(self) -> None:
+        """Stop everything and remove the folder; safe to call twice."""
+        with undisturbed():
+            self._parts.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _fill(self, connections: int, seed: int, now: datetime, *, data: bool) -> None:
+        engine = open_engine(self.platform_database_url)
+        try:
+            create_tables(engine)
+            if not data:
+                return
+            register_principals(self.control)
+            create_trail(
+                self.client("s3", access_keys.DEPLOYMENT),
+                self.client("cloudtrail", access_keys.DEPLOYMENT),
+                self.region,
+            )
+            current, old = create_keys(self.client("kms", access_keys.DEPLOYMENT), self.control, now)
+            self._world = generate(
+                self.control, engine, current=current, old=old, now=now, connections=connections, seed=seed
+            )
+            record_traffic(self.control, self._world)
+        finally:
+            engine.dispose()

@@ -1,0 +1,51 @@
+"""When the platform wrote its tokens, and under which key at the time.
+
+Three years: first under alias/tokens-old; from `TOKENS_CREATED` on under alias/tokens, whose key material
+was rotated once. The platform grew, so most tokens are recent.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+OLD_TOKENS_CREATED = timedelta(days=1160)
+TOKENS_CREATED = timedelta(days=900)
+TOKENS_ROTATED = timedelta(days=315)
+"""Ages, counted back from now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Era:
+    """A span of time in which new tokens were sealed under one key material.
+
+    `generation` counts from 0. `share` is the part of all sealed tokens that were written in it.
+    """
+
+    old_key: bool
+    generation: int
+    begins: timedelta
+    ends: timedelta
+    share: float
+
+    def moment(self, now: datetime, part: float) -> datetime:
+        """Return the time at `part` (0 to 1) of the era, to the second."""
+        age = self.begins + (self.ends - self.begins) * part
+        return (now - age).replace(microsecond=0)
+
+
+ERAS = (
+    Era(True, 0, timedelta(days=1095), TOKENS_CREATED, 0.165),
+    Era(False, 0, TOKENS_CREATED, TOKENS_ROTATED, 0.280),
+    Era(False, 1, TOKENS_ROTATED, timedelta(minutes=10), 0.555),
+)
+
+
+def at(quantile: float) -> tuple[Era, float]:
+    """Return the era of the token at `quantile` (0 oldest, below 1) of all tokens, and how far into it."""
+    begins = 0.0
+    for era in ERAS[:-1]:
+        if quantile < begins + era.share:
+            return era, (quantile - begins) / era.share
+        begins += era.share
+    return ERAS[-1], (quantile - begins) / ERAS[-1].share

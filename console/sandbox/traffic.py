@@ -1,0 +1,150 @@
+"""KMS calls of the last seven days, as CloudTrail would have recorded them.
+
+Mostly the platform at work, by day more than by night; an analyst; an AWS service; the deployment; and, two
+nights ago at 03:12 UTC, an intruder who unwraps data keys as fast as KMS answers.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+from console.sandbox import access_keys
+from console.sandbox.endpoint import EndpointControl, PastCall
+from console.sandbox.world import World
+
+DAYS = 7
+EVENTS_PER_CONNECTION = 0.75
+MOST_EVENTS = 5_000
+INTRUDER_ADDRESS = "198.51.100.7"
+OFFICE_ADDRESS = "203.0.113.24"
+
+_PLATFORM_ADDRESSES = tuple(f"10.20.{net}.{host}" for net in (1, 2, 3) for host in (17, 42))
+_PLATFORM_AGENT = "Boto3/1.40.21 md/Botocore#1.40.21 ua/2.1 os/linux#6.8 lang/python#3.12.6 app/platform-api"
+_CONSOLE_AGENT = "aws-cli/2.27.41 md/awscrt#0.26.1 ua/2.1 os/macos#24.5.0 lang/python#3.13.4 md/prompt#off"
+_INTRUDER_AGENT = "aws-cli/1.22.34 Python/3.10.12 Linux/6.5.0-kali3-amd64 botocore/1.27.84"
+_DEPLOYMENT_AGENT = "APN/1.0 HashiCorp/1.0 Terraform/1.9.5 aws-sdk-go-v2/1.30.4 os/linux lang/go#1.22.6"
+_BACKUP = "backup.amazonaws.com"
+
+_SHARES = {"platform": 0.86, "analyst": 0.01, "intruder": 0.04, "backup": 0.07, "deployment": 0.02}
+
+
+def register_principals(control: EndpointControl) -> None:
+    """Tell the endpoint who is behind the access keys that it doesn't know."""
+    control.add_principal(access_keys.DEPLOYMENT, "keydeck-deployment", "role", "terraform")
+    control.add_principal(access_keys.BACKUP, "AWSServiceRoleForBackup", "role", "AWSBackup")
+
+
+def record_traffic(control: EndpointControl, world: World) -> int:
+    """Record the calls of the seven days before `world.now`; return how many there are."""
+    total = min(MOST_EVENTS, round(sum(world.rows.values()) * EVENTS_PER_CONNECTION))
+    draw = random.Random(f"{world.seed}/traffic")  # noqa: S311  made-up data, nothing secret
+    calls = [
+        *_platform(world, draw, round(total * _SHARES["platform"])),
+        *_analyst(world, draw, max(3, round(total * _SHARES["analyst"]))),
+        *_intruder(world, draw, max(12, round(total * _SHARES["intruder"]))),
+        *_backup(world, draw, round(total * _SHARES["backup"])),
+        *_deployment(world, draw, round(total * _SHARES["deployment"])),
+    ]
+    return control.history(sorted(calls, key=lambda call: call.time))
+
+
+def intrusion_begins(now: datetime) -> datetime:
+    """Return when the intruder's burst began: two nights before `now`, at 03:12 UTC."""
+    return (now - timedelta(days=2)).replace(hour=3, minute=12, second=9, microsecond=0)
+
+
+def _platform(world: World, draw: random.Random, count: int) -> Iterator[PastCall]:
+    old_share = len(world.sealed_under(world.old_key)) / max(1, len(world.tokens))
+    for _ in range(count):
+        reads = draw.random() < 0.88
+        key = world.old_key if reads and draw.random() < old_share else world.current_key
+        yield PastCall(
+            time=_by_day_and_night(world.now, draw),
+            access_key_id=access_keys.PLATFORM,
+            operation="Decrypt" if reads else "GenerateDataKey",
+            key_id=key.arn,
+            source_ip=draw.choice(_PLATFORM_ADDRESSES),
+            user_agent=_PLATFORM_AGENT,
+        )
+
+
+def _analyst(world: World, draw: random.Random, count: int) -> Iterator[PastCall]:
+    for _ in range(count):
+        operation = draw.choice(("Decrypt", "DescribeKey", "ListAliases"))
+        yield PastCall(
+            time=_in_office_hours(world.now, draw),
+            access_key_id=access_keys.ANALYST,
+            operation=operation,
+            key_id=None if operation == "ListAliases" else world.current_key.arn,
+            source_ip=OFFICE_ADDRESS,
+            user_agent=_CONSOLE_AGENT,
+        )
+
+
+def _intruder(world: World, draw: random.Random, count: int) -> Iterator[PastCall]:
+    """First what the access key may do is tried out, then data keys are unwrapped one after another."""
+    moment = intrusion_begins(world.now)
+    refused = (("ListKeys", None), ("GetKeyPolicy", world.current_key.arn), ("ReEncrypt", world.old_key.arn))
+    attempts: list[tuple[str, str | None, str | None]] = [(*attempt, "AccessDenied") for attempt in refused]
+    attempts += [("Decrypt", world.current_key.arn, None)] * (count - len(attempts))
+    for operation, key, error in attempts:
+        yield PastCall(
+            time=moment,
+            access_key_id=access_keys.INTRUDER,
+            operation=operation,
+            key_id=key,
+            source_ip=INTRUDER_ADDRESS,
+            user_agent=_INTRUDER_AGENT,
+            error_code=error,
+        )
+        moment += timedelta(seconds=draw.uniform(4, 11) if error else draw.uniform(0.2, 1.1))
+
+
+def _backup(world: World, draw: random.Random, count: int) -> Iterator[PastCall]:
+    for _ in range(count):
+        yield PastCall(
+            time=_ago(world.now, draw),
+            access_key_id=access_keys.BACKUP,
+            operation=draw.choice(("DescribeKey", "GenerateDataKeyWithoutPlaintext")),
+            key_id=world.current_key.arn,
+            source_ip=_BACKUP,
+            user_agent=_BACKUP,
+        )
+
+
+def _deployment(world: World, draw: random.Random, count: int) -> Iterator[PastCall]:
+    for _ in range(count):
+        yield PastCall(
+            time=_in_office_hours(world.now, draw),
+            access_key_id=access_keys.DEPLOYMENT,
+            operation=draw.choice(
+                ("DescribeKey", "GetKeyPolicy", "GetKeyRotationStatus", "ListResourceTags")
+            ),
+            key_id=draw.choice((world.current_key, world.old_key)).arn,
+            source_ip="10.20.9.5",
+            user_agent=_DEPLOYMENT_AGENT,
+        )
+
+
+def _ago(now: datetime, draw: random.Random) -> datetime:
+    return now - timedelta(seconds=draw.uniform(60, DAYS * 86_400))
+
+
+def _by_day_and_night(now: datetime, draw: random.Random) -> datetime:
+    """Ten times as likely at 14:00 UTC as at 02:00."""
+    while True:
+        moment = _ago(now, draw)
+        hour = moment.hour + moment.minute / 60
+        if draw.random() < 0.55 - 0.45 * math.cos((hour - 2) / 24 * math.tau):
+            return moment
+
+
+def _in_office_hours(now: datetime, draw: random.Random) -> datetime:
+    """On a day from Monday to Friday, 08:00 to 17:00 UTC; seven days always hold some."""
+    while True:
+        moment = _ago(now, draw)
+        if moment.weekday() < 5 and 8 <= moment.hour < 17:
+            return moment

@@ -1,0 +1,231 @@
+"""Settings from a TOML file, the environment and options; the later one wins, and each knows its origin."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, Field, ValidationError, field_validator
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    InitSettingsSource,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+from pydantic_settings.exceptions import SettingsError as SettingsSourceError
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
+
+from crypto_core.database.tables import PLATFORM_TABLES, TokenTable
+from crypto_core.envelope import DEV_KEY
+from crypto_core.errors import SettingsError
+from crypto_core.foreign import clean
+from crypto_core.key_names import parse_key_name
+
+FILE_VARIABLE = "KEYDECK_SETTINGS"
+
+Names = Annotated[tuple[str, ...], NoDecode]
+
+
+class TableSettings(BaseModel, extra="forbid", frozen=True):
+    """A table with tokens besides the platform's four."""
+
+    name: str = Field(pattern=r"^[A-Za-z_]\w*$")
+    id: str = Field("id", description="column that identifies a row")
+    id_kind: Literal["text", "integer"] = "text"
+    token_columns: tuple[str, ...] = Field(min_length=1)
+    shown: tuple[str, ...] = ()
+    provider: str = "other"
+    organisation: str | None = None
+
+    def table(self) -> TokenTable:
+        """The table as the database adapter knows it."""
+        return TokenTable(
+            self.name, self.id, self.id_kind, self.token_columns, self.shown, self.provider, self.organisation
+        )
+
+
+class Settings(BaseSettings):
+    """All settings. The environment names are the platform's where the platform has one."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
+
+    database_url: str | None = Field(None, validation_alias="DATABASE_URL")
+    """The database with the tokens: postgresql://user:password@host:5432/database."""
+
+    write_key: str | None = Field(None, validation_alias="TOKEN_ENCRYPTION_KEY_ID")
+    """The KMS key that the platform and Keydeck write under."""
+
+    trusted_keys: Names = Field((), validation_alias="KEYDECK_TRUSTED_KEYS")
+    """Further KMS keys that may be read with."""
+
+    regions: Names = Field((), validation_alias="KEYDECK_REGIONS")
+    """AWS Regions that attribution asks in turn, the default first; empty means boto3's own."""
+
+    state_url: str | None = Field(None, validation_alias="KEYDECK_STATE_URL")
+    """The database with Keydeck's journal; by default the same one, schema keydeck."""
+
+    write_format: Literal["v1"] = Field("v1", validation_alias="KEYDECK_WRITE_FORMAT")
+    """The format of what Keydeck writes."""
+
+    read_only: bool = Field(False, validation_alias="KEYDECK_READ_ONLY")
+    """Refuse every change, in the database session and before KMS is called."""
+
+    dev_key: str = Field(DEV_KEY, validation_alias="DEV_ENCRYPTION_KEY")
+    """The Fernet key of the platform's development mode."""
+
+    tables: tuple[TableSettings, ...] = Field((), validation_alias="KEYDECK_TABLES")
+    """Further tables with tokens; given in the file."""
+
+    @field_validator("trusted_keys", "regions", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @property
+    def all_tables(self) -> tuple[TokenTable, ...]:
+        """The platform's tables and those of the settings file."""
+        return (*PLATFORM_TABLES, *(t.table() for t in self.tables))
+
+    def required_database_url(self) -> str:
+        """Return the database URL. Raises SettingsError without one."""
+        if not self.database_url:
+            raise SettingsError(
+                "No database is configured.",
+                remedy="Set DATABASE_URL, or database_url in the settings file. To try it: keydeck demo.",
+            )
+        return self.database_url
+
+
+class LoadedSettings(BaseModel, frozen=True):
+    """The settings and where each came from: "default", a file's path, an environment name, "option"."""
+
+    settings: Settings
+    origins: dict[str, str]
+
+    def shown(self) -> list[tuple[str, str, str]]:
+        """Return (name, value, origin) of every setting, secrets masked."""
+        rows = []
+        for name in Settings.model_fields:
+            value = getattr(self.settings, name)
+            rows.append((name, _shown(name, value), self.origins.get(name, "default")))
+        return rows
+
+
+def load(options: Mapping[str, Any] | None = None) -> LoadedSettings:
+    """Return the settings. `options` are by field name, None meaning not given.
+
+    Raises SettingsError naming the setting, where it came from, or the file's line.
+    """
+    path = settings_file()
+    given = {name: value for name, value in (options or {}).items() if value is not None}
+    # The first source that has a setting wins.
+    sources: dict[str, PydanticBaseSettingsSource] = {
+        "option": InitSettingsSource(Settings, _by_variable(given)),
+        "environment": EnvSettingsSource(Settings),
+        str(path): InitSettingsSource(Settings, _by_variable(_from_file(path))),
+    }
+
+    class Resolved(Settings):
+        @classmethod
+        def settings_customise_sources(cls, *_: Any, **__: Any) -> tuple[PydanticBaseSettingsSource, ...]:
+            return tuple(sources.values())
+
+    origins: dict[str, str] = {}
+    for origin, source in reversed(sources.items()):
+        for variable in source():
+            name = _VARIABLES.get(variable)
+            if name is not None:
+                origins[name] = variable if origin == "environment" else origin
+    try:
+        settings = Resolved()
+    except (ValidationError, SettingsSourceError) as error:
+        raise _explained(error, origins) from None  # the cause repeats the value, which may be secret
+    for name, keys in (("write_key", [settings.write_key]), ("trusted_keys", list(settings.trusted_keys))):
+        for key in keys:
+            if key is not None:
+                _check_key(name, key, origins)
+    return LoadedSettings(settings=settings, origins=origins)
+
+
+_VARIABLES = {str(field.validation_alias): name for name, field in Settings.model_fields.items()}
+
+
+def _by_variable(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {str(Settings.model_fields[name].validation_alias): value for name, value in values.items()}
+
+
+def _explained(error: Exception, origins: Mapping[str, str]) -> SettingsError:
+    variable, message = "", "can't be read"
+    if isinstance(error, ValidationError):
+        first = error.errors(include_url=False, include_input=False)[0]
+        variable = str(first["loc"][0]) if first["loc"] else ""
+        message = first["msg"]
+    name = _VARIABLES.get(variable, variable)
+    return SettingsError(
+        f"Setting {variable or 'of the environment'} (from {origins.get(name, 'default')}): {message}.",
+        remedy="README.md says what each setting takes.",
+    )
+
+
+def _check_key(name: str, key: str, origins: Mapping[str, str]) -> None:
+    try:
+        parse_key_name(key)
+    except SettingsError as error:
+        raise SettingsError(
+            f"Setting {name} (from {origins.get(name)}): {error.message}", remedy=error.remedy
+        ) from error
+
+
+def settings_file() -> Path:
+    """Return where the settings file is: KEYDECK_SETTINGS, else in the user's configuration folder."""
+    if os.environ.get(FILE_VARIABLE):
+        return Path(os.environ[FILE_VARIABLE])
+    base = os.environ.get("XDG_CONFIG_HOME")
+    folder = Path(base) if base else Path.home() / ".config"
+    return folder / "keydeck" / "settings.toml"
+
+
+def _from_file(path: Path) -> dict[str, Any]:
+    try:
+        with path.open("rb") as file:
+            content = tomllib.load(file)
+    except FileNotFoundError as error:
+        if os.environ.get(FILE_VARIABLE):
+            raise SettingsError(
+                f"There is no settings file {path}.", remedy=f"Check {FILE_VARIABLE}."
+            ) from error
+        return {}
+    except OSError as error:
+        raise SettingsError(f"The settings file {path} can't be read: {error.strerror}.") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"The settings file {path} is not TOML: {clean(error, 200)}.") from error
+    unknown = sorted(set(content) - set(Settings.model_fields))
+    if unknown:
+        raise SettingsError(
+            f"The settings file {path} has an unknown setting {clean(unknown[0], 60)!r}.",
+            remedy=f"Settings: {', '.join(Settings.model_fields)}.",
+        )
+    return content
+
+
+def _shown(name: str, value: Any) -> str:
+    if value in (None, ()):
+        return ""
+    if name in ("database_url", "state_url"):
+        try:
+            return clean(make_url(value).render_as_string(hide_password=True))
+        except ArgumentError:
+            return "(not a database URL)"
+    if name == "dev_key":
+        return "(the published key)" if value == DEV_KEY else "(hidden)"
+    if name == "tables":
+        return ", ".join(t.name for t in value)
+    return clean(", ".join(value) if isinstance(value, tuple) else value)

@@ -1,0 +1,31 @@
+"""What a list or count covers. Nothing is cut short silently: a gap has a reason that is shown."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """Whether an answer is whole, and if not, why: one sentence for the operator each."""
+
+    reasons: tuple[str, ...] = ()
+
+    @property
+    def complete(self) -> bool:
+        """True if nothing is missing."""
+        return not self.reasons
+
+
+class Evidence(StrEnum):
+    """How it is known which key sealed a token."""
+
+    VERIFIED = "verified"
+    """KMS was asked about this very token (every token counted)."""
+    INFERRED = "inferred"
+    """KMS was asked about another token of the same key material."""
+    CONFLICT = "conflict"
+    """KMS's answers about tokens of one group disagree."""
+    UNKNOWN = "unknown"
+    """Nobody could say: no answer from KMS, or the envelope is damaged."""

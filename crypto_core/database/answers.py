@@ -1,0 +1,172 @@
+"""What KMS has said about single envelopes, remembered by the SHA-256 of the stored value.
+
+An answer holds for exactly one stored value, so a token that changes loses its answer by itself. Answers are
+kept in Keydeck's schema where that is there and may be written, else in memory for as long as Keydeck runs.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from sqlalchemy import Connection, Engine, FromClause, LargeBinary, String, bindparam, func, select, text
+from sqlalchemy import column as sql_column
+from sqlalchemy.dialects.postgresql import ARRAY, insert
+
+from crypto_core.database.engine import connected
+from crypto_core.database.schema import key_answer
+from crypto_core.errors import DatabaseError
+
+Wrapping = tuple[str, str | None]
+"""Key ARN and key material id."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What is known about one stored value. `key_arn` is None for an envelope that can't be opened."""
+
+    digest: bytes
+    edk_prefix: bytes | None
+    key_arn: str | None
+    key_material_id: str | None
+    reason: str = ""
+
+
+class AnswerBook:
+    """The remembered answers of one database. Thread-safe."""
+
+    def __init__(self, engine: Engine, *, read_only: bool = False) -> None:
+        self._engine = engine
+        self._read_only = read_only
+        self._lock = threading.Lock()
+        self._memory: dict[bytes, Answer] = {}
+
+    def remember(self, answers: Iterable[Answer]) -> None:
+        """Keep answers; the newer one about a value replaces the older."""
+        batch = list({a.digest: a for a in answers}.values())
+        if not batch:
+            return
+        if not self._read_only and self._stored("INSERT"):
+            try:
+                with connected(self._engine, write=True) as connection:
+                    _upsert(connection, batch)
+            except DatabaseError:
+                # A standby, or a grant taken away: the answers are still good for this run.
+                self._read_only = True
+            else:
+                return
+        with self._lock:
+            self._memory.update({a.digest: a for a in batch})
+
+    def by_group(self, connection: Connection) -> dict[bytes, frozenset[Wrapping]]:
+        """Return every wrapping that KMS has ever named for each EDK prefix; more than one is a conflict."""
+        groups: dict[bytes, set[Wrapping]] = {}
+        if self._stored("SELECT"):
+            t = key_answer.c
+            rows = connection.execute(
+                select(t.edk_prefix, t.key_arn, t.key_material_id)
+                .where(t.edk_prefix.is_not(None), t.key_arn.is_not(None))
+                .distinct()
+            )
+            for prefix, key_arn, material in rows:
+                groups.setdefault(bytes(prefix), set()).add((key_arn, material))
+        with self._lock:
+            for answer in self._memory.values():
+                if answer.edk_prefix and answer.key_arn:
+                    groups.setdefault(answer.edk_prefix, set()).add((answer.key_arn, answer.key_material_id))
+        return {prefix: frozenset(wrappings) for prefix, wrappings in groups.items()}
+
+    def about(self, connection: Connection, digests: Iterable[bytes]) -> Mapping[bytes, Answer]:
+        """Return the answers about some stored values, by digest."""
+        wanted = list(digests)
+        known: dict[bytes, Answer] = {}
+        if wanted and self._stored("SELECT"):
+            t = key_answer.c
+            rows = connection.execute(
+                select(t.envelope_digest, t.edk_prefix, t.key_arn, t.key_material_id, t.reason).where(
+                    t.envelope_digest == func.any(bindparam("digests", wanted, ARRAY(LargeBinary)))
+                )
+            )
+            for digest, prefix, key_arn, material, reason in rows:
+                known[bytes(digest)] = Answer(
+                    bytes(digest), bytes(prefix) if prefix else None, key_arn, material, reason
+                )
+        with self._lock:
+            known.update({d: self._memory[d] for d in wanted if d in self._memory})
+        return known
+
+    def relation(self) -> FromClause | None:
+        """Return the answers as something to join: digest, key_arn, key_material_id, reason; or None."""
+        parts = []
+        if self._stored("SELECT"):
+            t = key_answer.c
+            parts.append(select(t.envelope_digest.label("digest"), t.key_arn, t.key_material_id, t.reason))
+        with self._lock:
+            memory = list(self._memory.values())
+        if memory:
+            parts.append(_as_select(memory))
+        if not parts:
+            return None
+        return (parts[0] if len(parts) == 1 else parts[1].union_all(parts[0])).subquery("answers")
+
+    def _stored(self, privilege: str) -> bool:
+        """True if the table is there and the role has the privilege on it."""
+        with connected(self._engine) as connection:
+            return bool(connection.scalar(_MAY, {"privilege": privilege}))
+
+
+_MAY = text(
+    """
+    SELECT CASE WHEN to_regclass('keydeck.key_answer') IS NULL THEN false
+           ELSE has_table_privilege(to_regclass('keydeck.key_answer'), :privilege) END
+    """
+)
+
+
+def _upsert(connection: Connection, answers: list[Answer]) -> None:
+    now = datetime.now(UTC)
+    statement = insert(key_answer)
+    new = statement.excluded
+    statement = statement.on_conflict_do_update(
+        index_elements=["envelope_digest"],
+        set_={
+            "key_arn": new.key_arn,
+            "key_material_id": new.key_material_id,
+            "reason": new.reason,
+            "asked_at": new.asked_at,
+        },
+    )
+    connection.execute(
+        statement,
+        [
+            {
+                "envelope_digest": a.digest,
+                "edk_prefix": a.edk_prefix,
+                "key_arn": a.key_arn,
+                "key_material_id": a.key_material_id,
+                "reason": a.reason,
+                "asked_at": now,
+            }
+            for a in answers
+        ],
+    )
+
+
+def _as_select(answers: list[Answer]):  # type: ignore[no-untyped-def]  # the type of a select over unnest
+    def values(name: str, content: list[object], kind: object) -> object:
+        return bindparam(name, content, ARRAY(kind), unique=True)  # type: ignore[arg-type]
+
+    rows = func.unnest(
+        values("digests", [a.digest for a in answers], LargeBinary),
+        values("arns", [a.key_arn for a in answers], String),
+        values("materials", [a.key_material_id for a in answers], String),
+        values("reasons", [a.reason for a in answers], String),
+    ).table_valued(
+        sql_column("digest", LargeBinary),
+        sql_column("key_arn", String),
+        sql_column("key_material_id", String),
+        sql_column("reason", String),
+    ).render_derived(name="remembered")
+    return select(rows.c.digest, rows.c.key_arn, rows.c.key_material_id, rows.c.reason)

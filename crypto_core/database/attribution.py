@@ -1,0 +1,240 @@
+"""Which key and material sealed which tokens, with a handful of questions to KMS.
+
+v1 envelopes with the same 37-byte EDK prefix are one group: KMS is asked about ONE member, the answer is
+remembered, the rest of the group is inferred. An envelope without a KMS header is a group of its own. Where
+KMS's answers about one group disagree, the group is shown as a conflict. The prefix is a hint; KMS decides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from threading import Event
+
+from crypto_core.coverage import Evidence
+from crypto_core.database.answers import Answer, AnswerBook, Wrapping
+from crypto_core.database.census import Census, GroupCount
+from crypto_core.database.tokens import StoredToken, TokenScope, TokenStore
+from crypto_core.envelope import Format, parse
+from crypto_core.errors import EnvelopeError, InterruptedRunError, KmsError
+from crypto_core.keyring import KmsKeyring
+
+MEMBERS_TRIED = 5
+"""How many members of a group are asked about before its key counts as unknown."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeyCount:
+    """Tokens under one key material. `wrapping` is None where nobody could tell; `note` says why."""
+
+    wrapping: Wrapping | None
+    tokens: int
+    asked: int
+    evidence: Evidence
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Attribution:
+    """Every v1 and v2 token accounted for; `gaps` says what could not be asked."""
+
+    counts: tuple[KeyCount, ...]
+    gaps: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Probe:
+    """One question and its outcome: an answer to remember, or why there is none."""
+
+    token: StoredToken
+    answer: Answer | None
+    failure: KmsError | None = None
+
+
+class Attributor:
+    """Asks KMS about envelopes, within a limit of questions a census."""
+
+    def __init__(
+        self,
+        store: TokenStore,
+        keyring: KmsKeyring,
+        answers: AnswerBook,
+        *,
+        limit: int = 5_000,
+        workers: int = 8,
+    ) -> None:
+        """`limit` bounds the questions asked for one census; what is left unasked is a gap."""
+        self._store = store
+        self._keyring = keyring
+        self._answers = answers
+        self._limit = limit
+        self._workers = workers
+
+    def attribute(self, census: Census, *, cancelled: Event | None = None) -> Attribution:
+        """Return the tokens of a census by key material, asking KMS where no answer is known.
+
+        Trouble with KMS is part of the result. Raises DatabaseError, InterruptedRunError.
+        """
+        counts: list[KeyCount] = []
+        gaps: list[str] = []
+        unasked: dict[bytes | None, list[GroupCount]] = {}
+        for group in census.groups:
+            if group.format is Format.V2:
+                counts.append(_unknown(group.tokens, "v2 envelopes are not opened by this version"))
+            elif group.format is Format.V1 and group.asked:
+                counts.append(
+                    KeyCount(group.wrapping, group.tokens, group.tokens, Evidence.VERIFIED)
+                    if group.wrapping
+                    else _unknown(group.tokens, group.reason, asked=group.tokens)
+                )
+            elif group.format is Format.V1:
+                unasked.setdefault(group.edk_prefix, []).append(group)
+        budget = self._limit
+        for prefix, groups in unasked.items():
+            _stop_if(cancelled)
+            tokens = sum(g.tokens for g in groups)
+            if prefix is None:
+                asked, found, gap = self._one_by_one(tokens, budget, cancelled)
+            else:
+                asked, found, gap = self._group(prefix, tokens, census, budget)
+            budget -= asked
+            counts += found
+            gaps += [gap] if gap else []
+        return Attribution(_merged(counts), tuple(dict.fromkeys(gaps)))
+
+    def ask(self, tokens: Sequence[StoredToken]) -> list[_Probe]:
+        """Ask KMS about envelopes, several at once, and remember what it says."""
+        with ThreadPoolExecutor(max_workers=self._workers) as pool:
+            probes = list(pool.map(self._probe, tokens))
+        self._answers.remember(p.answer for p in probes if p.answer)
+        return probes
+
+    def _probe(self, token: StoredToken) -> _Probe:
+        try:
+            envelope = parse(token.value.reveal())
+        except EnvelopeError as error:
+            return _Probe(token, Answer(token.digest, None, None, None, error.message))
+        try:
+            answer = self._keyring.attribute(envelope.encrypted_data_key)
+        except KmsError as error:
+            return _Probe(token, None, error)
+        return _Probe(
+            token, Answer(token.digest, envelope.edk_prefix, answer.key_arn, answer.key_material_id)
+        )
+
+    def _group(
+        self, prefix: bytes, tokens: int, census: Census, budget: int
+    ) -> tuple[int, list[KeyCount], str]:
+        """Attribute one key material group; returns questions asked, counts and a gap."""
+        known = census.known.get(prefix, frozenset())
+        if known:
+            return 0, [_inferred(known, tokens, 0)], ""
+        if budget < 1:
+            return 0, [_unknown(tokens, "not asked")], _over_limit(tokens, self._limit)
+        scope = TokenScope(frozenset({Format.V1}), edk_prefixes=(prefix,), unasked=True)
+        members = next(iter(self._store.pages(scope, size=MEMBERS_TRIED)), [])
+        counts: list[KeyCount] = []
+        failure: KmsError | None = None
+        for asked, member in enumerate(members, start=1):
+            probe = self.ask([member])[0]
+            if probe.answer is None:
+                failure = probe.failure
+                if failure and failure.key:
+                    return asked, [*counts, _refused(failure, tokens)], ""
+            elif probe.answer.key_arn is None:
+                counts.append(_unknown(1, probe.answer.reason, asked=1))
+                tokens -= 1
+            else:
+                wrapping = (probe.answer.key_arn, probe.answer.key_material_id)
+                return asked, [*counts, _inferred(frozenset({wrapping}), tokens, 1)], ""
+        reason = failure.message if failure else "no intact envelope among those asked"
+        gap = f"{tokens:,} tokens: which key sealed them is not known. {failure}" if failure else ""
+        return len(members), [*counts, *([_unknown(tokens, reason)] if tokens > 0 else [])], gap
+
+    def _one_by_one(
+        self, tokens: int, budget: int, cancelled: Event | None
+    ) -> tuple[int, list[KeyCount], str]:
+        """Attribute envelopes without a KMS header, each for itself."""
+        scope = TokenScope(frozenset({Format.V1}), edk_prefixes=(None,), unasked=True)
+        counts: list[KeyCount] = []
+        asked, failures = 0, dict[str, int]()
+        for page in self._store.pages(scope, size=200):
+            _stop_if(cancelled)
+            if asked >= budget:
+                break
+            for probe in self.ask(page[: budget - asked]):
+                asked += 1
+                if probe.answer is None:
+                    failure = probe.failure
+                    failures[str(failure)] = failures.get(str(failure), 0) + 1
+                    counts.append(
+                        _refused(failure, 1)
+                        if failure and failure.key
+                        else _unknown(1, failure.message if failure else "")
+                    )
+                elif probe.answer.key_arn is None:
+                    counts.append(_unknown(1, probe.answer.reason, asked=1))
+                else:
+                    wrapping = (probe.answer.key_arn, probe.answer.key_material_id)
+                    counts.append(KeyCount(wrapping, 1, 1, Evidence.VERIFIED))
+        left = tokens - asked
+        if left > 0:
+            counts.append(_unknown(left, "not asked"))
+            return asked, counts, _over_limit(left, self._limit)
+        gap = "; ".join(f"{number:,} tokens: {reason}" for reason, number in list(failures.items())[:3])
+        return asked, counts, gap
+
+
+def _inferred(wrappings: frozenset[Wrapping], tokens: int, asked: int) -> KeyCount:
+    if len(wrappings) > 1:
+        named = " and ".join(f"{arn} material {m or 'unknown'}" for arn, m in sorted(wrappings, key=str))
+        return KeyCount(None, tokens, asked, Evidence.CONFLICT, f"KMS named {named} for one group")
+    evidence = Evidence.VERIFIED if asked == tokens else Evidence.INFERRED
+    return KeyCount(next(iter(wrappings)), tokens, asked, evidence)
+
+
+def _refused(failure: KmsError, tokens: int) -> KeyCount:
+    """KMS would not open it, but said which key it would have needed."""
+    return KeyCount((failure.key, None), tokens, 0, Evidence.INFERRED, failure.message)
+
+
+def _unknown(tokens: int, reason: str, *, asked: int = 0) -> KeyCount:
+    return KeyCount(None, tokens, asked, Evidence.UNKNOWN, reason)
+
+
+def _over_limit(tokens: int, limit: int) -> str:
+    return (
+        f"{tokens:,} tokens: KMS was not asked which key sealed them (at most {limit:,} questions a census). "
+        "Ask about every token with: keydeck verify --all."
+    )
+
+
+def _stop_if(cancelled: Event | None) -> None:
+    if cancelled is not None and cancelled.is_set():
+        raise InterruptedRunError("Cancelled.")
+
+
+_DOUBT = (Evidence.VERIFIED, Evidence.INFERRED, Evidence.UNKNOWN, Evidence.CONFLICT)
+
+
+def _merged(counts: Iterable[KeyCount]) -> tuple[KeyCount, ...]:
+    """One entry a key material; doubt about a part of it is doubt about all of it."""
+    merged: dict[tuple[Wrapping | None, str], KeyCount] = {}
+    for count in counts:
+        if not count.tokens:
+            continue
+        # Unknown ones are told apart by their reason, conflicts by what they are between.
+        key = (count.wrapping, "" if count.wrapping else f"{count.evidence}{count.note}")
+        other = merged.get(key)
+        if other is None:
+            merged[key] = count
+        else:
+            merged[key] = replace(
+                other,
+                tokens=other.tokens + count.tokens,
+                asked=other.asked + count.asked,
+                evidence=max(other.evidence, count.evidence, key=_DOUBT.index),
+                note=other.note or count.note,
+            )
+    return tuple(sorted(merged.values(), key=lambda c: (-c.tokens, str(c.wrapping), c.note)))

@@ -1,0 +1,133 @@
+"""Which of the known token columns this database really has, and may read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from sqlalchemy import Engine, text
+
+from crypto_core.database.engine import connected
+from crypto_core.database.references import RowRef, TokenRef
+from crypto_core.database.tables import PLATFORM_TABLES, TokenColumn, TokenTable
+from crypto_core.errors import InvalidReferenceError
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A token column that is there but can't be read; `grant` is the statement that would allow it."""
+
+    column: TokenColumn
+    grant: str
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    """The tables as this database has them, narrowed to columns that are there and readable."""
+
+    tables: tuple[TokenTable, ...]
+    unreadable: tuple[Unreadable, ...]
+    unwritable: frozenset[TokenColumn]
+
+    @property
+    def columns(self) -> tuple[TokenColumn, ...]:
+        """All readable token columns, in the order in which they are shown."""
+        return tuple(TokenColumn(t.name, c) for t in self.tables for c in t.token_columns)
+
+    def table(self, name: str) -> TokenTable:
+        """Return a table. Raises InvalidReferenceError, naming the tables that there are."""
+        for table in self.tables:
+            if table.name == name:
+                return table
+        for unreadable in self.unreadable:
+            if unreadable.column.table == name:
+                raise InvalidReferenceError(
+                    f"Table {name} can't be read by this database role.", remedy=f"Needed: {unreadable.grant}"
+                )
+        names = ", ".join(t.name for t in self.tables) or "none"
+        raise InvalidReferenceError(
+            f"There is no token table {name!r}.", remedy=f"Token tables here: {names}."
+        )
+
+    def references(self, reference: TokenRef | RowRef) -> tuple[TokenRef, ...]:
+        """Return the token references that `reference` means. Raises InvalidReferenceError."""
+        if not _storable(reference.row_id):
+            raise InvalidReferenceError(f"{reference}: no row id holds such characters.")
+        table = self.table(reference.table)
+        if table.id_kind == "integer" and not _is_integer(reference.row_id):
+            raise InvalidReferenceError(
+                f"{reference}: the ids of {table.name} are whole numbers.", remedy="Check the reference."
+            )
+        if isinstance(reference, RowRef):
+            return tuple(TokenRef(table.name, c, reference.row_id) for c in table.token_columns)
+        if reference.column not in table.token_columns:
+            raise InvalidReferenceError(
+                f"{reference}: {table.name} has no readable token column {reference.column!r}.",
+                remedy=f"Token columns: {', '.join(table.token_columns)}.",
+            )
+        return (reference,)
+
+
+class LiveCatalogue:
+    """The catalogue of one database, read at first use and kept until `refresh`. Thread-safe."""
+
+    def __init__(self, engine: Engine, tables: Iterable[TokenTable] = PLATFORM_TABLES) -> None:
+        self.engine = engine
+        self._tables = tuple(tables)
+        self._known: Catalogue | None = None
+
+    def __call__(self) -> Catalogue:
+        """Return the catalogue. Raises DatabaseError."""
+        return self._known or self.refresh()
+
+    def refresh(self) -> Catalogue:
+        """Ask the database again. Raises DatabaseError."""
+        self._known = read_catalogue(self.engine, self._tables)
+        return self._known
+
+
+def read_catalogue(engine: Engine, tables: Iterable[TokenTable] = PLATFORM_TABLES) -> Catalogue:
+    """Return what this database offers of `tables`. Raises DatabaseError."""
+    readable: list[TokenTable] = []
+    unreadable: list[Unreadable] = []
+    unwritable: set[TokenColumn] = set()
+    with connected(engine) as connection:
+        role = str(connection.scalar(text("SELECT current_user")))
+        for table in tables:
+            found = {row.attname: row for row in connection.execute(_COLUMNS, {"table": table.name}).all()}
+            present = [c for c in table.token_columns if c in found]
+            identifiable = table.id_column in found and found[table.id_column].may_read
+            may = [c for c in present if identifiable and found[c].may_read]
+            for column in present:
+                if column not in may:
+                    grant = f'GRANT SELECT ({table.id_column}, {column}) ON {table.name} TO "{role}"'
+                    unreadable.append(Unreadable(TokenColumn(table.name, column), grant))
+                if not found[column].may_write:
+                    unwritable.add(TokenColumn(table.name, column))
+            if may:
+                shown = tuple(c for c in table.shown if c in found and found[c].may_read)
+                organisation = table.organisation if table.organisation in shown else None
+                readable.append(
+                    replace(table, token_columns=tuple(may), shown=shown, organisation=organisation)
+                )
+    return Catalogue(tuple(readable), tuple(unreadable), frozenset(unwritable))
+
+
+_COLUMNS = text(
+    """
+    SELECT a.attname,
+           has_column_privilege(a.attrelid, a.attnum, 'SELECT') AS may_read,
+           has_column_privilege(a.attrelid, a.attnum, 'UPDATE') AS may_write
+    FROM pg_attribute a
+    WHERE a.attrelid = to_regclass(quote_ident(:table)) AND a.attnum > 0 AND NOT a.attisdropped
+    """
+)
+
+
+def _storable(text_: str) -> bool:
+    """False for NUL and lone surrogates, which no text in PostgreSQL can hold."""
+    return "\x00" not in text_ and not any("\ud800" <= c <= "\udfff" for c in text_)
+
+
+def _is_integer(text_: str) -> bool:
+    return text_.isascii() and text_.removeprefix("-").isdigit() and len(text_) <= 19

@@ -1,0 +1,109 @@
+"""SQL expressions that tell a stored value's format and key material group inside the database.
+
+Base64 works on groups of three bytes, so "v1|" is four characters of the stored string, and the EDK's own
+base64 begins right behind them: sixty-eight more stored characters are fifty-one characters of the EDK's
+base64, of which fifty hold its first 37 bytes. Nothing is decoded before its alphabet is checked, so a
+corrupt row can't fail the statement.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    LargeBinary,
+    String,
+    case,
+    cast,
+    func,
+    literal,
+    literal_column,
+    null,
+    or_,
+)
+from sqlalchemy import Text as SqlText
+from sqlalchemy import column as sql_column
+from sqlalchemy import table as sql_table
+from sqlalchemy.sql.expression import TableClause
+
+from crypto_core.database.tables import TokenTable
+from crypto_core.envelope import PROVIDER_PREFIXES, STORED_PREFIXES, Format
+
+Text_ = ColumnElement[Any]
+
+_HEAD = "^[A-Za-z0-9+/]{68}$"
+# Version header 01 0x 0x 00 78 in base64, then as many characters of the alphabet as are needed.
+_EDK = "^AQ[AEIMQUYcgkosw048][A-P]AH[g-j][A-Za-z0-9+/]{44}$"
+
+
+def table_of(table: TokenTable) -> TableClause:
+    """Return the table with its id, token and shown columns, for use in SQL expressions."""
+    names = dict.fromkeys([table.id_column, *table.token_columns, *table.shown])
+    return sql_table(table.name, *(sql_column(n) for n in names))
+
+
+def format_of(stored: Text_) -> Text_:
+    """The value's format, as `Format`'s text. NULL is no token: leave it out before."""
+    plaintext = or_(*(func.starts_with(stored, p) for ps in PROVIDER_PREFIXES.values() for p in ps))
+    return case(
+        (stored == "", literal(Format.EMPTY.value)),
+        *((func.starts_with(stored, p), literal(f.value)) for f, p in STORED_PREFIXES.items()),
+        (plaintext, literal(Format.PLAINTEXT.value)),
+        else_=literal(Format.UNRECOGNISED.value),
+    )
+
+
+def plaintext_provider_of(stored: Text_) -> Text_:
+    """Whose plaintext the value is, told by its prefix; NULL for anything else."""
+    return case(
+        *(
+            (or_(*(func.starts_with(stored, p) for p in prefixes)), literal(provider))
+            for provider, prefixes in PROVIDER_PREFIXES.items()
+        ),
+        else_=cast(null(), String),
+    )
+
+
+def edk_prefix_of(stored: Text_) -> Text_:
+    """The 37-byte EDK prefix of a v1 value as bytea; NULL where there is none with a KMS header."""
+    head = func.substr(stored, 5, 68)
+    inner = func.encode(func.decode(head, "base64"), "escape")
+    return case(
+        (
+            func.starts_with(stored, STORED_PREFIXES[Format.V1]) & head.regexp_match(_HEAD),
+            case(
+                (
+                    inner.regexp_match(_EDK),
+                    func.decode(func.concat(func.left(inner, 50), "=="), "base64"),
+                ),
+                else_=cast(null(), LargeBinary),
+            ),
+        ),
+        else_=cast(null(), LargeBinary),
+    )
+
+
+def digest_of(stored: Text_) -> Text_:
+    """SHA-256 of the stored value, 32 bytes: tells two values apart without selecting either."""
+    return func.sha256(func.convert_to(stored, literal_column("'UTF8'")))
+
+
+def id_text(table: TokenTable, source: TableClause) -> Text_:
+    """The row's id as text."""
+    return cast(source.c[table.id_column], SqlText)
+
+
+def id_order(table: TokenTable, source: TableClause) -> Text_:
+    """The id as text that sorts as the id does: numbers are padded, text compares byte by byte."""
+    plain = id_text(table, source)
+    ordered = func.lpad(plain, 20, "0") if table.id_kind == "integer" else plain
+    return ordered.collate("C")
+
+
+def id_in(table: TokenTable, source: TableClause, ids: Sequence[str]) -> ColumnElement[bool]:
+    """Rows with one of these ids, in the column's own type, so that the primary key's index serves."""
+    values: list[Any] = [int(i) for i in ids] if table.id_kind == "integer" else list(ids)
+    result: ColumnElement[bool] = source.c[table.id_column].in_(values)
+    return result

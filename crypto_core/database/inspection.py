@@ -1,0 +1,110 @@
+"""One stored token, field by field, never the plaintext."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from crypto_core.coverage import Evidence
+from crypto_core.database.attribution import Attributor
+from crypto_core.database.inventory import Inventory, InventoryRow
+from crypto_core.database.references import TokenRef
+from crypto_core.database.tokens import StoredToken, TokenStore
+from crypto_core.envelope import TAG_BYTES, Envelope, Format, parse
+from crypto_core.errors import EnvelopeError
+from crypto_core.keyring import KeyAnswer
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """An envelope's anatomy. `fields` are (name, description) pairs in stored order, e.g.
+    ("encrypted data key", "184 bytes, KMS header 01 02 03 00 78"). `broken` says why it can't be parsed.
+    """
+
+    row: InventoryRow
+    fields: tuple[tuple[str, str], ...]
+    wrapped_by: KeyAnswer | None
+    evidence: Evidence
+    broken: str = ""
+    key_unknown: str = ""
+    """Why the key is not known, where it isn't: KMS's refusal in words."""
+
+    def as_json(self) -> dict[str, Any]:
+        """The document that `keydeck inspect --json` prints."""
+        return {
+            "reference": str(self.row.ref),
+            "provider": self.row.provider,
+            "organisation": self.row.organisation,
+            "format": self.row.format.value,
+            "severity": self.row.severity.value,
+            "characters": self.row.characters,
+            "fields": [{"name": name, "value": value} for name, value in self.fields],
+            "key_arn": self.wrapped_by.key_arn if self.wrapped_by else None,
+            "key_material_id": self.wrapped_by.key_material_id if self.wrapped_by else None,
+            "evidence": self.evidence.value,
+            "broken": self.broken or None,
+            "key_unknown": self.key_unknown or None,
+            "shown": dict(self.row.shown),
+        }
+
+
+class Inspector:
+    """Reads single envelopes. Blocks on SQL and KMS: call it from a worker."""
+
+    def __init__(self, inventory: Inventory, store: TokenStore, attributor: Attributor) -> None:
+        self._inventory = inventory
+        self._store = store
+        self._attributor = attributor
+
+    def inspect(self, ref: TokenRef, *, ask_kms: bool = True) -> Inspection:
+        """Return the anatomy of one stored token.
+
+        With `ask_kms`, KMS is asked which key wrapped this very data key (one Decrypt, its answer dropped),
+        unless that is known already. A refusal by KMS is part of the result, not an exception. Raises
+        InvalidReferenceError, RowVanishedError, DatabaseError.
+        """
+        row = self._inventory.row(ref)
+        token = self._store.read(ref)
+        if token.format is not Format.V1:
+            return Inspection(row, _fields_of_other(row), None, Evidence.UNKNOWN)
+        try:
+            envelope = parse(token.value.reveal())
+        except EnvelopeError as error:
+            return Inspection(row, (("version", "v1"),), None, Evidence.UNKNOWN, broken=error.message)
+        refusal = ""
+        if ask_kms and row.evidence is not Evidence.VERIFIED:
+            refusal = self._ask(token)
+            row = self._inventory.row(ref)
+        wrapped_by = KeyAnswer(row.key_arn, row.key_material_id) if row.key_arn else None
+        return Inspection(row, _fields(envelope), wrapped_by, row.evidence, key_unknown=refusal)
+
+    def _ask(self, token: StoredToken) -> str:
+        probe = self._attributor.ask([token])[0]
+        return str(probe.failure) if probe.failure else ""
+
+
+def _fields(envelope: Envelope) -> tuple[tuple[str, str], ...]:
+    header = envelope.encrypted_data_key[:5].hex(" ")
+    edk = f"{len(envelope.encrypted_data_key)} bytes"
+    if envelope.edk_prefix is not None:
+        group = envelope.edk_prefix[5:9].hex()
+        edk += f", KMS header {header}, key material group {group}…"
+    else:
+        edk += ", without a KMS header"
+    return (
+        ("version", "v1, not bound to its row, no encryption context"),
+        ("encrypted data key", edk),
+        ("nonce", f"{len(envelope.nonce)} bytes"),
+        ("ciphertext", f"{len(envelope.ciphertext) - TAG_BYTES} bytes and a {TAG_BYTES}-byte tag"),
+    )
+
+
+def _fields_of_other(row: InventoryRow) -> tuple[tuple[str, str], ...]:
+    says = {
+        Format.DEV: "dev format: sealed under a key that is public; anyone can open it",
+        Format.PLAINTEXT: f"plaintext, recognised as a token of {row.plaintext_provider}",
+        Format.UNRECOGNISED: "plaintext or corrupt: begins like no known format",
+        Format.EMPTY: "empty: no token is stored",
+        Format.V2: "v2: bound to its row; not opened by this version",
+    }
+    return (("stored as", says.get(row.format, row.format.value)),)

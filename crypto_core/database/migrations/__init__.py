@@ -1,0 +1,1 @@
+"""Alembic's environment for Keydeck's own schema."""

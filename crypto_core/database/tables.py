@@ -1,0 +1,66 @@
+"""The tables that hold tokens. The platform's four are built in; the database decides what is offered."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class TokenTable:
+    """One table with tokens. `shown` are the columns that help an operator to recognise a row."""
+
+    name: str
+    id_column: str
+    id_kind: Literal["text", "integer"]
+    token_columns: tuple[str, ...]
+    shown: tuple[str, ...]
+    provider: str
+    organisation: str | None = "org_id"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class TokenColumn:
+    """A column that holds tokens, such as gh_connection.access_token."""
+
+    table: str
+    column: str
+
+    def __str__(self) -> str:
+        return f"{self.table}.{self.column}"
+
+
+PLATFORM_TABLES: tuple[TokenTable, ...] = (
+    TokenTable(
+        name="gh_connection",
+        id_column="id",
+        id_kind="text",
+        token_columns=("access_token", "refresh_token"),
+        shown=("org_id", "user_id", "token_type", "installation_id", "expires_at", "scopes", "created_at"),
+        provider="github",
+    ),
+    TokenTable(
+        name="jira_connection",
+        id_column="id",
+        id_kind="text",
+        token_columns=("access_token", "refresh_token"),
+        shown=("org_id", "user_id", "cloud_base_url", "token_type", "expires_at", "scopes", "created_at"),
+        provider="jira",
+    ),
+    TokenTable(
+        name="slack_connection",
+        id_column="id",
+        id_kind="integer",
+        token_columns=("bot_token",),
+        shown=("org_id", "team_id", "created_at", "updated_at"),
+        provider="slack",
+    ),
+    TokenTable(
+        name="confluence_connection",
+        id_column="id",
+        id_kind="integer",
+        token_columns=("access_token",),
+        shown=("org_id", "base_url", "email", "created_at", "updated_at"),
+        provider="confluence",
+    ),
+)

@@ -1,0 +1,285 @@
+"""Reading and writing stored tokens. Every write is a compare-and-swap that another writer's value survives.
+
+The comparison is made on SHA-256 digests, so a plaintext that is being replaced is never sent back to the
+server (where a failing statement would end up in its log). The replaced envelope goes into
+keydeck.envelope_backup in the same transaction; a plaintext or dev value is never backed up.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from itertools import groupby
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    LargeBinary,
+    and_,
+    bindparam,
+    func,
+    insert,
+    or_,
+    select,
+    true,
+    update,
+)
+from sqlalchemy import Text as SqlText
+from sqlalchemy import column as sql_column
+from sqlalchemy.dialects.postgresql import ARRAY
+
+from crypto_core.database.answers import AnswerBook
+from crypto_core.database.catalogue import LiveCatalogue
+from crypto_core.database.engine import connected
+from crypto_core.database.expressions import (
+    digest_of,
+    edk_prefix_of,
+    format_of,
+    id_in,
+    id_order,
+    id_text,
+    table_of,
+)
+from crypto_core.database.references import TokenRef
+from crypto_core.database.schema import envelope_backup
+from crypto_core.database.tables import TokenTable
+from crypto_core.envelope import Format, classify
+from crypto_core.errors import RowVanishedError
+from crypto_core.keyring import KeyAnswer
+from crypto_core.secret import Secret
+
+
+@dataclass(frozen=True, slots=True)
+class StoredToken:
+    """A stored value as read, hidden in a Secret whatever its format."""
+
+    ref: TokenRef
+    format: Format
+    value: Secret
+    digest: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Replacement:
+    """A new envelope for a token, and the stored value that it replaces if that is still there."""
+
+    old: StoredToken
+    stored: str = field(repr=False)
+    source: KeyAnswer | None
+
+
+@dataclass(frozen=True, slots=True)
+class TokenScope:
+    """Which tokens, in terms of the database. Everything given must hold.
+
+    `edk_prefixes` are key material groups; None among them stands for envelopes without a KMS header.
+    With `key_arn`, tokens that KMS was asked about one by one count by their own answer, and only the others
+    by their group. `unasked` leaves out every token that KMS was asked about.
+    """
+
+    formats: frozenset[Format] = frozenset(Format)
+    references: tuple[TokenRef, ...] | None = None
+    key_arn: str | None = None
+    edk_prefixes: tuple[bytes | None, ...] | None = None
+    unasked: bool = False
+
+
+class TokenStore:
+    """The stored tokens of one database. Thread-safe; every method blocks on SQL."""
+
+    def __init__(self, engine: Engine, catalogue: LiveCatalogue, answers: AnswerBook) -> None:
+        self._engine = engine
+        self._catalogue = catalogue
+        self._answers = answers
+
+    def read(self, ref: TokenRef) -> StoredToken:
+        """Return one stored token. Raises InvalidReferenceError, RowVanishedError if it isn't there."""
+        found = self.read_many([ref])
+        if not found:
+            raise RowVanishedError(f"{ref}: there is no such row, or it holds no token.")
+        return found[0]
+
+    def read_many(self, refs: Iterable[TokenRef]) -> list[StoredToken]:
+        """Return those of `refs` that are there and not NULL, ordered by column."""
+        catalogue = self._catalogue()
+        ordered = sorted({r for ref in refs for r in catalogue.references(ref)})
+        found: list[StoredToken] = []
+        with connected(self._engine) as connection:
+            for (table_name, column), group in groupby(ordered, key=lambda r: (r.table, r.column)):
+                table = catalogue.table(table_name)
+                source = table_of(table)
+                stored = source.c[column]
+                statement = select(id_text(table, source), stored).where(
+                    id_in(table, source, [r.row_id for r in group]), stored.is_not(None)
+                )
+                found += _tokens(table_name, column, connection.execute(statement))
+        return found
+
+    def count(self, scope: TokenScope) -> dict[str, int]:
+        """Return how many tokens of each column are in the scope, by column name."""
+        counts: dict[str, int] = {}
+        with connected(self._engine) as connection:
+            for table, column, source, condition in self._scoped(scope):
+                number = connection.scalar(select(func.count()).select_from(source).where(condition))
+                if number:
+                    counts[f"{table.name}.{column}"] = number
+        return counts
+
+    def pages(self, scope: TokenScope, *, size: int = 500) -> Iterator[list[StoredToken]]:
+        """Give the scope's tokens in pages, in order of column and id.
+
+        Each page is a statement of its own: what changed since the last one is seen as it is now.
+        """
+        for table, column, source, condition in self._scoped(scope):
+            order = id_order(table, source)
+            after: str | None = None
+            while True:
+                statement = (
+                    select(id_text(table, source), source.c[column], order.label("position"))
+                    .where(condition, *([order > after] if after is not None else []))
+                    .order_by(order)
+                    .limit(size)
+                )
+                with connected(self._engine) as connection:
+                    rows = connection.execute(statement).all()
+                if not rows:
+                    break
+                after = rows[-1].position
+                yield _tokens(table.name, column, ((row[0], row[1]) for row in rows))
+
+    def write(
+        self,
+        run_id: UUID,
+        verb: str,
+        replacements: Sequence[Replacement],
+        *,
+        within: Callable[[Connection, frozenset[TokenRef]], None] | None = None,
+    ) -> frozenset[TokenRef]:
+        """Swap in the new envelopes and back up the old ones, all in one transaction.
+
+        Returns the references that were written; one that is missing had changed or vanished, and is left as
+        it is. `within` is called in the transaction, before it commits, with what was written. Raises
+        DatabaseError, in which case nothing was written.
+        """
+        by_column: dict[tuple[str, str], list[Replacement]] = {}
+        for replacement in replacements:
+            by_column.setdefault((replacement.old.ref.table, replacement.old.ref.column), []).append(
+                replacement
+            )
+        written: set[TokenRef] = set()
+        with connected(self._engine, write=True) as connection:
+            for (table_name, column), group in sorted(by_column.items()):
+                table = self._catalogue().table(table_name)
+                ids = set(_swap(connection, table, column, group))
+                swapped = [r for r in group if r.old.ref.row_id in ids]
+                written.update(r.old.ref for r in swapped)
+                _back_up(connection, run_id, verb, swapped)
+            if within is not None:
+                within(connection, frozenset(written))
+        return frozenset(written)
+
+    def _scoped(self, scope: TokenScope) -> Iterator[tuple[TokenTable, str, Any, ColumnElement[bool]]]:
+        catalogue = self._catalogue()
+        answers = self._answers.relation() if scope.key_arn or scope.unasked else None
+        for table in catalogue.tables:
+            for column in table.token_columns:
+                source = table_of(table)
+                stored = source.c[column]
+                conditions: list[ColumnElement[bool]] = [stored.is_not(None)]
+                if scope.references is not None:
+                    ids = [r.row_id for r in scope.references if (r.table, r.column) == (table.name, column)]
+                    if not ids:
+                        continue
+                    conditions.append(id_in(table, source, ids))
+                if scope.formats != frozenset(Format):
+                    conditions.append(format_of(stored).in_(sorted(f.value for f in scope.formats)))
+                grouped = true() if scope.edk_prefixes is None else _prefix_in(stored, scope.edk_prefixes)
+                if answers is None:
+                    conditions.append(grouped)
+                else:
+                    asked = select(answers.c.key_arn).where(answers.c.digest == digest_of(stored))
+                    unasked_and_grouped = and_(~asked.correlate(source).exists(), grouped)
+                    if scope.unasked:
+                        conditions.append(unasked_and_grouped)
+                    else:
+                        told = asked.where(answers.c.key_arn == scope.key_arn).correlate(source).exists()
+                        conditions.append(or_(told, unasked_and_grouped))
+                yield table, column, source, and_(*conditions)
+
+
+def _prefix_in(stored: Any, prefixes: Sequence[bytes | None]) -> ColumnElement[bool]:
+    prefix = edk_prefix_of(stored)
+    named = prefix.in_([p for p in prefixes if p is not None])
+    return or_(named, prefix.is_(None)) if None in prefixes else named
+
+
+def digest(stored: str) -> bytes:
+    """SHA-256 of a stored value, as `expressions.digest_of` computes it in SQL."""
+    return hashlib.sha256(stored.encode()).digest()
+
+
+def _tokens(table: str, column: str, rows: Iterable[Any]) -> list[StoredToken]:
+    return [
+        StoredToken(
+            TokenRef(table, column, row_id), classify(stored).format, Secret.of(stored), digest(stored)
+        )
+        for row_id, stored in rows
+    ]
+
+
+def _swap(
+    connection: Connection, table: TokenTable, column: str, replacements: Sequence[Replacement]
+) -> Iterator[str]:
+    """One UPDATE … FROM unnest(…) WHERE id = … AND digest of the column = … ; gives the ids that matched."""
+    source = table_of(table)
+    stored = source.c[column]
+    identifier = id_text(table, source)
+
+    def array(name: str, values: Sequence[object], kind: Any) -> Any:
+        return bindparam(name, values, ARRAY(kind), unique=True)
+
+    new = (
+        func.unnest(
+            array("ids", [r.old.ref.row_id for r in replacements], SqlText),
+            array("digests", [r.old.digest for r in replacements], LargeBinary),
+            array("envelopes", [r.stored for r in replacements], SqlText),
+        )
+        .table_valued(
+            sql_column("id", SqlText), sql_column("digest", LargeBinary), sql_column("envelope", SqlText)
+        )
+        .render_derived(name="new")
+    )
+    matches = id_in(table, source, [r.old.ref.row_id for r in replacements])
+    statement = (
+        update(source)
+        .values({column: new.c.envelope})
+        .where(matches, identifier == new.c.id, digest_of(stored) == new.c.digest)
+        .returning(new.c.id)
+    )
+    for row in connection.execute(statement):
+        yield str(row[0])
+
+
+def _back_up(connection: Connection, run_id: UUID, verb: str, replacements: Sequence[Replacement]) -> None:
+    now = datetime.now(UTC)
+    rows = [
+        {
+            "run_id": run_id,
+            "verb": verb,
+            "token_column": f"{r.old.ref.table}.{r.old.ref.column}",
+            "row_id": r.old.ref.row_id,
+            "envelope": r.old.value.reveal(),
+            "key_arn": r.source.key_arn if r.source else None,
+            "key_material_id": r.source.key_material_id if r.source else None,
+            "replaced_at": now,
+        }
+        for r in replacements
+        if r.old.format.protected
+    ]
+    if rows:
+        connection.execute(insert(envelope_backup), rows)

@@ -1,0 +1,1 @@
+"""KMS keys as an operator sees them, and what the census says about the tokens under each."""

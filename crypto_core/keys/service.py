@@ -1,0 +1,227 @@
+"""The status service: census, attribution and keys put together, with what is wrong on top."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from threading import Event
+
+from sqlalchemy import Engine
+
+from crypto_core.coverage import Coverage, Evidence
+from crypto_core.database.answers import AnswerBook
+from crypto_core.database.attribution import Attributor, KeyCount
+from crypto_core.database.catalogue import LiveCatalogue
+from crypto_core.database.census import Census, take_census
+from crypto_core.envelope import Format
+from crypto_core.errors import KmsAccessDeniedError, KmsError
+from crypto_core.key_names import parse_key_name, same_key, short_key
+from crypto_core.keyring import KmsKeyring
+from crypto_core.keys.inventory import KeyInventory
+from crypto_core.keys.state import KeyState
+from crypto_core.keys.status import ColumnShare, KeyShare, Problem, Status
+from crypto_core.severity import Severity
+
+
+class StatusService:
+    """Takes the status. Blocks on SQL and KMS: call it from a worker."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        catalogue: LiveCatalogue,
+        answers: AnswerBook,
+        attributor: Attributor,
+        keys: KeyInventory,
+        keyring: KmsKeyring,
+    ) -> None:
+        self._engine = engine
+        self._catalogue = catalogue
+        self._answers = answers
+        self._attributor = attributor
+        self._keys = keys
+        self._keyring = keyring
+
+    def take(self, *, cancelled: Event | None = None) -> Status:
+        """Return the status now. Trouble with KMS is part of the coverage. Raises DatabaseError."""
+        census = take_census(self._engine, self._catalogue, self._answers)
+        attribution = self._attributor.attribute(census, cancelled=cancelled)
+        states, trouble = self._states(attribution.counts)
+        trusted, untold = self._trusted(states)
+        shares = tuple(_share(count, states, trusted) for count in attribution.counts)
+        reasons = (
+            *(f"{u.column} can't be read. Needed: {u.grant}" for u in census.catalogue.unreadable),
+            *attribution.gaps,
+            *trouble,
+            *untold,
+        )
+        by_format = {f: sum(g.tokens for g in census.groups if g.format is f) for f in Format}
+        return Status(
+            taken_at=census.taken_at,
+            tokens=sum(by_format.values()),
+            by_format=by_format,
+            by_column=_columns(census),
+            keys=shares,
+            problems=_problems(census, shares, states, self._keyring.write_key),
+            coverage=Coverage(tuple(dict.fromkeys(reasons))),
+        )
+
+    def _states(self, counts: tuple[KeyCount, ...]) -> tuple[dict[str, KeyState], list[str]]:
+        """The state of every key that guards tokens or is configured, by ARN."""
+        names = dict.fromkeys([*(c.wrapping[0] for c in counts if c.wrapping), *self._keyring.trusted], None)
+        states: dict[str, KeyState] = {}
+        trouble: list[str] = []
+        for name in names:
+            try:
+                state = self._keys.describe(name)
+            except KmsAccessDeniedError as error:
+                if parse_key_name(name).is_key_arn:
+                    states[name] = KeyState(name, "", missing={"state": f"{error.action} is not allowed"})
+                trouble.append(f"State of {name} is not known: {error}")
+            except KmsError as error:
+                trouble.append(f"State of {name} is not known: {error}")
+            else:
+                states[state.key_arn] = states[name] = state
+        return states, trouble
+
+    def _trusted(self, states: Mapping[str, KeyState]) -> tuple[frozenset[str], list[str]]:
+        """ARNs of the trusted keys, and which configured names could not be resolved to one."""
+        arns, untold = set(), []
+        for name in self._keyring.trusted:
+            if parse_key_name(name).is_key_arn:
+                arns.add(name)
+            elif name in states:
+                arns.add(states[name].key_arn)
+            else:
+                untold.append(f"{name} is trusted, but which key it names could not be found out.")
+        return frozenset(arns), untold
+
+
+def _columns(census: Census) -> tuple[ColumnShare, ...]:
+    shares = []
+    for column in census.catalogue.columns:
+        groups = [g for g in census.groups if g.column == str(column)]
+        by_format = {f: sum(g.tokens for g in groups if g.format is f) for f in Format}
+        shares.append(ColumnShare(str(column), sum(by_format.values()), by_format))
+    return tuple(shares)
+
+
+def _share(count: KeyCount, states: Mapping[str, KeyState], trusted: frozenset[str]) -> KeyShare:
+    if count.wrapping is None:
+        return KeyShare(None, None, None, None, count.tokens, count.evidence, count.asked, False, count.note)
+    key_arn, material = count.wrapping
+    state = states.get(key_arn)
+    return KeyShare(
+        key_arn=key_arn,
+        alias=state.aliases[0] if state and state.aliases else None,
+        key_state=state.state if state else None,
+        key_material_id=material,
+        tokens=count.tokens,
+        evidence=count.evidence,
+        asked=count.asked,
+        trusted=any(same_key(key_arn, t) for t in trusted),
+        note=count.note,
+    )
+
+
+def _problems(
+    census: Census, shares: tuple[KeyShare, ...], states: Mapping[str, KeyState], write_key: str | None
+) -> tuple[Problem, ...]:
+    problems = [
+        *_format_problems(census),
+        *_key_problems(shares),
+        *_unknown_problems(shares),
+        *_write_key_problems(states, write_key),
+    ]
+    return tuple(sorted(problems, key=lambda p: (p.severity.rank, -p.tokens, p.title)))
+
+
+def _format_problems(census: Census) -> list[Problem]:
+    said = {
+        Format.PLAINTEXT: (
+            Severity.CRITICAL,
+            "in plaintext",
+            "Encrypt them in place: keydeck encrypt --plaintext --to KEY.",
+        ),
+        Format.DEV: (
+            Severity.CRITICAL,
+            "in dev format: its key is public",
+            "Encrypt them in place: keydeck encrypt --plaintext --to KEY.",
+        ),
+        Format.UNRECOGNISED: (
+            Severity.HIGH,
+            "plaintext or corrupt: not recognised",
+            "Inspect each; restore it from a backup or ask its owner to connect again.",
+        ),
+        Format.V2: (
+            Severity.MEDIUM,
+            "in v2 format, which this version does not open",
+            "Use a version of Keydeck that reads v2.",
+        ),
+        Format.EMPTY: (Severity.LOW, "empty: a row without a token", "Ask its owner to connect again."),
+    }
+    problems = []
+    for format_, (severity, title, remedy) in said.items():
+        where: dict[str, int] = {}
+        for group in census.groups:
+            if group.format is format_:
+                where[group.column] = where.get(group.column, 0) + group.tokens
+        if where:
+            shown = " · ".join(f"{c} {n:,}" for c, n in sorted(where.items(), key=lambda i: -i[1]))
+            problems.append(
+                Problem(severity, title, shown, remedy, sum(where.values()), f"format:{format_.value}")
+            )
+    return problems
+
+
+def _key_problems(shares: tuple[KeyShare, ...]) -> list[Problem]:
+    problems = []
+    by_key: dict[str, list[KeyShare]] = {}
+    for share in shares:
+        if share.key_arn:
+            by_key.setdefault(share.key_arn, []).append(share)
+    for key_arn, parts in by_key.items():
+        tokens = sum(p.tokens for p in parts)
+        name = f"{parts[0].alias} {short_key(key_arn)}" if parts[0].alias else key_arn
+        filter_ = f"key:{key_arn}"
+        state = parts[0].key_state
+        if state == "PendingDeletion":
+            title = f"under {name}, which is pending deletion"
+            remedy = "Cancel the deletion, or re-encrypt them under another key before it is deleted."
+            problems.append(Problem(Severity.CRITICAL, title, state, remedy, tokens, filter_, key_arn))
+        elif state not in ("Enabled", None):
+            title = f"under {name}, which is not enabled"
+            remedy = "Enable the key, then re-encrypt them under another one."
+            problems.append(Problem(Severity.HIGH, title, state or "", remedy, tokens, filter_, key_arn))
+        if not parts[0].trusted:
+            title = f"under {name}, which is not trusted"
+            remedy = "If the key is yours, name it in KEYDECK_TRUSTED_KEYS; else find out who wrote them."
+            problems.append(Problem(Severity.HIGH, title, key_arn, remedy, tokens, filter_, key_arn))
+    return problems
+
+
+def _unknown_problems(shares: tuple[KeyShare, ...]) -> list[Problem]:
+    problems = []
+    for share in shares:
+        if share.key_arn is None and share.evidence is Evidence.CONFLICT:
+            title, remedy = (
+                "KMS's answers about one group disagree",
+                "Ask about every token: keydeck verify --all.",
+            )
+        elif share.key_arn is None:
+            title, remedy = "under a key that is not known", "Ask about every token: keydeck verify --all."
+        else:
+            continue
+        problems.append(Problem(Severity.HIGH, title, share.note, remedy, share.tokens, "key:unknown"))
+    return problems
+
+
+def _write_key_problems(states: Mapping[str, KeyState], write_key: str | None) -> list[Problem]:
+    if not write_key:
+        remedy = "Set TOKEN_ENCRYPTION_KEY_ID to what the platform writes under."
+        return [Problem(Severity.MEDIUM, "No key to write under is configured", "", remedy)]
+    state = states.get(write_key)
+    if state is not None and state.state not in ("Enabled", None):
+        title = f"The key to write under is {state.state}"
+        remedy = "Set TOKEN_ENCRYPTION_KEY_ID to an enabled key, in the platform too."
+        return [Problem(Severity.HIGH, title, write_key, remedy, key_arn=state.key_arn)]
+    return []

@@ -1,0 +1,109 @@
+"""Are we all right? The census joined with the state of the keys, and what is wrong, worst first."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from crypto_core.coverage import Coverage, Evidence
+from crypto_core.envelope import Format
+from crypto_core.severity import Severity
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnShare:
+    """The tokens of one column by format; NULLs are no tokens and not counted."""
+
+    column: str
+    tokens: int
+    by_format: Mapping[Format, int]
+
+
+@dataclass(frozen=True, slots=True)
+class KeyShare:
+    """The tokens under one key material. `key_arn` is None for envelopes whose key nobody could tell.
+
+    `asked` is how many of them KMS was asked about. `note` says what the operator should know, such as
+    why the key is unknown.
+    """
+
+    key_arn: str | None
+    alias: str | None
+    key_state: str | None
+    key_material_id: str | None
+    tokens: int
+    evidence: Evidence
+    asked: int = 0
+    trusted: bool = True
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something that deserves an operator. `filter` finds the rows behind it, `key_arn` the key."""
+
+    severity: Severity
+    title: str
+    where: str
+    remedy: str
+    tokens: int = 0
+    filter: str | None = None
+    key_arn: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """The whole answer. Totals add up: columns, formats and keys each account for every token."""
+
+    taken_at: datetime
+    tokens: int
+    by_format: Mapping[Format, int]
+    by_column: tuple[ColumnShare, ...]
+    keys: tuple[KeyShare, ...]
+    problems: tuple[Problem, ...]
+    coverage: Coverage
+
+    @property
+    def protected(self) -> int:
+        """Tokens in an envelope that only KMS opens."""
+        return sum(count for format_, count in self.by_format.items() if format_.protected)
+
+    @property
+    def well(self) -> bool:
+        """True if every token is protected under a trusted, enabled key and nothing was left uncounted."""
+        return self.coverage.complete and not any(
+            p.severity in (Severity.CRITICAL, Severity.HIGH) for p in self.problems
+        )
+
+    def tokens_under(self, key_arn: str) -> int:
+        """How many tokens are under a key, over all its materials."""
+        return sum(share.tokens for share in self.keys if share.key_arn == key_arn)
+
+    def as_json(self) -> dict[str, Any]:
+        """The document that `keydeck status --json` prints."""
+        return {
+            "tokens": self.tokens,
+            "by_format": {f.value: self.by_format.get(f, 0) for f in Format},
+            "by_column": [
+                {
+                    "column": column.column,
+                    "tokens": column.tokens,
+                    "by_format": {f.value: column.by_format.get(f, 0) for f in Format},
+                }
+                for column in self.by_column
+            ],
+            "keys": [
+                {
+                    "key_arn": share.key_arn,
+                    "alias": share.alias,
+                    "key_state": share.key_state,
+                    "key_material_id": share.key_material_id,
+                    "tokens": share.tokens,
+                    "evidence": share.evidence.value,
+                }
+                for share in self.keys
+            ],
+            "coverage": {"complete": self.coverage.complete, "reasons": list(self.coverage.reasons)},
+        }

@@ -1,0 +1,1 @@
+"""Many tokens at once: plan, preview, write, verify."""

@@ -1,0 +1,176 @@
+"""What is going to happen to which tokens, told before anything happens."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from crypto_core.coverage import Coverage
+from crypto_core.database.references import RowRef, TokenRef
+from crypto_core.database.tokens import TokenScope
+
+
+class Verb(StrEnum):
+    """The three ways to write a token anew."""
+
+    REWRAP = "rewrap"
+    REENCRYPT = "reencrypt"
+    ENCRYPT = "encrypt"
+
+    @property
+    def words(self) -> str:
+        """The verb as an operator reads it."""
+        return {"rewrap": "rewrap", "reencrypt": "re-encrypt", "encrypt": "encrypt in place"}[self.value]
+
+    @property
+    def calls_per_token(self) -> int:
+        """KMS calls that one token takes."""
+        return {"rewrap": 3, "reencrypt": 2, "encrypt": 1}[self.value]
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which tokens: exactly one of the four.
+
+    `under_key` names a KMS key: every envelope under it. `everything` is every envelope. `unprotected` is
+    every token stored in plaintext (with a provider's prefix) or in dev format.
+    """
+
+    references: tuple[TokenRef | RowRef, ...] = ()
+    under_key: str | None = None
+    everything: bool = False
+    unprotected: bool = False
+
+    def __str__(self) -> str:
+        if self.references:
+            shown = ", ".join(str(r) for r in self.references[:3])
+            more = len(self.references) - 3
+            return f"{shown} and {more:,} more" if more > 0 else shown
+        if self.under_key:
+            return f"every token under {self.under_key}"
+        return "every token stored in plaintext or dev format" if self.unprotected else "every envelope"
+
+
+@dataclass(frozen=True, slots=True)
+class Unwritten:
+    """A token that is not written, and why."""
+
+    reference: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A dry run's result. Nothing has been changed; `refused` are tokens that would be left as they are."""
+
+    verb: Verb
+    selection: Selection
+    target_key_arn: str
+    target_name: str
+    tokens: int
+    by_column: Mapping[str, int]
+    refused: tuple[Unwritten, ...]
+    warnings: tuple[str, ...]
+    coverage: Coverage
+    scope: TokenScope = field(default_factory=TokenScope, repr=False)
+    source_key_arn: str | None = None
+
+    @property
+    def kms_calls(self) -> int:
+        """How many calls of KMS the run takes, without retries."""
+        return self.tokens * self.verb.calls_per_token
+
+    def as_json(self) -> dict[str, Any]:
+        """The document that a dry run prints with --json."""
+        return {
+            "dry_run": True,
+            "verb": self.verb.value,
+            "selection": str(self.selection),
+            "to": self.target_key_arn,
+            "tokens": self.tokens,
+            "by_column": dict(self.by_column),
+            "refused": [{"reference": u.reference, "reason": u.reason} for u in self.refused],
+            "warnings": list(self.warnings),
+            "kms_calls": self.kms_calls,
+            "coverage": {"complete": self.coverage.complete, "reasons": list(self.coverage.reasons)},
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class RunProgress:
+    """Where a run stands. `done` were written, `poisoned` can't be; both count towards `total`."""
+
+    total: int
+    done: int
+    poisoned: int
+    conflicts: int
+    seconds: float
+
+    @property
+    def per_second(self) -> float:
+        """Tokens a second so far."""
+        return (self.done + self.poisoned) / self.seconds if self.seconds else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """What a run did. `remaining` are planned tokens that it did not reach (interrupted, or KMS gone)."""
+
+    verb: Verb
+    target_key_arn: str
+    planned: int
+    done: int
+    conflicts_retried: int
+    poisoned: tuple[Unwritten, ...]
+    changed_meanwhile: int
+    remaining: int
+    seconds: float
+    kms_calls: int
+    interrupted: bool = False
+    stopped_by: str = ""
+
+    @property
+    def complete(self) -> bool:
+        """True if every planned token was written or had been written by somebody else meanwhile."""
+        return not self.poisoned and not self.remaining
+
+    def as_json(self) -> dict[str, Any]:
+        """The document that `keydeck reencrypt --json` prints. Rates are tokens a second."""
+        return {
+            "verb": self.verb.value,
+            "to": self.target_key_arn,
+            "planned": self.planned,
+            "done": self.done,
+            "conflicts_retried": self.conflicts_retried,
+            "changed_meanwhile": self.changed_meanwhile,
+            "poisoned": [{"reference": u.reference, "reason": u.reason} for u in self.poisoned],
+            "remaining": self.remaining,
+            "seconds": round(self.seconds, 3),
+            "tokens_per_second": round(self.done / self.seconds, 1) if self.seconds else 0.0,
+            "kms_calls": self.kms_calls,
+            "interrupted": self.interrupted,
+            "stopped_by": self.stopped_by,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """Whether one token opened, and under which key. `reason` says why it didn't."""
+
+    ref: TokenRef
+    opened: bool
+    key_arn: str | None
+    key_material_id: str | None
+    reason: str = ""
+
+    def as_json(self) -> dict[str, Any]:
+        """One entry of what `keydeck verify --json` prints."""
+        return {
+            "reference": str(self.ref),
+            "opened": self.opened,
+            "key_arn": self.key_arn,
+            "key_material_id": self.key_material_id,
+            "reason": self.reason,
+        }

@@ -1,0 +1,190 @@
+"""Makes plans: what a selection means right now, and every reason not to start."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from sqlalchemy import Engine
+
+from crypto_core.coverage import Coverage
+from crypto_core.database.answers import AnswerBook
+from crypto_core.database.attribution import Attributor
+from crypto_core.database.catalogue import LiveCatalogue
+from crypto_core.database.census import take_census
+from crypto_core.database.references import RowRef, TokenRef
+from crypto_core.database.tokens import TokenScope, TokenStore
+from crypto_core.envelope import Format
+from crypto_core.errors import KmsAccessDeniedError, KmsError, RefusedError
+from crypto_core.key_names import parse_key_name, same_key
+from crypto_core.keys.inventory import KeyInventory
+from crypto_core.keys.state import KeyState
+from crypto_core.reencryption.plan import Plan, Selection, Unwritten, Verb
+
+FORMATS: dict[Verb, frozenset[Format]] = {
+    Verb.REWRAP: frozenset({Format.V1}),
+    Verb.REENCRYPT: frozenset({Format.V1}),
+    Verb.ENCRYPT: frozenset({Format.PLAINTEXT, Format.DEV}),
+}
+"""What each verb takes. Unrecognised values are never encrypted: they may be damaged envelopes."""
+
+_NO_RECOVERY = (
+    "Rewrap is no recovery from a compromise: the data keys stay the same. Re-encrypt if the old key leaked."
+)
+
+_NOT_TAKEN: dict[Format, str] = {
+    Format.V1: "it is an envelope already",
+    Format.V2: "v2 envelopes are not opened by this version",
+    Format.DEV: "it is in dev format; encrypt it in place",
+    Format.PLAINTEXT: "it is plaintext; encrypt it in place",
+    Format.UNRECOGNISED: "it is not recognised: plaintext or corrupt",
+    Format.EMPTY: "it is empty",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """A selection as the database has it now."""
+
+    scope: TokenScope
+    source_key_arn: str | None
+    refused: tuple[Unwritten, ...]
+    gaps: tuple[str, ...]
+
+
+class Planner:
+    """Turns a selection into a plan. Blocks on SQL and KMS."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        catalogue: LiveCatalogue,
+        answers: AnswerBook,
+        store: TokenStore,
+        attributor: Attributor,
+        keys: KeyInventory,
+    ) -> None:
+        self._engine = engine
+        self._catalogue = catalogue
+        self._answers = answers
+        self._store = store
+        self._attributor = attributor
+        self._keys = keys
+
+    def plan(self, verb: Verb, selection: Selection, target: str) -> Plan:
+        """Return what `verb` would do. Nothing is changed.
+
+        Raises RefusedError where it must not start, InvalidReferenceError, KmsError, DatabaseError.
+        """
+        self._catalogue.refresh()
+        key, target_arn = self._target(target)
+        resolved = self.resolve(verb, selection)
+        if resolved.source_key_arn and same_key(resolved.source_key_arn, target_arn):
+            raise RefusedError(
+                f"Source and target are the same key: {target_arn}.", remedy="Name another key with --to."
+            )
+        by_column = self._store.count(resolved.scope)
+        self._must_be_writable(by_column)
+        return Plan(
+            verb=verb,
+            selection=selection,
+            target_key_arn=target_arn,
+            target_name=key.name if key else target,
+            tokens=sum(by_column.values()),
+            by_column=by_column,
+            refused=resolved.refused,
+            warnings=(_NO_RECOVERY,) if verb is Verb.REWRAP else (),
+            coverage=Coverage(
+                (
+                    *resolved.gaps,
+                    *(f"{u.column} can't be read. Needed: {u.grant}" for u in self._catalogue().unreadable),
+                )
+            ),
+            scope=resolved.scope,
+            source_key_arn=resolved.source_key_arn,
+        )
+
+    def resolve(self, verb: Verb, selection: Selection) -> Resolved:
+        """Return what the selection means now; for tokens under a key, KMS is asked as for a census."""
+        formats = FORMATS[verb]
+        if selection.references:
+            return self._references(selection.references, formats)
+        if selection.under_key:
+            return self._under_key(selection.under_key, formats)
+        if selection.unprotected and verb is not Verb.ENCRYPT:
+            raise RefusedError("Only encrypt in place takes tokens stored in plaintext.")
+        return Resolved(TokenScope(formats), None, (), ())
+
+    def _references(self, references: tuple[TokenRef | RowRef, ...], formats: frozenset[Format]) -> Resolved:
+        wanted: list[TokenRef] = []
+        refused: list[Unwritten] = []
+        for reference in dict.fromkeys(references):
+            refs = self._catalogue().references(reference)
+            found = self._store.read_many(refs)
+            if not found:
+                refused.append(Unwritten(str(reference), "there is no such row, or it holds no token"))
+            for token in found:
+                if token.format in formats:
+                    wanted.append(token.ref)
+                else:
+                    refused.append(Unwritten(str(token.ref), _NOT_TAKEN[token.format]))
+        return Resolved(TokenScope(formats, references=tuple(wanted)), None, tuple(refused), ())
+
+    def _under_key(self, name: str, formats: frozenset[Format]) -> Resolved:
+        source_arn = self._arn_of(name)
+        census = take_census(self._engine, self._catalogue, self._answers)
+        attribution = self._attributor.attribute(census)
+        for count in attribution.counts:
+            if count.wrapping and same_key(count.wrapping[0], source_arn) and count.note:
+                raise RefusedError(
+                    f"{count.tokens:,} tokens under {source_arn} can't be opened: {count.note}",
+                    remedy="Make the key usable for this identity first.",
+                )
+        census = replace(census, known=self._known())
+        prefixes = tuple(
+            prefix
+            for prefix, wrappings in census.known.items()
+            if any(same_key(arn, source_arn) for arn, _ in wrappings)
+        )
+        scope = TokenScope(formats, key_arn=source_arn, edk_prefixes=prefixes)
+        return Resolved(scope, source_arn, (), attribution.gaps)
+
+    def _known(self) -> dict[bytes, frozenset[tuple[str, str | None]]]:
+        with self._engine.connect() as connection:
+            return self._answers.by_group(connection)
+
+    def _arn_of(self, name: str) -> str:
+        try:
+            return self._keys.describe(name).key_arn
+        except KmsError:
+            # A key that KMS no longer describes can still be named by its ARN.
+            if parse_key_name(name).is_key_arn:
+                return name
+            raise
+
+    def _target(self, name: str) -> tuple[KeyState | None, str]:
+        try:
+            key = self._keys.describe(name)
+        except KmsAccessDeniedError:
+            if parse_key_name(name).is_key_arn:
+                return None, name
+            raise
+        if not key.usable:
+            raise RefusedError(
+                f"Target key {key.key_arn} is {key.state}.",
+                remedy="Enable it, or name another key with --to.",
+            )
+        if key.spec != "SYMMETRIC_DEFAULT":
+            raise RefusedError(
+                f"Target key {key.key_arn} is {key.spec}: it can't wrap data keys.",
+                remedy="Name a symmetric key with --to.",
+            )
+        return key, key.key_arn
+
+    def _must_be_writable(self, by_column: dict[str, int]) -> None:
+        blocked = sorted(str(c) for c in self._catalogue().unwritable if str(c) in by_column)
+        if blocked:
+            table, _, column = blocked[0].partition(".")
+            raise RefusedError(
+                f"This database role may not write {', '.join(blocked)}.",
+                remedy=f"Needed: GRANT UPDATE ({column}) ON {table} TO the role.",
+            )

@@ -1,0 +1,286 @@
+"""Does what a plan says: reads a page, asks KMS on several threads, swaps in what came out, reads on.
+
+No row is locked while KMS is asked. A token that changed between read and write is read and tried again; the
+other writer's value is never overwritten. Interrupted or stopped, a run leaves only whole tokens behind, old
+or new, and can be started again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from threading import Event
+from time import monotonic
+from uuid import UUID, uuid4
+
+from sqlalchemy import Connection
+
+from crypto_core.cipher import SealedToken, TokenCipher
+from crypto_core.database.answers import Answer, AnswerBook
+from crypto_core.database.attribution import Attributor
+from crypto_core.database.journal import Journal, Outcome
+from crypto_core.database.references import TokenRef
+from crypto_core.database.tokens import Replacement, StoredToken, TokenStore, digest
+from crypto_core.envelope import DEV_KEY, Format, parse
+from crypto_core.errors import (
+    CredentialsError,
+    EnvelopeError,
+    IncorrectKeyError,
+    InvalidCiphertextError,
+    InvalidTokenError,
+    KeydeckError,
+    KmsError,
+    UntrustedKeyError,
+)
+from crypto_core.key_names import same_key
+from crypto_core.keyring import KmsKeyring
+from crypto_core.kms import KmsApi
+from crypto_core.reencryption.plan import Plan, RunProgress, RunResult, Unwritten, Verb
+from crypto_core.reencryption.planner import FORMATS, Planner
+
+PAGE = 200
+PASSES = 10
+TRIES = 5
+"""How often a token that keeps changing is tried again within one pass."""
+
+Progress = Callable[[RunProgress], None]
+
+
+@dataclass(slots=True)
+class _Tally:
+    """What has happened so far."""
+
+    planned: int
+    started: float
+    done: int = 0
+    conflicts: int = 0
+    changed: int = 0
+    poisoned: dict[TokenRef, str] = field(default_factory=dict)
+    stopped_by: str = ""
+
+    def progress(self) -> RunProgress:
+        return RunProgress(
+            self.planned, self.done, len(self.poisoned), self.conflicts, monotonic() - self.started
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """One token's way through KMS: a replacement, or why there is none."""
+
+    token: StoredToken
+    sealed: SealedToken | None = None
+    poison: str = ""
+    elsewhere: bool = False
+    """True if the token turned out to be under another key than the one that is being emptied."""
+    stop: KeydeckError | None = None
+
+
+class Runner:
+    """Runs plans. Blocks on SQL and KMS: call it from a worker."""
+
+    def __init__(
+        self,
+        kms: KmsApi,
+        keyring: KmsKeyring,
+        planner: Planner,
+        store: TokenStore,
+        answers: AnswerBook,
+        attributor: Attributor,
+        journal: Journal,
+        *,
+        same_database: bool,
+        dev_key: str = DEV_KEY,
+        workers: int = 16,
+    ) -> None:
+        """`same_database` is True if the journal is in the tokens' own database: then its entries commit
+        together with what they tell.
+        """
+        self._kms = kms
+        self._keyring = keyring
+        self._planner = planner
+        self._store = store
+        self._answers = answers
+        self._attributor = attributor
+        self._journal = journal
+        self._same_database = same_database
+        self._dev_key = dev_key
+        self._workers = workers
+
+    def run(
+        self, plan: Plan, *, progress: Progress | None = None, cancelled: Event | None = None
+    ) -> RunResult:
+        """Do what the plan says; see RunResult. Raises DatabaseError; what was written before stays."""
+        tally = _Tally(plan.tokens, monotonic())
+        calls_before = self._kms.calls
+        run_id = uuid4()
+        sources = [plan.source_key_arn] if plan.source_key_arn else []
+        cipher = TokenCipher(self._keyring.trusting(plan.target_key_arn, *sources))
+        scope = plan.scope
+        with ThreadPoolExecutor(max_workers=self._workers) as pool:
+            for _ in range(PASSES):
+                done_before = tally.done
+                for page in self._store.pages(scope, size=PAGE):
+                    left = [t for t in page if t.ref not in tally.poisoned]
+                    self._page(plan, cipher, pool, run_id, left, tally, cancelled)
+                    if progress is not None:
+                        progress(tally.progress())
+                    if tally.stopped_by or _is_set(cancelled):
+                        break
+                if tally.stopped_by or _is_set(cancelled) or not _repeats(plan):
+                    break
+                # What the platform wrote under the old key meanwhile is found by looking again.
+                scope = self._planner.resolve(plan.verb, plan.selection).scope
+                left_over = sum(self._store.count(scope).values()) - self._count_poisoned(tally, plan)
+                if left_over <= 0 or tally.done == done_before:
+                    break
+        interrupted = _is_set(cancelled)
+        remaining = max(plan.tokens - tally.done - tally.changed - len(tally.poisoned), 0)
+        result = RunResult(
+            verb=plan.verb,
+            target_key_arn=plan.target_key_arn,
+            planned=plan.tokens,
+            done=tally.done,
+            conflicts_retried=tally.conflicts,
+            poisoned=tuple(Unwritten(str(ref), reason) for ref, reason in sorted(tally.poisoned.items())),
+            changed_meanwhile=tally.changed,
+            remaining=remaining if (interrupted or tally.stopped_by) else 0,
+            seconds=monotonic() - tally.started,
+            kms_calls=self._kms.calls - calls_before,
+            interrupted=interrupted,
+            stopped_by=tally.stopped_by,
+        )
+        self._record_end(plan, run_id, result)
+        return result
+
+    def _page(
+        self,
+        plan: Plan,
+        cipher: TokenCipher,
+        pool: ThreadPoolExecutor,
+        run_id: UUID,
+        tokens: list[StoredToken],
+        tally: _Tally,
+        cancelled: Event | None,
+    ) -> None:
+        for _ in range(TRIES):
+            if not tokens:
+                return
+            outcomes = list(pool.map(lambda t: self._one(plan, cipher, t, cancelled), tokens))
+            replacements = [
+                Replacement(o.token, o.sealed.stored, o.sealed.source)
+                for o in outcomes
+                if o.sealed is not None
+            ]
+            sealed = {o.token.ref: o.sealed for o in outcomes if o.sealed is not None}
+            written = self._write(plan, run_id, replacements, sealed) if replacements else frozenset()
+            tally.done += len(written)
+            tally.poisoned.update({o.token.ref: o.poison for o in outcomes if o.poison})
+            tally.changed += sum(o.elsewhere for o in outcomes)
+            stops = [o.stop for o in outcomes if o.stop is not None]
+            if stops:
+                tally.stopped_by = str(stops[0])
+                return
+            lost = [r.old.ref for r in replacements if r.old.ref not in written]
+            if not lost or _is_set(cancelled):
+                return
+            tally.conflicts += len(lost)
+            found = self._store.read_many(lost)
+            tokens = [t for t in found if t.format in FORMATS[plan.verb]]
+            # Vanished, or written anew by the platform in a form that this plan is not about.
+            tally.changed += len(lost) - len(tokens)
+        tally.poisoned.update({t.ref: "it kept changing while it was being written" for t in tokens})
+
+    def _one(self, plan: Plan, cipher: TokenCipher, token: StoredToken, cancelled: Event | None) -> _Written:
+        if _is_set(cancelled):
+            return _Written(token)
+        try:
+            return _Written(token, self._sealed(plan, cipher, token))
+        except (EnvelopeError, InvalidTokenError) as error:
+            if token.format.protected:
+                self._answers.remember([Answer(token.digest, None, None, None, error.message)])
+            return _Written(token, poison=error.message)
+        except (IncorrectKeyError, InvalidCiphertextError, UntrustedKeyError) as error:
+            return self._not_under_the_source(plan, token, error)
+        except KmsError as error:
+            if error.transient or isinstance(error, CredentialsError) or plan.source_key_arn:
+                return _Written(token, stop=error)
+            if error.operation in ("GenerateDataKey", "ReEncrypt"):
+                return _Written(token, stop=error)
+            return _Written(token, poison=str(error))
+
+    def _sealed(self, plan: Plan, cipher: TokenCipher, token: StoredToken) -> SealedToken:
+        stored = token.value.reveal()
+        if plan.verb is Verb.REWRAP:
+            return cipher.rewrap(stored, plan.target_key_arn, plan.source_key_arn)
+        if plan.verb is Verb.REENCRYPT:
+            return cipher.reencrypt(stored, plan.target_key_arn, plan.source_key_arn)
+        if token.format is Format.DEV:
+            return cipher.encrypt_dev(stored, self._dev_key, plan.target_key_arn)
+        return cipher.encrypt(token.value, plan.target_key_arn)
+
+    def _not_under_the_source(self, plan: Plan, token: StoredToken, error: KmsError) -> _Written:
+        """KMS disagrees with the attribution: ask about this very token, so that it is known from now on."""
+        probe = self._attributor.ask([token])[0]
+        if probe.answer is None or probe.answer.key_arn is None:
+            return _Written(token, poison=str(error))
+        if plan.source_key_arn and not same_key(probe.answer.key_arn, plan.source_key_arn):
+            return _Written(token, elsewhere=True)
+        return _Written(token, poison=f"It is under {probe.answer.key_arn}, which is not trusted.")
+
+    def _write(
+        self,
+        plan: Plan,
+        run_id: UUID,
+        replacements: Sequence[Replacement],
+        sealed: dict[TokenRef, SealedToken],
+    ) -> frozenset[TokenRef]:
+        def journal(connection: Connection, written: frozenset[TokenRef]) -> None:
+            if self._same_database and written:
+                self._record_batch(plan, run_id, written, connection)
+
+        written = self._store.write(run_id, plan.verb.value, replacements, within=journal)
+        if not self._same_database and written:
+            self._record_batch(plan, run_id, written, None)
+        self._answers.remember(
+            Answer(
+                digest(s.stored),
+                parse(s.stored).edk_prefix,
+                s.wrapped_by.key_arn,
+                s.wrapped_by.key_material_id,
+            )
+            for ref, s in sealed.items()
+            if ref in written
+        )
+        return written
+
+    def _record_batch(
+        self, plan: Plan, run_id: UUID, written: frozenset[TokenRef], connection: Connection | None
+    ) -> None:
+        references = sorted(str(ref) for ref in written)
+        subject = references[0] if len(references) == 1 else f"{len(references)} tokens"
+        detail = {"run": str(run_id), "to": plan.target_key_arn, "references": references}
+        self._journal.record(plan.verb.value, subject, Outcome.DONE, detail, within=connection)
+
+    def _record_end(self, plan: Plan, run_id: UUID, result: RunResult) -> None:
+        outcome = Outcome.DONE
+        if result.interrupted:
+            outcome = Outcome.INTERRUPTED
+        elif result.stopped_by:
+            outcome = Outcome.FAILED
+        detail = {"run": str(run_id), "run_ended": True, **result.as_json()}
+        self._journal.record(plan.verb.value, str(plan.selection), outcome, detail)
+
+    def _count_poisoned(self, tally: _Tally, plan: Plan) -> int:
+        """Poisoned tokens that the scope still counts: those remembered as broken have left it."""
+        return len(tally.poisoned) if plan.selection.unprotected else 0
+
+
+def _repeats(plan: Plan) -> bool:
+    """True where a written token leaves the selection, so that looking again finds only what is left."""
+    return bool(plan.selection.under_key or plan.selection.unprotected)
+
+
+def _is_set(event: Event | None) -> bool:
+    return event is not None and event.is_set()

@@ -1,0 +1,101 @@
+"""What screens and commands call to write tokens anew: plan, run, verify; every one of them journaled."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from threading import Event
+
+from sqlalchemy import Engine
+
+from crypto_core.database.installation import require_schema
+from crypto_core.database.journal import Journal, Outcome
+from crypto_core.errors import DatabaseError, KeydeckError, MissingSchemaError, ReadOnlyError
+from crypto_core.reencryption.plan import Plan, RunProgress, RunResult, Selection, Verb, Verification
+from crypto_core.reencryption.planner import Planner
+from crypto_core.reencryption.runner import Runner
+from crypto_core.reencryption.verification import Verifier
+
+NOT_JOURNALED = "The dry run was not journaled: {reason}"
+
+
+class TokenWorkService:
+    """Plans, runs and verifies. Blocks on SQL and KMS: call it from a worker."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        planner: Planner,
+        runner: Runner,
+        verifier: Verifier,
+        journal: Journal,
+        *,
+        read_only: bool,
+    ) -> None:
+        self._engine = engine
+        self._planner = planner
+        self._runner = runner
+        self._verifier = verifier
+        self._journal = journal
+        self._read_only = read_only
+
+    def plan(self, verb: Verb, selection: Selection, target: str) -> Plan:
+        """Return what would happen; journaled as a dry run.
+
+        Without Keydeck's schema, or read only, the plan says that it could not be journaled. Raises
+        RefusedError (journaled too) where a run must not start, InvalidReferenceError, KmsError,
+        DatabaseError.
+        """
+        try:
+            plan = self._planner.plan(verb, selection, target)
+        except KeydeckError as error:
+            self._try_to_record(verb, selection, Outcome.REFUSED, {"to": target, "reason": error.message})
+            raise
+        unrecorded = self._try_to_record(verb, selection, Outcome.DRY_RUN, plan.as_json())
+        if not unrecorded:
+            return plan
+        return _with_warning(plan, NOT_JOURNALED.format(reason=unrecorded))
+
+    def run(
+        self,
+        plan: Plan,
+        *,
+        progress: Callable[[RunProgress], None] | None = None,
+        cancelled: Event | None = None,
+    ) -> RunResult:
+        """Do what the plan says. Raises ReadOnlyError or MissingSchemaError before anything is changed.
+
+        Raises DatabaseError if the database fails on the way; what was written before stays written.
+        """
+        if self._read_only:
+            raise ReadOnlyError(f"Cannot {plan.verb.words}: Keydeck is read only.")
+        require_schema(self._engine)
+        return self._runner.run(plan, progress=progress, cancelled=cancelled)
+
+    def verify(
+        self,
+        selection: Selection,
+        *,
+        progress: Callable[[RunProgress], None] | None = None,
+        cancelled: Event | None = None,
+    ) -> tuple[Verification, ...]:
+        """Open each selected token and say only whether it opened. Changes nothing."""
+        return self._verifier.verify(selection, progress=progress, cancelled=cancelled)
+
+    def _try_to_record(
+        self, verb: Verb, selection: Selection, outcome: Outcome, detail: dict[str, object]
+    ) -> str:
+        """Journal what changed nothing; returns why it could not be journaled, "" if it was."""
+        if self._read_only:
+            return "Keydeck is read only."
+        try:
+            self._journal.record(verb.value, str(selection), outcome, detail)
+        except MissingSchemaError as error:
+            return str(error)
+        except DatabaseError as error:
+            return error.message
+        return ""
+
+
+def _with_warning(plan: Plan, warning: str) -> Plan:
+    return replace(plan, warnings=(*plan.warnings, warning))

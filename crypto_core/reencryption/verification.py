@@ -1,0 +1,113 @@
+"""Opens tokens and says only whether they opened. What KMS answers is remembered as verified."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event
+from time import monotonic
+
+from crypto_core.cipher import TokenCipher
+from crypto_core.database.answers import Answer, AnswerBook
+from crypto_core.database.catalogue import LiveCatalogue
+from crypto_core.database.tokens import StoredToken, TokenScope, TokenStore
+from crypto_core.envelope import Format, parse
+from crypto_core.errors import (
+    CredentialsError,
+    EnvelopeError,
+    InvalidCiphertextError,
+    InvalidReferenceError,
+    KmsError,
+    RowVanishedError,
+)
+from crypto_core.keyring import KmsKeyring
+from crypto_core.reencryption.plan import RunProgress, Selection, Verification
+
+_NOT_AN_ENVELOPE: dict[Format, str] = {
+    Format.V2: "v2 envelopes are not opened by this version",
+    Format.DEV: "stored in dev format: anyone can open it",
+    Format.PLAINTEXT: "stored in plaintext",
+    Format.UNRECOGNISED: "not recognised: plaintext or corrupt",
+    Format.EMPTY: "empty: no token is stored",
+}
+
+
+class Verifier:
+    """Verifies tokens. Blocks on SQL and KMS: call it from a worker."""
+
+    def __init__(
+        self,
+        keyring: KmsKeyring,
+        store: TokenStore,
+        catalogue: LiveCatalogue,
+        answers: AnswerBook,
+        *,
+        workers: int = 16,
+    ) -> None:
+        self._cipher = TokenCipher(keyring)
+        self._store = store
+        self._catalogue = catalogue
+        self._answers = answers
+        self._workers = workers
+
+    def verify(
+        self,
+        selection: Selection,
+        *,
+        progress: Callable[[RunProgress], None] | None = None,
+        cancelled: Event | None = None,
+    ) -> tuple[Verification, ...]:
+        """Return one verification for each token, in order of reference.
+
+        Interrupted, it returns what it has so far. Raises KmsError if KMS can't be asked at all,
+        RowVanishedError for a reference without a token, DatabaseError.
+        """
+        scope = self._scope(selection)
+        total = sum(self._store.count(scope).values())
+        results: list[Verification] = []
+        started = monotonic()
+        with ThreadPoolExecutor(max_workers=self._workers) as pool:
+            for page in self._store.pages(scope):
+                outcomes = list(pool.map(lambda t: self._one(t, cancelled), page))
+                self._answers.remember(answer for _, answer in outcomes if answer is not None)
+                results += [verification for verification, _ in outcomes if verification is not None]
+                failed = sum(not v.opened for v in results)
+                if progress is not None:
+                    seconds = monotonic() - started
+                    progress(RunProgress(total, len(results) - failed, failed, 0, seconds))
+                if cancelled is not None and cancelled.is_set():
+                    break
+        return tuple(sorted(results, key=lambda v: v.ref))
+
+    def _scope(self, selection: Selection) -> TokenScope:
+        if not selection.references:
+            if selection.under_key or selection.unprotected:
+                raise InvalidReferenceError("Verify takes references or --all.")
+            return TokenScope()
+        refs = []
+        for reference in selection.references:
+            found = self._store.read_many(self._catalogue().references(reference))
+            if not found:
+                raise RowVanishedError(f"{reference}: there is no such row, or it holds no token.")
+            refs += [token.ref for token in found]
+        return TokenScope(references=tuple(dict.fromkeys(refs)))
+
+    def _one(self, token: StoredToken, cancelled: Event | None) -> tuple[Verification | None, Answer | None]:
+        if cancelled is not None and cancelled.is_set():
+            return None, None
+        if token.format is not Format.V1:
+            return Verification(token.ref, False, None, None, _NOT_AN_ENVELOPE[token.format]), None
+        stored = token.value.reveal()
+        try:
+            opened = self._cipher.open(stored)
+        except (EnvelopeError, InvalidCiphertextError) as error:
+            broken = Answer(token.digest, None, None, None, error.message)
+            return Verification(token.ref, False, None, None, error.message), broken
+        except KmsError as error:
+            if error.transient or isinstance(error, CredentialsError):
+                raise
+            return Verification(token.ref, False, error.key or None, None, str(error)), None
+        opened.token.wipe()
+        key = opened.wrapped_by
+        answer = Answer(token.digest, parse(stored).edk_prefix, key.key_arn, key.key_material_id)
+        return Verification(token.ref, True, key.key_arn, key.key_material_id), answer

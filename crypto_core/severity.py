@@ -1,0 +1,33 @@
+"""How bad something is, worst first."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from crypto_core.envelope import Format
+
+
+class Severity(StrEnum):
+    """Severities in the order in which an operator should see them."""
+
+    CRITICAL = "critical"
+    HIGH = "high"
+    MEDIUM = "medium"
+    LOW = "low"
+    NONE = "none"
+
+    @property
+    def rank(self) -> int:
+        """0 for the worst; for sorting."""
+        return list(Severity).index(self)
+
+
+FORMAT_SEVERITY: dict[Format, Severity] = {
+    Format.PLAINTEXT: Severity.CRITICAL,
+    Format.DEV: Severity.CRITICAL,
+    Format.UNRECOGNISED: Severity.HIGH,
+    Format.EMPTY: Severity.LOW,
+    Format.V1: Severity.NONE,
+    Format.V2: Severity.NONE,
+}
+"""What the way a token is stored means by itself. Dev counts as unprotected: its key is public."""

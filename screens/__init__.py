@@ -1,0 +1,1 @@
+"""What the operator sees: one folder per screen, and the widgets that screens share."""

@@ -1,0 +1,44 @@
+"""Moments and durations as an operator reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+Clock = Callable[[], datetime]
+"""Returns the time now: aware, in the operator's zone. All moments are shown in that zone."""
+
+_STEPS = ((365 * 86_400, "y"), (30 * 86_400, "mo"), (86_400, "d"), (3_600, "h"), (60, "min"))
+
+
+def system_clock() -> datetime:
+    """The time now in the zone of this machine."""
+    return datetime.now().astimezone()
+
+
+def span(duration: timedelta) -> str:
+    """Return a duration in its largest unit: "12 s", "5 min", "2 h", "41 d", "3 mo", "2 y"."""
+    seconds = int(duration.total_seconds())
+    for size, unit in _STEPS:
+        if abs(seconds) >= size:
+            return f"{seconds // size} {unit}" if seconds > 0 else f"-{-seconds // size} {unit}"
+    return f"{seconds} s"
+
+
+def ago(moment: datetime, now: datetime) -> str:
+    """Return how long ago a moment was: "12 s ago"; "in 3 d" for one that is still to come."""
+    passed = now - moment
+    if passed >= timedelta(0):
+        return f"{span(passed)} ago"
+    return f"in {span(-passed)}"
+
+
+def day(moment: datetime, now: datetime) -> str:
+    """Return the date in the operator's zone: "12 Mar", with the year where it isn't this one."""
+    local = moment.astimezone(now.tzinfo)
+    return f"{local.day} {local:%b}" if local.year == now.year else f"{local.day} {local:%b %Y}"
+
+
+def stamp(moment: datetime, now: datetime) -> str:
+    """Return date, time and offset in the operator's zone: "2026-03-12 09:30 +0100"."""
+    return f"{moment.astimezone(now.tzinfo):%Y-%m-%d %H:%M %z}"

@@ -1,0 +1,76 @@
+"""Calls that block, kept away from the screen: daemon threads to make them in, and trouble as text.
+
+Python waits for the threads of its default executor, at the end of the event loop and again at exit. A call that
+hangs would hold the process of an operator who has left, so the threads here are daemons that nobody waits for.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from threading import Thread
+from typing import Any, ParamSpec, TypeVar
+
+from crypto_core.errors import KeydeckError
+from crypto_core.foreign import clean
+
+T = TypeVar("T")
+P = ParamSpec("P")
+
+_log = logging.getLogger(__name__)
+
+
+class DaemonThreads(ThreadPoolExecutor):
+    """An executor that starts a daemon thread for each call, so a hung one neither blocks others nor the exit."""
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """Return the future of `fn(*args, **kwargs)`, already running in a thread of its own."""
+        future: Future[T] = Future()
+        Thread(target=_run, args=(future, fn, args, kwargs), name="keydeck-call", daemon=True).start()
+        return future
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: ARG002
+        """Refuse further calls; those under way are left to themselves."""
+        super().shutdown(wait=False)
+
+
+def _run(future: Future[T], fn: Callable[..., T], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    if not future.set_running_or_notify_cancel():
+        return
+    try:
+        result = fn(*args, **kwargs)
+    except BaseException as error:  # noqa: BLE001 - the future carries it to whoever waits for it
+        future.set_exception(error)
+    else:
+        future.set_result(result)
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """Why a call gave no answer, as the operator reads it: what happened, and what can be done."""
+
+    message: str
+    remedy: str = ""
+    position: int | None = None
+    """Where in a filter expression the offending character stands, counted from 0."""
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.remedy}".rstrip()
+
+
+def attempt(call: Callable[[], T]) -> T | Trouble:
+    """Return what `call` returns, or the trouble that it ended in. Meant for a worker's thread.
+
+    An error that isn't Keydeck's own is logged with its stack and told by its type only: nobody vouches for
+    its text.
+    """
+    try:
+        return call()
+    except KeydeckError as error:
+        _log.info("A call was refused or failed: %s", error)
+        return Trouble(error.message, error.remedy, getattr(error, "position", None))
+    except Exception as error:
+        _log.exception("A call failed unexpectedly")
+        return Trouble(f"Unexpected: {clean(type(error).__name__, 80)}.", "The log has its stack.")

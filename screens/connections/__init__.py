@@ -1,0 +1,1 @@
+"""Connections: which tokens, in what state?"""

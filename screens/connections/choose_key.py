@@ -1,0 +1,132 @@
+"""Under which key? The keys that tokens may be written under, the configured one first."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from textual import on, work
+from textual.app import ComposeResult
+from textual.containers import Horizontal, Vertical
+from textual.content import Content
+from textual.message import Message
+from textual.widgets import Button, Static
+
+from crypto_core.key_names import same_key
+from crypto_core.keys.state import KeyState
+from crypto_core.reencryption.plan import Verb
+from screens.blocking import Trouble, attempt
+from screens.facts import Facts
+from screens.key_words import KeyWords
+from screens.widgets.cells import fit, tokens
+from screens.widgets.dialog import Dialog, button
+from screens.widgets.line_list import Line, LineList
+from screens.widgets.notice import trouble_content
+
+ABOUT: dict[Verb, str] = {
+    Verb.REWRAP: (
+        "Rewrap puts the same data keys under another KMS key. It is no recovery from a compromise: whoever "
+        "could use the old key may already hold the data keys. To recover, re-encrypt."
+    ),
+    Verb.REENCRYPT: "Re-encrypt makes a new data key and a new ciphertext for each token.",
+    Verb.ENCRYPT: "Encrypt in place replaces a plaintext or dev value by an envelope. The old value isn't kept.",
+}
+
+
+class ChooseKey(Dialog[KeyState | None]):
+    """Returns the chosen key, or None if the operator went back."""
+
+    class Listed(Message):
+        """The service's answer."""
+
+        def __init__(self, answer: tuple[KeyState, ...] | Trouble) -> None:
+            super().__init__()
+            self.answer = answer
+
+    def __init__(self, facts: Facts, verb: Verb, count: int) -> None:
+        super().__init__()
+        self._facts = facts
+        self._verb = verb
+        self._count = count
+
+    def compose(self) -> ComposeResult:
+        """What the verb does, the keys, and the way back."""
+        with Vertical(classes="frame") as frame:
+            frame.border_title = Content(
+                f"{self._verb.words.capitalize()} {tokens(self._count)}: under which key?"
+            )
+            yield Static(Content(ABOUT[self._verb]), classes="about")
+            yield Static(Content("Asking KMS for keys…"), id="state")
+            yield LineList(id="targets")
+            with Horizontal(classes="buttons"):
+                yield button("Cancel", "cancel")
+
+    def on_mount(self) -> None:
+        """Ask for the keys."""
+        self.query_one("#targets").display = False
+        self.query_one("#cancel").focus()
+        self.ask()
+
+    @work(thread=True, exclusive=True, exit_on_error=False, group="targets")
+    def ask(self) -> None:
+        """Ask which keys tokens may be written under."""
+        self.post_message(self.Listed(attempt(self._facts.services.keys.targets)))
+
+    @on(Listed)
+    def show(self, event: Listed) -> None:
+        """Show the keys, the write key under the cursor, or why there are none."""
+        state = self.query_one("#state", Static)
+        if isinstance(event.answer, Trouble):
+            state.update(trouble_content(event.answer))
+            return
+        if not event.answer:
+            state.update(
+                Content(
+                    "No KMS key can be written under: keydeck sees no enabled symmetric customer key. "
+                    "It lists keys with kms:ListKeys and kms:DescribeKey, or name one in TOKEN_ENCRYPTION_KEY_ID."
+                )
+            )
+            return
+        state.display = False
+        keys = self._sorted(event.answer)
+        targets = self.query_one("#targets", LineList)
+        targets.display = True
+        targets.styles.height = min(len(keys), 8)
+        targets.write(lambda width: [self._line(key, width) for key in keys])
+        targets.focus()
+
+    def _is_write_key(self, key: KeyState) -> bool:
+        name = self._facts.services.write_key
+        return name is not None and (
+            same_key(key.key_arn, name)
+            or key.key_arn.endswith(f"/{name}")
+            or name.rsplit(":", 1)[-1] in key.aliases
+        )
+
+    def _sorted(self, keys: Sequence[KeyState]) -> list[KeyState]:
+        return sorted(keys, key=lambda k: (not self._is_write_key(k), k.name))
+
+    def _line(self, key: KeyState, width: int) -> Line:
+        words = KeyWords([key])
+        note = "write key" if self._is_write_key(key) else ""
+        room = max(width - 30, 20)
+        return Line(
+            Content.assemble(
+                " ",
+                (fit(words.long(key.key_arn), room), "bold"),
+                fit(key.region, 16),
+                (fit(note, 12), "$accent"),
+            ),
+            key,
+        )
+
+    @on(LineList.Followed)
+    def choose(self, event: LineList.Followed) -> None:
+        """Go on with the chosen key."""
+        event.stop()
+        if isinstance(event.target, KeyState):
+            self.dismiss(event.target)
+
+    @on(Button.Pressed, "#cancel")
+    def cancel(self) -> None:
+        """Go back."""
+        self.dismiss(None)

@@ -1,0 +1,129 @@
+"""The dry run: what would happen to which tokens, and the question whether it should."""
+
+from __future__ import annotations
+
+from textual import on, work
+from textual.app import ComposeResult
+from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.content import Content
+from textual.message import Message
+from textual.widgets import Button, Static
+
+from crypto_core.foreign import clean
+from crypto_core.key_names import short_key
+from crypto_core.reencryption.plan import Plan, Selection, Unwritten, Verb
+from screens.blocking import Trouble, attempt
+from screens.connections.choose_key import ABOUT
+from screens.facts import Facts
+from screens.widgets.cells import tokens
+from screens.widgets.dialog import Dialog, button
+from screens.widgets.notice import trouble_content
+
+SHOWN = 50
+"""How many refused tokens are named one by one."""
+
+
+class Preview(Dialog[Plan | None]):
+    """Returns the plan if the operator confirmed it, else None."""
+
+    class Planned(Message):
+        """The service's answer."""
+
+        def __init__(self, answer: Plan | Trouble) -> None:
+            super().__init__()
+            self.answer = answer
+
+    def __init__(self, facts: Facts, verb: Verb, selection: Selection, target: str) -> None:
+        super().__init__()
+        self._facts = facts
+        self._verb = verb
+        self._selection = selection
+        self._target = target
+        self._plan: Plan | None = None
+
+    def compose(self) -> ComposeResult:
+        """The plan when it is made; the safe button has the focus from the start."""
+        with Vertical(classes="frame") as frame:
+            frame.border_title = Content(f"{self._verb.words.capitalize()}: nothing has been changed yet")
+            with VerticalScroll(classes="body", can_focus=False):
+                yield Static(Content("Looking at what would happen…"), id="plan")
+            with Horizontal(classes="buttons"):
+                yield button("Cancel", "cancel")
+
+    def on_mount(self) -> None:
+        """Make the plan."""
+        self.query_one("#cancel").focus()
+        self.make_plan()
+
+    @work(thread=True, exclusive=True, exit_on_error=False, group="plan")
+    def make_plan(self) -> None:
+        """Ask for the dry run."""
+        plan = self._facts.services.work.plan
+        self.post_message(self.Planned(attempt(lambda: plan(self._verb, self._selection, self._target))))
+
+    @on(Planned)
+    def show(self, event: Planned) -> None:
+        """Show the plan, and offer to do it if there is anything to do."""
+        body = self.query_one("#plan", Static)
+        if isinstance(event.answer, Trouble):
+            body.update(trouble_content(event.answer))
+            return
+        plan = event.answer
+        body.update(plan_content(plan))
+        if plan.tokens:
+            self._plan = plan
+            words = plan.verb.words.capitalize()
+            self.query_one(".buttons").mount(button(f"{words} {tokens(plan.tokens)}", "confirm"))
+
+    @on(Button.Pressed, "#confirm")
+    def confirm(self) -> None:
+        """Go on with the plan."""
+        self.dismiss(self._plan)
+
+    @on(Button.Pressed, "#cancel")
+    def cancel(self) -> None:
+        """Go back; nothing was changed."""
+        self.dismiss(None)
+
+
+def plan_content(plan: Plan) -> Content:
+    """Return the plan as lines: what, where, at what cost, with which warnings, and what stays as it is."""
+    name = f"{clean(plan.target_name, 120)} {short_key(plan.target_key_arn)}".strip()
+    lines = [
+        Content.assemble(
+            (tokens(plan.tokens), "bold"),
+            " would be written under " if plan.tokens else " would be written. The key would be ",
+            (name, "bold"),
+        ),
+        Content.assemble((f"{plan.kms_calls:,} calls of KMS, of the quota that production shares", "$muted")),
+    ]
+    lines += [
+        Content.assemble(f"  {count:>7,}  ", clean(column, 120))
+        for column, count in sorted(plan.by_column.items())
+    ]
+    if plan.verb is Verb.REWRAP:
+        lines.append(Content.assemble(("▲ ", "$warning"), ABOUT[Verb.REWRAP]))
+    lines += [Content.assemble(("▲ ", "$warning"), clean(w)) for w in plan.warnings]
+    lines += [Content.assemble(("▲ ", "$warning"), "not seen: ", clean(r)) for r in plan.coverage.reasons]
+    if plan.refused:
+        count = len(plan.refused)
+        lines.append(Content(""))
+        lines.append(
+            Content.assemble(
+                ("✖ ", "$error"),
+                (f"{tokens(count)} would be left as {'it is' if count == 1 else 'they are'}:", "bold"),
+            )
+        )
+        lines += unwritten_lines(plan.refused)
+    return Content("\n").join(lines)
+
+
+def unwritten_lines(unwritten: tuple[Unwritten, ...]) -> list[Content]:
+    """Return a line for each token that isn't written and why, and how many more there are."""
+    lines = [
+        Content.assemble("  ", (clean(u.reference, 120), "bold"), "  ", clean(u.reason))
+        for u in unwritten[:SHOWN]
+    ]
+    if len(unwritten) > SHOWN:
+        lines.append(Content(f"  and {len(unwritten) - SHOWN:,} more"))
+    return lines

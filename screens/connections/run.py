@@ -1,0 +1,183 @@
+"""A run under way: how far it is, a way to stop it, and what it did."""
+
+from __future__ import annotations
+
+from threading import Event
+
+from textual import on, work
+from textual.app import ComposeResult
+from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.content import Content
+from textual.message import Message
+from textual.widgets import Button, Static
+
+from crypto_core.foreign import clean
+from crypto_core.reencryption.plan import Plan, RunProgress, RunResult, Selection, Verification
+from screens.blocking import Trouble, attempt
+from screens.connections.preview import unwritten_lines
+from screens.facts import Facts
+from screens.widgets.cells import bar, tokens
+from screens.widgets.dialog import Dialog, button
+from screens.widgets.notice import trouble_content
+
+Outcome = RunResult | tuple[Verification, ...] | Trouble
+POLL_SECONDS = 0.1
+
+
+class Run(Dialog[Outcome | None]):
+    """Does what a plan says, or verifies a selection. Returns what came of it, None if it was left before its end.
+
+    Stopping asks the service to stop; what was written stays written. Who doesn't want to wait for that can
+    leave: the rows tell what was done.
+    """
+
+    class Ended(Message):
+        """The service returned."""
+
+        def __init__(self, outcome: Outcome) -> None:
+            super().__init__()
+            self.outcome = outcome
+
+    def __init__(self, facts: Facts, job: Plan | Selection, count: int) -> None:
+        super().__init__()
+        self._facts = facts
+        self._job = job
+        self._count = count
+        self._cancelled = Event()
+        self._progress: RunProgress | None = None
+        self._outcome: Outcome | None = None
+
+    def compose(self) -> ComposeResult:
+        """Progress, then the result, and one button."""
+        words = self._job.verb.words if isinstance(self._job, Plan) else "verify"
+        with Vertical(classes="frame") as frame:
+            frame.border_title = Content(f"{words.capitalize()} {tokens(self._count)}")
+            with VerticalScroll(classes="body", can_focus=False):
+                yield Static(id="run")
+            with Horizontal(classes="buttons"):
+                yield button("Stop", "stop")
+
+    def on_mount(self) -> None:
+        """Start."""
+        self.query_one("#stop").focus()
+        self.show_progress()
+        self.set_interval(POLL_SECONDS, self.show_progress)
+        self.start()
+
+    def on_unmount(self) -> None:
+        """Nobody waits any more."""
+        self._cancelled.set()
+
+    @work(thread=True, exclusive=True, exit_on_error=False, group="run")
+    def start(self) -> None:
+        """Run in a thread; progress is picked up from there by a timer, so it can't flood the screen."""
+        self.post_message(self.Ended(attempt(self._call)))
+
+    def _call(self) -> RunResult | tuple[Verification, ...]:
+        service = self._facts.services.work
+        if isinstance(self._job, Plan):
+            return service.run(self._job, progress=self._note, cancelled=self._cancelled)
+        return service.verify(self._job, progress=self._note, cancelled=self._cancelled)
+
+    def _note(self, progress: RunProgress) -> None:
+        self._progress = progress
+
+    def show_progress(self) -> None:
+        """Show how far the run is."""
+        if self._outcome is None:
+            self.query_one("#run", Static).update(
+                progress_content(self._progress, self._count, stopping=self._cancelled.is_set())
+            )
+
+    @on(Ended)
+    def end(self, event: Ended) -> None:
+        """Show what came of it."""
+        self._outcome = event.outcome
+        self.query_one("#run", Static).update(outcome_content(event.outcome))
+        self.query_one("#stop", Button).label = Content(" Close ")
+
+    @on(Button.Pressed, "#stop")
+    def stop_or_close(self) -> None:
+        """Stop the run; when it has ended, close."""
+        self.action_leave()
+
+    def action_leave(self) -> None:
+        """Close after the end; before it, ask the run to stop first and leave the second time."""
+        if self._outcome is not None or self._cancelled.is_set():
+            self.dismiss(self._outcome)
+            return
+        self._cancelled.set()
+        self.query_one("#stop", Button).label = Content(" Leave ")
+        self.show_progress()
+
+
+def progress_content(progress: RunProgress | None, count: int, *, stopping: bool) -> Content:
+    """Return a bar, the counts and the rate."""
+    done = progress.done + progress.poisoned if progress else 0
+    total = (progress.total if progress else 0) or count
+    lines = [
+        Content.assemble(
+            (bar(done / total if total else 0, 36), "$accent"), (f"  {done:,} of {total:,}", "bold")
+        )
+    ]
+    if progress is not None:
+        left = (total - done) / progress.per_second if progress.per_second else None
+        eta = f"   about {left:,.0f} s to go" if left is not None and done < total else ""
+        lines.append(
+            Content.assemble(
+                (f"{progress.per_second:,.0f} tokens/s{eta}", "$muted"),
+                (f"   conflicts {progress.conflicts:,}" if progress.conflicts else "", "$warning"),
+                (f"   failed {progress.poisoned:,}" if progress.poisoned else "", "$error"),
+            )
+        )
+    if stopping:
+        lines.append(
+            Content.assemble(
+                ("Stopping… ", "bold $warning"), "What is written stays written. Esc leaves without waiting."
+            )
+        )
+    return Content("\n").join(lines)
+
+
+def outcome_content(outcome: Outcome) -> Content:
+    """Return what a run or a verification came to."""
+    if isinstance(outcome, Trouble):
+        return trouble_content(outcome)
+    if isinstance(outcome, RunResult):
+        return _result(outcome)
+    failed = [v for v in outcome if not v.opened]
+    opened = len(outcome) - len(failed)
+    lines = [Content.assemble(("● ", "$success"), (f"{tokens(opened)} opened", "bold"))] if opened else []
+    if not outcome:
+        lines = [Content("Nothing was opened.")]
+    if failed:
+        lines.append(Content.assemble(("✖ ", "$error"), (f"{tokens(len(failed))} did not open:", "bold")))
+        lines += [Content.assemble("  ", (str(v.ref), "bold"), "  ", clean(v.reason)) for v in failed[:50]]
+        if len(failed) > 50:
+            lines.append(Content(f"  and {len(failed) - 50:,} more"))
+    return Content("\n").join(lines)
+
+
+def _result(result: RunResult) -> Content:
+    sign = ("● ", "$success") if result.complete else ("▲ ", "$warning")
+    lines = [
+        Content.assemble(
+            sign,
+            (f"{result.done:,} of {tokens(result.planned)} written", "bold"),
+            (f"   {result.seconds:,.1f} s   {result.kms_calls:,} calls of KMS", "$muted"),
+        )
+    ]
+    if result.changed_meanwhile:
+        lines.append(Content(f"{tokens(result.changed_meanwhile)} changed meanwhile; the newer values stay."))
+    if result.conflicts_retried:
+        lines.append(Content(f"{result.conflicts_retried:,} conflicts with other writers, tried again."))
+    if result.remaining:
+        lines.append(Content(f"{tokens(result.remaining)} not reached. Run it again to go on."))
+    if result.stopped_by:
+        lines.append(Content.assemble(("▲ ", "$warning"), "Stopped: ", clean(result.stopped_by, 1000)))
+    if result.poisoned:
+        lines.append(
+            Content.assemble(("✖ ", "$error"), (f"{tokens(len(result.poisoned))} can't be written:", "bold"))
+        )
+        lines += unwritten_lines(result.poisoned)
+    return Content("\n").join(lines)

@@ -1,0 +1,302 @@
+"""Connections: which tokens, in what state? Filter, sort, look into envelopes, write tokens anew."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import ClassVar
+
+from textual import on, work
+from textual.binding import Binding, BindingType
+from textual.content import Content
+from textual.message import Message
+from textual.widget import Widget
+
+from crypto_core.database.inspection import Inspection
+from crypto_core.database.inventory import InventoryQuery, SortKey
+from crypto_core.database.references import TokenRef
+from crypto_core.foreign import clean
+from crypto_core.reencryption.plan import Selection, Verb
+from screens.blocking import Trouble, attempt
+from screens.connections.choose_key import ChooseKey
+from screens.connections.detail import TokenDetail
+from screens.connections.filter_bar import FilterBar
+from screens.connections.preview import Preview
+from screens.connections.run import Run
+from screens.connections.token_list import TokenList
+from screens.facts import Facts
+from screens.main_screen import MainScreen
+from screens.widgets.cursor_view import CursorView
+from screens.widgets.notice import Notice
+from screens.widgets.token_table import TokenTable, sort_arrow
+
+_WRITES = {"rewrap", "reencrypt", "encrypt"}
+
+
+class ConnectionsScreen(MainScreen):
+    """The table of tokens with the envelope under the cursor below it."""
+
+    CSS_PATH = "screen.tcss"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding(
+            "v", "verify", "verify", tooltip="Open the token and say only whether it opened; changes nothing"
+        ),
+        Binding(
+            "w",
+            "write('rewrap')",
+            "rewrap",
+            tooltip="Put the data key under another KMS key; no recovery from a compromise",
+        ),
+        Binding(
+            "e", "write('reencrypt')", "re-encrypt", tooltip="New data key and ciphertext under a KMS key"
+        ),
+        Binding(
+            "x",
+            "write('encrypt')",
+            "encrypt in place",
+            tooltip="Seal a token that is stored in plaintext or dev format",
+        ),
+        Binding(
+            "i", "ask_kms", "ask KMS", tooltip="Ask KMS which key wrapped this very data key (one Decrypt)"
+        ),
+        Binding(
+            "slash",
+            "filter",
+            "filter",
+            key_display="/",
+            tooltip="Show only the tokens that an expression lets through",
+        ),
+        Binding("s", "sort", "sort", tooltip="Sort by the next column"),
+        Binding("S", "reverse", "reverse", show=False, tooltip="Reverse the order"),
+        Binding("c", "copy", "copy", show=False, tooltip="Send the token reference to the clipboard"),
+        Binding("r", "refresh", "refresh", show=False, tooltip="Ask for the rows anew"),
+        Binding("escape", "back", "back", tooltip="Back to where you came from, or to all tokens"),
+    ]
+
+    class Inspected(Message):
+        """A worker's answer about one envelope."""
+
+        def __init__(self, ref: TokenRef, answer: Inspection | Trouble, *, kms: bool) -> None:
+            super().__init__()
+            self.ref = ref
+            self.answer = answer
+            self.kms = kms
+
+    def __init__(self, facts: Facts) -> None:
+        super().__init__(facts)
+        self._origin: str | None = None
+        self._first_query = InventoryQuery()
+        self._inspection: tuple[TokenRef, Inspection | Trouble] | None = None
+        self._inspecting: TokenRef | None = None
+        self._asking_kms: TokenRef | None = None
+
+    def body(self) -> Iterable[Widget]:
+        """The filter, trouble, the tokens, the envelope under the cursor."""
+        yield FilterBar()
+        yield Notice()
+        yield TokenList(self.facts)
+        yield TokenDetail()
+
+    def on_mount(self) -> None:
+        """Ask for the first page."""
+        self.tokens.ask(self._first_query)
+
+    @property
+    def tokens(self) -> TokenList:
+        """The list of tokens."""
+        return self.query_one(TokenList)
+
+    def show_filter(self, expression: str, origin: str) -> None:
+        """Show what an expression lets through; Esc goes back to the mode `origin`."""
+        self._origin = origin
+        if self.is_mounted:
+            self.tokens.ask(replace(self.tokens.query_shown, filter=expression))
+        else:
+            self._first_query = InventoryQuery(filter=expression)
+
+    @on(TokenList.Changed)
+    @on(TokenTable.MarksChanged)
+    def show_facts(self) -> None:
+        """Paint what is known now: the path, the counts, the order, the envelope."""
+        tokens = self.tokens
+        query = tokens.query_asked
+        crumbs = [("Connections", "bold"), (" › ", "$muted")]
+        if query.filter:
+            crumbs.append((clean(query.filter, 200), "$accent"))
+        self.header.say(Content.assemble(*crumbs), Content.assemble((self._note(), "$muted")))
+        self.header.fresh(tokens.at, asking=tokens.asking)
+        if tokens.at is not None and not tokens.asking and not self.query_one(FilterBar).is_open:
+            self.refresh_bindings()
+        tokens.table.facts_changed()
+        self.show_detail()
+
+    def _note(self) -> str:
+        tokens = self.tokens
+        query = tokens.query_asked
+        loaded = len(tokens.table.rows)
+        shown = f"{tokens.count:,}" if tokens.count is not None else f"{loaded:,} loaded"
+        status = self.facts.status.value
+        whole = f" of {status.tokens:,}" if status is not None and query.filter else ""
+        marks = f"{len(tokens.table.marks):,} marked   " if tokens.table.marks else ""
+        return f"{marks}{shown}{whole}   sort: {query.sort.value} {sort_arrow(query)}"
+
+    @on(TokenList.Failed)
+    def show_failure(self, event: TokenList.Failed) -> None:
+        """Show why rows did not come: a fault in the filter under its character, all else above the table."""
+        if event.trouble.position is not None:
+            bar = self.query_one(FilterBar)
+            if not bar.is_open:
+                bar.open(event.query.filter)
+            bar.fault(event.trouble)
+        else:
+            self.query_one(Notice).tell(event.trouble)
+
+    @on(CursorView.Moved)
+    def show_detail(self) -> None:
+        """Show the envelope under the cursor, and ask for it if it isn't known."""
+        row = self.tokens.table.current
+        known = None
+        if row is not None:
+            if self._inspection is not None and self._inspection[0] == row.ref:
+                known = self._inspection[1]
+            elif self._inspecting is None:
+                self._inspecting = row.ref
+                self.inspect(row.ref)
+        asking = row is not None and self._asking_kms == row.ref
+        detail = self.query_one(TokenDetail)
+        detail.show(row, known, self.facts.key_words, self.facts.clock(), asking=asking)
+
+    @work(thread=True, exclusive=True, exit_on_error=False, group="inspect")
+    def inspect(self, ref: TokenRef) -> None:
+        """Read one envelope, without KMS."""
+        inspector = self.facts.services.inspector
+        self.post_message(
+            self.Inspected(ref, attempt(lambda: inspector.inspect(ref, ask_kms=False)), kms=False)
+        )
+
+    @work(thread=True, exclusive=True, exit_on_error=False, group="inspect-kms")
+    def inspect_with_kms(self, ref: TokenRef) -> None:
+        """Read one envelope, and ask KMS about its data key."""
+        inspector = self.facts.services.inspector
+        self.post_message(self.Inspected(ref, attempt(lambda: inspector.inspect(ref)), kms=True))
+
+    @on(Inspected)
+    def keep_inspection(self, event: Inspected) -> None:
+        """Show the envelope if the cursor is still on it; else ask for the one that it is on now."""
+        if event.kms:
+            self._asking_kms = None
+            self.tokens.reread([event.ref])
+        else:
+            self._inspecting = None
+        row = self.tokens.table.current
+        if row is not None and row.ref == event.ref:
+            self._inspection = (event.ref, event.answer)
+        self.show_detail()
+
+    @on(CursorView.Chosen)
+    def action_ask_kms(self) -> None:
+        """Ask KMS which key wrapped the data key of the token under the cursor."""
+        row = self.tokens.table.current
+        if row is not None and self._asking_kms is None:
+            self._asking_kms = row.ref
+            self.inspect_with_kms(row.ref)
+            self.show_detail()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Grey out what has nothing to act on, and writing while read-only."""
+        if action in ("write", "verify", "ask_kms", "copy"):
+            place = self.facts.surroundings.value
+            read_only = self.facts.services.read_only or (place is not None and place.read_only)
+            if not self.is_mounted or self.tokens.table.current is None or (action == "write" and read_only):
+                return None
+        if action == "back":
+            return self._origin is not None or (self.is_mounted and bool(self.tokens.query_asked.filter))
+        return True
+
+    def _chosen(self) -> tuple[TokenRef, ...]:
+        table = self.tokens.table
+        return table.marks or ((table.current.ref,) if table.current is not None else ())
+
+    @work(exclusive=True, group="write")
+    async def action_write(self, verb_value: str) -> None:
+        """Choose a key, look at the plan, confirm, run; then show the tokens as they are."""
+        verb = Verb(verb_value)
+        refs = self._chosen()
+        selection = Selection(references=refs)
+        key = await self.app.push_screen_wait(ChooseKey(self.facts, verb, len(refs)))
+        if key is None:
+            return
+        plan = await self.app.push_screen_wait(Preview(self.facts, verb, selection, key.key_arn))
+        if plan is None:
+            return
+        outcome = await self.app.push_screen_wait(Run(self.facts, plan, plan.tokens))
+        if outcome is not None and not isinstance(outcome, Trouble):
+            self.tokens.table.clear_marks()
+        self._inspection = None
+        self.tokens.reread(refs)
+        self.facts.ask_status()
+
+    @work(exclusive=True, group="write")
+    async def action_verify(self) -> None:
+        """Open the chosen tokens and say whether they opened."""
+        refs = self._chosen()
+        await self.app.push_screen_wait(Run(self.facts, Selection(references=refs), len(refs)))
+        self._inspection = None
+        self.tokens.reread(refs)
+
+    def action_filter(self) -> None:
+        """Edit the filter."""
+        self.query_one(FilterBar).open(self.tokens.query_asked.filter)
+
+    @on(FilterBar.Submitted)
+    def apply_filter(self, event: FilterBar.Submitted) -> None:
+        """Ask for what the expression lets through; the bar closes when the rows come."""
+        self._origin = None
+        self.tokens.ask(replace(self.tokens.query_shown, filter=event.expression))
+
+    @on(TokenList.Came)
+    def close_filter(self, event: TokenList.Came) -> None:
+        """Rows came: there is no trouble, and the filter needs no more editing."""
+        if not isinstance(event.page, Trouble):
+            self.query_one(Notice).tell(None)
+            self._close_filter_bar()
+
+    @on(FilterBar.Closed)
+    def _close_filter_bar(self) -> None:
+        bar = self.query_one(FilterBar)
+        if bar.is_open:
+            bar.close()
+            self.tokens.table.focus()
+
+    def action_sort(self) -> None:
+        """Sort by the next column."""
+        query = self.tokens.query_asked
+        keys = list(SortKey)
+        following = keys[(keys.index(query.sort) + 1) % len(keys)]
+        self.tokens.ask(replace(query, sort=following, descending=False))
+
+    def action_reverse(self) -> None:
+        """Reverse the order."""
+        query = self.tokens.query_asked
+        self.tokens.ask(replace(query, descending=not query.descending))
+
+    def action_copy(self) -> None:
+        """Send the token reference to the clipboard."""
+        row = self.tokens.table.current
+        if row is not None:
+            self.app.copy_to_clipboard(str(row.ref))
+            self.notify(f"Sent to the clipboard: {row.ref}", markup=False)
+
+    def action_refresh(self) -> None:
+        """Ask for the rows anew; the cursor and the marks stay on their tokens."""
+        self.query_one(Notice).tell(None)
+        self._inspection = None
+        self.tokens.refresh_rows()
+
+    def action_back(self) -> None:
+        """Back to where the operator came from, or to all tokens."""
+        if self._origin is not None:
+            origin, self._origin = self._origin, None
+            self.app.switch_mode(origin)
+        elif self.tokens.query_asked.filter:
+            self.tokens.ask(replace(self.tokens.query_asked, filter=""))

@@ -1,0 +1,1 @@
+"""Keys: which KMS keys guard the tokens?"""

@@ -1,0 +1,83 @@
+"""Keys: which KMS keys guard the tokens, and in what state are they?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import ClassVar
+
+from textual import on
+from textual.binding import Binding, BindingType
+from textual.content import Content
+from textual.widget import Widget
+from textual.widgets import Static
+
+from screens.ages import ago
+from screens.keys.lines import list_lines
+from screens.main_screen import MainScreen
+from screens.widgets.cells import cut
+from screens.widgets.cursor_view import CursorView
+from screens.widgets.line_list import Line, LineList
+from screens.widgets.notice import Notice
+
+
+class KeysScreen(MainScreen):
+    """All keys that this identity may list, those with most tokens first."""
+
+    CSS_PATH = "screen.tcss"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("r", "refresh", "refresh", tooltip="Ask KMS for the keys anew"),
+    ]
+
+    def body(self) -> Iterable[Widget]:
+        """Trouble if there is any, the keys, and a word on the one under the cursor."""
+        yield Notice()
+        yield LineList()
+        yield Static(id="hint")
+
+    def show_facts(self) -> None:
+        """Paint the keys that are known now."""
+        fact = self.facts.keys
+        count = Content.assemble((f"{len(fact.value)} keys", "$muted")) if fact.value else Content("")
+        self.header.say(Content.assemble(("Keys", "bold"), (" ›", "$muted")), count)
+        self.header.fresh(fact.at, asking=fact.asking)
+        context = ""
+        if fact.trouble is not None and fact.at is not None:
+            context = f"Shown is what was known {ago(fact.at, self.facts.clock())}."
+        self.query_one(Notice).tell(fact.trouble, context)
+        self.query_one(LineList).write(self._lines)
+
+    def _lines(self, width: int) -> Sequence[Line]:
+        fact = self.facts.keys
+        if fact.value is None:
+            words = " No answer yet: r asks again." if fact.trouble else " Asking KMS for keys…"
+            return [Line(Content.assemble((words, "$muted")))]
+        if not fact.value:
+            return [
+                Line(Content("")),
+                Line(Content(" KMS shows no key to this identity in this Region.")),
+                Line(
+                    Content(
+                        " It lists keys with kms:ListKeys and kms:DescribeKey; check the Region in the header."
+                    )
+                ),
+            ]
+        services = self.facts.services
+        lines = list_lines(
+            fact.value, self.facts.status.value, services.write_key, self.facts.clock(), width - 3
+        )
+        return [Line(Content.assemble(" ", line.content), line.target, line.hint) for line in lines]
+
+    @on(CursorView.Moved)
+    def show_hint(self) -> None:
+        """Say what Enter leads to, or what is missing."""
+        line = self.query_one(LineList).current
+        hint = cut(line.hint, max(self.size.width - 4, 10)) if line is not None else ""
+        self.query_one("#hint", Static).update(
+            Content.assemble(("→ ", "$accent"), hint) if hint else Content("")
+        )
+
+    def action_refresh(self) -> None:
+        """Ask for the keys anew, and for the tokens under them."""
+        self.facts.ask_surroundings()
+        self.facts.ask_keys()
+        self.facts.ask_status()

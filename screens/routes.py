@@ -1,0 +1,19 @@
+"""Where a line leads: what is behind it, shown on another screen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class TokensBehind:
+    """The connections that a filter expression lets through."""
+
+    filter: str
+
+
+@dataclass(frozen=True, slots=True)
+class KeyBehind:
+    """One KMS key."""
+
+    key_arn: str

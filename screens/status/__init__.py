@@ -1,0 +1,1 @@
+"""Status: are we all right?"""

@@ -1,0 +1,97 @@
+"""Status: are we all right? Problems first, each one Enter away from the rows or the key behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import ClassVar
+
+from textual import on
+from textual.binding import Binding, BindingType
+from textual.content import Content
+from textual.widget import Widget
+from textual.widgets import Static
+
+from screens.ages import ago
+from screens.main_screen import MainScreen
+from screens.status.column_lines import column_lines
+from screens.status.key_lines import key_lines
+from screens.status.lines import answer_lines
+from screens.widgets.cells import cut
+from screens.widgets.cursor_view import CursorView
+from screens.widgets.line_list import Line, LineList
+from screens.widgets.notice import Notice
+
+
+class StatusScreen(MainScreen):
+    """The census and the keys behind it on one page. What was learnt last stays while it's asked anew."""
+
+    CSS_PATH = "screen.tcss"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("r", "refresh", "refresh", tooltip="Count all tokens and ask for the keys anew"),
+    ]
+
+    def body(self) -> Iterable[Widget]:
+        """Trouble if there is any, the page, and what to do about the line under the cursor."""
+        yield Notice()
+        yield LineList()
+        yield Static(id="hint")
+
+    def show_facts(self) -> None:
+        """Paint the status that is known now."""
+        fact = self.facts.status
+        self.header.say(Content.assemble(("Status", "bold"), (" ›", "$muted")))
+        self.header.fresh(fact.at, asking=fact.asking)
+        context = ""
+        if fact.trouble is not None and fact.at is not None:
+            context = f"Shown is what was known {ago(fact.at, self.facts.clock())}."
+        self.query_one(Notice).tell(fact.trouble, context)
+        self.query_one(LineList).write(self._lines)
+
+    def _lines(self, width: int) -> Sequence[Line]:
+        width -= 3
+        status = self.facts.status.value
+        if status is None:
+            words = "No answer yet: r asks again." if self.facts.status.trouble else "Counting tokens…"
+            return _indented([Line(Content.assemble((words, "$muted")))])
+        if not status.tokens and not status.by_column:
+            return _indented(
+                [
+                    *answer_lines(status, width),
+                    Line(Content("")),
+                    Line(Content("None of the configured tables is in this database.")),
+                    Line(
+                        Content.assemble(
+                            ("keydeck discover", "bold"), " proposes the columns that hold tokens."
+                        )
+                    ),
+                ]
+            )
+        blank = Line(Content(""))
+        return _indented(
+            [
+                *answer_lines(status, width),
+                blank,
+                *key_lines(status, self.facts.key_words, self.facts.clock(), width),
+                blank,
+                *column_lines(status, width),
+            ]
+        )
+
+    @on(CursorView.Moved)
+    def show_hint(self) -> None:
+        """Say what to do about the line under the cursor."""
+        line = self.query_one(LineList).current
+        hint = cut(line.hint, max(self.size.width - 4, 10)) if line is not None else ""
+        self.query_one("#hint", Static).update(
+            Content.assemble(("→ ", "$accent"), hint) if hint else Content("")
+        )
+
+    def action_refresh(self) -> None:
+        """Ask for everything anew."""
+        self.facts.ask_surroundings()
+        self.facts.ask_keys()
+        self.facts.ask_status()
+
+
+def _indented(lines: Sequence[Line]) -> list[Line]:
+    return [Line(Content.assemble(" ", line.content), line.target, line.hint) for line in lines]

@@ -1,0 +1,65 @@
+"""Text cut and padded to terminal cells, and bars drawn with eighths of a block."""
+
+from __future__ import annotations
+
+from rich.cells import cell_len, set_cell_size
+from textual.content import Content
+
+from crypto_core.foreign import clean
+
+_EIGHTHS = " ▏▎▍▌▋▊▉█"
+
+
+def fit(text: str, width: int, *, right: bool = False) -> str:
+    """Return `text` cleaned and exactly `width` cells wide: cut with "…" or padded, on the left if `right`."""
+    if width <= 0:
+        return ""
+    text = clean(text, max(width * 4, 16))
+    if cell_len(text) > width:
+        return set_cell_size(text, width - 1) + "…"
+    padding = " " * (width - cell_len(text))
+    return padding + text if right else text + padding
+
+
+def cut(text: str, width: int) -> str:
+    """Return `text` cleaned and at most `width` cells wide."""
+    return fit(text, width).rstrip()
+
+
+def bar(share: float, width: int) -> str:
+    """Return a bar of `width` cells for a share from 0 to 1; anything above nothing shows at least an eighth."""
+    share = min(max(share, 0.0), 1.0)
+    eighths = round(share * width * 8)
+    if share > 0:
+        eighths = max(eighths, 1)
+    if share < 1:
+        eighths = min(eighths, width * 8 - 1)
+    full, rest = divmod(eighths, 8)
+    return ("█" * full + (_EIGHTHS[rest] if rest else "")).ljust(width)
+
+
+def percent(part: int, whole: int) -> str:
+    """Return a share as "96.1 %", never rounded up to 100 or down to 0."""
+    if not whole:
+        return "- %"
+    tenths = round(1000 * part / whole)
+    if part < whole:
+        tenths = min(tenths, 999)
+    if part > 0:
+        tenths = max(tenths, 1)
+    return "100 %" if tenths == 1000 else f"{tenths / 10:.1f} %"
+
+
+def tokens(count: int) -> str:
+    """Return "1 token", "12,000 tokens"."""
+    return f"{count:,} token{'' if count == 1 else 's'}"
+
+
+def spread(left: Content, right: Content, width: int) -> Content:
+    """Return one line with `left` and `right` at its ends; where both don't fit, `left` is cut."""
+    room = width - right.cell_length - 1
+    if room <= 0:
+        return right.truncate(width, ellipsis=True)
+    if left.cell_length > room:
+        left = left.truncate(room, ellipsis=True)
+    return Content.assemble(left, " " * (width - left.cell_length - right.cell_length), right)

@@ -1,0 +1,195 @@
+"""A scrolling list of lines with a cursor that paints only the lines in sight."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual.binding import Binding, BindingType
+from textual.content import Content
+from textual.events import Click, Resize
+from textual.geometry import Region, Size
+from textual.message import Message
+from textual.scroll_view import ScrollView
+from textual.strip import Strip
+from textual.style import Style
+from textual.visual import Visual
+
+
+class CursorView(ScrollView, can_focus=True):
+    """Subclasses say how many lines there are, what each shows, and which of them the cursor may rest on."""
+
+    DEFAULT_CSS = """
+    CursorView {
+        height: 1fr;
+        overflow-x: hidden;
+        overflow-y: auto;
+        scrollbar-size-vertical: 1;
+        text-wrap: nowrap;
+        text-overflow: ellipsis;
+        & > .cursor-view--cursor { background: $cursor-idle; }
+        & > .cursor-view--marked { background: $accent 14%; }
+        &:focus > .cursor-view--cursor { background: $cursor; text-style: bold; }
+    }
+    """
+    COMPONENT_CLASSES = {"cursor-view--cursor", "cursor-view--marked"}
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("up,k", "step(-1)", "Up", show=False, tooltip="One line up"),
+        Binding("down,j", "step(1)", "Down", show=False, tooltip="One line down"),
+        Binding("pageup", "page(-1)", "Page up", show=False, tooltip="One page up"),
+        Binding("pagedown", "page(1)", "Page down", show=False, tooltip="One page down"),
+        Binding("home,g", "edge(-1)", "First", show=False, tooltip="To the first line"),
+        Binding("end,G", "edge(1)", "Last", show=False, tooltip="To the last line that is loaded"),
+        Binding("enter", "choose", "open", tooltip="Go deeper into the line under the cursor"),
+    ]
+
+    STICKY = 0
+    """Lines at the top that don't scroll."""
+
+    class Moved(Message):
+        """The cursor rests on another line, or the line under it shows something else."""
+
+        def __init__(self, view: CursorView, index: int) -> None:
+            super().__init__()
+            self.view = view
+            self.index = index
+
+        @property
+        def control(self) -> CursorView:
+            """The view, for handlers that are bound to one by selector."""
+            return self.view
+
+    class Chosen(Message):
+        """The operator pressed Enter on a line, or clicked the line under the cursor."""
+
+        def __init__(self, view: CursorView, index: int) -> None:
+            super().__init__()
+            self.view = view
+            self.index = index
+
+        @property
+        def control(self) -> CursorView:
+            """The view, for handlers that are bound to one by selector."""
+            return self.view
+
+    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 - Textual's name
+        super().__init__(id=id)
+        self.cursor = 0
+
+    def line_count(self) -> int:
+        """How many lines there are below the sticky ones."""
+        raise NotImplementedError
+
+    def selectable(self, index: int) -> bool:
+        """True if the cursor may rest on the line."""
+        raise NotImplementedError
+
+    def line(self, index: int, width: int) -> Content:
+        """What a line shows."""
+        raise NotImplementedError
+
+    def sticky_line(self, index: int, width: int) -> Content:
+        """What a line above the scrolling ones shows."""
+        return Content("")
+
+    def marked(self, index: int) -> bool:
+        """True if the operator marked the line."""
+        return False
+
+    def lines_changed(self, cursor: int) -> None:
+        """Paint anew after the lines changed, with the cursor at `cursor` or the nearest line that allows it."""
+        self.virtual_size = Size(self.size.width, self.line_count() + self.STICKY)
+        self.cursor = self._nearest(cursor, 1)
+        self.refresh()
+        self._keep_in_sight()
+        self.post_message(self.Moved(self, self.cursor))
+
+    def move_to(self, index: int, direction: int = 1) -> None:
+        """Put the cursor on a line, or on the next one in that direction on which it may rest."""
+        index = self._nearest(index, direction)
+        if index == self.cursor:
+            return
+        old, self.cursor = self.cursor, index
+        self._keep_in_sight()
+        for changed in (old, index):
+            self._refresh_line(changed)
+        self.post_message(self.Moved(self, index))
+
+    def _refresh_line(self, index: int) -> None:
+        y = index - self.scroll_offset.y + self.STICKY
+        if self.STICKY <= y < self.size.height:
+            self.refresh(Region(0, y, self.size.width, 1))
+
+    def _nearest(self, index: int, direction: int) -> int:
+        count = self.line_count()
+        if not count:
+            return 0
+        index = min(max(index, 0), count - 1)
+        for step in (direction, -direction):
+            at = index
+            while 0 <= at < count:
+                if self.selectable(at):
+                    return at
+                at += step
+        return index
+
+    def _keep_in_sight(self) -> None:
+        height = max(self.size.height - self.STICKY, 1)
+        top = self.scroll_offset.y
+        # At the first line that can be chosen, what stands above it comes back into sight.
+        first = self.cursor if any(self.selectable(i) for i in range(min(self.cursor, 200))) else 0
+        if first < top:
+            self.scroll_to(y=first, animate=False, immediate=True)
+        elif self.cursor >= top + height:
+            self.scroll_to(y=self.cursor - height + 1, animate=False, immediate=True)
+
+    def on_resize(self, event: Resize) -> None:
+        """Lines are as wide as the view."""
+        self.virtual_size = Size(event.size.width, self.line_count() + self.STICKY)
+        self.refresh()
+        self._keep_in_sight()
+
+    def render_line(self, y: int) -> Strip:
+        """Paint the line at `y` of what is in sight."""
+        width = self.size.width
+        style = self.visual_style
+        if y < self.STICKY:
+            return self._strip(self.sticky_line(y, width), width, style)
+        index = y - self.STICKY + self.scroll_offset.y
+        if index >= self.line_count():
+            return Strip.blank(width, self.rich_style)
+        if index == self.cursor and self.selectable(index):
+            style = self.get_visual_style("cursor-view--cursor")
+        elif self.marked(index):
+            style = self.get_visual_style("cursor-view--marked")
+        return self._strip(self.line(index, width), width, style)
+
+    def _strip(self, content: Content, width: int, style: Style) -> Strip:
+        strips = Visual.to_strips(self, content, width, 1, style, pad=True)
+        return strips[0] if strips else Strip.blank(width, style.rich_style)
+
+    def on_click(self, event: Click) -> None:
+        """A click moves the cursor; a click on the line under it opens that line."""
+        index = event.y - self.STICKY + self.scroll_offset.y
+        if event.y < self.STICKY or not 0 <= index < self.line_count() or not self.selectable(index):
+            return
+        if index == self.cursor and event.chain > 1:
+            self.action_choose()
+        else:
+            self.move_to(index)
+
+    def action_step(self, direction: int) -> None:
+        """One line up or down."""
+        self.move_to(self.cursor + direction, direction)
+
+    def action_page(self, direction: int) -> None:
+        """One page up or down."""
+        self.move_to(self.cursor + direction * max(self.size.height - self.STICKY - 1, 1), direction)
+
+    def action_edge(self, direction: int) -> None:
+        """To the first or the last line."""
+        self.move_to(0 if direction < 0 else self.line_count() - 1, -direction)
+
+    def action_choose(self) -> None:
+        """Go deeper into the line under the cursor."""
+        if self.line_count() and self.selectable(self.cursor):
+            self.post_message(self.Chosen(self, self.cursor))

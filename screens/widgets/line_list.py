@@ -1,0 +1,74 @@
+"""Prepared lines, some of which lead somewhere: what a screen that is one page of text is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from textual.content import Content
+from textual.events import Resize
+from textual.message import Message
+
+from screens.widgets.cursor_view import CursorView
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line. `target` is what Enter on it leads to, None where it leads nowhere; `hint` says what to do."""
+
+    content: Content
+    target: object = None
+    hint: str = ""
+
+
+class LineList(CursorView):
+    """Lines that are written anew for each width. The cursor rests only on those that lead somewhere."""
+
+    class Followed(Message):
+        """The operator wants to see what is behind a line."""
+
+        def __init__(self, target: object) -> None:
+            super().__init__()
+            self.target = target
+
+    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 - Textual's name
+        super().__init__(id=id)
+        self._write: Callable[[int], Sequence[Line]] = lambda _width: ()
+        self._lines: Sequence[Line] = ()
+
+    @property
+    def current(self) -> Line | None:
+        """The line under the cursor, if it leads anywhere."""
+        if self.cursor < len(self._lines) and self.selectable(self.cursor):
+            return self._lines[self.cursor]
+        return None
+
+    def write(self, lines: Callable[[int], Sequence[Line]]) -> None:
+        """Show what `lines` returns for the view's width. The cursor stays on its ordinal among those it may rest on."""
+        self._write = lines
+        ordinal = sum(1 for line in self._lines[: self.cursor] if line.target is not None)
+        self._lines = lines(self.size.width)
+        targets = [i for i, line in enumerate(self._lines) if line.target is not None]
+        self.lines_changed(targets[min(ordinal, len(targets) - 1)] if targets else 0)
+
+    def line_count(self) -> int:
+        """How many lines there are."""
+        return len(self._lines)
+
+    def selectable(self, index: int) -> bool:
+        """True if the line leads somewhere."""
+        return self._lines[index].target is not None
+
+    def line(self, index: int, width: int) -> Content:
+        """What a line shows."""
+        return self._lines[index].content
+
+    def on_resize(self, event: Resize) -> None:
+        """Write the lines for the new width."""
+        self.write(self._write)
+
+    def on_cursor_view_chosen(self, event: CursorView.Chosen) -> None:
+        """Say where the line leads."""
+        event.stop()
+        if self.current is not None:
+            self.post_message(self.Followed(self.current.target))

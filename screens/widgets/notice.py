@@ -1,0 +1,31 @@
+"""Trouble on the screen that it concerns: what happened and what can be done."""
+
+from __future__ import annotations
+
+from textual.content import Content
+from textual.widgets import Static
+
+from screens.blocking import Trouble
+
+
+class Notice(Static):
+    """A few lines that are there only while there is something to say."""
+
+    DEFAULT_CSS = """
+    Notice {
+        height: auto; max-height: 4; padding: 0 1; display: none;
+        background: $error 12%;
+        &.-shown { display: block; }
+    }
+    """
+
+    def tell(self, trouble: Trouble | None, context: str = "") -> None:
+        """Show a trouble, introduced by `context`, or nothing."""
+        self.set_class(trouble is not None, "-shown")
+        self.update(trouble_content(trouble, context) if trouble is not None else "")
+
+
+def trouble_content(trouble: Trouble, context: str = "") -> Content:
+    """Return a trouble with its sign, and its remedy beside it."""
+    lead = f"{context} " if context else ""
+    return Content.assemble(("✖ ", "$error"), lead, trouble.message, " ", (trouble.remedy, "bold"))

@@ -1,0 +1,84 @@
+"""The columns of the token table, and which of them a terminal's width has room for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from crypto_core.database.inventory import InventoryRow, SortKey
+from crypto_core.envelope import Format
+from screens.ages import span
+from screens.key_words import KeyWords
+from screens.signs import EVIDENCE_STYLES, format_style
+
+Cell = tuple[str, str]
+"""Text and the name of its style."""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column: its heading, the sort key that orders by it, how wide it wants to be, and how dear it is."""
+
+    heading: str
+    sort: SortKey | None
+    least: int
+    most: int
+    rank: int
+    """Columns with a higher rank are dropped first where the terminal is narrow."""
+    cell: Callable[[InventoryRow, KeyWords, datetime], Cell]
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A column with the cells that it got."""
+
+    column: Column
+    width: int
+
+
+def _format(row: InventoryRow, _keys: KeyWords, _now: datetime) -> Cell:
+    return row.format.value, format_style(row.format)
+
+
+def _key(row: InventoryRow, keys: KeyWords, _now: datetime) -> Cell:
+    if row.key_arn is None:
+        return ("?", "$warning") if row.format.protected else ("-", "$muted")
+    return keys.short_with_generation(row.key_arn, row.key_material_id), ""
+
+
+def _evidence(row: InventoryRow, _keys: KeyWords, _now: datetime) -> Cell:
+    if not row.format.protected:
+        return ("-", "$muted") if row.format is not Format.UNRECOGNISED else ("unknown", "$warning")
+    return row.evidence.value, EVIDENCE_STYLES[row.evidence]
+
+
+def _created(row: InventoryRow, _keys: KeyWords, now: datetime) -> Cell:
+    return (span(now - row.created_at) if row.created_at else "?"), "$muted"
+
+
+COLUMNS: tuple[Column, ...] = (
+    Column("token reference", SortKey.REFERENCE, 30, 60, 0, lambda r, k, n: (str(r.ref), "")),
+    Column("org", SortKey.ORGANISATION, 8, 24, 2, lambda r, k, n: (r.organisation, "")),
+    Column("provider", SortKey.PROVIDER, 10, 12, 4, lambda r, k, n: (r.provider, "")),
+    Column("format", SortKey.FORMAT, 12, 12, 0, _format),
+    Column("key · material", SortKey.KEY, 14, 26, 1, _key),
+    Column("evidence", None, 8, 10, 3, _evidence),
+    Column("age", SortKey.CREATED, 6, 7, 5, _created),
+)
+
+GAP = 2
+
+
+def place(width: int) -> tuple[Placed, ...]:
+    """Return the columns that fit into `width` cells, the widest use made of them."""
+    chosen = list(COLUMNS)
+    while len(chosen) > 1 and sum(c.least + GAP for c in chosen) > width:
+        chosen.remove(max(chosen, key=lambda c: c.rank))
+    widths = {c.heading: c.least for c in chosen}
+    left = width - sum(c.least + GAP for c in chosen)
+    for column in sorted(chosen, key=lambda c: c.rank):
+        more = min(column.most - column.least, max(left, 0))
+        widths[column.heading] += more
+        left -= more
+    return tuple(Placed(c, widths[c.heading]) for c in chosen)

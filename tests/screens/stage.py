@@ -1,0 +1,578 @@
+"""Services in memory for tests of the screens: the same rows every time, and calls that fail or hang on demand."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from threading import Event
+
+from crypto_core.coverage import Coverage, Evidence
+from crypto_core.database.inspection import Inspection
+from crypto_core.database.inventory import Cursor, InventoryPage, InventoryQuery, InventoryRow, SortKey
+from crypto_core.database.references import TokenRef
+from crypto_core.envelope import Format
+from crypto_core.errors import InvalidFilterError, ReadOnlyError, RowVanishedError
+from crypto_core.foreign import clean
+from crypto_core.keyring import KeyAnswer
+from crypto_core.keys.state import KeyMaterial, KeyState
+from crypto_core.keys.status import ColumnShare, KeyShare, Problem, Status
+from crypto_core.reencryption.plan import (
+    Plan,
+    RunProgress,
+    RunResult,
+    Selection,
+    Unwritten,
+    Verb,
+    Verification,
+)
+from crypto_core.severity import Severity
+from screens.services import Services, Surroundings
+
+NOW = datetime(2026, 7, 1, 12, 0, tzinfo=UTC)
+ACCOUNT = "123456789012"
+
+
+def _arn(key_id: str) -> str:
+    return f"arn:aws:kms:eu-west-1:{ACCOUNT}:key/{key_id}"
+
+
+CURRENT = _arn("0b7f4c1e-1111-4222-8333-4444abcd9f2c")
+OLD = _arn("0b7f4c1e-1111-4222-8333-4444abcd77ab")
+UNLISTED = _arn("0b7f4c1e-1111-4222-8333-4444abcdc0de")
+MATERIALS = tuple(f"{n}" * 64 for n in "abc")
+OLD_MATERIAL = "d" * 64
+
+HOSTILE = (
+    "[/red]",
+    "[bold]OK[/bold]",
+    "\x1b[31mred\x1b[0m\x1b]52;c;aGk=\x07",
+    "\u202eetalumis\u2066",
+    "nul\x00byte",
+    "🦊 emoji 👩‍👩‍👧 wide 漢字",
+    "w" * 10_000,
+)
+
+KEYS = (
+    KeyState(
+        key_arn=CURRENT,
+        region="eu-west-1",
+        aliases=("alias/tokens",),
+        state="Enabled",
+        description="API tokens of the platform",
+        created_at=NOW - timedelta(days=840),
+        manager="CUSTOMER",
+        origin="AWS_KMS",
+        spec="SYMMETRIC_DEFAULT",
+        usage="ENCRYPT_DECRYPT",
+        current_material_id=MATERIALS[2],
+        materials=(
+            KeyMaterial(MATERIALS[0], "NON_CURRENT", NOW - timedelta(days=840)),
+            KeyMaterial(MATERIALS[1], "NON_CURRENT", NOW - timedelta(days=475)),
+            KeyMaterial(MATERIALS[2], "CURRENT", NOW - timedelta(days=111)),
+        ),
+        rotation_enabled=True,
+        rotation_period_days=365,
+        next_rotation_at=NOW + timedelta(days=254),
+        last_used_at=NOW - timedelta(seconds=12),
+        last_used_for="Decrypt",
+    ),
+    KeyState(
+        key_arn=OLD,
+        region="eu-west-1",
+        aliases=("alias/tokens-old",),
+        state="Disabled",
+        created_at=NOW - timedelta(days=1500),
+        manager="CUSTOMER",
+        origin="AWS_KMS",
+        spec="SYMMETRIC_DEFAULT",
+        usage="ENCRYPT_DECRYPT",
+        current_material_id=OLD_MATERIAL,
+        materials=(KeyMaterial(OLD_MATERIAL, "CURRENT", NOW - timedelta(days=1500)),),
+        rotation_enabled=False,
+        last_used_at=NOW - timedelta(days=41),
+        last_used_for="Decrypt",
+    ),
+    KeyState(
+        key_arn=_arn("0b7f4c1e-1111-4222-8333-4444abcd0dd1"),
+        region="eu-west-1",
+        aliases=("alias/reports",),
+        state="PendingDeletion",
+        deletion_at=NOW + timedelta(days=9),
+        manager="CUSTOMER",
+        spec="SYMMETRIC_DEFAULT",
+        missing={
+            "rotation": "needs kms:GetKeyRotationStatus",
+            "materials": "needs kms:ListKeyRotations",
+            "last use": "needs kms:GetKeyLastUsage",
+        },
+    ),
+    KeyState(
+        key_arn=_arn("0b7f4c1e-1111-4222-8333-4444abcd5ec7"),
+        region="eu-west-1",
+        missing={"state": "needs kms:DescribeKey", "rotation": "needs kms:GetKeyRotationStatus"},
+    ),
+)
+
+
+def _row(table: str, column: str, row_id: str, number: int, provider: str, **more: object) -> InventoryRow:
+    orgs = ("acme", "globex", "initech", "umbrella", "hooli")
+    defaults: dict[str, object] = {
+        "ref": TokenRef(table, column, row_id),
+        "provider": provider,
+        "organisation": orgs[number % len(orgs)],
+        "format": Format.V1,
+        "plaintext_provider": None,
+        "characters": 388,
+        "key_arn": CURRENT,
+        "key_material_id": MATERIALS[2],
+        "evidence": Evidence.INFERRED,
+        "created_at": NOW - timedelta(days=3 + number % 700),
+        "shown": (
+            ("org_id", orgs[number % len(orgs)]),
+            ("token_type", "bearer"),
+            ("scopes", "repo, read:org"),
+        ),
+    }
+    return InventoryRow(**{**defaults, **more})  # type: ignore[arg-type]
+
+
+def make_rows() -> list[InventoryRow]:
+    """Twelve hundred rows in four tables: mostly v1, some plaintext, some dev, some of unknown key."""
+    plain: dict[str, object] = {"key_arn": None, "key_material_id": None, "evidence": Evidence.UNKNOWN}
+    rows: list[InventoryRow] = []
+    for n in range(700):
+        more: dict[str, object] = {}
+        if n % 100 == 31:
+            more = {**plain, "format": Format.DEV, "characters": 248}
+        elif n % 7 == 0:
+            more = {"key_material_id": MATERIALS[1]}
+        elif n % 10 == 3:
+            more = {"key_arn": OLD, "key_material_id": OLD_MATERIAL, "evidence": Evidence.CONFLICT}
+        elif n % 50 == 2:
+            more = {"format": Format.V2, "characters": 540, "evidence": Evidence.VERIFIED}
+        rows.append(_row("gh_connection", "access_token", f"gh-{n}", n, "github", **more))
+    for n in range(300):
+        more = {"evidence": Evidence.VERIFIED} if n % 5 else {**plain}
+        rows.append(_row("jira_connection", "access_token", f"jira-{n}", n, "jira", **more))
+    rows += [
+        _row(
+            "slack_connection",
+            "bot_token",
+            str(n),
+            n,
+            "slack",
+            **plain,
+            format=Format.PLAINTEXT,
+            plaintext_provider="slack",
+            characters=57,
+            shown=(("team_id", f"T{n:04}"),),
+        )
+        for n in range(1, 181)
+    ]
+    rows += [
+        _row(
+            "confluence_connection",
+            "access_token",
+            str(n),
+            n,
+            "confluence",
+            **plain,
+            format=Format.UNRECOGNISED if n % 2 else Format.PLAINTEXT,
+            plaintext_provider=None if n % 2 else "atlassian",
+            characters=192,
+            shown=(("base_url", "https://wiki.example.com"), ("email", "ops@example.com")),
+        )
+        for n in range(1, 21)
+    ]
+    return rows
+
+
+def hostile_rows() -> list[InventoryRow]:
+    """Rows whose every text is an attack on the terminal, uncleaned: the screens have to clean it again."""
+    return [
+        _row(
+            "gh_connection",
+            "access_token",
+            f"{text}-{n}",
+            n,
+            text,
+            organisation=text,
+            shown=((text, text),),
+            key_arn=CURRENT,
+        )
+        for n, text in enumerate(HOSTILE)
+    ]
+
+
+_ORDER: dict[SortKey, Callable[[InventoryRow], str | int]] = {
+    SortKey.STATE: lambda r: r.severity.rank,
+    SortKey.REFERENCE: lambda r: "",
+    SortKey.ORGANISATION: lambda r: r.organisation,
+    SortKey.PROVIDER: lambda r: r.provider,
+    SortKey.FORMAT: lambda r: r.format.value,
+    SortKey.KEY: lambda r: r.key_arn or "",
+    SortKey.CREATED: lambda r: int(r.created_at.timestamp()) if r.created_at else 0,
+}
+
+
+@dataclass
+class Stage:
+    """One deployment. `faults` are raised by the calls that they are named after; `gates` hold such calls up."""
+
+    rows: list[InventoryRow] = field(default_factory=make_rows)
+    keys: tuple[KeyState, ...] = KEYS
+    read_only: bool = False
+    write_key: str | None = "alias/tokens"
+    faults: dict[str, Exception] = field(default_factory=dict)
+    gates: dict[str, Event] = field(default_factory=dict)
+    calls: list[str] = field(default_factory=list)
+    problems: tuple[Problem, ...] | None = None
+    coverage: Coverage = field(default_factory=Coverage)
+    place: Surroundings = field(
+        default_factory=lambda: Surroundings(
+            account=ACCOUNT,
+            identity=f"arn:aws:sts::{ACCOUNT}:assumed-role/oncall/ana",
+            region="eu-west-1",
+            database="tokens@pg-1",
+            database_role="keydeck",
+            write_key="alias/tokens",
+            write_format="v1",
+            read_only=False,
+            environment="prod",
+        )
+    )
+    plan_more: dict[str, object] = field(default_factory=dict)
+    run_steps: int = 4
+
+    def hold(self, *names: str) -> Event:
+        """Make the calls of these names hang until the returned event is set."""
+        gate = Event()
+        self.gates.update(dict.fromkeys(names, gate))
+        return gate
+
+    def enter(self, name: str) -> None:
+        """What each call begins with."""
+        self.calls.append(name)
+        gate = self.gates.get(name)
+        if gate is not None:
+            gate.wait()
+        fault = self.faults.get(name)
+        if fault is not None:
+            raise fault
+
+    def services(self) -> Services:
+        """The bundle that the app is given."""
+        return Services(
+            surroundings=self.surroundings,
+            status=StageStatus(self),
+            inventory=StageInventory(self),
+            inspector=StageInspector(self),
+            keys=StageKeys(self),
+            work=StageWork(self),
+            read_only=self.read_only,
+            write_key=self.write_key,
+        )
+
+    def surroundings(self) -> Surroundings:
+        """The place."""
+        self.enter("surroundings")
+        return replace(self.place, read_only=self.read_only)
+
+    def index(self, ref: TokenRef) -> int:
+        """Where a row stands."""
+        for i, row in enumerate(self.rows):
+            if row.ref == ref:
+                return i
+        raise RowVanishedError(f"{ref} is no longer there.")
+
+
+@dataclass
+class StageStatus:
+    """The census of the stage's rows."""
+
+    stage: Stage
+
+    def take(self, *, cancelled: Event | None = None) -> Status:
+        """Count the rows."""
+        self.stage.enter("status")
+        rows = self.stage.rows
+        columns: dict[str, Counter[Format]] = {}
+        for row in rows:
+            columns.setdefault(f"{row.ref.table}.{row.ref.column}", Counter())[row.format] += 1
+        under = Counter(
+            (row.key_arn, row.key_material_id, row.evidence) for row in rows if row.format.protected
+        )
+        return Status(
+            taken_at=NOW,
+            tokens=len(rows),
+            by_format=Counter(row.format for row in rows),
+            by_column=tuple(ColumnShare(name, sum(c.values()), c) for name, c in columns.items()),
+            keys=tuple(self._share(*which, count) for which, count in under.items()),
+            problems=self._problems(columns) if self.stage.problems is None else self.stage.problems,
+            coverage=self.stage.coverage,
+        )
+
+    def _share(self, arn: str | None, material: str | None, evidence: Evidence, count: int) -> KeyShare:
+        key = next((k for k in self.stage.keys if k.key_arn == arn), None)
+        return KeyShare(
+            key_arn=arn,
+            alias=key.aliases[0] if key and key.aliases else None,
+            key_state=key.state if key else None,
+            key_material_id=material,
+            tokens=count,
+            evidence=evidence,
+            asked=count if evidence is Evidence.VERIFIED else 1,
+            note={
+                Evidence.CONFLICT: "2 groups disagree",
+                Evidence.UNKNOWN: "KMS denies kms:Decrypt",
+            }.get(evidence, ""),
+        )
+
+    def _problems(self, columns: dict[str, Counter[Format]]) -> tuple[Problem, ...]:
+        problems = []
+        for format_, severity, words, remedy in (
+            (Format.PLAINTEXT, Severity.CRITICAL, "in plaintext", "Encrypt them in place: x on their rows."),
+            (
+                Format.DEV,
+                Severity.CRITICAL,
+                "in dev format",
+                "Their key is public knowledge. Encrypt them in place.",
+            ),
+            (Format.UNRECOGNISED, Severity.HIGH, "plaintext or corrupt", "Look at them one by one."),
+        ):
+            where = {name: c[format_] for name, c in columns.items() if c[format_]}
+            if where:
+                count = sum(where.values())
+                problems.append(
+                    Problem(
+                        severity,
+                        f"{count} tokens {words}",
+                        " · ".join(f"{n} {c}" for n, c in where.items()),
+                        remedy,
+                        count,
+                        filter=f"format:{format_.value}",
+                    )
+                )
+        if any(row.key_arn == OLD for row in self.stage.rows):
+            problems.append(
+                Problem(
+                    Severity.HIGH,
+                    "alias/tokens-old is disabled and still guards tokens",
+                    "…77ab",
+                    "Enable it, or move its tokens to another key.",
+                    key_arn=OLD,
+                )
+            )
+        return tuple(problems)
+
+
+@dataclass
+class StageInventory:
+    """Pages over the stage's rows. A filter is terms like provider:slack."""
+
+    stage: Stage
+
+    def _select(self, query: InventoryQuery) -> list[InventoryRow]:
+        rows = self.stage.rows
+        position = 0
+        for term in query.filter.split(" ") if query.filter else []:
+            name, colon, value = term.partition(":")
+            if not colon or name not in ("provider", "format", "column", "key", "org"):
+                raise InvalidFilterError(
+                    f"No such field: {clean(name)!r}.",
+                    position=position,
+                    remedy="Use provider, format, column, key or org.",
+                )
+            rows = [row for row in rows if self._matches(row, name, value)]
+            position += len(term) + 1
+        ordered = sorted(rows, key=lambda r: str(r.ref))
+        return sorted(ordered, key=_ORDER[query.sort], reverse=query.descending)  # type: ignore[arg-type]
+
+    @staticmethod
+    def _matches(row: InventoryRow, name: str, value: str) -> bool:
+        return (
+            value
+            == {
+                "provider": row.provider,
+                "format": row.format.value,
+                "column": f"{row.ref.table}.{row.ref.column}",
+                "key": row.key_arn,
+                "org": row.organisation,
+            }[name]
+        )
+
+    def page(self, query: InventoryQuery, after: Cursor | None = None, *, limit: int = 200) -> InventoryPage:
+        """Some rows."""
+        self.stage.enter("page")
+        rows = self._select(query)
+        start = int(after.values[0]) if after else 0
+        end = start + limit
+        return InventoryPage(tuple(rows[start:end]), Cursor((end,)) if end < len(rows) else None)
+
+    def count(self, query: InventoryQuery) -> int:
+        """How many rows there are."""
+        self.stage.enter("count")
+        return len(self._select(query))
+
+    def row(self, ref: TokenRef) -> InventoryRow:
+        """One row."""
+        self.stage.enter("row")
+        return self.stage.rows[self.stage.index(ref)]
+
+
+@dataclass
+class StageInspector:
+    """Envelopes as the rows suggest them."""
+
+    stage: Stage
+
+    def inspect(self, ref: TokenRef, *, ask_kms: bool = True) -> Inspection:
+        """One envelope."""
+        self.stage.enter("inspect_kms" if ask_kms else "inspect")
+        at = self.stage.index(ref)
+        row = self.stage.rows[at]
+        if not row.format.protected:
+            return Inspection(row, (), None, row.evidence)
+        fields = (
+            ("encrypted data key", "184 bytes, KMS header 01 02 03 00 78"),
+            ("nonce", "12 bytes"),
+            ("ciphertext", "56 bytes"),
+        )
+        if ask_kms:
+            row = replace(row, evidence=Evidence.VERIFIED, key_arn=row.key_arn or CURRENT)
+            self.stage.rows[at] = row
+        answer = KeyAnswer(row.key_arn, row.key_material_id) if row.key_arn else None
+        return Inspection(row, fields, answer, row.evidence)
+
+
+@dataclass
+class StageKeys:
+    """The stage's keys."""
+
+    stage: Stage
+
+    def list(self) -> tuple[KeyState, ...]:
+        """All keys."""
+        self.stage.enter("keys")
+        return self.stage.keys
+
+    def show(self, name: str) -> KeyState:
+        """One key."""
+        self.stage.enter("show")
+        return next(k for k in self.stage.keys if name in (k.key_arn, *k.aliases))
+
+    def targets(self) -> tuple[KeyState, ...]:
+        """Keys that can be written under."""
+        self.stage.enter("targets")
+        return tuple(k for k in self.stage.keys if k.usable)
+
+
+@dataclass
+class StageWork:
+    """Writes the stage's rows anew."""
+
+    stage: Stage
+
+    def plan(self, verb: Verb, selection: Selection, target: str) -> Plan:
+        """What would happen."""
+        self.stage.enter("plan")
+        rows = [
+            self.stage.rows[self.stage.index(ref)]
+            for ref in selection.references
+            if isinstance(ref, TokenRef)
+        ]
+        fitting = {True: Format.V1, False: Format.PLAINTEXT}[verb is not Verb.ENCRYPT]
+        good = [r for r in rows if r.format is fitting or (r.format is Format.DEV and verb is Verb.ENCRYPT)]
+        refused = tuple(
+            Unwritten(
+                str(r.ref),
+                f"{r.format.value}: {'encrypt it in place instead' if not r.format.protected else 'it is an envelope already'}.",
+            )
+            for r in rows
+            if r not in good
+        )
+        plan = Plan(
+            verb=verb,
+            selection=Selection(references=tuple(r.ref for r in good)),
+            target_key_arn=target,
+            target_name="alias/tokens",
+            tokens=len(good),
+            by_column=Counter(f"{r.ref.table}.{r.ref.column}" for r in good),
+            refused=refused,
+            warnings=("role/platform may not use kms:Decrypt under this key.",),
+            coverage=Coverage(),
+        )
+        return replace(plan, **self.stage.plan_more)  # type: ignore[arg-type]
+
+    def run(
+        self,
+        plan: Plan,
+        *,
+        progress: Callable[[RunProgress], None] | None = None,
+        cancelled: Event | None = None,
+    ) -> RunResult:
+        """Do it."""
+        if self.stage.read_only:
+            raise ReadOnlyError("Read-only: nothing is written.")
+        refs = [ref for ref in plan.selection.references if isinstance(ref, TokenRef)]
+        if progress:
+            progress(RunProgress(len(refs), 0, 0, 0, 0.5))
+        self.stage.enter("run")
+        done = 0
+        for ref in refs:
+            if cancelled is not None and cancelled.is_set():
+                break
+            at = self.stage.index(ref)
+            self.stage.rows[at] = replace(
+                self.stage.rows[at],
+                format=Format.V1,
+                plaintext_provider=None,
+                key_arn=plan.target_key_arn,
+                key_material_id=MATERIALS[2],
+                evidence=Evidence.VERIFIED,
+            )
+            done += 1
+        return RunResult(
+            verb=plan.verb,
+            target_key_arn=plan.target_key_arn,
+            planned=len(refs),
+            done=done,
+            conflicts_retried=0,
+            poisoned=(),
+            changed_meanwhile=0,
+            remaining=len(refs) - done,
+            seconds=0.5,
+            kms_calls=done * plan.verb.calls_per_token,
+            interrupted=done < len(refs),
+        )
+
+    def verify(
+        self,
+        selection: Selection,
+        *,
+        progress: Callable[[RunProgress], None] | None = None,
+        cancelled: Event | None = None,
+    ) -> tuple[Verification, ...]:
+        """Open the tokens."""
+        self.stage.enter("verify")
+        answers = []
+        for ref in selection.references:
+            if not isinstance(ref, TokenRef):
+                continue
+            at = self.stage.index(ref)
+            row = self.stage.rows[at]
+            opened = row.format.protected
+            if opened:
+                self.stage.rows[at] = replace(row, evidence=Evidence.VERIFIED, key_arn=row.key_arn or CURRENT)
+            answers.append(
+                Verification(
+                    ref,
+                    opened,
+                    row.key_arn,
+                    row.key_material_id,
+                    "" if opened else f"It is stored as {row.format.value}.",
+                )
+            )
+        return tuple(answers)
