@@ -8,7 +8,14 @@ from datetime import datetime, timedelta
 Clock = Callable[[], datetime]
 """Returns the time now: aware, in the operator's zone. All moments are shown in that zone."""
 
-_STEPS = ((365 * 86_400, "y"), (30 * 86_400, "mo"), (86_400, "d"), (3_600, "h"), (60, "min"))
+_STEPS = (
+    (365 * 86_400, 365 * 86_400, "y"),
+    (90 * 86_400, 30 * 86_400, "mo"),
+    (86_400, 86_400, "d"),
+    (3_600, 3_600, "h"),
+    (60, 60, "min"),
+)
+"""From which number of seconds on a unit is used, its own number of seconds, its name."""
 
 
 def system_clock() -> datetime:
@@ -17,17 +24,19 @@ def system_clock() -> datetime:
 
 
 def span(duration: timedelta) -> str:
-    """Return a duration in its largest unit: "12 s", "5 min", "2 h", "41 d", "3 mo", "2 y"."""
-    seconds = int(duration.total_seconds())
-    for size, unit in _STEPS:
-        if abs(seconds) >= size:
-            return f"{seconds // size} {unit}" if seconds > 0 else f"-{-seconds // size} {unit}"
+    """Return a duration that isn't negative in one unit: "12 s", "5 min", "2 h", "41 d", "3 mo", "2 y"."""
+    seconds = max(int(duration.total_seconds()), 0)
+    for least, size, unit in _STEPS:
+        if seconds >= least:
+            return f"{seconds // size} {unit}"
     return f"{seconds} s"
 
 
 def ago(moment: datetime, now: datetime) -> str:
-    """Return how long ago a moment was: "12 s ago"; "in 3 d" for one that is still to come."""
+    """Return how long ago a moment was: "now", "12 s ago"; "in 3 d" for one that is still to come."""
     passed = now - moment
+    if abs(passed) < timedelta(seconds=1):
+        return "now"
     if passed >= timedelta(0):
         return f"{span(passed)} ago"
     return f"in {span(-passed)}"

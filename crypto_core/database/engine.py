@@ -118,7 +118,7 @@ def _translated(error: DBAPIError) -> DatabaseError:
     if code == "42501":
         return MissingGrantError(
             f"The database role lacks a privilege: {said}.",
-            remedy="Ask for it: see keydeck grants in README.",
+            remedy="GRANT it to the role; README.md lists what each role needs.",
         )
     if code in ("42P01", "3F000") and "keydeck" in said:
         return MissingSchemaError("Keydeck's own schema is not in this database.")

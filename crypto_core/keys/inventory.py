@@ -66,7 +66,7 @@ class KeyInventory:
 
     def describe(self, name: str) -> KeyState:
         """Return a key's state alone (one call). Raises as `show`."""
-        return self._with_aliases(self._describe(name), None)
+        return self._with_aliases(self._describe(name), self.known_aliases())
 
     def targets(self) -> tuple[KeyState, ...]:
         """Return the keys that tokens may be written under: enabled symmetric customer keys."""
@@ -80,6 +80,13 @@ class KeyInventory:
         """Return the aliases by key ARN as last read; asks nothing."""
         with self._lock:
             return dict(self._aliases)
+
+    def refresh_aliases(self) -> None:
+        """Read the aliases again; what is known stays where KMS does not tell them."""
+        try:
+            self._read_aliases()
+        except KmsError:
+            return
 
     def known_aliases(self) -> Mapping[str, Sequence[str]]:
         """Return the aliases by key ARN, read once; empty where KMS does not tell them."""
@@ -141,13 +148,13 @@ class KeyInventory:
             self._aliases = result
         return result
 
-    def _with_aliases(self, state: KeyState, aliases: Mapping[str, tuple[str, ...]] | None) -> KeyState:
+    def _with_aliases(self, state: KeyState, aliases: Mapping[str, Sequence[str]] | None) -> KeyState:
         if aliases is None:
             known = self.aliases().get(state.key_arn, ())
             if known:
                 return replace(state, aliases=tuple(known))
             return replace(state, missing=state.missing | {"aliases": "kms:ListAliases is not allowed"})
-        return replace(state, aliases=aliases.get(state.key_arn, ()))
+        return replace(state, aliases=tuple(aliases.get(state.key_arn, ())))
 
     def _with_rotation(self, state: KeyState) -> KeyState:
         if state.spec != "SYMMETRIC_DEFAULT" or state.origin not in _ROTATES or state.manager != "CUSTOMER":

@@ -68,6 +68,7 @@ class StatusService:
     def _states(self, counts: tuple[KeyCount, ...]) -> tuple[dict[str, KeyState], list[str]]:
         """The state of every key that guards tokens or is configured, by ARN."""
         names = dict.fromkeys([*(c.wrapping[0] for c in counts if c.wrapping), *self._keyring.trusted], None)
+        self._keys.refresh_aliases()
         states: dict[str, KeyState] = {}
         trouble: list[str] = []
         for name in names:

@@ -11,7 +11,7 @@ _EIGHTHS = " ▏▎▍▌▋▊▉█"
 
 
 def fit(text: str, width: int, *, right: bool = False) -> str:
-    """Return `text` cleaned and exactly `width` cells wide: cut with "…" or padded, on the left if `right`."""
+    """Return `text` cleaned, exactly `width` cells wide: cut with "…" or padded, on the left if `right`."""
     if width <= 0:
         return ""
     text = clean(text, max(width * 4, 16))
@@ -21,13 +21,27 @@ def fit(text: str, width: int, *, right: bool = False) -> str:
     return padding + text if right else text + padding
 
 
+def fit_middle(text: str, width: int) -> str:
+    """Return `text` cleaned and exactly `width` cells wide, cut in its middle: of a reference, the end matters."""
+    whole = clean(text)
+    if cell_len(whole) <= width or width < 8:
+        return fit(whole, width)
+    head = set_cell_size(whole, width * 2 // 5).rstrip()
+    tail = ""
+    for character in reversed(whole):
+        if cell_len(head) + 1 + cell_len(character + tail) > width:
+            break
+        tail = character + tail
+    return fit(f"{head}…{tail}", width)
+
+
 def cut(text: str, width: int) -> str:
     """Return `text` cleaned and at most `width` cells wide."""
     return fit(text, width).rstrip()
 
 
 def bar(share: float, width: int) -> str:
-    """Return a bar of `width` cells for a share from 0 to 1; anything above nothing shows at least an eighth."""
+    """Return a bar of `width` cells for a share from 0 to 1; anything above 0 shows at least an eighth."""
     share = min(max(share, 0.0), 1.0)
     eighths = round(share * width * 8)
     if share > 0:

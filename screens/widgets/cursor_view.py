@@ -28,7 +28,7 @@ class CursorView(ScrollView, can_focus=True):
         text-overflow: ellipsis;
         & > .cursor-view--cursor { background: $cursor-idle; }
         & > .cursor-view--marked { background: $accent 14%; }
-        &:focus > .cursor-view--cursor { background: $cursor; text-style: bold; }
+        &:focus > .cursor-view--cursor { background: $cursor; }
     }
     """
     COMPONENT_CLASSES = {"cursor-view--cursor", "cursor-view--marked"}
@@ -39,11 +39,10 @@ class CursorView(ScrollView, can_focus=True):
         Binding("pagedown", "page(1)", "Page down", show=False, tooltip="One page down"),
         Binding("home,g", "edge(-1)", "First", show=False, tooltip="To the first line"),
         Binding("end,G", "edge(1)", "Last", show=False, tooltip="To the last line that is loaded"),
-        Binding("enter", "choose", "open", tooltip="Go deeper into the line under the cursor"),
     ]
 
     STICKY = 0
-    """Lines at the top that don't scroll."""
+    """1 where a heading stands above the lines that scroll."""
 
     class Moved(Message):
         """The cursor rests on another line, or the line under it shows something else."""
@@ -83,20 +82,20 @@ class CursorView(ScrollView, can_focus=True):
         """True if the cursor may rest on the line."""
         raise NotImplementedError
 
-    def line(self, index: int, width: int) -> Content:
-        """What a line shows."""
+    def line(self, index: int) -> Content:
+        """What a line shows. Its first cell is the cursor's."""
         raise NotImplementedError
 
-    def sticky_line(self, index: int, width: int) -> Content:
-        """What a line above the scrolling ones shows."""
+    def heading(self) -> Content:
+        """What the line above the scrolling ones shows, if there is one."""
         return Content("")
 
-    def marked(self, index: int) -> bool:
-        """True if the operator marked the line."""
-        return False
+    def marks_line(self, index: int) -> bool:
+        """True if the line shall look marked."""
+        return index < 0
 
     def lines_changed(self, cursor: int) -> None:
-        """Paint anew after the lines changed, with the cursor at `cursor` or the nearest line that allows it."""
+        """Paint anew after the lines changed, the cursor at `cursor` or the nearest line that allows it."""
         self.virtual_size = Size(self.size.width, self.line_count() + self.STICKY)
         self.cursor = self._nearest(cursor, 1)
         self.refresh()
@@ -153,15 +152,16 @@ class CursorView(ScrollView, can_focus=True):
         width = self.size.width
         style = self.visual_style
         if y < self.STICKY:
-            return self._strip(self.sticky_line(y, width), width, style)
+            return self._strip(self.heading(), width, style)
         index = y - self.STICKY + self.scroll_offset.y
         if index >= self.line_count():
             return Strip.blank(width, self.rich_style)
         if index == self.cursor and self.selectable(index):
             style = self.get_visual_style("cursor-view--cursor")
-        elif self.marked(index):
+            return self._strip(Content.assemble(("›", "$accent"), self.line(index)[1:]), width, style)
+        if self.marks_line(index):
             style = self.get_visual_style("cursor-view--marked")
-        return self._strip(self.line(index, width), width, style)
+        return self._strip(self.line(index), width, style)
 
     def _strip(self, content: Content, width: int, style: Style) -> Strip:
         strips = Visual.to_strips(self, content, width, 1, style, pad=True)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from rich.cells import cell_len
+from collections.abc import Sequence
+
 from textual.app import RenderResult
 from textual.binding import ActiveBinding
 from textual.content import Content
-from textual.geometry import Size
 from textual.screen import Screen
 from textual.style import Style
 from textual.widget import Widget
@@ -29,40 +29,43 @@ class KeyHints(Widget):
         if screen is self.screen:
             self.refresh(layout=True)
 
-    def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
-        """One line, or two where the keys need them."""
-        return len(self._lines(width))
-
     def render(self) -> RenderResult:
         """The keys and what they do; a click on one presses it."""
-        return Content("\n").join(self._lines(self.content_size.width))
+        width = (self.parent.size.width if isinstance(self.parent, Widget) else self.size.width) - 2
+        return Content("\n").join(self._lines(width))
 
     def _lines(self, width: int) -> list[Content]:
-        lines: list[list[Content]] = [[]]
-        used = 0
-        for hint, length in map(self._hint, self._shown()):
-            if used and used + len(_GAP) + length > width:
-                if len(lines) == 2:
-                    break
-                lines.append([])
-                used = 0
-            lines[-1].append(hint)
-            used += length + (len(_GAP) if used else 0)
-        return [Content(_GAP).join(line) for line in lines]
+        here, everywhere = self._shown()
+        together = _flow([*here, *everywhere], width)
+        if len(together) > 1 and len(_flow(here, width)) == 1:
+            return [*_flow(here, width), *_flow(everywhere, width)][:2]
+        return together[:2]
 
-    def _shown(self) -> list[ActiveBinding]:
+    def _shown(self) -> tuple[list[Content], list[Content]]:
+        """The hints of this screen, and those that the whole app has."""
         seen: dict[str, ActiveBinding] = {}
         for active in self.screen.active_bindings.values():
             if active.binding.show:
                 seen.setdefault(active.binding.action, active)
-        return list(seen.values())
+        here = [self._hint(a) for a in seen.values() if a.node is not self.app]
+        return here, [self._hint(a) for a in seen.values() if a.node is self.app]
 
-    def _hint(self, active: ActiveBinding) -> tuple[Content, int]:
+    def _hint(self, active: ActiveBinding) -> Content:
         key = self.app.get_key_display(active.binding)
         words = f" {active.binding.description}"
+        if not active.enabled:
+            return Content.assemble((key + words, "$disabled"))
         press = Style.from_meta({"@click": f"app.simulate_key({active.binding.key!r})"})
-        colours = ("bold $accent", "") if active.enabled else ("$disabled", "$disabled")
-        content = Content.assemble((key, colours[0]), (words, colours[1]))
-        if active.enabled:
-            content = content.stylize(press)
-        return content, cell_len(key + words)
+        return Content.assemble((key, "bold $accent"), words).stylize(press)
+
+
+def _flow(hints: Sequence[Content], width: int) -> list[Content]:
+    lines: list[list[Content]] = [[]]
+    used = 0
+    for hint in hints:
+        if used and used + len(_GAP) + hint.cell_length > width:
+            lines.append([])
+            used = 0
+        used += hint.cell_length + (len(_GAP) if used else 0)
+        lines[-1].append(hint)
+    return [Content(_GAP).join(line) for line in lines]

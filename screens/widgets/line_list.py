@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
+from textual.binding import Binding, BindingType
 from textual.content import Content
 from textual.events import Resize
+from textual.geometry import Size
 from textual.message import Message
 
 from screens.widgets.cursor_view import CursorView
@@ -14,7 +17,10 @@ from screens.widgets.cursor_view import CursorView
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line. `target` is what Enter on it leads to, None where it leads nowhere; `hint` says what to do."""
+    """One line. `target` is what Enter leads to, None where it leads nowhere; `hint` says what to do.
+
+    The first cell of the content is kept free for the cursor.
+    """
 
     content: Content
     target: object = None
@@ -23,6 +29,10 @@ class Line:
 
 class LineList(CursorView):
     """Lines that are written anew for each width. The cursor rests only on those that lead somewhere."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "choose", "open", tooltip="Go to what is behind the line under the cursor"),
+    ]
 
     class Followed(Message):
         """The operator wants to see what is behind a line."""
@@ -33,7 +43,7 @@ class LineList(CursorView):
 
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 - Textual's name
         super().__init__(id=id)
-        self._write: Callable[[int], Sequence[Line]] = lambda _width: ()
+        self._write: Callable[[Size], Sequence[Line]] = lambda _size: ()
         self._lines: Sequence[Line] = ()
 
     @property
@@ -43,11 +53,11 @@ class LineList(CursorView):
             return self._lines[self.cursor]
         return None
 
-    def write(self, lines: Callable[[int], Sequence[Line]]) -> None:
-        """Show what `lines` returns for the view's width. The cursor stays on its ordinal among those it may rest on."""
+    def write(self, lines: Callable[[Size], Sequence[Line]]) -> None:
+        """Show what `lines` returns for the view's size. The cursor stays the so manyth of those it may rest on."""
         self._write = lines
         ordinal = sum(1 for line in self._lines[: self.cursor] if line.target is not None)
-        self._lines = lines(self.size.width)
+        self._lines = lines(self.size)
         targets = [i for i, line in enumerate(self._lines) if line.target is not None]
         self.lines_changed(targets[min(ordinal, len(targets) - 1)] if targets else 0)
 
@@ -59,13 +69,14 @@ class LineList(CursorView):
         """True if the line leads somewhere."""
         return self._lines[index].target is not None
 
-    def line(self, index: int, width: int) -> Content:
+    def line(self, index: int) -> Content:
         """What a line shows."""
         return self._lines[index].content
 
     def on_resize(self, event: Resize) -> None:
-        """Write the lines for the new width."""
-        self.write(self._write)
+        """Write the lines for the new size."""
+        if event.size:
+            self.write(self._write)
 
     def on_cursor_view_chosen(self, event: CursorView.Chosen) -> None:
         """Say where the line leads."""

@@ -11,6 +11,7 @@ from crypto_core.envelope import Format
 from screens.ages import span
 from screens.key_words import KeyWords
 from screens.signs import EVIDENCE_STYLES, format_style
+from screens.widgets.cells import fit, fit_middle
 
 Cell = tuple[str, str]
 """Text and the name of its style."""
@@ -18,7 +19,7 @@ Cell = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column: its heading, the sort key that orders by it, how wide it wants to be, and how dear it is."""
+    """One column: its heading, the sort key that orders by it, its least and greatest width, its rank, its cells."""
 
     heading: str
     sort: SortKey | None
@@ -27,6 +28,8 @@ class Column:
     rank: int
     """Columns with a higher rank are dropped first where the terminal is narrow."""
     cell: Callable[[InventoryRow, KeyWords, datetime], Cell]
+    cut: Callable[[str, int], str] = fit
+    """How a text is made to fit its cells."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +38,18 @@ class Placed:
 
     column: Column
     width: int
+
+
+def _reference(row: InventoryRow, _keys: KeyWords, _now: datetime) -> Cell:
+    return str(row.ref), ""
+
+
+def _organisation(row: InventoryRow, _keys: KeyWords, _now: datetime) -> Cell:
+    return row.organisation, ""
+
+
+def _provider(row: InventoryRow, _keys: KeyWords, _now: datetime) -> Cell:
+    return row.provider, ""
 
 
 def _format(row: InventoryRow, _keys: KeyWords, _now: datetime) -> Cell:
@@ -58,9 +73,9 @@ def _created(row: InventoryRow, _keys: KeyWords, now: datetime) -> Cell:
 
 
 COLUMNS: tuple[Column, ...] = (
-    Column("token reference", SortKey.REFERENCE, 30, 60, 0, lambda r, k, n: (str(r.ref), "")),
-    Column("org", SortKey.ORGANISATION, 8, 24, 2, lambda r, k, n: (r.organisation, "")),
-    Column("provider", SortKey.PROVIDER, 10, 12, 4, lambda r, k, n: (r.provider, "")),
+    Column("token reference", SortKey.REFERENCE, 30, 60, 0, _reference, fit_middle),
+    Column("org", SortKey.ORGANISATION, 8, 24, 2, _organisation),
+    Column("provider", SortKey.PROVIDER, 10, 12, 4, _provider),
     Column("format", SortKey.FORMAT, 12, 12, 0, _format),
     Column("key · material", SortKey.KEY, 14, 26, 1, _key),
     Column("evidence", None, 8, 10, 3, _evidence),

@@ -36,6 +36,7 @@ class TokenTable(CursorView):
 
     STICKY = 1
     BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "choose", "ask KMS", tooltip="Ask KMS which key wrapped this very data key (one Decrypt)"),
         Binding("space", "mark", "mark", tooltip="Mark or unmark the token and go to the next one"),
         Binding("u", "unmark", "unmark all", show=False, tooltip="Take all marks away"),
     ]
@@ -73,7 +74,9 @@ class TokenTable(CursorView):
         return tuple(self._marks)
 
     def fill(self, rows: Iterable[InventoryRow], ending: Ending, query: InventoryQuery) -> None:
-        """Show these rows from the top. The cursor stays on its token if that is among them, else near its place."""
+        """Show these rows from the top. The cursor stays on its token if that
+        is among them, else near its place.
+        """
         here = self.current.ref if self.current else None
         same = query == self._query
         self._query = query
@@ -84,7 +87,9 @@ class TokenTable(CursorView):
         self.lines_changed(cursor)
 
     def append(self, rows: Iterable[InventoryRow], ending: Ending) -> None:
-        """Show another page below. A token that is shown already (its order changed meanwhile) stays where it is."""
+        """Show another page below. A token that is shown already (its place in the order
+        changed meanwhile) stays where it is.
+        """
         self._rows += [row for row in rows if row.ref not in self._places]
         self._index()
         self._ending = ending
@@ -129,12 +134,12 @@ class TokenTable(CursorView):
         """True for rows."""
         return index < len(self._rows)
 
-    def marked(self, index: int) -> bool:
+    def marks_line(self, index: int) -> bool:
         """True if the row's token is marked."""
         return index < len(self._rows) and self._rows[index].ref in self._marks
 
-    def sticky_line(self, index: int, width: int) -> Content:
-        """The headings; the one that the table is sorted by is underlined and has an arrow."""
+    def heading(self) -> Content:
+        """The headings; the one that the table is sorted by has an arrow."""
         arrow = sort_arrow(self._query)
         parts: list[str | tuple[str, str]] = ["   "]
         if self._query.sort is SortKey.STATE:
@@ -148,7 +153,7 @@ class TokenTable(CursorView):
             parts.append("  ")
         return Content.assemble(*parts)
 
-    def line(self, index: int, width: int) -> Content:
+    def line(self, index: int) -> Content:
         """One token, or what stands below the last one."""
         if index >= len(self._rows):
             return Content.assemble(("   ", ""), (self._ending.text, "$muted"))
@@ -162,7 +167,7 @@ class TokenTable(CursorView):
         ]
         for placed in self._columns:
             text, style = placed.column.cell(row, self._keys, now)
-            parts.append((fit(text, placed.width), style))
+            parts.append((placed.column.cut(text, placed.width), style))
             parts.append("  ")
         return Content.assemble(*parts)
 
@@ -198,5 +203,5 @@ class TokenTable(CursorView):
 
 
 def sort_arrow(query: InventoryQuery) -> str:
-    """Down where the worst, the last or the newest comes first; by state, the worst comes first unless reversed."""
+    """Down where the greatest comes first: by state the worst, unless reversed."""
     return "↓" if query.descending != (query.sort is SortKey.STATE) else "↑"

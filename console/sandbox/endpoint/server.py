@@ -58,7 +58,7 @@ class EndpointServer:
         if self._listener is not None:
             self._listener.close()
         if self._web is not None:
-            await self._web.shutdown(timeout=0.2)
+            await self._web.shutdown(timeout=0.02)
         self._gate.moto.stop()
 
     async def _handle(self, request: BaseRequest) -> web.StreamResponse:

@@ -15,6 +15,13 @@ import pytest
 from console.sandbox.endpoint import EndpointControlError, EndpointProcess, EndpointStartError
 
 HOME = str(Path(__file__).parents[3])
+PARENT = """
+import time
+from console.sandbox.endpoint import EndpointProcess
+endpoint = EndpointProcess()
+print(endpoint.port, flush=True)
+time.sleep(60)
+"""
 
 
 @pytest.fixture
@@ -63,8 +70,7 @@ def test_a_killed_parent_takes_the_endpoint_with_it() -> None:
         [
             sys.executable,
             "-c",
-            "import time; from console.sandbox.endpoint import EndpointProcess; e = EndpointProcess(); "
-            "print(e.port, flush=True); time.sleep(60)",
+            PARENT,
         ],
         stdout=subprocess.PIPE,
         env={**os.environ, "PYTHONPATH": HOME},

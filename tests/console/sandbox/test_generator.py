@@ -10,7 +10,7 @@ from itertools import count
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, Select, column, select, table
+from sqlalchemy import Engine, column, select, table
 
 from console.sandbox import access_keys
 from console.sandbox.corruption import Corruption
@@ -80,7 +80,7 @@ def stored_values(engine: Engine) -> dict[TokenRef, str]:
         for name in metadata.tables:
             for token_column in ("access_token", "refresh_token", "bot_token"):
                 if token_column in metadata.tables[name].columns:
-                    query: Select[Any] = select(column("id"), column(token_column)).select_from(table(name))
+                    query: Any = select(column("id"), column(token_column)).select_from(table(name))
                     for row_id, value in connection.execute(query):
                         if value is not None:
                             found[TokenRef(name, token_column, str(row_id))] = value
@@ -99,10 +99,15 @@ def other_columns(engine: Engine) -> dict[str, list[Any]]:
         }
 
 
-def opened(sandbox: Sandbox, stored: str) -> tuple[str, str, str]:
+@pytest.fixture(scope="module")
+def kms(sandbox: Sandbox) -> Any:
+    return sandbox.client("kms", access_keys.PLATFORM)
+
+
+def opened(kms: Any, stored: str) -> tuple[str, str, str]:
     """Open an envelope as the platform does; return the token, the key's ARN and its material."""
     envelope = parse(stored)
-    answer = sandbox.client("kms", access_keys.PLATFORM).decrypt(CiphertextBlob=envelope.encrypted_data_key)
+    answer = kms.decrypt(CiphertextBlob=envelope.encrypted_data_key)
     token = open_envelope(envelope, DataKey(answer["Plaintext"])).reveal()
     return token, answer["KeyId"], answer["KeyMaterialId"]
 
@@ -182,7 +187,7 @@ def test_the_shares_are_as_promised(made: dict[int, tuple[World, Engine]]) -> No
 
 
 def test_sealed_tokens_open_under_the_key_that_the_world_names(
-    sandbox: Sandbox, made: dict[int, tuple[World, Engine]]
+    kms: Any, made: dict[int, tuple[World, Engine]]
 ) -> None:
     for size, step in ((20, 1), (2000, 90)):
         world, engine = made[size]
@@ -191,15 +196,15 @@ def test_sealed_tokens_open_under_the_key_that_the_world_names(
         for ref in sealed:
             token = world.tokens[ref]
             expected = (world.token_for(ref), token.key_arn, token.key_material_id)
-            assert opened(sandbox, values[ref]) == expected
+            assert opened(kms, values[ref]) == expected
 
 
-def test_no_corrupt_token_opens(sandbox: Sandbox, made: dict[int, tuple[World, Engine]]) -> None:
+def test_no_corrupt_token_opens(kms: Any, made: dict[int, tuple[World, Engine]]) -> None:
     for world, engine in made.values():
         values = stored_values(engine)
         for ref, corruption in world.corrupt.items():
             with pytest.raises(EnvelopeError):
-                pytest.fail(f"{corruption} opened: {opened(sandbox, values[ref])[1]}")
+                pytest.fail(f"{corruption} opened: {opened(kms, values[ref])[1]}")
 
 
 def test_tokens_under_one_material_share_their_prefix(made: dict[int, tuple[World, Engine]]) -> None:
@@ -296,10 +301,9 @@ def test_organisations_differ_in_size(made: dict[int, tuple[World, Engine]]) -> 
 
 
 def test_the_current_key_was_rotated_once_and_the_old_one_never(
-    sandbox: Sandbox, keys: tuple[WorldKey, WorldKey]
+    kms: Any, keys: tuple[WorldKey, WorldKey]
 ) -> None:
     current, old = keys
-    kms = sandbox.client("kms")
     [rotation] = kms.list_key_rotations(KeyId=current.arn)["Rotations"]
     assert rotation["RotationDate"] == NOW - TOKENS_ROTATED
     assert kms.describe_key(KeyId=current.alias)["KeyMetadata"]["CreationDate"] == NOW - TOKENS_CREATED

@@ -1,0 +1,115 @@
+"""The keydeck command: one executable; each subcommand lives in a module of its own, imported when used."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from typing import Any
+
+import click
+
+from console.secrecy import guard_process
+
+_COMMANDS: dict[str, tuple[str, str]] = {
+    "demo": ("console.commands.demo", "Start the sandbox and open the console, or play the drill."),
+    "status": ("console.commands.status", "Count tokens by format, column, KMS key and key material."),
+    "check": ("console.commands.status", "Exit 1 unless every token is protected."),
+    "connections": ("console.commands.connections", "List tokens: state, key, evidence."),
+    "inspect": ("console.commands.connections", "Show one envelope, field by field."),
+    "verify": ("console.commands.verify", "Open tokens and say only whether they opened."),
+    "rewrap": ("console.commands.rewriting", "Move one data key to another KMS key."),
+    "reencrypt": ("console.commands.rewriting", "Seal tokens with new data keys."),
+    "encrypt": ("console.commands.rewriting", "Encrypt plaintext and dev tokens in place."),
+    "keys": ("console.commands.keys", "List and show KMS keys."),
+    "journal": ("console.commands.journal", "List and verify the journal."),
+    "init": ("console.commands.init", "Create Keydeck's own schema."),
+    "settings": ("console.commands.settings", "Show each setting and where it came from."),
+}
+
+
+class _LazyCommands(click.Group):
+    """A group whose commands are imported when they are run, so that --help is quick."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        command: click.Command = getattr(import_module(_COMMANDS[cmd_name][0]), cmd_name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, help_) for name, (_, help_) in _COMMANDS.items()])
+
+
+@click.command(
+    cls=_LazyCommands, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]}
+)
+@click.option("--read-only", is_flag=True, default=None, help="Refuse every change.")
+@click.option(
+    "--screen",
+    type=click.Choice(["status", "connections", "keys"]),
+    default="status",
+    show_default=True,
+    help="The console's first screen.",
+)
+@click.version_option(package_name="keydeck")
+@click.pass_context
+def keydeck(ctx: click.Context, *, read_only: bool | None, screen: str) -> None:
+    """Inspect and repair the encryption of API tokens. Without a command, open the console."""
+    ctx.obj = {"read_only": read_only}
+    if ctx.invoked_subcommand is None:
+        if not (sys.stdin.isatty() and sys.stdout.isatty()):
+            raise click.UsageError("The console needs a terminal. For scripts: keydeck status --json.")
+        from console.commands.console import open_console
+
+        ctx.exit(open_console(read_only=read_only, screen=screen))
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command and exit: 0 done, 1 not well, 2 usage or settings, 3 outside failed, 130 interrupted."""
+    guard_process()
+    sys.exit(run(arguments))
+
+
+def run(arguments: list[str] | None = None) -> int:
+    """Run the command and return its exit code."""
+    from crypto_core.errors import KeydeckError
+
+    try:
+        result: Any = keydeck.main(arguments, prog_name="keydeck", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        return 2
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("Interrupted.", err=True)
+        return 130
+    except KeydeckError as error:
+        click.echo(f"keydeck: {error}", err=True)
+        return exit_code(error)
+    except BrokenPipeError:
+        # The reader of a pipe has gone; Python would complain again when it flushes at exit.
+        sys.stdout = None
+        return 0
+    return result if isinstance(result, int) else 0
+
+
+def exit_code(error: Exception) -> int:
+    """Return the exit code for an error of ours."""
+    from crypto_core import errors as e
+
+    if isinstance(error, e.InterruptedRunError):
+        return 130
+    if isinstance(error, e.RowVanishedError):
+        return 2
+    if isinstance(error, e.KmsError | e.DatabaseError):
+        return 3
+    if isinstance(error, e.EnvelopeError | e.InvalidTokenError):
+        return 1
+    return 2
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The subcommands of keydeck, a module for each group of them."""

@@ -1,0 +1,149 @@
+"""keydeck connections, keydeck inspect."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import click
+
+from console.commands.session import json_option, trust_option, wired
+from console.printing import print_csv, print_json, print_table, say
+from console.wiring import Wired
+from crypto_core.database.inspection import Inspection
+from crypto_core.database.inventory import InventoryQuery, InventoryRow, SortKey
+from crypto_core.database.references import TokenRef, parse_reference
+from crypto_core.errors import RowVanishedError
+from crypto_core.key_names import short_key
+
+_HEADERS = ("severity", "reference", "org", "provider", "format", "key", "material", "evidence", "created")
+
+
+@click.command()
+@click.option(
+    "--filter", "filter_", default="", metavar="EXPR", help="e.g. 'provider:slack format:plaintext'"
+)
+@click.option("--sort", type=click.Choice([k.value for k in SortKey]), default="state", show_default=True)
+@click.option("--reverse", is_flag=True, help="Reverse the order.")
+@click.option(
+    "--limit", type=click.IntRange(min=1), help="Print at most so many rows; says how many there are."
+)
+@json_option
+@click.option("--csv", "as_csv", is_flag=True, help="Print CSV.")
+@click.pass_context
+def connections(
+    ctx: click.Context,
+    *,
+    filter_: str,
+    sort: str,
+    reverse: bool,
+    limit: int | None,
+    as_json: bool,
+    as_csv: bool,
+) -> None:
+    """List tokens: how each is stored and under which key. Values are never shown."""
+    if as_json and as_csv:
+        raise click.UsageError("Choose --json or --csv.")
+    query = InventoryQuery(filter_, SortKey(sort), reverse)
+    with wired(ctx) as services:
+        total = services.services.inventory.count(query)
+        rows = _rows(services, query, limit)
+        if as_json:
+            listed = [row.as_json() for row in rows]
+            reasons = [
+                f"{u.column} can't be read. Needed: {u.grant}" for u in services.catalogue().unreadable
+            ]
+            if len(listed) < total:
+                reasons.append(f"--limit: {len(listed):,} of {total:,} rows")
+            coverage = {"complete": not reasons, "reasons": reasons}
+            print_json({"connections": listed, "total": total, "coverage": coverage})
+            return
+        if as_csv:
+            print_csv(_HEADERS, (_cells(row) for row in rows))
+        else:
+            print_table(_HEADERS, [_cells(row) for row in rows])
+        if limit is not None and limit < total:
+            say(f"{limit:,} of {total:,} rows.")
+        for unreadable in services.catalogue().unreadable:
+            say(f"{unreadable.column} can't be read. Needed: {unreadable.grant}")
+
+
+@click.command()
+@click.argument("reference")
+@trust_option
+@json_option
+@click.pass_context
+def inspect(ctx: click.Context, *, reference: str, trust: tuple[str, ...], as_json: bool) -> int:
+    """Show how one token is stored, field by field, never the plaintext.
+
+    REFERENCE is table.column:row-id, or table:row-id for every token of a row.
+    """
+    parsed = parse_reference(reference)
+    with wired(ctx, trust=trust) as services:
+        refs = services.catalogue().references(parsed)
+        found = []
+        for ref in refs:
+            try:
+                found.append(services.services.inspector.inspect(ref))
+            except RowVanishedError:
+                if isinstance(parsed, TokenRef):
+                    raise
+        if not found:
+            raise RowVanishedError(f"{parsed}: there is no such row, or it holds no token.")
+    if as_json:
+        documents = [i.as_json() for i in found]
+        print_json(documents[0] if isinstance(parsed, TokenRef) else {"tokens": documents})
+    else:
+        for number, inspection in enumerate(found):
+            if number:
+                click.echo()
+            _print_inspection(inspection)
+    return 1 if any(i.broken for i in found) else 0
+
+
+def _rows(services: Wired, query: InventoryQuery, limit: int | None) -> Iterator[InventoryRow]:
+    cursor, given = None, 0
+    while True:
+        size = 1000 if limit is None else min(1000, limit - given)
+        page = services.services.inventory.page(query, cursor, limit=size)
+        yield from page.rows
+        given += len(page.rows)
+        cursor = page.next
+        if cursor is None or given == limit:
+            return
+
+
+def _cells(row: InventoryRow) -> tuple[str, ...]:
+    return (
+        row.severity.value if row.severity.value != "none" else "ok",
+        str(row.ref),
+        row.organisation,
+        row.provider,
+        row.format.value,
+        short_key(row.key_arn) if row.key_arn else "",
+        (row.key_material_id or "")[:8],
+        row.evidence.value if row.format.protected else "",
+        row.created_at.strftime("%Y-%m-%d") if row.created_at else "",
+    )
+
+
+def _print_inspection(inspection: Inspection) -> None:
+    row = inspection.row
+    facts = [
+        ("token", str(row.ref)),
+        ("provider", row.provider),
+        ("organisation", row.organisation),
+        ("stored", f"{row.format.value}, {row.characters:,} characters"),
+        *inspection.fields,
+    ]
+    if inspection.broken:
+        facts.append(("broken", inspection.broken))
+    if inspection.wrapped_by is not None:
+        material = inspection.wrapped_by.key_material_id or "not told"
+        facts += [("KMS key", inspection.wrapped_by.key_arn), ("key material", material)]
+        facts.append(("evidence", inspection.evidence.value))
+    elif row.format.protected:
+        facts.append(("KMS key", inspection.key_unknown or "not known"))
+    facts += list(row.shown)
+    width = max(len(name) for name, _ in facts)
+    for name, value in facts:
+        click.echo(f"{name:{width}}  {value}")

@@ -1,0 +1,32 @@
+"""Opens the console on a terminal."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from console.settings import Settings
+
+
+def open_console(*, read_only: bool | None, screen: str, settings: Settings | None = None) -> int:
+    """Run the console until the operator leaves; returns the exit code. Raises SettingsError.
+
+    `settings` stands in for what files and environment say, for the sandbox.
+    """
+    from console.app import KeydeckApp
+    from console.settings import load
+    from console.wiring import wire
+
+    services = wire(settings or load({"read_only": read_only}).settings)
+    app = KeydeckApp(services.services, start_screen=screen)
+    app.run()
+    return app.return_code or 0
+
+
+def leave_at_once(code: int) -> None:
+    """End the process without waiting for calls that still hang."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)

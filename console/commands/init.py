@@ -1,0 +1,25 @@
+"""keydeck init."""
+
+from __future__ import annotations
+
+import click
+
+from console.commands.session import wired
+from crypto_core.database.installation import ddl, install
+from crypto_core.errors import ReadOnlyError
+
+
+@click.command()
+@click.option("--sql", is_flag=True, help="Print the DDL for a DBA instead; nothing is connected.")
+@click.pass_context
+def init(ctx: click.Context, *, sql: bool) -> None:
+    """Create Keydeck's own schema `keydeck`: envelope backups, KMS's answers, the journal."""
+    if sql:
+        click.echo(ddl(), nl=False)
+        return
+    with wired(ctx) as services:
+        if services.settings.read_only:
+            raise ReadOnlyError("Cannot create the schema: Keydeck is read only.")
+        engines = {str(e.url): e for e in (services.engine, services.state_engine)}
+        changed = [install(engine) for engine in engines.values()]
+    click.echo("Schema keydeck is ready." if any(changed) else "Schema keydeck was there already.")

@@ -1,0 +1,37 @@
+"""Settings and services for one run of a command."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from console.settings import LoadedSettings
+    from console.wiring import Wired
+
+trust_option = click.option(
+    "--trust", "trust", multiple=True, metavar="KEY", help="Trust this KMS key too, for this command."
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+
+
+def loaded(ctx: click.Context) -> LoadedSettings:
+    """Return the settings, options of the command line included. Raises SettingsError."""
+    from console.settings import load
+
+    return load({"read_only": (ctx.find_root().obj or {}).get("read_only")})
+
+
+@contextmanager
+def wired(ctx: click.Context, *, trust: Sequence[str] = ()) -> Iterator[Wired]:
+    """Give the services; connections are closed at the end. Raises SettingsError."""
+    from console.wiring import wire
+
+    services = wire(loaded(ctx).settings, trust=trust)
+    try:
+        yield services
+    finally:
+        services.close()

@@ -1,0 +1,20 @@
+"""keydeck settings."""
+
+from __future__ import annotations
+
+import click
+
+from console.commands.session import json_option, loaded
+from console.printing import print_json, print_table
+
+
+@click.command()
+@json_option
+@click.pass_context
+def settings(ctx: click.Context, *, as_json: bool) -> None:
+    """Show each setting and where it came from; secrets are masked."""
+    rows = loaded(ctx).shown()
+    if as_json:
+        print_json({"settings": [{"name": n, "value": v, "origin": o} for n, v, o in rows]})
+    else:
+        print_table(("setting", "value", "from"), rows)

@@ -1,0 +1,191 @@
+"""The key-compromise response, played in the sandbox from the first census to the proof, told as text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import click
+from sqlalchemy import select
+
+from console.commands.rewriting import print_plan, print_result
+from console.commands.status import print_status
+from console.printing import meter
+from console.settings import load
+from console.wiring import Wired, wire
+from crypto_core.cipher import TokenCipher
+from crypto_core.database.engine import connected
+from crypto_core.database.references import TokenRef
+from crypto_core.database.schema import envelope_backup
+from crypto_core.errors import KeydeckError, KeyDisabledError, KmsError
+from crypto_core.key_names import short_key
+from crypto_core.keys.status import Status
+from crypto_core.reencryption.plan import Plan, RunResult, Selection, Verb, Verification
+
+if TYPE_CHECKING:
+    from console.sandbox.sandbox import Sandbox
+
+NEW_ALIAS = "alias/tokens-2"
+PASSED = "drill passed: 0 tokens under the compromised key"
+
+
+class DrillFailedError(KeydeckError):
+    """A step of the drill did not come out as it must."""
+
+
+class Drill:
+    """One drill. It changes the sandbox through the same services that the console uses."""
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        self._sandbox = sandbox
+        self._step = 0
+
+    def play(self) -> int:
+        """Play all steps; returns 0, or 1 after saying what failed."""
+        services = wire(load().settings)
+        try:
+            self._play(services)
+        except KeydeckError as error:
+            click.echo(f"drill failed: {error}")
+            return 1
+        finally:
+            services.close()
+        click.echo(PASSED)
+        return 0
+
+    def _play(self, services: Wired) -> None:
+        old_key = self._sandbox.world.current_key.arn
+        self._tell("Census: what is stored, and under which key")
+        before = services.services.status.take()
+        print_status(before)
+        damaged = self._digests(services, self._sandbox.world.corrupt)
+
+        self._tell(f"KMS key {old_key} is declared compromised")
+        under = before.tokens_under(old_key)
+        click.echo(
+            f"{under:,} tokens are under it. Rewrap would not do: whoever could call Decrypt and read the"
+        )
+        click.echo("database holds their data keys. They are sealed anew, with new data keys.")
+        _must(under > 0, "There is no token under the key to begin with.")
+
+        self._tell("A new KMS key, with rotation on")
+        new_key = self._create_key(services)
+
+        self._tell("Dry run: what would be re-encrypted")
+        plan = self._plan(services, Verb.REENCRYPT, Selection(under_key=old_key), new_key)
+        click.echo("Nothing has been changed.")
+
+        self._tell("Re-encrypt every token under the old key")
+        self._run(services, plan)
+
+        self._tell("Encrypt in place what is stored in plaintext or dev format")
+        self._run(services, self._plan(services, Verb.ENCRYPT, Selection(unprotected=True), new_key))
+
+        self._tell("Open every token")
+        self._verify(new_key, damaged)
+
+        self._tell("Closing census, twice")
+        for _ in range(2):
+            after = services.services.status.take()
+            self._must_be_empty(after, old_key)
+        print_status(after)
+
+        self._tell("Disable the old key")
+        services.kms.call("DisableKey", KeyId=old_key)
+        state = services.services.keys.show(old_key).state
+        _must(state == "Disabled", f"The old key is {state}.")
+        click.echo(f"{old_key} is {state}.")
+
+        self._tell("An old envelope from the backup, tried against the disabled key")
+        self._backup_is_useless(services, old_key)
+        broken = services.journal.verify()
+        _must(broken is None, broken or "")
+        click.echo(f"Journal: {len(services.journal.entries())} entries, the chain is whole.")
+        self._must_be_empty(services.services.status.take(), old_key)
+        click.echo()
+
+    def _tell(self, title: str) -> None:
+        self._step += 1
+        click.echo()
+        click.echo(f"── {self._step}. {title}")
+
+    def _create_key(self, services: Wired) -> str:
+        created = services.kms.call("CreateKey", Description="Connection tokens, after the compromise")
+        new_key = str(created["KeyMetadata"]["Arn"])
+        services.kms.call("EnableKeyRotation", KeyId=new_key)
+        services.kms.call("CreateAlias", AliasName=NEW_ALIAS, TargetKeyId=new_key)
+        state = services.services.keys.show(new_key)
+        _must(
+            state.usable and state.rotation_enabled is True, f"The new key is {state.state}, rotation not on."
+        )
+        click.echo(f"{NEW_ALIAS}  {new_key}  {state.state}, rotation every {state.rotation_period_days} d")
+        click.echo(f"The platform writes under it from now on: TOKEN_ENCRYPTION_KEY_ID={new_key}")
+        return new_key
+
+    def _plan(self, services: Wired, verb: Verb, selection: Selection, target: str) -> Plan:
+        plan = services.services.work.plan(verb, selection, target)
+        print_plan(plan)
+        _must(plan.coverage.complete, f"The plan is not whole: {'; '.join(plan.coverage.reasons)}")
+        return plan
+
+    def _run(self, services: Wired, plan: Plan) -> RunResult:
+        with meter(plan.verb.words) as shown:
+            result = services.services.work.run(plan, progress=shown.update)
+        print_result(result)
+        _must(not result.stopped_by, result.stopped_by)
+        _must(not result.remaining, f"{result.remaining:,} tokens were not reached.")
+        return result
+
+    def _verify(self, new_key: str, damaged: Mapping[TokenRef, bytes]) -> None:
+        """Every token opens, but for the corrupt ones, which stand as they stood."""
+        settings = load({"write_key": new_key}).settings
+        # The old key is no longer trusted: what opens now, opens without it.
+        services = wire(settings)
+        try:
+            with meter("verify") as shown:
+                results = services.services.work.verify(Selection(everything=True), progress=shown.update)
+            failed = [v for v in results if not v.opened]
+            click.echo(f"{len(results) - len(failed):,} of {len(results):,} tokens open without the old key.")
+            self._must_be_the_damaged(failed, damaged)
+            untouched = self._digests(services, damaged)
+            _must(untouched == damaged, "A corrupt token was changed.")
+        finally:
+            services.close()
+
+    def _must_be_the_damaged(self, failed: list[Verification], damaged: Mapping[TokenRef, bytes]) -> None:
+        for verification in failed:
+            click.echo(f"  corrupt, left untouched: {verification.ref}: {verification.reason}")
+        surprising = [v for v in failed if v.ref not in damaged]
+        if surprising:
+            raise DrillFailedError(f"{surprising[0].ref} does not open: {surprising[0].reason}")
+        _must(len(failed) == len(damaged), f"{len(damaged)} tokens are corrupt, {len(failed)} do not open.")
+
+    def _must_be_empty(self, status: Status, old_key: str) -> None:
+        _must(status.coverage.complete, f"The census is not whole: {'; '.join(status.coverage.reasons)}")
+        left = status.tokens_under(old_key)
+        _must(left == 0, f"{left:,} tokens are still under the compromised key.")
+
+    def _backup_is_useless(self, services: Wired, old_key: str) -> None:
+        with connected(services.engine) as connection:
+            backup = connection.execute(
+                select(envelope_backup).where(envelope_backup.c.key_arn == old_key).limit(1)
+            ).first()
+        if backup is None:
+            raise DrillFailedError("There is no backup of an envelope under the old key.")
+        reference = TokenRef(*backup.token_column.split("."), backup.row_id)
+        try:
+            TokenCipher(services.keyring.trusting(old_key)).decrypt(backup.envelope, old_key)
+        except KeyDisabledError as error:
+            click.echo(f"{reference}, envelope under {short_key(old_key)}: {error.message}")
+        except KmsError as error:
+            raise DrillFailedError(f"The old envelope failed otherwise: {error.message}") from error
+        else:
+            raise DrillFailedError(f"The old envelope of {reference} still opens.")
+
+    def _digests(self, services: Wired, refs: Mapping[TokenRef, object]) -> dict[TokenRef, bytes]:
+        return {token.ref: token.digest for token in services.store.read_many(refs)}
+
+
+def _must(holds: bool, otherwise: str) -> None:
+    if not holds:
+        raise DrillFailedError(otherwise)

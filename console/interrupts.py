@@ -1,0 +1,33 @@
+"""Ctrl-C during a run: the first one lets the page in hand be written, the second one ends at once."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Event, current_thread, main_thread
+from types import FrameType
+
+from console.printing import say
+
+
+@contextmanager
+def cancelled_by_interrupt() -> Iterator[Event]:
+    """Give an event that SIGINT or SIGTERM sets while the block runs. A second signal raises."""
+    event = Event()
+    if current_thread() is not main_thread():
+        yield event
+        return
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        if event.is_set():
+            raise KeyboardInterrupt
+        event.set()
+        say("Stopping after the tokens in hand; what is written stays. Once more to stop at once.")
+
+    before = {s: signal.signal(s, stop) for s in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield event
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,103 @@
+"""What commands print: documents and tables on stdout, messages and progress on stderr."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import click
+
+from crypto_core.foreign import clean
+from crypto_core.reencryption.plan import RunProgress
+
+
+def print_json(document: Any) -> None:
+    """Print one JSON document, ASCII only, so that no foreign character acts on a terminal."""
+    click.echo(json.dumps(document, indent=2, ensure_ascii=True))
+
+
+def say(message: str) -> None:
+    """Print a message for the operator on stderr."""
+    click.echo(clean(message, 4000), err=True)
+
+
+def print_table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Print aligned columns; numbers stand to the right."""
+    from rich.cells import cell_len
+
+    cells = [[clean(c) if not isinstance(c, int) else f"{c:,}" for c in row] for row in rows]
+    numeric = [False] * len(headers)
+    for row in (r for r in [*rows] if r) if isinstance(rows, Sequence) else []:
+        numeric = [
+            n or (isinstance(c, int) and not isinstance(c, bool)) for n, c in zip(numeric, row, strict=True)
+        ]
+    lines = [list(headers), *cells]
+    widths = [max(cell_len(line[i]) for line in lines) for i in range(len(headers))]
+    for line in lines:
+        padded = []
+        for text, width, right in zip(line, widths, numeric, strict=True):
+            space = " " * (width - cell_len(text))
+            padded.append(space + text if right else text + space)
+        click.echo("  ".join(padded).rstrip())
+
+
+def print_csv(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Print CSV (RFC 4180). A cell that a spreadsheet would take for a formula gets a leading apostrophe."""
+    writer = csv.writer(sys.stdout, lineterminator="\r\n")
+    writer.writerow(headers)
+    for row in rows:
+        writer.writerow([_inert(cell) for cell in row])
+
+
+def _inert(cell: object) -> object:
+    text = clean(cell)
+    return f"'{text}" if text[:1] in ("=", "+", "-", "@") else text
+
+
+class Meter:
+    """Progress of a run on stderr: a bar on a terminal, else a line for each tenth."""
+
+    def __init__(self, label: str) -> None:
+        self._label = label
+        self._bar: Any = None
+        self._task: Any = None
+        self._tenth = 0
+
+    def update(self, progress: RunProgress) -> None:
+        """Show where the run stands."""
+        through = progress.done + progress.poisoned
+        if self._bar is not None:
+            rate = f"{progress.per_second:,.0f}/s"
+            self._bar.update(self._task, completed=through, total=progress.total, rate=rate)
+            return
+        tenth = through * 10 // progress.total if progress.total else 0
+        if tenth > self._tenth:
+            self._tenth = tenth
+            say(f"{self._label}: {through:,} of {progress.total:,}, {progress.per_second:,.0f} tokens/s")
+
+
+@contextmanager
+def meter(label: str) -> Iterator[Meter]:
+    """Give a meter that is drawn while the block runs."""
+    result = Meter(label)
+    if not sys.stderr.isatty():
+        yield result
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}", markup=False),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        result._bar = bar  # noqa: SLF001  # the meter is this function's own
+        result._task = bar.add_task(label, total=None, rate="")  # noqa: SLF001
+        yield result
