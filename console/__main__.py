@@ -69,7 +69,7 @@ def keydeck(ctx: click.Context, *, read_only: bool | None, screen: str) -> None:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command and exit: 0 done, 1 not well, 2 usage or settings, 3 outside failed, 130 interrupted."""
+    """Run the command and exit: 0 done, 1 not well, 2 usage or settings, 3 outside, 130 interrupted."""
     guard_process()
     sys.exit(run(arguments))
 

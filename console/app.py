@@ -42,6 +42,7 @@ class KeydeckApp(App[None]):
         Binding("3", "mode('keys')", "keys", tooltip="Keys: which KMS keys guard the tokens?"),
         Binding("t", "theme", "theme", show=False, tooltip="Dark or light"),
         Binding("question_mark", "help", "help", key_display="?", tooltip="What can be done here and now"),
+        Binding("ctrl+q", "quit", "quit", show=False, priority=True, system=True),
         Binding("q", "quit", "quit", tooltip="Leave Keydeck at once; calls under way are dropped"),
     ]
 

@@ -54,6 +54,7 @@ class Drill:
         return 0
 
     def _play(self, services: Wired) -> None:
+        """All steps. From the third on, the services write under the new key, as the platform does."""
         old_key = self._sandbox.world.current_key.arn
         self._tell("Census: what is stored, and under which key")
         before = services.services.status.take()
@@ -70,7 +71,17 @@ class Drill:
 
         self._tell("A new KMS key, with rotation on")
         new_key = self._create_key(services)
+        services.close()
+        trusted = (*services.settings.trusted_keys, old_key)
+        services = wire(load({"write_key": new_key, "trusted_keys": trusted}).settings)
+        try:
+            self._respond(services, old_key, new_key, damaged)
+        finally:
+            services.close()
 
+    def _respond(
+        self, services: Wired, old_key: str, new_key: str, damaged: Mapping[TokenRef, bytes]
+    ) -> None:
         self._tell("Dry run: what would be re-encrypted")
         plan = self._plan(services, Verb.REENCRYPT, Selection(under_key=old_key), new_key)
         click.echo("Nothing has been changed.")
@@ -138,7 +149,7 @@ class Drill:
 
     def _verify(self, new_key: str, damaged: Mapping[TokenRef, bytes]) -> None:
         """Every token opens, but for the corrupt ones, which stand as they stood."""
-        settings = load({"write_key": new_key}).settings
+        settings = load({"write_key": new_key, "trusted_keys": (self._sandbox.world.old_key.arn,)}).settings
         # The old key is no longer trusted: what opens now, opens without it.
         services = wire(settings)
         try:
@@ -172,9 +183,9 @@ class Drill:
             ).first()
         if backup is None:
             raise DrillFailedError("There is no backup of an envelope under the old key.")
-        reference = TokenRef(*backup.token_column.split("."), backup.row_id)
+        reference = f"{backup.token_column}:{backup.row_id}"
         try:
-            TokenCipher(services.keyring.trusting(old_key)).decrypt(backup.envelope, old_key)
+            TokenCipher(services.keyring).decrypt(backup.envelope, old_key)
         except KeyDisabledError as error:
             click.echo(f"{reference}, envelope under {short_key(old_key)}: {error.message}")
         except KmsError as error:

@@ -1,8 +1,7 @@
-"""What keeps secrets inside the process: no core dumps, no values in crash output, no chatty loggers."""
+"""What keeps secrets inside the process when it fails: no core dumps, no values in crash output."""
 
 from __future__ import annotations
 
-import logging
 import sys
 import threading
 import traceback
@@ -18,9 +17,6 @@ def guard_process() -> None:
     threading.excepthook = lambda arguments: _crashed(
         arguments.exc_type, arguments.exc_value or SystemExit(), arguments.exc_traceback
     )
-    # SQLAlchemy logs parameters at INFO and rows at DEBUG.
-    for name in ("sqlalchemy.engine", "sqlalchemy.pool", "sqlalchemy.orm"):
-        logging.getLogger(name).setLevel(logging.WARNING)
 
 
 def crash_lines(error: BaseException) -> list[str]:
@@ -29,9 +25,8 @@ def crash_lines(error: BaseException) -> list[str]:
     The exception's own text is left out: it may repeat a value, as ValueError and KeyError do.
     """
     lines = [f"Keydeck failed unexpectedly: {clean(type(error).__name__)}."]
-    for frame in traceback.extract_tb(error.__traceback__):
-        lines.append(f"  {clean(frame.filename)}:{frame.lineno} in {clean(frame.name)}")
-    return lines
+    frames = traceback.extract_tb(error.__traceback__)
+    return lines + [f"  {clean(f.filename)}:{f.lineno} in {clean(f.name)}" for f in frames]
 
 
 def _crashed(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

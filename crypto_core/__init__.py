@@ -66,7 +66,8 @@ def _cipher_from_environment() -> TokenCipher:
 
 
 @lru_cache(maxsize=4)
-def _cipher(write_key: str, trusted: str, regions: str, *, context: tuple[str | None, ...]) -> TokenCipher:  # noqa: ARG001  # context tells apart what boto3 reads by itself
+def _cipher(write_key: str, trusted: str, regions: str, *, context: tuple[str | None, ...]) -> TokenCipher:
+    # `context` tells apart what boto3 reads by itself.
     kms = KmsApi([r.strip() for r in regions.split(",") if r.strip()])
     keys = [k.strip() for k in trusted.split(",") if k.strip()]
     return TokenCipher(KmsKeyring(kms, write_key=write_key or None, trusted=keys))

@@ -7,7 +7,7 @@ the old key and read the database already holds the old data keys.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from crypto_core.envelope import Envelope, open_dev, open_envelope, parse, seal, serialise
 from crypto_core.errors import AuthenticationFailedError
@@ -27,7 +27,7 @@ class OpenedToken:
 class SealedToken:
     """A new stored form and the KMS key that wrapped its data key; `source` is the key it came from."""
 
-    stored: str
+    stored: str = field(repr=False)
     wrapped_by: KeyAnswer
     source: KeyAnswer | None = None
 
@@ -44,7 +44,7 @@ class TokenCipher:
         The result has been opened again and compared before it is returned. Raises InvalidTokenError,
         KmsError, SettingsError.
         """
-        secret = Secret.of(token) if isinstance(token, str) else token
+        secret = token if isinstance(token, Secret) else Secret.of(token)
         generated = self._keyring.generate(key)
         with generated.data_key as data_key:
             stored = serialise(seal(secret, data_key, generated.encrypted_data_key))
@@ -72,8 +72,9 @@ class TokenCipher:
     def rewrap(self, stored: str, destination: str, likely: str | None = None) -> SealedToken:
         """Return the stored form with the same data key under KMS key `destination`.
 
-        Three KMS calls: the old envelope is opened, its data key rewrapped, and the new envelope opened and
-        compared, so that what is stored is known to open. Raises EnvelopeError, KmsError.
+        Three KMS calls: the old envelope is opened, its data key rewrapped, and the new envelope opened with
+        `destination` alone and compared, so that what is stored is known to open under that key. Raises
+        EnvelopeError, KmsError.
         """
         envelope = parse(stored)
         before = self._keyring.unwrap(envelope.encrypted_data_key, likely)
@@ -101,7 +102,7 @@ class TokenCipher:
             return self.encrypt(token, key)
 
     def _must_hold(self, envelope: Envelope, token: Secret, key_arn: str) -> None:
-        unwrapped = self._keyring.unwrap(envelope.encrypted_data_key, key_arn)
+        unwrapped = self._keyring.unwrap(envelope.encrypted_data_key, only=key_arn)
         with unwrapped.data_key as data_key, open_envelope(envelope, data_key) as opened:
             if opened != token:
                 raise AuthenticationFailedError("The new envelope does not hold the token; it was dropped.")

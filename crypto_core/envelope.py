@@ -27,6 +27,7 @@ from crypto_core.errors import (
     AuthenticationFailedError,
     InvalidTokenError,
     MalformedEnvelopeError,
+    SettingsError,
     UnsupportedFormatError,
 )
 from crypto_core.secret import DataKey, Secret
@@ -189,7 +190,7 @@ def open_dev(stored: str, key: str = DEV_KEY) -> Secret:
     """Return the token of a value in dev format, opened with the platform's development key.
 
     Raises MalformedEnvelopeError, UnsupportedFormatError for another format, and AuthenticationFailedError
-    where the key is another one. `key` is a Fernet key: 32 bytes in URL-safe base64.
+    where the key is another one. `key` is a Fernet key: 32 bytes in URL-safe base64; SettingsError if not.
     """
     if classify(stored).format is not Format.DEV:
         raise UnsupportedFormatError("The value is not in dev format.")
@@ -199,7 +200,14 @@ def open_dev(stored: str, key: str = DEV_KEY) -> Secret:
     if version != b"dev":
         raise MalformedEnvelopeError("envelope", "it does not begin with dev|")
     try:
-        return Secret(Fernet(key).decrypt(token))
+        fernet = Fernet(key)
+    except ValueError as error:
+        raise SettingsError(
+            "The development key is no Fernet key: 32 bytes in URL-safe base64.",
+            remedy="Set DEV_ENCRYPTION_KEY to the platform's value, or unset it.",
+        ) from error
+    try:
+        return Secret(fernet.decrypt(token))
     except InvalidToken as error:
         raise AuthenticationFailedError(
             "The dev value does not open under the development key.",

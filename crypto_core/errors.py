@@ -6,6 +6,8 @@ message, a row id) is cleaned before it becomes part of a message.
 
 from __future__ import annotations
 
+from typing import Any
+
 from crypto_core.foreign import clean
 
 
@@ -21,6 +23,14 @@ class KeydeckError(Exception):
 
     def __str__(self) -> str:
         return f"{self.message} {self.remedy}".rstrip()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A worker process pickles its error; Exception's own way calls __init__ with the message alone.
+        return _restored, (type(self), self.message), self.__dict__
+
+
+def _restored(kind: type[KeydeckError], message: str) -> KeydeckError:
+    return kind.__new__(kind, message)
 
 
 class SettingsError(KeydeckError):
@@ -105,9 +115,11 @@ class KmsError(KeydeckError):
 class KmsAccessDeniedError(KmsError):
     """The AWS identity may not perform the operation. `action` is the IAM action that is missing."""
 
-    def __init__(self, message: str, *, operation: str = "", key: str = "", remedy: str = "") -> None:
+    def __init__(
+        self, message: str, *, operation: str = "", key: str = "", action: str = "", remedy: str = ""
+    ) -> None:
         super().__init__(message, operation=operation, key=key, remedy=remedy)
-        self.action = f"kms:{operation}" if operation else ""
+        self.action = clean(action) or (f"kms:{operation}" if operation else "")
 
 
 class KeyDisabledError(KmsError):

@@ -33,5 +33,5 @@ def clean(text: object, limit: int = DEFAULT_LIMIT) -> str:
         head = _BREAKS.sub(" ", head)
         head = "".join(c for c in head if unicodedata.category(c) not in _DROPPED)
     if len(head) > limit or len(raw) > limit * 16:
-        return head[: max(limit - 1, 0)] + "…"
+        return (head[: max(limit - 1, 0)] + "…")[:limit]
     return head

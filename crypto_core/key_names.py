@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import TypeGuard
 
 from crypto_core.errors import SettingsError
 
 _ARN = re.compile(
-    r"arn:(?P<partition>[a-z0-9-]+):kms:(?P<region>[a-z0-9-]+):(?P<account>\d{12}):(?P<rest>.+)"
+    r"arn:(?P<partition>[a-z0-9-]+):kms:(?P<region>[a-z0-9-]+):(?P<account>[0-9]{12}):(?P<rest>.+)"
 )
 _KEY_ID = re.compile(r"(?:[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}|mrk-[0-9a-f]{32})")
+_KEY_RESOURCE = re.compile(f"key/{_KEY_ID.pattern}")
 _ALIAS = re.compile(r"alias/[A-Za-z0-9/_-]{1,250}")
 
 
@@ -47,6 +49,12 @@ def parse_key_name(text: str) -> KeyName:
         f"Not a KMS key: {text!r}.",
         remedy="Name it by key ARN (arn:aws:kms:…:key/…), key id, alias (alias/…) or alias ARN.",
     )
+
+
+def is_key_arn(value: object) -> TypeGuard[str]:
+    """True for the text of a key ARN."""
+    arn = _ARN.fullmatch(value) if isinstance(value, str) else None
+    return arn is not None and _KEY_RESOURCE.fullmatch(arn["rest"]) is not None
 
 
 def same_key(arn: str, other: str) -> bool:

@@ -8,7 +8,7 @@ envelope does not name its key, so `unwrap` asks with each trusted key until KMS
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from crypto_core.envelope import DATA_KEY_BYTES, MAX_EDK_BYTES, edk_prefix
@@ -25,7 +25,7 @@ from crypto_core.errors import (
     UntrustedKeyError,
 )
 from crypto_core.foreign import clean
-from crypto_core.key_names import parse_key_name, region_of, same_key
+from crypto_core.key_names import is_key_arn, parse_key_name, region_of, same_key, short_key
 from crypto_core.kms import KmsApi
 from crypto_core.secret import DataKey
 
@@ -54,7 +54,7 @@ class GeneratedDataKey:
     """A new data key: plaintext, as KMS wrapped it, and by which key."""
 
     data_key: DataKey
-    encrypted_data_key: bytes
+    encrypted_data_key: bytes = field(repr=False)
     wrapped_by: KeyAnswer
 
 
@@ -70,7 +70,7 @@ class UnwrappedDataKey:
 class RewrappedDataKey:
     """The same data key wrapped by another KMS key; its plaintext never left KMS."""
 
-    encrypted_data_key: bytes
+    encrypted_data_key: bytes = field(repr=False)
     source: KeyAnswer
     destination: KeyAnswer
 
@@ -82,8 +82,13 @@ class Keyring(Protocol):
         """Return a new data key under `key`, or under the key that the keyring writes with."""
         ...
 
-    def unwrap(self, encrypted_data_key: bytes, likely: str | None = None) -> UnwrappedDataKey:
-        """Return the opened data key; `likely` is the ARN of the key to ask first, if it is trusted."""
+    def unwrap(
+        self, encrypted_data_key: bytes, likely: str | None = None, *, only: str | None = None
+    ) -> UnwrappedDataKey:
+        """Return the opened data key; `likely` is the ARN of the key to ask first, if it is trusted.
+
+        `only` is a key that the caller trusts for this one call: no other is asked.
+        """
         ...
 
     def rewrap(
@@ -123,18 +128,23 @@ class KmsKeyring:
             raise SettingsError(
                 "No KMS key to write with.", remedy="Set TOKEN_ENCRYPTION_KEY_ID, or name a key with --to."
             )
+        parse_key_name(name)
         answer = self._kms.call("GenerateDataKey", region=region_of(name), KeyId=name, KeySpec="AES_256")
+        blob = _blob(answer, "GenerateDataKey", name)
         data_key, wrapped_by = self._opened(answer, "GenerateDataKey", name)
-        return GeneratedDataKey(data_key, _blob(answer, "GenerateDataKey", name), wrapped_by)
+        return GeneratedDataKey(data_key, blob, wrapped_by)
 
-    def unwrap(self, encrypted_data_key: bytes, likely: str | None = None) -> UnwrappedDataKey:
+    def unwrap(
+        self, encrypted_data_key: bytes, likely: str | None = None, *, only: str | None = None
+    ) -> UnwrappedDataKey:
         """Return the opened data key (one KMS call, more where several keys are trusted).
 
-        Raises IncorrectKeyError if none of the trusted keys wrapped it, UntrustedKeyError if KMS answers
-        with another key, otherwise the KmsError of the key that came closest.
+        `only` names a key that the caller trusts for this call: no other is asked. Raises IncorrectKeyError
+        if none of the keys wrapped it, UntrustedKeyError if KMS answers with another key, otherwise the
+        KmsError of the key that came closest.
         """
         failures: list[KmsError] = []
-        for name in self._candidates(encrypted_data_key, likely):
+        for name in [only] if only else self._candidates(encrypted_data_key, likely):
             try:
                 answer = self._kms.call(
                     "Decrypt", region=region_of(name), KeyId=name, CiphertextBlob=encrypted_data_key
@@ -143,7 +153,8 @@ class KmsKeyring:
             except _TRY_THE_NEXT as error:
                 failures.append(error)
                 continue
-            self._remember(encrypted_data_key, name)
+            if not only:
+                self._remember(encrypted_data_key, name)
             return UnwrappedDataKey(data_key, wrapped_by)
         raise _closest(failures)
 
@@ -152,8 +163,8 @@ class KmsKeyring:
     ) -> RewrappedDataKey:
         """Return the data key under `destination` (KMS ReEncrypt; one call, more with several trusted keys).
 
-        Raises as `unwrap`; SettingsError if source and destination are in different Regions, which
-        ReEncrypt can't bridge.
+        Raises as `unwrap`; SettingsError for a destination that is no KMS key name, KmsRequestError if source
+        and destination are in different Regions, which ReEncrypt can't bridge.
         """
         parse_key_name(destination)
         failures: list[KmsError] = []
@@ -177,14 +188,14 @@ class KmsKeyring:
                     DestinationKeyId=destination,
                 )
                 from_key = KeyAnswer(
-                    self._pin(source, str(answer.get("SourceKeyId")), "ReEncrypt"),
+                    self._pin(source, answer.get("SourceKeyId"), "ReEncrypt"),
                     _material(answer.get("SourceKeyMaterialId")),
                 )
             except _TRY_THE_NEXT as error:
                 failures.append(error)
                 continue
             to_key = KeyAnswer(
-                self._pin(destination, str(answer.get("KeyId")), "ReEncrypt"),
+                self._pin(destination, answer.get("KeyId"), "ReEncrypt"),
                 _material(answer.get("DestinationKeyMaterialId")),
             )
             self._remember(encrypted_data_key, source)
@@ -205,7 +216,9 @@ class KmsKeyring:
                 failures.append(error)
                 continue
             _take_plaintext(answer, "Decrypt", "").wipe()
-            return KeyAnswer(clean(answer.get("KeyId")), _material(answer.get("KeyMaterialId")))
+            return KeyAnswer(
+                _key_arn(answer.get("KeyId"), "Decrypt", ""), _material(answer.get("KeyMaterialId"))
+            )
         raise _closest(failures)
 
     def _candidates(self, encrypted_data_key: bytes, likely: str | None) -> Sequence[str]:
@@ -229,24 +242,27 @@ class KmsKeyring:
         """The data key and who wrapped it, once that is the key called `name`; else the data key is wiped."""
         data_key = _take_plaintext(answer, operation, name)
         try:
-            key_arn = self._pin(name, str(answer.get("KeyId")), operation)
-        except UntrustedKeyError:
+            key_arn = self._pin(name, answer.get("KeyId"), operation)
+        except KmsError:
             data_key.wipe()
             raise
         return data_key, KeyAnswer(key_arn, _material(answer.get("KeyMaterialId")))
 
-    def _pin(self, name: str, answered: str, operation: str) -> str:
-        """Check that the `answered` ARN is the key called `name`; an alias is pinned at its first answer."""
+    def _pin(self, name: str, answer: object, operation: str) -> str:
+        """Check that KMS answered with the key called `name`; an alias is pinned at its first answer."""
+        answered = _key_arn(answer, operation, name)
         parsed = parse_key_name(name)
         if parsed.is_key_arn:
             agrees = same_key(name, answered)
         elif parsed.key_id is not None:
             agrees = answered.endswith(f":key/{parsed.key_id}")
         else:
-            agrees = same_key(self._pinned.setdefault(name, answered), answered)
+            agrees = parsed.region in (None, region_of(answered)) and same_key(
+                self._pinned.setdefault(name, answered), answered
+            )
         if not agrees:
             raise UntrustedKeyError(
-                f"KMS used {clean(answered)} where {name} was expected.", operation=operation, key=answered
+                f"KMS used {answered} where {name} was expected.", operation=operation, key=answered
             )
         self._pinned.setdefault(name, answered)
         return answered
@@ -275,6 +291,12 @@ def _blob(answer: dict[str, Any], operation: str, key: str) -> bytes:
     return blob
 
 
+def _key_arn(value: object, operation: str, key: str) -> str:
+    if not is_key_arn(value):
+        raise KmsRequestError("KMS did not say which key it used.", operation=operation, key=key)
+    return value
+
+
 def _material(value: object) -> str | None:
     return clean(value) if value else None
 
@@ -285,7 +307,12 @@ def _closest(failures: Sequence[KmsError]) -> KmsError:
     if told:
         return told[0]
     if len(failures) > 1 and all(isinstance(f, IncorrectKeyError) for f in failures):
+        keys = ", ".join(short_key(f.key) for f in failures)
         return IncorrectKeyError(
-            f"None of the {len(failures)} trusted keys wrapped this encrypted data key.", operation="Decrypt"
+            f"None of the {len(failures)} trusted keys ({keys}) wrapped this encrypted data key.",
+            operation=failures[0].operation,
         )
+    if len({region_of(f.key) for f in failures}) == 1:
+        # In one Region the key that made a blob finds it damaged, and every other key finds it another's.
+        return next((f for f in failures if isinstance(f, InvalidCiphertextError)), failures[0])
     return failures[0]

@@ -34,6 +34,7 @@ from crypto_core.errors import (
     SettingsError,
 )
 from crypto_core.foreign import clean
+from crypto_core.loggers import cap
 
 if TYPE_CHECKING:
     from botocore.client import BaseClient
@@ -91,21 +92,24 @@ _ERRORS: dict[str, type[KmsError]] = {
     "UnrecognizedClientException": CredentialsError,
 }
 
+_KEY_PARAMETERS = ("KeyId", "SourceKeyId", "DestinationKeyId")
+
+_ACTION = re.compile(r"not authorized to perform: ([a-z0-9-]+:[A-Za-z0-9*]+)")
+
 _KEY_ARN = re.compile(r"arn:[a-z0-9-]+:kms:[a-z0-9-]+:\d{12}:key/[0-9a-z-]{36}")
 
 _SAYS: dict[type[KmsError], str] = {
     CredentialsError: "AWS does not accept the credentials",
     CredentialsExpiredError: "The AWS session has expired",
     IncorrectKeyError: "The encrypted data key was not made under {key}",
-    InvalidCiphertextError: "KMS can't open the encrypted data key",
+    InvalidCiphertextError: "KMS can't open the encrypted data key with {key}",
     KeyDisabledError: "KMS key {key} is disabled",
     KeyNotFoundError: "KMS key {key} does not exist in this account and Region",
     KeyStateError: "The state of KMS key {key} does not permit {operation}",
     KeyUnavailableError: "KMS key {key} is not available right now",
-    KmsAccessDeniedError: "Access denied: kms:{operation} on {key}",
     KmsDependencyTimeoutError: "KMS timed out at {operation}",
     KmsInternalError: "KMS failed internally at {operation}",
-    KmsLimitError: "A limit of KMS is reached at {operation} on {key}",
+    KmsLimitError: "A limit of KMS is reached at {operation}{on}",
     KmsThrottledError: "KMS throttles {operation}: the request quota is used up",
 }
 
@@ -158,8 +162,13 @@ class KmsApi:
         """The Regions that are asked, the default first. Raises SettingsError where none is configured."""
         if self._configured:
             return self._configured
-        with self._lock:
-            region = self._boto_session().region_name
+        from botocore.exceptions import BotoCoreError
+
+        try:
+            with self._lock:
+                region = self._boto_session().region_name
+        except BotoCoreError as error:
+            raise _not_answered(error, "", ()) from error
         if not region:
             raise SettingsError("No AWS Region is configured.", remedy="Set AWS_REGION or KEYDECK_REGIONS.")
         return (region,)
@@ -173,8 +182,7 @@ class KmsApi:
             raise ReadOnlyError(f"kms:{operation} is refused: Keydeck is read only.")
         with self._lock:
             self._calls += 1
-        key = str(parameters.get("KeyId") or parameters.get("DestinationKeyId") or "")
-        return self._send("kms", operation, key, region or self.regions[0], parameters)
+        return self._send("kms", operation, region or self.regions[0], parameters)
 
     @property
     def calls(self) -> int:
@@ -183,22 +191,41 @@ class KmsApi:
 
     def identity(self) -> Identity:
         """Return who the caller is. Raises KmsError."""
-        answer = self._send("sts", "GetCallerIdentity", "", self.regions[0], {})
+        answer = self._send("sts", "GetCallerIdentity", self.regions[0], {})
         return Identity(account=clean(answer.get("Account")), arn=clean(answer.get("Arn")))
 
-    def _send(
-        self, service: str, operation: str, key: str, region: str, parameters: dict[str, Any]
-    ) -> dict[str, Any]:
+    def _send(self, service: str, operation: str, region: str, parameters: dict[str, Any]) -> dict[str, Any]:
         from botocore import xform_name
         from botocore.exceptions import BotoCoreError, ClientError
+        from botocore.parsers import ResponseParserError
 
+        keys = [str(parameters[name]) for name in _KEY_PARAMETERS if parameters.get(name)]
+        answer: dict[str, Any] | None
         try:
-            client = self._client(service, region)
-            answer: dict[str, Any] = getattr(client, xform_name(operation))(**parameters)
-        except ClientError as error:
-            raise _told_apart(error.response, operation, key) from error
+            call = getattr(self._client(service, region), xform_name(operation))
         except BotoCoreError as error:
-            raise _not_answered(error, operation, key) from error
+            raise _not_answered(error, operation, keys) from error
+        except ValueError as error:
+            raise SettingsError(
+                f"AWS configuration: {clean(error, 300)}.", remedy="Check AWS_ENDPOINT_URL."
+            ) from error
+        try:
+            answer = call(**parameters)
+        except ClientError as error:
+            raise _told_apart(error.response, operation, keys) from error
+        except BotoCoreError as error:
+            raise _not_answered(error, operation, keys) from error
+        except (ResponseParserError, ValueError, TypeError, AttributeError, LookupError):
+            # botocore's parsers choke on what is no answer of AWS's, and their exceptions carry it. It may
+            # hold a data key, so they end here instead of becoming the context of an error that is logged.
+            answer = None
+        if answer is None:
+            raise KmsRequestError(
+                f"What answered {operation} is not AWS.",
+                operation=operation,
+                key=keys[0] if keys else "",
+                remedy="Check AWS_ENDPOINT_URL and the proxy.",
+            )
         return answer
 
     def _client(self, service: str, region: str) -> BaseClient:
@@ -220,73 +247,82 @@ class KmsApi:
         if self._session is None:
             import boto3
 
-            cap_loggers()
+            cap(_BOTOCORE_LOGGERS, logging.INFO)
             self._session = boto3.Session()
         return self._session
 
 
-class _NothingBelowInfo(logging.Filter):
-    def filter(self, record: logging.LogRecord) -> bool:
-        return record.levelno >= logging.INFO
+_BOTOCORE_LOGGERS = (
+    "botocore",
+    "botocore.auth",
+    "botocore.awsrequest",
+    "botocore.client",
+    "botocore.endpoint",
+    "botocore.hooks",
+    "botocore.httpsession",
+    "botocore.parsers",
+    "botocore.regions",
+    "botocore.retries.adaptive",
+    "botocore.retries.standard",
+    "botocore.retryhandler",
+    "urllib3.connectionpool",
+)
+"""botocore logs requests and responses, which hold data keys, at DEBUG."""
 
 
-_NOTHING_BELOW_INFO = _NothingBelowInfo()
-
-
-def cap_loggers() -> None:
-    """Keep botocore from logging requests and responses, which hold data keys, whatever level is set."""
-    for name in (
-        "botocore",
-        "botocore.auth",
-        "botocore.awsrequest",
-        "botocore.client",
-        "botocore.endpoint",
-        "botocore.hooks",
-        "botocore.httpsession",
-        "botocore.parsers",
-        "botocore.regions",
-        "botocore.retries.adaptive",
-        "botocore.retries.standard",
-        "botocore.retryhandler",
-        "urllib3.connectionpool",
-    ):
-        logger = logging.getLogger(name)
-        if _NOTHING_BELOW_INFO not in logger.filters:
-            logger.addFilter(_NOTHING_BELOW_INFO)
-
-
-def _told_apart(response: Any, operation: str, key: str) -> KmsError:
+def _told_apart(response: Any, operation: str, keys: Sequence[str]) -> KmsError:
     error = response.get("Error", {})
     code = str(error.get("Code", ""))
     status = response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     kind = _ERRORS.get(code) or (KmsInternalError if status >= 500 else KmsRequestError)
-    if not key and kind in (KeyDisabledError, KeyStateError, KmsAccessDeniedError):
-        # Asked without a KeyId, KMS names the key that it won't use.
-        named = _KEY_ARN.search(str(error.get("Message") or error.get("message") or ""))
-        key = named[0] if named else ""
-    shown = key or "the key that wrapped it"
-    says = _SAYS.get(kind, "KMS rejected {operation} on {key}").format(key=shown, operation=operation)
-    detail = clean(error.get("Message") or error.get("message"), 400)
-    remedy = ""
+    message = str(error.get("Message") or error.get("message") or "")
+    key = _concerned(kind, keys, message)
+    detail = clean(message, 400)
+    told = f"({clean(code, 80)}{': ' + detail if detail else ''})"
+    on = f" on {key}" if key else ""
     if kind is KmsAccessDeniedError:
-        remedy = f"Allow kms:{operation} for this identity in its IAM policy or in the key policy."
-    return kind(
-        f"{says} ({clean(code, 80)}{': ' + detail if detail else ''}).",
-        operation=operation,
-        key=key,
-        remedy=remedy,
-    )
+        action = _denied_action(operation, message)
+        return KmsAccessDeniedError(
+            f"Access denied: {action}{on} {told}.",
+            operation=operation,
+            key=key,
+            action=action,
+            remedy=f"Allow {action} for this identity in its IAM policy or in the key policy.",
+        )
+    shown = key or "the key that wrapped it"
+    says = _SAYS.get(kind, "AWS rejected {operation}{on}").format(key=shown, on=on, operation=operation)
+    return kind(f"{says} {told}.", operation=operation, key=key)
 
 
-def _not_answered(error: Exception, operation: str, key: str) -> KmsError | SettingsError:
+def _concerned(kind: type[KmsError], keys: Sequence[str], message: str) -> str:
+    """The key that a failure is about. ReEncrypt has two, source first; without a KeyId there is none."""
+    if keys and (len(keys) == 1 or kind in (IncorrectKeyError, InvalidCiphertextError)):
+        return keys[0]
+    asked = next((key for key in keys if key in message), "")
+    named = _KEY_ARN.search(message)
+    return asked or (named[0] if named else "") or (keys[-1] if keys else "")
+
+
+def _denied_action(operation: str, message: str) -> str:
+    named = _ACTION.search(message)
+    if named:
+        return named[1]
+    return "kms:ReEncrypt*" if operation == "ReEncrypt" else f"kms:{operation}"
+
+
+def _not_answered(error: Exception, operation: str, keys: Sequence[str]) -> KmsError | SettingsError:
     from botocore import exceptions as b
 
+    key = keys[0] if keys else ""
     expired = (b.TokenRetrievalError, b.SSOTokenLoadError, b.UnauthorizedSSOTokenError)
     missing = (b.NoCredentialsError, b.PartialCredentialsError, b.CredentialRetrievalError)
     unreachable = (b.HTTPClientError, b.EndpointConnectionError, b.ConnectionError, b.ConnectionClosedError)
-    detail = clean(error, 300)
-    if isinstance(error, b.ProfileNotFound | b.NoRegionError | b.ConfigParseError | b.InvalidConfigError):
-        return SettingsError(f"AWS configuration: {detail}.", remedy="Check AWS_PROFILE and AWS_REGION.")
+    detail = clean(error, 300).rstrip(".")
+    regions = (b.NoRegionError, b.InvalidRegionError)
+    if isinstance(error, (b.ProfileNotFound, b.ConfigParseError, b.InvalidConfigError, *regions)):
+        return SettingsError(
+            f"AWS configuration: {detail}.", remedy="Check AWS_PROFILE, AWS_REGION and KEYDECK_REGIONS."
+        )
     if isinstance(error, expired):
         return CredentialsExpiredError(f"The AWS session has expired ({detail}).", operation=operation)
     if isinstance(error, missing):

@@ -32,14 +32,17 @@ class _Hidden:
         return format(repr(self), spec)
 
     def __eq__(self, other: object) -> bool:
-        """Compare in constant time; a hidden value equals only one of its own kind."""
+        """Compare in constant time, only with its own kind; a wiped value equals none."""
         if type(other) is not type(self):
             return NotImplemented
-        return hmac.compare_digest(self._buffer, other._buffer)
+        return hmac.compare_digest(self._buffer, other._buffer) and not (self._wiped or other._wiped)
 
     __hash__ = None  # type: ignore[assignment]  # a hash would outlive the wiped buffer
 
     def __reduce_ex__(self, protocol: object) -> NoReturn:
+        raise TypeError(f"{type(self).__name__} can't be pickled or copied")
+
+    def __getstate__(self) -> NoReturn:
         raise TypeError(f"{type(self).__name__} can't be pickled or copied")
 
     def __len__(self) -> int:
@@ -73,7 +76,9 @@ class Secret(_Hidden):
 
     @classmethod
     def of(cls, token: str) -> Secret:
-        """Return the secret that holds `token`. Raises InvalidTokenError if it has no UTF-8 form."""
+        """Return the secret that holds `token`. Raises InvalidTokenError for what is not text in UTF-8."""
+        if not isinstance(token, str):
+            raise InvalidTokenError("The token is not text.")
         encoded = _encode(token)
         if encoded is None:
             raise InvalidTokenError("The token holds characters that have no UTF-8 form.")

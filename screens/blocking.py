@@ -1,7 +1,7 @@
 """Calls that block, kept away from the screen: daemon threads to make them in, and trouble as text.
 
-Python waits for the threads of its default executor, at the end of the event loop and again at exit. A call that
-hangs would hold the process of an operator who has left, so the threads here are daemons that nobody waits for.
+Python waits for the threads of its default executor, at the end of the event loop and again at exit. A call
+that hangs would hold the process of an operator who has left, so these threads are daemons: nobody waits.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from threading import Thread
 from typing import Any, ParamSpec, TypeVar
 
 from crypto_core.errors import KeydeckError
-from crypto_core.foreign import clean
+from screens.stacks import chain, stack_lines, type_name
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -23,7 +23,7 @@ _log = logging.getLogger(__name__)
 
 
 class DaemonThreads(ThreadPoolExecutor):
-    """An executor that starts a daemon thread for each call, so a hung one neither blocks others nor the exit."""
+    """An executor with a daemon thread for each call, so a hung one blocks neither others nor the exit."""
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Return the future of `fn(*args, **kwargs)`, already running in a thread of its own."""
@@ -31,7 +31,7 @@ class DaemonThreads(ThreadPoolExecutor):
         Thread(target=_run, args=(future, fn, args, kwargs), name="keydeck-call", daemon=True).start()
         return future
 
-    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: ARG002
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Refuse further calls; those under way are left to themselves."""
         super().shutdown(wait=False)
 
@@ -63,14 +63,15 @@ class Trouble:
 def attempt(call: Callable[[], T]) -> T | Trouble:
     """Return what `call` returns, or the trouble that it ended in. Meant for a worker's thread.
 
-    An error that isn't Keydeck's own is logged with its stack and told by its type only: nobody vouches for
-    its text.
+    An error that isn't Keydeck's own is told by its type, and logged with its stack: nobody vouches for its
+    text, which may quote a row.
     """
     try:
         return call()
     except KeydeckError as error:
         _log.info("A call was refused or failed: %s", error)
         return Trouble(error.message, error.remedy, getattr(error, "position", None))
-    except Exception as error:
-        _log.exception("A call failed unexpectedly")
-        return Trouble(f"Unexpected: {clean(type(error).__name__, 80)}.", "The log has its stack.")
+    except Exception as error:  # noqa: BLE001 - told on screen and in the log, whatever it is
+        stacks = [line for e in chain(error) for line in (type_name(e), *stack_lines(e))]
+        _log.error("A call failed unexpectedly: %s", "\n".join(stacks))
+        return Trouble(f"Unexpected: {type_name(error)}.", "The log has its stack.")

@@ -29,7 +29,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Fact(Generic[T]):
-    """One answer: its value and when it came, the trouble of the last attempt, whether it's being asked for."""
+    """One answer: its value, when it came, the last attempt's trouble, whether it's being asked for."""
 
     value: T | None = None
     at: datetime | None = None

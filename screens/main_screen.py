@@ -16,7 +16,6 @@ from screens.widgets.key_hints import KeyHints
 class MainScreen(Screen[None]):
     """Header, body, key hints. Subclasses give the body and show the facts."""
 
-    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide")]
     AUTO_FOCUS = "CursorView"
 
     def __init__(self, facts: Facts) -> None:

@@ -102,7 +102,10 @@ def encrypt(
     trust: tuple[str, ...],
     as_json: bool,
 ) -> int:
-    """Encrypt tokens that are stored in plaintext or dev format, in place. No copy of the old value is kept."""
+    """Encrypt tokens that are stored in plaintext or dev format, in place.
+
+    No copy of the old value is kept.
+    """
     if bool(references) == unprotected:
         raise click.UsageError("Name references, or --plaintext.")
     selection = Selection(tuple(parse_reference(r) for r in references), unprotected=unprotected)

@@ -28,6 +28,9 @@ from crypto_core.database.references import TokenRef
 from crypto_core.envelope import DEV_KEY, Envelope, Format, seal, serialise
 from crypto_core.secret import DataKey, Secret
 
+_BATCH = 10_000
+"""Data keys asked for in one call."""
+
 
 def generate(
     control: EndpointControl,
@@ -79,7 +82,7 @@ class _Sealer:
         for era, count in needed.items():
             key = old if era.old_key else current
             material = key.material_ids[era.generation]
-            issued = iter(control.data_keys(key.arn, count + 1, material=material))
+            issued = _data_keys(control, key.arn, material, count + 1)
             # One data key more: the one that a corrupt token got by mistake.
             self._key_of[era], self._other[era], self._issued[era] = key, next(issued), issued
         self._fernet = Fernet(DEV_KEY)
@@ -111,6 +114,11 @@ class _Sealer:
             return stored, GeneratedToken(ref, format_, token.style, corruption=token.corruption)
         arn, material_id = self._key_of[era].arn, issued.key_material_id
         return stored, GeneratedToken(ref, format_, token.style, arn, material_id, token.corruption)
+
+
+def _data_keys(control: EndpointControl, arn: str, material_id: str, count: int) -> Iterator[IssuedKey]:
+    for done in range(0, count, _BATCH):
+        yield from control.data_keys(arn, min(_BATCH, count - done), material=material_id)
 
 
 def _insert(engine: Engine, rows: dict[str, list[dict[str, str | None]]]) -> None:

@@ -24,7 +24,7 @@ from pathlib import Path
 import psutil
 
 from console.sandbox.postgres_files import ServiceUser, service_user
-from console.sandbox.processes import family, send
+from console.sandbox.processes import family, send, still_running
 from crypto_core.errors import KeydeckError
 
 PREFIX = "keydeck-sandbox-"
@@ -188,6 +188,6 @@ def _stop_programs(folder: Path) -> None:
     everything = [member for process in running for member in family(process.pid)]
     send(running, signal.SIGINT)  # fast shutdown
     send(everything, signal.SIGCONT)  # it may have been paused
-    _, stubborn = psutil.wait_procs(everything, _STOP_LIMIT)
+    stubborn = still_running(everything, _STOP_LIMIT)
     send(stubborn, signal.SIGKILL)
-    psutil.wait_procs(stubborn, _STOP_LIMIT)
+    still_running(stubborn, _STOP_LIMIT)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from contextlib import ExitStack
 from datetime import UTC, datetime
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -31,7 +32,10 @@ _FOREIGN = ("AWS_", "KEYDECK_", "PG", "DATABASE_URL", "TOKEN_ENCRYPTION_KEY_ID",
 class Sandbox:
     """A running sandbox. Close it, or use it as a context manager."""
 
-    def __init__(self, postgres: Postgres, endpoint: EndpointProcess, parts: ExitStack) -> None:
+    def __init__(
+        self, folder: Path, postgres: Postgres, endpoint: EndpointProcess, parts: ExitStack
+    ) -> None:
+        self.folder = folder
         self.postgres = postgres
         self.endpoint = endpoint
         self._parts = parts
@@ -61,7 +65,7 @@ class Sandbox:
             # The endpoint listens at once and loads what it needs while PostgreSQL starts.
             endpoint = parts.enter_context(EndpointProcess(region, seed=seed))
             postgres = parts.enter_context(Postgres.start(folder.path))
-            sandbox = cls(postgres, endpoint, parts)
+            sandbox = cls(folder.path, postgres, endpoint, parts)
             sandbox._fill(connections, seed, now or datetime.now(UTC), data=data)
         except BaseException:
             with undisturbed():

@@ -99,17 +99,18 @@ class AnswerBook:
 
     def relation(self) -> FromClause | None:
         """Return the answers as something to join: digest, key_arn, key_material_id, reason; or None."""
-        parts = []
-        if self._stored("SELECT"):
-            t = key_answer.c
-            parts.append(select(t.envelope_digest.label("digest"), t.key_arn, t.key_material_id, t.reason))
         with self._lock:
             memory = list(self._memory.values())
-        if memory:
-            parts.append(_as_select(memory))
-        if not parts:
-            return None
-        return (parts[0] if len(parts) == 1 else parts[1].union_all(parts[0])).subquery("answers")
+        remembered = _as_select(memory) if memory else None
+        if not self._stored("SELECT"):
+            return None if remembered is None else remembered.subquery("answers")
+        t = key_answer.c
+        stored = select(t.envelope_digest.label("digest"), t.key_arn, t.key_material_id, t.reason)
+        if remembered is None:
+            return stored.subquery("answers")
+        # One answer a value, the newer one: two would count the token twice.
+        older = stored.where(t.envelope_digest.not_in(select(remembered.subquery().c.digest)))
+        return remembered.union_all(older).subquery("answers")
 
     def _stored(self, privilege: str) -> bool:
         """True if the table is there and the role has the privilege on it."""
@@ -117,9 +118,12 @@ class AnswerBook:
             return bool(connection.scalar(_MAY, {"privilege": privilege}))
 
 
+# to_regclass fails where the role may not use the schema, hence the order.
 _MAY = text(
     """
-    SELECT CASE WHEN to_regclass('keydeck.key_answer') IS NULL THEN false
+    SELECT CASE WHEN to_regnamespace('keydeck') IS NULL THEN false
+           WHEN NOT has_schema_privilege(to_regnamespace('keydeck'), 'USAGE') THEN false
+           WHEN to_regclass('keydeck.key_answer') IS NULL THEN false
            ELSE has_table_privilege(to_regclass('keydeck.key_answer'), :privilege) END
     """
 )
@@ -132,6 +136,7 @@ def _upsert(connection: Connection, answers: list[Answer]) -> None:
     statement = statement.on_conflict_do_update(
         index_elements=["envelope_digest"],
         set_={
+            "edk_prefix": new.edk_prefix,
             "key_arn": new.key_arn,
             "key_material_id": new.key_material_id,
             "reason": new.reason,

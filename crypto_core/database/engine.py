@@ -5,6 +5,7 @@ SQLSTATE codes: PostgreSQL documentation, appendix A.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -22,10 +23,13 @@ from crypto_core.errors import (
     SettingsError,
 )
 from crypto_core.foreign import clean
+from crypto_core.loggers import cap
 
 CONNECT_TIMEOUT_SECONDS = 5
 STATEMENT_TIMEOUT_SECONDS = 60
 LOCK_TIMEOUT_SECONDS = 10
+
+_LOGGING_NAME = "keydeck"
 
 
 def open_engine(url: str, *, read_only: bool = False, setting: str = "DATABASE_URL") -> Engine:
@@ -52,9 +56,12 @@ def open_engine(url: str, *, read_only: bool = False, setting: str = "DATABASE_U
         "keepalives_interval": 5,
         "keepalives_count": 3,
     }
+    # At DEBUG, SQLAlchemy logs every row; an engine with a name has a logger of its own.
+    cap([f"sqlalchemy.engine.Engine.{_LOGGING_NAME}"], logging.WARNING)
     try:
         return create_engine(
             parsed,
+            logging_name=_LOGGING_NAME,
             connect_args=arguments,
             hide_parameters=True,
             pool_pre_ping=True,

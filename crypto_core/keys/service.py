@@ -208,6 +208,9 @@ def _unknown_problems(shares: tuple[KeyShare, ...]) -> list[Problem]:
                 "KMS's answers about one group disagree",
                 "Ask about every token: keydeck verify --all.",
             )
+        elif share.key_arn is None and share.asked:
+            title = "damaged: the envelope does not open"
+            remedy = "Restore it from a backup or ask its owner to connect again."
         elif share.key_arn is None:
             title, remedy = "under a key that is not known", "Ask about every token: keydeck verify --all."
         else:

@@ -28,7 +28,9 @@ ABOUT: dict[Verb, str] = {
         "could use the old key may already hold the data keys. To recover, re-encrypt."
     ),
     Verb.REENCRYPT: "Re-encrypt makes a new data key and a new ciphertext for each token.",
-    Verb.ENCRYPT: "Encrypt in place replaces a plaintext or dev value by an envelope. The old value isn't kept.",
+    Verb.ENCRYPT: (
+        "Encrypt in place replaces a plaintext or dev value by an envelope. The old value isn't kept."
+    ),
 }
 
 
@@ -82,7 +84,7 @@ class ChooseKey(Dialog[KeyState | None]):
             state.update(
                 Content(
                     "No KMS key can be written under: keydeck sees no enabled symmetric customer key. "
-                    "It lists keys with kms:ListKeys and kms:DescribeKey, or name one in TOKEN_ENCRYPTION_KEY_ID."
+                    "Allow kms:ListKeys and kms:DescribeKey, or set TOKEN_ENCRYPTION_KEY_ID."
                 )
             )
             return
@@ -91,7 +93,7 @@ class ChooseKey(Dialog[KeyState | None]):
         targets = self.query_one("#targets", LineList)
         targets.display = True
         targets.styles.height = min(len(keys), 8)
-        targets.write(lambda width: [self._line(key, width) for key in keys])
+        targets.write(lambda size: [self._line(key, size.width) for key in keys])
         targets.focus()
 
     def _is_write_key(self, key: KeyState) -> bool:

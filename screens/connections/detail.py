@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
-from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.widgets import Static
 
@@ -28,35 +25,23 @@ _MEANING = {
 }
 
 
-class TokenDetail(VerticalScroll, can_focus=False):
-    """What is known of one token: its row at once, its envelope when the database answered, its key when KMS did."""
+class TokenDetail(Static):
+    """What is known of one token: its row at once, then its envelope, then what KMS says of its key."""
 
     DEFAULT_CSS = """
-    TokenDetail {
-        height: auto; max-height: 9; padding: 0 1;
-        border-top: solid $accent 40%;
-        scrollbar-size-vertical: 1;
-        & > Static { height: auto; }
-    }
+    TokenDetail { height: 7; padding: 0 1; border-top: solid $accent 40%; }
     """
-
-    def compose(self):  # type: ignore[no-untyped-def]
-        """One text."""
-        yield Static(id="detail")
 
     def show(
         self,
         row: InventoryRow | None,
         inspection: Inspection | Trouble | None,
         keys: KeyWords,
-        now: datetime,
         *,
         asking: bool,
     ) -> None:
         """Show a token, or nothing where there is none."""
-        self.display = row is not None
-        if row is not None:
-            self.query_one("#detail", Static).update(detail_content(row, inspection, keys, asking=asking))
+        self.update(detail_content(row, inspection, keys, asking=asking) if row is not None else "")
 
 
 def detail_content(
@@ -73,19 +58,21 @@ def detail_content(
             (f" {row.ref}", "bold"),
             "   ",
             (row.format.value, f"bold {format_style(row.format)}".strip()),
-            f"  {_MEANING[row.format]}{stored_by}   ",
-            (f"{row.characters:,} characters", "$muted"),
+            f"  {_MEANING[row.format]}{stored_by}",
         )
     ]
+    stored = (("stored", f"{row.characters:,} characters"),)
     if isinstance(inspection, Trouble):
         lines.append(trouble_content(inspection))
     elif inspection is not None:
         if inspection.broken:
             lines.append(Content.assemble(("▲ ", "$warning"), clean(inspection.broken)))
-        lines += [_pairs(inspection.fields)] if inspection.fields else []
+        lines.append(_pairs((*stored, *inspection.fields)))
         lines += _key(inspection, keys, asking=asking)
     elif row.format.protected:
         lines.append(Content.assemble(("reading the envelope…", "$muted")))
+    if not isinstance(inspection, Inspection):
+        lines.append(_pairs(stored))
     if row.shown:
         lines.append(_pairs(row.shown))
     return Content("\n").join(lines)
@@ -103,11 +90,15 @@ def _key(inspection: Inspection, keys: KeyWords, *, asking: bool) -> list[Conten
         return []
     answer = inspection.wrapped_by
     if answer is None:
-        why = clean(inspection.key_unknown) or ("asking KMS…" if asking else "not asked yet: i asks KMS")
+        why = clean(inspection.key_unknown) or ("asking KMS…" if asking else "not asked yet: Enter asks KMS")
         return [Content.assemble(("KMS key ", "$muted"), ("unknown  ", "$warning"), why)]
     generation = keys.generation(answer.key_arn, answer.key_material_id)
     state = keys.state(answer.key_arn)
-    ask = "asking KMS…" if asking else ("i asks KMS" if inspection.evidence is not Evidence.VERIFIED else "")
+    ask = (
+        "asking KMS…"
+        if asking
+        else ("Enter asks KMS" if inspection.evidence is not Evidence.VERIFIED else "")
+    )
     return [
         Content.assemble(
             ("KMS key ", "$muted"),

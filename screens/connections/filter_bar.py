@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from rich.cells import cell_len
 from textual.app import ComposeResult
-from textual.binding import Binding
+from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
 from textual.message import Message
@@ -28,7 +30,10 @@ class FilterBar(Vertical):
         & > #fault.-shown { display: block; }
     }
     """
-    BINDINGS = [Binding("escape", "close", "close", tooltip="Close the filter and leave the list as it is")]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "apply", "apply", tooltip="Show what passes the expression; an empty one shows all"),
+        Binding("escape", "close", "close", tooltip="Close the filter and leave the list as it is"),
+    ]
 
     class Submitted(Message):
         """The operator wants this filter."""
@@ -90,6 +95,10 @@ class FilterBar(Vertical):
     def on_input_changed(self) -> None:
         """What was wrong may no longer be."""
         self.fault(None)
+
+    async def action_apply(self) -> None:
+        """Pass the expression on."""
+        await self.query_one(Input).action_submit()
 
     def action_close(self) -> None:
         """Leave the filter as it was."""

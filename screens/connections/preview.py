@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from textual import on, work
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical, VerticalScroll
@@ -21,6 +23,7 @@ from screens.widgets.notice import trouble_content
 
 SHOWN = 50
 """How many refused tokens are named one by one."""
+_WARNING = ("▲ ", "$warning")
 
 
 class Preview(Dialog[Plan | None]):
@@ -88,42 +91,43 @@ class Preview(Dialog[Plan | None]):
 
 def plan_content(plan: Plan) -> Content:
     """Return the plan as lines: what, where, at what cost, with which warnings, and what stays as it is."""
-    name = f"{clean(plan.target_name, 120)} {short_key(plan.target_key_arn)}".strip()
-    lines = [
-        Content.assemble(
-            (tokens(plan.tokens), "bold"),
-            " would be written under " if plan.tokens else " would be written. The key would be ",
-            (name, "bold"),
-        ),
-        Content.assemble((f"{plan.kms_calls:,} calls of KMS, of the quota that production shares", "$muted")),
-    ]
-    lines += [
-        Content.assemble(f"  {count:>7,}  ", clean(column, 120))
-        for column, count in sorted(plan.by_column.items())
-    ]
-    if plan.verb is Verb.REWRAP:
-        lines.append(Content.assemble(("▲ ", "$warning"), ABOUT[Verb.REWRAP]))
-    lines += [Content.assemble(("▲ ", "$warning"), clean(w)) for w in plan.warnings]
-    lines += [Content.assemble(("▲ ", "$warning"), "not seen: ", clean(r)) for r in plan.coverage.reasons]
+    lines: list[Content] = []
+    if plan.tokens:
+        name = f"{clean(plan.target_name, 120)} {short_key(plan.target_key_arn)}".strip()
+        lines += [
+            Content.assemble((tokens(plan.tokens), "bold"), " would be written under ", (name, "bold")),
+            Content.assemble(
+                (f"{plan.kms_calls:,} calls of KMS, of the quota that production shares", "$muted")
+            ),
+            *(_column(name, count) for name, count in sorted(plan.by_column.items())),
+        ]
+        if plan.verb is Verb.REWRAP:
+            lines.append(Content.assemble(_WARNING, ABOUT[Verb.REWRAP]))
+        lines += [Content.assemble(_WARNING, clean(warning)) for warning in plan.warnings]
+    else:
+        lines.append(Content.assemble(("Nothing would be written.", "bold")))
+    lines += [Content.assemble(_WARNING, "not seen: ", clean(reason)) for reason in plan.coverage.reasons]
     if plan.refused:
         count = len(plan.refused)
-        lines.append(Content(""))
-        lines.append(
-            Content.assemble(
-                ("✖ ", "$error"),
-                (f"{tokens(count)} would be left as {'it is' if count == 1 else 'they are'}:", "bold"),
-            )
-        )
+        words = f"{tokens(count)} would be left as {'it is' if count == 1 else 'they are'}:"
+        lines += [Content(""), Content.assemble(("✖ ", "$error"), (words, "bold"))]
         lines += unwritten_lines(plan.refused)
     return Content("\n").join(lines)
 
 
-def unwritten_lines(unwritten: tuple[Unwritten, ...]) -> list[Content]:
-    """Return a line for each token that isn't written and why, and how many more there are."""
-    lines = [
-        Content.assemble("  ", (clean(u.reference, 120), "bold"), "  ", clean(u.reason))
-        for u in unwritten[:SHOWN]
-    ]
+def _column(name: str, count: int) -> Content:
+    return Content.assemble(f"{count:>9,}  ", clean(name, 120))
+
+
+def unwritten_lines(unwritten: Sequence[Unwritten]) -> list[Content]:
+    """Return each reason with the tokens that it holds for, and how many more there are than are named."""
+    by_reason: dict[str, list[str]] = {}
+    for token in unwritten[:SHOWN]:
+        by_reason.setdefault(clean(token.reason), []).append(clean(token.reference, 120))
+    lines = []
+    for reason, references in by_reason.items():
+        lines.append(Content(f"  {reason}"))
+        lines += [Content.assemble(("    " + reference, "$muted")) for reference in references]
     if len(unwritten) > SHOWN:
         lines.append(Content(f"  and {len(unwritten) - SHOWN:,} more"))
     return lines

@@ -12,7 +12,7 @@ from textual.message import Message
 from textual.widgets import Button, Static
 
 from crypto_core.foreign import clean
-from crypto_core.reencryption.plan import Plan, RunProgress, RunResult, Selection, Verification
+from crypto_core.reencryption.plan import Plan, RunProgress, RunResult, Selection, Unwritten, Verification
 from screens.blocking import Trouble, attempt
 from screens.connections.preview import unwritten_lines
 from screens.facts import Facts
@@ -25,7 +25,7 @@ POLL_SECONDS = 0.1
 
 
 class Run(Dialog[Outcome | None]):
-    """Does what a plan says, or verifies a selection. Returns what came of it, None if it was left before its end.
+    """Does what a plan says, or verifies a selection. Returns what came of it, None if it was left earlier.
 
     Stopping asks the service to stop; what was written stays written. Who doesn't want to wait for that can
     leave: the rows tell what was done.
@@ -145,16 +145,14 @@ def outcome_content(outcome: Outcome) -> Content:
         return trouble_content(outcome)
     if isinstance(outcome, RunResult):
         return _result(outcome)
-    failed = [v for v in outcome if not v.opened]
+    failed = [Unwritten(str(v.ref), v.reason or "It did not open.") for v in outcome if not v.opened]
     opened = len(outcome) - len(failed)
     lines = [Content.assemble(("● ", "$success"), (f"{tokens(opened)} opened", "bold"))] if opened else []
     if not outcome:
         lines = [Content("Nothing was opened.")]
     if failed:
         lines.append(Content.assemble(("✖ ", "$error"), (f"{tokens(len(failed))} did not open:", "bold")))
-        lines += [Content.assemble("  ", (str(v.ref), "bold"), "  ", clean(v.reason)) for v in failed[:50]]
-        if len(failed) > 50:
-            lines.append(Content(f"  and {len(failed) - 50:,} more"))
+        lines += unwritten_lines(failed)
     return Content("\n").join(lines)
 
 

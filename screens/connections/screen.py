@@ -37,34 +37,37 @@ class ConnectionsScreen(MainScreen):
     """The table of tokens with the envelope under the cursor below it."""
 
     CSS_PATH = "screen.tcss"
+    VERTICAL_BREAKPOINTS = [(0, "-short"), (32, "-tall")]  # noqa: RUF012 - declared so by Screen
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding(
-            "v", "verify", "verify", tooltip="Open the token and say only whether it opened; changes nothing"
-        ),
+        Binding("v", "verify", "verify", tooltip="Open the tokens; say only whether they opened"),
         Binding(
             "w",
             "write('rewrap')",
             "rewrap",
-            tooltip="Put the data key under another KMS key; no recovery from a compromise",
+            tooltip="Same data keys under another KMS key; no recovery",
         ),
         Binding(
-            "e", "write('reencrypt')", "re-encrypt", tooltip="New data key and ciphertext under a KMS key"
+            "e", "write('reencrypt')", "re-encrypt", tooltip="New data keys and ciphertexts under a KMS key"
         ),
         Binding(
             "x",
             "write('encrypt')",
             "encrypt in place",
-            tooltip="Seal a token that is stored in plaintext or dev format",
+            tooltip="Seal tokens that are stored in plaintext or dev format",
         ),
         Binding(
-            "i", "ask_kms", "ask KMS", tooltip="Ask KMS which key wrapped this very data key (one Decrypt)"
+            "i",
+            "ask_kms",
+            "ask KMS",
+            show=False,
+            tooltip="Ask KMS which key wrapped this data key",
         ),
         Binding(
             "slash",
             "filter",
             "filter",
             key_display="/",
-            tooltip="Show only the tokens that an expression lets through",
+            tooltip="Show only the tokens that pass an expression",
         ),
         Binding("s", "sort", "sort", tooltip="Sort by the next column"),
         Binding("S", "reverse", "reverse", show=False, tooltip="Reverse the order"),
@@ -119,26 +122,28 @@ class ConnectionsScreen(MainScreen):
     def show_facts(self) -> None:
         """Paint what is known now: the path, the counts, the order, the envelope."""
         tokens = self.tokens
-        query = tokens.query_asked
+        query = tokens.query_shown
         crumbs = [("Connections", "bold"), (" › ", "$muted")]
         if query.filter:
             crumbs.append((clean(query.filter, 200), "$accent"))
         self.header.say(Content.assemble(*crumbs), Content.assemble((self._note(), "$muted")))
         self.header.fresh(tokens.at, asking=tokens.asking)
-        if tokens.at is not None and not tokens.asking and not self.query_one(FilterBar).is_open:
-            self.refresh_bindings()
+        self.refresh_bindings()
         tokens.table.facts_changed()
         self.show_detail()
 
     def _note(self) -> str:
         tokens = self.tokens
-        query = tokens.query_asked
-        loaded = len(tokens.table.rows)
-        shown = f"{tokens.count:,}" if tokens.count is not None else f"{loaded:,} loaded"
+        query = tokens.query_shown
         status = self.facts.status.value
-        whole = f" of {status.tokens:,}" if status is not None and query.filter else ""
+        if tokens.count is None:
+            shown = f"{len(tokens.table.rows):,} loaded"
+        elif query.filter and status is not None:
+            shown = f"{tokens.count:,} of {status.tokens:,}"
+        else:
+            shown = f"{tokens.count:,} tokens"
         marks = f"{len(tokens.table.marks):,} marked   " if tokens.table.marks else ""
-        return f"{marks}{shown}{whole}   sort: {query.sort.value} {sort_arrow(query)}"
+        return f"{marks}{shown}   sort: {query.sort.value} {sort_arrow(query)}"
 
     @on(TokenList.Failed)
     def show_failure(self, event: TokenList.Failed) -> None:
@@ -164,7 +169,7 @@ class ConnectionsScreen(MainScreen):
                 self.inspect(row.ref)
         asking = row is not None and self._asking_kms == row.ref
         detail = self.query_one(TokenDetail)
-        detail.show(row, known, self.facts.key_words, self.facts.clock(), asking=asking)
+        detail.show(row, known, self.facts.key_words, asking=asking)
 
     @work(thread=True, exclusive=True, exit_on_error=False, group="inspect")
     def inspect(self, ref: TokenRef) -> None:
@@ -209,6 +214,8 @@ class ConnectionsScreen(MainScreen):
             read_only = self.facts.services.read_only or (place is not None and place.read_only)
             if not self.is_mounted or self.tokens.table.current is None or (action == "write" and read_only):
                 return None
+        if action == "filter":
+            return not (self.is_mounted and self.query_one(FilterBar).is_open)
         if action == "back":
             return self._origin is not None or (self.is_mounted and bool(self.tokens.query_asked.filter))
         return True

@@ -1,4 +1,4 @@
-"""The tokens that a query lets through: asks for pages, the count and single rows, and keeps the table filled."""
+"""The tokens that a query lets through: asks for pages, the count and single rows, and fills the table."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class TokenList(Vertical):
         self._request = 0
         self.query_shown = InventoryQuery()
         self.query_asked = InventoryQuery()
-        self.count: int | None = None
+        self._counts: dict[str, int] = {}
         self.at: datetime | None = None
         self.asking = False
 
@@ -94,9 +94,15 @@ class TokenList(Vertical):
         """Ask for the rows of a query; for the query that is shown, as many rows as are loaded."""
         again = query == self.query_shown
         self._ask(query, None, len(self.table.rows) if again else 0)
-        if not again or self.count is None:
-            self.count = None
-        self._count(query)
+        if again:
+            self._counts.clear()
+        if query.filter not in self._counts:
+            self._count(query)
+
+    @property
+    def count(self) -> int | None:
+        """How many rows the filter lets through, None where that isn't known (yet)."""
+        return self._counts.get(self.query_shown.filter)
 
     def refresh_rows(self) -> None:
         """Ask for the shown rows anew."""
@@ -176,9 +182,9 @@ class TokenList(Vertical):
 
     @on(Counted)
     def know_count(self, event: Counted) -> None:
-        """Keep the count, if it is that of the rows shown or asked for. Without one, the list says so."""
-        if event.query == self.query_asked:
-            self.count = None if isinstance(event.count, Trouble) else event.count
+        """Keep the count. Where none came, the list says how many rows are loaded."""
+        if not isinstance(event.count, Trouble):
+            self._counts[event.query.filter] = event.count
             self.post_message(self.Changed())
 
     @on(Reread)
@@ -208,6 +214,4 @@ class TokenList(Vertical):
             )
         if self.query_shown.filter:
             return Ending(text="No token passes this filter. / changes it, Esc shows all.")
-        return Ending(
-            text="No tokens are stored: the configured tables are empty. keydeck discover finds others."
-        )
+        return Ending(text="No tokens are stored: the configured tables are empty.")

@@ -14,6 +14,9 @@ from textual.widgets import Static
 from screens.widgets.cells import fit
 from screens.widgets.dialog import Dialog
 
+_KEYS = 12
+_MOVING = ("step", "page", "edge")
+
 _SIGNS = (
     ("✖ critical", "$error", "unprotected, or about to be lost"),
     ("▲ high, medium", "$warning", "needs a look: conflict, unknown, disabled"),
@@ -48,11 +51,19 @@ class Help(Dialog[None]):
         for active in self._active:
             if active.binding.tooltip and not active.binding.system:
                 by_action.setdefault((active.node, active.binding.action), []).append(active)
-        shown = [a for a in by_action.values() if a[0].binding.show]
-        hidden = [a for a in by_action.values() if not a[0].binding.show]
-        lines = [self._line(bindings) for bindings in (*shown, *hidden)]
-        lines += [Content("")]
-        lines += [Content.assemble((fit(word, 16), style), text) for word, style, text in _SIGNS]
+        groups: dict[str, list[list[ActiveBinding]]] = {"here": [], "everywhere": [], "moving": []}
+        for bindings in by_action.values():
+            first = bindings[0]
+            if first.binding.action.startswith(_MOVING):
+                groups["moving"].append(bindings)
+            else:
+                groups["everywhere" if first.node is self.app else "here"].append(bindings)
+        lines: list[Content] = []
+        for title, group in groups.items():
+            if group:
+                lines += [Content.assemble((title, "$muted")), *map(self._line, group), Content("")]
+        lines.append(Content.assemble(("signs", "$muted")))
+        lines += [Content.assemble(("  " + fit(word, 18), style), text) for word, style, text in _SIGNS]
         return lines
 
     def _line(self, bindings: list[ActiveBinding]) -> Content:
@@ -60,6 +71,6 @@ class Help(Dialog[None]):
         first = bindings[0]
         words = first.binding.tooltip
         if first.enabled:
-            return Content.assemble((fit(keys, 16), "bold $accent"), words)
+            return Content.assemble(("  " + fit(keys, _KEYS), "bold $accent"), words)
         why = " (read-only)" if self._read_only and first.binding.action.startswith("write") else " (not now)"
-        return Content.assemble((fit(keys, 16), "$disabled"), (words + why, "$disabled"))
+        return Content.assemble(("  " + fit(keys, _KEYS), "$disabled"), (words + why, "$disabled"))

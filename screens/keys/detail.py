@@ -7,81 +7,64 @@ from datetime import datetime
 
 from textual.content import Content
 
-from crypto_core.coverage import Evidence
 from crypto_core.foreign import clean
-from crypto_core.keys.state import KeyState
+from crypto_core.keys.state import KeyMaterial, KeyState
 from crypto_core.keys.status import Status
+from crypto_core.severity import Severity
 from screens.ages import ago, day, stamp
+from screens.key_shares import by_material, evidence_words, token_sum
 from screens.keys.lines import state_words
 from screens.routes import TokensBehind
-from screens.signs import EVIDENCE_STYLES
+from screens.signs import SIGNS
 from screens.widgets.cells import bar, cut, fit, tokens
 from screens.widgets.line_list import Line
 
-_NAME = 14
+_NAME = 13
+_BLANK = Line(Content(""))
 
 
 def key_lines(key: KeyState, status: Status | None, now: datetime, width: int) -> list[Line]:
-    """Everything that is known of one key."""
-    blank = Line(Content(""))
-    lines = [_title(key, status, now, width), blank]
-    lines += [Line(_field(name, value, style, width)) for name, value, style in _fields(key, now)]
-    lines += [blank, *_materials(key, status, now, width)]
-    if key.missing:
-        lines += [blank, Line(Content.assemble(("not seen", "$muted")))]
-        lines += [
-            Line(
-                Content.assemble(
-                    ("▲ ", "$warning"), (fit(part, _NAME), "bold"), cut(reason, width - _NAME - 2)
-                )
-            )
-            for part, reason in key.missing.items()
-        ]
-    return lines
+    """Return everything that is known of one key. Its first line leads to the tokens under it."""
+    return [
+        _title(key, status, now),
+        Line(Content.assemble((cut(key.key_arn, width), "$muted"))),
+        *(Line(_field(name, value, style, width)) for name, value, style in _fields(key, now)),
+        _BLANK,
+        *material_lines(key, status, now, width),
+        *_missing(key, width),
+    ]
 
 
-def _title(key: KeyState, status: Status | None, now: datetime, width: int) -> Line:
+def _title(key: KeyState, status: Status | None, now: datetime) -> Line:
     sign, state, style = state_words(key, now)
-    kind = " · ".join(
-        word
-        for word in (clean(key.spec), clean(key.origin), "multi-Region" if key.multi_region else "")
-        if word
-    )
+    words = [clean(key.spec), clean(key.origin), "multi-Region" if key.multi_region else ""]
     count = status.tokens_under(key.key_arn) if status else None
     content = Content.assemble(
         (f"{sign} ", style),
-        (state if state != "?" else "state unknown", f"bold {style}" if style != "$success" else "bold"),
-        (f"   {kind}", "$muted"),
-        "     ",
+        (state if key.state else "state unknown", f"bold {style}"),
+        ("".join(f" · {word}" for word in words if word), "$muted"),
+        "    ",
         (tokens(count) if count is not None else "", "bold"),
     )
-    return Line(
-        content,
-        TokensBehind(f"key:{key.key_arn}"),
-        hint="Enter: the tokens under this key.",
-    )
+    return Line(content, TokensBehind(f"key:{key.key_arn}"), hint="Enter: the tokens under this key.")
 
 
 def _fields(key: KeyState, now: datetime) -> Iterator[tuple[str, str, str]]:
-    yield "ARN", clean(key.key_arn), ""
-    yield "aliases", ", ".join(clean(a, 120) for a in key.aliases) or _absent(key, "aliases", "none"), ""
+    if len(key.aliases) != 1 or "aliases" in key.missing:
+        yield "aliases", ", ".join(clean(a, 120) for a in key.aliases) or _absent(key, "aliases", "none"), ""
     if key.description:
         yield "description", clean(key.description), ""
-    yield "Region", clean(key.region), ""
-    yield (
-        "managed by",
-        {"CUSTOMER": "customer", "AWS": "AWS"}.get(key.manager or "", clean(key.manager) or "?"),
-        "",
-    )
-    yield "usage", clean(key.usage) or "?", ""
+    manager = {"CUSTOMER": "managed by the customer", "AWS": "managed by AWS"}.get(key.manager or "", "")
+    usage = clean(key.usage).lower().replace("_", " and ")
+    yield "kind", " · ".join(word for word in (manager, usage, clean(key.region)) if word), ""
     if key.created_at:
         yield "created", f"{stamp(key.created_at, now)}   {ago(key.created_at, now)}", ""
     if key.deletion_at:
-        yield "deletion", f"✖ {stamp(key.deletion_at, now)}   {ago(key.deletion_at, now)}", "$error"
+        yield "deletion", f"{stamp(key.deletion_at, now)}   {ago(key.deletion_at, now)}", "$error"
     yield "rotation", *_rotation(key, now)
     if key.last_used_at:
-        by = f"   {clean(key.last_used_for)}" if key.last_used_for else ""
-        yield "last used", f"{ago(key.last_used_at, now)}   {stamp(key.last_used_at, now)}{by}", ""
+        operation = f"   {clean(key.last_used_for)}" if key.last_used_for else ""
+        yield "last used", f"{stamp(key.last_used_at, now)}   {ago(key.last_used_at, now)}{operation}", ""
     else:
         yield "last used", _absent(key, "last use", "unknown"), "$disabled"
 
@@ -92,90 +75,69 @@ def _rotation(key: KeyState, now: datetime) -> tuple[str, str]:
     if not key.rotation_enabled:
         return "off", ""
     period = f", every {key.rotation_period_days} d" if key.rotation_period_days else ""
-    following = f", next {stamp(key.next_rotation_at, now)}" if key.next_rotation_at else ""
+    following = f", next {day(key.next_rotation_at, now)}" if key.next_rotation_at else ""
     return f"on{period}{following}", ""
 
 
 def _absent(key: KeyState, part: str, otherwise: str) -> str:
-    return "not seen, see below" if part in key.missing else otherwise
+    return "? see below" if part in key.missing else otherwise
 
 
 def _field(name: str, value: str, style: str, width: int) -> Content:
     return Content.assemble((fit(name, _NAME), "$muted"), (cut(value, width - _NAME), style))
 
 
-def _materials(key: KeyState, status: Status | None, now: datetime, width: int) -> list[Line]:
-    shares = {s.key_material_id: s for s in status.keys if s.key_arn == key.key_arn} if status else {}
-    under = sum(s.tokens for s in shares.values())
-    bar_width = max(min(width - 70, 30), 8)
-    lines = [
-        Line(
+def _missing(key: KeyState, width: int) -> Iterator[Line]:
+    if key.missing:
+        yield _BLANK
+    for part, reason in key.missing.items():
+        yield Line(
             Content.assemble(
-                (
-                    fit("material", 12)
-                    + fit("since", 14)
-                    + fit("tokens", 9, right=True)
-                    + "  "
-                    + fit("share", bar_width + 2)
-                    + "evidence",
-                    "$muted",
-                )
+                SIGNS[Severity.HIGH], " ", (fit(part, _NAME - 2), "bold"), cut(reason, width - _NAME)
             )
         )
-    ]
-    known = list(reversed(key.materials))
-    for number, material in zip(range(len(known), 0, -1), known, strict=True):
-        share = shares.pop(material.key_material_id, None)
-        current = material.key_material_id == key.current_material_id or material.state == "CURRENT"
-        lines.append(
-            Line(
-                _material(
-                    str(number),
-                    day(material.since, now) if material.since else "?",
-                    share.tokens if share else (0 if status else None),
-                    under,
-                    bar_width,
-                    share.evidence if share else None,
-                    "current"
-                    if current
-                    else clean(material.state or "", 40).lower().replace("_", " ")
-                    if material.state != "NON_CURRENT"
-                    else "",
-                ),
-            )
-        )
-    lines += [
-        Line(
-            _material(
-                f"{clean(material_id, 64)[:8]}…" if material_id else "unknown",
-                "?",
-                share.tokens,
-                under,
-                bar_width,
-                share.evidence,
-                "",
-            )
-        )
-        for material_id, share in shares.items()
-    ]
-    if len(lines) == 1:
-        lines.append(Line(Content.assemble((_absent(key, "materials", "none known"), "$disabled"))))
-    return lines
 
 
-def _material(
-    name: str, since: str, count: int | None, under: int, bar_width: int, evidence: Evidence | None, note: str
-) -> Content:
-    return Content.assemble(
-        (fit(name, 12), "bold"),
-        fit(since, 14),
-        fit("?" if count is None else f"{count:,}", 9, right=True),
-        "  ",
-        (bar(count / under if count and under else 0, bar_width), "$accent"),
-        "  ",
-        (
-            fit(evidence.value if evidence else "-", 10),
-            EVIDENCE_STYLES[evidence] if evidence else "$disabled",
-        ),
-        (note, "$muted"),
-    )
+def material_lines(key: KeyState, status: Status | None, now: datetime, width: int) -> Iterator[Line]:
+    """A heading, the key's materials with the newest first, and materials that only the tokens tell of."""
+    shares = by_material(s for s in (status.keys if status else ()) if s.key_arn == key.key_arn)
+    left = {share.key_material_id: share for share in shares}
+    under = token_sum(shares)
+    bar_width = max(min(width - 71, 40), 6)
+    heading = fit("material", _NAME) + fit("since", 14) + fit("tokens", 9, right=True)
+    yield Line(Content.assemble((f"{heading}  {fit('share', bar_width + 2)}evidence", "$muted")))
+
+    def row(name: str, since: datetime | None, material_id: str | None, note: str) -> Line:
+        share = left.pop(material_id, None)
+        count = share.tokens if share else 0
+        evidence, style = evidence_words([share]) if share else ("-", "$disabled")
+        content = Content.assemble(
+            (fit(name, _NAME), "bold"),
+            fit(day(since, now) if since else "?", 14),
+            fit(f"{count:,}" if status else "?", 9, right=True),
+            "  ",
+            (bar(count / under if under else 0, bar_width), "$accent"),
+            "  ",
+            (fit(evidence, 22), style),
+            (note, "$muted"),
+        )
+        if not count or material_id is None:
+            return Line(content)
+        tokens_of_it = TokensBehind(f"key:{key.key_arn} material:{material_id}")
+        return Line(content, tokens_of_it, hint="Enter: the tokens under this key material.")
+
+    for number in range(len(key.materials), 0, -1):
+        material = key.materials[number - 1]
+        yield row(str(number), material.since, material.key_material_id, _material_note(key, material))
+    for material_id in list(left):
+        yield row(f"{clean(material_id, 64)[:8]}…" if material_id else "unknown", None, material_id, "")
+    if not key.materials and not shares:
+        yield Line(Content.assemble((_absent(key, "materials", "none known"), "$disabled")))
+
+
+def _material_note(key: KeyState, material: KeyMaterial) -> str:
+    if material.key_material_id == key.current_material_id:
+        return "current"
+    if material.state in (None, "NON_CURRENT"):
+        return ""
+    return clean(material.state, 60).lower().replace("_", " ")

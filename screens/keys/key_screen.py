@@ -9,6 +9,7 @@ from typing import ClassVar
 from textual import on, work
 from textual.binding import Binding, BindingType
 from textual.content import Content
+from textual.geometry import Size
 from textual.message import Message
 from textual.widget import Widget
 from textual.widgets import Static
@@ -89,11 +90,11 @@ class KeyScreen(MainScreen):
         self.query_one(Notice).tell(self._trouble)
         self.query_one(LineList).write(self._lines)
 
-    def _lines(self, width: int) -> Sequence[Line]:
+    def _lines(self, size: Size) -> Sequence[Line]:
         if self._key is None:
             words = " No answer: r asks again." if self._trouble else " Asking KMS…"
             return [Line(Content.assemble((words, "$muted")))]
-        lines = key_lines(self._key, self.facts.status.value, self.facts.clock(), width - 3)
+        lines = key_lines(self._key, self.facts.status.value, self.facts.clock(), size.width - 3)
         return [Line(Content.assemble(" ", line.content), line.target, line.hint) for line in lines]
 
     @on(CursorView.Moved)

@@ -16,81 +16,93 @@ from screens.routes import KeyBehind
 from screens.widgets.cells import fit
 from screens.widgets.line_list import Line
 
+_STATE = 20
+_SPEC = 20
+_ROTATION = 10
+_MATERIAL = 10
+_TOKENS = 8
+_USED = 12
+WIDE = 105
+"""From this width on there is room for the key's spec and current material."""
 
-def list_lines(
-    keys: Sequence[KeyState], status: Status | None, write_key: str | None, now: datetime, width: int
-) -> list[Line]:
-    """A heading and a line for each key: those with most tokens first, then by name."""
+_UNKNOWN = ("?", "$disabled")
+
+
+def list_lines(keys: Sequence[KeyState], status: Status | None, now: datetime, width: int) -> list[Line]:
+    """Return a heading and a line for each key, those with most tokens first. What isn't known is "?"."""
     words = KeyWords(keys)
     ordered = sorted(keys, key=lambda k: (-(status.tokens_under(k.key_arn) if status else 0), k.name))
-    wide = width >= 110
-    name_width = width - 2 - 18 - 10 - 9 - 14 - (20 + 12 if wide else 0) - (7 if wide else 0)
+    more = _SPEC + _MATERIAL if width >= WIDE else 0
+    name_width = width - 2 - _STATE - _ROTATION - _TOKENS - 2 - _USED - more
     heading = (
         fit("  key", name_width + 2)
-        + fit("state", 18)
-        + (fit("spec", 20) if wide else "")
-        + fit("rotation", 14)
-        + (fit("material", 7 + 3) if wide else "")
-        + fit("tokens", 9, right=True)
+        + fit("state", _STATE)
+        + (fit("spec", _SPEC) if more else "")
+        + fit("rotation", _ROTATION)
+        + (fit("material", _MATERIAL) if more else "")
+        + fit("tokens", _TOKENS, right=True)
         + "  "
-        + fit("last used", 10 if not wide else 19)
+        + fit("last used", _USED)
     )
-    lines = [Line(Content.assemble((heading, "$muted")))]
-    for key in ordered:
-        sign, state, style = state_words(key, now)
-        count = status.tokens_under(key.key_arn) if status else None
-        parts: list[str | tuple[str, str]] = [
-            (f"{sign} ", style),
-            (fit(words.long(key.key_arn), name_width), "bold"),
-            (fit(state, 18), style if style != "$success" else ""),
-        ]
-        if wide:
-            parts.append(fit(clean(key.spec) or "?", 20))
-        rotation, rotation_style = rotation_words(key)
-        parts.append((fit(rotation, 14), rotation_style))
-        if wide:
-            generation = words.generation(key.key_arn, key.current_material_id)
-            parts.append((fit(generation or "?", 10), "" if generation else "$disabled"))
-        parts += [
-            (fit("?" if count is None else f"{count:,}", 9, right=True), "" if count else "$muted"),
-            "  ",
-        ]
-        used, used_style = last_used(key, now)
-        parts.append((fit(used, 10 if not wide else 19), used_style))
-        lines.append(Line(Content.assemble(*parts), KeyBehind(key.key_arn), hint=_hint(key)))
-    return lines
+    return [
+        Line(Content.assemble((heading, "$muted"))),
+        *(
+            Line(
+                _row(key, words, status, now, name_width, wide=bool(more)), KeyBehind(key.key_arn), _hint(key)
+            )
+            for key in ordered
+        ),
+    ]
+
+
+def _row(
+    key: KeyState, words: KeyWords, status: Status | None, now: datetime, name_width: int, *, wide: bool
+) -> Content:
+    sign, state, style = state_words(key, now)
+    count = status.tokens_under(key.key_arn) if status else None
+    generation = words.generation(key.key_arn, key.current_material_id)
+    cells: list[tuple[tuple[str, str], int]] = [
+        ((words.long(key.key_arn), "bold"), name_width),
+        ((state, style if style != "$success" else ""), _STATE),
+        ((clean(key.spec), "") if key.spec else _UNKNOWN, _SPEC if wide else 0),
+        (rotation_words(key), _ROTATION),
+        ((generation, "") if generation else _UNKNOWN, _MATERIAL if wide else 0),
+    ]
+    return Content.assemble(
+        (f"{sign} ", style),
+        *((fit(text, cell), text_style) for (text, text_style), cell in cells),
+        (fit("?" if count is None else f"{count:,}", _TOKENS, right=True), "bold" if count else "$muted"),
+        "  ",
+        (fit(ago(key.last_used_at, now), _USED), "") if key.last_used_at else (fit("?", _USED), "$disabled"),
+    )
 
 
 def _hint(key: KeyState) -> str:
     if key.missing:
         part, reason = next(iter(key.missing.items()))
-        return f"{clean(part)}: {clean(reason)} Enter: more."
-    return "Enter: the key, its materials and its rotation."
+        return f"{clean(part)}: {clean(reason).rstrip('.')}. Enter: the whole key."
+    return "Enter: the whole key, asked anew."
 
 
 def state_words(key: KeyState, now: datetime) -> tuple[str, str, str]:
-    """The key's sign, its state in words, and their style."""
+    """Return the key's sign, its state in words, and their style."""
     if key.state is None:
         return "○", "?", "$disabled"
     if key.state == "Enabled":
         return "●", "Enabled", "$success"
     if key.state == "PendingDeletion":
-        until = f" {day(key.deletion_at, now)}" if key.deletion_at else ""
-        return "✖", f"deletion{until}", "$error"
+        return (
+            "✖",
+            f"deletion {day(key.deletion_at, now)}" if key.deletion_at else "pending deletion",
+            "$error",
+        )
     return "▲", clean(key.state, 40), "$warning"
 
 
 def rotation_words(key: KeyState) -> tuple[str, str]:
-    """Whether the key rotates by itself, and how often."""
+    """Return whether the key rotates by itself and how often, and a style."""
     if key.rotation_enabled is None:
-        return "?", "$disabled"
+        return _UNKNOWN
     if not key.rotation_enabled:
         return "off", "$muted"
     return (f"{key.rotation_period_days} d" if key.rotation_period_days else "on"), ""
-
-
-def last_used(key: KeyState, now: datetime) -> tuple[str, str]:
-    """When KMS last saw the key used."""
-    if key.last_used_at is None:
-        return "?", "$disabled"
-    return ago(key.last_used_at, now), "$muted"

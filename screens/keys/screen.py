@@ -8,12 +8,15 @@ from typing import ClassVar
 from textual import on
 from textual.binding import Binding, BindingType
 from textual.content import Content
+from textual.geometry import Size
 from textual.widget import Widget
 from textual.widgets import Static
 
 from screens.ages import ago
+from screens.keys.detail import key_lines
 from screens.keys.lines import list_lines
 from screens.main_screen import MainScreen
+from screens.routes import KeyBehind
 from screens.widgets.cells import cut
 from screens.widgets.cursor_view import CursorView
 from screens.widgets.line_list import Line, LineList
@@ -29,9 +32,10 @@ class KeysScreen(MainScreen):
     ]
 
     def body(self) -> Iterable[Widget]:
-        """Trouble if there is any, the keys, and a word on the one under the cursor."""
+        """Trouble if there is any, the keys, and the one under the cursor at a glance."""
         yield Notice()
         yield LineList()
+        yield Static(id="glance")
         yield Static(id="hint")
 
     def show_facts(self) -> None:
@@ -46,7 +50,7 @@ class KeysScreen(MainScreen):
         self.query_one(Notice).tell(fact.trouble, context)
         self.query_one(LineList).write(self._lines)
 
-    def _lines(self, width: int) -> Sequence[Line]:
+    def _lines(self, size: Size) -> Sequence[Line]:
         fact = self.facts.keys
         if fact.value is None:
             words = " No answer yet: r asks again." if fact.trouble else " Asking KMS for keys…"
@@ -55,26 +59,29 @@ class KeysScreen(MainScreen):
             return [
                 Line(Content("")),
                 Line(Content(" KMS shows no key to this identity in this Region.")),
-                Line(
-                    Content(
-                        " It lists keys with kms:ListKeys and kms:DescribeKey; check the Region in the header."
-                    )
-                ),
+                Line(Content(" Listing takes kms:ListKeys and kms:DescribeKey. Is the Region right?")),
             ]
-        services = self.facts.services
-        lines = list_lines(
-            fact.value, self.facts.status.value, services.write_key, self.facts.clock(), width - 3
-        )
+        lines = list_lines(fact.value, self.facts.status.value, self.facts.clock(), size.width - 3)
         return [Line(Content.assemble(" ", line.content), line.target, line.hint) for line in lines]
 
     @on(CursorView.Moved)
-    def show_hint(self) -> None:
-        """Say what Enter leads to, or what is missing."""
+    def show_glance(self) -> None:
+        """Show what the list knows of the key under the cursor, and what Enter leads to."""
         line = self.query_one(LineList).current
-        hint = cut(line.hint, max(self.size.width - 4, 10)) if line is not None else ""
+        width = max(self.size.width - 2, 10)
+        hint = cut(line.hint, width - 2) if line is not None else ""
         self.query_one("#hint", Static).update(
             Content.assemble(("→ ", "$accent"), hint) if hint else Content("")
         )
+        key = None
+        if line is not None and isinstance(line.target, KeyBehind):
+            key = self.facts.key_words.find(line.target.key_arn)
+        glance = self.query_one("#glance", Static)
+        glance.display = key is not None
+        if key is not None:
+            lines = key_lines(key, self.facts.status.value, self.facts.clock(), width)
+            name = Content.assemble((self.facts.key_words.long(key.key_arn), "bold"))
+            glance.update(Content("\n").join([name, *(line.content for line in lines)]))
 
     def action_refresh(self) -> None:
         """Ask for the keys anew, and for the tokens under them."""

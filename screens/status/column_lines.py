@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from textual.content import Content
 
@@ -10,7 +10,7 @@ from crypto_core.envelope import Format
 from crypto_core.keys.status import Status
 from screens.routes import TokensBehind
 from screens.signs import format_style
-from screens.widgets.cells import fit
+from screens.widgets.cells import fit, fit_middle
 from screens.widgets.line_list import Line
 
 _HEADINGS: Mapping[Format, tuple[str, str]] = {
@@ -21,28 +21,35 @@ _HEADINGS: Mapping[Format, tuple[str, str]] = {
     Format.UNRECOGNISED: ("unrec.", "unrecognised"),
     Format.EMPTY: ("empty", "empty"),
 }
+"""Short and whole, for narrow and wide terminals."""
+_TOKENS = 9
 
 
 def column_lines(status: Status, width: int) -> list[Line]:
     """A heading, each column with its counts, and the sums. A column leads to its tokens."""
     wide = width >= 100
-    cells = [max(len(names[wide]) + 2, 8) for names in _HEADINGS.values()]
-    name_width = width - sum(cells) - 9
-    heading = fit("by column", name_width) + fit("tokens", 9, right=True)
-    heading += "".join(
-        fit(names[wide], w, right=True) for names, w in zip(_HEADINGS.values(), cells, strict=True)
-    )
-    lines = [Line(Content.assemble((heading, "$muted")))]
-    for column in status.by_column:
-        lines.append(
+    names = [pair[wide] for pair in _HEADINGS.values()]
+    cells = [max(len(name) + 2, 9 if wide else 7) for name in names]
+    name_width = width - sum(cells) - _TOKENS
+    heading = fit("by column", name_width) + fit("tokens", _TOKENS, right=True)
+    heading += "".join(fit(name, cell, right=True) for name, cell in zip(names, cells, strict=True))
+    return [
+        Line(Content.assemble((heading, "$muted"))),
+        *(
             Line(
                 _row(column.column, column.tokens, column.by_format, name_width, cells),
-                TokensBehind(f"column:{column.column}"),
+                TokensBehind(_filter(column.column)),
                 hint="Enter: the tokens of this column.",
             )
-        )
-    lines.append(Line(_row("all columns", status.tokens, status.by_format, name_width, cells, "bold")))
-    return lines
+            for column in status.by_column
+        ),
+        Line(_row("all columns", status.tokens, status.by_format, name_width, cells, "bold")),
+    ]
+
+
+def _filter(column: str) -> str:
+    table, _, name = column.rpartition(".")
+    return f"table:{table} column:{name}"
 
 
 def _row(
@@ -50,12 +57,12 @@ def _row(
     tokens: int,
     by_format: Mapping[Format, int],
     name_width: int,
-    cells: list[int],
+    cells: Sequence[int],
     style: str = "",
 ) -> Content:
-    parts: list[str | tuple[str, str]] = [
-        (fit(name, name_width), style),
-        (fit(f"{tokens:,}", 9, right=True), style),
+    parts: list[tuple[str, str]] = [
+        (fit_middle(name, name_width), style),
+        (fit(f"{tokens:,}", _TOKENS, right=True), style),
     ]
     for format_, width in zip(_HEADINGS, cells, strict=True):
         count = by_format.get(format_, 0)

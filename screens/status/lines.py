@@ -1,7 +1,8 @@
-"""The status as lines: what is wrong, worst first, then keys and columns. Each leads to what is behind it."""
+"""Are we all right? One line says it, then the problems, worst first, each leading to what is behind it."""
 
 from __future__ import annotations
 
+from rich.cells import cell_len
 from textual.content import Content
 
 from crypto_core.foreign import clean
@@ -12,62 +13,63 @@ from screens.signs import SIGNS
 from screens.widgets.cells import cut, fit, percent, spread, tokens
 from screens.widgets.line_list import Line
 
+_WORD = 10
+_LEAD = 2 + _WORD
 
-def answer_lines(status: Status, width: int) -> list[Line]:
-    """Are we all right? One line, then the problems, then what wasn't looked at."""
-    return [
-        Line(_answer(status, width)),
-        *(_problem(problem, width) for problem in sorted(status.problems, key=lambda p: p.severity.rank)),
-        *(_gap(reason, width) for reason in status.coverage.reasons),
-    ]
+
+def answer_lines(status: Status, width: int, *, remedies: bool) -> list[Line]:
+    """Return the answer, the problems, and what wasn't looked at; with `remedies`, what to do below each."""
+    problems = sorted(status.problems, key=lambda p: p.severity.rank)
+    room = width - _LEAD
+    longest = max((cell_len(clean(p.title, 200)) for p in problems), default=0)
+    title_width = min(longest + 2, room // 2)
+    lines = [Line(_answer(status, width))]
+    for problem in problems:
+        lines.append(_problem(problem, title_width, room))
+        if remedies and problem.remedy:
+            lines.append(Line(Content.assemble(" " * _LEAD, (cut(problem.remedy, room), "$muted"))))
+    lines += [_gap(reason, room) for reason in status.coverage.reasons]
+    return lines
 
 
 def _answer(status: Status, width: int) -> Content:
     count = len(status.problems)
     if count:
         sign = SIGNS[min((p.severity for p in status.problems), key=lambda s: s.rank)]
-        left = Content.assemble(
-            (sign.text, sign.style), (f" {count} problem{'s' if count > 1 else ''}", f"bold {sign.style}")
-        )
+        words = f" {count} problem{'s' if count > 1 else ''}"
+        left = Content.assemble(sign, (words, f"bold {sign.style}"))
     elif not status.coverage.complete:
-        left = Content.assemble(("▲", "$warning"), (" No problem in what could be looked at", "bold"))
+        left = Content.assemble(SIGNS[Severity.HIGH], (" No problem in what could be looked at", "bold"))
     elif status.tokens:
-        left = Content.assemble(("●", "$success"), (" All is well", "bold $success"))
+        left = Content.assemble(SIGNS[Severity.NONE], (" All is well", "bold $success"))
     else:
-        left = Content.assemble(("○", "$muted"), (" No tokens are stored", "bold"))
+        left = Content.assemble(SIGNS[Severity.LOW], (" No tokens are stored", "bold"))
     share = percent(status.protected, status.tokens)
     right = Content.assemble((tokens(status.tokens), "bold"), "   ", (share, "bold"), " protected")
     return spread(left, right, width)
 
 
-def _problem(problem: Problem, width: int) -> Line:
+def _problem(problem: Problem, title_width: int, room: int) -> Line:
+    """A title that is longer than most pushes what stands behind it."""
     sign = SIGNS[problem.severity]
-    word = fit(problem.severity.value, 9)
-    room = width - 12
-    title_width = min(max(len(clean(problem.title)) + 2, room // 2), room)
+    title_width = min(max(title_width, cell_len(clean(problem.title)) + 2), room)
     content = Content.assemble(
-        (sign.text, sign.style),
+        sign,
         " ",
-        (word, sign.style),
+        (fit(problem.severity.value, _WORD), sign.style),
         (fit(problem.title, title_width), "bold" if problem.severity.rank <= Severity.HIGH.rank else ""),
         (cut(problem.where, room - title_width), "$muted"),
     )
     if problem.filter is not None:
         return Line(
-            content, TokensBehind(problem.filter), hint=_hint(problem.remedy, "Enter: the tokens behind it.")
+            content, TokensBehind(problem.filter), f"{clean(problem.remedy)} Enter: the tokens behind it."
         )
     if problem.key_arn is not None:
-        return Line(
-            content, KeyBehind(problem.key_arn), hint=_hint(problem.remedy, "Enter: the key behind it.")
-        )
-    return Line(content, hint=problem.remedy)
+        return Line(content, KeyBehind(problem.key_arn), f"{clean(problem.remedy)} Enter: the key behind it.")
+    return Line(content, hint=clean(problem.remedy))
 
 
-def _hint(remedy: str, enter: str) -> str:
-    return f"{clean(remedy)} {enter}".strip()
-
-
-def _gap(reason: str, width: int) -> Line:
+def _gap(reason: str, room: int) -> Line:
     return Line(
-        Content.assemble(("▲", "$warning"), " ", (fit("not seen", 9), "$warning"), cut(reason, width - 12))
+        Content.assemble(SIGNS[Severity.HIGH], " ", (fit("not seen", _WORD), "$warning"), cut(reason, room))
     )

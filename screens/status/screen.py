@@ -8,6 +8,7 @@ from typing import ClassVar
 from textual import on
 from textual.binding import Binding, BindingType
 from textual.content import Content
+from textual.geometry import Size
 from textual.widget import Widget
 from textual.widgets import Static
 
@@ -47,8 +48,8 @@ class StatusScreen(MainScreen):
         self.query_one(Notice).tell(fact.trouble, context)
         self.query_one(LineList).write(self._lines)
 
-    def _lines(self, width: int) -> Sequence[Line]:
-        width -= 3
+    def _lines(self, size: Size) -> Sequence[Line]:
+        width = size.width - 3
         status = self.facts.status.value
         if status is None:
             words = "No answer yet: r asks again." if self.facts.status.trouble else "Counting tokens…"
@@ -56,7 +57,7 @@ class StatusScreen(MainScreen):
         if not status.tokens and not status.by_column:
             return _indented(
                 [
-                    *answer_lines(status, width),
+                    *answer_lines(status, width, remedies=True),
                     Line(Content("")),
                     Line(Content("None of the configured tables is in this database.")),
                     Line(
@@ -67,15 +68,16 @@ class StatusScreen(MainScreen):
                 ]
             )
         blank = Line(Content(""))
-        return _indented(
-            [
-                *answer_lines(status, width),
-                blank,
-                *key_lines(status, self.facts.key_words, self.facts.clock(), width),
-                blank,
-                *column_lines(status, width),
-            ]
-        )
+        rest = [
+            blank,
+            *key_lines(status, self.facts.key_words, self.facts.clock(), width),
+            blank,
+            *column_lines(status, width),
+        ]
+        answer = answer_lines(status, width, remedies=True)
+        if len(answer) + len(rest) > size.height:
+            answer = answer_lines(status, width, remedies=False)
+        return _indented([*answer, *rest])
 
     @on(CursorView.Moved)
     def show_hint(self) -> None:

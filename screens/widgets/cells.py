@@ -22,7 +22,7 @@ def fit(text: str, width: int, *, right: bool = False) -> str:
 
 
 def fit_middle(text: str, width: int) -> str:
-    """Return `text` cleaned and exactly `width` cells wide, cut in its middle: of a reference, the end matters."""
+    """Return `text` cleaned, exactly `width` cells wide, cut in its middle: a reference's end matters."""
     whole = clean(text)
     if cell_len(whole) <= width or width < 8:
         return fit(whole, width)

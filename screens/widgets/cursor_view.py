@@ -31,7 +31,7 @@ class CursorView(ScrollView, can_focus=True):
         &:focus > .cursor-view--cursor { background: $cursor; }
     }
     """
-    COMPONENT_CLASSES = {"cursor-view--cursor", "cursor-view--marked"}
+    COMPONENT_CLASSES: ClassVar[set[str]] = {"cursor-view--cursor", "cursor-view--marked"}
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("up,k", "step(-1)", "Up", show=False, tooltip="One line up"),
         Binding("down,j", "step(1)", "Down", show=False, tooltip="One line down"),

@@ -15,7 +15,23 @@ Result = TypeVar("Result")
 class Dialog(ModalScreen[Result]):
     """A modal screen. Esc leaves it and changes nothing; q quits from here too."""
 
-    CSS_PATH = "dialog.tcss"
+    DEFAULT_CSS = """
+    Dialog {
+        align: center middle;
+        background: $background 55%;
+        & > .frame {
+            width: 84; max-width: 94%; height: auto; max-height: 92%;
+            padding: 1 2; background: $surface;
+            border: round $accent 60%; border-title-color: $accent; border-title-style: bold;
+        }
+        .about { margin-bottom: 1; }
+        .body { height: auto; max-height: 100%; scrollbar-size-vertical: 1; }
+        .buttons { height: 1; margin-top: 1; align-horizontal: right; }
+        Button { margin-left: 2; background: $panel; color: $foreground; text-style: none; }
+        Button:hover { background: $cursor; }
+        Button:focus { background: $accent; color: $background; text-style: bold; }
+    }
+    """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "leave", "Back", tooltip="Close this and change nothing"),
         Binding("left", "app.focus_previous", "Previous", show=False, tooltip="To the button on the left"),

@@ -15,6 +15,9 @@ from screens.facts import Facts
 from screens.services import Surroundings
 from screens.widgets.cells import cut, spread
 
+_AGE_ROOM = 13
+"""Cells kept for the data's age, so that the rest of the line doesn't move with it."""
+
 
 class Header(Vertical):
     """Two lines, and one more for each side that doesn't answer."""
@@ -72,9 +75,8 @@ class Header(Vertical):
         troubles = [t for t in _troubles(place.value) if t]
         if place.trouble is not None:
             troubles.insert(0, str(place.trouble))
-        age = self._age()
-        room = width - age.cell_length - 2
-        self.query_one("#where", Static).update(spread(_place(place.value, bool(troubles), room), age, width))
+        where = _place(place.value, bool(troubles), width - _AGE_ROOM)
+        self.query_one("#where", Static).update(spread(where, self._age(), width))
         trouble = self.query_one("#trouble", Static)
         trouble.set_class(bool(troubles), "-shown")
         trouble.update(
@@ -83,12 +85,10 @@ class Header(Vertical):
         self.query_one("#crumbs", Static).update(spread(self._crumbs, self._note, width))
 
     def _age(self) -> Content:
-        if self._asking:
-            old = f"{ago(self._fresh, self._facts.clock())} · " if self._fresh else ""
-            return Content.assemble((f"{old}asking…", "$accent"))
         if self._fresh is None:
-            return Content("")
-        return Content.assemble((ago(self._fresh, self._facts.clock()), "$muted"))
+            return Content.assemble(("asking…", "$accent")) if self._asking else Content("")
+        sign = ("⟳ ", "$accent") if self._asking else ""
+        return Content.assemble(sign, (ago(self._fresh, self._facts.clock()), "$muted"))
 
 
 def _troubles(place: Surroundings | None) -> tuple[str, ...]:
@@ -101,38 +101,30 @@ def _troubles(place: Surroundings | None) -> tuple[str, ...]:
 
 
 def _place(place: Surroundings | None, troubled: bool, room: int) -> Content:
-    """The place in as many words as there is room for; what matters most comes first to stay."""
-    head = Content.assemble(("keydeck", "bold $accent"))
+    """The place in as many words as there is room for."""
+    head = Content.assemble(("keydeck", "bold $accent"), "  ")
     if place is None:
-        return Content.assemble(head, ("  looking around…", "$muted"))
-    sign = ("✖", "$error") if troubled else ("●", "$success")
+        return Content.assemble(head, ("looking around…", "$muted"))
     environment = clean(place.environment, 24)
-    identity = clean(place.identity, 80).rsplit(":", 1)[-1]
-    role = clean(place.database_role, 40)
-    # (text, style, rank): the highest rank goes first when the room is short.
-    words: list[tuple[str, str, int]] = [
-        (environment, "bold", 1),
-        (clean(place.account, 20), "", 2),
-        (clean(place.region, 24), "", 2),
-        (identity, "", 3),
-        (f"db {clean(place.database, 60)}" if place.database else "", "", 2),
-        (f"as {role}" if role else "", "$muted", 4),
-    ]
-    words = [(text, style, rank) for text, style, rank in words if text]
-    badge = ("[RO]", "bold $warning") if place.read_only else None
-    fixed = head.cell_length + 3 + (len(badge[0]) + 2 if badge else 0)
-    while words and fixed + sum(len(text) + 2 for text, _, _ in words) > room:
-        worst = max(rank for _, _, rank in words)
-        if worst <= 2:
+    lead = Content.assemble(
+        head,
+        (f"{environment} " if environment else "", "bold"),
+        ("✖", "$error") if troubled else ("●", "$success"),
+        ("  [RO]" if place.read_only else "", "bold $warning"),
+    )
+    identity = clean(place.identity, 80).rsplit(":", 1)[-1].replace("assumed-role/", "role/")
+    role = "/".join(identity.split("/")[:2])
+    database = f"db {clean(place.database, 60)}" if place.database else ""
+    where = (clean(place.account, 20), clean(place.region, 24))
+    as_role = f"as {clean(place.database_role, 40)}" if place.database_role else ""
+    for words in (
+        (*where, identity, database, as_role),
+        (*where, identity, database),
+        (*where, role, database),
+        (*where, database),
+        where,
+    ):
+        line = lead + Content("").join(Content.assemble("  ", word) for word in words if word)
+        if line.cell_length <= room:
             break
-        words = [w for w in words if w[2] != worst]
-    parts: list[Content | str | tuple[str, str]] = [head, "  "]
-    if words and words[0][2] == 1:
-        first = words.pop(0)
-        parts += [(first[0], first[1]), " "]
-    parts.append(sign)
-    if badge is not None:
-        parts += [" ", badge]
-    for text, style, _ in words:
-        parts += ["  ", (text, style) if style else text]
-    return Content.assemble(*parts)
+    return line

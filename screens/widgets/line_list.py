@@ -54,7 +54,7 @@ class LineList(CursorView):
         return None
 
     def write(self, lines: Callable[[Size], Sequence[Line]]) -> None:
-        """Show what `lines` returns for the view's size. The cursor stays the so manyth of those it may rest on."""
+        """Show what `lines` returns for this size; the cursor keeps its rank among lines with a target."""
         self._write = lines
         ordinal = sum(1 for line in self._lines[: self.cursor] if line.target is not None)
         self._lines = lines(self.size)

@@ -19,7 +19,7 @@ Cell = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column: its heading, the sort key that orders by it, its least and greatest width, its rank, its cells."""
+    """One column: its heading, the sort key that orders by it, its width, its rank, its cells."""
 
     heading: str
     sort: SortKey | None

@@ -36,8 +36,8 @@ class TokenTable(CursorView):
 
     STICKY = 1
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "choose", "ask KMS", tooltip="Ask KMS which key wrapped this very data key (one Decrypt)"),
-        Binding("space", "mark", "mark", tooltip="Mark or unmark the token and go to the next one"),
+        Binding("enter", "choose", "ask KMS", tooltip="Ask KMS which key wrapped this data key"),
+        Binding("space", "mark", "mark", tooltip="Mark or unmark the token, then the next one"),
         Binding("u", "unmark", "unmark all", show=False, tooltip="Take all marks away"),
     ]
 
@@ -180,6 +180,12 @@ class TokenTable(CursorView):
     def on_resize(self, event: Resize) -> None:
         """Choose the columns for the new width."""
         self._columns = place(event.size.width - 3)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Grey out what needs a row where there is none."""
+        if action in ("mark", "choose") and not self._rows:
+            return None
+        return True
 
     def action_mark(self) -> None:
         """Mark or unmark the token under the cursor."""

@@ -1,4 +1,4 @@
-"""Services in memory for tests of the screens: the same rows every time, and calls that fail or hang on demand."""
+"""Services in memory: the same rows every time, and calls that fail or hang on demand."""
 
 from __future__ import annotations
 
@@ -206,6 +206,8 @@ def hostile_rows() -> list[InventoryRow]:
     ]
 
 
+FIELDS = ("provider", "format", "table", "column", "key", "material", "org")
+
 _ORDER: dict[SortKey, Callable[[InventoryRow], str | int]] = {
     SortKey.STATE: lambda r: r.severity.rank,
     SortKey.REFERENCE: lambda r: "",
@@ -219,7 +221,7 @@ _ORDER: dict[SortKey, Callable[[InventoryRow], str | int]] = {
 
 @dataclass
 class Stage:
-    """One deployment. `faults` are raised by the calls that they are named after; `gates` hold such calls up."""
+    """One deployment. `faults` are raised by the calls they are named after; `gates` hold such calls up."""
 
     rows: list[InventoryRow] = field(default_factory=make_rows)
     keys: tuple[KeyState, ...] = KEYS
@@ -379,11 +381,11 @@ class StageInventory:
         position = 0
         for term in query.filter.split(" ") if query.filter else []:
             name, colon, value = term.partition(":")
-            if not colon or name not in ("provider", "format", "column", "key", "org"):
+            if not colon or name not in FIELDS:
                 raise InvalidFilterError(
                     f"No such field: {clean(name)!r}.",
                     position=position,
-                    remedy="Use provider, format, column, key or org.",
+                    remedy="Use provider, format, key or org.",
                 )
             rows = [row for row in rows if self._matches(row, name, value)]
             position += len(term) + 1
@@ -392,16 +394,18 @@ class StageInventory:
 
     @staticmethod
     def _matches(row: InventoryRow, name: str, value: str) -> bool:
-        return (
-            value
-            == {
-                "provider": row.provider,
-                "format": row.format.value,
-                "column": f"{row.ref.table}.{row.ref.column}",
-                "key": row.key_arn,
-                "org": row.organisation,
-            }[name]
-        )
+        if (name, value) == ("key", "unknown"):
+            return row.format.protected and row.key_arn is None
+        text = {
+            "provider": row.provider,
+            "format": row.format.value,
+            "table": row.ref.table,
+            "column": row.ref.column,
+            "key": row.key_arn,
+            "material": row.key_material_id,
+            "org": row.organisation,
+        }[name]
+        return text in value.split(",")
 
     def page(self, query: InventoryQuery, after: Cursor | None = None, *, limit: int = 200) -> InventoryPage:
         """Some rows."""
@@ -488,7 +492,7 @@ class StageWork:
         refused = tuple(
             Unwritten(
                 str(r.ref),
-                f"{r.format.value}: {'encrypt it in place instead' if not r.format.protected else 'it is an envelope already'}.",
+                "It is an envelope already." if r.format.protected else "It is no envelope: encrypt it.",
             )
             for r in rows
             if r not in good

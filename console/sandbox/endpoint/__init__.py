@@ -9,17 +9,10 @@ same process and hold the one truth about keys, aliases, states, policies, bucke
 sets what no AWS API can set: latency, throttling, faults, denials, past rotations and past calls.
 """
 
-from console.sandbox.endpoint.control import (
-    DataKey,
-    Denial,
-    EndpointControl,
-    EndpointControlError,
-    EndpointStats,
-    Fault,
-    PastCall,
-)
+from console.sandbox.endpoint.control import EndpointControl, EndpointControlError
 from console.sandbox.endpoint.principals import ACCOUNT, ANALYST, INTRUDER, ONCALL, OPERATOR, PLATFORM
 from console.sandbox.endpoint.process import EndpointProcess, EndpointStartError
+from console.sandbox.endpoint.scenario import DataKey, Denial, EndpointStats, Fault, PastCall
 
 __all__ = [
     "ACCOUNT",

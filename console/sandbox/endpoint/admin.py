@@ -17,6 +17,7 @@ from console.sandbox.endpoint.gate import Gate
 from console.sandbox.endpoint.history import add_history, region_of
 from console.sandbox.endpoint.keys import KeyStore
 from console.sandbox.endpoint.moto_server import HttpAnswer, HttpRequest
+from console.sandbox.endpoint.records import rotation_event
 
 Document = Mapping[str, Any]
 Call = Callable[[Document], Awaitable[dict[str, Any]]]
@@ -122,9 +123,7 @@ class Admin:
             raise validation(f"A rotation is AUTOMATIC or ON_DEMAND, not {rotation!r}")
         previous = self._gate.keys.companion(key).current.material.id
         current = self._gate.keys.rotate(key, float(request["at"]), rotation)
-        event = self._gate.rotation_event(
-            region, key.arn, current.since, rotation, [previous, current.material.id]
-        )
+        event = rotation_event(region, key.arn, current.since, rotation, [previous, current.material.id])
         self._gate.trail.add_past([event])
         return {"key_material_id": current.material.id}
 

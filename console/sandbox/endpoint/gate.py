@@ -22,13 +22,24 @@ from console.sandbox.endpoint.keys import KeyStore, LastUse
 from console.sandbox.endpoint.lookup import lookup_events
 from console.sandbox.endpoint.moto_server import HttpAnswer, HttpRequest, MotoServer
 from console.sandbox.endpoint.operations import CryptoOperations
-from console.sandbox.endpoint.principals import ACCOUNT, Principal, PrincipalDirectory
-from console.sandbox.endpoint.records import CLOUDTRAIL, KMS, STS, Record, as_uuid, recordable, refuse
+from console.sandbox.endpoint.passing import Passing
+from console.sandbox.endpoint.principals import PrincipalDirectory
+from console.sandbox.endpoint.records import (
+    CLOUDTRAIL,
+    KMS,
+    STS,
+    Record,
+    as_uuid,
+    recordable,
+    refuse,
+    rotation_event,
+)
 from console.sandbox.endpoint.services import (
     JSON,
     XML,
     Credential,
     S3Call,
+    caller_identity,
     error_body,
     read_credential,
     read_error,
@@ -69,6 +80,7 @@ class Gate:
         self.principals = PrincipalDirectory(self.moto.issued_to)
         self.delivery = Delivery(self.trail, self.moto)
         self.control_plane = ControlPlane(self.keys, self.faults)
+        self._passing = Passing(self.keys, self.faults)
         self._crypto = CryptoOperations(self.keys, self.faults).by_name
 
     async def answer(self, request: HttpRequest, source_ip: str) -> HttpAnswer:
@@ -92,29 +104,6 @@ class Gate:
             self.trail.add(record)
         answer.headers.append(("x-amzn-RequestId", as_uuid(record.request_id)))
         return answer
-
-    def rotation_event(self, region: str, arn: str, at: float, rotation: str, materials: list[str]) -> Record:
-        """Return AWS's event of a finished rotation; `materials` are the last two KeyMaterialIds."""
-        return Record(
-            time=at,
-            source=KMS,
-            name="RotateKey",
-            region=region,
-            identity=None,
-            access_key_id="",
-            source_ip="AWS Internal",
-            user_agent="AWS Internal",
-            request_id=0,
-            event_id=random.getrandbits(128),
-            resources=(arn,),
-            extra={
-                "rotationType": rotation,
-                "keyOrigin": "AWS_KMS",
-                "keyId": arn.rpartition("/")[2],
-                "previousKeyMaterialId": materials[0],
-                "currentKeyMaterialId": materials[1],
-            },
-        )
 
     def note_use(self, record: Record) -> None:
         """Remember a successful cryptographic operation for GetKeyLastUsage."""
@@ -178,7 +167,10 @@ class Gate:
             return await self._cloudtrail(call, record)
         if record.source == STS and record.name == "GetCallerIdentity":
             self.faults.authorise(record, record.action)
-            return _caller_identity(record, self.principals.of(record.access_key_id))
+            principal = self.principals.of(record.access_key_id)
+            return HttpAnswer(
+                200, [("Content-Type", XML)], caller_identity(principal, as_uuid(record.request_id))
+            )
         if call.s3 is not None:
             self.faults.authorise(record, call.s3.action, resource=call.s3.resource)
             record.request = {"bucketName": call.s3.bucket, "Host": call.request.headers.get("Host", "")}
@@ -200,18 +192,18 @@ class Gate:
             if record.name == "RotateKeyOnDemand":
                 self._complete_rotation(record)
             return _json(done)
-        prepared = self.control_plane.prepare(document, record)
+        prepared = self._passing.prepare(document, record)
         passed = await self._pass_on(call, record, json.dumps(prepared).encode())
         self.keys.forget_lookups()
         if record.error_code is not None:
             return passed
-        return _json(self.control_plane.finish(document, record, json.loads(passed.body or b"null") or {}))
+        return _json(self._passing.finish(document, record, json.loads(passed.body or b"null") or {}))
 
     def _complete_rotation(self, record: Record) -> None:
         key = self.keys.find(record.region, record.resources[0])
         newest = self.keys.companion(key).generations[-2:]
         materials = [generation.material.id for generation in newest]
-        self.trail.add(self.rotation_event(record.region, key.arn, time.time(), "ON_DEMAND", materials))
+        self.trail.add(rotation_event(record.region, key.arn, time.time(), "ON_DEMAND", materials))
 
     async def _cloudtrail(self, call: Call, record: Record) -> HttpAnswer:
         document = _document(call.request.body)
@@ -254,15 +246,3 @@ def _document(body: bytes) -> dict[str, Any]:
 
 def _json(document: Mapping[str, Any] | None) -> HttpAnswer:
     return HttpAnswer(200, [("Content-Type", JSON)], json.dumps(document).encode() if document else b"")
-
-
-def _caller_identity(record: Record, principal: Principal) -> HttpAnswer:
-    """https://docs.aws.amazon.com/STS/latest/APIReference/API_GetCallerIdentity.html"""
-    body = (
-        '<GetCallerIdentityResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/">'
-        f"<GetCallerIdentityResult><Arn>{principal.arn}</Arn>"
-        f"<UserId>{principal.principal_id}</UserId><Account>{ACCOUNT}</Account>"
-        "</GetCallerIdentityResult><ResponseMetadata>"
-        f"<RequestId>{as_uuid(record.request_id)}</RequestId></ResponseMetadata></GetCallerIdentityResponse>"
-    )
-    return HttpAnswer(200, [("Content-Type", XML)], body.encode())

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from moto.kms.models import Key
 
 SYMMETRIC = "SYMMETRIC_DEFAULT"
+PENDING_DELETION = ("PendingDeletion", "PendingReplicaDeletion")
 DEFAULT_PERIOD_DAYS = 365
 
 _KEY_ID = re.compile(r"(mrk-)?[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}|mrk-[0-9a-f]{32}", re.IGNORECASE)

@@ -6,6 +6,7 @@ No record holds a plaintext, a ciphertext blob, a data key or a grant token: req
 `recordable`, which drops them.
 """
 
+import random
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -151,6 +152,30 @@ def refuse(record: Record, code: str, message: str) -> None:
     if code in ("AccessDeniedException", "ThrottlingException"):
         record.request = None
         record.resources = ()
+
+
+def rotation_event(region: str, arn: str, at: float, rotation: str, materials: list[str]) -> Record:
+    """Return AWS's event of a finished rotation; `materials` are the last two KeyMaterialIds."""
+    return Record(
+        time=at,
+        source=KMS,
+        name="RotateKey",
+        region=region,
+        identity=None,
+        access_key_id="",
+        source_ip="AWS Internal",
+        user_agent="AWS Internal",
+        request_id=0,
+        event_id=random.getrandbits(128),
+        resources=(arn,),
+        extra={
+            "rotationType": rotation,
+            "keyOrigin": "AWS_KMS",
+            "keyId": arn.rpartition("/")[2],
+            "previousKeyMaterialId": materials[0],
+            "currentKeyMaterialId": materials[1],
+        },
+    )
 
 
 def recordable(parameters: Mapping[str, Any]) -> dict[str, Any] | None:

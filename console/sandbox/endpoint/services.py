@@ -9,6 +9,7 @@ from urllib.parse import parse_qsl, unquote
 from xml.sax.saxutils import escape
 
 from console.sandbox.endpoint.errors import ServiceError
+from console.sandbox.endpoint.principals import ACCOUNT, Principal
 
 JSON = "application/x-amz-json-1.1"
 XML = "text/xml"
@@ -106,6 +107,17 @@ def error_body(service: str, error: ServiceError, request_id: str) -> tuple[str,
             f"<RequestId>{request_id}</RequestId></ErrorResponse>"
         )
     return XML, f'<?xml version="1.0" encoding="UTF-8"?>{document}'.encode()
+
+
+def caller_identity(principal: Principal, request_id: str) -> bytes:
+    """https://docs.aws.amazon.com/STS/latest/APIReference/API_GetCallerIdentity.html"""
+    return (
+        '<GetCallerIdentityResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/">'
+        f"<GetCallerIdentityResult><Arn>{escape(principal.arn)}</Arn>"
+        f"<UserId>{escape(principal.principal_id)}</UserId><Account>{ACCOUNT}</Account>"
+        "</GetCallerIdentityResult><ResponseMetadata>"
+        f"<RequestId>{request_id}</RequestId></ResponseMetadata></GetCallerIdentityResponse>"
+    ).encode()
 
 
 def read_error(body: bytes) -> tuple[str, str]:

@@ -164,7 +164,7 @@ def test_a_paused_server_can_be_stopped(folder: Path) -> None:
 def test_no_password_stands_in_an_argument_or_a_file(folder: Path) -> None:
     with Postgres.start(folder) as postgres:
         password = postgres.superuser_url.split(":")[2].split("@")[0]
-        assert not any(password in argument for p in family(postgres.pid or 0) for argument in p.cmdline())
+        assert not any(password in argument for argument in psutil.Process(postgres.pid).cmdline())
         assert sorted(entry.name for entry in folder.iterdir()) == ["data", "owner", "postgres.log"]
 
 

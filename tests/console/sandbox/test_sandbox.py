@@ -88,9 +88,14 @@ def place() -> Iterator[Path]:
     shutil.rmtree(folder)
 
 
+def environment_in(place: Path) -> dict[str, str]:
+    path = os.pathsep.join(filter(None, (HOME, os.environ.get("PYTHONPATH"))))
+    return {**os.environ, "PYTHONPATH": path, "TMPDIR": str(place)}
+
+
 @contextmanager
 def owner_in(place: Path, script: str = OWNER_SCRIPT) -> Iterator[Owner]:
-    environment = {**os.environ, "PYTHONPATH": HOME, "TMPDIR": str(place)}
+    environment = environment_in(place)
     with subprocess.Popen(
         [sys.executable, "-c", script],
         stdin=subprocess.PIPE,
@@ -195,7 +200,7 @@ def test_a_signal_leaves_nothing(place: Path, number: signal.Signals, status: in
 
 def test_a_start_that_fails_leaves_nothing(place: Path) -> None:
     script = OWNER_SCRIPT.replace("data=False", "connections=5")
-    environment = {**os.environ, "PYTHONPATH": HOME, "TMPDIR": str(place)}
+    environment = environment_in(place)
     failed = subprocess.run(
         [sys.executable, "-c", script],
         env=environment,
@@ -221,7 +226,7 @@ def test_a_signal_during_the_start_leaves_nothing(place: Path) -> None:
         "    os.kill(os.getpid(), signal.SIGTERM)\n"
         "module.create_tables = interrupted\n",
     )
-    environment = {**os.environ, "PYTHONPATH": HOME, "TMPDIR": str(place)}
+    environment = environment_in(place)
     ended = subprocess.run([sys.executable, "-c", script], env=environment, check=False, timeout=60)
     assert ended.returncode == 143
     assert list(place.iterdir()) == []
@@ -278,7 +283,7 @@ for turn in range(60):
     assert (folder.path / "mine").read_text() == str(turn)
     folder.remove()
 """
-    environment = {**os.environ, "PYTHONPATH": HOME, "TMPDIR": str(place)}
+    environment = environment_in(place)
     claimants = [subprocess.Popen([sys.executable, "-c", script], env=environment) for _ in range(3)]
     assert [claimant.wait(120) for claimant in claimants] == [0, 0, 0]
     assert list(place.iterdir()) == []

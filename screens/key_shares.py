@@ -1,0 +1,45 @@
+"""Tokens under keys, put together by material, and how sure it is which key they are under."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from crypto_core.coverage import Evidence
+from crypto_core.keys.status import KeyShare
+from screens.signs import EVIDENCE_STYLES
+
+_SURENESS = (Evidence.CONFLICT, Evidence.UNKNOWN, Evidence.INFERRED, Evidence.VERIFIED)
+"""The evidence of several tokens together is that of the least sure among them."""
+
+
+def by_material(shares: Iterable[KeyShare]) -> list[KeyShare]:
+    """Return one share for each material: tokens that KMS was asked about and tokens inferred, together."""
+    merged: dict[str | None, KeyShare] = {}
+    for share in shares:
+        before = merged.setdefault(share.key_material_id, share)
+        if before is not share:
+            merged[share.key_material_id] = replace(
+                before,
+                tokens=before.tokens + share.tokens,
+                evidence=min(before.evidence, share.evidence, key=_SURENESS.index),
+                asked=before.asked + share.asked,
+            )
+    return list(merged.values())
+
+
+def token_sum(shares: Iterable[KeyShare]) -> int:
+    """Return how many tokens the shares hold together."""
+    return sum(share.tokens for share in shares)
+
+
+def evidence_words(shares: Sequence[KeyShare]) -> tuple[str, str]:
+    """Return how sure the keys of these tokens are, and a style: ("inferred (1 asked)", "$muted")."""
+    evidence = min((share.evidence for share in shares), key=_SURENESS.index)
+    asked = sum(share.asked for share in shares)
+    words = evidence.value
+    if evidence is Evidence.INFERRED and asked:
+        words = f"inferred ({asked:,} asked)"
+    elif evidence in (Evidence.CONFLICT, Evidence.UNKNOWN):
+        words = f"▲ {words}"
+    return words, EVIDENCE_STYLES[evidence]

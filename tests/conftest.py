@@ -1,0 +1,148 @@
+"""Fixtures for all floors: one sandbox a test process, a database of its own for each test that asks."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+from collections.abc import Callable, Iterator
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import Engine, make_url, text
+
+from console.__main__ import run
+from console.sandbox.postgres import OPERATOR, PLATFORM
+from console.sandbox.sandbox import Sandbox
+from console.sandbox.world import World
+from console.settings import load
+from console.wiring import Wired, wire
+from crypto_core.database.engine import open_engine
+from crypto_core.database.installation import install
+from crypto_core.database.references import TokenRef
+
+CONNECTIONS = 120
+
+
+@pytest.fixture(scope="session")
+def sandbox() -> Iterator[Sandbox]:
+    """A PostgreSQL and an AWS endpoint with generated connections. Tests never change its database."""
+    with Sandbox.start(connections=CONNECTIONS) as running:
+        yield running
+
+
+@pytest.fixture
+def world(sandbox: Sandbox) -> World:
+    """What the generator made."""
+    return sandbox.world
+
+
+@pytest.fixture
+def database_url(sandbox: Sandbox) -> Iterator[str]:
+    """URL for role operator of a copy of the generated database, dropped after the test."""
+    name = f"copy_{uuid4().hex[:12]}"
+    admin = open_engine(_as(sandbox.superuser_url, "postgres")).execution_options(
+        isolation_level="AUTOCOMMIT"
+    )
+    with admin.connect() as connection:
+        connection.execute(text(f"CREATE DATABASE {name} TEMPLATE tokens OWNER {PLATFORM}"))
+        connection.execute(text(f"GRANT CREATE ON DATABASE {name} TO {OPERATOR}"))
+    yield _as(sandbox.database_url, name)
+    with admin.connect() as connection:
+        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+    admin.dispose()
+
+
+@pytest.fixture
+def environment(sandbox: Sandbox, database_url: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """The process's environment points at the sandbox and the test's own database."""
+    settings = sandbox.settings() | {"DATABASE_URL": database_url}
+    for name in list(os.environ):
+        if name.startswith(("AWS_", "KEYDECK_", "PG")) or name in ("DATABASE_URL", "DEV_ENCRYPTION_KEY"):
+            monkeypatch.delenv(name)
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    sandbox.control.clear()
+    return settings
+
+
+@pytest.fixture
+def superuser(sandbox: Sandbox, database_url: str) -> Iterator[Engine]:
+    """The test's own database as PostgreSQL's superuser, to set up what an operator can't."""
+    engine = open_engine(_as(sandbox.superuser_url, str(make_url(database_url).database)))
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def platform(sandbox: Sandbox, database_url: str) -> Iterator[Engine]:
+    """The test's own database as the platform, who owns the tables and writes tokens."""
+    engine = open_engine(_as(sandbox.platform_database_url, str(make_url(database_url).database)))
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def stored(superuser: Engine) -> Callable[[TokenRef], str]:
+    """Read the stored value of a token, as the database has it."""
+
+    def read(ref: TokenRef) -> str:
+        statement = text(f"SELECT {ref.column} FROM {ref.table} WHERE id::text = :id")
+        with superuser.connect() as connection:
+            return str(connection.scalar(statement, {"id": ref.row_id}))
+
+    return read
+
+
+@pytest.fixture
+def services(environment: dict[str, str]) -> Iterator[Wired]:
+    """The services over the test's own database, Keydeck's schema installed."""
+    wired = wire(load().settings)
+    install(wired.engine)
+    yield wired
+    wired.close()
+
+
+@pytest.fixture
+def new_key(sandbox: Sandbox) -> Callable[[], str]:
+    """Make a KMS key of the test's own; returns its ARN."""
+
+    def create() -> str:
+        metadata = sandbox.client("kms").create_key(Description="made by a test")["KeyMetadata"]
+        return str(metadata["Arn"])
+
+    return create
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """What a command did."""
+
+    exit_code: int
+    stdout: str
+    stderr: str
+
+    @property
+    def json(self) -> Any:
+        """stdout as the one JSON document that it must be."""
+        return json.loads(self.stdout)
+
+
+@pytest.fixture
+def keydeck(environment: dict[str, str]) -> Callable[..., Ran]:
+    """Run the command in this process, without a terminal."""
+
+    def call(*arguments: str) -> Ran:
+        stdout, stderr = io.StringIO(), io.StringIO()
+        with redirect_stdout(stdout), redirect_stderr(stderr):
+            code = run(list(arguments))
+        return Ran(code, stdout.getvalue(), stderr.getvalue())
+
+    return call
+
+
+def _as(url: str, database: str) -> str:
+    return make_url(url).set(database=database).render_as_string(hide_password=False)

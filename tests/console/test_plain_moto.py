@@ -1,0 +1,115 @@
+"""Every command works over any PostgreSQL with the platform's tables and any moto server: no gate of ours."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+
+import boto3
+import pytest
+from moto.server import ThreadedMotoServer
+from sqlalchemy import insert, make_url, text
+
+from console.sandbox.platform import create_tables, gh_connection, slack_connection
+from console.sandbox.sandbox import Sandbox
+from crypto_core import encrypt_token
+from crypto_core.database.engine import open_engine
+
+TOKENS = 12
+PLAINTEXT = "xoxb-000000000000-000000000000-plainmotoplainmoto"
+
+
+@pytest.fixture(scope="module")
+def moto_url() -> Iterator[str]:
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def plain(
+    environment: dict[str, str], sandbox: Sandbox, moto_url: str, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[tuple[str, str]]:
+    """Two KMS keys in plain moto and a database whose tokens are sealed under the first one."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL", moto_url)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+    kms = boto3.client("kms")
+    first, second = (kms.create_key()["KeyMetadata"]["Arn"] for _ in range(2))
+    monkeypatch.setenv("TOKEN_ENCRYPTION_KEY_ID", first)
+    monkeypatch.setenv("KEYDECK_TRUSTED_KEYS", second)
+    name = f"plain_{os.getpid()}"
+    sandbox.postgres.create_database(name)
+    engine = open_engine(
+        make_url(sandbox.platform_database_url).set(database=name).render_as_string(hide_password=False)
+    )
+    create_tables(engine)
+    with engine.begin() as connection:
+        now = datetime.now(UTC)
+        for number in range(TOKENS):
+            connection.execute(
+                insert(gh_connection).values(
+                    id=f"gh-{number}",
+                    org_id="acme",
+                    user_id="u",
+                    access_token=encrypt_token(f"github_pat_{number:082}"),
+                    token_type="bearer",
+                    scopes=["repo"],
+                    created_at=now,
+                )
+            )
+        connection.execute(
+            insert(slack_connection).values(
+                org_id="acme", team_id="T1", bot_token=PLAINTEXT, created_at=now, updated_at=now
+            )
+        )
+    monkeypatch.setenv(
+        "DATABASE_URL",
+        make_url(sandbox.database_url).set(database=name).render_as_string(hide_password=False),
+    )
+    yield first, second
+    engine.dispose()
+    admin = open_engine(sandbox.superuser_url).execution_options(isolation_level="AUTOCOMMIT")
+    with admin.connect() as connection:
+        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+    admin.dispose()
+
+
+def test_every_command_works_on_plain_moto(plain: tuple[str, str], keydeck: Callable[..., object]) -> None:
+    first, second = plain
+    assert keydeck("init").exit_code == 0
+    status = keydeck("status", "--json").json
+    assert status["tokens"] == TOKENS + 1
+    assert status["coverage"] == {"complete": True, "reasons": []}
+    (share,) = status["keys"]
+    assert (share["key_arn"], share["tokens"], share["evidence"]) == (first, TOKENS, "verified")
+    assert share["key_material_id"] is None
+    assert keydeck("check").exit_code == 1
+
+    listed = keydeck("connections", "--json", "--filter", f"key:{first}").json
+    assert listed["total"] == TOKENS
+    inspected = keydeck("inspect", "gh_connection.access_token:gh-3", "--json").json
+    assert inspected["key_arn"] == first
+    assert keydeck("verify", "gh_connection:gh-3").exit_code == 0
+    assert keydeck("verify", "--all").exit_code == 1
+
+    assert keydeck("rewrap", "gh_connection.access_token:gh-3", "--to", second, "--yes").exit_code == 0
+    assert keydeck("inspect", "gh_connection.access_token:gh-3", "--json").json["key_arn"] == second
+    assert keydeck("reencrypt", "--from", first, "--to", second, "--dry-run").exit_code == 0
+    ran = keydeck("reencrypt", "--from", first, "--to", second, "--yes", "--json")
+    assert (ran.exit_code, ran.json["done"], ran.json["remaining"]) == (0, TOKENS - 1, 0)
+    ran = keydeck("encrypt", "--plaintext", "--to", second, "--yes", "--json")
+    assert (ran.exit_code, ran.json["done"]) == (0, 1)
+    assert keydeck("verify", "--all", "--json").json["opened"] == TOKENS + 1
+
+    assert keydeck("check", "--json").json["well"] is True
+    keys = {k["key_arn"]: k for k in keydeck("keys", "list", "--json").json["keys"]}
+    assert (keys[first]["tokens"], keys[second]["tokens"]) == (0, TOKENS + 1)
+    shown = keydeck("keys", "show", second, "--json").json
+    assert shown["key_state"] == "Enabled"
+    assert shown["missing"]  # what moto can't answer is told, not hidden
+    assert keydeck("settings").exit_code == 0
+    assert keydeck("journal", "verify").exit_code == 0

@@ -1,0 +1,200 @@
+"""No plaintext and no data key leaves the process: everything that a whole drill writes is searched."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import io
+import json
+import logging
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from console.__main__ import run
+from console.drill import PASSED, Drill
+from console.sandbox.provider_tokens import MARKER
+from console.sandbox.sandbox import Sandbox
+from console.settings import load
+from console.wiring import wire
+from crypto_core.database.engine import open_engine
+from crypto_core.database.installation import install
+from crypto_core.kms import KmsApi
+
+
+@pytest.fixture
+def debug_log(tmp_path: Path) -> Iterator[Path]:
+    """A log file that takes everything that any logger says, at the lowest level."""
+    path = tmp_path / "debug.log"
+    handler = logging.FileHandler(path)
+    root = logging.getLogger()
+    levels = {
+        name: logging.getLogger(name).level for name in ("", "botocore", "sqlalchemy.engine", "urllib3")
+    }
+    for name in levels:
+        logging.getLogger(name).setLevel(logging.DEBUG)
+    root.addHandler(handler)
+    yield path
+    root.removeHandler(handler)
+    handler.close()
+    for name, level in levels.items():
+        logging.getLogger(name).setLevel(level)
+
+
+def spellings(secret: bytes) -> set[bytes]:
+    """How a secret could look in a file: as it is, in hex, and in base64 at each of three offsets."""
+    found = {secret, secret.hex().encode()}
+    for offset in range(3):
+        padded = base64.b64encode(b"\0" * offset + secret)
+        # Characters that also encode what stands before or behind the secret are left out.
+        found.add(padded[(4 if offset else 0) : -4])
+    return found
+
+
+def searched(haystacks: dict[str, bytes], needles: Iterable[bytes]) -> list[str]:
+    """Where any needle is found; the needle itself is not repeated."""
+    return [name for name, content in haystacks.items() if any(n in content for n in needles)]
+
+
+def test_spellings_are_found_where_they_are() -> None:
+    for before in (b"", b"x", b"xy"):
+        encoded = base64.b64encode(before + b"a-canary-token-of-some-length" + b"behind")
+        assert searched({"here": encoded}, spellings(b"a-canary-token-of-some-length")) == ["here"]
+
+
+def test_a_whole_drill_writes_no_token_and_no_data_key_anywhere(
+    debug_log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data_keys: set[bytes] = set()
+    call = KmsApi.call
+
+    def overheard(self: KmsApi, operation: str, **parameters: Any) -> dict[str, Any]:
+        answer = call(self, operation, **parameters)
+        if "Plaintext" in answer:
+            data_keys.add(bytes(answer["Plaintext"]))
+        return answer
+
+    monkeypatch.setattr(KmsApi, "call", overheard)
+    stdout, stderr = io.StringIO(), io.StringIO()
+    with Sandbox.start(connections=60) as sandbox:
+        for name, value in sandbox.environment().items():
+            monkeypatch.setenv(name, value)
+        for name in set(os.environ) - set(sandbox.environment()):
+            monkeypatch.delenv(name)
+        services = wire(load().settings)
+        install(services.engine)
+        services.close()
+        with redirect_stdout(stdout), redirect_stderr(stderr):
+            assert Drill(sandbox).play() == 0
+            for command in (
+                ["connections", "--csv"],
+                ["connections", "--json"],
+                ["connections"],
+                ["status", "--json"],
+                ["verify", "--all", "--json"],
+                ["journal", "list", "--json"],
+                ["keys", "list", "--json"],
+                ["settings"],
+                *(["inspect", str(ref), "--json"] for ref in list(sandbox.world.tokens)[:20]),
+            ):
+                run(command)
+        haystacks = {
+            "stdout": stdout.getvalue().encode(),
+            "stderr": stderr.getvalue().encode(),
+            "log": debug_log.read_bytes(),
+            **server_logs(sandbox),
+            **cloudtrail(sandbox),
+            **own_tables(sandbox),
+        }
+        tokens = {sandbox.world.token_for(ref).encode() for ref in sandbox.world.tokens}
+
+    assert PASSED in stdout.getvalue()
+    assert len(data_keys) > 50
+    assert len(haystacks["log"]) > 10_000
+    assert any(name.startswith("cloudtrail") and content for name, content in haystacks.items())
+    needles = spellings(MARKER.encode()) | tokens
+    assert searched(haystacks, needles) == []
+    assert searched(haystacks, {s for key in data_keys for s in spellings(key)}) == []
+
+
+def server_logs(sandbox: Sandbox) -> dict[str, bytes]:
+    """What PostgreSQL wrote into its log."""
+    logs = list(sandbox.folder.glob("*.log"))
+    assert logs
+    return {f"postgres {path.name}": path.read_bytes() for path in logs}
+
+
+def cloudtrail(sandbox: Sandbox) -> dict[str, bytes]:
+    """Every CloudTrail file that the sandbox delivered."""
+    sandbox.control.deliver()
+    s3 = sandbox.client("s3")
+    files = {}
+    for bucket in s3.list_buckets()["Buckets"]:
+        for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket["Name"]):
+            for item in page.get("Contents", []):
+                body = s3.get_object(Bucket=bucket["Name"], Key=item["Key"])["Body"].read()
+                files[f"cloudtrail {item['Key']}"] = (
+                    gzip.decompress(body) if body[:2] == b"\x1f\x8b" else body
+                )
+    return files
+
+
+def own_tables(sandbox: Sandbox) -> dict[str, bytes]:
+    """Every row of Keydeck's own schema, as text."""
+    engine = open_engine(sandbox.superuser_url)
+    tables = {}
+    with engine.connect() as connection:
+        for name in ("journal", "envelope_backup", "key_answer"):
+            rows = connection.execute(text(f"SELECT t::text FROM keydeck.{name} t")).scalars()
+            tables[f"table {name}"] = "\n".join(rows).encode()
+    engine.dispose()
+    return tables
+
+
+def test_a_crash_shows_where_and_no_values() -> None:
+    code = """
+import threading
+from console.secrecy import guard_process
+guard_process()
+def fail(token):
+    raise ValueError(f"cannot use {token}")
+thread = threading.Thread(target=fail, args=("CANARY-in-thread",))
+thread.start(); thread.join()
+fail("CANARY-in-main")
+"""
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert ran.returncode == 1
+    assert ran.stderr.count("in fail") == 2
+    assert "ValueError" in ran.stderr
+    assert "CANARY" not in ran.stdout + ran.stderr
+
+
+def test_core_dumps_are_off() -> None:
+    code = (
+        "import resource; from console.secrecy import guard_process; guard_process();"
+        "print(resource.getrlimit(resource.RLIMIT_CORE)[0])"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout.strip() == "0"
+
+
+def test_an_error_from_the_database_repeats_no_parameter(
+    keydeck: Callable[..., Any], environment: dict[str, str], world: Any, superuser: Any
+) -> None:
+    keydeck("init")
+    with superuser.begin() as connection:
+        connection.execute(
+            text("ALTER TABLE slack_connection ADD CONSTRAINT c CHECK (bot_token LIKE 'xoxb%') NOT VALID")
+        )
+    ran = keydeck("encrypt", "--plaintext", "--to", world.current_key.arn, "--yes")
+    assert ran.exit_code == 3
+    said = json.dumps([ran.stdout, ran.stderr])
+    assert MARKER not in said
+    assert "djF8" not in said
