@@ -199,13 +199,12 @@ def open_dev(stored: str, key: str = DEV_KEY) -> Secret:
     version, _, token = _decode(stored.encode("ascii", "replace"), "envelope").partition(b"|")
     if version != b"dev":
         raise MalformedEnvelopeError("envelope", "it does not begin with dev|")
-    try:
-        fernet = Fernet(key)
-    except ValueError as error:
+    fernet = _fernet(key)
+    if fernet is None:
         raise SettingsError(
             "The development key is no Fernet key: 32 bytes in URL-safe base64.",
             remedy="Set DEV_ENCRYPTION_KEY to the platform's value, or unset it.",
-        ) from error
+        )
     try:
         return Secret(fernet.decrypt(token))
     except InvalidToken as error:
@@ -234,6 +233,14 @@ def _decode(encoded: bytes, name: str) -> bytes:
     if base64.b64encode(decoded) != encoded:
         raise MalformedEnvelopeError(name, "not canonical base64")
     return decoded
+
+
+def _fernet(key: str) -> Fernet | None:
+    try:
+        return Fernet(key)
+    except ValueError:
+        # A codec's exception carries the key, so it ends here.
+        return None
 
 
 def _check(envelope: Envelope) -> None:

@@ -110,7 +110,8 @@ class AnswerBook:
             return stored.subquery("answers")
         # One answer a value, the newer one: two would count the token twice.
         older = stored.where(t.envelope_digest.not_in(select(remembered.subquery().c.digest)))
-        return remembered.union_all(older).subquery("answers")
+        both: FromClause = remembered.union_all(older).subquery("answers")
+        return both
 
     def _stored(self, privilege: str) -> bool:
         """True if the table is there and the role has the privilege on it."""
@@ -163,15 +164,19 @@ def _as_select(answers: list[Answer]):  # type: ignore[no-untyped-def]  # the ty
     def values(name: str, content: list[object], kind: object) -> object:
         return bindparam(name, content, ARRAY(kind), unique=True)  # type: ignore[arg-type]
 
-    rows = func.unnest(
-        values("digests", [a.digest for a in answers], LargeBinary),
-        values("arns", [a.key_arn for a in answers], String),
-        values("materials", [a.key_material_id for a in answers], String),
-        values("reasons", [a.reason for a in answers], String),
-    ).table_valued(
-        sql_column("digest", LargeBinary),
-        sql_column("key_arn", String),
-        sql_column("key_material_id", String),
-        sql_column("reason", String),
-    ).render_derived(name="remembered")
+    rows = (
+        func.unnest(
+            values("digests", [a.digest for a in answers], LargeBinary),
+            values("arns", [a.key_arn for a in answers], String),
+            values("materials", [a.key_material_id for a in answers], String),
+            values("reasons", [a.reason for a in answers], String),
+        )
+        .table_valued(
+            sql_column("digest", LargeBinary),
+            sql_column("key_arn", String),
+            sql_column("key_material_id", String),
+            sql_column("reason", String),
+        )
+        .render_derived(name="remembered")
+    )
     return select(rows.c.digest, rows.c.key_arn, rows.c.key_material_id, rows.c.reason)

@@ -17,11 +17,21 @@ from crypto_core.database.answers import Answer, AnswerBook, Wrapping
 from crypto_core.database.census import Census, GroupCount
 from crypto_core.database.tokens import StoredToken, TokenScope, TokenStore
 from crypto_core.envelope import Format, parse
-from crypto_core.errors import EnvelopeError, InterruptedRunError, KmsError
+from crypto_core.errors import (
+    CredentialsError,
+    EnvelopeError,
+    InterruptedRunError,
+    InvalidCiphertextError,
+    KmsAccessDeniedError,
+    KmsError,
+    KmsUnreachableError,
+)
 from crypto_core.keyring import KmsKeyring
 
 MEMBERS_TRIED = 5
 """How many members of a group are asked about before its key counts as unknown."""
+PAGE = 50
+"""How many envelopes are asked about one by one before it is seen whether KMS still answers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +60,16 @@ class _Probe:
     token: StoredToken
     answer: Answer | None
     failure: KmsError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What asking about some tokens came to. `silent` is set where KMS can't be asked at all."""
+
+    asked: int
+    counts: list[KeyCount]
+    gap: str = ""
+    silent: KmsError | None = None
 
 
 class Attributor:
@@ -90,17 +110,24 @@ class Attributor:
                 )
             elif group.format is Format.V1:
                 unasked.setdefault(group.edk_prefix, []).append(group)
-        budget = self._limit
+        budget, silent = self._limit, None
         for prefix, groups in unasked.items():
             _stop_if(cancelled)
             tokens = sum(g.tokens for g in groups)
-            if prefix is None:
-                asked, found, gap = self._one_by_one(tokens, budget, cancelled)
+            known = census.known.get(prefix) if prefix is not None else None
+            if known:
+                counts.append(_inferred(known, tokens, 0))
+                continue
+            if silent is not None:
+                found = _Found(0, [_unknown(tokens, silent.message)], _gap(silent, tokens))
+            elif prefix is None:
+                found = self._one_by_one(tokens, budget, cancelled)
             else:
-                asked, found, gap = self._group(prefix, tokens, census, budget)
-            budget -= asked
-            counts += found
-            gaps += [gap] if gap else []
+                found = self._group(prefix, tokens, budget)
+            budget -= found.asked
+            counts += found.counts
+            gaps += [found.gap] if found.gap else []
+            silent = found.silent or silent
         return Attribution(_merged(counts), tuple(dict.fromkeys(gaps)))
 
     def ask(self, tokens: Sequence[StoredToken]) -> list[_Probe]:
@@ -123,67 +150,63 @@ class Attributor:
             token, Answer(token.digest, envelope.edk_prefix, answer.key_arn, answer.key_material_id)
         )
 
-    def _group(
-        self, prefix: bytes, tokens: int, census: Census, budget: int
-    ) -> tuple[int, list[KeyCount], str]:
-        """Attribute one key material group; returns questions asked, counts and a gap."""
-        known = census.known.get(prefix, frozenset())
-        if known:
-            return 0, [_inferred(known, tokens, 0)], ""
+    def _group(self, prefix: bytes, tokens: int, budget: int) -> _Found:
+        """Attribute one key material group. Only a damaged member makes the next one worth a question."""
         if budget < 1:
-            return 0, [_unknown(tokens, "not asked")], _over_limit(tokens, self._limit)
+            return _Found(0, [_unknown(tokens, "not asked")], _over_limit(tokens, self._limit))
         scope = TokenScope(frozenset({Format.V1}), edk_prefixes=(prefix,), unasked=True)
         members = next(iter(self._store.pages(scope, size=MEMBERS_TRIED)), [])
         counts: list[KeyCount] = []
-        failure: KmsError | None = None
+        damaged: KmsError | None = None
         for asked, member in enumerate(members, start=1):
             probe = self.ask([member])[0]
-            if probe.answer is None:
-                failure = probe.failure
-                if failure and failure.key:
-                    return asked, [*counts, _refused(failure, tokens)], ""
-            elif probe.answer.key_arn is None:
+            if isinstance(probe.failure, InvalidCiphertextError):
+                damaged = probe.failure
+            elif probe.failure is not None:
+                counts.append(_failed(probe.failure, tokens))
+                return _Found(asked, counts, _gap(probe.failure, tokens), _silence(probe.failure))
+            elif probe.answer is not None and probe.answer.key_arn is None:
                 counts.append(_unknown(1, probe.answer.reason, asked=1))
                 tokens -= 1
-            else:
+            elif probe.answer is not None and probe.answer.key_arn is not None:
                 wrapping = (probe.answer.key_arn, probe.answer.key_material_id)
-                return asked, [*counts, _inferred(frozenset({wrapping}), tokens, 1)], ""
-        reason = failure.message if failure else "no intact envelope among those asked"
-        gap = f"{tokens:,} tokens: which key sealed them is not known. {failure}" if failure else ""
-        return len(members), [*counts, *([_unknown(tokens, reason)] if tokens > 0 else [])], gap
+                return _Found(asked, [*counts, _inferred(frozenset({wrapping}), tokens, 1)])
+        reason = damaged.message if damaged else "no intact envelope among those asked"
+        gap = _gap(damaged, tokens) if damaged else ""
+        return _Found(len(members), [*counts, *([_unknown(tokens, reason)] if tokens > 0 else [])], gap)
 
-    def _one_by_one(
-        self, tokens: int, budget: int, cancelled: Event | None
-    ) -> tuple[int, list[KeyCount], str]:
+    def _one_by_one(self, tokens: int, budget: int, cancelled: Event | None) -> _Found:
         """Attribute envelopes without a KMS header, each for itself."""
         scope = TokenScope(frozenset({Format.V1}), edk_prefixes=(None,), unasked=True)
         counts: list[KeyCount] = []
         asked, failures = 0, dict[str, int]()
-        for page in self._store.pages(scope, size=200):
+        stopped: KmsError | None = None
+        for page in self._store.pages(scope, size=PAGE):
             _stop_if(cancelled)
-            if asked >= budget:
+            if asked >= budget or stopped is not None:
                 break
             for probe in self.ask(page[: budget - asked]):
                 asked += 1
-                if probe.answer is None:
-                    failure = probe.failure
-                    failures[str(failure)] = failures.get(str(failure), 0) + 1
-                    counts.append(
-                        _refused(failure, 1)
-                        if failure and failure.key
-                        else _unknown(1, failure.message if failure else "")
-                    )
-                elif probe.answer.key_arn is None:
+                if probe.failure is not None:
+                    counts.append(_failed(probe.failure, 1))
+                    if _gap(probe.failure, 1):
+                        failures[str(probe.failure)] = failures.get(str(probe.failure), 0) + 1
+                    if probe.failure.transient or isinstance(probe.failure, CredentialsError):
+                        stopped = probe.failure
+                elif probe.answer is not None and probe.answer.key_arn is None:
                     counts.append(_unknown(1, probe.answer.reason, asked=1))
-                else:
+                elif probe.answer is not None and probe.answer.key_arn is not None:
                     wrapping = (probe.answer.key_arn, probe.answer.key_material_id)
                     counts.append(KeyCount(wrapping, 1, 1, Evidence.VERIFIED))
         left = tokens - asked
-        if left > 0:
+        if left > 0 and stopped is not None:
+            counts.append(_unknown(left, stopped.message))
+            failures[str(stopped)] += left
+        elif left > 0:
             counts.append(_unknown(left, "not asked"))
-            return asked, counts, _over_limit(left, self._limit)
+            return _Found(asked, counts, _over_limit(left, self._limit))
         gap = "; ".join(f"{number:,} tokens: {reason}" for reason, number in list(failures.items())[:3])
-        return asked, counts, gap
+        return _Found(asked, counts, gap, _silence(stopped))
 
 
 def _inferred(wrappings: frozenset[Wrapping], tokens: int, asked: int) -> KeyCount:
@@ -194,9 +217,25 @@ def _inferred(wrappings: frozenset[Wrapping], tokens: int, asked: int) -> KeyCou
     return KeyCount(next(iter(wrappings)), tokens, asked, evidence)
 
 
-def _refused(failure: KmsError, tokens: int) -> KeyCount:
-    """KMS would not open it, but said which key it would have needed."""
-    return KeyCount((failure.key, None), tokens, 0, Evidence.INFERRED, failure.message)
+def _failed(failure: KmsError, tokens: int) -> KeyCount:
+    """KMS would not open it. Often it says which key it would have needed."""
+    if failure.key:
+        return KeyCount((failure.key, None), tokens, 0, Evidence.INFERRED, failure.message)
+    return _unknown(tokens, failure.message)
+
+
+def _gap(failure: KmsError, tokens: int) -> str:
+    """What a failure leaves untold: nothing where the key's own state says it all."""
+    if not failure.key:
+        return f"{tokens:,} tokens: which key sealed them is not known. {failure}"
+    if isinstance(failure, KmsAccessDeniedError):
+        return f"{tokens:,} tokens under {failure.key}: their key material is not known. {failure}"
+    return ""
+
+
+def _silence(failure: KmsError | None) -> KmsError | None:
+    """The failure, if no other question would fare better: asking on would only take its time limit again."""
+    return failure if isinstance(failure, KmsUnreachableError | CredentialsError) else None
 
 
 def _unknown(tokens: int, reason: str, *, asked: int = 0) -> KeyCount:

@@ -13,7 +13,7 @@ from crypto_core.database.attribution import Attributor, KeyCount
 from crypto_core.database.catalogue import LiveCatalogue
 from crypto_core.database.census import Census, take_census
 from crypto_core.envelope import Format
-from crypto_core.errors import KmsAccessDeniedError, KmsError
+from crypto_core.errors import CredentialsError, KmsAccessDeniedError, KmsError, KmsUnreachableError
 from crypto_core.key_names import parse_key_name, same_key, short_key
 from crypto_core.keyring import KmsKeyring
 from crypto_core.keys.inventory import KeyInventory
@@ -71,7 +71,11 @@ class StatusService:
         self._keys.refresh_aliases()
         states: dict[str, KeyState] = {}
         trouble: list[str] = []
+        silent: KmsError | None = None
         for name in names:
+            if silent is not None:
+                trouble.append(f"State of {name} is not known: {silent}")
+                continue
             try:
                 state = self._keys.describe(name)
             except KmsAccessDeniedError as error:
@@ -80,6 +84,8 @@ class StatusService:
                 trouble.append(f"State of {name} is not known: {error}")
             except KmsError as error:
                 trouble.append(f"State of {name} is not known: {error}")
+                # Asking on would only take the time limit again.
+                silent = error if isinstance(error, KmsUnreachableError | CredentialsError) else None
             else:
                 states[state.key_arn] = states[name] = state
         return states, trouble

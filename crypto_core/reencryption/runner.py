@@ -25,12 +25,14 @@ from crypto_core.database.tokens import Replacement, StoredToken, TokenStore, di
 from crypto_core.envelope import DEV_KEY, Format, parse
 from crypto_core.errors import (
     CredentialsError,
+    DatabaseError,
     EnvelopeError,
     IncorrectKeyError,
     InvalidCiphertextError,
     InvalidTokenError,
     KeydeckError,
     KmsError,
+    RefusedError,
     UntrustedKeyError,
 )
 from crypto_core.key_names import same_key
@@ -117,7 +119,7 @@ class Runner:
         run_id = uuid4()
         sources = [plan.source_key_arn] if plan.source_key_arn else []
         cipher = TokenCipher(self._keyring.trusting(plan.target_key_arn, *sources))
-        scope = plan.scope
+        scope, left_over = plan.scope, 0
         with ThreadPoolExecutor(max_workers=self._workers) as pool:
             for _ in range(PASSES):
                 done_before = tally.done
@@ -131,12 +133,17 @@ class Runner:
                 if tally.stopped_by or _is_set(cancelled) or not _repeats(plan):
                     break
                 # What the platform wrote under the old key meanwhile is found by looking again.
-                scope = self._planner.resolve(plan.verb, plan.selection).scope
+                try:
+                    scope = self._planner.resolve(plan.verb, plan.selection).scope
+                except (RefusedError, KmsError) as error:
+                    tally.stopped_by = str(error)
+                    break
                 left_over = sum(self._store.count(scope).values()) - self._count_poisoned(tally, plan)
                 if left_over <= 0 or tally.done == done_before:
                     break
         interrupted = _is_set(cancelled)
-        remaining = max(plan.tokens - tally.done - tally.changed - len(tally.poisoned), 0)
+        if interrupted or tally.stopped_by:
+            left_over = plan.tokens - tally.done - tally.changed - len(tally.poisoned)
         result = RunResult(
             verb=plan.verb,
             target_key_arn=plan.target_key_arn,
@@ -145,7 +152,7 @@ class Runner:
             conflicts_retried=tally.conflicts,
             poisoned=tuple(Unwritten(str(ref), reason) for ref, reason in sorted(tally.poisoned.items())),
             changed_meanwhile=tally.changed,
-            remaining=remaining if (interrupted or tally.stopped_by) else 0,
+            remaining=max(left_over, 0),
             seconds=monotonic() - tally.started,
             kms_calls=self._kms.calls - calls_before,
             interrupted=interrupted,
@@ -174,7 +181,8 @@ class Runner:
                 if o.sealed is not None
             ]
             sealed = {o.token.ref: o.sealed for o in outcomes if o.sealed is not None}
-            written = self._write(plan, run_id, replacements, sealed) if replacements else frozenset()
+            written, rejected = self._write(plan, run_id, replacements, sealed)
+            tally.poisoned.update(rejected)
             tally.done += len(written)
             tally.poisoned.update({o.token.ref: o.poison for o in outcomes if o.poison})
             tally.changed += sum(o.elsewhere for o in outcomes)
@@ -182,7 +190,8 @@ class Runner:
             if stops:
                 tally.stopped_by = str(stops[0])
                 return
-            lost = [r.old.ref for r in replacements if r.old.ref not in written]
+            settled = {*written, *rejected}
+            lost = [r.old.ref for r in replacements if r.old.ref not in settled]
             if not lost or _is_set(cancelled):
                 return
             tally.conflicts += len(lost)
@@ -206,7 +215,7 @@ class Runner:
         except KmsError as error:
             if error.transient or isinstance(error, CredentialsError) or plan.source_key_arn:
                 return _Written(token, stop=error)
-            if error.operation in ("GenerateDataKey", "ReEncrypt"):
+            if error.operation in ("GenerateDataKey", "ReEncrypt") or plan.tokens == 1:
                 return _Written(token, stop=error)
             return _Written(token, poison=str(error))
 
@@ -224,12 +233,43 @@ class Runner:
         """KMS disagrees with the attribution: ask about this very token, so that it is known from now on."""
         probe = self._attributor.ask([token])[0]
         if probe.answer is None or probe.answer.key_arn is None:
+            if isinstance(probe.failure, InvalidCiphertextError):
+                self._answers.remember([Answer(token.digest, None, None, None, probe.failure.message)])
             return _Written(token, poison=str(error))
         if plan.source_key_arn and not same_key(probe.answer.key_arn, plan.source_key_arn):
             return _Written(token, elsewhere=True)
         return _Written(token, poison=f"It is under {probe.answer.key_arn}, which is not trusted.")
 
     def _write(
+        self,
+        plan: Plan,
+        run_id: UUID,
+        replacements: Sequence[Replacement],
+        sealed: dict[TokenRef, SealedToken],
+    ) -> tuple[frozenset[TokenRef], dict[TokenRef, str]]:
+        """Write a batch; returns what was written, and what the database rejects with the reason.
+
+        A row that the database rejects, by a constraint or a length, does not hold up the others.
+        """
+        if not replacements:
+            return frozenset(), {}
+        try:
+            return self._swap_in(plan, run_id, replacements, sealed), {}
+        except DatabaseError as error:
+            # Only what the statement itself met with; a lost connection or a missing grant ends the run.
+            if type(error) is not DatabaseError:
+                raise
+            if len(replacements) == 1:
+                return frozenset(), {replacements[0].old.ref: error.message}
+        written: set[TokenRef] = set()
+        rejected: dict[TokenRef, str] = {}
+        for replacement in replacements:
+            one, why = self._write(plan, run_id, [replacement], sealed)
+            written |= one
+            rejected |= why
+        return frozenset(written), rejected
+
+    def _swap_in(
         self,
         plan: Plan,
         run_id: UUID,

@@ -117,7 +117,7 @@ def progress_content(progress: RunProgress | None, count: int, *, stopping: bool
     total = (progress.total if progress else 0) or count
     lines = [
         Content.assemble(
-            (bar(done / total if total else 0, 36), "$accent"), (f"  {done:,} of {total:,}", "bold")
+            (bar(done / total if total else 0, 36), "$accent on $panel"), (f"  {done:,} of {total:,}", "bold")
         )
     ]
     if progress is not None:

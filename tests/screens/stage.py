@@ -246,7 +246,8 @@ class Stage:
         )
     )
     plan_more: dict[str, object] = field(default_factory=dict)
-    run_steps: int = 4
+    waiting: int = 0
+    """Calls that hang at a gate right now."""
 
     def hold(self, *names: str) -> Event:
         """Make the calls of these names hang until the returned event is set."""
@@ -258,8 +259,10 @@ class Stage:
         """What each call begins with."""
         self.calls.append(name)
         gate = self.gates.get(name)
-        if gate is not None:
+        if gate is not None and not gate.is_set():
+            self.waiting += 1
             gate.wait()
+            self.waiting -= 1
         fault = self.faults.get(name)
         if fault is not None:
             raise fault

@@ -1,0 +1,135 @@
+"""keydeck demo: the drill without a terminal, the console on one, and nothing left behind."""
+
+from __future__ import annotations
+
+import io
+import os
+import pty
+import select
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import redirect_stdout
+from pathlib import Path
+
+import psutil
+import pytest
+
+from console.drill import PASSED, Drill
+from console.sandbox.endpoint.control import Denial
+from console.sandbox.sandbox import Sandbox
+from console.settings import load
+from console.wiring import wire
+from crypto_core.database.installation import install
+
+DEMO = [sys.executable, "-m", "console", "demo", "--tokens", "60"]
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
+    """An environment with an empty home, and a temporary folder of its own to look for leftovers in."""
+    # Reachable by the service user that PostgreSQL runs as when the tests run as root.
+    with tempfile.TemporaryDirectory(prefix="demo-", dir="/tmp") as folder:
+        Path(folder).chmod(0o1777)
+        yield {
+            "PATH": os.environ["PATH"],
+            "HOME": str(tmp_path),
+            "TMPDIR": folder,
+            "TERM": "xterm-256color",
+            "LANG": "C.UTF-8",
+        }
+
+
+def left_behind(home: dict[str, str]) -> list[str]:
+    """Sandbox folders in the temporary folder, and processes whose command line names it."""
+    folder = home["TMPDIR"]
+    processes = [
+        " ".join(p.info["cmdline"])
+        for p in psutil.process_iter(["cmdline"])
+        if any(folder in part for part in p.info["cmdline"] or ())
+    ]
+    return [str(p) for p in Path(folder).glob("keydeck-sandbox-*")] + processes
+
+
+def test_without_a_terminal_the_drill_is_played_to_its_proof(home: dict[str, str]) -> None:
+    ran = subprocess.run(
+        DEMO, env=home, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=120
+    )
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert ran.stdout.splitlines()[-1] == PASSED
+    for told in (
+        "Dry run",
+        "Encrypt in place",
+        "corrupt, left untouched",
+        "is disabled",
+        "the chain is whole",
+    ):
+        assert told in ran.stdout
+    assert left_behind(home) == []
+
+
+def test_a_drill_that_fails_says_what_and_exits_1(monkeypatch: pytest.MonkeyPatch) -> None:
+    with Sandbox.start(connections=30) as sandbox:
+        for name, value in sandbox.environment().items():
+            monkeypatch.setenv(name, value)
+        for name in set(os.environ) - set(sandbox.environment()):
+            monkeypatch.delenv(name)
+        services = wire(load().settings)
+        install(services.engine)
+        services.close()
+        sandbox.control.add_denial(Denial("*", "kms:DisableKey"))
+        told = io.StringIO()
+        with redirect_stdout(told):
+            assert Drill(sandbox).play() == 1
+    last = told.getvalue().splitlines()[-1]
+    assert last.startswith("drill failed: Access denied: kms:DisableKey")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_in_the_middle_leaves_nothing(home: dict[str, str], number: signal.Signals) -> None:
+    with subprocess.Popen(
+        DEMO, env=home, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if "Re-encrypt every token" in line:
+                break
+        process.send_signal(number)
+        process.stdout.read()
+        assert process.wait(timeout=60) != 0
+    assert left_behind(home) == []
+
+
+def test_on_a_terminal_the_console_opens_and_q_leaves_nothing(home: dict[str, str]) -> None:
+    master, slave = pty.openpty()
+    process = subprocess.Popen(
+        DEMO, env=home | {"COLUMNS": "120", "LINES": "40"}, stdin=slave, stdout=slave, stderr=slave
+    )
+    os.close(slave)
+    screen = read_until(master, b"problems")
+    assert b"problems" in screen
+    os.write(master, b"q")
+    read_until(master, None)
+    assert process.wait(timeout=60) == 0
+    os.close(master)
+    assert left_behind(home) == []
+
+
+def read_until(master: int, wanted: bytes | None, limit: float = 60.0) -> bytes:
+    """Read from a terminal until it shows something, or, for None, until its other side has closed."""
+    seen = b""
+    deadline = time.monotonic() + limit
+    while time.monotonic() < deadline and (wanted is None or wanted not in seen):
+        if not select.select([master], [], [], 0.5)[0]:
+            continue
+        try:
+            chunk = os.read(master, 65536)
+        except OSError:
+            break
+        if not chunk:
+            break
+        seen += chunk
+    return seen

@@ -1,0 +1,183 @@
+"""Connections: which tokens, in what state?"""
+
+from __future__ import annotations
+
+import pytest
+
+from crypto_core.database.inventory import SortKey
+from crypto_core.errors import DatabaseUnreachableError
+from screens.connections.screen import ConnectionsScreen
+from screens.widgets.token_table import TokenTable
+from tests.screens.deck import LARGE, Deck, deck
+from tests.screens.stage import Stage
+
+
+def table(d: Deck) -> TokenTable:
+    assert isinstance(d.app.screen, ConnectionsScreen)
+    return d.app.screen.query_one(TokenTable)
+
+
+async def test_the_worst_tokens_come_first() -> None:
+    async with deck(start="connections") as d:
+        assert "✖" in d.lines()[3]
+        assert "plaintext" in d.lines()[3]
+
+
+async def test_the_title_says_how_many_pass_the_filter_and_how_they_are_sorted() -> None:
+    async with deck(start="connections") as d:
+        assert "1,200 tokens   sort: state ↓" in d.lines()[1]
+        await d.press("slash")
+        await d.type("provider:slack")
+        await d.press("enter")
+        assert "Connections › provider:slack" in d.lines()[1]
+        assert "180 of 1,200   sort: state ↓" in d.lines()[1]
+
+
+async def test_a_fault_in_the_filter_is_pointed_at_and_the_rows_stay() -> None:
+    async with deck(start="connections") as d:
+        before = d.lines()[3]
+        await d.press("slash")
+        await d.type("provider:jira nope:1")
+        await d.press("enter")
+        field = next(i for i, line in enumerate(d.lines()) if "provider:jira nope:1" in line)
+        caret = d.lines()[field + 1]
+        assert caret.index("^") == d.lines()[field].index("nope")
+        assert "No such field: 'nope'." in d.lines()[field + 2]
+        assert before in d.lines()
+        assert "1,200 tokens" in d.lines()[1]
+
+
+async def test_escape_in_the_filter_leaves_the_list_as_it_was() -> None:
+    async with deck(start="connections") as d:
+        await d.press("slash")
+        await d.type("provider:slack")
+        await d.press("escape")
+        assert "1,200 tokens" in d.lines()[1]
+        assert d.app.focused is table(d)
+
+
+async def test_escape_takes_a_filter_away() -> None:
+    async with deck(start="connections") as d:
+        await d.press("slash")
+        await d.type("provider:slack")
+        await d.press("enter", "escape")
+        assert "1,200 tokens" in d.lines()[1]
+
+
+async def test_a_filter_that_nothing_passes_says_so_and_what_to_do() -> None:
+    async with deck(start="connections") as d:
+        await d.press("slash")
+        await d.type("org:nobody")
+        await d.press("enter")
+        assert "No token passes this filter. / changes it, Esc shows all." in d.text()
+
+
+async def test_an_empty_database_says_that_nothing_is_stored() -> None:
+    async with deck(Stage(rows=[]), start="connections") as d:
+        assert "No tokens are stored: the configured tables are empty." in d.text()
+
+
+async def test_s_goes_through_the_orders_and_capital_s_reverses() -> None:
+    async with deck(start="connections") as d:
+        seen = []
+        for _ in SortKey:
+            await d.press("s")
+            seen.append(d.lines()[1].split("sort: ")[1].split()[0])
+        assert seen == ["reference", "org", "provider", "format", "key", "created", "state"]
+        await d.press("s", "S")
+        assert "sort: reference ↓" in d.lines()[1]
+        assert "slack_connection.bot_token:99" in d.lines()[3]
+
+
+async def test_moving_down_loads_page_after_page_without_end() -> None:
+    async with deck(start="connections") as d:
+        assert len(table(d).rows) == 200
+        for _ in range(10):
+            await d.press("end")
+        assert len(table(d).rows) == 1200
+        assert d.stage.calls.count("page") == 6
+        assert len({row.ref for row in table(d).rows}) == 1200
+
+
+async def test_while_the_next_page_is_on_its_way_the_table_says_so_and_stays_usable() -> None:
+    async with deck(start="connections") as d:
+        d.stage.hold("page")
+        await d.press("end", "pagedown")
+        assert "asking for more rows…" in d.text()
+        await d.press("home")
+        assert "confluence_con" in d.cursor_line()
+
+
+async def test_a_refresh_keeps_the_cursor_the_marks_and_the_order() -> None:
+    async with deck(start="connections") as d:
+        await d.press("s", "down", "space", "down")
+        before = d.cursor_line()
+        await d.press("r")
+        assert d.cursor_line() == before
+        assert "1 marked" in d.lines()[1]
+        assert "sort: reference" in d.lines()[1]
+
+
+async def test_a_failed_refresh_keeps_the_rows_and_tells_the_remedy() -> None:
+    async with deck(start="connections") as d:
+        d.stage.faults["page"] = DatabaseUnreachableError("No connection to pg-1:5432.")
+        await d.press("r")
+        assert "No connection to pg-1:5432. Check DATABASE_URL" in d.text()
+        assert "confluence_con" in d.cursor_line()
+
+
+async def test_a_late_answer_to_an_earlier_question_is_dropped() -> None:
+    async with deck(start="connections") as d:
+        gate = d.stage.hold("page")
+        await d.press("r")
+        del d.stage.gates["page"]
+        await d.press("slash")
+        await d.type("provider:slack")
+        await d.press("enter")
+        gate.set()
+        await d.settle()
+        assert "provider:slack" in d.lines()[1]
+        assert all(row.provider == "slack" for row in table(d).rows)
+
+
+async def test_marks_are_set_with_space_and_taken_away_with_u() -> None:
+    async with deck(start="connections") as d:
+        await d.press("space", "space")
+        assert "2 marked" in d.lines()[1]
+        assert [line[0] for line in d.lines()[3:6]] == ["▌", "▌", "›"]
+        await d.press("u")
+        assert "marked" not in d.lines()[1]
+
+
+@pytest.mark.parametrize(
+    ("width", "headings"),
+    [
+        (60, ["token", "reference", "format"]),
+        (80, ["token", "reference", "org", "format", "key", "·", "material"]),
+        (120, "token reference org provider format key · material evidence age".split()),
+    ],
+)
+async def test_a_narrow_terminal_drops_columns_that_matter_less(width: int, headings: list[str]) -> None:
+    async with deck(start="connections", size=(width, 24)) as d:
+        assert d.lines()[2].split()[1:] == headings
+
+
+async def test_a_long_reference_keeps_its_end() -> None:
+    async with deck(start="connections") as d:
+        assert d.cursor_line()[3:].split()[0].endswith(".access_token:10")
+
+
+async def test_materials_go_by_number_and_keys_by_alias() -> None:
+    async with deck(start="connections", size=LARGE) as d:
+        await d.press("slash")
+        await d.type("provider:github format:v1")
+        await d.press("enter")
+        assert "tokens · 2" in d.line_with("access_token:gh-0 ")
+        assert "tokens · 3" in d.line_with("access_token:gh-1 ")
+        assert "tokens-old · 1" in d.line_with("access_token:gh-103 ")
+
+
+async def test_c_sends_the_reference_to_the_clipboard_and_does_not_claim_more() -> None:
+    async with deck(start="connections") as d:
+        await d.press("c")
+        assert "Sent to the clipboard: confluence_connection.access_token:10" in " ".join(d.text().split())

@@ -1,0 +1,145 @@
+"""Status: are we all right?"""
+
+from __future__ import annotations
+
+from crypto_core.coverage import Coverage
+from crypto_core.errors import DatabaseUnreachableError
+from screens.connections.screen import ConnectionsScreen
+from screens.keys.key_screen import KeyScreen
+from screens.status.screen import StatusScreen
+from tests.screens.deck import LARGE, deck
+from tests.screens.stage import OLD, Stage
+
+
+async def test_the_first_lines_say_how_many_problems_there_are_and_name_the_worst_first() -> None:
+    async with deck() as d:
+        lines = d.lines()
+    assert "✖ 4 problems" in lines[2]
+    assert "1,200 tokens" in lines[2]
+    assert "82.8 % protected" in lines[2]
+    assert "critical" in lines[3]
+    assert "190 tokens in plaintext" in lines[3]
+    assert "high" in lines[5]
+
+
+async def test_enter_on_a_problem_shows_the_tokens_behind_it_and_escape_comes_back() -> None:
+    async with deck() as d:
+        await d.press("enter")
+        assert isinstance(d.app.screen, ConnectionsScreen)
+        assert "format:plaintext" in d.lines()[1]
+        assert "190 of 1,200" in d.lines()[1]
+        await d.press("escape")
+        assert isinstance(d.app.screen, StatusScreen)
+
+
+async def test_enter_on_a_problem_of_a_key_shows_that_key() -> None:
+    async with deck() as d:
+        await d.press("down", "down", "down", "enter")
+        assert isinstance(d.app.screen, KeyScreen)
+        assert d.app.screen.key_arn == OLD
+        assert "Disabled" in d.text()
+
+
+async def test_keys_materials_unknown_keys_and_tokens_without_a_key_add_up_to_all_tokens() -> None:
+    async with deck(size=LARGE) as d:
+        lines = d.lines()
+    start = next(i for i, line in enumerate(lines) if "by key and material" in line)
+    rows = lines[start + 1 : next(i for i, line in enumerate(lines) if "by column" in line) - 1]
+    counts = {row[:28].strip(" ├└"): int(_number(row)) for row in rows}
+    whole = [n for name, n in counts.items() if not name.startswith("material")]
+    assert sum(whole) == 1200
+    assert counts["alias/tokens …9f2c"] == 873
+    assert any(row.startswith(" unknown key") for row in rows)
+    assert any(row.startswith(" no KMS key") for row in rows)
+
+
+def _number(row: str) -> str:
+    return next(word for word in row[30:].replace(",", "").split() if word.isdigit())
+
+
+async def test_columns_add_up_to_all_tokens() -> None:
+    async with deck(size=LARGE) as d:
+        total = d.line_with("all columns").split()
+    assert total == ["all", "columns", "1,200", "981", "12", "7", "190", "10", "·"]
+
+
+async def test_a_column_leads_to_its_tokens() -> None:
+    async with deck() as d:
+        await d.press("end", "enter")
+        assert "table:confluence_connection column:access_token" in d.lines()[1]
+        assert "20 of 1,200" in d.lines()[1]
+
+
+async def test_tokens_of_unknown_key_are_one_enter_away() -> None:
+    async with deck(size=LARGE) as d:
+        while "unknown key" not in d.cursor_line():
+            await d.press("down")
+        await d.press("enter")
+        assert "key:unknown" in d.lines()[1]
+        assert "60 of 1,200" in d.lines()[1]
+
+
+async def test_what_was_not_looked_at_is_said_with_its_reason() -> None:
+    reason = "eu-central-1 did not answer: its keys are unknown."
+    async with deck(Stage(coverage=Coverage((reason,)))) as d:
+        assert reason in d.line_with("not seen")
+
+
+async def test_when_all_is_well_the_first_line_says_so() -> None:
+    stage = Stage(problems=())
+    stage.rows = [row for row in stage.rows if row.format.protected]
+    async with deck(stage) as d:
+        assert "● All is well" in d.lines()[2]
+        assert "100 % protected" in d.lines()[2]
+
+
+async def test_without_problems_but_with_gaps_it_does_not_say_that_all_is_well() -> None:
+    async with deck(Stage(problems=(), coverage=Coverage(("Keys could not be listed.",)))) as d:
+        assert "All is well" not in d.text()
+        assert "▲ No problem in what could be looked at" in d.lines()[2]
+
+
+async def test_the_last_status_stays_when_a_refresh_fails_and_the_remedy_is_shown() -> None:
+    async with deck() as d:
+        d.stage.faults["status"] = DatabaseUnreachableError("No connection to pg-1:5432.")
+        await d.press("r")
+        assert "No connection to pg-1:5432." in d.text()
+        assert "Check DATABASE_URL" in d.text()
+        assert "✖ 4 problems" in d.text()
+        d.stage.faults.clear()
+        await d.press("r")
+        assert "No connection" not in d.text()
+
+
+async def test_the_last_status_stays_while_a_new_one_is_counted() -> None:
+    async with deck() as d:
+        d.stage.hold("status")
+        await d.press("r")
+        assert "⟳" in d.lines()[0]
+        assert "✖ 4 problems" in d.text()
+
+
+async def test_a_status_that_never_came_says_how_to_ask_again() -> None:
+    async with deck(Stage(faults={"status": DatabaseUnreachableError("No connection.")})) as d:
+        assert "No answer yet: r asks again." in d.text()
+
+
+async def test_an_unexpected_error_is_told_by_its_type_only() -> None:
+    async with deck(Stage(faults={"status": ValueError("xoxb-canary")})) as d:
+        assert "Unexpected: ValueError." in d.text()
+        assert "canary" not in d.text()
+
+
+async def test_a_refresh_keeps_the_cursor_on_its_line() -> None:
+    async with deck() as d:
+        await d.press("down", "down")
+        before = d.cursor_line()
+        await d.press("r")
+        assert d.cursor_line() == before
+
+
+async def test_the_remedy_for_the_line_under_the_cursor_is_shown() -> None:
+    async with deck() as d:
+        assert "→ Encrypt them in place" in d.text()
+        await d.press("down")
+        assert "→ Their key is public knowledge." in d.text()

@@ -1,0 +1,218 @@
+"""Rewrap, re-encrypt, encrypt in place, verify: chosen, previewed, confirmed, run, shown."""
+
+from __future__ import annotations
+
+import pytest
+from textual.widgets import Button
+
+from crypto_core.errors import KmsThrottledError, ReadOnlyError, RefusedError
+from crypto_core.reencryption.plan import Verb
+from screens.connections.choose_key import ChooseKey
+from screens.connections.preview import Preview
+from screens.connections.run import Run
+from screens.connections.screen import ConnectionsScreen
+from screens.widgets.line_list import LineList
+from screens.widgets.token_table import TokenTable
+from tests.screens.deck import LARGE, Deck, deck
+from tests.screens.stage import CURRENT, OLD, Stage
+
+KEYS = {Verb.REWRAP: "w", Verb.REENCRYPT: "e", Verb.ENCRYPT: "x"}
+
+
+async def filtered(d: Deck, expression: str) -> None:
+    await d.press("slash")
+    await d.type(expression)
+    await d.press("enter")
+
+
+async def test_a_token_is_encrypted_in_place_and_its_row_shows_that_with_the_cursor_kept() -> None:
+    async with deck(start="connections", size=LARGE) as d:
+        await filtered(d, "provider:slack")
+        await d.press("down", "x")
+        assert isinstance(d.app.screen, ChooseKey)
+        await d.press("enter")
+        assert isinstance(d.app.screen, Preview)
+        assert "1 token would be written under alias/tokens …9f2c" in d.text()
+        await d.press("right", "enter")
+        assert isinstance(d.app.screen, Run)
+        assert "● 1 of 1 token written" in d.text()
+        await d.press("enter")
+        assert isinstance(d.app.screen, ConnectionsScreen)
+        assert "slack_connection.bot_token:10 " in d.cursor_line()
+        assert "v1" in d.cursor_line()
+        assert "verified" in d.cursor_line()
+        assert "1 problem" not in d.text()
+
+
+async def test_the_marked_tokens_are_written_and_the_marks_are_gone_after_that() -> None:
+    async with deck(start="connections") as d:
+        await filtered(d, "provider:jira")
+        await d.press("space", "space", "space", "e", "enter", "right", "enter")
+        assert "3 of 3 tokens written" in d.text()
+        await d.press("enter")
+        assert "marked" not in d.lines()[1]
+        assert d.stage.calls.count("row") == 3
+
+
+@pytest.mark.parametrize("verb", list(Verb))
+async def test_enter_alone_never_writes(verb: Verb) -> None:
+    async with deck(start="connections") as d:
+        await filtered(d, "format:dev" if verb is Verb.ENCRYPT else "provider:jira")
+        await d.press(KEYS[verb], "enter")
+        assert isinstance(d.app.screen, Preview)
+        focused = d.app.focused
+        assert isinstance(focused, Button)
+        assert focused.id == "cancel"
+        await d.press("enter")
+        assert isinstance(d.app.screen, ConnectionsScreen)
+        assert "run" not in d.stage.calls
+
+
+async def test_escape_leaves_every_step_without_writing() -> None:
+    async with deck(start="connections") as d:
+        await filtered(d, "provider:jira")
+        await d.press("w", "escape")
+        assert isinstance(d.app.screen, ConnectionsScreen)
+        await d.press("w", "enter", "escape")
+        assert isinstance(d.app.screen, ConnectionsScreen)
+        assert "run" not in d.stage.calls
+
+
+async def test_rewrap_says_twice_that_it_is_no_recovery_from_a_compromise() -> None:
+    async with deck(start="connections", size=LARGE) as d:
+        await filtered(d, "provider:jira")
+        await d.press("w")
+        assert "It is no recovery from a compromise" in d.text()
+        await d.press("enter")
+        assert "It is no recovery from a compromise" in d.text()
+
+
+async def test_the_write_key_is_under_the_cursor_and_another_can_be_chosen() -> None:
+    stage = Stage()
+    stage.keys = tuple(
+        key if key.key_arn != OLD else _enabled(key) for key in stage.keys
+    )
+    async with deck(stage, start="connections", size=LARGE) as d:
+        await filtered(d, "provider:jira")
+        await d.press("w")
+        line = d.app.screen.query_one(LineList).current
+        assert line is not None
+        assert getattr(line.target, "key_arn", "") == CURRENT
+        assert "write key" in d.line_with("alias/tokens …9f2c")
+        await d.press("down", "enter")
+        assert isinstance(d.app.screen, Preview)
+        assert "…77ab" in d.text()
+
+
+def _enabled(key: object) -> object:
+    from dataclasses import replace
+
+    return replace(key, state="Enabled")  # type: ignore[type-var]
+
+
+async def test_what_makes_no_sense_for_a_token_is_refused_with_a_reason() -> None:
+    async with deck(start="connections", size=LARGE) as d:
+        await d.press("w", "enter")
+        assert "Nothing would be written." in d.text()
+        assert "1 token would be left as it is:" in d.text()
+        assert "It is no envelope: encrypt it." in d.text()
+        assert [b.id for b in d.app.screen.query(Button)] == ["cancel"]
+
+
+async def test_the_preview_counts_calls_and_shows_warnings() -> None:
+    async with deck(start="connections", size=LARGE) as d:
+        await filtered(d, "provider:jira")
+        await d.press("space", "space", "w", "enter")
+        assert "6 calls of KMS" in d.text()
+        assert "▲ role/platform may not use kms:Decrypt under this key." in d.text()
+        assert "2  jira_connection.access_token" in d.text()
+
+
+async def test_a_plan_that_is_refused_says_why_and_offers_nothing() -> None:
+    async with deck(start="connections") as d:
+        d.stage.faults["plan"] = RefusedError("The key is disabled.", remedy="Enable it.")
+        await d.press("e", "enter")
+        assert "The key is disabled. Enable it." in d.text()
+        assert [b.id for b in d.app.screen.query(Button)] == ["cancel"]
+
+
+async def test_without_a_key_to_write_under_the_missing_permission_is_named() -> None:
+    async with deck(Stage(keys=()), start="connections", size=LARGE) as d:
+        await d.press("x")
+        assert "kms:ListKeys" in d.text()
+        await d.press("enter")
+        assert isinstance(d.app.screen, ConnectionsScreen)
+
+
+async def test_a_run_that_fails_shows_the_error_and_the_rows_as_they_are() -> None:
+    async with deck(start="connections", size=LARGE) as d:
+        await filtered(d, "provider:slack")
+        d.stage.faults["run"] = KmsThrottledError("KMS is throttling.")
+        await d.press("x", "enter", "right", "enter")
+        assert "KMS is throttling. Wait, or lower the rate" in d.text()
+        await d.press("enter")
+        assert "plaintext" in d.cursor_line()
+
+
+async def test_read_only_greys_the_writing_keys_out_and_they_do_nothing() -> None:
+    async with deck(Stage(read_only=True), start="connections") as d:
+        assert "[RO]" in d.lines()[0]
+        screen = d.app.screen
+        for key in KEYS.values():
+            assert not screen.active_bindings[key].enabled
+            await d.press(key)
+            assert d.app.screen is screen
+        assert screen.active_bindings["v"].enabled
+
+
+async def test_a_refusal_because_of_read_only_is_shown() -> None:
+    async with deck(start="connections") as d:
+        await filtered(d, "provider:slack")
+        d.stage.faults["run"] = ReadOnlyError("Nothing is written.")
+        await d.press("x", "enter", "right", "enter")
+        assert "Start Keydeck without --read-only" in d.text()
+
+
+async def test_a_run_shows_progress_and_can_be_stopped_and_then_left() -> None:
+    async with deck(start="connections", size=LARGE) as d:
+        await filtered(d, "provider:slack")
+        gate = d.stage.hold("run")
+        await d.press("space", "space", "x", "enter", "right", "enter")
+        assert "0 of 2" in d.text()
+        await d.press("escape")
+        assert "Stopping…" in d.text()
+        gate.set()
+        await d.settle()
+        assert "0 of 2 tokens written" in d.text()
+        assert "2 tokens not reached." in d.text()
+        await d.press("enter")
+        assert isinstance(d.app.screen, ConnectionsScreen)
+
+
+async def test_a_run_that_does_not_stop_can_be_left() -> None:
+    async with deck(start="connections") as d:
+        await filtered(d, "provider:slack")
+        d.stage.hold("run")
+        await d.press("x", "enter", "right", "enter", "escape", "escape")
+        assert isinstance(d.app.screen, ConnectionsScreen)
+
+
+async def test_verify_says_which_tokens_opened_and_changes_nothing() -> None:
+    async with deck(start="connections", size=LARGE) as d:
+        await d.press("s", "space", "end", "space", "v")
+        assert "● 1 token opened" in d.text()
+        assert "✖ 1 token did not open:" in d.text()
+        assert "It is stored as unrecognised." in d.text()
+        await d.press("enter")
+        assert "run" not in d.stage.calls
+
+
+async def test_a_token_that_vanished_meanwhile_leaves_the_list_and_the_cursor_stays_near() -> None:
+    async with deck(start="connections", size=LARGE) as d:
+        await filtered(d, "provider:slack")
+        await d.press("down", "v")
+        d.stage.rows = [r for r in d.stage.rows if str(r.ref) != "slack_connection.bot_token:10"]
+        await d.press("enter")
+        refs = [str(row.ref) for row in d.app.screen.query_one(TokenTable).rows]
+        assert "slack_connection.bot_token:10" not in refs
+        assert "slack_connection.bot_token:100 " in d.cursor_line()
