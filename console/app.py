@@ -33,7 +33,7 @@ class KeydeckApp(App[None]):
     TITLE = "keydeck"
     SUB_TITLE = "envelope encryption of API tokens"
     ENABLE_COMMAND_PALETTE = False
-    CSS_PATH = "app.tcss"
+    CSS = "Toast { background: $panel; padding: 0 1; }"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("1", "mode('status')", "status", tooltip="Status: are we all right?"),
         Binding(

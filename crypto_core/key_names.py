@@ -15,7 +15,8 @@ from crypto_core.errors import SettingsError
 _ARN = re.compile(
     r"arn:(?P<partition>[a-z0-9-]+):kms:(?P<region>[a-z0-9-]+):(?P<account>[0-9]{12}):(?P<rest>.+)"
 )
-_KEY_ID = re.compile(r"(?:[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}|mrk-[0-9a-f]{32})")
+# A multi-Region key's id is mrk- and 32 digits; moto and LocalStack keep the dashes.
+_KEY_ID = re.compile(r"(?:(?:mrk-)?[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}|mrk-[0-9a-f]{32})")
 _KEY_RESOURCE = re.compile(f"key/{_KEY_ID.pattern}")
 _ALIAS = re.compile(r"alias/[A-Za-z0-9/_-]{1,250}")
 

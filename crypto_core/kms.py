@@ -96,7 +96,7 @@ _KEY_PARAMETERS = ("KeyId", "SourceKeyId", "DestinationKeyId")
 
 _ACTION = re.compile(r"not authorized to perform: ([a-z0-9-]+:[A-Za-z0-9*]+)")
 
-_KEY_ARN = re.compile(r"arn:[a-z0-9-]+:kms:[a-z0-9-]+:\d{12}:key/[0-9a-z-]{36}")
+_KEY_ARN = re.compile(r"arn:[a-z0-9-]+:kms:[a-z0-9-]+:\d{12}:key/[0-9a-z-]{36,40}")
 
 _SAYS: dict[type[KmsError], str] = {
     CredentialsError: "AWS does not accept the credentials",

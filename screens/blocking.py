@@ -32,7 +32,7 @@ class DaemonThreads(ThreadPoolExecutor):
         return future
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """Refuse further calls; those under way are left to themselves."""
+        """Return at once: calls under way are left to themselves."""
         super().shutdown(wait=False)
 
 

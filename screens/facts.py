@@ -71,6 +71,11 @@ class Facts:
         """Ask for the list of keys, unless that is being asked already."""
         self._ask("keys", self.services.keys.list)
 
+    @property
+    def leaving(self) -> bool:
+        """True once the operator has left."""
+        return self._leaving.is_set()
+
     def leave(self) -> None:
         """Tell the calls that are under way that nobody waits for them any more."""
         self._leaving.set()

@@ -1,6 +1,6 @@
 """Tokens of all four providers, sealed with crypto_core and stored in PostgreSQL.
 
-The platform's handbook runs `pytest tests/test_integrations_encryption.py -v`; the last test is its own check.
+The platform's handbook runs `pytest tests/test_integrations_encryption.py -v`; the last test is its check.
 """
 
 from __future__ import annotations

@@ -2,15 +2,16 @@
 
 Terms stand next to each other and must all hold. `-` in front negates a term. `field:value` compares one
 field, `*` stands for any characters, commas separate alternatives, quotes keep spaces, commas and stars.
-`field:>5`, `>=`, `<`, `<=` and `from..to` are ranges. A term without a field is looked for everywhere.
+`field:>5`, `>=`, `<`, `<=` and `from..to` are ranges. A date without a time is the whole day, in UTC. A term
+without a field is looked for everywhere.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from enum import Enum
 
 from crypto_core.errors import InvalidFilterError
@@ -53,7 +54,8 @@ class Alternative:
         """The text as a regular expression for the whole value, `*` standing for anything."""
         if self.literal:
             return re.escape(self.text)
-        return ".*".join(re.escape(part) for part in self.text.split("*"))
+        # Stars next to each other are one: each more would multiply the time that a mismatch takes.
+        return ".*".join(re.escape(part) for part in re.split(r"\*+", self.text))
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,16 @@ class Term:
     alternatives: tuple[Alternative, ...]
     negated: bool
     position: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Span:
+    """What a written value covers: a number or moment itself, or a day up to the next one's beginning."""
+
+    first: float | datetime
+    last: float | datetime
+    whole: bool = True
+    """True if `last` belongs to it."""
 
 
 def parse_filter(expression: str, fields: Mapping[str, Field]) -> tuple[Term, ...]:
@@ -118,8 +130,7 @@ class _Parser:
             raise self._error("A value is missing here.", start)
         if field is not None and field.kind is not Kind.TEXT:
             return self._range(field, value, start)
-        self._check_known(field, value, start)
-        return Alternative(text=value)
+        return self._known(field, Alternative(text=value), start)
 
     def _quoted(self, field: Field | None, start: int) -> Alternative:
         end = self._text.find('"', self._at)
@@ -130,51 +141,71 @@ class _Parser:
         if not value:
             raise self._error("A value is missing here.", start)
         if field is not None and field.kind is not Kind.TEXT:
-            return self._range(field, value, start)
-        self._check_known(field, value, start)
-        return Alternative(text=value, literal=True)
+            return self._range(field, value, start + 1)
+        return self._known(field, Alternative(text=value, literal=True), start)
 
-    def _check_known(self, field: Field | None, value: str, start: int) -> None:
+    def _known(self, field: Field | None, value: Alternative, start: int) -> Alternative:
+        """The alternative, if the field can ever have such a value."""
         if field is None or not field.values:
-            return
-        pattern = re.compile(Alternative(text=value).regex(), re.IGNORECASE)
+            return value
+        pattern = re.compile(value.regex(), re.IGNORECASE)
         if not any(pattern.fullmatch(v) for v in field.values):
             raise self._error(
-                f"{field.name} is never {value!r}.", start, f"Values: {', '.join(field.values)}."
+                f"{field.name} is never {value.text!r}.", start, f"Values: {', '.join(field.values)}."
             )
+        return value
 
     def _range(self, field: Field, value: str, start: int) -> Alternative:
-        read: Callable[[str, int], float | datetime] = self._date if field.kind is Kind.DATE else self._number
         if ".." in value:
             first, _, last = value.partition("..")
             if not first and not last:
                 raise self._error("A range needs a beginning or an end.", start)
+            least = self._span(field, first, start) if first else None
+            most = self._span(field, last, start + len(first) + 2) if last else None
             return Alternative(
-                at_least=read(first, start) if first else None,
-                at_most=read(last, start + len(first) + 2) if last else None,
+                at_least=least.first if least else None,
+                at_most=most.last if most else None,
+                include_most=most.whole if most else True,
             )
-        comparison = re.compile(r"(>=|<=|>|<)(.+)").fullmatch(value)
-        if comparison:
-            bound = read(comparison[2], start + len(comparison[1]))
-            if comparison[1].startswith(">"):
-                return Alternative(at_least=bound, include_least="=" in comparison[1])
-            return Alternative(at_most=bound, include_most="=" in comparison[1])
-        exact = read(value, start)
-        return Alternative(at_least=exact, at_most=exact)
+        comparison = re.compile(r"(>=|<=|>|<)(.+)", re.DOTALL).fullmatch(value)
+        if not comparison:
+            exact = self._span(field, value, start)
+            return Alternative(at_least=exact.first, at_most=exact.last, include_most=exact.whole)
+        bound = self._span(field, comparison[2], start + len(comparison[1]))
+        match comparison[1]:
+            case ">":
+                return Alternative(at_least=bound.last, include_least=not bound.whole)
+            case ">=":
+                return Alternative(at_least=bound.first)
+            case "<":
+                return Alternative(at_most=bound.first, include_most=False)
+            case _:
+                return Alternative(at_most=bound.last, include_most=bound.whole)
+
+    def _span(self, field: Field, value: str, start: int) -> _Span:
+        if field.kind is Kind.DATE:
+            return self._date(value, start)
+        number = self._number(value, start)
+        return _Span(number, number)
 
     def _number(self, value: str, start: int) -> float:
         if not re.fullmatch(r"\d{1,15}(\.\d{1,6})?", value):
             raise self._error(f"{value!r} is not a number.", start)
         return float(value)
 
-    def _date(self, value: str, start: int) -> datetime:
+    def _date(self, value: str, start: int) -> _Span:
         try:
             moment = datetime.fromisoformat(value)
         except ValueError as error:
             raise self._error(
                 f"{value!r} is not a date.", start, "Write dates as 2026-11-24 or 2026-11-24T12:00."
             ) from error
-        return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        if not _is_day(value):
+            return _Span(moment, moment)
+        if moment.date() == date.max:
+            return _Span(moment, datetime.max.replace(tzinfo=UTC))
+        return _Span(moment, moment + timedelta(days=1), whole=False)
 
     def _skip_space(self) -> None:
         while self._at < len(self._text) and self._text[self._at].isspace():
@@ -190,3 +221,12 @@ class _Parser:
         return InvalidFilterError(
             f"Filter, character {position + 1}: {message}", position=position, remedy=remedy
         )
+
+
+def _is_day(value: str) -> bool:
+    """True for a date without a time."""
+    try:
+        date.fromisoformat(value)
+    except ValueError:
+        return False
+    return True

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,23 +12,16 @@ from typing import Any
 from sqlalchemy import (
     ColumnElement,
     Connection,
-    DateTime,
     Engine,
-    String,
     and_,
-    case,
-    cast,
-    false,
     func,
     literal,
     not_,
-    null,
     or_,
     select,
     tuple_,
     union_all,
 )
-from sqlalchemy import Text as SqlText
 
 from crypto_core.coverage import Evidence
 from crypto_core.database.answers import AnswerBook, Wrapping
@@ -37,18 +29,14 @@ from crypto_core.database.catalogue import LiveCatalogue
 from crypto_core.database.engine import connected
 from crypto_core.database.expressions import (
     digest_of,
-    edk_prefix_of,
-    format_of,
     id_in,
-    id_order,
     id_text,
-    plaintext_provider_of,
     table_of,
 )
-from crypto_core.database.filters import Alternative, Field, Kind, Term, parse_filter
+from crypto_core.database.filters import Term, parse_filter
+from crypto_core.database.inventory_expressions import FIELDS, SORTS, columns, matches, with_keys
 from crypto_core.database.references import TokenRef
-from crypto_core.database.tables import TokenTable
-from crypto_core.envelope import PROVIDER_PREFIXES, Format
+from crypto_core.envelope import Format
 from crypto_core.errors import RowVanishedError
 from crypto_core.foreign import clean
 from crypto_core.severity import FORMAT_SEVERITY, Severity
@@ -134,28 +122,6 @@ class InventoryPage:
     next: Cursor | None
 
 
-FIELDS: dict[str, Field] = {
-    field.name: field
-    for field in (
-        Field("reference"),
-        Field("table"),
-        Field("column"),
-        Field("id"),
-        Field("org"),
-        Field("provider"),
-        Field("format", values=tuple(f.value for f in Format)),
-        Field("severity", values=tuple(s.value for s in Severity)),
-        Field("leaked", values=tuple(PROVIDER_PREFIXES)),
-        Field("key"),
-        Field("material"),
-        Field("characters", Kind.NUMBER),
-        Field("created", Kind.DATE),
-    )
-}
-FIELDS |= {"ref": FIELDS["reference"], "material_id": FIELDS["material"], "state": FIELDS["severity"]}
-"""Fields of the filter language. `leaked` is whose plaintext a value is; `key` also knows aliases."""
-
-
 class Inventory:
     """The inventory of one database. Every method may block on SQL: call it from a worker."""
 
@@ -181,7 +147,7 @@ class Inventory:
             base = self._base(known, keys=query.sort is SortKey.KEY or _names(terms, "key", "material"))
             if base is None:
                 return InventoryPage((), None)
-            sort = _SORTS[query.sort](base.c)
+            sort = SORTS[query.sort.value](base.c)
             tie = (base.c.column_order, base.c.id_order)
             conditions: list[Any] = [*self._conditions(terms, base.c)]
             if after is not None:
@@ -191,7 +157,7 @@ class Inventory:
                     or_(beyond, and_(sort == first, tuple_(*tie) > tuple_(*map(literal, rest))))
                 )
             statement = (
-                select(base, sort.label("sort"))
+                select(*(column for column in base.c if column.name != "shown_texts"), sort.label("sort"))
                 .where(*conditions)
                 .order_by(sort.desc() if query.descending else sort, *tie)
                 .limit(limit + 1)
@@ -240,52 +206,22 @@ class Inventory:
                 conditions: list[Any] = [source.c[column].is_not(None)]
                 if only is not None:
                     conditions.append(id_in(table, source, [only.row_id]))
-                part = select(*_columns(table, column, source, order)).where(*conditions)
+                part = select(*columns(table, column, source, order)).where(*conditions)
                 if keys:
-                    part = _with_keys(part, source.c[column], source, relation, known)
+                    part = with_keys(part, source.c[column], source, relation, known)
                 parts.append(part)
         if not parts:
             return None
         return union_all(*parts).subquery("tokens") if len(parts) > 1 else parts[0].subquery("tokens")
 
-    def _conditions(self, terms: Iterable[Term], c: Any) -> list[ColumnElement[bool]]:
+    def _conditions(self, terms: Sequence[Term], c: Any) -> list[ColumnElement[bool]]:
+        aliases = self._aliases() if _names(terms, "key") else {}
         conditions: list[ColumnElement[bool]] = []
         for term in terms:
-            found: ColumnElement[bool] = or_(*(self._matches(term.field, a, c) for a in term.alternatives))
+            found: ColumnElement[bool] = or_(*(matches(term.field, a, c, aliases) for a in term.alternatives))
             found = func.coalesce(found, False)
             conditions += [not_(found) if term.negated else found]
         return conditions
-
-    def _matches(self, field: str | None, value: Alternative, c: Any) -> ColumnElement[bool]:
-        if field is None:
-            pattern = value.regex()
-            texts = (c.reference, c.org, c.provider, c.shown)
-            return or_(*(t.regexp_match(pattern, flags="i") for t in texts))
-        if field == "severity":
-            wanted = [f.value for f, s in FORMAT_SEVERITY.items() if re.fullmatch(value.regex(), s.value)]
-            matches: ColumnElement[bool] = c.format.in_(wanted) if wanted else false()
-            return matches
-        if value.is_range:
-            column = c[_COLUMN_OF_FIELD.get(field, field)]
-            bounds = []
-            if value.at_least is not None:
-                bounds.append(column >= value.at_least if value.include_least else column > value.at_least)
-            if value.at_most is not None:
-                bounds.append(column <= value.at_most if value.include_most else column < value.at_most)
-            return and_(*bounds)
-        pattern = f"^({value.regex()})$"
-        if field == "key" and value.text == "unknown":
-            return and_(c.format.in_([Format.V1.value, Format.V2.value]), c.key_arn.is_(None))
-        if field == "key":
-            arns = [
-                arn
-                for arn, names in self._aliases().items()
-                if any(re.fullmatch(value.regex(), name, re.IGNORECASE) for name in names)
-            ]
-            by_id = func.regexp_replace(c.key_arn, "^.*[:/]", "").regexp_match(pattern, flags="i")
-            return or_(c.key_arn.regexp_match(pattern, flags="i"), by_id, c.key_arn.in_(arns))
-        result: ColumnElement[bool] = c[_COLUMN_OF_FIELD.get(field, field)].regexp_match(pattern, flags="i")
-        return result
 
     def _rows(
         self, connection: Connection, found: Sequence[Any], known: Mapping[bytes, frozenset[Wrapping]]
@@ -348,74 +284,5 @@ class Inventory:
         }
 
 
-_COLUMN_OF_FIELD = {
-    "id": "row_id",
-    "material": "key_material_id",
-    "created": "created_at",
-}
-
-_RANKS = {f.value: s.rank for f, s in FORMAT_SEVERITY.items()}
-
-_SORTS: dict[SortKey, Callable[[Any], Any]] = {
-    SortKey.STATE: lambda c: case(_RANKS, value=c.format, else_=0),
-    SortKey.REFERENCE: lambda c: c.column_order,
-    SortKey.ORGANISATION: lambda c: func.coalesce(c.org, "").collate("C"),
-    SortKey.PROVIDER: lambda c: c.provider.collate("C"),
-    SortKey.FORMAT: lambda c: c.format.collate("C"),
-    SortKey.KEY: lambda c: func.concat(
-        func.coalesce(c.key_arn, ""), " ", func.coalesce(c.key_material_id, "")
-    ).collate("C"),
-    SortKey.CREATED: lambda c: func.coalesce(func.extract("epoch", c.created_at), 0),
-}
-
-
 def _names(terms: Iterable[Term], *fields: str) -> bool:
     return any(t.field in fields for t in terms)
-
-
-def _columns(table: TokenTable, column: str, source: Any, order: int) -> list[Any]:
-    stored = source.c[column]
-    shown: list[Any] = []
-    for name in table.shown:
-        if name != table.organisation:
-            shown += [literal(name), cast(source.c[name], SqlText)]
-    organisation = cast(source.c[table.organisation], SqlText) if table.organisation else literal("")
-    created = source.c["created_at"] if "created_at" in table.shown else cast(null(), DateTime(timezone=True))
-    return [
-        cast(literal(table.name), String).label("table"),
-        cast(literal(column), String).label("column"),
-        literal(order).label("column_order"),
-        id_text(table, source).label("row_id"),
-        id_order(table, source).label("id_order"),
-        func.concat(f"{table.name}.{column}:", id_text(table, source)).label("reference"),
-        cast(literal(table.provider), String).label("provider"),
-        organisation.label("org"),
-        format_of(stored).label("format"),
-        plaintext_provider_of(stored).label("leaked"),
-        func.length(stored).label("characters"),
-        edk_prefix_of(stored).label("edk_prefix"),
-        cast(created, DateTime(timezone=True)).label("created_at"),
-        cast(func.jsonb_build_object(*shown), SqlText).label("shown"),
-    ]
-
-
-def _with_keys(
-    part: Any, stored: Any, source: Any, relation: Any, known: Mapping[bytes, frozenset[Wrapping]]
-) -> Any:
-    """Add key_arn and key_material_id: the token's own answer, else its group's."""
-    single = {prefix: next(iter(ws)) for prefix, ws in known.items() if len(ws) == 1}
-    prefix = edk_prefix_of(stored)
-    unknown = cast(null(), String)
-    arn: Any = case({p: literal(w[0], String) for p, w in single.items()}, value=prefix, else_=unknown)
-    materials = {p: literal(w[1], String) for p, w in single.items() if w[1]}
-    material: Any = case(materials, value=prefix, else_=unknown) if materials else unknown
-    if not single:
-        arn = unknown
-    if relation is None:
-        return part.add_columns(arn.label("key_arn"), material.label("key_material_id"))
-    joined = source.outerjoin(relation, relation.c.digest == digest_of(stored))
-    asked = relation.c.digest.is_not(None)
-    return part.select_from(joined).add_columns(
-        case((asked, relation.c.key_arn), else_=arn).label("key_arn"),
-        case((asked, relation.c.key_material_id), else_=material).label("key_material_id"),
-    )

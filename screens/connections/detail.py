@@ -94,11 +94,8 @@ def _key(inspection: Inspection, keys: KeyWords, *, asking: bool) -> list[Conten
         return [Content.assemble(("KMS key ", "$muted"), ("unknown  ", "$warning"), why)]
     generation = keys.generation(answer.key_arn, answer.key_material_id)
     state = keys.state(answer.key_arn)
-    ask = (
-        "asking KMS…"
-        if asking
-        else ("Enter asks KMS" if inspection.evidence is not Evidence.VERIFIED else "")
-    )
+    sure = inspection.evidence is Evidence.VERIFIED
+    ask = "asking KMS…" if asking else ("" if sure else "Enter asks KMS")
     return [
         Content.assemble(
             ("KMS key ", "$muted"),

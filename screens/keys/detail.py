@@ -46,7 +46,11 @@ def _title(key: KeyState, status: Status | None, now: datetime) -> Line:
         "    ",
         (tokens(count) if count is not None else "", "bold"),
     )
-    return Line(content, TokensBehind(f"key:{key.key_arn}"), hint="Enter: the tokens under this key.")
+    return Line(content, TokensBehind(_filter(key)), hint="Enter: the tokens under this key.")
+
+
+def _filter(key: KeyState) -> str:
+    return f"key:{key.key_arn.rsplit('/', 1)[-1]}"
 
 
 def _fields(key: KeyState, now: datetime) -> Iterator[tuple[str, str, str]]:
@@ -123,7 +127,7 @@ def material_lines(key: KeyState, status: Status | None, now: datetime, width: i
         )
         if not count or material_id is None:
             return Line(content)
-        tokens_of_it = TokensBehind(f"key:{key.key_arn} material:{material_id}")
+        tokens_of_it = TokensBehind(f"{_filter(key)} material:{material_id[:12]}*")
         return Line(content, tokens_of_it, hint="Enter: the tokens under this key material.")
 
     for number in range(len(key.materials), 0, -1):

@@ -132,14 +132,21 @@ class CursorView(ScrollView, can_focus=True):
         return index
 
     def _keep_in_sight(self) -> None:
+        """Scroll to the cursor; where it can go no further, to what stands above or below it too."""
+        count = self.line_count()
         height = max(self.size.height - self.STICKY, 1)
         top = self.scroll_offset.y
-        # At the first line that can be chosen, what stands above it comes back into sight.
-        first = self.cursor if any(self.selectable(i) for i in range(min(self.cursor, 200))) else 0
+        first, last = self.cursor, self.cursor
+        if not any(self.selectable(i) for i in range(max(first - height, 0), first)):
+            first = max(first - height + 1, 0)
+        if not any(self.selectable(i) for i in range(last + 1, min(last + height, count))):
+            last = min(last + height, count) - 1
+        if last >= top + height:
+            top = min(last - height + 1, self.cursor)
         if first < top:
-            self.scroll_to(y=first, animate=False, immediate=True)
-        elif self.cursor >= top + height:
-            self.scroll_to(y=self.cursor - height + 1, animate=False, immediate=True)
+            top = max(first, self.cursor - height + 1)
+        if top != self.scroll_offset.y:
+            self.scroll_to(y=top, animate=False, immediate=True)
 
     def on_resize(self, event: Resize) -> None:
         """Lines are as wide as the view."""

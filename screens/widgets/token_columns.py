@@ -74,12 +74,12 @@ def _created(row: InventoryRow, _keys: KeyWords, now: datetime) -> Cell:
 
 COLUMNS: tuple[Column, ...] = (
     Column("token reference", SortKey.REFERENCE, 30, 60, 0, _reference, fit_middle),
-    Column("org", SortKey.ORGANISATION, 8, 24, 2, _organisation),
-    Column("provider", SortKey.PROVIDER, 10, 12, 4, _provider),
-    Column("format", SortKey.FORMAT, 12, 12, 0, _format),
-    Column("key · material", SortKey.KEY, 14, 26, 1, _key),
-    Column("evidence", None, 8, 10, 3, _evidence),
-    Column("age", SortKey.CREATED, 6, 7, 5, _created),
+    Column("org", SortKey.ORGANISATION, 8, 24, 3, _organisation),
+    Column("provider", SortKey.PROVIDER, 10, 12, 5, _provider),
+    Column("format", SortKey.FORMAT, 12, 12, 1, _format),
+    Column("key · material", SortKey.KEY, 14, 26, 2, _key),
+    Column("evidence", None, 8, 10, 4, _evidence),
+    Column("age", SortKey.CREATED, 6, 7, 6, _created),
 )
 
 GAP = 2

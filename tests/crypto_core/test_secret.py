@@ -56,7 +56,7 @@ def chain_of(error: BaseException) -> str:
         pprint.pformat,
         lambda s: f"{s} {s!r} {s!s} {s!a} {s:>40}",
         lambda s: "%s %r" % (s, s),  # noqa: UP031
-        lambda s: "{0} {0!r}".format(s),  # noqa: UP032
+        "{0} {0!r} {0:>40}".format,
         lambda s: str([s, {"token": s}, (s,)]),
         lambda s: str(OpenedToken(s, KeyAnswer("arn", None))),
         lambda s: str(GeneratedDataKey(s, CANARY.encode(), KeyAnswer("arn", None))),
@@ -89,7 +89,7 @@ def test_no_way_to_show_it_shows_it(show: Callable[[Any], str], hidden: Any) -> 
         lambda s: "x" + s,
         lambda s: "".join([s]),
         lambda s: b"".join([s]),
-        lambda s: memoryview(s),
+        memoryview,
         lambda s: "gh" in s,
         lambda s: s.__getstate__(),
         lambda s: s.__reduce__(),

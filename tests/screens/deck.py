@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from textual.pilot import Pilot
+from textual.widgets import Static
 from textual.worker import Worker
 
 from console.app import KeydeckApp
@@ -54,6 +55,10 @@ class Deck:
     def text(self) -> str:
         """What the terminal shows."""
         return "\n".join(self.lines())
+
+    def says(self) -> str:
+        """What the texts of the screen or dialog on top say, however they are wrapped."""
+        return "\n".join(str(text.content) for text in self.app.screen.query(Static))
 
     def line_with(self, text: str) -> str:
         """The first line that contains a text."""

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from fnmatch import fnmatchcase
 from threading import Event
 
 from crypto_core.coverage import Coverage, Evidence
@@ -210,7 +211,7 @@ FIELDS = ("provider", "format", "table", "column", "key", "material", "org")
 
 _ORDER: dict[SortKey, Callable[[InventoryRow], str | int]] = {
     SortKey.STATE: lambda r: r.severity.rank,
-    SortKey.REFERENCE: lambda r: "",
+    SortKey.REFERENCE: lambda r: str(r.ref),
     SortKey.ORGANISATION: lambda r: r.organisation,
     SortKey.PROVIDER: lambda r: r.provider,
     SortKey.FORMAT: lambda r: r.format.value,
@@ -404,11 +405,11 @@ class StageInventory:
             "format": row.format.value,
             "table": row.ref.table,
             "column": row.ref.column,
-            "key": row.key_arn,
+            "key": (row.key_arn or "").rsplit("/", 1)[-1],
             "material": row.key_material_id,
             "org": row.organisation,
         }[name]
-        return text in value.split(",")
+        return any(fnmatchcase(text or "", pattern) for pattern in value.split(","))
 
     def page(self, query: InventoryQuery, after: Cursor | None = None, *, limit: int = 200) -> InventoryPage:
         """Some rows."""

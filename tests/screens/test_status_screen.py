@@ -64,7 +64,7 @@ async def test_columns_add_up_to_all_tokens() -> None:
 
 
 async def test_a_column_leads_to_its_tokens() -> None:
-    async with deck() as d:
+    async with deck(size=LARGE) as d:
         await d.press("end", "enter")
         assert "table:confluence_connection column:access_token" in d.lines()[1]
         assert "20 of 1,200" in d.lines()[1]

@@ -82,16 +82,14 @@ async def test_rewrap_says_twice_that_it_is_no_recovery_from_a_compromise() -> N
     async with deck(start="connections", size=LARGE) as d:
         await filtered(d, "provider:jira")
         await d.press("w")
-        assert "It is no recovery from a compromise" in d.text()
+        assert "It is no recovery from a compromise" in d.says()
         await d.press("enter")
-        assert "It is no recovery from a compromise" in d.text()
+        assert "It is no recovery from a compromise" in d.says()
 
 
 async def test_the_write_key_is_under_the_cursor_and_another_can_be_chosen() -> None:
     stage = Stage()
-    stage.keys = tuple(
-        key if key.key_arn != OLD else _enabled(key) for key in stage.keys
-    )
+    stage.keys = tuple(key if key.key_arn != OLD else _enabled(key) for key in stage.keys)
     async with deck(stage, start="connections", size=LARGE) as d:
         await filtered(d, "provider:jira")
         await d.press("w")
@@ -202,7 +200,7 @@ async def test_verify_says_which_tokens_opened_and_changes_nothing() -> None:
         await d.press("s", "space", "end", "space", "v")
         assert "● 1 token opened" in d.text()
         assert "✖ 1 token did not open:" in d.text()
-        assert "It is stored as unrecognised." in d.text()
+        assert "It is stored as plaintext." in d.text()
         await d.press("enter")
         assert "run" not in d.stage.calls
 

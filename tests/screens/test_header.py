@@ -1,0 +1,57 @@
+"""The top of every screen: where the console works, how fresh its data is, what does not answer."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from crypto_core.errors import CredentialsExpiredError
+from tests.screens.deck import LARGE, deck
+from tests.screens.stage import ACCOUNT, Stage
+
+
+@pytest.mark.parametrize("start", ["status", "connections", "keys"])
+async def test_every_screen_says_where_it_works(start: str) -> None:
+    async with deck(start=start, size=LARGE) as d:
+        words = d.lines()[0].split()
+    assert words == [
+        *("keydeck", "prod", "●", ACCOUNT, "eu-west-1", "role/oncall/ana", "db", "tokens@pg-1"),
+        *("as", "keydeck", "now"),
+    ]
+
+
+async def test_a_narrow_terminal_keeps_account_region_and_database() -> None:
+    async with deck(Stage(read_only=True)) as d:
+        first = d.lines()[0]
+    assert "[RO]" in first
+    assert ACCOUNT in first
+    assert "db tokens@pg-1" in first
+
+
+async def test_a_side_that_does_not_answer_is_named_in_the_header_of_every_screen() -> None:
+    stage = Stage()
+    stage.place = replace(
+        stage.place, database_trouble="no answer for 12 s", aws_trouble="the session expired"
+    )
+    async with deck(stage) as d:
+        for key in ("1", "2", "3"):
+            await d.press(key)
+            assert "prod ✖" in d.lines()[0]
+            assert "✖ database: no answer for 12 s" in d.lines()[1]
+            assert "✖ AWS: the session expired" in d.lines()[2]
+
+
+async def test_not_even_knowing_where_it_works_is_trouble_with_a_remedy() -> None:
+    async with deck(Stage(faults={"surroundings": CredentialsExpiredError("The session expired.")})) as d:
+        assert "The session expired. Renew it" in d.text()
+
+
+async def test_surroundings_that_hang_leave_the_rest_usable() -> None:
+    stage = Stage()
+    stage.hold("surroundings")
+    async with deck(stage) as d:
+        assert "looking around…" in d.lines()[0]
+        assert "✖ 4 problems" in d.text()
+        await d.press("2")
+        assert "1,200 tokens" in d.text()
