@@ -7,9 +7,10 @@ KMS's answers about one group disagree, the group is shown as a conflict. The pr
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from itertools import islice
 from threading import Event
 
 from crypto_core.coverage import Evidence
@@ -123,7 +124,7 @@ class Attributor:
             elif prefix is None:
                 found = self._one_by_one(tokens, budget, cancelled)
             else:
-                found = self._group(prefix, tokens, budget)
+                found = self._group(prefix, groups, tokens, budget)
             budget -= found.asked
             counts += found.counts
             gaps += [found.gap] if found.gap else []
@@ -150,15 +151,14 @@ class Attributor:
             token, Answer(token.digest, envelope.edk_prefix, answer.key_arn, answer.key_material_id)
         )
 
-    def _group(self, prefix: bytes, tokens: int, budget: int) -> _Found:
+    def _group(self, prefix: bytes, groups: Sequence[GroupCount], tokens: int, budget: int) -> _Found:
         """Attribute one key material group. Only a damaged member makes the next one worth a question."""
         if budget < 1:
             return _Found(0, [_unknown(tokens, "not asked")], _over_limit(tokens, self._limit))
-        scope = TokenScope(frozenset({Format.V1}), edk_prefixes=(prefix,), unasked=True)
-        members = next(iter(self._store.pages(scope, size=MEMBERS_TRIED)), [])
         counts: list[KeyCount] = []
         damaged: KmsError | None = None
-        for asked, member in enumerate(members, start=1):
+        asked = 0
+        for asked, member in enumerate(islice(self._members(prefix, groups), MEMBERS_TRIED), start=1):
             probe = self.ask([member])[0]
             if isinstance(probe.failure, InvalidCiphertextError):
                 damaged = probe.failure
@@ -173,7 +173,15 @@ class Attributor:
                 return _Found(asked, [*counts, _inferred(frozenset({wrapping}), tokens, 1)])
         reason = damaged.message if damaged else "no intact envelope among those asked"
         gap = _gap(damaged, tokens) if damaged else ""
-        return _Found(len(members), [*counts, *([_unknown(tokens, reason)] if tokens > 0 else [])], gap)
+        return _Found(asked, [*counts, *([_unknown(tokens, reason)] if tokens > 0 else [])], gap)
+
+    def _members(self, prefix: bytes, groups: Sequence[GroupCount]) -> Iterator[StoredToken]:
+        """The census's samples of a group, read by their ids; others only if these are damaged."""
+        samples = self._store.read_many(group.sample for group in groups)
+        yield from samples
+        scope = TokenScope(frozenset({Format.V1}), edk_prefixes=(prefix,), unasked=True)
+        for page in self._store.pages(scope, size=MEMBERS_TRIED):
+            yield from (token for token in page if token not in samples)
 
     def _one_by_one(self, tokens: int, budget: int, cancelled: Event | None) -> _Found:
         """Attribute envelopes without a KMS header, each for itself."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from sqlalchemy import Engine, text
@@ -27,7 +27,8 @@ class Catalogue:
 
     tables: tuple[TokenTable, ...]
     unreadable: tuple[Unreadable, ...]
-    unwritable: frozenset[TokenColumn]
+    unwritable: Mapping[TokenColumn, str]
+    """Columns that can't be written, each with the statement that would allow it."""
 
     @property
     def columns(self) -> tuple[TokenColumn, ...]:
@@ -87,35 +88,45 @@ class LiveCatalogue:
 
 
 def read_catalogue(engine: Engine, tables: Iterable[TokenTable] = PLATFORM_TABLES) -> Catalogue:
-    """Return what this database offers of `tables`. Raises DatabaseError."""
+    """Return what this database offers of `tables`; of two with one name, the later. Raises DatabaseError."""
     readable: list[TokenTable] = []
     unreadable: list[Unreadable] = []
-    unwritable: set[TokenColumn] = set()
+    unwritable: dict[TokenColumn, str] = {}
     with connected(engine) as connection:
-        role = str(connection.scalar(text("SELECT current_user")))
-        for table in tables:
+        for table in {t.name: t for t in tables}.values():
             found = {row.attname: row for row in connection.execute(_COLUMNS, {"table": table.name}).all()}
             present = [c for c in table.token_columns if c in found]
             identifiable = table.id_column in found and found[table.id_column].may_read
             may = [c for c in present if identifiable and found[c].may_read]
             for column in present:
+                quoted, to = found[column].quoted, found[column].to_role
                 if column not in may:
-                    grant = f'GRANT SELECT ({table.id_column}, {column}) ON {table.name} TO "{role}"'
+                    row_id = found[table.id_column].quoted if table.id_column in found else table.id_column
+                    grant = f"GRANT SELECT ({row_id}, {quoted}) {to}"
                     unreadable.append(Unreadable(TokenColumn(table.name, column), grant))
                 if not found[column].may_write:
-                    unwritable.add(TokenColumn(table.name, column))
+                    unwritable[TokenColumn(table.name, column)] = f"GRANT UPDATE ({quoted}) {to}"
             if may:
                 shown = tuple(c for c in table.shown if c in found and found[c].may_read)
-                organisation = table.organisation if table.organisation in shown else None
+                dated = [c for c in shown if c == table.created and found[c].is_time]
                 readable.append(
-                    replace(table, token_columns=tuple(may), shown=shown, organisation=organisation)
+                    replace(
+                        table,
+                        token_columns=tuple(may),
+                        shown=shown,
+                        organisation=table.organisation if table.organisation in shown else None,
+                        created=dated[0] if dated else None,
+                    )
                 )
-    return Catalogue(tuple(readable), tuple(unreadable), frozenset(unwritable))
+    return Catalogue(tuple(readable), tuple(unreadable), unwritable)
 
 
 _COLUMNS = text(
     """
     SELECT a.attname,
+           quote_ident(a.attname) AS quoted,
+           format('ON %I TO %I', CAST(:table AS text), current_user) AS to_role,
+           a.atttypid IN ('timestamptz'::regtype, 'timestamp'::regtype, 'date'::regtype) AS is_time,
            has_column_privilege(a.attrelid, a.attnum, 'SELECT') AS may_read,
            has_column_privilege(a.attrelid, a.attnum, 'UPDATE') AS may_write
     FROM pg_attribute a

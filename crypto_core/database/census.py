@@ -6,15 +6,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Engine, String, and_, cast, func, literal, null, select, union_all
+from sqlalchemy import BigInteger, Engine, String, and_, cast, func, literal, null, select, union_all
 from sqlalchemy import Text as SqlText
 
 from crypto_core.database.answers import AnswerBook, Wrapping
 from crypto_core.database.catalogue import Catalogue, LiveCatalogue
 from crypto_core.database.engine import connected
-from crypto_core.database.expressions import digest_of, edk_prefix_of, format_of, id_text, table_of
+from crypto_core.database.expressions import digest_of, edk_prefix_of, format_of, head_of, id_text, table_of
 from crypto_core.database.references import TokenRef
-from crypto_core.envelope import Format
+from crypto_core.envelope import STORED_PREFIXES, Format
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,35 +55,16 @@ def take_census(engine: Engine, catalogue: LiveCatalogue, answers: AnswerBook) -
         for column in table.token_columns:
             source = table_of(table)
             stored = source.c[column]
-            names: list[Any] = [cast(literal(table.name), String), cast(literal(column), String)]
             tokens = (
                 select(
-                    format_of(stored).label("format"),
-                    edk_prefix_of(stored).label("edk_prefix"),
+                    head_of(stored).label("head"),
                     id_text(table, source).label("row_id"),
                     *([digest_of(stored).label("digest")] if relation is not None else []),
                 )
                 .where(stored.is_not(None))
                 .subquery()
             )
-            counted: list[Any] = [func.count(), func.min(tokens.c.row_id)]
-            keys: list[Any] = [tokens.c.format, tokens.c.edk_prefix]
-            if relation is None:
-                answer: list[Any] = [
-                    literal(False),
-                    cast(null(), SqlText),
-                    cast(null(), SqlText),
-                    literal(""),
-                ]
-                part = select(*names, *keys, *answer, *counted).group_by(*keys)
-            else:
-                r = relation.c
-                keys += [r.digest.is_not(None), r.key_arn, r.key_material_id, func.coalesce(r.reason, "")]
-                joined = tokens.outerjoin(
-                    relation, and_(tokens.c.format == Format.V1.value, r.digest == tokens.c.digest)
-                )
-                part = select(*names, *keys, *counted).select_from(joined).group_by(*keys)
-            parts.append(part)
+            parts.append(_grouped(table.name, column, tokens, relation))
     with connected(engine) as connection:
         taken_at = datetime.now(UTC)
         rows = connection.execute(union_all(*parts)).all() if parts else []
@@ -102,3 +83,49 @@ def take_census(engine: Engine, catalogue: LiveCatalogue, answers: AnswerBook) -
         for table_name, column, format_, prefix, asked, key_arn, material, reason, tokens_, row_id in rows
     )
     return Census(taken_at, current, groups, known)
+
+
+def _grouped(table: str, column: str, tokens: Any, relation: Any) -> Any:
+    """Count by head and answer first, then by what the heads mean."""
+    keys: list[Any] = [tokens.c.head]
+    joined = tokens
+    answer: list[Any] = [
+        literal(False).label("asked"),
+        cast(null(), SqlText).label("key_arn"),
+        cast(null(), SqlText).label("material"),
+        literal("").label("reason"),
+    ]
+    if relation is not None:
+        r = relation.c
+        answer = [
+            r.digest.is_not(None).label("asked"),
+            r.key_arn.label("key_arn"),
+            r.key_material_id.label("material"),
+            func.coalesce(r.reason, "").label("reason"),
+        ]
+        keys += answer
+        is_v1 = func.starts_with(tokens.c.head, STORED_PREFIXES[Format.V1])
+        joined = tokens.outerjoin(relation, and_(is_v1, r.digest == tokens.c.digest))
+    heads = (
+        select(
+            tokens.c.head, *answer, func.count().label("tokens"), func.min(tokens.c.row_id).label("row_id")
+        )
+        .select_from(joined)
+        .group_by(*keys)
+        .subquery()
+    )
+    h = heads.c
+    told = (
+        select(
+            format_of(h.head).label("format"),
+            edk_prefix_of(h.head).label("edk_prefix"),
+            *(h[name] for name in ("asked", "key_arn", "material", "reason", "tokens", "row_id")),
+        )
+        .offset(0)  # computed once a head, before it is counted again
+        .subquery()
+    )
+    t = told.c
+    groups: list[Any] = [t.format, t.edk_prefix, t.asked, t.key_arn, t.material, t.reason]
+    names: list[Any] = [cast(literal(table), String), cast(literal(column), String)]
+    counted: list[Any] = [cast(func.sum(t.tokens), BigInteger), func.min(t.row_id)]
+    return select(*names, *groups, *counted).group_by(*groups)

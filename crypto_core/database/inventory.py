@@ -156,14 +156,16 @@ class Inventory:
                 conditions.append(
                     or_(beyond, and_(sort == first, tuple_(*tie) > tuple_(*map(literal, rest))))
                 )
+            # Only where each row stands: what is shown of it is read for this page's rows alone.
             statement = (
-                select(*(column for column in base.c if column.name != "shown_texts"), sort.label("sort"))
+                select(base.c.table, base.c.column, base.c.row_id, *tie, sort.label("sort"))
                 .where(*conditions)
                 .order_by(sort.desc() if query.descending else sort, *tie)
                 .limit(limit + 1)
             )
             found = connection.execute(statement).all()
-            rows = self._rows(connection, found[:limit], known)
+            refs = [TokenRef(row.table, row.column, row.row_id) for row in found[:limit]]
+            rows = self._rows(connection, refs, known)
         last = found[limit - 1] if len(found) > limit else None
         cursor = Cursor((last.sort, last.column_order, last.id_order)) if last is not None else None
         return InventoryPage(rows, cursor)
@@ -184,28 +186,32 @@ class Inventory:
         self._catalogue().references(ref)
         with connected(self._engine) as connection:
             known = self._answers.by_group(connection)
-            base = self._base(known, keys=False, only=ref)
-            found = connection.execute(select(base)).all() if base is not None else []
-            if not found:
-                raise RowVanishedError(f"{ref}: there is no such row, or it holds no token.")
-            return self._rows(connection, found, known)[0]
+            rows = self._rows(connection, [ref], known)
+        if not rows:
+            raise RowVanishedError(f"{ref}: there is no such row, or it holds no token.")
+        return rows[0]
 
     def _base(
-        self, known: Mapping[bytes, frozenset[Wrapping]], *, keys: bool, only: TokenRef | None = None
+        self,
+        known: Mapping[bytes, frozenset[Wrapping]],
+        *,
+        keys: bool = False,
+        only: Sequence[TokenRef] | None = None,
     ) -> Any:
-        """All tokens as one relation, without their values."""
+        """All tokens, or `only` some, as one relation without their values."""
         relation = self._answers.relation() if keys else None
         parts = []
         order = -1
         for table in self._catalogue().tables:
             for column in table.token_columns:
                 order += 1
-                if only is not None and (only.table, only.column) != (table.name, column):
+                ids = [r.row_id for r in only or () if (r.table, r.column) == (table.name, column)]
+                if only is not None and not ids:
                     continue
                 source = table_of(table)
                 conditions: list[Any] = [source.c[column].is_not(None)]
                 if only is not None:
-                    conditions.append(id_in(table, source, [only.row_id]))
+                    conditions.append(id_in(table, source, ids))
                 part = select(*columns(table, column, source, order)).where(*conditions)
                 if keys:
                     part = with_keys(part, source.c[column], source, relation, known)
@@ -224,12 +230,21 @@ class Inventory:
         return conditions
 
     def _rows(
-        self, connection: Connection, found: Sequence[Any], known: Mapping[bytes, frozenset[Wrapping]]
+        self, connection: Connection, refs: Sequence[TokenRef], known: Mapping[bytes, frozenset[Wrapping]]
     ) -> tuple[InventoryRow, ...]:
-        answers = self._answers_about(connection, found)
+        """What is shown of some tokens, in their order; those that are no longer there are left out."""
+        base = self._base(known, only=refs)
+        if base is None:
+            return ()
+        columns_shown = [column for column in base.c if column.name != "shown_texts"]
+        read = {
+            TokenRef(row.table, row.column, row.row_id): row
+            for row in connection.execute(select(*columns_shown))
+        }
+        found = {ref: read[ref] for ref in refs if ref in read}
+        answers = self._answers_about(connection, list(found.values()))
         rows = []
-        for row in found:
-            ref = TokenRef(row.table, row.column, row.row_id)
+        for ref, row in found.items():
             evidence, wrapping = Evidence.UNKNOWN, None
             group = (
                 known.get(bytes(row.edk_prefix), frozenset()) if row.edk_prefix is not None else frozenset()

@@ -18,6 +18,7 @@ from sqlalchemy import (
     literal,
     null,
     or_,
+    select,
 )
 from sqlalchemy import Text as SqlText
 
@@ -26,13 +27,14 @@ from crypto_core.database.expressions import (
     digest_of,
     edk_prefix_of,
     format_of,
+    head_of,
     id_order,
     id_text,
     plaintext_provider_of,
 )
 from crypto_core.database.filters import Alternative, Field, Kind
 from crypto_core.database.tables import TokenTable
-from crypto_core.envelope import PROVIDER_PREFIXES, Format
+from crypto_core.envelope import PROVIDER_PREFIXES, STORED_PREFIXES, Format
 from crypto_core.severity import FORMAT_SEVERITY, Severity
 
 FIELDS: dict[str, Field] = {
@@ -63,10 +65,11 @@ def matches(
     """The condition that one alternative of a term sets; `aliases` are those of key ARNs."""
     if field is None:
         pattern = value.regex()
-        texts = (c.reference, c.org, c.provider, c.shown)
+        texts = (c.reference, c.org, c.provider, c.shown_texts)
         return or_(*(t.regexp_match(pattern, flags="i") for t in texts))
     if field == "severity":
-        wanted = [f.value for f, s in FORMAT_SEVERITY.items() if re.fullmatch(value.regex(), s.value)]
+        named = re.compile(value.regex(), re.IGNORECASE)
+        wanted = [f.value for f, s in FORMAT_SEVERITY.items() if named.fullmatch(s.value)]
         matches: ColumnElement[bool] = c.format.in_(wanted) if wanted else false()
         return matches
     if value.is_range:
@@ -115,12 +118,10 @@ SORTS: dict[str, Callable[[Any], Any]] = {
 
 def columns(table: TokenTable, column: str, source: Any, order: int) -> list[Any]:
     stored = source.c[column]
-    shown: list[Any] = []
-    for name in table.shown:
-        if name != table.organisation:
-            shown += [literal(name), cast(source.c[name], SqlText)]
+    shown = {n: cast(source.c[n], SqlText) for n in table.shown if n != table.organisation}
+    pairs = (part for pair in shown.items() for part in pair)
     organisation = cast(source.c[table.organisation], SqlText) if table.organisation else literal("")
-    created = source.c["created_at"] if "created_at" in table.shown else cast(null(), DateTime(timezone=True))
+    created = source.c[table.created] if table.created in table.shown else null()
     return [
         cast(literal(table.name), String).label("table"),
         cast(literal(column), String).label("column"),
@@ -135,7 +136,8 @@ def columns(table: TokenTable, column: str, source: Any, order: int) -> list[Any
         func.length(stored).label("characters"),
         edk_prefix_of(stored).label("edk_prefix"),
         cast(created, DateTime(timezone=True)).label("created_at"),
-        cast(func.jsonb_build_object(*shown), SqlText).label("shown"),
+        cast(func.json_build_object(*pairs), SqlText).label("shown"),
+        func.concat_ws("\x1f", "", *shown.values()).label("shown_texts"),
     ]
 
 
@@ -143,19 +145,32 @@ def with_keys(
     part: Any, stored: Any, source: Any, relation: Any, known: Mapping[bytes, frozenset[Wrapping]]
 ) -> Any:
     """Add key_arn and key_material_id: the token's own answer, else its group's."""
-    single = {prefix: next(iter(ws)) for prefix, ws in known.items() if len(ws) == 1}
-    prefix = edk_prefix_of(stored)
-    unknown = cast(null(), String)
-    arn: Any = case({p: literal(w[0], String) for p, w in single.items()}, value=prefix, else_=unknown)
-    materials = {p: literal(w[1], String) for p, w in single.items() if w[1]}
-    material: Any = case(materials, value=prefix, else_=unknown) if materials else unknown
-    if not single:
-        arn = unknown
+    heads = _keys_by_head(stored, source, known)
+    joined = source.outerjoin(heads, heads.c.head == head_of(stored))
     if relation is None:
-        return part.add_columns(arn.label("key_arn"), material.label("key_material_id"))
-    joined = source.outerjoin(relation, relation.c.digest == digest_of(stored))
+        return part.select_from(joined).add_columns(heads.c.key_arn, heads.c.key_material_id)
+    joined = joined.outerjoin(relation, relation.c.digest == digest_of(stored))
     asked = relation.c.digest.is_not(None)
     return part.select_from(joined).add_columns(
-        case((asked, relation.c.key_arn), else_=arn).label("key_arn"),
-        case((asked, relation.c.key_material_id), else_=material).label("key_material_id"),
+        case((asked, relation.c.key_arn), else_=heads.c.key_arn).label("key_arn"),
+        case((asked, relation.c.key_material_id), else_=heads.c.key_material_id).label("key_material_id"),
+    )
+
+
+def _keys_by_head(stored: Any, source: Any, known: Mapping[bytes, frozenset[Wrapping]]) -> Any:
+    """The key and material of each head that occurs, where its group has one answer."""
+    single = {prefix: next(iter(ws)) for prefix, ws in known.items() if len(ws) == 1}
+    materials = {p: literal(w[1], String) for p, w in single.items() if w[1]}
+    unknown = cast(null(), String)
+    is_v1 = func.starts_with(stored, STORED_PREFIXES[Format.V1])
+    occurring = select(head_of(stored).label("head")).select_from(source).where(is_v1).distinct().subquery()
+    prefix = edk_prefix_of(occurring.c.head)
+    arn: Any = unknown
+    if single:
+        arn = case({p: literal(w[0], String) for p, w in single.items()}, value=prefix, else_=unknown)
+    material = case(materials, value=prefix, else_=unknown) if materials else unknown
+    return (
+        select(occurring.c.head, arn.label("key_arn"), material.label("key_material_id"))
+        .offset(0)  # computed once a head, before it is joined
+        .subquery()
     )

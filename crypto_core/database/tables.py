@@ -8,7 +8,10 @@ from typing import Literal
 
 @dataclass(frozen=True, slots=True)
 class TokenTable:
-    """One table with tokens. `shown` are the columns that help an operator to recognise a row."""
+    """One table with tokens. `shown` are the columns that help an operator to recognise a row.
+
+    `organisation` and `created` are those among them that say whose the row is and when it was made.
+    """
 
     name: str
     id_column: str
@@ -17,6 +20,7 @@ class TokenTable:
     shown: tuple[str, ...]
     provider: str
     organisation: str | None = "org_id"
+    created: str | None = "created_at"
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -181,10 +181,9 @@ class Planner:
         return key, key.key_arn
 
     def _must_be_writable(self, by_column: dict[str, int]) -> None:
-        blocked = sorted(str(c) for c in self._catalogue().unwritable if str(c) in by_column)
+        blocked = {str(c): grant for c, grant in self._catalogue().unwritable.items() if str(c) in by_column}
         if blocked:
-            table, _, column = blocked[0].partition(".")
             raise RefusedError(
                 f"This database role may not write {', '.join(blocked)}.",
-                remedy=f"Needed: GRANT UPDATE ({column}) ON {table} TO the role.",
+                remedy=f"Needed: {'; '.join(blocked.values())}",
             )

@@ -2,108 +2,97 @@
 
 from __future__ import annotations
 
-from textual.content import Content
+from textual import on, work
+from textual.message import Message
 from textual.widgets import Static
 
-from crypto_core.coverage import Evidence
 from crypto_core.database.inspection import Inspection
 from crypto_core.database.inventory import InventoryRow
-from crypto_core.envelope import Format
-from crypto_core.foreign import clean
-from screens.blocking import Trouble
-from screens.key_words import KeyWords
-from screens.signs import EVIDENCE_STYLES, format_style, row_sign
-from screens.widgets.notice import trouble_content
-
-_MEANING = {
-    Format.V1: "envelope, not bound to its row",
-    Format.V2: "envelope, bound to this row, key-committing",
-    Format.DEV: "development mode: its key is public knowledge",
-    Format.PLAINTEXT: "stored in plaintext",
-    Format.UNRECOGNISED: "plaintext or corrupt",
-    Format.EMPTY: "an empty value, no token",
-}
+from crypto_core.database.references import TokenRef
+from screens.blocking import Trouble, attempt
+from screens.connections.token_text import token_text
+from screens.facts import Facts
 
 
 class TokenDetail(Static):
-    """What is known of one token: its row at once, then its envelope, then what KMS says of its key."""
+    """What is known of one token: its row at once, then its envelope, then what KMS says of its key.
 
-    DEFAULT_CSS = """
-    TokenDetail { height: 7; padding: 0 1; border-top: solid $accent 40%; }
+    At most one envelope is being read at a time: when it came and the cursor has moved on meanwhile, the one
+    under the cursor is read next. So holding a key down doesn't flood the database.
     """
 
-    def show(
-        self,
-        row: InventoryRow | None,
-        inspection: Inspection | Trouble | None,
-        keys: KeyWords,
-        *,
-        asking: bool,
-    ) -> None:
-        """Show a token, or nothing where there is none."""
-        self.update(detail_content(row, inspection, keys, asking=asking) if row is not None else "")
+    DEFAULT_CSS = """
+    TokenDetail { height: 8; padding: 0 1; border-top: solid $accent 40%; }
+    """
 
+    class Inspected(Message):
+        """A worker's answer about one envelope."""
 
-def detail_content(
-    row: InventoryRow, inspection: Inspection | Trouble | None, keys: KeyWords, *, asking: bool
-) -> Content:
-    """Return the lines of the detail."""
-    if isinstance(inspection, Inspection):
-        row = inspection.row
-    sign = row_sign(row, keys)
-    stored_by = f" ({clean(row.plaintext_provider, 24)})" if row.plaintext_provider else ""
-    lines = [
-        Content.assemble(
-            sign,
-            (f" {row.ref}", "bold"),
-            "   ",
-            (row.format.value, f"bold {format_style(row.format)}".strip()),
-            f"  {_MEANING[row.format]}{stored_by}",
-        )
-    ]
-    stored = (("stored", f"{row.characters:,} characters"),)
-    if isinstance(inspection, Trouble):
-        lines.append(trouble_content(inspection))
-    elif inspection is not None:
-        if inspection.broken:
-            lines.append(Content.assemble(("▲ ", "$warning"), clean(inspection.broken)))
-        lines.append(_pairs((*stored, *inspection.fields)))
-        lines += _key(inspection, keys, asking=asking)
-    elif row.format.protected:
-        lines.append(Content.assemble(("reading the envelope…", "$muted")))
-    if not isinstance(inspection, Inspection):
-        lines.append(_pairs(stored))
-    if row.shown:
-        lines.append(_pairs(row.shown))
-    return Content("\n").join(lines)
+        def __init__(self, ref: TokenRef, answer: Inspection | Trouble, *, kms: bool) -> None:
+            super().__init__()
+            self.ref = ref
+            self.answer = answer
+            self.kms = kms
 
+    class KmsAsked(Message):
+        """KMS was asked about a token, so its row may say more now."""
 
-def _pairs(pairs: tuple[tuple[str, str], ...]) -> Content:
-    parts: list[str | tuple[str, str]] = []
-    for name, value in pairs:
-        parts += [(f"{clean(name, 60)} ", "$muted"), f"{clean(value, 160) or '-'}   "]
-    return Content.assemble(*parts)
+        def __init__(self, ref: TokenRef) -> None:
+            super().__init__()
+            self.ref = ref
 
+    def __init__(self, facts: Facts) -> None:
+        super().__init__()
+        self._facts = facts
+        self._row: InventoryRow | None = None
+        self._known: tuple[TokenRef, Inspection | Trouble] | None = None
+        self._reading: TokenRef | None = None
+        self._asking_kms: TokenRef | None = None
 
-def _key(inspection: Inspection, keys: KeyWords, *, asking: bool) -> list[Content]:
-    if not inspection.row.format.protected:
-        return []
-    answer = inspection.wrapped_by
-    if answer is None:
-        why = clean(inspection.key_unknown) or ("asking KMS…" if asking else "not asked yet: Enter asks KMS")
-        return [Content.assemble(("KMS key ", "$muted"), ("unknown  ", "$warning"), why)]
-    generation = keys.generation(answer.key_arn, answer.key_material_id)
-    state = keys.state(answer.key_arn)
-    sure = inspection.evidence is Evidence.VERIFIED
-    ask = "asking KMS…" if asking else ("" if sure else "Enter asks KMS")
-    return [
-        Content.assemble(
-            ("KMS key ", "$muted"),
-            keys.long(answer.key_arn),
-            (f"   material {generation}" if generation else ""),
-            "   ",
-            (inspection.evidence.value, EVIDENCE_STYLES[inspection.evidence]),
-            ("" if state in (None, "Enabled") else f"   ▲ {clean(state, 40)}", "$warning"),
-            (f"   {ask}", "$muted"),
-        )
-    ]
+    def follow(self, row: InventoryRow | None) -> None:
+        """Show this token, or nothing; read its envelope if it isn't known yet."""
+        self._row = row
+        if row is None:
+            self.update("", layout=False)
+            return
+        known = self._known[1] if self._known is not None and self._known[0] == row.ref else None
+        if known is None and self._reading is None:
+            self._reading = row.ref
+            self.read(row.ref)
+        words = token_text(row, known, self._facts.key_words, asking=self._asking_kms == row.ref)
+        self.update(words, layout=False)
+
+    def forget(self) -> None:
+        """Read the envelope anew when it is next shown."""
+        self._known = None
+
+    def ask_kms(self) -> None:
+        """Ask KMS which key wrapped the token's data key, unless KMS is being asked about one already."""
+        if self._row is not None and self._asking_kms is None:
+            self._asking_kms = self._row.ref
+            self.read_with_kms(self._row.ref)
+            self.follow(self._row)
+
+    @work(thread=True, exclusive=True, exit_on_error=False, group="inspect")
+    def read(self, ref: TokenRef) -> None:
+        """Read one envelope, without KMS."""
+        inspect = self._facts.services.inspector.inspect
+        self.post_message(self.Inspected(ref, attempt(lambda: inspect(ref, ask_kms=False)), kms=False))
+
+    @work(thread=True, exclusive=True, exit_on_error=False, group="inspect-kms")
+    def read_with_kms(self, ref: TokenRef) -> None:
+        """Read one envelope, and ask KMS about its data key."""
+        inspect = self._facts.services.inspector.inspect
+        self.post_message(self.Inspected(ref, attempt(lambda: inspect(ref)), kms=True))
+
+    @on(Inspected)
+    def keep(self, event: Inspected) -> None:
+        """Show the envelope if the cursor is still on it; else read the one that it is on now."""
+        if event.kms:
+            self._asking_kms = None
+            self.post_message(self.KmsAsked(event.ref))
+        else:
+            self._reading = None
+        if self._row is not None and self._row.ref == event.ref:
+            self._known = (event.ref, event.answer)
+        self.follow(self._row)

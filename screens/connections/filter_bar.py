@@ -12,9 +12,13 @@ from textual.content import Content
 from textual.message import Message
 from textual.widgets import Input, Static
 
+from crypto_core.database.inventory_expressions import FIELDS
 from screens.blocking import Trouble
 
-_PROMPT = "/ "
+_HELP = Content(
+    "Enter applies, Esc closes. -term excludes, a,b is either, * is anything.\nFields: "
+    + " ".join(dict.fromkeys(field.name for field in FIELDS.values()))
+)
 
 
 class FilterBar(Vertical):
@@ -26,12 +30,11 @@ class FilterBar(Vertical):
         &.-shown { display: block; }
         & > Input { border: none; height: 1; padding: 0; background: $panel; }
         & > Input:focus { border: none; height: 1; }
-        & > #fault { height: auto; display: none; }
-        & > #fault.-shown { display: block; }
+        & > #fault { height: auto; }
+        & > #fault.-help { color: $muted; }
     }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "apply", "apply", tooltip="Show what passes the expression; an empty one shows all"),
         Binding("escape", "close", "close", tooltip="Close the filter and leave the list as it is"),
     ]
 
@@ -48,7 +51,7 @@ class FilterBar(Vertical):
     def compose(self) -> ComposeResult:
         """The input and the line for faults."""
         yield Input(
-            placeholder="provider:slack format:plaintext   Enter applies, empty shows all",
+            placeholder="provider:slack format:plaintext,dev -org:acme",
             select_on_focus=False,
         )
         yield Static(id="fault")
@@ -56,10 +59,10 @@ class FilterBar(Vertical):
     def open(self, expression: str) -> None:
         """Show the bar with the current filter in it."""
         self.add_class("-shown")
-        self.fault(None)
         field = self.query_one(Input)
         field.value = expression
         field.cursor_position = len(expression)
+        self.fault(None)
         field.focus()
 
     def close(self) -> None:
@@ -74,9 +77,9 @@ class FilterBar(Vertical):
     def fault(self, trouble: Trouble | None) -> None:
         """Say what is wrong with the expression; a caret points at the character."""
         line = self.query_one("#fault", Static)
-        line.set_class(trouble is not None, "-shown")
+        line.set_class(trouble is None, "-help")
         if trouble is None:
-            line.update("")
+            line.update(_HELP)
             return
         field = self.query_one(Input)
         parts: list[tuple[str, str]] = []
@@ -95,10 +98,6 @@ class FilterBar(Vertical):
     def on_input_changed(self) -> None:
         """What was wrong may no longer be."""
         self.fault(None)
-
-    async def action_apply(self) -> None:
-        """Pass the expression on."""
-        await self.query_one(Input).action_submit()
 
     def action_close(self) -> None:
         """Leave the filter as it was."""

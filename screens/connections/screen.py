@@ -9,15 +9,13 @@ from typing import ClassVar
 from textual import on, work
 from textual.binding import Binding, BindingType
 from textual.content import Content
-from textual.message import Message
 from textual.widget import Widget
 
-from crypto_core.database.inspection import Inspection
 from crypto_core.database.inventory import InventoryQuery, SortKey
 from crypto_core.database.references import TokenRef
 from crypto_core.foreign import clean
 from crypto_core.reencryption.plan import Selection, Verb
-from screens.blocking import Trouble, attempt
+from screens.blocking import Trouble
 from screens.connections.choose_key import ChooseKey
 from screens.connections.detail import TokenDetail
 from screens.connections.filter_bar import FilterBar
@@ -76,29 +74,17 @@ class ConnectionsScreen(MainScreen):
         Binding("escape", "back", "back", tooltip="Back to where you came from, or to all tokens"),
     ]
 
-    class Inspected(Message):
-        """A worker's answer about one envelope."""
-
-        def __init__(self, ref: TokenRef, answer: Inspection | Trouble, *, kms: bool) -> None:
-            super().__init__()
-            self.ref = ref
-            self.answer = answer
-            self.kms = kms
-
     def __init__(self, facts: Facts) -> None:
         super().__init__(facts)
         self._origin: str | None = None
         self._first_query = InventoryQuery()
-        self._inspection: tuple[TokenRef, Inspection | Trouble] | None = None
-        self._inspecting: TokenRef | None = None
-        self._asking_kms: TokenRef | None = None
 
     def body(self) -> Iterable[Widget]:
         """The filter, trouble, the tokens, the envelope under the cursor."""
         yield FilterBar()
         yield Notice()
         yield TokenList(self.facts)
-        yield TokenDetail()
+        yield TokenDetail(self.facts)
 
     def on_mount(self) -> None:
         """Ask for the first page."""
@@ -108,6 +94,11 @@ class ConnectionsScreen(MainScreen):
     def tokens(self) -> TokenList:
         """The list of tokens."""
         return self.query_one(TokenList)
+
+    @property
+    def detail(self) -> TokenDetail:
+        """The envelope under the cursor."""
+        return self.query_one(TokenDetail)
 
     def show_filter(self, expression: str, origin: str) -> None:
         """Show what an expression lets through; Esc goes back to the mode `origin`."""
@@ -158,54 +149,18 @@ class ConnectionsScreen(MainScreen):
 
     @on(CursorView.Moved)
     def show_detail(self) -> None:
-        """Show the envelope under the cursor, and ask for it if it isn't known."""
-        row = self.tokens.table.current
-        known = None
-        if row is not None:
-            if self._inspection is not None and self._inspection[0] == row.ref:
-                known = self._inspection[1]
-            elif self._inspecting is None:
-                self._inspecting = row.ref
-                self.inspect(row.ref)
-        asking = row is not None and self._asking_kms == row.ref
-        detail = self.query_one(TokenDetail)
-        detail.show(row, known, self.facts.key_words, asking=asking)
-
-    @work(thread=True, exclusive=True, exit_on_error=False, group="inspect")
-    def inspect(self, ref: TokenRef) -> None:
-        """Read one envelope, without KMS."""
-        inspector = self.facts.services.inspector
-        self.post_message(
-            self.Inspected(ref, attempt(lambda: inspector.inspect(ref, ask_kms=False)), kms=False)
-        )
-
-    @work(thread=True, exclusive=True, exit_on_error=False, group="inspect-kms")
-    def inspect_with_kms(self, ref: TokenRef) -> None:
-        """Read one envelope, and ask KMS about its data key."""
-        inspector = self.facts.services.inspector
-        self.post_message(self.Inspected(ref, attempt(lambda: inspector.inspect(ref)), kms=True))
-
-    @on(Inspected)
-    def keep_inspection(self, event: Inspected) -> None:
-        """Show the envelope if the cursor is still on it; else ask for the one that it is on now."""
-        if event.kms:
-            self._asking_kms = None
-            self.tokens.reread([event.ref])
-        else:
-            self._inspecting = None
-        row = self.tokens.table.current
-        if row is not None and row.ref == event.ref:
-            self._inspection = (event.ref, event.answer)
-        self.show_detail()
+        """Show the envelope under the cursor."""
+        self.detail.follow(self.tokens.table.current)
 
     @on(CursorView.Chosen)
     def action_ask_kms(self) -> None:
         """Ask KMS which key wrapped the data key of the token under the cursor."""
-        row = self.tokens.table.current
-        if row is not None and self._asking_kms is None:
-            self._asking_kms = row.ref
-            self.inspect_with_kms(row.ref)
-            self.show_detail()
+        self.detail.ask_kms()
+
+    @on(TokenDetail.KmsAsked)
+    def reread_row(self, event: TokenDetail.KmsAsked) -> None:
+        """Show what the row says now that KMS was asked."""
+        self.tokens.reread([event.ref])
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Grey out what has nothing to act on, and writing while read-only."""
@@ -239,7 +194,7 @@ class ConnectionsScreen(MainScreen):
         outcome = await self.app.push_screen_wait(Run(self.facts, plan, plan.tokens))
         if outcome is not None and not isinstance(outcome, Trouble):
             self.tokens.table.clear_marks()
-        self._inspection = None
+        self.detail.forget()
         self.tokens.reread(refs)
         self.facts.ask_status()
 
@@ -248,7 +203,7 @@ class ConnectionsScreen(MainScreen):
         """Open the chosen tokens and say whether they opened."""
         refs = self._chosen()
         await self.app.push_screen_wait(Run(self.facts, Selection(references=refs), len(refs)))
-        self._inspection = None
+        self.detail.forget()
         self.tokens.reread(refs)
 
     def action_filter(self) -> None:
@@ -297,7 +252,7 @@ class ConnectionsScreen(MainScreen):
     def action_refresh(self) -> None:
         """Ask for the rows anew; the cursor and the marks stay on their tokens."""
         self.query_one(Notice).tell(None)
-        self._inspection = None
+        self.detail.forget()
         self.tokens.refresh_rows()
 
     def action_back(self) -> None:

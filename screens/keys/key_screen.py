@@ -12,23 +12,21 @@ from textual.content import Content
 from textual.geometry import Size
 from textual.message import Message
 from textual.widget import Widget
-from textual.widgets import Static
 
 from crypto_core.keys.state import KeyState
 from screens.blocking import Trouble, attempt
 from screens.facts import Facts
 from screens.keys.detail import key_lines
 from screens.main_screen import MainScreen
-from screens.widgets.cells import cut
 from screens.widgets.cursor_view import CursorView
-from screens.widgets.line_list import Line, LineList
+from screens.widgets.hint_line import HintLine
+from screens.widgets.line_list import Line, LineList, indented
 from screens.widgets.notice import Notice
 
 
 class KeyScreen(MainScreen):
     """What the list says of the key at once, and what KMS says when it's asked about this one."""
 
-    CSS_PATH = "screen.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("r", "refresh", "refresh", tooltip="Ask KMS about this key anew"),
         Binding("escape", "back", "back", tooltip="Back to the keys"),
@@ -53,7 +51,7 @@ class KeyScreen(MainScreen):
         """Trouble if there is any, the key, and a word on the line under the cursor."""
         yield Notice()
         yield LineList()
-        yield Static(id="hint")
+        yield HintLine()
 
     def on_mount(self) -> None:
         """Ask for what the list doesn't say."""
@@ -95,16 +93,13 @@ class KeyScreen(MainScreen):
             words = " No answer: r asks again." if self._trouble else " Asking KMS…"
             return [Line(Content.assemble((words, "$muted")))]
         lines = key_lines(self._key, self.facts.status.value, self.facts.clock(), size.width - 3)
-        return [Line(Content.assemble(" ", line.content), line.target, line.hint) for line in lines]
+        return indented(lines)
 
     @on(CursorView.Moved)
     def show_hint(self) -> None:
         """Say what Enter leads to."""
         line = self.query_one(LineList).current
-        hint = cut(line.hint, max(self.size.width - 4, 10)) if line is not None else ""
-        self.query_one("#hint", Static).update(
-            Content.assemble(("→ ", "$accent"), hint) if hint else Content("")
-        )
+        self.query_one(HintLine).say(line.hint if line is not None else "")
 
     def action_back(self) -> None:
         """Back to the keys."""

@@ -80,7 +80,7 @@ def _row(
 def _hint(key: KeyState) -> str:
     if key.missing:
         part, reason = next(iter(key.missing.items()))
-        return f"{clean(part)}: {clean(reason).rstrip('.')}. Enter: the whole key."
+        return f"Enter: the whole key. {clean(part)}: {clean(reason)}"
     return "Enter: the whole key, asked anew."
 
 

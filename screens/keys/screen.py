@@ -17,9 +17,9 @@ from screens.keys.detail import key_lines
 from screens.keys.lines import list_lines
 from screens.main_screen import MainScreen
 from screens.routes import KeyBehind
-from screens.widgets.cells import cut
 from screens.widgets.cursor_view import CursorView
-from screens.widgets.line_list import Line, LineList
+from screens.widgets.hint_line import HintLine
+from screens.widgets.line_list import Line, LineList, indented
 from screens.widgets.notice import Notice
 
 
@@ -36,7 +36,7 @@ class KeysScreen(MainScreen):
         yield Notice()
         yield LineList()
         yield Static(id="glance")
-        yield Static(id="hint")
+        yield HintLine()
 
     def show_facts(self) -> None:
         """Paint the keys that are known now."""
@@ -62,17 +62,14 @@ class KeysScreen(MainScreen):
                 Line(Content(" Listing takes kms:ListKeys and kms:DescribeKey. Is the Region right?")),
             ]
         lines = list_lines(fact.value, self.facts.status.value, self.facts.clock(), size.width - 3)
-        return [Line(Content.assemble(" ", line.content), line.target, line.hint) for line in lines]
+        return indented(lines)
 
     @on(CursorView.Moved)
     def show_glance(self) -> None:
         """Show what the list knows of the key under the cursor, and what Enter leads to."""
         line = self.query_one(LineList).current
         width = max(self.size.width - 2, 10)
-        hint = cut(line.hint, width - 2) if line is not None else ""
-        self.query_one("#hint", Static).update(
-            Content.assemble(("→ ", "$accent"), hint) if hint else Content("")
-        )
+        self.query_one(HintLine).say(line.hint if line is not None else "")
         key = None
         if line is not None and isinstance(line.target, KeyBehind):
             key = self.facts.key_words.find(line.target.key_arn)

@@ -6,9 +6,6 @@ from textual.content import Content
 
 from screens.widgets.cells import bar, cut, fit
 
-_STATE = 15
-_TOKENS = 9
-
 
 class KeyColumns:
     """The columns at one width; `whole` is what a full bar stands for."""
@@ -16,19 +13,21 @@ class KeyColumns:
     def __init__(self, width: int, whole: int) -> None:
         self.brief = width < 100
         self._whole = whole
-        self._bar = 6 if self.brief else 12
+        self._tokens = 8 if self.brief else 10
+        self._bar = 5 if self.brief else 12
+        self._state = 14 if self.brief else 17
         self._used = 0 if width < 90 else 11
         self._evidence = 20 if self.brief else 22
-        self._name = width - _TOKENS - 2 - self._bar - 2 - _STATE - self._used - self._evidence
+        self._name = width - self._tokens - 2 - self._bar - 2 - self._state - self._used - self._evidence
 
     def heading(self) -> Content:
         """The headings."""
         text = (
             fit("by key and material", self._name)
-            + fit("tokens", _TOKENS, right=True)
+            + fit("tokens", self._tokens, right=True)
             + "  "
             + fit("share", self._bar + 2)
-            + fit("state", _STATE)
+            + fit("state", self._state)
             + fit("last used", self._used)
             + fit("evidence", self._evidence)
         )
@@ -41,7 +40,7 @@ class KeyColumns:
         return Content.assemble(
             (fit(name, self._name), "bold"),
             *self._share(tokens, "$accent"),
-            (fit(state[0], _STATE), state[1]),
+            (fit(state[0], self._state), state[1]),
             (fit(used, self._used), "$muted"),
             (cut(evidence[0], self._evidence), evidence[1]),
         )
@@ -52,10 +51,10 @@ class KeyColumns:
             ("└ " if last else "├ ", "$muted"),
             fit(name, self._name - 2),
             *self._share(tokens, "$accent 55%"),
-            " " * (_STATE + self._used),
+            " " * (self._state + self._used),
             (cut(evidence[0], self._evidence), evidence[1]),
         )
 
     def _share(self, tokens: int, style: str) -> tuple[str | tuple[str, str], ...]:
         share = tokens / self._whole if self._whole else 0
-        return fit(f"{tokens:,}", _TOKENS, right=True), "  ", (bar(share, self._bar), style), "  "
+        return fit(f"{tokens:,}", self._tokens, right=True), "  ", (bar(share, self._bar), style), "  "

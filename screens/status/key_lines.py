@@ -31,7 +31,7 @@ def key_lines(status: Status, keys: KeyWords, now: datetime, width: int) -> list
         lines += _key(shares, keys, now, columns)
     if unknown:
         row = columns.key("unknown key", token_sum(unknown), ("?", "$warning"), "", evidence_words(unknown))
-        hint = f"{_notes(unknown)} Enter: these tokens.".strip()
+        hint = f"Enter: these tokens. {_notes(unknown)}"
         lines.append(Line(row, TokensBehind("key:unknown"), hint))
     rest = status.tokens - token_sum(status.keys)
     if rest:
@@ -44,16 +44,14 @@ def _key(shares: Sequence[KeyShare], keys: KeyWords, now: datetime, columns: Key
     arn = shares[0].key_arn or ""
     key = keys.find(arn)
     state = next((s.key_state for s in shares if s.key_state), None) or (key.state if key else None)
-    word = (state, "") if state == "Enabled" else (f"▲ {state or 'unknown'}", "$warning")
-    if not all(share.trusted for share in shares):
-        word = ("▲ not trusted", "$warning")
+    word = _state_word(state, trusted=all(share.trusted for share in shares))
     name = keys.long(arn, next((s.alias for s in shares if s.alias), None))
     used = ago(key.last_used_at, now).removesuffix(" ago") if key and key.last_used_at else "?"
     lines = [
         Line(
             columns.key(name, token_sum(shares), word, used, evidence_words(shares)),
             KeyBehind(arn),
-            f"{_notes(shares)} Enter: the key, its materials and its rotation.".strip(),
+            f"Enter: the key, its materials and rotation. {_notes(shares)}",
         )
     ]
     materials = sorted(by_material(shares), key=lambda s: _number(key, s) or 0, reverse=True)
@@ -70,6 +68,16 @@ def _key(shares: Sequence[KeyShare], keys: KeyWords, now: datetime, columns: Key
             for share in materials
         ]
     return lines
+
+
+def _state_word(state: str | None, *, trusted: bool) -> tuple[str, str]:
+    if state == "PendingDeletion":
+        return "✖ deletion", "$error"
+    if not trusted:
+        return "▲ not trusted", "$warning"
+    if state == "Enabled":
+        return state, ""
+    return f"▲ {clean(state) or 'unknown'}", "$warning"
 
 
 def _notes(shares: Iterable[KeyShare]) -> str:

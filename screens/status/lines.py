@@ -13,22 +13,23 @@ from screens.signs import SIGNS
 from screens.widgets.cells import cut, fit, percent, spread, tokens
 from screens.widgets.line_list import Line
 
-_WORD = 10
-_LEAD = 2 + _WORD
+_WORD = 9
 
 
 def answer_lines(status: Status, width: int, *, remedies: bool) -> list[Line]:
     """Return the answer, the problems, and what wasn't looked at; with `remedies`, what to do below each."""
     problems = sorted(status.problems, key=lambda p: p.severity.rank)
-    room = width - _LEAD
+    count_width = max((len(f"{p.tokens:,}") for p in problems), default=0) + 2
+    lead = 2 + _WORD + count_width
+    room = width - lead
     longest = max((cell_len(clean(p.title, 200)) for p in problems), default=0)
     title_width = min(longest + 2, room // 2)
     lines = [Line(_answer(status, width))]
     for problem in problems:
-        lines.append(_problem(problem, title_width, room))
+        lines.append(_problem(problem, count_width, title_width, room))
         if remedies and problem.remedy:
-            lines.append(Line(Content.assemble(" " * _LEAD, (cut(problem.remedy, room), "$muted"))))
-    lines += [_gap(reason, room) for reason in status.coverage.reasons]
+            lines.append(Line(Content.assemble(" " * lead, (cut(problem.remedy, room), "$muted"))))
+    lines += [_gap(reason, width - 2 - _WORD) for reason in status.coverage.reasons]
     return lines
 
 
@@ -49,23 +50,23 @@ def _answer(status: Status, width: int) -> Content:
     return spread(left, right, width)
 
 
-def _problem(problem: Problem, title_width: int, room: int) -> Line:
-    """A title that is longer than most pushes what stands behind it."""
+def _problem(problem: Problem, count_width: int, title_width: int, room: int) -> Line:
+    """How many tokens, what is wrong with them, where. A title that is longer than most pushes the last."""
     sign = SIGNS[problem.severity]
     title_width = min(max(title_width, cell_len(clean(problem.title)) + 2), room)
+    count = f"{problem.tokens:,}" if problem.tokens else ""
     content = Content.assemble(
         sign,
         " ",
         (fit(problem.severity.value, _WORD), sign.style),
+        (fit(count, count_width - 1, right=True) + " ", "bold"),
         (fit(problem.title, title_width), "bold" if problem.severity.rank <= Severity.HIGH.rank else ""),
         (cut(problem.where, room - title_width), "$muted"),
     )
     if problem.filter is not None:
-        return Line(
-            content, TokensBehind(problem.filter), f"{clean(problem.remedy)} Enter: the tokens behind it."
-        )
+        return Line(content, TokensBehind(problem.filter), f"Enter: these tokens. {clean(problem.remedy)}")
     if problem.key_arn is not None:
-        return Line(content, KeyBehind(problem.key_arn), f"{clean(problem.remedy)} Enter: the key behind it.")
+        return Line(content, KeyBehind(problem.key_arn), f"Enter: the key. {clean(problem.remedy)}")
     return Line(content, hint=clean(problem.remedy))
 
 

@@ -10,23 +10,21 @@ from textual.binding import Binding, BindingType
 from textual.content import Content
 from textual.geometry import Size
 from textual.widget import Widget
-from textual.widgets import Static
 
 from screens.ages import ago
 from screens.main_screen import MainScreen
 from screens.status.column_lines import column_lines
 from screens.status.key_lines import key_lines
 from screens.status.lines import answer_lines
-from screens.widgets.cells import cut
 from screens.widgets.cursor_view import CursorView
-from screens.widgets.line_list import Line, LineList
+from screens.widgets.hint_line import HintLine
+from screens.widgets.line_list import Line, LineList, indented
 from screens.widgets.notice import Notice
 
 
 class StatusScreen(MainScreen):
     """The census and the keys behind it on one page. What was learnt last stays while it's asked anew."""
 
-    CSS_PATH = "screen.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("r", "refresh", "refresh", tooltip="Count all tokens and ask for the keys anew"),
     ]
@@ -35,7 +33,7 @@ class StatusScreen(MainScreen):
         """Trouble if there is any, the page, and what to do about the line under the cursor."""
         yield Notice()
         yield LineList()
-        yield Static(id="hint")
+        yield HintLine()
 
     def show_facts(self) -> None:
         """Paint the status that is known now."""
@@ -53,9 +51,9 @@ class StatusScreen(MainScreen):
         status = self.facts.status.value
         if status is None:
             words = "No answer yet: r asks again." if self.facts.status.trouble else "Counting tokens…"
-            return _indented([Line(Content.assemble((words, "$muted")))])
+            return indented([Line(Content.assemble((words, "$muted")))])
         if not status.tokens and not status.by_column:
-            return _indented(
+            return indented(
                 [
                     *answer_lines(status, width, remedies=True),
                     Line(Content("")),
@@ -77,23 +75,16 @@ class StatusScreen(MainScreen):
         answer = answer_lines(status, width, remedies=True)
         if len(answer) + len(rest) > size.height:
             answer = answer_lines(status, width, remedies=False)
-        return _indented([*answer, *rest])
+        return indented([*answer, *rest])
 
     @on(CursorView.Moved)
     def show_hint(self) -> None:
         """Say what to do about the line under the cursor."""
         line = self.query_one(LineList).current
-        hint = cut(line.hint, max(self.size.width - 4, 10)) if line is not None else ""
-        self.query_one("#hint", Static).update(
-            Content.assemble(("→ ", "$accent"), hint) if hint else Content("")
-        )
+        self.query_one(HintLine).say(line.hint if line is not None else "")
 
     def action_refresh(self) -> None:
         """Ask for everything anew."""
         self.facts.ask_surroundings()
         self.facts.ask_keys()
         self.facts.ask_status()
-
-
-def _indented(lines: Sequence[Line]) -> list[Line]:
-    return [Line(Content.assemble(" ", line.content), line.target, line.hint) for line in lines]

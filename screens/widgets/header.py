@@ -26,7 +26,7 @@ class Header(Vertical):
     Header {
         height: auto;
         & > Static { height: auto; padding: 0 1; }
-        & > #where { background: $header; }
+        & > #where { height: 1; background: $header; }
         & > #trouble { background: $error 12%; display: none; }
         & > #trouble.-shown { display: block; }
         & > #crumbs { height: 1; }
@@ -40,6 +40,7 @@ class Header(Vertical):
         self._note = Content("")
         self._fresh: datetime | None = None
         self._asking = False
+        self._troubles: list[str] | None = None
 
     def compose(self) -> ComposeResult:
         """The place, its troubles, and the path to this screen."""
@@ -54,6 +55,7 @@ class Header(Vertical):
 
     def on_resize(self) -> None:
         """What fits depends on the width."""
+        self._troubles = None
         self.show()
 
     def say(self, crumbs: Content, note: Content | None = None) -> None:
@@ -76,13 +78,14 @@ class Header(Vertical):
         if place.trouble is not None:
             troubles.insert(0, str(place.trouble))
         where = _place(place.value, bool(troubles), width - _AGE_ROOM)
-        self.query_one("#where", Static).update(spread(where, self._age(), width))
-        trouble = self.query_one("#trouble", Static)
-        trouble.set_class(bool(troubles), "-shown")
-        trouble.update(
-            Content("\n").join(Content.assemble(("✖ ", "$error"), cut(t, width - 2)) for t in troubles)
-        )
-        self.query_one("#crumbs", Static).update(spread(self._crumbs, self._note, width))
+        self.query_one("#where", Static).update(spread(where, self._age(), width), layout=False)
+        self.query_one("#crumbs", Static).update(spread(self._crumbs, self._note, width), layout=False)
+        if troubles != self._troubles:
+            self._troubles = troubles
+            lines = [Content.assemble(("✖ ", "$error"), cut(t, width - 2)) for t in troubles]
+            trouble = self.query_one("#trouble", Static)
+            trouble.set_class(bool(troubles), "-shown")
+            trouble.update(Content("\n").join(lines))
 
     def _age(self) -> Content:
         if self._fresh is None:

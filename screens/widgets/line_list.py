@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -83,3 +83,8 @@ class LineList(CursorView):
         event.stop()
         if self.current is not None:
             self.post_message(self.Followed(self.current.target))
+
+
+def indented(lines: Iterable[Line]) -> list[Line]:
+    """Return the lines with a cell for the cursor in front."""
+    return [Line(Content.assemble(" ", line.content), line.target, line.hint) for line in lines]

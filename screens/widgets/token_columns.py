@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from rich.cells import cell_len
+
 from crypto_core.database.inventory import InventoryRow, SortKey
 from crypto_core.envelope import Format
+from crypto_core.foreign import clean
 from screens.ages import span
 from screens.key_words import KeyWords
 from screens.signs import EVIDENCE_STYLES, format_style
@@ -85,15 +88,27 @@ COLUMNS: tuple[Column, ...] = (
 GAP = 2
 
 
-def place(width: int) -> tuple[Placed, ...]:
-    """Return the columns that fit into `width` cells, the widest use made of them."""
+def wanted(rows: Iterable[InventoryRow], keys: KeyWords, now: datetime) -> dict[str, int]:
+    """Return how many cells the widest text of each column takes."""
+    widths = {column.heading: cell_len(column.heading) + 2 for column in COLUMNS}
+    for row in rows:
+        for column in COLUMNS:
+            text, _ = column.cell(row, keys, now)
+            widths[column.heading] = max(widths[column.heading], cell_len(clean(text, column.most)))
+    return widths
+
+
+def place(width: int, want: Mapping[str, int]) -> tuple[Placed, ...]:
+    """Return the columns that fit into `width` cells, none wider than it wants to be."""
+    most = {c.heading: min(c.most, want.get(c.heading, c.most)) for c in COLUMNS}
+    least = {c.heading: min(c.least, most[c.heading]) for c in COLUMNS}
     chosen = list(COLUMNS)
-    while len(chosen) > 1 and sum(c.least + GAP for c in chosen) > width:
+    while len(chosen) > 1 and sum(least[c.heading] + GAP for c in chosen) > width:
         chosen.remove(max(chosen, key=lambda c: c.rank))
-    widths = {c.heading: c.least for c in chosen}
-    left = width - sum(c.least + GAP for c in chosen)
-    for column in sorted(chosen, key=lambda c: c.rank):
-        more = min(column.most - column.least, max(left, 0))
-        widths[column.heading] += more
-        left -= more
+    left = width - sum(least[c.heading] + GAP for c in chosen)
+    widths = {c.heading: least[c.heading] for c in chosen}
+    while left > 0 and (short := [name for name in widths if widths[name] < most[name]]):
+        for name in short[:left]:
+            widths[name] += 1
+        left -= len(short)
     return tuple(Placed(c, widths[c.heading]) for c in chosen)

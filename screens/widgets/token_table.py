@@ -17,7 +17,7 @@ from screens.facts import Facts
 from screens.signs import row_sign
 from screens.widgets.cells import fit
 from screens.widgets.cursor_view import CursorView
-from screens.widgets.token_columns import Placed, place
+from screens.widgets.token_columns import Placed, place, wanted
 
 NEAR_END = 60
 """How many rows from the last loaded one the cursor has to be for the next page to be asked for."""
@@ -55,6 +55,7 @@ class TokenTable(CursorView):
         self._ending = Ending()
         self._marks: dict[TokenRef, None] = {}
         self._columns: tuple[Placed, ...] = ()
+        self._wanted: dict[str, int] = {}
         self._query = InventoryQuery()
         self._keys = facts.key_words
 
@@ -83,6 +84,8 @@ class TokenTable(CursorView):
         self._rows = list(rows)
         self._index()
         self._ending = ending
+        self._wanted = {}
+        self._place(self._rows)
         cursor = self._places.get(here, self.cursor if same else 0) if here else 0
         self.lines_changed(cursor)
 
@@ -90,9 +93,11 @@ class TokenTable(CursorView):
         """Show another page below. A token that is shown already (its place in the order
         changed meanwhile) stays where it is.
         """
-        self._rows += [row for row in rows if row.ref not in self._places]
+        further = [row for row in rows if row.ref not in self._places]
+        self._rows += further
         self._index()
         self._ending = ending
+        self._place(further)
         self.lines_changed(self.cursor)
 
     def end_with(self, ending: Ending) -> None:
@@ -105,6 +110,7 @@ class TokenTable(CursorView):
         for row in rows:
             if row.ref in self._places:
                 self._rows[self._places[row.ref]] = row
+                self._place([row])
         vanished = set(gone)
         if vanished:
             above = sum(1 for ref in vanished if self._places.get(ref, self.cursor) < self.cursor)
@@ -124,6 +130,7 @@ class TokenTable(CursorView):
     def facts_changed(self) -> None:
         """Paint anew: keys may have got names."""
         self._keys = self._facts.key_words
+        self._place(self._rows[:NEAR_END])
         self.refresh()
 
     def line_count(self) -> int:
@@ -179,7 +186,7 @@ class TokenTable(CursorView):
 
     def on_resize(self, event: Resize) -> None:
         """Choose the columns for the new width."""
-        self._columns = place(event.size.width - 3)
+        self._columns = place(event.size.width - 3, self._wanted)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Grey out what needs a row where there is none."""
@@ -203,6 +210,12 @@ class TokenTable(CursorView):
     def action_unmark(self) -> None:
         """Take all marks away."""
         self.clear_marks()
+
+    def _place(self, rows: Iterable[InventoryRow]) -> None:
+        """Give the columns room for further rows. They only grow, so that nothing jumps."""
+        for heading, width in wanted(rows, self._keys, self._facts.clock()).items():
+            self._wanted[heading] = max(width, self._wanted.get(heading, 0))
+        self._columns = place(self.size.width - 3, self._wanted)
 
     def _index(self) -> None:
         self._places = {row.ref: i for i, row in enumerate(self._rows)}

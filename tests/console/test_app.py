@@ -15,7 +15,8 @@ from screens.help.screen import Help
 from screens.keys.screen import KeysScreen
 from screens.status.screen import StatusScreen
 from tests.screens.deck import LARGE, deck
-from tests.screens.stage import NOW, Stage
+from tests.screens.samples import NOW
+from tests.screens.stage import Stage
 
 ROOT = Path(__file__).parents[2]
 

@@ -315,10 +315,12 @@ def test_a_rewrap_of_a_damaged_data_key_names_the_source(stage: Stage) -> None:
     assert caught.value.key == stage.key
 
 
-def test_a_rewrap_to_an_alias_that_is_not_there_names_the_alias(stage: Stage) -> None:
-    stage.other = "alias/nobody-made-this"
+@pytest.mark.parametrize("side", ["key", "other"])
+def test_a_rewrap_with_an_alias_that_is_not_there_names_the_alias(stage: Stage, side: str) -> None:
+    blob = stage.blob()
+    setattr(stage, side, "alias/nobody-made-this")
     with pytest.raises(KeyNotFoundError) as caught:
-        stage.reencrypt(stage.blob())
+        stage.reencrypt(blob)
     assert caught.value.key == "alias/nobody-made-this"
 
 

@@ -12,7 +12,8 @@ from textual.widgets import Static
 from textual.worker import Worker
 
 from console.app import KeydeckApp
-from tests.screens.stage import NOW, Stage
+from tests.screens.samples import NOW
+from tests.screens.stage import Stage
 
 SMALL = (80, 24)
 LARGE = (120, 40)

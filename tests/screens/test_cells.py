@@ -75,9 +75,11 @@ def test_moments_to_come_and_moments_past_are_told_apart() -> None:
     assert day(now - timedelta(days=365), now) == "1 Jul 2025"
 
 
-@given(st.integers(20, 300))
-def test_columns_never_need_more_cells_than_there_are(width: int) -> None:
-    placed = place(width)
+@given(
+    st.integers(20, 300), st.dictionaries(st.sampled_from([c.heading for c in COLUMNS]), st.integers(1, 90))
+)
+def test_columns_never_need_more_cells_than_there_are(width: int, want: dict[str, int]) -> None:
+    placed = place(width, want)
     assert placed[0].column is COLUMNS[0]
     if len(placed) > 1:
         assert sum(p.width + GAP for p in placed) <= width

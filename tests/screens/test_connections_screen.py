@@ -183,3 +183,23 @@ async def test_c_sends_the_reference_to_the_clipboard_and_does_not_claim_more() 
         assert d.app.clipboard == "confluence_connection.access_token:10"
         said = [notification.message for notification in d.app._notifications]
         assert said == ["Sent to the clipboard: confluence_connection.access_token:10"]
+
+
+async def test_a_click_moves_the_cursor_and_a_second_one_asks_kms() -> None:
+    async with deck(start="connections") as d:
+        await d.pilot.click(TokenTable, offset=(10, 3))
+        await d.settle()
+        assert ".access_token:14" in d.cursor_line()
+        await d.pilot.click(TokenTable, offset=(10, 3), times=2)
+        await d.settle()
+        assert "inspect_kms" in d.stage.calls
+
+
+async def test_the_terminal_can_be_resized_at_any_moment() -> None:
+    async with deck(start="connections", size=LARGE) as d:
+        await d.press("end")
+        for width, height in ((60, 12), (30, 6), (200, 60), (80, 24)):
+            await d.pilot.resize_terminal(width, height)
+            await d.settle()
+            assert len(d.lines()) == height
+        assert "›" in d.cursor_line()

@@ -8,7 +8,8 @@ import pytest
 
 from crypto_core.errors import CredentialsExpiredError
 from tests.screens.deck import LARGE, deck
-from tests.screens.stage import ACCOUNT, Stage
+from tests.screens.samples import ACCOUNT
+from tests.screens.stage import Stage
 
 
 @pytest.mark.parametrize("start", ["status", "connections", "keys"])

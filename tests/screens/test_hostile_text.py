@@ -14,7 +14,8 @@ from crypto_core.keys.status import Problem
 from crypto_core.reencryption.plan import Unwritten
 from crypto_core.severity import Severity
 from tests.screens.deck import LARGE, SMALL, Deck, deck
-from tests.screens.stage import HOSTILE, KEYS, Stage, hostile_rows
+from tests.screens.samples import HOSTILE, KEYS, hostile_rows
+from tests.screens.stage import Stage
 
 
 def assert_harmless(d: Deck, size: tuple[int, int]) -> None:

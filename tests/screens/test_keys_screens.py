@@ -10,7 +10,8 @@ from screens.connections.screen import ConnectionsScreen
 from screens.keys.key_screen import KeyScreen
 from screens.keys.screen import KeysScreen
 from tests.screens.deck import LARGE, deck
-from tests.screens.stage import CURRENT, KEYS, MATERIALS, NOW, Stage
+from tests.screens.samples import CURRENT, KEYS, MATERIALS, NOW
+from tests.screens.stage import Stage
 
 
 async def test_keys_with_tokens_come_first_each_with_state_rotation_and_last_use() -> None:

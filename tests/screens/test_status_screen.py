@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from crypto_core.coverage import Coverage
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from crypto_core.coverage import Coverage, Evidence
+from crypto_core.envelope import Format
 from crypto_core.errors import DatabaseUnreachableError
+from crypto_core.keys.status import KeyShare, Status
 from screens.connections.screen import ConnectionsScreen
+from screens.key_words import KeyWords
 from screens.keys.key_screen import KeyScreen
+from screens.status.key_lines import key_lines
 from screens.status.screen import StatusScreen
 from tests.screens.deck import LARGE, deck
-from tests.screens.stage import OLD, Stage
+from tests.screens.samples import CURRENT, KEYS, MATERIALS, NOW, OLD, UNLISTED
+from tests.screens.stage import Stage
 
 
 async def test_the_first_lines_say_how_many_problems_there_are_and_name_the_worst_first() -> None:
@@ -18,7 +28,7 @@ async def test_the_first_lines_say_how_many_problems_there_are_and_name_the_wors
     assert "1,200 tokens" in lines[2]
     assert "82.8 % protected" in lines[2]
     assert "critical" in lines[3]
-    assert "190 tokens in plaintext" in lines[3]
+    assert "190 in plaintext" in lines[3]
     assert "high" in lines[5]
 
 
@@ -140,6 +150,24 @@ async def test_a_refresh_keeps_the_cursor_on_its_line() -> None:
 
 async def test_the_remedy_for_the_line_under_the_cursor_is_shown() -> None:
     async with deck() as d:
-        assert "→ Encrypt them in place" in d.text()
+        assert "→ Enter: these tokens. Encrypt them in place" in d.text()
         await d.press("down")
-        assert "→ Their key is public knowledge." in d.text()
+        assert "Their key is public knowledge." in d.says()
+
+
+@pytest.mark.parametrize(
+    ("changes", "word"),
+    [
+        ({"key_state": "PendingDeletion"}, "✖ deletion"),
+        ({"key_state": "PendingImport"}, "▲ PendingImp…"),
+        ({"trusted": False}, "▲ not trusted"),
+        ({"key_state": None, "key_arn": UNLISTED}, "▲ unknown"),
+    ],
+)
+def test_a_key_in_any_other_state_than_enabled_says_so_with_a_sign(
+    changes: dict[str, Any], word: str
+) -> None:
+    share = KeyShare(CURRENT, "alias/tokens", "Enabled", MATERIALS[2], 5, Evidence.VERIFIED, 5)
+    status = Status(NOW, 5, {Format.V1: 5}, (), (replace(share, **changes),), (), Coverage())
+    lines = key_lines(status, KeyWords(KEYS), NOW, 77)
+    assert f"  {word} " in lines[1].content.plain

@@ -14,7 +14,8 @@ from screens.connections.screen import ConnectionsScreen
 from screens.widgets.line_list import LineList
 from screens.widgets.token_table import TokenTable
 from tests.screens.deck import LARGE, Deck, deck
-from tests.screens.stage import CURRENT, OLD, Stage
+from tests.screens.samples import CURRENT, OLD
+from tests.screens.stage import Stage
 
 KEYS = {Verb.REWRAP: "w", Verb.REENCRYPT: "e", Verb.ENCRYPT: "x"}
 

@@ -87,7 +87,7 @@ def test_pages_cover_every_token_once_in_order(
     services: Wired, inventory: Inventory, world: World, sort: SortKey, descending: bool
 ) -> None:
     services.services.status.take()
-    rows = walk(inventory, sort=sort, descending=descending, limit=7)
+    rows = walk(inventory, sort=sort, descending=descending, limit=20)
     assert len(rows) == len(world.tokens) == inventory.count(InventoryQuery())
     assert {row.ref for row in rows} == set(world.tokens)
     keys = [SORTED_BY[sort](row) for row in rows]
@@ -98,30 +98,29 @@ def test_pages_cover_every_token_once_in_order(
     assert rows == walk(inventory, sort=sort, descending=descending)
 
 
-@pytest.mark.parametrize("descending", [False, True], ids=["ascending", "descending"])
-@pytest.mark.parametrize("sort", SortKey)
-def test_pages_of_one_row_cover_every_token_once(
-    services: Wired, inventory: Inventory, sort: SortKey, descending: bool
-) -> None:
+@pytest.mark.parametrize("limit", [1, 4])
+def test_the_smallest_pages_cover_every_token_once(services: Wired, inventory: Inventory, limit: int) -> None:
     services.services.status.take()
-    filter_ = "table:slack_connection"
-    rows = walk(inventory, filter_, sort, descending=descending, limit=1)
-    assert rows == walk(inventory, filter_, sort, descending=descending)
-    assert len({row.ref for row in rows}) == len(rows) == inventory.count(InventoryQuery(filter_)) > 10
+    filter_ = "table:confluence_connection id:2,3,5,7,11"
+    for sort in SortKey:
+        for descending in (False, True):
+            rows = walk(inventory, filter_, sort, descending=descending, limit=limit)
+            assert rows == walk(inventory, filter_, sort, descending=descending)
+            assert (
+                len({row.ref for row in rows}) == len(rows) == inventory.count(InventoryQuery(filter_)) == 5
+            )
 
 
-@pytest.mark.parametrize("sort", SortKey)
-def test_equal_rows_keep_their_order_from_page_to_page(
-    inventory: Inventory, platform: Engine, sort: SortKey
-) -> None:
+def test_equal_rows_keep_their_order_from_page_to_page(inventory: Inventory, platform: Engine) -> None:
     with platform.begin() as connection:
         connection.execute(text("TRUNCATE gh_connection, jira_connection, confluence_connection"))
         connection.execute(
             text("UPDATE slack_connection SET bot_token = 'xoxb-1', org_id = 'o', created_at = '2026-01-01'")
         )
-    for descending in (False, True):
-        rows = walk(inventory, sort=sort, descending=descending, limit=4)
-        assert [int(row.ref.row_id) for row in rows] == list(range(1, 19))
+    for sort in SortKey:
+        for descending in (False, True):
+            rows = walk(inventory, sort=sort, descending=descending, limit=4)
+            assert [int(row.ref.row_id) for row in rows] == list(range(1, 19))
 
 
 def test_a_page_goes_on_behind_the_last_row_even_if_that_row_is_gone(
@@ -145,7 +144,7 @@ def test_a_row_says_what_is_stored_without_the_value(
     services: Wired, inventory: Inventory, world: World, platform: Engine
 ) -> None:
     services.services.status.take()
-    for ref, token in world.tokens.items():
+    for ref, token in list(world.tokens.items())[::7]:
         row = inventory.row(ref)
         assert (row.ref, row.format) == (ref, token.format)
         with platform.connect() as connection:
@@ -159,8 +158,8 @@ def test_a_row_says_what_is_stored_without_the_value(
         if token.corruption is None:
             assert row.key_arn == token.key_arn
             assert row.key_material_id == token.key_material_id
-        break_ = row.as_json()
-        assert break_["reference"] == str(ref)
+        document = row.as_json()
+        assert (document["reference"], document["severity"]) == (str(ref), row.severity.value)
 
 
 def test_what_is_shown_comes_in_the_tables_order(inventory: Inventory) -> None:
@@ -247,26 +246,22 @@ FILTERS: list[tuple[str, Callable[[InventoryRow], bool]]] = [
 ]
 
 
-@pytest.mark.parametrize(("filter_", "lets_through"), FILTERS, ids=[f for f, _ in FILTERS])
-def test_a_filter_lets_through_what_it_says(
-    services: Wired,
-    inventory: Inventory,
-    filter_: str,
-    lets_through: Callable[[InventoryRow], bool],
-) -> None:
+def test_every_filter_lets_through_what_it_says(services: Wired, inventory: Inventory) -> None:
     services.services.status.take()
     everything = walk(inventory)
-    expected = {row.ref for row in everything if lets_through(row)}
-    rows = walk(inventory, filter_, limit=50)
-    assert {row.ref for row in rows} == expected
-    assert inventory.count(InventoryQuery(filter_)) == len(rows) == len(expected)
+    wrong = {}
+    for filter_, lets_through in FILTERS:
+        expected = {row.ref for row in everything if lets_through(row)}
+        rows = walk(inventory, filter_)
+        found = {row.ref for row in rows}
+        if found != expected or not inventory.count(InventoryQuery(filter_)) == len(rows) == len(found):
+            wrong[filter_] = (found - expected, expected - found, len(rows))
+    assert wrong == {}
 
 
-@pytest.mark.parametrize("word", ["email", "base_url", "scopes", "team_id", "created_at", "null", '": "'])
-def test_free_text_is_looked_for_in_values_and_not_in_the_names_of_columns(
-    inventory: Inventory, word: str
-) -> None:
-    assert walk(inventory, word.replace('"', "*")) == []
+def test_free_text_is_looked_for_in_values_and_not_in_the_names_of_columns(inventory: Inventory) -> None:
+    for word in ("email", "base_url", "scopes", "team_id", "created_at", "null", '": "'):
+        assert walk(inventory, word) == []
 
 
 @pytest.mark.parametrize("name", ["arn", "id", "ID", "alias", "alias*", "*-old"], ids=lambda n: f"by {n}")
@@ -304,9 +299,7 @@ def test_tokens_are_found_by_their_keys_material(services: Wired, inventory: Inv
 def test_a_date_finds_the_rows_of_that_day(inventory: Inventory, platform: Engine) -> None:
     with platform.begin() as connection:
         connection.execute(
-            text(
-                "UPDATE slack_connection SET created_at = timestamptz '2026-03-01 00:00Z' + id * interval '6h'"
-            )
+            text("UPDATE slack_connection SET created_at = timestamptz '2026-03-01Z' + id * interval '6h'")
         )
 
     def ids(filter_: str) -> list[int]:
@@ -358,28 +351,11 @@ def test_hostile_names_come_out_clean(inventory: Inventory, platform: Engine) ->
         connection.execute(text("TRUNCATE gh_connection, jira_connection, slack_connection"))
         connection.execute(text("TRUNCATE confluence_connection"))
         for number, name in enumerate(HOSTILE, start=1):
-            connection.execute(
-                insert(confluence_connection).values(
-                    id=number,
-                    org_id=name,
-                    base_url=name,
-                    email=name,
-                    access_token="ATATT3x",
-                    created_at=text("now()"),
-                    updated_at=text("now()"),
-                )  # fmt: skip
-            )
-            connection.execute(
-                insert(gh_connection).values(
-                    id=f"gh-{number}-{name[:40]}",
-                    org_id=name,
-                    user_id=name,
-                    access_token="gho_1",
-                    token_type="t",
-                    scopes=[name],
-                    created_at=text("now()"),
-                )  # fmt: skip
-            )
+            shared = {"org_id": name, "access_token": "gho_1", "created_at": text("now()")}
+            atlassian = {"id": number, "base_url": name, "email": name, "updated_at": text("now()")}
+            github = {"id": f"gh-{number}-{name[:40]}", "user_id": name, "token_type": "t", "scopes": [name]}
+            connection.execute(insert(confluence_connection).values(**shared, **atlassian))
+            connection.execute(insert(gh_connection).values(**shared, **github))
     rows = walk(inventory, limit=3)
     assert len(rows) == 2 * len(HOSTILE)
     for row in rows:
@@ -405,27 +381,17 @@ def sent(services: Wired) -> Iterator[list[str]]:
     event.remove(services.engine, "before_cursor_execute", keep)
 
 
-@pytest.mark.parametrize(
-    "filter_",
-    [
-        "canary'--",
-        "org:canary'%s",
-        'org:"canary\' OR 1=1"',
-        "key:canary",
-        "material:canary\\",
-        "-provider:canary%(x)s",
-        "id:canary:name",
-        "ref:canary*;",
-    ],
-)
 def test_the_operators_words_are_never_part_of_the_sql(
-    services: Wired, inventory: Inventory, sent: list[str], filter_: str
+    services: Wired, inventory: Inventory, sent: list[str]
 ) -> None:
     services.services.status.take()
     sent.clear()
-    walk(inventory, filter_)
-    inventory.count(InventoryQuery(filter_))
-    assert sent
+    fields = ("", "org:", "key:", "material:", "-provider:", "id:", "ref:", "table:", "column:")
+    for field in fields:
+        for value in ("canary", '"canary\' OR 1=1"', "canary'%s", "canary\\%(x)s", "canary*;--"):
+            walk(inventory, field + value)
+            inventory.count(InventoryQuery(field + value))
+    assert len(sent) > 2 * 5 * len(fields)
     assert not [statement for statement in sent if "canary" in statement]
 
 
@@ -437,13 +403,11 @@ _values = st.one_of(
 )
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=81, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(
         st.tuples(
-            st.sampled_from(
-                ["", "org:", "key:", "id:", "ref:", "provider:", "material:", "table:", "-", "-org:"]
-            ),
+            st.sampled_from(["", "org:", "key:", "id:", "ref:", "provider:", "material:", "-", "-org:"]),
             _values,
         ),
         max_size=3,
@@ -467,10 +431,8 @@ def test_any_filter_is_answered_or_refused(
     assert 0 <= position <= len(filter_)
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(
-    st.text(st.characters(exclude_categories=("Cs",), exclude_characters='\x00"'), min_size=1, max_size=20)
-)
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.text(_characters, min_size=1, max_size=20).filter(lambda name: '"' not in name))
 @example("\\")
 @example("a.b*c+d?")
 @example("100%")

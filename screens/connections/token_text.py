@@ -1,0 +1,94 @@
+"""One token in words: how it is stored, what its envelope holds, which key wrapped its data key."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from textual.content import Content
+
+from crypto_core.coverage import Evidence
+from crypto_core.database.inspection import Inspection
+from crypto_core.database.inventory import InventoryRow
+from crypto_core.envelope import Format
+from crypto_core.foreign import clean
+from screens.blocking import Trouble
+from screens.key_words import KeyWords
+from screens.signs import EVIDENCE_STYLES, format_style, row_sign
+from screens.widgets.notice import trouble_content
+
+_IN_THE_TITLE = ("version", "stored as")
+"""Fields of an inspection that say what the title's words say."""
+
+_MEANING = {
+    Format.V1: "envelope, not bound to its row",
+    Format.V2: "envelope, bound to this row, key-committing",
+    Format.DEV: "its key is public knowledge",
+    Format.PLAINTEXT: "stored in plaintext",
+    Format.UNRECOGNISED: "plaintext or corrupt",
+    Format.EMPTY: "an empty value, no token",
+}
+
+
+def token_text(
+    row: InventoryRow, inspection: Inspection | Trouble | None, keys: KeyWords, *, asking: bool
+) -> Content:
+    """Return the lines of the detail."""
+    if isinstance(inspection, Inspection):
+        row = inspection.row
+    sign = row_sign(row, keys)
+    stored_by = f" ({clean(row.plaintext_provider, 24)})" if row.plaintext_provider else ""
+    lines = [
+        Content.assemble(
+            sign,
+            (f" {row.ref}", "bold"),
+            "   ",
+            (row.format.value, f"bold {format_style(row.format)}".strip()),
+            f"  {_MEANING[row.format]}{stored_by}",
+        )
+    ]
+    stored = ("stored", f"{row.characters:,} characters")
+    if isinstance(inspection, Trouble):
+        lines += [trouble_content(inspection), _pairs((stored,))]
+    elif inspection is None:
+        reading = Content.assemble(("reading the envelope…", "$muted"))
+        lines += [reading, _pairs((stored,))] if row.format.protected else [_pairs((stored,))]
+    else:
+        if inspection.broken:
+            lines.append(Content.assemble(("▲ ", "$warning"), clean(inspection.broken)))
+        lines += _key(inspection, keys, asking=asking)
+        said = [(name, value) for name, value in inspection.fields if name not in _IN_THE_TITLE]
+        lines.append(_pairs((stored, *said)))
+    if row.shown:
+        lines.append(_pairs(row.shown))
+    return Content("\n").join(lines)
+
+
+def _pairs(pairs: Sequence[tuple[str, str]]) -> Content:
+    parts: list[str | tuple[str, str]] = []
+    for name, value in pairs:
+        parts += [(f"{clean(name, 60)} ", "$muted"), f"{clean(value, 160) or '-'}   "]
+    return Content.assemble(*parts)
+
+
+def _key(inspection: Inspection, keys: KeyWords, *, asking: bool) -> list[Content]:
+    if not inspection.row.format.protected:
+        return []
+    answer = inspection.wrapped_by
+    if answer is None:
+        why = clean(inspection.key_unknown) or ("asking KMS…" if asking else "not asked yet: Enter asks KMS")
+        return [Content.assemble(("KMS key ", "$muted"), ("unknown  ", "$warning"), why)]
+    generation = keys.generation(answer.key_arn, answer.key_material_id)
+    state = keys.state(answer.key_arn)
+    sure = inspection.evidence is Evidence.VERIFIED
+    ask = "asking KMS…" if asking else ("" if sure else "Enter asks KMS")
+    return [
+        Content.assemble(
+            ("KMS key ", "$muted"),
+            keys.long(answer.key_arn),
+            (f"   material {generation}" if generation else ""),
+            "   ",
+            (inspection.evidence.value, EVIDENCE_STYLES[inspection.evidence]),
+            ("" if state in (None, "Enabled") else f"   ▲ {clean(state, 40)}", "$warning"),
+            (f"   {ask}", "$muted"),
+        )
+    ]

@@ -1,0 +1,186 @@
+"""Keys and rows for tests of the screens: the same every time, some of them hostile."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from crypto_core.coverage import Evidence
+from crypto_core.database.inventory import InventoryRow
+from crypto_core.database.references import TokenRef
+from crypto_core.envelope import Format
+from crypto_core.keys.state import KeyMaterial, KeyState
+
+NOW = datetime(2026, 7, 1, 12, 0, tzinfo=UTC)
+ACCOUNT = "123456789012"
+
+
+def _arn(key_id: str) -> str:
+    return f"arn:aws:kms:eu-west-1:{ACCOUNT}:key/{key_id}"
+
+
+CURRENT = _arn("0b7f4c1e-1111-4222-8333-4444abcd9f2c")
+OLD = _arn("0b7f4c1e-1111-4222-8333-4444abcd77ab")
+UNLISTED = _arn("0b7f4c1e-1111-4222-8333-4444abcdc0de")
+MATERIALS = tuple(f"{n}" * 64 for n in "abc")
+OLD_MATERIAL = "d" * 64
+
+HOSTILE = (
+    "[/red]",
+    "[bold]OK[/bold]",
+    "\x1b[31mred\x1b[0m\x1b]52;c;aGk=\x07",
+    "\u202eetalumis\u2066",
+    "nul\x00byte",
+    "🦊 emoji 👩‍👩‍👧 wide 漢字",
+    "w" * 10_000,
+)
+
+KEYS = (
+    KeyState(
+        key_arn=CURRENT,
+        region="eu-west-1",
+        aliases=("alias/tokens",),
+        state="Enabled",
+        description="API tokens of the platform",
+        created_at=NOW - timedelta(days=840),
+        manager="CUSTOMER",
+        origin="AWS_KMS",
+        spec="SYMMETRIC_DEFAULT",
+        usage="ENCRYPT_DECRYPT",
+        current_material_id=MATERIALS[2],
+        materials=(
+            KeyMaterial(MATERIALS[0], "NON_CURRENT", NOW - timedelta(days=840)),
+            KeyMaterial(MATERIALS[1], "NON_CURRENT", NOW - timedelta(days=475)),
+            KeyMaterial(MATERIALS[2], "CURRENT", NOW - timedelta(days=111)),
+        ),
+        rotation_enabled=True,
+        rotation_period_days=365,
+        next_rotation_at=NOW + timedelta(days=254),
+        last_used_at=NOW - timedelta(seconds=12),
+        last_used_for="Decrypt",
+    ),
+    KeyState(
+        key_arn=OLD,
+        region="eu-west-1",
+        aliases=("alias/tokens-old",),
+        state="Disabled",
+        created_at=NOW - timedelta(days=1500),
+        manager="CUSTOMER",
+        origin="AWS_KMS",
+        spec="SYMMETRIC_DEFAULT",
+        usage="ENCRYPT_DECRYPT",
+        current_material_id=OLD_MATERIAL,
+        materials=(KeyMaterial(OLD_MATERIAL, "CURRENT", NOW - timedelta(days=1500)),),
+        rotation_enabled=False,
+        last_used_at=NOW - timedelta(days=41),
+        last_used_for="Decrypt",
+    ),
+    KeyState(
+        key_arn=_arn("0b7f4c1e-1111-4222-8333-4444abcd0dd1"),
+        region="eu-west-1",
+        aliases=("alias/reports",),
+        state="PendingDeletion",
+        deletion_at=NOW + timedelta(days=9),
+        manager="CUSTOMER",
+        spec="SYMMETRIC_DEFAULT",
+        missing={
+            "rotation": "needs kms:GetKeyRotationStatus",
+            "materials": "needs kms:ListKeyRotations",
+            "last use": "needs kms:GetKeyLastUsage",
+        },
+    ),
+    KeyState(
+        key_arn=_arn("0b7f4c1e-1111-4222-8333-4444abcd5ec7"),
+        region="eu-west-1",
+        missing={"state": "needs kms:DescribeKey", "rotation": "needs kms:GetKeyRotationStatus"},
+    ),
+)
+
+
+def _row(table: str, column: str, row_id: str, number: int, provider: str, **more: object) -> InventoryRow:
+    orgs = ("acme", "globex", "initech", "umbrella", "hooli")
+    defaults: dict[str, object] = {
+        "ref": TokenRef(table, column, row_id),
+        "provider": provider,
+        "organisation": orgs[number % len(orgs)],
+        "format": Format.V1,
+        "plaintext_provider": None,
+        "characters": 388,
+        "key_arn": CURRENT,
+        "key_material_id": MATERIALS[2],
+        "evidence": Evidence.INFERRED,
+        "created_at": NOW - timedelta(days=3 + number % 700),
+        "shown": (
+            ("org_id", orgs[number % len(orgs)]),
+            ("token_type", "bearer"),
+            ("scopes", "repo, read:org"),
+        ),
+    }
+    return InventoryRow(**{**defaults, **more})  # type: ignore[arg-type]
+
+
+def make_rows() -> list[InventoryRow]:
+    """Twelve hundred rows in four tables: mostly v1, some plaintext, some dev, some of unknown key."""
+    plain: dict[str, object] = {"key_arn": None, "key_material_id": None, "evidence": Evidence.UNKNOWN}
+    rows: list[InventoryRow] = []
+    for n in range(700):
+        more: dict[str, object] = {}
+        if n % 100 == 31:
+            more = {**plain, "format": Format.DEV, "characters": 248}
+        elif n % 7 == 0:
+            more = {"key_material_id": MATERIALS[1]}
+        elif n % 10 == 3:
+            more = {"key_arn": OLD, "key_material_id": OLD_MATERIAL, "evidence": Evidence.CONFLICT}
+        elif n % 50 == 2:
+            more = {"format": Format.V2, "characters": 540, "evidence": Evidence.VERIFIED}
+        rows.append(_row("gh_connection", "access_token", f"gh-{n}", n, "github", **more))
+    for n in range(300):
+        more = {"evidence": Evidence.VERIFIED} if n % 5 else {**plain}
+        rows.append(_row("jira_connection", "access_token", f"jira-{n}", n, "jira", **more))
+    rows += [
+        _row(
+            "slack_connection",
+            "bot_token",
+            str(n),
+            n,
+            "slack",
+            **plain,
+            format=Format.PLAINTEXT,
+            plaintext_provider="slack",
+            characters=57,
+            shown=(("team_id", f"T{n:04}"),),
+        )
+        for n in range(1, 181)
+    ]
+    rows += [
+        _row(
+            "confluence_connection",
+            "access_token",
+            str(n),
+            n,
+            "confluence",
+            **plain,
+            format=Format.UNRECOGNISED if n % 2 else Format.PLAINTEXT,
+            plaintext_provider=None if n % 2 else "atlassian",
+            characters=192,
+            shown=(("base_url", "https://wiki.example.com"), ("email", "ops@example.com")),
+        )
+        for n in range(1, 21)
+    ]
+    return rows
+
+
+def hostile_rows() -> list[InventoryRow]:
+    """Rows whose every text is an attack on the terminal, uncleaned: the screens have to clean it again."""
+    return [
+        _row(
+            "gh_connection",
+            "access_token",
+            f"{text}-{n}",
+            n,
+            text,
+            organisation=text,
+            shown=((text, text),),
+            key_arn=CURRENT,
+        )
+        for n, text in enumerate(HOSTILE)
+    ]
