@@ -17,7 +17,7 @@ from functools import lru_cache
 
 from crypto_core.cipher import TokenCipher
 from crypto_core.envelope import Envelope, Format, classify
-from crypto_core.errors import EnvelopeError, KeydeckError, KmsError, SettingsError
+from crypto_core.errors import EnvelopeError, InvalidTokenError, KeydeckError, KmsError, SettingsError
 from crypto_core.keyring import KmsKeyring
 from crypto_core.kms import KmsApi
 from crypto_core.secret import Secret
@@ -26,6 +26,7 @@ __all__ = [
     "Envelope",
     "EnvelopeError",
     "Format",
+    "InvalidTokenError",
     "KeydeckError",
     "KmsApi",
     "KmsError",
@@ -58,7 +59,15 @@ def decrypt_token(stored: str) -> str:
 
 def _cipher_from_environment() -> TokenCipher:
     names = ("TOKEN_ENCRYPTION_KEY_ID", "KEYDECK_TRUSTED_KEYS", "KEYDECK_REGIONS")
-    aws = ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_KMS", "AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE")
+    aws = (
+        "AWS_ACCESS_KEY_ID",
+        "AWS_DEFAULT_REGION",
+        "AWS_ENDPOINT_URL",
+        "AWS_ENDPOINT_URL_KMS",
+        "AWS_PROFILE",
+        "AWS_REGION",
+        "AWS_SESSION_TOKEN",
+    )
     return _cipher(
         *(os.environ.get(name, "") for name in names),
         context=tuple(os.environ.get(name) for name in aws),

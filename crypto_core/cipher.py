@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from crypto_core.envelope import Envelope, open_dev, open_envelope, parse, seal, serialise
+from crypto_core.envelope import Envelope, open_dev, open_envelope, parse, require_sealable, seal, serialise
 from crypto_core.errors import AuthenticationFailedError
 from crypto_core.keyring import KeyAnswer, Keyring
 from crypto_core.secret import Secret
@@ -45,6 +45,7 @@ class TokenCipher:
         KmsError, SettingsError.
         """
         secret = token if isinstance(token, Secret) else Secret.of(token)
+        require_sealable(secret)
         generated = self._keyring.generate(key)
         with generated.data_key as data_key:
             stored = serialise(seal(secret, data_key, generated.encrypted_data_key))

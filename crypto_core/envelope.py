@@ -161,17 +161,22 @@ def serialise(envelope: Envelope) -> str:
 def seal(token: Secret, data_key: DataKey, encrypted_data_key: bytes) -> Envelope:
     """Return a v1 envelope that holds `token` under `data_key`, with a fresh random nonce.
 
-    Raises InvalidTokenError for an empty token or one over 65,536 bytes.
+    Raises InvalidTokenError as `require_sealable` does.
     """
+    require_sealable(token)
+    nonce = os.urandom(NONCE_BYTES)
+    ciphertext = AESGCM(_checked(data_key).view()).encrypt(nonce, token.view(), None)
+    return Envelope(encrypted_data_key=encrypted_data_key, nonce=nonce, ciphertext=ciphertext)
+
+
+def require_sealable(token: Secret) -> None:
+    """Raise InvalidTokenError for an empty token or one over 65,536 bytes."""
     if not len(token):
         raise InvalidTokenError("The token is empty: there is nothing to protect.")
     if len(token) > MAX_TOKEN_BYTES:
         raise InvalidTokenError(
             f"The token has {len(token):,} bytes; at most {MAX_TOKEN_BYTES:,} are sealed."
         )
-    nonce = os.urandom(NONCE_BYTES)
-    ciphertext = AESGCM(_checked(data_key).view()).encrypt(nonce, token.view(), None)
-    return Envelope(encrypted_data_key=encrypted_data_key, nonce=nonce, ciphertext=ciphertext)
 
 
 def open_envelope(envelope: Envelope, data_key: DataKey) -> Secret:

@@ -114,7 +114,11 @@ class KeyInventory:
     def _describe(self, name: str) -> KeyState:
         parse_key_name(name)
         answer = self._kms.call("DescribeKey", region=region_of(name), KeyId=name)
-        m = answer["KeyMetadata"]
+        m = answer.get("KeyMetadata") or {}
+        if not m.get("Arn"):
+            raise KmsRequestError(
+                f"KMS described {name} without naming it.", operation="DescribeKey", key=name
+            )
         arn = str(m["Arn"])
         return KeyState(
             key_arn=clean(arn),

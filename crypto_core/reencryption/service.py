@@ -70,6 +70,8 @@ class TokenWorkService:
         if self._read_only:
             raise ReadOnlyError(f"Cannot {plan.verb.words}: Keydeck is read only.")
         require_schema(self._engine)
+        # The journal may be in a database of its own; what it can't tell is not done.
+        require_schema(self._journal.engine)
         return self._runner.run(plan, progress=progress, cancelled=cancelled)
 
     def verify(

@@ -40,7 +40,7 @@ class KeyColumns:
         return Content.assemble(
             (fit(name, self._name), "bold"),
             *self._share(tokens, "$accent"),
-            (fit(state[0], self._state), state[1]),
+            (fit(state[0], self._state - 1) + " ", state[1]),
             (fit(used, self._used), "$muted"),
             (cut(evidence[0], self._evidence), evidence[1]),
         )

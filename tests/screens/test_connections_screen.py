@@ -105,7 +105,7 @@ async def test_while_the_next_page_is_on_its_way_the_table_says_so_and_stays_usa
         await d.press("end", "pagedown")
         assert "asking for more rows…" in d.text()
         await d.press("home")
-        assert "confluence_con" in d.cursor_line()
+        assert "confluence_c" in d.cursor_line()
 
 
 async def test_a_refresh_keeps_the_cursor_the_marks_and_the_order() -> None:
@@ -123,7 +123,7 @@ async def test_a_failed_refresh_keeps_the_rows_and_tells_the_remedy() -> None:
         d.stage.faults["page"] = DatabaseUnreachableError("No connection to pg-1:5432.")
         await d.press("r")
         assert "No connection to pg-1:5432. Check DATABASE_URL" in d.text()
-        assert "confluence_con" in d.cursor_line()
+        assert "confluence_c" in d.cursor_line()
 
 
 async def test_a_late_answer_to_an_earlier_question_is_dropped() -> None:
