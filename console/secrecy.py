@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import sys
 import threading
-import traceback
 from types import TracebackType
 
-from crypto_core.foreign import clean
+from crypto_core.stacks import crash_lines
 
 
 def guard_process() -> None:
@@ -17,16 +16,6 @@ def guard_process() -> None:
     threading.excepthook = lambda arguments: _crashed(
         arguments.exc_type, arguments.exc_value or SystemExit(), arguments.exc_traceback
     )
-
-
-def crash_lines(error: BaseException) -> list[str]:
-    """Return an unexpected error as lines: where it happened, never what any variable held.
-
-    The exception's own text is left out: it may repeat a value, as ValueError and KeyError do.
-    """
-    lines = [f"Keydeck failed unexpectedly: {clean(type(error).__name__)}."]
-    frames = traceback.extract_tb(error.__traceback__)
-    return lines + [f"  {clean(f.filename)}:{f.lineno} in {clean(f.name)}" for f in frames]
 
 
 def _crashed(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

@@ -79,6 +79,9 @@ class Settings(BaseSettings):
     dev_key: str = Field(DEV_KEY, validation_alias="DEV_ENCRYPTION_KEY")
     """The Fernet key of the platform's development mode."""
 
+    environment: str = Field("", validation_alias="KEYDECK_ENVIRONMENT", max_length=20)
+    """A word for the header: prod, staging, …"""
+
     tables: tuple[TableSettings, ...] = Field((), validation_alias="KEYDECK_TABLES")
     """Further tables with tokens; given in the file."""
 

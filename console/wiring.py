@@ -141,4 +141,5 @@ class _Whereabouts:
             read_only=self._settings.read_only,
             database_trouble=database_trouble,
             aws_trouble=aws_trouble,
+            environment=clean(self._settings.environment),
         )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -23,10 +21,3 @@ def open_console(*, read_only: bool | None, screen: str, settings: Settings | No
     app = KeydeckApp(services.services, start_screen=screen)
     app.run()
     return app.return_code or 0
-
-
-def leave_at_once(code: int) -> None:
-    """End the process without waiting for calls that still hang."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)

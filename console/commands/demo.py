@@ -54,5 +54,5 @@ def demo(ctx: click.Context, *, connections: int, seed: int, drill: bool) -> int
                 return Drill(sandbox).play()
             from console.commands.console import open_console
 
-            settings = load({"read_only": read_only}).settings
+            settings = load({"read_only": read_only, "environment": "demo"}).settings
             return open_console(read_only=read_only, screen="status", settings=settings)

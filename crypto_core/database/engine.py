@@ -94,6 +94,7 @@ def told_apart() -> Iterator[None]:
     try:
         yield
     except DBAPIError as error:
+        _forget_row(error)
         raise _translated(error) from error
     except SQLAlchemyError as error:
         # The pool's own time limit, among others.
@@ -114,6 +115,16 @@ def _parse(url: str, setting: str) -> URL:
     if parsed.get_backend_name() not in ("postgresql", "postgres"):
         raise SettingsError(f"{setting} is not a PostgreSQL URL.", remedy=_URL_FORM)
     return parsed.set(drivername="postgresql+psycopg2")
+
+
+def _forget_row(error: DBAPIError) -> None:
+    """Leave of the driver's text only its first line.
+
+    PostgreSQL's DETAIL repeats the row that it met with, tokens included, and tracebacks print the cause.
+    """
+    for part in (error, error.orig):
+        if part is not None:
+            part.args = tuple(str(argument).strip().partition("\n")[0] for argument in part.args[:1])
 
 
 def _translated(error: DBAPIError) -> DatabaseError:

@@ -11,6 +11,7 @@ from crypto_core.database.answers import AnswerBook
 from crypto_core.database.attribution import Attributor
 from crypto_core.database.catalogue import LiveCatalogue
 from crypto_core.database.census import take_census
+from crypto_core.database.engine import connected
 from crypto_core.database.references import RowRef, TokenRef
 from crypto_core.database.tokens import TokenScope, TokenStore
 from crypto_core.envelope import Format
@@ -149,7 +150,7 @@ class Planner:
         return Resolved(scope, source_arn, (), attribution.gaps)
 
     def _known(self) -> dict[bytes, frozenset[tuple[str, str | None]]]:
-        with self._engine.connect() as connection:
+        with connected(self._engine) as connection:
             return self._answers.by_group(connection)
 
     def _arn_of(self, name: str) -> str:

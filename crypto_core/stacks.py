@@ -8,6 +8,7 @@ from __future__ import annotations
 import traceback
 from pathlib import Path
 
+from crypto_core.errors import KeydeckError
 from crypto_core.foreign import clean
 
 FRAMES = 12
@@ -37,3 +38,18 @@ def _short(path: str) -> str:
 def type_name(error: BaseException) -> str:
     """Return the name of the error's type."""
     return clean(type(error).__name__, 80)
+
+
+def crash_lines(error: BaseException) -> list[str]:
+    """Return what is printed when Keydeck stops unexpectedly: each error of the chain with its stack.
+
+    Only errors of ours show their text; another's may repeat a value, as ValueError and KeyError do.
+    """
+    lines = []
+    for number, cause in enumerate(chain(error)):
+        lead = "  caused by" if number else "Keydeck stopped by an unexpected error:"
+        said = f": {cause.message}" if isinstance(cause, KeydeckError) else ""
+        lines.append(f"{lead} {type_name(cause)}{said}")
+        lines += stack_lines(cause)
+    lines.append("Please report this with these lines. They hold no values.")
+    return lines
