@@ -28,6 +28,7 @@ from crypto_core.loggers import cap
 CONNECT_TIMEOUT_SECONDS = 5
 STATEMENT_TIMEOUT_SECONDS = 60
 LOCK_TIMEOUT_SECONDS = 10
+NETWORK_TIMEOUT_SECONDS = 30
 
 _LOGGING_NAME = "keydeck"
 
@@ -55,6 +56,8 @@ def open_engine(url: str, *, read_only: bool = False, setting: str = "DATABASE_U
         "keepalives_idle": 10,
         "keepalives_interval": 5,
         "keepalives_count": 3,
+        # Keepalives find a dead network only while nothing is under way.
+        "tcp_user_timeout": NETWORK_TIMEOUT_SECONDS * 1000,
     }
     # At DEBUG, SQLAlchemy logs every row; an engine with a name has a logger of its own.
     cap([f"sqlalchemy.engine.Engine.{_LOGGING_NAME}"], logging.WARNING)

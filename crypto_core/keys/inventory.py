@@ -36,23 +36,28 @@ class KeyInventory:
     def list(self) -> tuple[KeyState, ...]:
         """Return all keys, listed or guarding tokens, each with its state, rotation and aliases.
 
-        Keys that KMS won't describe are there with the reason. Raises KmsError if KMS can't be asked at all.
+        Keys that KMS won't describe are there with the reason, and where keys may not be listed those that are
+        known anyway say that there may be others. Raises KmsError if KMS can't be asked at all.
         """
         names: dict[str, None] = {}
-        refused: KmsError | None = None
+        refused: dict[str, KmsAccessDeniedError] = {}
         for region in self._kms.regions:
             try:
                 names |= dict.fromkeys(
                     str(k["KeyArn"]) for k in self._paged("ListKeys", "Keys", region=region)
                 )
             except KmsAccessDeniedError as error:
-                refused = error
+                refused[region] = error
         names |= dict.fromkeys(self._guarding())
-        if not names and refused is not None:
-            raise refused
+        if not names and refused:
+            raise next(iter(refused.values()))
         aliases = self._read_aliases()
         with ThreadPoolExecutor(max_workers=self._workers) as pool:
             states = [s for s in pool.map(lambda n: self._one(n, aliases), names) if s is not None]
+        for number, state in enumerate(states):
+            if state.region in refused:
+                others = f"{refused[state.region].action} is not allowed"
+                states[number] = replace(state, missing=state.missing | {"other keys": others})
         unique = {state.key_arn: state for state in states}
         return tuple(sorted(unique.values(), key=lambda s: (s.name.startswith("…"), s.name, s.key_arn)))
 
@@ -102,13 +107,14 @@ class KeyInventory:
             if not parse_key_name(name).is_key_arn:
                 return None
             return KeyState(name, region_of(name) or "", state="NotFound")
-        except KmsAccessDeniedError as error:
+        except KmsError as error:
             if not parse_key_name(name).is_key_arn:
                 return None
-            denied = KeyState(
-                name, region_of(name) or "", missing={"state": f"{error.action} is not allowed"}
+            denied = isinstance(error, KmsAccessDeniedError)
+            reason = f"{error.action} is not allowed" if denied else error.message
+            return self._with_aliases(
+                KeyState(name, region_of(name) or "", missing={"state": reason}), aliases
             )
-            return self._with_aliases(denied, aliases)
         return self._with_rotation(self._with_last_use(self._with_aliases(state, aliases)))
 
     def _describe(self, name: str) -> KeyState:

@@ -1,0 +1,159 @@
+"""The console over the sandbox: real rows, a real KMS endpoint, what an operator presses and then sees."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from sqlalchemy import Engine, text
+
+from console.app import KeydeckApp
+from console.sandbox.endpoint.control import Denial
+from console.sandbox.sandbox import Sandbox
+from console.sandbox.world import World
+from console.settings import load
+from console.wiring import Wired, wire
+from screens.connections.screen import ConnectionsScreen
+from screens.keys.key_screen import KeyScreen
+from tests.screens.deck import LARGE, Deck
+from tests.screens.stage import Stage
+
+Stored = Callable[[Any], str]
+
+
+@asynccontextmanager
+async def console(services: Wired, *, start: str = "status") -> AsyncIterator[Deck]:
+    """The console over wired services, at rest on its first screen."""
+    app = KeydeckApp(services.services, start_screen=start)
+    async with app.run_test(size=LARGE, notifications=True) as pilot:
+        deck = Deck(app, pilot, Stage())
+        await deck.settle()
+        yield deck
+
+
+async def choose(deck: Deck, expression: str) -> None:
+    """Filter the connections."""
+    await deck.press("slash")
+    await deck.type(expression)
+    await deck.press("enter")
+
+
+async def test_status_shows_what_is_wrong_and_leads_to_the_rows_behind_it(
+    services: Wired, world: World
+) -> None:
+    async with console(services) as deck:
+        top = deck.line_with("in plaintext")
+        assert "critical" in top
+        assert str(len(world.plaintext_refs)) in top
+        await deck.press("enter")
+        assert isinstance(deck.app.screen, ConnectionsScreen)
+        assert f"{len(world.plaintext_refs)} of {len(world.tokens)}" in deck.text()
+
+
+async def test_a_plaintext_token_is_encrypted_in_place_and_its_row_shows_that(
+    services: Wired, world: World, stored: Stored
+) -> None:
+    ref = world.plaintext_refs[0]
+    async with console(services, start="connections") as deck:
+        await choose(deck, f"table:{ref.table} id:{ref.row_id}")
+        assert "plaintext" in deck.cursor_line()
+        await deck.press("x", "enter")
+        assert "1 token would be written" in deck.text()
+        await deck.press("right", "enter")
+        assert "1 of 1 token written" in deck.text()
+        await deck.press("enter")
+        line = deck.cursor_line()
+        assert "v1" in line
+        assert "verified" in line
+    assert stored(ref).startswith("djF8")
+
+
+async def test_rewrap_says_that_it_is_no_recovery_and_moves_the_key(
+    services: Wired, world: World, sandbox: Sandbox, new_key: Callable[[], str]
+) -> None:
+    arn = new_key()
+    ref = world.sealed_under(world.current_key)[0]
+    async with console(services, start="connections") as deck:
+        await choose(deck, f"column:{ref.column} id:{ref.row_id}")
+        await deck.press("w")
+        # The keys that may be written under are offered; the new one has no alias, only its id's end.
+        for _ in range(30):
+            if arn[-4:] in deck.cursor_line():
+                break
+            await deck.press("down")
+        await deck.press("enter")
+        assert "no recovery from a compromise" in " ".join(deck.says().split())
+        await deck.press("right", "enter")
+        assert "1 of 1 token written" in deck.text()
+        await deck.press("enter")
+        assert arn[-4:] in deck.cursor_line()
+    assert services.services.inventory.row(ref).key_arn == arn
+
+
+async def test_verify_says_whether_a_token_opened_and_never_shows_it(services: Wired, world: World) -> None:
+    ref = world.sealed_under(world.current_key)[0]
+    async with console(services, start="connections") as deck:
+        await choose(deck, f"column:{ref.column} id:{ref.row_id}")
+        await deck.press("v")
+        assert "opened" in deck.text()
+        assert world.token_for(ref) not in deck.text()
+
+
+async def test_the_detail_shows_the_envelope_field_by_field(services: Wired, world: World) -> None:
+    ref = world.sealed_under(world.current_key)[0]
+    async with console(services, start="connections") as deck:
+        await choose(deck, f"column:{ref.column} id:{ref.row_id}")
+        await deck.press("enter")
+        for told in ("encrypted data key", "184 bytes", "nonce", "12 bytes", "ciphertext"):
+            assert told in deck.text()
+
+
+async def test_keys_show_state_material_and_the_tokens_under_each(services: Wired, world: World) -> None:
+    under = sum(n for (arn, _), n in world.by_key.items() if arn == world.current_key.arn)
+    async with console(services, start="keys") as deck:
+        line = deck.line_with("alias/tokens …")
+        assert "Enabled" in line
+        assert str(under) in line.replace(",", "") or str(under - 1) in line.replace(",", "")
+        await deck.press("enter")
+        assert isinstance(deck.app.screen, KeyScreen)
+        assert "material" in deck.text()
+
+
+async def test_read_only_refuses_in_the_services_whatever_the_screen_offers(
+    services: Wired, world: World, stored: Stored, environment: dict[str, str]
+) -> None:
+    ref = world.plaintext_refs[0]
+    before = stored(ref)
+    reading = wire(load({"read_only": True}).settings)
+    try:
+        async with console(reading, start="connections") as deck:
+            assert "[RO]" in deck.text()
+            await choose(deck, f"table:{ref.table} id:{ref.row_id}")
+            await deck.press("x", "enter", "right", "enter")
+    finally:
+        reading.close()
+    assert stored(ref) == before
+
+
+async def test_a_denied_permission_is_named_and_the_rest_goes_on(
+    services: Wired, sandbox: Sandbox, world: World
+) -> None:
+    sandbox.control.add_denial(Denial("*", "kms:GetKeyRotationStatus"))
+    async with console(services, start="keys") as deck:
+        await deck.press("enter")
+        assert "kms:GetKeyRotationStatus" in deck.text()
+        assert "Enabled" in deck.text()
+        await deck.press("1")
+        assert "problems" in deck.text()
+    sandbox.control.clear()
+
+
+async def test_hostile_text_in_the_database_is_inert_on_screen(services: Wired, superuser: Engine) -> None:
+    hostile = "[/red][bold]OK[/]\x1b]52;c;aGk=\x07\u202etxt" + "W" * 3000
+    with superuser.begin() as connection:
+        connection.execute(text("UPDATE slack_connection SET org_id = :h"), {"h": hostile})
+    async with console(services, start="connections") as deck:
+        await choose(deck, "provider:slack")
+        assert "[/red]" in deck.text()
+        assert not any(c in deck.text() for c in ("\x1b", "\x07", "\u202e"))
