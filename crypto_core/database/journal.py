@@ -85,6 +85,10 @@ class Journal:
         self._actor = actor
         self._clock = clock
 
+    def actor(self) -> str:
+        """Return who acts. May ask AWS and the database, so not while rows are locked."""
+        return self._actor()
+
     def record(
         self,
         action: str,
@@ -93,9 +97,14 @@ class Journal:
         detail: Mapping[str, Any] | None = None,
         *,
         within: Connection | None = None,
+        actor: str | None = None,
     ) -> None:
-        """Append one entry, in the transaction of `within` where given. Raises DatabaseError."""
-        actor = self._actor()
+        """Append one entry, in the transaction of `within` where given. Raises DatabaseError.
+
+        `actor` is for who had to ask before the transaction began; see `actor`.
+        """
+        if actor is None:
+            actor = self.actor()
         if within is not None:
             self._append(within, actor, action, subject, outcome, detail)
             return

@@ -78,13 +78,13 @@ class TokenScope:
     """Which tokens, in terms of the database. Everything given must hold.
 
     `edk_prefixes` are key material groups; None among them stands for envelopes without a KMS header.
-    With `key_arn`, tokens that KMS was asked about one by one count by their own answer, and only the others
-    by their group. `unasked` leaves out every token that KMS was asked about.
+    With `key_arns` (one key's, its replicas' too), tokens that KMS was asked about one by one count by their
+    own answer, and only the others by their group. `unasked` leaves out every token that KMS was asked about.
     """
 
     formats: frozenset[Format] = frozenset(Format)
     references: tuple[TokenRef, ...] | None = None
-    key_arn: str | None = None
+    key_arns: frozenset[str] = frozenset()
     edk_prefixes: tuple[bytes | None, ...] | None = None
     unasked: bool = False
 
@@ -185,7 +185,7 @@ class TokenStore:
 
     def _scoped(self, scope: TokenScope) -> Iterator[tuple[TokenTable, str, Any, ColumnElement[bool]]]:
         catalogue = self._catalogue()
-        answers = self._answers.relation() if scope.key_arn or scope.unasked else None
+        answers = self._answers.relation() if scope.key_arns or scope.unasked else None
         for table in catalogue.tables:
             for column in table.token_columns:
                 source = table_of(table)
@@ -207,8 +207,8 @@ class TokenStore:
                     if scope.unasked:
                         conditions.append(unasked_and_grouped)
                     else:
-                        told = asked.where(answers.c.key_arn == scope.key_arn).correlate(source).exists()
-                        conditions.append(or_(told, unasked_and_grouped))
+                        told = asked.where(answers.c.key_arn.in_(sorted(scope.key_arns)))
+                        conditions.append(or_(told.correlate(source).exists(), unasked_and_grouped))
                 yield table, column, source, and_(*conditions)
 
 

@@ -36,7 +36,7 @@ class KeyInventory:
     def list(self) -> tuple[KeyState, ...]:
         """Return all keys, listed or guarding tokens, each with its state, rotation and aliases.
 
-        Keys that KMS won't describe are there with the reason, and where keys may not be listed those that are
+        Keys that KMS won't describe are there with the reason. Where keys may not be listed, those that are
         known anyway say that there may be others. Raises KmsError if KMS can't be asked at all.
         """
         names: dict[str, None] = {}
@@ -110,11 +110,11 @@ class KeyInventory:
         except KmsError as error:
             if not parse_key_name(name).is_key_arn:
                 return None
-            denied = isinstance(error, KmsAccessDeniedError)
-            reason = f"{error.action} is not allowed" if denied else error.message
-            return self._with_aliases(
-                KeyState(name, region_of(name) or "", missing={"state": reason}), aliases
-            )
+            reason = error.message
+            if isinstance(error, KmsAccessDeniedError):
+                reason = f"{error.action} is not allowed"
+            unknown = KeyState(name, region_of(name) or "", missing={"state": reason})
+            return self._with_aliases(unknown, aliases)
         return self._with_rotation(self._with_last_use(self._with_aliases(state, aliases)))
 
     def _describe(self, name: str) -> KeyState:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from sqlalchemy import Engine
 
@@ -140,13 +140,15 @@ class Planner:
                     f"{count.tokens:,} tokens under {source_arn} can't be opened: {count.note}",
                     remedy="Make the key usable for this identity first.",
                 )
-        census = replace(census, known=self._known())
+        known = self._known()
         prefixes = tuple(
             prefix
-            for prefix, wrappings in census.known.items()
+            for prefix, wrappings in known.items()
             if any(same_key(arn, source_arn) for arn, _ in wrappings)
         )
-        scope = TokenScope(formats, key_arn=source_arn, edk_prefixes=prefixes)
+        told = {c.wrapping[0] for c in attribution.counts if c.wrapping}
+        arns = frozenset({source_arn, *(arn for arn in told if same_key(arn, source_arn))})
+        scope = TokenScope(formats, key_arns=arns, edk_prefixes=prefixes)
         return Resolved(scope, source_arn, (), attribution.gaps)
 
     def _known(self) -> dict[bytes, frozenset[tuple[str, str | None]]]:

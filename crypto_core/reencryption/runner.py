@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from threading import Event
 from time import monotonic
 from uuid import UUID, uuid4
@@ -21,7 +21,7 @@ from crypto_core.database.answers import Answer, AnswerBook
 from crypto_core.database.attribution import Attributor
 from crypto_core.database.journal import Journal, Outcome
 from crypto_core.database.references import TokenRef
-from crypto_core.database.tokens import Replacement, StoredToken, TokenStore, digest
+from crypto_core.database.tokens import Replacement, StoredToken, TokenScope, TokenStore, digest
 from crypto_core.envelope import DEV_KEY, Format, parse
 from crypto_core.errors import (
     CredentialsError,
@@ -138,7 +138,7 @@ class Runner:
                 except (RefusedError, KmsError) as error:
                     tally.stopped_by = str(error)
                     break
-                left_over = sum(self._store.count(scope).values()) - self._count_poisoned(tally, plan)
+                left_over = self._count(scope) - self._count(replace(scope, references=tuple(tally.poisoned)))
                 if left_over <= 0 or tally.done == done_before:
                     break
         interrupted = _is_set(cancelled)
@@ -205,7 +205,7 @@ class Runner:
         if _is_set(cancelled):
             return _Written(token)
         try:
-            return _Written(token, self._sealed(plan, cipher, token))
+            return self._checked(plan, token, self._sealed(plan, cipher, token))
         except (EnvelopeError, InvalidTokenError) as error:
             if token.format.protected:
                 self._answers.remember([Answer(token.digest, None, None, None, error.message)])
@@ -228,6 +228,15 @@ class Runner:
         if token.format is Format.DEV:
             return cipher.encrypt_dev(stored, self._dev_key, plan.target_key_arn)
         return cipher.encrypt(token.value, plan.target_key_arn)
+
+    def _checked(self, plan: Plan, token: StoredToken, sealed: SealedToken) -> _Written:
+        """The new form, unless the token was under another trusted key than the one that is being emptied."""
+        source = sealed.source
+        if plan.source_key_arn is None or source is None or same_key(source.key_arn, plan.source_key_arn):
+            return _Written(token, sealed)
+        prefix = parse(token.value.reveal()).edk_prefix
+        self._answers.remember([Answer(token.digest, prefix, source.key_arn, source.key_material_id)])
+        return _Written(token, elsewhere=True)
 
     def _not_under_the_source(self, plan: Plan, token: StoredToken, error: KmsError) -> _Written:
         """KMS disagrees with the attribution: ask about this very token, so that it is known from now on."""
@@ -276,13 +285,15 @@ class Runner:
         replacements: Sequence[Replacement],
         sealed: dict[TokenRef, SealedToken],
     ) -> frozenset[TokenRef]:
+        actor = self._journal.actor()
+
         def journal(connection: Connection, written: frozenset[TokenRef]) -> None:
             if self._same_database and written:
-                self._record_batch(plan, run_id, written, connection)
+                self._record_batch(plan, run_id, written, actor, connection)
 
         written = self._store.write(run_id, plan.verb.value, replacements, within=journal)
         if not self._same_database and written:
-            self._record_batch(plan, run_id, written, None)
+            self._record_batch(plan, run_id, written, actor, None)
         self._answers.remember(
             Answer(
                 digest(s.stored),
@@ -296,12 +307,17 @@ class Runner:
         return written
 
     def _record_batch(
-        self, plan: Plan, run_id: UUID, written: frozenset[TokenRef], connection: Connection | None
+        self,
+        plan: Plan,
+        run_id: UUID,
+        written: frozenset[TokenRef],
+        actor: str,
+        connection: Connection | None,
     ) -> None:
         references = sorted(str(ref) for ref in written)
         subject = references[0] if len(references) == 1 else f"{len(references)} tokens"
         detail = {"run": str(run_id), "to": plan.target_key_arn, "references": references}
-        self._journal.record(plan.verb.value, subject, Outcome.DONE, detail, within=connection)
+        self._journal.record(plan.verb.value, subject, Outcome.DONE, detail, within=connection, actor=actor)
 
     def _record_end(self, plan: Plan, run_id: UUID, result: RunResult) -> None:
         outcome = Outcome.DONE
@@ -312,9 +328,8 @@ class Runner:
         detail = {"run": str(run_id), "run_ended": True, **result.as_json()}
         self._journal.record(plan.verb.value, str(plan.selection), outcome, detail)
 
-    def _count_poisoned(self, tally: _Tally, plan: Plan) -> int:
-        """Poisoned tokens that the scope still counts: those remembered as broken have left it."""
-        return len(tally.poisoned) if plan.selection.unprotected else 0
+    def _count(self, scope: TokenScope) -> int:
+        return sum(self._store.count(scope).values())
 
 
 def _repeats(plan: Plan) -> bool:

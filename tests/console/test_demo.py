@@ -21,9 +21,6 @@ import pytest
 from console.drill import PASSED, Drill
 from console.sandbox.endpoint.control import Denial
 from console.sandbox.sandbox import Sandbox
-from console.settings import load
-from console.wiring import wire
-from crypto_core.database.installation import install
 
 DEMO = [sys.executable, "-m", "console", "demo", "--tokens", "60"]
 
@@ -71,19 +68,11 @@ def test_without_a_terminal_the_drill_is_played_to_its_proof(home: dict[str, str
     assert left_behind(home) == []
 
 
-def test_a_drill_that_fails_says_what_and_exits_1(monkeypatch: pytest.MonkeyPatch) -> None:
-    with Sandbox.start(connections=30) as sandbox:
-        for name, value in sandbox.environment().items():
-            monkeypatch.setenv(name, value)
-        for name in set(os.environ) - set(sandbox.environment()):
-            monkeypatch.delenv(name)
-        services = wire(load().settings)
-        install(services.engine)
-        services.close()
-        sandbox.control.add_denial(Denial("*", "kms:DisableKey"))
-        told = io.StringIO()
-        with redirect_stdout(told):
-            assert Drill(sandbox).play() == 1
+def test_a_drill_that_fails_says_what_and_exits_1(own_sandbox: Sandbox) -> None:
+    own_sandbox.control.add_denial(Denial("*", "kms:DisableKey"))
+    told = io.StringIO()
+    with redirect_stdout(told):
+        assert Drill(own_sandbox).play() == 1
     last = told.getvalue().splitlines()[-1]
     assert last.startswith("drill failed: Access denied: kms:DisableKey")
 

@@ -7,7 +7,6 @@ import gzip
 import io
 import json
 import logging
-import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -22,10 +21,7 @@ from console.__main__ import run
 from console.drill import PASSED, Drill
 from console.sandbox.provider_tokens import MARKER
 from console.sandbox.sandbox import Sandbox
-from console.settings import load
-from console.wiring import wire
 from crypto_core.database.engine import open_engine
-from crypto_core.database.installation import install
 from crypto_core.kms import KmsApi
 
 
@@ -70,7 +66,7 @@ def test_spellings_are_found_where_they_are() -> None:
 
 
 def test_a_whole_drill_writes_no_token_and_no_data_key_anywhere(
-    debug_log: Path, monkeypatch: pytest.MonkeyPatch
+    debug_log: Path, own_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data_keys: set[bytes] = set()
     call = KmsApi.call
@@ -83,37 +79,29 @@ def test_a_whole_drill_writes_no_token_and_no_data_key_anywhere(
 
     monkeypatch.setattr(KmsApi, "call", overheard)
     stdout, stderr = io.StringIO(), io.StringIO()
-    with Sandbox.start(connections=60) as sandbox:
-        for name, value in sandbox.environment().items():
-            monkeypatch.setenv(name, value)
-        for name in set(os.environ) - set(sandbox.environment()):
-            monkeypatch.delenv(name)
-        services = wire(load().settings)
-        install(services.engine)
-        services.close()
-        with redirect_stdout(stdout), redirect_stderr(stderr):
-            assert Drill(sandbox).play() == 0
-            for command in (
-                ["connections", "--csv"],
-                ["connections", "--json"],
-                ["connections"],
-                ["status", "--json"],
-                ["verify", "--all", "--json"],
-                ["journal", "list", "--json"],
-                ["keys", "list", "--json"],
-                ["settings"],
-                *(["inspect", str(ref), "--json"] for ref in list(sandbox.world.tokens)[:20]),
-            ):
-                run(command)
-        haystacks = {
-            "stdout": stdout.getvalue().encode(),
-            "stderr": stderr.getvalue().encode(),
-            "log": debug_log.read_bytes(),
-            **server_logs(sandbox),
-            **cloudtrail(sandbox),
-            **own_tables(sandbox),
-        }
-        tokens = {sandbox.world.token_for(ref).encode() for ref in sandbox.world.tokens}
+    with redirect_stdout(stdout), redirect_stderr(stderr):
+        assert Drill(own_sandbox).play() == 0
+        for command in (
+            ["connections", "--csv"],
+            ["connections", "--json"],
+            ["connections"],
+            ["status", "--json"],
+            ["verify", "--all", "--json"],
+            ["journal", "list", "--json"],
+            ["keys", "list", "--json"],
+            ["settings"],
+            *(["inspect", str(ref), "--json"] for ref in list(own_sandbox.world.tokens)[:20]),
+        ):
+            run(command)
+    haystacks = {
+        "stdout": stdout.getvalue().encode(),
+        "stderr": stderr.getvalue().encode(),
+        "log": debug_log.read_bytes(),
+        **server_logs(own_sandbox),
+        **cloudtrail(own_sandbox),
+        **own_tables(own_sandbox),
+    }
+    tokens = {own_sandbox.world.token_for(ref).encode() for ref in own_sandbox.world.tokens}
 
     assert PASSED in stdout.getvalue()
     assert len(data_keys) > 50

@@ -14,8 +14,6 @@ from cryptography.fernet import Fernet
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from moto.server import ThreadedMotoServer
 
-from console.sandbox.endpoint import EndpointControl
-from console.sandbox.sandbox import Sandbox
 from crypto_core import cipher as cipher_module
 from crypto_core.cipher import TokenCipher
 from crypto_core.envelope import DEV_KEY, Envelope, parse, serialise
@@ -35,33 +33,6 @@ from crypto_core.kms import KmsApi
 from crypto_core.secret import DataKey, Secret
 
 TOKEN = "github_pat_11ABCDEFG0abcdefghij_KLMNOPQRST"
-
-
-@pytest.fixture
-def aws(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Iterator[EndpointControl]:
-    """The process's AWS settings point at the sandbox's endpoint, where nothing goes wrong yet."""
-    for name in [n for n in os.environ if n.startswith("AWS_")]:
-        monkeypatch.delenv(name)
-    for name, value in sandbox.settings().items():
-        monkeypatch.setenv(name, value)
-    sandbox.control.clear()
-    yield sandbox.control
-    sandbox.control.clear()
-
-
-@pytest.fixture(scope="session")
-def client(sandbox: Sandbox) -> Any:
-    return sandbox.client("kms")
-
-
-@pytest.fixture
-def new_key(aws: EndpointControl, client: Any) -> Callable[[], str]:
-    return lambda: str(client.create_key()["KeyMetadata"]["Arn"])
-
-
-@pytest.fixture
-def kms(aws: EndpointControl) -> KmsApi:
-    return KmsApi(attempts=1)
 
 
 def data_key_of(client: Any, envelope: Envelope) -> bytes:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -36,31 +35,8 @@ NOBODYS = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/00000000-0000-4000-8000-000000000
 
 
 @pytest.fixture
-def aws(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Iterator[EndpointControl]:
-    """The process's AWS settings point at the sandbox's endpoint, where nothing goes wrong yet."""
-    for name in [n for n in os.environ if n.startswith("AWS_")]:
-        monkeypatch.delenv(name)
-    for name, value in sandbox.settings().items():
-        monkeypatch.setenv(name, value)
-    sandbox.control.clear()
-    sandbox.control.set_lookup_throttle(None)
-    yield sandbox.control
-    sandbox.control.clear()
-
-
-@pytest.fixture
 def kms(aws: EndpointControl) -> KmsApi:
     return KmsApi([REGION], attempts=1)
-
-
-@pytest.fixture(scope="session")
-def client(sandbox: Sandbox) -> Any:
-    return sandbox.client("kms")
-
-
-@pytest.fixture
-def new_key(aws: EndpointControl, client: Any) -> Callable[[], str]:
-    return lambda: str(client.create_key()["KeyMetadata"]["Arn"])
 
 
 @pytest.fixture

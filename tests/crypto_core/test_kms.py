@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import socket
 import subprocess
 import sys
@@ -48,33 +47,6 @@ from crypto_core.kms import READ_ONLY_OPERATIONS, KmsApi
 HOME = Path(__file__).parents[2]
 REGION = "eu-west-1"
 NOWHERE = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/00000000-0000-4000-8000-000000000000"
-
-
-@pytest.fixture
-def aws(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Iterator[EndpointControl]:
-    """The process's AWS settings point at the sandbox's endpoint, where nothing goes wrong yet."""
-    for name in [n for n in os.environ if n.startswith("AWS_")]:
-        monkeypatch.delenv(name)
-    for name, value in sandbox.settings().items():
-        monkeypatch.setenv(name, value)
-    sandbox.control.clear()
-    yield sandbox.control
-    sandbox.control.clear()
-
-
-@pytest.fixture
-def kms(aws: EndpointControl) -> KmsApi:
-    return KmsApi(attempts=1)
-
-
-@pytest.fixture(scope="session")
-def client(sandbox: Sandbox) -> Any:
-    return sandbox.client("kms")
-
-
-@pytest.fixture
-def new_key(aws: EndpointControl, client: Any) -> Callable[[], str]:
-    return lambda: str(client.create_key()["KeyMetadata"]["Arn"])
 
 
 def chain_of(error: BaseException) -> str:

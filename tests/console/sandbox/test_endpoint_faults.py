@@ -4,9 +4,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import boto3
 import pytest
-from botocore.config import Config
 from botocore.exceptions import (
     ClientError,
     ConnectionClosedError,
@@ -27,37 +25,6 @@ from console.sandbox.endpoint import (
 )
 
 REGION = "eu-west-1"
-
-
-@pytest.fixture(scope="session")
-def endpoint() -> Iterator[EndpointProcess]:
-    with EndpointProcess(REGION) as process:
-        yield process
-
-
-@pytest.fixture(scope="session")
-def client(endpoint: EndpointProcess) -> Callable[..., Any]:
-    def make(service: str, access_key_id: str = PLATFORM, read_timeout: float = 10) -> Any:
-        return boto3.client(
-            service,
-            endpoint_url=endpoint.url,
-            region_name=REGION,
-            aws_access_key_id=access_key_id,
-            aws_secret_access_key="unchecked",
-            config=Config(retries={"total_max_attempts": 1}, read_timeout=read_timeout),
-        )
-
-    return make
-
-
-@pytest.fixture(scope="session")
-def kms(client: Callable[..., Any]) -> Any:
-    return client("kms")
-
-
-@pytest.fixture
-def key(kms: Any) -> Any:
-    return kms.create_key()["KeyMetadata"]
 
 
 def refusal_or_none(call: Callable[..., Any], **request: Any) -> str | None:

@@ -5,55 +5,16 @@ import json
 import re
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import boto3
 import pytest
-from botocore.config import Config
-from botocore.exceptions import ClientError
 
 from console.sandbox.endpoint import PLATFORM, EndpointProcess, PastCall
+from tests.console.sandbox.refusals import refusal
 
 REGION = "eu-west-1"
-
-
-@pytest.fixture(scope="session")
-def endpoint() -> Iterator[EndpointProcess]:
-    with EndpointProcess(REGION) as process:
-        yield process
-
-
-@pytest.fixture(scope="session")
-def client(endpoint: EndpointProcess) -> Callable[..., Any]:
-    def make(service: str, access_key_id: str = PLATFORM, region: str = REGION) -> Any:
-        return boto3.client(
-            service,
-            endpoint_url=endpoint.url,
-            region_name=region,
-            aws_access_key_id=access_key_id,
-            aws_secret_access_key="unchecked",
-            config=Config(retries={"total_max_attempts": 1}),
-        )
-
-    return make
-
-
-@pytest.fixture(scope="session")
-def kms(client: Callable[..., Any]) -> Any:
-    return client("kms")
-
-
-@pytest.fixture
-def key(kms: Any) -> Any:
-    return kms.create_key()["KeyMetadata"]
-
-
-def refusal(call: Callable[..., Any], **request: Any) -> tuple[str, str]:
-    with pytest.raises(ClientError) as caught:
-        call(**request)
-    return caught.value.response["Error"]["Code"], caught.value.response["Error"]["Message"]
 
 
 def test_control_operations_take_an_arn_where_moto_fails(kms: Any, key: Any) -> None:

@@ -512,7 +512,9 @@ def test_plain_motos_envelopes_are_attributed_one_by_one_without_a_material(
     assert status.coverage.complete
     asked = wired.kms.calls
     assert wired.services.status.take().keys == status.keys
-    assert wired.store.count(TokenScope(key_arn=moto, edk_prefixes=())) == {"gh_connection.access_token": 5}
+    assert wired.store.count(TokenScope(key_arns=frozenset({moto}), edk_prefixes=())) == {
+        "gh_connection.access_token": 5
+    }
     assert wired.kms.calls - asked < 5
     rows = wired.services.inventory.page(InventoryQuery(f"key:{moto}")).rows
     assert len(rows) == 5

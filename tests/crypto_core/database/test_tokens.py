@@ -144,8 +144,8 @@ def test_the_scopes_count_what_their_pages_give(services: Wired, store: TokenSto
         "no group": TokenScope(v1, edk_prefixes=()),
         "without header": TokenScope(v1, edk_prefixes=(None,)),
         "unasked": TokenScope(v1, edk_prefixes=(prefix,), unasked=True),
-        "key": TokenScope(v1, key_arn=world.old_key.arn, edk_prefixes=(prefix,)),
-        "key told otherwise": TokenScope(v1, key_arn=told_otherwise, edk_prefixes=()),
+        "key": TokenScope(v1, key_arns=frozenset({world.old_key.arn}), edk_prefixes=(prefix,)),
+        "key told otherwise": TokenScope(v1, key_arns=frozenset({told_otherwise}), edk_prefixes=()),
     }
     counts = {}
     for name, scope in scopes.items():

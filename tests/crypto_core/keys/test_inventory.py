@@ -124,15 +124,29 @@ def test_the_list_has_every_key_once_named_ones_first(
     assert listed(keys, world.current_key.arn) == keys.show(world.current_key.arn)
 
 
+class InPages(KmsApi):
+    """The endpoint's lists, which come whole, in pages of two as KMS may give them."""
+
+    def call(self, operation: str, *, region: str | None = None, **parameters: Any) -> dict[str, Any]:
+        items = {"ListKeys": "Keys", "ListAliases": "Aliases"}.get(operation)
+        begin = int(parameters.pop("Marker", 0))
+        answer = super().call(operation, region=region, **parameters)
+        if items is None:
+            return answer
+        page, rest = answer[items][begin : begin + 2], answer[items][begin + 2 :]
+        return {items: page, "Truncated": bool(rest), **({"NextMarker": str(begin + 2)} if rest else {})}
+
+
 def test_a_listing_of_several_pages_is_read_whole(
-    keys: KeyInventory, new_key: Callable[[], str], kms: Any
+    environment: dict[str, str], new_key: Callable[[], str], kms: Any
 ) -> None:
-    made = [new_key() for _ in range(103)]
-    for arn in made[:101]:
+    made = [new_key() for _ in range(5)]
+    for arn in made:
         kms.create_alias(AliasName=f"alias/paged-{arn[-12:]}", TargetKeyId=arn)
-    states = {state.key_arn: state for state in keys.list()}
-    assert set(made) <= set(states)
-    assert all(states[arn].aliases == (f"alias/paged-{arn[-12:]}",) for arn in made[:101])
+    states = KeyInventory(InPages()).list()
+    assert states == KeyInventory(KmsApi()).list()
+    aliases = {state.key_arn: state.aliases for state in states}
+    assert [aliases[arn] for arn in made] == [(f"alias/paged-{arn[-12:]}",) for arn in made]
 
 
 def test_a_key_without_an_alias_is_named_by_its_end(keys: KeyInventory, new_key: Callable[[], str]) -> None:
@@ -397,13 +411,13 @@ def test_plain_moto_lacks_parts_and_fails_nothing(moto: Any) -> None:
     moto.create_alias(AliasName="alias/in-moto", TargetKeyId=arn)
     disabled = moto.create_key()["KeyMetadata"]
     moto.disable_key(KeyId=disabled["KeyId"])
-    leaving = moto.create_key()["KeyMetadata"]["Arn"]
-    moto.schedule_key_deletion(KeyId=leaving, PendingWindowInDays=7)
+    leaving = moto.create_key()["KeyMetadata"]
+    moto.schedule_key_deletion(KeyId=leaving["KeyId"], PendingWindowInDays=7)
     inventory = KeyInventory(KmsApi(attempts=1))
     state = inventory.show(arn)
     assert (state.state, state.description, state.aliases) == ("Enabled", "in moto", ("alias/in-moto",))
     assert "last use" in state.missing
     states = {s.key_arn: s.state for s in inventory.list()}
     assert states[disabled["Arn"]] == "Disabled"
-    assert states[leaving] == "PendingDeletion"
+    assert states[leaving["Arn"]] == "PendingDeletion"
     assert arn in {target.key_arn for target in inventory.targets()}

@@ -1,0 +1,28 @@
+"""A sandbox of the test's own, for what changes keys or tables for good."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from console.sandbox.sandbox import Sandbox
+from console.settings import load
+from console.wiring import wire
+from crypto_core.database.installation import install
+
+
+@pytest.fixture
+def own_sandbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
+    """A small sandbox that the process's environment points at, Keydeck's schema installed."""
+    with Sandbox.start(connections=60) as sandbox:
+        environment = sandbox.environment()
+        for name in set(os.environ) - set(environment):
+            monkeypatch.delenv(name)
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        services = wire(load().settings)
+        install(services.engine)
+        services.close()
+        yield sandbox
