@@ -15,6 +15,7 @@ from console.settings import load
 from console.wiring import Wired, wire
 from crypto_core.cipher import TokenCipher
 from crypto_core.database.engine import connected
+from crypto_core.database.journal import Outcome
 from crypto_core.database.references import TokenRef
 from crypto_core.database.schema import envelope_backup
 from crypto_core.errors import KeydeckError, KeyDisabledError, KmsError
@@ -104,6 +105,7 @@ class Drill:
         self._tell("Disable the old key")
         services.kms.call("DisableKey", KeyId=old_key)
         state = services.services.keys.show(old_key).state
+        services.journal.record("disable key", old_key, Outcome.DONE, {"state": state})
         _must(state == "Disabled", f"The old key is {state}.")
         click.echo(f"{old_key} is {state}.")
 
@@ -126,6 +128,7 @@ class Drill:
         services.kms.call("EnableKeyRotation", KeyId=new_key)
         services.kms.call("CreateAlias", AliasName=NEW_ALIAS, TargetKeyId=new_key)
         state = services.services.keys.show(new_key)
+        services.journal.record("create key", new_key, Outcome.DONE, {"alias": NEW_ALIAS, "rotation": True})
         _must(
             state.usable and state.rotation_enabled is True, f"The new key is {state.state}, rotation not on."
         )

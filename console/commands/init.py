@@ -6,6 +6,7 @@ import click
 
 from console.commands.session import wired
 from crypto_core.database.installation import ddl, install
+from crypto_core.database.journal import Outcome
 from crypto_core.errors import ReadOnlyError
 
 
@@ -22,4 +23,6 @@ def init(ctx: click.Context, *, sql: bool) -> None:
             raise ReadOnlyError("Cannot create the schema: Keydeck is read only.")
         engines = {str(e.url): e for e in (services.engine, services.state_engine)}
         changed = [install(engine) for engine in engines.values()]
+        if any(changed):
+            services.journal.record("init", "schema keydeck", Outcome.DONE)
     click.echo("Schema keydeck is ready." if any(changed) else "Schema keydeck was there already.")

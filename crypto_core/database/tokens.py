@@ -41,7 +41,6 @@ from crypto_core.database.expressions import (
     edk_prefix_of,
     format_of,
     id_in,
-    id_order,
     id_text,
     table_of,
 )
@@ -133,16 +132,22 @@ class TokenStore:
     def pages(self, scope: TokenScope, *, size: int = 500) -> Iterator[list[StoredToken]]:
         """Give the scope's tokens in pages, in order of column and id.
 
-        Each page is a statement of its own: what changed since the last one is seen as it is now.
+        Each page is a statement of its own: what changed since the last one is seen as it is now. A pass ends
+        at the highest id that a column had at its beginning, so it ends while others go on inserting.
         """
         for table, column, source, condition in self._scoped(scope):
-            order = id_order(table, source)
-            after: str | None = None
-            while True:
+            # The id itself, in its own order, so that the primary key's index serves.
+            identifier = source.c[table.id_column]
+            with connected(self._engine) as connection:
+                # Not max(): uuid has none.
+                last = connection.scalar(select(identifier).order_by(identifier.desc().nulls_last()).limit(1))
+            after: Any = None
+            while last is not None and (after is None or after != last):
+                bounds = [identifier <= last, *([identifier > after] if after is not None else [])]
                 statement = (
-                    select(id_text(table, source), source.c[column], order.label("position"))
-                    .where(condition, *([order > after] if after is not None else []))
-                    .order_by(order)
+                    select(id_text(table, source), source.c[column], identifier.label("position"))
+                    .where(condition, *bounds)
+                    .order_by(identifier)
                     .limit(size)
                 )
                 with connected(self._engine) as connection:
@@ -151,6 +156,8 @@ class TokenStore:
                     break
                 after = rows[-1].position
                 yield _tokens(table.name, column, ((row[0], row[1]) for row in rows))
+                if len(rows) < size:
+                    break
 
     def write(
         self,

@@ -175,7 +175,7 @@ def test_a_dry_run_changes_nothing(keydeck: Keydeck, world: World, new_key: NewK
         assert (document["dry_run"], document["tokens"]) == (True, 1)
     assert stored(ref) == before
     entries = keydeck("journal", "list", "--json").json["entries"]
-    assert [e["outcome"] for e in entries] == ["dry run", "dry run"]
+    assert [e["outcome"] for e in entries] == ["done", "dry run", "dry run"]
 
 
 def test_what_changes_something_needs_yes_without_a_terminal(

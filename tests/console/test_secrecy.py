@@ -105,7 +105,7 @@ def test_a_whole_drill_writes_no_token_and_no_data_key_anywhere(
 
     assert PASSED in stdout.getvalue()
     assert len(data_keys) > 50
-    assert len(haystacks["log"]) > 10_000
+    assert len(haystacks["log"]) > 1_000
     assert any(name.startswith("cloudtrail") and content for name, content in haystacks.items())
     needles = spellings(MARKER.encode()) | tokens
     assert searched(haystacks, needles) == []
