@@ -107,7 +107,7 @@ class Attributor:
                 counts.append(
                     KeyCount(group.wrapping, group.tokens, group.tokens, Evidence.VERIFIED)
                     if group.wrapping
-                    else _unknown(group.tokens, group.reason, asked=group.tokens)
+                    else _unknown(group.tokens, _damaged(group, census), asked=group.tokens)
                 )
             elif group.format is Format.V1:
                 unasked.setdefault(group.edk_prefix, []).append(group)
@@ -215,6 +215,13 @@ class Attributor:
             return _Found(asked, counts, _over_limit(left, self._limit))
         gap = "; ".join(f"{number:,} tokens: {reason}" for reason, number in list(failures.items())[:3])
         return _Found(asked, counts, gap, _silence(stopped))
+
+
+def _damaged(group: GroupCount, census: Census) -> str:
+    """Why an envelope does not open, and which key its data key is under, as far as its group tells."""
+    known = census.known.get(group.edk_prefix, frozenset()) if group.edk_prefix is not None else frozenset()
+    keys = sorted({arn for arn, _ in known})
+    return f"{group.reason} Its data key is under {' or '.join(keys)}." if keys else group.reason
 
 
 def _inferred(wrappings: frozenset[Wrapping], tokens: int, asked: int) -> KeyCount:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import partial
 from threading import Event
 from time import monotonic
 from uuid import UUID, uuid4
@@ -38,6 +39,7 @@ from crypto_core.errors import (
 from crypto_core.key_names import same_key
 from crypto_core.keyring import KmsKeyring
 from crypto_core.kms import KmsApi
+from crypto_core.reencryption.patience import Patience, is_passing
 from crypto_core.reencryption.plan import Plan, RunProgress, RunResult, Unwritten, Verb
 from crypto_core.reencryption.planner import FORMATS, Planner
 
@@ -77,6 +79,8 @@ class _Written:
     elsewhere: bool = False
     """True if the token turned out to be under another key than the one that is being emptied."""
     stop: KeydeckError | None = None
+    held: bool = False
+    """True if KMS was not asked, because it had just failed for another token."""
 
 
 class Runner:
@@ -171,10 +175,10 @@ class Runner:
         tally: _Tally,
         cancelled: Event | None,
     ) -> None:
-        for _ in range(TRIES):
-            if not tokens:
-                return
-            outcomes = list(pool.map(lambda t: self._one(plan, cipher, t, cancelled), tokens))
+        patience, tries = Patience(cancelled), 0
+        while tokens:
+            held = Event()
+            outcomes = list(pool.map(partial(self._one, plan, cipher, cancelled, held), tokens))
             replacements = [
                 Replacement(o.token, o.sealed.stored, o.sealed.source)
                 for o in outcomes
@@ -182,28 +186,47 @@ class Runner:
             ]
             sealed = {o.token.ref: o.sealed for o in outcomes if o.sealed is not None}
             written, rejected = self._write(plan, run_id, replacements, sealed)
-            tally.poisoned.update(rejected)
             tally.done += len(written)
+            tally.poisoned.update(rejected)
             tally.poisoned.update({o.token.ref: o.poison for o in outcomes if o.poison})
             tally.changed += sum(o.elsewhere for o in outcomes)
             stops = [o.stop for o in outcomes if o.stop is not None]
-            if stops:
-                tally.stopped_by = str(stops[0])
+            final = [stop for stop in stops if not is_passing(stop)]
+            if final or _is_set(cancelled):
+                tally.stopped_by = str(final[0]) if final else ""
                 return
-            settled = {*written, *rejected}
-            lost = [r.old.ref for r in replacements if r.old.ref not in settled]
-            if not lost or _is_set(cancelled):
-                return
-            tally.conflicts += len(lost)
-            found = self._store.read_many(lost)
-            tokens = [t for t in found if t.format in FORMATS[plan.verb]]
-            # Vanished, or written anew by the platform in a form that this plan is not about.
-            tally.changed += len(lost) - len(tokens)
-        tally.poisoned.update({t.ref: "it kept changing while it was being written" for t in tokens})
+            tokens = self._changed(plan, replacements, {*written, *rejected}, tally)
+            tries += 1
+            if tokens and tries >= TRIES:
+                tally.poisoned.update({t.ref: "it kept changing while it was being written" for t in tokens})
+                tokens = []
+            if held.is_set():
+                if not patience.wait(progress=bool(written)):
+                    tally.stopped_by = "" if _is_set(cancelled) else str(stops[0])
+                    return
+                tokens += [o.token for o in outcomes if o.held or o.stop is not None]
 
-    def _one(self, plan: Plan, cipher: TokenCipher, token: StoredToken, cancelled: Event | None) -> _Written:
+    def _changed(
+        self, plan: Plan, replacements: Sequence[Replacement], settled: set[TokenRef], tally: _Tally
+    ) -> list[StoredToken]:
+        """Read anew what somebody else changed between our read and our write."""
+        lost = [r.old.ref for r in replacements if r.old.ref not in settled]
+        if not lost:
+            return []
+        tally.conflicts += len(lost)
+        tokens = [t for t in self._store.read_many(lost) if t.format in FORMATS[plan.verb]]
+        # Vanished, or written anew by the platform in a form that this plan is not about.
+        tally.changed += len(lost) - len(tokens)
+        return tokens
+
+    def _one(
+        self, plan: Plan, cipher: TokenCipher, cancelled: Event | None, held: Event, token: StoredToken
+    ) -> _Written:
+        """One token's way through KMS. `held` is set when KMS fails for a moment: the others wait then."""
         if _is_set(cancelled):
             return _Written(token)
+        if held.is_set():
+            return _Written(token, held=True)
         try:
             return self._checked(plan, token, self._sealed(plan, cipher, token))
         except (EnvelopeError, InvalidTokenError) as error:
@@ -213,6 +236,8 @@ class Runner:
         except (IncorrectKeyError, InvalidCiphertextError, UntrustedKeyError) as error:
             return self._not_under_the_source(plan, token, error)
         except KmsError as error:
+            if is_passing(error):
+                held.set()
             if error.transient or isinstance(error, CredentialsError) or plan.source_key_arn:
                 return _Written(token, stop=error)
             if error.operation in ("GenerateDataKey", "ReEncrypt") or plan.tokens == 1:
@@ -242,8 +267,6 @@ class Runner:
         """KMS disagrees with the attribution: ask about this very token, so that it is known from now on."""
         probe = self._attributor.ask([token])[0]
         if probe.answer is None or probe.answer.key_arn is None:
-            if isinstance(probe.failure, InvalidCiphertextError):
-                self._answers.remember([Answer(token.digest, None, None, None, probe.failure.message)])
             return _Written(token, poison=str(error))
         if plan.source_key_arn and not same_key(probe.answer.key_arn, plan.source_key_arn):
             return _Written(token, elsewhere=True)

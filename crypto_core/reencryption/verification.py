@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from threading import Event
 from time import monotonic
 
@@ -15,12 +16,12 @@ from crypto_core.envelope import Format, parse
 from crypto_core.errors import (
     CredentialsError,
     EnvelopeError,
-    InvalidCiphertextError,
     InvalidReferenceError,
     KmsError,
     RowVanishedError,
 )
 from crypto_core.keyring import KmsKeyring
+from crypto_core.reencryption.patience import Patience, is_passing
 from crypto_core.reencryption.plan import RunProgress, Selection, Verification
 
 _NOT_AN_ENVELOPE: dict[Format, str] = {
@@ -30,6 +31,10 @@ _NOT_AN_ENVELOPE: dict[Format, str] = {
     Format.UNRECOGNISED: "not recognised: plaintext or corrupt",
     Format.EMPTY: "empty: no token is stored",
 }
+
+
+_Outcome = tuple[Verification, Answer | None]
+"""What is told about a token, and what is remembered of KMS's answer."""
 
 
 class Verifier:
@@ -68,9 +73,9 @@ class Verifier:
         started = monotonic()
         with ThreadPoolExecutor(max_workers=self._workers) as pool:
             for page in self._store.pages(scope):
-                outcomes = list(pool.map(lambda t: self._one(t, cancelled), page))
+                outcomes = self._page(pool, page, cancelled)
                 self._answers.remember(answer for _, answer in outcomes if answer is not None)
-                results += [verification for verification, _ in outcomes if verification is not None]
+                results += [verification for verification, _ in outcomes]
                 failed = sum(not v.opened for v in results)
                 if progress is not None:
                     seconds = monotonic() - started
@@ -92,18 +97,43 @@ class Verifier:
             refs += [token.ref for token in found]
         return TokenScope(references=tuple(dict.fromkeys(refs)))
 
-    def _one(self, token: StoredToken, cancelled: Event | None) -> tuple[Verification | None, Answer | None]:
-        if cancelled is not None and cancelled.is_set():
-            return None, None
+    def _page(
+        self, pool: ThreadPoolExecutor, tokens: list[StoredToken], cancelled: Event | None
+    ) -> list[_Outcome]:
+        """Ask about a page, and again about what a passing failure of KMS left out."""
+        patience = Patience(cancelled)
+        settled: list[_Outcome] = []
+        while True:
+            held = Event()
+            outcomes = list(pool.map(partial(self._one, cancelled, held), tokens))
+            done = [o for o in outcomes if o is not None and not isinstance(o, KmsError)]
+            settled += done
+            if not held.is_set():
+                return settled
+            if not patience.wait(progress=bool(done)):
+                if cancelled is not None and cancelled.is_set():
+                    return settled
+                raise next(o for o in outcomes if isinstance(o, KmsError))
+            tokens = [
+                t for t, o in zip(tokens, outcomes, strict=True) if o is None or isinstance(o, KmsError)
+            ]
+
+    def _one(self, cancelled: Event | None, held: Event, token: StoredToken) -> _Outcome | KmsError | None:
+        """A token's verification, None if it was not asked about, or a failure that is worth waiting out."""
+        if held.is_set() or (cancelled is not None and cancelled.is_set()):
+            return None
         if token.format is not Format.V1:
             return Verification(token.ref, False, None, None, _NOT_AN_ENVELOPE[token.format]), None
         stored = token.value.reveal()
         try:
             opened = self._cipher.open(stored)
-        except (EnvelopeError, InvalidCiphertextError) as error:
+        except EnvelopeError as error:
             broken = Answer(token.digest, None, None, None, error.message)
             return Verification(token.ref, False, None, None, error.message), broken
         except KmsError as error:
+            if is_passing(error):
+                held.set()
+                return error
             if error.transient or isinstance(error, CredentialsError):
                 raise
             return Verification(token.ref, False, error.key or None, None, str(error)), None

@@ -1,0 +1,279 @@
+"""Are we all right? What is wrong, worst first, and only then that all is well."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, text
+
+from console.sandbox.endpoint import Denial
+from console.sandbox.sandbox import Sandbox
+from console.sandbox.world import World
+from console.settings import load
+from console.wiring import Wired, wire
+from crypto_core import encrypt_token
+from crypto_core.cipher import TokenCipher
+from crypto_core.database.inventory import InventoryQuery
+from crypto_core.database.tables import PLATFORM_TABLES
+from crypto_core.envelope import Format
+from crypto_core.keys.status import Problem, Status
+from crypto_core.reencryption.plan import Selection, Verb
+from crypto_core.severity import Severity
+
+
+@pytest.fixture
+def kms(sandbox: Sandbox) -> Any:
+    return sandbox.client("kms")
+
+
+@pytest.fixture
+def store_under(services: Wired, platform: Engine) -> Callable[[str, int], None]:
+    """Leaves only connections whose tokens are under one key."""
+
+    def fill(key: str, tokens: int) -> None:
+        cipher = TokenCipher(services.keyring.trusting(key))
+        with platform.begin() as connection:
+            for table in PLATFORM_TABLES:
+                connection.execute(text(f"TRUNCATE {table.name}"))
+            for number in range(tokens):
+                connection.execute(
+                    text(
+                        "INSERT INTO slack_connection (org_id, team_id, bot_token, created_at, updated_at)"
+                        " VALUES ('o', 't', :token, now(), now())"
+                    ),
+                    {"token": cipher.encrypt(f"xoxb-{number}", key).stored},
+                )
+
+    return fill
+
+
+def taken(**options: Any) -> Status:
+    """The status of services over settings as they are now."""
+    wired = wire(load(options).settings)
+    status = wired.services.status.take()
+    wired.close()
+    return status
+
+
+def about(status: Status, key_arn: str) -> dict[str, Problem]:
+    return {p.title: p for p in status.problems if p.key_arn == key_arn}
+
+
+def test_every_token_under_a_trusted_enabled_key_is_well(
+    services: Wired, store_under: Callable[[str, int], None], world: World
+) -> None:
+    store_under(world.current_key.arn, 4)
+    status = services.services.status.take()
+    assert status.well
+    assert status.problems == ()
+    assert (status.tokens, status.protected) == (4, 4)
+    (share,) = status.keys
+    assert (share.alias, share.key_state, share.trusted) == ("alias/tokens", "Enabled", True)
+
+
+def test_the_totals_of_columns_formats_and_keys_agree(services: Wired, world: World) -> None:
+    status = services.services.status.take()
+    assert status.tokens == sum(status.by_format.values()) == sum(c.tokens for c in status.by_column)
+    assert dict(status.by_format) == world.by_format
+    for column in status.by_column:
+        assert column.tokens == sum(column.by_format.values())
+        assert {f: n for f, n in column.by_format.items() if n} == world.by_column[column.column]
+    assert sum(s.tokens for s in status.keys) == world.by_format[Format.V1] == status.protected
+    under = [status.tokens_under(key.arn) for key in (world.old_key, world.current_key)]
+    assert sum(under) + sum(s.tokens for s in status.keys if not s.key_arn) == status.protected
+
+
+def test_the_worst_problem_is_first_and_each_leads_to_its_rows(services: Wired, world: World) -> None:
+    services.services.work.verify(Selection(everything=True))
+    status = services.services.status.take()
+    ranks = [problem.severity.rank for problem in status.problems]
+    assert ranks == sorted(ranks)
+    assert ranks[0] == Severity.CRITICAL.rank
+    assert not status.well
+    by_filter: dict[str, int] = {}
+    for problem in status.problems:
+        assert problem.remedy
+        if problem.filter:
+            by_filter[problem.filter] = by_filter.get(problem.filter, 0) + problem.tokens
+    assert {"format:plaintext", "format:dev", "format:unrecognised", "format:empty"} <= set(by_filter)
+    for filter_, tokens in by_filter.items():
+        assert services.services.inventory.count(InventoryQuery(filter_)) == tokens, filter_
+
+
+def test_a_problem_says_where_its_tokens_are(services: Wired, world: World) -> None:
+    status = services.services.status.take()
+    plaintext = next(p for p in status.problems if p.filter == "format:plaintext")
+    for column, formats in world.by_column.items():
+        if formats.get(Format.PLAINTEXT):
+            assert f"{column} {formats[Format.PLAINTEXT]}" in plaintext.where
+
+
+def test_tokens_under_a_key_pending_deletion_are_critical(
+    services: Wired, store_under: Callable[[str, int], None], new_key: Callable[[], str], kms: Any
+) -> None:
+    key = new_key()
+    store_under(key, 3)
+    kms.schedule_key_deletion(KeyId=key, PendingWindowInDays=7)
+    status = services.services.status.take()
+    (share,) = status.keys
+    assert (share.key_arn, share.tokens, share.key_state) == (key, 3, "PendingDeletion")
+    problem = next(p for t, p in about(status, key).items() if "pending deletion" in t)
+    assert (problem.severity, problem.tokens) == (Severity.CRITICAL, 3)
+    assert "Cancel the deletion" in problem.remedy
+    assert not status.well
+
+
+def test_tokens_under_a_disabled_key_are_a_high_problem(
+    services: Wired, store_under: Callable[[str, int], None], new_key: Callable[[], str], kms: Any
+) -> None:
+    key = new_key()
+    store_under(key, 3)
+    services.services.status.take()
+    kms.disable_key(KeyId=key)
+    status = services.services.status.take()
+    problem = next(p for t, p in about(status, key).items() if "not enabled" in t)
+    assert (problem.severity, problem.tokens, problem.where) == (Severity.HIGH, 3, "Disabled")
+    assert not status.well
+
+
+@pytest.mark.parametrize("state", ["PendingImport", "Unavailable"])
+def test_any_other_state_that_does_not_open_is_a_high_problem(
+    services: Wired,
+    store_under: Callable[[str, int], None],
+    new_key: Callable[[], str],
+    sandbox: Sandbox,
+    state: str,
+) -> None:
+    key = new_key()
+    store_under(key, 2)
+    services.services.status.take()
+    sandbox.control.set_key_state(key, state)
+    problem = next(p for t, p in about(services.services.status.take(), key).items() if "not enabled" in t)
+    assert (problem.severity, problem.where) == (Severity.HIGH, state)
+
+
+def test_tokens_under_a_key_that_is_not_trusted_are_a_high_problem(
+    services: Wired, store_under: Callable[[str, int], None], new_key: Callable[[], str]
+) -> None:
+    key = new_key()
+    store_under(key, 2)
+    status = services.services.status.take()
+    (share,) = status.keys
+    assert not share.trusted
+    problem = next(p for t, p in about(status, key).items() if "not trusted" in t)
+    assert (problem.severity, problem.tokens) == (Severity.HIGH, 2)
+    assert "KEYDECK_TRUSTED_KEYS" in problem.remedy
+    assert taken(trusted_keys=(key,)).well
+
+
+@pytest.mark.parametrize("name", ["arn", "key_id", "alias"])
+def test_a_key_may_be_trusted_by_any_of_its_names(
+    services: Wired, store_under: Callable[[str, int], None], world: World, name: str
+) -> None:
+    key = world.old_key
+    store_under(key.arn, 2)
+    status = taken(trusted_keys=(getattr(key, name),), write_key=world.current_key.arn)
+    assert [s.trusted for s in status.keys] == [True]
+    assert status.well
+
+
+def test_a_trusted_alias_that_cannot_be_resolved_is_told(
+    services: Wired, store_under: Callable[[str, int], None], world: World
+) -> None:
+    store_under(world.current_key.arn, 1)
+    status = taken(trusted_keys=("alias/not-there",))
+    assert not status.well
+    assert any("alias/not-there is trusted" in reason for reason in status.coverage.reasons)
+
+
+def test_a_write_key_that_is_disabled_is_a_high_problem(
+    services: Wired,
+    store_under: Callable[[str, int], None],
+    new_key: Callable[[], str],
+    kms: Any,
+    world: World,
+) -> None:
+    key = new_key()
+    store_under(world.current_key.arn, 1)
+    kms.disable_key(KeyId=key)
+    status = taken(write_key=key, trusted_keys=(world.current_key.arn,))
+    (problem,) = about(status, key).values()
+    assert problem.severity is Severity.HIGH
+    assert "key to write under is Disabled" in problem.title
+    kms.enable_key(KeyId=key)
+    assert taken(write_key=key, trusted_keys=(world.current_key.arn,)).well
+
+
+def test_without_a_write_key_that_is_told(
+    services: Wired,
+    store_under: Callable[[str, int], None],
+    world: World,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    store_under(world.current_key.arn, 1)
+    monkeypatch.delenv("TOKEN_ENCRYPTION_KEY_ID")
+    status = taken(trusted_keys=(world.current_key.arn,))
+    (problem,) = status.problems
+    assert (problem.severity, problem.title) == (
+        Severity.MEDIUM,
+        "No key to write under is configured",
+    )
+    assert status.well
+
+
+def test_a_state_that_may_not_be_read_is_told_by_its_action(
+    services: Wired, sandbox: Sandbox, world: World
+) -> None:
+    sandbox.control.add_denial(Denial("*", "kms:DescribeKey", world.old_key.key_id))
+    status = services.services.status.take()
+    sandbox.control.clear()
+    share = next(s for s in status.keys if s.key_arn == world.old_key.arn)
+    assert share.key_state is None
+    assert share.trusted
+    (reason,) = status.coverage.reasons
+    assert "kms:DescribeKey" in reason
+    assert world.old_key.arn in reason
+    assert next(s for s in status.keys if s.key_arn == world.current_key.arn).key_state == "Enabled"
+
+
+def test_aliases_that_may_not_be_read_only_lack_the_alias(
+    services: Wired, sandbox: Sandbox, world: World, environment: dict[str, str]
+) -> None:
+    sandbox.control.add_denial(Denial("*", "kms:ListAliases"))
+    status = taken()
+    sandbox.control.clear()
+    assert {s.alias for s in status.keys} == {None}
+    assert {s.key_state for s in status.keys if s.key_arn} == {"Enabled"}
+
+
+def test_after_everything_is_put_right_the_status_is_well(
+    services: Wired, world: World, platform: Engine
+) -> None:
+    work, key = services.services.work, world.current_key.arn
+    for verb, selection in (
+        (Verb.ENCRYPT, Selection(unprotected=True)),
+        (Verb.REENCRYPT, Selection(under_key=world.old_key.arn)),
+    ):
+        work.run(work.plan(verb, selection, key))
+    assert not services.services.status.take().well
+    with platform.begin() as connection:
+        for ref in world.corrupt:
+            connection.execute(
+                text(f"UPDATE {ref.table} SET {ref.column} = :new WHERE id::text = :id"),
+                {"new": encrypt_token(world.token_for(ref)), "id": ref.row_id},
+            )
+    status = services.services.status.take()
+    assert status.problems == ()
+    assert status.well
+    assert status.protected == status.tokens == len(world.tokens)
+    assert {s.key_arn for s in status.keys} == {key}
+
+
+def test_the_status_is_a_json_document_with_every_format(services: Wired, world: World) -> None:
+    document = services.services.status.take().as_json()
+    assert set(document) == {"tokens", "by_format", "by_column", "keys", "coverage"}
+    assert document["by_format"] == {f.value: n for f, n in world.by_format.items()}
+    assert sum(key["tokens"] for key in document["keys"]) == world.by_format[Format.V1]
+    assert document["coverage"] == {"complete": True, "reasons": []}
