@@ -71,7 +71,14 @@ def keydeck(ctx: click.Context, *, read_only: bool | None, screen: str) -> None:
 def main(arguments: list[str] | None = None) -> None:
     """Run the command and exit: 0 done, 1 not well, 2 usage or settings, 3 outside, 130 interrupted."""
     guard_process()
-    sys.exit(run(arguments))
+    try:
+        code = run(arguments)
+    except Exception as error:  # noqa: BLE001  # the last resort: whatever it is, it must not print values
+        from crypto_core.stacks import crash_lines
+
+        print("\n".join(crash_lines(error)), file=sys.stderr)
+        code = 3
+    sys.exit(code)
 
 
 def run(arguments: list[str] | None = None) -> int:
@@ -89,10 +96,6 @@ def run(arguments: list[str] | None = None) -> int:
     except KeydeckError as error:
         click.echo(f"keydeck: {error}", err=True)
         return exit_code(error)
-    except BrokenPipeError:
-        # The reader of a pipe has gone; Python would complain again when it flushes at exit.
-        sys.stdout = None
-        return 0
     return result if isinstance(result, int) else 0
 
 

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Event, current_thread, main_thread
 from types import FrameType
+
+import click
 
 from console.printing import say
 
 
 @contextmanager
 def cancelled_by_interrupt() -> Iterator[Event]:
-    """Give an event that SIGINT or SIGTERM sets while the block runs. A second signal raises."""
+    """Give an event that SIGINT or SIGTERM sets while the block runs. A second signal ends the process."""
     event = Event()
     if current_thread() is not main_thread():
         yield event
@@ -21,7 +25,9 @@ def cancelled_by_interrupt() -> Iterator[Event]:
 
     def stop(number: int, frame: FrameType | None) -> None:
         if event.is_set():
-            raise KeyboardInterrupt
+            # Calls that hang are not waited for; the database rolls an open transaction back.
+            click.echo("\x1b[?25hInterrupted." if sys.stderr.isatty() else "Interrupted.", err=True)
+            os._exit(130)
         event.set()
         say("Stopping after the tokens in hand; what is written stays. Once more to stop at once.")
 

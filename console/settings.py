@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tomllib
+from base64 import urlsafe_b64decode
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -92,6 +93,17 @@ class Settings(BaseSettings):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
 
+    @field_validator("dev_key")
+    @classmethod
+    def _is_fernet_key(cls, value: str) -> str:
+        try:
+            raw = urlsafe_b64decode(value.encode("ascii"))
+        except ValueError:
+            raw = b""
+        if len(raw) != 32:
+            raise ValueError("not a Fernet key: 32 bytes in URL-safe base64")
+        return value
+
     @property
     def all_tables(self) -> tuple[TokenTable, ...]:
         """The platform's tables and those of the settings file."""
@@ -142,12 +154,12 @@ def load(options: Mapping[str, Any] | None = None) -> LoadedSettings:
             return tuple(sources.values())
 
     origins: dict[str, str] = {}
-    for origin, source in reversed(sources.items()):
-        for variable in source():
-            name = _VARIABLES.get(variable)
-            if name is not None:
-                origins[name] = variable if origin == "environment" else origin
     try:
+        for origin, source in reversed(sources.items()):
+            for variable in source():
+                name = _VARIABLES.get(variable)
+                if name is not None:
+                    origins[name] = "the environment" if origin == "environment" else origin
         settings = Resolved()
     except (ValidationError, SettingsSourceError) as error:
         raise _explained(error, origins) from None  # the cause repeats the value, which may be secret
@@ -170,7 +182,8 @@ def _explained(error: Exception, origins: Mapping[str, str]) -> SettingsError:
     if isinstance(error, ValidationError):
         first = error.errors(include_url=False, include_input=False)[0]
         variable = str(first["loc"][0]) if first["loc"] else ""
-        message = first["msg"]
+        inner = ".".join(str(part) for part in first["loc"][1:])
+        message = f"{inner}: {first['msg']}" if inner else first["msg"]
     name = _VARIABLES.get(variable, variable)
     return SettingsError(
         f"Setting {variable or 'of the environment'} (from {origins.get(name, 'default')}): {message}.",
@@ -224,7 +237,9 @@ def _shown(name: str, value: Any) -> str:
         return ""
     if name in ("database_url", "state_url"):
         try:
-            return clean(make_url(value).render_as_string(hide_password=True))
+            url = make_url(value)
+            hidden = {k: "***" for k in url.query if "pass" in k.lower()}
+            return clean(url.update_query_dict(hidden).render_as_string(hide_password=True))
         except ArgumentError:
             return "(not a database URL)"
     if name == "dev_key":

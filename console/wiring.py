@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from time import monotonic
 
 from sqlalchemy import Engine, make_url, text
 
@@ -67,7 +68,7 @@ def wire(settings: Settings, *, trust: Iterable[str] = ()) -> Wired:
     keys = KeyInventory(kms, guarding=lambda: keyring.trusted)
     whereabouts = _Whereabouts(settings, engine, kms)
     journal = Journal(state_engine, whereabouts.actor)
-    planner = Planner(engine, catalogue, answers, store, attributor, keys)
+    planner = Planner(engine, catalogue, answers, store, attributor, keys, keyring.trusted)
     runner = Runner(
         kms,
         keyring,
@@ -100,6 +101,9 @@ def wire(settings: Settings, *, trust: Iterable[str] = ()) -> Wired:
     return Wired(settings, engine, state_engine, kms, keyring, catalogue, store, journal, services)
 
 
+_ASK_AGAIN_SECONDS = 60.0
+
+
 class _Whereabouts:
     """Where Keydeck works and as whom, asked of AWS and the database."""
 
@@ -108,6 +112,8 @@ class _Whereabouts:
         self._engine = engine
         self._kms = kms
         self._identity: Identity | None = None
+        self._trouble = ""
+        self._failed_at = -_ASK_AGAIN_SECONDS
         self._role: str | None = None
 
     def actor(self) -> str:
@@ -115,13 +121,21 @@ class _Whereabouts:
         now = self.now()
         return f"{now.identity or 'AWS identity not known'}, database role {now.database_role or 'not known'}"
 
+    def _ask_identity(self) -> str:
+        """Ask who we are until it is known, but not more than once a minute; returns the trouble with it."""
+        if self._identity is None and monotonic() - self._failed_at > _ASK_AGAIN_SECONDS:
+            try:
+                self._identity, self._trouble = self._kms.identity(), ""
+            except KeydeckError as error:
+                self._failed_at, self._trouble = monotonic(), error.message
+        return self._trouble
+
     def now(self) -> Surroundings:
         """What the header shows; trouble is part of it, never raised."""
         region, database_trouble, aws_trouble = "", "", ""
         try:
             region = self._kms.regions[0]
-            if self._identity is None:
-                self._identity = self._kms.identity()
+            aws_trouble = self._ask_identity()
         except KeydeckError as error:
             aws_trouble = error.message
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +17,10 @@ class Coverage:
     def complete(self) -> bool:
         """True if nothing is missing."""
         return not self.reasons
+
+    def as_json(self) -> dict[str, Any]:
+        """The coverage as a JSON document's part."""
+        return {"complete": self.complete, "reasons": list(self.reasons)}
 
 
 class Evidence(StrEnum):

@@ -249,9 +249,7 @@ class DatabaseTimeoutError(DatabaseError):
 
 
 class RowVanishedError(DatabaseError):
-    """The row, or the token in it, is no longer there."""
-
-    default_remedy = "Nothing was changed."
+    """The row, or the token in it, is not there."""
 
 
 class ConflictError(DatabaseError):

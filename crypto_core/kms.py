@@ -114,6 +114,14 @@ _SAYS: dict[type[KmsError], str] = {
 }
 
 
+_IDENTITY_OPTIONS: dict[str, Any] = {
+    "connect_timeout": 2.0,
+    "read_timeout": 3.0,
+    "retries": {"mode": "standard", "total_max_attempts": 1},
+}
+"""Who the caller is decides nothing; where only KMS has an endpoint, STS must not be waited for."""
+
+
 @dataclass(frozen=True, slots=True)
 class Identity:
     """Who AWS says the caller is (sts:GetCallerIdentity)."""
@@ -234,11 +242,12 @@ class KmsApi:
             if client is None:
                 from botocore.config import Config
 
+                options = self._options | (_IDENTITY_OPTIONS if service == "sts" else {})
                 client = self._boto_session().client(
                     service,
                     region_name=region,
                     endpoint_url=self._endpoint_url,
-                    config=Config(**self._options),
+                    config=Config(**options),
                 )
                 self._clients[service, region] = client
             return client

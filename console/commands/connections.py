@@ -49,9 +49,7 @@ def connections(
         rows = _rows(services, query, limit)
         if as_json:
             listed = [row.as_json() for row in rows]
-            reasons = [
-                f"{u.column} can't be read. Needed: {u.grant}" for u in services.catalogue().unreadable
-            ]
+            reasons = list(services.catalogue().gaps)
             if len(listed) < total:
                 reasons.append(f"--limit: {len(listed):,} of {total:,} rows")
             coverage = {"complete": not reasons, "reasons": reasons}
@@ -63,8 +61,8 @@ def connections(
             print_table(_HEADERS, [_cells(row) for row in rows])
         if limit is not None and limit < total:
             say(f"{limit:,} of {total:,} rows.")
-        for unreadable in services.catalogue().unreadable:
-            say(f"{unreadable.column} can't be read. Needed: {unreadable.grant}")
+        for gap in services.catalogue().gaps:
+            say(gap)
 
 
 @click.command()

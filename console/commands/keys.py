@@ -9,6 +9,7 @@ import click
 from console.commands.session import json_option, wired
 from console.printing import print_json, print_table, say
 from console.wiring import Wired
+from crypto_core.coverage import Coverage
 from crypto_core.errors import DatabaseError
 from crypto_core.keys.state import KeyState
 from crypto_core.keys.status import Status
@@ -32,10 +33,11 @@ def list_(ctx: click.Context, *, as_json: bool) -> None:
             if share.key_arn and share.key_arn not in known:
                 known.add(share.key_arn)
                 states.append(KeyState(share.key_arn, "", state=share.key_state))
+    coverage = _coverage(states, taken, reason)
     if as_json:
-        reasons = [reason] if reason else list(taken.coverage.reasons if taken else ())
-        coverage = {"complete": not reasons, "reasons": reasons}
-        print_json({"keys": [s.as_json() | _tokens(s, taken) for s in states], "coverage": coverage})
+        print_json(
+            {"keys": [s.as_json() | _tokens(s, taken) for s in states], "coverage": coverage.as_json()}
+        )
         return
     rows = [
         (
@@ -49,8 +51,8 @@ def list_(ctx: click.Context, *, as_json: bool) -> None:
         for s in states
     ]
     print_table(("name", "key", "state", "rotation", "tokens", "last used"), rows)
-    if reason:
-        say(f"Tokens not counted: {reason}")
+    for gap in coverage.reasons:
+        say(f"Not covered: {gap}")
 
 
 @keys.command()
@@ -91,6 +93,15 @@ def show(ctx: click.Context, *, key: str, as_json: bool) -> None:
     width = max(len(name) for name, _ in facts)
     for name, value in facts:
         click.echo(f"{name:{width}}  {value}")
+
+
+def _coverage(states: list[KeyState], taken: Status | None, reason: str) -> Coverage:
+    """What the list of keys does not show: keys that could not be listed or read, tokens not counted."""
+    gaps = [f"tokens are not counted: {reason}"] if reason else []
+    gaps += list(taken.coverage.reasons) if taken else []
+    for state in states:
+        gaps += [f"{state.name}: {part}: {why}" for part, why in state.missing.items()]
+    return Coverage(tuple(dict.fromkeys(gaps)))
 
 
 def _status(services: Wired) -> tuple[Status | None, str]:

@@ -10,6 +10,7 @@ from console.commands.session import json_option, trust_option, wired
 from console.interrupts import cancelled_by_interrupt
 from console.printing import meter, print_json, say
 from console.wiring import Wired
+from crypto_core.counting import counted
 from crypto_core.database.references import parse_reference
 from crypto_core.errors import SettingsError
 from crypto_core.reencryption.plan import Plan, RunResult, Selection, Verb
@@ -135,7 +136,7 @@ def _write(
                 print_json(plan.as_json())
             else:
                 print_plan(plan)
-            return 1 if plan.refused else 0
+            return 0 if plan.whole else 1
         if not plan.tokens:
             return _nothing_to_do(plan, as_json=as_json)
         print_plan(plan, err=True)
@@ -148,6 +149,7 @@ def _run(services: Wired, plan: Plan, *, as_json: bool) -> int:
         result = services.services.work.run(plan, progress=shown.update, cancelled=cancelled)
     if as_json:
         document = result.as_json()
+        document["coverage"] = plan.coverage.as_json()
         document["refused"] = [{"reference": u.reference, "reason": u.reason} for u in plan.refused]
         print_json(document)
     else:
@@ -156,7 +158,7 @@ def _run(services: Wired, plan: Plan, *, as_json: bool) -> int:
         return 130
     if result.stopped_by:
         return 3
-    return 0 if result.complete and not plan.refused else 1
+    return 0 if result.complete and plan.whole else 1
 
 
 def _nothing_to_do(plan: Plan, *, as_json: bool) -> int:
@@ -164,7 +166,7 @@ def _nothing_to_do(plan: Plan, *, as_json: bool) -> int:
         print_json(plan.as_json() | {"dry_run": False, "planned": 0, "done": 0, "remaining": 0})
     else:
         print_plan(plan)
-    return 1 if plan.refused else 0
+    return 0 if plan.whole else 1
 
 
 def print_plan(plan: Plan, *, err: bool = False) -> None:
@@ -173,7 +175,7 @@ def print_plan(plan: Plan, *, err: bool = False) -> None:
     def line(text: str) -> None:
         click.echo(text, err=err)
 
-    line(f"{plan.verb.words}: {plan.tokens:,} tokens ({plan.selection})")
+    line(f"{plan.verb.words}: {counted(plan.tokens, 'token')} ({plan.selection})")
     line(f"to {plan.target_name}  {plan.target_key_arn}")
     for column, tokens in plan.by_column.items():
         line(f"  {column}  {tokens:,}")
@@ -191,7 +193,7 @@ def print_result(result: RunResult) -> None:
     rate = f"{result.done / result.seconds:,.0f} tokens/s" if result.seconds else ""
     click.echo(
         f"{result.verb.words}: {result.done:,} of {result.planned:,} tokens written in {result.seconds:.1f} s"
-        f" ({rate}, {result.kms_calls:,} KMS calls)"
+        f" ({rate}, {counted(result.kms_calls, 'KMS call')})"
     )
     if result.conflicts_retried:
         click.echo(f"changed meanwhile and tried again: {result.conflicts_retried:,}")
@@ -202,7 +204,7 @@ def print_result(result: RunResult) -> None:
     if result.stopped_by:
         say(f"Stopped: {result.stopped_by}")
     if result.remaining:
-        say(f"{result.remaining:,} tokens remain. Run the command again to go on.")
+        say(f"{counted(result.remaining, 'token')} left. Run the command again to go on.")
 
 
 def _confirm(plan: Plan, *, yes: bool) -> None:

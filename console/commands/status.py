@@ -8,6 +8,7 @@ import click
 
 from console.commands.session import json_option, wired
 from console.printing import print_json, print_table, say
+from crypto_core.counting import counted
 from crypto_core.envelope import Format
 from crypto_core.key_names import short_key
 from crypto_core.keys.status import Problem, Status
@@ -49,7 +50,7 @@ def check(ctx: click.Context, *, as_json: bool) -> int:
                 "tokens": taken.tokens,
                 "protected": taken.protected,
                 "problems": [_problem_json(p) for p in taken.problems],
-                "coverage": {"complete": taken.coverage.complete, "reasons": list(taken.coverage.reasons)},
+                "coverage": taken.coverage.as_json(),
             }
         )
     else:
@@ -62,7 +63,7 @@ def print_status(taken: Status) -> None:
     """Print a status as text: what is wrong first."""
     _print_problems(taken)
     share = f"{taken.protected / taken.tokens:.1%}" if taken.tokens else "-"
-    click.echo(f"{taken.tokens:,} tokens, {share} protected")
+    click.echo(f"{counted(taken.tokens, 'token')}, {share} protected")
     click.echo()
     rows = [
         (
@@ -88,7 +89,7 @@ def print_status(taken: Status) -> None:
 
 def _print_problems(taken: Status) -> None:
     for problem in taken.problems:
-        count = f"{problem.tokens:,} tokens " if problem.tokens else ""
+        count = f"{counted(problem.tokens, 'token')} " if problem.tokens else ""
         click.echo(
             f"{_SIGN[problem.severity]} {problem.severity.value:8} {count}{problem.title}: {problem.where}"
         )

@@ -34,13 +34,12 @@ def verify(
         interrupted = cancelled.is_set()
     failed = [v for v in results if not v.opened]
     if as_json:
-        listed = failed if everything else results
         print_json(
             {
                 "tokens": len(results),
                 "opened": len(results) - len(failed),
                 "failed": [v.as_json() for v in failed],
-                "results": [v.as_json() for v in listed],
+                "results": [v.as_json() for v in results],
                 "interrupted": interrupted,
             }
         )

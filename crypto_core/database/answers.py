@@ -41,6 +41,7 @@ class AnswerBook:
         self._engine = engine
         self._read_only = read_only
         self._lock = threading.Lock()
+        self._granted: set[str] = set()
         self._memory: dict[bytes, Answer] = {}
 
     def remember(self, answers: Iterable[Answer]) -> None:
@@ -115,8 +116,13 @@ class AnswerBook:
 
     def _stored(self, privilege: str) -> bool:
         """True if the table is there and the role has the privilege on it."""
-        with connected(self._engine) as connection:
-            return bool(connection.scalar(_MAY, {"privilege": privilege}))
+        if privilege not in self._granted:
+            with connected(self._engine) as connection:
+                if not connection.scalar(_MAY, {"privilege": privilege}):
+                    return False
+            # What is there stays there; a schema that isn't may be created at any time.
+            self._granted.add(privilege)
+        return True
 
 
 # to_regclass fails where the role may not use the schema, hence the order.

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from threading import Event
 
+from crypto_core.counting import counted
 from crypto_core.coverage import Evidence
 from crypto_core.database.answers import Answer, AnswerBook, Wrapping
 from crypto_core.database.census import Census, GroupCount
@@ -213,7 +214,9 @@ class Attributor:
         elif left > 0:
             counts.append(_unknown(left, "not asked"))
             return _Found(asked, counts, _over_limit(left, self._limit))
-        gap = "; ".join(f"{number:,} tokens: {reason}" for reason, number in list(failures.items())[:3])
+        gap = "; ".join(
+            f"{counted(number, 'token')}: {reason}" for reason, number in list(failures.items())[:3]
+        )
         return _Found(asked, counts, gap, _silence(stopped))
 
 
@@ -242,9 +245,9 @@ def _failed(failure: KmsError, tokens: int) -> KeyCount:
 def _gap(failure: KmsError, tokens: int) -> str:
     """What a failure leaves untold: nothing where the key's own state says it all."""
     if not failure.key:
-        return f"{tokens:,} tokens: which key sealed them is not known. {failure}"
+        return f"{counted(tokens, 'token')}: which key sealed them is not known. {failure}"
     if isinstance(failure, KmsAccessDeniedError):
-        return f"{tokens:,} tokens under {failure.key}: their key material is not known. {failure}"
+        return f"{counted(tokens, 'token')} under {failure.key}: the key material is not known. {failure}"
     return ""
 
 
@@ -259,7 +262,7 @@ def _unknown(tokens: int, reason: str, *, asked: int = 0) -> KeyCount:
 
 def _over_limit(tokens: int, limit: int) -> str:
     return (
-        f"{tokens:,} tokens: KMS was not asked which key sealed them (at most {limit:,} questions a census). "
+        f"{counted(tokens, 'token')}: KMS was not asked which key (at most {limit:,} questions a census). "
         "Ask about every token with: keydeck verify --all."
     )
 

@@ -31,6 +31,14 @@ class Catalogue:
     """Columns that can't be written, each with the statement that would allow it."""
 
     @property
+    def gaps(self) -> tuple[str, ...]:
+        """What can't be seen, one sentence each: unreadable columns, or that there is no column at all."""
+        if not self.tables and not self.unreadable:
+            nothing = "No token table was found in this database, on the role's search path."
+            return (f"{nothing} Check DATABASE_URL, or describe the tables in the settings file.",)
+        return tuple(f"{u.column} can't be read. Needed: {u.grant}" for u in self.unreadable)
+
+    @property
     def columns(self) -> tuple[TokenColumn, ...]:
         """All readable token columns, in the order in which they are shown."""
         return tuple(TokenColumn(t.name, c) for t in self.tables for c in t.token_columns)

@@ -6,6 +6,7 @@ SQLSTATE codes: PostgreSQL documentation, appendix A.
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -130,6 +131,18 @@ def _forget_row(error: DBAPIError) -> None:
             part.args = tuple(str(argument).strip().partition("\n")[0] for argument in part.args[:1])
 
 
+def _grant(said: str) -> str:
+    """The statement that gives what PostgreSQL says is denied, as far as its message tells."""
+    denied = re.search(r"permission denied for (schema|table|database) (\w+)", said)
+    if denied is None:
+        return "the privilege that the message names; README.md lists what each role needs"
+    kind, name = denied[1], denied[2]
+    privilege = {"schema": "USAGE", "database": "CREATE", "table": "SELECT, INSERT, UPDATE"}[kind]
+    if kind == "table" and name not in ("envelope_backup", "journal", "key_answer", "version"):
+        privilege = "SELECT, UPDATE"
+    return f"GRANT {privilege} ON {kind.upper()} {name} TO the role"
+
+
 def _translated(error: DBAPIError) -> DatabaseError:
     driver: Any = error.orig
     code = getattr(driver, "pgcode", None) or ""
@@ -138,8 +151,7 @@ def _translated(error: DBAPIError) -> DatabaseError:
         return DatabaseReadOnlyError("The database session is read only.")
     if code == "42501":
         return MissingGrantError(
-            f"The database role lacks a privilege: {said}.",
-            remedy="GRANT it to the role; README.md lists what each role needs.",
+            f"The database role lacks a privilege: {said}.", remedy=f"Needed: {_grant(said)}."
         )
     if code in ("42P01", "3F000") and "keydeck" in said:
         return MissingSchemaError("Keydeck's own schema is not in this database.")

@@ -29,6 +29,7 @@ _LOCK = 0x6B657964  # "keyd": one writer at a time extends the chain
 class Outcome(StrEnum):
     """How what was asked for ended."""
 
+    STARTED = "started"
     DONE = "done"
     DRY_RUN = "dry run"
     REFUSED = "refused"

@@ -140,7 +140,10 @@ class TokenStore:
             identifier = source.c[table.id_column]
             with connected(self._engine) as connection:
                 # Not max(): uuid has none.
-                last = connection.scalar(select(identifier).order_by(identifier.desc().nulls_last()).limit(1))
+                highest = (
+                    select(identifier).where(identifier.is_not(None)).order_by(identifier.desc()).limit(1)
+                )
+                last = connection.scalar(highest)
             after: Any = None
             while last is not None and (after is None or after != last):
                 bounds = [identifier <= last, *([identifier > after] if after is not None else [])]

@@ -47,9 +47,10 @@ class StatusService:
         attribution = self._attributor.attribute(census, cancelled=cancelled)
         states, trouble = self._states(attribution.counts)
         trusted, untold = self._trusted(states)
-        shares = tuple(_share(count, states, trusted) for count in attribution.counts)
+        # While a trusted name can't be resolved, no key can be called untrusted.
+        shares = tuple(_share(count, states, None if untold else trusted) for count in attribution.counts)
         reasons = (
-            *(f"{u.column} can't be read. Needed: {u.grant}" for u in census.catalogue.unreadable),
+            *census.catalogue.gaps,
             *attribution.gaps,
             *trouble,
             *untold,
@@ -112,7 +113,7 @@ def _columns(census: Census) -> tuple[ColumnShare, ...]:
     return tuple(shares)
 
 
-def _share(count: KeyCount, states: Mapping[str, KeyState], trusted: frozenset[str]) -> KeyShare:
+def _share(count: KeyCount, states: Mapping[str, KeyState], trusted: frozenset[str] | None) -> KeyShare:
     if count.wrapping is None:
         return KeyShare(None, None, None, None, count.tokens, count.evidence, count.asked, False, count.note)
     key_arn, material = count.wrapping
@@ -125,7 +126,7 @@ def _share(count: KeyCount, states: Mapping[str, KeyState], trusted: frozenset[s
         tokens=count.tokens,
         evidence=count.evidence,
         asked=count.asked,
-        trusted=any(same_key(key_arn, t) for t in trusted),
+        trusted=trusted is None or any(same_key(key_arn, t) for t in trusted),
         note=count.note,
     )
 

@@ -105,5 +105,5 @@ class Status:
                 }
                 for share in self.keys
             ],
-            "coverage": {"complete": self.coverage.complete, "reasons": list(self.coverage.reasons)},
+            "coverage": self.coverage.as_json(),
         }

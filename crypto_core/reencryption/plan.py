@@ -78,6 +78,11 @@ class Plan:
     source_key_arn: str | None = None
 
     @property
+    def whole(self) -> bool:
+        """True if every selected token was seen and will be written."""
+        return self.coverage.complete and not self.refused
+
+    @property
     def kms_calls(self) -> int:
         """How many calls of KMS the run takes, without retries."""
         return self.tokens * self.verb.calls_per_token
@@ -94,7 +99,7 @@ class Plan:
             "refused": [{"reference": u.reference, "reason": u.reason} for u in self.refused],
             "warnings": list(self.warnings),
             "kms_calls": self.kms_calls,
-            "coverage": {"complete": self.coverage.complete, "reasons": list(self.coverage.reasons)},
+            "coverage": self.coverage.as_json(),
         }
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Engine
 
+from crypto_core.counting import counted
 from crypto_core.coverage import Coverage
 from crypto_core.database.answers import AnswerBook
-from crypto_core.database.attribution import Attributor
+from crypto_core.database.attribution import Attributor, KeyCount
 from crypto_core.database.catalogue import LiveCatalogue
 from crypto_core.database.census import take_census
 from crypto_core.database.engine import connected
@@ -63,20 +65,25 @@ class Planner:
         store: TokenStore,
         attributor: Attributor,
         keys: KeyInventory,
+        trusted: Sequence[str] = (),
     ) -> None:
+        """`trusted` are the names of the keys that the platform is configured with."""
         self._engine = engine
         self._catalogue = catalogue
         self._answers = answers
         self._store = store
         self._attributor = attributor
         self._keys = keys
+        self._trusted = tuple(trusted)
 
     def plan(self, verb: Verb, selection: Selection, target: str) -> Plan:
         """Return what `verb` would do. Nothing is changed.
 
         Raises RefusedError where it must not start, InvalidReferenceError, KmsError, DatabaseError.
         """
-        self._catalogue.refresh()
+        catalogue = self._catalogue.refresh()
+        if not catalogue.tables:
+            raise RefusedError("There is no token to write.", remedy=" ".join(catalogue.gaps))
         key, target_arn = self._target(target)
         resolved = self.resolve(verb, selection)
         if resolved.source_key_arn and same_key(resolved.source_key_arn, target_arn):
@@ -93,16 +100,25 @@ class Planner:
             tokens=sum(by_column.values()),
             by_column=by_column,
             refused=resolved.refused,
-            warnings=(_NO_RECOVERY,) if verb is Verb.REWRAP else (),
-            coverage=Coverage(
-                (
-                    *resolved.gaps,
-                    *(f"{u.column} can't be read. Needed: {u.grant}" for u in self._catalogue().unreadable),
-                )
-            ),
+            warnings=self._warnings(verb, key, target, target_arn),
+            coverage=Coverage((*resolved.gaps, *self._gaps(selection))),
             scope=resolved.scope,
             source_key_arn=resolved.source_key_arn,
         )
+
+    def _warnings(self, verb: Verb, key: KeyState | None, named: str, target_arn: str) -> tuple[str, ...]:
+        warnings = [_NO_RECOVERY] if verb is Verb.REWRAP else []
+        names = {named, target_arn, *(key.aliases if key else ())}
+        if not any(t in names or same_key(t, target_arn) for t in self._trusted):
+            warnings.append(
+                f"{target_arn} is neither TOKEN_ENCRYPTION_KEY_ID nor trusted: make sure that whoever reads "
+                "these tokens may Decrypt under it, or the platform goes dark."
+            )
+        return tuple(warnings)
+
+    def _gaps(self, selection: Selection) -> tuple[str, ...]:
+        """What can't be seen of the selection; named references are seen, or refused one by one."""
+        return () if selection.references else self._catalogue().gaps
 
     def resolve(self, verb: Verb, selection: Selection) -> Resolved:
         """Return what the selection means now; for tokens under a key, KMS is asked as for a census."""
@@ -135,11 +151,12 @@ class Planner:
         census = take_census(self._engine, self._catalogue, self._answers)
         attribution = self._attributor.attribute(census)
         for count in attribution.counts:
-            if count.wrapping and same_key(count.wrapping[0], source_arn) and count.note:
+            if _is_under(count, source_arn) and count.note:
                 raise RefusedError(
-                    f"{count.tokens:,} tokens under {source_arn} can't be opened: {count.note}",
+                    f"{counted(count.tokens, 'token')} under {source_arn} can't be opened: {count.note}",
                     remedy="Make the key usable for this identity first.",
                 )
+        self._must_open(source_arn, sum(c.tokens for c in attribution.counts if _is_under(c, source_arn)))
         known = self._known()
         prefixes = tuple(
             prefix
@@ -163,6 +180,18 @@ class Planner:
             if parse_key_name(name).is_key_arn:
                 return name
             raise
+
+    def _must_open(self, source_arn: str, tokens: int) -> None:
+        """Raise RefusedError if the state of the key to empty keeps KMS from opening anything under it."""
+        try:
+            state = self._keys.describe(source_arn).state
+        except KmsError:
+            return
+        if tokens and state not in (None, "Enabled"):
+            raise RefusedError(
+                f"{counted(tokens, 'token')} under {source_arn} can't be opened: the key is {state}.",
+                remedy="Enable it (cancel its deletion first, if that is pending), then run this again.",
+            )
 
     def _target(self, name: str) -> tuple[KeyState | None, str]:
         try:
@@ -190,3 +219,7 @@ class Planner:
                 f"This database role may not write {', '.join(blocked)}.",
                 remedy=f"Needed: {'; '.join(blocked.values())}",
             )
+
+
+def _is_under(count: KeyCount, key_arn: str) -> bool:
+    return count.wrapping is not None and same_key(count.wrapping[0], key_arn)

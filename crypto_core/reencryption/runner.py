@@ -123,6 +123,8 @@ class Runner:
         run_id = uuid4()
         sources = [plan.source_key_arn] if plan.source_key_arn else []
         cipher = TokenCipher(self._keyring.trusting(plan.target_key_arn, *sources))
+        begun = {"run": str(run_id), "to": plan.target_key_arn, "planned": plan.tokens}
+        self._journal.record(plan.verb.value, str(plan.selection), Outcome.STARTED, begun)
         scope, left_over = plan.scope, 0
         with ThreadPoolExecutor(max_workers=self._workers) as pool:
             for _ in range(PASSES):

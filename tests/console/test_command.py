@@ -415,7 +415,7 @@ def test_settings_tell_where_each_value_came_from_and_mask_secrets(
     monkeypatch.setenv("KEYDECK_READ_ONLY", "false")
     rows = {s["name"]: s for s in keydeck("settings", "--json").json["settings"]}
     assert (rows["regions"]["value"], rows["regions"]["origin"]) == ("eu-west-1, us-east-1", str(file))
-    assert (rows["read_only"]["value"], rows["read_only"]["origin"]) == ("False", "KEYDECK_READ_ONLY")
+    assert (rows["read_only"]["value"], rows["read_only"]["origin"]) == ("False", "the environment")
     assert rows["write_format"]["origin"] == "default"
     assert str(make_url(database_url).password) not in json.dumps(rows)
     optioned = {s["name"]: s for s in keydeck("--read-only", "settings", "--json").json["settings"]}

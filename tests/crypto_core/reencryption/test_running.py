@@ -23,7 +23,7 @@ from crypto_core.database.answers import Answer, AnswerBook
 from crypto_core.database.references import RowRef, TokenRef
 from crypto_core.database.tables import PLATFORM_TABLES
 from crypto_core.envelope import Format, classify, parse
-from crypto_core.reencryption import runner
+from crypto_core.reencryption import patience, runner
 from crypto_core.reencryption.plan import Plan, RunProgress, RunResult, Selection, Verb
 
 
@@ -69,8 +69,9 @@ def cipher(services: Wired, world: World) -> TokenCipher:
 
 @pytest.fixture
 def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pages of five, so that a run of the generated tokens has a middle."""
+    """Pages of five, so that a run of the generated tokens has a middle; no long wait for KMS."""
     monkeypatch.setattr(runner, "PAGE", 5)
+    monkeypatch.setattr(patience, "FIRST_WAIT_SECONDS", 0.01)
 
 
 def plan(services: Wired, verb: Verb, selection: Selection, target: str) -> Plan:
@@ -761,6 +762,7 @@ def test_a_wrong_answer_of_kms_is_never_stored(
     assert everything(platform) == before
 
 
+@pytest.mark.usefixtures("small_pages")
 def test_a_kms_error_says_nothing_of_the_token(services: Wired, sandbox: Sandbox, world: World) -> None:
     ref = world.plaintext_refs[0]
     sandbox.control.add_fault(Fault("GenerateDataKey", "KMSInternalException"))

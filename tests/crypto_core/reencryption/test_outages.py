@@ -1,0 +1,267 @@
+"""The database stops, freezes, or the process is killed in the middle of a run: no token is lost."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Timer
+
+import pytest
+from sqlalchemy import Engine, text
+
+import console
+from console.sandbox.sandbox import Sandbox
+from console.sandbox.world import World
+from console.settings import load
+from console.wiring import Wired, wire
+from crypto_core.cipher import TokenCipher
+from crypto_core.database.engine import open_engine
+from crypto_core.database.installation import install
+from crypto_core.database.tables import PLATFORM_TABLES
+from crypto_core.envelope import Format, classify
+from crypto_core.errors import DatabaseError, DatabaseUnreachableError
+from crypto_core.reencryption import runner
+from crypto_core.reencryption.plan import RunProgress, Selection, Verb
+
+HOME = Path(console.__file__).resolve().parents[1]
+
+# Small pages, so that there is a middle in which to be killed.
+COMMAND = """
+import sys
+from crypto_core.reencryption import runner
+from console.__main__ import run
+runner.PAGE = 5
+sys.exit(run(sys.argv[1:]))
+"""
+
+
+@pytest.fixture
+def own(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
+    """A sandbox of the test's own, to which the process's environment points."""
+    for name in list(os.environ):
+        if name.startswith(("AWS_", "KEYDECK_", "PG")) or name in ("DATABASE_URL", "DEV_ENCRYPTION_KEY"):
+            monkeypatch.delenv(name)
+    with Sandbox.start(connections=120) as running:
+        for name, value in running.settings().items():
+            monkeypatch.setenv(name, value)
+        yield running
+
+
+@pytest.fixture
+def wired(own: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Iterator[Wired]:
+    monkeypatch.setattr(runner, "PAGE", 5)
+    services = wire(load().settings)
+    install(services.engine)
+    yield services
+    services.close()
+
+
+@pytest.fixture
+def superuser(own: Sandbox) -> Iterator[Engine]:
+    engine = open_engine(own.superuser_url)
+    yield engine
+    engine.dispose()
+
+
+def all_hold_their_tokens(wired: Wired, superuser: Engine, world: World) -> bool:
+    """Every generated token that opened before opens, and is what was issued."""
+    cipher = TokenCipher(wired.keyring)
+    opened = 0
+    with superuser.connect() as connection:
+        for table in PLATFORM_TABLES:
+            for column in table.token_columns:
+                for row_id, stored in connection.execute(
+                    text(f"SELECT id::text, {column} FROM {table.name} WHERE {column} IS NOT NULL")
+                ):
+                    (ref,) = [
+                        r
+                        for r in world.tokens
+                        if (r.table, r.column, r.row_id) == (table.name, column, row_id)
+                    ]
+                    if world.tokens[ref].corruption is None and classify(stored).format is Format.V1:
+                        assert cipher.decrypt(stored).reveal() == world.token_for(ref)
+                        opened += 1
+    return opened >= sum(t.format is Format.V1 and t.corruption is None for t in world.tokens.values())
+
+
+def backups(superuser: Engine) -> int:
+    with superuser.connect() as connection:
+        return int(connection.scalar(text("SELECT count(*) FROM keydeck.envelope_backup")) or 0)
+
+
+def completes(wired: Wired, superuser: Engine, world: World) -> bool:
+    """A second run completes, nothing is left under the old key, and the journal is whole."""
+    selection, work = Selection(under_key=world.old_key.arn), wired.services.work
+    result = work.run(work.plan(Verb.REENCRYPT, selection, world.current_key.arn))
+    assert (result.stopped_by, result.remaining) == ("", 0)
+    verified = work.verify(Selection(everything=True))
+    assert not [v for v in verified if v.key_arn == world.old_key.arn]
+    assert backups(superuser) == len(world.sealed_under(world.old_key))
+    assert wired.journal.verify() is None
+    return all_hold_their_tokens(wired, superuser, world)
+
+
+def test_a_database_that_stops_in_the_middle_loses_nothing(
+    own: Sandbox, wired: Wired, superuser: Engine
+) -> None:
+    work, world = wired.services.work, own.world
+    plan = work.plan(Verb.REENCRYPT, Selection(under_key=world.old_key.arn), world.current_key.arn)
+    done: list[int] = []
+
+    def progress(told: RunProgress) -> None:
+        done.append(told.done)
+        if len(done) == 2:
+            own.postgres.stop()
+
+    with pytest.raises(DatabaseUnreachableError):
+        work.run(plan, progress=progress)
+    for call in (
+        wired.services.status.take,
+        lambda: work.plan(plan.verb, plan.selection, plan.target_key_arn),
+    ):
+        with pytest.raises(DatabaseUnreachableError):
+            call()
+    own.postgres.restart()
+    superuser.dispose()
+    assert 0 < done[-1] < plan.tokens
+    assert backups(superuser) == done[-1]
+    assert all_hold_their_tokens(wired, superuser, world)
+    assert completes(wired, superuser, world)
+
+
+def test_sessions_that_are_ended_in_the_middle_lose_nothing(
+    own: Sandbox, wired: Wired, superuser: Engine
+) -> None:
+    work, world = wired.services.work, own.world
+    plan = work.plan(Verb.REWRAP, Selection(everything=True), world.current_key.arn)
+    pages = 0
+
+    def progress(_: RunProgress) -> None:
+        nonlocal pages
+        pages += 1
+        with superuser.connect() as connection:
+            connection.execute(
+                text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'operator'")
+            )
+
+    # Between two pages no session is in use: each is found dead and replaced.
+    result = work.run(plan, progress=progress)
+    assert pages > 3
+    assert (result.stopped_by, result.remaining) == ("", 0)
+    assert all_hold_their_tokens(wired, superuser, world)
+
+
+def test_a_database_that_freezes_for_a_while_only_delays_the_run(
+    own: Sandbox, wired: Wired, superuser: Engine
+) -> None:
+    work, world = wired.services.work, own.world
+    plan = work.plan(Verb.REENCRYPT, Selection(under_key=world.old_key.arn), world.current_key.arn)
+    timers: list[Timer] = []
+
+    def progress(_: RunProgress) -> None:
+        if not timers:
+            own.postgres.pause()
+            timers.append(Timer(1.0, own.postgres.resume))
+            timers[0].start()
+
+    result = work.run(plan, progress=progress)
+    timers[0].join()
+    assert (result.stopped_by, result.remaining) == ("", 0)
+    assert completes(wired, superuser, world)
+
+
+@contextmanager
+def command(own: Sandbox, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """The command in a process of its own; killed at the end, if it hasn't ended."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", COMMAND, *arguments],
+        cwd=HOME,
+        env=own.environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate(timeout=30)
+
+
+@pytest.mark.parametrize("written", [1, 8])
+def test_a_process_that_is_killed_in_the_middle_loses_nothing(
+    own: Sandbox, wired: Wired, superuser: Engine, written: int
+) -> None:
+    world = own.world
+    own.control.set_latency(40)
+    keys = ("--from", world.old_key.arn, "--to", world.current_key.arn)
+    with command(own, "reencrypt", *keys, "--yes") as process:
+        wait_until(lambda: backups(superuser) >= written)
+        process.kill()
+        assert process.wait(timeout=30) == -9
+    own.control.clear()
+    assert written <= backups(superuser) < len(world.sealed_under(world.old_key))
+    assert all_hold_their_tokens(wired, superuser, world)
+    assert completes(wired, superuser, world)
+
+
+def test_a_process_that_is_killed_while_it_encrypts_in_place_loses_nothing(
+    own: Sandbox, wired: Wired, superuser: Engine
+) -> None:
+    world = own.world
+    sealed = len(world.plaintext_refs) + len(world.dev_refs)
+
+    def unprotected() -> int:
+        by_format = wired.services.status.take().by_format
+        return by_format[Format.PLAINTEXT] + by_format[Format.DEV]
+
+    own.control.set_latency(40)
+    with command(own, "encrypt", "--plaintext", "--yes") as process:
+        wait_until(lambda: unprotected() < sealed)
+        process.kill()
+    own.control.clear()
+    assert 0 < unprotected() < sealed
+    work = wired.services.work
+    result = work.run(work.plan(Verb.ENCRYPT, Selection(unprotected=True), world.current_key.arn))
+    assert result.complete
+    assert unprotected() == backups(superuser) == 0
+    assert all_hold_their_tokens(wired, superuser, world)
+    assert wired.journal.verify() is None
+
+
+def test_three_processes_at_once_move_each_token_once(own: Sandbox, wired: Wired, superuser: Engine) -> None:
+    world = own.world
+    own.control.set_latency(10)
+    arguments = ("reencrypt", "--from", world.old_key.arn, "--to", world.current_key.arn, "--yes")
+    with command(own, *arguments) as a, command(own, *arguments) as b, command(own, *arguments) as c:
+        ends = [(p.communicate(timeout=120)[1], p.returncode) for p in (a, b, c)]
+    own.control.clear()
+    assert all(code in (0, 1) for _, code in ends), ends
+    assert backups(superuser) == len(world.sealed_under(world.old_key))
+    assert completes(wired, superuser, world)
+
+
+def test_a_standby_refuses_and_nothing_is_changed(own: Sandbox, wired: Wired, superuser: Engine) -> None:
+    world, work = own.world, wired.services.work
+    plan = work.plan(Verb.REENCRYPT, Selection(under_key=world.old_key.arn), world.current_key.arn)
+    with superuser.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(text("ALTER DATABASE tokens SET default_transaction_read_only = on"))
+    wired.engine.dispose()
+    with pytest.raises(DatabaseError, match="read only"):
+        work.run(plan)
+    # What can't be written into the schema is remembered all the same.
+    assert wired.services.status.take().tokens == len(world.tokens)
+    assert all_hold_their_tokens(wired, superuser, world)
+    assert backups(superuser) == 0
+
+
+def wait_until(true: Callable[[], bool], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
