@@ -9,7 +9,7 @@ from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.content import Content
 from textual.message import Message
-from textual.widgets import Button, Static
+from textual.widgets import Button, Input, Static
 
 from crypto_core.foreign import clean
 from crypto_core.key_names import short_key
@@ -28,6 +28,10 @@ _WARNING = ("▲ ", "$warning")
 
 class Preview(Dialog[Plan | None]):
     """Returns the plan if the operator confirmed it, else None."""
+
+    DEFAULT_CSS = """
+    Preview #typed { width: 36; height: 1; margin-top: 1; padding: 0 1; border: none; background: $panel; }
+    """
 
     class Planned(Message):
         """The service's answer."""
@@ -73,15 +77,37 @@ class Preview(Dialog[Plan | None]):
             return
         plan = event.answer
         body.update(plan_content(plan))
-        if plan.tokens:
-            self._plan = plan
-            words = plan.verb.words.capitalize()
-            self.query_one(".buttons").mount(button(f"{words} {tokens(plan.tokens)}", "confirm"))
+        if not plan.tokens:
+            return
+        self._plan = plan
+        words = plan.verb.words.capitalize()
+        confirm = button(f"{words} {tokens(plan.tokens)}", "confirm")
+        self.query_one(".buttons").mount(confirm)
+        if plan.tokens > 1:
+            confirm.disabled = True
+            typed = Input(placeholder=f"Type {plan.tokens} to go on", id="typed", compact=True)
+            self.query_one(".frame").mount(typed, before=self.query_one(".buttons"))
+            typed.cursor_blink = False
+            typed.focus()
 
+    @on(Input.Changed, "#typed")
+    def typed(self) -> None:
+        """Offer to go on once the number of tokens has been typed."""
+        self.query_one("#confirm", Button).disabled = not self._agreed()
+
+    @on(Input.Submitted, "#typed")
     @on(Button.Pressed, "#confirm")
     def confirm(self) -> None:
         """Go on with the plan."""
-        self.dismiss(self._plan)
+        if self._agreed():
+            self.dismiss(self._plan)
+
+    def _agreed(self) -> bool:
+        """True for one token; for more, once their number has been typed."""
+        if self._plan is None or self._plan.tokens == 1:
+            return self._plan is not None
+        written = self.query_one("#typed", Input).value
+        return written.replace(",", "").strip() == str(self._plan.tokens)
 
     @on(Button.Pressed, "#cancel")
     def cancel(self) -> None:

@@ -48,7 +48,7 @@ async def test_a_token_is_encrypted_in_place_and_its_row_shows_that_with_the_cur
 async def test_the_marked_tokens_are_written_and_the_marks_are_gone_after_that() -> None:
     async with deck(start="connections") as d:
         await filtered(d, "provider:jira")
-        await d.press("space", "space", "space", "e", "enter", "right", "enter")
+        await d.press("space", "space", "space", "e", "enter", "3", "enter")
         assert "3 of 3 tokens written" in d.text()
         await d.press("enter")
         assert "marked" not in d.lines()[1]
@@ -67,6 +67,19 @@ async def test_enter_alone_never_writes(verb: Verb) -> None:
         await d.press("enter")
         assert isinstance(d.app.screen, ConnectionsScreen)
         assert "run" not in d.stage.calls
+
+
+async def test_several_tokens_are_written_only_once_their_number_has_been_typed() -> None:
+    async with deck(start="connections") as d:
+        await filtered(d, "provider:jira")
+        await d.press("space", "space", "e", "enter")
+        assert isinstance(d.app.screen, Preview)
+        assert d.app.screen.query_one("#confirm", Button).disabled
+        await d.press("enter", "3", "enter")
+        assert isinstance(d.app.screen, Preview)
+        assert "run" not in d.stage.calls
+        await d.press("backspace", "2", "enter")
+        assert "2 of 2 tokens written" in d.text()
 
 
 async def test_escape_leaves_every_step_without_writing() -> None:
@@ -176,7 +189,7 @@ async def test_a_run_shows_progress_and_can_be_stopped_and_then_left() -> None:
     async with deck(start="connections", size=LARGE) as d:
         await filtered(d, "provider:slack")
         gate = d.stage.hold("run")
-        await d.press("space", "space", "x", "enter", "right", "enter")
+        await d.press("space", "space", "x", "enter", "2", "enter")
         assert "0 of 2" in d.text()
         await d.press("escape")
         assert "Stopping…" in d.text()

@@ -129,6 +129,9 @@ def test_a_database_that_stops_in_the_middle_loses_nothing(
     own.postgres.restart()
     superuser.dispose()
     assert 0 < done[-1] < plan.tokens
+    told = wired.journal.entries()
+    assert "started" in {e.outcome for e in told}
+    assert not [e for e in told if "run_ended" in e.detail]
     assert backups(superuser) == done[-1]
     assert all_hold_their_tokens(wired, superuser, world)
     assert completes(wired, superuser, world)
