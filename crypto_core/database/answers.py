@@ -98,6 +98,11 @@ class AnswerBook:
             known.update({d: self._memory[d] for d in wanted if d in self._memory})
         return known
 
+    def of(self, digest: bytes) -> Answer | None:
+        """Return the answer about one stored value. Raises DatabaseError."""
+        with connected(self._engine) as connection:
+            return self.about(connection, [digest]).get(digest)
+
     def relation(self) -> FromClause | None:
         """Return the answers as something to join: digest, key_arn, key_material_id, reason; or None."""
         with self._lock:

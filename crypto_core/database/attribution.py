@@ -132,6 +132,11 @@ class Attributor:
             silent = found.silent or silent
         return Attribution(_merged(counts), tuple(dict.fromkeys(gaps)))
 
+    def damage(self, token: StoredToken) -> str:
+        """Return why this very token is known not to open, "" if that is not known. Raises DatabaseError."""
+        answer = self._answers.of(token.digest)
+        return answer.reason if answer is not None and answer.key_arn is None else ""
+
     def ask(self, tokens: Sequence[StoredToken]) -> list[_Probe]:
         """Ask KMS about envelopes, several at once, and remember what it says."""
         with ThreadPoolExecutor(max_workers=self._workers) as pool:

@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy import URL, Connection, Engine, create_engine, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
 
+from crypto_core.database.watchdog import WatchedConnection, WatchedCursor
 from crypto_core.errors import (
     DatabaseError,
     DatabaseReadOnlyError,
@@ -59,6 +60,8 @@ def open_engine(url: str, *, read_only: bool = False, setting: str = "DATABASE_U
         "keepalives_count": 3,
         # Keepalives find a dead network only while nothing is under way.
         "tcp_user_timeout": NETWORK_TIMEOUT_SECONDS * 1000,
+        "connection_factory": WatchedConnection,
+        "cursor_factory": WatchedCursor,
     }
     # At DEBUG, SQLAlchemy logs every row; an engine with a name has a logger of its own.
     cap([f"sqlalchemy.engine.Engine.{_LOGGING_NAME}"], logging.WARNING)

@@ -18,7 +18,7 @@ from crypto_core.keyring import KeyAnswer
 @dataclass(frozen=True, slots=True)
 class Inspection:
     """An envelope's anatomy. `fields` are (name, description) pairs in stored order, e.g.
-    ("encrypted data key", "184 bytes, KMS header 01 02 03 00 78"). `broken` says why it can't be parsed.
+    ("encrypted data key", "184 bytes, KMS header 01 02 03 00 78"). `broken` says why it can't be opened.
     """
 
     row: InventoryRow
@@ -71,6 +71,10 @@ class Inspector:
             envelope = parse(token.value.reveal())
         except EnvelopeError as error:
             return Inspection(row, (("version", "v1"),), None, Evidence.UNKNOWN, broken=error.message)
+        # KMS may open the data key of an envelope that is known not to open under it: asking would hide that.
+        damage = self._attributor.damage(token)
+        if damage:
+            return Inspection(row, _fields(envelope), None, Evidence.UNKNOWN, broken=damage)
         refusal = ""
         if ask_kms and row.evidence is not Evidence.VERIFIED:
             refusal = self._ask(token)

@@ -13,6 +13,7 @@ from sqlalchemy import Engine, make_url, text
 
 from console.sandbox.sandbox import Sandbox
 from crypto_core.database import engine as engine_module
+from crypto_core.database import watchdog
 from crypto_core.database.engine import connected, open_engine
 from crypto_core.errors import (
     DatabaseError,
@@ -197,6 +198,50 @@ def test_a_server_that_stops_in_the_middle_of_a_statement_is_told(own: Sandbox) 
         with pytest.raises(DatabaseUnreachableError):
             sleeping.result(timeout=30)
     own.postgres.restart()
+    opened.dispose()
+
+
+@pytest.mark.parametrize("waiting_for", ["a new session", "a statement", "the end of a transaction"])
+def test_a_server_that_freezes_is_not_waited_for_without_end(
+    own: Sandbox, monkeypatch: pytest.MonkeyPatch, waiting_for: str
+) -> None:
+    monkeypatch.setattr(watchdog, "LIMIT_SECONDS", 0.5)
+    monkeypatch.setattr(engine_module, "CONNECT_TIMEOUT_SECONDS", 2)
+    opened = open_engine(own.platform_database_url)
+    with connected(opened) as connection:
+        connection.execute(text("SELECT 1"))
+
+    def use() -> None:
+        with connected(opened, write=True) as connection:
+            if waiting_for == "a statement":
+                own.postgres.pause()
+            connection.execute(text("UPDATE gh_connection SET org_id = 'x'"))
+            own.postgres.pause()
+
+    if waiting_for == "a new session":
+        own.postgres.pause()
+    with ThreadPoolExecutor(1) as pool:
+        using = pool.submit(use)
+        try:
+            with pytest.raises(DatabaseUnreachableError):
+                using.result(timeout=30)
+        finally:
+            own.postgres.resume()
+    with connected(opened) as connection:
+        assert connection.scalar(text("SELECT 1")) == 1
+    opened.dispose()
+
+
+def test_a_statement_within_its_time_limit_is_left_alone(
+    environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watchdog, "LIMIT_SECONDS", 1.0)
+    opened = open_engine(environment["DATABASE_URL"])
+    with connected(opened) as connection:
+        for _ in range(5):
+            connection.execute(text("SELECT pg_sleep(0.3)"))
+        rows = connection.execution_options(yield_per=2).execute(text("SELECT generate_series(1, 9)"))
+        assert len(rows.all()) == 9
     opened.dispose()
 
 

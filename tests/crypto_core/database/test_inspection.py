@@ -171,3 +171,22 @@ def test_a_token_of_v2_is_told_as_not_opened(
     found = inspect(ref)
     assert found.row.format is Format.V2
     assert "not opened by this version" in dict(found.fields)["stored as"]
+
+
+@pytest.mark.parametrize("corruption", [Corruption.FLIPPED_BIT, Corruption.SWAPPED_DATA_KEY])
+def test_looking_at_a_damaged_token_does_not_make_it_well(
+    services: Wired, inspect: Callable[..., Inspection], world: World, corruption: Corruption
+) -> None:
+    """KMS opens its data key gladly; that the ciphertext does not open under it is known from verifying."""
+    ref = next(r for r, c in world.corrupt.items() if c is corruption)
+    (verified,) = services.services.work.verify(Selection((ref,)))
+    assert not verified.opened
+    before = services.services.status.take()
+    found = inspect(ref)
+    assert found.broken == verified.reason
+    assert found.evidence is Evidence.UNKNOWN
+    after = services.services.status.take()
+    assert sorted((str(s.key_arn), s.tokens, s.asked) for s in after.keys) == sorted(
+        (str(s.key_arn), s.tokens, s.asked) for s in before.keys
+    )
+    assert any("damaged" in problem.title for problem in after.problems)
