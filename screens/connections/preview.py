@@ -11,6 +11,7 @@ from textual.content import Content
 from textual.message import Message
 from textual.widgets import Button, Input, Static
 
+from crypto_core.counting import counted
 from crypto_core.foreign import clean
 from crypto_core.key_names import short_key
 from crypto_core.reencryption.plan import Plan, Selection, Unwritten, Verb
@@ -123,7 +124,7 @@ def plan_content(plan: Plan) -> Content:
         lines += [
             Content.assemble((tokens(plan.tokens), "bold"), " would be written under ", (name, "bold")),
             Content.assemble(
-                (f"{plan.kms_calls:,} calls of KMS, of the quota that production shares", "$muted")
+                (f"{counted(plan.kms_calls, 'call')} of KMS, of the quota that production shares", "$muted")
             ),
             *(_column(name, count) for name, count in sorted(plan.by_column.items())),
         ]

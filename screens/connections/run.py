@@ -11,6 +11,7 @@ from textual.content import Content
 from textual.message import Message
 from textual.widgets import Button, Static
 
+from crypto_core.counting import counted
 from crypto_core.foreign import clean
 from crypto_core.reencryption.plan import Plan, RunProgress, RunResult, Selection, Unwritten, Verification
 from screens.blocking import Trouble, attempt
@@ -162,7 +163,7 @@ def _result(result: RunResult) -> Content:
         Content.assemble(
             sign,
             (f"{result.done:,} of {tokens(result.planned)} written", "bold"),
-            (f"   {result.seconds:,.1f} s   {result.kms_calls:,} calls of KMS", "$muted"),
+            (f"   {result.seconds:,.1f} s   {counted(result.kms_calls, 'call')} of KMS", "$muted"),
         )
     ]
     if result.changed_meanwhile:
