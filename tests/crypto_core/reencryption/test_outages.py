@@ -23,6 +23,7 @@ from crypto_core.cipher import TokenCipher
 from crypto_core.database.engine import open_engine
 from crypto_core.database.installation import install
 from crypto_core.database.tables import PLATFORM_TABLES
+from crypto_core.database.tokens import TokenScope
 from crypto_core.envelope import Format, classify
 from crypto_core.errors import DatabaseError, DatabaseUnreachableError
 from crypto_core.reencryption import runner
@@ -220,10 +221,11 @@ def test_a_process_that_is_killed_while_it_encrypts_in_place_loses_nothing(
     sealed = len(world.plaintext_refs) + len(world.dev_refs)
 
     def unprotected() -> int:
-        by_format = wired.services.status.take().by_format
-        return by_format[Format.PLAINTEXT] + by_format[Format.DEV]
+        scope = TokenScope(frozenset({Format.PLAINTEXT, Format.DEV}))
+        return sum(wired.store.count(scope).values())
 
-    own.control.set_latency(40)
+    # Each column is written in a page of its own: slow enough that the first one is seen before the next.
+    own.control.set_latency(1000)
     with command(own, "encrypt", "--plaintext", "--yes") as process:
         wait_until(lambda: unprotected() < sealed)
         process.kill()
