@@ -202,7 +202,7 @@ def test_a_process_that_is_killed_in_the_middle_loses_nothing(
     own: Sandbox, wired: Wired, superuser: Engine, written: int
 ) -> None:
     world = own.world
-    own.control.set_latency(40)
+    own.control.set_latency(150)
     keys = ("--from", world.old_key.arn, "--to", world.current_key.arn)
     with command(own, "reencrypt", *keys, "--yes") as process:
         wait_until(lambda: backups(superuser) >= written)
