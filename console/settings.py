@@ -56,7 +56,7 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
 
-    database_url: str | None = Field(None, validation_alias="DATABASE_URL")
+    database_url: str | None = Field(None, validation_alias="DATABASE_URL", repr=False)
     """The database with the tokens: postgresql://user:password@host:5432/database."""
 
     write_key: str | None = Field(None, validation_alias="TOKEN_ENCRYPTION_KEY_ID")
@@ -68,7 +68,7 @@ class Settings(BaseSettings):
     regions: Names = Field((), validation_alias="KEYDECK_REGIONS")
     """AWS Regions that attribution asks in turn, the default first; empty means boto3's own."""
 
-    state_url: str | None = Field(None, validation_alias="KEYDECK_STATE_URL")
+    state_url: str | None = Field(None, validation_alias="KEYDECK_STATE_URL", repr=False)
     """The database with Keydeck's journal; by default the same one, schema keydeck."""
 
     write_format: Literal["v1"] = Field("v1", validation_alias="KEYDECK_WRITE_FORMAT")
@@ -77,7 +77,7 @@ class Settings(BaseSettings):
     read_only: bool = Field(False, validation_alias="KEYDECK_READ_ONLY")
     """Refuse every change, in the database session and before KMS is called."""
 
-    dev_key: str = Field(DEV_KEY, validation_alias="DEV_ENCRYPTION_KEY")
+    dev_key: str = Field(DEV_KEY, validation_alias="DEV_ENCRYPTION_KEY", repr=False)
     """The Fernet key of the platform's development mode."""
 
     environment: str = Field("", validation_alias="KEYDECK_ENVIRONMENT", max_length=20)

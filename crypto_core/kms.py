@@ -211,6 +211,12 @@ class KmsApi:
         answer: dict[str, Any] | None
         try:
             call = getattr(self._client(service, region), xform_name(operation))
+        except AttributeError as error:
+            raise KmsRequestError(
+                f"The installed boto3 does not know {operation}.",
+                operation=operation,
+                remedy="Upgrade boto3.",
+            ) from error
         except BotoCoreError as error:
             raise _not_answered(error, operation, keys) from error
         except ValueError as error:

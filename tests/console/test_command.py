@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -438,8 +439,15 @@ def test_a_malformed_settings_file_is_named(
     assert str(file) in ran.stderr
 
 
+def begun(superuser: Engine) -> bool:
+    """True once a run has written its first entry into the journal."""
+    statement = text("SELECT EXISTS (SELECT FROM keydeck.journal WHERE outcome = 'started')")
+    with superuser.connect() as connection:
+        return bool(connection.scalar(statement))
+
+
 def test_an_interrupted_run_exits_130_and_can_be_run_again(
-    environment: dict[str, str], sandbox: Sandbox, world: World, keydeck: Keydeck, new_key: NewKey
+    sandbox: Sandbox, world: World, keydeck: Keydeck, new_key: NewKey, superuser: Engine
 ) -> None:
     keydeck("init")
     key = new_key()
@@ -466,6 +474,9 @@ def test_an_interrupted_run_exits_130_and_can_be_run_again(
     for line in process.stderr:
         if line.startswith("KMS calls"):
             break
+    deadline = time.monotonic() + 60
+    while not begun(superuser) and time.monotonic() < deadline:
+        time.sleep(0.02)
     process.send_signal(signal.SIGINT)
     stdout, _ = process.communicate(timeout=60)
     sandbox.control.clear()
