@@ -32,9 +32,7 @@ _FOREIGN = ("AWS_", "KEYDECK_", "PG", "DATABASE_URL", "TOKEN_ENCRYPTION_KEY_ID",
 class Sandbox:
     """A running sandbox. Close it, or use it as a context manager."""
 
-    def __init__(
-        self, folder: Path, postgres: Postgres, endpoint: EndpointProcess, parts: ExitStack
-    ) -> None:
+    def __init__(self, folder: Path, postgres: Postgres, endpoint: EndpointProcess, parts: ExitStack) -> None:
         self.folder = folder
         self.postgres = postgres
         self.endpoint = endpoint
