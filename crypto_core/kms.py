@@ -7,6 +7,7 @@ API reference: https://docs.aws.amazon.com/kms/latest/APIReference/ ("Errors" of
 from __future__ import annotations
 
 import logging
+import os
 import re
 import threading
 from collections.abc import Sequence
@@ -174,7 +175,8 @@ class KmsApi:
 
         try:
             with self._lock:
-                region = self._boto_session().region_name
+                # AWS's other SDKs read AWS_REGION; boto3 reads AWS_DEFAULT_REGION and the profile.
+                region = os.environ.get("AWS_REGION") or self._boto_session().region_name
         except BotoCoreError as error:
             raise _not_answered(error, "", ()) from error
         if not region:
