@@ -64,7 +64,7 @@ class Postgres:
             server._launch_on_free_port()
             server._create_roles()
             server.create_database(DATABASE)
-        except BaseException:
+        except BaseException:  # raised again; no server is left behind
             server.stop()
             raise
         return server

@@ -65,7 +65,7 @@ class Sandbox:
             postgres = parts.enter_context(Postgres.start(folder.path))
             sandbox = cls(folder.path, postgres, endpoint, parts)
             sandbox._fill(connections, seed, now or datetime.now(UTC), data=data)
-        except BaseException:
+        except BaseException:  # raised again; nothing started is left behind
             with undisturbed():
                 parts.close()
             raise

@@ -149,7 +149,7 @@ class MotoServer:
                 chunks.close()
         except NotImplementedError as error:
             return _failure(501, "NotImplemented", f"moto doesn't have this operation: {error}")
-        except Exception:
+        except Exception:  # the answer is a 500, as from any server; the log has the stack
             log.exception("moto failed on %s %s", request.method, request.target)
             return _failure(500, "InternalFailure", "moto failed; see the endpoint's stderr")
         status, headers = started

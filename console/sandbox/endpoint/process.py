@@ -57,7 +57,7 @@ class EndpointProcess:
         self._stdin, self._stdout = self._child.stdin, self._child.stdout
         try:
             self.port = self._read_port(start_timeout)
-        except BaseException:
+        except BaseException:  # raised again; no child is left behind
             self.close()
             raise
 

@@ -85,7 +85,7 @@ class EndpointServer:
             await asyncio.sleep(self._delivery_interval)
             try:
                 await self._gate.delivery.deliver()
-            except Exception:
+            except Exception:  # logged; the next delivery tries again
                 log.exception("delivery to S3 failed")
 
 
