@@ -16,12 +16,12 @@ from console.wiring import Wired, wire
 from crypto_core.cipher import TokenCipher
 from crypto_core.database.engine import connected
 from crypto_core.database.journal import Outcome
-from crypto_core.database.references import TokenRef
 from crypto_core.database.schema import envelope_backup
 from crypto_core.errors import KeydeckError, KeyDisabledError, KmsError
 from crypto_core.key_names import short_key
 from crypto_core.keys.status import Status
 from crypto_core.reencryption.plan import Plan, RunResult, Selection, Verb, Verification
+from crypto_core.references import TokenRef
 
 if TYPE_CHECKING:
     from console.sandbox.sandbox import Sandbox

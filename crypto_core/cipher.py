@@ -3,15 +3,32 @@
 Rewrap moves the data key to another KMS key and leaves nonce and ciphertext byte for byte. Re-encrypt takes
 a new data key and a new nonce. Only re-encrypt recovers from a compromise: whoever could call Decrypt with
 the old key and read the database already holds the old data keys.
+
+A v2 envelope is bound to its row, so whatever makes or opens one is told the row's reference. The version
+only ever rises: what is written is v1 unless v2 was chosen, and what was v2 stays v2 unless the caller says
+that a downgrade is meant.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from crypto_core.envelope import Envelope, open_dev, open_envelope, parse, require_sealable, seal, serialise
-from crypto_core.errors import AuthenticationFailedError
+from crypto_core.envelope import (
+    ENVELOPE_FORMATS,
+    Envelope,
+    Format,
+    open_dev,
+    open_envelope,
+    parse,
+    require_sealable,
+    seal,
+    serialise,
+    version_of,
+)
+from crypto_core.errors import AuthenticationFailedError, InvalidTokenError, SettingsError
 from crypto_core.keyring import KeyAnswer, Keyring
+from crypto_core.observation import SILENT, Observer, observed_operation
+from crypto_core.references import TokenRef
 from crypto_core.secret import Secret
 
 
@@ -35,75 +52,157 @@ class SealedToken:
 class TokenCipher:
     """Seals and opens tokens with data keys from a keyring. Thread-safe if the keyring is."""
 
-    def __init__(self, keyring: Keyring) -> None:
+    def __init__(
+        self, keyring: Keyring, *, write_format: Format = Format.V1, observer: Observer = SILENT
+    ) -> None:
+        """`write_format` is the version of new envelopes, v1 or v2. Raises SettingsError for another."""
+        if write_format not in ENVELOPE_FORMATS:
+            raise SettingsError(
+                f"Tokens can't be written in {write_format} format.", remedy="Write v1 or v2."
+            )
         self._keyring = keyring
+        self._write_format = write_format
+        self._observer = observer
 
-    def encrypt(self, token: Secret | str, key: str | None = None) -> SealedToken:
+    def encrypt(
+        self, token: Secret | str, key: str | None = None, *, ref: TokenRef | None = None
+    ) -> SealedToken:
         """Return the stored form of `token` under a new data key (one KMS call).
 
-        The result has been opened again and compared before it is returned. Raises InvalidTokenError,
-        KmsError, SettingsError.
+        `ref` says which row it is for; v1 does without. The result has been opened again and compared before
+        it is returned. Raises InvalidTokenError, MissingReferenceError, KmsError, SettingsError.
         """
-        secret = token if isinstance(token, Secret) else Secret.of(token)
-        require_sealable(secret)
-        generated = self._keyring.generate(key)
-        with generated.data_key as data_key:
-            stored = serialise(seal(secret, data_key, generated.encrypted_data_key))
-            with open_envelope(parse(stored), data_key) as opened:
-                if opened != secret:
-                    raise AuthenticationFailedError(
-                        "The new envelope does not hold the token; it was dropped."
-                    )
-        return SealedToken(stored, generated.wrapped_by)
+        with observed_operation(self._observer, "encrypt", self._write_format):
+            secret = token if isinstance(token, Secret) else Secret.of(token)
+            return self._encrypt(secret, key, ref, self._write_format)
 
-    def decrypt(self, stored: str, likely: str | None = None) -> Secret:
-        """Return the token of a stored v1 value (one KMS call, more where several keys are trusted).
+    def decrypt(self, stored: str, likely: str | None = None, *, ref: TokenRef | None = None) -> Secret:
+        """Return the token of a stored envelope (one KMS call, more where several keys are trusted).
 
-        `likely` is the ARN of the key to ask first. Raises EnvelopeError, KmsError.
+        `likely` is the ARN of the key to ask first, `ref` the row that it was read from; v1 does without
+        either. Raises EnvelopeError, MissingReferenceError, KmsError.
         """
-        return self.open(stored, likely).token
+        return self.open(stored, likely, ref=ref).token
 
-    def open(self, stored: str, likely: str | None = None) -> OpenedToken:
+    def open(self, stored: str, likely: str | None = None, *, ref: TokenRef | None = None) -> OpenedToken:
         """Return the token together with the key that had wrapped it. Raises as `decrypt`."""
-        envelope = parse(stored)
-        unwrapped = self._keyring.unwrap(envelope.encrypted_data_key, likely)
-        with unwrapped.data_key as data_key:
-            return OpenedToken(open_envelope(envelope, data_key), unwrapped.wrapped_by)
+        with observed_operation(self._observer, "decrypt") as observation:
+            envelope = _parsed(stored)
+            observation.format_ = envelope.format
+            return self._open(envelope, likely, ref)
 
-    def rewrap(self, stored: str, destination: str, likely: str | None = None) -> SealedToken:
+    def rewrap(
+        self, stored: str, destination: str, likely: str | None = None, *, ref: TokenRef | None = None
+    ) -> SealedToken:
         """Return the stored form with the same data key under KMS key `destination`.
 
         Three KMS calls: the old envelope is opened, its data key rewrapped, and the new envelope opened with
-        `destination` alone and compared, so that what is stored is known to open under that key. Raises
-        EnvelopeError, KmsError.
+        `destination` alone and compared, so that what is stored is known to open under that key. A v2
+        envelope is bound to its key: it can only be rewrapped under that same key, which moves it to the
+        current key material. Raises EnvelopeError, MissingReferenceError, RefusedError for a v2 envelope and
+        another key, KmsError.
         """
-        envelope = parse(stored)
-        before = self._keyring.unwrap(envelope.encrypted_data_key, likely)
-        with before.data_key as old_data_key, open_envelope(envelope, old_data_key) as token:
-            rewrapped = self._keyring.rewrap(
-                envelope.encrypted_data_key, destination, before.wrapped_by.key_arn
-            )
-            result = serialise(replace(envelope, encrypted_data_key=rewrapped.encrypted_data_key))
-            self._must_hold(parse(result), token, rewrapped.destination.key_arn)
-        return SealedToken(result, rewrapped.destination, rewrapped.source)
+        with observed_operation(self._observer, "rewrap") as observation:
+            envelope = _parsed(stored)
+            observation.format_ = envelope.format
+            return self._rewrap(envelope, destination, likely, ref)
 
-    def reencrypt(self, stored: str, key: str | None = None, likely: str | None = None) -> SealedToken:
+    def reencrypt(
+        self,
+        stored: str,
+        key: str | None = None,
+        likely: str | None = None,
+        *,
+        ref: TokenRef | None = None,
+        allow_downgrade: bool = False,
+    ) -> SealedToken:
         """Return the token in a new envelope: new data key, new nonce, new ciphertext (two KMS calls).
 
-        The new envelope has been opened and compared. Raises EnvelopeError, KmsError.
+        A v1 envelope becomes what the cipher writes. A v2 envelope stays v2 also where v1 is written, unless
+        `allow_downgrade` says otherwise. The new envelope has been opened and compared. Raises EnvelopeError,
+        MissingReferenceError, KmsError.
         """
-        opened = self.open(stored, likely)
-        with opened.token as token:
-            sealed = self.encrypt(token, key)
-        return replace(sealed, source=opened.wrapped_by)
+        with observed_operation(self._observer, "reencrypt") as observation:
+            envelope = _parsed(stored)
+            observation.format_ = envelope.format
+            written = self._write_format if allow_downgrade else self.written_from(envelope.format)
+            opened = self._open(envelope, likely, ref)
+            with opened.token as token:
+                sealed = self._encrypt(token, key, ref, written)
+            return replace(sealed, source=opened.wrapped_by)
 
-    def encrypt_dev(self, stored: str, dev_key: str, key: str | None = None) -> SealedToken:
-        """Return the token of a dev value in an envelope (one KMS call). Raises EnvelopeError, KmsError."""
-        with open_dev(stored, dev_key) as token:
-            return self.encrypt(token, key)
+    def encrypt_dev(
+        self, stored: str, dev_key: str, key: str | None = None, *, ref: TokenRef | None = None
+    ) -> SealedToken:
+        """Return the token of a dev value in an envelope (one KMS call). Raises also EnvelopeError."""
+        observed = observed_operation(self._observer, "encrypt", self._write_format)
+        with observed, open_dev(stored, dev_key) as token:
+            return self._encrypt(token, key, ref, self._write_format)
 
-    def _must_hold(self, envelope: Envelope, token: Secret, key_arn: str) -> None:
-        unwrapped = self._keyring.unwrap(envelope.encrypted_data_key, only=key_arn)
-        with unwrapped.data_key as data_key, open_envelope(envelope, data_key) as opened:
+    def written_from(self, source: Format) -> Format:
+        """Return the format that re-encrypting an envelope of format `source` writes without a downgrade."""
+        return max(source, self._write_format, key=ENVELOPE_FORMATS.index)
+
+    def _encrypt(self, token: Secret, key: str | None, ref: TokenRef | None, format_: Format) -> SealedToken:
+        require_sealable(token)
+        context = version_of(format_).context_for(ref)
+        generated = self._keyring.generate(key, context=context)
+        wrapped_by = generated.wrapped_by
+        with generated.data_key as data_key:
+            envelope = seal(
+                token,
+                data_key,
+                generated.encrypted_data_key,
+                format_=format_,
+                key_arn=wrapped_by.key_arn,
+                ref=ref,
+            )
+            stored = serialise(envelope)
+            with open_envelope(parse(stored), data_key, ref) as opened:
+                if opened != token:
+                    raise AuthenticationFailedError(
+                        "The new envelope does not hold the token; it was dropped."
+                    )
+        return SealedToken(stored, wrapped_by)
+
+    def _open(self, envelope: Envelope, likely: str | None, ref: TokenRef | None) -> OpenedToken:
+        unwrapped = self._keyring.unwrap(
+            envelope.encrypted_data_key,
+            likely,
+            named=envelope.named_key,
+            context=envelope.context_for(ref),
+        )
+        with unwrapped.data_key as data_key:
+            return OpenedToken(open_envelope(envelope, data_key, ref), unwrapped.wrapped_by)
+
+    def _rewrap(
+        self, envelope: Envelope, destination: str, likely: str | None, ref: TokenRef | None
+    ) -> SealedToken:
+        context = envelope.context_for(ref)
+        before = self._open(envelope, likely, ref)
+        with before.token as token:
+            rewrapped = self._keyring.rewrap(
+                envelope.encrypted_data_key,
+                destination,
+                before.wrapped_by.key_arn,
+                named=envelope.named_key,
+                context=context,
+            )
+            new = rewrapped.destination
+            result = serialise(envelope.rewrapped(rewrapped.encrypted_data_key, new.key_arn))
+            self._must_hold(parse(result), token, new.key_arn, ref)
+        return SealedToken(result, new, rewrapped.source)
+
+    def _must_hold(self, envelope: Envelope, token: Secret, key_arn: str, ref: TokenRef | None) -> None:
+        unwrapped = self._keyring.unwrap(
+            envelope.encrypted_data_key, only=key_arn, context=envelope.context_for(ref)
+        )
+        with unwrapped.data_key as data_key, open_envelope(envelope, data_key, ref) as opened:
             if opened != token:
                 raise AuthenticationFailedError("The new envelope does not hold the token; it was dropped.")
+
+
+def _parsed(stored: str) -> Envelope:
+    if not isinstance(stored, str):
+        raise InvalidTokenError("What is stored is not text.")
+    return parse(stored)

@@ -41,6 +41,12 @@ class InvalidReferenceError(KeydeckError):
     """A token reference that is malformed, or names a table, column or row that isn't there."""
 
 
+class MissingReferenceError(InvalidReferenceError):
+    """A v2 envelope was to be sealed or opened without saying for which row."""
+
+    default_remedy = "Name the token reference, such as gh_connection.access_token:gh-42."
+
+
 class InvalidFilterError(KeydeckError):
     """A filter expression that can't be read; `position` is the offending character, counted from 0."""
 
@@ -75,7 +81,7 @@ class EnvelopeError(KeydeckError):
 
 
 class MalformedEnvelopeError(EnvelopeError):
-    """The stored form is broken. `field` names the part: envelope, encrypted data key, nonce, ciphertext."""
+    """The stored form is broken. `field` names the part: envelope, key ARN, encrypted data key, nonce, …"""
 
     default_remedy = "Restore this value from a backup or ask its owner to connect again."
 
@@ -86,11 +92,11 @@ class MalformedEnvelopeError(EnvelopeError):
 
 
 class UnsupportedFormatError(EnvelopeError):
-    """The value is not in a format that this operation opens (plaintext, dev, v2, empty, …)."""
+    """The value is not in a format that this operation opens (plaintext, dev, empty, …)."""
 
 
 class AuthenticationFailedError(EnvelopeError):
-    """AES-GCM's tag does not match: the ciphertext, nonce or data key isn't the one that was sealed."""
+    """AES-GCM's tag or v2's commitment does not match: something isn't what was sealed."""
 
     default_remedy = (
         "The envelope was damaged or mixed up. Restore it from a backup or ask its owner to connect again."
@@ -192,6 +198,10 @@ class KmsLimitError(KmsError):
 
 class KmsRequestError(KmsError):
     """KMS rejected the request as invalid, or answered with something Keydeck can't use."""
+
+
+class DryRunPassedError(KmsError):
+    """A call with DryRun would have succeeded: this is how KMS says so. Not a failure."""
 
 
 class CredentialsError(KmsError):

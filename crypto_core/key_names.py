@@ -78,6 +78,26 @@ def region_of(name: str) -> str | None:
     return arn["region"] if arn else None
 
 
+def account_of(name: str) -> str | None:
+    """The AWS account that a key's name says, None for a bare key id or alias."""
+    arn = _ARN.fullmatch(name)
+    return arn["account"] if arn else None
+
+
+def in_region(arn: str, region: str) -> str:
+    """The ARN that a multi-Region key's replica has in another Region. Raises SettingsError for no ARN."""
+    parsed = parse_key_name(arn)
+    if parsed.region is None:
+        raise SettingsError(f"Not an ARN: {arn!r}.")
+    return arn.replace(f":kms:{parsed.region}:", f":kms:{region}:", 1)
+
+
+def is_multi_region(arn: str) -> bool:
+    """True for the ARN of a multi-Region key, primary or replica."""
+    parsed = _ARN.fullmatch(arn)
+    return parsed is not None and parsed["rest"].startswith("key/mrk-")
+
+
 def short_key(name: str) -> str:
     """The last four characters of a key id as "…9f2c", an alias whole: enough to tell keys apart on a row."""
     rest = name.rsplit(":", 1)[-1]

@@ -2,15 +2,22 @@
 
 Decrypt passes `KeyId`, ReEncrypt passes `SourceKeyId`, and the key that KMS names in its answer is compared
 with the expected one (AWS KMS Developer Guide: "specifying the KMS key is always recommended"). A v1
-envelope does not name its key, so `unwrap` asks with each trusted key until KMS agrees, the likely one first.
+envelope does not name its key, so `unwrap` asks with each trusted key until KMS agrees, the likely one first;
+a v2 envelope does, and no other key is asked. An alias means the key that it named first, for as long as the
+keyring lives.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from time import monotonic
+from types import MappingProxyType
 from typing import Any, Protocol
 
+from crypto_core.data_key_cache import DataKeyCache
+from crypto_core.encryption_context import EncryptionContext
 from crypto_core.envelope import DATA_KEY_BYTES, MAX_EDK_BYTES, edk_prefix
 from crypto_core.errors import (
     IncorrectKeyError,
@@ -21,12 +28,15 @@ from crypto_core.errors import (
     KmsAccessDeniedError,
     KmsError,
     KmsRequestError,
+    KmsUnreachableError,
     SettingsError,
     UntrustedKeyError,
 )
 from crypto_core.foreign import clean
-from crypto_core.key_names import is_key_arn, parse_key_name, region_of, same_key, short_key
+from crypto_core.key_names import account_of, is_key_arn, parse_key_name, region_of, same_key, short_key
 from crypto_core.kms import KmsApi
+from crypto_core.observation import SILENT, Observer
+from crypto_core.routes import Routes
 from crypto_core.secret import DataKey
 
 _TRY_THE_NEXT = (
@@ -39,6 +49,11 @@ _TRY_THE_NEXT = (
     UntrustedKeyError,
 )
 """What KMS may say of a trusted key that is not the one that wrapped the EDK."""
+
+_REFUSALS = (KmsAccessDeniedError, KeyDisabledError, KeyStateError, KeyNotFoundError)
+"""After these, nothing that the key had wrapped may be opened from the cache any more."""
+
+NO_CONTEXT: EncryptionContext = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,21 +93,36 @@ class RewrappedDataKey:
 class Keyring(Protocol):
     """What a TokenCipher needs of KMS."""
 
-    def generate(self, key: str | None = None) -> GeneratedDataKey:
+    def generate(
+        self, key: str | None = None, *, context: EncryptionContext = NO_CONTEXT
+    ) -> GeneratedDataKey:
         """Return a new data key under `key`, or under the key that the keyring writes with."""
         ...
 
     def unwrap(
-        self, encrypted_data_key: bytes, likely: str | None = None, *, only: str | None = None
+        self,
+        encrypted_data_key: bytes,
+        likely: str | None = None,
+        *,
+        only: str | None = None,
+        named: str | None = None,
+        context: EncryptionContext = NO_CONTEXT,
     ) -> UnwrappedDataKey:
         """Return the opened data key; `likely` is the ARN of the key to ask first, if it is trusted.
 
-        `only` is a key that the caller trusts for this one call: no other is asked.
+        `only` is a key that the caller trusts for this one call: no other is asked. `named` is the ARN that
+        the envelope names: no key but that one is asked, and only if it is trusted.
         """
         ...
 
     def rewrap(
-        self, encrypted_data_key: bytes, destination: str, likely: str | None = None
+        self,
+        encrypted_data_key: bytes,
+        destination: str,
+        likely: str | None = None,
+        *,
+        named: str | None = None,
+        context: EncryptionContext = NO_CONTEXT,
     ) -> RewrappedDataKey:
         """Return the data key wrapped by `destination`."""
         ...
@@ -101,27 +131,49 @@ class Keyring(Protocol):
 class KmsKeyring:
     """The keyring over AWS KMS. Thread-safe."""
 
-    def __init__(self, kms: KmsApi, *, write_key: str | None, trusted: Iterable[str] = ()) -> None:
+    def __init__(
+        self,
+        kms: KmsApi,
+        *,
+        write_key: str | None,
+        trusted: Iterable[str] = (),
+        cache: DataKeyCache | None = None,
+        observer: Observer = SILENT,
+        clock: Callable[[], float] = monotonic,
+    ) -> None:
         """`write_key` (TOKEN_ENCRYPTION_KEY_ID) wraps new data keys; it and `trusted` may be read with.
 
-        Raises SettingsError for what is no KMS key name.
+        `cache` keeps unwrapped data keys; without one every unwrap is a KMS call. Raises SettingsError for
+        what is no KMS key name.
         """
         self._kms = kms
         self.write_key = write_key
         self.trusted: tuple[str, ...] = tuple(dict.fromkeys([*([write_key] if write_key else []), *trusted]))
         for name in self.trusted:
             parse_key_name(name)
+        self._cache = cache
+        self._observer = observer
+        self._routes = Routes(kms, clock)
         self._pinned: dict[str, str] = {}
         self._likely: dict[bytes, str] = {}
 
     def trusting(self, *keys: str) -> KmsKeyring:
         """Return a keyring that trusts `keys` too, for one command. What is pinned stays pinned."""
-        keyring = KmsKeyring(self._kms, write_key=self.write_key, trusted=[*self.trusted, *keys])
+        keyring = KmsKeyring(
+            self._kms,
+            write_key=self.write_key,
+            trusted=[*self.trusted, *keys],
+            cache=self._cache,
+            observer=self._observer,
+        )
+        keyring._routes = self._routes
         keyring._pinned.update(self._pinned)
         keyring._likely.update(self._likely)
         return keyring
 
-    def generate(self, key: str | None = None) -> GeneratedDataKey:
+    def generate(
+        self, key: str | None = None, *, context: EncryptionContext = NO_CONTEXT
+    ) -> GeneratedDataKey:
         """Return a new AES-256 data key (one KMS call). Raises KmsError, SettingsError without a key."""
         name = key or self.write_key
         if not name:
@@ -129,46 +181,75 @@ class KmsKeyring:
                 "No KMS key to write with.", remedy="Set TOKEN_ENCRYPTION_KEY_ID, or name a key with --to."
             )
         parse_key_name(name)
-        answer = self._kms.call("GenerateDataKey", region=region_of(name), KeyId=name, KeySpec="AES_256")
+        with self._purging(name):
+            answer = self._kms.call(
+                "GenerateDataKey",
+                region=region_of(name),
+                KeyId=name,
+                KeySpec="AES_256",
+                **_with("EncryptionContext", context),
+            )
         blob = _blob(answer, "GenerateDataKey", name)
         data_key, wrapped_by = self._opened(answer, "GenerateDataKey", name)
         return GeneratedDataKey(data_key, blob, wrapped_by)
 
     def unwrap(
-        self, encrypted_data_key: bytes, likely: str | None = None, *, only: str | None = None
+        self,
+        encrypted_data_key: bytes,
+        likely: str | None = None,
+        *,
+        only: str | None = None,
+        named: str | None = None,
+        context: EncryptionContext = NO_CONTEXT,
     ) -> UnwrappedDataKey:
-        """Return the opened data key (one KMS call, more where several keys are trusted).
+        """Return the opened data key (one KMS call, more where several keys are trusted; none if cached).
 
-        `only` names a key that the caller trusts for this call: no other is asked. Raises IncorrectKeyError
-        if none of the keys wrapped it, UntrustedKeyError if KMS answers with another key, otherwise the
-        KmsError of the key that came closest.
+        `only` names a key that the caller trusts for this call: no other is asked, nor the cache. `named` is
+        the key ARN that the envelope claims: only that key is asked, and only if it is trusted. Raises
+        IncorrectKeyError if none of the keys wrapped it, UntrustedKeyError if KMS answers with another key or
+        `named` isn't trusted, otherwise the KmsError of the key that came closest.
         """
+        candidates = [only] if only else self._candidates(encrypted_data_key, likely, named)
+        if self._cache is not None and not only:
+            held = self._cached(self._cache, encrypted_data_key, candidates, context)
+            if held is not None:
+                return held
         failures: list[KmsError] = []
-        for name in [only] if only else self._candidates(encrypted_data_key, likely):
+        for name in candidates:
             try:
-                answer = self._kms.call(
-                    "Decrypt", region=region_of(name), KeyId=name, CiphertextBlob=encrypted_data_key
-                )
-                data_key, wrapped_by = self._opened(answer, "Decrypt", name)
+                with self._purging(name):
+                    unwrapped = self._decrypt(name, encrypted_data_key, context)
+                    _must_be(unwrapped, named)
             except _TRY_THE_NEXT as error:
                 failures.append(error)
                 continue
             if not only:
                 self._remember(encrypted_data_key, name)
-            return UnwrappedDataKey(data_key, wrapped_by)
+                if self._cache is not None:
+                    material = unwrapped.wrapped_by.key_material_id
+                    pinned = self._pinned[name]
+                    self._cache.keep(encrypted_data_key, pinned, context, unwrapped.data_key, material)
+            return unwrapped
         raise _closest(failures)
 
     def rewrap(
-        self, encrypted_data_key: bytes, destination: str, likely: str | None = None
+        self,
+        encrypted_data_key: bytes,
+        destination: str,
+        likely: str | None = None,
+        *,
+        named: str | None = None,
+        context: EncryptionContext = NO_CONTEXT,
     ) -> RewrappedDataKey:
         """Return the data key under `destination` (KMS ReEncrypt; one call, more with several trusted keys).
 
-        Raises as `unwrap`; SettingsError for a destination that is no KMS key name, KmsRequestError if source
-        and destination are in different Regions, which ReEncrypt can't bridge.
+        The encryption context stays the same. Raises as `unwrap`; SettingsError for a destination that is no
+        KMS key name, KmsRequestError if source and destination are in different Regions, which ReEncrypt
+        can't bridge.
         """
         parse_key_name(destination)
         failures: list[KmsError] = []
-        for source in self._candidates(encrypted_data_key, likely):
+        for source in self._candidates(encrypted_data_key, likely, named):
             if len({region_of(source), region_of(destination)} - {None}) > 1:
                 failures.append(
                     KmsRequestError(
@@ -180,13 +261,16 @@ class KmsKeyring:
                 )
                 continue
             try:
-                answer = self._kms.call(
-                    "ReEncrypt",
-                    region=region_of(source) or region_of(destination),
-                    CiphertextBlob=encrypted_data_key,
-                    SourceKeyId=source,
-                    DestinationKeyId=destination,
-                )
+                with self._purging(source):
+                    answer = self._kms.call(
+                        "ReEncrypt",
+                        region=region_of(source) or region_of(destination),
+                        CiphertextBlob=encrypted_data_key,
+                        SourceKeyId=source,
+                        DestinationKeyId=destination,
+                        **_with("SourceEncryptionContext", context),
+                        **_with("DestinationEncryptionContext", context),
+                    )
                 from_key = KeyAnswer(
                     self._pin(source, answer.get("SourceKeyId"), "ReEncrypt"),
                     _material(answer.get("SourceKeyMaterialId")),
@@ -202,17 +286,25 @@ class KmsKeyring:
             return RewrappedDataKey(_blob(answer, "ReEncrypt", destination), from_key, to_key)
         raise _closest(failures)
 
-    def attribute(self, encrypted_data_key: bytes) -> KeyAnswer:
+    def attribute(
+        self, encrypted_data_key: bytes, *, named: str | None = None, context: EncryptionContext = NO_CONTEXT
+    ) -> KeyAnswer:
         """Return which key and material wrapped an EDK, asking the Regions in turn, without a KeyId.
 
-        The data key that comes back is dropped at once. The answer is a statement about the envelope, not
-        trust in the key. Raises the KmsError of the Region that came closest.
+        The Region of `named`, the key that the envelope claims, is asked first. The data key that comes back
+        is dropped at once. The answer is a statement about the envelope, not trust in the key. Raises the
+        KmsError of the Region that came closest.
         """
         failures: list[KmsError] = []
-        for region in self._kms.regions:
+        for region in self._routes.regions(first=region_of(named) if named else None):
             try:
-                answer = self._kms.call("Decrypt", region=region, CiphertextBlob=encrypted_data_key)
-            except _TRY_THE_NEXT as error:
+                answer = self._routes.call(
+                    "Decrypt",
+                    region,
+                    CiphertextBlob=encrypted_data_key,
+                    **_with("EncryptionContext", context),
+                )
+            except (*_TRY_THE_NEXT, KmsUnreachableError) as error:
                 failures.append(error)
                 continue
             _take_plaintext(answer, "Decrypt", "").wipe()
@@ -221,16 +313,97 @@ class KmsKeyring:
             )
         raise _closest(failures)
 
-    def _candidates(self, encrypted_data_key: bytes, likely: str | None) -> Sequence[str]:
+    def _decrypt(self, name: str, encrypted_data_key: bytes, context: EncryptionContext) -> UnwrappedDataKey:
+        """Ask one key; where it has replicas and its Region doesn't answer, ask theirs."""
+        unreachable: KmsUnreachableError | None = None
+        missing: KmsError | None = None
+        for region, key_id in self._routes.to(name, self._pinned.get(name)):
+            try:
+                answer = self._routes.call(
+                    "Decrypt",
+                    region,
+                    KeyId=key_id,
+                    CiphertextBlob=encrypted_data_key,
+                    **_with("EncryptionContext", context),
+                )
+            except KmsUnreachableError as error:
+                unreachable = unreachable or error
+                continue
+            except KeyNotFoundError as error:
+                # Not every Region has a replica; only the key's own Region can say that there is no key.
+                missing = missing or error
+                if key_id == name:
+                    raise
+                continue
+            data_key, wrapped_by = self._opened(answer, "Decrypt", name)
+            return UnwrappedDataKey(data_key, wrapped_by)
+        failure = unreachable or missing
+        if failure is None:
+            raise KeyNotFoundError(f"No Region to ask for {name}.", operation="Decrypt", key=name)
+        raise failure
+
+    def _cached(
+        self,
+        cache: DataKeyCache,
+        encrypted_data_key: bytes,
+        candidates: Sequence[str],
+        context: EncryptionContext,
+    ) -> UnwrappedDataKey | None:
+        """The data key from the cache, if a key that is trusted now had wrapped it."""
+        for name in candidates:
+            key_arn = self._pinned.get(name)
+            held = cache.take(encrypted_data_key, key_arn, context) if key_arn else None
+            if key_arn and held is not None:
+                self._observer.cache(hit=True)
+                return UnwrappedDataKey(held[0], KeyAnswer(key_arn, held[1]))
+        self._observer.cache(hit=False)
+        return None
+
+    @contextmanager
+    def _purging(self, name: str) -> Iterator[None]:
+        """Drop what the cache holds of a key as soon as KMS refuses to use it."""
+        try:
+            yield
+        except _REFUSALS as error:
+            if self._cache is not None:
+                concerned = [n for n in (error.key, name) if n]
+                arns = [self._pinned.get(n) or (n if is_key_arn(n) else None) for n in concerned]
+                for key_arn in arns or [None]:
+                    self._cache.purge(key_arn)
+            raise
+
+    def _candidates(
+        self, encrypted_data_key: bytes, likely: str | None, named: str | None = None
+    ) -> Sequence[str]:
+        """The trusted keys to ask, the likeliest first; with `named`, those that may be that key."""
         if not self.trusted:
             raise SettingsError(
                 "No KMS key is trusted for reading.",
                 remedy="Set TOKEN_ENCRYPTION_KEY_ID or KEYDECK_TRUSTED_KEYS, or name a key with --trust.",
             )
+        if named is not None:
+            candidates = [name for name in self.trusted if self._may_mean(name, named)]
+            if not candidates:
+                raise UntrustedKeyError(
+                    f"The envelope names {named}, which is not trusted.", operation="Decrypt", key=named
+                )
+            return candidates
         prefix = edk_prefix(encrypted_data_key)
         first = [name for name in self.trusted if likely and likely in (name, self._pinned.get(name))]
         remembered = self._likely.get(prefix) if prefix else None
         return list(dict.fromkeys([*first, *([remembered] if remembered else []), *self.trusted]))
+
+    def _may_mean(self, name: str, key_arn: str) -> bool:
+        """False if the key called `name` is known to be another one than `key_arn`."""
+        pinned = self._pinned.get(name)
+        if pinned is not None:
+            return same_key(pinned, key_arn)
+        parsed = parse_key_name(name)
+        if parsed.is_key_arn:
+            return same_key(name, key_arn)
+        if parsed.key_id is not None:
+            return key_arn.endswith(f":key/{parsed.key_id}")
+        return parsed.region in (None, region_of(key_arn)) and parsed.account in (None, account_of(key_arn))
 
     def _remember(self, encrypted_data_key: bytes, name: str) -> None:
         prefix = edk_prefix(encrypted_data_key)
@@ -266,6 +439,22 @@ class KmsKeyring:
             )
         self._pinned.setdefault(name, answered)
         return answered
+
+
+def _must_be(unwrapped: UnwrappedDataKey, named: str | None) -> None:
+    """Wipe the data key and raise unless it was the key that the envelope names."""
+    if named is None or same_key(unwrapped.wrapped_by.key_arn, named):
+        return
+    unwrapped.data_key.wipe()
+    raise UntrustedKeyError(
+        f"KMS used {unwrapped.wrapped_by.key_arn} where the envelope names {named}.",
+        operation="Decrypt",
+        key=unwrapped.wrapped_by.key_arn,
+    )
+
+
+def _with(parameter: str, context: EncryptionContext) -> dict[str, Any]:
+    return {parameter: dict(context)} if context else {}
 
 
 def _take_plaintext(answer: dict[str, Any], operation: str, key: str) -> DataKey:

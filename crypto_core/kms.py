@@ -10,13 +10,14 @@ import logging
 import os
 import re
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from crypto_core.errors import (
     CredentialsError,
     CredentialsExpiredError,
+    DryRunPassedError,
     IncorrectKeyError,
     InvalidCiphertextError,
     KeyDisabledError,
@@ -36,6 +37,7 @@ from crypto_core.errors import (
 )
 from crypto_core.foreign import clean
 from crypto_core.loggers import cap
+from crypto_core.observation import SILENT, Observer, observed_call
 
 if TYPE_CHECKING:
     from botocore.client import BaseClient
@@ -61,11 +63,15 @@ READ_ONLY_OPERATIONS = frozenset(
 )
 """All that KMS is asked in read-only mode. Decrypt changes nothing in KMS or in the database."""
 
+REHEARSABLE_OPERATIONS = frozenset({"GenerateDataKey", "ReEncrypt"})
+"""What read-only mode lets pass with `DryRun`: KMS checks permission and state and does nothing."""
+
 _ERRORS: dict[str, type[KmsError]] = {
     "AccessDenied": KmsAccessDeniedError,
     "AccessDeniedException": KmsAccessDeniedError,
     "DependencyTimeoutException": KmsDependencyTimeoutError,
     "DisabledException": KeyDisabledError,
+    "DryRunOperationException": DryRunPassedError,
     "ExpiredToken": CredentialsExpiredError,
     "ExpiredTokenException": CredentialsExpiredError,
     "RequestExpired": CredentialsExpiredError,
@@ -100,6 +106,7 @@ _ACTION = re.compile(r"not authorized to perform: ([a-z0-9-]+:[A-Za-z0-9*]+)")
 _KEY_ARN = re.compile(r"arn:[a-z0-9-]+:kms:[a-z0-9-]+:\d{12}:key/[0-9a-z-]{36,40}")
 
 _SAYS: dict[type[KmsError], str] = {
+    DryRunPassedError: "{operation}{on} would have succeeded",
     CredentialsError: "AWS does not accept the credentials",
     CredentialsExpiredError: "The AWS session has expired",
     IncorrectKeyError: "The encrypted data key was not made under {key}",
@@ -145,11 +152,12 @@ class KmsApi:
         attempts: int = 3,
         retry_mode: Literal["standard", "adaptive"] = "standard",
         connections: int = 32,
+        observer: Observer = SILENT,
     ) -> None:
         """`regions` in the order they are asked, the first being the default; empty means boto3's own.
 
         Time limits are in seconds, for one attempt. `endpoint_url` is for tests; AWS_ENDPOINT_URL and
-        profiles are read by boto3.
+        profiles are read by boto3. `observer` is told of every call of KMS.
         """
         self._configured = tuple(dict.fromkeys(regions))
         self.read_only = read_only
@@ -161,6 +169,7 @@ class KmsApi:
             "retries": {"mode": retry_mode, "total_max_attempts": attempts},
             "user_agent_appid": "keydeck",
         }
+        self._observer = observer
         self._lock = threading.Lock()
         self._calls = 0
         self._session: Any = None
@@ -188,11 +197,14 @@ class KmsApi:
 
         Raises ReadOnlyError before anything is sent, else the KmsError that tells the failure apart.
         """
-        if self.read_only and operation not in READ_ONLY_OPERATIONS:
+        allowed = operation in READ_ONLY_OPERATIONS or _is_rehearsal(operation, parameters)
+        if self.read_only and not allowed:
             raise ReadOnlyError(f"kms:{operation} is refused: Keydeck is read only.")
         with self._lock:
             self._calls += 1
-        return self._send("kms", operation, region or self.regions[0], parameters)
+        where = region or self.regions[0]
+        with observed_call(self._observer, operation):
+            return self._send("kms", operation, where, parameters)
 
     @property
     def calls(self) -> int:
@@ -285,6 +297,10 @@ _BOTOCORE_LOGGERS = (
     "urllib3.connectionpool",
 )
 """botocore logs requests and responses, which hold data keys, at DEBUG."""
+
+
+def _is_rehearsal(operation: str, parameters: Mapping[str, Any]) -> bool:
+    return operation in REHEARSABLE_OPERATIONS and parameters.get("DryRun") is True
 
 
 def _told_apart(response: Any, operation: str, keys: Sequence[str]) -> KmsError:

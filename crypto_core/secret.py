@@ -23,6 +23,13 @@ class _Hidden:
         self._buffer = bytearray(content)
         self._wiped = False
 
+    @classmethod
+    def adopt(cls, buffer: bytearray) -> Self:
+        """Return an object that owns `buffer`, without a copy: wiping it wipes the caller's buffer too."""
+        hidden = cls.__new__(cls)
+        hidden._buffer, hidden._wiped = buffer, False  # noqa: SLF001  # its own kind
+        return hidden
+
     def __repr__(self) -> str:
         return f"{type(self).__name__}(hidden)"
 
@@ -49,14 +56,8 @@ class _Hidden:
         """Length in bytes."""
         return len(self._buffer)
 
-    def view(self) -> memoryview:
-        """Return the bytes without a copy. Raises ValueError once they are wiped."""
-        if self._wiped:
-            raise ValueError(f"{type(self).__name__} is wiped")
-        return memoryview(self._buffer).toreadonly()
-
     def wipe(self) -> None:
-        """Overwrite the buffer with zeros; from then on there is nothing to view or reveal."""
+        """Overwrite the buffer with zeros; from then on there is nothing to reveal."""
         self._wiped = True
         self._buffer[:] = bytes(len(self._buffer))
 
@@ -67,6 +68,22 @@ class _Hidden:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.wipe()
+
+    def __del__(self) -> None:
+        # Whatever was not wiped is wiped with its last reference.
+        buffer = getattr(self, "_buffer", None)
+        if buffer is not None:
+            buffer[:] = bytes(len(buffer))
+
+
+def exposed(hidden: _Hidden) -> memoryview:
+    """Return the bytes, read only and without a copy, for this package's own sealing and opening.
+
+    Raises ValueError once they are wiped.
+    """
+    if hidden._wiped:  # noqa: SLF001  # the one reader of the buffer besides its class
+        raise ValueError(f"{type(hidden).__name__} is wiped")
+    return memoryview(hidden._buffer).toreadonly()  # noqa: SLF001
 
 
 class Secret(_Hidden):
@@ -86,7 +103,7 @@ class Secret(_Hidden):
 
     def reveal(self) -> str:
         """Return the plaintext. Raises InvalidTokenError if it isn't UTF-8 text."""
-        text = _decode(self.view())
+        text = _decode(exposed(self))
         if text is None:
             raise InvalidTokenError("The opened token is not UTF-8 text.")
         return text

@@ -22,7 +22,7 @@ from console.settings import load
 from console.wiring import Wired, wire
 from crypto_core.database.engine import open_engine
 from crypto_core.database.installation import install
-from crypto_core.database.references import TokenRef
+from crypto_core.references import TokenRef
 
 CONNECTIONS = 120
 

@@ -11,9 +11,9 @@ from console.printing import print_csv, print_json, print_table, say
 from console.wiring import Wired
 from crypto_core.database.inspection import Inspection
 from crypto_core.database.inventory import InventoryQuery, InventoryRow, SortKey
-from crypto_core.database.references import TokenRef, parse_reference
 from crypto_core.errors import RowVanishedError
 from crypto_core.key_names import short_key
+from crypto_core.references import TokenRef, parse_reference
 
 _HEADERS = ("severity", "reference", "org", "provider", "format", "key", "material", "evidence", "created")
 

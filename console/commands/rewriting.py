@@ -11,9 +11,9 @@ from console.interrupts import cancelled_by_interrupt
 from console.printing import meter, print_json, say
 from console.wiring import Wired
 from crypto_core.counting import counted
-from crypto_core.database.references import parse_reference
 from crypto_core.errors import SettingsError
 from crypto_core.reencryption.plan import Plan, RunResult, Selection, Verb
+from crypto_core.references import parse_reference
 
 _to = click.option(
     "--to", "target", metavar="KEY", help="The KMS key to write under [TOKEN_ENCRYPTION_KEY_ID]."

@@ -7,8 +7,8 @@ import click
 from console.commands.session import json_option, trust_option, wired
 from console.interrupts import cancelled_by_interrupt
 from console.printing import meter, print_json, print_table
-from crypto_core.database.references import parse_reference
 from crypto_core.reencryption.plan import Selection
+from crypto_core.references import parse_reference
 
 
 @click.command()

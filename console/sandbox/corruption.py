@@ -6,7 +6,7 @@ import base64
 from dataclasses import replace
 from enum import StrEnum
 
-from crypto_core.envelope import Envelope, Format, serialise
+from crypto_core.envelope import EnvelopeV1, Format, serialise
 
 
 class Corruption(StrEnum):
@@ -33,7 +33,7 @@ class Corruption(StrEnum):
                 return Format.V1
 
 
-def corrupt(kind: Corruption, envelope: Envelope, other_encrypted_data_key: bytes) -> str:
+def corrupt(kind: Corruption, envelope: EnvelopeV1, other_encrypted_data_key: bytes) -> str:
     """Return the stored form of `envelope`, broken in that way. Whatever still looks like v1 keeps its head,
     so it counts under the key of its encrypted data key.
     """
@@ -59,7 +59,7 @@ def corrupt(kind: Corruption, envelope: Envelope, other_encrypted_data_key: byte
             return _without_padding(envelope)
 
 
-def _without_padding(envelope: Envelope) -> str:
+def _without_padding(envelope: EnvelopeV1) -> str:
     """The whole value or, where that has no padding, one of its fields has lost its "=" signs."""
     stored = serialise(envelope)
     if stored.endswith("="):

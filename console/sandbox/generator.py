@@ -24,8 +24,8 @@ from console.sandbox.provider_tokens import issue
 from console.sandbox.rows import ORGANISATIONS, PlannedRow, PlannedToken, plan, sizes
 from console.sandbox.timeline import Era
 from console.sandbox.world import GeneratedToken, World, WorldKey
-from crypto_core.database.references import TokenRef
-from crypto_core.envelope import DEV_KEY, Envelope, Format, seal, serialise
+from crypto_core.envelope import DEV_KEY, EnvelopeV1, Format, serialise
+from crypto_core.references import TokenRef
 from crypto_core.secret import DataKey, Secret
 
 _BATCH = 10_000
@@ -104,7 +104,9 @@ class _Sealer:
         self, ref: TokenRef, token: PlannedToken, era: Era, plaintext: str
     ) -> tuple[str, GeneratedToken]:
         issued = next(self._issued[era])
-        envelope: Envelope = seal(Secret.of(plaintext), DataKey(issued.plaintext), issued.ciphertext_blob)
+        envelope = EnvelopeV1.seal(
+            Secret.of(plaintext), DataKey(issued.plaintext), issued.ciphertext_blob
+        )
         if token.corruption is None:
             stored, format_ = serialise(envelope), Format.V1
         else:

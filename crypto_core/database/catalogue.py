@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from sqlalchemy import Engine, text
 
 from crypto_core.database.engine import connected
-from crypto_core.database.references import RowRef, TokenRef
 from crypto_core.database.tables import PLATFORM_TABLES, TokenColumn, TokenTable
 from crypto_core.errors import InvalidReferenceError
+from crypto_core.references import RowRef, TokenRef
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,8 @@ from crypto_core.database.answers import AnswerBook, Wrapping
 from crypto_core.database.catalogue import Catalogue, LiveCatalogue
 from crypto_core.database.engine import connected
 from crypto_core.database.expressions import digest_of, edk_prefix_of, format_of, head_of, id_text, table_of
-from crypto_core.database.references import TokenRef
 from crypto_core.envelope import STORED_PREFIXES, Format
+from crypto_core.references import TokenRef
 
 
 @dataclass(frozen=True, slots=True)

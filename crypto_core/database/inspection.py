@@ -8,11 +8,11 @@ from typing import Any
 from crypto_core.coverage import Evidence
 from crypto_core.database.attribution import Attributor
 from crypto_core.database.inventory import Inventory, InventoryRow
-from crypto_core.database.references import TokenRef
 from crypto_core.database.tokens import StoredToken, TokenStore
 from crypto_core.envelope import TAG_BYTES, Envelope, Format, parse
 from crypto_core.errors import EnvelopeError
 from crypto_core.keyring import KeyAnswer
+from crypto_core.references import TokenRef
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +65,14 @@ class Inspector:
         """
         row = self._inventory.row(ref)
         token = self._store.read(ref)
-        if token.format is not Format.V1:
+        if not token.format.protected:
             return Inspection(row, _fields_of_other(row), None, Evidence.UNKNOWN)
         try:
             envelope = parse(token.value.reveal())
         except EnvelopeError as error:
-            return Inspection(row, (("version", "v1"),), None, Evidence.UNKNOWN, broken=error.message)
+            return Inspection(
+                row, (("version", token.format.value),), None, Evidence.UNKNOWN, broken=error.message
+            )
         # KMS may open the data key of an envelope that is known not to open under it: asking would hide that.
         damage = self._attributor.damage(token)
         if damage:
@@ -88,19 +90,21 @@ class Inspector:
 
 
 def _fields(envelope: Envelope) -> tuple[tuple[str, str], ...]:
-    header = envelope.encrypted_data_key[:5].hex(" ")
-    edk = f"{len(envelope.encrypted_data_key)} bytes"
-    if envelope.edk_prefix is not None:
-        group = envelope.edk_prefix[5:9].hex()
-        edk += f", KMS header {header}, key material group {group}…"
-    else:
-        edk += ", without a KMS header"
-    return (
-        ("version", "v1, not bound to its row, no encryption context"),
-        ("encrypted data key", edk),
-        ("nonce", f"{len(envelope.nonce)} bytes"),
-        ("ciphertext", f"{len(envelope.ciphertext) - TAG_BYTES} bytes and a {TAG_BYTES}-byte tag"),
-    )
+    described = [(name, _described(envelope, name, content)) for name, content in envelope.parts()]
+    return (("version", envelope.summary), *described)
+
+
+def _described(envelope: Envelope, name: str, content: bytes) -> str:
+    if name == "key ARN":
+        return content.decode("ascii")
+    if name == "ciphertext":
+        return f"{len(content) - TAG_BYTES} bytes and a {TAG_BYTES}-byte tag"
+    if name == "encrypted data key" and envelope.edk_prefix is None:
+        return f"{len(content)} bytes, without a KMS header"
+    if name == "encrypted data key":
+        header, group = content[:5].hex(" "), content[5:9].hex()
+        return f"{len(content)} bytes, KMS header {header}, key material group {group}…"
+    return f"{len(content)} bytes"
 
 
 def _fields_of_other(row: InventoryRow) -> tuple[tuple[str, str], ...]:
@@ -109,6 +113,5 @@ def _fields_of_other(row: InventoryRow) -> tuple[tuple[str, str], ...]:
         Format.PLAINTEXT: f"plaintext, recognised as a token of {row.plaintext_provider}",
         Format.UNRECOGNISED: "plaintext or corrupt: begins like no known format",
         Format.EMPTY: "empty: no token is stored",
-        Format.V2: "v2: bound to its row; not opened by this version",
     }
     return (("stored as", says.get(row.format, row.format.value)),)

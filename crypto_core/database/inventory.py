@@ -35,10 +35,10 @@ from crypto_core.database.expressions import (
 )
 from crypto_core.database.filters import Term, parse_filter
 from crypto_core.database.inventory_expressions import FIELDS, SORTS, columns, matches, with_keys
-from crypto_core.database.references import TokenRef
 from crypto_core.envelope import Format
 from crypto_core.errors import RowVanishedError
 from crypto_core.foreign import clean
+from crypto_core.references import TokenRef
 from crypto_core.severity import FORMAT_SEVERITY, Severity
 
 

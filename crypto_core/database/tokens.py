@@ -44,12 +44,12 @@ from crypto_core.database.expressions import (
     id_text,
     table_of,
 )
-from crypto_core.database.references import TokenRef
 from crypto_core.database.schema import envelope_backup
 from crypto_core.database.tables import TokenTable
 from crypto_core.envelope import Format, classify
 from crypto_core.errors import RowVanishedError
 from crypto_core.keyring import KeyAnswer
+from crypto_core.references import TokenRef
 from crypto_core.secret import Secret
 
 

@@ -8,8 +8,8 @@ from enum import StrEnum
 from typing import Any
 
 from crypto_core.coverage import Coverage
-from crypto_core.database.references import RowRef, TokenRef
 from crypto_core.database.tokens import TokenScope
+from crypto_core.references import RowRef, TokenRef
 
 
 class Verb(StrEnum):

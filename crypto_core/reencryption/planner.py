@@ -14,7 +14,6 @@ from crypto_core.database.attribution import Attributor, KeyCount
 from crypto_core.database.catalogue import LiveCatalogue
 from crypto_core.database.census import take_census
 from crypto_core.database.engine import connected
-from crypto_core.database.references import RowRef, TokenRef
 from crypto_core.database.tokens import TokenScope, TokenStore
 from crypto_core.envelope import Format
 from crypto_core.errors import KmsAccessDeniedError, KmsError, RefusedError
@@ -22,6 +21,7 @@ from crypto_core.key_names import parse_key_name, same_key
 from crypto_core.keys.inventory import KeyInventory
 from crypto_core.keys.state import KeyState
 from crypto_core.reencryption.plan import Plan, Selection, Unwritten, Verb
+from crypto_core.references import RowRef, TokenRef
 
 FORMATS: dict[Verb, frozenset[Format]] = {
     Verb.REWRAP: frozenset({Format.V1}),

@@ -21,7 +21,6 @@ from crypto_core.cipher import SealedToken, TokenCipher
 from crypto_core.database.answers import Answer, AnswerBook
 from crypto_core.database.attribution import Attributor
 from crypto_core.database.journal import Journal, Outcome
-from crypto_core.database.references import TokenRef
 from crypto_core.database.tokens import Replacement, StoredToken, TokenScope, TokenStore, digest
 from crypto_core.envelope import DEV_KEY, Format, parse
 from crypto_core.errors import (
@@ -42,6 +41,7 @@ from crypto_core.kms import KmsApi
 from crypto_core.reencryption.patience import Patience, is_passing
 from crypto_core.reencryption.plan import Plan, RunProgress, RunResult, Unwritten, Verb
 from crypto_core.reencryption.planner import FORMATS, Planner
+from crypto_core.references import TokenRef
 
 PAGE = 200
 PASSES = 10

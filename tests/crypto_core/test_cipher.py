@@ -30,7 +30,7 @@ from crypto_core.errors import (
 )
 from crypto_core.keyring import GeneratedDataKey, KeyAnswer, KmsKeyring, RewrappedDataKey, UnwrappedDataKey
 from crypto_core.kms import KmsApi
-from crypto_core.secret import DataKey, Secret
+from crypto_core.secret import DataKey, Secret, exposed
 
 TOKEN = "github_pat_11ABCDEFG0abcdefghij_KLMNOPQRST"
 
@@ -337,7 +337,7 @@ def test_data_keys_and_tokens_are_wiped_when_their_work_is_done(
     assert len(made) == 1 + 1 + 2 + 2 + 1
     for data_key in made:
         with pytest.raises(ValueError, match="is wiped"):
-            data_key.view()
+            exposed(data_key)
 
 
 # The platform's development format

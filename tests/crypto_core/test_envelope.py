@@ -21,6 +21,7 @@ from crypto_core.envelope import (
     MAX_TOKEN_BYTES,
     PROVIDER_PREFIXES,
     Envelope,
+    EnvelopeV1,
     Format,
     classify,
     edk_prefix,
@@ -52,6 +53,7 @@ CIPHERTEXT = AESGCM(DATA_KEY).encrypt(NONCE, TOKEN.encode(), None)
 
 envelopes = st.builds(
     Envelope,
+    EnvelopeV1,
     encrypted_data_key=st.binary(min_size=1, max_size=400) | st.just(bytes(MAX_EDK_BYTES)),
     nonce=st.binary(min_size=12, max_size=12),
     ciphertext=st.binary(min_size=17, max_size=200) | st.just(bytes(MAX_TOKEN_BYTES + 16)),
@@ -133,7 +135,7 @@ def test_an_envelope_is_read_into_its_three_fields() -> None:
 
 
 def test_the_fields_are_hidden_from_repr() -> None:
-    assert repr(parse(stored_as())) == "Envelope()"
+    assert repr(parse(stored_as())) == "EnvelopeV1()"
 
 
 @given(envelopes)
@@ -291,7 +293,7 @@ def test_an_empty_field_is_refused_by_its_name(name: str) -> None:
 def test_a_nonce_of_another_length_is_refused(length: int) -> None:
     assert refused_field(stored_as(nonce=bytes(length))) == "nonce"
     with pytest.raises(MalformedEnvelopeError, match=f"nonce: {length} bytes"):
-        serialise(Envelope(EDK, bytes(length), CIPHERTEXT))
+        serialise(EnvelopeV1(EDK, bytes(length), CIPHERTEXT))
 
 
 @pytest.mark.parametrize(
@@ -303,7 +305,7 @@ def test_an_encrypted_data_key_has_1_to_6144_bytes(length: int, read: bool) -> N
         return
     assert refused_field(stored_as(edk=bytes(length))) == "encrypted data key"
     with pytest.raises(MalformedEnvelopeError, match="encrypted data key"):
-        serialise(Envelope(bytes(length), NONCE, CIPHERTEXT))
+        serialise(EnvelopeV1(bytes(length), NONCE, CIPHERTEXT))
 
 
 @pytest.mark.parametrize(
@@ -316,7 +318,7 @@ def test_a_ciphertext_holds_a_tag_and_at_least_one_byte(length: int, read: bool)
         return
     assert refused_field(stored_as(ciphertext=bytes(length))) == "ciphertext"
     with pytest.raises(MalformedEnvelopeError, match="ciphertext"):
-        serialise(Envelope(EDK, NONCE, bytes(length)))
+        serialise(EnvelopeV1(EDK, NONCE, bytes(length)))
 
 
 def test_ten_megabytes_are_refused_before_they_are_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -336,7 +338,7 @@ def test_ten_megabytes_of_something_else_are_refused_too(start: str) -> None:
 
 
 def test_the_largest_envelope_is_read() -> None:
-    largest = Envelope(os.urandom(6144), NONCE, os.urandom(65_536 + 16))
+    largest = EnvelopeV1(os.urandom(6144), NONCE, os.urandom(65_536 + 16))
     assert parse(serialise(largest)) == largest
 
 
@@ -447,7 +449,7 @@ def test_what_is_sealed_is_opened(token: str) -> None:
 def test_the_ciphertext_is_aes_256_gcm_without_additional_data() -> None:
     envelope = seal(Secret.of(TOKEN), DataKey(DATA_KEY), EDK)
     assert AESGCM(DATA_KEY).decrypt(envelope.nonce, envelope.ciphertext, None) == TOKEN.encode()
-    assert open_envelope(Envelope(EDK, NONCE, CIPHERTEXT), DataKey(DATA_KEY)).reveal() == TOKEN
+    assert open_envelope(EnvelopeV1(EDK, NONCE, CIPHERTEXT), DataKey(DATA_KEY)).reveal() == TOKEN
 
 
 def test_no_nonce_comes_twice() -> None:
@@ -472,7 +474,7 @@ def test_a_token_has_1_to_65536_bytes() -> None:
 def test_a_data_key_of_another_length_neither_seals_nor_opens(length: int) -> None:
     for use in (
         lambda key: seal(Secret.of(TOKEN), key, EDK),
-        lambda key: open_envelope(Envelope(EDK, NONCE, CIPHERTEXT), key),
+        lambda key: open_envelope(EnvelopeV1(EDK, NONCE, CIPHERTEXT), key),
     ):
         with pytest.raises(MalformedEnvelopeError, match=f"data key: {length} bytes, expected 32"):
             use(DataKey(bytes(length)))
@@ -489,7 +491,7 @@ def test_nonce_and_ciphertext_of_two_envelopes_can_not_be_mixed() -> None:
     data_key = DataKey(DATA_KEY)
     first, second = (seal(Secret.of(t), data_key, EDK) for t in ("first", "second"))
     with pytest.raises(AuthenticationFailedError):
-        open_envelope(Envelope(EDK, first.nonce, second.ciphertext), data_key)
+        open_envelope(EnvelopeV1(EDK, first.nonce, second.ciphertext), data_key)
 
 
 def flips_of(raw: bytes) -> list[bytes]:
@@ -499,8 +501,8 @@ def flips_of(raw: bytes) -> list[bytes]:
 
 def test_no_flipped_bit_of_nonce_or_ciphertext_opens() -> None:
     data_key = DataKey(DATA_KEY)
-    broken = [Envelope(EDK, nonce, CIPHERTEXT) for nonce in flips_of(NONCE)]
-    broken += [Envelope(EDK, NONCE, ciphertext) for ciphertext in flips_of(CIPHERTEXT)]
+    broken = [EnvelopeV1(EDK, nonce, CIPHERTEXT) for nonce in flips_of(NONCE)]
+    broken += [EnvelopeV1(EDK, NONCE, ciphertext) for ciphertext in flips_of(CIPHERTEXT)]
     assert len(broken) == 8 * (12 + len(TOKEN) + 16)
     for envelope in broken:
         with pytest.raises(AuthenticationFailedError):
@@ -548,7 +550,7 @@ def test_no_flipped_bit_of_the_stored_text_goes_unnoticed() -> None:
 def test_the_prefix_is_header_and_key_material_identifier(header: str) -> None:
     head = bytes.fromhex(header) + bytes(range(32))
     assert edk_prefix(head + b"rest") == head
-    assert Envelope(head + b"rest", NONCE, CIPHERTEXT).edk_prefix == head
+    assert EnvelopeV1(head + b"rest", NONCE, CIPHERTEXT).edk_prefix == head
 
 
 @pytest.mark.parametrize(

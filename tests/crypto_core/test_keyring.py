@@ -27,7 +27,7 @@ from crypto_core.errors import (
 )
 from crypto_core.keyring import KmsKeyring
 from crypto_core.kms import KmsApi
-from crypto_core.secret import DataKey
+from crypto_core.secret import DataKey, exposed
 
 REGION = "eu-west-1"
 ELSEWHERE = "us-east-1"
@@ -121,7 +121,7 @@ def test_a_generated_data_key_is_what_kms_unwraps(
     generated = keyring.generate()
     assert len(generated.data_key) == 32
     assert (
-        client.decrypt(CiphertextBlob=generated.encrypted_data_key)["Plaintext"] == generated.data_key.view()
+        client.decrypt(CiphertextBlob=generated.encrypted_data_key)["Plaintext"] == exposed(generated.data_key)
     )
     unwrapped = keyring.unwrap(generated.encrypted_data_key)
     assert unwrapped.data_key == generated.data_key
@@ -132,7 +132,7 @@ def test_a_generated_data_key_is_what_kms_unwraps(
 def test_every_generated_data_key_is_another(kms: KmsApi, new_key: Callable[[], str]) -> None:
     keyring = KmsKeyring(kms, write_key=new_key())
     made = [keyring.generate() for _ in range(5)]
-    assert len({bytes(m.data_key.view()) for m in made}) == 5
+    assert len({bytes(exposed(m.data_key)) for m in made}) == 5
     assert len({m.encrypted_data_key for m in made}) == 5
 
 
@@ -242,7 +242,7 @@ def test_an_answer_that_names_another_key_is_not_trusted(
     assert (destination if operation == "rewrap destination" else key) in caught.value.message
     for data_key in made_data_keys:
         with pytest.raises(ValueError, match="is wiped"):
-            data_key.view()
+            exposed(data_key)
     assert len(made_data_keys) == (0 if operation.startswith("rewrap") else 1)
 
 
@@ -264,7 +264,7 @@ def test_an_answer_that_names_no_key_is_refused_and_pins_nothing(
     with pytest.raises(KmsRequestError, match="did not say which key"):
         keyring.unwrap(blob_under(client, key))
     with pytest.raises(ValueError, match="is wiped"):
-        made_data_keys[0].view()
+        exposed(made_data_keys[0])
     kms.changes.clear()
     assert keyring.unwrap(blob_under(client, key)).wrapped_by.key_arn == key
 
@@ -456,7 +456,7 @@ def test_a_data_key_of_another_length_is_refused_and_wiped(
         with pytest.raises(KmsRequestError, match=f"data key of {length} bytes, expected 32"):
             use(blob_under(client, key, spec))
         with pytest.raises(ValueError, match="is wiped"):
-            made_data_keys[-1].view()
+            exposed(made_data_keys[-1])
 
 
 @pytest.mark.parametrize("plaintext", [None, b"", bytes(31), bytes(33), bytes(4096)])
@@ -516,7 +516,7 @@ def test_a_rewrapped_data_key_is_the_same_under_another_key(
     assert rewrapped.encrypted_data_key != made.encrypted_data_key
     assert (rewrapped.source, rewrapped.destination.key_arn) == (made.wrapped_by, destination)
     opened = client.decrypt(CiphertextBlob=rewrapped.encrypted_data_key, KeyId=destination)
-    assert opened["Plaintext"] == made.data_key.view()
+    assert opened["Plaintext"] == exposed(made.data_key)
     assert rewrapped.destination.key_material_id == opened["KeyMaterialId"]
 
 
@@ -565,7 +565,7 @@ def test_attribution_asks_without_a_key_id_and_tells_key_and_material(
     assert len(made_data_keys) == 2
     for data_key in made_data_keys:
         with pytest.raises(ValueError, match="is wiped"):
-            data_key.view()
+            exposed(data_key)
     # It is a statement about the envelope, not trust in the key.
     assert keyring.trusted == (trusted,)
     with pytest.raises(IncorrectKeyError):

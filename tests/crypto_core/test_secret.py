@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from crypto_core.cipher import OpenedToken, SealedToken
 from crypto_core.errors import InvalidTokenError, KeydeckError
 from crypto_core.keyring import GeneratedDataKey, KeyAnswer, RewrappedDataKey
-from crypto_core.secret import DataKey, Secret
+from crypto_core.secret import DataKey, Secret, exposed
 
 CANARY = "ghp_CANARYcanary0123456789"
 MARKS = ("CANARY", "canary", "ghp_", "0123456789", CANARY.encode().hex()[:12])
@@ -114,13 +114,13 @@ def test_what_is_stored_stays_out_of_the_repr_of_results() -> None:
 def test_reveal_is_the_way_to_the_text_and_view_to_the_bytes() -> None:
     secret = Secret.of("grüße-🔑")
     assert secret.reveal() == "grüße-🔑"
-    assert secret.view() == "grüße-🔑".encode()
+    assert exposed(secret) == "grüße-🔑".encode()
     assert len(secret) == len("grüße-🔑".encode())
 
 
 def test_the_view_can_not_be_written_to(hidden: Any) -> None:
     with pytest.raises(TypeError, match="read-only"):
-        hidden.view()[0] = 0
+        exposed(hidden)[0] = 0
 
 
 @given(st.text())
@@ -161,7 +161,7 @@ def test_contents_are_compared_in_constant_time(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_wiping_overwrites_the_bytes_in_place(hidden: Any) -> None:
-    seen_before = hidden.view()
+    seen_before = exposed(hidden)
     buffer = hidden._buffer
     hidden.wipe()
     assert hidden._buffer is buffer
@@ -197,7 +197,7 @@ def test_the_context_manager_wipes_at_its_end_and_at_an_exception() -> None:
     with pytest.raises(RuntimeError, match="on purpose"), DataKey(b"k" * 32) as data_key:
         raise RuntimeError("on purpose")
     with pytest.raises(ValueError, match="is wiped"):
-        data_key.view()
+        exposed(data_key)
 
 
 def test_it_keeps_a_copy_of_what_it_was_given() -> None:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from crypto_core.coverage import Evidence
 from crypto_core.database.inventory import InventoryRow
-from crypto_core.database.references import TokenRef
+from crypto_core.references import TokenRef
 from crypto_core.envelope import Format
 from crypto_core.keys.state import KeyMaterial, KeyState
 

@@ -11,7 +11,7 @@ from threading import Event
 from crypto_core.coverage import Coverage, Evidence
 from crypto_core.database.inspection import Inspection
 from crypto_core.database.inventory import Cursor, InventoryPage, InventoryQuery, InventoryRow, SortKey
-from crypto_core.database.references import TokenRef
+from crypto_core.references import TokenRef
 from crypto_core.envelope import Format
 from crypto_core.errors import InvalidFilterError, ReadOnlyError, RowVanishedError
 from crypto_core.foreign import clean

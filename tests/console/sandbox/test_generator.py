@@ -30,7 +30,7 @@ from console.sandbox.traffic import (
 )
 from console.sandbox.world import GeneratedToken, World, WorldKey
 from crypto_core.database.engine import open_engine
-from crypto_core.database.references import TokenRef
+from crypto_core.references import TokenRef
 from crypto_core.envelope import Format, classify, edk_prefix, open_dev, open_envelope, parse
 from crypto_core.errors import EnvelopeError
 from crypto_core.secret import DataKey

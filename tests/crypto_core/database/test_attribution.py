@@ -25,7 +25,7 @@ from crypto_core.database.answers import Answer, AnswerBook
 from crypto_core.database.attribution import MEMBERS_TRIED, Attributor
 from crypto_core.database.census import take_census
 from crypto_core.database.inventory import InventoryQuery
-from crypto_core.database.references import TokenRef
+from crypto_core.references import TokenRef
 from crypto_core.database.tokens import TokenScope
 from crypto_core.envelope import Envelope, Format, edk_prefix, parse, serialise
 from crypto_core.errors import InterruptedRunError

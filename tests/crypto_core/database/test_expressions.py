@@ -34,7 +34,7 @@ from crypto_core.database.tokens import digest
 from crypto_core.envelope import (
     PROVIDER_PREFIXES,
     STORED_PREFIXES,
-    Envelope,
+    EnvelopeV1,
     Format,
     classify,
     edk_prefix,
@@ -105,7 +105,7 @@ def prefix_in_python(stored: str) -> bytes | None:
 
 
 def sealed(edk: bytes) -> str:
-    return serialise(Envelope(edk, os.urandom(12), os.urandom(40)))
+    return serialise(EnvelopeV1(edk, os.urandom(12), os.urandom(40)))
 
 
 def v1(inner: bytes) -> str:

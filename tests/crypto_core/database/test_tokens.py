@@ -17,7 +17,7 @@ from console.sandbox.world import World
 from console.wiring import Wired
 from crypto_core import decrypt_token, encrypt_token
 from crypto_core.database.answers import Answer, AnswerBook
-from crypto_core.database.references import TokenRef
+from crypto_core.references import TokenRef
 from crypto_core.database.tables import PLATFORM_TABLES
 from crypto_core.database.tokens import Replacement, StoredToken, TokenScope, TokenStore, digest
 from crypto_core.envelope import Format, parse

@@ -15,7 +15,7 @@ from console.settings import load
 from console.wiring import Wired, wire
 from crypto_core.database.installation import install
 from crypto_core.database.journal import Outcome
-from crypto_core.database.references import RowRef, TokenRef
+from crypto_core.references import RowRef, TokenRef
 from crypto_core.database.tables import PLATFORM_TABLES
 from crypto_core.envelope import Format
 from crypto_core.errors import (

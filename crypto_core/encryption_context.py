@@ -1,0 +1,69 @@
+"""The encryption context that binds a v2 envelope to its row, and its canonical encoding.
+
+KMS authenticates the context with the encrypted data key and writes it into CloudTrail in clear, so it holds
+identifiers only (AWS KMS Developer Guide, "Encryption context"). The same pairs, canonically encoded, are
+part of the envelope's additional authenticated data:
+
+    encoding = count, then for each pair, sorted by key: length, key, length, value
+
+Counts and lengths are 16-bit big-endian, texts are UTF-8, keys are compared byte by byte. Lengths stand
+before what they measure, so two different contexts never encode alike (`a|bc` and `ab|c`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from crypto_core.errors import InvalidReferenceError
+from crypto_core.references import TokenRef
+
+EncryptionContext = Mapping[str, str]
+
+TABLE, COLUMN, ROW_ID = "keydeck:table", "keydeck:column", "keydeck:id"
+
+MAX_NAME_BYTES = 63
+"""PostgreSQL cuts longer identifiers (NAMEDATALEN)."""
+MAX_ROW_ID_BYTES = 1_024
+"""Far below what KMS takes; a longer id is no identifier."""
+
+
+def encryption_context(ref: TokenRef) -> dict[str, str]:
+    """Return the context of one token: its table, column and row id.
+
+    Raises InvalidReferenceError for an empty part, one that is too long, or one that is no UTF-8 text.
+    """
+    _bounded(ref, "table", ref.table, MAX_NAME_BYTES)
+    _bounded(ref, "column", ref.column, MAX_NAME_BYTES)
+    _bounded(ref, "row id", ref.row_id, MAX_ROW_ID_BYTES)
+    return {TABLE: ref.table, COLUMN: ref.column, ROW_ID: ref.row_id}
+
+
+def encode(context: EncryptionContext) -> bytes:
+    """Return the canonical encoding. Raises ValueError for more or longer texts than 16 bits can count."""
+    pairs = sorted((key.encode(), value.encode()) for key, value in context.items())
+    parts = [len(pairs).to_bytes(2)]
+    for key, value in pairs:
+        parts += (prefixed(key), prefixed(value))
+    return b"".join(parts)
+
+
+def prefixed(content: bytes) -> bytes:
+    """Return `content` behind its length, 16 bits big-endian. Raises ValueError from 65,536 bytes on."""
+    if len(content) > 0xFFFF:
+        raise ValueError(f"{len(content):,} bytes, at most 65,535 can be encoded")
+    return len(content).to_bytes(2) + content
+
+
+def _bounded(ref: TokenRef, name: str, text: str, limit: int) -> None:
+    length = _length(text)
+    if length is None:
+        raise InvalidReferenceError(f"{ref}: the {name} has no UTF-8 form.")
+    if not 1 <= length <= limit:
+        raise InvalidReferenceError(f"{ref}: the {name} has {length:,} bytes, expected 1 to {limit:,}.")
+
+
+def _length(text: str) -> int | None:
+    try:
+        return len(text.encode())
+    except UnicodeEncodeError:
+        return None

@@ -1,0 +1,149 @@
+"""The stored form of one token: classify, parse, serialise, seal and open. Pure, no I/O.
+
+    v1   = base64( "v1|" b64(EDK) "|" b64(nonce) "|" b64(ciphertext and tag) )
+    v2   = base64( "v2|" b64(key ARN) "|" b64(EDK) "|" b64(nonce) "|" b64(salt ‖ commitment ‖ ciphertext, tag) )
+    dev  = base64( "dev|" Fernet token )
+
+FORMAT.md specifies them, and tests/vectors holds known answers. Each version is one module that implements
+`Envelope`; whatever uses envelopes asks that interface, so a further version is a module here and its line in
+`VERSIONS`.
+"""
+
+from __future__ import annotations
+
+import os
+
+from crypto_core.envelope.base import Entropy, Envelope, require_sealable
+from crypto_core.envelope.dev import DEV_KEY, open_dev
+from crypto_core.envelope.fields import (
+    DATA_KEY_BYTES,
+    EDK_PREFIX_BYTES,
+    MAX_EDK_BYTES,
+    MAX_KEY_ARN_BYTES,
+    MAX_STORED_CHARACTERS,
+    MAX_TOKEN_BYTES,
+    NONCE_BYTES,
+    TAG_BYTES,
+    decode,
+    edk_prefix,
+    encode,
+)
+from crypto_core.envelope.formats import (
+    ENVELOPE_FORMATS,
+    PROVIDER_PREFIXES,
+    STORED_PREFIXES,
+    Classification,
+    Format,
+    classify,
+)
+from crypto_core.envelope.v1 import EnvelopeV1
+from crypto_core.envelope.v2 import EnvelopeV2
+from crypto_core.errors import MalformedEnvelopeError, UnsupportedFormatError
+from crypto_core.references import TokenRef
+from crypto_core.secret import DataKey, Secret
+
+__all__ = [
+    "DATA_KEY_BYTES",
+    "DEV_KEY",
+    "EDK_PREFIX_BYTES",
+    "ENVELOPE_FORMATS",
+    "MAX_EDK_BYTES",
+    "MAX_KEY_ARN_BYTES",
+    "MAX_STORED_CHARACTERS",
+    "MAX_TOKEN_BYTES",
+    "NONCE_BYTES",
+    "PROVIDER_PREFIXES",
+    "STORED_PREFIXES",
+    "TAG_BYTES",
+    "VERSIONS",
+    "Classification",
+    "Entropy",
+    "Envelope",
+    "EnvelopeV1",
+    "EnvelopeV2",
+    "Format",
+    "classify",
+    "edk_prefix",
+    "open_dev",
+    "open_envelope",
+    "parse",
+    "require_sealable",
+    "seal",
+    "serialise",
+    "version_of",
+]
+
+VERSIONS: dict[Format, type[Envelope]] = {e.format: e for e in (EnvelopeV1, EnvelopeV2)}
+"""Every version of the envelope, by its format."""
+
+_NO_ENVELOPE: dict[Format, str] = {
+    Format.DEV: "The value is in dev format, not an envelope: anyone can open it.",
+    Format.PLAINTEXT: "The value is plaintext, not an envelope.",
+    Format.UNRECOGNISED: "The value is plaintext or corrupt: it begins like no known format.",
+    Format.EMPTY: "The value is empty: no token is stored.",
+}
+
+
+def version_of(format_: Format) -> type[Envelope]:
+    """Return the version that `format_` names. Raises UnsupportedFormatError for what is no envelope."""
+    version = VERSIONS.get(format_)
+    if version is None:
+        raise UnsupportedFormatError(_NO_ENVELOPE[format_])
+    return version
+
+
+def parse(stored: str | None) -> Envelope:
+    """Return the envelope that a stored value holds.
+
+    Raises MalformedEnvelopeError naming the broken field, and UnsupportedFormatError where the value is
+    no envelope.
+    """
+    version = version_of(classify(stored).format)
+    text = stored or ""
+    if len(text) > MAX_STORED_CHARACTERS:
+        raise MalformedEnvelopeError(
+            "envelope", f"{len(text):,} characters, at most {MAX_STORED_CHARACTERS:,} are read"
+        )
+    _, *fields = decode(text.encode("ascii", "replace"), "envelope").split(b"|")
+    names = version.field_names
+    if len(fields) != len(names):
+        raise MalformedEnvelopeError(
+            "envelope", f"{len(fields) + 1} fields, {version.format} has {len(names) + 1}"
+        )
+    return version.from_fields(*map(decode, fields, names))
+
+
+def serialise(envelope: Envelope) -> str:
+    """Return the stored form. Raises MalformedEnvelopeError for what `parse` would not read."""
+    fields = map(encode, envelope.to_fields())
+    return encode(b"|".join((envelope.format.encode(), *fields))).decode("ascii")
+
+
+def seal(
+    token: Secret,
+    data_key: DataKey,
+    encrypted_data_key: bytes,
+    *,
+    format_: Format = Format.V1,
+    key_arn: str = "",
+    ref: TokenRef | None = None,
+    entropy: Entropy = os.urandom,
+) -> Envelope:
+    """Return an envelope that holds `token` under `data_key`, with a fresh random nonce.
+
+    v2 needs the ARN of the key that wrapped the data key and the reference of the row that the envelope is
+    for. Raises InvalidTokenError as `require_sealable` does, MissingReferenceError, MalformedEnvelopeError
+    for a data key of another length, UnsupportedFormatError for a format that is no envelope.
+    """
+    return version_of(format_).seal(
+        token, data_key, encrypted_data_key, key_arn=key_arn, ref=ref, entropy=entropy
+    )
+
+
+def open_envelope(envelope: Envelope, data_key: DataKey, ref: TokenRef | None = None) -> Secret:
+    """Return the token that the envelope holds; a v2 envelope opens only for the row that it was sealed for.
+
+    Raises AuthenticationFailedError if the commitment or the tag doesn't match, MissingReferenceError for a
+    v2 envelope without a reference, MalformedEnvelopeError for a data key of another length.
+    """
+    return envelope.open(data_key, ref)

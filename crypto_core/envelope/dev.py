@@ -1,0 +1,54 @@
+"""The platform's development format: base64( "dev|" Fernet token ), under a key that is public."""
+
+from __future__ import annotations
+
+from cryptography.fernet import Fernet, InvalidToken
+
+from crypto_core.envelope.fields import MAX_STORED_CHARACTERS, decode
+from crypto_core.envelope.formats import Format, classify
+from crypto_core.errors import (
+    AuthenticationFailedError,
+    MalformedEnvelopeError,
+    SettingsError,
+    UnsupportedFormatError,
+)
+from crypto_core.secret import Secret
+
+DEV_KEY = "Uqktv94Z9tHa5WsVKJVtBsc-QylZWQ4wTg3_sXekPaA="
+"""The platform's development key, published in its source. Anyone can open what it seals."""
+
+
+def open_dev(stored: str, key: str = DEV_KEY) -> Secret:
+    """Return the token of a value in dev format, opened with the platform's development key.
+
+    Raises MalformedEnvelopeError, UnsupportedFormatError for another format, and AuthenticationFailedError
+    where the key is another one. `key` is a Fernet key: 32 bytes in URL-safe base64; SettingsError if not.
+    """
+    if classify(stored).format is not Format.DEV:
+        raise UnsupportedFormatError("The value is not in dev format.")
+    if len(stored) > MAX_STORED_CHARACTERS:
+        raise MalformedEnvelopeError("envelope", f"{len(stored):,} characters")
+    version, _, token = decode(stored.encode("ascii", "replace"), "envelope").partition(b"|")
+    if version != b"dev":
+        raise MalformedEnvelopeError("envelope", "it does not begin with dev|")
+    fernet = _fernet(key)
+    if fernet is None:
+        raise SettingsError(
+            "The development key is no Fernet key: 32 bytes in URL-safe base64.",
+            remedy="Set DEV_ENCRYPTION_KEY to the platform's value, or unset it.",
+        )
+    try:
+        return Secret(fernet.decrypt(token))
+    except InvalidToken as error:
+        raise AuthenticationFailedError(
+            "The dev value does not open under the development key.",
+            remedy="If the platform sets DEV_ENCRYPTION_KEY, set the same value here.",
+        ) from error
+
+
+def _fernet(key: str) -> Fernet | None:
+    try:
+        return Fernet(key)
+    except ValueError:
+        # A codec's exception carries the key, so it ends here.
+        return None

@@ -1,0 +1,66 @@
+"""Bounds of an envelope's fields and their strict base64.
+
+Base64 is RFC 4648 section 4 with padding, read strictly: no white space, no foreign character, no missing
+padding, no bits set where the padding stands. So every envelope has exactly one stored form.
+"""
+
+from __future__ import annotations
+
+import binascii
+import re
+
+from crypto_core.errors import MalformedEnvelopeError
+
+NONCE_BYTES = 12
+TAG_BYTES = 16
+DATA_KEY_BYTES = 32
+MAX_EDK_BYTES = 6_144
+"""KMS: CiphertextBlob is at most 6,144 bytes (API reference, Decrypt)."""
+MAX_KEY_ARN_BYTES = 120
+"""The longest key ARN of today's partitions and Regions has 92 bytes."""
+MAX_TOKEN_BYTES = 65_536
+"""Longest token that is sealed or opened. Providers' tokens are well under 4 KiB."""
+MAX_STORED_CHARACTERS = 4 * (4 * (MAX_KEY_ARN_BYTES + MAX_EDK_BYTES + MAX_TOKEN_BYTES + 192) // 3 + 64) // 3
+"""Longest stored value that is looked at; a longer one is refused before it is decoded."""
+
+EDK_PREFIX_BYTES = 37
+"""Version header (5 bytes) and key material identifier (32 bytes) of a KMS symmetric ciphertext."""
+_EDK_HEADER = re.compile(rb"\x01[\x00-\x0f][\x00-\x0f]\x00\x78", re.DOTALL)
+
+
+def edk_prefix(encrypted_data_key: bytes) -> bytes | None:
+    """Return the EDK's first 37 bytes if it begins like a KMS symmetric ciphertext, else None.
+
+    A hint for grouping; which key wrapped an EDK is for KMS to say.
+    """
+    if len(encrypted_data_key) > EDK_PREFIX_BYTES and _EDK_HEADER.match(encrypted_data_key):
+        return encrypted_data_key[:EDK_PREFIX_BYTES]
+    return None
+
+
+def decode(encoded: bytes, name: str) -> bytes:
+    """Decode strict base64. Raises MalformedEnvelopeError naming the field; its content is never told."""
+    try:
+        decoded = binascii.a2b_base64(encoded, strict_mode=True)
+    except binascii.Error as error:
+        raise MalformedEnvelopeError(name, "not strict base64") from error
+    # Strict mode lets padding stand behind a whole group, and bits behind the last byte of an incomplete one;
+    # two spellings of one envelope must not both be read.
+    incomplete = len(decoded) % 3
+    if len(encoded) != (len(decoded) + 2) // 3 * 4 or (
+        incomplete and binascii.b2a_base64(decoded[-incomplete:], newline=False) != encoded[-4:]
+    ):
+        raise MalformedEnvelopeError(name, "not canonical base64")
+    return decoded
+
+
+def encode(content: bytes) -> bytes:
+    """Return base64 with padding, on one line."""
+    return binascii.b2a_base64(content, newline=False)
+
+
+def bounded(name: str, content: bytes | memoryview, least: int, most: int) -> None:
+    """Raise MalformedEnvelopeError unless `content` has from `least` to `most` bytes."""
+    if not least <= len(content) <= most:
+        expected = f"{least:,}" if least == most else f"{least:,} to {most:,}"
+        raise MalformedEnvelopeError(name, f"{len(content):,} bytes, expected {expected}")

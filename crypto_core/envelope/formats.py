@@ -1,0 +1,70 @@
+"""How a token can be stored, and how a stored value tells which way that is.
+
+Base64 works on groups of three bytes, so the version marks "v1|" and "v2|" are four characters of the stored
+string, whatever follows; SQL tells the formats apart by the same prefixes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Format(StrEnum):
+    """How a token is stored."""
+
+    V1 = "v1"
+    V2 = "v2"
+    DEV = "dev"
+    PLAINTEXT = "plaintext"
+    UNRECOGNISED = "unrecognised"
+    EMPTY = "empty"
+
+    @property
+    def protected(self) -> bool:
+        """True where only KMS can open the token: the envelope formats."""
+        return self in ENVELOPE_FORMATS
+
+
+ENVELOPE_FORMATS = (Format.V1, Format.V2)
+"""The formats of envelopes, the oldest first: a later one promises all that an earlier one does, and more."""
+
+STORED_PREFIXES: dict[Format, str] = {Format.V1: "djF8", Format.V2: "djJ8", Format.DEV: "ZGV2f"}
+"""What a stored value begins with: base64 of "v1|", "v2|" and "dev|". SQL counts by these."""
+
+PROVIDER_PREFIXES: dict[str, tuple[str, ...]] = {
+    "github": ("github_pat_", "ghp_", "gho_", "ghu_", "ghs_", "ghr_"),
+    "slack": ("xoxb-", "xoxp-", "xoxa-", "xoxe-", "xoxe.", "xoxr-", "xoxs-", "xapp-"),
+    "atlassian": ("ATATT3", "ATCTT3"),
+}
+"""What the providers' tokens begin with, by provider: a stored value like that is plaintext."""
+
+
+@dataclass(frozen=True, slots=True)
+class Classification:
+    """What a stored value is. `provider` is set for plaintext: github, slack or atlassian."""
+
+    format: Format
+    provider: str | None = None
+
+
+_BY_BEGINNING: tuple[tuple[str, Classification], ...] = tuple(
+    (prefix, Classification(format_)) for format_, prefix in STORED_PREFIXES.items()
+)
+_BY_PROVIDER: tuple[tuple[tuple[str, ...], Classification], ...] = tuple(
+    (prefixes, Classification(Format.PLAINTEXT, provider)) for provider, prefixes in PROVIDER_PREFIXES.items()
+)
+_EMPTY, _UNRECOGNISED = Classification(Format.EMPTY), Classification(Format.UNRECOGNISED)
+
+
+def classify(stored: str | None) -> Classification:
+    """Tell from its beginning what a stored value is, without decoding it."""
+    if not stored:
+        return _EMPTY
+    for prefix, classification in _BY_BEGINNING:
+        if stored.startswith(prefix):
+            return classification
+    for prefixes, classification in _BY_PROVIDER:
+        if stored.startswith(prefixes):
+            return classification
+    return _UNRECOGNISED

@@ -1,0 +1,101 @@
+"""v1 = base64( "v1|" b64(EDK) "|" b64(nonce) "|" b64(AES-256-GCM ciphertext and tag) )
+
+No additional authenticated data, no encryption context: a v1 envelope opens in any row and doesn't name its
+key. AES-256-GCM with a 96-bit random nonce (NIST SP 800-38D, section 8.2.2); one data key seals one token, so
+a nonce can't repeat under it.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field, replace
+from typing import ClassVar, Self
+
+from cryptography.exceptions import InvalidTag
+
+from crypto_core.encryption_context import EncryptionContext
+from crypto_core.envelope.base import Entropy, Envelope, require_sealable
+from crypto_core.envelope.fields import (
+    DATA_KEY_BYTES,
+    MAX_EDK_BYTES,
+    MAX_TOKEN_BYTES,
+    NONCE_BYTES,
+    TAG_BYTES,
+    bounded,
+)
+from crypto_core.envelope.formats import Format
+from crypto_core.envelope.primitives import gcm_decrypt, gcm_encrypt
+from crypto_core.errors import AuthenticationFailedError
+from crypto_core.references import TokenRef
+from crypto_core.secret import DataKey, Secret, exposed
+
+
+@dataclass(frozen=True, slots=True)
+class EnvelopeV1(Envelope):
+    """A v1 envelope: three fields."""
+
+    format: ClassVar[Format] = Format.V1
+    summary: ClassVar[str] = "v1, not bound to its row, no encryption context"
+    field_names: ClassVar[tuple[str, ...]] = ("encrypted data key", "nonce", "ciphertext")
+
+    encrypted_data_key: bytes = field(repr=False)
+    nonce: bytes = field(repr=False)
+    ciphertext: bytes = field(repr=False)
+    """AES-256-GCM ciphertext followed by the 16-byte tag."""
+
+    @classmethod
+    def from_fields(cls, *fields: bytes) -> Self:
+        envelope = cls(*fields)
+        envelope._check()
+        return envelope
+
+    def to_fields(self) -> tuple[bytes, ...]:
+        self._check()
+        return self.encrypted_data_key, self.nonce, self.ciphertext
+
+    @classmethod
+    def seal(
+        cls,
+        token: Secret,
+        data_key: DataKey,
+        encrypted_data_key: bytes,
+        *,
+        key_arn: str = "",
+        ref: TokenRef | None = None,
+        entropy: Entropy = os.urandom,
+    ) -> Self:
+        require_sealable(token)
+        key = exposed(data_key)
+        bounded("data key", key, DATA_KEY_BYTES, DATA_KEY_BYTES)
+        nonce = entropy(NONCE_BYTES)
+        return cls(encrypted_data_key, nonce, gcm_encrypt(key, nonce, exposed(token), None))
+
+    def open(self, data_key: DataKey, ref: TokenRef | None = None) -> Secret:
+        self._check()
+        key = exposed(data_key)
+        bounded("data key", key, DATA_KEY_BYTES, DATA_KEY_BYTES)
+        try:
+            return Secret.adopt(gcm_decrypt(key, self.nonce, self.ciphertext, None))
+        except InvalidTag as error:
+            raise AuthenticationFailedError(
+                "The envelope does not open: its authentication tag does not match its data key."
+            ) from error
+
+    @property
+    def named_key(self) -> str | None:
+        return None
+
+    @classmethod
+    def context_for(cls, ref: TokenRef | None) -> EncryptionContext:
+        return {}
+
+    def rewrapped(self, encrypted_data_key: bytes, key_arn: str) -> Self:
+        return replace(self, encrypted_data_key=encrypted_data_key)
+
+    def parts(self) -> tuple[tuple[str, bytes], ...]:
+        return tuple(zip(self.field_names, self.to_fields(), strict=True))
+
+    def _check(self) -> None:
+        bounded("encrypted data key", self.encrypted_data_key, 1, MAX_EDK_BYTES)
+        bounded("nonce", self.nonce, NONCE_BYTES, NONCE_BYTES)
+        bounded("ciphertext", self.ciphertext, TAG_BYTES + 1, TAG_BYTES + MAX_TOKEN_BYTES)

@@ -1,0 +1,180 @@
+"""v2 = base64( "v2|" b64(key ARN) "|" b64(EDK) "|" b64(nonce) "|" b64(salt ‖ commitment ‖ ciphertext, tag) )
+
+Bound to its row and to the key that it names, and key-committing. The row goes to KMS as encryption context,
+so the data key can't be unwrapped for another row. The same context, with the version and the key ARN, is the
+binding that goes into everything else:
+
+    binding    = lp("v2") ‖ lp(key ARN) ‖ encode(context)         lp: behind a 16-bit length
+    encryption = HKDF-SHA-512(data key, salt, "keydeck v2 encryption" ‖ binding, 32 bytes)
+    commitment = HKDF-SHA-512(data key, salt, "keydeck v2 commitment" ‖ binding, 32 bytes)
+    ciphertext = AES-256-GCM(encryption, nonce, token, AAD = binding)
+
+AES-GCM alone is not key-committing: one ciphertext can be made to open under two keys. The commitment, which
+is compared in constant time before anything is decrypted, makes that a collision of SHA-512, as in the
+committing suites of the AWS Encryption SDK ("Algorithm suites reference"). Since the binding is in HKDF's
+info (RFC 5869, section 3.2), the commitment is to row and key ARN too.
+"""
+
+from __future__ import annotations
+
+import hmac
+import os
+from dataclasses import dataclass, field, replace
+from typing import ClassVar, Self
+
+from cryptography.exceptions import InvalidTag
+
+from crypto_core.encryption_context import EncryptionContext, encode, encryption_context, prefixed
+from crypto_core.envelope.base import Entropy, Envelope, require_sealable
+from crypto_core.envelope.fields import (
+    DATA_KEY_BYTES,
+    MAX_EDK_BYTES,
+    MAX_KEY_ARN_BYTES,
+    MAX_TOKEN_BYTES,
+    NONCE_BYTES,
+    TAG_BYTES,
+    bounded,
+)
+from crypto_core.envelope.formats import Format
+from crypto_core.envelope.primitives import gcm_decrypt, gcm_encrypt, hkdf
+from crypto_core.errors import (
+    AuthenticationFailedError,
+    MalformedEnvelopeError,
+    MissingReferenceError,
+    RefusedError,
+)
+from crypto_core.key_names import is_key_arn
+from crypto_core.references import TokenRef
+from crypto_core.secret import DataKey, Secret, exposed
+
+SALT_BYTES = 32
+COMMITMENT_BYTES = 32
+_COMMITTED = SALT_BYTES + COMMITMENT_BYTES
+ENCRYPTION_LABEL = b"keydeck v2 encryption"
+COMMITMENT_LABEL = b"keydeck v2 commitment"
+
+
+@dataclass(frozen=True, slots=True)
+class EnvelopeV2(Envelope):
+    """A v2 envelope: four fields, the last of them in three parts."""
+
+    format: ClassVar[Format] = Format.V2
+    summary: ClassVar[str] = "v2, bound to its row and key, key-committing"
+    field_names: ClassVar[tuple[str, ...]] = ("key ARN", "encrypted data key", "nonce", "ciphertext")
+
+    key_arn: str
+    encrypted_data_key: bytes = field(repr=False)
+    nonce: bytes = field(repr=False)
+    salt: bytes = field(repr=False)
+    commitment: bytes = field(repr=False)
+    ciphertext: bytes = field(repr=False)
+    """AES-256-GCM ciphertext followed by the 16-byte tag."""
+
+    @classmethod
+    def from_fields(cls, *fields: bytes) -> Self:
+        key_arn, encrypted_data_key, nonce, committed = fields
+        bounded("ciphertext", committed, _COMMITTED + TAG_BYTES + 1, _COMMITTED + TAG_BYTES + MAX_TOKEN_BYTES)
+        envelope = cls(
+            key_arn.decode("ascii", "replace"),
+            encrypted_data_key,
+            nonce,
+            committed[:SALT_BYTES],
+            committed[SALT_BYTES:_COMMITTED],
+            committed[_COMMITTED:],
+        )
+        envelope._check()
+        return envelope
+
+    def to_fields(self) -> tuple[bytes, ...]:
+        self._check()
+        committed = self.salt + self.commitment + self.ciphertext
+        return self.key_arn.encode("ascii"), self.encrypted_data_key, self.nonce, committed
+
+    @classmethod
+    def seal(
+        cls,
+        token: Secret,
+        data_key: DataKey,
+        encrypted_data_key: bytes,
+        *,
+        key_arn: str,
+        ref: TokenRef | None,
+        entropy: Entropy = os.urandom,
+    ) -> Self:
+        require_sealable(token)
+        _require_key_arn(key_arn)
+        binding = cls._binding(key_arn, ref)
+        salt, nonce = entropy(SALT_BYTES), entropy(NONCE_BYTES)
+        commitment = _derived(data_key, salt, COMMITMENT_LABEL + binding)
+        with DataKey.adopt(_derived(data_key, salt, ENCRYPTION_LABEL + binding)) as key:
+            ciphertext = gcm_encrypt(exposed(key), nonce, exposed(token), binding)
+        return cls(key_arn, encrypted_data_key, nonce, salt, bytes(commitment), ciphertext)
+
+    def open(self, data_key: DataKey, ref: TokenRef | None) -> Secret:
+        self._check()
+        binding = self._binding(self.key_arn, ref)
+        commitment = _derived(data_key, self.salt, COMMITMENT_LABEL + binding)
+        if not hmac.compare_digest(commitment, self.commitment):
+            raise AuthenticationFailedError(
+                f"The envelope does not open as {ref}: it was sealed for another row, key or data key."
+            )
+        try:
+            with DataKey.adopt(_derived(data_key, self.salt, ENCRYPTION_LABEL + binding)) as key:
+                return Secret.adopt(gcm_decrypt(exposed(key), self.nonce, self.ciphertext, binding))
+        except InvalidTag as error:
+            raise AuthenticationFailedError(
+                f"The envelope of {ref} does not open: its authentication tag does not match."
+            ) from error
+
+    @property
+    def named_key(self) -> str | None:
+        return self.key_arn
+
+    @classmethod
+    def context_for(cls, ref: TokenRef | None) -> EncryptionContext:
+        if ref is None:
+            raise MissingReferenceError("A v2 envelope is bound to its row, and no row was named.")
+        return encryption_context(ref)
+
+    def rewrapped(self, encrypted_data_key: bytes, key_arn: str) -> Self:
+        if key_arn != self.key_arn:
+            raise RefusedError(
+                f"A v2 envelope is bound to the key that it names, {self.key_arn}; it can't be rewrapped "
+                "under another one.",
+                remedy="Re-encrypt it instead.",
+            )
+        return replace(self, encrypted_data_key=encrypted_data_key)
+
+    def parts(self) -> tuple[tuple[str, bytes], ...]:
+        key_arn, edk, nonce, _ = self.to_fields()
+        return (
+            ("key ARN", key_arn),
+            ("encrypted data key", edk),
+            ("nonce", nonce),
+            ("salt", self.salt),
+            ("commitment", self.commitment),
+            ("ciphertext", self.ciphertext),
+        )
+
+    @classmethod
+    def _binding(cls, key_arn: str, ref: TokenRef | None) -> bytes:
+        return prefixed(b"v2") + prefixed(key_arn.encode("ascii")) + encode(cls.context_for(ref))
+
+    def _check(self) -> None:
+        _require_key_arn(self.key_arn)
+        bounded("encrypted data key", self.encrypted_data_key, 1, MAX_EDK_BYTES)
+        bounded("nonce", self.nonce, NONCE_BYTES, NONCE_BYTES)
+        bounded("salt", self.salt, SALT_BYTES, SALT_BYTES)
+        bounded("commitment", self.commitment, COMMITMENT_BYTES, COMMITMENT_BYTES)
+        bounded("ciphertext", self.ciphertext, TAG_BYTES + 1, TAG_BYTES + MAX_TOKEN_BYTES)
+
+
+def _require_key_arn(key_arn: str) -> None:
+    if len(key_arn) > MAX_KEY_ARN_BYTES or not is_key_arn(key_arn):
+        raise MalformedEnvelopeError("key ARN", "it names no KMS key")
+
+
+def _derived(data_key: DataKey, salt: bytes, info: bytes) -> bytearray:
+    key = exposed(data_key)
+    bounded("data key", key, DATA_KEY_BYTES, DATA_KEY_BYTES)
+    return hkdf(key, salt, info, DATA_KEY_BYTES)

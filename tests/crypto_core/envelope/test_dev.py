@@ -1,0 +1,75 @@
+"""The platform's development format."""
+
+from __future__ import annotations
+
+import pytest
+from cryptography.fernet import Fernet
+
+from crypto_core.envelope import DEV_KEY, open_dev
+from crypto_core.errors import (
+    AuthenticationFailedError,
+    MalformedEnvelopeError,
+    SettingsError,
+    UnsupportedFormatError,
+)
+from tests.crypto_core.envelope.samples import (
+    PUBLISHED_DEV_KEY,
+    TOKEN,
+    assert_tells_nothing_of,
+    b64,
+    dev_value,
+    stored_as,
+    told_by,
+)
+
+
+def test_the_published_development_key_is_known() -> None:
+    assert DEV_KEY == PUBLISHED_DEV_KEY
+
+
+def test_anyone_opens_a_dev_value_under_the_published_key() -> None:
+    assert open_dev(dev_value(TOKEN.encode())).reveal() == TOKEN
+
+
+def test_a_dev_value_under_another_key_opens_with_that_key_only() -> None:
+    other = Fernet.generate_key().decode()
+    stored = dev_value(TOKEN.encode(), other)
+    assert open_dev(stored, other).reveal() == TOKEN
+    with pytest.raises(AuthenticationFailedError, match="DEV_ENCRYPTION_KEY") as caught:
+        open_dev(stored)
+    assert_tells_nothing_of(caught.value, stored)
+
+
+@pytest.mark.parametrize("key", ["", "short", "not base64!", "é" * 44, PUBLISHED_DEV_KEY[:-1], "A" * 43])
+def test_a_development_key_that_is_none_is_a_settings_error(key: str) -> None:
+    with pytest.raises(SettingsError, match="DEV_ENCRYPTION_KEY") as caught:
+        open_dev(dev_value(TOKEN.encode()), key)
+    if key:
+        assert key not in told_by(caught.value)
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [
+        b64(b"dev|"),
+        b64(b"dev|gibberish"),
+        b64(b"dev}gibberish"),
+        b64(b"dev~gibberish"),
+        b64(b"dev|" + bytes(200)),
+        dev_value(TOKEN.encode())[:-4],
+        dev_value(TOKEN.encode()) + "\n",
+        dev_value(TOKEN.encode()) + "é",
+        "ZGV2f",
+    ],
+    ids=range(9),
+)
+def test_a_broken_dev_value_is_refused(stored: str) -> None:
+    with pytest.raises((MalformedEnvelopeError, AuthenticationFailedError)) as caught:
+        open_dev(stored)
+    assert_tells_nothing_of(caught.value, stored)
+
+
+@pytest.mark.parametrize("stored", ["", "ghp_abc", stored_as(), "djJ8abc"])
+def test_only_a_dev_value_is_opened_as_one(stored: str) -> None:
+    with pytest.raises(UnsupportedFormatError):
+        open_dev(stored)
