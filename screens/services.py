@@ -12,10 +12,10 @@ from typing import Protocol
 
 from crypto_core.database.inspection import Inspection
 from crypto_core.database.inventory import Cursor, InventoryPage, InventoryQuery, InventoryRow
-from crypto_core.database.references import TokenRef
 from crypto_core.keys.state import KeyState
 from crypto_core.keys.status import Status
 from crypto_core.reencryption.plan import Plan, RunProgress, RunResult, Selection, Verb, Verification
+from crypto_core.references import TokenRef
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from textual.widgets import Static
 
 from crypto_core.database.inspection import Inspection
 from crypto_core.database.inventory import InventoryRow
-from crypto_core.database.references import TokenRef
+from crypto_core.references import TokenRef
 from screens.blocking import Trouble, attempt
 from screens.connections.token_text import token_text
 from screens.facts import Facts

@@ -12,9 +12,9 @@ from textual.content import Content
 from textual.widget import Widget
 
 from crypto_core.database.inventory import InventoryQuery, SortKey
-from crypto_core.database.references import TokenRef
 from crypto_core.foreign import clean
 from crypto_core.reencryption.plan import Selection, Verb
+from crypto_core.references import TokenRef
 from screens.blocking import Trouble
 from screens.connections.choose_key import ChooseKey
 from screens.connections.detail import TokenDetail

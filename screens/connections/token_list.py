@@ -11,8 +11,8 @@ from textual.containers import Vertical
 from textual.message import Message
 
 from crypto_core.database.inventory import Cursor, InventoryPage, InventoryQuery, InventoryRow
-from crypto_core.database.references import TokenRef
 from crypto_core.errors import RowVanishedError
+from crypto_core.references import TokenRef
 from screens.blocking import Trouble, attempt
 from screens.facts import Facts
 from screens.widgets.token_table import Ending, TokenTable

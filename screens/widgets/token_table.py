@@ -12,7 +12,7 @@ from textual.events import Resize
 from textual.message import Message
 
 from crypto_core.database.inventory import InventoryQuery, InventoryRow, SortKey
-from crypto_core.database.references import TokenRef
+from crypto_core.references import TokenRef
 from screens.facts import Facts
 from screens.signs import row_sign
 from screens.widgets.cells import fit

@@ -12,7 +12,7 @@ import pytest
 from cryptography.fernet import Fernet
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from crypto_core.envelope import EnvelopeV2, Format, parse, seal
+from crypto_core.envelope import EnvelopeV1, EnvelopeV2, Format, parse, seal, serialise
 from crypto_core.errors import EnvelopeError, MalformedEnvelopeError
 from crypto_core.references import TokenRef
 from crypto_core.secret import DataKey, Secret
@@ -65,6 +65,31 @@ def with_field(name: str, text: str) -> str:
     """The v1 value whose field called `name` is written as `text`."""
     written = dict(zip(V1_FIELDS, (b64(EDK), b64(NONCE), b64(CIPHERTEXT)), strict=True))
     return stored_of(*(written | {name: text}).values())
+
+
+def v2_parts(envelope: EnvelopeV2) -> dict[str, bytes]:
+    """The contents of v2's four fields by name."""
+    return dict(zip(V2_FIELDS, envelope.to_fields(), strict=True))
+
+
+def stored_v2(**parts: bytes) -> str:
+    """A v2 value of well-formed zeros but for `parts`, so that one bound at a time can be broken."""
+    given = {"key_arn": KEY_ARN.encode(), "edk": EDK, "nonce": NONCE, "committed": bytes(64 + 17)} | parts
+    return stored_of(*map(b64, given.values()), version="v2")
+
+
+def parsed_v1(stored: str) -> EnvelopeV1:
+    envelope = parse(stored)
+    assert isinstance(envelope, EnvelopeV1)
+    assert serialise(envelope) == stored
+    return envelope
+
+
+def parsed_v2(stored: str) -> EnvelopeV2:
+    envelope = parse(stored)
+    assert isinstance(envelope, EnvelopeV2)
+    assert serialise(envelope) == stored
+    return envelope
 
 
 def dev_value(token: bytes, key: str = PUBLISHED_DEV_KEY) -> str:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crypto_core.envelope import PROVIDER_PREFIXES, EnvelopeV1, Format, classify, edk_prefix
+from crypto_core.envelope import PROVIDER_PREFIXES, EnvelopeV1, Format, classify, edk_prefix, serialise
 from tests.crypto_core.envelope.samples import (
     CIPHERTEXT,
     EDK,
@@ -44,6 +44,7 @@ def test_a_providers_token_is_told_by_its_prefix(provider: str, prefix: str) -> 
         ("", Format.EMPTY),
         (stored_as(), Format.V1),
         (stored_of("x", version="v2"), Format.V2),
+        (serialise(sealed_v2()), Format.V2),
         (b64(b"dev|gAAAAA"), Format.DEV),
         ("djF8", Format.V1),
         ("djJ8", Format.V2),
@@ -76,6 +77,7 @@ def test_the_prefix_is_header_and_key_material_identifier(header: str) -> None:
     head = bytes.fromhex(header) + bytes(range(32))
     assert edk_prefix(head + b"rest") == head
     assert EnvelopeV1(head + b"rest", NONCE, CIPHERTEXT).edk_prefix == head
+    assert sealed_v2(edk=head + b"rest").edk_prefix == head
 
 
 @pytest.mark.parametrize(

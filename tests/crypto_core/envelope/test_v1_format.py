@@ -33,6 +33,7 @@ from tests.crypto_core.envelope.samples import (
     assert_tells_nothing_of,
     b64,
     dev_value,
+    parsed_v1,
     refused,
     refused_field,
     stored_as,
@@ -50,8 +51,7 @@ envelopes = st.builds(
 
 
 def test_an_envelope_is_read_into_its_three_fields() -> None:
-    envelope = parse(stored_as())
-    assert isinstance(envelope, EnvelopeV1)
+    envelope = parsed_v1(stored_as())
     assert (envelope.encrypted_data_key, envelope.nonce, envelope.ciphertext) == (EDK, NONCE, CIPHERTEXT)
     assert envelope.format is Format.V1
 
@@ -236,7 +236,7 @@ def test_an_encrypted_data_key_has_1_to_6144_bytes(length: int, read: bool) -> N
 )
 def test_a_ciphertext_holds_a_tag_and_at_least_one_byte(length: int, read: bool) -> None:
     if read:
-        assert parsed(stored_as(ciphertext=bytes(length))).ciphertext == bytes(length)
+        assert parsed_v1(stored_as(ciphertext=bytes(length))).ciphertext == bytes(length)
         return
     assert refused_field(stored_as(ciphertext=bytes(length))) == "ciphertext"
     with pytest.raises(MalformedEnvelopeError, match="ciphertext"):
@@ -244,7 +244,8 @@ def test_a_ciphertext_holds_a_tag_and_at_least_one_byte(length: int, read: bool)
 
 
 def test_ten_megabytes_are_refused_before_they_are_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("crypto_core.envelope.fields.binascii.a2b_base64", lambda *_a, **_k: pytest.fail("decoded"))
+    decode = "crypto_core.envelope.fields.binascii.a2b_base64"
+    monkeypatch.setattr(decode, lambda *_a, **_k: pytest.fail("decoded"))
     for prefix, read in (("djF8", parse), ("djJ8", parse), ("ZGV2f", open_dev)):
         with pytest.raises(MalformedEnvelopeError) as caught:
             read(prefix + "A" * 10_000_000)
