@@ -71,8 +71,8 @@ class Settings(BaseSettings):
     state_url: str | None = Field(None, validation_alias="KEYDECK_STATE_URL", repr=False)
     """The database with Keydeck's journal; by default the same one, schema keydeck."""
 
-    write_format: Literal["v1"] = Field("v1", validation_alias="KEYDECK_WRITE_FORMAT")
-    """The format of what Keydeck writes."""
+    write_format: Literal["v1", "v2"] = Field("v1", validation_alias="KEYDECK_WRITE_FORMAT")
+    """The version of the envelopes that Keydeck writes; v2 once the platform reads it."""
 
     read_only: bool = Field(False, validation_alias="KEYDECK_READ_ONLY")
     """Refuse every change, in the database session and before KMS is called."""

@@ -17,12 +17,14 @@ from crypto_core.database.inspection import Inspector
 from crypto_core.database.inventory import Inventory
 from crypto_core.database.journal import Journal
 from crypto_core.database.tokens import TokenStore
+from crypto_core.envelope import Format
 from crypto_core.errors import DatabaseError, KeydeckError
 from crypto_core.foreign import clean
 from crypto_core.keyring import KmsKeyring
 from crypto_core.keys.inventory import KeyInventory
 from crypto_core.keys.service import StatusService
 from crypto_core.kms import Identity, KmsApi
+from crypto_core.observation import SILENT, Observer
 from crypto_core.reencryption.planner import Planner
 from crypto_core.reencryption.runner import Runner
 from crypto_core.reencryption.service import TokenWorkService
@@ -50,8 +52,11 @@ class Wired:
         self.state_engine.dispose()
 
 
-def wire(settings: Settings, *, trust: Iterable[str] = ()) -> Wired:
-    """Return the services. `trust` are keys trusted for this command alone. Raises SettingsError."""
+def wire(settings: Settings, *, trust: Iterable[str] = (), observer: Observer = SILENT) -> Wired:
+    """Return the services. `trust` are keys trusted for this command alone. Raises SettingsError.
+
+    `observer` is told of every call of KMS and every operation on a token.
+    """
     engine = open_engine(settings.required_database_url(), read_only=settings.read_only)
     same_database = settings.state_url in (None, settings.database_url)
     state_engine = (
@@ -59,8 +64,13 @@ def wire(settings: Settings, *, trust: Iterable[str] = ()) -> Wired:
         if same_database
         else open_engine(str(settings.state_url), read_only=settings.read_only, setting="KEYDECK_STATE_URL")
     )
-    kms = KmsApi(settings.regions, read_only=settings.read_only)
-    keyring = KmsKeyring(kms, write_key=settings.write_key, trusted=[*settings.trusted_keys, *trust])
+    kms = KmsApi(settings.regions, read_only=settings.read_only, observer=observer)
+    keyring = KmsKeyring(
+        kms,
+        write_key=settings.write_key,
+        trusted=[*settings.trusted_keys, *trust],
+        observer=observer,
+    )
     catalogue = LiveCatalogue(engine, settings.all_tables)
     answers = AnswerBook(engine, read_only=settings.read_only)
     store = TokenStore(engine, catalogue, answers)
@@ -68,7 +78,16 @@ def wire(settings: Settings, *, trust: Iterable[str] = ()) -> Wired:
     keys = KeyInventory(kms, guarding=lambda: keyring.trusted)
     whereabouts = _Whereabouts(settings, engine, kms)
     journal = Journal(state_engine, whereabouts.actor)
-    planner = Planner(engine, catalogue, answers, store, attributor, keys, keyring.trusted)
+    planner = Planner(
+        engine,
+        catalogue,
+        answers,
+        store,
+        attributor,
+        keys,
+        keyring.trusted,
+        write_format=Format(settings.write_format),
+    )
     runner = Runner(
         kms,
         keyring,
@@ -79,6 +98,7 @@ def wire(settings: Settings, *, trust: Iterable[str] = ()) -> Wired:
         journal,
         same_database=same_database,
         dev_key=settings.dev_key,
+        observer=observer,
     )
     inventory = Inventory(engine, catalogue, answers, aliases=keys.known_aliases)
     services = Services(
@@ -91,7 +111,7 @@ def wire(settings: Settings, *, trust: Iterable[str] = ()) -> Wired:
             engine,
             planner,
             runner,
-            Verifier(keyring, store, catalogue, answers),
+            Verifier(keyring, store, catalogue, answers, observer=observer),
             journal,
             read_only=settings.read_only,
         ),

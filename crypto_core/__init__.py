@@ -6,59 +6,111 @@
     token = decrypt_token(stored)
 
 Both read TOKEN_ENCRYPTION_KEY_ID (the KMS key to write under), KEYDECK_TRUSTED_KEYS (further keys that may
-be read with, separated by commas), KEYDECK_REGIONS, and what boto3 reads (AWS_REGION, AWS_PROFILE,
-AWS_ENDPOINT_URL, …). The IAM actions needed are kms:GenerateDataKey and kms:Decrypt.
+be read with, separated by commas), KEYDECK_WRITE_FORMAT (v1, or v2 for envelopes that are bound to their
+rows), KEYDECK_REGIONS, and what boto3 reads (AWS_REGION, AWS_PROFILE, AWS_ENDPOINT_URL, …). The IAM actions
+needed are kms:GenerateDataKey and kms:Decrypt.
+
+v2 needs to know the row: encrypt_token(token, "gh_connection.access_token:gh-42"). FORMAT.md specifies what
+is stored, SECURITY.md says what is protected against whom.
 """
 
 from __future__ import annotations
 
 import os
 from functools import lru_cache
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-from crypto_core.cipher import TokenCipher
-from crypto_core.envelope import Envelope, Format, classify
-from crypto_core.errors import EnvelopeError, InvalidTokenError, KeydeckError, KmsError, SettingsError
+from crypto_core.cipher import OpenedToken, SealedToken, TokenCipher
+from crypto_core.data_key_cache import CacheLimits, DataKeyCache
+from crypto_core.envelope import Envelope, Format, classify, parse
+from crypto_core.errors import (
+    EnvelopeError,
+    InvalidReferenceError,
+    InvalidTokenError,
+    KeydeckError,
+    KmsError,
+    SettingsError,
+)
 from crypto_core.keyring import KmsKeyring
 from crypto_core.kms import KmsApi
+from crypto_core.references import TokenRef, parse_reference
 from crypto_core.secret import Secret
 
+if TYPE_CHECKING:
+    from crypto_core.encrypted_token import EncryptedToken
+    from crypto_core.metrics import Metrics
+
 __all__ = [
+    "CacheLimits",
+    "DataKeyCache",
+    "EncryptedToken",
     "Envelope",
     "EnvelopeError",
     "Format",
+    "InvalidReferenceError",
     "InvalidTokenError",
     "KeydeckError",
     "KmsApi",
     "KmsError",
     "KmsKeyring",
+    "Metrics",
+    "OpenedToken",
+    "SealedToken",
     "Secret",
     "SettingsError",
     "TokenCipher",
+    "TokenRef",
     "classify",
     "decrypt_token",
     "encrypt_token",
+    "parse",
 ]
 
+_ON_DEMAND = {"EncryptedToken": "crypto_core.encrypted_token", "Metrics": "crypto_core.metrics"}
+"""What needs SQLAlchemy or prometheus-client, and is imported when it is first asked for."""
 
-def encrypt_token(token: str) -> str:
-    """Return the v1 envelope of `token` under TOKEN_ENCRYPTION_KEY_ID (one KMS call).
 
-    Raises SettingsError without a key, InvalidTokenError for an empty or oversize token, KmsError.
+def __getattr__(name: str) -> Any:
+    if name in _ON_DEMAND:
+        return getattr(import_module(_ON_DEMAND[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def encrypt_token(token: str, reference: TokenRef | str | None = None) -> str:
+    """Return the envelope of `token` under TOKEN_ENCRYPTION_KEY_ID (one KMS call).
+
+    `reference` is the token's place, such as "gh_connection.access_token:gh-42"; v1 does without. Raises
+    SettingsError without a key, InvalidTokenError for an empty or oversize token, InvalidReferenceError for
+    what is no reference and where v2 lacks one, KmsError.
     """
-    return _cipher_from_environment().encrypt(token).stored
+    return _cipher_from_environment().encrypt(token, ref=_reference(reference)).stored
 
 
-def decrypt_token(stored: str) -> str:
-    """Return the token that a v1 envelope holds (one KMS call, more where several keys are trusted).
+def decrypt_token(stored: str, reference: TokenRef | str | None = None) -> str:
+    """Return the token that an envelope holds (one KMS call, more where several keys are trusted).
 
-    Raises EnvelopeError for a value that is no intact v1 envelope, KmsError, SettingsError.
+    `reference` is the place that it was read from; v1 does without. Raises EnvelopeError for a value that is
+    no intact envelope of that place, InvalidReferenceError, KmsError, SettingsError.
     """
-    with _cipher_from_environment().decrypt(stored) as token:
+    with _cipher_from_environment().decrypt(stored, ref=_reference(reference)) as token:
         return token.reveal()
 
 
+def _reference(reference: TokenRef | str | None) -> TokenRef | None:
+    if reference is None or isinstance(reference, TokenRef):
+        return reference
+    parsed = parse_reference(reference)
+    if not isinstance(parsed, TokenRef):
+        raise InvalidReferenceError(
+            f"{parsed} names a row, not a token.",
+            remedy="Name the column too: table.column:row-id.",
+        )
+    return parsed
+
+
 def _cipher_from_environment() -> TokenCipher:
-    names = ("TOKEN_ENCRYPTION_KEY_ID", "KEYDECK_TRUSTED_KEYS", "KEYDECK_REGIONS")
+    names = ("TOKEN_ENCRYPTION_KEY_ID", "KEYDECK_TRUSTED_KEYS", "KEYDECK_REGIONS", "KEYDECK_WRITE_FORMAT")
     aws = (
         "AWS_ACCESS_KEY_ID",
         "AWS_DEFAULT_REGION",
@@ -75,8 +127,13 @@ def _cipher_from_environment() -> TokenCipher:
 
 
 @lru_cache(maxsize=4)
-def _cipher(write_key: str, trusted: str, regions: str, *, context: tuple[str | None, ...]) -> TokenCipher:
+def _cipher(
+    write_key: str, trusted: str, regions: str, write_format: str, *, context: tuple[str | None, ...]
+) -> TokenCipher:
     # `context` tells apart what boto3 reads by itself.
+    if write_format not in ("", Format.V1, Format.V2):
+        raise SettingsError("KEYDECK_WRITE_FORMAT is neither v1 nor v2.", remedy="Set it to v1, or unset it.")
     kms = KmsApi([r.strip() for r in regions.split(",") if r.strip()])
     keys = [k.strip() for k in trusted.split(",") if k.strip()]
-    return TokenCipher(KmsKeyring(kms, write_key=write_key or None, trusted=keys))
+    keyring = KmsKeyring(kms, write_key=write_key or None, trusted=keys)
+    return TokenCipher(keyring, write_format=Format(write_format or Format.V1))

@@ -17,6 +17,7 @@ from crypto_core.envelope import (
     ENVELOPE_FORMATS,
     Envelope,
     Format,
+    at_least,
     open_dev,
     open_envelope,
     parse,
@@ -25,7 +26,12 @@ from crypto_core.envelope import (
     serialise,
     version_of,
 )
-from crypto_core.errors import AuthenticationFailedError, InvalidTokenError, SettingsError
+from crypto_core.errors import (
+    AuthenticationFailedError,
+    InvalidCiphertextError,
+    InvalidTokenError,
+    SettingsError,
+)
 from crypto_core.keyring import KeyAnswer, Keyring
 from crypto_core.observation import SILENT, Observer, observed_operation
 from crypto_core.references import TokenRef
@@ -125,7 +131,7 @@ class TokenCipher:
         with observed_operation(self._observer, "reencrypt") as observation:
             envelope = _parsed(stored)
             observation.format_ = envelope.format
-            written = self._write_format if allow_downgrade else self.written_from(envelope.format)
+            written = self._write_format if allow_downgrade else at_least(envelope.format, self._write_format)
             opened = self._open(envelope, likely, ref)
             with opened.token as token:
                 sealed = self._encrypt(token, key, ref, written)
@@ -138,10 +144,6 @@ class TokenCipher:
         observed = observed_operation(self._observer, "encrypt", self._write_format)
         with observed, open_dev(stored, dev_key) as token:
             return self._encrypt(token, key, ref, self._write_format)
-
-    def written_from(self, source: Format) -> Format:
-        """Return the format that re-encrypting an envelope of format `source` writes without a downgrade."""
-        return max(source, self._write_format, key=ENVELOPE_FORMATS.index)
 
     def _encrypt(self, token: Secret, key: str | None, ref: TokenRef | None, format_: Format) -> SealedToken:
         require_sealable(token)
@@ -166,12 +168,19 @@ class TokenCipher:
         return SealedToken(stored, wrapped_by)
 
     def _open(self, envelope: Envelope, likely: str | None, ref: TokenRef | None) -> OpenedToken:
-        unwrapped = self._keyring.unwrap(
-            envelope.encrypted_data_key,
-            likely,
-            named=envelope.named_key,
-            context=envelope.context_for(ref),
-        )
+        context = envelope.context_for(ref)
+        try:
+            unwrapped = self._keyring.unwrap(
+                envelope.encrypted_data_key, likely, named=envelope.named_key, context=context
+            )
+        except InvalidCiphertextError as error:
+            if not context:
+                raise
+            raise InvalidCiphertextError(
+                f"{error.message} It is damaged, or was sealed for another row than {ref}.",
+                operation=error.operation,
+                key=error.key,
+            ) from error
         with unwrapped.data_key as data_key:
             return OpenedToken(open_envelope(envelope, data_key, ref), unwrapped.wrapped_by)
 

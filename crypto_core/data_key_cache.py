@@ -12,6 +12,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import inf
 from time import monotonic
 
 from crypto_core.encryption_context import EncryptionContext, encode
@@ -29,8 +30,8 @@ class CacheLimits:
     max_entries: int = 1_000
 
     def __post_init__(self) -> None:
-        if not (self.max_age > 0 and self.max_uses >= 1 and self.max_entries >= 1):
-            raise SettingsError("A data-key cache needs an age, uses and entries above zero.")
+        if not (0 < self.max_age < inf and 1 <= self.max_uses < inf and 1 <= self.max_entries < inf):
+            raise SettingsError("A data-key cache needs an age, uses and entries above zero and not endless.")
 
 
 @dataclass(slots=True)
@@ -53,15 +54,21 @@ class DataKeyCache:
         self._clock = clock
         self._lock = threading.Lock()
         self._entries: dict[_Key, _Entry] = {}  # the oldest first
+        self._purges = 0
 
     def __len__(self) -> int:
         """How many data keys are held."""
         return len(self._entries)
 
+    @property
+    def purges(self) -> int:
+        """How often `purge` was called, for `keep`."""
+        return self._purges
+
     def take(
         self, encrypted_data_key: bytes, key_arn: str, context: EncryptionContext
     ) -> tuple[DataKey, str | None] | None:
-        """Return a copy of the data key, for the caller to wipe, and its key material id; None if not held."""
+        """Return a copy of the data key, for the caller to wipe, and its key material id, if it is held."""
         key = (encrypted_data_key, key_arn, encode(context))
         with self._lock:
             self._drop_expired()
@@ -81,26 +88,34 @@ class DataKeyCache:
         context: EncryptionContext,
         data_key: DataKey,
         key_material_id: str | None,
+        *,
+        purges: int,
     ) -> None:
-        """Hold a copy of a data key that KMS has just unwrapped; where there is no room, the oldest goes."""
+        """Hold a copy of a data key that KMS has just unwrapped; where there is no room, the oldest goes.
+
+        `purges` is the number from before KMS was asked: if there was a purge meanwhile, KMS's answer may be
+        older than its refusal, and nothing is held.
+        """
         key = (encrypted_data_key, key_arn, encode(context))
-        entry = _Entry(
-            DataKey(exposed(data_key)),
-            key_material_id,
-            self._clock() + self._limits.max_age,
-            self._limits.max_uses,
-        )
         with self._lock:
+            if purges != self._purges:
+                return
             self._drop_expired()
             if key in self._entries:
                 self._drop(key)
             while len(self._entries) >= self._limits.max_entries:
                 self._drop(next(iter(self._entries)))
-            self._entries[key] = entry
+            self._entries[key] = _Entry(
+                DataKey(exposed(data_key)),
+                key_material_id,
+                self._clock() + self._limits.max_age,
+                self._limits.max_uses,
+            )
 
     def purge(self, key_arn: str | None = None) -> None:
         """Wipe and drop every data key that this key or a replica of it wrapped, or all of them."""
         with self._lock:
+            self._purges += 1
             for key in [k for k in self._entries if key_arn is None or same_key(k[1], key_arn)]:
                 self._drop(key)
 

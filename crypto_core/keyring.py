@@ -216,10 +216,12 @@ class KmsKeyring:
                 return held
         failures: list[KmsError] = []
         for name in candidates:
+            purges = self._cache.purges if self._cache is not None else 0
             try:
                 with self._purging(name):
                     unwrapped = self._decrypt(name, encrypted_data_key, context)
-                    _must_be(unwrapped, named)
+                    with _wiped_if_refused(unwrapped.data_key):
+                        _must_be(unwrapped.wrapped_by, named, "Decrypt")
             except _TRY_THE_NEXT as error:
                 failures.append(error)
                 continue
@@ -227,8 +229,14 @@ class KmsKeyring:
                 self._remember(encrypted_data_key, name)
                 if self._cache is not None:
                     material = unwrapped.wrapped_by.key_material_id
-                    pinned = self._pinned[name]
-                    self._cache.keep(encrypted_data_key, pinned, context, unwrapped.data_key, material)
+                    self._cache.keep(
+                        encrypted_data_key,
+                        self._pinned[name],
+                        context,
+                        unwrapped.data_key,
+                        material,
+                        purges=purges,
+                    )
             return unwrapped
         raise _closest(failures)
 
@@ -275,6 +283,7 @@ class KmsKeyring:
                     self._pin(source, answer.get("SourceKeyId"), "ReEncrypt"),
                     _material(answer.get("SourceKeyMaterialId")),
                 )
+                _must_be(from_key, named, "ReEncrypt")
             except _TRY_THE_NEXT as error:
                 failures.append(error)
                 continue
@@ -307,7 +316,7 @@ class KmsKeyring:
             except (*_TRY_THE_NEXT, KmsUnreachableError) as error:
                 failures.append(error)
                 continue
-            _take_plaintext(answer, "Decrypt", "").wipe()
+            take_plaintext(answer, "Decrypt", "").wipe()
             return KeyAnswer(
                 _key_arn(answer.get("KeyId"), "Decrypt", ""), _material(answer.get("KeyMaterialId"))
             )
@@ -316,7 +325,7 @@ class KmsKeyring:
     def _decrypt(self, name: str, encrypted_data_key: bytes, context: EncryptionContext) -> UnwrappedDataKey:
         """Ask one key; where it has replicas and its Region doesn't answer, ask theirs."""
         unreachable: KmsUnreachableError | None = None
-        missing: KmsError | None = None
+        refused: KmsError | None = None
         for region, key_id in self._routes.to(name, self._pinned.get(name)):
             try:
                 answer = self._routes.call(
@@ -329,15 +338,16 @@ class KmsKeyring:
             except KmsUnreachableError as error:
                 unreachable = unreachable or error
                 continue
-            except KeyNotFoundError as error:
-                # Not every Region has a replica; only the key's own Region can say that there is no key.
-                missing = missing or error
+            except _REFUSALS as error:
+                # Not every Region has a replica, and each has a state and a policy of its own: only the key's
+                # own Region can refuse for the key.
+                refused = refused or error
                 if key_id == name:
                     raise
                 continue
             data_key, wrapped_by = self._opened(answer, "Decrypt", name)
             return UnwrappedDataKey(data_key, wrapped_by)
-        failure = unreachable or missing
+        failure = unreachable or refused
         if failure is None:
             raise KeyNotFoundError(f"No Region to ask for {name}.", operation="Decrypt", key=name)
         raise failure
@@ -413,12 +423,9 @@ class KmsKeyring:
 
     def _opened(self, answer: dict[str, Any], operation: str, name: str) -> tuple[DataKey, KeyAnswer]:
         """The data key and who wrapped it, once that is the key called `name`; else the data key is wiped."""
-        data_key = _take_plaintext(answer, operation, name)
-        try:
+        data_key = take_plaintext(answer, operation, name)
+        with _wiped_if_refused(data_key):
             key_arn = self._pin(name, answer.get("KeyId"), operation)
-        except KmsError:
-            data_key.wipe()
-            raise
         return data_key, KeyAnswer(key_arn, _material(answer.get("KeyMaterialId")))
 
     def _pin(self, name: str, answer: object, operation: str) -> str:
@@ -441,15 +448,24 @@ class KmsKeyring:
         return answered
 
 
-def _must_be(unwrapped: UnwrappedDataKey, named: str | None) -> None:
-    """Wipe the data key and raise unless it was the key that the envelope names."""
-    if named is None or same_key(unwrapped.wrapped_by.key_arn, named):
+@contextmanager
+def _wiped_if_refused(data_key: DataKey) -> Iterator[None]:
+    """Wipe the data key if the block finds fault with where it comes from."""
+    try:
+        yield
+    except KmsError:
+        data_key.wipe()
+        raise
+
+
+def _must_be(answer: KeyAnswer, named: str | None, operation: str) -> None:
+    """Raise UntrustedKeyError unless it was the key that the envelope names."""
+    if named is None or same_key(answer.key_arn, named):
         return
-    unwrapped.data_key.wipe()
     raise UntrustedKeyError(
-        f"KMS used {unwrapped.wrapped_by.key_arn} where the envelope names {named}.",
-        operation="Decrypt",
-        key=unwrapped.wrapped_by.key_arn,
+        f"KMS used {answer.key_arn} where the envelope names {named}.",
+        operation=operation,
+        key=answer.key_arn,
     )
 
 
@@ -457,8 +473,8 @@ def _with(parameter: str, context: EncryptionContext) -> dict[str, Any]:
     return {parameter: dict(context)} if context else {}
 
 
-def _take_plaintext(answer: dict[str, Any], operation: str, key: str) -> DataKey:
-    """Move the plaintext data key out of KMS's answer."""
+def take_plaintext(answer: dict[str, Any], operation: str, key: str) -> DataKey:
+    """Move the plaintext data key out of KMS's answer. Raises KmsRequestError unless it has 32 bytes."""
     data_key = DataKey(answer.pop("Plaintext", b""))
     if len(data_key) != DATA_KEY_BYTES:
         length = len(data_key)

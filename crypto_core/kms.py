@@ -103,6 +103,9 @@ _KEY_PARAMETERS = ("KeyId", "SourceKeyId", "DestinationKeyId")
 
 _ACTION = re.compile(r"not authorized to perform: ([a-z0-9-]+:[A-Za-z0-9*]+)")
 
+_CIPHERTEXTS_KEY = "The ciphertext refers to"
+"""How KMS's denial begins where it won't name the key that made a ciphertext."""
+
 _KEY_ARN = re.compile(r"arn:[a-z0-9-]+:kms:[a-z0-9-]+:\d{12}:key/[0-9a-z-]{36,40}")
 
 _SAYS: dict[type[KmsError], str] = {
@@ -329,7 +332,8 @@ def _told_apart(response: Any, operation: str, keys: Sequence[str]) -> KmsError:
 
 def _concerned(kind: type[KmsError], keys: Sequence[str], message: str) -> str:
     """The key that a failure is about. ReEncrypt has two, source first; without a KeyId there is none."""
-    if keys and (len(keys) == 1 or kind in (IncorrectKeyError, InvalidCiphertextError)):
+    of_the_source = kind in (IncorrectKeyError, InvalidCiphertextError) or _CIPHERTEXTS_KEY in message
+    if keys and (len(keys) == 1 or of_the_source):
         return keys[0]
     asked = next((key for key in keys if key in message), "")
     named = _KEY_ARN.search(message)
@@ -340,6 +344,8 @@ def _denied_action(operation: str, message: str) -> str:
     named = _ACTION.search(message)
     if named:
         return named[1]
+    if operation == "ReEncrypt" and _CIPHERTEXTS_KEY in message:
+        return "kms:ReEncryptFrom"
     return "kms:ReEncrypt*" if operation == "ReEncrypt" else f"kms:{operation}"
 
 

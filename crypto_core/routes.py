@@ -52,14 +52,15 @@ class Routes:
 
     def call(self, operation: str, region: str | None, **parameters: Any) -> dict[str, Any]:
         """Return KMS's answer, and remember whether the Region answered. Raises KmsError."""
+        where = region or self._default()
         try:
             answer = self._kms.call(operation, region=region, **parameters)
         except KmsUnreachableError:
-            where = region or region_of(str(parameters.get("KeyId", ""))) or self._default()
             with self._lock:
                 self._down_until[where] = self._clock() + DOWN_SECONDS
             raise
-        self._down_until.pop(region or "", None)
+        with self._lock:
+            self._down_until.pop(where, None)
         return answer
 
     def _is_down(self, region: str | None) -> bool:

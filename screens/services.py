@@ -90,7 +90,7 @@ class KeySource(Protocol):
 class TokenWork(Protocol):
     """Writes tokens anew. A plan is made first and shown; `run` does exactly what the plan says."""
 
-    def plan(self, verb: Verb, selection: Selection, target: str) -> Plan:
+    def plan(self, verb: Verb, selection: Selection, target: str, *, allow_downgrade: bool = False) -> Plan:
         """Return what would happen (journaled as a dry run). Raises RefusedError, KmsError, DatabaseError."""
         ...
 

@@ -20,6 +20,11 @@ _to = click.option(
 )
 _dry_run = click.option("--dry-run", is_flag=True, help="Say what would happen; change nothing.")
 _yes = click.option("--yes", is_flag=True, help="Do not ask.")
+_downgrade = click.option(
+    "--allow-downgrade",
+    is_flag=True,
+    help="Write v2 envelopes as v1 where KEYDECK_WRITE_FORMAT is v1: they are no longer bound to their rows.",
+)
 _references = click.argument("references", nargs=-1, metavar="[REF]...")
 
 
@@ -54,6 +59,7 @@ def rewrap(
 @click.option("--from", "source", metavar="KEY", help="Every token under this KMS key.")
 @click.option("--all", "everything", is_flag=True, help="Every envelope.")
 @_to
+@_downgrade
 @_dry_run
 @_yes
 @trust_option
@@ -66,6 +72,7 @@ def reencrypt(
     source: str | None,
     everything: bool,
     target: str | None,
+    allow_downgrade: bool,
     dry_run: bool,
     yes: bool,
     trust: tuple[str, ...],
@@ -78,7 +85,17 @@ def reencrypt(
     if sum((bool(references), source is not None, everything)) != 1:
         raise click.UsageError("Name references, or --from KEY, or --all.")
     selection = Selection(tuple(parse_reference(r) for r in references), source, everything)
-    return _write(ctx, Verb.REENCRYPT, selection, target, trust, dry_run=dry_run, yes=yes, as_json=as_json)
+    return _write(
+        ctx,
+        Verb.REENCRYPT,
+        selection,
+        target,
+        trust,
+        dry_run=dry_run,
+        yes=yes,
+        as_json=as_json,
+        allow_downgrade=allow_downgrade,
+    )
 
 
 @click.command()
@@ -123,6 +140,7 @@ def _write(
     dry_run: bool,
     yes: bool,
     as_json: bool,
+    allow_downgrade: bool = False,
 ) -> int:
     with wired(ctx, trust=trust) as services:
         key = target or services.settings.write_key
@@ -130,7 +148,7 @@ def _write(
             raise SettingsError(
                 "No key to write under.", remedy="Name it with --to, or set TOKEN_ENCRYPTION_KEY_ID."
             )
-        plan = services.services.work.plan(verb, selection, key)
+        plan = services.services.work.plan(verb, selection, key, allow_downgrade=allow_downgrade)
         if dry_run:
             if as_json:
                 print_json(plan.as_json())
@@ -179,6 +197,9 @@ def print_plan(plan: Plan, *, err: bool = False) -> None:
     line(f"to {plan.target_name}  {plan.target_key_arn}")
     for column, tokens in plan.by_column.items():
         line(f"  {column}  {tokens:,}")
+    for conversion in plan.conversions:
+        if conversion.source is not conversion.written:
+            line(f"  {conversion.source} becomes {conversion.written}: {conversion.tokens:,}")
     line(f"KMS calls: {plan.kms_calls:,}")
     for unwritten in plan.refused:
         line(f"Left as it is: {unwritten.reference}: {unwritten.reason}.")

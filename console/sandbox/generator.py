@@ -104,9 +104,7 @@ class _Sealer:
         self, ref: TokenRef, token: PlannedToken, era: Era, plaintext: str
     ) -> tuple[str, GeneratedToken]:
         issued = next(self._issued[era])
-        envelope = EnvelopeV1.seal(
-            Secret.of(plaintext), DataKey(issued.plaintext), issued.ciphertext_blob
-        )
+        envelope = EnvelopeV1.seal(Secret.of(plaintext), DataKey(issued.plaintext), issued.ciphertext_blob)
         if token.corruption is None:
             stored, format_ = serialise(envelope), Format.V1
         else:

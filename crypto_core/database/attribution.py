@@ -1,8 +1,9 @@
 """Which key and material sealed which tokens, with a handful of questions to KMS.
 
-v1 envelopes with the same 37-byte EDK prefix are one group: KMS is asked about ONE member, the answer is
-remembered, the rest of the group is inferred. An envelope without a KMS header is a group of its own. Where
-KMS's answers about one group disagree, the group is shown as a conflict. The prefix is a hint; KMS decides.
+Envelopes with the same 37-byte EDK prefix are one group, whatever their version: KMS is asked about ONE
+member, the answer is remembered, the rest of the group is inferred. An envelope without a KMS header is a
+group of its own. Where KMS's answers about one group disagree, the group is shown as a conflict. The prefix
+is a hint; KMS decides.
 """
 
 from __future__ import annotations
@@ -18,12 +19,13 @@ from crypto_core.coverage import Evidence
 from crypto_core.database.answers import Answer, AnswerBook, Wrapping
 from crypto_core.database.census import Census, GroupCount
 from crypto_core.database.tokens import StoredToken, TokenScope, TokenStore
-from crypto_core.envelope import Format, parse
+from crypto_core.envelope import ENVELOPE_FORMATS, parse
 from crypto_core.errors import (
     CredentialsError,
     EnvelopeError,
     InterruptedRunError,
     InvalidCiphertextError,
+    InvalidReferenceError,
     KmsAccessDeniedError,
     KmsError,
     KmsUnreachableError,
@@ -49,7 +51,7 @@ class KeyCount:
 
 @dataclass(frozen=True, slots=True)
 class Attribution:
-    """Every v1 and v2 token accounted for; `gaps` says what could not be asked."""
+    """Every envelope accounted for; `gaps` says what could not be asked."""
 
     counts: tuple[KeyCount, ...]
     gaps: tuple[str, ...]
@@ -102,15 +104,15 @@ class Attributor:
         gaps: list[str] = []
         unasked: dict[bytes | None, list[GroupCount]] = {}
         for group in census.groups:
-            if group.format is Format.V2:
-                counts.append(_unknown(group.tokens, "v2 envelopes are not opened by this version"))
-            elif group.format is Format.V1 and group.asked:
+            if not group.format.protected:
+                continue
+            if group.asked:
                 counts.append(
                     KeyCount(group.wrapping, group.tokens, group.tokens, Evidence.VERIFIED)
                     if group.wrapping
                     else _unknown(group.tokens, _damaged(group, census), asked=group.tokens)
                 )
-            elif group.format is Format.V1:
+            else:
                 unasked.setdefault(group.edk_prefix, []).append(group)
         budget, silent = self._limit, None
         for prefix, groups in unasked.items():
@@ -147,10 +149,13 @@ class Attributor:
     def _probe(self, token: StoredToken) -> _Probe:
         try:
             envelope = parse(token.value.reveal())
-        except EnvelopeError as error:
+            context = envelope.context_for(token.ref)
+        except (EnvelopeError, InvalidReferenceError) as error:
             return _Probe(token, Answer(token.digest, None, None, None, error.message))
         try:
-            answer = self._keyring.attribute(envelope.encrypted_data_key)
+            answer = self._keyring.attribute(
+                envelope.encrypted_data_key, named=envelope.named_key, context=context
+            )
         except KmsError as error:
             return _Probe(token, None, error)
         return _Probe(
@@ -185,13 +190,13 @@ class Attributor:
         """The census's samples of a group, read by their ids; others only if these are damaged."""
         samples = self._store.read_many(group.sample for group in groups)
         yield from samples
-        scope = TokenScope(frozenset({Format.V1}), edk_prefixes=(prefix,), unasked=True)
+        scope = TokenScope(frozenset(ENVELOPE_FORMATS), edk_prefixes=(prefix,), unasked=True)
         for page in self._store.pages(scope, size=MEMBERS_TRIED):
             yield from (token for token in page if token not in samples)
 
     def _one_by_one(self, tokens: int, budget: int, cancelled: Event | None) -> _Found:
         """Attribute envelopes without a KMS header, each for itself."""
-        scope = TokenScope(frozenset({Format.V1}), edk_prefixes=(None,), unasked=True)
+        scope = TokenScope(frozenset(ENVELOPE_FORMATS), edk_prefixes=(None,), unasked=True)
         counts: list[KeyCount] = []
         asked, failures = 0, dict[str, int]()
         stopped: KmsError | None = None

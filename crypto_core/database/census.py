@@ -12,8 +12,16 @@ from sqlalchemy import Text as SqlText
 from crypto_core.database.answers import AnswerBook, Wrapping
 from crypto_core.database.catalogue import Catalogue, LiveCatalogue
 from crypto_core.database.engine import connected
-from crypto_core.database.expressions import digest_of, edk_prefix_of, format_of, head_of, id_text, table_of
-from crypto_core.envelope import STORED_PREFIXES, Format
+from crypto_core.database.expressions import (
+    digest_of,
+    edk_prefix_of_head,
+    format_of,
+    head_of,
+    id_text,
+    is_envelope,
+    table_of,
+)
+from crypto_core.envelope import Format
 from crypto_core.references import TokenRef
 
 
@@ -21,7 +29,7 @@ from crypto_core.references import TokenRef
 class GroupCount:
     """Tokens of one column that look alike.
 
-    `edk_prefix` is the key material group of v1 envelopes, None where the EDK has no KMS header. `asked` is
+    `edk_prefix` is the key material group of envelopes, None where the EDK has no KMS header. `asked` is
     True for tokens that KMS was asked about; then `wrapping` is what it said, None with a `reason` for a
     broken envelope. `sample` is one of them.
     """
@@ -104,8 +112,7 @@ def _grouped(table: str, column: str, tokens: Any, relation: Any) -> Any:
             func.coalesce(r.reason, "").label("reason"),
         ]
         keys += answer
-        is_v1 = func.starts_with(tokens.c.head, STORED_PREFIXES[Format.V1])
-        joined = tokens.outerjoin(relation, and_(is_v1, r.digest == tokens.c.digest))
+        joined = tokens.outerjoin(relation, and_(is_envelope(tokens.c.head), r.digest == tokens.c.digest))
     heads = (
         select(
             tokens.c.head, *answer, func.count().label("tokens"), func.min(tokens.c.row_id).label("row_id")
@@ -118,7 +125,7 @@ def _grouped(table: str, column: str, tokens: Any, relation: Any) -> Any:
     told = (
         select(
             format_of(h.head).label("format"),
-            edk_prefix_of(h.head).label("edk_prefix"),
+            edk_prefix_of_head(h.head).label("edk_prefix"),
             *(h[name] for name in ("asked", "key_arn", "material", "reason", "tokens", "row_id")),
         )
         .offset(0)  # computed once a head, before it is counted again

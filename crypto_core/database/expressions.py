@@ -2,8 +2,8 @@
 
 Base64 works on groups of three bytes, so "v1|" is four characters of the stored string, and the EDK's own
 base64 begins right behind them: sixty-eight more stored characters are fifty-one characters of the EDK's
-base64, of which fifty hold its first 37 bytes. Nothing is decoded before its alphabet is checked, so a
-corrupt row can't fail the statement.
+base64, of which fifty hold its first 37 bytes. In v2 the key ARN's base64, at most 160 characters, stands in
+between. Nothing is decoded before its alphabet is checked, so a corrupt row can't fail the statement.
 """
 
 from __future__ import annotations
@@ -15,11 +15,13 @@ from sqlalchemy import (
     ColumnElement,
     LargeBinary,
     String,
+    and_,
     case,
     cast,
     func,
     literal,
     literal_column,
+    not_,
     null,
     or_,
 )
@@ -29,16 +31,25 @@ from sqlalchemy import table as sql_table
 from sqlalchemy.sql.expression import TableClause
 
 from crypto_core.database.tables import TokenTable
-from crypto_core.envelope import PROVIDER_PREFIXES, STORED_PREFIXES, Format
+from crypto_core.envelope import (
+    ENVELOPE_FORMATS,
+    MAX_KEY_ARN_BYTES,
+    PROVIDER_PREFIXES,
+    STORED_PREFIXES,
+    Format,
+)
 
 Text_ = ColumnElement[Any]
 
 HEAD_CHARACTERS = 72
-"""Stored characters that hold the version and the 37 bytes of the EDK prefix, in whole base64 groups."""
+"""Stored characters of a v1 value that hold the version and the EDK prefix, in whole base64 groups."""
+V2_CHARACTERS = 4 * -(-(4 * -(-MAX_KEY_ARN_BYTES // 3) + 51) // 3)
+"""Stored characters of a v2 value, behind the version, that hold the longest key ARN and the EDK prefix."""
 
 _HEAD = "^[A-Za-z0-9+/]{68}$"
+_FOREIGN = "[^A-Za-z0-9+/]"
 # Version header 01 0x 0x 00 78 in base64, then as many characters of the alphabet as are needed.
-_EDK = "^AQ[AEIMQUYcgkosw048][A-P]AH[g-j][A-Za-z0-9+/]{44}$"
+_EDK = "^AQ[AEIMQUYcgkosw048][A-P]AH[g-j][A-Za-z0-9+/]{43}"
 
 
 def table_of(table: TokenTable) -> TableClause:
@@ -69,32 +80,60 @@ def plaintext_provider_of(stored: Text_) -> Text_:
     )
 
 
-def edk_prefix_of(stored: Text_) -> Text_:
-    """The 37-byte EDK prefix of a v1 value as bytea; NULL where there is none with a KMS header."""
-    head = func.substr(stored, 5, 68)
-    inner = func.encode(func.decode(head, "base64"), "escape")
+def is_envelope(stored: Text_) -> ColumnElement[bool]:
+    """True for values in an envelope format, of any version."""
+    return or_(*(func.starts_with(stored, STORED_PREFIXES[f]) for f in ENVELOPE_FORMATS))
+
+
+def head_of(stored: Text_) -> Text_:
+    """As much of the value as its format and EDK prefix need, beginning with the version's mark.
+
+    Envelopes of one key material share at most about a thousand heads, so that what is costly to compute is
+    computed for each head, not for each row. In a v2 head the EDK's base64 follows the mark at once.
+    """
+    behind = func.substr(stored, 5, V2_CHARACTERS)
+    readable = and_(
+        func.starts_with(stored, STORED_PREFIXES[Format.V2]),
+        func.length(stored) >= V2_CHARACTERS + 4,
+        not_(behind.regexp_match(_FOREIGN)),
+    )
+    edk = func.left(func.split_part(_decoded(behind), "|", 2), 50)
+    return case(
+        (readable, func.concat(STORED_PREFIXES[Format.V2], edk)), else_=func.left(stored, HEAD_CHARACTERS)
+    )
+
+
+def edk_prefix_of_head(head: Text_) -> Text_:
+    """The 37-byte EDK prefix as bytea, from a head; NULL where there is none with a KMS header."""
+    behind = func.substr(head, 5, 68)
     return case(
         (
-            func.starts_with(stored, STORED_PREFIXES[Format.V1]) & head.regexp_match(_HEAD),
-            case(
-                (
-                    inner.regexp_match(_EDK),
-                    func.decode(func.concat(func.left(inner, 50), "=="), "base64"),
-                ),
-                else_=cast(null(), LargeBinary),
-            ),
+            func.starts_with(head, STORED_PREFIXES[Format.V1]) & behind.regexp_match(_HEAD),
+            _prefix(_decoded(behind)),
         ),
+        (func.starts_with(head, STORED_PREFIXES[Format.V2]), _prefix(behind)),
         else_=cast(null(), LargeBinary),
     )
 
 
-def head_of(stored: Text_) -> Text_:
-    """As much of the value's beginning as its format and EDK prefix need.
+def edk_prefix_of(stored: Text_) -> Text_:
+    """The 37-byte EDK prefix of an envelope as bytea; NULL where there is none with a KMS header."""
+    return edk_prefix_of_head(head_of(stored))
 
-    Envelopes of one key material share about a thousand heads, so that what is costly to compute is computed
-    for each head, not for each row.
-    """
-    return func.left(stored, HEAD_CHARACTERS)
+
+def _decoded(encoded: Text_) -> Text_:
+    return func.encode(func.decode(encoded, "base64"), "escape")
+
+
+def _prefix(edk_text: Text_) -> Text_:
+    """The first 37 bytes of an EDK, of whose base64 at least fifty characters are given."""
+    return case(
+        (
+            edk_text.regexp_match(_EDK),
+            func.decode(func.concat(func.left(edk_text, 50), "=="), "base64"),
+        ),
+        else_=cast(null(), LargeBinary),
+    )
 
 
 def digest_of(stored: Text_) -> Text_:

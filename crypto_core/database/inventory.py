@@ -277,11 +277,11 @@ class Inventory:
         return tuple(rows)
 
     def _answers_about(self, connection: Connection, found: Sequence[Any]) -> dict[TokenRef, Wrapping | None]:
-        """What KMS has said about these very tokens, asked by digest of the page's v1 values."""
+        """What KMS has said about these very tokens, asked by digest of the page's envelopes."""
         digests: dict[bytes, list[TokenRef]] = {}
         by_column: dict[tuple[str, str], list[str]] = {}
         for row in found:
-            if row.format == Format.V1.value:
+            if Format(row.format).protected:
                 by_column.setdefault((row.table, row.column), []).append(row.row_id)
         for (name, column), ids in by_column.items():
             table = self._catalogue().table(name)

@@ -26,15 +26,17 @@ from crypto_core.database.answers import Wrapping
 from crypto_core.database.expressions import (
     digest_of,
     edk_prefix_of,
+    edk_prefix_of_head,
     format_of,
     head_of,
     id_order,
     id_text,
+    is_envelope,
     plaintext_provider_of,
 )
 from crypto_core.database.filters import Alternative, Field, Kind
 from crypto_core.database.tables import TokenTable
-from crypto_core.envelope import PROVIDER_PREFIXES, STORED_PREFIXES, Format
+from crypto_core.envelope import ENVELOPE_FORMATS, PROVIDER_PREFIXES, Format
 from crypto_core.severity import FORMAT_SEVERITY, Severity
 
 FIELDS: dict[str, Field] = {
@@ -82,7 +84,7 @@ def matches(
         return and_(*bounds)
     pattern = f"^({value.regex()})$"
     if field == "key" and value.text == "unknown":
-        return and_(c.format.in_([Format.V1.value, Format.V2.value]), c.key_arn.is_(None))
+        return and_(c.format.in_([f.value for f in ENVELOPE_FORMATS]), c.key_arn.is_(None))
     if field == "key":
         arns = [
             arn
@@ -162,9 +164,9 @@ def _keys_by_head(stored: Any, source: Any, known: Mapping[bytes, frozenset[Wrap
     single = {prefix: next(iter(ws)) for prefix, ws in known.items() if len(ws) == 1}
     materials = {p: literal(w[1], String) for p, w in single.items() if w[1]}
     unknown = cast(null(), String)
-    is_v1 = func.starts_with(stored, STORED_PREFIXES[Format.V1])
-    occurring = select(head_of(stored).label("head")).select_from(source).where(is_v1).distinct().subquery()
-    prefix = edk_prefix_of(occurring.c.head)
+    heads = select(head_of(stored).label("head")).select_from(source).where(is_envelope(stored))
+    occurring = heads.distinct().subquery()
+    prefix = edk_prefix_of_head(occurring.c.head)
     arn: Any = unknown
     if single:
         arn = case({p: literal(w[0], String) for p, w in single.items()}, value=prefix, else_=unknown)

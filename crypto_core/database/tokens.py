@@ -121,13 +121,24 @@ class TokenStore:
 
     def count(self, scope: TokenScope) -> dict[str, int]:
         """Return how many tokens of each column are in the scope, by column name."""
-        counts: dict[str, int] = {}
+        return {column: sum(by_format.values()) for column, by_format in self.tally(scope).items()}
+
+    def tally(self, scope: TokenScope) -> dict[str, dict[Format, int]]:
+        """Return how many tokens are in the scope, by column name and format; no entry is zero."""
+        tallies: dict[str, dict[Format, int]] = {}
         with connected(self._engine) as connection:
             for table, column, source, condition in self._scoped(scope):
-                number = connection.scalar(select(func.count()).select_from(source).where(condition))
-                if number:
-                    counts[f"{table.name}.{column}"] = number
-        return counts
+                format_ = format_of(source.c[column])
+                rows = connection.execute(
+                    select(format_.label("format"), func.count())
+                    .select_from(source)
+                    .where(condition)
+                    .group_by(format_)
+                )
+                by_format = {Format(name): number for name, number in rows}
+                if by_format:
+                    tallies[f"{table.name}.{column}"] = by_format
+        return tallies
 
     def pages(self, scope: TokenScope, *, size: int = 500) -> Iterator[list[StoredToken]]:
         """Give the scope's tokens in pages, in order of column and id.

@@ -1,8 +1,8 @@
 """The stored form of one token: classify, parse, serialise, seal and open. Pure, no I/O.
 
-    v1   = base64( "v1|" b64(EDK) "|" b64(nonce) "|" b64(ciphertext and tag) )
-    v2   = base64( "v2|" b64(key ARN) "|" b64(EDK) "|" b64(nonce) "|" b64(salt ‖ commitment ‖ ciphertext, tag) )
-    dev  = base64( "dev|" Fernet token )
+    v1  = base64( "v1|" b64(EDK) "|" b64(nonce) "|" b64(ciphertext and tag) )
+    v2  = base64( "v2|" b64(key ARN) "|" b64(EDK) "|" b64(nonce) "|" b64(salt ‖ commitment ‖ sealed) )
+    dev = base64( "dev|" Fernet token )
 
 FORMAT.md specifies them, and tests/vectors holds known answers. Each version is one module that implements
 `Envelope`; whatever uses envelopes asks that interface, so a further version is a module here and its line in
@@ -34,6 +34,7 @@ from crypto_core.envelope.formats import (
     STORED_PREFIXES,
     Classification,
     Format,
+    at_least,
     classify,
 )
 from crypto_core.envelope.v1 import EnvelopeV1
@@ -62,6 +63,7 @@ __all__ = [
     "EnvelopeV1",
     "EnvelopeV2",
     "Format",
+    "at_least",
     "classify",
     "edk_prefix",
     "open_dev",

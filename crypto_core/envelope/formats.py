@@ -29,6 +29,12 @@ class Format(StrEnum):
 ENVELOPE_FORMATS = (Format.V1, Format.V2)
 """The formats of envelopes, the oldest first: a later one promises all that an earlier one does, and more."""
 
+
+def at_least(source: Format, other: Format) -> Format:
+    """Return the later of two envelope formats."""
+    return max(source, other, key=ENVELOPE_FORMATS.index)
+
+
 STORED_PREFIXES: dict[Format, str] = {Format.V1: "djF8", Format.V2: "djJ8", Format.DEV: "ZGV2f"}
 """What a stored value begins with: base64 of "v1|", "v2|" and "dev|". SQL counts by these."""
 

@@ -160,11 +160,6 @@ def _format_problems(census: Census) -> list[Problem]:
             "plaintext or corrupt: not recognised",
             "Inspect each; restore it from a backup or ask its owner to connect again.",
         ),
-        Format.V2: (
-            Severity.MEDIUM,
-            "in v2 format, which this version does not open",
-            "Use a version of Keydeck that reads v2.",
-        ),
         Format.EMPTY: (Severity.LOW, "empty: a row without a token", "Ask its owner to connect again."),
     }
     problems = []

@@ -9,6 +9,7 @@ from typing import Any
 
 from crypto_core.coverage import Coverage
 from crypto_core.database.tokens import TokenScope
+from crypto_core.envelope import Format, at_least
 from crypto_core.references import RowRef, TokenRef
 
 
@@ -62,6 +63,19 @@ class Unwritten:
 
 
 @dataclass(frozen=True, slots=True)
+class Conversion:
+    """So many tokens of one format, and the format that they are written in."""
+
+    source: Format
+    written: Format
+    tokens: int
+
+    def as_json(self) -> dict[str, Any]:
+        """One entry of a plan's "conversions"."""
+        return {"from": self.source.value, "to": self.written.value, "tokens": self.tokens}
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """A dry run's result. Nothing has been changed; `refused` are tokens that would be left as they are."""
 
@@ -76,6 +90,25 @@ class Plan:
     coverage: Coverage
     scope: TokenScope = field(default_factory=TokenScope, repr=False)
     source_key_arn: str | None = None
+    write_format: Format = Format.V1
+    allow_downgrade: bool = False
+    by_format: Mapping[Format, int] = field(default_factory=dict)
+    """The tokens by the format that they have now."""
+
+    @property
+    def conversions(self) -> tuple[Conversion, ...]:
+        """What becomes of the tokens' formats, in the order of `Format`."""
+        return tuple(
+            Conversion(source, self._written(source), self.by_format[source])
+            for source in Format
+            if self.by_format.get(source)
+        )
+
+    def _written(self, source: Format) -> Format:
+        if self.verb is Verb.REWRAP:
+            return source
+        kept = self.verb is Verb.REENCRYPT and not self.allow_downgrade
+        return at_least(source, self.write_format) if kept else self.write_format
 
     @property
     def whole(self) -> bool:
@@ -98,6 +131,7 @@ class Plan:
             "by_column": dict(self.by_column),
             "refused": [{"reference": u.reference, "reason": u.reason} for u in self.refused],
             "warnings": list(self.warnings),
+            "conversions": [c.as_json() for c in self.conversions],
             "kms_calls": self.kms_calls,
             "coverage": self.coverage.as_json(),
         }

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Engine
@@ -14,9 +15,9 @@ from crypto_core.database.attribution import Attributor, KeyCount
 from crypto_core.database.catalogue import LiveCatalogue
 from crypto_core.database.census import take_census
 from crypto_core.database.engine import connected
-from crypto_core.database.tokens import TokenScope, TokenStore
-from crypto_core.envelope import Format
-from crypto_core.errors import KmsAccessDeniedError, KmsError, RefusedError
+from crypto_core.database.tokens import StoredToken, TokenScope, TokenStore
+from crypto_core.envelope import ENVELOPE_FORMATS, Format, parse
+from crypto_core.errors import EnvelopeError, KmsAccessDeniedError, KmsError, RefusedError
 from crypto_core.key_names import parse_key_name, same_key
 from crypto_core.keys.inventory import KeyInventory
 from crypto_core.keys.state import KeyState
@@ -24,8 +25,8 @@ from crypto_core.reencryption.plan import Plan, Selection, Unwritten, Verb
 from crypto_core.references import RowRef, TokenRef
 
 FORMATS: dict[Verb, frozenset[Format]] = {
-    Verb.REWRAP: frozenset({Format.V1}),
-    Verb.REENCRYPT: frozenset({Format.V1}),
+    Verb.REWRAP: frozenset(ENVELOPE_FORMATS),
+    Verb.REENCRYPT: frozenset(ENVELOPE_FORMATS),
     Verb.ENCRYPT: frozenset({Format.PLAINTEXT, Format.DEV}),
 }
 """What each verb takes. Unrecognised values are never encrypted: they may be damaged envelopes."""
@@ -36,7 +37,7 @@ _NO_RECOVERY = (
 
 _NOT_TAKEN: dict[Format, str] = {
     Format.V1: "it is an envelope already",
-    Format.V2: "v2 envelopes are not opened by this version",
+    Format.V2: "it is an envelope already",
     Format.DEV: "it is in dev format; encrypt it in place",
     Format.PLAINTEXT: "it is plaintext; encrypt it in place",
     Format.UNRECOGNISED: "it is not recognised: plaintext or corrupt",
@@ -66,8 +67,13 @@ class Planner:
         attributor: Attributor,
         keys: KeyInventory,
         trusted: Sequence[str] = (),
+        *,
+        write_format: Format = Format.V1,
     ) -> None:
-        """`trusted` are the names of the keys that the platform is configured with."""
+        """`trusted` are the names of the keys that the platform is configured with, `write_format` is the
+        version of new envelopes.
+        """
+        self._write_format = write_format
         self._engine = engine
         self._catalogue = catalogue
         self._answers = answers
@@ -76,21 +82,26 @@ class Planner:
         self._keys = keys
         self._trusted = tuple(trusted)
 
-    def plan(self, verb: Verb, selection: Selection, target: str) -> Plan:
+    def plan(self, verb: Verb, selection: Selection, target: str, *, allow_downgrade: bool = False) -> Plan:
         """Return what `verb` would do. Nothing is changed.
 
-        Raises RefusedError where it must not start, InvalidReferenceError, KmsError, DatabaseError.
+        Without `allow_downgrade` a v2 envelope stays v2, also where v1 is written. Raises RefusedError where
+        it must not start, InvalidReferenceError, KmsError, DatabaseError.
         """
         catalogue = self._catalogue.refresh()
         if not catalogue.tables:
             raise RefusedError("There is no token to write.", remedy=" ".join(catalogue.gaps))
         key, target_arn = self._target(target)
-        resolved = self.resolve(verb, selection)
+        resolved = self.resolve(verb, selection, target_arn)
         if resolved.source_key_arn and same_key(resolved.source_key_arn, target_arn):
             raise RefusedError(
                 f"Source and target are the same key: {target_arn}.", remedy="Name another key with --to."
             )
-        by_column = self._store.count(resolved.scope)
+        tally = self._store.tally(resolved.scope)
+        by_column = {column: sum(formats.values()) for column, formats in tally.items()}
+        by_format = Counter[Format]()
+        for formats in tally.values():
+            by_format.update(formats)
         self._must_be_writable(by_column)
         return Plan(
             verb=verb,
@@ -100,11 +111,30 @@ class Planner:
             tokens=sum(by_column.values()),
             by_column=by_column,
             refused=resolved.refused,
-            warnings=self._warnings(verb, key, target, target_arn),
+            warnings=(
+                *self._warnings(verb, key, target, target_arn),
+                *self._format_warnings(verb, by_format, allow_downgrade=allow_downgrade),
+            ),
             coverage=Coverage((*resolved.gaps, *self._gaps(selection))),
             scope=resolved.scope,
             source_key_arn=resolved.source_key_arn,
+            write_format=self._write_format,
+            allow_downgrade=allow_downgrade,
+            by_format=by_format,
         )
+
+    def _format_warnings(
+        self, verb: Verb, by_format: Mapping[Format, int], *, allow_downgrade: bool
+    ) -> tuple[str, ...]:
+        if verb is Verb.REWRAP:
+            return ()
+        if self._write_format is Format.V2:
+            return ("New envelopes are v2: the platform must read v2 before the first is written.",)
+        if allow_downgrade and by_format.get(Format.V2):
+            return (
+                f"{counted(by_format[Format.V2], 'v2 envelope')} will be v1: no longer bound to the row.",
+            )
+        return ()
 
     def _warnings(self, verb: Verb, key: KeyState | None, named: str, target_arn: str) -> tuple[str, ...]:
         warnings = [_NO_RECOVERY] if verb is Verb.REWRAP else []
@@ -120,18 +150,18 @@ class Planner:
         """What can't be seen of the selection; named references are seen, or refused one by one."""
         return () if selection.references else self._catalogue().gaps
 
-    def resolve(self, verb: Verb, selection: Selection) -> Resolved:
+    def resolve(self, verb: Verb, selection: Selection, target_arn: str) -> Resolved:
         """Return what the selection means now; for tokens under a key, KMS is asked as for a census."""
         formats = FORMATS[verb]
         if selection.references:
-            return self._references(selection.references, formats)
+            return self._references(selection.references, verb, target_arn)
         if selection.under_key:
             return self._under_key(selection.under_key, formats)
         if selection.unprotected and verb is not Verb.ENCRYPT:
             raise RefusedError("Only encrypt in place takes tokens stored in plaintext.")
         return Resolved(TokenScope(formats), None, (), ())
 
-    def _references(self, references: tuple[TokenRef | RowRef, ...], formats: frozenset[Format]) -> Resolved:
+    def _references(self, references: tuple[TokenRef | RowRef, ...], verb: Verb, target_arn: str) -> Resolved:
         wanted: list[TokenRef] = []
         refused: list[Unwritten] = []
         for reference in dict.fromkeys(references):
@@ -140,11 +170,12 @@ class Planner:
             if not found:
                 refused.append(Unwritten(str(reference), "there is no such row, or it holds no token"))
             for token in found:
-                if token.format in formats:
-                    wanted.append(token.ref)
+                reason = _not_taken(verb, token, target_arn)
+                if reason:
+                    refused.append(Unwritten(str(token.ref), reason))
                 else:
-                    refused.append(Unwritten(str(token.ref), _NOT_TAKEN[token.format]))
-        return Resolved(TokenScope(formats, references=tuple(wanted)), None, tuple(refused), ())
+                    wanted.append(token.ref)
+        return Resolved(TokenScope(FORMATS[verb], references=tuple(wanted)), None, tuple(refused), ())
 
     def _under_key(self, name: str, formats: frozenset[Format]) -> Resolved:
         source_arn = self._arn_of(name)
@@ -219,6 +250,20 @@ class Planner:
                 f"This database role may not write {', '.join(blocked)}.",
                 remedy=f"Needed: {'; '.join(blocked.values())}",
             )
+
+
+def _not_taken(verb: Verb, token: StoredToken, target_arn: str) -> str:
+    """Why a token is left as it is, "" if it is taken."""
+    if token.format not in FORMATS[verb]:
+        return _NOT_TAKEN[token.format]
+    if verb is Verb.REWRAP:
+        try:
+            named = parse(token.value.reveal()).named_key
+        except EnvelopeError as error:
+            return error.message
+        if named not in (None, target_arn):
+            return "a v2 envelope is bound to the key that it names; re-encrypt it instead"
+    return ""
 
 
 def _is_under(count: KeyCount, key_arn: str) -> bool:

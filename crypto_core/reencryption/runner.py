@@ -29,6 +29,7 @@ from crypto_core.errors import (
     EnvelopeError,
     IncorrectKeyError,
     InvalidCiphertextError,
+    InvalidReferenceError,
     InvalidTokenError,
     KeydeckError,
     KmsError,
@@ -38,6 +39,7 @@ from crypto_core.errors import (
 from crypto_core.key_names import same_key
 from crypto_core.keyring import KmsKeyring
 from crypto_core.kms import KmsApi
+from crypto_core.observation import SILENT, Observer
 from crypto_core.reencryption.patience import Patience, is_passing
 from crypto_core.reencryption.plan import Plan, RunProgress, RunResult, Unwritten, Verb
 from crypto_core.reencryption.planner import FORMATS, Planner
@@ -99,6 +101,7 @@ class Runner:
         same_database: bool,
         dev_key: str = DEV_KEY,
         workers: int = 16,
+        observer: Observer = SILENT,
     ) -> None:
         """`same_database` is True if the journal is in the tokens' own database: then its entries commit
         together with what they tell.
@@ -113,6 +116,7 @@ class Runner:
         self._same_database = same_database
         self._dev_key = dev_key
         self._workers = workers
+        self._observer = observer
 
     def run(
         self, plan: Plan, *, progress: Progress | None = None, cancelled: Event | None = None
@@ -122,7 +126,11 @@ class Runner:
         calls_before = self._kms.calls
         run_id = uuid4()
         sources = [plan.source_key_arn] if plan.source_key_arn else []
-        cipher = TokenCipher(self._keyring.trusting(plan.target_key_arn, *sources))
+        cipher = TokenCipher(
+            self._keyring.trusting(plan.target_key_arn, *sources),
+            write_format=plan.write_format,
+            observer=self._observer,
+        )
         begun = {"run": str(run_id), "to": plan.target_key_arn, "planned": plan.tokens}
         self._journal.record(plan.verb.value, str(plan.selection), Outcome.STARTED, begun)
         scope, left_over = plan.scope, 0
@@ -140,7 +148,7 @@ class Runner:
                     break
                 # What the platform wrote under the old key meanwhile is found by looking again.
                 try:
-                    scope = self._planner.resolve(plan.verb, plan.selection).scope
+                    scope = self._planner.resolve(plan.verb, plan.selection, plan.target_key_arn).scope
                 except (RefusedError, KmsError) as error:
                     tally.stopped_by = str(error)
                     break
@@ -231,7 +239,7 @@ class Runner:
             return _Written(token, held=True)
         try:
             return self._checked(plan, token, self._sealed(plan, cipher, token))
-        except (EnvelopeError, InvalidTokenError) as error:
+        except (EnvelopeError, InvalidTokenError, InvalidReferenceError) as error:
             if token.format.protected:
                 self._answers.remember([Answer(token.digest, None, None, None, error.message)])
             return _Written(token, poison=error.message)
@@ -249,12 +257,18 @@ class Runner:
     def _sealed(self, plan: Plan, cipher: TokenCipher, token: StoredToken) -> SealedToken:
         stored = token.value.reveal()
         if plan.verb is Verb.REWRAP:
-            return cipher.rewrap(stored, plan.target_key_arn, plan.source_key_arn)
+            return cipher.rewrap(stored, plan.target_key_arn, plan.source_key_arn, ref=token.ref)
         if plan.verb is Verb.REENCRYPT:
-            return cipher.reencrypt(stored, plan.target_key_arn, plan.source_key_arn)
+            return cipher.reencrypt(
+                stored,
+                plan.target_key_arn,
+                plan.source_key_arn,
+                ref=token.ref,
+                allow_downgrade=plan.allow_downgrade,
+            )
         if token.format is Format.DEV:
-            return cipher.encrypt_dev(stored, self._dev_key, plan.target_key_arn)
-        return cipher.encrypt(token.value, plan.target_key_arn)
+            return cipher.encrypt_dev(stored, self._dev_key, plan.target_key_arn, ref=token.ref)
+        return cipher.encrypt(token.value, plan.target_key_arn, ref=token.ref)
 
     def _checked(self, plan: Plan, token: StoredToken, sealed: SealedToken) -> _Written:
         """The new form, unless the token was under another trusted key than the one that is being emptied."""

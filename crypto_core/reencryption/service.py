@@ -39,7 +39,7 @@ class TokenWorkService:
         self._journal = journal
         self._read_only = read_only
 
-    def plan(self, verb: Verb, selection: Selection, target: str) -> Plan:
+    def plan(self, verb: Verb, selection: Selection, target: str, *, allow_downgrade: bool = False) -> Plan:
         """Return what would happen; journaled as a dry run.
 
         Without Keydeck's schema, or read only, the plan says that it could not be journaled. Raises
@@ -47,7 +47,7 @@ class TokenWorkService:
         DatabaseError.
         """
         try:
-            plan = self._planner.plan(verb, selection, target)
+            plan = self._planner.plan(verb, selection, target, allow_downgrade=allow_downgrade)
         except KeydeckError as error:
             self._try_to_record(verb, selection, Outcome.REFUSED, {"to": target, "reason": error.message})
             raise

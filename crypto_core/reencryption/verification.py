@@ -21,11 +21,11 @@ from crypto_core.errors import (
     RowVanishedError,
 )
 from crypto_core.keyring import KmsKeyring
+from crypto_core.observation import SILENT, Observer
 from crypto_core.reencryption.patience import Patience, is_passing
 from crypto_core.reencryption.plan import RunProgress, Selection, Verification
 
 _NOT_AN_ENVELOPE: dict[Format, str] = {
-    Format.V2: "v2 envelopes are not opened by this version",
     Format.DEV: "stored in dev format: anyone can open it",
     Format.PLAINTEXT: "stored in plaintext",
     Format.UNRECOGNISED: "not recognised: plaintext or corrupt",
@@ -48,8 +48,9 @@ class Verifier:
         answers: AnswerBook,
         *,
         workers: int = 16,
+        observer: Observer = SILENT,
     ) -> None:
-        self._cipher = TokenCipher(keyring)
+        self._cipher = TokenCipher(keyring, observer=observer)
         self._store = store
         self._catalogue = catalogue
         self._answers = answers
@@ -122,12 +123,12 @@ class Verifier:
         """A token's verification, None if it was not asked about, or a failure that is worth waiting out."""
         if held.is_set() or (cancelled is not None and cancelled.is_set()):
             return None
-        if token.format is not Format.V1:
+        if not token.format.protected:
             return Verification(token.ref, False, None, None, _NOT_AN_ENVELOPE[token.format]), None
         stored = token.value.reveal()
         try:
-            opened = self._cipher.open(stored)
-        except EnvelopeError as error:
+            opened = self._cipher.open(stored, ref=token.ref)
+        except (EnvelopeError, InvalidReferenceError) as error:
             broken = Answer(token.digest, None, None, None, error.message)
             return Verification(token.ref, False, None, None, error.message), broken
         except KmsError as error:

@@ -18,6 +18,7 @@ NOT_NEEDED = {
     "click",
     "console",
     "moto",
+    "prometheus_client",
     "psycopg2",
     "pydantic",
     "rich",

@@ -15,11 +15,11 @@ from console.sandbox.endpoint.errors import ServiceError, dry_run_worked, incorr
 from console.sandbox.endpoint.faults import Faults
 from console.sandbox.endpoint.keys import SYMMETRIC, KeyStore, require_usable
 from console.sandbox.endpoint.parameters import (
-    MAX_CIPHERTEXT,
     MAX_PLAINTEXT,
     Document,
     read_algorithm,
     read_blob,
+    read_ciphertext,
     read_context,
     read_data_key_length,
     shown,
@@ -48,7 +48,7 @@ class CryptoOperations:
 
     def decrypt(self, request: Document, record: Record) -> dict[str, Any]:
         """https://docs.aws.amazon.com/kms/latest/APIReference/API_Decrypt.html"""
-        blob = read_blob(request, "CiphertextBlob", MAX_CIPHERTEXT)
+        blob = read_ciphertext(request)
         context = read_context(request, "EncryptionContext")
         key_id = request.get("KeyId")
         record.request = shown(
@@ -57,6 +57,8 @@ class CryptoOperations:
             encryptionContext=context,
         )
         key, material = self._opened_by(record, blob, key_id, "kms:Decrypt")
+        if blob is None:
+            raise dry_run_worked()
         plaintext = unseal(material, blob, context)
         if plaintext is None:
             raise invalid_ciphertext()
@@ -116,7 +118,7 @@ class CryptoOperations:
 
     def re_encrypt(self, request: Document, record: Record) -> dict[str, Any]:
         """https://docs.aws.amazon.com/kms/latest/APIReference/API_ReEncrypt.html"""
-        blob = read_blob(request, "CiphertextBlob", MAX_CIPHERTEXT)
+        blob = read_ciphertext(request)
         source_context = read_context(request, "SourceEncryptionContext")
         destination_context = read_context(request, "DestinationEncryptionContext")
         source_key_id = request.get("SourceKeyId")
@@ -130,6 +132,8 @@ class CryptoOperations:
         )
         source, source_material = self._opened_by(record, blob, source_key_id, "kms:ReEncryptFrom")
         destination, material = self._sealed_by(record, request.get("DestinationKeyId"), "kms:ReEncryptTo")
+        if blob is None:
+            raise dry_run_worked()
         plaintext = unseal(source_material, blob, source_context)
         if plaintext is None:
             raise invalid_ciphertext()
@@ -146,9 +150,14 @@ class CryptoOperations:
         }
 
     def _opened_by(
-        self, record: Record, blob: bytes, key_id: object, action: str
+        self, record: Record, blob: bytes | None, key_id: object, action: str
     ) -> "tuple[Key, KeyMaterial]":
-        """Return the key and material that made `blob`, once the caller and the key's state allow it."""
+        """Return the key and material that made `blob`, once the caller and the key's state allow it.
+
+        Without a blob (a dry run that ignores it) it is the key that `key_id` names.
+        """
+        if blob is None:
+            return self._sealed_by(record, key_id, action)
         wanted = None if key_id is None else self._keys.find(record.region, key_id)
         identifier = identifier_of(blob)
         found = None if identifier is None else self._keys.by_identifier(record.region, identifier)

@@ -13,6 +13,7 @@ Document = Mapping[str, Any]
 
 MAX_PLAINTEXT = 4096
 MAX_CIPHERTEXT = 6144
+IGNORE_CIPHERTEXT = "IGNORE_CIPHERTEXT"
 _KEY_BYTES = {"AES_256": 32, "AES_128": 16}
 
 
@@ -48,6 +49,22 @@ def read_blob(request: Document, name: str, limit: int) -> bytes:
             f"constraint: Member must have length between 1 and {limit}"
         )
     return raw
+
+
+def read_ciphertext(request: Document) -> bytes | None:
+    """Return the CiphertextBlob, None where a dry run is to ignore it. Raises as `read_blob`."""
+    modifiers = request.get("DryRunModifiers") or []
+    if not isinstance(modifiers, list):
+        raise ServiceError("SerializationException", "DryRunModifiers is a list")
+    unknown = [modifier for modifier in modifiers if modifier != IGNORE_CIPHERTEXT]
+    if unknown:
+        raise validation(
+            f"1 validation error detected: Value '{unknown}' at 'dryRunModifiers' failed to satisfy "
+            f"constraint: Member must satisfy enum value set: [{IGNORE_CIPHERTEXT}]"
+        )
+    if modifiers and request.get("DryRun"):
+        return None
+    return read_blob(request, "CiphertextBlob", MAX_CIPHERTEXT)
 
 
 def read_context(request: Document, name: str) -> dict[str, str] | None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from console.sandbox.endpoint import EndpointProcess
+from console.sandbox.endpoint import Denial, EndpointProcess
 from tests.console.sandbox.refusals import refusal
 
 REGION = "eu-west-1"
@@ -190,6 +190,48 @@ def test_a_dry_run_that_would_fail_says_why(kms: Any, key: Any) -> None:
     kms.disable_key(KeyId=key["Arn"])
     code, _ = refusal(kms.generate_data_key, KeyId=key["Arn"], KeySpec="AES_256", DryRun=True)
     assert code == "DisabledException"
+
+
+IGNORED = {"DryRun": True, "DryRunModifiers": ["IGNORE_CIPHERTEXT"]}
+
+
+def test_a_dry_run_that_ignores_the_ciphertext_needs_a_key_and_no_ciphertext(kms: Any, key: Any) -> None:
+    other = kms.create_key()["KeyMetadata"]["Arn"]
+    for call, request in (
+        (kms.decrypt, {"KeyId": key["Arn"]}),
+        (kms.decrypt, {"KeyId": key["Arn"], "CiphertextBlob": b"damaged"}),
+        (kms.re_encrypt, {"SourceKeyId": key["Arn"], "DestinationKeyId": other}),
+    ):
+        assert refusal(call, **request, **IGNORED)[0] == "DryRunOperationException"
+    assert refusal(kms.decrypt, **IGNORED)[0] == "ValidationException"
+    assert refusal(kms.re_encrypt, DestinationKeyId=other, **IGNORED)[0] == "ValidationException"
+
+
+def test_a_dry_run_that_ignores_the_ciphertext_still_asks_whether_it_is_allowed(
+    kms: Any, key: Any, endpoint: EndpointProcess
+) -> None:
+    other = kms.create_key()["KeyMetadata"]["Arn"]
+    for action, resource in (("Decrypt", key["Arn"]), ("ReEncryptFrom", key["Arn"]), ("ReEncryptTo", other)):
+        endpoint.control.add_denial(Denial("*", f"kms:{action}", resource))
+        if action == "Decrypt":
+            code, message = refusal(kms.decrypt, KeyId=key["Arn"], **IGNORED)
+        else:
+            code, message = refusal(kms.re_encrypt, SourceKeyId=key["Arn"], DestinationKeyId=other, **IGNORED)
+        endpoint.control.clear()
+        assert code == "AccessDeniedException"
+        assert f"to perform: kms:{action} on resource: {resource}" in message
+    kms.disable_key(KeyId=key["Arn"])
+    assert refusal(kms.decrypt, KeyId=key["Arn"], **IGNORED)[0] == "DisabledException"
+
+
+def test_only_a_dry_run_ignores_the_ciphertext(kms: Any, key: Any) -> None:
+    modifiers = IGNORED["DryRunModifiers"]
+    for dry_run in ({}, {"DryRun": False}):
+        code, _ = refusal(kms.decrypt, KeyId=key["Arn"], DryRunModifiers=modifiers, **dry_run)
+        assert code == "ValidationException"
+    unknown = refusal(kms.decrypt, KeyId=key["Arn"], DryRun=True, DryRunModifiers=["IGNORE_EVERYTHING"])
+    assert unknown[0] == "ValidationException"
+    assert "IGNORE_EVERYTHING" in unknown[1]
 
 
 @pytest.mark.parametrize("asked", [{}, {"KeySpec": "AES_256", "NumberOfBytes": 32}, {"NumberOfBytes": 2000}])

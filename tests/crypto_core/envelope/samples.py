@@ -12,7 +12,16 @@ import pytest
 from cryptography.fernet import Fernet
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from crypto_core.envelope import EnvelopeV1, EnvelopeV2, Format, parse, seal, serialise
+from crypto_core.envelope import (
+    Envelope,
+    EnvelopeV1,
+    EnvelopeV2,
+    Format,
+    open_envelope,
+    parse,
+    seal,
+    serialise,
+)
 from crypto_core.errors import EnvelopeError, MalformedEnvelopeError
 from crypto_core.references import TokenRef
 from crypto_core.secret import DataKey, Secret
@@ -30,6 +39,14 @@ CIPHERTEXT = AESGCM(DATA_KEY).encrypt(NONCE, TOKEN.encode(), None)
 
 KEY_ARN = "arn:aws:kms:eu-west-1:123456789012:key/0b7f4c1e-1111-4222-8333-4444abcd9f2c"
 REF = TokenRef("gh_connection", "access_token", "gh-42")
+
+
+def sealed_v1(token: str = TOKEN, *, data_key: bytes = DATA_KEY, edk: bytes = EDK) -> EnvelopeV1:
+    """A v1 envelope of `token`, nonce random."""
+    with Secret.of(token) as secret, DataKey(data_key) as key:
+        envelope = seal(secret, key, edk)
+    assert isinstance(envelope, EnvelopeV1)
+    return envelope
 
 
 def sealed_v2(
@@ -67,9 +84,21 @@ def with_field(name: str, text: str) -> str:
     return stored_of(*(written | {name: text}).values())
 
 
-def v2_parts(envelope: EnvelopeV2) -> dict[str, bytes]:
-    """The contents of v2's four fields by name."""
-    return dict(zip(V2_FIELDS, envelope.to_fields(), strict=True))
+def opened(envelope: Envelope, data_key: bytes = DATA_KEY, ref: TokenRef = REF) -> str:
+    """The token that the envelope holds."""
+    with DataKey(data_key) as key, open_envelope(envelope, key, ref) as token:
+        return token.reveal()
+
+
+def fields_of(envelope: Envelope) -> dict[str, bytes]:
+    """The contents of the stored fields by name."""
+    return dict(zip(envelope.field_names, envelope.to_fields(), strict=True))
+
+
+def stored_with(envelope: Envelope, **changed: bytes) -> str:
+    """The stored form with fields of other content; field names are written with underscores."""
+    fields = fields_of(envelope) | {name.replace("_", " "): content for name, content in changed.items()}
+    return stored_of(*map(b64, fields.values()), version=envelope.format)
 
 
 def stored_v2(**parts: bytes) -> str:

@@ -1,0 +1,159 @@
+"""EncryptedToken: a SQLAlchemy column type whose values stay sealed until they are revealed.
+
+    class GitHubConnection(Base):
+        __tablename__ = "gh_connection"
+        id: Mapped[str] = mapped_column(primary_key=True)
+        access_token: Mapped[StoredEnvelope | None] = mapped_column(EncryptedToken)
+
+    connection.access_token = cipher.encrypt(token)    # what the cipher returned; a plain str is refused
+    token = connection.access_token.reveal(cipher)     # the only place where KMS is asked
+
+The type boxes and unboxes; it knows no key and asks nobody. A value that was loaded with its object knows its
+row, so a v2 envelope opens by `reveal(cipher)` alone. One that was selected as a column does not, nor does one
+whose table has a composite primary key or one of a type other than integer, text or native UUID: there,
+`reveal(cipher, ref=EncryptedToken.reference(Model.access_token, row_id))`.
+
+To seal a v2 envelope the row's id must be known first. Where the database hands out ids, flush the object
+before its token is sealed, or take the id from the sequence.
+
+What a column type can't prevent: SQL expressions (`literal`, `text`, a cast to Text) bypass it, and PostgreSQL's
+own error texts may repeat a whole row, tokens that are still plaintext included. Create the engine with
+`hide_parameters=True`, and log an IntegrityError's type, not its text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from typing import Any, Self
+from uuid import UUID
+
+from sqlalchemy import Column, Dialect, Text, TypeDecorator, event
+from sqlalchemy.orm import InstrumentedAttribute
+from sqlalchemy.sql import ClauseElement, operators
+from sqlalchemy.sql.elements import BindParameter, ColumnElement
+from sqlalchemy.types import TypeEngine
+
+from crypto_core.encrypted_token.boxing import UnsealedTokenError, boxed, unboxed
+from crypto_core.encrypted_token.instances import as_printed, watch
+from crypto_core.encrypted_token.stored_envelope import StoredEnvelope
+from crypto_core.errors import InvalidReferenceError, RefusedError
+from crypto_core.references import TokenRef
+
+__all__ = ["EncryptedToken", "StoredEnvelope", "UnsealedTokenError"]
+
+_COMPARISONS = frozenset(
+    {
+        operators.eq,
+        operators.ne,
+        operators.in_op,
+        operators.not_in_op,
+        operators.is_,
+        operators.is_not,
+        operators.is_distinct_from,
+        operators.is_not_distinct_from,
+    }
+)
+"""What can be asked of envelopes: NULL or not, and one exact envelope. The same token never gets it twice."""
+
+
+class EncryptedToken(TypeDecorator[StoredEnvelope]):
+    """A text column that holds envelopes. Loads as StoredEnvelope, takes SealedToken, StoredEnvelope and None.
+
+    What else is assigned, bound or compared raises UnsealedTokenError, which names the column and never the
+    value. NULL is None.
+    """
+
+    impl = Text
+    cache_ok = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._columns: tuple[Column[Any], ...] = ()
+        self._copied_from: EncryptedToken | None = None
+
+    @staticmethod
+    def reference(attribute: InstrumentedAttribute[Any] | Column[Any], row_id: int | str | UUID) -> TokenRef:
+        """Return the reference of one token, such as `reference(GitHubConnection.access_token, "gh-42")`.
+
+        Raises InvalidReferenceError for what is no EncryptedToken column, and for an id of another type.
+        """
+        column = attribute if isinstance(attribute, Column) else _mapped(attribute)
+        if column is None or not isinstance(column.type, EncryptedToken):
+            raise InvalidReferenceError(f"{attribute} is no column of type EncryptedToken.")
+        printed = as_printed(row_id)
+        if printed is None:
+            raise InvalidReferenceError(
+                f"{column}: a row id is an integer, text or a UUID, not {type(row_id).__name__}."
+            )
+        return TokenRef(str(column.table.name), str(column.name), printed)
+
+    @property
+    def where(self) -> str:
+        """The columns of this type, as errors name them."""
+        if not self._columns and self._copied_from is not None:
+            return self._copied_from.where
+        return " or ".join(map(str, self._columns)) or "A token column"
+
+    def copy(self, **kw: Any) -> Self:
+        """Return the type of another column, which is named like this one's until it has a table."""
+        # SQLAlchemy also binds through copies that never become a column's.
+        copied = super().copy(**kw)
+        copied._columns, copied._copied_from = (), self  # noqa: SLF001  # its own kind
+        return copied
+
+    def process_bind_param(self, value: object, dialect: Dialect) -> str | None:
+        """Return the envelope to write or to compare with."""
+        return unboxed(value, self.where)
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> StoredEnvelope | None:
+        """Return what the column holds, sealed."""
+        return None if value is None else StoredEnvelope.found(value)
+
+    @property
+    def comparator_factory(self) -> Callable[[ColumnElement[Any]], TypeEngine.Comparator[Any]]:  # type: ignore[override]
+        return SealedComparator
+
+
+class SealedComparator(TypeDecorator.Comparator[StoredEnvelope]):
+    """Compares envelopes with envelopes. Raises RefusedError for what makes no sense with ciphertext."""
+
+    def operate(self, op: operators.OperatorType, *other: Any, **kwargs: Any) -> ColumnElement[Any]:
+        self._require_sensible(op, other)
+        return super().operate(op, *other, **kwargs)
+
+    def reverse_operate(self, op: operators.OperatorType, other: Any, **kwargs: Any) -> ColumnElement[Any]:
+        self._require_sensible(op, (other,))
+        return super().reverse_operate(op, other, **kwargs)
+
+    def _require_sensible(self, op: operators.OperatorType, operands: tuple[Any, ...]) -> None:
+        where = self.expr.type.where
+        if op not in _COMPARISONS:
+            raise RefusedError(
+                f"{where} holds envelopes: {getattr(op, '__name__', 'this operator')} says nothing about tokens.",
+                remedy="Compare with NULL, or with one exact envelope.",
+            )
+        for operand in operands:
+            many = isinstance(operand, Collection) and not isinstance(operand, str | bytes)
+            for each in operand if many else (operand,):
+                _require_sealed(each, where)
+
+
+def _require_sealed(operand: object, where: str) -> None:
+    if isinstance(operand, BindParameter):
+        operand = operand.value
+    if not isinstance(operand, ClauseElement) and not hasattr(operand, "__clause_element__"):
+        boxed(operand, where)
+
+
+def _mapped(attribute: InstrumentedAttribute[Any]) -> Column[Any] | None:
+    columns = getattr(getattr(attribute, "property", None), "columns", ())
+    return columns[0] if columns and isinstance(columns[0], Column) else None
+
+
+@event.listens_for(Column, "after_parent_attach")
+def _remember(column: Column[Any], table: object) -> None:
+    if isinstance(column.type, EncryptedToken):
+        column.type._columns += (column,)  # noqa: SLF001  # its own kind
+
+
+watch(EncryptedToken)

@@ -1,0 +1,210 @@
+"""How long sealing and opening an envelope take, beside bare AES-GCM, Fernet and Tink. KMS is excluded.
+
+    python -m tests.benchmarks.envelopes [--json] [--rounds N] [--calls N]
+
+Everything is timed in one run, in interleaved rounds, on a token of 93 bytes (a fine-grained GitHub token)
+and an encrypted data key of 184 bytes. What is compared:
+
+- AES-256-GCM: `AESGCM` of the cryptography library with a key set up for each token, as a fresh data key
+  requires, and a nonce from the system. The floor: nothing is encoded, nothing is checked.
+- Fernet, one key for all tokens: gives and takes base64 text, so it stands beside the stored form.
+- Tink AEAD: one AES256_GCM keyset for all tokens.
+- Tink envelope AEAD: `KmsEnvelopeAead`, which makes an AES256_GCM data key a token, over a remote AEAD that
+  answers at once from memory. Like an envelope of ours, without the base64.
+
+Rows of Tink need the extra `bench`. Exit status 1 if a target is missed.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from cryptography.fernet import Fernet
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from crypto_core.envelope import Format, classify, open_envelope, parse, seal, serialise
+from crypto_core.references import TokenRef
+from crypto_core.secret import DataKey, Secret
+from tests.benchmarks.measuring import (
+    Case,
+    Target,
+    Timing,
+    environment,
+    exit_status,
+    microseconds,
+    options,
+    print_json,
+    print_table,
+    print_targets,
+)
+
+TOKEN = b"github_pat_" + b"0123456789abcdefghijklmnopqrstuvwxyz_ABCDEFGHIJ" + b"KLMNOPQRSTUVWXYZ" * 2 + b"abc"
+ENCRYPTED_DATA_KEY = bytes.fromhex("0102030078") + os.urandom(179)
+DATA_KEY = os.urandom(32)
+REF = TokenRef("gh_connection", "access_token", "gh-42")
+KEY_ARN = "arn:aws:kms:eu-central-1:111122223333:key/0a1b2c3d-0a1b-0a1b-0a1b-0a1b2c3d4e5f"
+
+AESGCM_SEALS, AESGCM_OPENS = "AES-256-GCM encrypt", "AES-256-GCM decrypt"
+FERNET_SEALS, FERNET_OPENS = "Fernet encrypt", "Fernet decrypt"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One thing that is timed; `seals` tells which of the two directions it is compared with."""
+
+    name: str
+    seals: bool
+    case: Case
+
+
+class RemoteInMemory:
+    """The KMS of a Tink envelope, without its time: hands out one EDK and gives back the last data key."""
+
+    def __init__(self) -> None:
+        self._data_key = b""
+
+    def encrypt(self, plaintext: bytes, associated_data: bytes) -> bytes:
+        """Remember the data key, return an encrypted data key of 184 bytes."""
+        self._data_key = plaintext
+        return ENCRYPTED_DATA_KEY
+
+    def decrypt(self, ciphertext: bytes, associated_data: bytes) -> bytes:
+        """Return the data key."""
+        return self._data_key
+
+
+def baseline_rows() -> list[Row]:
+    """Return what envelopes are compared with from the cryptography library."""
+    nonce = os.urandom(12)
+    ciphertext = AESGCM(DATA_KEY).encrypt(nonce, TOKEN, None)
+    fernet = Fernet(Fernet.generate_key())
+    sealed = fernet.encrypt(TOKEN)
+    return [
+        Row(AESGCM_SEALS, True, lambda: AESGCM(DATA_KEY).encrypt(os.urandom(12), TOKEN, None)),
+        Row(AESGCM_OPENS, False, lambda: AESGCM(DATA_KEY).decrypt(nonce, ciphertext, None)),
+        Row(FERNET_SEALS, True, lambda: fernet.encrypt(TOKEN)),
+        Row(FERNET_OPENS, False, lambda: fernet.decrypt(sealed)),
+    ]
+
+
+def tink_rows() -> list[Row]:
+    """Return Tink's rows, none where Tink isn't installed."""
+    try:
+        import tink
+        from tink import aead
+    except ImportError:
+        return []
+    aead.register()
+    template = aead.aead_key_templates.AES256_GCM
+    primitive = tink.new_keyset_handle(template).primitive(aead.Aead)
+    # The one that opens needs the data key of its own ciphertext, so the one that seals has another remote.
+    sealing, opening = (aead.KmsEnvelopeAead(template, RemoteInMemory()) for _ in range(2))
+    sealed, sealed_by_envelope = primitive.encrypt(TOKEN, b""), opening.encrypt(TOKEN, b"")
+    return [
+        Row("Tink AEAD encrypt", True, lambda: primitive.encrypt(TOKEN, b"")),
+        Row("Tink AEAD decrypt", False, lambda: primitive.decrypt(sealed, b"")),
+        Row("Tink envelope AEAD encrypt", True, lambda: sealing.encrypt(TOKEN, b"")),
+        Row("Tink envelope AEAD decrypt", False, lambda: opening.decrypt(sealed_by_envelope, b"")),
+    ]
+
+
+def envelope_rows() -> list[Row]:
+    """Return our own rows: each version alone and, for v1, to and from the stored form."""
+    token, key, edk = Secret(TOKEN), DataKey(DATA_KEY), ENCRYPTED_DATA_KEY
+    v1 = seal(token, key, edk)
+    v2 = seal(token, key, edk, format_=Format.V2, key_arn=KEY_ARN, ref=REF)
+    stored_v1, stored_v2 = serialise(v1), serialise(v2)
+    return [
+        Row("v1 seal", True, lambda: seal(token, key, edk)),
+        Row("v1 seal + serialise", True, lambda: serialise(seal(token, key, edk))),
+        Row("v1 open", False, lambda: open_envelope(v1, key)),
+        Row("v1 parse + open", False, lambda: open_envelope(parse(stored_v1), key)),
+        Row("v1 parse", False, lambda: parse(stored_v1)),
+        Row("v1 classify", False, lambda: classify(stored_v1)),
+        Row("v1 parse + classify", False, lambda: (parse(stored_v1), classify(stored_v1))),
+        Row("v2 seal", True, lambda: seal(token, key, edk, format_=Format.V2, key_arn=KEY_ARN, ref=REF)),
+        Row("v2 open", False, lambda: open_envelope(v2, key, REF)),
+        Row("v2 parse", False, lambda: parse(stored_v2)),
+    ]
+
+
+def targets_of(timings: dict[str, Timing]) -> list[Target]:
+    """Return the targets with their medians."""
+    took = {name: timing.median for name, timing in timings.items()}
+
+    def faster(name: str, than: str) -> Target:
+        return Target(f"{name} faster than {than}", took[name], took[than], "µs")
+
+    def within_five(name: str, of: str) -> Target:
+        return Target(f"{name} within 5 × {of}", took[name], 5 * took[of], "µs")
+
+    return [
+        faster("v1 seal", FERNET_SEALS),
+        faster("v1 open", FERNET_OPENS),
+        faster("v1 seal + serialise", FERNET_SEALS),
+        faster("v1 parse + open", FERNET_OPENS),
+        within_five("v1 seal", AESGCM_SEALS),
+        within_five("v1 open", AESGCM_OPENS),
+        Target("v1 parse + classify", took["v1 parse + classify"], 6.0, "µs"),
+    ]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Time everything and print it. Returns the exit status."""
+    parser = options("Time sealing and opening envelopes.", rounds=41)
+    parser.add_argument("--calls", type=int, default=1_000, help="calls of each case a round (%(default)s)")
+    chosen = parser.parse_args(arguments)
+
+    rows = [*baseline_rows(), *tink_rows(), *envelope_rows()]
+    timings = microseconds({row.name: row.case for row in rows}, rounds=chosen.rounds, calls=chosen.calls)
+    targets = targets_of(timings)
+    measured = [_measured(row, timings) for row in rows]
+    versions = environment("cryptography", "tink")
+
+    if chosen.json:
+        document = {
+            "token_bytes": len(TOKEN),
+            "encrypted_data_key_bytes": len(ENCRYPTED_DATA_KEY),
+            "rounds": chosen.rounds,
+            "calls": chosen.calls,
+            "versions": versions,
+            "rows": measured,
+            "targets": [target.as_json() for target in targets],
+        }
+        print_json(document)
+        return exit_status(targets)
+
+    print(
+        f"{len(TOKEN)}-byte token, {len(ENCRYPTED_DATA_KEY)}-byte encrypted data key, KMS excluded; "
+        f"median of {chosen.rounds} interleaved rounds of {chosen.calls:,} calls"
+    )
+    print(", ".join(f"{name} {version or 'not installed'}" for name, version in versions.items()) + "\n")
+    heads = ("", "µs", "best", "× AES-GCM", "× Fernet")
+    print_table(heads, [(row["name"], *(f"{row[head]:.2f}" for head in _COLUMNS)) for row in measured])
+    if versions["tink"] is None:
+        print("\nTink is not installed, so its rows are left out: pip install 'keydeck[bench]'")
+    print_targets(targets)
+    return exit_status(targets)
+
+
+_COLUMNS = ("median_us", "best_us", "times_aesgcm", "times_fernet")
+
+
+def _measured(row: Row, timings: dict[str, Timing]) -> dict[str, Any]:
+    took = timings[row.name]
+    aesgcm, fernet = (AESGCM_SEALS, FERNET_SEALS) if row.seals else (AESGCM_OPENS, FERNET_OPENS)
+    figures = (
+        took.median,
+        took.best,
+        took.median / timings[aesgcm].median,
+        took.median / timings[fernet].median,
+    )
+    return {"name": row.name} | {head: round(x, 3) for head, x in zip(_COLUMNS, figures, strict=True)}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,125 @@
+"""What the benchmarks share: interleaved timing, targets, and a report as a table or as JSON."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import timeit
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from statistics import median
+from typing import Any
+
+Case = Callable[[], object]
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """How long one thing took, a sample a round; every sample is the mean of its round's calls."""
+
+    samples: tuple[float, ...]
+
+    @property
+    def median(self) -> float:
+        """The middle sample."""
+        return median(self.samples)
+
+    @property
+    def best(self) -> float:
+        """The smallest sample: what is left when nothing else ran."""
+        return min(self.samples)
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A promise: `measured` stays under `limit`, both in `unit`."""
+
+    promise: str
+    measured: float
+    limit: float
+    unit: str
+
+    @property
+    def met(self) -> bool:
+        """True where the promise holds."""
+        return self.measured < self.limit
+
+    def __str__(self) -> str:
+        verdict = "met   " if self.met else "MISSED"
+        return (
+            f"{verdict}  {self.promise}: {self.measured:.2f} {self.unit}, under {self.limit:.2f} {self.unit}"
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        """The target as JSON writes it."""
+        return {
+            "promise": self.promise,
+            "measured": round(self.measured, 3),
+            "limit": round(self.limit, 3),
+            "unit": self.unit,
+            "met": self.met,
+        }
+
+
+def microseconds(cases: Mapping[str, Case], *, rounds: int, calls: int) -> dict[str, Timing]:
+    """Return µs a call for each case, the loop's overhead (about 0.03 µs) included.
+
+    A round times every case once, so a slow moment of the machine meets all of them alike. The garbage
+    collector is off while a case runs.
+    """
+    for case in cases.values():
+        timeit.timeit(case, number=max(calls // 10, 1))
+    samples: dict[str, list[float]] = {name: [] for name in cases}
+    for _ in range(rounds):
+        for name, case in cases.items():
+            samples[name].append(timeit.timeit(case, number=calls) / calls * 1e6)
+    return {name: Timing(tuple(taken)) for name, taken in samples.items()}
+
+
+def options(description: str, *, rounds: int) -> argparse.ArgumentParser:
+    """Return the options that every benchmark has: --json and --rounds."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+    parser.add_argument(
+        "--rounds", type=int, default=rounds, help="rounds to take the median of (%(default)s)"
+    )
+    return parser
+
+
+def environment(*packages: str) -> dict[str, str | None]:
+    """Return the versions of Python and of `packages`, None for one that isn't installed."""
+    return {"python": platform.python_version()} | {name: _version(name) for name in packages}
+
+
+def print_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print rows of cells, the first column to the left and the others to the right."""
+    widths = [max(map(len, column)) for column in zip(heads, *rows, strict=True)]
+    for first, *others in (heads, *rows):
+        cells = (cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True))
+        print("  ".join((first.ljust(widths[0]), *cells)).rstrip())
+
+
+def print_targets(targets: Sequence[Target]) -> None:
+    """Print the targets, one a line."""
+    print("\nTargets")
+    for target in targets:
+        print(f"  {target}")
+
+
+def print_json(document: Mapping[str, Any]) -> None:
+    """Print the document."""
+    print(json.dumps(document, indent=2, ensure_ascii=False))
+
+
+def exit_status(targets: Sequence[Target]) -> int:
+    """Return 0 if every target is met, else 1."""
+    return 0 if all(target.met for target in targets) else 1
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
