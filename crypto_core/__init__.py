@@ -38,7 +38,7 @@ from crypto_core.references import TokenRef, parse_reference
 from crypto_core.secret import Secret
 
 if TYPE_CHECKING:
-    from crypto_core.encrypted_token import EncryptedToken
+    from crypto_core.encrypted_token import EncryptedToken, StoredEnvelope
     from crypto_core.metrics import Metrics
 
 __all__ = [
@@ -59,6 +59,7 @@ __all__ = [
     "SealedToken",
     "Secret",
     "SettingsError",
+    "StoredEnvelope",
     "TokenCipher",
     "TokenRef",
     "classify",
@@ -67,7 +68,11 @@ __all__ = [
     "parse",
 ]
 
-_ON_DEMAND = {"EncryptedToken": "crypto_core.encrypted_token", "Metrics": "crypto_core.metrics"}
+_ON_DEMAND = {
+    "EncryptedToken": "crypto_core.encrypted_token",
+    "Metrics": "crypto_core.metrics",
+    "StoredEnvelope": "crypto_core.encrypted_token",
+}
 """What needs SQLAlchemy or prometheus-client, and is imported when it is first asked for."""
 
 

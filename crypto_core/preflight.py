@@ -74,7 +74,7 @@ class Sample:
     """An encrypted data key that a key had wrapped, with its encryption context."""
 
     encrypted_data_key: bytes = field(repr=False)
-    context: EncryptionContext = NO_CONTEXT
+    context: EncryptionContext = field(default_factory=lambda: NO_CONTEXT)
 
 
 class Preflight:
@@ -92,17 +92,17 @@ class Preflight:
         failure = self._rehearse(
             "GenerateDataKey", region_of(key), KeyId=key, KeySpec="AES_256", EncryptionContext=dict(context)
         )
-        return _permission(GENERATE, key, failure)
+        return _permission(GENERATE, key, _Answer(failure))
 
     def may_decrypt(
         self, key: str, encrypted_data_key: bytes | None, context: EncryptionContext = NO_CONTEXT
     ) -> Permission:
-        """Return whether what `key` had wrapped can be opened (one KMS call, two if the sample is refused)."""
+        """Return whether what `key` had wrapped can be opened (one KMS call, two if it is refused)."""
         parse_key_name(key)
-        failure = self._try(
+        answer = self._try(
             "Decrypt", region_of(key), encrypted_data_key, KeyId=key, EncryptionContext=dict(context)
         )
-        return _permission(DECRYPT, key, failure, encrypted_data_key)
+        return _permission(DECRYPT, key, answer)
 
     def may_reencrypt(
         self,
@@ -130,7 +130,7 @@ class Preflight:
                     "Re-encrypt instead.",
                 ),
             )
-        failure = self._try(
+        answer = self._try(
             "ReEncrypt",
             next(iter(regions), None),
             encrypted_data_key,
@@ -139,7 +139,7 @@ class Preflight:
             SourceEncryptionContext=dict(context),
             DestinationEncryptionContext=dict(context),
         )
-        return _both_sides(source, destination, failure, encrypted_data_key)
+        return _both_sides(source, destination, answer)
 
     def for_run(
         self,
@@ -170,15 +170,18 @@ class Preflight:
 
     def _try(
         self, operation: str, region: str | None, encrypted_data_key: bytes | None, **parameters: Any
-    ) -> KmsError | None:
+    ) -> _Answer:
         """Rehearse with the sample; without one, or where KMS refuses it, ignoring the ciphertext."""
-        refused: KmsError | None = None
-        if encrypted_data_key is not None:
-            refused = self._rehearse(operation, region, CiphertextBlob=encrypted_data_key, **parameters)
-            if not isinstance(refused, _OF_THE_SAMPLE):
-                return refused
+        if encrypted_data_key is None:
+            failure = self._rehearse(operation, region, **parameters, **_WITHOUT_CIPHERTEXT)
+            return _Answer(failure, "there is no sample, and without one: " if failure else "")
+        refused = self._rehearse(operation, region, CiphertextBlob=encrypted_data_key, **parameters)
+        if not isinstance(refused, _OF_THE_SAMPLE):
+            return _Answer(refused)
         failure = self._rehearse(operation, region, **parameters, **_WITHOUT_CIPHERTEXT)
-        return failure if refused is None or failure is None or isinstance(failure, _REFUSALS) else refused
+        if failure is None:
+            return _Answer(None, f"KMS permits it, but not with the sample: {refused.message}")
+        return _Answer(failure if isinstance(failure, _REFUSALS) else refused)
 
     def _rehearse(self, operation: str, region: str | None, **parameters: Any) -> KmsError | None:
         """Return what one dry run failed with, None if the call would succeed."""
@@ -195,62 +198,56 @@ class Preflight:
         return None
 
 
-def _permission(
-    action: str, key: str, failure: KmsError | None, encrypted_data_key: bytes | None = b""
-) -> Permission:
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """What a rehearsal failed with, None if the call would succeed, and what is to be said beside."""
+
+    failure: KmsError | None
+    note: str = ""
+
+
+def _permission(action: str, key: str, answer: _Answer) -> Permission:
+    failure = answer.failure
     if failure is None:
-        return Permission(action, key, True)
+        return Permission(action, key, True, answer.note)
     if isinstance(failure, _REFUSALS):
         return Permission(action, key, False, failure.message, failure.remedy)
-    unasked = "there is no sample, and without one: " if encrypted_data_key is None else ""
-    return Permission(action, key, None, f"Not known: {unasked}{failure.message}", failure.remedy)
+    return Permission(action, key, None, f"Not known: {answer.note}{failure.message}", failure.remedy)
 
 
-def _both_sides(
-    source: str, destination: str, failure: KmsError | None, encrypted_data_key: bytes | None
-) -> tuple[Permission, Permission]:
-    if isinstance(failure, _REFUSALS):
-        side = _refused_side(source, destination, failure)
-        if side == source:
-            unknown = f"Not known while {REENCRYPT_FROM} is refused on {source}."
-            return (
-                _permission(REENCRYPT_FROM, source, failure),
-                Permission(REENCRYPT_TO, destination, None, unknown),
-            )
-        if side == destination:
-            return (
-                Permission(REENCRYPT_FROM, source, True),
-                _permission(REENCRYPT_TO, destination, failure),
-            )
-        unclear = f"Not known: KMS does not say which of the two keys it means. {failure.message}"
-        return (
-            Permission(REENCRYPT_FROM, source, None, unclear, failure.remedy),
-            Permission(REENCRYPT_TO, destination, None, unclear, failure.remedy),
-        )
+def _both_sides(source: str, destination: str, answer: _Answer) -> tuple[Permission, Permission]:
+    failure = answer.failure
+    if not isinstance(failure, _REFUSALS):
+        return _permission(REENCRYPT_FROM, source, answer), _permission(REENCRYPT_TO, destination, answer)
+    action = _refused_action(source, destination, failure)
+    if action == REENCRYPT_FROM:
+        unknown = f"Not known while {REENCRYPT_FROM} is refused on {source}."
+        return _permission(action, source, answer), Permission(REENCRYPT_TO, destination, None, unknown)
+    if action == REENCRYPT_TO:
+        return Permission(REENCRYPT_FROM, source, True), _permission(action, destination, answer)
+    unclear = f"Not known: KMS does not say which of the two keys it means. {failure.message}"
     return (
-        _permission(REENCRYPT_FROM, source, failure, encrypted_data_key),
-        _permission(REENCRYPT_TO, destination, failure, encrypted_data_key),
+        Permission(REENCRYPT_FROM, source, None, unclear, failure.remedy),
+        Permission(REENCRYPT_TO, destination, None, unclear, failure.remedy),
     )
 
 
-def _refused_side(source: str, destination: str, failure: KmsError) -> str | None:
-    """The one of the two names that KMS refused, None if it can't be told."""
+def _refused_action(source: str, destination: str, failure: KmsError) -> str | None:
+    """The side of ReEncrypt that KMS refused, None if it can't be told."""
     if isinstance(failure, KmsAccessDeniedError):
-        return {REENCRYPT_FROM: source, REENCRYPT_TO: destination}.get(failure.action)
-    # Both sides may be one key: then it is the source that KMS met first.
-    means_source, means_destination = (_may_mean(name, failure.key) for name in (source, destination))
-    if means_source and (not means_destination or source == destination):
-        return source
-    return destination if means_destination and not means_source else None
+        return failure.action if failure.action in (REENCRYPT_FROM, REENCRYPT_TO) else None
+    if source == destination or not _may_mean(destination, failure.key):
+        return REENCRYPT_FROM if _may_mean(source, failure.key) else None
+    return None if _may_mean(source, failure.key) else REENCRYPT_TO
 
 
 def _may_mean(name: str, refused: str) -> bool:
     """False if `refused`, which KMS named in an error, can't be the key called `name`."""
     if name == refused:
         return True
-    parsed = parse_key_name(name)
     if not is_key_arn(refused):
         return False
+    parsed = parse_key_name(name)
     if parsed.is_key_arn:
         return same_key(name, refused)
     return parsed.key_id is None or refused.endswith(f":key/{parsed.key_id}")
@@ -258,13 +255,12 @@ def _may_mean(name: str, refused: str) -> bool:
 
 def _each_once(found: Iterable[Permission]) -> tuple[Permission, ...]:
     """One permission for each action and key: a refusal before a yes, either before what is not known."""
-    best: dict[tuple[str, str], Permission] = {}
+    told: dict[tuple[str, str], Permission] = {}
     for permission in found:
-        known = best.get((permission.action, permission.key))
-        if known is None or _weight(permission) > _weight(known):
-            best[permission.action, permission.key] = permission
-    return tuple(best.values())
+        known = told.get((permission.action, permission.key))
+        if known is None or _WEIGHT[permission.allowed] > _WEIGHT[known.allowed]:
+            told[permission.action, permission.key] = permission
+    return tuple(told.values())
 
 
-def _weight(permission: Permission) -> int:
-    return {None: 0, True: 1, False: 2}[permission.allowed]
+_WEIGHT = {None: 0, True: 1, False: 2}

@@ -209,7 +209,7 @@ def test_a_malformed_envelope_is_named(key: str, change: Callable[[str], str]) -
         decrypt_token(change(encrypt_token(TOKEN)))
 
 
-@pytest.mark.parametrize("stored", ["", TOKEN, "ZGV2fGdBQUFB", "djJ8YXJu", "hunter2"])
+@pytest.mark.parametrize("stored", ["", TOKEN, "ZGV2fGdBQUFB", "hunter2"])
 def test_another_format_is_not_decrypted(key: str, stored: str) -> None:
     with pytest.raises(UnsupportedFormatError) as caught:
         decrypt_token(stored)

@@ -8,23 +8,24 @@
     connection.access_token = cipher.encrypt(token)    # what the cipher returned; a plain str is refused
     token = connection.access_token.reveal(cipher)     # the only place where KMS is asked
 
-The type boxes and unboxes; it knows no key and asks nobody. A value that was loaded with its object knows its
-row, so a v2 envelope opens by `reveal(cipher)` alone. One that was selected as a column does not, nor does one
-whose table has a composite primary key or one of a type other than integer, text or native UUID: there,
+The type boxes and unboxes; it holds no key and asks nobody. A value that was loaded with its object knows
+its row, so a v2 envelope opens by `reveal(cipher)` alone. One that was selected as a column does not, nor
+does one whose table has a composite primary key, or one that is no integer, text or native UUID. There it is
 `reveal(cipher, ref=EncryptedToken.reference(Model.access_token, row_id))`.
 
-To seal a v2 envelope the row's id must be known first. Where the database hands out ids, flush the object
-before its token is sealed, or take the id from the sequence.
+To seal a v2 envelope the row's id must be known. Where the database hands out ids, flush the object before
+its token is sealed, or take the id from the sequence.
 
-What a column type can't prevent: SQL expressions (`literal`, `text`, a cast to Text) bypass it, and PostgreSQL's
-own error texts may repeat a whole row, tokens that are still plaintext included. Create the engine with
-`hide_parameters=True`, and log an IntegrityError's type, not its text.
+What a column type can't see: SQL expressions (`text`, a cast, a literal of another type) go past it,
+SQLAlchemy quotes what it can't render with `literal_binds`, and PostgreSQL's own error texts may repeat a
+whole row, tokens included that are still plaintext. So create the engine with `hide_parameters=True`, and log
+an IntegrityError's type, not its text.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from typing import Any, Self
+from typing import Any, Self, cast
 from uuid import UUID
 
 from sqlalchemy import Column, Dialect, Text, TypeDecorator, event
@@ -57,7 +58,7 @@ _COMPARISONS = frozenset(
 
 
 class EncryptedToken(TypeDecorator[StoredEnvelope]):
-    """A text column that holds envelopes. Loads as StoredEnvelope, takes SealedToken, StoredEnvelope and None.
+    """A text column of envelopes. Loads as StoredEnvelope; takes SealedToken, StoredEnvelope and None.
 
     What else is assigned, bound or compared raises UnsealedTokenError, which names the column and never the
     value. NULL is None.
@@ -126,10 +127,11 @@ class SealedComparator(TypeDecorator.Comparator[StoredEnvelope]):
         return super().reverse_operate(op, other, **kwargs)
 
     def _require_sensible(self, op: operators.OperatorType, operands: tuple[Any, ...]) -> None:
-        where = self.expr.type.where
+        where = cast(EncryptedToken, self.expr.type).where
         if op not in _COMPARISONS:
+            name = getattr(op, "__name__", "this operator")
             raise RefusedError(
-                f"{where} holds envelopes: {getattr(op, '__name__', 'this operator')} says nothing about tokens.",
+                f"{where} holds envelopes, of which {name} tells nothing.",
                 remedy="Compare with NULL, or with one exact envelope.",
             )
         for operand in operands:

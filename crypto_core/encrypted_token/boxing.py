@@ -17,8 +17,8 @@ class UnsealedTokenError(InvalidTokenError, DontWrapMixin):
     """
 
     default_remedy = (
-        "Seal the token with TokenCipher.encrypt and pass on what it returns; text that encrypt_token returned "
-        "goes into a StoredEnvelope."
+        "Seal the token with TokenCipher.encrypt and pass on what it returns. "
+        "What encrypt_token returns is passed on through StoredEnvelope.of."
     )
 
 
@@ -28,7 +28,7 @@ def boxed(value: object, where: str) -> StoredEnvelope | None:
         return value
     if isinstance(value, SealedToken):
         try:
-            return StoredEnvelope(value)
+            return StoredEnvelope.of(value)
         except (EnvelopeError, InvalidTokenError) as error:
             raise UnsealedTokenError(
                 f"{where} was given a SealedToken that holds no intact envelope. {error.message}"
@@ -50,6 +50,6 @@ def unboxed(value: object, where: str) -> str | None:
         return box.stored
     except EnvelopeError as error:
         raise UnsealedTokenError(
-            f"{where} is not written with what was found in a column and is no intact envelope. {error.message}",
+            f"{where} takes sealed tokens only; what was read is no intact envelope. {error.message}",
             remedy=error.remedy,
         ) from error

@@ -1,8 +1,8 @@
 """Token attributes of mapped classes: each value knows its row, and only sealed tokens can be assigned.
 
 A value learns its row when it is loaded or refreshed, when it is assigned to an object whose id is known, and
-when the object is flushed. A v2 envelope that belongs to one row is refused by every other: it would be stored
-where it never opens.
+when the object is flushed. A v2 envelope that belongs to one row is refused by every other: stored there, it
+would never open.
 """
 
 from __future__ import annotations
@@ -79,9 +79,9 @@ class TokenAttribute:
         elsewhere = (box.ref.table, box.ref.column) != self._names if ref is None else box.ref != ref
         if elsewhere:
             raise RefusedError(
-                f"The {box.format} envelope of {box.ref} is bound to its row; as {ref or self._where} it would "
-                "never open.",
-                remedy="Reveal it there and seal the token anew for this row.",
+                f"The {box.format} envelope of {box.ref} is bound to its row and never opens as "
+                f"{ref or self._where}.",
+                remedy="Reveal it and seal the token anew for this row.",
             )
         return box
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hmac
 import os
 from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 from crypto_core.cipher import SealedToken, TokenCipher
@@ -24,22 +25,24 @@ _REMEDIES: dict[Format, str] = {
 }
 
 
+@dataclass(frozen=True, slots=True, repr=False)
 class StoredEnvelope:
-    """One value of a token column. Immutable, equal by what is stored, shown as its format and reference.
+    """One value of a token column: equal by what is stored, shown as its format and reference.
 
-    Of what is no envelope, such as plaintext, only the format is kept, and a keyed fingerprint to tell whether
-    it changed: there is nothing that could be shown, pickled or written back.
+    Of what is no envelope, such as plaintext, only the format is kept, and a keyed fingerprint that tells
+    whether it changed: there is nothing that could be shown, pickled or written back.
     """
 
-    __slots__ = ("_fingerprint", "_format", "_ref", "_stored")
-
-    _format: Format
-    _ref: TokenRef | None
+    format: Format
+    """How the token is stored."""
+    ref: TokenRef | None = field(compare=False)
+    """The row that the value was read from or assigned to; None where nobody said."""
     _stored: str
     _fingerprint: bytes
 
-    def __init__(self, sealed: SealedToken | str, ref: TokenRef | None = None) -> None:
-        """Box what TokenCipher.encrypt or encrypt_token returned; `ref` is the row that it was sealed for.
+    @classmethod
+    def of(cls, sealed: SealedToken | str, ref: TokenRef | None = None) -> Self:
+        """Return what TokenCipher.encrypt or encrypt_token returned; `ref` is the row that it was sealed for.
 
         Raises EnvelopeError for what is no intact envelope, InvalidTokenError for what is no text.
         """
@@ -47,42 +50,29 @@ class StoredEnvelope:
         if not isinstance(stored, str):
             raise InvalidTokenError("What is stored is not text.")
         parse(stored)
-        self._fill(stored, ref)
+        return cls.found(stored, ref)
 
     @classmethod
     def found(cls, stored: str, ref: TokenRef | None = None) -> Self:
         """Return what a column holds, whatever that is. Nothing is decoded."""
-        value = cls.__new__(cls)
-        value._fill(stored, ref)
-        return value
+        format_ = classify(stored).format
+        if format_.protected:
+            return cls(format_, ref, stored, b"")
+        encoded = stored.encode("utf-8", "surrogatepass")
+        return cls(format_, ref, "", hmac.digest(_PROCESS_KEY, encoded, "sha256"))
 
     def at(self, ref: TokenRef | None) -> Self:
         """Return the same value as read from the row that `ref` names."""
-        if ref == self._ref:
-            return self
-        value = type(self).__new__(type(self))
-        value._format, value._ref = self._format, ref
-        value._stored, value._fingerprint = self._stored, self._fingerprint
-        return value
-
-    @property
-    def format(self) -> Format:
-        """How the token is stored."""
-        return self._format
-
-    @property
-    def ref(self) -> TokenRef | None:
-        """The row that the value was read from or assigned to; None where nobody said."""
-        return self._ref
+        return replace(self, ref=ref)
 
     @property
     def stored(self) -> str:
         """The envelope as it is stored. Raises UnsupportedFormatError for what is no envelope."""
         try:
-            version_of(self._format)
+            version_of(self.format)
         except UnsupportedFormatError as error:
-            where, named = (f"{self._ref}: ", str(self._ref)) if self._ref else ("", "TABLE.COLUMN:ID")
-            remedy = _REMEDIES[self._format].format(ref=named)
+            where, named = (f"{self.ref}: ", str(self.ref)) if self.ref else ("", "TABLE.COLUMN:ID")
+            remedy = _REMEDIES[self.format].format(ref=named)
             raise UnsupportedFormatError(where + error.message, remedy=remedy) from error
         return self._stored
 
@@ -90,7 +80,7 @@ class StoredEnvelope:
     def bound_to_row(self) -> bool:
         """Whether it opens for one row only."""
         try:
-            version_of(self._format).context_for(None)
+            version_of(self.format).context_for(None)
         except MissingReferenceError:
             return True
         except UnsupportedFormatError:
@@ -118,40 +108,23 @@ class StoredEnvelope:
         """
         stored = self.stored
         try:
-            return cipher.decrypt(stored, ref=ref or self._ref)
+            return cipher.decrypt(stored, ref=ref or self.ref)
         except MissingReferenceError as error:
             raise MissingReferenceError(
-                f"The {self._format} envelope is bound to its row, and was read without knowing which that is.",
-                remedy="Pass ref=EncryptedToken.reference(Model.column, row_id), or load the row as an object.",
+                f"The {self.format} envelope is bound to its row, and nobody said which that is.",
+                remedy="Load it with its object, or pass ref=EncryptedToken.reference(Model.column, row_id).",
             ) from error
 
     def __repr__(self) -> str:
-        where = f", {self._ref}" if self._ref else ""
-        return f"{type(self).__name__}({self._format}{where})"
+        where = f", {self.ref}" if self.ref else ""
+        return f"{type(self).__name__}({self.format}{where})"
 
     __str__ = __repr__
 
     def __format__(self, spec: str) -> str:
         return format(repr(self), spec)
 
-    def __eq__(self, other: object) -> bool:
-        """Whether the same text is stored, whichever row it was read from."""
-        if not isinstance(other, StoredEnvelope):
-            return NotImplemented
-        return (self._stored, self._fingerprint) == (other._stored, other._fingerprint)
-
-    def __hash__(self) -> int:
-        return hash((self._stored, self._fingerprint))
-
     def __reduce__(self) -> tuple[Callable[..., StoredEnvelope], tuple[str, TokenRef | None]]:
-        if not self._format.protected:
+        if not self.format.protected:
             raise TypeError(f"{self!r} is no envelope: it can't be pickled or copied")
-        return type(self).found, (self._stored, self._ref)
-
-    def _fill(self, stored: str, ref: TokenRef | None) -> None:
-        self._format, self._ref = classify(stored).format, ref
-        if self._format.protected:
-            self._stored, self._fingerprint = stored, b""
-        else:
-            encoded = stored.encode("utf-8", "surrogatepass")
-            self._stored, self._fingerprint = "", hmac.digest(_PROCESS_KEY, encoded, "sha256")
+        return type(self).found, (self._stored, self.ref)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import os
 
+from crypto_core.counting import counted
 from crypto_core.envelope.base import Entropy, Envelope, require_sealable
 from crypto_core.envelope.dev import DEV_KEY, open_dev
 from crypto_core.envelope.fields import (
@@ -110,7 +111,7 @@ def parse(stored: str | None) -> Envelope:
     names = version.field_names
     if len(fields) != len(names):
         raise MalformedEnvelopeError(
-            "envelope", f"{len(fields) + 1} fields, {version.format} has {len(names) + 1}"
+            "envelope", f"{counted(len(fields) + 1, 'field')}, {version.format} has {len(names) + 1}"
         )
     return version.from_fields(*map(decode, fields, names))
 

@@ -175,19 +175,19 @@ class ChangedKeyring:
         self._keyring = keyring
         self._wrong = wrong
 
-    def generate(self, key: str | None = None) -> GeneratedDataKey:
-        generated = self._keyring.generate(key)
+    def generate(self, key: str | None = None, **more: Any) -> GeneratedDataKey:
+        generated = self._keyring.generate(key, **more)
         return self._wrong.get("generate", lambda g: g)(generated)  # type: ignore[no-any-return]
 
     def unwrap(
-        self, encrypted_data_key: bytes, likely: str | None = None, *, only: str | None = None
+        self, encrypted_data_key: bytes, likely: str | None = None, **more: Any
     ) -> UnwrappedDataKey:
-        return self._keyring.unwrap(encrypted_data_key, likely, only=only)
+        return self._keyring.unwrap(encrypted_data_key, likely, **more)
 
     def rewrap(
-        self, encrypted_data_key: bytes, destination: str, likely: str | None = None
+        self, encrypted_data_key: bytes, destination: str, likely: str | None = None, **more: Any
     ) -> RewrappedDataKey:
-        rewrapped = self._keyring.rewrap(encrypted_data_key, destination, likely)
+        rewrapped = self._keyring.rewrap(encrypted_data_key, destination, likely, **more)
         return self._wrong["rewrap"](encrypted_data_key, rewrapped)  # type: ignore[no-any-return]
 
 
@@ -296,7 +296,7 @@ def test_encrypt_fails_when_what_it_sealed_does_not_open_to_the_token(
     cipher = TokenCipher(KmsKeyring(kms, write_key=new_key()))
     stored = cipher.encrypt(TOKEN).stored
     seal = cipher_module.seal
-    monkeypatch.setattr(cipher_module, "seal", lambda _, *rest: seal(Secret.of("another token"), *rest))
+    monkeypatch.setattr(cipher_module, "seal", lambda _, *rest, **more: seal(Secret.of("another token"), *rest, **more))
     for use in (lambda: cipher.encrypt(TOKEN), lambda: cipher.reencrypt(stored)):
         with pytest.raises(AuthenticationFailedError, match="does not hold the token"):
             use()

@@ -28,7 +28,7 @@ with atheris.instrument_imports(include=["crypto_core"]):
     from tests.fuzz.inputs import mutated, seeds
     from tests.fuzz.targets import TARGETS
 
-DEFAULTS = {"-max_len": "16384", "-timeout": "10", "-rss_limit_mb": "1024"}
+DEFAULTS = {"-max_len": "4096", "-timeout": "10", "-rss_limit_mb": "1024"}
 """libFuzzer's options unless given: bytes, seconds an input, megabytes."""
 
 

@@ -18,6 +18,7 @@ from cryptography.fernet import Fernet
 from crypto_core.envelope import (
     DEV_KEY,
     MAX_EDK_BYTES,
+    MAX_KEY_ARN_BYTES,
     MAX_TOKEN_BYTES,
     NONCE_BYTES,
     TAG_BYTES,
@@ -67,9 +68,16 @@ LENGTHS = (
         37,
         38,
     ),
-    *(64 + TAG_BYTES, 65 + TAG_BYTES, 120, 121, MAX_EDK_BYTES, MAX_EDK_BYTES + 1),
-    *(TAG_BYTES + MAX_TOKEN_BYTES, TAG_BYTES + MAX_TOKEN_BYTES + 1, 64 + TAG_BYTES + MAX_TOKEN_BYTES + 1),
+    *(
+        64 + TAG_BYTES,
+        65 + TAG_BYTES,
+        MAX_KEY_ARN_BYTES,
+        MAX_KEY_ARN_BYTES + 1,
+        MAX_EDK_BYTES,
+        MAX_EDK_BYTES + 1,
+    ),
 )
+LONG_LENGTHS = tuple(TAG_BYTES + MAX_TOKEN_BYTES + beyond for beyond in (0, 1, 64, 65))
 """Lengths of a field on both sides of every bound."""
 
 AWKWARD = tuple(

@@ -448,7 +448,7 @@ def test_a_census_can_be_cancelled(services: Wired, decrypts: Callable[[], int])
     assert decrypts() == 0
 
 
-def test_v2_envelopes_are_counted_and_not_asked_about(
+def test_a_broken_v2_envelope_is_counted_and_its_field_told(
     services: Wired, platform: Engine, decrypts: Callable[[], int]
 ) -> None:
     only(platform)
@@ -457,6 +457,7 @@ def test_v2_envelopes_are_counted_and_not_asked_about(
     assert decrypts() == 0
     (share,) = status.keys
     assert (share.tokens, share.evidence) == (1, Evidence.UNKNOWN)
+    assert share.note == "Malformed envelope: 2 fields, v2 has 5."
     assert status.by_format[Format.V2] == 1
     assert adds_up(status)
 

@@ -160,7 +160,7 @@ def test_inspection_works_read_only_without_the_schema(environment: dict[str, st
     wired.close()
 
 
-def test_a_token_of_v2_is_told_as_not_opened(
+def test_a_broken_v2_envelope_is_told_as_broken(
     inspect: Callable[..., Inspection], world: World, platform: Engine
 ) -> None:
     ref = world.plaintext_refs[0]
@@ -170,7 +170,8 @@ def test_a_token_of_v2_is_told_as_not_opened(
         )
     found = inspect(ref)
     assert found.row.format is Format.V2
-    assert "not opened by this version" in dict(found.fields)["stored as"]
+    assert found.broken == "Malformed envelope: 1 field, v2 has 5."
+    assert found.wrapped_by is None
 
 
 @pytest.mark.parametrize("corruption", [Corruption.FLIPPED_BIT, Corruption.SWAPPED_DATA_KEY])

@@ -114,7 +114,7 @@ def test_the_limits_are_those_of_postgresql_and_of_the_format() -> None:
     assert (MAX_NAME_BYTES, MAX_ROW_ID_BYTES) == (63, 1024)
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(refs, refs)
 @example(TokenRef("a", "bc", "d"), TokenRef("ab", "c", "d"))
 @example(TokenRef("a|b", "c", "d"), TokenRef("a", "b|c", "d"))

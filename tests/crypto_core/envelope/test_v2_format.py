@@ -86,6 +86,7 @@ def test_all_but_the_key_arn_is_hidden_from_repr() -> None:
     assert repr(sealed_v2()) == f"EnvelopeV2(key_arn={KEY_ARN!r})"
 
 
+@settings(deadline=None)
 @given(envelopes)
 def test_what_is_serialised_is_parsed_to_the_same_envelope(envelope: EnvelopeV2) -> None:
     stored = serialise(envelope)
@@ -95,7 +96,7 @@ def test_what_is_serialised_is_parsed_to_the_same_envelope(envelope: EnvelopeV2)
     assert len(stored) <= MAX_STORED_CHARACTERS
 
 
-@settings(max_examples=400)
+@settings(max_examples=400, deadline=None)
 @given(envelope=envelopes, data=st.data())
 def test_every_envelope_has_exactly_one_stored_form(envelope: EnvelopeV2, data: st.DataObject) -> None:
     stored = serialise(envelope)

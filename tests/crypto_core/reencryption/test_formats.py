@@ -1,0 +1,297 @@
+"""What becomes of envelope versions when tokens are written anew, and what v2 changes for an operator."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, text
+
+import crypto_core
+from console.sandbox.sandbox import Sandbox
+from console.sandbox.world import World
+from console.settings import load
+from console.wiring import Wired, wire
+from crypto_core.coverage import Evidence
+from crypto_core.database.inventory import InventoryQuery
+from crypto_core.envelope import Format, classify, parse
+from crypto_core.errors import EnvelopeError, InvalidCiphertextError, MissingReferenceError
+from crypto_core.reencryption.plan import RunResult, Selection, Verb
+from crypto_core.references import TokenRef
+
+
+@pytest.fixture
+def v2(services: Wired) -> Iterator[Wired]:
+    """The services as they are where KEYDECK_WRITE_FORMAT is v2."""
+    wired = wire(load({"write_format": "v2"}).settings)
+    yield wired
+    wired.close()
+
+
+def written(wired: Wired, verb: Verb, selection: Selection, key: str, **more: Any) -> RunResult:
+    work = wired.services.work
+    return work.run(work.plan(verb, selection, key, **more))
+
+
+def formats(stored: Callable[[TokenRef], str], refs: tuple[TokenRef, ...]) -> set[Format]:
+    return {classify(stored(ref)).format for ref in refs}
+
+
+def move(platform: Engine, source: TokenRef, target: TokenRef) -> None:
+    with platform.begin() as connection:
+        connection.execute(
+            text(
+                f"UPDATE {target.table} SET {target.column} = "
+                f"(SELECT {source.column} FROM {source.table} WHERE id::text = :source) WHERE id::text = :target"
+            ),
+            {"source": source.row_id, "target": target.row_id},
+        )
+
+
+def test_envelopes_become_v2_and_every_token_still_opens(
+    v2: Wired, world: World, stored: Callable[[TokenRef], str]
+) -> None:
+    refs = world.sealed_under(world.old_key)
+    plan = v2.services.work.plan(
+        Verb.REENCRYPT, Selection(under_key=world.old_key.arn), world.current_key.arn
+    )
+    (conversion,) = plan.conversions
+    assert (conversion.source, conversion.written) == (Format.V1, Format.V2)
+    assert any("must read v2" in warning for warning in plan.warnings)
+    v2.services.work.run(plan)
+    assert formats(stored, refs) == {Format.V2}
+    for ref in refs:
+        assert crypto_core.decrypt_token(stored(ref), ref) == world.token_for(ref)
+        assert parse(stored(ref)).named_key == world.current_key.arn
+
+
+def test_v2_is_attributed_by_the_same_groups_as_v1(
+    v2: Wired, world: World, stored: Callable[[TokenRef], str]
+) -> None:
+    """Without remembered answers nothing but the data key's prefix tells the key."""
+    before = v2.services.status.take()
+    written(v2, Verb.REENCRYPT, Selection(under_key=world.old_key.arn), world.current_key.arn)
+    with v2.engine.begin() as connection:
+        connection.execute(text("DELETE FROM keydeck.key_answer"))
+    fresh = wire(load().settings)
+    try:
+        status = fresh.services.status.take()
+    finally:
+        fresh.close()
+    moved = sum(s.tokens for s in before.keys if s.key_arn == world.old_key.arn)
+    assert moved
+    newest = world.current_key.material_ids[-1]
+
+    def under(taken: Any) -> int:
+        return sum(s.tokens for s in taken.keys if s.key_material_id == newest)
+
+    assert status.by_format[Format.V2] > 0
+    assert under(status) == under(before) + status.by_format[Format.V2]
+    assert not [p for p in status.problems if "v2" in p.title]
+
+
+def test_plaintext_and_dev_values_become_v2_in_place(
+    v2: Wired, world: World, stored: Callable[[TokenRef], str]
+) -> None:
+    result = written(v2, Verb.ENCRYPT, Selection(unprotected=True), world.current_key.arn)
+    refs = world.plaintext_refs + world.dev_refs
+    assert result.done == len(refs)
+    assert formats(stored, refs) == {Format.V2}
+    for ref in refs:
+        assert crypto_core.decrypt_token(stored(ref), ref) == world.token_for(ref)
+
+
+def test_a_v2_envelope_stays_v2_where_v1_is_written(
+    v2: Wired, services: Wired, world: World, stored: Callable[[TokenRef], str]
+) -> None:
+    ref = world.sealed_under(world.current_key)[0]
+    written(v2, Verb.REENCRYPT, Selection((ref,)), world.current_key.arn)
+    before = stored(ref)
+    plan = services.services.work.plan(Verb.REENCRYPT, Selection((ref,)), world.old_key.arn)
+    (conversion,) = plan.conversions
+    assert (conversion.source, conversion.written) == (Format.V2, Format.V2)
+    services.services.work.run(plan)
+    assert stored(ref) != before
+    assert formats(stored, (ref,)) == {Format.V2}
+    assert crypto_core.decrypt_token(stored(ref), ref) == world.token_for(ref)
+
+
+def test_only_an_explicit_downgrade_makes_v1_of_v2(
+    v2: Wired, services: Wired, world: World, stored: Callable[[TokenRef], str]
+) -> None:
+    ref = world.sealed_under(world.current_key)[0]
+    written(v2, Verb.REENCRYPT, Selection((ref,)), world.current_key.arn)
+    work = services.services.work
+    plan = work.plan(Verb.REENCRYPT, Selection((ref,)), world.current_key.arn, allow_downgrade=True)
+    assert [c.as_json() for c in plan.conversions] == [{"from": "v2", "to": "v1", "tokens": 1}]
+    assert any("no longer bound" in warning for warning in plan.warnings)
+    work.run(plan)
+    assert formats(stored, (ref,)) == {Format.V1}
+    assert crypto_core.decrypt_token(stored(ref)) == world.token_for(ref)
+
+
+def test_a_v2_envelope_in_another_row_does_not_open_and_the_reason_says_so(
+    v2: Wired, world: World, platform: Engine, stored: Callable[[TokenRef], str]
+) -> None:
+    source, target = world.sealed_under(world.current_key)[:2]
+    written(v2, Verb.REENCRYPT, Selection((source,)), world.current_key.arn)
+    move(platform, source, target)
+    (moved,) = v2.services.work.verify(Selection((target,)))
+    assert not moved.opened
+    assert f"sealed for another row than {target}" in moved.reason
+    with pytest.raises(InvalidCiphertextError, match="another row"):
+        crypto_core.decrypt_token(stored(target), target)
+    (own,) = v2.services.work.verify(Selection((source,)))
+    assert own.opened
+
+
+def test_a_v1_envelope_in_another_row_opens_there(services: Wired, world: World, platform: Engine) -> None:
+    """What v2 is for: v1 promises no such thing."""
+    source, target = world.sealed_under(world.current_key)[:2]
+    move(platform, source, target)
+    (moved,) = services.services.work.verify(Selection((target,)))
+    assert moved.opened
+
+
+def test_a_moved_v2_envelope_is_not_re_encrypted_into_its_new_row(
+    v2: Wired, world: World, platform: Engine, stored: Callable[[TokenRef], str]
+) -> None:
+    source, target = world.sealed_under(world.current_key)[:2]
+    written(v2, Verb.REENCRYPT, Selection((source,)), world.current_key.arn)
+    move(platform, source, target)
+    before = stored(target)
+    result = written(v2, Verb.REENCRYPT, Selection((target,)), world.old_key.arn)
+    assert (result.done, len(result.poisoned)) == (0, 1)
+    assert "another row" in result.poisoned[0].reason
+    assert stored(target) == before
+
+
+def test_a_v2_envelope_is_not_rewrapped_under_another_key(
+    v2: Wired, world: World, stored: Callable[[TokenRef], str]
+) -> None:
+    ref = world.sealed_under(world.current_key)[0]
+    written(v2, Verb.REENCRYPT, Selection((ref,)), world.current_key.arn)
+    plan = v2.services.work.plan(Verb.REWRAP, Selection((ref,)), world.old_key.arn)
+    assert plan.tokens == 0
+    (refused,) = plan.refused
+    assert "re-encrypt it instead" in refused.reason
+
+
+def test_a_v2_envelope_is_rewrapped_to_its_keys_current_material(
+    v2: Wired, sandbox: Sandbox, world: World, new_key: Callable[[], str], stored: Callable[[TokenRef], str]
+) -> None:
+    key = new_key()
+    ref = world.sealed_under(world.current_key)[0]
+    written(v2, Verb.REENCRYPT, Selection((ref,)), key)
+    before = parse(stored(ref))
+    sandbox.client("kms").rotate_key_on_demand(KeyId=key)
+    result = written(v2, Verb.REWRAP, Selection((ref,)), key)
+    after = parse(stored(ref))
+    assert result.done == 1
+    assert after.edk_prefix != before.edk_prefix
+    unchanged = [name for name, _ in before.parts() if name != "encrypted data key"]
+    assert [dict(after.parts())[n] for n in unchanged] == [dict(before.parts())[n] for n in unchanged]
+    assert crypto_core.decrypt_token(stored(ref), ref) == world.token_for(ref)
+
+
+def test_cloudtrail_says_which_token_was_opened_in_v2_and_not_in_v1(
+    v2: Wired, sandbox: Sandbox, world: World
+) -> None:
+    first, second = world.sealed_under(world.current_key)[:2]
+    written(v2, Verb.REENCRYPT, Selection((first,)), world.current_key.arn)
+    v2.services.work.verify(Selection((first, second)))
+    sandbox.control.set_lookup_throttle(None)
+    events = sandbox.client("cloudtrail").lookup_events(
+        LookupAttributes=[{"AttributeKey": "EventName", "AttributeValue": "Decrypt"}]
+    )["Events"]
+    contexts = [
+        json.loads(event["CloudTrailEvent"])["requestParameters"].get("encryptionContext") for event in events
+    ]
+    named = {
+        "keydeck:table": first.table,
+        "keydeck:column": first.column,
+        "keydeck:id": first.row_id,
+    }
+    assert named in contexts
+    assert second.row_id not in json.dumps([c for c in contexts if c])
+
+
+def test_inspection_tells_the_fields_of_v2_and_asks_kms_for_this_row(v2: Wired, world: World) -> None:
+    ref = world.sealed_under(world.current_key)[0]
+    written(v2, Verb.REENCRYPT, Selection((ref,)), world.current_key.arn)
+    with v2.engine.begin() as connection:
+        connection.execute(text("DELETE FROM keydeck.key_answer"))
+    found = v2.services.inspector.inspect(ref)
+    fields = dict(found.fields)
+    assert fields["version"] == "v2, bound to its row and key, key-committing"
+    assert fields["key ARN"] == world.current_key.arn
+    assert fields["commitment"] == "32 bytes"
+    assert found.wrapped_by is not None
+    assert (found.wrapped_by.key_arn, found.evidence) == (world.current_key.arn, Evidence.VERIFIED)
+
+
+def test_the_inventory_finds_v2_tokens_by_their_key(v2: Wired, world: World) -> None:
+    refs = world.sealed_under(world.old_key)
+    written(v2, Verb.REENCRYPT, Selection(refs[:3]), world.current_key.arn)
+    query = InventoryQuery(f"format:v2 key:{world.current_key.key_id}")
+    page = v2.services.inventory.page(query)
+    assert {row.ref for row in page.rows} == set(refs[:3])
+    assert {row.evidence for row in page.rows} == {Evidence.VERIFIED}
+
+
+def test_a_v2_envelope_that_names_another_key_than_the_one_that_wrapped_it_is_not_opened(
+    v2: Wired, world: World, platform: Engine, stored: Callable[[TokenRef], str]
+) -> None:
+    """The ARN in an envelope is a claim of whoever wrote the row."""
+    ref = world.sealed_under(world.current_key)[0]
+    written(v2, Verb.REENCRYPT, Selection((ref,)), world.current_key.arn)
+    mark, arn, *rest = base64.b64decode(stored(ref)).split(b"|")
+    assert base64.b64decode(arn).decode() == world.current_key.arn
+    forged = b"|".join([mark, base64.b64encode(world.old_key.arn.encode()), *rest])
+    with platform.begin() as connection:
+        connection.execute(
+            text(f"UPDATE {ref.table} SET {ref.column} = :new WHERE id::text = :id"),
+            {"new": base64.b64encode(forged).decode(), "id": ref.row_id},
+        )
+    (verified,) = v2.services.work.verify(Selection((ref,)))
+    assert not verified.opened
+    assert world.old_key.arn in verified.reason
+
+
+def test_the_platforms_functions_write_and_read_v2_with_a_reference(
+    environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KEYDECK_WRITE_FORMAT", "v2")
+    stored = crypto_core.encrypt_token("gho_made_up", "gh_connection.access_token:gh-1")
+    assert classify(stored).format is Format.V2
+    ref = TokenRef("gh_connection", "access_token", "gh-1")
+    assert crypto_core.decrypt_token(stored, ref) == "gho_made_up"
+    with pytest.raises(MissingReferenceError, match="no row was named"):
+        crypto_core.decrypt_token(stored)
+    with pytest.raises(MissingReferenceError, match="no row was named"):
+        crypto_core.encrypt_token("gho_made_up")
+    with pytest.raises(EnvelopeError):
+        crypto_core.decrypt_token(stored[:-8], ref)
+
+
+@pytest.mark.parametrize("reference", ["gh_connection:gh-1", "nonsense", ""])
+def test_what_names_no_token_is_refused_as_a_reference(environment: dict[str, str], reference: str) -> None:
+    with pytest.raises(crypto_core.InvalidReferenceError):
+        crypto_core.encrypt_token("gho_made_up", reference)
+
+
+def test_a_write_format_that_is_none_is_refused(
+    environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KEYDECK_WRITE_FORMAT", "v3")
+    with pytest.raises(crypto_core.SettingsError, match="KEYDECK_WRITE_FORMAT"):
+        crypto_core.encrypt_token("gho_made_up")
+
+
+@pytest.mark.parametrize("stored", [5, None, b"djF8"])
+def test_what_is_no_text_is_refused_with_an_error_of_ours(environment: dict[str, str], stored: Any) -> None:
+    with pytest.raises(crypto_core.KeydeckError):
+        crypto_core.decrypt_token(stored)
