@@ -108,7 +108,7 @@ def exit_code(error: Exception) -> int:
         return 130
     if isinstance(error, e.RowVanishedError):
         return 2
-    if isinstance(error, e.KmsError | e.DatabaseError):
+    if isinstance(error, e.KmsError | e.DatabaseError | e.MissingPermissionError):
         return 3
     if isinstance(error, e.EnvelopeError | e.InvalidTokenError):
         return 1

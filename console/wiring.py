@@ -25,6 +25,7 @@ from crypto_core.keys.inventory import KeyInventory
 from crypto_core.keys.service import StatusService
 from crypto_core.kms import Identity, KmsApi
 from crypto_core.observation import SILENT, Observer
+from crypto_core.preflight import Preflight
 from crypto_core.reencryption.planner import Planner
 from crypto_core.reencryption.runner import Runner
 from crypto_core.reencryption.service import TokenWorkService
@@ -86,6 +87,7 @@ def wire(settings: Settings, *, trust: Iterable[str] = (), observer: Observer = 
         attributor,
         keys,
         keyring.trusted,
+        preflight=Preflight(kms),
         write_format=Format(settings.write_format),
     )
     runner = Runner(

@@ -69,6 +69,10 @@ class ReadOnlyError(RefusedError):
     default_remedy = "Start Keydeck without --read-only to change anything."
 
 
+class MissingPermissionError(RefusedError):
+    """A run would fail for want of a permission, and is not begun; the message names action and key."""
+
+
 class InterruptedRunError(KeydeckError):
     """The operator interrupted a run. What was written stays written; the run can be started again."""
 

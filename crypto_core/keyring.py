@@ -342,7 +342,7 @@ class KmsKeyring:
                 # Not every Region has a replica, and each has a state and a policy of its own: only the key's
                 # own Region can refuse for the key.
                 refused = refused or error
-                if key_id == name:
+                if region == region_of(name):
                     raise
                 continue
             data_key, wrapped_by = self._opened(answer, "Decrypt", name)
@@ -437,9 +437,9 @@ class KmsKeyring:
         elif parsed.key_id is not None:
             agrees = answered.endswith(f":key/{parsed.key_id}")
         else:
-            agrees = parsed.region in (None, region_of(answered)) and same_key(
-                self._pinned.setdefault(name, answered), answered
-            )
+            # Its Region counts for the first answer; later ones may come from a replica of the pinned key.
+            believable = name in self._pinned or parsed.region in (None, region_of(answered))
+            agrees = believable and same_key(self._pinned.setdefault(name, answered), answered)
         if not agrees:
             raise UntrustedKeyError(
                 f"KMS used {answered} where {name} was expected.", operation=operation, key=answered

@@ -34,11 +34,13 @@ class Routes:
         `pinned` is the ARN that the name is known to mean. Other Regions follow only for a multi-Region key.
         """
         own = (region_of(name), name)
-        arn = pinned or name
-        if not is_multi_region(arn):
+        known = pinned or name
+        # A multi-Region key's bare id is the same everywhere.
+        if not (is_multi_region(known) or known.startswith("mrk-")):
             return [own]
         home = region_of(name) or self._default()
-        replicas = [(r, in_region(arn, r)) for r in self._configured() if r != home]
+        others = [region for region in self._configured() if region != home]
+        replicas = [(r, known if known.startswith("mrk-") else in_region(known, r)) for r in others]
         # Stable: within "up" and within "down" the order stays.
         return sorted([own, *replicas], key=lambda route: self._is_down(route[0] or home))
 

@@ -49,7 +49,7 @@ V2_CHARACTERS = 4 * -(-(4 * -(-MAX_KEY_ARN_BYTES // 3) + 51) // 3)
 _HEAD = "^[A-Za-z0-9+/]{68}$"
 _FOREIGN = "[^A-Za-z0-9+/]"
 # Version header 01 0x 0x 00 78 in base64, then as many characters of the alphabet as are needed.
-_EDK = "^AQ[AEIMQUYcgkosw048][A-P]AH[g-j][A-Za-z0-9+/]{43}"
+_EDK = "^AQ[AEIMQUYcgkosw048][A-P]AH[g-j][A-Za-z0-9+/]{44}"
 
 
 def table_of(table: TokenTable) -> TableClause:
@@ -97,7 +97,7 @@ def head_of(stored: Text_) -> Text_:
         func.length(stored) >= V2_CHARACTERS + 4,
         not_(behind.regexp_match(_FOREIGN)),
     )
-    edk = func.left(func.split_part(_decoded(behind), "|", 2), 50)
+    edk = func.left(func.split_part(_decoded(behind), "|", 2), 51)
     return case(
         (readable, func.concat(STORED_PREFIXES[Format.V2], edk)), else_=func.left(stored, HEAD_CHARACTERS)
     )
@@ -126,7 +126,7 @@ def _decoded(encoded: Text_) -> Text_:
 
 
 def _prefix(edk_text: Text_) -> Text_:
-    """The first 37 bytes of an EDK, of whose base64 at least fifty characters are given."""
+    """The first 37 bytes of an EDK, of whose base64 fifty-one characters or more are given."""
     return case(
         (
             edk_text.regexp_match(_EDK),

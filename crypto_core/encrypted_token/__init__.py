@@ -5,21 +5,24 @@
         id: Mapped[str] = mapped_column(primary_key=True)
         access_token: Mapped[StoredEnvelope | None] = mapped_column(EncryptedToken)
 
-    connection.access_token = cipher.encrypt(token)    # what the cipher returned; a plain str is refused
-    token = connection.access_token.reveal(cipher)     # the only place where KMS is asked
+    connection.access_token = StoredEnvelope.of(cipher.encrypt(token))    # a plain str is refused
+    token = connection.access_token.reveal(cipher)                        # only here KMS is asked
 
 The type boxes and unboxes; it holds no key and asks nobody. A value that was loaded with its object knows
 its row, so a v2 envelope opens by `reveal(cipher)` alone. One that was selected as a column does not, nor
 does one whose table has a composite primary key, or one that is no integer, text or native UUID. There it is
 `reveal(cipher, ref=EncryptedToken.reference(Model.access_token, row_id))`.
 
-To seal a v2 envelope the row's id must be known. Where the database hands out ids, flush the object before
-its token is sealed, or take the id from the sequence.
+To seal a v2 envelope the row's id must be known. Where the database hands out ids, take one from the sequence
+first, or flush the object before its token is sealed if the column may be NULL.
 
 What a column type can't see: SQL expressions (`text`, a cast, a literal of another type) go past it,
 SQLAlchemy quotes what it can't render with `literal_binds`, and PostgreSQL's own error texts may repeat a
 whole row, tokens included that are still plaintext. So create the engine with `hide_parameters=True`, and log
 an IntegrityError's type, not its text.
+
+Alembic's autogenerate writes `crypto_core.encrypted_token.EncryptedToken()`: let the template of migrations
+import this module.
 """
 
 from __future__ import annotations
@@ -58,7 +61,7 @@ _COMPARISONS = frozenset(
 
 
 class EncryptedToken(TypeDecorator[StoredEnvelope]):
-    """A text column of envelopes. Loads as StoredEnvelope; takes SealedToken, StoredEnvelope and None.
+    """A text column of envelopes. Loads as StoredEnvelope; takes StoredEnvelope, SealedToken and None.
 
     What else is assigned, bound or compared raises UnsealedTokenError, which names the column and never the
     value. NULL is None.
@@ -69,11 +72,13 @@ class EncryptedToken(TypeDecorator[StoredEnvelope]):
 
     def __init__(self) -> None:
         super().__init__()
-        self._columns: tuple[Column[Any], ...] = ()
+        self._columns: tuple[str, ...] = ()
         self._copied_from: EncryptedToken | None = None
 
     @staticmethod
-    def reference(attribute: InstrumentedAttribute[Any] | Column[Any], row_id: int | str | UUID) -> TokenRef:
+    def reference(
+        attribute: InstrumentedAttribute[Any] | ColumnElement[Any], row_id: int | str | UUID
+    ) -> TokenRef:
         """Return the reference of one token, such as `reference(GitHubConnection.access_token, "gh-42")`.
 
         Raises InvalidReferenceError for what is no EncryptedToken column, and for an id of another type.
@@ -93,7 +98,7 @@ class EncryptedToken(TypeDecorator[StoredEnvelope]):
         """The columns of this type, as errors name them."""
         if not self._columns and self._copied_from is not None:
             return self._copied_from.where
-        return " or ".join(map(str, self._columns)) or "A token column"
+        return " or ".join(self._columns) or "A token column"
 
     def copy(self, **kw: Any) -> Self:
         """Return the type of another column, which is named like this one's until it has a table."""
@@ -147,7 +152,7 @@ def _require_sealed(operand: object, where: str) -> None:
         boxed(operand, where)
 
 
-def _mapped(attribute: InstrumentedAttribute[Any]) -> Column[Any] | None:
+def _mapped(attribute: object) -> Column[Any] | None:
     columns = getattr(getattr(attribute, "property", None), "columns", ())
     return columns[0] if columns and isinstance(columns[0], Column) else None
 
@@ -155,7 +160,8 @@ def _mapped(attribute: InstrumentedAttribute[Any]) -> Column[Any] | None:
 @event.listens_for(Column, "after_parent_attach")
 def _remember(column: Column[Any], table: object) -> None:
     if isinstance(column.type, EncryptedToken):
-        column.type._columns += (column,)  # noqa: SLF001  # its own kind
+        names = (*column.type._columns, str(column))  # noqa: SLF001  # its own kind
+        column.type._columns = tuple(dict.fromkeys(names))  # noqa: SLF001
 
 
 watch(EncryptedToken)

@@ -16,11 +16,19 @@ from crypto_core.database.catalogue import LiveCatalogue
 from crypto_core.database.census import take_census
 from crypto_core.database.engine import connected
 from crypto_core.database.tokens import StoredToken, TokenScope, TokenStore
-from crypto_core.envelope import ENVELOPE_FORMATS, Format, parse
-from crypto_core.errors import EnvelopeError, KmsAccessDeniedError, KmsError, RefusedError
+from crypto_core.envelope import ENVELOPE_FORMATS, Format, parse, version_of
+from crypto_core.errors import (
+    EnvelopeError,
+    InvalidReferenceError,
+    KmsAccessDeniedError,
+    KmsError,
+    MissingPermissionError,
+    RefusedError,
+)
 from crypto_core.key_names import parse_key_name, same_key
 from crypto_core.keys.inventory import KeyInventory
 from crypto_core.keys.state import KeyState
+from crypto_core.preflight import DECRYPT, Preflight, Sample
 from crypto_core.reencryption.plan import Plan, Selection, Unwritten, Verb
 from crypto_core.references import RowRef, TokenRef
 
@@ -30,6 +38,9 @@ FORMATS: dict[Verb, frozenset[Format]] = {
     Verb.ENCRYPT: frozenset({Format.PLAINTEXT, Format.DEV}),
 }
 """What each verb takes. Unrecognised values are never encrypted: they may be damaged envelopes."""
+
+SAMPLES = 50
+"""Tokens that are looked at for the keys that they are under, before KMS is asked what it would permit."""
 
 _NO_RECOVERY = (
     "Rewrap is no recovery from a compromise: the data keys stay the same. Re-encrypt if the old key leaked."
@@ -68,11 +79,13 @@ class Planner:
         keys: KeyInventory,
         trusted: Sequence[str] = (),
         *,
+        preflight: Preflight,
         write_format: Format = Format.V1,
     ) -> None:
         """`trusted` are the names of the keys that the platform is configured with, `write_format` is the
         version of new envelopes.
         """
+        self._preflight = preflight
         self._write_format = write_format
         self._engine = engine
         self._catalogue = catalogue
@@ -103,6 +116,7 @@ class Planner:
         for formats in tally.values():
             by_format.update(formats)
         self._must_be_writable(by_column)
+        doubts = self._permissions(verb, target_arn, resolved) if by_column else ()
         return Plan(
             verb=verb,
             selection=selection,
@@ -114,6 +128,7 @@ class Planner:
             warnings=(
                 *self._warnings(verb, key, target, target_arn),
                 *self._format_warnings(verb, by_format, allow_downgrade=allow_downgrade),
+                *doubts,
             ),
             coverage=Coverage((*resolved.gaps, *self._gaps(selection))),
             scope=resolved.scope,
@@ -122,6 +137,51 @@ class Planner:
             allow_downgrade=allow_downgrade,
             by_format=by_format,
         )
+
+    def _permissions(self, verb: Verb, target_arn: str, resolved: Resolved) -> tuple[str, ...]:
+        """Return what KMS would refuse for a part of the tokens, or doesn't say.
+
+        Raises MissingPermissionError if it would refuse for all of them.
+        """
+        page = next(self._store.pages(resolved.scope, size=SAMPLES), [])
+        if not page:
+            return ()
+        sources = self._sources(page, resolved.source_key_arn)
+        rewrap = verb is Verb.REWRAP
+        try:
+            context = {} if rewrap else version_of(self._write_format).context_for(page[0].ref)
+        except InvalidReferenceError:
+            context = {}  # that token will be told by itself
+        found = self._preflight.for_run(target_arn, sources, rewrap=rewrap, context=context)
+        refused = [p for p in found if p.allowed is False]
+        # One of several sources that can't be opened does not keep the others from being written.
+        of_all = [p for p in refused if p.action != DECRYPT or len(sources) == 1 or p.key == target_arn]
+        if of_all:
+            raise MissingPermissionError(
+                " ".join(f"{p.action} on {p.key} is refused: {p.reason}" for p in of_all),
+                remedy=of_all[0].remedy,
+            )
+        told = [f"{p.action} on {p.key} is refused: {p.reason}" for p in refused]
+        return (*told, *(f"{p.action} on {p.key}: {p.reason}" for p in found if p.allowed is None))
+
+    def _sources(self, page: Sequence[StoredToken], source_key_arn: str | None) -> dict[str, Sample | None]:
+        """The keys that some tokens are known to be under, each with one of their encrypted data keys."""
+        known = self._known()
+        sources: dict[str, Sample | None] = {}
+        for token in page:
+            if not token.format.protected:
+                continue
+            try:
+                envelope = parse(token.value.reveal())
+                context = envelope.context_for(token.ref)
+            except (EnvelopeError, InvalidReferenceError):
+                continue
+            wrappings = known.get(envelope.edk_prefix, frozenset()) if envelope.edk_prefix else frozenset()
+            told = next(iter(wrappings))[0] if len(wrappings) == 1 else envelope.named_key
+            arn = source_key_arn or told
+            if arn and arn not in sources:
+                sources[arn] = Sample(envelope.encrypted_data_key, context)
+        return sources
 
     def _format_warnings(
         self, verb: Verb, by_format: Mapping[Format, int], *, allow_downgrade: bool

@@ -239,12 +239,13 @@ def test_what_is_given_out_what_is_held_and_what_was_kept_are_three_buffers(held
     first, second = (cache.take(b"edk", KEY, {}) for _ in range(2))
     assert first is not None
     assert second is not None
-    assert (first[0], first[1]) == (a_data_key(), "material")
+    plaintext = bytes([7]) * 32
+    assert (bytes(exposed(first[0])), first[1]) == (plaintext, "material")
     first[0].wipe()
-    assert second[0] == a_data_key()
+    assert exposed(second[0]) == plaintext
     cache.purge()
     assert is_wiped(held[0])
-    assert second[0] == a_data_key()
+    assert exposed(second[0]) == plaintext
 
 
 def test_the_cache_shows_nothing(held: list[DataKey]) -> None:
@@ -543,8 +544,7 @@ def test_a_refusal_of_the_key_ends_what_is_held_under_it(
     assert is_wiped(held[0])
     with pytest.raises(error):
         keyring.unwrap(opened)
-    if refuse is not gone or provoke in (by_generating, by_unwrapping_with_it_only):
-        # The other key was not refused.
+    if refuse is not gone:  # which is played for every key
         assert len(cache) == 1
         calls = kms.calls
         assert keyring.unwrap(others).wrapped_by.key_arn == other

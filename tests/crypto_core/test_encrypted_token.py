@@ -38,6 +38,7 @@ from sqlalchemy.orm import (
     aliased,
     configure_mappers,
     mapped_column,
+    reconstructor,
 )
 
 from crypto_core.cipher import SealedToken, TokenCipher
@@ -318,7 +319,7 @@ class Late(Base):
 
 
 configure_mappers()
-Late.token = mapped_column(EncryptedToken)  # type: ignore[attr-defined]
+Late.token = mapped_column(EncryptedToken)
 
 
 @pytest.mark.parametrize(
@@ -353,21 +354,21 @@ def test_however_it_is_declared_it_refuses_and_names_its_column(
     assert getattr(instance, attribute).ref == TokenRef(*column.split("."), "7")
 
 
-def bind(column_type: EncryptedToken, value: object) -> object:
+def bind(column_type: Any, value: object) -> object:
     """What a driver would get."""
-    process = column_type.bind_processor(postgresql.dialect())  # type: ignore[no-untyped-call]
+    process = column_type.bind_processor(postgresql.dialect())
     assert process is not None
     return process(value)
 
 
 def test_a_dataclass_shows_no_more_of_its_token() -> None:
-    shown = repr(Dataclassed(7, token=sealed(V1)))  # type: ignore[arg-type]
+    shown = repr(Dataclassed(7, token=sealed(V1)))
     assert "token=StoredEnvelope(v1, dataclassed.token:7)" in shown
     assert V1 not in shown
 
 
 def test_a_copied_table_is_named_by_its_own_name() -> None:
-    moved = Account.__table__.to_metadata(MetaData(), name="moved")  # type: ignore[attr-defined]
+    moved = Account.__table__.to_metadata(MetaData(), name="moved")
     with pytest.raises(UnsealedTokenError, match=r"^moved\.api_token takes"):
         moved.c.api_token == CANARY  # noqa: B015
     with pytest.raises(UnsealedTokenError, match=r"^account\.api_token takes"):
@@ -463,7 +464,7 @@ def test_a_parameter_made_beforehand_is_refused_by_its_value(value: Any) -> None
 def test_a_text_instead_of_a_list_is_refused_and_not_repeated() -> None:
     for value in (CANARY, CANARY.encode()):
         with pytest.raises(UnsealedTokenError) as caught:
-            Account.token.in_(value)  # type: ignore[arg-type]
+            Account.token.in_(value)
         assert "CANARY" not in str(caught.value)
 
 
@@ -524,6 +525,13 @@ def test_a_reference_names_table_column_and_id_as_the_database_does(row_id: Any,
     assert EncryptedToken.reference(Account.__table__.c.api_token, row_id) == expected
 
 
+def test_a_reference_names_the_table_without_its_schema_and_an_error_names_it_whole() -> None:
+    table = Table("account", MetaData(), Column("token", EncryptedToken), schema="platform")
+    assert EncryptedToken.reference(table.c.token, 7) == TokenRef("account", "token", "7")
+    with pytest.raises(UnsealedTokenError, match=r"^platform\.account\.token takes"):
+        table.c.token == CANARY  # noqa: B015
+
+
 @pytest.mark.parametrize("row_id", [None, True, 1.5, b"gh-42", ("a", "b")])
 def test_an_id_of_another_type_is_refused(row_id: Any) -> None:
     with pytest.raises(InvalidReferenceError, match=type(row_id).__name__):
@@ -546,10 +554,10 @@ class Spelled(TypeDecorator[str]):
     cache_ok = True
 
     def process_bind_param(self, value: str | None, dialect: object) -> int | None:
-        return value and int(value.removeprefix("no-"))  # type: ignore[return-value]
+        return value and int(value.removeprefix("no-"))
 
     def process_result_value(self, value: int | None, dialect: object) -> str | None:
-        return value and f"no-{value}"  # type: ignore[return-value]
+        return value and f"no-{value}"
 
 
 class ByUuid(Base):
@@ -571,6 +579,17 @@ class BySpelling(Base):
 
     id: Mapped[str] = mapped_column(Spelled, primary_key=True)
     token: Mapped[StoredEnvelope | None]
+
+
+class Reconstructed(Base):
+    __tablename__ = "reconstructed"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    token: Mapped[StoredEnvelope | None]
+
+    @reconstructor
+    def remember(self) -> None:
+        self.seen = self.token and self.token.ref
 
 
 class ByTwo(Base):
@@ -603,6 +622,11 @@ def test_a_loaded_value_knows_its_row_by_uuid(session: Session) -> None:
     assert row.token.ref == TokenRef("by_uuid", "token", str(row_id))
     printed = session.scalar(select(func.cast(ByUuid.id, Text)))
     assert row.token.ref.row_id == printed
+
+
+def test_a_value_knows_its_row_before_anybody_else_hears_of_the_object(session: Session) -> None:
+    row = loaded(session, Reconstructed(id=7, token=sealed(V1)))
+    assert row.seen == TokenRef("reconstructed", "token", "7")
 
 
 @pytest.mark.parametrize(
@@ -667,7 +691,7 @@ def test_a_class_mapped_to_a_query_still_hides_and_refuses(session: Session) -> 
 
 def test_a_migration_names_the_type_by_its_module(platform: Engine) -> None:
     metadata = MetaData()
-    Account.__table__.to_metadata(metadata)  # type: ignore[attr-defined]
+    Account.__table__.to_metadata(metadata)
     with platform.connect() as connection:
         context = MigrationContext.configure(
             connection, opts={"include_name": lambda name, kind, parents: kind != "table"}

@@ -25,10 +25,10 @@ HOME = Path(__file__).parents[2]
 sys.path.insert(0, str(HOME))
 
 with atheris.instrument_imports(include=["crypto_core"]):
-    from tests.fuzz.inputs import mutated, seeds
+    from tests.fuzz.inputs import LONGEST_INPUT, mutated, seeds
     from tests.fuzz.targets import TARGETS
 
-DEFAULTS = {"-max_len": "4096", "-timeout": "10", "-rss_limit_mb": "1024"}
+DEFAULTS = {"-max_len": str(LONGEST_INPUT), "-timeout": "10", "-rss_limit_mb": "1024"}
 """libFuzzer's options unless given: bytes, seconds an input, megabytes."""
 
 

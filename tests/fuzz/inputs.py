@@ -49,6 +49,8 @@ KNOWN = {Format.V1: V1, Format.V2: V2}
 _FERNET_TOKEN = Fernet(DEV_KEY)._encrypt_from_parts(TOKEN.encode(), 1_760_000_000, _counted(16))
 DEV = encode(b"dev|" + _FERNET_TOKEN).decode()
 
+LONGEST_INPUT = 4_096
+"""Bytes of an input. Longer fields are built from short inputs."""
 MARKS = (b"v1", b"v2", b"dev", b"v3", b"V1", b"v1 ", b"")
 FIELDS = (*V1.to_fields(), *V2.to_fields())
 LENGTHS = (

@@ -170,7 +170,7 @@ def test_a_broken_v2_envelope_is_told_as_broken(
         )
     found = inspect(ref)
     assert found.row.format is Format.V2
-    assert found.broken == "Malformed envelope: 1 field, v2 has 5."
+    assert found.broken == "Malformed envelope: 2 fields, v2 has 5."
     assert found.wrapped_by is None
 
 
