@@ -31,6 +31,7 @@ from crypto_core.errors import (
     InvalidCiphertextError,
     InvalidTokenError,
     SettingsError,
+    UnsupportedFormatError,
 )
 from crypto_core.keyring import KeyAnswer, Keyring
 from crypto_core.observation import SILENT, Observer, observed_operation
@@ -59,15 +60,25 @@ class TokenCipher:
     """Seals and opens tokens with data keys from a keyring. Thread-safe if the keyring is."""
 
     def __init__(
-        self, keyring: Keyring, *, write_format: Format = Format.V1, observer: Observer = SILENT
+        self,
+        keyring: Keyring,
+        *,
+        write_format: Format = Format.V1,
+        least_format: Format = Format.V1,
+        observer: Observer = SILENT,
     ) -> None:
-        """`write_format` is the version of new envelopes, v1 or v2. Raises SettingsError for another."""
-        if write_format not in ENVELOPE_FORMATS:
-            raise SettingsError(
-                f"Tokens can't be written in {write_format} format.", remedy="Write v1 or v2."
-            )
+        """`write_format` is the version of new envelopes, v1 or v2.
+
+        `least_format` is the oldest version that is opened. Whoever can write to the database can put a v1
+        envelope from elsewhere where a v2 envelope stood; a reader whose tokens are all v2 demands v2.
+        Raises SettingsError for a format that is no envelope.
+        """
+        for format_ in (write_format, least_format):
+            if format_ not in ENVELOPE_FORMATS:
+                raise SettingsError(f"{format_} is no format of envelopes.", remedy="Name v1 or v2.")
         self._keyring = keyring
         self._write_format = write_format
+        self._least_format = least_format
         self._observer = observer
 
     def encrypt(
@@ -168,6 +179,11 @@ class TokenCipher:
         return SealedToken(stored, wrapped_by)
 
     def _open(self, envelope: Envelope, likely: str | None, ref: TokenRef | None) -> OpenedToken:
+        if at_least(envelope.format, self._least_format) is not envelope.format:
+            raise UnsupportedFormatError(
+                f"The value is a {envelope.format} envelope where {self._least_format} is demanded.",
+                remedy="Find out who wrote it; if it belongs there, re-encrypt it.",
+            )
         context = envelope.context_for(ref)
         try:
             unwrapped = self._keyring.unwrap(

@@ -198,7 +198,7 @@ def print_plan(plan: Plan, *, err: bool = False) -> None:
     for column, tokens in plan.by_column.items():
         line(f"  {column}  {tokens:,}")
     for conversion in plan.conversions:
-        if conversion.source is not conversion.written:
+        if conversion.changes:
             line(f"  {conversion.source} becomes {conversion.written}: {conversion.tokens:,}")
     line(f"KMS calls: {plan.kms_calls:,}")
     for unwritten in plan.refused:

@@ -70,6 +70,11 @@ class Conversion:
     written: Format
     tokens: int
 
+    @property
+    def changes(self) -> bool:
+        """True if the format is another one afterwards."""
+        return self.source is not self.written
+
     def as_json(self) -> dict[str, Any]:
         """One entry of a plan's "conversions"."""
         return {"from": self.source.value, "to": self.written.value, "tokens": self.tokens}

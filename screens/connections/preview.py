@@ -127,6 +127,7 @@ def plan_content(plan: Plan) -> Content:
                 (f"{counted(plan.kms_calls, 'call')} of KMS, of the quota that production shares", "$muted")
             ),
             *(_column(name, count) for name, count in sorted(plan.by_column.items())),
+            *(_column(f"{c.source} becomes {c.written}", c.tokens) for c in plan.conversions if c.changes),
         ]
         if plan.verb is Verb.REWRAP:
             lines.append(Content.assemble(_WARNING, ABOUT[Verb.REWRAP]))

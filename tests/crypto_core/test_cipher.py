@@ -16,7 +16,7 @@ from moto.server import ThreadedMotoServer
 
 from crypto_core import cipher as cipher_module
 from crypto_core.cipher import TokenCipher
-from crypto_core.envelope import DEV_KEY, Envelope, parse, serialise
+from crypto_core.envelope import DEV_KEY, Envelope, Format, parse, serialise
 from crypto_core.errors import (
     AuthenticationFailedError,
     EnvelopeError,
@@ -26,10 +26,12 @@ from crypto_core.errors import (
     KmsAccessDeniedError,
     KmsError,
     MalformedEnvelopeError,
+    SettingsError,
     UnsupportedFormatError,
 )
 from crypto_core.keyring import GeneratedDataKey, KeyAnswer, KmsKeyring, RewrappedDataKey, UnwrappedDataKey
 from crypto_core.kms import KmsApi
+from crypto_core.references import TokenRef
 from crypto_core.secret import DataKey, Secret, exposed
 
 TOKEN = "github_pat_11ABCDEFG0abcdefghij_KLMNOPQRST"
@@ -115,6 +117,32 @@ def test_the_likely_key_saves_a_call(kms: KmsApi, new_key: Callable[[], str]) ->
 # Rewrap
 
 
+def test_a_reader_that_demands_v2_opens_no_v1(kms: KmsApi, new_key: Callable[[], str]) -> None:
+    keyring = KmsKeyring(kms, write_key=new_key())
+    ref = TokenRef("gh_connection", "access_token", "gh-1")
+    v1 = TokenCipher(keyring).encrypt(TOKEN).stored
+    v2 = TokenCipher(keyring, write_format=Format.V2).encrypt(TOKEN, ref=ref).stored
+    demanding = TokenCipher(keyring, write_format=Format.V2, least_format=Format.V2)
+    assert demanding.decrypt(v2, ref=ref).reveal() == TOKEN
+    before = kms.calls
+    uses = (
+        demanding.decrypt,
+        demanding.reencrypt,
+        lambda stored, ref: demanding.rewrap(stored, "alias/x", ref=ref),
+    )
+    for use in uses:
+        with pytest.raises(UnsupportedFormatError, match="v1 envelope where v2 is demanded"):
+            use(v1, ref=ref)
+    assert kms.calls == before
+
+
+@pytest.mark.parametrize("setting", ["write_format", "least_format"])
+@pytest.mark.parametrize("format_", [Format.DEV, Format.PLAINTEXT, Format.EMPTY])
+def test_only_envelope_formats_can_be_written_or_demanded(kms: KmsApi, setting: str, format_: Format) -> None:
+    with pytest.raises(SettingsError, match="no format of envelopes"):
+        TokenCipher(KmsKeyring(kms, write_key="alias/x"), **{setting: format_})  # type: ignore[arg-type]
+
+
 def test_rewrap_changes_the_encrypted_data_key_and_nothing_else(
     kms: KmsApi, client: Any, new_key: Callable[[], str]
 ) -> None:
@@ -179,9 +207,7 @@ class ChangedKeyring:
         generated = self._keyring.generate(key, **more)
         return self._wrong.get("generate", lambda g: g)(generated)  # type: ignore[no-any-return]
 
-    def unwrap(
-        self, encrypted_data_key: bytes, likely: str | None = None, **more: Any
-    ) -> UnwrappedDataKey:
+    def unwrap(self, encrypted_data_key: bytes, likely: str | None = None, **more: Any) -> UnwrappedDataKey:
         return self._keyring.unwrap(encrypted_data_key, likely, **more)
 
     def rewrap(
@@ -296,7 +322,9 @@ def test_encrypt_fails_when_what_it_sealed_does_not_open_to_the_token(
     cipher = TokenCipher(KmsKeyring(kms, write_key=new_key()))
     stored = cipher.encrypt(TOKEN).stored
     seal = cipher_module.seal
-    monkeypatch.setattr(cipher_module, "seal", lambda _, *rest, **more: seal(Secret.of("another token"), *rest, **more))
+    monkeypatch.setattr(
+        cipher_module, "seal", lambda _, *rest, **more: seal(Secret.of("another token"), *rest, **more)
+    )
     for use in (lambda: cipher.encrypt(TOKEN), lambda: cipher.reencrypt(stored)):
         with pytest.raises(AuthenticationFailedError, match="does not hold the token"):
             use()

@@ -13,20 +13,23 @@ T = TypeVar("T")
 
 
 def text_of(payload: bytes) -> str:
-    # Bytes that are no UTF-8 become lone surrogates, which a str may hold too.
+    """Return the bytes as text; what is no UTF-8 becomes lone surrogates, which a str may hold too."""
     return payload.decode("utf-8", "surrogateescape")
 
 
 def pick(provider: atheris.FuzzedDataProvider, options: Sequence[T]) -> T:
+    """Return one of the options."""
     place: int = provider.ConsumeIntInRange(0, len(options) - 1)
     return options[place]
 
 
 def piece(provider: atheris.FuzzedDataProvider) -> str:
+    """Return a text of at most 80 bytes."""
     return text_of(provider.ConsumeBytes(provider.ConsumeIntInRange(0, 80)))
 
 
 def field(provider: atheris.FuzzedDataProvider) -> bytes:
+    """Return an envelope's field: literal, of a length near a bound, known, or known but damaged."""
     kind = provider.ConsumeIntInRange(0, 3)
     if kind == 0:
         return bytes(provider.ConsumeBytes(provider.ConsumeIntInRange(0, 64)))
@@ -38,5 +41,3 @@ def field(provider: atheris.FuzzedDataProvider) -> bytes:
     if kind == 2:
         known[provider.ConsumeIntInRange(0, len(known) - 1)] ^= provider.ConsumeIntInRange(0, 255)
     return bytes(known)
-
-

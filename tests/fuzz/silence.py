@@ -72,8 +72,10 @@ for _module in (*_HOME.glob("*.py"), *_HOME.glob("envelope/*.py")):
 
 
 def contents(stored: str) -> Iterator[bytes]:
-    # A stored value, its fields, and what those decode to, as bytes are shown too. What is longer was built
-    # here of one byte repeated, so its beginning is as good as the whole.
+    """Return what a stored value gives away: itself, its fields, what those decode to, as shown and in hex.
+
+    What is longer than an input was built of one byte repeated, so its beginning is as good as the whole.
+    """
     text = stored[:LONGEST_INPUT].encode("utf-8", "surrogatepass")
     yield text
     for field in _leniently_decoded(text).split(b"|"):
@@ -86,5 +88,3 @@ def _leniently_decoded(text: bytes) -> bytes:
         return binascii.a2b_base64(text[: len(text) // 4 * 4])
     except binascii.Error:
         return b""
-
-

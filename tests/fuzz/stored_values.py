@@ -60,7 +60,7 @@ def _readable(mark: bytes, fields: list[bytes]) -> bool:
     # The bounds once more, in the words of the format: v2 has the key ARN before, and salt and commitment,
     # 64 bytes, within the last field.
     names, committed = (fields[:1], 64) if mark == b"v2" else ([], 0)
-    lengths = [len(field) for text in fields[len(names) :]]
+    lengths = [len(content) for content in fields[len(names) :]]
     if mark not in (b"v1", b"v2") or len(lengths) != 3:
         return False
     edk, nonce, ciphertext = lengths
@@ -113,7 +113,7 @@ def _sealed(envelope: Envelope) -> list[tuple[str, bytes]]:
 def _canonical(stored: str) -> bool:
     fields = base64.b64decode(stored).split(b"|")
     return base64.b64encode(b"|".join(fields)).decode() == stored and all(
-        base64.b64encode(base64.b64decode(field)) == field for text in fields[1:]
+        base64.b64encode(base64.b64decode(text)) == text for text in fields[1:]
     )
 
 
@@ -168,5 +168,3 @@ def sealed_value(payload: bytes) -> None:
         opens = partial(open_envelope, envelope, DataKey(other_key), other_ref)
         refused = attempt(opens, lambda: iter(hidden), named=named)
         assert type(refused) is AuthenticationFailedError, "an envelope opens for another key or row"
-
-
