@@ -358,7 +358,7 @@ def test_without_a_sample_a_boto3_that_can_not_ignore_the_ciphertext_leaves_it_n
     kms: Overheard, preflight: Preflight, client: Any, new_key: Callable[[], str]
 ) -> None:
     key = new_key()
-    service = kms._client("kms", REGION).meta.service_model
+    service: Any = kms._client("kms", REGION).meta.service_model
     for operation in ("Decrypt", "ReEncrypt"):
         del service.operation_model(operation).input_shape.members["DryRunModifiers"]
     for found in (preflight.may_decrypt(key, None), *preflight.may_reencrypt(key, key, None)):

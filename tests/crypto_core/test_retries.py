@@ -220,12 +220,12 @@ def test_the_limit_is_the_one_that_was_set(
 @pytest.mark.parametrize("mode", ["standard", "adaptive"])
 def test_botocores_retries_are_those_with_growing_jittered_waits(aws: EndpointControl, mode: Any) -> None:
     """Its legacy mode, the default, neither bounds retries by a quota nor asks again after many 5xx."""
-    client = KmsApi([REGION], attempts=ATTEMPTS, retry_mode=mode)._client("kms", REGION)
+    client: Any = KmsApi([REGION], attempts=ATTEMPTS, retry_mode=mode)._client("kms", REGION)
     assert client.meta.config.retries == {"mode": mode, "total_max_attempts": ATTEMPTS}
 
 
 def test_standard_is_the_mode_unless_another_is_asked_for(aws: EndpointControl) -> None:
-    client = KmsApi([REGION])._client("kms", REGION)
+    client: Any = KmsApi([REGION])._client("kms", REGION)
     assert client.meta.config.retries == {"mode": "standard", "total_max_attempts": 3}
 
 
@@ -233,7 +233,7 @@ def test_each_of_botocores_waits_is_below_a_bound_that_doubles(
     aws: EndpointControl, new_key: Callable[[], str], slept: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     key = new_key()
-    policies: list[RetryPolicy] = []
+    policies: list[Any] = []
     made = RetryPolicy.__init__
 
     def noted(self: RetryPolicy, *args: Any, **kwargs: Any) -> None:

@@ -113,7 +113,7 @@ def mutated(data: bytes, max_size: int, seed: int) -> bytes:
         changed = _rebuilt(data[1:], max_size, random)
     elif choice < 0.7:
         place = random.randint(1, max(len(data), 1))
-        changed = data[1:place] + random.choice(AWKWARD) + data[place:]
+        changed = data[1:place] + random.choice(AWKWARD) + data[place + random.randint(0, 1) :]
     if changed is None:
         return bytes(atheris.Mutate(data, max_size))
     return (data[:1] + changed)[:max_size]

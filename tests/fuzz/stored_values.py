@@ -43,10 +43,15 @@ def stored_value(payload: bytes) -> None:
 
 
 def built_value(payload: bytes) -> None:
-    """A stored value built from fields: literal, known, known but damaged, or of a length near a bound."""
+    """A stored value built of fields: a known one with one field replaced, or any mark and fields."""
     provider = atheris.FuzzedDataProvider(payload)
-    mark = pick(provider, MARKS)
-    fields = [field(provider) for _ in range(provider.ConsumeIntInRange(2, 5))]
+    if provider.ConsumeBool():
+        known = pick(provider, list(KNOWN.values()))
+        mark, fields = known.format.encode(), list(known.to_fields())
+        fields[provider.ConsumeIntInRange(0, len(fields) - 1)] = field(provider)
+    else:
+        mark = pick(provider, MARKS)
+        fields = [field(provider) for _ in range(provider.ConsumeIntInRange(2, 5))]
     parsed = _check_stored(encode(b"|".join((mark, *map(encode, fields)))).decode())
     read = not isinstance(parsed, KeydeckError)
     assert read == _readable(mark, fields), "what is read isn't what the bounds say"
