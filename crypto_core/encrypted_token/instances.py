@@ -29,7 +29,7 @@ class TokenAttribute:
     def __init__(self, attribute: InstrumentedAttribute[Any], column: Column[Any]) -> None:
         self._key = attribute.key
         self._where = str(column)
-        self._names = _names(column)
+        self._names = (str(column.table.name), str(column.name))
         self._id_key = _id_key(attribute.property.parent, column)
 
     def listen(self, class_: type, attribute: InstrumentedAttribute[Any]) -> None:
@@ -94,9 +94,7 @@ class TokenAttribute:
 
     def _ref(self, row_id: object) -> TokenRef | None:
         printed = as_printed(row_id)
-        if printed is None or self._names is None:
-            return None
-        return TokenRef(*self._names, printed)
+        return None if printed is None else TokenRef(*self._names, printed)
 
 
 def watch(column_type: type[TypeEngine[Any]]) -> None:
@@ -115,11 +113,6 @@ def as_printed(row_id: object) -> str | None:
     if type(row_id) in (int, str) or isinstance(row_id, UUID):
         return str(row_id)
     return None
-
-
-def _names(column: Column[Any]) -> tuple[str, str] | None:
-    """Table and column as the database names them; None for a column of something that is no table."""
-    return (str(column.table.name), str(column.name)) if isinstance(column.table, Table) else None
 
 
 def _id_key(mapper: Mapper[Any], column: Column[Any]) -> str | None:

@@ -42,6 +42,9 @@ FORMATS: dict[Verb, frozenset[Format]] = {
 SAMPLES = 50
 """Tokens that are looked at for the keys that they are under, before KMS is asked what it would permit."""
 
+QUESTIONS = 5
+"""How often KMS is asked for the key of a group that is not known yet."""
+
 _NO_RECOVERY = (
     "Rewrap is no recovery from a compromise: the data keys stay the same. Re-encrypt if the old key leaked."
 )
@@ -165,8 +168,12 @@ class Planner:
         return (*told, *(f"{p.action} on {p.key}: {p.reason}" for p in found if p.allowed is None))
 
     def _sources(self, page: Sequence[StoredToken], source_key_arn: str | None) -> dict[str, Sample | None]:
-        """The keys that some tokens are known to be under, each with one of their encrypted data keys."""
+        """The keys that some tokens are under, each with one of their encrypted data keys.
+
+        Where a group's key is not known yet, KMS is asked about one token of it, as for a census.
+        """
         known = self._known()
+        asked: dict[bytes | None, str] = {}
         sources: dict[str, Sample | None] = {}
         for token in page:
             if not token.format.protected:
@@ -178,10 +185,19 @@ class Planner:
                 continue
             wrappings = known.get(envelope.edk_prefix, frozenset()) if envelope.edk_prefix else frozenset()
             told = next(iter(wrappings))[0] if len(wrappings) == 1 else envelope.named_key
-            arn = source_key_arn or told
+            arn = source_key_arn or told or asked.get(envelope.edk_prefix)
+            if arn is None and len(asked) < QUESTIONS:
+                arn = asked[envelope.edk_prefix] = self._key_of(token)
             if arn and arn not in sources:
                 sources[arn] = Sample(envelope.encrypted_data_key, context)
         return sources
+
+    def _key_of(self, token: StoredToken) -> str:
+        """The key that a token is under, as KMS says or as its refusal names it; "" where neither does."""
+        probe = self._attributor.ask([token])[0]
+        if probe.answer is not None:
+            return probe.answer.key_arn or ""
+        return probe.failure.key if probe.failure is not None else ""
 
     def _format_warnings(
         self, verb: Verb, by_format: Mapping[Format, int], *, allow_downgrade: bool

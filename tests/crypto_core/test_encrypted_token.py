@@ -21,9 +21,11 @@ from sqlalchemy import (
     Table,
     Text,
     TypeDecorator,
+    Uuid,
     bindparam,
     func,
     inspect,
+    join,
     literal,
     null,
     select,
@@ -36,6 +38,7 @@ from sqlalchemy.orm import (
     MappedAsDataclass,
     Session,
     aliased,
+    column_property,
     configure_mappers,
     mapped_column,
     reconstructor,
@@ -572,6 +575,13 @@ class ByChar(Base):
     token: Mapped[StoredEnvelope | None]
 
 
+class ByHexUuid(Base):
+    __tablename__ = "by_hex_uuid"
+
+    id: Mapped[UUID] = mapped_column(Uuid(native_uuid=False), primary_key=True)
+    token: Mapped[StoredEnvelope | None]
+
+
 class BySpelling(Base):
     __tablename__ = "by_spelling"
 
@@ -631,6 +641,7 @@ def test_a_value_knows_its_row_before_anybody_else_hears_of_the_object(session: 
     "instance",
     [
         lambda: ByChar(id="abc", token=sealed(V2)),
+        lambda: ByHexUuid(id=uuid4(), token=sealed(V2)),
         lambda: BySpelling(id="no-7", token=sealed(V2)),
         lambda: ByTwo(org="org", number=7, token=sealed(V2)),
     ],
@@ -682,6 +693,29 @@ def test_a_class_mapped_to_a_query_still_hides_and_refuses(session: Session) -> 
     assert repr(summary.token) == "StoredEnvelope(v1)"
     with pytest.raises(UnsealedTokenError):
         summary.token = CANARY
+
+
+def test_a_token_of_a_joined_table_is_not_taken_for_one_of_the_first_tables_row(session: Session) -> None:
+    class Joined(Base):
+        __table__ = join(Animal.__table__, Imperative.__table__, literal(value=True))
+        __mapper_args__ = {"primary_key": [Animal.__table__.c.id]}  # noqa: RUF012
+        id = Animal.__table__.c.id
+        other_id = Imperative.__table__.c.id
+
+    session.add_all([Animal(id=1, mapped=sealed(V1)), Imperative(id=7, token=sealed(V1))])
+    session.commit()
+    row = session.scalars(select(Joined)).one()
+    assert str(row.mapped.ref) == "animal.mapped:1"
+    assert row.token.ref is None
+
+
+def test_an_expression_of_token_columns_is_as_hidden_as_they_are(session: Session) -> None:
+    class Either(Base):
+        __table__ = Animal.__table__
+        either = column_property(func.coalesce(Animal.__table__.c.short, Animal.__table__.c.mapped))
+
+    loaded(session, Animal(id=1, mapped=sealed(V1)))
+    assert repr(session.scalars(select(Either)).one().either) == "StoredEnvelope(v1)"
 
 
 # Migrations

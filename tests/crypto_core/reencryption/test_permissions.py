@@ -39,7 +39,7 @@ def test_a_target_that_may_not_make_data_keys_is_refused_before_the_first_token(
     assert "Allow kms:GenerateDataKey" in refused.value.remedy
     assert stored(ref) == before
     entry = services.journal.entries(limit=1)[0]
-    assert entry.outcome is Outcome.REFUSED
+    assert entry.outcome == Outcome.REFUSED
 
 
 def test_both_sides_of_a_rewrap_are_tried(plan: Callable[..., Plan], sandbox: Sandbox, world: World) -> None:

@@ -565,13 +565,13 @@ def test_a_source_that_may_not_be_opened_under_the_target_changes_nothing(
 ) -> None:
     """Rewrap opens the new envelope before it is stored; without Decrypt on the target nothing is."""
     target = new_key()
-    sandbox.control.add_denial(Denial("*", "kms:Decrypt", target.rpartition("/")[2]))
+    work = services.services.work
     before = everything(platform)
-    for selection in (
-        Selection(world.sealed_under(world.old_key)[:3]),
-        Selection(under_key=world.old_key.arn),
-    ):
-        result = run(services, Verb.REWRAP, selection, target)
+    selections = (Selection(world.sealed_under(world.old_key)[:3]), Selection(under_key=world.old_key.arn))
+    plans = [work.plan(Verb.REWRAP, selection, target) for selection in selections]
+    sandbox.control.add_denial(Denial("*", "kms:Decrypt", target.rpartition("/")[2]))
+    for plan in plans:
+        result = work.run(plan)
         assert result.done == 0
         assert result.stopped_by or result.poisoned
     sandbox.control.clear()
