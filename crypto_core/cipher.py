@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
+from crypto_core.data_keys import KeyAnswer, Keyring
 from crypto_core.envelope import (
     ENVELOPE_FORMATS,
     Envelope,
@@ -33,7 +34,6 @@ from crypto_core.errors import (
     SettingsError,
     UnsupportedFormatError,
 )
-from crypto_core.keyring import KeyAnswer, Keyring
 from crypto_core.observation import SILENT, Observer, observed_operation
 from crypto_core.references import TokenRef
 from crypto_core.secret import Secret

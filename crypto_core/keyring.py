@@ -11,14 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from time import monotonic
-from types import MappingProxyType
-from typing import Any, Protocol
+from typing import Any
 
 from crypto_core.data_key_cache import DataKeyCache
+from crypto_core.data_keys import NO_CONTEXT, GeneratedDataKey, KeyAnswer, RewrappedDataKey, UnwrappedDataKey
 from crypto_core.encryption_context import EncryptionContext
-from crypto_core.envelope import DATA_KEY_BYTES, MAX_EDK_BYTES, edk_prefix
+from crypto_core.envelope import edk_prefix
 from crypto_core.errors import (
     IncorrectKeyError,
     InvalidCiphertextError,
@@ -32,9 +31,9 @@ from crypto_core.errors import (
     SettingsError,
     UntrustedKeyError,
 )
-from crypto_core.foreign import clean
-from crypto_core.key_names import account_of, is_key_arn, parse_key_name, region_of, same_key, short_key
+from crypto_core.key_names import account_of, is_key_arn, parse_key_name, region_of, same_key
 from crypto_core.kms import KmsApi
+from crypto_core.kms_answers import closest, encrypted_data_key_of, key_arn_of, material_of, take_plaintext
 from crypto_core.observation import SILENT, Observer
 from crypto_core.routes import Routes
 from crypto_core.secret import DataKey
@@ -52,80 +51,6 @@ _TRY_THE_NEXT = (
 
 _REFUSALS = (KmsAccessDeniedError, KeyDisabledError, KeyStateError, KeyNotFoundError)
 """After these, nothing that the key had wrapped may be opened from the cache any more."""
-
-NO_CONTEXT: EncryptionContext = MappingProxyType({})
-
-
-@dataclass(frozen=True, slots=True)
-class KeyAnswer:
-    """Which key and key material KMS says it used. The material is None where KMS does not tell it."""
-
-    key_arn: str
-    key_material_id: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class GeneratedDataKey:
-    """A new data key: plaintext, as KMS wrapped it, and by which key."""
-
-    data_key: DataKey
-    encrypted_data_key: bytes = field(repr=False)
-    wrapped_by: KeyAnswer
-
-
-@dataclass(frozen=True, slots=True)
-class UnwrappedDataKey:
-    """An opened data key and the key that had wrapped it."""
-
-    data_key: DataKey
-    wrapped_by: KeyAnswer
-
-
-@dataclass(frozen=True, slots=True)
-class RewrappedDataKey:
-    """The same data key wrapped by another KMS key; its plaintext never left KMS."""
-
-    encrypted_data_key: bytes = field(repr=False)
-    source: KeyAnswer
-    destination: KeyAnswer
-
-
-class Keyring(Protocol):
-    """What a TokenCipher needs of KMS."""
-
-    def generate(
-        self, key: str | None = None, *, context: EncryptionContext = NO_CONTEXT
-    ) -> GeneratedDataKey:
-        """Return a new data key under `key`, or under the key that the keyring writes with."""
-        ...
-
-    def unwrap(
-        self,
-        encrypted_data_key: bytes,
-        likely: str | None = None,
-        *,
-        only: str | None = None,
-        named: str | None = None,
-        context: EncryptionContext = NO_CONTEXT,
-    ) -> UnwrappedDataKey:
-        """Return the opened data key; `likely` is the ARN of the key to ask first, if it is trusted.
-
-        `only` is a key that the caller trusts for this one call: no other is asked. `named` is the ARN that
-        the envelope names: no key but that one is asked, and only if it is trusted.
-        """
-        ...
-
-    def rewrap(
-        self,
-        encrypted_data_key: bytes,
-        destination: str,
-        likely: str | None = None,
-        *,
-        named: str | None = None,
-        context: EncryptionContext = NO_CONTEXT,
-    ) -> RewrappedDataKey:
-        """Return the data key wrapped by `destination`."""
-        ...
 
 
 class KmsKeyring:
@@ -189,7 +114,7 @@ class KmsKeyring:
                 KeySpec="AES_256",
                 **_with("EncryptionContext", context),
             )
-        blob = _blob(answer, "GenerateDataKey", name)
+        blob = encrypted_data_key_of(answer, "GenerateDataKey", name)
         data_key, wrapped_by = self._opened(answer, "GenerateDataKey", name)
         return GeneratedDataKey(data_key, blob, wrapped_by)
 
@@ -238,7 +163,7 @@ class KmsKeyring:
                         purges=purges,
                     )
             return unwrapped
-        raise _closest(failures)
+        raise closest(failures)
 
     def rewrap(
         self,
@@ -281,7 +206,7 @@ class KmsKeyring:
                     )
                 from_key = KeyAnswer(
                     self._pin(source, answer.get("SourceKeyId"), "ReEncrypt"),
-                    _material(answer.get("SourceKeyMaterialId")),
+                    material_of(answer.get("SourceKeyMaterialId")),
                 )
                 _must_be(from_key, named, "ReEncrypt")
             except _TRY_THE_NEXT as error:
@@ -289,11 +214,11 @@ class KmsKeyring:
                 continue
             to_key = KeyAnswer(
                 self._pin(destination, answer.get("KeyId"), "ReEncrypt"),
-                _material(answer.get("DestinationKeyMaterialId")),
+                material_of(answer.get("DestinationKeyMaterialId")),
             )
             self._remember(encrypted_data_key, source)
-            return RewrappedDataKey(_blob(answer, "ReEncrypt", destination), from_key, to_key)
-        raise _closest(failures)
+            return RewrappedDataKey(encrypted_data_key_of(answer, "ReEncrypt", destination), from_key, to_key)
+        raise closest(failures)
 
     def attribute(
         self, encrypted_data_key: bytes, *, named: str | None = None, context: EncryptionContext = NO_CONTEXT
@@ -318,9 +243,9 @@ class KmsKeyring:
                 continue
             take_plaintext(answer, "Decrypt", "").wipe()
             return KeyAnswer(
-                _key_arn(answer.get("KeyId"), "Decrypt", ""), _material(answer.get("KeyMaterialId"))
+                key_arn_of(answer.get("KeyId"), "Decrypt", ""), material_of(answer.get("KeyMaterialId"))
             )
-        raise _closest(failures)
+        raise closest(failures)
 
     def _decrypt(self, name: str, encrypted_data_key: bytes, context: EncryptionContext) -> UnwrappedDataKey:
         """Ask one key; where it has replicas and its Region doesn't answer, ask theirs."""
@@ -426,11 +351,11 @@ class KmsKeyring:
         data_key = take_plaintext(answer, operation, name)
         with _wiped_if_refused(data_key):
             key_arn = self._pin(name, answer.get("KeyId"), operation)
-        return data_key, KeyAnswer(key_arn, _material(answer.get("KeyMaterialId")))
+        return data_key, KeyAnswer(key_arn, material_of(answer.get("KeyMaterialId")))
 
     def _pin(self, name: str, answer: object, operation: str) -> str:
         """Check that KMS answered with the key called `name`; an alias is pinned at its first answer."""
-        answered = _key_arn(answer, operation, name)
+        answered = key_arn_of(answer, operation, name)
         parsed = parse_key_name(name)
         if parsed.is_key_arn:
             agrees = same_key(name, answered)
@@ -471,53 +396,3 @@ def _must_be(answer: KeyAnswer, named: str | None, operation: str) -> None:
 
 def _with(parameter: str, context: EncryptionContext) -> dict[str, Any]:
     return {parameter: dict(context)} if context else {}
-
-
-def take_plaintext(answer: dict[str, Any], operation: str, key: str) -> DataKey:
-    """Move the plaintext data key out of KMS's answer. Raises KmsRequestError unless it has 32 bytes."""
-    data_key = DataKey(answer.pop("Plaintext", b""))
-    if len(data_key) != DATA_KEY_BYTES:
-        length = len(data_key)
-        data_key.wipe()
-        raise KmsRequestError(
-            f"KMS returned a data key of {length} bytes, expected {DATA_KEY_BYTES}.",
-            operation=operation,
-            key=key,
-        )
-    return data_key
-
-
-def _blob(answer: dict[str, Any], operation: str, key: str) -> bytes:
-    blob = bytes(answer.get("CiphertextBlob", b""))
-    if not 1 <= len(blob) <= MAX_EDK_BYTES:
-        raise KmsRequestError(
-            f"KMS returned an encrypted data key of {len(blob):,} bytes.", operation=operation, key=key
-        )
-    return blob
-
-
-def _key_arn(value: object, operation: str, key: str) -> str:
-    if not is_key_arn(value):
-        raise KmsRequestError("KMS did not say which key it used.", operation=operation, key=key)
-    return value
-
-
-def _material(value: object) -> str | None:
-    return clean(value) if value else None
-
-
-def _closest(failures: Sequence[KmsError]) -> KmsError:
-    """The failure that tells most: a key that refuses says more than one that merely wasn't the right one."""
-    told = [f for f in failures if not isinstance(f, IncorrectKeyError | InvalidCiphertextError)]
-    if told:
-        return told[0]
-    if len(failures) > 1 and all(isinstance(f, IncorrectKeyError) for f in failures):
-        keys = ", ".join(short_key(f.key) for f in failures)
-        return IncorrectKeyError(
-            f"None of the {len(failures)} trusted keys ({keys}) wrapped this encrypted data key.",
-            operation=failures[0].operation,
-        )
-    if len({region_of(f.key) for f in failures}) == 1:
-        # In one Region the key that made a blob finds it damaged, and every other key finds it another's.
-        return next((f for f in failures if isinstance(f, InvalidCiphertextError)), failures[0])
-    return failures[0]

@@ -27,6 +27,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+from crypto_core.data_keys import NO_CONTEXT
 from crypto_core.encryption_context import EncryptionContext
 from crypto_core.errors import (
     DryRunPassedError,
@@ -40,8 +41,8 @@ from crypto_core.errors import (
     KmsRequestError,
 )
 from crypto_core.key_names import is_key_arn, parse_key_name, region_of, same_key
-from crypto_core.keyring import NO_CONTEXT, take_plaintext
 from crypto_core.kms import KmsApi
+from crypto_core.kms_answers import take_plaintext
 
 GENERATE, DECRYPT = "kms:GenerateDataKey", "kms:Decrypt"
 REENCRYPT_FROM, REENCRYPT_TO = "kms:ReEncryptFrom", "kms:ReEncryptTo"

@@ -16,7 +16,6 @@ from console.sandbox.endpoint import Denial
 from console.sandbox.sandbox import Sandbox
 from console.wiring import Wired
 from crypto_core import Format, classify, decrypt_token, encrypt_token
-from crypto_core.references import TokenRef
 from crypto_core.database.tokens import Replacement
 from crypto_core.errors import (
     IncorrectKeyError,
@@ -27,6 +26,7 @@ from crypto_core.errors import (
     SettingsError,
     UnsupportedFormatError,
 )
+from crypto_core.references import TokenRef
 
 
 @dataclass(frozen=True)

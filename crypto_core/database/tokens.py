@@ -33,6 +33,7 @@ from sqlalchemy import Text as SqlText
 from sqlalchemy import column as sql_column
 from sqlalchemy.dialects.postgresql import ARRAY
 
+from crypto_core.data_keys import KeyAnswer
 from crypto_core.database.answers import AnswerBook
 from crypto_core.database.catalogue import LiveCatalogue
 from crypto_core.database.engine import connected
@@ -48,7 +49,6 @@ from crypto_core.database.schema import envelope_backup
 from crypto_core.database.tables import TokenTable
 from crypto_core.envelope import Format, classify
 from crypto_core.errors import RowVanishedError
-from crypto_core.keyring import KeyAnswer
 from crypto_core.references import TokenRef
 from crypto_core.secret import Secret
 

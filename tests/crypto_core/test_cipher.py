@@ -16,6 +16,7 @@ from moto.server import ThreadedMotoServer
 
 from crypto_core import cipher as cipher_module
 from crypto_core.cipher import TokenCipher
+from crypto_core.data_keys import GeneratedDataKey, KeyAnswer, RewrappedDataKey, UnwrappedDataKey
 from crypto_core.envelope import DEV_KEY, Envelope, Format, parse, serialise
 from crypto_core.errors import (
     AuthenticationFailedError,
@@ -29,7 +30,7 @@ from crypto_core.errors import (
     SettingsError,
     UnsupportedFormatError,
 )
-from crypto_core.keyring import GeneratedDataKey, KeyAnswer, KmsKeyring, RewrappedDataKey, UnwrappedDataKey
+from crypto_core.keyring import KmsKeyring
 from crypto_core.kms import KmsApi
 from crypto_core.references import TokenRef
 from crypto_core.secret import DataKey, Secret, exposed
@@ -353,7 +354,7 @@ def test_data_keys_and_tokens_are_wiped_when_their_work_is_done(
             super().__init__(content)
             made.append(self)
 
-    monkeypatch.setattr("crypto_core.keyring.DataKey", NotedKey)
+    monkeypatch.setattr("crypto_core.kms_answers.DataKey", NotedKey)
     old, new = new_key(), new_key()
     cipher = TokenCipher(KmsKeyring(kms, write_key=old, trusted=[new]))
     stored = cipher.encrypt(TOKEN).stored

@@ -45,6 +45,7 @@ from sqlalchemy.orm import (
 )
 
 from crypto_core.cipher import SealedToken, TokenCipher
+from crypto_core.data_keys import KeyAnswer
 from crypto_core.encrypted_token import EncryptedToken, StoredEnvelope, UnsealedTokenError
 from crypto_core.envelope import Format, seal, serialise
 from crypto_core.errors import (
@@ -55,7 +56,7 @@ from crypto_core.errors import (
     RefusedError,
     UnsupportedFormatError,
 )
-from crypto_core.keyring import KeyAnswer, KmsKeyring
+from crypto_core.keyring import KmsKeyring
 from crypto_core.kms import KmsApi
 from crypto_core.references import TokenRef
 from crypto_core.secret import DataKey, Secret
@@ -307,12 +308,10 @@ class Imperative:
     pass
 
 
-Base.registry.map_imperatively(
-    Imperative,
-    Table(
-        "imperative", Base.metadata, Column("id", Integer, primary_key=True), Column("token", EncryptedToken)
-    ),
+IMPERATIVE = Table(
+    "imperative", Base.metadata, Column("id", Integer, primary_key=True), Column("token", EncryptedToken)
 )
+Base.registry.map_imperatively(Imperative, IMPERATIVE)
 
 
 class Late(Base):
@@ -696,12 +695,16 @@ def test_a_class_mapped_to_a_query_still_hides_and_refuses(session: Session) -> 
 
 
 def test_a_token_of_a_joined_table_is_not_taken_for_one_of_the_first_tables_row(session: Session) -> None:
-    class Joined(Base):
-        __table__ = join(Animal.__table__, Imperative.__table__, literal(value=True))
-        __mapper_args__ = {"primary_key": [Animal.__table__.c.id]}  # noqa: RUF012
-        id = Animal.__table__.c.id
-        other_id = Imperative.__table__.c.id
+    class Joined:
+        pass
 
+    animal, other = Animal.__table__, IMPERATIVE
+    Base.registry.map_imperatively(
+        Joined,
+        join(animal, other, literal(value=True)),
+        primary_key=[animal.c.id],
+        properties={"id": animal.c.id, "other_id": other.c.id},
+    )
     session.add_all([Animal(id=1, mapped=sealed(V1)), Imperative(id=7, token=sealed(V1))])
     session.commit()
     row = session.scalars(select(Joined)).one()

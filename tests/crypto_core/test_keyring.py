@@ -106,7 +106,7 @@ def made_data_keys(monkeypatch: pytest.MonkeyPatch) -> list[DataKey]:
             super().__init__(content)
             made.append(self)
 
-    monkeypatch.setattr("crypto_core.keyring.DataKey", Noted)
+    monkeypatch.setattr("crypto_core.kms_answers.DataKey", Noted)
     return made
 
 
@@ -120,8 +120,8 @@ def test_a_generated_data_key_is_what_kms_unwraps(
     keyring = KmsKeyring(kms, write_key=key)
     generated = keyring.generate()
     assert len(generated.data_key) == 32
-    assert (
-        client.decrypt(CiphertextBlob=generated.encrypted_data_key)["Plaintext"] == exposed(generated.data_key)
+    assert client.decrypt(CiphertextBlob=generated.encrypted_data_key)["Plaintext"] == exposed(
+        generated.data_key
     )
     unwrapped = keyring.unwrap(generated.encrypted_data_key)
     assert unwrapped.data_key == generated.data_key

@@ -82,7 +82,7 @@ def made_data_keys(monkeypatch: pytest.MonkeyPatch) -> list[DataKey]:
             super().__init__(content)
             made.append(self)
 
-    monkeypatch.setattr("crypto_core.keyring.DataKey", Noted)
+    monkeypatch.setattr("crypto_core.kms_answers.DataKey", Noted)
     return made
 
 

@@ -53,32 +53,8 @@ LONGEST_INPUT = 4_096
 """Bytes of an input. Longer fields are built from short inputs."""
 MARKS = (b"v1", b"v2", b"dev", b"v3", b"V1", b"v1 ", b"")
 FIELDS = (*V1.to_fields(), *V2.to_fields())
-LENGTHS = (
-    *(
-        0,
-        1,
-        2,
-        3,
-        NONCE_BYTES - 1,
-        NONCE_BYTES,
-        NONCE_BYTES + 1,
-        TAG_BYTES,
-        TAG_BYTES + 1,
-        31,
-        32,
-        33,
-        37,
-        38,
-    ),
-    *(
-        64 + TAG_BYTES,
-        65 + TAG_BYTES,
-        MAX_KEY_ARN_BYTES,
-        MAX_KEY_ARN_BYTES + 1,
-        MAX_EDK_BYTES,
-        MAX_EDK_BYTES + 1,
-    ),
-)
+_BOUNDS = (NONCE_BYTES, TAG_BYTES, 32, 37, 64 + TAG_BYTES, MAX_KEY_ARN_BYTES, MAX_EDK_BYTES)
+LENGTHS = tuple(sorted({0, 1, 2, 3, *(bound + beyond for bound in _BOUNDS for beyond in (-1, 0, 1))}))
 LONG_LENGTHS = tuple(TAG_BYTES + MAX_TOKEN_BYTES + beyond for beyond in (0, 1, 64, 65))
 """Lengths of a field on both sides of every bound."""
 

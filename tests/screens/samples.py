@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta
 
 from crypto_core.coverage import Evidence
 from crypto_core.database.inventory import InventoryRow
-from crypto_core.references import TokenRef
 from crypto_core.envelope import Format
 from crypto_core.keys.state import KeyMaterial, KeyState
+from crypto_core.references import TokenRef
 
 NOW = datetime(2026, 7, 1, 12, 0, tzinfo=UTC)
 ACCOUNT = "123456789012"

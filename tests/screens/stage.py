@@ -9,13 +9,12 @@ from fnmatch import fnmatchcase
 from threading import Event
 
 from crypto_core.coverage import Coverage, Evidence
+from crypto_core.data_keys import KeyAnswer
 from crypto_core.database.inspection import Inspection
 from crypto_core.database.inventory import Cursor, InventoryPage, InventoryQuery, InventoryRow, SortKey
-from crypto_core.references import TokenRef
 from crypto_core.envelope import Format
 from crypto_core.errors import InvalidFilterError, ReadOnlyError, RowVanishedError
 from crypto_core.foreign import clean
-from crypto_core.keyring import KeyAnswer
 from crypto_core.keys.state import KeyState
 from crypto_core.keys.status import ColumnShare, KeyShare, Problem, Status
 from crypto_core.reencryption.plan import (
@@ -27,6 +26,7 @@ from crypto_core.reencryption.plan import (
     Verb,
     Verification,
 )
+from crypto_core.references import TokenRef
 from crypto_core.severity import Severity
 from screens.services import Services, Surroundings
 from tests.screens.samples import ACCOUNT, CURRENT, KEYS, MATERIALS, NOW, OLD, make_rows

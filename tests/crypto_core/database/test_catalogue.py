@@ -18,11 +18,11 @@ from console.wiring import Wired, wire
 from crypto_core import encrypt_token
 from crypto_core.database.catalogue import LiveCatalogue, read_catalogue
 from crypto_core.database.inventory import InventoryQuery
-from crypto_core.references import RowRef, TokenRef, parse_reference
 from crypto_core.database.tables import PLATFORM_TABLES, TokenColumn, TokenTable
 from crypto_core.database.tokens import Replacement
 from crypto_core.errors import InvalidReferenceError, MissingGrantError, RefusedError, RowVanishedError
 from crypto_core.reencryption.plan import Selection, Verb
+from crypto_core.references import RowRef, TokenRef, parse_reference
 
 
 def run(engine: Engine, *statements: str) -> None:

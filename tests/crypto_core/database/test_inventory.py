@@ -17,10 +17,10 @@ from console.sandbox.world import World
 from console.wiring import Wired
 from crypto_core.coverage import Evidence
 from crypto_core.database.inventory import Inventory, InventoryQuery, InventoryRow, SortKey
-from crypto_core.references import TokenRef
 from crypto_core.envelope import Format
 from crypto_core.errors import InvalidFilterError, InvalidReferenceError, RowVanishedError
 from crypto_core.reencryption.plan import Selection
+from crypto_core.references import TokenRef
 from crypto_core.severity import Severity
 
 COLUMNS = (

@@ -15,7 +15,6 @@ from console.settings import load
 from console.wiring import Wired, wire
 from crypto_core.database.installation import install
 from crypto_core.database.journal import Outcome
-from crypto_core.references import RowRef, TokenRef
 from crypto_core.database.tables import PLATFORM_TABLES
 from crypto_core.envelope import Format
 from crypto_core.errors import (
@@ -32,6 +31,7 @@ from crypto_core.errors import (
     SettingsError,
 )
 from crypto_core.reencryption.plan import Plan, RunProgress, Selection, Verb
+from crypto_core.references import RowRef, TokenRef
 
 GONE = "arn:aws:kms:eu-west-1:123456789012:key/00000000-0000-0000-0000-000000000000"
 

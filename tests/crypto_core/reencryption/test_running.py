@@ -20,11 +20,11 @@ from console.settings import load
 from console.wiring import Wired, wire
 from crypto_core.cipher import TokenCipher
 from crypto_core.database.answers import Answer, AnswerBook
-from crypto_core.references import RowRef, TokenRef
 from crypto_core.database.tables import PLATFORM_TABLES
 from crypto_core.envelope import Format, classify, parse
 from crypto_core.reencryption import patience, runner
 from crypto_core.reencryption.plan import Plan, RunProgress, RunResult, Selection, Verb
+from crypto_core.references import RowRef, TokenRef
 
 
 def everything(platform: Engine) -> dict[TokenRef, str]:
