@@ -171,15 +171,16 @@ def test_where_there_is_no_room_the_oldest_goes_and_is_wiped(held: list[DataKey]
 
 
 def test_keeping_the_same_again_replaces_it_with_full_age_and_uses(clock: Clock, held: list[DataKey]) -> None:
-    cache = DataKeyCache(CacheLimits(max_age=60, max_uses=1, max_entries=2), clock=clock)
+    cache = DataKeyCache(CacheLimits(max_age=60, max_uses=1, max_entries=3), clock=clock)
     keep(cache, b"edk")
     keep(cache, b"other")
     clock.now += 30
     keep(cache, b"edk")
     assert is_wiped(held[0])
     assert len(cache) == 2
-    # It is the youngest now, so what has no room is the other.
+    # It is the youngest now, so what has no room later is the other.
     keep(cache, b"third")
+    keep(cache, b"fourth")
     assert not holds(cache, b"other")
     clock.now += 59
     assert holds(cache, b"edk")

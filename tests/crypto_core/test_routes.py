@@ -506,6 +506,13 @@ def test_only_a_region_that_does_not_answer_is_down(kms: Outage, clock: Clock) -
         routes.call("DescribeKey", None, KeyId="alias/nobody-made-this")
     assert routes.regions() == [AWAY, HOME]
     assert routes.regions(first=HOME) == [AWAY, HOME]
+    kms.down = set()
+    routes.call("ListKeys", None)
+    assert routes.regions() == [HOME, AWAY]
+    kms.down = {HOME}
+    with pytest.raises(KmsUnreachableError):
+        routes.call("ListKeys", HOME)
+    assert routes.regions() == [AWAY, HOME]
     clock.now += DOWN_SECONDS
     assert routes.regions() == [HOME, AWAY]
     assert routes.regions(first=AWAY) == [AWAY, HOME]
