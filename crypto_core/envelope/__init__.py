@@ -117,7 +117,7 @@ def parse(stored: str | None) -> Envelope:
 
 
 def serialise(envelope: Envelope) -> str:
-    """Return the stored form. Raises MalformedEnvelopeError for what `parse` would not read."""
+    """Return the stored form, which `parse` reads back."""
     fields = map(encode, envelope.to_fields())
     return encode(b"|".join((envelope.format.encode(), *fields))).decode("ascii")
 

@@ -19,7 +19,7 @@ Entropy = Callable[[int], bytes]
 
 
 class Envelope(ABC):
-    """One parsed envelope. Its fields are ciphertext, hidden from repr all the same."""
+    """One envelope, within all bounds. Its fields are ciphertext, hidden from repr all the same."""
 
     __slots__ = ()
 
@@ -38,7 +38,7 @@ class Envelope(ABC):
 
     @abstractmethod
     def to_fields(self) -> tuple[bytes, ...]:
-        """Return the fields in stored order. Raises MalformedEnvelopeError for what `parse` would refuse."""
+        """Return the fields in stored order."""
 
     @classmethod
     @abstractmethod

@@ -32,7 +32,7 @@ from crypto_core.secret import DataKey, Secret, exposed
 
 @dataclass(frozen=True, slots=True)
 class EnvelopeV1(Envelope):
-    """A v1 envelope: three fields."""
+    """A v1 envelope: three fields. Raises MalformedEnvelopeError for one that is out of bounds."""
 
     format: ClassVar[Format] = Format.V1
     summary: ClassVar[str] = "v1, not bound to its row, no encryption context"
@@ -43,14 +43,16 @@ class EnvelopeV1(Envelope):
     ciphertext: bytes = field(repr=False)
     """AES-256-GCM ciphertext followed by the 16-byte tag."""
 
+    def __post_init__(self) -> None:
+        bounded("encrypted data key", self.encrypted_data_key, 1, MAX_EDK_BYTES)
+        bounded("nonce", self.nonce, NONCE_BYTES, NONCE_BYTES)
+        bounded("ciphertext", self.ciphertext, TAG_BYTES + 1, TAG_BYTES + MAX_TOKEN_BYTES)
+
     @classmethod
     def from_fields(cls, *fields: bytes) -> Self:
-        envelope = cls(*fields)
-        envelope._check()
-        return envelope
+        return cls(*fields)
 
     def to_fields(self) -> tuple[bytes, ...]:
-        self._check()
         return self.encrypted_data_key, self.nonce, self.ciphertext
 
     @classmethod
@@ -71,7 +73,6 @@ class EnvelopeV1(Envelope):
         return cls(encrypted_data_key, nonce, gcm_encrypt(key, nonce, exposed(token), None))
 
     def open(self, data_key: DataKey, ref: TokenRef | None = None) -> Secret:
-        self._check()
         key = exposed(data_key)
         bounded("data key", key, DATA_KEY_BYTES, DATA_KEY_BYTES)
         try:
@@ -94,8 +95,3 @@ class EnvelopeV1(Envelope):
 
     def parts(self) -> tuple[tuple[str, bytes], ...]:
         return tuple(zip(self.field_names, self.to_fields(), strict=True))
-
-    def _check(self) -> None:
-        bounded("encrypted data key", self.encrypted_data_key, 1, MAX_EDK_BYTES)
-        bounded("nonce", self.nonce, NONCE_BYTES, NONCE_BYTES)
-        bounded("ciphertext", self.ciphertext, TAG_BYTES + 1, TAG_BYTES + MAX_TOKEN_BYTES)

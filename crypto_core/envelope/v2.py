@@ -56,7 +56,7 @@ COMMITMENT_LABEL = b"keydeck v2 commitment"
 
 @dataclass(frozen=True, slots=True)
 class EnvelopeV2(Envelope):
-    """A v2 envelope: four fields, the last of them in three parts."""
+    """A v2 envelope: four fields, the last of them in three parts. Raises MalformedEnvelopeError as v1."""
 
     format: ClassVar[Format] = Format.V2
     summary: ClassVar[str] = "v2, bound to its row and key, key-committing"
@@ -70,11 +70,19 @@ class EnvelopeV2(Envelope):
     ciphertext: bytes = field(repr=False)
     """AES-256-GCM ciphertext followed by the 16-byte tag."""
 
+    def __post_init__(self) -> None:
+        _require_key_arn(self.key_arn)
+        bounded("encrypted data key", self.encrypted_data_key, 1, MAX_EDK_BYTES)
+        bounded("nonce", self.nonce, NONCE_BYTES, NONCE_BYTES)
+        bounded("salt", self.salt, SALT_BYTES, SALT_BYTES)
+        bounded("commitment", self.commitment, COMMITMENT_BYTES, COMMITMENT_BYTES)
+        bounded("ciphertext", self.ciphertext, TAG_BYTES + 1, TAG_BYTES + MAX_TOKEN_BYTES)
+
     @classmethod
     def from_fields(cls, *fields: bytes) -> Self:
         key_arn, encrypted_data_key, nonce, committed = fields
         bounded("ciphertext", committed, _COMMITTED + TAG_BYTES + 1, _COMMITTED + TAG_BYTES + MAX_TOKEN_BYTES)
-        envelope = cls(
+        return cls(
             key_arn.decode("ascii", "replace"),
             encrypted_data_key,
             nonce,
@@ -82,11 +90,8 @@ class EnvelopeV2(Envelope):
             committed[SALT_BYTES:_COMMITTED],
             committed[_COMMITTED:],
         )
-        envelope._check()
-        return envelope
 
     def to_fields(self) -> tuple[bytes, ...]:
-        self._check()
         committed = self.salt + self.commitment + self.ciphertext
         return self.key_arn.encode("ascii"), self.encrypted_data_key, self.nonce, committed
 
@@ -111,7 +116,6 @@ class EnvelopeV2(Envelope):
         return cls(key_arn, encrypted_data_key, nonce, salt, bytes(commitment), ciphertext)
 
     def open(self, data_key: DataKey, ref: TokenRef | None) -> Secret:
-        self._check()
         binding = self._binding(self.key_arn, ref)
         commitment = _derived(data_key, self.salt, COMMITMENT_LABEL + binding)
         if not hmac.compare_digest(commitment, self.commitment):
@@ -159,14 +163,6 @@ class EnvelopeV2(Envelope):
     @classmethod
     def _binding(cls, key_arn: str, ref: TokenRef | None) -> bytes:
         return prefixed(b"v2") + prefixed(key_arn.encode("ascii")) + encode(cls.context_for(ref))
-
-    def _check(self) -> None:
-        _require_key_arn(self.key_arn)
-        bounded("encrypted data key", self.encrypted_data_key, 1, MAX_EDK_BYTES)
-        bounded("nonce", self.nonce, NONCE_BYTES, NONCE_BYTES)
-        bounded("salt", self.salt, SALT_BYTES, SALT_BYTES)
-        bounded("commitment", self.commitment, COMMITMENT_BYTES, COMMITMENT_BYTES)
-        bounded("ciphertext", self.ciphertext, TAG_BYTES + 1, TAG_BYTES + MAX_TOKEN_BYTES)
 
 
 def _require_key_arn(key_arn: str) -> None:

@@ -386,6 +386,14 @@ def test_one_type_of_two_columns_names_both_where_it_can_not_tell_them_apart() -
         bind(EncryptedToken(), CANARY)
 
 
+def test_one_type_of_two_columns_of_the_same_name_names_it_once() -> None:
+    shared = EncryptedToken()
+    for _ in range(2):
+        table = Table("twin", MetaData(), Column("token", shared))
+    with pytest.raises(UnsealedTokenError, match=r"^twin\.token takes"):
+        table.c.token == CANARY  # noqa: B015
+
+
 # Bound values
 
 
@@ -505,8 +513,9 @@ def test_null_other_columns_subqueries_and_late_parameters_can_be_compared() -> 
     ],
 )
 def test_operators_that_say_nothing_about_ciphertext_are_refused(operate: Callable[[Any], Any]) -> None:
-    with pytest.raises(RefusedError, match=r"account\.api_token holds envelopes"):
-        operate(Account.token)
+    for column in (Account.token, Account.__table__.c.api_token):
+        with pytest.raises(RefusedError, match=r"account\.api_token holds envelopes"):
+            operate(column)
 
 
 # References

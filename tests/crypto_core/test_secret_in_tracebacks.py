@@ -206,7 +206,7 @@ def test_a_walk_finds_what_is_left_behind() -> None:
         [{"deep": (DATA_KEY,)}],
         TOKEN,
         f"the token is {TOKEN}",
-        EnvelopeV1(EDK, DATA_KEY, b""),
+        EnvelopeV1(DATA_KEY, bytes(12), bytes(17)),
         Secret(b"unwiped"),
         [DataKey(DATA_KEY)],
     ):

@@ -236,16 +236,12 @@ def test_the_last_field_holds_salt_commitment_tag_and_at_least_one_byte(length: 
         ("ciphertext", (0, 16, 65_553)),
     ],
 )
-def test_an_envelope_out_of_bounds_is_neither_written_nor_opened(part: str, lengths: tuple[int, ...]) -> None:
+def test_no_envelope_is_out_of_bounds(part: str, lengths: tuple[int, ...]) -> None:
     parts = {"encrypted_data_key": EDK, "nonce": NONCE, "salt": bytes(32), "commitment": bytes(32)}
     parts["ciphertext"] = bytes(17)
     for length in lengths:
-        envelope = EnvelopeV2(KEY_ARN, **(parts | {part: bytes(length)}))
-        name = part.replace("_", " ")
-        with pytest.raises(MalformedEnvelopeError, match=name):
-            serialise(envelope)
-        with pytest.raises(MalformedEnvelopeError, match=name):
-            open_envelope(envelope, DataKey(DATA_KEY), REF)
+        with pytest.raises(MalformedEnvelopeError, match=part.replace("_", " ")):
+            EnvelopeV2(KEY_ARN, **(parts | {part: bytes(length)}))
 
 
 # Sealing and opening
