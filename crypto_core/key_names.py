@@ -46,8 +46,10 @@ def parse_key_name(text: str) -> KeyName:
     key_id = rest.removeprefix("key/") if arn else rest
     if _KEY_ID.fullmatch(key_id) and (arn is None or rest.startswith("key/")):
         return KeyName(text, key_id, None, region, account)
+    # Whoever pastes a token in the wrong place must not find it in an error.
+    shown = f": {text!r}" if text.startswith(("arn:", "alias/")) or len(text) <= 20 else ""
     raise SettingsError(
-        f"Not a KMS key: {text!r}.",
+        f"Not a KMS key{shown}.",
         remedy="Name it by key ARN (arn:aws:kms:…:key/…), key id, alias (alias/…) or alias ARN.",
     )
 

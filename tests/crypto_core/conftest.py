@@ -19,7 +19,8 @@ def aws(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Iterator[EndpointC
     for name in [n for n in os.environ if n.startswith("AWS_")]:
         monkeypatch.delenv(name)
     for name, value in sandbox.settings().items():
-        monkeypatch.setenv(name, value)
+        if name != "DATABASE_URL":
+            monkeypatch.setenv(name, value)
     sandbox.control.clear()
     sandbox.control.set_lookup_throttle(None)
     yield sandbox.control

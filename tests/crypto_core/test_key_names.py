@@ -6,8 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crypto_core.errors import SettingsError
+from crypto_core.envelope import PROVIDER_PREFIXES
+from crypto_core.errors import InvalidReferenceError, SettingsError
 from crypto_core.key_names import is_key_arn, parse_key_name, region_of, same_key, short_key
+from crypto_core.references import parse_reference
 
 KEY_ID = "1234abcd-12ab-34cd-56ef-1234567890ab"
 MRK_ID = "mrk-1234abcd12ab34cd56ef1234567890ab"
@@ -76,6 +78,15 @@ def test_what_is_no_key_name_is_a_settings_error_that_says_what_is_one(text: str
     with pytest.raises(SettingsError, match="Not a KMS key") as caught:
         parse_key_name(text)
     assert "alias/" in caught.value.remedy
+
+
+@pytest.mark.parametrize("start", [p for prefixes in PROVIDER_PREFIXES.values() for p in prefixes])
+def test_a_token_pasted_where_a_name_belongs_is_not_repeated(start: str) -> None:
+    token = start + "made0up1token2that3is4long5enough"
+    for read, error in ((parse_key_name, SettingsError), (parse_reference, InvalidReferenceError)):
+        with pytest.raises(error) as caught:
+            read(token)
+        assert "made0up" not in str(caught.value)
 
 
 @given(st.text() | st.text("arn:kms-0123456789abcdef/key").map(lambda t: PREFIX + t))

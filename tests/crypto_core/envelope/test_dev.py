@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from cryptography.fernet import Fernet
 
-from crypto_core.envelope import DEV_KEY, open_dev
+from crypto_core.envelope import DEV_KEY, Format, classify, open_dev
 from crypto_core.errors import (
     AuthenticationFailedError,
     MalformedEnvelopeError,
@@ -73,3 +73,16 @@ def test_a_broken_dev_value_is_refused(stored: str) -> None:
 def test_only_a_dev_value_is_opened_as_one(stored: str) -> None:
     with pytest.raises(UnsupportedFormatError):
         open_dev(stored)
+
+
+@pytest.mark.parametrize("mark", [b"dev}", b"dev~", b"dev\x7f", b"dev}|", b"dev~x|", b"dev\x7fdev|"])
+def test_the_whole_mark_is_compared_not_only_what_the_beginning_of_the_stored_value_tells(
+    mark: bytes,
+) -> None:
+    token = Fernet(PUBLISHED_DEV_KEY).encrypt(TOKEN.encode())
+    stored = b64(mark + token)
+    assert classify(stored).format is Format.DEV
+    with pytest.raises(MalformedEnvelopeError, match="does not begin with dev") as caught:
+        open_dev(stored)
+    assert caught.value.field == "envelope"
+    assert_tells_nothing_of(caught.value, stored)
