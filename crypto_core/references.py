@@ -42,7 +42,7 @@ def parse_reference(text: str) -> TokenRef | RowRef:
     """Return the reference that `text` names. Raises InvalidReferenceError if it is neither form."""
     match = _REFERENCE.fullmatch(text)
     if not match:
-        # Whoever pastes a token in the wrong place must not find it in an error. None is short or has a colon.
+        # Whoever pastes a token here must not find it in an error; none is short or has a colon.
         shown = f": {clean(text, 80)!r}" if ":" in text or len(text) <= SHORT else ""
         raise InvalidReferenceError(
             f"Not a token reference{shown}.",
