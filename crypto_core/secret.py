@@ -35,6 +35,10 @@ class _Hidden:
 
     __str__ = __repr__
 
+    def __dir__(self) -> list[str]:
+        # Tools that show an object's attributes, private ones too, ask here which there are.
+        return [name for name in super().__dir__() if name != "_buffer"]
+
     def __format__(self, spec: str) -> str:
         return format(repr(self), spec)
 
@@ -98,6 +102,7 @@ class Secret(_Hidden):
             raise InvalidTokenError("The token is not text.")
         encoded = _encode(token)
         if encoded is None:
+            del token  # a traceback with local variables would show it
             raise InvalidTokenError("The token holds characters that have no UTF-8 form.")
         return cls(encoded)
 

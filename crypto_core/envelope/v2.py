@@ -10,7 +10,7 @@ binding that goes into everything else:
     ciphertext = AES-256-GCM(encryption, nonce, token, AAD = binding)
 
 AES-GCM alone is not key-committing: one ciphertext can be made to open under two keys. The commitment, which
-is compared in constant time before anything is decrypted, makes that a collision of SHA-512, as in the
+is compared in constant time before anything is decrypted, makes that a collision of HKDF-SHA-512, as in the
 committing suites of the AWS Encryption SDK ("Algorithm suites reference"). Since the binding is in HKDF's
 info (RFC 5869, section 3.2), the commitment is to row and key ARN too.
 """

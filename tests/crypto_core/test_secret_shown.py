@@ -95,6 +95,8 @@ def inspected(shown: Any, **what: bool) -> str:
         lambda s: repr(Holder(s, kept=[s])),
         lambda s: rich.pretty.pretty_repr({"token": s, "held": Holder(s, kept=[s])}, expand_all=True),
         lambda s: printed(rich.pretty.Pretty(s)),
+        lambda s: inspected(s, all=True),
+        lambda s: inspected(s, private=True),
         printed,
         lambda s: printed(f"[bold]{s}[/]"),
         inspected,
