@@ -66,6 +66,6 @@ def _replace(target: Path, text: str) -> None:
             os.fchmod(descriptor, 0o644)
             os.fsync(descriptor)
         unfinished.replace(target)
-    except BaseException:
+    except BaseException:  # also an interrupt must leave no unfinished file behind
         unfinished.unlink(missing_ok=True)
         raise

@@ -288,6 +288,31 @@ def test_a_key_that_is_not_there_is_not_permitted(
     assert [p.allowed for p in preflight.may_reencrypt(key, name, blob_of(key))] == [True, False]
 
 
+def test_a_disabled_key_that_is_source_and_destination_is_told_of_the_source(
+    preflight: Preflight, client: Any, new_key: Callable[[], str], blob_of: Callable[..., bytes | None]
+) -> None:
+    key = new_key()
+    blob = blob_of(key)
+    client.disable_key(KeyId=key)
+    assert [p.allowed for p in preflight.may_reencrypt(key, key, blob)] == [False, None]
+
+
+@pytest.mark.parametrize("broken", ["source", "destination"])
+def test_two_bare_key_ids_are_told_apart(
+    preflight: Preflight,
+    client: Any,
+    new_key: Callable[[], str],
+    blob_of: Callable[..., bytes | None],
+    broken: str,
+) -> None:
+    old, new = new_key(), new_key()
+    blob = blob_of(old)
+    client.disable_key(KeyId=old if broken == "source" else new)
+    names = (key.rpartition("/")[2] for key in (old, new))
+    expected = [False, None] if broken == "source" else [True, False]
+    assert [p.allowed for p in preflight.may_reencrypt(*names, blob)] == expected
+
+
 def test_two_aliases_of_which_kms_names_the_key_that_is_disabled_leave_both_not_known(
     preflight: Preflight, client: Any, new_key: Callable[[], str], blob_of: Callable[..., bytes | None]
 ) -> None:
@@ -532,6 +557,18 @@ def test_what_several_sources_tell_of_the_target_is_one_permission_and_a_refusal
     aws.add_denial(Denial("keydeck-oncall", TO, target))
     told = preflight.for_run(target, sources, rewrap=True)
     assert [(p.key, p.allowed) for p in told if p.action == TO] == [(target, False)]
+
+
+def test_a_target_that_is_refused_once_is_refused_whatever_else_was_answered(
+    aws: EndpointControl, preflight: Preflight, new_key: Callable[[], str]
+) -> None:
+    """A policy may tell encryption contexts apart."""
+    first, second, target = new_key(), new_key(), new_key()
+    says = f"User: x is not authorized to perform: {TO} on resource: {target} because of a condition"
+    aws.add_fault(Fault("ReEncrypt", "AccessDeniedException", count=1, message=says))
+    told = preflight.for_run(target, {first: None, second: None}, rewrap=True)
+    assert [(p.key, p.allowed) for p in told if p.action == TO] == [(target, False)]
+    assert [(p.key, p.allowed) for p in told if p.action == FROM] == [(first, True), (second, True)]
 
 
 def test_a_rewrap_under_the_same_key_asks_about_decrypt_once(
