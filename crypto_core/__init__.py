@@ -107,6 +107,10 @@ def decrypt_token(stored: str, reference: TokenRef | str | None = None) -> str:
 def _reference(reference: TokenRef | str | None) -> TokenRef | None:
     if reference is None or isinstance(reference, TokenRef):
         return reference
+    if not isinstance(reference, str):
+        raise InvalidReferenceError(
+            f"A token reference is text or a TokenRef, not {type(reference).__name__}."
+        )
     parsed = parse_reference(reference)
     if not isinstance(parsed, TokenRef):
         raise InvalidReferenceError(

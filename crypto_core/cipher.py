@@ -28,9 +28,9 @@ from crypto_core.envelope import (
     version_of,
 )
 from crypto_core.errors import (
-    AuthenticationFailedError,
     InvalidCiphertextError,
     InvalidTokenError,
+    NewEnvelopeError,
     SettingsError,
     UnsupportedFormatError,
 )
@@ -49,11 +49,15 @@ class OpenedToken:
 
 @dataclass(frozen=True, slots=True)
 class SealedToken:
-    """A new stored form and the KMS key that wrapped its data key; `source` is the key it came from."""
+    """A new stored form and the KMS key that wrapped its data key; `source` is the key it came from.
+
+    `ref` is the row that it is bound to, None for v1.
+    """
 
     stored: str = field(repr=False)
     wrapped_by: KeyAnswer
     source: KeyAnswer | None = None
+    ref: TokenRef | None = None
 
 
 class TokenCipher:
@@ -173,10 +177,8 @@ class TokenCipher:
             stored = serialise(envelope)
             with open_envelope(parse(stored), data_key, ref) as opened:
                 if opened != token:
-                    raise AuthenticationFailedError(
-                        "The new envelope does not hold the token; it was dropped."
-                    )
-        return SealedToken(stored, wrapped_by)
+                    raise NewEnvelopeError("The new envelope does not hold the token; it was dropped.")
+        return SealedToken(stored, wrapped_by, ref=ref if context else None)
 
     def _open(self, envelope: Envelope, likely: str | None, ref: TokenRef | None) -> OpenedToken:
         if at_least(envelope.format, self._least_format) is not envelope.format:
@@ -216,7 +218,7 @@ class TokenCipher:
             new = rewrapped.destination
             result = serialise(envelope.rewrapped(rewrapped.encrypted_data_key, new.key_arn))
             self._must_hold(parse(result), token, new.key_arn, ref)
-        return SealedToken(result, new, rewrapped.source)
+        return SealedToken(result, new, rewrapped.source, ref if context else None)
 
     def _must_hold(self, envelope: Envelope, token: Secret, key_arn: str, ref: TokenRef | None) -> None:
         unwrapped = self._keyring.unwrap(
@@ -224,7 +226,7 @@ class TokenCipher:
         )
         with unwrapped.data_key as data_key, open_envelope(envelope, data_key, ref) as opened:
             if opened != token:
-                raise AuthenticationFailedError("The new envelope does not hold the token; it was dropped.")
+                raise NewEnvelopeError("The new envelope does not hold the token; it was dropped.")
 
 
 def _parsed(stored: str) -> Envelope:

@@ -54,7 +54,12 @@ def prefixed(content: bytes) -> bytes:
     return len(content).to_bytes(2) + content
 
 
-def _bounded(ref: TokenRef, name: str, text: str, limit: int) -> None:
+def _bounded(ref: TokenRef, name: str, text: object, limit: int) -> None:
+    if not isinstance(text, str):
+        raise InvalidReferenceError(
+            f"The {name} of a token reference is text, not {type(text).__name__}.",
+            remedy="Pass an id as PostgreSQL prints it: str(id).",
+        )
     length = _length(text)
     if length is None:
         raise InvalidReferenceError(f"{ref}: the {name} has no UTF-8 form.")

@@ -107,6 +107,12 @@ class AuthenticationFailedError(EnvelopeError):
     )
 
 
+class NewEnvelopeError(AuthenticationFailedError):
+    """A new envelope did not hold what was sealed, and was dropped. The old one is untouched."""
+
+    default_remedy = "Nothing was written. Try again; if it lasts, report it."
+
+
 # KMS
 
 

@@ -240,12 +240,16 @@ class KmsApi:
             raise SettingsError(
                 f"AWS configuration: {clean(error, 300)}.", remedy="Check AWS_ENDPOINT_URL."
             ) from error
+        except OSError as error:
+            raise _unreadable(error, operation) from error
         try:
             answer = call(**parameters)
         except ClientError as error:
             raise _told_apart(error.response, operation, keys) from error
         except BotoCoreError as error:
             raise _not_answered(error, operation, keys) from error
+        except OSError as error:
+            raise _unreadable(error, operation) from error
         except (ResponseParserError, ValueError, TypeError, AttributeError, LookupError):
             # botocore's parsers choke on what is no answer of AWS's, and their exceptions carry it. It may
             # hold a data key, so they end here instead of becoming the context of an error that is logged.
@@ -347,6 +351,12 @@ def _denied_action(operation: str, message: str) -> str:
     if operation == "ReEncrypt" and _CIPHERTEXTS_KEY in message:
         return "kms:ReEncryptFrom"
     return "kms:ReEncrypt*" if operation == "ReEncrypt" else f"kms:{operation}"
+
+
+def _unreadable(error: OSError, operation: str) -> CredentialsError:
+    """What botocore lets through as it is: a token file or a credential process that isn't there."""
+    what = f"{clean(error.strerror)}: {clean(error.filename)}" if error.filename else clean(error.strerror)
+    return CredentialsError(f"AWS credentials can't be read ({what}).", operation=operation)
 
 
 def _not_answered(error: Exception, operation: str, keys: Sequence[str]) -> KmsError | SettingsError:

@@ -18,6 +18,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, insert
 from crypto_core.database.engine import connected
 from crypto_core.database.schema import key_answer
 from crypto_core.errors import DatabaseError
+from crypto_core.key_names import same_key
 
 Wrapping = tuple[str, str | None]
 """Key ARN and key material id."""
@@ -77,7 +78,7 @@ class AnswerBook:
             for answer in self._memory.values():
                 if answer.edk_prefix and answer.key_arn:
                     groups.setdefault(answer.edk_prefix, set()).add((answer.key_arn, answer.key_material_id))
-        return {prefix: frozenset(wrappings) for prefix, wrappings in groups.items()}
+        return {prefix: _once_a_key(wrappings) for prefix, wrappings in groups.items()}
 
     def about(self, connection: Connection, digests: Iterable[bytes]) -> Mapping[bytes, Answer]:
         """Return the answers about some stored values, by digest."""
@@ -128,6 +129,15 @@ class AnswerBook:
             # What is there stays there; a schema that isn't may be created at any time.
             self._granted.add(privilege)
         return True
+
+
+def _once_a_key(wrappings: set[Wrapping]) -> frozenset[Wrapping]:
+    """Replicas of a multi-Region key are one key: of those that KMS has named, the first is kept."""
+    kept: list[Wrapping] = []
+    for arn, material in sorted(wrappings, key=str):
+        if not any(same_key(arn, other) and material == m for other, m in kept):
+            kept.append((arn, material))
+    return frozenset(kept)
 
 
 # to_regclass fails where the role may not use the schema, hence the order.

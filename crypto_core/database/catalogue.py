@@ -67,6 +67,9 @@ class Catalogue:
             raise InvalidReferenceError(
                 f"{reference}: the ids of {table.name} are whole numbers.", remedy="Check the reference."
             )
+        if table.id_kind == "integer":
+            # As PostgreSQL prints it: 042 is 42.
+            reference = replace(reference, row_id=str(int(reference.row_id)))
         if isinstance(reference, RowRef):
             return tuple(TokenRef(table.name, c, reference.row_id) for c in table.token_columns)
         if reference.column not in table.token_columns:

@@ -99,7 +99,9 @@ def head_of(stored: Text_) -> Text_:
     )
     edk = func.left(func.split_part(_decoded(behind), "|", 2), 51)
     return case(
-        (readable, func.concat(STORED_PREFIXES[Format.V2], edk)), else_=func.left(stored, HEAD_CHARACTERS)
+        (readable, func.concat(STORED_PREFIXES[Format.V2], edk)),
+        (func.starts_with(stored, STORED_PREFIXES[Format.V2]), literal(STORED_PREFIXES[Format.V2])),
+        else_=func.left(stored, HEAD_CHARACTERS),
     )
 
 

@@ -11,7 +11,7 @@ from crypto_core.database.attribution import Attributor
 from crypto_core.database.inventory import Inventory, InventoryRow
 from crypto_core.database.tokens import StoredToken, TokenStore
 from crypto_core.envelope import TAG_BYTES, Envelope, Format, parse
-from crypto_core.errors import EnvelopeError
+from crypto_core.errors import EnvelopeError, InvalidCiphertextError, KmsError
 from crypto_core.references import TokenRef
 
 
@@ -79,14 +79,17 @@ class Inspector:
             return Inspection(row, _fields(envelope), None, Evidence.UNKNOWN, broken=damage)
         refusal = ""
         if ask_kms and row.evidence is not Evidence.VERIFIED:
-            refusal = self._ask(token)
+            failure = self._ask(token)
             row = self._inventory.row(ref)
+            refusal = str(failure) if failure else ""
+            if isinstance(failure, InvalidCiphertextError) and envelope.named_key:
+                why = f"{failure.message} It is damaged, or was sealed for another row than {ref}."
+                return Inspection(row, _fields(envelope), None, Evidence.UNKNOWN, broken=why)
         wrapped_by = KeyAnswer(row.key_arn, row.key_material_id) if row.key_arn else None
         return Inspection(row, _fields(envelope), wrapped_by, row.evidence, key_unknown=refusal)
 
-    def _ask(self, token: StoredToken) -> str:
-        probe = self._attributor.ask([token])[0]
-        return str(probe.failure) if probe.failure else ""
+    def _ask(self, token: StoredToken) -> KmsError | None:
+        return self._attributor.ask([token])[0].failure
 
 
 def _fields(envelope: Envelope) -> tuple[tuple[str, str], ...]:

@@ -44,13 +44,16 @@ class StoredEnvelope:
     def of(cls, sealed: SealedToken | str, ref: TokenRef | None = None) -> Self:
         """Return what TokenCipher.encrypt or encrypt_token returned; `ref` is the row that it was sealed for.
 
+        What TokenCipher returned knows its row by itself.
+
         Raises EnvelopeError for what is no intact envelope, InvalidTokenError for what is no text.
         """
         stored = sealed.stored if isinstance(sealed, SealedToken) else sealed
         if not isinstance(stored, str):
             raise InvalidTokenError("What is stored is not text.")
         parse(stored)
-        return cls.found(stored, ref)
+        known = sealed.ref if isinstance(sealed, SealedToken) else None
+        return cls.found(stored, known or ref)
 
     @classmethod
     def found(cls, stored: str, ref: TokenRef | None = None) -> Self:

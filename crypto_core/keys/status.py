@@ -9,6 +9,7 @@ from typing import Any
 
 from crypto_core.coverage import Coverage, Evidence
 from crypto_core.envelope import Format
+from crypto_core.key_names import same_key
 from crypto_core.severity import Severity
 
 
@@ -78,8 +79,8 @@ class Status:
         )
 
     def tokens_under(self, key_arn: str) -> int:
-        """How many tokens are under a key, over all its materials."""
-        return sum(share.tokens for share in self.keys if share.key_arn == key_arn)
+        """How many tokens are under a key, over all its materials and replicas."""
+        return sum(share.tokens for share in self.keys if share.key_arn and same_key(share.key_arn, key_arn))
 
     def as_json(self) -> dict[str, Any]:
         """The document that `keydeck status --json` prints."""

@@ -33,6 +33,7 @@ from crypto_core.errors import (
     InvalidTokenError,
     KeydeckError,
     KmsError,
+    NewEnvelopeError,
     RefusedError,
     UntrustedKeyError,
 )
@@ -239,7 +240,10 @@ class Runner:
             return _Written(token, held=True)
         try:
             return self._checked(plan, token, self._sealed(plan, cipher, token))
-        except (EnvelopeError, InvalidTokenError, InvalidReferenceError) as error:
+        except (InvalidTokenError, InvalidReferenceError, NewEnvelopeError, RefusedError) as error:
+            # The new envelope could not be made; that says nothing of the old one.
+            return _Written(token, poison=error.message)
+        except EnvelopeError as error:
             if token.format.protected:
                 self._answers.remember([Answer(token.digest, None, None, None, error.message)])
             return _Written(token, poison=error.message)

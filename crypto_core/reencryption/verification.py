@@ -16,6 +16,7 @@ from crypto_core.envelope import Format, parse
 from crypto_core.errors import (
     CredentialsError,
     EnvelopeError,
+    InvalidCiphertextError,
     InvalidReferenceError,
     KmsError,
     RowVanishedError,
@@ -137,8 +138,15 @@ class Verifier:
                 return error
             if error.transient or isinstance(error, CredentialsError):
                 raise
-            return Verification(token.ref, False, error.key or None, None, str(error)), None
+            return Verification(token.ref, False, error.key or None, None, str(error)), _damage(token, error)
         opened.token.wipe()
         key = opened.wrapped_by
         answer = Answer(token.digest, parse(stored).edk_prefix, key.key_arn, key.key_material_id)
         return Verification(token.ref, True, key.key_arn, key.key_material_id), answer
+
+
+def _damage(token: StoredToken, error: KmsError) -> Answer | None:
+    """What a refusal says of a v2 envelope for good: it names its key, so the right key was asked."""
+    if isinstance(error, InvalidCiphertextError) and parse(token.value.reveal()).named_key:
+        return Answer(token.digest, None, None, None, error.message)
+    return None

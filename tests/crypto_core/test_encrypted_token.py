@@ -253,6 +253,13 @@ def test_a_v2_envelope_of_another_column_can_not_be_assigned_even_where_the_id_i
         Account(token=StoredEnvelope.found(V2, TokenRef("other", "api_token", "a-1")))
 
 
+def test_what_the_cipher_sealed_for_one_row_can_not_be_assigned_to_another() -> None:
+    sealed = SealedToken(V2, KeyAnswer(KEY_ARN, None), ref=TokenRef("other", "api_token", "a-1"))
+    for given in (sealed, StoredEnvelope.of(sealed)):
+        with pytest.raises(RefusedError, match="other.api_token:a-1"):
+            Account(name="a-1").token = given
+
+
 def test_a_v1_envelope_is_bound_to_no_row() -> None:
     account = Account(name="a-1", token=StoredEnvelope.of(V1, TokenRef("other", "api_token", "b-1")))
     assert account.token is not None

@@ -616,3 +616,14 @@ def test_no_data_key_and_no_token_gets_into_a_log(
             assert form not in log
     assert b"CANARY" not in log
     assert base64.b64encode(token.encode())[:20] not in log
+
+
+def test_a_credentials_file_that_is_not_there_is_a_credentials_error(
+    aws: EndpointControl, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_ROLE_ARN", "arn:aws:iam::123456789012:role/platform")
+    monkeypatch.setenv("AWS_WEB_IDENTITY_TOKEN_FILE", str(tmp_path / "gone"))
+    with pytest.raises(CredentialsError, match="can't be read"):
+        KmsApi(attempts=1).call("ListKeys")

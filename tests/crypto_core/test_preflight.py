@@ -298,19 +298,24 @@ def test_a_disabled_key_that_is_source_and_destination_is_told_of_the_source(
 
 
 @pytest.mark.parametrize("broken", ["source", "destination"])
-def test_two_bare_key_ids_are_told_apart(
+@pytest.mark.parametrize("form", ["key ids", "key id and alias"])
+def test_a_bare_key_id_tells_which_side_kms_means(
     preflight: Preflight,
     client: Any,
     new_key: Callable[[], str],
     blob_of: Callable[..., bytes | None],
     broken: str,
+    form: str,
 ) -> None:
     old, new = new_key(), new_key()
     blob = blob_of(old)
+    source, destination = (key.rpartition("/")[2] for key in (old, new))
+    alias = f"alias/test-{uuid4().hex[:12]}"
+    client.create_alias(AliasName=alias, TargetKeyId=new)
     client.disable_key(KeyId=old if broken == "source" else new)
-    names = (key.rpartition("/")[2] for key in (old, new))
-    expected = [False, None] if broken == "source" else [True, False]
-    assert [p.allowed for p in preflight.may_reencrypt(*names, blob)] == expected
+    found = preflight.may_reencrypt(source, destination if form == "key ids" else alias, blob)
+    assert [p.allowed for p in found] == ([False, None] if broken == "source" else [True, False])
+    client.delete_alias(AliasName=alias)
 
 
 def test_two_aliases_of_which_kms_names_the_key_that_is_disabled_leave_both_not_known(

@@ -299,3 +299,52 @@ def test_a_write_format_that_is_none_is_refused(
 def test_what_is_no_text_is_refused_with_an_error_of_ours(environment: dict[str, str], stored: Any) -> None:
     with pytest.raises(crypto_core.KeydeckError):
         crypto_core.decrypt_token(stored)
+
+
+def test_a_moved_v2_envelope_is_not_well_for_inspect_nor_after_verify_for_the_status(
+    v2: Wired, world: World, platform: Engine
+) -> None:
+    source, target = world.sealed_under(world.current_key)[:2]
+    written(v2, Verb.REENCRYPT, Selection((source,)), world.current_key.arn)
+    before = v2.services.status.take()
+    move(platform, source, target)
+    found = v2.services.inspector.inspect(target)
+    assert f"sealed for another row than {target}" in found.broken
+    v2.services.work.verify(Selection((source, target)))
+    after = v2.services.status.take()
+    damaged = [s for s in after.keys if s.key_arn is None and "another row" in s.note]
+    assert sum(s.tokens for s in damaged) == 1
+    assert after.tokens == before.tokens
+
+
+def test_a_new_envelope_that_can_not_be_made_says_nothing_of_the_old_one(
+    v2: Wired, world: World, platform: Engine
+) -> None:
+    ref = world.sealed_under(world.current_key)[0]
+    long = TokenRef(ref.table, ref.column, "x" * 1025)
+    with platform.begin() as connection:
+        connection.execute(
+            text(f"UPDATE {ref.table} SET id = :new WHERE id::text = :old"),
+            {"new": long.row_id, "old": ref.row_id},
+        )
+    result = written(v2, Verb.REENCRYPT, Selection((long,)), world.current_key.arn)
+    assert (result.done, len(result.poisoned)) == (0, 1)
+    assert "1,025 bytes" in result.poisoned[0].reason
+    (verified,) = v2.services.work.verify(Selection((long,)))
+    assert verified.opened
+    assert not [s for s in v2.services.status.take().keys if "1,025" in s.note]
+
+
+def test_the_id_of_a_reference_is_text(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KEYDECK_WRITE_FORMAT", "v2")
+    for reference in (TokenRef("slack_connection", "bot_token", 5), 5):  # type: ignore[arg-type]
+        with pytest.raises(crypto_core.InvalidReferenceError):
+            crypto_core.encrypt_token("xoxb-made-up", reference)  # type: ignore[arg-type]
+
+
+def test_a_number_is_one_id_however_it_is_typed(services: Wired, world: World) -> None:
+    ref = next(
+        r for r in world.tokens if r.table == "slack_connection" and world.tokens[r].format is Format.V1
+    )
+    typed = TokenRef(ref.table, ref.column, f"00{ref.row_id}")
+    assert services.catalogue().references(typed) == (ref,)
