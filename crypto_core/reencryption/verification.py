@@ -16,7 +16,6 @@ from crypto_core.envelope import Format, parse
 from crypto_core.errors import (
     CredentialsError,
     EnvelopeError,
-    InvalidCiphertextError,
     InvalidReferenceError,
     KmsError,
     RowVanishedError,
@@ -138,15 +137,8 @@ class Verifier:
                 return error
             if error.transient or isinstance(error, CredentialsError):
                 raise
-            return Verification(token.ref, False, error.key or None, None, str(error)), _damage(token, error)
+            return Verification(token.ref, False, error.key or None, None, str(error)), None
         opened.token.wipe()
         key = opened.wrapped_by
         answer = Answer(token.digest, parse(stored).edk_prefix, key.key_arn, key.key_material_id)
         return Verification(token.ref, True, key.key_arn, key.key_material_id), answer
-
-
-def _damage(token: StoredToken, error: KmsError) -> Answer | None:
-    """What a refusal says of a v2 envelope for good: it names its key, so the right key was asked."""
-    if isinstance(error, InvalidCiphertextError) and parse(token.value.reveal()).named_key:
-        return Answer(token.digest, None, None, None, error.message)
-    return None
