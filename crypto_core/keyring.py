@@ -303,7 +303,7 @@ class KmsKeyring:
             if self._cache is not None:
                 concerned = [n for n in (error.key, name) if n]
                 arns = [self._pinned.get(n) or (n if is_key_arn(n) else None) for n in concerned]
-                for key_arn in arns or [None]:
+                for key_arn in arns:
                     self._cache.purge(key_arn)
             raise
 
