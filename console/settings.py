@@ -83,6 +83,29 @@ class Settings(BaseSettings):
     environment: str = Field("", validation_alias="KEYDECK_ENVIRONMENT", max_length=20)
     """A word for the header: prod, staging, …"""
 
+    environment_colour: Literal["", "red", "amber", "green", "blue", "magenta"] = Field(
+        "", validation_alias="KEYDECK_ENVIRONMENT_COLOUR"
+    )
+    """The ground behind that word, so that production can't be taken for anything else."""
+
+    databases: dict[str, str] = Field(default_factory=dict, validation_alias="KEYDECK_DATABASES", repr=False)
+    """Further databases by name, to switch to with :context; given in the file."""
+
+    keys: dict[str, str] = Field(default_factory=dict, validation_alias="KEYDECK_KEYS")
+    """Other keys for actions, by the action's id; given in the file."""
+
+    theme: str = Field("keydeck-dark", validation_alias="KEYDECK_THEME", max_length=60)
+    """The console's theme."""
+
+    refresh: dict[str, float] = Field(default_factory=dict, validation_alias="KEYDECK_REFRESH")
+    """Seconds between refreshes by screen, 0 for never; given in the file."""
+
+    reduced_motion: bool = Field(False, validation_alias="KEYDECK_REDUCED_MOTION")
+    """Nothing on screen moves by itself."""
+
+    log_file: str = Field("", validation_alias="KEYDECK_LOG_FILE", max_length=4096)
+    """Where the console's log goes; "" is the user's state folder, "none" is nowhere."""
+
     tables: tuple[TableSettings, ...] = Field((), validation_alias="KEYDECK_TABLES")
     """Further tables with tokens; given in the file."""
 
@@ -232,16 +255,25 @@ def _from_file(path: Path) -> dict[str, Any]:
     return content
 
 
+def masked_url(url: str) -> str:
+    """Return a database URL as it may be shown: without its password."""
+    try:
+        parsed = make_url(url)
+        hidden = {k: "***" for k in parsed.query if "pass" in k.lower()}
+        return clean(parsed.update_query_dict(hidden).render_as_string(hide_password=True))
+    except ArgumentError:
+        return "(not a database URL)"
+
+
 def _shown(name: str, value: Any) -> str:
-    if value in (None, ()):
+    if value in (None, (), {}):
         return ""
     if name in ("database_url", "state_url"):
-        try:
-            url = make_url(value)
-            hidden = {k: "***" for k in url.query if "pass" in k.lower()}
-            return clean(url.update_query_dict(hidden).render_as_string(hide_password=True))
-        except ArgumentError:
-            return "(not a database URL)"
+        return masked_url(value)
+    if name == "databases":
+        return clean(", ".join(f"{called} = {masked_url(url)}" for called, url in value.items()), 2000)
+    if isinstance(value, dict):
+        return clean(", ".join(f"{key} = {text}" for key, text in value.items()), 2000)
     if name == "dev_key":
         return "(the published key)" if value == DEV_KEY else "(hidden)"
     if name == "tables":

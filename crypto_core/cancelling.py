@@ -1,0 +1,40 @@
+"""A way to end a call that blocks elsewhere: whoever waits for it says what ends the wait."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from threading import Event, Lock
+
+
+class Cancellation(Event):
+    """An event that also tells those who asked to be told. Setting it twice tells nobody twice."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._lock = Lock()
+        self._told: list[Callable[[], None]] = []
+
+    def set(self) -> None:
+        """Cancel: whoever looks sees it, and what is under way is ended."""
+        with self._lock:
+            super().set()
+            told, self._told = self._told, []
+        for end in told:
+            end()
+
+    @contextmanager
+    def ending(self, end: Callable[[], None]) -> Iterator[None]:
+        """Call `end` if this is set while the block runs, or was set before; it must not block for long."""
+        with self._lock:
+            late = self.is_set()
+            if not late:
+                self._told.append(end)
+        if late:
+            end()
+        try:
+            yield
+        finally:
+            with self._lock:
+                if end in self._told:
+                    self._told.remove(end)
