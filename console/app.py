@@ -1,125 +1,361 @@
-"""The console on a terminal: its screens, its themes, the ways between them, and how it ends."""
+"""The console on a terminal: its screens, its themes, what can be done everywhere, and how it ends."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
+from functools import partial
 from typing import ClassVar
 
 from textual import on
 from textual.app import App
 from textual.binding import Binding, BindingType
+from textual.command import CommandPalette
 
 from console.crash import EXIT_CODE, crash_report
-from console.themes import DARK, LIGHT, THEMES
+from console.terminal import Title
+from console.themes import DARK, THEMES, defaults_for, theme_after, theme_named
+from crypto_core.logbook import LogBook
+from screens.actions.action import Action, Scope
+from screens.actions.performing import Actor, bindings, perform, within_reach
+from screens.actions.registry import ACTIONS
 from screens.ages import Clock, system_clock
-from screens.blocking import DaemonThreads
+from screens.asking import ask
+from screens.blocking import DaemonThreads, Trouble
+from screens.command_line.palette import ActionProvider
+from screens.command_line.screen import Choice as Command
+from screens.command_line.screen import CommandLine
 from screens.connections.screen import ConnectionsScreen
+from screens.context.screen import Choice, ContextDialog
 from screens.facts import Facts
-from screens.help.screen import Help
+from screens.help.screen import Doable, Help
 from screens.keys.key_screen import KeyScreen
 from screens.keys.screen import KeysScreen
-from screens.routes import KeyBehind, TokensBehind
+from screens.log.screen import LogScreen
+from screens.main_screen import MainScreen
+from screens.memory import Memory
+from screens.navigation import Navigation
+from screens.routes import Followed, KeyBehind, TokensBehind
 from screens.services import Services
 from screens.status.screen import StatusScreen
-from screens.widgets.line_list import LineList
 
-REFRESH_SECONDS = 30
-"""How often the surroundings are asked anew, and the status while it is on screen."""
+_RANKS = dict.fromkeys(Scope, 0) | {Scope.EVERYWHERE: 1, Scope.TABLE: 2, Scope.LIST: 3}
+"""In which order commands are offered: those of the screen first, moving about last."""
+
+ROWS_FIRST_SECONDS = 0.4
+SURROUNDINGS_SECONDS = 10
+"""How often it is asked where the console works: trouble shows, and goes, within that time."""
 
 
-class KeydeckApp(App[None]):
-    """Three modes over one bundle of services. `return_code` is 0, or 3 after a crash."""
+class KeydeckApp(Actor, App[None]):
+    """Main screens side by side over one bundle of services. `return_code` is 0, or 3 after a crash."""
 
     TITLE = "keydeck"
     SUB_TITLE = "envelope encryption of API tokens"
     ENABLE_COMMAND_PALETTE = False
+    COMMANDS = {ActionProvider}  # noqa: RUF012 - declared so by App
     CSS = "Toast { background: $panel; padding: 0 1; }"
+    ACTS: ClassVar[tuple[Scope, ...]] = (Scope.EVERYWHERE,)
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("1", "mode('status')", "status", tooltip="Status: are we all right?"),
-        Binding(
-            "2", "mode('connections')", "connections", tooltip="Connections: which tokens, in what state?"
-        ),
-        Binding("3", "mode('keys')", "keys", tooltip="Keys: which KMS keys guard the tokens?"),
-        Binding("t", "theme", "theme", show=False, tooltip="Dark or light"),
-        Binding("question_mark", "help", "help", key_display="?", tooltip="What can be done here and now"),
+        *bindings(Scope.EVERYWHERE),
         Binding("ctrl+q", "quit", "quit", show=False, priority=True, system=True),
-        Binding("q", "quit", "quit", tooltip="Leave Keydeck at once; calls under way are dropped"),
     ]
 
     def __init__(
-        self, services: Services, *, start_screen: str = "status", clock: Clock = system_clock
+        self,
+        services: Services,
+        *,
+        start_screen: str = "status",
+        clock: Clock = system_clock,
+        memory: Memory | None = None,
+        log: LogBook | None = None,
+        theme: str = "",
+        intervals: Mapping[str, float] | None = None,
+        keys: Mapping[str, str] | None = None,
+        reduced_motion: bool = False,
     ) -> None:
+        """`keys` are other keys for actions, by the action's id. `theme` is the one of the settings."""
         super().__init__()
-        for theme in THEMES:
-            self.register_theme(theme)
-        self.theme = DARK.name
-        self.facts = Facts(self, services, clock)
+        self.use_command_palette = True
+        for known in THEMES:
+            self.register_theme(known)
+        self.facts = Facts(self, services, clock, memory=memory, intervals=intervals, log=log)
+        chosen = self.facts.memory.theme or theme
+        self.theme = theme_named(chosen, self.available_themes) or DARK.name
+        if reduced_motion:
+            self.animation_level = "none"
+        self.navigation = Navigation(
+            self,
+            {
+                "status": lambda: StatusScreen(self.facts),
+                "connections": lambda: ConnectionsScreen(self.facts),
+                "keys": lambda: KeysScreen(self.facts),
+                "log": lambda: LogScreen(self.facts),
+            },
+        )
         self._start_screen = start_screen
-        self._connections = ConnectionsScreen(self.facts)
-        self.add_mode("status", lambda: StatusScreen(self.facts))
-        self.add_mode("connections", lambda: self._connections)
-        self.add_mode("keys", lambda: KeysScreen(self.facts))
+        self._terminal_title = Title()
+        self.set_keymap(dict(keys or {}))
+
+    # What actions are told
+
+    @property
+    def read_only(self) -> bool:
+        """True if nothing may be changed."""
+        return self.facts.read_only
+
+    def tell(self, message: str, *, trouble: bool = False) -> None:
+        """Say something in passing; the text is text, never markup."""
+        self.notify(message, severity="warning" if trouble else "information", markup=False)
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
-        """Colours of ours that a foreign theme (TEXTUAL_THEME) doesn't define."""
-        return dict((DARK if self.current_theme.dark else LIGHT).variables)
+        """Colours of ours that a foreign theme doesn't define."""
+        return defaults_for(self.current_theme)
 
-    def on_mount(self) -> None:
+    # From beginning to end
+
+    async def on_mount(self) -> None:
         """Begin on the first screen, with everything asked for."""
         asyncio.get_running_loop().set_default_executor(DaemonThreads())
-        self.switch_mode(self._start_screen)
-        self.facts.ask_surroundings()
-        self.facts.ask_keys()
-        self.facts.ask_status()
-        self.set_interval(REFRESH_SECONDS, self.ask_again)
+        self.facts.subscribe(self, lambda _: self._show_title())
+        self.screen_change_signal.subscribe(self, lambda _: self._show_title())
+        await self.navigation.start(self._start_screen)
+        if self._start_screen in ("status", "keys"):
+            self.facts.ask_all()
+        else:
+            # Rows first: loading AWS's library takes the time that they need to be painted.
+            self.set_timer(ROWS_FIRST_SECONDS, self.facts.ask_all)
+        self.set_interval(SURROUNDINGS_SECONDS, self.facts.ask_surroundings)
 
     def on_unmount(self) -> None:
         """Tell the calls that are under way that nobody waits for them."""
         self.facts.leave()
+        self._terminal_title.restore()
 
-    def ask_again(self) -> None:
-        """Ask for what changes by itself."""
-        self.facts.ask_surroundings()
-        if self.current_mode == "status":
-            self.facts.ask_status()
+    def _show_title(self) -> None:
+        """Name the place in the terminal's tab."""
+        place = self.facts.surroundings.value
+        where = [place.environment, place.database] if place is not None else []
+        screen = self.screen.crumb[0] if isinstance(self.screen, MainScreen) else ""
+        self._terminal_title.show(self._driver, " ".join(filter(None, ["keydeck", *where, screen])))
 
-    @on(LineList.Followed)
-    async def follow(self, event: LineList.Followed) -> None:
+    @on(Followed)
+    async def follow(self, event: Followed) -> None:
         """Go to the tokens or the key behind a line; Esc there comes back."""
         match event.target:
             case TokensBehind(filter=expression):
-                self._connections.show_filter(expression, origin=self.current_mode)
-                self.switch_mode("connections")
+                screen: MainScreen = ConnectionsScreen(self.facts, expression)
             case KeyBehind(key_arn=arn):
-                await self.switch_mode("keys")
-                if isinstance(self.screen, KeyScreen):
-                    await self.pop_screen()
-                self.push_screen(KeyScreen(self.facts, arn))
+                screen = KeyScreen(self.facts, arn)
+            case _:
+                return
+        if not await self.navigation.deeper(screen):
+            self.tell("That is deep enough: Esc goes back.")
 
-    def action_mode(self, mode: str) -> None:
-        """Go to one of the main screens."""
-        self.switch_mode(mode)
+    # Actions
 
-    def action_theme(self) -> None:
-        """Change between dark and light."""
-        self.theme = LIGHT.name if self.theme == DARK.name else DARK.name
+    async def do_status(self) -> None:
+        """To Status."""
+        await self.navigation.go("status")
 
-    def action_help(self) -> None:
+    async def do_connections(self) -> None:
+        """To Connections."""
+        await self.navigation.go("connections")
+
+    async def do_keys(self) -> None:
+        """To Keys."""
+        await self.navigation.go("keys")
+
+    async def do_log(self) -> None:
+        """To the log."""
+        await self.navigation.go("log")
+
+    async def do_back(self) -> None:
+        """One step back within the screen, else to the screen below."""
+        if isinstance(self.screen, MainScreen) and not self.screen.back():
+            await self.navigation.back()
+
+    async def action_ascend(self, depth: int) -> None:
+        """Back to a screen of the path in the header."""
+        await self.navigation.ascend(depth)
+
+    async def do_previous(self) -> None:
+        """Back and forth between the last two places."""
+        if not await self.navigation.previous():
+            self.tell("There is no place before this one.")
+
+    def do_help(self) -> None:
         """Explain what can be done on this screen, now."""
-        place = self.facts.surroundings.value
-        read_only = self.facts.services.read_only or (place is not None and place.read_only)
-        self.push_screen(
-            Help(self.current_mode.capitalize(), self.screen.active_bindings.values(), read_only)
+        title = self.screen.crumb[0] if isinstance(self.screen, MainScreen) else ""
+        self.push_screen(Help(title, self._doables()))
+
+    def _doables(self) -> list[Doable]:
+        keys: dict[str, list[str]] = {}
+        for active in self.screen.active_bindings.values():
+            keys.setdefault(active.binding.id or "", []).append(self.get_key_display(active.binding))
+        doables = []
+        for actor, action in within_reach(self.screen):
+            why_not = "" if actor.possible(action) else "not now"
+            if action.changes and self.read_only:
+                why_not = "read-only"
+            doables.append(Doable(action, tuple(dict.fromkeys(keys.get(action.id, ()))), why_not))
+        order = {action.id: number for number, action in enumerate(ACTIONS)}
+        return sorted(doables, key=lambda d: order[d.action.id])
+
+    def do_command(self) -> None:
+        """Type a command."""
+        values = {"theme": tuple(self._theme_names()), "filter": self._saved_names(), "sort": self._sorts()}
+        choices = [
+            Command(
+                action.name,
+                action.argument,
+                action.explanation,
+                bool(actor.possible(action)) and not (action.changes and self.read_only),
+                values.get(action.name, ()),
+            )
+            for actor, action in sorted(within_reach(self.screen), key=lambda pair: _RANKS[pair[1].scope])
+        ]
+        line = CommandLine(choices, self.facts.memory.history("command"))
+        self.push_screen(line, self._typed)
+
+    async def _typed(self, text: str | None) -> None:
+        if text:
+            self.facts.memory.remember("command", text)
+            await self.run_command(text)
+
+    async def run_command(self, text: str) -> bool:
+        """Do what a command says, as if its key had been pressed; returns whether it was begun."""
+        name, _, argument = text.strip().partition(" ")
+        for actor, action in within_reach(self.screen):
+            if name.lower() in action.commands:
+                return await perform(actor, action, argument.strip())
+        self.tell(f"There is no command :{name} here. ? lists what there is.", trouble=True)
+        return False
+
+    def do_palette(self) -> None:
+        """Find a command by any part of its words."""
+        if not isinstance(self.screen, CommandPalette):
+            self.push_screen(
+                CommandPalette(providers=[ActionProvider], placeholder="Part of a command's words")
+            )
+
+    def do_refresh(self) -> None:
+        """Ask for what this screen shows anew."""
+        self.facts.ask_surroundings()
+        if isinstance(self.screen, MainScreen):
+            self.screen.ask_anew()
+
+    def do_pause(self) -> None:
+        """Pause refreshing by itself, or go on."""
+        if isinstance(self.screen, MainScreen):
+            self.screen.refreshing.pause()
+            self.screen.show_facts()
+
+    def do_interval(self, seconds: str) -> None:
+        """Refresh this screen so often by itself; without a number, the next interval that is offered."""
+        if not isinstance(self.screen, MainScreen):
+            return
+        refreshing = self.screen.refreshing
+        if not seconds:
+            refreshing.choose(refreshing.next())
+        elif seconds == "never":
+            refreshing.choose(0)
+        else:
+            try:
+                wanted = float(seconds.removesuffix("s"))
+            except ValueError:
+                wanted = -1
+            if not 1 <= wanted <= 86_400:
+                self.tell("How many seconds, from 1 to 86,400? Or never.", trouble=True)
+                return
+            refreshing.choose(wanted)
+        words = f"every {refreshing.seconds:g} s" if refreshing.seconds else "only when asked"
+        self.tell(f"This screen refreshes {words}.")
+        self.screen.show_facts()
+
+    def do_theme(self, name: str) -> None:
+        """Another theme: the one that is named, or the next one."""
+        chosen = theme_named(name, self.available_themes) if name else theme_after(self.theme)
+        if chosen is None:
+            self.tell(f"There is no theme {name}. Themes: {', '.join(self._theme_names())}.", trouble=True)
+            return
+        self.theme = chosen
+        self.facts.memory.remember_theme(chosen)
+        self.tell(f"Theme: {chosen}")
+
+    def _theme_names(self) -> list[str]:
+        own = [theme.name for theme in THEMES]
+        return [*own, *(name for name in self.available_themes if name not in own)]
+
+    def _saved_names(self) -> tuple[str, ...]:
+        if not isinstance(self.screen, MainScreen):
+            return ()
+        return tuple(f"@{name}" for name in self.facts.memory.saved_filters(self.screen.NAME))
+
+    def _sorts(self) -> tuple[str, ...]:
+        for actor, action in within_reach(self.screen):
+            if action.id == "table.sort":
+                listing = getattr(actor, "listing", None)
+                return tuple(c.name for c in listing.columns if c.sort) if listing is not None else ()
+        return ()
+
+    # Where to work
+
+    def do_context(self, argument: str) -> None:
+        """Another AWS profile, Region or database."""
+        contexts = self.facts.services.contexts
+        if contexts is None:
+            self.tell("This place can't be changed.", trouble=True)
+            return
+        if not argument:
+            self.push_screen(ContextDialog(contexts), self._switch)
+            return
+        kind, _, name = argument.partition(" ")
+        if kind not in ("profile", "region", "database") or not name.strip():
+            self.tell("Write :context profile NAME, region NAME or database NAME.", trouble=True)
+            return
+        self._switch(Choice(**{kind: name.strip()}))
+
+    def _switch(self, choice: Choice | None) -> None:
+        contexts = self.facts.services.contexts
+        if choice is None or contexts is None:
+            return
+        switch = partial(
+            contexts.switch, profile=choice.profile, region=choice.region, database=choice.database
         )
+        ask(self, lambda _: switch(), self._switched, group="switch")
+
+    async def _arrive(self, services: Services) -> None:
+        self.facts.use(services)
+        await self.navigation.start_over()
+        self.tell("Working there now: everything is asked for anew.")
+
+    def _switched(self, answer: Services | Trouble) -> None:
+        if isinstance(answer, Trouble):
+            self.tell(str(answer), trouble=True)
+        else:
+            self.call_later(self._arrive, answer)
+
+    # The end
 
     def action_help_quit(self) -> None:
         """Ctrl+C does not quit: an operator may only want to copy."""
-        self.notify("q quits", markup=False)
+        self.tell("q quits")
+
+    async def do_quit(self) -> None:
+        """Leave at once."""
+        await self.action_quit()
 
     async def action_quit(self) -> None:
         """Leave at once."""
         self.facts.leave()
         self.exit()
+
+    def possible(self, action: Action) -> bool | None:
+        """Grey out what leads nowhere."""
+        if action.name == "context" and self.facts.services.contexts is None:
+            return None
+        return super().possible(action)
 
     def _handle_exception(self, error: Exception) -> None:
         """End with a report without values, where Textual would print every frame's local variables."""

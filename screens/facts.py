@@ -6,22 +6,25 @@ in a worker of the app, and who subscribed hears of every change.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import partial
-from threading import Event
+from time import monotonic
 from typing import Any, Generic, TypeVar
 
 from textual.app import App
 from textual.dom import DOMNode
 from textual.signal import Signal
 
+from crypto_core.cancelling import Cancellation
 from crypto_core.keys.state import KeyState
 from crypto_core.keys.status import Status
+from crypto_core.logbook import LogBook
 from screens.ages import Clock
-from screens.blocking import Trouble, attempt
+from screens.asking import Asked, ask
+from screens.blocking import Trouble
 from screens.key_words import KeyWords
+from screens.memory import Memory
 from screens.services import Services, Surroundings
 
 T = TypeVar("T")
@@ -35,70 +38,116 @@ class Fact(Generic[T]):
     at: datetime | None = None
     trouble: Trouble | None = None
     asking: bool = False
+    took: float = 0.0
+    """Seconds that the last answer took."""
 
 
 class Facts:
     """The shared answers. Everything here is called from the app's own thread."""
 
-    def __init__(self, app: App[Any], services: Services, clock: Clock) -> None:
+    def __init__(
+        self,
+        app: App[Any],
+        services: Services,
+        clock: Clock,
+        *,
+        memory: Memory | None = None,
+        intervals: Mapping[str, float] | None = None,
+        log: LogBook | None = None,
+    ) -> None:
+        """`intervals` are the seconds between refreshes by screen, as far as settings say."""
         self.services = services
         self.clock = clock
+        self.memory = memory or Memory()
+        self.intervals = intervals or {}
+        self.log = log
         self.surroundings: Fact[Surroundings] = Fact()
         self.status: Fact[Status] = Fact()
         self.keys: Fact[tuple[KeyState, ...]] = Fact()
+        self.key_words = KeyWords()
+        """Names for the keys that are known by now."""
+        self.epoch = 0
+        """Counts the changes of context: what was learnt in an earlier one is about another place."""
         self._app = app
         self._changed: Signal[None] = Signal(app, "facts")
-        self._leaving = Event()
+        self._asked: dict[str, Asked[Any]] = {}
+        self._left = False
 
     @property
-    def key_words(self) -> KeyWords:
-        """Names for the keys that are known by now."""
-        return KeyWords(self.keys.value or ())
+    def read_only(self) -> bool:
+        """True if the services refuse every change."""
+        place = self.surroundings.value
+        return self.services.read_only or (place is not None and place.read_only)
 
     def subscribe(self, node: DOMNode, callback: Callable[[None], None]) -> None:
         """Call back, with None, after each change for as long as the node is there."""
         self._changed.subscribe(node, callback)
 
+    def use(self, services: Services) -> None:
+        """Go on in another context: forget what was learnt, and ask there."""
+        self._drop_all()
+        self.services = services
+        self.epoch += 1
+        self.surroundings, self.status, self.keys = Fact(), Fact(), Fact()
+        self.key_words = KeyWords()
+        self._changed.publish(None)
+        self.ask_all()
+
+    def ask_all(self) -> None:
+        """Ask for everything that isn't being asked for."""
+        self.ask_surroundings()
+        self.ask_keys()
+        self.ask_status()
+
     def ask_surroundings(self) -> None:
         """Ask where the console works, unless that is being asked already."""
-        self._ask("surroundings", self.services.surroundings)
+        self._ask("surroundings", lambda _: self.services.surroundings())
 
     def ask_status(self) -> None:
         """Ask for the census and the keys behind it, unless that is being asked already."""
-        self._ask("status", partial(self.services.status.take, cancelled=self._leaving))
+        self._ask("status", lambda cancelled: self.services.status.take(cancelled=cancelled))
 
     def ask_keys(self) -> None:
         """Ask for the list of keys, unless that is being asked already."""
-        self._ask("keys", self.services.keys.list)
+        self._ask("keys", lambda _: self.services.keys.list())
 
     @property
     def leaving(self) -> bool:
         """True once the operator has left."""
-        return self._leaving.is_set()
+        return self._left
 
     def leave(self) -> None:
         """Tell the calls that are under way that nobody waits for them any more."""
-        self._leaving.set()
+        self._left = True
+        self._drop_all()
 
-    def _ask(self, name: str, call: Callable[[], object]) -> None:
+    def _drop_all(self) -> None:
+        for asked in self._asked.values():
+            asked.drop()
+        self._asked.clear()
+
+    def _ask(self, name: str, call: Callable[[Cancellation], object]) -> None:
         fact: Fact[Any] = getattr(self, name)
-        if fact.asking:
+        if fact.asking or self._left:
             return
         self._set(name, replace(fact, asking=True))
+        began = monotonic()
+        self._asked[name] = ask(
+            self._app,
+            call,
+            lambda answer: self._learn(name, answer, monotonic() - began),
+            group=f"facts-{name}",
+        )
 
-        def work() -> None:
-            answer = attempt(call)
-            self._app.call_later(self._learn, name, answer)
-
-        self._app.run_worker(work, thread=True, exclusive=True, exit_on_error=False, group=f"facts-{name}")
-
-    def _learn(self, name: str, answer: object) -> None:
+    def _learn(self, name: str, answer: object, took: float) -> None:
         fact: Fact[Any] = getattr(self, name)
         if isinstance(answer, Trouble):
             self._set(name, replace(fact, trouble=answer, asking=False))
         else:
-            self._set(name, Fact(value=answer, at=self.clock()))
+            self._set(name, Fact(value=answer, at=self.clock(), took=took))
 
     def _set(self, name: str, fact: Fact[Any]) -> None:
         setattr(self, name, fact)
+        if name == "keys":
+            self.key_words = KeyWords(self.keys.value or ())
         self._changed.publish(None)

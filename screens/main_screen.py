@@ -1,26 +1,40 @@
-"""What the main screens have in common: the header, the key hints, and an ear for the shared facts."""
+"""What the main screens have in common: header, key hints, shared facts, refreshing, and the way back."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
+from typing import ClassVar
 
 from textual.app import ComposeResult
+from textual.content import Content
 from textual.screen import Screen
 from textual.widget import Widget
 
+from screens.actions.action import Scope
+from screens.actions.performing import Actor
 from screens.facts import Facts
 from screens.widgets.header import Header
 from screens.widgets.key_hints import KeyHints
+from screens.widgets.refreshing import Refreshing
 
 
-class MainScreen(Screen[None]):
-    """Header, body, key hints. Subclasses give the body and show the facts."""
+class MainScreen(Actor, Screen[None]):
+    """Header, body, key hints. Subclasses give the body, show the facts, and say how to ask anew."""
 
     AUTO_FOCUS = "CursorView"
+    NAME: ClassVar[str]
+    """The screen's mode, or what a screen behind a line is called: for settings and the memory."""
+    EVERY: ClassVar[float] = 30.0
+    """Seconds between refreshes where nobody chose."""
+    ACTS: ClassVar[tuple[Scope, ...]] = ()
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide"), (180, "-vast")]  # noqa: RUF012 - declared so by Screen
+    VERTICAL_BREAKPOINTS = [(0, "-short"), (32, "-tall")]  # noqa: RUF012 - declared so by Screen
 
     def __init__(self, facts: Facts) -> None:
         super().__init__()
         self.facts = facts
+        self.refreshing = Refreshing(facts, self.NAME, self.EVERY)
 
     def body(self) -> Iterable[Widget]:
         """The widgets between the header and the key hints."""
@@ -30,6 +44,29 @@ class MainScreen(Screen[None]):
         """Paint what the facts say now."""
         raise NotImplementedError
 
+    def ask_anew(self) -> None:
+        """Ask for what this screen shows."""
+        raise NotImplementedError
+
+    @property
+    def freshness(self) -> tuple[datetime | None, bool]:
+        """When what is shown was learnt, and whether it's being asked for."""
+        raise NotImplementedError
+
+    @property
+    def took(self) -> float:
+        """Seconds that the last answer took."""
+        return 0.0
+
+    @property
+    def crumb(self) -> tuple[str, str]:
+        """The screen's name, and what of it is shown, "" for all."""
+        return self.NAME.capitalize(), ""
+
+    def back(self) -> bool:
+        """Go one step back within the screen; returns False where there is none."""
+        return False
+
     def compose(self) -> ComposeResult:
         """The header, the body, the key hints."""
         yield Header(self.facts)
@@ -37,11 +74,32 @@ class MainScreen(Screen[None]):
         yield KeyHints()
 
     def on_mount(self) -> None:
-        """Follow the facts."""
-        self.facts.subscribe(self, lambda _: self.show_facts())
-        self.show_facts()
+        """Follow the facts and the time."""
+        self.facts.subscribe(self, lambda _: self._facts_changed())
+        self.set_interval(1.0, self._tick)
+        self._facts_changed()
 
-    @property
-    def header(self) -> Header:
-        """The screen's header."""
-        return self.query_one(Header)
+    def on_screen_resume(self) -> None:
+        """Show the way that led here, and ask anew for what has become old meanwhile."""
+        if self.is_mounted and self.query(Header):
+            self.show_path()
+            self._tick()
+
+    def show_path(self, note: Content | None = None) -> None:
+        """Show the way that led here, and on its right what a list covers."""
+        screens = [screen for screen in self.app.screen_stack if isinstance(screen, MainScreen)]
+        if self not in screens:
+            return
+        path = [screen.crumb for screen in screens[: screens.index(self) + 1]]
+        self.query_one(Header).say(path, note)
+        at, asking = self.freshness
+        self.query_one(Header).fresh(at, asking=asking, rhythm=self.refreshing.words)
+
+    def _facts_changed(self) -> None:
+        if self.is_mounted and self.query(Header):
+            self.show_facts()
+
+    def _tick(self) -> None:
+        at, asking = self.freshness
+        if self.is_current and not asking and self.refreshing.due(at, self.took):
+            self.ask_anew()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from textual.message import Message
+
 
 @dataclass(frozen=True, slots=True)
 class TokensBehind:
@@ -17,3 +19,11 @@ class KeyBehind:
     """One KMS key."""
 
     key_arn: str
+
+
+class Followed(Message):
+    """The operator wants to see what is behind a line."""
+
+    def __init__(self, target: object) -> None:
+        super().__init__()
+        self.target = target

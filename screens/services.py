@@ -5,15 +5,17 @@ Every call here blocks on SQL or AWS: screens call it from a thread worker. All 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from threading import Event
 from typing import Protocol
 
+from crypto_core.consent import Consent
 from crypto_core.database.inspection import Inspection
-from crypto_core.database.inventory import Cursor, InventoryPage, InventoryQuery, InventoryRow
+from crypto_core.database.inventory import InventoryRow
 from crypto_core.keys.state import KeyState
 from crypto_core.keys.status import Status
+from crypto_core.paging import PagedSource
 from crypto_core.reencryption.plan import Plan, RunProgress, RunResult, Selection, Verb, Verification
 from crypto_core.references import TokenRef
 
@@ -37,6 +39,74 @@ class Surroundings:
     aws_trouble: str = ""
     environment: str = ""
     """What operators call this place, such as prod or demo: the first word of the header."""
+    environment_colour: str = ""
+    """The ground behind that word: red, amber, green, blue, magenta, or "" for none."""
+    profile: str = ""
+    """The AWS profile that was chosen; "" where boto3 finds credentials without one."""
+    regions: tuple[str, ...] = ()
+    """All Regions that attribution asks, `region` first."""
+    database_host: str = ""
+    database_name: str = ""
+    write_key_alias: str = ""
+    """The write key's alias, as far as it is known by now."""
+    credentials_expired: bool = False
+    """True if AWS says that the session has expired. `credentials_remedy` is the way out."""
+    credentials_remedy: str = ""
+    """What renews the credentials, such as a command; set whenever AWS does not take them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """A choice of where to work: profile and Region "" are boto3's own."""
+
+    profile: str
+    region: str
+    database: str
+    """A name among `Offered.databases`."""
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseChoice:
+    """A database that can be switched to. `url` is masked."""
+
+    name: str
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class Offered:
+    """What can be switched to. Cleaned text."""
+
+    profiles: tuple[str, ...]
+    """As in AWS's configuration files; the first is "" if Keydeck was started without a profile."""
+    regions: tuple[str, ...]
+    """Those of the settings first, then all in which boto3 knows KMS."""
+    databases: tuple[DatabaseChoice, ...]
+    """"default" (DATABASE_URL) first, then those of the settings file."""
+    trouble: str = ""
+    """Why a list is not whole, such as an AWS configuration file that can't be read."""
+
+
+class Contexts(Protocol):
+    """Where the console works can be changed without a restart. Read-only stays what it is."""
+
+    def current(self) -> Context:
+        """Return where the console works now. Asks nothing."""
+        ...
+
+    def offered(self) -> Offered:
+        """Return what can be switched to. Reads AWS's configuration files; raises nothing."""
+        ...
+
+    def switch(
+        self, *, profile: str | None = None, region: str | None = None, database: str | None = None
+    ) -> Services:
+        """Return services for another place; None keeps what is. Nothing is connected yet.
+
+        Raises SettingsError for what isn't offered, and then all stays as it was. Calls under way on the
+        services before go on to their end. Trouble with the new place shows in its surroundings.
+        """
+        ...
 
 
 class StatusSource(Protocol):
@@ -47,19 +117,15 @@ class StatusSource(Protocol):
         ...
 
 
-class InventorySource(Protocol):
+class InventorySource(PagedSource[InventoryRow], Protocol):
     """The tokens, page by page."""
-
-    def page(self, query: InventoryQuery, after: Cursor | None = None, *, limit: int = 200) -> InventoryPage:
-        """Return up to `limit` rows. Raises InvalidFilterError, DatabaseError."""
-        ...
-
-    def count(self, query: InventoryQuery) -> int:
-        """Return how many rows the filter lets through."""
-        ...
 
     def row(self, ref: TokenRef) -> InventoryRow:
         """Return one row as it is now. Raises RowVanishedError."""
+        ...
+
+    def rows(self, refs: Sequence[TokenRef]) -> tuple[InventoryRow, ...]:
+        """Return these rows as they are now, those that are still there. Raises DatabaseError."""
         ...
 
 
@@ -97,11 +163,16 @@ class TokenWork(Protocol):
     def run(
         self,
         plan: Plan,
+        consent: Consent | None,
         *,
         progress: Callable[[RunProgress], None] | None = None,
         cancelled: Event | None = None,
     ) -> RunResult:
-        """Do what the plan says. Raises ReadOnlyError before anything, else what stops the whole run."""
+        """Do what the plan says.
+
+        Raises ReadOnlyError, or NotConfirmedError without a consent to this very plan, before anything; else
+        what stops the whole run.
+        """
         ...
 
     def verify(
@@ -127,3 +198,5 @@ class Services:
     work: TokenWork
     read_only: bool
     write_key: str | None
+    contexts: Contexts | None = None
+    """None where the place can't be changed."""

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from textual import on, work
+from textual import on
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
-from textual.message import Message
 from textual.widgets import Button, Static
 
 from crypto_core.key_names import same_key
 from crypto_core.keys.state import KeyState
 from crypto_core.reencryption.plan import Verb
-from screens.blocking import Trouble, attempt
+from screens.asking import ask
+from screens.blocking import Trouble
 from screens.facts import Facts
 from screens.key_words import KeyWords
+from screens.routes import Followed
 from screens.widgets.cells import fit, tokens
 from screens.widgets.dialog import Dialog, button
 from screens.widgets.line_list import Line, LineList
@@ -36,13 +37,6 @@ ABOUT: dict[Verb, str] = {
 
 class ChooseKey(Dialog[KeyState | None]):
     """Returns the chosen key, or None if the operator went back."""
-
-    class Listed(Message):
-        """The service's answer."""
-
-        def __init__(self, answer: tuple[KeyState, ...] | Trouble) -> None:
-            super().__init__()
-            self.answer = answer
 
     def __init__(self, facts: Facts, verb: Verb, count: int) -> None:
         super().__init__()
@@ -66,21 +60,18 @@ class ChooseKey(Dialog[KeyState | None]):
         """Ask for the keys."""
         self.query_one("#targets").display = False
         self.query_one("#cancel").focus()
-        self.ask()
+        targets = self._facts.services.keys.targets
+        ask(self, lambda _: targets(), self._show, group="targets")
 
-    @work(thread=True, exclusive=True, exit_on_error=False, group="targets")
-    def ask(self) -> None:
-        """Ask which keys tokens may be written under."""
-        self.post_message(self.Listed(attempt(self._facts.services.keys.targets)))
-
-    @on(Listed)
-    def show(self, event: Listed) -> None:
+    def _show(self, answer: tuple[KeyState, ...] | Trouble) -> None:
         """Show the keys, the write key under the cursor, or why there are none."""
-        state = self.query_one("#state", Static)
-        if isinstance(event.answer, Trouble):
-            state.update(trouble_content(event.answer))
+        if not self.is_mounted:
             return
-        if not event.answer:
+        state = self.query_one("#state", Static)
+        if isinstance(answer, Trouble):
+            state.update(trouble_content(answer))
+            return
+        if not answer:
             state.update(
                 Content(
                     "No KMS key can be written under: keydeck sees no enabled symmetric customer key. "
@@ -89,7 +80,7 @@ class ChooseKey(Dialog[KeyState | None]):
             )
             return
         state.display = False
-        keys = self._sorted(event.answer)
+        keys = self._sorted(answer)
         targets = self.query_one("#targets", LineList)
         targets.display = True
         targets.styles.height = min(len(keys), 8)
@@ -121,8 +112,8 @@ class ChooseKey(Dialog[KeyState | None]):
             key,
         )
 
-    @on(LineList.Followed)
-    def choose(self, event: LineList.Followed) -> None:
+    @on(Followed)
+    def choose(self, event: Followed) -> None:
         """Go on with the chosen key."""
         event.stop()
         if isinstance(event.target, KeyState):

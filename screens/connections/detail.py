@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from textual import on, work
 from textual.message import Message
 from textual.widgets import Static
 
 from crypto_core.database.inspection import Inspection
 from crypto_core.database.inventory import InventoryRow
 from crypto_core.references import TokenRef
-from screens.blocking import Trouble, attempt
+from screens.asking import ask
+from screens.blocking import Trouble
 from screens.connections.token_text import token_text
 from screens.facts import Facts
 
@@ -24,15 +24,6 @@ class TokenDetail(Static):
     DEFAULT_CSS = """
     TokenDetail { height: 8; padding: 0 1; border-top: solid $accent 40%; }
     """
-
-    class Inspected(Message):
-        """A worker's answer about one envelope."""
-
-        def __init__(self, ref: TokenRef, answer: Inspection | Trouble, *, kms: bool) -> None:
-            super().__init__()
-            self.ref = ref
-            self.answer = answer
-            self.kms = kms
 
     class KmsAsked(Message):
         """KMS was asked about a token, so its row may say more now."""
@@ -57,8 +48,7 @@ class TokenDetail(Static):
             return
         known = self._known[1] if self._known is not None and self._known[0] == row.ref else None
         if known is None and self._reading is None:
-            self._reading = row.ref
-            self.read(row.ref)
+            self._read(row.ref)
         words = token_text(row, known, self._facts.key_words, asking=self._asking_kms == row.ref)
         self.update(words, layout=False)
 
@@ -68,31 +58,34 @@ class TokenDetail(Static):
 
     def ask_kms(self) -> None:
         """Ask KMS which key wrapped the token's data key, unless KMS is being asked about one already."""
-        if self._row is not None and self._asking_kms is None:
-            self._asking_kms = self._row.ref
-            self.read_with_kms(self._row.ref)
-            self.follow(self._row)
-
-    @work(thread=True, exclusive=True, exit_on_error=False, group="inspect")
-    def read(self, ref: TokenRef) -> None:
-        """Read one envelope, without KMS."""
+        if self._row is None or self._asking_kms is not None:
+            return
+        ref = self._asking_kms = self._row.ref
         inspect = self._facts.services.inspector.inspect
-        self.post_message(self.Inspected(ref, attempt(lambda: inspect(ref, ask_kms=False)), kms=False))
+        ask(self, lambda _: inspect(ref), lambda answer: self._kms_told(ref, answer), group="inspect-kms")
+        self.follow(self._row)
 
-    @work(thread=True, exclusive=True, exit_on_error=False, group="inspect-kms")
-    def read_with_kms(self, ref: TokenRef) -> None:
-        """Read one envelope, and ask KMS about its data key."""
+    def _read(self, ref: TokenRef) -> None:
+        self._reading = ref
         inspect = self._facts.services.inspector.inspect
-        self.post_message(self.Inspected(ref, attempt(lambda: inspect(ref)), kms=True))
+        ask(
+            self,
+            lambda _: inspect(ref, ask_kms=False),
+            lambda answer: self._read_it(ref, answer),
+            group="inspect",
+        )
 
-    @on(Inspected)
-    def keep(self, event: Inspected) -> None:
+    def _read_it(self, ref: TokenRef, answer: Inspection | Trouble) -> None:
+        self._reading = None
+        self._keep(ref, answer)
+
+    def _kms_told(self, ref: TokenRef, answer: Inspection | Trouble) -> None:
+        self._asking_kms = None
+        self.post_message(self.KmsAsked(ref))
+        self._keep(ref, answer)
+
+    def _keep(self, ref: TokenRef, answer: Inspection | Trouble) -> None:
         """Show the envelope if the cursor is still on it; else read the one that it is on now."""
-        if event.kms:
-            self._asking_kms = None
-            self.post_message(self.KmsAsked(event.ref))
-        else:
-            self._reading = None
-        if self._row is not None and self._row.ref == event.ref:
-            self._known = (event.ref, event.answer)
+        if self._row is not None and self._row.ref == ref:
+            self._known = (ref, answer)
         self.follow(self._row)

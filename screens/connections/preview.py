@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from textual import on, work
+from textual import on
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.content import Content
-from textual.message import Message
 from textual.widgets import Button, Input, Static
 
+from crypto_core.consent import Consent, Danger, agrees
 from crypto_core.counting import counted
 from crypto_core.foreign import clean
 from crypto_core.key_names import short_key
 from crypto_core.reencryption.plan import Plan, Selection, Unwritten, Verb
-from screens.blocking import Trouble, attempt
+from screens.asking import ask
+from screens.blocking import Trouble
 from screens.connections.choose_key import ABOUT
 from screens.facts import Facts
 from screens.widgets.cells import tokens
@@ -27,19 +28,12 @@ SHOWN = 50
 _WARNING = ("▲ ", "$warning")
 
 
-class Preview(Dialog[Plan | None]):
-    """Returns the plan if the operator confirmed it, else None."""
+class Preview(Dialog[tuple[Plan, Consent] | None]):
+    """Returns the plan with the operator's consent to it, else None."""
 
     DEFAULT_CSS = """
     Preview #typed { width: 36; height: 1; margin-top: 1; padding: 0 1; border: none; background: $panel; }
     """
-
-    class Planned(Message):
-        """The service's answer."""
-
-        def __init__(self, answer: Plan | Trouble) -> None:
-            super().__init__()
-            self.answer = answer
 
     def __init__(self, facts: Facts, verb: Verb, selection: Selection, target: str) -> None:
         super().__init__()
@@ -61,22 +55,24 @@ class Preview(Dialog[Plan | None]):
     def on_mount(self) -> None:
         """Make the plan."""
         self.query_one("#cancel").focus()
-        self.make_plan()
-
-    @work(thread=True, exclusive=True, exit_on_error=False, group="plan")
-    def make_plan(self) -> None:
-        """Ask for the dry run."""
         plan = self._facts.services.work.plan
-        self.post_message(self.Planned(attempt(lambda: plan(self._verb, self._selection, self._target))))
+        ask(
+            self,
+            lambda _: plan(self._verb, self._selection, self._target),
+            self._show,
+            group="plan",
+            limit=600,
+        )
 
-    @on(Planned)
-    def show(self, event: Planned) -> None:
+    def _show(self, answer: Plan | Trouble) -> None:
         """Show the plan, and offer to do it if there is anything to do."""
-        body = self.query_one("#plan", Static)
-        if isinstance(event.answer, Trouble):
-            body.update(trouble_content(event.answer))
+        if not self.is_mounted:
             return
-        plan = event.answer
+        body = self.query_one("#plan", Static)
+        if isinstance(answer, Trouble):
+            body.update(trouble_content(answer))
+            return
+        plan = answer
         body.update(plan_content(plan))
         if not plan.tokens:
             return
@@ -84,31 +80,34 @@ class Preview(Dialog[Plan | None]):
         words = plan.verb.words.capitalize()
         confirm = button(f"{words} {tokens(plan.tokens)}", "confirm")
         self.query_one(".buttons").mount(confirm)
-        if plan.tokens > 1:
+        if plan.danger is Danger.TYPED:
             confirm.disabled = True
-            typed = Input(placeholder=f"Type {plan.tokens} to go on", id="typed", compact=True)
+            typed = Input(placeholder=f"Type {plan.confirmation} to go on", id="typed", compact=True)
             self.query_one(".frame").mount(typed, before=self.query_one(".buttons"))
             typed.cursor_blink = False
             typed.focus()
 
     @on(Input.Changed, "#typed")
     def typed(self) -> None:
-        """Offer to go on once the number of tokens has been typed."""
-        self.query_one("#confirm", Button).disabled = not self._agreed()
+        """Offer to go on once what has to be typed is typed."""
+        self.query_one("#confirm", Button).disabled = self._consent() is None
 
     @on(Input.Submitted, "#typed")
     @on(Button.Pressed, "#confirm")
     def confirm(self) -> None:
         """Go on with the plan."""
-        if self._agreed():
-            self.dismiss(self._plan)
+        consent = self._consent()
+        if self._plan is not None and consent is not None:
+            self.dismiss((self._plan, consent))
 
-    def _agreed(self) -> bool:
-        """True for one token; for more, once their number has been typed."""
-        if self._plan is None or self._plan.tokens == 1:
-            return self._plan is not None
+    def _consent(self) -> Consent | None:
+        """What the operator has agreed to by now, None if not yet."""
+        if self._plan is None:
+            return None
+        if self._plan.danger is not Danger.TYPED:
+            return Consent.pressed(self._plan)
         written = self.query_one("#typed", Input).value
-        return written.replace(",", "").strip() == str(self._plan.tokens)
+        return Consent.typed(self._plan, written) if agrees(written, self._plan.confirmation) else None
 
     @on(Button.Pressed, "#cancel")
     def cancel(self) -> None:

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from threading import Event
-
-from textual import on, work
+from textual import on
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.content import Content
-from textual.message import Message
 from textual.widgets import Button, Static
 
+from crypto_core.cancelling import Cancellation
+from crypto_core.consent import Consent
 from crypto_core.counting import counted
 from crypto_core.foreign import clean
 from crypto_core.reencryption.plan import Plan, RunProgress, RunResult, Selection, Unwritten, Verification
-from screens.blocking import Trouble, attempt
+from screens.asking import Asked, ask
+from screens.blocking import Trouble
 from screens.connections.preview import unwritten_lines
 from screens.facts import Facts
 from screens.widgets.cells import bar, tokens
@@ -23,6 +23,7 @@ from screens.widgets.notice import trouble_content
 
 Outcome = RunResult | tuple[Verification, ...] | Trouble
 POLL_SECONDS = 0.1
+_DAY = 86_400.0
 
 
 class Run(Dialog[Outcome | None]):
@@ -32,21 +33,18 @@ class Run(Dialog[Outcome | None]):
     leave: the rows tell what was done.
     """
 
-    class Ended(Message):
-        """The service returned."""
-
-        def __init__(self, outcome: Outcome) -> None:
-            super().__init__()
-            self.outcome = outcome
-
-    def __init__(self, facts: Facts, job: Plan | Selection, count: int) -> None:
+    def __init__(
+        self, facts: Facts, job: Plan | Selection, count: int, consent: Consent | None = None
+    ) -> None:
+        """`consent` is the operator's to the plan; a verification needs none."""
         super().__init__()
+        self._consent = consent
         self._facts = facts
         self._job = job
         self._count = count
-        self._cancelled = Event()
         self._progress: RunProgress | None = None
         self._outcome: Outcome | None = None
+        self._asked: Asked[RunResult | tuple[Verification, ...]] | None = None
 
     def compose(self) -> ComposeResult:
         """Progress, then the result, and one button."""
@@ -63,22 +61,19 @@ class Run(Dialog[Outcome | None]):
         self.query_one("#stop").focus()
         self.show_progress()
         self.set_interval(POLL_SECONDS, self.show_progress)
-        self.start()
+        self._asked = ask(self, self._call, self._end, group="run", limit=_DAY)
 
     def on_unmount(self) -> None:
         """Nobody waits any more."""
-        self._cancelled.set()
+        if self._asked is not None:
+            self._asked.drop()
 
-    @work(thread=True, exclusive=True, exit_on_error=False, group="run")
-    def start(self) -> None:
-        """Run in a thread; progress is picked up from there by a timer, so it can't flood the screen."""
-        self.post_message(self.Ended(attempt(self._call)))
-
-    def _call(self) -> RunResult | tuple[Verification, ...]:
+    def _call(self, cancelled: Cancellation) -> RunResult | tuple[Verification, ...]:
+        """In a thread; progress is picked up from there by a timer, so it can't flood the screen."""
         service = self._facts.services.work
         if isinstance(self._job, Plan):
-            return service.run(self._job, progress=self._note, cancelled=self._cancelled)
-        return service.verify(self._job, progress=self._note, cancelled=self._cancelled)
+            return service.run(self._job, self._consent, progress=self._note, cancelled=cancelled)
+        return service.verify(self._job, progress=self._note, cancelled=cancelled)
 
     def _note(self, progress: RunProgress) -> None:
         self._progress = progress
@@ -87,14 +82,17 @@ class Run(Dialog[Outcome | None]):
         """Show how far the run is."""
         if self._outcome is None:
             self.query_one("#run", Static).update(
-                progress_content(self._progress, self._count, stopping=self._cancelled.is_set())
+                progress_content(self._progress, self._count, stopping=self._stopping)
             )
 
-    @on(Ended)
-    def end(self, event: Ended) -> None:
+    @property
+    def _stopping(self) -> bool:
+        return self._asked is not None and self._asked.cancellation.is_set()
+
+    def _end(self, outcome: Outcome) -> None:
         """Show what came of it."""
-        self._outcome = event.outcome
-        self.query_one("#run", Static).update(outcome_content(event.outcome))
+        self._outcome = outcome
+        self.query_one("#run", Static).update(outcome_content(outcome))
         self.query_one("#stop", Button).label = Content(" Close ")
 
     @on(Button.Pressed, "#stop")
@@ -104,10 +102,10 @@ class Run(Dialog[Outcome | None]):
 
     def action_leave(self) -> None:
         """Close after the end; before it, ask the run to stop first and leave the second time."""
-        if self._outcome is not None or self._cancelled.is_set():
+        if self._asked is None or self._outcome is not None or self._stopping:
             self.dismiss(self._outcome)
             return
-        self._cancelled.set()
+        self._asked.cancellation.set()
         self.query_one("#stop", Button).label = Content(" Leave ")
         self.show_progress()
 

@@ -13,7 +13,7 @@ from crypto_core.keys.status import Status
 from crypto_core.severity import Severity
 from screens.ages import ago, day, stamp
 from screens.key_shares import by_material, evidence_words, token_sum
-from screens.keys.lines import state_words
+from screens.keys.words import state_words
 from screens.routes import TokensBehind
 from screens.signs import SIGNS
 from screens.widgets.cells import bar, cut, fit, tokens

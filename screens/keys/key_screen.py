@@ -1,4 +1,4 @@
-"""One key: all that KMS says of it."""
+"""One key: what KMS says of it, its materials, and the tokens under each."""
 
 from __future__ import annotations
 
@@ -6,15 +6,17 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import ClassVar
 
-from textual import on, work
-from textual.binding import Binding, BindingType
+from textual import on
+from textual.binding import BindingType
 from textual.content import Content
 from textual.geometry import Size
-from textual.message import Message
 from textual.widget import Widget
 
 from crypto_core.keys.state import KeyState
-from screens.blocking import Trouble, attempt
+from screens.actions.action import Scope
+from screens.actions.performing import bindings
+from screens.asking import ask
+from screens.blocking import Trouble
 from screens.facts import Facts
 from screens.keys.detail import key_lines
 from screens.main_screen import MainScreen
@@ -27,17 +29,10 @@ from screens.widgets.notice import Notice
 class KeyScreen(MainScreen):
     """What the list says of the key at once, and what KMS says when it's asked about this one."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("r", "refresh", "refresh", tooltip="Ask KMS about this key anew"),
-        Binding("escape", "back", "back", tooltip="Back to the keys"),
-    ]
-
-    class Came(Message):
-        """A worker's answer."""
-
-        def __init__(self, answer: KeyState | Trouble) -> None:
-            super().__init__()
-            self.answer = answer
+    NAME = "key"
+    EVERY = 60.0
+    ACTS: ClassVar[tuple[Scope, ...]] = (Scope.KEY,)
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings(Scope.KEY)]
 
     def __init__(self, facts: Facts, key_arn: str) -> None:
         super().__init__(facts)
@@ -55,36 +50,39 @@ class KeyScreen(MainScreen):
 
     def on_mount(self) -> None:
         """Ask for what the list doesn't say."""
-        self.action_refresh()
+        self.ask_anew()
 
-    def action_refresh(self) -> None:
+    @property
+    def crumb(self) -> tuple[str, str]:
+        """The key's name."""
+        return "Key", self.facts.key_words.long(self.key_arn)
+
+    @property
+    def freshness(self) -> tuple[datetime | None, bool]:
+        """When KMS told of the key, and whether it's being asked."""
+        return self._at, self._asking
+
+    def ask_anew(self) -> None:
         """Ask KMS about this key anew."""
         if not self._asking:
             self._asking = True
-            self.ask()
+            show = self.facts.services.keys.show
+            ask(self, lambda _: show(self.key_arn), self._keep, group="key")
             self.show_facts()
 
-    @work(thread=True, exclusive=True, exit_on_error=False, group="key")
-    def ask(self) -> None:
-        """Ask KMS about the key."""
-        show = self.facts.services.keys.show
-        self.post_message(self.Came(attempt(lambda: show(self.key_arn))))
-
-    @on(Came)
-    def keep(self, event: Came) -> None:
+    def _keep(self, answer: KeyState | Trouble) -> None:
         """Keep the answer; after trouble, what was known before stays."""
         self._asking = False
-        if isinstance(event.answer, Trouble):
-            self._trouble = event.answer
+        if isinstance(answer, Trouble):
+            self._trouble = answer
         else:
-            self._key, self._trouble, self._at = event.answer, None, self.facts.clock()
-        self.show_facts()
+            self._key, self._trouble, self._at = answer, None, self.facts.clock()
+        if self.is_mounted:
+            self.show_facts()
 
     def show_facts(self) -> None:
         """Paint the key as far as it is known."""
-        name = self.facts.key_words.long(self.key_arn)
-        self.header.say(Content.assemble(("Keys", "bold"), (" › ", "$muted"), (name, "$accent")))
-        self.header.fresh(self._at, asking=self._asking)
+        self.show_path()
         self.query_one(Notice).tell(self._trouble)
         self.query_one(LineList).write(self._lines)
 
@@ -100,7 +98,3 @@ class KeyScreen(MainScreen):
         """Say what Enter leads to."""
         line = self.query_one(LineList).current
         self.query_one(HintLine).say(line.hint if line is not None else "")
-
-    def action_back(self) -> None:
-        """Back to the keys."""
-        self.app.pop_screen()

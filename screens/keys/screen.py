@@ -2,86 +2,130 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import ClassVar
+from collections.abc import Iterable
+from datetime import datetime
+from typing import ClassVar, cast
 
 from textual import on
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.content import Content
-from textual.geometry import Size
+from textual.message import Message
 from textual.widget import Widget
 from textual.widgets import Static
 
+from crypto_core.foreign import clean
+from crypto_core.keys.state import KeyState
+from screens.actions.action import Scope
+from screens.actions.performing import bindings
 from screens.ages import ago
+from screens.facts import Facts
 from screens.keys.detail import key_lines
-from screens.keys.lines import list_lines
+from screens.keys.listing import EXAMPLE, LISTING
 from screens.main_screen import MainScreen
-from screens.routes import KeyBehind
+from screens.routes import Followed, KeyBehind
 from screens.widgets.cursor_view import CursorView
 from screens.widgets.hint_line import HintLine
-from screens.widgets.line_list import Line, LineList, indented
 from screens.widgets.notice import Notice
+from screens.widgets.table.pane import TablePane
 
 
 class KeysScreen(MainScreen):
     """All keys that this identity may list, those with most tokens first."""
 
     CSS_PATH = "screen.tcss"
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("r", "refresh", "refresh", tooltip="Ask KMS for the keys anew"),
-    ]
+    NAME = "keys"
+    EVERY = 60.0
+    ACTS: ClassVar[tuple[Scope, ...]] = (Scope.KEYS,)
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings(Scope.KEYS)]
+
+    def __init__(self, facts: Facts) -> None:
+        super().__init__(facts)
+        self._listed: tuple[object, object] = (None, None)
 
     def body(self) -> Iterable[Widget]:
         """Trouble if there is any, the keys, and the one under the cursor at a glance."""
-        yield Notice()
-        yield LineList()
+        yield Notice(id="kms")
+        yield TablePane(self.facts, LISTING, example=EXAMPLE)
         yield Static(id="glance")
         yield HintLine()
 
+    @property
+    def pane(self) -> TablePane[KeyState]:
+        """The list of keys."""
+        return cast("TablePane[KeyState]", self.query_one(TablePane))
+
+    @property
+    def crumb(self) -> tuple[str, str]:
+        """The screen's name and its filter."""
+        return "Keys", self.pane.feed.shown.filter if self.is_mounted and self.query(TablePane) else ""
+
+    @property
+    def freshness(self) -> tuple[datetime | None, bool]:
+        """When KMS told of its keys."""
+        return self.facts.keys.at, self.facts.keys.asking
+
+    def back(self) -> bool:
+        """Close the filter, or show all keys."""
+        return self.pane.back()
+
+    def ask_anew(self) -> None:
+        """Ask for the keys anew, and for the tokens under them."""
+        self.facts.ask_keys()
+        self.facts.ask_status()
+
     def show_facts(self) -> None:
-        """Paint the keys that are known now."""
+        """List the keys that are known now."""
         fact = self.facts.keys
-        count = Content.assemble((f"{len(fact.value)} keys", "$muted")) if fact.value else Content("")
-        self.header.say(Content.assemble(("Keys", "bold"), (" ›", "$muted")), count)
-        self.header.fresh(fact.at, asking=fact.asking)
         context = ""
         if fact.trouble is not None and fact.at is not None:
             context = f"Shown is what was known {ago(fact.at, self.facts.clock())}."
-        self.query_one(Notice).tell(fact.trouble, context)
-        self.query_one(LineList).write(self._lines)
-
-    def _lines(self, size: Size) -> Sequence[Line]:
-        fact = self.facts.keys
+        self.query_one("#kms", Notice).tell(fact.trouble, context)
+        self.pane.waiting_for = ""
         if fact.value is None:
-            words = " No answer yet: r asks again." if fact.trouble else " Asking KMS for keys…"
-            return [Line(Content.assemble((words, "$muted")))]
-        if not fact.value:
-            return [
-                Line(Content("")),
-                Line(Content(" KMS shows no key to this identity in this Region.")),
-                Line(Content(" Listing takes kms:ListKeys and kms:DescribeKey. Is the Region right?")),
-            ]
-        lines = list_lines(fact.value, self.facts.status.value, self.facts.clock(), size.width - 3)
-        return indented(lines)
+            self.pane.waiting_for = "No answer yet: r asks again." if fact.trouble else "Asking KMS for keys…"
+        listed = (fact.value, self.facts.status.value)
+        if listed != self._listed:
+            self._listed = listed
+            self.pane.refresh_rows()
+        self.show_list()
 
+    @on(TablePane.Changed)
     @on(CursorView.Moved)
-    def show_glance(self) -> None:
-        """Show what the list knows of the key under the cursor, and what Enter leads to."""
-        line = self.query_one(LineList).current
-        width = max(self.size.width - 2, 10)
-        self.query_one(HintLine).say(line.hint if line is not None else "")
-        key = None
-        if line is not None and isinstance(line.target, KeyBehind):
-            key = self.facts.key_words.find(line.target.key_arn)
+    def show_list(self) -> None:
+        """Show where in the list the cursor is, and what is known of the key under it."""
+        self._share_height()
+        self.show_path(self.pane.note())
+        self.refresh_bindings()
+        self._show_glance()
+
+    def _share_height(self) -> None:
+        """Give the list as many lines as it needs, up to half of them; the rest is the key's."""
+        pane = self.pane
+        lines = pane.table.line_count() + 1 + (3 if pane.bar.is_open else 0)
+        pane.styles.height = min(max(lines, 4), max(self.size.height * 45 // 100, 4))
+
+    def _show_glance(self) -> None:
+        key = self.pane.table.current
+        self.query_one(HintLine).say(_hint(key) if key is not None else "")
         glance = self.query_one("#glance", Static)
         glance.display = key is not None
         if key is not None:
+            width = max(self.size.width - 2, 10)
             lines = key_lines(key, self.facts.status.value, self.facts.clock(), width)
             name = Content.assemble((self.facts.key_words.long(key.key_arn), "bold"))
-            glance.update(Content("\n").join([name, *(line.content for line in lines)]))
+            glance.update(Content("\n").join([name, *(line.content for line in lines)]), layout=False)
 
-    def action_refresh(self) -> None:
-        """Ask for the keys anew, and for the tokens under them."""
-        self.facts.ask_surroundings()
-        self.facts.ask_keys()
-        self.facts.ask_status()
+    @on(CursorView.Chosen)
+    def open_key(self, event: Message) -> None:
+        """Go to the whole key."""
+        event.stop()
+        key = self.pane.table.current
+        if key is not None:
+            self.post_message(Followed(KeyBehind(key.key_arn)))
+
+
+def _hint(key: KeyState) -> str:
+    if key.missing:
+        part, reason = next(iter(key.missing.items()))
+        return f"Enter: the whole key. {clean(part)}: {clean(reason)}"
+    return "Enter: the whole key, asked anew."

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import ClassVar
 
 from textual import on
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.content import Content
 from textual.geometry import Size
 from textual.widget import Widget
 
+from screens.actions.action import Scope
+from screens.actions.performing import bindings
 from screens.ages import ago
 from screens.main_screen import MainScreen
 from screens.status.column_lines import column_lines
@@ -25,9 +28,9 @@ from screens.widgets.notice import Notice
 class StatusScreen(MainScreen):
     """The census and the keys behind it on one page. What was learnt last stays while it's asked anew."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("r", "refresh", "refresh", tooltip="Count all tokens and ask for the keys anew"),
-    ]
+    NAME = "status"
+    ACTS: ClassVar[tuple[Scope, ...]] = (Scope.STATUS,)
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings(Scope.STATUS)]
 
     def body(self) -> Iterable[Widget]:
         """Trouble if there is any, the page, and what to do about the line under the cursor."""
@@ -38,8 +41,7 @@ class StatusScreen(MainScreen):
     def show_facts(self) -> None:
         """Paint the status that is known now."""
         fact = self.facts.status
-        self.header.say(Content.assemble(("Status", "bold"), (" ›", "$muted")))
-        self.header.fresh(fact.at, asking=fact.asking)
+        self.show_path()
         context = ""
         if fact.trouble is not None and fact.at is not None:
             context = f"Shown is what was known {ago(fact.at, self.facts.clock())}."
@@ -83,8 +85,17 @@ class StatusScreen(MainScreen):
         line = self.query_one(LineList).current
         self.query_one(HintLine).say(line.hint if line is not None else "")
 
-    def action_refresh(self) -> None:
-        """Ask for everything anew."""
-        self.facts.ask_surroundings()
-        self.facts.ask_keys()
+    @property
+    def freshness(self) -> tuple[datetime | None, bool]:
+        """When the tokens were counted, and whether they are being counted."""
+        return self.facts.status.at, self.facts.status.asking
+
+    @property
+    def took(self) -> float:
+        """Seconds that the census took."""
+        return self.facts.status.took
+
+    def ask_anew(self) -> None:
+        """Count all tokens and ask for the keys anew."""
         self.facts.ask_status()
+        self.facts.ask_keys()

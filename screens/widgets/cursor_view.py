@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.content import Content
 from textual.events import Click, Resize
 from textual.geometry import Region, Size
@@ -14,8 +14,11 @@ from textual.strip import Strip
 from textual.style import Style
 from textual.visual import Visual
 
+from screens.actions.action import Action, Scope
+from screens.actions.performing import Actor, bindings
 
-class CursorView(ScrollView, can_focus=True):
+
+class CursorView(Actor, ScrollView, can_focus=True, inherit_bindings=False):
     """Subclasses say how many lines there are, what each shows, and which of them the cursor may rest on."""
 
     DEFAULT_CSS = """
@@ -29,17 +32,13 @@ class CursorView(ScrollView, can_focus=True):
         & > .cursor-view--cursor { background: $cursor-idle; }
         & > .cursor-view--marked { background: $accent 14%; }
         &:focus > .cursor-view--cursor { background: $cursor; }
+        &:ansi > .cursor-view--cursor { background: ansi_default; text-style: reverse; }
+        &:ansi > .cursor-view--marked { background: ansi_default; text-style: bold; }
     }
     """
     COMPONENT_CLASSES: ClassVar[set[str]] = {"cursor-view--cursor", "cursor-view--marked"}
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("up,k", "step(-1)", "Up", show=False, tooltip="One line up"),
-        Binding("down,j", "step(1)", "Down", show=False, tooltip="One line down"),
-        Binding("pageup", "page(-1)", "Page up", show=False, tooltip="One page up"),
-        Binding("pagedown", "page(1)", "Page down", show=False, tooltip="One page down"),
-        Binding("home,g", "edge(-1)", "First", show=False, tooltip="To the first line"),
-        Binding("end,G", "edge(1)", "Last", show=False, tooltip="To the last line that is loaded"),
-    ]
+    ACTS: ClassVar[tuple[Scope, ...]] = (Scope.LIST,)
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings(Scope.LIST)]
 
     STICKY = 0
     """1 where a heading stands above the lines that scroll."""
@@ -89,6 +88,11 @@ class CursorView(ScrollView, can_focus=True):
     def heading(self) -> Content:
         """What the line above the scrolling ones shows, if there is one."""
         return Content("")
+
+    @property
+    def line_width(self) -> int:
+        """How many cells a line has."""
+        return self.size.width
 
     def marks_line(self, index: int) -> bool:
         """True if the line shall look marked."""
@@ -156,7 +160,7 @@ class CursorView(ScrollView, can_focus=True):
 
     def render_line(self, y: int) -> Strip:
         """Paint the line at `y` of what is in sight."""
-        width = self.size.width
+        width = self.line_width
         style = self.visual_style
         if y < self.STICKY:
             return self._strip(self.heading(), width, style)
@@ -180,23 +184,45 @@ class CursorView(ScrollView, can_focus=True):
         if event.y < self.STICKY or not 0 <= index < self.line_count() or not self.selectable(index):
             return
         if index == self.cursor and event.chain > 1:
-            self.action_choose()
+            self.do_open()
         else:
             self.move_to(index)
 
-    def action_step(self, direction: int) -> None:
-        """One line up or down."""
-        self.move_to(self.cursor + direction, direction)
+    def possible(self, action: Action) -> bool | None:
+        """Nothing can be opened where the cursor rests on nothing."""
+        if action.name == "open" and not (self.line_count() and self.selectable(self.cursor)):
+            return None
+        return super().possible(action)
 
-    def action_page(self, direction: int) -> None:
-        """One page up or down."""
-        self.move_to(self.cursor + direction * max(self.size.height - self.STICKY - 1, 1), direction)
+    def do_up(self) -> None:
+        """One line up."""
+        self.move_to(self.cursor - 1, -1)
 
-    def action_edge(self, direction: int) -> None:
-        """To the first or the last line."""
-        self.move_to(0 if direction < 0 else self.line_count() - 1, -direction)
+    def do_down(self) -> None:
+        """One line down."""
+        self.move_to(self.cursor + 1, 1)
 
-    def action_choose(self) -> None:
+    def do_page_up(self) -> None:
+        """One page up."""
+        self.move_to(self.cursor - self._page, -1)
+
+    def do_page_down(self) -> None:
+        """One page down."""
+        self.move_to(self.cursor + self._page, 1)
+
+    def do_first(self) -> None:
+        """To the first line."""
+        self.move_to(0, 1)
+
+    def do_last(self) -> None:
+        """To the last line."""
+        self.move_to(self.line_count() - 1, -1)
+
+    def do_open(self) -> None:
         """Go deeper into the line under the cursor."""
         if self.line_count() and self.selectable(self.cursor):
             self.post_message(self.Chosen(self, self.cursor))
+
+    @property
+    def _page(self) -> int:
+        return max(self.size.height - self.STICKY - 1, 1)

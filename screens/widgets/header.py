@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from textual.app import ComposeResult
@@ -15,8 +16,16 @@ from screens.facts import Facts
 from screens.services import Surroundings
 from screens.widgets.cells import cut, spread
 
-_AGE_ROOM = 13
-"""Cells kept for the data's age, so that the rest of the line doesn't move with it."""
+_AGE_ROOM = 20
+"""Cells kept for the data's age and rhythm, so that the rest of the line doesn't move with them."""
+
+_GROUNDS = {
+    "red": "white on #b3202c",
+    "amber": "black on #e0a426",
+    "green": "white on #1f7a45",
+    "blue": "white on #1d5fa8",
+    "magenta": "white on #96308f",
+}
 
 
 class Header(Vertical):
@@ -36,10 +45,11 @@ class Header(Vertical):
     def __init__(self, facts: Facts) -> None:
         super().__init__()
         self._facts = facts
-        self._crumbs = Content("")
+        self._path: Sequence[tuple[str, str]] = ()
         self._note = Content("")
         self._fresh: datetime | None = None
         self._asking = False
+        self._rhythm = ""
         self._troubles: list[str] | None = None
 
     def compose(self) -> ComposeResult:
@@ -51,22 +61,28 @@ class Header(Vertical):
     def on_mount(self) -> None:
         """Follow the facts, and let ages grow."""
         self._facts.subscribe(self, lambda _: self.show())
-        self.set_interval(1, self.show)
+        self.set_interval(1, self._grow)
 
     def on_resize(self) -> None:
         """What fits depends on the width."""
         self._troubles = None
         self.show()
 
-    def say(self, crumbs: Content, note: Content | None = None) -> None:
-        """Show the path to this screen, and on its right what a list covers."""
-        self._crumbs, self._note = crumbs, note or Content("")
+    def say(self, path: Sequence[tuple[str, str]], note: Content | None = None) -> None:
+        """Show the path to this screen: names and what of them is shown; on its right what a list covers."""
+        self._path = path
+        if note is not None:
+            self._note = note
         self.show()
 
-    def fresh(self, at: datetime | None, *, asking: bool) -> None:
-        """Show how old the screen's data is, and whether newer is being asked for."""
-        self._fresh, self._asking = at, asking
+    def fresh(self, at: datetime | None, *, asking: bool, rhythm: str = "") -> None:
+        """Show how old the screen's data is, whether newer is being asked for, and how often it is."""
+        self._fresh, self._asking, self._rhythm = at, asking, rhythm
         self.show()
+
+    def _grow(self) -> None:
+        if self.screen.is_current:
+            self.show()
 
     def show(self) -> None:
         """Paint all lines."""
@@ -77,9 +93,9 @@ class Header(Vertical):
         troubles = [t for t in _troubles(place.value) if t]
         if place.trouble is not None:
             troubles.insert(0, str(place.trouble))
-        where = _place(place.value, bool(troubles), width - _AGE_ROOM)
+        where = place_line(place.value, bool(troubles), width - _AGE_ROOM)
         self.query_one("#where", Static).update(spread(where, self._age(), width), layout=False)
-        self.query_one("#crumbs", Static).update(spread(self._crumbs, self._note, width), layout=False)
+        self.query_one("#crumbs", Static).update(spread(self._crumbs(), self._note, width), layout=False)
         if troubles != self._troubles:
             self._troubles = troubles
             lines = [Content.assemble(("✖ ", "$error"), cut(t, width - 2)) for t in troubles]
@@ -87,47 +103,76 @@ class Header(Vertical):
             trouble.set_class(bool(troubles), "-shown")
             trouble.update(Content("\n").join(lines))
 
+    def _crumbs(self) -> Content:
+        parts: list[Content] = []
+        for number, (name, part) in enumerate(self._path):
+            last = number == len(self._path) - 1
+            shown = Content.assemble((name, "bold" if last else ""))
+            if part:
+                shown = Content.assemble(shown, (" › ", "$muted"), (clean(part, 200), "$accent"))
+            parts.append(shown if last else shown.stylize_before(f"@click=app.ascend({number})"))
+        line = Content.assemble((" › ", "$muted")).join(parts)
+        if len(self._path) == 1 and not self._path[0][1]:
+            line = Content.assemble(line, (" ›", "$muted"))
+        return line
+
     def _age(self) -> Content:
+        rhythm = (f"  {self._rhythm}", "$warning" if self._rhythm == "paused" else "$disabled")
         if self._fresh is None:
-            return Content.assemble(("asking…", "$accent")) if self._asking else Content("")
-        sign = ("⟳ ", "$accent") if self._asking else ""
-        return Content.assemble(sign, (ago(self._fresh, self._facts.clock()), "$muted"))
+            return (
+                Content.assemble(("asking…", "$accent"), rhythm) if self._asking else Content.assemble(rhythm)
+            )
+        age = (ago(self._fresh, self._facts.clock()), "$accent" if self._asking else "$muted")
+        return Content.assemble(age, rhythm)
 
 
 def _troubles(place: Surroundings | None) -> tuple[str, ...]:
     if place is None:
         return ()
+    aws = place.aws_trouble
+    if aws and place.credentials_remedy:
+        aws = f"{aws} {place.credentials_remedy}"
     return (
         f"database: {place.database_trouble}" if place.database_trouble else "",
-        f"AWS: {place.aws_trouble}" if place.aws_trouble else "",
+        f"AWS: {aws}" if aws else "",
     )
 
 
-def _place(place: Surroundings | None, troubled: bool, room: int) -> Content:
-    """The place in as many words as there is room for."""
+def place_line(place: Surroundings | None, troubled: bool, room: int) -> Content:
+    """Return the place in as many words as there is room for, the most important ones first to stay."""
     head = Content.assemble(("keydeck", "bold $accent"), "  ")
     if place is None:
         return Content.assemble(head, ("looking around…", "$muted"))
     environment = clean(place.environment, 24)
+    ground = _GROUNDS.get(place.environment_colour)
     lead = Content.assemble(
         head,
-        (f"{environment} " if environment else "", "bold"),
+        (f" {environment} " if ground else environment, f"bold {ground}" if ground else "bold"),
+        " " if environment else "",
         ("✖", "$error") if troubled else ("●", "$success"),
         ("  [RO]" if place.read_only else "", "bold $warning"),
     )
     identity = clean(place.identity, 80).rsplit(":", 1)[-1].replace("assumed-role/", "role/")
-    role = "/".join(identity.split("/")[:2])
-    database = f"db {clean(place.database, 60)}" if place.database else ""
-    where = (clean(place.account, 20), clean(place.region, 24))
-    as_role = f"as {clean(place.database_role, 40)}" if place.database_role else ""
-    for words in (
-        (*where, identity, database, as_role),
-        (*where, identity, database),
-        (*where, role, database),
-        (*where, database),
-        where,
-    ):
-        line = lead + Content("").join(Content.assemble("  ", word) for word in words if word)
-        if line.cell_length <= room:
-            break
-    return line
+    alias = clean(place.write_key_alias or place.write_key, 60).rsplit("/", 1)[-1]
+    # Words in the order in which they stand, each with the rank by which they are left out, highest first.
+    words: list[tuple[str, int]] = [
+        (clean(place.account, 20), 1),
+        (clean(place.region, 24), 0),
+        (f"profile {clean(place.profile, 40)}" if place.profile else "", 4),
+        (identity, 5 if "/" in identity.partition("/")[2] else 3),
+        (f"db {clean(place.database, 60)}" if place.database else "", 2),
+        (f"as {clean(place.database_role, 40)}" if place.database_role else "", 6),
+        (f"writes {clean(place.write_format, 8)}" + (f" under {alias}" if alias else ""), 7),
+    ]
+    kept = [(word, rank) for word, rank in words if word]
+    short_role = "/".join(identity.split("/")[:2])
+    while True:
+        line = lead + Content("").join(Content.assemble("  ", word) for word, _ in kept)
+        if line.cell_length <= room or not kept:
+            return line
+        worst = max(kept, key=lambda w: w[1])
+        at = kept.index(worst)
+        if worst[0] == identity and short_role != identity:
+            kept[at] = (short_role, 3)
+        else:
+            del kept[at]

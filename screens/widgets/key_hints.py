@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 from textual.app import RenderResult
 from textual.binding import ActiveBinding
@@ -11,11 +12,14 @@ from textual.screen import Screen
 from textual.style import Style
 from textual.widget import Widget
 
+from screens.actions.performing import Host
+from screens.actions.registry import BY_ID
+
 _GAP = "  "
 
 
 class KeyHints(Widget):
-    """The screen's bindings that want to be shown, on one line or two. Made from the bindings themselves."""
+    """The actions that want to be shown, on one line or two; read only, none that changes anything."""
 
     DEFAULT_CSS = """
     KeyHints { dock: bottom; height: auto; max-height: 2; background: $header; padding: 0 1; }
@@ -43,9 +47,11 @@ class KeyHints(Widget):
 
     def _shown(self) -> tuple[list[Content], list[Content]]:
         """The hints of this screen, and those that the whole app has."""
+        read_only = cast(Host, self.app).read_only
         seen: dict[str, ActiveBinding] = {}
         for active in self.screen.active_bindings.values():
-            if active.binding.show:
+            action = BY_ID.get(active.binding.id or "")
+            if active.binding.show and not (read_only and action is not None and action.changes):
                 seen.setdefault(active.binding.action, active)
         here = [self._hint(a) for a in seen.values() if a.node is not self.app]
         return here, [self._hint(a) for a in seen.values() if a.node is self.app]

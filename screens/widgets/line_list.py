@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
 
-from textual.binding import Binding, BindingType
 from textual.content import Content
 from textual.events import Resize
 from textual.geometry import Size
-from textual.message import Message
 
+from screens.routes import Followed
 from screens.widgets.cursor_view import CursorView
 
 
@@ -29,17 +27,6 @@ class Line:
 
 class LineList(CursorView):
     """Lines that are written anew for each width. The cursor rests only on those that lead somewhere."""
-
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "choose", "open", tooltip="Go to what is behind the line under the cursor"),
-    ]
-
-    class Followed(Message):
-        """The operator wants to see what is behind a line."""
-
-        def __init__(self, target: object) -> None:
-            super().__init__()
-            self.target = target
 
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 - Textual's name
         super().__init__(id=id)
@@ -82,7 +69,7 @@ class LineList(CursorView):
         """Say where the line leads."""
         event.stop()
         if self.current is not None:
-            self.post_message(self.Followed(self.current.target))
+            self.post_message(Followed(self.current.target))
 
 
 def indented(lines: Iterable[Line]) -> list[Line]:

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from fnmatch import fnmatchcase
 from threading import Event
 
+from crypto_core.consent import Consent, require
 from crypto_core.coverage import Coverage, Evidence
 from crypto_core.data_keys import KeyAnswer
 from crypto_core.database.inspection import Inspection
-from crypto_core.database.inventory import Cursor, InventoryPage, InventoryQuery, InventoryRow, SortKey
+from crypto_core.database.inventory import InventoryRow, SortKey
+from crypto_core.database.inventory_expressions import FIELDS
 from crypto_core.envelope import Format
-from crypto_core.errors import InvalidFilterError, ReadOnlyError, RowVanishedError
-from crypto_core.foreign import clean
+from crypto_core.errors import InterruptedRunError, ReadOnlyError, RowVanishedError
+from crypto_core.filters import Value
 from crypto_core.keys.state import KeyState
 from crypto_core.keys.status import ColumnShare, KeyShare, Problem, Status
+from crypto_core.listing import MemorySource
+from crypto_core.paging import Cursor, Page, Query
 from crypto_core.reencryption.plan import (
     Plan,
     RunProgress,
@@ -31,15 +34,49 @@ from crypto_core.severity import Severity
 from screens.services import Services, Surroundings
 from tests.screens.samples import ACCOUNT, CURRENT, KEYS, MATERIALS, NOW, OLD, make_rows
 
-FIELDS = ("provider", "format", "table", "column", "key", "material", "org")
+FREE = ("reference", "org", "provider")
 
-_ORDER: dict[SortKey, Callable[[InventoryRow], str | int]] = {
+
+def _read(row: InventoryRow, field: str) -> Value:
+    """A row's field, as SQL reads it."""
+    match field:
+        case "reference":
+            return str(row.ref)
+        case "table":
+            return row.ref.table
+        case "column":
+            return row.ref.column
+        case "id":
+            return row.ref.row_id
+        case "org":
+            return row.organisation
+        case "format":
+            return row.format.value
+        case "severity":
+            return row.severity.value
+        case "leaked":
+            return row.plaintext_provider
+        case "key":
+            if row.format.protected and row.key_arn is None:
+                return "unknown"
+            return ((row.key_arn or "").rsplit("/", 1)[-1], row.key_arn or "")
+        case "material":
+            return row.key_material_id
+        case "created":
+            return row.created_at
+    value: str = getattr(row, field)
+    return value
+
+
+_ORDER: dict[str, Callable[[InventoryRow], str | int | None]] = {
     SortKey.STATE: lambda r: r.severity.rank,
     SortKey.REFERENCE: lambda r: str(r.ref),
     SortKey.ORGANISATION: lambda r: r.organisation,
     SortKey.PROVIDER: lambda r: r.provider,
     SortKey.FORMAT: lambda r: r.format.value,
     SortKey.KEY: lambda r: r.key_arn or "",
+    SortKey.EVIDENCE: lambda r: r.evidence.value,
+    SortKey.CHARACTERS: lambda r: r.characters,
     SortKey.CREATED: lambda r: int(r.created_at.timestamp()) if r.created_at else 0,
 }
 
@@ -80,14 +117,18 @@ class Stage:
         self.gates.update(dict.fromkeys(names, gate))
         return gate
 
-    def enter(self, name: str) -> None:
-        """What each call begins with."""
+    def enter(self, name: str, cancelled: Event | None = None) -> None:
+        """What each call begins with. A call that is cancelled stops hanging."""
         self.calls.append(name)
         gate = self.gates.get(name)
         if gate is not None and not gate.is_set():
             self.waiting += 1
-            gate.wait()
+            while not gate.wait(0.01):
+                if cancelled is not None and cancelled.is_set():
+                    break
             self.waiting -= 1
+            if cancelled is not None and cancelled.is_set():
+                raise InterruptedRunError("Cancelled.")
         fault = self.faults.get(name)
         if fault is not None:
             raise fault
@@ -199,60 +240,58 @@ class StageStatus:
         return tuple(problems)
 
 
-@dataclass
 class StageInventory:
-    """Pages over the stage's rows. A filter is terms like provider:slack."""
+    """Pages over the stage's rows."""
 
-    stage: Stage
+    def __init__(self, stage: Stage) -> None:
+        self.stage = stage
+        self._source = MemorySource(
+            lambda: stage.rows,
+            fields=FIELDS,
+            read=_read,
+            identity=lambda row: str(row.ref),
+            sorts=_ORDER,
+            free=FREE,
+        )
 
-    def _select(self, query: InventoryQuery) -> list[InventoryRow]:
-        rows = self.stage.rows
-        position = 0
-        for term in query.filter.split(" ") if query.filter else []:
-            name, colon, value = term.partition(":")
-            if not colon or name not in FIELDS:
-                raise InvalidFilterError(
-                    f"No such field: {clean(name)!r}.",
-                    position=position,
-                    remedy="Use provider, format, key or org.",
-                )
-            rows = [row for row in rows if self._matches(row, name, value)]
-            position += len(term) + 1
-        ordered = sorted(rows, key=lambda r: str(r.ref))
-        return sorted(ordered, key=_ORDER[query.sort], reverse=query.descending)  # type: ignore[arg-type]
-
-    @staticmethod
-    def _matches(row: InventoryRow, name: str, value: str) -> bool:
-        if (name, value) == ("key", "unknown"):
-            return row.format.protected and row.key_arn is None
-        text = {
-            "provider": row.provider,
-            "format": row.format.value,
-            "table": row.ref.table,
-            "column": row.ref.column,
-            "key": (row.key_arn or "").rsplit("/", 1)[-1],
-            "material": row.key_material_id,
-            "org": row.organisation,
-        }[name]
-        return any(fnmatchcase(text or "", pattern) for pattern in value.split(","))
-
-    def page(self, query: InventoryQuery, after: Cursor | None = None, *, limit: int = 200) -> InventoryPage:
+    def page(
+        self,
+        query: Query,
+        start: Cursor | None = None,
+        *,
+        backwards: bool = False,
+        inclusive: bool = False,
+        limit: int = 200,
+        cancelled: Event | None = None,
+    ) -> Page[InventoryRow]:
         """Some rows."""
-        self.stage.enter("page")
-        rows = self._select(query)
-        start = int(after.values[0]) if after else 0
-        end = start + limit
-        return InventoryPage(tuple(rows[start:end]), Cursor((end,)) if end < len(rows) else None)
+        self.stage.enter("page", cancelled)
+        return self._source.page(
+            query, start, backwards=backwards, inclusive=inclusive, limit=limit, cancelled=cancelled
+        )
 
-    def count(self, query: InventoryQuery) -> int:
+    def count(self, query: Query, *, cancelled: Event | None = None) -> int:
         """How many rows there are."""
-        self.stage.enter("count")
-        return len(self._select(query))
+        self.stage.enter("count", cancelled)
+        return self._source.count(query)
 
     def row(self, ref: TokenRef) -> InventoryRow:
         """One row."""
         self.stage.enter("row")
         return self.stage.rows[self.stage.index(ref)]
+
+    def rows(self, refs: Sequence[TokenRef]) -> tuple[InventoryRow, ...]:
+        """Some rows, those that are there."""
+        self.stage.enter("rows")
+        there = {row.ref: row for row in self.stage.rows}
+        return tuple(there[ref] for ref in refs if ref in there)
+
+    def selected(self, selection: Selection) -> list[InventoryRow]:
+        """The rows that a selection means."""
+        if selection.filter is not None:
+            page = self._source.page(Query(selection.filter, "reference"), limit=100_000)
+            return [row for row in page.rows if row.ref not in selection.except_for]
+        return [self.row(ref) for ref in selection.references if isinstance(ref, TokenRef)]
 
 
 @dataclass
@@ -308,14 +347,10 @@ class StageWork:
 
     stage: Stage
 
-    def plan(self, verb: Verb, selection: Selection, target: str) -> Plan:
+    def plan(self, verb: Verb, selection: Selection, target: str, *, allow_downgrade: bool = False) -> Plan:
         """What would happen."""
         self.stage.enter("plan")
-        rows = [
-            self.stage.rows[self.stage.index(ref)]
-            for ref in selection.references
-            if isinstance(ref, TokenRef)
-        ]
+        rows = StageInventory(self.stage).selected(selection)
         fitting = {True: Format.V1, False: Format.PLAINTEXT}[verb is not Verb.ENCRYPT]
         good = [r for r in rows if r.format is fitting or (r.format is Format.DEV and verb is Verb.ENCRYPT)]
         refused = tuple(
@@ -342,6 +377,7 @@ class StageWork:
     def run(
         self,
         plan: Plan,
+        consent: Consent | None,
         *,
         progress: Callable[[RunProgress], None] | None = None,
         cancelled: Event | None = None,
@@ -349,6 +385,7 @@ class StageWork:
         """Do it."""
         if self.stage.read_only:
             raise ReadOnlyError("Read-only: nothing is written.")
+        require(consent, plan)
         refs = [ref for ref in plan.selection.references if isinstance(ref, TokenRef)]
         if progress:
             progress(RunProgress(len(refs), 0, 0, 0, 0.5))
@@ -391,11 +428,9 @@ class StageWork:
         """Open the tokens."""
         self.stage.enter("verify")
         answers = []
-        for ref in selection.references:
-            if not isinstance(ref, TokenRef):
-                continue
+        for row in StageInventory(self.stage).selected(selection):
+            ref = row.ref
             at = self.stage.index(ref)
-            row = self.stage.rows[at]
             opened = row.format.protected
             if opened:
                 self.stage.rows[at] = replace(row, evidence=Evidence.VERIFIED, key_arn=row.key_arn or CURRENT)

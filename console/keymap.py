@@ -1,0 +1,66 @@
+"""Other keys for actions, as the settings file gives them: `[keys]`, an action's id and its keys."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from textual.keys import KEY_TO_UNICODE_NAME, Keys, _character_to_key
+
+from crypto_core.errors import SettingsError
+from crypto_core.foreign import clean
+from screens.actions.registry import ACTIONS, BY_ID
+
+_NAMED = {key.value for key in Keys} | set(KEY_TO_UNICODE_NAME)
+
+
+def checked_keys(keys: Mapping[str, str]) -> dict[str, str]:
+    """Return the keys by action id. Raises SettingsError for an unknown action, for what is no
+    key, and for a key that two actions share.
+
+    Two actions may share a key only where they are never in reach together: on different screens.
+    """
+    for id_, given in keys.items():
+        if id_ not in BY_ID:
+            raise SettingsError(
+                f"Setting keys: there is no action {clean(id_, 60)!r}.",
+                remedy=f"Actions: {', '.join(action.id for action in ACTIONS)}.",
+            )
+        for key in given.split(","):
+            if not _is_key(key.strip()):
+                raise SettingsError(
+                    f"Setting keys, {id_}: {clean(key, 40)!r} is not a key.",
+                    remedy="Write one character, or a name such as f5, ctrl+r, space, pagedown.",
+                )
+    taken: dict[tuple[str, str], str] = {}
+    for action in ACTIONS:
+        screens = _SHARED.get(action.scope.value, (action.scope.value,))
+        for key in keys.get(action.id, action.keys).split(","):
+            for screen in screens:
+                other = taken.setdefault((screen, _whole_name(key.strip())), action.id)
+                if other != action.id and (action.id in keys or other in keys):
+                    raise SettingsError(
+                        f"Setting keys: {action.id} and {other} share the key {key.strip()!r}.",
+                        remedy="Give one of them another key.",
+                    )
+    return dict(keys)
+
+
+_SCREENS = ("status", "connections", "keys", "key", "log")
+_SHARED: Mapping[str, tuple[str, ...]] = {
+    "everywhere": _SCREENS,
+    "list": _SCREENS,
+    "table": ("connections", "keys", "log"),
+}
+"""The screens on which the actions of a wider scope are in reach."""
+
+
+def _whole_name(key: str) -> str:
+    """A key by Textual's name: "?" is question_mark."""
+    return _character_to_key(key) if len(key) == 1 else key
+
+
+def _is_key(key: str) -> bool:
+    *modifiers, name = key.split("+") if len(key) > 1 else [key]
+    if not set(modifiers) <= {"ctrl", "shift", "alt", "meta", "super"}:
+        return False
+    return len(name) == 1 or name in _NAMED or key in _NAMED

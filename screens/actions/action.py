@@ -1,0 +1,65 @@
+"""An action: what it's called, what it does, how it's reached, and how dangerous it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from crypto_core.consent import Danger
+
+
+class Scope(StrEnum):
+    """Where an action can be done: on every screen, in a list or table, or on one screen."""
+
+    EVERYWHERE = "everywhere"
+    LIST = "list"
+    TABLE = "table"
+    STATUS = "status"
+    CONNECTIONS = "connections"
+    KEYS = "keys"
+    KEY = "key"
+    LOG = "log"
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """One thing that can be done.
+
+    `id` is "scope.name"; settings give it other keys by it. `title` is for the footer and `explanation` for
+    the help. `keys` are Textual's names, separated by commas. `calls` is the service call that does it,
+    as a path into Services, "" for what only concerns the screen. `argument` names what may follow the
+    command, "" where nothing may.
+    """
+
+    id: str
+    title: str
+    explanation: str
+    keys: str
+    danger: Danger = Danger.NONE
+    changes: bool = False
+    calls: str = ""
+    argument: str = ""
+    aliases: tuple[str, ...] = ()
+    shown: bool = False
+    display: str = ""
+    """The key as the footer shows it, where Textual's name isn't what is printed on it."""
+
+    @property
+    def scope(self) -> Scope:
+        """Where it can be done."""
+        return Scope(self.id.partition(".")[0])
+
+    @property
+    def name(self) -> str:
+        """What it's called within its scope, and what is typed after the colon."""
+        return self.id.partition(".")[2]
+
+    @property
+    def commands(self) -> tuple[str, ...]:
+        """What can be typed after the colon."""
+        return (self.name, *self.aliases)
+
+    @property
+    def method(self) -> str:
+        """The method of the scope's widget or screen that does it."""
+        return f"do_{self.name.replace('-', '_')}"

@@ -1,0 +1,104 @@
+"""How an action is done: whoever can do it, whether it may be done now, and the keys that lead to it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from inspect import isawaitable
+from typing import Any, ClassVar, Protocol, cast, runtime_checkable
+
+from textual.binding import Binding
+from textual.dom import DOMNode
+from textual.screen import Screen
+
+from screens.actions.action import Action, Scope
+from screens.actions.registry import BY_ID, of_scope
+
+
+@runtime_checkable
+class Host(Protocol):
+    """What the app tells actions."""
+
+    @property
+    def read_only(self) -> bool:
+        """True if nothing may be changed."""
+        ...
+
+    def tell(self, message: str, *, trouble: bool = False) -> None:
+        """Say something to the operator in passing."""
+        ...
+
+
+class Actor:
+    """Mixed into what can do actions: the app, screens, lists. It has a method `do_…` for each of them."""
+
+    ACTS: ClassVar[tuple[Scope, ...]] = ()
+
+    def possible(self, action: Action) -> bool | None:
+        """True if the action can be done now, None if not now (it's greyed), False if it isn't offered."""
+        return True
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Textual's question about a binding."""
+        if action == "perform":
+            return self.possible(BY_ID[str(parameters[0])])
+        return cast(DOMNode, super()).check_action(action, parameters)
+
+    async def action_perform(self, id_: str) -> None:
+        """Do the action that a key stands for."""
+        await perform(self, BY_ID[id_])
+
+
+async def perform(actor: Actor, action: Action, argument: str = "") -> bool:
+    """Do an action, by whatever way it was asked for; returns whether it was begun.
+
+    Read only, what changes anything is refused here, whoever asks; the services refuse it again.
+    """
+    host = cast(Host, cast(DOMNode, actor).app)
+    if action.changes and host.read_only:
+        host.tell(f"Read-only: {action.title} is refused.", trouble=True)
+        return False
+    if not actor.possible(action):
+        host.tell(f"{action.title.capitalize()}: not now, there is nothing to do it to.")
+        return False
+    if argument and not action.argument:
+        host.tell(f":{action.name} takes no argument.", trouble=True)
+        return False
+    method: Any = getattr(actor, action.method)
+    result = method(argument) if action.argument else method()
+    if isawaitable(result):
+        await result
+    return True
+
+
+def bindings(scope: Scope) -> list[Binding]:
+    """Return the keys of a scope's actions. Their ids are the actions', so settings can give them others."""
+    return [
+        Binding(
+            action.keys,
+            f"perform({action.id!r})",
+            action.title,
+            show=action.shown,
+            key_display=action.display or None,
+            tooltip=action.explanation,
+            id=action.id,
+        )
+        for action in of_scope(scope)
+    ]
+
+
+def within_reach(screen: Screen[Any]) -> Iterator[tuple[Actor, Action]]:
+    """Yield what can be done on a screen and by whom: what has the focus first, the app last."""
+    nodes: list[object] = []
+    if screen.focused is not None:
+        nodes += screen.focused.ancestors_with_self
+    nodes += [node for node in screen.walk_children() if isinstance(node, Actor) and node.is_on_screen]
+    nodes += [screen, screen.app]
+    seen: set[str] = set()
+    for node in dict.fromkeys(nodes):
+        if not isinstance(node, Actor):
+            continue
+        for scope in node.ACTS:
+            for action in of_scope(scope):
+                if action.id not in seen and node.possible(action) is not False:
+                    seen.add(action.id)
+                    yield node, action

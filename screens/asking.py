@@ -1,0 +1,81 @@
+"""One way to ask for what blocks: in a worker, with a time limit, cancellable."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar, cast
+
+from textual.dom import DOMNode
+from textual.timer import Timer
+
+from crypto_core.cancelling import Cancellation
+from screens.blocking import Trouble, attempt
+
+T = TypeVar("T")
+
+LIMIT_SECONDS = 90.0
+"""Longer than every time limit of the services, which say better what did not answer."""
+
+
+class Asked(Generic[T]):
+    """A call under way. Its answer comes once, or never after `drop`."""
+
+    def __init__(self, then: Callable[[T | Trouble], None]) -> None:
+        self.cancellation = Cancellation()
+        self._then = then
+        self._timer: Timer | None = None
+        self.waiting = True
+
+    def drop(self) -> None:
+        """Nobody waits for the answer any more: end the call, as far as it can be ended."""
+        self.waiting = False
+        self._stop_timer()
+        self.cancellation.set()
+
+    def cancel(self, trouble: Trouble) -> None:
+        """Answer with this trouble now, and end the call."""
+        if self.waiting:
+            self.answer(trouble)
+            self.cancellation.set()
+
+    def answer(self, answer: T | Trouble) -> None:
+        """Pass the answer on, unless nobody waits for it."""
+        if self.waiting:
+            self.waiting = False
+            self._stop_timer()
+            self._then(answer)
+
+    def limit(self, node: DOMNode, seconds: float) -> None:
+        """Answer with trouble if nothing came by then."""
+        trouble = Trouble(f"No answer within {seconds:.0f} s.", "Try again.")
+        self._timer = cast(Any, node).set_timer(seconds, lambda: self.cancel(trouble))
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.stop()
+
+
+def ask(
+    node: DOMNode,
+    call: Callable[[Cancellation], T],
+    then: Callable[[T | Trouble], None],
+    *,
+    group: str = "ask",
+    limit: float = LIMIT_SECONDS,
+) -> Asked[T]:
+    """Make a call that blocks and hand its answer, or the trouble that it ended in, to `then`.
+
+    Called from the app's thread, and so is `then`. `limit` is in seconds. An answer that comes after the app
+    has ended, or after the call was dropped, is lost.
+    """
+    asked: Asked[T] = Asked(then)
+    app = node.app
+
+    def work() -> None:
+        answer = attempt(lambda: call(asked.cancellation))
+        if app.is_running:
+            app.call_later(asked.answer, answer)
+
+    asked.limit(app, limit)
+    app.run_worker(work, thread=True, exit_on_error=False, group=group)
+    return asked

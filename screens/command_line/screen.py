@@ -1,0 +1,157 @@
+"""The line that a command is typed in, with what it may be and what was typed before."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.content import Content
+from textual.screen import ModalScreen
+from textual.widgets import Input, Static
+
+from screens.widgets.cells import fit
+from screens.widgets.recall import Recall
+
+SHOWN = 8
+"""How many commands are listed at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A command that can be typed, what follows it, and what it does. `possible` is False where not now."""
+
+    command: str
+    argument: str
+    explanation: str
+    possible: bool = True
+    values: tuple[str, ...] = ()
+    """What the argument may be, where that is known."""
+
+
+class CommandLine(ModalScreen[str | None]):
+    """Returns what was typed, None if nothing was."""
+
+    DEFAULT_CSS = """
+    CommandLine {
+        background: $background 0%;
+        align: left bottom;
+        & > Vertical { height: auto; background: $surface; border-top: solid $accent 60%; padding: 0 1; }
+        & #choices { height: auto; }
+        & Horizontal { height: 1; }
+        & Input { border: none; height: 1; padding: 0; background: $surface; }
+        & Input:focus { border: none; }
+    }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "leave", "back"),
+        Binding("up", "recall(-1)", "earlier", show=False),
+        Binding("down", "recall(1)", "later", show=False),
+        Binding("tab", "complete(1)", "complete", show=False),
+        Binding("shift+tab", "complete(-1)", "complete", show=False),
+    ]
+
+    def __init__(self, choices: Sequence[Choice], history: Sequence[str]) -> None:
+        super().__init__()
+        self._choices = choices
+        self._recall = Recall(history)
+        self._typed = ""
+        self._at = -1
+
+    def compose(self) -> ComposeResult:
+        """What can be typed, and the line."""
+        with Vertical():
+            yield Static(id="choices")
+            yield Input(
+                placeholder=": a command; Tab completes, ↑ recalls, Esc closes", select_on_focus=False
+            )
+
+    def on_mount(self) -> None:
+        """Begin to type."""
+        self.query_one(Input).focus()
+        self._show()
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        """Show what it may become."""
+        if self._at < 0:
+            self._typed = event.value
+        self._show()
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        """Give back what was typed."""
+        self.dismiss(event.value.strip().removeprefix(":").strip() or None)
+
+    def action_leave(self) -> None:
+        """Give nothing back."""
+        self.dismiss(None)
+
+    def action_recall(self, direction: int) -> None:
+        """Show what was typed earlier or later."""
+        field = self.query_one(Input)
+        self._at = -1
+        self._set(self._recall.step(direction, field.value))
+
+    def action_complete(self, direction: int) -> None:
+        """Take the next of the commands that what was typed may become."""
+        found = self._completions()
+        if not found:
+            return
+        self._at = (
+            (self._at + direction) % len(found) if self._at >= 0 else (0 if direction > 0 else len(found) - 1)
+        )
+        self._set(found[self._at])
+
+    def on_key(self) -> None:
+        """Whatever is typed after a completion goes on from there."""
+
+    def _set(self, text: str) -> None:
+        field = self.query_one(Input)
+        field.value = text
+        field.cursor_position = len(text)
+
+    def _completions(self) -> list[str]:
+        name, space, argument = self._typed.partition(" ")
+        if space:
+            choice = next((c for c in self._choices if c.command == name), None)
+            values = choice.values if choice is not None else ()
+            return [f"{name} {value}" for value in values if value.startswith(argument.strip())]
+        return [c.command + (" " if c.argument else "") for c in self._matching()]
+
+    def _matching(self) -> list[Choice]:
+        """Commands that begin with what was typed, then those that hold it, then those it explains."""
+        name = self._typed.strip().removeprefix(":").lower().partition(" ")[0]
+        if not name:
+            return list(self._choices)
+        ranked: list[list[Choice]] = [[], [], []]
+        for choice in self._choices:
+            if choice.command.startswith(name):
+                ranked[0].append(choice)
+            elif name in choice.command:
+                ranked[1].append(choice)
+            elif name in choice.explanation.lower():
+                ranked[2].append(choice)
+        return [choice for group in ranked for choice in group]
+
+    def _show(self) -> None:
+        width = max(self.size.width - 2, 20)
+        found = self._matching()
+        lines = []
+        for choice in found[:SHOWN]:
+            style = "bold $accent" if choice.possible else "$disabled"
+            usage = f"{choice.command} {choice.argument}".strip()
+            words = choice.explanation + ("" if choice.possible else " (not now)")
+            lines.append(
+                Content.assemble(
+                    (fit(usage, 26), style),
+                    "  ",
+                    (fit(words, width - 28).rstrip(), "" if choice.possible else "$disabled"),
+                )
+            )
+        if not found:
+            lines.append(Content.assemble(("No command is called that.", "$warning")))
+        elif len(found) > SHOWN:
+            lines.append(Content.assemble((f"and {len(found) - SHOWN} more", "$muted")))
+        self.query_one("#choices", Static).update(Content("\n").join(lines))

@@ -1,0 +1,1 @@
+"""Context: where does the console work?"""

@@ -1,0 +1,145 @@
+"""Where the console works: choose another AWS profile, Region or database without a restart."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from textual import on
+from textual.app import ComposeResult
+from textual.containers import Horizontal, Vertical
+from textual.content import Content
+from textual.geometry import Size
+from textual.widgets import Button, Input, Static
+
+from crypto_core.foreign import clean
+from screens.asking import ask
+from screens.blocking import Trouble
+from screens.routes import Followed
+from screens.services import Context, Contexts, Offered
+from screens.widgets.cells import cut, fit
+from screens.widgets.dialog import Dialog, button
+from screens.widgets.line_list import Line, LineList
+from screens.widgets.notice import trouble_content
+
+_REGIONS = 8
+"""Regions shown before one is looked for by its name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One change of the context; None keeps what is."""
+
+    profile: str | None = None
+    region: str | None = None
+    database: str | None = None
+
+
+class ContextDialog(Dialog[Choice | None]):
+    """Returns the choice, None if all stays as it is."""
+
+    DEFAULT_CSS = """
+    ContextDialog LineList { height: 16; max-height: 60%; }
+    ContextDialog #search { border: none; height: 1; padding: 0 1; background: $panel; margin-bottom: 1; }
+    """
+
+    def __init__(self, contexts: Contexts) -> None:
+        super().__init__()
+        self._contexts = contexts
+        self._current: Context = contexts.current()
+        self._offered: Offered | None = None
+
+    def compose(self) -> ComposeResult:
+        """What is looked for, what can be chosen, and the way back."""
+        with Vertical(classes="frame") as frame:
+            frame.border_title = Content("Context: where to work")
+            frame.border_subtitle = Content("Enter switches, Esc changes nothing")
+            yield Input(placeholder="Part of a name: profile, Region or database", id="search")
+            yield Static(id="trouble")
+            yield LineList()
+            with Horizontal(classes="buttons"):
+                yield button("Cancel", "cancel")
+
+    def on_mount(self) -> None:
+        """Read what can be chosen."""
+        self.query_one("#search").focus()
+        self.query_one("#trouble").display = False
+        self.query_one(LineList).write(lambda _: [Line(Content.assemble((" reading…", "$muted")))])
+        ask(self, lambda _: self._contexts.offered(), self._show, group="contexts")
+
+    def _show(self, answer: Offered | Trouble) -> None:
+        if not self.is_mounted:
+            return
+        trouble = self.query_one("#trouble", Static)
+        if isinstance(answer, Trouble):
+            trouble.display = True
+            trouble.update(trouble_content(answer))
+            return
+        self._offered = answer
+        if answer.trouble:
+            trouble.display = True
+            trouble.update(Content.assemble(("▲ ", "$warning"), clean(answer.trouble)))
+        self._write()
+
+    @on(Input.Changed, "#search")
+    def _write(self) -> None:
+        lines = self.query_one(LineList)
+        lines.write(self._lines)
+        at = next((i for i in range(lines.line_count()) if lines.selectable(i)), 0)
+        lines.move_to(at)
+
+    @on(Input.Submitted, "#search")
+    def take_first(self) -> None:
+        """Enter in the search goes to the list; where one name is left, it is taken."""
+        lines = [line for line in self._lines(self.size) if isinstance(line.target, Choice)]
+        if len(lines) == 1:
+            self.dismiss(lines[0].target)  # type: ignore[arg-type]
+        else:
+            self.query_one(LineList).focus()
+
+    def _lines(self, size: Size) -> Sequence[Line]:
+        return list(self._sections(size.width))
+
+    def _sections(self, width: int) -> Iterator[Line]:
+        offered, now = self._offered, self._current
+        if offered is None:
+            return
+        sought = self.query_one("#search", Input).value.strip().lower()
+        regions = offered.regions if sought else offered.regions[:_REGIONS]
+        sections: list[tuple[str, list[tuple[str, str, bool, Choice]]]] = [
+            (
+                "AWS profile",
+                [(p or "(none)", "", p == now.profile, Choice(profile=p)) for p in offered.profiles],
+            ),
+            ("Region", [(r, "", r == now.region, Choice(region=r)) for r in regions]),
+            (
+                "database",
+                [(d.name, d.url, d.name == now.database, Choice(database=d.name)) for d in offered.databases],
+            ),
+        ]
+        for title, choices in sections:
+            found = [c for c in choices if sought in c[0].lower()]
+            if found:
+                more = len(offered.regions) - len(regions) if title == "Region" else 0
+                note = f"  and {more} more: type a part of the name" if more else ""
+                yield Line(Content.assemble((f" {title}", "bold"), (note, "$muted")))
+            for name, about, chosen, choice in found:
+                words = Content.assemble(
+                    "   ",
+                    ("● " if chosen else "  ", "$accent"),
+                    (fit(name, 24), "bold" if chosen else ""),
+                    (cut(about, max(width - 32, 8)), "$muted"),
+                )
+                yield Line(words, choice)
+
+    @on(Followed)
+    def choose(self, event: Followed) -> None:
+        """Switch to what is under the cursor."""
+        event.stop()
+        if isinstance(event.target, Choice):
+            self.dismiss(event.target)
+
+    @on(Button.Pressed, "#cancel")
+    def cancel(self) -> None:
+        """Stay here."""
+        self.dismiss(None)

@@ -1,0 +1,1 @@
+"""Log: what happened to the console's calls?"""

@@ -1,0 +1,104 @@
+"""Log: what happened to the console's calls? The newest line first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import ClassVar, cast
+
+from textual import on
+from textual.binding import BindingType
+from textual.content import Content
+from textual.widget import Widget
+from textual.widgets import Static
+
+from crypto_core.foreign import clean
+from crypto_core.logbook import LogLine
+from screens.actions.action import Scope
+from screens.actions.performing import bindings
+from screens.facts import Facts
+from screens.log.listing import EXAMPLE, LISTING
+from screens.main_screen import MainScreen
+from screens.widgets.cursor_view import CursorView
+from screens.widgets.table.pane import TablePane
+
+
+class LogScreen(MainScreen):
+    """The latest lines of the log, the one under the cursor whole below them."""
+
+    CSS_PATH = "screen.tcss"
+    NAME = "log"
+    EVERY = 2.0
+    ACTS: ClassVar[tuple[Scope, ...]] = (Scope.LOG,)
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings(Scope.LOG)]
+
+    def __init__(self, facts: Facts) -> None:
+        super().__init__(facts)
+        self._following = True
+
+    def body(self) -> Iterable[Widget]:
+        """The lines, and the whole of one."""
+        yield TablePane(self.facts, LISTING, example=EXAMPLE)
+        yield Static(id="line")
+
+    @property
+    def pane(self) -> TablePane[LogLine]:
+        """The list of lines."""
+        return cast("TablePane[LogLine]", self.query_one(TablePane))
+
+    @property
+    def crumb(self) -> tuple[str, str]:
+        """The screen's name and its filter."""
+        return "Log", self.pane.feed.shown.filter if self.is_mounted and self.query(TablePane) else ""
+
+    @property
+    def freshness(self) -> tuple[datetime | None, bool]:
+        """When the lines were read."""
+        return self.pane.feed.at, self.pane.feed.asking
+
+    def back(self) -> bool:
+        """Close the filter, or show all lines."""
+        return self.pane.back()
+
+    def ask_anew(self) -> None:
+        """Show the lines that came meanwhile."""
+        self.pane.refresh_rows()
+
+    def show_facts(self) -> None:
+        """Nothing here depends on the shared facts."""
+        self.show_lines()
+
+    @on(TablePane.Changed)
+    def show_lines(self) -> None:
+        """Show what is new; following, the cursor stays on the newest line."""
+        table = self.pane.table
+        newest_first = self.pane.feed.shown == LISTING.first_query(self.pane.feed.shown.filter)
+        if self._following and newest_first and not self.pane.feed.asking and table.cursor:
+            table.move_to(0)
+        self.refresh_bindings()
+        self.show_line()
+
+    @on(CursorView.Moved)
+    def show_line(self) -> None:
+        """Show the whole of the line under the cursor."""
+        following = Content.assemble(("following   ", "$accent")) if self._following else Content("")
+        self.show_path(Content.assemble(following, self.pane.note()))
+        row = self.pane.table.current
+        log = self.facts.log
+        where = ""
+        if log is not None:
+            where = clean(log.trouble) or (
+                f"Written to {clean(log.path, 300)}" if log.path else "Not written to a file."
+            )
+        whole = Content(clean(row.message, 4000)) if row is not None else Content("")
+        about = f"{row.at:%Y-%m-%d %H:%M:%S.%f} UTC  {row.word}  {clean(row.logger, 120)}   " if row else ""
+        self.query_one("#line", Static).update(
+            Content("\n").join([Content.assemble((about + where, "$muted")), whole]), layout=False
+        )
+
+    def do_follow(self) -> None:
+        """Stay at the newest line, or stop."""
+        self._following = not self._following
+        if self._following:
+            self.pane.table.do_first()
+        self.show_lines()

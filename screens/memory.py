@@ -1,0 +1,133 @@
+"""What the console remembers from one day to the next: histories, saved filters, orders, columns, theme.
+
+It holds plain lists and texts, so that whoever keeps it (console/memory_file.py) can write it as JSON. A text
+in which a token or an envelope may stand is not remembered.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from crypto_core.envelope import PROVIDER_PREFIXES, STORED_PREFIXES
+
+KEPT = 100
+"""How many entries a history keeps."""
+_LONGEST = 2000
+_SECRET = (*(p for ps in PROVIDER_PREFIXES.values() for p in ps), *STORED_PREFIXES.values())
+
+
+def may_be_remembered(text: str) -> bool:
+    """False for a text with something that begins like a token or an envelope, and for one that is huge."""
+    return len(text) <= _LONGEST and not any(prefix in text for prefix in _SECRET)
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What a table is sorted by."""
+
+    sort: str = ""
+    descending: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """The columns that an operator chose, in order, and the widths given to them; empty: the table's own."""
+
+    chosen: tuple[str, ...] = ()
+    widths: Mapping[str, int] | None = None
+
+
+class Memory:
+    """Everything that is remembered. Each change is handed to `save`, which must not raise."""
+
+    def __init__(
+        self, content: Mapping[str, Any] | None = None, save: Callable[[dict[str, Any]], None] | None = None
+    ) -> None:
+        """`content` is what `save` was once given; what in it isn't understood is left out."""
+        self._content: dict[str, Any] = json.loads(json.dumps(dict(content or {})))
+        self._save = save
+
+    def history(self, name: str) -> list[str]:
+        """Return what was typed there, the newest last."""
+        return _texts(self._section("history").get(name))
+
+    def remember(self, name: str, text: str) -> None:
+        """Put a text at the end of a history, once."""
+        if text and may_be_remembered(text):
+            kept = [entry for entry in self.history(name) if entry != text]
+            self._put("history", name, [*kept, text][-KEPT:])
+
+    def saved_filters(self, table: str) -> dict[str, str]:
+        """Return a table's saved filters by name, in the order of their names."""
+        found = self._section("filters").get(table)
+        filters = found if isinstance(found, dict) else {}
+        return {n: t for n, t in sorted(filters.items()) if isinstance(t, str)}
+
+    def save_filter(self, table: str, name: str, expression: str) -> bool:
+        """Save a filter; returns False where it can't be kept."""
+        if not name or not may_be_remembered(name + expression):
+            return False
+        self._put("filters", table, {**self.saved_filters(table), name: expression})
+        return True
+
+    def forget_filter(self, table: str, name: str) -> None:
+        """Forget a saved filter."""
+        self._put("filters", table, {n: t for n, t in self.saved_filters(table).items() if n != name})
+
+    def order(self, table: str) -> Order:
+        """Return what a table was last sorted by."""
+        match self._section("orders").get(table):
+            case [str(sort), bool(descending)]:
+                return Order(sort, descending)
+        return Order()
+
+    def remember_order(self, table: str, order: Order) -> None:
+        """Remember what a table is sorted by."""
+        self._put("orders", table, [order.sort, order.descending])
+
+    def columns(self, table: str) -> Columns:
+        """Return the columns that were chosen for a table."""
+        match self._section("columns").get(table):
+            case [list(chosen), dict(widths)]:
+                whole = {str(n): w for n, w in widths.items() if isinstance(w, int) and 1 <= w <= 500}
+                return Columns(tuple(_texts(chosen)), whole)
+        return Columns()
+
+    def remember_columns(self, table: str, columns: Columns) -> None:
+        """Remember the columns that were chosen for a table."""
+        self._put("columns", table, [list(columns.chosen), dict(columns.widths or {})])
+
+    def interval(self, screen: str) -> float | None:
+        """Return the seconds between a screen's refreshes, 0 for never, None where nobody chose."""
+        value = self._section("intervals").get(screen)
+        return float(value) if isinstance(value, int | float) and 0 <= value <= 86_400 else None
+
+    def remember_interval(self, screen: str, seconds: float) -> None:
+        """Remember the seconds between a screen's refreshes."""
+        self._put("intervals", screen, seconds)
+
+    @property
+    def theme(self) -> str:
+        """The theme that was chosen last, "" for none."""
+        value = self._section("looks").get("theme")
+        return value if isinstance(value, str) else ""
+
+    def remember_theme(self, name: str) -> None:
+        """Remember the theme."""
+        self._put("looks", "theme", name)
+
+    def _section(self, name: str) -> dict[str, Any]:
+        section = self._content.get(name)
+        return section if isinstance(section, dict) else {}
+
+    def _put(self, section: str, name: str, value: Any) -> None:
+        self._content[section] = {**self._section(section), name: value}
+        if self._save is not None:
+            self._save(self._content)
+
+
+def _texts(value: Any) -> list[str]:
+    return [text for text in value if isinstance(text, str)] if isinstance(value, Sequence) else []

@@ -1,0 +1,39 @@
+"""What goes to the clipboard: cleaned text, and not more than terminals take.
+
+OSC 52 is not acknowledged, and terminals drop what is too long for them, so "sent" is all that can be said.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import cast
+
+from textual.dom import DOMNode
+
+from crypto_core.foreign import clean
+from screens.actions.performing import Host
+from screens.widgets.cells import cut
+
+MOST = 64_000
+"""Characters sent at most; xterm takes about 75,000 bytes of base64."""
+_CELL = 4_000
+
+
+def rows_as_text(rows: Iterable[Sequence[str]]) -> tuple[str, int]:
+    """Return rows as lines of cells parted by tabs, as many as there is room for, and how many these are."""
+    lines: list[str] = []
+    room = MOST
+    for row in rows:
+        line = "\t".join(clean(cell, _CELL) for cell in row)
+        room -= len(line) + 1
+        if room < 0:
+            break
+        lines.append(line)
+    return "\n".join(lines), len(lines)
+
+
+def send_to_clipboard(node: DOMNode, text: str, words: str) -> None:
+    """Send a text to the clipboard and say so; `words` tell what was sent."""
+    lines = [clean(line, _CELL * 20) if "\t" not in line else line for line in text.split("\n")]
+    node.app.copy_to_clipboard("\n".join(lines)[:MOST])
+    cast(Host, node.app).tell(f"Sent to the clipboard: {cut(words, 60)}")

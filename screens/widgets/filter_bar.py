@@ -1,0 +1,178 @@
+"""The filter expression being typed: what it may say, what was typed before, and what is wrong with it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+
+from rich.cells import cell_len
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.content import Content
+from textual.message import Message
+from textual.suggester import Suggester
+from textual.widgets import Input, Static
+
+from crypto_core.filters import Field, Kind
+from screens.blocking import Trouble
+from screens.widgets.recall import Recall
+
+SAVED = "@"
+"""What the name of a saved filter begins with."""
+
+
+class FilterBar(Vertical):
+    """Shown while the operator edits the filter."""
+
+    DEFAULT_CSS = """
+    FilterBar {
+        height: auto; display: none; padding: 0 1;
+        &.-shown { display: block; }
+        & > Input { border: none; height: 1; padding: 0; background: $panel; }
+        & > Input:focus { border: none; height: 1; }
+        & > #fault { height: auto; }
+        & > #fault.-help { color: $muted; }
+    }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "close", "close", tooltip="Close the filter and leave the list as it is"),
+        Binding("up", "recall(-1)", "earlier", show=False, tooltip="What was asked for earlier"),
+        Binding("down", "recall(1)", "later", show=False, tooltip="What was asked for later"),
+        Binding("tab", "complete", "complete", show=False, tooltip="Take what is suggested"),
+    ]
+
+    class Submitted(Message):
+        """The operator wants this filter."""
+
+        def __init__(self, expression: str) -> None:
+            super().__init__()
+            self.expression = expression
+
+    class Closed(Message):
+        """The operator left the filter as it was."""
+
+    def __init__(self, fields: Mapping[str, Field], example: str) -> None:
+        """`fields` are those that may be named; `example` is shown while nothing is typed."""
+        super().__init__()
+        self._fields = fields
+        self._example = example
+        self._recall = Recall(())
+        self._saved: Mapping[str, str] = {}
+
+    def compose(self) -> ComposeResult:
+        """The input and the line for faults."""
+        suggester = _FilterSuggester(self._fields, lambda: self._saved)
+        yield Input(placeholder=self._example, select_on_focus=False, suggester=suggester)
+        yield Static(id="fault")
+
+    def open(self, expression: str, history: Sequence[str], saved: Mapping[str, str]) -> None:
+        """Show the bar with the current filter in it."""
+        self._recall = Recall(history)
+        self._saved = saved
+        self.add_class("-shown")
+        field = self.query_one(Input)
+        field.value = expression
+        field.cursor_position = len(expression)
+        self.fault(None)
+        field.focus()
+
+    def close(self) -> None:
+        """Hide the bar."""
+        self.remove_class("-shown")
+
+    @property
+    def is_open(self) -> bool:
+        """True while the bar is shown."""
+        return self.has_class("-shown")
+
+    def fault(self, trouble: Trouble | None) -> None:
+        """Say what is wrong with the expression; a caret points at the character."""
+        line = self.query_one("#fault", Static)
+        line.set_class(trouble is None, "-help")
+        if trouble is None:
+            line.update(self._help())
+            return
+        field = self.query_one(Input)
+        parts: list[tuple[str, str]] = []
+        if trouble.position is not None:
+            before = cell_len(field.value[: trouble.position])
+            column = min(max(before - int(field.scroll_offset.x), 0), max(self.size.width - 4, 0))
+            parts.append((" " * column + "^\n", "bold $error"))
+        parts += [("✖ ", "$error"), (f"{trouble.message} ", ""), (trouble.remedy, "bold")]
+        line.update(Content.assemble(*parts))
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        """Pass the expression on; the name of a saved filter stands for what it says."""
+        event.stop()
+        words = event.value.strip()
+        if words.startswith(SAVED):
+            known = self._saved.get(words.removeprefix(SAVED))
+            if known is None:
+                names = ", ".join(SAVED + name for name in self._saved) or "none"
+                self.fault(Trouble("There is no saved filter of this name.", f"Saved: {names}.", 0))
+                return
+            words = known
+        self.post_message(self.Submitted(words))
+
+    def on_input_changed(self) -> None:
+        """What was wrong may no longer be."""
+        self.fault(None)
+
+    def action_close(self) -> None:
+        """Leave the filter as it was."""
+        self.post_message(self.Closed())
+
+    def action_recall(self, direction: int) -> None:
+        """Show what was asked for earlier or later."""
+        field = self.query_one(Input)
+        field.value = self._recall.step(direction, field.value)
+        field.cursor_position = len(field.value)
+
+    def action_complete(self) -> None:
+        """Take what is suggested."""
+        self.query_one(Input).action_cursor_right()
+
+    def _help(self) -> Content:
+        names = dict.fromkeys(field.name for field in self._fields.values())
+        return Content(
+            "Enter applies, Esc closes, ↑ recalls, Tab completes. "
+            "-term excludes, a,b is either, * is anything.\n"
+            f"Fields: {' '.join(names)}"
+        )
+
+
+class _FilterSuggester(Suggester):
+    """Completes the word that is being typed: a field, a field's value, the name of a saved filter."""
+
+    def __init__(self, fields: Mapping[str, Field], saved: object) -> None:
+        super().__init__(use_cache=False, case_sensitive=True)
+        self._fields = fields
+        self._saved = saved
+
+    async def get_suggestion(self, value: str) -> str | None:
+        """Return the whole text with its last word completed, None where there is nothing to add."""
+        head, space, word = value.rpartition(" ")
+        lead = head + space
+        if value.startswith(SAVED) and callable(self._saved):
+            return _first(self._saved(), value, SAVED)
+        negated = "-" if word.startswith("-") else ""
+        word = word.removeprefix("-")
+        if not word:
+            return None
+        name, colon, typed = word.partition(":")
+        if not colon:
+            found = _first(self._fields, word)
+            return f"{lead}{negated}{found}:" if found else None
+        field = self._fields.get(name.lower())
+        if field is None or field.kind is not Kind.TEXT or not field.values:
+            return None
+        before, comma, last = typed.rpartition(",")
+        found = _first(field.values, last) if last else None
+        return f"{lead}{negated}{name}:{before}{comma}{found}" if found else None
+
+
+def _first(names: object, typed: str, lead: str = "") -> str | None:
+    """The first of some names that begins with what is typed."""
+    every = [lead + str(name) for name in names]  # type: ignore[attr-defined]
+    return next((name for name in every if name.startswith(typed) and name != typed), None)

@@ -1,0 +1,136 @@
+"""Which columns a table shows, in which order, how wide."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical
+from textual.content import Content
+from textual.geometry import Size
+from textual.widgets import Button
+
+from screens.memory import Columns
+from screens.routes import Followed
+from screens.widgets.cells import fit
+from screens.widgets.dialog import Dialog, button
+from screens.widgets.line_list import Line, LineList
+from screens.widgets.table.columns import NARROWEST, WIDEST
+from screens.widgets.table.listing import Listing
+
+
+class ColumnChooser(Dialog[Columns | None]):
+    """Returns the choice, None if it stays as it is. The first column is always shown."""
+
+    DEFAULT_CSS = """
+    ColumnChooser LineList { height: auto; max-height: 14; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("space", "show_or_hide", "show or hide"),
+        Binding("shift+up,K", "move(-1)", "move up"),
+        Binding("shift+down,J", "move(1)", "move down"),
+        Binding("greater_than_sign,right,l", "widen(2)", "wider"),
+        Binding("less_than_sign,left,h", "widen(-2)", "narrower"),
+        Binding("0", "own_width", "its own width"),
+    ]
+
+    def __init__(self, listing: Listing[Any], chosen: Sequence[str], widths: Mapping[str, int]) -> None:
+        super().__init__()
+        self._listing = listing
+        self._shown = set(chosen)
+        self._order = [*chosen, *(c.name for c in listing.columns if c.name not in chosen)]
+        self._widths = dict(widths)
+
+    def compose(self) -> ComposeResult:
+        """The columns, and the ways out."""
+        with Vertical(classes="frame") as frame:
+            frame.border_title = Content("Columns")
+            frame.border_subtitle = Content("space shows or hides, K J move, < > width, 0 its own width")
+            yield LineList()
+            with Horizontal(classes="buttons"):
+                yield button("Cancel", "cancel")
+                yield button("As at first", "reset")
+                yield button("Apply", "apply")
+
+    def on_mount(self) -> None:
+        """Begin in the list."""
+        columns = self.query_one(LineList)
+        columns.styles.height = min(len(self._order), 14)
+        columns.write(self._lines)
+        columns.focus()
+
+    def _lines(self, size: Size) -> Sequence[Line]:
+        lines = []
+        for name in self._order:
+            column = self._listing.column(name)
+            if column is None:
+                continue
+            width = self._widths.get(name)
+            sign = "✔" if name in self._shown else "·"
+            words = f"{width} cells" if width else "its own width"
+            lines.append(
+                Line(
+                    Content.assemble(
+                        " ", (f"{sign} ", "$accent"), (fit(column.heading, 24), "bold"), (words, "$muted")
+                    ),
+                    name,
+                )
+            )
+        return lines
+
+    @property
+    def _under_cursor(self) -> str:
+        line = self.query_one(LineList).current
+        return str(line.target) if line is not None else self._order[0]
+
+    @on(Followed)
+    def action_show_or_hide(self) -> None:
+        """Show or hide the column under the cursor."""
+        name = self._under_cursor
+        if name != self._listing.columns[0].name:
+            self._shown ^= {name}
+            self._paint()
+
+    def action_move(self, by: int) -> None:
+        """Move the column under the cursor within the order."""
+        lines = self.query_one(LineList)
+        at = self._order.index(self._under_cursor)
+        to = at + by
+        if at > 0 and 0 < to < len(self._order):
+            self._order.insert(to, self._order.pop(at))
+            self._paint()
+            lines.move_to(to)
+
+    def action_widen(self, by: int) -> None:
+        """Give the column under the cursor another width."""
+        name = self._under_cursor
+        column = self._listing.column(name)
+        now = self._widths.get(name) or (column.least if column else NARROWEST)
+        self._widths[name] = min(max(now + by, NARROWEST), WIDEST)
+        self._paint()
+
+    def action_own_width(self) -> None:
+        """Let the column be as wide as its texts."""
+        self._widths.pop(self._under_cursor, None)
+        self._paint()
+
+    def _paint(self) -> None:
+        self.query_one(LineList).write(self._lines)
+
+    @on(Button.Pressed, "#apply")
+    def apply(self) -> None:
+        """Take the choice."""
+        self.dismiss(Columns(tuple(n for n in self._order if n in self._shown), dict(self._widths)))
+
+    @on(Button.Pressed, "#reset")
+    def reset(self) -> None:
+        """Take what the table shows where nobody chose."""
+        self.dismiss(Columns())
+
+    @on(Button.Pressed, "#cancel")
+    def cancel(self) -> None:
+        """Leave it as it is."""
+        self.dismiss(None)

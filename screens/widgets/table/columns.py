@@ -1,0 +1,114 @@
+"""The columns of a table, and which of them a terminal's width has room for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from rich.cells import cell_len
+
+from crypto_core.foreign import clean
+from screens.facts import Facts
+from screens.widgets.cells import fit
+
+Row = TypeVar("Row")
+
+Cell = tuple[str, str]
+"""Text and the name of its style."""
+
+GAP = 2
+WIDEST = 200
+NARROWEST = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Column(Generic[Row]):
+    """One column: its name (what commands and the memory call it), its heading, its cells.
+
+    `sort` is the source's sort key, "" where it can't be sorted by. Columns with a higher `rank` are left
+    out first where the terminal is narrow. `shown` is False for one that only who asks for it sees.
+    """
+
+    name: str
+    heading: str
+    cell: Callable[[Row, Facts], Cell]
+    sort: str = ""
+    least: int = 6
+    most: int = 24
+    rank: int = 5
+    shown: bool = True
+    cut: Callable[[str, int], str] = fit
+    right: bool = False
+
+    def text(self, text: str, width: int) -> str:
+        """Return a text cut and padded to the column's cells."""
+        return fit(text, width, right=True) if self.right else self.cut(text, width)
+
+
+@dataclass(frozen=True, slots=True)
+class Placed(Generic[Row]):
+    """A column with the cells that it got."""
+
+    column: Column[Row]
+    width: int
+
+
+def wanted(
+    rows: Iterable[Row], columns: Sequence[Column[Row]], facts: Facts, before: Mapping[str, int] | None = None
+) -> dict[str, int]:
+    """Return how many cells the widest text of each column takes; never less than `before`."""
+    widths = {c.name: max((before or {}).get(c.name, 0), cell_len(c.heading) + 2) for c in columns}
+    for row in rows:
+        for column in columns:
+            if widths[column.name] < column.most:
+                text, _ = column.cell(row, facts)
+                widths[column.name] = max(widths[column.name], cell_len(clean(text, column.most)))
+    return widths
+
+
+def place(
+    width: int,
+    columns: Sequence[Column[Any]],
+    want: Mapping[str, int],
+    given: Mapping[str, int],
+    focus: str,
+) -> tuple[Placed[Any], ...]:
+    """Return the columns that fit into `width` cells.
+
+    None is wider than it wants to be, unless it was given another width. The first one is always there. Where
+    not all fit, the least important are left out; if `focus` is among those, the columns before it make room.
+    """
+    if not columns:
+        return ()
+    most = {c.name: given.get(c.name, min(c.most, want.get(c.name, c.most))) for c in columns}
+    least = {c.name: given.get(c.name, min(c.least, most[c.name])) for c in columns}
+    chosen = list(columns)
+    while len(chosen) > 1 and _taken(chosen, least) > width:
+        chosen.remove(max(chosen[1:], key=lambda c: c.rank))
+    if focus in most and all(c.name != focus for c in chosen):
+        chosen = _scrolled(columns, least, width, focus)
+    left = width - _taken(chosen, least)
+    widths = {c.name: least[c.name] for c in chosen}
+    while left > 0 and (short := [name for name in widths if widths[name] < most[name]]):
+        for name in short[:left]:
+            widths[name] += 1
+        left -= len(short)
+    return tuple(Placed(c, min(widths[c.name], max(width - GAP, 1))) for c in chosen)
+
+
+def _taken(columns: Iterable[Column[Any]], widths: Mapping[str, int]) -> int:
+    return sum(widths[c.name] + GAP for c in columns)
+
+
+def _scrolled(
+    columns: Sequence[Column[Any]], widths: Mapping[str, int], width: int, focus: str
+) -> list[Column[Any]]:
+    """The first column, then as many of those up to the one in focus as fit."""
+    end = next(i for i, c in enumerate(columns) if c.name == focus)
+    shown = [columns[end]] if end else []
+    for column in reversed(columns[1:end]):
+        if _taken([columns[0], column, *shown], widths) > width:
+            break
+        shown.insert(0, column)
+    return [columns[0], *shown]

@@ -1,0 +1,233 @@
+"""Fills a table's window: asks for pages in either direction, refreshes, counts, and can be told to stop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum
+from functools import partial
+from typing import Generic, TypeVar
+
+from textual.dom import DOMNode
+
+from crypto_core.cancelling import Cancellation
+from crypto_core.paging import Cursor, Page, Query
+from screens.asking import Asked, ask
+from screens.blocking import Trouble
+from screens.facts import Facts
+from screens.widgets.table.listing import Listing
+from screens.widgets.table.window import Window
+
+Row = TypeVar("Row")
+
+PAGE = 200
+"""Rows asked for at a time."""
+
+CANCELLED = Trouble("Cancelled: what is shown was there before.", "r asks again.")
+
+
+class Kind(Enum):
+    """What pages are for."""
+
+    FRESH = "fresh"
+    """The first rows of another query, or of this one again from the top."""
+    AGAIN = "again"
+    """The rows that are held, as they are now."""
+    ABOVE = "above"
+    BELOW = "below"
+    END = "end"
+    """The last rows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Came:
+    """Rows came and are in the window. `moved` is how far the rows held before have moved down, or up."""
+
+    kind: Kind
+    moved: int = 0
+
+
+class Feed(Generic[Row]):
+    """One question about pages at a time, and one about their number. Called from the app's thread."""
+
+    def __init__(
+        self,
+        node: DOMNode,
+        facts: Facts,
+        listing: Listing[Row],
+        *,
+        came: Callable[[Came], None],
+        failed: Callable[[Trouble, Query], None],
+        changed: Callable[[], None],
+    ) -> None:
+        """`came` is called when the window has other rows, `failed` when pages did not come, `changed` when
+        asking begins or ends, and when the count is known.
+        """
+        self.window: Window[Row] = Window(listing.identity)
+        self.shown = listing.first_query()
+        """The query of the rows in the window."""
+        self.asked = self.shown
+        """The query that is asked for; the same as `shown` once its rows are there."""
+        self.at: datetime | None = None
+        """When the rows came; None before the first did."""
+        self.trouble: Trouble | None = None
+        """Why the last pages that were asked for did not come."""
+        self._node = node
+        self._facts = facts
+        self._listing = listing
+        self._came, self._failed, self._changed = came, failed, changed
+        self._pages: Asked[list[Page[Row]]] | None = None
+        self._kind = Kind.FRESH
+        self._counting: Asked[int] | None = None
+        self._counts: dict[str, int] = {}
+
+    @property
+    def asking(self) -> bool:
+        """True while pages are waited for."""
+        return self._pages is not None and self._pages.waiting
+
+    @property
+    def busy_for_operator(self) -> bool:
+        """True while something is asked for that the operator waits for, not just more of the same."""
+        return self.asking and self._kind in (Kind.FRESH, Kind.END)
+
+    @property
+    def count(self) -> int | None:
+        """How many rows the filter lets through, None where that isn't known (yet)."""
+        if not self.window.above and not self.window.below and self.at is not None:
+            return len(self.window.rows)
+        return self._counts.get(self.shown.filter)
+
+    def begin(self, query: Query) -> None:
+        """Ask for the first rows of a query."""
+        self._ask(Kind.FRESH, query, lambda cancelled: [self._page(query, cancelled)])
+        self._count(query)
+
+    def again(self) -> None:
+        """Ask for the rows that are held as they are now, and for their number."""
+        if self.busy_for_operator and self._kind is Kind.END:
+            return
+        if self.at is None or self.busy_for_operator:
+            self.begin(self.asked)
+            return
+        query, start = self.shown, self.window.first if self.window.above else None
+        self._ask(Kind.AGAIN, query, partial(self._range, query, start, len(self.window.rows)))
+        self._counts.pop(query.filter, None)
+        self._count(query)
+
+    def more(self, *, above: bool) -> None:
+        """Ask for the page above or below those that are held, if there is one and nothing is asked for."""
+        window = self.window
+        if self.asking or not (window.above if above else window.below):
+            return
+        query, start = self.shown, window.first if above else window.last
+        kind = Kind.ABOVE if above else Kind.BELOW
+        self._ask(kind, query, lambda cancelled: [self._page(query, cancelled, start, backwards=above)])
+
+    def end(self) -> None:
+        """Ask for the last rows."""
+        query = self.shown
+        self._ask(Kind.END, query, lambda cancelled: [self._page(query, cancelled, backwards=True)])
+
+    def top(self) -> None:
+        """Ask for the first rows of what is shown."""
+        query = self.shown
+        self._ask(Kind.FRESH, query, lambda cancelled: [self._page(query, cancelled)])
+
+    def cancel(self) -> bool:
+        """Stop asking; what is shown stays. Returns whether anything was asked for."""
+        if self._pages is None or not self._pages.waiting:
+            return False
+        if self._counting is not None:
+            self._counting.drop()
+        self._pages.cancel(CANCELLED)
+        return True
+
+    def forget(self) -> None:
+        """Drop everything: the rows are about another place now."""
+        for asked in (self._pages, self._counting):
+            if asked is not None:
+                asked.drop()
+        self._counts.clear()
+        self.at = self.trouble = None
+        self.window.show([], 0)
+
+    def _page(
+        self, query: Query, cancelled: Cancellation, start: Cursor | None = None, *, backwards: bool = False
+    ) -> Page[Row]:
+        source = self._listing.source(self._facts)
+        return source.page(query, start, backwards=backwards, limit=PAGE, cancelled=cancelled)
+
+    def _range(
+        self, query: Query, start: Cursor | None, rows: int, cancelled: Cancellation
+    ) -> list[Page[Row]]:
+        """The pages from `start` on, until they have as many rows."""
+        source = self._listing.source(self._facts)
+        pages: list[Page[Row]] = []
+        while True:
+            page = source.page(query, start, inclusive=not pages, limit=PAGE, cancelled=cancelled)
+            pages.append(page)
+            rows -= len(page.rows)
+            start = page.last
+            if rows <= 0 or not page.below or start is None:
+                return pages
+
+    def _ask(self, kind: Kind, query: Query, call: Callable[[Cancellation], list[Page[Row]]]) -> None:
+        if self._pages is not None:
+            self._pages.drop()
+        self.asked, self._kind = query, kind
+        self._pages = ask(self._node, call, lambda answer: self._take(kind, query, answer), group="pages")
+        self._changed()
+
+    def _count(self, query: Query) -> None:
+        if query.filter in self._counts:
+            return
+        if self._counting is not None:
+            self._counting.drop()
+        source = self._listing.source(self._facts)
+        self._counting = ask(
+            self._node,
+            lambda cancelled: source.count(query, cancelled=cancelled),
+            lambda answer: self._know_count(query, answer),
+            group="count",
+        )
+
+    def _take(self, kind: Kind, query: Query, answer: list[Page[Row]] | Trouble) -> None:
+        if isinstance(answer, Trouble):
+            self.asked = self.shown
+            self.trouble = answer
+            self._failed(answer, query)
+            self._changed()
+            return
+        self.trouble = None
+        self.at = self._facts.clock()
+        self.shown = query
+        moved = 0
+        match kind:
+            case Kind.BELOW:
+                moved = -self.window.append(answer[0])
+            case Kind.ABOVE:
+                moved = self.window.prepend(answer[0])
+            case Kind.AGAIN:
+                self.window.show(answer, self.window.base)
+            case Kind.FRESH:
+                self.window.show(answer, 0)
+            case Kind.END:
+                self.window.show(answer, None)
+                self._rebase()
+        self._came(Came(kind, moved))
+        self._changed()
+
+    def _know_count(self, query: Query, answer: int | Trouble) -> None:
+        """Keep the count. Where none came, the table says how many rows are loaded."""
+        if not isinstance(answer, Trouble):
+            self._counts[query.filter] = answer
+            self._rebase()
+            self._changed()
+
+    def _rebase(self) -> None:
+        """Where the end is held and the number of all is known, so is what stands above."""
+        total = self._counts.get(self.shown.filter)
+        if total is not None and self.window.base is None and not self.window.below:
+            self.window.base = max(total - len(self.window.rows), 0)

@@ -1,0 +1,412 @@
+"""A table with all that belongs to it: its filter, its troubles, its order, its marks, its columns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from typing import Any, ClassVar, Generic, TypeVar, cast
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Vertical
+from textual.content import Content
+from textual.message import Message
+
+from crypto_core.paging import Query
+from screens.actions.action import Action, Scope
+from screens.actions.performing import Actor, Host, bindings
+from screens.asking import ask
+from screens.blocking import Trouble
+from screens.facts import Facts
+from screens.memory import Columns, Order
+from screens.widgets.clipboard import rows_as_text, send_to_clipboard
+from screens.widgets.filter_bar import FilterBar
+from screens.widgets.notice import Notice
+from screens.widgets.table.column_chooser import ColumnChooser
+from screens.widgets.table.export_dialog import ExportDialog
+from screens.widgets.table.feed import Came, Feed, Kind
+from screens.widgets.table.listing import Listing
+from screens.widgets.table.ordering import order_after, order_named
+from screens.widgets.table.saved_filters import SavedFilters
+from screens.widgets.table.saying import coverage, ending
+from screens.widgets.table.table import Table
+
+Row = TypeVar("Row")
+
+REREAD = 200
+"""Up to so many rows are read again one by one; more than that, and the list is asked for anew."""
+
+
+class TablePane(Actor, Vertical, Generic[Row]):
+    """What a screen needs to list rows. It shows what it has until there is something newer."""
+
+    DEFAULT_CSS = "TablePane { height: 1fr; min-height: 4; }"
+    ACTS: ClassVar[tuple[Scope, ...]] = (Scope.TABLE,)
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings(Scope.TABLE)]
+
+    class Changed(Message):
+        """Rows came, or the count, or the table began or ceased to ask; or marks changed."""
+
+    def __init__(
+        self, facts: Facts, listing: Listing[Row], *, first_filter: str = "", example: str = ""
+    ) -> None:
+        """`first_filter` is what the pane opens with and Esc comes back to; `example` shows a filter."""
+        super().__init__()
+        self.facts = facts
+        self.listing = listing
+        self.first_filter = first_filter
+        self._example = example
+        self.waiting_for = ""
+        """What rows that come from elsewhere are waiting for: said instead of that there is none."""
+        self._epoch = facts.epoch
+        self.feed: Feed[Row] = Feed(
+            self, facts, listing, came=self._rows_came, failed=self._rows_failed, changed=self._changed
+        )
+
+    def compose(self) -> ComposeResult:
+        """The filter, trouble, the rows."""
+        yield FilterBar(self.listing.fields, self._example)
+        yield Notice()
+        yield Table(self.facts, self.listing, self.feed.window)
+
+    @property
+    def table(self) -> Table[Row]:
+        """The table."""
+        return cast("Table[Row]", self.query_one(Table))
+
+    @property
+    def bar(self) -> FilterBar:
+        """The filter's bar."""
+        return self.query_one(FilterBar)
+
+    def on_mount(self) -> None:
+        """Ask for the first page, in the order that was chosen last."""
+        columns = self.facts.memory.columns(self.listing.name)
+        self.table.choose_columns(columns.chosen, columns.widths or {})
+        self.facts.subscribe(self, lambda _: self._facts_changed())
+        self._begin_anew()
+
+    def _begin_anew(self) -> None:
+        order = self.facts.memory.order(self.listing.name)
+        known = order.sort in {c.sort for c in self.listing.columns if c.sort} | {self.listing.sort}
+        query = self.listing.first_query(self.first_filter)
+        if order.sort and known:
+            query = replace(query, sort=order.sort, descending=order.descending)
+        self.feed.begin(query)
+
+    def _facts_changed(self) -> None:
+        if self.facts.epoch != self._epoch:
+            self._epoch = self.facts.epoch
+            self.table.marks.clear()
+            self.query_one(Notice).tell(None)
+            self.feed.forget()
+            self.table.rows_changed(anew=True)
+            self._begin_anew()
+        self.table.facts_changed()
+
+    # What the feed tells
+
+    def _rows_came(self, came: Came) -> None:
+        table = self.table
+        table.query_shown = self.feed.shown
+        if came.kind is Kind.FRESH and table.marks.whole and table.marks.filter != self.feed.shown.filter:
+            table.marks.clear()
+        for row in self.feed.window.rows:
+            table.marks.learn(row)
+        table.rows_changed(moved=came.moved, anew=came.kind is Kind.FRESH, at_end=came.kind is Kind.END)
+        self.query_one(Notice).tell(None)
+        if came.kind is Kind.FRESH and self.bar.is_open:
+            self._close_bar()
+
+    def _rows_failed(self, trouble: Trouble, asked: Query) -> None:
+        if trouble.position is None:
+            self.query_one(Notice).tell(trouble)
+            return
+        if not self.bar.is_open:
+            self._open_bar(asked.filter)
+        self.bar.fault(trouble)
+
+    def _changed(self) -> None:
+        self.table.total = self.feed.count
+        self.table.end_with(ending(self.feed, self.listing, self.waiting_for))
+        self.post_message(self.Changed())
+
+    # What the table tells
+
+    @on(Table.NearEdge)
+    def _more(self, event: Table.NearEdge) -> None:
+        event.stop()
+        self.feed.more(above=event.above)
+
+    @on(Table.EdgeWanted)
+    def _edge(self, event: Table.EdgeWanted) -> None:
+        event.stop()
+        if event.first:
+            self.feed.top()
+        else:
+            self.feed.end()
+
+    @on(Table.HeadingPressed)
+    def _sort_by(self, event: Table.HeadingPressed) -> None:
+        event.stop()
+        self.table.focus_column(event.column)
+        self._ask_order(order_after(self.listing, self.feed.asked, event.column))
+
+    # Filter
+
+    def show_filter(self, expression: str) -> None:
+        """Show what an expression lets through."""
+        self.facts.memory.remember(f"filter {self.listing.name}", expression)
+        self.feed.begin(replace(self.feed.shown, filter=expression))
+
+    @on(FilterBar.Submitted)
+    def _submitted(self, event: FilterBar.Submitted) -> None:
+        event.stop()
+        self.show_filter(event.expression)
+
+    @on(FilterBar.Closed)
+    def _close_bar(self) -> None:
+        if self.bar.is_open:
+            self.bar.close()
+            self.table.focus()
+            self._changed()
+
+    def _open_bar(self, expression: str) -> None:
+        memory = self.facts.memory
+        history = memory.history(f"filter {self.listing.name}")
+        self.bar.open(expression, history, memory.saved_filters(self.listing.name))
+        self.post_message(self.Changed())
+
+    def back(self) -> bool:
+        """Go one step back within the pane; returns False where there is none."""
+        if self.bar.is_open:
+            self._close_bar()
+            return True
+        if self.feed.busy_for_operator:
+            return self.feed.cancel()
+        if self.feed.shown.filter != self.first_filter:
+            self.feed.begin(replace(self.feed.shown, filter=self.first_filter))
+            return True
+        return False
+
+    # Actions
+
+    def possible(self, action: Action) -> bool | None:
+        """Grey out what needs a row where there is none."""
+        if not self.is_mounted or not self.table.is_mounted:
+            return None
+        rows = bool(self.feed.window.rows)
+        match action.name:
+            case "mark" | "mark-down" | "mark-up" | "mark-all" | "copy" | "copy-rows" | "export":
+                return True if rows else None
+            case "unmark":
+                return True if self.table.marks else None
+            case "save":
+                return True if self.feed.shown.filter else None
+            case "cancel":
+                return True if self.feed.asking else None
+            case "filter":
+                return not self.bar.is_open
+        return super().possible(action)
+
+    def do_left(self) -> None:
+        """To the column on the left."""
+        self.table.move_column(-1)
+
+    def do_right(self) -> None:
+        """To the column on the right."""
+        self.table.move_column(1)
+
+    def do_filter(self, expression: str) -> None:
+        """Edit the filter, or show what an expression lets through."""
+        if expression.startswith("@"):
+            saved = self.facts.memory.saved_filters(self.listing.name)
+            known = saved.get(expression[1:])
+            if known is None:
+                self._tell(f"There is no saved filter {expression}.", trouble=True)
+                return
+            self.show_filter(known)
+        elif expression:
+            self.show_filter(expression)
+        else:
+            self._open_bar(self.feed.asked.filter)
+
+    def do_saved(self) -> None:
+        """Apply, save or forget a filter."""
+        self._saved()
+
+    def _saved(self) -> None:
+        dialog = SavedFilters(self.facts.memory, self.listing.name, self.feed.shown.filter)
+        self.app.push_screen(dialog, lambda chosen: None if chosen is None else self.show_filter(chosen))
+
+    def do_save(self, name: str) -> None:
+        """Save the filter under a name, asked for where it isn't given."""
+        if not name:
+            self._saved()
+            return
+        kept = self.facts.memory.save_filter(self.listing.name, name, self.feed.shown.filter)
+        self._tell(f"Saved: @{name}" if kept else "This filter can't be saved.", trouble=not kept)
+
+    def do_sort(self, words: str) -> None:
+        """Sort by the column under the cursor, or by a column named in words: `org`, `org desc`."""
+        asked = self.feed.asked
+        if words:
+            self._ask_order(order_named(self.listing, asked, words))
+        else:
+            self._ask_order(order_after(self.listing, asked, self.table.column))
+
+    def do_reverse(self) -> None:
+        """Reverse the order."""
+        self._ask_order(replace(self.feed.asked, descending=not self.feed.asked.descending))
+
+    def _ask_order(self, query: Query | Trouble) -> None:
+        if isinstance(query, Trouble):
+            self._tell(str(query), trouble=True)
+            return
+        self.facts.memory.remember_order(self.listing.name, Order(query.sort, query.descending))
+        self.feed.begin(query)
+
+    def do_columns(self) -> None:
+        """Choose columns and their widths."""
+        table = self.table
+        dialog = ColumnChooser(self.listing, tuple(c.name for c in table.columns), table.widths)
+        self.app.push_screen(dialog, lambda chosen: None if chosen is None else self._columns(chosen))
+
+    def _columns(self, chosen: Columns) -> None:
+        self.facts.memory.remember_columns(self.listing.name, chosen)
+        self.table.choose_columns(chosen.chosen, chosen.widths or {})
+        self.table.rows_changed()
+
+    def do_wider(self) -> None:
+        """Make the column under the cursor wider."""
+        self._widen(4)
+
+    def do_narrower(self) -> None:
+        """Make the column under the cursor narrower."""
+        self._widen(-4)
+
+    def _widen(self, by: int) -> None:
+        table = self.table
+        table.widen(by)
+        names = tuple(c.name for c in table.columns)
+        self.facts.memory.remember_columns(self.listing.name, Columns(names, table.widths))
+
+    def do_mark(self) -> None:
+        """Mark or unmark the row, then go on to the next one."""
+        row = self.table.current
+        if row is not None:
+            self._mark(row, marked=row not in self.table.marks)
+            self.table.do_down()
+
+    def do_mark_down(self) -> None:
+        """Mark the row and the one below."""
+        self._mark_range(self.table.do_down)
+
+    def do_mark_up(self) -> None:
+        """Mark the row and the one above."""
+        self._mark_range(self.table.do_up)
+
+    def _mark_range(self, move: Callable[[], None]) -> None:
+        for step in (None, move):
+            if step is not None:
+                step()
+            row = self.table.current
+            if row is not None:
+                self._mark(row, marked=True)
+
+    def do_mark_all(self) -> None:
+        """Mark all that the filter lets through, those that aren't held too."""
+        self.table.marks.mark_all(self.feed.shown.filter)
+        self._marked()
+
+    def do_unmark(self) -> None:
+        """Take all marks away."""
+        self.table.marks.clear()
+        self._marked()
+
+    def _mark(self, row: Row, *, marked: bool) -> None:
+        self.table.marks.set(row, marked=marked)
+        self._marked()
+
+    def _marked(self) -> None:
+        self.table.refresh()
+        self.post_message(self.Changed())
+
+    def do_copy(self, what: str) -> None:
+        """Send the cell under the cursor, the reference, the row or the marked rows to the clipboard."""
+        row = self.table.current
+        if row is None:
+            return
+        match what:
+            case "" | "cell":
+                column = self.table.column
+                first = column is self.listing.columns[0]
+                text = self.listing.reference(row) if first else column.cell(row, self.facts)[0]
+                send_to_clipboard(self, text, text)
+            case "reference":
+                send_to_clipboard(self, self.listing.reference(row), self.listing.reference(row))
+            case "row" | "marked":
+                self.do_copy_rows(marked=what == "marked")
+            case _:
+                self._tell(f"Can't copy {what}: cell, reference, row or marked.", trouble=True)
+
+    def do_copy_rows(self, *, marked: bool = True) -> None:
+        """Send the marked rows, or the one under the cursor, to the clipboard, cells parted by tabs."""
+        table = self.table
+        if marked and table.marks.whole:
+            self._tell("All of the filter is too much for a clipboard: E exports it.", trouble=True)
+            return
+        rows = list(table.marks.rows) if marked and table.marks else [cast(Row, table.current)]
+        text, taken = rows_as_text(table.texts(row) for row in rows)
+        words = self.listing.counted(taken)
+        if taken < len(rows):
+            words += f" of {len(rows):,}; E exports all"
+        send_to_clipboard(self, text, words)
+
+    def do_export(self, path: str) -> None:
+        """Write what the filter lets through, or the marked rows, to a file."""
+        dialog: ExportDialog[Row] = ExportDialog(
+            self.facts, self.listing, self.feed.shown, self.table.marks, path
+        )
+        self.app.push_screen(dialog)
+
+    def do_cancel(self) -> None:
+        """Stop asking; what was shown before stays."""
+        self.feed.cancel()
+
+    # What the screen asks for
+
+    def refresh_rows(self) -> None:
+        """Ask for the rows anew; the cursor and the marks stay on theirs."""
+        self.feed.again()
+
+    def reread(self, refs: tuple[Any, ...], read: Callable[[], tuple[Row, ...]]) -> None:
+        """Show these rows as they are now, `read` returning those that are still there."""
+        if len(refs) > REREAD or not refs:
+            self.refresh_rows()
+            return
+        ask(self, lambda _: read(), partial(self._show_reread, refs), group="rows")
+
+    def _show_reread(self, refs: tuple[Any, ...], answer: tuple[Row, ...] | Trouble) -> None:
+        if isinstance(answer, Trouble):
+            self.query_one(Notice).tell(answer)
+            return
+        here = {self.listing.identity(row) for row in answer}
+        for row in answer:
+            self.feed.window.replace(row)
+            self.table.marks.learn(row)
+        for ref in refs:
+            if ref not in here:
+                self.feed.window.remove(ref)
+                self.table.marks.forget(ref)
+        self.table.rows_changed()
+        self._changed()
+
+    def note(self) -> Content:
+        """What the list covers: marks, position, number of rows, order."""
+        return coverage(self.feed, self.table, self.listing)
+
+    def _tell(self, message: str, *, trouble: bool = False) -> None:
+        cast(Host, self.app).tell(message, trouble=trouble)

@@ -1,0 +1,106 @@
+"""The saved filters of a table: apply one, forget one, save the one that is set."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical
+from textual.content import Content
+from textual.geometry import Size
+from textual.widgets import Button, Input, Static
+
+from crypto_core.foreign import clean
+from screens.memory import Memory
+from screens.routes import Followed
+from screens.widgets.cells import cut, fit
+from screens.widgets.dialog import Dialog, button
+from screens.widgets.line_list import Line, LineList
+
+
+class SavedFilters(Dialog[str | None]):
+    """Returns the filter to apply, None for none."""
+
+    DEFAULT_CSS = """
+    SavedFilters LineList { height: auto; max-height: 10; }
+    SavedFilters #name { border: none; height: 1; padding: 0 1; background: $panel; margin-top: 1; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("delete,D", "forget", "forget", tooltip="Forget the filter under the cursor"),
+    ]
+
+    def __init__(self, memory: Memory, table: str, current: str) -> None:
+        super().__init__()
+        self._memory = memory
+        self._table = table
+        self._current = current
+
+    def compose(self) -> ComposeResult:
+        """The filters, a name for the one that is set, and the way back."""
+        with Vertical(classes="frame") as frame:
+            frame.border_title = Content("Saved filters")
+            frame.border_subtitle = Content("Enter applies, D forgets, Esc closes")
+            yield Static(id="none")
+            yield LineList()
+            if self._current:
+                now = clean(self._current, 300)
+                yield Input(placeholder=f"A name to save {now} under", id="name", max_length=60)
+            with Horizontal(classes="buttons"):
+                yield button("Close", "close")
+
+    def on_mount(self) -> None:
+        """Show what is saved."""
+        self._show()
+        if self._memory.saved_filters(self._table):
+            self.query_one(LineList).focus()
+        elif self._current:
+            self.query_one("#name").focus()
+        else:
+            self.query_one("#close").focus()
+
+    def _show(self) -> None:
+        filters = self._memory.saved_filters(self._table)
+        none = self.query_one("#none", Static)
+        none.display = not filters
+        none.update(Content("No filter is saved. Set one with / and save it here, then type @NAME after /."))
+        lines = self.query_one(LineList)
+        lines.display = bool(filters)
+        lines.write(self._lines)
+
+    def _lines(self, size: Size) -> Sequence[Line]:
+        room = max(size.width - 24, 10)
+        return [
+            Line(Content.assemble(" ", (fit("@" + name, 20), "bold"), "  ", cut(text, room)), name)
+            for name, text in self._memory.saved_filters(self._table).items()
+        ]
+
+    @on(Followed)
+    def apply(self, event: Followed) -> None:
+        """Apply the filter under the cursor."""
+        event.stop()
+        self.dismiss(self._memory.saved_filters(self._table).get(str(event.target)))
+
+    @on(Input.Submitted, "#name")
+    def save(self, event: Input.Submitted) -> None:
+        """Save the filter that is set."""
+        name = event.value.strip().removeprefix("@").replace(" ", "-")
+        if name and not self._memory.save_filter(self._table, name, self._current):
+            self.app.notify("This filter can't be saved.", markup=False)
+            return
+        event.input.clear()
+        self._show()
+
+    def action_forget(self) -> None:
+        """Forget the filter under the cursor."""
+        line = self.query_one(LineList).current
+        if line is not None:
+            self._memory.forget_filter(self._table, str(line.target))
+            self._show()
+
+    @on(Button.Pressed, "#close")
+    def close_dialog(self) -> None:
+        """Go back."""
+        self.dismiss(None)
