@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -13,6 +12,7 @@ import click
 
 from crypto_core.foreign import clean
 from crypto_core.reencryption.plan import RunProgress
+from crypto_core.tabular import CsvWriter
 
 
 def print_json(document: Any) -> None:
@@ -46,16 +46,11 @@ def print_table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> Non
 
 
 def print_csv(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Print CSV (RFC 4180). A cell that a spreadsheet would take for a formula gets a leading apostrophe."""
-    writer = csv.writer(sys.stdout, lineterminator="\r\n")
-    writer.writerow(headers)
+    """Print CSV, with nothing in it that a spreadsheet takes for a formula."""
+    writer = CsvWriter(sys.stdout)
+    writer.row(headers)
     for row in rows:
-        writer.writerow([_inert(cell) for cell in row])
-
-
-def _inert(cell: object) -> object:
-    text = clean(cell)
-    return f"'{text}" if text[:1] in ("=", "+", "-", "@") else text
+        writer.row(row)
 
 
 class Meter:

@@ -34,6 +34,7 @@ class MainScreen(Actor, Screen[None]):
     def __init__(self, facts: Facts) -> None:
         super().__init__()
         self.facts = facts
+        self._state: tuple[object, ...] | None = None
         self.refreshing = Refreshing(facts, self.NAME, self.EVERY)
 
     def body(self) -> Iterable[Widget]:
@@ -94,6 +95,13 @@ class MainScreen(Actor, Screen[None]):
         self.query_one(Header).say(path, note)
         at, asking = self.freshness
         self.query_one(Header).fresh(at, asking=asking, rhythm=self.refreshing.words)
+
+    def refresh_hints(self, *state: object) -> None:
+        """Look again at what can be done, if that on which it depends is something else than last time."""
+        state = (*state, self.facts.read_only)
+        if state != self._state:
+            self._state = state
+            self.refresh_bindings()
 
     def _facts_changed(self) -> None:
         if self.is_mounted and self.query(Header):

@@ -80,7 +80,7 @@ class ConnectionsScreen(MainScreen):
     def show_facts(self) -> None:
         """Paint what is known now: the path, the counts, the order, the envelope."""
         self.show_path(self.pane.note())
-        self.refresh_bindings()
+        self.refresh_hints(*self.pane.state)
         self.show_detail()
 
     @on(CursorView.Moved)

@@ -95,7 +95,7 @@ class KeysScreen(MainScreen):
         """Show where in the list the cursor is, and what is known of the key under it."""
         self._share_height()
         self.show_path(self.pane.note())
-        self.refresh_bindings()
+        self.refresh_hints(*self.pane.state)
         self._show_glance()
 
     def _share_height(self) -> None:

@@ -75,7 +75,7 @@ class LogScreen(MainScreen):
         newest_first = self.pane.feed.shown == LISTING.first_query(self.pane.feed.shown.filter)
         if self._following and newest_first and not self.pane.feed.asking and table.cursor:
             table.move_to(0)
-        self.refresh_bindings()
+        self.refresh_hints(*self.pane.state)
         self.show_line()
 
     @on(CursorView.Moved)

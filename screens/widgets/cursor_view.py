@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Self
 
 from textual.binding import BindingType
 from textual.content import Content
@@ -72,6 +72,8 @@ class CursorView(Actor, ScrollView, can_focus=True, inherit_bindings=False):
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 - Textual's name
         super().__init__(id=id)
         self.cursor = 0
+        self._painted: dict[int, Strip] = {}
+        """Lines as they were painted last, without cursor or mark: scrolling paints only new ones."""
 
     def line_count(self) -> int:
         """How many lines there are below the sticky ones."""
@@ -168,11 +170,26 @@ class CursorView(Actor, ScrollView, can_focus=True, inherit_bindings=False):
         if index >= self.line_count():
             return Strip.blank(width, self.rich_style)
         if index == self.cursor and self.selectable(index):
-            style = self.get_visual_style("cursor-view--cursor")
-            return self._strip(Content.assemble(("›", "$accent"), self.line(index)[1:]), width, style)
+            return self.paint(index, width, self.get_visual_style("cursor-view--cursor"), cursor=True)
         if self.marks_line(index):
-            style = self.get_visual_style("cursor-view--marked")
-        return self._strip(self.line(index), width, style)
+            return self.paint(index, width, self.get_visual_style("cursor-view--marked"))
+        painted = self._painted.get(index)
+        if painted is None:
+            painted = self._painted[index] = self.paint(index, width, style)
+        return painted
+
+    def paint(self, index: int, width: int, style: Style, *, cursor: bool = False) -> Strip:
+        """Return a line as it is painted on a ground; with the cursor in its first cell, if that is there."""
+        content = self.line(index)
+        if cursor:
+            content = Content.assemble(("›", "$accent"), content[1:])
+        return self._strip(content, width, style)
+
+    def refresh(self, *regions: Region, **options: bool) -> Self:
+        """Paint anew: a part of the lines as they are, or all of them as they are now."""
+        if not regions:
+            self._painted.clear()
+        return super().refresh(*regions, **options)
 
     def _strip(self, content: Content, width: int, style: Style) -> Strip:
         strips = Visual.to_strips(self, content, width, 1, style, pad=True)

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from textual.app import ComposeResult
 from textual.containers import Vertical
-from textual.content import Content
+from textual.content import Content, Span
 from textual.widgets import Static
 
 from crypto_core.foreign import clean
@@ -51,6 +51,7 @@ class Header(Vertical):
         self._asking = False
         self._rhythm = ""
         self._troubles: list[str] | None = None
+        self._written: dict[str, tuple[str, Sequence[Span]]] = {}
 
     def compose(self) -> ComposeResult:
         """The place, its troubles, and the path to this screen."""
@@ -94,14 +95,21 @@ class Header(Vertical):
         if place.trouble is not None:
             troubles.insert(0, str(place.trouble))
         where = place_line(place.value, bool(troubles), width - _AGE_ROOM)
-        self.query_one("#where", Static).update(spread(where, self._age(), width), layout=False)
-        self.query_one("#crumbs", Static).update(spread(self._crumbs(), self._note, width), layout=False)
+        self._write("where", spread(where, self._age(), width))
+        self._write("crumbs", spread(self._crumbs(), self._note, width))
         if troubles != self._troubles:
             self._troubles = troubles
             lines = [Content.assemble(("✖ ", "$error"), cut(t, width - 2)) for t in troubles]
             trouble = self.query_one("#trouble", Static)
             trouble.set_class(bool(troubles), "-shown")
             trouble.update(Content("\n").join(lines))
+
+    def _write(self, line: str, content: Content) -> None:
+        """Show a line, unless that is what it shows already."""
+        seen = (content.plain, content.spans)
+        if self._written.get(line) != seen:
+            self._written[line] = seen
+            self.query_one(f"#{line}", Static).update(content, layout=False)
 
     def _crumbs(self) -> Content:
         parts: list[Content] = []

@@ -404,6 +404,13 @@ class TablePane(Actor, Vertical, Generic[Row]):
         self.table.rows_changed()
         self._changed()
 
+    @property
+    def state(self) -> tuple[object, ...]:
+        """What the possibility of the table's actions depends on."""
+        feed = self.feed
+        rows, marks = bool(feed.window.rows), bool(self.table.marks)
+        return rows, marks, feed.asking, bool(feed.shown.filter), self.bar.is_open
+
     def note(self) -> Content:
         """What the list covers: marks, position, number of rows, order."""
         return coverage(self.feed, self.table, self.listing)

@@ -6,10 +6,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Generic, TypeVar
 
 from rich.segment import Segment
+from rich.style import Style as RichStyle
 from textual.content import Content
 from textual.events import Click, Resize
 from textual.message import Message
 from textual.strip import Strip
+from textual.style import Style
+from textual.visual import Visual
 from textual.widget import Widget
 
 from crypto_core.paging import Query
@@ -78,6 +81,7 @@ class Table(CursorView, Generic[Row]):
         self._wanted: dict[str, int] = {}
         self._placed: tuple[Placed[Row], ...] = ()
         self._focus = self._chosen[0].name
+        self._rich_styles: dict[tuple[str, str, Style], RichStyle | None] = {}
 
     @property
     def current(self) -> Row | None:
@@ -233,18 +237,30 @@ class Table(CursorView, Generic[Row]):
         return Content.assemble(*parts)
 
     def line(self, index: int) -> Content:
-        """One row, or what stands below the last one."""
-        rows = self._window.rows
-        if index >= len(rows):
-            return Content.assemble((" " * _LEAD + self._ending[index - len(rows)], "$muted"))
-        row = rows[index]
+        """What stands below the last row."""
+        return Content.assemble((" " * _LEAD + self._ending[index - len(self._window.rows)], "$muted"))
+
+    def paint(self, index: int, width: int, style: Style, *, cursor: bool = False) -> Strip:
+        """Return a row as it is painted. Its cells are cut and padded, so no text has to be laid out."""
+        if index >= len(self._window.rows):
+            return super().paint(index, width, style, cursor=cursor)
+        row = self._window.rows[index]
+        first = "›" if cursor else "▌" if row in self.marks else " "
         sign = self._listing.sign(row, self._facts)
-        parts: list[str | tuple[str, str]] = [("▌" if row in self.marks else " ", "$accent"), sign, " "]
+        cells = [(first, "$accent"), (sign.text + " ", sign.style)]
         for placed in self._placed:
-            text, style = placed.column.cell(row, self._facts)
-            parts.append((placed.column.text(text, placed.width), style))
-            parts.append(" " * GAP)
-        return Content.assemble(*parts)
+            text, named = placed.column.cell(row, self._facts)
+            cells.append((placed.column.text(text, placed.width) + " " * GAP, named))
+        segments = [Segment(text, self._rich_style(named, style)) for text, named in cells]
+        return Strip(segments).adjust_cell_length(width, self._rich_style("", style))
+
+    def _rich_style(self, named: str, ground: Style) -> RichStyle | None:
+        """The style that a cell of this theme has on a ground, worked out once."""
+        key = (self.app.theme, named, ground)
+        if key not in self._rich_styles:
+            strips = Visual.to_strips(self, Content.assemble(("x", named)), 1, 1, ground)
+            self._rich_styles[key] = next(iter(strips[0])).style
+        return self._rich_styles[key]
 
     def texts(self, row: Row) -> list[str]:
         """Return what the chosen columns show of a row, uncut."""
