@@ -116,6 +116,11 @@ _ANSI_VARIABLES = {
     "cursor": "ansi_blue",
     "cursor-idle": "ansi_default",
     "scrollbar": "ansi_bright_black",
+    "scrollbar-hover": "ansi_bright_black",
+    "scrollbar-active": "ansi_bright_black",
+    "scrollbar-background": "ansi_default",
+    "scrollbar-background-hover": "ansi_default",
+    "scrollbar-background-active": "ansi_default",
     "button-focus-text-style": "bold",
 }
 

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Vertical
+from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Input, Static
@@ -42,7 +42,8 @@ class CommandLine(ModalScreen[str | None]):
         & > Vertical { height: auto; background: $surface; border-top: solid $accent 60%; padding: 0 1; }
         & #choices { height: auto; }
         & Horizontal { height: 1; }
-        & Input { border: none; height: 1; padding: 0; background: $surface; }
+        & #colon { width: 1; }
+        & Input { border: none; width: 1fr; height: 1; padding: 0; background: $surface; }
         & Input:focus { border: none; }
     }
     """
@@ -65,9 +66,11 @@ class CommandLine(ModalScreen[str | None]):
         """What can be typed, and the line."""
         with Vertical():
             yield Static(id="choices")
-            yield Input(
-                placeholder=": a command; Tab completes, ↑ recalls, Esc closes", select_on_focus=False
-            )
+            with Horizontal():
+                yield Static(Content.assemble((":", "bold $accent")), id="colon")
+                yield Input(
+                    placeholder="a command; Tab completes, ↑ recalls, Esc closes", select_on_focus=False
+                )
 
     def on_mount(self) -> None:
         """Begin to type."""
@@ -103,9 +106,6 @@ class CommandLine(ModalScreen[str | None]):
             (self._at + direction) % len(found) if self._at >= 0 else (0 if direction > 0 else len(found) - 1)
         )
         self._set(found[self._at])
-
-    def on_key(self) -> None:
-        """Whatever is typed after a completion goes on from there."""
 
     def _set(self, text: str) -> None:
         field = self.query_one(Input)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from textwrap import wrap
 from typing import ClassVar
 
 from textual.app import ComposeResult
@@ -60,26 +61,38 @@ class Help(Dialog[None]):
             frame.border_title = Content(f"{self._title}: what can be done here")
             frame.border_subtitle = Content("Esc closes")
             with VerticalScroll(classes="body"):
-                yield Static(Content("\n").join(self._lines()))
+                yield Static(id="actions")
 
-    def _lines(self) -> list[Content]:
+    def on_resize(self) -> None:
+        """Wrap the explanations to the width that there is."""
+        width = max(min(self.size.width * 94 // 100, 96) - 10, 40)
+        self.query_one("#actions", Static).update(Content("\n").join(self._lines(width)))
+
+    def _lines(self, width: int) -> list[Content]:
         groups: dict[str, list[Doable]] = {title: [] for title in ("here", *_GROUPS.values())}
         for doable in self._doables:
             groups[_GROUPS.get(doable.action.scope, "here")].append(doable)
         lines: list[Content] = []
         for title, group in groups.items():
             if group:
-                lines += [Content.assemble((title, "$muted")), *map(_line, group), Content("")]
+                lines += [
+                    Content.assemble((title, "$muted")),
+                    *(line for doable in group for line in _told(doable, width)),
+                    Content(""),
+                ]
         lines.append(Content.assemble(("signs", "$muted")))
         lines += [Content.assemble(("  " + fit(word, 18), style), text) for word, style, text in _SIGNS]
         return lines
 
 
-def _line(doable: Doable) -> Content:
+def _told(doable: Doable, width: int) -> list[Content]:
+    """One action: its keys, its command, what it does, on as many lines as that takes."""
     action = doable.action
-    keys = fit(" ".join(doable.keys) or "-", _KEYS)
-    command = fit(f":{action.name}", _COMMAND)
-    words = action.explanation
-    if doable.why_not:
-        return Content.assemble((f"  {keys}{command} {words} ({doable.why_not})", "$disabled"))
-    return Content.assemble(("  " + keys, "bold $accent"), (command + " ", "$muted"), words)
+    words = action.explanation + (f" ({doable.why_not})" if doable.why_not else "")
+    first, *more = wrap(words, max(width - _KEYS - _COMMAND - 3, 20))
+    keys = "  " + fit(" ".join(doable.keys) or "-", _KEYS)
+    command = fit(f":{action.name}", _COMMAND) + " "
+    styles = ("$disabled",) * 3 if doable.why_not else ("bold $accent", "$muted", "")
+    lines = [Content.assemble((keys, styles[0]), (command, styles[1]), (first, styles[2]))]
+    indent = " " * (2 + _KEYS + _COMMAND + 1)
+    return [*lines, *(Content.assemble((indent + line, styles[2])) for line in more)]

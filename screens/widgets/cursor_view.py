@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Self
 
+from rich.style import Style as RichStyle
 from textual.binding import BindingType
 from textual.content import Content
 from textual.events import Click, Resize
@@ -170,13 +171,15 @@ class CursorView(Actor, ScrollView, can_focus=True, inherit_bindings=False):
         if index >= self.line_count():
             return Strip.blank(width, self.rich_style)
         if index == self.cursor and self.selectable(index):
-            return self.paint(index, width, self.get_visual_style("cursor-view--cursor"), cursor=True)
+            painted = self.paint(index, width, self.get_visual_style("cursor-view--cursor"), cursor=True)
+            # With the terminal's own colours there is no ground that suits every foreground.
+            reverse = self.get_component_styles("cursor-view--cursor").text_style.reverse
+            return painted.apply_style(RichStyle(reverse=True)) if reverse else painted
         if self.marks_line(index):
             return self.paint(index, width, self.get_visual_style("cursor-view--marked"))
-        painted = self._painted.get(index)
-        if painted is None:
-            painted = self._painted[index] = self.paint(index, width, style)
-        return painted
+        if index not in self._painted:
+            self._painted[index] = self.paint(index, width, style)
+        return self._painted[index]
 
     def paint(self, index: int, width: int, style: Style, *, cursor: bool = False) -> Strip:
         """Return a line as it is painted on a ground; with the cursor in its first cell, if that is there."""

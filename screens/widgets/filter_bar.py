@@ -36,7 +36,13 @@ class FilterBar(Vertical):
     }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "close", "close", tooltip="Close the filter and leave the list as it is"),
+        Binding(
+            "escape",
+            "close",
+            "close",
+            key_display="Esc",
+            tooltip="Close the filter and leave the list as it is",
+        ),
         Binding("up", "recall(-1)", "earlier", show=False, tooltip="What was asked for earlier"),
         Binding("down", "recall(1)", "later", show=False, tooltip="What was asked for later"),
         Binding("tab", "complete", "complete", show=False, tooltip="Take what is suggested"),

@@ -77,7 +77,8 @@ def place(
     """Return the columns that fit into `width` cells.
 
     None is wider than it wants to be, unless it was given another width. The first one is always there. Where
-    not all fit, the least important are left out; if `focus` is among those, the columns before it make room.
+    not all fit, the least important are left out; if `focus` is among those, the columns before it make room,
+    the first one too, though never all of it.
     """
     if not columns:
         return ()
@@ -88,6 +89,10 @@ def place(
         chosen.remove(max(chosen[1:], key=lambda c: c.rank))
     if focus in most and all(c.name != focus for c in chosen):
         chosen = _scrolled(columns, least, width, focus)
+        over = _taken(chosen, least) - width
+        if over > 0:
+            first = chosen[0].name
+            least[first] = most[first] = max(least[first] - over, NARROWEST)
     left = width - _taken(chosen, least)
     widths = {c.name: least[c.name] for c in chosen}
     while left > 0 and (short := [name for name in widths if widths[name] < most[name]]):
