@@ -25,6 +25,8 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "journal": ("console.commands.journal", "List and verify the journal."),
     "init": ("console.commands.init", "Create Keydeck's own schema."),
     "settings": ("console.commands.settings", "Show each setting and where it came from."),
+    "doctor": ("console.commands.doctor", "Look whether everything is in place."),
+    "serve": ("console.commands.serve", "Serve the console to a browser."),
 }
 
 
@@ -51,7 +53,7 @@ class _LazyCommands(click.Group):
 @click.option("--read-only", is_flag=True, default=None, help="Refuse every change.")
 @click.option(
     "--screen",
-    type=click.Choice(["status", "connections", "keys"]),
+    type=click.Choice(["status", "connections", "keys", "log"]),
     default="status",
     show_default=True,
     help="The console's first screen.",

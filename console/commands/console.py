@@ -8,26 +8,35 @@ if TYPE_CHECKING:
     from console.settings import Settings
 
 
-def open_console(*, read_only: bool | None, screen: str, settings: Settings | None = None) -> int:
+def open_console(
+    *, read_only: bool | None, screen: str, settings: Settings | None = None, remember: bool = True
+) -> int:
     """Run the console until the operator leaves; returns the exit code. Raises SettingsError.
 
-    `settings` stands in for what files and environment say, for the sandbox.
+    `settings` stands in for what files and environment say, for the sandbox. Without `remember` nothing of
+    what the operator chose is kept.
     """
-    from console.app import KeydeckApp
     from console.context import ConsoleContexts
-    from console.keymap import checked_keys
+    from console.foresight import foreseen
     from console.logfile import logging_to
     from console.memory_file import remembered
     from console.settings import load
+    from screens.memory import Memory
 
     settings = settings or load({"read_only": read_only}).settings
     with logging_to(settings) as log:
         contexts = ConsoleContexts(settings)
         try:
+            memory = remembered() if remember else Memory()
+            services = foreseen(contexts.services, screen, memory)
+            # Loaded while the database answers.
+            from console.app import KeydeckApp
+            from console.keymap import checked_keys
+
             app = KeydeckApp(
-                contexts.services,
+                services,
                 start_screen=screen,
-                memory=remembered(),
+                memory=memory,
                 log=log,
                 theme=settings.theme,
                 intervals=settings.refresh,

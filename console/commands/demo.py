@@ -54,5 +54,8 @@ def demo(ctx: click.Context, *, connections: int, seed: int, drill: bool) -> int
                 return Drill(sandbox).play()
             from console.commands.console import open_console
 
-            settings = load({"read_only": read_only, "environment": "demo"}).settings
-            return open_console(read_only=read_only, screen="status", settings=settings)
+            # The log goes with the sandbox: nothing of a demonstration is left behind.
+            log_file = str(sandbox.folder / "keydeck.log")
+            options = {"read_only": read_only, "environment": "demo", "log_file": log_file}
+            settings = load(options).settings
+            return open_console(read_only=read_only, screen="status", settings=settings, remember=False)

@@ -19,6 +19,9 @@ from screens.widgets.cells import cut, spread
 _AGE_ROOM = 20
 """Cells kept for the data's age and rhythm, so that the rest of the line doesn't move with them."""
 
+_KEPT = 2
+"""Account, Region and database: they stay longer than the word keydeck does."""
+
 _GROUNDS = {
     "red": "white on #b3202c",
     "amber": "black on #e0a426",
@@ -130,8 +133,9 @@ class Header(Vertical):
             return (
                 Content.assemble(("asking…", "$accent"), rhythm) if self._asking else Content.assemble(rhythm)
             )
-        age = (ago(self._fresh, self._facts.clock()), "$accent" if self._asking else "$muted")
-        return Content.assemble(age, rhythm)
+        age = ago(self._fresh, self._facts.clock())
+        shown = (f"⟳ {age}", "$accent") if self._asking else (age, "$muted")
+        return Content.assemble(shown, rhythm)
 
 
 def _troubles(place: Surroundings | None) -> tuple[str, ...]:
@@ -154,7 +158,6 @@ def place_line(place: Surroundings | None, troubled: bool, room: int) -> Content
     environment = clean(place.environment, 24)
     ground = _GROUNDS.get(place.environment_colour)
     lead = Content.assemble(
-        head,
         (f" {environment} " if ground else environment, f"bold {ground}" if ground else "bold"),
         " " if environment else "",
         ("✖", "$error") if troubled else ("●", "$success"),
@@ -175,10 +178,13 @@ def place_line(place: Surroundings | None, troubled: bool, room: int) -> Content
     kept = [(word, rank) for word, rank in words if word]
     short_role = "/".join(identity.split("/")[:2])
     while True:
-        line = lead + Content("").join(Content.assemble("  ", word) for word, _ in kept)
+        line = head + lead + Content("").join(Content.assemble("  ", word) for word, _ in kept)
         if line.cell_length <= room or not kept:
             return line
         worst = max(kept, key=lambda w: w[1])
+        if worst[1] <= _KEPT and head:
+            head = Content("")
+            continue
         at = kept.index(worst)
         if worst[0] == identity and short_role != identity:
             kept[at] = (short_role, 3)

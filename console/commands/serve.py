@@ -1,0 +1,84 @@
+"""keydeck serve."""
+
+from __future__ import annotations
+
+import asyncio
+
+import click
+
+from console.commands.session import loaded
+from console.printing import say
+from crypto_core.errors import SettingsError
+
+
+@click.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=0,
+    show_default="any free one",
+    help="The port to listen on.",
+)
+@click.option("--allow-remote", is_flag=True, help="Listen where other machines reach it.")
+@click.option(
+    "--public-url", metavar="URL", help="What browsers see of a TLS proxy in front: https://keydeck.example."
+)
+@click.option("--read-write", is_flag=True, help="Allow changes; without it every change is refused.")
+@click.pass_context
+def serve(
+    ctx: click.Context,
+    *,
+    host: str,
+    port: int,
+    allow_remote: bool,
+    public_url: str | None,
+    read_write: bool,
+) -> int:
+    """Serve the console to one browser: this machine's, read only, until Ctrl-C.
+
+    Prints an address that works once: the browser that opens it first gets in, and no other. Exit code 0 when
+    Ctrl-C or SIGTERM ends it, 3 when too many wrong addresses were tried.
+    """
+    try:
+        from console.web.process import console_command
+        from console.web.server import listen
+        from console.web.server import serve as serve_until_told
+    except ModuleNotFoundError as error:
+        raise SettingsError(
+            f"The console in a browser needs {error.name}, which is not installed.",
+            remedy="pip install 'keydeck[web]'",
+        ) from error
+    from console.web.addresses import Addresses
+
+    _check_reach(host, public_url, allow_remote=allow_remote)
+    settings = loaded(ctx).settings
+    if read_write and settings.read_only:
+        raise click.UsageError("--read-write doesn't lift --read-only or the setting read_only.")
+    settings.required_database_url()
+    read_only = not read_write
+
+    def announce(where: Addresses, token: str) -> None:
+        say("Read only; --read-write allows changes." if read_only else "Changes are allowed.")
+        say("The address lets one browser in, once. Ctrl-C ends the server and the console.")
+        click.echo(f"{where.url}/?token={token}")
+
+    with listen(host, port) as listening:
+        command = console_command(read_only=read_only)
+        if asyncio.run(serve_until_told(listening, host, command, announce, public_url=public_url)):
+            return 0
+    say("Too many wrong addresses were tried. The printed one is void; start keydeck serve again.")
+    return 3
+
+
+def _check_reach(host: str, public_url: str | None, *, allow_remote: bool) -> None:
+    """Raise UsageError where other machines would reach the server unasked, or by an unknown address."""
+    from console.web.addresses import is_every_interface, is_loopback
+
+    if is_loopback(host):
+        return
+    if not allow_remote:
+        raise click.UsageError(f"{host!r} is reachable from other machines: that needs --allow-remote.")
+    if is_every_interface(host) and public_url is None:
+        raise click.UsageError("All interfaces have no address to print: name one, or --public-url.")
+    say("Warning: other machines reach this, and the connection isn't encrypted. Put it behind TLS.")

@@ -1,0 +1,116 @@
+"""What the first screen will ask for, asked while the screens are still being loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from threading import Event, Thread
+from typing import Generic, TypeVar
+
+from crypto_core.cancelling import stop_if
+from crypto_core.database.inventory import InventoryRow, SortKey
+from crypto_core.keys.status import Status
+from crypto_core.paging import Cursor, Page, Query
+from crypto_core.references import TokenRef
+from screens.memory import Memory
+from screens.services import InventorySource, Services, StatusSource
+
+T = TypeVar("T")
+
+
+def foreseen(services: Services, screen: str, memory: Memory) -> Services:
+    """Return the services, the first answer that `screen` needs being asked for already.
+
+    It's given out once, for the very question that was foreseen; every other question is asked as ever.
+    """
+    if screen == "connections":
+        order = memory.order(screen)
+        query = Query(sort=order.sort or SortKey.STATE.value, descending=order.descending)
+        return replace(services, inventory=_Inventory(services.inventory, query))
+    if screen == "status":
+        return replace(services, status=_Status(services.status))
+    return services
+
+
+class _Ahead(Generic[T]):
+    """The answer to one call, made in a thread that nobody waits for at exit."""
+
+    def __init__(self, call: Callable[[], T]) -> None:
+        self._call = call
+        self._there = Event()
+        self._answer: T | None = None
+        self._error: Exception | None = None
+        self._given = False
+        Thread(target=self._ask, name="keydeck-foresight", daemon=True).start()
+
+    def _ask(self) -> None:
+        try:
+            self._answer = self._call()
+        except Exception as error:  # noqa: BLE001 - raised where the answer is wanted
+            self._error = error
+        self._there.set()
+
+    @property
+    def fresh(self) -> bool:
+        """True until the answer was given out."""
+        return not self._given
+
+    def take(self, cancelled: Event | None) -> T:
+        """Return the answer when it's there. Raises what the call raised, or InterruptedRunError."""
+        self._given = True
+        while not self._there.wait(0.05):
+            stop_if(cancelled)
+        if self._error is not None:
+            raise self._error
+        return self._answer  # type: ignore[return-value]  # there was no error
+
+
+class _Inventory:
+    """An inventory whose first page is on its way."""
+
+    def __init__(self, source: InventorySource, query: Query) -> None:
+        self._source = source
+        self._query = query
+        self._ahead = _Ahead(lambda: source.page(query))
+
+    def page(
+        self,
+        query: Query,
+        start: Cursor | None = None,
+        *,
+        backwards: bool = False,
+        inclusive: bool = False,
+        limit: int = 200,
+        cancelled: Event | None = None,
+    ) -> Page[InventoryRow]:
+        """Return a page as InventorySource says."""
+        foreseen_one = query == self._query and start is None and not backwards and limit == 200
+        if foreseen_one and self._ahead.fresh:
+            return self._ahead.take(cancelled)
+        return self._source.page(
+            query, start, backwards=backwards, inclusive=inclusive, limit=limit, cancelled=cancelled
+        )
+
+    def count(self, query: Query, *, cancelled: Event | None = None) -> int:
+        """Return a count as InventorySource says."""
+        return self._source.count(query, cancelled=cancelled)
+
+    def row(self, ref: TokenRef) -> InventoryRow:
+        """Return a row as InventorySource says."""
+        return self._source.row(ref)
+
+    def rows(self, refs: Sequence[TokenRef]) -> tuple[InventoryRow, ...]:
+        """Return rows as InventorySource says."""
+        return self._source.rows(refs)
+
+
+class _Status:
+    """A status that is being taken."""
+
+    def __init__(self, source: StatusSource) -> None:
+        self._source = source
+        self._ahead = _Ahead(source.take)
+
+    def take(self, *, cancelled: Event | None = None) -> Status:
+        """Return the status as StatusSource says."""
+        return self._ahead.take(cancelled) if self._ahead.fresh else self._source.take(cancelled=cancelled)

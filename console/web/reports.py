@@ -1,0 +1,12 @@
+"""What failed inside the server is told on its terminal; a browser learns only that it did."""
+
+from __future__ import annotations
+
+from console.printing import say
+from crypto_core.stacks import crash_lines
+
+
+def report(error: Exception) -> None:
+    """Say where something failed, without values."""
+    for line in crash_lines(error):
+        say(line)

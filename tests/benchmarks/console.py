@@ -1,0 +1,203 @@
+"""How fast the console is: from the command to the first rows, a key press, memory; run on demand.
+
+    python -m tests.benchmarks.console [--connections N] [--environment FILE]
+
+A sandbox with N connections is started, or FILE names a running one's environment (a JSON object). The
+console runs in a pseudo-terminal of 120x40 as an operator's does, with a state folder of its own. Times are
+those of this machine; the ratios to a bare Textual app and an empty interpreter, measured in the same run,
+are what compares.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import pty
+import select
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from fcntl import ioctl
+from pathlib import Path
+from statistics import median
+from termios import TIOCSWINSZ
+
+import psutil
+
+from console.sandbox.sandbox import Sandbox
+from tests.benchmarks.measuring import Target, exit_status, options, print_json, print_targets
+
+BARE = """
+from textual.app import App
+from textual.widgets import Static
+class Bare(App):
+    def compose(self):
+        yield Static("painted _connection.")
+Bare().run()
+"""
+ROW = b"_connection."
+"""What the first painted row has in it."""
+DOWN, UP, PAGE_DOWN, PAGE_UP = b"\x1b[B", b"\x1b[A", b"\x1b[6~", b"\x1b[5~"
+
+
+class Terminal:
+    """A command in a pseudo-terminal."""
+
+    def __init__(self, command: list[str], environment: dict[str, str]) -> None:
+        master, slave = pty.openpty()
+        ioctl(slave, TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))
+        self.began = time.perf_counter()
+        self._process = subprocess.Popen(
+            command, stdin=slave, stdout=slave, stderr=slave, env=environment, start_new_session=True
+        )
+        os.close(slave)
+        self._master = master
+        self._seen = b""
+        self.process = psutil.Process(self._process.pid)
+
+    def wait_for(self, words: bytes, limit: float = 120.0) -> float:
+        """Return the seconds from the start until the words were written."""
+        while words not in self._seen:
+            if time.perf_counter() - self.began > limit:
+                raise TimeoutError(f"{words!r} was not painted within {limit} s")
+            self._read(0.01)
+        return time.perf_counter() - self.began
+
+    def rest(self, quiet: float = 0.5, limit: float = 30.0) -> None:
+        """Wait until nothing has been written for so many seconds."""
+        end = time.perf_counter() + limit
+        last = time.perf_counter()
+        while time.perf_counter() - last < quiet and time.perf_counter() < end:
+            if self._read(0.05):
+                last = time.perf_counter()
+
+    def press(self, keys: bytes) -> None:
+        """Press keys."""
+        os.write(self._master, keys)
+
+    def cpu(self) -> float:
+        """Return the processor seconds used so far."""
+        times = self.process.cpu_times()
+        return float(times.user + times.system)
+
+    def megabytes(self) -> float:
+        """Return the resident memory."""
+        return float(self.process.memory_info().rss) / 1e6
+
+    def close(self) -> None:
+        """Leave."""
+        self._process.kill()
+        self._process.wait()
+        os.close(self._master)
+
+    def _read(self, wait: float) -> bool:
+        ready, _, _ = select.select([self._master], [], [], wait)
+        if not ready:
+            return False
+        self._seen = (self._seen + os.read(self._master, 65536))[-200_000:]
+        return True
+
+
+def console(environment: dict[str, str], screen: str = "connections") -> Terminal:
+    """Start the console."""
+    return Terminal([sys.executable, "-m", "console", "--screen", screen], environment)
+
+
+def first_rows(environment: dict[str, str], rounds: int) -> tuple[float, float]:
+    """Return the median seconds to the console's first rows and to a bare app's first paint."""
+    ours, bare = [], []
+    for _ in range(rounds):
+        for times, command in ((ours, None), (bare, [sys.executable, "-c", BARE])):
+            terminal = console(environment) if command is None else Terminal(command, environment)
+            times.append(terminal.wait_for(ROW))
+            terminal.close()
+    return median(ours), median(bare)
+
+
+def help_seconds(environment: dict[str, str], rounds: int) -> tuple[float, float]:
+    """Return the median seconds of `keydeck --help`, and of an interpreter that does nothing."""
+    ours, bare = [], []
+    for _ in range(rounds):
+        for times, command in ((ours, ["-m", "console", "--help"]), (bare, ["-c", "pass"])):
+            began = time.perf_counter()
+            subprocess.run([sys.executable, *command], env=environment, stdout=subprocess.DEVNULL, check=True)
+            times.append(time.perf_counter() - began)
+    return median(ours), median(bare)
+
+
+def key_milliseconds(terminal: Terminal, key: bytes, presses: int = 40) -> float:
+    """Return the processor milliseconds that one press costs, what runs by itself meanwhile taken off."""
+    terminal.rest()
+    began, used = time.perf_counter(), terminal.cpu()
+    terminal.rest(quiet=2.0, limit=2.0)
+    idle = (terminal.cpu() - used) / (time.perf_counter() - began)
+    began, used = time.perf_counter(), terminal.cpu()
+    for _ in range(presses):
+        terminal.press(key)
+        terminal.rest(quiet=0.03, limit=0.2)
+    taken = terminal.cpu() - used - idle * (time.perf_counter() - began)
+    return 1000 * taken / presses
+
+
+@contextmanager
+def place(arguments: argparse.Namespace) -> Iterator[dict[str, str]]:
+    """Give the environment of a sandbox."""
+    with tempfile.TemporaryDirectory() as state:
+        own = {"XDG_STATE_HOME": state, "TERM": "xterm-256color", "COLORTERM": "truecolor"}
+        if arguments.environment:
+            yield {**os.environ, **json.loads(Path(arguments.environment).read_text()), **own}
+            return
+        with Sandbox.start(connections=arguments.connections) as sandbox:
+            yield {**sandbox.environment(), **own}
+
+
+def measured(environment: dict[str, str], rounds: int) -> Iterator[Target]:
+    """Measure one promise after the other."""
+    ours, bare = help_seconds(environment, rounds)
+    yield Target(f"keydeck --help ({ours / bare:.1f} times an empty interpreter)", ours, 0.15, "s")
+    ours, bare = first_rows(environment, rounds)
+    yield Target(f"first painted rows ({ours / bare:.1f} times a bare Textual app)", ours, 0.8, "s")
+    terminal = console(environment)
+    terminal.wait_for(ROW)
+    terminal.rest(quiet=2.0)
+    yield Target("resident at the first row", terminal.megabytes(), 150, "MB")
+    for name, key in (("down", DOWN), ("page down", PAGE_DOWN), ("mark", b" ")):
+        yield Target(
+            f"{name}, at the first rows", key_milliseconds(terminal, key), 10, "ms of processor time"
+        )
+    terminal.press(b"G")
+    terminal.rest(quiet=2.0)
+    for name, key in (("up", UP), ("page up", PAGE_UP)):
+        yield Target(f"{name}, at the last rows", key_milliseconds(terminal, key), 10, "ms of processor time")
+    for _ in range(200):
+        terminal.press(PAGE_UP)
+        terminal.rest(quiet=0.03, limit=0.5)
+    yield Target("resident after 240 pages", terminal.megabytes(), 150, "MB")
+    terminal.close()
+
+
+def main() -> int:
+    """Measure and print; returns 0 if every target is met, else 1."""
+    parser = options("How fast the console is.", rounds=7)
+    parser.add_argument("--connections", type=int, default=1_000_000)
+    parser.add_argument("--environment", help="a JSON file with a running sandbox's environment")
+    chosen = parser.parse_args()
+    with place(chosen) as environment:
+        targets = []
+        for target in measured(environment, chosen.rounds):
+            targets.append(target)
+            print(target, file=sys.stderr, flush=True)
+    if chosen.json:
+        print_json({"connections": chosen.connections, "targets": [t.as_json() for t in targets]})
+    else:
+        print_targets(targets)
+    return exit_status(targets)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
