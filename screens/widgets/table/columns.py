@@ -73,12 +73,14 @@ def place(
     want: Mapping[str, int],
     given: Mapping[str, int],
     focus: str,
+    spare: Sequence[Column[Any]] = (),
 ) -> tuple[Placed[Any], ...]:
     """Return the columns that fit into `width` cells.
 
     None is wider than it wants to be, unless it was given another width. The first one is always there. Where
     not all fit, the least important are left out; if `focus` is among those, the columns before it make room,
-    the first one too, though never all of it.
+    the first one too, though never all of it. Where there is room for more than `columns`, those of `spare`
+    stand behind them.
     """
     if not columns:
         return ()
@@ -99,6 +101,12 @@ def place(
         for name in short[:left]:
             widths[name] += 1
         left -= len(short)
+    for column in spare:
+        room = left - GAP
+        if room >= column.least:
+            chosen.append(column)
+            widths[column.name] = min(room, column.most, want.get(column.name, column.most))
+            left -= widths[column.name] + GAP
     return tuple(Placed(c, min(widths[c.name], max(width - GAP, 1))) for c in chosen)
 
 

@@ -81,6 +81,7 @@ class Table(CursorView, Generic[Row]):
         self._wanted: dict[str, int] = {}
         self._placed: tuple[Placed[Row], ...] = ()
         self._focus = self._chosen[0].name
+        self._own_choice = False
         self._rich_styles: dict[tuple[str, str, Style], RichStyle | None] = {}
 
     @property
@@ -106,9 +107,11 @@ class Table(CursorView, Generic[Row]):
     def choose_columns(self, names: Iterable[str], widths: Mapping[str, int]) -> None:
         """Show these columns with these widths; the first one of the listing always comes first."""
         first, *others = self._listing.columns
-        wanted_names = list(dict.fromkeys(names)) or [c.name for c in self._listing.columns if c.shown]
+        wanted_names = list(dict.fromkeys(names))
         by_name = {c.name: c for c in others}
-        self._chosen = (first, *(by_name[name] for name in wanted_names if name in by_name))
+        self._own_choice = bool(wanted_names)
+        shown = wanted_names or [c.name for c in others if c.shown]
+        self._chosen = (first, *(by_name[name] for name in shown if name in by_name))
         self._given = {n: w for n, w in widths.items() if self._listing.column(n) is not None}
         if all(c.name != self._focus for c in self._chosen):
             self._focus = first.name
@@ -142,7 +145,7 @@ class Table(CursorView, Generic[Row]):
         """
         if anew or at_end:
             self._wanted = {}
-        self._wanted = wanted(self._window.rows, self._chosen, self._facts, self._wanted)
+        self._want(self._window.rows)
         self._place()
         if at_end:
             self.lines_changed(len(self._window.rows) - 1)
@@ -168,7 +171,7 @@ class Table(CursorView, Generic[Row]):
 
     def facts_changed(self) -> None:
         """Paint anew: keys may have got names, and time has passed."""
-        self._wanted = wanted(self._window.rows[: self.size.height], self._chosen, self._facts, self._wanted)
+        self._want(self._window.rows[: self.size.height])
         self._place()
 
     def lines_changed(self, cursor: int) -> None:
@@ -327,9 +330,18 @@ class Table(CursorView, Generic[Row]):
         else:
             super().do_last()
 
+    @property
+    def _spare(self) -> Sequence[Column[Row]]:
+        """Columns that a very wide terminal shows besides, unless the operator chose some."""
+        return () if self._own_choice else [c for c in self._listing.columns if c not in self._chosen]
+
+    def _want(self, rows: Iterable[Row]) -> None:
+        columns = (*self._chosen, *self._spare)
+        self._wanted = wanted(rows, columns, self._facts, self._wanted)
+
     def _place(self) -> None:
         width = self.line_width - _LEAD
-        self._placed = place(width, self._chosen, self._wanted, self._given, self._focus)
+        self._placed = place(width, self._chosen, self._wanted, self._given, self._focus, self._spare)
         self.refresh()
 
     def _scroll_at(self, y: float) -> None:
