@@ -14,6 +14,7 @@ from console.printing import meter
 from console.settings import load
 from console.wiring import Wired, wire
 from crypto_core.cipher import TokenCipher
+from crypto_core.consent import Consent
 from crypto_core.database.engine import connected
 from crypto_core.database.journal import Outcome
 from crypto_core.database.schema import envelope_backup
@@ -144,7 +145,7 @@ class Drill:
 
     def _run(self, services: Wired, plan: Plan) -> RunResult:
         with meter(plan.verb.words) as shown:
-            result = services.services.work.run(plan, progress=shown.update)
+            result = services.services.work.run(plan, Consent.by_option(plan), progress=shown.update)
         print_result(result)
         _must(not result.stopped_by, result.stopped_by)
         _must(not result.remaining, f"{result.remaining:,} tokens were not reached.")

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field, ValidationError, field_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -51,6 +51,22 @@ class TableSettings(BaseModel, extra="forbid", frozen=True):
         )
 
 
+Colour = Literal["", "red", "amber", "green", "blue", "magenta"]
+
+
+class DatabaseSettings(BaseModel, extra="forbid", frozen=True):
+    """A database that the console can switch to, and how it is marked. In the file its URL alone will do."""
+
+    url: str = Field(repr=False)
+    environment: str = Field("", max_length=20, description="a word for the header; by default its name")
+    environment_colour: Colour = ""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _url_alone(cls, value: Any) -> Any:
+        return {"url": value} if isinstance(value, str) else value
+
+
 class Settings(BaseSettings):
     """All settings. The environment names are the platform's where the platform has one."""
 
@@ -68,6 +84,9 @@ class Settings(BaseSettings):
     regions: Names = Field((), validation_alias="KEYDECK_REGIONS")
     """AWS Regions that attribution asks in turn, the default first; empty means boto3's own."""
 
+    profile: str | None = Field(None, validation_alias="AWS_PROFILE")
+    """The AWS profile to work with; empty means that boto3 looks for credentials itself."""
+
     state_url: str | None = Field(None, validation_alias="KEYDECK_STATE_URL", repr=False)
     """The database with Keydeck's journal; by default the same one, schema keydeck."""
 
@@ -83,12 +102,12 @@ class Settings(BaseSettings):
     environment: str = Field("", validation_alias="KEYDECK_ENVIRONMENT", max_length=20)
     """A word for the header: prod, staging, …"""
 
-    environment_colour: Literal["", "red", "amber", "green", "blue", "magenta"] = Field(
-        "", validation_alias="KEYDECK_ENVIRONMENT_COLOUR"
-    )
+    environment_colour: Colour = Field("", validation_alias="KEYDECK_ENVIRONMENT_COLOUR")
     """The ground behind that word, so that production can't be taken for anything else."""
 
-    databases: dict[str, str] = Field(default_factory=dict, validation_alias="KEYDECK_DATABASES", repr=False)
+    databases: dict[str, DatabaseSettings] = Field(
+        default_factory=dict, validation_alias="KEYDECK_DATABASES", repr=False
+    )
     """Further databases by name, to switch to with :context; given in the file."""
 
     keys: dict[str, str] = Field(default_factory=dict, validation_alias="KEYDECK_KEYS")
@@ -271,7 +290,7 @@ def _shown(name: str, value: Any) -> str:
     if name in ("database_url", "state_url"):
         return masked_url(value)
     if name == "databases":
-        return clean(", ".join(f"{called} = {masked_url(url)}" for called, url in value.items()), 2000)
+        return clean(", ".join(f"{called} = {masked_url(d.url)}" for called, d in value.items()), 2000)
     if isinstance(value, dict):
         return clean(", ".join(f"{key} = {text}" for key, text in value.items()), 2000)
     if name == "dev_key":

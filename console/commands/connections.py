@@ -10,9 +10,10 @@ from console.commands.session import json_option, trust_option, wired
 from console.printing import print_csv, print_json, print_table, say
 from console.wiring import Wired
 from crypto_core.database.inspection import Inspection
-from crypto_core.database.inventory import InventoryQuery, InventoryRow, SortKey
+from crypto_core.database.inventory import InventoryRow, SortKey
 from crypto_core.errors import RowVanishedError
 from crypto_core.key_names import short_key
+from crypto_core.paging import Query
 from crypto_core.references import TokenRef, parse_reference
 
 _HEADERS = ("severity", "reference", "org", "provider", "format", "key", "material", "evidence", "created")
@@ -43,7 +44,7 @@ def connections(
     """List tokens: how each is stored and under which key. Values are never shown."""
     if as_json and as_csv:
         raise click.UsageError("Choose --json or --csv.")
-    query = InventoryQuery(filter_, SortKey(sort), reverse)
+    query = Query(filter_, sort, reverse)
     with wired(ctx) as services:
         total = services.services.inventory.count(query)
         rows = _rows(services, query, limit)
@@ -98,15 +99,15 @@ def inspect(ctx: click.Context, *, reference: str, trust: tuple[str, ...], as_js
     return 1 if any(i.broken for i in found) else 0
 
 
-def _rows(services: Wired, query: InventoryQuery, limit: int | None) -> Iterator[InventoryRow]:
+def _rows(services: Wired, query: Query, limit: int | None) -> Iterator[InventoryRow]:
     cursor, given = None, 0
     while True:
         size = 1000 if limit is None else min(1000, limit - given)
         page = services.services.inventory.page(query, cursor, limit=size)
         yield from page.rows
         given += len(page.rows)
-        cursor = page.next
-        if cursor is None or given == limit:
+        cursor = page.last
+        if not page.below or given == limit:
             return
 
 

@@ -10,6 +10,7 @@ from console.commands.session import json_option, trust_option, wired
 from console.interrupts import cancelled_by_interrupt
 from console.printing import meter, print_json, say
 from console.wiring import Wired
+from crypto_core.consent import Consent, Danger, agrees
 from crypto_core.counting import counted
 from crypto_core.errors import SettingsError
 from crypto_core.reencryption.plan import Plan, RunResult, Selection, Verb
@@ -158,13 +159,12 @@ def _write(
         if not plan.tokens:
             return _nothing_to_do(plan, as_json=as_json)
         print_plan(plan, err=True)
-        _confirm(plan, yes=yes)
-        return _run(services, plan, as_json=as_json)
+        return _run(services, plan, _consent(plan, yes=yes), as_json=as_json)
 
 
-def _run(services: Wired, plan: Plan, *, as_json: bool) -> int:
+def _run(services: Wired, plan: Plan, consent: Consent, *, as_json: bool) -> int:
     with cancelled_by_interrupt() as cancelled, meter(plan.verb.words) as shown:
-        result = services.services.work.run(plan, progress=shown.update, cancelled=cancelled)
+        result = services.services.work.run(plan, consent, progress=shown.update, cancelled=cancelled)
     if as_json:
         document = result.as_json()
         document["coverage"] = plan.coverage.as_json()
@@ -228,18 +228,22 @@ def print_result(result: RunResult) -> None:
         say(f"{counted(result.remaining, 'token')} left. Run the command again to go on.")
 
 
-def _confirm(plan: Plan, *, yes: bool) -> None:
+def _consent(plan: Plan, *, yes: bool) -> Consent:
+    """Ask as the plan's danger demands; returns what the operator agreed to. Raises Abort."""
     if yes:
-        return
+        return Consent.by_option(plan)
     if not sys.stdin.isatty():
         raise click.UsageError(
             "This changes tokens. Without a terminal it needs --yes; --dry-run only looks."
         )
-    if plan.selection.references and len(plan.selection.references) == 1:
+    if plan.danger is not Danger.TYPED:
         click.confirm(
             f"{plan.verb.words.capitalize()} {plan.selection}?", default=False, abort=True, err=True
         )
-        return
-    typed = click.prompt(f"Type the number of tokens ({plan.tokens}) to go on", default="", err=True)
-    if typed.replace(",", "").strip() != str(plan.tokens):
+        return Consent.pressed(plan)
+    typed = click.prompt(
+        f"Type the number of tokens ({plan.confirmation}) to go on", default="", show_default=False, err=True
+    )
+    if not agrees(typed, plan.confirmation):
         raise click.Abort
+    return Consent.typed(plan, typed)

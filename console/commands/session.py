@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
 import click
@@ -27,11 +27,17 @@ def loaded(ctx: click.Context) -> LoadedSettings:
 
 @contextmanager
 def wired(ctx: click.Context, *, trust: Sequence[str] = ()) -> Iterator[Wired]:
-    """Give the services; connections are closed at the end. Raises SettingsError."""
+    """Give the services; connections are closed at the end. Raises SettingsError.
+
+    A command keeps a log only where KEYDECK_LOG_FILE asks for one: what it has to say is on stderr.
+    """
+    from console.logfile import logging_to
     from console.wiring import wire
 
-    services = wire(loaded(ctx).settings, trust=trust)
-    try:
-        yield services
-    finally:
-        services.close()
+    settings = loaded(ctx).settings
+    with logging_to(settings) if settings.log_file else nullcontext():
+        services = wire(settings, trust=trust)
+        try:
+            yield services
+        finally:
+            services.close()

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from textual.content import Content, Span
 from textual.message import Message
+from textual.timer import Timer
 from textual.widgets import Static
 
 from crypto_core.database.inspection import Inspection
@@ -13,12 +17,15 @@ from screens.blocking import Trouble
 from screens.connections.token_text import token_text
 from screens.facts import Facts
 
+REST_SECONDS = 0.08
+"""How long the cursor rests on a token before its envelope is read: a key that is held down reads none."""
+
 
 class TokenDetail(Static):
     """What is known of one token: its row at once, then its envelope, then what KMS says of its key.
 
     At most one envelope is being read at a time: when it came and the cursor has moved on meanwhile, the one
-    under the cursor is read next. So holding a key down doesn't flood the database.
+    under the cursor is read next. So holding a key down doesn't burden the database.
     """
 
     DEFAULT_CSS = """
@@ -39,18 +46,44 @@ class TokenDetail(Static):
         self._known: tuple[TokenRef, Inspection | Trouble] | None = None
         self._reading: TokenRef | None = None
         self._asking_kms: TokenRef | None = None
+        self._written: tuple[str, Sequence[Span]] | None = None
+        self._rest: Timer | None = None
 
     def follow(self, row: InventoryRow | None) -> None:
         """Show this token, or nothing; read its envelope if it isn't known yet."""
         self._row = row
         if row is None:
-            self.update("", layout=False)
+            self._write(Content(""))
             return
         known = self._known[1] if self._known is not None and self._known[0] == row.ref else None
         if known is None and self._reading is None:
-            self._read(row.ref)
+            self._read_when_at_rest()
         words = token_text(row, known, self._facts.key_words, asking=self._asking_kms == row.ref)
-        self.update(words, layout=False)
+        self._write(words)
+
+    def _write(self, words: Content) -> None:
+        """Show a text, unless that is what is shown."""
+        seen = (words.plain, words.spans)
+        if seen != self._written:
+            self._written = seen
+            self.update(words, layout=False)
+
+    def _read_when_at_rest(self) -> None:
+        """Read the envelope once the cursor has rested on it for a moment."""
+        if self._rest is not None:
+            self._rest.stop()
+        self._rest = self.set_timer(REST_SECONDS, self._read_now)
+
+    @property
+    def read_soon(self) -> bool:
+        """True while the cursor has to rest for the envelope to be read."""
+        return self._rest is not None
+
+    def _read_now(self) -> None:
+        self._rest = None
+        row = self._row
+        if row is not None and self._reading is None and (self._known is None or self._known[0] != row.ref):
+            self._read(row.ref)
 
     def forget(self) -> None:
         """Read the envelope anew when it is next shown."""

@@ -89,7 +89,7 @@ def _told(doable: Doable, width: int) -> list[Content]:
     """One action: its keys, its command, what it does, on as many lines as that takes."""
     action = doable.action
     words = action.explanation + (f" ({doable.why_not})" if doable.why_not else "")
-    first, *more = wrap(words, max(width - _KEYS - _COMMAND - 3, 20))
+    first, *more = wrap(words, max(width - _KEYS - _COMMAND - 3, 20), break_on_hyphens=False)
     keys = "  " + fit(" ".join(doable.keys) or "-", _KEYS)
     command = fit(f":{action.name}", _COMMAND) + " "
     styles = ("$disabled",) * 3 if doable.why_not else ("bold $accent", "$muted", "")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Self
 
+from rich.segment import Segment
 from rich.style import Style as RichStyle
 from textual.binding import BindingType
 from textual.content import Content
@@ -73,8 +74,8 @@ class CursorView(Actor, ScrollView, can_focus=True, inherit_bindings=False):
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 - Textual's name
         super().__init__(id=id)
         self.cursor = 0
-        self._painted: dict[int, Strip] = {}
-        """Lines as they were painted last, without cursor or mark: scrolling paints only new ones."""
+        self._painted: dict[object, Strip] = {}
+        """Lines as they were painted, by place, ground and edge: scrolling paints only new ones."""
 
     def line_count(self) -> int:
         """How many lines there are below the sticky ones."""
@@ -161,25 +162,37 @@ class CursorView(Actor, ScrollView, can_focus=True, inherit_bindings=False):
         self.refresh()
         self._keep_in_sight()
 
+    def edge(self, y: int) -> Segment | None:
+        """What stands at the right end of the line at `y` of what is in sight, beyond its own cells."""
+        return None
+
     def render_line(self, y: int) -> Strip:
-        """Paint the line at `y` of what is in sight."""
-        width = self.line_width
+        """Paint the line at `y` of what is in sight, unless it was painted like that before."""
+        index = -1 if y < self.STICKY else y - self.STICKY + self.scroll_offset.y
+        here = index == self.cursor and index < self.line_count() and self.selectable(index)
         style = self.visual_style
-        if y < self.STICKY:
+        if here:
+            style = self.get_visual_style("cursor-view--cursor")
+        elif index >= 0 and self.marks_line(index):
+            style = self.get_visual_style("cursor-view--marked")
+        edge = self.edge(y)
+        key = (index, here, style, edge)
+        if key not in self._painted:
+            strip = self._line_strip(index, style, here=here)
+            self._painted[key] = strip if edge is None else Strip([*strip, edge])
+        return self._painted[key]
+
+    def _line_strip(self, index: int, style: Style, *, here: bool) -> Strip:
+        width = self.line_width
+        if index < 0:
             return self._strip(self.heading(), width, style)
-        index = y - self.STICKY + self.scroll_offset.y
         if index >= self.line_count():
             return Strip.blank(width, self.rich_style)
-        if index == self.cursor and self.selectable(index):
-            painted = self.paint(index, width, self.get_visual_style("cursor-view--cursor"), cursor=True)
-            # With the terminal's own colours there is no ground that suits every foreground.
-            reverse = self.get_component_styles("cursor-view--cursor").text_style.reverse
-            return painted.apply_style(RichStyle(reverse=True)) if reverse else painted
-        if self.marks_line(index):
-            return self.paint(index, width, self.get_visual_style("cursor-view--marked"))
-        if index not in self._painted:
-            self._painted[index] = self.paint(index, width, style)
-        return self._painted[index]
+        painted = self.paint(index, width, style, cursor=here)
+        # With the terminal's own colours there is no ground that suits every foreground.
+        if here and self.get_component_styles("cursor-view--cursor").text_style.reverse:
+            return painted.apply_style(RichStyle(reverse=True))
+        return painted
 
     def paint(self, index: int, width: int, style: Style, *, cursor: bool = False) -> Strip:
         """Return a line as it is painted on a ground; with the cursor in its first cell, if that is there."""

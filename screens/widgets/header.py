@@ -54,6 +54,7 @@ class Header(Vertical):
         self._asking = False
         self._rhythm = ""
         self._troubles: list[str] | None = None
+        self._due = False
         self._written: dict[str, tuple[str, Sequence[Span]]] = {}
 
     def compose(self) -> ComposeResult:
@@ -64,7 +65,7 @@ class Header(Vertical):
 
     def on_mount(self) -> None:
         """Follow the facts, and let ages grow."""
-        self._facts.subscribe(self, lambda _: self.show())
+        self._facts.subscribe(self, lambda _: self._show_soon())
         self.set_interval(1, self._grow)
 
     def on_resize(self) -> None:
@@ -77,12 +78,18 @@ class Header(Vertical):
         self._path = path
         if note is not None:
             self._note = note
-        self.show()
+        self._show_soon()
 
     def fresh(self, at: datetime | None, *, asking: bool, rhythm: str = "") -> None:
         """Show how old the screen's data is, whether newer is being asked for, and how often it is."""
         self._fresh, self._asking, self._rhythm = at, asking, rhythm
-        self.show()
+        self._show_soon()
+
+    def _show_soon(self) -> None:
+        """Paint once, however much is said before anything is painted."""
+        if not self._due:
+            self._due = True
+            self.call_next(self.show)
 
     def _grow(self) -> None:
         if self.screen.is_current:
@@ -90,6 +97,7 @@ class Header(Vertical):
 
     def show(self) -> None:
         """Paint all lines."""
+        self._due = False
         width = self.size.width - 2
         if width <= 0 or not self.is_mounted:
             return

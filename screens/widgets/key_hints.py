@@ -25,16 +25,22 @@ class KeyHints(Widget):
     KeyHints { dock: bottom; height: auto; max-height: 2; background: $header; padding: 0 1; }
     """
 
+    _painted = Content("")
+
     def on_mount(self) -> None:
         """Follow the screen's bindings."""
         self.screen.bindings_updated_signal.subscribe(self, self._changed)
 
     def _changed(self, screen: Screen[object]) -> None:
-        if screen is self.screen:
+        if screen is self.screen and self._hints().markup != self._painted.markup:
             self.refresh(layout=True)
 
     def render(self) -> RenderResult:
         """The keys and what they do; a click on one presses it."""
+        self._painted = self._hints()
+        return self._painted
+
+    def _hints(self) -> Content:
         width = (self.parent.size.width if isinstance(self.parent, Widget) else self.size.width) - 2
         return Content("\n").join(self._lines(width))
 

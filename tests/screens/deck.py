@@ -3,20 +3,47 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
 
 from textual.pilot import Pilot
 from textual.widgets import Static
 from textual.worker import Worker
 
 from console.app import KeydeckApp
+from screens.connections.detail import TokenDetail
+from screens.connections.detail import TokenDetail
+from screens.facts import Facts
+from screens.main_screen import MainScreen
+from screens.widgets.table.pane import TablePane
+from screens.widgets.table.table import Table
 from tests.screens.samples import NOW
 from tests.screens.stage import Stage
 
 SMALL = (80, 24)
 LARGE = (120, 40)
+
+
+MOST_SECONDS = 60
+"""How long anything may take on a machine that is busy with something else."""
+
+
+@dataclass
+class MovableClock:
+    """The time that the console is told: it stands still unless a test lets it pass."""
+
+    now: datetime = NOW
+
+    def __call__(self) -> datetime:
+        """The time now."""
+        return self.now
+
+    def pass_(self, seconds: float) -> None:
+        """Let time pass."""
+        self.now += timedelta(seconds=seconds)
 
 
 @dataclass
@@ -26,6 +53,39 @@ class Deck:
     app: KeydeckApp
     pilot: Pilot[None]
     stage: Stage
+    clock: MovableClock = field(default_factory=MovableClock)
+
+    @property
+    def facts(self) -> Facts:
+        """What the console knows."""
+        return self.app.facts
+
+    @property
+    def pane(self) -> TablePane[Any]:
+        """The table of the screen, with what belongs to it."""
+        return self.app.screen.query_one(TablePane)
+
+    @property
+    def table(self) -> Table[Any]:
+        """The table of the screen."""
+        return self.pane.table
+
+    def toasts(self) -> list[str]:
+        """What was said in passing, the latest last."""
+        return [notification.message for notification in self.app._notifications]
+
+    async def command(self, text: str) -> None:
+        """Type a command behind the colon."""
+        await self.press("colon")
+        await self.type(text)
+        await self.press("enter")
+
+    async def filter(self, expression: str) -> None:
+        """Type a filter behind the slash."""
+        await self.press("slash")
+        await self.pilot.press("ctrl+u")
+        await self.type(expression)
+        await self.press("enter")
 
     async def press(self, *keys: str) -> None:
         """Press keys one by one, each after what the one before set off has come to rest."""
@@ -39,15 +99,34 @@ class Deck:
         await self.settle()
 
     async def settle(self) -> None:
-        """Wait until no call is under way but those that the stage holds up."""
-        for _ in range(200):
-            await self.pilot.pause()
-            busy = [worker for worker in self.app.workers if _blocking(worker)]
-            if len(busy) <= self.stage.waiting:
+        """Wait until no call is under way but those that the stage holds up, and their answers are shown."""
+        quiet = 0
+        async with asyncio.timeout(MOST_SECONDS):
+            while quiet < 2:
                 await self.pilot.pause()
-                return
-            await asyncio.wait([w._task for w in busy if w._task is not None], timeout=0.05)
-        raise AssertionError("the screen never came to rest")
+                busy = [worker for worker in self.app.workers if _blocking(worker)]
+                if any(detail.read_soon for detail in self.app.screen.query(TokenDetail)):
+                    quiet = 0
+                elif len(busy) > self.stage.waiting:
+                    quiet = 0
+                    await asyncio.wait([w._task for w in busy if w._task is not None], timeout=0.05)
+                else:
+                    quiet += 1
+
+    async def until(self, true: Callable[[], object]) -> None:
+        """Wait for what comes by itself, such as a timer's call."""
+        async with asyncio.timeout(MOST_SECONDS):
+            while not true():
+                await self.pilot.pause()
+        await self.settle()
+
+    async def tick(self, seconds: float) -> None:
+        """Let time pass on the console's clock, and let the screen notice it."""
+        self.clock.pass_(seconds)
+        screen = self.app.screen
+        if isinstance(screen, MainScreen):
+            screen._tick()
+        await self.settle()
 
     def lines(self) -> list[str]:
         """What the terminal shows, line by line."""
@@ -84,15 +163,20 @@ async def deck(
     start: str = "status",
     size: tuple[int, int] = SMALL,
     theme: str = "keydeck-dark",
+    **more: Any,
 ) -> AsyncIterator[Deck]:
-    """The console on a stage, at rest on its first screen. Held calls are let go in the end."""
+    """The console on a stage, at rest on its first screen. Held calls are let go in the end.
+
+    `more` goes to the app: memory, log, keys, intervals.
+    """
     stage = stage or Stage()
-    app = KeydeckApp(stage.services(), start_screen=start, clock=lambda: NOW)
+    clock = MovableClock()
+    app = KeydeckApp(stage.services(), start_screen=start, clock=clock, **more)
     app.theme = theme
     try:
         async with app.run_test(size=size, notifications=True) as pilot:
-            running = Deck(app, pilot, stage)
-            await running.settle()
+            running = Deck(app, pilot, stage, clock)
+            await running.until(lambda: "surroundings" in app.facts._asked)
             yield running
     finally:
         for gate in stage.gates.values():

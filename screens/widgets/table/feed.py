@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 from functools import partial
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from textual.dom import DOMNode
 
@@ -42,10 +42,16 @@ class Kind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Came:
-    """Rows came and are in the window. `moved` is how far the rows held before have moved down, or up."""
+    """Pages came and are in the window. `moved` is how far the rows held before have moved down, or up."""
 
     kind: Kind
+    pages: Sequence[Page[Any]]
     moved: int = 0
+
+    @property
+    def rows(self) -> list[Any]:
+        """The rows that came."""
+        return [row for page in self.pages for row in page.rows]
 
 
 class Feed(Generic[Row]):
@@ -216,7 +222,7 @@ class Feed(Generic[Row]):
             case Kind.END:
                 self.window.show(answer, None)
                 self._rebase()
-        self._came(Came(kind, moved))
+        self._came(Came(kind, answer, moved))
         self._changed()
 
     def _know_count(self, query: Query, answer: int | Trouble) -> None:

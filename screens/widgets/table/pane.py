@@ -102,7 +102,7 @@ class TablePane(Actor, Vertical, Generic[Row]):
             self.table.marks.clear()
             self.query_one(Notice).tell(None)
             self.feed.forget()
-            self.table.rows_changed(anew=True)
+            self.table.rows_changed((), anew=True)
             self._begin_anew()
         self.table.facts_changed()
 
@@ -113,9 +113,12 @@ class TablePane(Actor, Vertical, Generic[Row]):
         table.query_shown = self.feed.shown
         if came.kind is Kind.FRESH and table.marks.whole and table.marks.filter != self.feed.shown.filter:
             table.marks.clear()
-        for row in self.feed.window.rows:
-            table.marks.learn(row)
-        table.rows_changed(moved=came.moved, anew=came.kind is Kind.FRESH, at_end=came.kind is Kind.END)
+        if table.marks:
+            for row in came.rows:
+                table.marks.learn(row)
+        table.rows_changed(
+            came.rows, moved=came.moved, anew=came.kind is Kind.FRESH, at_end=came.kind is Kind.END
+        )
         self.query_one(Notice).tell(None)
         if came.kind is Kind.FRESH and self.bar.is_open:
             self._close_bar()
@@ -277,7 +280,7 @@ class TablePane(Actor, Vertical, Generic[Row]):
     def _columns(self, chosen: Columns) -> None:
         self.facts.memory.remember_columns(self.listing.name, chosen)
         self.table.choose_columns(chosen.chosen, chosen.widths or {})
-        self.table.rows_changed()
+        self.table.rows_changed(self.feed.window.rows)
 
     def do_wider(self) -> None:
         """Make the column under the cursor wider."""
@@ -328,7 +331,8 @@ class TablePane(Actor, Vertical, Generic[Row]):
 
     def _mark(self, row: Row, *, marked: bool) -> None:
         self.table.marks.set(row, marked=marked)
-        self._marked()
+        self.table.row_changed()
+        self.post_message(self.Changed())
 
     def _marked(self) -> None:
         self.table.refresh()
@@ -401,15 +405,15 @@ class TablePane(Actor, Vertical, Generic[Row]):
             if ref not in here:
                 self.feed.window.remove(ref)
                 self.table.marks.forget(ref)
-        self.table.rows_changed()
+        self.table.rows_changed(answer)
         self._changed()
 
     @property
     def state(self) -> tuple[object, ...]:
-        """What the possibility of the table's actions depends on."""
+        """What the possibility of those actions depends on that the key hints show."""
         feed = self.feed
         rows, marks = bool(feed.window.rows), bool(self.table.marks)
-        return rows, marks, feed.asking, bool(feed.shown.filter), self.bar.is_open
+        return rows, marks, bool(feed.shown.filter), self.bar.is_open
 
     def note(self) -> Content:
         """What the list covers: marks, position, number of rows, order."""

@@ -137,15 +137,17 @@ class Table(CursorView, Generic[Row]):
         self._place()
         return self._given[self._focus]
 
-    def rows_changed(self, *, moved: int = 0, anew: bool = False, at_end: bool = False) -> None:
+    def rows_changed(
+        self, rows: Sequence[Row], *, moved: int = 0, anew: bool = False, at_end: bool = False
+    ) -> None:
         """Paint anew after the window changed.
 
-        `moved` is how far rows moved within it. Otherwise the cursor stays on its row, at the same height on
+        `rows` are those that are new in it. `moved` is how far others moved within it. Otherwise the cursor stays on its row, at the same height on
         screen, if that row is there still; else near its place, or at the top of a list that is `anew`.
         """
         if anew or at_end:
             self._wanted = {}
-        self._want(self._window.rows)
+        self._want(rows)
         self._place()
         if at_end:
             self.lines_changed(len(self._window.rows) - 1)
@@ -255,7 +257,10 @@ class Table(CursorView, Generic[Row]):
             text, named = placed.column.cell(row, self._facts)
             cells.append((placed.column.text(text, placed.width) + " " * GAP, named))
         segments = [Segment(text, self._rich_style(named, style)) for text, named in cells]
-        return Strip(segments).adjust_cell_length(width, self._rich_style("", style))
+        taken = _LEAD + sum(placed.width + GAP for placed in self._placed)
+        if taken > width:
+            return Strip(segments).adjust_cell_length(width)
+        return Strip([*segments, Segment(" " * (width - taken), self._rich_style("", style))], width)
 
     def _rich_style(self, named: str, ground: Style) -> RichStyle | None:
         """The style that a cell of this theme has on a ground, worked out once."""
@@ -269,12 +274,17 @@ class Table(CursorView, Generic[Row]):
         """Return what the chosen columns show of a row, uncut."""
         return [column.cell(row, self._facts)[0] for column in self._chosen]
 
-    def render_line(self, y: int) -> Strip:
-        """Paint a line, and beside it where in the whole list it stands."""
+    def edge(self, y: int) -> Segment | None:
+        """A cell of the track that says where in the whole list a line stands."""
+        if y < self.STICKY:
+            return Segment(" ", self.rich_style)
         thumb = self._thumb()
         name = "table--thumb" if thumb is not None and y - self.STICKY in thumb else "table--track"
-        style = self.get_component_rich_style(name) if y >= self.STICKY else self.rich_style
-        return Strip.join([super().render_line(y), Strip([Segment(" ", style)], 1)])
+        return Segment(" ", self.get_component_rich_style(name))
+
+    def row_changed(self) -> None:
+        """Paint the row under the cursor anew: its mark changed."""
+        self._refresh_line(self.cursor)
 
     def _thumb(self) -> range | None:
         """Which lines of the track stand for what is in sight; None where that isn't known."""

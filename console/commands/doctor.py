@@ -1,0 +1,103 @@
+"""keydeck doctor."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import textwrap
+from collections import Counter
+from collections.abc import Iterable, Iterator
+
+import click
+
+from console.commands.session import json_option, loaded
+from console.printing import print_json
+from crypto_core.counting import counted
+from crypto_core.diagnosis import Check, Outcome
+
+_SIGNS = {
+    Outcome.OK: "●",
+    Outcome.WARNING: "▲",
+    Outcome.FAILED: "✖",
+    Outcome.UNKNOWN: "?",
+    Outcome.SKIPPED: "·",
+}
+_NAME_WIDTH = 30
+_INDENT = " " * 13
+
+
+@click.command()
+@json_option
+@click.pass_context
+def doctor(ctx: click.Context, *, as_json: bool) -> int:
+    """Look whether everything is in place: machine, settings, database, AWS, sandbox. Changes nothing.
+
+    Exit code 1 if anything has failed, 2 if the settings can't be used.
+    """
+    from console.diagnosis import FullDiagnosis
+    from console.settings import LoadedSettings
+    from crypto_core.errors import SettingsError
+
+    settings: LoadedSettings | SettingsError
+    try:
+        settings = loaded(ctx)
+    except SettingsError as error:
+        settings = error
+    found = FullDiagnosis(settings).examine(in_order=True)
+    checks = list(found if as_json else _printed(found))
+    counts = Counter(check.outcome for check in checks)
+    if as_json:
+        print_json({"checks": [c.as_json() for c in checks], "summary": _summary(counts)})
+    else:
+        click.echo()
+        click.echo(_sentence(counts))
+    if isinstance(settings, SettingsError):
+        return 2
+    return 1 if counts[Outcome.FAILED] else 0
+
+
+def _printed(checks: Iterable[Check]) -> Iterator[Check]:
+    """Pass the checks on, each printed as it comes, a heading before each area."""
+    area = None
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
+    for check in checks:
+        if check.area != area:
+            if area is not None:
+                click.echo()
+            area = check.area
+            click.echo(area)
+        for line in lines(check, width):
+            click.echo(line)
+        yield check
+
+
+def lines(check: Check, width: int = 0) -> list[str]:
+    """Return a check as aligned lines: sign, word, name, what was found; below it what to do.
+
+    With a `width` in characters longer texts are folded; 0 leaves them on their line, for grep.
+    """
+    lead = f"  {_SIGNS[check.outcome]} {check.outcome.value:8} {check.name:{_NAME_WIDTH}}"
+    indent = " " * (len(_INDENT) + _NAME_WIDTH + 1)
+    shown = _folded(f"{lead} {check.said}".rstrip(), indent if width > 100 else _INDENT, width)
+    if check.remedy:
+        shown += _folded(f"{_INDENT}→ {check.remedy}", f"{_INDENT}  ", width)
+    return shown
+
+
+def _folded(line: str, indent: str, width: int) -> list[str]:
+    if not width or len(line) <= width:
+        return [line]
+    # Spaces between columns are kept: only what is too long is folded.
+    return textwrap.wrap(
+        line, width, subsequent_indent=indent, break_on_hyphens=False, break_long_words=False
+    )
+
+
+def _summary(counts: Counter[Outcome]) -> dict[str, object]:
+    return {"well": not counts[Outcome.FAILED], **{o.value: counts[o] for o in Outcome}}
+
+
+def _sentence(counts: Counter[Outcome]) -> str:
+    told = [f"{counts[o]:,} {o.value}" for o in Outcome if counts[o]]
+    verdict = "not well" if counts[Outcome.FAILED] else "well"
+    return f"{verdict}: {counted(sum(counts.values()), 'check')}, {', '.join(told)}"

@@ -1,0 +1,187 @@
+"""This machine as Keydeck finds it: Python, the libraries, the terminal and its colours."""
+
+from __future__ import annotations
+
+import locale
+import os
+import platform
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from importlib import metadata
+
+from crypto_core.diagnosis import Check, Outcome
+
+TESTED = ((3, 11), (3, 14))
+"""The oldest and the newest Python that Keydeck is tested with."""
+
+SMALLEST = (80, 24)
+"""Columns and lines that the console is readable at."""
+
+_SHOWN = (
+    "textual",
+    "click",
+    "pydantic-settings",
+    "sqlalchemy",
+    "psycopg2-binary",
+    "alembic",
+    "boto3",
+    "cryptography",
+    "prometheus-client",
+)
+_MULTIPLEXERS = {"TMUX": "tmux", "STY": "GNU screen", "ZELLIJ": "Zellij"}
+
+
+@dataclass(frozen=True, slots=True)
+class Terminal:
+    """What the terminal is said to be. `size` is (columns, lines), None without a terminal."""
+
+    environment: Mapping[str, str]
+    size: tuple[int, int] | None
+    encoding: str
+
+    @classmethod
+    def here(cls) -> Terminal:
+        """Return the terminal of this process."""
+        size = None
+        if sys.__stdin__ is not None and sys.__stdin__.isatty() and sys.__stdout__ is not None:
+            try:
+                size = tuple(os.get_terminal_size(sys.__stdout__.fileno()))
+            except (OSError, ValueError):
+                size = None
+        encoding = getattr(sys.__stdout__, "encoding", None) or locale.getencoding()
+        return cls(dict(os.environ), size, encoding)  # type: ignore[arg-type]
+
+
+def look_at_machine(area: str, *, theme: str = "", terminal: Terminal | None = None) -> Iterator[Check]:
+    """Yield the checks of this machine. `theme` is the configured one, "" where it isn't known."""
+    yield _python(area, sys.version_info[:2])
+    yield _libraries(area)
+    terminal = terminal or Terminal.here()
+    yield _terminal(area, terminal)
+    yield _size(area, terminal)
+    yield _encoding(area, terminal)
+    yield from _multiplexer(area, terminal)
+    yield _colours(area, terminal)
+    yield _theme(area, terminal, theme)
+
+
+def _python(area: str, version: tuple[int, int]) -> Check:
+    oldest, newest = ((".".join(map(str, v))) for v in TESTED)
+    said = f"{platform.python_version()} ({platform.python_implementation()}, {platform.system()})."
+    if version > TESTED[1]:
+        remedy = f"Keydeck is tested with {oldest} to {newest}; if something odd happens, use one of those."
+        return Check(area, "Python", Outcome.WARNING, said, remedy)
+    return Check(area, "Python", Outcome.OK, said)
+
+
+def _libraries(area: str) -> Check:
+    least = _least_versions()
+    found, missing, old = [], [], []
+    for name in _SHOWN:
+        try:
+            version = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            missing.append(name)
+            continue
+        found.append(f"{name} {version}")
+        if name in least and _numbers(version) < _numbers(least[name]):
+            old.append(f"{name} {version} (needed: {least[name]})")
+    remedy = "Install Keydeck anew with its dependencies."
+    if missing:
+        return Check(area, "libraries", Outcome.FAILED, f"Not installed: {', '.join(missing)}.", remedy)
+    if old:
+        return Check(area, "libraries", Outcome.WARNING, f"Too old: {', '.join(old)}.", remedy)
+    return Check(area, "libraries", Outcome.OK, ", ".join(found))
+
+
+def _least_versions() -> dict[str, str]:
+    """The versions that Keydeck's own metadata asks for; none where it isn't installed as a package."""
+    try:
+        required = metadata.requires("keydeck") or []
+    except metadata.PackageNotFoundError:
+        return {}
+    found = (re.match(r"([\w.-]+)(?:\[[^]]*\])?\s*>=\s*([\d.]+)", requirement) for requirement in required)
+    return {match[1].lower(): match[2] for match in found if match}
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"\d+", version)[:3])
+
+
+def _terminal(area: str, terminal: Terminal) -> Check:
+    name = terminal.environment.get("TERM", "")
+    if terminal.size is None:
+        said = "None here: commands work, the console needs one."
+        return Check(area, "terminal", Outcome.SKIPPED, said)
+    if name in ("", "dumb", "unknown"):
+        said = f"TERM is {name or 'not set'}: the console can't be drawn."
+        return Check(
+            area, "terminal", Outcome.FAILED, said, "Set TERM to what the terminal is: xterm-256color."
+        )
+    program = terminal.environment.get("TERM_PROGRAM", "")
+    return Check(area, "terminal", Outcome.OK, f"{name}{f' ({program})' if program else ''}.")
+
+
+def _size(area: str, terminal: Terminal) -> Check:
+    if terminal.size is None:
+        return Check(area, "size", Outcome.SKIPPED, "No terminal.")
+    columns, lines = terminal.size
+    said = f"{columns} × {lines}."
+    if columns < SMALLEST[0] or lines < SMALLEST[1]:
+        return Check(area, "size", Outcome.WARNING, said, f"Make it at least {SMALLEST[0]} × {SMALLEST[1]}.")
+    return Check(area, "size", Outcome.OK, said)
+
+
+def _encoding(area: str, terminal: Terminal) -> Check:
+    if terminal.encoding.lower().replace("-", "").replace("_", "") == "utf8":
+        return Check(area, "characters", Outcome.OK, "UTF-8.")
+    said = f"{terminal.encoding}: signs and lines can't be shown."
+    return Check(area, "characters", Outcome.WARNING, said, "Set a UTF-8 locale: export LC_ALL=C.UTF-8")
+
+
+def _multiplexer(area: str, terminal: Terminal) -> Iterator[Check]:
+    inside = [name for variable, name in _MULTIPLEXERS.items() if terminal.environment.get(variable)]
+    if not inside:
+        return
+    said = f"Inside {inside[0]}."
+    if inside[0] == "tmux":
+        said += " What Keydeck copies reaches the clipboard if tmux has: set -g set-clipboard on."
+    elif inside[0] == "GNU screen":
+        said += " It passes nothing on to the clipboard."
+    yield Check(area, "multiplexer", Outcome.OK, said)
+
+
+def _colours(area: str, terminal: Terminal) -> Check:
+    environment = terminal.environment
+    if environment.get("NO_COLOR"):
+        said = "None, as NO_COLOR asks: signs and words tell everything that colours do."
+        return Check(area, "colours", Outcome.OK, said)
+    if terminal.size is None:
+        return Check(area, "colours", Outcome.SKIPPED, "No terminal.")
+    if environment.get("COLORTERM", "").lower() in ("truecolor", "24bit"):
+        return Check(area, "colours", Outcome.OK, "16 million (COLORTERM).")
+    if "256color" in environment.get("TERM", "") or environment.get("TERM", "").endswith("-direct"):
+        return Check(area, "colours", Outcome.OK, "256: close to the themes' colours.")
+    said = "16: the themes' colours are rounded a lot."
+    remedy = (
+        "If the terminal has more: export COLORTERM=truecolor. Else choose a theme that begins with ansi-."
+    )
+    return Check(area, "colours", Outcome.WARNING, said, remedy)
+
+
+def _theme(area: str, terminal: Terminal, theme: str) -> Check:
+    """The theme beside the ground that COLORFGBG tells, which few terminals set."""
+    told = terminal.environment.get("COLORFGBG", "").rpartition(";")[2]
+    said = f"{theme or 'not known'}."
+    if not told.isdigit():
+        return Check(
+            area, "theme", Outcome.OK, f"{said} The terminal does not tell its ground; t changes it."
+        )
+    light = int(told) in (7, *range(9, 16))
+    ground = "light" if light else "dark"
+    if theme.startswith("keydeck-") and theme != f"keydeck-{ground}":
+        remedy = f'theme = "keydeck-{ground}" in the settings file, or KEYDECK_THEME, would suit it.'
+        return Check(area, "theme", Outcome.OK, f"{said} The terminal's ground is {ground}.", remedy)
+    return Check(area, "theme", Outcome.OK, f"{said} The terminal's ground is {ground}.")

@@ -1,0 +1,272 @@
+"""Where Keydeck works and as whom: asked of AWS and the database at the same time, never waited for long.
+
+Both questions are asked in daemon threads, each at most once at a time. A side that does not answer holds up
+neither the other one nor the exit; what was known of it stays, with the trouble beside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, wait
+from dataclasses import dataclass, field
+from threading import Lock
+from time import monotonic
+from typing import Generic, TypeVar
+
+from sqlalchemy import Engine, make_url, text
+
+from console.settings import Settings
+from crypto_core.database.engine import connected
+from crypto_core.errors import (
+    CredentialsError,
+    DatabaseError,
+    KeydeckError,
+    KeyNotFoundError,
+    KmsAccessDeniedError,
+    KmsError,
+)
+from crypto_core.foreign import clean
+from crypto_core.key_names import account_of, parse_key_name, region_of
+from crypto_core.kms import Identity, KmsApi
+from screens.blocking import DaemonThreads
+from screens.services import Surroundings
+
+ANSWER_SECONDS = 6.0
+"""How long either side is waited for."""
+
+FRESH_SECONDS = 300.0
+"""How long AWS's answers count while nothing has changed."""
+
+ASK_AGAIN_SECONDS = 60.0
+"""How long AWS is left alone after it gave no answer."""
+
+T = TypeVar("T")
+
+Aliases = Callable[[], Mapping[str, Sequence[str]]]
+
+
+@dataclass(frozen=True, slots=True)
+class AwsSide:
+    """What AWS says. `regions` is empty where none is configured."""
+
+    regions: tuple[str, ...] = ()
+    identity: Identity | None = None
+    trouble: str = ""
+    expired: bool = False
+    remedy: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseSide:
+    """What the database says."""
+
+    role: str = ""
+    trouble: str = ""
+
+
+class Surveyor:
+    """Looks around. Thread-safe."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        engine: Engine,
+        kms: KmsApi,
+        aliases: Aliases,
+        *,
+        clock: Callable[[], float] = monotonic,
+    ) -> None:
+        """`aliases` gives the aliases by key ARN, as far as they are known, and asks nothing."""
+        self._settings = settings
+        self._aliases = aliases
+        self._url = make_url(settings.required_database_url())
+        self._aws = _Question(_Aws(settings, kms, clock).ask, AwsSide())
+        self._database = _Question(_Database(engine).ask, DatabaseSide())
+
+    def actor(self) -> str:
+        """Return who acts, for the journal: AWS identity and database role."""
+        questions = [self._aws] if self._database.last.role else [self._aws, self._database]
+        _answered(*questions)
+        identity, role = self._aws.last.identity, self._database.last.role
+        return (
+            f"{identity.arn if identity else 'AWS identity not known'}, database role {role or 'not known'}"
+        )
+
+    def now(self) -> Surroundings:
+        """Return what the header shows, within ANSWER_SECONDS; trouble is part of it, never raised."""
+        late = _answered(self._aws, self._database)
+        aws, database = self._aws.last, self._database.last
+        host, name = clean(self._url.host or "local socket"), clean(self._url.database or "")
+        return Surroundings(
+            account=aws.identity.account if aws.identity else "",
+            identity=aws.identity.arn if aws.identity else "",
+            region=clean(aws.regions[0], 40) if aws.regions else "",
+            regions=tuple(clean(region, 40) for region in aws.regions),
+            profile=clean(self._settings.profile or "", 100),
+            database=f"{name}@{host}",
+            database_host=host,
+            database_name=name,
+            database_role=clean(database.role),
+            write_key=self._settings.write_key or "",
+            write_key_alias=alias_of(self._settings.write_key, self._aliases()),
+            write_format=self._settings.write_format,
+            read_only=self._settings.read_only,
+            database_trouble=_NO_ANSWER if self._database in late else database.trouble,
+            aws_trouble=_NO_ANSWER if self._aws in late else aws.trouble,
+            credentials_expired=aws.expired,
+            credentials_remedy=aws.remedy,
+            environment=clean(self._settings.environment),
+            environment_colour=self._settings.environment_colour,
+        )
+
+
+_NO_ANSWER = f"No answer within {ANSWER_SECONDS:.0f} s."
+
+
+def alias_of(key: str | None, aliases: Mapping[str, Sequence[str]]) -> str:
+    """Return the alias of a key that is named in whatever form, "" if none is known."""
+    if not key:
+        return ""
+    name = parse_key_name(key)
+    if name.alias is not None:
+        return name.alias
+    for arn, found in aliases.items():
+        if found and (arn == key or (not name.is_key_arn and arn.endswith(f":key/{name.key_id}"))):
+            return found[0]
+    return ""
+
+
+class _Question(Generic[T]):
+    """A question that is under way at most once. `last` is the last answer."""
+
+    def __init__(self, ask: Callable[[], T], at_first: T) -> None:
+        self.last = at_first
+        self._ask = ask
+        self._lock = Lock()
+        self._threads = DaemonThreads()
+        self._future: Future[None] | None = None
+
+    def begin(self) -> Future[None]:
+        """Return what is done once there is an answer: one that is being asked for already, or a new one."""
+        with self._lock:
+            if self._future is None or self._future.done():
+                self._future = self._threads.submit(self._learn)
+            return self._future
+
+    def _learn(self) -> None:
+        self.last = self._ask()
+
+
+def _answered(*questions: _Question[AwsSide] | _Question[DatabaseSide]) -> list[object]:
+    """Ask all at once; returns those that have not been answered in time."""
+    futures = {question.begin(): question for question in questions}
+    done, late = wait(futures, timeout=ANSWER_SECONDS)
+    for future in done:
+        future.result()
+    return [futures[future] for future in late]
+
+
+class _Database:
+    """Asks the database which role it takes us for."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._role = ""
+
+    def ask(self) -> DatabaseSide:
+        """Return the role; where the database does not answer, the one before."""
+        try:
+            with connected(self._engine) as connection:
+                self._role = str(connection.scalar(text("SELECT current_user")))
+        except DatabaseError as error:
+            return DatabaseSide(self._role, error.message)
+        return DatabaseSide(self._role)
+
+
+@dataclass(slots=True)
+class _Asked:
+    """When something was asked last, in which boto3 session, and whether AWS answered."""
+
+    at: float = field(default=-FRESH_SECONDS)
+    session: int = -1
+    renewals: int = -1
+    answered: bool = False
+    for_credentials: bool = False
+    """True if there was no answer for want of credentials that AWS takes."""
+
+
+class _Aws:
+    """Asks AWS who we are and whether the write key is here: seldom, and at once after a renewal."""
+
+    def __init__(self, settings: Settings, kms: KmsApi, clock: Callable[[], float]) -> None:
+        self._write_key = settings.write_key
+        self._kms = kms
+        self._clock = clock
+        self._identity: Identity | None = None
+        self._identity_trouble = ""
+        self._identity_asked = _Asked()
+        self._key_trouble = ""
+        self._key_asked = _Asked()
+
+    def ask(self) -> AwsSide:
+        """Return what is known, and ask what is due."""
+        try:
+            regions = self._kms.regions
+            if self._due(self._identity_asked):
+                self._ask_identity()
+            refusal = self._kms.refusal
+            if refusal is not None:
+                return AwsSide(regions, self._identity, refusal.message, refusal.expired, refusal.remedy)
+            if self._write_key and self._due(self._key_asked):
+                self._ask_key(self._write_key, regions)
+        except KeydeckError as error:
+            # The configuration itself: without a Region or with an unknown profile nothing can be asked.
+            return AwsSide(trouble=error.message, remedy=error.remedy)
+        return AwsSide(regions, self._identity, self._identity_trouble or self._key_trouble)
+
+    def _due(self, asked: _Asked) -> bool:
+        age = self._clock() - asked.at
+        if asked.renewals != self._kms.renewals:
+            return True
+        if self._kms.refusal is not None:
+            return age >= ASK_AGAIN_SECONDS
+        if asked.answered:
+            return age >= FRESH_SECONDS or asked.session != self._kms.session
+        # A call has gone through since: so would this one.
+        return age >= ASK_AGAIN_SECONDS or asked.for_credentials
+
+    def _ask_identity(self) -> None:
+        before, renewals = self._identity_asked, self._kms.renewals
+        self._identity_asked = _Asked(self._clock(), before.session, renewals)
+        try:
+            self._identity = self._kms.identity()
+        except CredentialsError as error:
+            # Nothing can be done as anybody else meanwhile.
+            self._identity_trouble, self._identity_asked.for_credentials = error.message, True
+        except KeydeckError as error:
+            self._identity_trouble = error.message
+            if before.session != self._kms.session:
+                self._identity = None
+        else:
+            self._identity_trouble = ""
+            self._identity_asked.session, self._identity_asked.answered = self._kms.session, True
+
+    def _ask_key(self, key: str, regions: tuple[str, ...]) -> None:
+        """Note what speaks against the write key: it is in another Region, or not in this account."""
+        self._key_asked = _Asked(self._clock(), self._kms.session, self._kms.renewals, answered=True)
+        self._key_trouble = ""
+        region, account = region_of(key), account_of(key)
+        if region is not None and region not in regions:
+            self._key_trouble = f"The write key is in {region}; the Regions here are {', '.join(regions)}."
+            return
+        try:
+            self._kms.call("DescribeKey", region=region, KeyId=key)
+        except KeyNotFoundError as error:
+            self._key_trouble = f"There is no write key: {error.message}"
+        except CredentialsError:
+            self._key_asked.answered, self._key_asked.for_credentials = False, True
+        except KmsError as error:
+            self._key_asked.answered = isinstance(error, KmsAccessDeniedError)
+            mine = self._identity.account if self._identity else None
+            if account is not None and mine is not None and account != mine:
+                self._key_trouble = f"The write key is in account {account}: {error.message}"
