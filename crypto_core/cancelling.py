@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Event, Lock
 
+from crypto_core.errors import InterruptedRunError
+
 
 class Cancellation(Event):
     """An event that also tells those who asked to be told. Setting it twice tells nobody twice."""
@@ -38,3 +40,9 @@ class Cancellation(Event):
             with self._lock:
                 if end in self._told:
                     self._told.remove(end)
+
+
+def stop_if(cancelled: Event | None) -> None:
+    """Raise InterruptedRunError once `cancelled` is set."""
+    if cancelled is not None and cancelled.is_set():
+        raise InterruptedRunError("Cancelled.")

@@ -69,6 +69,12 @@ class ReadOnlyError(RefusedError):
     default_remedy = "Start Keydeck without --read-only to change anything."
 
 
+class NotConfirmedError(RefusedError):
+    """A change was to be made that the operator did not agree to, or not in the way that it demands."""
+
+    default_remedy = "Look at the preview again and confirm it there."
+
+
 class MissingPermissionError(RefusedError):
     """A run would fail for want of a permission, and is not begun; the message names action and key."""
 

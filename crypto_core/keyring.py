@@ -2,9 +2,9 @@
 
 Decrypt passes `KeyId`, ReEncrypt passes `SourceKeyId`, and the key that KMS names in its answer is compared
 with the expected one (AWS KMS Developer Guide: "specifying the KMS key is always recommended"). A v1
-envelope does not name its key, so `unwrap` asks with each trusted key until KMS agrees, the likely one first;
-a v2 envelope does, and no other key is asked. An alias means the key that it named first, for as long as the
-keyring lives.
+envelope does not name its key, so `unwrap` asks with each trusted key until KMS agrees, the likely one first,
+and goes past a Region that doesn't answer; a v2 envelope does, and no other key is asked. An alias means the
+key that it named first, for as long as the keyring lives.
 """
 
 from __future__ import annotations
@@ -132,7 +132,8 @@ class KmsKeyring:
         `only` names a key that the caller trusts for this call: no other is asked, nor the cache. `named` is
         the key ARN that the envelope claims: only that key is asked, and only if it is trusted. Raises
         IncorrectKeyError if none of the keys wrapped it, UntrustedKeyError if KMS answers with another key or
-        `named` isn't trusted, otherwise the KmsError of the key that came closest.
+        `named` isn't trusted, KmsUnreachableError if no key opens it and the Region of one doesn't answer,
+        otherwise the KmsError of the key that came closest.
         """
         candidates = [only] if only else self._candidates(encrypted_data_key, likely, named)
         if self._cache is not None and not only:
@@ -140,7 +141,11 @@ class KmsKeyring:
             if held is not None:
                 return held
         failures: list[KmsError] = []
+        silent = _Silent()
         for name in candidates:
+            home = self._routes.home(name)
+            if home in silent and len(self._routes.to(name, self._pinned.get(name))) == 1:
+                continue  # No replica of it could be asked elsewhere.
             purges = self._cache.purges if self._cache is not None else 0
             try:
                 with self._purging(name):
@@ -149,6 +154,9 @@ class KmsKeyring:
                         _must_be(unwrapped.wrapped_by, named, "Decrypt")
             except _TRY_THE_NEXT as error:
                 failures.append(error)
+                continue
+            except KmsUnreachableError as error:
+                silent.note(home, error)
                 continue
             if not only:
                 self._remember(encrypted_data_key, name)
@@ -163,7 +171,7 @@ class KmsKeyring:
                         purges=purges,
                     )
             return unwrapped
-        raise closest(failures)
+        raise silent.first or closest(failures)
 
     def rewrap(
         self,
@@ -182,7 +190,11 @@ class KmsKeyring:
         """
         parse_key_name(destination)
         failures: list[KmsError] = []
+        silent = _Silent()
         for source in self._candidates(encrypted_data_key, likely, named):
+            region = self._routes.home(source if region_of(source) else destination)
+            if region in silent:
+                continue
             if len({region_of(source), region_of(destination)} - {None}) > 1:
                 failures.append(
                     KmsRequestError(
@@ -195,9 +207,9 @@ class KmsKeyring:
                 continue
             try:
                 with self._purging(source):
-                    answer = self._kms.call(
+                    answer = self._routes.call(
                         "ReEncrypt",
-                        region=region_of(source) or region_of(destination),
+                        region,
                         CiphertextBlob=encrypted_data_key,
                         SourceKeyId=source,
                         DestinationKeyId=destination,
@@ -212,13 +224,16 @@ class KmsKeyring:
             except _TRY_THE_NEXT as error:
                 failures.append(error)
                 continue
+            except KmsUnreachableError as error:
+                silent.note(region, error)
+                continue
             to_key = KeyAnswer(
                 self._pin(destination, answer.get("KeyId"), "ReEncrypt"),
                 material_of(answer.get("DestinationKeyMaterialId")),
             )
             self._remember(encrypted_data_key, source)
             return RewrappedDataKey(encrypted_data_key_of(answer, "ReEncrypt", destination), from_key, to_key)
-        raise closest(failures)
+        raise silent.first or closest(failures)
 
     def attribute(
         self, encrypted_data_key: bytes, *, named: str | None = None, context: EncryptionContext = NO_CONTEXT
@@ -326,7 +341,9 @@ class KmsKeyring:
         prefix = edk_prefix(encrypted_data_key)
         first = [name for name in self.trusted if likely and likely in (name, self._pinned.get(name))]
         remembered = self._likely.get(prefix) if prefix else None
-        return list(dict.fromkeys([*first, *([remembered] if remembered else []), *self.trusted]))
+        # A Region that is down is waited for once, not for every token that another one can open.
+        others = sorted(self.trusted, key=self._routes.is_down)
+        return list(dict.fromkeys([*first, *([remembered] if remembered else []), *others]))
 
     def _may_mean(self, name: str, key_arn: str) -> bool:
         """False if the key called `name` is known to be another one than `key_arn`."""
@@ -371,6 +388,22 @@ class KmsKeyring:
             )
         self._pinned.setdefault(name, answered)
         return answered
+
+
+class _Silent:
+    """The Regions that don't answer in one search: each key there may have been the right one."""
+
+    def __init__(self) -> None:
+        self.first: KmsUnreachableError | None = None
+        self._regions: set[str] = set()
+
+    def note(self, region: str, error: KmsUnreachableError) -> None:
+        """Remember that a key of `region` could not be asked."""
+        self.first = self.first or error
+        self._regions.add(region)
+
+    def __contains__(self, region: str) -> bool:
+        return region in self._regions
 
 
 @contextmanager

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from time import perf_counter
 from typing import Protocol
 
 from crypto_core.errors import DryRunPassedError, KeydeckError
+from crypto_core.seldom import Seldom
+
+_log = logging.getLogger(__name__)
 
 UNEXPECTED = "UnexpectedError"
 """What is told of an exception that is none of this package's errors."""
+
+
+_FAILURES = Seldom(seconds=10.0)
+"""A throttled run fails thousands of times a second, each time alike."""
 
 
 class Observer(Protocol):
@@ -77,7 +85,10 @@ def observed_call(observer: Observer, operation: str) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        observer.kms_call(operation, perf_counter() - started, failure_name(error))
+        seconds, failure = perf_counter() - started, failure_name(error)
+        observer.kms_call(operation, seconds, failure)
+        if failure and _FAILURES.due(operation, failure):
+            _log.info("KMS %s failed after %.1f s: %s", operation, seconds, failure)
         raise
     observer.kms_call(operation, perf_counter() - started, "")
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from threading import Event
 from typing import Generic, Protocol, TypeVar
+
+from crypto_core.errors import KeydeckError
+from crypto_core.foreign import clean
 
 Row = TypeVar("Row")
 Row_co = TypeVar("Row_co", covariant=True)
@@ -62,10 +66,16 @@ class PagedSource(Protocol[Row_co]):
 
         With `backwards` those before it, in the query's order all the same. Without `start` the first rows,
         or with `backwards` the last ones. Raises InvalidFilterError with the position, InterruptedRunError
-        once `cancelled` is set, and what the source fails with.
+        once `cancelled` is set, KeydeckError for an order that there isn't, and what the source fails with.
         """
         ...
 
     def count(self, query: Query, *, cancelled: Event | None = None) -> int:
         """Return how many rows the filter lets through. Raises as `page`."""
         ...
+
+
+def unknown_sort(name: str, known: Iterable[str]) -> KeydeckError:
+    """The error for an order that a source hasn't; `known` are the names of those that it has."""
+    names = ", ".join(sort for sort in known if sort)
+    return KeydeckError(f"There is no order {clean(name, 80)!r}.", remedy=f"Orders: {names}.")

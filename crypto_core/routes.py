@@ -52,6 +52,14 @@ class Routes:
         regions = sorted(self._kms.regions, key=lambda region: region != first)
         return sorted(regions, key=self._is_down)
 
+    def home(self, name: str) -> str:
+        """Return the Region that the key called `name` is in, "" where none is configured."""
+        return region_of(name) or self._default()
+
+    def is_down(self, name: str) -> bool:
+        """True while the Region that the key called `name` is in did not answer just now."""
+        return self._is_down(self.home(name))
+
     def call(self, operation: str, region: str | None, **parameters: Any) -> dict[str, Any]:
         """Return KMS's answer, and remember whether the Region answered. Raises KmsError."""
         where = region or self._default()

@@ -1,4 +1,4 @@
-"""What KMS has said about single envelopes, remembered by the SHA-256 of the stored value.
+"""What KMS has said about single envelopes, remembered by a digest of the stored value.
 
 An answer holds for exactly one stored value, so a token that changes loses its answer by itself. Answers are
 kept in Keydeck's schema where that is there and may be written, else in memory for as long as Keydeck runs.
@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 from sqlalchemy import Connection, Engine, FromClause, LargeBinary, String, bindparam, func, select, text
 from sqlalchemy import column as sql_column
@@ -19,6 +20,8 @@ from crypto_core.database.engine import connected
 from crypto_core.database.schema import key_answer
 from crypto_core.errors import DatabaseError
 from crypto_core.key_names import same_key
+
+SHA256_BYTES = 32
 
 Wrapping = tuple[str, str | None]
 """Key ARN and key material id."""
@@ -105,14 +108,18 @@ class AnswerBook:
             return self.about(connection, [digest]).get(digest)
 
     def relation(self) -> FromClause | None:
-        """Return the answers as something to join: digest, key_arn, key_material_id, reason; or None."""
+        """Return the answers as something to join; or None.
+
+        Its columns: digest and its mark (see `expressions.mark_of`), edk_prefix, key_arn, key_material_id,
+        reason.
+        """
         with self._lock:
             memory = list(self._memory.values())
         remembered = _as_select(memory) if memory else None
         if not self._stored("SELECT"):
             return None if remembered is None else remembered.subquery("answers")
         t = key_answer.c
-        stored = select(t.envelope_digest.label("digest"), t.key_arn, t.key_material_id, t.reason)
+        stored = select(*_told(t.envelope_digest, t))
         if remembered is None:
             return stored.subquery("answers")
         # One answer a value, the newer one: two would count the token twice.
@@ -188,16 +195,30 @@ def _as_select(answers: list[Answer]):  # type: ignore[no-untyped-def]  # the ty
     rows = (
         func.unnest(
             values("digests", [a.digest for a in answers], LargeBinary),
+            values("prefixes", [a.edk_prefix for a in answers], LargeBinary),
             values("arns", [a.key_arn for a in answers], String),
             values("materials", [a.key_material_id for a in answers], String),
             values("reasons", [a.reason for a in answers], String),
         )
         .table_valued(
             sql_column("digest", LargeBinary),
+            sql_column("edk_prefix", LargeBinary),
             sql_column("key_arn", String),
             sql_column("key_material_id", String),
             sql_column("reason", String),
         )
         .render_derived(name="remembered")
     )
-    return select(rows.c.digest, rows.c.key_arn, rows.c.key_material_id, rows.c.reason)
+    return select(*_told(rows.c.digest, rows.c))
+
+
+def _told(digest: Any, c: Any) -> list[Any]:
+    mark = func.substr(digest, 1, func.length(digest) - SHA256_BYTES, type_=LargeBinary)
+    return [
+        digest.label("digest"),
+        mark.label("mark"),
+        c.edk_prefix,
+        c.key_arn,
+        c.key_material_id,
+        c.reason,
+    ]

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from threading import Event
 
+from crypto_core.cancelling import stop_if
 from crypto_core.counting import counted
 from crypto_core.coverage import Evidence
 from crypto_core.database.answers import Answer, AnswerBook, Wrapping
@@ -23,7 +24,6 @@ from crypto_core.envelope import ENVELOPE_FORMATS, parse
 from crypto_core.errors import (
     CredentialsError,
     EnvelopeError,
-    InterruptedRunError,
     InvalidCiphertextError,
     InvalidReferenceError,
     KmsAccessDeniedError,
@@ -116,7 +116,7 @@ class Attributor:
                 unasked.setdefault(group.edk_prefix, []).append(group)
         budget, silent = self._limit, None
         for prefix, groups in unasked.items():
-            _stop_if(cancelled)
+            stop_if(cancelled)
             tokens = sum(g.tokens for g in groups)
             known = census.known.get(prefix) if prefix is not None else None
             if known:
@@ -201,7 +201,7 @@ class Attributor:
         asked, failures = 0, dict[str, int]()
         stopped: KmsError | None = None
         for page in self._store.pages(scope, size=PAGE):
-            _stop_if(cancelled)
+            stop_if(cancelled)
             if asked >= budget or stopped is not None:
                 break
             for probe in self.ask(page[: budget - asked]):
@@ -275,11 +275,6 @@ def _over_limit(tokens: int, limit: int) -> str:
         f"{counted(tokens, 'token')}: KMS was not asked which key (at most {limit:,} questions a census). "
         "Ask about every token with: keydeck verify --all."
     )
-
-
-def _stop_if(cancelled: Event | None) -> None:
-    if cancelled is not None and cancelled.is_set():
-        raise InterruptedRunError("Cancelled.")
 
 
 _DOUBT = (Evidence.VERIFIED, Evidence.INFERRED, Evidence.UNKNOWN, Evidence.CONFLICT)

@@ -22,6 +22,21 @@ class Unreadable:
 
 
 @dataclass(frozen=True, slots=True)
+class Unidentified:
+    """A token column whose rows the id can't tell apart, so that no row could be written without another."""
+
+    column: TokenColumn
+    id_column: str
+
+    def __str__(self) -> str:
+        table = self.column.table
+        return (
+            f"{self.column} is not offered: {table}.{self.id_column} may be NULL or occur twice. Needed: a "
+            f"primary key or a unique index on {self.id_column} alone, and NOT NULL."
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Catalogue:
     """The tables as this database has them, narrowed to columns that are there and readable."""
 
@@ -29,14 +44,16 @@ class Catalogue:
     unreadable: tuple[Unreadable, ...]
     unwritable: Mapping[TokenColumn, str]
     """Columns that can't be written, each with the statement that would allow it."""
+    unidentified: tuple[Unidentified, ...] = ()
 
     @property
     def gaps(self) -> tuple[str, ...]:
-        """What can't be seen, one sentence each: unreadable columns, or that there is no column at all."""
-        if not self.tables and not self.unreadable:
+        """What can't be seen, one sentence each: columns that can't be used, or that there is none at all."""
+        if not self.tables and not self.unreadable and not self.unidentified:
             nothing = "No token table was found in this database, on the role's search path."
             return (f"{nothing} Check DATABASE_URL, or describe the tables in the settings file.",)
-        return tuple(f"{u.column} can't be read. Needed: {u.grant}" for u in self.unreadable)
+        unreadable = (f"{u.column} can't be read. Needed: {u.grant}" for u in self.unreadable)
+        return (*unreadable, *map(str, self.unidentified))
 
     @property
     def columns(self) -> tuple[TokenColumn, ...]:
@@ -53,6 +70,9 @@ class Catalogue:
                 raise InvalidReferenceError(
                     f"Table {name} can't be read by this database role.", remedy=f"Needed: {unreadable.grant}"
                 )
+        for unidentified in self.unidentified:
+            if unidentified.column.table == name:
+                raise InvalidReferenceError(str(unidentified))
         names = ", ".join(t.name for t in self.tables) or "none"
         raise InvalidReferenceError(
             f"There is no token table {name!r}.", remedy=f"Token tables here: {names}."
@@ -103,6 +123,7 @@ def read_catalogue(engine: Engine, tables: Iterable[TokenTable] = PLATFORM_TABLE
     readable: list[TokenTable] = []
     unreadable: list[Unreadable] = []
     unwritable: dict[TokenColumn, str] = {}
+    unidentified: list[Unidentified] = []
     with connected(engine) as connection:
         for table in {t.name: t for t in tables}.values():
             found = {row.attname: row for row in connection.execute(_COLUMNS, {"table": table.name}).all()}
@@ -117,7 +138,9 @@ def read_catalogue(engine: Engine, tables: Iterable[TokenTable] = PLATFORM_TABLE
                     unreadable.append(Unreadable(TokenColumn(table.name, column), grant))
                 if not found[column].may_write:
                     unwritable[TokenColumn(table.name, column)] = f"GRANT UPDATE ({quoted}) {to}"
-            if may:
+            if may and not found[table.id_column].identifies:
+                unidentified += [Unidentified(TokenColumn(table.name, c), table.id_column) for c in may]
+            elif may:
                 shown = tuple(c for c in table.shown if c in found and found[c].may_read)
                 dated = [c for c in shown if c == table.created and found[c].is_time]
                 readable.append(
@@ -127,9 +150,11 @@ def read_catalogue(engine: Engine, tables: Iterable[TokenTable] = PLATFORM_TABLE
                         shown=shown,
                         organisation=table.organisation if table.organisation in shown else None,
                         created=dated[0] if dated else None,
+                        id_type=found[table.id_column].type_name,
+                        required=frozenset(c for c in shown if found[c].required),
                     )
                 )
-    return Catalogue(tuple(readable), tuple(unreadable), unwritable)
+    return Catalogue(tuple(readable), tuple(unreadable), unwritable, tuple(unidentified))
 
 
 _COLUMNS = text(
@@ -137,6 +162,12 @@ _COLUMNS = text(
     SELECT a.attname,
            quote_ident(a.attname) AS quoted,
            format('ON %I TO %I', CAST(:table AS text), current_user) AS to_role,
+           (SELECT t.typname FROM pg_type t WHERE t.oid = a.atttypid) AS type_name,
+           a.attnotnull AS required,
+           a.attnotnull AND EXISTS (
+               SELECT FROM pg_index i
+               WHERE i.indrelid = a.attrelid AND i.indisunique AND i.indisvalid AND i.indpred IS NULL
+                     AND i.indnkeyatts = 1 AND i.indkey[0] = a.attnum) AS identifies,
            a.atttypid IN ('timestamptz'::regtype, 'timestamp'::regtype, 'date'::regtype) AS is_time,
            has_column_privilege(a.attrelid, a.attnum, 'SELECT') AS may_read,
            has_column_privilege(a.attrelid, a.attnum, 'UPDATE') AS may_write

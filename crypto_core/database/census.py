@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from threading import Event
 from typing import Any
 
 from sqlalchemy import BigInteger, Engine, String, and_, cast, func, literal, null, select, union_all
@@ -19,6 +20,7 @@ from crypto_core.database.expressions import (
     head_of,
     id_text,
     is_envelope,
+    mark_of,
     table_of,
 )
 from crypto_core.envelope import Format
@@ -54,8 +56,10 @@ class Census:
     known: dict[bytes, frozenset[Wrapping]]
 
 
-def take_census(engine: Engine, catalogue: LiveCatalogue, answers: AnswerBook) -> Census:
-    """Return the census. No token value leaves the database. Raises DatabaseError."""
+def take_census(
+    engine: Engine, catalogue: LiveCatalogue, answers: AnswerBook, *, cancelled: Event | None = None
+) -> Census:
+    """Return the census. No token value leaves the database. Raises DatabaseError, InterruptedRunError."""
     current = catalogue.refresh()
     relation = answers.relation()
     parts = []
@@ -67,13 +71,14 @@ def take_census(engine: Engine, catalogue: LiveCatalogue, answers: AnswerBook) -
                 select(
                     head_of(stored).label("head"),
                     id_text(table, source).label("row_id"),
-                    *([digest_of(stored).label("digest")] if relation is not None else []),
+                    mark_of(stored).label("mark"),
+                    digest_of(stored).label("digest"),
                 )
                 .where(stored.is_not(None))
                 .subquery()
             )
             parts.append(_grouped(table.name, column, tokens, relation))
-    with connected(engine) as connection:
+    with connected(engine, cancelled=cancelled) as connection:
         taken_at = datetime.now(UTC)
         rows = connection.execute(union_all(*parts)).all() if parts else []
         known = answers.by_group(connection)
@@ -112,7 +117,9 @@ def _grouped(table: str, column: str, tokens: Any, relation: Any) -> Any:
             func.coalesce(r.reason, "").label("reason"),
         ]
         keys += answer
-        joined = tokens.outerjoin(relation, and_(is_envelope(tokens.c.head), r.digest == tokens.c.digest))
+        # `is_(True)`: a join by the digest would hash every value, this one only those with such a mark.
+        same = and_(r.mark == tokens.c.mark, (r.digest == tokens.c.digest).is_(True))
+        joined = tokens.outerjoin(relation, and_(is_envelope(tokens.c.head), same))
     heads = (
         select(
             tokens.c.head, *answer, func.count().label("tokens"), func.min(tokens.c.row_id).label("row_id")

@@ -9,17 +9,21 @@ import logging
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from threading import Event
 from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
 
+from crypto_core.cancelling import Cancellation, stop_if
+from crypto_core.database.canceller import cancelling
 from crypto_core.database.watchdog import WatchedConnection, WatchedCursor
 from crypto_core.errors import (
     DatabaseError,
     DatabaseReadOnlyError,
     DatabaseTimeoutError,
     DatabaseUnreachableError,
+    InterruptedRunError,
     MissingGrantError,
     MissingSchemaError,
     SettingsError,
@@ -46,6 +50,8 @@ def open_engine(url: str, *, read_only: bool = False, setting: str = "DATABASE_U
         f"-c statement_timeout={STATEMENT_TIMEOUT_SECONDS * 1000}",
         f"-c lock_timeout={LOCK_TIMEOUT_SECONDS * 1000}",
         "-c idle_in_transaction_session_timeout=120000",
+        # Compiling takes longer than it saves here: every answer is wanted at once.
+        "-c jit=off",
         # What a session may not do is decided by the server, not by the keys on screen.
         *(["-c default_transaction_read_only=on"] if read_only else []),
     ]
@@ -81,18 +87,24 @@ def open_engine(url: str, *, read_only: bool = False, setting: str = "DATABASE_U
 
 
 @contextmanager
-def connected(engine: Engine, *, write: bool = False) -> Iterator[Connection]:
+def connected(engine: Engine, *, write: bool = False, cancelled: Event | None = None) -> Iterator[Connection]:
     """Give a connection in a transaction: committed at the end if `write`, rolled back otherwise.
 
-    Raises the DatabaseError that tells a failure apart.
+    A Cancellation that is set ends the statement under way; any other event is looked at before the first.
+    Raises InterruptedRunError then, else the DatabaseError that tells a failure apart.
     """
-    with told_apart():
-        if write:
-            with engine.begin() as connection:
+    stop_if(cancelled)
+    try:
+        with told_apart(), engine.begin() if write else engine.connect() as connection:
+            if isinstance(cancelled, Cancellation):
+                with cancelling(connection, cancelled):
+                    yield connection
+            else:
                 yield connection
-        else:
-            with engine.connect() as connection:
-                yield connection
+    except DatabaseTimeoutError as error:
+        if cancelled is not None and cancelled.is_set():
+            raise InterruptedRunError("Cancelled.") from error
+        raise
 
 
 @contextmanager

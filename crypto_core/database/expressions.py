@@ -16,6 +16,7 @@ from sqlalchemy import (
     LargeBinary,
     String,
     and_,
+    bindparam,
     case,
     cast,
     func,
@@ -29,6 +30,7 @@ from sqlalchemy import Text as SqlText
 from sqlalchemy import column as sql_column
 from sqlalchemy import table as sql_table
 from sqlalchemy.sql.expression import TableClause
+from sqlalchemy.types import NullType
 
 from crypto_core.database.tables import TokenTable
 from crypto_core.envelope import (
@@ -43,6 +45,8 @@ Text_ = ColumnElement[Any]
 
 HEAD_CHARACTERS = 72
 """Stored characters of a v1 value that hold the version and the EDK prefix, in whole base64 groups."""
+MARK_BEGINS, MARK_BYTES = 360, 16
+"""Where an envelope's mark stands: behind the longest EDK prefix, so that no two envelopes share it."""
 V2_CHARACTERS = 4 * -(-(4 * -(-MAX_KEY_ARN_BYTES // 3) + 51) // 3)
 """Stored characters of a v2 value, behind the version, that hold the longest key ARN and the EDK prefix."""
 
@@ -138,9 +142,18 @@ def _prefix(edk_text: Text_) -> Text_:
     )
 
 
+def mark_of(stored: Text_) -> Text_:
+    """Some bytes of an envelope's ciphertext, as bytea: random in each. Other values have none."""
+    encoded = func.convert_to(stored, literal_column("'UTF8'"))
+    return case(
+        (is_envelope(stored), func.substr(encoded, MARK_BEGINS + 1, MARK_BYTES)),
+        else_=literal_column("''::bytea"),
+    )
+
+
 def digest_of(stored: Text_) -> Text_:
-    """SHA-256 of the stored value, 32 bytes: tells two values apart without selecting either."""
-    return func.sha256(func.convert_to(stored, literal_column("'UTF8'")))
+    """The mark and the SHA-256 of the stored value: tells two values apart without selecting either."""
+    return mark_of(stored).op("||")(func.sha256(func.convert_to(stored, literal_column("'UTF8'"))))
 
 
 def id_text(table: TokenTable, source: TableClause) -> Text_:
@@ -148,15 +161,20 @@ def id_text(table: TokenTable, source: TableClause) -> Text_:
     return cast(source.c[table.id_column], SqlText)
 
 
-def id_order(table: TokenTable, source: TableClause) -> Text_:
-    """The id as text that sorts as the id does: numbers are padded, text compares byte by byte."""
-    plain = id_text(table, source)
-    ordered = func.lpad(plain, 20, "0") if table.id_kind == "integer" else plain
-    return ordered.collate("C")
+def id_in(table: TokenTable, source: Any, ids: Sequence[str]) -> ColumnElement[bool]:
+    """Rows with one of these ids, in the column's own type, so that the primary key's index serves.
 
-
-def id_in(table: TokenTable, source: TableClause, ids: Sequence[str]) -> ColumnElement[bool]:
-    """Rows with one of these ids, in the column's own type, so that the primary key's index serves."""
-    values: list[Any] = [int(i) for i in ids] if table.id_kind == "integer" else list(ids)
-    result: ColumnElement[bool] = source.c[table.id_column].in_(values)
+    However many ids there are, they are one parameter.
+    """
+    # A literal of no type is read as an array of the column's.
+    listed: Any = [int(i) for i in ids] if table.id_kind == "integer" else _array(ids)
+    result: ColumnElement[bool] = source.c[table.id_column] == func.any(
+        bindparam("ids", listed, NullType(), unique=True)
+    )
     return result
+
+
+def _array(texts: Sequence[str]) -> str:
+    """Texts as PostgreSQL writes an array of them."""
+    quoted = (text.replace("\\", "\\\\").replace('"', '\\"') for text in texts)
+    return "{" + ",".join(f'"{text}"' for text in quoted) + "}"

@@ -3,71 +3,38 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
+from threading import Event
 from typing import Any
 
-from sqlalchemy import (
-    ColumnElement,
-    Connection,
-    Engine,
-    and_,
-    func,
-    literal,
-    not_,
-    or_,
-    select,
-    tuple_,
-    union_all,
-)
+from sqlalchemy import Connection, Engine, func, select
 
+from crypto_core.cancelling import stop_if
 from crypto_core.coverage import Evidence
 from crypto_core.database.answers import AnswerBook, Wrapping
 from crypto_core.database.catalogue import LiveCatalogue
 from crypto_core.database.engine import connected
-from crypto_core.database.expressions import (
-    digest_of,
-    id_in,
-    id_text,
-    table_of,
-)
-from crypto_core.database.filters import Term, parse_filter
-from crypto_core.database.inventory_expressions import FIELDS, SORTS, columns, matches, with_keys
+from crypto_core.database.expressions import id_in, table_of
+from crypto_core.database.inventory_expressions import FIELDS, Place
+from crypto_core.database.key_expressions import KeyView, unlike_their_group
+from crypto_core.database.matching import Matcher, asks_for_evidence, asks_for_keys
+from crypto_core.database.orders import ORDERS, SortKey, needs_keys
+from crypto_core.database.surveys import Surveys
+from crypto_core.database.walking import Position, Search, Walker
 from crypto_core.envelope import Format
-from crypto_core.errors import RowVanishedError
+from crypto_core.errors import InvalidReferenceError, RowVanishedError
+from crypto_core.filters import Term, parse_filter
 from crypto_core.foreign import clean
+from crypto_core.paging import Cursor, Page, Query, unknown_sort
 from crypto_core.references import TokenRef
 from crypto_core.severity import FORMAT_SEVERITY, Severity
 
+__all__ = ["FIELDS", "Inventory", "InventoryRow", "SortKey"]
 
-class SortKey(StrEnum):
-    """What the inventory can be sorted by. Ties are broken by reference, so equal rows never jump."""
-
-    STATE = "state"
-    REFERENCE = "reference"
-    ORGANISATION = "org"
-    PROVIDER = "provider"
-    FORMAT = "format"
-    KEY = "key"
-    CREATED = "created"
-
-
-@dataclass(frozen=True, slots=True)
-class InventoryQuery:
-    """A filter expression (see database/filters.py) and an order. State ascending means worst first."""
-
-    filter: str = ""
-    sort: SortKey = SortKey.STATE
-    descending: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Cursor:
-    """Where a page ended; opaque to callers."""
-
-    values: tuple[str | int | float, ...]
+_REFERENCES = 10_000
+"""References read at a time: where a filter lets few through, each page may take a scan of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,14 +81,6 @@ class InventoryRow:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class InventoryPage:
-    """Some rows in order. `next` continues after the last one; None means that there is nothing more."""
-
-    rows: tuple[InventoryRow, ...]
-    next: Cursor | None
-
-
 class Inventory:
     """The inventory of one database. Every method may block on SQL: call it from a worker."""
 
@@ -138,48 +97,106 @@ class Inventory:
         self._catalogue = catalogue
         self._answers = answers
         self._aliases = aliases
+        # What one page is put together from is all of one moment.
+        self._snapshots = engine.execution_options(isolation_level="REPEATABLE READ")
+        self._surveys = Surveys()
 
-    def page(self, query: InventoryQuery, after: Cursor | None = None, *, limit: int = 200) -> InventoryPage:
-        """Return up to `limit` rows. Raises InvalidFilterError with the position, DatabaseError."""
-        terms = parse_filter(query.filter, FIELDS)
-        with connected(self._engine) as connection:
-            known = self._answers.by_group(connection)
-            base = self._base(known, keys=query.sort is SortKey.KEY or _names(terms, "key", "material"))
-            if base is None:
-                return InventoryPage((), None)
-            sort = SORTS[query.sort.value](base.c)
-            tie = (base.c.column_order, base.c.id_order)
-            conditions: list[Any] = [*self._conditions(terms, base.c)]
-            if after is not None:
-                first, *rest = after.values
-                beyond = sort < first if query.descending else sort > first
-                conditions.append(
-                    or_(beyond, and_(sort == first, tuple_(*tie) > tuple_(*map(literal, rest))))
-                )
-            # Only where each row stands: what is shown of it is read for this page's rows alone.
-            statement = (
-                select(base.c.table, base.c.column, base.c.row_id, *tie, sort.label("sort"))
-                .where(*conditions)
-                .order_by(sort.desc() if query.descending else sort, *tie)
-                .limit(limit + 1)
-            )
-            found = connection.execute(statement).all()
-            refs = [TokenRef(row.table, row.column, row.row_id) for row in found[:limit]]
-            rows = self._rows(connection, refs, known)
-        last = found[limit - 1] if len(found) > limit else None
-        cursor = Cursor((last.sort, last.column_order, last.id_order)) if last is not None else None
-        return InventoryPage(rows, cursor)
+    def page(
+        self,
+        query: Query,
+        start: Cursor | None = None,
+        *,
+        backwards: bool = False,
+        inclusive: bool = False,
+        limit: int = 200,
+        cancelled: Event | None = None,
+    ) -> Page[InventoryRow]:
+        """Return a page as PagedSource says, all of it as at one moment; "" sorts by state.
 
-    def count(self, query: InventoryQuery) -> int:
-        """Return how many rows the filter lets through. Raises InvalidFilterError, DatabaseError."""
+        Raises DatabaseError too.
+        """
+        sort = _sort(query)
         terms = parse_filter(query.filter, FIELDS)
-        with connected(self._engine) as connection:
-            known = self._answers.by_group(connection)
-            base = self._base(known, keys=_names(terms, "key", "material"))
-            if base is None:
-                return 0
-            statement = select(func.count()).select_from(base).where(*self._conditions(terms, base.c))
-            return int(connection.scalar(statement) or 0)
+        places = self._places()
+        # Where a list is looked at anew, what was counted before is not to hide what has come since.
+        if start is None or inclusive:
+            number, survey = self._surveys.begin()
+        else:
+            number = int(start.values[-1])
+            survey = self._surveys.of(number)
+        at = _position(start, places) if start is not None else None
+        with connected(self._snapshots, cancelled=cancelled) as connection:
+            groups = self._answers.by_group(connection)
+            keys = self._key_view(connection, terms, groups, sort)
+            matcher = Matcher(terms, keys, self._aliases())
+            walker = Walker(connection, places, ORDERS[sort], matcher, keys, survey, cancelled)
+            # The reference is itself what breaks ties: from the end, it is the walk that turns around.
+            turned = sort is SortKey.REFERENCE and query.descending
+            falling = query.descending and not turned
+            found = walker.find(Search(at, falling, backwards is not turned, inclusive, limit + 1))
+            more, found = len(found) > limit, found[:limit]
+            behind = at is not None
+            if at is not None and inclusive:
+                behind = bool(walker.find(Search(at, falling, backwards is turned, False, 1)))
+            if backwards:
+                found.reverse()
+            refs = [
+                TokenRef(places[p.number].table.name, places[p.number].column, str(p.row_id)) for p in found
+            ]
+            rows = self._rows(connection, refs, groups)
+        cursors = [Cursor((p.kept, places[p.number].name, p.row_id, number)) for p in found]
+        above, below = (more, behind) if backwards else (behind, more)
+        first, last = (cursors[0], cursors[-1]) if cursors else (None, None)
+        return Page(rows, first, last, above=above, below=below)
+
+    def count(self, query: Query, *, cancelled: Event | None = None) -> int:
+        """Return how many rows the filter lets through. Raises as `page`."""
+        terms = parse_filter(query.filter, FIELDS)
+        total = 0
+        with connected(self._snapshots, cancelled=cancelled) as connection:
+            keys = self._key_view(connection, terms, self._answers.by_group(connection))
+            matcher = Matcher(terms, keys, self._aliases())
+            for place in self._places():
+                stop_if(cancelled)
+                if not matcher.excludes(place):
+                    tokens = keys.joined(place.source, place.stored)
+                    counted = select(func.count()).select_from(tokens).where(matcher.passing(place))
+                    total += int(connection.scalar(counted) or 0)
+        return total
+
+    def references(self, filter_: str, *, cancelled: Event | None = None) -> Iterator[list[TokenRef]]:
+        """Give, page by page, every token that a filter lets through at this moment, by column and id.
+
+        Raises as `page`.
+        """
+        terms = parse_filter(filter_, FIELDS)
+        with connected(self._snapshots, cancelled=cancelled) as connection:
+            keys = self._key_view(connection, terms, self._answers.by_group(connection))
+            matcher = Matcher(terms, keys, self._aliases())
+            for place in self._places():
+                if matcher.excludes(place):
+                    continue
+                tokens = keys.joined(place.source, place.stored)
+                statement = select(place.id).select_from(tokens).where(matcher.passing(place))
+                statement = statement.order_by(place.id).limit(_REFERENCES)
+                after: list[Any] = []
+                while True:
+                    stop_if(cancelled)
+                    ids = connection.scalars(statement.where(*after)).all()
+                    if ids:
+                        yield [TokenRef(place.table.name, place.column, str(i)) for i in ids]
+                    if len(ids) < _REFERENCES:
+                        break
+                    after = [place.id > ids[-1]]
+
+    def rows(self, refs: Iterable[TokenRef]) -> tuple[InventoryRow, ...]:
+        """Return those of some rows that are still there, in the order asked, as they are at one moment.
+
+        Raises InvalidReferenceError, DatabaseError.
+        """
+        wanted = [r for ref in dict.fromkeys(refs) for r in self._catalogue().references(ref)]
+        with connected(self._snapshots) as connection:
+            return self._rows(connection, wanted, self._answers.by_group(connection))
 
     def row(self, ref: TokenRef) -> InventoryRow:
         """Return one row as it is now. Raises InvalidReferenceError, RowVanishedError, DatabaseError."""
@@ -191,66 +208,54 @@ class Inventory:
             raise RowVanishedError(f"{ref}: there is no such row, or it holds no token.")
         return rows[0]
 
-    def _base(
-        self,
-        known: Mapping[bytes, frozenset[Wrapping]],
-        *,
-        keys: bool = False,
-        only: Sequence[TokenRef] | None = None,
-    ) -> Any:
-        """All tokens, or `only` some, as one relation without their values."""
-        relation = self._answers.relation() if keys else None
-        parts = []
-        order = -1
-        for table in self._catalogue().tables:
-            for column in table.token_columns:
-                order += 1
-                ids = [r.row_id for r in only or () if (r.table, r.column) == (table.name, column)]
-                if only is not None and not ids:
-                    continue
-                source = table_of(table)
-                conditions: list[Any] = [source.c[column].is_not(None)]
-                if only is not None:
-                    conditions.append(id_in(table, source, ids))
-                part = select(*columns(table, column, source, order)).where(*conditions)
-                if keys:
-                    part = with_keys(part, source.c[column], source, relation, known)
-                parts.append(part)
-        if not parts:
-            return None
-        return union_all(*parts).subquery("tokens") if len(parts) > 1 else parts[0].subquery("tokens")
+    def _places(self) -> tuple[Place, ...]:
+        tables = self._catalogue().tables
+        columns = ((table, column) for table in tables for column in table.token_columns)
+        return tuple(Place(n, table, column, table_of(table)) for n, (table, column) in enumerate(columns))
 
-    def _conditions(self, terms: Sequence[Term], c: Any) -> list[ColumnElement[bool]]:
-        aliases = self._aliases() if _names(terms, "key") else {}
-        conditions: list[ColumnElement[bool]] = []
-        for term in terms:
-            found: ColumnElement[bool] = or_(*(matches(term.field, a, c, aliases) for a in term.alternatives))
-            found = func.coalesce(found, False)
-            conditions += [not_(found) if term.negated else found]
-        return conditions
+    def _key_view(
+        self,
+        connection: Connection,
+        terms: Sequence[Term],
+        groups: Mapping[bytes, frozenset[Wrapping]],
+        sort: SortKey | None = None,
+    ) -> KeyView:
+        """What the query needs to know of the keys; as little as it can do with."""
+        if not (asks_for_keys(terms) or (sort is not None and needs_keys(sort))):
+            return KeyView({}, None)
+        relation = self._answers.relation()
+        if relation is None:
+            return KeyView(groups, None)
+        unlike = unlike_their_group(relation, groups)
+        u = unlike.c
+        named = select(u.key_arn, u.key_material_id).where(u.key_arn.is_not(None)).distinct()
+        told = frozenset((arn, material) for arn, material in connection.execute(named))
+        everything = sort is SortKey.EVIDENCE or asks_for_evidence(terms)
+        return KeyView(groups, relation if everything else unlike, told)
 
     def _rows(
         self, connection: Connection, refs: Sequence[TokenRef], known: Mapping[bytes, frozenset[Wrapping]]
     ) -> tuple[InventoryRow, ...]:
         """What is shown of some tokens, in their order; those that are no longer there are left out."""
-        base = self._base(known, only=refs)
-        if base is None:
-            return ()
-        columns_shown = [column for column in base.c if column.name != "shown_texts"]
-        read = {
-            TokenRef(row.table, row.column, row.row_id): row
-            for row in connection.execute(select(*columns_shown))
-        }
+        read = {}
+        for place in self._places():
+            ids = [r.row_id for r in refs if (r.table, r.column) == (place.table.name, place.column)]
+            if ids:
+                there = [place.stored.is_not(None), id_in(place.table, place.source, ids)]
+                for row in connection.execute(select(*place.columns()).where(*there)):
+                    read[TokenRef(row.table, row.column, row.row_id)] = row
         found = {ref: read[ref] for ref in refs if ref in read}
-        answers = self._answers_about(connection, list(found.values()))
+        digests = {bytes(row.digest): None for row in found.values() if row.digest is not None}
+        about = self._answers.about(connection, digests)
         rows = []
         for ref, row in found.items():
             evidence, wrapping = Evidence.UNKNOWN, None
             group = (
                 known.get(bytes(row.edk_prefix), frozenset()) if row.edk_prefix is not None else frozenset()
             )
-            if ref in answers:
-                wrapping = answers[ref]
+            answer = about.get(bytes(row.digest)) if row.digest is not None else None
+            if answer is not None:
+                wrapping = (answer.key_arn, answer.key_material_id) if answer.key_arn else None
                 evidence = Evidence.VERIFIED if wrapping else Evidence.UNKNOWN
             elif len(group) > 1:
                 evidence = Evidence.CONFLICT
@@ -276,28 +281,20 @@ class Inventory:
             )
         return tuple(rows)
 
-    def _answers_about(self, connection: Connection, found: Sequence[Any]) -> dict[TokenRef, Wrapping | None]:
-        """What KMS has said about these very tokens, asked by digest of the page's envelopes."""
-        digests: dict[bytes, list[TokenRef]] = {}
-        by_column: dict[tuple[str, str], list[str]] = {}
-        for row in found:
-            if Format(row.format).protected:
-                by_column.setdefault((row.table, row.column), []).append(row.row_id)
-        for (name, column), ids in by_column.items():
-            table = self._catalogue().table(name)
-            source = table_of(table)
-            statement = select(id_text(table, source), digest_of(source.c[column])).where(
-                id_in(table, source, ids), source.c[column].is_not(None)
-            )
-            for row_id, digest in connection.execute(statement):
-                digests.setdefault(bytes(digest), []).append(TokenRef(name, column, row_id))
-        about = self._answers.about(connection, digests)
-        return {
-            ref: (answer.key_arn, answer.key_material_id) if answer.key_arn else None
-            for digest, answer in about.items()
-            for ref in digests[digest]
-        }
+
+def _sort(query: Query) -> SortKey:
+    try:
+        return SortKey(query.sort or SortKey.STATE)
+    except ValueError as error:
+        raise unknown_sort(query.sort, SortKey) from error
 
 
-def _names(terms: Iterable[Term], *fields: str) -> bool:
-    return any(t.field in fields for t in terms)
+def _position(cursor: Cursor, places: Sequence[Place]) -> Position:
+    kept, name, row_id, _ = cursor.values
+    number = next((p.number for p in places if p.name == name), None)
+    if number is None:
+        raise InvalidReferenceError(f"{name} can't be read any more.", remedy="List the tokens anew.")
+    return Position(number, kept, kept, row_id)  # type: ignore[arg-type]
+
+
+InventoryQuery, InventoryPage = Query, Page

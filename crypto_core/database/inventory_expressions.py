@@ -1,9 +1,9 @@
-"""SQL behind the inventory: its columns, orders, and what a filter's terms mean."""
+"""The tokens of one column as SQL: what is shown of them, and what can be asked about them."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import (
@@ -16,28 +16,25 @@ from sqlalchemy import (
     false,
     func,
     literal,
+    not_,
     null,
     or_,
-    select,
 )
 from sqlalchemy import Text as SqlText
 
-from crypto_core.database.answers import Wrapping
+from crypto_core.coverage import Evidence
 from crypto_core.database.expressions import (
     digest_of,
     edk_prefix_of,
-    edk_prefix_of_head,
     format_of,
-    head_of,
-    id_order,
     id_text,
     is_envelope,
     plaintext_provider_of,
 )
-from crypto_core.database.filters import Alternative, Field, Kind
 from crypto_core.database.tables import TokenTable
-from crypto_core.envelope import ENVELOPE_FORMATS, PROVIDER_PREFIXES, Format
-from crypto_core.severity import FORMAT_SEVERITY, Severity
+from crypto_core.envelope import PROVIDER_PREFIXES, STORED_PREFIXES, Format
+from crypto_core.filters import Field, Kind
+from crypto_core.severity import Severity
 
 FIELDS: dict[str, Field] = {
     field.name: field
@@ -53,6 +50,7 @@ FIELDS: dict[str, Field] = {
         Field("leaked", values=tuple(PROVIDER_PREFIXES)),
         Field("key"),
         Field("material"),
+        Field("evidence", values=tuple(e.value for e in Evidence)),
         Field("characters", Kind.NUMBER),
         Field("created", Kind.DATE),
     )
@@ -61,118 +59,110 @@ FIELDS |= {"ref": FIELDS["reference"], "material_id": FIELDS["material"], "state
 """Fields of the filter language. `leaked` is whose plaintext a value is; `key` also knows aliases."""
 
 
-def matches(
-    field: str | None, value: Alternative, c: Any, aliases: Mapping[str, Sequence[str]]
-) -> ColumnElement[bool]:
-    """The condition that one alternative of a term sets; `aliases` are those of key ARNs."""
-    if field is None:
-        pattern = value.regex()
-        texts = (c.reference, c.org, c.provider, c.shown_texts)
-        return or_(*(t.regexp_match(pattern, flags="i") for t in texts))
-    if field == "severity":
-        named = re.compile(value.regex(), re.IGNORECASE)
-        wanted = [f.value for f, s in FORMAT_SEVERITY.items() if named.fullmatch(s.value)]
-        matches: ColumnElement[bool] = c.format.in_(wanted) if wanted else false()
-        return matches
-    if value.is_range:
-        column = c[_COLUMN_OF_FIELD.get(field, field)]
-        bounds = []
-        if value.at_least is not None:
-            bounds.append(column >= value.at_least if value.include_least else column > value.at_least)
-        if value.at_most is not None:
-            bounds.append(column <= value.at_most if value.include_most else column < value.at_most)
-        return and_(*bounds)
-    pattern = f"^({value.regex()})$"
-    if field == "key" and value.text == "unknown":
-        return and_(c.format.in_([f.value for f in ENVELOPE_FORMATS]), c.key_arn.is_(None))
-    if field == "key":
-        arns = [
-            arn
-            for arn, names in aliases.items()
-            if any(re.fullmatch(value.regex(), name, re.IGNORECASE) for name in names)
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One token column. `number` is its place among all, `source` its table or some rows of that."""
+
+    number: int
+    table: TokenTable
+    column: str
+    source: Any
+
+    @property
+    def name(self) -> str:
+        """The column as it is written: table.column."""
+        return f"{self.table.name}.{self.column}"
+
+    @property
+    def id(self) -> Any:
+        """The row's id, in its own type and order."""
+        return self.source.c[self.table.id_column]
+
+    @property
+    def id_text(self) -> Any:
+        """The row's id as text."""
+        return id_text(self.table, self.source)
+
+    @property
+    def stored(self) -> Any:
+        """The stored value; NULL is no token."""
+        return self.source.c[self.column]
+
+    @property
+    def organisation(self) -> Any:
+        """Whose the row is; "" where that isn't known."""
+        name = self.table.organisation
+        if not name:
+            return cast(literal(""), SqlText)
+        text = cast(self.source.c[name], SqlText)
+        return text if name in self.table.required else func.coalesce(text, "")
+
+    @property
+    def created(self) -> Any:
+        """When the row was made; NULL where that isn't known."""
+        name = self.table.created
+        known = name is not None and name in self.table.shown
+        return cast(self.source.c[name] if known else null(), DateTime(timezone=True))
+
+    @property
+    def characters(self) -> Any:
+        """The stored value's length. An envelope has as many bytes, and they need not be counted."""
+        return case(
+            (is_envelope(self.stored), func.octet_length(self.stored)), else_=func.length(self.stored)
+        )
+
+    @property
+    def reference(self) -> Any:
+        """The token's reference as text."""
+        return func.concat(f"{self.name}:", self.id_text)
+
+    @property
+    def texts(self) -> list[Any]:
+        """Where free text is looked for besides the reference, each for itself."""
+        shown = [self.source.c[n] for n in self.table.shown if n != self.table.organisation]
+        return [self.organisation, *(cast(c, SqlText) for c in shown)]
+
+    def columns(self) -> list[Any]:
+        """What is shown of a token, without its value."""
+        shown = [n for n in self.table.shown if n != self.table.organisation]
+        pairs = (part for name in shown for part in (name, cast(self.source.c[name], SqlText)))
+        return [
+            cast(literal(self.table.name), String).label("table"),
+            cast(literal(self.column), String).label("column"),
+            self.id_text.label("row_id"),
+            cast(literal(self.table.provider), String).label("provider"),
+            self.organisation.label("org"),
+            format_of(self.stored).label("format"),
+            plaintext_provider_of(self.stored).label("leaked"),
+            self.characters.label("characters"),
+            edk_prefix_of(self.stored).label("edk_prefix"),
+            case((is_envelope(self.stored), digest_of(self.stored))).label("digest"),
+            self.created.label("created_at"),
+            cast(func.json_build_object(*pairs), SqlText).label("shown"),
         ]
-        by_id = func.regexp_replace(c.key_arn, "^.*[:/]", "").regexp_match(pattern, flags="i")
-        return or_(c.key_arn.regexp_match(pattern, flags="i"), by_id, c.key_arn.in_(arns))
-    result: ColumnElement[bool] = c[_COLUMN_OF_FIELD.get(field, field)].regexp_match(pattern, flags="i")
-    return result
 
 
-_COLUMN_OF_FIELD = {
-    "id": "row_id",
-    "material": "key_material_id",
-    "created": "created_at",
-}
-
-_RANKS = {f.value: s.rank for f, s in FORMAT_SEVERITY.items()}
-
-SORTS: dict[str, Callable[[Any], Any]] = {
-    "state": lambda c: case(_RANKS, value=c.format, else_=0),
-    "reference": lambda c: c.column_order,
-    "org": lambda c: func.coalesce(c.org, "").collate("C"),
-    "provider": lambda c: c.provider.collate("C"),
-    "format": lambda c: c.format.collate("C"),
-    "key": lambda c: func.concat(
-        func.coalesce(c.key_arn, ""), " ", func.coalesce(c.key_material_id, "")
-    ).collate("C"),
-    "created": lambda c: func.coalesce(func.extract("epoch", c.created_at), 0),
-}
+def has_format(stored: Any, formats: Iterable[Format]) -> ColumnElement[bool]:
+    """True for values in one of some formats."""
+    wanted = frozenset(formats)
+    if wanted == frozenset(Format):
+        return literal(True)
+    return or_(false(), *(_is(stored, f) for f in Format if f in wanted))
 
 
-def columns(table: TokenTable, column: str, source: Any, order: int) -> list[Any]:
-    stored = source.c[column]
-    shown = {n: cast(source.c[n], SqlText) for n in table.shown if n != table.organisation}
-    pairs = (part for pair in shown.items() for part in pair)
-    organisation = cast(source.c[table.organisation], SqlText) if table.organisation else literal("")
-    created = source.c[table.created] if table.created in table.shown else null()
-    return [
-        cast(literal(table.name), String).label("table"),
-        cast(literal(column), String).label("column"),
-        literal(order).label("column_order"),
-        id_text(table, source).label("row_id"),
-        id_order(table, source).label("id_order"),
-        func.concat(f"{table.name}.{column}:", id_text(table, source)).label("reference"),
-        cast(literal(table.provider), String).label("provider"),
-        organisation.label("org"),
-        format_of(stored).label("format"),
-        plaintext_provider_of(stored).label("leaked"),
-        func.length(stored).label("characters"),
-        edk_prefix_of(stored).label("edk_prefix"),
-        cast(created, DateTime(timezone=True)).label("created_at"),
-        cast(func.json_build_object(*pairs), SqlText).label("shown"),
-        func.concat_ws("\x1f", "", *shown.values()).label("shown_texts"),
-    ]
+def _is(stored: Any, format_: Format) -> ColumnElement[bool]:
+    if format_ in STORED_PREFIXES:
+        begins: ColumnElement[bool] = func.starts_with(stored, STORED_PREFIXES[format_])
+        return begins
+    if format_ is Format.EMPTY:
+        empty: ColumnElement[bool] = stored == ""
+        return empty
+    # What is nearly every value goes first: the rest is not looked at then.
+    other = [not_(func.starts_with(stored, prefix)) for prefix in STORED_PREFIXES.values()]
+    plain = or_(*(leaked_by(stored, provider) for provider in PROVIDER_PREFIXES))
+    return and_(*other, plain if format_ is Format.PLAINTEXT else and_(stored != "", not_(plain)))
 
 
-def with_keys(
-    part: Any, stored: Any, source: Any, relation: Any, known: Mapping[bytes, frozenset[Wrapping]]
-) -> Any:
-    """Add key_arn and key_material_id: the token's own answer, else its group's."""
-    heads = _keys_by_head(stored, source, known)
-    joined = source.outerjoin(heads, heads.c.head == head_of(stored))
-    if relation is None:
-        return part.select_from(joined).add_columns(heads.c.key_arn, heads.c.key_material_id)
-    joined = joined.outerjoin(relation, relation.c.digest == digest_of(stored))
-    asked = relation.c.digest.is_not(None)
-    return part.select_from(joined).add_columns(
-        case((asked, relation.c.key_arn), else_=heads.c.key_arn).label("key_arn"),
-        case((asked, relation.c.key_material_id), else_=heads.c.key_material_id).label("key_material_id"),
-    )
-
-
-def _keys_by_head(stored: Any, source: Any, known: Mapping[bytes, frozenset[Wrapping]]) -> Any:
-    """The key and material of each head that occurs, where its group has one answer."""
-    single = {prefix: next(iter(ws)) for prefix, ws in known.items() if len(ws) == 1}
-    materials = {p: literal(w[1], String) for p, w in single.items() if w[1]}
-    unknown = cast(null(), String)
-    heads = select(head_of(stored).label("head")).select_from(source).where(is_envelope(stored))
-    occurring = heads.distinct().subquery()
-    prefix = edk_prefix_of_head(occurring.c.head)
-    arn: Any = unknown
-    if single:
-        arn = case({p: literal(w[0], String) for p, w in single.items()}, value=prefix, else_=unknown)
-    material = case(materials, value=prefix, else_=unknown) if materials else unknown
-    return (
-        select(occurring.c.head, arn.label("key_arn"), material.label("key_material_id"))
-        .offset(0)  # computed once a head, before it is joined
-        .subquery()
-    )
+def leaked_by(stored: Any, provider: str) -> ColumnElement[bool]:
+    """True for plaintext of a provider, told by its prefix."""
+    return or_(*(func.starts_with(stored, prefix) for prefix in PROVIDER_PREFIXES[provider]))

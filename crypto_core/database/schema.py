@@ -44,7 +44,7 @@ key_answer = Table(
     Column("reason", SqlText, nullable=False, server_default=""),
     Column("asked_at", DateTime(timezone=True), nullable=False),
 )
-"""What KMS said of single envelopes, by SHA-256 of the stored value."""
+"""What KMS said of single envelopes, by a digest of the stored value: see tokens.digest."""
 
 journal = Table(
     "journal",

@@ -10,7 +10,8 @@ from typing import Literal
 class TokenTable:
     """One table with tokens. `shown` are the columns that help an operator to recognise a row.
 
-    `organisation` and `created` are those among them that say whose the row is and when it was made.
+    `organisation` and `created` are those among them that say whose the row is and when it was made. The
+    database says the rest: `id_type` is the id's type in PostgreSQL, `required` are the columns never NULL.
     """
 
     name: str
@@ -21,6 +22,8 @@ class TokenTable:
     provider: str
     organisation: str | None = "org_id"
     created: str | None = "created_at"
+    id_type: str = "text"
+    required: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import groupby
 from typing import Any
@@ -22,6 +22,7 @@ from sqlalchemy import (
     LargeBinary,
     and_,
     bindparam,
+    false,
     func,
     insert,
     or_,
@@ -38,6 +39,8 @@ from crypto_core.database.answers import AnswerBook
 from crypto_core.database.catalogue import LiveCatalogue
 from crypto_core.database.engine import connected
 from crypto_core.database.expressions import (
+    MARK_BEGINS,
+    MARK_BYTES,
     digest_of,
     edk_prefix_of,
     format_of,
@@ -45,9 +48,10 @@ from crypto_core.database.expressions import (
     id_text,
     table_of,
 )
+from crypto_core.database.key_expressions import in_group
 from crypto_core.database.schema import envelope_backup
 from crypto_core.database.tables import TokenTable
-from crypto_core.envelope import Format, classify
+from crypto_core.envelope import ENVELOPE_FORMATS, STORED_PREFIXES, Format, classify
 from crypto_core.errors import RowVanishedError
 from crypto_core.references import TokenRef
 from crypto_core.secret import Secret
@@ -149,6 +153,13 @@ class TokenStore:
         for table, column, source, condition in self._scoped(scope):
             # The id itself, in its own order, so that the primary key's index serves.
             identifier = source.c[table.id_column]
+            if scope.references is not None:
+                with connected(self._engine) as connection:
+                    statement = select(id_text(table, source)).where(condition).order_by(identifier)
+                    ids = connection.scalars(statement).all()
+                refs = [TokenRef(table.name, column, row_id) for row_id in ids]
+                yield from self._listed(scope, refs, size)
+                continue
             with connected(self._engine) as connection:
                 # Not max(): uuid has none.
                 highest = (
@@ -172,6 +183,17 @@ class TokenStore:
                 yield _tokens(table.name, column, ((row[0], row[1]) for row in rows))
                 if len(rows) < size:
                     break
+
+    def _listed(self, scope: TokenScope, refs: Sequence[TokenRef], size: int) -> Iterator[list[StoredToken]]:
+        """Pages of references of one column, each asking for its own alone."""
+        for first in range(0, len(refs), size):
+            some = replace(scope, references=tuple(refs[first : first + size]))
+            for table, column, source, condition in self._scoped(some):
+                statement = select(id_text(table, source), source.c[column]).where(condition)
+                with connected(self._engine) as connection:
+                    rows = connection.execute(statement.order_by(source.c[table.id_column])).all()
+                if rows:
+                    yield _tokens(table.name, column, ((row[0], row[1]) for row in rows))
 
     def write(
         self,
@@ -234,14 +256,19 @@ class TokenStore:
 
 
 def _prefix_in(stored: Any, prefixes: Sequence[bytes | None]) -> ColumnElement[bool]:
-    prefix = edk_prefix_of(stored)
-    named = prefix.in_([p for p in prefixes if p is not None])
-    return or_(named, prefix.is_(None)) if None in prefixes else named
+    named = or_(false(), *(in_group(stored, prefix) for prefix in prefixes if prefix is not None))
+    return or_(named, edk_prefix_of(stored).is_(None)) if None in prefixes else named
 
 
 def digest(stored: str) -> bytes:
-    """SHA-256 of a stored value, as `expressions.digest_of` computes it in SQL."""
-    return hashlib.sha256(stored.encode()).digest()
+    """What tells a stored value from others, as `expressions.digest_of` computes it in SQL.
+
+    An envelope's mark, then SHA-256 of the value: a join by the mark hashes few values, not a million.
+    """
+    encoded = stored.encode()
+    enveloped = stored.startswith(tuple(STORED_PREFIXES[f] for f in ENVELOPE_FORMATS))
+    mark = encoded[MARK_BEGINS : MARK_BEGINS + MARK_BYTES] if enveloped else b""
+    return mark + hashlib.sha256(encoded).digest()
 
 
 def _tokens(table: str, column: str, rows: Iterable[Any]) -> list[StoredToken]:

@@ -7,6 +7,7 @@ from threading import Event
 
 from sqlalchemy import Engine
 
+from crypto_core.cancelling import stop_if
 from crypto_core.coverage import Coverage, Evidence
 from crypto_core.database.answers import AnswerBook
 from crypto_core.database.attribution import Attributor, KeyCount
@@ -42,9 +43,13 @@ class StatusService:
         self._keyring = keyring
 
     def take(self, *, cancelled: Event | None = None) -> Status:
-        """Return the status now. Trouble with KMS is part of the coverage. Raises DatabaseError."""
-        census = take_census(self._engine, self._catalogue, self._answers)
+        """Return the status now. Trouble with KMS is part of the coverage.
+
+        Raises DatabaseError, and InterruptedRunError once `cancelled` is set.
+        """
+        census = take_census(self._engine, self._catalogue, self._answers, cancelled=cancelled)
         attribution = self._attributor.attribute(census, cancelled=cancelled)
+        stop_if(cancelled)
         states, trouble = self._states(attribution.counts)
         trusted, untold = self._trusted(states)
         # While a trusted name can't be resolved, no key can be called untrusted.

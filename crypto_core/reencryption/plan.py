@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from typing import Any
 
+from crypto_core.consent import Danger
+from crypto_core.counting import counted
 from crypto_core.coverage import Coverage
 from crypto_core.database.tokens import TokenScope
 from crypto_core.envelope import Format, at_least
+from crypto_core.foreign import clean
 from crypto_core.references import RowRef, TokenRef
 
 
@@ -33,18 +38,24 @@ class Verb(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Which tokens: exactly one of the four.
+    """Which tokens: exactly one of the five.
 
     `under_key` names a KMS key: every envelope under it. `everything` is every envelope. `unprotected` is
-    every token stored in plaintext (with a provider's prefix) or in dev format.
+    every token stored in plaintext (with a provider's prefix) or in dev format. `filter` is every token that
+    a filter expression lets through (see database/inventory.py), but for those in `except_for`.
     """
 
     references: tuple[TokenRef | RowRef, ...] = ()
     under_key: str | None = None
     everything: bool = False
     unprotected: bool = False
+    filter: str | None = None
+    except_for: tuple[TokenRef, ...] = ()
 
     def __str__(self) -> str:
+        if self.filter is not None:
+            but = f" but for {counted(len(self.except_for), 'token')}" if self.except_for else ""
+            return f'every token that "{clean(self.filter, 200)}" lets through{but}'
         if self.references:
             shown = ", ".join(str(r) for r in self.references[:3])
             more = len(self.references) - 3
@@ -125,6 +136,35 @@ class Plan:
         """How many calls of KMS the run takes, without retries."""
         return self.tokens * self.verb.calls_per_token
 
+    @property
+    def danger(self) -> Danger:
+        """How much asking the run takes."""
+        if not self.tokens:
+            return Danger.NONE
+        return Danger.CONFIRM if self.tokens == 1 else Danger.TYPED
+
+    @property
+    def confirmation(self) -> str:
+        """What has to be typed where the danger is TYPED: the number of tokens."""
+        return str(self.tokens)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256, in hex, over all that a run goes by and what the preview says it comes to."""
+        told = {
+            "verb": self.verb,
+            "target": self.target_key_arn,
+            "source": self.source_key_arn,
+            "write_format": self.write_format,
+            "allow_downgrade": self.allow_downgrade,
+            "selection": _parts(self.selection),
+            "scope": _parts(self.scope),
+            "tokens": self.tokens,
+            "by_column": sorted(self.by_column.items()),
+            "by_format": sorted(self.by_format.items()),
+        }
+        return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+
     def as_json(self) -> dict[str, Any]:
         """The document that a dry run prints with --json."""
         return {
@@ -140,6 +180,12 @@ class Plan:
             "kms_calls": self.kms_calls,
             "coverage": self.coverage.as_json(),
         }
+
+
+def _parts(value: Selection | TokenScope) -> list[tuple[str, str]]:
+    """Every field, also those that come later; sets in an order of their own."""
+    parts = ((f.name, getattr(value, f.name)) for f in fields(value))
+    return [(name, repr(sorted(part) if isinstance(part, frozenset) else part)) for name, part in parts]
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Engine
@@ -15,6 +15,7 @@ from crypto_core.database.attribution import Attributor, KeyCount
 from crypto_core.database.catalogue import LiveCatalogue
 from crypto_core.database.census import take_census
 from crypto_core.database.engine import connected
+from crypto_core.database.inventory import Inventory
 from crypto_core.database.tokens import StoredToken, TokenScope, TokenStore
 from crypto_core.envelope import ENVELOPE_FORMATS, Format, parse, version_of
 from crypto_core.errors import (
@@ -29,6 +30,7 @@ from crypto_core.key_names import parse_key_name, same_key
 from crypto_core.keys.inventory import KeyInventory
 from crypto_core.keys.state import KeyState
 from crypto_core.preflight import DECRYPT, Preflight, Sample
+from crypto_core.reencryption.filtered import filtered
 from crypto_core.reencryption.plan import Plan, Selection, Unwritten, Verb
 from crypto_core.references import RowRef, TokenRef
 
@@ -44,6 +46,11 @@ SAMPLES = 50
 
 QUESTIONS = 5
 """How often KMS is asked for the key of a group that is not known yet."""
+
+READ = 1_000
+"""Tokens of a filter that are read at a time, to see which of them the verb takes."""
+
+_MORE = "keydeck reencrypt --from KEY or --all"
 
 _NO_RECOVERY = (
     "Rewrap is no recovery from a compromise: the data keys stay the same. Re-encrypt if the old key leaked."
@@ -97,6 +104,7 @@ class Planner:
         self._attributor = attributor
         self._keys = keys
         self._trusted = tuple(trusted)
+        self._inventory = Inventory(engine, catalogue, answers, aliases=keys.known_aliases)
 
     def plan(self, verb: Verb, selection: Selection, target: str, *, allow_downgrade: bool = False) -> Plan:
         """Return what `verb` would do. Nothing is changed.
@@ -231,6 +239,8 @@ class Planner:
         formats = FORMATS[verb]
         if selection.references:
             return self._references(selection.references, verb, target_arn)
+        if selection.filter is not None:
+            return self._filtered(selection, verb, target_arn)
         if selection.under_key:
             return self._under_key(selection.under_key, formats)
         if selection.unprotected and verb is not Verb.ENCRYPT:
@@ -245,12 +255,16 @@ class Planner:
             found = self._store.read_many(refs)
             if not found:
                 refused.append(Unwritten(str(reference), "there is no such row, or it holds no token"))
-            for token in found:
-                reason = _not_taken(verb, token, target_arn)
-                if reason:
-                    refused.append(Unwritten(str(token.ref), reason))
-                else:
-                    wanted.append(token.ref)
+            _sort_out(verb, target_arn, found, wanted, refused)
+        return Resolved(TokenScope(FORMATS[verb], references=tuple(wanted)), None, tuple(refused), ())
+
+    def _filtered(self, selection: Selection, verb: Verb, target_arn: str) -> Resolved:
+        wanted: list[TokenRef] = []
+        refused: list[Unwritten] = []
+        for page in filtered(self._inventory, selection, more=_MORE):
+            for first in range(0, len(page), READ):
+                found = self._store.read_many(page[first : first + READ])
+                _sort_out(verb, target_arn, found, wanted, refused)
         return Resolved(TokenScope(FORMATS[verb], references=tuple(wanted)), None, tuple(refused), ())
 
     def _under_key(self, name: str, formats: frozenset[Format]) -> Resolved:
@@ -326,6 +340,21 @@ class Planner:
                 f"This database role may not write {', '.join(blocked)}.",
                 remedy=f"Needed: {'; '.join(blocked.values())}",
             )
+
+
+def _sort_out(
+    verb: Verb,
+    target_arn: str,
+    found: Iterable[StoredToken],
+    wanted: list[TokenRef],
+    refused: list[Unwritten],
+) -> None:
+    for token in found:
+        reason = _not_taken(verb, token, target_arn)
+        if reason:
+            refused.append(Unwritten(str(token.ref), reason))
+        else:
+            wanted.append(token.ref)
 
 
 def _not_taken(verb: Verb, token: StoredToken, target_arn: str) -> str:

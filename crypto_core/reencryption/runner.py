@@ -18,6 +18,7 @@ from uuid import UUID, uuid4
 from sqlalchemy import Connection
 
 from crypto_core.cipher import SealedToken, TokenCipher
+from crypto_core.consent import Origin
 from crypto_core.database.answers import Answer, AnswerBook
 from crypto_core.database.attribution import Attributor
 from crypto_core.database.journal import Journal, Outcome
@@ -120,9 +121,17 @@ class Runner:
         self._observer = observer
 
     def run(
-        self, plan: Plan, *, progress: Progress | None = None, cancelled: Event | None = None
+        self,
+        plan: Plan,
+        *,
+        consent: Origin,
+        progress: Progress | None = None,
+        cancelled: Event | None = None,
     ) -> RunResult:
-        """Do what the plan says; see RunResult. Raises DatabaseError; what was written before stays."""
+        """Do what the plan says; see RunResult. Raises DatabaseError; what was written before stays.
+
+        `consent` says how the operator agreed; it is journaled.
+        """
         tally = _Tally(plan.tokens, monotonic())
         calls_before = self._kms.calls
         run_id = uuid4()
@@ -132,7 +141,13 @@ class Runner:
             write_format=plan.write_format,
             observer=self._observer,
         )
-        begun = {"run": str(run_id), "to": plan.target_key_arn, "planned": plan.tokens}
+        begun = {
+            "run": str(run_id),
+            "to": plan.target_key_arn,
+            "planned": plan.tokens,
+            "plan": plan.digest,
+            "consent": consent.value,
+        }
         self._journal.record(plan.verb.value, str(plan.selection), Outcome.STARTED, begun)
         scope, left_over = plan.scope, 0
         with ThreadPoolExecutor(max_workers=self._workers) as pool:

@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import replace
 from threading import Event
 
 from sqlalchemy import Engine
 
+from crypto_core.consent import Consent, require
+from crypto_core.counting import counted
 from crypto_core.database.installation import require_schema
 from crypto_core.database.journal import Journal, Outcome
-from crypto_core.errors import DatabaseError, KeydeckError, MissingSchemaError, ReadOnlyError
+from crypto_core.errors import (
+    DatabaseError,
+    KeydeckError,
+    MissingSchemaError,
+    NotConfirmedError,
+    ReadOnlyError,
+)
 from crypto_core.reencryption.plan import Plan, RunProgress, RunResult, Selection, Verb, Verification
 from crypto_core.reencryption.planner import Planner
 from crypto_core.reencryption.runner import Runner
 from crypto_core.reencryption.verification import Verifier
+
+_log = logging.getLogger(__name__)
 
 NOT_JOURNALED = "The dry run was not journaled: {reason}"
 
@@ -59,20 +70,43 @@ class TokenWorkService:
     def run(
         self,
         plan: Plan,
+        consent: Consent | None,
         *,
         progress: Callable[[RunProgress], None] | None = None,
         cancelled: Event | None = None,
     ) -> RunResult:
-        """Do what the plan says. Raises ReadOnlyError or MissingSchemaError before anything is changed.
+        """Do what the plan says.
 
-        Raises DatabaseError if the database fails on the way; what was written before stays written.
+        Raises ReadOnlyError, MissingSchemaError or, without a consent to this very plan, NotConfirmedError
+        (journaled as refused) before anything is changed. Raises DatabaseError if the database fails on the
+        way; what was written before stays written.
         """
         if self._read_only:
             raise ReadOnlyError(f"Cannot {plan.verb.words}: Keydeck is read only.")
         require_schema(self._engine)
         # The journal may be in a database of its own; what it can't tell is not done.
         require_schema(self._journal.engine)
-        return self._runner.run(plan, progress=progress, cancelled=cancelled)
+        try:
+            given = require(consent, plan)
+        except NotConfirmedError as error:
+            detail = {"to": plan.target_key_arn, "planned": plan.tokens, "reason": error.message}
+            self._try_to_record(plan.verb, plan.selection, Outcome.REFUSED, detail)
+            _log.warning("Refused to %s: %s", plan.verb.words, error.message)
+            raise
+        _log.info("Begins to %s %s.", plan.verb.words, counted(plan.tokens, "token"))
+        result = self._runner.run(plan, consent=given.origin, progress=progress, cancelled=cancelled)
+        _log.info(
+            "Ended to %s: %d of %d done, %d not written, %d remaining, %.1f s.",
+            *(
+                plan.verb.words,
+                result.done,
+                result.planned,
+                len(result.poisoned),
+                result.remaining,
+                result.seconds,
+            ),
+        )
+        return result
 
     def verify(
         self,

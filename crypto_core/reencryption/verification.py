@@ -11,6 +11,7 @@ from time import monotonic
 from crypto_core.cipher import TokenCipher
 from crypto_core.database.answers import Answer, AnswerBook
 from crypto_core.database.catalogue import LiveCatalogue
+from crypto_core.database.inventory import Inventory
 from crypto_core.database.tokens import StoredToken, TokenScope, TokenStore
 from crypto_core.envelope import Format, parse
 from crypto_core.errors import (
@@ -22,6 +23,7 @@ from crypto_core.errors import (
 )
 from crypto_core.keyring import KmsKeyring
 from crypto_core.observation import SILENT, Observer
+from crypto_core.reencryption.filtered import filtered
 from crypto_core.reencryption.patience import Patience, is_passing
 from crypto_core.reencryption.plan import RunProgress, Selection, Verification
 
@@ -49,12 +51,15 @@ class Verifier:
         *,
         workers: int = 16,
         observer: Observer = SILENT,
+        inventory: Inventory | None = None,
     ) -> None:
+        """`inventory` says what a filter lets through; with one of its own, keys are not known by alias."""
         self._cipher = TokenCipher(keyring, observer=observer)
         self._store = store
         self._catalogue = catalogue
         self._answers = answers
         self._workers = workers
+        self._inventory = inventory or Inventory(catalogue.engine, catalogue, answers)
 
     def verify(
         self,
@@ -86,9 +91,12 @@ class Verifier:
         return tuple(sorted(results, key=lambda v: v.ref))
 
     def _scope(self, selection: Selection) -> TokenScope:
+        if selection.filter is not None:
+            pages = filtered(self._inventory, selection, more="keydeck verify --all")
+            return TokenScope(references=tuple(ref for page in pages for ref in page))
         if not selection.references:
             if selection.under_key or selection.unprotected:
-                raise InvalidReferenceError("Verify takes references or --all.")
+                raise InvalidReferenceError("Verify takes references, a filter or --all.")
             return TokenScope()
         refs = []
         for reference in selection.references:

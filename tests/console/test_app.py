@@ -14,6 +14,7 @@ from crypto_core.errors import KeydeckError
 from screens.connections.screen import ConnectionsScreen
 from screens.help.screen import Help
 from screens.keys.screen import KeysScreen
+from screens.memory import Memory
 from screens.status.screen import StatusScreen
 from tests.screens.deck import LARGE, deck
 from tests.screens.samples import NOW
@@ -42,19 +43,55 @@ async def test_help_lists_what_can_be_done_here_and_what_cannot_now() -> None:
     async with deck(Stage(read_only=True), start="connections", size=LARGE) as d:
         await d.press("question_mark")
         assert isinstance(d.app.screen, Help)
-        assert "Same data keys under another KMS key; no recovery (read-only)" in d.says()
+        told = " ".join(d.says().split())
+        assert "Same data keys under another KMS key; no recovery (read-only)" in told
         assert "Open the tokens; say only whether they opened" in d.says()
         assert "Leave Keydeck at once" in d.says()
         await d.press("escape")
         assert isinstance(d.app.screen, ConnectionsScreen)
 
 
-async def test_t_changes_between_dark_and_light() -> None:
+async def test_t_goes_round_all_themes() -> None:
     async with deck() as d:
-        await d.press("t")
-        assert d.app.theme == "keydeck-light"
-        await d.press("t")
-        assert d.app.theme == "keydeck-dark"
+        seen = []
+        for _ in range(6):
+            await d.press("t")
+            seen.append(d.app.theme)
+        assert seen == [
+            *("keydeck-light", "keydeck-contrast", "keydeck-colour-blind", "ansi-dark", "ansi-light"),
+            "keydeck-dark",
+        ]
+
+
+async def test_a_theme_can_be_named_and_one_that_there_is_not_is_refused() -> None:
+    async with deck() as d:
+        for name, whole in (("contrast", "keydeck-contrast"), ("ansi", "ansi-dark"), ("nord", "nord")):
+            await d.command(f"theme {name}")
+            assert d.app.theme == whole
+            assert d.facts.memory.theme == whole
+        await d.command("theme mauve")
+        assert d.app.theme == "nord"
+        assert "There is no theme mauve." in d.toasts()[-1]
+
+
+@pytest.mark.parametrize(
+    ("remembered", "set_", "shown"),
+    [
+        ("keydeck-light", "contrast", "keydeck-light"),
+        ("", "contrast", "keydeck-contrast"),
+        ("", "", "keydeck-dark"),
+        ("gone", "also gone", "keydeck-dark"),
+    ],
+)
+def test_the_theme_is_the_one_chosen_last_else_the_one_that_is_set(
+    remembered: str, set_: str, shown: str
+) -> None:
+    memory = Memory({"looks": {"theme": remembered}})
+    assert KeydeckApp(Stage().services(), memory=memory, theme=set_).theme == shown
+
+
+def test_reduced_motion_stops_animations() -> None:
+    assert KeydeckApp(Stage().services(), reduced_motion=True).animation_level == "none"
 
 
 async def test_it_works_without_colours(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -125,7 +162,7 @@ from console.app import KeydeckApp
 from tests.screens.stage import Stage
 
 class Crashing(KeydeckApp):
-    def action_mode(self, mode):
+    async def do_connections(self):
         canary = "xoxb-" + "canary" * 2
         raise ValueError("bad \\x1b[31mthing\\x07")
 
@@ -155,7 +192,7 @@ def test_a_crash_prints_where_it_happened_and_no_variables_and_ends_with_3() -> 
     printed = ended.stdout + ended.stderr
     assert "Keydeck stopped by an unexpected error: ValueError\n" in printed
     assert "thing" not in printed
-    assert "in action_mode" in printed
+    assert "in do_connections" in printed
     assert "canarycanary" not in printed
     assert "\x07" not in printed
 

@@ -19,8 +19,10 @@ from sqlalchemy import text
 
 from console.__main__ import run
 from console.drill import PASSED, Drill
+from console.logfile import logging_to
 from console.sandbox.provider_tokens import MARKER
 from console.sandbox.sandbox import Sandbox
+from console.settings import load
 from crypto_core.database.engine import open_engine
 from crypto_core.kms import KmsApi
 
@@ -66,8 +68,10 @@ def test_spellings_are_found_where_they_are() -> None:
 
 
 def test_a_whole_drill_writes_no_token_and_no_data_key_anywhere(
-    debug_log: Path, own_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+    debug_log: Path, own_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
+    own_log = tmp_path / "keydeck.log"
+    monkeypatch.setenv("KEYDECK_LOG_FILE", str(own_log))
     data_keys: set[bytes] = set()
     call = KmsApi.call
 
@@ -80,7 +84,8 @@ def test_a_whole_drill_writes_no_token_and_no_data_key_anywhere(
     monkeypatch.setattr(KmsApi, "call", overheard)
     stdout, stderr = io.StringIO(), io.StringIO()
     with redirect_stdout(stdout), redirect_stderr(stderr):
-        assert Drill(own_sandbox).play() == 0
+        with logging_to(load().settings) as book:
+            assert Drill(own_sandbox).play() == 0
         for command in (
             ["connections", "--csv"],
             ["connections", "--json"],
@@ -90,6 +95,8 @@ def test_a_whole_drill_writes_no_token_and_no_data_key_anywhere(
             ["journal", "list", "--json"],
             ["keys", "list", "--json"],
             ["settings"],
+            ["doctor"],
+            ["doctor", "--json"],
             *(["inspect", str(ref), "--json"] for ref in list(own_sandbox.world.tokens)[:20]),
         ):
             run(command)
@@ -97,6 +104,8 @@ def test_a_whole_drill_writes_no_token_and_no_data_key_anywhere(
         "stdout": stdout.getvalue().encode(),
         "stderr": stderr.getvalue().encode(),
         "log": debug_log.read_bytes(),
+        "keydeck.log": own_log.read_bytes(),
+        "log in memory": repr(book.lines()).encode(),
         **server_logs(own_sandbox),
         **cloudtrail(own_sandbox),
         **own_tables(own_sandbox),
@@ -106,6 +115,8 @@ def test_a_whole_drill_writes_no_token_and_no_data_key_anywhere(
     assert PASSED in stdout.getvalue()
     assert len(data_keys) > 50
     assert len(haystacks["log"]) > 1_000
+    assert b"Ended to re-encrypt" in haystacks["keydeck.log"]
+    assert b"KMS Decrypt failed" in haystacks["log in memory"]
     assert any(name.startswith("cloudtrail") and content for name, content in haystacks.items())
     needles = spellings(MARKER.encode()) | tokens
     assert searched(haystacks, needles) == []

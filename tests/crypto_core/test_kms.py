@@ -20,7 +20,7 @@ import pytest
 
 from console.sandbox.endpoint import ACCOUNT, Denial, EndpointControl, Fault
 from console.sandbox.sandbox import Sandbox
-from crypto_core import kms as kms_module
+from crypto_core import kms_errors
 from crypto_core.errors import (
     CredentialsError,
     CredentialsExpiredError,
@@ -524,7 +524,7 @@ def test_calls_from_many_threads_share_one_client_and_are_counted(
         answers = list(pool.map(lambda _: kms.call("DescribeKey", KeyId=key), range(40)))
     assert {answer["KeyMetadata"]["Arn"] for answer in answers} == {key}
     assert kms.calls == 40
-    assert len(kms._clients) == 1
+    assert len(kms._sessions._clients) == 1
 
 
 def test_a_foreign_error_message_is_cleaned(aws: EndpointControl, kms: KmsApi) -> None:
@@ -552,7 +552,7 @@ def test_every_error_that_the_api_reference_lists_has_a_class_of_its_own() -> No
         "KMSInternalException",
         "ExpiredTokenException",
     }
-    kinds = [kms_module._ERRORS[code] for code in told_apart]
+    kinds = [kms_errors._ERRORS[code] for code in told_apart]
     assert len(set(kinds)) == len(told_apart)
     assert not {KmsRequestError, KmsError, KeydeckError} & set(kinds)
 

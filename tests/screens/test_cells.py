@@ -12,7 +12,8 @@ from textual.content import Content
 
 from screens.ages import ago, day, span
 from screens.widgets.cells import bar, cut, fit, fit_middle, percent, spread
-from screens.widgets.token_columns import COLUMNS, GAP, place
+from screens.connections.listing import COLUMNS
+from screens.widgets.table.columns import GAP, NARROWEST, place
 
 
 @given(st.text(), st.integers(0, 60))
@@ -75,11 +76,38 @@ def test_moments_to_come_and_moments_past_are_told_apart() -> None:
     assert day(now - timedelta(days=365), now) == "1 Jul 2025"
 
 
-@given(
-    st.integers(20, 300), st.dictionaries(st.sampled_from([c.heading for c in COLUMNS]), st.integers(1, 90))
-)
-def test_columns_never_need_more_cells_than_there_are(width: int, want: dict[str, int]) -> None:
-    placed = place(width, want)
+_NAMES = [c.name for c in COLUMNS]
+_WIDTHS = st.dictionaries(st.sampled_from(_NAMES), st.integers(3, 90))
+
+
+@given(st.integers(20, 300), _WIDTHS, _WIDTHS, st.sampled_from(_NAMES))
+def test_columns_never_need_more_cells_than_there_are(
+    width: int, want: dict[str, int], given: dict[str, int], focus: str
+) -> None:
+    placed = place(width, COLUMNS, want, given, focus)
     assert placed[0].column is COLUMNS[0]
-    if len(placed) > 1:
-        assert sum(p.width + GAP for p in placed) <= width
+    own = given.get(focus, next(c.least for c in COLUMNS if c.name == focus))
+    if own <= width - NARROWEST - 2 * GAP:
+        assert sum(p.width + GAP for p in placed) <= width or len(placed) == 1
+
+
+@given(st.integers(60, 300), _WIDTHS, st.sampled_from(_NAMES))
+def test_the_column_under_the_cursor_is_always_in_sight(
+    width: int, want: dict[str, int], focus: str
+) -> None:
+    placed = place(width, COLUMNS, want, {}, focus)
+    assert focus in [p.column.name for p in placed]
+    order = [_NAMES.index(p.column.name) for p in placed]
+    assert order == sorted(order)
+
+
+@given(st.integers(60, 300), _WIDTHS)
+def test_no_column_is_wider_than_its_texts_unless_it_was_given_another_width(
+    width: int, want: dict[str, int]
+) -> None:
+    for placed in place(width, COLUMNS, want, {}, "reference"):
+        assert placed.width <= want.get(placed.column.name, placed.column.most)
+    given = {"org": 40}
+    org = next((p for p in place(width, COLUMNS, want, given, "org") if p.column.name == "org"), None)
+    assert org is not None
+    assert org.width == 40

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from crypto_core.database.inventory import SortKey
+from crypto_core.database.inventory import InventoryRow
 from crypto_core.errors import DatabaseUnreachableError
 from screens.connections.screen import ConnectionsScreen
-from screens.widgets.token_table import TokenTable
+from screens.widgets.table.table import Table
 from tests.screens.deck import LARGE, Deck, deck
 from tests.screens.stage import Stage
 
 
-def table(d: Deck) -> TokenTable:
+def rows(d: Deck) -> list[InventoryRow]:
     assert isinstance(d.app.screen, ConnectionsScreen)
-    return d.app.screen.query_one(TokenTable)
+    return list(d.app.screen.pane.feed.window.rows)
 
 
 async def test_the_worst_tokens_come_first() -> None:
@@ -25,12 +25,12 @@ async def test_the_worst_tokens_come_first() -> None:
 
 async def test_the_title_says_how_many_pass_the_filter_and_how_they_are_sorted() -> None:
     async with deck(start="connections") as d:
-        assert "1,200 tokens   sort: state ↓" in d.lines()[1]
+        assert "1 of 1,200 tokens   sort: state ↓" in d.lines()[1]
         await d.press("slash")
         await d.type("provider:slack")
         await d.press("enter")
         assert "Connections › provider:slack" in d.lines()[1]
-        assert "180 of 1,200   sort: state ↓" in d.lines()[1]
+        assert "1 of 180 tokens   sort: state ↓" in d.lines()[1]
 
 
 async def test_a_fault_in_the_filter_is_pointed_at_and_the_rows_stay() -> None:
@@ -42,7 +42,7 @@ async def test_a_fault_in_the_filter_is_pointed_at_and_the_rows_stay() -> None:
         field = next(i for i, line in enumerate(d.lines()) if "provider:jira nope:1" in line)
         caret = d.lines()[field + 1]
         assert caret.index("^") == d.lines()[field].index("nope")
-        assert "No such field: 'nope'." in d.lines()[field + 2]
+        assert "There is no field 'nope'." in d.lines()[field + 2]
         assert before in d.lines()
         assert "1,200 tokens" in d.lines()[1]
 
@@ -53,7 +53,7 @@ async def test_escape_in_the_filter_leaves_the_list_as_it_was() -> None:
         await d.type("provider:slack")
         await d.press("escape")
         assert "1,200 tokens" in d.lines()[1]
-        assert d.app.focused is table(d)
+        assert d.app.focused is d.table
 
 
 async def test_escape_takes_a_filter_away() -> None:
@@ -69,7 +69,8 @@ async def test_a_filter_that_nothing_passes_says_so_and_what_to_do() -> None:
         await d.press("slash")
         await d.type("org:nobody")
         await d.press("enter")
-        assert "No token passes this filter. / changes it, Esc shows all." in d.text()
+        assert "No token passes this filter." in d.text()
+        assert "/ changes it, Esc shows all." in d.text()
 
 
 async def test_an_empty_database_says_that_nothing_is_stored() -> None:
@@ -77,33 +78,51 @@ async def test_an_empty_database_says_that_nothing_is_stored() -> None:
         assert "No tokens are stored: the configured tables are empty." in d.text()
 
 
-async def test_s_goes_through_the_orders_and_capital_s_reverses() -> None:
+async def test_s_sorts_by_the_column_under_the_cursor_then_reverses_then_lets_go() -> None:
+    async with deck(start="connections", size=LARGE) as d:
+        for column in ("token reference", "org", "provider", "format", "key · material", "evidence", "age"):
+            seen = []
+            for _ in range(3):
+                await d.press("s")
+                seen.append(d.lines()[1].split("sort: ")[1].strip())
+            assert seen == [f"{column} ↑", f"{column} ↓", "state ↓"]
+            await d.press("right")
+
+
+async def test_capital_s_reverses() -> None:
     async with deck(start="connections") as d:
-        seen = []
-        for _ in SortKey:
-            await d.press("s")
-            seen.append(d.lines()[1].split("sort: ")[1].split()[0])
-        assert seen == ["reference", "org", "provider", "format", "key", "created", "state"]
         await d.press("s", "S")
-        assert "sort: reference ↓" in d.lines()[1]
+        assert "sort: token reference ↓" in d.lines()[1]
         assert "slack_connection.bot_token:99" in d.lines()[3]
 
 
-async def test_moving_down_loads_page_after_page_without_end() -> None:
+async def test_a_command_sorts_by_any_column_and_says_which_there_are() -> None:
     async with deck(start="connections") as d:
-        assert len(table(d).rows) == 200
-        for _ in range(10):
-            await d.press("end")
-        assert len(table(d).rows) == 1200
+        await d.command("sort org desc")
+        assert "sort: org ↓" in d.lines()[1]
+        assert rows(d)[0].organisation == "umbrella"
+        await d.command("sort nothing")
+        assert "Can't sort by nothing. Columns: reference, org, provider" in d.toasts()[-1]
+        assert "sort: org ↓" in d.lines()[1]
+
+
+async def test_moving_down_loads_page_after_page_to_the_end() -> None:
+    async with deck(start="connections") as d:
+        assert len(rows(d)) == 200
+        while d.table.cursor < 1199:
+            await d.press("pagedown")
+        assert len(rows(d)) == 1200
         assert d.stage.calls.count("page") == 6
-        assert len({row.ref for row in table(d).rows}) == 1200
+        assert len({row.ref for row in rows(d)}) == 1200
 
 
 async def test_while_the_next_page_is_on_its_way_the_table_says_so_and_stays_usable() -> None:
     async with deck(start="connections") as d:
         d.stage.hold("page")
-        await d.press("end", "pagedown")
-        assert "asking for more rows…" in d.text()
+        for _ in range(20):
+            await d.press("pagedown")
+        assert d.table.cursor == 199
+        assert "more tokens follow…" in d.text()
         await d.press("home")
         assert "confluence_c" in d.cursor_line()
 
@@ -115,7 +134,7 @@ async def test_a_refresh_keeps_the_cursor_the_marks_and_the_order() -> None:
         await d.press("r")
         assert d.cursor_line() == before
         assert "1 marked" in d.lines()[1]
-        assert "sort: reference" in d.lines()[1]
+        assert "sort: token reference" in d.lines()[1]
 
 
 async def test_a_failed_refresh_keeps_the_rows_and_tells_the_remedy() -> None:
@@ -137,7 +156,7 @@ async def test_a_late_answer_to_an_earlier_question_is_dropped() -> None:
         gate.set()
         await d.settle()
         assert "provider:slack" in d.lines()[1]
-        assert all(row.provider == "slack" for row in table(d).rows)
+        assert all(row.provider == "slack" for row in rows(d))
 
 
 async def test_marks_are_set_with_space_and_taken_away_with_u() -> None:
@@ -152,8 +171,8 @@ async def test_marks_are_set_with_space_and_taken_away_with_u() -> None:
 @pytest.mark.parametrize(
     ("width", "headings"),
     [
-        (60, ["token", "reference", "format"]),
-        (80, ["token", "reference", "org", "format", "key", "·", "material"]),
+        (60, ["token", "reference", "format", "›"]),
+        (80, ["token", "reference", "org", "format", "key", "·", "material", "›"]),
         (120, ["token", "reference", "org", "provider", "format", "key", "·", "material", "evidence", "age"]),
     ],
 )
@@ -177,20 +196,19 @@ async def test_materials_go_by_number_and_keys_by_alias() -> None:
         assert "tokens-old · 1" in d.line_with("access_token:gh-103 ")
 
 
-async def test_c_sends_the_reference_to_the_clipboard_and_does_not_claim_more() -> None:
+async def test_y_sends_the_reference_to_the_clipboard_and_does_not_claim_more() -> None:
     async with deck(start="connections") as d:
-        await d.press("c")
+        await d.press("y")
         assert d.app.clipboard == "confluence_connection.access_token:10"
-        said = [notification.message for notification in d.app._notifications]
-        assert said == ["Sent to the clipboard: confluence_connection.access_token:10"]
+        assert d.toasts() == ["Sent to the clipboard: confluence_connection.access_token:10"]
 
 
 async def test_a_click_moves_the_cursor_and_a_second_one_asks_kms() -> None:
     async with deck(start="connections") as d:
-        await d.pilot.click(TokenTable, offset=(10, 3))
+        await d.pilot.click(Table, offset=(10, 3))
         await d.settle()
         assert ".access_token:14" in d.cursor_line()
-        await d.pilot.click(TokenTable, offset=(10, 3), times=2)
+        await d.pilot.click(Table, offset=(10, 3), times=2)
         await d.settle()
         assert "inspect_kms" in d.stage.calls
 

@@ -16,10 +16,29 @@ from tests.screens.stage import Stage
 async def test_every_screen_says_where_it_works(start: str) -> None:
     async with deck(start=start, size=LARGE) as d:
         words = d.lines()[0].split()
-    assert words == [
+    assert words[:-1] == [
         *("keydeck", "prod", "●", ACCOUNT, "eu-west-1", "role/oncall/ana", "db", "tokens@pg-1"),
         *("as", "keydeck", "now"),
     ]
+    assert words[-1] in ("↻30s", "↻60s")
+
+
+async def test_a_wide_terminal_also_says_what_is_written_under_which_alias_with_which_profile() -> None:
+    stage = Stage()
+    stage.place = replace(stage.place, profile="prod-admin", write_key_alias="alias/tokens")
+    async with deck(stage, size=(180, 40)) as d:
+        assert "profile prod-admin" in d.lines()[0]
+        assert "writes v1 under tokens" in d.lines()[0]
+
+
+@pytest.mark.parametrize("colour", ["red", "amber", "green", "blue", "magenta"])
+async def test_production_has_a_ground_of_its_own_behind_its_word(colour: str) -> None:
+    stage = Stage()
+    stage.place = replace(stage.place, environment_colour=colour)
+    async with deck(stage) as d:
+        line = d.app.screen._compositor.render_strips()[0]
+        grounds = {s.text.strip(): s.style.bgcolor for s in line if s.style is not None}
+        assert grounds["prod"] != grounds["keydeck"]
 
 
 async def test_a_narrow_terminal_keeps_account_region_and_database() -> None:

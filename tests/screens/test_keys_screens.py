@@ -40,7 +40,7 @@ async def test_enter_opens_a_key_with_its_materials_and_escape_comes_back() -> N
     async with deck(start="keys") as d:
         await d.press("enter")
         assert isinstance(d.app.screen, KeyScreen)
-        assert "Keys › alias/tokens …9f2c" in d.lines()[1]
+        assert "Keys › Key › alias/tokens …9f2c" in d.lines()[1]
         assert CURRENT in d.text()
         assert "on, every 365 d, next 12 Mar 2027" in d.text()
         assert d.line_with("inferred (253 asked)").split()[:4] == ["3", "12", "Mar", "774"]
@@ -53,12 +53,12 @@ async def test_a_key_leads_to_its_tokens_and_a_material_to_those_on_it() -> None
     async with deck(start="keys", size=LARGE) as d:
         await d.press("enter", "enter")
         assert isinstance(d.app.screen, ConnectionsScreen)
-        assert "873 of 1,200" in d.lines()[1]
+        assert "1 of 873 tokens" in d.lines()[1]
         await d.press("escape")
         assert isinstance(d.app.screen, KeyScreen)
         await d.press("down", "down", "enter")
-        assert f"material:{MATERIALS[1][:12]}*" in d.lines()[1]
-        assert "99 of 1,200" in d.lines()[1]
+        assert f"material:{MATERIALS[1][:12]}*" in d.app.screen.crumb[1]
+        assert "1 of 99 tokens" in d.lines()[1]
 
 
 async def test_the_key_is_asked_anew_and_shows_what_the_list_did_not_know() -> None:

@@ -36,8 +36,8 @@ async def test_enter_on_a_problem_shows_the_tokens_behind_it_and_escape_comes_ba
     async with deck() as d:
         await d.press("enter")
         assert isinstance(d.app.screen, ConnectionsScreen)
-        assert "format:plaintext" in d.lines()[1]
-        assert "190 of 1,200" in d.lines()[1]
+        assert "Status › Connections › format:plaintext" in d.lines()[1]
+        assert "1 of 190 tokens" in d.lines()[1]
         await d.press("escape")
         assert isinstance(d.app.screen, StatusScreen)
 
@@ -77,7 +77,7 @@ async def test_a_column_leads_to_its_tokens() -> None:
     async with deck(size=LARGE) as d:
         await d.press("end", "enter")
         assert "table:confluence_connection column:access_token" in d.lines()[1]
-        assert "20 of 1,200" in d.lines()[1]
+        assert "1 of 20 tokens" in d.lines()[1]
 
 
 async def test_tokens_of_unknown_key_are_one_enter_away() -> None:
@@ -86,7 +86,7 @@ async def test_tokens_of_unknown_key_are_one_enter_away() -> None:
             await d.press("down")
         await d.press("enter")
         assert "key:unknown" in d.lines()[1]
-        assert "60 of 1,200" in d.lines()[1]
+        assert "1 of 60 tokens" in d.lines()[1]
 
 
 async def test_what_was_not_looked_at_is_said_with_its_reason() -> None:

@@ -142,8 +142,9 @@ class Table(CursorView, Generic[Row]):
     ) -> None:
         """Paint anew after the window changed.
 
-        `rows` are those that are new in it. `moved` is how far others moved within it. Otherwise the cursor stays on its row, at the same height on
-        screen, if that row is there still; else near its place, or at the top of a list that is `anew`.
+        `rows` are those that are new in it. `moved` is how far others moved within it. Otherwise the cursor
+        stays on its row, at the same height on screen, if that row is there still; else near its place, or at
+        the top of a list that is `anew`.
         """
         if anew or at_end:
             self._wanted = {}

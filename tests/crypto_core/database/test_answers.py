@@ -13,8 +13,8 @@ from console.settings import load
 from console.wiring import Wired, wire
 from crypto_core.database.answers import Answer, AnswerBook
 from crypto_core.database.engine import connected, open_engine
-from crypto_core.database.inventory import InventoryQuery
 from crypto_core.database.schema import key_answer
+from crypto_core.paging import Query
 
 PREFIX = bytes.fromhex("0102030078") + bytes(range(32))
 ARN = "arn:aws:kms:eu-west-1:123456789012:key/00000000-0000-0000-0000-000000000001"
@@ -179,5 +179,5 @@ def test_inspection_works_for_a_role_that_may_not_use_keydecks_schema(
     first, second = wired.services.status.take(), wired.services.status.take()
     assert first.coverage.complete
     assert [(s.key_arn, s.tokens) for s in first.keys] == [(s.key_arn, s.tokens) for s in second.keys]
-    assert wired.services.inventory.page(InventoryQuery("key:alias/tokens")).rows
+    assert wired.services.inventory.page(Query("key:alias/tokens")).rows
     wired.close()

@@ -24,11 +24,11 @@ from crypto_core.coverage import Evidence
 from crypto_core.database.answers import Answer, AnswerBook
 from crypto_core.database.attribution import MEMBERS_TRIED, Attributor
 from crypto_core.database.census import take_census
-from crypto_core.database.inventory import InventoryQuery
 from crypto_core.database.tokens import TokenScope
 from crypto_core.envelope import Format, edk_prefix, parse, serialise
 from crypto_core.errors import InterruptedRunError
 from crypto_core.keys.status import KeyShare, Status
+from crypto_core.paging import Query
 from crypto_core.reencryption.plan import Selection
 from crypto_core.references import TokenRef
 from crypto_core.severity import Severity
@@ -216,7 +216,7 @@ def test_answers_that_disagree_make_a_group_a_conflict_and_are_never_averaged(
     problem = next(p for p in status.problems if "disagree" in p.title)
     assert (problem.severity, problem.tokens) == (Severity.HIGH, conflicts[0].tokens)
     assert not status.well
-    rows = services.services.inventory.page(InventoryQuery("key:unknown"), limit=500).rows
+    rows = services.services.inventory.page(Query("key:unknown"), limit=500).rows
     assert Evidence.CONFLICT in {row.evidence for row in rows}
     assert ref in {row.ref for row in rows} or services.services.inventory.row(ref).key_arn
 
@@ -517,7 +517,7 @@ def test_plain_motos_envelopes_are_attributed_one_by_one_without_a_material(
         "gh_connection.access_token": 5
     }
     assert wired.kms.calls - asked < 5
-    rows = wired.services.inventory.page(InventoryQuery(f"key:{moto}")).rows
+    rows = wired.services.inventory.page(Query(f"key:{moto}")).rows
     assert len(rows) == 5
 
 

@@ -16,11 +16,12 @@ from console.sandbox.world import World
 from console.settings import load
 from console.wiring import Wired, wire
 from crypto_core import encrypt_token
+from crypto_core.consent import Consent
 from crypto_core.database.catalogue import LiveCatalogue, read_catalogue
-from crypto_core.database.inventory import InventoryQuery
 from crypto_core.database.tables import PLATFORM_TABLES, TokenColumn, TokenTable
 from crypto_core.database.tokens import Replacement
 from crypto_core.errors import InvalidReferenceError, MissingGrantError, RefusedError, RowVanishedError
+from crypto_core.paging import Query
 from crypto_core.reencryption.plan import Selection, Verb
 from crypto_core.references import RowRef, TokenRef, parse_reference
 
@@ -117,10 +118,10 @@ def test_a_table_without_anything_to_show_is_listed(services: Wired, platform: E
         f"GRANT SELECT (id, bot_token) ON slack_connection TO {OPERATOR}",
     )
     services.catalogue.refresh()
-    page = services.services.inventory.page(InventoryQuery("table:slack_connection"))
+    page = services.services.inventory.page(Query("table:slack_connection"))
     assert len(page.rows) == 18
     assert {row.shown for row in page.rows} == {()}
-    assert services.services.inventory.count(InventoryQuery("xoxb")) == 0
+    assert services.services.inventory.count(Query("xoxb")) == 0
 
 
 def test_an_unreadable_column_is_told_with_the_grant_that_makes_it_readable(
@@ -237,7 +238,7 @@ def test_an_unwritable_column_is_refused_before_the_first_row(
     assert set(services.catalogue().unwritable) == {TokenColumn("slack_connection", "bot_token")}
     run(superuser, re.search(r"Needed: (.*?)\.?$", caught.value.remedy)[1])  # type: ignore[index]
     plan = work.plan(Verb.ENCRYPT, Selection(unprotected=True), key)
-    assert work.run(plan).complete
+    assert work.run(plan, Consent.by_option(plan)).complete
 
 
 def test_what_is_not_to_be_written_may_be_unwritable(services: Wired, platform: Engine, world: World) -> None:
@@ -245,7 +246,7 @@ def test_what_is_not_to_be_written_may_be_unwritable(services: Wired, platform: 
     ref = world.sealed_under(world.old_key)[0]
     assert ref.table != "slack_connection"
     plan = services.services.work.plan(Verb.REENCRYPT, Selection((ref,)), world.current_key.arn)
-    assert services.services.work.run(plan).done == 1
+    assert services.services.work.run(plan, Consent.by_option(plan)).done == 1
 
 
 def test_a_grant_that_is_taken_away_meanwhile_is_an_error_of_ours(services: Wired, platform: Engine) -> None:
@@ -292,12 +293,10 @@ def test_tables_of_the_settings_file_are_offered_besides_the_platforms(
         "bitbucket_connection.app_password": 1,
         "bitbucket_connection.refresh": 1,
     }
-    rows = wired.services.inventory.page(InventoryQuery("org:acme")).rows
+    rows = wired.services.inventory.page(Query("org:acme")).rows
     assert {row.provider for row in rows} == {"bitbucket"}
     assert {row.ref.row_id for row in rows} == {str(uid)}
-    (row,) = wired.services.inventory.page(
-        InventoryQuery(f"provider:bitbucket key:{world.current_key.arn}")
-    ).rows
+    (row,) = wired.services.inventory.page(Query(f"provider:bitbucket key:{world.current_key.arn}")).rows
     assert row.ref.column == "app_password"
 
 
@@ -317,7 +316,7 @@ def test_tokens_of_a_settings_file_table_are_written_like_the_platforms(
     for verb in (Verb.REENCRYPT, Verb.ENCRYPT):
         plan = wired.services.work.plan(verb, selection, world.old_key.arn)
         assert plan.tokens == 5
-        assert wired.services.work.run(plan).done == 5
+        assert wired.services.work.run(plan, Consent.by_option(plan)).done == 5
     verified = wired.services.work.verify(selection)
     assert len(verified) == 10
     assert {(v.opened, v.key_arn) for v in verified} == {(True, world.old_key.arn)}
@@ -350,7 +349,7 @@ def test_a_created_at_that_is_no_time_fails_no_list(
     )
     row = wired.services.inventory.row(TokenRef("other_connection", "token", "1"))
     assert (row.created_at, dict(row.shown)) == (None, {"created_at": "1700000000"})
-    assert len(wired.services.inventory.page(InventoryQuery(), limit=500).rows) == len(world.tokens) + 1
+    assert len(wired.services.inventory.page(Query(), limit=500).rows) == len(world.tokens) + 1
 
 
 @pytest.mark.parametrize(

@@ -17,9 +17,10 @@ from console.wiring import Wired, wire
 from crypto_core.coverage import Evidence
 from crypto_core.database.answers import AnswerBook
 from crypto_core.database.census import Census, take_census
-from crypto_core.database.inventory import InventoryQuery, SortKey
+from crypto_core.database.inventory import SortKey
 from crypto_core.database.tokens import TokenScope
 from crypto_core.envelope import Format
+from crypto_core.paging import Query
 from crypto_core.reencryption.plan import Selection
 
 
@@ -70,7 +71,7 @@ def test_a_null_is_no_token_and_not_counted(services: Wired, platform: Engine) -
     status = services.services.status.take()
     share = next(c for c in status.by_column if c.column == "gh_connection.refresh_token")
     assert share.tokens == 0
-    assert services.services.inventory.count(InventoryQuery("column:refresh_token table:gh_connection")) == 0
+    assert services.services.inventory.count(Query("column:refresh_token table:gh_connection")) == 0
 
 
 def test_an_empty_database_has_an_empty_census(services: Wired, platform: Engine) -> None:
@@ -88,8 +89,8 @@ def test_without_any_token_table_the_census_is_empty(services: Wired, platform: 
             connection.execute(text(f"DROP TABLE {table}"))
     assert census_of(services).groups == ()
     assert services.services.status.take().tokens == 0
-    assert services.services.inventory.page(InventoryQuery()).rows == ()
-    assert services.services.inventory.count(InventoryQuery("format:v1")) == 0
+    assert services.services.inventory.page(Query()).rows == ()
+    assert services.services.inventory.count(Query("format:v1")) == 0
 
 
 @pytest.mark.parametrize("read_only", [False, True])
@@ -104,9 +105,7 @@ def test_verifying_twice_counts_no_token_twice(
     assert status.tokens == sum(share.tokens for share in status.by_column) == len(world.tokens)
     v1 = world.by_format[Format.V1]
     assert sum(share.tokens for share in status.keys) == v1
-    assert wired.services.inventory.count(InventoryQuery("key:*")) == sum(
-        s.tokens for s in status.keys if s.key_arn
-    )
+    assert wired.services.inventory.count(Query("key:*")) == sum(s.tokens for s in status.keys if s.key_arn)
     assert {s.evidence for s in status.keys if s.key_arn} == {Evidence.VERIFIED}
     wired.close()
 
@@ -185,8 +184,8 @@ def test_the_inventory_fetches_no_token_value(
 ) -> None:
     inventory = services.services.inventory
     for filter_ in ("", "key:unknown", "org-", "-format:v1 characters:>1", f'"{MARKER}"'):
-        page = inventory.page(InventoryQuery(filter_, sort), limit=500)
-        inventory.count(InventoryQuery(filter_, sort))
+        page = inventory.page(Query(filter_, sort), limit=500)
+        inventory.count(Query(filter_, sort))
     assert page.rows == ()
     assert len(fetched) > len(stored)
     assert leaks(fetched, stored) == []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -92,9 +91,7 @@ def in_sql(engine: Engine, values: Sequence[str]) -> list[Told]:
 
 def in_python(stored: str) -> Told:
     told = classify(stored)
-    return Told(
-        told.format.value, told.provider, prefix_in_python(stored), hashlib.sha256(stored.encode()).digest()
-    )
+    return Told(told.format.value, told.provider, prefix_in_python(stored), digest(stored))
 
 
 def prefix_in_python(stored: str) -> bytes | None:

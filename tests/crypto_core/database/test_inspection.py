@@ -15,6 +15,7 @@ from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
 from console.settings import load
 from console.wiring import Wired, wire
+from crypto_core.consent import Consent
 from crypto_core.coverage import Evidence
 from crypto_core.database.inspection import Inspection
 from crypto_core.envelope import Format
@@ -115,7 +116,8 @@ def test_a_disabled_key_is_named_by_the_refusal(
 ) -> None:
     key, work = new_key(), services.services.work
     ref = world.sealed_under(world.old_key)[0]
-    work.run(work.plan(Verb.REENCRYPT, Selection((ref,)), key))
+    planned = work.plan(Verb.REENCRYPT, Selection((ref,)), key)
+    work.run(planned, Consent.by_option(planned))
     with services.engine.begin() as connection:
         connection.execute(text("DELETE FROM keydeck.key_answer"))
     sandbox.client("kms").disable_key(KeyId=key)

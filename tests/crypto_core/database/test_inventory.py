@@ -16,9 +16,10 @@ from console.sandbox.platform import confluence_connection, gh_connection
 from console.sandbox.world import World
 from console.wiring import Wired
 from crypto_core.coverage import Evidence
-from crypto_core.database.inventory import Inventory, InventoryQuery, InventoryRow, SortKey
+from crypto_core.database.inventory import Inventory, InventoryRow, SortKey
 from crypto_core.envelope import Format
 from crypto_core.errors import InvalidFilterError, InvalidReferenceError, RowVanishedError
+from crypto_core.paging import Query
 from crypto_core.reencryption.plan import Selection
 from crypto_core.references import TokenRef
 from crypto_core.severity import Severity
@@ -50,15 +51,17 @@ def walk(
 ) -> list[InventoryRow]:
     """All pages of a query, one after another."""
     rows: list[InventoryRow] = []
-    query, cursor = InventoryQuery(filter_, sort, descending), None
+    query, cursor = Query(filter_, sort, descending), None
     while True:
         page = inventory.page(query, cursor, limit=limit)
         assert len(page.rows) <= limit
+        assert page.above is (cursor is not None)
+        assert (page.first is None) is (page.last is None) is (not page.rows)
         rows += page.rows
-        if page.next is None:
+        if not page.below:
             return rows
         assert len(page.rows) == limit
-        cursor = page.next
+        cursor = page.last
 
 
 def tie(row: InventoryRow) -> tuple[int, str]:
@@ -72,12 +75,14 @@ def tie(row: InventoryRow) -> tuple[int, str]:
 
 SORTED_BY: dict[SortKey, Callable[[InventoryRow], Any]] = {
     SortKey.STATE: lambda r: r.severity.rank,
-    SortKey.REFERENCE: lambda r: tie(r)[0],
+    SortKey.REFERENCE: tie,
     SortKey.ORGANISATION: lambda r: r.organisation,
     SortKey.PROVIDER: lambda r: r.provider,
     SortKey.FORMAT: lambda r: r.format.value,
     SortKey.KEY: lambda r: (r.key_arn or "", r.key_material_id or ""),
+    SortKey.EVIDENCE: lambda r: list(Evidence).index(r.evidence),
     SortKey.CREATED: lambda r: r.created_at,
+    SortKey.CHARACTERS: lambda r: r.characters,
 }
 
 
@@ -88,7 +93,7 @@ def test_pages_cover_every_token_once_in_order(
 ) -> None:
     services.services.status.take()
     rows = walk(inventory, sort=sort, descending=descending, limit=20)
-    assert len(rows) == len(world.tokens) == inventory.count(InventoryQuery())
+    assert len(rows) == len(world.tokens) == inventory.count(Query())
     assert {row.ref for row in rows} == set(world.tokens)
     keys = [SORTED_BY[sort](row) for row in rows]
     assert keys == sorted(keys, reverse=descending)
@@ -106,9 +111,7 @@ def test_the_smallest_pages_cover_every_token_once(services: Wired, inventory: I
         for descending in (False, True):
             rows = walk(inventory, filter_, sort, descending=descending, limit=limit)
             assert rows == walk(inventory, filter_, sort, descending=descending)
-            assert (
-                len({row.ref for row in rows}) == len(rows) == inventory.count(InventoryQuery(filter_)) == 5
-            )
+            assert len({row.ref for row in rows}) == len(rows) == inventory.count(Query(filter_)) == 5
 
 
 def test_equal_rows_keep_their_order_from_page_to_page(inventory: Inventory, platform: Engine) -> None:
@@ -120,17 +123,18 @@ def test_equal_rows_keep_their_order_from_page_to_page(inventory: Inventory, pla
     for sort in SortKey:
         for descending in (False, True):
             rows = walk(inventory, sort=sort, descending=descending, limit=4)
-            assert [int(row.ref.row_id) for row in rows] == list(range(1, 19))
+            ids = [int(row.ref.row_id) for row in rows]
+            assert ids == sorted(range(1, 19), reverse=descending and sort is SortKey.REFERENCE)
 
 
 def test_a_page_goes_on_behind_the_last_row_even_if_that_row_is_gone(
     inventory: Inventory, platform: Engine
 ) -> None:
-    query = InventoryQuery("table:slack_connection", SortKey.REFERENCE)
+    query = Query("table:slack_connection", SortKey.REFERENCE)
     first = inventory.page(query, limit=5)
     with platform.begin() as connection:
         connection.execute(text("DELETE FROM slack_connection WHERE id IN (3, 5)"))
-    second = inventory.page(query, first.next, limit=5)
+    second = inventory.page(query, first.last, limit=5)
     assert [row.ref.row_id for row in second.rows] == ["6", "7", "8", "9", "10"]
 
 
@@ -254,7 +258,7 @@ def test_every_filter_lets_through_what_it_says(services: Wired, inventory: Inve
         expected = {row.ref for row in everything if lets_through(row)}
         rows = walk(inventory, filter_)
         found = {row.ref for row in rows}
-        if found != expected or not inventory.count(InventoryQuery(filter_)) == len(rows) == len(found):
+        if found != expected or not inventory.count(Query(filter_)) == len(rows) == len(found):
             wrong[filter_] = (found - expected, expected - found, len(rows))
     assert wrong == {}
 
@@ -327,7 +331,7 @@ def test_a_wrong_filter_is_refused_with_its_position_by_page_and_count(
 ) -> None:
     for call in (inventory.page, inventory.count):
         with pytest.raises(InvalidFilterError) as caught:
-            call(InventoryQuery(filter_))
+            call(Query(filter_))
         assert caught.value.position == position
 
 
@@ -364,7 +368,7 @@ def test_hostile_names_come_out_clean(inventory: Inventory, platform: Engine) ->
         assert all(len(value) <= 300 for value in texts)
         assert inventory.row(row.ref) == row
     assert {"[bold]OK[/bold][/red]", "ü😀", ""} <= {row.organisation for row in rows}
-    quoted = inventory.count(InventoryQuery('org:"\'; DROP TABLE gh_connection; --"'))
+    quoted = inventory.count(Query('org:"\'; DROP TABLE gh_connection; --"'))
     assert quoted == 2
 
 
@@ -390,7 +394,7 @@ def test_the_operators_words_are_never_part_of_the_sql(
     for field in fields:
         for value in ("canary", '"canary\' OR 1=1"', "canary'%s", "canary\\%(x)s", "canary*;--"):
             walk(inventory, field + value)
-            inventory.count(InventoryQuery(field + value))
+            inventory.count(Query(field + value))
     assert len(sent) > 2 * 5 * len(fields)
     assert not [statement for statement in sent if "canary" in statement]
 
@@ -422,11 +426,11 @@ def test_any_filter_is_answered_or_refused(
 ) -> None:
     filter_ = " ".join(field + value for field, value in terms)
     try:
-        page = inventory.page(InventoryQuery(filter_, sort), limit=3)
+        page = inventory.page(Query(filter_, sort), limit=3)
     except InvalidFilterError as refused:
         position = refused.position
     else:
-        assert inventory.count(InventoryQuery(filter_)) >= len(page.rows)
+        assert inventory.count(Query(filter_)) >= len(page.rows)
         return
     assert 0 <= position <= len(filter_)
 
@@ -458,8 +462,8 @@ def test_a_null_organisation_is_an_empty_one(inventory: Inventory, platform: Eng
     for sort in SortKey:
         rows = walk(inventory, "table:slack_connection", sort, limit=5)
         assert len({r.ref for r in rows}) == 18
-    assert inventory.count(InventoryQuery("table:slack_connection -org:org-*")) == 1
-    assert inventory.count(InventoryQuery("table:slack_connection -created:>2000-01-01")) == 1
+    assert inventory.count(Query("table:slack_connection -org:org-*")) == 1
+    assert inventory.count(Query("table:slack_connection -created:>2000-01-01")) == 1
 
 
 def test_dates_are_aware(inventory: Inventory) -> None:

@@ -22,6 +22,7 @@ from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
 from console.settings import load
 from console.wiring import Wired, wire
+from crypto_core.consent import Consent
 from crypto_core.database.engine import connected
 from crypto_core.database.installation import install
 from crypto_core.database.journal import FIRST, Entry, Journal, Outcome
@@ -266,7 +267,7 @@ def test_a_dry_run_a_run_and_its_end_are_told(services: Wired, world: World) -> 
     assert (detail["to"], detail["tokens"]) == (world.current_key.arn, 3)
     assert "role/keydeck-oncall" in entry.actor
     assert "database role operator" in entry.actor
-    services.services.work.run(plan)
+    services.services.work.run(plan, Consent.by_option(plan))
     entries = services.journal.entries()
     outcomes = [e.outcome for e in entries]
     assert outcomes[:2] == ["dry run", "started"]
@@ -291,7 +292,7 @@ def test_a_cancelled_run_is_told_as_interrupted(services: Wired, world: World) -
     plan = services.services.work.plan(Verb.REENCRYPT, Selection(everything=True), world.current_key.arn)
     cancelled = Event()
     cancelled.set()
-    services.services.work.run(plan, cancelled=cancelled)
+    services.services.work.run(plan, Consent.by_option(plan), cancelled=cancelled)
     assert told(services)[-1] == ("reencrypt", "interrupted")
 
 
@@ -300,7 +301,7 @@ def test_a_run_that_kms_stopped_is_told_as_failed_with_the_reason(
 ) -> None:
     plan = services.services.work.plan(Verb.ENCRYPT, Selection(unprotected=True), world.current_key.arn)
     sandbox.control.add_fault(Fault("GenerateDataKey", "KMSInternalException"))
-    services.services.work.run(plan)
+    services.services.work.run(plan, Consent.by_option(plan))
     sandbox.control.clear()
     entry, detail = last(services)
     assert entry.outcome == "failed"
@@ -321,7 +322,7 @@ def test_the_journal_may_be_in_another_database(elsewhere: Wired, services: Wire
     install(elsewhere.state_engine)
     ref = world.sealed_under(world.old_key)[0]
     plan = elsewhere.services.work.plan(Verb.REENCRYPT, Selection((ref,)), world.current_key.arn)
-    assert elsewhere.services.work.run(plan).done == 1
+    assert elsewhere.services.work.run(plan, Consent.by_option(plan)).done == 1
     assert [o for _, o in told(elsewhere)] == ["dry run", "started", "done", "done"]
     assert services.journal.entries() == ()
 
@@ -334,5 +335,5 @@ def test_nothing_is_written_where_the_journal_could_not_tell_it(
     plan = elsewhere.services.work.plan(Verb.REENCRYPT, Selection((ref,)), world.current_key.arn)
     assert any("not journaled" in warning for warning in plan.warnings)
     with pytest.raises(MissingSchemaError):
-        elsewhere.services.work.run(plan)
+        elsewhere.services.work.run(plan, Consent.by_option(plan))
     assert services.store.read(ref) == before

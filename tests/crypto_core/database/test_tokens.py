@@ -16,6 +16,7 @@ from console.sandbox.provider_tokens import MARKER
 from console.sandbox.world import World
 from console.wiring import Wired
 from crypto_core import decrypt_token, encrypt_token
+from crypto_core.consent import Consent
 from crypto_core.data_keys import KeyAnswer
 from crypto_core.database.answers import Answer, AnswerBook
 from crypto_core.database.tables import PLATFORM_TABLES
@@ -378,7 +379,7 @@ def test_a_run_never_sends_plaintext_to_the_server(services: Wired, world: World
         (Verb.REENCRYPT, Selection(everything=True)),
     ):
         plan = services.services.work.plan(verb, selection, world.current_key.arn)
-        assert services.services.work.run(plan).done
+        assert services.services.work.run(plan, Consent.by_option(plan)).done
     services.services.work.verify(Selection(everything=True))
     assert sum("UPDATE" in statement for statement in sent) > 2
     assert not [s for s in sent if MARKER in s]

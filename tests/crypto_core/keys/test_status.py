@@ -15,10 +15,11 @@ from console.settings import load
 from console.wiring import Wired, wire
 from crypto_core import encrypt_token
 from crypto_core.cipher import TokenCipher
-from crypto_core.database.inventory import InventoryQuery
+from crypto_core.consent import Consent
 from crypto_core.database.tables import PLATFORM_TABLES
 from crypto_core.envelope import Format
 from crypto_core.keys.status import Problem, Status
+from crypto_core.paging import Query
 from crypto_core.reencryption.plan import Selection, Verb
 from crypto_core.severity import Severity
 
@@ -99,7 +100,7 @@ def test_the_worst_problem_is_first_and_each_leads_to_its_rows(services: Wired, 
             by_filter[problem.filter] = by_filter.get(problem.filter, 0) + problem.tokens
     assert {"format:plaintext", "format:dev", "format:unrecognised", "format:empty"} <= set(by_filter)
     for filter_, tokens in by_filter.items():
-        assert services.services.inventory.count(InventoryQuery(filter_)) == tokens, filter_
+        assert services.services.inventory.count(Query(filter_)) == tokens, filter_
 
 
 def test_a_problem_says_where_its_tokens_are(services: Wired, world: World) -> None:
@@ -256,7 +257,8 @@ def test_after_everything_is_put_right_the_status_is_well(
         (Verb.ENCRYPT, Selection(unprotected=True)),
         (Verb.REENCRYPT, Selection(under_key=world.old_key.arn)),
     ):
-        work.run(work.plan(verb, selection, key))
+        planned = work.plan(verb, selection, key)
+        work.run(planned, Consent.by_option(planned))
     assert not services.services.status.take().well
     with platform.begin() as connection:
         for ref in world.corrupt:

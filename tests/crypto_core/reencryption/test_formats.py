@@ -15,11 +15,12 @@ from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
 from console.settings import load
 from console.wiring import Wired, wire
+from crypto_core.consent import Consent
 from crypto_core.coverage import Evidence
-from crypto_core.database.inventory import InventoryQuery
 from crypto_core.encryption_context import encryption_context
 from crypto_core.envelope import Format, classify, parse
 from crypto_core.errors import EnvelopeError, InvalidCiphertextError, MissingReferenceError
+from crypto_core.paging import Query
 from crypto_core.reencryption.plan import RunResult, Selection, Verb
 from crypto_core.references import TokenRef
 
@@ -34,7 +35,8 @@ def v2(services: Wired) -> Iterator[Wired]:
 
 def written(wired: Wired, verb: Verb, selection: Selection, key: str, **more: Any) -> RunResult:
     work = wired.services.work
-    return work.run(work.plan(verb, selection, key, **more))
+    planned = work.plan(verb, selection, key, **more)
+    return work.run(planned, Consent.by_option(planned))
 
 
 def formats(stored: Callable[[TokenRef], str], refs: tuple[TokenRef, ...]) -> set[Format]:
@@ -62,7 +64,7 @@ def test_envelopes_become_v2_and_every_token_still_opens(
     (conversion,) = plan.conversions
     assert (conversion.source, conversion.written) == (Format.V1, Format.V2)
     assert any("must read v2" in warning for warning in plan.warnings)
-    v2.services.work.run(plan)
+    v2.services.work.run(plan, Consent.by_option(plan))
     assert formats(stored, refs) == {Format.V2}
     for ref in refs:
         assert crypto_core.decrypt_token(stored(ref), ref) == world.token_for(ref)
@@ -114,7 +116,7 @@ def test_a_v2_envelope_stays_v2_where_v1_is_written(
     plan = services.services.work.plan(Verb.REENCRYPT, Selection((ref,)), world.old_key.arn)
     (conversion,) = plan.conversions
     assert (conversion.source, conversion.written) == (Format.V2, Format.V2)
-    services.services.work.run(plan)
+    services.services.work.run(plan, Consent.by_option(plan))
     assert stored(ref) != before
     assert formats(stored, (ref,)) == {Format.V2}
     assert crypto_core.decrypt_token(stored(ref), ref) == world.token_for(ref)
@@ -129,7 +131,7 @@ def test_only_an_explicit_downgrade_makes_v1_of_v2(
     plan = work.plan(Verb.REENCRYPT, Selection((ref,)), world.current_key.arn, allow_downgrade=True)
     assert [c.as_json() for c in plan.conversions] == [{"from": "v2", "to": "v1", "tokens": 1}]
     assert any("no longer bound" in warning for warning in plan.warnings)
-    work.run(plan)
+    work.run(plan, Consent.by_option(plan))
     assert formats(stored, (ref,)) == {Format.V1}
     assert crypto_core.decrypt_token(stored(ref)) == world.token_for(ref)
 
@@ -240,7 +242,7 @@ def test_inspection_tells_the_fields_of_v2_and_asks_kms_for_this_row(v2: Wired, 
 def test_the_inventory_finds_v2_tokens_by_their_key(v2: Wired, world: World) -> None:
     refs = world.sealed_under(world.old_key)
     written(v2, Verb.REENCRYPT, Selection(refs[:3]), world.current_key.arn)
-    query = InventoryQuery(f"format:v2 key:{world.current_key.key_id}")
+    query = Query(f"format:v2 key:{world.current_key.key_id}")
     page = v2.services.inventory.page(query)
     assert {row.ref for row in page.rows} == set(refs[:3])
     assert {row.evidence for row in page.rows} == {Evidence.VERIFIED}

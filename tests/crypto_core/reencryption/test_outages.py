@@ -20,6 +20,7 @@ from console.sandbox.world import World
 from console.settings import load
 from console.wiring import Wired, wire
 from crypto_core.cipher import TokenCipher
+from crypto_core.consent import Consent
 from crypto_core.database.engine import open_engine
 from crypto_core.database.installation import install
 from crypto_core.database.tables import PLATFORM_TABLES
@@ -98,7 +99,8 @@ def backups(superuser: Engine) -> int:
 def completes(wired: Wired, superuser: Engine, world: World) -> bool:
     """A second run completes, nothing is left under the old key, and the journal is whole."""
     selection, work = Selection(under_key=world.old_key.arn), wired.services.work
-    result = work.run(work.plan(Verb.REENCRYPT, selection, world.current_key.arn))
+    planned = work.plan(Verb.REENCRYPT, selection, world.current_key.arn)
+    result = work.run(planned, Consent.by_option(planned))
     assert (result.stopped_by, result.remaining) == ("", 0)
     verified = work.verify(Selection(everything=True))
     assert not [v for v in verified if v.key_arn == world.old_key.arn]
@@ -120,7 +122,7 @@ def test_a_database_that_stops_in_the_middle_loses_nothing(
             own.postgres.stop()
 
     with pytest.raises(DatabaseUnreachableError):
-        work.run(plan, progress=progress)
+        work.run(plan, Consent.by_option(plan), progress=progress)
     for call in (
         wired.services.status.take,
         lambda: work.plan(plan.verb, plan.selection, plan.target_key_arn),
@@ -154,7 +156,7 @@ def test_sessions_that_are_ended_in_the_middle_lose_nothing(
             )
 
     # Between two pages no session is in use: each is found dead and replaced.
-    result = work.run(plan, progress=progress)
+    result = work.run(plan, Consent.by_option(plan), progress=progress)
     assert pages > 3
     assert (result.stopped_by, result.remaining) == ("", 0)
     assert all_hold_their_tokens(wired, superuser, world)
@@ -173,7 +175,7 @@ def test_a_database_that_freezes_for_a_while_only_delays_the_run(
             timers.append(Timer(1.0, own.postgres.resume))
             timers[0].start()
 
-    result = work.run(plan, progress=progress)
+    result = work.run(plan, Consent.by_option(plan), progress=progress)
     timers[0].join()
     assert (result.stopped_by, result.remaining) == ("", 0)
     assert completes(wired, superuser, world)
@@ -232,7 +234,8 @@ def test_a_process_that_is_killed_while_it_encrypts_in_place_loses_nothing(
     own.control.clear()
     assert 0 < unprotected() < sealed
     work = wired.services.work
-    result = work.run(work.plan(Verb.ENCRYPT, Selection(unprotected=True), world.current_key.arn))
+    planned = work.plan(Verb.ENCRYPT, Selection(unprotected=True), world.current_key.arn)
+    result = work.run(planned, Consent.by_option(planned))
     assert result.complete
     assert unprotected() == backups(superuser) == 0
     assert all_hold_their_tokens(wired, superuser, world)
@@ -258,7 +261,7 @@ def test_a_standby_refuses_and_nothing_is_changed(own: Sandbox, wired: Wired, su
         connection.execute(text("ALTER DATABASE tokens SET default_transaction_read_only = on"))
     wired.engine.dispose()
     with pytest.raises(DatabaseError, match="read only"):
-        work.run(plan)
+        work.run(plan, Consent.by_option(plan))
     # What can't be written into the schema is remembered all the same.
     assert wired.services.status.take().tokens == len(world.tokens)
     assert all_hold_their_tokens(wired, superuser, world)

@@ -13,6 +13,7 @@ from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
 from console.settings import load
 from console.wiring import Wired, wire
+from crypto_core.consent import Consent
 from crypto_core.database.installation import install
 from crypto_core.database.journal import Outcome
 from crypto_core.database.tables import PLATFORM_TABLES
@@ -134,7 +135,7 @@ def test_a_reference_named_twice_is_one_token(plan: Callable[..., Plan], world: 
 def test_a_plan_of_nothing_is_a_plan(plan: Callable[..., Plan], services: Wired, world: World) -> None:
     made = plan(Verb.ENCRYPT, Selection((world.sealed_under(world.old_key)[0],)), world.current_key.arn)
     assert (made.tokens, len(made.refused)) == (0, 1)
-    result = services.services.work.run(made)
+    result = services.services.work.run(made, Consent.by_option(made))
     assert (result.done, result.kms_calls) == (0, 0)
 
 
@@ -232,7 +233,8 @@ def test_a_source_that_is_disabled_is_refused(
     key = new_key()
     work = services.services.work
     refs = world.sealed_under(world.old_key)[:3]
-    work.run(work.plan(Verb.REENCRYPT, Selection(refs), key))
+    planned = work.plan(Verb.REENCRYPT, Selection(refs), key)
+    work.run(planned, Consent.by_option(planned))
     with services.engine.begin() as connection:
         # As if somebody else had written them: nothing is known of these envelopes.
         connection.execute(text("DELETE FROM keydeck.key_answer"))
@@ -267,7 +269,7 @@ def test_a_target_that_may_not_be_described_is_taken_by_its_arn_only(
     made = plan(Verb.REENCRYPT, Selection((ref,)), world.current_key.arn)
     with pytest.raises(KmsAccessDeniedError, match="kms:DescribeKey"):
         plan(Verb.REENCRYPT, Selection((ref,)), world.current_key.alias)
-    assert services.services.work.run(made).done == 1
+    assert services.services.work.run(made, Consent.by_option(made)).done == 1
     sandbox.control.clear()
 
 
@@ -313,7 +315,7 @@ def test_read_only_plans_but_refuses_to_run_and_the_session_would_refuse_too(
     assert any("read only" in warning for warning in made.warnings)
     calls = wired.kms.calls
     with pytest.raises(ReadOnlyError, match="re-encrypt"):
-        work.run(made)
+        work.run(made, Consent.by_option(made))
     assert wired.kms.calls == calls
     with pytest.raises(ReadOnlyError, match="GenerateDataKey"):
         wired.kms.call("GenerateDataKey", KeyId=world.current_key.arn, KeySpec="AES_256")
@@ -336,10 +338,10 @@ def test_without_the_schema_a_plan_says_so_and_a_run_is_refused(
     assert "not journaled" in warning
     assert "keydeck init" in warning
     with pytest.raises(MissingSchemaError, match="no backup and no journal"):
-        work.run(made)
+        work.run(made, Consent.by_option(made))
     assert everything(platform) == before
     install(wired.engine)
-    assert work.run(made).done == len(world.sealed_under(world.old_key))
+    assert work.run(made, Consent.by_option(made)).done == len(world.sealed_under(world.old_key))
     wired.close()
 
 
@@ -409,7 +411,8 @@ def test_a_disabled_key_is_told_for_each_of_its_tokens_and_not_remembered_as_dam
 ) -> None:
     key, work = new_key(), services.services.work
     refs = world.sealed_under(world.old_key)[:2]
-    work.run(work.plan(Verb.REENCRYPT, Selection(refs), key))
+    planned = work.plan(Verb.REENCRYPT, Selection(refs), key)
+    work.run(planned, Consent.by_option(planned))
     kms.disable_key(KeyId=key)
     trusting = wire(load().settings, trust=[key])
     assert [v.opened for v in trusting.services.work.verify(Selection(refs))] == [False, False]

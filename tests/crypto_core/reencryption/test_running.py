@@ -19,6 +19,7 @@ from console.sandbox.world import World
 from console.settings import load
 from console.wiring import Wired, wire
 from crypto_core.cipher import TokenCipher
+from crypto_core.consent import Consent
 from crypto_core.database.answers import Answer, AnswerBook
 from crypto_core.database.tables import PLATFORM_TABLES
 from crypto_core.envelope import Format, classify, parse
@@ -79,7 +80,8 @@ def plan(services: Wired, verb: Verb, selection: Selection, target: str) -> Plan
 
 
 def run(services: Wired, verb: Verb, selection: Selection, target: str, **options: Any) -> RunResult:
-    return services.services.work.run(plan(services, verb, selection, target), **options)
+    made = plan(services, verb, selection, target)
+    return services.services.work.run(made, Consent.by_option(made), **options)
 
 
 def under(services: Wired, key_arn: str) -> int:
@@ -161,7 +163,7 @@ def test_the_alias_of_a_key_may_name_the_target(services: Wired, world: World, p
     ref = world.sealed_under(world.old_key)[0]
     made = plan(services, Verb.REENCRYPT, Selection((ref,)), world.current_key.alias)
     assert (made.target_key_arn, made.target_name) == (world.current_key.arn, world.current_key.alias)
-    assert services.services.work.run(made).done == 1
+    assert services.services.work.run(made, Consent.by_option(made)).done == 1
 
 
 def test_a_token_can_move_to_a_key_that_is_not_configured(
@@ -224,7 +226,7 @@ def test_a_second_run_finds_nothing_left_to_do(services: Wired, world: World) ->
     run(services, Verb.REENCRYPT, selection, world.current_key.arn)
     again = plan(services, Verb.REENCRYPT, selection, world.current_key.arn)
     assert again.tokens == 0
-    result = services.services.work.run(again)
+    result = services.services.work.run(again, Consent.by_option(again))
     assert (result.done, result.remaining, result.complete) == (0, 0, True)
 
 
@@ -351,7 +353,7 @@ def test_a_platform_that_goes_on_writing_under_the_old_key_loses_nothing(
     sandbox.control.set_latency(10)
     thread.start()
     assert began.wait(timeout=60)
-    result = services.services.work.run(made, progress=progress)
+    result = services.services.work.run(made, Consent.by_option(made), progress=progress)
     stop.set()
     thread.join(timeout=60)
     sandbox.control.clear()
@@ -430,7 +432,7 @@ def test_what_others_have_written_or_removed_meanwhile_is_left_alone(
 
     made = plan(services, Verb.REENCRYPT, Selection(under_key=world.old_key.arn), world.current_key.arn)
     monkeypatch.setattr(services.store, "write", write)
-    result = services.services.work.run(made)
+    result = services.services.work.run(made, Consent.by_option(made))
     assert result.changed_meanwhile >= 1
     assert (result.stopped_by, result.remaining) == ("", 0)
     expected = {"deleted": None, "plaintext": "gho_plain", "under the new key": new}[becomes]
@@ -448,7 +450,7 @@ def test_a_platform_that_never_stops_is_told_as_not_complete(
         number += 1
         insert(platform, f"gh-a-{number}", cipher.encrypt(f"gho_{number}", world.old_key.arn).stored)
 
-    result = services.services.work.run(made, progress=progress)
+    result = services.services.work.run(made, Consent.by_option(made), progress=progress)
     assert result.remaining >= 1
     assert not result.complete
     assert number >= runner.PASSES
@@ -497,7 +499,7 @@ def test_a_kms_that_fails_in_the_middle_stops_the_run_and_a_second_run_completes
             cause(sandbox, trouble)
 
     before = everything(platform)
-    result = services.services.work.run(made, progress=progress)
+    result = services.services.work.run(made, Consent.by_option(made), progress=progress)
     sandbox.control.clear()
     assert result.stopped_by
     assert not result.complete
@@ -524,7 +526,7 @@ def test_a_rewrap_that_is_stopped_in_the_middle_loses_nothing(
         if told.done > 20:
             sandbox.control.add_fault(Fault(operation, "KMSInternalException"))
 
-    result = services.services.work.run(made, progress=progress)
+    result = services.services.work.run(made, Consent.by_option(made), progress=progress)
     sandbox.control.clear()
     assert operation in result.stopped_by
     assert 20 < result.done < made.tokens
@@ -536,7 +538,7 @@ def test_some_calls_that_fail_are_retried_and_the_run_completes(
 ) -> None:
     made = plan(services, Verb.REENCRYPT, Selection(under_key=world.old_key.arn), world.current_key.arn)
     sandbox.control.add_fault(Fault("*", "KMSInternalException", count=3))
-    result = services.services.work.run(made)
+    result = services.services.work.run(made, Consent.by_option(made))
     sandbox.control.clear()
     assert (result.stopped_by, result.remaining) == ("", 0)
     assert all_hold_their_tokens(cipher, platform, world)
@@ -553,7 +555,7 @@ def test_a_target_that_is_disabled_in_the_middle_stops_the_run(
         if told.done >= 10:
             kms.disable_key(KeyId=target)
 
-    result = services.services.work.run(made, progress=progress)
+    result = services.services.work.run(made, Consent.by_option(made), progress=progress)
     kms.enable_key(KeyId=target)
     assert "disabled" in result.stopped_by
     assert result.remaining > 0
@@ -571,7 +573,7 @@ def test_a_source_that_may_not_be_opened_under_the_target_changes_nothing(
     plans = [work.plan(Verb.REWRAP, selection, target) for selection in selections]
     sandbox.control.add_denial(Denial("*", "kms:Decrypt", target.rpartition("/")[2]))
     for plan in plans:
-        result = work.run(plan)
+        result = work.run(plan, Consent.by_option(plan))
         assert result.done == 0
         assert result.stopped_by or result.poisoned
     sandbox.control.clear()
@@ -615,7 +617,7 @@ def test_a_token_of_another_key_in_a_doubtful_group_is_not_moved(
     target = services.services.keys.describe(world.current_key.arn)
     made = plan(services, Verb.REENCRYPT, Selection(under_key=old.arn), target.key_arn)
     assert made.tokens > len(world.sealed_under(old))
-    result = services.services.work.run(made)
+    result = services.services.work.run(made, Consent.by_option(made))
     after = everything(platform)
     assert {r for r in after if after[r] != before[r]} == set(world.sealed_under(old))
     assert result.changed_meanwhile >= 1
@@ -716,7 +718,7 @@ def test_a_cancelled_run_leaves_whole_tokens_and_goes_on_later(
         if told.done >= 20:
             cancelled.set()
 
-    result = services.services.work.run(made, progress=progress, cancelled=cancelled)
+    result = services.services.work.run(made, Consent.by_option(made), progress=progress, cancelled=cancelled)
     assert result.interrupted
     assert 20 <= result.done < made.tokens
     assert result.done + result.remaining + len(result.poisoned) == made.tokens
@@ -733,7 +735,7 @@ def test_a_run_cancelled_before_it_begins_asks_nothing_and_writes_nothing(
     made = plan(services, Verb.ENCRYPT, Selection(unprotected=True), world.current_key.arn)
     cancelled = Event()
     cancelled.set()
-    result = services.services.work.run(made, cancelled=cancelled)
+    result = services.services.work.run(made, Consent.by_option(made), cancelled=cancelled)
     assert (result.done, result.kms_calls, result.interrupted) == (0, 0, True)
     assert result.remaining == made.tokens
     assert everything(platform) == before

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from crypto_core.database.filters import Alternative, Field, Kind, Term, parse_filter
 from crypto_core.database.inventory import FIELDS
 from crypto_core.errors import InvalidFilterError
+from crypto_core.filters import Alternative, Field, Kind, Term, parse_filter
 
 DAY = datetime(2026, 1, 31, tzinfo=UTC)
 

@@ -9,7 +9,7 @@ without a field is looked for everywhere.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from enum import Enum
@@ -50,12 +50,30 @@ class Alternative:
         """True if this compares by size rather than by text."""
         return self.at_least is not None or self.at_most is not None
 
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The text cut at its wildcards: one part where it has none. Stars next to each other are one."""
+        return (self.text,) if self.literal else tuple(re.split(r"\*+", self.text))
+
     def regex(self) -> str:
         """The text as a regular expression for the whole value, `*` standing for anything."""
-        if self.literal:
-            return re.escape(self.text)
-        # Stars next to each other are one: each more would multiply the time that a mismatch takes.
-        return ".*".join(re.escape(part) for part in re.split(r"\*+", self.text))
+        return ".*".join(re.escape(part) for part in self.parts)
+
+    def matches(self, value: str, *, anywhere: bool = False) -> bool:
+        """True if a text is what this stands for, or, `anywhere`, has it in itself. Case doesn't count."""
+        pattern = re.compile(lower(self.regex()), re.DOTALL)
+        found = pattern.search(lower(value)) if anywhere else pattern.fullmatch(lower(value))
+        return found is not None
+
+    def holds(self, value: float | datetime) -> bool:
+        """True if a number or moment is in this range."""
+        above = self.at_least is None or (
+            value >= self.at_least if self.include_least else value > self.at_least  # type: ignore[operator]
+        )
+        below = self.at_most is None or (
+            value <= self.at_most if self.include_most else value < self.at_most  # type: ignore[operator]
+        )
+        return above and below
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +102,43 @@ def parse_filter(expression: str, fields: Mapping[str, Field]) -> tuple[Term, ..
     `fields` are those that may be named, by name; several names may mean one field.
     """
     return _Parser(expression, fields).terms()
+
+
+Value = str | float | datetime | Iterable[str] | None
+"""What a field of a row holds; of several texts any counts, None is nothing that could be found."""
+
+
+def passes(terms: Iterable[Term], read: Callable[[str], Value], *, free: Iterable[str] = ()) -> bool:
+    """True if every term lets a row through whose fields `read` gives, by name.
+
+    Free text is looked for in the fields `free`. SQL lets the same rows through: see database/conditions.py.
+    """
+    everywhere = tuple(free)
+
+    def found(term: Term, alternative: Alternative) -> bool:
+        if term.field is None:
+            return any(alternative.matches(t, anywhere=True) for f in everywhere for t in _texts(read(f)))
+        value = read(term.field)
+        if alternative.is_range:
+            return isinstance(value, int | float | datetime) and alternative.holds(value)
+        return any(alternative.matches(text) for text in _texts(value))
+
+    return all(term.negated is not any(found(term, a) for a in term.alternatives) for term in terms)
+
+
+def lower(text: str) -> str:
+    """The text in lower case, character by character, as PostgreSQL's lower() in C.UTF-8 has it."""
+    return "".join(small if len(small := c.lower()) == 1 else c for c in text)
+
+
+def _texts(value: Value) -> Iterable[str]:
+    if value is None:
+        return ()
+    if isinstance(value, str):
+        return (value,)
+    if isinstance(value, int | float | datetime):
+        return (str(value),)
+    return value
 
 
 class _Parser:

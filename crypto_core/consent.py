@@ -1,0 +1,96 @@
+"""What an operator agreed to, checked again where it is carried out.
+
+A screen or a command asks; the service that acts refuses unless it is handed a consent to exactly what it is
+about to do, given in the way that its danger demands. So no screen that forgets to ask changes anything.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+from crypto_core.errors import NotConfirmedError
+
+
+class Danger(StrEnum):
+    """How much asking something takes."""
+
+    NONE = "none"
+    """Nothing is written."""
+    CONFIRM = "confirm"
+    """One deliberate press."""
+    TYPED = "typed"
+    """A text that only who has read the preview can type."""
+
+
+class Origin(StrEnum):
+    """How a consent was given."""
+
+    PRESSED = "pressed"
+    TYPED = "typed"
+    OPTION = "option"
+    """By --yes on the command line."""
+
+
+class Subject(Protocol):
+    """What can be agreed to."""
+
+    @property
+    def digest(self) -> str:
+        """Names exactly this: another target or other tokens have another digest."""
+        ...
+
+    @property
+    def danger(self) -> Danger:
+        """How much asking it takes."""
+        ...
+
+    @property
+    def confirmation(self) -> str:
+        """The text to type where the danger is TYPED."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Consent:
+    """One agreement: to what, and how it was given. It says nothing about anything else."""
+
+    digest: str
+    origin: Origin
+    text: str = ""
+    """What was typed, as it was typed."""
+
+    @classmethod
+    def pressed(cls, subject: Subject) -> Consent:
+        """Return the consent of an operator who pressed the button below the preview of `subject`."""
+        return cls(subject.digest, Origin.PRESSED)
+
+    @classmethod
+    def typed(cls, subject: Subject, text: str) -> Consent:
+        """Return the consent of an operator who typed `text` below the preview, right or wrong."""
+        return cls(subject.digest, Origin.TYPED, text)
+
+    @classmethod
+    def by_option(cls, subject: Subject) -> Consent:
+        """Return the consent that --yes gives to `subject`."""
+        return cls(subject.digest, Origin.OPTION)
+
+
+def require(consent: Consent | None, subject: Subject) -> Consent:
+    """Return the consent if it is to `subject`, given as its danger demands. Raises NotConfirmedError."""
+    if consent is None:
+        raise NotConfirmedError("Nobody has agreed to this.")
+    if consent.digest != subject.digest:
+        raise NotConfirmedError("What was agreed to is something else than what is to be done.")
+    if consent.origin is Origin.TYPED and not agrees(consent.text, subject.confirmation):
+        raise NotConfirmedError(f"What was typed is not {subject.confirmation}.")
+    if subject.danger is Danger.TYPED and consent.origin is Origin.PRESSED:
+        raise NotConfirmedError(f"This takes more than a press: {subject.confirmation} has to be typed.")
+    return consent
+
+
+def agrees(text: str, confirmation: str) -> bool:
+    """Return whether `text` is the confirmation; a number may be typed with its thousands parted."""
+    grouped = f"{int(confirmation):,}" if confirmation.isdecimal() else confirmation
+    return text.strip() in (confirmation, grouped)

@@ -1,0 +1,189 @@
+"""SQL expressions for the key that sealed a token: its own answer from KMS if there is one, else its group's.
+
+A group's v1 envelopes are told by how the stored string begins, so that nothing is decoded for a row: see
+`in_group`. Only answers that say something else than the group's are joined, by a piece of the stored value
+first, so that few values are hashed.
+"""
+
+from __future__ import annotations
+
+import base64
+import string
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    FromClause,
+    and_,
+    any_,
+    bindparam,
+    case,
+    false,
+    func,
+    literal,
+    or_,
+    select,
+)
+from sqlalchemy import Text as SqlText
+from sqlalchemy.dialects.postgresql import ARRAY
+
+from crypto_core.coverage import Evidence
+from crypto_core.database.answers import Wrapping
+from crypto_core.database.expressions import (
+    digest_of,
+    edk_prefix_of,
+    is_envelope,
+    mark_of,
+)
+from crypto_core.envelope import STORED_PREFIXES, Format
+
+EVIDENCES = tuple(Evidence)
+"""In the order in which they sort: the best known first."""
+
+_ALPHABET = string.ascii_uppercase + string.ascii_lowercase + string.digits + "+/"
+_SURE, _CHARACTERS = 48, 51
+"""Characters of the EDK's base64 that a prefix of 37 bytes determines, and that are looked at; in threes."""
+
+
+def in_group(stored: Any, edk_prefix: bytes) -> ColumnElement[bool]:
+    """True for envelopes of the key material group: for those whose `edk_prefix_of` is this."""
+    v1 = _v1_in_group(stored, edk_prefix)
+    v2 = and_(func.starts_with(stored, STORED_PREFIXES[Format.V2]), edk_prefix_of(stored) == edk_prefix)
+    return or_(v1, v2)
+
+
+def _v1_in_group(stored: Any, edk_prefix: bytes) -> ColumnElement[bool]:
+    begins, endings = _beginnings(edk_prefix)
+    follows = func.substr(stored, len(begins) + 1, 4)
+    some = bindparam("endings", list(endings), ARRAY(SqlText), unique=True)
+    return and_(func.starts_with(stored, begins), follows == any_(some))
+
+
+@lru_cache(maxsize=256)
+def _beginnings(edk_prefix: bytes) -> tuple[str, tuple[str, ...]]:
+    """How v1 values of a group begin, and the four characters that may follow."""
+    encoded = base64.b64encode(edk_prefix).decode()
+    sure, last = encoded[:_SURE], encoded[_SURE : _SURE + 2]
+    # The 37th byte ends two bits into the 50th character: any of those that agree in them may stand there.
+    first = _ALPHABET.index(last[1]) & 0b110000
+    fiftieth = _ALPHABET[first : first + 16]
+    endings = {_base64(last[0] + a + b) for a in fiftieth for b in _ALPHABET}
+    return STORED_PREFIXES[Format.V1] + _base64(sure), tuple(sorted(endings))
+
+
+def _base64(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
+
+
+@dataclass(frozen=True, slots=True)
+class KeyView:
+    """What is known of the keys while a query runs.
+
+    `groups` are the wrappings that KMS named for each EDK prefix, `answers` those answers about single values
+    that say something else than their group, `told` the wrappings among these.
+    """
+
+    groups: Mapping[bytes, frozenset[Wrapping]]
+    answers: FromClause | None
+    told: frozenset[Wrapping] = frozenset()
+
+    @property
+    def single(self) -> dict[bytes, Wrapping]:
+        """The groups that have one wrapping."""
+        return {prefix: next(iter(ws)) for prefix, ws in self.groups.items() if len(ws) == 1}
+
+    @property
+    def conflicts(self) -> tuple[bytes, ...]:
+        """The groups that have more."""
+        return tuple(prefix for prefix, ws in self.groups.items() if len(ws) > 1)
+
+    @property
+    def wrappings(self) -> frozenset[Wrapping]:
+        """Every wrapping that a token can be shown with."""
+        return self.told | frozenset(self.single.values())
+
+    def joined(self, source: Any, stored: Any) -> Any:
+        """The tokens with the answers about them."""
+        if self.answers is None:
+            return source
+        a = self.answers.c
+        # `is_(True)`: a join by the digest would hash every value, this one only those with such a mark.
+        return source.outerjoin(
+            self.answers,
+            and_(a.mark == mark_of(stored), is_envelope(stored), (a.digest == digest_of(stored)).is_(True)),
+        )
+
+    def is_under(self, stored: Any, wanted: Iterable[Wrapping]) -> ColumnElement[bool]:
+        """True for tokens under one of some wrappings. The tokens must be `joined`."""
+        wrappings = frozenset(wanted)
+        grouped = or_(
+            false(), *(in_group(stored, prefix) for prefix, w in self.single.items() if w in wrappings)
+        )
+        if self.answers is None:
+            return grouped
+        own = or_(false(), *(_says(self.answers.c, w) for w in sorted(wrappings & self.told, key=str)))
+        return case((self.answers.c.digest.is_not(None), own), else_=grouped)
+
+    def name(self, stored: Any) -> Any:
+        """Key ARN and material as one text, empty where they are not known. The tokens must be `joined`."""
+        group = _choose(stored, {p: literal(_name(w), SqlText) for p, w in self.single.items()}, literal(""))
+        if self.answers is None:
+            return group
+        a = self.answers.c
+        own = func.concat(a.key_arn, " ", func.coalesce(a.key_material_id, ""), type_=SqlText)
+        return case((a.key_arn.is_not(None), own), (a.digest.is_not(None), literal("")), else_=group)
+
+    def evidence(self, stored: Any) -> Any:
+        """The place of the evidence in `EVIDENCES`. The tokens must be `joined` with all answers."""
+        place = {e: literal(n) for n, e in enumerate(EVIDENCES)}
+        known = dict.fromkeys(self.single, place[Evidence.INFERRED])
+        known |= dict.fromkeys(self.conflicts, place[Evidence.CONFLICT])
+        group = _choose(stored, known, place[Evidence.UNKNOWN])
+        if self.answers is None:
+            return group
+        a = self.answers.c
+        return case(
+            (a.key_arn.is_not(None), place[Evidence.VERIFIED]),
+            (a.digest.is_not(None), place[Evidence.UNKNOWN]),
+            else_=group,
+        )
+
+
+def unlike_their_group(relation: FromClause, groups: Mapping[bytes, frozenset[Wrapping]]) -> FromClause:
+    """Those answers that say something else about a value than is said of its group."""
+    r = relation.c
+    agreeing = []
+    for prefix, wrappings in groups.items():
+        if len(wrappings) == 1:
+            (wrapping,) = wrappings
+            agreeing.append(and_(r.edk_prefix == prefix, _says(r, wrapping)))
+    agrees = func.coalesce(or_(false(), *agreeing), False)
+    return select(*relation.c).where(~agrees).subquery("answers")
+
+
+def _says(answer: Any, wrapping: Wrapping) -> ColumnElement[bool]:
+    key_arn, material = wrapping
+    same = answer.key_material_id.is_(None) if material is None else answer.key_material_id == material
+    return and_(answer.key_arn == key_arn, same)
+
+
+def _choose(stored: Any, by_prefix: Mapping[bytes, Any], otherwise: Any) -> Any:
+    """What belongs to the group of a value. Nothing is decoded of a v1 value, and of a v2 value once."""
+    if not by_prefix:
+        return case((literal(True), otherwise))
+    v1 = []
+    for prefix, value in by_prefix.items():
+        v1.append((_v1_in_group(stored, prefix), value))
+    v2 = case(dict(by_prefix), value=edk_prefix_of(stored), else_=otherwise)
+    return case(
+        (func.starts_with(stored, STORED_PREFIXES[Format.V1]), case(*v1, else_=otherwise)),
+        (func.starts_with(stored, STORED_PREFIXES[Format.V2]), v2),
+        else_=otherwise,
+    )
+
+
+def _name(wrapping: Wrapping) -> str:
+    return f"{wrapping[0]} {wrapping[1] or ''}"

@@ -1,0 +1,263 @@
+"""AWS as Keydeck finds it: configuration, credentials, identity, clock, and what may be listed per Region."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from threading import Event, Lock
+from typing import Any
+from urllib.parse import urlsplit
+
+from crypto_core.diagnosis.check import Check, Outcome
+from crypto_core.diagnosis.clocks import REMEDY, Clock, clock_check, system_clock
+from crypto_core.diagnosis.trying import trying
+from crypto_core.errors import (
+    CredentialsError,
+    KeydeckError,
+    KmsAccessDeniedError,
+    KmsError,
+    KmsUnreachableError,
+)
+from crypto_core.kms import KmsApi
+from crypto_core.kms_errors import not_answered
+
+AREA = "AWS"
+
+_SKEW_SECONDS = (60.0, 300.0)
+"""AWS refuses a signature that is more than five minutes off (IAM User Guide, "Signature Version 4")."""
+
+_EXPIRES_SOON = timedelta(minutes=15)
+
+_LISTED = ("ListKeys", "ListAliases")
+
+_AWS_HOSTS = (".amazonaws.com", ".amazonaws.com.cn", ".api.aws", ".on.aws")
+
+_SKEW_WORDS = ("Signature expired", "Signature not yet current", "RequestTimeTooSkewed", "RequestExpired")
+
+_METHODS = {
+    "env": "environment variables",
+    "shared-credentials-file": "the shared credentials file",
+    "custom-process": "a credential process",
+    "config-file": "AWS's configuration file",
+    "assume-role": "an assumed role",
+    "assume-role-with-web-identity": "a web identity",
+    "sso": "IAM Identity Center (SSO)",
+    "container-role": "the container's role",
+    "iam-role": "the instance's role",
+    "login": "aws login",
+}
+"""botocore's names for where credentials come from."""
+
+
+@dataclass(frozen=True, slots=True)
+class AwsPlace:
+    """Which AWS to look at: as in the settings."""
+
+    regions: tuple[str, ...] = ()
+    profile: str | None = None
+    write_key: str | None = None
+    trusted_keys: tuple[str, ...] = ()
+    read_only: bool = False
+
+
+class Apis:
+    """One KmsApi a Region, read only and with short time limits, made when first asked for. Thread-safe."""
+
+    def __init__(self, place: AwsPlace) -> None:
+        self._place = place
+        self._lock = Lock()
+        self._made: dict[tuple[str, ...], KmsApi] = {}
+
+    @property
+    def regions(self) -> tuple[str, ...]:
+        """The Regions that Keydeck asks, the default first. Raises SettingsError."""
+        return self._of(self._place.regions).regions
+
+    def of(self, region: str) -> KmsApi:
+        """Return KMS in one Region, which is the default of every call."""
+        return self._of((region,))
+
+    def _of(self, regions: tuple[str, ...]) -> KmsApi:
+        with self._lock:
+            if regions not in self._made:
+                # Read only whatever the settings say: a diagnosis changes nothing.
+                self._made[regions] = KmsApi(
+                    regions,
+                    profile=self._place.profile,
+                    read_only=True,
+                    connect_timeout=2.0,
+                    read_timeout=3.0,
+                    attempts=2,
+                )
+            return self._made[regions]
+
+
+def look_at_aws(place: AwsPlace, apis: Apis, stop: Event, clock: Clock = system_clock) -> Iterator[Check]:
+    """Yield the checks of AWS apart from single keys. Changes nothing."""
+    try:
+        regions = apis.regions
+        session = _session(place)
+    except KeydeckError as error:
+        yield Check(AREA, "configuration", Outcome.FAILED, error.message, error.remedy)
+        yield Check(AREA, "the rest", Outcome.SKIPPED, "Not asked: AWS's configuration can't be used.")
+        return
+    profile = f"profile {place.profile}" if place.profile else "no profile named"
+    yield Check(AREA, "configuration", Outcome.OK, f"Regions: {', '.join(regions)}; {profile}.")
+    yield trying(AREA, "endpoint", lambda: _endpoint(session, regions[0]))
+    if stop.is_set():
+        return
+    credentials = trying(AREA, "credentials", lambda: _credentials(session, clock()))
+    yield credentials
+    if credentials.outcome is Outcome.FAILED:
+        yield Check(AREA, "the rest", Outcome.SKIPPED, "Not asked: there are no credentials to ask with.")
+        return
+    if stop.is_set():
+        return
+    yield _identity(apis.of(regions[0]))
+    answered: _Answered | None = None
+    for region in regions:
+        for operation in _LISTED:
+            if stop.is_set():
+                return
+            found = _list(apis.of(region), operation, region, clock)
+            yield found.check
+            answered = found if found.aws_time is not None and answered is None else answered
+            if found.unreachable:
+                break
+    yield _clock(answered)
+
+
+def _session(place: AwsPlace) -> Any:
+    """A session to read the configuration and the credentials with. Raises KmsError, SettingsError."""
+    import boto3
+    from botocore.exceptions import BotoCoreError
+
+    try:
+        return boto3.Session(profile_name=place.profile)
+    except BotoCoreError as error:
+        raise not_answered(error, "", ()) from error
+
+
+def _endpoint(session: Any, region: str) -> Check:
+    url = str(session.client("kms", region_name=region).meta.endpoint_url)
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    if host.endswith(_AWS_HOSTS):
+        return Check(AREA, "endpoint", Outcome.OK, f"{url}: AWS's own.")
+    said = f"{url} instead of AWS's own (AWS_ENDPOINT_URL or endpoint_url in AWS's configuration)."
+    if parts.scheme == "http" and not _is_loopback(host):
+        said += " It is not encrypted: data keys can be read on the way."
+        return Check(AREA, "endpoint", Outcome.WARNING, said, "Use an https URL.")
+    return Check(AREA, "endpoint", Outcome.OK, said)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _credentials(session: Any, now: datetime) -> Check:
+    """Where credentials come from and how long they last. Reading them may ask SSO or a role's service."""
+    name = "credentials"
+    found = session.get_credentials()
+    if found is None:
+        said = "boto3 finds no credentials."
+        return Check(AREA, name, Outcome.FAILED, said, CredentialsError.default_remedy)
+    frozen = found.get_frozen_credentials()
+    source = _METHODS.get(found.method, str(found.method))
+    if frozen.token is None:
+        kind = "a long-lived access key" if frozen.access_key.startswith("AKIA") else "no session token"
+        return Check(AREA, name, Outcome.OK, f"From {source}: {kind}, {frozen.access_key}.")
+    expires = getattr(found, "_expiry_time", None)
+    if not isinstance(expires, datetime):
+        return Check(AREA, name, Outcome.OK, f"From {source}: temporary; until when is not told.")
+    left = expires.astimezone(UTC) - now
+    until = f"until {expires.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+    if left <= timedelta(0):
+        said = f"From {source}: expired, valid {until}."
+        return Check(AREA, name, Outcome.FAILED, said, "Renew them (for SSO: aws sso login).")
+    if left < _EXPIRES_SOON:
+        said = f"From {source}: valid only {until}, {left.total_seconds() / 60:.0f} min more."
+        return Check(
+            AREA, name, Outcome.WARNING, said, "Renew them before a long run (for SSO: aws sso login)."
+        )
+    return Check(AREA, name, Outcome.OK, f"From {source}: temporary, valid {until}.")
+
+
+def _identity(api: KmsApi) -> Check:
+    name = "identity"
+    try:
+        who = api.identity()
+    except CredentialsError as error:
+        return Check(AREA, name, Outcome.FAILED, error.message, error.remedy)
+    except KeydeckError as error:
+        said = f"Who AWS takes us for is not known: {error.message}"
+        return Check(AREA, name, Outcome.UNKNOWN, said, error.remedy)
+    return Check(AREA, name, Outcome.OK, f"{who.arn}, account {who.account}.")
+
+
+@dataclass(frozen=True, slots=True)
+class _Answered:
+    check: Check
+    unreachable: bool = False
+    aws_time: datetime | None = None
+    our_time: datetime | None = None
+    skewed: bool = False
+    """True if AWS refused the signature for its time."""
+
+
+def _list(api: KmsApi, operation: str, region: str, clock: Clock) -> _Answered:
+    name, action = f"kms:{operation} in {region}", f"kms:{operation}"
+    headers: Any = {}
+    try:
+        answer = api.call(operation, Limit=1)
+    except KmsError as error:
+        now = clock()
+        response = getattr(error.__cause__, "response", None) or {}
+        headers = response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+        skewed = any(word in error.message for word in _SKEW_WORDS)
+        if isinstance(error, KmsAccessDeniedError):
+            check = Check(
+                AREA, name, Outcome.WARNING, f"Denied: {error.action}. {error.message}", error.remedy
+            )
+            return _Answered(check, aws_time=_date(headers), our_time=now)
+        if isinstance(error, CredentialsError):
+            check = Check(AREA, name, Outcome.FAILED, error.message, REMEDY if skewed else error.remedy)
+        elif isinstance(error, KmsUnreachableError):
+            check = Check(AREA, name, Outcome.FAILED, error.message, error.remedy)
+        else:
+            check = Check(
+                AREA, name, Outcome.UNKNOWN, f"{action} is not known: {error.message}", error.remedy
+            )
+        return _Answered(check, not headers, _date(headers), now, skewed)
+    except KeydeckError as error:
+        return _Answered(Check(AREA, name, Outcome.FAILED, error.message, error.remedy), unreachable=True)
+    now = clock()
+    headers = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+    return _Answered(Check(AREA, name, Outcome.OK, "Allowed."), aws_time=_date(headers), our_time=now)
+
+
+def _date(headers: Any) -> datetime | None:
+    """The Date of an HTTP response (RFC 9110, 6.6.1), None without a usable one."""
+    try:
+        return parsedate_to_datetime(str(headers["date"])).astimezone(UTC)
+    except (KeyError, TypeError, ValueError, OverflowError):
+        return None
+
+
+def _clock(answered: _Answered | None) -> Check:
+    if answered is None or answered.aws_time is None or answered.our_time is None:
+        return Check(AREA, "clock", Outcome.UNKNOWN, "Not known: no answer from AWS told the time.")
+    # A Date has whole seconds.
+    off_by = (answered.aws_time - answered.our_time).total_seconds() + 0.5
+    consequence = "AWS refuses signatures that are more than 5 min off."
+    check = clock_check(AREA, "clock", "AWS", off_by, _SKEW_SECONDS, consequence=consequence)
+    if answered.skewed and check.outcome is Outcome.OK:
+        said = "AWS refused a signature because of its time."
+        return Check(AREA, "clock", Outcome.FAILED, said, REMEDY)
+    return check

@@ -1,0 +1,194 @@
+"""The database as Keydeck finds it: reachable, new enough, encrypted on the way, with which role, in time."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import partial
+from threading import Event
+from time import perf_counter
+from typing import Any
+
+from sqlalchemy import Connection, Engine, text
+
+from crypto_core.database.engine import connected, open_engine
+from crypto_core.database.tables import TokenTable
+from crypto_core.diagnosis.check import Check, Outcome
+from crypto_core.diagnosis.clocks import Clock, clock_check, system_clock
+from crypto_core.diagnosis.own_schema import own_schema
+from crypto_core.diagnosis.token_columns import token_columns
+from crypto_core.diagnosis.trying import trying
+from crypto_core.errors import DatabaseUnreachableError, KeydeckError
+
+OLDEST_VERSION = 13
+"""PostgreSQL's oldest major version that Keydeck is made for."""
+
+_STATEMENT_TIMEOUT = "3s"
+_SKEW_SECONDS = (5.0, 300.0)
+"""From when on a clock that differs is a warning, and a failure: journal and backups tell times."""
+
+
+@dataclass(frozen=True, slots=True)
+class DatabasePlace:
+    """A database to look at. `setting` is where its URL comes from, `area` the heading of the checks.
+
+    Without `tables` it is the journal's own database: no tokens are looked for.
+    """
+
+    url: str = field(repr=False)
+    setting: str
+    area: str
+    read_only: bool
+    tables: tuple[TokenTable, ...] = ()
+
+
+def look_at_database(place: DatabasePlace, stop: Event, clock: Clock = system_clock) -> Iterator[Check]:
+    """Yield the checks of one database. Writes nothing; asks with a connection of its own."""
+    try:
+        engine = open_engine(place.url, read_only=place.read_only, setting=place.setting)
+    except KeydeckError as error:
+        yield Check(place.area, "address", Outcome.FAILED, error.message, error.remedy)
+        return
+    try:
+        reached = _reach(engine, place)
+        yield reached
+        if reached.outcome is Outcome.FAILED:
+            yield Check(place.area, "the rest", Outcome.SKIPPED, "Not asked: the database can't be used.")
+            return
+        for name, find in _ASKED:
+            if stop.is_set():
+                return
+            yield trying(place.area, name, partial(find, engine, place, name))
+        if stop.is_set():
+            return
+        yield trying(place.area, "clock", lambda: _clock(engine, place, clock))
+        if stop.is_set():
+            return
+        if place.tables:
+            yield from token_columns(engine, place.tables, area=place.area, read_only=place.read_only)
+        if stop.is_set():
+            return
+        yield from own_schema(engine, area=place.area, read_only=place.read_only)
+    finally:
+        engine.dispose()
+
+
+def _reach(engine: Engine, place: DatabasePlace) -> Check:
+    started = perf_counter()
+    try:
+        with connected(engine) as connection:
+            connection.scalar(text("SELECT 1"))
+            connecting = perf_counter() - started
+            started = perf_counter()
+            connection.scalar(text("SELECT 1"))
+            asking = perf_counter() - started
+    except DatabaseUnreachableError as error:
+        remedy = f"Check {place.setting}, and that the server is up and lets this machine and role in."
+        return Check(place.area, "reachable", Outcome.FAILED, error.message, remedy)
+    except KeydeckError as error:
+        return Check(place.area, "reachable", Outcome.FAILED, error.message, error.remedy)
+    said = f"Connected in {connecting * 1000:,.0f} ms; an answer takes {asking * 1000:,.1f} ms."
+    return Check(place.area, "reachable", Outcome.OK, said)
+
+
+def _version(engine: Engine, place: DatabasePlace, name: str) -> Check:
+    with _asking(engine) as connection:
+        number = int(str(connection.scalar(text("SHOW server_version_num"))))
+        said = f"PostgreSQL {connection.scalar(text('SHOW server_version'))}."
+    if number // 10_000 < OLDEST_VERSION:
+        remedy = f"Keydeck is made for PostgreSQL {OLDEST_VERSION} and newer."
+        return Check(place.area, name, Outcome.WARNING, said, remedy)
+    return Check(place.area, name, Outcome.OK, said)
+
+
+def _encryption(engine: Engine, place: DatabasePlace, name: str) -> Check:
+    with _asking(engine) as connection:
+        tls = connection.execute(
+            text("SELECT ssl, version, cipher FROM pg_stat_ssl WHERE pid = pg_backend_pid()")
+        ).one_or_none()
+        driver: Any = connection.connection.dbapi_connection
+        host = str(driver.info.host or "")
+    if tls is not None and tls.ssl:
+        return Check(place.area, name, Outcome.OK, f"{tls.version}, {tls.cipher}.")
+    if _is_local(host):
+        return Check(place.area, name, Outcome.OK, "Not encrypted; the connection stays on this machine.")
+    return Check(
+        place.area,
+        name,
+        Outcome.WARNING,
+        f"The connection to {host} is not encrypted: tokens in plaintext can be read on the way.",
+        f"Add sslmode=verify-full (at least sslmode=require) to {place.setting}.",
+    )
+
+
+def _is_local(host: str) -> bool:
+    """True for a Unix socket and for loopback addresses."""
+    if not host or host.startswith(("/", "@")) or host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _role(engine: Engine, place: DatabasePlace, name: str) -> Check:
+    with _asking(engine) as connection:
+        role, superuser = connection.execute(
+            text("SELECT rolname, rolsuper FROM pg_roles WHERE rolname = current_user")
+        ).one()
+    if superuser:
+        said = f"{role} is a superuser: no grant limits what Keydeck, or whoever holds its password, may do."
+        remedy = "Use a role that has what README.md lists, and no more."
+        return Check(place.area, name, Outcome.WARNING, said, remedy)
+    return Check(place.area, name, Outcome.OK, f"{role}.")
+
+
+def _session(engine: Engine, place: DatabasePlace, name: str) -> Check:
+    with _asking(engine) as connection:
+        read_only = connection.scalar(text("SHOW transaction_read_only")) == "on"
+        standby = bool(connection.scalar(text("SELECT pg_is_in_recovery()")))
+    if place.read_only and not read_only:
+        return Check(
+            place.area,
+            name,
+            Outcome.FAILED,
+            "The session may write although Keydeck is read only: something in between resets sessions.",
+            "Connect to PostgreSQL directly, or: ALTER ROLE … SET default_transaction_read_only = on;",
+        )
+    if place.read_only:
+        return Check(place.area, name, Outcome.OK, "Read only, as set.")
+    if read_only:
+        why = "it is a standby" if standby else "the server or the role sets it so"
+        said = f"The database accepts no writes: {why}. Inspection works."
+        return Check(
+            place.area, name, Outcome.WARNING, said, "Connect to the primary, with a role that may write."
+        )
+    return Check(place.area, name, Outcome.OK, "May write.")
+
+
+def _clock(engine: Engine, place: DatabasePlace, clock: Clock) -> Check:
+    with _asking(engine) as connection:
+        before = clock()
+        theirs: datetime = connection.execute(text("SELECT clock_timestamp()")).scalar_one()
+        after = clock()
+    middle = before + (after - before) / 2
+    off_by = (theirs.astimezone(UTC) - middle).total_seconds()
+    return clock_check(place.area, "clock", "the database server", off_by, _SKEW_SECONDS)
+
+
+@contextmanager
+def _asking(engine: Engine) -> Iterator[Connection]:
+    with connected(engine) as connection:
+        connection.execute(text(f"SET LOCAL statement_timeout = '{_STATEMENT_TIMEOUT}'"))
+        yield connection
+
+
+_ASKED: tuple[tuple[str, Callable[[Engine, DatabasePlace, str], Check]], ...] = (
+    ("version", _version),
+    ("encryption", _encryption),
+    ("role", _role),
+    ("session", _session),
+)

@@ -1,0 +1,217 @@
+"""What KMS permits with one key: dry runs of what changes something, and simply the calls that only read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass
+from functools import partial
+from threading import Event
+from typing import Any
+
+from crypto_core.diagnosis.aws import Apis, AwsPlace
+from crypto_core.diagnosis.check import Check, Outcome
+from crypto_core.errors import (
+    CredentialsError,
+    KeydeckError,
+    KeyNotFoundError,
+    KmsAccessDeniedError,
+    KmsError,
+    KmsRequestError,
+    KmsUnreachableError,
+)
+from crypto_core.key_names import in_region, is_multi_region, parse_key_name, region_of, short_key
+from crypto_core.kms import READ_ONLY_OPERATIONS, KmsApi
+from crypto_core.preflight import DECRYPT, GENERATE, REENCRYPT_FROM, Permission, Preflight
+
+_READ: dict[str, dict[str, Any]] = {
+    "GetKeyRotationStatus": {},
+    "ListKeyRotations": {"Limit": 1},
+    "GetKeyLastUsage": {},
+    "GetKeyPolicy": {"PolicyName": "default"},
+    "ListGrants": {"Limit": 1},
+    "ListResourceTags": {"Limit": 1},
+}
+"""What is asked of a key to inspect it, besides DescribeKey; none of these takes an alias."""
+
+_NO_ANSWER = (KmsUnreachableError, CredentialsError)
+
+
+@dataclass(frozen=True, slots=True)
+class KeyPlace:
+    """A configured key. `is_write_key` is True for the one that is written under."""
+
+    name: str
+    is_write_key: bool
+    namesake: int = 0
+    """How many keys before it look the same when shortened."""
+
+    @property
+    def area(self) -> str:
+        """The heading of its checks."""
+        title = f"{'write' if self.is_write_key else 'trusted'} key {short_key(self.name)}"
+        return f"{title[:50]} ({self.namesake + 1})" if self.namesake else title
+
+
+def keys_of(place: AwsPlace) -> tuple[KeyPlace, ...]:
+    """Return the configured keys, each once, the write key first."""
+    names = dict.fromkeys((*([place.write_key] if place.write_key else []), *place.trusted_keys))
+    keys: list[KeyPlace] = []
+    for name in names:
+        alike = sum(short_key(k.name) == short_key(name) for k in keys if not k.is_write_key)
+        keys.append(KeyPlace(name, name == place.write_key, alike))
+    return tuple(keys)
+
+
+def look_at_key(key: KeyPlace, place: AwsPlace, apis: Apis, stop: Event) -> Iterator[Check]:
+    """Yield what KMS permits with a key, in each Region where it may be."""
+    try:
+        places = _in_regions(key.name, apis.regions)
+    except KeydeckError as error:
+        yield Check(key.area, "key", Outcome.SKIPPED, f"Not asked: {error.message}")
+        return
+    for region, name in places:
+        if stop.is_set():
+            return
+        where = f" in {region}" if len(places) > 1 else ""
+        yield from _Look(key, name, where, place, apis.of(region), stop).checks()
+
+
+def _in_regions(name: str, regions: tuple[str, ...]) -> list[tuple[str, str]]:
+    """(Region, name there): an ARN is in its own, a multi-Region key and a bare name may be in each."""
+    own = region_of(name)
+    if own is None:
+        return [(region, name) for region in regions]
+    if not is_multi_region(name):
+        return [(own, name)]
+    return [(region, in_region(name, region)) for region in dict.fromkeys((own, *regions))]
+
+
+@dataclass(slots=True)
+class _Look:
+    """The checks of one key in one Region; ends early where AWS does not answer or there is no such key."""
+
+    key: KeyPlace
+    name: str
+    where: str
+    place: AwsPlace
+    api: KmsApi
+    stop: Event
+    ended_by: str = ""
+
+    def checks(self) -> Iterator[Check]:
+        arn = yield from self._describe()
+        steps: list[Callable[[], Iterator[Check]]] = [
+            *(partial(self._read, operation, arn) for operation in _READ),
+            *([self._generate] if self.key.is_write_key else []),
+            self._decrypt,
+            self._reencrypt,
+        ]
+        for step in steps:
+            if self.stop.is_set():
+                return
+            if self.ended_by:
+                yield self._check("the rest", Outcome.SKIPPED, f"Not asked: {self.ended_by}")
+                return
+            yield from step()
+
+    def _describe(self) -> Generator[Check, None, str]:
+        """Return, after its check, the key's ARN; "" where it isn't known."""
+        action = "kms:DescribeKey"
+        try:
+            metadata = self.api.call("DescribeKey", KeyId=self.name)["KeyMetadata"]
+            arn, state = str(metadata["Arn"]), str(metadata["KeyState"])
+        except KeyNotFoundError as error:
+            self.ended_by = "there is no such key here."
+            elsewhere = bool(self.where)
+            outcome = Outcome.SKIPPED if elsewhere else self._severity
+            yield self._check(action, outcome, error.message, "" if elsewhere else error.remedy)
+            return ""
+        except KeydeckError as error:
+            yield self._failed(action, error)
+            return self.name if parse_key_name(self.name).key_id else ""
+        except (KeyError, TypeError):
+            yield self._check(action, Outcome.UNKNOWN, "Not known: what answered is not KMS.")
+            return ""
+        if state != "Enabled":
+            remedy = "Enable it (kms:EnableKey), or name another key."
+            said = f"Allowed. {arn} is {state}: no token under it can be opened, none written."
+            yield self._check(action, self._severity, said, remedy)
+        else:
+            yield self._check(action, Outcome.OK, f"Allowed. {arn} is enabled.")
+        return arn
+
+    def _read(self, operation: str, arn: str) -> Iterator[Check]:
+        action = f"kms:{operation}"
+        if not arn:
+            yield self._check(
+                action, Outcome.SKIPPED, "Not asked: it takes a key id, which DescribeKey tells."
+            )
+            return
+        if operation not in READ_ONLY_OPERATIONS:
+            yield self._check(
+                action, Outcome.SKIPPED, "Not asked: it is not among what read-only mode permits."
+            )
+            return
+        try:
+            self.api.call(operation, KeyId=arn, **_READ[operation])
+        except KmsRequestError as error:
+            if "UnsupportedOperation" in error.message:
+                yield self._check(action, Outcome.OK, "Allowed; this kind of key has none.")
+            else:
+                yield self._failed(action, error)
+        except KeydeckError as error:
+            yield self._failed(action, error)
+        else:
+            yield self._check(action, Outcome.OK, "Allowed.")
+
+    def _generate(self) -> Iterator[Check]:
+        yield self._permission(Preflight(self.api).may_generate(self.name))
+
+    def _decrypt(self) -> Iterator[Check]:
+        yield self._permission(Preflight(self.api).may_decrypt(self.name, None))
+
+    def _reencrypt(self) -> Iterator[Check]:
+        target = self.place.write_key
+        if target is None:
+            return
+        ours, theirs = region_of(self.name), region_of(target)
+        if ours and theirs and ours != theirs:
+            said = "Not asked: KMS rewraps within one Region only. Re-encrypt works."
+            yield self._check(REENCRYPT_FROM, Outcome.SKIPPED, said)
+            return
+        asked = Preflight(self.api).may_reencrypt(
+            self.name, self.name if self.key.is_write_key else target, None
+        )
+        for permission in asked if self.key.is_write_key else asked[:1]:
+            yield self._permission(permission)
+
+    def _permission(self, permission: Permission) -> Check:
+        action = permission.action
+        if permission.allowed:
+            said = f"Allowed. {permission.reason}".rstrip()
+            return self._check(action, Outcome.OK, said)
+        if permission.allowed is None:
+            return self._check(action, Outcome.UNKNOWN, permission.reason, permission.remedy)
+        if action != DECRYPT and self.place.read_only:
+            said = f"Refused, and not needed while Keydeck is read only. {permission.reason}"
+            return self._check(action, Outcome.SKIPPED, said)
+        # Without ReEncrypt a token can still be re-encrypted.
+        outcome = self._severity if action in (DECRYPT, GENERATE) else Outcome.WARNING
+        return self._check(action, outcome, f"Refused. {permission.reason}", permission.remedy)
+
+    def _failed(self, action: str, error: KeydeckError) -> Check:
+        if isinstance(error, _NO_ANSWER):
+            self.ended_by = error.message
+        if isinstance(error, KmsAccessDeniedError):
+            return self._check(action, Outcome.WARNING, f"Refused. {error.message}", error.remedy)
+        outcome = Outcome.FAILED if isinstance(error, _NO_ANSWER) else Outcome.UNKNOWN
+        said = error.message if isinstance(error, KmsError) else f"Not known: {error.message}"
+        return self._check(action, outcome, said, error.remedy)
+
+    @property
+    def _severity(self) -> Outcome:
+        """How bad it is that the key can't be used: others than the write key may be meant to be dead."""
+        return Outcome.FAILED if self.key.is_write_key else Outcome.WARNING
+
+    def _check(self, action: str, outcome: Outcome, said: str, remedy: str = "") -> Check:
+        return Check(self.key.area, f"{action}{self.where}", outcome, said, remedy)

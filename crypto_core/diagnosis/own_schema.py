@@ -1,0 +1,103 @@
+"""Keydeck's own schema: is it there, of this version, and what may the role do in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from sqlalchemy import Engine, text
+
+from crypto_core import database
+from crypto_core.database.engine import connected
+from crypto_core.database.schema import SCHEMA, metadata
+from crypto_core.diagnosis.check import Check, Outcome
+from crypto_core.diagnosis.trying import trying
+from crypto_core.errors import KeydeckError
+
+_PRIVILEGES = {"journal": ("SELECT", "INSERT"), "version": ("SELECT",)}
+_OTHERWISE = ("SELECT", "INSERT", "UPDATE")
+"""What writing tokens needs on each table."""
+
+_SCHEMA = text(
+    "SELECT has_schema_privilege(oid, 'USAGE') AS usable, quote_ident(current_user) AS role"
+    " FROM pg_namespace WHERE nspname = :schema"
+)
+_TABLES = text(
+    """
+    SELECT c.relname, p.privilege, has_table_privilege(c.oid, p.privilege) AS held
+    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    CROSS JOIN unnest(ARRAY['SELECT', 'INSERT', 'UPDATE']) AS p(privilege)
+    WHERE n.nspname = :schema AND c.relkind IN ('r', 'p')
+    """
+)
+
+
+def own_schema(engine: Engine, *, area: str, read_only: bool) -> Iterator[Check]:
+    """Yield whether schema `keydeck` is there and current, and a check for each of its tables."""
+    name = f"schema {SCHEMA}"
+    try:
+        with connected(engine) as connection:
+            found = connection.execute(_SCHEMA, {"schema": SCHEMA}).one_or_none()
+            rows = connection.execute(_TABLES, {"schema": SCHEMA}).all()
+    except KeydeckError as error:
+        yield Check(area, name, Outcome.UNKNOWN, f"Not known: {error.message}", error.remedy)
+        return
+    if found is None:
+        if read_only:
+            yield Check(area, name, Outcome.OK, "Not there; read only, Keydeck needs none.")
+            return
+        said = (
+            "Not there: no token can be written, for no backup and no journal can be kept. Inspection works."
+        )
+        yield Check(area, name, Outcome.WARNING, said, "Create it with: keydeck init.")
+        return
+    if not found.usable:
+        yield Check(
+            area,
+            name,
+            Outcome.WARNING,
+            "There, but this role can't use it.",
+            f"GRANT USAGE ON SCHEMA {SCHEMA} TO {found.role};",
+        )
+        return
+    yield trying(area, name, lambda: _version(engine, area, name))
+    held = {(row.relname, row.privilege) for row in rows if row.held}
+    present = {row.relname for row in rows}
+    for table in sorted({t.name for t in metadata.tables.values()} | {"version"}):
+        if table in present:
+            yield _table(table, held, found.role, area, read_only)
+        else:
+            yield Check(
+                area, f"{SCHEMA}.{table}", Outcome.FAILED, "Not there.", "Create it with: keydeck init."
+            )
+
+
+def _table(table: str, held: set[tuple[str, str]], role: str, area: str, read_only: bool) -> Check:
+    name = f"{SCHEMA}.{table}"
+    needed = ("SELECT",) if read_only else _PRIVILEGES.get(table, _OTHERWISE)
+    missing = [privilege for privilege in needed if (table, privilege) not in held]
+    if not missing:
+        return Check(area, name, Outcome.OK, f"{', '.join(needed)}: granted.")
+    grant = f"GRANT {', '.join(missing)} ON {name} TO {role};"
+    return Check(area, name, Outcome.WARNING, f"{', '.join(missing)}: not granted.", grant)
+
+
+def _version(engine: Engine, area: str, name: str) -> Check:
+    with connected(engine) as connection:
+        there = str(connection.scalar(text(f"SELECT version_num FROM {SCHEMA}.version")) or "")  # noqa: S608
+    latest, known = _versions()
+    if there == latest:
+        return Check(area, name, Outcome.OK, f"There, version {there}.")
+    if there in known:
+        said = f"Version {there}; this Keydeck needs {latest}."
+        return Check(area, name, Outcome.FAILED, said, "Update it with: keydeck init.")
+    said = f"Version {there or 'not known'}: another version of Keydeck made it, and this one has {latest}."
+    return Check(area, name, Outcome.WARNING, said, "Use the same version of Keydeck everywhere.")
+
+
+def _versions() -> tuple[str, frozenset[str]]:
+    """The schema's latest version, and all versions that this Keydeck knows."""
+    from alembic.script import ScriptDirectory
+
+    scripts = ScriptDirectory(str(Path(next(iter(database.__path__))) / "migrations"))
+    return str(scripts.get_current_head()), frozenset(s.revision for s in scripts.walk_revisions())

@@ -1,0 +1,68 @@
+"""Each token column: is it there, may it be read and written, and does its row id name one row."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from sqlalchemy import Engine
+
+from crypto_core.database.catalogue import Catalogue, read_catalogue
+from crypto_core.database.tables import TokenColumn, TokenTable
+from crypto_core.diagnosis.check import Check, Outcome
+from crypto_core.errors import KeydeckError
+
+
+def token_columns(
+    engine: Engine, tables: Sequence[TokenTable], *, area: str, read_only: bool
+) -> Iterator[Check]:
+    """Yield a check for each token column that this database has, and one for each table's ids."""
+    try:
+        catalogue = read_catalogue(engine, tables)
+    except KeydeckError as error:
+        yield Check(area, "token columns", Outcome.UNKNOWN, f"Not known: {error.message}", error.remedy)
+        return
+    if not _present(catalogue):
+        said = "No token table was found, on the role's search path."
+        remedy = "Check the URL's database name, or describe the tables in the settings file."
+        yield Check(area, "token columns", Outcome.FAILED, said, remedy)
+        return
+    for unreadable in catalogue.unreadable:
+        said = "Can't be read: its tokens are neither counted nor shown."
+        yield Check(area, str(unreadable.column), Outcome.FAILED, said, f"{unreadable.grant};")
+    for column in catalogue.columns:
+        yield _column(catalogue, column, area, read_only)
+    for table in catalogue.tables:
+        yield Check(area, f"{table.name}.{table.id_column}", Outcome.OK, "Names one row.")
+    yield from _ambiguous(engine, catalogue, area)
+    absent = [t.name for t in tables if t.name not in _present(catalogue)]
+    if absent:
+        yield Check(area, "not in this database", Outcome.SKIPPED, ", ".join(absent))
+
+
+def _column(catalogue: Catalogue, column: TokenColumn, area: str, read_only: bool) -> Check:
+    grant = catalogue.unwritable.get(column)
+    if grant is None:
+        return Check(area, str(column), Outcome.OK, "May be read and written.")
+    if read_only:
+        return Check(area, str(column), Outcome.OK, "May be read; read only, Keydeck needs no more.")
+    said = "May be read, not written: its tokens can't be encrypted, re-encrypted or rewrapped."
+    return Check(area, str(column), Outcome.WARNING, said, f"{grant};")
+
+
+def _ambiguous(engine: Engine, catalogue: Catalogue, area: str) -> Iterator[Check]:
+    """A check for each table whose tokens aren't offered, because an id may mean several rows or none."""
+    quote = engine.dialect.identifier_preparer.quote
+    for table, id_column in dict.fromkeys((u.column.table, u.id_column) for u in catalogue.unidentified):
+        quoted, quoted_id = quote(table), quote(id_column)
+        yield Check(
+            area,
+            f"{table}.{id_column}",
+            Outcome.FAILED,
+            "May be NULL or occur twice: a token reference could mean two rows, so no token here is offered.",
+            f"ALTER TABLE {quoted} ADD PRIMARY KEY ({quoted_id}); (of a view, describe the table behind it)",
+        )
+
+
+def _present(catalogue: Catalogue) -> set[str]:
+    hidden = {u.column.table for u in catalogue.unreadable} | {u.column.table for u in catalogue.unidentified}
+    return {t.name for t in catalogue.tables} | hidden

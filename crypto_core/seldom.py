@@ -1,0 +1,32 @@
+"""Says which of many like events are worth a line in the log."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from time import monotonic
+
+_MOST = 1_000
+"""How many kinds are remembered; past that, all are forgotten."""
+
+
+class Seldom:
+    """Lets one event of a kind through in so many seconds. Thread-safe."""
+
+    def __init__(self, seconds: float, clock: Callable[[], float] = monotonic) -> None:
+        self._seconds = seconds
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._last: dict[tuple[str, ...], float] = {}
+
+    def due(self, *kind: str) -> bool:
+        """Return whether an event of this kind is let through now."""
+        now = self._clock()
+        with self._lock:
+            last = self._last.get(kind)
+            if last is not None and now - last < self._seconds:
+                return False
+            if len(self._last) >= _MOST:
+                self._last.clear()
+            self._last[kind] = now
+            return True

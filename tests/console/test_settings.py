@@ -1,0 +1,68 @@
+"""Settings of the console: the profile, the databases to switch to, and how they are marked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from console.settings import LoadedSettings, load
+from crypto_core.errors import SettingsError
+
+
+@pytest.fixture
+def told(
+    environment: dict[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Callable[[str], LoadedSettings]:
+    """Load a settings file of this text, and the sandbox's environment."""
+    file = tmp_path / "settings.toml"
+    monkeypatch.setenv("KEYDECK_SETTINGS", str(file))
+
+    def read(text: str) -> LoadedSettings:
+        file.write_text(text)
+        return load()
+
+    return read
+
+
+def test_a_database_is_named_by_its_url_alone_or_with_a_mark(told: Callable[[str], LoadedSettings]) -> None:
+    loaded = told(
+        '[databases]\nlab = "postgresql://lab/tokens"\n'
+        '[databases.live]\nurl = "postgresql://ana:hunter2@live/tokens"\n'
+        'environment = "PROD"\nenvironment_colour = "red"\n'
+    )
+    lab, live = loaded.settings.databases["lab"], loaded.settings.databases["live"]
+    assert (lab.url, lab.environment, lab.environment_colour) == ("postgresql://lab/tokens", "", "")
+    assert (live.environment, live.environment_colour) == ("PROD", "red")
+    [shown] = [value for name, value, _ in loaded.shown() if name == "databases"]
+    assert shown == "lab = postgresql://lab/tokens, live = postgresql://ana:***@live/tokens"
+    assert "hunter2" not in repr(loaded)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ('environment_colour = "purple"', "KEYDECK_ENVIRONMENT_COLOUR"),
+        ('[databases.live]\nurl = "postgresql://a:hunter2@b/c"\nenvironment_colour = "pink"', "live"),
+        ('[databases.live]\nurl = "postgresql://a:hunter2@b/c"\nhost = "x"', "live.host"),
+        ("[databases]\nlive = 5", "live"),
+    ],
+)
+def test_a_malformed_mark_is_named_without_repeating_the_url(
+    told: Callable[[str], LoadedSettings], text: str, says: str
+) -> None:
+    with pytest.raises(SettingsError, match=says) as caught:
+        told(text)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_the_profile_of_the_environment_wins_over_the_files(
+    told: Callable[[str], LoadedSettings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert told("").settings.profile is None
+    assert told('profile = "audit"').settings.profile == "audit"
+    monkeypatch.setenv("AWS_PROFILE", "ops")
+    assert told('profile = "audit"').settings.profile == "ops"
+    monkeypatch.setenv("AWS_PROFILE", "")
+    assert told("").settings.profile is None, "empty is not set"
