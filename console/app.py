@@ -53,7 +53,6 @@ class KeydeckApp(Actor, App[None]):
     TITLE = "keydeck"
     SUB_TITLE = "envelope encryption of API tokens"
     ENABLE_COMMAND_PALETTE = False
-    COMMANDS = {ActionProvider}  # noqa: RUF012 - declared so by App
     CSS = "Toast { background: $panel; padding: 0 1; }"
     ACTS: ClassVar[tuple[Scope, ...]] = (Scope.EVERYWHERE,)
     BINDINGS: ClassVar[list[BindingType]] = [

@@ -66,9 +66,14 @@ def ask(
     """Make a call that blocks and hand its answer, or the trouble that it ended in, to `then`.
 
     Called from the app's thread, and so is `then`. `limit` is in seconds. An answer that comes after the app
-    has ended, or after the call was dropped, is lost.
+    has ended, after the node was removed, or after the call was dropped, is lost.
     """
-    asked: Asked[T] = Asked(then)
+
+    def tell(answer: T | Trouble) -> None:
+        if _is_there(node):
+            then(answer)
+
+    asked: Asked[T] = Asked(tell)
     app = node.app
 
     def work() -> None:
@@ -79,3 +84,8 @@ def ask(
     asked.limit(app, limit)
     app.run_worker(work, thread=True, exit_on_error=False, group=group)
     return asked
+
+
+def _is_there(node: DOMNode) -> bool:
+    """False once a node, or what it is in, has been removed or is being removed."""
+    return node.is_attached and not any(getattr(n, "_pruning", False) for n in node.ancestors_with_self)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from console.commands.session import wired
+from crypto_core.database.indexes import offered
 from crypto_core.database.installation import ddl, install
 from crypto_core.database.journal import Outcome
 from crypto_core.errors import ReadOnlyError
@@ -12,11 +13,27 @@ from crypto_core.errors import ReadOnlyError
 
 @click.command()
 @click.option("--sql", is_flag=True, help="Print the DDL for a DBA instead; nothing is connected.")
+@click.option(
+    "--indexes",
+    is_flag=True,
+    help="Print statements for indexes on the platform's tables that speed lists up; nothing is changed.",
+)
 @click.pass_context
-def init(ctx: click.Context, *, sql: bool) -> None:
-    """Create Keydeck's own schema `keydeck`: envelope backups, KMS's answers, the journal."""
+def init(ctx: click.Context, *, sql: bool, indexes: bool) -> None:
+    """Create Keydeck's own schema `keydeck`: envelope backups, KMS's answers, the journal.
+
+    The platform's tables are never touched. --indexes prints what their owner may add: with it lists by date
+    and by organisation page as fast as the others.
+    """
+    if sql and indexes:
+        raise click.UsageError("Choose --sql or --indexes.")
     if sql:
         click.echo(ddl(), nl=False)
+        return
+    if indexes:
+        with wired(ctx) as services:
+            for statement in offered(services.catalogue().tables):
+                click.echo(statement)
         return
     with wired(ctx) as services:
         if services.settings.read_only:

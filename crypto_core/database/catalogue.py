@@ -150,7 +150,7 @@ def read_catalogue(engine: Engine, tables: Iterable[TokenTable] = PLATFORM_TABLE
                         shown=shown,
                         organisation=table.organisation if table.organisation in shown else None,
                         created=dated[0] if dated else None,
-                        id_type=found[table.id_column].type_name,
+                        types=frozenset((c, found[c].type_name) for c in (table.id_column, *shown)),
                         required=frozenset(c for c in shown if found[c].required),
                     )
                 )

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import groupby
 from threading import Event
 from typing import Any
 
@@ -117,6 +118,7 @@ class Inventory:
         """
         sort = _sort(query)
         terms = parse_filter(query.filter, FIELDS)
+        aliases = self._known_aliases(terms)
         places = self._places()
         # Where a list is looked at anew, what was counted before is not to hide what has come since.
         if start is None or inclusive:
@@ -128,7 +130,7 @@ class Inventory:
         with connected(self._snapshots, cancelled=cancelled) as connection:
             groups = self._answers.by_group(connection)
             keys = self._key_view(connection, terms, groups, sort)
-            matcher = Matcher(terms, keys, self._aliases())
+            matcher = Matcher(terms, keys, aliases)
             walker = Walker(connection, places, ORDERS[sort], matcher, keys, survey, cancelled)
             # The reference is itself what breaks ties: from the end, it is the walk that turns around.
             turned = sort is SortKey.REFERENCE and query.descending
@@ -152,16 +154,21 @@ class Inventory:
     def count(self, query: Query, *, cancelled: Event | None = None) -> int:
         """Return how many rows the filter lets through. Raises as `page`."""
         terms = parse_filter(query.filter, FIELDS)
+        aliases = self._known_aliases(terms)
         total = 0
         with connected(self._snapshots, cancelled=cancelled) as connection:
             keys = self._key_view(connection, terms, self._answers.by_group(connection))
-            matcher = Matcher(terms, keys, self._aliases())
-            for place in self._places():
+            matcher = Matcher(terms, keys, aliases)
+            for places in self._read_together(matcher, keys):
                 stop_if(cancelled)
-                if not matcher.excludes(place):
-                    tokens = keys.joined(place.source, place.stored)
-                    counted = select(func.count()).select_from(tokens).where(matcher.passing(place))
-                    total += int(connection.scalar(counted) or 0)
+                if len(places) == 1:
+                    tokens = keys.joined(places[0].source, places[0].stored)
+                    counted: Any = select(func.count()).select_from(tokens)
+                    counted = counted.where(matcher.passing(places[0]))
+                else:
+                    counted = select(*(func.count().filter(matcher.passing(p)) for p in places))
+                    counted = counted.select_from(places[0].source)
+                total += sum(connection.execute(counted).one())
         return total
 
     def references(self, filter_: str, *, cancelled: Event | None = None) -> Iterator[list[TokenRef]]:
@@ -170,9 +177,10 @@ class Inventory:
         Raises as `page`.
         """
         terms = parse_filter(filter_, FIELDS)
+        aliases = self._known_aliases(terms)
         with connected(self._snapshots, cancelled=cancelled) as connection:
             keys = self._key_view(connection, terms, self._answers.by_group(connection))
-            matcher = Matcher(terms, keys, self._aliases())
+            matcher = Matcher(terms, keys, aliases)
             for place in self._places():
                 if matcher.excludes(place):
                     continue
@@ -208,10 +216,23 @@ class Inventory:
             raise RowVanishedError(f"{ref}: there is no such row, or it holds no token.")
         return rows[0]
 
+    def _known_aliases(self, terms: Sequence[Term]) -> Mapping[str, Sequence[str]]:
+        """The aliases of keys, where a filter may name one. KMS may be slow: no connection is held meanwhile."""
+        return self._aliases() if any(term.field == "key" for term in terms) else {}
+
     def _places(self) -> tuple[Place, ...]:
         tables = self._catalogue().tables
+        sources = {table.name: table_of(table) for table in tables}
         columns = ((table, column) for table in tables for column in table.token_columns)
-        return tuple(Place(n, table, column, table_of(table)) for n, (table, column) in enumerate(columns))
+        return tuple(Place(n, table, c, sources[table.name]) for n, (table, c) in enumerate(columns))
+
+    def _read_together(self, matcher: Matcher, keys: KeyView) -> Iterator[list[Place]]:
+        """The columns that a filter may let through, those of one table together where one scan tells all."""
+        places = [p for p in self._places() if not matcher.excludes(p)]
+        for _, group in groupby(places, key=lambda p: p.table.name):
+            columns = list(group)
+            apart = keys.answers is not None or matcher.names_rows(columns[0])
+            yield from [[place] for place in columns] if apart else [columns]
 
     def _key_view(
         self,
@@ -227,11 +248,11 @@ class Inventory:
         if relation is None:
             return KeyView(groups, None)
         unlike = unlike_their_group(relation, groups)
-        u = unlike.c
-        named = select(u.key_arn, u.key_material_id).where(u.key_arn.is_not(None)).distinct()
-        told = frozenset((arn, material) for arn, material in connection.execute(named))
-        everything = sort is SortKey.EVIDENCE or asks_for_evidence(terms)
-        return KeyView(groups, relation if everything else unlike, told)
+        named = connection.execute(select(unlike.c.key_arn, unlike.c.key_material_id).distinct()).all()
+        told = frozenset((arn, material) for arn, material in named if arn is not None)
+        if sort is SortKey.EVIDENCE or asks_for_evidence(terms):
+            return KeyView(groups, relation, told)
+        return KeyView(groups, unlike if named else None, told)
 
     def _rows(
         self, connection: Connection, refs: Sequence[TokenRef], known: Mapping[bytes, frozenset[Wrapping]]

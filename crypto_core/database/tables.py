@@ -11,7 +11,7 @@ class TokenTable:
     """One table with tokens. `shown` are the columns that help an operator to recognise a row.
 
     `organisation` and `created` are those among them that say whose the row is and when it was made. The
-    database says the rest: `id_type` is the id's type in PostgreSQL, `required` are the columns never NULL.
+    database says the rest: `types` are the columns' types in PostgreSQL, `required` those that are never NULL.
     """
 
     name: str
@@ -22,8 +22,17 @@ class TokenTable:
     provider: str
     organisation: str | None = "org_id"
     created: str | None = "created_at"
-    id_type: str = "text"
+    types: frozenset[tuple[str, str]] = frozenset()
     required: frozenset[str] = frozenset()
+
+    @property
+    def id_type(self) -> str:
+        """The id's type in PostgreSQL; "" where it isn't known."""
+        return self.type_of(self.id_column)
+
+    def type_of(self, column: str) -> str:
+        """A column's type in PostgreSQL; "" where it isn't known."""
+        return dict(self.types).get(column, "")
 
 
 @dataclass(frozen=True, slots=True, order=True)

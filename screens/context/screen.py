@@ -39,7 +39,7 @@ class ContextDialog(Dialog[Choice | None]):
     """Returns the choice, None if all stays as it is."""
 
     DEFAULT_CSS = """
-    ContextDialog LineList { height: 16; max-height: 60%; }
+    ContextDialog LineList { height: auto; max-height: 20; }
     ContextDialog #search { border: none; height: 1; padding: 0 1; background: $panel; margin-bottom: 1; }
     """
 
@@ -108,14 +108,14 @@ class ContextDialog(Dialog[Choice | None]):
         regions = offered.regions if sought else offered.regions[:_REGIONS]
         sections: list[tuple[str, list[tuple[str, str, bool, Choice]]]] = [
             (
+                "database",
+                [(d.name, d.url, d.name == now.database, Choice(database=d.name)) for d in offered.databases],
+            ),
+            (
                 "AWS profile",
                 [(p or "(none)", "", p == now.profile, Choice(profile=p)) for p in offered.profiles],
             ),
             ("Region", [(r, "", r == now.region, Choice(region=r)) for r in regions]),
-            (
-                "database",
-                [(d.name, d.url, d.name == now.database, Choice(database=d.name)) for d in offered.databases],
-            ),
         ]
         for title, choices in sections:
             found = [c for c in choices if sought in c[0].lower()]

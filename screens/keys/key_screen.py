@@ -98,3 +98,4 @@ class KeyScreen(MainScreen):
         """Say what Enter leads to."""
         line = self.query_one(LineList).current
         self.query_one(HintLine).say(line.hint if line is not None else "")
+        self.refresh_hints(line is not None)

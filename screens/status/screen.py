@@ -24,6 +24,9 @@ from screens.widgets.hint_line import HintLine
 from screens.widgets.line_list import Line, LineList, indented
 from screens.widgets.notice import Notice
 
+WIDEST = 150
+"""Cells beyond which a line is no easier to read."""
+
 
 class StatusScreen(MainScreen):
     """The census and the keys behind it on one page. What was learnt last stays while it's asked anew."""
@@ -49,7 +52,7 @@ class StatusScreen(MainScreen):
         self.query_one(LineList).write(self._lines)
 
     def _lines(self, size: Size) -> Sequence[Line]:
-        width = size.width - 3
+        width = min(size.width - 3, WIDEST)
         status = self.facts.status.value
         if status is None:
             words = "No answer yet: r asks again." if self.facts.status.trouble else "Counting tokens…"
@@ -84,6 +87,7 @@ class StatusScreen(MainScreen):
         """Say what to do about the line under the cursor."""
         line = self.query_one(LineList).current
         self.query_one(HintLine).say(line.hint if line is not None else "")
+        self.refresh_hints(line is not None)
 
     @property
     def freshness(self) -> tuple[datetime | None, bool]:

@@ -15,7 +15,6 @@ from textual.worker import Worker
 
 from console.app import KeydeckApp
 from screens.connections.detail import TokenDetail
-from screens.connections.detail import TokenDetail
 from screens.facts import Facts
 from screens.main_screen import MainScreen
 from screens.widgets.table.pane import TablePane
@@ -25,7 +24,6 @@ from tests.screens.stage import Stage
 
 SMALL = (80, 24)
 LARGE = (120, 40)
-
 
 MOST_SECONDS = 60
 """How long anything may take on a machine that is busy with something else."""

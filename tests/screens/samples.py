@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 from crypto_core.coverage import Evidence
 from crypto_core.database.inventory import InventoryRow
 from crypto_core.envelope import Format
 from crypto_core.keys.state import KeyMaterial, KeyState
+from crypto_core.logbook import Recent
 from crypto_core.references import TokenRef
 
 NOW = datetime(2026, 7, 1, 12, 0, tzinfo=UTC)
@@ -184,3 +187,24 @@ def hostile_rows() -> list[InventoryRow]:
         )
         for n, text in enumerate(HOSTILE)
     ]
+
+
+class SampleLog(Recent):
+    """A log that is kept in memory only."""
+
+    path: Path | None = None
+    trouble: str = ""
+
+
+def sample_log() -> SampleLog:
+    """Return a log of what happens on an ordinary day."""
+    log = SampleLog()
+    for seconds, level, logger, message in (
+        (300, logging.INFO, "console.context", "Working in eu-west-1 with database default."),
+        (240, logging.INFO, "crypto_core.reencryption.service", "rewrap of 3 tokens began."),
+        (239, logging.INFO, "crypto_core.reencryption.service", "rewrap ended: 3 done, 0 failed, 9 calls."),
+        (120, logging.WARNING, "crypto_core.kms", "KMS throttles Decrypt: the request quota is used up."),
+        (30, logging.ERROR, "crypto_core.database.engine", "No connection to the database: timeout expired."),
+    ):
+        log.add(NOW - timedelta(seconds=seconds), level, logger, message)
+    return log

@@ -31,7 +31,7 @@ from crypto_core.reencryption.plan import (
 )
 from crypto_core.references import TokenRef
 from crypto_core.severity import Severity
-from screens.services import Services, Surroundings
+from screens.services import Contexts, Services, Surroundings
 from tests.screens.samples import ACCOUNT, CURRENT, KEYS, MATERIALS, NOW, OLD, make_rows
 
 FREE = ("reference", "org", "provider")
@@ -108,6 +108,7 @@ class Stage:
         )
     )
     plan_more: dict[str, object] = field(default_factory=dict)
+    contexts: Contexts | None = None
     waiting: int = 0
     """Calls that hang at a gate right now."""
 
@@ -144,6 +145,7 @@ class Stage:
             work=StageWork(self),
             read_only=self.read_only,
             write_key=self.write_key,
+            contexts=self.contexts,
         )
 
     def surroundings(self) -> Surroundings:

@@ -11,8 +11,8 @@ from rich.cells import cell_len
 from textual.content import Content
 
 from screens.ages import ago, day, span
-from screens.widgets.cells import bar, cut, fit, fit_middle, percent, spread
 from screens.connections.listing import COLUMNS
+from screens.widgets.cells import bar, cut, fit, fit_middle, percent, spread
 from screens.widgets.table.columns import GAP, NARROWEST, place
 
 

@@ -8,12 +8,16 @@ import pytest
 from syrupy.assertion import SnapshotAssertion
 
 from crypto_core.errors import DatabaseUnreachableError
+from screens.memory import Memory
 from tests.screens.deck import LARGE, SMALL, deck
+from tests.screens.samples import sample_log
 from tests.screens.stage import Stage
+from tests.screens.test_context import places
 
 DARK = "keydeck-dark"
 LIGHT = "keydeck-light"
 SCREENS = ("status", "connections", "keys")
+VAST = (250, 60)
 
 
 @pytest.mark.parametrize("screen", SCREENS)
@@ -66,4 +70,72 @@ async def test_trouble(picture: SnapshotAssertion) -> None:
     async with deck(stage) as d:
         d.stage.faults["status"] = DatabaseUnreachableError("No connection to pg-1:5432.")
         await d.press("r")
+        assert d.app.export_screenshot() == picture
+
+
+@pytest.mark.parametrize("theme", ["keydeck-contrast", "keydeck-colour-blind", "ansi-dark", "ansi-light"])
+async def test_other_themes(picture: SnapshotAssertion, theme: str) -> None:
+    async with deck(start="connections", theme=theme) as d:
+        await d.press("space", "space")
+        assert d.app.export_screenshot() == picture
+
+
+@pytest.mark.parametrize("screen", SCREENS)
+async def test_a_very_wide_terminal(picture: SnapshotAssertion, screen: str) -> None:
+    async with deck(start=screen, size=VAST) as d:
+        assert d.app.export_screenshot() == picture
+
+
+async def test_a_command_being_typed(picture: SnapshotAssertion) -> None:
+    async with deck(start="connections", size=LARGE) as d:
+        await d.press("colon")
+        await d.type("so")
+        assert d.app.export_screenshot() == picture
+
+
+async def test_choosing_columns(picture: SnapshotAssertion) -> None:
+    async with deck(start="connections") as d:
+        await d.press("o")
+        assert d.app.export_screenshot() == picture
+
+
+async def test_exporting(picture: SnapshotAssertion) -> None:
+    async with deck(start="connections") as d:
+        await d.press("E")
+        assert d.app.export_screenshot() == picture
+
+
+async def test_saved_filters(picture: SnapshotAssertion) -> None:
+    memory = Memory()
+    memory.save_filter("connections", "unprotected", "format:plaintext,dev")
+    memory.save_filter("connections", "slack", "provider:slack")
+    async with deck(start="connections", memory=memory) as d:
+        await d.press("slash")
+        await d.type("provider:jira")
+        await d.press("enter", "F")
+        assert d.app.export_screenshot() == picture
+
+
+async def test_the_log(picture: SnapshotAssertion) -> None:
+    async with deck(start="log", log=sample_log(), size=LARGE) as d:
+        assert d.app.export_screenshot() == picture
+
+
+async def test_choosing_where_to_work(picture: SnapshotAssertion) -> None:
+    async with deck(places(archive=Stage()), size=LARGE) as d:
+        await d.press("c")
+        assert d.app.export_screenshot() == picture
+
+
+async def test_production_and_expired_credentials(picture: SnapshotAssertion) -> None:
+    stage = Stage()
+    stage.place = replace(
+        stage.place,
+        environment_colour="red",
+        profile="prod-oncall",
+        aws_trouble="The AWS session has expired.",
+        credentials_expired=True,
+        credentials_remedy="aws sso login --profile prod-oncall",
+    )
+    async with deck(stage, size=LARGE) as d:
         assert d.app.export_screenshot() == picture

@@ -28,6 +28,8 @@ Row = TypeVar("Row")
 
 NEAR_END = 60
 """How many rows from the last one held the view has to be for the next page to be asked for."""
+WIDE = 140
+"""Cells from which on there may be room for columns that nobody chose."""
 _LEAD = 3
 """Cells in front of the first column: the cursor's or a mark's, the sign, a blank."""
 
@@ -344,7 +346,9 @@ class Table(CursorView, Generic[Row]):
     @property
     def _spare(self) -> Sequence[Column[Row]]:
         """Columns that a very wide terminal shows besides, unless the operator chose some."""
-        return () if self._own_choice else [c for c in self._listing.columns if c not in self._chosen]
+        if self._own_choice or self.line_width < WIDE:
+            return ()
+        return [c for c in self._listing.columns if c not in self._chosen]
 
     def _want(self, rows: Iterable[Row]) -> None:
         columns = (*self._chosen, *self._spare)

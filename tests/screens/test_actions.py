@@ -1,0 +1,259 @@
+"""The registry of actions: what is in it can be done by key, by command and from the palette, or is refused."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any, get_type_hints
+
+import pytest
+from textual.command import CommandPalette
+from textual.widgets import OptionList
+
+from console.keymap import checked_keys
+from crypto_core.consent import Consent, Danger
+from crypto_core.errors import NotConfirmedError, ReadOnlyError, SettingsError
+from crypto_core.reencryption.plan import Selection, Verb
+from screens.actions.action import Action, Scope
+from screens.actions.performing import Actor, bindings, within_reach
+from screens.actions.registry import ACTIONS, BY_ID, of_scope
+from screens.help.screen import Help
+from screens.services import Services
+from tests.screens.deck import LARGE, Deck, deck
+from tests.screens.samples import CURRENT
+from tests.screens.stage import Stage
+from tests.screens.test_context import StageContexts
+
+CHANGING = [action for action in ACTIONS if action.changes]
+ANYWHERE = (Scope.EVERYWHERE, Scope.LIST)
+REACH = {
+    "status": (Scope.STATUS, *ANYWHERE),
+    "connections": (Scope.CONNECTIONS, Scope.TABLE, *ANYWHERE),
+    "keys": (Scope.KEYS, Scope.TABLE, *ANYWHERE),
+    "key": (Scope.KEY, *ANYWHERE),
+    "log": (Scope.LOG, Scope.TABLE, *ANYWHERE),
+}
+
+
+def reach(screen: str) -> list[Action]:
+    return [action for scope in REACH[screen] for action in of_scope(scope)]
+
+
+def actor_of(d: Deck, action: Action) -> Actor:
+    return next(actor for actor, found in within_reach(d.app.screen) if found is action)
+
+
+async def make_everything_possible(d: Deck) -> None:
+    """A filter, a mark, and rows that are being asked for."""
+    if d.app.current_mode == "connections":
+        await d.filter("provider:jira")
+        await d.press("space")
+        d.stage.hold("page")
+        await d.press("r")
+
+
+@pytest.fixture
+def stage() -> Stage:
+    stage = Stage()
+    stage.contexts = StageContexts(stage)
+    return stage
+
+
+def recorder(done: list[tuple[str, tuple[str, ...]]], action: Action) -> Any:
+    return lambda _actor, *arguments: done.append((action.id, arguments))
+
+
+def test_ids_are_unique_and_belong_to_a_scope() -> None:
+    assert [i for i, n in Counter(action.id for action in ACTIONS).items() if n > 1] == []
+    assert all(action.scope in Scope and action.name for action in ACTIONS)
+
+
+def test_every_action_has_a_key_and_a_command_and_says_what_it_does() -> None:
+    for action in ACTIONS:
+        assert action.keys
+        assert action.commands[0] == action.name
+        assert action.explanation.strip()
+    ids = [binding.id for scope in Scope for binding in bindings(scope)]
+    assert ids == [action.id for scope in Scope for action in of_scope(scope)]
+
+
+@pytest.mark.parametrize("screen", REACH)
+def test_no_two_actions_in_reach_of_one_another_share_a_key_or_a_command(screen: str) -> None:
+    keys = Counter(key for action in reach(screen) for key in action.keys.split(","))
+    commands = Counter(command for action in reach(screen) for command in action.commands)
+    assert [key for key, number in keys.items() if number > 1] == []
+    assert [command for command, number in commands.items() if number > 1] == []
+
+
+@pytest.mark.parametrize("action", [action for action in ACTIONS if action.calls], ids=lambda a: a.id)
+def test_the_call_that_an_action_names_is_there(action: Action) -> None:
+    service, _, method = action.calls.partition(".")
+    assert callable(getattr(get_type_hints(Services)[service], method))
+    assert callable(getattr(getattr(Stage().services(), service), method))
+
+
+@pytest.mark.parametrize("action", CHANGING, ids=lambda a: a.id)
+def test_what_changes_anything_is_dangerous_and_names_the_call_that_does_it(action: Action) -> None:
+    assert action.danger in (Danger.TYPED, Danger.CONFIRM)
+    assert action.calls
+
+
+def test_nothing_else_is_dangerous() -> None:
+    assert CHANGING
+    assert [action.id for action in ACTIONS if action.danger is not Danger.NONE] == [a.id for a in CHANGING]
+
+
+def test_who_carries_out_a_change_refuses_without_consent_and_when_read_only() -> None:
+    stage = Stage()
+    work = stage.services().work
+    refs = tuple(row.ref for row in stage.rows if row.format.value == "plaintext")[:2]
+    plan = work.plan(Verb.ENCRYPT, Selection(references=refs), CURRENT)
+    for consent in (None, Consent.pressed(plan), Consent.typed(plan, "3")):
+        with pytest.raises(NotConfirmedError):
+            work.run(plan, consent)
+    stage.read_only = True
+    with pytest.raises(ReadOnlyError):
+        work.run(plan, Consent.typed(plan, "2"))
+    assert "run" not in stage.calls
+
+
+@pytest.mark.parametrize("screen", ["connections", "log"])
+async def test_every_action_is_done_by_each_of_its_keys(
+    screen: str, stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with deck(stage, start=screen, size=LARGE) as d:
+        await make_everything_possible(d)
+        for action in reach(screen):
+            if screen == "log" and not d.app.screen.query("#line"):
+                continue
+            actor = actor_of(d, action)
+            if not actor.possible(action):
+                assert screen == "log", f"{action.id} is not possible"
+                continue
+            for key in action.keys.split(","):
+                done: list[Any] = []
+                with monkeypatch.context() as patch:
+                    patch.setattr(type(actor), action.method, recorder(done, action))
+                    await d.pilot.press(key)
+                    await d.pilot.pause()
+                assert done == [(action.id, ("",) if action.argument else ())], key
+
+
+@pytest.mark.parametrize("screen", ["connections", "log"])
+async def test_every_action_is_done_by_each_of_its_commands(
+    screen: str, stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with deck(stage, start=screen, size=LARGE) as d:
+        await make_everything_possible(d)
+        for action in reach(screen):
+            actor = actor_of(d, action)
+            if screen == "log" and not actor.possible(action):
+                continue
+            for command in action.commands:
+                done: list[Any] = []
+                argument = "x" if action.argument else ""
+                await d.pilot.press("colon", *command, *((" ", "x") if argument else ()))
+                with monkeypatch.context() as patch:
+                    patch.setattr(type(actor), action.method, recorder(done, action))
+                    await d.pilot.press("enter")
+                    await d.pilot.pause()
+                assert done == [(action.id, (argument,) if argument else ())], command
+
+
+async def choose_from_palette(d: Deck, words: str) -> None:
+    await d.press("ctrl+p")
+    assert isinstance(d.app.screen, CommandPalette)
+    await d.type(words)
+    await d.until(lambda: d.app.screen.query_one(OptionList).option_count)
+    await d.press("enter")
+    if isinstance(d.app.screen, CommandPalette):
+        await d.press("enter")
+
+
+async def test_the_palette_finds_an_action_by_its_words_and_does_it() -> None:
+    async with deck() as d:
+        await choose_from_palette(d, "which KMS keys guard")
+        assert d.app.current_mode == "keys"
+
+
+@pytest.mark.parametrize("way", ["key", "command", "palette"])
+@pytest.mark.parametrize("action", CHANGING, ids=lambda a: a.id)
+async def test_read_only_refuses_whatever_changes_anything(action: Action, way: str) -> None:
+    async with deck(Stage(read_only=True), start="connections") as d:
+        screen, before = d.app.screen, list(d.stage.calls)
+        if way == "key":
+            await d.press(action.keys.split(",")[0])
+        elif way == "command":
+            await d.command(action.name)
+        else:
+            await choose_from_palette(d, f":{action.name}")
+        assert d.app.screen is screen
+        assert d.toasts() == [f"Read-only: {action.title} is refused."]
+        assert d.stage.calls == before
+
+
+async def test_read_only_is_also_what_the_database_says_of_itself() -> None:
+    stage = Stage()
+    async with deck(stage, start="connections") as d:
+        stage.read_only = True
+        await d.press("r", "x")
+        assert d.toasts() == ["Read-only: encrypt in place is refused."]
+
+
+async def test_another_key_from_the_settings_acts_and_is_what_footer_and_help_show() -> None:
+    keys = checked_keys({"connections.verify": "V", "everywhere.refresh": "f5"})
+    async with deck(start="connections", size=LARGE, keys=keys) as d:
+        assert "V verify" in d.text()
+        assert "v verify" not in d.text()
+        await d.press("v")
+        assert "verify" not in d.stage.calls
+        before = d.stage.calls.count("page")
+        await d.press("r")
+        assert d.stage.calls.count("page") == before
+        await d.press("f5")
+        assert d.stage.calls.count("page") == before + 1
+        await d.press("question_mark")
+        told = [line.split() for line in d.says().splitlines()]
+        assert ["V", ":verify"] in [words[:2] for words in told]
+        assert ["f5", ":refresh"] in [words[:2] for words in told]
+        await d.press("escape", "V")
+        assert "verify" in d.stage.calls
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"connections.fly": "f"}, "there is no action 'connections.fly'"),
+        ({"connections.verify": "banana"}, "connections.verify: 'banana' is not a key"),
+        ({"connections.verify": ""}, "connections.verify: '' is not a key"),
+        ({"connections.verify": "ctrl+"}, "connections.verify: 'ctrl\\+' is not a key"),
+        ({"connections.verify": "w"}, "connections.rewrap and connections.verify share the key 'w'"),
+        ({"connections.verify": "?"}, "connections.verify and everywhere.help share the key '\\?'"),
+        ({"everywhere.refresh": "space"}, "table.mark and everywhere.refresh share the key 'space'"),
+    ],
+)
+def test_settings_that_are_no_keys_name_the_action_and_the_key(keys: dict[str, str], message: str) -> None:
+    with pytest.raises(SettingsError, match=message):
+        checked_keys(keys)
+
+
+def test_actions_of_different_screens_may_share_a_key() -> None:
+    assert checked_keys({"log.follow": "v"}) == {"log.follow": "v"}
+    assert checked_keys({"table.mark": "space,m", "everywhere.help": "f1"})
+
+
+@pytest.mark.parametrize("screen", ["status", "connections", "keys", "log"])
+async def test_help_lists_all_that_is_in_reach_with_its_command(screen: str) -> None:
+    async with deck(start=screen, size=(160, 60)) as d:
+        await d.press("question_mark")
+        assert isinstance(d.app.screen, Help)
+        told = d.says()
+    for action in reach(screen):
+        assert f":{action.name} " in told
+        assert action.explanation in " ".join(told.split())
+    for action in set(ACTIONS) - set(reach(screen)):
+        assert f":{action.name} " not in told
+
+
+def test_an_action_is_found_by_its_id() -> None:
+    assert BY_ID["connections.verify"].method == "do_verify"
+    assert BY_ID["list.page-down"].method == "do_page_down"

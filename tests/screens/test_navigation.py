@@ -1,0 +1,257 @@
+"""The ways between screens: modes, what lies behind a line, the way back, the line behind the colon."""
+
+from __future__ import annotations
+
+import pytest
+from textual.widgets import Input
+
+from screens.command_line.screen import CommandLine
+from screens.connections.screen import ConnectionsScreen
+from screens.keys.key_screen import KeyScreen
+from screens.keys.screen import KeysScreen
+from screens.log.screen import LogScreen
+from screens.memory import Memory
+from screens.navigation import DEEPEST
+from screens.routes import Followed, KeyBehind, TokensBehind
+from screens.status.screen import StatusScreen
+from screens.widgets.header import Header
+from tests.screens.deck import LARGE, Deck, deck
+from tests.screens.samples import CURRENT
+
+PLACES = {
+    "status": ("1", StatusScreen),
+    "connections": ("2", ConnectionsScreen),
+    "keys": ("3", KeysScreen),
+    "log": ("9", LogScreen),
+}
+
+
+def where(d: Deck) -> tuple[str, int, str]:
+    """The mode, how deep, and the screen on top."""
+    return d.app.current_mode, len(d.app.screen_stack), type(d.app.screen).__name__
+
+
+@pytest.mark.parametrize("place", PLACES)
+async def test_a_number_and_a_command_lead_to_each_main_screen(place: str) -> None:
+    key, kind = PLACES[place]
+    start = "keys" if place == "status" else "status"
+    async with deck(start=start) as d:
+        await d.press(key)
+        assert isinstance(d.app.screen, kind)
+        await d.press("3" if start == "keys" else "1")
+        await d.command(place)
+        assert isinstance(d.app.screen, kind)
+
+
+async def test_escape_on_a_first_screen_stays_there() -> None:
+    async with deck() as d:
+        await d.press("escape", "escape")
+        assert where(d) == ("status", 1, "StatusScreen")
+
+
+async def test_a_main_screen_is_found_as_it_was_left() -> None:
+    async with deck(start="connections", size=LARGE) as d:
+        await d.filter("provider:jira")
+        await d.press("right", "s", "down", "space", "down", "down")
+        before, title = d.cursor_line(), d.lines()[1]
+        assert "1 marked" in title
+        assert "sort: org ↑" in title
+        await d.press("1", "9", "3", "2")
+        assert d.cursor_line() == before
+        assert d.lines()[1] == title
+
+
+async def test_what_lies_behind_a_line_is_left_with_escape_to_the_line_it_was_opened_from() -> None:
+    async with deck(start="keys", size=LARGE) as d:
+        await d.filter("state:Enabled,Disabled")
+        await d.press("down", "right", "s")
+        before, title = d.cursor_line(), d.lines()[1]
+        await d.press("enter", "enter")
+        assert where(d) == ("keys", 3, "ConnectionsScreen")
+        await d.filter("format:v1")
+        await d.press("escape")
+        assert where(d) == ("keys", 3, "ConnectionsScreen")
+        await d.press("escape", "escape")
+        assert where(d) == ("keys", 1, "KeysScreen")
+        assert d.cursor_line() == before
+        assert d.lines()[1] == title
+
+
+async def test_back_within_a_drilled_list_leads_to_the_filter_it_was_opened_with_first() -> None:
+    async with deck() as d:
+        await d.press("enter")
+        assert d.app.screen.crumb[1] == "format:plaintext"
+        await d.filter("provider:slack")
+        await d.press("escape")
+        assert d.app.screen.crumb[1] == "format:plaintext"
+        await d.press("escape")
+        assert isinstance(d.app.screen, StatusScreen)
+
+
+async def test_minus_toggles_between_two_modes() -> None:
+    async with deck() as d:
+        await d.press("minus")
+        assert d.toasts() == ["There is no place before this one."]
+        await d.press("2", "3", "minus")
+        assert isinstance(d.app.screen, ConnectionsScreen)
+        await d.press("minus")
+        assert isinstance(d.app.screen, KeysScreen)
+
+
+async def test_minus_leads_back_into_a_screen_that_was_left_with_escape_as_it_was() -> None:
+    async with deck(size=LARGE) as d:
+        await d.press("enter", "down", "space", "down", "s")
+        await d.press("down", "down", "down")
+        before, title, screen = d.cursor_line(), d.lines()[1], d.app.screen
+        assert "1 marked" in title
+        await d.press("escape")
+        assert isinstance(d.app.screen, StatusScreen)
+        for _ in range(3):
+            await d.press("minus")
+            assert d.app.screen is screen
+            assert (d.cursor_line(), d.lines()[1]) == (before, title)
+            await d.press("minus")
+            assert isinstance(d.app.screen, StatusScreen)
+
+
+async def test_minus_leads_from_another_mode_into_a_drilled_screen_and_back() -> None:
+    async with deck(start="keys", size=LARGE) as d:
+        await d.press("enter", "enter", "down", "down")
+        before, screen = d.cursor_line(), d.app.screen
+        await d.press("1", "minus")
+        assert d.app.screen is screen
+        assert d.cursor_line() == before
+        await d.press("minus")
+        assert where(d) == ("status", 1, "StatusScreen")
+        await d.press("minus", "escape")
+        assert where(d) == ("keys", 2, "KeyScreen")
+
+
+async def test_a_screen_that_no_way_leads_to_any_more_is_let_go() -> None:
+    async with deck() as d:
+        for _ in range(3):
+            await d.press("enter", "escape", "2", "1")
+        assert len([s for s in d.app._installed_screens.values()]) <= 1
+        assert d.app.screen.query(Header)
+
+
+async def test_the_number_of_the_mode_one_is_in_leads_to_its_first_screen() -> None:
+    async with deck(start="keys") as d:
+        await d.press("enter", "enter", "3")
+        assert where(d) == ("keys", 1, "KeysScreen")
+        await d.press("minus")
+        assert where(d) == ("keys", 3, "ConnectionsScreen")
+
+
+async def test_the_breadcrumb_names_every_screen_of_the_way_and_a_click_leads_there() -> None:
+    async with deck(start="keys", size=LARGE) as d:
+        await d.press("enter", "enter")
+        path = d.lines()[1]
+        assert "Keys › Key › alias/tokens …9f2c › Connections › key:" in path
+        await d.pilot.click(Header, offset=(path.index("Key ›"), 1))
+        await d.settle()
+        assert isinstance(d.app.screen, KeyScreen)
+        await d.pilot.click(Header, offset=(d.lines()[1].index("Keys"), 1))
+        await d.settle()
+        assert where(d) == ("keys", 1, "KeysScreen")
+
+
+async def test_how_deep_one_can_go_is_bounded() -> None:
+    async with deck() as d:
+        for number in range(DEEPEST + 3):
+            target = TokensBehind("provider:jira") if number % 2 else KeyBehind(CURRENT)
+            d.app.screen.post_message(Followed(target))
+            await d.settle()
+        assert len(d.app.screen_stack) == DEEPEST + 1
+        assert d.toasts()[-1] == "That is deep enough: Esc goes back."
+        await d.press("escape")
+        assert len(d.app.screen_stack) == DEEPEST
+
+
+async def test_a_command_that_there_is_not_is_said_so() -> None:
+    async with deck() as d:
+        await d.command("fly me")
+        assert d.toasts() == ["There is no command :fly here. ? lists what there is."]
+        await d.command("verify")
+        assert d.toasts()[-1] == "There is no command :verify here. ? lists what there is."
+
+
+async def test_an_argument_where_none_belongs_is_refused() -> None:
+    async with deck() as d:
+        await d.command("keys now")
+        assert d.toasts() == [":keys takes no argument."]
+        assert isinstance(d.app.screen, StatusScreen)
+
+
+async def test_up_recalls_commands_and_down_comes_back_to_what_is_being_typed() -> None:
+    memory = Memory({"history": {"command": ["keys"]}})
+    async with deck(memory=memory) as d:
+        await d.command("sort nothing")
+        await d.command("log")
+        await d.press("colon")
+        await d.type("con")
+        field = d.app.screen.query_one(Input)
+        seen = []
+        for key in ("up", "up", "up", "up", "down", "down", "down"):
+            await d.press(key)
+            seen.append(field.value)
+        assert seen == ["log", "sort nothing", "keys", "keys", "sort nothing", "log", "con"]
+        await d.press("up", "up", "up", "enter")
+        assert isinstance(d.app.screen, KeysScreen)
+        assert memory.history("command") == ["sort nothing", "log", "keys"]
+
+
+async def test_tab_completes_a_command_and_its_argument() -> None:
+    memory = Memory()
+    memory.save_filter("connections", "worst", "format:plaintext")
+    async with deck(start="connections", memory=memory) as d:
+        await d.press("colon")
+        await d.type("con")
+        field = d.app.screen.query_one(Input)
+        await d.press("tab")
+        assert field.value == "connections"
+        await d.press("tab")
+        assert field.value == "context "
+        await d.press("shift+tab")
+        assert field.value == "connections"
+        for typed, completed in (
+            ("sort pro", "sort provider"),
+            ("theme keydeck-l", "theme keydeck-light"),
+            ("filter @w", "filter @worst"),
+        ):
+            await d.press("ctrl+u")
+            await d.type(typed)
+            await d.press("tab")
+            assert field.value == completed
+
+
+async def test_the_list_of_commands_narrows_to_what_is_typed_and_says_when_there_is_none() -> None:
+    async with deck(start="connections") as d:
+        await d.press("colon")
+        assert isinstance(d.app.screen, CommandLine)
+        assert "and 38 more" in d.says() or " more" in d.says()
+        await d.type("rew")
+        assert "rewrap" in d.says()
+        assert "verify" not in d.says()
+        await d.type("zzz")
+        assert "No command is called that." in d.says()
+        await d.press("escape")
+        assert isinstance(d.app.screen, ConnectionsScreen)
+        assert d.facts.memory.history("command") == []
+
+
+async def test_typing_goes_on_from_a_completion() -> None:
+    async with deck() as d:
+        await d.press("colon")
+        await d.type("the")
+        await d.press("tab")
+        await d.type("cont")
+        await d.press("enter")
+        assert d.app.theme == "keydeck-contrast"
+
+
+async def test_a_token_typed_as_a_command_is_not_remembered() -> None:
+    async with deck(start="connections") as d:
+        await d.command("filter xoxb-1234567890-secret")
+        assert d.facts.memory.history("command") == []
+        assert d.facts.memory.history("filter connections") == []
