@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Mapping
 from functools import partial
 from typing import ClassVar
@@ -11,11 +12,13 @@ from textual import on
 from textual.app import App
 from textual.binding import Binding, BindingType
 from textual.command import CommandPalette
+from textual.worker import WorkerFailed
 
 from console.crash import EXIT_CODE, crash_report
 from console.terminal import Title
 from console.themes import DARK, THEMES, defaults_for, theme_after, theme_named
 from crypto_core.logbook import LogBook
+from crypto_core.stacks import crash_lines
 from screens.actions.action import Action, Scope
 from screens.actions.performing import Actor, bindings, perform, within_reach
 from screens.actions.registry import ACTIONS
@@ -41,6 +44,8 @@ from screens.status.screen import StatusScreen
 
 _RANKS = dict.fromkeys(Scope, 0) | {Scope.EVERYWHERE: 1, Scope.TABLE: 2, Scope.LIST: 3}
 """In which order commands are offered: those of the screen first, moving about last."""
+
+_log = logging.getLogger(__name__)
 
 ROWS_FIRST_SECONDS = 0.4
 SURROUNDINGS_SECONDS = 10
@@ -362,5 +367,7 @@ class KeydeckApp(Actor, App[None]):
             self._exception = error
             self._exception_event.set()
         self._return_code = EXIT_CODE
+        cause = error.error if isinstance(error, WorkerFailed) else error
+        _log.error("The console stopped: %s", "\n".join(crash_lines(cause)))
         self._exit_renderables.append(crash_report(error))
         self._close_messages_no_wait()

@@ -78,7 +78,7 @@ class MainScreen(Actor, Screen[None]):
         """Follow the facts and the time."""
         self.facts.subscribe(self, lambda _: self._facts_changed())
         self.set_interval(1.0, self._tick)
-        self._facts_changed()
+        self.show_facts()
 
     def on_screen_resume(self) -> None:
         """Show the way that led here, and ask anew for what has become old meanwhile."""

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from sqlalchemy.dialects import postgresql
+from sqlalchemy.dialects.postgresql.base import PGDialect
 
 from crypto_core.database.tables import TokenTable
 
-_quoted = postgresql.dialect().identifier_preparer.quote
+_quoted = PGDialect().identifier_preparer.quote
 
 
 def offered(tables: Iterable[TokenTable]) -> Iterator[str]:

@@ -11,7 +11,7 @@ class TokenTable:
     """One table with tokens. `shown` are the columns that help an operator to recognise a row.
 
     `organisation` and `created` are those among them that say whose the row is and when it was made. The
-    database says the rest: `types` are the columns' types in PostgreSQL, `required` those that are never NULL.
+    database says the rest: `types` are the columns' types in PostgreSQL, `required` those never NULL.
     """
 
     name: str

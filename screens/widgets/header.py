@@ -105,7 +105,7 @@ class Header(Vertical):
         troubles = [t for t in _troubles(place.value) if t]
         if place.trouble is not None:
             troubles.insert(0, str(place.trouble))
-        where = place_line(place.value, bool(troubles), width - _AGE_ROOM)
+        where = place_line(place.value, bool(troubles), width - _AGE_ROOM, read_only=self._facts.read_only)
         self._write("where", spread(where, self._age(), width))
         self._write("crumbs", spread(self._crumbs(), self._note, width))
         if troubles != self._troubles:
@@ -158,18 +158,20 @@ def _troubles(place: Surroundings | None) -> tuple[str, ...]:
     )
 
 
-def place_line(place: Surroundings | None, troubled: bool, room: int) -> Content:
+def place_line(place: Surroundings | None, troubled: bool, room: int, *, read_only: bool) -> Content:
     """Return the place in as many words as there is room for, the most important ones first to stay."""
     head = Content.assemble(("keydeck", "bold $accent"), "  ")
+    mark = ("[RO]  " if read_only and place is None else "[RO]" if read_only else "", "bold $warning")
     if place is None:
-        return Content.assemble(head, ("looking around…", "$muted"))
+        return Content.assemble(head, mark, ("looking around…", "$muted"))
     environment = clean(place.environment, 24)
     ground = _GROUNDS.get(place.environment_colour)
     lead = Content.assemble(
         (f" {environment} " if ground else environment, f"bold {ground}" if ground else "bold"),
         " " if environment else "",
         ("✖", "$error") if troubled else ("●", "$success"),
-        ("  [RO]" if place.read_only else "", "bold $warning"),
+        "  " if read_only else "",
+        mark,
     )
     identity = clean(place.identity, 80).rsplit(":", 1)[-1].replace("assumed-role/", "role/")
     alias = clean(place.write_key_alias or place.write_key, 60).rsplit("/", 1)[-1]

@@ -47,11 +47,16 @@ def test_a_statement_under_way_ends_and_the_connection_serves_on(engine: Engine,
 
 def test_a_cancellation_between_two_statements_ends_the_next(engine: Engine) -> None:
     cancelled = Cancellation()
-    with pytest.raises(InterruptedRunError), connected(engine, cancelled=cancelled) as connection:
-        connection.execute(text("SELECT 1"))
-        cancelled.set()
-        time.sleep(0.2)
-        connection.execute(text("SELECT pg_sleep(30)"))
+
+    def two_statements() -> None:
+        with connected(engine, cancelled=cancelled) as connection:
+            connection.execute(text("SELECT 1"))
+            cancelled.set()
+            time.sleep(0.2)
+            connection.execute(text("SELECT pg_sleep(30)"))
+
+    with pytest.raises(InterruptedRunError):
+        two_statements()
 
 
 def test_what_is_cancelled_beforehand_asks_nothing(engine: Engine) -> None:
@@ -62,9 +67,9 @@ def test_what_is_cancelled_beforehand_asks_nothing(engine: Engine) -> None:
 
 
 def test_a_time_limit_is_no_cancellation(engine: Engine) -> None:
+    limited = text("SET LOCAL statement_timeout = 50; SELECT pg_sleep(30)")
     with pytest.raises(DatabaseTimeoutError), connected(engine, cancelled=Cancellation()) as connection:
-        connection.execute(text("SET LOCAL statement_timeout = 50"))
-        connection.execute(text("SELECT pg_sleep(30)"))
+        connection.execute(limited)
 
 
 def test_cancelling_does_not_wait_for_the_network(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
