@@ -12,6 +12,8 @@ from textual import on
 from textual.app import App
 from textual.binding import Binding, BindingType
 from textual.command import CommandPalette
+from textual.events import Key
+from textual.widgets import Input
 from textual.worker import WorkerFailed
 
 from console.crash import EXIT_CODE, crash_report
@@ -26,8 +28,8 @@ from screens.ages import Clock, system_clock
 from screens.asking import ask
 from screens.blocking import DaemonThreads, Trouble
 from screens.command_line.palette import ActionProvider
+from screens.command_line.screen import ENTER, CommandLine
 from screens.command_line.screen import Choice as Command
-from screens.command_line.screen import CommandLine
 from screens.connections.screen import ConnectionsScreen
 from screens.context.screen import Choice, ContextDialog
 from screens.facts import Facts
@@ -130,6 +132,18 @@ class KeydeckApp(Actor, App[None]):
             # Rows first: loading AWS's library takes the time that they need to be painted.
             self.set_timer(ROWS_FIRST_SECONDS, self.facts.ask_all)
         self.set_interval(SURROUNDINGS_SECONDS, self.facts.ask_surroundings)
+
+    def on_key(self, event: Key) -> None:
+        """A letter that no field took though one is there was typed before it was: it is the field's."""
+        text = ENTER if event.key == "enter" else event.character if event.is_printable else None
+        if text is None:
+            return
+        if isinstance(self.screen, CommandLine):
+            self.screen.type_ahead(text)
+            event.prevent_default()
+        elif isinstance(self.focused, Input) and text != ENTER:
+            self.focused.insert_text_at_cursor(text)
+            event.prevent_default()
 
     def on_unmount(self) -> None:
         """Tell the calls that are under way that nobody waits for them."""

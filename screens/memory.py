@@ -7,7 +7,7 @@ in which a token or an envelope may stand is not remembered.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -92,7 +92,7 @@ class Memory:
         """Return the columns that were chosen for a table."""
         match self._section("columns").get(table):
             case [list(chosen), dict(widths)]:
-                whole = {str(n): w for n, w in widths.items() if isinstance(w, int) and 1 <= w <= 500}
+                whole = {str(n): w for n, w in widths.items() if type(w) is int and 1 <= w <= 500}
                 return Columns(tuple(_texts(chosen)), whole)
         return Columns()
 
@@ -130,4 +130,4 @@ class Memory:
 
 
 def _texts(value: Any) -> list[str]:
-    return [text for text in value if isinstance(text, str)] if isinstance(value, Sequence) else []
+    return [text for text in value if isinstance(text, str)] if isinstance(value, list) else []

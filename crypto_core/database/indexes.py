@@ -12,7 +12,7 @@ from sqlalchemy.dialects.postgresql.base import PGDialect
 
 from crypto_core.database.tables import TokenTable
 
-_quoted = PGDialect().identifier_preparer.quote
+_quoted = PGDialect().identifier_preparer.quote  # type: ignore[no-untyped-call]
 
 
 def offered(tables: Iterable[TokenTable]) -> Iterator[str]:

@@ -217,7 +217,7 @@ class Inventory:
         return rows[0]
 
     def _known_aliases(self, terms: Sequence[Term]) -> Mapping[str, Sequence[str]]:
-        """The aliases of keys, where a filter may name one. KMS may be slow: no connection is held meanwhile."""
+        """The aliases of keys, where a filter may name one. KMS may be slow: hold no connection meanwhile."""
         return self._aliases() if any(term.field == "key" for term in terms) else {}
 
     def _places(self) -> tuple[Place, ...]:
@@ -316,6 +316,3 @@ def _position(cursor: Cursor, places: Sequence[Place]) -> Position:
     if number is None:
         raise InvalidReferenceError(f"{name} can't be read any more.", remedy="List the tokens anew.")
     return Position(number, kept, kept, row_id)  # type: ignore[arg-type]
-
-
-InventoryQuery, InventoryPage = Query, Page

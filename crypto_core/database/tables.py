@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 
@@ -22,8 +22,8 @@ class TokenTable:
     provider: str
     organisation: str | None = "org_id"
     created: str | None = "created_at"
-    types: frozenset[tuple[str, str]] = frozenset()
-    required: frozenset[str] = frozenset()
+    types: frozenset[tuple[str, str]] = field(default=frozenset(), compare=False)
+    required: frozenset[str] = field(default=frozenset(), compare=False)
 
     @property
     def id_type(self) -> str:

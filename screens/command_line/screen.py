@@ -16,6 +16,7 @@ from textual.widgets import Input, Static
 from screens.widgets.cells import fit
 from screens.widgets.recall import Recall
 
+ENTER = "\n"
 SHOWN = 8
 """How many commands are listed at most."""
 
@@ -60,7 +61,10 @@ class CommandLine(ModalScreen[str | None]):
         self._choices = choices
         self._recall = Recall(history)
         self._typed = ""
+        self._early = ""
+        self._ready = False
         self._at = -1
+        self._completed: str | None = None
 
     def compose(self) -> ComposeResult:
         """What can be typed, and the line."""
@@ -73,19 +77,40 @@ class CommandLine(ModalScreen[str | None]):
                 )
 
     def on_mount(self) -> None:
-        """Begin to type."""
+        """Begin to type, where the operator has begun already."""
+        self._ready = True
+        typed, enter, _ = self._early.partition(ENTER)
+        if enter:
+            self._submit(typed)
+            return
+        self._set(typed)
         self.query_one(Input).focus()
         self._show()
 
+    def type_ahead(self, text: str) -> None:
+        """Take what was typed before the line could be typed in."""
+        if not self._ready:
+            self._early += text
+        elif text == ENTER:
+            self._submit(self.query_one(Input).value)
+        else:
+            self.query_one(Input).insert_text_at_cursor(text)
+
     def on_input_changed(self, event: Input.Changed) -> None:
         """Show what it may become."""
+        if event.value != self._completed:
+            # What is typed after a completion goes on from there.
+            self._at, self._completed = -1, None
         if self._at < 0:
             self._typed = event.value
         self._show()
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         """Give back what was typed."""
-        self.dismiss(event.value.strip().removeprefix(":").strip() or None)
+        self._submit(event.value)
+
+    def _submit(self, text: str) -> None:
+        self.dismiss(text.strip().removeprefix(":").strip() or None)
 
     def action_leave(self) -> None:
         """Give nothing back."""
@@ -105,7 +130,8 @@ class CommandLine(ModalScreen[str | None]):
         self._at = (
             (self._at + direction) % len(found) if self._at >= 0 else (0 if direction > 0 else len(found) - 1)
         )
-        self._set(found[self._at])
+        self._completed = found[self._at]
+        self._set(self._completed)
 
     def _set(self, text: str) -> None:
         field = self.query_one(Input)

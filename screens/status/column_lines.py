@@ -29,7 +29,9 @@ def column_lines(status: Status, width: int) -> list[Line]:
     """A heading, each column with its counts, and the sums. A column leads to its tokens."""
     wide = width >= 100
     names = [pair[wide] for pair in _HEADINGS.values()]
-    cells = [max(len(name) + 2, 9 if wide else 7) for name in names]
+    totals = [len(f"{status.by_format.get(format_, 0):,}") for format_ in _HEADINGS]
+    least = 9 if wide else 7
+    cells = [max(len(name) + 2, total + 2, least) for name, total in zip(names, totals, strict=True)]
     name_width = width - sum(cells) - _TOKENS
     heading = fit("by column", name_width) + fit("tokens", _TOKENS, right=True)
     heading += "".join(fit(name, cell, right=True) for name, cell in zip(names, cells, strict=True))

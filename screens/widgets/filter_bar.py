@@ -28,7 +28,6 @@ class FilterBar(Vertical):
     DEFAULT_CSS = """
     FilterBar {
         height: auto; display: none; padding: 0 1;
-        &.-shown { display: block; }
         & > Input { border: none; height: 1; padding: 0; background: $panel; }
         & > Input:focus { border: none; height: 1; }
         & > #fault { height: auto; }
@@ -76,21 +75,22 @@ class FilterBar(Vertical):
         """Show the bar with the current filter in it."""
         self._recall = Recall(history)
         self._saved = saved
-        self.add_class("-shown")
+        self.display = True
         field = self.query_one(Input)
         field.value = expression
         field.cursor_position = len(expression)
         self.fault(None)
-        field.focus()
+        # At once, not when Textual gets round to it: what is typed by then belongs here.
+        self.screen.set_focus(field)
 
     def close(self) -> None:
         """Hide the bar."""
-        self.remove_class("-shown")
+        self.display = False
 
     @property
     def is_open(self) -> bool:
         """True while the bar is shown."""
-        return self.has_class("-shown")
+        return bool(self.display)
 
     def fault(self, trouble: Trouble | None) -> None:
         """Say what is wrong with the expression; a caret points at the character."""

@@ -21,7 +21,7 @@ from console.sandbox.world import World
 from console.settings import Settings, load
 from crypto_core.consent import Consent
 from crypto_core.database.engine import open_engine
-from crypto_core.database.inventory import InventoryQuery
+from crypto_core.paging import Query
 from crypto_core.errors import DatabaseError, KeyNotFoundError, ReadOnlyError, SettingsError
 from crypto_core.reencryption.plan import Selection, Verb
 from screens.services import Context
@@ -180,7 +180,7 @@ def test_a_place_that_does_not_answer_can_be_switched_to_and_left_again(contexts
     assert place.database_trouble
     assert place.account
     with pytest.raises(DatabaseError):
-        services.inventory.count(InventoryQuery())
+        services.inventory.count(Query())
     assert not contexts.switch(database=DEFAULT).surroundings().database_trouble
 
 

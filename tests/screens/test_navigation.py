@@ -245,7 +245,7 @@ async def test_typing_goes_on_from_a_completion() -> None:
         await d.press("colon")
         await d.type("the")
         await d.press("tab")
-        await d.type("cont")
+        await d.type("contrast")
         await d.press("enter")
         assert d.app.theme == "keydeck-contrast"
 

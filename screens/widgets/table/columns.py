@@ -101,7 +101,7 @@ def place(
         for name in short[:left]:
             widths[name] += 1
         left -= len(short)
-    for column in spare:
+    for column in spare if len(chosen) == len(columns) else ():
         room = left - GAP
         if room >= column.least:
             chosen.append(column)

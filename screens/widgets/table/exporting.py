@@ -41,12 +41,14 @@ def export(
     writer_of = WRITERS.get(path.suffix.lower())
     if writer_of is None:
         raise ExportError(f"{clean(path)}: a file's name ends in .csv or .jsonl.")
-    if path.exists():
+    if os.path.lexists(path):
         raise ExportError(f"{clean(path)} is there already.", remedy="Choose another name.")
     partial = path.with_name(f".{path.name}.{os.getpid()}.part")
     count = 0
+    begun = False
     try:
         descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        begun = True
         with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
             writer = writer_of(file)
             for page in rows:
@@ -63,7 +65,8 @@ def export(
     except OSError as error:
         raise ExportError(f"{clean(path)} can't be written: {error.strerror}.") from error
     finally:
-        partial.unlink(missing_ok=True)
+        if begun:
+            partial.unlink(missing_ok=True)
     return count
 
 

@@ -422,3 +422,102 @@ def test_a_table_in_the_way_of_a_names_case_is_found_only_by_its_exact_name(
     table = TokenTable("Gh_Connection", "id", "text", ("access_token",), (), "x", None)
     catalogue = LiveCatalogue(services.engine, [table, *PLATFORM_TABLES])()
     assert [t.name for t in catalogue.tables][:2] == ["Gh_Connection", "gh_connection"]
+
+
+UNIDENTIFIED = {
+    "no index at all": ("CREATE TABLE {} (id bigint NOT NULL, token text)",),
+    "may be NULL": ("CREATE TABLE {} (id bigint UNIQUE, token text)",),
+    "unique with another column": (
+        "CREATE TABLE {} (id bigint, part int, token text, PRIMARY KEY (id, part))",
+    ),
+    "unique in a part of the table": (
+        "CREATE TABLE {} (id bigint NOT NULL, token text)",
+        "CREATE UNIQUE INDEX ON {} (id) WHERE id > 0",
+    ),
+    "an index that is not unique": (
+        "CREATE TABLE {} (id bigint NOT NULL, token text)",
+        "CREATE INDEX ON {} (id)",
+    ),
+    "unique by what is computed": (
+        "CREATE TABLE {} (id bigint NOT NULL, token text)",
+        "CREATE UNIQUE INDEX ON {} (abs(id))",
+    ),
+}
+
+
+@pytest.mark.parametrize("statements", UNIDENTIFIED.values(), ids=UNIDENTIFIED)
+def test_a_table_whose_ids_may_occur_twice_is_not_offered_and_told(
+    with_tables: Callable[[str], Wired], platform: Engine, world: World, statements: tuple[str, ...]
+) -> None:
+    run(platform, *(statement.format("twice") for statement in statements))
+    run(platform, "INSERT INTO twice (id, token) SELECT 1, 'ghp_1' WHERE false")
+    wired = with_tables(
+        '[[tables]]\nname = "twice"\nid_kind = "integer"\ntoken_columns = ["token"]\nprovider = "github"\n'
+    )
+    assert "twice" not in {c.table for c in wired.catalogue().columns}
+    (gap,) = wired.catalogue().gaps
+    assert gap.startswith("twice.token is not offered: twice.id may be NULL or occur twice.")
+    assert "unique index on id alone, and NOT NULL" in gap
+    status = wired.services.status.take()
+    assert status.tokens == len(world.tokens)
+    assert gap in status.coverage.reasons
+    with pytest.raises(InvalidReferenceError, match=r"twice\.id may be NULL or occur twice"):
+        wired.services.inventory.row(TokenRef("twice", "token", "1"))
+
+
+@pytest.mark.parametrize(
+    "index", ["PRIMARY KEY", "NOT NULL UNIQUE", "NOT NULL UNIQUE DEFERRABLE INITIALLY DEFERRED"]
+)
+def test_any_unique_index_over_the_id_alone_will_do(
+    with_tables: Callable[[str], Wired], platform: Engine, index: str
+) -> None:
+    run(platform, f"CREATE TABLE once (id bigint {index}, token text)")
+    run(platform, "INSERT INTO once VALUES (1, 'ghp_1')")
+    wired = with_tables(
+        '[[tables]]\nname = "once"\nid_kind = "integer"\ntoken_columns = ["token"]\nprovider = "github"\n'
+    )
+    assert wired.catalogue().gaps == ()
+    assert wired.services.inventory.count(Query("table:once")) == 1
+
+
+def test_rows_with_ids_of_any_type_are_paged_through(
+    with_tables: Callable[[str], Wired], platform: Engine
+) -> None:
+    """Text in the column's own collation; uuid, which has no greatest in SQL."""
+    run(
+        platform,
+        'CREATE TABLE words (id text COLLATE "pg_unicode_fast" PRIMARY KEY, token text)',
+        "CREATE TABLE uuids (id uuid PRIMARY KEY, token text)",
+        "INSERT INTO words SELECT w, 'ghp_' || w FROM unnest('{b,B,a,A,ä,Z,z,é,e,\"a b\",_}'::text[]) w",
+        "INSERT INTO uuids SELECT gen_random_uuid(), 'ghp_1' FROM generate_series(1, 12)",
+    )
+    wired = with_tables(
+        "\n".join(
+            f'[[tables]]\nname = "{name}"\ntoken_columns = ["token"]\nprovider = "x"\n'
+            for name in ("words", "uuids")
+        )
+    )
+    inventory = wired.services.inventory
+    with platform.connect() as connection:
+        words = connection.scalars(text("SELECT id FROM words ORDER BY id")).all()
+    for sort in ("", "reference", "key", "created", "characters"):
+        query = Query("provider:x", sort)
+        whole = [row.ref for row in inventory.page(query).rows]
+        assert len(whole) == 23
+        if sort in ("", "reference"):
+            assert [ref.row_id for ref in whole if ref.table == "words"] == words
+        for backwards in (False, True):
+            found: list[TokenRef] = []
+            start = None
+            while True:
+                page = inventory.page(query, start, backwards=backwards, limit=3)
+                refs = [row.ref for row in page.rows]
+                found = refs + found if backwards else found + refs
+                start = page.first if backwards else page.last
+                if not (page.above if backwards else page.below):
+                    break
+            assert found == whole
+    some = next(ref for ref in whole if ref.table == "uuids")
+    assert inventory.count(Query(f"id:{some.row_id.upper()}")) == 1
+    assert inventory.count(Query("table:uuids id:nonsense")) == 0
+    assert inventory.count(Query("table:words id:A")) == 2

@@ -32,14 +32,9 @@ def inventory(services: Wired, platform: Engine) -> Inventory:
         connection.execute(text("ALTER TABLE slack_connection ALTER created_at DROP NOT NULL"))
         connection.execute(text("UPDATE slack_connection SET created_at = NULL WHERE id < 5"))
         for number, name in enumerate(NAMES, start=1):
-            connection.execute(
-                text("UPDATE slack_connection SET org_id = :name WHERE id = :id"),
-                {"name": name, "id": number},
-            )
-            connection.execute(
-                text("UPDATE confluence_connection SET email = :name WHERE id = :id"),
-                {"name": name, "id": number},
-            )
+            for column in ("slack_connection SET org_id", "confluence_connection SET email"):
+                statement = text(f"UPDATE {column} = :name WHERE id = :id")
+                connection.execute(statement, {"name": name, "id": number})
     services.catalogue.refresh()
     services.services.status.take()
     found = services.services.inventory
@@ -86,8 +81,9 @@ _words = st.sampled_from(
     [
         *(name for name in NAMES if name and " " not in name and '"' not in name and "\n" not in name),
         "*", "a*", "*e", "ü*", "ÜNÏ*", "%", "_", "\\", ".", "v1", "plain*", "critical", "low", "github",
-        "gh-3", "GH-*", "slack", "*_token", "7", "07", "-7", "unknown", "verified", "inferred", "123456789012",
-        "gh_connection.access_token:gh-3", "GH_connection*:gh-5", "slack_connection.bot_token:7", "token:gh",
+        "gh-3", "GH-*", "slack", "*_token", "7", "07", "-7", "unknown", "verified", "inferred",
+        "gh_connection.access_token:gh-3", "GH_connection*:gh-5", "slack_connection.bot_token:7",
+        "token:gh", "123456789012",
         "arn:*", "2026", "org-", "read:org", "99999999999999999999",
     ]
 )  # fmt: skip

@@ -1,0 +1,162 @@
+"""How fast the console's lists and its status are over a million connections, without an index of ours.
+
+    python -m tests.benchmarks.console_sql [--connections N | --environment FILE] [--json] [--rounds N]
+
+Builds a sandbox, which takes a minute or two, or uses that of FILE: a JSON document of environment variables,
+as `Sandbox.environment` gives them. The time is what passes, the median of some rounds, each a list of its own:
+nothing that was counted before is used again. Keydeck's schema is used if it is there. Exit status 1 if a
+target is missed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from statistics import median
+
+from console.sandbox.sandbox import Sandbox
+from console.settings import load
+from console.wiring import Wired, wire
+from crypto_core.database.inventory import SortKey
+from crypto_core.paging import Query
+from screens.services import InventorySource
+from tests.benchmarks.measuring import (
+    Target,
+    environment,
+    exit_status,
+    options,
+    print_json,
+    print_table,
+    print_targets,
+)
+
+FIRST, NEXT, FILTERED, SORTED, COUNTED, STATUS = 250.0, 30.0, 1_000.0, 1_500.0, 1_000.0, 2_500.0
+"""Targets in milliseconds."""
+INDEXED = 100.0
+
+FILTERS = (
+    "org:org-ember",
+    "provider:slack",
+    "format:plaintext",
+    "format:unrecognised",
+    "key:*",
+    "key:unknown",
+    "material:*",
+    "created:2026-01-01..",
+    "ember",
+    "nothing-of-that-kind",
+)
+BY_INDEX = ("table:slack_connection", "column:bot_token", "id:gh-42", "ref:gh_connection.access_token:gh-42")
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One thing that is measured: what `prepared` gives is called. `limit` is None where nothing is promised."""
+
+    name: str
+    prepared: Callable[[], Callable[[], object]]
+    limit: float | None
+
+
+def cases(wired: Wired) -> Iterator[Case]:
+    """Everything that is measured, in order: the status comes first, so that the keys are known."""
+    inventory = wired.services.inventory
+    yield Case("status", lambda: wired.services.status.take, STATUS)
+    yield _counting(inventory, Query(), "count")
+    yield _first(inventory, Query(), "first page", FIRST)
+    yield from _onwards(inventory, Query(), "default order")
+    for sort in SortKey:
+        for descending in (False, True):
+            query = Query(sort=sort, descending=descending)
+            name = f"sort {sort}{', descending' if descending else ''}"
+            yield _first(inventory, query, f"{name}: first page", SORTED)
+            yield from _onwards(inventory, query, name)
+    for filter_ in (*BY_INDEX, *FILTERS):
+        query = Query(filter_)
+        limit = INDEXED if filter_ in BY_INDEX else FILTERED
+        yield _first(inventory, query, f"filter {filter_}: first page", limit)
+        yield _counting(inventory, query, f"filter {filter_}: count")
+
+
+def _first(inventory: InventorySource, query: Query, name: str, limit: float) -> Case:
+    return Case(name, lambda: partial(inventory.page, query), limit)
+
+
+def _counting(inventory: InventorySource, query: Query, name: str) -> Case:
+    return Case(name, lambda: partial(inventory.count, query), COUNTED)
+
+
+def _onwards(inventory: InventorySource, query: Query, name: str) -> Iterator[Case]:
+    """Pages behind others, both ways. Where an order is read by a scan a page, nothing is promised."""
+    limit = None if query.sort == SortKey.CREATED else NEXT
+
+    def prepared(backwards: bool) -> Callable[[], object]:
+        page = inventory.page(query, backwards=backwards)
+        start = page.first if backwards else page.last
+        return partial(inventory.page, query, start, backwards=backwards)
+
+    yield Case(f"{name}: next page", partial(prepared, False), limit)
+    yield Case(f"{name}: page before the last", partial(prepared, True), limit)
+
+
+def measured(case: Case, rounds: int) -> tuple[float, ...]:
+    """Return the milliseconds of each round."""
+    taken = []
+    for _ in range(rounds):
+        call = case.prepared()
+        began = time.perf_counter()
+        call()
+        taken.append((time.perf_counter() - began) * 1000)
+    return tuple(taken)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure and print. Returns the exit status."""
+    parser = options("Time the console's SQL over many connections.", rounds=5)
+    parser.add_argument("--connections", type=int, default=1_000_000, help="(%(default)s)")
+    parser.add_argument("--environment", type=Path, help="a running sandbox's environment, as JSON")
+    chosen = parser.parse_args(arguments)
+    with ExitStack() as stack:
+        if chosen.environment:
+            given = json.loads(chosen.environment.read_text())
+            mine = ("AWS_", "KEYDECK_", "TOKEN_ENCRYPTION_KEY_ID", "DATABASE_URL")
+            os.environ.update({name: v for name, v in given.items() if name.startswith(mine)})
+        else:
+            os.environ.update(stack.enter_context(Sandbox.start(chosen.connections)).settings())
+        wired = stack.enter_context(closing(wire(load().settings)))
+        tokens = wired.services.inventory.count(Query())
+        rows = [(case, measured(case, chosen.rounds)) for case in cases(wired)]
+    targets = [
+        Target(case.name, median(taken), case.limit, "ms") for case, taken in rows if case.limit is not None
+    ]
+    if chosen.json:
+        document = {
+            "tokens": tokens,
+            "rounds": chosen.rounds,
+            "versions": environment("psycopg2-binary", "sqlalchemy"),
+            "rows": [
+                {"case": c.name, "median_ms": round(median(t), 1), "worst_ms": round(max(t), 1)}
+                for c, t in rows
+            ],
+            "targets": [target.as_json() for target in targets],
+        }
+        print_json(document)
+        return exit_status(targets)
+    print(f"{tokens:,} tokens, median of {chosen.rounds} rounds\n")
+    table = [
+        (c.name, f"{median(t):,.0f}", f"{max(t):,.0f}", f"{c.limit:,.0f}" if c.limit else "") for c, t in rows
+    ]
+    print_table(("", "ms", "worst", "target"), table)
+    print_targets([target for target in targets if not target.met])
+    return exit_status(targets)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

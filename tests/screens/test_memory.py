@@ -1,0 +1,126 @@
+"""What the console remembers, what it refuses to remember, and how it steps through what was typed."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from crypto_core.envelope import PROVIDER_PREFIXES, STORED_PREFIXES
+from screens.memory import KEPT, Columns, Memory, Order
+from screens.widgets.recall import Recall
+
+SECTIONS = ("history", "filters", "orders", "columns", "intervals", "looks")
+SECRETS = [p + "A1b2" for ps in PROVIDER_PREFIXES.values() for p in ps] + [
+    p + "AAAA" for p in STORED_PREFIXES.values()
+]
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=12,
+)
+hostile = st.dictionaries(
+    st.sampled_from(SECTIONS),
+    json_values | st.dictionaries(st.sampled_from(["connections", "theme", "x"]), json_values),
+)
+
+
+@given(hostile)
+def test_whatever_is_in_the_file_what_is_not_understood_is_left_out(content: dict[str, Any]) -> None:
+    kept: list[dict[str, Any]] = []
+    memory = Memory(content, kept.append)
+    for name in ("connections", "x"):
+        assert all(isinstance(text, str) for text in memory.history(name))
+        assert all(isinstance(t, str) for pair in memory.saved_filters(name).items() for t in pair)
+        assert isinstance(memory.order(name).sort, str)
+        columns = memory.columns(name)
+        assert all(isinstance(c, str) for c in columns.chosen)
+        assert all(1 <= w <= 500 and type(w) is int for w in (columns.widths or {}).values())
+        interval = memory.interval(name)
+        assert interval is None or 0 <= interval <= 86_400
+    assert isinstance(memory.theme, str)
+    memory.remember("connections", "org:acme")
+    assert memory.history("connections")[-1] == "org:acme"
+    assert memory.save_filter("connections", "mine", "org:acme")
+    assert memory.saved_filters("connections")["mine"] == "org:acme"
+    assert json.loads(json.dumps(kept[-1])) == kept[-1]
+
+
+def test_a_text_where_a_list_is_expected_is_no_history() -> None:
+    assert Memory({"history": {"command": "status"}}).history("command") == []
+
+
+def test_what_is_remembered_is_there_again_for_whoever_is_given_what_was_saved() -> None:
+    kept: list[dict[str, Any]] = []
+    memory = Memory(save=kept.append)
+    memory.remember("command", "keys")
+    memory.save_filter("connections", "risky", "format:plaintext,dev")
+    memory.remember_order("connections", Order("org", descending=True))
+    memory.remember_columns("connections", Columns(("org", "format"), {"org": 30}))
+    memory.remember_interval("status", 0)
+    memory.remember_theme("keydeck-light")
+    again = Memory(json.loads(json.dumps(kept[-1])))
+    assert again.history("command") == ["keys"]
+    assert again.saved_filters("connections") == {"risky": "format:plaintext,dev"}
+    assert again.order("connections") == Order("org", descending=True)
+    assert again.columns("connections") == Columns(("org", "format"), {"org": 30})
+    assert again.interval("status") == 0
+    assert again.theme == "keydeck-light"
+    assert again.order("keys") == Order()
+    again.forget_filter("connections", "risky")
+    assert again.saved_filters("connections") == {}
+
+
+def test_a_history_holds_each_text_once_and_no_more_than_a_hundred() -> None:
+    memory = Memory()
+    for n in range(KEPT + 20):
+        memory.remember("command", f"filter org:{n}")
+    memory.remember("command", "filter org:50")
+    memory.remember("command", "")
+    history = memory.history("command")
+    assert len(history) == KEPT
+    assert history[-1] == "filter org:50"
+    assert history.count("filter org:50") == 1
+    assert history[0] == "filter org:20"
+
+
+@pytest.mark.parametrize("secret", SECRETS)
+def test_neither_tokens_nor_envelopes_are_ever_kept(secret: str) -> None:
+    kept: list[dict[str, Any]] = []
+    memory = Memory(save=kept.append)
+    memory.remember("filter connections", f"provider:github {secret}")
+    memory.remember("command", f"filter -{secret}")
+    assert not memory.save_filter("connections", "name", f'"{secret}"')
+    assert not memory.save_filter("connections", secret, "org:acme")
+    assert kept == []
+    assert memory.history("command") == memory.history("filter connections") == []
+
+
+def test_a_huge_text_is_not_kept() -> None:
+    memory = Memory()
+    memory.remember("command", "x" * 2001)
+    assert memory.history("command") == []
+    assert not memory.save_filter("connections", "huge", "x" * 2001)
+    assert not memory.save_filter("connections", "", "org:acme")
+
+
+def test_what_is_being_typed_waits_at_the_end_of_the_history() -> None:
+    recall = Recall(["first", "second"])
+    assert recall.step(-1, "typing") == "second"
+    assert recall.step(-1, "second") == "first"
+    assert recall.step(-1, "first") == "first"
+    assert recall.step(1, "first changed") == "second"
+    assert recall.step(1, "second") == "typing"
+    assert recall.step(1, "typing more") == "typing more"
+    assert recall.step(-1, "typing more") == "second"
+    assert recall.step(-1, "second") == "first changed"
+
+
+def test_without_a_history_what_is_typed_stays() -> None:
+    recall = Recall(())
+    assert recall.step(-1, "typing") == "typing"
+    assert recall.step(1, "typing") == "typing"

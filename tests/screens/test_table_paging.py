@@ -1,0 +1,157 @@
+"""A long list: page after page in both directions, to its end, and nothing is lost, doubled or held for ever."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from crypto_core.database.inventory import InventoryRow
+from screens.widgets.table.feed import PAGE
+from screens.widgets.table.table import Table
+from screens.widgets.table.window import MOST
+from tests.screens.deck import LARGE, Deck, deck
+from tests.screens.samples import make_rows
+from tests.screens.stage import Stage
+
+MANY = 5_000
+
+
+def many(number: int = MANY) -> list[InventoryRow]:
+    """As many rows, told apart by their ids, in a few organisations."""
+    first = make_rows()[1]
+    return [
+        replace(first, ref=replace(first.ref, row_id=f"gh-{n:05}"), organisation=f"org-{n % 7}")
+        for n in range(number)
+    ]
+
+
+def long_stage(number: int = MANY) -> Stage:
+    return Stage(rows=many(number))
+
+
+def ids(d: Deck) -> list[str]:
+    return [row.ref.row_id for row in d.pane.feed.window.rows]
+
+
+def position(d: Deck) -> str:
+    """What the title says of the place in the list."""
+    return d.lines()[1].rsplit("›", 1)[-1].split("   ")[-2].strip()
+
+
+async def jump(d: Deck, rows: int) -> None:
+    """Move the cursor by so many rows, within those that are held."""
+    d.table.move_to(d.table.cursor + rows, 1 if rows > 0 else -1)
+    await d.settle()
+
+
+async def test_paging_down_and_up_through_a_long_list_shows_every_row_once_and_holds_few() -> None:
+    async with deck(long_stage(), start="connections") as d:
+        everything = sorted(ids(d) and [row.ref.row_id for row in d.stage.rows])
+        seen = [ids(d)[0]]
+        while seen[-1] != everything[-1]:
+            await jump(d, 190)
+            held = ids(d)
+            assert len(held) <= MOST + PAGE
+            at = everything.index(held[0])
+            assert held == everything[at : at + len(held)]
+            row = d.table.current
+            assert row is not None
+            assert everything.index(row.ref.row_id) == min(everything.index(seen[-1]) + 190, MANY - 1)
+            assert position(d) == f"{everything.index(row.ref.row_id) + 1:,} of 5,000 tokens"
+            seen.append(row.ref.row_id)
+        while seen[-1] != everything[0]:
+            await jump(d, -190)
+            held = ids(d)
+            assert len(held) <= MOST + PAGE
+            at = everything.index(held[0])
+            assert held == everything[at : at + len(held)]
+            row = d.table.current
+            assert row is not None
+            assert everything.index(row.ref.row_id) == max(everything.index(seen[-1]) - 190, 0)
+            seen.append(row.ref.row_id)
+        assert position(d) == "1 of 5,000 tokens"
+
+
+async def test_the_end_and_the_beginning_are_one_key_away_and_one_page_each() -> None:
+    async with deck(long_stage(), start="connections") as d:
+        before = d.stage.calls.count("page")
+        await d.press("end")
+        assert d.stage.calls.count("page") == before + 1
+        assert "gh-04999" in d.cursor_line()
+        assert position(d) == "5,000 of 5,000 tokens"
+        await jump(d, -190)
+        assert "gh-04809" in d.cursor_line()
+        assert position(d) == "4,810 of 5,000 tokens"
+        await d.press("g")
+        assert "gh-00000" in d.cursor_line()
+        assert position(d) == "1 of 5,000 tokens"
+        await d.press("G", "up")
+        assert "gh-04998" in d.cursor_line()
+
+
+async def test_until_the_count_is_known_the_title_says_how_many_rows_are_loaded() -> None:
+    stage = long_stage()
+    gate = stage.hold("count")
+    async with deck(stage, start="connections") as d:
+        assert position(d) == "200 loaded"
+        await d.press("end")
+        assert "loaded" in position(d)
+        gate.set()
+        await d.settle()
+        assert position(d) == "5,000 of 5,000 tokens"
+
+
+async def test_a_list_that_is_held_whole_needs_no_count() -> None:
+    stage = Stage(rows=many(150))
+    stage.hold("count")
+    async with deck(stage, start="connections") as d:
+        assert position(d) == "1 of 150 tokens"
+
+
+async def test_a_track_on_the_right_shows_where_in_the_whole_list_the_view_is() -> None:
+    async with deck(long_stage(), start="connections", size=LARGE) as d:
+        assert d.table._thumb() is not None
+        top = d.table._thumb()
+        await d.press("end")
+        bottom = d.table._thumb()
+        assert top is not None
+        assert bottom is not None
+        height = d.table.size.height - 1
+        assert top.start == 0
+        assert bottom.stop == height
+        await d.pilot.click(Table, offset=(d.table.size.width - 1, 2))
+        await d.settle()
+        assert "gh-00000" in d.cursor_line()
+
+
+async def test_the_mouse_wheel_asks_for_more_and_leaves_the_cursor_on_its_row() -> None:
+    async with deck(long_stage(), start="connections") as d:
+        row = d.table.current
+        d.table.scroll_to(y=190, animate=False)
+        await d.settle()
+        assert len(ids(d)) == 400
+        assert d.table.current is row
+
+
+async def test_only_one_page_is_asked_for_at_a_time() -> None:
+    async with deck(long_stage(), start="connections") as d:
+        before = d.stage.calls.count("page")
+        gate = d.stage.hold("page")
+        for _ in range(30):
+            await d.pilot.press("pagedown")
+        await d.settle()
+        assert d.stage.calls.count("page") == before + 1
+        gate.set()
+        await d.settle()
+        assert len(ids(d)) >= 400
+
+
+async def test_a_page_that_does_not_come_is_told_and_asked_for_again_on_the_next_move() -> None:
+    async with deck(long_stage(), start="connections") as d:
+        d.stage.faults["page"] = RuntimeError("x")
+        await jump(d, 190)
+        assert "Unexpected: RuntimeError." in d.text()
+        assert len(ids(d)) == 200
+        d.stage.faults.clear()
+        await d.press("down")
+        assert len(ids(d)) == 400
+        assert "Unexpected" not in d.text()
