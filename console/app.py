@@ -19,6 +19,7 @@ from textual.worker import WorkerFailed
 from console.crash import EXIT_CODE, crash_report
 from console.terminal import Title
 from console.themes import DARK, THEMES, defaults_for, theme_after, theme_named
+from crypto_core.foreign import clean
 from crypto_core.logbook import LogBook
 from crypto_core.stacks import crash_lines
 from screens.actions.action import Action, Scope
@@ -112,7 +113,7 @@ class KeydeckApp(Actor, App[None]):
 
     def tell(self, message: str, *, trouble: bool = False) -> None:
         """Say something in passing; the text is text, never markup."""
-        self.notify(message, severity="warning" if trouble else "information", markup=False)
+        self.notify(clean(message), severity="warning" if trouble else "information", markup=False)
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         """Colours of ours that a foreign theme doesn't define."""

@@ -10,7 +10,12 @@ from crypto_core.errors import SettingsError
 from crypto_core.foreign import clean
 from screens.actions.registry import ACTIONS, BY_ID
 
-_NAMED = {key.value for key in Keys} | set(KEY_TO_UNICODE_NAME)
+_NAMED = (
+    {key.value for key in Keys}
+    | set(KEY_TO_UNICODE_NAME)
+    | {_character_to_key(chr(c)) for c in range(32, 127)}
+)
+"""Names of keys: Textual's own, and those of ASCII's signs, such as slash."""
 
 
 def checked_keys(keys: Mapping[str, str]) -> dict[str, str]:
@@ -63,4 +68,4 @@ def _is_key(key: str) -> bool:
     *modifiers, name = key.split("+") if len(key) > 1 else [key]
     if not set(modifiers) <= {"ctrl", "shift", "alt", "meta", "super"}:
         return False
-    return len(name) == 1 or name in _NAMED or key in _NAMED
+    return (len(name) == 1 and name.isprintable()) or name in _NAMED or key in _NAMED

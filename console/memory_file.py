@@ -17,8 +17,9 @@ _log = logging.getLogger(__name__)
 
 def state_folder() -> Path:
     """Return the folder for Keydeck's state: XDG_STATE_HOME, else ~/.local/state (XDG Base Directory)."""
-    base = os.environ.get("XDG_STATE_HOME")
-    return (Path(base) if base else Path.home() / ".local" / "state") / "keydeck"
+    base = os.environ.get("XDG_STATE_HOME", "")
+    # "All paths set in these environment variables must be absolute": others are to be ignored.
+    return (Path(base) if base.startswith("/") else Path.home() / ".local" / "state") / "keydeck"
 
 
 def remembered(path: Path | None = None) -> Memory:
@@ -32,10 +33,11 @@ def remembered(path: Path | None = None) -> Memory:
 
 def _read(file: Path) -> dict[str, Any]:
     try:
-        if file.stat().st_size > _LARGEST:
+        # A pipe would hold up the console.
+        if not file.is_file() or file.stat().st_size > _LARGEST:
             return {}
         content = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return content if isinstance(content, dict) else {}
 

@@ -14,6 +14,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
 from screens.widgets.cells import fit
+from screens.widgets.line_input import LineInput
 from screens.widgets.recall import Recall
 
 ENTER = "\n"
@@ -72,8 +73,8 @@ class CommandLine(ModalScreen[str | None]):
             yield Static(id="choices")
             with Horizontal():
                 yield Static(Content.assemble((":", "bold $accent")), id="colon")
-                yield Input(
-                    placeholder="a command; Tab completes, ↑ recalls, Esc closes", select_on_focus=False
+                yield LineInput(
+                    placeholder="a command; Tab completes, ↑ recalls, Esc closes"
                 )
 
     def on_mount(self) -> None:

@@ -21,6 +21,7 @@ from screens.connections.choose_key import ABOUT
 from screens.facts import Facts
 from screens.widgets.cells import tokens
 from screens.widgets.dialog import Dialog, button
+from screens.widgets.line_input import LineInput
 from screens.widgets.notice import trouble_content
 
 SHOWN = 50
@@ -82,7 +83,7 @@ class Preview(Dialog[tuple[Plan, Consent] | None]):
         self.query_one(".buttons").mount(confirm)
         if plan.danger is Danger.TYPED:
             confirm.disabled = True
-            typed = Input(placeholder=f"Type {plan.confirmation} to go on", id="typed", compact=True)
+            typed = LineInput(placeholder=f"Type {plan.confirmation} to go on", id="typed", compact=True)
             self.query_one(".frame").mount(typed, before=self.query_one(".buttons"))
             typed.cursor_blink = False
             typed.focus()

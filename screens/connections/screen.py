@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime
-from typing import ClassVar, cast
+from typing import ClassVar
 
 from textual import on, work
 from textual.binding import BindingType
@@ -21,13 +20,12 @@ from screens.connections.detail import TokenDetail
 from screens.connections.listing import EXAMPLE, LISTING
 from screens.connections.preview import Preview
 from screens.connections.run import Run
-from screens.facts import Facts
-from screens.main_screen import MainScreen
+from screens.list_screen import ListScreen
 from screens.widgets.cursor_view import CursorView
 from screens.widgets.table.pane import TablePane
 
 
-class ConnectionsScreen(MainScreen):
+class ConnectionsScreen(ListScreen[InventoryRow]):
     """The table of tokens with the envelope under the cursor below it."""
 
     CSS_PATH = "screen.tcss"
@@ -35,46 +33,20 @@ class ConnectionsScreen(MainScreen):
     ACTS: ClassVar[tuple[Scope, ...]] = (Scope.CONNECTIONS,)
     BINDINGS: ClassVar[list[BindingType]] = [*bindings(Scope.CONNECTIONS)]
 
-    def __init__(self, facts: Facts, expression: str = "") -> None:
-        """`expression` is the filter that the screen opens with and Esc comes back to."""
-        super().__init__(facts)
-        self._expression = expression
-
     def body(self) -> Iterable[Widget]:
         """The tokens, the envelope under the cursor."""
-        yield TablePane(self.facts, LISTING, first_filter=self._expression, example=EXAMPLE)
+        yield TablePane(self.facts, LISTING, first_filter=self.expression, example=EXAMPLE)
         yield TokenDetail(self.facts)
-
-    @property
-    def pane(self) -> TablePane[InventoryRow]:
-        """The list of tokens."""
-        return cast("TablePane[InventoryRow]", self.query_one(TablePane))
 
     @property
     def detail(self) -> TokenDetail:
         """The envelope under the cursor."""
         return self.query_one(TokenDetail)
 
-    @property
-    def crumb(self) -> tuple[str, str]:
-        """The screen's name and its filter."""
-        shown = self.pane.feed.shown.filter if self.is_mounted and self.query(TablePane) else self._expression
-        return "Connections", shown
-
-    @property
-    def freshness(self) -> tuple[datetime | None, bool]:
-        """When the rows came, and whether others are being asked for."""
-        feed = self.pane.feed
-        return feed.at, feed.asking
-
     def ask_anew(self) -> None:
         """Ask for the rows anew; the cursor and the marks stay on their tokens."""
         self.detail.forget()
-        self.pane.refresh_rows()
-
-    def back(self) -> bool:
-        """Close the filter, stop asking, or come back to the filter that the screen opened with."""
-        return self.pane.back()
+        super().ask_anew()
 
     @on(TablePane.Changed)
     def show_facts(self) -> None:

@@ -19,6 +19,7 @@ from screens.routes import Followed
 from screens.services import Context, Contexts, Offered
 from screens.widgets.cells import cut, fit
 from screens.widgets.dialog import Dialog, button
+from screens.widgets.line_input import LineInput
 from screens.widgets.line_list import Line, LineList
 from screens.widgets.notice import trouble_content
 
@@ -54,7 +55,7 @@ class ContextDialog(Dialog[Choice | None]):
         with Vertical(classes="frame") as frame:
             frame.border_title = Content("Context: where to work")
             frame.border_subtitle = Content("Enter switches, Esc changes nothing")
-            yield Input(placeholder="Part of a name: profile, Region or database", id="search")
+            yield LineInput(placeholder="Part of a name: profile, Region or database", id="search")
             yield Static(id="trouble")
             yield LineList()
             with Horizontal(classes="buttons"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import ClassVar, cast
+from typing import ClassVar
 
 from textual import on
 from textual.binding import BindingType
@@ -21,7 +21,7 @@ from screens.ages import ago
 from screens.facts import Facts
 from screens.keys.detail import key_lines
 from screens.keys.listing import EXAMPLE, LISTING
-from screens.main_screen import MainScreen
+from screens.list_screen import ListScreen
 from screens.routes import Followed, KeyBehind
 from screens.widgets.cursor_view import CursorView
 from screens.widgets.hint_line import HintLine
@@ -29,7 +29,7 @@ from screens.widgets.notice import Notice
 from screens.widgets.table.pane import TablePane
 
 
-class KeysScreen(MainScreen):
+class KeysScreen(ListScreen[KeyState]):
     """All keys that this identity may list, those with most tokens first."""
 
     CSS_PATH = "screen.tcss"
@@ -50,23 +50,9 @@ class KeysScreen(MainScreen):
         yield HintLine()
 
     @property
-    def pane(self) -> TablePane[KeyState]:
-        """The list of keys."""
-        return cast("TablePane[KeyState]", self.query_one(TablePane))
-
-    @property
-    def crumb(self) -> tuple[str, str]:
-        """The screen's name and its filter."""
-        return "Keys", self.pane.feed.shown.filter if self.is_mounted and self.query(TablePane) else ""
-
-    @property
     def freshness(self) -> tuple[datetime | None, bool]:
         """When KMS told of its keys."""
         return self.facts.keys.at, self.facts.keys.asking
-
-    def back(self) -> bool:
-        """Close the filter, or show all keys."""
-        return self.pane.back()
 
     def ask_anew(self) -> None:
         """Ask for the keys anew, and for the tokens under them."""

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime
-from typing import ClassVar, cast
+from typing import ClassVar
 
 from textual import on
 from textual.binding import BindingType
@@ -17,13 +16,13 @@ from crypto_core.logbook import LogLine
 from screens.actions.action import Scope
 from screens.actions.performing import bindings
 from screens.facts import Facts
+from screens.list_screen import ListScreen
 from screens.log.listing import EXAMPLE, LISTING
-from screens.main_screen import MainScreen
 from screens.widgets.cursor_view import CursorView
 from screens.widgets.table.pane import TablePane
 
 
-class LogScreen(MainScreen):
+class LogScreen(ListScreen[LogLine]):
     """The latest lines of the log, the one under the cursor whole below them."""
 
     CSS_PATH = "screen.tcss"
@@ -40,29 +39,6 @@ class LogScreen(MainScreen):
         """The lines, and the whole of one."""
         yield TablePane(self.facts, LISTING, example=EXAMPLE)
         yield Static(id="line")
-
-    @property
-    def pane(self) -> TablePane[LogLine]:
-        """The list of lines."""
-        return cast("TablePane[LogLine]", self.query_one(TablePane))
-
-    @property
-    def crumb(self) -> tuple[str, str]:
-        """The screen's name and its filter."""
-        return "Log", self.pane.feed.shown.filter if self.is_mounted and self.query(TablePane) else ""
-
-    @property
-    def freshness(self) -> tuple[datetime | None, bool]:
-        """When the lines were read."""
-        return self.pane.feed.at, self.pane.feed.asking
-
-    def back(self) -> bool:
-        """Close the filter, or show all lines."""
-        return self.pane.back()
-
-    def ask_anew(self) -> None:
-        """Show the lines that came meanwhile."""
-        self.pane.refresh_rows()
 
     def show_facts(self) -> None:
         """Nothing here depends on the shared facts."""

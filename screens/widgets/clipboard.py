@@ -15,7 +15,7 @@ from screens.actions.performing import Host
 from screens.widgets.cells import cut
 
 MOST = 64_000
-"""Characters sent at most; xterm takes about 75,000 bytes of base64."""
+"""Bytes sent at most: xterm takes about 100,000 of an OSC 52, which is 75,000 before they become base64."""
 _CELL = 4_000
 
 
@@ -24,16 +24,20 @@ def rows_as_text(rows: Iterable[Sequence[str]]) -> tuple[str, int]:
     lines: list[str] = []
     room = MOST
     for row in rows:
-        line = "\t".join(clean(cell, _CELL) for cell in row)
-        room -= len(line) + 1
+        line = "\t".join(map(cell_as_text, row))
+        room -= len(line.encode()) + 1
         if room < 0:
             break
         lines.append(line)
     return "\n".join(lines), len(lines)
 
 
+def cell_as_text(cell: str) -> str:
+    """Return a cell as it may be pasted: on one line, so that no shell takes it for a command's end."""
+    return clean(cell, _CELL)
+
+
 def send_to_clipboard(node: DOMNode, text: str, words: str) -> None:
-    """Send a text to the clipboard and say so; `words` tell what was sent."""
-    lines = [clean(line, _CELL * 20) if "\t" not in line else line for line in text.split("\n")]
-    node.app.copy_to_clipboard("\n".join(lines)[:MOST])
+    """Send a text, made by one of the functions above, to the clipboard and say so; `words` tell what."""
+    node.app.copy_to_clipboard(text)
     cast(Host, node.app).tell(f"Sent to the clipboard: {cut(words, 60)}")

@@ -102,12 +102,16 @@ class CursorView(Actor, ScrollView, can_focus=True, inherit_bindings=False):
         """True if the line shall look marked."""
         return index < 0
 
-    def lines_changed(self, cursor: int) -> None:
-        """Paint anew after the lines changed, the cursor at `cursor` or the nearest line that allows it."""
+    def lines_changed(self, cursor: int, *, follow: bool = True) -> None:
+        """Paint anew after the lines changed, the cursor at `cursor` or the nearest line that allows it.
+
+        Unless it shall `follow` the cursor, the view stays where it is.
+        """
         self.virtual_size = Size(self.size.width, self.line_count() + self.STICKY)
         self.cursor = self._nearest(cursor, 1)
         self.refresh()
-        self._keep_in_sight()
+        if follow:
+            self._keep_in_sight()
         self.post_message(self.Moved(self, self.cursor))
 
     def move_to(self, index: int, direction: int = 1) -> None:

@@ -15,7 +15,9 @@ from textual.suggester import Suggester
 from textual.widgets import Input, Static
 
 from crypto_core.filters import Field, Kind
+from crypto_core.foreign import clean
 from screens.blocking import Trouble
+from screens.widgets.line_input import LineInput
 from screens.widgets.recall import Recall
 
 SAVED = "@"
@@ -68,7 +70,7 @@ class FilterBar(Vertical):
     def compose(self) -> ComposeResult:
         """The input and the line for faults."""
         suggester = _FilterSuggester(self._fields, lambda: self._saved)
-        yield Input(placeholder=self._example, select_on_focus=False, suggester=suggester)
+        yield LineInput(placeholder=self._example, suggester=suggester)
         yield Static(id="fault")
 
     def open(self, expression: str, history: Sequence[str], saved: Mapping[str, str]) -> None:
@@ -105,7 +107,7 @@ class FilterBar(Vertical):
             before = cell_len(field.value[: trouble.position])
             column = min(max(before - int(field.scroll_offset.x), 0), max(self.size.width - 4, 0))
             parts.append((" " * column + "^\n", "bold $error"))
-        parts += [("✖ ", "$error"), (f"{trouble.message} ", ""), (trouble.remedy, "bold")]
+        parts += [("✖ ", "$error"), (f"{clean(trouble.message)} ", ""), (clean(trouble.remedy), "bold")]
         line.update(Content.assemble(*parts))
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
@@ -181,4 +183,4 @@ class _FilterSuggester(Suggester):
 def _first(names: object, typed: str, lead: str = "") -> str | None:
     """The first of some names that begins with what is typed."""
     every = [lead + str(name) for name in names]  # type: ignore[attr-defined]
-    return next((name for name in every if name.startswith(typed) and name != typed), None)
+    return next((n for n in every if n.startswith(typed) and n != typed and clean(n) == n), None)

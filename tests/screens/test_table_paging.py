@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from crypto_core.database.inventory import InventoryRow
 from screens.widgets.table.feed import PAGE
 from screens.widgets.table.table import Table
@@ -43,32 +45,26 @@ async def jump(d: Deck, rows: int) -> None:
     await d.settle()
 
 
-async def test_paging_down_and_up_through_a_long_list_shows_every_row_once_and_holds_few() -> None:
+@pytest.mark.parametrize("descending", [False, True])
+async def test_paging_through_a_long_list_shows_every_row_once_in_order_and_holds_few(
+    descending: bool,
+) -> None:
     async with deck(long_stage(), start="connections") as d:
-        everything = sorted(ids(d) and [row.ref.row_id for row in d.stage.rows])
-        seen = [ids(d)[0]]
-        while seen[-1] != everything[-1]:
-            await jump(d, 190)
-            held = ids(d)
-            assert len(held) <= MOST + PAGE
-            at = everything.index(held[0])
-            assert held == everything[at : at + len(held)]
-            row = d.table.current
-            assert row is not None
-            assert everything.index(row.ref.row_id) == min(everything.index(seen[-1]) + 190, MANY - 1)
-            assert position(d) == f"{everything.index(row.ref.row_id) + 1:,} of 5,000 tokens"
-            seen.append(row.ref.row_id)
-        while seen[-1] != everything[0]:
-            await jump(d, -190)
-            held = ids(d)
-            assert len(held) <= MOST + PAGE
-            at = everything.index(held[0])
-            assert held == everything[at : at + len(held)]
-            row = d.table.current
-            assert row is not None
-            assert everything.index(row.ref.row_id) == max(everything.index(seen[-1]) - 190, 0)
-            seen.append(row.ref.row_id)
-        assert position(d) == "1 of 5,000 tokens"
+        await d.command(f"sort reference {'desc' if descending else 'asc'}")
+        everything = sorted((row.ref.row_id for row in d.stage.rows), reverse=descending)
+        for direction, last in ((1, everything[-1]), (-1, everything[0])):
+            seen = set(ids(d)) - {last}
+            while last not in seen:
+                await jump(d, direction * MANY)
+                held = ids(d)
+                assert len(held) <= MOST + PAGE
+                at = everything.index(held[0])
+                assert held == everything[at : at + len(held)]
+                row = d.table.current
+                assert row is not None
+                assert position(d) == f"{everything.index(row.ref.row_id) + 1:,} of 5,000 tokens"
+                seen.update(held if last in held and row.ref.row_id == last else set(held) - {last})
+            assert seen == set(everything)
 
 
 async def test_the_end_and_the_beginning_are_one_key_away_and_one_page_each() -> None:

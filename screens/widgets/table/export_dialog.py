@@ -19,6 +19,7 @@ from screens.asking import Asked, ask
 from screens.blocking import Trouble
 from screens.facts import Facts
 from screens.widgets.dialog import Dialog, button
+from screens.widgets.line_input import LineInput
 from screens.widgets.notice import trouble_content
 from screens.widgets.table.exporting import export, pages
 from screens.widgets.table.listing import Listing
@@ -56,7 +57,7 @@ class ExportDialog(Dialog[None], Generic[Row]):
             yield Static(
                 Content(f"{self._what()}\nA name that ends in .csv gives CSV, in .jsonl JSON lines.")
             )
-            yield Input(self._path, id="path", select_on_focus=False)
+            yield LineInput(self._path, id="path")
             yield Static(id="said")
             with Horizontal(classes="buttons"):
                 yield button("Cancel", "cancel")

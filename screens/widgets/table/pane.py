@@ -21,7 +21,7 @@ from screens.asking import ask
 from screens.blocking import Trouble
 from screens.facts import Facts
 from screens.memory import Columns, Order
-from screens.widgets.clipboard import rows_as_text, send_to_clipboard
+from screens.widgets.clipboard import cell_as_text, rows_as_text, send_to_clipboard
 from screens.widgets.filter_bar import FilterBar
 from screens.widgets.notice import Notice
 from screens.widgets.table.column_chooser import ColumnChooser
@@ -29,7 +29,7 @@ from screens.widgets.table.export_dialog import ExportDialog
 from screens.widgets.table.feed import Came, Feed, Kind
 from screens.widgets.table.listing import Listing
 from screens.widgets.table.ordering import order_after, order_named
-from screens.widgets.table.saved_filters import SavedFilters
+from screens.widgets.table.saved_filters import SavedFilters, saved_name
 from screens.widgets.table.saying import coverage, ending
 from screens.widgets.table.table import Table
 
@@ -249,6 +249,7 @@ class TablePane(Actor, Vertical, Generic[Row]):
         if not name:
             self._saved()
             return
+        name = saved_name(name)
         kept = self.facts.memory.save_filter(self.listing.name, name, self.feed.shown.filter)
         self._tell(f"Saved: @{name}" if kept else "This filter can't be saved.", trouble=not kept)
 
@@ -293,8 +294,7 @@ class TablePane(Actor, Vertical, Generic[Row]):
     def _widen(self, by: int) -> None:
         table = self.table
         table.widen(by)
-        names = tuple(c.name for c in table.columns)
-        self.facts.memory.remember_columns(self.listing.name, Columns(names, table.widths))
+        self.facts.memory.remember_columns(self.listing.name, Columns(table.own_choice, table.widths))
 
     def do_mark(self) -> None:
         """Mark or unmark the row, then go on to the next one."""
@@ -347,14 +347,17 @@ class TablePane(Actor, Vertical, Generic[Row]):
             case "" | "cell":
                 column = self.table.column
                 first = column is self.listing.columns[0]
-                text = self.listing.reference(row) if first else column.cell(row, self.facts)[0]
-                send_to_clipboard(self, text, text)
+                self._copy_cell(self.listing.reference(row) if first else column.cell(row, self.facts)[0])
             case "reference":
-                send_to_clipboard(self, self.listing.reference(row), self.listing.reference(row))
+                self._copy_cell(self.listing.reference(row))
             case "row" | "marked":
                 self.do_copy_rows(marked=what == "marked")
             case _:
                 self._tell(f"Can't copy {what}: cell, reference, row or marked.", trouble=True)
+
+    def _copy_cell(self, cell: str) -> None:
+        text = cell_as_text(cell)
+        send_to_clipboard(self, text, text)
 
     def do_copy_rows(self, *, marked: bool = True) -> None:
         """Send the marked rows, or the one under the cursor, to the clipboard, cells parted by tabs."""

@@ -18,6 +18,7 @@ from screens.memory import Memory
 from screens.routes import Followed
 from screens.widgets.cells import cut, fit
 from screens.widgets.dialog import Dialog, button
+from screens.widgets.line_input import LineInput
 from screens.widgets.line_list import Line, LineList
 
 
@@ -47,7 +48,7 @@ class SavedFilters(Dialog[str | None]):
             yield LineList()
             if self._current:
                 now = clean(self._current, 300)
-                yield Input(placeholder=f"A name to save {now} under", id="name", max_length=60)
+                yield LineInput(placeholder=f"A name to save {now} under", id="name", max_length=60)
             with Horizontal(classes="buttons"):
                 yield button("Close", "close")
 
@@ -86,7 +87,7 @@ class SavedFilters(Dialog[str | None]):
     @on(Input.Submitted, "#name")
     def save(self, event: Input.Submitted) -> None:
         """Save the filter that is set."""
-        name = event.value.strip().removeprefix("@").replace(" ", "-")
+        name = saved_name(event.value)
         if name and not self._memory.save_filter(self._table, name, self._current):
             self.app.notify("This filter can't be saved.", markup=False)
             return
@@ -104,3 +105,8 @@ class SavedFilters(Dialog[str | None]):
     def close_dialog(self) -> None:
         """Go back."""
         self.dismiss(None)
+
+
+def saved_name(typed: str) -> str:
+    """Return the name that a filter is saved under, as it is typed behind @: one word."""
+    return "-".join(typed.strip().removeprefix("@").split())

@@ -102,6 +102,11 @@ class Table(CursorView, Generic[Row]):
         return self._chosen
 
     @property
+    def own_choice(self) -> tuple[str, ...]:
+        """The names of the columns that an operator chose; empty where nobody did."""
+        return tuple(c.name for c in self._chosen) if self._own_choice else ()
+
+    @property
     def widths(self) -> Mapping[str, int]:
         """The widths that were given to columns."""
         return self._given
@@ -159,30 +164,39 @@ class Table(CursorView, Generic[Row]):
             self._scroll_at(0)
             self.lines_changed(0)
             return
+        follow = self._cursor_in_sight
         height = self.cursor - self.scroll_offset.y
         at = self.cursor + moved
         if not moved and self._here is not None:
             found = self._window.place(self._here)
             at = found if found is not None else self.cursor
         self._scroll_at(at - height)
-        self.lines_changed(at)
-        self._look_for_edges(self.cursor, self.cursor)
+        self.lines_changed(at, follow=follow)
+        if follow:
+            self._look_for_edges(self.cursor, self.cursor)
+        else:
+            self._look_for_edges(self.scroll_offset.y, self.scroll_offset.y + self.size.height)
 
     def end_with(self, ending: tuple[str, ...]) -> None:
         """Change the lines below the last row that is held: why there is no more."""
         if ending != self._ending:
             self._ending = ending
-            self.lines_changed(self.cursor)
+            self.lines_changed(self.cursor, follow=self._cursor_in_sight)
 
     def facts_changed(self) -> None:
         """Paint anew: keys may have got names, and time has passed."""
         self._want(self._window.rows[: self.size.height])
         self._place()
 
-    def lines_changed(self, cursor: int) -> None:
+    def lines_changed(self, cursor: int, *, follow: bool = True) -> None:
         """Paint anew after the lines changed, the cursor at `cursor` or the nearest line that allows it."""
-        super().lines_changed(cursor)
+        super().lines_changed(cursor, follow=follow)
         self._remember_here()
+
+    @property
+    def _cursor_in_sight(self) -> bool:
+        """False after the mouse wheel moved the view away from the cursor."""
+        return 0 <= self.cursor - self.scroll_offset.y < max(self.size.height - self.STICKY, 1)
 
     def move_to(self, index: int, direction: int = 1) -> None:
         """Put the cursor on a row; near the first or last one that is held, more are asked for."""
@@ -306,20 +320,21 @@ class Table(CursorView, Generic[Row]):
         self._place()
 
     def on_click(self, event: Click) -> None:
-        """A click on a heading sorts, on a row moves the cursor there; on the track it leads to an end."""
+        """A click on a heading sorts, on the track it leads to an end.
+
+        One on a row is left to CursorView, whose handler Textual calls after this one.
+        """
         if event.x >= self.line_width and event.y >= self.STICKY:
             event.stop()
+            event.prevent_default()
             if event.y - self.STICKY < (self.size.height - self.STICKY) // 2:
                 self.do_first()
             else:
                 self.do_last()
             return
         column = self._column_at(event.x)
-        if event.y < self.STICKY:
-            if column is not None:
-                self.post_message(self.HeadingPressed(column))
-            return
-        super().on_click(event)
+        if event.y < self.STICKY and column is not None:
+            self.post_message(self.HeadingPressed(column))
 
     def _column_at(self, x: int) -> Column[Row] | None:
         left = _LEAD

@@ -1,0 +1,45 @@
+"""What the screens that are one table have in common: the table, its filter in the path, its way back."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Generic, TypeVar, cast
+
+from screens.facts import Facts
+from screens.main_screen import MainScreen
+from screens.widgets.table.pane import TablePane
+
+Row = TypeVar("Row")
+
+
+class ListScreen(MainScreen, Generic[Row]):
+    """A main screen over one TablePane, which the body yields."""
+
+    def __init__(self, facts: Facts, expression: str = "") -> None:
+        """`expression` is the filter that the screen opens with and Esc comes back to."""
+        super().__init__(facts)
+        self.expression = expression
+
+    @property
+    def pane(self) -> TablePane[Row]:
+        """The list."""
+        return cast("TablePane[Row]", self.query_one(TablePane))
+
+    @property
+    def crumb(self) -> tuple[str, str]:
+        """The screen's name and its filter."""
+        there = self.is_mounted and bool(self.query(TablePane))
+        return self.NAME.capitalize(), self.pane.feed.shown.filter if there else self.expression
+
+    @property
+    def freshness(self) -> tuple[datetime | None, bool]:
+        """When the rows came, and whether others are being asked for."""
+        return self.pane.feed.at, self.pane.feed.asking
+
+    def ask_anew(self) -> None:
+        """Ask for the rows anew; the cursor and the marks stay on theirs."""
+        self.pane.refresh_rows()
+
+    def back(self) -> bool:
+        """Close the filter, stop asking, or come back to the filter that the screen opened with."""
+        return self.pane.back()

@@ -1,0 +1,111 @@
+"""A query that hangs, fails, is overtaken by another or finds nothing: what was there stays, what to do is said."""
+
+from __future__ import annotations
+
+import pytest
+
+from crypto_core.errors import DatabaseUnreachableError
+from tests.screens.deck import deck
+from tests.screens.many_rows import here, many, numbers
+from tests.screens.stage import Stage
+
+UNREACHABLE = DatabaseUnreachableError("No connection to pg-1:5432.")
+
+
+async def test_the_answer_to_an_earlier_query_is_dropped_whenever_it_comes() -> None:
+    async with deck(Stage(rows=many(1000)), start="connections") as d:
+        first = d.stage.hold("page")
+        await d.filter("org:acme")
+        second = d.stage.hold("page")
+        await d.filter("org:globex")
+        assert "Connections › " in d.lines()[1]
+        second.set()
+        await d.settle()
+        first.set()
+        await d.settle()
+        assert "Connections › org:globex" in d.lines()[1]
+        assert {n % 5 for n in numbers(d)} == {1}
+        assert "1 of 200 tokens" in d.lines()[1]
+
+
+@pytest.mark.parametrize("key", ["escape", "X"])
+async def test_a_query_that_hangs_is_stopped_and_what_was_there_stays(key: str) -> None:
+    async with deck(Stage(rows=many(1000)), start="connections") as d:
+        await d.press("down")
+        rows = list(d.pane.feed.window.rows)
+        d.stage.hold("page", "count")
+        await d.press("s")
+        assert d.stage.waiting
+        await d.press(key)
+        assert "Cancelled: what is shown was there before. r asks again." in d.text()
+        assert d.pane.feed.window.rows == rows
+        assert here(d) == 1
+        assert "2 of 1,000 tokens   sort: state ↓" in d.lines()[1]
+        await d.until(lambda: not d.stage.waiting)
+        d.stage.gates.clear()
+        await d.press("r")
+        assert "Cancelled" not in d.text()
+        assert "2 of 1,000 tokens" in d.lines()[1]
+
+
+async def test_a_filter_whose_query_is_stopped_leaves_the_filter_that_was_there() -> None:
+    async with deck(Stage(rows=many(1000)), start="connections") as d:
+        await d.filter("org:acme")
+        d.stage.hold("page", "count")
+        await d.filter("org:globex")
+        # The first Esc closes the filter that is still being edited, the second one stops asking.
+        while d.pane.feed.asking:
+            await d.press("escape")
+        assert "Connections › org:acme" in d.lines()[1]
+        assert {n % 5 for n in numbers(d)} == {0}
+
+
+async def test_a_page_that_does_not_come_says_what_to_do_and_is_asked_for_again() -> None:
+    async with deck(Stage(rows=many(1000)), start="connections") as d:
+        d.stage.faults["page"] = UNREACHABLE
+        while here(d) < 199:
+            await d.press("pagedown")
+        assert "✖ No connection to pg-1:5432. Check DATABASE_URL" in d.text()
+        assert numbers(d) == list(range(200))
+        d.stage.faults.clear()
+        await d.press("up")
+        assert "No connection" not in d.text()
+        assert numbers(d) == list(range(400))
+
+
+async def test_a_list_whose_first_page_did_not_come_says_how_to_ask_again() -> None:
+    async with deck(Stage(rows=many(10), faults={"page": UNREACHABLE}), start="connections") as d:
+        assert "✖ No connection to pg-1:5432." in d.text()
+        assert "No answer: r asks again." in d.text()
+        assert "No tokens are stored" not in d.text()
+        d.stage.faults.clear()
+        await d.press("r")
+        assert numbers(d) == list(range(10))
+        assert "No answer" not in d.text()
+
+
+async def test_a_first_page_that_hangs_says_that_it_is_asked_for_and_how_to_stop() -> None:
+    stage = Stage(rows=many(10))
+    stage.hold("page")
+    async with deck(stage, start="connections") as d:
+        assert "asking for tokens…  X stops asking" in d.text()
+        await d.press("X")
+        assert "No answer: r asks again." in d.text()
+        assert "asking for tokens" not in d.text()
+
+
+async def test_a_number_that_cannot_be_counted_is_not_made_up() -> None:
+    async with deck(Stage(rows=many(1000), faults={"count": UNREACHABLE}), start="connections") as d:
+        assert "200 loaded" in d.lines()[1]
+        assert " of " not in d.lines()[1]
+
+
+async def test_there_being_no_row_is_told_from_no_row_passing_the_filter() -> None:
+    async with deck(Stage(rows=[]), start="connections") as d:
+        assert "No tokens are stored: the configured tables are empty." in d.text()
+        assert "c chooses another" in d.text()
+        await d.filter("org:acme")
+        assert "No token passes this filter." in d.text()
+        assert "/ changes it, Esc shows all." in d.text()
+        await d.press("escape")
+        assert "No tokens are stored" in d.text()
