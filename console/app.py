@@ -12,7 +12,7 @@ from textual import on
 from textual.app import App
 from textual.binding import Binding, BindingType
 from textual.command import CommandPalette
-from textual.events import Key
+from textual.events import Event, Key, Paste
 from textual.widgets import Input
 from textual.worker import WorkerFailed
 
@@ -44,6 +44,7 @@ from screens.navigation import Navigation
 from screens.routes import Followed, KeyBehind, TokensBehind
 from screens.services import Services
 from screens.status.screen import StatusScreen
+from screens.widgets.line_input import LONGEST
 
 _RANKS = dict.fromkeys(Scope, 0) | {Scope.EVERYWHERE: 1, Scope.TABLE: 2, Scope.LIST: 3}
 """In which order commands are offered: those of the screen first, moving about last."""
@@ -134,6 +135,12 @@ class KeydeckApp(Actor, App[None]):
             self.set_timer(ROWS_FIRST_SECONDS, self.facts.ask_all)
         self.set_interval(SURROUNDINGS_SECONDS, self.facts.ask_surroundings)
 
+    async def on_event(self, event: Event) -> None:
+        """What is pasted is foreign text: it enters cleaned, whatever it is pasted into."""
+        if isinstance(event, Paste) and not event.is_forwarded:
+            event = Paste(clean(event.text, LONGEST))
+        await super().on_event(event)
+
     def on_key(self, event: Key) -> None:
         """A letter that no field took though one is there was typed before it was: it is the field's."""
         text = ENTER if event.key == "enter" else event.character if event.is_printable else None
@@ -160,7 +167,9 @@ class KeydeckApp(Actor, App[None]):
 
     @on(Followed)
     async def follow(self, event: Followed) -> None:
-        """Go to the tokens or the key behind a line; Esc there comes back."""
+        """Go to the tokens or the key behind a line, unless the operator has gone elsewhere meanwhile."""
+        if event.origin is not self.screen:
+            return
         match event.target:
             case TokensBehind(filter=expression):
                 screen: MainScreen = ConnectionsScreen(self.facts, expression)

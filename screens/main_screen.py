@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import ClassVar
 
+from textual import on
 from textual.app import ComposeResult
 from textual.content import Content
 from textual.screen import Screen
@@ -14,6 +15,7 @@ from textual.widget import Widget
 from screens.actions.action import Scope
 from screens.actions.performing import Actor
 from screens.facts import Facts
+from screens.routes import Followed
 from screens.widgets.header import Header
 from screens.widgets.key_hints import KeyHints
 from screens.widgets.refreshing import Refreshing
@@ -85,6 +87,10 @@ class MainScreen(Actor, Screen[None]):
         if self.is_mounted and self.query(Header):
             self.show_path()
             self._tick()
+
+    @on(Followed)
+    def _say_whence(self, event: Followed) -> None:
+        event.origin = self
 
     def show_path(self, note: Content | None = None) -> None:
         """Show the way that led here, and on its right what a list covers."""

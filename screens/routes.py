@@ -27,3 +27,5 @@ class Followed(Message):
     def __init__(self, target: object) -> None:
         super().__init__()
         self.target = target
+        self.origin: object = None
+        """The screen that the line is on; by now another one may be in sight."""

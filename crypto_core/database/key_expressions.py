@@ -22,11 +22,10 @@ from sqlalchemy import (
     case,
     false,
     func,
-    literal,
+    not_,
     or_,
     select,
 )
-from sqlalchemy import Text as SqlText
 
 from crypto_core.coverage import Evidence
 from crypto_core.database.answers import Wrapping
@@ -136,29 +135,26 @@ class KeyView:
         own = or_(false(), *(_says(self.answers.c, w) for w in sorted(wrappings & self.told, key=str)))
         return case((self.answers.c.digest.is_not(None), own), else_=grouped)
 
-    def name(self, stored: Any) -> Any:
-        """Key ARN and material as one text, empty where they are not known. The tokens must be `joined`."""
-        group = _choose(stored, {p: literal(_name(w), SqlText) for p, w in self.single.items()}, literal(""))
-        if self.answers is None:
-            return group
-        a = self.answers.c
-        own = func.concat(a.key_arn, " ", func.coalesce(a.key_material_id, ""), type_=SqlText)
-        return case((a.key_arn.is_not(None), own), (a.digest.is_not(None), literal("")), else_=group)
+    def named(self) -> dict[str, Wrapping]:
+        """Every wrapping that a token can be shown with, by key ARN and material as one text."""
+        return {f"{arn} {material or ''}": (arn, material) for arn, material in self.wrappings}
 
-    def evidence(self, stored: Any) -> Any:
-        """The place of the evidence in `EVIDENCES`. The tokens must be `joined` with all answers."""
-        place = {e: literal(n) for n, e in enumerate(EVIDENCES)}
-        known = dict.fromkeys(self.single, place[Evidence.INFERRED])
-        known |= dict.fromkeys(self.conflicts, place[Evidence.CONFLICT])
-        group = _choose(stored, known, place[Evidence.UNKNOWN])
-        if self.answers is None:
-            return group
-        a = self.answers.c
-        return case(
-            (a.key_arn.is_not(None), place[Evidence.VERIFIED]),
-            (a.digest.is_not(None), place[Evidence.UNKNOWN]),
-            else_=group,
-        )
+    def is_named(self, stored: Any, name: str) -> ColumnElement[bool]:
+        """True for tokens under the wrapping of a name, with "" those under none that is known."""
+        if name:
+            return self.is_under(stored, [self.named()[name]])
+        return not_(func.coalesce(self.is_under(stored, self.wrappings), False))
+
+    def has_evidence(self, stored: Any, evidence: Evidence) -> ColumnElement[bool]:
+        """True for tokens with the evidence. The tokens must be `joined` with all answers."""
+        if evidence is Evidence.VERIFIED:
+            return false() if self.answers is None else self.answers.c.key_arn.is_not(None)
+        if evidence is Evidence.UNKNOWN:
+            others = (e for e in Evidence if e is not Evidence.UNKNOWN)
+            return not_(func.coalesce(or_(*(self.has_evidence(stored, e) for e in others)), False))
+        prefixes = self.single if evidence is Evidence.INFERRED else self.conflicts
+        grouped = or_(false(), *(in_group(stored, prefix) for prefix in prefixes))
+        return grouped if self.answers is None else and_(self.answers.c.digest.is_(None), grouped)
 
 
 def unlike_their_group(relation: FromClause, groups: Mapping[bytes, frozenset[Wrapping]]) -> FromClause:
@@ -177,22 +173,3 @@ def _says(answer: Any, wrapping: Wrapping) -> ColumnElement[bool]:
     key_arn, material = wrapping
     same = answer.key_material_id.is_(None) if material is None else answer.key_material_id == material
     return and_(answer.key_arn == key_arn, same)
-
-
-def _choose(stored: Any, by_prefix: Mapping[bytes, Any], otherwise: Any) -> Any:
-    """What belongs to the group of a value. Nothing is decoded of a v1 value, and of a v2 value once."""
-    if not by_prefix:
-        return case((literal(True), otherwise))
-    v1 = []
-    for prefix, value in by_prefix.items():
-        v1.append((_v1_in_group(stored, prefix), value))
-    v2 = case(dict(by_prefix), value=edk_prefix_of(stored), else_=otherwise)
-    return case(
-        (func.starts_with(stored, STORED_PREFIXES[Format.V1]), case(*v1, else_=otherwise)),
-        (func.starts_with(stored, STORED_PREFIXES[Format.V2]), v2),
-        else_=otherwise,
-    )
-
-
-def _name(wrapping: Wrapping) -> str:
-    return f"{wrapping[0]} {wrapping[1] or ''}"

@@ -16,9 +16,10 @@ from sqlalchemy import ColumnElement, and_, false, func, literal, not_, or_, tru
 from sqlalchemy import Text as SqlText
 from sqlalchemy.sql.elements import False_, True_
 
+from crypto_core.coverage import Evidence
 from crypto_core.database.answers import Wrapping
 from crypto_core.database.inventory_expressions import Place, has_format, leaked_by
-from crypto_core.database.key_expressions import EVIDENCES, KeyView
+from crypto_core.database.key_expressions import KeyView
 from crypto_core.envelope import ENVELOPE_FORMATS, PROVIDER_PREFIXES, Format
 from crypto_core.filters import Alternative, Term
 from crypto_core.severity import FORMAT_SEVERITY
@@ -110,9 +111,8 @@ class Matcher:
 
     def _about_keys(self, field: str, value: Alternative, place: Place) -> ColumnElement[bool]:
         if field == "evidence":
-            wanted = [n for n, e in enumerate(EVIDENCES) if value.matches(e.value)]
-            known: ColumnElement[bool] = self._keys.evidence(place.stored).in_(wanted)
-            return known
+            wanted = [e for e in Evidence if value.matches(e.value)]
+            return _any(self._keys.has_evidence(place.stored, e) for e in wanted)
         if field == "key" and value.text == "unknown":
             told = self._keys.is_under(place.stored, self._keys.wrappings)
             return and_(has_format(place.stored, ENVELOPE_FORMATS), not_(func.coalesce(told, False)))
@@ -130,6 +130,11 @@ def _called(field: str, format_: Format) -> str:
 
 
 def _lets_through(term: Term, format_: Format) -> bool:
+    """False if no token of the format can pass the term."""
+    if term.field in ("key", "material") and not term.negated:
+        return format_.protected
+    if term.field == "leaked" and not term.negated:
+        return format_ is Format.PLAINTEXT
     if term.field not in ("format", "severity"):
         return True
     return term.negated is not any(a.matches(_called(term.field, format_)) for a in term.alternatives)

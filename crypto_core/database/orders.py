@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy import DateTime, cast, func, literal, literal_column
 from sqlalchemy import Text as SqlText
 
+from crypto_core.coverage import Evidence
 from crypto_core.database.inventory_expressions import Place, has_format
 from crypto_core.database.key_expressions import KeyView
 from crypto_core.envelope import Format
@@ -40,34 +41,36 @@ class SortKey(StrEnum):
 class Order:
     """One order. `value` gives what a token is sorted by, as SQL.
 
-    An order by `formats` or by what a column's tokens all share (`constant`) needs none: its values are known
-    beforehand. `few` says whether there are likely to be few values, so that it pays to find them out.
+    An order by `formats` or by `choices` needs none: its values are known beforehand. `choices` gives them
+    for a column, with the condition that each sets; a token to which none applies has the value `otherwise`.
+    `few` says whether there are likely to be few values, so that it pays to find them out.
     """
 
-    value: Callable[[Place, KeyView], Any] = lambda _place, _keys: literal_column("0")
+    value: Callable[[Place], Any] = lambda _: literal_column("0")
     formats: Mapping[Value, frozenset[Format]] | None = None
-    constant: Callable[[Place], Value] | None = None
+    choices: Callable[[Place, KeyView], Mapping[Value, Any]] | None = None
+    otherwise: Value | None = None
     few: bool = True
     compared: Callable[[Any], Any] = lambda value: value
     """The value as it is compared here; a cursor has what is `kept` of it, which `read` gives back to SQL."""
     kept: Callable[[Any], Any] = lambda value: value
     read: Callable[[Any], Any] = literal
 
-    def values(self, place: Place, formats: frozenset[Format]) -> list[Value] | None:
-        """The values that tokens of the column may have, of these formats; None if they are not known."""
-        if self.constant is not None:
-            return [self.constant(place)]
+    def known(self, place: Place, keys: KeyView, formats: frozenset[Format]) -> Mapping[Value, Any] | None:
+        """The values that tokens of these formats may have, each with its condition; None if not known."""
+        if self.choices is not None:
+            return self.choices(place, keys)
         if self.formats is None:
             return None
-        return [value for value, some in self.formats.items() if some & formats]
+        return {v: has_format(place.stored, some) for v, some in self.formats.items() if some & formats}
 
     def has(self, value: Value, place: Place, keys: KeyView) -> Any:
         """The condition for a token of the column to have a value."""
-        if self.constant is not None:
-            return literal(True)
+        if self.choices is not None:
+            return self.choices(place, keys)[value]
         if self.formats is not None:
             return has_format(place.stored, self.formats[value])
-        return self.value(place, keys) == value
+        return self.value(place) == value
 
 
 _STATES: Mapping[Value, frozenset[Format]] = {
@@ -76,25 +79,33 @@ _STATES: Mapping[Value, frozenset[Format]] = {
 _FORMATS: Mapping[Value, frozenset[Format]] = {f.value: frozenset({f}) for f in Format}
 
 
-EARLIEST: Any = literal_column("'-infinity'::timestamptz")
+_EARLIEST: Any = literal_column("'-infinity'::timestamptz")
 
 
-def _created(place: Place, _keys: KeyView) -> Any:
+def _created(place: Place) -> Any:
     name = place.table.created
     if name is not None and name in place.table.required:
         return place.created
-    return func.coalesce(place.created, EARLIEST)
+    return func.coalesce(place.created, _EARLIEST)
+
+
+def _keys(place: Place, keys: KeyView) -> Mapping[Value, Any]:
+    return {name: keys.is_named(place.stored, name) for name in (*keys.named(), "")}
+
+
+def _evidence(place: Place, keys: KeyView) -> Mapping[Value, Any]:
+    return {place_: keys.has_evidence(place.stored, e) for place_, e in enumerate(Evidence)}
 
 
 ORDERS: Mapping[SortKey, Order] = {
     SortKey.STATE: Order(formats=_STATES),
     SortKey.FORMAT: Order(formats=_FORMATS),
-    SortKey.PROVIDER: Order(constant=lambda place: place.table.provider),
-    SortKey.REFERENCE: Order(constant=lambda _: 0),
-    SortKey.ORGANISATION: Order(lambda place, _: place.organisation.collate("C")),
-    SortKey.KEY: Order(lambda place, keys: keys.name(place.stored).collate("C")),
-    SortKey.EVIDENCE: Order(lambda place, keys: keys.evidence(place.stored)),
-    SortKey.CHARACTERS: Order(lambda place, _: place.characters),
+    SortKey.PROVIDER: Order(choices=lambda place, _: {place.table.provider: literal(True)}),
+    SortKey.REFERENCE: Order(choices=lambda _place, _keys: {0: literal(True)}),
+    SortKey.ORGANISATION: Order(lambda place: place.organisation.collate("C")),
+    SortKey.KEY: Order(choices=_keys, otherwise=""),
+    SortKey.EVIDENCE: Order(choices=_evidence, otherwise=list(Evidence).index(Evidence.UNKNOWN)),
+    SortKey.CHARACTERS: Order(lambda place: place.characters),
     SortKey.CREATED: Order(
         _created,
         few=False,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping
 from threading import Lock
 from time import monotonic
 from typing import Any, ClassVar
@@ -17,7 +17,6 @@ from typing import Any, ClassVar
 from sqlalchemy import Connection, func, literal_column, select
 
 from crypto_core.database.inventory_expressions import Place
-from crypto_core.database.key_expressions import KeyView
 from crypto_core.database.orders import Order, Value
 
 LASTS_SECONDS = 60.0
@@ -47,24 +46,27 @@ class Survey:
         connection: Connection,
         place: Place,
         order: Order,
-        values: Sequence[Value] | None,
-        keys: KeyView,
+        known: Mapping[Value, Any] | None,
         tokens: Any,
         passing: Any,
     ) -> None:
-        """Count the tokens of one column by value; `values` are those that there may be, where known."""
-        if values is not None:
+        """Count the tokens of one column by value; `known` are those that there may be, with conditions."""
+        if known is not None:
             # Yes or no, so that PostgreSQL expects few groups and counts in parallel.
-            told = [order.has(value, place, keys).label(f"is_{n}") for n, value in enumerate(values)]
+            asked = [value for value in known if value != order.otherwise]
+            told = [known[value].label(f"is_{n}") for n, value in enumerate(asked)]
             statement = select(*told, func.count()).select_from(tokens).where(passing)
-            for row in connection.execute(statement.group_by(*(literal_column(t.name) for t in told))):
-                for value, holds in zip(values, row, strict=False):
-                    if holds:
-                        self.counts[value, place.number] = row[-1]
+            statement = statement.group_by(*(literal_column(t.name) for t in told))
+            counts: dict[tuple[Value, int], int] = {}
+            for *holds, number in connection.execute(statement):
+                value = next((v for v, yes in zip(asked, holds, strict=True) if yes), order.otherwise)
+                if value is not None:
+                    counts[value, place.number] = counts.get((value, place.number), 0) + number
+            self.counts |= counts
             return
-        value = order.value(place, keys).label("sorted_by")
-        counted = select(value, func.count()).select_from(tokens).where(passing)
-        counted = counted.group_by(literal_column(value.name)).limit(self.VALUES + 1)
+        sorted_by = order.value(place).label("sorted_by")
+        counted = select(sorted_by, func.count()).select_from(tokens).where(passing)
+        counted = counted.group_by(literal_column(sorted_by.name)).limit(self.VALUES + 1)
         rows = connection.execute(counted).all()
         self.too_many = self.too_many or len(rows) > self.VALUES
         self.counts |= {(row[0], place.number): row[1] for row in rows}

@@ -9,7 +9,7 @@ dates, are read by one scan a page.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from threading import Event
 from typing import Any
@@ -81,7 +81,7 @@ class Walker:
         """Return up to `limit` positions, the nearest first. Raises DatabaseError, InterruptedRunError."""
         if not self._order.few:
             return self._scan(search)
-        if not self._survey.known and any(self._values(p) is None for p in self._places):
+        if not self._survey.known and any(self._known(p) is None for p in self._places):
             self._count()
         if self._survey.too_many:
             return self._scan(search)
@@ -100,14 +100,14 @@ class Walker:
             by_number = {p.number: p for p in self._places}
             pairs = [(v, by_number[n]) for v, n in self._survey.counts if n in by_number]
         else:
-            pairs = [(v, p) for p in self._places for v in self._values(p) or ()]
+            pairs = [(v, p) for p in self._places for v in self._known(p) or ()]
         pairs.sort(key=lambda s: s[1].number, reverse=search.backwards)
         pairs.sort(key=lambda s: s[0], reverse=search.falling)
         start = search.start
         return [s for s in pairs if start is None or _at(start, *s) or _behind(search, start, *s)]
 
-    def _values(self, place: Place) -> list[Value] | None:
-        return self._order.values(place, self._matcher.formats)
+    def _known(self, place: Place) -> Mapping[Value, Any] | None:
+        return self._order.known(place, self._keys, self._matcher.formats)
 
     def _walk(
         self, value: Value, place: Place, after: Position | None, search: Search, limit: int
@@ -191,15 +191,15 @@ class Walker:
             stop_if(self._cancelled)
             tokens = self._keys.joined(place.source, place.stored)
             passing = self._matcher.passing(place)
-            values = self._values(place)
-            self._survey.take(self._connection, place, self._order, values, self._keys, tokens, passing)
+            known = self._known(place)
+            self._survey.take(self._connection, place, self._order, known, tokens, passing)
         self._survey.known = True
 
     def _scan(self, search: Search) -> list[Position]:
         found: list[Position] = []
         for place in self._places:
             stop_if(self._cancelled)
-            value = self._order.value(place, self._keys)
+            value = self._order.value(place)
             tokens = self._keys.joined(place.source, place.stored)
             conditions = [self._matcher.passing(place)]
             if search.start is not None:

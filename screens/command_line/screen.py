@@ -73,9 +73,7 @@ class CommandLine(ModalScreen[str | None]):
             yield Static(id="choices")
             with Horizontal():
                 yield Static(Content.assemble((":", "bold $accent")), id="colon")
-                yield LineInput(
-                    placeholder="a command; Tab completes, ↑ recalls, Esc closes"
-                )
+                yield LineInput(placeholder="a command; Tab completes, ↑ recalls, Esc closes")
 
     def on_mount(self) -> None:
         """Begin to type, where the operator has begun already."""

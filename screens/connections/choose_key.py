@@ -47,9 +47,8 @@ class ChooseKey(Dialog[KeyState | None]):
     def compose(self) -> ComposeResult:
         """What the verb does, the keys, and the way back."""
         with Vertical(classes="frame") as frame:
-            frame.border_title = Content(
-                f"{self._verb.words.capitalize()} {tokens(self._count)}: under which key?"
-            )
+            what = tokens(self._count) if self._count else "all that is marked"
+            frame.border_title = Content(f"{self._verb.words.capitalize()} {what}: under which key?")
             yield Static(Content(ABOUT[self._verb]), classes="about")
             yield Static(Content("Asking KMS for keys…"), id="state")
             yield LineList(id="targets")

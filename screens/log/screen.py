@@ -69,7 +69,7 @@ class LogScreen(ListScreen[LogLine]):
         whole = Content(clean(row.message, 4000)) if row is not None else Content("")
         about = f"{row.at:%Y-%m-%d %H:%M:%S.%f} UTC  {row.word}  {clean(row.logger, 120)}   " if row else ""
         self.query_one("#line", Static).update(
-            Content("\n").join([Content.assemble((about + where, "$muted")), whole]), layout=False
+            Content("\n").join([Content.assemble((about + where, "$muted")), whole])
         )
 
     def do_follow(self) -> None:

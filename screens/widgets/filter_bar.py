@@ -66,6 +66,8 @@ class FilterBar(Vertical):
         self._example = example
         self._recall = Recall(())
         self._saved: Mapping[str, str] = {}
+        self._faulty: str | None = None
+        """The expression that a fault is shown for."""
 
     def compose(self) -> ComposeResult:
         """The input and the line for faults."""
@@ -98,6 +100,7 @@ class FilterBar(Vertical):
         """Say what is wrong with the expression; a caret points at the character."""
         line = self.query_one("#fault", Static)
         line.set_class(trouble is None, "-help")
+        self._faulty = None if trouble is None else self.query_one(Input).value
         if trouble is None:
             line.update(self._help())
             return
@@ -123,9 +126,10 @@ class FilterBar(Vertical):
             words = known
         self.post_message(self.Submitted(words))
 
-    def on_input_changed(self) -> None:
+    def on_input_changed(self, event: Input.Changed) -> None:
         """What was wrong may no longer be."""
-        self.fault(None)
+        if event.value != self._faulty:
+            self.fault(None)
 
     def action_close(self) -> None:
         """Leave the filter as it was."""

@@ -3,9 +3,9 @@
     python -m tests.benchmarks.console_sql [--connections N | --environment FILE] [--json] [--rounds N]
 
 Builds a sandbox, which takes a minute or two, or uses that of FILE: a JSON document of environment variables,
-as `Sandbox.environment` gives them. The time is what passes, the median of some rounds, each a list of its own:
-nothing that was counted before is used again. Keydeck's schema is used if it is there. Exit status 1 if a
-target is missed.
+as `Sandbox.environment` gives them. The time is what passes, the median of some rounds, each a list of its
+own: nothing that was counted before is used again. Keydeck's schema is used if it is there. Exit status 1 if
+a target is missed.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ BY_INDEX = ("table:slack_connection", "column:bot_token", "id:gh-42", "ref:gh_co
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One thing that is measured: what `prepared` gives is called. `limit` is None where nothing is promised."""
+    """One thing that is measured: what `prepared` gives is called. Without a `limit` nothing is promised."""
 
     name: str
     prepared: Callable[[], Callable[[], object]]

@@ -21,8 +21,8 @@ from console.sandbox.world import World
 from console.settings import Settings, load
 from crypto_core.consent import Consent
 from crypto_core.database.engine import open_engine
-from crypto_core.paging import Query
 from crypto_core.errors import DatabaseError, KeyNotFoundError, ReadOnlyError, SettingsError
+from crypto_core.paging import Query
 from crypto_core.reencryption.plan import Selection, Verb
 from screens.services import Context
 

@@ -58,7 +58,9 @@ def written(writer: type[CsvWriter] | type[JsonLinesWriter], records: list[dict[
 
 
 def test_csv_has_one_heading_and_lines_as_rfc_4180_has_them() -> None:
-    text = written(CsvWriter, [{"reference": "t.c:1", "org": 'a, "b"', "n": 3}, {"reference": "t.c:2", "n": 4}])
+    text = written(
+        CsvWriter, [{"reference": "t.c:1", "org": 'a, "b"', "n": 3}, {"reference": "t.c:2", "n": 4}]
+    )
     assert text == 'reference,org,n\r\nt.c:1,"a, ""b""",3\r\nt.c:2,,4\r\n'
 
 

@@ -17,6 +17,7 @@ from console.app import KeydeckApp
 from screens.connections.detail import TokenDetail
 from screens.facts import Facts
 from screens.main_screen import MainScreen
+from screens.widgets.header import Header
 from screens.widgets.table.pane import TablePane
 from screens.widgets.table.table import Table
 from tests.screens.samples import NOW
@@ -124,6 +125,7 @@ class Deck:
         screen = self.app.screen
         if isinstance(screen, MainScreen):
             screen._tick()
+            screen.query_one(Header).show()
         await self.settle()
 
     def lines(self) -> list[str]:

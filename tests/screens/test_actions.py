@@ -1,4 +1,4 @@
-"""The registry of actions: what is in it can be done by key, by command and from the palette, or is refused."""
+"""The registry of actions: what is in it can be done by key, by command and from the palette."""
 
 from __future__ import annotations
 

@@ -92,9 +92,7 @@ def test_columns_never_need_more_cells_than_there_are(
 
 
 @given(st.integers(60, 300), _WIDTHS, st.sampled_from(_NAMES))
-def test_the_column_under_the_cursor_is_always_in_sight(
-    width: int, want: dict[str, int], focus: str
-) -> None:
+def test_the_column_under_the_cursor_is_always_in_sight(width: int, want: dict[str, int], focus: str) -> None:
     placed = place(width, COLUMNS, want, {}, focus)
     assert focus in [p.column.name for p in placed]
     order = [_NAMES.index(p.column.name) for p in placed]

@@ -104,7 +104,7 @@ def test_a_column_sorts_first_up_then_down_then_as_at_first() -> None:
     assert org is not None
     steps = [LISTING.first_query("provider:slack")]
     for _ in range(3):
-        steps.append(cast(Query, order_after(LISTING, steps[-1], org)))  # noqa: PERF401 - each from the last
+        steps.append(cast(Query, order_after(LISTING, steps[-1], org)))
     assert [(s.sort, s.descending) for s in steps] == [
         ("state", False),
         ("org", False),

@@ -26,7 +26,7 @@ class StageContexts:
 
     stage: Stage
     others: dict[str, Stage] = field(default_factory=dict)
-    now: Context = Context("", "eu-west-1", "default")
+    now: Context = field(default_factory=lambda: Context("", "eu-west-1", "default"))
     profiles: tuple[str, ...] = ("", "admin", "audit")
     trouble: str = ""
 

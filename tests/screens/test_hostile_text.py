@@ -8,11 +8,13 @@ from dataclasses import replace
 import pytest
 from rich.cells import cell_len
 
+from console.terminal import Title
 from crypto_core.coverage import Coverage
 from crypto_core.errors import KmsError
 from crypto_core.keys.status import Problem
 from crypto_core.reencryption.plan import Unwritten
 from crypto_core.severity import Severity
+from screens.memory import Memory
 from tests.screens.deck import LARGE, SMALL, Deck, deck
 from tests.screens.samples import HOSTILE, KEYS, hostile_rows
 from tests.screens.stage import Stage
@@ -97,3 +99,69 @@ async def test_a_filter_typed_with_markup_is_shown_as_typed() -> None:
         await d.type("org:[bold]x")
         await d.press("enter")
         assert "org:[bold]x" in d.lines()[1]
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+@pytest.mark.parametrize("size", [SMALL, LARGE])
+async def test_hostile_names_of_the_place_are_inert_in_the_header_and_the_terminals_title(
+    text: str, size: tuple[int, int]
+) -> None:
+    stage = Stage()
+    names = ("profile", "write_key_alias", "write_key", "write_format", "credentials_remedy", "environment")
+    stage.place = replace(stage.place, **dict.fromkeys(names, text), aws_trouble="x")
+    async with deck(stage, size=size) as d:
+        assert_harmless(d, size)
+    written: list[str] = []
+
+    class Terminal:
+        is_headless = is_web = False
+        write = staticmethod(written.append)
+
+    title = Title()
+    title.show(Terminal(), f"keydeck {text}")  # type: ignore[arg-type]
+    title.restore()
+    assert written[0] == "\x1b[22;0t"
+    assert written[-1] == "\x1b[23;0t"
+    shown = written[1].removeprefix("\x1b]0;").removesuffix("\x07")
+    assert shown.isprintable()
+    assert len(shown) <= 130
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+async def test_hostile_text_is_inert_where_it_is_remembered_offered_and_said_in_passing(text: str) -> None:
+    memory = Memory()
+    memory.save_filter("connections", text, f"org:{text}")
+    memory.remember("command", text)
+    memory.remember("filter connections", text)
+    memory.remember_theme(text)
+    async with deck(Stage(rows=hostile_rows()), start="connections", memory=memory) as d:
+        for keys in (
+            *(("F",), ("escape",), ("colon", "up"), ("enter",), ("slash", "up"), ("enter",), ("escape",)),
+            *(("o",), ("escape",), ("y",), ("Y",), ("A",), ("E",), ("escape",), ("ctrl+p",), ("escape",)),
+        ):
+            await d.press(*keys)
+            assert_harmless(d, SMALL)
+        assert all(unicodedata.category(c) != "Cc" for c in d.app.clipboard if c not in "\t\n")
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+async def test_hostile_text_is_inert_in_what_is_answered_to_a_command(text: str) -> None:
+    async with deck(Stage(rows=hostile_rows()), start="connections") as d:
+        for command in ("sort", "theme", "copy", "filter", "filter @", "save", "interval", "context", ""):
+            await d.app.run_command(f"{command} {text}".strip())
+            await d.settle()
+            assert_harmless(d, SMALL)
+            if len(d.app.screen_stack) > 1 or d.pane.bar.is_open:
+                await d.press("escape")
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+async def test_hostile_text_is_inert_in_every_column_of_every_table(text: str) -> None:
+    stage = Stage(rows=[replace(row, key_material_id=text) for row in hostile_rows()])
+    stage.keys = tuple(replace(key, aliases=(f"alias/{text}",), spec=text, origin=text) for key in KEYS)
+    async with deck(stage, start="connections", size=(250, 60)) as d:
+        for screen in ("2", "3"):
+            await d.press(screen)
+            d.table.choose_columns([c.name for c in d.pane.listing.columns], {})
+            await d.settle()
+            assert_harmless(d, (250, 60))

@@ -1,4 +1,4 @@
-"""What leaves the table: to the clipboard, and to files that nobody else reads and no spreadsheet executes."""
+"""What leaves the table: to the clipboard, and to files that nobody else reads and no sheet executes."""
 
 from __future__ import annotations
 

@@ -193,3 +193,13 @@ async def test_keys_are_filtered_in_the_same_language(expression: str, count: in
     async with deck(start="keys", size=LARGE) as d:
         await d.filter(expression)
         assert f"1 of {count} key" in d.lines()[1]
+
+
+async def test_a_filter_saved_as_at_name_is_found_by_that_name() -> None:
+    async with deck(start="connections", size=LARGE) as d:
+        await d.filter("org:acme")
+        await d.command("save @the first")
+        assert d.toasts() == ["Saved: @the-first"]
+        await d.press("escape")
+        await d.command("filter @the-first")
+        assert "Connections › org:acme" in d.lines()[1]

@@ -1,4 +1,4 @@
-"""A long list: page after page in both directions, to its end, and nothing is lost, doubled or held for ever."""
+"""A long list: page after page both ways, to its end, and nothing is lost, doubled or held for ever."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The mouse on a long list: the wheel moves the view and nothing pulls it back, clicks do what they point at."""
+"""The mouse on a long list: the wheel moves the view for good, clicks do what they point at."""
 
 from __future__ import annotations
 

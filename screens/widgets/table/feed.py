@@ -119,8 +119,8 @@ class Feed(Generic[Row]):
             return
         query, start = self.shown, self.window.first if self.window.above else None
         self._ask(Kind.AGAIN, query, partial(self._range, query, start, len(self.window.rows)))
-        self._counts.pop(query.filter, None)
-        self._count(query)
+        before = self._counts.pop(query.filter, None)
+        self._count(query, before=before)
 
     def more(self, *, above: bool) -> None:
         """Ask for the page above or below those that are held, if there is one and nothing is asked for."""
@@ -186,7 +186,7 @@ class Feed(Generic[Row]):
         self._pages = ask(self._node, call, lambda answer: self._take(kind, query, answer), group="pages")
         self._changed()
 
-    def _count(self, query: Query) -> None:
+    def _count(self, query: Query, *, before: int | None = None) -> None:
         if query.filter in self._counts:
             return
         if self._counting is not None:
@@ -195,7 +195,7 @@ class Feed(Generic[Row]):
         self._counting = ask(
             self._node,
             lambda cancelled: source.count(query, cancelled=cancelled),
-            lambda answer: self._know_count(query, answer),
+            lambda answer: self._know_count(query, answer, before),
             group="count",
         )
 
@@ -225,10 +225,15 @@ class Feed(Generic[Row]):
         self._came(Came(kind, answer, moved))
         self._changed()
 
-    def _know_count(self, query: Query, answer: int | Trouble) -> None:
-        """Keep the count. Where none came, the table says how many rows are loaded."""
+    def _know_count(self, query: Query, answer: int | Trouble, before: int | None) -> None:
+        """Keep the count. Where none came, the table says how many rows are loaded.
+
+        Where it was another one `before`, nobody knows how many of the rows came or went above those held.
+        """
         if not isinstance(answer, Trouble):
             self._counts[query.filter] = answer
+            if before not in (None, answer) and self.window.above:
+                self.window.base = None
             self._rebase()
             self._changed()
 

@@ -418,7 +418,7 @@ def test_an_id_with_colons_and_dots_is_one_id() -> None:
 def test_a_table_in_the_way_of_a_names_case_is_found_only_by_its_exact_name(
     services: Wired, platform: Engine
 ) -> None:
-    run(platform, 'CREATE TABLE "Gh_Connection" (id text, access_token text)')
+    run(platform, 'CREATE TABLE "Gh_Connection" (id text PRIMARY KEY, access_token text)')
     table = TokenTable("Gh_Connection", "id", "text", ("access_token",), (), "x", None)
     catalogue = LiveCatalogue(services.engine, [table, *PLATFORM_TABLES])()
     assert [t.name for t in catalogue.tables][:2] == ["Gh_Connection", "gh_connection"]

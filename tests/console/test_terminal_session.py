@@ -1,0 +1,311 @@
+"""A whole session on a pseudo-terminal, byte by byte: hostile rows, keys, place, log, memory and paste."""
+
+from __future__ import annotations
+
+import base64
+import codecs
+import os
+import pty
+import re
+import select
+import struct
+import subprocess
+import sys
+import time
+import unicodedata
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from fcntl import ioctl
+from pathlib import Path
+from termios import TIOCSWINSZ
+
+import pytest
+
+from crypto_core.foreign import clean
+from screens.connections.listing import EXAMPLE, LISTING
+from tests.screens.deck import LARGE, MOST_SECONDS, SMALL
+from tests.screens.samples import HOSTILE, hostile_rows
+
+ROOT = Path(__file__).parents[2]
+
+CONSOLE = """
+import sys
+from dataclasses import replace
+from datetime import UTC, datetime
+from console.app import KeydeckApp
+from crypto_core.coverage import Coverage
+from crypto_core.keys.status import Problem
+from crypto_core.logbook import Recent
+from crypto_core.severity import Severity
+from screens.memory import Memory
+from tests.screens.samples import HOSTILE, KEYS, hostile_rows
+from tests.screens.stage import Stage
+
+class Book(Recent):
+    path = None
+    trouble = HOSTILE[2]
+
+every = "".join(HOSTILE)
+stage = Stage(rows=hostile_rows())
+stage.place = replace(
+    stage.place, account=HOSTILE[2], identity=every, region=HOSTILE[3], database=HOSTILE[2] + HOSTILE[3],
+    database_role=every, environment=HOSTILE[3] + HOSTILE[4], environment_colour="red", profile=every,
+    write_key_alias=every, database_trouble=every, aws_trouble=every, credentials_remedy=every,
+)
+stage.keys = tuple(
+    replace(k, aliases=("alias/" + t,), description=t, state=t, spec=t, missing={t: t})
+    for k, t in zip(KEYS, HOSTILE[2:], strict=False)
+)
+stage.problems = tuple(Problem(Severity.CRITICAL, t, t, t, 1, filter="org:" + t) for t in HOSTILE)
+stage.coverage = Coverage((every,))
+log = Book()
+for text in HOSTILE:
+    log.add(datetime(2026, 7, 1, tzinfo=UTC), 40, text[:200], "MARK " + text)
+memory = Memory({
+    "history": {"command": list(HOSTILE), "filter connections": list(HOSTILE)},
+    "filters": {"connections": {t: t for t in HOSTILE}},
+})
+app = KeydeckApp(stage.services(), memory=memory, log=log)
+app.run()
+sys.exit(app.return_code or 0)
+"""
+
+CSI = re.compile(r"\x1b\[([0-?]*)([ -/]*)([@-~])")
+OSC = re.compile(r"\x1b\]([^\x07\x1b]*)\x07")
+TEXTUALS = {
+    ("m", ""),  # colours and styles
+    ("H", ""),  # the cursor's place
+    ("h", ""),  # modes: alternate screen, mouse, paste, focus, synchronised output
+    ("l", ""),
+    ("p", "$"),  # asks which modes the terminal knows
+    ("u", ""),  # how keys are reported
+    ("t", ""),  # the title, saved and put back
+}
+MODES = {"7", "25", "1000", "1003", "1004", "1006", "1015", "1049", "2004", "2026", "2048"}
+BIDI = {*map(chr, range(0x202A, 0x202F)), *map(chr, range(0x2066, 0x206A)), "\u200e", "\u200f", "\u061c"}
+PLACE = f"keydeck {clean(HOSTILE[3] + HOSTILE[4])} {clean(HOSTILE[2] + HOSTILE[3])}"
+IN_DIALOG = f"\x1b]0;{PLACE}\x07"
+"""The title while something is open on top of a screen."""
+PASTED = "org:\x9b31m\u202eevil\x07\u2066\x9d52;c;aGk=\x9c"
+
+
+@dataclass(frozen=True)
+class Sequence:
+    """One escape sequence: its introducer, its parameters, its intermediates and its final byte."""
+
+    kind: str
+    parameters: str
+    intermediates: str = ""
+    final: str = ""
+
+
+def parsed(output: str) -> tuple[list[Sequence], str]:
+    """The escape sequences that a terminal reads, and the text between them."""
+    sequences, text, at = [], [], 0
+    while at < len(output):
+        if (csi := CSI.match(output, at)) is not None:
+            sequences.append(Sequence("CSI", csi[1], csi[2], csi[3]))
+            at = csi.end()
+        elif (osc := OSC.match(output, at)) is not None:
+            sequences.append(Sequence("OSC", osc[1]))
+            at = osc.end()
+        else:
+            assert output[at] != "\x1b", f"what is this? {output[at - 40 : at + 40]!r}"
+            text.append(output[at])
+            at += 1
+    return sequences, "".join(text)
+
+
+@dataclass
+class Terminal:
+    """The console on a pseudo-terminal."""
+
+    size: tuple[int, int]
+    output: str = ""
+    seen: int = 0
+    decoder: codecs.IncrementalDecoder = field(
+        default_factory=lambda: codecs.getincrementaldecoder("utf-8")("strict")
+    )
+
+    def __post_init__(self) -> None:
+        self.master, slave = pty.openpty()
+        width, height = self.size
+        ioctl(slave, TIOCSWINSZ, struct.pack("HHHH", height, width, 0, 0))
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", CONSOLE],
+            cwd=ROOT,
+            env={
+                "PYTHONPATH": str(ROOT),
+                "PATH": "/usr/bin:/bin",
+                "TERM": "xterm-256color",
+                "LANG": "C.UTF-8",
+            },
+            stdin=slave,
+            stdout=slave,
+            stderr=slave,
+            start_new_session=True,
+        )
+        os.close(slave)
+
+    def press(self, keys: str, until: str) -> None:
+        """Press keys, then wait until a text is sent that comes after them."""
+        self.seen = len(self.output)
+        os.write(self.master, keys.encode())
+        self.wait_for(until)
+
+    def wait_for(self, words: str, times: int = 1) -> None:
+        """Wait until something is sent that wasn't when keys were last pressed."""
+        end = time.monotonic() + MOST_SECONDS
+        while self.output.count(words, self.seen) < times:
+            assert time.monotonic() < end, f"{words!r} never came: {self.output[self.seen :][-3000:]!r}"
+            assert self.read(), f"it ended before {words!r}: {self.output[-3000:]!r}"
+
+    def leave(self) -> int:
+        """Press q, read what is still sent, and return the exit code."""
+        os.write(self.master, b"q")
+        while self.read():
+            pass
+        return self.process.wait(MOST_SECONDS)
+
+    def read(self) -> bool:
+        """Take what was sent; returns False at the end."""
+        ready, _, _ = select.select([self.master], [], [], MOST_SECONDS)
+        assert ready, "the console is silent"
+        try:
+            data = os.read(self.master, 65536)
+        except OSError:  # Linux says so when the last writer has gone
+            data = b""
+        self.output += self.decoder.decode(data, final=not data)
+        return bool(data)
+
+    def close(self) -> None:
+        """End it, if it runs still."""
+        self.process.kill()
+        self.process.wait()
+        os.close(self.master)
+
+    def recall_all_then_paste(self, placeholder: str) -> None:
+        """Call back what is remembered, text by text, then paste something into the emptied field."""
+        for text in (HOSTILE[6][:40], *(clean(text)[-8:] + "\x1b" for text in HOSTILE[5:1:-1])):
+            self.press("\x1b[A", text)
+        self.press("\x15", placeholder[1:])
+        self.press(f"\x1b[200~{PASTED}\x1b[201~", "evil")
+
+
+@pytest.fixture(scope="module", params=[SMALL, LARGE], ids=["80x24", "120x40"])
+def session(request: pytest.FixtureRequest) -> Iterator[tuple[Terminal, int, int]]:
+    """A session through all screens: what was sent, its length before the first y, and the exit code."""
+    terminal = Terminal(request.param)
+    try:
+        terminal.wait_for("problems")
+        terminal.press("jjj2", "Connections\x07")
+        terminal.wait_for("sort: ")
+        before = len(terminal.output)
+        terminal.press("yj" * len(HOSTILE), "Sent to the clipboard")
+        terminal.wait_for("\x1b]52;", times=len(HOSTILE))
+        terminal.press("/", "Enter applies")
+        terminal.recall_all_then_paste(EXAMPLE)
+        terminal.press("\x1b", " filter\x1b")
+        terminal.press("F", IN_DIALOG)
+        terminal.press("\x1b", "Connections\x07")
+        terminal.press("s", "sort: token")
+        terminal.press("3", "Keys\x07")
+        terminal.press("9", "Log\x07")
+        terminal.wait_for("MARK")
+        terminal.press("?", IN_DIALOG)
+        terminal.press("\x1b", "Log\x07")
+        terminal.press(":", IN_DIALOG)
+        terminal.recall_all_then_paste("a command; Tab completes")
+        terminal.press("\r", "There is no command")
+        terminal.press("1", "Status\x07")
+        yield terminal, before, terminal.leave()
+    finally:
+        terminal.close()
+
+
+def test_q_ends_it_with_exit_code_0(session: tuple[Terminal, int, int]) -> None:
+    assert session[2] == 0
+
+
+def test_every_sequence_is_of_a_kind_that_textual_or_the_title_needs(
+    session: tuple[Terminal, int, int],
+) -> None:
+    sequences, _ = parsed(session[0].output)
+    for sequence in sequences:
+        if sequence.kind == "OSC":
+            # The title, the clipboard, the shape of the mouse's pointer.
+            assert re.match(r"0;|52;c;|22;[a-z-]+$", sequence.parameters), sequence
+            continue
+        assert (sequence.final, sequence.intermediates) in TEXTUALS, sequence
+        if sequence.final == "m":
+            assert re.fullmatch(r"[0-9;]*", sequence.parameters)
+        elif sequence.final in "hlp":
+            assert sequence.parameters.removeprefix("?") in MODES, sequence
+        elif sequence.final == "t":
+            assert sequence.parameters in ("22;0", "23;0")
+
+
+def test_between_the_sequences_is_nothing_that_a_terminal_obeys(session: tuple[Terminal, int, int]) -> None:
+    _, text = parsed(session[0].output)
+    for character in set(text) - {"\r", "\n"}:
+        assert unicodedata.category(character) not in ("Cc", "Cf", "Cs", "Zl", "Zp"), repr(character)
+    assert not BIDI & set(session[0].output)
+    assert "\x00" not in session[0].output
+    assert not {chr(c) for c in range(0x80, 0xA0)} & set(session[0].output)
+
+
+def test_a_bell_only_ends_a_title_or_a_copy(session: tuple[Terminal, int, int]) -> None:
+    output = session[0].output
+    sequences, _ = parsed(output)
+    assert output.count("\x07") == sum(s.kind == "OSC" for s in sequences)
+
+
+def test_the_clipboard_is_written_only_by_y_and_with_the_cleaned_text(
+    session: tuple[Terminal, int, int],
+) -> None:
+    terminal, before, _ = session
+    assert "\x1b]52;" not in terminal.output[:before]
+    copied = [
+        base64.b64decode(s.parameters.removeprefix("52;c;"), validate=True).decode()
+        for s in parsed(terminal.output)[0]
+        if s.parameters.startswith("52;")
+    ]
+    assert sorted(copied) == sorted(clean(LISTING.reference(row), 80_000) for row in hostile_rows())
+
+
+def test_what_is_hostile_is_shown_as_text(session: tuple[Terminal, int, int]) -> None:
+    _, text = parsed(session[0].output)
+    for shown in (
+        "[/red]",
+        "[bold]OK",
+        "[31mred[0m]52;c;aGk=",
+        "etalumis",
+        "nulbyte",
+        "🦊 emoji",
+        "wwwwwwww",
+    ):
+        assert shown in text
+
+
+def test_the_title_names_the_place_and_is_put_back_at_the_end(session: tuple[Terminal, int, int]) -> None:
+    sequences, _ = parsed(session[0].output)
+    titles = [s.parameters.removeprefix("0;") for s in sequences if s.parameters.startswith("0;")]
+    assert {f"{PLACE} {screen}" for screen in ("Status", "Connections", "Keys", "Log")} <= set(titles)
+    order = [
+        "title" if s.kind == "OSC" else s.parameters
+        for s in sequences
+        if s.final == "t" or s.parameters.startswith("0;")
+    ]
+    assert (order[0], order[-1]) == ("22;0", "23;0")
+    assert set(order[1:-1]) == {"title"}
+
+
+def test_the_terminal_is_left_as_it_was_found(session: tuple[Terminal, int, int]) -> None:
+    on: set[str] = set()
+    for sequence in parsed(session[0].output)[0]:
+        if sequence.final == "h":
+            on.add(sequence.parameters)
+        elif sequence.final == "l":
+            on.discard(sequence.parameters)
+    # Wrapping lines and showing the cursor is what terminals do.
+    assert on <= {"?7", "?25"}

@@ -1,0 +1,146 @@
+"""How often a screen asks anew by itself: as chosen, paused, by hand; and never more often than it can."""
+
+from __future__ import annotations
+
+import pytest
+
+from screens.help.screen import Help
+from screens.memory import Memory
+from tests.screens.deck import LARGE, Deck, deck
+from tests.screens.stage import Stage
+
+CALLS = {"status": "status", "connections": "page", "keys": "keys"}
+
+
+def asked(d: Deck, start: str) -> int:
+    return d.stage.calls.count(CALLS[start])
+
+
+@pytest.mark.parametrize(("start", "seconds"), [("status", 30), ("connections", 30), ("keys", 60)])
+async def test_each_screen_has_a_rhythm_of_its_own_and_shows_it(start: str, seconds: int) -> None:
+    async with deck(start=start) as d:
+        assert f"↻{seconds}s" in d.lines()[0]
+        before = asked(d, start)
+        await d.tick(seconds - 1)
+        assert asked(d, start) == before
+        assert f"{seconds - 1} s ago" in d.lines()[0]
+        await d.tick(1)
+        assert asked(d, start) == before + 1
+        assert "now" in d.lines()[0]
+
+
+async def test_settings_give_other_intervals_and_what_was_chosen_last_comes_first() -> None:
+    async with deck(intervals={"status": 12.0, "connections": 0.0}) as d:
+        assert "↻12s" in d.lines()[0]
+        await d.press("2")
+        assert "↻off" in d.lines()[0]
+    memory = Memory({"intervals": {"status": 300}})
+    async with deck(intervals={"status": 12.0}, memory=memory) as d:
+        assert "↻300s" in d.lines()[0]
+
+
+async def test_p_pauses_and_goes_on_and_r_still_asks() -> None:
+    async with deck() as d:
+        await d.press("p")
+        assert "paused" in d.lines()[0]
+        before = asked(d, "status")
+        await d.tick(3600)
+        assert asked(d, "status") == before
+        await d.press("r")
+        assert asked(d, "status") == before + 1
+        await d.press("p")
+        assert "↻30s" in d.lines()[0]
+        await d.tick(30)
+        assert asked(d, "status") == before + 2
+
+
+async def test_a_pause_is_for_one_screen() -> None:
+    async with deck() as d:
+        await d.press("p", "2")
+        assert "↻30s" in d.lines()[0]
+        await d.press("1")
+        assert "paused" in d.lines()[0]
+
+
+async def test_capital_r_goes_through_the_intervals_and_the_last_one_is_remembered() -> None:
+    memory = Memory()
+    async with deck(memory=memory) as d:
+        seen = []
+        for _ in range(6):
+            await d.press("R")
+            seen.append(d.lines()[0].split("↻")[1].strip())
+        assert seen == ["60s", "300s", "off", "5s", "10s", "30s"]
+        assert memory.interval("status") == 30
+        assert memory.interval("connections") is None
+
+
+@pytest.mark.parametrize(
+    ("words", "shown"), [("45", "↻45s"), ("2s", "↻2s"), ("never", "↻off"), ("1.5", "↻1.5s")]
+)
+async def test_a_command_sets_any_interval(words: str, shown: str) -> None:
+    async with deck() as d:
+        await d.press("p")
+        await d.command(f"interval {words}")
+        assert shown in d.lines()[0]
+
+
+@pytest.mark.parametrize("words", ["0", "-5", "soon", "99999999", "nan", "inf"])
+async def test_an_interval_that_makes_no_sense_is_refused(words: str) -> None:
+    async with deck() as d:
+        await d.command(f"interval {words}")
+        assert "↻30s" in d.lines()[0]
+        assert "from 1 to 86,400" in d.toasts()[-1]
+
+
+async def test_never_is_never() -> None:
+    async with deck() as d:
+        await d.command("interval never")
+        before = asked(d, "status")
+        await d.tick(86_400)
+        assert asked(d, "status") == before
+
+
+async def test_a_screen_that_is_not_looked_at_does_not_ask_and_catches_up_when_it_is() -> None:
+    async with deck(start="connections") as d:
+        await d.press("1")
+        before = d.stage.calls.count("page")
+        await d.tick(40)
+        assert d.stage.calls.count("page") == before
+        await d.press("2")
+        assert d.stage.calls.count("page") == before + 1
+
+
+async def test_nothing_is_asked_twice_while_an_answer_is_waited_for() -> None:
+    async with deck(size=LARGE) as d:
+        gate = d.stage.hold("status")
+        before = asked(d, "status")
+        await d.tick(30)
+        await d.tick(30)
+        await d.press("r", "r")
+        assert asked(d, "status") == before + 1
+        assert "⟳ 1 min ago" in d.lines()[0]
+        gate.set()
+        await d.settle()
+        assert "⟳" not in d.lines()[0]
+
+
+async def test_a_refresh_that_finds_nothing_new_paints_the_same() -> None:
+    async with deck(start="connections", size=LARGE) as d:
+        await d.press("down", "space", "down")
+        before = d.text()
+        await d.tick(30)
+        assert d.text() == before
+
+
+async def test_what_is_seen_behind_a_dialog_goes_on_being_refreshed_and_the_dialog_stays() -> None:
+    async with deck(Stage(), start="connections") as d:
+        screen = d.app.screen
+        await d.press("question_mark")
+        before = d.stage.calls.count("page")
+        d.clock.pass_(60)
+        screen._tick()  # type: ignore[attr-defined]
+        await d.settle()
+        assert d.stage.calls.count("page") == before + 1
+        assert isinstance(d.app.screen, Help)
+        await d.press("escape")
+        assert d.app.screen is screen
