@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from threading import Event
 from typing import Any
 
-from sqlalchemy import BigInteger, Engine, String, and_, cast, func, literal, null, select, union_all
+from sqlalchemy import BigInteger, Engine, String, and_, case, cast, func, literal, null, select, union_all
 from sqlalchemy import Text as SqlText
 
 from crypto_core.database.answers import AnswerBook, Wrapping
@@ -69,7 +69,7 @@ def take_census(
             stored = source.c[column]
             tokens = (
                 select(
-                    head_of(stored).label("head"),
+                    _told_by(stored).label("head"),
                     id_text(table, source).label("row_id"),
                     mark_of(stored).label("mark"),
                     digest_of(stored).label("digest"),
@@ -96,6 +96,15 @@ def take_census(
         for table_name, column, format_, prefix, asked, key_arn, material, reason, tokens_, row_id in rows
     )
     return Census(taken_at, current, groups, known)
+
+
+_NO_ENVELOPE = "!"
+"""Before a format, instead of an envelope's head: no other value has to be told from its like."""
+
+
+def _told_by(stored: Any) -> Any:
+    """As much of a value as the counts need: an envelope's head, of anything else the format."""
+    return case((is_envelope(stored), head_of(stored)), else_=func.concat(_NO_ENVELOPE, format_of(stored)))
 
 
 def _grouped(table: str, column: str, tokens: Any, relation: Any) -> Any:
@@ -131,7 +140,10 @@ def _grouped(table: str, column: str, tokens: Any, relation: Any) -> Any:
     h = heads.c
     told = (
         select(
-            format_of(h.head).label("format"),
+            case(
+                (func.starts_with(h.head, _NO_ENVELOPE), func.substr(h.head, len(_NO_ENVELOPE) + 1)),
+                else_=format_of(h.head),
+            ).label("format"),
             edk_prefix_of_head(h.head).label("edk_prefix"),
             *(h[name] for name in ("asked", "key_arn", "material", "reason", "tokens", "row_id")),
         )

@@ -137,8 +137,7 @@ async def test_only_one_page_is_asked_for_at_a_time() -> None:
         await d.settle()
         assert d.stage.calls.count("page") == before + 1
         gate.set()
-        await d.settle()
-        assert len(ids(d)) >= 400
+        await d.until(lambda: len(ids(d)) >= 400)
 
 
 async def test_a_page_that_does_not_come_is_told_and_asked_for_again_on_the_next_move() -> None:
