@@ -18,5 +18,6 @@ class LineInput(Input):
         return clean(value, LONGEST)
 
     def on_mount(self) -> None:
-        """Nothing blinks but live data."""
+        """Nothing blinks but live data, and what is there is added to, not typed over."""
         self.cursor_blink = False
+        self.select_on_focus = False
