@@ -142,7 +142,7 @@ class Header(Vertical):
                 Content.assemble(("asking…", "$accent"), rhythm) if self._asking else Content.assemble(rhythm)
             )
         age = ago(self._fresh, self._facts.clock())
-        shown = (f"↻ {age}", "$accent") if self._asking else (age, "$muted")
+        shown = (f"⟳ {age}", "$accent") if self._asking else (age, "$muted")
         return Content.assemble(shown, rhythm)
 
 

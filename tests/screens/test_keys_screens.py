@@ -83,7 +83,7 @@ async def test_a_key_that_hangs_can_be_left() -> None:
     async with deck(start="keys") as d:
         d.stage.hold("show")
         await d.press("enter")
-        assert "↻" in d.lines()[0]
+        assert "⟳" in d.lines()[0]
         await d.press("escape")
         assert isinstance(d.app.screen, KeysScreen)
 

@@ -118,10 +118,10 @@ async def test_nothing_is_asked_twice_while_an_answer_is_waited_for() -> None:
         await d.tick(30)
         await d.press("r", "r")
         assert asked(d, "status") == before + 1
-        assert "↻ 1 min ago" in d.lines()[0]
+        assert "⟳ 1 min ago" in d.lines()[0]
         gate.set()
         await d.settle()
-        assert "↻" not in d.lines()[0]
+        assert "⟳" not in d.lines()[0]
 
 
 async def test_a_refresh_that_finds_nothing_new_paints_the_same() -> None:

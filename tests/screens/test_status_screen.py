@@ -125,7 +125,7 @@ async def test_the_last_status_stays_while_a_new_one_is_counted() -> None:
     async with deck() as d:
         d.stage.hold("status")
         await d.press("r")
-        assert "↻" in d.lines()[0]
+        assert "⟳" in d.lines()[0]
         assert "✖ 4 problems" in d.text()
 
 
