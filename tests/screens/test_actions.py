@@ -9,9 +9,8 @@ import pytest
 from textual.command import CommandPalette
 from textual.widgets import OptionList
 
-from console.keymap import checked_keys
 from crypto_core.consent import Consent, Danger
-from crypto_core.errors import NotConfirmedError, ReadOnlyError, SettingsError
+from crypto_core.errors import NotConfirmedError, ReadOnlyError
 from crypto_core.reencryption.plan import Selection, Verb
 from screens.actions.action import Action, Scope
 from screens.actions.performing import Actor, bindings, within_reach
@@ -197,48 +196,6 @@ async def test_read_only_is_also_what_the_database_says_of_itself() -> None:
         stage.read_only = True
         await d.press("r", "x")
         assert d.toasts() == ["Read-only: encrypt in place is refused."]
-
-
-async def test_another_key_from_the_settings_acts_and_is_what_footer_and_help_show() -> None:
-    keys = checked_keys({"connections.verify": "V", "everywhere.refresh": "f5"})
-    async with deck(start="connections", size=LARGE, keys=keys) as d:
-        assert "V verify" in d.text()
-        assert "v verify" not in d.text()
-        await d.press("v")
-        assert "verify" not in d.stage.calls
-        before = d.stage.calls.count("page")
-        await d.press("r")
-        assert d.stage.calls.count("page") == before
-        await d.press("f5")
-        assert d.stage.calls.count("page") == before + 1
-        await d.press("question_mark")
-        told = [line.split() for line in d.says().splitlines()]
-        assert ["V", ":verify"] in [words[:2] for words in told]
-        assert ["f5", ":refresh"] in [words[:2] for words in told]
-        await d.press("escape", "V")
-        assert "verify" in d.stage.calls
-
-
-@pytest.mark.parametrize(
-    ("keys", "message"),
-    [
-        ({"connections.fly": "f"}, "there is no action 'connections.fly'"),
-        ({"connections.verify": "banana"}, "connections.verify: 'banana' is not a key"),
-        ({"connections.verify": ""}, "connections.verify: '' is not a key"),
-        ({"connections.verify": "ctrl+"}, "connections.verify: 'ctrl\\+' is not a key"),
-        ({"connections.verify": "w"}, "connections.rewrap and connections.verify share the key 'w'"),
-        ({"connections.verify": "?"}, "connections.verify and everywhere.help share the key '\\?'"),
-        ({"everywhere.refresh": "space"}, "table.mark and everywhere.refresh share the key 'space'"),
-    ],
-)
-def test_settings_that_are_no_keys_name_the_action_and_the_key(keys: dict[str, str], message: str) -> None:
-    with pytest.raises(SettingsError, match=message):
-        checked_keys(keys)
-
-
-def test_actions_of_different_screens_may_share_a_key() -> None:
-    assert checked_keys({"log.follow": "v"}) == {"log.follow": "v"}
-    assert checked_keys({"table.mark": "space,m", "everywhere.help": "f1"})
 
 
 @pytest.mark.parametrize("screen", ["status", "connections", "keys", "log"])

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from textual.widgets import Input
 
-from screens.command_line.screen import CommandLine
 from screens.connections.screen import ConnectionsScreen
 from screens.keys.key_screen import KeyScreen
 from screens.keys.screen import KeysScreen
 from screens.log.screen import LogScreen
-from screens.memory import Memory
 from screens.navigation import DEEPEST
 from screens.routes import Followed, KeyBehind, TokensBehind
 from screens.status.screen import StatusScreen
@@ -166,92 +163,3 @@ async def test_how_deep_one_can_go_is_bounded() -> None:
         assert d.toasts()[-1] == "That is deep enough: Esc goes back."
         await d.press("escape")
         assert len(d.app.screen_stack) == DEEPEST
-
-
-async def test_a_command_that_there_is_not_is_said_so() -> None:
-    async with deck() as d:
-        await d.command("fly me")
-        assert d.toasts() == ["There is no command :fly here. ? lists what there is."]
-        await d.command("verify")
-        assert d.toasts()[-1] == "There is no command :verify here. ? lists what there is."
-
-
-async def test_an_argument_where_none_belongs_is_refused() -> None:
-    async with deck() as d:
-        await d.command("keys now")
-        assert d.toasts() == [":keys takes no argument."]
-        assert isinstance(d.app.screen, StatusScreen)
-
-
-async def test_up_recalls_commands_and_down_comes_back_to_what_is_being_typed() -> None:
-    memory = Memory({"history": {"command": ["keys"]}})
-    async with deck(memory=memory) as d:
-        await d.command("sort nothing")
-        await d.command("log")
-        await d.press("colon")
-        await d.type("con")
-        field = d.app.screen.query_one(Input)
-        seen = []
-        for key in ("up", "up", "up", "up", "down", "down", "down"):
-            await d.press(key)
-            seen.append(field.value)
-        assert seen == ["log", "sort nothing", "keys", "keys", "sort nothing", "log", "con"]
-        await d.press("up", "up", "up", "enter")
-        assert isinstance(d.app.screen, KeysScreen)
-        assert memory.history("command") == ["sort nothing", "log", "keys"]
-
-
-async def test_tab_completes_a_command_and_its_argument() -> None:
-    memory = Memory()
-    memory.save_filter("connections", "worst", "format:plaintext")
-    async with deck(start="connections", memory=memory) as d:
-        await d.press("colon")
-        await d.type("con")
-        field = d.app.screen.query_one(Input)
-        await d.press("tab")
-        assert field.value == "connections"
-        await d.press("tab")
-        assert field.value == "context "
-        await d.press("shift+tab")
-        assert field.value == "connections"
-        for typed, completed in (
-            ("sort pro", "sort provider"),
-            ("theme keydeck-l", "theme keydeck-light"),
-            ("filter @w", "filter @worst"),
-        ):
-            await d.press("ctrl+u")
-            await d.type(typed)
-            await d.press("tab")
-            assert field.value == completed
-
-
-async def test_the_list_of_commands_narrows_to_what_is_typed_and_says_when_there_is_none() -> None:
-    async with deck(start="connections") as d:
-        await d.press("colon")
-        assert isinstance(d.app.screen, CommandLine)
-        assert "and 38 more" in d.says() or " more" in d.says()
-        await d.type("rew")
-        assert "rewrap" in d.says()
-        assert "verify" not in d.says()
-        await d.type("zzz")
-        assert "No command is called that." in d.says()
-        await d.press("escape")
-        assert isinstance(d.app.screen, ConnectionsScreen)
-        assert d.facts.memory.history("command") == []
-
-
-async def test_typing_goes_on_from_a_completion() -> None:
-    async with deck() as d:
-        await d.press("colon")
-        await d.type("the")
-        await d.press("tab")
-        await d.type("contrast")
-        await d.press("enter")
-        assert d.app.theme == "keydeck-contrast"
-
-
-async def test_a_token_typed_as_a_command_is_not_remembered() -> None:
-    async with deck(start="connections") as d:
-        await d.command("filter xoxb-1234567890-secret")
-        assert d.facts.memory.history("command") == []
-        assert d.facts.memory.history("filter connections") == []
