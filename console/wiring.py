@@ -111,7 +111,7 @@ def wire(settings: Settings, *, trust: Iterable[str] = (), observer: Observer = 
             engine,
             planner,
             runner,
-            Verifier(keyring, store, catalogue, answers, observer=observer),
+            Verifier(keyring, store, catalogue, answers, observer=observer, inventory=inventory),
             journal,
             read_only=settings.read_only,
         ),

@@ -45,7 +45,7 @@ class Doable:
 class Help(Dialog[None]):
     """The actions of the screen that it was opened from, and what the signs mean."""
 
-    DEFAULT_CSS = "Help > .frame { width: 96; }"
+    DEFAULT_CSS = "Help > .frame { width: 96; & > .body { max-height: 100%; } }"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("question_mark", "leave", "Back", show=False, tooltip="Close the help"),
     ]

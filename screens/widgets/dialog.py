@@ -25,7 +25,7 @@ class Dialog(ModalScreen[Result]):
             border: round $accent 60%; border-title-color: $accent; border-title-style: bold;
         }
         .about { margin-bottom: 1; }
-        .body { height: auto; max-height: 100%; scrollbar-size-vertical: 1; }
+        .body { height: auto; max-height: 58vh; scrollbar-size-vertical: 1; }
         .buttons { height: 1; margin-top: 1; align-horizontal: right; }
         Button { margin-left: 2; background: $panel; color: $foreground; text-style: none; }
         Button:hover { background: $cursor; }
