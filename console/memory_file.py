@@ -51,7 +51,7 @@ def _write(file: Path, content: dict[str, Any]) -> None:
             with os.fdopen(descriptor, "w", encoding="utf-8") as temporary:
                 json.dump(content, temporary, ensure_ascii=True, indent=1)
             Path(name).replace(file)
-        except BaseException:
+        except BaseException:  # raised again; no half file is left
             Path(name).unlink(missing_ok=True)
             raise
     except OSError as error:
