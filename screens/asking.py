@@ -77,7 +77,7 @@ def ask(
     app = node.app
 
     def work() -> None:
-        answer = attempt(lambda: call(asked.cancellation))
+        answer = attempt(lambda: call(asked.cancellation), wanted=lambda: asked.waiting and app.is_running)
         if app.is_running:
             app.call_later(asked.answer, answer)
 

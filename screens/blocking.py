@@ -60,18 +60,22 @@ class Trouble:
         return f"{self.message} {self.remedy}".rstrip()
 
 
-def attempt(call: Callable[[], T]) -> T | Trouble:
+def attempt(call: Callable[[], T], *, wanted: Callable[[], bool] = lambda: True) -> T | Trouble:
     """Return what `call` returns, or the trouble that it ended in. Meant for a worker's thread.
 
-    An error that isn't Keydeck's own is told by its type, and logged with its stack: nobody vouches for its
+    What fails while nobody waits for it any more (not `wanted`), as calls do while the console ends, isn't
+    logged. An error that isn't Keydeck's own is told by its type, and logged with its stack: nobody vouches for its
     text, which may quote a row.
     """
     try:
         return call()
     except KeydeckError as error:
-        _log.info("A call was refused or failed: %s", error)
+        if wanted():
+            _log.info("A call was refused or failed: %s", error)
         return Trouble(error.message, error.remedy, getattr(error, "position", None))
     except Exception as error:  # noqa: BLE001 - told on screen and in the log, whatever it is
+        if not wanted():
+            return Trouble(f"Unexpected: {type_name(error)}.")
         stacks = [line for e in chain(error) for line in (type_name(e), *stack_lines(e))]
         _log.error("A call failed unexpectedly: %s", "\n".join(stacks))
         return Trouble(f"Unexpected: {type_name(error)}.", "The log has its stack.")

@@ -51,3 +51,13 @@ def test_a_hung_call_holds_up_neither_others_nor_the_end_of_the_loop() -> None:
         assert asyncio.run(main()) == 42
     finally:
         gate.set()
+
+
+def test_what_fails_when_nobody_waits_any_more_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
+    def fail() -> None:
+        raise RuntimeError("the interpreter ends")
+
+    assert isinstance(attempt(fail, wanted=lambda: False), Trouble)
+    assert not caplog.records
+    assert isinstance(attempt(fail), Trouble)
+    assert len(caplog.records) == 1
