@@ -63,9 +63,9 @@ class Trouble:
 def attempt(call: Callable[[], T], *, wanted: Callable[[], bool] = lambda: True) -> T | Trouble:
     """Return what `call` returns, or the trouble that it ended in. Meant for a worker's thread.
 
-    What fails while nobody waits for it any more (not `wanted`), as calls do while the console ends, isn't
-    logged. An error that isn't Keydeck's own is told by its type, and logged with its stack: nobody vouches for its
-    text, which may quote a row.
+    An error that isn't Keydeck's own is told by its type, and logged with its stack: nobody vouches for its
+    text, which may quote a row. What fails while nobody waits for it any more (not `wanted`), as calls do
+    while the console ends, isn't logged.
     """
     try:
         return call()
