@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from crypto_core.consent import Danger
 from screens.actions.action import Action, Scope
@@ -189,12 +189,3 @@ BY_ID: Mapping[str, Action] = {action.id: action for action in ACTIONS}
 def of_scope(scope: Scope) -> tuple[Action, ...]:
     """Return the actions of one scope, in order."""
     return tuple(action for action in ACTIONS if action.scope is scope)
-
-
-def named(command: str, scopes: Iterable[Scope]) -> Action | None:
-    """Return the action that a command means where these scopes are in reach, the nearest first."""
-    for scope in scopes:
-        for action in of_scope(scope):
-            if command in action.commands:
-                return action
-    return None
