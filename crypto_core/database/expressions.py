@@ -43,6 +43,8 @@ from crypto_core.envelope import (
 
 Text_ = ColumnElement[Any]
 
+MARK_CHARACTERS = 4
+"""Stored characters that tell an envelope's version: "v1|" in base64."""
 HEAD_CHARACTERS = 72
 """Stored characters of a v1 value that hold the version and the EDK prefix, in whole base64 groups."""
 MARK_BEGINS, MARK_BYTES = 360, 16
@@ -85,8 +87,13 @@ def plaintext_provider_of(stored: Text_) -> Text_:
 
 
 def is_envelope(stored: Text_) -> ColumnElement[bool]:
-    """True for values in an envelope format, of any version."""
-    return or_(*(func.starts_with(stored, STORED_PREFIXES[f]) for f in ENVELOPE_FORMATS))
+    """True for values in an envelope format, of any version.
+
+    Long values are stored outside their row, and fetched for every function that looks at them: here once.
+    """
+    marks = [STORED_PREFIXES[f] for f in sorted(ENVELOPE_FORMATS)]
+    result: ColumnElement[bool] = func.left(stored, MARK_CHARACTERS).in_(marks)
+    return result
 
 
 def head_of(stored: Text_) -> Text_:

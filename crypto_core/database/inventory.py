@@ -6,22 +6,22 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import groupby
 from threading import Event
 from typing import Any
 
-from sqlalchemy import Connection, Engine, func, select
+from sqlalchemy import Connection, Engine, func, or_, select
 
 from crypto_core.cancelling import stop_if
 from crypto_core.coverage import Evidence
 from crypto_core.database.answers import AnswerBook, Wrapping
-from crypto_core.database.catalogue import LiveCatalogue
+from crypto_core.database.catalogue import Catalogue, LiveCatalogue
 from crypto_core.database.engine import connected
-from crypto_core.database.expressions import id_in, table_of
-from crypto_core.database.inventory_expressions import FIELDS, Place
+from crypto_core.database.expressions import id_in
+from crypto_core.database.inventory_expressions import FIELDS, Place, places_of
 from crypto_core.database.key_expressions import KeyView, unlike_their_group
 from crypto_core.database.matching import Matcher, asks_for_evidence, asks_for_keys
 from crypto_core.database.orders import ORDERS, SortKey, needs_keys
+from crypto_core.database.surveying import Surveyor, read_together, source_of
 from crypto_core.database.surveys import Surveys
 from crypto_core.database.walking import Position, Search, Walker
 from crypto_core.envelope import Format
@@ -101,6 +101,7 @@ class Inventory:
         # What one page is put together from is all of one moment.
         self._snapshots = engine.execution_options(isolation_level="REPEATABLE READ")
         self._surveys = Surveys()
+        self._placed: tuple[Catalogue | None, tuple[Place, ...]] = (None, ())
 
     def page(
         self,
@@ -122,7 +123,7 @@ class Inventory:
         places = self._places()
         # Where a list is looked at anew, what was counted before is not to hide what has come since.
         if start is None or inclusive:
-            number, survey = self._surveys.begin()
+            number, survey = self._surveys.begin(query)
         else:
             number = int(start.values[-1])
             survey = self._surveys.of(number)
@@ -152,23 +153,37 @@ class Inventory:
         return Page(rows, first, last, above=above, below=below)
 
     def count(self, query: Query, *, cancelled: Event | None = None) -> int:
-        """Return how many rows the filter lets through. Raises as `page`."""
+        """Return how many rows the filter lets through. Raises as `page`.
+
+        Once after the beginning of a list it counts by the list's own values: its pages need that then.
+        """
+        sort = _sort(query)
         terms = parse_filter(query.filter, FIELDS)
         aliases = self._known_aliases(terms)
-        total = 0
+        survey = self._surveys.uncounted(query)
+        surveyed = survey is not None and (survey.known or (ORDERS[sort].few and not needs_keys(sort)))
         with connected(self._snapshots, cancelled=cancelled) as connection:
-            keys = self._key_view(connection, terms, self._answers.by_group(connection))
+            groups = self._answers.by_group(connection)
+            keys = self._key_view(connection, terms, groups, sort if surveyed else None)
             matcher = Matcher(terms, keys, aliases)
-            for places in self._read_together(matcher, keys):
-                stop_if(cancelled)
-                if len(places) == 1:
-                    tokens = keys.joined(places[0].source, places[0].stored)
-                    counted: Any = select(func.count()).select_from(tokens)
-                    counted = counted.where(matcher.passing(places[0]))
-                else:
-                    counted = select(*(func.count().filter(matcher.passing(p)) for p in places))
-                    counted = counted.select_from(places[0].source)
-                total += sum(connection.execute(counted).one())
+            if survey is not None and surveyed:
+                places = [p for p in self._places() if not matcher.excludes(p)]
+                Surveyor(connection, ORDERS[sort], matcher, keys, cancelled).take(survey, places)
+                if not survey.too_many:
+                    return sum(survey.counts.values())
+            return self._plain_count(connection, matcher, keys, cancelled)
+
+    def _plain_count(
+        self, connection: Connection, matcher: Matcher, keys: KeyView, cancelled: Event | None
+    ) -> int:
+        total = 0
+        for places in read_together(self._places(), matcher, keys):
+            stop_if(cancelled)
+            passing = [matcher.passing(p) for p in places]
+            numbers = [func.count().filter(passes) for passes in passing]
+            counted: Any = select(*(numbers if len(numbers) > 1 else [func.count()]))
+            counted = counted.select_from(source_of(places, keys)).where(or_(*passing))
+            total += sum(connection.execute(counted).one())
         return total
 
     def references(self, filter_: str, *, cancelled: Event | None = None) -> Iterator[list[TokenRef]]:
@@ -221,18 +236,13 @@ class Inventory:
         return self._aliases() if any(term.field == "key" for term in terms) else {}
 
     def _places(self) -> tuple[Place, ...]:
-        tables = self._catalogue().tables
-        sources = {table.name: table_of(table) for table in tables}
-        columns = ((table, column) for table in tables for column in table.token_columns)
-        return tuple(Place(n, table, c, sources[table.name]) for n, (table, c) in enumerate(columns))
-
-    def _read_together(self, matcher: Matcher, keys: KeyView) -> Iterator[list[Place]]:
-        """The columns that a filter may let through, those of one table together where one scan tells all."""
-        places = [p for p in self._places() if not matcher.excludes(p)]
-        for _, group in groupby(places, key=lambda p: p.table.name):
-            columns = list(group)
-            apart = keys.answers is not None or matcher.names_rows(columns[0])
-            yield from [[place] for place in columns] if apart else [columns]
+        """The token columns that the catalogue has now."""
+        catalogue = self._catalogue()
+        known, places = self._placed
+        if known is not catalogue:
+            places = places_of(catalogue.tables)
+            self._placed = (catalogue, places)
+        return places
 
     def _key_view(
         self,

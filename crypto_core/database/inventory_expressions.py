@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import (
@@ -30,11 +31,14 @@ from crypto_core.database.expressions import (
     id_text,
     is_envelope,
     plaintext_provider_of,
+    table_of,
 )
 from crypto_core.database.tables import TokenTable
-from crypto_core.envelope import PROVIDER_PREFIXES, STORED_PREFIXES, Format
+from crypto_core.envelope import ENVELOPE_FORMATS, PROVIDER_PREFIXES, STORED_PREFIXES, Format
 from crypto_core.filters import Field, Kind
 from crypto_core.severity import Severity
+
+_ENVELOPES = frozenset(ENVELOPE_FORMATS)
 
 FIELDS: dict[str, Field] = {
     field.name: field
@@ -116,51 +120,109 @@ class Place:
         """The token's reference as text."""
         return func.concat(f"{self.name}:", self.id_text)
 
-    @property
-    def texts(self) -> list[Any]:
-        """Where free text is looked for besides the reference, each for itself."""
-        shown = [self.source.c[n] for n in self.table.shown if n != self.table.organisation]
+    def texts(self, parts: Iterable[str]) -> list[Any]:
+        """Where free text is looked for besides the reference, each for itself.
+
+        Columns in whose type no such text can be written are left out: a date need not be printed for each
+        row to be sure that no name is in it.
+        """
+        names = [n for n in self.table.shown if n != self.table.organisation]
+        shown = [self.source.c[n] for n in names if can_hold(self.table.type_of(n), parts)]
         return [self.organisation, *(cast(c, SqlText) for c in shown)]
 
-    def columns(self) -> list[Any]:
+    def columns(self) -> tuple[Any, ...]:
         """What is shown of a token, without its value."""
-        shown = [n for n in self.table.shown if n != self.table.organisation]
-        pairs = (part for name in shown for part in (name, cast(self.source.c[name], SqlText)))
-        return [
-            cast(literal(self.table.name), String).label("table"),
-            cast(literal(self.column), String).label("column"),
-            self.id_text.label("row_id"),
-            cast(literal(self.table.provider), String).label("provider"),
-            self.organisation.label("org"),
-            format_of(self.stored).label("format"),
-            plaintext_provider_of(self.stored).label("leaked"),
-            self.characters.label("characters"),
-            edk_prefix_of(self.stored).label("edk_prefix"),
-            case((is_envelope(self.stored), digest_of(self.stored))).label("digest"),
-            self.created.label("created_at"),
-            cast(func.json_build_object(*pairs), SqlText).label("shown"),
-        ]
+        return _shown(self)
+
+    def among(self, rows: Any) -> Place:
+        """The same column of only some rows."""
+        return Place(self.number, self.table, self.column, rows)
+
+
+def places_of(tables: Iterable[TokenTable]) -> tuple[Place, ...]:
+    """Return the token columns of some tables. Keep them: what is asked about them is put together once."""
+    tables = tuple(tables)
+    sources = {table.name: table_of(table) for table in tables}
+    columns = ((table, column) for table in tables for column in table.token_columns)
+    return tuple(Place(n, table, c, sources[table.name]) for n, (table, c) in enumerate(columns))
+
+
+@lru_cache(maxsize=64)
+def _shown(place: Place) -> tuple[Any, ...]:
+    shown = [n for n in place.table.shown if n != place.table.organisation]
+    pairs = (part for name in shown for part in (name, cast(place.source.c[name], SqlText)))
+    return (
+        cast(literal(place.table.name), String).label("table"),
+        cast(literal(place.column), String).label("column"),
+        place.id_text.label("row_id"),
+        cast(literal(place.table.provider), String).label("provider"),
+        place.organisation.label("org"),
+        format_of(place.stored).label("format"),
+        plaintext_provider_of(place.stored).label("leaked"),
+        place.characters.label("characters"),
+        edk_prefix_of(place.stored).label("edk_prefix"),
+        case((is_envelope(place.stored), digest_of(place.stored))).label("digest"),
+        place.created.label("created_at"),
+        cast(func.json_build_object(*pairs), SqlText).label("shown"),
+    )
+
+
+_DIGITS = "0123456789"
+_DATES = _DIGITS + "-+:. infinityBC"
+_WRITTEN_WITH = {
+    "bool": "truefalse",
+    "date": _DATES,
+    "float4": _DIGITS + "-+.eNaInfinity",
+    "float8": _DIGITS + "-+.eNaInfinity",
+    "int2": _DIGITS + "-",
+    "int4": _DIGITS + "-",
+    "int8": _DIGITS + "-",
+    "numeric": _DIGITS + "-.NaInfinity",
+    "timestamp": _DATES,
+    "timestamptz": _DATES,
+    "uuid": _DIGITS + "abcdef-",
+}
+"""The characters in which PostgreSQL prints the values of a type, dates in ISO style as the driver asks."""
+
+
+def can_hold(type_name: str, parts: Iterable[str]) -> bool:
+    """False if no value of the type has these texts in it, in upper or lower case."""
+    written = _WRITTEN_WITH.get(type_name)
+    return written is None or not set("".join(parts).lower()) - set(written.lower())
 
 
 def has_format(stored: Any, formats: Iterable[Format]) -> ColumnElement[bool]:
     """True for values in one of some formats."""
-    wanted = frozenset(formats)
+    return _has_format(stored, frozenset(formats))
+
+
+@lru_cache(maxsize=256)
+def _has_format(stored: Any, wanted: frozenset[Format]) -> ColumnElement[bool]:
     if wanted == frozenset(Format):
         return literal(True)
-    return or_(false(), *(_is(stored, f) for f in Format if f in wanted))
+    envelopes, others = wanted & _ENVELOPES, wanted - _ENVELOPES
+    told = [is_envelope(stored)] if envelopes == _ENVELOPES else [_is(stored, f) for f in sorted(envelopes)]
+    if others == frozenset(Format) - _ENVELOPES:
+        told.append(not_(is_envelope(stored)))
+    elif others:
+        # Nearly every value is an envelope: the rest is not looked at then.
+        told.append(and_(not_(is_envelope(stored)), or_(*(_is(stored, f) for f in sorted(others)))))
+    return or_(false(), *told)
 
 
 def _is(stored: Any, format_: Format) -> ColumnElement[bool]:
+    """True for values in a format; where that has no mark of its own, of those that are no envelopes."""
     if format_ in STORED_PREFIXES:
         begins: ColumnElement[bool] = func.starts_with(stored, STORED_PREFIXES[format_])
         return begins
     if format_ is Format.EMPTY:
         empty: ColumnElement[bool] = stored == ""
         return empty
-    # What is nearly every value goes first: the rest is not looked at then.
-    other = [not_(func.starts_with(stored, prefix)) for prefix in STORED_PREFIXES.values()]
     plain = or_(*(leaked_by(stored, provider) for provider in PROVIDER_PREFIXES))
-    return and_(*other, plain if format_ is Format.PLAINTEXT else and_(stored != "", not_(plain)))
+    if format_ is Format.PLAINTEXT:
+        return plain
+    others = (func.starts_with(stored, p) for f, p in STORED_PREFIXES.items() if f not in _ENVELOPES)
+    return and_(stored != "", not_(or_(*others, plain)))
 
 
 def leaked_by(stored: Any, provider: str) -> ColumnElement[bool]:

@@ -1,35 +1,40 @@
 """SQL expressions for the key that sealed a token: its own answer from KMS if there is one, else its group's.
 
 A group's v1 envelopes are told by how the stored string begins, so that nothing is decoded for a row: see
-`in_group`. Only answers that say something else than the group's are joined, by a piece of the stored value
+`in_groups`. Only answers that say something else than the group's are joined, by a piece of the stored value
 first, so that few values are hashed.
 """
 
 from __future__ import annotations
 
 import base64
-import re
 import string
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import (
+    ARRAY,
     ColumnElement,
     FromClause,
+    SelectBase,
     and_,
     case,
+    cast,
     false,
     func,
     not_,
     or_,
     select,
+    union_all,
 )
+from sqlalchemy import Text as SqlText
 
 from crypto_core.coverage import Evidence
 from crypto_core.database.answers import Wrapping
 from crypto_core.database.expressions import (
+    HEAD_CHARACTERS,
     digest_of,
     edk_prefix_of,
     is_envelope,
@@ -37,49 +42,40 @@ from crypto_core.database.expressions import (
 )
 from crypto_core.envelope import STORED_PREFIXES, Format
 
-EVIDENCES = tuple(Evidence)
-"""In the order in which they sort: the best known first."""
-
 _ALPHABET = string.ascii_uppercase + string.ascii_lowercase + string.digits + "+/"
-_SURE, _CHARACTERS = 48, 51
-"""Characters of the EDK's base64 that a prefix of 37 bytes determines, and that are looked at; in threes."""
+_SURE = 48
+"""Characters of the EDK's base64 that a prefix of 37 bytes determines, in whole threes."""
 
 
-def in_group(stored: Any, edk_prefix: bytes) -> ColumnElement[bool]:
-    """True for envelopes of the key material group: for those whose `edk_prefix_of` is this."""
-    v1 = _v1_in_group(stored, edk_prefix)
-    v2 = and_(func.starts_with(stored, STORED_PREFIXES[Format.V2]), edk_prefix_of(stored) == edk_prefix)
+def in_groups(stored: Any, edk_prefixes: Iterable[bytes]) -> ColumnElement[bool]:
+    """True for envelopes of these key material groups: for those whose `edk_prefix_of` is one of them."""
+    prefixes = sorted(set(edk_prefixes))
+    if not prefixes:
+        return false()
+    v1 = func.left(stored, HEAD_CHARACTERS).in_(_v1_heads(prefixes))
+    v2 = and_(func.starts_with(stored, STORED_PREFIXES[Format.V2]), edk_prefix_of(stored).in_(prefixes))
     return or_(v1, v2)
 
 
-def _v1_in_group(stored: Any, edk_prefix: bytes) -> ColumnElement[bool]:
-    begins, follows = _beginnings(edk_prefix)
-    next_ = func.substr(stored, len(begins) + 1, 4)
-    return and_(func.starts_with(stored, begins), next_.regexp_match(follows))
+def _v1_heads(edk_prefixes: Iterable[bytes]) -> SelectBase:
+    """How v1 values of some groups begin: some thousand texts, put together where they are looked up."""
+    ways = []
+    for begins, endings in map(_beginnings, edk_prefixes):
+        ending = func.unnest(cast(list(endings), ARRAY(SqlText))).column_valued("ending")
+        ways.append(select(func.concat(begins, ending)))
+    return union_all(*ways)
 
 
 @lru_cache(maxsize=256)
-def _beginnings(edk_prefix: bytes) -> tuple[str, str]:
-    """How v1 values of a group begin, and the pattern of the four characters that follow."""
+def _beginnings(edk_prefix: bytes) -> tuple[str, tuple[str, ...]]:
+    """How v1 values of a group begin, and what the four characters that follow may be."""
     encoded = base64.b64encode(edk_prefix).decode()
     sure, last = encoded[:_SURE], encoded[_SURE : _SURE + 2]
     # The 37th byte ends two bits into the 50th character: any of those that agree in them may stand there.
     first = _ALPHABET.index(last[1]) & 0b110000
     fiftieth = _ALPHABET[first : first + 16]
     endings = {_base64(last[0] + a + b) for a in fiftieth for b in _ALPHABET}
-    return STORED_PREFIXES[Format.V1] + _base64(sure), _pattern(endings)
-
-
-def _pattern(texts: Iterable[str]) -> str:
-    """A regular expression for some texts of four characters; a list of a thousand is slower to look up."""
-    fourth: dict[str, set[str]] = {}
-    for text in texts:
-        fourth.setdefault(text[:3], set()).add(text[3])
-    third: dict[tuple[str, str], set[str]] = {}
-    for begins, ends in fourth.items():
-        third.setdefault((begins[:2], "".join(sorted(ends))), set()).add(begins[2])
-    ways = (f"{re.escape(two)}[{''.join(sorted(some))}][{ends}]" for (two, ends), some in third.items())
-    return f"^(?:{'|'.join(sorted(ways))})$"
+    return STORED_PREFIXES[Format.V1] + _base64(sure), tuple(sorted(endings))
 
 
 def _base64(text: str) -> str:
@@ -127,9 +123,7 @@ class KeyView:
     def is_under(self, stored: Any, wanted: Iterable[Wrapping]) -> ColumnElement[bool]:
         """True for tokens under one of some wrappings. The tokens must be `joined`."""
         wrappings = frozenset(wanted)
-        grouped = or_(
-            false(), *(in_group(stored, prefix) for prefix, w in self.single.items() if w in wrappings)
-        )
+        grouped = in_groups(stored, (prefix for prefix, w in self.single.items() if w in wrappings))
         if self.answers is None:
             return grouped
         own = or_(false(), *(_says(self.answers.c, w) for w in sorted(wrappings & self.told, key=str)))
@@ -139,11 +133,13 @@ class KeyView:
         """Every wrapping that a token can be shown with, by key ARN and material as one text."""
         return {f"{arn} {material or ''}": (arn, material) for arn, material in self.wrappings}
 
-    def is_named(self, stored: Any, name: str) -> ColumnElement[bool]:
-        """True for tokens under the wrapping of a name, with "" those under none that is known."""
-        if name:
-            return self.is_under(stored, [self.named()[name]])
-        return not_(func.coalesce(self.is_under(stored, self.wrappings), False))
+    def is_named(self, stored: Any, names: Sequence[str]) -> ColumnElement[bool]:
+        """True for tokens under the wrapping of one of some names, with "" those under none that is known."""
+        known = self.named()
+        told = self.is_under(stored, [known[name] for name in names if name])
+        if "" not in names:
+            return told
+        return or_(told, not_(func.coalesce(self.is_under(stored, self.wrappings), False)))
 
     def has_evidence(self, stored: Any, evidence: Evidence) -> ColumnElement[bool]:
         """True for tokens with the evidence. The tokens must be `joined` with all answers."""
@@ -153,7 +149,7 @@ class KeyView:
             others = (e for e in Evidence if e is not Evidence.UNKNOWN)
             return not_(func.coalesce(or_(*(self.has_evidence(stored, e) for e in others)), False))
         prefixes = self.single if evidence is Evidence.INFERRED else self.conflicts
-        grouped = or_(false(), *(in_group(stored, prefix) for prefix in prefixes))
+        grouped = in_groups(stored, prefixes)
         return grouped if self.answers is None else and_(self.answers.c.digest.is_(None), grouped)
 
 

@@ -107,7 +107,7 @@ class Matcher:
         # What is neither in the column's name nor reaches over its colon is in the id.
         inside = len(value.parts) == 1 and ":" not in value.text
         reference = place.id_text if inside else place.reference
-        return or_(*(_has_text(text, value) for text in (reference, *place.texts)))
+        return or_(*(_has_text(text, value) for text in (reference, *place.texts(value.parts))))
 
     def _about_keys(self, field: str, value: Alternative, place: Place) -> ColumnElement[bool]:
         if field == "evidence":

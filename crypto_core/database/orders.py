@@ -6,12 +6,12 @@ the column, then the id in its own type and collation, so that the primary key's
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import DateTime, cast, func, literal, literal_column
+from sqlalchemy import DateTime, cast, false, func, literal, literal_column, or_, true
 from sqlalchemy import Text as SqlText
 
 from crypto_core.coverage import Evidence
@@ -42,13 +42,15 @@ class Order:
     """One order. `value` gives what a token is sorted by, as SQL.
 
     An order by `formats` or by `choices` needs none: its values are known beforehand. `choices` gives them
-    for a column, with the condition that each sets; a token to which none applies has the value `otherwise`.
+    for a column; `chosen` is the condition for a token to have one or another of them. Every token has one;
+    it's `otherwise`, which is dear to ask for, if it's no other.
     `few` says whether there are likely to be few values, so that it pays to find them out.
     """
 
     value: Callable[[Place], Any] = lambda _: literal_column("0")
     formats: Mapping[Value, frozenset[Format]] | None = None
-    choices: Callable[[Place, KeyView], Mapping[Value, Any]] | None = None
+    choices: Callable[[Place, KeyView], Sequence[Value]] | None = None
+    chosen: Callable[[Place, KeyView, Sequence[Any]], Any] = lambda *_: true()
     otherwise: Value | None = None
     few: bool = True
     compared: Callable[[Any], Any] = lambda value: value
@@ -56,21 +58,21 @@ class Order:
     kept: Callable[[Any], Any] = lambda value: value
     read: Callable[[Any], Any] = literal
 
-    def known(self, place: Place, keys: KeyView, formats: frozenset[Format]) -> Mapping[Value, Any] | None:
-        """The values that tokens of these formats may have, each with its condition; None if not known."""
+    def known(self, place: Place, keys: KeyView, formats: frozenset[Format]) -> Sequence[Value] | None:
+        """The values that tokens of these formats may have; None if not known."""
         if self.choices is not None:
             return self.choices(place, keys)
         if self.formats is None:
             return None
-        return {v: has_format(place.stored, some) for v, some in self.formats.items() if some & formats}
+        return [value for value, some in self.formats.items() if some & formats]
 
-    def has(self, value: Value, place: Place, keys: KeyView) -> Any:
-        """The condition for a token of the column to have a value."""
+    def has(self, values: Sequence[Value], place: Place, keys: KeyView) -> Any:
+        """The condition for a token of the column to have one of some values."""
         if self.choices is not None:
-            return self.choices(place, keys)[value]
+            return self.chosen(place, keys, values)
         if self.formats is not None:
-            return has_format(place.stored, self.formats[value])
-        return self.value(place) == value
+            return has_format(place.stored, frozenset[Format]().union(*(self.formats[v] for v in values)))
+        return self.value(place).in_(values)
 
 
 _STATES: Mapping[Value, frozenset[Format]] = {
@@ -89,22 +91,29 @@ def _created(place: Place) -> Any:
     return func.coalesce(place.created, _EARLIEST)
 
 
-def _keys(place: Place, keys: KeyView) -> Mapping[Value, Any]:
-    return {name: keys.is_named(place.stored, name) for name in (*keys.named(), "")}
+_EVIDENCES = tuple(Evidence)
 
 
-def _evidence(place: Place, keys: KeyView) -> Mapping[Value, Any]:
-    return {place_: keys.has_evidence(place.stored, e) for place_, e in enumerate(Evidence)}
+def _shows(place: Place, keys: KeyView, ranks: Sequence[int]) -> Any:
+    return or_(false(), *(keys.has_evidence(place.stored, _EVIDENCES[rank]) for rank in ranks))
 
 
 ORDERS: Mapping[SortKey, Order] = {
     SortKey.STATE: Order(formats=_STATES),
     SortKey.FORMAT: Order(formats=_FORMATS),
-    SortKey.PROVIDER: Order(choices=lambda place, _: {place.table.provider: literal(True)}),
-    SortKey.REFERENCE: Order(choices=lambda _place, _keys: {0: literal(True)}),
+    SortKey.PROVIDER: Order(choices=lambda place, _: (place.table.provider,)),
+    SortKey.REFERENCE: Order(choices=lambda *_: (0,)),
     SortKey.ORGANISATION: Order(lambda place: place.organisation.collate("C")),
-    SortKey.KEY: Order(choices=_keys, otherwise=""),
-    SortKey.EVIDENCE: Order(choices=_evidence, otherwise=list(Evidence).index(Evidence.UNKNOWN)),
+    SortKey.KEY: Order(
+        choices=lambda _, keys: (*keys.named(), ""),
+        chosen=lambda place, keys, names: keys.is_named(place.stored, names),
+        otherwise="",
+    ),
+    SortKey.EVIDENCE: Order(
+        choices=lambda *_: range(len(_EVIDENCES)),
+        chosen=_shows,
+        otherwise=_EVIDENCES.index(Evidence.UNKNOWN),
+    ),
     SortKey.CHARACTERS: Order(lambda place: place.characters),
     SortKey.CREATED: Order(
         _created,

@@ -22,7 +22,6 @@ from sqlalchemy import (
     LargeBinary,
     and_,
     bindparam,
-    false,
     func,
     insert,
     or_,
@@ -48,7 +47,7 @@ from crypto_core.database.expressions import (
     id_text,
     table_of,
 )
-from crypto_core.database.key_expressions import in_group
+from crypto_core.database.key_expressions import in_groups
 from crypto_core.database.schema import envelope_backup
 from crypto_core.database.tables import TokenTable
 from crypto_core.envelope import ENVELOPE_FORMATS, STORED_PREFIXES, Format, classify
@@ -256,7 +255,7 @@ class TokenStore:
 
 
 def _prefix_in(stored: Any, prefixes: Sequence[bytes | None]) -> ColumnElement[bool]:
-    named = or_(false(), *(in_group(stored, prefix) for prefix in prefixes if prefix is not None))
+    named = in_groups(stored, (prefix for prefix in prefixes if prefix is not None))
     return or_(named, edk_prefix_of(stored).is_(None)) if None in prefixes else named
 
 

@@ -3,13 +3,13 @@
 An order is walked as segments: the tokens of one column that have one value, in the order of their ids, which
 the primary key's index gives. A segment with many tokens fills a page from a few thousand rows. Whether a
 segment has few or none can't be told from near by, so once rows run out a survey counts them all: one scan,
-remembered while that list is paged through (see surveys.py). Orders with too many values for that, such as
-dates, are read by one scan a page.
+remembered while that list is paged through (see surveys.py), as are the ids of segments with few tokens.
+Orders with too many values for that, such as dates, are read by one scan a page.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from threading import Event
 from typing import Any
@@ -17,10 +17,12 @@ from typing import Any
 from sqlalchemy import Connection, and_, or_, select
 
 from crypto_core.cancelling import stop_if
+from crypto_core.database.expressions import id_in
 from crypto_core.database.inventory_expressions import Place
 from crypto_core.database.key_expressions import KeyView
 from crypto_core.database.matching import Matcher
 from crypto_core.database.orders import Order, Value
+from crypto_core.database.surveying import Surveyor
 from crypto_core.database.surveys import Survey
 
 NEAR = 20_000
@@ -69,6 +71,7 @@ class Walker:
         survey: Survey,
         cancelled: Event | None,
     ) -> None:
+        self._surveyor = Surveyor(connection, order, matcher, keys, cancelled)
         self._connection = connection
         self._places = [p for p in places if not matcher.excludes(p)]
         self._order = order
@@ -82,7 +85,7 @@ class Walker:
         if not self._order.few:
             return self._scan(search)
         if not self._survey.known and any(self._known(p) is None for p in self._places):
-            self._count()
+            self._take_survey()
         if self._survey.too_many:
             return self._scan(search)
         found: list[Position] = []
@@ -106,29 +109,32 @@ class Walker:
         start = search.start
         return [s for s in pairs if start is None or _at(start, *s) or _behind(search, start, *s)]
 
-    def _known(self, place: Place) -> Mapping[Value, Any] | None:
+    def _take_survey(self) -> None:
+        self._surveyor.take(self._survey, self._places)
+
+    def _known(self, place: Place) -> Sequence[Value] | None:
         return self._order.known(place, self._keys, self._matcher.formats)
 
     def _walk(
         self, value: Value, place: Place, after: Position | None, search: Search, limit: int
     ) -> list[Position]:
         """The next tokens of one segment."""
-        survey = self._survey
-        if survey.known and not survey.counts.get((value, place.number)):
+        survey, segment = self._survey, (value, place.number)
+        if survey.known and not survey.counts.get(segment):
             return []
         if self._matcher.names_rows(place):
             bounds = _from(place, after, search) if after is not None else None
             return self._select(value, place, bounds, search, limit)
-        if survey.is_sparse(value, place.number):
+        if survey.is_sparse(segment):
             return self._among(value, place, after, search, limit)
         near, end = self._near(value, place, after, search, limit)
         if len(near) >= limit or end is None:
             return near
         if not survey.known:
-            self._count()
-            if not survey.counts.get((value, place.number)):
+            self._take_survey()
+            if not survey.counts.get(segment):
                 return near
-            if survey.is_sparse(value, place.number):
+            if survey.is_sparse(segment):
                 return self._among(value, place, after, search, limit)
         rest = self._select(value, place, _beyond(place.id, end, search.backwards), search, limit - len(near))
         return near + rest
@@ -140,7 +146,7 @@ class Walker:
         bounds = [_from(place, after, search)] if after is not None else []
         ids = place.id.desc() if search.backwards else place.id
         rows = select(*place.source.c).where(*bounds).order_by(ids).limit(NEAR).subquery("near")
-        found = self._select(value, _of(place, rows), None, search, limit)
+        found = self._select(value, place.among(rows), None, search, limit)
         if len(found) >= limit:
             return found, None
         last = select(place.id).where(*bounds).order_by(ids).offset(NEAR - 1).limit(1)
@@ -151,11 +157,10 @@ class Walker:
         self, value: Value, place: Place, after: Position | None, search: Search, limit: int
     ) -> list[Position]:
         """The next tokens of a segment whose few ids are remembered."""
-        ids = self._survey.ids(value, place.number)
+        ids = self._survey.ids((value, place.number))
         if ids is None:
-            statement = self._segment(value, place).order_by(place.id).limit(self._survey.SPARSE + 1)
-            ids = [_plain(row[0]) for row in self._connection.execute(statement)]
-            self._survey.remember(value, place.number, ids)
+            ids = self._ids(value, place)
+            self._survey.remember((value, place.number), ids)
         if search.backwards:
             ids = ids[::-1]
         if after is not None and after.row_id in ids:
@@ -170,6 +175,16 @@ class Walker:
                 break
         return found
 
+    def _ids(self, value: Value, place: Place) -> list[str | int]:
+        """The ids of a segment with few tokens, in order: of those that the survey found, else by a scan."""
+        found = self._survey.found((value, place.number))
+        if found is not None:
+            there = id_in(place.table, place.source, [str(row_id) for row_id in found])
+            statement = select(place.id).where(there)
+        else:
+            statement = self._segment(value, place).limit(self._survey.SPARSE + 1)
+        return [_plain(row[0]) for row in self._connection.execute(statement.order_by(place.id))]
+
     def _select(self, value: Value, place: Place, bounds: Any, search: Search, limit: int) -> list[Position]:
         statement = self._segment(value, place)
         if bounds is not None:
@@ -181,19 +196,9 @@ class Walker:
         ]
 
     def _segment(self, value: Value, place: Place) -> Any:
-        condition = self._order.has(value, place, self._keys)
+        condition = self._order.has([value], place, self._keys)
         tokens = self._keys.joined(place.source, place.stored)
         return select(place.id).select_from(tokens).where(self._matcher.passing(place), condition)
-
-    def _count(self) -> None:
-        """Take the survey: how many tokens each segment has."""
-        for place in self._places:
-            stop_if(self._cancelled)
-            tokens = self._keys.joined(place.source, place.stored)
-            passing = self._matcher.passing(place)
-            known = self._known(place)
-            self._survey.take(self._connection, place, self._order, known, tokens, passing)
-        self._survey.known = True
 
     def _scan(self, search: Search) -> list[Position]:
         found: list[Position] = []
@@ -236,10 +241,6 @@ class Walker:
             later = place.number < start.number if search.backwards else place.number > start.number
             return or_at if later else beyond
         return and_(or_at, or_(beyond, _from(place, start, search)))
-
-
-def _of(place: Place, rows: Any) -> Place:
-    return Place(place.number, place.table, place.column, rows)
 
 
 def _plain(row_id: Any) -> str | int:

@@ -12,7 +12,7 @@ from sqlalchemy import Engine, select, text
 from console.wiring import Wired
 from crypto_core.database.expressions import edk_prefix_of, table_of
 from crypto_core.database.inventory import FIELDS, Inventory, InventoryRow
-from crypto_core.database.key_expressions import in_group
+from crypto_core.database.key_expressions import in_groups
 from crypto_core.errors import InvalidFilterError
 from crypto_core.filters import Value, parse_filter, passes
 from crypto_core.paging import Query
@@ -152,7 +152,7 @@ def test_a_group_is_told_by_its_beginning_as_by_decoding_it(services: Wired, pla
         compared = 0
         for other in changed:
             connection.execute(text("UPDATE gh_connection SET access_token = :v"), {"v": other})
-            decoded, told = connection.execute(select(edk_prefix_of(stored), in_group(stored, prefix))).one()
+            decoded, told = connection.execute(select(edk_prefix_of(stored), in_groups(stored, [prefix]))).one()
             assert told is (decoded is not None and bytes(decoded) == prefix), other
             compared += told
     assert 10 < compared < len(changed) - 10
