@@ -9,7 +9,7 @@ from datetime import datetime
 from threading import Event
 from typing import Any
 
-from sqlalchemy import Connection, Engine, func, or_, select
+from sqlalchemy import Connection, Engine, func, select
 
 from crypto_core.cancelling import stop_if
 from crypto_core.coverage import Evidence
@@ -179,10 +179,9 @@ class Inventory:
         total = 0
         for places in read_together(self._places(), matcher, keys):
             stop_if(cancelled)
-            passing = [matcher.passing(p) for p in places]
-            numbers = [func.count().filter(passes) for passes in passing]
-            counted: Any = select(*(numbers if len(numbers) > 1 else [func.count()]))
-            counted = counted.select_from(source_of(places, keys)).where(or_(*passing))
+            of_row, passing = matcher.parted(places)
+            counted: Any = select(*(func.count().filter(passes) for passes in passing))
+            counted = counted.select_from(source_of(places, keys)).where(of_row)
             total += sum(connection.execute(counted).one())
         return total
 

@@ -60,6 +60,21 @@ class Matcher:
         """The condition for a token of the column; SQL's FALSE where none can pass."""
         return and_(place.stored.is_not(None), *(self._term(term, place) for term in self._terms))
 
+    def parted(self, places: Sequence[Place]) -> tuple[ColumnElement[bool], list[ColumnElement[bool]]]:
+        """The condition for a row of a table, and further ones for the token of each of these columns.
+
+        What the filter says of the row itself is asked once, not for each of its tokens.
+        """
+        by_term = [[self._term(term, place) for place in places] for term in self._terms]
+        of_row = [conditions[0] for conditions in by_term if _are_same(conditions)]
+        own = [conditions for conditions in by_term if not _are_same(conditions)]
+        there = or_(*(place.stored.is_not(None) for place in places))
+        further = [
+            and_(place.stored.is_not(None), *(conditions[n] for conditions in own))
+            for n, place in enumerate(places)
+        ]
+        return and_(there, *of_row), further
+
     def excludes(self, place: Place) -> bool:
         """True if no token of the column can pass."""
         return any(isinstance(self._term(term, place), False_) for term in self._terms)
@@ -142,6 +157,10 @@ def _lets_through(term: Term, format_: Format) -> bool:
 
 def _material(wrapping: Wrapping) -> Iterable[str]:
     return (wrapping[1],) if wrapping[1] else ()
+
+
+def _are_same(conditions: Sequence[ColumnElement[bool]]) -> bool:
+    return all(conditions[0].compare(other) for other in conditions[1:])
 
 
 def _any(conditions: Iterable[ColumnElement[bool]]) -> ColumnElement[bool]:

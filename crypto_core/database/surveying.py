@@ -6,7 +6,7 @@ those are, a sample of the table tells beforehand; where it errs, ids are looked
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from threading import Event
@@ -36,6 +36,8 @@ from crypto_core.database.surveys import Segment, Survey
 
 SAMPLED = 0.5
 """Per cent of a table's pages in the sample."""
+CHOOSY = 0.3
+"""Up to which share of a table's rows a filter has to let through to be asked before anything else."""
 
 
 def read_together(places: Iterable[Place], matcher: Matcher, keys: KeyView) -> Iterator[list[Place]]:
@@ -91,79 +93,105 @@ class Surveyor:
         self._counts |= {(row[0], place.number): row[1] for row in rows}
 
     def _count_known(self, places: Sequence[Place], known: Sequence[Sequence[Value]]) -> None:
-        asked = [[v for v in values if v != self._otherwise(values)] for values in known]
-        sparse = self._sparse(places, known, asked)
-        for row in self.connection.execute(self._statement(places, asked, sparse)):
-            *told, ids, number = row
-            for segment in self._segments(places, known, asked, told):
+        sampled, choosy = self._sample(places, known)
+        few = {segment for segment, number in sampled.items() if number * 100 / SAMPLED <= Survey.SPARSE}
+        # What many tokens have is asked for first: then nothing else is asked about them.
+        falling = [
+            sorted(values, key=lambda v, p=p: -sampled[v, p.number])  # type: ignore[misc]
+            for p, values in zip(places, known, strict=True)
+        ]
+        for segments, number, ids in self._groups(places, falling, few, choosy=choosy):
+            for segment in segments:
                 self._counts[segment] = self._counts.get(segment, 0) + number
-                if segment in sparse and ids is not None:
+                if segment in few and ids is not None:
                     self._found.setdefault(segment, []).extend(ids)
-        for segment in sparse:
+        for segment in few:
             # Not all came along where they were more than the sample said.
             if len(self._found.get(segment, ())) != self._counts.get(segment, 0):
                 self._found.pop(segment, None)
 
-    def _sparse(
-        self, places: Sequence[Place], known: Sequence[Sequence[Value]], asked: Sequence[Sequence[Value]]
-    ) -> frozenset[Segment]:
-        """The segments that have few tokens, as far as a sample tells; none where the key finds the ids."""
-        all_ = frozenset((v, p.number) for p, values in zip(places, known, strict=True) for v in values)
-        if self.matcher.names_rows(places[0]) or Survey.SPARSE < 1:
-            return frozenset()
-        sample = tablesample(places[0].source, func.system(SAMPLED))
-        counts: dict[Segment, int] = {}
-        for row in self.connection.execute(self._statement([p.among(sample) for p in places], asked, ())):
-            *told, _, number = row
-            for segment in self._segments(places, known, asked, told):
-                counts[segment] = counts.get(segment, 0) + number
-        return frozenset(s for s in all_ if counts.get(s, 0) * 100 / SAMPLED <= Survey.SPARSE)
+    def _sample(
+        self, places: Sequence[Place], known: Sequence[Sequence[Value]]
+    ) -> tuple[dict[Segment, int], bool]:
+        """How many tokens of each segment a sample has, and whether the filter lets few of its rows through.
 
-    def _statement(
-        self, places: Sequence[Place], asked: Sequence[Sequence[Value]], sparse: Iterable[Segment]
-    ) -> Any:
-        """Count by what is yes and what is no, so that PostgreSQL expects few groups and counts in parallel.
-
-        For each column: whether its token passes, and whether it has each of the values that are asked for.
-        Then the ids of rows with a token in a sparse segment, and the number of rows.
+        Many, where nothing is to be gained from a sample.
         """
-        passing = [self.matcher.passing(p) for p in places]
-        told = []
-        for place, passes, values in zip(places, passing, asked, strict=True):
-            conditions = [passes, *(self.order.has([v], place, self.keys) for v in values)]
-            told += [c.label(f"is_{place.number}_{n}") for n, c in enumerate(conditions)]
-        wanted = or_(false(), *self._in_some(places, passing, list(sparse)))
-        row_ids: Any = places[0].id if places[0].table.id_kind == "integer" else cast(places[0].id, SqlText)
-        few = func.count().filter(wanted) <= 2 * Survey.SPARSE
-        ids = case((few, func.array_agg(row_ids, type_=ARRAY(row_ids.type)).filter(wanted)))
-        statement = select(*told, ids, func.count()).select_from(source_of(places, self.keys))
-        return statement.where(or_(*passing)).group_by(*(literal_column(t.name) for t in told))
+        segments = [(value, p.number) for p, values in zip(places, known, strict=True) for value in values]
+        if Survey.SPARSE < 1 or self.matcher.names_rows(places[0]):
+            return dict.fromkeys(segments, Survey.SPARSE), False
+        counts = dict.fromkeys(segments, 0)
+        passing = rows = 0
+        sample = tablesample(places[0].source, func.system(SAMPLED))
+        for found, number, _ in self._groups([p.among(sample) for p in places], known, ()):
+            rows += number
+            passing += number if found else 0
+            for segment in found:
+                counts[segment] += number
+        return counts, passing < rows * CHOOSY
 
-    def _in_some(
-        self, places: Sequence[Place], passing: Sequence[Any], sparse: Sequence[Segment]
-    ) -> Iterator[Any]:
-        for place, passes in zip(places, passing, strict=True):
-            values = [value for value, number in sparse if number == place.number]
-            if values:
-                yield and_(passes, self.order.has(values, place, self.keys))
-
-    def _segments(
+    def _groups(
         self,
         places: Sequence[Place],
-        known: Sequence[Sequence[Value]],
-        asked: Sequence[Sequence[Value]],
-        told: Sequence[Any],
-    ) -> Iterator[Segment]:
-        """The segments of rows of which a group's answers are true."""
-        answers = iter(told)
-        for place, values, those in zip(places, known, asked, strict=True):
-            passes, holds = next(answers), [next(answers) for _ in those]
-            value = next((v for v, yes in zip(those, holds, strict=True) if yes), self._otherwise(values))
-            if passes and value is not None:
-                yield value, place.number
+        values: Sequence[Sequence[Value]],
+        few: Collection[Segment],
+        *,
+        choosy: bool = False,
+    ) -> Iterator[tuple[list[Segment], int, list[str | int] | None]]:
+        """Rows whose tokens are in the same segments: these, how many rows, and their ids if one has few."""
+        statement = self._statement(places, values, few, choosy=choosy)
+        for *numbers, count, ids in self.connection.execute(statement):
+            segments = [
+                (those[number], place.number)
+                for place, those, number in zip(places, values, numbers, strict=True)
+                if number is not None
+            ]
+            yield segments, count, ids
 
-    def _otherwise(self, values: Sequence[Value]) -> Value | None:
-        """The value of tokens that have no other; the last one where the order names none."""
-        if not values:
-            return None
-        return self.order.otherwise if self.order.otherwise in values else values[-1]
+    def _statement(
+        self,
+        places: Sequence[Place],
+        values: Sequence[Sequence[Value]],
+        few: Collection[Segment],
+        *,
+        choosy: bool,
+    ) -> Any:
+        of_row, passing = self.matcher.parted(places)
+        if choosy:
+            # Rather twice of a few rows than further work on all that don't pass.
+            of_row = and_(of_row, or_(*passing))
+        told = [
+            case((passes, self._numbered(place, those))).label(f"value_{place.number}")
+            for place, passes, those in zip(places, passing, values, strict=True)
+        ]
+        row_id: Any = places[0].id if places[0].table.id_kind == "integer" else cast(places[0].id, SqlText)
+        # A subquery, so that a value's number is computed once a row and PostgreSQL expects few of them.
+        rows = (
+            select(row_id.label("row_id"), *told)
+            .select_from(source_of(places, self.keys))
+            .where(of_row)
+            .offset(0)
+            .subquery()
+        )
+        numbers = [rows.c[column.name] for column in told]
+        wanted = or_(
+            false(),
+            *(
+                number.in_([n for n, value in enumerate(those) if (value, place.number) in few])
+                for place, those, number in zip(places, values, numbers, strict=True)
+            ),
+        )
+        collected = func.array_agg(rows.c.row_id, type_=ARRAY(row_id.type)).filter(wanted)
+        ids = case((func.count().filter(wanted) <= 2 * Survey.SPARSE, collected))
+        return select(*numbers, func.count(), ids).group_by(*numbers)
+
+    def _numbered(self, place: Place, values: Sequence[Value]) -> Any:
+        """The place among the values of the one that a token has: all but one are asked for, one by one."""
+        otherwise = self.order.otherwise if self.order.otherwise in values else values[-1]
+        asked = [(n, value) for n, value in enumerate(values) if value != otherwise]
+        if not asked:
+            return literal_column("0")
+        conditions: list[Any] = [
+            (self.order.has([value], place, self.keys), literal_column(str(n))) for n, value in asked
+        ]
+        return case(*conditions, else_=literal_column(str(values.index(otherwise))))

@@ -21,7 +21,7 @@ from crypto_core.paging import Query
 
 LASTS_SECONDS = 60.0
 """After so long a survey is taken anew."""
-LISTS = 8
+LISTS = 4
 """Lists that are remembered at a time."""
 
 Segment = tuple[Value, int]
@@ -35,7 +35,7 @@ class Survey:
     """Tokens of one segment whose ids are remembered."""
     VALUES: ClassVar[int] = 200
     """Values of a column up to which an order is walked value by value."""
-    IDS: ClassVar[int] = 20_000
+    IDS: ClassVar[int] = 40_000
 
     def __init__(self) -> None:
         self.counts: Mapping[Segment, int] = {}
