@@ -41,6 +41,7 @@ class KeysScreen(ListScreen[KeyState]):
     def __init__(self, facts: Facts) -> None:
         super().__init__(facts)
         self._listed: tuple[object, object] = (None, None)
+        """The keys and the counts of the tokens under them by which the list is sorted and shown."""
 
     def body(self) -> Iterable[Widget]:
         """Trouble if there is any, the keys, and the one under the cursor at a glance."""
@@ -66,13 +67,13 @@ class KeysScreen(ListScreen[KeyState]):
         if fact.trouble is not None and fact.at is not None:
             context = f"Shown is what was known {ago(fact.at, self.facts.clock())}."
         self.query_one("#kms", Notice).tell(fact.trouble, context)
-        self.pane.waiting_for = ""
-        if fact.value is None:
-            self.pane.waiting_for = "No answer yet: r asks again." if fact.trouble else "Asking KMS for keys…"
+        waiting_for = "No answer yet: r asks again." if fact.trouble else "Asking KMS for keys…"
+        self.pane.wait_for(waiting_for if fact.value is None else "")
         listed = (fact.value, self.facts.status.value)
         if listed != self._listed:
+            counted = self._listed[1] is None and listed[1] is not None
             self._listed = listed
-            self.pane.refresh_rows()
+            self.pane.refresh_rows(order_known=counted)
         self.show_list()
 
     @on(TablePane.Changed)

@@ -25,6 +25,49 @@ async def test_keys_with_tokens_come_first_each_with_state_rotation_and_last_use
     assert "deletion 10 Jul" in lines[5]
 
 
+async def test_the_cursor_stays_at_the_top_when_the_counts_come_after_the_keys() -> None:
+    stage = Stage()
+    counts = stage.hold("status")
+    async with deck(stage, start="keys") as d:
+        assert d.line_with("alias/reports").startswith("›")
+        counts.set()
+        await d.until(lambda: d.facts.status.value)
+        assert "alias/tokens …9f2c" in d.cursor_line()
+        assert "1 of 4 keys" in d.lines()[1]
+
+
+async def test_the_cursor_stays_on_its_key_when_the_counts_come_after_it_was_moved() -> None:
+    stage = Stage()
+    counts = stage.hold("status")
+    async with deck(stage, start="keys") as d:
+        await d.press("down", "up")
+        assert "alias/reports" in d.cursor_line()
+        counts.set()
+        await d.until(lambda: d.facts.status.value)
+        assert "alias/reports" in d.cursor_line()
+        assert "3 of 4 keys" in d.lines()[1]
+
+
+async def test_the_cursor_stays_on_its_key_when_the_counts_come_while_a_filter_is_typed() -> None:
+    stage = Stage()
+    counts = stage.hold("status")
+    async with deck(stage, start="keys") as d:
+        await d.press("slash")
+        counts.set()
+        await d.until(lambda: d.facts.status.value)
+        await d.press("escape")
+        assert "alias/reports" in d.cursor_line()
+
+
+async def test_the_cursor_stays_on_its_key_when_counts_come_anew() -> None:
+    async with deck(start="keys") as d:
+        old = [row for row in d.stage.rows if row.key_arn != CURRENT]
+        d.stage.rows[:] = old
+        await d.press("r")
+        assert "alias/tokens …9f2c" in d.cursor_line()
+        assert "1 of 4 keys" not in d.lines()[1]
+
+
 async def test_what_may_not_be_seen_is_a_question_mark_and_the_missing_action_is_named() -> None:
     async with deck(start="keys", size=LARGE) as d:
         await d.press("down", "down")
@@ -98,6 +141,17 @@ async def test_expired_credentials_name_the_remedy_and_r_asks_again() -> None:
         await d.press("r")
         assert "alias/tokens …9f2c" in d.text()
         assert "aws sso login" not in d.text()
+
+
+async def test_a_late_refusal_is_told_where_the_keys_were_waited_for() -> None:
+    stage = Stage(faults={"keys": CredentialsExpiredError("The session expired.")})
+    refusal = stage.hold("keys")
+    async with deck(stage, start="keys") as d:
+        assert "Asking KMS for keys…" in d.text()
+        refusal.set()
+        await d.until(lambda: d.facts.keys.trouble)
+        assert "Asking KMS for keys…" not in d.text()
+        assert "No answer yet: r asks again." in d.text()
 
 
 async def test_no_keys_at_all_says_which_permissions_list_them() -> None:

@@ -58,9 +58,10 @@ class TablePane(Actor, Vertical, Generic[Row]):
         self.listing = listing
         self.first_filter = first_filter
         self._example = example
-        self.waiting_for = ""
-        """What rows that come from elsewhere are waiting for: said instead of that there is none."""
+        self._waiting_for = ""
         self._epoch = facts.epoch
+        self._order_unknown = False
+        """True while the rows that are shown stand in an order that wasn't known when they were asked for."""
         self.feed: Feed[Row] = Feed(
             self, facts, listing, came=self._rows_came, failed=self._rows_failed, changed=self._changed
         )
@@ -116,9 +117,11 @@ class TablePane(Actor, Vertical, Generic[Row]):
         if table.marks:
             for row in came.rows:
                 table.marks.learn(row)
-        table.rows_changed(
-            came.rows, moved=came.moved, anew=came.kind is Kind.FRESH, at_end=came.kind is Kind.END
-        )
+        anew = came.kind is Kind.FRESH
+        if came.kind is Kind.AGAIN and self._order_unknown:
+            anew = table.left_alone and not self.bar.is_open
+        self._order_unknown = False
+        table.rows_changed(came.rows, moved=came.moved, anew=anew, at_end=came.kind is Kind.END)
         self.query_one(Notice).tell(None)
         if came.kind is Kind.FRESH and self.bar.is_open:
             self._close_bar()
@@ -133,7 +136,7 @@ class TablePane(Actor, Vertical, Generic[Row]):
 
     def _changed(self) -> None:
         self.table.total = self.feed.count
-        self.table.end_with(ending(self.feed, self.listing, self.waiting_for))
+        self.table.end_with(ending(self.feed, self.listing, self._waiting_for))
         self.post_message(self.Changed())
 
     # What the table tells
@@ -385,9 +388,20 @@ class TablePane(Actor, Vertical, Generic[Row]):
 
     # What the screen asks for
 
-    def refresh_rows(self) -> None:
-        """Ask for the rows anew; the cursor and the marks stay on theirs."""
+    def refresh_rows(self, *, order_known: bool = False) -> None:
+        """Ask for the rows anew; the cursor and the marks stay on theirs.
+
+        With `order_known`, what the rows are sorted by is known only now: the cursor stays at the top, unless
+        the operator has moved it.
+        """
+        self._order_unknown |= order_known
         self.feed.again()
+
+    def wait_for(self, words: str) -> None:
+        """Say what rows that come from elsewhere are waiting for, instead of that there is none."""
+        if words != self._waiting_for:
+            self._waiting_for = words
+            self._changed()
 
     def reread(self, refs: tuple[Any, ...], read: Callable[[], tuple[Row, ...]]) -> None:
         """Show these rows as they are now, `read` returning those that are still there."""

@@ -84,12 +84,18 @@ class Table(CursorView, Generic[Row]):
         self._placed: tuple[Placed[Row], ...] = ()
         self._focus = self._chosen[0].name
         self._own_choice = False
+        self._cursor_moved = False
         self._rich_styles: dict[tuple[str, str, Style], RichStyle | None] = {}
 
     @property
     def current(self) -> Row | None:
         """The row under the cursor."""
         return self._window.rows[self.cursor] if self.cursor < len(self._window.rows) else None
+
+    @property
+    def left_alone(self) -> bool:
+        """True while the operator has neither moved the cursor nor scrolled since the list began."""
+        return not self._cursor_moved and not self.scroll_offset.y
 
     @property
     def column(self) -> Column[Row]:
@@ -158,9 +164,11 @@ class Table(CursorView, Generic[Row]):
         self._want(rows)
         self._place()
         if at_end:
+            self._cursor_moved = True
             self.lines_changed(len(self._window.rows) - 1)
             return
         if anew:
+            self._cursor_moved = False
             self._scroll_at(0)
             self.lines_changed(0)
             return
@@ -200,7 +208,9 @@ class Table(CursorView, Generic[Row]):
 
     def move_to(self, index: int, direction: int = 1) -> None:
         """Put the cursor on a row; near the first or last one that is held, more are asked for."""
+        before = self.cursor
         super().move_to(index, direction)
+        self._cursor_moved |= self.cursor != before
         self._remember_here()
         self._look_for_edges(self.cursor, self.cursor)
 
