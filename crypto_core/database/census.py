@@ -14,6 +14,7 @@ from crypto_core.database.answers import AnswerBook, Wrapping
 from crypto_core.database.catalogue import Catalogue, LiveCatalogue
 from crypto_core.database.engine import connected
 from crypto_core.database.expressions import (
+    apart,
     digest_of,
     edk_prefix_of_head,
     format_of,
@@ -67,15 +68,12 @@ def take_census(
         for column in table.token_columns:
             source = table_of(table)
             stored = source.c[column]
-            tokens = (
+            tokens = apart(
                 select(
                     _told_by(stored).label("head"),
                     id_text(table, source).label("row_id"),
-                    mark_of(stored).label("mark"),
-                    digest_of(stored).label("digest"),
-                )
-                .where(stored.is_not(None))
-                .subquery()
+                    stored.label("stored"),
+                ).where(stored.is_not(None))
             )
             parts.append(_grouped(table.name, column, tokens, relation))
     with connected(engine, cancelled=cancelled) as connection:
@@ -127,7 +125,8 @@ def _grouped(table: str, column: str, tokens: Any, relation: Any) -> Any:
         ]
         keys += answer
         # `is_(True)`: a join by the digest would hash every value, this one only those with such a mark.
-        same = and_(r.mark == tokens.c.mark, (r.digest == tokens.c.digest).is_(True))
+        stored = tokens.c.stored
+        same = and_(r.mark == mark_of(stored), (r.digest == digest_of(stored)).is_(True))
         joined = tokens.outerjoin(relation, and_(is_envelope(tokens.c.head), same))
     heads = (
         select(
@@ -138,7 +137,7 @@ def _grouped(table: str, column: str, tokens: Any, relation: Any) -> Any:
         .subquery()
     )
     h = heads.c
-    told = (
+    told = apart(
         select(
             case(
                 (func.starts_with(h.head, _NO_ENVELOPE), func.substr(h.head, len(_NO_ENVELOPE) + 1)),
@@ -147,8 +146,6 @@ def _grouped(table: str, column: str, tokens: Any, relation: Any) -> Any:
             edk_prefix_of_head(h.head).label("edk_prefix"),
             *(h[name] for name in ("asked", "key_arn", "material", "reason", "tokens", "row_id")),
         )
-        .offset(0)  # computed once a head, before it is counted again
-        .subquery()
     )
     t = told.c
     groups: list[Any] = [t.format, t.edk_prefix, t.asked, t.key_arn, t.material, t.reason]

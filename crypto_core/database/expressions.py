@@ -14,7 +14,9 @@ from typing import Any
 from sqlalchemy import (
     ColumnElement,
     LargeBinary,
+    Select,
     String,
+    Subquery,
     and_,
     bindparam,
     case,
@@ -52,16 +54,26 @@ MARK_BEGINS, MARK_BYTES = 360, 16
 V2_CHARACTERS = 4 * -(-(4 * -(-MAX_KEY_ARN_BYTES // 3) + 51) // 3)
 """Stored characters of a v2 value, behind the version, that hold the longest key ARN and the EDK prefix."""
 
-_HEAD = "^[A-Za-z0-9+/]{68}$"
 _FOREIGN = "[^A-Za-z0-9+/]"
-# Version header 01 0x 0x 00 78 in base64, then as many characters of the alphabet as are needed.
-_EDK = "^AQ[AEIMQUYcgkosw048][A-P]AH[g-j][A-Za-z0-9+/]{44}"
+_HEADER = "^AQ[AEIMQUYcgkosw048][A-P]AH[g-j]"
+"""The version header 01 0x 0x 00 78 in base64. Counted repetitions would make an expression slow."""
+_EDK_CHARACTERS = 51
+_UNMOVED: Any = literal_column("'0'")
 
 
 def table_of(table: TokenTable) -> TableClause:
     """Return the table with its id, token and shown columns, for use in SQL expressions."""
     names = dict.fromkeys([table.id_column, *table.token_columns, *table.shown])
     return sql_table(table.name, *(sql_column(n) for n in names))
+
+
+def apart(statement: Select[Any]) -> Subquery:
+    """Return a subquery that PostgreSQL computes row by row, before anything is done with its columns.
+
+    An OFFSET of nothing says so, and as a literal it leaves the scan parallel. Besides, of what a subquery
+    computes few different values are expected, so that counting them needs no sort.
+    """
+    return statement.offset(_UNMOVED).subquery()
 
 
 def format_of(stored: Text_) -> Text_:
@@ -108,7 +120,7 @@ def head_of(stored: Text_) -> Text_:
         func.length(stored) >= V2_CHARACTERS + 4,
         not_(behind.regexp_match(_FOREIGN)),
     )
-    edk = func.left(func.split_part(_decoded(behind), "|", 2), 51)
+    edk = func.left(func.split_part(_decoded(behind), "|", 2), _EDK_CHARACTERS)
     return case(
         (readable, func.concat(STORED_PREFIXES[Format.V2], edk)),
         (func.starts_with(stored, STORED_PREFIXES[Format.V2]), literal(STORED_PREFIXES[Format.V2])),
@@ -121,7 +133,11 @@ def edk_prefix_of_head(head: Text_) -> Text_:
     behind = func.substr(head, 5, 68)
     return case(
         (
-            func.starts_with(head, STORED_PREFIXES[Format.V1]) & behind.regexp_match(_HEAD),
+            and_(
+                func.starts_with(head, STORED_PREFIXES[Format.V1]),
+                func.length(behind) == HEAD_CHARACTERS - MARK_CHARACTERS,
+                not_(behind.regexp_match(_FOREIGN)),
+            ),
             _prefix(_decoded(behind)),
         ),
         (func.starts_with(head, STORED_PREFIXES[Format.V2]), _prefix(behind)),
@@ -139,11 +155,15 @@ def _decoded(encoded: Text_) -> Text_:
 
 
 def _prefix(edk_text: Text_) -> Text_:
-    """The first 37 bytes of an EDK, of whose base64 fifty-one characters or more are given."""
+    """The first 37 bytes of an EDK, of whose base64 fifty-one characters are given."""
     return case(
         (
-            edk_text.regexp_match(_EDK),
-            func.decode(func.concat(func.left(edk_text, 50), "=="), "base64"),
+            and_(
+                func.length(edk_text) == _EDK_CHARACTERS,
+                edk_text.regexp_match(_HEADER),
+                not_(edk_text.regexp_match(_FOREIGN)),
+            ),
+            func.decode(func.concat(func.left(edk_text, _EDK_CHARACTERS - 1), "=="), "base64"),
         ),
         else_=cast(null(), LargeBinary),
     )

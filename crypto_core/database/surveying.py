@@ -28,6 +28,7 @@ from sqlalchemy import (
 from sqlalchemy import Text as SqlText
 
 from crypto_core.cancelling import stop_if
+from crypto_core.database.expressions import apart
 from crypto_core.database.inventory_expressions import Place
 from crypto_core.database.key_expressions import KeyView
 from crypto_core.database.matching import Matcher
@@ -165,13 +166,8 @@ class Surveyor:
             for place, passes, those in zip(places, passing, values, strict=True)
         ]
         row_id: Any = places[0].id if places[0].table.id_kind == "integer" else cast(places[0].id, SqlText)
-        # A subquery, so that a value's number is computed once a row and PostgreSQL expects few of them.
-        rows = (
-            select(row_id.label("row_id"), *told)
-            .select_from(source_of(places, self.keys))
-            .where(of_row)
-            .offset(0)
-            .subquery()
+        rows = apart(
+            select(row_id.label("row_id"), *told).select_from(source_of(places, self.keys)).where(of_row)
         )
         numbers = [rows.c[column.name] for column in told]
         wanted = or_(

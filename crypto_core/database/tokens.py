@@ -215,10 +215,13 @@ class TokenStore:
             )
         written: set[TokenRef] = set()
         with connected(self._engine, write=True) as connection:
+            for table_name in sorted({table_name for table_name, _ in by_column}):
+                ids = {r.old.ref.row_id for r in replacements if r.old.ref.table == table_name}
+                _lock(connection, self._catalogue().table(table_name), sorted(ids))
             for (table_name, column), group in sorted(by_column.items()):
                 table = self._catalogue().table(table_name)
-                ids = set(_swap(connection, table, column, group))
-                swapped = [r for r in group if r.old.ref.row_id in ids]
+                matched = set(_swap(connection, table, column, group))
+                swapped = [r for r in group if r.old.ref.row_id in matched]
                 written.update(r.old.ref for r in swapped)
                 _back_up(connection, run_id, verb, swapped)
             if within is not None:
@@ -277,6 +280,14 @@ def _tokens(table: str, column: str, rows: Iterable[Any]) -> list[StoredToken]:
         )
         for row_id, stored in rows
     ]
+
+
+def _lock(connection: Connection, table: TokenTable, ids: Sequence[str]) -> None:
+    """Lock rows in the order of their ids: of two writers of the same rows, one waits for the other."""
+    source = table_of(table)
+    identifier = source.c[table.id_column]
+    rows = select(identifier).where(id_in(table, source, ids)).order_by(identifier)
+    connection.execute(rows.with_for_update(key_share=True))
 
 
 def _swap(

@@ -152,7 +152,9 @@ def test_a_group_is_told_by_its_beginning_as_by_decoding_it(services: Wired, pla
         compared = 0
         for other in changed:
             connection.execute(text("UPDATE gh_connection SET access_token = :v"), {"v": other})
-            decoded, told = connection.execute(select(edk_prefix_of(stored), in_groups(stored, [prefix]))).one()
+            decoded, told = connection.execute(
+                select(edk_prefix_of(stored), in_groups(stored, [prefix]))
+            ).one()
             assert told is (decoded is not None and bytes(decoded) == prefix), other
             compared += told
     assert 10 < compared < len(changed) - 10

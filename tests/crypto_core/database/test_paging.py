@@ -261,3 +261,73 @@ def test_a_page_of_a_cancelled_call_is_not_read(inventory: Inventory, sent: list
         with pytest.raises(InterruptedRunError):
             call(Query(), cancelled=cancelled)
     assert sent == []
+
+
+def scans(sent: list[str]) -> list[str]:
+    """Those statements that read a whole table: not a sample, not near rows, not rows by their ids."""
+    tables = ("gh_connection", "jira_connection", "slack_connection", "confluence_connection")
+    return [
+        table
+        for statement in sent
+        for table in tables
+        if f"FROM {table}" in statement
+        and not any(word in statement for word in ("TABLESAMPLE", "LIMIT", ".id = any(", ".id IN ("))
+    ]
+
+
+@pytest.fixture
+def plain(services: Wired) -> Inventory:
+    """The tokens as they were generated."""
+    found = services.services.inventory
+    assert isinstance(found, Inventory)
+    return found
+
+
+def test_a_count_reads_each_table_once(plain: Inventory, sent: list[str]) -> None:
+    expected = len(plain.page(Query(), limit=1000).rows)
+    sent.clear()
+    assert plain.count(Query("-org:none")) == expected
+    assert sorted(scans(sent)) == [
+        "confluence_connection",
+        "gh_connection",
+        "jira_connection",
+        "slack_connection",
+    ]
+
+
+@pytest.mark.parametrize("filter_", ["", "-format:dev", "org-a*", "provider:github,slack"])
+def test_what_the_count_of_a_list_read_its_pages_need_not_read_again(
+    plain: Inventory, sent: list[str], monkeypatch: pytest.MonkeyPatch, filter_: str
+) -> None:
+    monkeypatch.setattr(walking, "NEAR", 5)
+    query = Query(filter_)
+    whole = refs(plain.page(query, limit=1000))
+    page = plain.page(query, limit=2)
+    assert plain.count(query) == len(whole)
+    sent.clear()
+    found = refs(page)
+    while page.below:
+        page = plain.page(query, page.last, limit=20)
+        found += refs(page)
+    assert found == whole
+    assert scans(sent) == []
+
+
+def test_a_page_for_which_a_survey_was_taken_makes_its_count_free(
+    plain: Inventory, sent: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(walking, "NEAR", 5)
+    query = Query("format:empty,unrecognised", SortKey.FORMAT)
+    rows = plain.page(query).rows
+    sent.clear()
+    assert plain.count(query) == len(rows) > 0
+    assert not [s for s in sent if "_connection" in s]
+
+
+def test_a_count_for_its_own_sake_is_taken_anew(plain: Inventory, platform: Engine) -> None:
+    query = Query("format:empty")
+    plain.page(query)
+    before = plain.count(query)
+    with platform.begin() as connection:
+        connection.execute(text("UPDATE jira_connection SET refresh_token = '' WHERE id = 'jira-10'"))
+    assert plain.count(query) == before + 1

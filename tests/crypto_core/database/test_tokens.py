@@ -332,6 +332,28 @@ def test_two_writers_of_one_token_never_both_win(
     assert len(backups(superuser)) == len(refs)
 
 
+def test_writers_of_different_columns_of_the_same_rows_wait_for_each_other(
+    store: TokenStore, world: World
+) -> None:
+    sealed = [ref for ref in world.sealed_under(world.current_key) if ref.table == "gh_connection"]
+    rows = sorted(
+        {ref.row_id for ref in sealed if ref.column == "refresh_token"}
+        & {ref.row_id for ref in sealed if ref.column == "access_token"}
+    )
+    half = len(rows) // 2
+
+    def write(turned: bool) -> int:
+        first, second = ("refresh_token", "access_token") if turned else ("access_token", "refresh_token")
+        refs = [TokenRef("gh_connection", first, row_id) for row_id in rows[:half]]
+        refs += [TokenRef("gh_connection", second, row_id) for row_id in rows[half:]]
+        tokens = store.read_many(refs)
+        return len(store.write(UUID(int=turned), "reencrypt", [renewed(t) for t in tokens]))
+
+    assert half > 1
+    with ThreadPoolExecutor(4) as pool:
+        assert sum(pool.map(write, [False, True] * 10)) >= 2 * len(rows)
+
+
 def test_a_read_only_session_refuses_the_write_itself(
     environment: dict[str, str], services: Wired, world: World, platform: Engine
 ) -> None:
