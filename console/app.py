@@ -17,6 +17,7 @@ from textual.widgets import Input
 from textual.worker import WorkerFailed
 
 from console.crash import EXIT_CODE, crash_report
+from console.garbage import collect_again
 from console.terminal import Title
 from console.themes import DARK, THEMES, defaults_for, theme_after, theme_named
 from crypto_core.foreign import clean
@@ -52,6 +53,8 @@ _RANKS = dict.fromkeys(Scope, 0) | {Scope.EVERYWHERE: 1, Scope.TABLE: 2, Scope.L
 _log = logging.getLogger(__name__)
 
 ROWS_FIRST_SECONDS = 0.4
+LOADED_SECONDS = 2.0
+"""After so long everything that is needed at first has been loaded."""
 SURROUNDINGS_SECONDS = 10
 """How often it is asked where the console works: trouble shows, and goes, within that time."""
 
@@ -134,6 +137,7 @@ class KeydeckApp(Actor, App[None]):
             # Rows first: loading AWS's library takes the time that they need to be painted.
             self.set_timer(ROWS_FIRST_SECONDS, self.facts.ask_all)
         self.set_interval(SURROUNDINGS_SECONDS, self.facts.ask_surroundings)
+        self.set_timer(LOADED_SECONDS, collect_again)
 
     async def on_event(self, event: Event) -> None:
         """What is pasted is foreign text: it enters cleaned, whatever it is pasted into."""

@@ -16,6 +16,13 @@ def open_console(
     `settings` stands in for what files and environment say, for the sandbox. Without `remember` nothing of
     what the operator chose is kept.
     """
+    from console.garbage import uncollected
+
+    with uncollected():
+        return _run(read_only=read_only, screen=screen, settings=settings, remember=remember)
+
+
+def _run(*, read_only: bool | None, screen: str, settings: Settings | None, remember: bool) -> int:
     from console.context import ConsoleContexts
     from console.foresight import foreseen
     from console.logfile import logging_to
