@@ -87,6 +87,7 @@ class Feed(Generic[Row]):
         self._kind = Kind.FRESH
         self._counting: Asked[int] | None = None
         self._counts: dict[str, int] = {}
+        self._recount = False
 
     @property
     def asking(self) -> bool:
@@ -106,12 +107,11 @@ class Feed(Generic[Row]):
         return self._counts.get(self.shown.filter)
 
     def begin(self, query: Query) -> None:
-        """Ask for the first rows of a query."""
+        """Ask for the first rows of a query, and for their number once they are there."""
         self._ask(Kind.FRESH, query, lambda cancelled: [self._page(query, cancelled)])
-        self._count(query)
 
     def again(self) -> None:
-        """Ask for the rows that are held as they are now, and for their number."""
+        """Ask for the rows that are held as they are now, and then for their number."""
         if self.busy_for_operator and self._kind is Kind.END:
             return
         if self.at is None or self.busy_for_operator:
@@ -119,8 +119,7 @@ class Feed(Generic[Row]):
             return
         query, start = self.shown, self.window.first if self.window.above else None
         self._ask(Kind.AGAIN, query, partial(self._range, query, start, len(self.window.rows)))
-        before = self._counts.pop(query.filter, None)
-        self._count(query, before=before)
+        self._recount = True
 
     def more(self, *, above: bool) -> None:
         """Ask for the page above or below those that are held, if there is one and nothing is asked for."""
@@ -186,11 +185,20 @@ class Feed(Generic[Row]):
         self._pages = ask(self._node, call, lambda answer: self._take(kind, query, answer), group="pages")
         self._changed()
 
-    def _count(self, query: Query, *, before: int | None = None) -> None:
-        if query.filter in self._counts:
+    def _count(self, query: Query) -> None:
+        """Ask for the number of rows, after the rows: a source that counted on the way need not do it again.
+
+        Where all are held, that is their number. The one that was known is shown until the new one is there.
+        """
+        before = self._counts.get(query.filter)
+        if before is not None and not self._recount:
             return
+        self._recount = False
         if self._counting is not None:
             self._counting.drop()
+        if not self.window.above and not self.window.below:
+            self._counts.pop(query.filter, None)
+            return
         source = self._listing.source(self._facts)
         self._counting = ask(
             self._node,
@@ -222,6 +230,8 @@ class Feed(Generic[Row]):
             case Kind.END:
                 self.window.show(answer, None)
                 self._rebase()
+        if kind in (Kind.FRESH, Kind.AGAIN):
+            self._count(query)
         self._came(Came(kind, answer, moved))
         self._changed()
 
