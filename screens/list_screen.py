@@ -19,16 +19,19 @@ class ListScreen(MainScreen, Generic[Row]):
         """`expression` is the filter that the screen opens with and Esc comes back to."""
         super().__init__(facts)
         self.expression = expression
+        self._pane: TablePane[Row] | None = None
 
     @property
     def pane(self) -> TablePane[Row]:
         """The list."""
-        return cast("TablePane[Row]", self.query_one(TablePane))
+        if self._pane is None:
+            self._pane = cast("TablePane[Row]", self.query_one(TablePane))
+        return self._pane
 
     @property
     def crumb(self) -> tuple[str, str]:
         """The screen's name and its filter."""
-        there = self.is_mounted and bool(self.query(TablePane))
+        there = self._pane is not None or (self.is_mounted and bool(self.query(TablePane)))
         return self.NAME.capitalize(), self.pane.feed.shown.filter if there else self.expression
 
     @property

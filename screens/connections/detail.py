@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from time import monotonic
 
 from textual.content import Content, Span
 from textual.message import Message
@@ -17,7 +18,7 @@ from screens.blocking import Trouble
 from screens.connections.token_text import token_text
 from screens.facts import Facts
 
-REST_SECONDS = 0.08
+REST_SECONDS = 0.2
 """How long the cursor rests on a token before its envelope is read: a key that is held down reads none."""
 
 
@@ -48,6 +49,7 @@ class TokenDetail(Static):
         self._asking_kms: TokenRef | None = None
         self._written: tuple[str, Sequence[Span]] | None = None
         self._rest: Timer | None = None
+        self._moved_at = 0.0
 
     def follow(self, row: InventoryRow | None) -> None:
         """Show this token, or nothing; read its envelope if it isn't known yet."""
@@ -70,9 +72,9 @@ class TokenDetail(Static):
 
     def _read_when_at_rest(self) -> None:
         """Read the envelope once the cursor has rested on it for a moment."""
-        if self._rest is not None:
-            self._rest.stop()
-        self._rest = self.set_timer(REST_SECONDS, self._read_now)
+        self._moved_at = monotonic()
+        if self._rest is None:
+            self._rest = self.set_timer(REST_SECONDS, self._read_now)
 
     @property
     def read_soon(self) -> bool:
@@ -80,6 +82,10 @@ class TokenDetail(Static):
         return self._rest is not None
 
     def _read_now(self) -> None:
+        left = self._moved_at + REST_SECONDS - monotonic()
+        if left > 0:
+            self._rest = self.set_timer(left, self._read_now)
+            return
         self._rest = None
         row = self._row
         if row is not None and self._reading is None and (self._known is None or self._known[0] != row.ref):

@@ -14,6 +14,8 @@ def fit(text: str, width: int, *, right: bool = False) -> str:
     """Return `text` cleaned, exactly `width` cells wide: cut with "…" or padded, on the left if `right`."""
     if width <= 0:
         return ""
+    if text.isascii() and text.isprintable() and len(text) <= width:
+        return text.rjust(width) if right else text.ljust(width)
     text = clean(text, max(width * 4, 16))
     if cell_len(text) > width:
         return set_cell_size(text, width - 1) + "…"

@@ -19,6 +19,9 @@ from textual.visual import Visual
 from screens.actions.action import Action, Scope
 from screens.actions.performing import Actor, bindings
 
+MOST_PAINTED = 500
+"""Lines that are kept as they were painted."""
+
 
 class CursorView(Actor, ScrollView, can_focus=True, inherit_bindings=False):
     """Subclasses say how many lines there are, what each shows, and which of them the cursor may rest on."""
@@ -75,7 +78,7 @@ class CursorView(Actor, ScrollView, can_focus=True, inherit_bindings=False):
         super().__init__(id=id)
         self.cursor = 0
         self._painted: dict[object, Strip] = {}
-        """Lines as they were painted, by place, ground and edge: scrolling paints only new ones."""
+        """Lines as they were painted, by what they show, ground and edge: scrolling paints only new ones."""
 
     def line_count(self) -> int:
         """How many lines there are below the sticky ones."""
@@ -93,6 +96,10 @@ class CursorView(Actor, ScrollView, can_focus=True, inherit_bindings=False):
         """What the line above the scrolling ones shows, if there is one."""
         return Content("")
 
+    def shown_by(self, index: int) -> object:
+        """By what a line that was painted is known again; the heading is at -1."""
+        return index
+
     @property
     def line_width(self) -> int:
         """How many cells a line has."""
@@ -109,7 +116,7 @@ class CursorView(Actor, ScrollView, can_focus=True, inherit_bindings=False):
         """
         self.virtual_size = Size(self.size.width, self.line_count() + self.STICKY)
         self.cursor = self._nearest(cursor, 1)
-        self.refresh()
+        self.show_lines()
         if follow:
             self._keep_in_sight()
         self.post_message(self.Moved(self, self.cursor))
@@ -174,36 +181,42 @@ class CursorView(Actor, ScrollView, can_focus=True, inherit_bindings=False):
         """Paint the line at `y` of what is in sight, unless it was painted like that before."""
         index = -1 if y < self.STICKY else y - self.STICKY + self.scroll_offset.y
         here = index == self.cursor and index < self.line_count() and self.selectable(index)
+        marked = index >= 0 and self.marks_line(index)
         style = self.visual_style
         if here:
             style = self.get_visual_style("cursor-view--cursor")
-        elif index >= 0 and self.marks_line(index):
+        elif marked:
             style = self.get_visual_style("cursor-view--marked")
         edge = self.edge(y)
-        key = (index, here, style, edge)
-        if key not in self._painted:
-            strip = self._line_strip(index, style, here=here)
-            self._painted[key] = strip if edge is None else Strip([*strip, edge])
-        return self._painted[key]
+        key = (self.shown_by(index), here, marked, style, edge)
+        painted = self._painted.get(key)
+        if painted is None:
+            if len(self._painted) > MOST_PAINTED:
+                self._painted.clear()
+            segments = self._segments(index, style, here=here)
+            width = self.line_width
+            painted = Strip(segments if edge is None else [*segments, edge], width + (edge is not None))
+            self._painted[key] = painted
+        return painted
 
-    def _line_strip(self, index: int, style: Style, *, here: bool) -> Strip:
+    def _segments(self, index: int, style: Style, *, here: bool) -> list[Segment]:
         width = self.line_width
         if index < 0:
-            return self._strip(self.heading(), width, style)
+            return self._laid_out(self.heading(), width, style)
         if index >= self.line_count():
-            return Strip.blank(width, self.rich_style)
+            return list(Strip.blank(width, self.rich_style))
         painted = self.paint(index, width, style, cursor=here)
         # With the terminal's own colours there is no ground that suits every foreground.
         if here and self.get_component_styles("cursor-view--cursor").text_style.reverse:
-            return painted.apply_style(RichStyle(reverse=True))
+            return list(Strip(painted).apply_style(RichStyle(reverse=True)))
         return painted
 
-    def paint(self, index: int, width: int, style: Style, *, cursor: bool = False) -> Strip:
+    def paint(self, index: int, width: int, style: Style, *, cursor: bool = False) -> list[Segment]:
         """Return a line as it is painted on a ground; with the cursor in its first cell, if that is there."""
         content = self.line(index)
         if cursor:
             content = Content.assemble(("›", "$accent"), content[1:])
-        return self._strip(content, width, style)
+        return self._laid_out(content, width, style)
 
     def refresh(self, *regions: Region, **options: bool) -> Self:
         """Paint anew: a part of the lines as they are, or all of them as they are now."""
@@ -211,9 +224,18 @@ class CursorView(Actor, ScrollView, can_focus=True, inherit_bindings=False):
             self._painted.clear()
         return super().refresh(*regions, **options)
 
-    def _strip(self, content: Content, width: int, style: Style) -> Strip:
+    def notify_style_update(self) -> None:
+        """Colours may be others now."""
+        self._painted.clear()
+        super().notify_style_update()
+
+    def show_lines(self) -> None:
+        """Show the lines that are there now."""
+        self.refresh()
+
+    def _laid_out(self, content: Content, width: int, style: Style) -> list[Segment]:
         strips = Visual.to_strips(self, content, width, 1, style, pad=True)
-        return strips[0] if strips else Strip.blank(width, style.rich_style)
+        return list(strips[0] if strips else Strip.blank(width, style.rich_style))
 
     def on_click(self, event: Click) -> None:
         """A click moves the cursor; a click on the line under it opens that line."""

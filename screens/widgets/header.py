@@ -55,6 +55,7 @@ class Header(Vertical):
         self._rhythm = ""
         self._troubles: list[str] | None = None
         self._due = False
+        self._where: tuple[object, Content] = (None, Content(""))
         self._written: dict[str, tuple[str, Sequence[Span]]] = {}
 
     def compose(self) -> ComposeResult:
@@ -105,8 +106,11 @@ class Header(Vertical):
         troubles = [t for t in _troubles(place.value) if t]
         if place.trouble is not None:
             troubles.insert(0, str(place.trouble))
-        where = place_line(place.value, bool(troubles), width - _AGE_ROOM, read_only=self._facts.read_only)
-        self._write("where", spread(where, self._age(), width))
+        read_only = self._facts.read_only
+        asked = (place.value, bool(troubles), width - _AGE_ROOM, read_only)
+        if self._where[0] != asked:
+            self._where = (asked, place_line(*asked[:3], read_only=read_only))
+        self._write("where", spread(self._where[1], self._age(), width))
         self._write("crumbs", spread(self._crumbs(), self._note, width))
         if troubles != self._troubles:
             self._troubles = troubles

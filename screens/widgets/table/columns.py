@@ -61,9 +61,11 @@ def wanted(
     widths = {c.name: max((before or {}).get(c.name, 0), cell_len(c.heading) + 2) for c in columns}
     for row in rows:
         for column in columns:
-            if widths[column.name] < column.most:
+            widest = widths[column.name]
+            if widest < column.most:
                 text, _ = column.cell(row, facts)
-                widths[column.name] = max(widths[column.name], cell_len(clean(text, column.most)))
+                if len(text) > widest or not (text.isascii() and text.isprintable()):
+                    widths[column.name] = max(widest, cell_len(clean(text, column.most)))
     return widths
 
 

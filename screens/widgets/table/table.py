@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby
+from operator import itemgetter
 from typing import Any, ClassVar, Generic, TypeVar
 
 from rich.segment import Segment
 from rich.style import Style as RichStyle
 from textual.content import Content
 from textual.events import Click, Resize
+from textual.geometry import Region
 from textual.message import Message
 from textual.strip import Strip
 from textual.style import Style
@@ -32,6 +35,21 @@ WIDE = 140
 """Cells from which on there may be room for columns that nobody chose."""
 _LEAD = 3
 """Cells in front of the first column: the cursor's or a mark's, the sign, a blank."""
+
+
+class _Same(Generic[Row]):
+    """A row as a key: the very same object, which is kept for as long as the key is."""
+
+    __slots__ = ("_row",)
+
+    def __init__(self, row: Row) -> None:
+        self._row = row
+
+    def __hash__(self) -> int:
+        return id(self._row)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and other._row is self._row
 
 
 class Table(CursorView, Generic[Row]):
@@ -85,6 +103,7 @@ class Table(CursorView, Generic[Row]):
         self._focus = self._chosen[0].name
         self._own_choice = False
         self._cursor_moved = False
+        self._edges: list[Segment] = []
         self._rich_styles: dict[tuple[str, str, Style], RichStyle | None] = {}
 
     @property
@@ -195,6 +214,7 @@ class Table(CursorView, Generic[Row]):
         """Paint anew: keys may have got names, and time has passed."""
         self._want(self._window.rows[: self.size.height])
         self._place()
+        self.refresh()
 
     def lines_changed(self, cursor: int, *, follow: bool = True) -> None:
         """Paint anew after the lines changed, the cursor at `cursor` or the nearest line that allows it."""
@@ -272,7 +292,36 @@ class Table(CursorView, Generic[Row]):
         """What stands below the last row."""
         return Content.assemble((" " * _LEAD + self._ending[index - len(self._window.rows)], "$muted"))
 
-    def paint(self, index: int, width: int, style: Style, *, cursor: bool = False) -> Strip:
+    def render_lines(self, crop: Region) -> list[Strip]:
+        """Give lines as they were painted, the very same objects: Textual remembers what it made of each.
+
+        What it does besides for borders, padding and opacity, a table has none of.
+        """
+        self._edges = self._track()
+        if self.size != self.outer_size or self.opacity < 1:
+            return super().render_lines(crop)
+        strips = [self.render_line(y) for y in crop.line_range]
+        _, background = self.background_colors
+        for line_filter in self.get_line_filters():
+            strips = [strip.apply_filter(line_filter, background) for strip in strips]
+        if crop.column_span != (0, self.size.width):
+            strips = [strip.crop(*crop.column_span) for strip in strips]
+        return strips
+
+    def shown_by(self, index: int) -> object:
+        """A row is known by itself, wherever it stands; what stands around the rows by what it says."""
+        rows = self._window.rows
+        if index < 0:
+            return self.query_shown, self._placed, self._focus
+        if index < len(rows):
+            return _Same(rows[index])
+        return self._ending[index - len(rows)] if index < self.line_count() else ""
+
+    def show_lines(self) -> None:
+        """Show the lines that are there now: those that were painted before, as they were painted."""
+        Widget.refresh(self)
+
+    def paint(self, index: int, width: int, style: Style, *, cursor: bool = False) -> list[Segment]:
         """Return a row as it is painted. Its cells are cut and padded, so no text has to be laid out."""
         if index >= len(self._window.rows):
             return super().paint(index, width, style, cursor=cursor)
@@ -283,11 +332,14 @@ class Table(CursorView, Generic[Row]):
         for placed in self._placed:
             text, named = placed.column.cell(row, self._facts)
             cells.append((placed.column.text(text, placed.width) + " " * GAP, named))
-        segments = [Segment(text, self._rich_style(named, style)) for text, named in cells]
         taken = _LEAD + sum(placed.width + GAP for placed in self._placed)
-        if taken > width:
-            return Strip(segments).adjust_cell_length(width)
-        return Strip([*segments, Segment(" " * (width - taken), self._rich_style("", style))], width)
+        if taken < width:
+            cells.append((" " * (width - taken), ""))
+        segments = [
+            Segment("".join(text for text, _ in alike), self._rich_style(named, style))
+            for named, alike in groupby(cells, key=itemgetter(1))
+        ]
+        return segments if taken <= width else list(Strip(segments).adjust_cell_length(width))
 
     def _rich_style(self, named: str, ground: Style) -> RichStyle | None:
         """The style that a cell of this theme has on a ground, worked out once."""
@@ -303,11 +355,16 @@ class Table(CursorView, Generic[Row]):
 
     def edge(self, y: int) -> Segment | None:
         """A cell of the track that says where in the whole list a line stands."""
-        if y < self.STICKY:
-            return Segment(" ", self.rich_style)
-        thumb = self._thumb()
-        name = "table--thumb" if thumb is not None and y - self.STICKY in thumb else "table--track"
-        return Segment(" ", self.get_component_rich_style(name))
+        return self._edges[y] if y < len(self._edges) else None
+
+    def _track(self) -> list[Segment]:
+        """The track beside the lines in sight, a cell a line."""
+        thumb = self._thumb() or ()
+        on, off = (
+            Segment(" ", self.get_component_rich_style(f"table--{part}")) for part in ("thumb", "track")
+        )
+        beside = [on if y in thumb else off for y in range(max(self.size.height - self.STICKY, 0))]
+        return [Segment(" ", self.rich_style)] * self.STICKY + beside
 
     def row_changed(self) -> None:
         """Paint the row under the cursor anew: its mark changed."""
@@ -381,8 +438,12 @@ class Table(CursorView, Generic[Row]):
 
     def _place(self) -> None:
         width = self.line_width - _LEAD
-        self._placed = place(width, self._chosen, self._wanted, self._given, self._focus, self._spare)
-        self.refresh()
+        placed = place(width, self._chosen, self._wanted, self._given, self._focus, self._spare)
+        if placed != self._placed:
+            self._placed = placed
+            self.refresh()
+        else:
+            self.show_lines()
 
     def _scroll_at(self, y: float) -> None:
         """Let the view begin at a line without the detour over an animation or a paint."""

@@ -33,6 +33,7 @@ class Window(Generic[Row]):
         self._rows: list[Row] = []
         self._places: dict[Hashable, int] = {}
         self._parts: deque[_Part] = deque()
+        self._before: dict[Hashable, Row] = {}
         self.above = False
         self.below = False
         self.base: int | None = 0
@@ -58,7 +59,11 @@ class Window(Generic[Row]):
         return self._places.get(identity)
 
     def show(self, pages: Sequence[Page[Row]], base: int | None) -> None:
-        """Hold these pages, in order, instead of what was held. `base` is how many rows stand above them."""
+        """Hold these pages, in order, instead of what was held. `base` is how many rows stand above them.
+
+        A row that is as it was stays the very same object, so that it's known again.
+        """
+        self._before = {self._identity(row): row for row in self._rows}
         self._rows.clear()
         self._places.clear()
         self._parts.clear()
@@ -67,6 +72,7 @@ class Window(Generic[Row]):
         self.base = base if self.above else 0
         for page in pages:
             self._take(page)
+        self._before = {}
 
     def append(self, page: Page[Row]) -> int:
         """Hold another page below; returns how many rows were let go above."""
@@ -125,6 +131,8 @@ class Window(Generic[Row]):
     def _take(self, page: Page[Row]) -> None:
         """A row that is held already (its place changed meanwhile) stays where it is."""
         fresh = [row for row in page.rows if self._identity(row) not in self._places]
+        if self._before:
+            fresh = [old if (old := self._before.get(self._identity(row))) == row else row for row in fresh]
         start = len(self._rows)
         self._rows += fresh
         self._places.update((self._identity(row), start + i) for i, row in enumerate(fresh))
