@@ -116,7 +116,7 @@ class CursorView(Actor, ScrollView, can_focus=True, inherit_bindings=False):
         """
         self.virtual_size = Size(self.size.width, self.line_count() + self.STICKY)
         self.cursor = self._nearest(cursor, 1)
-        self.show_lines()
+        self.refresh()
         if follow:
             self._keep_in_sight()
         self.post_message(self.Moved(self, self.cursor))
@@ -188,13 +188,13 @@ class CursorView(Actor, ScrollView, can_focus=True, inherit_bindings=False):
         elif marked:
             style = self.get_visual_style("cursor-view--marked")
         edge = self.edge(y)
-        key = (self.shown_by(index), here, marked, style, edge)
+        width = self.line_width
+        key = (self.shown_by(index), width, here, marked, style, edge)
         painted = self._painted.get(key)
         if painted is None:
             if len(self._painted) > MOST_PAINTED:
                 self._painted.clear()
             segments = self._segments(index, style, here=here)
-            width = self.line_width
             painted = Strip(segments if edge is None else [*segments, edge], width + (edge is not None))
             self._painted[key] = painted
         return painted
@@ -228,10 +228,6 @@ class CursorView(Actor, ScrollView, can_focus=True, inherit_bindings=False):
         """Colours may be others now."""
         self._painted.clear()
         super().notify_style_update()
-
-    def show_lines(self) -> None:
-        """Show the lines that are there now."""
-        self.refresh()
 
     def _laid_out(self, content: Content, width: int, style: Style) -> list[Segment]:
         strips = Visual.to_strips(self, content, width, 1, style, pad=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from operator import itemgetter
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, Self, TypeVar
 
 from rich.segment import Segment
 from rich.style import Style as RichStyle
@@ -214,7 +214,7 @@ class Table(CursorView, Generic[Row]):
         """Paint anew: keys may have got names, and time has passed."""
         self._want(self._window.rows[: self.size.height])
         self._place()
-        self.refresh()
+        self.paint_anew()
 
     def lines_changed(self, cursor: int, *, follow: bool = True) -> None:
         """Paint anew after the lines changed, the cursor at `cursor` or the nearest line that allows it."""
@@ -317,9 +317,14 @@ class Table(CursorView, Generic[Row]):
             return _Same(rows[index])
         return self._ending[index - len(rows)] if index < self.line_count() else ""
 
-    def show_lines(self) -> None:
+    def refresh(self, *regions: Region, **options: bool) -> Self:
         """Show the lines that are there now: those that were painted before, as they were painted."""
-        Widget.refresh(self)
+        return Widget.refresh(self, *regions, **options)
+
+    def paint_anew(self) -> None:
+        """Paint all lines, those too that show the same rows as before."""
+        self._painted.clear()
+        self.refresh()
 
     def paint(self, index: int, width: int, style: Style, *, cursor: bool = False) -> list[Segment]:
         """Return a row as it is painted. Its cells are cut and padded, so no text has to be laid out."""
@@ -441,9 +446,9 @@ class Table(CursorView, Generic[Row]):
         placed = place(width, self._chosen, self._wanted, self._given, self._focus, self._spare)
         if placed != self._placed:
             self._placed = placed
-            self.refresh()
+            self.paint_anew()
         else:
-            self.show_lines()
+            self.refresh()
 
     def _scroll_at(self, y: float) -> None:
         """Let the view begin at a line without the detour over an animation or a paint."""

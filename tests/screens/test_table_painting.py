@@ -1,0 +1,147 @@
+"""A row is painted once, and again only when it is another, or looks different."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.cells import cell_len
+
+from crypto_core.foreign import clean
+from crypto_core.paging import Cursor, Page
+from screens.widgets.cells import fit
+from screens.widgets.cursor_view import MOST_PAINTED
+from screens.widgets.table.table import Table
+from screens.widgets.table.window import Window
+from tests.screens.deck import LARGE, Deck, deck
+from tests.screens.many_rows import many, row
+from tests.screens.stage import Stage
+
+
+@pytest.fixture
+def painted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The rows that are painted, by their place among those held, in that order."""
+    places: list[int] = []
+    paint = Table.paint
+
+    def noted(self: Table[Any], index: int, *rest: Any, **more: Any) -> Any:
+        if index < len(self._window.rows):
+            places.append(index)
+        return paint(self, index, *rest, **more)
+
+    monkeypatch.setattr(Table, "paint", noted)
+    return places
+
+
+def shown(d: Deck) -> list[str]:
+    """The table's lines of the screen."""
+    region = d.table.region
+    return d.lines()[region.y : region.bottom]
+
+
+async def test_moving_the_cursor_paints_the_row_that_it_left_and_the_one_it_came_to(
+    painted: list[int],
+) -> None:
+    async with deck(Stage(rows=many(300)), start="connections", size=LARGE) as d:
+        painted.clear()
+        await d.press("down")
+        assert sorted(painted) == [0, 1]
+
+
+async def test_scrolling_paints_only_rows_that_come_in_sight(painted: list[int]) -> None:
+    async with deck(Stage(rows=many(300)), start="connections", size=LARGE) as d:
+        await d.press("pagedown")
+        height = d.table.size.height - d.table.STICKY
+        painted.clear()
+        await d.press("down", "down")
+        assert len(painted) <= 6
+        painted.clear()
+        await d.press("pagedown")
+        assert len(painted) <= height + 2
+
+
+async def test_rows_that_come_below_leave_those_in_sight_as_they_were_painted(painted: list[int]) -> None:
+    async with deck(Stage(rows=many(1_000)), start="connections", size=LARGE) as d:
+        before = len(d.pane.feed.window.rows)
+        while len(d.pane.feed.window.rows) == before:
+            painted.clear()
+            await d.press("pagedown")
+        height = d.table.size.height - d.table.STICKY
+        assert len(painted) <= height + 2
+
+
+async def test_a_refresh_paints_only_what_is_different(painted: list[int]) -> None:
+    async with deck(Stage(rows=many(300)), start="connections", size=LARGE) as d:
+        d.stage.rows = [replace(r) for r in d.stage.rows]
+        d.stage.rows[3] = replace(d.stage.rows[3], organisation="moved-in")
+        # The facts are other ones after a refresh, so that every row is looked at again: only the list here.
+        painted.clear()
+        d.pane.refresh_rows()
+        await d.settle()
+        assert painted == [3]
+        assert any("moved-in" in line for line in shown(d))
+
+
+async def test_a_mark_is_painted_when_the_cursor_has_left_its_row() -> None:
+    async with deck(Stage(rows=many(300)), start="connections", size=LARGE) as d:
+        await d.press("space")
+        assert [line.startswith("▌") for line in shown(d)[1:4]] == [True, False, False]
+        await d.press("up", "space")
+        assert not any(line.startswith("▌") for line in shown(d))
+
+
+async def test_another_theme_paints_everything_in_its_colours() -> None:
+    async with deck(Stage(rows=many(300)), start="connections", size=LARGE) as d:
+        await d.press("down", "up")
+        dark = d.app.export_screenshot()
+        d.app.theme = "keydeck-light"
+        await d.settle()
+        light = d.app.export_screenshot()
+        assert light != dark
+        d.app.theme = "keydeck-dark"
+        await d.settle()
+        assert d.app.export_screenshot() == dark
+
+
+async def test_a_wider_terminal_paints_every_line_as_wide_as_it_is() -> None:
+    async with deck(Stage(rows=many(300)), start="connections", size=(130, 40)) as d:
+        await d.press("down", "down", "up")
+        await d.pilot.resize_terminal(138, 40)
+        await d.settle()
+        assert {line.cell_length for line in d.table.render_lines(d.table.size.region)} == {138}
+        assert {cell_len(line) for line in d.lines()} == {138}
+
+
+async def test_no_more_lines_are_kept_than_are_worth_it() -> None:
+    async with deck(Stage(rows=many(2_000)), start="connections", size=LARGE) as d:
+        for _ in range(30):
+            await d.press("pagedown")
+        assert len(d.table._painted) <= MOST_PAINTED + 1
+
+
+def test_a_row_that_is_as_it_was_stays_the_very_same_object() -> None:
+    def page(*rows: Any) -> Page[Any]:
+        return Page(rows, Cursor((0,)), Cursor((1,)), above=False, below=False)
+
+    window: Window[Any] = Window(lambda r: r.ref)
+    first, second = row(1), row(2)
+    window.show([page(first, second)], 0)
+    other = replace(second, organisation="elsewhere")
+    window.show([page(replace(first), other)], 0)
+    assert window.rows[0] is first
+    assert window.rows[1] is other
+
+
+@given(st.text(max_size=60), st.integers(0, 40), st.booleans())
+def test_text_takes_exactly_the_cells_that_it_is_given(text: str, width: int, right: bool) -> None:
+    fitted = fit(text, width, right=right)
+    assert cell_len(fitted) == width
+    if cell_len(clean(text)) <= width:
+        assert fitted == (
+            clean(text).rjust(width - cell_len(clean(text)) + len(clean(text)))
+            if right
+            else clean(text).ljust(width - cell_len(clean(text)) + len(clean(text)))
+        )
