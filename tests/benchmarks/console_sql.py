@@ -25,6 +25,7 @@ from console.sandbox.sandbox import Sandbox
 from console.settings import load
 from console.wiring import Wired, wire
 from crypto_core.database.inventory import SortKey
+from crypto_core.observation import Silent
 from crypto_core.paging import Query
 from screens.services import InventorySource
 from tests.benchmarks.measuring import (
@@ -106,6 +107,26 @@ def _onwards(inventory: InventorySource, query: Query, name: str) -> Iterator[Ca
     yield Case(f"{name}: page before the last", partial(prepared, True), limit)
 
 
+class _Calls(Silent):
+    """Counts the calls of KMS."""
+
+    def __init__(self) -> None:
+        self.decrypts = 0
+
+    def kms_call(self, operation: str, seconds: float, failure: str) -> None:
+        """Count it."""
+        self.decrypts += operation == "Decrypt"
+
+
+def _questions(wired: Wired, calls: _Calls) -> Target:
+    """How often the first status asks KMS to open a data key, at most once for each key material."""
+    status = wired.services.status.take()
+    materials = len({(k.key_arn, k.key_material_id) for k in status.keys if k.key_arn})
+    return Target(
+        "first status: Decrypt calls", calls.decrypts, materials + 1, f"for {materials} key materials"
+    )
+
+
 def measured(case: Case, rounds: int) -> tuple[float, ...]:
     """Return the milliseconds of each round."""
     taken = []
@@ -129,13 +150,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
             mine = ("AWS_", "KEYDECK_", "TOKEN_ENCRYPTION_KEY_ID", "DATABASE_URL")
             os.environ.update({name: v for name, v in given.items() if name.startswith(mine)})
         else:
-            os.environ.update(stack.enter_context(Sandbox.start(chosen.connections)).settings())
-        wired = stack.enter_context(closing(wire(load().settings)))
+            os.environ.update(stack.enter_context(Sandbox.start(connections=chosen.connections)).settings())
+        calls = _Calls()
+        wired = stack.enter_context(closing(wire(load().settings, observer=calls)))
+        questions = _questions(wired, calls)
         tokens = wired.services.inventory.count(Query())
         rows = [(case, measured(case, chosen.rounds)) for case in cases(wired)]
     targets = [
         Target(case.name, median(taken), case.limit, "ms") for case, taken in rows if case.limit is not None
     ]
+    targets.insert(0, questions)
     if chosen.json:
         document = {
             "tokens": tokens,

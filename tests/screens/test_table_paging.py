@@ -150,3 +150,31 @@ async def test_a_page_that_does_not_come_is_told_and_asked_for_again_on_the_next
         await d.press("down")
         assert len(ids(d)) == 400
         assert "Unexpected" not in d.text()
+
+
+async def test_the_count_is_asked_for_once_the_rows_are_there() -> None:
+    stage = long_stage(1_000)
+    gate = stage.hold("page")
+    async with deck(stage, start="connections") as d:
+        assert "count" not in d.stage.calls
+        gate.set()
+        await d.until(lambda: "count" in d.stage.calls)
+        assert "1 of 1,000 tokens" in d.lines()[1]
+
+
+async def test_a_list_that_is_held_whole_is_not_counted() -> None:
+    async with deck(long_stage(50), start="connections") as d:
+        await d.press("r")
+        assert "count" not in d.stage.calls
+        assert "1 of 50 tokens" in d.lines()[1]
+
+
+async def test_a_refresh_shows_the_count_that_was_known_until_there_is_another() -> None:
+    async with deck(long_stage(1_000), start="connections") as d:
+        gate = d.stage.hold("count")
+        del d.stage.rows[900:]
+        await d.press("r")
+        assert "1 of 1,000 tokens" in d.lines()[1]
+        gate.set()
+        await d.settle()
+        assert "1 of 900 tokens" in d.lines()[1]
