@@ -9,15 +9,18 @@ from typing import ClassVar
 from textual import on
 from textual.app import ComposeResult
 from textual.content import Content
+from textual.events import Paste
 from textual.screen import Screen
 from textual.widget import Widget
 
 from screens.actions.action import Scope
 from screens.actions.performing import Actor
+from screens.command_line.screen import CommandLine
 from screens.facts import Facts
 from screens.routes import Followed
 from screens.widgets.header import Header
 from screens.widgets.key_hints import KeyHints
+from screens.widgets.line_input import LineInput
 from screens.widgets.refreshing import Refreshing
 
 
@@ -91,6 +94,16 @@ class MainScreen(Actor, Screen[None]):
     @on(Followed)
     def _say_whence(self, event: Followed) -> None:
         event.origin = self
+
+    def on_paste(self, event: Paste) -> None:
+        """What no field took may be meant for one that a key before it opens: look again after that key."""
+        self.app.call_later(self._pass_on, event.text)
+
+    def _pass_on(self, text: str) -> None:
+        if isinstance(self.app.screen, CommandLine):
+            self.app.screen.type_ahead(text)
+        elif isinstance(self.app.focused, LineInput):
+            self.app.focused.insert_text_at_cursor(text)
 
     def show_path(self, note: Content | None = None) -> None:
         """Show the way that led here, and on its right what a list covers."""

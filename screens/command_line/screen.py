@@ -10,6 +10,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
+from textual.events import Paste
 from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
@@ -94,6 +95,11 @@ class CommandLine(ModalScreen[str | None]):
             self._submit(self.query_one(Input).value)
         else:
             self.query_one(Input).insert_text_at_cursor(text)
+
+    def on_paste(self, event: Paste) -> None:
+        """What is pasted before the line is there belongs in it."""
+        event.stop()
+        self.type_ahead(event.text)
 
     def on_input_changed(self, event: Input.Changed) -> None:
         """Show what it may become."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from textual.events import Key
 from textual.widgets import Input
 
 from crypto_core.foreign import clean
@@ -21,3 +22,13 @@ class LineInput(Input):
         """Nothing blinks but live data, and what is there is added to, not typed over."""
         self.cursor_blink = False
         self.select_on_focus = False
+
+    async def on_key(self, event: Key) -> None:
+        """Do what a key is bound to before the next one is looked at.
+
+        Textual takes letters and what is pasted at once, but bound keys only when they have bubbled up to the
+        app: in one burst, what is typed would overtake the key that clears the line.
+        """
+        if not event.is_printable and await self.app._check_bindings(event.key):  # noqa: SLF001  # as App does
+            event.stop()
+            event.prevent_default()

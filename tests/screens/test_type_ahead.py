@@ -2,20 +2,38 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import pytest
-from textual.events import Key
+from textual.events import Key, Paste
 from textual.keys import _character_to_key
 
 from screens.connections.screen import ConnectionsScreen
 from screens.status.screen import StatusScreen
 from tests.screens.deck import LARGE, Deck, deck
 
+UP, CLEAR, BACK = "\x1b[A", "\x15", "\x7f"
+KEYS = {UP: "up", CLEAR: "ctrl+u", BACK: "backspace", "\n": "enter"}
 
-async def burst(d: Deck, text: str) -> None:
-    """All keys at once, as from a paste or over a slow line."""
-    for character in text:
-        key = "enter" if character == "\n" else _character_to_key(character)
-        d.app.post_message(Key(key, "\r" if character == "\n" else character))
+
+@dataclass(frozen=True)
+class Pasted:
+    """A text that the terminal says was pasted."""
+
+    text: str
+
+
+async def burst(d: Deck, *parts: str | Pasted) -> None:
+    """All keys at once, as over a slow line."""
+    for part in parts:
+        if isinstance(part, Pasted):
+            d.app.post_message(Paste(part.text))
+        elif part in KEYS:
+            d.app.post_message(Key(KEYS[part], part))
+        else:
+            for character in part:
+                key = KEYS.get(character) or _character_to_key(character)
+                d.app.post_message(Key(key, "\r" if character == "\n" else character))
     await d.settle()
     await d.settle()
 
@@ -42,3 +60,49 @@ async def test_letters_that_are_keys_of_the_screen_do_nothing_there(text: str) -
         await burst(d, text)
         assert "plan" not in d.stage.calls
         assert "targets" not in d.stage.calls
+
+
+@pytest.mark.parametrize(
+    "text", ["org:globex -id:gh-4", Pasted("org:globex -id:gh-4")], ids=["typed", "pasted"]
+)
+@pytest.mark.parametrize("bar", ["open", "yet to be opened"])
+async def test_a_filter_typed_over_a_recalled_one_in_one_burst_arrives_whole(
+    bar: str, text: str | Pasted
+) -> None:
+    async with deck(start="connections", size=LARGE) as d:
+        await burst(d, "/org:acme\n")
+        if bar == "open":
+            await d.press("slash")
+            await burst(d, UP, CLEAR, text, "\n")
+        else:
+            await burst(d, "/", UP, CLEAR, text, "\n")
+        assert d.pane.feed.shown.filter == "org:globex -id:gh-4"
+
+
+@pytest.mark.parametrize("text", ["sort org desc", Pasted("sort org desc")], ids=["typed", "pasted"])
+@pytest.mark.parametrize("line", ["open", "yet to be opened"])
+async def test_a_command_typed_over_a_recalled_one_in_one_burst_arrives_whole(
+    line: str, text: str | Pasted
+) -> None:
+    async with deck(start="connections", size=LARGE) as d:
+        await burst(d, ":sort provider\n")
+        if line == "open":
+            await d.press("colon")
+            await burst(d, UP, CLEAR, text, "\n")
+        else:
+            await burst(d, ":", text, "\n")
+        assert "sort: org ↓" in d.lines()[1]
+
+
+async def test_letters_that_are_taken_back_in_the_same_burst_are_gone() -> None:
+    async with deck(start="connections", size=LARGE) as d:
+        await d.press("slash")
+        await burst(d, "org:x", BACK, "acme\n")
+        assert d.pane.feed.shown.filter == "org:acme"
+
+
+async def test_what_is_pasted_where_no_field_is_does_nothing() -> None:
+    async with deck(start="connections", size=LARGE) as d:
+        before = d.text()
+        await burst(d, Pasted("wex/:q"))
+        assert d.text() == before
