@@ -15,13 +15,11 @@ from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import (
-    ARRAY,
     ColumnElement,
     FromClause,
     SelectBase,
     and_,
     case,
-    cast,
     false,
     func,
     not_,
@@ -29,7 +27,6 @@ from sqlalchemy import (
     select,
     union_all,
 )
-from sqlalchemy import Text as SqlText
 
 from crypto_core.coverage import Evidence
 from crypto_core.database.answers import Wrapping
@@ -61,21 +58,21 @@ def _v1_heads(edk_prefixes: Iterable[bytes]) -> SelectBase:
     """How v1 values of some groups begin: some thousand texts, put together where they are looked up."""
     ways = []
     for begins, endings in map(_beginnings, edk_prefixes):
-        ending = func.unnest(cast(list(endings), ARRAY(SqlText))).column_valued("ending")
+        ending = func.unnest(func.string_to_array(endings, ",")).column_valued("ending")
         ways.append(select(func.concat(begins, ending)))
     return union_all(*ways)
 
 
 @lru_cache(maxsize=256)
-def _beginnings(edk_prefix: bytes) -> tuple[str, tuple[str, ...]]:
-    """How v1 values of a group begin, and what the four characters that follow may be."""
+def _beginnings(edk_prefix: bytes) -> tuple[str, str]:
+    """How v1 values of a group begin, and what the four characters that follow may be, parted by commas."""
     encoded = base64.b64encode(edk_prefix).decode()
     sure, last = encoded[:_SURE], encoded[_SURE : _SURE + 2]
     # The 37th byte ends two bits into the 50th character: any of those that agree in them may stand there.
     first = _ALPHABET.index(last[1]) & 0b110000
     fiftieth = _ALPHABET[first : first + 16]
     endings = {_base64(last[0] + a + b) for a in fiftieth for b in _ALPHABET}
-    return STORED_PREFIXES[Format.V1] + _base64(sure), tuple(sorted(endings))
+    return STORED_PREFIXES[Format.V1] + _base64(sure), ",".join(sorted(endings))
 
 
 def _base64(text: str) -> str:
