@@ -10,16 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crypto_core.envelope import PROVIDER_PREFIXES, STORED_PREFIXES
-from screens.memory import KEPT, Columns, Memory, Order
+from screens.memory import KEPT, Columns, Memory, Order, may_be_remembered
 from screens.widgets.recall import Recall
 
-SECTIONS = ("history", "filters", "orders", "columns", "intervals", "looks")
-SECRETS = [p + "A1b2" for ps in PROVIDER_PREFIXES.values() for p in ps] + [
-    p + "AAAA" for p in STORED_PREFIXES.values()
-]
+SECTIONS = ("history", "filters", "orders", "columns", "intervals", "looks", "other")
+PREFIXES = [*(p for ps in PROVIDER_PREFIXES.values() for p in ps), *STORED_PREFIXES.values()]
 
 json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8),
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
     max_leaves=12,
 )
@@ -36,7 +34,9 @@ def test_whatever_is_in_the_file_what_is_not_understood_is_left_out(content: dic
     for name in ("connections", "x"):
         assert all(isinstance(text, str) for text in memory.history(name))
         assert all(isinstance(t, str) for pair in memory.saved_filters(name).items() for t in pair)
-        assert isinstance(memory.order(name).sort, str)
+        order = memory.order(name)
+        assert isinstance(order.sort, str)
+        assert isinstance(order.descending, bool)
         columns = memory.columns(name)
         assert all(isinstance(c, str) for c in columns.chosen)
         assert all(1 <= w <= 500 and type(w) is int for w in (columns.widths or {}).values())
@@ -47,7 +47,12 @@ def test_whatever_is_in_the_file_what_is_not_understood_is_left_out(content: dic
     assert memory.history("connections")[-1] == "org:acme"
     assert memory.save_filter("connections", "mine", "org:acme")
     assert memory.saved_filters("connections")["mine"] == "org:acme"
-    assert json.loads(json.dumps(kept[-1])) == kept[-1]
+    memory.remember_order("connections", Order("org", descending=True))
+    assert memory.order("connections") == Order("org", descending=True)
+    memory.remember_columns("connections", Columns(("org",), {"org": 9}))
+    assert memory.columns("connections") == Columns(("org",), {"org": 9})
+    saved = json.dumps(kept[-1])
+    assert json.dumps(json.loads(saved)) == saved
 
 
 def test_a_text_where_a_list_is_expected_is_no_history() -> None:
@@ -88,16 +93,22 @@ def test_a_history_holds_each_text_once_and_no_more_than_a_hundred() -> None:
     assert history[0] == "filter org:20"
 
 
-@pytest.mark.parametrize("secret", SECRETS)
-def test_neither_tokens_nor_envelopes_are_ever_kept(secret: str) -> None:
+@pytest.mark.parametrize("prefix", PREFIXES)
+@given(st.text(max_size=20), st.text(max_size=20))
+def test_no_text_in_which_a_token_or_an_envelope_may_stand_is_ever_kept(
+    prefix: str, before: str, after: str
+) -> None:
     kept: list[dict[str, Any]] = []
     memory = Memory(save=kept.append)
-    memory.remember("filter connections", f"provider:github {secret}")
-    memory.remember("command", f"filter -{secret}")
-    assert not memory.save_filter("connections", "name", f'"{secret}"')
-    assert not memory.save_filter("connections", secret, "org:acme")
+    text = before + prefix + after
+    assert not may_be_remembered(text)
+    memory.remember("filter connections", f"provider:github {text}")
+    memory.remember("command", text)
+    assert not memory.save_filter("connections", "name", f'"{text}"')
+    assert not memory.save_filter("connections", text, "org:acme")
     assert kept == []
     assert memory.history("command") == memory.history("filter connections") == []
+    assert memory.saved_filters("connections") == {}
 
 
 def test_a_huge_text_is_not_kept() -> None:
@@ -124,3 +135,13 @@ def test_without_a_history_what_is_typed_stays() -> None:
     recall = Recall(())
     assert recall.step(-1, "typing") == "typing"
     assert recall.step(1, "typing") == "typing"
+
+
+@given(st.lists(st.text(min_size=1, max_size=5)), st.lists(st.sampled_from([-1, 1]), max_size=20), st.text())
+def test_recalling_never_loses_what_is_being_typed(history: list[str], steps: list[int], typed: str) -> None:
+    recall = Recall(history)
+    shown, at = typed, len(history)
+    for step in steps:
+        shown = recall.step(step, shown)
+        at = min(max(at + step, 0), len(history))
+        assert shown == (typed if at == len(history) else history[at])

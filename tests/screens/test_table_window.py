@@ -128,6 +128,23 @@ def test_other_pages_replace_all_that_was_held() -> None:
     assert held.place(0) is None
 
 
+def test_an_empty_list_has_no_beginning_and_no_end() -> None:
+    held = window()
+    held.show([Page()], None)
+    assert (held.rows, held.first, held.last, held.above, held.below) == ([], None, None, False, False)
+
+
+@given(st.integers(1, 40), st.lists(st.integers(0, 40), max_size=10))
+def test_whichever_rows_go_the_others_stay_in_their_order(total: int, gone: list[int]) -> None:
+    held = window(100)
+    held.show([page(range(start, min(start + 7, total))) for start in range(0, total, 7)], 0)
+    for number in gone:
+        at, others = held.place(number), [n for n in numbers(held) if n != number]
+        assert held.remove(number) == at
+        assert numbers(held) == others
+        assert_sound(held)
+
+
 @given(
     st.lists(st.sampled_from(["down", "up", "remove"]), max_size=60),
     st.integers(1, 7),
@@ -146,6 +163,7 @@ def test_however_it_is_paged_the_window_is_a_gapless_stretch_of_the_list(
     held = window(most)
     held.show([rows(0, size)], 0)
     for step in steps:
+        before = set(numbers(held))
         if step == "down" and held.below:
             assert held.last is not None
             at = alive.index(int(held.last.values[0])) + 1
@@ -163,6 +181,8 @@ def test_however_it_is_paged_the_window_is_a_gapless_stretch_of_the_list(
         here = numbers(held)
         assert_sound(held)
         assert len(here) <= max(most, size) + size
+        # Wherever two pages fit, the operator goes on from rows that were there before.
+        assert most < 2 * size or before & set(here) or not total
         if here:
             first = alive.index(here[0])
             assert here == alive[first : first + len(here)]
