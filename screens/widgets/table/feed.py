@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
@@ -24,6 +24,9 @@ Row = TypeVar("Row")
 PAGE = 200
 """Rows asked for at a time."""
 
+REREAD = 200
+"""Up to so many rows are read again one by one; more than that, and the list is asked for anew."""
+
 CANCELLED = Trouble("Cancelled: what is shown was there before.", "r asks again.")
 
 
@@ -38,20 +41,19 @@ class Kind(Enum):
     BELOW = "below"
     END = "end"
     """The last rows."""
+    SOME = "some"
+    """Some of the rows that are held, as they are now."""
 
 
 @dataclass(frozen=True, slots=True)
 class Came:
-    """Pages came and are in the window. `moved` is how far the rows held before have moved down, or up."""
+    """Rows came and are in the window. `moved` is how far the rows held before have moved down, or up."""
 
     kind: Kind
-    pages: Sequence[Page[Any]]
+    rows: Sequence[Any]
     moved: int = 0
-
-    @property
-    def rows(self) -> list[Any]:
-        """The rows that came."""
-        return [row for page in self.pages for row in page.rows]
+    gone: Sequence[Hashable] = ()
+    """The identities of rows that were asked for and aren't there any more."""
 
 
 class Feed(Generic[Row]):
@@ -129,6 +131,13 @@ class Feed(Generic[Row]):
         query, start = self.shown, window.first if above else window.last
         kind = Kind.ABOVE if above else Kind.BELOW
         self._ask(kind, query, lambda cancelled: [self._page(query, cancelled, start, backwards=above)])
+
+    def reread(self, refs: Sequence[Hashable], read: Callable[[], Sequence[Row]]) -> None:
+        """Ask for these rows as they are now, `read` returning those that are still there."""
+        if len(refs) > REREAD or not refs:
+            self.again()
+            return
+        ask(self._node, lambda _: read(), lambda answer: self._take_some(refs, answer), group="rows")
 
     def end(self) -> None:
         """Ask for the last rows."""
@@ -232,7 +241,20 @@ class Feed(Generic[Row]):
                 self._rebase()
         if kind in (Kind.FRESH, Kind.AGAIN):
             self._count(query)
-        self._came(Came(kind, answer, moved))
+        self._came(Came(kind, [row for page in answer for row in page.rows], moved))
+        self._changed()
+
+    def _take_some(self, refs: Sequence[Hashable], answer: Sequence[Row] | Trouble) -> None:
+        if isinstance(answer, Trouble):
+            self._failed(answer, self.shown)
+            return
+        here = {self._listing.identity(row) for row in answer}
+        gone = [ref for ref in refs if ref not in here]
+        for row in answer:
+            self.window.replace(row)
+        for ref in gone:
+            self.window.remove(ref)
+        self._came(Came(Kind.SOME, answer, gone=gone))
         self._changed()
 
     def _know_count(self, query: Query, answer: int | Trouble, before: int | None) -> None:

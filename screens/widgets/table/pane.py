@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from typing import Any, ClassVar, Generic, TypeVar, cast
 
 from textual import on
@@ -17,14 +16,13 @@ from textual.message import Message
 from crypto_core.paging import Query
 from screens.actions.action import Action, Scope
 from screens.actions.performing import Actor, Host, bindings
-from screens.asking import ask
 from screens.blocking import Trouble
 from screens.facts import Facts
 from screens.memory import Columns, Order
-from screens.widgets.clipboard import cell_as_text, rows_as_text, send_to_clipboard
 from screens.widgets.filter_bar import FilterBar
 from screens.widgets.notice import Notice
 from screens.widgets.table.column_chooser import ColumnChooser
+from screens.widgets.table.copying import copy
 from screens.widgets.table.export_dialog import ExportDialog
 from screens.widgets.table.feed import Came, Feed, Kind
 from screens.widgets.table.listing import Listing
@@ -34,9 +32,6 @@ from screens.widgets.table.saying import coverage, ending
 from screens.widgets.table.table import Table
 
 Row = TypeVar("Row")
-
-REREAD = 200
-"""Up to so many rows are read again one by one; more than that, and the list is asked for anew."""
 
 
 class TablePane(Actor, Vertical, Generic[Row]):
@@ -117,6 +112,8 @@ class TablePane(Actor, Vertical, Generic[Row]):
         if table.marks:
             for row in came.rows:
                 table.marks.learn(row)
+            for identity in came.gone:
+                table.marks.forget(identity)
         anew = came.kind is Kind.FRESH
         if came.kind is Kind.AGAIN and self._order_unknown:
             anew = table.left_alone and not self.bar.is_open
@@ -343,37 +340,11 @@ class TablePane(Actor, Vertical, Generic[Row]):
 
     def do_copy(self, what: str) -> None:
         """Send the cell under the cursor, the reference, the row or the marked rows to the clipboard."""
-        row = self.table.current
-        if row is None:
-            return
-        match what:
-            case "" | "cell":
-                column = self.table.column
-                first = column is self.listing.columns[0]
-                self._copy_cell(self.listing.reference(row) if first else column.cell(row, self.facts)[0])
-            case "reference":
-                self._copy_cell(self.listing.reference(row))
-            case "row" | "marked":
-                self.do_copy_rows(marked=what == "marked")
-            case _:
-                self._tell(f"Can't copy {what}: cell, reference, row or marked.", trouble=True)
+        copy(self.table, self.listing, self.facts, what or "cell")
 
-    def _copy_cell(self, cell: str) -> None:
-        text = cell_as_text(cell)
-        send_to_clipboard(self, text, text)
-
-    def do_copy_rows(self, *, marked: bool = True) -> None:
+    def do_copy_rows(self) -> None:
         """Send the marked rows, or the one under the cursor, to the clipboard, cells parted by tabs."""
-        table = self.table
-        if marked and table.marks.whole:
-            self._tell("All of the filter is too much for a clipboard: E exports it.", trouble=True)
-            return
-        rows = list(table.marks.rows) if marked and table.marks else [cast(Row, table.current)]
-        text, taken = rows_as_text(table.texts(row) for row in rows)
-        words = self.listing.counted(taken)
-        if taken < len(rows):
-            words += f" of {len(rows):,}; E exports all"
-        send_to_clipboard(self, text, words)
+        copy(self.table, self.listing, self.facts, "marked")
 
     def do_export(self, path: str) -> None:
         """Write what the filter lets through, or the marked rows, to a file."""
@@ -405,25 +376,7 @@ class TablePane(Actor, Vertical, Generic[Row]):
 
     def reread(self, refs: tuple[Any, ...], read: Callable[[], tuple[Row, ...]]) -> None:
         """Show these rows as they are now, `read` returning those that are still there."""
-        if len(refs) > REREAD or not refs:
-            self.refresh_rows()
-            return
-        ask(self, lambda _: read(), partial(self._show_reread, refs), group="rows")
-
-    def _show_reread(self, refs: tuple[Any, ...], answer: tuple[Row, ...] | Trouble) -> None:
-        if isinstance(answer, Trouble):
-            self.query_one(Notice).tell(answer)
-            return
-        here = {self.listing.identity(row) for row in answer}
-        for row in answer:
-            self.feed.window.replace(row)
-            self.table.marks.learn(row)
-        for ref in refs:
-            if ref not in here:
-                self.feed.window.remove(ref)
-                self.table.marks.forget(ref)
-        self.table.rows_changed(answer)
-        self._changed()
+        self.feed.reread(refs, read)
 
     @property
     def state(self) -> tuple[object, ...]:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import groupby
-from operator import itemgetter
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
 from rich.segment import Segment
@@ -340,10 +338,7 @@ class Table(CursorView, Generic[Row]):
         taken = _LEAD + sum(placed.width + GAP for placed in self._placed)
         if taken < width:
             cells.append((" " * (width - taken), ""))
-        segments = [
-            Segment("".join(text for text, _ in alike), self._rich_style(named, style))
-            for named, alike in groupby(cells, key=itemgetter(1))
-        ]
+        segments = [Segment(text, self._rich_style(named, style)) for text, named in cells]
         return segments if taken <= width else list(Strip(segments).adjust_cell_length(width))
 
     def _rich_style(self, named: str, ground: Style) -> RichStyle | None:
