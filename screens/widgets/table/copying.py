@@ -1,4 +1,4 @@
-"""What of a table goes to the clipboard: the cell under the cursor, the reference, the row, the marked rows."""
+"""What of a table goes to the clipboard: the cell under the cursor, the reference, the row, marked rows."""
 
 from __future__ import annotations
 

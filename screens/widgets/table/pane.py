@@ -117,9 +117,10 @@ class TablePane(Actor, Vertical, Generic[Row]):
         anew = came.kind is Kind.FRESH
         if came.kind is Kind.AGAIN and self._order_unknown:
             anew = table.left_alone and not self.bar.is_open
-        self._order_unknown = False
         table.rows_changed(came.rows, moved=came.moved, anew=anew, at_end=came.kind is Kind.END)
-        self.query_one(Notice).tell(None)
+        if came.kind is not Kind.SOME:
+            self._order_unknown = False
+            self.query_one(Notice).tell(None)
         if came.kind is Kind.FRESH and self.bar.is_open:
             self._close_bar()
 
