@@ -102,7 +102,8 @@ class Table(CursorView, Generic[Row]):
         self._own_choice = False
         self._cursor_moved = False
         self._edges: list[Segment] = []
-        self._rich_styles: dict[tuple[str, str, Style], RichStyle | None] = {}
+        self._rich_styles: dict[tuple[str, Style], dict[str, RichStyle | None]] = {}
+        """The styles of cells by name, for each theme and ground; worked out once."""
 
     @property
     def current(self) -> Row | None:
@@ -338,16 +339,18 @@ class Table(CursorView, Generic[Row]):
         taken = _LEAD + sum(placed.width + GAP for placed in self._placed)
         if taken < width:
             cells.append((" " * (width - taken), ""))
-        segments = [Segment(text, self._rich_style(named, style)) for text, named in cells]
+        known = self._rich_styles.setdefault((self.app.theme, style), {})
+        segments = []
+        for text, named in cells:
+            if named not in known:
+                known[named] = self._rich_style(named, style)
+            segments.append(Segment(text, known[named]))
         return segments if taken <= width else list(Strip(segments).adjust_cell_length(width))
 
     def _rich_style(self, named: str, ground: Style) -> RichStyle | None:
-        """The style that a cell of this theme has on a ground, worked out once."""
-        key = (self.app.theme, named, ground)
-        if key not in self._rich_styles:
-            strips = Visual.to_strips(self, Content.assemble(("x", named)), 1, 1, ground)
-            self._rich_styles[key] = next(iter(strips[0])).style
-        return self._rich_styles[key]
+        """The style that a cell has on a ground."""
+        strips = Visual.to_strips(self, Content.assemble(("x", named)), 1, 1, ground)
+        return next(iter(strips[0])).style
 
     def texts(self, row: Row) -> list[str]:
         """Return what the chosen columns show of a row, uncut."""
