@@ -74,18 +74,18 @@ class TokenDetail(Static):
         """Read the envelope once the cursor has rested on it for a moment."""
         self._moved_at = monotonic()
         if self._rest is None:
-            self._rest = self.set_timer(REST_SECONDS, self._read_now)
+            # An interval: Textual drops a single timer whose time is over before it has begun to wait.
+            self._rest = self.set_interval(REST_SECONDS / 4, self._read_at_rest)
 
     @property
     def read_soon(self) -> bool:
         """True while the cursor has to rest for the envelope to be read."""
         return self._rest is not None
 
-    def _read_now(self) -> None:
-        left = self._moved_at + REST_SECONDS - monotonic()
-        if left > 0:
-            self._rest = self.set_timer(left, self._read_now)
+    def _read_at_rest(self) -> None:
+        if self._rest is None or monotonic() - self._moved_at < REST_SECONDS:
             return
+        self._rest.stop()
         self._rest = None
         row = self._row
         if row is not None and self._reading is None and (self._known is None or self._known[0] != row.ref):

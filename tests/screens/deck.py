@@ -14,6 +14,7 @@ from textual.widgets import Static
 from textual.worker import Worker
 
 from console.app import KeydeckApp
+from screens.connections import detail
 from screens.connections.detail import TokenDetail
 from screens.facts import Facts
 from screens.main_screen import MainScreen
@@ -26,6 +27,8 @@ from tests.screens.stage import Stage
 SMALL = (80, 24)
 LARGE = (120, 40)
 
+QUICK_REST = 0.02
+"""Seconds that the cursor rests here before an envelope is read: nobody holds a key down."""
 MOST_SECONDS = 60
 """How long anything may take on a machine that is busy with something else."""
 
@@ -104,7 +107,7 @@ class Deck:
             while quiet < 2:
                 await self.pilot.pause()
                 busy = [worker for worker in self.app.workers if _blocking(worker)]
-                if any(detail.read_soon for detail in self.app.screen.query(TokenDetail)):
+                if any(shown.read_soon for shown in self.app.screen.query(TokenDetail)):
                     quiet = 0
                 elif len(busy) > self.stage.waiting:
                     quiet = 0
@@ -171,6 +174,8 @@ async def deck(
     """
     stage = stage or Stage()
     clock = MovableClock()
+    rest = detail.REST_SECONDS
+    detail.REST_SECONDS = QUICK_REST
     app = KeydeckApp(stage.services(), start_screen=start, clock=clock, **more)
     app.theme = theme
     try:
@@ -179,5 +184,6 @@ async def deck(
             await running.until(lambda: "surroundings" in app.facts._asked)
             yield running
     finally:
+        detail.REST_SECONDS = rest
         for gate in stage.gates.values():
             gate.set()

@@ -6,6 +6,7 @@ import pytest
 
 from crypto_core.database.inventory import InventoryRow
 from crypto_core.errors import DatabaseUnreachableError
+from screens.connections import detail
 from screens.connections.screen import ConnectionsScreen
 from screens.widgets.table.table import Table
 from tests.screens.deck import LARGE, Deck, deck
@@ -221,3 +222,22 @@ async def test_the_terminal_can_be_resized_at_any_moment() -> None:
             await d.settle()
             assert len(d.lines()) == height
         assert "›" in d.cursor_line()
+
+
+async def test_an_envelope_is_read_though_the_cursor_had_not_quite_rested_when_it_was_looked_at(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with deck(start="connections") as d:
+        looks = 0
+
+        def nearly() -> float:
+            nonlocal looks
+            looks += 1
+            # The cursor moved at 0; the first look is a nanosecond too early.
+            return {1: 0.0, 2: detail.REST_SECONDS - 1e-9}.get(looks, detail.REST_SECONDS)
+
+        monkeypatch.setattr(detail, "monotonic", nearly)
+        before = d.stage.calls.count("inspect")
+        await d.press("down")
+        assert d.stage.calls.count("inspect") == before + 1
+        assert looks > 2
