@@ -123,7 +123,7 @@ class KeyView:
         grouped = in_groups(stored, (prefix for prefix, w in self.single.items() if w in wrappings))
         if self.answers is None:
             return grouped
-        own = or_(false(), *(_says(self.answers.c, w) for w in sorted(wrappings & self.told, key=str)))
+        own = or_(false(), *(_says(self.answers.c, w) for w in sorted(wrappings, key=str)))
         return case((self.answers.c.digest.is_not(None), own), else_=grouped)
 
     def named(self) -> dict[str, Wrapping]:

@@ -78,7 +78,9 @@ class Surveyor:
                 values = [self.order.known(p, self.keys, self.matcher.formats) for p in together]
                 known = [v for v in values if v is not None]
                 if len(known) == len(together):
-                    self._count_known(together, known)
+                    # Where the filter leaves no value, no token passes: by format v1 and v2 at once.
+                    if all(known):
+                        self._count_known(together, known)
                 else:
                     for place in together:
                         self._count_values(place)

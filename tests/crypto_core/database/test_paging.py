@@ -331,3 +331,31 @@ def test_a_count_for_its_own_sake_is_taken_anew(plain: Inventory, platform: Engi
     with platform.begin() as connection:
         connection.execute(text("UPDATE jira_connection SET refresh_token = '' WHERE id = 'jira-10'"))
     assert plain.count(query) == before + 1
+
+
+@pytest.mark.parametrize(
+    "filter_", ["format:v1 format:v2", "leaked:github format:v1", "format:v1 -format:v1"]
+)
+@pytest.mark.parametrize("sort", [SortKey.STATE, SortKey.FORMAT, SortKey.KEY, SortKey.ORGANISATION])
+def test_a_filter_that_nothing_can_pass_lets_nothing_through(
+    plain: Inventory, sort: SortKey, filter_: str
+) -> None:
+    query = Query(filter_, sort)
+    assert plain.page(query).rows == ()
+    assert plain.count(query) == 0
+
+
+@pytest.mark.parametrize("sort", SortKey)
+def test_a_list_is_counted_as_it_is_paged_through(
+    inventory: Inventory, monkeypatch: pytest.MonkeyPatch, sort: SortKey
+) -> None:
+    go_by(monkeypatch, "near rows run out at once")
+    for filter_ in (*FILTERS, "org-a*", "key:unknown", "evidence:verified", "-key:*", "created:2026-01-01.."):
+        query = Query(filter_, sort, descending=True)
+        page = inventory.page(query, limit=7)
+        counted = inventory.count(query)
+        found = refs(page)
+        while page.below:
+            page = inventory.page(query, page.last, limit=50)
+            found += refs(page)
+        assert counted == len(found) == len(set(found)), filter_
