@@ -164,10 +164,12 @@ def test_a_question_that_hangs_is_not_asked_a_second_time(
 ) -> None:
     monkeypatch.setattr(module, "ANSWER_SECONDS", 0.3)
     control.add_fault(Fault("GetCallerIdentity", "hang"))
-    before = threading.active_count()
+    before = set(threading.enumerate())
     with ThreadPoolExecutor(4) as pool:
         places = list(pool.map(lambda _: services.services.surroundings(), range(8)))
-        assert threading.active_count() <= before + 4 + 2
+        # One question to each side, whatever watches over them: eight would be as many threads each.
+        asking = [t for t in set(threading.enumerate()) - before if t.name == "keydeck-call"]
+        assert len(asking) <= 2
     assert all(place.aws_trouble for place in places)
 
 
