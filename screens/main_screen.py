@@ -18,13 +18,14 @@ from screens.actions.performing import Actor
 from screens.command_line.screen import CommandLine
 from screens.facts import Facts
 from screens.routes import Followed
+from screens.widgets.cursor_view import CursorFollower
 from screens.widgets.header import Header
 from screens.widgets.key_hints import KeyHints
 from screens.widgets.line_input import LineInput
 from screens.widgets.refreshing import Refreshing
 
 
-class MainScreen(Actor, Screen[None]):
+class MainScreen(Actor, CursorFollower, Screen[None]):
     """Header, body, key hints. Subclasses give the body, show the facts, and say how to ask anew."""
 
     AUTO_FOCUS = "CursorView"
@@ -111,9 +112,8 @@ class MainScreen(Actor, Screen[None]):
         if self not in screens:
             return
         path = [screen.crumb for screen in screens[: screens.index(self) + 1]]
-        self.query_one(Header).say(path, note)
         at, asking = self.freshness
-        self.query_one(Header).fresh(at, asking=asking, rhythm=self.refreshing.words)
+        self.query_one(Header).say(path, note, at, asking=asking, rhythm=self.refreshing.words)
 
     def refresh_hints(self, *state: object) -> None:
         """Look again at what can be done, if that on which it depends is something else than last time."""

@@ -17,8 +17,9 @@ def open_console(
     what the operator chose is kept.
     """
     from console.garbage import uncollected
+    from console.hangup import ended_with_the_terminal
 
-    with uncollected():
+    with ended_with_the_terminal(), uncollected():
         return _run(read_only=read_only, screen=screen, settings=settings, remember=remember)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -68,7 +69,7 @@ class AnswerBook:
     def by_group(self, connection: Connection) -> dict[bytes, frozenset[Wrapping]]:
         """Return every wrapping that KMS has ever named for each EDK prefix; more than one is a conflict."""
         groups: dict[bytes, set[Wrapping]] = {}
-        if self._stored("SELECT"):
+        if self._stored("SELECT", connection):
             t = key_answer.c
             rows = connection.execute(
                 select(t.edk_prefix, t.key_arn, t.key_material_id)
@@ -87,7 +88,7 @@ class AnswerBook:
         """Return the answers about some stored values, by digest."""
         wanted = list(digests)
         known: dict[bytes, Answer] = {}
-        if wanted and self._stored("SELECT"):
+        if wanted and self._stored("SELECT", connection):
             t = key_answer.c
             rows = connection.execute(
                 select(t.envelope_digest, t.edk_prefix, t.key_arn, t.key_material_id, t.reason).where(
@@ -127,11 +128,12 @@ class AnswerBook:
         both: FromClause = remembered.union_all(older).subquery("answers")
         return both
 
-    def _stored(self, privilege: str) -> bool:
-        """True if the table is there and the role has the privilege on it."""
+    def _stored(self, privilege: str, connection: Connection | None = None) -> bool:
+        """True if the table is there and the role has the privilege on it, as `connection` says if given."""
         if privilege not in self._granted:
-            with connected(self._engine) as connection:
-                if not connection.scalar(_MAY, {"privilege": privilege}):
+            own = connected(self._engine) if connection is None else nullcontext(connection)
+            with own as asked:
+                if not asked.scalar(_MAY, {"privilege": privilege}):
                     return False
             # What is there stays there; a schema that isn't may be created at any time.
             self._granted.add(privilege)

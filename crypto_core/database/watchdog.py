@@ -11,7 +11,8 @@ import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from threading import Timer
+from threading import Condition, Thread
+from time import monotonic
 from typing import Any
 
 import psycopg2
@@ -27,12 +28,12 @@ class WatchedConnection(Connection):
 
     def commit(self) -> None:
         """Commit. Raises OperationalError if the server does not answer in time."""
-        with _limited(self):
+        with _watch.over(self):
             super().commit()
 
     def rollback(self) -> None:
         """Roll back. Raises OperationalError if the server does not answer in time."""
-        with _limited(self):
+        with _watch.over(self):
             super().rollback()
 
 
@@ -41,29 +42,67 @@ class WatchedCursor(Cursor):
 
     def execute(self, *arguments: Any) -> None:
         """Execute. Raises OperationalError if the server does not answer in time."""
-        with _limited(self.connection):
+        with _watch.over(self.connection):
             super().execute(*arguments)
 
     def executemany(self, *arguments: Any) -> None:
         """Execute for many parameters; the limit is one for all of them."""
-        with _limited(self.connection):
+        with _watch.over(self.connection):
             super().executemany(*arguments)
 
     def fetchmany(self, size: int | None = None) -> list[tuple[Any, ...]]:
         """Fetch rows; those of a server-side cursor come from the server."""
-        with _limited(self.connection):
+        with _watch.over(self.connection):
             return super().fetchmany(*([] if size is None else [size]))
 
 
-@contextmanager
-def _limited(connection: Connection) -> Iterator[None]:
-    timer = Timer(LIMIT_SECONDS, _cut, [connection])
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
+class _Watch:
+    """Waits under way. One thread looks after all: one for each would cost more than most waits."""
+
+    def __init__(self) -> None:
+        self._changed = Condition()
+        self._waits: dict[object, tuple[float, Connection]] = {}
+        self._thread: Thread | None = None
+        self._wakes = 0.0
+        """When the thread will look next."""
+
+    @contextmanager
+    def over(self, connection: Connection) -> Iterator[None]:
+        """Cut the connection if the block takes longer than LIMIT_SECONDS."""
+        wait = object()
+        with self._changed:
+            end = monotonic() + LIMIT_SECONDS
+            self._waits[wait] = (end, connection)
+            if self._thread is None:
+                self._wakes = end
+                self._thread = Thread(target=self._look, name="keydeck-watchdog", daemon=True)
+                self._thread.start()
+            elif end < self._wakes:
+                self._changed.notify()
+        try:
+            yield
+        finally:
+            # Once it isn't among the waits, the connection isn't cut any more: it may be another's by then.
+            with self._changed:
+                self._waits.pop(wait, None)
+
+    def _look(self) -> None:
+        with self._changed:
+            while self._waits:
+                now = monotonic()
+                for wait, (end, connection) in list(self._waits.items()):
+                    if end <= now:
+                        _cut(connection)
+                        del self._waits[wait]
+                # Later waits end later, so the thread need not be woken for them.
+                self._wakes = min((end for end, _ in self._waits.values()), default=now + LIMIT_SECONDS)
+                self._changed.wait(self._wakes - now)
+            self._thread = None
+
+
+_watch = _Watch()
+# A child process has none of its parent's threads, and maybe a lock that nobody will release.
+os.register_at_fork(after_in_child=_watch.__init__)  # type: ignore[misc]
 
 
 def _cut(connection: Connection) -> None:

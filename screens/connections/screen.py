@@ -51,12 +51,10 @@ class ConnectionsScreen(ListScreen[InventoryRow]):
     @on(TablePane.Changed)
     def show_facts(self) -> None:
         """Paint what is known now: the path, the counts, the order, the envelope."""
-        self.show_path(self.pane.note())
         self.refresh_hints(*self.pane.state)
-        self.show_detail()
+        self.cursor_moved()
 
-    @on(CursorView.Moved)
-    def show_detail(self) -> None:
+    def cursor_moved(self) -> None:
         """Show the envelope under the cursor, and where in the list it is."""
         self.show_path(self.pane.note())
         self.detail.follow(self.pane.table.current)

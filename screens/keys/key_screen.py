@@ -6,7 +6,6 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import ClassVar
 
-from textual import on
 from textual.binding import BindingType
 from textual.content import Content
 from textual.geometry import Size
@@ -20,7 +19,6 @@ from screens.blocking import Trouble
 from screens.facts import Facts
 from screens.keys.detail import key_lines
 from screens.main_screen import MainScreen
-from screens.widgets.cursor_view import CursorView
 from screens.widgets.hint_line import HintLine
 from screens.widgets.line_list import Line, LineList, indented
 from screens.widgets.notice import Notice
@@ -93,8 +91,7 @@ class KeyScreen(MainScreen):
         lines = key_lines(self._key, self.facts.status.value, self.facts.clock(), size.width - 3)
         return indented(lines)
 
-    @on(CursorView.Moved)
-    def show_hint(self) -> None:
+    def cursor_moved(self) -> None:
         """Say what Enter leads to."""
         line = self.query_one(LineList).current
         self.query_one(HintLine).say(line.hint if line is not None else "")

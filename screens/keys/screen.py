@@ -77,13 +77,16 @@ class KeysScreen(ListScreen[KeyState]):
         self.show_list()
 
     @on(TablePane.Changed)
-    @on(CursorView.Moved)
     def show_list(self) -> None:
         """Show where in the list the cursor is, and what is known of the key under it."""
         self._share_height()
         self.show_path(self.pane.note())
         self.refresh_hints(*self.pane.state)
         self._show_glance()
+
+    def cursor_moved(self) -> None:
+        """Show what is known of the key under the cursor."""
+        self.show_list()
 
     def _share_height(self) -> None:
         """Give the list as many lines as it needs, up to half of them; the rest is the key's."""

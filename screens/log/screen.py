@@ -18,7 +18,6 @@ from screens.actions.performing import bindings
 from screens.facts import Facts
 from screens.list_screen import ListScreen
 from screens.log.listing import EXAMPLE, LISTING
-from screens.widgets.cursor_view import CursorView
 from screens.widgets.table.pane import TablePane
 
 
@@ -52,10 +51,9 @@ class LogScreen(ListScreen[LogLine]):
         if self._following and newest_first and not self.pane.feed.asking and table.cursor:
             table.move_to(0)
         self.refresh_hints(*self.pane.state)
-        self.show_line()
+        self.cursor_moved()
 
-    @on(CursorView.Moved)
-    def show_line(self) -> None:
+    def cursor_moved(self) -> None:
         """Show the whole of the line under the cursor."""
         following = Content.assemble(("following   ", "$accent")) if self._following else Content("")
         self.show_path(Content.assemble(following, self.pane.note()))

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import ClassVar
 
-from textual import on
 from textual.binding import BindingType
 from textual.content import Content
 from textual.geometry import Size
@@ -19,7 +18,6 @@ from screens.main_screen import MainScreen
 from screens.status.column_lines import column_lines
 from screens.status.key_lines import key_lines
 from screens.status.lines import answer_lines
-from screens.widgets.cursor_view import CursorView
 from screens.widgets.hint_line import HintLine
 from screens.widgets.line_list import Line, LineList, indented
 from screens.widgets.notice import Notice
@@ -82,8 +80,7 @@ class StatusScreen(MainScreen):
             answer = answer_lines(status, width, remedies=False)
         return indented([*answer, *rest])
 
-    @on(CursorView.Moved)
-    def show_hint(self) -> None:
+    def cursor_moved(self) -> None:
         """Say what to do about the line under the cursor."""
         line = self.query_one(LineList).current
         self.query_one(HintLine).say(line.hint if line is not None else "")

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Self
+from typing import ClassVar
 
-from rich.segment import Segment
 from rich.style import Style as RichStyle
 from textual.binding import BindingType
 from textual.content import Content
@@ -19,8 +18,15 @@ from textual.visual import Visual
 from screens.actions.action import Action, Scope
 from screens.actions.performing import Actor, bindings
 
-MOST_PAINTED = 500
-"""Lines that are kept as they were painted."""
+
+class CursorFollower:
+    """A screen that shows more of the line under the cursor."""
+
+    def cursor_moved(self) -> None:
+        """The cursor rests on another line, or the line under it shows something else.
+
+        It's told at once, so that what follows from a move is painted together with it.
+        """
 
 
 class CursorView(Actor, ScrollView, can_focus=True, inherit_bindings=False):
@@ -35,31 +41,16 @@ class CursorView(Actor, ScrollView, can_focus=True, inherit_bindings=False):
         text-wrap: nowrap;
         text-overflow: ellipsis;
         & > .cursor-view--cursor { background: $cursor-idle; }
-        & > .cursor-view--marked { background: $accent 14%; }
         &:focus > .cursor-view--cursor { background: $cursor; }
         &:ansi > .cursor-view--cursor { background: ansi_default; text-style: reverse; }
-        &:ansi > .cursor-view--marked { background: ansi_default; text-style: bold; }
     }
     """
-    COMPONENT_CLASSES: ClassVar[set[str]] = {"cursor-view--cursor", "cursor-view--marked"}
+    COMPONENT_CLASSES: ClassVar[set[str]] = {"cursor-view--cursor"}
     ACTS: ClassVar[tuple[Scope, ...]] = (Scope.LIST,)
     BINDINGS: ClassVar[list[BindingType]] = [*bindings(Scope.LIST)]
 
     STICKY = 0
-    """1 where a heading stands above the lines that scroll."""
-
-    class Moved(Message):
-        """The cursor rests on another line, or the line under it shows something else."""
-
-        def __init__(self, view: CursorView, index: int) -> None:
-            super().__init__()
-            self.view = view
-            self.index = index
-
-        @property
-        def control(self) -> CursorView:
-            """The view, for handlers that are bound to one by selector."""
-            return self.view
+    """1 where a subclass paints a heading above the lines that scroll."""
 
     class Chosen(Message):
         """The operator pressed Enter on a line, or clicked the line under the cursor."""
@@ -77,8 +68,6 @@ class CursorView(Actor, ScrollView, can_focus=True, inherit_bindings=False):
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 - Textual's name
         super().__init__(id=id)
         self.cursor = 0
-        self._painted: dict[object, Strip] = {}
-        """Lines as they were painted, by what they show, ground and edge: scrolling paints only new ones."""
 
     def line_count(self) -> int:
         """How many lines there are below the sticky ones."""
@@ -92,34 +81,21 @@ class CursorView(Actor, ScrollView, can_focus=True, inherit_bindings=False):
         """What a line shows. Its first cell is the cursor's."""
         raise NotImplementedError
 
-    def heading(self) -> Content:
-        """What the line above the scrolling ones shows, if there is one."""
-        return Content("")
-
-    def shown_by(self, index: int) -> object:
-        """By what a line that was painted is known again; the heading is at -1."""
-        return index
-
-    @property
-    def line_width(self) -> int:
-        """How many cells a line has."""
-        return self.size.width
-
-    def marks_line(self, index: int) -> bool:
-        """True if the line shall look marked."""
-        return index < 0
-
     def lines_changed(self, cursor: int, *, follow: bool = True) -> None:
         """Paint anew after the lines changed, the cursor at `cursor` or the nearest line that allows it.
 
         Unless it shall `follow` the cursor, the view stays where it is.
         """
-        self.virtual_size = Size(self.size.width, self.line_count() + self.STICKY)
+        self._lengthen(Size(self.size.width, self.line_count() + self.STICKY))
         self.cursor = self._nearest(cursor, 1)
         self.refresh()
         if follow:
             self._keep_in_sight()
-        self.post_message(self.Moved(self, self.cursor))
+        self._tell_moved()
+
+    def _lengthen(self, size: Size) -> None:
+        """Let so many cells and lines be scrolled over."""
+        self.virtual_size = size
 
     def move_to(self, index: int, direction: int = 1) -> None:
         """Put the cursor on a line, or on the next one in that direction on which it may rest."""
@@ -130,7 +106,11 @@ class CursorView(Actor, ScrollView, can_focus=True, inherit_bindings=False):
         self._keep_in_sight()
         for changed in (old, index):
             self._refresh_line(changed)
-        self.post_message(self.Moved(self, index))
+        self._tell_moved()
+
+    def _tell_moved(self) -> None:
+        if self.is_attached and isinstance(self.screen, CursorFollower):
+            self.screen.cursor_moved()
 
     def _refresh_line(self, index: int) -> None:
         y = index - self.scroll_offset.y + self.STICKY
@@ -169,69 +149,29 @@ class CursorView(Actor, ScrollView, can_focus=True, inherit_bindings=False):
 
     def on_resize(self, event: Resize) -> None:
         """Lines are as wide as the view."""
-        self.virtual_size = Size(event.size.width, self.line_count() + self.STICKY)
+        self._lengthen(Size(event.size.width, self.line_count() + self.STICKY))
         self.refresh()
         self._keep_in_sight()
 
-    def edge(self, y: int) -> Segment | None:
-        """What stands at the right end of the line at `y` of what is in sight, beyond its own cells."""
-        return None
-
     def render_line(self, y: int) -> Strip:
-        """Paint the line at `y` of what is in sight, unless it was painted like that before."""
-        index = -1 if y < self.STICKY else y - self.STICKY + self.scroll_offset.y
-        here = index == self.cursor and index < self.line_count() and self.selectable(index)
-        marked = index >= 0 and self.marks_line(index)
-        style = self.visual_style
-        if here:
-            style = self.get_visual_style("cursor-view--cursor")
-        elif marked:
-            style = self.get_visual_style("cursor-view--marked")
-        edge = self.edge(y)
-        width = self.line_width
-        key = (self.shown_by(index), width, here, marked, style, edge)
-        painted = self._painted.get(key)
-        if painted is None:
-            if len(self._painted) > MOST_PAINTED:
-                self._painted.clear()
-            segments = self._segments(index, style, here=here)
-            painted = Strip(segments if edge is None else [*segments, edge], width + (edge is not None))
-            self._painted[key] = painted
-        return painted
-
-    def _segments(self, index: int, style: Style, *, here: bool) -> list[Segment]:
-        width = self.line_width
-        if index < 0:
-            return self._laid_out(self.heading(), width, style)
+        """Paint the line at `y` of what is in sight."""
+        width = self.size.width
+        index = y + self.scroll_offset.y
         if index >= self.line_count():
-            return list(Strip.blank(width, self.rich_style))
-        painted = self.paint(index, width, style, cursor=here)
-        # With the terminal's own colours there is no ground that suits every foreground.
-        if here and self.get_component_styles("cursor-view--cursor").text_style.reverse:
-            return list(Strip(painted).apply_style(RichStyle(reverse=True)))
-        return painted
-
-    def paint(self, index: int, width: int, style: Style, *, cursor: bool = False) -> list[Segment]:
-        """Return a line as it is painted on a ground; with the cursor in its first cell, if that is there."""
+            return Strip.blank(width, self.rich_style)
         content = self.line(index)
-        if cursor:
-            content = Content.assemble(("›", "$accent"), content[1:])
-        return self._laid_out(content, width, style)
+        if index != self.cursor or not self.selectable(index):
+            return self._laid_out(content, width, self.visual_style)
+        content = Content.assemble(("›", "$accent"), content[1:])
+        strip = self._laid_out(content, width, self.get_visual_style("cursor-view--cursor"))
+        # With the terminal's own colours there is no ground that suits every foreground.
+        if self.get_component_styles("cursor-view--cursor").text_style.reverse:
+            return strip.apply_style(RichStyle(reverse=True))
+        return strip
 
-    def refresh(self, *regions: Region, **options: bool) -> Self:
-        """Paint anew: a part of the lines as they are, or all of them as they are now."""
-        if not regions:
-            self._painted.clear()
-        return super().refresh(*regions, **options)
-
-    def notify_style_update(self) -> None:
-        """Colours may be others now."""
-        self._painted.clear()
-        super().notify_style_update()
-
-    def _laid_out(self, content: Content, width: int, style: Style) -> list[Segment]:
+    def _laid_out(self, content: Content, width: int, style: Style) -> Strip:
         strips = Visual.to_strips(self, content, width, 1, style, pad=True)
-        return list(strips[0] if strips else Strip.blank(width, style.rich_style))
+        return strips[0] if strips else Strip.blank(width, style.rich_style)
 
     def on_click(self, event: Click) -> None:
         """A click moves the cursor; a click on the line under it opens that line."""

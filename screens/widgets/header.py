@@ -74,17 +74,25 @@ class Header(Vertical):
         self._troubles = None
         self.show()
 
-    def say(self, path: Sequence[tuple[str, str]], note: Content | None = None) -> None:
-        """Show the path to this screen: names and what of them is shown; on its right what a list covers."""
+    def say(
+        self,
+        path: Sequence[tuple[str, str]],
+        note: Content | None,
+        at: datetime | None,
+        *,
+        asking: bool,
+        rhythm: str,
+    ) -> None:
+        """Show the path to this screen and how fresh its data is.
+
+        The path is names and what of them is shown; on its right stands what a list covers, as before where
+        `note` is None. `at` is how old the data is; it may be `asking` for newer, as often as `rhythm` says.
+        """
         self._path = path
         if note is not None:
             self._note = note
-        self._show_soon()
-
-    def fresh(self, at: datetime | None, *, asking: bool, rhythm: str = "") -> None:
-        """Show how old the screen's data is, whether newer is being asked for, and how often it is."""
         self._fresh, self._asking, self._rhythm = at, asking, rhythm
-        self._show_soon()
+        self.show()
 
     def _show_soon(self) -> None:
         """Paint once, however much is said before anything is painted."""

@@ -19,8 +19,13 @@ class Notice(Static):
     }
     """
 
+    _told: tuple[Trouble | None, str] = (None, "")
+
     def tell(self, trouble: Trouble | None, context: str = "") -> None:
         """Show a trouble, introduced by `context`, or nothing."""
+        if (trouble, context) == self._told:
+            return
+        self._told = (trouble, context)
         self.set_class(trouble is not None, "-shown")
         self.update(trouble_content(trouble, context) if trouble is not None else "")
 

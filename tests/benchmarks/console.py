@@ -130,9 +130,9 @@ def help_seconds(environment: dict[str, str], rounds: int) -> tuple[float, float
     return median(ours), median(bare)
 
 
-def key_milliseconds(terminal: Terminal, key: bytes, presses: int = 40) -> float:
+def key_milliseconds(terminal: Terminal, key: bytes, presses: int = 100) -> float:
     """Return the processor milliseconds that one press costs, what runs by itself meanwhile taken off."""
-    terminal.rest()
+    terminal.rest(quiet=3.0, limit=3.0)
     began, used = time.perf_counter(), terminal.cpu()
     terminal.rest(quiet=2.0, limit=2.0)
     idle = (terminal.cpu() - used) / (time.perf_counter() - began)

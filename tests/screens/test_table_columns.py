@@ -17,11 +17,11 @@ def headings(d: Deck) -> str:
 
 
 def shown(d: Deck) -> list[str]:
-    return [column.name for column in d.table.columns]
+    return [column.name for column in d.table.columns.chosen]
 
 
 def width_of(d: Deck, name: str) -> int:
-    return next(placed.width for placed in d.table._placed if placed.column.name == name)
+    return next(placed.width for placed in d.table.columns.placed if placed.column.name == name)
 
 
 async def choose(d: Deck, *names: str) -> None:
@@ -38,15 +38,15 @@ async def test_columns_out_of_sight_come_into_sight_under_the_cursor_and_the_ref
         assert "›" in headings(d)
         assert "evidence" not in headings(d)
         await d.press(*["right"] * 5)
-        assert d.table.column.name == "evidence"
+        assert d.table.columns.current.name == "evidence"
         assert "evidence" in headings(d)
         assert "token reference" in headings(d)
         await d.press("l")
         assert "age" in headings(d)
         await d.press("l", "l")
-        assert d.table.column.name == "created"
+        assert d.table.columns.current.name == "created"
         await d.press(*["h"] * 9)
-        assert d.table.column.name == "reference"
+        assert d.table.columns.current.name == "reference"
         assert "age" not in headings(d)
 
 
@@ -88,7 +88,7 @@ async def test_as_at_first_takes_every_choice_back() -> None:
         assert shown(d) == ["reference", "about"]
         await d.press("o", "tab", "tab", "enter")
         assert shown(d) == [column.name for column in COLUMNS if column.shown]
-        assert d.table.widths == {}
+        assert d.table.columns.widths == {}
 
 
 async def test_escape_in_the_chooser_changes_nothing() -> None:
@@ -136,7 +136,7 @@ async def test_a_click_on_a_heading_sorts_by_it_and_again_the_other_way_round() 
 async def test_a_column_that_cannot_be_sorted_by_says_so() -> None:
     async with deck(start="keys", size=LARGE) as d:
         await d.press(*["right"] * 4)
-        assert d.table.column.name == "material"
+        assert d.table.columns.current.name == "material"
         await d.press("s")
         assert d.toasts() == ["Material can't be sorted by."]
 

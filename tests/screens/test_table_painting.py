@@ -13,8 +13,7 @@ from rich.cells import cell_len
 from crypto_core.foreign import clean
 from crypto_core.paging import Cursor, Page
 from screens.widgets.cells import fit
-from screens.widgets.cursor_view import MOST_PAINTED
-from screens.widgets.table.table import Table
+from screens.widgets.table.painting import MOST_PAINTED, Painter
 from screens.widgets.table.window import Window
 from tests.screens.deck import LARGE, Deck, deck
 from tests.screens.many_rows import many, row
@@ -22,18 +21,17 @@ from tests.screens.stage import Stage
 
 
 @pytest.fixture
-def painted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The rows that are painted, by their place among those held, in that order."""
-    places: list[int] = []
-    paint = Table.paint
+def painted(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """The rows that are painted, in that order."""
+    rows: list[Any] = []
+    paint = Painter._paint
 
-    def noted(self: Table[Any], index: int, *rest: Any, **more: Any) -> Any:
-        if index < len(self._window.rows):
-            places.append(index)
-        return paint(self, index, *rest, **more)
+    def noted(self: Painter[Any], row: Any, **how: bool) -> Any:
+        rows.append(row)
+        return paint(self, row, **how)
 
-    monkeypatch.setattr(Table, "paint", noted)
-    return places
+    monkeypatch.setattr(Painter, "_paint", noted)
+    return rows
 
 
 def shown(d: Deck) -> list[str]:
@@ -43,15 +41,15 @@ def shown(d: Deck) -> list[str]:
 
 
 async def test_moving_the_cursor_paints_the_row_that_it_left_and_the_one_it_came_to(
-    painted: list[int],
+    painted: list[Any],
 ) -> None:
     async with deck(Stage(rows=many(300)), start="connections", size=LARGE) as d:
         painted.clear()
         await d.press("down")
-        assert sorted(painted) == [0, 1]
+        assert [d.table._window.rows.index(row) for row in painted] == [0, 1]
 
 
-async def test_scrolling_paints_only_rows_that_come_in_sight(painted: list[int]) -> None:
+async def test_scrolling_paints_only_rows_that_come_in_sight(painted: list[Any]) -> None:
     async with deck(Stage(rows=many(300)), start="connections", size=LARGE) as d:
         await d.press("pagedown")
         height = d.table.size.height - d.table.STICKY
@@ -63,7 +61,7 @@ async def test_scrolling_paints_only_rows_that_come_in_sight(painted: list[int])
         assert len(painted) <= height + 2
 
 
-async def test_rows_that_come_below_leave_those_in_sight_as_they_were_painted(painted: list[int]) -> None:
+async def test_rows_that_come_below_leave_those_in_sight_as_they_were_painted(painted: list[Any]) -> None:
     async with deck(Stage(rows=many(1_000)), start="connections", size=LARGE) as d:
         before = len(d.pane.feed.window.rows)
         while len(d.pane.feed.window.rows) == before:
@@ -73,7 +71,7 @@ async def test_rows_that_come_below_leave_those_in_sight_as_they_were_painted(pa
         assert len(painted) <= height + 2
 
 
-async def test_a_refresh_paints_only_what_is_different(painted: list[int]) -> None:
+async def test_a_refresh_paints_only_what_is_different(painted: list[Any]) -> None:
     async with deck(Stage(rows=many(300)), start="connections", size=LARGE) as d:
         d.stage.rows = [replace(r) for r in d.stage.rows]
         d.stage.rows[3] = replace(d.stage.rows[3], organisation="moved-in")
@@ -81,7 +79,7 @@ async def test_a_refresh_paints_only_what_is_different(painted: list[int]) -> No
         painted.clear()
         d.pane.refresh_rows()
         await d.settle()
-        assert painted == [3]
+        assert painted == [d.table._window.rows[3]]
         assert any("moved-in" in line for line in shown(d))
 
 
@@ -119,7 +117,7 @@ async def test_no_more_lines_are_kept_than_are_worth_it() -> None:
     async with deck(Stage(rows=many(2_000)), start="connections", size=LARGE) as d:
         for _ in range(30):
             await d.press("pagedown")
-        assert len(d.table._painted) <= MOST_PAINTED + 1
+        assert d.table._painter.kept <= MOST_PAINTED + 3
 
 
 def test_a_row_that_is_as_it_was_stays_the_very_same_object() -> None:

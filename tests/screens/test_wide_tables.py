@@ -40,11 +40,11 @@ async def test_who_chose_columns_sees_those_and_no_others_even_with_another_widt
         await d.press("right", "greater_than_sign")
     async with deck(start="connections", size=WIDE, memory=memory) as d:
         assert headings(d).split()[-2:] == ["org", "format"]
-        assert d.table.widths["org"] > 0
+        assert d.table.columns.widths["org"] > 0
 
 
 async def test_the_order_is_the_same_on_the_way_back_from_another_screen() -> None:
     async with deck(start="connections", size=LARGE) as d:
         await d.press("right", "s", "s", "1", "2")
         assert "sort: org ↓" in d.lines()[1]
-        assert d.table.column.name == "org"
+        assert d.table.columns.current.name == "org"

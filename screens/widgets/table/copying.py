@@ -23,8 +23,8 @@ def copy(table: Table[Row], listing: Listing[Row], facts: Facts, what: str) -> N
         return
     match what:
         case "cell":
-            first = table.column is listing.columns[0]
-            _copy_cell(table, listing.reference(row) if first else table.column.cell(row, facts)[0])
+            first = table.columns.current is listing.columns[0]
+            _copy_cell(table, listing.reference(row) if first else table.columns.current.cell(row, facts)[0])
         case "reference":
             _copy_cell(table, listing.reference(row))
         case "marked" if table.marks.whole:

@@ -260,7 +260,7 @@ class TablePane(Actor, Vertical, Generic[Row]):
         if words:
             self._ask_order(order_named(self.listing, asked, words))
         else:
-            self._ask_order(order_after(self.listing, asked, self.table.column))
+            self._ask_order(order_after(self.listing, asked, self.table.columns.current))
 
     def do_reverse(self) -> None:
         """Reverse the order."""
@@ -275,8 +275,8 @@ class TablePane(Actor, Vertical, Generic[Row]):
 
     def do_columns(self) -> None:
         """Choose columns and their widths."""
-        table = self.table
-        dialog = ColumnChooser(self.listing, tuple(c.name for c in table.columns), table.widths)
+        columns = self.table.columns
+        dialog = ColumnChooser(self.listing, tuple(c.name for c in columns.chosen), columns.widths)
         self.app.push_screen(dialog, lambda chosen: None if chosen is None else self._columns(chosen))
 
     def _columns(self, chosen: Columns) -> None:
@@ -293,9 +293,10 @@ class TablePane(Actor, Vertical, Generic[Row]):
         self._widen(-4)
 
     def _widen(self, by: int) -> None:
-        table = self.table
-        table.widen(by)
-        self.facts.memory.remember_columns(self.listing.name, Columns(table.own_choice, table.widths))
+        self.table.widen(by)
+        columns = self.table.columns
+        chosen = Columns(columns.own_choice, columns.widths)
+        self.facts.memory.remember_columns(self.listing.name, chosen)
 
     def do_mark(self) -> None:
         """Mark or unmark the row, then go on to the next one."""

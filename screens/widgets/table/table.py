@@ -3,51 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, ClassVar, Generic, Self, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
-from rich.segment import Segment
-from rich.style import Style as RichStyle
 from textual.content import Content
 from textual.events import Click, Resize
-from textual.geometry import Region
+from textual.geometry import Region, Size
 from textual.message import Message
 from textual.strip import Strip
-from textual.style import Style
-from textual.visual import Visual
 from textual.widget import Widget
 
 from crypto_core.paging import Query
 from screens.facts import Facts
 from screens.widgets.cursor_view import CursorView
-from screens.widgets.table.columns import GAP, Column, Placed, place, wanted
+from screens.widgets.table.columns import GAP, Cell, Column
 from screens.widgets.table.listing import Listing
 from screens.widgets.table.marks import Marks
 from screens.widgets.table.ordering import arrow
+from screens.widgets.table.painting import Look, Painter
+from screens.widgets.table.shown_columns import ShownColumns
 from screens.widgets.table.window import Window
 
 Row = TypeVar("Row")
 
 NEAR_END = 60
 """How many rows from the last one held the view has to be for the next page to be asked for."""
-WIDE = 140
-"""Cells from which on there may be room for columns that nobody chose."""
 _LEAD = 3
 """Cells in front of the first column: the cursor's or a mark's, the sign, a blank."""
-
-
-class _Same(Generic[Row]):
-    """A row as a key: the very same object, which is kept for as long as the key is."""
-
-    __slots__ = ("_row",)
-
-    def __init__(self, row: Row) -> None:
-        self._row = row
-
-    def __hash__(self) -> int:
-        return id(self._row)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Same) and other._row is self._row
 
 
 class Table(CursorView, Generic[Row]):
@@ -55,12 +36,14 @@ class Table(CursorView, Generic[Row]):
 
     DEFAULT_CSS = """
     Table {
-        scrollbar-size-vertical: 0;
+        overflow-y: hidden;
         & > .table--track { background: $surface; }
         & > .table--thumb { background: $scrollbar; }
+        & > .table--marked { background: $accent 14%; }
+        &:ansi > .table--marked { background: ansi_default; text-style: bold; }
     }
     """
-    COMPONENT_CLASSES: ClassVar[set[str]] = {"table--track", "table--thumb"}
+    COMPONENT_CLASSES: ClassVar[set[str]] = {"table--track", "table--thumb", "table--marked"}
     STICKY = 1
 
     class NearEdge(Message):
@@ -94,16 +77,9 @@ class Table(CursorView, Generic[Row]):
         self.total: int | None = None
         """How many rows the filter lets through, where that is known."""
         self._ending: tuple[str, ...] = ()
-        self._chosen: tuple[Column[Row], ...] = tuple(c for c in listing.columns if c.shown)
-        self._given: dict[str, int] = {}
-        self._wanted: dict[str, int] = {}
-        self._placed: tuple[Placed[Row], ...] = ()
-        self._focus = self._chosen[0].name
-        self._own_choice = False
+        self.columns = ShownColumns(listing, facts)
         self._cursor_moved = False
-        self._edges: list[Segment] = []
-        self._rich_styles: dict[tuple[str, Style], dict[str, RichStyle | None]] = {}
-        """The styles of cells by name, for each theme and ground; worked out once."""
+        self._painter: Painter[Row] = Painter(self, self._cells)
 
     @property
     def current(self) -> Row | None:
@@ -115,58 +91,26 @@ class Table(CursorView, Generic[Row]):
         """True while the operator has neither moved the cursor nor scrolled since the list began."""
         return not self._cursor_moved and not self.scroll_offset.y
 
-    @property
-    def column(self) -> Column[Row]:
-        """The column under the cursor."""
-        return next((c for c in self._chosen if c.name == self._focus), self._chosen[0])
-
-    @property
-    def columns(self) -> Sequence[Column[Row]]:
-        """The columns that were chosen, in their order."""
-        return self._chosen
-
-    @property
-    def own_choice(self) -> tuple[str, ...]:
-        """The names of the columns that an operator chose; empty where nobody did."""
-        return tuple(c.name for c in self._chosen) if self._own_choice else ()
-
-    @property
-    def widths(self) -> Mapping[str, int]:
-        """The widths that were given to columns."""
-        return self._given
-
     def choose_columns(self, names: Iterable[str], widths: Mapping[str, int]) -> None:
         """Show these columns with these widths; the first one of the listing always comes first."""
-        first, *others = self._listing.columns
-        wanted_names = list(dict.fromkeys(names))
-        by_name = {c.name: c for c in others}
-        self._own_choice = bool(wanted_names)
-        shown = wanted_names or [c.name for c in others if c.shown]
-        self._chosen = (first, *(by_name[name] for name in shown if name in by_name))
-        self._given = {n: w for n, w in widths.items() if self._listing.column(n) is not None}
-        if all(c.name != self._focus for c in self._chosen):
-            self._focus = first.name
+        self.columns.choose(names, widths)
         self._place()
 
     def move_column(self, by: int) -> None:
         """Put the cursor on another column; one that is out of sight comes in sight."""
-        names = [c.name for c in self._chosen]
-        at = min(max(names.index(self._focus) + by, 0), len(names) - 1)
-        self._focus = names[at]
+        self.columns.move(by)
         self._place()
 
     def focus_column(self, column: Column[Row]) -> None:
         """Put the cursor on a column."""
-        if column in self._chosen:
-            self._focus = column.name
-            self._place()
+        self.columns.focus(column)
+        self._place()
 
     def widen(self, by: int) -> int:
         """Give the column under the cursor another width; returns it."""
-        now = next((p.width for p in self._placed if p.column.name == self._focus), self.column.least)
-        self._given[self._focus] = min(max(now + by, 3), 200)
+        width = self.columns.widen(by)
         self._place()
-        return self._given[self._focus]
+        return width
 
     def rows_changed(
         self, rows: Sequence[Row], *, moved: int = 0, anew: bool = False, at_end: bool = False
@@ -177,9 +121,7 @@ class Table(CursorView, Generic[Row]):
         stays on its row, at the same height on screen, if that row is there still; else near its place, or at
         the top of a list that is `anew`.
         """
-        if anew or at_end:
-            self._wanted = {}
-        self._want(rows)
+        self.columns.want(rows, self._room, anew=anew or at_end)
         self._place()
         if at_end:
             self._cursor_moved = True
@@ -211,7 +153,7 @@ class Table(CursorView, Generic[Row]):
 
     def facts_changed(self) -> None:
         """Paint anew: keys may have got names, and time has passed."""
-        self._want(self._window.rows[: self.size.height])
+        self.columns.want(self._window.rows[: self.size.height], self._room)
         self._place()
         self.paint_anew()
 
@@ -259,126 +201,106 @@ class Table(CursorView, Generic[Row]):
         """True for rows."""
         return index < len(self._window.rows)
 
-    def marks_line(self, index: int) -> bool:
-        """True if the row is marked."""
-        return index < len(self._window.rows) and self._window.rows[index] in self.marks
-
-    @property
-    def line_width(self) -> int:
-        """One cell is kept for the track on the right."""
-        return max(self.size.width - 1, 0)
-
     def heading(self) -> Content:
         """The headings; the one that the table is sorted by has an arrow."""
         query = self.query_shown
         sign = arrow(self._listing, query)
         by_state = query.sort == self._listing.worst_first and bool(query.sort)
         parts: list[str | tuple[str, str]] = [(f" {sign} ", "$accent") if by_state else " " * _LEAD]
-        for placed in self._placed:
+        for placed in self.columns.placed:
             column = placed.column
             sorted_by = bool(column.sort) and column.sort == query.sort
             text = f"{column.heading} {sign}" if sorted_by else column.heading
             style = "$accent" if sorted_by else "$muted"
-            if column.name == self._focus and column is not self._chosen[0]:
+            if column is self.columns.current and column is not self.columns.chosen[0]:
                 style += " reverse"
             parts.append((column.text(text, placed.width), style))
             parts.append(" " * GAP)
-        if len(self._placed) < len(self._chosen):
+        if len(self.columns.placed) < len(self.columns.chosen):
             parts[-1] = (" ›", "$muted")
         return Content.assemble(*parts)
 
     def line(self, index: int) -> Content:
         """What stands below the last row."""
-        return Content.assemble((" " * _LEAD + self._ending[index - len(self._window.rows)], "$muted"))
+        beyond = index - len(self._window.rows)
+        words = self._ending[beyond] if beyond < len(self._ending) else ""
+        return Content.assemble((" " * _LEAD + words, "$muted"))
 
     def render_lines(self, crop: Region) -> list[Strip]:
-        """Give lines as they were painted, the very same objects: Textual remembers what it made of each.
-
-        What it does besides for borders, padding and opacity, a table has none of.
-        """
-        self._edges = self._track()
-        if self.size != self.outer_size or self.opacity < 1:
-            return super().render_lines(crop)
-        strips = [self.render_line(y) for y in crop.line_range]
-        _, background = self.background_colors
-        for line_filter in self.get_line_filters():
-            strips = [strip.apply_filter(line_filter, background) for strip in strips]
+        """Give the lines in sight, those that look as they did before as they were painted."""
+        self._painter.like(self._look())
+        thumb = self._thumb()
+        strips = [self._strip(y, thumb) for y in crop.line_range]
         if crop.column_span != (0, self.size.width):
             strips = [strip.crop(*crop.column_span) for strip in strips]
         return strips
 
-    def shown_by(self, index: int) -> object:
-        """A row is known by itself, wherever it stands; what stands around the rows by what it says."""
-        rows = self._window.rows
-        if index < 0:
-            return self.query_shown, self._placed, self._focus
-        if index < len(rows):
-            return _Same(rows[index])
-        return self._ending[index - len(rows)] if index < self.line_count() else ""
+    def render_line(self, y: int) -> Strip:
+        """Give one line: where the mouse is."""
+        self._painter.like(self._look())
+        return self._strip(y, self._thumb())
 
-    def refresh(self, *regions: Region, **options: bool) -> Self:
-        """Show the lines that are there now: those that were painted before, as they were painted."""
-        return Widget.refresh(self, *regions, **options)
+    def _strip(self, y: int, thumb: range) -> Strip:
+        if y < self.STICKY:
+            shows = (self.query_shown, self.columns.placed, self.columns.current)
+            return self._painter.line(shows, self.heading, thumb=None)
+        beside = y - self.STICKY in thumb
+        index = y - self.STICKY + self.scroll_offset.y
+        rows = self._window.rows
+        if index < len(rows):
+            row = rows[index]
+            here = index == self.cursor
+            return self._painter.row(row, here=here, marked=row in self.marks, thumb=beside)
+        line = self.line(index)
+        return self._painter.line(line.plain, lambda: line, thumb=beside)
+
+    def _look(self) -> Look:
+        return Look(
+            width=self.size.width,
+            theme=self.app.theme,
+            plain=self.visual_style,
+            marked=self.get_visual_style("table--marked"),
+            cursor=self.get_visual_style("cursor-view--cursor"),
+            reverse=bool(self.get_component_styles("cursor-view--cursor").text_style.reverse),
+            thumb=self.get_component_rich_style("table--thumb"),
+            track=self.get_component_rich_style("table--track"),
+            filters=tuple(self.get_line_filters()),
+            columns=self.columns.placed,
+            taken=_LEAD + self.columns.taken,
+        )
+
+    def _cells(self, row: Row) -> list[Cell]:
+        sign = self._listing.sign(row, self._facts)
+        cells = [(sign.text + " ", sign.style)]
+        for placed in self.columns.placed:
+            text, named = placed.column.cell(row, self._facts)
+            cells.append((placed.column.text(text, placed.width) + " " * GAP, named))
+        return cells
 
     def paint_anew(self) -> None:
         """Paint all lines, those too that show the same rows as before."""
-        self._painted.clear()
+        self._painter.forget()
         self.refresh()
 
-    def paint(self, index: int, width: int, style: Style, *, cursor: bool = False) -> list[Segment]:
-        """Return a row as it is painted. Its cells are cut and padded, so no text has to be laid out."""
-        if index >= len(self._window.rows):
-            return super().paint(index, width, style, cursor=cursor)
-        row = self._window.rows[index]
-        first = "›" if cursor else "▌" if row in self.marks else " "
-        sign = self._listing.sign(row, self._facts)
-        cells = [(first, "$accent"), (sign.text + " ", sign.style)]
-        for placed in self._placed:
-            text, named = placed.column.cell(row, self._facts)
-            cells.append((placed.column.text(text, placed.width) + " " * GAP, named))
-        taken = _LEAD + sum(placed.width + GAP for placed in self._placed)
-        if taken < width:
-            cells.append((" " * (width - taken), ""))
-        known = self._rich_styles.setdefault((self.app.theme, style), {})
-        segments = []
-        for text, named in cells:
-            if named not in known:
-                known[named] = self._rich_style(named, style)
-            segments.append(Segment(text, known[named]))
-        return segments if taken <= width else list(Strip(segments).adjust_cell_length(width))
-
-    def _rich_style(self, named: str, ground: Style) -> RichStyle | None:
-        """The style that a cell has on a ground."""
-        strips = Visual.to_strips(self, Content.assemble(("x", named)), 1, 1, ground)
-        return next(iter(strips[0])).style
+    def notify_style_update(self) -> None:
+        """Colours may be others now."""
+        self._painter.forget()
+        super().notify_style_update()
 
     def texts(self, row: Row) -> list[str]:
         """Return what the chosen columns show of a row, uncut."""
-        return [column.cell(row, self._facts)[0] for column in self._chosen]
-
-    def edge(self, y: int) -> Segment | None:
-        """A cell of the track that says where in the whole list a line stands."""
-        return self._edges[y] if y < len(self._edges) else None
-
-    def _track(self) -> list[Segment]:
-        """The track beside the lines in sight, a cell a line."""
-        thumb = self._thumb() or ()
-        on, off = (
-            Segment(" ", self.get_component_rich_style(f"table--{part}")) for part in ("thumb", "track")
-        )
-        beside = [on if y in thumb else off for y in range(max(self.size.height - self.STICKY, 0))]
-        return [Segment(" ", self.rich_style)] * self.STICKY + beside
+        return [column.cell(row, self._facts)[0] for column in self.columns.chosen]
 
     def row_changed(self) -> None:
         """Paint the row under the cursor anew: its mark changed."""
         self._refresh_line(self.cursor)
 
-    def _thumb(self) -> range | None:
-        """Which lines of the track stand for what is in sight; None where that isn't known."""
+    def _thumb(self) -> range:
+        """Which lines of the track stand for what is in sight; none where that isn't known."""
         height = self.size.height - self.STICKY
         total, base = self.total, self._window.base
         if total is None or base is None or height <= 0 or total <= height:
-            return None
+            return range(0)
         size = max(height * height // total, 1)
         top = round((base + self.scroll_offset.y) / max(total - height, 1) * (height - size))
         top = min(max(top, 0), height - size)
@@ -394,7 +316,7 @@ class Table(CursorView, Generic[Row]):
 
         One on a row is left to CursorView, whose handler Textual calls after this one.
         """
-        if event.x >= self.line_width and event.y >= self.STICKY:
+        if event.x >= self.size.width - 1 and event.y >= self.STICKY:
             event.stop()
             event.prevent_default()
             if event.y - self.STICKY < (self.size.height - self.STICKY) // 2:
@@ -402,17 +324,9 @@ class Table(CursorView, Generic[Row]):
             else:
                 self.do_last()
             return
-        column = self._column_at(event.x)
+        column = self.columns.at(event.x - _LEAD)
         if event.y < self.STICKY and column is not None:
             self.post_message(self.HeadingPressed(column))
-
-    def _column_at(self, x: int) -> Column[Row] | None:
-        left = _LEAD
-        for placed in self._placed:
-            if left <= x < left + placed.width + GAP:
-                return placed.column
-            left += placed.width + GAP
-        return None
 
     def do_first(self) -> None:
         """To the first row of the list."""
@@ -429,24 +343,22 @@ class Table(CursorView, Generic[Row]):
             super().do_last()
 
     @property
-    def _spare(self) -> Sequence[Column[Row]]:
-        """Columns that a very wide terminal shows besides, unless the operator chose some."""
-        if self._own_choice or self.line_width < WIDE:
-            return ()
-        return [c for c in self._listing.columns if c not in self._chosen]
-
-    def _want(self, rows: Iterable[Row]) -> None:
-        columns = (*self._chosen, *self._spare)
-        self._wanted = wanted(rows, columns, self._facts, self._wanted)
+    def _room(self) -> int:
+        """The cells for columns: one is the track's."""
+        return self.size.width - 1 - _LEAD
 
     def _place(self) -> None:
-        width = self.line_width - _LEAD
-        placed = place(width, self._chosen, self._wanted, self._given, self._focus, self._spare)
-        if placed != self._placed:
-            self._placed = placed
-            self.paint_anew()
-        else:
-            self.refresh()
+        self.columns.place(self._room)
+        self.refresh()
+
+    @property
+    def allow_vertical_scroll(self) -> bool:
+        """The wheel moves a table, though it has no scroll bar."""
+        return self.max_scroll_y > 0
+
+    def _lengthen(self, size: Size) -> None:
+        """A table has no scroll bar, so nothing has to be laid out anew when it gets longer."""
+        self.set_reactive(Widget.virtual_size, size)
 
     def _scroll_at(self, y: float) -> None:
         """Let the view begin at a line without the detour over an animation or a paint."""

@@ -1,0 +1,99 @@
+"""Which columns a table shows, in which order, how wide, and which of them has the cursor."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Generic, TypeVar
+
+from screens.facts import Facts
+from screens.widgets.table.columns import GAP, NARROWEST, WIDEST, Column, Placed, place, wanted
+from screens.widgets.table.listing import Listing
+
+Row = TypeVar("Row")
+
+WIDE = 137
+"""Cells from which on there may be room for columns that nobody chose."""
+
+
+class ShownColumns(Generic[Row]):
+    """The first column of the listing always comes first."""
+
+    def __init__(self, listing: Listing[Row], facts: Facts) -> None:
+        self._listing = listing
+        self._facts = facts
+        self._wanted: dict[str, int] = {}
+        self._own_choice = False
+        self.chosen: tuple[Column[Row], ...] = tuple(c for c in listing.columns if c.shown)
+        """The columns that were chosen, in their order."""
+        self.widths: Mapping[str, int] = {}
+        """The widths that were given to columns."""
+        self.placed: tuple[Placed[Row], ...] = ()
+        """The columns that there is room for."""
+        self.current = self.chosen[0]
+        """The column under the cursor."""
+
+    @property
+    def own_choice(self) -> tuple[str, ...]:
+        """The names of the columns that an operator chose; empty where nobody did."""
+        return tuple(c.name for c in self.chosen) if self._own_choice else ()
+
+    @property
+    def taken(self) -> int:
+        """How many cells the columns take."""
+        return sum(placed.width + GAP for placed in self.placed)
+
+    def choose(self, names: Iterable[str], widths: Mapping[str, int]) -> None:
+        """Show these columns, or those of the listing if there are none, with these widths."""
+        first, *others = self._listing.columns
+        by_name = {c.name: c for c in others}
+        names = list(dict.fromkeys(names))
+        self._own_choice = bool(names)
+        shown = names or [c.name for c in others if c.shown]
+        self.chosen = (first, *(by_name[name] for name in shown if name in by_name))
+        self.widths = {n: w for n, w in widths.items() if self._listing.column(n) is not None}
+        if self.current not in self.chosen:
+            self.current = first
+
+    def move(self, by: int) -> None:
+        """Put the cursor so many columns further, as far as there are any."""
+        at = self.chosen.index(self.current) + by
+        self.current = self.chosen[min(max(at, 0), len(self.chosen) - 1)]
+
+    def focus(self, column: Column[Row]) -> None:
+        """Put the cursor on a column, if that is shown."""
+        if column in self.chosen:
+            self.current = column
+
+    def widen(self, by: int) -> int:
+        """Give the column under the cursor another width; returns it."""
+        name = self.current.name
+        now = next((p.width for p in self.placed if p.column.name == name), self.current.least)
+        width = min(max(now + by, NARROWEST), WIDEST)
+        self.widths = {**self.widths, name: width}
+        return width
+
+    def want(self, rows: Iterable[Row], width: int, *, anew: bool = False) -> None:
+        """Look how much room these rows want; that of others is kept, unless all are `anew`."""
+        columns = (*self.chosen, *self._spare(width))
+        self._wanted = wanted(rows, columns, self._facts, {} if anew else self._wanted)
+
+    def place(self, width: int) -> None:
+        """Share so many cells out among the columns."""
+        given = dict(self.widths)
+        name = self.current.name
+        self.placed = place(width, self.chosen, self._wanted, given, name, self._spare(width))
+
+    def at(self, x: int) -> Column[Row] | None:
+        """Return the column in a cell, counted from the first column's first."""
+        left = 0
+        for placed in self.placed:
+            if left <= x < left + placed.width + GAP:
+                return placed.column
+            left += placed.width + GAP
+        return None
+
+    def _spare(self, width: int) -> Sequence[Column[Row]]:
+        """Columns that a very wide terminal shows besides, unless the operator chose some."""
+        if self._own_choice or width < WIDE:
+            return ()
+        return [c for c in self._listing.columns if c not in self.chosen]
