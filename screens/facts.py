@@ -29,6 +29,9 @@ from screens.services import Services, Surroundings
 
 T = TypeVar("T")
 
+MOMENT_SECONDS = 0.1
+"""How old the time may be that ages in lists are counted from."""
+
 
 @dataclass(frozen=True, slots=True)
 class Fact(Generic[T]):
@@ -68,6 +71,7 @@ class Facts:
         """Names for the keys that are known by now."""
         self.epoch = 0
         """Counts the changes of context: what was learnt in an earlier one is about another place."""
+        self._moment: tuple[float, datetime] | None = None
         self._app = app
         self._changed: Signal[None] = Signal(app, "facts")
         self._asked: dict[str, Asked[Any]] = {}
@@ -78,6 +82,14 @@ class Facts:
         """True if the services refuse every change."""
         place = self.surroundings.value
         return self.services.read_only or (place is not None and place.read_only)
+
+    @property
+    def moment(self) -> datetime:
+        """The time for the ages in lists, at most a tenth of a second old: a list asks for every row."""
+        read = monotonic()
+        if self._moment is None or read - self._moment[0] > MOMENT_SECONDS:
+            self._moment = read, self.clock()
+        return self._moment[1]
 
     def subscribe(self, node: DOMNode, callback: Callable[[None], None]) -> None:
         """Call back, with None, after each change for as long as the node is there."""

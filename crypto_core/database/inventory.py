@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Engine, func, select
 
 from crypto_core.cancelling import stop_if
 from crypto_core.coverage import Evidence
-from crypto_core.database.answers import AnswerBook, Wrapping
+from crypto_core.database.answers import Answer, AnswerBook, Wrapping
 from crypto_core.database.catalogue import Catalogue, LiveCatalogue
 from crypto_core.database.engine import connected
 from crypto_core.database.expressions import id_in
@@ -267,49 +267,50 @@ class Inventory:
         self, connection: Connection, refs: Sequence[TokenRef], known: Mapping[bytes, frozenset[Wrapping]]
     ) -> tuple[InventoryRow, ...]:
         """What is shown of some tokens, in their order; those that are no longer there are left out."""
-        read = {}
+        read: dict[TokenRef, Any] = {}
         for place in self._places():
-            ids = [r.row_id for r in refs if (r.table, r.column) == (place.table.name, place.column)]
-            if ids:
-                there = [place.stored.is_not(None), id_in(place.table, place.source, ids)]
-                for row in connection.execute(select(*place.columns()).where(*there)):
-                    read[TokenRef(row.table, row.column, row.row_id)] = row
-        found = {ref: read[ref] for ref in refs if ref in read}
-        digests = {bytes(row.digest): None for row in found.values() if row.digest is not None}
-        about = self._answers.about(connection, digests)
-        rows = []
-        for ref, row in found.items():
-            evidence, wrapping = Evidence.UNKNOWN, None
-            group = (
-                known.get(bytes(row.edk_prefix), frozenset()) if row.edk_prefix is not None else frozenset()
-            )
-            answer = about.get(bytes(row.digest)) if row.digest is not None else None
-            if answer is not None:
-                wrapping = (answer.key_arn, answer.key_material_id) if answer.key_arn else None
-                evidence = Evidence.VERIFIED if wrapping else Evidence.UNKNOWN
-            elif len(group) > 1:
-                evidence = Evidence.CONFLICT
-            elif group:
-                evidence, wrapping = Evidence.INFERRED, next(iter(group))
-            shown = {
-                name: clean(text, 200) for name, text in json.loads(row.shown).items() if text is not None
-            }
-            rows.append(
-                InventoryRow(
-                    ref=ref,
-                    provider=row.provider,
-                    organisation=clean(row.org, 100),
-                    format=Format(row.format),
-                    plaintext_provider=row.leaked,
-                    characters=row.characters,
-                    key_arn=wrapping[0] if wrapping else None,
-                    key_material_id=wrapping[1] if wrapping else None,
-                    evidence=evidence,
-                    created_at=row.created_at,
-                    shown=tuple(shown.items()),
-                )
-            )
-        return tuple(rows)
+            own = {r.row_id: r for r in refs if (r.table, r.column) == (place.table.name, place.column)}
+            if own:
+                there = [place.stored.is_not(None), id_in(place.table, place.source, list(own))]
+                found = connection.execute(select(*place.columns()).where(*there))
+                read |= {own[row.row_id]: row for row in found if row.row_id in own}
+        digests = {ref: bytes(row.digest) for ref, row in read.items() if row.digest is not None}
+        about = self._answers.about(connection, dict.fromkeys(digests.values()))
+        return tuple(
+            _row(ref, read[ref], known, about.get(digests[ref]) if ref in digests else None)
+            for ref in refs
+            if ref in read
+        )
+
+
+def _row(
+    ref: TokenRef, row: Any, known: Mapping[bytes, frozenset[Wrapping]], answer: Answer | None
+) -> InventoryRow:
+    """What is shown of a token: KMS's own answer about it, if there is one, else that about its group."""
+    evidence, wrapping = Evidence.UNKNOWN, None
+    prefix = row.edk_prefix
+    if answer is not None:
+        if answer.key_arn:
+            evidence, wrapping = Evidence.VERIFIED, (answer.key_arn, answer.key_material_id)
+    elif prefix is not None and (group := known.get(bytes(prefix))):
+        if len(group) > 1:
+            evidence = Evidence.CONFLICT
+        else:
+            evidence, wrapping = Evidence.INFERRED, next(iter(group))
+    shown = json.loads(row.shown)
+    return InventoryRow(
+        ref=ref,
+        provider=row.provider,
+        organisation=clean(row.org, 100),
+        format=Format(row.format),
+        plaintext_provider=row.leaked,
+        characters=row.characters,
+        key_arn=wrapping[0] if wrapping else None,
+        key_material_id=wrapping[1] if wrapping else None,
+        evidence=evidence,
+        created_at=row.created_at,
+        shown=tuple((name, clean(text, 200)) for name, text in shown.items() if text is not None),
+    )
 
 
 def _sort(query: Query) -> SortKey:

@@ -30,7 +30,11 @@ class TokenDetail(Static):
     """
 
     DEFAULT_CSS = """
-    TokenDetail { height: 8; padding: 0 1; border-top: solid $accent 40%; }
+    TokenDetail {
+        height: 8; padding: 0 1; border-top: solid $accent 40%;
+        text-wrap: nowrap;
+        &.-folded { text-wrap: wrap; }
+    }
     """
 
     class KmsAsked(Message):
@@ -47,6 +51,7 @@ class TokenDetail(Static):
         self._known: tuple[TokenRef, Inspection | Trouble] | None = None
         self._reading: TokenRef | None = None
         self._asking_kms: TokenRef | None = None
+        self._widest = 0
         self._written: tuple[str, Sequence[Span]] | None = None
         self._rest: Timer | None = None
         self._moved_at = 0.0
@@ -55,7 +60,7 @@ class TokenDetail(Static):
         """Show this token, or nothing; read its envelope if it isn't known yet."""
         self._row = row
         if row is None:
-            self._write(Content(""))
+            self._write([])
             return
         known = self._known[1] if self._known is not None and self._known[0] == row.ref else None
         if known is None and self._reading is None:
@@ -63,12 +68,23 @@ class TokenDetail(Static):
         words = token_text(row, known, self._facts.key_words, asking=self._asking_kms == row.ref)
         self._write(words)
 
-    def _write(self, words: Content) -> None:
-        """Show a text, unless that is what is shown."""
+    def _write(self, lines: Sequence[Content]) -> None:
+        """Show some lines, unless they are what is shown."""
+        words = Content("\n").join(lines)
         seen = (words.plain, words.spans)
         if seen != self._written:
             self._written = seen
+            self._widest = max((line.rstrip().cell_length for line in lines), default=0)
+            self._fold()
             self.update(words, layout=False)
+
+    def on_resize(self) -> None:
+        """What fits on a line depends on the width."""
+        self._fold()
+
+    def _fold(self) -> None:
+        """Fold lines where one is too long, and only then: looking for where to fold takes its time."""
+        self.set_class(self._widest > self.content_size.width, "-folded")
 
     def _read_when_at_rest(self) -> None:
         """Read the envelope once the cursor has rested on it for a moment."""

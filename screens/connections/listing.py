@@ -44,7 +44,7 @@ def _evidence(row: InventoryRow, _facts: Facts) -> Cell:
 
 
 def _created(row: InventoryRow, facts: Facts) -> Cell:
-    return (span(facts.clock() - row.created_at) if row.created_at else "?"), "$muted"
+    return (span(facts.moment - row.created_at) if row.created_at else "?"), "$muted"
 
 
 def _state(row: InventoryRow, _facts: Facts) -> Cell:

@@ -31,7 +31,7 @@ _MEANING = {
 
 def token_text(
     row: InventoryRow, inspection: Inspection | Trouble | None, keys: KeyWords, *, asking: bool
-) -> Content:
+) -> list[Content]:
     """Return the lines of the detail."""
     if isinstance(inspection, Inspection):
         row = inspection.row
@@ -60,7 +60,7 @@ def token_text(
         lines.append(_pairs((stored, *said)))
     if row.shown:
         lines.append(_pairs(row.shown))
-    return Content("\n").join(lines)
+    return lines
 
 
 def _pairs(pairs: Sequence[tuple[str, str]]) -> Content:

@@ -47,7 +47,7 @@ def _name(key: KeyState, _facts: Facts) -> Cell:
 
 
 def _state(key: KeyState, facts: Facts) -> Cell:
-    _, words, style = state_words(key, facts.clock())
+    _, words, style = state_words(key, facts.moment)
     return words, "" if style == "$success" else style
 
 
@@ -70,7 +70,7 @@ def _tokens(key: KeyState, facts: Facts) -> Cell:
 
 
 def _used(key: KeyState, facts: Facts) -> Cell:
-    return (ago(key.last_used_at, facts.clock()), "") if key.last_used_at else UNKNOWN
+    return (ago(key.last_used_at, facts.moment), "") if key.last_used_at else UNKNOWN
 
 
 def _region(key: KeyState, _facts: Facts) -> Cell:
@@ -82,11 +82,11 @@ def _origin(key: KeyState, _facts: Facts) -> Cell:
 
 
 def _created(key: KeyState, facts: Facts) -> Cell:
-    return (ago(key.created_at, facts.clock()), "$muted") if key.created_at else UNKNOWN
+    return (ago(key.created_at, facts.moment), "$muted") if key.created_at else UNKNOWN
 
 
 def _sign(key: KeyState, facts: Facts) -> Sign:
-    sign, _, style = state_words(key, facts.clock())
+    sign, _, style = state_words(key, facts.moment)
     return Sign(sign, style)
 
 

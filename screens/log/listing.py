@@ -35,7 +35,7 @@ def _severity(line: LogLine) -> Severity:
 
 
 def _at(line: LogLine, facts: Facts) -> Cell:
-    return f"{line.at.astimezone(facts.clock().tzinfo):%H:%M:%S %z}", "$muted"
+    return f"{line.at.astimezone(facts.moment.tzinfo):%H:%M:%S %z}", "$muted"
 
 
 def _level(line: LogLine, _facts: Facts) -> Cell:

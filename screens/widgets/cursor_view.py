@@ -88,10 +88,14 @@ class CursorView(Actor, ScrollView, can_focus=True, inherit_bindings=False):
         """
         self._lengthen(Size(self.size.width, self.line_count() + self.STICKY))
         self.cursor = self._nearest(cursor, 1)
-        self.refresh()
         if follow:
             self._keep_in_sight()
+        self._show_lines()
         self._tell_moved()
+
+    def _show_lines(self) -> None:
+        """Paint the lines that are in sight now."""
+        self.refresh()
 
     def _lengthen(self, size: Size) -> None:
         """Let so many cells and lines be scrolled over."""

@@ -55,6 +55,8 @@ class Header(Vertical):
         self._rhythm = ""
         self._troubles: list[str] | None = None
         self._due = False
+        self._aged: object = None
+        """What the first line was put together from."""
         self._where: tuple[object, Content] = (None, Content(""))
         self._written: dict[str, tuple[str, Sequence[Span]]] = {}
 
@@ -118,7 +120,10 @@ class Header(Vertical):
         asked = (place.value, bool(troubles), width - _AGE_ROOM, read_only)
         if self._where[0] != asked:
             self._where = (asked, place_line(*asked[:3], read_only=read_only))
-        self._write("where", spread(self._where[1], self._age(), width))
+        age = self._age()
+        if self._aged != (asked, age.plain, width):
+            self._aged = asked, age.plain, width
+            self._write("where", spread(self._where[1], age, width))
         self._write("crumbs", spread(self._crumbs(), self._note, width))
         if troubles != self._troubles:
             self._troubles = troubles

@@ -149,6 +149,8 @@ def place(arguments: argparse.Namespace) -> Iterator[dict[str, str]]:
     """Give the environment of a sandbox."""
     with tempfile.TemporaryDirectory() as state:
         own = {"XDG_STATE_HOME": state, "TERM": "xterm-256color", "COLORTERM": "truecolor"}
+        # An installed package has its modules compiled.
+        own["PYTHONDONTWRITEBYTECODE"] = ""
         if arguments.environment:
             yield {**os.environ, **json.loads(Path(arguments.environment).read_text()), **own}
             return

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from crypto_core.database.inventory import InventoryRow
 from crypto_core.errors import DatabaseUnreachableError
 from screens.connections import detail
+from screens.connections.detail import TokenDetail
 from screens.connections.screen import ConnectionsScreen
 from screens.widgets.table.table import Table
 from tests.screens.deck import LARGE, Deck, deck
+from tests.screens.many_rows import many
 from tests.screens.stage import Stage
 
 
@@ -241,3 +245,17 @@ async def test_an_envelope_is_read_though_the_cursor_had_not_quite_rested_when_i
         await d.press("down")
         assert d.stage.calls.count("inspect") == before + 1
         assert looks > 2
+
+
+async def test_a_line_of_the_detail_that_is_too_long_goes_on_below() -> None:
+    stage = Stage(rows=many(3))
+    stage.rows[1] = replace(stage.rows[1], shown=(("scopes", "read " * 26 + "the-last-one"),))
+    async with deck(stage, start="connections", size=LARGE) as d:
+        below = d.app.screen.query_one(TokenDetail)
+        assert not below.has_class("-folded")
+        await d.press("down")
+        assert below.has_class("-folded")
+        assert any("the-last-one" in line for line in d.lines())
+        await d.pilot.resize_terminal(220, 40)
+        await d.settle()
+        assert not below.has_class("-folded")

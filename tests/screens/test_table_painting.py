@@ -12,8 +12,10 @@ from rich.cells import cell_len
 
 from crypto_core.foreign import clean
 from crypto_core.paging import Cursor, Page
+from screens.connections.detail import TokenDetail
 from screens.widgets.cells import fit
 from screens.widgets.table.painting import MOST_PAINTED, Painter
+from screens.widgets.table.table import Table
 from screens.widgets.table.window import Window
 from tests.screens.deck import LARGE, Deck, deck
 from tests.screens.many_rows import many, row
@@ -69,6 +71,37 @@ async def test_rows_that_come_below_leave_those_in_sight_as_they_were_painted(pa
             await d.press("pagedown")
         height = d.table.size.height - d.table.STICKY
         assert len(painted) <= height + 2
+
+
+async def test_rows_that_come_out_of_sight_paint_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with deck(Stage(rows=many(3_000)), start="connections", size=LARGE) as d:
+        await d.press("G", "up")
+        asked: list[bool] = []
+        render_lines = Table.render_lines
+
+        def noted(self: Table[Any], *crop: Any) -> Any:
+            asked.append(True)
+            return render_lines(self, *crop)
+
+        monkeypatch.setattr(Table, "render_lines", noted)
+        before, sight = d.lines(), len(d.table._window.rows)
+        asked.clear()
+        d.pane.feed.more(above=True)
+        await d.settle()
+        assert len(d.table._window.rows) > sight
+        assert not asked
+        table = d.table.region
+        assert d.lines()[table.y : table.bottom] == before[table.y : table.bottom]
+
+
+async def test_what_follows_from_a_move_is_there_before_anything_is_painted() -> None:
+    async with deck(Stage(rows=many(300)), start="connections", size=LARGE) as d:
+        d.table.move_to(7)
+        detail = d.app.screen.query_one(TokenDetail)
+        shown = str(detail.render())
+        assert "gh_connection.access_token:00007" in shown
+        await d.settle()
+        assert any("gh_connection.access_token:00007" in line for line in d.lines()[-12:])
 
 
 async def test_a_refresh_paints_only_what_is_different(painted: list[Any]) -> None:

@@ -31,6 +31,7 @@ def numbers(held: Window[Row]) -> list[int]:
 def assert_sound(held: Window[Row]) -> None:
     assert len(set(numbers(held))) == len(held.rows)
     assert [held.place(n) for n in numbers(held)] == list(range(len(held.rows)))
+    assert len(held._places) == len(held.rows)
 
 
 def test_a_page_below_lets_the_first_page_go_once_there_are_too_many_rows() -> None:

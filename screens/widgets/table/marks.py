@@ -31,6 +31,8 @@ class Marks(Generic[Row]):
         return self.whole or bool(self._rows)
 
     def __contains__(self, row: Row) -> bool:
+        if not self._rows:
+            return self.whole
         return (self._identity(row) in self._rows) is not self.whole
 
     def count(self, total: int | None) -> int | None:

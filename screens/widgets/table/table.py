@@ -79,6 +79,8 @@ class Table(CursorView, Generic[Row]):
         self._ending: tuple[str, ...] = ()
         self.columns = ShownColumns(listing, facts)
         self._cursor_moved = False
+        self._seen: object = None
+        """What was in sight when the table was painted last."""
         self._painter: Painter[Row] = Painter(self, self._cells)
 
     @property
@@ -122,7 +124,7 @@ class Table(CursorView, Generic[Row]):
         the top of a list that is `anew`.
         """
         self.columns.want(rows, self._room, anew=anew or at_end)
-        self._place()
+        self.columns.place(self._room)
         if at_end:
             self._cursor_moved = True
             self.lines_changed(len(self._window.rows) - 1)
@@ -229,6 +231,7 @@ class Table(CursorView, Generic[Row]):
     def render_lines(self, crop: Region) -> list[Strip]:
         """Give the lines in sight, those that look as they did before as they were painted."""
         self._painter.like(self._look())
+        self._seen = self._sight()
         thumb = self._thumb()
         strips = [self._strip(y, thumb) for y in crop.line_range]
         if crop.column_span != (0, self.size.width):
@@ -280,6 +283,7 @@ class Table(CursorView, Generic[Row]):
     def paint_anew(self) -> None:
         """Paint all lines, those too that show the same rows as before."""
         self._painter.forget()
+        self._seen = None
         self.refresh()
 
     def notify_style_update(self) -> None:
@@ -349,7 +353,30 @@ class Table(CursorView, Generic[Row]):
 
     def _place(self) -> None:
         self.columns.place(self._room)
-        self.refresh()
+        self._show_lines()
+
+    def _show_lines(self) -> None:
+        """Paint the lines that are in sight now, unless they are as they were painted last."""
+        if self._sight() != self._seen:
+            self.refresh()
+
+    def _sight(self) -> object:
+        """All that the lines in sight depend on, but for the facts."""
+        top = self.scroll_offset.y
+        height = self.size.height - self.STICKY
+        rows = self._window.rows[top : top + height]
+        return (
+            self.size,
+            self.query_shown,
+            self.columns.placed,
+            self.columns.current,
+            list(rows),
+            [row in self.marks for row in rows],
+            self.line_count() - top if len(rows) < height else height,
+            self._ending if len(rows) < height else (),
+            self.cursor - top,
+            self._thumb(),
+        )
 
     @property
     def allow_vertical_scroll(self) -> bool:

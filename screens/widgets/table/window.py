@@ -32,6 +32,9 @@ class Window(Generic[Row]):
         self._most = most
         self._rows: list[Row] = []
         self._places: dict[Hashable, int] = {}
+        """Where rows stand, counted from a row that may be gone: what comes above moves no number."""
+        self._start = 0
+        """The number of the first row that is held."""
         self._parts: deque[_Part] = deque()
         self._before: dict[Hashable, Row] = {}
         self.above = False
@@ -56,7 +59,8 @@ class Window(Generic[Row]):
 
     def place(self, identity: Hashable) -> int | None:
         """Return where a row stands among those held, None if it isn't among them."""
-        return self._places.get(identity)
+        place = self._places.get(identity)
+        return place - self._start if place is not None else None
 
     def show(self, pages: Sequence[Page[Row]], base: int | None) -> None:
         """Hold these pages, in order, instead of what was held. `base` is how many rows stand above them.
@@ -66,6 +70,7 @@ class Window(Generic[Row]):
         self._before = {self._identity(row): row for row in self._rows}
         self._rows.clear()
         self._places.clear()
+        self._start = 0
         self._parts.clear()
         self.above = pages[0].above if pages else False
         self.below = pages[-1].below if pages else False
@@ -82,8 +87,9 @@ class Window(Generic[Row]):
         while len(self._rows) - gone > self._most and len(self._parts) > 1:
             gone += self._parts.popleft().rows
         if gone:
+            self._forget(self._rows[:gone])
             del self._rows[:gone]
-            self._index()
+            self._start += gone
             self.above = True
             self.base = self.base + gone if self.base is not None else None
         return gone
@@ -92,6 +98,8 @@ class Window(Generic[Row]):
         """Hold another page above; returns how many rows it added. Rows at the other end may be let go."""
         fresh = [row for row in page.rows if self._identity(row) not in self._places]
         self._rows[:0] = fresh
+        self._start -= len(fresh)
+        self._number(fresh, self._start)
         if page.rows:
             self._parts.appendleft(_Part(len(fresh), page.first, page.last))
         self.above = page.above
@@ -100,32 +108,33 @@ class Window(Generic[Row]):
         elif self.base is not None:
             self.base = max(self.base - len(fresh), 0)
         while len(self._rows) > self._most and len(self._parts) > 1:
-            rows = self._parts.pop().rows
-            del self._rows[len(self._rows) - rows :]
+            left = len(self._rows) - self._parts.pop().rows
+            self._forget(self._rows[left:])
+            del self._rows[left:]
             self.below = True
-        self._index()
         return len(fresh)
 
     def replace(self, row: Row) -> bool:
         """Hold a row as it is now, where it stands; returns whether it is held at all."""
-        at = self._places.get(self._identity(row))
+        at = self.place(self._identity(row))
         if at is not None:
             self._rows[at] = row
         return at is not None
 
     def remove(self, identity: Hashable) -> int | None:
         """Let a row go that is no longer there; returns where it stood."""
-        at = self._places.get(identity)
+        at = self.place(identity)
         if at is None:
             return None
         del self._rows[at]
+        del self._places[identity]
+        self._number(self._rows[at:], self._start + at)
         before = 0
         for part in self._parts:
             if at < before + part.rows:
                 part.rows -= 1
                 break
             before += part.rows
-        self._index()
         return at
 
     def _take(self, page: Page[Row]) -> None:
@@ -133,11 +142,14 @@ class Window(Generic[Row]):
         fresh = [row for row in page.rows if self._identity(row) not in self._places]
         if self._before:
             fresh = [old if (old := self._before.get(self._identity(row))) == row else row for row in fresh]
-        start = len(self._rows)
+        self._number(fresh, self._start + len(self._rows))
         self._rows += fresh
-        self._places.update((self._identity(row), start + i) for i, row in enumerate(fresh))
         if page.rows:
             self._parts.append(_Part(len(fresh), page.first, page.last))
 
-    def _index(self) -> None:
-        self._places = {self._identity(row): i for i, row in enumerate(self._rows)}
+    def _number(self, rows: Sequence[Row], start: int) -> None:
+        self._places.update((self._identity(row), start + i) for i, row in enumerate(rows))
+
+    def _forget(self, rows: Sequence[Row]) -> None:
+        for row in rows:
+            self._places.pop(self._identity(row), None)
