@@ -20,6 +20,7 @@ from crypto_core.database.tokens import TokenStore
 from crypto_core.envelope import Format
 from crypto_core.keyring import KmsKeyring
 from crypto_core.keys.inventory import KeyInventory
+from crypto_core.keys.policy.reading import KeyPolicies
 from crypto_core.keys.service import StatusService
 from crypto_core.kms import KmsApi
 from crypto_core.observation import SILENT, Observer
@@ -43,6 +44,7 @@ class Wired:
     catalogue: LiveCatalogue
     store: TokenStore
     journal: Journal
+    policies: KeyPolicies
     services: Services
 
     def close(self) -> None:
@@ -118,4 +120,5 @@ def wire(settings: Settings, *, trust: Iterable[str] = (), observer: Observer = 
         read_only=settings.read_only,
         write_key=settings.write_key,
     )
-    return Wired(settings, engine, state_engine, kms, keyring, catalogue, store, journal, services)
+    policies = KeyPolicies(kms, keys)
+    return Wired(settings, engine, state_engine, kms, keyring, catalogue, store, journal, policies, services)

@@ -37,6 +37,12 @@ class SettingsError(KeydeckError):
     """A setting is missing or malformed."""
 
 
+class PolicyError(KeydeckError):
+    """A text that is no key policy; the message names the statement and the element."""
+
+    default_remedy = "Correct the policy; nothing was sent to KMS."
+
+
 class InvalidReferenceError(KeydeckError):
     """A token reference that is malformed, or names a table, column or row that isn't there."""
 

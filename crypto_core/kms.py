@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -147,6 +147,18 @@ class KmsApi:
         where = region or self.regions[0]
         with observed_call(self._observer, operation):
             return self._send("kms", operation, where, parameters)
+
+    def listed(
+        self, operation: str, items: str, *, region: str | None = None, **parameters: Any
+    ) -> Iterator[dict[str, Any]]:
+        """Yield what a List operation has in the field `items`, page by page. Raises as `call`."""
+        marker: dict[str, str] = {}
+        while True:
+            answer = self.call(operation, region=region, **parameters, **marker)
+            yield from answer.get(items, [])
+            if not answer.get("Truncated") or not answer.get("NextMarker"):
+                return
+            marker = {"Marker": str(answer["NextMarker"])}
 
     @property
     def calls(self) -> int:

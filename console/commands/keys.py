@@ -1,4 +1,4 @@
-"""keydeck keys list, keydeck keys show."""
+"""keydeck keys list, keydeck keys show, and what else there is of keys."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from console.commands.key_policy import policy
 from console.commands.session import json_option, wired
 from console.printing import print_json, print_table, say
 from console.wiring import Wired
@@ -18,6 +19,9 @@ from crypto_core.keys.status import Status
 @click.group()
 def keys() -> None:
     """KMS keys: state, rotation, material, tokens under each."""
+
+
+keys.add_command(policy)
 
 
 @keys.command("list")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
@@ -44,7 +44,7 @@ class KeyInventory:
         for region in self._kms.regions:
             try:
                 names |= dict.fromkeys(
-                    str(k["KeyArn"]) for k in self._paged("ListKeys", "Keys", region=region)
+                    str(k["KeyArn"]) for k in self._kms.listed("ListKeys", "Keys", region=region)
                 )
             except KmsAccessDeniedError as error:
                 refused[region] = error
@@ -145,7 +145,7 @@ class KeyInventory:
         found: dict[str, list[str]] = {}
         try:
             for region in self._kms.regions:
-                for alias in self._paged("ListAliases", "Aliases", region=region):
+                for alias in self._kms.listed("ListAliases", "Aliases", region=region):
                     if alias.get("TargetKeyId"):
                         arn = str(alias["AliasArn"]).replace(
                             f":{alias['AliasName']}", f":key/{alias['TargetKeyId']}"
@@ -223,12 +223,3 @@ class KeyInventory:
         except KmsError as error:
             missing[part] = error.message
         return None
-
-    def _paged(self, operation: str, items: str, *, region: str) -> Iterator[dict[str, Any]]:
-        marker: dict[str, str] = {}
-        while True:
-            answer = self._kms.call(operation, region=region, **marker)
-            yield from answer.get(items, [])
-            if not answer.get("Truncated") or not answer.get("NextMarker"):
-                return
-            marker = {"Marker": str(answer["NextMarker"])}

@@ -1,0 +1,154 @@
+"""keydeck keys policy: a key's policy, in words, compared with another, or the least that our roles need."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import IO, Any
+
+import click
+
+from console.commands.session import json_option, wired
+from console.printing import print_json, say
+from crypto_core.errors import PolicyError
+from crypto_core.foreign import clean
+from crypto_core.keys.policy.access import Grant
+from crypto_core.keys.policy.comparison import Comparison, compare, written
+from crypto_core.keys.policy.document import MOST_BYTES, PolicyDocument, parse_policy
+from crypto_core.keys.policy.explanation import Sentence
+from crypto_core.keys.policy.least_privilege import Role, least_privilege
+from crypto_core.keys.policy.reading import KeyPolicy
+
+_Command = Callable[..., None]
+
+
+def _principals(role: Role) -> Callable[[_Command], _Command]:
+    return click.option(
+        f"--{role}",
+        role.value,
+        multiple=True,
+        metavar="ARN",
+        help=f"With --generate: an IAM role, user or account that is {role}.",
+    )
+
+
+@click.command()
+@click.argument("key")
+@click.option("--explain", "explained", is_flag=True, help="Say in words who may do what, grants included.")
+@click.option("--generate", is_flag=True, help="Print the policy that gives each role the least it needs.")
+@click.option(
+    "--diff", "other", type=click.File("rb"), metavar="FILE", help="Compare with the policy in FILE."
+)
+@_principals(Role.ADMINISTRATOR)
+@_principals(Role.PLATFORM)
+@_principals(Role.INSPECTOR)
+@_principals(Role.OPERATOR)
+@_principals(Role.RESPONDER)
+@json_option
+@click.pass_context
+def policy(
+    ctx: click.Context,
+    /,
+    *,
+    key: str,
+    explained: bool,
+    generate: bool,
+    other: IO[bytes] | None,
+    as_json: bool,
+    **roles: tuple[str, ...],
+) -> None:
+    """Print the policy of a key. KEY is a key ARN, key id, alias or alias ARN.
+
+    Nothing is changed. What --generate prints can be written to a file and compared by --diff.
+    """
+    if explained + generate + (other is not None) > 1:
+        raise click.UsageError("Choose one of --explain, --generate and --diff.")
+    principals = {Role(name): arns for name, arns in roles.items() if arns}
+    if principals and not generate:
+        raise click.UsageError(f"--{next(iter(principals))} goes with --generate.")
+    if generate and not principals:
+        raise click.UsageError("Say for whom: --platform ARN, --inspector ARN, …")
+    then = _read(other) if other is not None else None
+    with wired(ctx) as services:
+        if generate:
+            print_json(least_privilege(services.services.keys.show(key).key_arn, principals))
+            return
+        now = services.policies.read(key)
+    for part, why in now.missing.items():
+        say(f"Not covered: {part}: {why}")
+    if then is not None:
+        _show_comparison(compare(now.document, then, now.key.key_arn), as_json=as_json)
+    elif explained:
+        _show_sentences(now, as_json=as_json)
+    elif as_json:
+        print_json(
+            {
+                "key_arn": now.key.key_arn,
+                "policy": now.document.raw,
+                "grants": [_grant(grant) for grant in now.grants],
+                "missing": dict(now.missing),
+            }
+        )
+    else:
+        click.echo(written(now.document.raw))
+
+
+def _read(file: IO[bytes]) -> PolicyDocument:
+    raw = file.read(MOST_BYTES + 1)
+    try:
+        return parse_policy(raw.decode())
+    except UnicodeDecodeError as error:
+        raise PolicyError(f"{clean(file.name, 200)} is not UTF-8 text.") from error
+
+
+def _show_sentences(now: KeyPolicy, *, as_json: bool) -> None:
+    if as_json:
+        print_json(
+            {
+                "key_arn": now.key.key_arn,
+                "statements": [_sentence(s) for s in now.sentences],
+                "missing": dict(now.missing),
+            }
+        )
+        return
+    for sentence in now.sentences:
+        click.echo(str(sentence))
+
+
+def _show_comparison(found: Comparison, *, as_json: bool) -> None:
+    if as_json:
+        changes = [{"who": c.who, "gains": sorted(c.gains), "loses": sorted(c.loses)} for c in found.changes]
+        print_json({"same": found.same, "changes": changes, "diff": list(found.lines)})
+        return
+    if found.same:
+        click.echo("No difference.")
+        return
+    for change in found.changes:
+        click.echo(str(change))
+    if not found.changes:
+        click.echo("Nobody gains or loses anything.")
+    click.echo()
+    for line in found.lines:
+        click.echo(line)
+
+
+def _sentence(sentence: Sentence) -> dict[str, Any]:
+    return {
+        "who": sentence.who,
+        "may": sentence.may == "may",
+        "what": sentence.what,
+        "where": sentence.where,
+        "source": sentence.source,
+        "powers": [power.value for power in sentence.powers],
+    }
+
+
+def _grant(grant: Grant) -> dict[str, Any]:
+    return {
+        "grant_id": grant.grant_id,
+        "name": grant.name,
+        "grantee": clean(grant.grantee.value),
+        "retiring": clean(grant.retiring.value) if grant.retiring else None,
+        "operations": list(grant.operations),
+        "constraints": {kind: dict(pairs) for kind, pairs in grant.constraints.items()},
+        "created_at": grant.created_at.isoformat() if grant.created_at else None,
+    }

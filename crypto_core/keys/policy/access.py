@@ -1,0 +1,142 @@
+"""Who may do what with a key: its policy and its grants put together.
+
+AWS KMS Developer Guide, "Determining access to AWS KMS keys" and "Grants in AWS KMS". Where the key policy
+names only an account, that account's IAM policies decide who of it: they are not the key's, so what is
+returned here is what the key itself lets through.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from crypto_core.foreign import clean
+from crypto_core.keys.policy.actions import POWERS
+from crypto_core.keys.policy.document import Condition, PolicyDocument, Principal, Statement
+from crypto_core.keys.policy.narrowing import Narrowing, narrowings
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """A grant as KMS lists it. `constraints` is the encryption context that callers must give."""
+
+    grant_id: str
+    name: str
+    grantee: Principal
+    retiring: Principal | None
+    operations: tuple[str, ...]
+    constraints: Mapping[str, Mapping[str, str]]
+    created_at: datetime | None
+    issuing_account: str
+
+
+def parse_grant(raw: Mapping[str, Any]) -> Grant:
+    """Return a grant from an entry of ListGrants' answer."""
+    retiring = raw.get("RetiringPrincipal")
+    return Grant(
+        grant_id=clean(raw.get("GrantId"), 130),
+        name=clean(raw.get("Name"), 256),
+        grantee=_grantee(str(raw.get("GranteePrincipal") or "")),
+        retiring=_grantee(str(retiring)) if retiring else None,
+        operations=tuple(clean(o, 60) for o in raw.get("Operations") or ()),
+        constraints={
+            clean(kind, 60): {clean(k, 200): clean(v, 200) for k, v in (pairs or {}).items()}
+            for kind, pairs in (raw.get("Constraints") or {}).items()
+        },
+        created_at=raw.get("CreationDate"),
+        issuing_account=clean(raw.get("IssuingAccount"), 200),
+    )
+
+
+def _grantee(value: str) -> Principal:
+    return Principal("Service" if value.endswith(".amazonaws.com") else "AWS", value)
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """What one principal may do with the key, and by which statement or grant."""
+
+    principal: Principal
+    all_but: bool
+    """True if it is everyone but this principal."""
+    actions: frozenset[str]
+    """By their names without `kms:`."""
+    narrowings: tuple[Narrowing, ...] = ()
+    conditions: tuple[Condition, ...] = ()
+    statement: str = ""
+    """The statement's Sid, or "statement 2" where it has none; "" for a grant."""
+    grant: Grant | None = None
+
+    @property
+    def accounts(self) -> frozenset[str]:
+        """The accounts that callers are of; empty where anybody's may be meant, or a service."""
+        if self.principal.account and not self.all_but:
+            return frozenset({self.principal.account})
+        bound = [n.accounts for n in self.narrowings if n.accounts]
+        return frozenset.intersection(*bound) if bound else frozenset()
+
+    @property
+    def is_public(self) -> bool:
+        """True if anybody with AWS credentials may use it."""
+        return (self.principal.is_everyone or self.all_but) and not self.narrowings and bool(self.actions)
+
+
+def accesses(policy: PolicyDocument, grants: Sequence[Grant] = (), key_arn: str = "*") -> tuple[Access, ...]:
+    """Return what a policy and grants allow, in the order of the policy, grants last.
+
+    What is denied to a principal without a condition is left out of what it is allowed.
+    """
+    here = [(n, s) for n, s in enumerate(policy.statements, start=1) if s.applies_to(key_arn)]
+    denials = [s for _, s in here if not s.allows]
+    found: list[Access] = []
+    for number, statement in here:
+        if not statement.allows:
+            continue
+        bound = narrowings(statement, denials)
+        for principal in statement.principals:
+            denied = _denied(principal, denials) if not statement.all_principals_but else frozenset()
+            actions = statement.covers - denied
+            if actions:
+                found.append(
+                    Access(
+                        principal,
+                        statement.all_principals_but,
+                        actions,
+                        bound,
+                        statement.conditions,
+                        statement.sid or f"statement {number}",
+                    )
+                )
+    found += [_by_grant(grant) for grant in grants]
+    return tuple(found)
+
+
+def _by_grant(grant: Grant) -> Access:
+    known = frozenset(o for o in grant.operations if o in POWERS)
+    conditions = tuple(
+        Condition(kind, key, (value,))
+        for kind, pairs in grant.constraints.items()
+        for key, value in pairs.items()
+    )
+    return Access(grant.grantee, False, known, (), conditions, "", grant)
+
+
+def _denied(principal: Principal, denials: Iterable[Statement]) -> frozenset[str]:
+    """The actions that are denied to a principal whatever it does."""
+    found: set[str] = set()
+    for denial in denials:
+        if denial.conditions:
+            continue
+        named = any(_is_of(principal, p) for p in denial.principals)
+        if named is not denial.all_principals_but:
+            found |= denial.covers
+    return frozenset(found)
+
+
+def _is_of(principal: Principal, named: Principal) -> bool:
+    """True if a statement about `named` is one about `principal` as well."""
+    if named.is_everyone or principal == named:
+        return True
+    return named.is_account and named.account == principal.account

@@ -1,0 +1,76 @@
+"""Reads a key's policy and grants from KMS. API reference: GetKeyPolicy, ListGrants, DescribeKey."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from crypto_core.errors import KmsAccessDeniedError, KmsError, KmsRequestError, PolicyError
+from crypto_core.keys.inventory import KeyInventory
+from crypto_core.keys.policy.access import Access, Grant, accesses, parse_grant
+from crypto_core.keys.policy.document import PolicyDocument, parse_policy
+from crypto_core.keys.policy.explanation import Sentence, explain
+from crypto_core.keys.state import KeyState
+from crypto_core.kms import KmsApi
+
+
+@dataclass(frozen=True, slots=True)
+class KeyPolicy:
+    """A key's own policy and its grants. `missing` maps grants to the reason for their absence."""
+
+    key: KeyState
+    text: str
+    """As KMS gave it."""
+    document: PolicyDocument
+    grants: tuple[Grant, ...] = ()
+    missing: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def accesses(self) -> tuple[Access, ...]:
+        """Who may do what, by policy and by grant."""
+        return accesses(self.document, self.grants, self.key.key_arn)
+
+    @property
+    def sentences(self) -> tuple[Sentence, ...]:
+        """The same in words, and what is denied."""
+        return explain(self.document, self.accesses)
+
+
+class KeyPolicies:
+    """Key policies as KMS has them now. Blocks on KMS; thread-safe."""
+
+    def __init__(self, kms: KmsApi, keys: KeyInventory) -> None:
+        self._kms = kms
+        self._keys = keys
+
+    def read(self, name: str) -> KeyPolicy:
+        """Return the policy and grants of the key called `name`: an ARN, id, alias or alias ARN.
+
+        Grants that may not be listed are said to be missing. Raises SettingsError for what is no key name,
+        KmsError where there is no answer or none that is a key policy.
+        """
+        key = self._keys.describe(name)
+        answer = self._kms.call("GetKeyPolicy", region=key.region, KeyId=key.key_arn, PolicyName="default")
+        text = answer.get("Policy")
+        if not isinstance(text, str):
+            raise KmsRequestError(
+                "KMS answered GetKeyPolicy without a policy.", operation="GetKeyPolicy", key=key.key_arn
+            )
+        try:
+            document = parse_policy(text)
+        except PolicyError as error:
+            raise KmsRequestError(
+                f"What KMS has for the policy of {key.name} is none: {error.message}",
+                operation="GetKeyPolicy",
+                key=key.key_arn,
+            ) from error
+        missing: dict[str, str] = {}
+        grants: tuple[Grant, ...] = ()
+        try:
+            listed = self._kms.listed("ListGrants", "Grants", region=key.region, KeyId=key.key_arn)
+            grants = tuple(parse_grant(raw) for raw in listed)
+        except KmsAccessDeniedError as error:
+            missing["grants"] = f"{error.action} is not allowed"
+        except KmsError as error:
+            missing["grants"] = error.message
+        return KeyPolicy(key, text, document, grants, missing)
