@@ -11,7 +11,6 @@ from console.commands.session import json_option, wired
 from console.printing import print_json, say
 from crypto_core.errors import PolicyError
 from crypto_core.foreign import clean
-from crypto_core.keys.policy.access import Grant
 from crypto_core.keys.policy.comparison import Comparison, compare, written
 from crypto_core.keys.policy.document import MOST_BYTES, PolicyDocument, parse_policy
 from crypto_core.keys.policy.explanation import Sentence
@@ -84,7 +83,7 @@ def policy(
             {
                 "key_arn": now.key.key_arn,
                 "policy": now.document.raw,
-                "grants": [_grant(grant) for grant in now.grants],
+                "grants": [grant.as_json() for grant in now.grants],
                 "missing": dict(now.missing),
             }
         )
@@ -139,16 +138,4 @@ def _sentence(sentence: Sentence) -> dict[str, Any]:
         "where": sentence.where,
         "source": sentence.source,
         "powers": [power.value for power in sentence.powers],
-    }
-
-
-def _grant(grant: Grant) -> dict[str, Any]:
-    return {
-        "grant_id": grant.grant_id,
-        "name": grant.name,
-        "grantee": clean(grant.grantee.value),
-        "retiring": clean(grant.retiring.value) if grant.retiring else None,
-        "operations": list(grant.operations),
-        "constraints": {kind: dict(pairs) for kind, pairs in grant.constraints.items()},
-        "created_at": grant.created_at.isoformat() if grant.created_at else None,
     }

@@ -7,51 +7,13 @@ returned here is what the key itself lets through.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
 
-from crypto_core.foreign import clean
+from crypto_core.keys.grants import Grant
 from crypto_core.keys.policy.actions import POWERS
 from crypto_core.keys.policy.document import Condition, PolicyDocument, Principal, Statement
 from crypto_core.keys.policy.narrowing import Narrowing, narrowings
-
-
-@dataclass(frozen=True, slots=True)
-class Grant:
-    """A grant as KMS lists it. `constraints` is the encryption context that callers must give."""
-
-    grant_id: str
-    name: str
-    grantee: Principal
-    retiring: Principal | None
-    operations: tuple[str, ...]
-    constraints: Mapping[str, Mapping[str, str]]
-    created_at: datetime | None
-    issuing_account: str
-
-
-def parse_grant(raw: Mapping[str, Any]) -> Grant:
-    """Return a grant from an entry of ListGrants' answer."""
-    retiring = raw.get("RetiringPrincipal")
-    return Grant(
-        grant_id=clean(raw.get("GrantId"), 130),
-        name=clean(raw.get("Name"), 256),
-        grantee=_grantee(str(raw.get("GranteePrincipal") or "")),
-        retiring=_grantee(str(retiring)) if retiring else None,
-        operations=tuple(clean(o, 60) for o in raw.get("Operations") or ()),
-        constraints={
-            clean(kind, 60): {clean(k, 200): clean(v, 200) for k, v in (pairs or {}).items()}
-            for kind, pairs in (raw.get("Constraints") or {}).items()
-        },
-        created_at=raw.get("CreationDate"),
-        issuing_account=clean(raw.get("IssuingAccount"), 200),
-    )
-
-
-def _grantee(value: str) -> Principal:
-    return Principal("Service" if value.endswith(".amazonaws.com") else "AWS", value)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from crypto_core.errors import KmsAccessDeniedError, KmsError, KmsRequestError, PolicyError
+from crypto_core.keys.grants import Grant, read_grants
 from crypto_core.keys.inventory import KeyInventory
-from crypto_core.keys.policy.access import Access, Grant, accesses, parse_grant
+from crypto_core.keys.policy.access import Access, accesses
 from crypto_core.keys.policy.document import PolicyDocument, parse_policy
 from crypto_core.keys.policy.explanation import Sentence, explain
 from crypto_core.keys.state import KeyState
@@ -67,8 +68,7 @@ class KeyPolicies:
         missing: dict[str, str] = {}
         grants: tuple[Grant, ...] = ()
         try:
-            listed = self._kms.listed("ListGrants", "Grants", region=key.region, KeyId=key.key_arn)
-            grants = tuple(parse_grant(raw) for raw in listed)
+            grants = read_grants(self._kms, key.region, key.key_arn)
         except KmsAccessDeniedError as error:
             missing["grants"] = f"{error.action} is not allowed"
         except KmsError as error:

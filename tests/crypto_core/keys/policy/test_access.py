@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from crypto_core.keys.policy.access import Access, Grant, accesses, parse_grant
+from crypto_core.keys.grants import Grant, parse_grant
+from crypto_core.keys.policy.access import Access, accesses
 from crypto_core.keys.policy.actions import POWERS, Power
 from crypto_core.keys.policy.document import parse_policy
 from crypto_core.keys.policy.explanation import explain

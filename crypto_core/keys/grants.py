@@ -1,0 +1,66 @@
+"""Grants of a KMS key: access given beside its policy. AWS KMS Developer Guide, "Grants in AWS KMS"."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from crypto_core.foreign import clean
+from crypto_core.keys.policy.document import Principal
+from crypto_core.kms import KmsApi
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """A grant as KMS lists it. `constraints` is the encryption context that callers must give."""
+
+    grant_id: str
+    name: str
+    grantee: Principal
+    retiring: Principal | None
+    operations: tuple[str, ...]
+    constraints: Mapping[str, Mapping[str, str]]
+    created_at: datetime | None
+    issuing_account: str
+
+    def as_json(self) -> dict[str, Any]:
+        """The grant as a JSON document's part. Cleaned text."""
+        return {
+            "grant_id": self.grant_id,
+            "name": self.name,
+            "grantee": clean(self.grantee.value),
+            "retiring": clean(self.retiring.value) if self.retiring else None,
+            "operations": list(self.operations),
+            "constraints": {kind: dict(pairs) for kind, pairs in self.constraints.items()},
+            "created_at": self.created_at.isoformat() if self.created_at else None,
+        }
+
+
+def parse_grant(raw: Mapping[str, Any]) -> Grant:
+    """Return a grant from an entry of ListGrants' answer."""
+    retiring = raw.get("RetiringPrincipal")
+    return Grant(
+        grant_id=clean(raw.get("GrantId"), 130),
+        name=clean(raw.get("Name"), 256),
+        grantee=_grantee(str(raw.get("GranteePrincipal") or "")),
+        retiring=_grantee(str(retiring)) if retiring else None,
+        operations=tuple(clean(o, 60) for o in raw.get("Operations") or ()),
+        constraints={
+            clean(kind, 60): {clean(k, 200): clean(v, 200) for k, v in (pairs or {}).items()}
+            for kind, pairs in (raw.get("Constraints") or {}).items()
+        },
+        created_at=raw.get("CreationDate"),
+        issuing_account=clean(raw.get("IssuingAccount"), 200),
+    )
+
+
+def _grantee(value: str) -> Principal:
+    return Principal("Service" if value.endswith(".amazonaws.com") else "AWS", value)
+
+
+def read_grants(kms: KmsApi, region: str, key_arn: str) -> tuple[Grant, ...]:
+    """Return all grants of a key. Blocks on KMS; raises KmsError."""
+    listed = kms.listed("ListGrants", "Grants", region=region, KeyId=key_arn)
+    return tuple(parse_grant(raw) for raw in listed)
