@@ -21,6 +21,7 @@ from crypto_core.envelope import Format
 from crypto_core.keyring import KmsKeyring
 from crypto_core.keys.inventory import KeyInventory
 from crypto_core.keys.policy.reading import KeyPolicies
+from crypto_core.keys.posture.examination import PostureService
 from crypto_core.keys.service import StatusService
 from crypto_core.kms import KmsApi
 from crypto_core.observation import SILENT, Observer
@@ -45,6 +46,7 @@ class Wired:
     store: TokenStore
     journal: Journal
     policies: KeyPolicies
+    posture: PostureService
     services: Services
 
     def close(self) -> None:
@@ -103,9 +105,20 @@ def wire(settings: Settings, *, trust: Iterable[str] = (), observer: Observer = 
         observer=observer,
     )
     inventory = Inventory(engine, catalogue, answers, aliases=keys.known_aliases)
+    policies = KeyPolicies(kms, keys)
+    status = StatusService(engine, catalogue, answers, attributor, keys, keyring)
+    posture = PostureService(
+        kms,
+        keys,
+        policies,
+        status,
+        write_key=settings.write_key,
+        trusted=lambda: keyring.trusted,
+        limits=settings.limits,
+    )
     services = Services(
         surroundings=surveyor.now,
-        status=StatusService(engine, catalogue, answers, attributor, keys, keyring),
+        status=status,
         inventory=inventory,
         inspector=Inspector(inventory, store, attributor),
         keys=keys,
@@ -119,6 +132,8 @@ def wire(settings: Settings, *, trust: Iterable[str] = (), observer: Observer = 
         ),
         read_only=settings.read_only,
         write_key=settings.write_key,
+        posture=posture,
     )
-    policies = KeyPolicies(kms, keys)
-    return Wired(settings, engine, state_engine, kms, keyring, catalogue, store, journal, policies, services)
+    return Wired(
+        settings, engine, state_engine, kms, keyring, catalogue, store, journal, policies, posture, services
+    )
