@@ -139,7 +139,7 @@ class Settings(BaseSettings):
     trusted_accounts: Names = Field((), validation_alias="KEYDECK_TRUSTED_ACCOUNTS")
     """Other AWS accounts that may use KMS keys."""
 
-    write_alias: str = Field("", validation_alias="KEYDECK_WRITE_ALIAS", pattern=r"^(alias/[\w/-]{1,250})?$")
+    write_alias: str = Field("", validation_alias="KEYDECK_WRITE_ALIAS", pattern="^(alias/[A-Za-z0-9/_-]+)?$")
     """The alias by which the platform is told its key; it must point to the key written under."""
 
     tables: tuple[TableSettings, ...] = Field((), validation_alias="KEYDECK_TABLES")

@@ -96,7 +96,7 @@ def cross_account(facts: KeyFacts, estate: Estate) -> Iterator[Finding | Gap]:
             LEAST,
         )
     if unbound:
-        opens = any(_harm(a) is Severity.HIGH for a in unbound)
+        opens = any(_worst_power(a) is Severity.HIGH for a in unbound)
         yield Finding(
             "kms-key-cross-account",
             Severity.MEDIUM if opens else Severity.LOW,
@@ -198,11 +198,15 @@ def _who(access: Access) -> tuple[str, ...]:
 
 
 def _harm(access: Access) -> Severity:
+    """What the worst of the powers means; one degree less where more than the account is asked for."""
+    harm = _worst_power(access)
+    further = any(n.bound is not Bound.ACCOUNT for n in access.narrowings)
+    return Severity.MEDIUM if harm is Severity.HIGH and further else harm
+
+
+def _worst_power(access: Access) -> Severity:
     found = powers(access.actions)
-    harm = _HARM[found[0]] if found else Severity.LOW
-    if harm is Severity.HIGH and access.narrowings:
-        return Severity.MEDIUM
-    return harm
+    return _HARM[found[0]] if found else Severity.LOW
 
 
 def _worst(severities: Iterable[Severity]) -> Severity:

@@ -138,9 +138,7 @@ class PostureService:
         configured = self._resolved(self._trusted(), gaps)
         writing = self._resolved([self._write_key] if self._write_key else [], gaps)
         with ThreadPoolExecutor(max_workers=WORKERS) as pool:
-            facts = tuple(
-                pool.map(lambda s: self._facts(s, status, writing, configured, gaps, cancelled), states)
-            )
+            facts = tuple(pool.map(lambda s: self._facts(s, status, writing, configured, cancelled), states))
         estate = Estate(self._clock(), self._limits, facts, self._write_key)
         said: list[Finding | Gap] = [*gaps, *_about_keys(estate), *self._about_trails(estate, cancelled)]
         findings = {(s.rule, s.subject, s.title): s for s in said if isinstance(s, Finding)}
@@ -184,12 +182,11 @@ class PostureService:
         status: Status | None,
         writing: frozenset[str],
         configured: frozenset[str],
-        gaps: list[Gap],
         cancelled: Event | None,
     ) -> KeyFacts:
         stop_if(cancelled)
         accesses, grants, missing = self._read(state, cancelled)
-        facts = KeyFacts(
+        return KeyFacts(
             key=state,
             accesses=accesses,
             grants=grants,
@@ -199,10 +196,6 @@ class PostureService:
             writes=any(same_key(state.key_arn, arn) for arn in writing),
             trusted=any(same_key(state.key_arn, arn) for arn in configured),
         )
-        if "other keys" in state.missing:
-            # A key that can't be listed is known only if tokens were found under it.
-            gaps.append(Gap(f"{state.region}: other keys: {state.missing['other keys']}", Severity.MEDIUM))
-        return facts
 
     def _read(
         self, state: KeyState, cancelled: Event | None
@@ -231,6 +224,9 @@ class PostureService:
 
 def _about_keys(estate: Estate) -> Iterator[Finding | Gap]:
     for facts in estate.keys:
+        if "other keys" in facts.key.missing:
+            # Those that tokens are under are known all the same.
+            yield Gap(f"{facts.key.region}: other keys: {facts.key.missing['other keys']}", Severity.MEDIUM)
         if facts.key.state is None:
             yield from lifecycle.state_unknown(facts, estate)
             continue
