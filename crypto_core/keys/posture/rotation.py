@@ -19,7 +19,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from crypto_core.key_names import account_of
+from crypto_core.key_names import account_of, region_of
 from crypto_core.keys.posture.facts import Estate, KeyFacts
 from crypto_core.keys.posture.finding import Finding, Gap
 from crypto_core.severity import Severity
@@ -54,6 +54,10 @@ def rotation_off(facts: KeyFacts, estate: Estate) -> Iterator[Finding | Gap]:
         yield facts.gap("rotation is off, by hand perhaps", key.missing["aliases"], Severity.MEDIUM)
         return
     if any(comes_after(other, facts) for other in estate.others(facts)):
+        return
+    unknown = [o.arn for o in estate.others(facts) if o.key.created_at is None and _takes_place(o, facts)]
+    if unknown:
+        yield facts.gap("rotation is off, by hand perhaps", f"{unknown[0]} is not known", Severity.MEDIUM)
         return
     evidence = "GetKeyRotationStatus: automatic rotation is off"
     earlier = [other for other in estate.others(facts) if comes_after(facts, other)]
@@ -100,10 +104,15 @@ def comes_after(later: KeyFacts, earlier: KeyFacts) -> bool:
     born, before = later.key.created_at, earlier.key.created_at
     if born is None or before is None or born <= before:
         return False
-    if later.key.spec != earlier.key.spec or account_of(later.arn) != account_of(earlier.arn):
+    return later.key.spec == earlier.key.spec and _takes_place(later, earlier)
+
+
+def _takes_place(later: KeyFacts, earlier: KeyFacts) -> bool:
+    """Whether one key has a sign of being the other's next generation, whenever they were created."""
+    if account_of(later.arn) != account_of(earlier.arn):
         return False
     named = any(_is_earlier(a, b) for a in earlier.key.aliases for b in later.key.aliases)
-    if named and later.key.region == earlier.key.region:
+    if named and region_of(later.arn) == region_of(earlier.arn):
         return True
     return later.writes and bool(earlier.tokens)
 

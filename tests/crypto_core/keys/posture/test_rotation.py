@@ -112,8 +112,7 @@ def test_rotation_by_hand_counts_only_as_long_as_the_limit() -> None:
         (NEW, OLD | {"age": 50}),
         (NEW, OLD | {"key_arn": arn(2, account=OTHER)}),
         (NEW, OLD | {"spec": "RSA_2048"}),
-        (NEW, OLD | {"region": "us-east-1"}),
-        (NEW | {"created_at": None}, OLD),
+        (NEW, OLD | {"key_arn": arn(2, "us-east-1")}),
     ],
 )
 def test_other_keys_beside_it_are_no_rotation_by_hand(new: dict[str, Any], old: dict[str, Any]) -> None:
@@ -129,6 +128,13 @@ def test_without_the_aliases_it_is_not_said_that_nobody_rotates() -> None:
     about = facts(1, rotation_enabled=False)
     about.key.missing["aliases"] = "kms:ListAliases is not allowed"
     assert "kms:ListAliases is not allowed" in gap(rotation_off, about).reason
+
+
+def test_what_became_of_an_older_key_is_not_guessed_from_one_that_is_not_known() -> None:
+    unknown = facts(1, **(NEW | {"created_at": None, "state": None, "spec": None}))
+    assert arn(1) in gap(rotation_off, facts(2, **OLD), unknown).reason
+    another = facts(1, **(NEW | {"created_at": None, "aliases": ("alias/another",)}))
+    assert finding(rotation_off, facts(2, **OLD), another).rule == "kms-rotation-off"
 
 
 def test_two_keys_that_are_written_and_read_tell_which_came_after() -> None:
