@@ -66,3 +66,35 @@ def test_the_profile_of_the_environment_wins_over_the_files(
     assert told('profile = "audit"').settings.profile == "ops"
     monkeypatch.setenv("AWS_PROFILE", "")
     assert told("").settings.profile is None, "empty is not set"
+
+
+def test_the_limits_of_the_posture_come_from_the_settings(
+    told: Callable[[str], LoadedSettings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limits = told("").settings.limits
+    assert (limits.rotation_days, limits.material_days) == (365, 730)
+    assert (limits.administrators, limits.accounts, limits.alias) == ((), frozenset(), "")
+    monkeypatch.setenv(
+        "KEYDECK_ADMINISTRATORS", "arn:aws:iam::123456789012:role/key-*, arn:aws:iam::1:user/b"
+    )
+    monkeypatch.setenv("KEYDECK_TRUSTED_ACCOUNTS", "111122223333,999999999999")
+    limits = told('rotation_days = 180\nmaterial_days = 400\nwrite_alias = "alias/tokens"').settings.limits
+    assert (limits.rotation_days, limits.material_days, limits.alias) == (180, 400, "alias/tokens")
+    assert limits.administrators == ("arn:aws:iam::123456789012:role/key-*", "arn:aws:iam::1:user/b")
+    assert limits.accounts == {"111122223333", "999999999999"}
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("rotation_days = 30", "KEYDECK_ROTATION_DAYS"),
+        ("rotation_days = 3000", "KEYDECK_ROTATION_DAYS"),
+        ("material_days = 0", "KEYDECK_MATERIAL_DAYS"),
+        ('administrators = ["role/admin"]', "KEYDECK_ADMINISTRATORS"),
+        ('trusted_accounts = ["12345"]', "KEYDECK_TRUSTED_ACCOUNTS"),
+        ('write_alias = "tokens"', "KEYDECK_WRITE_ALIAS"),
+    ],
+)
+def test_limits_that_are_none_are_named(told: Callable[[str], LoadedSettings], text: str, says: str) -> None:
+    with pytest.raises(SettingsError, match=says):
+        told(text)

@@ -42,7 +42,7 @@ from crypto_core.errors import (
     ReadOnlyError,
     SettingsError,
 )
-from crypto_core.kms import READ_ONLY_OPERATIONS, KmsApi
+from crypto_core.kms import READ_ONLY_OPERATIONS, TRAIL_OPERATIONS, KmsApi
 
 HOME = Path(__file__).parents[2]
 REGION = "eu-west-1"
@@ -514,6 +514,39 @@ def test_identity_says_who_the_caller_is(kms: KmsApi) -> None:
     identity = kms.identity()
     assert identity.account == ACCOUNT
     assert identity.arn.startswith(f"arn:aws:sts::{ACCOUNT}:assumed-role/keydeck-oncall/")
+
+
+def test_cloudtrail_is_asked_how_its_trails_are_set_up_and_nothing_else(
+    aws: EndpointControl, kms: KmsApi
+) -> None:
+    assert all(name.startswith(("Describe", "Get")) for name in TRAIL_OPERATIONS)
+    (trail,) = [
+        t
+        for t in kms.trails("DescribeTrails", region=REGION, includeShadowTrails=True)["trailList"]
+        if t["Name"] == "account-trail"
+    ]
+    assert kms.trails("GetTrailStatus", region=REGION, Name=trail["TrailARN"])["IsLogging"] is True
+    before = dict(aws.stats().calls)
+    for operation in ("StopLogging", "PutEventSelectors", "LookupEvents", "Decrypt"):
+        with pytest.raises(ReadOnlyError, match=f"cloudtrail:{operation} is refused"):
+            kms.trails(operation, region=REGION, Name=trail["TrailARN"])
+    assert dict(aws.stats().calls) == before
+    assert kms.calls == 0
+
+
+def test_a_failure_of_cloudtrail_is_told_in_its_name(aws: EndpointControl, kms: KmsApi) -> None:
+    aws.add_denial(Denial("*", "cloudtrail:DescribeTrails"))
+    with pytest.raises(KmsAccessDeniedError) as denied:
+        kms.trails("DescribeTrails", region=REGION)
+    assert denied.value.action == "cloudtrail:DescribeTrails"
+    aws.clear()
+    aws.add_fault(Fault("DescribeTrails", "ThrottlingException"))
+    with pytest.raises(KmsThrottledError, match="CloudTrail throttles DescribeTrails"):
+        kms.trails("DescribeTrails", region=REGION)
+    answer = {"Error": {"Code": "AccessDeniedException"}}
+    told = kms_errors.told_apart(answer, "GetTrailStatus", (), "cloudtrail")
+    assert isinstance(told, KmsAccessDeniedError)
+    assert told.action == "cloudtrail:GetTrailStatus"
 
 
 def test_calls_from_many_threads_share_one_client_and_are_counted(

@@ -56,15 +56,14 @@ class Sentence:
 
 def explain(policy: PolicyDocument, found: Sequence[Access]) -> tuple[Sentence, ...]:
     """Return what is allowed, then what is denied."""
-    return (*(sentence_of(a) for a in found), *(_denied(s, n) for n, s in _denials(policy)))
+    return (*(_allowed(a) for a in found), *(_denied(s, n) for n, s in _denials(policy)))
 
 
 def _denials(policy: PolicyDocument) -> list[tuple[int, Statement]]:
     return [(n, s) for n, s in enumerate(policy.statements, start=1) if not s.allows]
 
 
-def sentence_of(access: Access) -> Sentence:
-    """Return in words what one principal may do."""
+def _allowed(access: Access) -> Sentence:
     who = access.principal.name
     if access.all_but:
         who = f"everyone but {who}"

@@ -14,7 +14,8 @@ from collections.abc import Iterable, Iterator
 
 from crypto_core.keys.policy.access import Access
 from crypto_core.keys.policy.actions import Power, powers
-from crypto_core.keys.policy.explanation import sentence_of
+from crypto_core.keys.policy.document import PolicyDocument
+from crypto_core.keys.policy.explanation import explain
 from crypto_core.keys.policy.narrowing import Bound, account_of
 from crypto_core.keys.policy.patterns import like
 from crypto_core.keys.posture.facts import Estate, KeyFacts
@@ -24,6 +25,7 @@ from crypto_core.severity import Severity
 LEAST = ("NIST SP 800-53 AC-6", "PCI DSS v4.0 7.2.2")
 _FULL = frozenset({"Decrypt", "PutKeyPolicy", "ScheduleKeyDeletion"})
 """Whoever may do all three opens tokens, lets others in, and destroys the key: kms:* in all but name."""
+_NO_DENIALS = PolicyDocument("", (), {})
 _MOST = 5
 """How many principals of one kind are told one by one."""
 _HARM = {
@@ -218,6 +220,6 @@ def _counted(found: list[Access], what: str = "principal") -> str:
 
 
 def _told(found: list[Access]) -> str:
-    told = [str(sentence_of(access)) for access in found[:_MOST]]
+    told = [str(sentence) for sentence in explain(_NO_DENIALS, found[:_MOST])]
     more = len(found) - _MOST
     return "; ".join(told) + (f"; and {more:,} more" if more > 0 else "")
