@@ -78,6 +78,9 @@ class KeyPolicies:
         """Return a key's grants, or None with the reason as `missing`'s part "grants"."""
         if key.grants is not None:
             return key.grants
+        if "grants" in key.missing:
+            missing["grants"] = key.missing["grants"]
+            return None
         try:
             return read_grants(self._kms, key.region, key.key_arn)
         except KmsAccessDeniedError as error:
