@@ -76,7 +76,7 @@ def wire(settings: Settings, *, trust: Iterable[str] = (), observer: Observer = 
     answers = AnswerBook(engine, read_only=settings.read_only)
     store = TokenStore(engine, catalogue, answers)
     attributor = Attributor(store, keyring, answers)
-    keys = KeyInventory(kms, guarding=lambda: keyring.trusted)
+    keys = KeyInventory(kms, guarding=lambda: (*keyring.trusted, *attributor.met))
     surveyor = Surveyor(settings, engine, kms, keys.aliases)
     journal = Journal(state_engine, surveyor.actor)
     planner = Planner(

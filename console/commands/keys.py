@@ -32,11 +32,6 @@ def list_(ctx: click.Context, *, as_json: bool) -> None:
     with wired(ctx) as services:
         taken, reason = _status(services)
         states = list(services.services.keys.list())
-        known = {s.key_arn for s in states}
-        for share in taken.keys if taken else ():
-            if share.key_arn and share.key_arn not in known:
-                known.add(share.key_arn)
-                states.append(KeyState(share.key_arn, "", state=share.key_state))
     coverage = _coverage(states, taken, reason)
     if as_json:
         print_json(
