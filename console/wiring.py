@@ -44,7 +44,6 @@ class Wired:
     catalogue: LiveCatalogue
     store: TokenStore
     journal: Journal
-    policies: KeyPolicies
     services: Services
 
     def close(self) -> None:
@@ -109,6 +108,7 @@ def wire(settings: Settings, *, trust: Iterable[str] = (), observer: Observer = 
         inventory=inventory,
         inspector=Inspector(inventory, store, attributor),
         keys=keys,
+        policies=KeyPolicies(kms, keys),
         work=TokenWorkService(
             engine,
             planner,
@@ -120,5 +120,4 @@ def wire(settings: Settings, *, trust: Iterable[str] = (), observer: Observer = 
         read_only=settings.read_only,
         write_key=settings.write_key,
     )
-    policies = KeyPolicies(kms, keys)
-    return Wired(settings, engine, state_engine, kms, keyring, catalogue, store, journal, policies, services)
+    return Wired(settings, engine, state_engine, kms, keyring, catalogue, store, journal, services)

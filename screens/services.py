@@ -13,6 +13,7 @@ from typing import Protocol
 from crypto_core.consent import Consent
 from crypto_core.database.inspection import Inspection
 from crypto_core.database.inventory import InventoryRow
+from crypto_core.keys.policy.reading import KeyPolicy
 from crypto_core.keys.state import KeyState
 from crypto_core.keys.status import Status
 from crypto_core.paging import PagedSource
@@ -153,6 +154,14 @@ class KeySource(Protocol):
         ...
 
 
+class PolicySource(Protocol):
+    """Who may do what with a key."""
+
+    def read(self, name: str) -> KeyPolicy:
+        """Return the policy and grants of one key by ARN, id or alias. Raises KmsError."""
+        ...
+
+
 class TokenWork(Protocol):
     """Writes tokens anew. A plan is made first and shown; `run` does exactly what the plan says."""
 
@@ -195,6 +204,7 @@ class Services:
     inventory: InventorySource
     inspector: InspectionSource
     keys: KeySource
+    policies: PolicySource
     work: TokenWork
     read_only: bool
     write_key: str | None

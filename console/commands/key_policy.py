@@ -71,7 +71,7 @@ def policy(
         if generate:
             print_json(least_privilege(services.services.keys.show(key).key_arn, principals))
             return
-        now = services.policies.read(key)
+        now = services.services.policies.read(key)
     for part, why in now.missing.items():
         say(f"Not covered: {part}: {why}")
     if then is not None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from threading import Event
+from typing import Any
 
 from crypto_core.consent import Consent, require
 from crypto_core.coverage import Coverage, Evidence
@@ -16,6 +18,9 @@ from crypto_core.database.inventory_expressions import FIELDS
 from crypto_core.envelope import Format
 from crypto_core.errors import InterruptedRunError, ReadOnlyError, RowVanishedError
 from crypto_core.filters import Value
+from crypto_core.keys.grants import Grant
+from crypto_core.keys.policy.document import parse_policy
+from crypto_core.keys.policy.reading import KeyPolicy
 from crypto_core.keys.state import KeyState
 from crypto_core.keys.status import ColumnShare, KeyShare, Problem, Status
 from crypto_core.listing import MemorySource
@@ -32,7 +37,7 @@ from crypto_core.reencryption.plan import (
 from crypto_core.references import TokenRef
 from crypto_core.severity import Severity
 from screens.services import Contexts, Services, Surroundings
-from tests.screens.samples import ACCOUNT, CURRENT, KEYS, MATERIALS, NOW, OLD, make_rows
+from tests.screens.samples import ACCOUNT, CURRENT, GRANTS, KEYS, MATERIALS, NOW, OLD, POLICY, make_rows
 
 FREE = ("reference", "org", "provider")
 
@@ -107,6 +112,9 @@ class Stage:
             environment="prod",
         )
     )
+    policy: Mapping[str, Any] = field(default_factory=lambda: POLICY)
+    grants: tuple[Grant, ...] = GRANTS
+    policy_missing: dict[str, str] = field(default_factory=dict)
     plan_more: dict[str, object] = field(default_factory=dict)
     contexts: Contexts | None = None
     waiting: int = 0
@@ -142,6 +150,7 @@ class Stage:
             inventory=StageInventory(self),
             inspector=StageInspector(self),
             keys=StageKeys(self),
+            policies=StagePolicies(self),
             work=StageWork(self),
             read_only=self.read_only,
             write_key=self.write_key,
@@ -341,6 +350,20 @@ class StageKeys:
         """Keys that can be written under."""
         self.stage.enter("targets")
         return tuple(k for k in self.stage.keys if k.usable)
+
+
+@dataclass
+class StagePolicies:
+    """One policy for every key of the stage."""
+
+    stage: Stage
+
+    def read(self, name: str) -> KeyPolicy:
+        """The policy and grants of one key."""
+        self.stage.enter("policy")
+        key = next(k for k in self.stage.keys if name in (k.key_arn, *k.aliases))
+        text = json.dumps(self.stage.policy)
+        return KeyPolicy(key, text, parse_policy(text), self.stage.grants, self.stage.policy_missing)
 
 
 @dataclass
