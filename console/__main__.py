@@ -14,6 +14,7 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("console.commands.demo", "Start the sandbox and open the console, or play the drill."),
     "status": ("console.commands.status", "Count tokens by format, column, KMS key and key material."),
     "check": ("console.commands.status", "Exit 1 unless every token is protected."),
+    "findings": ("console.commands.findings", "List what is wrong with keys, access and trails."),
     "metrics": ("console.commands.metrics", "Print census, operations and KMS latency for Prometheus."),
     "connections": ("console.commands.connections", "List tokens: state, key, evidence."),
     "inspect": ("console.commands.connections", "Show one envelope, field by field."),

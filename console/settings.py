@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from base64 import urlsafe_b64decode
 from collections.abc import Mapping
@@ -27,6 +28,7 @@ from crypto_core.envelope import DEV_KEY
 from crypto_core.errors import SettingsError
 from crypto_core.foreign import clean
 from crypto_core.key_names import parse_key_name
+from crypto_core.keys.posture.limits import Limits
 
 FILE_VARIABLE = "KEYDECK_SETTINGS"
 
@@ -125,14 +127,43 @@ class Settings(BaseSettings):
     log_file: str = Field("", validation_alias="KEYDECK_LOG_FILE", max_length=4096)
     """Where the console's log goes; "" is the user's state folder, "none" is nowhere."""
 
+    rotation_days: int = Field(365, validation_alias="KEYDECK_ROTATION_DAYS", ge=90, le=2560)
+    """How often KMS keys must rotate at least, in days; more seldom is a finding."""
+
+    material_days: int = Field(730, validation_alias="KEYDECK_MATERIAL_DAYS", ge=1)
+    """How old the key material may be that tokens are under, in days; older is a finding."""
+
+    administrators: Names = Field((), validation_alias="KEYDECK_ADMINISTRATORS")
+    """ARNs of roles and users who may do everything with a KMS key; * and ? as in IAM policies."""
+
+    trusted_accounts: Names = Field((), validation_alias="KEYDECK_TRUSTED_ACCOUNTS")
+    """Other AWS accounts that may use KMS keys."""
+
+    write_alias: str = Field("", validation_alias="KEYDECK_WRITE_ALIAS", pattern="^(alias/[A-Za-z0-9/_-]+)?$")
+    """The alias by which the platform is told its key; it must point to the key written under."""
+
     tables: tuple[TableSettings, ...] = Field((), validation_alias="KEYDECK_TABLES")
     """Further tables with tokens; given in the file."""
 
-    @field_validator("trusted_keys", "regions", mode="before")
+    @field_validator("trusted_keys", "regions", "administrators", "trusted_accounts", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         if isinstance(value, str):
             return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("administrators")
+    @classmethod
+    def _are_principals(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not all(re.fullmatch(r"arn:[a-z-]+:(?:iam|sts)::[0-9*?]{1,12}:\S+", arn) for arn in value):
+            raise ValueError("not all are ARNs such as arn:aws:iam::123456789012:role/name")
+        return value
+
+    @field_validator("trusted_accounts")
+    @classmethod
+    def _are_accounts(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not all(re.fullmatch(r"[0-9]{12}", account) for account in value):
+            raise ValueError("not all are account ids of 12 digits")
         return value
 
     @field_validator("dev_key")
@@ -145,6 +176,17 @@ class Settings(BaseSettings):
         if len(raw) != 32:
             raise ValueError("not a Fernet key: 32 bytes in URL-safe base64")
         return value
+
+    @property
+    def limits(self) -> Limits:
+        """What the posture rules hold keys against."""
+        return Limits(
+            self.rotation_days,
+            self.material_days,
+            self.administrators,
+            frozenset(self.trusted_accounts),
+            self.write_alias,
+        )
 
     @property
     def all_tables(self) -> tuple[TokenTable, ...]:

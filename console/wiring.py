@@ -21,6 +21,7 @@ from crypto_core.envelope import Format
 from crypto_core.keyring import KmsKeyring
 from crypto_core.keys.inventory import KeyInventory
 from crypto_core.keys.policy.reading import KeyPolicies
+from crypto_core.keys.posture.examination import PostureService
 from crypto_core.keys.service import StatusService
 from crypto_core.kms import KmsApi
 from crypto_core.observation import SILENT, Observer
@@ -102,13 +103,24 @@ def wire(settings: Settings, *, trust: Iterable[str] = (), observer: Observer = 
         observer=observer,
     )
     inventory = Inventory(engine, catalogue, answers, aliases=keys.known_aliases)
+    policies = KeyPolicies(kms, keys)
+    status = StatusService(engine, catalogue, answers, attributor, keys, keyring)
+    posture = PostureService(
+        kms,
+        keys,
+        policies,
+        status,
+        write_key=settings.write_key,
+        trusted=lambda: keyring.trusted,
+        limits=settings.limits,
+    )
     services = Services(
         surroundings=surveyor.now,
-        status=StatusService(engine, catalogue, answers, attributor, keys, keyring),
+        status=status,
         inventory=inventory,
         inspector=Inspector(inventory, store, attributor),
         keys=keys,
-        policies=KeyPolicies(kms, keys),
+        policies=policies,
         work=TokenWorkService(
             engine,
             planner,
@@ -119,5 +131,6 @@ def wire(settings: Settings, *, trust: Iterable[str] = (), observer: Observer = 
         ),
         read_only=settings.read_only,
         write_key=settings.write_key,
+        posture=posture,
     )
     return Wired(settings, engine, state_engine, kms, keyring, catalogue, store, journal, services)

@@ -1,5 +1,8 @@
 """AWS KMS over boto3: time limits, the read-only allow-list, and every failure as an error of ours.
 
+Beside KMS, AWS is asked who the caller is, and CloudTrail how its trails are set up: with the same
+credentials, time limits and errors.
+
 API reference: https://docs.aws.amazon.com/kms/latest/APIReference/ ("Errors" of each operation and
 "Common Errors"). Retries are botocore's: throttling and transient errors only, with jittered backoff.
 Credentials that AWS no longer takes are looked for again, so that renewed ones are found by themselves.
@@ -51,6 +54,9 @@ READ_ONLY_OPERATIONS = frozenset(
 
 REHEARSABLE_OPERATIONS = frozenset({"GenerateDataKey", "ReEncrypt"})
 """What read-only mode lets pass with `DryRun`: KMS checks permission and state and does nothing."""
+
+TRAIL_OPERATIONS = frozenset({"DescribeTrails", "GetEventSelectors", "GetTrailStatus"})
+"""All that CloudTrail is ever asked here: how its trails are set up."""
 
 _KEY_PARAMETERS = ("KeyId", "SourceKeyId", "DestinationKeyId")
 
@@ -185,6 +191,18 @@ class KmsApi:
         answer = self._send("sts", "GetCallerIdentity", self.regions[0], {})
         return Identity(account=clean(answer.get("Account")), arn=clean(answer.get("Arn")))
 
+    def trails(self, operation: str, *, region: str, **parameters: Any) -> dict[str, Any]:
+        """Return CloudTrail's answer to one of `TRAIL_OPERATIONS`, in one Region.
+
+        Raises ReadOnlyError for any other operation, before anything is sent; else KmsError.
+        """
+        if operation not in TRAIL_OPERATIONS:
+            raise ReadOnlyError(
+                f"cloudtrail:{operation} is refused: Keydeck only looks at trails.",
+                remedy="Change trails with AWS's own tools.",
+            )
+        return self._send("cloudtrail", operation, region, parameters)
+
     def _send(self, service: str, operation: str, region: str, parameters: dict[str, Any]) -> dict[str, Any]:
         """Ask AWS; where it refuses the credentials and there are others by now, once more with those."""
         tries = 2
@@ -219,7 +237,7 @@ class KmsApi:
                 remedy="Upgrade boto3.",
             ) from error
         except ClientError as error:
-            raise told_apart(error.response, operation, keys) from error
+            raise told_apart(error.response, operation, keys, service) from error
         except BotoCoreError as error:
             raise not_answered(error, operation, keys) from error
         except ValueError as error:
@@ -231,7 +249,7 @@ class KmsApi:
         try:
             answer = call(**parameters)
         except ClientError as error:
-            raise told_apart(error.response, operation, keys) from error
+            raise told_apart(error.response, operation, keys, service) from error
         except BotoCoreError as error:
             raise not_answered(error, operation, keys) from error
         except OSError as error:

@@ -91,14 +91,17 @@ _SAYS: dict[type[KmsError], str] = {
     KeyNotFoundError: "KMS key {key} does not exist in this account and Region",
     KeyStateError: "The state of KMS key {key} does not permit {operation}",
     KeyUnavailableError: "KMS key {key} is not available right now",
-    KmsDependencyTimeoutError: "KMS timed out at {operation}",
-    KmsInternalError: "KMS failed internally at {operation}",
-    KmsLimitError: "A limit of KMS is reached at {operation}{on}",
-    KmsThrottledError: "KMS throttles {operation}: the request quota is used up",
+    KmsDependencyTimeoutError: "{service} timed out at {operation}",
+    KmsInternalError: "{service} failed internally at {operation}",
+    KmsLimitError: "A limit of {service} is reached at {operation}{on}",
+    KmsThrottledError: "{service} throttles {operation}: the request quota is used up",
 }
 
+_SERVICES = {"kms": "KMS", "sts": "STS", "cloudtrail": "CloudTrail"}
+"""What AWS calls its services, by the prefix of their IAM actions."""
 
-def told_apart(response: Any, operation: str, keys: Sequence[str]) -> KmsError:
+
+def told_apart(response: Any, operation: str, keys: Sequence[str], service: str = "kms") -> KmsError:
     """Return the error for what AWS answered to a call that concerns `keys`."""
     error = response.get("Error", {})
     code = str(error.get("Code", ""))
@@ -110,7 +113,7 @@ def told_apart(response: Any, operation: str, keys: Sequence[str]) -> KmsError:
     told = f"({clean(code, 80)}{': ' + detail if detail else ''})"
     on = f" on {key}" if key else ""
     if kind is KmsAccessDeniedError:
-        action = _denied_action(operation, message)
+        action = _denied_action(operation, message, service)
         return KmsAccessDeniedError(
             f"Access denied: {action}{on} {told}.",
             operation=operation,
@@ -119,7 +122,9 @@ def told_apart(response: Any, operation: str, keys: Sequence[str]) -> KmsError:
             remedy=f"Allow {action} for this identity in its IAM policy or in the key policy.",
         )
     shown = key or "the key that wrapped it"
-    says = _SAYS.get(kind, "AWS rejected {operation}{on}").format(key=shown, on=on, operation=operation)
+    says = _SAYS.get(kind, "AWS rejected {operation}{on}").format(
+        key=shown, on=on, operation=operation, service=_SERVICES.get(service, service)
+    )
     return kind(f"{says} {told}.", operation=operation, key=key)
 
 
@@ -133,13 +138,13 @@ def _concerned(kind: type[KmsError], keys: Sequence[str], message: str) -> str:
     return asked or (named[0] if named else "") or (keys[-1] if keys else "")
 
 
-def _denied_action(operation: str, message: str) -> str:
+def _denied_action(operation: str, message: str, service: str) -> str:
     named = _ACTION.search(message)
     if named:
         return named[1]
     if operation == "ReEncrypt" and _CIPHERTEXTS_KEY in message:
         return "kms:ReEncryptFrom"
-    return "kms:ReEncrypt*" if operation == "ReEncrypt" else f"kms:{operation}"
+    return "kms:ReEncrypt*" if operation == "ReEncrypt" else f"{service}:{operation}"
 
 
 def unreadable(error: OSError, operation: str) -> CredentialsError:

@@ -14,6 +14,7 @@ from crypto_core.consent import Consent
 from crypto_core.database.inspection import Inspection
 from crypto_core.database.inventory import InventoryRow
 from crypto_core.keys.policy.reading import KeyPolicy
+from crypto_core.keys.posture.examination import Posture
 from crypto_core.keys.state import KeyState
 from crypto_core.keys.status import Status
 from crypto_core.paging import PagedSource
@@ -162,6 +163,17 @@ class PolicySource(Protocol):
         ...
 
 
+class PostureSource(Protocol):
+    """The rules about keys, their access and use, and the trails that record it."""
+
+    def examine(self, *, status: Status | None = None, cancelled: Event | None = None) -> Posture:
+        """Return the posture now, with a status just taken if there is one.
+
+        Raises KmsError where AWS can't be asked at all; whatever else may not be read is in its coverage.
+        """
+        ...
+
+
 class TokenWork(Protocol):
     """Writes tokens anew. A plan is made first and shown; `run` does exactly what the plan says."""
 
@@ -205,6 +217,7 @@ class Services:
     inspector: InspectionSource
     keys: KeySource
     policies: PolicySource
+    posture: PostureSource
     work: TokenWork
     read_only: bool
     write_key: str | None

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import click
 
+from console.commands.findings import print_findings
 from console.commands.session import json_option, wired
 from console.printing import print_json, print_table, say
+from console.signs import SIGNS
+from console.wiring import Wired
 from crypto_core.counting import counted
+from crypto_core.coverage import Coverage
 from crypto_core.envelope import Format
+from crypto_core.errors import KmsError
 from crypto_core.key_names import short_key
+from crypto_core.keys.posture.examination import Posture
+from crypto_core.keys.posture.finding import Gap
 from crypto_core.keys.status import Problem, Status
 from crypto_core.severity import Severity
-
-_SIGN = {
-    Severity.CRITICAL: "✖",
-    Severity.HIGH: "▲",
-    Severity.MEDIUM: "▲",
-    Severity.LOW: "·",
-    Severity.NONE: "●",
-}
 
 
 @click.command()
@@ -40,23 +40,34 @@ def status(ctx: click.Context, *, as_json: bool) -> None:
 @json_option
 @click.pass_context
 def check(ctx: click.Context, *, as_json: bool) -> int:
-    """Exit 1 unless every token is protected under a trusted, enabled key."""
+    """Exit 1 unless every token is protected under a trusted, enabled key.
+
+    Findings of severity high or worse fail it too, and so does a posture that could not be examined for them.
+    """
     with wired(ctx) as services:
         taken = services.services.status.take()
+        posture = _posture(services, taken)
+    well = taken.well and posture.well
+    grave = tuple(f for f in posture.findings if f.severity in (Severity.CRITICAL, Severity.HIGH))
+    coverage = Coverage(tuple(dict.fromkeys((*taken.coverage.reasons, *posture.coverage.reasons))))
     if as_json:
         print_json(
             {
-                "well": taken.well,
+                "well": well,
                 "tokens": taken.tokens,
                 "protected": taken.protected,
                 "problems": [_problem_json(p) for p in taken.problems],
-                "coverage": taken.coverage.as_json(),
+                "findings": [f.as_json() for f in grave],
+                "coverage": coverage.as_json(),
             }
         )
     else:
         _print_problems(taken)
-        click.echo("well" if taken.well else "not well")
-    return 0 if taken.well else 1
+        print_findings(replace(posture, findings=grave))
+        click.echo("well" if well else "not well")
+        for reason in coverage.reasons:
+            say(f"Not covered: {reason}")
+    return 0 if well else 1
 
 
 def print_status(taken: Status) -> None:
@@ -91,11 +102,19 @@ def _print_problems(taken: Status) -> None:
     for problem in taken.problems:
         count = f"{counted(problem.tokens, 'token')} " if problem.tokens else ""
         click.echo(
-            f"{_SIGN[problem.severity]} {problem.severity.value:8} {count}{problem.title}: {problem.where}"
+            f"{SIGNS[problem.severity]} {problem.severity.value:8} {count}{problem.title}: {problem.where}"
         )
         click.echo(f"             {problem.remedy}")
     if taken.problems:
         click.echo()
+
+
+def _posture(services: Wired, taken: Status) -> Posture:
+    """The posture; where AWS can't be asked, one that says so."""
+    try:
+        return services.services.posture.examine(status=taken)
+    except KmsError as error:
+        return Posture(taken.taken_at, (), (Gap(f"Keys and trails: {error.message}", Severity.CRITICAL),))
 
 
 def _problem_json(problem: Problem) -> dict[str, Any]:

@@ -37,6 +37,12 @@ def plain(
     monkeypatch.setenv("AWS_ENDPOINT_URL", moto_url)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+    boto3.client("s3").create_bucket(
+        Bucket="trail", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"}
+    )
+    cloudtrail = boto3.client("cloudtrail")
+    cloudtrail.create_trail(Name="trail", S3BucketName="trail")
+    cloudtrail.start_logging(Name="trail")
     kms = boto3.client("kms")
     first, second = (kms.create_key()["KeyMetadata"]["Arn"] for _ in range(2))
     monkeypatch.setenv("TOKEN_ENCRYPTION_KEY_ID", first)
@@ -105,7 +111,15 @@ def test_every_command_works_on_plain_moto(plain: tuple[str, str], keydeck: Call
     assert (ran.exit_code, ran.json["done"]) == (0, 1)
     assert keydeck("verify", "--all", "--json").json["opened"] == TOKENS + 1
 
-    assert keydeck("check", "--json").json["well"] is True
+    checked = keydeck("check", "--json").json
+    assert checked["well"] is True
+    assert any("GetKeyLastUsage" in reason for reason in checked["coverage"]["reasons"])
+    found = {f["rule"] for f in keydeck("findings", "--json").json["findings"]}
+    assert found == {"kms-rotation-off", "kms-single-region"}
+    boto3.client("cloudtrail").stop_logging(Name="trail")
+    stopped = keydeck("check", "--json")
+    assert (stopped.exit_code, [f["rule"] for f in stopped.json["findings"]]) == (1, ["trail-stopped"])
+    boto3.client("cloudtrail").start_logging(Name="trail")
     keys = {k["key_arn"]: k for k in keydeck("keys", "list", "--json").json["keys"]}
     assert (keys[first]["tokens"], keys[second]["tokens"]) == (0, TOKENS + 1)
     shown = keydeck("keys", "show", second, "--json").json

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Self
 
 from crypto_core.keys.grants import Grant
 from crypto_core.keys.policy.actions import POWERS
@@ -30,6 +31,17 @@ class Access:
     statement: str = ""
     """The statement's Sid, or "statement 2" where it has none; "" for a grant."""
     grant: Grant | None = None
+
+    @classmethod
+    def by_grant(cls, grant: Grant) -> Self:
+        """What a grant allows. Its constraints are conditions: callers must give the encryption context."""
+        known = frozenset(o for o in grant.operations if o in POWERS)
+        conditions = tuple(
+            Condition(kind, key, (value,))
+            for kind, pairs in grant.constraints.items()
+            for key, value in pairs.items()
+        )
+        return cls(grant.grantee, False, known, (), conditions, "", grant)
 
     @property
     def accounts(self) -> frozenset[str]:
@@ -71,18 +83,8 @@ def accesses(policy: PolicyDocument, grants: Sequence[Grant] = (), key_arn: str 
                         statement.sid or f"statement {number}",
                     )
                 )
-    found += [_by_grant(grant) for grant in grants]
+    found += [Access.by_grant(grant) for grant in grants]
     return tuple(found)
-
-
-def _by_grant(grant: Grant) -> Access:
-    known = frozenset(o for o in grant.operations if o in POWERS)
-    conditions = tuple(
-        Condition(kind, key, (value,))
-        for kind, pairs in grant.constraints.items()
-        for key, value in pairs.items()
-    )
-    return Access(grant.grantee, False, known, (), conditions, "", grant)
 
 
 def _denied(principal: Principal, denials: Iterable[Statement]) -> frozenset[str]:

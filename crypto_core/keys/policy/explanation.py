@@ -59,7 +59,7 @@ def explain(
 ) -> tuple[Sentence, ...]:
     """Return what is allowed, then what is denied. `account` is the key's own, which goes without saying."""
     return (
-        *(_allowed(a, account) for a in found),
+        *(sentence_of(a, account) for a in found),
         *(_denied(s, n, account) for n, s in _denials(policy)),
     )
 
@@ -68,7 +68,8 @@ def _denials(policy: PolicyDocument) -> list[tuple[int, Statement]]:
     return [(n, s) for n, s in enumerate(policy.statements, start=1) if not s.allows]
 
 
-def _allowed(access: Access, account: str | None) -> Sentence:
+def sentence_of(access: Access, account: str | None = None) -> Sentence:
+    """Return in words what one principal may do; `account` is the key's own."""
     who = access.principal.seen_from(account)
     if access.all_but:
         who = f"everyone but {who}"

@@ -51,7 +51,13 @@ class KeyPolicies:
         Grants that may not be listed are said to be missing. Raises SettingsError for what is no key name,
         KmsError where there is no answer or none that is a key policy.
         """
-        key = self._keys.describe(name)
+        return self.of(self._keys.describe(name))
+
+    def of(self, key: KeyState) -> KeyPolicy:
+        """Return the policy and grants of a key that is described already; grants it has are not asked again.
+
+        Raises KmsError as `read` does.
+        """
         answer = self._kms.call("GetKeyPolicy", region=key.region, KeyId=key.key_arn, PolicyName="default")
         text = answer.get("Policy")
         if not isinstance(text, str):
@@ -67,11 +73,16 @@ class KeyPolicies:
                 key=key.key_arn,
             ) from error
         missing: dict[str, str] = {}
-        grants: tuple[Grant, ...] = ()
+        return KeyPolicy(key, text, document, self.grants_of(key, missing) or (), missing)
+
+    def grants_of(self, key: KeyState, missing: dict[str, str]) -> tuple[Grant, ...] | None:
+        """Return a key's grants, or None with the reason as `missing`'s part "grants"."""
+        if key.grants is not None:
+            return key.grants
         try:
-            grants = read_grants(self._kms, key.region, key.key_arn)
+            return read_grants(self._kms, key.region, key.key_arn)
         except KmsAccessDeniedError as error:
             missing["grants"] = f"{error.action} is not allowed"
         except KmsError as error:
             missing["grants"] = error.message
-        return KeyPolicy(key, text, document, grants, missing)
+        return None

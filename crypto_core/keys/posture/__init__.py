@@ -1,0 +1,1 @@
+"""Posture: rules about keys, their access, their use and the trails that record it, as findings."""

@@ -1,0 +1,252 @@
+"""The posture service: reads what the rules need, as far as that is allowed, and asks every rule."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from threading import Event
+from typing import Any, Protocol
+
+from crypto_core.cancelling import stop_if
+from crypto_core.coverage import Coverage
+from crypto_core.errors import DatabaseError, KmsAccessDeniedError, KmsError
+from crypto_core.key_names import same_key
+from crypto_core.keys.grants import Grant
+from crypto_core.keys.inventory import KeyInventory
+from crypto_core.keys.policy.access import Access
+from crypto_core.keys.policy.reading import KeyPolicies
+from crypto_core.keys.posture import access, lifecycle, rotation, use
+from crypto_core.keys.posture.facts import Estate, KeyFacts
+from crypto_core.keys.posture.finding import Finding, Gap
+from crypto_core.keys.posture.limits import Limits
+from crypto_core.keys.posture.pace import Pace
+from crypto_core.keys.posture.trail_reading import read_trails
+from crypto_core.keys.posture.trails import judge
+from crypto_core.keys.state import KeyState
+from crypto_core.keys.status import Status
+from crypto_core.kms import KmsApi
+from crypto_core.severity import Severity
+
+WORKERS = 8
+GRANT_LISTS_PER_SECOND = 50.0
+"""Half of what KMS answers of ListGrants for an account and Region (Developer Guide, "Request quotas")."""
+
+Rule = Callable[[KeyFacts, Estate], Iterator[Finding | Gap]]
+
+RULES: tuple[Rule, ...] = (
+    lifecycle.pending_deletion,
+    lifecycle.unusable,
+    lifecycle.single_region,
+    access.policy_unknown,
+    access.public,
+    access.cross_account,
+    access.full_control,
+    access.wide_grants,
+    rotation.rotation_off,
+    rotation.rotation_period,
+    use.alias_elsewhere,
+    use.old_key_in_use,
+    use.old_material,
+)
+"""The rules about one key that KMS describes."""
+
+
+class StatusTaker(Protocol):
+    """The census joined with the keys."""
+
+    def take(self, *, cancelled: Event | None = None) -> Status:
+        """Return the status now."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Posture:
+    """What the rules say, the worst first, and what they could not look at."""
+
+    taken_at: datetime
+    findings: tuple[Finding, ...]
+    gaps: tuple[Gap, ...] = ()
+
+    @property
+    def coverage(self) -> Coverage:
+        """What was not examined: each gap names the key or trail and why, such as the IAM action."""
+        return Coverage(tuple(dict.fromkeys(gap.reason for gap in self.gaps)))
+
+    @property
+    def examined(self) -> bool:
+        """True if no finding of severity high or worse can be hidden by what was not examined."""
+        return not any(_is_grave(gap.hides) for gap in self.gaps)
+
+    @property
+    def well(self) -> bool:
+        """True if nothing is of severity high or worse, nor can be unseen."""
+        return self.examined and not any(_is_grave(finding.severity) for finding in self.findings)
+
+    def as_json(self) -> dict[str, Any]:
+        """The document that `keydeck findings --json` prints."""
+        return {
+            "findings": [finding.as_json() for finding in self.findings],
+            "coverage": self.coverage.as_json(),
+        }
+
+
+class PostureService:
+    """Examines the posture. Blocks on SQL, KMS and CloudTrail: call it from a worker."""
+
+    def __init__(
+        self,
+        kms: KmsApi,
+        keys: KeyInventory,
+        policies: KeyPolicies,
+        status: StatusTaker,
+        *,
+        write_key: str | None,
+        trusted: Callable[[], Sequence[str]] = tuple,
+        limits: Limits | None = None,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        """`trusted` gives the names of all configured keys, `write_key` is the one written under."""
+        self._kms = kms
+        self._keys = keys
+        self._policies = policies
+        self._status = status
+        self._write_key = write_key
+        self._trusted = trusted
+        self._limits = limits or Limits()
+        self._clock = clock
+        self._pace = Pace(GRANT_LISTS_PER_SECOND)
+
+    def examine(self, *, status: Status | None = None, cancelled: Event | None = None) -> Posture:
+        """Return the posture now; what may not be read becomes a gap that names the key and the IAM action.
+
+        `status` is one that was just taken, so that tokens are not counted twice. Without the database the
+        keys are examined all the same. Raises KmsError where AWS can't be asked at all, InterruptedRunError.
+        """
+        gaps: list[Gap] = []
+        if status is None:
+            try:
+                status = self._status.take(cancelled=cancelled)
+            except DatabaseError as error:
+                gaps.append(Gap(f"Tokens are not counted: {error.message}", Severity.CRITICAL))
+        if status is not None:
+            gaps += [Gap(reason, Severity.CRITICAL) for reason in status.coverage.reasons]
+        stop_if(cancelled)
+        states = self._states(status)
+        stop_if(cancelled)
+        configured = self._resolved(self._trusted(), gaps)
+        writing = self._resolved([self._write_key] if self._write_key else [], gaps)
+        with ThreadPoolExecutor(max_workers=WORKERS) as pool:
+            facts = tuple(pool.map(lambda s: self._facts(s, status, writing, configured, cancelled), states))
+        estate = Estate(self._clock(), self._limits, facts, self._write_key)
+        said: list[Finding | Gap] = [*gaps, *_about_keys(estate), *self._about_trails(estate, cancelled)]
+        findings = {(s.rule, s.subject, s.title): s for s in said if isinstance(s, Finding)}
+        return Posture(
+            taken_at=estate.now,
+            findings=tuple(sorted(findings.values(), key=lambda f: (f.severity.rank, f.rule, f.subject))),
+            gaps=tuple(dict.fromkeys(s for s in said if isinstance(s, Gap))),
+        )
+
+    def _states(self, status: Status | None) -> list[KeyState]:
+        """All keys that can be listed, and those that tokens were found under."""
+        states = list(self._keys.list())
+        met = [share.key_arn for share in status.keys if share.key_arn] if status else []
+        for arn in dict.fromkeys(met):
+            if arn not in {state.key_arn for state in states}:
+                states.append(self._shown(arn))
+        return states
+
+    def _shown(self, arn: str) -> KeyState:
+        try:
+            return self._keys.show(arn)
+        except KmsError as error:
+            return KeyState(arn, "", missing={"state": _why(error)})
+
+    def _resolved(self, names: Iterable[str], gaps: list[Gap]) -> frozenset[str]:
+        """The ARNs of the keys that are meant by configured names."""
+        found = set()
+        for name in names:
+            if name.startswith("arn:") and ":key/" in name:
+                found.add(name)
+                continue
+            try:
+                found.add(self._keys.describe(name).key_arn)
+            except KmsError as error:
+                gaps.append(Gap(f"{name}: which key it names: {_why(error)}", Severity.HIGH))
+        return frozenset(found)
+
+    def _facts(
+        self,
+        state: KeyState,
+        status: Status | None,
+        writing: frozenset[str],
+        configured: frozenset[str],
+        cancelled: Event | None,
+    ) -> KeyFacts:
+        stop_if(cancelled)
+        accesses, grants, missing = self._read(state, cancelled)
+        return KeyFacts(
+            key=state,
+            accesses=accesses,
+            grants=grants,
+            missing=missing,
+            tokens=status.tokens_under(state.key_arn) if status else None,
+            by_material=_by_material(state, status),
+            writes=any(same_key(state.key_arn, arn) for arn in writing),
+            trusted=any(same_key(state.key_arn, arn) for arn in configured),
+        )
+
+    def _read(
+        self, state: KeyState, cancelled: Event | None
+    ) -> tuple[tuple[Access, ...] | None, tuple[Grant, ...] | None, Mapping[str, str]]:
+        """Policy and grants of a key, each None where it can't be read; the reasons by part."""
+        if state.manager != "CUSTOMER" or state.state == "NotFound":
+            return None, None, {}
+        missing: dict[str, str] = {}
+        if state.grants is None:
+            self._pace.wait(cancelled)
+        try:
+            policy = self._policies.of(state)
+        except KmsError as error:
+            missing["policy"] = _why(error)
+            return None, self._policies.grants_of(state, missing), missing
+        by_policy = tuple(a for a in policy.accesses if a.grant is None)
+        return by_policy, None if policy.missing else policy.grants, {**policy.missing}
+
+    def _about_trails(self, estate: Estate, cancelled: Event | None) -> Iterator[Finding | Gap]:
+        guarded = [facts.key.region for facts in estate.keys if facts.guards and facts.key.region]
+        regions = tuple(dict.fromkeys([*self._kms.regions, *guarded]))
+        trails, asked, gaps = read_trails(self._kms, regions, cancelled=cancelled)
+        yield from gaps
+        yield from judge(trails, asked)
+
+
+def _about_keys(estate: Estate) -> Iterator[Finding | Gap]:
+    for facts in estate.keys:
+        if "other keys" in facts.key.missing:
+            # Those that tokens are under are known all the same.
+            yield Gap(f"{facts.key.region}: other keys: {facts.key.missing['other keys']}", Severity.MEDIUM)
+        if facts.key.state is None:
+            yield from lifecycle.state_unknown(facts, estate)
+            continue
+        for rule in RULES:
+            yield from rule(facts, estate)
+    yield from use.aliases_unknown(estate)
+
+
+def _by_material(state: KeyState, status: Status | None) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for share in status.keys if status else ():
+        if share.key_arn and same_key(share.key_arn, state.key_arn):
+            material = share.key_material_id or ""
+            found[material] = found.get(material, 0) + share.tokens
+    return found
+
+
+def _why(error: KmsError) -> str:
+    return f"{error.action} is not allowed" if isinstance(error, KmsAccessDeniedError) else error.message
+
+
+def _is_grave(severity: Severity) -> bool:
+    return severity.rank <= Severity.HIGH.rank

@@ -1,0 +1,92 @@
+"""What the rules are about: everything known of one key, and the other keys beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from crypto_core.key_names import account_of, same_key
+from crypto_core.keys.grants import Grant
+from crypto_core.keys.policy.access import Access
+from crypto_core.keys.posture.finding import Gap
+from crypto_core.keys.posture.limits import Limits
+from crypto_core.keys.state import KeyState
+from crypto_core.severity import Severity
+
+
+@dataclass(frozen=True, slots=True)
+class KeyFacts:
+    """One key. `accesses` and `grants` are None where they are not known; `missing` says why.
+
+    `tokens` is None where they could not be counted; `by_material` counts them by KeyMaterialId, "" being
+    for those whose material is not known. `writes` is True for the key that TOKEN_ENCRYPTION_KEY_ID names,
+    `trusted` for any configured key.
+    """
+
+    key: KeyState
+    accesses: tuple[Access, ...] | None = None
+    """Who may do what by the key's policy."""
+    grants: tuple[Grant, ...] | None = None
+    missing: Mapping[str, str] = field(default_factory=dict)
+    tokens: int | None = 0
+    by_material: Mapping[str, int] = field(default_factory=dict)
+    writes: bool = False
+    trusted: bool = False
+
+    @property
+    def arn(self) -> str:
+        """The key's ARN."""
+        return self.key.key_arn
+
+    @property
+    def account(self) -> str | None:
+        """The account that the key is of."""
+        return account_of(self.key.key_arn)
+
+    @property
+    def guards(self) -> bool:
+        """True if tokens are under the key, will be, or may be."""
+        return self.tokens is None or self.tokens > 0 or self.writes
+
+    @property
+    def customer(self) -> bool:
+        """True for a key that the customer manages; only such a key's owner can mend anything."""
+        return self.key.manager == "CUSTOMER"
+
+    def weighed(self, severity: Severity) -> Severity:
+        """Return a severity for this key: at most medium where no token depends on it."""
+        return severity if self.guards or severity.rank > Severity.MEDIUM.rank else Severity.MEDIUM
+
+    def gap(self, what: str, why: str, hides: Severity) -> Gap:
+        """Return the gap for a part of this key that is not known, as bad as it can be for this key."""
+        return Gap(f"{self.arn}: {what}: {why}", self.weighed(hides))
+
+    def tokens_in_words(self) -> str:
+        """How many tokens are under the key."""
+        if self.tokens is None:
+            return "tokens under it could not be counted"
+        return f"{self.tokens:,} token{'s' if self.tokens != 1 else ''} under it"
+
+
+@dataclass(frozen=True, slots=True)
+class Estate:
+    """All keys that are known, at one moment. `write_key` is TOKEN_ENCRYPTION_KEY_ID as it is set."""
+
+    now: datetime
+    limits: Limits
+    keys: tuple[KeyFacts, ...]
+    write_key: str | None = None
+
+    @property
+    def writing(self) -> KeyFacts | None:
+        """The key that tokens are written under, None where that is not known."""
+        return next((facts for facts in self.keys if facts.writes), None)
+
+    def age(self, moment: datetime | None) -> timedelta | None:
+        """How long ago something was; None where that is not known."""
+        return self.now - moment if moment is not None else None
+
+    def others(self, facts: KeyFacts) -> tuple[KeyFacts, ...]:
+        """Return the keys that are not this one or a replica of it."""
+        return tuple(other for other in self.keys if not same_key(other.arn, facts.arn))

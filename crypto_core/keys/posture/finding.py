@@ -1,0 +1,54 @@
+"""What a rule says: a finding, or a gap where it could not look."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from crypto_core.foreign import clean
+from crypto_core.severity import Severity
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something in the posture that deserves an operator. Cleaned text.
+
+    `rule` is stable, such as kms-rotation-off. `subject` is a key ARN, an alias, a trail's ARN or a Region.
+    `title` is the reason in one line, `evidence` what was seen, `remedy` what to do, `controls` the
+    published controls that the rule serves.
+    """
+
+    rule: str
+    severity: Severity
+    subject: str
+    title: str
+    evidence: str
+    remedy: str
+    controls: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name, limit in (("subject", 300), ("title", 300), ("evidence", 1_000), ("remedy", 1_000)):
+            object.__setattr__(self, name, clean(getattr(self, name), limit))
+
+    def as_json(self) -> dict[str, Any]:
+        """The finding as a JSON document's part."""
+        return {
+            "rule": self.rule,
+            "severity": self.severity.value,
+            "subject": self.subject,
+            "title": self.title,
+            "evidence": self.evidence,
+            "remedy": self.remedy,
+            "controls": list(self.controls),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """What could not be examined, and the worst that it may hide. Cleaned text."""
+
+    reason: str
+    hides: Severity
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "reason", clean(self.reason, 1_000))

@@ -1,0 +1,115 @@
+"""Keys that tokens may lose: pending deletion, disabled, unusable, or in one Region alone.
+
+AWS KMS Developer Guide, "Key states of AWS KMS keys", "Delete AWS KMS keys" and "Multi-Region keys in AWS
+KMS".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from crypto_core.keys.posture.facts import Estate, KeyFacts
+from crypto_core.keys.posture.finding import Finding, Gap
+from crypto_core.severity import Severity
+
+_AVAILABLE = ("NIST SP 800-53 SC-12(1)",)
+_DELETED = ("AWS Security Hub KMS.3", *_AVAILABLE)
+_PENDING = ("PendingDeletion", "PendingReplicaDeletion")
+_PASSING = ("Creating", "Updating")
+"""States that end by themselves within minutes."""
+
+
+def state_unknown(facts: KeyFacts, estate: Estate) -> Iterator[Finding | Gap]:
+    """Yield the gap of a key that KMS won't describe: no rule can be asked about it."""
+    del estate
+    if facts.key.state is None:
+        yield facts.gap("state", facts.key.missing.get("state", "KMS does not tell"), Severity.CRITICAL)
+
+
+def pending_deletion(facts: KeyFacts, estate: Estate) -> Iterator[Finding | Gap]:
+    """Yield kms-key-pending-deletion. Without tokens it is low: deleting what guards nothing is no harm.
+
+    Where a replica alone goes, its tokens open in the other Regions.
+    """
+    key = facts.key
+    if not facts.customer or key.state not in _PENDING:
+        return
+    left = (key.deletion_at - estate.now).days if key.deletion_at else None
+    when = f"; deleted on {key.deletion_at:%Y-%m-%d}, in {left} days" if key.deletion_at else ""
+    severity = Severity.HIGH if key.is_replica or facts.tokens is None else Severity.CRITICAL
+    yield Finding(
+        "kms-key-pending-deletion",
+        severity if facts.guards else Severity.LOW,
+        facts.arn,
+        f"{key.name} is pending deletion" + (" while it guards tokens" if facts.guards else ""),
+        f"DescribeKey: {key.state}{when}; {facts.tokens_in_words()}",
+        f"Cancel the deletion: aws kms cancel-key-deletion --key-id {facts.arn}, then enable the key."
+        if facts.guards
+        else "If the deletion is meant, nothing; else cancel it before the date.",
+        _DELETED,
+    )
+
+
+def unusable(facts: KeyFacts, estate: Estate) -> Iterator[Finding | Gap]:
+    """Yield kms-key-disabled, or kms-key-unusable for other states in which tokens don't open.
+
+    A disabled key without tokens is low: it is either forgotten or kept for nothing.
+    """
+    del estate
+    key = facts.key
+    if key.state in (None, "Enabled", *_PENDING, *_PASSING):
+        return
+    if key.state == "Disabled" and facts.customer:
+        yield Finding(
+            "kms-key-disabled",
+            Severity.HIGH if facts.guards else Severity.LOW,
+            facts.arn,
+            f"{key.name} is disabled" + (" while it guards tokens" if facts.guards else " and not used"),
+            f"DescribeKey: Disabled; {facts.tokens_in_words()}",
+            f"Enable it: aws kms enable-key --key-id {facts.arn}, or move its tokens under another key."
+            if facts.guards
+            else "Schedule its deletion once nothing else was sealed under it, or enable it.",
+            _AVAILABLE,
+        )
+    elif key.state != "Disabled" and facts.guards:
+        gone = key.state == "NotFound"
+        yield Finding(
+            "kms-key-unusable",
+            Severity.CRITICAL if gone and facts.tokens else Severity.HIGH,
+            facts.arn,
+            f"{key.name} does not exist" if gone else f"{key.name} can't be used: {key.state}",
+            f"DescribeKey: {key.state}; {facts.tokens_in_words()}",
+            "Look for the key in its account and Region; what was sealed under a deleted key is lost."
+            if gone
+            else "Bring the key back to Enabled: import its material, or connect its key store.",
+            _AVAILABLE,
+        )
+
+
+def single_region(facts: KeyFacts, estate: Estate) -> Iterator[Finding | Gap]:
+    """Yield kms-single-region for a key with tokens that no other Region could open.
+
+    Low: a replica also widens what must be guarded. Which of the two weighs more is for the operator to say.
+    """
+    del estate
+    key = facts.key
+    if not facts.customer or not facts.guards or not key.usable:
+        return
+    if key.multi_region and key.primary_arn is None:
+        yield facts.gap("replicas", "KMS does not say in which Regions the key is", Severity.LOW)
+        return
+    if key.is_replica or key.replica_arns:
+        return
+    alone = "a multi-Region primary without a replica" if key.multi_region else "a single-Region key"
+    yield Finding(
+        "kms-single-region",
+        Severity.LOW,
+        facts.arn,
+        f"{key.name} is in one Region alone",
+        f"DescribeKey: {alone} in {key.region}; {facts.tokens_in_words()}",
+        f"Replicate it into another Region: aws kms replicate-key --key-id {facts.arn} --replica-region …"
+        if key.multi_region
+        else "If tokens must open while this Region is down, re-encrypt them under a multi-Region key "
+        "with a replica. A single-Region key can't become one.",
+        _AVAILABLE,
+    )

@@ -1,0 +1,75 @@
+"""Reads how trails are set up. API reference: DescribeTrails, GetTrailStatus, GetEventSelectors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from threading import Event
+from typing import Any
+
+from crypto_core.cancelling import stop_if
+from crypto_core.errors import KmsAccessDeniedError, KmsError
+from crypto_core.foreign import clean
+from crypto_core.keys.posture.finding import Gap
+from crypto_core.keys.posture.trails import Trail, recorded
+from crypto_core.kms import KmsApi
+from crypto_core.severity import Severity
+
+
+def read_trails(
+    kms: KmsApi, regions: Iterable[str], *, cancelled: Event | None = None
+) -> tuple[tuple[Trail, ...], tuple[str, ...], tuple[Gap, ...]]:
+    """Return the trails of these Regions, the Regions that could be asked, and a gap for each other one.
+
+    Trails of other Regions that cover one of these are among them. Raises InterruptedRunError.
+    """
+    described: dict[str, dict[str, Any]] = {}
+    covering: dict[str, set[str]] = {}
+    asked: list[str] = []
+    gaps: list[Gap] = []
+    for region in regions:
+        stop_if(cancelled)
+        try:
+            answer = kms.trails("DescribeTrails", region=region, includeShadowTrails=True)
+        except KmsError as error:
+            gaps.append(Gap(f"{region}: trails: {_why(error)}", Severity.HIGH))
+            continue
+        asked.append(region)
+        for raw in answer.get("trailList") or ():
+            arn = str(raw.get("TrailARN") or "")
+            if not arn:
+                continue
+            described.setdefault(arn, raw)
+            if raw.get("IsMultiRegionTrail") or (raw.get("HomeRegion") or region) == region:
+                covering.setdefault(arn, set()).add(region)
+    found = []
+    for arn, regions_ in covering.items():
+        stop_if(cancelled)
+        raw = described[arn]
+        home = clean(raw.get("HomeRegion") or min(regions_), 40)
+        trail = Trail(clean(arn, 300), clean(raw.get("Name"), 128), home, frozenset(regions_))
+        found.append(_with_selectors(kms, _with_status(kms, trail, arn), arn))
+    return tuple(found), tuple(asked), tuple(gaps)
+
+
+def _with_status(kms: KmsApi, trail: Trail, arn: str) -> Trail:
+    try:
+        answer = kms.trails("GetTrailStatus", region=trail.home, Name=arn)
+    except KmsError as error:
+        return replace(trail, missing={**trail.missing, "status": _why(error)})
+    logging = answer.get("IsLogging")
+    if logging is None:
+        return replace(trail, missing={**trail.missing, "status": "CloudTrail does not tell"})
+    return replace(trail, logging=bool(logging))
+
+
+def _with_selectors(kms: KmsApi, trail: Trail, arn: str) -> Trail:
+    try:
+        answer = kms.trails("GetEventSelectors", region=trail.home, TrailName=arn)
+    except KmsError as error:
+        return replace(trail, missing={**trail.missing, "event selectors": _why(error)})
+    return replace(trail, recorded=recorded(answer))
+
+
+def _why(error: KmsError) -> str:
+    return f"{error.action} is not allowed" if isinstance(error, KmsAccessDeniedError) else error.message

@@ -1,0 +1,200 @@
+"""Trails: does CloudTrail deliver what happens with the keys, or are KMS's events left out?
+
+AWS CloudTrail User Guide, "Logging management events" and "Filtering management events with advanced event
+selectors"; API reference, EventSelector and AdvancedFieldSelector. Every KMS call, Decrypt and
+GenerateDataKey included, is a management event; both of these are reads. A Region is covered if one trail
+that is logging takes KMS's reads and writes there. CloudTrail's event history and event data stores are not
+looked at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from crypto_core.foreign import clean
+from crypto_core.keys.posture.finding import Finding, Gap
+from crypto_core.severity import Severity
+
+CONTROLS = ("CIS AWS Foundations v3.0 3.1", "AWS Security Hub CloudTrail.1", "NIST SP 800-53 AU-12")
+KMS = "kms.amazonaws.com"
+_TESTS: tuple[tuple[str, Callable[[str, str], bool]], ...] = (
+    ("Equals", lambda value, wanted: value == wanted),
+    ("StartsWith", lambda value, wanted: value.startswith(wanted)),
+    ("EndsWith", lambda value, wanted: value.endswith(wanted)),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """Which of KMS's events selectors take. `limits` says what narrows them, cleaned text, "" for nothing."""
+
+    reads: bool
+    writes: bool
+    limits: str = ""
+
+    @property
+    def whole(self) -> bool:
+        """True if all of KMS's events are taken."""
+        return self.reads and self.writes
+
+
+@dataclass(frozen=True, slots=True)
+class Trail:
+    """A trail as CloudTrail describes it. `logging` and `recorded` are None where they are not known.
+
+    `missing` maps either to the reason.
+    """
+
+    arn: str
+    name: str
+    home: str
+    regions: frozenset[str]
+    """The Regions that were asked and that it covers."""
+    logging: bool | None = None
+    recorded: Recorded | None = None
+    missing: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def covers(self) -> bool | None:
+        """True if it delivers all of KMS's events, False if not, None where that is not known."""
+        if self.logging is False or (self.recorded is not None and not self.recorded.whole):
+            return False
+        return True if self.logging and self.recorded is not None else None
+
+
+def recorded(answer: Mapping[str, Any]) -> Recorded:
+    """Return what an answer of GetEventSelectors means for KMS's events.
+
+    No selectors at all are CloudTrail's default: all management events.
+    """
+    advanced = answer.get("AdvancedEventSelectors") or ()
+    if advanced:
+        return _by_advanced([s.get("FieldSelectors") or () for s in advanced])
+    selectors = answer.get("EventSelectors") or ()
+    if not selectors:
+        return Recorded(True, True)
+    return _by_classic(selectors)
+
+
+def judge(trails: Sequence[Trail], regions: Iterable[str]) -> Iterator[Finding | Gap]:
+    """Yield what is wrong with the trails of these Regions.
+
+    A Region that no trail covers is high: what is done with its keys leaves no record that lasts. A trail
+    that leaves KMS out beside one that doesn't is low. Nothing is said of a trail that isn't known, but a
+    Region that perhaps is not covered is a gap.
+    """
+    told: dict[str, Finding | Gap] = {}
+    for region in regions:
+        here = [t for t in trails if region in t.regions]
+        covered = any(t.covers for t in here)
+        unknown = any(t.covers is None for t in here)
+        if not here:
+            yield _no_trail(region)
+        for trail in here:
+            if trail.covers is None:
+                reasons = "; ".join(f"{part}: {why}" for part, why in trail.missing.items())
+                hides = Severity.LOW if covered else Severity.HIGH
+                _keep_worst(told, trail.arn, Gap(f"{trail.arn}: {reasons}", hides))
+            elif not trail.covers:
+                severity = Severity.LOW if covered else Severity.MEDIUM if unknown else Severity.HIGH
+                _keep_worst(told, trail.arn, _left_out(trail, severity, region))
+    yield from told.values()
+
+
+def _no_trail(region: str) -> Finding:
+    return Finding(
+        "trail-none",
+        Severity.HIGH,
+        region,
+        f"No trail records what is done with keys in {region}",
+        f"DescribeTrails in {region}: none; CloudTrail's own event history ends after 90 days",
+        "Create a multi-Region trail that takes all management events, with log file validation.",
+        CONTROLS,
+    )
+
+
+def _left_out(trail: Trail, severity: Severity, region: str) -> Finding:
+    alone = (
+        "another trail records them"
+        if severity is Severity.LOW
+        else f"no other trail is known to in {region}"
+    )
+    if trail.logging is False:
+        rule, title = "trail-stopped", f"Trail {trail.name} is not logging"
+        evidence = "GetTrailStatus: IsLogging false"
+        remedy = f"Start it: aws cloudtrail start-logging --name {trail.arn} --region {trail.home}."
+    else:
+        rule, title = "trail-excludes-kms", f"Trail {trail.name} leaves out KMS events"
+        evidence = f"GetEventSelectors: {trail.recorded.limits if trail.recorded else ''}"
+        remedy = (
+            "Let it take all management events, reads and writes: aws cloudtrail put-event-selectors "
+            f"--trail-name {trail.arn} --region {trail.home} …"
+        )
+    return Finding(rule, severity, trail.arn, title, f"{evidence}; {alone}", remedy, CONTROLS)
+
+
+def _keep_worst(told: dict[str, Finding | Gap], arn: str, found: Finding | Gap) -> None:
+    before = told.get(arn)
+    if before is None or _rank(found) < _rank(before):
+        told[arn] = found
+
+
+def _rank(found: Finding | Gap) -> int:
+    return (found.hides if isinstance(found, Gap) else found.severity).rank
+
+
+def _by_classic(selectors: Iterable[Mapping[str, Any]]) -> Recorded:
+    reads = writes = False
+    limits: list[str] = []
+    for selector in selectors:
+        if selector.get("IncludeManagementEvents") is False:
+            limits.append("IncludeManagementEvents false")
+            continue
+        if KMS in (selector.get("ExcludeManagementEventSources") or ()):
+            limits.append(f"ExcludeManagementEventSources {KMS}")
+            continue
+        kind = selector.get("ReadWriteType") or "All"
+        reads |= kind in ("All", "ReadOnly")
+        writes |= kind in ("All", "WriteOnly")
+        if kind != "All":
+            limits.append(f"ReadWriteType {clean(kind, 20)}")
+    return Recorded(reads, writes, "" if reads and writes else ", ".join(dict.fromkeys(limits)))
+
+
+def _by_advanced(selectors: Iterable[Sequence[Mapping[str, Any]]]) -> Recorded:
+    taken = {"true": False, "false": False}
+    limits: list[str] = []
+    for fields in selectors:
+        for read_only in taken:
+            known = {"eventCategory": "Management", "eventSource": KMS, "readOnly": read_only}
+            failed = [f for f in fields if not _passes(f, known)]
+            taken[read_only] |= not failed
+            limits += [_in_words(f) for f in failed]
+    whole = all(taken.values())
+    return Recorded(taken["true"], taken["false"], "" if whole else ", ".join(dict.fromkeys(limits)))
+
+
+def _passes(selector: Mapping[str, Any], known: Mapping[str, str]) -> bool:
+    """Whether a test lets all of KMS's events pass; one on another field lets some through at most."""
+    value = known.get(str(selector.get("Field")))
+    if value is None:
+        return False
+    for name, test in _TESTS:
+        wanted, unwanted = selector.get(name) or (), selector.get(f"Not{name}") or ()
+        if wanted and not any(test(value, str(w)) for w in wanted):
+            return False
+        if any(test(value, str(u)) for u in unwanted):
+            return False
+    return True
+
+
+def _in_words(selector: Mapping[str, Any]) -> str:
+    tests = [
+        f"{negation}{name} {' or '.join(clean(v, 80) for v in selector[negation + name])}"
+        for name, _ in _TESTS
+        for negation in ("", "Not")
+        if selector.get(negation + name)
+    ]
+    return f"{clean(selector.get('Field'), 60)} {' and '.join(tests)}"

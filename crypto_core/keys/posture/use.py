@@ -1,0 +1,143 @@
+"""How keys are used: the alias, keys that new tokens should no longer be under, and old key material."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from crypto_core.key_names import parse_key_name, same_key
+from crypto_core.keys.posture.facts import Estate, KeyFacts
+from crypto_core.keys.posture.finding import Finding, Gap
+from crypto_core.keys.posture.rotation import comes_after, marked_earlier
+from crypto_core.severity import Severity
+
+_RETIRED = ("PCI DSS v4.0 3.7.5",)
+_AGED = ("PCI DSS v4.0 3.7.4", "NIST SP 800-57 Part 1 5.3")
+_SEALS = ("Encrypt", "GenerateDataKey", "GenerateDataKeyWithoutPlaintext")
+STILL_DAYS = 30
+"""A use within so many days counts as one of today's platform."""
+
+
+def alias_elsewhere(facts: KeyFacts, estate: Estate) -> Iterator[Finding | Gap]:
+    """Yield kms-alias-elsewhere for an alias of this key that should name the key written under.
+
+    That is the alias of KEYDECK_WRITE_ALIAS; the very alias that TOKEN_ENCRYPTION_KEY_ID names, where it
+    means another key in another Region; and, where TOKEN_ENCRYPTION_KEY_ID names a key without an alias of
+    its own, the alias of the key that it took the place of: then the move was done by half.
+    """
+    writing = estate.writing
+    if writing is None or same_key(facts.arn, writing.arn):
+        return
+    where = f"{facts.key.name} {facts.arn}"
+    configured = estate.write_key or ""
+    named = parse_key_name(configured).alias if configured else None
+    for alias in facts.key.aliases:
+        if alias == estate.limits.alias:
+            severity, why = Severity.HIGH, "KEYDECK_WRITE_ALIAS says that the platform is told its key by it"
+        elif alias == named and facts.key.region != writing.key.region:
+            severity, why = Severity.MEDIUM, f"in {writing.key.region} it means another key"
+        elif _left_behind(facts, writing) and not marked_earlier(alias):
+            severity, why = Severity.MEDIUM, "that key has no alias, and took this one's place"
+        else:
+            continue
+        yield Finding(
+            "kms-alias-elsewhere",
+            severity,
+            alias,
+            f"{alias} does not point to the key that tokens are written under",
+            f"ListAliases: it points to {where} in {facts.key.region}; "
+            f"TOKEN_ENCRYPTION_KEY_ID is {writing.arn}; {why}",
+            "Point the alias to the key written under (aws kms update-alias), or set "
+            "TOKEN_ENCRYPTION_KEY_ID to what the alias names, in the platform too.",
+            _RETIRED,
+        )
+
+
+def aliases_unknown(estate: Estate) -> Iterator[Finding | Gap]:
+    """Yield what is wrong with the alias of KEYDECK_WRITE_ALIAS itself: not known, or of no key."""
+    alias = estate.limits.alias
+    if not alias or any(alias in facts.key.aliases for facts in estate.keys):
+        return
+    why = {reason for facts in estate.keys if (reason := facts.key.missing.get("aliases"))}
+    if why or not estate.keys:
+        yield Gap(f"{alias}: where it points: {', '.join(sorted(why)) or 'no key is known'}", Severity.HIGH)
+        return
+    yield Finding(
+        "kms-alias-elsewhere",
+        Severity.HIGH,
+        alias,
+        f"{alias} points to no key that is known",
+        f"ListAliases: {alias} is of none of {len(estate.keys):,} keys",
+        "Create the alias for the key written under, or correct KEYDECK_WRITE_ALIAS and KEYDECK_REGIONS.",
+        _RETIRED,
+    )
+
+
+def old_key_in_use(facts: KeyFacts, estate: Estate) -> Iterator[Finding | Gap]:
+    """Yield kms-old-key-in-use for a key under which new data keys are still made, though another is set.
+
+    GetKeyLastUsage tells the last use alone, so a Decrypt hides what came before it: this rule proves that
+    data keys are made, never that none are. CloudTrail tells both.
+    """
+    writing, key = estate.writing, facts.key
+    if writing is None or same_key(facts.arn, writing.arn):
+        return
+    if not (facts.tokens or facts.trusted) or key.state is None:
+        return
+    if "last use" in key.missing:
+        yield facts.gap("last use", key.missing["last use"], Severity.MEDIUM)
+        return
+    age = estate.age(key.last_used_at)
+    if key.last_used_for not in _SEALS or age is None or age.days >= STILL_DAYS:
+        return
+    born = writing.key.created_at
+    if born is None or key.last_used_at is None or key.last_used_at <= born:
+        return
+    yield Finding(
+        "kms-old-key-in-use",
+        Severity.MEDIUM,
+        facts.arn,
+        f"Data keys are still made under {key.name}, which is no longer written under",
+        f"GetKeyLastUsage: {key.last_used_for} at {key.last_used_at:%Y-%m-%d %H:%M} UTC; "
+        f"TOKEN_ENCRYPTION_KEY_ID is {writing.arn}",
+        "Find out in CloudTrail who calls it; give every instance of the platform the new key, then take "
+        "kms:GenerateDataKey away in this key's policy.",
+        _RETIRED,
+    )
+
+
+def old_material(facts: KeyFacts, estate: Estate) -> Iterator[Finding | Gap]:
+    """Yield kms-material-old for a key with tokens on key material older than the limit."""
+    key, limit = facts.key, estate.limits.material_days
+    if not facts.tokens:
+        return
+    since = {m.key_material_id: m.since for m in key.materials}
+    old: list[tuple[int, str]] = []
+    unknown = 0
+    for material, tokens in facts.by_material.items():
+        age = estate.age(since.get(material))
+        if age is None:
+            unknown += tokens
+        elif age.days > limit:
+            number = key.material_number(material)
+            old.append((age.days, f"{tokens:,} on material {number} ({material[:8]}), {age.days:,} days old"))
+    young = estate.age(key.created_at)
+    if unknown and (young is None or young.days > limit):
+        why = key.missing.get("materials", "KMS does not say since when it is there")
+        yield facts.gap(f"age of the key material of {unknown:,} tokens", why, Severity.MEDIUM)
+    if not old:
+        return
+    old.sort(reverse=True)
+    yield Finding(
+        "kms-material-old",
+        Severity.MEDIUM,
+        facts.arn,
+        f"{key.name} has tokens on key material older than {limit:,} days",
+        "tokens: " + "; ".join(words for _, words in old),
+        f"Re-encrypt them: keydeck reencrypt --from {facts.arn} --to KEY. Rotation leaves them as they are.",
+        _AGED,
+    )
+
+
+def _left_behind(facts: KeyFacts, writing: KeyFacts) -> bool:
+    unknown = "aliases" in writing.key.missing
+    return not unknown and not writing.key.aliases and comes_after(writing, facts)

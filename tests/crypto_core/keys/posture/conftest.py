@@ -1,0 +1,143 @@
+"""Two AWS endpoints over HTTP for the same tests: the sandbox's, and a plain moto server."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+from urllib.request import Request, urlopen
+from uuid import uuid4
+
+import boto3
+import pytest
+from moto.server import ThreadedMotoServer
+from sqlalchemy import Engine, text
+
+from console.sandbox.sandbox import Sandbox
+from console.settings import load
+from console.wiring import wire
+from crypto_core.cipher import TokenCipher
+from crypto_core.database.tables import PLATFORM_TABLES
+from crypto_core.keys.posture.examination import Posture
+from crypto_core.keys.posture.finding import Finding
+
+
+class Endpoint:
+    """One endpoint, and the posture over it."""
+
+    def __init__(self, name: str, url: str, environment: pytest.MonkeyPatch, platform: Engine) -> None:
+        self.name = name
+        self.url = url
+        self._environment = environment
+        self._platform = platform
+
+    def client(self, service: str, region: str = "eu-west-1") -> Any:
+        """A boto3 client."""
+        return boto3.client(service, region_name=region, endpoint_url=self.url)  # type: ignore[call-overload]
+
+    @property
+    def kms(self) -> Any:
+        """A boto3 client of KMS."""
+        return self.client("kms")
+
+    def key(self, **parameters: Any) -> str:
+        """Make a key; returns its ARN."""
+        return str(self.kms.create_key(**parameters)["KeyMetadata"]["Arn"])
+
+    def put_policy(self, key: str, *statements: dict[str, Any]) -> None:
+        """Give a key a policy of these statements."""
+        policy = json.dumps({"Version": "2012-10-17", "Statement": list(statements)})
+        self.kms.put_key_policy(KeyId=key_id(key), PolicyName="default", Policy=policy)
+
+    def configure(self, **variables: str) -> None:
+        """Set environment variables for what is examined from now on."""
+        for name, value in variables.items():
+            self._environment.setenv(name, value)
+
+    def fill(self, key: str, tokens: int) -> None:
+        """Leave only so many tokens, all under one key, which is written under."""
+        self.configure(TOKEN_ENCRYPTION_KEY_ID=key)
+        wired = wire(load().settings)
+        cipher = TokenCipher(wired.keyring)
+        with self._platform.begin() as connection:
+            for table in PLATFORM_TABLES:
+                connection.execute(text(f"TRUNCATE {table.name}"))
+            for number in range(tokens):
+                connection.execute(
+                    text(
+                        "INSERT INTO slack_connection (org_id, team_id, bot_token, created_at, updated_at)"
+                        " VALUES ('o', 't', :token, now(), now())"
+                    ),
+                    {"token": cipher.encrypt(f"xoxb-{number}", key).stored},
+                )
+        wired.close()
+
+    def examine(self) -> Posture:
+        """The posture with the settings as they are now."""
+        wired = wire(load().settings)
+        try:
+            return wired.posture.examine()
+        finally:
+            wired.close()
+
+    def findings(self, subject: str) -> dict[str, Finding]:
+        """What is said of one subject, by rule."""
+        return {f.rule: f for f in self.examine().findings if f.subject == subject}
+
+
+def key_id(arn: str) -> str:
+    """The key's id; moto fails on some operations when it is given an ARN."""
+    return arn.rpartition("/")[2]
+
+
+@pytest.fixture(scope="session")
+def moto_url() -> Iterator[str]:
+    """A moto server without anything of ours before it."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture(params=["sandbox", "plain moto"])
+def aws(
+    request: pytest.FixtureRequest,
+    environment: dict[str, str],
+    sandbox: Sandbox,
+    platform: Engine,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Endpoint]:
+    """An endpoint that the process's environment points at."""
+    url = sandbox.endpoint_url
+    if request.param == "plain moto":
+        url = request.getfixturevalue("moto_url")
+        monkeypatch.setenv("AWS_ENDPOINT_URL", url)
+        monkeypatch.delenv("TOKEN_ENCRYPTION_KEY_ID")
+        monkeypatch.delenv("KEYDECK_TRUSTED_KEYS")
+    yield Endpoint(request.param, url, monkeypatch, platform)
+    if request.param == "plain moto":
+        with urlopen(Request(f"{url}/moto-api/reset", method="POST")) as answer:
+            answer.read()
+
+
+@pytest.fixture
+def trail(aws: Endpoint) -> Iterator[Callable[..., str]]:
+    """Make a logging trail of a name, with event selectors; returns its ARN. Trails end with the test."""
+    cloudtrail, made = aws.client("cloudtrail"), []
+
+    def make(name: str, *, logging: bool = True, **selectors: Any) -> str:
+        bucket = {"CreateBucketConfiguration": {"LocationConstraint": "eu-west-1"}}
+        held = f"trail-{uuid4().hex}"
+        aws.client("s3").create_bucket(Bucket=held, **bucket)
+        arn = cloudtrail.create_trail(Name=name, S3BucketName=held)["TrailARN"]
+        made.append(name)
+        if logging:
+            cloudtrail.start_logging(Name=name)
+        if selectors:
+            cloudtrail.put_event_selectors(TrailName=name, **selectors)
+        return str(arn)
+
+    yield make
+    for name in made:
+        cloudtrail.delete_trail(Name=name)

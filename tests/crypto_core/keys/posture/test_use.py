@@ -1,0 +1,152 @@
+"""How keys are used: the alias, data keys under an old key, tokens on old material."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from crypto_core.keys.posture.facts import KeyFacts
+from crypto_core.keys.posture.finding import Finding, Gap
+from crypto_core.keys.posture.use import alias_elsewhere, aliases_unknown, old_key_in_use, old_material
+from crypto_core.severity import Severity
+from tests.crypto_core.keys.posture.samples import NOW, arn, ask, estate, facts, finding, gap, material
+
+
+def writing(number: int = 1, **fields: Any) -> KeyFacts:
+    return facts(number, **({"writes": True, "trusted": True, "tokens": 5, "age": 50} | fields))
+
+
+def test_the_alias_that_the_platform_is_told_must_name_the_key_written_under() -> None:
+    other = facts(2, aliases=("alias/tokens",))
+    found = finding(alias_elsewhere, other, writing(), alias="alias/tokens")
+    assert (found.rule, found.severity, found.subject) == (
+        "kms-alias-elsewhere",
+        Severity.HIGH,
+        "alias/tokens",
+    )
+    assert arn(1) in found.evidence
+    assert arn(2) in found.evidence
+    assert ask(alias_elsewhere, other, writing()) == []
+    assert ask(alias_elsewhere, writing(aliases=("alias/tokens",)), other, alias="alias/tokens") == []
+
+
+def test_an_alias_left_on_the_key_before_is_told() -> None:
+    before = facts(2, age=400, tokens=3, aliases=("alias/tokens", "alias/tokens-old"))
+    found = finding(alias_elsewhere, before, writing())
+    assert (found.severity, found.subject) == (Severity.MEDIUM, "alias/tokens")
+    assert ask(alias_elsewhere, before, writing(aliases=("alias/new",))) == []
+    assert ask(alias_elsewhere, facts(2, age=400, tokens=0, aliases=("alias/tokens",)), writing()) == []
+
+
+def test_without_the_aliases_nothing_is_said_of_them() -> None:
+    now = writing()
+    now.key.missing["aliases"] = "kms:ListAliases is not allowed"
+    assert ask(alias_elsewhere, facts(2, age=400, tokens=3, aliases=("alias/tokens",)), now) == []
+
+
+def test_one_alias_for_two_keys_in_two_regions_is_told() -> None:
+    far = facts(2, key_arn=arn(2, "us-east-1"), region="us-east-1", aliases=("alias/tokens",))
+    now = writing(aliases=("alias/tokens",))
+    (found,) = alias_elsewhere(far, estate(far, now, write_key="alias/tokens"))
+    assert isinstance(found, Finding)
+    assert "in eu-west-1 it means another key" in found.evidence
+    assert list(alias_elsewhere(far, estate(far, now, write_key=arn(1)))) == []
+
+
+def test_a_replica_in_another_region_is_the_same_key() -> None:
+    primary = arn(1, multi=True)
+    replica = facts(2, key_arn=arn(1, "us-east-1", multi=True), aliases=("alias/tokens",), region="us-east-1")
+    assert ask(alias_elsewhere, replica, writing(key_arn=primary), alias="alias/tokens") == []
+
+
+def test_an_alias_of_no_key_is_told() -> None:
+    (found,) = aliases_unknown(estate(writing(), alias="alias/tokens"))
+    assert isinstance(found, Finding)
+    assert (found.severity, found.subject) == (Severity.HIGH, "alias/tokens")
+    known = estate(writing(aliases=("alias/tokens",)), alias="alias/tokens")
+    assert list(aliases_unknown(known)) == []
+    assert list(aliases_unknown(estate(writing()))) == []
+
+
+def test_an_alias_that_may_not_be_listed_is_a_gap() -> None:
+    now = writing()
+    now.key.missing["aliases"] = "kms:ListAliases is not allowed"
+    (found,) = aliases_unknown(estate(now, alias="alias/tokens"))
+    assert isinstance(found, Gap)
+    assert found.reason == "alias/tokens: where it points: kms:ListAliases is not allowed"
+
+
+SEALING: dict[str, Any] = {
+    "tokens": 3,
+    "last_used_for": "GenerateDataKey",
+    "last_used_at": NOW - timedelta(days=2),
+}
+
+
+@pytest.mark.parametrize("operation", ["GenerateDataKey", "GenerateDataKeyWithoutPlaintext", "Encrypt"])
+def test_data_keys_made_under_an_old_key_are_told(operation: str) -> None:
+    found = finding(old_key_in_use, facts(2, **(SEALING | {"last_used_for": operation})), writing())
+    assert (found.rule, found.severity, found.subject) == ("kms-old-key-in-use", Severity.MEDIUM, arn(2))
+    assert f"{operation} at 2026-11-23 12:00 UTC" in found.evidence
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"last_used_for": "Decrypt"},
+        {"last_used_at": NOW - timedelta(days=30)},
+        {"last_used_at": None},
+        {"tokens": 0},
+    ],
+)
+def test_other_uses_of_an_old_key_are_not(fields: dict[str, Any]) -> None:
+    assert ask(old_key_in_use, facts(2, **(SEALING | fields)), writing()) == []
+
+
+def test_a_key_used_before_the_new_one_was_made_is_not_still_in_use() -> None:
+    assert ask(old_key_in_use, facts(2, **SEALING), writing(age=1)) == []
+
+
+def test_the_key_written_under_is_in_use_by_right() -> None:
+    assert ask(old_key_in_use, writing(**{k: v for k, v in SEALING.items() if k != "tokens"})) == []
+    assert ask(old_key_in_use, facts(2, **SEALING)) == []
+
+
+def test_a_last_use_that_may_not_be_read_is_a_gap_that_hides_no_more_than_medium() -> None:
+    about = facts(2, tokens=3)
+    about.key.missing["last use"] = "kms:GetKeyLastUsage is not allowed"
+    found = gap(old_key_in_use, about, writing())
+    assert found.reason == f"{arn(2)}: last use: kms:GetKeyLastUsage is not allowed"
+    assert found.hides is Severity.MEDIUM
+
+
+def on_material(**tokens: int) -> dict[str, int]:
+    return {f"{int(n[1:]):064x}": count for n, count in tokens.items()}
+
+
+def test_tokens_on_old_material_are_told_by_generation() -> None:
+    materials = (material(1, 1100, "NON_CURRENT"), material(2, 740, "NON_CURRENT"), material(3, 300))
+    about = facts(tokens=12, age=1100, materials=materials, by_material=on_material(m1=2, m2=3, m3=7))
+    found = finding(old_material, about)
+    assert (found.rule, found.severity) == ("kms-material-old", Severity.MEDIUM)
+    assert "2 on material 1 (00000000), 1,100 days old; 3 on material 2" in found.evidence
+    assert "7 on" not in found.evidence
+    assert ask(old_material, about, material_days=1100) == []
+    assert ask(old_material, facts(tokens=0, age=1100, materials=materials)) == []
+
+
+@pytest.mark.parametrize(("age", "told"), [(730, 0), (731, 1)])
+def test_material_is_old_from_the_day_after_the_limit(age: int, told: int) -> None:
+    about = facts(tokens=1, age=age, materials=(material(1, age),), by_material=on_material(m1=1))
+    assert len(ask(old_material, about)) == told
+
+
+def test_material_of_unknown_age_is_a_gap_unless_the_key_itself_is_young() -> None:
+    about = facts(tokens=4, age=900, by_material={"": 4})
+    about.key.missing["materials"] = "kms:ListKeyRotations is not allowed"
+    found = gap(old_material, about)
+    assert "4 tokens" in found.reason
+    assert "kms:ListKeyRotations is not allowed" in found.reason
+    assert ask(old_material, facts(tokens=4, age=700, by_material={"": 4})) == []
