@@ -14,8 +14,10 @@ from crypto_core.database.inspection import Inspection
 from crypto_core.database.inventory import InventoryRow, SortKey
 from crypto_core.database.inventory_expressions import FIELDS
 from crypto_core.envelope import Format
-from crypto_core.errors import InterruptedRunError, ReadOnlyError, RowVanishedError
+from crypto_core.errors import InterruptedRunError, ReadOnlyError, RefusedError, RowVanishedError
 from crypto_core.filters import Value
+from crypto_core.keys.changes.change import KeyChange
+from crypto_core.keys.changes.plan import ChangePlan, ChangeResult
 from crypto_core.keys.state import KeyState
 from crypto_core.keys.status import ColumnShare, KeyShare, Problem, Status
 from crypto_core.listing import MemorySource
@@ -143,6 +145,7 @@ class Stage:
             inspector=StageInspector(self),
             keys=StageKeys(self),
             work=StageWork(self),
+            key_changes=StageKeyWork(self),
             read_only=self.read_only,
             write_key=self.write_key,
             contexts=self.contexts,
@@ -446,3 +449,21 @@ class StageWork:
                 )
             )
         return tuple(answers)
+
+
+@dataclass
+class StageKeyWork:
+    """The stage's keys stay as they are."""
+
+    stage: Stage
+
+    def plan(self, change: KeyChange) -> ChangePlan:
+        """Refuse."""
+        self.stage.enter("key change")
+        raise RefusedError(f"{change.subject} can't be changed here.")
+
+    def run(
+        self, plan: ChangePlan, consent: Consent | None, *, cancelled: Event | None = None
+    ) -> ChangeResult:
+        """Refuse."""
+        raise RefusedError(f"{plan.key_name} can't be changed here.")
