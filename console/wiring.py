@@ -19,6 +19,8 @@ from crypto_core.database.journal import Journal
 from crypto_core.database.tokens import TokenStore
 from crypto_core.envelope import Format
 from crypto_core.keyring import KmsKeyring
+from crypto_core.keys.changes.reading import KeyReader
+from crypto_core.keys.changes.service import KeyChangeService
 from crypto_core.keys.inventory import KeyInventory
 from crypto_core.keys.policy.reading import KeyPolicies
 from crypto_core.keys.posture.examination import PostureService
@@ -126,6 +128,11 @@ def wire(settings: Settings, *, trust: Iterable[str] = (), observer: Observer = 
             planner,
             runner,
             Verifier(keyring, store, catalogue, answers, observer=observer, inventory=inventory),
+            journal,
+            read_only=settings.read_only,
+        ),
+        key_changes=KeyChangeService(
+            KeyReader(kms, keys, status.take, write_key=settings.write_key),
             journal,
             read_only=settings.read_only,
         ),

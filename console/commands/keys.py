@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from console.commands.key_changes import COMMANDS
 from console.commands.key_policy import policy
 from console.commands.session import json_option, wired
 from console.printing import print_json, print_table, say
@@ -27,6 +28,8 @@ def keys() -> None:
 
 
 keys.add_command(policy)
+for changing in COMMANDS:
+    keys.add_command(changing)
 
 
 @keys.command("list")

@@ -11,9 +11,11 @@ from crypto_core.database.inventory import InventoryRow
 from crypto_core.envelope import Format
 from crypto_core.keys.grants import Grant
 from crypto_core.keys.policy.document import Principal
+from crypto_core.keys.posture.finding import Finding
 from crypto_core.keys.state import KeyMaterial, KeyState
 from crypto_core.logbook import Recent
 from crypto_core.references import TokenRef
+from crypto_core.severity import Severity
 
 NOW = datetime(2026, 7, 1, 12, 0, tzinfo=UTC)
 ACCOUNT = "123456789012"
@@ -145,6 +147,35 @@ GRANTS = (
         constraints={},
         created_at=NOW - timedelta(days=730),
         issuing_account=f"arn:aws:iam::{ACCOUNT}:root",
+    ),
+)
+
+FINDINGS = (
+    Finding(
+        "kms-public",
+        Severity.CRITICAL,
+        CURRENT,
+        "alias/tokens can be used by everyone",
+        "policy: everyone may Encrypt (Oops); 873 tokens",
+        "Take the wildcard principal out, or bind it: keydeck keys policy alias/tokens --explain.",
+        ("AWS FSBP KMS.5",),
+    ),
+    Finding(
+        "kms-rotation-off",
+        Severity.MEDIUM,
+        OLD,
+        "alias/tokens-old does not rotate",
+        "rotation is off; 21 tokens",
+        "Turn it on: keydeck keys enable-rotation alias/tokens-old.",
+        ("CIS AWS Foundations 3.6", "AWS FSBP KMS.4"),
+    ),
+    Finding(
+        "trail-without-kms",
+        Severity.HIGH,
+        f"arn:aws:cloudtrail:eu-west-1:{ACCOUNT}:trail/management",
+        "No trail records the use of KMS keys",
+        "trail management leaves out kms.amazonaws.com",
+        "Take kms.amazonaws.com out of ExcludeManagementEventSources.",
     ),
 )
 

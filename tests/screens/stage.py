@@ -16,11 +16,15 @@ from crypto_core.database.inspection import Inspection
 from crypto_core.database.inventory import InventoryRow, SortKey
 from crypto_core.database.inventory_expressions import FIELDS
 from crypto_core.envelope import Format
-from crypto_core.errors import InterruptedRunError, ReadOnlyError, RowVanishedError
+from crypto_core.errors import InterruptedRunError, ReadOnlyError, RefusedError, RowVanishedError
 from crypto_core.filters import Value
+from crypto_core.keys.changes.change import KeyChange
+from crypto_core.keys.changes.plan import ChangePlan, ChangeResult
 from crypto_core.keys.grants import Grant
 from crypto_core.keys.policy.document import parse_policy
 from crypto_core.keys.policy.reading import KeyPolicy
+from crypto_core.keys.posture.examination import Posture
+from crypto_core.keys.posture.finding import Finding, Gap
 from crypto_core.keys.state import KeyState
 from crypto_core.keys.status import ColumnShare, KeyShare, Problem, Status
 from crypto_core.listing import MemorySource
@@ -37,7 +41,18 @@ from crypto_core.reencryption.plan import (
 from crypto_core.references import TokenRef
 from crypto_core.severity import Severity
 from screens.services import Contexts, Services, Surroundings
-from tests.screens.samples import ACCOUNT, CURRENT, GRANTS, KEYS, MATERIALS, NOW, OLD, POLICY, make_rows
+from tests.screens.samples import (
+    ACCOUNT,
+    CURRENT,
+    FINDINGS,
+    GRANTS,
+    KEYS,
+    MATERIALS,
+    NOW,
+    OLD,
+    POLICY,
+    make_rows,
+)
 
 FREE = ("reference", "org", "provider")
 
@@ -115,6 +130,8 @@ class Stage:
     policy: Mapping[str, Any] = field(default_factory=lambda: POLICY)
     grants: tuple[Grant, ...] = GRANTS
     policy_missing: dict[str, str] = field(default_factory=dict)
+    findings: tuple[Finding, ...] = FINDINGS
+    gaps: tuple[Gap, ...] = ()
     plan_more: dict[str, object] = field(default_factory=dict)
     contexts: Contexts | None = None
     waiting: int = 0
@@ -151,7 +168,9 @@ class Stage:
             inspector=StageInspector(self),
             keys=StageKeys(self),
             policies=StagePolicies(self),
+            posture=StagePosture(self),
             work=StageWork(self),
+            key_changes=StageKeyWork(self),
             read_only=self.read_only,
             write_key=self.write_key,
             contexts=self.contexts,
@@ -367,6 +386,18 @@ class StagePolicies:
 
 
 @dataclass
+class StagePosture:
+    """What the stage's findings are."""
+
+    stage: Stage
+
+    def examine(self, *, status: Status | None = None, cancelled: Event | None = None) -> Posture:
+        """The findings."""
+        self.stage.enter("posture", cancelled)
+        return Posture(NOW, self.stage.findings, self.stage.gaps)
+
+
+@dataclass
 class StageWork:
     """Writes the stage's rows anew."""
 
@@ -469,3 +500,21 @@ class StageWork:
                 )
             )
         return tuple(answers)
+
+
+@dataclass
+class StageKeyWork:
+    """The stage's keys stay as they are."""
+
+    stage: Stage
+
+    def plan(self, change: KeyChange) -> ChangePlan:
+        """Refuse."""
+        self.stage.enter("key change")
+        raise RefusedError(f"{change.subject} can't be changed here.")
+
+    def run(
+        self, plan: ChangePlan, consent: Consent | None, *, cancelled: Event | None = None
+    ) -> ChangeResult:
+        """Refuse."""
+        raise RefusedError(f"{plan.key_name} can't be changed here.")
