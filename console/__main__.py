@@ -22,7 +22,7 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "rewrap": ("console.commands.rewriting", "Move one data key to another KMS key."),
     "reencrypt": ("console.commands.rewriting", "Seal tokens with new data keys."),
     "encrypt": ("console.commands.rewriting", "Encrypt plaintext and dev tokens in place."),
-    "keys": ("console.commands.keys", "List and show KMS keys."),
+    "keys": ("console.commands.keys", "List, show and change KMS keys."),
     "journal": ("console.commands.journal", "List and verify the journal."),
     "init": ("console.commands.init", "Create Keydeck's own schema."),
     "settings": ("console.commands.settings", "Show each setting and where it came from."),

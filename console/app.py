@@ -37,12 +37,13 @@ from screens.context.screen import Choice, ContextDialog
 from screens.facts import Facts
 from screens.help.screen import Doable, Help
 from screens.keys.key_screen import KeyScreen
+from screens.keys.policy_screen import PolicyScreen
 from screens.keys.screen import KeysScreen
 from screens.log.screen import LogScreen
 from screens.main_screen import MainScreen
 from screens.memory import Memory
 from screens.navigation import Navigation
-from screens.routes import Followed, KeyBehind, TokensBehind
+from screens.routes import Followed, KeyBehind, PolicyBehind, TokensBehind
 from screens.services import Services
 from screens.status.screen import StatusScreen
 from screens.widgets.line_input import LONGEST
@@ -179,6 +180,8 @@ class KeydeckApp(Actor, App[None]):
                 screen: MainScreen = ConnectionsScreen(self.facts, expression)
             case KeyBehind(key_arn=arn):
                 screen = KeyScreen(self.facts, arn)
+            case PolicyBehind(key_arn=arn):
+                screen = PolicyScreen(self.facts, arn)
             case _:
                 return
         if not await self.navigation.deeper(screen):

@@ -19,6 +19,8 @@ from crypto_core.database.journal import Journal
 from crypto_core.database.tokens import TokenStore
 from crypto_core.envelope import Format
 from crypto_core.keyring import KmsKeyring
+from crypto_core.keys.changes.reading import KeyReader
+from crypto_core.keys.changes.service import KeyChangeService
 from crypto_core.keys.inventory import KeyInventory
 from crypto_core.keys.policy.reading import KeyPolicies
 from crypto_core.keys.posture.examination import PostureService
@@ -45,8 +47,6 @@ class Wired:
     catalogue: LiveCatalogue
     store: TokenStore
     journal: Journal
-    policies: KeyPolicies
-    posture: PostureService
     services: Services
 
     def close(self) -> None:
@@ -78,7 +78,7 @@ def wire(settings: Settings, *, trust: Iterable[str] = (), observer: Observer = 
     answers = AnswerBook(engine, read_only=settings.read_only)
     store = TokenStore(engine, catalogue, answers)
     attributor = Attributor(store, keyring, answers)
-    keys = KeyInventory(kms, guarding=lambda: keyring.trusted)
+    keys = KeyInventory(kms, guarding=lambda: (*keyring.trusted, *attributor.met))
     surveyor = Surveyor(settings, engine, kms, keys.aliases)
     journal = Journal(state_engine, surveyor.actor)
     planner = Planner(
@@ -122,6 +122,7 @@ def wire(settings: Settings, *, trust: Iterable[str] = (), observer: Observer = 
         inventory=inventory,
         inspector=Inspector(inventory, store, attributor),
         keys=keys,
+        policies=policies,
         work=TokenWorkService(
             engine,
             planner,
@@ -130,10 +131,13 @@ def wire(settings: Settings, *, trust: Iterable[str] = (), observer: Observer = 
             journal,
             read_only=settings.read_only,
         ),
+        key_changes=KeyChangeService(
+            KeyReader(kms, keys, status.take, write_key=settings.write_key),
+            journal,
+            read_only=settings.read_only,
+        ),
         read_only=settings.read_only,
         write_key=settings.write_key,
         posture=posture,
     )
-    return Wired(
-        settings, engine, state_engine, kms, keyring, catalogue, store, journal, policies, posture, services
-    )
+    return Wired(settings, engine, state_engine, kms, keyring, catalogue, store, journal, services)

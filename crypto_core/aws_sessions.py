@@ -44,7 +44,7 @@ class AwsSessions:
         self._lock = threading.Lock()
         self._number = 0
         self._session: Any = None
-        self._clients: dict[tuple[str, str], BaseClient] = {}
+        self._clients: dict[tuple[str, str, str], BaseClient] = {}
         self._files = _stamp()
         self._looked_at = clock()
         self._dropped_at = -LOOK_SECONDS
@@ -69,20 +69,21 @@ class AwsSessions:
     def client(
         self, service: str, region: str, endpoint_url: str | None, options: Mapping[str, Any]
     ) -> BaseClient:
-        """Return the client for one service in one Region.
+        """Return the client for one service in one Region, with options of botocore's Config.
 
         Raises what boto3 raises, and CredentialsError while another call waits for the credentials.
         """
         self._look()
         with self._building():
-            client = self._clients.get((service, region))
+            wanted = (service, region, str(options.get("retries")))
+            client = self._clients.get(wanted)
             if client is None:
                 from botocore.config import Config
 
                 client = self._boto().client(
                     service, region_name=region, endpoint_url=endpoint_url, config=Config(**options)
                 )
-                self._clients[service, region] = client
+                self._clients[wanted] = client
             return client
 
     def refused(self, session: int) -> bool:

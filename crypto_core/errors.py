@@ -222,6 +222,10 @@ class KmsRequestError(KmsError):
     """KMS rejected the request as invalid, or answered with something Keydeck can't use."""
 
 
+class KmsUnreadableError(KmsRequestError):
+    """What answered is not KMS, or can't be read: whether it did what was asked is not known."""
+
+
 class DryRunPassedError(KmsError):
     """A call with DryRun would have succeeded: this is how KMS says so. Not a failure."""
 

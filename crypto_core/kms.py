@@ -21,6 +21,7 @@ from crypto_core.errors import (
     CredentialsError,
     CredentialsExpiredError,
     KmsRequestError,
+    KmsUnreadableError,
     ReadOnlyError,
     SettingsError,
 )
@@ -58,7 +59,10 @@ REHEARSABLE_OPERATIONS = frozenset({"GenerateDataKey", "ReEncrypt"})
 TRAIL_OPERATIONS = frozenset({"DescribeTrails", "GetEventSelectors", "GetTrailStatus"})
 """All that CloudTrail is ever asked here: how its trails are set up."""
 
-_KEY_PARAMETERS = ("KeyId", "SourceKeyId", "DestinationKeyId")
+_KEY_PARAMETERS = ("KeyId", "SourceKeyId", "DestinationKeyId", "TargetKeyId")
+
+SENT_ONCE = frozenset({"CreateKey", "RotateKeyOnDemand"})
+"""What is not sent again by itself: an answer that was lost would cost a second key or rotation."""
 
 _IDENTITY_OPTIONS: dict[str, Any] = {
     "connect_timeout": 2.0,
@@ -229,7 +233,8 @@ class KmsApi:
         keys = [str(parameters[name]) for name in _KEY_PARAMETERS if parameters.get(name)]
         answer: dict[str, Any] | None
         try:
-            call = getattr(self._client(service, region), xform_name(operation))
+            client = self._client(service, region, once=operation in SENT_ONCE)
+            call = getattr(client, xform_name(operation))
         except AttributeError as error:
             raise KmsRequestError(
                 f"The installed boto3 does not know {operation}.",
@@ -264,7 +269,7 @@ class KmsApi:
             # hold a data key, so they end here instead of becoming the context of an error that is logged.
             answer = None
         if answer is None:
-            raise KmsRequestError(
+            raise KmsUnreadableError(
                 f"What answered {operation} is not AWS.",
                 operation=operation,
                 key=keys[0] if keys else "",
@@ -272,8 +277,10 @@ class KmsApi:
             )
         return answer
 
-    def _client(self, service: str, region: str) -> BaseClient:
+    def _client(self, service: str, region: str, *, once: bool = False) -> BaseClient:
         options = self._options | (_IDENTITY_OPTIONS if service == "sts" else {})
+        if once:
+            options = options | {"retries": {"mode": "standard", "total_max_attempts": 1}}
         return self._sessions.client(service, region, self._endpoint_url, options)
 
 

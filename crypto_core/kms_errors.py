@@ -100,6 +100,43 @@ _SAYS: dict[type[KmsError], str] = {
 _SERVICES = {"kms": "KMS", "sts": "STS", "cloudtrail": "CloudTrail"}
 """What AWS calls its services, by the prefix of their IAM actions."""
 
+_REJECTED: dict[str, tuple[str, str]] = {
+    "AlreadyExistsException": (
+        "What {operation} is to make{on} is there already",
+        "Look at what there is: keydeck keys show KEY.",
+    ),
+    "ConflictException": (
+        "KMS is rotating {key} by itself, or will within minutes",
+        "Wait until that is done, then look at the key again.",
+    ),
+    "InvalidAliasNameException": (
+        "KMS does not take the alias's name{on}",
+        "Use letters, digits, /, _ and -, behind alias/.",
+    ),
+    "InvalidGrantIdException": ("KMS knows no such grant{on}", "List them with: keydeck keys grants KEY."),
+    "MalformedPolicyDocumentException": (
+        "KMS does not take the key policy{on}",
+        (
+            "Correct the policy: a principal that does not exist, an element that KMS does not know, or "
+            "nobody left to change it again."
+        ),
+    ),
+    "UnsupportedOperationException": (
+        "KMS can't do {operation}{on}: this kind of key does not have it",
+        "Look at the key's spec, origin and Regions: keydeck keys show KEY.",
+    ),
+}
+"""What KMS says no to as such: in words, and what the operator can do."""
+
+_LIMITS: dict[str, str] = {
+    "CreateAlias": "Remove aliases that nobody uses, or ask AWS for a higher quota of aliases.",
+    "CreateKey": "Delete keys that nobody needs, or ask AWS for a higher quota of keys.",
+    "PutKeyPolicy": "Make the policy shorter: it has at most 32 KB.",
+    "ReplicateKey": "Delete keys that nobody needs in that Region, or ask AWS for a higher quota of keys.",
+    "RotateKeyOnDemand": "A key gets 25 rotations on demand in its life: make a new key and re-encrypt.",
+}
+"""The way out of a limit, by the operation that met it."""
+
 
 def told_apart(response: Any, operation: str, keys: Sequence[str], service: str = "kms") -> KmsError:
     """Return the error for what AWS answered to a call that concerns `keys`."""
@@ -122,10 +159,12 @@ def told_apart(response: Any, operation: str, keys: Sequence[str], service: str 
             remedy=f"Allow {action} for this identity in its IAM policy or in the key policy.",
         )
     shown = key or "the key that wrapped it"
-    says = _SAYS.get(kind, "AWS rejected {operation}{on}").format(
-        key=shown, on=on, operation=operation, service=_SERVICES.get(service, service)
-    )
-    return kind(f"{says} {told}.", operation=operation, key=key)
+    says = _SAYS.get(kind, "AWS rejected {operation}{on}")
+    remedy = _LIMITS.get(operation, "") if kind is KmsLimitError else ""
+    if code in _REJECTED and service == "kms":
+        says, remedy = _REJECTED[code]
+    says = says.format(key=shown, on=on, operation=operation, service=_SERVICES.get(service, service))
+    return kind(f"{says} {told}.", operation=operation, key=key, remedy=remedy)
 
 
 def _concerned(kind: type[KmsError], keys: Sequence[str], message: str) -> str:

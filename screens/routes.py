@@ -21,6 +21,13 @@ class KeyBehind:
     key_arn: str
 
 
+@dataclass(frozen=True, slots=True)
+class PolicyBehind:
+    """The policy and the grants of one KMS key."""
+
+    key_arn: str
+
+
 class Followed(Message):
     """The operator wants to see what is behind a line."""
 

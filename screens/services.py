@@ -13,6 +13,9 @@ from typing import Protocol
 from crypto_core.consent import Consent
 from crypto_core.database.inspection import Inspection
 from crypto_core.database.inventory import InventoryRow
+from crypto_core.keys.changes.change import KeyChange
+from crypto_core.keys.changes.plan import ChangePlan, ChangeResult
+from crypto_core.keys.policy.reading import KeyPolicy
 from crypto_core.keys.posture.examination import Posture
 from crypto_core.keys.state import KeyState
 from crypto_core.keys.status import Status
@@ -154,6 +157,14 @@ class KeySource(Protocol):
         ...
 
 
+class PolicySource(Protocol):
+    """Who may do what with a key."""
+
+    def read(self, name: str) -> KeyPolicy:
+        """Return the policy and grants of one key by ARN, id or alias. Raises KmsError."""
+        ...
+
+
 class PostureSource(Protocol):
     """The rules about keys, their access and use, and the trails that record it."""
 
@@ -198,6 +209,27 @@ class TokenWork(Protocol):
         ...
 
 
+class KeyWork(Protocol):
+    """Changes KMS keys. A plan is made first and shown; `run` does exactly what the plan says."""
+
+    def plan(self, change: KeyChange) -> ChangePlan:
+        """Return what would happen (journaled as a dry run).
+
+        Raises RefusedError and PolicyError where the change can't be, SettingsError, KmsError.
+        """
+        ...
+
+    def run(
+        self, plan: ChangePlan, consent: Consent | None, *, cancelled: Event | None = None
+    ) -> ChangeResult:
+        """Do what the plan says and read its effect back; see ChangeResult.
+
+        Raises ReadOnlyError, or NotConfirmedError without a consent to this very plan, before anything;
+        RefusedError if the key has changed since; KmsError if KMS did nothing of it.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Services:
     """All that the screens need, and nothing that they could build themselves."""
@@ -207,10 +239,11 @@ class Services:
     inventory: InventorySource
     inspector: InspectionSource
     keys: KeySource
+    policies: PolicySource
+    posture: PostureSource
     work: TokenWork
+    key_changes: KeyWork
     read_only: bool
     write_key: str | None
-    posture: PostureSource | None = None
-    """None where the posture can't be examined."""
     contexts: Contexts | None = None
     """None where the place can't be changed."""

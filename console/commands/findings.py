@@ -20,7 +20,7 @@ def findings(ctx: click.Context, *, as_json: bool) -> int:
     finding of severity high or worse; else 0.
     """
     with wired(ctx) as services:
-        posture = services.posture.examine()
+        posture = services.services.posture.examine()
     if as_json:
         print_json(posture.as_json())
     else:

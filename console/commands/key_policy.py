@@ -12,7 +12,7 @@ from console.printing import print_json, say
 from crypto_core.errors import PolicyError
 from crypto_core.foreign import clean
 from crypto_core.keys.policy.comparison import Comparison, compare, written
-from crypto_core.keys.policy.document import MOST_BYTES, PolicyDocument, parse_policy
+from crypto_core.keys.policy.document import MOST_BYTES, parse_policy
 from crypto_core.keys.policy.explanation import Sentence
 from crypto_core.keys.policy.least_privilege import Role, least_privilege
 from crypto_core.keys.policy.reading import KeyPolicy
@@ -66,12 +66,12 @@ def policy(
         raise click.UsageError(f"--{next(iter(principals))} goes with --generate.")
     if generate and not principals:
         raise click.UsageError("Say for whom: --platform ARN, --inspector ARN, …")
-    then = _read(other) if other is not None else None
+    then = parse_policy(policy_text(other)) if other is not None else None
     with wired(ctx) as services:
         if generate:
             print_json(least_privilege(services.services.keys.show(key).key_arn, principals))
             return
-        now = services.policies.read(key)
+        now = services.services.policies.read(key)
     for part, why in now.missing.items():
         say(f"Not covered: {part}: {why}")
     if then is not None:
@@ -91,10 +91,11 @@ def policy(
         click.echo(written(now.document.raw))
 
 
-def _read(file: IO[bytes]) -> PolicyDocument:
+def policy_text(file: IO[bytes]) -> str:
+    """Return what a file has for a policy's text. Raises PolicyError for what is no text."""
     raw = file.read(MOST_BYTES + 1)
     try:
-        return parse_policy(raw.decode())
+        return raw.decode()
     except UnicodeDecodeError as error:
         raise PolicyError(f"{clean(file.name, 200)} is not UTF-8 text.") from error
 

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from datetime import datetime
 from typing import Any
 
 import click
 
+from console.commands.key_changes import COMMANDS
 from console.commands.key_policy import policy
 from console.commands.session import json_option, wired
 from console.printing import print_json, print_table, say
 from console.wiring import Wired
 from crypto_core.coverage import Coverage
 from crypto_core.errors import DatabaseError
-from crypto_core.keys.state import KeyState
+from crypto_core.foreign import clean
+from crypto_core.key_names import region_of
+from crypto_core.keys.policy.actions import in_words
+from crypto_core.keys.state import ON_DEMAND_LIMIT, KeyState
 from crypto_core.keys.status import Status
 
 
@@ -22,6 +28,8 @@ def keys() -> None:
 
 
 keys.add_command(policy)
+for changing in COMMANDS:
+    keys.add_command(changing)
 
 
 @keys.command("list")
@@ -32,11 +40,6 @@ def list_(ctx: click.Context, *, as_json: bool) -> None:
     with wired(ctx) as services:
         taken, reason = _status(services)
         states = list(services.services.keys.list())
-        known = {s.key_arn for s in states}
-        for share in taken.keys if taken else ():
-            if share.key_arn and share.key_arn not in known:
-                known.add(share.key_arn)
-                states.append(KeyState(share.key_arn, "", state=share.key_state))
     coverage = _coverage(states, taken, reason)
     if as_json:
         print_json(
@@ -71,32 +74,83 @@ def show(ctx: click.Context, *, key: str, as_json: bool) -> None:
     if as_json:
         print_json(state.as_json() | _tokens(state, taken))
         return
-    facts: list[tuple[str, str]] = [
-        ("key", state.key_arn),
-        ("aliases", ", ".join(state.aliases) or "-"),
-        ("state", state.state or "not known"),
-        ("description", state.description or "-"),
-        ("created", str(state.created_at or "-")),
-        ("managed by", state.manager or "-"),
-        ("origin", state.origin or "-"),
-        ("spec", state.spec or "-"),
-        ("multi-Region", "yes" if state.multi_region else "no"),
-        ("rotation", _rotation(state)),
-        ("last used", f"{state.last_used_at} for {state.last_used_for}" if state.last_used_at else "-"),
-        ("tokens", f"{taken.tokens_under(state.key_arn):,}" if taken else f"not counted: {reason}"),
-    ]
-    if state.deletion_at:
-        facts.append(("deleted on", str(state.deletion_at)))
-    for number, material in enumerate(state.materials, start=1):
-        tokens = _tokens_on(material.key_material_id, taken)
-        since = material.since.strftime("%Y-%m-%d") if material.since else "?"
-        facts.append(
-            (f"material {number}", f"{material.key_material_id}  {material.state}  since {since}  {tokens}")
-        )
+    facts = [*_facts(state), ("tokens", _tokens_under(state, taken, reason)), *_materials(state, taken)]
     facts += [(f"{part} missing", why) for part, why in state.missing.items()]
     width = max(len(name) for name, _ in facts)
     for name, value in facts:
         click.echo(f"{name:{width}}  {value}")
+
+
+def _facts(state: KeyState) -> list[tuple[str, str]]:
+    facts = [
+        ("key", state.key_arn),
+        ("aliases", ", ".join(state.aliases) or "-"),
+        ("state", state.state or "not known"),
+        ("description", state.description or "-"),
+        ("created", _at(state.created_at)),
+        ("managed by", state.manager or "-"),
+        ("origin", state.origin or "-"),
+        ("spec", state.spec or "-"),
+        ("usage", state.usage or "-"),
+        ("multi-Region", _regions(state)),
+        ("rotation", _rotation(state)),
+    ]
+    if state.on_demand_used is not None and state.rotatable:
+        facts.append(("on demand", f"{state.on_demand_used} of {ON_DEMAND_LIMIT} rotations used"))
+    if state.rotation_started_at:
+        facts.append(("rotating", f"on demand, since {_at(state.rotation_started_at)}"))
+    facts.append(("last used", _use(state)))
+    if state.key_store:
+        store = state.key_store
+        words = (store.store_id, store.name, store.kind, store.connection, store.error)
+        facts.append(("key store", "  ".join(word for word in words if word)))
+    if state.expires_at:
+        facts.append(("expires", f"{_at(state.expires_at)}: the imported material is deleted then"))
+    if state.deletion_at:
+        facts.append(("deleted on", _at(state.deletion_at)))
+    facts += [("tag", f"{name} = {value}") for name, value in state.tags.items()]
+    for grant in state.grants or ():
+        to = f"{clean(grant.grantee.value)} may {in_words(grant.operations)}"
+        facts.append(("grant", f"{grant.grant_id}  {to}  since {_at(grant.created_at)}"))
+    return facts
+
+
+def _at(moment: datetime | None) -> str:
+    return f"{moment:%Y-%m-%d %H:%M %Z}" if moment else "-"
+
+
+def _regions(state: KeyState) -> str:
+    if not state.multi_region:
+        return "no"
+    replicas = ", ".join(region_of(arn) or arn for arn in state.replica_arns) or "none"
+    if state.is_replica:
+        return f"replica of the primary in {region_of(state.primary_arn or '') or '?'}; replicas: {replicas}"
+    return f"primary; replicas: {replicas}"
+
+
+def _use(state: KeyState) -> str:
+    if state.last_used_at:
+        return f"{_at(state.last_used_at)} for {state.last_used_for}"
+    if state.use_tracked_since:
+        return f"not since {_at(state.use_tracked_since)}; before that nobody knows"
+    return "-"
+
+
+def _tokens_under(state: KeyState, taken: Status | None, reason: str) -> str:
+    return f"{taken.tokens_under(state.key_arn):,}" if taken else f"not counted: {reason}"
+
+
+def _materials(state: KeyState, taken: Status | None) -> Iterator[tuple[str, str]]:
+    for number, material in enumerate(state.materials, start=1):
+        words = [
+            material.key_material_id,
+            material.state or "",
+            f"since {material.since:%Y-%m-%d}" if material.since else "since ?",
+            (material.rotation or "").lower().replace("_", " "),
+            f"expires {_at(material.expires_at)}" if material.expires_at else "",
+            _tokens_on(material.key_material_id, taken),
+        ]
+        yield f"material {number}", "  ".join(word for word in words if word)
 
 
 def _coverage(states: list[KeyState], taken: Status | None, reason: str) -> Coverage:

@@ -94,6 +94,12 @@ class Attributor:
         self._answers = answers
         self._limit = limit
         self._workers = workers
+        self._met: frozenset[str] = frozenset()
+
+    @property
+    def met(self) -> frozenset[str]:
+        """ARNs of the keys that the last census came to; empty before one."""
+        return self._met
 
     def attribute(self, census: Census, *, cancelled: Event | None = None) -> Attribution:
         """Return the tokens of a census by key material, asking KMS where no answer is known.
@@ -132,6 +138,7 @@ class Attributor:
             counts += found.counts
             gaps += [found.gap] if found.gap else []
             silent = found.silent or silent
+        self._met = frozenset(count.wrapping[0] for count in counts if count.wrapping)
         return Attribution(_merged(counts), tuple(dict.fromkeys(gaps)))
 
     def damage(self, token: StoredToken) -> str:

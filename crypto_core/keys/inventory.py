@@ -6,28 +6,37 @@ import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import Any
 
 from crypto_core.errors import KeyNotFoundError, KmsAccessDeniedError, KmsError, KmsRequestError
 from crypto_core.foreign import clean
 from crypto_core.key_names import parse_key_name, region_of
-from crypto_core.keys.state import KeyMaterial, KeyState
+from crypto_core.keys.parts import KeyParts, described
+from crypto_core.keys.state import KeyState
 from crypto_core.kms import KmsApi
 
-_ROTATES = ("AWS_KMS", "EXTERNAL")
-"""Origins whose keys have key material of their own in KMS."""
+DETAILED = 60
+"""How many keys of a list are asked about materials and grants: KMS answers 100 such questions a second, for
+the whole account (AWS KMS Developer Guide, "Request quotas"). Keys that guard tokens come first.
+"""
 
 
 class KeyInventory:
     """The KMS keys that this identity may see. Thread-safe; blocks on KMS."""
 
     def __init__(
-        self, kms: KmsApi, *, guarding: Callable[[], Iterable[str]] = tuple, workers: int = 8
+        self,
+        kms: KmsApi,
+        *,
+        guarding: Callable[[], Iterable[str]] = tuple,
+        workers: int = 16,
+        detailed: int = DETAILED,
     ) -> None:
         """`guarding` gives names of keys to show besides those that can be listed: configured ones, and
-        ARNs that attribution met.
+        ARNs that attribution met. Up to `detailed` keys of a list are asked about in detail.
         """
         self._kms = kms
+        self._parts = KeyParts(kms)
+        self._detailed = detailed
         self._guarding = guarding
         self._workers = workers
         self._lock = threading.Lock()
@@ -36,30 +45,57 @@ class KeyInventory:
     def list(self) -> tuple[KeyState, ...]:
         """Return all keys, listed or guarding tokens, each with its state, rotation and aliases.
 
-        Keys that KMS won't describe are there with the reason. Where keys may not be listed, those that are
-        known anyway say that there may be others. Raises KmsError if KMS can't be asked at all.
+        Materials, tags and grants come with those that guard tokens and, in a small account, with all. Keys
+        that KMS won't describe are there with the reason. Where keys may not be listed, those that are known
+        anyway say that there may be others. Raises KmsError if KMS can't be asked at all.
         """
-        names: dict[str, None] = {}
-        refused: dict[str, KmsAccessDeniedError] = {}
-        for region in self._kms.regions:
-            try:
-                names |= dict.fromkeys(
-                    str(k["KeyArn"]) for k in self._kms.listed("ListKeys", "Keys", region=region)
-                )
-            except KmsAccessDeniedError as error:
-                refused[region] = error
-        names |= dict.fromkeys(self._guarding())
-        if not names and refused:
-            raise next(iter(refused.values()))
-        aliases = self._read_aliases()
+        guarding = tuple(dict.fromkeys(self._guarding()))
         with ThreadPoolExecutor(max_workers=self._workers) as pool:
-            states = [s for s in pool.map(lambda n: self._one(n, aliases), names) if s is not None]
+            asked = pool.submit(self._read_aliases)
+            names, refused = self._names(pool)
+            names |= dict.fromkeys(guarding)
+            if not names and refused:
+                raise next(iter(refused.values()))
+            aliases = asked.result()
+            found = [s for s in pool.map(lambda n: self._one(n, aliases), names) if s is not None]
+            states = list({state.key_arn: state for state in found}.values())
+            states = self._parts.with_stores(pool.map(self._detail(states, guarding), states))
         for number, state in enumerate(states):
             if state.region in refused:
                 others = f"{refused[state.region].action} is not allowed"
                 states[number] = replace(state, missing=state.missing | {"other keys": others})
-        unique = {state.key_arn: state for state in states}
-        return tuple(sorted(unique.values(), key=lambda s: (s.name.startswith("…"), s.name, s.key_arn)))
+        return tuple(sorted(states, key=lambda s: (s.name.startswith("…"), s.name, s.key_arn)))
+
+    def _names(self, pool: ThreadPoolExecutor) -> tuple[dict[str, None], dict[str, KmsAccessDeniedError]]:
+        """The ARNs of the keys that can be listed, and the Regions where none can."""
+
+        def listed(region: str) -> list[str] | KmsAccessDeniedError:
+            try:
+                return [str(k["KeyArn"]) for k in self._kms.listed("ListKeys", "Keys", region=region)]
+            except KmsAccessDeniedError as error:
+                return error
+
+        names: dict[str, None] = {}
+        refused: dict[str, KmsAccessDeniedError] = {}
+        for region, answer in zip(self._kms.regions, pool.map(listed, self._kms.regions), strict=True):
+            if isinstance(answer, KmsAccessDeniedError):
+                refused[region] = answer
+            else:
+                names |= dict.fromkeys(answer)
+        return names, refused
+
+    def _detail(self, states: Sequence[KeyState], guarding: Sequence[str]) -> Callable[[KeyState], KeyState]:
+        """What to add to each key of a list: details to those that guard tokens, and to others if few."""
+        wanted = set(guarding)
+        ordered = sorted(
+            (s for s in states if s.state is not None),
+            key=lambda s: (
+                wanted.isdisjoint({s.key_arn, s.key_arn.rpartition("/")[2], *s.aliases}),
+                s.manager != "CUSTOMER",
+            ),
+        )
+        chosen = {s.key_arn for s in ordered[: self._detailed]}
+        return lambda s: self._parts.with_details(s) if s.key_arn in chosen else s
 
     def show(self, name: str) -> KeyState:
         """Return one key by ARN, id, alias or alias ARN, with materials, rotation and last use.
@@ -67,7 +103,8 @@ class KeyInventory:
         Raises SettingsError for what is no key name, KeyNotFoundError, KmsError.
         """
         state = self._describe(name)
-        return self._with_rotation(self._with_last_use(self._with_aliases(state, self._read_aliases())))
+        whole = self._parts.with_details(self._in_short(state, self._read_aliases()))
+        return self._parts.with_stores([whole])[0]
 
     def describe(self, name: str) -> KeyState:
         """Return a key's state alone (one call). Raises as `show`."""
@@ -115,7 +152,11 @@ class KeyInventory:
                 reason = f"{error.action} is not allowed"
             unknown = KeyState(name, region_of(name) or "", missing={"state": reason})
             return self._with_aliases(unknown, aliases)
-        return self._with_rotation(self._with_last_use(self._with_aliases(state, aliases)))
+        return self._in_short(state, aliases)
+
+    def _in_short(self, state: KeyState, aliases: Mapping[str, Sequence[str]] | None) -> KeyState:
+        """A key with its aliases, its last use and its rotation."""
+        return self._parts.with_rotation(self._parts.with_use(self._with_aliases(state, aliases)))
 
     def _describe(self, name: str) -> KeyState:
         parse_key_name(name)
@@ -125,21 +166,7 @@ class KeyInventory:
             raise KmsRequestError(
                 f"KMS described {name} without naming it.", operation="DescribeKey", key=name
             )
-        arn = str(m["Arn"])
-        return KeyState(
-            key_arn=clean(arn),
-            region=region_of(arn) or self._kms.regions[0],
-            state=clean(m.get("KeyState")) or None,
-            description=clean(m.get("Description"), 200),
-            created_at=m.get("CreationDate"),
-            deletion_at=m.get("DeletionDate"),
-            manager=m.get("KeyManager"),
-            origin=m.get("Origin"),
-            spec=m.get("KeySpec") or m.get("CustomerMasterKeySpec"),
-            usage=m.get("KeyUsage"),
-            multi_region=bool(m.get("MultiRegion")),
-            current_material_id=m.get("CurrentKeyMaterialId"),
-        )
+        return described(m, self._kms.regions[0])
 
     def _read_aliases(self) -> dict[str, tuple[str, ...]] | None:
         found: dict[str, list[str]] = {}
@@ -165,61 +192,3 @@ class KeyInventory:
                 return replace(state, aliases=tuple(known))
             return replace(state, missing=state.missing | {"aliases": "kms:ListAliases is not allowed"})
         return replace(state, aliases=tuple(aliases.get(state.key_arn, ())))
-
-    def _with_rotation(self, state: KeyState) -> KeyState:
-        if state.spec != "SYMMETRIC_DEFAULT" or state.origin not in _ROTATES or state.manager != "CUSTOMER":
-            return state
-        if state.state in ("PendingDeletion", "PendingReplicaDeletion", "NotFound", None):
-            return state
-        missing = dict(state.missing)
-        status = self._optional("GetKeyRotationStatus", "rotation", missing, state)
-        if status is not None:
-            state = replace(
-                state,
-                rotation_enabled=status.get("KeyRotationEnabled"),
-                rotation_period_days=status.get("RotationPeriodInDays"),
-                next_rotation_at=status.get("NextRotationDate"),
-            )
-        rotations = self._optional(
-            "ListKeyRotations", "materials", missing, state, IncludeKeyMaterial="ALL_KEY_MATERIAL"
-        )
-        if rotations is not None:
-            materials = [
-                KeyMaterial(
-                    key_material_id=str(r["KeyMaterialId"]),
-                    state=r.get("KeyMaterialState"),
-                    since=r.get("RotationDate"),
-                )
-                for r in rotations.get("Rotations", [])
-                if r.get("KeyMaterialId")
-            ]
-            # The first material came with the key; KMS gives it no rotation date.
-            materials.sort(key=lambda m: (m.since is not None, m.since or state.created_at))
-            first = [replace(m, since=m.since or state.created_at) for m in materials[:1]]
-            state = replace(state, materials=(*first, *materials[1:]))
-        return replace(state, missing=missing)
-
-    def _with_last_use(self, state: KeyState) -> KeyState:
-        missing = dict(state.missing)
-        answer = self._optional("GetKeyLastUsage", "last use", missing, state)
-        usage = (answer or {}).get("KeyLastUsage") or {}
-        return replace(
-            state,
-            last_used_at=usage.get("Timestamp"),
-            last_used_for=clean(usage.get("Operation"), 60) or None,
-            missing=missing,
-        )
-
-    def _optional(
-        self, operation: str, part: str, missing: dict[str, str], state: KeyState, **parameters: Any
-    ) -> dict[str, Any] | None:
-        """Ask for one part of a key; a refusal becomes the reason why it is missing."""
-        try:
-            return self._kms.call(operation, region=state.region, KeyId=state.key_arn, **parameters)
-        except KmsAccessDeniedError as error:
-            missing[part] = f"{error.action} is not allowed"
-        except KmsRequestError as error:
-            missing[part] = f"this endpoint does not answer {operation}: {error.message}"
-        except KmsError as error:
-            missing[part] = error.message
-        return None

@@ -18,6 +18,7 @@ class Scope(StrEnum):
     CONNECTIONS = "connections"
     KEYS = "keys"
     KEY = "key"
+    POLICY = "policy"
     LOG = "log"
 
 

@@ -179,6 +179,8 @@ ACTIONS: tuple[Action, ...] = (
         "i",
         calls="inspector.inspect",
     ),
+    # Keys
+    Action("key.policy", "policy", "Who may do what with the key", "P", calls="policies.read", shown=True),
     # Log
     Action("log.follow", "follow", "Stay at the newest line, or stop", "f", shown=True),
 )

@@ -20,6 +20,7 @@ from screens.actions.performing import bindings
 from screens.ages import ago
 from screens.facts import Facts
 from screens.keys.detail import key_lines
+from screens.keys.key_actor import KeyActor
 from screens.keys.listing import EXAMPLE, LISTING
 from screens.list_screen import ListScreen
 from screens.routes import Followed, KeyBehind
@@ -29,14 +30,14 @@ from screens.widgets.notice import Notice
 from screens.widgets.table.pane import TablePane
 
 
-class KeysScreen(ListScreen[KeyState]):
+class KeysScreen(KeyActor, ListScreen[KeyState]):
     """All keys that this identity may list, those with most tokens first."""
 
     CSS_PATH = "screen.tcss"
     NAME = "keys"
     EVERY = 60.0
-    ACTS: ClassVar[tuple[Scope, ...]] = (Scope.KEYS,)
-    BINDINGS: ClassVar[list[BindingType]] = [*bindings(Scope.KEYS)]
+    ACTS: ClassVar[tuple[Scope, ...]] = (Scope.KEYS, Scope.KEY)
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings(Scope.KEYS), *bindings(Scope.KEY)]
 
     def __init__(self, facts: Facts) -> None:
         super().__init__(facts)
@@ -49,6 +50,12 @@ class KeysScreen(ListScreen[KeyState]):
         yield TablePane(self.facts, LISTING, example=EXAMPLE)
         yield Static(id="glance")
         yield HintLine()
+
+    @property
+    def key_in_hand(self) -> str | None:
+        """The key under the cursor."""
+        key = self.pane.table.current if self.is_mounted and self.query(TablePane) else None
+        return key.key_arn if key is not None else None
 
     @property
     def freshness(self) -> tuple[datetime | None, bool]:

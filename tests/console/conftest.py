@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -26,3 +27,11 @@ def own_sandbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
         install(services.engine)
         services.close()
         yield sandbox
+
+
+@pytest.fixture
+def heard_hangup() -> Iterator[None]:
+    """Child processes hear SIGHUP, also where the tests run under nohup."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)

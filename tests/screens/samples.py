@@ -9,9 +9,13 @@ from pathlib import Path
 from crypto_core.coverage import Evidence
 from crypto_core.database.inventory import InventoryRow
 from crypto_core.envelope import Format
+from crypto_core.keys.grants import Grant
+from crypto_core.keys.policy.document import Principal
+from crypto_core.keys.posture.finding import Finding
 from crypto_core.keys.state import KeyMaterial, KeyState
 from crypto_core.logbook import Recent
 from crypto_core.references import TokenRef
+from crypto_core.severity import Severity
 
 NOW = datetime(2026, 7, 1, 12, 0, tzinfo=UTC)
 ACCOUNT = "123456789012"
@@ -95,6 +99,83 @@ KEYS = (
         key_arn=_arn("0b7f4c1e-1111-4222-8333-4444abcd5ec7"),
         region="eu-west-1",
         missing={"state": "needs kms:DescribeKey", "rotation": "needs kms:GetKeyRotationStatus"},
+    ),
+)
+
+_ROLE = f"arn:aws:iam::{ACCOUNT}:role"
+POLICY = {
+    "Version": "2012-10-17",
+    "Statement": [
+        {
+            "Sid": "Administration",
+            "Effect": "Allow",
+            "Principal": {"AWS": f"arn:aws:iam::{ACCOUNT}:root"},
+            "Action": "kms:*",
+            "Resource": "*",
+        },
+        {
+            "Sid": "Platform",
+            "Effect": "Allow",
+            "Principal": {"AWS": f"{_ROLE}/platform"},
+            "Action": ["kms:Decrypt", "kms:GenerateDataKey"],
+            "Resource": "*",
+        },
+        {
+            "Effect": "Allow",
+            "Principal": {"AWS": "arn:aws:iam::999988887777:role/partner"},
+            "Action": "kms:Decrypt",
+            "Resource": "*",
+            "Condition": {"StringEquals": {"kms:ViaService": "s3.eu-west-1.amazonaws.com"}},
+        },
+        {"Sid": "Oops", "Effect": "Allow", "Principal": "*", "Action": "kms:Encrypt", "Resource": "*"},
+        {
+            "Sid": "NoGrants",
+            "Effect": "Deny",
+            "Principal": {"AWS": f"{_ROLE}/legacy"},
+            "Action": "kms:CreateGrant",
+            "Resource": "*",
+        },
+    ],
+}
+GRANTS = (
+    Grant(
+        grant_id="a1" * 32,
+        name="legacy import",
+        grantee=Principal("AWS", f"{_ROLE}/legacy"),
+        retiring=None,
+        operations=("Decrypt",),
+        constraints={},
+        created_at=NOW - timedelta(days=730),
+        issuing_account=f"arn:aws:iam::{ACCOUNT}:root",
+    ),
+)
+
+FINDINGS = (
+    Finding(
+        "kms-public",
+        Severity.CRITICAL,
+        CURRENT,
+        "alias/tokens can be used by everyone",
+        "policy: everyone may Encrypt (Oops); 873 tokens",
+        "Take the wildcard principal out, or bind it: keydeck keys policy alias/tokens --explain.",
+        ("AWS FSBP KMS.5",),
+    ),
+    Finding(
+        "kms-rotation-off",
+        Severity.MEDIUM,
+        OLD,
+        "alias/tokens-old does not rotate",
+        "rotation is off; 21 tokens",
+        "Turn it on: keydeck keys enable-rotation alias/tokens-old.",
+        ("CIS AWS Foundations 3.6", "AWS FSBP KMS.4"),
+    ),
+    Finding(
+        "trail-without-kms",
+        Severity.HIGH,
+        f"arn:aws:cloudtrail:eu-west-1:{ACCOUNT}:trail/management",
+        "No trail records the use of KMS keys",
+        "trail management leaves out kms.amazonaws.com",
+        "Take kms.amazonaws.com out of ExcludeManagementEventSources.",
     ),
 )
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from threading import Event
+from typing import Any
 
 from crypto_core.consent import Consent, require
 from crypto_core.coverage import Coverage, Evidence
@@ -14,8 +16,15 @@ from crypto_core.database.inspection import Inspection
 from crypto_core.database.inventory import InventoryRow, SortKey
 from crypto_core.database.inventory_expressions import FIELDS
 from crypto_core.envelope import Format
-from crypto_core.errors import InterruptedRunError, ReadOnlyError, RowVanishedError
+from crypto_core.errors import InterruptedRunError, ReadOnlyError, RefusedError, RowVanishedError
 from crypto_core.filters import Value
+from crypto_core.keys.changes.change import KeyChange
+from crypto_core.keys.changes.plan import ChangePlan, ChangeResult
+from crypto_core.keys.grants import Grant
+from crypto_core.keys.policy.document import parse_policy
+from crypto_core.keys.policy.reading import KeyPolicy
+from crypto_core.keys.posture.examination import Posture
+from crypto_core.keys.posture.finding import Finding, Gap
 from crypto_core.keys.state import KeyState
 from crypto_core.keys.status import ColumnShare, KeyShare, Problem, Status
 from crypto_core.listing import MemorySource
@@ -32,7 +41,18 @@ from crypto_core.reencryption.plan import (
 from crypto_core.references import TokenRef
 from crypto_core.severity import Severity
 from screens.services import Contexts, Services, Surroundings
-from tests.screens.samples import ACCOUNT, CURRENT, KEYS, MATERIALS, NOW, OLD, make_rows
+from tests.screens.samples import (
+    ACCOUNT,
+    CURRENT,
+    FINDINGS,
+    GRANTS,
+    KEYS,
+    MATERIALS,
+    NOW,
+    OLD,
+    POLICY,
+    make_rows,
+)
 
 FREE = ("reference", "org", "provider")
 
@@ -107,6 +127,11 @@ class Stage:
             environment="prod",
         )
     )
+    policy: Mapping[str, Any] = field(default_factory=lambda: POLICY)
+    grants: tuple[Grant, ...] = GRANTS
+    policy_missing: dict[str, str] = field(default_factory=dict)
+    findings: tuple[Finding, ...] = FINDINGS
+    gaps: tuple[Gap, ...] = ()
     plan_more: dict[str, object] = field(default_factory=dict)
     contexts: Contexts | None = None
     waiting: int = 0
@@ -142,7 +167,10 @@ class Stage:
             inventory=StageInventory(self),
             inspector=StageInspector(self),
             keys=StageKeys(self),
+            policies=StagePolicies(self),
+            posture=StagePosture(self),
             work=StageWork(self),
+            key_changes=StageKeyWork(self),
             read_only=self.read_only,
             write_key=self.write_key,
             contexts=self.contexts,
@@ -344,6 +372,32 @@ class StageKeys:
 
 
 @dataclass
+class StagePolicies:
+    """One policy for every key of the stage."""
+
+    stage: Stage
+
+    def read(self, name: str) -> KeyPolicy:
+        """The policy and grants of one key."""
+        self.stage.enter("policy")
+        key = next(k for k in self.stage.keys if name in (k.key_arn, *k.aliases))
+        text = json.dumps(self.stage.policy)
+        return KeyPolicy(key, text, parse_policy(text), self.stage.grants, self.stage.policy_missing)
+
+
+@dataclass
+class StagePosture:
+    """What the stage's findings are."""
+
+    stage: Stage
+
+    def examine(self, *, status: Status | None = None, cancelled: Event | None = None) -> Posture:
+        """The findings."""
+        self.stage.enter("posture", cancelled)
+        return Posture(NOW, self.stage.findings, self.stage.gaps)
+
+
+@dataclass
 class StageWork:
     """Writes the stage's rows anew."""
 
@@ -446,3 +500,21 @@ class StageWork:
                 )
             )
         return tuple(answers)
+
+
+@dataclass
+class StageKeyWork:
+    """The stage's keys stay as they are."""
+
+    stage: Stage
+
+    def plan(self, change: KeyChange) -> ChangePlan:
+        """Refuse."""
+        self.stage.enter("key change")
+        raise RefusedError(f"{change.subject} can't be changed here.")
+
+    def run(
+        self, plan: ChangePlan, consent: Consent | None, *, cancelled: Event | None = None
+    ) -> ChangeResult:
+        """Refuse."""
+        raise RefusedError(f"{plan.key_name} can't be changed here.")

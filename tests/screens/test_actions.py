@@ -27,8 +27,9 @@ ANYWHERE = (Scope.EVERYWHERE, Scope.LIST)
 REACH = {
     "status": (Scope.STATUS, *ANYWHERE),
     "connections": (Scope.CONNECTIONS, Scope.TABLE, *ANYWHERE),
-    "keys": (Scope.KEYS, Scope.TABLE, *ANYWHERE),
+    "keys": (Scope.KEYS, Scope.KEY, Scope.TABLE, *ANYWHERE),
     "key": (Scope.KEY, *ANYWHERE),
+    "policy": (Scope.POLICY, *ANYWHERE),
     "log": (Scope.LOG, Scope.TABLE, *ANYWHERE),
 }
 
@@ -156,6 +157,25 @@ async def test_every_action_is_done_by_each_of_its_commands(
                     await d.pilot.press("enter")
                     await d.pilot.pause()
                 assert done == [(action.id, (argument,) if argument else ())], command
+
+
+@pytest.mark.parametrize("page", [False, True], ids=["list", "page"])
+async def test_what_can_be_done_to_a_key_is_done_by_key_and_by_command_on_list_and_page(
+    page: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with deck(start="keys", size=LARGE) as d:
+        if page:
+            await d.press("enter")
+        for action in of_scope(Scope.KEY):
+            actor = actor_of(d, action)
+            assert actor.possible(action)
+            for way in (*action.keys.split(","), *(f":{command}" for command in action.commands)):
+                done: list[Any] = []
+                with monkeypatch.context() as patch:
+                    patch.setattr(type(actor), action.method, recorder(done, action))
+                    await d.pilot.press(*(("colon", *way[1:], "enter") if way.startswith(":") else (way,)))
+                    await d.pilot.pause()
+                assert done == [(action.id, ("",) if action.argument else ())], way
 
 
 async def choose_from_palette(d: Deck, words: str) -> None:

@@ -36,9 +36,11 @@ async def test_status_large_and_light(picture: SnapshotAssertion) -> None:
         assert d.app.export_screenshot() == picture
 
 
-async def test_one_key(picture: SnapshotAssertion) -> None:
-    async with deck(start="keys") as d:
-        await d.press("enter")
+@pytest.mark.parametrize("page", ["key", "policy"])
+@pytest.mark.parametrize(("size", "theme"), [(LARGE, DARK), (SMALL, LIGHT)], ids=["large", "light"])
+async def test_one_key(picture: SnapshotAssertion, page: str, size: tuple[int, int], theme: str) -> None:
+    async with deck(start="keys", size=size, theme=theme) as d:
+        await d.press("enter" if page == "key" else "P")
         assert d.app.export_screenshot() == picture
 
 

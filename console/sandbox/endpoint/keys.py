@@ -57,10 +57,12 @@ class LastUse:
 class Companion:
     """What the gate keeps about a key beside moto's object.
 
-    `rotation_period` is in days; `rotation_enabled_at` and the dates of grants are epoch seconds.
+    The replicas of a multi-Region key share it, and so their rotation. `rotates` says whether there is a
+    schedule; `rotation_period` is in days; `rotation_enabled_at` and the dates of grants are epoch seconds.
     """
 
     generations: list[Generation]
+    rotates: bool = False
     rotation_period: int = DEFAULT_PERIOD_DAYS
     rotation_enabled_at: float = 0.0
     grant_dates: dict[str, float] = field(default_factory=dict)

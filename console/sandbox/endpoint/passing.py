@@ -9,10 +9,10 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from console.sandbox.endpoint.errors import ServiceError
+from console.sandbox.endpoint.errors import ServiceError, not_found, unsupported
 from console.sandbox.endpoint.faults import Faults
 from console.sandbox.endpoint.keys import PENDING_DELETION, KeyStore, require_state_other_than, require_usable
-from console.sandbox.endpoint.metadata import key_metadata
+from console.sandbox.endpoint.metadata import is_primary, key_metadata
 from console.sandbox.endpoint.principals import ACCOUNT
 from console.sandbox.endpoint.records import Record
 
@@ -26,9 +26,11 @@ _ACCEPT_ALIAS = frozenset(
     {"DeleteAlias", "DescribeKey", "GetPublicKey", "Sign", "Verify", "GenerateMac", "VerifyMac"}
 )
 _REFUSED_WHILE_PENDING = frozenset(
-    {"CreateAlias", "TagResource", "UntagResource", "UpdateKeyDescription", "ReplicateKey"}
+    {"CreateAlias", "TagResource", "UntagResource", "UpdateAlias", "UpdateKeyDescription", "ReplicateKey"}
 )
-_NEED_A_USABLE_KEY = frozenset({"CreateGrant", "Sign", "Verify", "GenerateMac", "VerifyMac", "GetPublicKey"})
+_NEED_A_USABLE_KEY = frozenset(
+    {"CreateGrant", "ReplicateKey", "Sign", "Verify", "GenerateMac", "VerifyMac", "GetPublicKey"}
+)
 
 
 def find_key(
@@ -57,7 +59,7 @@ class Passing:
         prepared = dict(request)
         if record.name in ("GetKeyPolicy", "PutKeyPolicy"):
             prepared.setdefault("PolicyName", "default")
-        if record.name == "PutKeyPolicy":
+        if record.name == "PutKeyPolicy" or prepared.get("Policy") is not None:
             _check_policy(prepared.get("Policy"))
         if record.name == "CreateKey":
             prepared.setdefault("KeyUsage", "ENCRYPT_DECRYPT")
@@ -69,6 +71,11 @@ class Passing:
                 require_state_other_than(key, *PENDING_DELETION)
             if record.name in _NEED_A_USABLE_KEY:
                 require_usable(key)
+            if record.name == "ReplicateKey":
+                self._check_replication(key, str(request.get("ReplicaRegion")))
+            elif record.name == "RetireGrant" and request.get("GrantId") not in key.grants:
+                # moto retires what isn't there.
+                raise not_found(f"Grant ID {request.get('GrantId')} not found")
         elif record.name == "DeleteAlias":
             find_key(self._keys, self._faults, request, record, "AliasName")
         else:
@@ -112,6 +119,13 @@ class Passing:
         record.resources = (key.arn,)
         record.response = {"keyMetadata": {"keyId": key.id, "arn": key.arn, "keyState": key.key_state}}
         return answer
+
+    def _check_replication(self, key: "Key", region: str) -> None:
+        """https://docs.aws.amazon.com/kms/latest/APIReference/API_ReplicateKey.html"""
+        if not key.multi_region or not is_primary(key):
+            raise unsupported(f"{key.arn} is not a multi-Region primary key.")
+        if region == key.region or key.id in self._keys.moto.kms(region).keys:
+            raise ServiceError("AlreadyExistsException", f"{key.id} already exists in {region}.")
 
     def _exists(self, region: str, alias: Mapping[str, str]) -> bool:
         return alias["TargetKeyId"] in self._keys.moto.kms(region).keys

@@ -50,32 +50,32 @@ class Rotations:
         require_usable(key)
         companion = self._keys.companion(key)
         if period_days is None:
-            period_days = companion.rotation_period if key.key_rotation_status else DEFAULT_PERIOD_DAYS
+            period_days = companion.rotation_period if companion.rotates else DEFAULT_PERIOD_DAYS
         if not isinstance(period_days, int) or period_days not in PERIOD_DAYS:
             raise validation(
                 f"1 validation error detected: Value '{period_days}' at 'rotationPeriodInDays' failed to "
                 "satisfy constraint: Member must have value between 90 and 2560"
             )
-        if not key.key_rotation_status or period_days != companion.rotation_period:
+        if not companion.rotates or period_days != companion.rotation_period:
             companion.rotation_enabled_at = time.time()
         companion.rotation_period = period_days
-        key.key_rotation_status = True
+        companion.rotates = True
 
     def disable(self, key: "Key") -> None:
         """Stop the schedule."""
         _require_rotatable(key)
         require_usable(key)
-        key.key_rotation_status = False
+        self._keys.companion(key).rotates = False
 
     def status(self, key: "Key") -> dict[str, Any]:
         """https://docs.aws.amazon.com/kms/latest/APIReference/API_GetKeyRotationStatus.html
 
         Keys that can't rotate by schedule (asymmetric, HMAC, imported material) answer false.
         """
-        enabled = key.key_manager == "AWS" or key.key_rotation_status
+        companion = self._keys.companion(key)
+        enabled = key.key_manager == "AWS" or companion.rotates
         answer: dict[str, Any] = {"KeyId": key.id, "KeyRotationEnabled": enabled}
         if enabled:
-            companion = self._keys.companion(key)
             answer["RotationPeriodInDays"] = companion.rotation_period
             if key.key_state in ("Enabled", "Disabled"):
                 answer["NextRotationDate"] = _next_rotation(companion)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from crypto_core.foreign import clean
+from crypto_core.key_names import account_of
 from crypto_core.keys.policy.access import Access, accesses
 from crypto_core.keys.policy.actions import in_words
 from crypto_core.keys.policy.document import PolicyDocument
@@ -48,7 +49,9 @@ class Comparison:
 
 def compare(before: PolicyDocument, after: PolicyDocument, key_arn: str = "*") -> Comparison:
     """Return what changes for whom from one policy to the other."""
-    was, becomes = _by_whom(accesses(before, (), key_arn)), _by_whom(accesses(after, (), key_arn))
+    account = account_of(key_arn)
+    was = _by_whom(accesses(before, (), key_arn), account)
+    becomes = _by_whom(accesses(after, (), key_arn), account)
     changes = [
         Change(
             who,
@@ -70,11 +73,13 @@ def written(raw: Mapping[str, Any]) -> str:
     return json.dumps(raw, indent=2, ensure_ascii=True)
 
 
-def _by_whom(found: Sequence[Access]) -> dict[str, frozenset[str]]:
+def _by_whom(found: Sequence[Access], account: str | None) -> dict[str, frozenset[str]]:
     """The actions by who may do them: a principal under the same conditions is the same."""
     together: dict[str, frozenset[str]] = {}
     for access in found:
-        who = f"everyone but {access.principal.name}" if access.all_but else access.principal.name
+        who = access.principal.seen_from(account)
+        if access.all_but:
+            who = f"everyone but {who}"
         tests = sorted(
             f"{clean(c.key, 120)} {clean(c.operator, 60)} {' or '.join(clean(v, 200) for v in c.values)}"
             for c in access.conditions

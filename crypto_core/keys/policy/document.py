@@ -78,6 +78,12 @@ class Principal:
             return clean(self.value.split(":", 5)[5], 200)
         return clean(self.value, 200)
 
+    def seen_from(self, account: str | None) -> str:
+        """The principal as it reads in an account; whose it is, if it is of another one."""
+        if account is None or self.is_account or self.account in (None, account):
+            return self.name
+        return f"{self.name} of account {self.account}"
+
 
 @dataclass(frozen=True, slots=True)
 class Condition:

@@ -54,17 +54,23 @@ class Sentence:
         return f"{self.who} {self.may} {self.what}{where} ({self.source})"
 
 
-def explain(policy: PolicyDocument, found: Sequence[Access]) -> tuple[Sentence, ...]:
-    """Return what is allowed, then what is denied."""
-    return (*(_allowed(a) for a in found), *(_denied(s, n) for n, s in _denials(policy)))
+def explain(
+    policy: PolicyDocument, found: Sequence[Access], account: str | None = None
+) -> tuple[Sentence, ...]:
+    """Return what is allowed, then what is denied. `account` is the key's own, which goes without saying."""
+    return (
+        *(sentence_of(a, account) for a in found),
+        *(_denied(s, n, account) for n, s in _denials(policy)),
+    )
 
 
 def _denials(policy: PolicyDocument) -> list[tuple[int, Statement]]:
     return [(n, s) for n, s in enumerate(policy.statements, start=1) if not s.allows]
 
 
-def _allowed(access: Access) -> Sentence:
-    who = access.principal.name
+def sentence_of(access: Access, account: str | None = None) -> Sentence:
+    """Return in words what one principal may do; `account` is the key's own."""
+    who = access.principal.seen_from(account)
     if access.all_but:
         who = f"everyone but {who}"
     elif access.principal.is_account:
@@ -77,8 +83,8 @@ def _allowed(access: Access) -> Sentence:
     return Sentence(who, "may", in_words(access.actions), "; ".join(shown), source, powers(access.actions))
 
 
-def _denied(statement: Statement, number: int) -> Sentence:
-    who = " and ".join(p.name for p in statement.principals)
+def _denied(statement: Statement, number: int, account: str | None) -> Sentence:
+    who = " and ".join(p.seen_from(account) for p in statement.principals)
     if statement.all_principals_but:
         who = f"everyone but {who}"
     where = "; ".join(_in_words(c) for c in statement.conditions)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from crypto_core.errors import KmsAccessDeniedError, KmsError, KmsRequestError, PolicyError
+from crypto_core.key_names import account_of
 from crypto_core.keys.grants import Grant, read_grants
 from crypto_core.keys.inventory import KeyInventory
 from crypto_core.keys.policy.access import Access, accesses
@@ -34,7 +35,7 @@ class KeyPolicy:
     @property
     def sentences(self) -> tuple[Sentence, ...]:
         """The same in words, and what is denied."""
-        return explain(self.document, self.accesses)
+        return explain(self.document, self.accesses, account_of(self.key.key_arn))
 
 
 class KeyPolicies:

@@ -14,8 +14,7 @@ from collections.abc import Iterable, Iterator
 
 from crypto_core.keys.policy.access import Access
 from crypto_core.keys.policy.actions import Power, powers
-from crypto_core.keys.policy.document import PolicyDocument
-from crypto_core.keys.policy.explanation import explain
+from crypto_core.keys.policy.explanation import sentence_of
 from crypto_core.keys.policy.narrowing import Bound, account_of
 from crypto_core.keys.policy.patterns import like
 from crypto_core.keys.posture.facts import Estate, KeyFacts
@@ -25,7 +24,6 @@ from crypto_core.severity import Severity
 LEAST = ("NIST SP 800-53 AC-6", "PCI DSS v4.0 7.2.2")
 _FULL = frozenset({"Decrypt", "PutKeyPolicy", "ScheduleKeyDeletion"})
 """Whoever may do all three opens tokens, lets others in, and destroys the key: kms:* in all but name."""
-_NO_DENIALS = PolicyDocument("", (), {})
 _MOST = 5
 """How many principals of one kind are told one by one."""
 _HARM = {
@@ -62,7 +60,7 @@ def public(facts: KeyFacts, estate: Estate) -> Iterator[Finding | Gap]:
         Severity.MEDIUM if harmless else facts.weighed(Severity.CRITICAL),
         facts.arn,
         f"{facts.key.name} is open to everybody" + (" to look at" if harmless else ""),
-        f"policy: {_told(found)}; {facts.tokens_in_words()}",
+        f"policy: {_told(found, facts)}; {facts.tokens_in_words()}",
         "Name the principals, or bind them with aws:PrincipalOrgID or kms:CallerAccount: "
         f"keydeck keys policy {facts.arn} --generate.",
         ("AWS Security Hub KMS.5", *LEAST),
@@ -92,7 +90,7 @@ def cross_account(facts: KeyFacts, estate: Estate) -> Iterator[Finding | Gap]:
             facts.weighed(_worst(_harm(a) for a in foreign)),
             facts.arn,
             f"{facts.key.name} may be used from account {' and '.join(beyond[:_MOST])}",
-            f"{_told(foreign)}; {facts.tokens_in_words()}",
+            f"{_told(foreign, facts)}; {facts.tokens_in_words()}",
             "If that account is meant, name it in KEYDECK_TRUSTED_ACCOUNTS; else take it out of the key "
             "policy or revoke the grant.",
             LEAST,
@@ -104,7 +102,7 @@ def cross_account(facts: KeyFacts, estate: Estate) -> Iterator[Finding | Gap]:
             Severity.MEDIUM if opens else Severity.LOW,
             facts.arn,
             f"{facts.key.name} may be used from accounts that its policy does not name",
-            f"{_told(unbound)}; {facts.tokens_in_words()}",
+            f"{_told(unbound, facts)}; {facts.tokens_in_words()}",
             "Bind the statement to accounts: kms:CallerAccount for principals, aws:SourceAccount or "
             "aws:SourceArn for services.",
             LEAST,
@@ -135,7 +133,8 @@ def full_control(facts: KeyFacts, estate: Estate) -> Iterator[Finding | Gap]:
         facts.weighed(Severity.HIGH) if named else Severity.MEDIUM,
         facts.arn,
         f"{facts.key.name} is under full control of {_counted(found)} who {beyond}",
-        f"{_told(found)}; KEYDECK_ADMINISTRATORS: {', '.join(named) or 'not set'}; {facts.tokens_in_words()}",
+        f"{_told(found, facts)}; KEYDECK_ADMINISTRATORS: {', '.join(named) or 'not set'}; "
+        f"{facts.tokens_in_words()}",
         f"Give each role what it needs: keydeck keys policy {facts.arn} --generate; or name the "
         "administrators in KEYDECK_ADMINISTRATORS.",
         ("NIST SP 800-53 AC-5", *LEAST),
@@ -160,7 +159,7 @@ def wide_grants(facts: KeyFacts, estate: Estate) -> Iterator[Finding | Gap]:
         facts.weighed(Severity.CRITICAL if stars else Severity.HIGH),
         facts.arn,
         f"{facts.key.name} has {_counted(found, 'grant')} to more than one principal",
-        f"{_told(found)}; {facts.tokens_in_words()}",
+        f"{_told(found, facts)}; {facts.tokens_in_words()}",
         f"Revoke it (aws kms revoke-grant --key-id {facts.arn} --grant-id …) and grant to one role, with an "
         "encryption context.",
         LEAST,
@@ -219,7 +218,8 @@ def _counted(found: list[Access], what: str = "principal") -> str:
     return f"{len(found):,} {what}{'s' if len(found) != 1 else ''}"
 
 
-def _told(found: list[Access]) -> str:
-    told = [str(sentence) for sentence in explain(_NO_DENIALS, found[:_MOST])]
+def _told(found: list[Access], facts: KeyFacts) -> str:
+    account = account_of(facts.key.key_arn)
+    told = [str(sentence_of(access, account)) for access in found[:_MOST]]
     more = len(found) - _MOST
     return "; ".join(told) + (f"; and {more:,} more" if more > 0 else "")

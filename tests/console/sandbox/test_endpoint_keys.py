@@ -323,3 +323,53 @@ def unknown_members(shape: Any, value: Any, path: str = "") -> list[str]:
     if shape.metadata.get("enum") and value not in shape.metadata["enum"]:
         return [f"{path}={value}"]
     return []
+
+
+def test_only_a_primary_is_replicated_and_once_to_a_region(kms: Any, key: Any, client: Any) -> None:
+    assert refusal(kms.replicate_key, KeyId=key["KeyId"], ReplicaRegion="us-east-1")[0] == (
+        "UnsupportedOperationException"
+    )
+    primary = kms.create_key(MultiRegion=True)["KeyMetadata"]["Arn"]
+    kms.replicate_key(KeyId=primary, ReplicaRegion="us-east-1")
+    code, message = refusal(kms.replicate_key, KeyId=primary, ReplicaRegion="us-east-1")
+    assert (code, "us-east-1" in message) == ("AlreadyExistsException", True)
+    assert refusal(kms.replicate_key, KeyId=primary, ReplicaRegion=REGION)[0] == "AlreadyExistsException"
+    elsewhere = client("kms", region="us-east-1")
+    replica = primary.replace(REGION, "us-east-1")
+    assert refusal(elsewhere.replicate_key, KeyId=replica, ReplicaRegion="us-east-2")[0] == (
+        "UnsupportedOperationException"
+    )
+    kms.disable_key(KeyId=primary)
+    assert refusal(kms.replicate_key, KeyId=primary, ReplicaRegion="us-east-2")[0] == "DisabledException"
+
+
+def test_a_grant_that_is_not_there_is_neither_revoked_nor_retired(kms: Any, key: Any) -> None:
+    grantee = "arn:aws:iam::123456789012:role/keydeck-platform"
+    made = kms.create_grant(KeyId=key["Arn"], GranteePrincipal=grantee, Operations=["Decrypt"])["GrantId"]
+    for call in (kms.revoke_grant, kms.retire_grant):
+        assert refusal(call, KeyId=key["Arn"], GrantId="0" * 64)[0] == "NotFoundException"
+    kms.retire_grant(KeyId=key["Arn"], GrantId=made)
+    assert kms.list_grants(KeyId=key["Arn"])["Grants"] == []
+    assert refusal(kms.retire_grant, KeyId=key["Arn"], GrantId=made)[0] == "NotFoundException"
+
+
+def test_an_alias_moves_only_to_a_key_that_is_not_pending_deletion(kms: Any, key: Any) -> None:
+    alias, other = f"alias/moves-{key['KeyId']}", kms.create_key()["KeyMetadata"]["KeyId"]
+    assert refusal(kms.update_alias, AliasName=alias, TargetKeyId=other)[0] == "NotFoundException"
+    kms.create_alias(AliasName=alias, TargetKeyId=key["KeyId"])
+    assert refusal(kms.create_alias, AliasName=alias, TargetKeyId=other)[0] == "AlreadyExistsException"
+    kms.schedule_key_deletion(KeyId=other)
+    assert refusal(kms.update_alias, AliasName=alias, TargetKeyId=other)[0] == "KMSInvalidStateException"
+    kms.cancel_key_deletion(KeyId=other)
+    kms.schedule_key_deletion(KeyId=key["KeyId"])
+    kms.update_alias(AliasName=alias, TargetKeyId=other)
+    assert kms.describe_key(KeyId=alias)["KeyMetadata"]["KeyId"] == other
+
+
+def test_a_key_is_made_with_its_policy_and_not_with_a_malformed_one(kms: Any) -> None:
+    before = len(kms.list_keys()["Keys"])
+    code, _ = refusal(kms.create_key, Policy="{}")
+    assert (code, len(kms.list_keys()["Keys"])) == ("MalformedPolicyDocumentException", before)
+    policy = json.dumps({"Version": "2012-10-17", "Statement": []})
+    made = kms.create_key(Policy=policy)["KeyMetadata"]["KeyId"]
+    assert kms.get_key_policy(KeyId=made)["Policy"] == policy

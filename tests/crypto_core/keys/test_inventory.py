@@ -23,7 +23,7 @@ from crypto_core.errors import (
     SettingsError,
 )
 from crypto_core.keys.inventory import KeyInventory
-from crypto_core.keys.state import KeyMaterial, KeyState
+from crypto_core.keys.state import CustomKeyStore, KeyMaterial, KeyState
 from crypto_core.kms import KmsApi
 
 
@@ -237,6 +237,8 @@ def test_a_trusted_key_is_shown_even_if_it_is_gone(environment: dict[str, str]) 
         ("kms:ListKeyRotations", "materials", "materials"),
         ("kms:GetKeyLastUsage", "last use", "last_used_at"),
         ("kms:ListAliases", "aliases", "aliases"),
+        ("kms:ListResourceTags", "tags", "tags"),
+        ("kms:ListGrants", "grants", "grants"),
     ],
 )
 def test_a_missing_permission_is_named_and_the_rest_is_there(
@@ -267,7 +269,7 @@ def test_everything_but_describe_may_be_missing(
     inventory = KeyInventory(KmsApi(), guarding=lambda: [world.current_key.arn])
     state = inventory.show(world.current_key.arn)
     assert (state.state, state.description) == ("Enabled", "Connection tokens")
-    assert set(state.missing) == {"rotation", "materials", "last use", "aliases"}
+    assert set(state.missing) == {"rotation", "materials", "last use", "aliases", "tags", "grants"}
     assert inventory.list()[0].state == "Enabled"
 
 
@@ -383,8 +385,190 @@ def test_a_key_is_a_json_document(keys: KeyInventory, world: World) -> None:
     assert [m["key_material_id"] for m in document["materials"]] == list(world.current_key.material_ids)
     assert datetime.fromisoformat(document["created_at"]).tzinfo is not None
     assert KeyState("arn", "r", materials=(KeyMaterial("m", None, None),)).as_json()["materials"] == [
-        {"key_material_id": "m", "state": None, "since": None}
+        {"key_material_id": "m", "state": None, "since": None, "rotation": None, "expires_at": None}
     ]
+
+
+def test_a_multi_region_key_names_its_primary_and_replicas(environment: dict[str, str], kms: Any) -> None:
+    primary = str(kms.create_key(MultiRegion=True)["KeyMetadata"]["Arn"])
+    replica = str(kms.replicate_key(KeyId=primary, ReplicaRegion="us-east-1")["ReplicaKeyMetadata"]["Arn"])
+    kms.enable_key_rotation(KeyId=primary, RotationPeriodInDays=180)
+    inventory = KeyInventory(KmsApi(["eu-west-1", "us-east-1"]))
+    first, second = inventory.show(primary), inventory.show(replica)
+    for state in (first, second):
+        assert (state.multi_region, state.primary_arn, state.replica_arns) == (True, primary, (replica,))
+        assert (state.rotation_enabled, state.rotation_period_days) == (True, 180)
+    assert (first.is_replica, first.rotatable) == (False, True)
+    assert (second.is_replica, second.rotatable, second.region) == (True, False, "us-east-1")
+    assert first.as_json()["replicas"] == [{"key_arn": replica, "region": "us-east-1"}]
+    assert listed(inventory, replica) == second
+
+
+def test_a_single_region_key_has_no_primary(keys: KeyInventory, new_key: Callable[[], str]) -> None:
+    state = keys.show(new_key())
+    assert (state.multi_region, state.primary_arn, state.replica_arns) == (False, None, ())
+    assert (state.is_replica, state.rotatable) == (False, True)
+
+
+def test_tags_and_grants_come_with_a_key(keys: KeyInventory, kms: Any) -> None:
+    arn = kms.create_key(Tags=[{"TagKey": "team", "TagValue": "[/red]\x1b[31mplatform"}])["KeyMetadata"][
+        "Arn"
+    ]
+    assert keys.show(arn).grants == ()
+    grantee = "arn:aws:iam::123456789012:role/legacy"
+    kms.create_grant(KeyId=arn, GranteePrincipal=grantee, Operations=["Decrypt"], Name="a\x1b]0;t\x07b")
+    state = keys.show(arn)
+    assert state.tags == {"team": "[/red][31mplatform"}
+    assert state.grants is not None
+    (grant,) = state.grants
+    assert (grant.grantee.value, grant.operations) == (grantee, ("Decrypt",))
+    assert grant.name.isprintable()
+    assert listed(keys, arn) == state
+    document = state.as_json()
+    assert document["tags"] == dict(state.tags)
+    assert document["grants"][0]["grantee"] == grantee
+
+
+def test_rotations_on_demand_are_counted(
+    keys: KeyInventory, new_key: Callable[[], str], kms: Any, sandbox: Sandbox
+) -> None:
+    arn = new_key()
+    assert keys.show(arn).on_demand_used == 0
+    sandbox.control.backdate(arn, created=datetime.now(UTC) - timedelta(days=900))
+    sandbox.control.rotate(arn, at=datetime.now(UTC) - timedelta(days=400))
+    kms.rotate_key_on_demand(KeyId=arn)
+    kms.rotate_key_on_demand(KeyId=arn)
+    state = keys.show(arn)
+    assert [m.rotation for m in state.materials] == [None, "AUTOMATIC", "ON_DEMAND", "ON_DEMAND"]
+    assert (state.on_demand_used, state.as_json()["on_demand_rotations_used"]) == (2, 2)
+
+
+def test_rotations_on_demand_are_unknown_where_materials_may_not_be_listed(
+    keys: KeyInventory, new_key: Callable[[], str], deny: Callable[..., None]
+) -> None:
+    arn = new_key()
+    deny("kms:ListKeyRotations")
+    assert keys.show(arn).on_demand_used is None
+
+
+def test_the_use_of_a_key_is_known_from_a_day_on(
+    keys: KeyInventory, new_key: Callable[[], str], world: World
+) -> None:
+    unused = keys.show(new_key())
+    assert unused.last_used_at is None
+    assert unused.use_tracked_since is not None
+    assert unused.use_tracked_since >= (unused.created_at or datetime.now(UTC))
+
+
+def test_imported_material_is_there_with_its_state(keys: KeyInventory, kms: Any) -> None:
+    arn = kms.create_key(Origin="EXTERNAL")["KeyMetadata"]["Arn"]
+    state = keys.show(arn)
+    assert (state.origin, state.state, state.rotatable) == ("EXTERNAL", "PendingImport", False)
+
+
+class InKeyStore(KmsApi):
+    """The endpoint, every key of which is in a custom key store: moto has none of those."""
+
+    asked = 0
+
+    def call(self, operation: str, *, region: str | None = None, **parameters: Any) -> dict[str, Any]:
+        if operation == "DescribeCustomKeyStores":
+            self.asked += 1
+            if self.asked > 1:
+                raise AssertionError("asked twice")
+            return {
+                "CustomKeyStores": [
+                    {
+                        "CustomKeyStoreId": "cks-1234567890abcdef0",
+                        "CustomKeyStoreName": "vault\x1b[2J",
+                        "CustomKeyStoreType": "EXTERNAL_KEY_STORE",
+                        "ConnectionState": "FAILED",
+                        "ConnectionErrorCode": "XKS_PROXY_TIMED_OUT",
+                    }
+                ],
+                "Truncated": False,
+            }
+        answer = super().call(operation, region=region, **parameters)
+        if operation == "DescribeKey":
+            answer["KeyMetadata"] |= {
+                "CustomKeyStoreId": "cks-1234567890abcdef0",
+                "Origin": "EXTERNAL_KEY_STORE",
+            }
+        return answer
+
+
+def test_a_key_in_a_custom_key_store_shows_the_connection(
+    environment: dict[str, str], new_key: Callable[[], str]
+) -> None:
+    arn = new_key()
+    states = KeyInventory(InKeyStore()).list()
+    assert len(states) > 1
+    assert {state.key_store for state in states} == {
+        CustomKeyStore(
+            "cks-1234567890abcdef0", "vault[2J", "EXTERNAL_KEY_STORE", "FAILED", "XKS_PROXY_TIMED_OUT"
+        )
+    }
+    state = KeyInventory(InKeyStore()).show(arn)
+    assert (state.rotatable, state.rotation_enabled, state.materials) == (False, None, ())
+    assert not {"rotation", "materials", "key store"} & set(state.missing)
+    assert state.as_json()["custom_key_store"]["connection_state"] == "FAILED"
+
+
+class RefusedKeyStore(InKeyStore):
+    """The same where stores may not be described."""
+
+    def call(self, operation: str, *, region: str | None = None, **parameters: Any) -> dict[str, Any]:
+        if operation == "DescribeCustomKeyStores":
+            raise KmsAccessDeniedError("Denied.", action="kms:DescribeCustomKeyStores")
+        return super().call(operation, region=region, **parameters)
+
+
+def test_a_key_store_that_may_not_be_described_is_missing(
+    environment: dict[str, str], new_key: Callable[[], str]
+) -> None:
+    state = KeyInventory(RefusedKeyStore()).show(new_key())
+    assert state.key_store == CustomKeyStore("cks-1234567890abcdef0")
+    assert state.missing == {"key store": "kms:DescribeCustomKeyStores is not allowed"}
+
+
+class Counting(KmsApi):
+    """Counts the calls by operation."""
+
+    def call(self, operation: str, *, region: str | None = None, **parameters: Any) -> dict[str, Any]:
+        made.setdefault(operation, []).append(str(parameters.get("KeyId")))
+        return super().call(operation, region=region, **parameters)
+
+
+made: dict[str, list[str]] = {}
+
+
+def test_only_some_keys_are_asked_about_in_detail_those_that_guard_tokens_first(
+    environment: dict[str, str], new_key: Callable[[], str], world: World
+) -> None:
+    made.clear()
+    others = [new_key() for _ in range(4)]
+    guarding = [world.old_key.arn, world.current_key.alias]
+    inventory = KeyInventory(Counting(), guarding=lambda: guarding, detailed=3)
+    states = {state.key_arn: state for state in inventory.list()}
+    detailed = {arn for arn, state in states.items() if state.detailed}
+    assert len(detailed) == 3
+    assert {world.old_key.arn, world.current_key.arn} <= detailed
+    for operation in ("ListKeyRotations", "ListGrants", "ListResourceTags"):
+        assert sorted(made[operation]) == sorted(detailed)
+    sparse = next(states[arn] for arn in others if arn not in detailed)
+    assert (sparse.materials, sparse.grants, sparse.missing) == ((), None, {})
+    assert (sparse.on_demand_used, sparse.rotation_enabled) == (None, False)
+    assert inventory.show(sparse.key_arn).detailed
+
+
+def test_keys_that_attribution_met_are_listed_without_being_configured(
+    services: Wired, deny: Callable[..., None], world: World
+) -> None:
+    services.services.status.take()
+    deny("kms:ListKeys")
+    states = {state.key_arn: state for state in services.services.keys.list()}
+    assert {world.current_key.arn, world.old_key.arn} <= set(states)
+    assert states[world.old_key.arn].materials
 
 
 def test_read_only_reads_all_of_it(environment: dict[str, str], world: World) -> None:

@@ -47,7 +47,7 @@ def test_a_key_is_read_with_its_policy_and_all_its_grants(services: Wired, kms: 
         kms.create_grant(
             KeyId=key.rpartition("/")[2], GranteePrincipal=f"{PLATFORM}-{number}", Operations=["Decrypt"]
         )
-    found = services.policies.read(key)
+    found = services.services.policies.read(key)
     assert found.key.key_arn == key
     assert found.missing == {}
     by_policy = [a for a in found.accesses if a.grant is None]
@@ -57,14 +57,14 @@ def test_a_key_is_read_with_its_policy_and_all_its_grants(services: Wired, kms: 
 
 
 def test_a_key_can_be_named_by_alias(services: Wired) -> None:
-    assert services.policies.read("alias/tokens").key.aliases == ("alias/tokens",)
+    assert services.services.policies.read("alias/tokens").key.aliases == ("alias/tokens",)
 
 
 def test_grants_that_may_not_be_listed_are_missing_by_their_action(
     services: Wired, key: str, deny: Callable[[str], None]
 ) -> None:
     deny("kms:ListGrants")
-    found = services.policies.read(key)
+    found = services.services.policies.read(key)
     assert found.missing == {"grants": "kms:ListGrants is not allowed"}
     assert found.accesses
 
@@ -74,20 +74,20 @@ def test_without_the_policy_there_is_nothing_to_show(
 ) -> None:
     deny("kms:GetKeyPolicy")
     with pytest.raises(KmsAccessDeniedError, match="GetKeyPolicy"):
-        services.policies.read(key)
+        services.services.policies.read(key)
 
 
 def test_names_of_no_key_are_refused(services: Wired) -> None:
     with pytest.raises(SettingsError):
-        services.policies.read("not a key")
+        services.services.policies.read("not a key")
     with pytest.raises(KeyNotFoundError):
-        services.policies.read("alias/nowhere")
+        services.services.policies.read("alias/nowhere")
 
 
 def test_a_policy_that_is_none_is_said_to_be_none(services: Wired, kms: Any, key: str) -> None:
     put(kms, key, least_privilege(key, {Role.PLATFORM: (PLATFORM,)}) | {"Statement": []})
     with pytest.raises(KmsRequestError, match="has no Statement"):
-        services.policies.read(key)
+        services.services.policies.read(key)
 
 
 def test_the_command_prints_explains_and_compares(

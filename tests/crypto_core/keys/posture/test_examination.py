@@ -47,7 +47,7 @@ def rules(posture: Posture, subject: str) -> set[str]:
 
 
 def test_the_sandbox_as_it_is_generated(services: Wired, world: World) -> None:
-    posture = services.posture.examine()
+    posture = services.services.posture.examine()
     aged = {"kms-material-old", "kms-single-region"}
     assert rules(posture, world.current_key.arn) == rules(posture, world.old_key.arn) == aged
     ranks = [f.severity.rank for f in posture.findings]
@@ -76,9 +76,9 @@ def test_a_missing_permission_names_key_and_action(
     services: Wired, world: World, deny: Callable[..., None], action: str, part: str, hides: str
 ) -> None:
     key = world.current_key.arn
-    before = services.posture.examine()
+    before = services.services.posture.examine()
     deny(action, key)
-    posture = services.posture.examine()
+    posture = services.services.posture.examine()
     found = gap_of(posture, f"{key}: {part}", f"{action} is not allowed")
     assert found.hides.value == hides
     assert posture.examined is (hides == "medium")
@@ -90,7 +90,7 @@ def test_a_last_use_that_may_not_be_read_is_told_for_the_old_key(
 ) -> None:
     deny("kms:GetKeyLastUsage")
     reason = f"{world.old_key.arn}: last use: kms:GetKeyLastUsage is not allowed"
-    assert gap_of(services.posture.examine(), reason).hides is Severity.MEDIUM
+    assert gap_of(services.services.posture.examine(), reason).hides is Severity.MEDIUM
 
 
 @pytest.mark.parametrize(
@@ -104,9 +104,9 @@ def test_a_last_use_that_may_not_be_read_is_told_for_the_old_key(
 def test_trails_that_may_not_be_looked_at_are_no_trails_in_order(
     services: Wired, deny: Callable[..., None], action: str, where: str
 ) -> None:
-    assert services.posture.examine().examined
+    assert services.services.posture.examine().examined
     deny(action)
-    posture = services.posture.examine()
+    posture = services.services.posture.examine()
     assert gap_of(posture, where, f"{action} is not allowed").hides is Severity.HIGH
     assert not posture.well
     assert not [f for f in posture.findings if f.rule.startswith("trail-")]
@@ -116,7 +116,7 @@ def test_keys_that_may_not_be_listed_leave_those_that_are_known(
     services: Wired, world: World, deny: Callable[..., None]
 ) -> None:
     deny("kms:ListKeys")
-    posture = services.posture.examine()
+    posture = services.services.posture.examine()
     assert rules(posture, world.current_key.arn) == {"kms-material-old", "kms-single-region"}
     assert gap_of(posture, "eu-west-1: other keys", "kms:ListKeys is not allowed").hides is Severity.MEDIUM
 
@@ -156,7 +156,7 @@ def test_without_aws_there_is_no_posture(services: Wired, monkeypatch: pytest.Mo
 
 def test_a_cloudtrail_that_fails_is_a_gap_in_its_own_name(services: Wired, sandbox: Sandbox) -> None:
     sandbox.control.add_fault(Fault("DescribeTrails", "InternalFailure"))
-    found = gap_of(services.posture.examine(), "eu-west-1: trails")
+    found = gap_of(services.services.posture.examine(), "eu-west-1: trails")
     assert "CloudTrail failed internally at DescribeTrails" in found.reason
 
 
@@ -164,10 +164,10 @@ def test_it_can_be_cancelled(services: Wired) -> None:
     cancelled = Event()
     cancelled.set()
     with pytest.raises(InterruptedRunError):
-        services.posture.examine(cancelled=cancelled)
+        services.services.posture.examine(cancelled=cancelled)
     status = services.services.status.take()
     with pytest.raises(InterruptedRunError):
-        services.posture.examine(status=status, cancelled=cancelled)
+        services.services.posture.examine(status=status, cancelled=cancelled)
 
 
 def test_it_changes_nothing_and_asks_only_what_may_be_asked(

@@ -1,0 +1,1 @@
+"""Changes of KMS keys: each is planned, shown, agreed to, made, read back and journaled."""

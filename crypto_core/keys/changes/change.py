@@ -1,0 +1,150 @@
+"""What an operator wants changed about a KMS key."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from crypto_core.errors import RefusedError
+from crypto_core.foreign import clean
+from crypto_core.keys.policy.least_privilege import Role
+
+PERIOD_DAYS = range(90, 2561)
+"""Days between automatic rotations (API reference, EnableKeyRotation)."""
+DEFAULT_PERIOD_DAYS = 365
+WINDOW_DAYS = range(7, 31)
+"""Days that KMS waits before it deletes a key (API reference, ScheduleKeyDeletion)."""
+DEFAULT_WINDOW_DAYS = 30
+MOST_DESCRIPTION = 8192
+"""Characters of a key's description (API reference, CreateKey)."""
+
+_ALIAS = re.compile(r"alias/[A-Za-z0-9/_-]{1,250}")
+_REGION = re.compile(r"[a-z]{2}(?:-[a-z]+){1,3}-[0-9]{1,2}")
+_GRANT_ID = re.compile(r"[A-Za-z0-9]{1,128}")
+
+
+class ChangeKind(StrEnum):
+    """The changes, named as the subcommands of `keydeck keys` are."""
+
+    ENABLE_ROTATION = "enable-rotation"
+    DISABLE_ROTATION = "disable-rotation"
+    ROTATE = "rotate"
+    CREATE = "create"
+    POINT_ALIAS = "alias"
+    ENABLE = "enable"
+    DISABLE = "disable"
+    SCHEDULE_DELETION = "schedule-deletion"
+    CANCEL_DELETION = "cancel-deletion"
+    PUT_POLICY = "put-policy"
+    REVOKE_GRANT = "revoke-grant"
+    RETIRE_GRANT = "retire-grant"
+    REPLICATE = "replicate"
+
+
+@dataclass(frozen=True, slots=True)
+class KeyChange:
+    """One change. `key` is an ARN, id, alias or alias ARN; "" for a key that is to be made.
+
+    Only the fields that its kind names are looked at.
+    """
+
+    kind: ChangeKind
+    key: str = ""
+    period_days: int | None = None
+    """enable-rotation, create. None: the period stays, or becomes 365 days; for create: no rotation."""
+    window_days: int = DEFAULT_WINDOW_DAYS
+    """schedule-deletion."""
+    alias: str = ""
+    """alias, create: with or without its "alias/"."""
+    description: str = ""
+    """create."""
+    principals: Mapping[Role, tuple[str, ...]] = field(default_factory=dict)
+    """create: whom the policy is for, by role; ARNs."""
+    multi_region: bool = False
+    """create."""
+    policy: str = ""
+    """put-policy: the policy's text."""
+    accept_lockout: bool = False
+    """put-policy: also one that seems to let nobody change it again. KMS has the last word."""
+    grant_id: str = ""
+    """revoke-grant, retire-grant."""
+    region: str = ""
+    """replicate: the Region that gets a replica."""
+
+    @property
+    def alias_name(self) -> str:
+        """The alias with its "alias/"; "" without one."""
+        return self.alias if not self.alias or self.alias.startswith("alias/") else f"alias/{self.alias}"
+
+    @property
+    def subject(self) -> str:
+        """What is changed, for the journal. Cleaned text."""
+        if self.kind is ChangeKind.CREATE:
+            return f"a new key {clean(self.alias_name, 256)}".rstrip()
+        if self.kind is ChangeKind.POINT_ALIAS:
+            return f"{clean(self.alias_name, 256)} at {clean(self.key, 256)}"
+        return clean(self.key, 256)
+
+    def as_json(self) -> dict[str, Any]:
+        """The change as a JSON document's part: what was asked for. Cleaned text."""
+        asked: dict[str, Any] = {"change": self.kind.value, "key": clean(self.key, 256)}
+        if self.kind in (ChangeKind.ENABLE_ROTATION, ChangeKind.CREATE):
+            asked["period_days"] = self.period_days
+        if self.kind is ChangeKind.SCHEDULE_DELETION:
+            asked["window_days"] = self.window_days
+        if self.kind in (ChangeKind.POINT_ALIAS, ChangeKind.CREATE):
+            asked["alias"] = clean(self.alias_name, 256) or None
+        if self.kind is ChangeKind.CREATE:
+            asked["description"] = clean(self.description)
+            asked["multi_region"] = self.multi_region
+            asked["principals"] = {r.value: [clean(a) for a in arns] for r, arns in self.principals.items()}
+        if self.grant_id:
+            asked["grant_id"] = clean(self.grant_id, 130)
+        if self.region:
+            asked["region"] = clean(self.region, 60)
+        return asked
+
+
+def check(change: KeyChange) -> None:
+    """Raise RefusedError for what KMS takes from nobody: limits and malformed names. Asks nothing."""
+    kind = change.kind
+    if kind in (ChangeKind.ENABLE_ROTATION, ChangeKind.CREATE) and change.period_days is not None:
+        _within(change.period_days, PERIOD_DAYS, "A rotation period is")
+    if kind is ChangeKind.SCHEDULE_DELETION:
+        _within(change.window_days, WINDOW_DAYS, "A deletion waits")
+    if kind is ChangeKind.POINT_ALIAS or (kind is ChangeKind.CREATE and change.alias):
+        _alias(change.alias_name)
+    if kind is ChangeKind.CREATE and clean(change.description, MOST_DESCRIPTION) != change.description:
+        raise RefusedError(
+            "The description has control or format characters, or is too long.",
+            remedy=f"Write one line of at most {MOST_DESCRIPTION:,} characters.",
+        )
+    if kind is ChangeKind.REPLICATE and not _REGION.fullmatch(change.region):
+        raise RefusedError(
+            f"{clean(change.region, 60)!r} is no AWS Region.", remedy="Write it as in eu-west-1."
+        )
+    grant_kinds = (ChangeKind.REVOKE_GRANT, ChangeKind.RETIRE_GRANT)
+    if kind in grant_kinds and not _GRANT_ID.fullmatch(change.grant_id):
+        raise RefusedError(
+            f"{clean(change.grant_id, 60)!r} is no grant's id.", remedy="List them with: keydeck keys grants."
+        )
+
+
+def _within(days: int, allowed: range, what: str) -> None:
+    if days not in allowed:
+        raise RefusedError(
+            f"{what} {allowed.start} to {allowed.stop - 1} days, not {days}.", remedy="Choose other days."
+        )
+
+
+def _alias(name: str) -> None:
+    if not _ALIAS.fullmatch(name):
+        raise RefusedError(
+            f"{clean(name, 80)!r} can't be an alias.",
+            remedy="Use letters, digits, /, _ and -; at most 250 of them behind alias/.",
+        )
+    if name.startswith("alias/aws/"):
+        raise RefusedError("Aliases that begin with alias/aws/ are AWS's own.", remedy="Choose another name.")

@@ -1,0 +1,89 @@
+"""Revoking and retiring grants. AWS KMS Developer Guide, "Retiring and revoking grants"."""
+
+from __future__ import annotations
+
+from crypto_core.consent import Danger
+from crypto_core.errors import RefusedError
+from crypto_core.foreign import clean
+from crypto_core.keys.changes.acting import Acting
+from crypto_core.keys.changes.change import ChangeKind, KeyChange
+from crypto_core.keys.changes.plan import ChangePlan
+from crypto_core.keys.changes.reading import KeyReader, typed_name
+from crypto_core.keys.changes.recipe import Readings, Recipe
+from crypto_core.keys.grants import Grant, read_grants
+from crypto_core.keys.policy.actions import in_words
+
+GRANT = "grant"
+GONE = "gone"
+
+
+def describe(grant: Grant) -> str:
+    """Return a grant in one line: who may do what by it. Cleaned text."""
+    constrained = " with a certain encryption context" if grant.constraints else ""
+    named = f" ({grant.name})" if grant.name else ""
+    return f"{grant.grantee.name} may {in_words(grant.operations)}{constrained}{named}"
+
+
+def _draft(reader: KeyReader, change: KeyChange) -> ChangePlan:
+    state = reader.key(change.key)
+    grants = {g.grant_id: g for g in read_grants(reader.kms, state.region, state.key_arn)}
+    grant = grants.get(change.grant_id)
+    if grant is None:
+        raise RefusedError(
+            f"{state.name} has no grant {clean(change.grant_id, 130)}.",
+            remedy=f"List them with: keydeck keys grants {typed_name(state)}.",
+        )
+    retires = change.kind is ChangeKind.RETIRE_GRANT
+    warnings = []
+    lost = [o for o in grant.operations if o in ("Decrypt", "ReEncryptFrom", "GenerateDataKey")]
+    if lost:
+        warnings.append(
+            f"{grant.grantee.name} loses {' and '.join(lost)}: if it is the platform, or a service that it "
+            "uses, tokens under this key no longer open or are no longer written there."
+        )
+    if retires:
+        by = grant.retiring.name if grant.retiring else "nobody by name"
+        itself = " and the grantee" if "RetireGrant" in grant.operations else ""
+        warnings.append(
+            f"May be retired by: {by}{itself}, and by whoever the account lets (kms:RetireGrant). If KMS "
+            "refuses, revoke it."
+        )
+    return ChangePlan(
+        change=change,
+        title=f"{'Retire' if retires else 'Revoke'} a grant on {state.name}",
+        key_arn=state.key_arn,
+        key_name=state.name,
+        region=state.region,
+        seen={GRANT: describe(grant)},
+        expected={GRANT: GONE},
+        operations=("RetireGrant" if retires else "RevokeGrant",),
+        danger=Danger.TYPED,
+        confirmation=typed_name(state),
+        does=(
+            (
+                f"{describe(grant)}: no longer by this grant. It can take KMS five minutes until that holds "
+                "everywhere."
+            ),
+            "There is no way back but another grant.",
+        ),
+        does_not=(
+            "Does not take away what the key's policy or another grant allows.",
+            "Does not close data keys that were opened by it.",
+        ),
+        warnings=tuple(warnings),
+    )
+
+
+def _act(acting: Acting, plan: ChangePlan) -> None:
+    (operation,) = plan.operations
+    acting.call(operation, KeyId=acting.key_id, GrantId=plan.change.grant_id)
+
+
+def _look(reader: KeyReader, plan: ChangePlan, key_arn: str) -> Readings:
+    for grant in read_grants(reader.kms, plan.region, key_arn):
+        if grant.grant_id == plan.change.grant_id:
+            return {GRANT: describe(grant)}
+    return {GRANT: GONE}
+
+
+TAKING_BACK = Recipe(_draft, _act, _look)

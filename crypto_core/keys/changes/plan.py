@@ -1,0 +1,214 @@
+"""What a change of a key does and does not do, told before anything happens; and what became of it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from crypto_core.consent import Danger
+from crypto_core.counting import counted
+from crypto_core.keys.changes.change import KeyChange
+
+UNCOUNTED = "uncounted"
+"""What is typed instead of a number where the tokens under a key can't be counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """One thing about the key, before and after the change. Cleaned text."""
+
+    name: str
+    before: str
+    after: str
+
+    def as_json(self) -> dict[str, str]:
+        """One entry of "facts"."""
+        return {"name": self.name, "before": self.before, "after": self.after}
+
+
+@dataclass(frozen=True, slots=True)
+class TokensAtRisk:
+    """The tokens that nobody can open while the key can't be used."""
+
+    under: int = 0
+    """Tokens under the key, all its materials and replicas together."""
+    doubtful: int = 0
+    """Tokens of which it isn't known under which key they are."""
+    gaps: tuple[str, ...] = ()
+    """Why the count may not be whole."""
+
+    @property
+    def at_most_known(self) -> int:
+        """Tokens that are, or may be, under the key as far as they could be counted."""
+        return self.under + self.doubtful
+
+    @property
+    def none(self) -> bool:
+        """True if it is certain that no token is under the key."""
+        return not self.at_most_known and not self.gaps
+
+    @property
+    def confirmation(self) -> str:
+        """What has to be typed to lose them; "" where there is nothing to lose."""
+        if self.none:
+            return ""
+        return str(self.at_most_known) if self.at_most_known else UNCOUNTED
+
+    def __str__(self) -> str:
+        """The count in words."""
+        if self.none:
+            return "no token"
+        parts = [counted(self.under, "token")]
+        if self.doubtful:
+            parts.append(f"{self.doubtful:,} of which the key is not known")
+        if self.gaps:
+            parts.append("not all could be counted")
+        return ", ".join(parts)
+
+    def as_json(self) -> dict[str, Any]:
+        """The document's part "tokens"."""
+        return {"under": self.under, "doubtful": self.doubtful, "gaps": list(self.gaps)}
+
+
+@dataclass(frozen=True, slots=True)
+class ChangePlan:
+    """A dry run's result; nothing has been changed.
+
+    `seen` is what the change goes by, read from KMS: it is read again right before acting, and a key that has
+    changed meanwhile is left alone. `expected` is what is to be read afterwards. Cleaned text throughout, but
+    for `change` and `policy`, which are what is sent.
+
+    `danger` says how much asking it takes:
+
+    - NONE: the key is so already.
+    - CONFIRM: enable-rotation, enable, cancel-deletion, create, replicate, which add something and take
+      nothing away; disable-rotation, which stops nothing and can be turned back; an alias that is new.
+    - TYPED, the key's name: rotate, of which a key has 25 in its life; put-policy, revoke-grant and
+      retire-grant, after which somebody may no longer open tokens; an alias that moves, with which the
+      platform begins to write under another key; disable and schedule-deletion of a key without tokens.
+    - TYPED, the number of tokens: disable and schedule-deletion of a key with tokens, or with tokens that
+      can't be counted. These are refused unless it is typed (`refused_unless_typed`): --yes is not enough.
+    """
+
+    change: KeyChange
+    title: str
+    key_arn: str
+    """"" for a key that is to be made."""
+    key_name: str
+    region: str
+    seen: Mapping[str, str]
+    expected: Mapping[str, str]
+    operations: tuple[str, ...]
+    """The KMS operations that change something, in their order."""
+    danger: Danger = Danger.CONFIRM
+    confirmation: str = ""
+    does: tuple[str, ...] = ()
+    does_not: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    tokens: TokensAtRisk | None = None
+    """None where the change takes the key away from no token."""
+    policy_changes: tuple[str, ...] = ()
+    """Who gains and who loses what."""
+    policy_lines: tuple[str, ...] = ()
+    """A unified diff, or the policy of a key that is to be made."""
+    policy: str = field(default="", repr=False)
+    """The policy's text that is sent."""
+
+    @property
+    def changes_nothing(self) -> bool:
+        """True if the key is already as it is to be."""
+        return self.danger is Danger.NONE
+
+    @property
+    def refused_unless_typed(self) -> bool:
+        """True if tokens would be lost: then only typing how many is a consent."""
+        return self.tokens is not None and not self.tokens.none and not self.changes_nothing
+
+    @property
+    def facts(self) -> tuple[Fact, ...]:
+        """The key before and, if all goes well, after."""
+        names = dict.fromkeys((*self.seen, *self.expected))
+        return tuple(
+            Fact(n, self.seen.get(n, "-"), self.expected.get(n, self.seen.get(n, "-"))) for n in names
+        )
+
+    @property
+    def digest(self) -> str:
+        """SHA-256, in hex, over what is to be done, to which key, and the state it was planned on."""
+        told = {
+            "change": self.change.as_json(),
+            "accept_lockout": self.change.accept_lockout,
+            "texts": [self.change.description, self.change.policy, self.policy],
+            "key": self.key_arn,
+            "region": self.region,
+            "seen": dict(self.seen),
+            "expected": dict(self.expected),
+            "operations": self.operations,
+            "danger": self.danger,
+            "confirmation": self.confirmation,
+        }
+        return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+
+    def as_json(self) -> dict[str, Any]:
+        """The document that --dry-run prints with --json."""
+        return {
+            "dry_run": True,
+            **self.change.as_json(),
+            "title": self.title,
+            "key_arn": self.key_arn or None,
+            "key_name": self.key_name,
+            "region": self.region,
+            "changes_nothing": self.changes_nothing,
+            "does": list(self.does),
+            "does_not": list(self.does_not),
+            "warnings": list(self.warnings),
+            "facts": [fact.as_json() for fact in self.facts],
+            "operations": [f"kms:{operation}" for operation in self.operations],
+            "danger": self.danger.value,
+            "confirmation": self.confirmation,
+            "refused_unless_typed": self.refused_unless_typed,
+            "tokens": self.tokens.as_json() if self.tokens else None,
+            "policy_changes": list(self.policy_changes),
+            "policy_diff": list(self.policy_lines),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeResult:
+    """What became of a change. What `facts` say afterwards was read from KMS, never concluded."""
+
+    plan: ChangePlan
+    key_arn: str
+    """The key that was changed or made; "" if none was."""
+    verified: bool
+    """True if KMS, asked again, showed the effect."""
+    facts: tuple[Fact, ...]
+    done: tuple[str, ...] = ()
+    """The operations that KMS carried out."""
+    stopped_by: str = ""
+    """Why not all of them were; what `done` says was done all the same."""
+    unverified: str = ""
+    """Why the effect could not be seen."""
+    next_steps: tuple[str, ...] = ()
+    """How to go on from here."""
+    unjournaled: str = ""
+    """Why the end is not in the journal; its beginning is."""
+
+    def as_json(self) -> dict[str, Any]:
+        """The document that the command prints with --json."""
+        return {
+            "dry_run": False,
+            **self.plan.change.as_json(),
+            "title": self.plan.title,
+            "key_arn": self.key_arn or None,
+            "verified": self.verified,
+            "facts": [fact.as_json() for fact in self.facts],
+            "done": [f"kms:{operation}" for operation in self.done],
+            "stopped_by": self.stopped_by,
+            "unverified": self.unverified,
+            "next_steps": list(self.next_steps),
+            "unjournaled": self.unjournaled,
+        }

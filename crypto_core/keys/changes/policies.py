@@ -1,0 +1,164 @@
+"""Putting a key policy: what it changes for whom, and what is not put without being asked twice.
+
+API reference, PutKeyPolicy. Its BypassPolicyLockoutSafetyCheck stays false: KMS refuses a policy with which
+the caller could not put another one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from crypto_core.consent import Danger
+from crypto_core.errors import KmsError, PolicyError, RefusedError
+from crypto_core.foreign import clean
+from crypto_core.keys.changes.acting import Acting
+from crypto_core.keys.changes.change import KeyChange
+from crypto_core.keys.changes.plan import ChangePlan
+from crypto_core.keys.changes.reading import KeyReader, policy_fact, typed_name
+from crypto_core.keys.changes.recipe import Readings, Recipe
+from crypto_core.keys.policy.access import Access, accesses
+from crypto_core.keys.policy.comparison import Comparison, compare
+from crypto_core.keys.policy.document import PolicyDocument, parse_policy
+
+POLICY = "policy"
+_USES = ("Decrypt", "GenerateDataKey", "ReEncryptFrom", "ReEncryptTo")
+_SESSION = re.compile(r"arn:(aws[a-z-]*):sts::([0-9]{12}):assumed-role/([^/]+)/.+")
+
+
+def _draft(reader: KeyReader, change: KeyChange) -> ChangePlan:
+    then = parse_policy(change.policy)
+    state = reader.key(change.key)
+    text = reader.policy_text(state)
+    warnings: list[str] = []
+    try:
+        now = parse_policy(text)
+    except PolicyError as error:
+        warnings.append(f"The present policy can't be read, so everything differs from it: {error.message}")
+        now = PolicyDocument("", (), {})
+    found = compare(now, then, state.key_arn)
+    before, after = policy_fact(now), policy_fact(then)
+    same = before == after
+    if not same:
+        warnings += lockout_warnings(reader, then, state.key_arn, accepted=change.accept_lockout)
+        warnings += _access_warnings(now, then, found, state.key_arn)
+    if state.state not in ("Enabled", "Disabled"):
+        warnings.append(f"The key is {state.state}; its policy can be put all the same.")
+    return ChangePlan(
+        change=change,
+        title=f"Put a policy on {state.name}",
+        key_arn=state.key_arn,
+        key_name=state.name,
+        region=state.region,
+        seen={POLICY: before},
+        expected={POLICY: after},
+        operations=() if same else ("PutKeyPolicy",),
+        danger=Danger.NONE if same else Danger.TYPED,
+        confirmation=typed_name(state),
+        does=("The whole policy is replaced by the one that is given.",),
+        does_not=(
+            "Does not touch grants, nor what IAM policies allow where the key's policy names the account.",
+            "Does not close data keys that somebody has opened already.",
+        ),
+        warnings=tuple(warnings),
+        policy_changes=tuple(str(c) for c in found.changes),
+        policy_lines=found.lines,
+        policy=change.policy,
+    )
+
+
+def _act(acting: Acting, plan: ChangePlan) -> None:
+    acting.call("PutKeyPolicy", KeyId=acting.key_id, PolicyName="default", Policy=plan.policy)
+
+
+def _look(reader: KeyReader, plan: ChangePlan, key_arn: str) -> Readings:
+    return {POLICY: read_policy_fact(reader, key_arn)}
+
+
+def read_policy_fact(reader: KeyReader, key_arn: str) -> str:
+    """Return the policy that a key has now, as a fact. Raises KmsError."""
+    try:
+        return policy_fact(parse_policy(reader.policy_text(reader.keys.describe(key_arn))))
+    except PolicyError as error:
+        return f"none that can be read: {clean(error.message, 200)}"
+
+
+def lockout_warnings(
+    reader: KeyReader, policy: PolicyDocument, key_arn: str, *, accepted: bool = False
+) -> Iterator[str]:
+    """Yield why nobody, or not the caller, could put another policy, where that was accepted.
+
+    Raises RefusedError where it was not.
+    """
+    allowed = [
+        access
+        for access in accesses(policy, (), key_arn)
+        if "PutKeyPolicy" in access.actions
+        and access.principal.kind == "AWS"
+        and not access.principal.is_gone
+    ]
+    why = ""
+    if not allowed:
+        why = "With this policy nobody may put another one (kms:PutKeyPolicy): the key is locked for good."
+    else:
+        try:
+            caller = reader.kms.identity().arn
+        except KmsError as error:
+            yield f"Whether you could put another policy is not known: {error}"
+            return
+        if not any(_may_be(access, caller) for access in allowed):
+            why = f"With this policy {caller} may not put another one (kms:PutKeyPolicy)."
+    if not why:
+        return
+    if not accepted:
+        raise RefusedError(
+            why,
+            remedy="Let an administrator put it, or keep kms:PutKeyPolicy for yourself. Nothing was sent.",
+        )
+    yield f"{why} KMS checks the same and has the last word."
+
+
+def _may_be(access: Access, caller: str) -> bool:
+    """True if the caller is, or is of, an access's principal. Sessions are those of their role."""
+    principal = access.principal
+    session = _SESSION.fullmatch(caller)
+    if access.all_but:
+        return not _is(principal.value, caller, session)
+    if principal.is_everyone:
+        return True
+    parts = caller.split(":")
+    if principal.is_account:
+        return len(parts) > 4 and principal.account == parts[4]
+    return _is(principal.value, caller, session)
+
+
+def _is(value: str, caller: str, session: re.Match[str] | None) -> bool:
+    if value == caller:
+        return True
+    if session is None:
+        return False
+    # STS leaves out the path that IAM has in the role's ARN.
+    prefix = f"arn:{session[1]}:iam::{session[2]}:role/"
+    return value.startswith(prefix) and value.rsplit("/", 1)[-1] == session[3]
+
+
+def _access_warnings(
+    now: PolicyDocument, then: PolicyDocument, found: Comparison, key_arn: str
+) -> Iterator[str]:
+    before = {a.principal.value for a in accesses(now, (), key_arn) if a.is_public}
+    for access in accesses(then, (), key_arn):
+        if access.is_public and access.principal.value not in before:
+            yield (
+                f"PUBLIC: {access.statement or 'a statement'} lets anybody with AWS credentials use the key. "
+                "Bind it to an account or an organization."
+            )
+    for change in found.changes:
+        lost = [action for action in _USES if action in change.loses]
+        if lost:
+            yield (
+                f"{change.who} loses {', '.join(lost)}: if the platform works by that, its tokens no longer "
+                "open or are no longer written."
+            )
+
+
+PUTTING = Recipe(_draft, _act, _look)

@@ -1,0 +1,225 @@
+"""What changes go by: the key as KMS has it now, and the tokens under it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from crypto_core.coverage import Evidence
+from crypto_core.errors import (
+    DatabaseError,
+    KeyNotFoundError,
+    KmsAccessDeniedError,
+    KmsError,
+    KmsRequestError,
+    RefusedError,
+)
+from crypto_core.foreign import clean
+from crypto_core.key_names import in_region, region_of
+from crypto_core.keys.changes.plan import TokensAtRisk
+from crypto_core.keys.inventory import KeyInventory
+from crypto_core.keys.policy.document import PolicyDocument
+from crypto_core.keys.state import ON_DEMAND_LIMIT, KeyState
+from crypto_core.keys.status import Status
+from crypto_core.kms import KmsApi
+
+_TYPABLE = re.compile(r"alias/[A-Za-z0-9/_-]{1,250}")
+
+
+@dataclass(frozen=True, slots=True)
+class AutomaticRotation:
+    """Automatic rotation in words; `period_days` is None where it is off or not told."""
+
+    words: str
+    period_days: int | None = None
+    under_way: bool = False
+    """True while a rotation on demand is being carried out."""
+
+
+class KeyReader:
+    """Reads keys for plans and for what is seen afterwards. Blocks on KMS and SQL; changes nothing."""
+
+    def __init__(
+        self,
+        kms: KmsApi,
+        keys: KeyInventory,
+        take_status: Callable[[], Status],
+        *,
+        write_key: str | None = None,
+    ) -> None:
+        """`write_key` is the configured name of the key that new tokens are written under."""
+        self.kms = kms
+        self.keys = keys
+        self._take_status = take_status
+        self._write_key = write_key
+
+    def key(self, name: str) -> KeyState:
+        """Return a customer's key with its aliases and its multi-Region relations.
+
+        Raises RefusedError for a key that AWS manages, SettingsError, KmsError.
+        """
+        self.keys.refresh_aliases()
+        state = self.keys.describe(name)
+        if state.manager == "AWS":
+            raise RefusedError(f"{state.name} is managed by AWS: only AWS changes it.")
+        if state.multi_region and state.primary_arn is None:
+            state = self._related(state)
+        return state
+
+    def _related(self, state: KeyState) -> KeyState:
+        answer = self.kms.call("DescribeKey", region=state.region, KeyId=state.key_arn)
+        relations = (answer.get("KeyMetadata") or {}).get("MultiRegionConfiguration") or {}
+        primary = clean((relations.get("PrimaryKey") or {}).get("Arn")) or None
+        replicas = tuple(clean(r.get("Arn")) for r in relations.get("ReplicaKeys") or ())
+        return replace(state, primary_arn=primary, replica_arns=replicas)
+
+    def state_of(self, key_arn: str) -> str:
+        """Return KMS's word for a key's state, or "none" if there is no such key. Raises KmsError."""
+        try:
+            return self.keys.describe(key_arn).state or "not told"
+        except KeyNotFoundError:
+            return "none"
+
+    def deletion_date(self, key_arn: str) -> str:
+        """Return when a key is deleted, in words; "no" if it isn't. Raises KmsError."""
+        state = self.keys.describe(key_arn)
+        if state.deletion_at:
+            return f"{state.deletion_at:%Y-%m-%d %H:%M %Z}".strip()
+        return "once its replicas are deleted" if state.state == "PendingReplicaDeletion" else "no"
+
+    def replica_state(self, primary_arn: str, region: str) -> str:
+        """Return the state of the replica in a Region, asked for in that Region; "none" without one."""
+        arn = in_region(primary_arn, region)
+        try:
+            answer = self.kms.call("DescribeKey", region=region, KeyId=arn)
+        except KeyNotFoundError:
+            return "none"
+        return clean((answer.get("KeyMetadata") or {}).get("KeyState"), 60) or "not told"
+
+    def automatic_rotation(self, state: KeyState) -> AutomaticRotation:
+        """Return a key's automatic rotation; what KMS does not tell is said to be not known."""
+        try:
+            answer = self.kms.call("GetKeyRotationStatus", region=state.region, KeyId=state.key_arn)
+        except KmsError as error:
+            return AutomaticRotation(not_known(error))
+        under_way = answer.get("OnDemandRotationStartDate") is not None
+        if not answer.get("KeyRotationEnabled"):
+            return AutomaticRotation("off", under_way=under_way)
+        period = answer.get("RotationPeriodInDays")
+        if not isinstance(period, int):
+            return AutomaticRotation("on, but KMS does not tell its period", under_way=under_way)
+        return AutomaticRotation(every(period), period, under_way)
+
+    def on_demand_rotations(self, state: KeyState) -> int | str:
+        """Return how many rotations on demand a key has had, or why that is not known."""
+        try:
+            rotations = self.kms.listed(
+                "ListKeyRotations", "Rotations", region=state.region, KeyId=state.key_arn
+            )
+            return sum(1 for r in rotations if r.get("RotationType") == "ON_DEMAND")
+        except KmsError as error:
+            return not_known(error)
+
+    def alias_target(self, alias: str, like: str) -> str | None:
+        """Return the ARN of the key that an alias points at, in the account and Region of the ARN `like`.
+
+        None if there is no such alias. Raises KmsError.
+        """
+        for listed in self.kms.listed("ListAliases", "Aliases", region=region_of(like)):
+            if listed.get("AliasName") == alias and listed.get("TargetKeyId"):
+                return f"{like.rsplit(':', 1)[0]}:key/{clean(listed['TargetKeyId'], 100)}"
+        return None
+
+    def policy_text(self, state: KeyState) -> str:
+        """Return a key's policy as KMS gives it. Raises KmsError."""
+        answer = self.kms.call("GetKeyPolicy", region=state.region, KeyId=state.key_arn, PolicyName="default")
+        text = answer.get("Policy")
+        if not isinstance(text, str):
+            raise KmsRequestError(
+                "KMS answered GetKeyPolicy without a policy.", operation="GetKeyPolicy", key=state.key_arn
+            )
+        return text
+
+    def tokens(self, state: KeyState) -> TokensAtRisk:
+        """Return the tokens under a key by a census taken now; one that can't be taken is a gap."""
+        try:
+            status = self._take_status()
+        except DatabaseError as error:
+            return TokensAtRisk(gaps=(f"The tokens can't be counted: {error}",))
+        doubtful = sum(
+            share.tokens
+            for share in status.keys
+            if share.key_arn is None and (share.evidence is Evidence.CONFLICT or not share.asked)
+        )
+        return TokensAtRisk(status.tokens_under(state.key_arn), doubtful, status.coverage.reasons)
+
+    def writes_under(self, state: KeyState) -> bool:
+        """True if the configured key to write under is this one."""
+        return self._write_key in (state.key_arn, key_id_of(state.key_arn), *state.aliases) or (
+            self._write_key is not None and self._write_key.rsplit(":", 1)[-1] in state.aliases
+        )
+
+    def writes_by(self, alias: str) -> bool:
+        """True if the key to write under is configured by this alias."""
+        return self._write_key is not None and self._write_key.rsplit(":", 1)[-1] == alias
+
+
+def key_id_of(key_arn: str) -> str:
+    """Return the key id of a key ARN.
+
+    Control operations take it as well as the ARN, and moto some of them without the ARN only.
+    """
+    return key_arn.rsplit("/", 1)[-1]
+
+
+def typed_name(state: KeyState) -> str:
+    """Return what an operator types to mean a key: its first alias, else its key id."""
+    return state.name if _TYPABLE.fullmatch(state.name) else key_id_of(state.key_arn)
+
+
+def not_known(error: KmsError) -> str:
+    """Return why something is not known, as a fact's value."""
+    if isinstance(error, KmsAccessDeniedError):
+        return f"not known: {error.action} is not allowed"
+    return f"not known: {clean(error.message, 200)}"
+
+
+def every(days: int) -> str:
+    """Return a rotation period in words."""
+    return f"every {days:,} days"
+
+
+def ordinal_of_limit(used: int) -> str:
+    """Return a count of rotations on demand in words."""
+    return f"{used} of {ON_DEMAND_LIMIT}"
+
+
+def policy_fact(document: PolicyDocument) -> str:
+    """Return a policy in so few words that two policies that differ read differently."""
+    digest = hashlib.sha256(json.dumps(normal(document.raw), sort_keys=True).encode()).hexdigest()
+    number = len(document.statements)
+    return f"{number} {'statement' if number == 1 else 'statements'}, SHA-256 {digest[:16]}…"
+
+
+_ROOT = re.compile(r"arn:aws[a-z-]*:iam::([0-9]{12}):root")
+
+
+def normal(raw: Any) -> Any:
+    """Return a policy's JSON in the one form that it and what IAM makes of it when storing it have.
+
+    A list of one is its element, the order of a list of texts does not count, and an account is the ARN of
+    its root.
+    """
+    if isinstance(raw, dict):
+        return {name: normal(value) for name, value in raw.items()}
+    if isinstance(raw, list):
+        values = [normal(value) for value in raw]
+        if len(values) == 1:
+            return values[0]
+        return sorted(values) if all(isinstance(v, str) for v in values) else values
+    root = _ROOT.fullmatch(raw) if isinstance(raw, str) else None
+    return root[1] if root else raw

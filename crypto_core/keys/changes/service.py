@@ -1,0 +1,283 @@
+"""What screens and commands call to change KMS keys: plan and run, every one of them journaled."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import replace
+from threading import Event
+from typing import Any
+from uuid import uuid4
+
+from crypto_core.consent import Consent, Origin, require
+from crypto_core.database.installation import require_schema
+from crypto_core.database.journal import Journal, Outcome
+from crypto_core.errors import (
+    DatabaseError,
+    InterruptedRunError,
+    KeydeckError,
+    KmsDependencyTimeoutError,
+    KmsInternalError,
+    KmsUnreachableError,
+    KmsUnreadableError,
+    MissingSchemaError,
+    NotConfirmedError,
+    ReadOnlyError,
+    RefusedError,
+)
+from crypto_core.keys.changes import aliases, creation, grants, lifecycle, policies, replication, rotation
+from crypto_core.keys.changes.acting import Acting
+from crypto_core.keys.changes.change import ChangeKind, KeyChange, check
+from crypto_core.keys.changes.plan import ChangePlan, ChangeResult, Fact
+from crypto_core.keys.changes.reading import KeyReader
+from crypto_core.keys.changes.recipe import Readings, Recipe
+
+_log = logging.getLogger(__name__)
+
+RECIPES: Mapping[ChangeKind, Recipe] = {
+    ChangeKind.ENABLE_ROTATION: rotation.ENABLING,
+    ChangeKind.DISABLE_ROTATION: rotation.DISABLING,
+    ChangeKind.ROTATE: rotation.ROTATING,
+    ChangeKind.CREATE: creation.CREATING,
+    ChangeKind.POINT_ALIAS: aliases.POINTING,
+    ChangeKind.ENABLE: lifecycle.ENABLING,
+    ChangeKind.DISABLE: lifecycle.DISABLING,
+    ChangeKind.SCHEDULE_DELETION: lifecycle.SCHEDULING,
+    ChangeKind.CANCEL_DELETION: lifecycle.CANCELLING,
+    ChangeKind.PUT_POLICY: policies.PUTTING,
+    ChangeKind.REVOKE_GRANT: grants.TAKING_BACK,
+    ChangeKind.RETIRE_GRANT: grants.TAKING_BACK,
+    ChangeKind.REPLICATE: replication.REPLICATING,
+}
+
+PATIENCE = (0.3, 0.7, 1.5, 3.0)
+"""Seconds between readings of an effect: KMS shows a change everywhere only after a while."""
+
+MAYBE_DONE = (KmsUnreachableError, KmsInternalError, KmsDependencyTimeoutError, KmsUnreadableError)
+"""Failures after which KMS may have done what it was asked for."""
+
+
+class KeyChangeService:
+    """Plans and makes changes of KMS keys. Blocks on KMS and SQL: call it from a worker."""
+
+    def __init__(
+        self,
+        reader: KeyReader,
+        journal: Journal,
+        *,
+        read_only: bool,
+        patience: tuple[float, ...] = PATIENCE,
+    ) -> None:
+        self._reader = reader
+        self._journal = journal
+        self._read_only = read_only
+        self._patience = patience
+
+    def plan(self, change: KeyChange) -> ChangePlan:
+        """Return what would happen; journaled as a dry run.
+
+        Without Keydeck's schema, or read only, the plan says that it could not be journaled. Raises
+        RefusedError (journaled too) where the change can't be, PolicyError, SettingsError for what is no key
+        name, KmsError.
+        """
+        try:
+            plan = self._draft(change)
+        except KeydeckError as error:
+            self._try_to_record(change, Outcome.REFUSED, {"reason": error.message})
+            raise
+        unrecorded = self._try_to_record(change, Outcome.DRY_RUN, _told(plan))
+        if not unrecorded:
+            return plan
+        return replace(plan, warnings=(*plan.warnings, f"The dry run was not journaled: {unrecorded}"))
+
+    def run(
+        self, plan: ChangePlan, consent: Consent | None, *, cancelled: Event | None = None
+    ) -> ChangeResult:
+        """Do what the plan says, and read back what came of it.
+
+        Raises ReadOnlyError, MissingSchemaError or, without a consent to this very plan given as it demands,
+        NotConfirmedError (journaled as refused) before anything is sent; RefusedError, journaled too, if the
+        key is no longer what the plan saw; KmsError, journaled as failed, if KMS did nothing of it. Where KMS
+        did a part, or may have, the result says so in `stopped_by` instead. Raises InterruptedRunError once
+        `cancelled` is set, if nothing was done by then.
+        """
+        if self._read_only:
+            raise ReadOnlyError(f"Cannot {_words(plan.change)}: Keydeck is read only.")
+        require_schema(self._journal.engine)
+        try:
+            given = _agreed(consent, plan)
+            now = self._draft(plan.change)
+            _require_unchanged(plan, now)
+        except KeydeckError as error:
+            reason = {"plan": plan.digest, "reason": error.message}
+            self._try_to_record(plan.change, Outcome.REFUSED, reason)
+            _log.warning("Refused to %s: %s", _words(plan.change), error.message)
+            raise
+        if plan.changes_nothing:
+            return ChangeResult(plan, plan.key_arn, verified=True, facts=plan.facts)
+        return self._carry_out(plan, given, cancelled)
+
+    def _carry_out(self, plan: ChangePlan, consent: Consent, cancelled: Event | None) -> ChangeResult:
+        recipe, run_id = RECIPES[plan.change.kind], str(uuid4())
+        begun = {"run": run_id, "plan": plan.digest, "consent": consent.origin.value, **_told(plan)}
+        self._record(plan.change, Outcome.STARTED, begun)
+        _log.info("Begins to %s.", _words(plan.change))
+        acting = Acting(self._reader.kms, plan.key_arn, plan.region, cancelled)
+        stopped: KeydeckError | None = None
+        try:
+            try:
+                recipe.act(acting, plan)
+            except KeydeckError as error:
+                stopped = error
+                if not acting.done and not isinstance(error, MAYBE_DONE):
+                    interrupted = isinstance(error, InterruptedRunError)
+                    outcome = Outcome.INTERRUPTED if interrupted else Outcome.FAILED
+                    ended = {"run": run_id, "run_ended": True, "done": [], "reason": error.message}
+                    self._try_to_record(plan.change, outcome, ended)
+                    raise
+            result = self._read_back(plan, recipe, acting, stopped, cancelled)
+        except KeydeckError:
+            raise
+        except BaseException as error:
+            ended = {"run": run_id, "run_ended": True, "done": acting.done, "reason": type(error).__name__}
+            if acting.trying:
+                ended["unanswered"] = acting.trying
+            outcome = Outcome.FAILED if isinstance(error, Exception) else Outcome.INTERRUPTED
+            self._try_to_record(plan.change, outcome, ended)
+            raise
+        return self._ended(plan, result, run_id, stopped)
+
+    def _read_back(
+        self,
+        plan: ChangePlan,
+        recipe: Recipe,
+        acting: Acting,
+        stopped: KeydeckError | None,
+        cancelled: Event | None,
+    ) -> ChangeResult:
+        """Look whether the effect is there, a few times: KMS does not show it everywhere at once."""
+        seen: Readings = {}
+        there, why = False, ""
+        if acting.key_arn:
+            # After a failure one look tells what there is.
+            for pause in (*self._patience, None) if stopped is None else (None,):
+                try:
+                    seen, why = recipe.look(self._reader, plan, acting.key_arn), ""
+                except KeydeckError as error:
+                    why = str(error)
+                there = not why and recipe.there(plan, seen)
+                if there or pause is None or (cancelled or Event()).wait(pause):
+                    break
+        if not there and not why:
+            why = _not_seen(plan, seen, made=bool(acting.key_arn))
+        self._reader.keys.refresh_aliases()
+        return ChangeResult(
+            plan=plan,
+            key_arn=acting.key_arn,
+            verified=there,
+            facts=tuple(Fact(name, plan.seen.get(name, "-"), value) for name, value in seen.items()),
+            done=tuple(acting.done),
+            stopped_by=_stop(stopped, acting, there=there) if stopped else "",
+            unverified=why,
+            next_steps=recipe.follow(plan, acting.key_arn, acting.done),
+        )
+
+    def _ended(
+        self, plan: ChangePlan, result: ChangeResult, run_id: str, stopped: KeydeckError | None
+    ) -> ChangeResult:
+        outcome = Outcome.DONE
+        if stopped is not None:
+            interrupted = isinstance(stopped, InterruptedRunError)
+            outcome = Outcome.INTERRUPTED if interrupted else Outcome.FAILED
+        detail = {"run": run_id, "run_ended": True, **result.as_json()}
+        unrecorded = self._try_to_record(plan.change, outcome, detail)
+        _log.info(
+            "Ended to %s: %s, %s.",
+            *(_words(plan.change), outcome.value, "verified" if result.verified else "not verified"),
+        )
+        return replace(result, unjournaled=unrecorded) if unrecorded else result
+
+    def _draft(self, change: KeyChange) -> ChangePlan:
+        check(change)
+        return RECIPES[change.kind].draft(self._reader, change)
+
+    def _record(self, change: KeyChange, outcome: Outcome, detail: Mapping[str, Any]) -> None:
+        self._journal.record(f"keys {change.kind.value}", change.subject, outcome, detail)
+
+    def _try_to_record(self, change: KeyChange, outcome: Outcome, detail: Mapping[str, Any]) -> str:
+        """Journal what was not begun or has ended; returns why it could not be journaled, "" if it was."""
+        if self._read_only:
+            return "Keydeck is read only."
+        try:
+            self._record(change, outcome, {**change.as_json(), **detail})
+        except MissingSchemaError as error:
+            return str(error)
+        except DatabaseError as error:
+            return error.message
+        return ""
+
+
+def _agreed(consent: Consent | None, plan: ChangePlan) -> Consent:
+    """The consent, if it is to this plan; where tokens would be lost, only if their number was typed."""
+    given = require(consent, plan)
+    if plan.refused_unless_typed and given.origin is not Origin.TYPED:
+        raise NotConfirmedError(
+            f"{plan.title}: refused, there are tokens under the key ({plan.tokens}).",
+            remedy=(
+                "Re-encrypt them under another key first. To lose them all the same, type their number: "
+                f"--lose-tokens {plan.confirmation}."
+            ),
+        )
+    return given
+
+
+def _require_unchanged(plan: ChangePlan, now: ChangePlan) -> None:
+    """Raise RefusedError if the key is no longer what the plan saw."""
+    names = dict.fromkeys((*plan.seen, *now.seen))
+    changed = [
+        f"{name} was {plan.seen.get(name, 'not there')}, is {now.seen.get(name, 'not there')}"
+        for name in names
+        if plan.seen.get(name) != now.seen.get(name)
+    ]
+    if plan.key_arn != now.key_arn:
+        changed.append(f"{plan.change.key} was {plan.key_arn}, is {now.key_arn}")
+    if not changed and (plan.expected, plan.operations) != (now.expected, now.operations):
+        changed.append("what is to be done is something else by now")
+    if changed:
+        raise RefusedError(
+            f"{plan.key_name} has changed since the preview: {'; '.join(changed)}. Nothing was sent.",
+            remedy="Look at a new preview.",
+        )
+
+
+def _not_seen(plan: ChangePlan, seen: Readings, *, made: bool) -> str:
+    """Why a change does not count as seen, in words."""
+    if not made:
+        return "KMS named no key that could be looked at."
+    missing = [
+        f"{name} is {seen.get(name, 'not told')} instead of {value}"
+        for name, value in plan.expected.items()
+        if seen.get(name) != value
+    ]
+    return "; ".join(missing) or "; ".join(f"{name} is {value} as before" for name, value in seen.items())
+
+
+def _stop(stopped: KeydeckError, acting: Acting, *, there: bool) -> str:
+    """What stopped a change, and what that leaves."""
+    done = ", ".join(f"kms:{operation}" for operation in acting.done)
+    after = f" Done before that: {done}." if done else ""
+    if isinstance(stopped, MAYBE_DONE) and acting.trying:
+        seen = "its effect is there" if there else "its effect was not seen, but it may have been done"
+        return f"{stopped} kms:{acting.trying} was sent: {seen}.{after}"
+    return f"{stopped}{after}"
+
+
+def _told(plan: ChangePlan) -> dict[str, Any]:
+    """What the journal keeps of a plan: all that was shown, without the policy's lines."""
+    told = plan.as_json()
+    del told["policy_diff"]
+    return told
+
+
+def _words(change: KeyChange) -> str:
+    return f"{change.kind.value.replace('-', ' ')} ({change.subject})"

@@ -1,0 +1,82 @@
+"""Who may do what with a key, a line for each statement or grant that says so."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from textual.content import Content
+
+from crypto_core.foreign import clean
+from crypto_core.key_names import account_of
+from crypto_core.keys.policy.access import Access
+from crypto_core.keys.policy.explanation import Sentence
+from crypto_core.keys.policy.reading import KeyPolicy
+from crypto_core.severity import Severity
+from screens.keys.detail import NAME_CELLS, fact
+from screens.routes import PolicyBehind
+from screens.signs import SIGNS, Sign
+from screens.widgets.cells import cut, fit
+from screens.widgets.line_list import Line
+
+_DENIED = Sign("–", "$muted")
+
+
+def signed(policy: KeyPolicy) -> Iterator[tuple[Sign, Sentence]]:
+    """Yield each sentence with a sign: ✖ for everybody, ▲ for another account, – for what is denied."""
+    found = policy.accesses
+    for number, sentence in enumerate(policy.sentences):
+        yield (_sign(found[number], policy) if number < len(found) else _DENIED), sentence
+
+
+def _sign(access: Access, policy: KeyPolicy) -> Sign:
+    if access.is_public:
+        return SIGNS[Severity.CRITICAL]
+    own = account_of(policy.key.key_arn)
+    if access.principal.kind == "AWS" and access.accounts - {own}:
+        return SIGNS[Severity.HIGH]
+    return SIGNS[Severity.LOW]
+
+
+def access_lines(policy: KeyPolicy, width: int, most: int) -> list[Line]:
+    """Return up to `most` lines, each of which leads to the policy; the last says how many more there are."""
+    found = list(signed(policy))
+    shown = found if len(found) <= most else found[: most - 1]
+    behind = PolicyBehind(policy.key.key_arn)
+    lines = [
+        Line(_line("may use" if not number else "", sign, sentence, width), behind, hint=_hint(sentence))
+        for number, (sign, sentence) in enumerate(shown)
+    ]
+    if len(shown) < len(found):
+        more = fact("", f"and {len(found) - len(shown):,} more", "$muted", width)
+        lines.append(Line(more, behind, hint="Enter: the policy."))
+    return [*lines, *(Line(fact(part, why, "$warning", width)) for part, why in policy.missing.items())]
+
+
+def _line(name: str, sign: Sign, sentence: Sentence, width: int) -> Content:
+    where = f", {sentence.where}" if sentence.where else ""
+    words = f"{sentence.may} {sentence.what}{where}"
+    who = clean(sentence.who, 120)
+    return Content.assemble(
+        (fit(name, NAME_CELLS), "$muted"),
+        sign,
+        " ",
+        (cut(who, width - NAME_CELLS - 2), "bold"),
+        " ",
+        cut(words, max(width - NAME_CELLS - 3 - len(who), 1)),
+    )
+
+
+def _hint(sentence: Sentence) -> str:
+    return f"Enter: the policy. {clean(sentence, 400)}"
+
+
+def sentence_lines(policy: KeyPolicy, width: int) -> Sequence[list[Content]]:
+    """Return every sentence whole, each as its lines of at most `width` cells."""
+    sentences = []
+    for sign, sentence in signed(policy):
+        content = Content.assemble(
+            sign, " ", (clean(sentence.who, 200), "bold"), clean(f" {str(sentence)[len(sentence.who) + 1 :]}")
+        )
+        first, *rest = content.wrap(max(width - 2, 10))
+        sentences.append([first, *(Content.assemble("  ", line) for line in rest)])
+    return sentences
