@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from crypto_core.key_names import account_of, same_key
+from crypto_core.key_names import account_of
 from crypto_core.keys.grants import Grant
 from crypto_core.keys.policy.access import Access
 from crypto_core.keys.posture.finding import Gap
@@ -86,7 +86,3 @@ class Estate:
     def age(self, moment: datetime | None) -> timedelta | None:
         """How long ago something was; None where that is not known."""
         return self.now - moment if moment is not None else None
-
-    def others(self, facts: KeyFacts) -> tuple[KeyFacts, ...]:
-        """Return the keys that are not this one or a replica of it."""
-        return tuple(other for other in self.keys if not same_key(other.arn, facts.arn))

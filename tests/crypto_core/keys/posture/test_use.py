@@ -29,6 +29,7 @@ def test_the_alias_that_the_platform_is_told_must_name_the_key_written_under() -
     assert arn(1) in found.evidence
     assert arn(2) in found.evidence
     assert ask(alias_elsewhere, other, writing()) == []
+    assert ask(alias_elsewhere, other, alias="alias/tokens") == []
     assert ask(alias_elsewhere, writing(aliases=("alias/tokens",)), other, alias="alias/tokens") == []
 
 
@@ -51,6 +52,7 @@ def test_one_alias_for_two_keys_in_two_regions_is_told() -> None:
     now = writing(aliases=("alias/tokens",))
     (found,) = alias_elsewhere(far, estate(far, now, write_key="alias/tokens"))
     assert isinstance(found, Finding)
+    assert found.severity is Severity.MEDIUM
     assert "in eu-west-1 it means another key" in found.evidence
     assert list(alias_elsewhere(far, estate(far, now, write_key=arn(1)))) == []
 
@@ -76,6 +78,10 @@ def test_an_alias_that_may_not_be_listed_is_a_gap() -> None:
     (found,) = aliases_unknown(estate(now, alias="alias/tokens"))
     assert isinstance(found, Gap)
     assert found.reason == "alias/tokens: where it points: kms:ListAliases is not allowed"
+    assert found.hides is Severity.HIGH
+    (found,) = aliases_unknown(estate(alias="alias/tokens"))
+    assert isinstance(found, Gap)
+    assert found.reason == "alias/tokens: where it points: no key is known"
 
 
 SEALING: dict[str, Any] = {
@@ -105,8 +111,18 @@ def test_other_uses_of_an_old_key_are_not(fields: dict[str, Any]) -> None:
     assert ask(old_key_in_use, facts(2, **(SEALING | fields)), writing()) == []
 
 
+def test_a_trusted_key_without_tokens_counts_too() -> None:
+    assert finding(old_key_in_use, facts(2, **(SEALING | {"tokens": 0}), trusted=True), writing())
+
+
+def test_what_is_not_known_makes_no_use() -> None:
+    assert ask(old_key_in_use, facts(2, **SEALING, state=None), writing()) == []
+    assert ask(old_key_in_use, facts(2, **SEALING), writing(created_at=None)) == []
+
+
 def test_a_key_used_before_the_new_one_was_made_is_not_still_in_use() -> None:
     assert ask(old_key_in_use, facts(2, **SEALING), writing(age=1)) == []
+    assert ask(old_key_in_use, facts(2, **SEALING), writing(age=2)) == []
 
 
 def test_the_key_written_under_is_in_use_by_right() -> None:
@@ -149,4 +165,6 @@ def test_material_of_unknown_age_is_a_gap_unless_the_key_itself_is_young() -> No
     found = gap(old_material, about)
     assert "4 tokens" in found.reason
     assert "kms:ListKeyRotations is not allowed" in found.reason
-    assert ask(old_material, facts(tokens=4, age=700, by_material={"": 4})) == []
+    assert found.hides is Severity.MEDIUM
+    assert ask(old_material, facts(tokens=4, age=730, by_material={"": 4})) == []
+    assert gap(old_material, facts(tokens=4, created_at=None, by_material={"": 4})).hides is Severity.MEDIUM
