@@ -25,6 +25,7 @@ from crypto_core.errors import (
 from crypto_core.keys.changes.change import ChangeKind, KeyChange
 from crypto_core.keys.changes.plan import UNCOUNTED, ChangePlan, ChangeResult
 from crypto_core.keys.changes.service import RECIPES, KeyChangeService
+from crypto_core.reencryption.plan import Selection, Verb
 from crypto_core.secret import Secret
 from tests.crypto_core.keys.changes.conftest import agreed
 
@@ -203,6 +204,21 @@ def test_a_token_that_comes_under_the_key_meanwhile_stops_the_change(
     with pytest.raises(RefusedError, match="tokens that it opens was no token, is 1 token"):
         changes.run(plan, agreed(plan))
     assert sent() == {}
+
+
+def test_backups_under_the_key_are_told_but_do_not_keep_it(
+    changes: KeyChangeService, services: Wired, key: str, platform: Engine, new_key: Callable[[], str]
+) -> None:
+    put_under(services, platform, key)
+    wired = wire(load().settings, trust=[key])
+    work = wired.services.work
+    plan = work.plan(Verb.REENCRYPT, Selection(under_key=key), new_key())
+    assert work.run(plan, Consent.by_option(plan)).done == 1
+    wired.close()
+    found = changes.plan(KeyChange(ChangeKind.SCHEDULE_DELETION, key))
+    assert not found.refused_unless_typed
+    said = "1 replaced envelope in keydeck.envelope_backup: none can be put back without the key."
+    assert said in found.warnings
 
 
 def put_under(services: Wired, platform: Engine, key: str) -> None:
