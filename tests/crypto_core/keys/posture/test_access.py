@@ -158,7 +158,7 @@ def test_a_grant_to_another_account_is_told() -> None:
     about = facts(tokens=1, grants=(grant(f"arn:aws:iam::{OTHER}:role/backup"), grant(ROLE)))
     found = finding(cross_account, about)
     assert found.severity is Severity.HIGH
-    assert "role/backup may Decrypt (grant gggggggg…)" in found.evidence
+    assert f"role/backup of account {OTHER} may Decrypt (grant gggggggg…)" in found.evidence
     assert "role/platform" not in found.evidence
 
 
