@@ -35,6 +35,7 @@ from screens.command_line.screen import Choice as Command
 from screens.connections.screen import ConnectionsScreen
 from screens.context.screen import Choice, ContextDialog
 from screens.facts import Facts
+from screens.findings.screen import FindingsScreen
 from screens.help.screen import Doable, Help
 from screens.keys.key_screen import KeyScreen
 from screens.keys.policy_screen import PolicyScreen
@@ -102,6 +103,7 @@ class KeydeckApp(Actor, App[None]):
                 "status": lambda: StatusScreen(self.facts),
                 "connections": lambda: ConnectionsScreen(self.facts),
                 "keys": lambda: KeysScreen(self.facts),
+                "findings": lambda: FindingsScreen(self.facts),
                 "log": lambda: LogScreen(self.facts),
             },
         )
@@ -200,6 +202,10 @@ class KeydeckApp(Actor, App[None]):
     async def do_keys(self) -> None:
         """To Keys."""
         await self.navigation.go("keys")
+
+    async def do_findings(self) -> None:
+        """To what is wrong with the keys."""
+        await self.navigation.go("findings")
 
     async def do_log(self) -> None:
         """To the log."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 
 from sqlalchemy import Engine
 
@@ -11,6 +12,7 @@ from console.settings import Settings
 from console.surroundings import Surveyor
 from crypto_core.database.answers import AnswerBook
 from crypto_core.database.attribution import Attributor
+from crypto_core.database.backups import backups_under
 from crypto_core.database.catalogue import LiveCatalogue
 from crypto_core.database.engine import open_engine
 from crypto_core.database.inspection import Inspector
@@ -132,7 +134,7 @@ def wire(settings: Settings, *, trust: Iterable[str] = (), observer: Observer = 
             read_only=settings.read_only,
         ),
         key_changes=KeyChangeService(
-            KeyReader(kms, keys, status.take, write_key=settings.write_key),
+            KeyReader(kms, keys, status.take, partial(backups_under, engine), write_key=settings.write_key),
             journal,
             read_only=settings.read_only,
         ),

@@ -14,6 +14,14 @@ ACTIONS: tuple[Action, ...] = (
         "everywhere.connections", "connections", "Connections: which tokens, in what state?", "2", shown=True
     ),
     Action("everywhere.keys", "keys", "Keys: which KMS keys guard the tokens?", "3", shown=True),
+    Action(
+        "everywhere.findings",
+        "findings",
+        "Findings: what is wrong with keys, access and trails?",
+        "7",
+        calls="posture.examine",
+        shown=True,
+    ),
     Action("everywhere.log", "log", "Log: what happened to the console's calls?", "9"),
     Action(
         "everywhere.context",

@@ -197,6 +197,11 @@ def _warnings(reader: KeyReader, state: KeyState, tokens: TokensAtRisk | None) -
             f"Of {counted(tokens.doubtful, 'token')} the key is not known; they count as lost. Ask about "
             "each with: keydeck verify --all."
         )
+    if tokens.backups is None:
+        found.append("How many replaced envelopes under the key are kept as backups could not be counted.")
+    elif tokens.backups:
+        number = counted(tokens.backups, "replaced envelope")
+        found.append(f"{number} in keydeck.envelope_backup: none can be put back without the key.")
     found += [f"Not counted: {gap}" for gap in tokens.gaps]
     if tokens.confirmation == UNCOUNTED:
         found.append("The key may hold tokens that could not be counted.")

@@ -39,6 +39,9 @@ class TokensAtRisk:
     """Tokens of which it isn't known under which key they are."""
     gaps: tuple[str, ...] = ()
     """Why the count may not be whole."""
+    backups: int | None = 0
+    """Replaced envelopes under the key that Keydeck keeps; None where they can't be counted. No tokens any
+    more, so they do not keep a key from being disabled."""
 
     @property
     def at_most_known(self) -> int:
@@ -70,7 +73,12 @@ class TokensAtRisk:
 
     def as_json(self) -> dict[str, Any]:
         """The document's part "tokens"."""
-        return {"under": self.under, "doubtful": self.doubtful, "gaps": list(self.gaps)}
+        return {
+            "under": self.under,
+            "doubtful": self.doubtful,
+            "gaps": list(self.gaps),
+            "backups": self.backups,
+        }
 
 
 @dataclass(frozen=True, slots=True)

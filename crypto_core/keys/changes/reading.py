@@ -48,13 +48,17 @@ class KeyReader:
         kms: KmsApi,
         keys: KeyInventory,
         take_status: Callable[[], Status],
+        count_backups: Callable[[str], int],
         *,
         write_key: str | None = None,
     ) -> None:
-        """`write_key` is the configured name of the key that new tokens are written under."""
+        """`count_backups` tells how many replaced envelopes are under a key, by its ARN. `write_key` is the
+        configured name of the key that new tokens are written under.
+        """
         self.kms = kms
         self.keys = keys
         self._take_status = take_status
+        self._count_backups = count_backups
         self._write_key = write_key
 
     def key(self, name: str) -> KeyState:
@@ -149,13 +153,20 @@ class KeyReader:
         try:
             status = self._take_status()
         except DatabaseError as error:
-            return TokensAtRisk(gaps=(f"The tokens can't be counted: {error}",))
+            return TokensAtRisk(gaps=(f"The tokens can't be counted: {error}",), backups=None)
         doubtful = sum(
             share.tokens
             for share in status.keys
             if share.key_arn is None and (share.evidence is Evidence.CONFLICT or not share.asked)
         )
-        return TokensAtRisk(status.tokens_under(state.key_arn), doubtful, status.coverage.reasons)
+        under, gaps = status.tokens_under(state.key_arn), status.coverage.reasons
+        return TokensAtRisk(under, doubtful, gaps, self._backups(state))
+
+    def _backups(self, state: KeyState) -> int | None:
+        try:
+            return self._count_backups(state.key_arn)
+        except DatabaseError:
+            return None
 
     def writes_under(self, state: KeyState) -> bool:
         """True if the configured key to write under is this one."""

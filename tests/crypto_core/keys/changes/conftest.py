@@ -1,0 +1,116 @@
+"""Changes of keys of the test's own; what is wrong in the sandbox ends with the test."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from console.sandbox.endpoint import Denial, Fault
+from console.sandbox.sandbox import Sandbox
+from console.wiring import Wired
+from crypto_core.consent import Consent, Danger
+from crypto_core.database.journal import Entry
+from crypto_core.keys.changes.change import KeyChange
+from crypto_core.keys.changes.plan import ChangePlan, ChangeResult
+from crypto_core.keys.changes.service import KeyChangeService
+
+
+@pytest.fixture
+def kms(sandbox: Sandbox) -> Any:
+    """A plain boto3 client of the sandbox's KMS."""
+    return sandbox.client("kms")
+
+
+@pytest.fixture
+def key(new_key: Callable[[], str]) -> str:
+    """A key of the test's own: its ARN."""
+    return new_key()
+
+
+@pytest.fixture
+def changes(services: Wired) -> KeyChangeService:
+    """The service as it is wired, but for how often it looks for an effect: once."""
+    found = services.services.key_changes
+    assert isinstance(found, KeyChangeService)
+    found._patience = ()
+    return found
+
+
+@pytest.fixture
+def made(changes: KeyChangeService) -> Callable[[KeyChange], ChangeResult]:
+    """Plan a change and make it, agreed to as its danger demands."""
+
+    def make(change: KeyChange) -> ChangeResult:
+        plan = changes.plan(change)
+        return changes.run(plan, agreed(plan))
+
+    return make
+
+
+def agreed(plan: ChangePlan) -> Consent:
+    """The consent that a plan demands."""
+    typed = plan.danger is Danger.TYPED
+    return Consent.typed(plan, plan.confirmation) if typed else Consent.pressed(plan)
+
+
+@pytest.fixture
+def journaled(services: Wired) -> Callable[[], list[tuple[str, str]]]:
+    """What the journal has, oldest first: action and outcome. The chain must be whole."""
+
+    def read() -> list[tuple[str, str]]:
+        assert services.journal.verify() is None
+        return [(e.action, e.outcome) for e in services.journal.entries()]
+
+    return read
+
+
+@pytest.fixture
+def last_entry(services: Wired) -> Callable[[], Entry]:
+    """Read the journal's newest entry."""
+    return lambda: services.journal.entries()[-1]
+
+
+@pytest.fixture
+def deny(sandbox: Sandbox) -> Iterator[Callable[..., None]]:
+    """Refuse IAM actions to everybody until the test ends."""
+
+    def add(*actions: str) -> None:
+        for action in actions:
+            sandbox.control.add_denial(Denial("*", action))
+
+    yield add
+    sandbox.control.clear()
+
+
+@pytest.fixture
+def fail(sandbox: Sandbox) -> Iterator[Callable[[str, str], None]]:
+    """Make a KMS operation fail with an error until the test ends."""
+
+    def add(operation: str, error: str) -> None:
+        sandbox.control.add_fault(Fault(operation, error))
+
+    yield add
+    sandbox.control.clear()
+
+
+@pytest.fixture
+def sent(sandbox: Sandbox) -> Callable[[], dict[str, int]]:
+    """Count, since the last time, the calls that change something, by IAM action."""
+    before = dict(sandbox.control.stats().calls)
+
+    def count() -> dict[str, int]:
+        now = sandbox.control.stats().calls
+        looks = ("Describe", "Get", "List", "Decrypt", "Generate", "Lookup")
+        found = {
+            action: calls - before.get(action, 0)
+            for action, calls in now.items()
+            if calls != before.get(action, 0)
+            and action.startswith("kms:")
+            and not action.removeprefix("kms:").startswith(looks)
+        }
+        before.update(now)
+        return found
+
+    return count

@@ -1,0 +1,408 @@
+"""KMS denies, throttles, falls silent: nothing is claimed that was not read back, and all is journaled."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from threading import Event
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, text
+
+from console.sandbox.sandbox import Sandbox
+from console.wiring import Wired
+from crypto_core.consent import Consent
+from crypto_core.database.journal import Entry, Journal
+from crypto_core.errors import (
+    InterruptedRunError,
+    KmsAccessDeniedError,
+    KmsInternalError,
+    KmsLimitError,
+    KmsRequestError,
+    KmsThrottledError,
+    KmsUnreachableError,
+)
+from crypto_core.keys.changes.change import ChangeKind, KeyChange
+from crypto_core.keys.changes.plan import ChangePlan, ChangeResult
+from crypto_core.keys.changes.service import KeyChangeService
+from crypto_core.keys.policy.least_privilege import Role
+from crypto_core.kms import KmsApi
+from tests.crypto_core.keys.changes.conftest import agreed
+
+PLATFORM = "arn:aws:iam::123456789012:role/keydeck-platform"
+
+Made = Callable[[KeyChange], ChangeResult]
+Journaled = Callable[[], list[tuple[str, str]]]
+Fail = Callable[[str, str], None]
+Deny = Callable[..., None]
+
+
+def detail(entry: Entry) -> dict[str, Any]:
+    found = json.loads(entry.detail)
+    assert isinstance(found, dict)
+    return found
+
+
+def test_a_denied_change_is_told_by_its_action_and_journaled_as_failed(
+    changes: KeyChangeService, key: str, kms: Any, deny: Deny, last_entry: Callable[[], Entry]
+) -> None:
+    plan = changes.plan(KeyChange(ChangeKind.DISABLE, key))
+    deny("kms:DisableKey")
+    with pytest.raises(KmsAccessDeniedError) as caught:
+        changes.run(plan, agreed(plan))
+    assert caught.value.action == "kms:DisableKey"
+    entry = last_entry()
+    assert (entry.action, entry.outcome) == ("keys disable", "failed")
+    assert detail(entry)["done"] == []
+    assert "kms:DisableKey" in detail(entry)["reason"]
+    assert kms.describe_key(KeyId=key)["KeyMetadata"]["KeyState"] == "Enabled"
+
+
+@pytest.mark.parametrize(
+    ("action", "part"),
+    [
+        ("kms:ListKeyRotations", "rotations on demand"),
+        ("kms:GetKeyRotationStatus", "rotation under way"),
+    ],
+)
+def test_what_may_not_be_looked_at_does_not_keep_a_key_from_rotating(
+    changes: KeyChangeService, key: str, deny: Deny, action: str, part: str
+) -> None:
+    deny(action)
+    plan = changes.plan(KeyChange(ChangeKind.ROTATE, key))
+    if part == "rotations on demand":
+        assert plan.seen[part] == f"not known: {action} is not allowed"
+        assert any(f"{action} is not allowed" in w for w in plan.warnings)
+    # Another material is proof enough.
+    assert changes.run(plan, agreed(plan)).verified
+
+
+def test_an_effect_that_may_not_be_looked_at_is_not_claimed(
+    changes: KeyChangeService, key: str, kms: Any, deny: Deny, journaled: Journaled
+) -> None:
+    deny("kms:GetKeyRotationStatus")
+    plan = changes.plan(KeyChange(ChangeKind.ENABLE_ROTATION, key, period_days=90))
+    assert plan.seen["automatic rotation"] == "not known: kms:GetKeyRotationStatus is not allowed"
+    result = changes.run(plan, agreed(plan))
+    assert (result.verified, result.done, result.stopped_by) == (False, ("EnableKeyRotation",), "")
+    assert "kms:GetKeyRotationStatus is not allowed" in result.unverified
+    assert journaled()[-1] == ("keys enable-rotation", "done")
+
+
+def test_a_key_whose_alias_is_denied_is_told_with_how_to_go_on(
+    changes: KeyChangeService,
+    made: Made,
+    key: str,
+    kms: Any,
+    deny: Deny,
+    sandbox: Sandbox,
+    last_entry: Callable[[], Entry],
+) -> None:
+    alias = f"alias/late-{key.rsplit('/', 1)[-1]}"
+    change = KeyChange(
+        ChangeKind.CREATE, alias=alias, period_days=365, principals={Role.PLATFORM: (PLATFORM,)}
+    )
+    plan = changes.plan(change)
+    deny("kms:CreateAlias")
+    result = changes.run(plan, agreed(plan))
+    assert (result.verified, result.done) == (False, ("CreateKey",))
+    assert "Access denied: kms:CreateAlias" in result.stopped_by
+    assert "Done before that: kms:CreateKey." in result.stopped_by
+    assert result.next_steps == (
+        f"The key {result.key_arn} is there, with its policy. What is left to do:",
+        f"keydeck keys alias {alias} {result.key_arn}",
+        f"keydeck keys enable-rotation {result.key_arn} --period 365",
+    )
+    assert kms.describe_key(KeyId=result.key_arn)["KeyMetadata"]["KeyState"] == "Enabled"
+    facts = {f.name: f.after for f in result.facts}
+    assert (facts["state"], facts[alias], facts["automatic rotation"]) == ("Enabled", "no such alias", "off")
+    entry = last_entry()
+    assert entry.outcome == "failed"
+    assert detail(entry)["key_arn"] == result.key_arn
+    assert detail(entry)["done"] == ["kms:CreateKey"]
+
+    sandbox.control.clear()
+    assert made(KeyChange(ChangeKind.POINT_ALIAS, result.key_arn, alias=alias)).verified
+    assert made(KeyChange(ChangeKind.ENABLE_ROTATION, result.key_arn, period_days=365)).verified
+
+
+def test_a_throttled_rotation_is_not_sent_again_by_itself(
+    changes: KeyChangeService, key: str, kms: Any, fail: Fail, sandbox: Sandbox, journaled: Journaled
+) -> None:
+    plan = changes.plan(KeyChange(ChangeKind.ROTATE, key))
+    fail("RotateKeyOnDemand", "ThrottlingException")
+    before = sandbox.control.stats().calls.get("kms:RotateKeyOnDemand", 0)
+    with pytest.raises(KmsThrottledError):
+        changes.run(plan, agreed(plan))
+    assert sandbox.control.stats().calls["kms:RotateKeyOnDemand"] == before + 1
+    assert journaled()[-1] == ("keys rotate", "failed")
+    assert kms.list_key_rotations(KeyId=key)["Rotations"] == []
+
+
+def test_kms_gone_before_the_change_leaves_no_beginning(
+    changes: KeyChangeService, key: str, fail: Fail, journaled: Journaled
+) -> None:
+    plan = changes.plan(KeyChange(ChangeKind.DISABLE_ROTATION, key))
+    fail("*", "reset")
+    with pytest.raises(KmsUnreachableError):
+        changes.run(plan, agreed(plan))
+    assert [o for _, o in journaled()] == ["dry run", "refused"]
+
+
+def test_a_change_that_is_not_answered_is_looked_for(
+    changes: KeyChangeService, key: str, fail: Fail, last_entry: Callable[[], Entry]
+) -> None:
+    plan = changes.plan(KeyChange(ChangeKind.ROTATE, key))
+    fail("RotateKeyOnDemand", "reset")
+    result = changes.run(plan, agreed(plan))
+    assert (result.verified, result.done) == (False, ())
+    assert "kms:RotateKeyOnDemand was sent" in result.stopped_by
+    assert "its effect was not seen, but it may have been done" in result.stopped_by
+    assert {f.name: f.after for f in result.facts}["rotations on demand"] == "0 of 25"
+    assert last_entry().outcome == "failed"
+
+
+def after_it_is_done(monkeypatch: pytest.MonkeyPatch, kms: KmsApi, operation: str, error: Any) -> None:
+    """Let KMS carry an operation out, and its answer be lost with `error`."""
+    call = kms.call
+
+    def lost(name: str, **parameters: Any) -> Any:
+        answer = call(name, **parameters)
+        if name == operation:
+            raise error
+        return answer
+
+    monkeypatch.setattr(kms, "call", lost)
+
+
+@pytest.mark.parametrize("error", [KmsUnreachableError("No answer."), KmsInternalError("Failed.")])
+def test_a_change_whose_answer_was_lost_is_seen_to_be_there(
+    changes: KeyChangeService,
+    services: Wired,
+    key: str,
+    monkeypatch: pytest.MonkeyPatch,
+    last_entry: Callable[[], Entry],
+    error: Exception,
+) -> None:
+    plan = changes.plan(KeyChange(ChangeKind.DISABLE, key))
+    after_it_is_done(monkeypatch, services.kms, "DisableKey", error)
+    result = changes.run(plan, agreed(plan))
+    assert (result.verified, result.done) == (True, ())
+    assert "kms:DisableKey was sent: its effect is there." in result.stopped_by
+    assert (last_entry().outcome, detail(last_entry())["verified"]) == ("failed", True)
+
+
+def test_a_key_that_may_have_been_made_is_not_named(
+    changes: KeyChangeService, services: Wired, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = changes.plan(KeyChange(ChangeKind.CREATE))
+    after_it_is_done(monkeypatch, services.kms, "CreateKey", KmsUnreachableError("No answer."))
+    result = changes.run(plan, agreed(plan))
+    assert (result.verified, result.key_arn, result.facts) == (False, "", ())
+    assert "it may have been done" in result.stopped_by
+    assert result.unverified == "KMS named no key that could be looked at."
+
+
+def test_kms_gone_when_the_effect_is_to_be_read_back(
+    changes: KeyChangeService,
+    services: Wired,
+    key: str,
+    fail: Fail,
+    monkeypatch: pytest.MonkeyPatch,
+    last_entry: Callable[[], Entry],
+) -> None:
+    plan = changes.plan(KeyChange(ChangeKind.DISABLE, key))
+    call = services.kms.call
+
+    def then_gone(name: str, **parameters: Any) -> Any:
+        answer = call(name, **parameters)
+        if name == "DisableKey":
+            fail("*", "reset")
+        return answer
+
+    monkeypatch.setattr(services.kms, "call", then_gone)
+    result = changes.run(plan, agreed(plan))
+    assert (result.verified, result.done, result.facts) == (False, ("DisableKey",), ())
+    assert "No answer from AWS at DescribeKey" in result.unverified
+    assert (last_entry().outcome, detail(last_entry())["verified"]) == ("done", False)
+
+
+def test_an_effect_that_kms_shows_late_is_waited_for(
+    changes: KeyChangeService, services: Wired, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = changes.plan(KeyChange(ChangeKind.DISABLE, key))
+    call, told = services.kms.call, []
+
+    def late(name: str, **parameters: Any) -> Any:
+        answer = call(name, **parameters)
+        if name == "DescribeKey" and answer["KeyMetadata"]["KeyState"] == "Disabled":
+            told.append(name)
+            if len(told) < 3:
+                answer["KeyMetadata"]["KeyState"] = "Enabled"
+        return answer
+
+    monkeypatch.setattr(services.kms, "call", late)
+    changes._patience = (0.0, 0.0, 0.0)
+    assert changes.run(plan, agreed(plan)).verified
+    assert len(told) == 3
+
+
+def test_an_effect_that_is_not_there_is_not_verified(
+    changes: KeyChangeService, services: Wired, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = changes.plan(KeyChange(ChangeKind.ENABLE_ROTATION, key, period_days=100))
+    call = services.kms.call
+
+    def ignored(name: str, **parameters: Any) -> Any:
+        return {} if name == "EnableKeyRotation" else call(name, **parameters)
+
+    monkeypatch.setattr(services.kms, "call", ignored)
+    result = changes.run(plan, agreed(plan))
+    assert not result.verified
+    assert result.unverified == "automatic rotation is off instead of every 100 days"
+
+
+def test_a_change_that_is_cancelled_is_not_sent(
+    changes: KeyChangeService, key: str, sent: Callable[[], dict[str, int]], journaled: Journaled
+) -> None:
+    plan = changes.plan(KeyChange(ChangeKind.ROTATE, key))
+    cancelled = Event()
+    cancelled.set()
+    sent()
+    with pytest.raises(InterruptedRunError):
+        changes.run(plan, agreed(plan), cancelled=cancelled)
+    assert sent() == {}
+    assert journaled()[-1] == ("keys rotate", "interrupted")
+
+
+def test_a_change_that_is_broken_off_says_what_was_sent(
+    changes: KeyChangeService,
+    services: Wired,
+    key: str,
+    monkeypatch: pytest.MonkeyPatch,
+    last_entry: Callable[[], Entry],
+) -> None:
+    plan = changes.plan(KeyChange(ChangeKind.ROTATE, key))
+    after_it_is_done(monkeypatch, services.kms, "RotateKeyOnDemand", KeyboardInterrupt())
+    with pytest.raises(KeyboardInterrupt):
+        changes.run(plan, agreed(plan))
+    assert last_entry().outcome == "interrupted"
+    assert detail(last_entry())["unanswered"] == "RotateKeyOnDemand"
+
+
+def test_an_end_that_cannot_be_journaled_is_told(
+    changes: KeyChangeService,
+    services: Wired,
+    key: str,
+    superuser: Engine,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    plan = changes.plan(KeyChange(ChangeKind.DISABLE, key))
+    call = services.kms.call
+
+    def then_no_journal(name: str, **parameters: Any) -> Any:
+        answer = call(name, **parameters)
+        if name == "DisableKey":
+            with superuser.begin() as connection:
+                connection.execute(text("DROP TABLE keydeck.journal"))
+        return answer
+
+    monkeypatch.setattr(services.kms, "call", then_no_journal)
+    result = changes.run(plan, agreed(plan))
+    assert result.verified
+    assert result.unjournaled.startswith("Keydeck's own schema is not in this database")
+
+
+def test_a_beginning_that_cannot_be_journaled_stops_the_change(
+    changes: KeyChangeService, key: str, monkeypatch: pytest.MonkeyPatch, sent: Callable[[], dict[str, int]]
+) -> None:
+    from crypto_core.errors import DatabaseUnreachableError
+
+    plan = changes.plan(KeyChange(ChangeKind.ROTATE, key))
+
+    def gone(*_: Any, **__: Any) -> None:
+        raise DatabaseUnreachableError("No connection to the database.")
+
+    monkeypatch.setattr(Journal, "record", gone)
+    sent()
+    with pytest.raises(DatabaseUnreachableError):
+        changes.run(plan, agreed(plan))
+    assert sent() == {}
+
+
+LIMIT = "LimitExceededException"
+
+
+@pytest.mark.parametrize(
+    ("operation", "error", "kind", "said", "remedy"),
+    [
+        ("RotateKeyOnDemand", LIMIT, KmsLimitError, "A limit of KMS is reached", "25 rotations on demand"),
+        ("RotateKeyOnDemand", "ConflictException", KmsRequestError, "is rotating", "Wait until that is done"),
+        (
+            "RotateKeyOnDemand",
+            "UnsupportedOperationException",
+            KmsRequestError,
+            "this kind of key does not have it",
+            "spec, origin and Regions",
+        ),
+        ("DisableKey", "AlreadyExistsException", KmsRequestError, "is there already", "keydeck keys show"),
+        (
+            "PutKeyPolicy",
+            "MalformedPolicyDocumentException",
+            KmsRequestError,
+            "KMS does not take the key policy",
+            "nobody left to change it again",
+        ),
+        ("PutKeyPolicy", LIMIT, KmsLimitError, "A limit of KMS is reached", "32 KB"),
+    ],
+)
+def test_what_kms_says_no_to_comes_in_words_with_a_way_out(
+    changes: KeyChangeService,
+    key: str,
+    fail: Fail,
+    operation: str,
+    error: str,
+    kind: Any,
+    said: str,
+    remedy: str,
+) -> None:
+    policy = (
+        '{"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Principal": {"AWS": "123456789012"}, '
+        '"Action": "kms:*", "Resource": "*", "Sid": "other"}}'
+    )
+    plans: dict[str, ChangePlan] = {
+        "RotateKeyOnDemand": changes.plan(KeyChange(ChangeKind.ROTATE, key)),
+        "DisableKey": changes.plan(KeyChange(ChangeKind.DISABLE, key)),
+        "PutKeyPolicy": changes.plan(KeyChange(ChangeKind.PUT_POLICY, key, policy=policy)),
+    }
+    plan = plans[operation]
+    fail(operation, error)
+    with pytest.raises(kind) as caught:
+        changes.run(plan, Consent.typed(plan, plan.confirmation))
+    assert type(caught.value) is kind
+    assert said in caught.value.message
+    assert remedy in caught.value.remedy
+
+
+def test_hostile_text_in_a_grant_acts_nowhere(
+    changes: KeyChangeService, made: Made, key: str, kms: Any
+) -> None:
+    name = "[/red]\x1b[2J\u202egrant"
+    grant = kms.create_grant(KeyId=key, GranteePrincipal=PLATFORM, Operations=["Decrypt"], Name=name)
+    plan = changes.plan(KeyChange(ChangeKind.REVOKE_GRANT, key, grant_id=grant["GrantId"]))
+    assert plan.seen["grant"] == "role/keydeck-platform may Decrypt ([/red][2Jgrant)"
+    result = made(plan.change)
+    assert result.verified
+    for fact in result.facts:
+        assert fact.before.isprintable()
+        assert fact.after.isprintable()
+
+
+def test_hostile_text_in_an_alias_is_not_typed_to_mean_its_key(
+    changes: KeyChangeService, services: Wired, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(services.services.keys, "known_aliases", lambda: {key: ("alias/[/red] x",)})
+    plan = changes.plan(KeyChange(ChangeKind.ROTATE, key))
+    assert plan.key_name == "alias/[/red] x"
+    assert plan.confirmation == key.rsplit("/", 1)[-1]
