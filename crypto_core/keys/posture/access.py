@@ -79,7 +79,7 @@ def cross_account(facts: KeyFacts, estate: Estate) -> Iterator[Finding | Gap]:
     unbound: list[Access] = []
     for access in (*_by_policy(facts), *_by_grant(facts)):
         accounts = _accounts(access)
-        if accounts and not accounts <= expected:
+        if not accounts <= expected:
             foreign.append(access)
         elif not accounts and access.actions and not access.is_public and _reaches_far(access):
             unbound.append(access)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -151,6 +152,32 @@ def test_tokens_on_old_material_are_told_by_generation() -> None:
     assert "7 on" not in found.evidence
     assert ask(old_material, about, material_days=1100) == []
     assert ask(old_material, facts(tokens=0, age=1100, materials=materials)) == []
+
+
+def test_material_that_replicas_share_is_told_once() -> None:
+    primary_arn = arn(1, multi=True)
+    shared: dict[str, Any] = {
+        "age": 900,
+        "tokens": 1,
+        "materials": (material(1, 900),),
+        "by_material": on_material(m1=1),
+        "multi_region": True,
+        "primary_arn": primary_arn,
+    }
+    replica = facts(2, key_arn=arn(1, "us-east-1", multi=True), **shared)
+    primary = facts(1, key_arn=primary_arn, **shared)
+    assert finding(old_material, primary, replica).subject == primary_arn
+    assert ask(old_material, replica, primary) == []
+    assert finding(old_material, replica).subject == replica.arn
+    assert finding(old_material, replica, facts(1, key_arn=primary_arn, state=None)).subject == replica.arn
+
+
+def test_the_key_written_under_is_the_one_that_is_named_not_its_replica() -> None:
+    replica = writing(2, key_arn=arn(1, "us-east-1", multi=True))
+    primary = writing(1, key_arn=arn(1, multi=True))
+    keys = estate(replica, primary)
+    assert keys.writing is replica
+    assert replace(keys, write_arn=primary.arn).writing is primary
 
 
 @pytest.mark.parametrize(("age", "told"), [(730, 0), (731, 1)])
