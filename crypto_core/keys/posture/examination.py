@@ -133,7 +133,8 @@ class PostureService:
         if status is not None:
             gaps += [Gap(reason, Severity.CRITICAL) for reason in status.coverage.reasons]
         stop_if(cancelled)
-        states = self._states(status)
+        # After the census the inventory knows the keys that tokens were found under, listed or not.
+        states = self._keys.list()
         stop_if(cancelled)
         configured = self._resolved(self._trusted(), gaps)
         writing = self._resolved([self._write_key] if self._write_key else [], gaps)
@@ -147,21 +148,6 @@ class PostureService:
             findings=tuple(sorted(findings.values(), key=lambda f: (f.severity.rank, f.rule, f.subject))),
             gaps=tuple(dict.fromkeys(s for s in said if isinstance(s, Gap))),
         )
-
-    def _states(self, status: Status | None) -> list[KeyState]:
-        """All keys that can be listed, and those that tokens were found under."""
-        states = list(self._keys.list())
-        met = [share.key_arn for share in status.keys if share.key_arn] if status else []
-        for arn in dict.fromkeys(met):
-            if arn not in {state.key_arn for state in states}:
-                states.append(self._shown(arn))
-        return states
-
-    def _shown(self, arn: str) -> KeyState:
-        try:
-            return self._keys.show(arn)
-        except KmsError as error:
-            return KeyState(arn, "", missing={"state": _why(error)})
 
     def _resolved(self, names: Iterable[str], gaps: list[Gap]) -> frozenset[str]:
         """The ARNs of the keys that are meant by configured names."""

@@ -184,6 +184,30 @@ def test_it_changes_nothing_and_asks_only_what_may_be_asked(
     assert not {v for v in verbs if not v.startswith(("Describe", "Get", "List", "Decrypt"))}
 
 
+def test_what_a_status_does_not_cover_may_hide_anything(services: Wired, deny: Callable[..., None]) -> None:
+    deny("kms:Decrypt")
+    posture = services.services.posture.examine()
+    reasons = services.services.status.take().coverage.reasons
+    assert reasons
+    assert set(reasons) <= set(posture.coverage.reasons)
+    assert not posture.examined
+
+
+@SANDBOX
+def test_grants_are_examined_where_the_policy_may_not_be_read(
+    aws: Endpoint, deny: Callable[..., None]
+) -> None:
+    key = aws.key()
+    aws.put_policy(key, {"Effect": "Allow", "Principal": "*", "Action": "kms:Decrypt", "Resource": "*"})
+    root = "arn:aws:iam::123456789012:root"
+    aws.kms.create_grant(KeyId=key_id(key), GranteePrincipal=root, Operations=["Decrypt"])
+    aws.configure(TOKEN_ENCRYPTION_KEY_ID=key)
+    worst_first = [f.rule for f in aws.examine().findings if f.subject == key]
+    assert worst_first == ["kms-key-public", "kms-grant-wide", "kms-rotation-off", "kms-single-region"]
+    deny("kms:GetKeyPolicy", key)
+    assert set(aws.findings(key)) == {"kms-grant-wide", "kms-rotation-off", "kms-single-region"}
+
+
 @SANDBOX
 def test_data_keys_made_under_the_old_key_are_told(aws: Endpoint, sandbox: Sandbox) -> None:
     old, new = aws.key(), aws.key()

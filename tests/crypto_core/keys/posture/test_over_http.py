@@ -223,6 +223,20 @@ def test_a_trail_in_order(aws: Endpoint, trail: Trails) -> None:
     assert aws.findings("eu-west-1") == {}
 
 
+@pytest.mark.parametrize("aws", ["plain moto"], indirect=True)
+def test_a_multi_region_trail_of_another_region_covers_this_one(aws: Endpoint) -> None:
+    aws.key()
+    aws.client("s3", "us-east-1").create_bucket(Bucket="far-trail")
+    far = aws.client("cloudtrail", "us-east-1")
+    arn = far.create_trail(Name="far", S3BucketName="far-trail", IsMultiRegionTrail=True)["TrailARN"]
+    far.start_logging(Name="far")
+    assert aws.findings("eu-west-1") == {}
+    far.stop_logging(Name="far")
+    assert set(aws.findings(arn)) == {"trail-stopped"}
+    far.update_trail(Name="far", IsMultiRegionTrail=False)
+    assert set(aws.findings("eu-west-1")) == {"trail-none"}
+
+
 def test_what_moto_cannot_answer_is_told_and_hides_nothing_grave(
     aws: Endpoint, trail: Trails, world: World
 ) -> None:
