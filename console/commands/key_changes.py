@@ -278,7 +278,7 @@ def _change(
         print_json(result.as_json())
     else:
         print_result(result)
-    if result.stopped_by or result.unjournaled:
+    if result.unjournaled or (result.stopped_by and not result.verified):
         return 3
     return 0 if result.verified else 1
 
@@ -323,7 +323,7 @@ def print_result(result: ChangeResult) -> None:
     if plan.changes_nothing:
         click.echo(f"{plan.title}: nothing to do, it is so already.")
         return
-    if result.stopped_by:
+    if result.stopped_by and not result.verified:
         click.echo(f"{plan.title}: not finished.")
     else:
         click.echo(f"{plan.title}: {'done, and seen' if result.verified else 'done, but not seen'}.")
@@ -333,7 +333,7 @@ def print_result(result: ChangeResult) -> None:
         changed = f"{fact.before} -> {fact.after}" if fact.before != fact.after else fact.after
         click.echo(clean(f"  {fact.name}: {changed}", 4000))
     if result.stopped_by:
-        say(f"Stopped: {result.stopped_by}")
+        say(f"{'Note' if result.verified else 'Stopped'}: {result.stopped_by}")
     if result.unverified:
         say(f"Not seen: {result.unverified}")
     for step in result.next_steps:

@@ -95,6 +95,9 @@ class KeyChangeService:
     ) -> ChangeResult:
         """Do what the plan says, and read back what came of it.
 
+        The key is read once more right before, and left alone if it is no longer what the plan saw. KMS has
+        no write that depends on a state: what somebody else changes between that and the call goes unnoticed.
+
         Raises ReadOnlyError, MissingSchemaError or, without a consent to this very plan given as it demands,
         NotConfirmedError (journaled as refused) before anything is sent; RefusedError, journaled too, if the
         key is no longer what the plan saw; KmsError, journaled as failed, if KMS did nothing of it. Where KMS
@@ -186,7 +189,7 @@ class KeyChangeService:
         self, plan: ChangePlan, result: ChangeResult, run_id: str, stopped: KeydeckError | None
     ) -> ChangeResult:
         outcome = Outcome.DONE
-        if stopped is not None:
+        if stopped is not None and not result.verified:
             interrupted = isinstance(stopped, InterruptedRunError)
             outcome = Outcome.INTERRUPTED if interrupted else Outcome.FAILED
         detail = {"run": run_id, "run_ended": True, **result.as_json()}

@@ -190,7 +190,8 @@ def test_a_change_whose_answer_was_lost_is_seen_to_be_there(
     result = changes.run(plan, agreed(plan))
     assert (result.verified, result.done) == (True, ())
     assert "kms:DisableKey was sent: its effect is there." in result.stopped_by
-    assert (last_entry().outcome, detail(last_entry())["verified"]) == ("failed", True)
+    assert (last_entry().outcome, detail(last_entry())["verified"]) == ("done", True)
+    assert detail(last_entry())["stopped_by"] == result.stopped_by
 
 
 def test_a_key_that_may_have_been_made_is_not_named(
@@ -202,6 +203,7 @@ def test_a_key_that_may_have_been_made_is_not_named(
     assert (result.verified, result.key_arn, result.facts) == (False, "", ())
     assert "it may have been done" in result.stopped_by
     assert result.unverified == "KMS named no key that could be looked at."
+    assert "keydeck keys list" in result.next_steps[0]
 
 
 def test_kms_gone_when_the_effect_is_to_be_read_back(

@@ -271,8 +271,9 @@ def test_without_the_schema_nothing_is_changed(
     with superuser.begin() as connection:
         connection.execute(text("DROP SCHEMA keydeck CASCADE"))
     sent()
-    with pytest.raises(MissingSchemaError):
-        changes.run(plan, agreed(plan))
+    for consent in (agreed(plan), None):
+        with pytest.raises(MissingSchemaError):
+            changes.run(plan, consent)
     assert sent() == {}
 
 
