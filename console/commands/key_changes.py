@@ -196,6 +196,9 @@ def grants(ctx: click.Context, *, key: str, as_json: bool) -> None:
     if as_json:
         print_json({"key_arn": state.key_arn, "grants": [grant.as_json() for grant in found]})
         return
+    if not found:
+        click.echo(f"{state.name} has no grants.")
+        return
     rows = [
         (
             grant.grant_id,
@@ -305,9 +308,9 @@ def print_plan(plan: ChangePlan, *, err: bool = False) -> None:
     for fact in plan.facts:
         line(f"  {fact.name}: {fact.before}" + (f" -> {fact.after}" if fact.after != fact.before else ""))
     for sentence in plan.does:
-        line(f"Does: {sentence}")
+        line(f"Effect: {sentence}")
     for sentence in plan.does_not:
-        line(f"Does not: {sentence}")
+        line(f"Limits: {sentence}")
     for change in plan.policy_changes:
         line(f"Access: {change}")
     for policy_line in plan.policy_lines:

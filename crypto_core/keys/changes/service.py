@@ -114,7 +114,7 @@ class KeyChangeService:
         except KeydeckError as error:
             reason = {"plan": plan.digest, "reason": error.message}
             self._try_to_record(plan.change, Outcome.REFUSED, reason)
-            _log.warning("Refused to %s: %s", _words(plan.change), error.message)
+            _log.info("Refused to %s: %s", _words(plan.change), error.message)
             raise
         if plan.changes_nothing:
             return ChangeResult(plan, plan.key_arn, verified=True, facts=plan.facts)
