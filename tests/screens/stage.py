@@ -457,7 +457,7 @@ class StageKeyWork:
 
     stage: Stage
 
-    def plan(self, change: KeyChange) -> ChangePlan:
+    def plan(self, change: KeyChange, *, cancelled: Event | None = None) -> ChangePlan:
         """Refuse."""
         self.stage.enter("key change")
         raise RefusedError(f"{change.subject} can't be changed here.")

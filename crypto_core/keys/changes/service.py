@@ -73,17 +73,17 @@ class KeyChangeService:
         self._read_only = read_only
         self._patience = patience
 
-    def plan(self, change: KeyChange) -> ChangePlan:
+    def plan(self, change: KeyChange, *, cancelled: Event | None = None) -> ChangePlan:
         """Return what would happen; journaled as a dry run.
 
         Without Keydeck's schema, or read only, the plan says that it could not be journaled. Raises
         RefusedError (journaled too) where the change can't be, PolicyError, SettingsError for what is no key
-        name, KmsError.
+        name, KmsError, and InterruptedRunError once `cancelled` is set.
         """
         try:
-            plan = self._draft(change)
+            plan = self._draft(change, cancelled)
         except KeydeckError as error:
-            self._try_to_record(change, Outcome.REFUSED, {"reason": error.message})
+            self._try_to_record(change, _refused(error), {"reason": error.message})
             raise
         unrecorded = self._try_to_record(change, Outcome.DRY_RUN, _told(plan))
         if not unrecorded:
@@ -109,11 +109,11 @@ class KeyChangeService:
         require_schema(self._journal.engine)
         try:
             given = _agreed(consent, plan)
-            now = self._draft(plan.change)
+            now = self._draft(plan.change, cancelled)
             _require_unchanged(plan, now)
         except KeydeckError as error:
             reason = {"plan": plan.digest, "reason": error.message}
-            self._try_to_record(plan.change, Outcome.REFUSED, reason)
+            self._try_to_record(plan.change, _refused(error), reason)
             _log.info("Refused to %s: %s", _words(plan.change), error.message)
             raise
         if plan.changes_nothing:
@@ -200,9 +200,9 @@ class KeyChangeService:
         )
         return replace(result, unjournaled=unrecorded) if unrecorded else result
 
-    def _draft(self, change: KeyChange) -> ChangePlan:
+    def _draft(self, change: KeyChange, cancelled: Event | None) -> ChangePlan:
         check(change)
-        return RECIPES[change.kind].draft(self._reader, change)
+        return RECIPES[change.kind].draft(self._reader.until(cancelled), change)
 
     def _record(self, change: KeyChange, outcome: Outcome, detail: Mapping[str, Any]) -> None:
         self._journal.record(f"keys {change.kind.value}", change.subject, outcome, detail)
@@ -218,6 +218,11 @@ class KeyChangeService:
         except DatabaseError as error:
             return error.message
         return ""
+
+
+def _refused(error: KeydeckError) -> Outcome:
+    """How a change ended that was not begun."""
+    return Outcome.INTERRUPTED if isinstance(error, InterruptedRunError) else Outcome.REFUSED
 
 
 def _agreed(consent: Consent | None, plan: ChangePlan) -> Consent:
