@@ -57,7 +57,13 @@ class ChangeDialog(Dialog[ChangeResult | None]):
         """Make the plan."""
         self.query_one("#cancel").focus()
         plan = self._facts.services.key_changes.plan
-        ask(self, lambda _: plan(self._change()), self._show, group="plan", limit=600)
+        ask(
+            self,
+            lambda cancelled: plan(self._change(), cancelled=cancelled),
+            self._show,
+            group="plan",
+            limit=600,
+        )
 
     def on_unmount(self) -> None:
         """Nobody waits any more; what KMS was asked for may have been done."""

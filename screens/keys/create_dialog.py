@@ -21,6 +21,18 @@ _FIELDS = (
 _ROLES = (Role.PLATFORM, Role.OPERATOR, Role.INSPECTOR, Role.RESPONDER, Role.ADMINISTRATOR)
 
 
+class Choice(Checkbox):
+    """A checkbox that shows what is chosen by a sign, not by a colour alone."""
+
+    BUTTON_INNER = " "
+
+    def watch_value(self) -> None:
+        """Show the choice."""
+        self.BUTTON_INNER = "X" if self.value else " "
+        super().watch_value()
+        self.refresh()
+
+
 class CreateDialog(Dialog[KeyChange | None]):
     """Returns the key to make, None if the operator went back. What is wrong with it the preview says."""
 
@@ -28,6 +40,7 @@ class CreateDialog(Dialog[KeyChange | None]):
     CreateDialog .field { height: 1; }
     CreateDialog .field > Static { width: 15; color: $muted; }
     CreateDialog .field > Input { width: 1fr; height: 1; padding: 0 1; border: none; background: $panel; }
+    CreateDialog #said { color: $warning; }
     CreateDialog Checkbox { background: $surface; border: none; padding: 0; }
     """
 
@@ -44,7 +57,8 @@ class CreateDialog(Dialog[KeyChange | None]):
                     yield from self._field(name, hint)
                 for role in _ROLES:
                     yield from self._field(role.value, "arn:aws:iam::123456789012:role/name")
-                yield Checkbox(Content("multi-Region: can be replicated"), id="multi-region", compact=True)
+                yield Choice(Content("multi-Region: can be replicated"), id="multi-region", compact=True)
+            yield Static(id="said")
             with Horizontal(classes="buttons"):
                 yield button("Cancel", "cancel")
                 yield button("Preview", "preview")
@@ -70,6 +84,7 @@ class CreateDialog(Dialog[KeyChange | None]):
         days = self._given("rotation")
         if days and not (days.isascii() and days.isdecimal() and len(days) <= 5):
             self.query_one("#rotation").focus()
+            self.query_one("#said", Static).update(Content("Rotation is a number of days, or empty."))
             return
         arns = {role: tuple(self._given(role.value).replace(",", " ").split()) for role in _ROLES}
         self.dismiss(
@@ -79,7 +94,7 @@ class CreateDialog(Dialog[KeyChange | None]):
                 description=self._given("description"),
                 period_days=int(days) if days else None,
                 principals={role: given for role, given in arns.items() if given},
-                multi_region=self.query_one("#multi-region", Checkbox).value,
+                multi_region=self.query_one("#multi-region", Choice).value,
             )
         )
 

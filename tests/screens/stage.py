@@ -521,9 +521,9 @@ class StageKeyWork:
 
     stage: Stage
 
-    def plan(self, change: KeyChange) -> ChangePlan:
+    def plan(self, change: KeyChange, *, cancelled: Event | None = None) -> ChangePlan:
         """What would happen."""
-        self.stage.enter("key change")
+        self.stage.enter("key change", cancelled)
         check(change)
         self.stage.changes.append(change)
         key = next((k for k in self.stage.keys if change.key in (k.key_arn, *k.aliases)), None)

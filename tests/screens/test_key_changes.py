@@ -333,8 +333,10 @@ async def test_a_new_key_is_described_field_by_field() -> None:
         await d.type(f"{ROLE}/platform, {ROLE}/batch")
         await d.press("enter")
         await d.type(f"{ROLE}/oncall")
+        assert "▐ ▌ multi-Region" in d.text()
         d.app.screen.query_one("#multi-region").focus()
         await d.press("space")
+        assert "▐X▌ multi-Region" in d.text()
         d.app.screen.query_one("#preview").focus()
         await d.press("enter")
         (change,) = d.stage.changes
@@ -359,8 +361,11 @@ async def test_a_new_key_without_rotation_and_one_with_a_wrong_period() -> None:
         await d.press("enter")
         assert isinstance(d.app.screen, CreateDialog)
         assert rotation.has_focus
+        assert "Rotation is a number of days, or empty." in d.says()
         rotation.value = ""
-        d.app.screen.query_one("#preview").focus()
+        preview = d.app.screen.query_one("#preview")
+        await d.until(lambda: not preview.has_class("-active"))
+        preview.focus()
         await d.press("enter")
         (change,) = d.stage.changes
         assert change.period_days is None
