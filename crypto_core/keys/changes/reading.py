@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from threading import Event
 from typing import Any
 
@@ -85,16 +85,7 @@ class KeyReader:
         state = self.keys.describe(name)
         if state.manager == "AWS":
             raise RefusedError(f"{state.name} is managed by AWS: only AWS changes it.")
-        if state.multi_region and state.primary_arn is None:
-            state = self._related(state)
         return state
-
-    def _related(self, state: KeyState) -> KeyState:
-        answer = self.kms.call("DescribeKey", region=state.region, KeyId=state.key_arn)
-        relations = (answer.get("KeyMetadata") or {}).get("MultiRegionConfiguration") or {}
-        primary = clean((relations.get("PrimaryKey") or {}).get("Arn")) or None
-        replicas = tuple(clean(r.get("Arn")) for r in relations.get("ReplicaKeys") or ())
-        return replace(state, primary_arn=primary, replica_arns=replicas)
 
     def state_of(self, key_arn: str) -> str:
         """Return KMS's word for a key's state, or "none" if there is no such key. Raises KmsError."""
