@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from crypto_core.cancelling import stop_if
 from crypto_core.coverage import Coverage
 from crypto_core.errors import DatabaseError, KmsAccessDeniedError, KmsError
-from crypto_core.key_names import same_key
+from crypto_core.key_names import parse_key_name, same_key
 from crypto_core.keys.grants import Grant
 from crypto_core.keys.inventory import KeyInventory
 from crypto_core.keys.policy.access import Access
@@ -139,7 +139,7 @@ class PostureService:
         writing = self._resolved([self._write_key] if self._write_key else [], gaps)
         with ThreadPoolExecutor(max_workers=WORKERS) as pool:
             facts = tuple(pool.map(lambda s: self._facts(s, status, writing, configured, cancelled), states))
-        estate = Estate(self._clock(), self._limits, facts, self._write_key)
+        estate = Estate(self._clock(), self._limits, facts, self._write_key, next(iter(writing), None))
         said: list[Finding | Gap] = [*gaps, *_about_keys(estate), *self._about_trails(estate, cancelled)]
         findings = {(s.rule, s.subject, s.title): s for s in said if isinstance(s, Finding)}
         return Posture(
@@ -167,7 +167,7 @@ class PostureService:
         """The ARNs of the keys that are meant by configured names."""
         found = set()
         for name in names:
-            if name.startswith("arn:") and ":key/" in name:
+            if parse_key_name(name).is_key_arn:
                 found.add(name)
                 continue
             try:
