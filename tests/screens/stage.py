@@ -9,16 +9,16 @@ from dataclasses import dataclass, field, replace
 from threading import Event
 from typing import Any
 
-from crypto_core.consent import Consent, require
+from crypto_core.consent import Consent, Danger, require
 from crypto_core.coverage import Coverage, Evidence
 from crypto_core.data_keys import KeyAnswer
 from crypto_core.database.inspection import Inspection
 from crypto_core.database.inventory import InventoryRow, SortKey
 from crypto_core.database.inventory_expressions import FIELDS
 from crypto_core.envelope import Format
-from crypto_core.errors import InterruptedRunError, ReadOnlyError, RefusedError, RowVanishedError
+from crypto_core.errors import InterruptedRunError, ReadOnlyError, RowVanishedError
 from crypto_core.filters import Value
-from crypto_core.keys.changes.change import KeyChange
+from crypto_core.keys.changes.change import ChangeKind, KeyChange, check
 from crypto_core.keys.changes.plan import ChangePlan, ChangeResult
 from crypto_core.keys.grants import Grant
 from crypto_core.keys.policy.document import parse_policy
@@ -132,6 +132,10 @@ class Stage:
     policy_missing: dict[str, str] = field(default_factory=dict)
     findings: tuple[Finding, ...] = FINDINGS
     gaps: tuple[Gap, ...] = ()
+    changes: list[KeyChange] = field(default_factory=list)
+    """The changes of keys that were planned."""
+    change_more: dict[str, object] = field(default_factory=dict)
+    result_more: dict[str, object] = field(default_factory=dict)
     plan_more: dict[str, object] = field(default_factory=dict)
     contexts: Contexts | None = None
     waiting: int = 0
@@ -502,19 +506,56 @@ class StageWork:
         return tuple(answers)
 
 
+TYPED = (ChangeKind.ROTATE, ChangeKind.DISABLE, ChangeKind.SCHEDULE_DELETION, ChangeKind.PUT_POLICY)
+_BECOMES = {
+    ChangeKind.DISABLE: "Disabled",
+    ChangeKind.ENABLE: "Enabled",
+    ChangeKind.SCHEDULE_DELETION: "PendingDeletion",
+    ChangeKind.CANCEL_DELETION: "Disabled",
+}
+
+
 @dataclass
 class StageKeyWork:
-    """The stage's keys stay as they are."""
+    """Changes the state of the stage's keys; everything else is only said to be done."""
 
     stage: Stage
 
-    def plan(self, change: KeyChange) -> ChangePlan:
-        """Refuse."""
-        self.stage.enter("key change")
-        raise RefusedError(f"{change.subject} can't be changed here.")
+    def plan(self, change: KeyChange, *, cancelled: Event | None = None) -> ChangePlan:
+        """What would happen."""
+        self.stage.enter("key change", cancelled)
+        check(change)
+        self.stage.changes.append(change)
+        key = next((k for k in self.stage.keys if change.key in (k.key_arn, *k.aliases)), None)
+        state = (key.state or "?") if key else "-"
+        plan = ChangePlan(
+            change=change,
+            title=change.kind.value.capitalize().replace("-", " "),
+            key_arn=key.key_arn if key else "",
+            key_name=key.name if key else "a new key",
+            region="eu-west-1",
+            seen={"state": state},
+            expected={"state": _BECOMES.get(change.kind, state)},
+            operations=("SomeOperation",),
+            danger=Danger.TYPED if change.kind in TYPED else Danger.CONFIRM,
+            confirmation=key.name if key else "",
+            does=("It does this.",),
+            does_not=("It does not do that.",),
+            warnings=("Beware.",),
+        )
+        return replace(plan, **self.stage.change_more)  # type: ignore[arg-type]
 
     def run(
         self, plan: ChangePlan, consent: Consent | None, *, cancelled: Event | None = None
     ) -> ChangeResult:
-        """Refuse."""
-        raise RefusedError(f"{plan.key_name} can't be changed here.")
+        """Do it."""
+        if self.stage.read_only:
+            raise ReadOnlyError("Read-only: nothing is changed.")
+        require(consent, plan)
+        self.stage.enter("key run", cancelled)
+        state = plan.expected["state"]
+        self.stage.keys = tuple(
+            replace(k, state=state) if k.key_arn == plan.key_arn else k for k in self.stage.keys
+        )
+        result = ChangeResult(plan, plan.key_arn, verified=True, facts=plan.facts, done=plan.operations)
+        return replace(result, **self.stage.result_more)  # type: ignore[arg-type]
