@@ -44,7 +44,7 @@ from screens.log.screen import LogScreen
 from screens.main_screen import MainScreen
 from screens.memory import Memory
 from screens.navigation import Navigation
-from screens.routes import Followed, KeyBehind, PolicyBehind, TokensBehind
+from screens.routes import FindingsBehind, Followed, KeyBehind, PolicyBehind, TokensBehind
 from screens.services import Services
 from screens.status.screen import StatusScreen
 from screens.widgets.line_input import LONGEST
@@ -182,6 +182,8 @@ class KeydeckApp(Actor, App[None]):
                 screen: MainScreen = ConnectionsScreen(self.facts, expression)
             case KeyBehind(key_arn=arn):
                 screen = KeyScreen(self.facts, arn)
+            case FindingsBehind(filter=expression):
+                screen = FindingsScreen(self.facts, expression)
             case PolicyBehind(key_arn=arn):
                 screen = PolicyScreen(self.facts, arn)
             case _:

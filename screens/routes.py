@@ -28,6 +28,13 @@ class PolicyBehind:
     key_arn: str
 
 
+@dataclass(frozen=True, slots=True)
+class FindingsBehind:
+    """The findings that a filter expression lets through."""
+
+    filter: str
+
+
 class Followed(Message):
     """The operator wants to see what is behind a line."""
 
