@@ -204,12 +204,13 @@ def result_content(result: ChangeResult) -> Content:
 
 
 def _facts(facts: Iterable[Fact]) -> list[Content]:
-    shown = []
+    shown, facts = [], tuple(facts)
+    width = max((len(clean(fact.name, 60)) for fact in facts), default=0)
     for fact in facts:
         before, after = clean(fact.before, 300), clean(fact.after, 300)
         changed = before != after
         value = Content.assemble(before, " → ", (after, "bold")) if changed else Content(before)
-        shown.append(Content.assemble((f"{clean(fact.name, 60):<18}", "$muted"), " ", value))
+        shown.append(Content.assemble((clean(fact.name, 60).ljust(width), "$muted"), "  ", value))
     return [Content(""), *shown] if shown else []
 
 

@@ -68,7 +68,7 @@ async def test_a_change_is_previewed_agreed_to_made_and_told(page: bool) -> None
 async def test_what_hurts_is_typed_and_nothing_else_will_do() -> None:
     async with deck(start="keys", size=LARGE) as d:
         await d.press("d")
-        assert "state              Enabled → Disabled" in d.says()
+        assert "state  Enabled → Disabled" in d.says()
         line = d.app.screen.query_one("#typed", Input)
         assert line.has_focus
         confirm = d.app.screen.query_one("#confirm", Button)
@@ -155,7 +155,7 @@ async def test_a_refusal_by_kms_is_told_and_nothing_is_claimed() -> None:
         ),
         ({"next_steps": ("keydeck keys alias a b",)}, ("→ keydeck keys alias a b",)),
         ({"unjournaled": "the database is gone"}, ("▲ not in the journal: the database is gone",)),
-        ({"facts": (Fact("state", "Enabled", "Enabled"),)}, ("state              Enabled",)),
+        ({"facts": (Fact("state", "Enabled", "Enabled"),)}, ("state  Enabled",)),
     ],
 )
 async def test_the_result_says_what_was_seen(more: dict[str, Any], words: tuple[str, ...]) -> None:
