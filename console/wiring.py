@@ -126,7 +126,17 @@ def wire(settings: Settings, *, trust: Iterable[str] = (), observer: Observer = 
     configured = Configuration(
         settings.write_key, settings.write_alias, settings.trusted_keys, settings.rotation_days
     )
-    sight = Sight(engine, keys, policies, preflight, inventory, status.take, lambda: kms.regions, configured)
+    sight = Sight(
+        engine,
+        state_engine,
+        keys,
+        policies,
+        preflight,
+        inventory,
+        status.take,
+        lambda: kms.regions,
+        configured,
+    )
     services = Services(
         surroundings=surveyor.now,
         status=status,

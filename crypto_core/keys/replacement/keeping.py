@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from crypto_core.counting import counted
-from crypto_core.key_names import parse_key_name, same_key
-from crypto_core.keys.replacement.guide import Instruction, Step, StepId, StepState, command, note, setting
+from crypto_core.key_names import same_key
+from crypto_core.keys.replacement.guide import Instruction, Step, StepId, StepState, command, note
 from crypto_core.keys.replacement.seen import Seen
+from crypto_core.keys.replacement.switching import in_use
+from crypto_core.keys.replacement.trust import is_trusted, trust
 
 NO_RECOVERY = (
     "Rewrapping is no recovery from a compromise: the data keys stay the same. If the old key leaked, "
@@ -25,6 +27,8 @@ DUMPS = (
 
 def rest(seen: Seen) -> Step:
     """Return what is left under the old key; moving it is up to the operator."""
+    if seen.same:
+        return Step(StepId.REST, StepState.NOW, optional=True)
     if seen.status is None:
         why = (f"Not counted: {seen.uncounted}",)
         return Step(StepId.REST, StepState.UNKNOWN, why, optional=True)
@@ -35,8 +39,10 @@ def rest(seen: Seen) -> Step:
         *(f"Not counted: {g}" for g in tokens.gaps),
     )
     if tokens.none:
-        return Step(StepId.REST, StepState.DONE, evidence, optional=True)
-    if seen.new is None or seen.same:
+        # While the platform may still write under it, there can be tokens again at any moment.
+        state = StepState.DONE if _is_left(seen) else StepState.NOW
+        return Step(StepId.REST, state, evidence, optional=True)
+    if seen.new is None:
         return Step(StepId.REST, StepState.NOW, evidence, optional=True)
     old, new = seen.old.key_arn, seen.new.key_arn
     do: list[Instruction] = []
@@ -52,6 +58,8 @@ def rest(seen: Seen) -> Step:
 
 def old_key(seen: Seen) -> Step:
     """Return whether the old key still opens what is under it, and what may be done once nothing is."""
+    if seen.same:
+        return Step(StepId.OLD_KEY, StepState.NOW)
     old, tokens = seen.old, seen.tokens
     evidence = [f"{old.key_arn} is {old.state}", f"Under it: {tokens}", _backups(seen)]
     if seen.status is None:
@@ -72,6 +80,8 @@ def old_key(seen: Seen) -> Step:
         state = StepState.UNKNOWN if seen.status is None else StepState.DONE
         warning = "It must stay enabled while tokens are under it."
         return Step(StepId.OLD_KEY, state, tuple(evidence), (), (warning,))
+    if not _is_left(seen):
+        return Step(StepId.OLD_KEY, StepState.NOW, tuple(evidence))
     do_: tuple[Instruction, ...] = ()
     if old.state == "Enabled":
         do_ = (
@@ -81,25 +91,9 @@ def old_key(seen: Seen) -> Step:
     return Step(StepId.OLD_KEY, StepState.DONE, tuple(evidence), do_, (DUMPS,))
 
 
-def is_trusted(seen: Seen) -> bool:
-    """True if the old key may be read with, whatever becomes of the key to write under.
-
-    A name counts as long as it goes on meaning the old key: an alias that is to be moved does not.
-    """
-    moving = {name.alias for name in (seen.write, seen.alias) if name is not None and name.alias}
-    return any(
-        name.key_arn is not None
-        and same_key(name.key_arn, seen.old.key_arn)
-        and parse_key_name(name.name).alias not in moving
-        for name in seen.trusted
-    )
-
-
-def trust(seen: Seen) -> Instruction:
-    """Return the line that lets the old key be read with."""
-    now = ",".join(name.name for name in seen.trusted)
-    line = ",".join([*(name.name for name in seen.trusted), seen.old.key_arn])
-    return setting(f"KEYDECK_TRUSTED_KEYS={line}", f"KEYDECK_TRUSTED_KEYS={now}" if now else "")
+def _is_left(seen: Seen) -> bool:
+    """True if the platform is seen to write under the new key, and no longer under this one."""
+    return in_use(seen).state is StepState.DONE
 
 
 def _by_material(seen: Seen) -> Iterator[str]:

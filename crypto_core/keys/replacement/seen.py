@@ -2,20 +2,21 @@
 
 API reference: DescribeKey, GetKeyPolicy, ListGrants, GetKeyLastUsage, ListAliases. GetKeyLastUsage tells the
 last use alone, not who made it; a multi-Region key's primary and replicas are told apart. Who wrote a token
-is told by the database: Keydeck makes no connection, and keeps a backup of each envelope that it replaces. So
-a token of a connection that was made after the new key, under that key and never replaced by Keydeck, was
-sealed by the platform.
+is told by the database: Keydeck makes no connection, and keeps account of each token that it writes. So a
+token of a connection that was made after the new key, under that key and never written by Keydeck, was sealed
+by the platform.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import Engine
 
-from crypto_core.database.backups import backups_under, replaced_by_keydeck
+from crypto_core.database.authorship import written_by_keydeck
+from crypto_core.database.backups import backups_under
 from crypto_core.database.inventory import Inventory, SortKey
 from crypto_core.errors import (
     CredentialsError,
@@ -24,6 +25,7 @@ from crypto_core.errors import (
     KmsAccessDeniedError,
     KmsError,
     KmsUnreachableError,
+    MissingGrantError,
     MissingSchemaError,
 )
 from crypto_core.foreign import clean
@@ -43,6 +45,8 @@ SEALS = ("Encrypt", "GenerateDataKey", "GenerateDataKeyWithoutPlaintext")
 """Uses with which something new comes under a key."""
 NEWEST = 100
 """How many of the newest tokens under the new key are looked at for those that the platform sealed."""
+_SKEW = timedelta(days=1)
+"""How far apart at most the clocks are that date keys, connections and the journal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +96,8 @@ class Written:
     since: datetime | None = None
     under_old: int = 0
     """Tokens of connections made after `since` that are under the old key."""
+    unknown: str = ""
+    """Why it is not known who wrote what is under the new key; then nothing of the above is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +146,7 @@ class Sight:
     def __init__(
         self,
         engine: Engine,
+        journal_engine: Engine,
         keys: KeyInventory,
         policies: KeyPolicies,
         preflight: Preflight,
@@ -149,6 +156,7 @@ class Sight:
         configured: Configuration,
     ) -> None:
         self._engine = engine
+        self._journal_engine = journal_engine
         self._keys = keys
         self._policies = policies
         self._preflight = preflight
@@ -267,12 +275,16 @@ class Sight:
             return None
 
     def _written(self, old: KeyState, new: KeyState, status: Status, since: datetime | None) -> Written:
-        begin = since or new.created_at
-        if begin is None:
-            return Written()
+        if new.created_at is None:
+            return Written(unknown="KMS does not tell when the new key was made.")
+        begin, earliest = since or new.created_at, new.created_at
         made = f"{_under(new, status)} created:>={begin.isoformat()}"
         rows = self._inventory.page(Query(made, SortKey.CREATED, descending=True), limit=NEWEST).rows
-        moved = replaced_by_keydeck(self._engine, (row.ref for row in rows))
+        try:
+            refs = [row.ref for row in rows]
+            moved = written_by_keydeck(self._engine, self._journal_engine, refs, earliest - _SKEW)
+        except MissingGrantError as error:
+            return Written(unknown=str(error))
         own = [row for row in rows if row.ref not in moved and row.created_at]
         dates = sorted(row.created_at for row in own if row.created_at)
         first = since or (dates[0] if dates else None)

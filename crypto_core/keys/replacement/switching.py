@@ -7,13 +7,13 @@ is configured. What another process was given can't be seen from here: its effec
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import UTC, datetime
 
 from crypto_core.counting import counted
 from crypto_core.key_names import region_of, same_key
 from crypto_core.keys.replacement.guide import Instruction, Step, StepId, StepState, command, note, setting
-from crypto_core.keys.replacement.keeping import is_trusted, trust
 from crypto_core.keys.replacement.seen import SEALS, Resolved, Seen
+from crypto_core.keys.replacement.trust import is_trusted, trust
 from crypto_core.keys.state import KeyState
 
 RESTART = (
@@ -63,6 +63,9 @@ def in_use(seen: Seen) -> Step:
         return Step(StepId.IN_USE, StepState.UNKNOWN, tuple(evidence), _wait(seen))
     evidence.append(f"Census: {counted(seen.status.tokens_under(new.key_arn), 'token')} under the new key")
     evidence += [f"Not counted: {gap}" for gap in seen.tokens.gaps]
+    if written.unknown:
+        evidence.append(f"Not known who wrote what is under the new key: {written.unknown}")
+        return Step(StepId.IN_USE, StepState.UNKNOWN, tuple(evidence), _wait(seen))
     if not written.connections:
         evidence.append(
             "No connection made since has a token under the new key, but for what Keydeck wrote itself"
@@ -169,4 +172,4 @@ def _wait(seen: Seen) -> tuple[Instruction, ...]:
 
 
 def _at(moment: datetime | None) -> str:
-    return f"{moment:%Y-%m-%d %H:%M:%S %Z}".strip() if moment else "?"
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC" if moment else "?"
