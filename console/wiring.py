@@ -157,10 +157,10 @@ def wire(settings: Settings, *, trust: Iterable[str] = (), observer: Observer = 
             journal,
             read_only=settings.read_only,
         ),
+        replacement=ManualRotation(sight),
+        materials=MaterialService(keys, status.take, inventory, verifier),
         read_only=settings.read_only,
         write_key=settings.write_key,
         posture=posture,
-        replacement=ManualRotation(sight),
-        materials=MaterialService(keys, status.take, inventory, verifier),
     )
     return Wired(settings, engine, state_engine, kms, keyring, catalogue, store, journal, services)

@@ -14,6 +14,7 @@ from typing import Protocol
 from crypto_core.consent import Consent
 from crypto_core.database.inspection import Inspection
 from crypto_core.database.inventory import InventoryRow
+from crypto_core.errors import KmsError
 from crypto_core.keys.changes.change import KeyChange
 from crypto_core.keys.changes.plan import ChangePlan, ChangeResult
 from crypto_core.keys.policy.reading import KeyPolicy
@@ -251,10 +252,12 @@ class ReplacementSource(Protocol):
         cancelled: Event,
         since: datetime | None = None,
         accepted: Sequence[str] = (),
+        missed: Callable[[KmsError], None] | None = None,
     ) -> Iterator[Guide]:
         """Yield the guide every so many seconds, until the platform is seen to use the new key.
 
-        Raises as `look`, and InterruptedRunError once `cancelled` is set.
+        `missed` is told of looks that failed in passing. Raises as `look`, and InterruptedRunError once
+        `cancelled` is set.
         """
         ...
 
@@ -290,11 +293,9 @@ class Services:
     posture: PostureSource
     work: TokenWork
     key_changes: KeyWork
+    replacement: ReplacementSource
+    materials: MaterialSource
     read_only: bool
     write_key: str | None
     contexts: Contexts | None = None
     """None where the place can't be changed."""
-    replacement: ReplacementSource | None = None
-    """None where there is no guide."""
-    materials: MaterialSource | None = None
-    """None where tokens are not told by material."""

@@ -79,14 +79,19 @@ def replace(
     """
     with wired(ctx) as services:
         rotation = services.services.replacement
-        assert rotation is not None  # noqa: S101  # wiring has one
         if not wait:
             guide = rotation.look(old, new, since=since, accepted=accepted)
         else:
             with cancelled_by_interrupt("Stopped waiting.") as cancelled:
                 told: Step | None = None
                 looks = rotation.watch(
-                    old, new, every=interval, cancelled=cancelled, since=since, accepted=accepted
+                    old,
+                    new,
+                    every=interval,
+                    cancelled=cancelled,
+                    since=since,
+                    accepted=accepted,
+                    missed=lambda error: say(f"Could not look, and tries again: {error}"),
                 )
                 for guide in looks:
                     step = guide.step(StepId.IN_USE)
@@ -97,6 +102,8 @@ def replace(
         print_json(guide.as_json())
     else:
         print_guide(guide)
+        for gap in guide.coverage.reasons:
+            say(f"Not covered: {gap}")
     if guide.outside:
         say(f"The database did not tell: {guide.outside}")
         return 3
@@ -120,9 +127,9 @@ def materials(ctx: click.Context, *, key: str, verify: int | None, as_json: bool
     """
     trust = (key,) if verify else ()
     with wired(ctx, trust=trust) as services, cancelled_by_interrupt() as cancelled, meter("verify") as shown:
-        source = services.services.materials
-        assert source is not None  # noqa: S101  # wiring has one
-        found = source.examine(key, verify=verify or 0, progress=shown.update, cancelled=cancelled)
+        found = services.services.materials.examine(
+            key, verify=verify or 0, progress=shown.update, cancelled=cancelled
+        )
     if as_json:
         print_json(found.as_json())
     else:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from threading import Event
 from typing import Any
 
@@ -16,7 +17,7 @@ from crypto_core.database.inspection import Inspection
 from crypto_core.database.inventory import InventoryRow, SortKey
 from crypto_core.database.inventory_expressions import FIELDS
 from crypto_core.envelope import Format
-from crypto_core.errors import InterruptedRunError, ReadOnlyError, RefusedError, RowVanishedError
+from crypto_core.errors import InterruptedRunError, KmsError, ReadOnlyError, RefusedError, RowVanishedError
 from crypto_core.filters import Value
 from crypto_core.keys.changes.change import KeyChange
 from crypto_core.keys.changes.plan import ChangePlan, ChangeResult
@@ -25,10 +26,12 @@ from crypto_core.keys.policy.document import parse_policy
 from crypto_core.keys.policy.reading import KeyPolicy
 from crypto_core.keys.posture.examination import Posture
 from crypto_core.keys.posture.finding import Finding, Gap
+from crypto_core.keys.replacement.guide import Guide
 from crypto_core.keys.state import KeyState
 from crypto_core.keys.status import ColumnShare, KeyShare, Problem, Status
 from crypto_core.listing import MemorySource
 from crypto_core.paging import Cursor, Page, Query
+from crypto_core.reencryption.materials import KeyMaterials
 from crypto_core.reencryption.plan import (
     Plan,
     RunProgress,
@@ -171,6 +174,8 @@ class Stage:
             posture=StagePosture(self),
             work=StageWork(self),
             key_changes=StageKeyWork(self),
+            replacement=StageReplacement(self),
+            materials=StageMaterials(self),
             read_only=self.read_only,
             write_key=self.write_key,
             contexts=self.contexts,
@@ -518,3 +523,50 @@ class StageKeyWork:
     ) -> ChangeResult:
         """Refuse."""
         raise RefusedError(f"{plan.key_name} can't be changed here.")
+
+
+@dataclass
+class StageReplacement:
+    """No key of the stage's is replaced."""
+
+    stage: Stage
+
+    def look(
+        self, old: str, new: str | None = None, *, since: datetime | None = None, accepted: Sequence[str] = ()
+    ) -> Guide:
+        """Refuse."""
+        self.stage.enter("replacement")
+        raise RefusedError(f"{old} can't be replaced here.")
+
+    def watch(
+        self,
+        old: str,
+        new: str | None = None,
+        *,
+        every: float,
+        cancelled: Event,
+        since: datetime | None = None,
+        accepted: Sequence[str] = (),
+        missed: Callable[[KmsError], None] | None = None,
+    ) -> Iterator[Guide]:
+        """Refuse."""
+        yield self.look(old, new, since=since, accepted=accepted)
+
+
+@dataclass
+class StageMaterials:
+    """The stage's tokens are not told by material."""
+
+    stage: Stage
+
+    def examine(
+        self,
+        key: str,
+        *,
+        verify: int = 0,
+        progress: Callable[[RunProgress], None] | None = None,
+        cancelled: Event | None = None,
+    ) -> KeyMaterials:
+        """Refuse."""
+        self.stage.enter("materials", cancelled)
+        raise RefusedError(f"The materials of {key} are not told here.")

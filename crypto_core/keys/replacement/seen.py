@@ -29,7 +29,7 @@ from crypto_core.errors import (
     MissingSchemaError,
 )
 from crypto_core.foreign import clean
-from crypto_core.key_names import parse_key_name, same_key
+from crypto_core.key_names import is_key_arn, parse_key_name, same_key
 from crypto_core.keys.changes.plan import TokensAtRisk
 from crypto_core.keys.changes.reading import at_risk
 from crypto_core.keys.inventory import KeyInventory
@@ -222,13 +222,13 @@ class Sight:
             return None, f"not known: {error.action} is not allowed"
 
     def _resolved(self, name: str) -> Resolved:
+        if is_key_arn(name):
+            return Resolved(name, name)
         try:
             return Resolved(name, self._keys.describe(name).key_arn)
         except (CredentialsError, KmsUnreachableError):
             raise
         except KmsAccessDeniedError as error:
-            if parse_key_name(name).is_key_arn:
-                return Resolved(name, name)
             return Resolved(name, None, f"{error.action} is not allowed")
         except KmsError as error:
             return Resolved(name, None, error.message)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -9,11 +10,14 @@ from threading import Event
 
 from crypto_core.cancelling import stop_if
 from crypto_core.coverage import Coverage
+from crypto_core.errors import KmsError
 from crypto_core.keys.replacement.guide import Guide, Step, StepId, StepState, in_turn
 from crypto_core.keys.replacement.keeping import old_key, rest
 from crypto_core.keys.replacement.new_key import new_key, preflight
 from crypto_core.keys.replacement.seen import Seen, Sight
 from crypto_core.keys.replacement.switching import in_use, switch
+
+_log = logging.getLogger(__name__)
 
 SHORTEST_SECONDS = 5.0
 """Between two looks: each takes a census and some ten calls of KMS."""
@@ -67,21 +71,31 @@ class ManualRotation:
         cancelled: Event,
         since: datetime | None = None,
         accepted: Sequence[str] = (),
+        missed: Callable[[KmsError], None] | None = None,
     ) -> Iterator[Guide]:
         """Yield the guide now and every so many seconds, until the platform is seen to use the new key.
 
-        It ends too where a step is not possible. Raises as `look`, InterruptedRunError once `cancelled` is
-        set, ValueError for less than `SHORTEST_SECONDS`.
+        It ends too where a step is not possible. A look that fails in passing, but for the first one, is
+        made again the next time, and `missed` told of it. Raises as `look`, InterruptedRunError once
+        `cancelled` is set, ValueError for less than `SHORTEST_SECONDS`.
         """
         if every < SHORTEST_SECONDS:
             raise ValueError(f"At least {SHORTEST_SECONDS:g} seconds lie between two looks.")
-        while True:
-            guide = self.look(old, new, since=since, accepted=accepted)
-            yield guide
-            if guide.in_use or not guide.possible:
-                return
+        guide = self.look(old, new, since=since, accepted=accepted)
+        yield guide
+        while guide.possible and not guide.in_use:
             cancelled.wait(every)
             stop_if(cancelled)
+            try:
+                guide = self.look(old, new, since=since, accepted=accepted)
+            except KmsError as error:
+                if not error.transient:
+                    raise
+                _log.warning("Could not look how far the rotation is: %s", error.message)
+                if missed is not None:
+                    missed(error)
+                continue
+            yield guide
 
 
 def _gaps(seen: Seen) -> tuple[str, ...]:

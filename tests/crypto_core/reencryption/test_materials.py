@@ -17,7 +17,7 @@ from crypto_core.database.installation import install
 from crypto_core.database.tables import PLATFORM_TABLES
 from crypto_core.envelope import EnvelopeV1, serialise
 from crypto_core.errors import InterruptedRunError, KeyNotFoundError
-from crypto_core.reencryption.materials import KeyMaterials, MaterialService
+from crypto_core.reencryption.materials import KeyMaterials
 from crypto_core.secret import DataKey, Secret
 
 MISSING = "arn:aws:kms:eu-west-1:123456789012:key/00000000-0000-4000-8000-000000000000"
@@ -68,9 +68,7 @@ def examine(key: str, *, verify: int = 0, trust: bool = True, cancelled: Event |
     services: Wired = wire(load().settings, trust=(key,) if trust else ())
     install(services.engine)
     try:
-        source = services.services.materials
-        assert isinstance(source, MaterialService)
-        return source.examine(key, verify=verify, cancelled=cancelled)
+        return services.services.materials.examine(key, verify=verify, cancelled=cancelled)
     finally:
         services.close()
 

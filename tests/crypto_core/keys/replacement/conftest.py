@@ -112,9 +112,7 @@ class Stage:
     ) -> Guide:
         """Where the rotation stands, as another process sees it."""
         with self.wired() as services:
-            rotation = services.services.replacement
-            assert rotation is not None
-            return rotation.look(old or self.old, new, since=since, accepted=accepted)
+            return services.services.replacement.look(old or self.old, new, since=since, accepted=accepted)
 
     def states(self, new: str | None = None, **how: Any) -> dict[str, str]:
         """The state of each step."""

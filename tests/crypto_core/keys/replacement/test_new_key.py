@@ -197,6 +197,20 @@ def test_a_key_of_another_region_is_told_what_it_means(stage: Stage) -> None:
     assert "rewrap" not in told(guide.step(StepId.REST))
 
 
+def test_an_alias_is_not_pointed_at_a_key_of_another_region(stage: Stage) -> None:
+    alias = f"alias/here-{stage.old[-8:]}"
+    stage.kms.create_alias(AliasName=alias, TargetKeyId=stage.old)
+    stage.configure(
+        KEYDECK_REGIONS="eu-west-1,eu-central-1", TOKEN_ENCRYPTION_KEY_ID=alias, KEYDECK_WRITE_ALIAS=alias
+    )
+    new = stage.key("eu-central-1")
+    step = stage.step(StepId.SWITCH, new)
+    lines = [(i.text, i.instead_of) for i in step.do]
+    assert (f"TOKEN_ENCRYPTION_KEY_ID={new}", f"TOKEN_ENCRYPTION_KEY_ID={alias}") in lines
+    assert "keydeck keys alias" not in told(step)
+    assert f"{alias} is of another Region than the new key" in told(step)
+
+
 def test_a_new_denial_is_warned_of(stage: Stage) -> None:
     new = stage.key()
     fence = {
