@@ -19,6 +19,8 @@ from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
 from console.wiring import Wired
 from crypto_core.database.tables import PLATFORM_TABLES
+from crypto_core.envelope import EnvelopeV1, serialise
+from crypto_core.secret import DataKey, Secret
 
 Keydeck = Callable[..., Any]
 MISSING = "arn:aws:kms:eu-west-1:123456789012:key/00000000-0000-4000-8000-000000000000"
@@ -155,6 +157,27 @@ def test_waiting_is_interrupted_with_130(environment: dict[str, str], world: Wor
     assert "Stopped waiting." in err
 
 
+def test_a_wait_that_was_killed_is_taken_up_again(
+    environment: dict[str, str], keydeck: Keydeck, world: World, key: str
+) -> None:
+    before = keydeck("keys", "replace", world.current_key.arn, "--by", key, "--json").json["steps"]
+    command = [sys.executable, "-m", "console", "keys", "replace", world.current_key.arn, "--by", key]
+    with subprocess.Popen(
+        [*command, "--wait"],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        env={**os.environ, **environment},
+        text=True,
+    ) as process:
+        assert process.stderr is not None
+        assert "waiting: " in process.stderr.readline()
+        process.kill()
+    after = keydeck("keys", "replace", world.current_key.arn, "--by", key, "--json").json["steps"]
+    told = [[(s["step"], s["state"], s["do"]) for s in steps] for steps in (before, after)]
+    assert told[0] == told[1]
+
+
 def test_materials_are_told_and_opened(keydeck: Keydeck, world: World) -> None:
     key = world.current_key
     ran = keydeck("keys", "materials", "alias/tokens", "--json")
@@ -220,6 +243,19 @@ def test_over_a_plain_moto_server_what_it_does_not_tell_is_not_known(
     assert states["in-use"] == "now"
     in_use = ran.json["steps"][3]["evidence"]
     assert any(e.startswith("New key: last use is not known") for e in in_use)
+    answer = kms.generate_data_key(KeyId=new, KeySpec="AES_256")
+    sealed = EnvelopeV1.seal(Secret.of("xoxb-2"), DataKey(answer["Plaintext"]), answer["CiphertextBlob"])
+    with platform.begin() as connection:
+        connection.execute(
+            text(
+                "INSERT INTO slack_connection (org_id, team_id, bot_token, created_at, updated_at)"
+                " VALUES ('o', 't', :token, clock_timestamp(), now())"
+            ),
+            {"token": serialise(sealed)},
+        )
+    ran = keydeck("keys", "replace", old, "--json")
+    assert (ran.exit_code, ran.json["steps"][3]["state"]) == (1, "not known")
+    assert any(e.startswith(f"Not known: last use of {old}") for e in ran.json["steps"][3]["evidence"])
     ran = keydeck("keys", "materials", old, "--verify", "3", "--json")
     assert ran.exit_code == 0
     (material,) = [m for m in ran.json["materials"] if m["tokens"]]

@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
+from console.sandbox.sandbox import Sandbox
+from console.wiring import Wired
 from crypto_core.consent import Consent, Danger
 from crypto_core.keys.changes.change import ChangeKind, KeyChange
 from crypto_core.keys.replacement.guide import DoKind, Guide, Step, StepId, StepState, in_turn
@@ -192,6 +194,24 @@ def test_read_only_it_tells_the_same(stage: Stage) -> None:
             "old-key": WAITING,
         }
     )
+
+
+def test_looking_changes_nothing_in_kms_in_the_database_or_in_the_journal(
+    stage: Stage, sandbox: Sandbox, services: Wired
+) -> None:
+    stage.connect(stage.old, 2)
+    new = stage.key()
+    before = dict(sandbox.control.stats().calls)
+    for _ in range(2):
+        stage.look(new)
+    now = sandbox.control.stats().calls
+    asked = {action for action, calls in now.items() if calls != before.get(action, 0)}
+    looks = ("kms:Describe", "kms:Get", "kms:List", "kms:Decrypt", "sts:GetCallerIdentity")
+    rehearsed = {"kms:GenerateDataKey", "kms:ReEncryptFrom", "kms:ReEncryptTo", "kms:ReEncrypt"}
+    assert {a for a in asked if not a.startswith(looks)} <= rehearsed
+    # What was rehearsed was not done.
+    assert any("New key: not used since" in e for e in stage.step(StepId.IN_USE, new).evidence)
+    assert services.journal.entries() == ()
 
 
 def test_json_has_every_step_and_its_lines(stage: Stage) -> None:
