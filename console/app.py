@@ -37,6 +37,7 @@ from screens.context.screen import Choice, ContextDialog
 from screens.facts import Facts
 from screens.findings.screen import FindingsScreen
 from screens.help.screen import Doable, Help
+from screens.keys.guide_screen import GuideScreen
 from screens.keys.key_screen import KeyScreen
 from screens.keys.policy_screen import PolicyScreen
 from screens.keys.screen import KeysScreen
@@ -44,7 +45,7 @@ from screens.log.screen import LogScreen
 from screens.main_screen import MainScreen
 from screens.memory import Memory
 from screens.navigation import Navigation
-from screens.routes import FindingsBehind, Followed, KeyBehind, PolicyBehind, TokensBehind
+from screens.routes import FindingsBehind, Followed, KeyBehind, PolicyBehind, RotationBehind, TokensBehind
 from screens.services import Services
 from screens.status.screen import StatusScreen
 from screens.widgets.line_input import LONGEST
@@ -184,6 +185,8 @@ class KeydeckApp(Actor, App[None]):
                 screen = KeyScreen(self.facts, arn)
             case FindingsBehind(filter=expression):
                 screen = FindingsScreen(self.facts, expression)
+            case RotationBehind(old=old, new=new):
+                screen = GuideScreen(self.facts, old, new)
             case PolicyBehind(key_arn=arn):
                 screen = PolicyScreen(self.facts, arn)
             case _:

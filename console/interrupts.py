@@ -14,10 +14,15 @@ import click
 
 from console.printing import say
 
+IN_HAND = "Stopping after the tokens in hand; what is written stays. Once more to stop at once."
+
 
 @contextmanager
-def cancelled_by_interrupt() -> Iterator[Event]:
-    """Give an event that SIGINT or SIGTERM sets while the block runs. A second signal ends the process."""
+def cancelled_by_interrupt(message: str = IN_HAND) -> Iterator[Event]:
+    """Give an event that SIGINT or SIGTERM sets while the block runs. A second signal ends the process.
+
+    `message` is said at the first one.
+    """
     event = Event()
     if current_thread() is not main_thread():
         yield event
@@ -29,7 +34,7 @@ def cancelled_by_interrupt() -> Iterator[Event]:
             click.echo("\x1b[?25hInterrupted." if sys.stderr.isatty() else "Interrupted.", err=True)
             os._exit(130)
         event.set()
-        say("Stopping after the tokens in hand; what is written stays. Once more to stop at once.")
+        say(message)
 
     before = {s: signal.signal(s, stop) for s in (signal.SIGINT, signal.SIGTERM)}
     try:

@@ -50,7 +50,7 @@ def checked_keys(keys: Mapping[str, str]) -> dict[str, str]:
     return dict(keys)
 
 
-_SCREENS = ("status", "connections", "keys", "key", "policy", "findings", "log")
+_SCREENS = ("status", "connections", "keys", "key", "policy", "rotation", "findings", "log")
 _SHARED: Mapping[str, tuple[str, ...]] = {
     "everywhere": _SCREENS,
     "list": _SCREENS,

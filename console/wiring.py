@@ -26,10 +26,13 @@ from crypto_core.keys.changes.service import KeyChangeService
 from crypto_core.keys.inventory import KeyInventory
 from crypto_core.keys.policy.reading import KeyPolicies
 from crypto_core.keys.posture.examination import PostureService
+from crypto_core.keys.replacement.seen import Configuration, Sight
+from crypto_core.keys.replacement.service import ManualRotation
 from crypto_core.keys.service import StatusService
 from crypto_core.kms import KmsApi
 from crypto_core.observation import SILENT, Observer
 from crypto_core.preflight import Preflight
+from crypto_core.reencryption.materials import MaterialService
 from crypto_core.reencryption.planner import Planner
 from crypto_core.reencryption.runner import Runner
 from crypto_core.reencryption.service import TokenWorkService
@@ -83,6 +86,7 @@ def wire(settings: Settings, *, trust: Iterable[str] = (), observer: Observer = 
     keys = KeyInventory(kms, guarding=lambda: (*keyring.trusted, *attributor.met))
     surveyor = Surveyor(settings, engine, kms, keys.aliases)
     journal = Journal(state_engine, surveyor.actor)
+    preflight = Preflight(kms)
     planner = Planner(
         engine,
         catalogue,
@@ -91,7 +95,7 @@ def wire(settings: Settings, *, trust: Iterable[str] = (), observer: Observer = 
         attributor,
         keys,
         keyring.trusted,
-        preflight=Preflight(kms),
+        preflight=preflight,
         write_format=Format(settings.write_format),
     )
     runner = Runner(
@@ -118,6 +122,21 @@ def wire(settings: Settings, *, trust: Iterable[str] = (), observer: Observer = 
         trusted=lambda: keyring.trusted,
         limits=settings.limits,
     )
+    verifier = Verifier(keyring, store, catalogue, answers, observer=observer, inventory=inventory)
+    configured = Configuration(
+        settings.write_key, settings.write_alias, settings.trusted_keys, settings.rotation_days
+    )
+    sight = Sight(
+        engine,
+        state_engine,
+        keys,
+        policies,
+        preflight,
+        inventory,
+        status.take,
+        lambda: kms.regions,
+        configured,
+    )
     services = Services(
         surroundings=surveyor.now,
         status=status,
@@ -129,7 +148,7 @@ def wire(settings: Settings, *, trust: Iterable[str] = (), observer: Observer = 
             engine,
             planner,
             runner,
-            Verifier(keyring, store, catalogue, answers, observer=observer, inventory=inventory),
+            verifier,
             journal,
             read_only=settings.read_only,
         ),
@@ -138,6 +157,8 @@ def wire(settings: Settings, *, trust: Iterable[str] = (), observer: Observer = 
             journal,
             read_only=settings.read_only,
         ),
+        replacement=ManualRotation(sight),
+        materials=MaterialService(keys, status.take, inventory, verifier),
         read_only=settings.read_only,
         write_key=settings.write_key,
         posture=posture,

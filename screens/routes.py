@@ -29,6 +29,14 @@ class PolicyBehind:
 
 
 @dataclass(frozen=True, slots=True)
+class RotationBehind:
+    """The guide through a manual rotation, from one KMS key to another, or to one that there isn't yet."""
+
+    old: str
+    new: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class FindingsBehind:
     """The findings that a filter expression lets through."""
 

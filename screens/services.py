@@ -5,21 +5,25 @@ Every call here blocks on SQL or AWS: screens call it from a thread worker. All 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from threading import Event
 from typing import Protocol
 
 from crypto_core.consent import Consent
 from crypto_core.database.inspection import Inspection
 from crypto_core.database.inventory import InventoryRow
+from crypto_core.errors import KmsError
 from crypto_core.keys.changes.change import KeyChange
 from crypto_core.keys.changes.plan import ChangePlan, ChangeResult
 from crypto_core.keys.policy.reading import KeyPolicy
 from crypto_core.keys.posture.examination import Posture
+from crypto_core.keys.replacement.guide import Guide
 from crypto_core.keys.state import KeyState
 from crypto_core.keys.status import Status
 from crypto_core.paging import PagedSource
+from crypto_core.reencryption.materials import KeyMaterials
 from crypto_core.reencryption.plan import Plan, RunProgress, RunResult, Selection, Verb, Verification
 from crypto_core.references import TokenRef
 
@@ -230,6 +234,52 @@ class KeyWork(Protocol):
         ...
 
 
+class ReplacementSource(Protocol):
+    """The guide through a manual rotation. It changes nothing, and remembers nothing between two looks."""
+
+    def look(
+        self, old: str, new: str | None = None, *, since: datetime | None = None, accepted: Sequence[str] = ()
+    ) -> Guide:
+        """Return where it stands now. Raises SettingsError, KmsError."""
+        ...
+
+    def watch(
+        self,
+        old: str,
+        new: str | None = None,
+        *,
+        every: float,
+        cancelled: Event,
+        since: datetime | None = None,
+        accepted: Sequence[str] = (),
+        missed: Callable[[KmsError], None] | None = None,
+    ) -> Iterator[Guide]:
+        """Yield the guide every so many seconds, until the platform is seen to use the new key.
+
+        `missed` is told of looks that failed in passing. Raises as `look`, and InterruptedRunError once
+        `cancelled` is set.
+        """
+        ...
+
+
+class MaterialSource(Protocol):
+    """The tokens by key material."""
+
+    def examine(
+        self,
+        key: str,
+        *,
+        verify: int = 0,
+        progress: Callable[[RunProgress], None] | None = None,
+        cancelled: Event | None = None,
+    ) -> KeyMaterials:
+        """Return a key's materials with the tokens on each; up to `verify` of each are opened.
+
+        Raises SettingsError, KmsError, DatabaseError, InterruptedRunError.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Services:
     """All that the screens need, and nothing that they could build themselves."""
@@ -243,6 +293,8 @@ class Services:
     posture: PostureSource
     work: TokenWork
     key_changes: KeyWork
+    replacement: ReplacementSource
+    materials: MaterialSource
     read_only: bool
     write_key: str | None
     contexts: Contexts | None = None

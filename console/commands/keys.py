@@ -10,6 +10,7 @@ import click
 
 from console.commands.key_changes import COMMANDS
 from console.commands.key_policy import policy
+from console.commands.key_replacement import materials, replace
 from console.commands.session import json_option, wired
 from console.printing import print_json, print_table, say
 from console.wiring import Wired
@@ -28,6 +29,8 @@ def keys() -> None:
 
 
 keys.add_command(policy)
+keys.add_command(replace)
+keys.add_command(materials)
 for changing in COMMANDS:
     keys.add_command(changing)
 

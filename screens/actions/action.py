@@ -20,6 +20,7 @@ class Scope(StrEnum):
     KEY = "key"
     POLICY = "policy"
     FINDINGS = "findings"
+    ROTATION = "rotation"
     LOG = "log"
 
 

@@ -314,6 +314,18 @@ ACTIONS: tuple[Action, ...] = (
         changes=True,
         calls="key_changes.run",
     ),
+    Action(
+        "key.replace",
+        "manual rotation",
+        "Step by step to another key, the old one kept for reading",
+        "m",
+        calls="replacement.look",
+        argument="KEY",
+    ),
+    # Manual rotation
+    Action(
+        "rotation.copy", "copy", "Send the command or line under the cursor to the clipboard", "y", shown=True
+    ),
     # Log
     Action("log.follow", "follow", "Stay at the newest line, or stop", "f", shown=True),
 )

@@ -19,9 +19,10 @@ class AskFor(Dialog[str | None]):
     AskFor #given { height: 1; padding: 0 1; border: none; background: $panel; }
     """
 
-    def __init__(self, title: str, about: str, text: str) -> None:
-        """`text` stands in the line at first."""
+    def __init__(self, title: str, about: str, text: str, *, optional: bool = False) -> None:
+        """`text` stands in the line at first; what is `optional` may be left empty."""
         super().__init__()
+        self._optional = optional
         self._title = title
         self._about = about
         self._text = text
@@ -34,7 +35,7 @@ class AskFor(Dialog[str | None]):
             yield LineInput(self._text, id="given", compact=True)
             with Horizontal(classes="buttons"):
                 yield button("Cancel", "cancel")
-                yield button("Preview", "preview")
+                yield button("Go on", "preview")
 
     def on_mount(self) -> None:
         """The line first."""
@@ -44,13 +45,13 @@ class AskFor(Dialog[str | None]):
     @on(Input.Changed, "#given")
     def show_ready(self) -> None:
         """There is nothing to preview before something is typed."""
-        self.query_one("#preview", Button).disabled = not self._given
+        self.query_one("#preview", Button).disabled = not (self._given or self._optional)
 
     @on(Input.Submitted, "#given")
     @on(Button.Pressed, "#preview")
     def go_on(self) -> None:
         """Return what was typed."""
-        if self._given:
+        if self._given or self._optional:
             self.dismiss(self._given)
 
     @property

@@ -18,7 +18,7 @@ from screens.keys.change_dialog import ChangeDialog
 from screens.keys.choose_grant import ChooseGrant
 from screens.keys.create_dialog import CreateDialog
 from screens.main_screen import MainScreen
-from screens.routes import Followed, PolicyBehind
+from screens.routes import Followed, PolicyBehind, RotationBehind
 
 
 class KeyActor(MainScreen):
@@ -41,6 +41,22 @@ class KeyActor(MainScreen):
         """To who may do what with the key."""
         if self.key_in_hand is not None:
             self.post_message(Followed(PolicyBehind(self.key_in_hand)))
+
+    @work(exclusive=True, group="write")
+    async def do_replace(self, by: str) -> None:
+        """To the guide through a manual rotation."""
+        key = self.key_in_hand
+        if key is None:
+            return
+        about = (
+            "By which key shall this one be replaced? An alias, an id or an ARN; nothing if there is none "
+            "yet. The guide changes nothing itself."
+        )
+        given: str | None = by
+        if not by:
+            given = await self.app.push_screen_wait(AskFor("Manual rotation", about, "", optional=True))
+        if given is not None:
+            self.post_message(Followed(RotationBehind(key, given.strip() or None)))
 
     # Changes: each is planned, shown, agreed to, made, and read back.
 

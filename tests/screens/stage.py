@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from threading import Event
 from typing import Any
 
@@ -16,7 +17,7 @@ from crypto_core.database.inspection import Inspection
 from crypto_core.database.inventory import InventoryRow, SortKey
 from crypto_core.database.inventory_expressions import FIELDS
 from crypto_core.envelope import Format
-from crypto_core.errors import InterruptedRunError, ReadOnlyError, RowVanishedError
+from crypto_core.errors import InterruptedRunError, KmsError, ReadOnlyError, RefusedError, RowVanishedError
 from crypto_core.filters import Value
 from crypto_core.keys.changes.change import ChangeKind, KeyChange, check
 from crypto_core.keys.changes.plan import ChangePlan, ChangeResult
@@ -25,10 +26,12 @@ from crypto_core.keys.policy.document import parse_policy
 from crypto_core.keys.policy.reading import KeyPolicy
 from crypto_core.keys.posture.examination import Posture
 from crypto_core.keys.posture.finding import Finding, Gap
+from crypto_core.keys.replacement.guide import Guide
 from crypto_core.keys.state import KeyState
 from crypto_core.keys.status import ColumnShare, KeyShare, Problem, Status
 from crypto_core.listing import MemorySource
 from crypto_core.paging import Cursor, Page, Query
+from crypto_core.reencryption.materials import KeyMaterials
 from crypto_core.reencryption.plan import (
     Plan,
     RunProgress,
@@ -46,6 +49,7 @@ from tests.screens.samples import (
     CURRENT,
     FINDINGS,
     GRANTS,
+    GUIDE,
     KEYS,
     MATERIALS,
     NOW,
@@ -132,6 +136,9 @@ class Stage:
     policy_missing: dict[str, str] = field(default_factory=dict)
     findings: tuple[Finding, ...] = FINDINGS
     gaps: tuple[Gap, ...] = ()
+    guide: Guide | None = GUIDE
+    looked: list[tuple[str, str | None]] = field(default_factory=list)
+    """The old and new keys that the guide was asked about."""
     changes: list[KeyChange] = field(default_factory=list)
     """The changes of keys that were planned."""
     change_more: dict[str, object] = field(default_factory=dict)
@@ -175,6 +182,8 @@ class Stage:
             posture=StagePosture(self),
             work=StageWork(self),
             key_changes=StageKeyWork(self),
+            replacement=StageReplacement(self),
+            materials=StageMaterials(self),
             read_only=self.read_only,
             write_key=self.write_key,
             contexts=self.contexts,
@@ -559,3 +568,53 @@ class StageKeyWork:
         )
         result = ChangeResult(plan, plan.key_arn, verified=True, facts=plan.facts, done=plan.operations)
         return replace(result, **self.stage.result_more)  # type: ignore[arg-type]
+
+
+@dataclass
+class StageReplacement:
+    """The stage's guide, whichever keys it is asked about."""
+
+    stage: Stage
+
+    def look(
+        self, old: str, new: str | None = None, *, since: datetime | None = None, accepted: Sequence[str] = ()
+    ) -> Guide:
+        """Where it stands."""
+        self.stage.enter("replacement")
+        self.stage.looked.append((old, new))
+        if self.stage.guide is None:
+            raise RefusedError(f"{old} can't be replaced here.")
+        return self.stage.guide
+
+    def watch(
+        self,
+        old: str,
+        new: str | None = None,
+        *,
+        every: float,
+        cancelled: Event,
+        since: datetime | None = None,
+        accepted: Sequence[str] = (),
+        missed: Callable[[KmsError], None] | None = None,
+    ) -> Iterator[Guide]:
+        """Look once."""
+        yield self.look(old, new, since=since, accepted=accepted)
+
+
+@dataclass
+class StageMaterials:
+    """The stage's tokens are not told by material."""
+
+    stage: Stage
+
+    def examine(
+        self,
+        key: str,
+        *,
+        verify: int = 0,
+        progress: Callable[[RunProgress], None] | None = None,
+        cancelled: Event | None = None,
+    ) -> KeyMaterials:
+        """Refuse."""
+        self.stage.enter("materials", cancelled)
+        raise RefusedError(f"The materials of {key} are not told here.")

@@ -26,6 +26,7 @@ from crypto_core.keys.inventory import KeyInventory
 from crypto_core.keys.policy.document import PolicyDocument
 from crypto_core.keys.service import StatusService
 from crypto_core.keys.state import ON_DEMAND_LIMIT, KeyState
+from crypto_core.keys.status import Status
 from crypto_core.kms import KmsApi
 
 _TYPABLE = re.compile(r"alias/[A-Za-z0-9/_-]{1,250}")
@@ -163,13 +164,7 @@ class KeyReader:
             status = self._status.take(cancelled=self._cancelled)
         except DatabaseError as error:
             return TokensAtRisk(gaps=(f"The tokens can't be counted: {error}",), backups=None)
-        doubtful = sum(
-            share.tokens
-            for share in status.keys
-            if share.key_arn is None and (share.evidence is Evidence.CONFLICT or not share.asked)
-        )
-        under, gaps = status.tokens_under(state.key_arn), status.coverage.reasons
-        return TokensAtRisk(under, doubtful, gaps, self._backups(state))
+        return at_risk(status, state.key_arn, self._backups(state))
 
     def _backups(self, state: KeyState) -> int | None:
         try:
@@ -186,6 +181,16 @@ class KeyReader:
     def writes_by(self, alias: str) -> bool:
         """True if the key to write under is configured by this alias."""
         return self._write_key is not None and self._write_key.rsplit(":", 1)[-1] == alias
+
+
+def at_risk(status: Status, key_arn: str, backups: int | None) -> TokensAtRisk:
+    """Return the tokens under a key by a status; those of which the key is not known are doubtful."""
+    doubtful = sum(
+        share.tokens
+        for share in status.keys
+        if share.key_arn is None and (share.evidence is Evidence.CONFLICT or not share.asked)
+    )
+    return TokensAtRisk(status.tokens_under(key_arn), doubtful, status.coverage.reasons, backups)
 
 
 def key_id_of(key_arn: str) -> str:

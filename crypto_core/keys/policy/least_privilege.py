@@ -74,6 +74,11 @@ _SIDS = {
 _PRINCIPAL = re.compile(r"arn:(aws[a-z-]*):iam::([0-9]{12}):(root|(?:role|user)/[\w+=,.@/-]{1,576})")
 
 
+def is_principal(arn: str) -> bool:
+    """True for the ARN of an IAM role, user or account, which a policy can be made for."""
+    return _PRINCIPAL.fullmatch(arn) is not None
+
+
 def least_privilege(key_arn: str, principals: Mapping[Role, Sequence[str]]) -> dict[str, Any]:
     """Return the policy that gives each role what it needs of the key and no more.
 
@@ -83,7 +88,7 @@ def least_privilege(key_arn: str, principals: Mapping[Role, Sequence[str]]) -> d
     given = {role: tuple(dict.fromkeys(principals.get(role, ()))) for role in Role}
     for role, arns in given.items():
         for arn in arns:
-            if not _PRINCIPAL.fullmatch(arn):
+            if not is_principal(arn):
                 raise PolicyError(
                     f"{clean(arn, 200)} is not an IAM role, user or account, for {role}.",
                     remedy="Write it as arn:aws:iam::123456789012:role/name.",

@@ -1,0 +1,208 @@
+"""keydeck keys replace, keydeck keys materials: rotation by hand guided, rotation by KMS shown."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import click
+
+from console.commands.session import json_option, wired
+from console.interrupts import cancelled_by_interrupt
+from console.printing import meter, print_json, print_table, say
+from crypto_core.counting import counted
+from crypto_core.foreign import clean
+from crypto_core.keys.replacement.guide import DoKind, Guide, Step, StepId, StepState
+from crypto_core.keys.replacement.service import SHORTEST_SECONDS
+from crypto_core.reencryption.materials import KeyMaterials, MaterialTokens
+
+_SIGNS = {
+    StepState.DONE: "✓",
+    StepState.NOW: "▸",
+    StepState.WAITING: "·",
+    StepState.UNKNOWN: "?",
+    StepState.IMPOSSIBLE: "✗",
+}
+
+
+def _moment(ctx: click.Context, param: click.Parameter, value: str | None) -> datetime | None:
+    if value is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(value)
+    except ValueError as error:
+        raise click.BadParameter("Write it as 2026-11-24T12:00 (UTC) or 2026-11-24T12:00+01:00.") from error
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+@click.command()
+@click.argument("old", metavar="OLD")
+@click.option("--by", "new", metavar="NEW", help="The key that takes its place [the configured one].")
+@click.option("--wait", is_flag=True, help="Look again and again, until the platform is seen to use NEW.")
+@click.option(
+    "--interval",
+    type=click.FloatRange(min=SHORTEST_SECONDS),
+    default=30.0,
+    show_default=True,
+    metavar="SECONDS",
+    help=f"With --wait: between two looks, {SHORTEST_SECONDS:g} at least.",
+)
+@click.option(
+    "--since",
+    callback=_moment,
+    metavar="TIME",
+    help="When the last instance of the platform was switched: count only what came after.",
+)
+@click.option(
+    "--except",
+    "accepted",
+    multiple=True,
+    metavar="PRINCIPAL",
+    help="Who may do less under NEW: an ARN or account; * and ? as in IAM.",
+)
+@json_option
+@click.pass_context
+def replace(
+    ctx: click.Context,
+    *,
+    old: str,
+    new: str | None,
+    wait: bool,
+    interval: float,
+    since: datetime | None,
+    accepted: tuple[str, ...],
+    as_json: bool,
+) -> int:
+    """Guide through replacing the key OLD by another one. Changes nothing itself.
+
+    Says which steps are done, by what is seen in KMS and the database, and the exact command or line for the
+    next one. Exit 0 once it is complete, 1 while steps are left. Name OLD by its ARN: an alias may be moved.
+    """
+    with wired(ctx) as services:
+        rotation = services.services.replacement
+        if not wait:
+            guide = rotation.look(old, new, since=since, accepted=accepted)
+        else:
+            with cancelled_by_interrupt("Stopped waiting.") as cancelled:
+                told: Step | None = None
+                looks = rotation.watch(
+                    old,
+                    new,
+                    every=interval,
+                    cancelled=cancelled,
+                    since=since,
+                    accepted=accepted,
+                    missed=lambda error: say(f"Could not look, and tries again: {error}"),
+                )
+                for guide in looks:
+                    step = guide.step(StepId.IN_USE)
+                    if step != told and not guide.in_use:
+                        _tell_waiting(guide)
+                    told = step
+    if as_json:
+        print_json(guide.as_json())
+    else:
+        print_guide(guide)
+        for gap in guide.coverage.reasons:
+            say(f"Not covered: {gap}")
+    if guide.outside:
+        say(f"The database did not tell: {guide.outside}")
+        return 3
+    return 0 if guide.complete else 1
+
+
+@click.command()
+@click.argument("key")
+@click.option(
+    "--verify",
+    type=click.IntRange(min=1, max=100_000),
+    metavar="N",
+    help="Open up to N tokens on each material; says only whether they opened.",
+)
+@json_option
+@click.pass_context
+def materials(ctx: click.Context, *, key: str, verify: int | None, as_json: bool) -> int:
+    """Show how many tokens are on which key material of KEY. Exit 1 if a token that was tried did not open.
+
+    Rotation re-encrypts nothing: a token stays on the material that sealed it, and opens with it.
+    """
+    trust = (key,) if verify else ()
+    with wired(ctx, trust=trust) as services, cancelled_by_interrupt() as cancelled, meter("verify") as shown:
+        found = services.services.materials.examine(
+            key, verify=verify or 0, progress=shown.update, cancelled=cancelled
+        )
+    if as_json:
+        print_json(found.as_json())
+    else:
+        _print_materials(found, tried=verify is not None)
+    return 1 if found.failed else 0
+
+
+def print_guide(guide: Guide) -> None:
+    """Print a guide: each step with its state, what was seen, and what to do."""
+    click.echo(f"old key: {_named(guide.old.name, guide.old.key_arn)}")
+    click.echo(f"new key: {_named(guide.new.name, guide.new.key_arn) if guide.new else 'none yet'}")
+    for step in guide.steps:
+        click.echo()
+        optional = " (optional)" if step.optional else ""
+        click.echo(f"{_SIGNS[step.state]} {step.number}. {step.title}{optional}: {step.state.value}")
+        for text in step.evidence:
+            _line("", text)
+        _print_instructions(step)
+        for text in step.warnings:
+            _line("Note: ", text)
+    click.echo()
+    left = sum(1 for s in guide.steps if s.state is not StepState.DONE and not s.optional)
+    click.echo("complete" if guide.complete else f"not complete: {counted(left, 'step')} left")
+
+
+def _print_instructions(step: Step) -> None:
+    first = "Later: " if step.state is StepState.WAITING else "Do: "
+    for instruction in step.do:
+        _line(first, instruction.text)
+        if instruction.instead_of:
+            _line("  instead of: ", instruction.instead_of)
+        elif instruction.kind is DoKind.SETTING:
+            _line("  in the environment of Keydeck and of the platform; ", "it is not set now")
+
+
+def _line(before: str, text: str) -> None:
+    click.echo(f"     {before}{clean(text, 4000)}")
+
+
+def _named(name: str, key_arn: str) -> str:
+    return key_arn if name.startswith("…") else f"{clean(name, 300)}  {key_arn}"
+
+
+def _tell_waiting(guide: Guide) -> None:
+    step = guide.step(StepId.IN_USE)
+    say(f"{guide.taken_at:%H:%M:%S %Z} waiting: {'; '.join(step.evidence) or 'there is no new key yet'}")
+
+
+def _print_materials(found: KeyMaterials, *, tried: bool) -> None:
+    click.echo(f"{_named(found.key.name, found.key.key_arn)}  {found.key.state}")
+    headers = ["", "material", "state", "since", "came by", "tokens", "evidence"]
+    rows = [[*_material(m), *([_opened(m)] if tried else [])] for m in found.materials]
+    print_table([*headers, *(["opened"] if tried else [])], rows)
+    for failure in found.failed:
+        click.echo(clean(f"not opened: {failure.ref}: {failure.reason}", 2000))
+    for gap in found.coverage.reasons:
+        say(f"Not covered: {gap}")
+
+
+def _material(m: MaterialTokens) -> list[object]:
+    since = m.material.since if m.material else None
+    came = (m.material.rotation or "creation") if m.material else "not told"
+    evidence = m.evidence.value if m.evidence else "-"
+    return [
+        m.number if m.number is not None else "?",
+        m.key_material_id or "not told",
+        (m.material.state if m.material else None) or "not told",
+        f"{since:%Y-%m-%d %H:%M}" if since else "?",
+        came.lower().replace("_", " "),
+        m.tokens,
+        f"{evidence} ({m.asked:,} asked)" if m.evidence and m.evidence.value == "inferred" else evidence,
+    ]
+
+
+def _opened(m: MaterialTokens) -> str:
+    return f"{m.opened:,} of {len(m.tried):,}" if m.tried else "-"

@@ -1,0 +1,1 @@
+"""Manual rotation: another KMS key takes a key's place, by what is seen in KMS and the database."""

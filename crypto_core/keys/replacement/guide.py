@@ -1,0 +1,183 @@
+"""Where a manual rotation stands: its steps, what was seen of each, and what to do next."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from crypto_core.coverage import Coverage
+from crypto_core.keys.state import KeyState
+
+
+class StepId(StrEnum):
+    """The steps, in their order."""
+
+    NEW_KEY = "new-key"
+    PREFLIGHT = "preflight"
+    SWITCH = "switch"
+    IN_USE = "in-use"
+    REST = "rest"
+    OLD_KEY = "old-key"
+
+
+TITLES = {
+    StepId.NEW_KEY: "New key, for everybody who works with the old one",
+    StepId.PREFLIGHT: "Preflight by this identity",
+    StepId.SWITCH: "Switch the alias or the environment",
+    StepId.IN_USE: "Wait until the platform is seen to use it",
+    StepId.REST: "Move the tokens that are left",
+    StepId.OLD_KEY: "Old key kept for reading",
+}
+
+
+class StepState(StrEnum):
+    """How far a step is."""
+
+    DONE = "done"
+    NOW = "now"
+    """It is this step's turn."""
+    WAITING = "waiting"
+    """A step before it comes first."""
+    UNKNOWN = "not known"
+    """What it goes by could not be seen; `evidence` says why. Never taken as done."""
+    IMPOSSIBLE = "not possible"
+
+
+class DoKind(StrEnum):
+    """What an instruction is."""
+
+    COMMAND = "command"
+    """A keydeck command, as it is typed into a shell."""
+    SETTING = "setting"
+    """A line of the environment."""
+    NOTE = "note"
+    """Words."""
+
+
+@dataclass(frozen=True, slots=True)
+class Instruction:
+    """One thing to do. `instead_of` is the line that a setting takes the place of, "" where it is new."""
+
+    kind: DoKind
+    text: str
+    instead_of: str = ""
+
+    def as_json(self) -> dict[str, str | None]:
+        """One entry of "do"."""
+        return {"kind": self.kind.value, "text": self.text, "instead_of": self.instead_of or None}
+
+
+def command(text: str) -> Instruction:
+    """Return a command to type."""
+    return Instruction(DoKind.COMMAND, text)
+
+
+def setting(text: str, instead_of: str = "") -> Instruction:
+    """Return a line of the environment to change."""
+    return Instruction(DoKind.SETTING, text, instead_of)
+
+
+def note(text: str) -> Instruction:
+    """Return something to do that has no command."""
+    return Instruction(DoKind.NOTE, text)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step. Texts are cleaned. `do` is what to do next for it; what is done may be followed by more.
+
+    A step that is `optional` need not be done for the rotation to be complete. One that is `urgent` does not
+    wait for those before it, and one that does not `block` lets those behind it go on.
+    """
+
+    id: StepId
+    state: StepState
+    evidence: tuple[str, ...] = ()
+    do: tuple[Instruction, ...] = ()
+    warnings: tuple[str, ...] = ()
+    optional: bool = False
+    urgent: bool = False
+    blocks: bool = True
+
+    @property
+    def title(self) -> str:
+        """The step in words."""
+        return TITLES[self.id]
+
+    @property
+    def number(self) -> int:
+        """Its place, counted from 1."""
+        return list(StepId).index(self.id) + 1
+
+    def as_json(self) -> dict[str, Any]:
+        """One entry of "steps"."""
+        return {
+            "step": self.id.value,
+            "number": self.number,
+            "title": self.title,
+            "state": self.state.value,
+            "optional": self.optional,
+            "evidence": list(self.evidence),
+            "do": [instruction.as_json() for instruction in self.do],
+            "warnings": list(self.warnings),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Guide:
+    """A manual rotation as it stands at one moment. Nothing of it is kept: it is read anew each time."""
+
+    taken_at: datetime
+    old: KeyState
+    new: KeyState | None
+    """None where there is no new key yet, or none that can be looked at."""
+    steps: tuple[Step, ...]
+    tokens: int | None
+    """Tokens under the old key; None where they could not be counted."""
+    coverage: Coverage
+    outside: str = ""
+    """What failed outside, such as the database; the steps that go by it are not known."""
+
+    @property
+    def complete(self) -> bool:
+        """True if every step is done that has to be."""
+        return all(step.state is StepState.DONE or step.optional for step in self.steps)
+
+    @property
+    def possible(self) -> bool:
+        """False if a step can't be done as it was asked for."""
+        return not any(step.state is StepState.IMPOSSIBLE for step in self.steps)
+
+    @property
+    def in_use(self) -> bool:
+        """True once the platform was seen to use the new key."""
+        return self.step(StepId.IN_USE).state is StepState.DONE
+
+    def step(self, step_id: StepId) -> Step:
+        """Return one step."""
+        return next(step for step in self.steps if step.id is step_id)
+
+    def as_json(self) -> dict[str, Any]:
+        """The document that `keydeck keys replace --json` prints."""
+        return {
+            "taken_at": self.taken_at.isoformat(),
+            "old_key": self.old.key_arn,
+            "new_key": self.new.key_arn if self.new else None,
+            "complete": self.complete,
+            "tokens_under_old_key": self.tokens,
+            "steps": [step.as_json() for step in self.steps],
+            "coverage": self.coverage.as_json(),
+        }
+
+
+def in_turn(steps: Iterable[Step]) -> Iterator[Step]:
+    """Yield steps with the turn of each: what comes behind one that is not done and blocks has to wait."""
+    blocked = False
+    for step in steps:
+        waits = blocked and not step.urgent and step.state in (StepState.NOW, StepState.UNKNOWN)
+        yield replace(step, state=StepState.WAITING) if waits else step
+        if step.blocks and not step.optional and step.state is not StepState.DONE:
+            blocked = True

@@ -1,0 +1,175 @@
+"""The third and fourth step: the platform is told its new key, and is seen to use it.
+
+An alias is moved in KMS (API reference, UpdateAlias), in one Region; a key ARN is changed where the platform
+is configured. What another process was given can't be seen from here: its effect can.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+from crypto_core.counting import counted
+from crypto_core.key_names import region_of, same_key
+from crypto_core.keys.replacement.guide import Instruction, Step, StepId, StepState, command, note, setting
+from crypto_core.keys.replacement.seen import SEALS, Resolved, Seen
+from crypto_core.keys.replacement.trust import is_trusted, trust
+from crypto_core.keys.state import KeyState
+
+RESTART = (
+    "Processes that use crypto_core hold an alias to the key that it named first, and refuse another: "
+    "restart every instance once it is moved."
+)
+OWN_SETTING = "This is Keydeck's own setting. What the platform was given shows in the next step."
+LAST_ALONE = (
+    "GetKeyLastUsage tells the last use alone: a data key made under the old key before that use does not "
+    "show. CloudTrail has them all."
+)
+
+
+def switch(seen: Seen) -> Step:
+    """Return whether the configured names mean the new key, and the exact lines that make them."""
+    if seen.new is None or seen.same:
+        return Step(StepId.SWITCH, StepState.NOW)
+    names = [name for name in (seen.write, seen.alias) if name is not None]
+    evidence = [_means(seen, name) for name in names]
+    if seen.write is None:
+        evidence.append("TOKEN_ENCRYPTION_KEY_ID is not set here")
+    left = [n for n in names if n.key_arn is None or not same_key(n.key_arn, seen.new.key_arn)]
+    warnings = [*_warnings(seen, seen.new)]
+    if not left and seen.write is not None:
+        return Step(StepId.SWITCH, StepState.DONE, tuple(evidence), (), (OWN_SETTING, *warnings))
+    do = [*_do(seen, seen.new, left)]
+    if not is_trusted(seen):
+        do.insert(0, trust(seen))
+    if any(i.text.startswith("keydeck keys alias") for i in do):
+        do.append(note("Restart every instance of the platform."))
+        warnings.append(RESTART)
+    unknown = any(name.trouble for name in left)
+    state = StepState.UNKNOWN if unknown else StepState.NOW
+    return Step(StepId.SWITCH, state, tuple(evidence), tuple(do), tuple(warnings))
+
+
+def in_use(seen: Seen) -> Step:
+    """Return whether the platform is seen to seal under the new key, and no longer under the old one."""
+    new, old, written = seen.new, seen.old, seen.written
+    if new is None or seen.same:
+        return Step(StepId.IN_USE, StepState.NOW)
+    evidence = [f"New key: {_use(new)}"]
+    olds = (old, *seen.old_replicas)
+    evidence += [f"Old key{f' in {region_of(s.key_arn)}' if s is not old else ''}: {_use(s)}" for s in olds]
+    if seen.uncounted or seen.status is None:
+        evidence.append(f"Not known what was written: {seen.uncounted}")
+        return Step(StepId.IN_USE, StepState.UNKNOWN, tuple(evidence), _wait(seen))
+    evidence.append(f"Census: {counted(seen.status.tokens_under(new.key_arn), 'token')} under the new key")
+    evidence += [f"Not counted: {gap}" for gap in seen.tokens.gaps]
+    if written.unknown:
+        evidence.append(f"Not known who wrote what is under the new key: {written.unknown}")
+        return Step(StepId.IN_USE, StepState.UNKNOWN, tuple(evidence), _wait(seen))
+    if not written.connections:
+        evidence.append(
+            "No connection made since has a token under the new key, but for what Keydeck wrote itself"
+            + (f" (since {_at(written.since)})" if written.since else "")
+        )
+        return Step(StepId.IN_USE, StepState.NOW, tuple(evidence), _wait(seen))
+    number = counted(written.connections, "connection")
+    evidence.append(
+        f"{number} made under the new key since {_at(written.since)}, last {_at(written.newest_at)}"
+    )
+    still = [*_still(seen, olds, written.since)]
+    if still:
+        do = (note("Give every instance of the platform the new key and restart it."), *_wait(seen))
+        return Step(StepId.IN_USE, StepState.NOW, (*evidence, *still), do)
+    evidence.append(f"No connection made under the old key since {_at(written.since)}")
+    blind = [*_blind(olds, written.since)]
+    if blind:
+        do = (note("Whether data keys are still made under the old key is not known."), *_wait(seen))
+        return Step(StepId.IN_USE, StepState.UNKNOWN, (*evidence, *blind), do)
+    hidden = any(s.last_used_at and written.since and s.last_used_at > written.since for s in olds)
+    return Step(StepId.IN_USE, StepState.DONE, tuple(evidence), (), (LAST_ALONE,) if hidden else ())
+
+
+def _means(seen: Seen, name: Resolved) -> str:
+    variable = "KEYDECK_WRITE_ALIAS" if name is seen.alias else "TOKEN_ENCRYPTION_KEY_ID"
+    if name.key_arn is None:
+        return f"{variable} is {name.name}: which key that means is not known: {name.trouble}"
+    if seen.new and same_key(name.key_arn, seen.new.key_arn):
+        which = "the new key"
+    else:
+        which = (
+            "the old key" if same_key(name.key_arn, seen.old.key_arn) else f"{name.key_arn}, neither of both"
+        )
+    return f"{variable} is {name.name}: {which}"
+
+
+def _do(seen: Seen, new: KeyState, left: list[Resolved]) -> Iterator[Instruction]:
+    moved = set()
+    for name in left:
+        there = region_of(name.key_arn or "") in (None, new.region)
+        if name.alias and there and name.alias not in moved:
+            moved.add(name.alias)
+            yield command(f"keydeck keys alias {name.alias} {new.key_arn}")
+        elif not name.alias or (not there and name is seen.write):
+            yield setting(f"TOKEN_ENCRYPTION_KEY_ID={new.key_arn}", f"TOKEN_ENCRYPTION_KEY_ID={name.name}")
+        elif name.alias not in moved:
+            yield note(f"{name.alias} is of another Region than the new key and can't be pointed at it.")
+    if seen.write is None:
+        yield setting(f"TOKEN_ENCRYPTION_KEY_ID={new.key_arn}")
+
+
+def _warnings(seen: Seen, new: KeyState) -> Iterator[str]:
+    configured = {name.alias for name in (seen.write, seen.alias) if name is not None}
+    others = [alias for alias in seen.old.aliases if alias not in configured]
+    if others:
+        yield f"Whoever names the old key by {', '.join(others)} goes on with it."
+    regions = {region_of(arn) for arn in (*seen.old.replica_arns, seen.old.primary_arn or "")} - {new.region}
+    if regions - {None} and any(configured):
+        told = ", ".join(sorted(region for region in regions if region))
+        yield f"An alias is of one Region: one of the same name in {told} is not moved."
+
+
+def _still(seen: Seen, olds: tuple[KeyState, ...], since: datetime | None) -> Iterator[str]:
+    """What shows that something still seals under the old key."""
+    if seen.written.under_old:
+        yield (
+            f"{counted(seen.written.under_old, 'token')} of connections made since are under the old key. If "
+            "a rollout ended later, say when: --since"
+        )
+    for state in olds:
+        if state.last_used_for in SEALS and state.last_used_at and since and state.last_used_at > since:
+            yield (
+                f"{state.last_used_for} under the old key at {_at(state.last_used_at)}, after {_at(since)}: "
+                "somebody still seals under it. If a rollout ended later, say when: --since"
+            )
+
+
+def _blind(olds: tuple[KeyState, ...], since: datetime | None) -> Iterator[str]:
+    """What keeps it from being known how the old key is used."""
+    for state in olds:
+        if "last use" in state.missing:
+            yield f"Not known: last use of {state.key_arn}: {state.missing['last use']}"
+        elif state.last_used_at is None and (
+            state.use_tracked_since is None or (since and state.use_tracked_since > since)
+        ):
+            yield f"Not known: KMS does not tell the last use of {state.key_arn}"
+
+
+def _use(state: KeyState) -> str:
+    if "last use" in state.missing:
+        return f"last use is not known: {state.missing['last use']}"
+    if state.last_used_at:
+        return f"last used {_at(state.last_used_at)} for {state.last_used_for}; KMS does not say by whom"
+    if state.use_tracked_since:
+        return f"not used since {_at(state.use_tracked_since)}; before that KMS does not know"
+    return "KMS does not tell its last use"
+
+
+def _wait(seen: Seen) -> tuple[Instruction, ...]:
+    return (
+        command(f"keydeck keys replace {seen.old.key_arn} --by {seen.new_reference} --wait"),
+        note("It shows with the next connection that the platform makes."),
+    )
+
+
+def _at(moment: datetime | None) -> str:
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC" if moment else "?"

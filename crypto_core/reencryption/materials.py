@@ -1,0 +1,193 @@
+"""Rotation shown: which tokens are on which key material, and that those on earlier ones still open.
+
+Automatic and on-demand rotation add key material and re-encrypt nothing: KMS keeps every material of a key to
+open what it has wrapped (AWS KMS Developer Guide, "Rotate AWS KMS keys").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import chain, zip_longest
+from threading import Event
+from typing import Any
+
+from crypto_core.cancelling import stop_if
+from crypto_core.coverage import Coverage, Evidence
+from crypto_core.database.inventory import Inventory
+from crypto_core.key_names import same_key
+from crypto_core.keys.inventory import KeyInventory
+from crypto_core.keys.state import KeyMaterial, KeyState
+from crypto_core.keys.status import KeyShare, Status
+from crypto_core.reencryption.plan import RunProgress, Selection, Verification
+from crypto_core.reencryption.verification import Verifier
+from crypto_core.references import TokenRef
+
+
+@dataclass(frozen=True, slots=True)
+class MaterialTokens:
+    """The tokens on one key material. `evidence` is None where there is none; `asked` of them KMS was asked.
+
+    `number` is the generation, 1 being the first, None for material that KMS does not list. `tried` are the
+    tokens that were to be opened; empty where none were asked for.
+    """
+
+    key_material_id: str | None
+    """None for tokens of which KMS does not tell the material."""
+    number: int | None
+    material: KeyMaterial | None
+    tokens: int
+    evidence: Evidence | None
+    asked: int
+    tried: tuple[Verification, ...] = ()
+
+    @property
+    def opened(self) -> int:
+        """How many of the tried tokens opened."""
+        return sum(v.opened for v in self.tried)
+
+    @property
+    def failed(self) -> tuple[Verification, ...]:
+        """The tried tokens that did not open."""
+        return tuple(v for v in self.tried if not v.opened)
+
+    def as_json(self) -> dict[str, Any]:
+        """One entry of "materials"; times in ISO 8601, UTC."""
+        since = self.material.since if self.material else None
+        return {
+            "number": self.number,
+            "key_material_id": self.key_material_id,
+            "state": self.material.state if self.material else None,
+            "since": since.isoformat() if since else None,
+            "rotation": self.material.rotation if self.material else None,
+            "tokens": self.tokens,
+            "evidence": self.evidence.value if self.evidence else None,
+            "asked": self.asked,
+            "tried": len(self.tried),
+            "opened": self.opened,
+            "failed": [v.as_json() for v in self.failed],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class KeyMaterials:
+    """A key's materials, the first one first, with the tokens on each."""
+
+    key: KeyState
+    materials: tuple[MaterialTokens, ...]
+    coverage: Coverage
+
+    @property
+    def failed(self) -> tuple[Verification, ...]:
+        """The tokens that should have opened and did not."""
+        return tuple(chain.from_iterable(m.failed for m in self.materials))
+
+    def as_json(self) -> dict[str, Any]:
+        """The document that `keydeck keys materials --json` prints."""
+        return {
+            "key_arn": self.key.key_arn,
+            "key_state": self.key.state,
+            "current_key_material_id": self.key.current_material_id,
+            "tokens": sum(m.tokens for m in self.materials),
+            "materials": [m.as_json() for m in self.materials],
+            "coverage": self.coverage.as_json(),
+        }
+
+
+class MaterialService:
+    """Tells tokens by key material, and opens some of each. Blocks on KMS and SQL; changes nothing."""
+
+    def __init__(
+        self,
+        keys: KeyInventory,
+        take_status: Callable[[], Status],
+        inventory: Inventory,
+        verifier: Verifier,
+    ) -> None:
+        self._keys = keys
+        self._take_status = take_status
+        self._inventory = inventory
+        self._verifier = verifier
+
+    def examine(
+        self,
+        key: str,
+        *,
+        verify: int = 0,
+        progress: Callable[[RunProgress], None] | None = None,
+        cancelled: Event | None = None,
+    ) -> KeyMaterials:
+        """Return the materials of a key by ARN, id, alias or alias ARN.
+
+        Up to `verify` tokens on each are opened, of every column some; the key must be trusted for that. No
+        plaintext is kept. `progress` is told of each material by itself. Raises SettingsError for what is no
+        key name, KmsError, DatabaseError, and InterruptedRunError once `cancelled` is set.
+        """
+        state = self._keys.show(key)
+        status = self._take_status()
+        listed = {m.key_material_id: m for m in state.materials}
+        names = (*listed, *(s.key_material_id for s in _shares(status, state)))
+        tried: dict[str | None, tuple[Verification, ...]] = {}
+        for name in dict.fromkeys(names) if verify > 0 else ():
+            stop_if(cancelled)
+            refs = tuple(self._some(state, status, name, verify))
+            if refs:
+                tried[name] = self._verifier.verify(Selection(refs), progress=progress, cancelled=cancelled)
+        stop_if(cancelled)
+        if tried:
+            # Who was asked about now counts as verified, and may be on another material than was inferred.
+            status = self._take_status()
+        ordered = dict.fromkeys((*listed, *(s.key_material_id for s in _shares(status, state)), *tried))
+        found = tuple(_tokens(state, status, name, listed, tried.get(name, ())) for name in ordered)
+        return KeyMaterials(state, found, Coverage(tuple(dict.fromkeys(_gaps(state, status)))))
+
+    def _some(self, state: KeyState, status: Status, name: str | None, most: int) -> Iterator[TokenRef]:
+        """The first tokens on a material, of each column in turn."""
+        arns = dict.fromkeys((state.key_arn, *(s.key_arn for s in _shares(status, state) if s.key_arn)))
+        material = "-material:*" if name is None else f'material:"{name}"'
+        by_column: dict[tuple[str, str], list[TokenRef]] = {}
+        for page in self._inventory.references(f"key:{','.join(arns)} {material}"):
+            kept = by_column.setdefault((page[0].table, page[0].column), [])
+            kept += page[: most - len(kept)]
+        turns = chain.from_iterable(zip_longest(*by_column.values()))
+        for ref, _ in zip((ref for ref in turns if ref is not None), range(most), strict=False):
+            yield ref
+
+
+def _shares(status: Status, state: KeyState) -> Iterator[KeyShare]:
+    """What the census has under a key, all its replicas together."""
+    return (s for s in status.keys if s.key_arn and same_key(s.key_arn, state.key_arn))
+
+
+def _tokens(
+    state: KeyState,
+    status: Status,
+    name: str | None,
+    listed: dict[str, KeyMaterial],
+    tried: tuple[Verification, ...],
+) -> MaterialTokens:
+    shares = [s for s in _shares(status, state) if s.key_material_id == name]
+    evidence = {s.evidence for s in shares}
+    return MaterialTokens(
+        key_material_id=name,
+        number=state.material_number(name),
+        material=listed.get(name or ""),
+        tokens=sum(s.tokens for s in shares),
+        evidence=min(evidence, key=_weakness) if evidence else None,
+        asked=sum(s.asked for s in shares),
+        tried=tried,
+    )
+
+
+def _weakness(evidence: Evidence) -> int:
+    """Where replicas differ, the weaker evidence is told."""
+    return -list(Evidence).index(evidence)
+
+
+def _gaps(state: KeyState, status: Status) -> Iterator[str]:
+    if "materials" in state.missing:
+        yield f"Materials of {state.key_arn}: {state.missing['materials']}"
+    unknown = sum(s.tokens for s in status.keys if s.key_arn is None)
+    if unknown:
+        yield f"Tokens of which the key is not known: {unknown:,}"
+    yield from status.coverage.reasons

@@ -1,0 +1,262 @@
+"""keydeck keys replace, keydeck keys materials: exit codes, what is printed where, and an end to waiting."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import boto3
+import pytest
+from moto.server import ThreadedMotoServer
+from sqlalchemy import Engine, text
+
+from console.sandbox.endpoint import Denial
+from console.sandbox.sandbox import Sandbox
+from console.sandbox.world import World
+from console.wiring import Wired
+from crypto_core.database.tables import PLATFORM_TABLES
+from crypto_core.envelope import EnvelopeV1, serialise
+from crypto_core.secret import DataKey, Secret
+
+Keydeck = Callable[..., Any]
+MISSING = "arn:aws:kms:eu-west-1:123456789012:key/00000000-0000-4000-8000-000000000000"
+
+
+@pytest.fixture(scope="module")
+def moto_url() -> Iterator[str]:
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def key(new_key: Callable[[], str]) -> str:
+    return new_key()
+
+
+@pytest.fixture
+def denied(sandbox: Sandbox) -> Iterator[Callable[[str], None]]:
+    yield lambda action: sandbox.control.add_denial(Denial("*", action))
+    sandbox.control.clear()
+
+
+def test_a_rotation_that_is_complete_exits_with_0(keydeck: Keydeck, services: Wired, world: World) -> None:
+    ran = keydeck("keys", "replace", world.old_key.arn)
+    assert (ran.exit_code, ran.stderr) == (0, "")
+    assert f"new key: alias/tokens  {world.current_key.arn}" in ran.stdout
+    assert "✓ 4. Wait until the platform is seen to use it: done" in ran.stdout
+    assert "▸ 5. Move the tokens that are left (optional): now" in ran.stdout
+    assert ran.stdout.splitlines()[-1] == "complete"
+    ran = keydeck("--read-only", "keys", "replace", "alias/tokens-old", "--json")
+    assert (ran.exit_code, ran.stderr, ran.json["complete"]) == (0, "", True)
+    assert ran.json["tokens_under_old_key"] == len(world.sealed_under(world.old_key))
+
+
+def test_a_rotation_with_steps_left_exits_with_1_and_says_the_next(
+    keydeck: Keydeck, world: World, key: str
+) -> None:
+    old = world.current_key.arn
+    ran = keydeck("keys", "replace", "alias/tokens", "--by", key)
+    assert ran.exit_code == 1
+    lines = [line.strip() for line in ran.stdout.splitlines()]
+    at = lines.index(f"Do: TOKEN_ENCRYPTION_KEY_ID={key}")
+    assert lines[at + 1] == f"instead of: TOKEN_ENCRYPTION_KEY_ID={old}"
+    assert f"Later: keydeck keys replace {old} --by {key} --wait" in lines
+    assert lines[-1] == "not complete: 3 steps left"
+    ran = keydeck("keys", "replace", "alias/tokens")
+    assert ran.exit_code == 1
+    assert "new key: none yet" in ran.stdout
+    assert "Do: keydeck keys create --platform ARN --rotation-period 365" in ran.stdout
+
+
+def test_a_new_line_says_that_it_is_new(
+    keydeck: Keydeck, world: World, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("KEYDECK_TRUSTED_KEYS")
+    ran = keydeck("keys", "replace", world.current_key.arn, "--by", key)
+    lines = [line.strip() for line in ran.stdout.splitlines()]
+    at = lines.index(f"Do: KEYDECK_TRUSTED_KEYS={world.current_key.arn}")
+    assert lines[at + 1].endswith("it is not set now")
+
+
+def test_who_may_lose_access_is_named_with_except(
+    keydeck: Keydeck, sandbox: Sandbox, world: World, key: str
+) -> None:
+    kms = sandbox.client("kms")
+    policy = kms.get_key_policy(KeyId=key, PolicyName="default")["Policy"]
+    narrowed = policy.replace('"kms:*"', '["kms:PutKeyPolicy","kms:GetKeyPolicy"]')
+    assert narrowed != policy
+    kms.put_key_policy(KeyId=key, PolicyName="default", Policy=narrowed)
+    told = keydeck("keys", "replace", world.current_key.arn, "--by", key)
+    assert "account 123456789012 loses Decrypt and GenerateDataKey" in told.stdout
+    told = keydeck("keys", "replace", world.current_key.arn, "--by", key, "--except", "123456789012")
+    assert "✓ 1." in told.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "word"),
+    [
+        (("alias/tokens", "--interval", "4"), 2, "--interval"),
+        (("alias/tokens", "--since", "yesterday"), 2, "2026-11-24T12:00"),
+        (("not a key",), 2, "Not a KMS key"),
+        ((MISSING,), 3, "does not exist"),
+    ],
+)
+def test_what_is_wrong_is_told_by_the_exit_code(
+    keydeck: Keydeck, arguments: tuple[str, ...], code: int, word: str
+) -> None:
+    ran = keydeck("keys", "replace", *arguments)
+    assert (ran.exit_code, ran.stdout) == (code, "")
+    assert word in ran.stderr
+
+
+def test_since_is_taken_as_utc_or_with_its_offset(keydeck: Keydeck, world: World) -> None:
+    for moment in ("2031-01-01T12:00", "2031-01-01T13:00+01:00", "2031-01-01 12:00:00Z"):
+        ran = keydeck("keys", "replace", world.old_key.arn, "--since", moment)
+        assert ran.exit_code == 1
+        assert "(since 2031-01-01 12:00:00 UTC)" in ran.stdout
+
+
+def test_a_dead_database_is_3_and_the_keys_are_told(
+    keydeck: Keydeck, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgresql://nobody:x@127.0.0.1:9/none")
+    ran = keydeck("keys", "replace", world.old_key.arn)
+    assert ran.exit_code == 3
+    assert "The database did not tell" in ran.stderr
+    assert "✓ 1." in ran.stdout
+    assert "? 4. Wait until the platform is seen to use it: not known" in ran.stdout
+
+
+def test_waiting_ends_at_once_where_the_platform_is_seen(keydeck: Keydeck, world: World) -> None:
+    ran = keydeck("keys", "replace", world.old_key.arn, "--wait", "--json")
+    assert (ran.exit_code, ran.stderr, ran.json["complete"]) == (0, "", True)
+
+
+def test_waiting_is_interrupted_with_130(environment: dict[str, str], world: World, key: str) -> None:
+    command = [sys.executable, "-m", "console", "keys", "replace", world.current_key.arn, "--by", key]
+    with subprocess.Popen(
+        [*command, "--wait", "--interval", "300"],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**os.environ, **environment},
+        text=True,
+    ) as process:
+        assert process.stderr is not None
+        assert "waiting: New key: not used since" in process.stderr.readline()
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    assert (process.returncode, out) == (130, "")
+    assert "Stopped waiting." in err
+
+
+def test_a_wait_that_was_killed_is_taken_up_again(
+    environment: dict[str, str], keydeck: Keydeck, world: World, key: str
+) -> None:
+    before = keydeck("keys", "replace", world.current_key.arn, "--by", key, "--json").json["steps"]
+    command = [sys.executable, "-m", "console", "keys", "replace", world.current_key.arn, "--by", key]
+    with subprocess.Popen(
+        [*command, "--wait"],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        env={**os.environ, **environment},
+        text=True,
+    ) as process:
+        assert process.stderr is not None
+        assert "waiting: " in process.stderr.readline()
+        process.kill()
+    after = keydeck("keys", "replace", world.current_key.arn, "--by", key, "--json").json["steps"]
+    told = [[(s["step"], s["state"], s["do"]) for s in steps] for steps in (before, after)]
+    assert told[0] == told[1]
+
+
+def test_materials_are_told_and_opened(keydeck: Keydeck, world: World) -> None:
+    key = world.current_key
+    ran = keydeck("keys", "materials", "alias/tokens", "--json")
+    assert ran.exit_code == 0
+    told = [(m["number"], m["key_material_id"], m["tried"]) for m in ran.json["materials"]]
+    assert told == [(1, key.material_ids[0], 0), (2, key.material_ids[1], 0)]
+    ran = keydeck("keys", "materials", key.arn, "--verify", "2", "--json")
+    assert (ran.exit_code, [m["opened"] for m in ran.json["materials"]]) == (0, [2, 2])
+    ran = keydeck("keys", "materials", key.arn, "--verify", "2")
+    assert ran.stdout.count("2 of 2") == 2
+    assert "automatic" in ran.stdout
+    # The damaged tokens that the world has do not open.
+    ran = keydeck("keys", "materials", key.arn, "--verify", "1000")
+    assert ran.exit_code == 1
+    assert "not opened: " in ran.stdout
+
+
+def test_materials_of_a_key_that_is_not_trusted_can_be_opened(
+    keydeck: Keydeck, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("KEYDECK_TRUSTED_KEYS")
+    ran = keydeck("keys", "materials", "alias/tokens-old", "--verify", "2", "--json")
+    assert (ran.exit_code, ran.json["materials"][0]["opened"]) == (0, 2)
+
+
+def test_a_gap_of_materials_is_said(keydeck: Keydeck, denied: Callable[[str], None]) -> None:
+    denied("kms:ListKeyRotations")
+    ran = keydeck("keys", "materials", "alias/tokens")
+    assert ran.exit_code == 0
+    assert "kms:ListKeyRotations is not allowed" in ran.stderr
+
+
+def test_over_a_plain_moto_server_what_it_does_not_tell_is_not_known(
+    keydeck: Keydeck,
+    services: Wired,
+    moto_url: str,
+    platform: Engine,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", moto_url)
+    kms = boto3.client("kms")
+    old, new = (kms.create_key()["KeyMetadata"]["Arn"] for _ in range(2))
+    monkeypatch.setenv("TOKEN_ENCRYPTION_KEY_ID", old)
+    monkeypatch.delenv("KEYDECK_TRUSTED_KEYS")
+    with platform.begin() as connection:
+        for table in PLATFORM_TABLES:
+            connection.execute(text(f"TRUNCATE {table.name}"))
+        connection.execute(
+            text(
+                "INSERT INTO slack_connection (org_id, team_id, bot_token, created_at, updated_at)"
+                " VALUES ('o', 't', 'xoxb-1', now(), now())"
+            )
+        )
+    assert keydeck("encrypt", "--plaintext", "--to", old, "--yes").exit_code == 0
+    monkeypatch.setenv("TOKEN_ENCRYPTION_KEY_ID", new)
+    monkeypatch.setenv("KEYDECK_TRUSTED_KEYS", old)
+    ran = keydeck("keys", "replace", old, "--json")
+    states = {s["step"]: s["state"] for s in ran.json["steps"]}
+    assert ran.exit_code == 1
+    assert states["new-key"] == "done"
+    assert states["preflight"] == "not known"
+    assert states["switch"] == "done"
+    assert states["in-use"] == "now"
+    in_use = ran.json["steps"][3]["evidence"]
+    assert any(e.startswith("New key: last use is not known") for e in in_use)
+    answer = kms.generate_data_key(KeyId=new, KeySpec="AES_256")
+    sealed = EnvelopeV1.seal(Secret.of("xoxb-2"), DataKey(answer["Plaintext"]), answer["CiphertextBlob"])
+    with platform.begin() as connection:
+        connection.execute(
+            text(
+                "INSERT INTO slack_connection (org_id, team_id, bot_token, created_at, updated_at)"
+                " VALUES ('o', 't', :token, clock_timestamp(), now())"
+            ),
+            {"token": serialise(sealed)},
+        )
+    ran = keydeck("keys", "replace", old, "--json")
+    assert (ran.exit_code, ran.json["steps"][3]["state"]) == (1, "not known")
+    assert any(e.startswith(f"Not known: last use of {old}") for e in ran.json["steps"][3]["evidence"])
+    ran = keydeck("keys", "materials", old, "--verify", "3", "--json")
+    assert ran.exit_code == 0
+    (material,) = [m for m in ran.json["materials"] if m["tokens"]]
+    assert (material["key_material_id"], material["opened"]) == (None, 1)

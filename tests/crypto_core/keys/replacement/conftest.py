@@ -1,0 +1,168 @@
+"""A manual rotation over HTTP and PostgreSQL: keys of the test's own, and a platform that uses them."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+import boto3
+import pytest
+from sqlalchemy import Engine, text
+
+from console.sandbox import access_keys
+from console.sandbox.endpoint import Denial, Fault
+from console.sandbox.sandbox import Sandbox
+from console.settings import load
+from console.wiring import Wired, wire
+from crypto_core.database.tables import PLATFORM_TABLES
+from crypto_core.envelope import EnvelopeV1, serialise
+from crypto_core.keys.replacement.guide import Guide, Step, StepId
+from crypto_core.secret import DataKey, Secret
+
+
+class Stage:
+    """The world of one rotation. Each look is that of services that were built for it alone."""
+
+    def __init__(self, environment: pytest.MonkeyPatch, sandbox: Sandbox, platform: Engine) -> None:
+        self._environment = environment
+        self._sandbox = sandbox
+        self._platform = platform
+        self.kms = sandbox.client("kms")
+        self.old = self.key()
+        self._environment.setenv("TOKEN_ENCRYPTION_KEY_ID", self.old)
+        self._environment.delenv("KEYDECK_TRUSTED_KEYS", raising=False)
+        self.empty()
+
+    def key(self, region: str | None = None, **parameters: Any) -> str:
+        """Make a key; returns its ARN."""
+        kms = self.kms if region is None else self.platform_kms(region)
+        return str(kms.create_key(**parameters)["KeyMetadata"]["Arn"])
+
+    def platform_kms(self, region: str = "eu-west-1") -> Any:
+        """KMS as the platform's role calls it."""
+        session = boto3.Session(access_keys.PLATFORM, access_keys.SECRET, region_name=region)
+        endpoint = os.environ["AWS_ENDPOINT_URL"]
+        return session.client("kms", endpoint_url=endpoint)
+
+    def put_policy(self, key: str, *statements: dict[str, Any]) -> None:
+        """Give a key a policy of these statements."""
+        policy = json.dumps({"Version": "2012-10-17", "Statement": list(statements)})
+        self.kms.put_key_policy(KeyId=key, PolicyName="default", Policy=policy)
+
+    def configure(self, **variables: str) -> None:
+        """Set environment variables for what is looked at from now on."""
+        for name, value in variables.items():
+            self._environment.setenv(name, value)
+
+    def empty(self) -> None:
+        """Leave no token at all."""
+        with self._platform.begin() as connection:
+            for table in PLATFORM_TABLES:
+                connection.execute(text(f"TRUNCATE {table.name}"))
+
+    def connect(self, key: str, number: int = 1, *, at: datetime | None = None) -> None:
+        """Let the platform make connections, their tokens sealed under a key as it does."""
+        kms = self.platform_kms()
+        with self._platform.begin() as connection:
+            for _ in range(number):
+                answer = kms.generate_data_key(KeyId=key, KeySpec="AES_256")
+                sealed = EnvelopeV1.seal(
+                    Secret.of("xoxb-of-a-test"), DataKey(answer["Plaintext"]), answer["CiphertextBlob"]
+                )
+                connection.execute(
+                    text(
+                        "INSERT INTO slack_connection (org_id, team_id, bot_token, created_at, updated_at)"
+                        " VALUES ('o', 't', :token, coalesce(:at, clock_timestamp()), now())"
+                    ),
+                    {"token": serialise(sealed), "at": at},
+                )
+
+    def connect_in_plaintext(self, number: int) -> None:
+        """Let the platform make connections whose tokens it does not seal."""
+        with self._platform.begin() as connection:
+            for n in range(number):
+                connection.execute(
+                    text(
+                        "INSERT INTO slack_connection (org_id, team_id, bot_token, created_at, updated_at)"
+                        " VALUES ('o', 't', :token, clock_timestamp(), now())"
+                    ),
+                    {"token": f"xoxb-{n}"},
+                )
+
+    @contextmanager
+    def wired(self) -> Iterator[Wired]:
+        """Services of their own, by the settings as they are now."""
+        services = wire(load().settings)
+        try:
+            yield services
+        finally:
+            services.close()
+
+    def look(
+        self,
+        new: str | None = None,
+        *,
+        old: str | None = None,
+        since: datetime | None = None,
+        accepted: Sequence[str] = (),
+    ) -> Guide:
+        """Where the rotation stands, as another process sees it."""
+        with self.wired() as services:
+            return services.services.replacement.look(old or self.old, new, since=since, accepted=accepted)
+
+    def states(self, new: str | None = None, **how: Any) -> dict[str, str]:
+        """The state of each step."""
+        return {step.id.value: step.state.value for step in self.look(new, **how).steps}
+
+    def step(self, step_id: StepId, new: str | None = None, **how: Any) -> Step:
+        """One step."""
+        return self.look(new, **how).step(step_id)
+
+
+@pytest.fixture
+def stage(
+    services: Wired,
+    environment: dict[str, str],
+    sandbox: Sandbox,
+    platform: Engine,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Stage:
+    """An old key that is written under, no token yet, Keydeck's schema installed."""
+    return Stage(monkeypatch, sandbox, platform)
+
+
+@pytest.fixture
+def deny(sandbox: Sandbox) -> Iterator[Callable[..., None]]:
+    """Refuse IAM actions, of a resource if one is named, until the test ends."""
+
+    def add(*actions: str, principal: str = "*", resource: str = "*") -> None:
+        for action in actions:
+            sandbox.control.add_denial(Denial(principal, action, resource))
+
+    yield add
+    sandbox.control.clear()
+
+
+@pytest.fixture
+def fail(sandbox: Sandbox) -> Iterator[Callable[[str, str], None]]:
+    """Make a KMS operation fail with an error until the test ends."""
+
+    def add(operation: str, error: str) -> None:
+        sandbox.control.add_fault(Fault(operation, error))
+
+    yield add
+    sandbox.control.clear()
+
+
+def told(step: Step) -> str:
+    """All that a step says, for searching."""
+    return "\n".join((*step.evidence, *(i.text for i in step.do), *step.warnings))
+
+
+def at(hour: int) -> datetime:
+    """A moment of a day long after all keys of a test were made."""
+    return datetime(2031, 1, 1, hour, tzinfo=UTC)

@@ -1,0 +1,100 @@
+"""Waiting until the platform is seen to use the new key: what ends it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from threading import Event
+
+import pytest
+
+from console.sandbox.sandbox import Sandbox
+from crypto_core.errors import InterruptedRunError, KmsAccessDeniedError, KmsError, KmsInternalError
+from crypto_core.keys.replacement.guide import StepId
+from crypto_core.keys.replacement.service import SHORTEST_SECONDS
+from tests.crypto_core.keys.replacement.conftest import Stage
+
+
+class Meanwhile(Event):
+    """An event on which nobody waits: something happens instead, each time something else."""
+
+    def __init__(self, *happens: Callable[[], object]) -> None:
+        super().__init__()
+        self.happens = list(happens)
+        self.waited: list[float | None] = []
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Let the next thing happen."""
+        self.waited.append(timeout)
+        self.happens.pop(0)()
+        return self.is_set()
+
+
+def test_it_looks_until_the_platform_uses_the_new_key(stage: Stage) -> None:
+    new = stage.key()
+    stage.configure(TOKEN_ENCRYPTION_KEY_ID=new)
+    between = Meanwhile(
+        lambda: stage.connect(stage.old),
+        lambda: stage.connect(new),
+    )
+    with stage.wired() as wired:
+        rotation = wired.services.replacement
+        seen = [
+            g.step(StepId.IN_USE).state.value
+            for g in rotation.watch(stage.old, new, every=7, cancelled=between)
+        ]
+    assert seen == ["now", "now", "done"]
+    assert between.waited == [7, 7]
+
+
+def test_it_ends_when_it_is_told_to(stage: Stage) -> None:
+    between = Meanwhile()
+    between.happens.append(between.set)
+    with stage.wired() as wired:
+        rotation = wired.services.replacement
+        looks = rotation.watch(stage.old, stage.key(), every=7, cancelled=between)
+        next(looks)
+        with pytest.raises(InterruptedRunError):
+            next(looks)
+
+
+def test_it_does_not_wait_for_what_is_not_possible(stage: Stage) -> None:
+    with stage.wired() as wired:
+        rotation = wired.services.replacement
+        looks = list(rotation.watch(stage.old, stage.old, every=7, cancelled=Meanwhile()))
+    assert len(looks) == 1
+    assert not looks[0].possible
+
+
+def test_it_asks_not_too_often(stage: Stage) -> None:
+    with stage.wired() as wired:
+        rotation = wired.services.replacement
+        with pytest.raises(ValueError, match="At least 5 seconds"):
+            next(rotation.watch(stage.old, every=SHORTEST_SECONDS - 0.1, cancelled=Event()))
+
+
+def test_a_look_that_fails_in_passing_is_made_again(
+    stage: Stage, fail: Callable[[str, str], None], sandbox: Sandbox
+) -> None:
+    new = stage.key()
+    stage.configure(TOKEN_ENCRYPTION_KEY_ID=new)
+    missed: list[KmsError] = []
+
+    def mended() -> None:
+        sandbox.control.clear()
+        stage.connect(new)
+
+    between = Meanwhile(lambda: fail("DescribeKey", "KMSInternalException"), mended)
+    with stage.wired() as wired:
+        rotation = wired.services.replacement
+        looks = list(rotation.watch(stage.old, new, every=7, cancelled=between, missed=missed.append))
+    assert [guide.in_use for guide in looks] == [False, True]
+    assert [type(error) for error in missed] == [KmsInternalError]
+
+
+def test_a_look_that_is_refused_ends_the_waiting(stage: Stage, deny: Callable[..., None]) -> None:
+    between = Meanwhile(lambda: deny("kms:DescribeKey", resource=stage.old))
+    with stage.wired() as wired:
+        looks = wired.services.replacement.watch(stage.old, stage.key(), every=7, cancelled=between)
+        next(looks)
+        with pytest.raises(KmsAccessDeniedError):
+            next(looks)
