@@ -35,7 +35,9 @@ from screens.command_line.screen import Choice as Command
 from screens.connections.screen import ConnectionsScreen
 from screens.context.screen import Choice, ContextDialog
 from screens.facts import Facts
+from screens.findings.screen import FindingsScreen
 from screens.help.screen import Doable, Help
+from screens.keys.guide_screen import GuideScreen
 from screens.keys.key_screen import KeyScreen
 from screens.keys.policy_screen import PolicyScreen
 from screens.keys.screen import KeysScreen
@@ -43,7 +45,7 @@ from screens.log.screen import LogScreen
 from screens.main_screen import MainScreen
 from screens.memory import Memory
 from screens.navigation import Navigation
-from screens.routes import Followed, KeyBehind, PolicyBehind, TokensBehind
+from screens.routes import FindingsBehind, Followed, KeyBehind, PolicyBehind, RotationBehind, TokensBehind
 from screens.services import Services
 from screens.status.screen import StatusScreen
 from screens.widgets.line_input import LONGEST
@@ -102,6 +104,7 @@ class KeydeckApp(Actor, App[None]):
                 "status": lambda: StatusScreen(self.facts),
                 "connections": lambda: ConnectionsScreen(self.facts),
                 "keys": lambda: KeysScreen(self.facts),
+                "findings": lambda: FindingsScreen(self.facts),
                 "log": lambda: LogScreen(self.facts),
             },
         )
@@ -180,6 +183,10 @@ class KeydeckApp(Actor, App[None]):
                 screen: MainScreen = ConnectionsScreen(self.facts, expression)
             case KeyBehind(key_arn=arn):
                 screen = KeyScreen(self.facts, arn)
+            case FindingsBehind(filter=expression):
+                screen = FindingsScreen(self.facts, expression)
+            case RotationBehind(old=old, new=new):
+                screen = GuideScreen(self.facts, old, new)
             case PolicyBehind(key_arn=arn):
                 screen = PolicyScreen(self.facts, arn)
             case _:
@@ -200,6 +207,10 @@ class KeydeckApp(Actor, App[None]):
     async def do_keys(self) -> None:
         """To Keys."""
         await self.navigation.go("keys")
+
+    async def do_findings(self) -> None:
+        """To what is wrong with the keys."""
+        await self.navigation.go("findings")
 
     async def do_log(self) -> None:
         """To the log."""

@@ -50,11 +50,12 @@ def checked_keys(keys: Mapping[str, str]) -> dict[str, str]:
     return dict(keys)
 
 
-_SCREENS = ("status", "connections", "keys", "key", "log")
+_SCREENS = ("status", "connections", "keys", "key", "policy", "rotation", "findings", "log")
 _SHARED: Mapping[str, tuple[str, ...]] = {
     "everywhere": _SCREENS,
     "list": _SCREENS,
-    "table": ("connections", "keys", "log"),
+    "table": ("connections", "keys", "findings", "log"),
+    "key": ("keys", "key"),
 }
 """The screens on which the actions of a wider scope are in reach."""
 

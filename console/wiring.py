@@ -153,7 +153,7 @@ def wire(settings: Settings, *, trust: Iterable[str] = (), observer: Observer = 
             read_only=settings.read_only,
         ),
         key_changes=KeyChangeService(
-            KeyReader(kms, keys, status.take, partial(backups_under, engine), write_key=settings.write_key),
+            KeyReader(kms, keys, status, partial(backups_under, engine), write_key=settings.write_key),
             journal,
             read_only=settings.read_only,
         ),

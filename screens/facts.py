@@ -17,6 +17,7 @@ from textual.dom import DOMNode
 from textual.signal import Signal
 
 from crypto_core.cancelling import Cancellation
+from crypto_core.keys.posture.examination import Posture
 from crypto_core.keys.state import KeyState
 from crypto_core.keys.status import Status
 from crypto_core.logbook import LogBook
@@ -67,6 +68,7 @@ class Facts:
         self.surroundings: Fact[Surroundings] = Fact()
         self.status: Fact[Status] = Fact()
         self.keys: Fact[tuple[KeyState, ...]] = Fact()
+        self.posture: Fact[Posture] = Fact()
         self.key_words = KeyWords()
         """Names for the keys that are known by now."""
         self.epoch = 0
@@ -100,13 +102,13 @@ class Facts:
         self._drop_all()
         self.services = services
         self.epoch += 1
-        self.surroundings, self.status, self.keys = Fact(), Fact(), Fact()
+        self.surroundings, self.status, self.keys, self.posture = Fact(), Fact(), Fact(), Fact()
         self.key_words = KeyWords()
         self._changed.publish(None)
         self.ask_all()
 
     def ask_all(self) -> None:
-        """Ask for everything that isn't being asked for."""
+        """Ask for what every screen shows, as far as it isn't being asked for."""
         self.ask_surroundings()
         self.ask_keys()
         self.ask_status()
@@ -122,6 +124,10 @@ class Facts:
     def ask_keys(self) -> None:
         """Ask for the list of keys, unless that is being asked already."""
         self._ask("keys", lambda _: self.services.keys.list())
+
+    def ask_posture(self) -> None:
+        """Ask what is wrong with the keys, unless that is being asked already."""
+        self._ask("posture", lambda cancelled: self.services.posture.examine(cancelled=cancelled))
 
     @property
     def leaving(self) -> bool:

@@ -28,6 +28,21 @@ class PolicyBehind:
     key_arn: str
 
 
+@dataclass(frozen=True, slots=True)
+class RotationBehind:
+    """The guide through a manual rotation, from one KMS key to another, or to one that there isn't yet."""
+
+    old: str
+    new: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class FindingsBehind:
+    """The findings that a filter expression lets through."""
+
+    filter: str
+
+
 class Followed(Message):
     """The operator wants to see what is behind a line."""
 

@@ -216,7 +216,7 @@ class TokenWork(Protocol):
 class KeyWork(Protocol):
     """Changes KMS keys. A plan is made first and shown; `run` does exactly what the plan says."""
 
-    def plan(self, change: KeyChange) -> ChangePlan:
+    def plan(self, change: KeyChange, *, cancelled: Event | None = None) -> ChangePlan:
         """Return what would happen (journaled as a dry run).
 
         Raises RefusedError and PolicyError where the change can't be, SettingsError, KmsError.

@@ -196,6 +196,9 @@ def grants(ctx: click.Context, *, key: str, as_json: bool) -> None:
     if as_json:
         print_json({"key_arn": state.key_arn, "grants": [grant.as_json() for grant in found]})
         return
+    if not found:
+        click.echo(f"{state.name} has no grants.")
+        return
     rows = [
         (
             grant.grant_id,
@@ -278,7 +281,7 @@ def _change(
         print_json(result.as_json())
     else:
         print_result(result)
-    if result.stopped_by or result.unjournaled:
+    if result.unjournaled or (result.stopped_by and not result.verified):
         return 3
     return 0 if result.verified else 1
 
@@ -305,9 +308,9 @@ def print_plan(plan: ChangePlan, *, err: bool = False) -> None:
     for fact in plan.facts:
         line(f"  {fact.name}: {fact.before}" + (f" -> {fact.after}" if fact.after != fact.before else ""))
     for sentence in plan.does:
-        line(f"Does: {sentence}")
+        line(f"Effect: {sentence}")
     for sentence in plan.does_not:
-        line(f"Does not: {sentence}")
+        line(f"Limits: {sentence}")
     for change in plan.policy_changes:
         line(f"Access: {change}")
     for policy_line in plan.policy_lines:
@@ -323,7 +326,7 @@ def print_result(result: ChangeResult) -> None:
     if plan.changes_nothing:
         click.echo(f"{plan.title}: nothing to do, it is so already.")
         return
-    if result.stopped_by:
+    if result.stopped_by and not result.verified:
         click.echo(f"{plan.title}: not finished.")
     else:
         click.echo(f"{plan.title}: {'done, and seen' if result.verified else 'done, but not seen'}.")
@@ -333,7 +336,7 @@ def print_result(result: ChangeResult) -> None:
         changed = f"{fact.before} -> {fact.after}" if fact.before != fact.after else fact.after
         click.echo(clean(f"  {fact.name}: {changed}", 4000))
     if result.stopped_by:
-        say(f"Stopped: {result.stopped_by}")
+        say(f"{'Note' if result.verified else 'Stopped'}: {result.stopped_by}")
     if result.unverified:
         say(f"Not seen: {result.unverified}")
     for step in result.next_steps:

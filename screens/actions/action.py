@@ -19,6 +19,8 @@ class Scope(StrEnum):
     KEYS = "keys"
     KEY = "key"
     POLICY = "policy"
+    FINDINGS = "findings"
+    ROTATION = "rotation"
     LOG = "log"
 
 

@@ -25,6 +25,9 @@ class ActionProvider(Provider):
         for actor, action in self._actions():
             text = f"{_title(action)}  {action.explanation}"
             score = matcher.match(text)
+            if query.strip().lower() in (f":{action.name}", action.title):
+                # What is named in full is meant, not what begins alike.
+                score *= 2
             if score > 0:
                 yield Hit(
                     score,

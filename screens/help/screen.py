@@ -19,6 +19,7 @@ from screens.widgets.dialog import Dialog
 
 _KEYS = 12
 _COMMAND = 14
+"""Cells of the commands, more where a longer one is among them."""
 
 _SIGNS = (
     ("✖ critical", "$error", "unprotected, or about to be lost"),
@@ -72,12 +73,13 @@ class Help(Dialog[None]):
         groups: dict[str, list[Doable]] = {title: [] for title in ("here", *_GROUPS.values())}
         for doable in self._doables:
             groups[_GROUPS.get(doable.action.scope, "here")].append(doable)
+        command = max(_COMMAND, *(len(doable.action.name) + 1 for doable in self._doables))
         lines: list[Content] = []
         for title, group in groups.items():
             if group:
                 lines += [
                     Content.assemble((title, "$muted")),
-                    *(line for doable in group for line in _told(doable, width)),
+                    *(line for doable in group for line in _told(doable, width, command)),
                     Content(""),
                 ]
         lines.append(Content.assemble(("signs", "$muted")))
@@ -85,14 +87,14 @@ class Help(Dialog[None]):
         return lines
 
 
-def _told(doable: Doable, width: int) -> list[Content]:
-    """One action: its keys, its command, what it does, on as many lines as that takes."""
+def _told(doable: Doable, width: int, cells: int) -> list[Content]:
+    """One action: its keys, its command in so many cells, what it does, on as many lines as that takes."""
     action = doable.action
     words = action.explanation + (f" ({doable.why_not})" if doable.why_not else "")
-    first, *more = wrap(words, max(width - _KEYS - _COMMAND - 3, 20), break_on_hyphens=False)
+    first, *more = wrap(words, max(width - _KEYS - cells - 3, 20), break_on_hyphens=False)
     keys = "  " + fit(" ".join(doable.keys) or "-", _KEYS)
-    command = fit(f":{action.name}", _COMMAND) + " "
+    command = fit(f":{action.name}", cells) + " "
     styles = ("$disabled",) * 3 if doable.why_not else ("bold $accent", "$muted", "")
     lines = [Content.assemble((keys, styles[0]), (command, styles[1]), (first, styles[2]))]
-    indent = " " * (2 + _KEYS + _COMMAND + 1)
+    indent = " " * (2 + _KEYS + cells + 1)
     return [*lines, *(Content.assemble((indent + line, styles[2])) for line in more)]

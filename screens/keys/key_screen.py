@@ -21,6 +21,7 @@ from screens.blocking import Trouble
 from screens.facts import Facts
 from screens.keys.access_lines import access_lines
 from screens.keys.detail import BLANK, NAME_CELLS, fact, fact_lines, material_lines, missing_lines
+from screens.keys.finding_lines import finding_lines
 from screens.keys.key_actor import KeyActor
 from screens.keys.timeline import timeline
 from screens.widgets.cells import fit
@@ -119,6 +120,7 @@ class KeyScreen(KeyActor):
                 *material_lines(key, status, now, width),
                 BLANK,
                 *self._may_use(width),
+                *finding_lines(key, self.facts.posture.value, width),
                 *missing_lines(key, width),
             ]
         )

@@ -11,11 +11,14 @@ from pathlib import Path
 
 from console.app import KeydeckApp
 from crypto_core.coverage import Coverage
+from crypto_core.keys.policy.document import Principal
+from crypto_core.keys.posture.finding import Finding, Gap
+from crypto_core.keys.state import CustomKeyStore
 from crypto_core.keys.status import Problem
 from crypto_core.logbook import Recent
 from crypto_core.severity import Severity
 from screens.memory import Memory
-from tests.screens.samples import HOSTILE, KEYS, NOW, hostile_rows
+from tests.screens.samples import ACCOUNT, GRANTS, HOSTILE, KEYS, NOW, hostile_rows
 from tests.screens.stage import Stage
 
 EVERYTHING = "".join(text for text in HOSTILE if len(text) < 1000) + "\x9b31m\x9d0;owned\x9c\x1b]0;owned\x07"
@@ -36,9 +39,31 @@ def hostile_stage() -> Stage:
     more = ("profile", "write_key_alias", "aws_trouble", "credentials_remedy")
     stage.place = replace(stage.place, **dict.fromkeys((*names, *more), text))
     stage.keys = tuple(
-        replace(key, aliases=(f"alias/{text}",), description=text, state=text, missing={text: text})
+        replace(
+            key,
+            aliases=(f"alias/{text}",),
+            description=text,
+            state=text,
+            tags={text: text},
+            key_store=CustomKeyStore(text, text, text, text, text),
+            missing={text: text},
+        )
         for key in KEYS
     )
+    principal = {"AWS": f"arn:aws:iam::{ACCOUNT}:role/{text}"}
+    stage.policy = {
+        "Statement": [{"Sid": text, "Effect": "Allow", "Principal": principal, "Action": "kms:*"}]
+    }
+    stage.grants = (replace(GRANTS[0], name=text, grantee=Principal("AWS", text)),)
+    stage.findings = (Finding(text, Severity.HIGH, text, text, text, text, (text,)),)
+    stage.gaps = (Gap(text, Severity.HIGH),)
+    stage.change_more = {
+        "title": text,
+        "key_name": text,
+        "does": (text,),
+        "warnings": (text,),
+        "policy_lines": (text,),
+    }
     stage.problems = (Problem(Severity.CRITICAL, text, text, text, 1, filter="provider:*"),)
     stage.coverage = Coverage((text,))
     return stage

@@ -118,6 +118,47 @@ async def test_keys_show_state_material_and_the_tokens_under_each(services: Wire
         assert "material" in deck.text()
 
 
+async def test_a_key_is_rotated_from_its_page_and_the_effect_is_seen(
+    services: Wired, new_key: Callable[[], str]
+) -> None:
+    arn = new_key()
+    async with console(services, start="keys") as deck:
+        await choose(deck, f"key:{arn.rpartition('/')[2]}")
+        await deck.press("enter")
+        assert isinstance(deck.app.screen, KeyScreen)
+        assert "on demand 0 of 25 used" in deck.text()
+        await deck.press("n")
+        assert "1 of 25" in deck.says()
+        await deck.type(arn.rpartition("/")[2])
+        await deck.press("enter")
+        assert "Done, and seen to be so." in deck.says()
+        await deck.press("enter")
+        assert "on demand 1 of 25 used" in deck.text()
+    assert [m.rotation for m in services.services.keys.show(arn).materials] == [None, "ON_DEMAND"]
+    rotated = [e for e in services.journal.entries() if arn in e.subject]
+    assert [e.outcome for e in rotated] == ["dry run", "started", "done"]
+
+
+async def test_a_key_with_tokens_is_not_disabled_without_typing_how_many(
+    services: Wired, world: World
+) -> None:
+    async with console(services, start="keys") as deck:
+        await choose(deck, f"key:{world.current_key.key_id}")
+        await deck.press("d")
+        assert "Refused unless you type" in deck.says()
+        await deck.type(world.current_key.alias)
+        await deck.press("enter")
+        await deck.press("escape")
+    assert services.services.keys.describe(world.current_key.arn).state == "Enabled"
+
+
+async def test_findings_are_those_of_the_posture(services: Wired) -> None:
+    expected = services.services.posture.examine()
+    async with console(services, start="findings") as deck:
+        assert expected.findings[0].title[:40] in deck.text()
+        assert f"1 of {len(expected.findings)} finding" in deck.lines()[1]
+
+
 async def test_read_only_refuses_in_the_services_whatever_the_screen_offers(
     services: Wired, world: World, stored: Stored, environment: dict[str, str]
 ) -> None:

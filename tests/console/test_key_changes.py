@@ -88,6 +88,7 @@ def test_a_key_goes_through_its_life(keydeck: Keydeck, kms: Any, key: str, tmp_p
         assert (shown["grant_id"], shown["operations"]) == (grant, ["Decrypt"])
         assert grant in keydeck("keys", "grants", alias).stdout
         assert changed(verb, alias, grant)["grant"][1] == "gone"
+    assert keydeck("keys", "grants", alias).stdout == f"{alias} has no grants.\n"
     assert changed("schedule-deletion", arn, "--days", "7")["state"][1] == "PendingReplicaDeletion"
     assert changed("cancel-deletion", arn)["state"][1] == "Disabled"
 
@@ -102,8 +103,8 @@ def test_a_dry_run_prints_one_document_and_changes_nothing(keydeck: Keydeck, kms
         "after": "1 of 25",
     }
     ran = keydeck("keys", "rotate", key, "--dry-run")
-    assert "Does: Uses rotation 1 of 25, for ever: there is no way back." in ran.stdout
-    assert "Does not: Re-encrypts nothing" in ran.stdout
+    assert "Effect: Uses rotation 1 of 25, for ever: there is no way back." in ran.stdout
+    assert "Limits: Re-encrypts nothing: tokens stay" in ran.stdout
     assert "rotations on demand: 0 of 25 -> 1 of 25" in ran.stdout
     assert kms.list_key_rotations(KeyId=key)["Rotations"] == []
     assert [e["outcome"] for e in keydeck("journal", "list", "--json").json["entries"]] == ["dry run"] * 2

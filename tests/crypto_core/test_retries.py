@@ -78,7 +78,7 @@ def disabled(aws: EndpointControl, client: Any, key: str, blob: bytes) -> bytes:
 
 
 def damaged(aws: EndpointControl, client: Any, key: str, blob: bytes) -> bytes:
-    return blob[:-1] + b"?"
+    return blob[:-1] + bytes([blob[-1] ^ 1])
 
 
 def of(error: str) -> Callable[[EndpointControl, Any, str, bytes], bytes]:

@@ -6,12 +6,21 @@ import logging
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from crypto_core.coverage import Evidence
+from crypto_core.coverage import Coverage, Evidence
 from crypto_core.database.inventory import InventoryRow
 from crypto_core.envelope import Format
 from crypto_core.keys.grants import Grant
 from crypto_core.keys.policy.document import Principal
 from crypto_core.keys.posture.finding import Finding
+from crypto_core.keys.replacement.guide import (
+    Guide,
+    Step,
+    StepId,
+    StepState,
+    command,
+    note,
+    setting,
+)
 from crypto_core.keys.state import KeyMaterial, KeyState
 from crypto_core.logbook import Recent
 from crypto_core.references import TokenRef
@@ -177,6 +186,32 @@ FINDINGS = (
         "trail management leaves out kms.amazonaws.com",
         "Take kms.amazonaws.com out of ExcludeManagementEventSources.",
     ),
+)
+
+GUIDE = Guide(
+    taken_at=NOW,
+    old=KEYS[1],
+    new=KEYS[0],
+    steps=(
+        Step(StepId.NEW_KEY, StepState.DONE, ("alias/tokens is Enabled", "nobody loses access")),
+        Step(StepId.PREFLIGHT, StepState.DONE, ("kms:Decrypt and kms:GenerateDataKey are allowed",)),
+        Step(
+            StepId.SWITCH,
+            StepState.NOW,
+            ("TOKEN_ENCRYPTION_KEY_ID names the old key",),
+            (
+                setting(f"TOKEN_ENCRYPTION_KEY_ID={CURRENT}", f"TOKEN_ENCRYPTION_KEY_ID={OLD}"),
+                command("keydeck keys alias tokens-live alias/tokens"),
+                note("Restart the platform."),
+            ),
+            ("The platform may read its key from elsewhere.",),
+        ),
+        Step(StepId.IN_USE, StepState.WAITING),
+        Step(StepId.REST, StepState.WAITING, optional=True),
+        Step(StepId.OLD_KEY, StepState.UNKNOWN, ("the database did not answer",)),
+    ),
+    tokens=60,
+    coverage=Coverage(("backups are not counted",)),
 )
 
 

@@ -10,7 +10,7 @@ from datetime import datetime
 from threading import Event
 from typing import Any
 
-from crypto_core.consent import Consent, require
+from crypto_core.consent import Consent, Danger, require
 from crypto_core.coverage import Coverage, Evidence
 from crypto_core.data_keys import KeyAnswer
 from crypto_core.database.inspection import Inspection
@@ -19,7 +19,7 @@ from crypto_core.database.inventory_expressions import FIELDS
 from crypto_core.envelope import Format
 from crypto_core.errors import InterruptedRunError, KmsError, ReadOnlyError, RefusedError, RowVanishedError
 from crypto_core.filters import Value
-from crypto_core.keys.changes.change import KeyChange
+from crypto_core.keys.changes.change import ChangeKind, KeyChange, check
 from crypto_core.keys.changes.plan import ChangePlan, ChangeResult
 from crypto_core.keys.grants import Grant
 from crypto_core.keys.policy.document import parse_policy
@@ -49,6 +49,7 @@ from tests.screens.samples import (
     CURRENT,
     FINDINGS,
     GRANTS,
+    GUIDE,
     KEYS,
     MATERIALS,
     NOW,
@@ -135,6 +136,13 @@ class Stage:
     policy_missing: dict[str, str] = field(default_factory=dict)
     findings: tuple[Finding, ...] = FINDINGS
     gaps: tuple[Gap, ...] = ()
+    guide: Guide | None = GUIDE
+    looked: list[tuple[str, str | None]] = field(default_factory=list)
+    """The old and new keys that the guide was asked about."""
+    changes: list[KeyChange] = field(default_factory=list)
+    """The changes of keys that were planned."""
+    change_more: dict[str, object] = field(default_factory=dict)
+    result_more: dict[str, object] = field(default_factory=dict)
     plan_more: dict[str, object] = field(default_factory=dict)
     contexts: Contexts | None = None
     waiting: int = 0
@@ -507,36 +515,76 @@ class StageWork:
         return tuple(answers)
 
 
+TYPED = (ChangeKind.ROTATE, ChangeKind.DISABLE, ChangeKind.SCHEDULE_DELETION, ChangeKind.PUT_POLICY)
+_BECOMES = {
+    ChangeKind.DISABLE: "Disabled",
+    ChangeKind.ENABLE: "Enabled",
+    ChangeKind.SCHEDULE_DELETION: "PendingDeletion",
+    ChangeKind.CANCEL_DELETION: "Disabled",
+}
+
+
 @dataclass
 class StageKeyWork:
-    """The stage's keys stay as they are."""
+    """Changes the state of the stage's keys; everything else is only said to be done."""
 
     stage: Stage
 
-    def plan(self, change: KeyChange) -> ChangePlan:
-        """Refuse."""
-        self.stage.enter("key change")
-        raise RefusedError(f"{change.subject} can't be changed here.")
+    def plan(self, change: KeyChange, *, cancelled: Event | None = None) -> ChangePlan:
+        """What would happen."""
+        self.stage.enter("key change", cancelled)
+        check(change)
+        self.stage.changes.append(change)
+        key = next((k for k in self.stage.keys if change.key in (k.key_arn, *k.aliases)), None)
+        state = (key.state or "?") if key else "-"
+        plan = ChangePlan(
+            change=change,
+            title=change.kind.value.capitalize().replace("-", " "),
+            key_arn=key.key_arn if key else "",
+            key_name=key.name if key else "a new key",
+            region="eu-west-1",
+            seen={"state": state},
+            expected={"state": _BECOMES.get(change.kind, state)},
+            operations=("SomeOperation",),
+            danger=Danger.TYPED if change.kind in TYPED else Danger.CONFIRM,
+            confirmation=key.name if key else "",
+            does=("It does this.",),
+            does_not=("It does not do that.",),
+            warnings=("Beware.",),
+        )
+        return replace(plan, **self.stage.change_more)  # type: ignore[arg-type]
 
     def run(
         self, plan: ChangePlan, consent: Consent | None, *, cancelled: Event | None = None
     ) -> ChangeResult:
-        """Refuse."""
-        raise RefusedError(f"{plan.key_name} can't be changed here.")
+        """Do it."""
+        if self.stage.read_only:
+            raise ReadOnlyError("Read-only: nothing is changed.")
+        require(consent, plan)
+        self.stage.enter("key run", cancelled)
+        state = plan.expected["state"]
+        self.stage.keys = tuple(
+            replace(k, state=state) if k.key_arn == plan.key_arn else k for k in self.stage.keys
+        )
+        result = ChangeResult(plan, plan.key_arn, verified=True, facts=plan.facts, done=plan.operations)
+        return replace(result, **self.stage.result_more)  # type: ignore[arg-type]
 
 
 @dataclass
 class StageReplacement:
-    """No key of the stage's is replaced."""
+    """The stage's guide, whichever keys it is asked about."""
 
     stage: Stage
 
     def look(
         self, old: str, new: str | None = None, *, since: datetime | None = None, accepted: Sequence[str] = ()
     ) -> Guide:
-        """Refuse."""
+        """Where it stands."""
         self.stage.enter("replacement")
-        raise RefusedError(f"{old} can't be replaced here.")
+        self.stage.looked.append((old, new))
+        if self.stage.guide is None:
+            raise RefusedError(f"{old} can't be replaced here.")
+        return self.stage.guide
 
     def watch(
         self,
@@ -549,7 +597,7 @@ class StageReplacement:
         accepted: Sequence[str] = (),
         missed: Callable[[KmsError], None] | None = None,
     ) -> Iterator[Guide]:
-        """Refuse."""
+        """Look once."""
         yield self.look(old, new, since=since, accepted=accepted)
 
 

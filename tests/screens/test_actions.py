@@ -30,6 +30,7 @@ REACH = {
     "keys": (Scope.KEYS, Scope.KEY, Scope.TABLE, *ANYWHERE),
     "key": (Scope.KEY, *ANYWHERE),
     "policy": (Scope.POLICY, *ANYWHERE),
+    "findings": (Scope.FINDINGS, Scope.TABLE, *ANYWHERE),
     "log": (Scope.LOG, Scope.TABLE, *ANYWHERE),
 }
 
@@ -173,7 +174,8 @@ async def test_what_can_be_done_to_a_key_is_done_by_key_and_by_command_on_list_a
                 done: list[Any] = []
                 with monkeypatch.context() as patch:
                     patch.setattr(type(actor), action.method, recorder(done, action))
-                    await d.pilot.press(*(("colon", *way[1:], "enter") if way.startswith(":") else (way,)))
+                    typed = ("colon", *way[1:], "enter") if way.startswith(":") else (way,)
+                    await d.pilot.press(*("minus" if key == "-" else key for key in typed))
                     await d.pilot.pause()
                 assert done == [(action.id, ("",) if action.argument else ())], way
 
@@ -197,7 +199,8 @@ async def test_the_palette_finds_an_action_by_its_words_and_does_it() -> None:
 @pytest.mark.parametrize("way", ["key", "command", "palette"])
 @pytest.mark.parametrize("action", CHANGING, ids=lambda a: a.id)
 async def test_read_only_refuses_whatever_changes_anything(action: Action, way: str) -> None:
-    async with deck(Stage(read_only=True), start="connections") as d:
+    start = "keys" if action.scope is Scope.KEY else "connections"
+    async with deck(Stage(read_only=True), start=start) as d:
         screen, before = d.app.screen, list(d.stage.calls)
         if way == "key":
             await d.press(action.keys.split(",")[0])
@@ -218,7 +221,7 @@ async def test_read_only_is_also_what_the_database_says_of_itself() -> None:
         assert d.toasts() == ["Read-only: encrypt in place is refused."]
 
 
-@pytest.mark.parametrize("screen", ["status", "connections", "keys", "log"])
+@pytest.mark.parametrize("screen", ["status", "connections", "keys", "findings", "log"])
 async def test_help_lists_all_that_is_in_reach_with_its_command(screen: str) -> None:
     async with deck(start=screen, size=(160, 60)) as d:
         await d.press("question_mark")

@@ -10,6 +10,7 @@ import pytest
 
 from crypto_core.errors import KmsAccessDeniedError
 from crypto_core.keys.state import CustomKeyStore, KeyState
+from screens.findings.screen import FindingsScreen
 from screens.keys.key_screen import KeyScreen
 from screens.keys.policy_screen import PolicyScreen
 from tests.screens.deck import LARGE, SMALL, Deck, deck
@@ -55,7 +56,7 @@ async def test_the_page_says_who_may_use_the_key_and_leads_to_its_policy() -> No
         assert "▲ role/partner of account 999988887777 may Decrypt, only through s3.eu-west-1" in text
         assert "✖ everyone may Encrypt" in text
         assert "– role/legacy may not CreateGrant" in text
-        await d.press("end", "enter")
+        await d.press("end", "up", "enter")
         assert isinstance(d.app.screen, PolicyScreen)
         assert "Keys › Key › alias/tokens …9f2c › Policy" in d.lines()[1]
         await d.press("escape")
@@ -143,6 +144,26 @@ async def test_a_long_line_of_a_policy_is_folded_not_cut() -> None:
         await d.press("end")
         text += "".join(line.strip() for line in d.lines())
         assert text.count("long" * 60) >= 1
+
+
+async def test_the_page_leads_to_the_findings_about_the_key_and_shows_them_once_examined() -> None:
+    async with deck(start="keys", size=LARGE) as d:
+        assert "findings     not examined yet" in await page(d)
+        assert "posture" not in d.stage.calls
+        await d.press("end", "enter")
+        assert isinstance(d.app.screen, FindingsScreen)
+        assert "1 of 1 finding" in d.lines()[1]
+        assert "alias/tokens can be used by everyone" in d.cursor_line()
+        await d.press("escape")
+        assert isinstance(d.app.screen, KeyScreen)
+        assert "findings     ✖ critical  alias/tokens can be used by everyone" in d.text()
+        assert "Enter: the findings. Take the wildcard principal out" in d.says()
+
+
+async def test_a_key_without_findings_says_so_once_it_was_examined() -> None:
+    async with deck(Stage(findings=()), start="findings", size=LARGE) as d:
+        await d.press("3")
+        assert "findings     none" in await page(d)
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from tests.screens.test_context import places
 
 DARK = "keydeck-dark"
 LIGHT = "keydeck-light"
-SCREENS = ("status", "connections", "keys")
+SCREENS = ("status", "connections", "keys", "findings")
 VAST = (250, 60)
 
 
@@ -41,6 +41,19 @@ async def test_status_large_and_light(picture: SnapshotAssertion) -> None:
 async def test_one_key(picture: SnapshotAssertion, page: str, size: tuple[int, int], theme: str) -> None:
     async with deck(start="keys", size=size, theme=theme) as d:
         await d.press("enter" if page == "key" else "P")
+        assert d.app.export_screenshot() == picture
+
+
+@pytest.mark.parametrize("step", ["preview", "result", "new key"])
+@pytest.mark.parametrize(("size", "theme"), [(LARGE, DARK), (SMALL, LIGHT)], ids=["large", "light"])
+async def test_a_change_of_a_key(
+    picture: SnapshotAssertion, step: str, size: tuple[int, int], theme: str
+) -> None:
+    async with deck(start="keys", size=size, theme=theme) as d:
+        await d.press("N" if step == "new key" else "d")
+        if step == "result":
+            await d.type("alias/tokens")
+            await d.press("enter")
         assert d.app.export_screenshot() == picture
 
 

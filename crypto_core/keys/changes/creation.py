@@ -121,7 +121,7 @@ def _look(reader: KeyReader, plan: ChangePlan, key_arn: str) -> Readings:
 def _follow(plan: ChangePlan, key_arn: str, done: Sequence[str]) -> tuple[str, ...]:
     left = [operation for operation in plan.operations if operation not in done]
     if not key_arn:
-        return ()
+        return ("Look whether there is a new key before making another: keydeck keys list",)
     steps = []
     if "CreateAlias" in left:
         steps.append(f"keydeck keys alias {plan.change.alias_name} {key_arn}")

@@ -35,7 +35,7 @@ def _look_at_deletion(reader: KeyReader, plan: ChangePlan, key_arn: str) -> Read
 
 def _draft_enable(reader: KeyReader, change: KeyChange) -> ChangePlan:
     state = reader.key(change.key)
-    require_state(state, "Disabled", "Enabled", remedy=f"For a deletion: {_cancel(state)}.")
+    require_state(state, "Disabled", "Enabled", remedy=f"Cancel a deletion first: {_cancel(state)}.")
     same = state.state == "Enabled"
     return ChangePlan(
         change=change,
@@ -83,7 +83,7 @@ def _after_cancel(plan: ChangePlan, key_arn: str, done: Sequence[str]) -> tuple[
 
 def _draft_disable(reader: KeyReader, change: KeyChange) -> ChangePlan:
     state = reader.key(change.key)
-    require_state(state, "Enabled", "Disabled", remedy=f"For a deletion: {_cancel(state)}.")
+    require_state(state, "Enabled", "Disabled", remedy=f"Cancel a deletion first: {_cancel(state)}.")
     if state.state == "Disabled":
         return _taking(reader, change, state, f"Disable {state.name}", "Disabled", "", None)
     return _taking(

@@ -197,7 +197,8 @@ class ChangeResult:
     done: tuple[str, ...] = ()
     """The operations that KMS carried out."""
     stopped_by: str = ""
-    """Why not all of them were; what `done` says was done all the same."""
+    """Why not all of them were, or weren't answered; what `done` says was done all the same. Where `verified`
+    is True nevertheless, the effect is there."""
     unverified: str = ""
     """Why the effect could not be seen."""
     next_steps: tuple[str, ...] = ()

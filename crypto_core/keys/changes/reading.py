@@ -6,7 +6,8 @@ import hashlib
 import json
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from threading import Event
 from typing import Any
 
 from crypto_core.coverage import Evidence
@@ -23,6 +24,7 @@ from crypto_core.key_names import in_region, region_of
 from crypto_core.keys.changes.plan import TokensAtRisk
 from crypto_core.keys.inventory import KeyInventory
 from crypto_core.keys.policy.document import PolicyDocument
+from crypto_core.keys.service import StatusService
 from crypto_core.keys.state import ON_DEMAND_LIMIT, KeyState
 from crypto_core.keys.status import Status
 from crypto_core.kms import KmsApi
@@ -47,19 +49,33 @@ class KeyReader:
         self,
         kms: KmsApi,
         keys: KeyInventory,
-        take_status: Callable[[], Status],
+        status: StatusService,
         count_backups: Callable[[str], int],
         *,
         write_key: str | None = None,
+        cancelled: Event | None = None,
     ) -> None:
         """`count_backups` tells how many replaced envelopes are under a key, by its ARN. `write_key` is the
-        configured name of the key that new tokens are written under.
+        configured name of the key that new tokens are written under. Once `cancelled` is set, no census is
+        taken any more.
         """
         self.kms = kms
         self.keys = keys
-        self._take_status = take_status
+        self._status = status
         self._count_backups = count_backups
         self._write_key = write_key
+        self._cancelled = cancelled
+
+    def until(self, cancelled: Event | None) -> KeyReader:
+        """Return a reader whose census ends once `cancelled` is set."""
+        return KeyReader(
+            self.kms,
+            self.keys,
+            self._status,
+            self._count_backups,
+            write_key=self._write_key,
+            cancelled=cancelled,
+        )
 
     def key(self, name: str) -> KeyState:
         """Return a customer's key with its aliases and its multi-Region relations.
@@ -70,16 +86,7 @@ class KeyReader:
         state = self.keys.describe(name)
         if state.manager == "AWS":
             raise RefusedError(f"{state.name} is managed by AWS: only AWS changes it.")
-        if state.multi_region and state.primary_arn is None:
-            state = self._related(state)
         return state
-
-    def _related(self, state: KeyState) -> KeyState:
-        answer = self.kms.call("DescribeKey", region=state.region, KeyId=state.key_arn)
-        relations = (answer.get("KeyMetadata") or {}).get("MultiRegionConfiguration") or {}
-        primary = clean((relations.get("PrimaryKey") or {}).get("Arn")) or None
-        replicas = tuple(clean(r.get("Arn")) for r in relations.get("ReplicaKeys") or ())
-        return replace(state, primary_arn=primary, replica_arns=replicas)
 
     def state_of(self, key_arn: str) -> str:
         """Return KMS's word for a key's state, or "none" if there is no such key. Raises KmsError."""
@@ -149,9 +156,12 @@ class KeyReader:
         return text
 
     def tokens(self, state: KeyState) -> TokensAtRisk:
-        """Return the tokens under a key by a census taken now; one that can't be taken is a gap."""
+        """Return the tokens under a key by a census taken now; one that can't be taken is a gap.
+
+        Raises InterruptedRunError once cancelled.
+        """
         try:
-            status = self._take_status()
+            status = self._status.take(cancelled=self._cancelled)
         except DatabaseError as error:
             return TokensAtRisk(gaps=(f"The tokens can't be counted: {error}",), backups=None)
         return at_risk(status, state.key_arn, self._backups(state))

@@ -73,17 +73,17 @@ class KeyChangeService:
         self._read_only = read_only
         self._patience = patience
 
-    def plan(self, change: KeyChange) -> ChangePlan:
+    def plan(self, change: KeyChange, *, cancelled: Event | None = None) -> ChangePlan:
         """Return what would happen; journaled as a dry run.
 
         Without Keydeck's schema, or read only, the plan says that it could not be journaled. Raises
         RefusedError (journaled too) where the change can't be, PolicyError, SettingsError for what is no key
-        name, KmsError.
+        name, KmsError, and InterruptedRunError once `cancelled` is set.
         """
         try:
-            plan = self._draft(change)
+            plan = self._draft(change, cancelled)
         except KeydeckError as error:
-            self._try_to_record(change, Outcome.REFUSED, {"reason": error.message})
+            self._try_to_record(change, _refused(error), {"reason": error.message})
             raise
         unrecorded = self._try_to_record(change, Outcome.DRY_RUN, _told(plan))
         if not unrecorded:
@@ -94,6 +94,9 @@ class KeyChangeService:
         self, plan: ChangePlan, consent: Consent | None, *, cancelled: Event | None = None
     ) -> ChangeResult:
         """Do what the plan says, and read back what came of it.
+
+        The key is read once more right before, and left alone if it is no longer what the plan saw. KMS has
+        no write that depends on a state: what somebody else changes between that and the call goes unnoticed.
 
         Raises ReadOnlyError, MissingSchemaError or, without a consent to this very plan given as it demands,
         NotConfirmedError (journaled as refused) before anything is sent; RefusedError, journaled too, if the
@@ -106,12 +109,12 @@ class KeyChangeService:
         require_schema(self._journal.engine)
         try:
             given = _agreed(consent, plan)
-            now = self._draft(plan.change)
+            now = self._draft(plan.change, cancelled)
             _require_unchanged(plan, now)
         except KeydeckError as error:
             reason = {"plan": plan.digest, "reason": error.message}
-            self._try_to_record(plan.change, Outcome.REFUSED, reason)
-            _log.warning("Refused to %s: %s", _words(plan.change), error.message)
+            self._try_to_record(plan.change, _refused(error), reason)
+            _log.info("Refused to %s: %s", _words(plan.change), error.message)
             raise
         if plan.changes_nothing:
             return ChangeResult(plan, plan.key_arn, verified=True, facts=plan.facts)
@@ -186,7 +189,7 @@ class KeyChangeService:
         self, plan: ChangePlan, result: ChangeResult, run_id: str, stopped: KeydeckError | None
     ) -> ChangeResult:
         outcome = Outcome.DONE
-        if stopped is not None:
+        if stopped is not None and not result.verified:
             interrupted = isinstance(stopped, InterruptedRunError)
             outcome = Outcome.INTERRUPTED if interrupted else Outcome.FAILED
         detail = {"run": run_id, "run_ended": True, **result.as_json()}
@@ -197,9 +200,9 @@ class KeyChangeService:
         )
         return replace(result, unjournaled=unrecorded) if unrecorded else result
 
-    def _draft(self, change: KeyChange) -> ChangePlan:
+    def _draft(self, change: KeyChange, cancelled: Event | None) -> ChangePlan:
         check(change)
-        return RECIPES[change.kind].draft(self._reader, change)
+        return RECIPES[change.kind].draft(self._reader.until(cancelled), change)
 
     def _record(self, change: KeyChange, outcome: Outcome, detail: Mapping[str, Any]) -> None:
         self._journal.record(f"keys {change.kind.value}", change.subject, outcome, detail)
@@ -215,6 +218,11 @@ class KeyChangeService:
         except DatabaseError as error:
             return error.message
         return ""
+
+
+def _refused(error: KeydeckError) -> Outcome:
+    """How a change ended that was not begun."""
+    return Outcome.INTERRUPTED if isinstance(error, InterruptedRunError) else Outcome.REFUSED
 
 
 def _agreed(consent: Consent | None, plan: ChangePlan) -> Consent:

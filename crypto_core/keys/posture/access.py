@@ -79,7 +79,7 @@ def cross_account(facts: KeyFacts, estate: Estate) -> Iterator[Finding | Gap]:
     unbound: list[Access] = []
     for access in (*_by_policy(facts), *_by_grant(facts)):
         accounts = _accounts(access)
-        if accounts and not accounts <= expected:
+        if not accounts <= expected:
             foreign.append(access)
         elif not accounts and access.actions and not access.is_public and _reaches_far(access):
             unbound.append(access)
@@ -178,10 +178,10 @@ def _by_grant(facts: KeyFacts) -> Iterator[Access]:
 
 def _accounts(access: Access) -> frozenset[str]:
     """The accounts that callers are of; empty where they can't be told."""
-    if access.accounts or access.principal.kind != "Federated":
+    if access.accounts or access.all_but:
         return access.accounts
-    account = account_of(access.principal.value)
-    return frozenset({account}) if account and not access.all_but else frozenset()
+    account = account_of(access.principal.value)  # also of an identity provider
+    return frozenset({account}) if account else frozenset()
 
 
 def _reaches_far(access: Access) -> bool:

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from crypto_core.cancelling import stop_if
 from crypto_core.coverage import Coverage
 from crypto_core.errors import DatabaseError, KmsAccessDeniedError, KmsError
-from crypto_core.key_names import same_key
+from crypto_core.key_names import parse_key_name, same_key
 from crypto_core.keys.grants import Grant
 from crypto_core.keys.inventory import KeyInventory
 from crypto_core.keys.policy.access import Access
@@ -133,13 +133,14 @@ class PostureService:
         if status is not None:
             gaps += [Gap(reason, Severity.CRITICAL) for reason in status.coverage.reasons]
         stop_if(cancelled)
-        states = self._states(status)
+        # After the census the inventory knows the keys that tokens were found under, listed or not.
+        states = self._keys.list()
         stop_if(cancelled)
         configured = self._resolved(self._trusted(), gaps)
         writing = self._resolved([self._write_key] if self._write_key else [], gaps)
         with ThreadPoolExecutor(max_workers=WORKERS) as pool:
             facts = tuple(pool.map(lambda s: self._facts(s, status, writing, configured, cancelled), states))
-        estate = Estate(self._clock(), self._limits, facts, self._write_key)
+        estate = Estate(self._clock(), self._limits, facts, self._write_key, next(iter(writing), None))
         said: list[Finding | Gap] = [*gaps, *_about_keys(estate), *self._about_trails(estate, cancelled)]
         findings = {(s.rule, s.subject, s.title): s for s in said if isinstance(s, Finding)}
         return Posture(
@@ -148,26 +149,11 @@ class PostureService:
             gaps=tuple(dict.fromkeys(s for s in said if isinstance(s, Gap))),
         )
 
-    def _states(self, status: Status | None) -> list[KeyState]:
-        """All keys that can be listed, and those that tokens were found under."""
-        states = list(self._keys.list())
-        met = [share.key_arn for share in status.keys if share.key_arn] if status else []
-        for arn in dict.fromkeys(met):
-            if arn not in {state.key_arn for state in states}:
-                states.append(self._shown(arn))
-        return states
-
-    def _shown(self, arn: str) -> KeyState:
-        try:
-            return self._keys.show(arn)
-        except KmsError as error:
-            return KeyState(arn, "", missing={"state": _why(error)})
-
     def _resolved(self, names: Iterable[str], gaps: list[Gap]) -> frozenset[str]:
         """The ARNs of the keys that are meant by configured names."""
         found = set()
         for name in names:
-            if name.startswith("arn:") and ":key/" in name:
+            if parse_key_name(name).is_key_arn:
                 found.add(name)
                 continue
             try:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from crypto_core.key_names import account_of, same_key
+from crypto_core.key_names import account_of
 from crypto_core.keys.grants import Grant
 from crypto_core.keys.policy.access import Access
 from crypto_core.keys.posture.finding import Gap
@@ -71,22 +71,27 @@ class KeyFacts:
 
 @dataclass(frozen=True, slots=True)
 class Estate:
-    """All keys that are known, at one moment. `write_key` is TOKEN_ENCRYPTION_KEY_ID as it is set."""
+    """All keys that are known, at one moment.
+
+    `write_key` is TOKEN_ENCRYPTION_KEY_ID as it is set, `write_arn` the key that it means, if that is known.
+    """
 
     now: datetime
     limits: Limits
     keys: tuple[KeyFacts, ...]
     write_key: str | None = None
+    write_arn: str | None = None
 
     @property
     def writing(self) -> KeyFacts | None:
-        """The key that tokens are written under, None where that is not known."""
-        return next((facts for facts in self.keys if facts.writes), None)
+        """The key that tokens are written under rather than a replica of it; None where that is not known."""
+        written = [facts for facts in self.keys if facts.writes]
+        return next((facts for facts in written if facts.arn == self.write_arn), next(iter(written), None))
+
+    def has(self, arn: str | None) -> bool:
+        """Return whether a key of this ARN is among those that KMS describes."""
+        return any(facts.arn == arn and facts.key.state is not None for facts in self.keys)
 
     def age(self, moment: datetime | None) -> timedelta | None:
         """How long ago something was; None where that is not known."""
         return self.now - moment if moment is not None else None
-
-    def others(self, facts: KeyFacts) -> tuple[KeyFacts, ...]:
-        """Return the keys that are not this one or a replica of it."""
-        return tuple(other for other in self.keys if not same_key(other.arn, facts.arn))

@@ -59,7 +59,9 @@ def unusable(facts: KeyFacts, estate: Estate) -> Iterator[Finding | Gap]:
     key = facts.key
     if key.state in (None, "Enabled", *_PENDING, *_PASSING):
         return
-    if key.state == "Disabled" and facts.customer:
+    if key.state == "Disabled":
+        if not facts.customer and not facts.guards:
+            return
         yield Finding(
             "kms-key-disabled",
             Severity.HIGH if facts.guards else Severity.LOW,
@@ -71,7 +73,7 @@ def unusable(facts: KeyFacts, estate: Estate) -> Iterator[Finding | Gap]:
             else "Schedule its deletion once nothing else was sealed under it, or enable it.",
             _AVAILABLE,
         )
-    elif key.state != "Disabled" and facts.guards:
+    elif facts.guards:
         gone = key.state == "NotFound"
         yield Finding(
             "kms-key-unusable",

@@ -19,7 +19,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from crypto_core.key_names import account_of, region_of
+from crypto_core.key_names import account_of, region_of, same_key
 from crypto_core.keys.posture.facts import Estate, KeyFacts
 from crypto_core.keys.posture.finding import Finding, Gap
 from crypto_core.severity import Severity
@@ -53,14 +53,14 @@ def rotation_off(facts: KeyFacts, estate: Estate) -> Iterator[Finding | Gap]:
         # Whether it is rotated by hand can't be told.
         yield facts.gap("rotation is off, by hand perhaps", key.missing["aliases"], Severity.MEDIUM)
         return
-    if any(comes_after(other, facts) for other in estate.others(facts)):
+    if any(comes_after(other, facts) for other in estate.keys):
         return
-    unknown = [o.arn for o in estate.others(facts) if o.key.created_at is None and _takes_place(o, facts)]
+    unknown = [o.arn for o in estate.keys if o.key.created_at is None and _takes_place(o, facts)]
     if unknown:
         yield facts.gap("rotation is off, by hand perhaps", f"{unknown[0]} is not known", Severity.MEDIUM)
         return
     evidence = "GetKeyRotationStatus: automatic rotation is off"
-    earlier = [other for other in estate.others(facts) if comes_after(facts, other)]
+    earlier = [other for other in estate.keys if comes_after(facts, other)]
     age = estate.age(key.created_at)
     if earlier and key.aliases and age is not None:
         if age.days < estate.limits.rotation_days:
@@ -109,12 +109,11 @@ def comes_after(later: KeyFacts, earlier: KeyFacts) -> bool:
 
 def _takes_place(later: KeyFacts, earlier: KeyFacts) -> bool:
     """Whether one key has a sign of being the other's next generation, whenever they were created."""
-    if account_of(later.arn) != account_of(earlier.arn):
-        return False
+    written = later.writes and bool(earlier.tokens)
     named = any(_is_earlier(a, b) for a in earlier.key.aliases for b in later.key.aliases)
-    if named and region_of(later.arn) == region_of(earlier.arn):
-        return True
-    return later.writes and bool(earlier.tokens)
+    if not written and not (named and region_of(later.arn) == region_of(earlier.arn)):
+        return False
+    return account_of(later.arn) == account_of(earlier.arn) and not same_key(later.arn, earlier.arn)
 
 
 def marked_earlier(alias: str) -> bool:

@@ -106,9 +106,12 @@ def old_key_in_use(facts: KeyFacts, estate: Estate) -> Iterator[Finding | Gap]:
 
 
 def old_material(facts: KeyFacts, estate: Estate) -> Iterator[Finding | Gap]:
-    """Yield kms-material-old for a key with tokens on key material older than the limit."""
+    """Yield kms-material-old for a key with tokens on key material older than the limit.
+
+    A replica has its primary's material: one of both is told, the primary where it is known.
+    """
     key, limit = facts.key, estate.limits.material_days
-    if not facts.tokens:
+    if not facts.tokens or (key.is_replica and estate.has(key.primary_arn)):
         return
     since = {m.key_material_id: m.since for m in key.materials}
     old: list[tuple[int, str]] = []

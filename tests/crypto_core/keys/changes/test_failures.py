@@ -127,16 +127,32 @@ def test_a_key_whose_alias_is_denied_is_told_with_how_to_go_on(
     assert made(KeyChange(ChangeKind.ENABLE_ROTATION, result.key_arn, period_days=365)).verified
 
 
-def test_a_throttled_rotation_is_not_sent_again_by_itself(
-    changes: KeyChangeService, key: str, kms: Any, fail: Fail, sandbox: Sandbox, journaled: Journaled
+@pytest.mark.parametrize(
+    ("kind", "operation", "times"),
+    [
+        (ChangeKind.ROTATE, "RotateKeyOnDemand", 1),
+        (ChangeKind.CREATE, "CreateKey", 1),
+        (ChangeKind.DISABLE, "DisableKey", 3),
+    ],
+)
+def test_what_costs_a_key_or_a_rotation_is_not_sent_again_by_itself(
+    changes: KeyChangeService,
+    key: str,
+    kms: Any,
+    fail: Fail,
+    sandbox: Sandbox,
+    journaled: Journaled,
+    kind: ChangeKind,
+    operation: str,
+    times: int,
 ) -> None:
-    plan = changes.plan(KeyChange(ChangeKind.ROTATE, key))
-    fail("RotateKeyOnDemand", "ThrottlingException")
-    before = sandbox.control.stats().calls.get("kms:RotateKeyOnDemand", 0)
+    plan = changes.plan(KeyChange(kind, key if kind is not ChangeKind.CREATE else ""))
+    fail(operation, "ThrottlingException")
+    before = sandbox.control.stats().calls.get(f"kms:{operation}", 0)
     with pytest.raises(KmsThrottledError):
         changes.run(plan, agreed(plan))
-    assert sandbox.control.stats().calls["kms:RotateKeyOnDemand"] == before + 1
-    assert journaled()[-1] == ("keys rotate", "failed")
+    assert sandbox.control.stats().calls[f"kms:{operation}"] == before + times
+    assert journaled()[-1] == (f"keys {kind.value}", "failed")
     assert kms.list_key_rotations(KeyId=key)["Rotations"] == []
 
 
@@ -190,7 +206,8 @@ def test_a_change_whose_answer_was_lost_is_seen_to_be_there(
     result = changes.run(plan, agreed(plan))
     assert (result.verified, result.done) == (True, ())
     assert "kms:DisableKey was sent: its effect is there." in result.stopped_by
-    assert (last_entry().outcome, detail(last_entry())["verified"]) == ("failed", True)
+    assert (last_entry().outcome, detail(last_entry())["verified"]) == ("done", True)
+    assert detail(last_entry())["stopped_by"] == result.stopped_by
 
 
 def test_a_key_that_may_have_been_made_is_not_named(
@@ -202,6 +219,7 @@ def test_a_key_that_may_have_been_made_is_not_named(
     assert (result.verified, result.key_arn, result.facts) == (False, "", ())
     assert "it may have been done" in result.stopped_by
     assert result.unverified == "KMS named no key that could be looked at."
+    assert "keydeck keys list" in result.next_steps[0]
 
 
 def test_kms_gone_when_the_effect_is_to_be_read_back(
@@ -274,6 +292,22 @@ def test_a_change_that_is_cancelled_is_not_sent(
         changes.run(plan, agreed(plan), cancelled=cancelled)
     assert sent() == {}
     assert journaled()[-1] == ("keys rotate", "interrupted")
+
+
+def test_a_census_that_is_cancelled_ends_preview_and_change(
+    changes: KeyChangeService, key: str, sent: Callable[[], dict[str, int]], journaled: Journaled
+) -> None:
+    change = KeyChange(ChangeKind.DISABLE, key)
+    plan = changes.plan(change)
+    cancelled = Event()
+    cancelled.set()
+    sent()
+    with pytest.raises(InterruptedRunError):
+        changes.plan(change, cancelled=cancelled)
+    with pytest.raises(InterruptedRunError):
+        changes.run(plan, agreed(plan), cancelled=cancelled)
+    assert sent() == {}
+    assert [o for _, o in journaled()] == ["dry run", "interrupted", "interrupted"]
 
 
 def test_a_change_that_is_broken_off_says_what_was_sent(

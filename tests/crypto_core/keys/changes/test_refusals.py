@@ -271,8 +271,9 @@ def test_without_the_schema_nothing_is_changed(
     with superuser.begin() as connection:
         connection.execute(text("DROP SCHEMA keydeck CASCADE"))
     sent()
-    with pytest.raises(MissingSchemaError):
-        changes.run(plan, agreed(plan))
+    for consent in (agreed(plan), None):
+        with pytest.raises(MissingSchemaError):
+            changes.run(plan, consent)
     assert sent() == {}
 
 
@@ -337,7 +338,7 @@ def test_a_key_that_is_pending_deletion_is_left_alone(
 
 
 def test_what_is_not_pending_deletion_has_none_to_cancel(changes: KeyChangeService, key: str) -> None:
-    with pytest.raises(RefusedError, match="is Enabled: that has to be PendingDeletion"):
+    with pytest.raises(RefusedError, match="is Enabled; this takes a key that is PendingDeletion"):
         changes.plan(KeyChange(ChangeKind.CANCEL_DELETION, key))
 
 

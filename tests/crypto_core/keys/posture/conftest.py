@@ -76,7 +76,7 @@ class Endpoint:
         """The posture with the settings as they are now."""
         wired = wire(load().settings)
         try:
-            return wired.posture.examine()
+            return wired.services.posture.examine()
         finally:
             wired.close()
 

@@ -57,6 +57,10 @@ def test_what_everybody_may_only_look_at_is_less() -> None:
     assert found.title.endswith("to look at")
 
 
+def test_a_public_key_is_told_once() -> None:
+    assert rules(with_policy(allow("*"))) == [("kms-key-public", "critical")]
+
+
 def test_a_public_key_without_tokens_is_medium() -> None:
     assert finding(public, with_policy(allow("*"), tokens=0)).severity is Severity.MEDIUM
     assert finding(public, with_policy(allow("*"), tokens=0, writes=True)).severity is Severity.CRITICAL
@@ -158,7 +162,7 @@ def test_a_grant_to_another_account_is_told() -> None:
     about = facts(tokens=1, grants=(grant(f"arn:aws:iam::{OTHER}:role/backup"), grant(ROLE)))
     found = finding(cross_account, about)
     assert found.severity is Severity.HIGH
-    assert "role/backup may Decrypt (grant gggggggg…)" in found.evidence
+    assert f"role/backup of account {OTHER} may Decrypt (grant gggggggg…)" in found.evidence
     assert "role/platform" not in found.evidence
 
 
@@ -201,6 +205,11 @@ def test_everybody_of_the_account_is_no_administrator() -> None:
     assert rules(with_policy(allow("*", "kms:*", own)), administrators=(ADMIN,)) == [
         ("kms-key-full-control", "high")
     ]
+    all_but_root = allow("*", "kms:*", own)
+    del all_but_root["Principal"]
+    assert rules(with_policy(all_but_root | {"NotPrincipal": {"AWS": ROOT}}), administrators=(ADMIN,)) == [
+        ("kms-key-full-control", "high")
+    ]
     as_admin = {"ArnEquals": {"aws:PrincipalArn": ADMIN}}
     assert rules(with_policy(allow("*", "kms:*", as_admin)), administrators=(ADMIN,)) == []
 
@@ -224,6 +233,7 @@ def test_grants_to_many_are_told(grantee: str, severity: Severity) -> None:
 def test_grants_to_one_principal_or_service_or_of_nothing_are_not() -> None:
     grants = (grant(ROLE), grant("rds.eu-west-1.amazonaws.com"), grant("*", "Nothing"))
     assert ask(wide_grants, facts(tokens=2, grants=grants)) == []
+    assert ask(cross_account, facts(tokens=2, grants=grants)) == []
     expected = frozenset({OTHER})
     assert ask(wide_grants, facts(tokens=2, grants=(grant(OTHER),)), accounts=expected) == []
 

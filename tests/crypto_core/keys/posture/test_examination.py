@@ -127,7 +127,7 @@ def test_a_key_that_tokens_were_found_under_is_examined_though_nobody_named_it(
     monkeypatch.delenv("KEYDECK_TRUSTED_KEYS")
     deny("kms:ListKeys")
     wired = wire(load().settings)
-    posture = wired.posture.examine()
+    posture = wired.services.posture.examine()
     wired.close()
     assert "kms-material-old" in rules(posture, world.old_key.arn)
 
@@ -137,7 +137,7 @@ def test_without_the_database_the_keys_are_examined_and_tokens_are_not_counted(
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", "postgresql://operator@127.0.0.1:1/tokens")
     wired = wire(load().settings)
-    posture = wired.posture.examine()
+    posture = wired.services.posture.examine()
     wired.close()
     assert gap_of(posture, "Tokens are not counted").hides is Severity.CRITICAL
     (found,) = [f for f in posture.findings if f.subject == world.current_key.arn]
@@ -150,7 +150,7 @@ def test_without_aws_there_is_no_posture(services: Wired, monkeypatch: pytest.Mo
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
     wired = wire(load().settings)
     with pytest.raises(KmsUnreachableError):
-        wired.posture.examine()
+        wired.services.posture.examine()
     wired.close()
 
 
@@ -176,12 +176,36 @@ def test_it_changes_nothing_and_asks_only_what_may_be_asked(
     monkeypatch.setenv("KEYDECK_READ_ONLY", "true")
     before = dict(sandbox.control.stats().calls)
     wired = wire(load().settings)
-    assert wired.posture.examine().examined
+    assert wired.services.posture.examine().examined
     wired.close()
     called = {name for name, n in sandbox.control.stats().calls.items() if n > before.get(name, 0)}
     verbs = {name.partition(":")[2] for name in called}
     assert {"ListKeys", "GetKeyPolicy", "DescribeTrails", "GetEventSelectors", "GetTrailStatus"} <= verbs
     assert not {v for v in verbs if not v.startswith(("Describe", "Get", "List", "Decrypt"))}
+
+
+def test_what_a_status_does_not_cover_may_hide_anything(services: Wired, deny: Callable[..., None]) -> None:
+    deny("kms:Decrypt")
+    posture = services.services.posture.examine()
+    reasons = services.services.status.take().coverage.reasons
+    assert reasons
+    assert set(reasons) <= set(posture.coverage.reasons)
+    assert not posture.examined
+
+
+@SANDBOX
+def test_grants_are_examined_where_the_policy_may_not_be_read(
+    aws: Endpoint, deny: Callable[..., None]
+) -> None:
+    key = aws.key()
+    aws.put_policy(key, {"Effect": "Allow", "Principal": "*", "Action": "kms:Decrypt", "Resource": "*"})
+    root = "arn:aws:iam::123456789012:root"
+    aws.kms.create_grant(KeyId=key_id(key), GranteePrincipal=root, Operations=["Decrypt"])
+    aws.configure(TOKEN_ENCRYPTION_KEY_ID=key)
+    worst_first = [f.rule for f in aws.examine().findings if f.subject == key]
+    assert worst_first == ["kms-key-public", "kms-grant-wide", "kms-rotation-off", "kms-single-region"]
+    deny("kms:GetKeyPolicy", key)
+    assert set(aws.findings(key)) == {"kms-grant-wide", "kms-rotation-off", "kms-single-region"}
 
 
 @SANDBOX
@@ -288,6 +312,6 @@ def test_the_pace_lets_through_so_many_a_second() -> None:
 def test_grants_that_are_known_are_not_asked_again(services: Wired, sandbox: Sandbox, world: World) -> None:
     state = services.services.keys.show(world.current_key.arn)
     before = dict(sandbox.control.stats().calls).get("kms:ListGrants", 0)
-    policy = services.policies.of(replace(state, grants=()))
+    policy = services.services.policies.of(replace(state, grants=()))
     assert (policy.grants, policy.missing) == ((), {})
     assert dict(sandbox.control.stats().calls).get("kms:ListGrants", 0) == before

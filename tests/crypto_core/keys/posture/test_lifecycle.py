@@ -31,25 +31,29 @@ def test_a_key_pending_deletion_is_as_bad_as_what_is_lost(fields: dict[str, Any]
     assert (found.rule, found.severity) == ("kms-key-pending-deletion", severity)
     assert "deleted on 2026-12-04, in 9 days" in found.evidence
     assert ("while it guards tokens" in found.title) is (severity is not Severity.LOW)
+    assert found.remedy.startswith("Cancel the deletion") is (severity is not Severity.LOW)
     assert ask(unusable, facts(**(PENDING | fields))) == []
 
 
 @pytest.mark.parametrize(
-    ("state", "tokens", "rule", "severity"),
+    ("state", "tokens", "rule", "severity", "remedy"),
     [
-        ("Disabled", 1, "kms-key-disabled", Severity.HIGH),
-        ("Disabled", None, "kms-key-disabled", Severity.HIGH),
-        ("Disabled", 0, "kms-key-disabled", Severity.LOW),
-        ("Unavailable", 1, "kms-key-unusable", Severity.HIGH),
-        ("PendingImport", 1, "kms-key-unusable", Severity.HIGH),
-        ("NotFound", 1, "kms-key-unusable", Severity.CRITICAL),
-        ("NotFound", None, "kms-key-unusable", Severity.HIGH),
+        ("Disabled", 1, "kms-key-disabled", Severity.HIGH, "Enable it"),
+        ("Disabled", None, "kms-key-disabled", Severity.HIGH, "Enable it"),
+        ("Disabled", 0, "kms-key-disabled", Severity.LOW, "Schedule its deletion"),
+        ("Unavailable", 1, "kms-key-unusable", Severity.HIGH, "Bring the key back"),
+        ("PendingImport", 1, "kms-key-unusable", Severity.HIGH, "Bring the key back"),
+        ("NotFound", 1, "kms-key-unusable", Severity.CRITICAL, "Look for the key"),
+        ("NotFound", None, "kms-key-unusable", Severity.HIGH, "Look for the key"),
     ],
 )
 def test_a_key_that_does_not_open_is_told(
-    state: str, tokens: int | None, rule: str, severity: Severity
+    state: str, tokens: int | None, rule: str, severity: Severity, remedy: str
 ) -> None:
     found = finding(unusable, facts(state=state, tokens=tokens))
+    assert found.remedy.startswith(remedy)
+    assert ("not used" in found.title) is (tokens == 0)
+    assert ("does not exist" in found.title) is (state == "NotFound")
     assert (found.rule, found.severity, found.subject) == (rule, severity, arn())
     assert state in found.evidence
 

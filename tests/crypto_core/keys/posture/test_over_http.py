@@ -104,7 +104,9 @@ def test_another_account_by_policy_and_by_grant(aws: Endpoint) -> None:
     aws.kms.create_grant(
         KeyId=key_id(key), GranteePrincipal=f"arn:aws:iam::{OTHER}:role/y", Operations=["Decrypt"]
     )
-    assert "role/y may Decrypt (grant" in aws.findings(key)["kms-key-cross-account"].evidence
+    assert (
+        f"role/y of account {OTHER} may Decrypt (grant" in aws.findings(key)["kms-key-cross-account"].evidence
+    )
     aws.configure(KEYDECK_TRUSTED_ACCOUNTS=OTHER)
     assert "kms-key-cross-account" not in aws.findings(key)
 
@@ -157,14 +159,17 @@ def test_a_single_region_key_with_tokens(aws: Endpoint) -> None:
 
 def test_replicas_rotate_with_their_primary_and_are_not_alone(aws: Endpoint) -> None:
     primary = aws.key(MultiRegion=True)
+    aws.configure(KEYDECK_REGIONS="eu-west-1,us-east-1", TOKEN_ENCRYPTION_KEY_ID=primary)
+    assert "a multi-Region primary without a replica" in aws.findings(primary)["kms-single-region"].evidence
     answer = aws.kms.replicate_key(KeyId=key_id(primary), ReplicaRegion="us-east-1")
     replica = answer["ReplicaKeyMetadata"]["Arn"]
-    aws.configure(KEYDECK_REGIONS="eu-west-1,us-east-1", TOKEN_ENCRYPTION_KEY_ID=primary)
     posture = aws.examine()
     said = {(f.rule, f.subject) for f in posture.findings}
+    assert ("kms-rotation-off", primary) in said
     assert ("kms-rotation-off", replica) not in said
     assert ("kms-single-region", primary) not in said
     assert ("kms-single-region", replica) not in said
+    assert not [reason for reason in posture.coverage.reasons if "replica" in reason]
 
 
 def test_an_alias_that_points_elsewhere(aws: Endpoint) -> None:
@@ -216,6 +221,20 @@ def test_a_trail_in_order(aws: Endpoint, trail: Trails) -> None:
     arn = trail("takes-all")
     assert aws.findings(arn) == {}
     assert aws.findings("eu-west-1") == {}
+
+
+@pytest.mark.parametrize("aws", ["plain moto"], indirect=True)
+def test_a_multi_region_trail_of_another_region_covers_this_one(aws: Endpoint) -> None:
+    aws.key()
+    aws.client("s3", "us-east-1").create_bucket(Bucket="far-trail")
+    far = aws.client("cloudtrail", "us-east-1")
+    arn = far.create_trail(Name="far", S3BucketName="far-trail", IsMultiRegionTrail=True)["TrailARN"]
+    far.start_logging(Name="far")
+    assert aws.findings("eu-west-1") == {}
+    far.stop_logging(Name="far")
+    assert set(aws.findings(arn)) == {"trail-stopped"}
+    far.update_trail(Name="far", IsMultiRegionTrail=False)
+    assert set(aws.findings("eu-west-1")) == {"trail-none"}
 
 
 def test_what_moto_cannot_answer_is_told_and_hides_nothing_grave(

@@ -49,12 +49,15 @@ def test_the_primary_of_a_multi_region_key_is_asked() -> None:
     primary = arn(multi=True)
     fields: dict[str, Any] = {"key_arn": primary, "multi_region": True, "rotation_enabled": False}
     assert finding(rotation_off, facts(primary_arn=primary, **fields)).subject == primary
-    assert "primary or a replica" in gap(rotation_off, facts(**fields)).reason
+    found = gap(rotation_off, facts(**fields))
+    assert "primary or a replica" in found.reason
+    assert found.hides is Severity.MEDIUM
 
 
 def test_rotation_that_may_not_be_read_is_a_gap_by_its_action() -> None:
     about = facts(7, rotation_enabled=None)
     assert gap(rotation_off, about).reason == f"{arn(7)}: rotation: KMS does not tell"
+    assert gap(rotation_off, about).hides is Severity.MEDIUM
     about.key.missing["rotation"] = "kms:GetKeyRotationStatus is not allowed"
     assert gap(rotation_off, about).reason == f"{arn(7)}: rotation: kms:GetKeyRotationStatus is not allowed"
 
@@ -76,7 +79,9 @@ def test_a_long_period_says_how_to_shorten_it() -> None:
 
 def test_a_key_that_does_not_rotate_has_no_period_and_one_without_a_period_is_a_gap() -> None:
     assert ask(rotation_period, facts(rotation_enabled=False, rotation_period_days=900)) == []
-    assert "rotation period" in gap(rotation_period, facts(rotation_period_days=None)).reason
+    found = gap(rotation_period, facts(rotation_period_days=None))
+    assert "rotation period" in found.reason
+    assert found.hides is Severity.LOW
 
 
 OLD = {"rotation_enabled": False, "age": 800, "aliases": ("alias/tokens-old",)}
@@ -109,6 +114,7 @@ def test_rotation_by_hand_counts_only_as_long_as_the_limit() -> None:
     [
         (NEW, OLD | {"aliases": ("alias/other-old",)}),
         (NEW, OLD | {"aliases": ("alias/tokensold",)}),
+        (NEW, OLD | {"aliases": ("alias/folder-old",)}),
         (NEW, OLD | {"age": 50}),
         (NEW, OLD | {"key_arn": arn(2, account=OTHER)}),
         (NEW, OLD | {"spec": "RSA_2048"}),
@@ -127,14 +133,39 @@ def test_a_key_without_an_alias_was_not_put_behind_one() -> None:
 def test_without_the_aliases_it_is_not_said_that_nobody_rotates() -> None:
     about = facts(1, rotation_enabled=False)
     about.key.missing["aliases"] = "kms:ListAliases is not allowed"
-    assert "kms:ListAliases is not allowed" in gap(rotation_off, about).reason
+    found = gap(rotation_off, about)
+    assert "kms:ListAliases is not allowed" in found.reason
+    assert found.hides is Severity.MEDIUM
 
 
 def test_what_became_of_an_older_key_is_not_guessed_from_one_that_is_not_known() -> None:
     unknown = facts(1, **(NEW | {"created_at": None, "state": None, "spec": None}))
-    assert arn(1) in gap(rotation_off, facts(2, **OLD), unknown).reason
+    found = gap(rotation_off, facts(2, **OLD), unknown)
+    assert arn(1) in found.reason
+    assert found.hides is Severity.MEDIUM
     another = facts(1, **(NEW | {"created_at": None, "aliases": ("alias/another",)}))
     assert finding(rotation_off, facts(2, **OLD), another).rule == "kms-rotation-off"
+
+
+def test_an_alias_with_a_mark_does_not_make_a_younger_key_the_older_one() -> None:
+    young = facts(2, **(OLD | {"age": 50}))
+    assert finding(rotation_off, young, facts(1, **NEW)).rule == "kms-rotation-off"
+    twin = facts(2, **(OLD | {"age": 100}))
+    assert finding(rotation_off, twin, facts(1, **NEW)).rule == "kms-rotation-off"
+
+
+def test_a_replica_is_no_earlier_generation_of_its_key() -> None:
+    primary = arn(1, multi=True)
+    whole: dict[str, Any] = {"multi_region": True, "primary_arn": primary, "tokens": 1, "writes": True}
+    there = facts(1, **(NEW | whole), key_arn=primary)
+    replica = facts(2, **(OLD | whole | {"aliases": ()}), key_arn=arn(1, "us-east-1", multi=True))
+    assert finding(rotation_off, there, replica).rule == "kms-rotation-off"
+
+
+def test_two_keys_that_both_guard_tokens_are_no_generations_unless_one_is_written_under() -> None:
+    one = facts(1, rotation_enabled=False, age=100, aliases=("alias/a",), tokens=1)
+    other = facts(2, rotation_enabled=False, age=800, aliases=("alias/b",), tokens=1)
+    assert finding(rotation_off, one, other).rule == finding(rotation_off, other, one).rule
 
 
 def test_two_keys_that_are_written_and_read_tell_which_came_after() -> None:
@@ -149,6 +180,7 @@ def test_two_keys_that_are_written_and_read_tell_which_came_after() -> None:
     [
         ("alias/tokens", False),
         ("alias/tokens-old", True),
+        ("alias/-old/tokens", False),
         ("alias/tokens_retired", True),
         ("alias/tokens-v12", True),
         ("alias/tokens-2024-06", True),

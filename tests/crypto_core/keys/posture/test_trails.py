@@ -177,6 +177,24 @@ def test_a_trail_of_many_regions_is_told_once_and_as_bad_as_where_it_is_worst() 
     assert judged(trail("a", *both, **EXCLUDES), trail("b"), regions=both) == [("trail-excludes-kms", "high")]
 
 
+@pytest.mark.parametrize("half", [Recorded(True, False, "x"), Recorded(False, True, "x")])
+def test_a_trail_that_takes_half_of_kms_does_not_cover_it(half: Recorded) -> None:
+    assert judged(trail("a", recorded=half)) == [("trail-excludes-kms", "high")]
+
+
+def test_it_is_said_whether_another_trail_records_them() -> None:
+    (found,) = judge([trail("a", **EXCLUDES), trail("b")], ["eu-west-1"])
+    assert isinstance(found, Finding)
+    assert found.evidence.endswith("another trail records them")
+    (found,) = judge([trail("a", **EXCLUDES)], ["eu-west-1"])
+    assert isinstance(found, Finding)
+    assert found.evidence.endswith("no other trail is known to in eu-west-1")
+    regions = ("us-east-1", "eu-west-1")
+    (found,) = judge([trail("a", *regions, **EXCLUDES), trail("b", "eu-west-1")], regions)
+    assert isinstance(found, Finding)
+    assert found.evidence.endswith("no other trail is known to in us-east-1")
+
+
 def test_evidence_names_what_leaves_kms_out_and_the_remedy_the_trail() -> None:
     (found,) = judge([trail("a", **EXCLUDES)], ["eu-west-1"])
     assert isinstance(found, Finding)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -29,6 +30,7 @@ def test_the_alias_that_the_platform_is_told_must_name_the_key_written_under() -
     assert arn(1) in found.evidence
     assert arn(2) in found.evidence
     assert ask(alias_elsewhere, other, writing()) == []
+    assert ask(alias_elsewhere, other, alias="alias/tokens") == []
     assert ask(alias_elsewhere, writing(aliases=("alias/tokens",)), other, alias="alias/tokens") == []
 
 
@@ -51,6 +53,7 @@ def test_one_alias_for_two_keys_in_two_regions_is_told() -> None:
     now = writing(aliases=("alias/tokens",))
     (found,) = alias_elsewhere(far, estate(far, now, write_key="alias/tokens"))
     assert isinstance(found, Finding)
+    assert found.severity is Severity.MEDIUM
     assert "in eu-west-1 it means another key" in found.evidence
     assert list(alias_elsewhere(far, estate(far, now, write_key=arn(1)))) == []
 
@@ -76,6 +79,10 @@ def test_an_alias_that_may_not_be_listed_is_a_gap() -> None:
     (found,) = aliases_unknown(estate(now, alias="alias/tokens"))
     assert isinstance(found, Gap)
     assert found.reason == "alias/tokens: where it points: kms:ListAliases is not allowed"
+    assert found.hides is Severity.HIGH
+    (found,) = aliases_unknown(estate(alias="alias/tokens"))
+    assert isinstance(found, Gap)
+    assert found.reason == "alias/tokens: where it points: no key is known"
 
 
 SEALING: dict[str, Any] = {
@@ -105,8 +112,18 @@ def test_other_uses_of_an_old_key_are_not(fields: dict[str, Any]) -> None:
     assert ask(old_key_in_use, facts(2, **(SEALING | fields)), writing()) == []
 
 
+def test_a_trusted_key_without_tokens_counts_too() -> None:
+    assert finding(old_key_in_use, facts(2, **(SEALING | {"tokens": 0}), trusted=True), writing())
+
+
+def test_what_is_not_known_makes_no_use() -> None:
+    assert ask(old_key_in_use, facts(2, **SEALING, state=None), writing()) == []
+    assert ask(old_key_in_use, facts(2, **SEALING), writing(created_at=None)) == []
+
+
 def test_a_key_used_before_the_new_one_was_made_is_not_still_in_use() -> None:
     assert ask(old_key_in_use, facts(2, **SEALING), writing(age=1)) == []
+    assert ask(old_key_in_use, facts(2, **SEALING), writing(age=2)) == []
 
 
 def test_the_key_written_under_is_in_use_by_right() -> None:
@@ -137,6 +154,32 @@ def test_tokens_on_old_material_are_told_by_generation() -> None:
     assert ask(old_material, facts(tokens=0, age=1100, materials=materials)) == []
 
 
+def test_material_that_replicas_share_is_told_once() -> None:
+    primary_arn = arn(1, multi=True)
+    shared: dict[str, Any] = {
+        "age": 900,
+        "tokens": 1,
+        "materials": (material(1, 900),),
+        "by_material": on_material(m1=1),
+        "multi_region": True,
+        "primary_arn": primary_arn,
+    }
+    replica = facts(2, key_arn=arn(1, "us-east-1", multi=True), **shared)
+    primary = facts(1, key_arn=primary_arn, **shared)
+    assert finding(old_material, primary, replica).subject == primary_arn
+    assert ask(old_material, replica, primary) == []
+    assert finding(old_material, replica).subject == replica.arn
+    assert finding(old_material, replica, facts(1, key_arn=primary_arn, state=None)).subject == replica.arn
+
+
+def test_the_key_written_under_is_the_one_that_is_named_not_its_replica() -> None:
+    replica = writing(2, key_arn=arn(1, "us-east-1", multi=True))
+    primary = writing(1, key_arn=arn(1, multi=True))
+    keys = estate(replica, primary)
+    assert keys.writing is replica
+    assert replace(keys, write_arn=primary.arn).writing is primary
+
+
 @pytest.mark.parametrize(("age", "told"), [(730, 0), (731, 1)])
 def test_material_is_old_from_the_day_after_the_limit(age: int, told: int) -> None:
     about = facts(tokens=1, age=age, materials=(material(1, age),), by_material=on_material(m1=1))
@@ -149,4 +192,6 @@ def test_material_of_unknown_age_is_a_gap_unless_the_key_itself_is_young() -> No
     found = gap(old_material, about)
     assert "4 tokens" in found.reason
     assert "kms:ListKeyRotations is not allowed" in found.reason
-    assert ask(old_material, facts(tokens=4, age=700, by_material={"": 4})) == []
+    assert found.hides is Severity.MEDIUM
+    assert ask(old_material, facts(tokens=4, age=730, by_material={"": 4})) == []
+    assert gap(old_material, facts(tokens=4, created_at=None, by_material={"": 4})).hides is Severity.MEDIUM

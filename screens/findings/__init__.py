@@ -1,0 +1,1 @@
+"""Findings: what is wrong with keys, access and trails?"""
