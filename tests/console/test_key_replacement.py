@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -44,6 +45,16 @@ def key(new_key: Callable[[], str]) -> str:
 def denied(sandbox: Sandbox) -> Iterator[Callable[[str], None]]:
     yield lambda action: sandbox.control.add_denial(Denial("*", action))
     sandbox.control.clear()
+
+
+@pytest.fixture
+def in_tokyo(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """This process's time zone is another than UTC."""
+    with monkeypatch.context() as patched:
+        patched.setenv("TZ", "Asia/Tokyo")
+        time.tzset()
+        yield
+    time.tzset()
 
 
 def test_a_rotation_that_is_complete_exits_with_0(keydeck: Keydeck, services: Wired, world: World) -> None:
@@ -116,7 +127,7 @@ def test_what_is_wrong_is_told_by_the_exit_code(
     assert word in ran.stderr
 
 
-def test_since_is_taken_as_utc_or_with_its_offset(keydeck: Keydeck, world: World) -> None:
+def test_since_is_taken_as_utc_or_with_its_offset(keydeck: Keydeck, world: World, in_tokyo: None) -> None:
     for moment in ("2031-01-01T12:00", "2031-01-01T13:00+01:00", "2031-01-01 12:00:00Z"):
         ran = keydeck("keys", "replace", world.old_key.arn, "--since", moment)
         assert ran.exit_code == 1
