@@ -31,7 +31,6 @@ def begun(script: str) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
         yield process, own
 
 
-@pytest.mark.usefixtures("heard_hangup")
 @pytest.mark.parametrize(("ignored", "status"), [(False, -signal.SIGHUP), (True, 128 + signal.SIGHUP)])
 def test_the_end_of_the_terminal_ends_the_process(ignored: bool, status: int) -> None:
     with begun(

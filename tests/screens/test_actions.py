@@ -30,6 +30,7 @@ REACH = {
     "keys": (Scope.KEYS, Scope.KEY, Scope.TABLE, *ANYWHERE),
     "key": (Scope.KEY, *ANYWHERE),
     "policy": (Scope.POLICY, *ANYWHERE),
+    "rotation": (Scope.ROTATION, *ANYWHERE),
     "findings": (Scope.FINDINGS, Scope.TABLE, *ANYWHERE),
     "log": (Scope.LOG, Scope.TABLE, *ANYWHERE),
 }

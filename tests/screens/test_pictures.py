@@ -57,6 +57,13 @@ async def test_a_change_of_a_key(
         assert d.app.export_screenshot() == picture
 
 
+@pytest.mark.parametrize(("size", "theme"), [(LARGE, DARK), (SMALL, LIGHT)], ids=["large", "light"])
+async def test_a_manual_rotation(picture: SnapshotAssertion, size: tuple[int, int], theme: str) -> None:
+    async with deck(start="keys", size=size, theme=theme) as d:
+        await d.command("replace alias/tokens-2")
+        assert d.app.export_screenshot() == picture
+
+
 async def test_rewrap_asks_before_it_writes(picture: SnapshotAssertion) -> None:
     async with deck(start="connections") as d:
         await d.press("slash")

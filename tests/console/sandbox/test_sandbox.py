@@ -187,7 +187,6 @@ def test_close_leaves_no_process_and_no_folder_and_can_be_repeated() -> None:
     assert not folder.exists()
 
 
-@pytest.mark.usefixtures("heard_hangup")
 @pytest.mark.parametrize(
     ("number", "status"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGINT, -2)]
 )
