@@ -142,7 +142,7 @@ def guide_lines(guide: Guide, width: int) -> list[Line]:
     if gaps:
         lines.append(Line(Content("")))
     for reason in dict.fromkeys(gaps):
-        lines += _wrapped(Content.assemble(("▲ ", "$warning"), "not seen: ", clean(reason, 600)), width, 2)
+        lines += _prose("▲ ", "$warning", f"not seen: {clean(reason, 600)}", width)
     return lines
 
 
@@ -152,36 +152,30 @@ def _step(step: Step, width: int) -> Iterator[Line]:
     title = (clean(step.title, 120), "$muted" if step.state is StepState.WAITING else "bold")
     yield Line(Content.assemble(sign, f" {step.number} ", title, (f"   {about}", sign.style)))
     for text in step.evidence:
-        yield from _wrapped(Content.assemble("    ", (clean(text, 600), "$muted")), width, 4)
+        yield from _prose("    ", "", clean(text, 600), width, style="$muted")
     for instruction in step.do:
         yield from _instruction(instruction, width)
     for text in step.warnings:
-        yield from _wrapped(Content.assemble(("    ▲ ", "$warning"), clean(text, 600)), width, 6)
+        yield from _prose("    ▲ ", "$warning", clean(text, 600), width)
 
 
 def _instruction(instruction: Instruction, width: int) -> Iterator[Line]:
     text = clean(instruction.text, 4_000)
     if instruction.kind is DoKind.NOTE:
-        yield from _wrapped(Content.assemble("    → ", text), width, 6)
+        yield from _prose("    → ", "", text, width)
         return
-    hint = (
-        "y sends the command to the clipboard." if instruction.kind is DoKind.COMMAND else "y sends the line."
-    )
-    for number, line in enumerate(
-        _wrapped(Content.assemble(("    → ", "$accent"), (text, "bold")), width, 6)
-    ):
-        # One line of it takes the cursor; what is copied is the whole.
-        yield line if number else Line(line.content, instruction, hint)
+    what = "command" if instruction.kind is DoKind.COMMAND else "line"
+    # Folded where the width ends: a space that isn't there would make it another command.
+    first, *more = Content(text).stylize("bold").fold(max(width - 6, 20))
+    arrow = Content.assemble(("    → ", "$accent"), first)
+    yield Line(arrow, instruction, f"y sends the {what} to the clipboard.")
+    yield from (Line(Content.assemble("      ", part)) for part in more)
     if instruction.instead_of:
-        before = Content.assemble("      ", (f"instead of {clean(instruction.instead_of, 4_000)}", "$muted"))
-        yield from _wrapped(before, width, 6)
+        before = Content(f"instead of {clean(instruction.instead_of, 4_000)}").stylize("$muted")
+        yield from (Line(Content.assemble("      ", part)) for part in before.fold(max(width - 6, 20)))
 
 
-def _wrapped(content: Content, width: int, indent: int) -> list[Line]:
-    """Fold a line to the width, what goes on below set in by so many cells."""
-    first, *rest = content.wrap(max(width, 20)) if content.cell_length > width else [content]
-    if not rest:
-        return [Line(first)]
-    below = Content(" ").join(list(rest))
-    room = max(width - indent, 20)
-    return [Line(first), *(Line(Content.assemble(" " * indent, part)) for part in below.wrap(room))]
+def _prose(lead: str, lead_style: str, text: str, width: int, *, style: str = "") -> Iterator[Line]:
+    """Words behind a lead, wrapped; what goes on below is set in as far as the lead is wide."""
+    for number, part in enumerate(Content(text).stylize(style).wrap(max(width - len(lead), 20))):
+        yield Line(Content.assemble((lead if not number else " " * len(lead), lead_style), part))
