@@ -133,7 +133,7 @@ def wire(settings: Settings, *, trust: Iterable[str] = (), observer: Observer = 
         policies,
         preflight,
         inventory,
-        status.take,
+        status,
         lambda: kms.regions,
         configured,
     )
@@ -158,7 +158,7 @@ def wire(settings: Settings, *, trust: Iterable[str] = (), observer: Observer = 
             read_only=settings.read_only,
         ),
         replacement=ManualRotation(sight),
-        materials=MaterialService(keys, status.take, inventory, verifier),
+        materials=MaterialService(keys, status, inventory, verifier),
         read_only=settings.read_only,
         write_key=settings.write_key,
         posture=posture,

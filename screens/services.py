@@ -238,9 +238,18 @@ class ReplacementSource(Protocol):
     """The guide through a manual rotation. It changes nothing, and remembers nothing between two looks."""
 
     def look(
-        self, old: str, new: str | None = None, *, since: datetime | None = None, accepted: Sequence[str] = ()
+        self,
+        old: str,
+        new: str | None = None,
+        *,
+        since: datetime | None = None,
+        accepted: Sequence[str] = (),
+        cancelled: Event | None = None,
     ) -> Guide:
-        """Return where it stands now. Raises SettingsError, KmsError."""
+        """Return where it stands now.
+
+        Raises SettingsError, KmsError, and InterruptedRunError once `cancelled` is set.
+        """
         ...
 
     def watch(

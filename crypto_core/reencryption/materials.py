@@ -17,6 +17,7 @@ from crypto_core.coverage import Coverage, Evidence
 from crypto_core.database.inventory import Inventory
 from crypto_core.key_names import same_key
 from crypto_core.keys.inventory import KeyInventory
+from crypto_core.keys.service import StatusService
 from crypto_core.keys.state import KeyMaterial, KeyState
 from crypto_core.keys.status import KeyShare, Status
 from crypto_core.reencryption.plan import RunProgress, Selection, Verification
@@ -100,12 +101,12 @@ class MaterialService:
     def __init__(
         self,
         keys: KeyInventory,
-        take_status: Callable[[], Status],
+        status: StatusService,
         inventory: Inventory,
         verifier: Verifier,
     ) -> None:
         self._keys = keys
-        self._take_status = take_status
+        self._status = status
         self._inventory = inventory
         self._verifier = verifier
 
@@ -124,7 +125,7 @@ class MaterialService:
         key name, KmsError, DatabaseError, and InterruptedRunError once `cancelled` is set.
         """
         state = self._keys.show(key)
-        status = self._take_status()
+        status = self._status.take(cancelled=cancelled)
         listed = {m.key_material_id: m for m in state.materials}
         names = (*listed, *(s.key_material_id for s in _shares(status, state)))
         tried: dict[str | None, tuple[Verification, ...]] = {}
@@ -136,7 +137,7 @@ class MaterialService:
         stop_if(cancelled)
         if tried:
             # Who was asked about now counts as verified, and may be on another material than was inferred.
-            status = self._take_status()
+            status = self._status.take(cancelled=cancelled)
         ordered = dict.fromkeys((*listed, *(s.key_material_id for s in _shares(status, state)), *tried))
         found = tuple(_tokens(state, status, name, listed, tried.get(name, ())) for name in ordered)
         return KeyMaterials(state, found, Coverage(tuple(dict.fromkeys(_gaps(state, status)))))

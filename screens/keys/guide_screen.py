@@ -81,7 +81,12 @@ class GuideScreen(MainScreen):
         if not self._asking:
             self._asking = True
             look = self.facts.services.replacement.look
-            ask(self, lambda _: look(self._old, self._new), self._keep, group="rotation")
+            ask(
+                self,
+                lambda cancelled: look(self._old, self._new, cancelled=cancelled),
+                self._keep,
+                group="rotation",
+            )
             self.show_facts()
 
     def _keep(self, answer: Guide | Trouble) -> None:

@@ -577,10 +577,16 @@ class StageReplacement:
     stage: Stage
 
     def look(
-        self, old: str, new: str | None = None, *, since: datetime | None = None, accepted: Sequence[str] = ()
+        self,
+        old: str,
+        new: str | None = None,
+        *,
+        since: datetime | None = None,
+        accepted: Sequence[str] = (),
+        cancelled: Event | None = None,
     ) -> Guide:
         """Where it stands."""
-        self.stage.enter("replacement")
+        self.stage.enter("replacement", cancelled)
         self.stage.looked.append((old, new))
         if self.stage.guide is None:
             raise RefusedError(f"{old} can't be replaced here.")

@@ -12,9 +12,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from threading import Event
 
 from sqlalchemy import Engine
 
+from crypto_core.cancelling import stop_if
 from crypto_core.database.authorship import written_by_keydeck
 from crypto_core.database.backups import backups_under
 from crypto_core.database.inventory import Inventory, SortKey
@@ -36,6 +38,7 @@ from crypto_core.keys.inventory import KeyInventory
 from crypto_core.keys.policy.access import Access
 from crypto_core.keys.policy.document import Statement
 from crypto_core.keys.policy.reading import KeyPolicies
+from crypto_core.keys.service import StatusService
 from crypto_core.keys.state import KeyState
 from crypto_core.keys.status import Status
 from crypto_core.paging import Query
@@ -151,7 +154,7 @@ class Sight:
         policies: KeyPolicies,
         preflight: Preflight,
         inventory: Inventory,
-        take_status: Callable[[], Status],
+        status: StatusService,
         regions: Callable[[], Sequence[str]],
         configured: Configuration,
     ) -> None:
@@ -161,17 +164,23 @@ class Sight:
         self._policies = policies
         self._preflight = preflight
         self._inventory = inventory
-        self._take_status = take_status
+        self._status = status
         self._regions = regions
         self._configured = configured
 
     def look(
-        self, old: str, new: str | None, *, since: datetime | None = None, accepted: Sequence[str] = ()
+        self,
+        old: str,
+        new: str | None,
+        *,
+        since: datetime | None = None,
+        accepted: Sequence[str] = (),
+        cancelled: Event | None = None,
     ) -> Seen:
         """Return what is seen now. Without `new`, the key that is configured, if that is another one.
 
         Raises SettingsError for what is no key name, KmsError where the old key can't be described or AWS
-        does not answer at all.
+        does not answer at all, and InterruptedRunError once `cancelled` is set.
         """
         self._keys.refresh_aliases()
         # Before the census: its questions to KMS are uses of the old key too.
@@ -184,12 +193,14 @@ class Sight:
         uncounted, status, written = "", None, Written()
         tokens = TokensAtRisk(gaps=("The tokens are not counted.",), backups=None)
         try:
-            status = self._take_status()
+            stop_if(cancelled)
+            status = self._status.take(cancelled=cancelled)
             tokens = at_risk(status, state.key_arn, self._backups(state))
             if successor is not None and not same_key(successor.key_arn, state.key_arn):
-                written = self._written(state, successor, status, since)
+                written = self._written(state, successor, status, since, cancelled)
         except DatabaseError as error:
             uncounted = str(error)
+        stop_if(cancelled)
         return Seen(
             configured=self._configured,
             old=state,
@@ -274,12 +285,21 @@ class Sight:
         except DatabaseError:
             return None
 
-    def _written(self, old: KeyState, new: KeyState, status: Status, since: datetime | None) -> Written:
+    def _written(
+        self,
+        old: KeyState,
+        new: KeyState,
+        status: Status,
+        since: datetime | None,
+        cancelled: Event | None,
+    ) -> Written:
         if new.created_at is None:
             return Written(unknown="KMS does not tell when the new key was made.")
         begin, earliest = since or new.created_at, new.created_at
         made = f"{_under(new, status)} created:>={begin.isoformat()}"
-        rows = self._inventory.page(Query(made, SortKey.CREATED, descending=True), limit=NEWEST).rows
+        rows = self._inventory.page(
+            Query(made, SortKey.CREATED, descending=True), limit=NEWEST, cancelled=cancelled
+        ).rows
         try:
             refs = [row.ref for row in rows]
             moved = written_by_keydeck(self._engine, self._journal_engine, refs, earliest - _SKEW)
@@ -290,7 +310,9 @@ class Sight:
         first = since or (dates[0] if dates else None)
         behind = 0
         if first is not None:
-            behind = self._inventory.count(Query(f"{_under(old, status)} created:>{first.isoformat()}"))
+            behind = self._inventory.count(
+                Query(f"{_under(old, status)} created:>{first.isoformat()}"), cancelled=cancelled
+            )
         connections = len({(row.ref.table, row.ref.row_id) for row in own})
         return Written(connections, dates[-1] if dates else None, first, behind)
 

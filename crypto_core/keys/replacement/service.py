@@ -37,17 +37,24 @@ class ManualRotation:
         self._clock = clock
 
     def look(
-        self, old: str, new: str | None = None, *, since: datetime | None = None, accepted: Sequence[str] = ()
+        self,
+        old: str,
+        new: str | None = None,
+        *,
+        since: datetime | None = None,
+        accepted: Sequence[str] = (),
+        cancelled: Event | None = None,
     ) -> Guide:
         """Return the guide as things are now.
 
         `new` is the key that takes the place of `old`; None stands for the configured one, if that is
         another. Only what came after `since` counts as the platform's use. `accepted` are principals that may
         do less under the new key: ARNs or accounts, `*` and `?` as in IAM. Raises SettingsError for what is
-        no key name; KmsError where the old key can't be described, or AWS does not answer at all. A database
-        that does not answer is in the guide's `outside`.
+        no key name; KmsError where the old key can't be described, or AWS does not answer at all;
+        InterruptedRunError once `cancelled` is set. A database that does not answer is in the guide's
+        `outside`.
         """
-        seen = self._sight.look(old, new, since=since, accepted=accepted)
+        seen = self._sight.look(old, new, since=since, accepted=accepted, cancelled=cancelled)
         steps = [step(seen) for step in _STEPS]
         if steps[list(StepId).index(StepId.IN_USE)].state is StepState.DONE:
             # The platform's own use says more than what this identity would be permitted.
@@ -81,13 +88,13 @@ class ManualRotation:
         """
         if every < SHORTEST_SECONDS:
             raise ValueError(f"At least {SHORTEST_SECONDS:g} seconds lie between two looks.")
-        guide = self.look(old, new, since=since, accepted=accepted)
+        guide = self.look(old, new, since=since, accepted=accepted, cancelled=cancelled)
         yield guide
         while guide.possible and not guide.in_use:
             cancelled.wait(every)
             stop_if(cancelled)
             try:
-                guide = self.look(old, new, since=since, accepted=accepted)
+                guide = self.look(old, new, since=since, accepted=accepted, cancelled=cancelled)
             except KmsError as error:
                 if not error.transient:
                     raise

@@ -98,3 +98,31 @@ def test_a_look_that_is_refused_ends_the_waiting(stage: Stage, deny: Callable[..
         next(looks)
         with pytest.raises(KmsAccessDeniedError):
             next(looks)
+
+
+def test_a_look_ends_when_it_is_cancelled_and_takes_no_census(stage: Stage, sandbox: Sandbox) -> None:
+    stage.connect(stage.old)
+    cancelled = Event()
+    cancelled.set()
+    before = sandbox.control.stats().calls.get("kms:Decrypt", 0)
+    with stage.wired() as wired, pytest.raises(InterruptedRunError):
+        wired.services.replacement.look(stage.old, cancelled=cancelled)
+    assert sandbox.control.stats().calls.get("kms:Decrypt", 0) == before
+
+
+def test_a_look_ends_when_it_is_cancelled_in_the_census(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage.connect(stage.old)
+    cancelled = Event()
+    with stage.wired() as wired:
+        attributor = wired.services.status._attributor  # type: ignore[attr-defined]
+        attribute = attributor.attribute
+
+        def interrupted(*arguments: object, **how: object) -> object:
+            cancelled.set()
+            return attribute(*arguments, **how)
+
+        monkeypatch.setattr(attributor, "attribute", interrupted)
+        with pytest.raises(InterruptedRunError):
+            wired.services.replacement.look(stage.old, cancelled=cancelled)
