@@ -324,7 +324,11 @@ ACTIONS: tuple[Action, ...] = (
     ),
     # Manual rotation
     Action(
-        "rotation.copy", "copy", "Send the command or line under the cursor to the clipboard", "y", shown=True
+        "rotation.copy-line",
+        "copy",
+        "Send the command or line under the cursor to the clipboard",
+        "y",
+        shown=True,
     ),
     # Log
     Action("log.follow", "follow", "Stay at the newest line, or stop", "f", shown=True),

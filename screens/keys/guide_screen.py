@@ -123,7 +123,7 @@ class GuideScreen(MainScreen):
             return True if there and self.query_one(LineList).current is not None else None
         return super().possible(action)
 
-    def do_copy(self) -> None:
+    def do_copy_line(self) -> None:
         """Send the command or setting under the cursor to the clipboard."""
         line = self.query_one(LineList).current
         if line is not None and isinstance(line.target, Instruction):

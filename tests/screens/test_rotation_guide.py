@@ -71,7 +71,7 @@ async def test_without_anything_to_type_there_is_nothing_to_copy() -> None:
     steps = tuple(replace(step, do=(note("Wait."),)) for step in GUIDE.steps)
     async with deck(Stage(guide=replace(GUIDE, steps=steps)), start="keys", size=LARGE) as d:
         await guide(d)
-        await d.command("copy")
+        await d.command("copy-line")
         assert d.toasts() == ["Copy: not now, there is nothing to do it to."]
 
 
