@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from datetime import datetime
+from collections.abc import Iterable, Iterator
 from typing import ClassVar
 
 from textual.binding import BindingType
 from textual.content import Content
-from textual.geometry import Size
-from textual.widget import Widget
 
+from crypto_core.cancelling import Cancellation
 from crypto_core.foreign import clean
 from crypto_core.keys.replacement.guide import DoKind, Guide, Instruction, Step, StepState
 from screens.actions.action import Action, Scope
 from screens.actions.performing import bindings
-from screens.asking import ask
-from screens.blocking import Trouble
+from screens.answer_screen import AnswerScreen
 from screens.facts import Facts
-from screens.main_screen import MainScreen
 from screens.signs import Sign
 from screens.widgets.cells import tokens
 from screens.widgets.clipboard import cell_as_text, send_to_clipboard
-from screens.widgets.hint_line import HintLine
-from screens.widgets.line_list import Line, LineList, indented
-from screens.widgets.notice import Notice
+from screens.widgets.line_list import Line, LineList
 
 STATES = {
     StepState.DONE: Sign("✔", "$success"),
@@ -35,11 +29,12 @@ STATES = {
 }
 
 
-class GuideScreen(MainScreen):
+class GuideScreen(AnswerScreen[Guide]):
     """The guide, looked at anew by itself: nothing is remembered but which two keys it is about."""
 
     NAME = "rotation"
     EVERY = 10.0
+    ASKING = "Looking at both keys and the tokens…"
     ACTS: ClassVar[tuple[Scope, ...]] = (Scope.ROTATION,)
     BINDINGS: ClassVar[list[BindingType]] = [*bindings(Scope.ROTATION)]
 
@@ -47,74 +42,21 @@ class GuideScreen(MainScreen):
         super().__init__(facts)
         self._old = old
         self._new = new
-        self._guide: Guide | None = None
-        self._at: datetime | None = None
-        self._trouble: Trouble | None = None
-        self._asking = False
-
-    def body(self) -> Iterable[Widget]:
-        """Trouble if there is any, the steps, and what to do with the line under the cursor."""
-        yield Notice()
-        yield LineList()
-        yield HintLine()
-
-    def on_mount(self) -> None:
-        """Look for the first time."""
-        self.ask_anew()
 
     @property
     def crumb(self) -> tuple[str, str]:
         """From which key to which."""
         words = self.facts.key_words
-        return (
-            "Rotation",
-            f"{words.short(self._old)} → {words.short(self._new) if self._new else 'a new key'}",
-        )
+        to = words.short(self._new) if self._new else "a new key"
+        return "Rotation", f"{words.short(self._old)} → {to}"
 
-    @property
-    def freshness(self) -> tuple[datetime | None, bool]:
-        """When it was looked at, and whether it is now."""
-        return self._at, self._asking
+    def ask_for(self, cancelled: Cancellation) -> Guide:
+        """Look where the rotation stands."""
+        return self.facts.services.replacement.look(self._old, self._new, cancelled=cancelled)
 
-    def ask_anew(self) -> None:
-        """Look where the rotation stands now."""
-        if not self._asking:
-            self._asking = True
-            look = self.facts.services.replacement.look
-            ask(
-                self,
-                lambda cancelled: look(self._old, self._new, cancelled=cancelled),
-                self._keep,
-                group="rotation",
-            )
-            self.show_facts()
-
-    def _keep(self, answer: Guide | Trouble) -> None:
-        self._asking = False
-        if isinstance(answer, Trouble):
-            self._trouble = answer
-        else:
-            self._guide, self._trouble, self._at = answer, None, self.facts.clock()
-        if self.is_mounted:
-            self.show_facts()
-
-    def show_facts(self) -> None:
-        """Paint the steps as far as they are known."""
-        self.show_path()
-        self.query_one(Notice).tell(self._trouble)
-        self.query_one(LineList).write(self._lines)
-
-    def _lines(self, size: Size) -> Sequence[Line]:
-        if self._guide is None:
-            words = "No answer: r asks again." if self._trouble else "Looking at both keys and the tokens…"
-            return indented([Line(Content.assemble((words, "$muted")))])
-        return indented(guide_lines(self._guide, size.width - 3))
-
-    def cursor_moved(self) -> None:
-        """Say what can be done with the line under the cursor."""
-        line = self.query_one(LineList).current
-        self.query_one(HintLine).say(line.hint if line is not None else "")
-        self.refresh_hints(line is not None)
+    def lines(self, answer: Guide, width: int) -> Iterable[Line]:
+        """Return the steps."""
+        return guide_lines(answer, width)
 
     def possible(self, action: Action) -> bool | None:
         """Only what is to be typed somewhere can be copied."""

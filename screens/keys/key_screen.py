@@ -8,14 +8,14 @@ from typing import ClassVar
 
 from textual.binding import BindingType
 from textual.content import Content
-from textual.geometry import Size
-from textual.widget import Widget
 
+from crypto_core.cancelling import Cancellation
 from crypto_core.keys.policy.reading import KeyPolicy
 from crypto_core.keys.state import KeyState
 from crypto_core.keys.status import Status
 from screens.actions.action import Scope
 from screens.actions.performing import bindings
+from screens.answer_screen import AnswerScreen
 from screens.asking import ask
 from screens.blocking import Trouble
 from screens.facts import Facts
@@ -25,15 +25,13 @@ from screens.keys.finding_lines import finding_lines
 from screens.keys.key_actor import KeyActor
 from screens.keys.timeline import timeline
 from screens.widgets.cells import fit
-from screens.widgets.hint_line import HintLine
-from screens.widgets.line_list import Line, LineList, indented
-from screens.widgets.notice import Notice
+from screens.widgets.line_list import Line
 
 MOST_ACCESSES = 7
 """How many lines who may use the key gets before the policy has to be opened."""
 
 
-class KeyScreen(KeyActor):
+class KeyScreen(KeyActor, AnswerScreen[KeyState]):
     """What the list says of the key at once, and what KMS says when it's asked about this one."""
 
     NAME = "key"
@@ -43,21 +41,11 @@ class KeyScreen(KeyActor):
     def __init__(self, facts: Facts, key_arn: str) -> None:
         super().__init__(facts)
         self.key_arn = key_arn
-        self._key: KeyState | None = facts.key_words.find(key_arn)
-        self._at: datetime | None = facts.keys.at if self._key else None
-        self._trouble: Trouble | None = None
-        self._asking = False
+        known = facts.key_words.find(key_arn)
+        if known is not None:
+            self.knows(known, facts.keys.at)
         self._policy: KeyPolicy | Trouble | None = None
-
-    def body(self) -> Iterable[Widget]:
-        """Trouble if there is any, the key, and a word on the line under the cursor."""
-        yield Notice()
-        yield LineList()
-        yield HintLine()
-
-    def on_mount(self) -> None:
-        """Ask for what the list doesn't say."""
-        self.ask_anew()
+        self._policy_asked = False
 
     @property
     def crumb(self) -> tuple[str, str]:
@@ -69,60 +57,38 @@ class KeyScreen(KeyActor):
         """This key, also before it is known."""
         return self.key_arn
 
-    @property
-    def freshness(self) -> tuple[datetime | None, bool]:
-        """When KMS told of the key, and whether it's being asked."""
-        return self._at, self._asking
+    def ask_for(self, cancelled: Cancellation) -> KeyState:
+        """Ask KMS about this key."""
+        return self.facts.services.keys.show(self.key_arn)
 
     def ask_anew(self) -> None:
-        """Ask KMS about this key anew."""
-        if not self._asking:
-            self._asking = True
-            show = self.facts.services.keys.show
+        """Ask KMS about this key and who may use it."""
+        if not self._policy_asked:
+            self._policy_asked = True
             read = self.facts.services.policies.read
-            ask(self, lambda _: show(self.key_arn), self._keep, group="key")
             ask(self, lambda _: read(self.key_arn), self._keep_policy, group="policy")
-            self.show_facts()
-
-    def _keep(self, answer: KeyState | Trouble) -> None:
-        """Keep the answer; after trouble, what was known before stays."""
-        self._asking = False
-        if isinstance(answer, Trouble):
-            self._trouble = answer
-        else:
-            self._key, self._trouble, self._at = answer, None, self.facts.clock()
-        if self.is_mounted:
-            self.show_facts()
+        super().ask_anew()
 
     def _keep_policy(self, answer: KeyPolicy | Trouble) -> None:
         """Keep who may use the key; after trouble, what was known before stays."""
+        self._policy_asked = False
         if not (isinstance(answer, Trouble) and isinstance(self._policy, KeyPolicy)):
             self._policy = answer
         if self.is_mounted:
             self.show_facts()
 
-    def show_facts(self) -> None:
-        """Paint the key as far as it is known."""
-        self.show_path()
-        self.query_one(Notice).tell(self._trouble)
-        self.query_one(LineList).write(self._lines)
-
-    def _lines(self, size: Size) -> Sequence[Line]:
-        if self._key is None:
-            words = " No answer: r asks again." if self._trouble else " Asking KMS…"
-            return [Line(Content.assemble((words, "$muted")))]
-        key, status, now, width = self._key, self.facts.status.value, self.facts.clock(), size.width - 3
-        return indented(
-            [
-                *fact_lines(key, status, now, width),
-                *self._picture(key, status, now, width),
-                BLANK,
-                *material_lines(key, status, now, width),
-                BLANK,
-                *self._may_use(width),
-                *finding_lines(key, self.facts.posture.value, width),
-                *missing_lines(key, width),
-            ]
+    def lines(self, answer: KeyState, width: int) -> Iterable[Line]:
+        """Return the key, its materials over time, who may use it, and what is wrong with it."""
+        status, now = self.facts.status.value, self.facts.clock()
+        return (
+            *fact_lines(answer, status, now, width),
+            *self._picture(answer, status, now, width),
+            BLANK,
+            *material_lines(answer, status, now, width),
+            BLANK,
+            *self._may_use(width),
+            *finding_lines(answer, self.facts.posture.value, width),
+            *missing_lines(answer, width),
         )
 
     def _picture(self, key: KeyState, status: Status | None, now: datetime, width: int) -> Sequence[Line]:
@@ -145,9 +111,3 @@ class KeyScreen(KeyActor):
             case _:
                 words, style = "asking KMS…", "$muted"
         return [Line(fact("may use", words, style, width))]
-
-    def cursor_moved(self) -> None:
-        """Say what Enter leads to."""
-        line = self.query_one(LineList).current
-        self.query_one(HintLine).say(line.hint if line is not None else "")
-        self.refresh_hints(line is not None)

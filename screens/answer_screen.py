@@ -1,0 +1,99 @@
+"""What the screens have in common that are one page about one answer: asked for, kept, painted as lines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import ClassVar, Generic, TypeVar
+
+from textual.content import Content
+from textual.geometry import Size
+from textual.widget import Widget
+
+from crypto_core.cancelling import Cancellation
+from screens.asking import ask
+from screens.blocking import Trouble
+from screens.facts import Facts
+from screens.main_screen import MainScreen
+from screens.widgets.hint_line import HintLine
+from screens.widgets.line_list import Line, LineList, indented
+from screens.widgets.notice import Notice
+
+Answer = TypeVar("Answer")
+
+
+class AnswerScreen(MainScreen, Generic[Answer]):
+    """The last answer stays while a new one is asked for, and when there is none."""
+
+    ASKING: ClassVar[str] = "Asking KMS…"
+    """What stands there before the first answer."""
+
+    def __init__(self, facts: Facts) -> None:
+        super().__init__(facts)
+        self.answer: Answer | None = None
+        self._at: datetime | None = None
+        self._trouble: Trouble | None = None
+        self._asking = False
+
+    def ask_for(self, cancelled: Cancellation) -> Answer:
+        """Return the answer; called in a worker. Raises what the service raises."""
+        raise NotImplementedError
+
+    def lines(self, answer: Answer, width: int) -> Iterable[Line]:
+        """Return the page as lines of at most `width` cells."""
+        raise NotImplementedError
+
+    def body(self) -> Iterable[Widget]:
+        """Trouble if there is any, the page, and a word on the line under the cursor."""
+        yield Notice()
+        yield LineList()
+        yield HintLine()
+
+    def on_mount(self) -> None:
+        """Ask for the first time."""
+        self.ask_anew()
+
+    @property
+    def freshness(self) -> tuple[datetime | None, bool]:
+        """When the answer came, and whether another is being asked for."""
+        return self._at, self._asking
+
+    def knows(self, answer: Answer, at: datetime | None) -> None:
+        """Begin with what was learnt elsewhere."""
+        self.answer, self._at = answer, at
+
+    def ask_anew(self) -> None:
+        """Ask, unless that is being done."""
+        if not self._asking:
+            self._asking = True
+            ask(self, self.ask_for, self._keep, group=self.NAME)
+            self.show_facts()
+
+    def _keep(self, answer: Answer | Trouble) -> None:
+        self._asking = False
+        if isinstance(answer, Trouble):
+            self._trouble = answer
+        else:
+            self._trouble = None
+            self.knows(answer, self.facts.clock())
+        if self.is_mounted:
+            self.show_facts()
+
+    def show_facts(self) -> None:
+        """Paint the page as far as it is known."""
+        self.show_path()
+        self.query_one(Notice).tell(self._trouble)
+        self.query_one(LineList).write(self._lines)
+
+    def _lines(self, size: Size) -> Sequence[Line]:
+        if self.answer is None:
+            words = "No answer: r asks again." if self._trouble else self.ASKING
+            return indented([Line(Content.assemble((words, "$muted")))])
+        return indented(self.lines(self.answer, size.width - 3))
+
+    def cursor_moved(self) -> None:
+        """Say what can be done with the line under the cursor."""
+        line = self.query_one(LineList).current
+        for hint in self.query(HintLine):
+            hint.say(line.hint if line is not None else "")
+        self.refresh_hints(line is not None)
