@@ -37,9 +37,7 @@ from screens.context.screen import Choice, ContextDialog
 from screens.facts import Facts
 from screens.findings.screen import FindingsScreen
 from screens.help.screen import Doable, Help
-from screens.keys.guide_screen import GuideScreen
 from screens.keys.key_screen import KeyScreen
-from screens.keys.policy_screen import PolicyScreen
 from screens.keys.screen import KeysScreen
 from screens.log.screen import LogScreen
 from screens.main_screen import MainScreen
@@ -178,6 +176,7 @@ class KeydeckApp(Actor, App[None]):
         """Go to the tokens or the key behind a line, unless the operator has gone elsewhere meanwhile."""
         if event.origin is not self.screen:
             return
+        # What is seldom looked at is not loaded before the first rows are painted.
         match event.target:
             case TokensBehind(filter=expression):
                 screen: MainScreen = ConnectionsScreen(self.facts, expression)
@@ -186,8 +185,12 @@ class KeydeckApp(Actor, App[None]):
             case FindingsBehind(filter=expression):
                 screen = FindingsScreen(self.facts, expression)
             case RotationBehind(old=old, new=new):
+                from screens.keys.guide_screen import GuideScreen
+
                 screen = GuideScreen(self.facts, old, new)
             case PolicyBehind(key_arn=arn):
+                from screens.keys.policy_screen import PolicyScreen
+
                 screen = PolicyScreen(self.facts, arn)
             case _:
                 return
