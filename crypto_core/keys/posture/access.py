@@ -160,7 +160,7 @@ def wide_grants(facts: KeyFacts, estate: Estate) -> Iterator[Finding | Gap]:
         facts.arn,
         f"{facts.key.name} has {_counted(found, 'grant')} to more than one principal",
         f"{_told(found, facts)}; {facts.tokens_in_words()}",
-        f"Revoke it (aws kms revoke-grant --key-id {facts.arn} --grant-id …) and grant to one role, with an "
+        f"Revoke it (keydeck keys revoke-grant {facts.arn} GRANT) and grant to one role, with an "
         "encryption context.",
         LEAST,
     )

@@ -43,7 +43,7 @@ def pending_deletion(facts: KeyFacts, estate: Estate) -> Iterator[Finding | Gap]
         facts.arn,
         f"{key.name} is pending deletion" + (" while it guards tokens" if facts.guards else ""),
         f"DescribeKey: {key.state}{when}; {facts.tokens_in_words()}",
-        f"Cancel the deletion: aws kms cancel-key-deletion --key-id {facts.arn}, then enable the key."
+        f"Cancel the deletion: keydeck keys cancel-deletion {facts.arn}, then enable the key."
         if facts.guards
         else "If the deletion is meant, nothing; else cancel it before the date.",
         _DELETED,
@@ -68,7 +68,7 @@ def unusable(facts: KeyFacts, estate: Estate) -> Iterator[Finding | Gap]:
             facts.arn,
             f"{key.name} is disabled" + (" while it guards tokens" if facts.guards else " and not used"),
             f"DescribeKey: Disabled; {facts.tokens_in_words()}",
-            f"Enable it: aws kms enable-key --key-id {facts.arn}, or move its tokens under another key."
+            f"Enable it: keydeck keys enable {facts.arn}, or move its tokens under another key."
             if facts.guards
             else "Schedule its deletion once nothing else was sealed under it, or enable it.",
             _AVAILABLE,
@@ -109,7 +109,7 @@ def single_region(facts: KeyFacts, estate: Estate) -> Iterator[Finding | Gap]:
         facts.arn,
         f"{key.name} is in one Region alone",
         f"DescribeKey: {alone} in {key.region}; {facts.tokens_in_words()}",
-        f"Replicate it into another Region: aws kms replicate-key --key-id {facts.arn} --replica-region …"
+        f"Replicate it into another Region: keydeck keys replicate {facts.arn} REGION."
         if key.multi_region
         else "If tokens must open while this Region is down, re-encrypt them under a multi-Region key "
         "with a replica. A single-Region key can't become one.",

@@ -73,8 +73,7 @@ def rotation_off(facts: KeyFacts, estate: Estate) -> Iterator[Finding | Gap]:
         facts.arn,
         f"{key.name} does not rotate",
         f"{evidence}; {facts.tokens_in_words()}",
-        f"Turn rotation on: aws kms enable-key-rotation --key-id {facts.arn} "
-        f"--rotation-period-in-days {estate.limits.rotation_days}.",
+        f"Turn rotation on: keydeck keys enable-rotation {facts.arn} --period {estate.limits.rotation_days}.",
         CONTROLS,
     )
 
@@ -93,8 +92,7 @@ def rotation_period(facts: KeyFacts, estate: Estate) -> Iterator[Finding | Gap]:
             facts.arn,
             f"{key.name} rotates every {key.rotation_period_days:,} days, the limit is {limit:,}",
             f"GetKeyRotationStatus: period {key.rotation_period_days:,} days; {facts.tokens_in_words()}",
-            f"Shorten the period: aws kms enable-key-rotation --key-id {facts.arn} "
-            f"--rotation-period-in-days {limit}.",
+            f"Shorten the period: keydeck keys enable-rotation {facts.arn} --period {limit}.",
             CONTROLS,
         )
 

@@ -46,7 +46,7 @@ def alias_elsewhere(facts: KeyFacts, estate: Estate) -> Iterator[Finding | Gap]:
             f"{alias} does not point to the key that tokens are written under",
             f"ListAliases: it points to {where} in {facts.key.region}; "
             f"TOKEN_ENCRYPTION_KEY_ID is {writing.arn}; {why}",
-            "Point the alias to the key written under (aws kms update-alias), or set "
+            f"Point the alias to the key written under (keydeck keys alias {alias} {writing.arn}), or set "
             "TOKEN_ENCRYPTION_KEY_ID to what the alias names, in the platform too.",
             _RETIRED,
         )

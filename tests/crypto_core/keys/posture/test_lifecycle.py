@@ -97,7 +97,7 @@ def test_tokens_under_a_single_region_key_are_told_as_low() -> None:
 def test_a_primary_without_a_replica_is_alone_too() -> None:
     found = finding(single_region, facts(key_arn=PRIMARY, multi_region=True, primary_arn=PRIMARY, tokens=1))
     assert "a multi-Region primary without a replica" in found.evidence
-    assert "replicate-key" in found.remedy
+    assert "keydeck keys replicate" in found.remedy
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ def test_a_key_that_could_rotate_and_does_not_is_a_finding() -> None:
     assert (found.rule, found.severity, found.subject) == ("kms-rotation-off", Severity.MEDIUM, arn())
     assert "alias/tokens does not rotate" in found.title
     assert "3 tokens under it" in found.evidence
-    assert "--rotation-period-in-days 365" in found.remedy
+    assert f"keydeck keys enable-rotation {found.subject} --period 365" in found.remedy
     assert "AWS Security Hub KMS.4" in found.controls
 
 
@@ -74,7 +74,7 @@ def test_a_long_period_says_how_to_shorten_it() -> None:
     found = finding(rotation_period, facts(rotation_period_days=730), rotation_days=180)
     assert (found.rule, found.severity) == ("kms-rotation-period", Severity.LOW)
     assert "every 730 days, the limit is 180" in found.title
-    assert "--rotation-period-in-days 180" in found.remedy
+    assert f"keydeck keys enable-rotation {found.subject} --period 180" in found.remedy
 
 
 def test_a_key_that_does_not_rotate_has_no_period_and_one_without_a_period_is_a_gap() -> None:
