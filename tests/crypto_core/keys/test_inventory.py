@@ -466,6 +466,31 @@ def test_imported_material_is_there_with_its_state(keys: KeyInventory, kms: Any)
     assert (state.origin, state.state, state.rotatable) == ("EXTERNAL", "PendingImport", False)
 
 
+class Expiring(KmsApi):
+    """The endpoint, whose imported material expires: moto imports none."""
+
+    def call(self, operation: str, *, region: str | None = None, **parameters: Any) -> dict[str, Any]:
+        answer = super().call(operation, region=region, **parameters)
+        if operation == "DescribeKey":
+            answer["KeyMetadata"] |= {"Origin": "EXTERNAL", "ValidTo": EXPIRY}
+        if operation == "ListKeyRotations":
+            for rotation in answer["Rotations"]:
+                rotation |= {"ImportState": "IMPORTED", "ValidTo": EXPIRY}
+        return answer
+
+
+EXPIRY = datetime(2027, 3, 1, tzinfo=UTC)
+
+
+def test_imported_material_tells_when_it_expires(
+    environment: dict[str, str], new_key: Callable[[], str]
+) -> None:
+    state = KeyInventory(Expiring()).show(new_key())
+    assert (state.expires_at, state.rotatable) == (EXPIRY, False)
+    assert [(m.expires_at, m.import_state) for m in state.materials] == [(EXPIRY, "IMPORTED")]
+    assert state.as_json()["expires_at"] == "2027-03-01T00:00:00+00:00"
+
+
 class InKeyStore(KmsApi):
     """The endpoint, every key of which is in a custom key store: moto has none of those."""
 
