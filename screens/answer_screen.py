@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from time import monotonic
 from typing import ClassVar, Generic, TypeVar
 
 from textual.content import Content
@@ -34,6 +35,7 @@ class AnswerScreen(MainScreen, Generic[Answer]):
         self._at: datetime | None = None
         self._trouble: Trouble | None = None
         self._asking = False
+        self._began = self._took = 0.0
 
     def ask_for(self, cancelled: Cancellation) -> Answer:
         """Return the answer; called in a worker. Raises what the service raises."""
@@ -58,6 +60,11 @@ class AnswerScreen(MainScreen, Generic[Answer]):
         """When the answer came, and whether another is being asked for."""
         return self._at, self._asking
 
+    @property
+    def took(self) -> float:
+        """Seconds that the last answer took: what takes long is asked for less often."""
+        return self._took
+
     def knows(self, answer: Answer, at: datetime | None) -> None:
         """Begin with what was learnt elsewhere."""
         self.answer, self._at = answer, at
@@ -66,6 +73,7 @@ class AnswerScreen(MainScreen, Generic[Answer]):
         """Ask, unless that is being done."""
         if not self._asking:
             self._asking = True
+            self._began = monotonic()
             ask(self, self.ask_for, self._keep, group=self.NAME)
             self.show_facts()
 
@@ -74,7 +82,7 @@ class AnswerScreen(MainScreen, Generic[Answer]):
         if isinstance(answer, Trouble):
             self._trouble = answer
         else:
-            self._trouble = None
+            self._trouble, self._took = None, monotonic() - self._began
             self.knows(answer, self.facts.clock())
         if self.is_mounted:
             self.show_facts()

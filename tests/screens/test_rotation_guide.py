@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import count
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from crypto_core.coverage import Coverage
 from crypto_core.errors import KmsUnreachableError
 from crypto_core.keys.replacement.guide import StepState, command, note, setting
+from screens import answer_screen
 from screens.keys.ask_for import AskFor
 from screens.keys.guide_screen import GuideScreen
 from tests.screens.deck import LARGE, SMALL, Deck, deck
@@ -101,6 +103,18 @@ async def test_the_guide_looks_again_by_itself_and_goes_on_from_what_it_sees() -
         assert len(d.stage.looked) == 2
         assert "complete   under the old key: 0 tokens" in d.lines()[2]
         assert "not seen" not in d.text()
+
+
+async def test_a_look_that_takes_long_is_taken_less_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    passing = count(step=3)
+    monkeypatch.setattr(answer_screen, "monotonic", lambda: next(passing))
+    async with deck(start="keys", size=LARGE) as d:
+        await guide(d)
+        # Three seconds of the database's time: a twentieth of a minute.
+        await d.tick(59)
+        assert len(d.stage.looked) == 1
+        await d.tick(2)
+        assert len(d.stage.looked) == 2
 
 
 @pytest.mark.parametrize(

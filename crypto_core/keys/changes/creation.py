@@ -24,7 +24,6 @@ from crypto_core.keys.policy.least_privilege import Role, least_privilege
 
 STATE = "state"
 NONE_YET = "no key yet"
-ALIAS = "alias"
 
 
 def _draft(reader: KeyReader, change: KeyChange) -> ChangePlan:

@@ -16,7 +16,6 @@ from crypto_core.errors import (
     KeyNotFoundError,
     KmsAccessDeniedError,
     KmsError,
-    KmsRequestError,
     RefusedError,
 )
 from crypto_core.foreign import clean
@@ -24,6 +23,7 @@ from crypto_core.key_names import in_region, region_of
 from crypto_core.keys.changes.plan import TokensAtRisk
 from crypto_core.keys.inventory import KeyInventory
 from crypto_core.keys.policy.document import PolicyDocument
+from crypto_core.keys.policy.reading import read_policy_text
 from crypto_core.keys.service import StatusService
 from crypto_core.keys.state import ON_DEMAND_LIMIT, KeyState
 from crypto_core.keys.status import Status
@@ -147,13 +147,7 @@ class KeyReader:
 
     def policy_text(self, state: KeyState) -> str:
         """Return a key's policy as KMS gives it. Raises KmsError."""
-        answer = self.kms.call("GetKeyPolicy", region=state.region, KeyId=state.key_arn, PolicyName="default")
-        text = answer.get("Policy")
-        if not isinstance(text, str):
-            raise KmsRequestError(
-                "KMS answered GetKeyPolicy without a policy.", operation="GetKeyPolicy", key=state.key_arn
-            )
-        return text
+        return read_policy_text(self.kms, state)
 
     def tokens(self, state: KeyState) -> TokensAtRisk:
         """Return the tokens under a key by a census taken now; one that can't be taken is a gap.

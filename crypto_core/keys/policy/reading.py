@@ -58,12 +58,7 @@ class KeyPolicies:
 
         Raises KmsError as `read` does.
         """
-        answer = self._kms.call("GetKeyPolicy", region=key.region, KeyId=key.key_arn, PolicyName="default")
-        text = answer.get("Policy")
-        if not isinstance(text, str):
-            raise KmsRequestError(
-                "KMS answered GetKeyPolicy without a policy.", operation="GetKeyPolicy", key=key.key_arn
-            )
+        text = read_policy_text(self._kms, key)
         try:
             document = parse_policy(text)
         except PolicyError as error:
@@ -89,3 +84,14 @@ class KeyPolicies:
         except KmsError as error:
             missing["grants"] = error.message
         return None
+
+
+def read_policy_text(kms: KmsApi, key: KeyState) -> str:
+    """Return a key's policy as KMS gives it. Blocks on KMS; raises KmsError."""
+    answer = kms.call("GetKeyPolicy", region=key.region, KeyId=key.key_arn, PolicyName="default")
+    text = answer.get("Policy")
+    if not isinstance(text, str):
+        raise KmsRequestError(
+            "KMS answered GetKeyPolicy without a policy.", operation="GetKeyPolicy", key=key.key_arn
+        )
+    return text
