@@ -109,9 +109,9 @@ def exit_code(error: Exception) -> int:
 
     if isinstance(error, e.InterruptedRunError):
         return 130
-    if isinstance(error, e.RowVanishedError):
+    if isinstance(error, e.RowVanishedError | e.EventVanishedError):
         return 2
-    if isinstance(error, e.KmsError | e.DatabaseError | e.MissingPermissionError):
+    if isinstance(error, e.KmsError | e.DatabaseError | e.TrailError | e.MissingPermissionError):
         return 3
     if isinstance(error, e.EnvelopeError | e.InvalidTokenError):
         return 1

@@ -22,6 +22,12 @@ def state_folder() -> Path:
     return (Path(base) if base.startswith("/") else Path.home() / ".local" / "state") / "keydeck"
 
 
+def data_folder() -> Path:
+    """Return the folder for Keydeck's data: XDG_DATA_HOME, else ~/.local/share."""
+    base = os.environ.get("XDG_DATA_HOME", "")
+    return (Path(base) if base.startswith("/") else Path.home() / ".local" / "share") / "keydeck"
+
+
 def remembered(path: Path | None = None) -> Memory:
     """Return the memory kept in a file; an unreadable one is as good as none, and is replaced.
 

@@ -142,10 +142,21 @@ class Settings(BaseSettings):
     write_alias: str = Field("", validation_alias="KEYDECK_WRITE_ALIAS", pattern="^(alias/[A-Za-z0-9/_-]+)?$")
     """The alias by which the platform is told its key; it must point to the key written under."""
 
+    events_file: str = Field("", validation_alias="KEYDECK_EVENTS_FILE", max_length=4096)
+    """The store of CloudTrail events; "" is events.sqlite in the user's data folder."""
+
+    events_days: int = Field(400, validation_alias="KEYDECK_EVENTS_DAYS", ge=0)
+    """How long events are kept, in days; 0 keeps them until they are deleted by hand."""
+
+    retired_keys: Names = Field((), validation_alias="KEYDECK_RETIRED_KEYS")
+    """KMS keys that nobody should use any more, or that are compromised; any use is a finding."""
+
     tables: tuple[TableSettings, ...] = Field((), validation_alias="KEYDECK_TABLES")
     """Further tables with tokens; given in the file."""
 
-    @field_validator("trusted_keys", "regions", "administrators", "trusted_accounts", mode="before")
+    @field_validator(
+        "trusted_keys", "regions", "administrators", "trusted_accounts", "retired_keys", mode="before"
+    )
     @classmethod
     def _split(cls, value: Any) -> Any:
         if isinstance(value, str):
@@ -247,7 +258,11 @@ def load(options: Mapping[str, Any] | None = None) -> LoadedSettings:
         settings = Resolved()
     except (ValidationError, SettingsSourceError) as error:
         raise _explained(error, origins) from None  # the cause repeats the value, which may be secret
-    for name, keys in (("write_key", [settings.write_key]), ("trusted_keys", list(settings.trusted_keys))):
+    for name, keys in (
+        ("write_key", [settings.write_key]),
+        ("trusted_keys", list(settings.trusted_keys)),
+        ("retired_keys", list(settings.retired_keys)),
+    ):
         for key in keys:
             if key is not None:
                 _check_key(name, key, origins)

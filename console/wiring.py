@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 from sqlalchemy import Engine
 
+from console.memory_file import data_folder
 from console.settings import Settings
 from console.surroundings import Surveyor
 from crypto_core.database.answers import AnswerBook
@@ -37,6 +39,7 @@ from crypto_core.reencryption.planner import Planner
 from crypto_core.reencryption.runner import Runner
 from crypto_core.reencryption.service import TokenWorkService
 from crypto_core.reencryption.verification import Verifier
+from crypto_core.trail.store import EventStore
 from screens.services import Services
 
 
@@ -52,12 +55,14 @@ class Wired:
     catalogue: LiveCatalogue
     store: TokenStore
     journal: Journal
+    events: EventStore
     services: Services
 
     def close(self) -> None:
         """Close the database connections."""
         self.engine.dispose()
         self.state_engine.dispose()
+        self.events.close()
 
 
 def wire(settings: Settings, *, trust: Iterable[str] = (), observer: Observer = SILENT) -> Wired:
@@ -137,6 +142,7 @@ def wire(settings: Settings, *, trust: Iterable[str] = (), observer: Observer = 
         lambda: kms.regions,
         configured,
     )
+    events = EventStore(events_file(settings), aliases=keys.known_aliases)
     services = Services(
         surroundings=surveyor.now,
         status=status,
@@ -162,5 +168,11 @@ def wire(settings: Settings, *, trust: Iterable[str] = (), observer: Observer = 
         read_only=settings.read_only,
         write_key=settings.write_key,
         posture=posture,
+        events=events,
     )
-    return Wired(settings, engine, state_engine, kms, keyring, catalogue, store, journal, services)
+    return Wired(settings, engine, state_engine, kms, keyring, catalogue, store, journal, events, services)
+
+
+def events_file(settings: Settings) -> Path:
+    """Return where the store of events is."""
+    return Path(settings.events_file) if settings.events_file else data_folder() / "events.sqlite"

@@ -292,3 +292,22 @@ class ConflictError(DatabaseError):
     """Somebody else kept changing the row; their value stays."""
 
     default_remedy = "Nothing was overwritten. Try again."
+
+
+# CloudTrail's events
+
+
+class TrailError(KeydeckError):
+    """Events can't be fetched, read or kept."""
+
+
+class EventStoreError(TrailError):
+    """The local store of events can't be opened, read or written; the message names its file."""
+
+    default_remedy = "Free some space, or name another file with KEYDECK_EVENTS_FILE."
+
+
+class EventVanishedError(TrailError):
+    """An event that is not, or no longer, in the store."""
+
+    default_remedy = "List what there is with: keydeck events list."

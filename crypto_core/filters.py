@@ -3,7 +3,8 @@
 Terms stand next to each other and must all hold. `-` in front negates a term. `field:value` compares one
 field, `*` stands for any characters, commas separate alternatives, quotes keep spaces, commas and stars.
 `field:>5`, `>=`, `<`, `<=` and `from..to` are ranges. A date without a time is the whole day, in UTC. A term
-without a field is looked for everywhere.
+without a field is looked for everywhere; some lists know words that stand for a property, such as `service`.
+`since:` and `until:` take a date or how long ago: `90s`, `30m`, `2h`, `7d`, `2w`.
 """
 
 from __future__ import annotations
@@ -23,6 +24,12 @@ class Kind(Enum):
     TEXT = "text"
     NUMBER = "number"
     DATE = "date"
+    SINCE = "since"
+    """A moment, or how long ago, from which on the field `of` must be."""
+    UNTIL = "until"
+    """A moment, or how long ago, up to which the field `of` must be."""
+    FLAG = "flag"
+    """A property: the name alone is the condition."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +39,8 @@ class Field:
     name: str
     kind: Kind = Kind.TEXT
     values: tuple[str, ...] = ()
+    of: str = ""
+    """The field that `since` and `until` are about."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,12 +105,22 @@ class _Span:
     """True if `last` belongs to it."""
 
 
-def parse_filter(expression: str, fields: Mapping[str, Field]) -> tuple[Term, ...]:
+SET = (Alternative(text="yes", literal=True),)
+"""The alternatives of a term that asks for a flag: a row that has the property holds "yes" there."""
+
+_AGO = re.compile(r"(\d{1,6})([smhdw])", re.IGNORECASE)
+_SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
+
+
+def parse_filter(
+    expression: str, fields: Mapping[str, Field], *, now: datetime | None = None
+) -> tuple[Term, ...]:
     """Return the terms of an expression. Raises InvalidFilterError pointing at the character.
 
-    `fields` are those that may be named, by name; several names may mean one field.
+    `fields` are those that may be named, by name; several names may mean one field. `now` is what is counted
+    back from; by default the time it is.
     """
-    return _Parser(expression, fields).terms()
+    return _Parser(expression, fields, now or datetime.now(UTC)).terms()
 
 
 Value = str | float | datetime | Iterable[str] | None
@@ -142,9 +161,10 @@ def _texts(value: Value) -> Iterable[str]:
 
 
 class _Parser:
-    def __init__(self, expression: str, fields: Mapping[str, Field]) -> None:
+    def __init__(self, expression: str, fields: Mapping[str, Field], now: datetime) -> None:
         self._text = expression
         self._fields = fields
+        self._now = now
         self._at = 0
 
     def terms(self) -> tuple[Term, ...]:
@@ -168,11 +188,26 @@ class _Parser:
             if field is None:
                 known = ", ".join(dict.fromkeys(f.name for f in self._fields.values()))
                 raise self._error(f"There is no field {name[0]!r}.", self._at, f"Fields: {known}.")
+            if field.kind is Kind.FLAG:
+                raise self._error(
+                    f"{field.name} takes no value.", name.end(), f"Write {field.name} or -{field.name}."
+                )
             self._at = name.end() + 1
+        elif flag := self._flag():
+            return Term(flag.name, SET, negated, start)
         alternatives = [self._alternative(field)]
         while self._take(","):
             alternatives.append(self._alternative(field))
-        return Term(field.name if field else None, tuple(alternatives), negated, start)
+        return Term((field.of or field.name) if field else None, tuple(alternatives), negated, start)
+
+    def _flag(self) -> Field | None:
+        """The property that the next word stands for, if it does."""
+        word = re.compile(r"[A-Za-z]+(?![^\s])").match(self._text, self._at)
+        field = self._fields.get(word[0].lower()) if word else None
+        if word is None or field is None or field.kind is not Kind.FLAG:
+            return None
+        self._at = word.end()
+        return field
 
     def _alternative(self, field: Field | None) -> Alternative:
         start = self._at
@@ -211,6 +246,11 @@ class _Parser:
         return value
 
     def _range(self, field: Field, value: str, start: int) -> Alternative:
+        if field.kind in (Kind.SINCE, Kind.UNTIL):
+            moment = self._moment(value, start)
+            if field.kind is Kind.SINCE:
+                return Alternative(at_least=moment.first)
+            return Alternative(at_most=moment.last, include_most=moment.whole)
         if ".." in value:
             first, _, last = value.partition("..")
             if not first and not last:
@@ -243,18 +283,27 @@ class _Parser:
         number = self._number(value, start)
         return _Span(number, number)
 
+    def _moment(self, value: str, start: int) -> _Span:
+        ago = _AGO.fullmatch(value)
+        if ago is None:
+            return self._date(value, start, "Or how long ago: 90s, 30m, 2h, 7d, 2w.")
+        try:
+            moment = self._now - timedelta(seconds=int(ago[1]) * _SECONDS[ago[2].lower()])
+        except OverflowError as error:
+            raise self._error(f"{value!r} is too long ago.", start) from error
+        return _Span(moment, moment)
+
     def _number(self, value: str, start: int) -> float:
         if not re.fullmatch(r"\d{1,15}(\.\d{1,6})?", value):
             raise self._error(f"{value!r} is not a number.", start)
         return float(value)
 
-    def _date(self, value: str, start: int) -> _Span:
+    def _date(self, value: str, start: int, other: str = "") -> _Span:
         try:
             moment = datetime.fromisoformat(value)
         except ValueError as error:
-            raise self._error(
-                f"{value!r} is not a date.", start, "Write dates as 2026-11-24 or 2026-11-24T12:00."
-            ) from error
+            remedy = f"Write dates as 2026-11-24 or 2026-11-24T12:00. {other}".rstrip()
+            raise self._error(f"{value!r} is not a date.", start, remedy) from error
         moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
         if not _is_day(value):
             return _Span(moment, moment)

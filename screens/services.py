@@ -26,6 +26,8 @@ from crypto_core.paging import PagedSource
 from crypto_core.reencryption.materials import KeyMaterials
 from crypto_core.reencryption.plan import Plan, RunProgress, RunResult, Selection, Verb, Verification
 from crypto_core.references import TokenRef
+from crypto_core.trail.store import StoredEvent, Summary
+from crypto_core.trail.store.counting import Histogram, Pivot
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,6 +291,42 @@ class MaterialSource(Protocol):
         ...
 
 
+class EventSource(PagedSource[StoredEvent], Protocol):
+    """The CloudTrail events in the local store. Raises EventStoreError, InvalidFilterError besides."""
+
+    def summary(self, expression: str, *, cancelled: Event | None = None) -> Summary:
+        """Return how many events a filter lets through, and how many more its `-service` hides."""
+        ...
+
+    def histogram(
+        self, expression: str = "", *, bars: int = 60, cancelled: Event | None = None
+    ) -> Histogram | None:
+        """Return events over time in at most `bars` bars; None where there are none."""
+        ...
+
+    def pivot(
+        self, field: str, expression: str = "", *, limit: int = 100, cancelled: Event | None = None
+    ) -> Pivot:
+        """Return the most common values of a field, with their events."""
+        ...
+
+    def event(self, event_id: str) -> StoredEvent:
+        """Return one event. Raises EventVanishedError."""
+        ...
+
+    def state(self) -> tuple[int, int]:
+        """Return two numbers of which one changes with whatever is added, noted or forgotten."""
+        ...
+
+    def review(self, event_ids: Sequence[str], by: str, *, reviewed: bool = True) -> int:
+        """Mark events as reviewed, or no longer so; return how many there are of them."""
+        ...
+
+    def annotate(self, event_id: str, text: str, by: str) -> None:
+        """Write a note on an event; "" takes it away. Raises EventVanishedError."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Services:
     """All that the screens need, and nothing that they could build themselves."""
@@ -304,6 +342,7 @@ class Services:
     key_changes: KeyWork
     replacement: ReplacementSource
     materials: MaterialSource
+    events: EventSource
     read_only: bool
     write_key: str | None
     contexts: Contexts | None = None

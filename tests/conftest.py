@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -57,9 +58,14 @@ def database_url(sandbox: Sandbox) -> Iterator[str]:
 
 
 @pytest.fixture
-def environment(sandbox: Sandbox, database_url: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-    """The process's environment points at the sandbox and the test's own database."""
-    settings = sandbox.settings() | {"DATABASE_URL": database_url}
+def environment(
+    sandbox: Sandbox, database_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> dict[str, str]:
+    """The process's environment points at the sandbox, the test's own database and its own events."""
+    settings = sandbox.settings() | {
+        "DATABASE_URL": database_url,
+        "KEYDECK_EVENTS_FILE": str(tmp_path / "events.sqlite"),
+    }
     for name in list(os.environ):
         if name.startswith(("AWS_", "KEYDECK_", "PG")) or name in ("DATABASE_URL", "DEV_ENCRYPTION_KEY"):
             monkeypatch.delenv(name)

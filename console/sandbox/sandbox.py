@@ -127,6 +127,7 @@ class Sandbox:
             "AWS_EC2_METADATA_DISABLED": "true",
             "AWS_CONFIG_FILE": os.devnull,
             "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+            "KEYDECK_EVENTS_FILE": str(self.folder / "events.sqlite"),
         }
         if self._world is not None:
             settings["TOKEN_ENCRYPTION_KEY_ID"] = self._world.current_key.arn

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import cached_property
 from threading import Event
 from typing import Any
 
@@ -57,6 +58,7 @@ from tests.screens.samples import (
     POLICY,
     make_rows,
 )
+from tests.screens.stage_events import StageEvents
 
 FREE = ("reference", "org", "provider")
 
@@ -148,6 +150,11 @@ class Stage:
     waiting: int = 0
     """Calls that hang at a gate right now."""
 
+    @cached_property
+    def events(self) -> StageEvents:
+        """The events that are there."""
+        return StageEvents(self.enter, lambda: NOW)
+
     def hold(self, *names: str) -> Event:
         """Make the calls of these names hang until the returned event is set."""
         gate = Event()
@@ -184,6 +191,7 @@ class Stage:
             key_changes=StageKeyWork(self),
             replacement=StageReplacement(self),
             materials=StageMaterials(self),
+            events=self.events,
             read_only=self.read_only,
             write_key=self.write_key,
             contexts=self.contexts,

@@ -1,0 +1,160 @@
+"""One CloudTrail event as Keydeck knows it, and who is behind it.
+
+CloudTrail User Guide, "CloudTrail record contents" and "CloudTrail userIdentity element"; AWS KMS Developer
+Guide, "Log entries". All text here is cleaned and bounded; the record as it came is in `raw`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from crypto_core.references import TokenRef
+
+KMS = "kms.amazonaws.com"
+CLOUDTRAIL = "cloudtrail.amazonaws.com"
+
+UNDATED = datetime(1, 1, 1, tzinfo=UTC)
+"""The time of a record that tells none, or one that can't be read."""
+
+OPENS = frozenset({"Decrypt", "ReEncrypt"})
+"""What opens something that is sealed under a key."""
+SEALS = frozenset({"Encrypt", "GenerateDataKey", "GenerateDataKeyWithoutPlaintext", "ReEncrypt"})
+"""What brings something new under a key."""
+
+_DENIED = ("AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "Client.UnauthorizedOperation")
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Who made a call.
+
+    `arn` is the user's or the role's own ARN, without the session; for an AWS service its name, for a record
+    without identity "". `session` is the role session's name. `kind` is CloudTrail's type, such as
+    AssumedRole. `mfa` is None where the record doesn't tell.
+    """
+
+    kind: str = ""
+    arn: str = ""
+    session: str = ""
+    account: str = ""
+    access_key_id: str = ""
+    invoked_by: str = ""
+    mfa: bool | None = None
+    from_console: bool = False
+    """True if the credentials are those of a console session."""
+
+    @property
+    def is_root(self) -> bool:
+        """True for an account's root user."""
+        return self.kind == "Root"
+
+    @property
+    def is_human(self) -> bool:
+        """True for what people work with: users, root, the console, and roles of IAM Identity Center."""
+        return (
+            self.from_console
+            or self.kind in ("Root", "IAMUser", "IdentityCenterUser", "FederatedUser", "SAMLUser")
+            or "/AWSReservedSSO_" in self.arn
+        )
+
+    @property
+    def name(self) -> str:
+        """The principal as a row has room for it: role/platform, user/ana, root, a service's name."""
+        if self.is_root:
+            return "root"
+        rest = self.arn.rsplit(":", 1)[-1] if self.arn.startswith("arn:") else self.arn
+        kind, _, path = rest.partition("/")
+        return f"{kind}/{path.rsplit('/', 1)[-1]}" if path else rest
+
+
+@dataclass(frozen=True, slots=True)
+class TrailEvent:
+    """One call as CloudTrail recorded it. `event_id` is its identity: the same one may be delivered twice.
+
+    `key_arns` are the KMS keys that it is about (ReEncrypt: source, destination), `alias` the alias that the
+    request names. `token_ref` is the token whose row the encryption context names: only for v2.
+    """
+
+    event_id: str
+    time: datetime
+    name: str
+    source: str
+    region: str = ""
+    account: str = ""
+    """The account whose trail recorded it."""
+    event_type: str = ""
+    principal: Principal = Principal()
+    source_ip: str = ""
+    """An address, a host name, or a service's name."""
+    user_agent: str = ""
+    error_code: str = ""
+    error_message: str = ""
+    key_arns: tuple[str, ...] = ()
+    alias: str = ""
+    material_ids: tuple[str, ...] = ()
+    encryption_context: Mapping[str, str] = field(default_factory=dict)
+    token_ref: TokenRef | None = None
+    read_only: bool | None = None
+    request_id: str = ""
+    raw: bytes = field(default=b"", repr=False, compare=False)
+    """The record as JSON, UTF-8."""
+
+    @property
+    def dated(self) -> bool:
+        """True if the record tells when it happened."""
+        return self.time != UNDATED
+
+    @property
+    def is_kms(self) -> bool:
+        """True for a call of KMS."""
+        return self.source == KMS
+
+    @property
+    def failed(self) -> bool:
+        """True if the call did nothing."""
+        return bool(self.error_code)
+
+    @property
+    def denied(self) -> bool:
+        """True if a permission was missing."""
+        return self.error_code.startswith(_DENIED)
+
+    @property
+    def by_service(self) -> bool:
+        """True for what an AWS service did, by itself or in somebody's name: the noise of a review."""
+        return (
+            self.event_type == "AwsServiceEvent"
+            or self.principal.kind == "AWSService"
+            or self.source_ip == "AWS Internal"
+            or self.principal.invoked_by == "AWS Internal"
+            or self.principal.invoked_by.endswith(".amazonaws.com")
+            or self.source_ip.endswith(".amazonaws.com")
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        """The event as a JSON document's part, without the raw record."""
+        return {
+            "event_id": self.event_id,
+            "time": self.time.isoformat() if self.dated else None,
+            "name": self.name,
+            "source": self.source,
+            "principal": self.principal.arn,
+            "principal_type": self.principal.kind,
+            "session": self.principal.session,
+            "access_key_id": self.principal.access_key_id,
+            "source_ip": self.source_ip,
+            "user_agent": self.user_agent,
+            "error_code": self.error_code or None,
+            "error_message": self.error_message or None,
+            "key_arns": list(self.key_arns),
+            "alias": self.alias or None,
+            "key_material_ids": list(self.material_ids),
+            "encryption_context": dict(self.encryption_context),
+            "token_ref": str(self.token_ref) if self.token_ref else None,
+            "region": self.region,
+            "account": self.account,
+            "by_service": self.by_service,
+        }

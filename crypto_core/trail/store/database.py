@@ -1,0 +1,172 @@
+"""The SQLite file: opened privately, written by one at a time, every failure an error of ours.
+
+SQLite documentation, "Write-Ahead Logging": readers never wait for a writer. A query that nobody waits for
+any more ends by the progress handler.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from threading import Event, Lock
+from typing import Any
+
+from sqlalchemy import Connection, Engine, QueuePool, create_engine, event
+from sqlalchemy.exc import DBAPIError
+
+from crypto_core.cancelling import stop_if
+from crypto_core.errors import EventStoreError, InterruptedRunError
+from crypto_core.foreign import clean
+from crypto_core.trail.store import schema
+
+_STEPS = 20_000
+"""Virtual machine instructions between two looks at whether the operator still waits: about 1 ms."""
+_WAIT_SECONDS = 10.0
+"""How long a writer waits for another process's."""
+
+
+class StoreFile:
+    """Connections to one store. Thread-safe; the file is made when it is first needed."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._engine: Engine | None = None
+        self._lock = Lock()
+        self._writing = Lock()
+
+    @contextmanager
+    def reading(self, cancelled: Event | None = None) -> Iterator[Connection]:
+        """Give a connection for queries. Raises EventStoreError, InterruptedRunError."""
+        stop_if(cancelled)
+        with self._told(cancelled), self._opened().connect() as connection, _ending(connection, cancelled):
+            yield connection
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """Give a connection that alone writes; all of it is kept at the end, or nothing. Raises as above."""
+        with self._writing, self._told(None), self._opened().connect() as connection:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+            yield connection
+            connection.commit()
+
+    def maintain(self, statement: str) -> None:
+        """Run one of SQLite's statements outside a transaction, such as VACUUM. Raises EventStoreError."""
+        with self._writing, self._told(None), self._opened().connect() as connection:
+            connection.exec_driver_sql(statement)
+
+    def close(self) -> None:
+        """Close all connections."""
+        with self._lock:
+            if self._engine is not None:
+                self._engine.dispose()
+                self._engine = None
+
+    @property
+    def bytes(self) -> int:
+        """The size of the store's files."""
+        sizes = 0
+        for suffix in ("", "-wal"):
+            try:
+                sizes += Path(f"{self.path}{suffix}").stat().st_size
+            except OSError:
+                continue
+        return sizes
+
+    def _opened(self) -> Engine:
+        with self._lock:
+            if self._engine is None:
+                engine = self._create()
+                try:
+                    self._prepare(engine)
+                except BaseException:
+                    engine.dispose()
+                    raise
+                self._engine = engine
+            return self._engine
+
+    def _create(self) -> Engine:
+        _make_private(self.path)
+        engine = create_engine(
+            "sqlite+pysqlite://",
+            creator=lambda: sqlite3.connect(
+                self.path, timeout=_WAIT_SECONDS, isolation_level=None, check_same_thread=False
+            ),
+            poolclass=QueuePool,
+            pool_size=4,
+            max_overflow=8,
+        )
+
+        @event.listens_for(engine, "connect")
+        def prepare(connection: sqlite3.Connection, _record: Any) -> None:
+            connection.execute("PRAGMA journal_mode = WAL")
+            # A lost last second can be fetched again; the file itself stays whole.
+            connection.execute("PRAGMA synchronous = NORMAL")
+            connection.execute("PRAGMA cache_size = -16000")
+            connection.execute("PRAGMA trusted_schema = OFF")
+
+        return engine
+
+    def _prepare(self, engine: Engine) -> None:
+        with engine.connect() as connection:
+            version = int(connection.exec_driver_sql("PRAGMA user_version").scalar_one())
+            if version > schema.VERSION:
+                raise EventStoreError(
+                    f"The event store {clean(self.path)} was written by a newer Keydeck.",
+                    remedy="Upgrade Keydeck, or name another file with KEYDECK_EVENTS_FILE.",
+                )
+            if version < schema.VERSION:
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+                schema.metadata.create_all(connection)
+                connection.exec_driver_sql(f"PRAGMA user_version = {schema.VERSION}")
+                connection.commit()
+
+    @contextmanager
+    def _told(self, cancelled: Event | None) -> Iterator[None]:
+        where = clean(self.path)
+        try:
+            yield
+        except (DBAPIError, sqlite3.Error) as error:
+            if cancelled is not None and cancelled.is_set():
+                raise InterruptedRunError("Cancelled.") from error
+            cause = error.orig if isinstance(error, DBAPIError) else error
+            code = getattr(cause, "sqlite_errorcode", None) or 0
+            if code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+                raise EventStoreError(
+                    f"The event store {where} is damaged, or no event store.",
+                    remedy="Move it away, then import or pull the events anew.",
+                ) from error
+            raise EventStoreError(f"The event store {where}: {clean(cause, 200)}.") from error
+        except OSError as error:
+            raise EventStoreError(f"The event store {where}: {clean(error.strerror)}.") from error
+
+
+@contextmanager
+def _ending(connection: Connection, cancelled: Event | None) -> Iterator[None]:
+    if cancelled is None:
+        yield
+        return
+    driver: Any = connection.connection.driver_connection
+    driver.set_progress_handler(cancelled.is_set, _STEPS)
+    try:
+        yield
+    finally:
+        driver.set_progress_handler(None, 0)
+
+
+def _make_private(path: Path) -> None:
+    """The file and its folder are the operator's alone. A link, or another's file, is not used.
+
+    A file that is there is not opened here: closing it would end SQLite's locks of this process.
+    """
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    found = path.lstat()
+    if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid():
+        raise EventStoreError(f"The event store {clean(path)} is not a plain file of yours.")
+    if stat.S_IMODE(found.st_mode) & 0o077:
+        path.chmod(0o600)

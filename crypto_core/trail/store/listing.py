@@ -1,0 +1,143 @@
+"""Pages of events in the order of time.
+
+Few events are found by what they have in an indexed column and then ordered. Many stand close together: they
+are read hour by hour, of those hours only that have any, until the page is full.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Select, and_, func, or_, select
+
+from crypto_core.paging import Cursor
+from crypto_core.trail.store.conditions import Bounds, Conditions
+from crypto_core.trail.store.schema import HOUR, INDEXED, event, note, raw, rollup
+
+_FEW = 20_000
+"""So many events are ordered by themselves."""
+_SLICE = 64
+"""So many hours are read at once at most, twice as many each time."""
+
+Found = tuple[Any, ...]
+"""A row: number, second, packed record, when it was reviewed, note, by whom."""
+
+
+def read(
+    connection: Connection,
+    found: Conditions,
+    start: Cursor | None,
+    *,
+    newest_first: bool,
+    inclusive: bool,
+    limit: int,
+) -> list[Found]:
+    """Return up to `limit` events behind `start`, in the order of time."""
+    if found.bounds.empty:
+        return []
+    narrowed = found.bounds.narrowed(_behind(start, newest_first=newest_first))
+    if narrowed.empty:
+        return []
+    conditions = [found.on(event), *_passed(start, newest_first=newest_first, inclusive=inclusive)]
+    hint = (
+        "" if found.rolled and not any(found.numbers(name) for name in INDEXED) else _index(connection, found)
+    )
+    rows: list[Found] = []
+    if hint or not found.rolled:
+        return _rows(connection, conditions, narrowed, hint, newest_first=newest_first, limit=limit)
+    for hours in _hours(connection, found, narrowed, newest_first=newest_first):
+        rows += _rows(
+            connection,
+            conditions,
+            narrowed.narrowed(hours),
+            "ix_event_at",
+            newest_first=newest_first,
+            limit=limit - len(rows),
+        )
+        if len(rows) >= limit:
+            break
+    return rows
+
+
+def _behind(start: Cursor | None, *, newest_first: bool) -> Bounds:
+    if start is None:
+        return Bounds()
+    at = int(start.values[0])
+    return Bounds(last=at) if newest_first else Bounds(first=at)
+
+
+def _passed(start: Cursor | None, *, newest_first: bool, inclusive: bool) -> Iterator[ColumnElement[bool]]:
+    if start is None:
+        return
+    at, number = int(start.values[0]), int(start.values[1])
+    same = event.c.at == at
+    if newest_first:
+        yield or_(event.c.at < at, and_(same, event.c.id <= number if inclusive else event.c.id < number))
+    else:
+        yield or_(event.c.at > at, and_(same, event.c.id >= number if inclusive else event.c.id > number))
+
+
+def _index(connection: Connection, found: Conditions) -> str:
+    """The index by which there are few events; "" if there is none."""
+    for column in INDEXED:
+        numbers = found.numbers(column)
+        if numbers is None or numbers.lookup is not None:
+            continue
+        there = select(event.c.id).where(numbers.among(event.c[column])).limit(_FEW + 1)
+        if int(connection.scalar(select(func.count()).select_from(there.subquery())) or 0) <= _FEW:
+            return f"ix_event_{column}"
+    return "" if found.rolled else "ix_event_at"
+
+
+def _rows(
+    connection: Connection,
+    conditions: list[ColumnElement[bool]],
+    bounds: Bounds,
+    index: str,
+    *,
+    newest_first: bool,
+    limit: int,
+) -> list[Found]:
+    chosen: Select[Any] = select(event.c.id, event.c.at).where(*conditions)
+    if bounds.first is not None:
+        chosen = chosen.where(event.c.at >= bounds.first)
+    if bounds.last is not None:
+        chosen = chosen.where(event.c.at <= bounds.last)
+    if index:
+        chosen = chosen.with_hint(event, f"INDEXED BY {index}", "sqlite")
+    order = (event.c.at.desc(), event.c.id.desc()) if newest_first else (event.c.at, event.c.id)
+    page = chosen.order_by(*order).limit(limit).subquery()
+    # Records are read for the page alone.
+    rows = connection.execute(
+        select(
+            page.c.id, page.c.at, raw.c.body, note.c.reviewed_at, note.c.text, note.c.by, note.c.at
+        ).select_from(page.join(raw, raw.c.id == page.c.id).outerjoin(note, note.c.id == page.c.id))
+    )
+    return sorted((tuple(row) for row in rows), key=lambda row: (row[1], row[0]), reverse=newest_first)
+
+
+def _hours(
+    connection: Connection, found: Conditions, bounds: Bounds, *, newest_first: bool
+) -> Iterator[Bounds]:
+    """Yield the hours with events of the filter, in order; such as follow each other together."""
+    conditions = [found.on(rollup)]
+    if bounds.first is not None:
+        conditions.append(rollup.c.hour >= bounds.first // HOUR)
+    if bounds.last is not None:
+        conditions.append(rollup.c.hour <= bounds.last // HOUR)
+    order = rollup.c.hour.desc() if newest_first else rollup.c.hour
+    rows = connection.scalars(select(rollup.c.hour).where(*conditions).distinct().order_by(order))
+    together: list[int] = []
+    most = 1
+    for hour in rows:
+        if together and (abs(hour - together[-1]) > 1 or len(together) >= most):
+            yield _span(together)
+            together, most = [], min(most * 2, _SLICE)
+        together.append(hour)
+    if together:
+        yield _span(together)
+
+
+def _span(hours: list[int]) -> Bounds:
+    return Bounds(min(hours) * HOUR, (max(hours) + 1) * HOUR - 1)

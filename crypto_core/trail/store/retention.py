@@ -1,0 +1,44 @@
+"""Forgets old events. What has a note stays, as do its counts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, delete, func, insert, not_, select
+
+from crypto_core.trail.store.schema import DETAILS, HOUR, ROLLED, event, note, raw, rollup, term
+
+
+@dataclass(frozen=True, slots=True)
+class Vacuumed:
+    """How many events were forgotten, and the store's size before and after, in bytes."""
+
+    forgotten: int
+    bytes_before: int
+    bytes_after: int
+
+
+def forget_before(connection: Connection, at: int) -> int:
+    """Forget the events before a second, but those with a note or a review; return how many."""
+    noted = select(note.c.id)
+    old = select(event.c.id).where(event.c.at < at, event.c.id.not_in(noted))
+    connection.execute(delete(raw).where(raw.c.id.in_(old)))
+    gone = connection.execute(delete(event).where(event.c.at < at, event.c.id.not_in(noted))).rowcount
+    connection.execute(delete(rollup).where(rollup.c.hour <= at // HOUR))
+    # Both halves of the hour that is cut are counted anew.
+    hour: Any = _hour(event.c.at)
+    names = [*ROLLED, "marks"]
+    columns = [event.c[name] for name in names]
+    left = select(hour, *columns, func.count()).where(event.c.at < (at // HOUR + 1) * HOUR)
+    connection.execute(insert(rollup).from_select(["hour", *names, "events"], left.group_by(hour, *columns)))
+    for table, kinds in ((event, ROLLED | DETAILS),):
+        for name, kind in kinds.items():
+            used = select(table.c[name]).distinct()
+            connection.execute(delete(term).where(term.c.kind == kind, not_(term.c.id.in_(used))))
+    return int(gone)
+
+
+def _hour(at: Any) -> Any:
+    """Whole hours since 1970, rounded down also before it: SQLite's division rounds towards zero."""
+    return (at - ((at % HOUR) + HOUR) % HOUR) // HOUR

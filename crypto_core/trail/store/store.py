@@ -1,0 +1,307 @@
+"""The store: events in, pages, counts, histograms and pivots out; what an operator noted on an event."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from threading import Event, Lock
+from typing import Any
+
+from sqlalchemy import Connection, delete, func, select
+from sqlalchemy.dialects.sqlite import insert
+
+from crypto_core.errors import EventStoreError, EventVanishedError
+from crypto_core.foreign import clean
+from crypto_core.paging import Cursor, Page, Query, unknown_sort
+from crypto_core.trail.event import TrailEvent
+from crypto_core.trail.query import PIVOTS, Aliases, parse
+from crypto_core.trail.reading import load, read_record
+from crypto_core.trail.store import counting
+from crypto_core.trail.store.conditions import Conditions, resolve, seconds
+from crypto_core.trail.store.counting import Histogram, Pivot
+from crypto_core.trail.store.database import StoreFile
+from crypto_core.trail.store.listing import Found, read
+from crypto_core.trail.store.packing import unpack
+from crypto_core.trail.store.retention import Vacuumed, forget_before
+from crypto_core.trail.store.schema import Mark, event, note, raw, stored_id
+from crypto_core.trail.store.vocabulary import Vocabulary
+from crypto_core.trail.store.writing import Added, add
+
+AT_ONCE = 2_000
+"""Events of one transaction."""
+
+_AGO = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredEvent:
+    """An event in the store, with what an operator noted on it.
+
+    `number` is the store's own, in the order in which events came.
+    """
+
+    event: TrailEvent
+    number: int
+    reviewed_at: datetime | None = None
+    note: str = ""
+    noted_by: str = ""
+    noted_at: datetime | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """The event as a JSON document's part."""
+        return self.event.as_json() | {
+            "reviewed": self.reviewed_at.isoformat() if self.reviewed_at else None,
+            "note": self.note or None,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What a filter lets through, and what it would without its `-service`."""
+
+    events: int
+    hidden_service_events: int
+    first: datetime | None
+    last: datetime | None
+
+
+class EventStore:
+    """A PagedSource of StoredEvent, and all else that is asked of events. Thread-safe; every call may block.
+
+    Raises EventStoreError where the file can't be used, InvalidFilterError for a filter that can't be read,
+    and InterruptedRunError once `cancelled` is set.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        aliases: Aliases = dict,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        """`aliases` are those of KMS keys, as far as they are known by now."""
+        self._file = StoreFile(path)
+        self._aliases = aliases
+        self._clock = clock
+        self._vocabulary = Vocabulary()
+        self._adding = Lock()
+
+    @property
+    def path(self) -> Path:
+        """The store's file."""
+        return self._file.path
+
+    @property
+    def file(self) -> StoreFile:
+        """The file, for what is kept beside the events."""
+        return self._file
+
+    @property
+    def bytes(self) -> int:
+        """The size of the store in bytes."""
+        return self._file.bytes
+
+    def close(self) -> None:
+        """Close the file; it is opened again when it is needed."""
+        self._file.close()
+
+    # In
+
+    def add(self, events: Sequence[TrailEvent]) -> Added:
+        """Store those events that are not there yet, and return how many were. All or nothing of a batch."""
+        total = Added()
+        for start in range(0, len(events), AT_ONCE):
+            some = events[start : start + AT_ONCE]
+            with self._adding:
+                try:
+                    with self._file.writing() as connection:
+                        total += add(connection, some, self._vocabulary)
+                except BaseException:
+                    self._vocabulary.forget()
+                    raise
+        return total
+
+    # Out
+
+    def page(
+        self,
+        query: Query,
+        start: Cursor | None = None,
+        *,
+        backwards: bool = False,
+        inclusive: bool = False,
+        limit: int = 200,
+        cancelled: Event | None = None,
+    ) -> Page[StoredEvent]:
+        """Return a page as PagedSource says, in the order of time; in a tie, of coming to the store."""
+        if query.sort not in ("", "time"):
+            raise unknown_sort(query.sort, ("time",))
+        newest_first = query.descending is not backwards
+        with self._file.reading(cancelled) as connection:
+            found = self._resolved(connection, query.filter)
+            rows = read(
+                connection, found, start, newest_first=newest_first, inclusive=inclusive, limit=limit + 1
+            )
+            further = len(rows) > limit
+            rows = rows[:limit]
+            behind = start is not None and bool(
+                # Where the page is empty, what the other side has begins with the start's own row.
+                read(
+                    connection,
+                    found,
+                    _cursor(rows[0]) if rows else start,
+                    newest_first=not newest_first,
+                    inclusive=not rows,
+                    limit=1,
+                )
+            )
+        if backwards:
+            rows.reverse()
+        return Page(
+            tuple(_stored(row) for row in rows),
+            _cursor(rows[0]) if rows else None,
+            _cursor(rows[-1]) if rows else None,
+            above=further if backwards else behind,
+            below=behind if backwards else further,
+        )
+
+    def count(self, query: Query, *, cancelled: Event | None = None) -> int:
+        """Return how many events the filter lets through."""
+        with self._file.reading(cancelled) as connection:
+            return counting.count(connection, self._resolved(connection, query.filter))
+
+    def summary(self, expression: str, *, cancelled: Event | None = None) -> Summary:
+        """Return how many events a filter lets through, and how many more its `-service` hides."""
+        with self._file.reading(cancelled) as connection:
+            found = self._resolved(connection, expression)
+            shown = counting.count(connection, found)
+            terms = tuple(t for t in found.terms if not (t.mark is Mark.SERVICE and t.negated))
+            hidden = 0
+            if len(terms) != len(found.terms):
+                hidden = counting.count(connection, Conditions(terms, found.bounds, found.rolled)) - shown
+            ends = counting.span(connection, found)
+        first, last = (_moment(ends[0]), _moment(ends[1])) if ends else (None, None)
+        return Summary(shown, hidden, first, last)
+
+    def histogram(
+        self, expression: str = "", *, bars: int = 60, cancelled: Event | None = None
+    ) -> Histogram | None:
+        """Return events over time in at most `bars` bars; None where there are none."""
+        with self._file.reading(cancelled) as connection:
+            return counting.histogram(connection, self._resolved(connection, expression), bars)
+
+    def pivot(
+        self, field: str, expression: str = "", *, limit: int = 100, cancelled: Event | None = None
+    ) -> Pivot:
+        """Return the most common values of one of PIVOTS, of session or access_key, with their events."""
+        if field not in (*PIVOTS, "session", "access_key"):
+            raise unknown_sort(field, PIVOTS)
+        with self._file.reading(cancelled) as connection:
+            return counting.pivot(connection, self._resolved(connection, expression), field, limit)
+
+    def event(self, event_id: str) -> StoredEvent:
+        """Return one event. Raises EventVanishedError."""
+        with self._file.reading() as connection:
+            row = connection.execute(
+                select(
+                    event.c.id,
+                    event.c.at,
+                    raw.c.body,
+                    note.c.reviewed_at,
+                    note.c.text,
+                    note.c.by,
+                    note.c.at,
+                )
+                .select_from(event.join(raw, raw.c.id == event.c.id).outerjoin(note, note.c.id == event.c.id))
+                .where(event.c.event_id == stored_id(event_id))
+            ).one_or_none()
+        if row is None:
+            raise EventVanishedError(f"There is no event {clean(event_id, 80)!r} in the store.")
+        return _stored(tuple(row))
+
+    def state(self) -> tuple[int, int]:
+        """Return two numbers of which one changes with whatever is added, noted or forgotten. Quick."""
+        with self._file.reading() as connection:
+            newest = connection.exec_driver_sql("SELECT coalesce(max(id), 0) FROM event").scalar_one()
+            noted = connection.scalar(select(func.coalesce(func.sum(note.c.at + note.c.reviewed_at), 0)))
+        return int(newest), int(noted or 0)
+
+    # What an operator notes
+
+    def review(self, event_ids: Sequence[str], by: str, *, reviewed: bool = True) -> int:
+        """Mark events as reviewed, or no longer so; return how many there are of them."""
+        at = seconds(self._clock()) if reviewed else 0
+        return self._note(event_ids, {"reviewed_at": at, "by": clean(by, 200)})
+
+    def annotate(self, event_id: str, text: str, by: str) -> None:
+        """Write a note on an event; "" takes it away. Raises EventVanishedError."""
+        values = {"text": clean(text, 2_000), "by": clean(by, 200), "at": seconds(self._clock())}
+        if not self._note([event_id], values):
+            raise EventVanishedError(f"There is no event {clean(event_id, 80)!r} in the store.")
+
+    def _note(self, event_ids: Sequence[str], values: Mapping[str, Any]) -> int:
+        done = 0
+        with self._file.writing() as connection:
+            for start in range(0, len(event_ids), 900):
+                ids = [stored_id(one) for one in event_ids[start : start + 900]]
+                for number in connection.scalars(select(event.c.id).where(event.c.event_id.in_(ids))).all():
+                    statement = insert(note).values(id=number, **values)
+                    connection.execute(statement.on_conflict_do_update(index_elements=["id"], set_=values))
+                    done += 1
+            connection.execute(delete(note).where(note.c.reviewed_at == 0, note.c.text == ""))
+        return done
+
+    # Keeping it small
+
+    def forget_before(self, days: int) -> Vacuumed:
+        """Forget events older than so many days, but those with a note, and give the space back.
+
+        0 forgets none.
+        """
+        before = self.bytes
+        forgotten = 0
+        with self._adding:
+            if days:
+                limit = seconds(self._clock() - timedelta(days=days))
+                with self._file.writing() as connection:
+                    forgotten = forget_before(connection, limit)
+            self._vocabulary.forget()
+            self._file.maintain("VACUUM")
+            self._file.maintain("PRAGMA wal_checkpoint(TRUNCATE)")
+            self._file.maintain("PRAGMA optimize")
+        return Vacuumed(forgotten, before, self.bytes)
+
+    def _resolved(self, connection: Connection, expression: str) -> Conditions:
+        return resolve(connection, parse(expression, self._clock()), self._aliases)
+
+
+def _cursor(row: Found) -> Cursor:
+    return Cursor((row[1], row[0]))
+
+
+def _moment(at: int) -> datetime:
+    return _AGO + timedelta(seconds=at)
+
+
+def _stored(row: Found) -> StoredEvent:
+    number, _, body, reviewed_at, text, by, noted_at = row
+    try:
+        record = unpack(body)
+        found = read_record(load(record), record)
+    except ValueError as error:
+        raise EventStoreError(
+            f"The event store's record {number} is damaged.",
+            remedy="Move the store away, then import or pull the events anew.",
+        ) from error
+    if found is None:
+        raise EventStoreError(f"The event store's record {number} is no event.")
+    return StoredEvent(
+        found,
+        number,
+        reviewed_at=_moment(reviewed_at) if reviewed_at else None,
+        note=text or "",
+        noted_by=by or "",
+        noted_at=_moment(noted_at) if noted_at else None,
+    )
