@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 from threading import Event
 from typing import Any
+from weakref import finalize
 
 from crypto_core.paging import Cursor, Page, Query
 from crypto_core.trail.event import TrailEvent
@@ -15,13 +17,19 @@ from crypto_core.trail.store import EventStore, StoredEvent, Summary
 from crypto_core.trail.store.counting import Histogram, Pivot
 
 
+def _remove(store: EventStore, folder: Path) -> None:
+    store.close()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
 class StageEvents:
     """An EventSource. `enter` is what each call begins with: it may raise, or hang."""
 
     def __init__(self, enter: Callable[[str, Event | None], None], clock: Callable[[], datetime]) -> None:
         self._enter = enter
-        self._folder = tempfile.TemporaryDirectory(prefix="keydeck-stage-", ignore_cleanup_errors=True)
-        self.store = EventStore(Path(self._folder.name) / "events.sqlite", clock=clock)
+        folder = Path(tempfile.mkdtemp(prefix="keydeck-stage-"))
+        self.store = EventStore(folder / "events.sqlite", clock=clock)
+        finalize(self, _remove, self.store, folder)
 
     def add(self, events: Sequence[TrailEvent]) -> None:
         """Put events into the store."""

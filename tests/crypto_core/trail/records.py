@@ -100,8 +100,8 @@ def denied(
             key=None,
             who=identity,
             errorCode="AccessDenied",
-            errorMessage=f"User: {identity.get('arn')} is not authorized to perform: kms:{name} on resource: {key} "
-            "because no identity-based policy allows the action",
+            errorMessage=f"User: {identity.get('arn')} is not authorized to perform: kms:{name} "
+            f"on resource: {key} because no identity-based policy allows the action",
             requestParameters=None,
             additionalEventData=None,
         )
