@@ -23,6 +23,7 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "reencrypt": ("console.commands.rewriting", "Seal tokens with new data keys."),
     "encrypt": ("console.commands.rewriting", "Encrypt plaintext and dev tokens in place."),
     "keys": ("console.commands.keys", "List, show and change KMS keys."),
+    "events": ("console.commands.events", "CloudTrail: who used the keys, and for which token."),
     "journal": ("console.commands.journal", "List and verify the journal."),
     "init": ("console.commands.init", "Create Keydeck's own schema."),
     "settings": ("console.commands.settings", "Show each setting and where it came from."),

@@ -1,0 +1,41 @@
+"""keydeck events: CloudTrail's events in the local store. Each subcommand is imported when it is used."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+import click
+
+_COMMANDS: dict[str, tuple[str, str]] = {
+    "list": ("console.commands.events_list", "List events that pass a filter, the newest first."),
+    "show": ("console.commands.events_list", "Show one event, the record as it came included."),
+    "pivot": ("console.commands.events_list", "Count events by principal, address, key, token, …"),
+    "review": ("console.commands.events_list", "Mark events as reviewed, or write a note on one."),
+    "import": ("console.commands.events_import", "Read CloudTrail's files and folders into the store."),
+    "pull": ("console.commands.events_pull", "Fetch events from CloudTrail, its bucket or a query engine."),
+    "watch": ("console.commands.events_watch", "Report every use of a key since a time."),
+    "token": ("console.commands.events_use", "Who opened one token, as far as CloudTrail can tell."),
+    "principal": ("console.commands.events_use", "Which tokens a principal opened, and could have opened."),
+    "vacuum": ("console.commands.events_import", "Forget old events and give their space back."),
+}
+
+
+class _LazyCommands(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        name = "import_" if cmd_name == "import" else "list_" if cmd_name == "list" else cmd_name
+        command: click.Command = getattr(import_module(_COMMANDS[cmd_name][0]), name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, help_) for name, (_, help_) in _COMMANDS.items()])
+
+
+@click.group(cls=_LazyCommands)
+def events() -> None:
+    """CloudTrail's events: who used the keys, for which token, and is that normal."""

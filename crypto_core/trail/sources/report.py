@@ -1,0 +1,75 @@
+"""What a source says of its work: while it runs, and what it covered in the end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from crypto_core.coverage import Coverage
+from crypto_core.foreign import clean
+
+
+@dataclass(frozen=True, slots=True)
+class PullProgress:
+    """Where a pull stands. `reached` is the time of the last event that came."""
+
+    source: str
+    where: str
+    """The Region, or the bucket's folder, that is read now."""
+    pages: int = 0
+    """Pages, or files."""
+    records: int = 0
+    new: int = 0
+    throttled: int = 0
+    reached: datetime | None = None
+
+
+Progress = Callable[[PullProgress], None]
+
+
+@dataclass(frozen=True, slots=True)
+class PullReport:
+    """What a pull brought, and what of the window it covers.
+
+    `source` is lookup, s3, athena or lake. `gaps` name what is missing and why; there is none where it covers
+    the whole window in every Region.
+    """
+
+    source: str
+    regions: tuple[str, ...]
+    since: datetime
+    until: datetime
+    pages: int = 0
+    records: int = 0
+    new: int = 0
+    duplicates: int = 0
+    kms: int = 0
+    throttled: int = 0
+    """How often AWS asked to wait."""
+    gaps: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "gaps", tuple(clean(gap, 500) for gap in self.gaps))
+
+    @property
+    def coverage(self) -> Coverage:
+        """Whether the window is covered, and if not, why."""
+        return Coverage(self.gaps)
+
+    def as_json(self) -> dict[str, Any]:
+        """The report as a JSON document."""
+        return {
+            "source": self.source,
+            "regions": list(self.regions),
+            "since": self.since.isoformat(),
+            "until": self.until.isoformat(),
+            "pages": self.pages,
+            "records": self.records,
+            "new": self.new,
+            "duplicates": self.duplicates,
+            "kms": self.kms,
+            "throttled": self.throttled,
+            "coverage": self.coverage.as_json(),
+        }
