@@ -19,7 +19,7 @@ from crypto_core.foreign import DEFAULT_LIMIT
 from crypto_core.key_names import is_key_arn
 from crypto_core.trail.event import UNDATED
 from crypto_core.trail.query import FREE, SHORTENED, Aliases, key_names
-from crypto_core.trail.store.schema import DETAILS, ROLLED, Kind, Mark, event, note, stored_id, term
+from crypto_core.trail.store.schema import DETAILS, PARTLY, ROLLED, Kind, Mark, event, note, stored_id, term
 
 MOST_NUMBERS = 2_000
 """As many numbers of texts are named one by one; of more, SQLite looks them up itself."""
@@ -87,11 +87,6 @@ class Conditions:
         """The condition for a row of `event` or `rollup`, the bounds in time not among them."""
         return and_(true(), *(t.on(table) for t in self.terms))
 
-    def numbers(self, column: str) -> Numbers | None:
-        """The texts that a column must hold one of; None where the filter leaves that open."""
-        wanted = [t for t in self.terms if t.column == column and not t.negated and not t.others]
-        return wanted[0].numbers if wanted else None
-
 
 @dataclass(frozen=True, slots=True)
 class ResolvedTerm:
@@ -108,7 +103,11 @@ class ResolvedTerm:
         if self.mark is not None:
             found: ColumnElement[bool] = table.c.marks.bitwise_and(int(self.mark)) != 0
         elif self.column:
-            found = self.numbers.among(table.c[self.column])
+            column = table.c[self.column]
+            found = self.numbers.among(column)
+            if self.column in PARTLY and not self.negated:
+                # What a partial index leaves out must be left out by the question too, in so many words.
+                found = and_(column != 0, found)
         else:
             found = or_(false(), *self.others)
         return not_(found) if self.negated else found

@@ -116,7 +116,7 @@ def count(connection: Connection, found: Conditions) -> int:
     """Return how many events a filter lets through."""
     total = 0
     for part in parts(found):
-        number = func.sum(part.number) if part.hourly else func.count()
+        number = func.sum(part.number) if part.hourly else func.count(part.columns["at"])
         total += int(connection.scalar(select(number).where(part.condition)) or 0)
     return total
 
@@ -161,8 +161,10 @@ def histogram(connection: Connection, found: Conditions, bars: int) -> Histogram
 
 def pivot(connection: Connection, found: Conditions, field: str, limit: int) -> Pivot:
     """Return the values of a field with their events; those without a value are not counted."""
+    if field not in rollup.c:
+        return _most_common(connection, found, field, limit)
     totals: dict[int, list[int]] = {}
-    for part in parts(found, exact=field not in rollup.c):
+    for part in parts(found):
         column, at = part.columns[field], part.columns["at"]
         width = HOUR - 1 if part.hourly else 0
         rows = connection.execute(_by(column, part, at))
@@ -178,6 +180,25 @@ def pivot(connection: Connection, found: Conditions, field: str, limit: int) -> 
     chosen = [Value(named[number], *known) for number, known in ordered[:limit]]
     rest = ordered[limit:]
     return Pivot(field, tuple(chosen), len(rest), sum(known[0] for _, known in rest))
+
+
+def _most_common(connection: Connection, found: Conditions, field: str, limit: int) -> Pivot:
+    """What differs with nearly every event is put in order by SQLite: only the most common values come."""
+    for part in parts(found, exact=True):
+        each = _by(part.columns[field], part, part.columns["at"]).subquery()
+        number, events, first, last = each.c
+        rows = connection.execute(
+            select(number, events, first, last, func.count().over(), func.sum(events).over())
+            .order_by(events.desc(), number)
+            .limit(limit)
+        ).all()
+        if not rows:
+            break
+        named = _texts(connection, [row[0] for row in rows])
+        chosen = tuple(Value(named[row[0]], *map(int, row[1:4])) for row in rows)
+        others, rest = int(rows[0][4]) - len(chosen), int(rows[0][5]) - sum(v.events for v in chosen)
+        return Pivot(field, chosen, others, rest)
+    return Pivot(field, ())
 
 
 def _by(column: ColumnElement[Any], part: _Part, at: ColumnElement[Any]) -> Select[Any]:
@@ -207,5 +228,5 @@ def _texts(connection: Connection, numbers: list[int]) -> dict[int, str]:
     for start in range(0, len(numbers), 900):
         some = numbers[start : start + 900]
         rows = connection.execute(select(term.c.id, term.c.text).where(term.c.id.in_(some)))
-        named |= {int(number): str(text) for number, text in rows.tuples()}
+        named |= {int(row[0]): str(row[1]) for row in rows}
     return named

@@ -15,8 +15,8 @@ from crypto_core.paging import Cursor
 from crypto_core.trail.store.conditions import Bounds, Conditions
 from crypto_core.trail.store.schema import HOUR, INDEXED, event, note, raw, rollup
 
-_FEW = 20_000
-"""So many events are ordered by themselves."""
+_FEW = 5_000
+"""So many events are put in order by themselves."""
 _SLICE = 64
 """So many hours are read at once at most, twice as many each time."""
 
@@ -40,18 +40,14 @@ def read(
     if narrowed.empty:
         return []
     conditions = [found.on(event), *_passed(start, newest_first=newest_first, inclusive=inclusive)]
-    hint = (
-        "" if found.rolled and not any(found.numbers(name) for name in INDEXED) else _index(connection, found)
-    )
+    if not found.rolled or _are_few(connection, found):
+        return _rows(connection, conditions, narrowed, newest_first=newest_first, limit=limit)
     rows: list[Found] = []
-    if hint or not found.rolled:
-        return _rows(connection, conditions, narrowed, hint, newest_first=newest_first, limit=limit)
     for hours in _hours(connection, found, narrowed, newest_first=newest_first):
         rows += _rows(
             connection,
             conditions,
             narrowed.narrowed(hours),
-            "ix_event_at",
             newest_first=newest_first,
             limit=limit - len(rows),
         )
@@ -78,23 +74,21 @@ def _passed(start: Cursor | None, *, newest_first: bool, inclusive: bool) -> Ite
         yield or_(event.c.at > at, and_(same, event.c.id >= number if inclusive else event.c.id > number))
 
 
-def _index(connection: Connection, found: Conditions) -> str:
-    """The index by which there are few events; "" if there is none."""
-    for column in INDEXED:
-        numbers = found.numbers(column)
-        if numbers is None or numbers.lookup is not None:
+def _are_few(connection: Connection, found: Conditions) -> bool:
+    """True if an index leaves so few events that SQLite puts them in order in no time."""
+    for one in found.terms:
+        if one.column not in INDEXED or one.negated or one.numbers.lookup is not None:
             continue
-        there = select(event.c.id).where(numbers.among(event.c[column])).limit(_FEW + 1)
+        there = select(event.c.id).where(one.on(event)).limit(_FEW + 1)
         if int(connection.scalar(select(func.count()).select_from(there.subquery())) or 0) <= _FEW:
-            return f"ix_event_{column}"
-    return "" if found.rolled else "ix_event_at"
+            return True
+    return False
 
 
 def _rows(
     connection: Connection,
     conditions: list[ColumnElement[bool]],
     bounds: Bounds,
-    index: str,
     *,
     newest_first: bool,
     limit: int,
@@ -104,8 +98,6 @@ def _rows(
         chosen = chosen.where(event.c.at >= bounds.first)
     if bounds.last is not None:
         chosen = chosen.where(event.c.at <= bounds.last)
-    if index:
-        chosen = chosen.with_hint(event, f"INDEXED BY {index}", "sqlite")
     order = (event.c.at.desc(), event.c.id.desc()) if newest_first else (event.c.at, event.c.id)
     page = chosen.order_by(*order).limit(limit).subquery()
     # Records are read for the page alone.

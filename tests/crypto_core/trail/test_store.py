@@ -1,0 +1,328 @@
+"""The store: each event once, pages that miss and repeat nothing, counts that agree with the events."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import stat
+from collections import Counter
+from datetime import timedelta
+from pathlib import Path
+from threading import Event, Thread
+
+import pytest
+
+from crypto_core.errors import EventStoreError, EventVanishedError, InterruptedRunError, KeydeckError
+from crypto_core.paging import Cursor, Query
+from crypto_core.trail.store import EventStore, StoredEvent
+from crypto_core.trail.store.packing import pack, unpack
+from tests.crypto_core.trail.records import (
+    KEY,
+    NOW,
+    OTHER_KEY,
+    context,
+    denied,
+    event,
+    read,
+    record,
+    role,
+    user,
+)
+
+NEWEST = Query("", "time", descending=True)
+
+
+def test_an_event_is_stored_once_however_often_it_comes(store: EventStore) -> None:
+    one, other = event(), event()
+    first = store.add([one, one, other])
+    again = store.add([other, one])
+    assert (first.new, first.duplicates, first.kms) == (2, 1, 2)
+    assert (again.new, again.duplicates) == (0, 2)
+    assert store.count(NEWEST) == 2
+    assert store.pivot("name").values[0].events == 2
+
+
+def test_an_event_comes_back_as_it_was_read(store: EventStore) -> None:
+    one = event(context=context("gh-42"), who=user("ana"))
+    store.add([one])
+    found = store.event(one.event_id)
+    assert found.event == one
+    assert found.event.raw == one.raw
+
+
+def test_an_event_that_is_not_there_is_told(store: EventStore) -> None:
+    with pytest.raises(EventVanishedError, match="no event 'nothing'"):
+        store.event("nothing")
+
+
+@pytest.mark.parametrize(
+    "event_id", ["0" * 36, "x" * 36, "A" * 8, "=", "ABCDEF12-0000-0000-0000-000000000000"]
+)
+def test_ids_that_are_no_uuids_are_kept_apart(store: EventStore, event_id: str) -> None:
+    store.add([event(eventID=event_id), event(eventID=event_id.lower() + "~")])
+    assert store.event(event_id).event.event_id == event_id
+
+
+def test_the_file_is_the_operators_alone(store: EventStore) -> None:
+    store.add([event()])
+    assert stat.S_IMODE(store.path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(store.path.parent.stat().st_mode) == 0o700
+
+
+def test_a_link_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "there").write_bytes(b"")
+    (tmp_path / "link").symlink_to(tmp_path / "there")
+    with pytest.raises(EventStoreError, match="not a plain file of yours"):
+        EventStore(tmp_path / "link").count(NEWEST)
+
+
+def test_a_file_that_is_no_store_is_told_and_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "notes.txt"
+    path.write_bytes(b"my notes " * 500)
+    with pytest.raises(EventStoreError, match="damaged, or no event store"):
+        EventStore(path).count(NEWEST)
+    assert path.read_bytes() == b"my notes " * 500
+
+
+def test_a_store_of_a_newer_keydeck_is_not_opened(store: EventStore) -> None:
+    store.add([event()])
+    store.close()
+    with sqlite3.connect(store.path) as connection:
+        connection.execute("PRAGMA user_version = 99")
+    connection.close()
+    with pytest.raises(EventStoreError, match="newer Keydeck"):
+        store.count(NEWEST)
+
+
+def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(EventStoreError):
+        EventStore(tmp_path / "file" / "events.sqlite").count(NEWEST)
+
+
+def test_a_damaged_record_is_told_by_its_number(store: EventStore) -> None:
+    store.add([event()])
+    with sqlite3.connect(store.path) as connection:
+        connection.execute("UPDATE raw SET body = x'02'")
+    connection.close()
+    with pytest.raises(EventStoreError, match="record 1 is damaged"):
+        store.page(NEWEST)
+
+
+def many(count: int, step: int = 37) -> list[StoredEvent] | list:  # type: ignore[type-arg]
+    who = (role(), user("ana"), user("intruder"))
+    return [
+        read(
+            denied(ago=n * step, who=user())
+            if n % 11 == 0
+            else record(
+                "Decrypt" if n % 3 else "GenerateDataKey",
+                ago=n * step,
+                who=who[n % 3],
+                key=(KEY, OTHER_KEY)[n % 2],
+            )
+        )
+        for n in range(count)
+    ]
+
+
+@pytest.mark.parametrize("descending", [True, False])
+@pytest.mark.parametrize(
+    "expression", ["", "name:Decrypt", "principal:*intruder*", "error:*", "session:api-*", "since:3h"]
+)
+def test_pages_give_every_event_once_and_in_order(
+    store: EventStore, expression: str, descending: bool
+) -> None:
+    store.add(many(700))
+    store.add(many(5, step=0))
+    query = Query(expression, "time", descending)
+    found: list[StoredEvent] = []
+    cursor: Cursor | None = None
+    while True:
+        page = store.page(query, cursor, limit=50)
+        assert page.above is (cursor is not None)
+        found += page.rows
+        if not page.below:
+            break
+        cursor = page.last
+    assert len(found) == store.count(query) > 0
+    assert len({one.number for one in found}) == len(found)
+    order = [(one.event.time, one.number) for one in found]
+    assert order == sorted(order, reverse=descending)
+
+
+@pytest.mark.parametrize("descending", [True, False])
+def test_pages_go_backwards_over_the_same_rows(store: EventStore, descending: bool) -> None:
+    store.add(many(300))
+    query = Query("-name:GenerateDataKey", "time", descending)
+    forwards: list[int] = []
+    cursor = None
+    while True:
+        page = store.page(query, cursor, limit=40)
+        forwards += [one.number for one in page.rows]
+        if not page.below:
+            break
+        cursor = page.last
+    backwards: list[int] = []
+    cursor = None
+    while True:
+        page = store.page(query, cursor, limit=40, backwards=True)
+        assert page.below is (cursor is not None)
+        backwards = [one.number for one in page.rows] + backwards
+        if not page.above:
+            break
+        cursor = page.first
+    assert backwards == forwards
+
+
+def test_a_page_can_begin_with_the_row_itself(store: EventStore) -> None:
+    store.add(many(20))
+    page = store.page(NEWEST, limit=5)
+    again = store.page(NEWEST, page.last, inclusive=True, limit=5)
+    assert again.rows[0] == page.rows[-1]
+    assert again.above
+
+
+def test_there_is_no_other_order_than_that_of_time(store: EventStore) -> None:
+    with pytest.raises(KeydeckError, match="no order 'principal'"):
+        store.page(Query("", "principal"))
+
+
+@pytest.mark.parametrize(
+    "expression",
+    ["", "since:5h until:90m", "-human", "denied", "session:api-1", "name:Decrypt key:alias/tokens"],
+)
+def test_counts_histogram_and_pivots_agree_with_the_events(store: EventStore, expression: str) -> None:
+    store.add(many(900))
+    rows = store.page(Query(expression), limit=1_000).rows
+    assert store.count(Query(expression)) == len(rows) > 0
+    for bars in (1, 7, 60, 2_000):
+        histogram = store.histogram(expression, bars=bars)
+        assert histogram is not None
+        assert histogram.total == len(rows)
+        assert len(histogram.bars) <= bars
+        assert sum(bar.failed for bar in histogram.bars) == sum(one.event.failed for one in rows)
+        for bar in histogram.bars:
+            begin = (NOW - NOW.replace(year=1970, month=1, day=1, hour=0)).total_seconds() + bar.at - bar.at
+            assert bar.at <= histogram.last
+            assert begin >= 0
+    by_principal = Counter(one.event.principal.arn for one in rows)
+    assert {v.text: v.events for v in store.pivot("principal", expression).values} == by_principal
+    by_key = Counter(arn for one in rows for arn in one.event.key_arns)
+    assert {v.text: v.events for v in store.pivot("key", expression).values} == by_key
+
+
+def test_a_pivot_tells_what_it_leaves_out(store: EventStore) -> None:
+    store.add([event(sourceIPAddress=f"10.0.0.{n}", ago=n) for n in range(30)])
+    pivot = store.pivot("ip", limit=10)
+    assert (len(pivot.values), pivot.others, pivot.rest) == (10, 20, 20)
+
+
+def test_an_event_about_two_keys_counts_for_both(store: EventStore) -> None:
+    store.add([event("ReEncrypt", resources=[{"ARN": KEY}, {"ARN": OTHER_KEY}]), event()])
+    assert {v.text: v.events for v in store.pivot("key").values} == {KEY: 2, OTHER_KEY: 1}
+    assert store.count(Query(f"key:{OTHER_KEY}")) == 1
+
+
+def test_hidden_service_events_are_counted(store: EventStore) -> None:
+    store.add([event(), event(sourceIPAddress="s3.amazonaws.com"), event(sourceIPAddress="AWS Internal")])
+    summary = store.summary("name:Decrypt -service")
+    assert (summary.events, summary.hidden_service_events) == (1, 2)
+    assert store.summary("name:Decrypt").hidden_service_events == 0
+
+
+def test_years_one_and_9999_harm_nothing(store: EventStore) -> None:
+    store.add([event(eventTime=text) for text in ("0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z", "x")])
+    page = store.page(NEWEST)
+    assert [one.event.time.year for one in page.rows] == [9999, 1, 1]
+    histogram = store.histogram(bars=50)
+    assert histogram is not None
+    assert histogram.total == 3
+    summary = store.summary("")
+    assert summary.first is not None
+    assert summary.last is not None
+    assert (summary.first.year, summary.last.year) == (1, 9999)
+
+
+def test_reviews_and_notes_stay_with_the_event(store: EventStore) -> None:
+    one, other = event(), event(ago=5)
+    store.add([one, other])
+    assert store.review([one.event_id, "nothing"], "ana") == 1
+    store.annotate(other.event_id, "ours:\x1b[2J the drill", "ben")
+    assert store.count(Query("reviewed")) == 1
+    assert store.count(Query("-reviewed noted")) == 1
+    found = store.event(other.event_id)
+    assert (found.note, found.noted_by, found.noted_at) == ("ours:[2J the drill", "ben", NOW)
+    assert store.event(one.event_id).reviewed_at == NOW
+    store.review([one.event_id], "ana", reviewed=False)
+    store.annotate(other.event_id, "", "ben")
+    assert store.count(Query("reviewed")) == store.count(Query("noted")) == 0
+    with pytest.raises(EventVanishedError):
+        store.annotate("nothing", "x", "ana")
+
+
+def test_old_events_are_forgotten_but_those_with_a_note(store: EventStore) -> None:
+    hours = [event(ago=timedelta(minutes=20 * n)) for n in range(300)]
+    store.add(hours)
+    store.annotate(hours[250].event_id, "keep", "ana")
+    done = store.forget_before(2)
+    left = [n for n in range(300) if n <= 144 or n == 250]
+    assert done.forgotten == 300 - len(left)
+    assert store.count(Query("")) == len(left) == sum(v.events for v in store.pivot("name").values)
+    assert store.count(Query("", "time")) == len(store.page(Query(""), limit=500).rows)
+    assert store.add(hours).new == done.forgotten
+
+
+def test_nothing_is_forgotten_where_events_are_kept_for_ever(store: EventStore) -> None:
+    store.add([event(ago=timedelta(days=4000))])
+    assert store.forget_before(0).forgotten == 0
+    assert store.count(NEWEST) == 1
+
+
+def test_the_state_changes_with_what_is_added_and_noted(store: EventStore) -> None:
+    states = [store.state()]
+    one = event()
+    store.add([one])
+    states.append(store.state())
+    store.review([one.event_id], "ana")
+    states.append(store.state())
+    assert len(set(states)) == 3
+
+
+def test_a_query_that_nobody_waits_for_ends(store: EventStore) -> None:
+    store.add(many(50))
+    cancelled = Event()
+    cancelled.set()
+    for call in (
+        lambda: store.page(NEWEST, cancelled=cancelled),
+        lambda: store.count(NEWEST, cancelled=cancelled),
+        lambda: store.pivot("ip", cancelled=cancelled),
+    ):
+        with pytest.raises(InterruptedRunError):
+            call()
+    assert store.count(NEWEST) == 50
+
+
+def test_two_stores_of_one_file_add_at_the_same_time(store: EventStore) -> None:
+    events = many(600)
+    other = EventStore(store.path)
+    threads = [
+        Thread(target=lambda s=s, part=part: [s.add(part[n : n + 20]) for n in range(0, len(part), 20)])
+        for s, part in ((store, events), (other, list(reversed(events))))
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    other.close()
+    assert store.count(NEWEST) == 600
+    assert sum(v.events for v in store.pivot("principal").values) == 600
+
+
+def test_a_record_is_packed_small_and_whole() -> None:
+    for raw in (event().raw, b"", b"\x00" * 100_000, os.urandom(20_000)):
+        assert unpack(pack(raw)) == raw
+    assert len(pack(event().raw)) < len(event().raw) / 3
+    for broken in (b"", b"\x02abc", pack(event().raw)[:40][:1] + b"zz"):
+        with pytest.raises(ValueError, match="not a packed record"):
+            unpack(broken)
