@@ -121,6 +121,9 @@ class StoreFile:
             if version < schema.VERSION:
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
                 schema.metadata.create_all(connection)
+                connection.exec_driver_sql(
+                    "INSERT OR IGNORE INTO keeping (id, changes, forgotten) VALUES (1, 0, 0)"
+                )
                 connection.exec_driver_sql(f"PRAGMA user_version = {schema.VERSION}")
                 connection.commit()
 
@@ -138,6 +141,11 @@ class StoreFile:
                 raise EventStoreError(
                     f"The event store {where} is damaged, or no event store.",
                     remedy="Move it away, then import or pull the events anew.",
+                ) from error
+            if code & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+                raise EventStoreError(
+                    f"The event store {where} is being written by another process.",
+                    remedy="Try again when that is done.",
                 ) from error
             raise EventStoreError(f"The event store {where}: {clean(cause, 200)}.") from error
         except OSError as error:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, insert, not_, select
+from sqlalchemy import Connection, delete, func, insert, not_, select, update
 
-from crypto_core.trail.store.schema import DETAILS, HOUR, ROLLED, event, note, raw, rollup, term
+from crypto_core.trail.store.schema import DETAILS, HOUR, ROLLED, event, keeping, note, raw, rollup, term
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +32,18 @@ def forget_before(connection: Connection, at: int) -> int:
     columns = [event.c[name] for name in names]
     left = select(hour, *columns, func.count()).where(event.c.at < (at // HOUR + 1) * HOUR)
     connection.execute(insert(rollup).from_select(["hour", *names, "events"], left.group_by(hour, *columns)))
-    for table, kinds in ((event, ROLLED | DETAILS),):
-        for name, kind in kinds.items():
-            used = select(table.c[name]).distinct()
-            connection.execute(delete(term).where(term.c.kind == kind, not_(term.c.id.in_(used))))
+    for name, kind in (ROLLED | DETAILS).items():
+        used = select(event.c[name]).distinct()
+        connection.execute(delete(term).where(term.c.kind == kind, not_(term.c.id.in_(used))))
+    changed(connection, forgotten=True)
     return int(gone)
+
+
+def changed(connection: Connection, *, forgotten: bool = False) -> None:
+    """Tell every process that something was written, or that texts were forgotten."""
+    connection.execute(
+        update(keeping).values(changes=keeping.c.changes + 1, forgotten=keeping.c.forgotten + forgotten)
+    )
 
 
 def _hour(at: Any) -> Any:

@@ -126,6 +126,14 @@ note = Table(
 )
 """What an operator wrote on an event, by the event's number; `reviewed_at` is 0 where it isn't reviewed."""
 
+keeping = Table(
+    "keeping",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    *_numbers("changes", "forgotten"),
+)
+"""One row: how often something was written, and how often texts were forgotten, by any process."""
+
 Index("ix_event_at", event.c.at)
 Index("ix_event_principal", event.c.principal, event.c.at)
 Index("ix_event_ip", event.c.ip, event.c.at)

@@ -9,7 +9,7 @@ from pathlib import Path
 from threading import Event, Lock
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, select
+from sqlalchemy import Connection, delete, select
 from sqlalchemy.dialects.sqlite import insert
 
 from crypto_core.errors import EventStoreError, EventVanishedError
@@ -24,8 +24,8 @@ from crypto_core.trail.store.counting import Histogram, Pivot
 from crypto_core.trail.store.database import StoreFile
 from crypto_core.trail.store.listing import Found, read
 from crypto_core.trail.store.packing import unpack
-from crypto_core.trail.store.retention import Vacuumed, forget_before
-from crypto_core.trail.store.schema import Mark, event, note, raw, stored_id
+from crypto_core.trail.store.retention import Vacuumed, changed, forget_before
+from crypto_core.trail.store.schema import Mark, event, keeping, note, raw, stored_id
 from crypto_core.trail.store.vocabulary import Vocabulary
 from crypto_core.trail.store.writing import Added, add
 
@@ -224,9 +224,8 @@ class EventStore:
     def state(self) -> tuple[int, int]:
         """Return two numbers of which one changes with whatever is added, noted or forgotten. Quick."""
         with self._file.reading() as connection:
-            newest = connection.exec_driver_sql("SELECT coalesce(max(id), 0) FROM event").scalar_one()
-            noted = connection.scalar(select(func.coalesce(func.sum(note.c.at + note.c.reviewed_at), 0)))
-        return int(newest), int(noted or 0)
+            row = connection.execute(select(keeping.c.changes, keeping.c.forgotten)).one()
+        return int(row[0]), int(row[1])
 
     # What an operator notes
 
@@ -251,6 +250,7 @@ class EventStore:
                     connection.execute(statement.on_conflict_do_update(index_elements=["id"], set_=values))
                     done += 1
             connection.execute(delete(note).where(note.c.reviewed_at == 0, note.c.text == ""))
+            changed(connection)
         return done
 
     # Keeping it small
@@ -267,7 +267,6 @@ class EventStore:
                 limit = seconds(self._clock() - timedelta(days=days))
                 with self._file.writing() as connection:
                     forgotten = forget_before(connection, limit)
-            self._vocabulary.forget()
             self._file.maintain("VACUUM")
             self._file.maintain("PRAGMA wal_checkpoint(TRUNCATE)")
             self._file.maintain("PRAGMA optimize")

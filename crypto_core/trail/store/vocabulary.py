@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from sqlalchemy import Connection, select
 
 from crypto_core.filters import lower
-from crypto_core.trail.store.schema import Kind, term
+from crypto_core.trail.store.schema import Kind, keeping, term
 
 _MOST = 100_000
 """How many texts are remembered; past that, all are forgotten and looked up again."""
@@ -19,6 +19,7 @@ class Vocabulary:
 
     def __init__(self) -> None:
         self._known: dict[tuple[Kind, str], int] = {}
+        self._forgotten = -1
 
     def forget(self) -> None:
         """Forget what was numbered: the transaction came to nothing."""
@@ -28,8 +29,11 @@ class Vocabulary:
         self, connection: Connection, wanted: Iterable[tuple[Kind, str]]
     ) -> Mapping[tuple[Kind, str], int]:
         """Return a mapping that has the number of every wanted text. "" is 0 without being asked for."""
-        if len(self._known) > _MOST:
+        forgotten = int(connection.scalar(select(keeping.c.forgotten)) or 0)
+        if len(self._known) > _MOST or forgotten != self._forgotten:
+            # Another process may have given the numbers of forgotten texts to others.
             self._known.clear()
+            self._forgotten = forgotten
         missing = [key for key in dict.fromkeys(wanted) if key[1] and key not in self._known]
         for start in range(0, len(missing), _AT_ONCE):
             self._learn(connection, missing[start : start + _AT_ONCE])

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, select
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.store.conditions import seconds
 from crypto_core.trail.store.packing import pack
+from crypto_core.trail.store.retention import changed
 from crypto_core.trail.store.schema import DETAILS, HOUR, ROLLED, event, marks, stored_id, texts
 from crypto_core.trail.store.vocabulary import Vocabulary
 
@@ -64,6 +65,7 @@ def add(connection: Connection, events: Sequence[TrailEvent], vocabulary: Vocabu
         connection.exec_driver_sql(_INSERT, found)
         connection.exec_driver_sql("INSERT INTO raw (id, body) VALUES (?, ?)", bodies)
         connection.exec_driver_sql(_COUNT, [(*hour, number) for hour, number in hours.items()])
+        changed(connection)
     return Added(len(found), len(events) - len(found), kms)
 
 

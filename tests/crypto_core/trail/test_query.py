@@ -87,11 +87,20 @@ def _lets_through(terms: tuple[Term, ...], one: TrailEvent) -> bool:
     def free(term: Term) -> bool:
         texts = [value for field in FREE for value in _as_texts(values(one, field, {}))]
         found = any(a.matches(text, anywhere=True) for a in term.alternatives for text in texts)
-        return found or any(a.matches(one.event_id) for a in term.alternatives)
+        return found or has_id(term)
+
+    def has_id(term: Term) -> bool:
+        # An id is looked up whole: there are as many as events.
+        return any(
+            a.matches(one.event_id) for a in term.alternatives if len(a.parts) == 1 or not any(a.parts)
+        )
 
     for term in terms:
         if term.field is None:
             if free(term) is term.negated:
+                return False
+        elif term.field == "id":
+            if has_id(term) is term.negated:
                 return False
         elif term.field == "ip" and any("/" in a.text for a in term.alternatives):
             networks = any(_inside(a.text, one) for a in term.alternatives)

@@ -14,7 +14,8 @@ import pytest
 
 from crypto_core.errors import EventStoreError, EventVanishedError, InterruptedRunError, KeydeckError
 from crypto_core.paging import Cursor, Query
-from crypto_core.trail.store import EventStore, StoredEvent
+from crypto_core.trail.event import TrailEvent
+from crypto_core.trail.store import EventStore, StoredEvent, database
 from crypto_core.trail.store.packing import pack, unpack
 from tests.crypto_core.trail.records import (
     KEY,
@@ -109,7 +110,8 @@ def test_a_damaged_record_is_told_by_its_number(store: EventStore) -> None:
         store.page(NEWEST)
 
 
-def many(count: int, step: int = 37) -> list[StoredEvent] | list:  # type: ignore[type-arg]
+def many(count: int, step: int = 37) -> list[TrailEvent]:
+    """Events of three principals under two keys, one in eleven denied, so many seconds apart."""
     who = (role(), user("ana"), user("intruder"))
     return [
         read(
@@ -203,9 +205,10 @@ def test_counts_histogram_and_pivots_agree_with_the_events(store: EventStore, ex
         assert len(histogram.bars) <= bars
         assert sum(bar.failed for bar in histogram.bars) == sum(one.event.failed for one in rows)
         for bar in histogram.bars:
-            begin = (NOW - NOW.replace(year=1970, month=1, day=1, hour=0)).total_seconds() + bar.at - bar.at
-            assert bar.at <= histogram.last
-            assert begin >= 0
+            inside = [
+                one for one in rows if bar.at <= one.event.time.timestamp() < bar.at + histogram.seconds
+            ]
+            assert bar.events == len(inside)
     by_principal = Counter(one.event.principal.arn for one in rows)
     assert {v.text: v.events for v in store.pivot("principal", expression).values} == by_principal
     by_key = Counter(arn for one in rows for arn in one.event.key_arns)
@@ -287,6 +290,33 @@ def test_the_state_changes_with_what_is_added_and_noted(store: EventStore) -> No
     store.review([one.event_id], "ana")
     states.append(store.state())
     assert len(set(states)) == 3
+
+
+def test_texts_that_another_process_forgot_are_numbered_anew(store: EventStore) -> None:
+    store.add([event(sourceIPAddress="192.0.2.1", ago=timedelta(days=9))])
+    other = EventStore(store.path, clock=lambda: NOW)
+    other.forget_before(2)
+    other.add([event(sourceIPAddress="203.0.113.9")])
+    other.close()
+    store.add([event(sourceIPAddress="192.0.2.1")])
+    assert {v.text for v in store.pivot("ip").values} == {"192.0.2.1", "203.0.113.9"}
+    assert store.count(Query("ip:192.0.2.1")) == 1
+
+
+def test_a_store_that_another_process_holds_is_told(
+    store: EventStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "_WAIT_SECONDS", 0.05)
+    store.add([event()])
+    store.close()
+    holder = sqlite3.connect(store.path, isolation_level=None)
+    holder.execute("BEGIN IMMEDIATE")
+    with pytest.raises(EventStoreError, match="being written by another process"):
+        store.add([event()])
+    assert store.count(NEWEST) == 1
+    holder.close()
+    store.add([event()])
+    assert store.count(NEWEST) == 2
 
 
 def test_a_query_that_nobody_waits_for_ends(store: EventStore) -> None:
