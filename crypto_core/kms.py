@@ -90,9 +90,7 @@ WRITES_RESULTS = frozenset({"StartQueryExecution", "StopQueryExecution"})
 
 _KEY_PARAMETERS = ("KeyId", "SourceKeyId", "DestinationKeyId", "TargetKeyId")
 
-SENT_ONCE = frozenset(
-    {"CreateKey", "LookupEvents", "RotateKeyOnDemand", "StartQuery", "StartQueryExecution"}
-)
+SENT_ONCE = frozenset({"CreateKey", "LookupEvents", "RotateKeyOnDemand", "StartQuery", "StartQueryExecution"})
 """What is not sent again by itself: an answer that was lost would cost a second key, rotation or query.
 
 LookupEvents has so small a quota that whoever asks keeps the pace, and tells when AWS asks to wait.
@@ -242,7 +240,7 @@ class KmsApi:
             )
         if self.read_only and operation in WRITES_RESULTS:
             raise ReadOnlyError(
-                f"{service}:{operation} is refused: Keydeck is read only, and Athena writes its results to S3.",
+                f"{service}:{operation} is refused: read only, and Athena writes its results to S3.",
                 remedy="Start Keydeck without --read-only, or read the trail's bucket: --from s3.",
             )
         return self._send(service, operation, region, parameters)

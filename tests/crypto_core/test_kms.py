@@ -529,10 +529,14 @@ def test_other_services_are_asked_what_was_recorded_and_nothing_else(
     }
     (trail,) = [
         t
-        for t in kms.read("cloudtrail", "DescribeTrails", region=REGION, includeShadowTrails=True)["trailList"]
+        for t in kms.read("cloudtrail", "DescribeTrails", region=REGION, includeShadowTrails=True)[
+            "trailList"
+        ]
         if t["Name"] == "account-trail"
     ]
-    assert kms.read("cloudtrail", "GetTrailStatus", region=REGION, Name=trail["TrailARN"])["IsLogging"] is True
+    assert (
+        kms.read("cloudtrail", "GetTrailStatus", region=REGION, Name=trail["TrailARN"])["IsLogging"] is True
+    )
     before = dict(aws.stats().calls)
     for service, operation in (
         ("cloudtrail", "StopLogging"),
@@ -563,7 +567,7 @@ def test_a_failure_of_cloudtrail_is_told_in_its_name(aws: EndpointControl, kms: 
     with pytest.raises(KmsThrottledError, match="CloudTrail throttles DescribeTrails"):
         kms.read("cloudtrail", "DescribeTrails", region=REGION)
     aws.add_denial(Denial("*", "s3:ListBucket"))
-    with pytest.raises(KmsAccessDeniedError, match="Allow s3:ListBucket .* in the bucket policy"):
+    with pytest.raises(KmsAccessDeniedError, match=r"Allow s3:ListBucket .* in the bucket policy"):
         kms.read("s3", "ListObjectsV2", region=REGION, Bucket="keydeck-sandbox-trail")
     with pytest.raises(KmsRequestError, match="There is no such bucket"):
         kms.read("s3", "GetObject", region=REGION, Bucket="nobodys-bucket", Key="x")
