@@ -151,6 +151,18 @@ class Settings(BaseSettings):
     retired_keys: Names = Field((), validation_alias="KEYDECK_RETIRED_KEYS")
     """KMS keys that nobody should use any more, or that are compromised; any use is a finding."""
 
+    athena_table: str = Field("", validation_alias="KEYDECK_ATHENA_TABLE", pattern=r"^(\w+\.\w+)?$")
+    """Athena's table over the trail's files, as database.table."""
+
+    athena_output: str = Field("", validation_alias="KEYDECK_ATHENA_OUTPUT", pattern="^(s3://.+)?$")
+    """Where Athena writes its results: s3://bucket/prefix/."""
+
+    athena_workgroup: str = Field("", validation_alias="KEYDECK_ATHENA_WORKGROUP", max_length=128)
+    """Athena's workgroup, if it has a place for results of its own."""
+
+    lake_store: str = Field("", validation_alias="KEYDECK_LAKE_STORE", max_length=256)
+    """The ARN of the event data store that CloudTrail Lake is asked."""
+
     tables: tuple[TableSettings, ...] = Field((), validation_alias="KEYDECK_TABLES")
     """Further tables with tokens; given in the file."""
 

@@ -22,6 +22,7 @@ from crypto_core.database.inventory import Inventory
 from crypto_core.database.journal import Journal
 from crypto_core.database.tokens import TokenStore
 from crypto_core.envelope import Format
+from crypto_core.key_names import is_key_arn
 from crypto_core.keyring import KmsKeyring
 from crypto_core.keys.changes.reading import KeyReader
 from crypto_core.keys.changes.service import KeyChangeService
@@ -39,6 +40,10 @@ from crypto_core.reencryption.planner import Planner
 from crypto_core.reencryption.runner import Runner
 from crypto_core.reencryption.service import TokenWorkService
 from crypto_core.reencryption.verification import Verifier
+from crypto_core.trail.coverage_record import CoverageRecord
+from crypto_core.trail.sources.athena import AthenaSettings
+from crypto_core.trail.sources.engines import EngineSettings
+from crypto_core.trail.sources.puller import EventPuller
 from crypto_core.trail.store import EventStore
 from screens.services import Services
 
@@ -56,6 +61,8 @@ class Wired:
     store: TokenStore
     journal: Journal
     events: EventStore
+    event_puller: EventPuller
+    event_coverage: CoverageRecord
     services: Services
 
     def close(self) -> None:
@@ -143,6 +150,18 @@ def wire(settings: Settings, *, trust: Iterable[str] = (), observer: Observer = 
         configured,
     )
     events = EventStore(events_file(settings), aliases=keys.known_aliases)
+    watched = partial(_regions, kms, keyring, settings)
+    event_puller = EventPuller(
+        kms,
+        events,
+        regions=watched,
+        aliases=keys.known_aliases,
+        engines=EngineSettings(
+            AthenaSettings(settings.athena_table, settings.athena_output, settings.athena_workgroup),
+            settings.lake_store,
+        ),
+    )
+    event_coverage = CoverageRecord(events, watched)
     services = Services(
         surroundings=surveyor.now,
         status=status,
@@ -169,8 +188,29 @@ def wire(settings: Settings, *, trust: Iterable[str] = (), observer: Observer = 
         write_key=settings.write_key,
         posture=posture,
         events=events,
+        event_puller=event_puller,
+        event_coverage=event_coverage,
     )
-    return Wired(settings, engine, state_engine, kms, keyring, catalogue, store, journal, events, services)
+    return Wired(
+        settings,
+        engine,
+        state_engine,
+        kms,
+        keyring,
+        catalogue,
+        store,
+        journal,
+        events,
+        event_puller,
+        event_coverage,
+        services,
+    )
+
+
+def _regions(kms: KmsApi, keyring: KmsKeyring, settings: Settings) -> tuple[str, ...]:
+    """The Regions in which keys are used that matter: the configured ones, and those of trusted keys."""
+    arns = [key for key in (*keyring.trusted, *settings.retired_keys) if is_key_arn(key)]
+    return tuple(dict.fromkeys([*kms.regions, *(arn.split(":")[3] for arn in arns)]))
 
 
 def events_file(settings: Settings) -> Path:

@@ -222,6 +222,12 @@ class KmsRequestError(KmsError):
     """KMS rejected the request as invalid, or answered with something Keydeck can't use."""
 
 
+class PageTokenError(KmsRequestError):
+    """AWS no longer knows the page from which a list was to go on."""
+
+    default_remedy = "Begin the list anew."
+
+
 class KmsUnreadableError(KmsRequestError):
     """What answered is not KMS, or can't be read: whether it did what was asked is not known."""
 

@@ -1,7 +1,7 @@
 """AWS KMS over boto3: time limits, the read-only allow-list, and every failure as an error of ours.
 
-Beside KMS, AWS is asked who the caller is, and CloudTrail how its trails are set up: with the same
-credentials, time limits and errors.
+Beside KMS, AWS is asked who the caller is, and what CloudTrail recorded: by its API, in its bucket, or by
+Athena. With the same credentials, time limits and errors.
 
 API reference: https://docs.aws.amazon.com/kms/latest/APIReference/ ("Errors" of each operation and
 "Common Errors"). Retries are botocore's: throttling and transient errors only, with jittered backoff.
@@ -56,13 +56,45 @@ READ_ONLY_OPERATIONS = frozenset(
 REHEARSABLE_OPERATIONS = frozenset({"GenerateDataKey", "ReEncrypt"})
 """What read-only mode lets pass with `DryRun`: KMS checks permission and state and does nothing."""
 
-TRAIL_OPERATIONS = frozenset({"DescribeTrails", "GetEventSelectors", "GetTrailStatus"})
-"""All that CloudTrail is ever asked here: how its trails are set up."""
+READ_OPERATIONS: Mapping[str, frozenset[str]] = {
+    "cloudtrail": frozenset(
+        {
+            "CancelQuery",
+            "DescribeQuery",
+            "DescribeTrails",
+            "GetEventDataStore",
+            "GetEventSelectors",
+            "GetQueryResults",
+            "GetTrailStatus",
+            "ListEventDataStores",
+            "ListPublicKeys",
+            "LookupEvents",
+            "StartQuery",
+        }
+    ),
+    "s3": frozenset({"GetObject", "ListObjectsV2"}),
+    "athena": frozenset(
+        {
+            "GetQueryExecution",
+            "GetQueryResults",
+            "GetTableMetadata",
+            "StartQueryExecution",
+            "StopQueryExecution",
+        }
+    ),
+}
+"""All that other services are ever asked here, each by its name: what CloudTrail recorded, and how."""
+
+WRITES_RESULTS = frozenset({"StartQueryExecution", "StopQueryExecution"})
+"""Athena writes a query's result to S3, so read-only mode refuses it."""
 
 _KEY_PARAMETERS = ("KeyId", "SourceKeyId", "DestinationKeyId", "TargetKeyId")
 
-SENT_ONCE = frozenset({"CreateKey", "RotateKeyOnDemand"})
-"""What is not sent again by itself: an answer that was lost would cost a second key or rotation."""
+SENT_ONCE = frozenset({"CreateKey", "LookupEvents", "RotateKeyOnDemand", "StartQuery", "StartQueryExecution"})
+"""What is not sent again by itself: an answer that was lost would cost a second key, rotation or query.
+
+LookupEvents has so small a quota that whoever asks keeps the pace, and tells when AWS asks to wait.
+"""
 
 _IDENTITY_OPTIONS: dict[str, Any] = {
     "connect_timeout": 2.0,
@@ -195,17 +227,23 @@ class KmsApi:
         answer = self._send("sts", "GetCallerIdentity", self.regions[0], {})
         return Identity(account=clean(answer.get("Account")), arn=clean(answer.get("Arn")))
 
-    def trails(self, operation: str, *, region: str, **parameters: Any) -> dict[str, Any]:
-        """Return CloudTrail's answer to one of `TRAIL_OPERATIONS`, in one Region.
+    def read(self, service: str, operation: str, *, region: str, **parameters: Any) -> dict[str, Any]:
+        """Return a service's answer to one of its `READ_OPERATIONS`, in one Region.
 
-        Raises ReadOnlyError for any other operation, before anything is sent; else KmsError.
+        Raises ReadOnlyError for any other operation, and in read-only mode for `WRITES_RESULTS`, before
+        anything is sent; else KmsError.
         """
-        if operation not in TRAIL_OPERATIONS:
+        if operation not in READ_OPERATIONS.get(service, ()):
             raise ReadOnlyError(
-                f"cloudtrail:{operation} is refused: Keydeck only looks at trails.",
-                remedy="Change trails with AWS's own tools.",
+                f"{service}:{operation} is refused: Keydeck only reads what CloudTrail recorded.",
+                remedy="Change trails, buckets and tables with AWS's own tools.",
             )
-        return self._send("cloudtrail", operation, region, parameters)
+        if self.read_only and operation in WRITES_RESULTS:
+            raise ReadOnlyError(
+                f"{service}:{operation} is refused: read only, and Athena writes its results to S3.",
+                remedy="Start Keydeck without --read-only, or read the trail's bucket: --from s3.",
+            )
+        return self._send(service, operation, region, parameters)
 
     def _send(self, service: str, operation: str, region: str, parameters: dict[str, Any]) -> dict[str, Any]:
         """Ask AWS; where it refuses the credentials and there are others by now, once more with those."""

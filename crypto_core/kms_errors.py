@@ -28,6 +28,7 @@ from crypto_core.errors import (
     KmsRequestError,
     KmsThrottledError,
     KmsUnreachableError,
+    PageTokenError,
     SettingsError,
 )
 from crypto_core.foreign import clean
@@ -45,8 +46,10 @@ _ERRORS: dict[str, type[KmsError]] = {
     "IncorrectKeyException": IncorrectKeyError,
     "InternalFailure": KmsInternalError,
     "InternalError": KmsInternalError,
+    "InvalidAccessKeyId": CredentialsError,
     "InvalidCiphertextException": InvalidCiphertextError,
     "InvalidClientTokenId": CredentialsError,
+    "InvalidNextTokenException": PageTokenError,
     "InvalidSignatureException": CredentialsError,
     "KMSInternalException": KmsInternalError,
     "KMSInvalidStateException": KeyStateError,
@@ -59,6 +62,7 @@ _ERRORS: dict[str, type[KmsError]] = {
     "RequestLimitExceeded": KmsThrottledError,
     "ServiceUnavailable": KmsInternalError,
     "SignatureDoesNotMatch": CredentialsError,
+    "SlowDown": KmsThrottledError,
     "Throttling": KmsThrottledError,
     "ThrottlingException": KmsThrottledError,
     "TooManyRequestsException": KmsThrottledError,
@@ -95,10 +99,17 @@ _SAYS: dict[type[KmsError], str] = {
     KmsInternalError: "{service} failed internally at {operation}",
     KmsLimitError: "A limit of {service} is reached at {operation}{on}",
     KmsThrottledError: "{service} throttles {operation}: the request quota is used up",
+    PageTokenError: "{service} no longer knows the page to go on from at {operation}",
 }
 
-_SERVICES = {"kms": "KMS", "sts": "STS", "cloudtrail": "CloudTrail"}
+_SERVICES = {"kms": "KMS", "sts": "STS", "cloudtrail": "CloudTrail", "s3": "S3", "athena": "Athena"}
 """What AWS calls its services, by the prefix of their IAM actions."""
+
+_ACTIONS = {"ListObjectsV2": "ListBucket"}
+"""IAM actions that are not called like their operation."""
+
+_POLICIES = {"kms": "its IAM policy or in the key policy", "s3": "its IAM policy or in the bucket policy"}
+"""Where an action can be allowed, by service."""
 
 _REJECTED: dict[str, tuple[str, str]] = {
     "AlreadyExistsException": (
@@ -128,6 +139,13 @@ _REJECTED: dict[str, tuple[str, str]] = {
 }
 """What KMS says no to as such: in words, and what the operator can do."""
 
+_REJECTED_BY_S3: dict[str, tuple[str, str]] = {
+    "InvalidObjectState": ("The object is archived", "Restore it from its storage class, then try again."),
+    "NoSuchBucket": ("There is no such bucket", "Check the bucket's name and account."),
+    "NoSuchKey": ("There is no such object", "It was deleted since it was listed; list the bucket again."),
+}
+"""The same of S3."""
+
 _LIMITS: dict[str, str] = {
     "CreateAlias": "Remove aliases that nobody uses, or ask AWS for a higher quota of aliases.",
     "CreateKey": "Delete keys that nobody needs, or ask AWS for a higher quota of keys.",
@@ -156,13 +174,14 @@ def told_apart(response: Any, operation: str, keys: Sequence[str], service: str 
             operation=operation,
             key=key,
             action=action,
-            remedy=f"Allow {action} for this identity in its IAM policy or in the key policy.",
+            remedy=f"Allow {action} for this identity in {_POLICIES.get(service, 'its IAM policy')}.",
         )
     shown = key or "the key that wrapped it"
     says = _SAYS.get(kind, "AWS rejected {operation}{on}")
     remedy = _LIMITS.get(operation, "") if kind is KmsLimitError else ""
-    if code in _REJECTED and service == "kms":
-        says, remedy = _REJECTED[code]
+    rejected = {"kms": _REJECTED, "s3": _REJECTED_BY_S3}.get(service, {})
+    if code in rejected:
+        says, remedy = rejected[code]
     says = says.format(key=shown, on=on, operation=operation, service=_SERVICES.get(service, service))
     return kind(f"{says} {told}.", operation=operation, key=key, remedy=remedy)
 
@@ -183,7 +202,7 @@ def _denied_action(operation: str, message: str, service: str) -> str:
         return named[1]
     if operation == "ReEncrypt" and _CIPHERTEXTS_KEY in message:
         return "kms:ReEncryptFrom"
-    return "kms:ReEncrypt*" if operation == "ReEncrypt" else f"{service}:{operation}"
+    return "kms:ReEncrypt*" if operation == "ReEncrypt" else f"{service}:{_ACTIONS.get(operation, operation)}"
 
 
 def unreadable(error: OSError, operation: str) -> CredentialsError:

@@ -5,13 +5,14 @@ Every call here blocks on SQL or AWS: screens call it from a thread worker. All 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from threading import Event
 from typing import Protocol
 
 from crypto_core.consent import Consent
+from crypto_core.coverage import Coverage
 from crypto_core.database.inspection import Inspection
 from crypto_core.database.inventory import InventoryRow
 from crypto_core.errors import KmsError
@@ -26,6 +27,8 @@ from crypto_core.paging import PagedSource
 from crypto_core.reencryption.materials import KeyMaterials
 from crypto_core.reencryption.plan import Plan, RunProgress, RunResult, Selection, Verb, Verification
 from crypto_core.references import TokenRef
+from crypto_core.trail.sources.plan import PullPlan
+from crypto_core.trail.sources.report import Progress, PullReport
 from crypto_core.trail.store import StoredEvent, Summary
 from crypto_core.trail.store.counting import Histogram, Pivot
 
@@ -327,6 +330,54 @@ class EventSource(PagedSource[StoredEvent], Protocol):
         ...
 
 
+class PullSource(Protocol):
+    """Fetches CloudTrail's events into the store. A plan is made first, and shown where it costs money."""
+
+    def plan(
+        self,
+        source: str = "lookup",
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        expression: str = "",
+        regions: Iterable[str] = (),
+        cancelled: Event | None = None,
+    ) -> PullPlan:
+        """Return what would be fetched, with what the operator should know before.
+
+        `source` is lookup, s3, athena, lake or s3://bucket/prefix. Without `since` it is where the last
+        complete pull ended. Raises KmsError, SettingsError, InvalidFilterError, RefusedError.
+        """
+        ...
+
+    def run(
+        self,
+        plan: PullPlan,
+        consent: Consent | None = None,
+        *,
+        progress: Progress | None = None,
+        cancelled: Event | None = None,
+    ) -> PullReport:
+        """Fetch what the plan says; what can't be had is a gap of the report.
+
+        Raises NotConfirmedError without a consent to what costs money, KmsError, TrailError, and
+        InterruptedRunError within moments of `cancelled`: the next pull goes on from there.
+        """
+        ...
+
+
+class EventCoverage(Protocol):
+    """Whether the store holds all that KMS recorded in a window."""
+
+    def regions(self) -> tuple[str, ...]:
+        """Return the Regions that have to be covered."""
+        ...
+
+    def coverage_of(self, since: datetime, until: datetime, regions: Iterable[str] | None = None) -> Coverage:
+        """Return whether a window is covered in every Region, and if not, what is missing."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Services:
     """All that the screens need, and nothing that they could build themselves."""
@@ -343,6 +394,8 @@ class Services:
     replacement: ReplacementSource
     materials: MaterialSource
     events: EventSource
+    event_puller: PullSource
+    event_coverage: EventCoverage
     read_only: bool
     write_key: str | None
     contexts: Contexts | None = None

@@ -42,7 +42,7 @@ from crypto_core.errors import (
     ReadOnlyError,
     SettingsError,
 )
-from crypto_core.kms import READ_ONLY_OPERATIONS, TRAIL_OPERATIONS, KmsApi
+from crypto_core.kms import READ_ONLY_OPERATIONS, READ_OPERATIONS, KmsApi
 
 HOME = Path(__file__).parents[2]
 REGION = "eu-west-1"
@@ -516,20 +516,43 @@ def test_identity_says_who_the_caller_is(kms: KmsApi) -> None:
     assert identity.arn.startswith(f"arn:aws:sts::{ACCOUNT}:assumed-role/keydeck-oncall/")
 
 
-def test_cloudtrail_is_asked_how_its_trails_are_set_up_and_nothing_else(
+def test_other_services_are_asked_what_was_recorded_and_nothing_else(
     aws: EndpointControl, kms: KmsApi
 ) -> None:
-    assert all(name.startswith(("Describe", "Get")) for name in TRAIL_OPERATIONS)
+    asked = {name for names in READ_OPERATIONS.values() for name in names}
+    assert {n for n in asked if not n.startswith(("Describe", "Get", "List"))} == {
+        "CancelQuery",
+        "LookupEvents",
+        "StartQuery",
+        "StartQueryExecution",
+        "StopQueryExecution",
+    }
     (trail,) = [
         t
-        for t in kms.trails("DescribeTrails", region=REGION, includeShadowTrails=True)["trailList"]
+        for t in kms.read("cloudtrail", "DescribeTrails", region=REGION, includeShadowTrails=True)[
+            "trailList"
+        ]
         if t["Name"] == "account-trail"
     ]
-    assert kms.trails("GetTrailStatus", region=REGION, Name=trail["TrailARN"])["IsLogging"] is True
+    assert (
+        kms.read("cloudtrail", "GetTrailStatus", region=REGION, Name=trail["TrailARN"])["IsLogging"] is True
+    )
     before = dict(aws.stats().calls)
-    for operation in ("StopLogging", "PutEventSelectors", "LookupEvents", "Decrypt"):
-        with pytest.raises(ReadOnlyError, match=f"cloudtrail:{operation} is refused"):
-            kms.trails(operation, region=REGION, Name=trail["TrailARN"])
+    for service, operation in (
+        ("cloudtrail", "StopLogging"),
+        ("cloudtrail", "PutEventSelectors"),
+        ("cloudtrail", "Decrypt"),
+        ("s3", "PutObject"),
+        ("s3", "DeleteObject"),
+        ("athena", "CreateNamedQuery"),
+        ("iam", "ListUsers"),
+    ):
+        with pytest.raises(ReadOnlyError, match=f"{service}:{operation} is refused"):
+            kms.read(service, operation, region=REGION, Name=trail["TrailARN"])
+    with pytest.raises(ReadOnlyError, match="Athena writes its results to S3"):
+        KmsApi(attempts=1, read_only=True).read(
+            "athena", "StartQueryExecution", region=REGION, QueryString="SELECT 1"
+        )
     assert dict(aws.stats().calls) == before
     assert kms.calls == 0
 
@@ -537,12 +560,17 @@ def test_cloudtrail_is_asked_how_its_trails_are_set_up_and_nothing_else(
 def test_a_failure_of_cloudtrail_is_told_in_its_name(aws: EndpointControl, kms: KmsApi) -> None:
     aws.add_denial(Denial("*", "cloudtrail:DescribeTrails"))
     with pytest.raises(KmsAccessDeniedError) as denied:
-        kms.trails("DescribeTrails", region=REGION)
+        kms.read("cloudtrail", "DescribeTrails", region=REGION)
     assert denied.value.action == "cloudtrail:DescribeTrails"
     aws.clear()
     aws.add_fault(Fault("DescribeTrails", "ThrottlingException"))
     with pytest.raises(KmsThrottledError, match="CloudTrail throttles DescribeTrails"):
-        kms.trails("DescribeTrails", region=REGION)
+        kms.read("cloudtrail", "DescribeTrails", region=REGION)
+    aws.add_denial(Denial("*", "s3:ListBucket"))
+    with pytest.raises(KmsAccessDeniedError, match=r"Allow s3:ListBucket .* in the bucket policy"):
+        kms.read("s3", "ListObjectsV2", region=REGION, Bucket="keydeck-sandbox-trail")
+    with pytest.raises(KmsRequestError, match="There is no such bucket"):
+        kms.read("s3", "GetObject", region=REGION, Bucket="nobodys-bucket", Key="x")
     answer = {"Error": {"Code": "AccessDeniedException"}}
     told = kms_errors.told_apart(answer, "GetTrailStatus", (), "cloudtrail")
     assert isinstance(told, KmsAccessDeniedError)

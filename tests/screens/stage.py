@@ -44,6 +44,7 @@ from crypto_core.reencryption.plan import (
 )
 from crypto_core.references import TokenRef
 from crypto_core.severity import Severity
+from crypto_core.trail.coverage_record import CoverageRecord
 from screens.services import Contexts, Services, Surroundings
 from tests.screens.samples import (
     ACCOUNT,
@@ -59,6 +60,7 @@ from tests.screens.samples import (
     make_rows,
 )
 from tests.screens.stage_events import StageEvents
+from tests.screens.stage_pulls import StagePuller
 
 FREE = ("reference", "org", "provider")
 
@@ -192,6 +194,8 @@ class Stage:
             replacement=StageReplacement(self),
             materials=StageMaterials(self),
             events=self.events,
+            event_puller=StagePuller(self.enter, self.events, lambda: NOW),
+            event_coverage=CoverageRecord(self.events.store, lambda: ("eu-west-1",), clock=lambda: NOW),
             read_only=self.read_only,
             write_key=self.write_key,
             contexts=self.contexts,

@@ -1,5 +1,7 @@
 """Delivery of the trail to S3: gzip files of `{"Records": […]}` where CloudTrail would put them.
 
+A trail with log file validation gets a signed digest file with each delivery.
+
 A destination is a trail that moto knows and that is logging, or a bucket set through control. While no
 trail was ever created, records wait, so a trail that is created later begins with them: the sandbox fills
 a bucket with a past that it made up. Once there is a trail, what happens while it isn't logging is
@@ -11,11 +13,13 @@ import json
 import logging
 import random
 import string
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from console.sandbox.endpoint.digests import DeliveredFile, DigestWriter
 from console.sandbox.endpoint.moto_server import MotoServer
 from console.sandbox.endpoint.principals import ACCOUNT
 from console.sandbox.endpoint.records import Record
@@ -39,6 +43,9 @@ class Destination:
     bucket: str
     prefix: str
     accepts: Accepts
+    trail: str = ""
+    """The name of a trail whose files are to be validated; "" for none."""
+    home: str = ""
 
 
 class Delivery:
@@ -47,6 +54,7 @@ class Delivery:
     def __init__(self, trail: Trail, moto: MotoServer) -> None:
         self._trail = trail
         self._moto = moto
+        self.digests = DigestWriter()
         self.bucket: str | None = None
         self.files = 0
         self.records = 0
@@ -67,7 +75,13 @@ class Delivery:
         if not trails and self.bucket is None:
             return None
         destinations = [
-            Destination(one.bucket_name, one.s3_key_prefix or "", _accepted_by(one))
+            Destination(
+                one.bucket_name,
+                one.s3_key_prefix or "",
+                _accepted_by(one),
+                one.trail_name if one.log_validation else "",
+                one.region_name,
+            )
             for one in trails
             if one.status.is_logging
         ]
@@ -81,17 +95,32 @@ class Delivery:
         written = 0
         for destination in destinations:
             accepted = [record for record in records if destination.accepts(record)]
+            delivered: dict[str, list[DeliveredFile]] = {}
             for batch in _files_of(accepted):
-                name = _file_name(destination.prefix, batch)
+                name, plain = _file_name(destination.prefix, batch), _document(batch)
                 try:
-                    self._moto.put_object(destination.bucket, name, _pack(batch))
+                    self._moto.put_object(destination.bucket, name, gzip.compress(plain, compresslevel=3))
                 except MissingBucket:
                     log.warning("%d records are lost: bucket %s is gone", len(batch), destination.bucket)
                     continue
+                times = [record.time for record in batch]
+                file = DeliveredFile(name, plain, min(times), max(times))
+                delivered.setdefault(batch[0].region, []).append(file)
                 written += 1
                 self.records += len(batch)
+            if destination.trail:
+                self._write_digests(destination, delivered)
         self.files += written
         return written
+
+    def _write_digests(self, to: Destination, delivered: dict[str, list[DeliveredFile]]) -> None:
+        for region, files in delivered.items():
+            made = self.digests.digest(to.bucket, to.prefix, to.trail, to.home, region, files, time.time())
+            metadata = {
+                "x-amz-meta-signature": made.signature,
+                "x-amz-meta-signature-algorithm": "SHA256withRSA",
+            }
+            self._moto.put_object(to.bucket, made.key, made.body, metadata)
 
 
 def _files_of(records: Iterable[Record]) -> list[list[Record]]:
@@ -106,9 +135,9 @@ def _files_of(records: Iterable[Record]) -> list[list[Record]]:
     ]
 
 
-def _pack(records: list[Record]) -> bytes:
+def _document(records: list[Record]) -> bytes:
     document = {"Records": [record.as_cloudtrail() for record in records]}
-    return gzip.compress(json.dumps(document, separators=(",", ":")).encode(), compresslevel=3)
+    return json.dumps(document, separators=(",", ":")).encode()
 
 
 def _file_name(prefix: str, records: list[Record]) -> str:

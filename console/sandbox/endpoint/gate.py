@@ -212,6 +212,8 @@ class Gate:
         if record.name == "LookupEvents":
             self.faults.check_lookup_rate(record.region)
             return _json(lookup_events(self.trail, record.region, document))
+        if record.name == "ListPublicKeys":
+            return _json(await self.moto.run(lambda: self.delivery.digests.public_keys(record.time)))
         if record.name in _DELIVER_FIRST:
             await self.delivery.deliver()
         return await self._pass_on(call, record)

@@ -105,11 +105,17 @@ class MotoServer:
 
         return [backend for backend in list(cloudtrail_backends[ACCOUNT].values()) if backend.trails]
 
-    def put_object(self, bucket: str, key: str, value: bytes) -> None:
-        """Store an object in a bucket; raises moto's MissingBucket. Call it through `run`."""
+    def put_object(
+        self, bucket: str, key: str, value: bytes, metadata: Mapping[str, str] | None = None
+    ) -> None:
+        """Store an object in a bucket, with headers that come back with it.
+
+        Raises moto's MissingBucket. Call it through `run`.
+        """
         from moto.s3.models import s3_backends
 
-        s3_backends[ACCOUNT]["aws"].put_object(bucket, key, value)
+        stored = s3_backends[ACCOUNT]["aws"].put_object(bucket, key, value)
+        stored.set_metadata(dict(metadata or {}))
 
     def issued_to(self, access_key_id: str) -> Principal | None:
         """Return whom moto issued an access key to: a role session or an IAM user."""

@@ -30,7 +30,7 @@ def read_trails(
     for region in regions:
         stop_if(cancelled)
         try:
-            answer = kms.trails("DescribeTrails", region=region, includeShadowTrails=True)
+            answer = kms.read("cloudtrail", "DescribeTrails", region=region, includeShadowTrails=True)
         except KmsError as error:
             gaps.append(Gap(f"{region}: trails: {_why(error)}", Severity.HIGH))
             continue
@@ -54,7 +54,7 @@ def read_trails(
 
 def _with_status(kms: KmsApi, trail: Trail, arn: str) -> Trail:
     try:
-        answer = kms.trails("GetTrailStatus", region=trail.home, Name=arn)
+        answer = kms.read("cloudtrail", "GetTrailStatus", region=trail.home, Name=arn)
     except KmsError as error:
         return replace(trail, missing={**trail.missing, "status": _why(error)})
     logging = answer.get("IsLogging")
@@ -65,7 +65,7 @@ def _with_status(kms: KmsApi, trail: Trail, arn: str) -> Trail:
 
 def _with_selectors(kms: KmsApi, trail: Trail, arn: str) -> Trail:
     try:
-        answer = kms.trails("GetEventSelectors", region=trail.home, TrailName=arn)
+        answer = kms.read("cloudtrail", "GetEventSelectors", region=trail.home, TrailName=arn)
     except KmsError as error:
         return replace(trail, missing={**trail.missing, "event selectors": _why(error)})
     return replace(trail, recorded=recorded(answer))

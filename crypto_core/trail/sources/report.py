@@ -24,6 +24,8 @@ class PullProgress:
     new: int = 0
     throttled: int = 0
     reached: datetime | None = None
+    seconds_left: float | None = None
+    """How long it still takes if it goes on as so far; None where that can't be told."""
 
 
 Progress = Callable[[PullProgress], None]
@@ -49,9 +51,12 @@ class PullReport:
     throttled: int = 0
     """How often AWS asked to wait."""
     gaps: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    """What the operator should know besides: what was left out as asked, what a query cost."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "gaps", tuple(clean(gap, 500) for gap in self.gaps))
+        for name in ("gaps", "notes"):
+            object.__setattr__(self, name, tuple(clean(text, 500) for text in getattr(self, name)))
 
     @property
     def coverage(self) -> Coverage:
@@ -71,5 +76,6 @@ class PullReport:
             "duplicates": self.duplicates,
             "kms": self.kms,
             "throttled": self.throttled,
+            "notes": list(self.notes),
             "coverage": self.coverage.as_json(),
         }

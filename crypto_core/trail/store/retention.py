@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, func, insert, not_, select, update
 
+from crypto_core.trail.store.pulls import forget_pulls_before
 from crypto_core.trail.store.schema import DETAILS, HOUR, ROLLED, event, keeping, note, raw, rollup, term
 
 
@@ -25,6 +26,7 @@ def forget_before(connection: Connection, at: int) -> int:
     old = select(event.c.id).where(event.c.at < at, event.c.id.not_in(noted))
     connection.execute(delete(raw).where(raw.c.id.in_(old)))
     gone = connection.execute(delete(event).where(event.c.at < at, event.c.id.not_in(noted))).rowcount
+    forget_pulls_before(connection, at)
     connection.execute(delete(rollup).where(rollup.c.hour <= at // HOUR))
     # Both halves of the hour that is cut are counted anew.
     hour: Any = _hour(event.c.at)

@@ -1,0 +1,193 @@
+"""keydeck events pull: fetch events from CloudTrail, its bucket or a query engine."""
+
+from __future__ import annotations
+
+import sys
+from datetime import UTC, datetime
+from threading import Event
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from console.commands.session import json_option, wired
+from console.interrupts import cancelled_by_interrupt
+from console.printing import print_json, say
+from crypto_core.consent import Consent, Danger
+from crypto_core.counting import counted
+from crypto_core.errors import NotConfirmedError, SettingsError
+from crypto_core.filters import Field, Kind, parse_filter
+
+if TYPE_CHECKING:
+    from console.wiring import Wired
+    from crypto_core.trail.sources.digests import Validation
+    from crypto_core.trail.sources.plan import PullPlan
+    from crypto_core.trail.sources.report import PullProgress, PullReport
+
+_STOPPING = (
+    "Stopping; what has come is stored, and the next pull goes on from there. Once more to stop at once."
+)
+_SAID_EVERY = 20
+"""Pages between two lines of progress where there is no terminal."""
+
+
+@click.command()
+@click.option(
+    "--from",
+    "source",
+    default="lookup",
+    show_default=True,
+    metavar="SOURCE",
+    help="lookup, s3, athena, lake, or s3://bucket/prefix.",
+)
+@click.option(
+    "--since", metavar="TIME", help="From when on: 2h, 7d, 2026-11-24 [the last pull's end, or 24h]."
+)
+@click.option("--until", metavar="TIME", help="Up to when [now].")
+@click.option("--filter", "expression", default="", metavar="EXPR", help="Keep only events that pass.")
+@click.option("--region", "regions", multiple=True, metavar="REGION", help="Only this Region; repeatable.")
+@click.option(
+    "--attribute", metavar="NAME=VALUE", help="LookupEvents' own attribute, such as EventName=Decrypt."
+)
+@click.option(
+    "--validate", is_flag=True, help="Check the bucket's files against CloudTrail's signed digests."
+)
+@click.option(
+    "--max-bytes", type=click.IntRange(min=1), metavar="N", help="What a query may scan [100,000,000,000]."
+)
+@click.option("--yes", is_flag=True, help="Do not ask before a query that costs money.")
+@json_option
+@click.pass_context
+def pull(
+    ctx: click.Context,
+    *,
+    source: str,
+    since: str | None,
+    until: str | None,
+    expression: str,
+    regions: tuple[str, ...],
+    attribute: str | None,
+    validate: bool,
+    max_bytes: int | None,
+    yes: bool,
+    as_json: bool,
+) -> int:
+    """Fetch CloudTrail's events into the local store, from where the last pull ended.
+
+    Kept are events of KMS and of CloudTrail itself. Exit code 1 if something of the window is missing, or if
+    --validate found something wrong; 130 if interrupted: the next pull goes on from there.
+    """
+    if validate and not source.startswith("s3"):
+        raise click.UsageError("--validate checks the files of a bucket: use it with --from s3.")
+    now = datetime.now(UTC)
+    with wired(ctx) as services, cancelled_by_interrupt(_STOPPING) as cancelled:
+        puller = services.event_puller
+        plan = puller.plan(
+            source,
+            since=_moment("since", since, now),
+            until=_moment("until", until, now),
+            expression=expression,
+            regions=regions,
+            attribute=_attribute(attribute),
+            max_bytes=max_bytes,
+            cancelled=cancelled,
+        )
+        for remark in plan.remarks:
+            say(remark)
+        consent = _consent(plan, yes=yes)
+        where = f" in {', '.join(plan.regions)}" if plan.regions else ""
+        say(
+            f"Fetching from {plan.asked.since:%Y-%m-%d %H:%M} to {plan.asked.until:%Y-%m-%d %H:%M} UTC "
+            f"by {plan.source}{where}."
+        )
+        report = puller.run(plan, consent, progress=_Progress(), cancelled=cancelled)
+        validation = _validated(services, plan, cancelled) if validate else None
+    _tell(report, validation, as_json=as_json)
+    return 0 if report.coverage.complete and (validation is None or validation.well) else 1
+
+
+def _tell(report: PullReport, validation: Validation | None, *, as_json: bool) -> None:
+    if as_json:
+        document: dict[str, Any] = report.as_json()
+        if validation is not None:
+            document["validation"] = validation.as_json()
+        print_json(document)
+    else:
+        click.echo(
+            f"{counted(report.new, 'new event')}, {report.duplicates:,} there already, "
+            f"{report.kms:,} of KMS; {counted(report.records, 'record')} in {counted(report.pages, 'page')}"
+            f"{f', throttled {report.throttled:,} times' if report.throttled else ''}."
+        )
+        if validation is not None:
+            click.echo(validation.summary)
+    for note in report.notes:
+        say(note)
+    for problem in validation.problems if validation is not None else ():
+        say(f"Validation: {problem}")
+    for gap in report.gaps:
+        say(f"Not covered: {gap}")
+
+
+def _validated(services: Wired, plan: PullPlan, cancelled: Event) -> Validation:
+    return services.event_puller.validate(plan, cancelled=cancelled)
+
+
+def _consent(plan: PullPlan, *, yes: bool) -> Consent | None:
+    if plan.danger is Danger.NONE:
+        return None
+    if yes:
+        return Consent.by_option(plan)
+    if not sys.stdin.isatty():
+        raise NotConfirmedError(
+            "A query costs money, and nobody can be asked here.", remedy="Add --yes to run it."
+        )
+    say(plan.statement)
+    if not click.confirm("Run this query?", err=True):
+        raise NotConfirmedError("Nothing was run.")
+    return Consent.pressed(plan)
+
+
+def _moment(option: str, text: str | None, now: datetime) -> datetime | None:
+    """What --since or --until means: as in a filter, a date or how long ago."""
+    if text is None:
+        return None
+    kind = Kind.SINCE if option == "since" else Kind.UNTIL
+    if not text or any(c.isspace() or c in '",' for c in text):
+        raise SettingsError(f"--{option} is no time.", remedy="Write 2h, 7d, 2026-11-24 or 2026-11-24T12:00.")
+    (term,) = parse_filter(f"{option}:{text}", {option: Field(option, kind, of="time")}, now=now)
+    found = term.alternatives[0].at_least if option == "since" else term.alternatives[0].at_most
+    if not isinstance(found, datetime):
+        raise SettingsError(f"--{option} is no time.")
+    return min(found, now) if option == "until" else found
+
+
+def _attribute(text: str | None) -> tuple[str, str] | None:
+    if text is None:
+        return None
+    name, found, value = text.partition("=")
+    if not found or not value:
+        raise SettingsError("--attribute is NAME=VALUE.", remedy="Such as EventName=Decrypt.")
+    return name, value
+
+
+class _Progress:
+    """Progress on stderr: one line that is written over on a terminal, else a line now and then."""
+
+    def __init__(self) -> None:
+        self._said = 0
+
+    def __call__(self, progress: PullProgress) -> None:
+        reached = f", at {progress.reached:%Y-%m-%d %H:%M}" if progress.reached else ""
+        left = f", about {_duration(progress.seconds_left)} left" if progress.seconds_left else ""
+        throttled = f", throttled {progress.throttled:,}" if progress.throttled else ""
+        if progress.pages >= self._said + _SAID_EVERY or (progress.pages and not self._said):
+            self._said = progress.pages
+            say(
+                f"{progress.where}: {progress.pages:,} pages, {progress.records:,} records, "
+                f"{progress.new:,} new{reached}{throttled}{left}"
+            )
+
+
+def _duration(seconds: float) -> str:
+    if seconds >= 5_400:
+        return f"{seconds / 3_600:,.1f} hours"
+    return f"{seconds / 60:,.0f} minutes" if seconds >= 90 else f"{seconds:,.0f} seconds"

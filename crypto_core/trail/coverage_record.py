@@ -1,0 +1,75 @@
+"""Whether the store holds all that KMS recorded in a window: what the pulls so far covered.
+
+Counted are pulls that kept every event of KMS, without a filter. Files that were imported by hand are not:
+nobody can say what they leave out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+
+from crypto_core.coverage import Coverage
+from crypto_core.trail.sources.asking import LATE, moment
+from crypto_core.trail.store import EventStore
+from crypto_core.trail.store.conditions import seconds
+from crypto_core.trail.store.pulls import PullBook, Window
+
+FRESH = timedelta(hours=1)
+"""So far behind the present a store may be and still count as up to date."""
+
+
+class CoverageRecord:
+    """Thread-safe; every call may block. Raises EventStoreError."""
+
+    def __init__(
+        self,
+        store: EventStore,
+        regions: Callable[[], Sequence[str]],
+        *,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        """`regions` gives the Regions that the operator has keys in."""
+        self._book = PullBook(store.file)
+        self._regions = regions
+        self._clock = clock
+
+    def regions(self) -> tuple[str, ...]:
+        """Return the Regions that have to be covered."""
+        return tuple(dict.fromkeys(self._regions()))
+
+    def coverage_of(self, since: datetime, until: datetime, regions: Iterable[str] | None = None) -> Coverage:
+        """Return whether a window is covered in every Region, and if not, what is missing.
+
+        Of the last hour nothing is said: CloudTrail delivers with delay.
+        """
+        wanted = self.regions() if regions is None else tuple(dict.fromkeys(regions))
+        covered = self._book.covered()
+        last = min(seconds(until), seconds(self._clock() - LATE - FRESH))
+        reasons = []
+        for region in wanted:
+            missing = _missing(covered.get(region, []), seconds(since), last)
+            if missing is not None:
+                first = f"{moment(missing.since):%Y-%m-%d %H:%M}"
+                reasons.append(
+                    f"{region}: not fetched from {first} to {moment(missing.until):%Y-%m-%d %H:%M} UTC."
+                )
+        return Coverage(tuple(reasons))
+
+
+def _missing(windows: Sequence[Window], since: int, until: int) -> Window | None:
+    """What of a span no window holds: from the first second that is missing to the last."""
+    gaps: list[Window] = []
+    at = since
+    for window in sorted(windows, key=lambda w: w.since):
+        if window.until < at:
+            continue
+        if window.since > at:
+            gaps.append(Window(at, min(window.since - 1, until)))
+        at = max(at, window.until + 1)
+        if at > until:
+            break
+    if at <= until:
+        gaps.append(Window(at, until))
+    gaps = [gap for gap in gaps if gap.since <= gap.until]
+    return Window(gaps[0].since, gaps[-1].until) if gaps else None

@@ -1,0 +1,100 @@
+"""CloudTrail Lake. API reference: StartQuery, DescribeQuery, GetQueryResults, CancelQuery.
+
+Lake binds no values: they stand in the statement as literals; see question.quoted. It tells nothing of what
+a query will scan before it runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from threading import Event
+from typing import Any
+
+from sqlalchemy import text
+
+from crypto_core.cancelling import stop_if
+from crypto_core.errors import TrailError
+from crypto_core.foreign import clean
+from crypto_core.kms import KmsApi
+from crypto_core.trail.sources.asking import Asked
+from crypto_core.trail.sources.question import Query, question
+from crypto_core.trail.sources.running import Look, Patience, run_to_end
+from crypto_core.trail.sources.tally import Tally
+
+DOLLARS_PER_GB = 0.005
+_LONGEST_STATEMENT = 10_000
+_PAGE = 1_000
+
+
+class Lake:
+    """One event data store, in its Region. `identity` is the id in its ARN, which the caller has checked."""
+
+    name = "CloudTrail Lake"
+
+    def __init__(self, kms: KmsApi, arn: str, identity: str, region: str) -> None:
+        self._kms = kms
+        self._arn = arn
+        self._identity = identity
+        self._region = region
+
+    def price(self, count: int) -> str:
+        """What scanning so many bytes costs."""
+        return f"{count / 1e9 * DOLLARS_PER_GB:,.4f} USD"
+
+    def prepare(
+        self, asked: Asked, *, most_rows: int, estimate: bool = True, cancelled: Event | None = None
+    ) -> tuple[Query, int | None, list[str]]:
+        """Return the query; what it scans is not known before. Raises TrailError for a filter too long."""
+        stop_if(cancelled)
+        remarks = []
+        if estimate:
+            store = self._ask("GetEventDataStore")
+            if store.get("Status") not in (None, "ENABLED"):
+                remarks.append(f"The event data store is {clean(store.get('Status'), 60)}.")
+        query = question(
+            asked,
+            text(self._identity),
+            times=(f"{asked.since:%Y-%m-%d %H:%M:%S}", f"{asked.until:%Y-%m-%d %H:%M:%S}"),
+            as_json=True,
+            limit=most_rows,
+        )
+        if len(query.inlined) > _LONGEST_STATEMENT:
+            raise TrailError("The filter is too long for CloudTrail Lake.", remedy="Ask for less at once.")
+        return query, None, remarks
+
+    def rows(self, query: Query, patience: Patience, tally: Tally) -> Iterator[Mapping[str, str | None]]:
+        """Run the query and yield its rows."""
+        execution = str(self._ask("StartQuery", QueryStatement=query.inlined).get("QueryId") or "")
+
+        def look() -> Look:
+            answer = self._ask("DescribeQuery", QueryId=execution)
+            state = str(answer.get("QueryStatus"))
+            failed = state in ("FAILED", "CANCELLED", "TIMED_OUT")
+            return Look(
+                int((answer.get("QueryStatistics") or {}).get("BytesScanned") or 0),
+                state == "FINISHED",
+                f"{state}: {answer.get('ErrorMessage')}" if failed else "",
+            )
+
+        def stop() -> object:
+            return self._ask("CancelQuery", QueryId=execution)
+
+        run_to_end(self.name, look, stop, self.price, patience, tally)
+        yield from self._results(execution, patience.cancelled)
+
+    def _results(self, execution: str, cancelled: Event | None) -> Iterator[Mapping[str, str | None]]:
+        token: dict[str, str] = {}
+        while True:
+            stop_if(cancelled)
+            answer = self._ask("GetQueryResults", QueryId=execution, MaxQueryResults=_PAGE, **token)
+            for cells in answer.get("QueryResultRows") or ():
+                yield {name.lower(): value for cell in cells for name, value in cell.items()}
+            if not isinstance(answer.get("NextToken"), str):
+                return
+            token = {"NextToken": answer["NextToken"]}
+
+    def _ask(self, operation: str, **parameters: Any) -> dict[str, Any]:
+        # The queries of a store are asked for by their ids alone; the store itself by its ARN.
+        if operation == "GetEventDataStore":
+            parameters["EventDataStore"] = self._arn
+        return self._kms.read("cloudtrail", operation, region=self._region, **parameters)

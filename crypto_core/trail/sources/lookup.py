@@ -1,0 +1,271 @@
+"""Events by CloudTrail's own API, LookupEvents: nothing to set up, but slow, and 90 days at most.
+
+API reference: LookupEvents. Two requests a second for each account and Region, 50 events a page, one
+attribute, the newest first, management events only. A page's token demands identical parameters, so the
+window is frozen when it begins. Token and window are kept after every page: a pull that was interrupted, or
+killed, goes on where it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from random import Random
+from threading import Event, Lock
+from time import monotonic
+from typing import Any
+
+from crypto_core.cancelling import stop_if
+from crypto_core.errors import KmsError, KmsThrottledError, PageTokenError
+from crypto_core.keys.posture.pace import Pace
+from crypto_core.kms import KmsApi
+from crypto_core.trail.event import CLOUDTRAIL, KMS
+from crypto_core.trail.sources.asking import LATE, Asked, moment, read_texts, settled
+from crypto_core.trail.sources.running import Rest
+from crypto_core.trail.sources.tally import Tally
+from crypto_core.trail.sources.threads import side_by_side
+from crypto_core.trail.sources.trouble import why
+from crypto_core.trail.store import EventStore
+from crypto_core.trail.store.conditions import seconds
+from crypto_core.trail.store.pulls import PullBook, Run, Unfinished, Window
+
+PER_SECOND = 2.0
+PAGE = 50
+EVENTS_PER_SECOND = 100
+DAYS = 90
+_PATIENCE = 8
+"""Waits in a row before a Region is given up; its place is kept."""
+_LONGEST_WAIT = 20.0
+_SKEW = timedelta(minutes=1)
+
+Attribute = tuple[str, str]
+ATTRIBUTES: tuple[Attribute, ...] = (("EventSource", KMS), ("EventSource", CLOUDTRAIL))
+"""What is asked for unless the operator says otherwise, each in a run of its own: AWS takes one at a time."""
+ATTRIBUTE_NAMES = (
+    "AccessKeyId",
+    "EventId",
+    "EventName",
+    "EventSource",
+    "ReadOnly",
+    "ResourceName",
+    "ResourceType",
+    "Username",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Errand:
+    """One Region and one attribute."""
+
+    region: str
+    attribute: Attribute
+
+    def run(self, scope: str) -> Run:
+        """How the book knows it. The events of KMS are what coverage is about."""
+        if self.attribute == ATTRIBUTES[0]:
+            return Run("lookup", self.region, scope)
+        return Run("lookup", self.region, f"{self.attribute[0]}={self.attribute[1]} {scope}")
+
+
+class LookupSource:
+    """LookupEvents in several Regions at once. Thread-safe: the pace is shared by all who pull."""
+
+    def __init__(
+        self,
+        kms: KmsApi,
+        store: EventStore,
+        book: PullBook,
+        *,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        per_second: float = PER_SECOND,
+        rest: Rest = Event.wait,
+    ) -> None:
+        self._kms = kms
+        self._store = store
+        self._book = book
+        self._clock = clock
+        self._per_second = per_second
+        self._rest = rest
+        self._paces: dict[str, Pace] = {}
+        self._lock = Lock()
+        self._jitter = Random()  # noqa: S311  it spreads waits, and keeps no secret
+
+    def last(self, region: str, scope: str) -> int | None:
+        """Return up to when a Region's events are whole."""
+        return self._book.last(Run("lookup", region, scope))
+
+    def pull(
+        self,
+        asked: Asked,
+        regions: Iterable[str],
+        tally: Tally,
+        *,
+        attributes: Iterable[Attribute] = ATTRIBUTES,
+        cancelled: Event | None = None,
+    ) -> None:
+        """Fetch the window from all Regions. What one can't give is a gap. Raises KmsError if none can."""
+        oldest = (self._clock() - timedelta(days=DAYS)).replace(microsecond=0) + timedelta(seconds=1)
+        if asked.since < oldest:
+            tally.gap(
+                f"LookupEvents goes back {DAYS} days: nothing from before {oldest:%Y-%m-%d %H:%M} UTC. "
+                "Read the trail's bucket for it: --from s3."
+            )
+            if asked.until < oldest:
+                return
+            asked = replace(asked, since=oldest)
+        errands = [_Errand(region, one) for region in dict.fromkeys(regions) for one in attributes]
+        failures: list[KmsError] = []
+        for errand, failure in side_by_side(
+            lambda errand: self._region(errand, asked, tally, cancelled),
+            errands,
+            threads=min(8, len(errands) or 1),
+            cancelled=cancelled,
+        ):
+            if failure is not None:
+                failures.append(failure)
+                tally.gap(f"{errand.region}: {errand.attribute[1]}: {why(failure)}")
+        if errands and len(failures) == len(errands):
+            raise failures[0]
+
+    def _region(
+        self, errand: _Errand, asked: Asked, tally: Tally, cancelled: Event | None
+    ) -> KmsError | None:
+        try:
+            for window, state in self._windows(errand.run(asked.scope), asked, tally):
+                self._window(errand, asked, window, state, tally, cancelled)
+        except KmsError as error:
+            return error
+        return None
+
+    def _windows(self, run: Run, asked: Asked, tally: Tally) -> Iterator[tuple[Window, Unfinished | None]]:
+        """What is to be fetched: first what an interrupted pull left, then what is newer."""
+        wanted, state = asked.window, self._book.unfinished(run)
+        if state is None or state.window.since > wanted.since or state.window.until < wanted.since:
+            yield wanted, None
+            return
+        at = moment(state.reached)
+        tally.note(f"{run.region}: an interrupted pull goes on from {at:%Y-%m-%d %H:%M:%S} UTC back.")
+        yield state.window, state
+        if state.window.until < wanted.until:
+            late = int(LATE.total_seconds())
+            yield Window(max(wanted.since, state.window.until - late), wanted.until), None
+
+    def _window(
+        self,
+        errand: _Errand,
+        asked: Asked,
+        window: Window,
+        state: Unfinished | None,
+        tally: Tally,
+        cancelled: Event | None,
+    ) -> None:
+        """Fetch one frozen window, page by page."""
+        run = errand.run(asked.scope)
+        token, frozen = (state.token, state.window) if state else ("", window)
+        reached = state.reached if state else window.until
+        begun, began_at = monotonic(), reached
+        latest = self._clock()
+        while True:
+            try:
+                answer = self._page(errand, frozen, token, tally, cancelled)
+            except PageTokenError:
+                if not token:
+                    raise
+                # All that is newer than what came last is stored; the rest is a new window.
+                tally.note(
+                    f"{errand.region}: the page token had expired; the window is fetched anew from "
+                    f"{moment(reached):%Y-%m-%d %H:%M:%S} UTC back."
+                )
+                token, frozen = "", Window(frozen.since, max(reached, frozen.since))
+                continue
+            latest = min(latest, self._told_time(answer, tally))
+            events = answer.get("Events")
+            texts = [_text(event) for event in events] if isinstance(events, list) else []
+            read = read_texts(texts, asked.wants)
+            stop_if(cancelled)
+            added = self._store.add(read.kept)
+            if read.unreadable:
+                tally.gap(f"{errand.region}: {read.unreadable} events of a page can't be read.")
+            reached = min([reached, *_seconds(events, frozen)])
+            following = answer.get("NextToken")
+            token = following if isinstance(following, str) else ""
+            if token:
+                # The window that the operator asked for stays the one that is covered in the end.
+                self._book.save(run, Unfinished(frozen, token, reached), seconds(self._clock()))
+            tally.count(
+                errand.region,
+                pages=1,
+                records=read.records,
+                added=added,
+                reached=moment(reached),
+                seconds_left=_left(monotonic() - begun, began_at - reached, reached - frozen.since),
+            )
+            if not token:
+                whole = settled(Window(window.since, window.until), latest)
+                self._book.cover(run, whole, seconds(self._clock()))
+                return
+
+    def _page(
+        self, errand: _Errand, window: Window, token: str, tally: Tally, cancelled: Event | None
+    ) -> dict[str, Any]:
+        """One page. Where AWS asks to wait or doesn't answer, again, after ever longer waits."""
+        parameters: dict[str, Any] = {
+            "LookupAttributes": [
+                {"AttributeKey": errand.attribute[0], "AttributeValue": errand.attribute[1]}
+            ],
+            "StartTime": moment(window.since),
+            "EndTime": moment(window.until),
+            "MaxResults": PAGE,
+        } | ({"NextToken": token} if token else {})
+        for attempt in range(_PATIENCE + 1):
+            self._pace(errand.region).wait(cancelled)
+            try:
+                return self._kms.read("cloudtrail", "LookupEvents", region=errand.region, **parameters)
+            except KmsError as error:
+                if not error.transient or attempt == _PATIENCE:
+                    raise
+                if isinstance(error, KmsThrottledError):
+                    tally.throttled(errand.region)
+            wait = min(_LONGEST_WAIT, 0.5 * 2**attempt) * (0.5 + self._jitter.random() / 2)
+            self._rest(cancelled or Event(), wait)
+            stop_if(cancelled)
+        raise AssertionError("unreachable")
+
+    def _pace(self, region: str) -> Pace:
+        with self._lock:
+            if region not in self._paces:
+                self._paces[region] = Pace(self._per_second, rest=self._rest)
+            return self._paces[region]
+
+    def _told_time(self, answer: Mapping[str, Any], tally: Tally) -> datetime:
+        """The time by AWS's clock, as far as it tells: up to then events can have happened."""
+        here = self._clock()
+        headers = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+        try:
+            there = parsedate_to_datetime(str(headers["date"])).astimezone(UTC)
+        except (KeyError, ValueError, TypeError):
+            return here
+        if abs(there - here) > _SKEW:
+            tally.note(
+                f"This machine's clock is {abs(there - here).total_seconds() / 60:,.0f} minutes "
+                f"{'ahead of' if here > there else 'behind'} AWS's: check it before you compare times."
+            )
+        return there
+
+
+def _text(event: object) -> object:
+    return event.get("CloudTrailEvent") if isinstance(event, Mapping) else None
+
+
+def _seconds(events: object, window: Window) -> Iterator[int]:
+    """When events happened; pages come the newest first, so the last of them tells how far it is."""
+    for event in events if isinstance(events, list) else ():
+        at = event.get("EventTime") if isinstance(event, Mapping) else None
+        if isinstance(at, datetime):
+            yield max(window.since, seconds(at if at.tzinfo else at.replace(tzinfo=UTC)))
+
+
+def _left(passed: float, done: int, remaining: int) -> float | None:
+    return passed * remaining / done if done > 0 and remaining >= 0 else None

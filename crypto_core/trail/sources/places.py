@@ -1,0 +1,156 @@
+"""Where trails deliver: buckets and prefixes, and in them a folder for each account, Region and day.
+
+CloudTrail User Guide, "Finding your CloudTrail log files":
+PREFIX/AWSLogs/[o-ORGANISATION/]ACCOUNT/CloudTrail/REGION/YYYY/MM/DD/. The day is that of delivery.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from threading import Event
+from typing import Any
+
+from crypto_core.cancelling import stop_if
+from crypto_core.errors import KmsError, SettingsError
+from crypto_core.foreign import clean
+from crypto_core.keys.posture.trails import recorded
+from crypto_core.kms import KmsApi
+from crypto_core.trail.sources.objects import Bucket
+from crypto_core.trail.sources.tally import Tally
+from crypto_core.trail.sources.trouble import why
+
+LOGS = "AWSLogs/"
+FILES, DIGESTS = "CloudTrail", "CloudTrail-Digest"
+
+_ADDRESS = re.compile(r"s3://(?P<bucket>[a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:/(?P<prefix>.*))?", re.DOTALL)
+_ACCOUNT = re.compile(r"[0-9]{12}")
+_ORGANISATION = re.compile(r"o-[a-z0-9]{4,32}")
+_REGION = re.compile(r"[a-z]{2}(?:-[a-z]+)+-[0-9]{1,2}")
+_LATE_DAYS = 1
+"""Files of an event lie in the day of its delivery, and may be copied there later."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A bucket and the prefix in front of AWSLogs/, which is empty or ends in a slash.
+
+    `regions` are those that a trail is known to record there; empty where that isn't known. `trail` is the
+    trail's name, "" if a bucket was named without one.
+    """
+
+    bucket: str
+    prefix: str
+    region: str
+    regions: frozenset[str] = frozenset()
+    trail: str = ""
+
+    def __str__(self) -> str:
+        return clean(f"s3://{self.bucket}/{self.prefix}", 300)
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """What one account's trail delivers of one Region. `path` is that of its years, with a slash."""
+
+    account: str
+    region: str
+    path: str
+
+
+def is_address(text: str) -> bool:
+    """True for s3://bucket/prefix."""
+    return text.startswith("s3://")
+
+
+def place_at(address: str, region: str) -> Place:
+    """Return the place that s3://bucket/prefix names. Raises SettingsError."""
+    found = _ADDRESS.fullmatch(address)
+    if found is None:
+        raise SettingsError(
+            f"{clean(address, 100)!r} is no address in S3.", remedy="Write it as s3://bucket/prefix."
+        )
+    prefix = (found["prefix"] or "").partition(LOGS)[0]
+    if prefix and not prefix.endswith("/"):
+        prefix += "/"
+    return Place(found["bucket"], prefix, region)
+
+
+def places_of_trails(
+    kms: KmsApi, regions: Iterable[str], tally: Tally, cancelled: Event | None = None
+) -> list[Place]:
+    """Return where the trails of these Regions deliver. What can't be asked is a gap.
+
+    Also that a trail leaves out KMS's events. Raises KmsError if no Region can be asked.
+    """
+    described: dict[str, tuple[dict[str, Any], set[str]]] = {}
+    failures: list[KmsError] = []
+    wanted = list(regions)
+    for region in wanted:
+        stop_if(cancelled)
+        try:
+            answer = kms.read("cloudtrail", "DescribeTrails", region=region, includeShadowTrails=True)
+        except KmsError as error:
+            failures.append(error)
+            tally.gap(f"{region}: trails: {why(error)}")
+            continue
+        for trail in answer.get("trailList") or ():
+            home = trail.get("HomeRegion") or region
+            if trail.get("S3BucketName") and (trail.get("IsMultiRegionTrail") or home == region):
+                described.setdefault(str(trail.get("TrailARN")), (trail, set()))[1].add(region)
+    if wanted and len(failures) == len(wanted):
+        raise failures[0]
+    places = []
+    for arn, (trail, covered) in described.items():
+        home = str(trail.get("HomeRegion") or min(covered))
+        _tell_what_is_left_out(kms, arn, home, tally)
+        prefix = str(trail.get("S3KeyPrefix") or "")
+        places.append(
+            Place(
+                str(trail["S3BucketName"]),
+                f"{prefix}/" if prefix and not prefix.endswith("/") else prefix,
+                home,
+                frozenset(covered),
+                str(trail.get("Name") or ""),
+            )
+        )
+    return places
+
+
+def _tell_what_is_left_out(kms: KmsApi, arn: str, home: str, tally: Tally) -> None:
+    try:
+        found = recorded(kms.read("cloudtrail", "GetEventSelectors", region=home, TrailName=arn))
+    except KmsError as error:
+        tally.gap(f"{clean(arn, 200)}: whether it takes KMS's events is not known: {why(error)}")
+        return
+    if not found.whole:
+        detail = f" ({found.limits})" if found.limits else ""
+        tally.gap(f"{clean(arn, 200)} leaves out events of KMS{detail}.")
+
+
+def folders(bucket: Bucket, place: Place, kind: str, cancelled: Event | None = None) -> Iterator[Folder]:
+    """Yield the accounts' Regions below a place. `kind` is FILES or DIGESTS. Raises KmsError."""
+    for root in (place.prefix + LOGS, *_organisations(bucket, place, cancelled)):
+        for account in bucket.folders(root, cancelled):
+            if not _ACCOUNT.fullmatch(account):
+                continue
+            path = f"{root}{account}/{kind}/"
+            for region in bucket.folders(path, cancelled):
+                if _REGION.fullmatch(region):
+                    yield Folder(account, region, f"{path}{region}/")
+
+
+def _organisations(bucket: Bucket, place: Place, cancelled: Event | None) -> Iterator[str]:
+    for name in bucket.folders(place.prefix + LOGS, cancelled):
+        if _ORGANISATION.fullmatch(name):
+            yield f"{place.prefix}{LOGS}{name}/"
+
+
+def days(since: datetime, until: datetime, today: date) -> Iterator[date]:
+    """Yield the days in whose folders files of a window may lie, those of late delivery included."""
+    day, last = since.date(), min(until.date() + timedelta(days=_LATE_DAYS), today + timedelta(days=1))
+    while day <= last:
+        yield day
+        day += timedelta(days=1)

@@ -1,0 +1,62 @@
+"""A pull before it begins: what will be asked, what it costs, and how much asking that takes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+
+from crypto_core.consent import Danger
+from crypto_core.foreign import clean
+from crypto_core.trail.sources.asking import Asked
+from crypto_core.trail.sources.lookup import ATTRIBUTES, Attribute
+from crypto_core.trail.sources.places import Place
+
+
+@dataclass(frozen=True, slots=True)
+class PullPlan:
+    """A Subject of consent. `source` is lookup, s3, athena or lake.
+
+    `scanned` are the bytes that a query is expected to scan, None where that isn't known; `most` is the
+    limit.
+    """
+
+    source: str
+    asked: Asked = field(repr=False)
+    regions: tuple[str, ...]
+    place: Place | None = None
+    attributes: tuple[Attribute, ...] = ATTRIBUTES
+    remarks: tuple[str, ...] = ()
+    statement: str = ""
+    """The query, for the operator to read; "" where none is run."""
+    scanned: int | None = None
+    most: int | None = None
+    costs: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "remarks", tuple(clean(text, 500) for text in self.remarks))
+
+    @property
+    def danger(self) -> Danger:
+        """What costs money takes a press; the rest is only read."""
+        return Danger.CONFIRM if self.costs else Danger.NONE
+
+    @property
+    def digest(self) -> str:
+        """Names exactly this pull."""
+        told = [
+            self.source,
+            self.asked.since.isoformat(),
+            self.asked.until.isoformat(),
+            self.asked.expression,
+            list(self.regions),
+            str(self.place or ""),
+            self.statement,
+            self.most,
+        ]
+        return hashlib.sha256(json.dumps(told).encode()).hexdigest()
+
+    @property
+    def confirmation(self) -> str:
+        """The source's name."""
+        return self.source

@@ -1,0 +1,216 @@
+"""Fetches events into the store: one service for every source that AWS has.
+
+A pull is planned first, so that what it costs is known before it begins; `run` does what the plan says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+from threading import Event
+
+from crypto_core.consent import Consent, Danger, require
+from crypto_core.errors import SettingsError
+from crypto_core.foreign import clean
+from crypto_core.kms import KmsApi
+from crypto_core.trail.query import Aliases
+from crypto_core.trail.sources.asking import Asked, asked, moment
+from crypto_core.trail.sources.digests import DigestValidator, Validation
+from crypto_core.trail.sources.engines import Engines, EngineSettings
+from crypto_core.trail.sources.lookup import (
+    ATTRIBUTE_NAMES,
+    ATTRIBUTES,
+    DAYS,
+    EVENTS_PER_SECOND,
+    PER_SECOND,
+    Attribute,
+    LookupSource,
+)
+from crypto_core.trail.sources.places import Place, is_address, place_at, places_of_trails
+from crypto_core.trail.sources.plan import PullPlan
+from crypto_core.trail.sources.report import Progress, PullReport
+from crypto_core.trail.sources.running import Rest
+from crypto_core.trail.sources.s3 import BucketSource
+from crypto_core.trail.sources.tally import Tally
+from crypto_core.trail.store import EventStore
+from crypto_core.trail.store.pulls import PullBook
+
+SOURCES = ("lookup", "s3", "athena", "lake")
+FIRST_WINDOW = timedelta(hours=24)
+"""What the first pull fetches unless the operator says otherwise."""
+_LONG = timedelta(days=2)
+
+
+class EventPuller:
+    """Thread-safe; every call may block.
+
+    Raises KmsError, EventStoreError, InvalidFilterError, SettingsError.
+    """
+
+    def __init__(
+        self,
+        kms: KmsApi,
+        store: EventStore,
+        *,
+        regions: Callable[[], Sequence[str]],
+        aliases: Aliases = dict,
+        engines: EngineSettings | None = None,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        rest: Rest = Event.wait,
+        per_second: float = PER_SECOND,
+    ) -> None:
+        """`regions` gives those in which the operator has keys, the default first.
+
+        `rest` waits between two questions; `per_second` is LookupEvents' quota in a Region.
+        """
+        self._kms = kms
+        self._regions = regions
+        self._aliases = aliases
+        self._clock = clock
+        book = PullBook(store.file)
+        self._lookup = LookupSource(kms, store, book, clock=clock, per_second=per_second, rest=rest)
+        self._bucket = BucketSource(kms, store, book, clock=clock)
+        self._engines = Engines(kms, store, book, engines, clock=clock, rest=rest)
+
+    def plan(
+        self,
+        source: str = "lookup",
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        expression: str = "",
+        regions: Iterable[str] = (),
+        attribute: Attribute | None = None,
+        max_bytes: int | None = None,
+        cancelled: Event | None = None,
+    ) -> PullPlan:
+        """Return what would be fetched. `source` is one of SOURCES, or s3://bucket/prefix.
+
+        Without `since` it is where the last complete pull of this kind ended, else 24 hours ago. `attribute`
+        is one of LookupEvents', such as ("EventName", "Decrypt"). `max_bytes` limits what a query may scan.
+        """
+        now = self._clock()
+        if attribute is not None and attribute[0] not in ATTRIBUTE_NAMES:
+            raise SettingsError(
+                f"LookupEvents knows no attribute {clean(attribute[0], 60)!r}.",
+                remedy=f"Attributes: {', '.join(ATTRIBUTE_NAMES)}.",
+            )
+        place = place_at(source, self._regions()[0]) if is_address(source) else None
+        kind = "s3" if place else source
+        if kind not in SOURCES:
+            raise SettingsError(
+                f"There is no source {clean(source, 60)!r}.",
+                remedy=f"Sources: {', '.join(SOURCES)}, s3://bucket/prefix.",
+            )
+        only = tuple(dict.fromkeys(regions))
+        if kind == "lookup" and not only:
+            only = tuple(dict.fromkeys(self._regions()))
+        scope = asked(now, now, expression, aliases=self._aliases, now=now).scope
+        if since is None:
+            since = self._ended(kind, only or tuple(self._regions()), scope, place) or now - FIRST_WINDOW
+        if since > (until or now):
+            raise SettingsError("The window ends before it begins.", remedy="Give --since before --until.")
+        wanted = asked(since, until or now, expression, aliases=self._aliases, now=now)
+        if kind in ("athena", "lake"):
+            return self._engines.plan(kind, wanted, only, most=max_bytes, cancelled=cancelled)
+        return PullPlan(
+            kind,
+            wanted,
+            only,
+            place=place,
+            attributes=(attribute,) if attribute else ATTRIBUTES,
+            remarks=tuple(_remarks(wanted)) if kind == "lookup" else (),
+        )
+
+    def run(
+        self,
+        plan: PullPlan,
+        consent: Consent | None = None,
+        *,
+        progress: Progress | None = None,
+        cancelled: Event | None = None,
+    ) -> PullReport:
+        """Fetch what the plan says. Raises NotConfirmedError without a consent to what costs money.
+
+        Raises InterruptedRunError within moments of `cancelled`; what had come by then is stored.
+        """
+        if plan.danger is not Danger.NONE:
+            require(consent, plan)
+        tally = Tally(plan.source, progress)
+        regions = plan.regions
+        if plan.source == "lookup":
+            self._lookup.pull(plan.asked, regions, tally, attributes=plan.attributes, cancelled=cancelled)
+        elif plan.source == "s3":
+            regions = self._pull_buckets(plan, tally, cancelled)
+        else:
+            regions = self._engines.pull(plan, tally, cancelled=cancelled)
+        return tally.report(regions, plan.asked.since, plan.asked.until)
+
+    def pull(
+        self,
+        source: str = "lookup",
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        expression: str = "",
+        regions: Iterable[str] = (),
+        progress: Progress | None = None,
+        cancelled: Event | None = None,
+    ) -> PullReport:
+        """Plan and fetch at once, from a source that costs nothing."""
+        plan = self.plan(
+            source, since=since, until=until, expression=expression, regions=regions, cancelled=cancelled
+        )
+        return self.run(plan, progress=progress, cancelled=cancelled)
+
+    def validate(self, plan: PullPlan, *, cancelled: Event | None = None) -> Validation:
+        """Return whether the files of a plan's window are as CloudTrail delivered them. Changes nothing."""
+        tally, result = Tally(plan.source), Validation()
+        validator = DigestValidator(self._kms)
+        for place in self.places(plan, tally, cancelled):
+            only = frozenset(plan.regions)
+            result += validator.validate(plan.asked, place, only, self._clock(), cancelled)
+        return result
+
+    def places(self, plan: PullPlan, tally: Tally, cancelled: Event | None = None) -> Sequence[Place]:
+        """Return the buckets that a plan reads: the one that was named, or those of the trails."""
+        if plan.place:
+            return (plan.place,)
+        places = places_of_trails(self._kms, self._regions(), tally, cancelled)
+        if not places:
+            tally.gap("No trail delivers to a bucket here. Name one: --from s3://bucket/prefix.")
+        return places
+
+    def _pull_buckets(self, plan: PullPlan, tally: Tally, cancelled: Event | None) -> tuple[str, ...]:
+        found: dict[str, None] = {}
+        for place in self.places(plan, tally, cancelled):
+            found |= dict.fromkeys(
+                self._bucket.pull(plan.asked, place, plan.regions, tally, cancelled=cancelled)
+            )
+        for region in plan.regions:
+            if region not in found:
+                tally.gap(f"{region}: no bucket has a folder of this Region.")
+        return tuple(found)
+
+    def _ended(self, kind: str, regions: Sequence[str], scope: str, place: Place | None) -> datetime | None:
+        """Up to when all of these Regions were fetched before; None if one of them never was."""
+        if kind == "lookup":
+            ends = [self._lookup.last(region, scope) for region in regions]
+        elif kind == "s3":
+            ends = [self._bucket.last(region, scope, str(place) if place else None) for region in regions]
+        else:
+            ends = [self._engines.last(kind, region, scope) for region in regions]
+        known = [end for end in ends if end is not None]
+        return moment(min(known)) if known and len(known) == len(ends) else None
+
+
+def _remarks(wanted: Asked) -> Iterable[str]:
+    now = wanted.until
+    if now - wanted.since > _LONG:
+        yield (
+            f"LookupEvents gives about {EVENTS_PER_SECOND} events a second and Region at best: 100,000 take "
+            f"{100_000 / EVENTS_PER_SECOND / 60:.0f} minutes, 1,000,000 "
+            f"{1_000_000 / EVENTS_PER_SECOND / 3_600:.1f} hours. The trail's bucket is quicker: --from s3."
+        )
+    if now - wanted.since > timedelta(days=DAYS):
+        yield f"LookupEvents goes back {DAYS} days."

@@ -1,0 +1,307 @@
+"""The filter as SQL for Athena and CloudTrail Lake, as far as it means exactly the same there.
+
+Athena Developer Guide, "Query AWS CloudTrail logs"; CloudTrail User Guide, "Supported SQL schemas for event
+data stores". What is pushed down may let more through than the filter, never less: every row is held against
+the whole filter again when it arrives. Values are bound, or quoted where a service binds none.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    FromClause,
+    TextClause,
+    and_,
+    func,
+    literal_column,
+    not_,
+    null,
+    or_,
+    select,
+)
+from sqlalchemy.engine.default import DefaultDialect
+
+from crypto_core.filters import Alternative, Term, lower
+from crypto_core.key_names import is_key_arn
+from crypto_core.trail.reading import load
+from crypto_core.trail.sources.asking import KEPT_SOURCES, Asked
+
+LONGEST = 1_000
+"""Characters of one value; Athena takes 1,024."""
+_ESCAPE = "!"
+
+PLAIN = {
+    "eventID": "eventid",
+    "eventTime": "eventtime",
+    "eventSource": "eventsource",
+    "eventName": "eventname",
+    "awsRegion": "awsregion",
+    "sourceIPAddress": "sourceipaddress",
+    "userAgent": "useragent",
+    "errorCode": "errorcode",
+    "errorMessage": "errormessage",
+    "requestID": "requestid",
+    "readOnly": "readonly",
+    "eventType": "eventtype",
+    "recipientAccountId": "recipientaccountid",
+}
+"""A record's fields that are columns of text, by the column."""
+DOCUMENTS = {
+    "requestParameters": "requestparameters",
+    "responseElements": "responseelements",
+    "additionalEventData": "additionaleventdata",
+    "serviceEventDetails": "serviceeventdetails",
+}
+"""Those that hold JSON in Athena, and a map in Lake."""
+IDENTITY = {
+    "type": "useridentity.type",
+    "principalId": "useridentity.principalid",
+    "arn": "useridentity.arn",
+    "accountId": "useridentity.accountid",
+    "invokedBy": "useridentity.invokedby",
+    "accessKeyId": "useridentity.accesskeyid",
+    "userName": "useridentity.username",
+}
+SESSION = {
+    "mfaAuthenticated": "useridentity.sessioncontext.attributes.mfaauthenticated",
+    "issuerArn": "useridentity.sessioncontext.sessionissuer.arn",
+}
+MISSING = ("sessionCredentialFromConsole", "tlsDetails", "vpcEndpointId", "sharedEventID", "addendum")
+"""Fields of a record that rows of a query engine don't bring."""
+
+_ARNS = "json_format(CAST(transform(resources, r -> r.arn) AS JSON))"
+_EXACT = {
+    "name": "eventname",
+    "ip": "sourceipaddress",
+    "error": "errorcode",
+    "region": "awsregion",
+    "account": "recipientaccountid",
+    "source": "eventsource",
+    "access_key": "useridentity.accesskeyid",
+    "id": "eventid",
+}
+"""Fields whose values only AWS writes: in SQL they are what they are here."""
+_KEY_ID = re.compile(r"(?:mrk-)?[0-9a-f-]{32,36}")
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A statement with a ? for each of its values, and the fields of the filter that it leaves to us."""
+
+    statement: str
+    values: tuple[str, ...]
+    left: tuple[str, ...]
+
+    @property
+    def literals(self) -> tuple[str, ...]:
+        """The values as SQL literals, in order."""
+        return tuple(quoted(value) for value in self.values)
+
+    @property
+    def inlined(self) -> str:
+        """The statement with its values in it, as literals."""
+        parts = self.statement.split("?")
+        literals = (*self.literals, "")
+        if len(parts) != len(literals):
+            raise ValueError("a statement must have as many places as values")
+        return "".join(part + literal for part, literal in zip(parts, literals, strict=True))
+
+
+def quoted(value: str) -> str:
+    """Return a text as a literal of Trino and Presto. Raises ValueError for what can't safely be one.
+
+    SQL-92: within quotes only the quote itself is special. Control and format characters are refused.
+    """
+    if not can_be_literal(value):
+        raise ValueError("a text that can't be a literal")
+    return "'" + value.replace("'", "''") + "'"
+
+
+def can_be_literal(value: str) -> bool:
+    """True for a text of bounded length without control, format, private or unassigned characters."""
+    return len(value) <= LONGEST and not any(unicodedata.category(c)[0] == "C" for c in value)
+
+
+def question(
+    asked: Asked,
+    source: FromClause | TextClause,
+    *,
+    times: tuple[str, str],
+    as_json: bool,
+    columns: frozenset[str] | None = None,
+    more: Sequence[ColumnElement[bool]] = (),
+    limit: int,
+) -> Query:
+    """Return the query for what is asked. `times` are the window's ends as the engine writes them.
+
+    `as_json` is for maps, which become JSON; `columns` are those that are there, None for all; `more` are
+    conditions on partitions.
+    """
+    there = [*_selected(as_json=as_json, columns=columns)]
+    at: ColumnElement[str] = literal_column("eventtime")
+    conditions: list[ColumnElement[bool]] = [at >= times[0], at <= times[1], *more]
+    conditions.append(literal_column("eventsource").in_(KEPT_SOURCES))
+    left: dict[str, None] = {}
+    for term in asked.terms:
+        pushed = _pushed(term, asked, as_json=as_json)
+        if pushed is None:
+            left[term.field or "free text"] = None
+        else:
+            conditions.append(pushed)
+    wanted = (
+        select(*there).select_from(source).where(and_(*conditions)).limit(literal_column(str(int(limit))))
+    )
+    compiled = wanted.compile(
+        dialect=DefaultDialect(paramstyle="qmark"), compile_kwargs={"render_postcompile": True}
+    )
+    names = compiled.positiontup or []
+    statement = " ".join(str(compiled).split())
+    return Query(statement, tuple(str(compiled.params[name]) for name in names), tuple(left))
+
+
+def record_of(row: Mapping[str, str | None]) -> dict[str, object]:
+    """Return the record that a row tells of, as far as it does; see MISSING."""
+    record: dict[str, object] = {name: row.get(column) for name, column in PLAIN.items()}
+    record["readOnly"] = {"true": True, "false": False}.get(str(row.get("readonly")).lower())
+    for name, column in DOCUMENTS.items():
+        record[name] = _document(row.get(column))
+    identity: dict[str, object] = {name: row.get(f"identity_{name.lower()}") for name in IDENTITY}
+    identity["sessionContext"] = {
+        "attributes": {"mfaAuthenticated": row.get("session_mfaauthenticated")},
+        "sessionIssuer": {"arn": row.get("session_issuerarn")},
+    }
+    record["userIdentity"] = identity
+    arns = _document(row.get("resource_arns"))
+    record["resources"] = [{"ARN": arn} for arn in arns] if isinstance(arns, list) else None
+    return record
+
+
+def _document(text: str | None) -> object:
+    """JSON, whose values may be JSON in texts again: what a map of texts holds."""
+    if not text:
+        return None
+    try:
+        found = load(text)
+    except ValueError:
+        return None
+    if isinstance(found, dict):
+        for name, value in found.items():
+            if isinstance(value, str) and value.startswith("{"):
+                try:
+                    found[name] = load(value)
+                except ValueError:
+                    continue
+    return found
+
+
+def _selected(*, as_json: bool, columns: frozenset[str] | None) -> Iterator[ColumnElement[Any]]:
+    def column(expression: str, label: str) -> ColumnElement[Any]:
+        name = expression.partition(".")[0]
+        if columns is not None and name not in columns:
+            return null().label(label)
+        return literal_column(expression).label(label)
+
+    for one in PLAIN.values():
+        yield column(one, one)
+    for one in DOCUMENTS.values():
+        if columns is not None and one not in columns:
+            yield null().label(one)
+        else:
+            yield _document_column(one, as_json=as_json).label(one)
+    for name, one in IDENTITY.items():
+        yield column(one, f"identity_{name.lower()}")
+    for name, one in SESSION.items():
+        yield column(one, f"session_{name.lower()}")
+    if columns is not None and "resources" not in columns:
+        yield null().label("resource_arns")
+    else:
+        yield literal_column(_ARNS).label("resource_arns")
+
+
+def _document_column(name: str, *, as_json: bool) -> ColumnElement[str]:
+    return literal_column(f"json_format(CAST({name} AS JSON))" if as_json else name)
+
+
+def _pushed(term: Term, asked: Asked, *, as_json: bool) -> ColumnElement[bool] | None:
+    """The term as a condition; None for one that SQL can't decide, or not in the same way."""
+    texts = [value.text for value in term.alternatives if not value.is_range]
+    if len(texts) != len(term.alternatives) or not all(t.isascii() and can_be_literal(t) for t in texts):
+        return None
+    field = term.field or ""
+    if field in _EXACT and not (field == "ip" and any("/" in text for text in texts)):
+        column = func.lower(literal_column(_EXACT[field]))
+        found = or_(*(_spelt(column, value, field) for value in term.alternatives))
+        return or_(column.is_(None), not_(found)) if term.negated else found
+    if term.negated:
+        return None
+    if field == "principal":
+        return _principal(term.alternatives)
+    if field == "key":
+        return _key(term.alternatives, asked, as_json=as_json)
+    return None
+
+
+def _spelt(column: ColumnElement[str], value: Alternative, field: str) -> ColumnElement[bool]:
+    spelt = _like(column, value.parts)
+    if field == "source":
+        return or_(spelt, _like(column, (*value.parts[:-1], value.parts[-1] + ".amazonaws.com")))
+    return spelt
+
+
+def _like(column: ColumnElement[str], parts: Sequence[str]) -> ColumnElement[bool]:
+    if len(parts) == 1:
+        return column == lower(parts[0])
+    return column.like("%".join(_escaped(lower(part)) for part in parts), escape=_ESCAPE)
+
+
+def _escaped(text: str) -> str:
+    return re.sub("([!%_])", r"!\1", text)
+
+
+def _principal(values: Iterable[Alternative]) -> ColumnElement[bool] | None:
+    """A role's session has another ARN than the role: the name behind the last / or : is in both."""
+    columns = [IDENTITY[name] for name in ("arn", "userName", "invokedBy", "principalId")]
+    conditions: list[ColumnElement[bool]] = []
+    for value in values:
+        names = [name for part in value.parts for name in re.split("[:/]", part)]
+        name = lower(max(names, key=len))
+        if not name or name in "iam":
+            return None
+        conditions += [
+            _like(func.lower(literal_column(column)), ("", name, ""))
+            for column in (*columns, SESSION["issuerArn"])
+        ]
+    return or_(*conditions)
+
+
+def _key(values: Iterable[Alternative], asked: Asked, *, as_json: bool) -> ColumnElement[bool] | None:
+    """A key's id is wherever a record names the key: resources, request, answer or error message."""
+    ids: dict[str, None] = {}
+    for value in values:
+        text = value.text
+        if is_key_arn(text) or _KEY_ID.fullmatch(text):
+            ids[text.rsplit("/", 1)[-1]] = None
+        elif text.startswith("alias/") and len(value.parts) == 1:
+            ids[text] = None
+            known = asked.aliases().items()
+            ids |= {arn.rsplit("/", 1)[-1]: None for arn, names in known if text in names}
+        else:
+            return None
+    places: list[ColumnElement[str]] = [literal_column(_ARNS), literal_column("errormessage")]
+    places += [
+        _document_column(name, as_json=as_json)
+        for name in ("requestparameters", "responseelements", "serviceeventdetails")
+    ]
+    return or_(*(_like(func.lower(place), ("", key, "")) for key in ids for place in places))
+
+
+def iso(moment: datetime) -> str:
+    """A moment as CloudTrail writes it."""
+    return f"{moment:%Y-%m-%dT%H:%M:%SZ}"

@@ -1,0 +1,194 @@
+"""Events from the trail's bucket: all that it delivered, of all Regions and accounts.
+
+Only the days that are asked for are listed. A file that was read is remembered by its key and its content's
+ETag, so that a file which arrives late is read whenever it comes: nothing is skipped by the order of names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+from threading import Event
+
+from crypto_core.cancelling import stop_if
+from crypto_core.errors import CredentialsError, InterruptedRunError, KmsError
+from crypto_core.foreign import clean
+from crypto_core.kms import KmsApi
+from crypto_core.trail.event import TrailEvent
+from crypto_core.trail.reading import load, read_record, records_of
+from crypto_core.trail.sources.asking import Asked, Read, settled
+from crypto_core.trail.sources.objects import BrokenObjectError, Bucket, Listed, unpacked
+from crypto_core.trail.sources.places import FILES, Folder, Place, days, folders
+from crypto_core.trail.sources.tally import Tally
+from crypto_core.trail.sources.threads import side_by_side
+from crypto_core.trail.sources.trouble import why
+from crypto_core.trail.store import EventStore
+from crypto_core.trail.store.conditions import seconds
+from crypto_core.trail.store.pulls import PullBook, Run, object_name
+
+THREADS = 8
+_AT_ONCE = 2_000
+"""Events that are collected before they are stored: small files share a transaction."""
+_FILES_AT_ONCE = 500
+_CLOCKS = timedelta(hours=1)
+"""How far the clocks of S3 and CloudTrail may be apart."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    listed: Listed
+    name: bytes
+
+
+class BucketSource:
+    """The files of trails. Thread-safe."""
+
+    def __init__(
+        self,
+        kms: KmsApi,
+        store: EventStore,
+        book: PullBook,
+        *,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._kms = kms
+        self._store = store
+        self._book = book
+        self._clock = clock
+
+    def last(self, region: str, scope: str, place: str | None) -> int | None:
+        """Return up to when a Region's events are whole, in one place or, None, in all."""
+        return self._book.last(Run("s3", region, scope, place or ""), anywhere=place is None)
+
+    def pull(
+        self,
+        asked: Asked,
+        place: Place,
+        regions: Iterable[str],
+        tally: Tally,
+        *,
+        cancelled: Event | None = None,
+    ) -> tuple[str, ...]:
+        """Read the files of a window that were not read yet; return the Regions that were found.
+
+        `regions` narrows to some; none is all that are there. A file that can't be read is a gap by its name.
+        Raises KmsError where the bucket can't be listed.
+        """
+        only, began = frozenset(regions), self._clock()
+        bucket = Bucket(self._kms, place.region, place.bucket)
+        found = [f for f in folders(bucket, place, FILES, cancelled) if not only or f.region in only]
+        trouble: set[str] = set()
+        if not found and not place.regions:
+            tally.gap(f"{place}: there are no folders of CloudTrail's below AWSLogs/.")
+        for folder in found:
+            if not self._folder(bucket, place, folder, asked, tally, cancelled):
+                trouble.add(folder.region)
+        there = {folder.region for folder in found}
+        whole = (there | place.regions) if not only else (there | place.regions) & only
+        for region in sorted(whole - trouble):
+            run = Run("s3", region, asked.scope, str(place))
+            self._book.cover(run, settled(asked.window, began), seconds(self._clock()))
+        return tuple(sorted(there))
+
+    def _folder(
+        self,
+        bucket: Bucket,
+        place: Place,
+        folder: Folder,
+        asked: Asked,
+        tally: Tally,
+        cancelled: Event | None,
+    ) -> bool:
+        """Read what an account delivered of one Region; True if nothing is missing."""
+        where, complete = f"{folder.account} {folder.region}", True
+        kept: list[TrailEvent] = []
+        read: list[tuple[bytes, int]] = []
+
+        def write() -> None:
+            stop_if(cancelled)
+            added = self._store.add(kept)
+            self._book.remember(read)
+            tally.count(where, added=added, reached=max((e.time for e in kept if e.dated), default=None))
+            kept.clear()
+            read.clear()
+
+        try:
+            wanted = self._wanted(bucket, folder, asked, cancelled)
+            for one, result in side_by_side(
+                lambda one: self._read(bucket, one, asked, cancelled),
+                wanted,
+                threads=THREADS,
+                cancelled=cancelled,
+            ):
+                if isinstance(result, str):
+                    complete = False
+                    tally.gap(f"s3://{bucket.name}/{clean(one.listed.key, 300)}: {result}")
+                    tally.count(where, pages=1)
+                    continue
+                if result.unreadable:
+                    complete = False
+                    tally.gap(
+                        f"s3://{bucket.name}/{clean(one.listed.key, 300)}: "
+                        f"{result.unreadable:,} records can't be read."
+                    )
+                kept.extend(result.kept)
+                read.append((one.name, seconds(one.listed.written)))
+                tally.count(where, pages=1, records=result.records)
+                if len(kept) >= _AT_ONCE or len(read) >= _FILES_AT_ONCE:
+                    write()
+            write()
+        except (CredentialsError, InterruptedRunError):
+            raise
+        except KmsError as error:
+            tally.gap(f"{place}: {where}: {why(error)}")
+            return False
+        return complete
+
+    def _wanted(
+        self, bucket: Bucket, folder: Folder, asked: Asked, cancelled: Event | None
+    ) -> Iterator[_Wanted]:
+        """The files of the days that were not read yet, a day at a time."""
+        oldest = asked.since - _CLOCKS
+        for day in days(asked.since, asked.until, self._clock().date()):
+            # What was written before the window began can't hold its events.
+            listed = (
+                one
+                for one in bucket.objects(f"{folder.path}{day:%Y/%m/%d}/", cancelled)
+                if one.written >= oldest and one.size and not one.key.endswith("/")
+            )
+            while some := list(islice(listed, 1_000)):
+                names = [object_name(asked.scope, one.bucket, one.key, one.etag) for one in some]
+                there = self._book.known(names)
+                yield from (
+                    _Wanted(one, name) for one, name in zip(some, names, strict=True) if name not in there
+                )
+
+    def _read(self, bucket: Bucket, one: _Wanted, asked: Asked, cancelled: Event | None) -> Read | str:
+        """What is in a file, or why it can't be read."""
+        try:
+            body = unpacked(bucket.read(one.listed.key, cancelled).body)
+        except BrokenObjectError as error:
+            return f"{error.message}."
+        except CredentialsError:
+            raise
+        except KmsError as error:
+            return why(error)
+        try:
+            return read_document(load(body), asked.wants)
+        except ValueError as error:
+            return f"not JSON ({clean(error, 100)})."
+
+
+def read_document(document: object, wants: Callable[[TrailEvent], bool]) -> Read:
+    """Return what a file's document tells of."""
+    kept, records, unreadable = [], 0, 0
+    for record in records_of(document):
+        records += 1
+        found = read_record(record)
+        if found is None:
+            unreadable += 1
+        elif wants(found):
+            kept.append(found)
+    return Read(tuple(kept), records, unreadable)

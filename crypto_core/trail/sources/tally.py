@@ -1,0 +1,97 @@
+"""What a pull has brought so far, counted from several threads and told as it comes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from threading import Lock
+
+from crypto_core.trail.sources.report import Progress, PullProgress, PullReport
+from crypto_core.trail.store import Added
+
+MOST_GAPS = 50
+"""Gaps that are named one by one; of more, how many there are."""
+
+
+class Tally:
+    """Counts one pull. Thread-safe; `progress` is never called by two threads at once."""
+
+    def __init__(self, source: str, progress: Progress | None = None) -> None:
+        self.source = source
+        self._progress = progress
+        self._lock = Lock()
+        self._added = Added()
+        self._pages = self._records = self._throttled = 0
+        self._gaps: dict[str, None] = {}
+        self._more_gaps = 0
+        self._notes: dict[str, None] = {}
+
+    def count(
+        self,
+        where: str,
+        *,
+        pages: int = 0,
+        records: int = 0,
+        added: Added | None = None,
+        reached: datetime | None = None,
+        seconds_left: float | None = None,
+    ) -> None:
+        """Count what came from `where` just now."""
+        with self._lock:
+            self._pages += pages
+            self._records += records
+            self._added += added or Added()
+            self._tell(where, reached, seconds_left)
+
+    def throttled(self, where: str) -> None:
+        """Count that AWS asked to wait."""
+        with self._lock:
+            self._throttled += 1
+            self._tell(where, None, None)
+
+    def gap(self, text: str) -> None:
+        """Note what is missing, and why."""
+        with self._lock:
+            if len(self._gaps) < MOST_GAPS:
+                self._gaps[text] = None
+            elif text not in self._gaps:
+                self._more_gaps += 1
+
+    def note(self, text: str) -> None:
+        """Note what the operator should know."""
+        with self._lock:
+            self._notes[text] = None
+
+    def report(self, regions: Iterable[str], since: datetime, until: datetime) -> PullReport:
+        """Return what was brought."""
+        with self._lock:
+            more = (f"{self._more_gaps:,} further gaps.",) if self._more_gaps else ()
+            return PullReport(
+                self.source,
+                tuple(regions),
+                since,
+                until,
+                pages=self._pages,
+                records=self._records,
+                new=self._added.new,
+                duplicates=self._added.duplicates,
+                kms=self._added.kms,
+                throttled=self._throttled,
+                gaps=(*self._gaps, *more),
+                notes=tuple(self._notes),
+            )
+
+    def _tell(self, where: str, reached: datetime | None, seconds_left: float | None) -> None:
+        if self._progress is not None:
+            self._progress(
+                PullProgress(
+                    self.source,
+                    where,
+                    self._pages,
+                    self._records,
+                    self._added.new,
+                    self._throttled,
+                    reached,
+                    seconds_left,
+                )
+            )

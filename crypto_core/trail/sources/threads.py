@@ -1,0 +1,78 @@
+"""Work in several threads, taken up as it is consumed: memory is bounded, and whoever cancels never waits.
+
+The threads end with the process, so that a call that hangs keeps nobody from leaving.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from queue import Empty, Queue
+from threading import Event, Thread
+from typing import TypeVar
+
+from crypto_core.cancelling import stop_if
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+_LOOK_SECONDS = 0.1
+"""How often it is looked whether the operator still waits."""
+
+
+def side_by_side(
+    work: Callable[[Item], Result],
+    items: Iterable[Item],
+    *,
+    threads: int,
+    cancelled: Event | None = None,
+) -> Iterator[tuple[Item, Result]]:
+    """Yield each item with what `work` made of it, in the order in which they are done.
+
+    At most twice as many items as threads are under way or wait to be consumed. Raises what `work` raises,
+    and InterruptedRunError within moments of `cancelled`; the other threads then end after what they do.
+    """
+    todo: Queue[Item | None] = Queue()
+    done: Queue[tuple[Item, Result | BaseException]] = Queue()
+    over = Event()
+
+    def run() -> None:
+        while not over.is_set():
+            item = todo.get()
+            if item is None or over.is_set():
+                return
+            try:
+                done.put((item, work(item)))
+            except BaseException as error:  # noqa: BLE001  # raised again where the results are consumed
+                done.put((item, error))
+
+    source = iter(items)
+    running: list[Thread] = []
+    pending, more = 0, True
+    try:
+        while True:
+            while more and pending < 2 * threads:
+                stop_if(cancelled)
+                item = next(source, None)
+                if item is None:
+                    more = False
+                    break
+                todo.put(item)
+                pending += 1
+                if len(running) < min(threads, pending):
+                    running.append(Thread(target=run, daemon=True, name="keydeck-pull"))
+                    running[-1].start()
+            if not pending:
+                return
+            stop_if(cancelled)
+            try:
+                item, result = done.get(timeout=_LOOK_SECONDS)
+            except Empty:
+                continue
+            pending -= 1
+            if isinstance(result, BaseException):
+                raise result
+            yield item, result
+    finally:
+        over.set()
+        for _ in running:
+            todo.put(None)

@@ -1,0 +1,225 @@
+"""What was fetched, kept beside the events: covered windows, pulls to go on with, and files that were read.
+
+Times are in seconds since 1970, UTC. What an interrupted pull needs to go on is written after every page.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Connection,
+    Integer,
+    LargeBinary,
+    Table,
+    Text,
+    and_,
+    delete,
+    func,
+    insert,
+    select,
+    update,
+)
+from sqlalchemy.dialects.sqlite import insert as upsert
+
+from crypto_core.trail.store.database import StoreFile
+from crypto_core.trail.store.schema import metadata
+
+KMS_EVENTS, ALL_EVENTS = "kms", ""
+"""The scopes that hold all that KMS recorded; any other is a filter's expression."""
+
+_AT_ONCE = 500
+
+
+def _key() -> list[Column[str]]:
+    """The columns that name one run through one Region."""
+    return [Column(name, Text, primary_key=True) for name in ("source", "place", "region", "scope")]
+
+
+pulled = Table(
+    "pulled",
+    metadata,
+    *_key(),
+    Column("since", Integer, primary_key=True),
+    Column("until", Integer, nullable=False),
+    Column("at", Integer, nullable=False),
+    sqlite_with_rowid=False,
+)
+"""Windows that were fetched as a whole, no two of one run overlapping."""
+
+unfinished = Table(
+    "unfinished_pull",
+    metadata,
+    *_key(),
+    Column("since", Integer, nullable=False),
+    Column("until", Integer, nullable=False),
+    Column("token", Text, nullable=False),
+    Column("reached", Integer, nullable=False),
+    Column("at", Integer, nullable=False),
+    sqlite_with_rowid=False,
+)
+"""Where an interrupted pull is to go on: its frozen window, and the token of the next page."""
+
+read_object = Table(
+    "read_object",
+    metadata,
+    Column("name", LargeBinary, primary_key=True),
+    Column("at", Integer, nullable=False),
+    sqlite_with_rowid=False,
+)
+"""The objects of buckets that were read, by the hash of scope, bucket, key and ETag; `at` is when written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What is fetched from where: the events of one scope in one Region. `place` is a bucket or a table."""
+
+    source: str
+    region: str
+    scope: str = KMS_EVENTS
+    place: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Seconds from `since` up to `until`, both included."""
+
+    since: int
+    until: int
+
+
+@dataclass(frozen=True, slots=True)
+class Unfinished:
+    """An interrupted pull. `reached` is the time of the last event that came: pages go back in time."""
+
+    window: Window
+    token: str
+    reached: int
+
+
+class PullBook:
+    """What was fetched so far. Thread-safe; every call may block. Raises EventStoreError."""
+
+    def __init__(self, file: StoreFile) -> None:
+        self._file = file
+
+    def cover(self, run: Run, window: Window, at: int) -> None:
+        """Note that a window was fetched as a whole, `at` a time; there is nothing to go on with any more."""
+        if window.until < window.since:
+            return
+        with self._file.writing() as connection:
+            _forget(connection, run)
+            touching = (
+                _of(pulled, run),
+                pulled.c.since <= window.until + 1,
+                pulled.c.until >= window.since - 1,
+            )
+            rows = connection.execute(select(pulled.c.since, pulled.c.until).where(*touching)).all()
+            connection.execute(delete(pulled).where(*touching))
+            connection.execute(
+                insert(pulled).values(
+                    **_named(run),
+                    since=min([window.since, *(row[0] for row in rows)]),
+                    until=max([window.until, *(row[1] for row in rows)]),
+                    at=at,
+                )
+            )
+
+    def covered(self, scopes: Iterable[str] = (KMS_EVENTS, ALL_EVENTS)) -> dict[str, list[Window]]:
+        """Return the windows that were fetched as a whole, by Region, the earliest first."""
+        found: dict[str, list[Window]] = {}
+        wanted = select(pulled.c.region, pulled.c.since, pulled.c.until).where(
+            pulled.c.scope.in_(list(scopes))
+        )
+        with self._file.reading() as connection:
+            for region, since, until in connection.execute(wanted.order_by(pulled.c.since)):
+                found.setdefault(region, []).append(Window(since, until))
+        return found
+
+    def last(self, run: Run, *, anywhere: bool = False) -> int | None:
+        """Return up to when a run's newest window is whole; None before the first.
+
+        `anywhere` asks whatever the place is, for the one that is furthest behind.
+        """
+        named = _named(run)
+        if anywhere:
+            del named["place"]
+        wanted = select(func.max(pulled.c.until)).where(*(pulled.c[k] == v for k, v in named.items()))
+        with self._file.reading() as connection:
+            ends = connection.scalars(wanted.group_by(pulled.c.place)).all()
+        return min(ends, default=None)
+
+    def unfinished(self, run: Run) -> Unfinished | None:
+        """Return where an interrupted pull is to go on, None where there is none."""
+        with self._file.reading() as connection:
+            row = connection.execute(select(unfinished).where(_of(unfinished, run))).one_or_none()
+        return None if row is None else Unfinished(Window(row.since, row.until), row.token, row.reached)
+
+    def save(self, run: Run, state: Unfinished, at: int) -> None:
+        """Note where a pull is to go on if it is interrupted now."""
+        values = {
+            "since": state.window.since,
+            "until": state.window.until,
+            "token": state.token,
+            "reached": state.reached,
+            "at": at,
+        }
+        with self._file.writing() as connection:
+            statement = upsert(unfinished).values(**_named(run), **values)
+            connection.execute(
+                statement.on_conflict_do_update(
+                    index_elements=["source", "place", "region", "scope"], set_=values
+                )
+            )
+
+    def forget(self, run: Run) -> None:
+        """Forget an interrupted pull: another window is fetched."""
+        with self._file.writing() as connection:
+            _forget(connection, run)
+
+    def known(self, names: Sequence[bytes]) -> set[bytes]:
+        """Return those of the objects that were read; see `object_name`."""
+        found: set[bytes] = set()
+        with self._file.reading() as connection:
+            for start in range(0, len(names), _AT_ONCE):
+                some = names[start : start + _AT_ONCE]
+                found |= set(
+                    connection.scalars(select(read_object.c.name).where(read_object.c.name.in_(some)))
+                )
+        return found
+
+    def remember(self, names: Iterable[tuple[bytes, int]]) -> None:
+        """Note objects that were read, each with the second when it was written."""
+        rows = [{"name": name, "at": at} for name, at in names]
+        if rows:
+            with self._file.writing() as connection:
+                connection.execute(upsert(read_object).on_conflict_do_nothing(), rows)
+
+
+def object_name(scope: str, bucket: str, key: str, etag: str) -> bytes:
+    """Return how the store knows an object: another content or another scope is another object."""
+    parts = (part.encode("utf-8", "surrogatepass") for part in (scope, bucket, key, etag))
+    return hashlib.sha256(b"".join(len(part).to_bytes(8, "big") + part for part in parts)).digest()
+
+
+def forget_pulls_before(connection: Connection, at: int) -> None:
+    """Forget what was fetched before a second: its events are forgotten, so it has to be fetched again."""
+    connection.execute(delete(pulled).where(pulled.c.until < at))
+    connection.execute(update(pulled).where(pulled.c.since < at).values(since=at))
+    connection.execute(delete(read_object).where(read_object.c.at < at))
+
+
+def _named(run: Run) -> dict[str, str]:
+    return {"source": run.source, "place": run.place, "region": run.region, "scope": run.scope}
+
+
+def _of(table: Table, run: Run) -> ColumnElement[bool]:
+    return and_(*(table.c[name] == value for name, value in _named(run).items()))
+
+
+def _forget(connection: Connection, run: Run) -> None:
+    connection.execute(delete(unfinished).where(_of(unfinished, run)))

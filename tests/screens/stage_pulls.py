@@ -1,0 +1,78 @@
+"""The stage's way of fetching events: it brings what it was given to bring."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from datetime import datetime, timedelta
+from threading import Event
+
+from crypto_core.cancelling import stop_if
+from crypto_core.consent import Consent
+from crypto_core.trail.event import TrailEvent
+from crypto_core.trail.sources.asking import asked
+from crypto_core.trail.sources.plan import PullPlan
+from crypto_core.trail.sources.report import Progress, PullProgress, PullReport
+from crypto_core.trail.store.conditions import seconds
+from crypto_core.trail.store.pulls import PullBook, Run, Window
+from tests.screens.stage_events import StageEvents
+
+
+class StagePuller:
+    """A PullSource. `brings` are the events that the next pull fetches, `gaps` what it says is missing."""
+
+    def __init__(
+        self, enter: Callable[[str, Event | None], None], events: StageEvents, clock: Callable[[], datetime]
+    ) -> None:
+        self._enter = enter
+        self._events = events
+        self._clock = clock
+        self.brings: list[TrailEvent] = []
+        self.gaps: tuple[str, ...] = ()
+
+    def plan(
+        self,
+        source: str = "lookup",
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        expression: str = "",
+        regions: Iterable[str] = (),
+        cancelled: Event | None = None,
+    ) -> PullPlan:
+        """The last day, unless something else is asked for."""
+        self._enter("event_puller.plan", cancelled)
+        end = until or self._clock()
+        wanted = asked(since or end - timedelta(days=1), end, expression, aliases=dict, now=self._clock())
+        return PullPlan(source, wanted, tuple(regions) or ("eu-west-1",))
+
+    def run(
+        self,
+        plan: PullPlan,
+        consent: Consent | None = None,
+        *,
+        progress: Progress | None = None,
+        cancelled: Event | None = None,
+    ) -> PullReport:
+        """Store what it brings."""
+        self._enter("event_puller.run", cancelled)
+        stop_if(cancelled)
+        added = self._events.store.add(self.brings)
+        if progress is not None:
+            progress(PullProgress(plan.source, plan.regions[0], 1, len(self.brings), added.new))
+        if not self.gaps:
+            book = PullBook(self._events.store.file)
+            window = Window(seconds(plan.asked.since), seconds(plan.asked.until))
+            for region in plan.regions:
+                book.cover(Run(plan.source, region), window, seconds(self._clock()))
+        return PullReport(
+            plan.source,
+            plan.regions,
+            plan.asked.since,
+            plan.asked.until,
+            pages=1,
+            records=len(self.brings),
+            new=added.new,
+            duplicates=added.duplicates,
+            kms=added.kms,
+            gaps=self.gaps,
+        )
