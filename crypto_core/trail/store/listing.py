@@ -84,6 +84,8 @@ def _index(connection: Connection, found: Conditions) -> str:
         numbers = found.numbers(column)
         if numbers is None or numbers.lookup is not None:
             continue
+        if numbers.all and column in ("ip", "principal"):  # nearly every event has one
+            continue
         there = select(event.c.id).where(numbers.among(event.c[column])).limit(_FEW + 1)
         if int(connection.scalar(select(func.count()).select_from(there.subquery())) or 0) <= _FEW:
             return f"ix_event_{column}"
