@@ -26,8 +26,13 @@ from crypto_core.paging import PagedSource
 from crypto_core.reencryption.materials import KeyMaterials
 from crypto_core.reencryption.plan import Plan, RunProgress, RunResult, Selection, Verb, Verification
 from crypto_core.references import TokenRef
+from crypto_core.trail.key_watch import KeyWatch
+from crypto_core.trail.sightings import Look
 from crypto_core.trail.store import StoredEvent, Summary
 from crypto_core.trail.store.counting import Histogram, Pivot
+from crypto_core.trail.use.blast_radius import BlastRadius
+from crypto_core.trail.use.keys import KeyUseSummary
+from crypto_core.trail.use.token_timeline import TokenTimeline
 
 
 @dataclass(frozen=True, slots=True)
@@ -327,6 +332,65 @@ class EventSource(PagedSource[StoredEvent], Protocol):
         ...
 
 
+class UseSource(Protocol):
+    """From a token, a key or a principal to its use: facts, and what could have been, told apart."""
+
+    def token_timeline(self, ref: TokenRef, *, cancelled: Event | None = None) -> TokenTimeline:
+        """Return what CloudTrail tells of a token; trouble with the database is in the coverage.
+
+        Raises InvalidReferenceError, EventStoreError, InterruptedRunError.
+        """
+        ...
+
+    def key_use(
+        self, key: str, *, since: datetime | None = None, cancelled: Event | None = None
+    ) -> KeyUseSummary:
+        """Return the use of a key by ARN, id or alias, its replicas together and apart.
+
+        Raises SettingsError, KeyNotFoundError, EventStoreError, InterruptedRunError.
+        """
+        ...
+
+    def blast_radius(self, principal: str, *, cancelled: Event | None = None) -> BlastRadius:
+        """Return what a principal, by its ARN or a part of it, opened and could have opened.
+
+        Raises EventStoreError, InterruptedRunError.
+        """
+        ...
+
+
+class MonitorSource(Protocol):
+    """Watches keys that nobody should use any more."""
+
+    def begin(
+        self,
+        keys: Sequence[str],
+        since: datetime,
+        *,
+        source: str = "lookup",
+        pull: bool = True,
+        cancelled: Event | None = None,
+    ) -> KeyWatch:
+        """Return a watch over keys that has not looked yet.
+
+        Raises SettingsError, KeyNotFoundError, EventStoreError, InterruptedRunError.
+        """
+        ...
+
+    def watch(
+        self,
+        keys: Sequence[str],
+        since: datetime,
+        *,
+        every: float,
+        cancelled: Event,
+        source: str = "lookup",
+        pull: bool = True,
+    ) -> Iterator[Look]:
+        """Yield a look now and every so many seconds. Raises as `begin`, and once `cancelled` is set."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Services:
     """All that the screens need, and nothing that they could build themselves."""
@@ -343,6 +407,8 @@ class Services:
     replacement: ReplacementSource
     materials: MaterialSource
     events: EventSource
+    event_use: UseSource
+    key_monitor: MonitorSource
     read_only: bool
     write_key: str | None
     contexts: Contexts | None = None

@@ -59,6 +59,7 @@ from tests.screens.samples import (
     make_rows,
 )
 from tests.screens.stage_events import StageEvents
+from tests.screens.stage_use import StageMonitor, StageUse
 
 FREE = ("reference", "org", "provider")
 
@@ -155,6 +156,16 @@ class Stage:
         """The events that are there."""
         return StageEvents(self.enter, lambda: NOW)
 
+    @cached_property
+    def event_use(self) -> StageUse:
+        """What is told of the events' use."""
+        return StageUse(self.enter, self.events.store, StageInventory(self), StageStatus(self))
+
+    @cached_property
+    def key_monitor(self) -> StageMonitor:
+        """Watches over the events."""
+        return StageMonitor(self.enter, self.events.store, lambda: NOW)
+
     def hold(self, *names: str) -> Event:
         """Make the calls of these names hang until the returned event is set."""
         gate = Event()
@@ -192,6 +203,8 @@ class Stage:
             replacement=StageReplacement(self),
             materials=StageMaterials(self),
             events=self.events,
+            event_use=self.event_use,
+            key_monitor=self.key_monitor,
             read_only=self.read_only,
             write_key=self.write_key,
             contexts=self.contexts,

@@ -27,6 +27,7 @@ class EventUse:
         store: EventStore,
         *,
         row: Callable[[TokenRef], InventoryRow],
+        asked: Callable[[TokenRef], InventoryRow],
         replaced: Callable[[TokenRef], Sequence[Replaced]],
         census: Census,
         inventory: Counter,
@@ -34,11 +35,11 @@ class EventUse:
         aliases: Aliases,
         coverage: Covered = not_recorded,
     ) -> None:
-        """`row`, `replaced` and `backups` read the database; see TokenTimelines and BlastRadii.
+        """`row`, `asked`, `replaced` and `backups` read the database; see TokenTimelines and BlastRadii.
 
         `coverage` says what of a period the store's events are known to cover.
         """
-        self._tokens = TokenTimelines(store, row, replaced, coverage)
+        self._tokens = TokenTimelines(store, row, asked, replaced, coverage)
         self._keys = KeyUses(store, aliases, coverage)
         self._radii = BlastRadii(store, census, inventory, backups, coverage)
 

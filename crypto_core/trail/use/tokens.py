@@ -38,12 +38,17 @@ class TokenTimelines:
         self,
         store: EventStore,
         row: Callable[[TokenRef], InventoryRow],
+        asked: Callable[[TokenRef], InventoryRow],
         replaced: Callable[[TokenRef], Sequence[Replaced]],
         covered: Covered,
     ) -> None:
-        """`row` reads a token's row, `replaced` how it was stored before. Both may raise DatabaseError."""
+        """`row` reads a token's row, `asked` does after it has asked KMS which key sealed it.
+
+        `replaced` reads how it was stored before. All may raise DatabaseError.
+        """
         self._store = store
         self._row = row
+        self._asked = asked
         self._replaced = replaced
         self._covered = covered
 
@@ -57,6 +62,8 @@ class TokenTimelines:
         before: tuple[Replaced, ...] = ()
         try:
             row = self._row(ref)
+            if row.format is Format.V1 and row.key_arn is None:
+                row = self._asked(ref)
         except (DatabaseError, KmsError) as error:
             gaps.append(f"How the token is stored is not known: {error}")
         try:
