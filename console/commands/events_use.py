@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable
 
 import click
@@ -93,13 +94,15 @@ def _print_timeline(timeline: TokenTimeline, newest: list[TrailEvent]) -> None:
         click.echo()
         click.echo(
             f"exact: {counted(named.events, 'event')} with its name: opened {named.opened:,}×, "
-            f"sealed {named.sealed:,}×, failed {named.failed:,}; first {at(named.first)}, last {at(named.last)}"
+            f"sealed {named.sealed:,}×, failed {named.failed:,}×; "
+            f"first {at(named.first)}, last {at(named.last)}"
         )
         _print_tallies(named.rows, ("operation", "principal", "from", "error"))
         click.echo()
         print_table(HEADERS, [cells(event) for event in newest])
         if named.events > len(newest):
-            say(f"{len(newest):,} of {named.events:,} events: keydeck events list --filter '{named.filter}'")
+            shown = f"{len(newest):,} of {named.events:,} events"
+            say(f"{shown}: keydeck events list --all --filter {_quoted(named.filter)}")
     for use in timeline.could:
         click.echo()
         _print_could(use)
@@ -139,7 +142,8 @@ def _print_radius(radius: BlastRadius) -> None:
     count = "not counted" if reach is None else counted(reach, "token")
     most = "" if radius.opened_at_most is None else f"; at most {radius.opened_at_most:,} of them were"
     click.echo(
-        f"could have opened (v1, never exact): {count}, by {counted(radius.calls, 'call')} that named none{most}"
+        f"could have opened (v1, never exact): {count}, "
+        f"by {counted(radius.calls, 'call')} that named none{most}"
     )
     if radius.could:
         rows = [
@@ -158,7 +162,7 @@ def _print_radius(radius: BlastRadius) -> None:
         print_table(headers, rows)
         for one in radius.could:
             which = f"{short_key(one.key_arn)} {(one.key_material_id or '')[:8]}".rstrip()
-            click.echo(f"{which}: keydeck connections --filter '{clean(one.filter, 2_000)}'")
+            click.echo(f"{which}: keydeck connections --filter {_quoted(one.filter)}")
             if one.backups:
                 click.echo(f"{which}: Keydeck keeps {counted(one.backups, 'replaced envelope')} under it")
     for title, found, headers_ in (
@@ -187,6 +191,11 @@ def _print_tallies(found: Tallies, headers: tuple[str, ...]) -> None:
     print_table((*headers, "events", "failed", "first", "last"), rows)
     if found.others:
         click.echo(f"and {found.others:,} more, with {counted(found.rest, 'event')}")
+
+
+def _quoted(text: str) -> str:
+    """A text as one word of a shell: it holds what others wrote."""
+    return shlex.quote(clean(text, 2_000))
 
 
 def _facts(*facts: tuple[str, str]) -> None:

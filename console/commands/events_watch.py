@@ -68,10 +68,10 @@ def watch(
 ) -> int:
     """Report every use of a key since a time, in all its Regions, each once, as it comes to be known.
 
-    With --quiet it ends: exit 0 once the key was not used for that long and CloudTrail covers all of it, up
-    to 15 minutes ago; exit 1 at a use. Uses by Keydeck itself, in your name, and denied attempts are told, and
-    don't count; attempts that failed otherwise do. With --once: exit 1 if it was used; 3 if --quiet can't be
-    told. --json prints JSON lines.
+    With --quiet it ends: exit 0 once the key was not used for that long, and all of that is covered (what is
+    younger than 15 minutes never is: CloudTrail delivers late); exit 1 at a use. Uses by Keydeck itself, in
+    your name, and denied attempts are told, and don't count; attempts that failed otherwise do. With --once:
+    exit 1 if it was used; 3 if --quiet can't be told. --json prints JSON lines.
     """
     begin = since or datetime.now(UTC) - (timedelta(0) if quiet else _BEFORE)
     told: tuple[str, ...] = ()
