@@ -93,13 +93,11 @@ class BlastRadius:
 
     @property
     def opened_at_most(self) -> int | None:
-        """How many of the tokens in reach were opened at most: no call opens two. None where it isn't known.
+        """How many of the tokens in reach these calls opened at most: none opens two. None if not counted.
 
-        Only what is covered is known: a call that is not in the store may have opened another one.
+        A call that is not in the store may have opened another one.
         """
-        if self.tokens_reachable is None or not self.coverage.complete:
-            return None
-        return min(self.calls, self.tokens_reachable)
+        return None if self.tokens_reachable is None else min(self.calls, self.tokens_reachable)
 
     def assumptions(self) -> tuple[str, ...]:
         """Return what the answer takes for granted, in words."""
@@ -154,8 +152,12 @@ def _assumptions(radius: BlastRadius) -> Iterator[str]:
         yield "It opened nothing without naming a token, as far as the store's events tell."
     else:
         yield (
-            "Could have opened: every v1 token that is under the key materials it used now. CloudTrail can't "
+            "Could have opened: every v1 token that is now under the key materials it used. CloudTrail can't "
             "say which of them it was."
+        )
+        yield (
+            "Among them are tokens of connections made after its last call, which it can't have opened then: "
+            "narrow the list with -created:>DATE."
         )
         yield (
             "Not counted: tokens that were under these materials then and have since been re-encrypted, "
