@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 from sqlalchemy import Engine
@@ -14,7 +14,7 @@ from console.settings import Settings
 from console.surroundings import Surveyor
 from crypto_core.database.answers import AnswerBook
 from crypto_core.database.attribution import Attributor
-from crypto_core.database.backups import backups_under
+from crypto_core.database.backups import backups_under, replaced
 from crypto_core.database.catalogue import LiveCatalogue
 from crypto_core.database.engine import open_engine
 from crypto_core.database.inspection import Inspector
@@ -41,10 +41,14 @@ from crypto_core.reencryption.runner import Runner
 from crypto_core.reencryption.service import TokenWorkService
 from crypto_core.reencryption.verification import Verifier
 from crypto_core.trail.coverage_record import CoverageRecord
+from crypto_core.trail.monitor import KeyMonitor
+from crypto_core.trail.query import Aliases
 from crypto_core.trail.sources.athena import AthenaSettings
 from crypto_core.trail.sources.engines import EngineSettings
 from crypto_core.trail.sources.puller import EventPuller
 from crypto_core.trail.store import EventStore
+from crypto_core.trail.use.reach import Covered, not_recorded
+from crypto_core.trail.use.service import EventUse
 from screens.services import Services
 
 
@@ -149,7 +153,7 @@ def wire(settings: Settings, *, trust: Iterable[str] = (), observer: Observer = 
         lambda: kms.regions,
         configured,
     )
-    events = EventStore(events_file(settings), aliases=keys.known_aliases)
+    events = open_events(settings, keys.known_aliases)
     watched = partial(_regions, kms, keyring, settings)
     event_puller = EventPuller(
         kms,
@@ -162,11 +166,12 @@ def wire(settings: Settings, *, trust: Iterable[str] = (), observer: Observer = 
         ),
     )
     event_coverage = CoverageRecord(events, watched)
+    inspector = Inspector(inventory, store, attributor)
     services = Services(
         surroundings=surveyor.now,
         status=status,
         inventory=inventory,
-        inspector=Inspector(inventory, store, attributor),
+        inspector=inspector,
         keys=keys,
         policies=policies,
         work=TokenWorkService(
@@ -190,6 +195,24 @@ def wire(settings: Settings, *, trust: Iterable[str] = (), observer: Observer = 
         events=events,
         event_puller=event_puller,
         event_coverage=event_coverage,
+        event_use=EventUse(
+            events,
+            row=inventory.row,
+            asked=lambda ref: inspector.inspect(ref).row,
+            replaced=partial(replaced, engine),
+            census=status,
+            inventory=inventory,
+            backups=partial(backups_under, engine),
+            aliases=keys.known_aliases,
+            coverage=coverage_of(events),
+        ),
+        key_monitor=KeyMonitor(
+            events,
+            aliases=keys.known_aliases,
+            coverage=coverage_of(events),
+            replicas=keys.replicas,
+            identity=lambda: kms.identity().arn,
+        ),
     )
     return Wired(
         settings,
@@ -211,6 +234,27 @@ def _regions(kms: KmsApi, keyring: KmsKeyring, settings: Settings) -> tuple[str,
     """The Regions in which keys are used that matter: the configured ones, and those of trusted keys."""
     arns = [key for key in (*keyring.trusted, *settings.retired_keys) if is_key_arn(key)]
     return tuple(dict.fromkeys([*kms.regions, *(arn.split(":")[3] for arn in arns)]))
+
+
+def open_events(settings: Settings, aliases: Aliases = dict) -> EventStore:
+    """Return the store of events alone: neither database nor AWS is needed."""
+    return EventStore(events_file(settings), aliases=aliases)
+
+
+def aliases_of(settings: Settings) -> Aliases:
+    """Return what reads the aliases of keys from KMS, once it is asked: nothing is connected before."""
+
+    @cache
+    def read() -> Mapping[str, Sequence[str]]:
+        kms = KmsApi(settings.regions, profile=settings.profile, read_only=True)
+        return KeyInventory(kms).known_aliases()
+
+    return read
+
+
+def coverage_of(events: EventStore) -> Covered:
+    """Return what tells which periods the events of a store cover."""
+    return not_recorded
 
 
 def events_file(settings: Settings) -> Path:

@@ -27,10 +27,15 @@ from crypto_core.paging import PagedSource
 from crypto_core.reencryption.materials import KeyMaterials
 from crypto_core.reencryption.plan import Plan, RunProgress, RunResult, Selection, Verb, Verification
 from crypto_core.references import TokenRef
+from crypto_core.trail.key_watch import KeyWatch
+from crypto_core.trail.sightings import Look
 from crypto_core.trail.sources.plan import PullPlan
 from crypto_core.trail.sources.report import Progress, PullReport
 from crypto_core.trail.store import StoredEvent, Summary
 from crypto_core.trail.store.counting import Histogram, Pivot
+from crypto_core.trail.use.blast_radius import BlastRadius
+from crypto_core.trail.use.keys import KeyUseSummary
+from crypto_core.trail.use.token_timeline import TokenTimeline
 
 
 @dataclass(frozen=True, slots=True)
@@ -375,6 +380,64 @@ class EventCoverage(Protocol):
 
     def coverage_of(self, since: datetime, until: datetime, regions: Iterable[str] | None = None) -> Coverage:
         """Return whether a window is covered in every Region, and if not, what is missing."""
+
+
+class UseSource(Protocol):
+    """From a token, a key or a principal to its use: facts, and what could have been, told apart."""
+
+    def token_timeline(self, ref: TokenRef, *, cancelled: Event | None = None) -> TokenTimeline:
+        """Return what CloudTrail tells of a token; trouble with the database is in the coverage.
+
+        Raises InvalidReferenceError, EventStoreError, InterruptedRunError.
+        """
+        ...
+
+    def key_use(
+        self, key: str, *, since: datetime | None = None, cancelled: Event | None = None
+    ) -> KeyUseSummary:
+        """Return the use of a key by ARN, id or alias, its replicas together and apart.
+
+        Raises SettingsError, KeyNotFoundError, EventStoreError, InterruptedRunError.
+        """
+        ...
+
+    def blast_radius(self, principal: str, *, cancelled: Event | None = None) -> BlastRadius:
+        """Return what a principal, by its ARN or a part of it, opened and could have opened.
+
+        Raises EventStoreError, InterruptedRunError.
+        """
+        ...
+
+
+class MonitorSource(Protocol):
+    """Watches keys that nobody should use any more."""
+
+    def begin(
+        self,
+        keys: Sequence[str],
+        since: datetime,
+        *,
+        source: str = "lookup",
+        pull: bool = True,
+        cancelled: Event | None = None,
+    ) -> KeyWatch:
+        """Return a watch over keys that has not looked yet.
+
+        Raises SettingsError, KeyNotFoundError, EventStoreError, InterruptedRunError.
+        """
+        ...
+
+    def watch(
+        self,
+        keys: Sequence[str],
+        since: datetime,
+        *,
+        every: float,
+        cancelled: Event,
+        source: str = "lookup",
+        pull: bool = True,
+    ) -> Iterator[Look]:
+        """Yield a look now and every so many seconds. Raises as `begin`, and once `cancelled` is set."""
         ...
 
 
@@ -396,6 +459,8 @@ class Services:
     events: EventSource
     event_puller: PullSource
     event_coverage: EventCoverage
+    event_use: UseSource
+    key_monitor: MonitorSource
     read_only: bool
     write_key: str | None
     contexts: Contexts | None = None

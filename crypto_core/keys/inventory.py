@@ -110,6 +110,12 @@ class KeyInventory:
         """Return a key's state alone (one call). Raises as `show`."""
         return self._with_aliases(self._describe(name), self.known_aliases())
 
+    def replicas(self, name: str) -> tuple[str, ...]:
+        """Return the ARNs of a key in all its Regions (one call). Raises as `show`."""
+        state = self._describe(name)
+        found = (state.key_arn, state.primary_arn, *state.replica_arns)
+        return tuple(dict.fromkeys(arn for arn in found if arn))
+
     def targets(self) -> tuple[KeyState, ...]:
         """Return the keys that tokens may be written under: enabled symmetric customer keys."""
         return tuple(

@@ -61,6 +61,7 @@ from tests.screens.samples import (
 )
 from tests.screens.stage_events import StageEvents
 from tests.screens.stage_pulls import StagePuller
+from tests.screens.stage_use import StageMonitor, StageUse
 
 FREE = ("reference", "org", "provider")
 
@@ -157,6 +158,16 @@ class Stage:
         """The events that are there."""
         return StageEvents(self.enter, lambda: NOW)
 
+    @cached_property
+    def event_use(self) -> StageUse:
+        """What is told of the events' use."""
+        return StageUse(self.enter, self.events.store, StageInventory(self), StageStatus(self))
+
+    @cached_property
+    def key_monitor(self) -> StageMonitor:
+        """Watches over the events."""
+        return StageMonitor(self.enter, self.events.store, lambda: NOW)
+
     def hold(self, *names: str) -> Event:
         """Make the calls of these names hang until the returned event is set."""
         gate = Event()
@@ -196,6 +207,8 @@ class Stage:
             events=self.events,
             event_puller=StagePuller(self.enter, self.events, lambda: NOW),
             event_coverage=CoverageRecord(self.events.store, lambda: ("eu-west-1",), clock=lambda: NOW),
+            event_use=self.event_use,
+            key_monitor=self.key_monitor,
             read_only=self.read_only,
             write_key=self.write_key,
             contexts=self.contexts,

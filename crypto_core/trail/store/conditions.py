@@ -45,9 +45,13 @@ class Numbers:
 
     found: frozenset[int] = frozenset()
     lookup: Select[tuple[int]] | None = None
+    all: bool = False
+    """True if every text is meant, so that it need not be looked up."""
 
     def among(self, column: ColumnElement[int]) -> ColumnElement[bool]:
         """The condition that a column holds one of them."""
+        if self.all:
+            return column != 0
         if self.lookup is not None:
             return column.in_(self.lookup)
         return column.in_(sorted(self.found)) if self.found else false()
@@ -194,6 +198,8 @@ def _numbers(
     alternatives: Sequence[Alternative],
     aliases: Aliases,
 ) -> Numbers:
+    if any(len(value.parts) > 1 and not any(value.parts) for value in alternatives):
+        return Numbers(all=True)
     if column == "key":
         by_arn = all(is_key_arn(value.text) or _KEY_ID.fullmatch(value.text) for value in alternatives)
         return Numbers(frozenset(_keys(connection, alternatives, {} if by_arn else aliases())))

@@ -18,7 +18,8 @@ from crypto_core.paging import Cursor, Page, Query, unknown_sort
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.query import PIVOTS, Aliases, parse
 from crypto_core.trail.reading import load, read_record
-from crypto_core.trail.store import counting
+from crypto_core.trail.store import arrivals, counting, tallies
+from crypto_core.trail.store.arrivals import BEGINNING, Anchor
 from crypto_core.trail.store.conditions import Conditions, resolve, seconds
 from crypto_core.trail.store.counting import Histogram, Pivot
 from crypto_core.trail.store.database import StoreFile
@@ -26,6 +27,7 @@ from crypto_core.trail.store.listing import Found, read
 from crypto_core.trail.store.packing import unpack
 from crypto_core.trail.store.retention import Vacuumed, changed, forget_before
 from crypto_core.trail.store.schema import Mark, event, keeping, note, raw, stored_id
+from crypto_core.trail.store.tallies import Day, Tallies
 from crypto_core.trail.store.vocabulary import Vocabulary
 from crypto_core.trail.store.writing import Added, add
 
@@ -65,6 +67,20 @@ class Summary:
     hidden_service_events: int
     first: datetime | None
     last: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Arrivals:
+    """Events in the order in which they came, and how far that goes.
+
+    `more` is True if there are others to read at once. `anew` is True where it could not be gone on from the
+    last look, since its events were deleted meanwhile: then those of before are among these.
+    """
+
+    events: tuple[StoredEvent, ...]
+    reached: Anchor
+    more: bool = False
+    anew: bool = False
 
 
 class EventStore:
@@ -200,6 +216,40 @@ class EventStore:
             raise unknown_sort(field, PIVOTS)
         with self._file.reading(cancelled) as connection:
             return counting.pivot(connection, self._resolved(connection, expression), field, limit)
+
+    def tally(
+        self,
+        fields: Sequence[str],
+        expression: str = "",
+        *,
+        limit: int = 100,
+        cancelled: Event | None = None,
+    ) -> Tallies:
+        """Return a filter's events by what they have in several columns together; see tallies.FIELDS."""
+        for field in fields:
+            if field not in tallies.FIELDS:
+                raise unknown_sort(field, tallies.FIELDS)
+        with self._file.reading(cancelled) as connection:
+            return tallies.tally(connection, self._resolved(connection, expression), fields, limit)
+
+    def by_day(self, expression: str = "", *, cancelled: Event | None = None) -> tuple[Day, ...]:
+        """Return the days that have events of a filter, in order."""
+        with self._file.reading(cancelled) as connection:
+            return tallies.by_day(connection, self._resolved(connection, expression))
+
+    def arrivals(
+        self,
+        expression: str = "",
+        after: Anchor = BEGINNING,
+        *,
+        limit: int = 500,
+        cancelled: Event | None = None,
+    ) -> Arrivals:
+        """Return what came to the store after `after`, by order of coming, whatever its date."""
+        with self._file.reading(cancelled) as connection:
+            found = self._resolved(connection, expression)
+            rows, reached, more, anew = arrivals.arrived(connection, found, after, limit)
+        return Arrivals(tuple(_stored(row) for row in rows), reached, more, anew)
 
     def event(self, event_id: str) -> StoredEvent:
         """Return one event. Raises EventVanishedError."""

@@ -1,0 +1,282 @@
+"""keydeck events list, show, pivot, review: the store alone, without database or AWS."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import re
+import sys
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+
+import click
+
+from console.commands.events_options import HEADERS, Table, cells, expression, filter_options, store
+from console.commands.session import json_option
+from console.printing import print_csv, print_json, print_table, say
+from crypto_core.counting import counted
+from crypto_core.errors import EventVanishedError
+from crypto_core.foreign import clean
+from crypto_core.paging import Query
+from crypto_core.tabular import CsvWriter
+from crypto_core.trail.query import PIVOTS
+from crypto_core.trail.reading import load
+from crypto_core.trail.store import EventStore, StoredEvent
+from crypto_core.trail.store.tallies import Tallies, Tally, moment_json
+from crypto_core.trail.use.tokens import joined
+
+_PAGE = 500
+_COUNTED = (*PIVOTS, "session", "access_key")
+_GROUPS = 100_000
+
+csv_option = click.option("--csv", "as_csv", is_flag=True, help="Print CSV.")
+
+
+@click.command("list")
+@filter_options
+@click.option(
+    "--limit",
+    type=click.IntRange(min=0),
+    default=200,
+    show_default=True,
+    metavar="N",
+    help="Print at most so many; 0 prints all.",
+)
+@click.option("--oldest-first", is_flag=True, help="The oldest first.")
+@json_option
+@csv_option
+@click.pass_context
+def list_(
+    ctx: click.Context,
+    *,
+    filter_: str,
+    since: datetime | None,
+    until: datetime | None,
+    service: bool,
+    limit: int,
+    oldest_first: bool,
+    as_json: bool,
+    as_csv: bool,
+) -> None:
+    """List events that pass a filter, the newest first.
+
+    What AWS services do by themselves is hidden unless --all is given or the filter is about `service`; how
+    many these are is told.
+    """
+    if as_json and as_csv:
+        raise click.UsageError("Choose --json or --csv.")
+    wanted = expression(filter_, since, until, service=service)
+    query = Query(wanted, "time", descending=not oldest_first)
+    with store(ctx) as opened:
+        summary = opened.events.summary(wanted)
+        total = summary.events
+        cut = (f"--limit: {limit:,} of {total:,} events",) if limit and limit < total else ()
+        coverage = opened.coverage(since, until, *cut)
+        rows = _events(opened.events, query, limit)
+        if as_json:
+            _print_listed(rows, summary.hidden_service_events, coverage.as_json())
+            return
+        if as_csv:
+            _print_csv(rows)
+        else:
+            table = Table(HEADERS)
+            for page in _pages(rows):
+                table.write(cells(stored.event) for stored in page)
+    if cut:
+        say(f"{limit:,} of {total:,} events.")
+    if summary.hidden_service_events:
+        hidden = counted(summary.hidden_service_events, "event")
+        say(f"{hidden} of AWS services not shown: --all shows them.")
+    for reason in coverage.reasons[len(cut) :]:
+        say(f"Not covered: {reason}")
+
+
+@click.command()
+@click.argument("event_id")
+@json_option
+@click.option("--raw", is_flag=True, help="Print the record alone, as it came.")
+@click.pass_context
+def show(ctx: click.Context, *, event_id: str, as_json: bool, raw: bool) -> None:
+    """Show one event, the record as it came included."""
+    if as_json and raw:
+        raise click.UsageError("Choose --json or --raw.")
+    with store(ctx) as opened:
+        stored = opened.events.event(event_id)
+    if raw:
+        click.echo(_ascii(stored.event.raw))
+        return
+    record = load(stored.event.raw)
+    if as_json:
+        print_json(stored.as_json() | {"record": record})
+        return
+    facts = {name: value for name, value in stored.as_json().items() if value not in (None, [], {}, "")}
+    width = max(map(len, facts))
+    for name, value in facts.items():
+        text = json.dumps(value, ensure_ascii=True) if isinstance(value, list | dict) else value
+        click.echo(f"{name:{width}}  {clean(text, 4_000)}")
+    click.echo()
+    print_json(record)
+
+
+@click.command()
+@click.argument("field", type=click.Choice(_COUNTED))
+@filter_options
+@click.option(
+    "--limit",
+    type=click.IntRange(min=0),
+    default=100,
+    show_default=True,
+    metavar="N",
+    help="Print at most so many values; 0 prints all.",
+)
+@json_option
+@csv_option
+@click.pass_context
+def pivot(
+    ctx: click.Context,
+    *,
+    field: str,
+    filter_: str,
+    since: datetime | None,
+    until: datetime | None,
+    service: bool,
+    limit: int,
+    as_json: bool,
+    as_csv: bool,
+) -> None:
+    """Count events by principal, address, key, token, … An event about two keys counts for both."""
+    if as_json and as_csv:
+        raise click.UsageError("Choose --json or --csv.")
+    wanted = expression(filter_, since, until, service=service)
+    with store(ctx) as opened:
+        hidden = opened.events.summary(wanted).hidden_service_events
+        split = field in ("key", "material")
+        most = _GROUPS if split or not limit else limit
+        found = opened.events.tally((field,), f"{wanted} {field}:*", limit=most)
+        found = _split(found, limit or _GROUPS) if split else found
+        cut = []
+        if found.others:
+            others = counted(found.others, "value")
+            cut.append(f"--limit: {others} more, with {counted(found.rest, 'event')}")
+        coverage = opened.coverage(since, until, *cut)
+    rows = [
+        (r.texts[0], r.events, r.failed, r.denied, moment_json(r.first) or "?", moment_json(r.last) or "?")
+        for r in found.rows
+    ]
+    headers = (field, "events", "failed", "denied", "first", "last")
+    if as_json:
+        print_json(
+            {
+                "field": field,
+                "values": [dict(zip(("value", *headers[1:]), row, strict=True)) for row in rows],
+                "others": found.others,
+                "rest": found.rest,
+                "hidden_service_events": hidden,
+                "coverage": coverage.as_json(),
+            }
+        )
+        return
+    if as_csv:
+        print_csv(headers, rows)
+    else:
+        print_table(headers, rows)
+    for reason in cut:
+        say(reason)
+    if hidden:
+        say(f"{counted(hidden, 'event')} of AWS services not counted: --all counts them.")
+    for reason in coverage.reasons[len(cut) :]:
+        say(f"Not covered: {reason}")
+
+
+@click.command()
+@click.argument("event_ids", nargs=-1, required=True, metavar="EVENT_ID…")
+@click.option("--note", metavar="TEXT", help='Write this on each of them; "" takes a note away.')
+@click.option("--undo", is_flag=True, help="They are no longer reviewed.")
+@click.pass_context
+def review(ctx: click.Context, *, event_ids: tuple[str, ...], note: str | None, undo: bool) -> None:
+    """Mark events as reviewed, or no longer so; with --note, what is to be said of them.
+
+    It is kept in the store with the name of this user; what has a note is not forgotten with old events.
+    """
+    by = getpass.getuser()
+    with store(ctx) as opened:
+        for event_id in event_ids:  # all or none of them
+            opened.events.event(event_id)
+        done = opened.events.review(event_ids, by, reviewed=not undo)
+        if done < len(set(event_ids)):
+            raise EventVanishedError("Some of the events are no longer in the store.")
+        if note is not None:
+            for event_id in event_ids:
+                opened.events.annotate(event_id, note, by)
+    say(f"{counted(done, 'event')} {'no longer reviewed' if undo else 'reviewed'}.")
+
+
+def _events(events: EventStore, query: Query, limit: int) -> Iterator[StoredEvent]:
+    """Yield events page by page, as many as asked for."""
+    cursor, given = None, 0
+    while not limit or given < limit:
+        page = events.page(query, cursor, limit=min(_PAGE, limit - given) if limit else _PAGE)
+        yield from page.rows
+        given += len(page.rows)
+        cursor = page.last
+        if not page.below or cursor is None:
+            return
+
+
+def _pages(rows: Iterator[StoredEvent]) -> Iterator[list[StoredEvent]]:
+    page: list[StoredEvent] = []
+    for row in rows:
+        page.append(row)
+        if len(page) == _PAGE:
+            yield page
+            page = []
+    yield page
+
+
+def _print_listed(rows: Iterator[StoredEvent], hidden: int, coverage: dict[str, Any]) -> None:
+    """Print the document, its events one by one: all of them may be too many to hold."""
+    click.echo('{"events": [', nl=False)
+    before = "\n"
+    for stored in rows:
+        click.echo(f"{before}{json.dumps(stored.as_json(), ensure_ascii=True)}", nl=False)
+        before = ",\n"
+    rest = json.dumps({"hidden_service_events": hidden, "coverage": coverage}, ensure_ascii=True)
+    click.echo(f"\n], {rest[1:]}")
+
+
+def _print_csv(rows: Iterator[StoredEvent]) -> None:
+    writer = CsvWriter(sys.stdout)
+    headed = False
+    for stored in rows:
+        writer.write(stored.as_json())
+        headed = True
+    if not headed:
+        writer.row(HEADERS)
+
+
+def _split(found: Tallies, limit: int) -> Tallies:
+    """Count each of an event's keys, or materials, by itself."""
+    single: dict[str, Tally] = {}
+    for row in found.rows:
+        for text in row.texts[0].split(" "):
+            alone = Tally((text,), row.events, row.failed, row.denied, row.first, row.last)
+            single[text] = joined(single.get(text), alone)
+    ordered = sorted(single.values(), key=lambda t: (-t.events, t.texts))
+    left = ordered[limit:]
+    return Tallies(
+        found.fields,
+        tuple(ordered[:limit]),
+        found.others + len(left),
+        found.rest + sum(t.events for t in left),
+    )
+
+
+def _ascii(raw: bytes) -> str:
+    """A record as it came, but for characters that would act on a terminal: these are JSON's escapes."""
+
+    def escaped(found: re.Match[str]) -> str:
+        return json.dumps(found[0], ensure_ascii=True)[1:-1]
+
+    text = raw.decode("utf-8", "replace").replace("\r", "")
+    return re.sub(r"[^\n\t -~]", escaped, text)

@@ -1,0 +1,165 @@
+"""What the events commands have in common: the store alone, the window, the noise, and how events look."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
+
+import click
+
+from console.commands.session import loaded
+from crypto_core.coverage import Coverage
+from crypto_core.errors import InvalidFilterError
+from crypto_core.foreign import clean
+from crypto_core.key_names import short_key
+from crypto_core.trail.event import TrailEvent
+from crypto_core.trail.query import Aliases, parse
+from crypto_core.trail.store import EventStore
+from crypto_core.trail.use.reach import reach
+
+HEADERS = ("time", "event", "principal", "from", "result", "key", "material", "token", "region", "event id")
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def moment(ctx: click.Context, param: click.Parameter, value: str | None) -> datetime | None:
+    """Read a moment: a date, or how long ago. For click's callbacks; raises BadParameter."""
+    if value is None:
+        return None
+    try:
+        if re.search(r'[\s,"]', value):
+            raise click.BadParameter("Write it as 2026-11-24, 2026-11-24T12:00 (UTC), or 90s, 30m, 2h, 7d.")
+        until = param.name == "until"
+        found = parse(f"{'until' if until else 'since'}:{value}", datetime.now(UTC))[0].alternatives[0]
+    except InvalidFilterError as error:
+        reason = error.message.partition(": ")[2] or error.message
+        raise click.BadParameter(f"{reason} {error.remedy}".rstrip()) from error
+    bound = found.at_most if until else found.at_least
+    if not isinstance(bound, datetime):
+        return None
+    # A day ends before the next one; events have whole seconds.
+    return bound if found.include_most or not until else bound - timedelta(seconds=1)
+
+
+def filter_options(command: F) -> F:
+    """Add --filter, --since, --until and --all."""
+    for option in reversed(
+        (
+            click.option(
+                "--filter",
+                "filter_",
+                default="",
+                metavar="EXPR",
+                help="e.g. 'name:Decrypt error:* principal:*intruder*'",
+            ),
+            click.option(
+                "--since",
+                callback=moment,
+                metavar="TIME",
+                help="From a date on, or so long ago: 2h, 7d.",
+            ),
+            click.option("--until", callback=moment, metavar="TIME", help="Up to a date, or so long ago."),
+            click.option(
+                "--service", "--all", "service", is_flag=True, help="With what AWS services do by themselves."
+            ),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+def expression(filter_: str, since: datetime | None, until: datetime | None, *, service: bool = True) -> str:
+    """Return the filter for all of it. Without `service` it hides services, unless it is about them.
+
+    Raises InvalidFilterError pointing at the character of what was typed.
+    """
+    terms = parse(filter_, datetime.now(UTC))
+    parts = [filter_] if filter_.strip() else []
+    parts += [f"since:{since.isoformat()}"] if since else []
+    parts += [f"until:{until.isoformat()}"] if until else []
+    if not service and not any(t.field == "service" for t in terms):
+        parts.append("-service")
+    return " ".join(parts)
+
+
+@dataclass(slots=True)
+class OpenStore:
+    """The store of events, and what it lacks for want of AWS. `aliases_missing` is set once that shows."""
+
+    events: EventStore
+    aliases_missing: bool = False
+
+    def coverage(self, since: datetime | None, until: datetime | None, *more: str) -> Coverage:
+        """Return what the answer covers; `more` are further reasons."""
+        from console.wiring import coverage_of
+
+        told = reach(self.events, coverage_of(self.events), since, until)
+        reasons = [*more, *told.reasons]
+        if self.aliases_missing:
+            reasons.append("The aliases of keys are not known: name keys by ARN or key id.")
+        return Coverage(tuple(dict.fromkeys(reasons)))
+
+
+@contextmanager
+def store(ctx: click.Context) -> Iterator[OpenStore]:
+    """Give the store alone: no database, and AWS only where a filter names a key by its alias."""
+    from console.wiring import aliases_of, open_events
+
+    settings = loaded(ctx).settings
+    read = aliases_of(settings)
+
+    def aliases() -> Any:
+        known = read()
+        opened.aliases_missing = not known
+        return known
+
+    typed: Aliases = aliases
+    opened = OpenStore(open_events(settings, typed))
+    try:
+        yield opened
+    finally:
+        opened.events.close()
+
+
+def cells(event: TrailEvent) -> tuple[str, ...]:
+    """Return an event as a row of HEADERS."""
+    session = f"/{event.principal.session}" if event.principal.session else ""
+    return (
+        event.time.strftime("%Y-%m-%d %H:%M:%S") if event.dated else "?",
+        event.name,
+        f"{event.principal.name}{session}",
+        event.source_ip,
+        "denied" if event.denied else event.error_code or "ok",
+        " → ".join(short_key(arn) for arn in event.key_arns) or event.alias,
+        " → ".join(material[:8] for material in event.material_ids),
+        str(event.token_ref) if event.token_ref else "",
+        event.region,
+        event.event_id,
+    )
+
+
+class Table:
+    """Columns that are as wide as the first rows need: later ones follow without all being held."""
+
+    def __init__(self, headers: Sequence[str]) -> None:
+        self._headers = headers
+        self._widths: list[int] = []
+
+    def write(self, rows: Iterable[Sequence[str]]) -> None:
+        """Print rows; before the first ones the headings."""
+        from rich.cells import cell_len
+
+        lines = [[clean(cell, 200) for cell in row] for row in rows]
+        if not self._widths:
+            lines.insert(0, list(self._headers))
+            self._widths = [max(cell_len(line[i]) for line in lines) for i in range(len(self._headers))]
+        for line in lines:
+            padded = (
+                text + " " * max(0, width - cell_len(text))
+                for text, width in zip(line, self._widths, strict=True)
+            )
+            click.echo("  ".join(padded).rstrip())

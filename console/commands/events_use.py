@@ -1,0 +1,211 @@
+"""keydeck events token, keydeck events principal: facts, and what could have been, told apart."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable
+
+import click
+
+from console.commands.events_options import HEADERS, cells
+from console.commands.session import json_option, wired
+from console.interrupts import cancelled_by_interrupt
+from console.printing import print_json, print_table, say
+from crypto_core.counting import counted
+from crypto_core.foreign import clean
+from crypto_core.key_names import short_key
+from crypto_core.paging import Query
+from crypto_core.references import TokenRef, parse_reference
+from crypto_core.trail.event import TrailEvent
+from crypto_core.trail.store import EventStore
+from crypto_core.trail.store.tallies import Tallies
+from crypto_core.trail.use.blast_radius import BlastRadius, tokens_of
+from crypto_core.trail.use.reach import at
+from crypto_core.trail.use.token_timeline import MaterialUse, TokenTimeline
+
+NEWEST = 20
+"""Events that are listed of a token; keydeck events list has them all."""
+_STOP = "Stopping."
+
+
+@click.command()
+@click.argument("reference")
+@json_option
+@click.pass_context
+def token(ctx: click.Context, *, reference: str, as_json: bool) -> None:
+    """Who opened one token, as far as CloudTrail can tell.
+
+    REFERENCE is table.column:row-id, or table:row-id for every token of a row. Of a v2 token it is exact: its
+    records name the row. Of a v1 token no record says which it was about: what could have opened it is told
+    instead.
+    """
+    parsed = parse_reference(reference)
+    with wired(ctx) as services, cancelled_by_interrupt(_STOP) as cancelled:
+        refs = (parsed,) if isinstance(parsed, TokenRef) else services.catalogue().references(parsed)
+        found = [services.services.event_use.token_timeline(ref, cancelled=cancelled) for ref in refs]
+        if not as_json:
+            for number, timeline in enumerate(found):
+                if number:
+                    click.echo()
+                _print_timeline(timeline, _named_events(services.events, timeline))
+            return
+    documents = [timeline.as_json() for timeline in found]
+    print_json(documents[0] if isinstance(parsed, TokenRef) else {"tokens": documents})
+
+
+@click.command()
+@click.argument("name")
+@json_option
+@click.pass_context
+def principal(ctx: click.Context, *, name: str, as_json: bool) -> None:
+    """Which tokens a principal opened, and which it could have opened.
+
+    NAME is its ARN, the ARN of a role's session, or a part of the ARN such as role/platform or intruder.
+    """
+    with wired(ctx) as services, cancelled_by_interrupt(_STOP) as cancelled:
+        radius = services.services.event_use.blast_radius(name, cancelled=cancelled)
+    if as_json:
+        print_json(radius.as_json())
+        return
+    _print_radius(radius)
+
+
+def _named_events(events: EventStore, timeline: TokenTimeline) -> list[TrailEvent]:
+    """The newest events that name the token itself: filters don't tell upper from lower case."""
+    if not timeline.named.events:
+        return []
+    page = events.page(Query(timeline.named.filter, "time", descending=True), limit=NEWEST * 5)
+    return [s.event for s in page.rows if str(s.event.token_ref) == str(timeline.ref)][:NEWEST]
+
+
+def _print_timeline(timeline: TokenTimeline, newest: list[TrailEvent]) -> None:
+    row, named = timeline.stored, timeline.named
+    _facts(
+        ("token", str(timeline.ref)),
+        ("stored as", row.format.value if row else "not known"),
+        ("KMS key", (row.key_arn or "not known") if row and row.format.protected else "-"),
+        ("key material", (row.key_material_id or "not known") if row and row.format.protected else "-"),
+        ("evidence", row.evidence.value if row and row.format.protected else "-"),
+        ("connection made", at(row.created_at) if row else "?"),
+    )
+    for statement in timeline.statements:
+        click.echo(clean(statement, 2_000))
+    if named.events:
+        click.echo()
+        click.echo(
+            f"exact: {counted(named.events, 'event')} with its name: opened {named.opened:,}×, "
+            f"sealed {named.sealed:,}×, failed {named.failed:,}×; "
+            f"first {at(named.first)}, last {at(named.last)}"
+        )
+        _print_tallies(named.rows, ("operation", "principal", "from", "error"))
+        click.echo()
+        print_table(HEADERS, [cells(event) for event in newest])
+        if named.events > len(newest):
+            shown = f"{len(newest):,} of {named.events:,} events"
+            say(f"{shown}: keydeck events list --all --filter {_quoted(named.filter)}")
+    for use in timeline.could:
+        click.echo()
+        _print_could(use)
+    _print_gaps(timeline.coverage.reasons)
+
+
+def _print_could(use: MaterialUse) -> None:
+    material = f" material {use.key_material_id[:8]}" if use.key_material_id else ""
+    click.echo(
+        f"could have opened it (v1, never exact): {counted(use.calls, 'call')} under "
+        f"{use.key_arn}{material}; first {at(use.first)}, last {at(use.last)}"
+    )
+    rows = [(t.texts[0], t.events, at(t.first), at(t.last)) for t in use.by]
+    if rows:
+        print_table(("principal", "calls", "first", "last"), rows)
+
+
+def _print_radius(radius: BlastRadius) -> None:
+    who = radius.who
+    names = ", ".join(who.arns) or "nobody in the store"
+    _facts(
+        ("principal", f"{names}{f' and {who.further:,} more' if who.further else ''}"),
+        ("session", who.session or "all"),
+        ("events", f"{radius.events:,}, of them failed {radius.failed:,}, denied {radius.denied:,}"),
+        ("first", at(radius.first)),
+        ("last", at(radius.last)),
+    )
+    click.echo()
+    click.echo(f"opened (facts, named by their records): {counted(tokens_of(radius.opened), 'token')}")
+    _print_tallies(radius.opened, ("token",))
+    for found, word in ((radius.sealed, "sealed"), (radius.tried, "tried, and not opened")):
+        if found.rows:
+            click.echo(f"{word}: {counted(tokens_of(found), 'token')}")
+            _print_tallies(found, ("token",))
+    click.echo()
+    reach = radius.tokens_reachable
+    count = "not counted" if reach is None else counted(reach, "token")
+    most = (
+        "" if radius.opened_at_most is None else f"; these opened at most {radius.opened_at_most:,} of them"
+    )
+    click.echo(
+        f"could have opened (v1, never exact): {count}, "
+        f"by {counted(radius.calls, 'call')} that named none{most}"
+    )
+    if radius.could:
+        rows = [
+            (
+                one.key_arn,
+                (one.key_material_id or "any")[:8],
+                one.calls,
+                "?" if one.tokens is None else one.tokens,
+                one.untold,
+                at(one.first),
+                at(one.last),
+            )
+            for one in radius.could
+        ]
+        headers = ("key", "material", "calls", "tokens", "and of untold material", "first", "last")
+        print_table(headers, rows)
+        for one in radius.could:
+            which = f"{short_key(one.key_arn)} {(one.key_material_id or '')[:8]}".rstrip()
+            click.echo(f"{which}: keydeck connections --filter {_quoted(one.filter)}")
+            if one.backups:
+                click.echo(f"{which}: Keydeck keeps {counted(one.backups, 'replaced envelope')} under it")
+    for title, found, headers_ in (
+        ("what it did", radius.operations, ("operation", "error")),
+        ("from", radius.addresses, ("address",)),
+        ("with", radius.agents, ("user agent",)),
+        ("sessions", radius.sessions, ("session",)),
+        ("access keys", radius.access_keys, ("access key",)),
+    ):
+        click.echo()
+        click.echo(f"{title}:")
+        _print_tallies(found, headers_)
+    click.echo()
+    for assumption in radius.assumptions():
+        click.echo(clean(assumption, 2_000))
+    _print_gaps(radius.coverage.reasons)
+
+
+def _print_tallies(found: Tallies, headers: tuple[str, ...]) -> None:
+    if not found.rows:
+        return
+    rows = [
+        (*(text or "-" for text in row.texts), row.events, row.failed, at(row.first), at(row.last))
+        for row in found.rows
+    ]
+    print_table((*headers, "events", "failed", "first", "last"), rows)
+    if found.others:
+        click.echo(f"and {found.others:,} more, with {counted(found.rest, 'event')}")
+
+
+def _quoted(text: str) -> str:
+    """A text as one word of a shell: it holds what others wrote."""
+    return shlex.quote(clean(text, 2_000))
+
+
+def _facts(*facts: tuple[str, str]) -> None:
+    width = max(len(name) for name, _ in facts)
+    for name, value in facts:
+        click.echo(f"{name:{width}}  {clean(value, 2_000)}")
+
+
+def _print_gaps(reasons: Iterable[str]) -> None:
+    for reason in reasons:
+        say(f"Not covered: {reason}")

@@ -1,0 +1,156 @@
+"""keydeck events watch: reports every use of a key since a time, and says when it is provably quiet."""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import click
+
+from console.commands.events_options import cells, moment
+from console.commands.session import json_option, wired
+from console.interrupts import cancelled_by_interrupt
+from console.printing import say
+from crypto_core.cancelling import stop_if
+from crypto_core.foreign import clean
+from crypto_core.trail.monitor import SHORTEST_SECONDS
+from crypto_core.trail.sightings import KeyUse, Look
+from crypto_core.trail.use.reach import at
+
+_UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
+_BEFORE = timedelta(days=1)
+
+
+def _period(ctx: click.Context, param: click.Parameter, value: str | None) -> timedelta | None:
+    if value is None:
+        return None
+    found = re.fullmatch(r"(\d{1,6})([smhdw])", value)
+    if found is None or not int(found[1]):
+        raise click.BadParameter("Write it as 90s, 30m, 2h, 7d or 2w.")
+    return timedelta(seconds=int(found[1]) * _UNITS[found[2]])
+
+
+@click.command()
+@click.option("--key", "keys", multiple=True, required=True, metavar="KEY", help="ARN, key id or alias.")
+@click.option(
+    "--since",
+    callback=moment,
+    metavar="TIME",
+    help="From a date on, or so long ago: 2h, 7d [24h ago; with --quiet, now].",
+)
+@click.option(
+    "--every",
+    type=click.FloatRange(min=SHORTEST_SECONDS),
+    default=60.0,
+    show_default=True,
+    metavar="SECONDS",
+    help=f"Between two looks, {SHORTEST_SECONDS:g} at least.",
+)
+@click.option(
+    "--quiet", callback=_period, metavar="DURATION", help="Until it was not used for so long: 2h, 7d."
+)
+@click.option("--once", is_flag=True, help="Look once.")
+@click.option("--no-pull", is_flag=True, help="Fetch nothing: go by what the store holds.")
+@json_option
+@click.pass_context
+def watch(
+    ctx: click.Context,
+    *,
+    keys: tuple[str, ...],
+    since: datetime | None,
+    every: float,
+    quiet: timedelta | None,
+    once: bool,
+    no_pull: bool,
+    as_json: bool,
+) -> int:
+    """Report every use of a key since a time, in all its Regions, each once, as it comes to be known.
+
+    With --quiet it ends: exit 0 once the key was not used for that long, and all of that is covered (what is
+    younger than 15 minutes never is: CloudTrail delivers late); exit 1 at a use. Uses by Keydeck itself, in
+    your name, and denied attempts are told, and don't count; attempts that failed otherwise do. With --once:
+    exit 1 if it was used; 3 if --quiet can't be told. --json prints JSON lines.
+    """
+    begin = since or datetime.now(UTC) - (timedelta(0) if quiet else _BEFORE)
+    told: tuple[str, ...] = ()
+    look: Look | None = None
+    stop = "Stopped watching."
+    with wired(ctx) as services, cancelled_by_interrupt(stop) as cancelled:
+        monitor = services.services.key_monitor
+        watching = monitor.begin(keys, begin, pull=not no_pull, cancelled=cancelled)
+        if watching.note:
+            say(watching.note)
+        while True:
+            look = watching.look(cancelled=cancelled)
+            for use in look.uses:
+                _print_use(use, as_json=as_json)
+            if look.more:
+                stop_if(cancelled)
+                continue
+            if as_json:
+                _line({"type": "look", **_document(look, quiet)})
+            elif look.gaps != told:
+                for gap in look.gaps:
+                    say(f"Not covered: {gap}")
+                told = look.gaps
+            code = _end(look, quiet, once=once)
+            if code is not None:
+                break
+            cancelled.wait(every)
+            stop_if(cancelled)
+    if not as_json:
+        _say_end(look, quiet)
+    return code
+
+
+def _end(look: Look, quiet: timedelta | None, *, once: bool) -> int | None:
+    """The exit code; None where the watch goes on."""
+    if quiet is not None:
+        if look.used:
+            return 1
+        if look.is_quiet(quiet):
+            return 0
+        return 3 if once else None
+    if once:
+        return 1 if look.used else 0
+    return None
+
+
+def _document(look: Look, quiet: timedelta | None) -> dict[str, Any]:
+    return look.as_json() | {"quiet": look.is_quiet(quiet) if quiet is not None else None}
+
+
+def _print_use(use: KeyUse, *, as_json: bool) -> None:
+    if as_json:
+        _line({"type": "use", **use.as_json()})
+        return
+    time, name, who, source, result, key, material, token, region, event_id = cells(use.event)
+    words = [
+        time,
+        f"{use.kind.value:6}",
+        *(["keydeck's own"] if use.own else []),
+        *(["late"] if use.late else []),
+        *(name, who, f"from {source}"),
+        *([] if result in ("ok", use.kind.value) else [result]),
+        *(key, material, token, region, event_id),
+    ]
+    click.echo(clean("  ".join(word for word in words if word), 2_000))
+
+
+def _line(document: dict[str, Any]) -> None:
+    click.echo(json.dumps(document, ensure_ascii=True))
+
+
+def _say_end(look: Look, quiet: timedelta | None) -> None:
+    counts = ", ".join(f"{kind} {number:,}" for kind, number in look.counts.items())
+    say(f"Since {at(look.since)}: {counts}, by Keydeck itself {look.own:,}.")
+    if look.last_use:
+        say(f"Last used at {at(look.last_use)}.")
+    elif look.gaps or look.covered_until is None:
+        say("No use is known, and it is not known that there was none.")
+    else:
+        say(f"Not used from {at(look.since)} to {at(look.covered_until)}.")
+    if quiet is not None and look.is_quiet(quiet):
+        say("It was quiet for as long as asked.")

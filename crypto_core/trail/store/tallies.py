@@ -1,0 +1,214 @@
+"""Counts events by several columns at once, with the exact first and last of each group; and by day.
+
+Counted in the hours' counts where these know the answer. The hours in which a group begins and ends are then
+looked at event by event.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, func, select
+
+from crypto_core.trail.event import UNDATED
+from crypto_core.trail.store.conditions import Conditions
+from crypto_core.trail.store.counting import parts, texts_of
+from crypto_core.trail.store.schema import DETAILS, HOUR, ROLLED, Mark, event
+
+FIELDS = (*ROLLED, *DETAILS)
+"""The columns that events can be counted by together."""
+
+_AGO = datetime(1970, 1, 1, tzinfo=UTC)
+_DAY = 86_400
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """Events that are alike. `texts` are what they have in the columns asked for, "" for none.
+
+    An event about two keys has both in one text, as CloudTrail names them, with a space between; so have its
+    key materials. `denied` are among the `failed`, these among the `events`.
+    """
+
+    texts: tuple[str, ...]
+    events: int
+    failed: int
+    denied: int
+    first: datetime
+    last: datetime
+
+    @property
+    def done(self) -> int:
+        """The calls that did something."""
+        return self.events - self.failed
+
+
+@dataclass(frozen=True, slots=True)
+class Tallies:
+    """Events by `fields`, the most common first. `others` are further groups, with `rest` events."""
+
+    fields: tuple[str, ...] = ()
+    rows: tuple[Tally, ...] = ()
+    others: int = 0
+    rest: int = 0
+
+    @property
+    def events(self) -> int:
+        """All events, those of further groups too."""
+        return sum(row.events for row in self.rows) + self.rest
+
+    def as_json(self, names: Mapping[str, str] | None = None) -> dict[str, Any]:
+        """The counts as a JSON document's part; `names` are other names for fields."""
+        called = [(names or {}).get(name, name) for name in self.fields]
+        return {
+            "rows": [
+                dict(zip(called, row.texts, strict=True))
+                | {
+                    "events": row.events,
+                    "failed": row.failed,
+                    "denied": row.denied,
+                    "first": moment_json(row.first),
+                    "last": moment_json(row.last),
+                }
+                for row in self.rows
+            ],
+            "others": self.others,
+            "rest": self.rest,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Day:
+    """The events of one day, UTC."""
+
+    day: date
+    events: int
+    failed: int
+
+    def as_json(self) -> dict[str, Any]:
+        """The day as a JSON document's part."""
+        return {"day": self.day.isoformat(), "events": self.events, "failed": self.failed}
+
+
+@dataclass(slots=True)
+class _Group:
+    """A group while it is counted. `first` and `last` are seconds, those of hours where these are counted."""
+
+    events: int = 0
+    failed: int = 0
+    denied: int = 0
+    first: int | None = None
+    last: int | None = None
+    hours: set[int] = field(default_factory=set)
+    """The hours in which `first` and `last` are still to be found."""
+
+    def add(self, events: int, failed: int, denied: int, first: int, last: int, *, hourly: bool) -> None:
+        """Add what a part of the store holds of it; the parts don't overlap in time."""
+        self.events += events
+        self.failed += failed
+        self.denied += denied
+        if self.first is None or first < self.first:
+            self.first = first
+        if self.last is None or last > self.last:
+            self.last = last
+        if hourly:
+            self.hours |= {first, last}
+
+
+def tally(connection: Connection, found: Conditions, fields: Sequence[str], limit: int) -> Tallies:
+    """Return the groups of events that are alike in `fields`, the `limit` most common ones in detail."""
+    exact = any(name in DETAILS for name in fields)
+    groups: dict[tuple[int, ...], _Group] = {}
+    for part in parts(found, exact=exact):
+        columns = [part.columns[name] for name in fields]
+        at, marks = part.columns["at"], part.columns["marks"]
+        numbers = [func.sum(number) for number in _numbers(part.number, marks)]
+        statement = select(*columns, *numbers, func.min(at), func.max(at)).where(part.condition)
+        for row in connection.execute(statement.group_by(*columns) if columns else statement):
+            if row[-1] is None:
+                continue  # a sum over nothing
+            key = tuple(int(number) for number in row[: len(fields)])
+            events, failed, denied, first, last = map(int, row[len(fields) :])
+            groups.setdefault(key, _Group()).add(events, failed, denied, first, last, hourly=part.hourly)
+    ordered = sorted(groups.items(), key=lambda item: (-item[1].events, item[0]))
+    chosen = dict(ordered[:limit])
+    _find_ends(connection, found, fields, chosen)
+    named = texts_of(connection, sorted({number for key in chosen for number in key}))
+    rows = tuple(
+        Tally(
+            tuple(named[number] for number in key),
+            group.events,
+            group.failed,
+            group.denied,
+            moment(group.first or 0),
+            moment(group.last or 0),
+        )
+        for key, group in chosen.items()
+    )
+    left = [group for _, group in ordered[limit:]]
+    return Tallies(tuple(fields), rows, len(left), sum(group.events for group in left))
+
+
+def by_day(connection: Connection, found: Conditions) -> tuple[Day, ...]:
+    """Return the days that have events, in order."""
+    days: dict[int, list[int]] = {}
+    for part in parts(found):
+        at = part.columns["at"]
+        day: Any = (at - ((at % _DAY) + _DAY) % _DAY) // _DAY
+        numbers = [func.sum(number) for number in _numbers(part.number, part.columns["marks"])[:2]]
+        for number, events, failed in connection.execute(
+            select(day, *numbers).where(part.condition).group_by(day)
+        ):
+            known = days.setdefault(int(number), [0, 0])
+            known[0] += int(events)
+            known[1] += int(failed)
+    return tuple(Day((_AGO + timedelta(days=number)).date(), *days[number]) for number in sorted(days))
+
+
+def moment(seconds: int) -> datetime:
+    """Return a second since 1970 as a moment."""
+    return _AGO + timedelta(seconds=seconds)
+
+
+def moment_json(at: datetime | None) -> str | None:
+    """Return a moment as JSON documents have it; None for the time of an event that tells none."""
+    return None if at is None or at == UNDATED else at.isoformat()
+
+
+def _numbers(number: ColumnElement[int], marks: ColumnElement[Any]) -> list[ColumnElement[int]]:
+    def of(mark: Mark) -> ColumnElement[int]:
+        return func.iif(marks.bitwise_and(int(mark)) != 0, number, 0)
+
+    return [number, of(Mark.FAILED), of(Mark.DENIED)]
+
+
+def _find_ends(
+    connection: Connection,
+    found: Conditions,
+    fields: Sequence[str],
+    groups: Mapping[tuple[int, ...], _Group],
+) -> None:
+    """Replace the beginnings of hours by the seconds of the first and last event in them."""
+    columns = [event.c[name] for name in fields]
+    hours = {hour for group in groups.values() for hour in group.hours & {group.first, group.last}}
+    # What the first loop writes must not hide from it what is left to be found.
+    ends = {key: (group.first, group.last) for key, group in groups.items()}
+    for hour in sorted(hours):
+        within = (event.c.at >= hour, event.c.at < hour + HOUR)
+        statement = select(*columns, func.min(event.c.at), func.max(event.c.at)).where(
+            found.on(event), *within
+        )
+        statement = statement.with_hint(event, "INDEXED BY ix_event_at", "sqlite")
+        for row in connection.execute(statement.group_by(*columns) if columns else statement):
+            key = tuple(int(number) for number in row[: len(fields)])
+            group = groups.get(key)
+            if group is None or row[-1] is None:
+                continue
+            first, last = ends[key]
+            if first == hour and hour in group.hours:
+                group.first = int(row[-2])
+            if last == hour and hour in group.hours:
+                group.last = int(row[-1])

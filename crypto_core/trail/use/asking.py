@@ -1,0 +1,92 @@
+"""Filters put together from values rather than typed: texts as terms, keys by all their names."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from crypto_core.errors import KeyNotFoundError
+from crypto_core.key_names import is_key_arn, is_multi_region, parse_key_name, same_key
+from crypto_core.trail.query import Aliases
+
+_UNQUOTABLE = re.compile(r'[\s",\x00\ud800-\udfff]')
+
+
+def term(field: str, *texts: str) -> str:
+    """Return the filter's term for a field that holds one of some texts.
+
+    The language has no way to write a quote within quotes: such a text is written with `*` for what can't be,
+    and lets a little more through than was meant.
+    """
+    return f"{field}:{','.join(_value(text) for text in texts)}"
+
+
+def _value(text: str) -> str:
+    if '"' in text or "\x00" in text or not text.isprintable():
+        return _UNQUOTABLE.sub("*", text) or "*"
+    return f'"{text}"'
+
+
+@dataclass(frozen=True, slots=True)
+class NamedKeys:
+    """The keys that a name means: their ARNs, the replicas of a multi-Region key among them, and aliases.
+
+    `ids` are what events are asked by: a multi-Region key has one in all its Regions.
+    """
+
+    name: str
+    ids: tuple[str, ...]
+    arns: tuple[str, ...]
+    aliases: tuple[str, ...]
+
+    @property
+    def filter(self) -> str:
+        """The term that lets their events through."""
+        return term("key", *self.ids)
+
+    def includes(self, arn: str) -> bool:
+        """True for the ARN of one of them, in whichever Region it is."""
+        return arn.rsplit("/", 1)[-1] in self.ids or any(same_key(arn, own) for own in self.arns)
+
+
+def named_keys(names: Iterable[str], aliases: Aliases, known: Iterable[str] = ()) -> NamedKeys:
+    """Return the keys that some names mean: ARNs, ids, aliases or alias ARNs.
+
+    `known` are ARNs of keys that may be meant by an id. Raises SettingsError for what is no key name,
+    KeyNotFoundError for an alias that isn't known here.
+    """
+    asked = tuple(names)
+    ids: dict[str, None] = {}
+    arns: dict[str, None] = {}
+    current: Mapping[str, Sequence[str]] | None = None
+    for name in asked:
+        parsed = parse_key_name(name)
+        if is_key_arn(name):
+            arns[name] = None
+            ids[parsed.key_id if parsed.key_id and is_multi_region(name) else name] = None
+        elif parsed.key_id is not None:
+            ids[parsed.key_id] = None
+        else:
+            current = aliases() if current is None else current
+            meant = [
+                arn
+                for arn, names_ in current.items()
+                if parsed.alias in names_
+                and (parsed.region is None or f":kms:{parsed.region}:{parsed.account}:" in arn)
+            ]
+            if not meant:
+                raise KeyNotFoundError(
+                    f"Which key {name} is of is not known here.",
+                    key=name,
+                    remedy="Name the key by its ARN or key id, or let AWS be asked: kms:ListAliases.",
+                )
+            for arn in meant:
+                arns[arn] = None
+                key_id = arn.rsplit("/", 1)[-1]
+                ids[key_id if is_multi_region(arn) else arn] = None
+    of_ids = [arn for arn in known if arn.rsplit("/", 1)[-1] in ids]
+    found = dict.fromkeys((*arns, *of_ids))
+    called = aliases() if current is None else current
+    own = {alias for arn in found for alias in called.get(arn, ())}
+    return NamedKeys(", ".join(asked), tuple(ids), tuple(found), tuple(sorted(own)))

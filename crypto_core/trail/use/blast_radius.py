@@ -1,0 +1,181 @@
+"""What a principal opened, and what it could have opened: its blast radius, the two told apart."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from crypto_core.counting import counted
+from crypto_core.coverage import Coverage
+from crypto_core.trail.store.tallies import Tallies, moment_json
+from crypto_core.trail.use.principals import NamedPrincipals
+from crypto_core.trail.use.reach import at
+
+_CALLED = {
+    "name": "operation",
+    "ip": "source_ip",
+    "agent": "user_agent",
+    "error": "error_code",
+    "access_key": "access_key_id",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Reachable:
+    """The v1 tokens that are under a key material now which the principal opened something with.
+
+    `key_material_id` is None where records don't tell the material: then the whole key is meant. `tokens` is
+    None where they could not be counted; `filter` lists them in the inventory.
+    """
+
+    key_arn: str
+    key_material_id: str | None
+    calls: int
+    first: datetime
+    last: datetime
+    tokens: int | None
+    untold: int
+    """Tokens under the key of which KMS does not tell the material: they may be among them."""
+    backups: int | None
+    """Replaced envelopes under the key that Keydeck keeps; None where that isn't known."""
+    filter: str
+
+    def as_json(self) -> dict[str, Any]:
+        """The tokens as a JSON document's part."""
+        return {
+            "key_arn": self.key_arn,
+            "key_material_id": self.key_material_id,
+            "calls": self.calls,
+            "first": moment_json(self.first),
+            "last": moment_json(self.last),
+            "tokens": self.tokens,
+            "tokens_with_untold_material": self.untold,
+            "replaced_envelopes_kept": self.backups,
+            "filter": self.filter,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class BlastRadius:
+    """Everything about one principal. `opened` and `sealed` are facts, `could` is what could have been.
+
+    `opened` are the tokens that records name and that it opened, `sealed` those whose data key it was handed
+    as it was made, `tried` those that it did not get. `data_keys` it had made without a record of the row.
+    """
+
+    who: NamedPrincipals
+    events: int
+    failed: int
+    denied: int
+    first: datetime | None
+    last: datetime | None
+    opened: Tallies
+    sealed: Tallies
+    tried: Tallies
+    opened_filter: str
+    """Lets the events through that name tokens."""
+    could: tuple[Reachable, ...]
+    calls: int
+    """Calls that opened something and name no token."""
+    tokens_reachable: int | None
+    """Tokens in reach, with those under the keys of which the material is not told."""
+    unknown_key: int | None
+    """v1 tokens of which the key is not known: they may be in reach too."""
+    data_keys: int
+    operations: Tallies
+    addresses: Tallies
+    agents: Tallies
+    sessions: Tallies
+    access_keys: Tallies
+    coverage: Coverage
+
+    @property
+    def opened_at_most(self) -> int | None:
+        """How many of the tokens in reach these calls opened at most: none opens two. None if not counted.
+
+        A call that is not in the store may have opened another one.
+        """
+        return None if self.tokens_reachable is None else min(self.calls, self.tokens_reachable)
+
+    def assumptions(self) -> tuple[str, ...]:
+        """Return what the answer takes for granted, in words."""
+        return tuple(_assumptions(self))
+
+    def as_json(self) -> dict[str, Any]:
+        """The document that `keydeck events principal --json` prints."""
+        return {
+            "asked": self.who.name,
+            "principals": list(self.who.arns),
+            "further_principals": self.who.further,
+            "session": self.who.session or None,
+            "events": self.events,
+            "failed": self.failed,
+            "denied": self.denied,
+            "first": moment_json(self.first),
+            "last": moment_json(self.last),
+            "opened": _tokens(self.opened),
+            "sealed": _tokens(self.sealed),
+            "tried": _tokens(self.tried),
+            "opened_filter": self.opened_filter,
+            "could_have_opened": {
+                "tokens": self.tokens_reachable,
+                "calls": self.calls,
+                "opened_at_most": self.opened_at_most,
+                "tokens_of_unknown_key": self.unknown_key,
+                "rows": [reachable.as_json() for reachable in self.could],
+            },
+            "data_keys_made": self.data_keys,
+            "operations": self.operations.as_json(_CALLED),
+            "addresses": self.addresses.as_json(_CALLED),
+            "agents": self.agents.as_json(_CALLED),
+            "sessions": self.sessions.as_json(_CALLED),
+            "access_keys": self.access_keys.as_json(_CALLED),
+            "assumptions": list(self.assumptions()),
+            "coverage": self.coverage.as_json(),
+        }
+
+
+def tokens_of(found: Tallies) -> int:
+    """Return how many tokens there are, those that are not told one by one too."""
+    return len(found.rows) + found.others
+
+
+def _tokens(found: Tallies) -> dict[str, Any]:
+    return {"tokens": tokens_of(found), **found.as_json({"token": "token_ref"})}
+
+
+def _assumptions(radius: BlastRadius) -> Iterator[str]:
+    yield "Opened: records whose encryption context names the token (v2). Each of these is a fact."
+    if not radius.could:
+        yield "It opened nothing without naming a token, as far as the store's events tell."
+    else:
+        yield (
+            "Could have opened: every v1 token that is now under the key materials it used. CloudTrail can't "
+            "say which of them it was."
+        )
+        yield (
+            "Among them are tokens of connections made after its last call, which it can't have opened then: "
+            "narrow the list with -created:>DATE."
+        )
+        yield (
+            "Not counted: tokens that were under these materials then and have since been re-encrypted, "
+            "rewrapped or deleted. Backups and dumps of the database hold them still."
+        )
+        yield (
+            "Whoever read the database can open what it copied, also after its tokens were written anew: a "
+            "call needs the envelope, not the row."
+        )
+    if len(radius.who.arns) + radius.who.further > 1:
+        number = len(radius.who.arns) + radius.who.further
+        yield f"The name means {counted(number, 'principal')}: told together."
+    if radius.data_keys:
+        yield (
+            f"It had {counted(radius.data_keys, 'data key')} made without naming a row: what was sealed with "
+            "them, it can open; which tokens these are, no record says."
+        )
+    if radius.unknown_key:
+        yield f"v1 tokens of which the key is not known: {radius.unknown_key:,}. They may be in reach too."
+    if radius.last is not None:
+        yield f"Its last call in the store was at {at(radius.last)}."

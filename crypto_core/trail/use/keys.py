@@ -1,0 +1,129 @@
+"""From a key: its use, by operation, principal, material and error, in each of its Regions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from threading import Event
+from typing import Any
+
+from crypto_core.coverage import Coverage
+from crypto_core.key_names import region_of
+from crypto_core.trail.query import Aliases
+from crypto_core.trail.store import EventStore
+from crypto_core.trail.store.tallies import Day, Tallies, moment_json
+from crypto_core.trail.use.asking import NamedKeys, named_keys, term
+from crypto_core.trail.use.reach import Covered, reach
+
+MOST = 100
+_CALLED = {
+    "name": "operation",
+    "ip": "source_ip",
+    "error": "error_code",
+    "key": "key_arns",
+    "material": "material_ids",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class KeyUseSummary:
+    """Every event about a key, its replicas together; `replicas` tells them apart.
+
+    `failed` are among `events`, `denied` among these. `by_alias` further events name an alias of it alone,
+    which may have been another key's then: they are not among `events`.
+    """
+
+    keys: NamedKeys
+    events: int
+    failed: int
+    denied: int
+    by_service: int
+    by_alias: int
+    first: datetime | None
+    last: datetime | None
+    operations: Tallies
+    principals: Tallies
+    materials: Tallies
+    errors: Tallies
+    replicas: Tallies
+    days: tuple[Day, ...]
+    filter: str
+    coverage: Coverage
+
+    def as_json(self) -> dict[str, Any]:
+        """The use as a JSON document."""
+        return {
+            "key": self.keys.name,
+            "key_arns": list(self.keys.arns),
+            "regions": sorted({region for arn in self.keys.arns if (region := region_of(arn))}),
+            "aliases": list(self.keys.aliases),
+            "events": self.events,
+            "failed": self.failed,
+            "denied": self.denied,
+            "by_service": self.by_service,
+            "by_alias_alone": self.by_alias,
+            "first": moment_json(self.first),
+            "last": moment_json(self.last),
+            "operations": self.operations.as_json(_CALLED),
+            "principals": self.principals.as_json(_CALLED),
+            "materials": self.materials.as_json(_CALLED),
+            "errors": self.errors.as_json(_CALLED),
+            "replicas": self.replicas.as_json(_CALLED),
+            "days": [day.as_json() for day in self.days],
+            "filter": self.filter,
+            "coverage": self.coverage.as_json(),
+        }
+
+
+def known_keys(store: EventStore, *, cancelled: Event | None = None) -> tuple[str, ...]:
+    """Return the ARNs of all keys that the store's events name."""
+    found = store.pivot("key", limit=100_000, cancelled=cancelled)
+    return tuple(value.text for value in found.values if value.text.startswith("arn:"))
+
+
+class KeyUses:
+    """Tells the use of keys. Blocks on the store; the aliases may be asked of KMS once."""
+
+    def __init__(self, store: EventStore, aliases: Aliases, covered: Covered) -> None:
+        self._store = store
+        self._aliases = aliases
+        self._covered = covered
+
+    def of(self, key: str, *, since: datetime | None = None, cancelled: Event | None = None) -> KeyUseSummary:
+        """Return the use of a key by ARN, id, alias or alias ARN, from a moment on.
+
+        Raises SettingsError, KeyNotFoundError for an alias that isn't known here, EventStoreError,
+        InterruptedRunError.
+        """
+        keys = named_keys([key], self._aliases, known_keys(self._store, cancelled=cancelled))
+        window = f" since:{since.isoformat()}" if since else ""
+        expression = keys.filter + window
+
+        def by(*fields: str, more: str = "") -> Tallies:
+            return self._store.tally(fields, f"{expression}{more}", limit=MOST, cancelled=cancelled)
+
+        whole = next(iter(by().rows), None)
+        named = set(keys.aliases)
+        alone = Tallies()
+        if named:
+            alone = self._store.tally(
+                ("key",), term("key", *sorted(named)) + window, limit=10_000, cancelled=cancelled
+            )
+        return KeyUseSummary(
+            keys=keys,
+            events=whole.events if whole else 0,
+            failed=whole.failed if whole else 0,
+            denied=whole.denied if whole else 0,
+            by_service=by(more=" service").events,
+            by_alias=sum(row.events for row in alone.rows if row.texts[0] in named),
+            first=whole.first if whole else None,
+            last=whole.last if whole else None,
+            operations=by("name"),
+            principals=by("principal"),
+            materials=by("material"),
+            errors=by("error", more=" failed"),
+            replicas=by("key", "region"),
+            days=self._store.by_day(expression, cancelled=cancelled),
+            filter=expression,
+            coverage=reach(self._store, self._covered, since, None, cancelled=cancelled),
+        )

@@ -1,0 +1,200 @@
+"""Finds what a principal opened and could have opened: see blast_radius.py."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import reduce
+from threading import Event
+from typing import Protocol
+
+from crypto_core.coverage import Coverage
+from crypto_core.errors import DatabaseError, KmsError, MissingSchemaError
+from crypto_core.foreign import clean
+from crypto_core.key_names import is_key_arn, same_key
+from crypto_core.keys.status import Status
+from crypto_core.paging import Query
+from crypto_core.trail.store import EventStore
+from crypto_core.trail.store.tallies import Tallies, Tally
+from crypto_core.trail.use.asking import term
+from crypto_core.trail.use.blast_radius import BlastRadius, Reachable
+from crypto_core.trail.use.principals import NamedPrincipals, named_principals
+from crypto_core.trail.use.reach import Covered, reach
+from crypto_core.trail.use.tokens import ALL, OPENED, UNNAMED, joined, opened_with
+
+MOST_TOKENS = 1_000
+MOST = 100
+_MAKES = "name:GenerateDataKey,GenerateDataKeyWithoutPlaintext,GenerateDataKeyPair"
+
+
+class Census(Protocol):
+    """What counts the tokens; its questions to KMS come first, so that filters know the keys."""
+
+    def take(self, *, cancelled: Event | None = None) -> Status:
+        """Return the status now. Raises DatabaseError."""
+        ...
+
+
+class Counter(Protocol):
+    """What counts the tokens of a filter."""
+
+    def count(self, query: Query, *, cancelled: Event | None = None) -> int:
+        """Return how many there are. Raises DatabaseError."""
+        ...
+
+
+@dataclass(slots=True)
+class _Used:
+    """A key that something was opened with, by material; "" is for records that don't tell it."""
+
+    arns: dict[str, None]
+    by_material: dict[str, Tally]
+
+
+class BlastRadii:
+    """Tells them. Blocks on the store, SQL and, for the census, KMS."""
+
+    def __init__(
+        self,
+        store: EventStore,
+        census: Census,
+        inventory: Counter,
+        backups: Callable[[str], int],
+        covered: Covered,
+    ) -> None:
+        """`backups` counts the replaced envelopes under a key; it may raise DatabaseError."""
+        self._store = store
+        self._census = census
+        self._inventory = inventory
+        self._backups = backups
+        self._covered = covered
+
+    def of(self, name: str, *, cancelled: Event | None = None) -> BlastRadius:
+        """Return the blast radius of a principal by its ARN, the ARN of a session, or a part of the ARN.
+
+        Where the database does not tell, that is in the coverage. Raises EventStoreError,
+        InterruptedRunError.
+        """
+        who = named_principals(self._store, name, cancelled=cancelled)
+        tally = self._store.tally
+        whole = next(iter(tally((), who.filter, limit=1, cancelled=cancelled).rows), None)
+        used, untold = self._used(who, cancelled)
+        gaps = list(untold)
+        if whole is None:
+            gaps.append(f"No event in the store is by {clean(name, 200)}.")
+        could: tuple[Reachable, ...] = ()
+        reachable: int | None = 0
+        unknown: int | None = 0
+        if used:
+            try:
+                status = self._census.take(cancelled=cancelled)
+                could = tuple(self._could(used, status, cancelled))
+                unknown = self._count("format:v1 key:unknown", cancelled)
+                gaps += status.coverage.reasons
+                reachable = sum((one.tokens or 0) + one.untold for one in could)
+            except (DatabaseError, KmsError) as error:
+                gaps.append(f"The tokens in reach are not counted: {error}")
+                could = tuple(self._could(used, None, cancelled))
+                reachable = unknown = None
+        told = reach(self._store, self._covered, None, None, cancelled=cancelled)
+        made = f"{who.filter} {_MAKES} -failed -token:*"
+        return BlastRadius(
+            who=who,
+            events=whole.events if whole else 0,
+            failed=whole.failed if whole else 0,
+            denied=whole.denied if whole else 0,
+            first=whole.first if whole else None,
+            last=whole.last if whole else None,
+            opened=self._tokens(f"{who.filter} {OPENED}", cancelled),
+            sealed=self._tokens(f"{who.filter} {_MAKES} -failed", cancelled),
+            tried=self._tokens(f"{who.filter} failed", cancelled),
+            opened_filter=f"{who.filter} token:*",
+            could=could,
+            calls=sum(t.events for one in used for t in one.by_material.values()),
+            tokens_reachable=reachable,
+            unknown_key=unknown,
+            data_keys=tally((), made, limit=1, cancelled=cancelled).events,
+            operations=tally(("name", "error"), who.filter, limit=MOST, cancelled=cancelled),
+            addresses=tally(("ip",), who.filter, limit=MOST, cancelled=cancelled),
+            agents=tally(("agent",), who.filter, limit=MOST, cancelled=cancelled),
+            sessions=tally(("session",), who.filter, limit=MOST, cancelled=cancelled),
+            access_keys=tally(("access_key",), who.filter, limit=MOST, cancelled=cancelled),
+            coverage=Coverage(tuple(dict.fromkeys((*gaps, *told.reasons)))),
+        )
+
+    def _tokens(self, expression: str, cancelled: Event | None) -> Tallies:
+        return self._store.tally(("token",), f"{expression} token:*", limit=MOST_TOKENS, cancelled=cancelled)
+
+    def _used(self, who: NamedPrincipals, cancelled: Event | None) -> tuple[list[_Used], list[str]]:
+        """The keys that it opened something with that no record names, and what is not told of them."""
+        found = self._store.tally(
+            ("key", "material"), f"{who.filter} {UNNAMED}", limit=ALL, cancelled=cancelled
+        )
+        gaps = []
+        if found.others:
+            gaps.append(f"Calls not looked at, for their many kinds: {found.rest:,}")
+        keys: list[_Used] = []
+        nameless = 0
+        for row in found.rows:
+            source, material = opened_with(*row.texts)
+            if not is_key_arn(source):
+                nameless += row.events
+                continue
+            one = next((k for k in keys if any(same_key(source, arn) for arn in k.arns)), None)
+            if one is None:
+                one = _Used({}, {})
+                keys.append(one)
+            one.arns[source] = None
+            one.by_material[material] = joined(one.by_material.get(material), row)
+        if nameless:
+            gaps.append(
+                f"Calls that opened something under a key that their records don't tell: {nameless:,}"
+            )
+        return keys, gaps
+
+    def _could(
+        self, used: Sequence[_Used], status: Status | None, cancelled: Event | None
+    ) -> Iterator[Reachable]:
+        for key in used:
+            arn = next(iter(key.arns))
+            shares = status.keys if status else ()
+            arns = dict.fromkeys((*key.arns, *(s.key_arn for s in shares if s.key_arn)))
+            under = term("key", *(one for one in arns if same_key(one, arn)))
+            backups = self._kept(arn)
+            if "" in key.by_material:
+                # Any material of the key may have been meant, those that other records tell included.
+                tallies = reduce(joined, key.by_material.values())
+                yield self._reachable(arn, None, tallies, f"format:v1 {under}", 0, backups, status, cancelled)
+                continue
+            untold = self._count(f"format:v1 {under} -material:*", cancelled) if status else 0
+            for number, (material, tally) in enumerate(sorted(key.by_material.items())):
+                expression = f"format:v1 {under} {term('material', material)}"
+                more = 0 if number else untold
+                yield self._reachable(arn, material, tally, expression, more, backups, status, cancelled)
+
+    def _reachable(
+        self,
+        arn: str,
+        material: str | None,
+        tally: Tally,
+        expression: str,
+        untold: int,
+        backups: int | None,
+        status: Status | None,
+        cancelled: Event | None,
+    ) -> Reachable:
+        tokens = self._count(expression, cancelled) if status else None
+        return Reachable(
+            arn, material, tally.events, tally.first, tally.last, tokens, untold, backups, expression
+        )
+
+    def _count(self, expression: str, cancelled: Event | None) -> int:
+        return self._inventory.count(Query(expression), cancelled=cancelled)
+
+    def _kept(self, arn: str) -> int | None:
+        try:
+            return self._backups(arn)
+        except MissingSchemaError:
+            return 0  # without its schema Keydeck replaces nothing
+        except DatabaseError:
+            return None

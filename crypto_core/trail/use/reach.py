@@ -1,0 +1,50 @@
+"""How far the store's events reach: an answer about them is only as whole as they are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from threading import Event
+
+from crypto_core.coverage import Coverage
+from crypto_core.trail.event import UNDATED
+from crypto_core.trail.store import EventStore
+
+Covered = Callable[[datetime | None, datetime | None], Coverage]
+"""What of a period, from and to (None where it is open), the events of the store are known to cover."""
+
+EMPTY = "The store holds no events. Fetch some: keydeck events pull. Read files: keydeck events import."
+NOT_RECORDED = "Which periods the store's events cover is not recorded: what is not in it may have happened."
+
+
+def not_recorded(since: datetime | None, until: datetime | None) -> Coverage:
+    """Return the coverage of events of which nobody kept account."""
+    return Coverage((NOT_RECORDED,))
+
+
+def reach(
+    store: EventStore,
+    covered: Covered,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    *,
+    cancelled: Event | None = None,
+) -> Coverage:
+    """Return what of a period the store covers. Raises EventStoreError, InterruptedRunError."""
+    whole = store.tally((), limit=1, cancelled=cancelled)
+    if not whole.rows:
+        return Coverage((EMPTY,))
+    reasons = list(covered(since, until).reasons)
+    first = whole.rows[0].first
+    if first == UNDATED:
+        first = next(iter(store.tally((), "time:>=1900-01-01", limit=1, cancelled=cancelled).rows)).first
+    if since is None or first > since:
+        reasons.append(f"The store's events begin at {at(first)}: nothing is known of before.")
+    return Coverage(tuple(dict.fromkeys(reasons)))
+
+
+def at(moment: datetime | None) -> str:
+    """Return a moment as sentences have it, in UTC; "?" where it isn't known."""
+    if moment is None or moment == UNDATED:
+        return "?"
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"

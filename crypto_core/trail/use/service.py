@@ -1,0 +1,67 @@
+"""What screens and commands ask about use: one service over the store, the inventory and the keys."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from threading import Event
+
+from crypto_core.database.backups import Replaced
+from crypto_core.database.inventory import InventoryRow
+from crypto_core.references import TokenRef
+from crypto_core.trail.query import Aliases
+from crypto_core.trail.store import EventStore
+from crypto_core.trail.use.blast_radius import BlastRadius
+from crypto_core.trail.use.keys import KeyUses, KeyUseSummary
+from crypto_core.trail.use.radius import BlastRadii, Census, Counter
+from crypto_core.trail.use.reach import Covered, not_recorded
+from crypto_core.trail.use.token_timeline import TokenTimeline
+from crypto_core.trail.use.tokens import TokenTimelines
+
+
+class EventUse:
+    """From a token, a key or a principal to its events. Thread-safe; every call may block."""
+
+    def __init__(
+        self,
+        store: EventStore,
+        *,
+        row: Callable[[TokenRef], InventoryRow],
+        asked: Callable[[TokenRef], InventoryRow],
+        replaced: Callable[[TokenRef], Sequence[Replaced]],
+        census: Census,
+        inventory: Counter,
+        backups: Callable[[str], int],
+        aliases: Aliases,
+        coverage: Covered = not_recorded,
+    ) -> None:
+        """`row`, `asked`, `replaced` and `backups` read the database; see TokenTimelines and BlastRadii.
+
+        `coverage` says what of a period the store's events are known to cover.
+        """
+        self._tokens = TokenTimelines(store, row, asked, replaced, coverage)
+        self._keys = KeyUses(store, aliases, coverage)
+        self._radii = BlastRadii(store, census, inventory, backups, coverage)
+
+    def token_timeline(self, ref: TokenRef, *, cancelled: Event | None = None) -> TokenTimeline:
+        """Return what CloudTrail tells of a token, facts and what could have been told apart.
+
+        Raises InvalidReferenceError, EventStoreError, InterruptedRunError.
+        """
+        return self._tokens.of(ref, cancelled=cancelled)
+
+    def key_use(
+        self, key: str, *, since: datetime | None = None, cancelled: Event | None = None
+    ) -> KeyUseSummary:
+        """Return the use of a key by ARN, id or alias, all its replicas together and apart.
+
+        Raises SettingsError, KeyNotFoundError, EventStoreError, InterruptedRunError.
+        """
+        return self._keys.of(key, since=since, cancelled=cancelled)
+
+    def blast_radius(self, principal: str, *, cancelled: Event | None = None) -> BlastRadius:
+        """Return what a principal opened and could have opened.
+
+        Raises EventStoreError, InterruptedRunError.
+        """
+        return self._radii.of(principal, cancelled=cancelled)

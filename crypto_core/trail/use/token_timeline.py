@@ -1,0 +1,181 @@
+"""From a token: who opened it. Exact for v2; for v1, what could have opened it, told as such.
+
+The encryption context of a v2 envelope names the row, and CloudTrail records it. A v1 envelope has none: no
+record says which token was opened, only the key, its material, who and when.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from crypto_core.counting import counted
+from crypto_core.coverage import Coverage, Evidence
+from crypto_core.database.backups import Replaced
+from crypto_core.database.inventory import InventoryRow
+from crypto_core.envelope import Format
+from crypto_core.references import TokenRef
+from crypto_core.trail.store.tallies import Day, Tallies, Tally, moment_json
+from crypto_core.trail.use.reach import at
+
+_JSON = {"name": "operation", "ip": "source_ip", "error": "error_code"}
+
+V2 = "The encryption context of a v2 envelope names its row, so these events are about this very token."
+V1 = (
+    "CloudTrail can't name this token: a v1 envelope has no encryption context. What is told instead is "
+    "every call that opened something under its key material without naming a token: this token, or another."
+)
+UNSEALED = {
+    Format.PLAINTEXT: "It is stored in plaintext: reading it takes no call of KMS, so CloudTrail says "
+    "nothing.",
+    Format.DEV: "It is in dev format, under a key that is public: opening it takes no call of KMS, so "
+    "CloudTrail says nothing.",
+    Format.UNRECOGNISED: "It is stored as plaintext or damaged: CloudTrail says nothing of who reads it.",
+    Format.EMPTY: "It is empty: there is nothing to open.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class NamedUse:
+    """Events whose encryption context names a token: facts.
+
+    `rows` is by operation, principal, address and error. `opened` and `sealed` are the calls that succeeded;
+    ReEncrypt is both.
+    """
+
+    rows: Tallies
+    opened: int
+    sealed: int
+    failed: int
+    first: datetime | None
+    last: datetime | None
+    days: tuple[Day, ...]
+    filter: str
+    """Lets these events through."""
+
+    @property
+    def events(self) -> int:
+        """All of them."""
+        return self.rows.events
+
+    def as_json(self) -> dict[str, Any]:
+        """The use as a JSON document's part."""
+        return {
+            "events": self.events,
+            "opened": self.opened,
+            "sealed": self.sealed,
+            "failed": self.failed,
+            "first": moment_json(self.first),
+            "last": moment_json(self.last),
+            "by": self.rows.as_json(_JSON),
+            "days": [day.as_json() for day in self.days],
+            "filter": self.filter,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class MaterialUse:
+    """Calls that opened something under a key material and name no token: what could have opened a v1 token.
+
+    `without_material` of the calls are under the key, and their records don't tell the material.
+    """
+
+    key_arn: str
+    key_material_id: str | None
+    evidence: Evidence
+    since: datetime | None
+    """When the token can have been sealed at the earliest; None where that isn't known."""
+    replaced_at: datetime | None
+    """When Keydeck replaced this envelope; None for the one that is stored now."""
+    by: tuple[Tally, ...]
+    calls: int
+    without_material: int
+    first: datetime | None
+    last: datetime | None
+    filter: str
+    """Lets these events through, and those that ReEncrypt brought under the key."""
+
+    def as_json(self) -> dict[str, Any]:
+        """The use as a JSON document's part."""
+        return {
+            "key_arn": self.key_arn,
+            "key_material_id": self.key_material_id,
+            "evidence": self.evidence.value,
+            "since": moment_json(self.since),
+            "replaced_at": moment_json(self.replaced_at),
+            "calls": self.calls,
+            "without_material": self.without_material,
+            "first": moment_json(self.first),
+            "last": moment_json(self.last),
+            "by": Tallies(("principal",), self.by).as_json()["rows"],
+            "filter": self.filter,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class TokenTimeline:
+    """What CloudTrail tells of one token. `named` are facts, `could` is what could have been.
+
+    `statements` say in words which is which. `stored` is None where the row is not there or can't be read.
+    """
+
+    ref: TokenRef
+    stored: InventoryRow | None
+    named: NamedUse
+    could: tuple[MaterialUse, ...]
+    statements: tuple[str, ...]
+    coverage: Coverage
+
+    def as_json(self) -> dict[str, Any]:
+        """The document that `keydeck events token --json` prints."""
+        row = self.stored
+        return {
+            "reference": str(self.ref),
+            "format": row.format.value if row else None,
+            "key_arn": row.key_arn if row else None,
+            "key_material_id": row.key_material_id if row else None,
+            "evidence": row.evidence.value if row else None,
+            "created_at": moment_json(row.created_at) if row else None,
+            "exact": self.named.as_json(),
+            "could_have_opened": [use.as_json() for use in self.could],
+            "statements": list(self.statements),
+            "coverage": self.coverage.as_json(),
+        }
+
+
+def statements_about(
+    row: InventoryRow | None, before: Sequence[Replaced], named: NamedUse, could: Iterable[MaterialUse]
+) -> Iterator[str]:
+    format_ = row.format if row else None
+    if format_ in UNSEALED:
+        yield UNSEALED[format_]
+    if named.events:
+        yield V2
+        if format_ is not None and format_ is not Format.V2:
+            yield (
+                f"It is stored as {format_.value} now, and was v2 before: "
+                f"{counted(named.events, 'event')} in the store with its name."
+            )
+    elif format_ is Format.V2:
+        yield f"{V2} There is none in the store."
+    for use in could:
+        if use.replaced_at is None:
+            yield V1
+        else:
+            yield (
+                f"Until {at(use.replaced_at)} it was stored as v1 under {use.key_arn}, of which CloudTrail "
+                "can't name the token: what is told of that is what could have opened it."
+            )
+        if use.since is None:
+            yield "When it was sealed is not known, so all calls in the store are counted."
+        else:
+            yield (
+                f"Its connection was made at {at(use.since)}; the envelope may be younger. Calls are counted "
+                "from then on."
+            )
+        if use.without_material:
+            yield f"Records that don't tell the key material: {use.without_material:,}; they are counted too."
+    if row is not None and row.format is Format.V2 and not any(old.format is Format.V1 for old in before):
+        yield "Whether it was stored otherwise before is not known: Keydeck keeps no older envelope of it."

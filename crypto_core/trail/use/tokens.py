@@ -1,0 +1,199 @@
+"""Finds what CloudTrail tells of one token: see token_timeline.py."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from datetime import datetime
+from threading import Event
+
+from crypto_core.coverage import Coverage, Evidence
+from crypto_core.database.backups import Replaced
+from crypto_core.database.inventory import InventoryRow
+from crypto_core.envelope import Format
+from crypto_core.errors import DatabaseError, KmsError, MissingSchemaError
+from crypto_core.key_names import is_multi_region, same_key
+from crypto_core.references import TokenRef
+from crypto_core.trail.event import OPENS, SEALS
+from crypto_core.trail.store import EventStore
+from crypto_core.trail.store.tallies import Tallies, Tally
+from crypto_core.trail.use.asking import term
+from crypto_core.trail.use.reach import Covered, reach
+from crypto_core.trail.use.token_timeline import MaterialUse, NamedUse, TokenTimeline, statements_about
+
+MOST = 200
+"""Groups told of one answer."""
+ALL = 5_000
+"""Groups looked at, to tell the source of a ReEncrypt from its destination."""
+OPENED = f"name:{','.join(sorted(OPENS))} -failed"
+"""What opened something."""
+UNNAMED = f"{OPENED} -token:*"
+"""What opened something and names no token."""
+
+
+class TokenTimelines:
+    """Tells them. Blocks on SQL and on the store; asks AWS nothing of its own."""
+
+    def __init__(
+        self,
+        store: EventStore,
+        row: Callable[[TokenRef], InventoryRow],
+        asked: Callable[[TokenRef], InventoryRow],
+        replaced: Callable[[TokenRef], Sequence[Replaced]],
+        covered: Covered,
+    ) -> None:
+        """`row` reads a token's row, `asked` does after it has asked KMS which key sealed it.
+
+        `replaced` reads how it was stored before. All may raise DatabaseError.
+        """
+        self._store = store
+        self._row = row
+        self._asked = asked
+        self._replaced = replaced
+        self._covered = covered
+
+    def of(self, ref: TokenRef, *, cancelled: Event | None = None) -> TokenTimeline:
+        """Return what is known of one token. Where the database does not tell, that is in the coverage.
+
+        Raises InvalidReferenceError, EventStoreError, InterruptedRunError.
+        """
+        gaps: list[str] = []
+        row: InventoryRow | None = None
+        before: tuple[Replaced, ...] = ()
+        try:
+            row = self._row(ref)
+            if row.format is Format.V1 and row.key_arn is None:
+                row = self._asked(ref)
+        except (DatabaseError, KmsError) as error:
+            gaps.append(f"How the token is stored is not known: {error}")
+        try:
+            before = tuple(self._replaced(ref))
+        except MissingSchemaError:
+            pass  # without its schema Keydeck has replaced nothing
+        except DatabaseError as error:
+            gaps.append(f"How the token was stored before is not known: {error}")
+        named = self._named(ref, cancelled)
+        could = tuple(self._could(row, before, cancelled))
+        since = row.created_at if row else None
+        told = reach(self._store, self._covered, since, None, cancelled=cancelled)
+        if row is not None and row.format is Format.V1 and row.key_arn is None:
+            gaps.append(f"Which key sealed it is not known ({row.evidence.value}): keydeck inspect {ref}")
+        reasons = tuple(dict.fromkeys((*gaps, *told.reasons)))
+        statements = tuple(statements_about(row, before, named, could))
+        return TokenTimeline(ref, row, named, could, statements, Coverage(reasons))
+
+    def _named(self, ref: TokenRef, cancelled: Event | None) -> NamedUse:
+        expression = term("token", str(ref))
+        found = self._store.tally(
+            ("token", "name", "principal", "ip", "error"), expression, limit=ALL, cancelled=cancelled
+        )
+        # Filters don't tell upper from lower case; references do.
+        rows = [replace(r, texts=r.texts[1:]) for r in found.rows if r.texts[0] == str(ref)]
+        others = [r for r in found.rows if r.texts[0] != str(ref)]
+        shown = Tallies(
+            found.fields[1:],
+            tuple(rows[:MOST]),
+            len(rows[MOST:]) + found.others,
+            sum(r.events for r in rows[MOST:]) + found.rest,
+        )
+        return NamedUse(
+            shown,
+            opened=sum(r.done for r in rows if r.texts[0] in OPENS),
+            sealed=sum(r.done for r in rows if r.texts[0] in SEALS),
+            failed=sum(r.failed for r in rows),
+            first=min((r.first for r in rows), default=None),
+            last=max((r.last for r in rows), default=None),
+            days=() if others or not rows else self._store.by_day(expression, cancelled=cancelled),
+            filter=expression,
+        )
+
+    def _could(
+        self, row: InventoryRow | None, before: Sequence[Replaced], cancelled: Event | None
+    ) -> Iterator[MaterialUse]:
+        since = row.created_at if row else None
+        done: set[tuple[str, str | None]] = set()
+        if row is not None and row.format is Format.V1 and row.key_arn:
+            done.add((row.key_arn, row.key_material_id))
+            yield self._material(
+                row.key_arn, row.key_material_id, row.evidence, since, None, cancelled=cancelled
+            )
+        for old in before:
+            if old.format is Format.V1 and old.key_arn and (old.key_arn, old.key_material_id) not in done:
+                done.add((old.key_arn, old.key_material_id))
+                yield self._material(
+                    old.key_arn,
+                    old.key_material_id,
+                    Evidence.VERIFIED,
+                    since,
+                    old.replaced_at,
+                    cancelled=cancelled,
+                )
+
+    def _material(
+        self,
+        key_arn: str,
+        material: str | None,
+        evidence: Evidence,
+        since: datetime | None,
+        replaced_at: datetime | None,
+        *,
+        cancelled: Event | None,
+    ) -> MaterialUse:
+        named = key_arn.rsplit("/", 1)[-1] if is_multi_region(key_arn) else key_arn
+        expression = f"{UNNAMED} {term('key', named)}"
+        if since is not None:
+            expression += f" since:{since.isoformat()}"
+        found = self._store.tally(
+            ("principal", "name", "key", "material"), expression, limit=ALL, cancelled=cancelled
+        )
+        by: dict[str, Tally] = {}
+        without = 0
+        for one in found.rows:
+            principal, _, keys, materials = one.texts
+            source, used = opened_with(keys, materials)
+            if not same_key(source, key_arn) or (material is not None and used not in ("", material)):
+                continue
+            if material is not None and not used:
+                without += one.events
+            by[principal] = joined(by.get(principal), replace(one, texts=(principal,)))
+        ordered = tuple(sorted(by.values(), key=lambda t: (-t.events, t.texts)))
+        if material is not None:
+            expression += f" {term('material', material)}"
+        return MaterialUse(
+            key_arn,
+            material,
+            evidence,
+            since,
+            replaced_at,
+            ordered,
+            sum(t.events for t in ordered),
+            without,
+            min((t.first for t in ordered), default=None),
+            max((t.last for t in ordered), default=None),
+            expression,
+        )
+
+
+def opened_with(keys: str, materials: str) -> tuple[str, str]:
+    """Return the key and the material that a call opened with, of the texts that the store keeps.
+
+    The source stands before the destination. Where only one of two materials is told, it is not known whose.
+    """
+    arns, used = keys.split(" "), materials.split(" ")
+    if len(arns) > 1 and len(used) == 1:
+        return arns[0], ""
+    return arns[0], used[0]
+
+
+def joined(one: Tally | None, other: Tally) -> Tally:
+    """Return the tally of two groups together, called as the second one."""
+    if one is None:
+        return other
+    return Tally(
+        other.texts,
+        one.events + other.events,
+        one.failed + other.failed,
+        one.denied + other.denied,
+        min(one.first, other.first),
+        max(one.last, other.last),
+    )

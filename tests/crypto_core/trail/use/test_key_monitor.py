@@ -1,0 +1,348 @@
+"""The watch over an old key: each use once, whatever its date; quiet only where it is proven."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from crypto_core.coverage import Coverage
+from crypto_core.errors import InterruptedRunError, KeyNotFoundError, KmsThrottledError
+from crypto_core.trail.event import TrailEvent
+from crypto_core.trail.key_watch import DELAY
+from crypto_core.trail.monitor import KeyMonitor
+from crypto_core.trail.sightings import UseKind
+from crypto_core.trail.sources.report import PullReport
+from crypto_core.trail.store import EventStore
+from tests.crypto_core.trail.records import (
+    ACCOUNT,
+    KEY,
+    NOW,
+    OTHER_KEY,
+    REGION,
+    denied,
+    event,
+    read,
+    role,
+    user,
+)
+
+REPLICATED = f"arn:aws:kms:eu-west-1:{ACCOUNT}:key/mrk-1234abcd12ab34cd56ef1234567890ab"
+REPLICA = REPLICATED.replace("eu-west-1", "us-east-1")
+OWN = "Boto3/1.40.0 md/Botocore#1.40.0 app/keydeck"
+CALLER = f"arn:aws:sts::{ACCOUNT}:assumed-role/oncall/ana"
+
+
+@dataclass
+class Clock:
+    """A clock that stands still until it is moved."""
+
+    now: datetime = NOW
+
+    def __call__(self) -> datetime:
+        return self.now
+
+
+@dataclass
+class Trail:
+    """What CloudTrail would deliver: events come when a test says so. It is a puller."""
+
+    store: EventStore
+    clock: Clock
+    waiting: list[TrailEvent] = field(default_factory=list)
+    asked: list[dict[str, Any]] = field(default_factory=list)
+    gaps: tuple[str, ...] = ()
+    regions: tuple[str, ...] | None = None
+    error: Exception | None = None
+
+    def pull(self, **asked: Any) -> PullReport:
+        self.asked.append(asked)
+        if self.error is not None:
+            raise self.error
+        self.store.add(self.waiting)
+        self.waiting = []
+        regions = self.regions if self.regions is not None else tuple(asked["regions"])
+        return PullReport("lookup", regions, asked["since"], asked["until"], gaps=self.gaps)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[EventStore]:
+    opened = EventStore(tmp_path / "events.sqlite", clock=lambda: NOW)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def trail(store: EventStore, clock: Clock) -> Trail:
+    return Trail(store, clock)
+
+
+Make = Callable[..., KeyMonitor]
+
+
+@pytest.fixture
+def monitor(store: EventStore, clock: Clock, trail: Trail) -> KeyMonitor:
+    return KeyMonitor(
+        store,
+        aliases=lambda: {KEY: ("alias/old",)},
+        puller=trail,
+        replicas=lambda arn: (REPLICATED, REPLICA),
+        identity=lambda: CALLER,
+        clock=clock,
+    )
+
+
+def ids(uses: Sequence[Any]) -> list[str]:
+    return [use.event.event_id for use in uses]
+
+
+def test_each_use_is_told_once_also_one_that_comes_late_and_is_dated_earlier(
+    monitor: KeyMonitor, trail: Trail, clock: Clock
+) -> None:
+    watch = monitor.begin([KEY], NOW - timedelta(hours=1))
+    first, late = event(ago=60), event(ago=1_200)
+    trail.waiting = [first, event(ago=5, key=OTHER_KEY)]
+    assert ids(watch.look().uses) == [first.event_id]
+    trail.waiting = [late, first, first]
+    clock.now += timedelta(minutes=1)
+    again = watch.look()
+    assert ids(again.uses) == [late.event_id]
+    assert again.uses[0].late
+    clock.now += timedelta(minutes=1)
+    assert watch.look().uses == ()
+    assert again.counts["use"] == 2
+    assert again.last_use == first.time
+
+
+def test_what_was_before_the_time_asked_for_is_not_told(monitor: KeyMonitor, trail: Trail) -> None:
+    trail.waiting = [event(ago=3_700), event(ago=3_500)]
+    assert len(monitor.begin([KEY], NOW - timedelta(hours=1)).look().uses) == 1
+
+
+def test_kinds_are_told_apart_and_reads_are_no_use(monitor: KeyMonitor, trail: Trail) -> None:
+    failed = event(errorCode="DisabledException", errorMessage=f"{KEY} is disabled.")
+    changed = event("PutKeyPolicy", readOnly=False)
+    trail.waiting = [
+        event(),
+        read(denied()),
+        failed,
+        changed,
+        event("DescribeKey"),
+        event("GetKeyPolicy"),
+        event("ListGrants"),
+    ]
+    look = monitor.begin([KEY], NOW - timedelta(hours=1)).look()
+    assert [use.kind for use in look.uses] == [UseKind.USE, UseKind.DENIED, UseKind.FAILED, UseKind.CHANGE]
+
+
+def test_a_key_is_watched_by_alias_id_and_arn(monitor: KeyMonitor, trail: Trail) -> None:
+    use = event()
+    trail.waiting = [use]
+    for name in ("alias/old", KEY.rsplit("/", 1)[-1], KEY):
+        assert ids(monitor.begin([name], NOW - timedelta(hours=1)).look().uses) == [use.event_id]
+    with pytest.raises(KeyNotFoundError):
+        monitor.begin(["alias/unheard-of"], NOW)
+
+
+def test_an_attempt_that_names_the_alias_alone_is_told(monitor: KeyMonitor, trail: Trail) -> None:
+    attempt = event(
+        key=None,
+        requestParameters={"keyId": "alias/old"},
+        errorCode="NotFoundException",
+        additionalEventData=None,
+    )
+    trail.waiting = [attempt]
+    assert ids(monitor.begin([KEY], NOW - timedelta(hours=1)).look().uses) == [attempt.event_id]
+
+
+def test_all_replicas_are_watched_and_their_regions_asked_for(monitor: KeyMonitor, trail: Trail) -> None:
+    there = event(key=REPLICA, awsRegion="us-east-1")
+    trail.waiting = [there]
+    look = monitor.begin([REPLICATED], NOW - timedelta(hours=1)).look()
+    assert ids(look.uses) == [there.event_id]
+    assert trail.asked[0]["regions"] == ("eu-west-1", "us-east-1")
+
+
+def test_quiet_is_claimed_after_the_period_and_the_delay_of_delivery(
+    monitor: KeyMonitor, clock: Clock
+) -> None:
+    watch = monitor.begin([KEY], NOW)
+    hour = timedelta(hours=1)
+    assert not watch.look().is_quiet(hour)
+    clock.now = NOW + hour
+    look = watch.look()
+    assert look.quiet_for == hour - DELAY
+    assert not look.is_quiet(hour)
+    clock.now = NOW + hour + DELAY
+    look = watch.look()
+    assert look.covered_until == NOW + hour
+    assert look.is_quiet(hour)
+
+
+def test_a_use_that_comes_late_takes_the_quiet_back(monitor: KeyMonitor, trail: Trail, clock: Clock) -> None:
+    watch = monitor.begin([KEY], NOW)
+    clock.now = NOW + timedelta(hours=2)
+    assert watch.look().is_quiet(timedelta(hours=1))
+    trail.waiting = [event(ago=-3_600)]
+    clock.now += timedelta(minutes=1)
+    look = watch.look()
+    assert look.quiet_since == NOW + timedelta(hours=1)
+    assert not look.is_quiet(timedelta(hours=1))
+
+
+def test_a_region_that_is_not_read_leaves_quiet_unclaimed(
+    monitor: KeyMonitor, trail: Trail, clock: Clock
+) -> None:
+    trail.regions = ("eu-west-1",)
+    watch = monitor.begin([REPLICATED], NOW)
+    clock.now = NOW + timedelta(days=1)
+    look = watch.look()
+    assert look.gaps == ("Not read: us-east-1",)
+    assert not look.is_quiet(timedelta(hours=1))
+    trail.regions = None
+    clock.now += timedelta(minutes=1)
+    assert watch.look().is_quiet(timedelta(hours=1))
+    assert trail.asked[-1]["since"] == NOW  # what was not covered is asked for again
+
+
+def test_a_gap_of_the_source_leaves_quiet_unclaimed(monitor: KeyMonitor, trail: Trail, clock: Clock) -> None:
+    trail.gaps = ("LookupEvents was throttled",)
+    watch = monitor.begin([KEY], NOW)
+    clock.now = NOW + timedelta(days=1)
+    assert not watch.look().is_quiet(timedelta(hours=1))
+
+
+def test_a_fetch_that_fails_is_a_gap_and_the_store_is_told_all_the_same(
+    monitor: KeyMonitor, trail: Trail, store: EventStore, clock: Clock
+) -> None:
+    trail.error = KmsThrottledError("Rate exceeded", operation="LookupEvents")
+    store.add([event(ago=-60)])
+    watch = monitor.begin([KEY], NOW)
+    clock.now = NOW + timedelta(hours=3)
+    look = watch.look()
+    assert len(look.uses) == 1
+    assert "could not be fetched" in look.gaps[0]
+    assert look.quiet_for == timedelta(0)
+    trail.error = None
+    clock.now += timedelta(minutes=1)
+    assert watch.look().is_quiet(timedelta(hours=1))
+
+
+def test_without_a_puller_the_recorded_coverage_decides(store: EventStore, clock: Clock) -> None:
+    clock.now = NOW + timedelta(hours=3)
+    unknown = KeyMonitor(store, clock=clock).begin([KEY], NOW).look()
+    assert not unknown.is_quiet(timedelta(hours=1))
+    assert "not recorded" in unknown.gaps[0]
+    known = KeyMonitor(store, clock=clock, coverage=lambda since, until: Coverage()).begin([KEY], NOW)
+    assert known.look().is_quiet(timedelta(hours=1))
+
+
+def test_replicas_that_cannot_be_asked_for_leave_quiet_unclaimed(store: EventStore, clock: Clock) -> None:
+    clock.now = NOW + timedelta(hours=3)
+    monitor = KeyMonitor(store, clock=clock, coverage=lambda since, until: Coverage())
+    look = monitor.begin([REPLICATED], NOW).look()
+    assert not look.is_quiet(timedelta(hours=1))
+    assert "Regions" in look.gaps[0]
+
+
+def test_keydecks_own_uses_are_told_apart_and_break_no_quiet(
+    monitor: KeyMonitor, trail: Trail, clock: Clock
+) -> None:
+    trail.waiting = [event(ago=-60, who=role("oncall", "ana"), userAgent=OWN)]
+    watch = monitor.begin([KEY], NOW)
+    clock.now = NOW + timedelta(hours=2)
+    look = watch.look()
+    assert [use.own for use in look.uses] == [True]
+    assert look.own == 1
+    assert look.is_quiet(timedelta(hours=1))
+
+
+@pytest.mark.parametrize(
+    ("who", "agent"),
+    [
+        (user(), OWN),
+        (role("oncall", "ben"), OWN),
+        (role("oncall", "ana"), "Boto3/1.40.0 not-app/keydeck"),
+        (role("oncall2", "ana"), OWN),
+    ],
+)
+def test_who_only_calls_itself_keydeck_breaks_the_quiet(
+    monitor: KeyMonitor, trail: Trail, clock: Clock, who: Any, agent: str
+) -> None:
+    trail.waiting = [event(ago=-60, who=who, userAgent=agent)]
+    watch = monitor.begin([KEY], NOW)
+    clock.now = NOW + timedelta(minutes=90)
+    look = watch.look()
+    assert not look.uses[0].own
+    assert look.used
+    assert look.quiet_since == NOW + timedelta(seconds=60)
+
+
+def test_denied_attempts_break_no_quiet_failed_ones_do(monitor: KeyMonitor, trail: Trail) -> None:
+    trail.waiting = [read(denied())]
+    watch = monitor.begin([KEY], NOW - timedelta(hours=1))
+    assert not watch.look().used
+    trail.waiting = [event(errorCode="DisabledException", errorMessage=f"{KEY} is disabled.")]
+    assert watch.look().used
+
+
+def test_many_uses_come_in_portions_without_a_fetch_between(monitor: KeyMonitor, trail: Trail) -> None:
+    trail.waiting = [event(ago=n) for n in range(1_200)]
+    watch = monitor.begin([KEY], NOW - timedelta(hours=1))
+    looks = [watch.look()]
+    while looks[-1].more:
+        assert not looks[-1].is_quiet(timedelta(0))
+        looks.append(watch.look())
+    assert len({use for look in looks for use in ids(look.uses)}) == 1_200
+    assert len(trail.asked) == 1
+    assert not any(use.late for look in looks for use in look.uses)
+
+
+def test_nothing_is_told_twice_after_a_vacuum(monitor: KeyMonitor, trail: Trail, store: EventStore) -> None:
+    watch = monitor.begin([KEY], NOW - timedelta(days=600))
+    kept, old = event(ago=10), event(ago=timedelta(days=500))
+    trail.waiting = [kept, old]
+    assert len(watch.look().uses) == 2
+    store.forget_before(400)
+    again = event(ago=5)
+    trail.waiting = [again]
+    assert ids(watch.look().uses) == [again.event_id]
+
+
+def test_the_watch_looks_until_it_is_cancelled(monitor: KeyMonitor, trail: Trail) -> None:
+    cancelled = threading.Event()
+    looks = monitor.watch([KEY], NOW - timedelta(hours=1), every=3_600, cancelled=cancelled)
+    trail.waiting = [event()]
+    assert len(next(looks).uses) == 1
+    ended: list[type] = []
+
+    def go_on() -> None:
+        try:
+            next(looks)
+        except InterruptedRunError:
+            ended.append(InterruptedRunError)
+
+    thread = threading.Thread(target=go_on)
+    thread.start()
+    cancelled.set()
+    thread.join(10)
+    assert ended == [InterruptedRunError]
+
+
+def test_less_than_the_shortest_time_between_looks_is_refused(monitor: KeyMonitor) -> None:
+    with pytest.raises(ValueError, match="seconds"):
+        next(monitor.watch([KEY], NOW, every=1, cancelled=threading.Event()))
+
+
+def test_region_of_the_records_is_what_is_watched(monitor: KeyMonitor) -> None:
+    assert monitor.begin([KEY], NOW).regions == (REGION,)

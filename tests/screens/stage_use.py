@@ -1,0 +1,84 @@
+"""Use and watches on the stage: the real services over its store and its rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
+from threading import Event
+from typing import Any
+
+from crypto_core.coverage import Coverage
+from crypto_core.references import TokenRef
+from crypto_core.trail.key_watch import KeyWatch
+from crypto_core.trail.monitor import KeyMonitor
+from crypto_core.trail.sightings import Look
+from crypto_core.trail.store import EventStore
+from crypto_core.trail.use.blast_radius import BlastRadius
+from crypto_core.trail.use.keys import KeyUseSummary
+from crypto_core.trail.use.service import EventUse
+from crypto_core.trail.use.token_timeline import TokenTimeline
+from tests.screens.samples import KEYS
+
+Enter = Callable[[str, Event | None], None]
+
+
+def aliases() -> dict[str, tuple[str, ...]]:
+    """The aliases of the stage's keys."""
+    return {key.key_arn: key.aliases for key in KEYS}
+
+
+class StageUse:
+    """A UseSource. `enter` is what each call begins with. `covered` is what the events cover."""
+
+    def __init__(self, enter: Enter, store: EventStore, inventory: Any, census: Any) -> None:
+        self._enter = enter
+        self.covered = Coverage()
+        self._use = EventUse(
+            store,
+            row=inventory.row,
+            asked=inventory.row,
+            replaced=lambda ref: (),
+            census=census,
+            inventory=inventory,
+            backups=lambda arn: 0,
+            aliases=aliases,
+            coverage=lambda since, until: self.covered,
+        )
+
+    def token_timeline(self, ref: TokenRef, *, cancelled: Event | None = None) -> TokenTimeline:
+        """Of one token."""
+        self._enter("use.token", cancelled)
+        return self._use.token_timeline(ref, cancelled=cancelled)
+
+    def key_use(
+        self, key: str, *, since: datetime | None = None, cancelled: Event | None = None
+    ) -> KeyUseSummary:
+        """Of one key."""
+        self._enter("use.key", cancelled)
+        return self._use.key_use(key, since=since, cancelled=cancelled)
+
+    def blast_radius(self, principal: str, *, cancelled: Event | None = None) -> BlastRadius:
+        """Of one principal."""
+        self._enter("use.principal", cancelled)
+        return self._use.blast_radius(principal, cancelled=cancelled)
+
+
+class StageMonitor:
+    """A MonitorSource that fetches nothing."""
+
+    def __init__(self, enter: Enter, store: EventStore, clock: Callable[[], datetime]) -> None:
+        self._enter = enter
+        self.covered = Coverage()
+        self._monitor = KeyMonitor(
+            store, aliases=aliases, coverage=lambda since, until: self.covered, clock=clock
+        )
+
+    def begin(self, keys: Sequence[str], since: datetime, **options: Any) -> KeyWatch:
+        """Begin one."""
+        self._enter("monitor.begin", options.get("cancelled"))
+        return self._monitor.begin(keys, since, **options)
+
+    def watch(self, keys: Sequence[str], since: datetime, **options: Any) -> Iterator[Look]:
+        """Watch."""
+        self._enter("monitor.watch", options.get("cancelled"))
+        return self._monitor.watch(keys, since, **options)
