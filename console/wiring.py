@@ -22,7 +22,7 @@ from crypto_core.database.inventory import Inventory
 from crypto_core.database.journal import Journal
 from crypto_core.database.tokens import TokenStore
 from crypto_core.envelope import Format
-from crypto_core.key_names import is_key_arn
+from crypto_core.key_names import is_key_arn, region_of
 from crypto_core.keyring import KmsKeyring
 from crypto_core.keys.changes.reading import KeyReader
 from crypto_core.keys.changes.service import KeyChangeService
@@ -47,7 +47,6 @@ from crypto_core.trail.sources.athena import AthenaSettings
 from crypto_core.trail.sources.engines import EngineSettings
 from crypto_core.trail.sources.puller import EventPuller
 from crypto_core.trail.store import EventStore
-from crypto_core.trail.use.reach import Covered, not_recorded
 from crypto_core.trail.use.service import EventUse
 from screens.services import Services
 
@@ -154,7 +153,7 @@ def wire(settings: Settings, *, trust: Iterable[str] = (), observer: Observer = 
         configured,
     )
     events = open_events(settings, keys.known_aliases)
-    watched = partial(_regions, kms, keyring, settings)
+    watched = partial(_regions, kms, keyring.trusted, settings)
     event_puller = EventPuller(
         kms,
         events,
@@ -204,12 +203,13 @@ def wire(settings: Settings, *, trust: Iterable[str] = (), observer: Observer = 
             inventory=inventory,
             backups=partial(backups_under, engine),
             aliases=keys.known_aliases,
-            coverage=coverage_of(events),
+            coverage=event_coverage.between,
         ),
         key_monitor=KeyMonitor(
             events,
             aliases=keys.known_aliases,
-            coverage=coverage_of(events),
+            puller=event_puller,
+            coverage=event_coverage.between,
             replicas=keys.replicas,
             identity=lambda: kms.identity().arn,
         ),
@@ -230,10 +230,17 @@ def wire(settings: Settings, *, trust: Iterable[str] = (), observer: Observer = 
     )
 
 
-def _regions(kms: KmsApi, keyring: KmsKeyring, settings: Settings) -> tuple[str, ...]:
+def _regions(kms: KmsApi, trusted: Iterable[str], settings: Settings) -> tuple[str, ...]:
     """The Regions in which keys are used that matter: the configured ones, and those of trusted keys."""
-    arns = [key for key in (*keyring.trusted, *settings.retired_keys) if is_key_arn(key)]
-    return tuple(dict.fromkeys([*kms.regions, *(arn.split(":")[3] for arn in arns)]))
+    arns = [key for key in (*trusted, *settings.retired_keys) if is_key_arn(key)]
+    return tuple(dict.fromkeys([*kms.regions, *(region for arn in arns if (region := region_of(arn)))]))
+
+
+def coverage_of(settings: Settings, events: EventStore) -> CoverageRecord:
+    """Return what tells which periods a store covers. It asks nobody; the Regions are those of the settings."""
+    kms = KmsApi(settings.regions, profile=settings.profile)
+    named = [key for key in (settings.write_key, *settings.trusted_keys) if key]
+    return CoverageRecord(events, partial(_regions, kms, named, settings))
 
 
 def open_events(settings: Settings, aliases: Aliases = dict) -> EventStore:
@@ -250,11 +257,6 @@ def aliases_of(settings: Settings) -> Aliases:
         return KeyInventory(kms).known_aliases()
 
     return read
-
-
-def coverage_of(events: EventStore) -> Covered:
-    """Return what tells which periods the events of a store cover."""
-    return not_recorded
 
 
 def events_file(settings: Settings) -> Path:

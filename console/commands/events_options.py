@@ -13,13 +13,14 @@ import click
 
 from console.commands.session import loaded
 from crypto_core.coverage import Coverage
-from crypto_core.errors import InvalidFilterError
+from crypto_core.errors import InvalidFilterError, SettingsError
 from crypto_core.foreign import clean
 from crypto_core.key_names import short_key
+from crypto_core.trail.coverage_record import CoverageRecord
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.query import Aliases, parse
 from crypto_core.trail.store import EventStore
-from crypto_core.trail.use.reach import reach
+from crypto_core.trail.use.reach import Covered, reach
 
 HEADERS = ("time", "event", "principal", "from", "result", "key", "material", "token", "region", "event id")
 
@@ -91,13 +92,12 @@ class OpenStore:
     """The store of events, and what it lacks for want of AWS. `aliases_missing` is set once that shows."""
 
     events: EventStore
+    covered: Covered
     aliases_missing: bool = False
 
     def coverage(self, since: datetime | None, until: datetime | None, *more: str) -> Coverage:
         """Return what the answer covers; `more` are further reasons."""
-        from console.wiring import coverage_of
-
-        told = reach(self.events, coverage_of(self.events), since, until)
+        told = reach(self.events, self.covered, since, until)
         reasons = [*more, *told.reasons]
         if self.aliases_missing:
             reasons.append("The aliases of keys are not known: name keys by ARN or key id.")
@@ -107,7 +107,7 @@ class OpenStore:
 @contextmanager
 def store(ctx: click.Context) -> Iterator[OpenStore]:
     """Give the store alone: no database, and AWS only where a filter names a key by its alias."""
-    from console.wiring import aliases_of, open_events
+    from console.wiring import aliases_of, coverage_of, open_events
 
     settings = loaded(ctx).settings
     read = aliases_of(settings)
@@ -118,11 +118,24 @@ def store(ctx: click.Context) -> Iterator[OpenStore]:
         return known
 
     typed: Aliases = aliases
-    opened = OpenStore(open_events(settings, typed))
+    events = open_events(settings, typed)
+    opened = OpenStore(events, _told(coverage_of(settings, events)))
     try:
         yield opened
     finally:
         opened.events.close()
+
+
+def _told(record: CoverageRecord) -> Covered:
+    """What tells the coverage, also where no Region is configured and so nobody can say what is missing."""
+
+    def between(since: datetime | None, until: datetime | None) -> Coverage:
+        try:
+            return record.between(since, until)
+        except SettingsError as error:
+            return Coverage((f"Which periods the store covers is not known: {error}",))
+
+    return between
 
 
 def cells(event: TrailEvent) -> tuple[str, ...]:

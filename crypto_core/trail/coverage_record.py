@@ -38,6 +38,16 @@ class CoverageRecord:
         """Return the Regions that have to be covered."""
         return tuple(dict.fromkeys(self._regions()))
 
+    def between(self, since: datetime | None, until: datetime | None) -> Coverage:
+        """Return what of a period is covered; where it is open, from the first pull on, and up to now.
+
+        Of what was before the first pull, whoever asks says that nothing is known.
+        """
+        if since is None:
+            windows = [window for found in self._book.covered().values() for window in found]
+            since = moment(min(window.since for window in windows)) if windows else self._clock()
+        return self.coverage_of(since, until or self._clock())
+
     def coverage_of(self, since: datetime, until: datetime, regions: Iterable[str] | None = None) -> Coverage:
         """Return whether a window is covered in every Region, and if not, what is missing.
 

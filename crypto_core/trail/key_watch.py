@@ -8,7 +8,7 @@ to `DELAY` before the last look, and only where that was covered in all Regions 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from threading import Event
 from typing import Protocol
@@ -37,12 +37,12 @@ class Puller(Protocol):
 
     def pull(
         self,
-        *,
         source: str = "lookup",
-        since: datetime,
+        *,
+        since: datetime | None = None,
         until: datetime | None = None,
-        filter: str = "",  # noqa: A002  # as the sources call it
-        regions: Sequence[str] = (),
+        expression: str = "",
+        regions: Iterable[str] = (),
         progress: Progress | None = None,
         cancelled: Event | None = None,
     ) -> PullReport:
@@ -156,7 +156,6 @@ class KeyWatch:
                     source=self._source,
                     since=begin,
                     until=now,
-                    filter="source:kms",
                     regions=self.regions,
                     cancelled=cancelled,
                 )
