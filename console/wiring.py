@@ -237,7 +237,7 @@ def _regions(kms: KmsApi, trusted: Iterable[str], settings: Settings) -> tuple[s
 
 
 def coverage_of(settings: Settings, events: EventStore) -> CoverageRecord:
-    """Return what tells which periods a store covers. It asks nobody; the Regions are those of the settings."""
+    """Return what tells which periods a store covers, of the settings' Regions. It asks nobody."""
     kms = KmsApi(settings.regions, profile=settings.profile)
     named = [key for key in (settings.write_key, *settings.trusted_keys) if key]
     return CoverageRecord(events, partial(_regions, kms, named, settings))
