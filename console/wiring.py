@@ -39,6 +39,7 @@ from crypto_core.reencryption.planner import Planner
 from crypto_core.reencryption.runner import Runner
 from crypto_core.reencryption.service import TokenWorkService
 from crypto_core.reencryption.verification import Verifier
+from crypto_core.trail.query import Aliases
 from crypto_core.trail.store import EventStore
 from screens.services import Services
 
@@ -142,7 +143,7 @@ def wire(settings: Settings, *, trust: Iterable[str] = (), observer: Observer = 
         lambda: kms.regions,
         configured,
     )
-    events = EventStore(events_file(settings), aliases=keys.known_aliases)
+    events = open_events(settings, aliases=keys.known_aliases)
     services = Services(
         surroundings=surveyor.now,
         status=status,
@@ -171,6 +172,11 @@ def wire(settings: Settings, *, trust: Iterable[str] = (), observer: Observer = 
         events=events,
     )
     return Wired(settings, engine, state_engine, kms, keyring, catalogue, store, journal, events, services)
+
+
+def open_events(settings: Settings, *, aliases: Aliases = dict) -> EventStore:
+    """Return the store of events by itself: neither database nor AWS is needed."""
+    return EventStore(events_file(settings), aliases=aliases)
 
 
 def events_file(settings: Settings) -> Path:
