@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from itertools import chain
 from typing import Any
 
+from crypto_core.counting import counted
 from crypto_core.errors import TrailError
 from crypto_core.trail.reading import load, records_of
 
@@ -167,7 +168,7 @@ def _of_lines(lines: Iterator[bytes]) -> Iterator[object]:
             read += 1
             yield from records_of(document)
     except UnreadableError as error:
-        trouble = f"{error.message} Its {read:,} whole lines were read."
+        trouble = error.message + (f" Before that, {counted(read, 'line')} were read." if read else "")
     if unread:
         trouble += (
             f" {unread:,} of its {read + unread:,} lines are no JSON, the first is line {first_unread:,}."

@@ -58,6 +58,9 @@ _TOOLS = _Tools()
 
 def pack(records: Sequence[bytes]) -> list[bytes]:
     """Return records packed."""
+    if not all(records):
+        # At once it packs only what is something.
+        return [_NUMBER + _TOOLS.packer.compress(one) for one in records]
     if not records:
         return []
     packed = _TOOLS.packer.multi_compress_to_buffer(list(records))

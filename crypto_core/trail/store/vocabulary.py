@@ -42,7 +42,7 @@ class Vocabulary:
         rows = connection.execute(
             select(term.c.text, term.c.id).where(term.c.kind == kind, term.c.folded.in_(folded))
         )
-        known |= dict(rows.tuples().all())
+        known |= {row.text: row.id for row in rows}
         new = [(text, fold) for text, fold in zip(texts, folded, strict=True) if text not in known]
         if not new:
             return
