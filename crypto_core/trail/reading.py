@@ -10,6 +10,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
@@ -20,8 +21,31 @@ from crypto_core.foreign import clean
 from crypto_core.references import TokenRef
 from crypto_core.trail.event import KMS, UNDATED, Principal, TrailEvent
 
-_SHORT, _LONG = 256, 1_024
-"""Characters kept of names and of texts."""
+_SHORT, _ARN, _LONG = 256, 512, 1_024
+"""Characters kept of names, ARNs and texts."""
+_FIELDS = {
+    "eventName": _SHORT,
+    "eventSource": _SHORT,
+    "awsRegion": _SHORT,
+    "eventID": _SHORT,
+    "eventType": _SHORT,
+    "sourceIPAddress": _SHORT,
+    "userAgent": _LONG,
+    "errorCode": _SHORT,
+    "errorMessage": _LONG,
+    "requestID": _SHORT,
+}
+_IDENTITY = {
+    "type": _SHORT,
+    "arn": _ARN,
+    "accountId": _SHORT,
+    "accessKeyId": _SHORT,
+    "invokedBy": _SHORT,
+    "userName": _SHORT,
+    "principalId": _SHORT,
+}
+_LIMITS = (*_FIELDS.values(), *_IDENTITY.values(), _ARN)
+"""Characters kept of _FIELDS, _IDENTITY and the session issuer's ARN."""
 _MOST_KEYS = 8
 _MOST_CONTEXT = 8
 """KMS allows more pairs; Keydeck needs three, and shows the others from the raw record."""
@@ -40,6 +64,19 @@ _CONTEXT = ("keydeck:table", "keydeck:column", "keydeck:id")
 
 _REQUEST_KEYS = ("sourceKeyId", "keyId", "targetKeyId", "destinationKeyId", "primaryKeyId", "replicaKeyId")
 _RESPONSE_KEYS = ("keyId", "keyArn")
+_MATERIALS = (
+    "sourceKeyMaterialId",
+    "keyMaterialId",
+    "destinationKeyMaterialId",
+    "previousKeyMaterialId",
+    "currentKeyMaterialId",
+)
+
+_WRAPPED = frozenset({"Records", "Events", "CloudTrailEvent"})
+_DEPTH = 3
+"""How deeply records are looked for: a list of files' documents, each with its records."""
+_NESTED = 200
+"""How deeply a record's fields may be nested to be kept."""
 
 
 def read_record(record: object, raw: bytes = b"") -> TrailEvent | None:
@@ -47,38 +84,54 @@ def read_record(record: object, raw: bytes = b"") -> TrailEvent | None:
 
     `raw` is the record as JSON where the caller has it. A record without an id gets one from its content.
     """
-    if not isinstance(record, Mapping):
+    if not isinstance(record, dict):
         return None
-    name, source = _text(record.get("eventName")), _text(record.get("eventSource"))
+    identity = _mapping(record.get("userIdentity"))
+    context = _mapping(identity.get("sessionContext"))
+    issuer = _mapping(context.get("sessionIssuer")).get("arn")
+    texts = _texts([*map(record.get, _FIELDS), *map(identity.get, _IDENTITY), issuer])
+    name, source, region, event_id, event_type, ip, agent, code, message, request_id, *who = texts
     if not name and not source:
         return None
     raw = raw or as_raw(record)
-    region, account = _text(record.get("awsRegion"), 40), _account(record)
-    request, response = _mapping(record.get("requestParameters")), _mapping(record.get("responseElements"))
-    keys, alias = _keys(record, request, response, region, account)
-    context = _context(request)
+    account = _account(record, identity)
+    keys, alias = _resources(record.get("resources")), ""
+    materials: tuple[str, ...] = ()
+    pairs: dict[str, str] = {}
+    if source == KMS:
+        request, response = (
+            _mapping(record.get("requestParameters")),
+            _mapping(record.get("responseElements")),
+        )
+        keys, alias = _keys(keys, record, request, response, region, account)
+        materials = _materials(record)
+        pairs = _context(request)
+    mfa = _mapping(context.get("attributes")).get("mfaAuthenticated")
+    console = record.get("sessionCredentialFromConsole")
     return TrailEvent(
-        event_id=_text(record.get("eventID"), 128) or f"sha256:{hashlib.sha256(raw).hexdigest()}",
+        event_id=event_id or f"sha256:{hashlib.sha256(raw).hexdigest()}",
         time=_time(record.get("eventTime")),
         name=name,
         source=source,
         region=region,
         account=account,
-        event_type=_text(record.get("eventType"), 64),
+        event_type=event_type,
         principal=_principal(
-            _mapping(record.get("userIdentity")), console=record.get("sessionCredentialFromConsole")
+            *who,
+            mfa=None if mfa is None else mfa is True or (isinstance(mfa, str) and mfa.lower() == "true"),
+            from_console=console is True or console == "true",
         ),
-        source_ip=_text(record.get("sourceIPAddress")),
-        user_agent=_text(record.get("userAgent"), _LONG),
-        error_code=_text(record.get("errorCode"), 128),
-        error_message=_text(record.get("errorMessage"), _LONG),
+        source_ip=ip,
+        user_agent=agent,
+        error_code=code,
+        error_message=message,
         key_arns=keys,
         alias=alias,
-        material_ids=_materials(record),
-        encryption_context=context,
-        token_ref=_token(context),
+        material_ids=materials,
+        encryption_context=pairs,
+        token_ref=_token(pairs) if pairs else None,
         read_only=value if isinstance(value := record.get("readOnly"), bool) else None,
-        request_id=_text(record.get("requestID"), 64),
+        request_id=request_id,
         raw=raw,
     )
 
@@ -86,25 +139,40 @@ def read_record(record: object, raw: bytes = b"") -> TrailEvent | None:
 def records_of(document: object) -> Iterator[object]:
     """Yield the records of what a file or a line holds: `{"Records": […]}`, a list of records, or one.
 
-    Also CloudTrailEvent of LookupEvents' answers, which is JSON in a text.
+    Also CloudTrailEvent of LookupEvents' answers, which is JSON in a text. What can't be read as any of these
+    is yielded as it is: read_record tells that it is no event.
     """
-    if isinstance(document, Mapping):
-        records = document.get("Records")
-        events = document.get("Events")
-        if isinstance(records, list):
-            yield from records
-        elif isinstance(events, list):
-            for event in events:
-                yield from records_of(event)
-        elif isinstance(document.get("CloudTrailEvent"), str):
-            yield load(document["CloudTrailEvent"])
-        else:
-            yield document
-    elif isinstance(document, list):
-        for item in document:
-            yield from records_of(item) if isinstance(item, Mapping) else (item,)
+    return _records(document, _DEPTH)
+
+
+def _records(document: object, depth: int) -> Iterator[object]:
+    if isinstance(document, dict):
+        for name in ("Records", "Events"):
+            found = document.get(name)
+            if isinstance(found, list) and depth:
+                yield from _each(found, depth - 1)
+                return
+        written = document.get("CloudTrailEvent")
+        yield _written(written) if isinstance(written, str) else document
+    elif isinstance(document, list) and depth:
+        yield from _each(document, depth - 1)
     else:
         yield document
+
+
+def _each(documents: list[Any], depth: int) -> Iterator[object]:
+    for document in documents:
+        if isinstance(document, dict) and not _WRAPPED.isdisjoint(document):
+            yield from _records(document, depth)
+        else:
+            yield document
+
+
+def _written(text: str) -> object:
+    try:
+        return load(text)
+    except ValueError:
+        return text
 
 
 def load(text: bytes | str) -> Any:
@@ -119,27 +187,63 @@ def load(text: bytes | str) -> Any:
             raise ValueError("nested too deeply") from error
 
 
-def as_raw(record: Mapping[Any, Any]) -> bytes:
-    """Return a record as JSON, ASCII or UTF-8, whatever is in it."""
+def as_raw(record: dict[Any, Any]) -> bytes:
+    """Return a record as JSON, ASCII or UTF-8, whatever is in it.
+
+    A field that JSON can't be written of, being nested too deeply, is left out.
+    """
     try:
         return orjson.dumps(record)
     except (TypeError, ValueError):
-        try:
-            return json.dumps(record, separators=(",", ":"), default=str, skipkeys=True).encode("ascii")
-        except (RecursionError, ValueError):
-            return b"{}"
+        return b"{" + b",".join(_raw_fields(record)) + b"}"
 
 
-def _text(value: object, limit: int = _SHORT) -> str:
+def _raw_fields(record: dict[Any, Any]) -> Iterator[bytes]:
+    for name, value in record.items():
+        # Nothing is written that could not be read again, at whatever depth of calls.
+        with suppress(RecursionError, ValueError):
+            field = json.dumps({name: value}, separators=(",", ":"), default=str, skipkeys=True)
+            if len(field) > 2 and _shallow(value):
+                yield field[1:-1].encode("ascii")
+
+
+def _shallow(value: object) -> bool:
+    """Whether a value is nested no deeper than JSON can be read anywhere."""
+    level = [value]
+    for _ in range(_NESTED):
+        level = [
+            inner
+            for outer in level
+            if isinstance(outer, dict | list)
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+        ]
+        if not level:
+            return True
+    return False
+
+
+def _texts(values: list[Any]) -> list[str]:
+    """What stands in _FIELDS, _IDENTITY and the issuer, cleaned; "" for what is no text."""
+    try:
+        # Nearly all of them are clean and short: one look at all is enough.
+        whole = "".join(filter(None, values))
+        if whole.isascii() and whole.isprintable() and max(map(len, filter(None, values))) <= _SHORT:
+            return [value or "" for value in values]
+    except (TypeError, ValueError):
+        pass  # not all are texts, or there is none
+    return [_text(value, limit) for value, limit in zip(values, _LIMITS, strict=True)]
+
+
+def _text(value: object, limit: int) -> str:
     return clean(value, limit) if isinstance(value, str) else ""
 
 
-def _mapping(value: object) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
+def _mapping(value: object) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
 
 
-def _account(record: Mapping[str, Any]) -> str:
-    for value in (record.get("recipientAccountId"), _mapping(record.get("userIdentity")).get("accountId")):
+def _account(record: dict[str, Any], identity: dict[str, Any]) -> str:
+    for value in (record.get("recipientAccountId"), identity.get("accountId")):
         if isinstance(value, str) and len(value) == 12 and value.isascii() and value.isdecimal():
             return value
     return ""
@@ -148,7 +252,11 @@ def _account(record: Mapping[str, Any]) -> str:
 @lru_cache(maxsize=4_096)
 def _moment(text: str) -> datetime:
     try:
-        moment = datetime.fromisoformat(text).replace(microsecond=0)
+        moment = datetime.fromisoformat(text)
+        if moment.microsecond:
+            moment = moment.replace(microsecond=0)
+        if moment.tzinfo is UTC:
+            return moment
         return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     except (ValueError, OverflowError):
         return UNDATED
@@ -166,61 +274,70 @@ def _time(value: object) -> datetime:
     return UNDATED
 
 
-def _principal(identity: Mapping[str, Any], *, console: object) -> Principal:
-    context = _mapping(identity.get("sessionContext"))
-    attributes = _mapping(context.get("attributes"))
-    arn, session = _text(identity.get("arn"), 512), ""
-    kind = _text(identity.get("type"), 64)
+@lru_cache(maxsize=8_192)
+def _principal(
+    kind: str,
+    arn: str,
+    account: str,
+    access_key_id: str,
+    invoked_by: str,
+    user_name: str,
+    principal_id: str,
+    issuer: str,
+    *,
+    mfa: bool | None,
+    from_console: bool,
+) -> Principal:
+    """The principal of an identity; one makes thousands of calls."""
+    session = ""
     assumed = _ASSUMED.match(arn)
     if assumed:
         session = arn[assumed.end() + 1 :]
-        issuer = _text(_mapping(context.get("sessionIssuer")).get("arn"), 512)
         # The issuer has the role's path; it is believed only where it is the same role.
         same = issuer.endswith(f"/{assumed['role']}") and f":{assumed['account']}:" in issuer
         arn = (
             issuer if same else f"arn:{assumed['partition']}:iam::{assumed['account']}:role/{assumed['role']}"
         )
-    invoked_by = _text(identity.get("invokedBy"))
-    if not arn:
-        arn = _text(identity.get("userName")) or invoked_by or _text(identity.get("principalId"))
-    mfa = attributes.get("mfaAuthenticated")
     return Principal(
         kind=kind,
-        arn=arn,
+        arn=arn or user_name or invoked_by or principal_id,
         session=session,
-        account=_text(identity.get("accountId"), 12),
-        access_key_id=_text(identity.get("accessKeyId"), 128),
+        account=account,
+        access_key_id=access_key_id,
         invoked_by=invoked_by,
-        mfa=None if mfa is None else str(mfa).lower() == "true",
-        from_console=console is True or console == "true",
+        mfa=mfa,
+        from_console=from_console,
     )
 
 
+def _resources(resources: object) -> tuple[str, ...]:
+    """The ARNs of keys among the resources, in CloudTrail's order."""
+    if not isinstance(resources, list):
+        return ()
+    found: dict[str, None] = {}
+    for resource in resources:
+        value = resource.get("ARN") if isinstance(resource, dict) else None
+        if isinstance(value, str) and _KEY_ARN.fullmatch(value):
+            found[value] = None
+    return tuple(found)[:_MOST_KEYS]
+
+
 def _keys(
-    record: Mapping[str, Any],
-    request: Mapping[str, Any],
-    response: Mapping[str, Any],
+    resources: tuple[str, ...],
+    record: dict[str, Any],
+    request: dict[str, Any],
+    response: dict[str, Any],
     region: str,
     account: str,
 ) -> tuple[tuple[str, ...], str]:
-    """The ARNs of the keys, in CloudTrail's order, and the alias that is named."""
-    found: dict[str, None] = {}
+    """The ARNs of the keys of a call of KMS, in CloudTrail's order, and the alias that is named."""
+    found = dict.fromkeys(resources)
     alias = ""
-    resources = record.get("resources")
-    for resource in resources if isinstance(resources, list) else ():
-        value = resource.get("ARN") if isinstance(resource, Mapping) else None
-        if isinstance(value, str) and _KEY_ARN.fullmatch(value):
-            found[value] = None
-    if record.get("eventSource") != KMS:
-        return tuple(found)[:_MOST_KEYS], ""
-    details = _mapping(record.get("serviceEventDetails"))
-    named = [request.get(name) for name in _REQUEST_KEYS]
-    named += [response.get(name) for name in _RESPONSE_KEYS]
-    named += [
-        _mapping(response.get("keyMetadata")).get("arn"),
-        details.get("keyId"),
-        request.get("aliasName"),
-    ]
+    named = [request[name] for name in _REQUEST_KEYS if name in request] if request else []
+    if response:
+        named += [response.get(name) for name in _RESPONSE_KEYS]
+        named.append(_mapping(response.get("keyMetadata")).get("arn"))
+    named += [_mapping(record.get("serviceEventDetails")).get("keyId"), request.get("aliasName")]
     for value in named:
         if not isinstance(value, str) or len(value) > 512:
             continue
@@ -244,27 +361,25 @@ def _partition(region: str) -> str:
     return "aws-us-gov" if region.startswith("us-gov-") else "aws"
 
 
-def _materials(record: Mapping[str, Any]) -> tuple[str, ...]:
+def _materials(record: dict[str, Any]) -> tuple[str, ...]:
     found: dict[str, None] = {}
     for part in ("additionalEventData", "serviceEventDetails", "responseElements"):
-        values = _mapping(record.get(part))
-        for name in (
-            "sourceKeyMaterialId",
-            "keyMaterialId",
-            "destinationKeyMaterialId",
-            "previousKeyMaterialId",
-            "currentKeyMaterialId",
-        ):
+        values = record.get(part)
+        if not isinstance(values, dict):
+            continue
+        for name in _MATERIALS:
             value = values.get(name)
             if isinstance(value, str) and _MATERIAL.fullmatch(value):
                 found[value] = None
     return tuple(found)
 
 
-def _context(request: Mapping[str, Any]) -> dict[str, str]:
+def _context(request: dict[str, Any]) -> dict[str, str]:
     found: dict[str, str] = {}
     for name in ("encryptionContext", "sourceEncryptionContext", "destinationEncryptionContext"):
-        pairs = _mapping(request.get(name))
+        pairs = request.get(name)
+        if not isinstance(pairs, dict):
+            continue
         chosen = [*(k for k in _CONTEXT if k in pairs), *(k for k in pairs if k not in _CONTEXT)]
         for key in chosen[:_MOST_CONTEXT]:
             if isinstance(key, str) and isinstance(pairs[key], str):

@@ -6,7 +6,10 @@ hour by all that is worth grouping by, so that counts, histograms and pivots don
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from enum import IntEnum, IntFlag
+from operator import attrgetter
 from typing import Any
 
 from sqlalchemy import Column, Index, Integer, LargeBinary, MetaData, Table, Text, text
@@ -156,49 +159,45 @@ INDEXED = ("token", "access_key", "session", "error", "ip", "principal")
 """The columns by which single events are found, the most telling first."""
 
 
-def texts(found: TrailEvent) -> dict[str, str]:
-    """Return what an event has in each column of texts."""
-    principal = found.principal
-    return {
-        "name": found.name,
-        "source": found.source,
-        "principal": principal.arn,
-        "ip": found.source_ip,
-        "agent": found.user_agent,
-        "error": found.error_code,
-        "key": " ".join(found.key_arns) or found.alias,
-        "material": " ".join(found.material_ids),
-        "region": found.region,
-        "account": found.account,
-        "session": principal.session,
-        "access_key": principal.access_key_id,
-        "token": str(found.token_ref) if found.token_ref else "",
-        "message": found.error_message,
-    }
+TEXTS: dict[str, Callable[[TrailEvent], str]] = {
+    "name": attrgetter("name"),
+    "source": attrgetter("source"),
+    "principal": attrgetter("principal.arn"),
+    "ip": attrgetter("source_ip"),
+    "agent": attrgetter("user_agent"),
+    "error": attrgetter("error_code"),
+    "key": lambda found: " ".join(found.key_arns) or found.alias,
+    "material": lambda found: " ".join(found.material_ids),
+    "region": attrgetter("region"),
+    "account": attrgetter("account"),
+    "session": attrgetter("principal.session"),
+    "access_key": attrgetter("principal.access_key_id"),
+    "token": lambda found: str(found.token_ref) if found.token_ref else "",
+    "message": attrgetter("error_message"),
+}
+"""What an event has in each column of texts."""
 
 
 def marks(found: TrailEvent) -> int:
-    """Return the properties of an event."""
+    """Return the properties of an event, as Mark has them."""
+    # Mark's own operators take ten times as long.
     principal = found.principal
     return (
-        Mark.SERVICE * found.by_service
-        | Mark.FAILED * found.failed
-        | Mark.DENIED * found.denied
-        | Mark.HUMAN * principal.is_human
-        | Mark.ROOT * principal.is_root
-        | Mark.CONSOLE * principal.from_console
-        | Mark.READ * (found.read_only is True)
+        found.by_service
+        | found.failed << 1
+        | found.denied << 2
+        | principal.is_human << 3
+        | principal.is_root << 4
+        | principal.from_console << 5
+        | (found.read_only is True) << 6
     )
+
+
+_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 
 
 def stored_id(event_id: str) -> bytes:
     """Return an event's id as it is stored: 16 bytes for a UUID in CloudTrail's spelling."""
-    if len(event_id) == 36:
-        try:
-            packed = bytes.fromhex(event_id.replace("-", ""))
-        except ValueError:
-            packed = b""
-        text_ = packed.hex()
-        if f"{text_[:8]}-{text_[8:12]}-{text_[12:16]}-{text_[16:20]}-{text_[20:]}" == event_id:
-            return packed
+    if _UUID.fullmatch(event_id):
+        return bytes.fromhex(event_id.replace("-", ""))
     return b"=" + event_id.encode()

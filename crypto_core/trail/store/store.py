@@ -23,6 +23,7 @@ from crypto_core.trail.store.arrivals import BEGINNING, Anchor
 from crypto_core.trail.store.conditions import Conditions, resolve, seconds
 from crypto_core.trail.store.counting import Histogram, Pivot
 from crypto_core.trail.store.database import StoreFile
+from crypto_core.trail.store.files_seen import FileName, SeenFile, recall, remember
 from crypto_core.trail.store.listing import Found, read
 from crypto_core.trail.store.packing import unpack
 from crypto_core.trail.store.retention import Vacuumed, changed, forget_before
@@ -31,7 +32,7 @@ from crypto_core.trail.store.tallies import Day, Tallies
 from crypto_core.trail.store.vocabulary import Vocabulary
 from crypto_core.trail.store.writing import Added, add
 
-AT_ONCE = 2_000
+AT_ONCE = 10_000
 """Events of one transaction."""
 
 _AGO = datetime(1970, 1, 1, tzinfo=UTC)
@@ -125,19 +126,29 @@ class EventStore:
 
     # In
 
-    def add(self, events: Sequence[TrailEvent]) -> Added:
-        """Store those events that are not there yet, and return how many were. All or nothing of a batch."""
+    def add(self, events: Sequence[TrailEvent], files: Sequence[SeenFile] = ()) -> Added:
+        """Store those events that are not there yet, and return how many were. All or nothing of a batch.
+
+        `files` are noted as read together with the last of the events.
+        """
         total = Added()
-        for start in range(0, len(events), AT_ONCE):
+        for start in range(0, max(len(events), min(len(files), 1)), AT_ONCE):
             some = events[start : start + AT_ONCE]
             with self._adding:
                 try:
                     with self._file.writing() as connection:
                         total += add(connection, some, self._vocabulary)
+                        if start + AT_ONCE >= len(events):
+                            remember(connection, files)
                 except BaseException:
                     self._vocabulary.forget()
                     raise
         return total
+
+    def seen(self, paths: Sequence[FileName]) -> dict[FileName, SeenFile]:
+        """Return what is known of those of these files, if they were read before."""
+        with self._file.reading() as connection:
+            return recall(connection, paths)
 
     # Out
 

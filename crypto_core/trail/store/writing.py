@@ -6,24 +6,18 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection
 
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.store.conditions import seconds
+from crypto_core.trail.store.inserting import PARAMETERS, insert
 from crypto_core.trail.store.packing import pack
 from crypto_core.trail.store.retention import changed
-from crypto_core.trail.store.schema import DETAILS, HOUR, ROLLED, event, marks, stored_id, texts
+from crypto_core.trail.store.schema import DETAILS, HOUR, ROLLED, TEXTS, marks, stored_id
 from crypto_core.trail.store.vocabulary import Vocabulary
 
-_AT_ONCE = 900
-_COLUMNS = ("id", "event_id", "at", *ROLLED, "marks", *DETAILS)
-_INSERT = f"INSERT INTO event ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"  # noqa: S608
-_KEY = ("hour", *ROLLED, "marks")
-_COUNT = (
-    f"INSERT INTO rollup ({', '.join(_KEY)}, events) VALUES ({', '.join('?' * len(_KEY))}, ?) "  # noqa: S608
-    "ON CONFLICT DO UPDATE SET events = events + excluded.events"
-)
-_KINDS = ROLLED | DETAILS
+_EVENT = ("id", "event_id", "at", *ROLLED, "marks", *DETAILS)
+_ROLLUP = ("hour", *ROLLED, "marks", "events")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,29 +41,42 @@ def add(connection: Connection, events: Sequence[TrailEvent], vocabulary: Vocabu
     kms = sum(one.is_kms for one in by_id.values())
     for stored in _stored(connection, list(by_id)):
         del by_id[stored]
-    rows = [(key, one, texts(one)) for key, one in by_id.items()]
-    wanted = ((kind, values[name]) for _, _, values in rows for name, kind in _KINDS.items())
-    numbers = vocabulary.number(connection, wanted)
+    new = list(by_id.values())
+    if new:
+        _write(connection, by_id, vocabulary)
+    return Added(len(new), len(events) - len(new), kms)
+
+
+def _write(connection: Connection, events: dict[bytes, TrailEvent], vocabulary: Vocabulary) -> None:
+    vocabulary.begin(connection)
+    new = list(events.values())
     top = int(connection.exec_driver_sql("SELECT coalesce(max(id), 0) FROM event").scalar_one())
-    found: list[tuple[object, ...]] = []
-    bodies: list[tuple[int, bytes]] = []
-    hours: Counter[tuple[int, ...]] = Counter()
-    for number, (key, one, values) in enumerate(rows, start=top + 1):
-        at, mark = seconds(one.time), int(marks(one))
-        rolled = [numbers[kind, text] if (text := values[name]) else 0 for name, kind in ROLLED.items()]
-        details = [numbers[kind, text] if (text := values[name]) else 0 for name, kind in DETAILS.items()]
-        found.append((number, key, at, *rolled, mark, *details))
-        bodies.append((number, pack(one.raw)))
-        hours[at // HOUR, *rolled, mark] += 1
-    if found:
-        connection.exec_driver_sql(_INSERT, found)
-        connection.exec_driver_sql("INSERT INTO raw (id, body) VALUES (?, ?)", bodies)
-        connection.exec_driver_sql(_COUNT, [(*hour, number) for hour, number in hours.items()])
-        changed(connection)
-    return Added(len(found), len(events) - len(found), kms)
+    numbers = range(top + 1, top + 1 + len(new))
+    at = [seconds(one.time) for one in new]
+    columns = {
+        name: vocabulary.numbers(connection, kind, list(map(TEXTS[name], new)))
+        for name, kind in (ROLLED | DETAILS).items()
+    }
+    rolled = [columns[name] for name in ROLLED]
+    details = [columns[name] for name in DETAILS]
+    mark = list(map(marks, new))
+    insert(connection, "event", _EVENT, list(zip(numbers, events, at, *rolled, mark, *details, strict=True)))
+    bodies = pack([one.raw for one in new])
+    insert(connection, "raw", ("id", "body"), list(zip(numbers, bodies, strict=True)))
+    hours = Counter(zip((second // HOUR for second in at), *rolled, mark, strict=True))
+    insert(
+        connection,
+        "rollup",
+        _ROLLUP,
+        [(*hour, number) for hour, number in hours.items()],
+        "ON CONFLICT DO UPDATE SET events = events + excluded.events",
+    )
+    changed(connection)
 
 
 def _stored(connection: Connection, ids: Sequence[bytes]) -> Iterator[bytes]:
-    for start in range(0, len(ids), _AT_ONCE):
-        some = ids[start : start + _AT_ONCE]
-        yield from connection.scalars(select(event.c.event_id).where(event.c.event_id.in_(some)))
+    for start in range(0, len(ids), PARAMETERS):
+        some = tuple(ids[start : start + PARAMETERS])
+        marks_ = ", ".join("?" * len(some))
+        found = f"SELECT event_id FROM event WHERE event_id IN ({marks_})"  # noqa: S608
+        yield from connection.exec_driver_sql(found, some).scalars()

@@ -349,10 +349,12 @@ def test_two_stores_of_one_file_add_at_the_same_time(store: EventStore) -> None:
     assert sum(v.events for v in store.pivot("principal").values) == 600
 
 
-def test_a_record_is_packed_small_and_whole() -> None:
-    for raw in (event().raw, b"", b"\x00" * 100_000, os.urandom(20_000)):
-        assert unpack(pack(raw)) == raw
-    assert len(pack(event().raw)) < len(event().raw) / 3
-    for broken in (b"", b"\x02abc", pack(event().raw)[:40][:1] + b"zz"):
+def test_records_are_packed_small_and_whole() -> None:
+    records = [event().raw, b"", b"\x00" * 100_000, os.urandom(20_000)]
+    for some in (records, records[:1], []):
+        assert [unpack(packed) for packed in pack(some)] == some
+    (packed,) = pack([event().raw])
+    assert len(packed) < len(event().raw) / 3
+    for broken in (b"", b"\x02abc", packed[:1] + b"zz", packed[:40]):
         with pytest.raises(ValueError, match="not a packed record"):
             unpack(broken)

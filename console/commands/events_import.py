@@ -1,0 +1,178 @@
+"""keydeck events import, vacuum: CloudTrail's files into the local store, and old events out of it."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import click
+
+from console.commands.session import json_option, loaded
+from console.interrupts import cancelled_by_interrupt
+from console.printing import print_json, say
+from console.wiring import open_events
+from crypto_core.counting import counted
+from crypto_core.errors import ReadOnlyError
+from crypto_core.foreign import clean
+from crypto_core.paging import Query
+from crypto_core.trail.sources.files import STDIN, FileImport, ImportProgress, ImportReport
+
+_SHOWN = 50
+"""Failed files that are named as text; --json names all."""
+_SAID_SECONDS = 5.0
+"""How often progress is said where there is no terminal."""
+_STOPPING = "Stopping; what was read is kept. Once more to stop at once."
+
+
+@click.command(name="import")
+@click.argument("paths", nargs=-1, required=True, metavar="PATH...")
+@click.option("--again", is_flag=True, help="Read files again that are known and unchanged.")
+@json_option
+@click.pass_context
+def import_(ctx: click.Context, *, paths: tuple[str, ...], again: bool, as_json: bool) -> int:
+    """Read CloudTrail's files, and all below folders, into the local store.
+
+    Gzip or plain; JSON, JSON lines, or what `aws cloudtrail lookup-events` prints. - reads standard input.
+    Files that were read before and are unchanged are not read again: their events count as duplicates.
+    Neither database nor AWS is needed. Exit code 1 if a file could not be read, or not all of it.
+    """
+    for path in paths:
+        if path != STDIN and not os.path.lexists(path):
+            raise click.UsageError(f"There is no {clean(path, 300)}.")
+    store = open_events(loaded(ctx).settings)
+    try:
+        with cancelled_by_interrupt(_STOPPING) as cancelled, _progress() as shown:
+            report = FileImport(store).run(paths, shown, cancelled, again=again)
+    finally:
+        store.close()
+    if as_json:
+        print_json(report.as_json())
+    else:
+        print_report(report)
+    if report.interrupted:
+        say("Interrupted: what was read is kept. Run the command again to go on.")
+        return 130
+    return 1 if report.failed else 0
+
+
+@click.command()
+@click.option(
+    "--days", type=click.IntRange(min=0), help="Forget events older than so many days [KEYDECK_EVENTS_DAYS]."
+)
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@json_option
+@click.pass_context
+def vacuum(ctx: click.Context, *, days: int | None, yes: bool, as_json: bool) -> int:
+    """Forget old events and give their space back. What was reviewed or has a note stays.
+
+    With 0 days nothing is forgotten, only space given back. Files whose events were forgotten are not read
+    again by import, unless with --again.
+    """
+    settings = loaded(ctx).settings
+    if settings.read_only:
+        raise ReadOnlyError("Events are not forgotten while read-only is set.")
+    kept = settings.events_days if days is None else days
+    store = open_events(settings)
+    try:
+        old = store.count(Query(f"until:{kept}d -reviewed -noted")) if kept else 0
+        if old and not yes:
+            _ask(old, kept)
+        done = store.forget_before(kept)
+    finally:
+        store.close()
+    if as_json:
+        print_json(
+            {
+                "days": kept,
+                "forgotten": done.forgotten,
+                "bytes_before": done.bytes_before,
+                "bytes_after": done.bytes_after,
+                "bytes_given_back": max(done.bytes_before - done.bytes_after, 0),
+            }
+        )
+        return 0
+    age = f" older than {counted(kept, 'day')}" if kept else ""
+    click.echo(f"Forgotten: {counted(done.forgotten, 'event')}{age}.")
+    click.echo(f"The store took {_size(done.bytes_before)} and takes {_size(done.bytes_after)}.")
+    return 0
+
+
+def print_report(report: ImportReport) -> None:
+    """Print what an import brought."""
+    click.echo(
+        f"{counted(report.files, 'file')}: {counted(report.records, 'event')}, {report.new:,} new, "
+        f"{report.duplicates:,} known already, {report.kms:,} of KMS"
+    )
+    if report.unchanged:
+        say(
+            f"Not read again, being unchanged: {counted(report.unchanged, 'file')}. To read all: --again "
+            "(events that were forgotten since come back)."
+        )
+    for number, noun in (
+        (report.digests, "digest file"),
+        (report.insights, "file of CloudTrail Insights"),
+        (report.others, "hidden or other file"),
+    ):
+        if number:
+            say(f"Left out: {counted(number, noun)}.")
+    for failed in report.failed[:_SHOWN]:
+        say(f"Failed: {failed.file}: {failed.reason}")
+    if len(report.failed) > _SHOWN:
+        say(f"Failed: {counted(len(report.failed) - _SHOWN, 'further file')}. --json names all.")
+
+
+def _ask(old: int, days: int) -> None:
+    """Ask before events are forgotten. Raises Abort."""
+    if not sys.stdin.isatty():
+        raise click.UsageError(f"This forgets {counted(old, 'event')}. Without a terminal it needs --yes.")
+    click.confirm(
+        f"Forget {counted(old, 'event')} older than {counted(days, 'day')}?",
+        default=False,
+        abort=True,
+        err=True,
+    )
+
+
+def _size(number: int) -> str:
+    return f"{number / 2**20:,.1f} MiB"
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[ImportProgress], None]]:
+    """Give what shows progress on stderr: a bar on a terminal, else now and then a line."""
+    if not sys.stderr.isatty():
+        yield _Lines().update
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("import", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[events]}", markup=False),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("", total=None, events="")
+
+        def update(progress: ImportProgress) -> None:
+            bar.update(
+                task, completed=progress.files, total=progress.of, events=f"{progress.records:,} events"
+            )
+
+        yield update
+
+
+class _Lines:
+    def __init__(self) -> None:
+        self._said = time.monotonic()
+
+    def update(self, progress: ImportProgress) -> None:
+        now = time.monotonic()
+        if now - self._said >= _SAID_SECONDS:
+            self._said = now
+            say(f"import: {progress.files:,} of {progress.of:,} files, {counted(progress.records, 'event')}")

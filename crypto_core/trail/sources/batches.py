@@ -1,0 +1,68 @@
+"""Events on their way into the store: many at once, by another thread, while the next are read."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future, ThreadPoolExecutor
+from types import TracebackType
+from typing import Self
+
+from crypto_core.trail.event import TrailEvent
+from crypto_core.trail.store import Added, EventStore, SeenFile
+
+EVENTS, BYTES = 2_000, 16 * 1024 * 1024
+"""A batch is full with so many events, or so many bytes of records."""
+
+
+class Batches:
+    """Stores events in batches, one after the other; used as a context.
+
+    A file is noted as read together with its last event or after it, never before. Raises EventStoreError
+    of the batch before, too.
+    """
+
+    def __init__(self, store: EventStore) -> None:
+        self.stored = Added()
+        """What became of the events that are stored by now."""
+        self._store = store
+        self._events: list[TrailEvent] = []
+        self._files: list[SeenFile] = []
+        self._bytes = 0
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="import")
+        self._under_way: Future[Added] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if error is None:
+                self._hand_over()
+                self._await()
+        finally:
+            self._pool.shutdown()
+
+    def put(self, event: TrailEvent) -> None:
+        """Take an event."""
+        self._events.append(event)
+        self._bytes += len(event.raw)
+        if len(self._events) >= EVENTS or self._bytes >= BYTES:
+            self._hand_over()
+
+    def note(self, file: SeenFile) -> None:
+        """Note that all events of a file were put here."""
+        self._files.append(file)
+        if len(self._files) >= EVENTS:
+            self._hand_over()
+
+    def _hand_over(self) -> None:
+        self._await()
+        if self._events or self._files:
+            self._under_way = self._pool.submit(self._store.add, self._events, self._files)
+            self._events, self._files, self._bytes = [], [], 0
+
+    def _await(self) -> None:
+        if self._under_way is not None:
+            waited, self._under_way = self._under_way, None
+            self.stored += waited.result()

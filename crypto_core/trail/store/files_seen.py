@@ -1,0 +1,74 @@
+"""The files whose events are all in the store, so that an unchanged one is not read again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass, fields
+
+from sqlalchemy import Column, Connection, Integer, LargeBinary, Table
+
+from crypto_core.trail.store.inserting import PARAMETERS, insert
+from crypto_core.trail.store.schema import metadata
+
+FileName = bytes
+"""An absolute path in the file system's own bytes."""
+
+_LARGEST = 2**63 - 1
+"""SQLite's largest number; some file systems count higher."""
+
+
+@dataclass(frozen=True, slots=True)
+class SeenFile:
+    """A file as it was when all of it was read, and how many events, and of KMS, it held.
+
+    What is left of `inode` fits SQLite's numbers.
+    """
+
+    path: FileName
+    size: int
+    mtime_ns: int
+    inode: int
+    records: int = 0
+    kms: int = 0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "inode", self.inode & _LARGEST)
+
+    def same_as(self, other: SeenFile) -> bool:
+        """Whether it is the same file, unchanged."""
+        return (self.path, self.size, self.mtime_ns, self.inode) == (
+            other.path,
+            other.size,
+            other.mtime_ns,
+            other.inode,
+        )
+
+
+_COLUMNS = tuple(field.name for field in fields(SeenFile))
+
+file_seen = Table(
+    "file_seen",
+    metadata,
+    Column("path", LargeBinary, primary_key=True),
+    *(Column(name, Integer, nullable=False) for name in _COLUMNS[1:]),
+    sqlite_with_rowid=False,
+)
+
+
+def remember(connection: Connection, files: Sequence[SeenFile]) -> None:
+    """Write down that all of these files is in the store."""
+    changes = ", ".join(f"{name} = excluded.{name}" for name in _COLUMNS[1:])
+    once = {file.path: file for file in files}
+    rows = [astuple(file) for file in once.values()]
+    insert(connection, "file_seen", _COLUMNS, rows, f"ON CONFLICT DO UPDATE SET {changes}")
+
+
+def recall(connection: Connection, paths: Sequence[FileName]) -> dict[FileName, SeenFile]:
+    """Return what is known of those of the files that were read before."""
+    found: dict[FileName, SeenFile] = {}
+    for start in range(0, len(paths), PARAMETERS):
+        some = tuple(paths[start : start + PARAMETERS])
+        places = ", ".join("?" * len(some))
+        asked = f"SELECT {', '.join(_COLUMNS)} FROM file_seen WHERE path IN ({places})"  # noqa: S608
+        found |= {row[0]: SeenFile(*row) for row in connection.exec_driver_sql(asked, some)}
+    return found

@@ -1,0 +1,39 @@
+"""Rows into the store's tables, many to a statement.
+
+sqlite3 gives the interpreter's lock away for every step of a statement. A statement a row would wait for it
+as often, while another thread reads the next file or paints a screen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from itertools import chain
+
+from sqlalchemy import Connection
+
+PARAMETERS = 9_000
+"""Of one statement: SQLite allows 32,766 (SQLITE_MAX_VARIABLE_NUMBER)."""
+
+
+def insert(
+    connection: Connection,
+    table: str,
+    columns: tuple[str, ...],
+    rows: Sequence[Sequence[object]],
+    end: str = "",
+) -> None:
+    """Insert rows of one of the store's own tables. `end` is what the statement ends with."""
+    at_once = PARAMETERS // len(columns)
+    for start in range(0, len(rows), at_once):
+        some = rows[start : start + at_once]
+        connection.exec_driver_sql(
+            _statement(table, columns, len(some), end), tuple(chain.from_iterable(some))
+        )
+
+
+@lru_cache(maxsize=64)
+def _statement(table: str, columns: tuple[str, ...], rows: int, end: str) -> str:
+    row = f"({', '.join('?' * len(columns))})"
+    # Names are the schema's own; every value is a parameter.
+    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES {', '.join([row] * rows)} {end}"  # noqa: S608

@@ -1,0 +1,208 @@
+"""keydeck events import, vacuum: without a database, without AWS, and what they print."""
+
+from __future__ import annotations
+
+import fcntl
+import gzip
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import termios
+import time
+from contextlib import redirect_stderr, redirect_stdout
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from console.__main__ import run
+from console.settings import load
+from console.wiring import open_events
+from crypto_core.paging import Query
+from crypto_core.trail.reading import read_record
+from tests.conftest import Ran
+from tests.crypto_core.trail.records import record
+from tests.crypto_core.trail.sources.hostile import NASTY, hostile
+
+HOME = Path(__file__).parents[2]
+KEYS = {"files", "records", "new", "duplicates", "kms", "failed"}
+
+
+@pytest.fixture
+def alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """Neither database nor AWS is set; a folder to put files in."""
+    for name in list(os.environ):
+        if name.startswith(("AWS_", "KEYDECK_", "PG")) or name == "DATABASE_URL":
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("KEYDECK_EVENTS_FILE", str(tmp_path / "events.sqlite"))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    folder = tmp_path / "files"
+    folder.mkdir()
+    return folder
+
+
+def keydeck(*arguments: str) -> Ran:
+    """Run the command in this process, without a terminal."""
+    stdout, stderr = io.StringIO(), io.StringIO()
+    with redirect_stdout(stdout), redirect_stderr(stderr):
+        code = run(list(arguments))
+    return Ran(code, stdout.getvalue(), stderr.getvalue())
+
+
+def put(path: Path, *records: object) -> None:
+    path.write_bytes(gzip.compress(json.dumps({"Records": records}).encode()))
+
+
+def old(days: int) -> str:
+    return (datetime.now(UTC) - timedelta(days=days)).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def test_import_prints_the_documented_document(alone: Path) -> None:
+    put(alone / "a.json.gz", record(), record("PutObject", eventSource="s3.amazonaws.com"))
+    (alone / "bad.json").write_text("{")
+    ran = keydeck("events", "import", "--json", str(alone))
+    assert ran.exit_code == 1
+    assert ran.json == {
+        "files": 2,
+        "records": 2,
+        "new": 2,
+        "duplicates": 0,
+        "kms": 1,
+        "failed": [{"file": str(alone / "bad.json"), "reason": "It is no JSON, or cut short."}],
+    }
+    (alone / "bad.json").unlink()
+    again = keydeck("events", "import", "--json", str(alone))
+    assert (again.exit_code, again.json["new"], again.json["duplicates"]) == (0, 0, 2)
+    assert set(again.json) == KEYS
+    assert again.stderr == ""
+
+
+def test_import_says_as_text_what_was_left_out_and_how_to_read_again(alone: Path) -> None:
+    put(alone / "a.json.gz", record())
+    put(alone / "1_CloudTrail-Digest_eu-west-1_x.json.gz", record())
+    keydeck("events", "import", str(alone))
+    ran = keydeck("events", "import", str(alone))
+    assert ran.exit_code == 0
+    assert ran.stdout == "1 file: 1 event, 0 new, 1 known already, 1 of KMS\n"
+    assert "Not read again, being unchanged: 1 file. To read all: --again" in ran.stderr
+    assert "Left out: 1 digest file." in ran.stderr
+
+
+def test_what_was_forgotten_comes_back_only_with_again(alone: Path) -> None:
+    put(alone / "a.json.gz", record(eventTime=old(90)), record(eventTime=old(1)))
+    keydeck("events", "import", str(alone))
+    assert keydeck("events", "vacuum", "--days", "30", "--yes", "--json").json["forgotten"] == 1
+    assert keydeck("events", "import", "--json", str(alone)).json["new"] == 0
+    assert keydeck("events", "import", "--json", "--again", str(alone)).json["new"] == 1
+
+
+def test_a_path_that_is_not_there_is_wrong_usage_and_nothing_is_read(alone: Path) -> None:
+    put(alone / "a.json.gz", record())
+    ran = keydeck("events", "import", str(alone), str(alone / "\x1b[31mnope"))
+    assert (ran.exit_code, ran.stdout) == (2, "")
+    assert "nope" in ran.stderr
+    assert "\x1b" not in ran.stderr
+    assert keydeck("events", "import", "--json", str(alone)).json["new"] == 1
+
+
+def test_a_store_that_is_none_is_trouble_outside(alone: Path, tmp_path: Path) -> None:
+    (tmp_path / "events.sqlite").write_bytes(b"no database" * 1_000)
+    put(alone / "a.json.gz", record())
+    ran = keydeck("events", "import", str(alone))
+    assert ran.exit_code == 3
+    assert "damaged, or no event store" in ran.stderr
+
+
+def test_hostile_events_and_names_reach_the_terminal_as_harmless_text(alone: Path) -> None:
+    put(alone / "hostile.json.gz", *hostile())
+    (alone / f"{NASTY.replace('/', '').replace(chr(0), '').replace(chr(0xD800), '')}.json").write_text("{")
+    for arguments in (("--json",), ()):
+        ran = keydeck("events", "import", *arguments, str(alone))
+        assert ran.exit_code == 1
+        assert not {"\x1b", "\x07", "\u202e", "\x85", "\u2028"} & {*ran.stdout, *ran.stderr}
+        assert "DROP TABLE" in ran.stdout + ran.stderr
+
+
+def command(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "console", "events", *arguments]
+
+
+def test_standard_input_is_read(alone: Path) -> None:
+    content = gzip.compress(b"\n".join(json.dumps(record()).encode() for _ in range(3)))
+    done = subprocess.run(
+        command("import", "-", "--json"), input=content, capture_output=True, check=False, cwd=HOME
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["new"] == 3
+
+
+def test_a_pipe_that_brings_nothing_more_can_be_interrupted(alone: Path) -> None:
+    put(alone / "a.json.gz", record())
+    process = subprocess.Popen(
+        command("import", "-", str(alone), "--json"),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        cwd=HOME,
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdin.write(b'{"Records": [')
+    process.stdin.flush()
+    until = time.monotonic() + 60
+    while _unread(process.stdin.fileno()) and time.monotonic() < until:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    with process.stdout as stdout, process.stderr as stderr, process.stdin:
+        assert set(json.loads(stdout.read())) == KEYS
+        assert b"Traceback" not in stderr.read()
+        assert process.wait() == 130
+
+
+def _unread(pipe: int) -> int:
+    """The bytes in a pipe that nobody has read yet."""
+    return int.from_bytes(fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)), sys.byteorder)
+
+
+def test_vacuum_asks_before_it_forgets_and_spares_what_was_reviewed(alone: Path) -> None:
+    spared = record(eventTime=old(500))
+    put(alone / "a.json.gz", spared, record(eventTime=old(500)), record(eventTime=old(1)))
+    keydeck("events", "import", str(alone))
+    store = open_events(load().settings)
+    event = read_record(spared)
+    assert event is not None
+    store.review([event.event_id], "ana")
+    refused = keydeck("events", "vacuum")
+    assert refused.exit_code == 2
+    assert "This forgets 1 event. Without a terminal it needs --yes." in refused.stderr
+    assert store.count(Query()) == 3
+    ran = keydeck("events", "vacuum", "--yes")
+    assert ran.exit_code == 0
+    assert ran.stdout.startswith("Forgotten: 1 event older than 400 days.\nThe store took ")
+    assert store.count(Query()) == 2
+    nothing = keydeck("events", "vacuum", "--json")
+    assert (nothing.exit_code, nothing.json["forgotten"]) == (0, 0)
+    store.close()
+
+
+def test_vacuum_gives_space_back(alone: Path) -> None:
+    many = (record(eventTime=old(60), userAgent=os.urandom(400).hex()) for _ in range(2_000))
+    put(alone / "a.json.gz", *many)
+    keydeck("events", "import", str(alone))
+    document = keydeck("events", "vacuum", "--days", "30", "--yes", "--json").json
+    assert set(document) == {"days", "forgotten", "bytes_before", "bytes_after", "bytes_given_back"}
+    assert document["forgotten"] == 2_000
+    assert document["bytes_given_back"] == document["bytes_before"] - document["bytes_after"] > 500_000
+
+
+def test_read_only_refuses_to_forget(alone: Path) -> None:
+    put(alone / "a.json.gz", record(eventTime=old(500)))
+    keydeck("events", "import", str(alone))
+    ran = keydeck("--read-only", "events", "vacuum", "--yes")
+    assert ran.exit_code == 2
+    assert "read-only" in ran.stderr
