@@ -26,6 +26,7 @@ from crypto_core.paging import PagedSource
 from crypto_core.reencryption.materials import KeyMaterials
 from crypto_core.reencryption.plan import Plan, RunProgress, RunResult, Selection, Verb, Verification
 from crypto_core.references import TokenRef
+from crypto_core.trail.sources.report import Progress, PullReport
 from crypto_core.trail.store import StoredEvent, Summary
 from crypto_core.trail.store.counting import Histogram, Pivot
 
@@ -327,6 +328,27 @@ class EventSource(PagedSource[StoredEvent], Protocol):
         ...
 
 
+class PullSource(Protocol):
+    """Fetches CloudTrail events into the local store."""
+
+    def pull(
+        self,
+        *,
+        source: str = "lookup",
+        since: datetime | None = None,
+        until: datetime | None = None,
+        filter: str = "",  # noqa: A002 - the word for it everywhere else
+        regions: Sequence[str] = (),
+        progress: Progress | None = None,
+        cancelled: Event | None = None,
+    ) -> PullReport:
+        """Fetch the events of a window, and return what was covered.
+
+        Raises TrailError, SettingsError, and InterruptedRunError once `cancelled` is set.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Services:
     """All that the screens need, and nothing that they could build themselves."""
@@ -347,3 +369,5 @@ class Services:
     write_key: str | None
     contexts: Contexts | None = None
     """None where the place can't be changed."""
+    event_puller: PullSource | None = None
+    """None where no events can be fetched."""

@@ -58,7 +58,7 @@ from tests.screens.samples import (
     POLICY,
     make_rows,
 )
-from tests.screens.stage_events import StageEvents
+from tests.screens.stage_events import StageEvents, StagePuller
 
 FREE = ("reference", "org", "provider")
 
@@ -155,6 +155,11 @@ class Stage:
         """The events that are there."""
         return StageEvents(self.enter, lambda: NOW)
 
+    @cached_property
+    def puller(self) -> StagePuller:
+        """Where new events come from."""
+        return StagePuller(self.enter, self.events.add, lambda: NOW)
+
     def hold(self, *names: str) -> Event:
         """Make the calls of these names hang until the returned event is set."""
         gate = Event()
@@ -195,6 +200,7 @@ class Stage:
             read_only=self.read_only,
             write_key=self.write_key,
             contexts=self.contexts,
+            event_puller=self.puller,
         )
 
     def surroundings(self) -> Surroundings:
