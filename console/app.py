@@ -43,7 +43,20 @@ from screens.log.screen import LogScreen
 from screens.main_screen import MainScreen
 from screens.memory import Memory
 from screens.navigation import Navigation
-from screens.routes import FindingsBehind, Followed, KeyBehind, PolicyBehind, RotationBehind, TokensBehind
+from screens.routes import (
+    EventBehind,
+    EventsBehind,
+    EventsNarrowed,
+    FindingsBehind,
+    Followed,
+    KeyBehind,
+    PivotsBehind,
+    PolicyBehind,
+    PrincipalBehind,
+    RotationBehind,
+    TokensBehind,
+    UnnamedUseBehind,
+)
 from screens.services import Services
 from screens.status.screen import StatusScreen
 from screens.widgets.line_input import LONGEST
@@ -102,6 +115,7 @@ class KeydeckApp(Actor, App[None]):
                 "status": lambda: StatusScreen(self.facts),
                 "connections": lambda: ConnectionsScreen(self.facts),
                 "keys": lambda: KeysScreen(self.facts),
+                "events": self._events,
                 "findings": lambda: FindingsScreen(self.facts),
                 "log": lambda: LogScreen(self.facts),
             },
@@ -109,6 +123,12 @@ class KeydeckApp(Actor, App[None]):
         self._start_screen = start_screen
         self._terminal_title = Title()
         self.set_keymap(dict(keys or {}))
+
+    def _events(self) -> MainScreen:
+        """The events' screen, loaded when it is first opened."""
+        from screens.events.screen import EventsScreen
+
+        return EventsScreen(self.facts)
 
     # What actions are told
 
@@ -192,6 +212,21 @@ class KeydeckApp(Actor, App[None]):
                 from screens.keys.policy_screen import PolicyScreen
 
                 screen = PolicyScreen(self.facts, arn)
+            case (
+                EventsBehind()
+                | EventBehind()
+                | PivotsBehind()
+                | PrincipalBehind()
+                | UnnamedUseBehind()
+                | EventsNarrowed()
+            ):
+                from screens.events.ways import back_to_events, screen_behind
+
+                found = screen_behind(self.facts, event.target)
+                if found is None:
+                    await self.navigation.ascend(back_to_events(self.screen_stack, event.target))
+                    return
+                screen = found
             case _:
                 return
         if not await self.navigation.deeper(screen):
@@ -210,6 +245,10 @@ class KeydeckApp(Actor, App[None]):
     async def do_keys(self) -> None:
         """To Keys."""
         await self.navigation.go("keys")
+
+    async def do_events(self) -> None:
+        """To the events."""
+        await self.navigation.go("events")
 
     async def do_findings(self) -> None:
         """To what is wrong with the keys."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 Clock = Callable[[], datetime]
 """Returns the time now: aware, in the operator's zone. All moments are shown in that zone."""
@@ -42,12 +42,21 @@ def ago(moment: datetime, now: datetime) -> str:
     return f"in {span(-passed)}"
 
 
+def local(moment: datetime, now: datetime) -> datetime:
+    """Return a moment in the operator's zone; in UTC where that would lead out of the calendar."""
+    try:
+        return moment.astimezone(now.tzinfo)
+    except OverflowError:
+        return moment.astimezone(UTC)
+
+
 def day(moment: datetime, now: datetime) -> str:
     """Return the date in the operator's zone: "12 Mar", with the year where it isn't this one."""
-    local = moment.astimezone(now.tzinfo)
-    return f"{local.day} {local:%b}" if local.year == now.year else f"{local.day} {local:%b %Y}"
+    there = local(moment, now)
+    return f"{there.day} {there:%b}" if there.year == now.year else f"{there.day} {there:%b} {there.year:04}"
 
 
 def stamp(moment: datetime, now: datetime) -> str:
     """Return date, time and offset in the operator's zone: "2026-03-12 09:30 +0100"."""
-    return f"{moment.astimezone(now.tzinfo):%Y-%m-%d %H:%M %z}"
+    there = local(moment, now)
+    return f"{there.year:04}-{there:%m-%d %H:%M %z}"

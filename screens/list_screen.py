@@ -32,7 +32,8 @@ class ListScreen(MainScreen, Generic[Row]):
     def crumb(self) -> tuple[str, str]:
         """The screen's name and its filter."""
         there = self._pane is not None or (self.is_mounted and bool(self.query(TablePane)))
-        return self.NAME.capitalize(), self.pane.feed.shown.filter if there else self.expression
+        known = there and self.pane.feed.at is not None
+        return self.NAME.capitalize(), self.pane.feed.shown.filter if known else self.expression
 
     @property
     def freshness(self) -> tuple[datetime | None, bool]:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from textual.message import Message
 
+from crypto_core.database.inventory import InventoryRow
+
 
 @dataclass(frozen=True, slots=True)
 class TokensBehind:
@@ -41,6 +43,49 @@ class FindingsBehind:
     """The findings that a filter expression lets through."""
 
     filter: str
+
+
+@dataclass(frozen=True, slots=True)
+class EventsBehind:
+    """The CloudTrail events that a filter expression lets through."""
+
+    filter: str
+
+
+@dataclass(frozen=True, slots=True)
+class EventsNarrowed:
+    """The list of events that this screen was opened from, under another filter."""
+
+    filter: str
+
+
+@dataclass(frozen=True, slots=True)
+class EventBehind:
+    """One CloudTrail event."""
+
+    event_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class PivotsBehind:
+    """The values of events by field, with their counts; of one field, or of all."""
+
+    filter: str
+    field: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PrincipalBehind:
+    """One principal, by its ARN without the session."""
+
+    arn: str
+
+
+@dataclass(frozen=True, slots=True)
+class UnnamedUseBehind:
+    """What CloudTrail can say of a token that it can't name, such as one in a v1 envelope."""
+
+    row: InventoryRow
 
 
 class Followed(Message):

@@ -370,6 +370,20 @@ class PullSource(Protocol):
         """
         ...
 
+    def pull(
+        self,
+        source: str = "lookup",
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        expression: str = "",
+        regions: Iterable[str] = (),
+        progress: Progress | None = None,
+        cancelled: Event | None = None,
+    ) -> PullReport:
+        """Plan and fetch at once, from a source that costs nothing. Raises as both."""
+        ...
+
 
 class EventCoverage(Protocol):
     """Whether the store holds all that KMS recorded in a window."""
@@ -380,6 +394,7 @@ class EventCoverage(Protocol):
 
     def coverage_of(self, since: datetime, until: datetime, regions: Iterable[str] | None = None) -> Coverage:
         """Return whether a window is covered in every Region, and if not, what is missing."""
+        ...
 
 
 class UseSource(Protocol):

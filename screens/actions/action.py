@@ -22,6 +22,8 @@ class Scope(StrEnum):
     FINDINGS = "findings"
     ROTATION = "rotation"
     LOG = "log"
+    EVENTS = "events"
+    EVENT = "event"
 
 
 @dataclass(frozen=True, slots=True)

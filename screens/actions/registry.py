@@ -14,6 +14,7 @@ ACTIONS: tuple[Action, ...] = (
         "everywhere.connections", "connections", "Connections: which tokens, in what state?", "2", shown=True
     ),
     Action("everywhere.keys", "keys", "Keys: which KMS keys guard the tokens?", "3", shown=True),
+    Action("everywhere.events", "events", "Events: who used the keys, and is that normal?", "4", shown=True),
     Action(
         "everywhere.findings",
         "findings",
@@ -187,8 +188,22 @@ ACTIONS: tuple[Action, ...] = (
         "i",
         calls="inspector.inspect",
     ),
+    Action(
+        "connections.timeline",
+        "timeline",
+        "Who opened this token: exact for v2; for v1 the use of its key material, as no event names that",
+        "T",
+        calls="events.page",
+    ),
     # Keys
     Action("key.policy", "policy", "Who may do what with the key", "P", calls="policies.read", shown=True),
+    Action(
+        "key.use",
+        "use over time",
+        "The events in which the key was used",
+        "T",
+        calls="events.page",
+    ),
     Action(
         "key.rotate",
         "rotate now",
@@ -332,6 +347,87 @@ ACTIONS: tuple[Action, ...] = (
     ),
     # Log
     Action("log.follow", "follow", "Stay at the newest line, or stop", "f", shown=True),
+    # Events
+    Action(
+        "events.pivots",
+        "pivots",
+        "Count the events by principal, address, key, token, error, …; Enter on a value leads to its events",
+        "v",
+        calls="events.pivot",
+        shown=True,
+    ),
+    Action(
+        "events.follow",
+        "follow",
+        "Stay at the newest event and fetch new ones by LookupEvents every minute, or stop",
+        "f",
+        calls="events.state",
+        shown=True,
+    ),
+    Action("events.only", "only this", "Only events with the value of the cell under the cursor", "i"),
+    Action("events.exclude", "without this", "No events with the value of the cell under the cursor", "x"),
+    Action(
+        "events.noise",
+        "service events",
+        "Show the calls that AWS services made, or hide them",
+        "a",
+        calls="events.summary",
+    ),
+    Action(
+        "events.zoom-in",
+        "zoom in",
+        "A third of the time, around the event under the cursor",
+        "z",
+        calls="events.histogram",
+    ),
+    Action("events.zoom-out", "zoom out", "Back to the time before, or three times as much", "Z"),
+    Action("events.earlier", "earlier", "Half of the shown time earlier", "left_square_bracket", display="["),
+    Action("events.later", "later", "Half of the shown time later", "right_square_bracket", display="]"),
+    Action(
+        "events.reviewed",
+        "reviewed",
+        "Mark the marked events, or the one under the cursor, as reviewed, or no longer so; it is a note of "
+        "yours in the local store, so read-only allows it",
+        "m",
+        calls="events.review",
+        shown=True,
+    ),
+    Action(
+        "events.note",
+        "note",
+        "Write a note on the event, kept in the local store, so read-only allows it",
+        "n",
+        calls="events.annotate",
+        argument="TEXT",
+    ),
+    Action(
+        "events.pull",
+        "pull",
+        "Fetch new events by LookupEvents into the local store; the second time, stop",
+        "P",
+        argument="SINCE",
+    ),
+    # One event
+    Action(
+        "event.reviewed",
+        "reviewed",
+        "Mark the event as reviewed, or no longer so; it is a note of yours in the local store, so read-only "
+        "allows it",
+        "m",
+        calls="events.review",
+        shown=True,
+    ),
+    Action(
+        "event.note",
+        "note",
+        "Write a note on the event, kept in the local store, so read-only allows it",
+        "n",
+        calls="events.annotate",
+        argument="TEXT",
+        shown=True,
+    ),
+    Action("event.copy-id", "copy id", "Send the event's id to the clipboard", "y", shown=True),
+    Action("event.copy-raw", "copy raw", "Send the record as it came to the clipboard", "Y", shown=True),
 )
 
 BY_ID: Mapping[str, Action] = {action.id: action for action in ACTIONS}

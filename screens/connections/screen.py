@@ -10,6 +10,7 @@ from textual.binding import BindingType
 from textual.widget import Widget
 
 from crypto_core.database.inventory import InventoryRow
+from crypto_core.envelope import Format
 from crypto_core.reencryption.plan import Selection, Verb
 from crypto_core.references import TokenRef
 from screens.actions.action import Action, Scope
@@ -20,7 +21,9 @@ from screens.connections.detail import TokenDetail
 from screens.connections.listing import EXAMPLE, LISTING
 from screens.connections.preview import Preview
 from screens.connections.run import Run
+from screens.events.narrowing import term
 from screens.list_screen import ListScreen
+from screens.routes import EventsBehind, Followed, UnnamedUseBehind
 from screens.widgets.cursor_view import CursorView
 from screens.widgets.table.pane import TablePane
 
@@ -79,6 +82,15 @@ class ConnectionsScreen(ListScreen[InventoryRow]):
             there = self.is_mounted and self.pane.is_mounted and self.pane.table.current is not None
             return True if there else None
         return super().possible(action)
+
+    def do_timeline(self) -> None:
+        """To the events that name the token; where none can, to what can be said instead."""
+        row = self.pane.table.current
+        if row is not None:
+            exact = row.format is Format.V2
+            self.post_message(
+                Followed(EventsBehind(term("token", str(row.ref))) if exact else UnnamedUseBehind(row))
+            )
 
     def _selection(self) -> tuple[Selection, int, tuple[TokenRef, ...]]:
         """What an action is for: the marked tokens, or the one under the cursor; how many; and which."""

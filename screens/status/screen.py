@@ -14,10 +14,14 @@ from textual.widget import Widget
 from screens.actions.action import Scope
 from screens.actions.performing import bindings
 from screens.ages import ago
+from screens.asking import ask
+from screens.blocking import Trouble
+from screens.facts import Facts
 from screens.main_screen import MainScreen
 from screens.status.column_lines import column_lines
 from screens.status.key_lines import key_lines
 from screens.status.lines import answer_lines
+from screens.status.use_line import RecentUse, recent_use, use_lines
 from screens.widgets.hint_line import HintLine
 from screens.widgets.line_list import Line, LineList, indented
 from screens.widgets.notice import Notice
@@ -32,6 +36,12 @@ class StatusScreen(MainScreen):
     NAME = "status"
     ACTS: ClassVar[tuple[Scope, ...]] = (Scope.STATUS,)
     BINDINGS: ClassVar[list[BindingType]] = [*bindings(Scope.STATUS)]
+
+    def __init__(self, facts: Facts) -> None:
+        super().__init__(facts)
+        self._use: RecentUse | None = None
+        self._use_of: tuple[object, int] | None = None
+        """The answer beside which the keys' use was asked for."""
 
     def body(self) -> Iterable[Widget]:
         """Trouble if there is any, the page, and what to do about the line under the cursor."""
@@ -48,6 +58,23 @@ class StatusScreen(MainScreen):
             context = f"Shown is what was known {ago(fact.at, self.facts.clock())}."
         self.query_one(Notice).tell(fact.trouble, context)
         self.query_one(LineList).write(self._lines)
+        # After the tokens are on screen, and anew whenever they were counted anew.
+        if fact.value is not None and self._use_of != (fact.at, self.facts.epoch):
+            if self._use_of is not None and self._use_of[1] != self.facts.epoch:
+                self._use = None
+            self._use_of = (fact.at, self.facts.epoch)
+            self.call_after_refresh(self._ask_use)
+
+    def _ask_use(self) -> None:
+        events = self.facts.services.events
+        ask(self, lambda cancelled: recent_use(events, cancelled), self._keep_use, group="use")
+
+    def _keep_use(self, answer: RecentUse | Trouble | None) -> None:
+        """Show how the keys were used; trouble with the store is for the screen of events to tell."""
+        use = None if isinstance(answer, Trouble) else answer
+        if use != self._use:
+            self._use = use
+            self.query_one(LineList).write(self._lines)
 
     def _lines(self, size: Size) -> Sequence[Line]:
         width = min(size.width - 3, WIDEST)
@@ -74,6 +101,7 @@ class StatusScreen(MainScreen):
             *key_lines(status, self.facts.key_words, self.facts.clock(), width),
             blank,
             *column_lines(status, width),
+            *((blank, *use_lines(self._use)) if self._use is not None else ()),
         ]
         answer = answer_lines(status, width, remedies=True)
         if len(answer) + len(rest) > size.height:

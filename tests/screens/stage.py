@@ -168,6 +168,11 @@ class Stage:
         """Watches over the events."""
         return StageMonitor(self.enter, self.events.store, lambda: NOW)
 
+    @cached_property
+    def puller(self) -> StagePuller:
+        """Where new events come from."""
+        return StagePuller(self.enter, self.events, lambda: NOW)
+
     def hold(self, *names: str) -> Event:
         """Make the calls of these names hang until the returned event is set."""
         gate = Event()
@@ -205,13 +210,13 @@ class Stage:
             replacement=StageReplacement(self),
             materials=StageMaterials(self),
             events=self.events,
-            event_puller=StagePuller(self.enter, self.events, lambda: NOW),
             event_coverage=CoverageRecord(self.events.store, lambda: ("eu-west-1",), clock=lambda: NOW),
             event_use=self.event_use,
             key_monitor=self.key_monitor,
             read_only=self.read_only,
             write_key=self.write_key,
             contexts=self.contexts,
+            event_puller=self.puller,
         )
 
     def surroundings(self) -> Surroundings:

@@ -28,6 +28,29 @@ class StagePuller:
         self._clock = clock
         self.brings: list[TrailEvent] = []
         self.gaps: tuple[str, ...] = ()
+        self.asked: list[datetime | None] = []
+        """From when on events were to be pulled, each time."""
+
+    def pull(
+        self,
+        source: str = "lookup",
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        expression: str = "",
+        regions: Iterable[str] = (),
+        progress: Progress | None = None,
+        cancelled: Event | None = None,
+    ) -> PullReport:
+        """Plan and run."""
+        self.asked.append(since)
+        if progress is not None:
+            progress(PullProgress(source, "eu-west-1", 1, len(self.brings), len(self.brings)))
+        self._enter("pull", cancelled)
+        plan = self.plan(source, since=since, until=until, expression=expression, regions=regions)
+        report = self.run(plan, progress=progress, cancelled=cancelled)
+        self.brings = []
+        return report
 
     def plan(
         self,

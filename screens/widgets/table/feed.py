@@ -218,7 +218,8 @@ class Feed(Generic[Row]):
 
     def _take(self, kind: Kind, query: Query, answer: list[Page[Row]] | Trouble) -> None:
         if isinstance(answer, Trouble):
-            self.asked = self.shown
+            # Before the first rows, what was asked for is still what the operator wants to see.
+            self.asked = self.shown if self.at is not None else query
             self.trouble = answer
             self._failed(answer, query)
             self._changed()

@@ -1,0 +1,163 @@
+"""One event in words: a few lines below the list, all of it on its own page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from textual.content import Content
+
+from crypto_core.foreign import clean
+from crypto_core.trail.event import TrailEvent
+from crypto_core.trail.store import StoredEvent
+from screens.ages import ago
+from screens.events.listing import principal_words, sign_of
+from screens.events.moments import whole
+from screens.events.narrowing import term
+from screens.facts import Facts
+from screens.routes import EventsBehind, KeyBehind, PrincipalBehind, TokensBehind
+from screens.widgets.line_list import Line
+
+NAME_CELLS = 20
+UNNAMED = "none: the call has no encryption context that names a row, so CloudTrail can't say which token"
+_VALUE = 600
+
+
+def title(row: StoredEvent, facts: Facts) -> Content:
+    """Return what happened in one line."""
+    event, sign = row.event, sign_of(row)
+    when = whole(event.time, facts.clock()) if event.dated else "undated"
+    outcome = ("denied" if event.denied else "failed") if event.failed else "done"
+    return Content.assemble(
+        sign, " ", (clean(event.name, 120), "bold"), "  ",
+        (outcome, "$error" if event.failed else "$success"), "  ",
+        (clean(when), "$muted"), "  ",
+        (clean(principal_words(event.principal), 160), "$warning" if event.principal.is_human else ""),
+    )  # fmt: skip
+
+
+def short_lines(row: StoredEvent | None, facts: Facts) -> Content:
+    """Return what of an event the list has no room for."""
+    if row is None:
+        return Content("")
+    event = row.event
+    lines = [title(row, facts)]
+    if event.failed:
+        lines.append(_pairs(("error", f"{event.error_code}  {event.error_message}")))
+    lines += [
+        _pairs(
+            ("from", event.source_ip), ("session", event.principal.session), ("Region", event.region),
+            ("account", event.account),
+        ),
+        _pairs(("user agent", event.user_agent)),
+        _pairs(("key", ", ".join(facts.key_words.long(arn) for arn in event.key_arns) or event.alias or "-")),
+        _pairs(("token", str(event.token_ref) if event.token_ref else UNNAMED)),
+    ]  # fmt: skip
+    noted = _noted(row, facts)
+    if noted:
+        lines.append(Content.assemble((noted, "$accent")))
+    return Content("\n").join(lines)
+
+
+def _pairs(*pairs: tuple[str, str]) -> Content:
+    parts: list[str | tuple[str, str]] = []
+    for name, value in pairs:
+        parts += [(f"{name} ", "$muted"), f"{clean(value, 300) or '-'}   "]
+    return Content.assemble(*parts)
+
+
+def _noted(row: StoredEvent, facts: Facts) -> str:
+    now = facts.clock()
+    reviewed = f"✓ reviewed {ago(row.reviewed_at, now)}" if row.reviewed_at is not None else ""
+    note = f"✎ {row.note}" if row.note else ""
+    by = f"  by {row.noted_by}" if row.noted_by else ""
+    return clean(f"{reviewed}  {note}".strip() + (by if reviewed or note else ""), 2_400)
+
+
+def field_lines(row: StoredEvent, facts: Facts, width: int) -> Iterator[Line]:
+    """Yield every field; Enter on one leads to what it names, or to the events that have it too."""
+    event = row.event
+    yield Line(title(row, facts))
+    noted = _noted(row, facts)
+    if noted:
+        yield from _field("noted", noted, width)
+    yield Line(Content(""))
+    yield from _about_call(event, facts, width)
+    yield from _about_principal(event, width)
+    yield from _about_keys(event, facts, width)
+    for name, value, asked in (
+        ("source", event.source, "source"),
+        ("Region", event.region, "region"),
+        ("account", event.account, "account"),
+        ("type", event.event_type, ""),
+        ("request id", event.request_id, ""),
+        ("event id", event.event_id, ""),
+    ):
+        yield from _field(name, value, width, field=asked)
+
+
+def _about_call(event: TrailEvent, facts: Facts, width: int) -> Iterator[Line]:
+    when = whole(event.time, facts.clock()) if event.dated else "undated: the record tells no time"
+    yield from _field("time", when, width)
+    yield from _field("event", event.name, width, field="name")
+    yield from _field("error", event.error_code, width, field="error", style="$error")
+    yield from _field("message", event.error_message, width, style="$error")
+    yield from _field("from", event.source_ip, width, field="ip")
+    yield from _field("user agent", event.user_agent, width, field="agent")
+    if event.by_service:
+        yield from _field("by a service", "yes: noise of a review, hidden by -service", width)
+
+
+def _about_principal(event: TrailEvent, width: int) -> Iterator[Line]:
+    who = event.principal
+    kind = f"{who.kind}{', from the console' if who.from_console else ''}"
+    behind = PrincipalBehind(who.arn) if who.arn else None
+    yield from _field("principal", who.arn, width, target=behind, hint="Enter: what this principal did.")
+    yield from _field("identity type", kind, width)
+    yield from _field("session", who.session, width, field="session")
+    yield from _field("access key", who.access_key_id, width, field="access_key")
+    yield from _field("invoked by", who.invoked_by, width)
+    if who.mfa is not None:
+        yield from _field("MFA", "yes" if who.mfa else "no", width)
+
+
+def _about_keys(event: TrailEvent, facts: Facts, width: int) -> Iterator[Line]:
+    for arn in event.key_arns:
+        words = f"{facts.key_words.long(arn)}  {arn}"
+        yield from _field("key", words, width, target=KeyBehind(arn), hint="Enter: the key.")
+    yield from _field("alias", event.alias, width, field="key")
+    for material in event.material_ids:
+        yield from _field("key material", material, width, field="material")
+    for name, value in event.encryption_context.items():
+        yield from _field(f"context {name}", f"{name} = {value}", width)
+    if event.token_ref is None:
+        yield from _field("token", UNNAMED if event.is_kms else "", width, style="$muted")
+        return
+    ref = str(event.token_ref)
+    connection = TokensBehind(f'reference:"{ref}"') if '"' not in ref else None
+    yield from _field("token", ref, width, target=connection, hint="Enter: the connection.")
+    yield from _field(
+        "its timeline", "all events that name this token", width, target=EventsBehind(term("token", ref))
+    )
+
+
+def _field(
+    name: str,
+    value: str,
+    width: int,
+    *,
+    field: str = "",
+    target: object = None,
+    hint: str = "Enter: these events.",
+    style: str = "",
+) -> Iterator[Line]:
+    """A name and its value, folded; "" is left out."""
+    if not value:
+        return
+    if target is None and field:
+        target = EventsBehind(term(field, value))
+    shown = Content.assemble((clean(value, _VALUE), style or ("$accent" if target is not None else "")))
+    label = clean(name, NAME_CELLS - 1).ljust(NAME_CELLS)
+    for place, line in enumerate(shown.fold(max(width - NAME_CELLS, 20))):
+        head = (label if place == 0 else " " * NAME_CELLS, "$muted")
+        first = place == 0 and target is not None
+        yield Line(Content.assemble(head, line), target if first else None, hint if first else "")

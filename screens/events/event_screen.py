@@ -1,0 +1,160 @@
+"""One event: every field of it, then the record as CloudTrail wrote it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from textual import work
+from textual.binding import BindingType
+from textual.content import Content
+from textual.geometry import Size
+from textual.widget import Widget
+
+from crypto_core.cancelling import Cancellation
+from crypto_core.foreign import clean
+from crypto_core.trail.store import StoredEvent
+from screens.actions.action import Action, Scope
+from screens.actions.performing import bindings
+from screens.answer_screen import AnswerScreen
+from screens.asking import ask
+from screens.blocking import Trouble
+from screens.events.event_lines import field_lines
+from screens.events.note_dialog import NoteDialog
+from screens.events.raw_text import readable
+from screens.facts import Facts
+from screens.widgets.clipboard import MOST, send_to_clipboard
+from screens.widgets.hint_line import HintLine
+from screens.widgets.line_list import Line, LineList
+from screens.widgets.notice import Notice
+
+
+@dataclass(frozen=True, slots=True)
+class EventPage:
+    """An event with its record laid out."""
+
+    row: StoredEvent
+    raw: Sequence[Content]
+
+
+class EventText(LineList):
+    """Text to read: the cursor rests on every line, and stays where it is when the text is written anew."""
+
+    def selectable(self, index: int) -> bool:
+        """True: whoever reads goes line by line."""
+        return 0 <= index < self.line_count()
+
+    def write(self, lines: Callable[[Size], Sequence[Line]]) -> None:
+        """Show what `lines` returns for this size."""
+        self._write = lines
+        self._lines = lines(self.size)
+        self.lines_changed(self.cursor)
+
+    def possible(self, action: Action) -> bool | None:
+        """Only some lines lead deeper."""
+        if action.name == "open" and (self.current is None or self.current.target is None):
+            return None
+        return super().possible(action)
+
+
+class EventScreen(AnswerScreen[EventPage]):
+    """Enter on a field leads to what it names, or to the events that have the same value."""
+
+    NAME = "event"
+    EVERY = 300.0
+    ASKING = "Reading the event…"
+    ACTS: ClassVar[tuple[Scope, ...]] = (Scope.EVENT,)
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings(Scope.EVENT)]
+
+    def __init__(self, facts: Facts, event_id: str) -> None:
+        super().__init__(facts)
+        self.event_id = event_id
+        self._folded: tuple[object, list[Line]] = (None, [])
+
+    def body(self) -> Iterable[Widget]:
+        """Trouble if there is any, the text, and a word on the line under the cursor."""
+        yield Notice()
+        yield EventText()
+        yield HintLine()
+
+    @property
+    def crumb(self) -> tuple[str, str]:
+        """The event's name, once it is known."""
+        return "Event", self.answer.row.event.name if self.answer is not None else ""
+
+    def ask_for(self, cancelled: Cancellation) -> EventPage:
+        """Read the event from the store and lay its record out."""
+        row = self.facts.services.events.event(self.event_id)
+        return EventPage(row, readable(row.event.raw))
+
+    def lines(self, answer: EventPage, width: int) -> Iterable[Line]:
+        """Return the fields, then the record."""
+        yield from field_lines(answer.row, self.facts, width)
+        yield Line(Content(""))
+        size = f"   {len(answer.row.event.raw):,} bytes, as CloudTrail has it"
+        yield Line(Content.assemble(("Record", "bold"), (size, "$muted")))
+        asked = (answer, width)
+        if self._folded[0] != asked:
+            folded = [Line(part) for line in answer.raw for part in line.fold(width) or [Content("")]]
+            self._folded = asked, folded
+        yield from self._folded[1]
+
+    def possible(self, action: Action) -> bool | None:
+        """Nothing can be done to an event that isn't there."""
+        if action.scope is Scope.EVENT and self.answer is None:
+            return None
+        return super().possible(action)
+
+    def do_reviewed(self) -> None:
+        """Mark the event as reviewed, or no longer so."""
+        if self.answer is None:
+            return
+        reviewed = self.answer.row.reviewed_at is None
+        events, by = self.facts.services.events, identity(self.facts)
+        ask(self, lambda _: events.review([self.event_id], by, reviewed=reviewed), self._noted, group="note")
+
+    def do_note(self, text: str) -> None:
+        """Write a note on the event."""
+        if text:
+            self._annotate(text)
+        else:
+            self._ask_note()
+
+    @work(exclusive=True, group="write")
+    async def _ask_note(self) -> None:
+        if self.answer is None:
+            return
+        dialog = NoteDialog(clean(self.answer.row.event.name, 80), self.answer.row.note)
+        text = await self.app.push_screen_wait(dialog)
+        if text is not None:
+            self._annotate(text)
+
+    def _annotate(self, text: str) -> None:
+        events, by = self.facts.services.events, identity(self.facts)
+        ask(self, lambda _: events.annotate(self.event_id, text, by), self._noted, group="note")
+
+    def _noted(self, answer: int | Trouble | None) -> None:
+        if isinstance(answer, Trouble):
+            self.query_one(Notice).tell(answer)
+        else:
+            self.ask_anew()
+
+    def do_copy_id(self) -> None:
+        """Send the event's id to the clipboard."""
+        text = clean(self.event_id)
+        send_to_clipboard(self, text, text)
+
+    def do_copy_raw(self) -> None:
+        """Send the record to the clipboard, on one line, as much of it as terminals take."""
+        if self.answer is None:
+            return
+        raw = self.answer.row.event.raw
+        text = clean(raw.decode("utf-8", "replace"), MOST // 4 if not raw.isascii() else MOST)
+        send_to_clipboard(self, text, f"the record{', its beginning' if text.endswith('…') else ''}")
+
+
+def identity(facts: Facts) -> str:
+    """Return who the operator is, as far as AWS said."""
+    place = facts.surroundings.value
+    return clean(place.identity, 200) if place is not None else ""

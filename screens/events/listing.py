@@ -1,0 +1,171 @@
+"""The events as a table lists them: columns, words, and what is exported."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from crypto_core.foreign import clean
+from crypto_core.trail.event import Principal, TrailEvent
+from crypto_core.trail.query import FIELDS
+from crypto_core.trail.store import StoredEvent
+from screens.events.moments import clock_time
+from screens.facts import Facts
+from screens.signs import Sign
+from screens.widgets.cells import fit_middle
+from screens.widgets.table.columns import Cell, Column
+from screens.widgets.table.listing import Listing
+
+FAILED = Sign("✖", "$error")
+HUMAN = Sign("▲", "$warning")
+REVIEWED = Sign("✓", "$success")
+NOTED = Sign("✎", "$accent")
+PLAIN = Sign("·", "$muted")
+
+
+def sign_of(row: StoredEvent) -> Sign:
+    """Return what stands first of all: what a person has looked at calls for nobody any more."""
+    if row.reviewed_at is not None:
+        return REVIEWED
+    if row.event.failed:
+        return FAILED
+    if row.event.principal.is_human:
+        return HUMAN
+    return NOTED if row.note else PLAIN
+
+
+def principal_words(principal: Principal) -> str:
+    """Return the short name; people, root and the console are told apart by a sign and a word."""
+    name = principal.name or principal.kind or "-"
+    if not principal.is_human:
+        return name
+    return f"▲ {name} (console)" if principal.from_console else f"▲ {name}"
+
+
+def key_words(event: TrailEvent, facts: Facts) -> str:
+    """Return the keys by their names, each with its material as far as the record tells."""
+    if not event.key_arns:
+        return clean(event.alias, 120) or "-"
+    names = []
+    for place, arn in enumerate(event.key_arns):
+        material = event.material_ids[place] if place < len(event.material_ids) else None
+        names.append(facts.key_words.short_with_generation(arn, material))
+    return " → ".join(names)
+
+
+def _time(row: StoredEvent, facts: Facts) -> Cell:
+    return (clock_time(row.event.time, facts.moment), "") if row.event.dated else ("undated", "$warning")
+
+
+def _name(row: StoredEvent, _facts: Facts) -> Cell:
+    return row.event.name or "-", ""
+
+
+def _principal(row: StoredEvent, _facts: Facts) -> Cell:
+    human = row.event.principal.is_human
+    return principal_words(row.event.principal), "$warning" if human else ""
+
+
+def _ip(row: StoredEvent, _facts: Facts) -> Cell:
+    return row.event.source_ip or "-", ""
+
+
+def _key(row: StoredEvent, facts: Facts) -> Cell:
+    words = key_words(row.event, facts)
+    return words, "$muted" if words == "-" else ""
+
+
+def _token(row: StoredEvent, _facts: Facts) -> Cell:
+    return (str(row.event.token_ref), "") if row.event.token_ref else ("-", "$muted")
+
+
+def _error(row: StoredEvent, _facts: Facts) -> Cell:
+    return (row.event.error_code, "$error") if row.event.failed else ("-", "$muted")
+
+
+def _region(row: StoredEvent, _facts: Facts) -> Cell:
+    return row.event.region, "$muted"
+
+
+def _session(row: StoredEvent, _facts: Facts) -> Cell:
+    return row.event.principal.session, ""
+
+
+def _account(row: StoredEvent, _facts: Facts) -> Cell:
+    return row.event.account, ""
+
+
+def _agent(row: StoredEvent, _facts: Facts) -> Cell:
+    return row.event.user_agent, "$muted"
+
+
+def _source(row: StoredEvent, _facts: Facts) -> Cell:
+    return row.event.source.removesuffix(".amazonaws.com"), "$muted"
+
+
+def _note(row: StoredEvent, _facts: Facts) -> Cell:
+    reviewed = "✓ reviewed" if row.reviewed_at is not None else ""
+    note = f"✎ {row.note}" if row.note else ""
+    return f"{reviewed} {note}".strip(), "$muted"
+
+
+def values(row: StoredEvent, column: str) -> tuple[str, str]:
+    """Return the filter's field that a column shows, and this row's value in it; "" where it has none."""
+    event = row.event
+    match column:
+        case "time":
+            return "time", event.time.isoformat().replace("+00:00", "Z") if event.dated else ""
+        case "principal":
+            return "principal", event.principal.arn
+        case "key":
+            return "key", event.key_arns[0] if event.key_arns else event.alias
+        case "token":
+            return "token", str(event.token_ref) if event.token_ref else ""
+        case "session":
+            return "session", event.principal.session
+        case "name" | "region" | "account" | "source":
+            return column, getattr(event, column)
+        case "ip":
+            return "ip", event.source_ip
+        case "error":
+            return "error", event.error_code
+        case "agent":
+            return "agent", event.user_agent
+    return "id", event.event_id
+
+
+def _record(row: StoredEvent) -> dict[str, Any]:
+    return row.as_json() | {"raw": row.event.raw.decode("utf-8", "replace")}
+
+
+COLUMNS: tuple[Column[StoredEvent], ...] = (
+    Column("time", "time", _time, "time", 8, 19, 0),
+    Column("name", "event", _name, "", 15, 24, 1),
+    Column("principal", "principal", _principal, "", 12, 30, 2),
+    Column("error", "error", _error, "", 8, 24, 3),
+    Column("ip", "from", _ip, "", 12, 24, 4),
+    Column("key", "key · material", _key, "", 12, 26, 5),
+    Column("token", "token", _token, "", 16, 44, 6, cut=fit_middle),
+    Column("region", "Region", _region, "", 9, 16, 7),
+    Column("note", "note", _note, "", 8, 60, 8, shown=False),
+    Column("session", "session", _session, "", 8, 30, 9, shown=False),
+    Column("account", "account", _account, "", 12, 14, 10, shown=False),
+    Column("source", "source", _source, "", 4, 24, 11, shown=False),
+    Column("agent", "user agent", _agent, "", 20, 120, 12, shown=False),
+)
+
+LISTING: Listing[StoredEvent] = Listing(
+    name="events",
+    columns=COLUMNS,
+    source=lambda facts: facts.services.events,
+    fields=FIELDS,
+    sort="time",
+    descending=True,
+    identity=lambda row: row.event.event_id,
+    reference=lambda row: clean(row.event.event_id),
+    sign=lambda row, _facts: sign_of(row),
+    record=_record,
+    one="event",
+    many="events",
+    nothing="No events are in the store.",
+)
+EXAMPLE = "name:Decrypt error:* principal:*intruder* key:alias/tokens since:2h -service"

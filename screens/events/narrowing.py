@@ -1,0 +1,65 @@
+"""Filters made from what is on screen: only this value, not that one, this span of time.
+
+What the operator wrote stays as it is written; terms are added, or taken out whole.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import datetime
+
+from crypto_core.errors import InvalidFilterError
+from crypto_core.filters import Term
+from crypto_core.trail.query import parse
+
+FIRST = "-service since:24h"
+"""What the list of events shows where nobody asked for anything else."""
+
+_UNQUOTABLE = re.compile(r'[\s,"]')
+
+
+def term(field: str, value: str, *, negated: bool = False) -> str:
+    """Return the term for a field's exact value.
+
+    The language has no way to write a quote within quotes: in such a value, stars stand for what can't be
+    written, so that the term may let others through besides.
+    """
+    written = f'"{value}"' if '"' not in value else _UNQUOTABLE.sub("*", value)
+    return f"{'-' if negated else ''}{field}:{written}"
+
+
+def with_term(expression: str, addition: str) -> str:
+    """Return a filter with one more term, unless it is there already."""
+    return expression if addition in expression else f"{expression} {addition}".strip()
+
+
+def between(expression: str, first: datetime, last: datetime, now: datetime) -> str:
+    """Return a filter for a span of time instead of the one that it has; both ends belong to it."""
+    rest = _without(expression, lambda one: one.field == "time", now)
+    return f"{rest} since:{_written(first)} until:{_written(last)}".strip()
+
+
+def with_or_without_service(expression: str, now: datetime) -> str:
+    """Return a filter that shows the services' calls where it hid them, or hides them where it didn't."""
+    hides = any(one.field == "service" and one.negated for one, _ in _terms(expression, now))
+    rest = _without(expression, lambda one: one.field == "service", now)
+    return rest if hides else f"-service {rest}".strip()
+
+
+def _written(moment: datetime) -> str:
+    return moment.replace(microsecond=0).isoformat().replace("+00:00", "Z")
+
+
+def _without(expression: str, leave_out: Callable[[Term], bool], now: datetime) -> str:
+    return " ".join(text for one, text in _terms(expression, now) if not leave_out(one))
+
+
+def _terms(expression: str, now: datetime) -> list[tuple[Term, str]]:
+    """The terms of a filter, each as it is written. A filter that can't be read has none."""
+    try:
+        found = parse(expression, now)
+    except InvalidFilterError:
+        return []
+    ends = [*(one.position for one in found[1:]), len(expression)]
+    return [(one, expression[one.position : end].strip()) for one, end in zip(found, ends, strict=True)]

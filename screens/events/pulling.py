@@ -1,0 +1,111 @@
+"""Fetching new events while the list is looked at: one pull at a time, its progress, its end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from textual.dom import DOMNode
+from textual.timer import Timer
+
+from crypto_core.errors import InvalidFilterError
+from crypto_core.foreign import clean
+from crypto_core.trail.query import parse
+from crypto_core.trail.sources.report import PullProgress, PullReport
+from screens.asking import Asked, ask
+from screens.blocking import Trouble
+from screens.services import PullSource
+
+STOPPED = Trouble("The pull was stopped: what came by then is kept.", "P pulls again.")
+LATE = timedelta(minutes=15)
+"""How late CloudTrail may tell of an event."""
+FIRST_WINDOW = timedelta(hours=24)
+"""What is fetched where there is nothing yet."""
+KEPT = timedelta(days=90)
+"""How far back LookupEvents reaches."""
+_LONGEST = 6 * 3_600.0
+_SHOWN_SECONDS = 0.5
+
+
+def since(words: str, last: datetime | None, now: datetime) -> datetime:
+    """Return from when on to fetch: as the operator says (`2h`, a date), else from a little before `last` on.
+
+    Raises InvalidFilterError for words that name no time.
+    """
+    if words:
+        found = parse(f'since:"{words}"', now)[0].alternatives[0].at_least if '"' not in words else None
+        if not isinstance(found, datetime):
+            raise InvalidFilterError(
+                f"{clean(words, 40)!r} is no time.", position=0, remedy="Write 2h, or a date."
+            )
+        return found
+    if last is None:
+        return now - FIRST_WINDOW
+    return max(last - LATE, now - KEPT) if last <= now else now - FIRST_WINDOW
+
+
+class Pulling:
+    """At most one pull. `changed` is called as it goes on, `ended` with what came of it."""
+
+    def __init__(
+        self, node: DOMNode, changed: Callable[[], None], ended: Callable[[PullReport | Trouble], None]
+    ) -> None:
+        self._node = node
+        self._changed, self._ended = changed, ended
+        self._asked: Asked[PullReport] | None = None
+        self._progress: PullProgress | None = None
+        self._timer: Timer | None = None
+
+    @property
+    def under_way(self) -> bool:
+        """True while events are fetched."""
+        return self._asked is not None and self._asked.waiting
+
+    @property
+    def words(self) -> str:
+        """How far it is."""
+        if self._progress is None:
+            return "pulling…"
+        p = self._progress
+        throttled = f", throttled {p.throttled:,}×" if p.throttled else ""
+        return f"pulling {clean(p.where, 24)} {p.records:,} events, {p.new:,} new{throttled}"
+
+    def begin(self, source: PullSource, from_: datetime) -> None:
+        """Fetch, unless that is being done."""
+        if self.under_way:
+            return
+        self._progress = None
+        self._asked = ask(
+            self._node,
+            lambda cancelled: source.pull(
+                source="lookup", since=from_, progress=self._reached, cancelled=cancelled
+            ),
+            self._end,
+            group="pull",
+            limit=_LONGEST,
+        )
+        self._timer = self._node.set_interval(_SHOWN_SECONDS, self._changed)
+        self._changed()
+
+    def stop(self) -> None:
+        """Fetch no more."""
+        if self._asked is not None:
+            self._asked.cancel(STOPPED)
+
+    def drop(self) -> None:
+        """Fetch no more, and tell nobody."""
+        if self._asked is not None:
+            self._asked.drop()
+        self._stop_timer()
+
+    def _reached(self, progress: PullProgress) -> None:
+        self._progress = progress
+
+    def _end(self, answer: PullReport | Trouble) -> None:
+        self._stop_timer()
+        self._ended(answer)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.stop()
+            self._timer = None

@@ -1,0 +1,466 @@
+"""Events: who used the keys, and is that normal? Over time, in a list, one at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from datetime import datetime
+from typing import Any, ClassVar, cast
+
+from textual import on, work
+from textual.binding import BindingType
+from textual.content import Content
+from textual.widget import Widget
+from textual.widgets import Static
+
+from crypto_core.cancelling import Cancellation
+from crypto_core.errors import EventVanishedError, InvalidFilterError
+from crypto_core.foreign import clean
+from crypto_core.paging import Query
+from crypto_core.trail.sources.report import PullReport
+from crypto_core.trail.store import StoredEvent, Summary
+from crypto_core.trail.store.counting import Histogram
+from screens.actions.action import Action, Scope
+from screens.actions.performing import Host, bindings
+from screens.asking import Asked, ask
+from screens.blocking import Trouble
+from screens.events.cover import cover, nothing
+from screens.events.event_lines import short_lines
+from screens.events.event_screen import identity
+from screens.events.histogram import HistogramView
+from screens.events.listing import EXAMPLE, LISTING, values
+from screens.events.moments import moment, seconds
+from screens.events.narrowing import FIRST, between, term, with_or_without_service, with_term
+from screens.events.note_dialog import NoteDialog
+from screens.events.pulling import Pulling, since
+from screens.facts import Facts
+from screens.list_screen import ListScreen
+from screens.routes import EventBehind, Followed, PivotsBehind
+from screens.widgets.cursor_view import CursorView
+from screens.widgets.notice import Notice
+from screens.widgets.table.pane import TablePane
+
+STALE_SECONDS = 30.0
+"""After so long the list is asked for anew though nothing came: spans such as since:24h move on."""
+PULL_SECONDS = 60.0
+"""How often new events are fetched while the list is followed."""
+NARROWEST = 60
+"""Seconds of time that zooming in stops at."""
+AT_ONCE = 1_000
+_LONG = 3_600.0
+_NEEDS_ROW = ("only", "exclude", "reviewed", "note")
+_NEEDS_TIME = ("zoom-in", "zoom-out", "earlier", "later")
+
+
+class EventsScreen(ListScreen[StoredEvent]):
+    """Rows first; then how many they are, how they lie over time, what the store covers."""
+
+    CSS_PATH = "screen.tcss"
+    NAME = "events"
+    EVERY = 5.0
+    ACTS: ClassVar[tuple[Scope, ...]] = (Scope.EVENTS,)
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings(Scope.EVENTS)]
+
+    def __init__(self, facts: Facts, expression: str = FIRST) -> None:
+        super().__init__(facts, expression)
+        self._following = False
+        self._round = 0
+        """Counts how often the rows were asked for because something may be new."""
+        self._counted: object = None
+        """What the counts that are shown, or asked for, are about."""
+        self._asked: dict[str, Asked[Any]] = {}
+        self._summary: Summary | Trouble | None = None
+        self._whole: Summary | Trouble | None = None
+        self._store_state: tuple[int, int] | None = None
+        self._checked: datetime | None = None
+        self._zooms: list[tuple[str, str]] = []
+        """The filters before and after each zooming in."""
+        self._pulling = Pulling(self, self._say, self._pulled)
+        self._pulled_at: datetime | None = None
+        self._pulled_until: datetime | None = None
+        """Up to when a pull covered everything."""
+
+    def body(self) -> Iterable[Widget]:
+        """Trouble with a pull, what is covered, the bars, the rows, the event under the cursor."""
+        yield Notice(id="pulling")
+        yield Static(id="cover")
+        yield HistogramView(self.facts)
+        yield TablePane(self.facts, LISTING, first_filter=self.expression, example=EXAMPLE)
+        yield Static(id="event")
+
+    @property
+    def bars(self) -> HistogramView:
+        """The events over time."""
+        return self.query_one(HistogramView)
+
+    @property
+    def freshness(self) -> tuple[datetime | None, bool]:
+        """When the store was last looked at, and whether rows are being asked for."""
+        return self._checked or self.pane.feed.at, self.pane.feed.asking
+
+    def on_resize(self) -> None:
+        """Another width has room for other bars."""
+        self._counted = None
+        if self._pane is not None:
+            self.show_list()
+
+    def on_unmount(self) -> None:
+        """Nobody waits any more."""
+        self._pulling.drop()
+        for asked in self._asked.values():
+            asked.drop()
+
+    # What is asked for
+
+    def ask_anew(self) -> None:
+        """Look whether the store has changed, and ask for rows and counts only if it has."""
+        self._ask("state", lambda _: self.facts.services.events.state(), self._know_state)
+
+    def _ask(
+        self, what: str, call: Callable[[Cancellation], Any], then: Callable[[Any], None], limit: float = 90.0
+    ) -> None:
+        """Ask in a worker of its own; what was asked for before under this name is dropped."""
+        before = self._asked.get(what)
+        if before is not None:
+            before.drop()
+        self._asked[what] = ask(self, call, then, group=f"events-{what}", limit=limit)
+
+    def _know_state(self, answer: tuple[int, int] | Trouble) -> None:
+        feed, now = self.pane.feed, self.facts.clock()
+        stale = feed.at is None or (now - feed.at).total_seconds() >= STALE_SECONDS
+        self._checked = now
+        if isinstance(answer, Trouble) or answer != self._store_state or stale or feed.trouble is not None:
+            self._store_state = None if isinstance(answer, Trouble) else answer
+            self._rows_anew()
+        else:
+            self._say()
+
+    def _rows_anew(self) -> None:
+        self._round += 1
+        self.pane.refresh_rows()
+
+    def _count(self) -> None:
+        """Ask for what stands above the rows, each in a worker of its own."""
+        events, expression, bars = self.facts.services.events, self.pane.feed.shown.filter, self.bars.bars
+        self._ask("summary", lambda c: events.summary(expression, cancelled=c), self._know_summary)
+        self._ask(
+            "histogram", lambda c: events.histogram(expression, bars=bars, cancelled=c), self._know_bars
+        )
+        self._ask("whole", lambda c: events.summary("", cancelled=c), self._know_whole)
+
+    def _know_summary(self, answer: Summary | Trouble) -> None:
+        self._summary = answer
+        self._say()
+
+    def _know_whole(self, answer: Summary | Trouble) -> None:
+        self._whole = answer
+        self.pane.wait_for(nothing(answer, self.facts))
+        self._say()
+
+    def _know_bars(self, answer: Histogram | Trouble | None) -> None:
+        if isinstance(answer, Trouble):
+            self.bars.tell(None, f"Not counted over time: {answer.message}")
+        else:
+            self.bars.tell(answer, "" if answer is not None else "No events, so no bars.")
+        self._say()
+
+    # What is shown
+
+    def show_facts(self) -> None:
+        """Show names that keys got meanwhile."""
+        self.show_list()
+
+    @on(TablePane.Changed)
+    def show_list(self) -> None:
+        """Show what is new; following, the cursor stays on the newest event."""
+        feed, table = self.pane.feed, self.pane.table
+        about = (feed.shown.filter, self._round, self.facts.epoch)
+        if feed.at is not None and not feed.asking and about != self._counted and self.bars.size.width:
+            self._counted = about
+            self._count()
+        if self._following and feed.shown.descending and not feed.asking and table.cursor:
+            table.move_to(0)
+        self.refresh_hints(*self.pane.state, self.bars.histogram is not None)
+        self._say()
+
+    def cursor_moved(self) -> None:
+        """Show the event under the cursor, and its place in time."""
+        self._say()
+
+    def _say(self) -> None:
+        if not self.is_mounted or self._pane is None:
+            return
+        lead = Content("")
+        if self._pulling.under_way:
+            lead = Content.assemble((f"{self._pulling.words}  P stops   ", "$accent"))
+        elif self._following:
+            lead = Content.assemble(("following   ", "$accent"))
+        self.show_path(Content.assemble(lead, self.pane.note()))
+        width = max(self.size.width - 2, 10)
+        self.query_one("#cover", Static).update(
+            cover(self._summary, self._whole, self.facts, width), layout=False
+        )
+        row = self.pane.table.current
+        self.bars.mark(row.event.time if row is not None else None)
+        if self.has_class("-tall"):
+            self.query_one("#event", Static).update(short_lines(row, self.facts), layout=False)
+
+    # Ways on
+
+    @on(CursorView.Chosen)
+    def open_event(self, event: CursorView.Chosen) -> None:
+        """Go to the event's own page."""
+        event.stop()
+        row = self.pane.table.current
+        if row is not None:
+            self.post_message(Followed(EventBehind(row.event.event_id)))
+
+    def do_pivots(self) -> None:
+        """To the values of the events that are shown, with their counts."""
+        self.post_message(Followed(PivotsBehind(self.pane.feed.shown.filter)))
+
+    # Filters from what is shown
+
+    def show_filter(self, expression: str) -> None:
+        """Show what an expression lets through; Esc comes back to the filter that the screen opened with."""
+        self.pane.feed.begin(replace(self.pane.feed.shown, filter=expression))
+
+    def _shown(self) -> str:
+        return self.pane.feed.shown.filter
+
+    def do_only(self) -> None:
+        """Only events with the value of the cell under the cursor."""
+        self._narrow(negated=False)
+
+    def do_exclude(self) -> None:
+        """No events with the value of the cell under the cursor."""
+        self._narrow(negated=True)
+
+    def _narrow(self, *, negated: bool) -> None:
+        row = self.pane.table.current
+        if row is None:
+            return
+        field, value = values(row, self.pane.table.columns.current.name)
+        if not value and field == "time":
+            self._tell("The record tells no time.")
+            return
+        # Without a value: all that have none, or all that have one.
+        nothing_there = f"{'' if negated else '-'}{field}:*"
+        addition = term(field, value, negated=negated) if value else nothing_there
+        self.show_filter(with_term(self._shown(), addition))
+
+    def do_noise(self) -> None:
+        """Show the calls that AWS services made, or hide them."""
+        self.show_filter(with_or_without_service(self._shown(), self.facts.clock()))
+
+    # Time
+
+    def do_zoom_in(self) -> None:
+        """A third of the time, around the event under the cursor."""
+        found = self.bars.histogram
+        if found is None:
+            return
+        length = found.last - found.first + 1
+        wanted = max(length // 3, NARROWEST)
+        if wanted >= length:
+            self._tell("This is as near as it gets.")
+            return
+        row = self.pane.table.current
+        middle = seconds(row.event.time) if row is not None else found.first + length // 2
+        before = self._shown()
+        self._zooms.append((before, self._show_time(middle - wanted // 2, wanted)))
+
+    def do_zoom_out(self) -> None:
+        """Back to the time before zooming in, or three times as much."""
+        found = self.bars.histogram
+        if self._zooms:
+            before, after = self._zooms.pop()
+            if after == self._shown():
+                self.show_filter(before)
+                return
+            self._zooms.clear()
+        if found is not None:
+            length = found.last - found.first + 1
+            self._show_time(found.first - length, 3 * length)
+
+    def do_earlier(self) -> None:
+        """Half of the shown time earlier."""
+        self._move(-1)
+
+    def do_later(self) -> None:
+        """Half of the shown time later."""
+        self._move(1)
+
+    def _move(self, direction: int) -> None:
+        found = self.bars.histogram
+        if found is not None:
+            length = found.last - found.first + 1
+            self._show_time(found.first + direction * max(length // 2, 1), length)
+
+    def _show_time(self, first: int, length: int) -> str:
+        now = self.facts.clock()
+        expression = between(self._shown(), moment(first), moment(first + length - 1), now)
+        self.show_filter(expression)
+        return expression
+
+    # New events
+
+    def do_follow(self) -> None:
+        """Stay at the newest event, or stop."""
+        self._following = not self._following
+        if self._following:
+            self.pane.table.do_first()
+            self._pull_when_due()
+        self.show_list()
+
+    def _tick(self) -> None:
+        super()._tick()
+        if self._following and self.is_current and not self.refreshing.paused:
+            self._pull_when_due()
+
+    def _pull_when_due(self) -> None:
+        now = self.facts.clock()
+        due = self._pulled_at is None or (now - self._pulled_at).total_seconds() >= PULL_SECONDS
+        if due and self.facts.services.event_puller is not None:
+            self._pull("")
+
+    def do_pull(self, from_: str) -> None:
+        """Fetch new events, or stop fetching."""
+        if self._pulling.under_way:
+            self._pulling.stop()
+        else:
+            self._pull(from_)
+
+    def _pull(self, from_: str) -> None:
+        puller = self.facts.services.event_puller
+        if puller is None or self._pulling.under_way:
+            return
+        now = self.facts.clock()
+        try:
+            begin = since(from_, self._known_until(), now)
+        except InvalidFilterError as error:
+            self._tell(f"{error.message} {error.remedy}", trouble=True)
+            return
+        self._pulled_at = now
+        self._pulling.begin(puller, begin)
+
+    def _known_until(self) -> datetime | None:
+        """Up to when events were fetched already; else the beginning of the last hour that has any."""
+        if self._pulled_until is not None:
+            return self._pulled_until
+        whole = self._whole
+        if not isinstance(whole, Summary) or whole.last is None:
+            return None
+        return whole.last.replace(minute=0, second=0)
+
+    def _pulled(self, answer: PullReport | Trouble) -> None:
+        self._pulled_at = self.facts.clock()
+        notice = self.query_one("#pulling", Notice)
+        if isinstance(answer, Trouble):
+            notice.tell(answer, "Pull:")
+        else:
+            if not answer.gaps:
+                self._pulled_until = answer.until
+            gaps = clean("; ".join(answer.gaps), 400)
+            notice.tell(Trouble(f"The pull doesn't cover everything: {gaps}") if gaps else None)
+            if not self._following:
+                self._tell(f"{answer.new:,} new of {answer.records:,} events.")
+        self.ask_anew()
+        self._say()
+
+    # What an operator notes
+
+    def do_reviewed(self) -> None:
+        """Mark the marked events, or the one under the cursor, as reviewed, or no longer so."""
+        table, by = self.pane.table, identity(self.facts)
+        events = self.facts.services.events
+        if table.marks.whole:
+            query = replace(self.pane.feed.shown, filter=table.marks.filter or "")
+            left_out = {row.event.event_id for row in table.marks.rows}
+
+            def review_all(cancelled: Cancellation) -> int:
+                return sum(events.review(ids, by) for ids in self._ids(query, left_out, cancelled) if ids)
+
+            self._ask("review", review_all, self._reviewed_all, limit=_LONG)
+            return
+        rows = table.marks.rows or ((table.current,) if table.current is not None else ())
+        ids = tuple(row.event.event_id for row in rows)
+        reviewed = not all(row.reviewed_at is not None for row in rows)
+        self._ask(
+            "review", lambda _: events.review(ids, by, reviewed=reviewed), lambda a: self._noted(ids, a)
+        )
+
+    def _ids(self, query: Query, left_out: set[str], cancelled: Cancellation) -> Iterator[Sequence[str]]:
+        """Yield the ids of what a query lets through, a page at a time."""
+        source, start = self.facts.services.events, None
+        while True:
+            page = source.page(query, start, limit=AT_ONCE, cancelled=cancelled)
+            yield [row.event.event_id for row in page.rows if row.event.event_id not in left_out]
+            start = page.last
+            if not page.below or start is None:
+                return
+
+    def _reviewed_all(self, answer: int | Trouble) -> None:
+        if not isinstance(answer, Trouble):
+            self._tell(f"Reviewed: {answer:,} events.")
+        self._noted((), answer)
+
+    def do_note(self, text: str) -> None:
+        """Write a note on the event under the cursor."""
+        row = self.pane.table.current
+        if row is None:
+            return
+        if text:
+            self._annotate(row.event.event_id, text)
+        else:
+            self._ask_note(row)
+
+    @work(exclusive=True, group="write")
+    async def _ask_note(self, row: StoredEvent) -> None:
+        about = clean(f"{row.event.name} by {row.event.principal.name or '-'}", 70)
+        text = await self.app.push_screen_wait(NoteDialog(about, row.note))
+        if text is not None:
+            self._annotate(row.event.event_id, text)
+
+    def _annotate(self, event_id: str, text: str) -> None:
+        events, by = self.facts.services.events, identity(self.facts)
+        self._ask(
+            "note", lambda _: events.annotate(event_id, text, by), lambda a: self._noted((event_id,), a)
+        )
+
+    def _noted(self, ids: tuple[str, ...], answer: object) -> None:
+        """Show the events as they are now."""
+        if isinstance(answer, Trouble):
+            self._tell(str(answer), trouble=True)
+        elif ids:
+            event = self.facts.services.events.event
+
+            def read() -> tuple[StoredEvent, ...]:
+                found = []
+                for one in ids:
+                    with suppress(EventVanishedError):
+                        found.append(event(one))
+                return tuple(found)
+
+            self.pane.reread(ids, read)
+        else:
+            self._rows_anew()
+
+    # What can be done
+
+    def possible(self, action: Action) -> bool | None:
+        """Grey out what has nothing to act on."""
+        if action.scope is Scope.EVENTS:
+            if not self.is_mounted or self._pane is None or not self._pane.is_mounted:
+                return None
+            if action.name in _NEEDS_ROW and self.pane.table.current is None:
+                return None
+            if action.name in _NEEDS_TIME and self.bars.histogram is None:
+                return None
+            if action.name == "pull" and self.facts.services.event_puller is None:
+                return None
+        return super().possible(action)
+
+    def _tell(self, message: str, *, trouble: bool = False) -> None:
+        cast(Host, self.app).tell(message, trouble=trouble)
