@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import lru_cache
+from itertools import repeat
 from typing import Any
 
 import orjson
@@ -46,6 +47,8 @@ _IDENTITY = {
 }
 _LIMITS = (*_FIELDS.values(), *_IDENTITY.values(), _ARN)
 """Characters kept of _FIELDS, _IDENTITY and the session issuer's ARN."""
+_NOTHING = repeat("")
+"""What fields have that are missing."""
 _MOST_KEYS = 8
 _MOST_CONTEXT = 8
 """KMS allows more pairs; Keydeck needs three, and shows the others from the raw record."""
@@ -72,7 +75,6 @@ _MATERIALS = (
     "currentKeyMaterialId",
 )
 
-_WRAPPED = frozenset({"Records", "Events", "CloudTrailEvent"})
 _DEPTH = 3
 """How deeply records are looked for: a list of files' documents, each with its records."""
 _NESTED = 200
@@ -88,8 +90,8 @@ def read_record(record: object, raw: bytes = b"") -> TrailEvent | None:
         return None
     identity = _mapping(record.get("userIdentity"))
     context = _mapping(identity.get("sessionContext"))
-    issuer = _mapping(context.get("sessionIssuer")).get("arn")
-    texts = _texts([*map(record.get, _FIELDS), *map(identity.get, _IDENTITY), issuer])
+    issuer = _mapping(context.get("sessionIssuer")).get("arn", "")
+    texts = _texts([*map(record.get, _FIELDS, _NOTHING), *map(identity.get, _IDENTITY, _NOTHING), issuer])
     name, source, region, event_id, event_type, ip, agent, code, message, request_id, *who = texts
     if not name and not source:
         return None
@@ -118,8 +120,8 @@ def read_record(record: object, raw: bytes = b"") -> TrailEvent | None:
         event_type=event_type,
         principal=_principal(
             *who,
-            mfa=None if mfa is None else mfa is True or (isinstance(mfa, str) and mfa.lower() == "true"),
-            from_console=console is True or console == "true",
+            None if mfa is None else mfa is True or (isinstance(mfa, str) and mfa.lower() == "true"),
+            console is True or console == "true",
         ),
         source_ip=ip,
         user_agent=agent,
@@ -162,10 +164,14 @@ def _records(document: object, depth: int) -> Iterator[object]:
 
 def _each(documents: list[Any], depth: int) -> Iterator[object]:
     for document in documents:
-        if isinstance(document, dict) and not _WRAPPED.isdisjoint(document):
+        if isinstance(document, dict) and _wraps(document):
             yield from _records(document, depth)
         else:
             yield document
+
+
+def _wraps(document: dict[Any, Any]) -> bool:
+    return "Records" in document or "Events" in document or "CloudTrailEvent" in document
 
 
 def _written(text: str) -> object:
@@ -226,11 +232,11 @@ def _texts(values: list[Any]) -> list[str]:
     """What stands in _FIELDS, _IDENTITY and the issuer, cleaned; "" for what is no text."""
     try:
         # Nearly all of them are clean and short: one look at all is enough.
-        whole = "".join(filter(None, values))
-        if whole.isascii() and whole.isprintable() and max(map(len, filter(None, values))) <= _SHORT:
-            return [value or "" for value in values]
-    except (TypeError, ValueError):
-        pass  # not all are texts, or there is none
+        whole = "".join(values)
+        if whole.isascii() and whole.isprintable() and max(map(len, values)) <= _SHORT:
+            return values
+    except TypeError:
+        pass  # not all are texts
     return [_text(value, limit) for value, limit in zip(values, _LIMITS, strict=True)]
 
 
@@ -284,8 +290,7 @@ def _principal(
     user_name: str,
     principal_id: str,
     issuer: str,
-    *,
-    mfa: bool | None,
+    mfa: bool | None,  # what is remembered is found faster by position
     from_console: bool,
 ) -> Principal:
     """The principal of an identity; one makes thousands of calls."""
@@ -338,7 +343,7 @@ def _keys(
         named += [response.get(name) for name in _RESPONSE_KEYS]
         named.append(_mapping(response.get("keyMetadata")).get("arn"))
     named += [_mapping(record.get("serviceEventDetails")).get("keyId"), request.get("aliasName")]
-    for value in named:
+    for value in filter(None, named):
         if not isinstance(value, str) or len(value) > 512:
             continue
         rest = value.rsplit(":", 1)[-1]

@@ -30,6 +30,8 @@ STDIN = "-"
 """The path that means standard input."""
 _AT_ONCE = 500
 """Files that are looked up at once."""
+_TOLD_EVERY = 2_000
+"""Events of one file after which progress is told, and it is seen whether the operator still waits."""
 _PIECE = 4 * 1024 * 1024
 _LOOK_SECONDS = 0.2
 """How often a pipe that brings nothing is left to see whether the operator still waits."""
@@ -221,6 +223,9 @@ class _Run:
                 self._records += 1
                 self._kms += event.is_kms
                 batches.put(event)
+                if events % _TOLD_EVERY == 0:
+                    stop_if(self._cancelled)
+                    self._tell(batches)
         except UnreadableError as error:
             trouble = error.message
         except OSError as error:

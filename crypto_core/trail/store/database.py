@@ -106,6 +106,8 @@ class StoreFile:
             # A lost last second can be fetched again; the file itself stays whole.
             connection.execute("PRAGMA synchronous = NORMAL")
             connection.execute("PRAGMA cache_size = -16000")
+            # 32 MiB: an import writes the same pages again and again, and each time waits for the disk.
+            connection.execute("PRAGMA wal_autocheckpoint = 8000")
             connection.execute("PRAGMA trusted_schema = OFF")
 
         return engine

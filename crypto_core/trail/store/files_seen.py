@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass, fields
+from dataclasses import dataclass, fields
+from operator import attrgetter
 
 from sqlalchemy import Column, Connection, Integer, LargeBinary, Table
 
@@ -59,7 +60,7 @@ def remember(connection: Connection, files: Sequence[SeenFile]) -> None:
     """Write down that all of these files is in the store."""
     changes = ", ".join(f"{name} = excluded.{name}" for name in _COLUMNS[1:])
     once = {file.path: file for file in files}
-    rows = [astuple(file) for file in once.values()]
+    rows = list(map(attrgetter(*_COLUMNS), once.values()))
     insert(connection, "file_seen", _COLUMNS, rows, f"ON CONFLICT DO UPDATE SET {changes}")
 
 

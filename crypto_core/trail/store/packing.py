@@ -56,13 +56,16 @@ class _Tools(local):
 _TOOLS = _Tools()
 
 
-def pack(records: Sequence[bytes]) -> list[bytes]:
-    """Return records packed."""
-    if not all(records):
-        # At once it packs only what is something.
-        return [_NUMBER + _TOOLS.packer.compress(one) for one in records]
-    if not records:
-        return []
+def pack(record: bytes) -> bytes:
+    """Return a record packed."""
+    return _NUMBER + _TOOLS.packer.compress(record)
+
+
+def pack_all(records: Sequence[bytes]) -> list[bytes]:
+    """Return records packed; many at once leave other threads alone."""
+    if not records or not all(records):
+        # At once, Zstandard takes only what is something.
+        return [pack(one) for one in records]
     packed = _TOOLS.packer.multi_compress_to_buffer(list(records))
     return [_NUMBER + packed[place].tobytes() for place in range(len(packed))]
 

@@ -16,7 +16,7 @@ from crypto_core.errors import EventStoreError, EventVanishedError, InterruptedR
 from crypto_core.paging import Cursor, Query
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.store import EventStore, StoredEvent, database
-from crypto_core.trail.store.packing import pack, unpack
+from crypto_core.trail.store.packing import pack_all, unpack
 from tests.crypto_core.trail.records import (
     KEY,
     NOW,
@@ -352,8 +352,8 @@ def test_two_stores_of_one_file_add_at_the_same_time(store: EventStore) -> None:
 def test_records_are_packed_small_and_whole() -> None:
     records = [event().raw, b"", b"\x00" * 100_000, os.urandom(20_000)]
     for some in (records, records[:1], []):
-        assert [unpack(packed) for packed in pack(some)] == some
-    (packed,) = pack([event().raw])
+        assert [unpack(packed) for packed in pack_all(some)] == some
+    (packed,) = pack_all([event().raw])
     assert len(packed) < len(event().raw) / 3
     for broken in (b"", b"\x02abc", packed[:1] + b"zz", packed[:40]):
         with pytest.raises(ValueError, match="not a packed record"):

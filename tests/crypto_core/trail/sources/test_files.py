@@ -15,7 +15,7 @@ import pytest
 
 from crypto_core.paging import Query
 from crypto_core.trail.sources.files import FileImport, ImportProgress, ImportReport
-from crypto_core.trail.store import EventStore
+from crypto_core.trail.store import EventStore, SeenFile
 from tests.crypto_core.trail.records import record
 
 CORPUS = Path(__file__).parents[5] / "shared" / "corpus" / "cloudtrail-invictus"
@@ -221,3 +221,24 @@ def test_a_folder_deeper_than_the_interpreters_calls_is_walked(store: EventStore
     deep.mkdir(parents=True)
     put(deep / "a.json", [record()])
     assert FileImport(store).run([folder]).new == 1
+
+
+def test_progress_is_told_within_a_large_file_and_it_can_be_left(store: EventStore, folder: Path) -> None:
+    put(folder / "a.json.gz", [record() for _ in range(9_000)], packed=True)
+    cancelled = Event()
+
+    def progress(now: ImportProgress) -> None:
+        if now.records == 4_000:
+            cancelled.set()
+
+    report = FileImport(store).run([folder], progress, cancelled)
+    assert (report.interrupted, report.records, report.new) == (True, 6_000, 6_000)
+    rest = FileImport(store).run([folder])
+    assert (rest.unchanged, rest.records, rest.new) == (0, 9_000, 3_000)
+
+
+def test_an_inode_larger_than_sqlites_numbers_is_known_again(store: EventStore) -> None:
+    file = SeenFile(b"/a", 1, 2, 2**64 - 1, 3, 1)
+    store.add([], [file])
+    assert store.seen([b"/a", b"/b"]) == {b"/a": file}
+    assert file.same_as(SeenFile(b"/a", 1, 2, 2**64 - 1))

@@ -16,7 +16,7 @@ from crypto_core.trail.query import PIVOTS
 from crypto_core.trail.reading import as_raw, load, read_record, records_of
 from crypto_core.trail.sources.files import FileImport
 from crypto_core.trail.store import EventStore
-from crypto_core.trail.store.packing import pack, unpack
+from crypto_core.trail.store.packing import pack, pack_all, unpack
 from tests.crypto_core.trail.records import record
 from tests.crypto_core.trail.sources.hostile import hostile, nested
 
@@ -120,4 +120,5 @@ def test_read_record_never_raises_and_its_texts_are_clean_and_bounded(value: Any
 
 @given(st.lists(st.binary(max_size=5_000)))
 def test_what_is_packed_is_unpacked(records: list[bytes]) -> None:
-    assert [unpack(one) for one in pack(records)] == records
+    assert [unpack(one) for one in pack_all(records)] == records
+    assert [unpack(pack(one)) for one in records] == records

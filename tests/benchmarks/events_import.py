@@ -1,0 +1,150 @@
+"""How fast CloudTrail's files are imported, beside merely unpacking them, and beside TrailScraper.
+
+    python -m tests.benchmarks.events_import [--trailscraper PYTHON] [--files N] [--events N] [--json]
+
+Writes gzip files into a temporary folder, the same each time. A round does all of these once, so that a slow
+moment meets all alike; the time is what passes, the median of some rounds:
+- bare: every file is unpacked by zlib and parsed by orjson, and nothing is done with it;
+- import: into a store that there was not before, opened and closed;
+- again: the same files once more into that store;
+- TrailScraper: its LocalDirectoryRecordSource reads the folder, as its command `select` does. It insists on
+  versions of boto3 and click that Keydeck can't use, so it lives in an environment of its own (python -m venv
+  scraper; scraper/bin/pip install trailscraper==0.10.0), whose interpreter --trailscraper names. Its imports
+  are not counted.
+Exit status 1 if a target is missed.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+import zlib
+from collections.abc import Callable, Sequence
+from itertools import count
+from pathlib import Path
+
+import orjson
+
+from crypto_core.trail.sources.files import FileImport
+from crypto_core.trail.store import EventStore
+from tests.benchmarks.measuring import (
+    Target,
+    Timing,
+    environment,
+    exit_status,
+    options,
+    print_json,
+    print_table,
+    print_targets,
+)
+from tests.benchmarks.trail_files import write
+
+TIMES, AGAIN_SECONDS = 6.0, 0.3
+"""Targets: an import takes so many times as long as merely unpacking; the same files again, in seconds."""
+
+SCRAPE = """
+import datetime, sys, time
+from trailscraper.record_sources.local_directory_record_source import LocalDirectoryRecordSource
+always = [datetime.datetime(year, 1, 1, tzinfo=datetime.timezone.utc) for year in (1970, 2100)]
+began = time.perf_counter()
+records = sum(1 for _ in LocalDirectoryRecordSource(sys.argv[1]).load_from_dir(*always))
+print(time.perf_counter() - began, records)
+"""
+
+
+def bare(folder: Path) -> int:
+    """Unpack and parse; returns the records."""
+    found = 0
+    for below, _, names in os.walk(folder):
+        for name in names:
+            with open(f"{below}/{name}", "rb") as file:  # noqa: PTH123  # as bare as can be
+                found += len(orjson.loads(zlib.decompress(file.read(), 31))["Records"])
+    return found
+
+
+def scraped(python: str, folder: Path) -> tuple[float, int]:
+    """Return the seconds that TrailScraper takes, and the records that it found."""
+    done = subprocess.run([python, "-c", SCRAPE, str(folder)], check=True, capture_output=True, text=True)
+    seconds, records = done.stdout.split()
+    return float(seconds), int(records)
+
+
+def measure(folder: Path, events: int, rounds: int, trailscraper: str | None) -> dict[str, Timing]:
+    """Time all, interleaved; seconds."""
+    taken: dict[str, list[float]] = {"bare": [], "import": [], "again": []}
+    with tempfile.TemporaryDirectory() as stores:
+        numbers = count()
+        for _ in range(rounds):
+            path = Path(stores) / f"{next(numbers)}.sqlite"
+
+            def imported(path: Path = path) -> int:
+                store = EventStore(path)
+                report = FileImport(store).run([folder])
+                store.close()
+                return report.records
+
+            cases: dict[str, Callable[[], int]] = {
+                "bare": lambda: bare(folder),
+                "import": imported,
+                "again": imported,
+            }
+            for name, case in cases.items():
+                began = time.perf_counter()
+                found = case()
+                taken[name].append(time.perf_counter() - began)
+                if found != events:
+                    sys.exit(f"{name}: {found:,} of {events:,} events were found")
+            if trailscraper:
+                seconds, found = scraped(trailscraper, folder)
+                taken.setdefault("TrailScraper", []).append(seconds)
+                if found != events:
+                    sys.exit(f"TrailScraper: {found:,} of {events:,} events were found")
+    return {name: Timing(tuple(samples)) for name, samples in taken.items()}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure and print."""
+    parser = options(__doc__.splitlines()[0], rounds=7)
+    parser.add_argument("--files", type=int, default=3_872, help="files (%(default)s)")
+    parser.add_argument("--events", type=int, default=30_000, help="events in all of them (%(default)s)")
+    parser.add_argument("--trailscraper", metavar="PYTHON", help="an interpreter that has TrailScraper")
+    given = parser.parse_args(arguments)
+    with tempfile.TemporaryDirectory() as name:
+        size = write(Path(name), files=given.files, events=given.events)
+        bare(Path(name))  # into the page cache, for all alike
+        found = measure(Path(name), given.events, given.rounds, given.trailscraper)
+    unit = found["bare"].median
+    rows = [
+        (case, f"{timing.median:.3f}", f"{timing.best:.3f}", f"{timing.median / unit:.1f}")
+        for case, timing in found.items()
+    ]
+    targets = [
+        Target("an import beside bare unpacking", found["import"].median / unit, TIMES, "times"),
+        Target("the same files again", found["again"].median, AGAIN_SECONDS, "s"),
+    ]
+    if "TrailScraper" in found:
+        limit = found["TrailScraper"].median
+        targets.append(Target("an import beside TrailScraper's reading", found["import"].median, limit, "s"))
+    if given.json:
+        print_json(
+            {
+                "environment": environment("orjson", "zstandard", "sqlalchemy"),
+                "files": given.files,
+                "events": given.events,
+                "bytes": size,
+                "seconds": {case: timing.median for case, timing in found.items()},
+                "targets": [target.as_json() for target in targets],
+            }
+        )
+    else:
+        print(f"{given.files:,} files, {given.events:,} events, {size / 2**20:.1f} MiB packed\n")
+        print_table(("", "seconds", "best", "times bare"), rows)
+        print_targets(targets)
+    return exit_status(targets)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
