@@ -174,7 +174,7 @@ def pivot(connection: Connection, found: Conditions, field: str, limit: int) -> 
     if field in ("key", "material"):
         return _split(connection, totals, field, limit)
     ordered = sorted(totals.items(), key=lambda item: (-item[1][0], item[0]))
-    named = _texts(connection, [number for number, _ in ordered[:limit]])
+    named = texts_of(connection, [number for number, _ in ordered[:limit]])
     chosen = [Value(named[number], *known) for number, known in ordered[:limit]]
     rest = ordered[limit:]
     return Pivot(field, tuple(chosen), len(rest), sum(known[0] for _, known in rest))
@@ -190,7 +190,7 @@ def _by(column: ColumnElement[Any], part: _Part, at: ColumnElement[Any]) -> Sele
 def _split(connection: Connection, totals: Mapping[int, list[int]], field: str, limit: int) -> Pivot:
     """An event about two keys counts for each of them."""
     merged: dict[str, list[int]] = {}
-    named = _texts(connection, list(totals))
+    named = texts_of(connection, list(totals))
     for number, (events, first, last) in totals.items():
         for text in named[number].split(" "):
             known = merged.setdefault(text, [0, first, last])
@@ -202,7 +202,8 @@ def _split(connection: Connection, totals: Mapping[int, list[int]], field: str, 
     return Pivot(field, tuple(chosen), len(rest), sum(known[0] for _, known in rest))
 
 
-def _texts(connection: Connection, numbers: list[int]) -> dict[int, str]:
+def texts_of(connection: Connection, numbers: list[int]) -> dict[int, str]:
+    """Return texts by their numbers; "" for a number that has none."""
     named = dict.fromkeys(numbers, "")
     for start in range(0, len(numbers), 900):
         some = numbers[start : start + 900]
