@@ -39,6 +39,8 @@ from crypto_core.reencryption.planner import Planner
 from crypto_core.reencryption.runner import Runner
 from crypto_core.reencryption.service import TokenWorkService
 from crypto_core.reencryption.verification import Verifier
+from crypto_core.trail.rules.configured import Configured
+from crypto_core.trail.rules.service import TrailRules
 from crypto_core.trail.store import EventStore
 from screens.services import Services
 
@@ -169,6 +171,18 @@ def wire(settings: Settings, *, trust: Iterable[str] = (), observer: Observer = 
         write_key=settings.write_key,
         posture=posture,
         events=events,
+        trail_rules=TrailRules(
+            events,
+            Configured(
+                settings.write_key,
+                (*settings.trusted_keys, *trust),
+                settings.retired_keys,
+                settings.write_alias,
+                frozenset(settings.trusted_accounts),
+            ),
+            aliases=keys.known_aliases,
+            describe=lambda name: keys.describe(name).key_arn,
+        ),
     )
     return Wired(settings, engine, state_engine, kms, keyring, catalogue, store, journal, events, services)
 

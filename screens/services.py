@@ -26,8 +26,10 @@ from crypto_core.paging import PagedSource
 from crypto_core.reencryption.materials import KeyMaterials
 from crypto_core.reencryption.plan import Plan, RunProgress, RunResult, Selection, Verb, Verification
 from crypto_core.references import TokenRef
+from crypto_core.trail.rules.service import Examined
 from crypto_core.trail.store import StoredEvent, Summary
 from crypto_core.trail.store.counting import Histogram, Pivot
+from crypto_core.trail.store.suppressions import Suppression
 
 
 @dataclass(frozen=True, slots=True)
@@ -327,6 +329,34 @@ class EventSource(PagedSource[StoredEvent], Protocol):
         ...
 
 
+class TrailRuleSource(Protocol):
+    """The rules about CloudTrail's events, and which findings are suppressed."""
+
+    def examine(
+        self,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        cancelled: Event | None = None,
+    ) -> Examined:
+        """Return what the rules say of a window, by default the last day.
+
+        Raises EventStoreError, and InterruptedRunError once `cancelled` is set.
+        """
+        ...
+
+    def suppress(self, rule: str, subject: str, reason: str, days: int, by: str) -> Suppression:
+        """Don't tell a rule's findings about a subject for so many days. Raises RefusedError."""
+        ...
+
+    def unsuppress(self, number: int) -> None:
+        """Take a suppression back. Raises RefusedError."""
+        ...
+
+    def suppressions(self, *, expired: bool = False) -> tuple[Suppression, ...]:
+        """Return those that hold now, or, `expired`, all."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Services:
     """All that the screens need, and nothing that they could build themselves."""
@@ -343,6 +373,7 @@ class Services:
     replacement: ReplacementSource
     materials: MaterialSource
     events: EventSource
+    trail_rules: TrailRuleSource
     read_only: bool
     write_key: str | None
     contexts: Contexts | None = None

@@ -44,6 +44,8 @@ from crypto_core.reencryption.plan import (
 )
 from crypto_core.references import TokenRef
 from crypto_core.severity import Severity
+from crypto_core.trail.rules.service import Examined, TrailRules
+from crypto_core.trail.store.suppressions import Suppression, sift
 from screens.services import Contexts, Services, Surroundings
 from tests.screens.samples import (
     ACCOUNT,
@@ -138,6 +140,8 @@ class Stage:
     policy_missing: dict[str, str] = field(default_factory=dict)
     findings: tuple[Finding, ...] = FINDINGS
     gaps: tuple[Gap, ...] = ()
+    trail_findings: tuple[Finding, ...] = ()
+    trail_gaps: tuple[Gap, ...] = ()
     guide: Guide | None = GUIDE
     looked: list[tuple[str, str | None]] = field(default_factory=list)
     """The old and new keys that the guide was asked about."""
@@ -192,6 +196,7 @@ class Stage:
             replacement=StageReplacement(self),
             materials=StageMaterials(self),
             events=self.events,
+            trail_rules=StageRules(self),
             read_only=self.read_only,
             write_key=self.write_key,
             contexts=self.contexts,
@@ -416,6 +421,46 @@ class StagePosture:
         """The findings."""
         self.stage.enter("posture", cancelled)
         return Posture(NOW, self.stage.findings, self.stage.gaps)
+
+
+@dataclass
+class StageRules:
+    """The rules over the stage's own store."""
+
+    stage: Stage
+
+    @property
+    def _rules(self) -> TrailRules:
+        return TrailRules(self.stage.events.store, clock=lambda: NOW)
+
+    def examine(
+        self,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        cancelled: Event | None = None,
+    ) -> Examined:
+        """The findings of the stage, or what the rules say of its events."""
+        self.stage.enter("rules", cancelled)
+        examined = self._rules.examine(since, until, cancelled)
+        if not self.stage.trail_findings:
+            return replace(examined, gaps=examined.gaps if examined.findings else ())
+        told, hidden = sift(self.stage.trail_findings, examined.suppressions)
+        return replace(examined, findings=told, suppressed=hidden, gaps=self.stage.trail_gaps)
+
+    def suppress(self, rule: str, subject: str, reason: str, days: int, by: str) -> Suppression:
+        """Suppress."""
+        self.stage.enter("suppress")
+        return self._rules.suppress(rule, subject, reason, days, by)
+
+    def unsuppress(self, number: int) -> None:
+        """Take one back."""
+        self.stage.enter("unsuppress")
+        self._rules.unsuppress(number)
+
+    def suppressions(self, *, expired: bool = False) -> tuple[Suppression, ...]:
+        """Those that hold."""
+        self.stage.enter("suppressions")
+        return self._rules.suppressions(expired=expired)
 
 
 @dataclass

@@ -87,8 +87,10 @@ def _alias(watched: Watched, event: TrailEvent) -> Say | None:
     if event.name == "CreateAlias" and name not in watched.keys.aliases:
         return None  # a new name of which nobody is told anything
     target = text(request(event).get("targetKeyId"), 256)
+    # To be created it must have been gone, and that is told as well.
+    grave = Severity.MEDIUM if event.name == "CreateAlias" else Severity.HIGH
     return (
-        Severity.HIGH if matters else Severity.LOW,
+        grave if matters else Severity.LOW,
         _ALIAS_WORDS[event.name].format(name or "an alias"),
         f"{name} to {target}" if target else name,
     )

@@ -84,7 +84,7 @@ def _new_principal(watched: Watched) -> Iterator[Finding | Gap]:
             f"Decrypt or ReEncrypt {times(group.events)} from {where_from(events)} under "
             f"{listed(watched.key(arn) for g in keys for arn in g.values[0].split(' '))}; by {principal}; "
             + ("it made other calls before; " if known else "no call of it before; ")
-            + f"{watched.days_before:.0f} days of events before",
+            + f"{watched.days_before:,} days with events before",
             _ASK + f"keydeck events principal {principal}.",
             events,
         )

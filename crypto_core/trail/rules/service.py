@@ -65,7 +65,7 @@ class TrailRules:
         self._describe = describe
         self._clock = clock
         self._rules = rules
-        self.suppressions = Suppressions(store.file, clock)
+        self._suppressions = Suppressions(store.file, clock)
 
     def examine(
         self,
@@ -81,12 +81,12 @@ class TrailRules:
         since = since or until - WINDOW
         if since >= until:
             raise RefusedError("The window ends before it begins.", remedy="Give an earlier --since.")
-        active = self.suppressions.list()
+        active = self._suppressions.list()
         history = History(self._store.file, self._aliases, cancelled)
         if not history.any(Span(since, until)):
             return Examined(since, until, gaps=(_empty(since, history.first()),), suppressions=active)
         keys, gaps = resolve(self._configured, self._aliases(), self._describe)
-        watched = Watched(history, since, until, keys, history.first())
+        watched = Watched(history, since, until, keys)
         said: list[Finding | Gap] = [*gaps, *_baseline(watched)]
         for rule in self._rules:
             stop_if(cancelled)
@@ -103,6 +103,21 @@ class TrailRules:
             active,
         )
 
+    def suppress(self, rule: str, subject: str, reason: str, days: int, by: str) -> Suppression:
+        """Don't tell a rule's findings about a subject, or a pattern of subjects, for so many days.
+
+        Raises RefusedError without a reason or for too long a time, EventStoreError.
+        """
+        return self._suppressions.add(rule, subject, reason, days, by)
+
+    def unsuppress(self, number: int) -> None:
+        """Take a suppression back. Raises RefusedError if there is none of this number, EventStoreError."""
+        self._suppressions.remove(number)
+
+    def suppressions(self, *, expired: bool = False) -> tuple[Suppression, ...]:
+        """Return those that hold now, or, `expired`, all. Raises EventStoreError."""
+        return self._suppressions.list(expired=expired)
+
 
 def _empty(since: datetime, first: datetime | None) -> Gap:
     """No event in the window: nothing is known of who used the keys."""
@@ -117,9 +132,8 @@ def _empty(since: datetime, first: datetime | None) -> Gap:
 def _baseline(watched: Watched) -> Iterable[Gap]:
     if not watched.has_baseline:
         yield Gap(
-            f"CloudTrail events: no baseline yet: {watched.days_before:.1f} days of events before "
-            f"{watched.since:%Y-%m-%d %H:%M} UTC, {BASELINE_DAYS} are needed to tell what is new for a "
-            "principal",
+            f"CloudTrail events: no baseline yet: events on {watched.days_before:,} days before "
+            f"{watched.since:%Y-%m-%d %H:%M} UTC, {BASELINE_DAYS} days are needed to tell what is new",
             Severity.LOW,
         )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import cached_property
 from typing import Any
 
@@ -41,8 +41,6 @@ class Watched:
     since: datetime
     until: datetime
     keys: Keys = field(default_factory=Keys)
-    began: datetime | None = None
-    """The oldest event of the store."""
 
     @cached_property
     def window(self) -> Span:
@@ -54,12 +52,10 @@ class Watched:
         """What came before it: what is normal."""
         return Span(None, self.since)
 
-    @property
-    def days_before(self) -> float:
-        """How many days of events there are before the window."""
-        if self.began is None or self.began >= self.since:
-            return 0.0
-        return (self.since - self.began) / timedelta(days=1)
+    @cached_property
+    def days_before(self) -> int:
+        """On how many days before the window there were events."""
+        return self.history.days(self.before)
 
     @property
     def has_baseline(self) -> bool:

@@ -24,7 +24,7 @@ from crypto_core.trail.store.counting import parts, texts_of
 from crypto_core.trail.store.database import StoreFile
 from crypto_core.trail.store.listing import read
 from crypto_core.trail.store.packing import unpack
-from crypto_core.trail.store.schema import event, rollup
+from crypto_core.trail.store.schema import HOUR, event, rollup
 
 _BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -97,6 +97,18 @@ class History:
             hour = connection.scalar(select(func.min(rollup.c.hour)).where(rollup.c.hour > 0))
         return None if hour is None else _BEGINNING + timedelta(hours=int(hour))
 
+    def days(self, span: Span) -> int:
+        """Return on how many days of a span there were events: a single old event is no history."""
+        hours = span.bounds
+        conditions = [rollup.c.hour > 0]
+        if hours.last is not None:
+            conditions.append(rollup.c.hour <= hours.last // HOUR)
+        if hours.first is not None:
+            conditions.append(rollup.c.hour >= hours.first // HOUR)
+        with self._file.reading(self._cancelled) as connection:
+            days = select(func.count((rollup.c.hour // 24).distinct())).where(*conditions)
+            return int(connection.scalar(days) or 0)
+
     def any(self, span: Span) -> bool:
         """Return whether there is any event in a span of time."""
         return bool(self.events((), span, limit=1))
@@ -132,14 +144,14 @@ class History:
         with self._file.reading(self._cancelled) as connection:
             found = self._resolved(connection, terms, span)
             for part in parts(found):
-                principal, hour = part.columns["principal"], part.columns["at"] // 3_600
+                principal, hour = part.columns["principal"], part.columns["at"] // HOUR
                 number = func.sum(part.number) if part.hourly else func.count()
                 rows = connection.execute(
                     select(number, principal, hour).where(part.condition).group_by(principal, hour)
                 )
                 for events, who, at in rows:
                     totals[int(who), int(at)] = totals.get((int(who), int(at)), 0) + int(events)
-            return self._busiest(connection, ((who, n, at * 3_600) for (who, at), n in totals.items()))
+            return self._busiest(connection, ((who, n, at * HOUR) for (who, at), n in totals.items()))
 
     def bursts(
         self, terms: Iterable[Term], span: Span, *, minutes: int, distinct: str = "", present: str = ""
