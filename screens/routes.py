@@ -43,6 +43,13 @@ class FindingsBehind:
     filter: str
 
 
+@dataclass(frozen=True, slots=True)
+class EventsBehind:
+    """The CloudTrail events that a filter expression lets through."""
+
+    filter: str
+
+
 class Followed(Message):
     """The operator wants to see what is behind a line."""
 

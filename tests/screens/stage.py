@@ -44,7 +44,7 @@ from crypto_core.reencryption.plan import (
 )
 from crypto_core.references import TokenRef
 from crypto_core.severity import Severity
-from crypto_core.trail.rules.service import Examined, TrailRules
+from crypto_core.trail.rules.service import WINDOW, Examined, TrailRules
 from crypto_core.trail.store.suppressions import Suppression, sift
 from screens.services import Contexts, Services, Surroundings
 from tests.screens.samples import (
@@ -425,7 +425,7 @@ class StagePosture:
 
 @dataclass
 class StageRules:
-    """The rules over the stage's own store."""
+    """The stage's findings about events; what is suppressed is in its own store."""
 
     stage: Stage
 
@@ -439,13 +439,11 @@ class StageRules:
         until: datetime | None = None,
         cancelled: Event | None = None,
     ) -> Examined:
-        """The findings of the stage, or what the rules say of its events."""
+        """The findings of the stage."""
         self.stage.enter("rules", cancelled)
-        examined = self._rules.examine(since, until, cancelled)
-        if not self.stage.trail_findings:
-            return replace(examined, gaps=examined.gaps if examined.findings else ())
-        told, hidden = sift(self.stage.trail_findings, examined.suppressions)
-        return replace(examined, findings=told, suppressed=hidden, gaps=self.stage.trail_gaps)
+        active = self._rules.suppressions()
+        told, hidden = sift(self.stage.trail_findings, active)
+        return Examined(NOW - WINDOW, NOW, told, self.stage.trail_gaps, hidden, active)
 
     def suppress(self, rule: str, subject: str, reason: str, days: int, by: str) -> Suppression:
         """Suppress."""

@@ -22,6 +22,11 @@ _NETWORK = "event-decrypt-new-network"
 _AGENT = "event-decrypt-new-agent"
 _HUMAN = "event-decrypt-human"
 
+_PRIVATE = tuple(
+    ipaddress.ip_network(own)
+    for own in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7", "fe80::/10")
+)
+"""RFC 1918, 6598, 4193, 4291. `ipaddress.is_private` has the networks of documentation besides."""
 _ROAMS = 10
 """Who came from so many networks comes from a new one as a matter of course."""
 _SELECTION = {"eventSource": "kms.amazonaws.com", "eventName": ["Decrypt", "ReEncrypt"]}
@@ -45,9 +50,10 @@ def network(address: str) -> str:
 def is_private(net: str) -> bool:
     """True for networks of one's own, from which nobody outside comes."""
     try:
-        return ipaddress.ip_network(net).is_private
+        ip = ipaddress.ip_network(net).network_address
     except ValueError:
         return net.endswith((".internal", ".local"))
+    return any(ip.version == own.version and ip in own for own in _PRIVATE)
 
 
 _APP = re.compile(r"\bapp/([A-Za-z0-9._-]{1,50})")

@@ -208,5 +208,5 @@ def texts_of(connection: Connection, numbers: list[int]) -> dict[int, str]:
     for start in range(0, len(numbers), 900):
         some = numbers[start : start + 900]
         rows = connection.execute(select(term.c.id, term.c.text).where(term.c.id.in_(some)))
-        named |= {int(number): str(text) for number, text in rows.tuples()}
+        named |= {int(number): str(text) for number, text in rows}
     return named
