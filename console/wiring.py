@@ -43,6 +43,8 @@ from crypto_core.reencryption.verification import Verifier
 from crypto_core.trail.coverage_record import CoverageRecord
 from crypto_core.trail.monitor import KeyMonitor
 from crypto_core.trail.query import Aliases
+from crypto_core.trail.rules.configured import Configured
+from crypto_core.trail.rules.service import TrailRules
 from crypto_core.trail.sources.athena import AthenaSettings
 from crypto_core.trail.sources.engines import EngineSettings
 from crypto_core.trail.sources.puller import EventPuller
@@ -212,6 +214,18 @@ def wire(settings: Settings, *, trust: Iterable[str] = (), observer: Observer = 
             coverage=event_coverage.between,
             replicas=keys.replicas,
             identity=lambda: kms.identity().arn,
+        ),
+        trail_rules=TrailRules(
+            events,
+            Configured(
+                settings.write_key,
+                (*settings.trusted_keys, *trust),
+                settings.retired_keys,
+                settings.write_alias,
+                frozenset(settings.trusted_accounts),
+            ),
+            aliases=keys.known_aliases,
+            describe=lambda name: keys.describe(name).key_arn,
         ),
     )
     return Wired(

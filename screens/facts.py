@@ -21,6 +21,7 @@ from crypto_core.keys.posture.examination import Posture
 from crypto_core.keys.state import KeyState
 from crypto_core.keys.status import Status
 from crypto_core.logbook import LogBook
+from crypto_core.trail.rules.service import Examined
 from screens.ages import Clock
 from screens.asking import Asked, ask
 from screens.blocking import Trouble
@@ -69,6 +70,8 @@ class Facts:
         self.status: Fact[Status] = Fact()
         self.keys: Fact[tuple[KeyState, ...]] = Fact()
         self.posture: Fact[Posture] = Fact()
+        self.trail: Fact[Examined] = Fact()
+        """What CloudTrail's events show, and which findings are suppressed."""
         self.key_words = KeyWords()
         """Names for the keys that are known by now."""
         self.epoch = 0
@@ -103,6 +106,7 @@ class Facts:
         self.services = services
         self.epoch += 1
         self.surroundings, self.status, self.keys, self.posture = Fact(), Fact(), Fact(), Fact()
+        self.trail = Fact()
         self.key_words = KeyWords()
         self._changed.publish(None)
         self.ask_all()
@@ -128,6 +132,10 @@ class Facts:
     def ask_posture(self) -> None:
         """Ask what is wrong with the keys, unless that is being asked already."""
         self._ask("posture", lambda cancelled: self.services.posture.examine(cancelled=cancelled))
+
+    def ask_trail(self) -> None:
+        """Ask what CloudTrail's events of the last day show, unless that is being asked already."""
+        self._ask("trail", lambda cancelled: self.services.trail_rules.examine(cancelled=cancelled))
 
     @property
     def leaving(self) -> bool:

@@ -28,11 +28,13 @@ from crypto_core.reencryption.materials import KeyMaterials
 from crypto_core.reencryption.plan import Plan, RunProgress, RunResult, Selection, Verb, Verification
 from crypto_core.references import TokenRef
 from crypto_core.trail.key_watch import KeyWatch
+from crypto_core.trail.rules.service import Examined
 from crypto_core.trail.sightings import Look
 from crypto_core.trail.sources.plan import PullPlan
 from crypto_core.trail.sources.report import Progress, PullReport
 from crypto_core.trail.store import StoredEvent, Summary
 from crypto_core.trail.store.counting import Histogram, Pivot
+from crypto_core.trail.store.suppressions import Suppression
 from crypto_core.trail.use.blast_radius import BlastRadius
 from crypto_core.trail.use.keys import KeyUseSummary
 from crypto_core.trail.use.token_timeline import TokenTimeline
@@ -456,6 +458,34 @@ class MonitorSource(Protocol):
         ...
 
 
+class TrailRuleSource(Protocol):
+    """The rules about CloudTrail's events, and which findings are suppressed."""
+
+    def examine(
+        self,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        cancelled: Event | None = None,
+    ) -> Examined:
+        """Return what the rules say of a window, by default the last day.
+
+        Raises EventStoreError, and InterruptedRunError once `cancelled` is set.
+        """
+        ...
+
+    def suppress(self, rule: str, subject: str, reason: str, days: int, by: str) -> Suppression:
+        """Don't tell a rule's findings about a subject for so many days. Raises RefusedError."""
+        ...
+
+    def unsuppress(self, number: int) -> None:
+        """Take a suppression back. Raises RefusedError."""
+        ...
+
+    def suppressions(self, *, expired: bool = False) -> tuple[Suppression, ...]:
+        """Return those that hold now, or, `expired`, all."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Services:
     """All that the screens need, and nothing that they could build themselves."""
@@ -476,6 +506,7 @@ class Services:
     event_coverage: EventCoverage
     event_use: UseSource
     key_monitor: MonitorSource
+    trail_rules: TrailRuleSource
     read_only: bool
     write_key: str | None
     contexts: Contexts | None = None

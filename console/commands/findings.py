@@ -1,51 +1,250 @@
-"""keydeck findings."""
+"""keydeck findings, and which of them are suppressed."""
 
 from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from getpass import getuser
+from importlib import metadata
+from typing import Any
 
 import click
 
 from console.commands.session import json_option, wired
-from console.printing import print_json, say
+from console.printing import print_json, print_table, say
 from console.signs import SIGNS
+from console.wiring import Wired
+from crypto_core.coverage import Coverage
+from crypto_core.errors import EventStoreError, EventVanishedError, InvalidFilterError
+from crypto_core.foreign import clean
 from crypto_core.keys.posture.examination import Posture
+from crypto_core.keys.posture.finding import Finding, Gap
+from crypto_core.severity import Severity
+from crypto_core.trail.event import TrailEvent
+from crypto_core.trail.query import parse
+from crypto_core.trail.rules.ocsf import detection
+from crypto_core.trail.rules.registry import BY_ID, RULES
+from crypto_core.trail.rules.service import WINDOW, Examined
+from crypto_core.trail.rules.sigma import documents, sigma_id
+from crypto_core.trail.rules.techniques import in_words
+from crypto_core.trail.store.suppressions import MOST_DAYS, Suppressed, sift
 
 
-@click.command()
+def _moment(_ctx: click.Context, _parameter: click.Parameter, value: str | None) -> datetime | None:
+    """A date, or how long ago, as the filter language has it."""
+    if value is None:
+        return None
+    try:
+        (term,) = parse(f'since:"{value}"', datetime.now(UTC))
+        moment = term.alternatives[0].at_least
+    except (InvalidFilterError, ValueError) as error:
+        said = error.message if isinstance(error, InvalidFilterError) else "Not a moment."
+        raise click.BadParameter(said) from error
+    if not isinstance(moment, datetime):
+        raise click.BadParameter("Not a moment.")
+    return moment
+
+
+@click.group(invoke_without_command=True)
 @json_option
+@click.option(
+    "--since",
+    callback=_moment,
+    metavar="TIME",
+    help="Examine CloudTrail's events from then on: a date, or 90s, 30m, 24h, 7d, 2w. By default 24h.",
+)
+@click.option("--until", callback=_moment, metavar="TIME", help="Up to then; by default now.")
+@click.option("--suppressed", "hidden", is_flag=True, help="List the suppressed findings too.")
+@click.option("--ocsf", is_flag=True, help="Print OCSF Detection Findings (class 2004), one JSON line each.")
+@click.option("--sigma", is_flag=True, help="Print the rules as Sigma rules, one YAML document each.")
 @click.pass_context
-def findings(ctx: click.Context, *, as_json: bool) -> int:
-    """List what is wrong with keys, access and trails, the worst first.
+def findings(
+    ctx: click.Context,
+    *,
+    as_json: bool,
+    since: datetime | None,
+    until: datetime | None,
+    hidden: bool,
+    ocsf: bool,
+    sigma: bool,
+) -> int:
+    """List what is wrong with keys, access and trails, and what CloudTrail shows, the worst first.
 
     Exit code 1 if there is anything; 3 if there is nothing, but what could not be examined may hide a
-    finding of severity high or worse; else 0.
+    finding of severity high or worse; else 0. Suppressed findings are counted, and don't count.
     """
+    if ctx.invoked_subcommand is not None:
+        return 0
+    if sum((as_json, ocsf, sigma)) > 1:
+        raise click.UsageError("One of --json, --ocsf and --sigma.")
+    if sigma:
+        for document in documents(RULES):
+            click.echo(f"---\n{json.dumps(document, indent=2, ensure_ascii=True)}")
+        return 0
     with wired(ctx) as services:
-        posture = services.services.posture.examine()
+        posture, suppressed = _examine(services, since, until)
+        if ocsf:
+            _print_ocsf(services, posture, suppressed if hidden else ())
     if as_json:
-        print_json(posture.as_json())
-    else:
+        print_json(_document(posture, suppressed, hidden=hidden))
+    elif not ocsf:
         print_findings(posture)
         if not posture.findings:
             click.echo("No findings.")
+        if hidden:
+            for one in suppressed:
+                _print_suppressed(one)
     for reason in posture.coverage.reasons:
         say(f"Not covered: {reason}")
+    if suppressed and not (hidden or as_json):
+        say(f"Suppressed: {len(suppressed):,}. keydeck findings --suppressed lists them.")
     if posture.findings:
         return 1
     return 0 if posture.examined else 3
 
 
+def _examine(
+    services: Wired, since: datetime | None, until: datetime | None
+) -> tuple[Posture, tuple[Suppressed, ...]]:
+    """What the keys and what the events show, together; and what of it is suppressed."""
+    posture = services.services.posture.examine()
+    try:
+        examined = services.services.trail_rules.examine(since, until)
+    except EventStoreError as error:
+        now = posture.taken_at
+        gap = Gap(f"CloudTrail events: {error.message}", Severity.HIGH)
+        examined = Examined(now - WINDOW, now, gaps=(gap,))
+    kept, hidden = sift(posture.findings, examined.suppressions)
+    every = sorted((*kept, *examined.findings), key=lambda f: (f.severity.rank, f.rule, f.subject))
+    together = replace(posture, findings=tuple(every), gaps=(*posture.gaps, *examined.gaps))
+    return together, (*hidden, *examined.suppressed)
+
+
+def _document(posture: Posture, suppressed: Sequence[Suppressed], *, hidden: bool) -> dict[str, Any]:
+    coverage: Coverage = posture.coverage
+    document: dict[str, Any] = {
+        "findings": [_finding(finding) for finding in posture.findings],
+        "coverage": coverage.as_json(),
+        "suppressed": len(suppressed),
+    }
+    if hidden:
+        document["suppressed_findings"] = [one.as_json() for one in suppressed]
+    return document
+
+
+def _finding(finding: Finding) -> dict[str, Any]:
+    rule = BY_ID.get(finding.rule)
+    return finding.as_json() | ({"sigma_id": sigma_id(rule)} if rule else {})
+
+
+def _print_ocsf(services: Wired, posture: Posture, suppressed: Iterable[Suppressed]) -> None:
+    version = metadata.version("keydeck")
+    told = [(finding, "") for finding in posture.findings]
+    told += [(one.finding, f"{one.by.reason} ({one.by.by})") for one in suppressed]
+    for finding, reason in told:
+        document = detection(
+            finding,
+            posture.taken_at,
+            _events(services, finding),
+            product_version=version,
+            suppressed=reason,
+        )
+        click.echo(json.dumps(document, ensure_ascii=True))
+
+
+def _events(services: Wired, finding: Finding) -> list[TrailEvent]:
+    """The events that a finding names, as far as they are still in the store."""
+    events: list[TrailEvent] = []
+    for event_id in finding.events:
+        try:
+            events.append(services.services.events.event(event_id).event)
+        except EventVanishedError:
+            continue
+    return events
+
+
 def print_findings(posture: Posture) -> None:
     """Print findings as text, the worst first."""
     for finding in posture.findings:
-        severity = finding.severity
-        click.echo(f"{SIGNS[severity]} {severity.value:8} {finding.title}")
-        for name, text in (
-            ("rule", finding.rule),
-            ("subject", finding.subject),
-            ("evidence", finding.evidence),
-            ("remedy", finding.remedy),
-            ("controls", ", ".join(finding.controls)),
-        ):
-            click.echo(f"             {name:8}  {text}")
+        _print(finding)
     if posture.findings:
         click.echo()
+
+
+def _print(finding: Finding) -> None:
+    severity = finding.severity
+    click.echo(f"{SIGNS[severity]} {severity.value:8} {finding.title}")
+    events = len(finding.events)
+    some = ", ".join(finding.events[:3]) + (f" and {events - 3:,} more" if events > 3 else "")
+    for name, text in (
+        ("rule", finding.rule),
+        ("subject", finding.subject),
+        ("evidence", finding.evidence),
+        ("remedy", finding.remedy),
+        ("controls", ", ".join(finding.controls)),
+        ("ATT&CK", in_words(finding.techniques)),
+        ("events", clean(some, 400)),
+    ):
+        if text or (name == "controls" and not finding.techniques):
+            click.echo(f"             {name:8}  {text}")
+
+
+def _print_suppressed(one: Suppressed) -> None:
+    finding, by = one.finding, one.by
+    click.echo(f"- suppressed {finding.severity.value:8} {finding.title}")
+    click.echo(f"             {'rule':8}  {finding.rule}")
+    click.echo(f"             {'subject':8}  {finding.subject}")
+    click.echo(f"             {'reason':8}  {by.reason} (by {by.by}, until {by.until:%Y-%m-%d})")
+
+
+@findings.command()
+@click.argument("rule")
+@click.option(
+    "--subject", default="*", metavar="SUBJECT", help="Only for this subject; * for any characters."
+)
+@click.option("--reason", required=True, help="Why this is expected.")
+@click.option("--days", required=True, type=click.IntRange(1, MOST_DAYS), help="For how long.")
+@click.pass_context
+def suppress(ctx: click.Context, rule: str, *, subject: str, reason: str, days: int) -> None:
+    """Don't tell a rule's findings for a while. They are counted, and --suppressed lists them."""
+    with wired(ctx) as services:
+        made = services.services.trail_rules.suppress(rule, subject, reason, days, _by(services))
+    click.echo(f"Suppression {made.number}: {made.rule} about {made.subject} until {made.until:%Y-%m-%d}.")
+
+
+@findings.command()
+@click.argument("number", type=int)
+@click.pass_context
+def unsuppress(ctx: click.Context, number: int) -> None:
+    """Take a suppression back, by its number."""
+    with wired(ctx) as services:
+        services.services.trail_rules.unsuppress(number)
+    click.echo(f"Suppression {number} is gone.")
+
+
+@findings.command()
+@click.option("--expired", is_flag=True, help="Those that are over too.")
+@json_option
+@click.pass_context
+def suppressions(ctx: click.Context, *, expired: bool, as_json: bool) -> None:
+    """List the suppressions that hold now."""
+    with wired(ctx) as services:
+        found = services.services.trail_rules.suppressions(expired=expired)
+    if as_json:
+        print_json({"suppressions": [one.as_json() for one in found]})
+        return
+    if not found:
+        click.echo("No suppressions.")
+        return
+    headers = ("number", "rule", "subject", "until", "by", "reason")
+    print_table(
+        headers,
+        [(str(s.number), s.rule, s.subject, f"{s.until:%Y-%m-%d}", s.by, s.reason) for s in found],
+    )
+
+
+def _by(services: Wired) -> str:
+    """Who suppresses: the AWS identity, without an answer the user of this machine."""
+    return services.services.surroundings().identity or getuser()

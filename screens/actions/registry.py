@@ -337,6 +337,24 @@ ACTIONS: tuple[Action, ...] = (
         calls="replacement.look",
         argument="KEY",
     ),
+    # Findings
+    Action(
+        "findings.suppress",
+        "suppress",
+        "Don't tell this rule's findings about this subject for some days; they are counted",
+        "x",
+        calls="trail_rules.suppress",
+        argument="REASON",
+        shown=True,
+    ),
+    Action(
+        "findings.unsuppress",
+        "unsuppress",
+        "Take a suppression back, by its number",
+        "Z",
+        calls="trail_rules.unsuppress",
+        argument="NUMBER",
+    ),
     # Manual rotation
     Action(
         "rotation.copy-line",

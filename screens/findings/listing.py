@@ -8,6 +8,8 @@ from crypto_core.keys.posture.finding import Finding
 from crypto_core.listing import MemorySource
 from crypto_core.paging import PagedSource
 from crypto_core.severity import Severity
+from crypto_core.trail.store.suppressions import Suppressed, sift
+from screens.ages import ago
 from screens.facts import Facts
 from screens.signs import SIGNS, Sign
 from screens.widgets.table.columns import Cell, Column
@@ -21,6 +23,7 @@ FIELDS: dict[str, Field] = {
         Field("subject"),
         Field("title"),
         Field("control"),
+        Field("technique"),
     )
 }
 
@@ -52,6 +55,14 @@ def _controls(finding: Finding, _facts: Facts) -> Cell:
     return ", ".join(finding.controls), "$muted"
 
 
+def _techniques(finding: Finding, _facts: Facts) -> Cell:
+    return ", ".join(finding.techniques), "$muted"
+
+
+def _last(finding: Finding, facts: Facts) -> Cell:
+    return (ago(finding.last_at, facts.moment) if finding.last_at else "-"), "$muted"
+
+
 def _sign(finding: Finding, _facts: Facts) -> Sign:
     return SIGNS[finding.severity]
 
@@ -66,13 +77,47 @@ def _read(facts: Facts, finding: Finding, field: str) -> Value:
             return (finding.subject, finding.subject.rsplit("/", 1)[-1], subject_words(finding, facts))
         case "control":
             return finding.controls
+        case "technique":
+            return finding.techniques
     return finding.title
+
+
+def told(facts: Facts) -> tuple[Finding, ...]:
+    """Return the findings that are known by now, of keys and of events, without those that are suppressed."""
+    posture, trail = facts.posture.value, facts.trail.value
+    of_keys = posture.findings if posture is not None else ()
+    kept, _ = sift(of_keys, trail.suppressions if trail is not None else ())
+    return (*kept, *(trail.findings if trail is not None else ()))
+
+
+def hidden(facts: Facts) -> tuple[Suppressed, ...]:
+    """Return the findings that are known by now and suppressed."""
+    posture, trail = facts.posture.value, facts.trail.value
+    if trail is None:
+        return ()
+    _, suppressed = sift(posture.findings if posture is not None else (), trail.suppressions)
+    return (*suppressed, *trail.suppressed)
+
+
+def reasons(facts: Facts) -> tuple[str, ...]:
+    """Return what could not be examined."""
+    posture, trail = facts.posture.value, facts.trail.value
+    return (
+        *(posture.coverage.reasons if posture is not None else ()),
+        *(trail.coverage.reasons if trail is not None else ()),
+    )
+
+
+def events_filter(finding: Finding) -> str:
+    """Return the filter for the events that a finding names, "" where it names none."""
+    ids = [event_id for event_id in finding.events if event_id and '"' not in event_id]
+    return "id:" + ",".join(f'"{event_id}"' for event_id in ids) if ids else ""
 
 
 def source(facts: Facts) -> PagedSource[Finding]:
     """Return the findings that are known by now, the worst first."""
     return MemorySource(
-        lambda: facts.posture.value.findings if facts.posture.value is not None else (),
+        lambda: told(facts),
         fields=FIELDS,
         read=lambda finding, field: _read(facts, finding, field),
         identity=lambda finding: f"{finding.rule} {finding.subject} {finding.title}",
@@ -82,6 +127,7 @@ def source(facts: Facts) -> PagedSource[Finding]:
             "title": lambda finding: finding.title,
             "subject": lambda finding: subject_words(finding, facts),
             "rule": lambda finding: finding.rule,
+            "last": lambda finding: int(finding.last_at.timestamp()) if finding.last_at else 0,
         },
     )
 
@@ -94,6 +140,8 @@ LISTING: Listing[Finding] = Listing(
         Column("subject", "about", _subject, "subject", 18, 40, 2),
         Column("rule", "rule", _rule, "rule", 16, 26, 3),
         Column("controls", "controls", _controls, "", 20, 60, 4, shown=False),
+        Column("techniques", "ATT&CK", _techniques, "", 10, 40, 5, shown=False),
+        Column("last", "last seen", _last, "last", 9, 12, 4),
     ),
     source=source,
     fields=FIELDS,

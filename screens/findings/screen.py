@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import ClassVar
+from typing import Any, ClassVar, cast
 
-from textual import on
+from textual import on, work
 from textual.binding import BindingType
 from textual.content import Content
 from textual.message import Message
@@ -17,18 +17,27 @@ from crypto_core.counting import counted
 from crypto_core.foreign import clean
 from crypto_core.key_names import is_key_arn
 from crypto_core.keys.posture.finding import Finding
-from screens.actions.action import Scope
-from screens.actions.performing import bindings
+from crypto_core.trail.rules.techniques import in_words
+from crypto_core.trail.store.suppressions import MOST_DAYS, Suppressed, Suppression
+from screens.actions.action import Action, Scope
+from screens.actions.performing import Host, bindings
 from screens.ages import ago
-from screens.facts import Facts
-from screens.findings.listing import EXAMPLE, LISTING
+from screens.asking import ask
+from screens.blocking import Trouble
+from screens.facts import Fact, Facts
+from screens.findings.listing import EXAMPLE, LISTING, events_filter, hidden, reasons, told
+from screens.keys.ask_for import AskFor
+from screens.keys.key_actor import number
 from screens.list_screen import ListScreen
-from screens.routes import Followed, KeyBehind
+from screens.routes import EventsBehind, Followed, KeyBehind
 from screens.signs import SIGNS
 from screens.widgets.cursor_view import CursorView
 from screens.widgets.hint_line import HintLine
 from screens.widgets.notice import Notice
 from screens.widgets.table.pane import TablePane
+
+DAYS = 30
+"""For how long a finding is suppressed unless somebody says otherwise."""
 
 
 class FindingsScreen(ListScreen[Finding]):
@@ -42,8 +51,8 @@ class FindingsScreen(ListScreen[Finding]):
 
     def __init__(self, facts: Facts, expression: str = "") -> None:
         super().__init__(facts, expression)
-        self._listed: object = None
-        """The findings that are listed now."""
+        self._listed: object = (None, None)
+        """What the findings that are listed now are of."""
 
     def body(self) -> Iterable[Widget]:
         """Trouble if there is any, the findings, and the one under the cursor."""
@@ -54,33 +63,42 @@ class FindingsScreen(ListScreen[Finding]):
 
     @property
     def freshness(self) -> tuple[datetime | None, bool]:
-        """When the posture was examined."""
-        return self.facts.posture.at, self.facts.posture.asking
+        """When keys and events were examined: the older of both."""
+        facts = (self.facts.posture, self.facts.trail)
+        known = [fact.at for fact in facts if fact.at is not None]
+        return min(known, default=None), any(fact.asking for fact in facts)
 
     @property
     def took(self) -> float:
-        """Seconds that the examination took."""
-        return self.facts.posture.took
+        """Seconds that the longer of both examinations took."""
+        return max(self.facts.posture.took, self.facts.trail.took)
 
     def ask_anew(self) -> None:
-        """Examine the posture anew."""
+        """Examine keys and events anew."""
         self.facts.ask_posture()
+        self.facts.ask_trail()
 
     def show_facts(self) -> None:
         """List the findings that are known now; ask for them when nobody has."""
-        fact = self.facts.posture
-        if fact.value is None and fact.trouble is None and not fact.asking and self.is_current:
+        fact, trail = self.facts.posture, self.facts.trail
+        if self.is_current:
             # Asking tells of itself, and so leads here again.
-            self.facts.ask_posture()
-            return
+            if _unasked(trail):
+                self.facts.ask_trail()
+                return
+            if _unasked(fact):
+                self.facts.ask_posture()
+                return
+        told_of = fact if fact.trouble is not None else trail
         context = ""
-        if fact.trouble is not None and fact.at is not None:
-            context = f"Shown is what was known {ago(fact.at, self.facts.clock())}."
-        self.query_one(Notice).tell(fact.trouble, context)
+        if told_of.trouble is not None and told_of.at is not None:
+            context = f"Shown is what was known {ago(told_of.at, self.facts.clock())}."
+        self.query_one(Notice).tell(told_of.trouble, context)
         waiting_for = "No answer yet: r asks again." if fact.trouble else "Examining keys, access and trails…"
-        self.pane.wait_for(waiting_for if fact.value is None else "")
-        if fact.value is not self._listed:
-            self._listed = fact.value
+        self.pane.wait_for(waiting_for if fact.value is None and not told(self.facts) else "")
+        known = (fact.value, trail.value)
+        if known != self._listed:
+            self._listed = known
             self.pane.refresh_rows()
         self.show_list()
 
@@ -103,9 +121,12 @@ class FindingsScreen(ListScreen[Finding]):
         self.show_list()
 
     def _unseen(self) -> tuple[tuple[str, str], ...]:
-        """How many things could not be examined."""
-        gaps = self.facts.posture.value.coverage.reasons if self.facts.posture.value is not None else ()
-        return ((f"▲ {counted(len(gaps), 'gap')}   ", "$warning"),) if gaps else ()
+        """How many things could not be examined, and how many findings are suppressed."""
+        gaps, suppressed = reasons(self.facts), hidden(self.facts)
+        return (
+            *(((f"▲ {counted(len(gaps), 'gap')}   ", "$warning"),) if gaps else ()),
+            *(((f"{len(suppressed):,} suppressed   ", "$muted"),) if suppressed else ()),
+        )
 
     def _share_height(self) -> None:
         """Give the list as many lines as it needs, up to half of them; the rest is the finding's."""
@@ -116,24 +137,103 @@ class FindingsScreen(ListScreen[Finding]):
     def _show_whole(self) -> None:
         finding = self.pane.table.current
         about_a_key = finding is not None and is_key_arn(finding.subject)
-        self.query_one(HintLine).say("Enter: the key." if about_a_key else "")
-        posture = self.facts.posture.value
+        hint = "Enter: its events." if finding is not None and finding.events else ""
+        self.query_one(HintLine).say(hint or ("Enter: the key." if about_a_key else ""))
         parts = finding_lines(finding) if finding is not None else []
-        if posture is not None and posture.coverage.reasons:
-            parts += [Content("")] if parts else []
-            parts += [
+        further = [
+            *(
                 Content.assemble(("▲ ", "$warning"), "not examined: ", clean(reason, 600))
-                for reason in posture.coverage.reasons
-            ]
+                for reason in reasons(self.facts)
+            ),
+            *suppressed_lines(hidden(self.facts)),
+        ]
+        parts += [Content("")] if parts and further else []
+        parts += further
         self.query_one("#whole", Static).update(Content("\n").join(parts))
 
     @on(CursorView.Chosen)
     def open_subject(self, event: Message) -> None:
-        """Go to the key that the finding is about."""
+        """Go to the events that show what the finding says, or to the key that it is about."""
         event.stop()
         finding = self.pane.table.current
-        if finding is not None and is_key_arn(finding.subject):
+        if finding is not None and events_filter(finding):
+            self.post_message(Followed(EventsBehind(events_filter(finding))))
+        elif finding is not None and is_key_arn(finding.subject):
             self.post_message(Followed(KeyBehind(finding.subject)))
+
+    def possible(self, action: Action) -> bool | None:
+        """Without a finding nothing can be suppressed."""
+        if action.id == "findings.suppress" and self.pane.table.current is None:
+            return None
+        return super().possible(action)
+
+    @work(exclusive=True, group="write")
+    async def do_suppress(self, reason: str) -> None:
+        """Ask why and for how long, then suppress the finding under the cursor."""
+        finding = self.pane.table.current
+        if finding is None:
+            return
+        about = f"{finding.rule} about {finding.subject}. Why is this expected?"
+        given: str | None = reason
+        if not reason:
+            given = await self.app.push_screen_wait(AskFor("Suppress", about, ""))
+        if given is None:
+            return
+        why = given
+        about = f"For how many days? 1 to {MOST_DAYS}; then it is told again."
+        days = await self.app.push_screen_wait(AskFor("Suppress", about, str(DAYS)))
+        if days is None:
+            return
+        place = self.facts.surroundings.value
+        by = place.identity if place is not None and place.identity else "not known"
+        rules, rule, subject = self.facts.services.trail_rules, finding.rule, finding.subject
+        ask(
+            self,
+            lambda _: rules.suppress(rule, subject, why, number(days), by),
+            self._suppressed,
+            group="suppress",
+        )
+
+    @work(exclusive=True, group="write")
+    async def do_unsuppress(self, given: str) -> None:
+        """Ask for a suppression's number, then take it back."""
+        chosen: str | None = given
+        if not given:
+            about = "Which suppression? Its number stands below the finding."
+            chosen = await self.app.push_screen_wait(AskFor("Unsuppress", about, ""))
+        if chosen is None:
+            return
+        rules, text = self.facts.services.trail_rules, chosen
+        ask(self, lambda _: rules.unsuppress(number(text)), self._suppressed, group="suppress")
+
+    def _suppressed(self, answer: Suppression | Trouble | None) -> None:
+        host = cast(Host, self.app)
+        if isinstance(answer, Trouble):
+            host.tell(str(answer), trouble=True)
+            return
+        host.tell(
+            f"Suppressed until {answer.until:%Y-%m-%d}: {answer.rule}." if answer else "No longer suppressed."
+        )
+        self.facts.ask_trail()
+
+
+def _unasked(fact: Fact[Any]) -> bool:
+    return fact.value is None and fact.trouble is None and not fact.asking
+
+
+def suppressed_lines(suppressed: Iterable[Suppressed]) -> list[Content]:
+    """Return findings that are suppressed: by which suppression, why, and until when."""
+    return [
+        Content.assemble(
+            (f"suppressed by {one.by.number}  ", "$muted"),
+            one.finding.title,
+            (
+                f"  until {one.by.until:%Y-%m-%d}: {one.by.reason} ({one.by.by}); Z takes it back",
+                "$muted",
+            ),
+        )
+        for one in suppressed
+    ]
 
 
 def finding_lines(finding: Finding) -> list[Content]:
@@ -144,9 +244,19 @@ def finding_lines(finding: Finding) -> list[Content]:
         ("about", finding.subject),
         ("evidence", finding.evidence),
         ("remedy", finding.remedy),
+        ("seen", _seen(finding)),
+        ("ATT&CK", in_words(finding.techniques)),
         ("controls", ", ".join(finding.controls)),
         ("rule", finding.rule),
+        ("events", ", ".join(finding.events)),
     ):
         if text:
             rows.append(Content.assemble((f"{name:<10}", "$muted"), clean(text, 1_200)))
     return rows
+
+
+def _seen(finding: Finding) -> str:
+    first, last = finding.first_at, finding.last_at
+    if first is None or last is None:
+        return ""
+    return f"{first:%Y-%m-%d %H:%M:%S}" + (f" to {last:%Y-%m-%d %H:%M:%S}" if last != first else "") + " UTC"

@@ -43,7 +43,7 @@ def public(sandbox: Sandbox, world: World) -> Any:
 def test_findings_json_is_the_documented_document(keydeck: Keydeck, world: World) -> None:
     ran = keydeck("findings", "--json")
     assert ran.exit_code == 1
-    assert set(ran.json) == {"findings", "coverage"}
+    assert set(ran.json) == {"findings", "coverage", "suppressed"}
     assert all(set(f) == FIELDS for f in ran.json["findings"])
     assert {f["severity"] for f in ran.json["findings"]} <= {"critical", "high", "medium", "low"}
     mine = [f for f in ran.json["findings"] if f["subject"] == world.old_key.arn]

@@ -45,6 +45,8 @@ from crypto_core.reencryption.plan import (
 from crypto_core.references import TokenRef
 from crypto_core.severity import Severity
 from crypto_core.trail.coverage_record import CoverageRecord
+from crypto_core.trail.rules.service import WINDOW, Examined, TrailRules
+from crypto_core.trail.store.suppressions import Suppression, sift
 from screens.services import Contexts, Services, Surroundings
 from tests.screens.samples import (
     ACCOUNT,
@@ -141,6 +143,8 @@ class Stage:
     policy_missing: dict[str, str] = field(default_factory=dict)
     findings: tuple[Finding, ...] = FINDINGS
     gaps: tuple[Gap, ...] = ()
+    trail_findings: tuple[Finding, ...] = ()
+    trail_gaps: tuple[Gap, ...] = ()
     guide: Guide | None = GUIDE
     looked: list[tuple[str, str | None]] = field(default_factory=list)
     """The old and new keys that the guide was asked about."""
@@ -213,6 +217,7 @@ class Stage:
             event_coverage=CoverageRecord(self.events.store, lambda: ("eu-west-1",), clock=lambda: NOW),
             event_use=self.event_use,
             key_monitor=self.key_monitor,
+            trail_rules=StageRules(self),
             read_only=self.read_only,
             write_key=self.write_key,
             contexts=self.contexts,
@@ -438,6 +443,44 @@ class StagePosture:
         """The findings."""
         self.stage.enter("posture", cancelled)
         return Posture(NOW, self.stage.findings, self.stage.gaps)
+
+
+@dataclass
+class StageRules:
+    """The stage's findings about events; what is suppressed is in its own store."""
+
+    stage: Stage
+
+    @property
+    def _rules(self) -> TrailRules:
+        return TrailRules(self.stage.events.store, clock=lambda: NOW)
+
+    def examine(
+        self,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        cancelled: Event | None = None,
+    ) -> Examined:
+        """The findings of the stage."""
+        self.stage.enter("rules", cancelled)
+        active = self._rules.suppressions()
+        told, hidden = sift(self.stage.trail_findings, active)
+        return Examined(NOW - WINDOW, NOW, told, self.stage.trail_gaps, hidden, active)
+
+    def suppress(self, rule: str, subject: str, reason: str, days: int, by: str) -> Suppression:
+        """Suppress."""
+        self.stage.enter("suppress")
+        return self._rules.suppress(rule, subject, reason, days, by)
+
+    def unsuppress(self, number: int) -> None:
+        """Take one back."""
+        self.stage.enter("unsuppress")
+        self._rules.unsuppress(number)
+
+    def suppressions(self, *, expired: bool = False) -> tuple[Suppression, ...]:
+        """Those that hold."""
+        self.stage.enter("suppressions")
+        return self._rules.suppressions(expired=expired)
 
 
 @dataclass

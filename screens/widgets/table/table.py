@@ -207,7 +207,9 @@ class Table(CursorView, Generic[Row]):
         """The headings; the one that the table is sorted by has an arrow."""
         query = self.query_shown
         sign = arrow(self._listing, query)
-        by_state = query.sort == self._listing.worst_first and bool(query.sort)
+        # Where a column in sight has that order, the arrow is its own.
+        beside = any(placed.column.sort == query.sort for placed in self.columns.placed)
+        by_state = query.sort == self._listing.worst_first and bool(query.sort) and not beside
         parts: list[str | tuple[str, str]] = [(f" {sign} ", "$accent") if by_state else " " * _LEAD]
         for placed in self.columns.placed:
             column = placed.column

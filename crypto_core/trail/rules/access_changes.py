@@ -1,0 +1,169 @@
+"""Changes of who may use a key: its policy, read as the posture reads it, and grants."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from crypto_core.errors import PolicyError
+from crypto_core.key_names import account_of
+from crypto_core.keys.policy.access import Access, accesses
+from crypto_core.keys.policy.actions import Power, powers
+from crypto_core.keys.policy.comparison import compare
+from crypto_core.keys.policy.document import PolicyDocument, parse_policy
+from crypto_core.keys.policy.document import Principal as Named
+from crypto_core.keys.posture.finding import Finding, Gap
+from crypto_core.severity import Severity
+from crypto_core.trail.event import KMS, TrailEvent
+from crypto_core.trail.rules.making import Kind, Say, told
+from crypto_core.trail.rules.rule import Rule, Sigma
+from crypto_core.trail.rules.techniques import CLOUD_ROLES
+from crypto_core.trail.rules.watched import Watched, listed, request, text
+from crypto_core.trail.store.history import Span, has
+
+_POLICY = "event-key-policy"
+_GRANT = "event-key-grant"
+_GRAVE = (Power.OPEN, Power.DELEGATE, Power.DESTROY)
+
+
+def _name(watched: Watched, event: TrailEvent) -> str:
+    return watched.key(event.key_arns[0]) if event.key_arns else "a key"
+
+
+def _policy(watched: Watched, event: TrailEvent) -> Say:
+    """What the new policy lets through, and what it changes where the one before is in the store."""
+    arn = event.key_arns[0] if event.key_arns else "*"
+    did = f"replaced the policy of {_name(watched, event)}"
+    if event.failed:
+        return Severity.HIGH, did, ""
+    try:
+        policy = _document(event)
+    except PolicyError as error:
+        return Severity.HIGH, did, f"the new policy can't be read: {error.message}"
+    if policy is None:
+        return Severity.HIGH, did, "the record does not have the policy"
+    found = accesses(policy, (), arn)
+    public = [a for a in found if a.is_public]
+    own = account_of(arn)
+    expected = watched.keys.accounts | ({own} if own else set())
+    beyond = sorted({a for access in found if _grave(access) for a in access.accounts - expected})
+    said = [_difference(watched, event, policy, arn)]
+    if public:
+        sids = listed(dict.fromkeys(a.statement for a in public))
+        said.insert(0, f"open to everybody by {sids}")
+        if any(_grave(a) for a in public):
+            return Severity.CRITICAL, f"opened {_name(watched, event)} to everybody", "; ".join(said)
+    if beyond:
+        said.insert(0, f"lets in account {listed(beyond)}")
+        return Severity.CRITICAL, f"let another account use {_name(watched, event)}", "; ".join(said)
+    return (Severity.HIGH if public else Severity.MEDIUM), did, "; ".join(said)
+
+
+def _grave(access: Access) -> bool:
+    return any(power in _GRAVE for power in powers(access.actions))
+
+
+def _document(event: TrailEvent) -> PolicyDocument | None:
+    given = request(event).get("policy")
+    return parse_policy(given) if isinstance(given, str) else None
+
+
+def _difference(watched: Watched, event: TrailEvent, policy: PolicyDocument, arn: str) -> str:
+    """What changes for whom, from the last policy that the store knows of."""
+    earlier = watched.history.events(
+        (has("source", KMS), has("name", "PutKeyPolicy", "CreateKey"), has("key", arn)),
+        Span(None, event.time),
+        limit=5,
+    )
+    for one in earlier:
+        try:
+            before = None if one.failed else _document(one)
+        except PolicyError:
+            continue
+        if before is not None:
+            changes = compare(before, policy, arn).changes
+            said = listed([str(change) for change in changes], 4) or "nobody gains or loses anything"
+            return f"since {one.time:%Y-%m-%d %H:%M} UTC: {said}"
+    return "the policy before is not in the store: compare with keydeck keys policy"
+
+
+def _grant(watched: Watched, event: TrailEvent) -> Say | None:
+    """To whom, and what for. What services grant themselves or roles of the key's account is their work.
+
+    EC2, RDS and others make a grant for each disk they attach: that is noise, a grant to another account is
+    none.
+    """
+    given = request(event)
+    grantee = text(given.get("granteePrincipal"), 300)
+    operations = (
+        [text(o, 40) for o in given["operations"]] if isinstance(given.get("operations"), list) else []
+    )
+    principal = Named("Service" if grantee.endswith(".amazonaws.com") else "AWS", grantee)
+    own = account_of(event.key_arns[0]) if event.key_arns else event.account
+    foreign = bool(principal.account) and principal.account not in watched.keys.accounts | {own}
+    wide = "*" in grantee or principal.is_account
+    if event.by_service and not foreign and not wide:
+        return None
+    grave = any(power in _GRAVE for power in powers(operations)) or not operations
+    severity = Severity.HIGH if grave else Severity.MEDIUM
+    whom = principal.seen_from(own) if grantee else "a principal"
+    return (
+        Severity.CRITICAL if (foreign or wide) and grave else severity,
+        f"granted {whom} the use of {_name(watched, event)}",
+        f"operations {listed(operations, 12) or 'not recorded'}; to {grantee or 'nobody recorded'}"
+        + ("; of another account" if foreign else "")
+        + ("; constrained by an encryption context" if given.get("constraints") else ""),
+    )
+
+
+_KINDS = {
+    kind.rule: kind
+    for kind in (
+        Kind(
+            _POLICY,
+            _policy,
+            "Look at it: keydeck keys policy KEY --explain. If nobody meant it, put the one before back: "
+            "keydeck keys put-policy.",
+        ),
+        Kind(
+            _GRANT,
+            _grant,
+            "If nobody meant it: keydeck keys revoke-grant. A grant needs no policy and is easily "
+            "overlooked; whoever may create grants can pass them on.",
+        ),
+    )
+}
+
+
+def _changes(watched: Watched, rule: str, name: str) -> Iterator[Finding | Gap]:
+    events, gaps = watched.changes(KMS, name)
+    yield from gaps
+    yield from told(watched, events, _KINDS[rule])
+
+
+RULES = (
+    Rule(
+        _POLICY,
+        "Policy of a KMS key replaced",
+        Severity.CRITICAL,
+        (CLOUD_ROLES,),
+        Sigma(
+            {"eventSource": KMS, "eventName": "PutKeyPolicy"},
+            limits="Keydeck reads the policy: everybody and other accounts are critical.",
+            falsepositives=("A deployment that changes the policy",),
+        ),
+        lambda watched: _changes(watched, _POLICY, "PutKeyPolicy"),
+    ),
+    Rule(
+        _GRANT,
+        "Grant on a KMS key created",
+        Severity.CRITICAL,
+        (CLOUD_ROLES,),
+        Sigma(
+            {"eventSource": KMS, "eventName": "CreateGrant"},
+            {"userIdentity.invokedBy|endswith": ".amazonaws.com"},
+            limits="Keydeck tells grants to other accounts also where a service makes them.",
+            falsepositives=("An administrator who gives a role access for a while",),
+        ),
+        lambda watched: _changes(watched, _GRANT, "CreateGrant"),
+    ),
+)

@@ -1,0 +1,141 @@
+"""Decrypt with an encryption context that is not the envelope's, or without one where others have one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from crypto_core.filters import Alternative, Term
+from crypto_core.keys.posture.finding import Finding, Gap
+from crypto_core.severity import Severity
+from crypto_core.trail.rules.rule import Rule, Sigma
+from crypto_core.trail.rules.techniques import CLOUD_SECRETS, STEAL_TOKEN
+from crypto_core.trail.rules.watched import (
+    NO_SERVICE,
+    OF_KMS,
+    Watched,
+    calls,
+    found,
+    listed,
+    lower,
+    name_of,
+    where_from,
+)
+from crypto_core.trail.store.history import Span, has
+
+_WRONG = "event-context-wrong"
+_MISSING = "event-context-missing"
+
+MANY = 10
+"""So many refused envelopes of one principal are no slip."""
+ESTABLISHED = 20
+"""v2 is what a key's tokens are in once so many Decrypts named one and hardly any did not."""
+SHARE = 0.99
+
+_INVALID = ("InvalidCiphertextException", "IncorrectKeyException")
+_NO_TOKEN = Term("token", (Alternative(text="*"),), negated=True, position=0)
+
+
+def _wrong(watched: Watched) -> Iterator[Finding | Gap]:
+    """Yield who offered envelopes that KMS could not open: of another row, changed, or of another key.
+
+    Keydeck itself does so while it looks for the Region of a v1 envelope; its calls name it as application.
+    The record often names no key, so all of them count. Services are left out: what they can't open is
+    their own.
+    """
+    terms = (OF_KMS, NO_SERVICE, has("name", "Decrypt", "ReEncrypt"), has("error", *_INVALID))
+    for group in watched.history.groups(("principal",), terms, watched.window):
+        principal, number = group.values[0], group.events
+        events = watched.evidence(watched.of(principal, terms))
+        tokens = listed(dict.fromkeys(str(e.token_ref) for e in events if e.token_ref))
+        keydeck = all("app/keydeck" in e.user_agent for e in events)
+        severity = Severity.HIGH if number >= MANY else Severity.MEDIUM
+        yield found(
+            _WRONG,
+            Severity.LOW if keydeck else severity,
+            principal or "unknown",
+            f"{name_of(principal)} offered envelopes that KMS could not open",
+            f"{calls(number)}: {listed(dict.fromkeys(e.error_code for e in events))} from "
+            + where_from(events)
+            + (f"; for {tokens}" if tokens else "; without a token's encryption context")
+            + ("; as Keydeck's attribution does" if keydeck else "")
+            + f"; by {principal}",
+            "An envelope was moved to another row, changed, or tried under another key: keydeck verify finds "
+            "those that don't open.",
+            events,
+        )
+
+
+def _missing(watched: Watched) -> Iterator[Finding | Gap]:
+    """Yield who opened something without a row's context under a key whose tokens are all v2.
+
+    Only where that was so before the window: while v1 moves to v2 both are normal.
+    """
+    if not watched.has_baseline:
+        return
+    before = watched.history.split_by_token(watched.openings, Span(None, watched.since))
+    by_key: dict[str, list[int]] = {}
+    for (key, _), (named, unnamed) in before.items():
+        known = by_key.setdefault(key, [0, 0])
+        known[0] += named
+        known[1] += unnamed
+    bound = {
+        key
+        for key, (named, unnamed) in by_key.items()
+        if key and named >= ESTABLISHED and named >= SHARE * (named + unnamed)
+    }
+    if not bound:
+        return
+    now = watched.history.split_by_token(watched.openings, watched.window)
+    for (key, principal), (_, unnamed) in now.items():
+        if key not in bound or not unnamed:
+            continue
+        terms = watched.of(principal, (*watched.openings, has("key", *key.split(" ")), _NO_TOKEN))
+        events = watched.evidence(terms)
+        first = key.split(" ")[0]
+        yield found(
+            _MISSING,
+            Severity.HIGH if before.get((key, principal)) is None else lower(Severity.HIGH),
+            principal or "unknown",
+            f"{name_of(principal)} opened something under {watched.key(first)} without a row's context",
+            f"{calls(unnamed)} without keydeck:table, column and id; before, {by_key[key][0]:,} of "
+            f"{sum(by_key[key]):,} Decrypts under this key named a token; from {where_from(events)}; "
+            f"by {principal}; key {first}",
+            "It is no v2 envelope that was opened: an old backup's v1 envelope, or a data key of another "
+            "kind. Find out what it read.",
+            events,
+        )
+
+
+RULES = (
+    Rule(
+        _WRONG,
+        "Decrypt of an envelope that is not this row's, or was changed",
+        Severity.HIGH,
+        (STEAL_TOKEN, CLOUD_SECRETS),
+        Sigma(
+            {
+                "eventSource": "kms.amazonaws.com",
+                "eventName": ["Decrypt", "ReEncrypt"],
+                "errorCode": list(_INVALID),
+            },
+            falsepositives=("Keydeck's attribution of v1 envelopes", "Damaged rows"),
+        ),
+        _wrong,
+    ),
+    Rule(
+        _MISSING,
+        "Decrypt without a row's encryption context though tokens are v2",
+        Severity.HIGH,
+        (STEAL_TOKEN, CLOUD_SECRETS),
+        Sigma(
+            {
+                "eventSource": "kms.amazonaws.com",
+                "eventName": "Decrypt",
+                "requestParameters.encryptionContext.keydeck:id|exists": False,
+            },
+            limits="Only for keys whose tokens are all v2: add their ARNs as resources.ARN.",
+            falsepositives=("A v1 envelope restored from a backup",),
+        ),
+        _missing,
+    ),
+)

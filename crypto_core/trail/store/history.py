@@ -1,0 +1,242 @@
+"""What rules ask of the store: who did what how often, before a moment and after it, and some of the events.
+
+Counted by the hour wherever that knows the answer, see counting.py. What is asked for is given as terms,
+never as text: a principal's name may hold anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from threading import Event
+from typing import Any
+
+from sqlalchemy import Connection, func, select
+
+from crypto_core.errors import EventStoreError
+from crypto_core.filters import SET, Alternative, Term
+from crypto_core.trail.event import TrailEvent
+from crypto_core.trail.query import Aliases
+from crypto_core.trail.reading import load, read_record
+from crypto_core.trail.store.conditions import Bounds, Conditions, resolve
+from crypto_core.trail.store.counting import parts, texts_of
+from crypto_core.trail.store.database import StoreFile
+from crypto_core.trail.store.listing import read
+from crypto_core.trail.store.packing import unpack
+from crypto_core.trail.store.schema import HOUR, event, rollup
+
+_BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def has(field: str, *values: str, negated: bool = False) -> Term:
+    """The term that a field is one of some values, word for word."""
+    return Term(field, tuple(Alternative(text=value, literal=True) for value in values), negated, 0)
+
+
+def like(field: str, *patterns: str) -> Term:
+    """The term that a field is like one of some patterns, `*` standing for anything."""
+    return Term(field, tuple(Alternative(text=pattern) for pattern in patterns), negated=False, position=0)
+
+
+def flag(name: str, *, negated: bool = False) -> Term:
+    """The term that an event has a property, such as `failed`."""
+    return Term(name, SET, negated, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """From a moment on, up to another one that is not part of it; None where it is open."""
+
+    since: datetime | None = None
+    until: datetime | None = None
+
+    @property
+    def bounds(self) -> Bounds:
+        """The whole seconds in it."""
+        first = None if self.since is None else _up(self.since)
+        last = None if self.until is None else _up(self.until) - 1
+        return Bounds(first, last)
+
+
+def _up(moment: datetime) -> int:
+    """A moment in whole seconds since 1970, rounded up."""
+    return -((_BEGINNING - moment) // timedelta(seconds=1))
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Events that have the same values in some fields. `first` and `last` are exact to the hour."""
+
+    values: tuple[str, ...]
+    events: int
+    first: datetime
+    last: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Burst:
+    """The most that one principal did within one stretch of time, from `since` on."""
+
+    principal: str
+    number: int
+    since: datetime
+
+
+class History:
+    """Questions to one store. Every call may block; raises EventStoreError, InterruptedRunError."""
+
+    def __init__(self, file: StoreFile, aliases: Aliases = dict, cancelled: Event | None = None) -> None:
+        self._file = file
+        self._aliases = aliases
+        self._cancelled = cancelled
+
+    def first(self) -> datetime | None:
+        """Return the hour of the oldest event that is dated; None where there is none."""
+        with self._file.reading(self._cancelled) as connection:
+            hour = connection.scalar(select(func.min(rollup.c.hour)).where(rollup.c.hour > 0))
+        return None if hour is None else _BEGINNING + timedelta(hours=int(hour))
+
+    def days(self, span: Span) -> int:
+        """Return on how many days of a span there were events: a single old event is no history."""
+        hours = span.bounds
+        conditions = [rollup.c.hour > 0]
+        if hours.last is not None:
+            conditions.append(rollup.c.hour <= hours.last // HOUR)
+        if hours.first is not None:
+            conditions.append(rollup.c.hour >= hours.first // HOUR)
+        with self._file.reading(self._cancelled) as connection:
+            days = select(func.count((rollup.c.hour // 24).distinct())).where(*conditions)
+            return int(connection.scalar(days) or 0)
+
+    def any(self, span: Span) -> bool:
+        """Return whether there is any event in a span of time."""
+        return bool(self.events((), span, limit=1))
+
+    def groups(self, fields: Sequence[str], terms: Iterable[Term], span: Span) -> tuple[Group, ...]:
+        """Return the events of a span counted by some fields, the most common first."""
+        totals: dict[tuple[int, ...], list[int]] = {}
+        with self._file.reading(self._cancelled) as connection:
+            found = self._resolved(connection, terms, span)
+            for part in parts(found):
+                columns = [part.columns[field] for field in fields]
+                at = part.columns["at"]
+                number = func.sum(part.number) if part.hourly else func.count()
+                rows = connection.execute(
+                    select(number, func.min(at), func.max(at), *columns)
+                    .where(part.condition)
+                    .group_by(*columns)
+                )
+                for events, first, last, *numbers in rows:
+                    known = totals.setdefault(tuple(map(int, numbers)), [0, int(first), int(last)])
+                    known[0] += int(events)
+                    known[1], known[2] = min(known[1], int(first)), max(known[2], int(last))
+            named = texts_of(connection, sorted({n for numbers in totals for n in numbers if n}))
+        ordered = sorted(totals.items(), key=lambda item: (-item[1][0], item[0]))
+        return tuple(
+            Group(tuple(named.get(n, "") for n in numbers), known[0], _moment(known[1]), _moment(known[2]))
+            for numbers, known in ordered
+        )
+
+    def hourly(self, terms: Iterable[Term], span: Span) -> dict[str, Burst]:
+        """Return every principal's busiest hour, by principal."""
+        totals: dict[tuple[int, int], int] = {}
+        with self._file.reading(self._cancelled) as connection:
+            found = self._resolved(connection, terms, span)
+            for part in parts(found):
+                principal, hour = part.columns["principal"], part.columns["at"] // HOUR
+                number = func.sum(part.number) if part.hourly else func.count()
+                rows = connection.execute(
+                    select(number, principal, hour).where(part.condition).group_by(principal, hour)
+                )
+                for events, who, at in rows:
+                    totals[int(who), int(at)] = totals.get((int(who), int(at)), 0) + int(events)
+            return self._busiest(connection, ((who, n, at * HOUR) for (who, at), n in totals.items()))
+
+    def bursts(
+        self, terms: Iterable[Term], span: Span, *, minutes: int, distinct: str = "", present: str = ""
+    ) -> dict[str, Burst]:
+        """Return every principal's busiest stretch of so many minutes, by principal.
+
+        Events count, or the different values that they have in a field. `present` is a field that they must
+        have anything in. Stretches begin every half of their length.
+        """
+        width = minutes * 60
+        with self._file.reading(self._cancelled) as connection:
+            found = self._resolved(connection, terms, span)
+            rows: list[tuple[int, int, int]] = []
+            number = func.count(event.c[distinct].distinct()) if distinct else func.count()
+            for part in parts(found, exact=True):
+                for offset in (0, width // 2):
+                    slot = (event.c.at + offset) // width
+                    counted = select(event.c.principal, number, slot).where(part.condition)
+                    if present:
+                        counted = counted.where(event.c[present] != 0)
+                    rows += [
+                        (int(who), int(n), int(at) * width - offset)
+                        for who, n, at in connection.execute(counted.group_by(event.c.principal, slot))
+                    ]
+            return self._busiest(connection, rows)
+
+    def split_by_token(self, terms: Iterable[Term], span: Span) -> dict[tuple[str, str], tuple[int, int]]:
+        """Return how many events named a token and how many did not, by keys and principal."""
+        totals: dict[tuple[int, int], list[int]] = {}
+        with self._file.reading(self._cancelled) as connection:
+            if connection.scalar(select(event.c.id).where(event.c.token != 0).limit(1)) is None:
+                return {}
+            found = self._resolved(connection, terms, span)
+            for part in parts(found, exact=True):
+                named = func.sum(func.iif(event.c.token != 0, 1, 0))
+                rows = connection.execute(
+                    select(event.c.key, event.c.principal, named, func.count())
+                    .where(part.condition)
+                    .group_by(event.c.key, event.c.principal)
+                )
+                for key, who, with_token, all_ in rows:
+                    known = totals.setdefault((int(key), int(who)), [0, 0])
+                    known[0] += int(with_token)
+                    known[1] += int(all_) - int(with_token)
+            names = texts_of(connection, sorted({n for pair in totals for n in pair if n}))
+        return {
+            (names.get(key, ""), names.get(who, "")): (known[0], known[1])
+            for (key, who), known in totals.items()
+        }
+
+    def events(
+        self, terms: Iterable[Term], span: Span, *, limit: int, newest_first: bool = True
+    ) -> tuple[TrailEvent, ...]:
+        """Return up to `limit` events of a span, in the order of time."""
+        with self._file.reading(self._cancelled) as connection:
+            found = self._resolved(connection, terms, span)
+            rows = read(connection, found, None, newest_first=newest_first, inclusive=False, limit=limit)
+        return tuple(_events(row[2] for row in rows))
+
+    def _resolved(self, connection: Connection, terms: Iterable[Term], span: Span) -> Conditions:
+        found = resolve(connection, terms, self._aliases)
+        return Conditions(found.terms, found.bounds.narrowed(span.bounds), found.rolled)
+
+    def _busiest(self, connection: Connection, rows: Iterable[tuple[int, int, int]]) -> dict[str, Burst]:
+        best: dict[int, tuple[int, int]] = {}
+        for who, number, at in rows:
+            if who and (who not in best or number > best[who][0]):
+                best[who] = number, at
+        names = texts_of(connection, sorted(best))
+        return {names[who]: Burst(names[who], number, _moment(at)) for who, (number, at) in best.items()}
+
+
+def _events(bodies: Iterable[Any]) -> Iterator[TrailEvent]:
+    for body in bodies:
+        try:
+            record = unpack(body)
+            found = read_record(load(record), record)
+        except ValueError as error:
+            raise EventStoreError(
+                "A record of the event store is damaged.",
+                remedy="Move the store away, then import or pull the events anew.",
+            ) from error
+        if found is not None:
+            yield found
+
+
+def _moment(at: int) -> datetime:
+    return _BEGINNING + timedelta(seconds=at)

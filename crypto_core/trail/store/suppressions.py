@@ -1,0 +1,167 @@
+"""Findings that an operator has judged and doesn't want to be told of for a while.
+
+Kept beside the events, which are the operator's own. One has a reason and an end; what it hides is counted
+and can be listed. It is about a rule and, by pattern, about subjects.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Column, Integer, Table, Text, delete, insert, select
+
+from crypto_core.errors import RefusedError
+from crypto_core.filters import Alternative
+from crypto_core.foreign import clean
+from crypto_core.keys.posture.finding import Finding
+from crypto_core.trail.store.database import StoreFile
+from crypto_core.trail.store.schema import metadata
+
+MOST_DAYS = 366
+"""A suppression ends after a year at the latest: nobody remembers longer why it was there."""
+
+suppression = Table(
+    "suppression",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("rule", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("by", Text, nullable=False),
+    Column("at", Integer, nullable=False),
+    Column("until", Integer, nullable=False),
+)
+"""`at` and `until` are in seconds since 1970, UTC."""
+
+
+@dataclass(frozen=True, slots=True)
+class Suppression:
+    """One of them. `subject` may hold `*` for any characters; "*" alone is every subject."""
+
+    number: int
+    rule: str
+    subject: str
+    reason: str
+    by: str
+    at: datetime
+    until: datetime
+
+    def covers(self, finding: Finding) -> bool:
+        """True if it is about this finding."""
+        if finding.rule != self.rule:
+            return False
+        return self.subject == finding.subject or Alternative(text=self.subject).matches(finding.subject)
+
+    def as_json(self) -> dict[str, Any]:
+        """It as a JSON document's part."""
+        return {
+            "number": self.number,
+            "rule": self.rule,
+            "subject": self.subject,
+            "reason": self.reason,
+            "by": self.by,
+            "at": self.at.isoformat(),
+            "until": self.until.isoformat(),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Suppressed:
+    """A finding that isn't told, and why."""
+
+    finding: Finding
+    by: Suppression
+
+    def as_json(self) -> dict[str, Any]:
+        """Both as a JSON document's part."""
+        return {"finding": self.finding.as_json(), "suppression": self.by.as_json()}
+
+
+def sift(
+    findings: Iterable[Finding], suppressions: Sequence[Suppression]
+) -> tuple[tuple[Finding, ...], tuple[Suppressed, ...]]:
+    """Return the findings that are told, and those that are not."""
+    told: list[Finding] = []
+    hidden: list[Suppressed] = []
+    for finding in findings:
+        by = next((s for s in suppressions if s.covers(finding)), None)
+        if by is None:
+            told.append(finding)
+        else:
+            hidden.append(Suppressed(finding, by))
+    return tuple(told), tuple(hidden)
+
+
+class Suppressions:
+    """The suppressions in one store. Raises EventStoreError."""
+
+    def __init__(self, file: StoreFile, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        self._file = file
+        self._clock = clock
+        self._made = False
+
+    def add(self, rule: str, subject: str, reason: str, days: int, by: str) -> Suppression:
+        """Suppress a rule's findings about a subject, or a pattern of subjects, for so many days.
+
+        Raises RefusedError without a reason, for too long a time, or for a rule that has no name.
+        """
+        rule, reason = clean(rule, 100).strip(), clean(reason, 500).strip()
+        subject = clean(subject, 300).strip() or "*"
+        if not rule:
+            raise RefusedError("Which rule's findings?", remedy="keydeck findings names the rule of each.")
+        if not reason:
+            raise RefusedError("A suppression needs a reason.", remedy="Say why this is expected: --reason.")
+        if not 1 <= days <= MOST_DAYS:
+            raise RefusedError(f"A suppression lasts from 1 to {MOST_DAYS} days.", remedy="Give --days.")
+        at = self._clock().replace(microsecond=0)
+        until = at + timedelta(days=days)
+        self._make()
+        with self._file.writing() as connection:
+            values = {
+                "rule": rule,
+                "subject": subject,
+                "reason": reason,
+                "by": clean(by, 200),
+                "at": int(at.timestamp()),
+                "until": int(until.timestamp()),
+            }
+            number = connection.execute(insert(suppression).values(values)).inserted_primary_key
+        return Suppression(int(number[0]) if number else 0, rule, subject, reason, clean(by, 200), at, until)
+
+    def list(self, *, expired: bool = False) -> tuple[Suppression, ...]:
+        """Return those that hold now, or, `expired`, all; in the order in which they were made."""
+        self._make()
+        now = int(self._clock().timestamp())
+        statement = select(suppression).order_by(suppression.c.id)
+        if not expired:
+            statement = statement.where(suppression.c.until > now)
+        with self._file.reading() as connection:
+            rows = connection.execute(statement).all()
+        return tuple(
+            Suppression(r.id, r.rule, r.subject, r.reason, r.by, _moment(r.at), _moment(r.until))
+            for r in rows
+        )
+
+    def remove(self, number: int) -> None:
+        """Take one back: what it hid is told again. Raises RefusedError if there is none of this number."""
+        self._make()
+        with self._file.writing() as connection:
+            gone = connection.execute(delete(suppression).where(suppression.c.id == number)).rowcount
+        if not gone:
+            raise RefusedError(
+                f"There is no suppression {number}.", remedy="keydeck findings suppressions lists them."
+            )
+
+    def _make(self) -> None:
+        """The table is younger than some stores."""
+        if not self._made:
+            with self._file.writing() as connection:
+                suppression.create(connection, checkfirst=True)
+            self._made = True
+
+
+def _moment(at: int) -> datetime:
+    return datetime.fromtimestamp(at, UTC)
