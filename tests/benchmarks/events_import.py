@@ -3,7 +3,8 @@
     python -m tests.benchmarks.events_import [--trailscraper PYTHON] [--files N] [--events N] [--json]
 
 Writes gzip files into a temporary folder, the same each time. A round does all of these once, so that a slow
-moment meets all alike; the time is what passes, the median of some rounds:
+moment meets all alike. The time is what passes, the median of some rounds; beside it is the processor's,
+which tells how much the machine gave to others, and how much was done by two cores at once:
 - bare: every file is unpacked by zlib and parsed by orjson, and nothing is done with it;
 - import: into a store that there was not before, opened and closed;
 - again: the same files once more into that store;
@@ -49,9 +50,9 @@ SCRAPE = """
 import datetime, sys, time
 from trailscraper.record_sources.local_directory_record_source import LocalDirectoryRecordSource
 always = [datetime.datetime(year, 1, 1, tzinfo=datetime.timezone.utc) for year in (1970, 2100)]
-began = time.perf_counter()
+began, used = time.perf_counter(), time.process_time()
 records = sum(1 for _ in LocalDirectoryRecordSource(sys.argv[1]).load_from_dir(*always))
-print(time.perf_counter() - began, records)
+print(time.perf_counter() - began, time.process_time() - used, records)
 """
 
 
@@ -65,16 +66,20 @@ def bare(folder: Path) -> int:
     return found
 
 
-def scraped(python: str, folder: Path) -> tuple[float, int]:
-    """Return the seconds that TrailScraper takes, and the records that it found."""
+Sample = tuple[float, float]
+"""Seconds that passed, and seconds of processors."""
+
+
+def scraped(python: str, folder: Path) -> tuple[Sample, int]:
+    """Return what TrailScraper takes, and the records that it found."""
     done = subprocess.run([python, "-c", SCRAPE, str(folder)], check=True, capture_output=True, text=True)
-    seconds, records = done.stdout.split()
-    return float(seconds), int(records)
+    seconds, used, records = done.stdout.split()
+    return (float(seconds), float(used)), int(records)
 
 
-def measure(folder: Path, events: int, rounds: int, trailscraper: str | None) -> dict[str, Timing]:
-    """Time all, interleaved; seconds."""
-    taken: dict[str, list[float]] = {"bare": [], "import": [], "again": []}
+def measure(folder: Path, events: int, rounds: int, trailscraper: str | None) -> dict[str, list[Sample]]:
+    """Time all, interleaved."""
+    taken: dict[str, list[Sample]] = {"bare": [], "import": [], "again": []}
     with tempfile.TemporaryDirectory() as stores:
         numbers = count()
         for _ in range(rounds):
@@ -92,17 +97,17 @@ def measure(folder: Path, events: int, rounds: int, trailscraper: str | None) ->
                 "again": imported,
             }
             for name, case in cases.items():
-                began = time.perf_counter()
+                began, used = time.perf_counter(), time.process_time()
                 found = case()
-                taken[name].append(time.perf_counter() - began)
+                taken[name].append((time.perf_counter() - began, time.process_time() - used))
                 if found != events:
                     sys.exit(f"{name}: {found:,} of {events:,} events were found")
             if trailscraper:
-                seconds, found = scraped(trailscraper, folder)
-                taken.setdefault("TrailScraper", []).append(seconds)
+                sample, found = scraped(trailscraper, folder)
+                taken.setdefault("TrailScraper", []).append(sample)
                 if found != events:
                     sys.exit(f"TrailScraper: {found:,} of {events:,} events were found")
-    return {name: Timing(tuple(samples)) for name, samples in taken.items()}
+    return taken
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -115,10 +120,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with tempfile.TemporaryDirectory() as name:
         size = write(Path(name), files=given.files, events=given.events)
         bare(Path(name))  # into the page cache, for all alike
-        found = measure(Path(name), given.events, given.rounds, given.trailscraper)
+        taken = measure(Path(name), given.events, given.rounds, given.trailscraper)
+    found = {name: Timing(tuple(passed for passed, _ in samples)) for name, samples in taken.items()}
+    used = {name: Timing(tuple(cpu for _, cpu in samples)) for name, samples in taken.items()}
     unit = found["bare"].median
     rows = [
-        (case, f"{timing.median:.3f}", f"{timing.best:.3f}", f"{timing.median / unit:.1f}")
+        (
+            case,
+            *(f"{seconds:.3f}" for seconds in (timing.median, timing.best, used[case].median)),
+            f"{timing.median / unit:.1f}",
+        )
         for case, timing in found.items()
     ]
     targets = [
@@ -136,12 +147,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 "events": given.events,
                 "bytes": size,
                 "seconds": {case: timing.median for case, timing in found.items()},
+                "processor_seconds": {case: timing.median for case, timing in used.items()},
                 "targets": [target.as_json() for target in targets],
             }
         )
     else:
         print(f"{given.files:,} files, {given.events:,} events, {size / 2**20:.1f} MiB packed\n")
-        print_table(("", "seconds", "best", "times bare"), rows)
+        print_table(("", "seconds", "best", "processor", "times bare"), rows)
         print_targets(targets)
     return exit_status(targets)
 

@@ -115,11 +115,13 @@ def test_links_in_circles_end_and_a_link_to_a_folder_is_followed(
     assert (report.records, report.new) == (2, 2)
 
 
-def test_a_pipe_a_socket_and_a_device_never_block(store: EventStore, folder: Path) -> None:
+def test_a_pipe_a_socket_and_a_device_never_block(
+    store: EventStore, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     os.mkfifo(folder / "pipe.json")
     (folder / "null.json").symlink_to("/dev/zero")
     listening = socket.socket(socket.AF_UNIX)
-    os.chdir(folder)
+    monkeypatch.chdir(folder)  # a socket has a short name
     listening.bind("socket.json")
     put(folder / "sound.json", [record()])
     report = FileImport(store).run([folder])
