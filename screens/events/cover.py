@@ -11,6 +11,9 @@ from screens.events.moments import end_of_axis
 from screens.facts import Facts
 from screens.widgets.cells import spread
 
+_ROOMY = 96
+"""Cells from which on the store's number of events has room too."""
+
 
 def cover(
     summary: Summary | Trouble | None, whole: Summary | Trouble | None, facts: Facts, width: int
@@ -26,13 +29,14 @@ def cover(
         case Summary(hidden_service_events=number):
             words = f"{counted(number, 'service event')} hidden"
             hidden = Content.assemble((words, ""), ("  a shows them", "$muted"))
-    return spread(hidden, _store(whole, facts), width)
+    return spread(hidden, _store(whole, facts, counts=width >= _ROOMY), width)
 
 
-def _store(whole: Summary | Trouble | None, facts: Facts) -> Content:
+def _store(whole: Summary | Trouble | None, facts: Facts, *, counts: bool) -> Content:
     if not isinstance(whole, Summary) or whole.first is None or whole.last is None:
         return Content("")
-    return Content.assemble((f"store: {counted(whole.events, 'event')}, {_from_to(whole, facts)}", "$muted"))
+    count = f"{counted(whole.events, 'event')}, " if counts else ""
+    return Content.assemble((f"store: {count}{_from_to(whole, facts)}", "$muted"))
 
 
 def _from_to(whole: Summary, facts: Facts) -> str:

@@ -17,7 +17,7 @@ from screens.facts import Facts
 from screens.routes import EventsBehind, KeyBehind, PrincipalBehind, TokensBehind
 from screens.widgets.line_list import Line
 
-NAME_CELLS = 20
+NAME_CELLS = 15
 UNNAMED = "none: the call has no encryption context that names a row, so CloudTrail can't say which token"
 _VALUE = 600
 
@@ -128,7 +128,7 @@ def _about_keys(event: TrailEvent, facts: Facts, width: int) -> Iterator[Line]:
     for material in event.material_ids:
         yield from _field("key material", material, width, field="material")
     for name, value in event.encryption_context.items():
-        yield from _field(f"context {name}", f"{name} = {value}", width)
+        yield from _field("context", f"{name} = {value}", width)
     if event.token_ref is None:
         yield from _field("token", UNNAMED if event.is_kms else "", width, style="$muted")
         return
