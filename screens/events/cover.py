@@ -55,12 +55,10 @@ def nothing(whole: Summary | Trouble, facts: Facts) -> str:
             "No event passes this filter.\n/ changes it, Esc shows what the screen opened with.\n"
             f"The store has {counted(whole.events, 'event')}, {_from_to(whole, facts)}."
         )
-    fetch = (
-        "P fetches those of the last 24 hours by LookupEvents, :pull 7d those of 7 days; or, in a shell,\n"
-        if facts.services.event_puller is not None
-        else "In a shell, "
-    )
+    here = "P fetches the last 24 hours by LookupEvents, :pull 7d the last 7 days.\n"
     return (
         "No events are in the store: nothing was fetched or imported yet.\n"
-        f"{fetch}keydeck events pull fetches, keydeck events import PATH reads CloudTrail's files."
+        f"{here if facts.services.event_puller is not None else ''}"
+        "In a shell: keydeck events pull fetches,\n"
+        "keydeck events import PATH reads CloudTrail's files."
     )

@@ -157,7 +157,7 @@ def _field(
         target = EventsBehind(term(field, value))
     shown = Content.assemble((clean(value, _VALUE), style or ("$accent" if target is not None else "")))
     label = clean(name, NAME_CELLS - 1).ljust(NAME_CELLS)
-    for place, line in enumerate(shown.fold(max(width - NAME_CELLS, 20))):
+    for place, line in enumerate(shown.wrap(max(width - NAME_CELLS, 20))):
         head = (label if place == 0 else " " * NAME_CELLS, "$muted")
         first = place == 0 and target is not None
         yield Line(Content.assemble(head, line), target if first else None, hint if first else "")
