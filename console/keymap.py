@@ -50,11 +50,22 @@ def checked_keys(keys: Mapping[str, str]) -> dict[str, str]:
     return dict(keys)
 
 
-_SCREENS = ("status", "connections", "keys", "key", "policy", "rotation", "findings", "log")
+_SCREENS = (
+    "status",
+    "connections",
+    "keys",
+    "key",
+    "policy",
+    "rotation",
+    "events",
+    "event",
+    "findings",
+    "log",
+)
 _SHARED: Mapping[str, tuple[str, ...]] = {
     "everywhere": _SCREENS,
     "list": _SCREENS,
-    "table": ("connections", "keys", "findings", "log"),
+    "table": ("connections", "keys", "events", "findings", "log"),
     "key": ("keys", "key"),
 }
 """The screens on which the actions of a wider scope are in reach."""

@@ -11,6 +11,9 @@ from screens.events.moments import end_of_axis
 from screens.facts import Facts
 from screens.widgets.cells import spread
 
+_ROOMY = 96
+"""Cells from which on the store's number of events has room too."""
+
 
 def cover(
     summary: Summary | Trouble | None, whole: Summary | Trouble | None, facts: Facts, width: int
@@ -26,13 +29,14 @@ def cover(
         case Summary(hidden_service_events=number):
             words = f"{counted(number, 'service event')} hidden"
             hidden = Content.assemble((words, ""), ("  a shows them", "$muted"))
-    return spread(hidden, _store(whole, facts), width)
+    return spread(hidden, _store(whole, facts, counts=width >= _ROOMY), width)
 
 
-def _store(whole: Summary | Trouble | None, facts: Facts) -> Content:
+def _store(whole: Summary | Trouble | None, facts: Facts, *, counts: bool) -> Content:
     if not isinstance(whole, Summary) or whole.first is None or whole.last is None:
         return Content("")
-    return Content.assemble((f"store: {counted(whole.events, 'event')}, {_from_to(whole, facts)}", "$muted"))
+    count = f"{counted(whole.events, 'event')}, " if counts else ""
+    return Content.assemble((f"store: {count}{_from_to(whole, facts)}", "$muted"))
 
 
 def _from_to(whole: Summary, facts: Facts) -> str:
@@ -51,12 +55,10 @@ def nothing(whole: Summary | Trouble, facts: Facts) -> str:
             "No event passes this filter.\n/ changes it, Esc shows what the screen opened with.\n"
             f"The store has {counted(whole.events, 'event')}, {_from_to(whole, facts)}."
         )
-    fetch = (
-        "P fetches those of the last 24 hours by LookupEvents, :pull 7d those of 7 days; or, in a shell,\n"
-        if facts.services.event_puller is not None
-        else "In a shell, "
-    )
+    here = "P fetches the last 24 hours by LookupEvents, :pull 7d the last 7 days.\n"
     return (
         "No events are in the store: nothing was fetched or imported yet.\n"
-        f"{fetch}keydeck events pull fetches, keydeck events import PATH reads CloudTrail's files."
+        f"{here if facts.services.event_puller is not None else ''}"
+        "In a shell: keydeck events pull fetches,\n"
+        "keydeck events import PATH reads CloudTrail's files."
     )

@@ -17,7 +17,7 @@ from screens.facts import Facts
 from screens.routes import EventsBehind, KeyBehind, PrincipalBehind, TokensBehind
 from screens.widgets.line_list import Line
 
-NAME_CELLS = 20
+NAME_CELLS = 15
 UNNAMED = "none: the call has no encryption context that names a row, so CloudTrail can't say which token"
 _VALUE = 600
 
@@ -128,7 +128,7 @@ def _about_keys(event: TrailEvent, facts: Facts, width: int) -> Iterator[Line]:
     for material in event.material_ids:
         yield from _field("key material", material, width, field="material")
     for name, value in event.encryption_context.items():
-        yield from _field(f"context {name}", f"{name} = {value}", width)
+        yield from _field("context", f"{name} = {value}", width)
     if event.token_ref is None:
         yield from _field("token", UNNAMED if event.is_kms else "", width, style="$muted")
         return
@@ -157,7 +157,7 @@ def _field(
         target = EventsBehind(term(field, value))
     shown = Content.assemble((clean(value, _VALUE), style or ("$accent" if target is not None else "")))
     label = clean(name, NAME_CELLS - 1).ljust(NAME_CELLS)
-    for place, line in enumerate(shown.fold(max(width - NAME_CELLS, 20))):
+    for place, line in enumerate(shown.wrap(max(width - NAME_CELLS, 20))):
         head = (label if place == 0 else " " * NAME_CELLS, "$muted")
         first = place == 0 and target is not None
         yield Line(Content.assemble(head, line), target if first else None, hint if first else "")

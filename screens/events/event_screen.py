@@ -100,6 +100,12 @@ class EventScreen(AnswerScreen[EventPage]):
             self._folded = asked, folded
         yield from self._folded[1]
 
+    def cursor_moved(self) -> None:
+        """Say what can be done with the line under the cursor, once there is an event."""
+        super().cursor_moved()
+        line = self.query_one(EventText).current
+        self.refresh_hints(line is not None and line.target is not None, self.answer is not None)
+
     def possible(self, action: Action) -> bool | None:
         """Nothing can be done to an event that isn't there."""
         if action.scope is Scope.EVENT and self.answer is None:

@@ -140,8 +140,8 @@ def _record(row: StoredEvent) -> dict[str, Any]:
 COLUMNS: tuple[Column[StoredEvent], ...] = (
     Column("time", "time", _time, "time", 8, 19, 0),
     Column("name", "event", _name, "", 15, 24, 1),
-    Column("principal", "principal", _principal, "", 12, 30, 2),
-    Column("error", "error", _error, "", 8, 24, 3),
+    Column("principal", "principal", _principal, "", 15, 30, 2),
+    Column("error", "error", _error, "", 12, 24, 3),
     Column("ip", "from", _ip, "", 12, 24, 4),
     Column("key", "key · material", _key, "", 12, 26, 5),
     Column("token", "token", _token, "", 16, 44, 6, cut=fit_middle),

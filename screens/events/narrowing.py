@@ -61,5 +61,7 @@ def _terms(expression: str, now: datetime) -> list[tuple[Term, str]]:
         found = parse(expression, now)
     except InvalidFilterError:
         return []
+    if not found:
+        return []
     ends = [*(one.position for one in found[1:]), len(expression)]
     return [(one, expression[one.position : end].strip()) for one, end in zip(found, ends, strict=True)]

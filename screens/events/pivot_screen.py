@@ -196,14 +196,13 @@ def _value_line(
         "  ",
         (bar(value.events / total if total else 0.0, 8), "$accent"),
     ]
+    now = facts.clock()
+    seen = f"{end_of_axis(moment(value.first), now)} – {end_of_axis(moment(value.last), now)}"
     if wide:
-        now = facts.clock()
-        seen = f"{end_of_axis(moment(value.first), now)} – {end_of_axis(moment(value.last), now)}"
         parts.append((f"  {seen}", "$muted"))
     narrowed = with_term(expression, term(field, value.text))
-    return Line(
-        Content.assemble(*parts), EventsNarrowed(narrowed), f"Enter: only events with this {word_of(field)}."
-    )
+    hint = f"Enter: only events with this {word_of(field)}. {'' if wide else seen}"
+    return Line(Content.assemble(*parts), EventsNarrowed(narrowed), hint)
 
 
 def shown_value(field: str, text: str, facts: Facts) -> str:

@@ -72,6 +72,7 @@ class EventsScreen(ListScreen[StoredEvent]):
         self._asked: dict[str, Asked[Any]] = {}
         self._summary: Summary | Trouble | None = None
         self._whole: Summary | Trouble | None = None
+        self._covered = Content("")
         self._store_state: tuple[int, int] | None = None
         self._checked: datetime | None = None
         self._zooms: list[tuple[str, str]] = []
@@ -115,7 +116,9 @@ class EventsScreen(ListScreen[StoredEvent]):
 
     def ask_anew(self) -> None:
         """Look whether the store has changed, and ask for rows and counts only if it has."""
-        self._ask("state", lambda _: self.facts.services.events.state(), self._know_state)
+        before = self._asked.get("state")
+        if before is None or not before.waiting:
+            self._ask("state", lambda _: self.facts.services.events.state(), self._know_state)
 
     def _ask(
         self, what: str, call: Callable[[Cancellation], Any], then: Callable[[Any], None], limit: float = 90.0
@@ -198,9 +201,10 @@ class EventsScreen(ListScreen[StoredEvent]):
             lead = Content.assemble(("following   ", "$accent"))
         self.show_path(Content.assemble(lead, self.pane.note()))
         width = max(self.size.width - 2, 10)
-        self.query_one("#cover", Static).update(
-            cover(self._summary, self._whole, self.facts, width), layout=False
-        )
+        covered = cover(self._summary, self._whole, self.facts, width)
+        if covered != self._covered:
+            self._covered = covered
+            self.query_one("#cover", Static).update(covered, layout=False)
         row = self.pane.table.current
         self.bars.mark(row.event.time if row is not None else None)
         if self.has_class("-tall"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from textwrap import wrap
 
 from textual.content import Content
 from textual.geometry import Size
@@ -59,28 +60,29 @@ class UnnamedUseScreen(MainScreen):
 
     def _lines(self, size: Size) -> Sequence[Line]:
         width = max(size.width - 3, 20)
-        lines = [Line(part) for text in self._why() for part in (*text.fold(width), Content(""))]
+        title, *reasons = reasons_of(self._row)
+        lines = [Line(Content.assemble((title, "bold"))), Line(Content(""))]
+        for reason in reasons:
+            lines += [Line(Content(part)) for part in (*wrap(reason, width), "")]
         return indented([*lines, *unnamed_use_lines(self._row, self.facts)])
 
-    def _why(self) -> Sequence[Content]:
-        row = self._row
-        if not row.format.protected:
-            return (
-                Content.assemble(("No KMS call opens this token.", "bold")),
-                Content(
-                    f"It is stored as {row.format.value}: whoever reads the row reads it without KMS, and "
-                    "CloudTrail sees nothing of that."
-                ),
-            )
-        return (
-            Content.assemble(("CloudTrail can't name this token.", "bold")),
-            Content(
-                f"Its envelope is {row.format.value}, which has no encryption context: an event says which "
-                "key and which key material opened something, who asked and when, but not which token. Below "
-                "are the events of its key; any of them may be about this token, or about another one."
-            ),
-            Content("A v2 envelope names its row in the context, and its timeline is exact."),
+
+def reasons_of(row: InventoryRow) -> Sequence[str]:
+    """Return what CloudTrail can't say of a token, and why."""
+    stored = row.format.value
+    if not row.format.protected:
+        why = (
+            f"It is stored as {stored}: whoever reads the row reads it without KMS, and CloudTrail sees "
+            "nothing of that."
         )
+        return ("No KMS call opens this token.", why)
+    why = (
+        f"Its envelope is {stored}, which has no encryption context: an event says which key and which key "
+        "material opened something, who asked and when, but not which token. Below are the events of its "
+        "key; any of them may be about this token, or about another one."
+    )
+    instead = "A v2 envelope names its row in the context, and its timeline is exact."
+    return ("CloudTrail can't name this token.", why, instead)
 
 
 def unnamed_use_lines(row: InventoryRow, facts: Facts) -> list[Line]:

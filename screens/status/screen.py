@@ -14,7 +14,7 @@ from textual.widget import Widget
 from screens.actions.action import Scope
 from screens.actions.performing import bindings
 from screens.ages import ago
-from screens.asking import ask
+from screens.asking import Asked, ask
 from screens.blocking import Trouble
 from screens.facts import Facts
 from screens.main_screen import MainScreen
@@ -40,6 +40,7 @@ class StatusScreen(MainScreen):
     def __init__(self, facts: Facts) -> None:
         super().__init__(facts)
         self._use: RecentUse | None = None
+        self._asked_use: Asked[RecentUse | None] | None = None
         self._use_of: tuple[object, int] | None = None
         """The answer beside which the keys' use was asked for."""
 
@@ -66,8 +67,12 @@ class StatusScreen(MainScreen):
             self.call_after_refresh(self._ask_use)
 
     def _ask_use(self) -> None:
+        if self._asked_use is not None and self._asked_use.waiting:
+            return
         events = self.facts.services.events
-        ask(self, lambda cancelled: recent_use(events, cancelled), self._keep_use, group="use")
+        self._asked_use = ask(
+            self, lambda cancelled: recent_use(events, cancelled), self._keep_use, group="use"
+        )
 
     def _keep_use(self, answer: RecentUse | Trouble | None) -> None:
         """Show how the keys were used; trouble with the store is for the screen of events to tell."""

@@ -18,6 +18,7 @@ from screens.actions.registry import ACTIONS, BY_ID, of_scope
 from screens.help.screen import Help
 from screens.services import Services
 from tests.screens.deck import LARGE, Deck, deck
+from tests.screens.sample_events import a_day
 from tests.screens.samples import CURRENT
 from tests.screens.stage import Stage
 from tests.screens.test_context import StageContexts
@@ -33,6 +34,8 @@ REACH = {
     "rotation": (Scope.ROTATION, *ANYWHERE),
     "findings": (Scope.FINDINGS, Scope.TABLE, *ANYWHERE),
     "log": (Scope.LOG, Scope.TABLE, *ANYWHERE),
+    "events": (Scope.EVENTS, Scope.TABLE, *ANYWHERE),
+    "event": (Scope.EVENT, *ANYWHERE),
 }
 
 
@@ -181,6 +184,27 @@ async def test_what_can_be_done_to_a_key_is_done_by_key_and_by_command_on_list_a
                 assert done == [(action.id, ("",) if action.argument else ())], way
 
 
+@pytest.mark.parametrize("page", [False, True], ids=["list", "page"])
+async def test_what_can_be_done_to_events_is_done_by_key_and_by_command(
+    page: bool, stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage.events.add(a_day())
+    async with deck(stage, start="events", size=LARGE) as d:
+        if page:
+            await d.press("enter")
+        for action in of_scope(Scope.EVENT if page else Scope.EVENTS):
+            actor = actor_of(d, action)
+            assert actor.possible(action)
+            for way in (*action.keys.split(","), *(f":{command}" for command in action.commands)):
+                done: list[Any] = []
+                with monkeypatch.context() as patch:
+                    patch.setattr(type(actor), action.method, recorder(done, action))
+                    typed = ("colon", *way[1:], "enter") if way.startswith(":") else (way,)
+                    await d.pilot.press(*("minus" if key == "-" else key for key in typed))
+                    await d.pilot.pause()
+                assert done == [(action.id, ("",) if action.argument else ())], way
+
+
 async def choose_from_palette(d: Deck, words: str) -> None:
     await d.press("ctrl+p")
     assert isinstance(d.app.screen, CommandPalette)
@@ -222,7 +246,7 @@ async def test_read_only_is_also_what_the_database_says_of_itself() -> None:
         assert d.toasts() == ["Read-only: encrypt in place is refused."]
 
 
-@pytest.mark.parametrize("screen", ["status", "connections", "keys", "findings", "log"])
+@pytest.mark.parametrize("screen", ["status", "connections", "keys", "events", "findings", "log"])
 async def test_help_lists_all_that_is_in_reach_with_its_command(screen: str) -> None:
     async with deck(start=screen, size=(160, 60)) as d:
         await d.press("question_mark")
@@ -231,7 +255,8 @@ async def test_help_lists_all_that_is_in_reach_with_its_command(screen: str) -> 
     for action in reach(screen):
         assert f":{action.name} " in told
         assert action.explanation in " ".join(told.split())
-    for action in set(ACTIONS) - set(reach(screen)):
+    here = {action.name for action in reach(screen)}
+    for action in (action for action in ACTIONS if action.name not in here):
         assert f":{action.name} " not in told
 
 

@@ -8,8 +8,10 @@ import pytest
 from syrupy.assertion import SnapshotAssertion
 
 from crypto_core.errors import DatabaseUnreachableError
+from screens.main_screen import MainScreen
 from screens.memory import Memory
 from tests.screens.deck import LARGE, SMALL, deck
+from tests.screens.sample_events import a_day
 from tests.screens.samples import sample_log
 from tests.screens.stage import Stage
 from tests.screens.test_context import places
@@ -140,6 +142,42 @@ async def test_saved_filters(picture: SnapshotAssertion) -> None:
 
 async def test_the_log(picture: SnapshotAssertion) -> None:
     async with deck(start="log", log=sample_log(), size=LARGE) as d:
+        assert d.app.export_screenshot() == picture
+
+
+EVENTS = {
+    "list": (),
+    "pivots": ("v",),
+    "event": ("enter",),
+    "denied": ("slash", "ctrl+u", *"denied", "enter", "down", "m"),
+}
+
+
+@pytest.mark.parametrize("page", EVENTS)
+@pytest.mark.parametrize(
+    ("size", "theme"),
+    [(SMALL, DARK), (LARGE, DARK), (SMALL, LIGHT), (LARGE, LIGHT)],
+    ids=["small", "large", "small-light", "large-light"],
+)
+async def test_events(picture: SnapshotAssertion, page: str, size: tuple[int, int], theme: str) -> None:
+    stage = Stage()
+    stage.events.add(a_day())
+    async with deck(stage, start="events", size=size, theme=theme) as d:
+        await d.press(*EVENTS[page])
+        screen = d.app.screen
+        await d.until(lambda: not isinstance(screen, MainScreen) or not screen.freshness[1])
+        assert d.app.export_screenshot() == picture
+
+
+async def test_no_events_yet(picture: SnapshotAssertion) -> None:
+    async with deck(start="events") as d:
+        assert d.app.export_screenshot() == picture
+
+
+async def test_a_token_that_no_event_names(picture: SnapshotAssertion) -> None:
+    async with deck(start="connections") as d:
+        await d.filter("format:v1 evidence:verified")
+        await d.press("T")
         assert d.app.export_screenshot() == picture
 
 

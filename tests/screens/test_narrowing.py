@@ -1,0 +1,57 @@
+"""Filters made from what is on screen let through what they say, whatever the values are."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from crypto_core.filters import passes
+from crypto_core.trail.query import parse, values
+from screens.events.narrowing import between, term, with_or_without_service, with_term
+from tests.crypto_core.trail import records
+
+NOW = records.NOW
+
+
+@given(
+    st.text(min_size=1, max_size=40)
+    .map(lambda text: "".join(c for c in text if c.isprintable()))
+    .filter(bool)
+)
+def test_a_value_is_found_by_its_own_term(agent: str) -> None:
+    found = records.event(userAgent=agent)
+    if not found.user_agent:
+        return
+    only = parse(term("agent", found.user_agent), NOW)
+    assert passes(only, lambda name: values(found, name, {}))
+    without = parse(term("agent", found.user_agent, negated=True), NOW)
+    assert not passes(without, lambda name: values(found, name, {}))
+
+
+def test_a_term_is_added_once() -> None:
+    once = with_term("-service", term("ip", "10.0.0.1"))
+    assert once == '-service ip:"10.0.0.1"'
+    assert with_term(once, term("ip", "10.0.0.1")) == once
+
+
+@pytest.mark.parametrize("before", ["since:24h", "time:2026-01-01..", "until:2h since:3d", ""])
+def test_a_span_of_time_replaces_the_one_before(before: str) -> None:
+    first, last = NOW - timedelta(hours=2), NOW - timedelta(hours=1)
+    after = between(f'name:"a b" {before} -service', first, last, NOW)
+    assert after == 'name:"a b" -service since:2026-11-25T10:00:00Z until:2026-11-25T11:00:00Z'
+    parse(after, NOW)
+
+
+def test_the_ends_of_the_calendar_can_be_written() -> None:
+    first, last = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
+    assert len(parse(between("", first, last, NOW), NOW)) == 2
+
+
+def test_service_events_are_hidden_and_shown_in_turn() -> None:
+    assert with_or_without_service("-service since:24h", NOW) == "since:24h"
+    assert with_or_without_service("since:24h", NOW) == "-service since:24h"
+    assert with_or_without_service("service name:Decrypt", NOW) == "-service name:Decrypt"
+    assert with_or_without_service("", NOW) == "-service"
