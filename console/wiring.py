@@ -50,6 +50,7 @@ from crypto_core.trail.sources.engines import EngineSettings
 from crypto_core.trail.sources.puller import EventPuller
 from crypto_core.trail.store import EventStore
 from crypto_core.trail.use.service import EventUse
+from crypto_core.trail.use.witness import StoreWitness
 from screens.services import Services
 
 
@@ -143,17 +144,6 @@ def wire(settings: Settings, *, trust: Iterable[str] = (), observer: Observer = 
     configured = Configuration(
         settings.write_key, settings.write_alias, settings.trusted_keys, settings.rotation_days
     )
-    sight = Sight(
-        engine,
-        state_engine,
-        keys,
-        policies,
-        preflight,
-        inventory,
-        status,
-        lambda: kms.regions,
-        configured,
-    )
     events = open_events(settings, keys.known_aliases)
     watched = partial(_regions, kms, keyring.trusted, settings)
     event_puller = EventPuller(
@@ -167,6 +157,18 @@ def wire(settings: Settings, *, trust: Iterable[str] = (), observer: Observer = 
         ),
     )
     event_coverage = CoverageRecord(events, watched)
+    sight = Sight(
+        engine,
+        state_engine,
+        keys,
+        policies,
+        preflight,
+        inventory,
+        status,
+        lambda: kms.regions,
+        configured,
+        StoreWitness(events, event_coverage.between),
+    )
     inspector = Inspector(inventory, store, attributor)
     services = Services(
         surroundings=surveyor.now,

@@ -140,12 +140,11 @@ def _print_radius(radius: BlastRadius) -> None:
     click.echo()
     reach = radius.tokens_reachable
     count = "not counted" if reach is None else counted(reach, "token")
-    most = (
-        "" if radius.opened_at_most is None else f"; these opened at most {radius.opened_at_most:,} of them"
-    )
+    most = radius.opened_at_most
+    at_most = "" if most is None else f"; these opened at most {most:,} of them"
     click.echo(
         f"could have opened (v1, never exact): {count}, "
-        f"by {counted(radius.calls, 'call')} that named none{most}"
+        f"by {counted(radius.calls, 'call')} that named none{at_most}"
     )
     if radius.could:
         rows = [

@@ -114,6 +114,7 @@ class KeyWatch:
                 own = made_by(event, self._caller)
                 late = self._newest is not None and event.time < self._newest
                 uses.append(KeyUse(event, kind_of(event), own=own, late=late))
+        uses.sort(key=lambda use: use.event.time)
         for use in uses:
             self._count(use)
         if not self._more:

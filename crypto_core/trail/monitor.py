@@ -89,7 +89,7 @@ class KeyMonitor:
             note = clean(f"Which uses are Keydeck's own is not known: {error.message}", 300)
         return KeyWatch(
             whole,
-            since,
+            since.replace(microsecond=0),  # as events have it: none of the first second is left out
             store=self._store,
             puller=self._puller if pull else None,
             source=source,

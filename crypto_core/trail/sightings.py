@@ -64,7 +64,7 @@ class KeyUse:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What a watch knows at one moment. `uses` are those not told before, in the order of coming.
+    """What a watch knows at one moment. `uses` are those not told before, the oldest first.
 
     `counts` are all so far by kind, but for Keydeck's `own`. `covered_until` is up to when all is known, the
     time that CloudTrail takes to deliver taken off; None where nothing is. `gaps` say what is not known.

@@ -64,6 +64,8 @@ def old_key(seen: Seen) -> Step:
     evidence = [f"{old.key_arn} is {old.state}", f"Under it: {tokens}", _backups(seen)]
     if seen.status is None:
         evidence[1] = f"Not counted: {seen.uncounted}"
+    if seen.old_use is not None:
+        evidence.append(str(seen.old_use))
     needed = not tokens.none
     if needed and old.state != "Enabled":
         return Step(
@@ -85,7 +87,11 @@ def old_key(seen: Seen) -> Step:
     do_: tuple[Instruction, ...] = ()
     if old.state == "Enabled":
         do_ = (
-            note("No token is under it. Once the platform no longer asks for it, it may be disabled:"),
+            note(
+                "No token is under it, and nobody used it. It may be disabled:"
+                if seen.old_use is not None and seen.old_use.proves_no_use
+                else "No token is under it. Once the platform no longer asks for it, it may be disabled:"
+            ),
             command(f"keydeck keys disable {old.key_arn}"),
         )
     return Step(StepId.OLD_KEY, StepState.DONE, tuple(evidence), do_, (DUMPS,))

@@ -29,6 +29,7 @@ from crypto_core.errors import (
     KmsUnreachableError,
     MissingGrantError,
     MissingSchemaError,
+    TrailError,
 )
 from crypto_core.foreign import clean
 from crypto_core.key_names import is_key_arn, parse_key_name, same_key
@@ -38,6 +39,7 @@ from crypto_core.keys.inventory import KeyInventory
 from crypto_core.keys.policy.access import Access
 from crypto_core.keys.policy.document import Statement
 from crypto_core.keys.policy.reading import KeyPolicies
+from crypto_core.keys.replacement.witness import UseSeen, UseWitness
 from crypto_core.keys.service import StatusService
 from crypto_core.keys.state import KeyState
 from crypto_core.keys.status import Status
@@ -131,6 +133,8 @@ class Seen:
     region: str
     """Where Keydeck makes keys."""
     accepted: tuple[str, ...] = field(default=())
+    old_use: UseSeen | None = None
+    """What CloudTrail tells of the old key's use since then; None where its events aren't kept."""
 
     @property
     def same(self) -> bool:
@@ -157,7 +161,9 @@ class Sight:
         status: StatusService,
         regions: Callable[[], Sequence[str]],
         configured: Configuration,
+        witness: UseWitness | None = None,
     ) -> None:
+        self._witness = witness
         self._engine = engine
         self._journal_engine = journal_engine
         self._keys = keys
@@ -201,6 +207,7 @@ class Sight:
         except DatabaseError as error:
             uncounted = str(error)
         stop_if(cancelled)
+        old_use = self._used((state, *replicas), written.since, cancelled)
         return Seen(
             configured=self._configured,
             old=state,
@@ -220,7 +227,18 @@ class Sight:
             uncounted=uncounted,
             region=self._regions()[0],
             accepted=tuple(accepted),
+            old_use=old_use,
         )
+
+    def _used(
+        self, olds: Sequence[KeyState], since: datetime | None, cancelled: Event | None
+    ) -> UseSeen | None:
+        if self._witness is None or since is None:
+            return None
+        try:
+            return self._witness.uses([s.key_arn for s in olds], since, cancelled=cancelled)
+        except TrailError as error:
+            return UseSeen(since, gaps=(str(error),))
 
     def _new(self, name: str) -> tuple[KeyState | None, str]:
         if not name:

@@ -63,6 +63,8 @@ def in_use(seen: Seen) -> Step:
         return Step(StepId.IN_USE, StepState.UNKNOWN, tuple(evidence), _wait(seen))
     evidence.append(f"Census: {counted(seen.status.tokens_under(new.key_arn), 'token')} under the new key")
     evidence += [f"Not counted: {gap}" for gap in seen.tokens.gaps]
+    if seen.old_use is not None:
+        evidence.append(f"Old key, {seen.old_use}")
     if written.unknown:
         evidence.append(f"Not known who wrote what is under the new key: {written.unknown}")
         return Step(StepId.IN_USE, StepState.UNKNOWN, tuple(evidence), _wait(seen))
@@ -85,6 +87,8 @@ def in_use(seen: Seen) -> Step:
     if blind:
         do = (note("Whether data keys are still made under the old key is not known."), *_wait(seen))
         return Step(StepId.IN_USE, StepState.UNKNOWN, (*evidence, *blind), do)
+    if seen.old_use is not None and seen.old_use.proves_no_use:
+        return Step(StepId.IN_USE, StepState.DONE, tuple(evidence))
     hidden = any(s.last_used_at and written.since and s.last_used_at > written.since for s in olds)
     return Step(StepId.IN_USE, StepState.DONE, tuple(evidence), (), (LAST_ALONE,) if hidden else ())
 
@@ -130,6 +134,11 @@ def _warnings(seen: Seen, new: KeyState) -> Iterator[str]:
 
 def _still(seen: Seen, olds: tuple[KeyState, ...], since: datetime | None) -> Iterator[str]:
     """What shows that something still seals under the old key."""
+    if seen.old_use is not None and seen.old_use.seals:
+        yield (
+            f"{seen.old_use.seals:,} times something was sealed under the old key since, the last at "
+            f"{_at(seen.old_use.last_seal_at)} (CloudTrail). If a rollout ended later, say when: --since"
+        )
     if seen.written.under_old:
         yield (
             f"{counted(seen.written.under_old, 'token')} of connections made since are under the old key. If "

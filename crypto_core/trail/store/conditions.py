@@ -12,14 +12,26 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, Connection, Select, Table, and_, false, not_, or_, select, true
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Select,
+    Table,
+    and_,
+    false,
+    literal_column,
+    not_,
+    or_,
+    select,
+    true,
+)
 
 from crypto_core.filters import Alternative, Term, lower
 from crypto_core.foreign import DEFAULT_LIMIT
 from crypto_core.key_names import is_key_arn
 from crypto_core.trail.event import UNDATED
 from crypto_core.trail.query import FREE, SHORTENED, Aliases, key_names
-from crypto_core.trail.store.schema import DETAILS, PARTLY, ROLLED, Kind, Mark, event, note, stored_id, term
+from crypto_core.trail.store.schema import DETAILS, PARTIAL, ROLLED, Kind, Mark, event, note, stored_id, term
 
 MOST_NUMBERS = 2_000
 """As many numbers of texts are named one by one; of more, SQLite looks them up itself."""
@@ -109,9 +121,9 @@ class ResolvedTerm:
         elif self.column:
             column = table.c[self.column]
             found = self.numbers.among(column)
-            if self.column in PARTLY and not self.negated:
+            if self.column in PARTIAL and not self.negated:
                 # What a partial index leaves out must be left out by the question too, in so many words.
-                found = and_(column != 0, found)
+                found = and_(column != literal_column("0"), found)
         else:
             found = or_(false(), *self.others)
         return not_(found) if self.negated else found

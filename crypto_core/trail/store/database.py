@@ -16,6 +16,7 @@ from threading import Event, Lock
 from typing import Any
 
 from sqlalchemy import Connection, Engine, QueuePool, create_engine, event
+from sqlalchemy.dialects.sqlite.base import SQLiteCompiler
 from sqlalchemy.exc import DBAPIError
 
 from crypto_core.cancelling import stop_if
@@ -27,6 +28,13 @@ _STEPS = 20_000
 """Virtual machine instructions between two looks at whether the operator still waits: about 1 ms."""
 _WAIT_SECONDS = 10.0
 """How long a writer waits for another process's."""
+
+
+class _Hinted(SQLiteCompiler):
+    """Writes the hints `INDEXED BY` and `NOT INDEXED`: by itself, SQLAlchemy drops those for SQLite."""
+
+    def get_from_hint_text(self, table: Any, text: str | None) -> str | None:
+        return text
 
 
 class StoreFile:
@@ -99,6 +107,8 @@ class StoreFile:
             pool_size=4,
             max_overflow=8,
         )
+
+        engine.dialect.statement_compiler = _Hinted
 
         @event.listens_for(engine, "connect")
         def prepare(connection: sqlite3.Connection, _record: Any) -> None:

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, func, or_, select
+from sqlalchemy import ColumnElement, Connection, Select, and_, func, literal_column, or_, select
 
 from crypto_core.paging import Cursor
 from crypto_core.trail.store.conditions import Bounds, Conditions
-from crypto_core.trail.store.schema import HOUR, INDEXED, event, note, raw, rollup
+from crypto_core.trail.store.schema import HOUR, INDEXED, PARTIAL, event, note, raw, rollup
 
 _FEW = 5_000
 """So many events are put in order by themselves."""
@@ -40,14 +40,16 @@ def read(
     if narrowed.empty:
         return []
     conditions = [found.on(event), *_passed(start, newest_first=newest_first, inclusive=inclusive)]
-    if not found.rolled or _are_few(connection, found):
-        return _rows(connection, conditions, narrowed, newest_first=newest_first, limit=limit)
+    index = few(connection, found) or ("" if found.rolled else "ix_event_at")
+    if index:
+        return _rows(connection, conditions, narrowed, index, newest_first=newest_first, limit=limit)
     rows: list[Found] = []
     for hours in _hours(connection, found, narrowed, newest_first=newest_first):
         rows += _rows(
             connection,
             conditions,
             narrowed.narrowed(hours),
+            "",
             newest_first=newest_first,
             limit=limit - len(rows),
         )
@@ -74,8 +76,17 @@ def _passed(start: Cursor | None, *, newest_first: bool, inclusive: bool) -> Ite
         yield or_(event.c.at > at, and_(same, event.c.id >= number if inclusive else event.c.id > number))
 
 
-def _are_few(connection: Connection, found: Conditions) -> bool:
-    """True if an index leaves so few events that SQLite puts them in order in no time."""
+def by_index(chosen: Select[Any], index: str) -> Select[Any]:
+    """Return a query of events that is answered by an index."""
+    column = index.removeprefix("ix_event_")
+    if column in PARTIAL:
+        # In the index's own words, by which SQLite sees that it has all that is wanted.
+        chosen = chosen.where(event.c[column] != literal_column("0"))
+    return chosen.with_hint(event, f"INDEXED BY {index}", "sqlite")
+
+
+def few(connection: Connection, found: Conditions) -> str:
+    """Return the index by which there are so few events that they are put in order in no time; "" if none."""
     for one in found.terms:
         if one.column not in INDEXED or one.negated or one.numbers.lookup is not None:
             continue
@@ -83,14 +94,15 @@ def _are_few(connection: Connection, found: Conditions) -> bool:
             continue
         there = select(event.c.id).where(one.on(event)).limit(_FEW + 1)
         if int(connection.scalar(select(func.count()).select_from(there.subquery())) or 0) <= _FEW:
-            return True
-    return False
+            return f"ix_event_{one.column}"
+    return ""
 
 
 def _rows(
     connection: Connection,
     conditions: list[ColumnElement[bool]],
     bounds: Bounds,
+    index: str,
     *,
     newest_first: bool,
     limit: int,
@@ -100,6 +112,8 @@ def _rows(
         chosen = chosen.where(event.c.at >= bounds.first)
     if bounds.last is not None:
         chosen = chosen.where(event.c.at <= bounds.last)
+    if index:
+        chosen = by_index(chosen, index)
     order = (event.c.at.desc(), event.c.id.desc()) if newest_first else (event.c.at, event.c.id)
     page = chosen.order_by(*order).limit(limit).subquery()
     # Records are read for the page alone.

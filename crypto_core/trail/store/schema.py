@@ -152,7 +152,7 @@ Index(
 )
 Index("ix_term", term.c.kind, term.c.folded)
 
-PARTLY = ("token", "access_key", "session", "error")
+PARTIAL = ("token", "access_key", "session", "error")
 """Columns whose indexes leave out the events that have nothing there."""
 
 INDEXED = ("token", "access_key", "session", "error", "ip", "principal")

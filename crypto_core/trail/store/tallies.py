@@ -11,11 +11,12 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, func, select
+from sqlalchemy import ColumnElement, Connection, Select, func, select
 
 from crypto_core.trail.event import UNDATED
-from crypto_core.trail.store.conditions import Conditions
-from crypto_core.trail.store.counting import parts, texts_of
+from crypto_core.trail.store.conditions import Bounds, Conditions
+from crypto_core.trail.store.counting import count, parts, texts_of
+from crypto_core.trail.store.listing import by_index, few
 from crypto_core.trail.store.schema import DETAILS, HOUR, ROLLED, Mark, event
 
 FIELDS = (*ROLLED, *DETAILS)
@@ -23,6 +24,8 @@ FIELDS = (*ROLLED, *DETAILS)
 
 _AGO = datetime(1970, 1, 1, tzinfo=UTC)
 _DAY = 86_400
+_SOME = 100_000
+"""So many events are read one at a time, from wherever they are, rather than all in a row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +130,8 @@ def tally(connection: Connection, found: Conditions, fields: Sequence[str], limi
         at, marks = part.columns["at"], part.columns["marks"]
         numbers = [func.sum(number) for number in _numbers(part.number, marks)]
         statement = select(*columns, *numbers, func.min(at), func.max(at)).where(part.condition)
+        if not part.hourly:
+            statement = _by_way(statement, _way(connection, found, fields))
         for row in connection.execute(statement.group_by(*columns) if columns else statement):
             if row[-1] is None:
                 continue  # a sum over nothing
@@ -159,9 +164,10 @@ def by_day(connection: Connection, found: Conditions) -> tuple[Day, ...]:
         at = part.columns["at"]
         day: Any = (at - ((at % _DAY) + _DAY) % _DAY) // _DAY
         numbers = [func.sum(number) for number in _numbers(part.number, part.columns["marks"])[:2]]
-        for number, events, failed in connection.execute(
-            select(day, *numbers).where(part.condition).group_by(day)
-        ):
+        statement = select(day, *numbers).where(part.condition).group_by(day)
+        if not part.hourly:
+            statement = _by_way(statement, _way(connection, found, ()))
+        for number, events, failed in connection.execute(statement):
             known = days.setdefault(int(number), [0, 0])
             known[0] += int(events)
             known[1] += int(failed)
@@ -176,6 +182,30 @@ def moment(seconds: int) -> datetime:
 def moment_json(at: datetime | None) -> str | None:
     """Return a moment as JSON documents have it; None for the time of an event that tells none."""
     return None if at is None or at == UNDATED else at.isoformat()
+
+
+def _way(connection: Connection, found: Conditions, fields: Sequence[str]) -> str:
+    """The index by which events are read: one that finds few of them; "" for all in a row.
+
+    SQLite would follow an index to most of the table for the sake of an order, a place at a time.
+    """
+    if found.rolled and not set(fields) & set(DETAILS):
+        return "ix_event_at"  # the hours at the ends alone
+    index = few(connection, found)
+    if index:
+        return index
+    token = any(one.column == "token" and not one.negated for one in found.terms)
+    known = {"token", "", *ROLLED}
+    if token and {*fields, *(term.column for term in found.terms)} <= known:
+        return "ix_event_token"  # which has all that is asked for
+    within = Conditions(bounds=found.bounds)
+    if found.bounds != Bounds() and count(connection, within) <= _SOME:
+        return "ix_event_at"
+    return ""
+
+
+def _by_way(statement: Select[Any], index: str) -> Select[Any]:
+    return by_index(statement, index) if index else statement.with_hint(event, "NOT INDEXED", "sqlite")
 
 
 def _numbers(number: ColumnElement[int], marks: ColumnElement[Any]) -> list[ColumnElement[int]]:
@@ -198,10 +228,10 @@ def _find_ends(
     ends = {key: (group.first, group.last) for key, group in groups.items()}
     for hour in sorted(hours):
         within = (event.c.at >= hour, event.c.at < hour + HOUR)
-        statement = select(*columns, func.min(event.c.at), func.max(event.c.at)).where(
+        statement: Select[Any] = select(*columns, func.min(event.c.at), func.max(event.c.at)).where(
             found.on(event), *within
         )
-        statement = statement.with_hint(event, "INDEXED BY ix_event_at", "sqlite")
+        statement = by_index(statement, "ix_event_at")
         for row in connection.execute(statement.group_by(*columns) if columns else statement):
             key = tuple(int(number) for number in row[: len(fields)])
             group = groups.get(key)

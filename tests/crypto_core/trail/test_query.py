@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from crypto_core.filters import Term, Value, passes
 from crypto_core.paging import Query
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.query import FIELDS, FREE, parse, values
+from crypto_core.trail.reading import load
 from crypto_core.trail.store import EventStore
 from tests.crypto_core.trail.conftest import ALIASES
 from tests.crypto_core.trail.records import (
@@ -53,10 +55,11 @@ def _sample() -> list[TrailEvent]:
     found.append(event("StopLogging", key=None, eventSource="cloudtrail.amazonaws.com"))
     found.append(event("CreateAlias", key=None, requestParameters={"aliasName": "alias/tokens-old"}))
     found.append(event(eventTime="9999-12-31T23:59:59Z"))
-    return found
+    # Ids that are the same in every process: they name the tests.
+    return [replace(one, event_id=f"{n:08d}-aaaa-bbbb-cccc-0123456789ab") for n, one in enumerate(found)]
 
 
-SAMPLE = _sample()
+SAMPLE = [read(load(one.raw) | {"eventID": one.event_id}) for one in _sample()]
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,67 @@
+"""What CloudTrail tells of the old key's use, where its events are kept.
+
+GetKeyLastUsage has the last use alone. Whoever keeps them stands above the keys: here is what they are asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from threading import Event
+from typing import Protocol
+
+from crypto_core.counting import counted
+from crypto_core.foreign import clean
+
+
+@dataclass(frozen=True, slots=True)
+class UseSeen:
+    """The uses of a key from `since` on, that succeeded. `seals` of them brought something new under it.
+
+    `by` are the principals, the busiest first. There was no other use up to `covered_until`, but for what
+    `gaps` name; None where nothing is covered.
+    """
+
+    since: datetime
+    uses: int = 0
+    seals: int = 0
+    last_at: datetime | None = None
+    last_seal_at: datetime | None = None
+    by: tuple[str, ...] = ()
+    covered_until: datetime | None = None
+    gaps: tuple[str, ...] = ()
+
+    @property
+    def proves_no_use(self) -> bool:
+        """True if the key was not used in the time that is covered."""
+        return not self.uses and self.covered_until is not None and not self.gaps
+
+    def __str__(self) -> str:
+        """What was seen, in words."""
+        if self.uses:
+            who = ", ".join(clean(name, 200) for name in self.by[:5])
+            more = f" and {len(self.by) - 5:,} more" if len(self.by) > 5 else ""
+            return (
+                f"CloudTrail: {counted(self.uses, 'use')} since {_at(self.since)}, the last at "
+                f"{_at(self.last_at)}, by {who}{more}"
+            )
+        if self.proves_no_use:
+            return f"CloudTrail: not used from {_at(self.since)} to {_at(self.covered_until)}"
+        why = clean("; ".join(self.gaps), 500)
+        return f"CloudTrail: no use is known since {_at(self.since)}, which proves nothing: {why}"
+
+
+class UseWitness(Protocol):
+    """Who keeps CloudTrail's events."""
+
+    def uses(self, key_arns: Sequence[str], since: datetime, *, cancelled: Event | None = None) -> UseSeen:
+        """Return the uses of a key, by the ARNs of all its replicas.
+
+        Raises TrailError, InterruptedRunError.
+        """
+        ...
+
+
+def _at(moment: datetime | None) -> str:
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC" if moment else "?"

@@ -1,0 +1,63 @@
+"""The store as a witness of a key's use, for those who stand below it: see keys/replacement/witness.py."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from threading import Event
+
+from crypto_core.key_names import is_multi_region
+from crypto_core.keys.replacement.witness import UseSeen
+from crypto_core.trail.event import SEALS
+from crypto_core.trail.key_watch import DELAY
+from crypto_core.trail.sightings import USES
+from crypto_core.trail.store import EventStore
+from crypto_core.trail.store.tallies import Tally
+from crypto_core.trail.use.asking import term
+from crypto_core.trail.use.reach import Covered
+from crypto_core.trail.use.tokens import joined
+
+_MOST = 1_000
+
+
+class StoreWitness:
+    """A UseWitness. Fetches nothing: it goes by what the store holds."""
+
+    def __init__(
+        self,
+        store: EventStore,
+        covered: Covered,
+        *,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._store = store
+        self._covered = covered
+        self._clock = clock
+
+    def uses(self, key_arns: Sequence[str], since: datetime, *, cancelled: Event | None = None) -> UseSeen:
+        """Return the successful uses of a key. Raises EventStoreError, InterruptedRunError."""
+        ids = dict.fromkeys(arn.rsplit("/", 1)[-1] if is_multi_region(arn) else arn for arn in key_arns)
+        begin = since.replace(microsecond=0)
+        asked = f"{term('key', *ids)} {term('name', *sorted(USES))} -failed since:{begin.isoformat()}"
+        found = self._store.tally(("principal", "name", "key"), asked, limit=_MOST, cancelled=cancelled)
+        by: dict[str, Tally] = {}
+        seals: Tally | None = None
+        for row in found.rows:
+            principal, name, keys = row.texts
+            by[principal] = joined(by.get(principal), row)
+            # Of a ReEncrypt, the destination alone has something new.
+            if name in SEALS and (name != "ReEncrypt" or any(keys.endswith(one) for one in ids)):
+                seals = joined(seals, row)
+        until = self._clock() - DELAY
+        gaps = self._covered(begin, until).reasons
+        ordered = sorted(by.items(), key=lambda item: (-item[1].events, item[0]))
+        return UseSeen(
+            begin,
+            uses=found.events,
+            seals=seals.events if seals else 0,
+            last_at=max((t.last for t in by.values()), default=None),
+            last_seal_at=seals.last if seals else None,
+            by=tuple(principal for principal, _ in ordered),
+            covered_until=None if gaps else until,
+            gaps=gaps,
+        )
