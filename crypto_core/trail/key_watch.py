@@ -16,6 +16,7 @@ from typing import Protocol
 from crypto_core.errors import KmsError, TrailError
 from crypto_core.foreign import clean
 from crypto_core.key_names import region_of
+from crypto_core.trail.coverage_record import FRESH
 from crypto_core.trail.sightings import KeyUse, Look, UseKind, kind_of, made_by
 from crypto_core.trail.sources.report import Progress, PullReport
 from crypto_core.trail.store import EventStore
@@ -25,6 +26,9 @@ from crypto_core.trail.use.reach import Covered
 
 DELAY = timedelta(minutes=15)
 """How late CloudTrail is waited for."""
+KEPT_DELAY = DELAY + FRESH
+"""How far behind the present a store may be that is filled by others: up to then quiet is claimed."""
+TOO_YOUNG = "What is younger than 75 minutes is told only of events that are fetched now."
 AT_ONCE = 500
 """Uses of one look at most; further ones come with the next one, at once."""
 _REMEMBERED = 100_000
@@ -146,10 +150,11 @@ class KeyWatch:
         """Fetch what is new, and note how far it is covered now."""
         gaps = [*self._lasting]
         if self._puller is None:
-            told = self._coverage(self.since, now - DELAY)
-            gaps += told.reasons
-            if not told.reasons:
-                self._covered = now - DELAY
+            known = now - KEPT_DELAY
+            told = self._coverage(self.since, known).reasons if self.since < known else (TOO_YOUNG,)
+            gaps += told
+            if not told:
+                self._covered = known
         else:
             begin = self.since if self._covered is None else self._covered
             try:

@@ -9,7 +9,7 @@ from threading import Event
 from crypto_core.key_names import is_multi_region
 from crypto_core.keys.replacement.witness import UseSeen
 from crypto_core.trail.event import SEALS
-from crypto_core.trail.key_watch import DELAY
+from crypto_core.trail.key_watch import KEPT_DELAY, TOO_YOUNG
 from crypto_core.trail.sightings import USES
 from crypto_core.trail.store import EventStore
 from crypto_core.trail.store.tallies import Tally
@@ -48,8 +48,8 @@ class StoreWitness:
             # Of a ReEncrypt, the destination alone has something new.
             if name in SEALS and (name != "ReEncrypt" or any(keys.endswith(one) for one in ids)):
                 seals = joined(seals, row)
-        until = self._clock() - DELAY
-        gaps = self._covered(begin, until).reasons
+        until = self._clock() - KEPT_DELAY
+        gaps = self._covered(begin, until).reasons if begin < until else (TOO_YOUNG,)
         ordered = sorted(by.items(), key=lambda item: (-item[1].events, item[0]))
         return UseSeen(
             begin,

@@ -244,7 +244,18 @@ def test_without_a_puller_the_recorded_coverage_decides(store: EventStore, clock
     assert not unknown.is_quiet(timedelta(hours=1))
     assert "not recorded" in unknown.gaps[0]
     known = KeyMonitor(store, clock=clock, coverage=lambda since, until: Coverage()).begin([KEY], NOW)
-    assert known.look().is_quiet(timedelta(hours=1))
+    look = known.look()
+    assert look.covered_until == clock.now - DELAY - timedelta(hours=1)  # what others fetch is behind
+    assert look.is_quiet(timedelta(hours=1))
+
+
+def test_without_a_puller_nothing_is_claimed_of_the_last_hour(store: EventStore, clock: Clock) -> None:
+    clock.now = NOW + timedelta(hours=1)
+    monitor = KeyMonitor(store, clock=clock, coverage=lambda since, until: Coverage())
+    look = monitor.begin([KEY], NOW).look()
+    assert look.covered_until is None
+    assert "75 minutes" in look.gaps[0]
+    assert not look.is_quiet(timedelta(minutes=10))
 
 
 def test_replicas_that_cannot_be_asked_for_leave_quiet_unclaimed(store: EventStore, clock: Clock) -> None:
