@@ -9,7 +9,8 @@ from typing import Any
 
 import click
 
-from console.commands.events_options import cells, moment
+from console.commands.events_options import cells
+from console.commands.moments import moment
 from console.commands.session import json_option, wired
 from console.interrupts import cancelled_by_interrupt
 from console.printing import say
