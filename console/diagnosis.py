@@ -1,4 +1,4 @@
-"""The whole diagnosis: this machine, the settings, the database, AWS, the sandbox's parts."""
+"""The whole diagnosis: this machine, the settings, the database, AWS, CloudTrail's events, the sandbox."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ from crypto_core.diagnosis import Area, Check, Outcome, examine
 from crypto_core.diagnosis.examination import LIMIT_SECONDS
 from crypto_core.errors import SettingsError
 
-MACHINE, SETTINGS, DATABASE, STATE, AWS, SANDBOX = (
+MACHINE, SETTINGS, DATABASE, STATE, AWS, EVENTS, SANDBOX = (
     "this machine",
     "settings",
     "database",
     "journal's database",
     "AWS",
+    "CloudTrail's events",
     "sandbox",
 )
 
@@ -52,8 +53,8 @@ def _areas(loaded: LoadedSettings | SettingsError) -> tuple[Area, ...]:
     )
     sandbox = Area(SANDBOX, lambda _: look_at_sandbox_parts(SANDBOX))
     if isinstance(loaded, SettingsError):
-        return (*own, _not_looked_at(DATABASE), _not_looked_at(AWS), sandbox)
-    return (*own, *_databases(loaded), *_aws(loaded), sandbox)
+        return (*own, _not_looked_at(DATABASE), _not_looked_at(AWS), _not_looked_at(EVENTS), sandbox)
+    return (*own, *_databases(loaded), *_aws(loaded), _events(loaded), sandbox)
 
 
 def _not_looked_at(title: str) -> Area:
@@ -100,3 +101,19 @@ def _aws(loaded: LoadedSettings) -> Iterator[Area]:
     yield Area(AWS, partial(look_at_aws, place, apis))
     for key in keys_of(place):
         yield Area(key.area, partial(look_at_key, key, place, apis))
+
+
+def _events(loaded: LoadedSettings) -> Area:
+    def look(stop: Event) -> Iterator[Check]:
+        from console.later import regions_of
+        from console.wiring import events_file
+        from crypto_core.diagnosis.event_store import EventStorePlace, look_at_event_store
+        from crypto_core.kms import KmsApi
+
+        settings = loaded.settings
+        named = [key for key in (settings.write_key, *settings.trusted_keys) if key]
+        kms = KmsApi(settings.regions, profile=settings.profile, read_only=True)
+        regions = partial(regions_of, kms, named, settings)
+        return look_at_event_store(EventStorePlace(events_file(settings), EVENTS, regions), stop)
+
+    return Area(EVENTS, look)

@@ -30,7 +30,7 @@ _INDENT = " " * 13
 @json_option
 @click.pass_context
 def doctor(ctx: click.Context, *, as_json: bool) -> int:
-    """Look whether everything is in place: machine, settings, database, AWS, sandbox. Changes nothing.
+    """Look whether all is in place: machine, settings, database, AWS, events, sandbox. Changes nothing.
 
     Exit code 1 if anything has failed, 2 if the settings can't be used.
     """

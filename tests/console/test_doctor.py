@@ -77,6 +77,7 @@ def test_where_all_is_well_it_exits_0_and_says_so_last(keydeck: Keydeck) -> None
     assert ran.stdout.splitlines()[-1].startswith("well: ")
     headings = [line for line in ran.stdout.splitlines()[:-1] if line and not line.startswith(" ")]
     assert headings[:4] == ["this machine", "settings", "database", "AWS"]
+    assert headings[-2:] == ["CloudTrail's events", "sandbox"]
     assert headings[-1] == "sandbox"
     assert "✖" not in ran.stdout
 
@@ -91,6 +92,24 @@ def test_json_is_one_document_whose_summary_adds_up(keydeck: Keydeck) -> None:
     # Keydeck's schema is not there yet: a warning.
     assert by_name(document)["database", "schema keydeck"]["outcome"] == "warning"
     assert ran.exit_code == 0
+
+
+def test_the_store_of_events_is_looked_at_where_the_settings_say(
+    keydeck: Keydeck, sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "mine.sqlite"
+    monkeypatch.setenv("KEYDECK_EVENTS_FILE", str(path))
+    area = "CloudTrail's events"
+    absent = by_name(keydeck("doctor", "--json").json)[area, "file"]
+    assert (absent["outcome"], str(path) in absent["said"]) == ("skipped", True)
+    assert keydeck("events", "pull", "--since", "2h").exit_code == 0
+    checks = by_name(keydeck("doctor", "--json").json)
+    assert checks[area, "events"]["outcome"] == "ok"
+    assert "without a gap" in checks[area, f"fetched from {sandbox.region}"]["said"]
+    path.write_bytes(b"my notes " * 500)
+    ran = keydeck("doctor")
+    assert ran.exit_code == 1
+    assert "Move it away" in ran.stdout
 
 
 def test_what_failed_makes_it_exit_1_with_the_remedy_below(keydeck: Keydeck, sandbox: Sandbox) -> None:
@@ -218,7 +237,7 @@ def test_a_screen_gets_checks_as_they_come_under_the_promised_headings(
     diagnosis = FullDiagnosis(load())
     found = list(diagnosis.examine())
     assert set(diagnosis.areas) == {c.area for c in found}
-    assert len(diagnosis.areas) == 7
+    assert len(diagnosis.areas) == 8
     assert isinstance(found[0], Check)
 
 

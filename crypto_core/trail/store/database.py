@@ -38,10 +38,14 @@ class _Hinted(SQLiteCompiler):
 
 
 class StoreFile:
-    """Connections to one store. Thread-safe; the file is made when it is first needed."""
+    """Connections to one store. Thread-safe; the file is made when it is first needed.
 
-    def __init__(self, path: Path) -> None:
+    `read_only` it is neither made nor changed, not even brought up to date.
+    """
+
+    def __init__(self, path: Path, *, read_only: bool = False) -> None:
         self.path = path
+        self._read_only = read_only
         self._engine: Engine | None = None
         self._lock = Lock()
         self._writing = Lock()
@@ -97,11 +101,16 @@ class StoreFile:
             return self._engine
 
     def _create(self) -> Engine:
-        _make_private(self.path)
+        if self._read_only:
+            _must_be_own(self.path)
+        else:
+            _make_private(self.path)
+        # Mode rw makes no file.
+        address = f"{self.path.absolute().as_uri()}?mode=rw"
         engine = create_engine(
             "sqlite+pysqlite://",
             creator=lambda: sqlite3.connect(
-                self.path, timeout=_WAIT_SECONDS, isolation_level=None, check_same_thread=False
+                address, uri=True, timeout=_WAIT_SECONDS, isolation_level=None, check_same_thread=False
             ),
             poolclass=QueuePool,
             pool_size=4,
@@ -112,13 +121,16 @@ class StoreFile:
 
         @event.listens_for(engine, "connect")
         def prepare(connection: sqlite3.Connection, _record: Any) -> None:
+            connection.execute("PRAGMA trusted_schema = OFF")
+            if self._read_only:
+                connection.execute("PRAGMA query_only = ON")
+                return
             connection.execute("PRAGMA journal_mode = WAL")
             # A lost last second can be fetched again; the file itself stays whole.
             connection.execute("PRAGMA synchronous = NORMAL")
             connection.execute("PRAGMA cache_size = -16000")
             # 32 MiB: an import writes the same pages again and again, and each time waits for the disk.
             connection.execute("PRAGMA wal_autocheckpoint = 8000")
-            connection.execute("PRAGMA trusted_schema = OFF")
 
         return engine
 
@@ -129,6 +141,11 @@ class StoreFile:
                 raise EventStoreError(
                     f"The event store {clean(self.path)} was written by a newer Keydeck.",
                     remedy="Upgrade Keydeck, or name another file with KEYDECK_EVENTS_FILE.",
+                )
+            if version < schema.VERSION and self._read_only:
+                raise EventStoreError(
+                    f"The event store {clean(self.path)} was never filled.",
+                    remedy="Fill it: keydeck events pull, or keydeck events import PATH.",
                 )
             if version < schema.VERSION:
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
@@ -159,7 +176,11 @@ class StoreFile:
                     f"The event store {where} is being written by another process.",
                     remedy="Try again when that is done.",
                 ) from error
+            if code & 0xFF in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_READONLY):
+                raise _not_permitted(where) from error
             raise EventStoreError(f"The event store {where}: {clean(cause, 200)}.") from error
+        except PermissionError as error:
+            raise _not_permitted(where) from error
         except OSError as error:
             raise EventStoreError(f"The event store {where}: {clean(error.strerror)}.") from error
 
@@ -185,8 +206,24 @@ def _make_private(path: Path) -> None:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with suppress(FileExistsError):
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
-    found = path.lstat()
-    if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid():
-        raise EventStoreError(f"The event store {clean(path)} is not a plain file of yours.")
+    found = _must_be_own(path)
     if stat.S_IMODE(found.st_mode) & 0o077:
         path.chmod(0o600)
+
+
+def _must_be_own(path: Path) -> os.stat_result:
+    found = path.lstat()
+    if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid():
+        raise EventStoreError(
+            f"The event store {clean(path)} is not a plain file of yours.",
+            remedy="Name another file with KEYDECK_EVENTS_FILE.",
+        )
+    return found
+
+
+def _not_permitted(where: str) -> EventStoreError:
+    return EventStoreError(
+        f"The event store {where} can't be opened: you may not read and write it, or its folder.",
+        remedy=f"Allow it: chmod u+rw {where}, and u+rwx for its folder; or name another file with "
+        "KEYDECK_EVENTS_FILE.",
+    )

@@ -97,9 +97,10 @@ class EventStore:
         *,
         aliases: Aliases = dict,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        read_only: bool = False,
     ) -> None:
-        """`aliases` are those of KMS keys, as far as they are known by now."""
-        self._file = StoreFile(path)
+        """`aliases` are those of KMS keys, as far as they are known by now. See StoreFile for `read_only`."""
+        self._file = StoreFile(path, read_only=read_only)
         self._aliases = aliases
         self._clock = clock
         self._vocabulary = Vocabulary()

@@ -1,0 +1,120 @@
+"""The store of CloudTrail's events: can it be used, what is in it, up to when was all of it fetched."""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from threading import Event
+
+from crypto_core.counting import counted
+from crypto_core.diagnosis.check import Check, Outcome
+from crypto_core.diagnosis.clocks import Clock, system_clock
+from crypto_core.errors import EventStoreError, KmsError, SettingsError
+from crypto_core.paging import Query
+from crypto_core.trail.event import TrailEvent
+from crypto_core.trail.sources.asking import moment
+from crypto_core.trail.store import EventStore
+from crypto_core.trail.store.pulls import PullBook, Window
+
+STALE = timedelta(days=1)
+"""So far behind the present the rules about CloudTrail's events, which look at the last day, are blind."""
+
+_FILL = "Fill it: keydeck events pull, or keydeck events import PATH."
+
+
+@dataclass(frozen=True, slots=True)
+class EventStorePlace:
+    """A store to look at. `regions` gives the Regions that keys are used in; it may raise SettingsError."""
+
+    path: Path
+    area: str
+    regions: Callable[[], Sequence[str]]
+
+
+def look_at_event_store(place: EventStorePlace, stop: Event, clock: Clock = system_clock) -> Iterator[Check]:
+    """Yield the checks of the store. Neither makes nor changes it."""
+    area = place.area
+    try:
+        mode = place.path.lstat().st_mode
+    except FileNotFoundError:
+        yield Check(area, "file", Outcome.SKIPPED, f"{place.path}: not there yet.", _FILL)
+        return
+    except OSError:
+        mode = 0  # opening it says why
+    store = EventStore(place.path, read_only=True, clock=clock)
+    try:
+        events = store.summary("", cancelled=stop).events
+        newest = [
+            row.event for row in store.page(Query(sort="time", descending=True), limit=1, cancelled=stop).rows
+        ]
+        covered = PullBook(store.file).covered()
+    except EventStoreError as error:
+        yield Check(area, "file", Outcome.FAILED, error.message, error.remedy)
+        return
+    finally:
+        store.close()
+    yield _file(place, mode, store.bytes)
+    yield _events(area, events, newest)
+    try:
+        regions = tuple(place.regions())
+    except (KmsError, SettingsError) as error:
+        yield Check(area, "Regions", Outcome.UNKNOWN, f"Not known: {error.message}", error.remedy)
+        regions = ()
+    for region in dict.fromkeys((*regions, *covered)):
+        yield _fetched(area, region, covered.get(region, []), clock())
+
+
+def _file(place: EventStorePlace, mode: int, size: int) -> Check:
+    said = f"{place.path}, {size / 1_000_000:,.1f} MB."
+    if not mode & stat.S_IWUSR:
+        said += " You may not write it: nothing new is kept."
+        return Check(place.area, "file", Outcome.WARNING, said, f"chmod u+w {place.path}")
+    if stat.S_IMODE(mode) & 0o077:
+        said += " Others on this machine may open it."
+        return Check(place.area, "file", Outcome.WARNING, said, f"chmod 600 {place.path}")
+    return Check(place.area, "file", Outcome.OK, said)
+
+
+def _events(area: str, events: int, newest: Sequence[TrailEvent]) -> Check:
+    if not newest:
+        return Check(area, "events", Outcome.WARNING, "None.", _FILL)
+    when = f"{newest[0].time:%Y-%m-%d %H:%M} UTC" if newest[0].dated else "without a date"
+    return Check(area, "events", Outcome.OK, f"{counted(events, 'event')}, the newest {when}.")
+
+
+def _fetched(area: str, region: str, windows: Sequence[Window], now: datetime) -> Check:
+    """What pulls fetched of one Region as a whole."""
+    name, pull = f"fetched from {region}", f"keydeck events pull --region {region}"
+    if not windows:
+        said = "Nothing yet: what happened there is not known, but for what was imported from files."
+        return Check(area, name, Outcome.WARNING, said, pull)
+    whole = _joined(windows)
+    said = f"From {_at(whole[0].since)} to {_at(whole[-1].until)} UTC"
+    if len(whole) > 1:
+        first, second = whole[-2], whole[-1]
+        gap = f"{_at(first.until)} to {_at(second.since)} UTC"
+        since, until = (moment(second).isoformat() for second in (first.until, second.since))
+        said += f", but not all: the last of {counted(len(whole) - 1, 'gap')} is from {gap}."
+        return Check(area, name, Outcome.WARNING, said, f"{pull} --since {since} --until {until}")
+    behind = now - moment(whole[-1].until)
+    if behind > STALE:
+        return Check(area, name, Outcome.WARNING, f"{said}, {behind.days:,} days behind.", pull)
+    return Check(area, name, Outcome.OK, f"{said}, without a gap.")
+
+
+def _joined(windows: Sequence[Window]) -> list[Window]:
+    """The windows without what lies in another one or begins where it ends, the earliest first."""
+    joined: list[Window] = []
+    for window in sorted(windows, key=lambda w: w.since):
+        if joined and window.since <= joined[-1].until + 1:
+            joined[-1] = Window(joined[-1].since, max(joined[-1].until, window.until))
+        else:
+            joined.append(window)
+    return joined
+
+
+def _at(second: int) -> str:
+    return f"{moment(second):%Y-%m-%d %H:%M}"
