@@ -167,7 +167,7 @@ def wire(settings: Settings, *, trust: Iterable[str] = (), observer: Observer = 
         status,
         lambda: kms.regions,
         configured,
-        StoreWitness(events, event_coverage.between),
+        StoreWitness(events, event_coverage.reached),
     )
     inspector = Inspector(inventory, store, attributor)
     services = Services(
@@ -213,7 +213,7 @@ def wire(settings: Settings, *, trust: Iterable[str] = (), observer: Observer = 
             events,
             aliases=keys.known_aliases,
             puller=event_puller,
-            coverage=event_coverage.between,
+            reaches=event_coverage.reached,
             replicas=keys.replicas,
             identity=lambda: kms.identity().arn,
         ),

@@ -14,6 +14,7 @@ from crypto_core.trail.sources.asking import LATE, moment
 from crypto_core.trail.store import EventStore
 from crypto_core.trail.store.conditions import seconds
 from crypto_core.trail.store.pulls import PullBook, Window
+from crypto_core.trail.use.reach import Reached
 
 FRESH = timedelta(hours=1)
 """So far behind the present a store may be and still count as up to date."""
@@ -65,6 +66,27 @@ class CoverageRecord:
                     f"{region}: not fetched from {first} to {moment(missing.until):%Y-%m-%d %H:%M} UTC."
                 )
         return Coverage(tuple(reasons))
+
+    def reached(self, since: datetime, regions: Sequence[str]) -> Reached:
+        """Return how far all is covered from a moment on without a hole, in every one of these Regions."""
+        covered = self._book.covered()
+        ends: list[int] = []
+        gaps = []
+        for region in dict.fromkeys(regions):
+            at = seconds(since)
+            for window in sorted(covered.get(region, []), key=lambda w: w.since):
+                if window.since > at:
+                    first, last = f"{moment(at):%Y-%m-%d %H:%M}", f"{moment(window.since):%Y-%m-%d %H:%M}"
+                    gaps.append(f"{region}: not fetched from {first} to {last} UTC.")
+                    break
+                at = max(at, window.until + 1)
+            if at == seconds(since):
+                gaps.append(f"{region}: nothing was fetched from {moment(at):%Y-%m-%d %H:%M} UTC on.")
+            ends.append(at - 1)
+        if not ends:
+            return Reached(None, ("In which Region to look is not known.",))
+        end = min(ends)
+        return Reached(moment(end) if end >= seconds(since) else None, tuple(dict.fromkeys(gaps)))
 
 
 def _missing(windows: Sequence[Window], since: int, until: int) -> Window | None:

@@ -21,7 +21,7 @@ from crypto_core.trail.sources.report import Progress, PullReport
 from crypto_core.trail.store import EventStore
 from crypto_core.trail.store.arrivals import BEGINNING, Anchor
 from crypto_core.trail.use.asking import NamedKeys, term
-from crypto_core.trail.use.reach import Covered
+from crypto_core.trail.use.reach import Reaches
 
 DELAY = timedelta(minutes=15)
 """How late CloudTrail is waited for."""
@@ -61,7 +61,7 @@ class KeyWatch:
         store: EventStore,
         puller: Puller | None,
         source: str,
-        coverage: Covered,
+        reaches: Reaches,
         clock: Callable[[], datetime],
         gaps: Sequence[str] = (),
         caller: str = "",
@@ -73,7 +73,7 @@ class KeyWatch:
         """What the operator should know besides, "" if there is nothing."""
         self._store = store
         self._puller = puller
-        self._coverage = coverage
+        self._reaches = reaches
         self._clock = clock
         self._source = source
         self._lasting = tuple(gaps)
@@ -146,10 +146,10 @@ class KeyWatch:
         """Fetch what is new, and note how far it is covered now."""
         gaps = [*self._lasting]
         if self._puller is None:
-            told = self._coverage(self.since, now - DELAY)
-            gaps += told.reasons
-            if not told.reasons:
-                self._covered = now - DELAY
+            reached = self._reaches(self.since, self.regions)
+            gaps += reached.gaps
+            if reached.until is not None:
+                self._covered = min(reached.until, now - DELAY)
         else:
             begin = self.since if self._covered is None else self._covered
             try:
