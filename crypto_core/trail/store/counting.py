@@ -147,8 +147,8 @@ def histogram(connection: Connection, found: Conditions, bars: int) -> Histogram
     ends = span(connection, found)
     if ends is None:
         return None
-    first = ends[0] if found.bounds.first is None else found.bounds.first
-    last = ends[1] if found.bounds.last is None else found.bounds.last
+    first = ends[0] - ends[0] % HOUR if found.bounds.first is None else found.bounds.first
+    last = max(ends[1], first + HOUR - 1) if found.bounds.last is None else found.bounds.last
     most = max(1, min(bars, MOST_BARS))
     width = -(-(last - first + 1) // most)
     exact = width < HOUR and (not found.rolled or count(connection, found) <= _FEW)
