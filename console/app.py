@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Mapping
 from functools import partial
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual import on
 from textual.app import App
@@ -18,10 +18,10 @@ from textual.worker import WorkerFailed
 
 from console.crash import EXIT_CODE, crash_report
 from console.garbage import collect_again
+from console.main_screens import NAMES, main_screen
 from console.terminal import Title
 from console.themes import DARK, THEMES, defaults_for, theme_after, theme_named
 from crypto_core.foreign import clean
-from crypto_core.logbook import LogBook
 from crypto_core.stacks import crash_lines
 from screens.actions.action import Action, Scope
 from screens.actions.performing import Actor, bindings, perform, within_reach
@@ -32,14 +32,7 @@ from screens.blocking import DaemonThreads, Trouble
 from screens.command_line.palette import ActionProvider
 from screens.command_line.screen import ENTER, CommandLine
 from screens.command_line.screen import Choice as Command
-from screens.connections.screen import ConnectionsScreen
-from screens.context.screen import Choice, ContextDialog
 from screens.facts import Facts
-from screens.findings.screen import FindingsScreen
-from screens.help.screen import Doable, Help
-from screens.keys.key_screen import KeyScreen
-from screens.keys.screen import KeysScreen
-from screens.log.screen import LogScreen
 from screens.main_screen import MainScreen
 from screens.memory import Memory
 from screens.navigation import Navigation
@@ -58,8 +51,12 @@ from screens.routes import (
     UnnamedUseBehind,
 )
 from screens.services import Services
-from screens.status.screen import StatusScreen
 from screens.widgets.line_input import LONGEST
+
+if TYPE_CHECKING:
+    from crypto_core.logbook import LogBook
+    from screens.context.screen import Choice
+    from screens.help.screen import Doable
 
 _RANKS = dict.fromkeys(Scope, 0) | {Scope.EVERYWHERE: 1, Scope.TABLE: 2, Scope.LIST: 3}
 """In which order commands are offered: those of the screen first, moving about last."""
@@ -111,24 +108,11 @@ class KeydeckApp(Actor, App[None]):
             self.animation_level = "none"
         self.navigation = Navigation(
             self,
-            {
-                "status": lambda: StatusScreen(self.facts),
-                "connections": lambda: ConnectionsScreen(self.facts),
-                "keys": lambda: KeysScreen(self.facts),
-                "events": self._events,
-                "findings": lambda: FindingsScreen(self.facts),
-                "log": lambda: LogScreen(self.facts),
-            },
+            {name: partial(main_screen, name, self.facts) for name in NAMES},
         )
         self._start_screen = start_screen
         self._terminal_title = Title()
         self.set_keymap(dict(keys or {}))
-
-    def _events(self) -> MainScreen:
-        """The events' screen, loaded when it is first opened."""
-        from screens.events.screen import EventsScreen
-
-        return EventsScreen(self.facts)
 
     # What actions are told
 
@@ -196,13 +180,19 @@ class KeydeckApp(Actor, App[None]):
         """Go to the tokens or the key behind a line, unless the operator has gone elsewhere meanwhile."""
         if event.origin is not self.screen:
             return
-        # What is seldom looked at is not loaded before the first rows are painted.
+        # Each is loaded when it is first opened: nothing holds up the first rows.
         match event.target:
             case TokensBehind(filter=expression):
+                from screens.connections.screen import ConnectionsScreen
+
                 screen: MainScreen = ConnectionsScreen(self.facts, expression)
             case KeyBehind(key_arn=arn):
+                from screens.keys.key_screen import KeyScreen
+
                 screen = KeyScreen(self.facts, arn)
             case FindingsBehind(filter=expression):
+                from screens.findings.screen import FindingsScreen
+
                 screen = FindingsScreen(self.facts, expression)
             case RotationBehind(old=old, new=new):
                 from screens.keys.guide_screen import GuideScreen
@@ -274,10 +264,14 @@ class KeydeckApp(Actor, App[None]):
 
     def do_help(self) -> None:
         """Explain what can be done on this screen, now."""
+        from screens.help.screen import Help
+
         title = self.screen.crumb[0] if isinstance(self.screen, MainScreen) else ""
         self.push_screen(Help(title, self._doables()))
 
     def _doables(self) -> list[Doable]:
+        from screens.help.screen import Doable
+
         keys: dict[str, list[str]] = {}
         for active in self.screen.active_bindings.values():
             keys.setdefault(active.binding.id or "", []).append(self.get_key_display(active.binding))
@@ -391,6 +385,8 @@ class KeydeckApp(Actor, App[None]):
 
     def do_context(self, argument: str) -> None:
         """Another AWS profile, Region or database."""
+        from screens.context.screen import Choice, ContextDialog
+
         contexts = self.facts.services.contexts
         if contexts is None:
             self.tell("This place can't be changed.", trouble=True)

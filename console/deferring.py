@@ -17,6 +17,9 @@ class _Deferred:
         self._lock = RLock()
         self._made: Any = None
 
+    def _if_made(self) -> Any:
+        return self._made
+
     def __getattr__(self, name: str) -> Any:
         if self._made is None:
             with self._lock:
@@ -28,3 +31,8 @@ class _Deferred:
 def deferred(make: Callable[[], Service]) -> Service:
     """Return what stands for the object that `make` makes; its methods and attributes are that object's."""
     return cast("Service", _Deferred(make))
+
+
+def if_made(service: Service) -> Service | None:
+    """Return the object that a deferred service stands for, None if nobody has used it yet."""
+    return service._if_made() if isinstance(service, _Deferred) else service  # noqa: SLF001

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import click
@@ -10,11 +11,13 @@ from sqlalchemy import select
 
 from console.commands.rewriting import print_plan, print_result
 from console.commands.status import print_status
-from console.printing import meter
+from console.printing import meter, print_table
 from console.settings import load
+from console.signs import SIGNS
 from console.wiring import Wired, wire
 from crypto_core.cipher import TokenCipher
 from crypto_core.consent import Consent
+from crypto_core.counting import counted
 from crypto_core.database.engine import connected
 from crypto_core.database.journal import Outcome
 from crypto_core.database.schema import envelope_backup
@@ -23,11 +26,13 @@ from crypto_core.key_names import short_key
 from crypto_core.keys.status import Status
 from crypto_core.reencryption.plan import Plan, RunResult, Selection, Verb, Verification
 from crypto_core.references import TokenRef
+from crypto_core.trail.rules.watched import name_of
 
 if TYPE_CHECKING:
     from console.sandbox.sandbox import Sandbox
 
 NEW_ALIAS = "alias/tokens-2"
+INTRUDER = "user/intruder"
 PASSED = "drill passed: 0 tokens under the compromised key"
 
 
@@ -56,12 +61,15 @@ class Drill:
         return 0
 
     def _play(self, services: Wired) -> None:
-        """All steps. From the third on, the services write under the new key, as the platform does."""
+        """All steps. From the fourth on, the services write under the new key, as the platform does."""
         old_key = self._sandbox.world.current_key.arn
         self._tell("Census: what is stored, and under which key")
         before = services.services.status.take()
         print_status(before)
         damaged = self._digests(services, self._sandbox.world.corrupt)
+
+        self._tell("CloudTrail: who used the key in the last 7 days, and what stands out")
+        self._trail(services, old_key)
 
         self._tell(f"KMS key {old_key} is declared compromised")
         under = before.tokens_under(old_key)
@@ -122,6 +130,34 @@ class Drill:
         self._step += 1
         click.echo()
         click.echo(f"── {self._step}. {title}")
+
+    def _trail(self, services: Wired, key: str) -> None:
+        """The trail's files are fetched from their bucket, and an intruder shows in them."""
+        self._sandbox.control.deliver()  # CloudTrail delivers every few minutes
+        since = datetime.now(UTC) - timedelta(days=7)
+        report = services.event_puller.pull("s3", since=since)
+        _must(report.coverage.complete, f"Not fetched: {'; '.join(report.coverage.reasons)}")
+        click.echo(f"{counted(report.new, 'event')} from the trail's bucket, {report.kms:,} of KMS.")
+        use = services.services.event_use.key_use(key, since=since)
+        click.echo(f"{counted(use.events, 'call')} under {short_key(key)}, {use.denied:,} denied:")
+        click.echo()
+        print_table(
+            ("principal", "calls", "denied", "first", "last"),
+            [
+                (
+                    name_of(row.texts[0]),
+                    row.events,
+                    row.denied,
+                    *(f"{at:%Y-%m-%d %H:%M}" for at in (row.first, row.last)),
+                )
+                for row in use.principals.rows
+            ],
+        )
+        click.echo()
+        found = services.services.trail_rules.examine(since).findings
+        for finding in found:
+            click.echo(f"{SIGNS[finding.severity]} {finding.severity.value:8} {finding.title}")
+        _must(any(f.subject.endswith(INTRUDER) for f in found), "The rules did not find the intruder.")
 
     def _create_key(self, services: Wired) -> str:
         created = services.kms.call("CreateKey", Description="Connection tokens, after the compromise")

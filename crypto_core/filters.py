@@ -123,6 +123,12 @@ def parse_filter(
     return _Parser(expression, fields, now or datetime.now(UTC)).terms()
 
 
+def how_long(text: str) -> timedelta | None:
+    """Return a length of time such as 90s, 30m, 2h, 7d or 2w; None if it is none."""
+    found = _AGO.fullmatch(text)
+    return timedelta(seconds=int(found[1]) * _SECONDS[found[2].lower()]) if found else None
+
+
 Value = str | float | datetime | Iterable[str] | None
 """What a field of a row holds; of several texts any counts, None is nothing that could be found."""
 
@@ -286,11 +292,11 @@ class _Parser:
         return _Span(number, number)
 
     def _moment(self, value: str, start: int) -> _Span:
-        ago = _AGO.fullmatch(value)
+        ago = how_long(value)
         if ago is None:
             return self._date(value, start, "Or how long ago: 90s, 30m, 2h, 7d, 2w.")
         try:
-            moment = self._now - timedelta(seconds=int(ago[1]) * _SECONDS[ago[2].lower()])
+            moment = self._now - ago
         except OverflowError as error:
             raise self._error(f"{value!r} is too long ago.", start) from error
         return _Span(moment, moment)

@@ -10,24 +10,26 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from time import monotonic
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from textual.app import App
 from textual.dom import DOMNode
 from textual.signal import Signal
 
 from crypto_core.cancelling import Cancellation
-from crypto_core.keys.posture.examination import Posture
-from crypto_core.keys.state import KeyState
-from crypto_core.keys.status import Status
-from crypto_core.logbook import LogBook
-from crypto_core.trail.rules.service import Examined
 from screens.ages import Clock
 from screens.asking import Asked, ask
 from screens.blocking import Trouble
 from screens.key_words import KeyWords
 from screens.memory import Memory
 from screens.services import Services, Surroundings
+
+if TYPE_CHECKING:
+    from crypto_core.keys.posture.examination import Posture
+    from crypto_core.keys.state import KeyState
+    from crypto_core.keys.status import Status
+    from crypto_core.logbook import LogBook
+    from crypto_core.trail.rules.service import Examined
 
 T = TypeVar("T")
 

@@ -9,35 +9,38 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from threading import Event
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from crypto_core.consent import Consent
-from crypto_core.coverage import Coverage
-from crypto_core.database.inspection import Inspection
-from crypto_core.database.inventory import InventoryRow
-from crypto_core.errors import KmsError
-from crypto_core.keys.changes.change import KeyChange
-from crypto_core.keys.changes.plan import ChangePlan, ChangeResult
-from crypto_core.keys.policy.reading import KeyPolicy
-from crypto_core.keys.posture.examination import Posture
-from crypto_core.keys.replacement.guide import Guide
-from crypto_core.keys.state import KeyState
-from crypto_core.keys.status import Status
 from crypto_core.paging import PagedSource
-from crypto_core.reencryption.materials import KeyMaterials
-from crypto_core.reencryption.plan import Plan, RunProgress, RunResult, Selection, Verb, Verification
-from crypto_core.references import TokenRef
-from crypto_core.trail.key_watch import KeyWatch
-from crypto_core.trail.rules.service import Examined
-from crypto_core.trail.sightings import Look
-from crypto_core.trail.sources.plan import PullPlan
-from crypto_core.trail.sources.report import Progress, PullReport
-from crypto_core.trail.store import StoredEvent, Summary
-from crypto_core.trail.store.counting import Histogram, Pivot
-from crypto_core.trail.store.suppressions import Suppression
-from crypto_core.trail.use.blast_radius import BlastRadius
-from crypto_core.trail.use.keys import KeyUseSummary
-from crypto_core.trail.use.token_timeline import TokenTimeline
+
+if TYPE_CHECKING:
+    # What a service answers with is loaded with the service.
+    from crypto_core.consent import Consent
+    from crypto_core.coverage import Coverage
+    from crypto_core.database.inspection import Inspection
+    from crypto_core.database.inventory import InventoryRow
+    from crypto_core.errors import KmsError
+    from crypto_core.keys.changes.change import KeyChange
+    from crypto_core.keys.changes.plan import ChangePlan, ChangeResult
+    from crypto_core.keys.policy.reading import KeyPolicy
+    from crypto_core.keys.posture.examination import Posture
+    from crypto_core.keys.replacement.guide import Guide
+    from crypto_core.keys.state import KeyState
+    from crypto_core.keys.status import Status
+    from crypto_core.reencryption.materials import KeyMaterials
+    from crypto_core.reencryption.plan import Plan, RunProgress, RunResult, Selection, Verb, Verification
+    from crypto_core.references import TokenRef
+    from crypto_core.trail.key_watch import KeyWatch
+    from crypto_core.trail.rules.service import Examined
+    from crypto_core.trail.sightings import Look
+    from crypto_core.trail.sources.plan import PullPlan
+    from crypto_core.trail.sources.report import Progress, PullReport
+    from crypto_core.trail.store import StoredEvent, Summary
+    from crypto_core.trail.store.counting import Histogram, Pivot
+    from crypto_core.trail.store.suppressions import Suppression
+    from crypto_core.trail.use.blast_radius import BlastRadius
+    from crypto_core.trail.use.keys import KeyUseSummary
+    from crypto_core.trail.use.token_timeline import TokenTimeline
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +140,7 @@ class StatusSource(Protocol):
         ...
 
 
-class InventorySource(PagedSource[InventoryRow], Protocol):
+class InventorySource(PagedSource["InventoryRow"], Protocol):
     """The tokens, page by page."""
 
     def row(self, ref: TokenRef) -> InventoryRow:
@@ -301,7 +304,7 @@ class MaterialSource(Protocol):
         ...
 
 
-class EventSource(PagedSource[StoredEvent], Protocol):
+class EventSource(PagedSource["StoredEvent"], Protocol):
     """The CloudTrail events in the local store. Raises EventStoreError, InvalidFilterError besides."""
 
     def summary(self, expression: str, *, cancelled: Event | None = None) -> Summary:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import click
 
+from console.commands.moments import moment
 from console.commands.session import loaded
 from crypto_core.coverage import Coverage
-from crypto_core.errors import InvalidFilterError, SettingsError
+from crypto_core.errors import SettingsError
 from crypto_core.foreign import clean
 from crypto_core.key_names import short_key
 from crypto_core.trail.coverage_record import CoverageRecord
@@ -25,25 +25,6 @@ from crypto_core.trail.use.reach import Covered, reach
 HEADERS = ("time", "event", "principal", "from", "result", "key", "material", "token", "region", "event id")
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-
-def moment(ctx: click.Context, param: click.Parameter, value: str | None) -> datetime | None:
-    """Read a moment: a date, or how long ago. For click's callbacks; raises BadParameter."""
-    if value is None:
-        return None
-    try:
-        if re.search(r'[\s,"]', value):
-            raise click.BadParameter("Write it as 2026-11-24, 2026-11-24T12:00 (UTC), or 90s, 30m, 2h, 7d.")
-        until = param.name == "until"
-        found = parse(f"{'until' if until else 'since'}:{value}", datetime.now(UTC))[0].alternatives[0]
-    except InvalidFilterError as error:
-        reason = error.message.partition(": ")[2] or error.message
-        raise click.BadParameter(f"{reason} {error.remedy}".rstrip()) from error
-    bound = found.at_most if until else found.at_least
-    if not isinstance(bound, datetime):
-        return None
-    # A day ends before the next one; events have whole seconds.
-    return bound if found.include_most or not until else bound - timedelta(seconds=1)
 
 
 def filter_options(command: F) -> F:
@@ -58,10 +39,7 @@ def filter_options(command: F) -> F:
                 help="e.g. 'name:Decrypt error:* principal:*intruder*'",
             ),
             click.option(
-                "--since",
-                callback=moment,
-                metavar="TIME",
-                help="From a date on, or so long ago: 2h, 7d.",
+                "--since", callback=moment, metavar="TIME", help="From a date on, or so long ago: 2h, 7d."
             ),
             click.option("--until", callback=moment, metavar="TIME", help="Up to a date, or so long ago."),
             click.option(

@@ -3,33 +3,33 @@
 from __future__ import annotations
 
 import json
-import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import click
 
-from console.commands.events_options import cells, moment
+from console.commands.events_options import cells
+from console.commands.moments import moment
 from console.commands.session import json_option, wired
 from console.interrupts import cancelled_by_interrupt
 from console.printing import say
 from crypto_core.cancelling import stop_if
+from crypto_core.filters import how_long
 from crypto_core.foreign import clean
 from crypto_core.trail.monitor import SHORTEST_SECONDS
 from crypto_core.trail.sightings import KeyUse, Look
 from crypto_core.trail.use.reach import at
 
-_UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 _BEFORE = timedelta(days=1)
 
 
 def _period(ctx: click.Context, param: click.Parameter, value: str | None) -> timedelta | None:
     if value is None:
         return None
-    found = re.fullmatch(r"(\d{1,6})([smhdw])", value)
-    if found is None or not int(found[1]):
+    period = how_long(value)
+    if not period:
         raise click.BadParameter("Write it as 90s, 30m, 2h, 7d or 2w.")
-    return timedelta(seconds=int(found[1]) * _UNITS[found[2]])
+    return period
 
 
 @click.command()

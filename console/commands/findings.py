@@ -5,25 +5,25 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime
 from getpass import getuser
 from importlib import metadata
 from typing import Any
 
 import click
 
+from console.commands.moments import moment
 from console.commands.session import json_option, wired
 from console.printing import print_json, print_table, say
 from console.signs import SIGNS
 from console.wiring import Wired
 from crypto_core.coverage import Coverage
-from crypto_core.errors import EventStoreError, EventVanishedError, InvalidFilterError
+from crypto_core.errors import EventStoreError, EventVanishedError
 from crypto_core.foreign import clean
 from crypto_core.keys.posture.examination import Posture
 from crypto_core.keys.posture.finding import Finding, Gap
 from crypto_core.severity import Severity
 from crypto_core.trail.event import TrailEvent
-from crypto_core.trail.query import parse
 from crypto_core.trail.rules.ocsf import detection
 from crypto_core.trail.rules.registry import BY_ID, RULES
 from crypto_core.trail.rules.service import WINDOW, Examined
@@ -32,30 +32,15 @@ from crypto_core.trail.rules.techniques import in_words
 from crypto_core.trail.store.suppressions import MOST_DAYS, Suppressed, sift
 
 
-def _moment(_ctx: click.Context, _parameter: click.Parameter, value: str | None) -> datetime | None:
-    """A date, or how long ago, as the filter language has it."""
-    if value is None:
-        return None
-    try:
-        (term,) = parse(f'since:"{value}"', datetime.now(UTC))
-        moment = term.alternatives[0].at_least
-    except (InvalidFilterError, ValueError) as error:
-        said = error.message if isinstance(error, InvalidFilterError) else "Not a moment."
-        raise click.BadParameter(said) from error
-    if not isinstance(moment, datetime):
-        raise click.BadParameter("Not a moment.")
-    return moment
-
-
 @click.group(invoke_without_command=True)
 @json_option
 @click.option(
     "--since",
-    callback=_moment,
+    callback=moment,
     metavar="TIME",
     help="Examine CloudTrail's events from then on: a date, or 90s, 30m, 24h, 7d, 2w. By default 24h.",
 )
-@click.option("--until", callback=_moment, metavar="TIME", help="Up to then; by default now.")
+@click.option("--until", callback=moment, metavar="TIME", help="Up to then; by default now.")
 @click.option("--suppressed", "hidden", is_flag=True, help="List the suppressed findings too.")
 @click.option("--ocsf", is_flag=True, help="Print OCSF Detection Findings (class 2004), one JSON line each.")
 @click.option("--sigma", is_flag=True, help="Print the rules as Sigma rules, one YAML document each.")

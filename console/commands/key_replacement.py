@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 
 import click
 
+from console.commands.moments import moment
 from console.commands.session import json_option, wired
 from console.interrupts import cancelled_by_interrupt
 from console.printing import meter, print_json, print_table, say
@@ -24,16 +25,6 @@ _SIGNS = {
 }
 
 
-def _moment(ctx: click.Context, param: click.Parameter, value: str | None) -> datetime | None:
-    if value is None:
-        return None
-    try:
-        moment = datetime.fromisoformat(value)
-    except ValueError as error:
-        raise click.BadParameter("Write it as 2026-11-24T12:00 (UTC) or 2026-11-24T12:00+01:00.") from error
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
 @click.command()
 @click.argument("old", metavar="OLD")
 @click.option("--by", "new", metavar="NEW", help="The key that takes its place [the configured one].")
@@ -48,7 +39,7 @@ def _moment(ctx: click.Context, param: click.Parameter, value: str | None) -> da
 )
 @click.option(
     "--since",
-    callback=_moment,
+    callback=moment,
     metavar="TIME",
     help="When the last instance of the platform was switched: count only what came after.",
 )

@@ -7,7 +7,6 @@ from typing import Any
 
 import click
 
-from console.commands.findings import print_findings
 from console.commands.session import json_option, wired
 from console.printing import print_json, print_table, say
 from console.signs import SIGNS
@@ -63,6 +62,8 @@ def check(ctx: click.Context, *, as_json: bool) -> int:
         )
     else:
         _print_problems(taken)
+        from console.commands.findings import print_findings
+
         print_findings(replace(posture, findings=grave))
         click.echo("well" if well else "not well")
         for reason in coverage.reasons:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from textual import on, work
 from textual.binding import BindingType
@@ -11,21 +11,20 @@ from textual.widget import Widget
 
 from crypto_core.database.inventory import InventoryRow
 from crypto_core.envelope import Format
-from crypto_core.reencryption.plan import Selection, Verb
 from crypto_core.references import TokenRef
 from screens.actions.action import Action, Scope
 from screens.actions.performing import bindings
 from screens.blocking import Trouble
-from screens.connections.choose_key import ChooseKey
 from screens.connections.detail import TokenDetail
 from screens.connections.listing import EXAMPLE, LISTING
-from screens.connections.preview import Preview
-from screens.connections.run import Run
 from screens.events.narrowing import term
 from screens.list_screen import ListScreen
 from screens.routes import EventsBehind, Followed, UnnamedUseBehind
 from screens.widgets.cursor_view import CursorView
 from screens.widgets.table.pane import TablePane
+
+if TYPE_CHECKING:
+    from crypto_core.reencryption.plan import Selection
 
 
 class ConnectionsScreen(ListScreen[InventoryRow]):
@@ -94,6 +93,8 @@ class ConnectionsScreen(ListScreen[InventoryRow]):
 
     def _selection(self) -> tuple[Selection, int, tuple[TokenRef, ...]]:
         """What an action is for: the marked tokens, or the one under the cursor; how many; and which."""
+        from crypto_core.reencryption.plan import Selection
+
         table, feed = self.pane.table, self.pane.feed
         if table.marks.whole:
             left_out = tuple(row.ref for row in table.marks.rows)
@@ -105,19 +106,25 @@ class ConnectionsScreen(ListScreen[InventoryRow]):
 
     def do_rewrap(self) -> None:
         """The same data keys under another KMS key."""
-        self._write(Verb.REWRAP)
+        self._write("rewrap")
 
     def do_reencrypt(self) -> None:
         """New data keys and ciphertexts."""
-        self._write(Verb.REENCRYPT)
+        self._write("reencrypt")
 
     def do_encrypt(self) -> None:
         """Seal what is stored in plaintext or dev format."""
-        self._write(Verb.ENCRYPT)
+        self._write("encrypt")
 
     @work(exclusive=True, group="write")
-    async def _write(self, verb: Verb) -> None:
+    async def _write(self, how: Literal["rewrap", "reencrypt", "encrypt"]) -> None:
         """Choose a key, look at the plan, confirm, run; then show the tokens as they are."""
+        from crypto_core.reencryption.plan import Verb
+        from screens.connections.choose_key import ChooseKey
+        from screens.connections.preview import Preview
+        from screens.connections.run import Run
+
+        verb = Verb(how)
         selection, count, refs = self._selection()
         key = await self.app.push_screen_wait(ChooseKey(self.facts, verb, count))
         if key is None:
@@ -136,6 +143,8 @@ class ConnectionsScreen(ListScreen[InventoryRow]):
     @work(exclusive=True, group="write")
     async def do_verify(self) -> None:
         """Open the chosen tokens and say whether they opened."""
+        from screens.connections.run import Run
+
         selection, count, refs = self._selection()
         await self.app.push_screen_wait(Run(self.facts, selection, count))
         self.detail.forget()

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from textual.content import Content
 
 from crypto_core.cancelling import Cancellation
 from crypto_core.paging import Query
-from crypto_core.trail.store.counting import Histogram
 from screens.routes import EventsBehind
 from screens.services import EventSource
 from screens.widgets.line_list import Line
+
+if TYPE_CHECKING:
+    from crypto_core.trail.store.counting import Histogram
 
 SHOWN = "-service since:24h"
 BEFORE = "-service until:24h"

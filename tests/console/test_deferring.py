@@ -7,7 +7,7 @@ from time import sleep
 
 import pytest
 
-from console.deferring import deferred
+from console.deferring import deferred, if_made
 
 
 class Service:
@@ -67,3 +67,17 @@ def test_what_could_not_be_made_is_tried_again() -> None:
     with pytest.raises(OSError, match="not yet"):
         service.twice(1)
     assert service.twice(1) == 2
+
+
+def test_who_only_asks_whether_it_is_made_does_not_make_it() -> None:
+    service = deferred(Service)
+    assert if_made(service) is None
+    assert Service.made == 0
+    service.twice(1)
+    made = if_made(service)
+    assert type(made) is Service
+
+
+def test_what_was_never_deferred_is_made() -> None:
+    service = Service()
+    assert if_made(service) is service

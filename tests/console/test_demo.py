@@ -58,6 +58,8 @@ def test_without_a_terminal_the_drill_is_played_to_its_proof(home: dict[str, str
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert ran.stdout.splitlines()[-1] == PASSED
     for told in (
+        "from the trail's bucket",
+        "user/intruder, a person's identity, opened something",
         "Dry run",
         "Encrypt in place",
         "corrupt, left untouched",
@@ -75,6 +77,26 @@ def test_a_drill_that_fails_says_what_and_exits_1(own_sandbox: Sandbox) -> None:
         assert Drill(own_sandbox).play() == 1
     last = told.getvalue().splitlines()[-1]
     assert last.startswith("drill failed: Access denied: kms:DisableKey")
+
+
+def test_a_drill_without_the_trail_says_which_permission_is_missing(own_sandbox: Sandbox) -> None:
+    own_sandbox.control.add_denial(Denial("*", "s3:GetObject"))
+    told = io.StringIO()
+    with redirect_stdout(told):
+        assert Drill(own_sandbox).play() == 1
+    last = told.getvalue().splitlines()[-1]
+    assert last.startswith("drill failed: Not fetched:")
+    assert "s3:GetObject" in last
+
+
+def test_a_drill_in_which_the_intruder_does_not_show_fails(
+    own_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("console.drill.INTRUDER", "user/nobody")
+    told = io.StringIO()
+    with redirect_stdout(told):
+        assert Drill(own_sandbox).play() == 1
+    assert told.getvalue().splitlines()[-1] == "drill failed: The rules did not find the intruder."
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

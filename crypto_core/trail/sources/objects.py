@@ -5,7 +5,6 @@ API reference: S3 ListObjectsV2, GetObject.
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -14,17 +13,15 @@ from typing import Any
 
 from crypto_core.cancelling import stop_if
 from crypto_core.errors import KmsRequestError, TrailError
-from crypto_core.foreign import clean
 from crypto_core.kms import KmsApi
 from crypto_core.kms_errors import not_answered
+from crypto_core.trail.sources import decoding
 
 MOST_BYTES = 64 * 1024 * 1024
 """Of an object as it is stored. CloudTrail's own have a few MB."""
 MOST_PLAIN_BYTES = 128 * 1024 * 1024
 """Of its content once it is unpacked: what a small file can blow up to is bounded."""
 _CHUNK = 1024 * 1024
-
-GZIP = b"\x1f\x8b"
 
 
 class BrokenObjectError(TrailError):
@@ -118,25 +115,16 @@ class Bucket:
 
 
 def unpacked(body: bytes, most: int = MOST_PLAIN_BYTES) -> bytes:
-    """Return a file's content, gunzipped if it is gzip. Raises BrokenObjectError.
-
-    RFC 1952: a file may hold several members one after another.
-    """
-    if not body.startswith(GZIP):
-        return body
-    parts, size, rest = [], 0, body
-    while rest.startswith(GZIP):
-        member = zlib.decompressobj(zlib.MAX_WBITS | 16)
-        try:
-            parts.append(member.decompress(rest, most - size + 1))
-        except zlib.error as error:
-            raise BrokenObjectError(f"damaged gzip ({clean(error, 100)})") from error
-        size += len(parts[-1])
-        if size > most:
-            raise BrokenObjectError(f"it unpacks to more than {most // 1024 // 1024} MB")
-        if not member.eof:
-            raise BrokenObjectError("truncated gzip")
-        rest = member.unused_data
+    """Return a file's content, gunzipped if it is gzip, of at most `most` bytes. Raises BrokenObjectError."""
+    parts, size = [], 0
+    try:
+        for part in decoding.unpacked((body,)):
+            size += len(part)
+            if size > most:
+                raise BrokenObjectError(f"it unpacks to more than {most // 1024 // 1024} MB")
+            parts.append(part)
+    except decoding.UnreadableError as error:
+        raise BrokenObjectError("truncated gzip" if error.cut_short else "damaged gzip") from error
     return b"".join(parts)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from console.deferring import if_made
 from console.sandbox.endpoint import Denial, Fault
 from console.sandbox.sandbox import Sandbox
 from console.wiring import Wired
@@ -32,7 +33,9 @@ def key(new_key: Callable[[], str]) -> str:
 @pytest.fixture
 def changes(services: Wired) -> KeyChangeService:
     """The service as it is wired, but for how often it looks for an effect: once."""
-    found = services.services.key_changes
+    service = services.services.key_changes
+    assert callable(service.plan)
+    found = if_made(service)
     assert isinstance(found, KeyChangeService)
     found._patience = ()
     return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from typing import cast
 from uuid import uuid4
 
 import pytest
@@ -53,9 +54,7 @@ def pull(sandbox: Sandbox, services: Wired) -> Callable[[], None]:
 
 @pytest.fixture
 def use(services: Wired) -> EventUse:
-    found = services.services.event_use
-    assert isinstance(found, EventUse)
-    return found
+    return cast("EventUse", services.services.event_use)
 
 
 @pytest.fixture

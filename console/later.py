@@ -1,0 +1,276 @@
+"""Services that the first rows don't need: each function loads what it makes, and is called on first use."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+from crypto_core.key_names import is_key_arn, region_of
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+    from console.settings import Settings
+    from crypto_core.database.answers import AnswerBook
+    from crypto_core.database.attribution import Attributor
+    from crypto_core.database.catalogue import LiveCatalogue
+    from crypto_core.database.inspection import Inspector
+    from crypto_core.database.inventory import Inventory
+    from crypto_core.database.journal import Journal
+    from crypto_core.database.tokens import TokenStore
+    from crypto_core.keyring import KmsKeyring
+    from crypto_core.keys.inventory import KeyInventory
+    from crypto_core.keys.policy.reading import KeyPolicies
+    from crypto_core.keys.service import StatusService
+    from crypto_core.kms import KmsApi
+    from crypto_core.observation import Observer
+    from crypto_core.reencryption.verification import Verifier
+    from crypto_core.trail.coverage_record import CoverageRecord
+    from crypto_core.trail.sources.puller import EventPuller
+    from crypto_core.trail.store import EventStore
+    from screens.services import (
+        KeyWork,
+        MaterialSource,
+        MonitorSource,
+        PostureSource,
+        ReplacementSource,
+        TokenWork,
+        TrailRuleSource,
+        UseSource,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """What services are made from. `trusted_keys` are those of the settings and of this command alone."""
+
+    settings: Settings
+    trusted_keys: tuple[str, ...]
+    engine: Engine
+    state_engine: Engine
+    same_database: bool
+    kms: KmsApi
+    keyring: KmsKeyring
+    catalogue: LiveCatalogue
+    answers: AnswerBook
+    store: TokenStore
+    attributor: Attributor
+    keys: KeyInventory
+    policies: KeyPolicies
+    status: StatusService
+    inventory: Inventory
+    inspector: Inspector
+    journal: Journal
+    events: EventStore
+    observer: Observer
+
+
+def policies(kms: KmsApi, keys: KeyInventory) -> KeyPolicies:
+    """Return what reads key policies."""
+    from crypto_core.keys.policy.reading import KeyPolicies
+
+    return KeyPolicies(kms, keys)
+
+
+def posture(ground: Ground) -> PostureSource:
+    """Return the rules about keys, access and trails."""
+    from crypto_core.keys.posture.examination import PostureService
+
+    return PostureService(
+        ground.kms,
+        ground.keys,
+        ground.policies,
+        ground.status,
+        write_key=ground.settings.write_key,
+        trusted=lambda: ground.keyring.trusted,
+        limits=ground.settings.limits,
+    )
+
+
+def work(ground: Ground) -> TokenWork:
+    """Return what writes tokens anew."""
+    from crypto_core.envelope import Format
+    from crypto_core.preflight import Preflight
+    from crypto_core.reencryption.planner import Planner
+    from crypto_core.reencryption.runner import Runner
+    from crypto_core.reencryption.service import TokenWorkService
+
+    planner = Planner(
+        ground.engine,
+        ground.catalogue,
+        ground.answers,
+        ground.store,
+        ground.attributor,
+        ground.keys,
+        ground.keyring.trusted,
+        preflight=Preflight(ground.kms),
+        write_format=Format(ground.settings.write_format),
+    )
+    runner = Runner(
+        ground.kms,
+        ground.keyring,
+        planner,
+        ground.store,
+        ground.answers,
+        ground.attributor,
+        ground.journal,
+        same_database=ground.same_database,
+        dev_key=ground.settings.dev_key,
+        observer=ground.observer,
+    )
+    return TokenWorkService(
+        ground.engine,
+        planner,
+        runner,
+        _verifier(ground),
+        ground.journal,
+        read_only=ground.settings.read_only,
+    )
+
+
+def _verifier(ground: Ground) -> Verifier:
+    from crypto_core.reencryption.verification import Verifier
+
+    return Verifier(
+        ground.keyring,
+        ground.store,
+        ground.catalogue,
+        ground.answers,
+        observer=ground.observer,
+        inventory=ground.inventory,
+    )
+
+
+def materials(ground: Ground) -> MaterialSource:
+    """Return what counts tokens by key material."""
+    from crypto_core.reencryption.materials import MaterialService
+
+    return MaterialService(ground.keys, ground.status, ground.inventory, _verifier(ground))
+
+
+def key_changes(ground: Ground) -> KeyWork:
+    """Return what changes keys."""
+    from crypto_core.database.backups import backups_under
+    from crypto_core.keys.changes.reading import KeyReader
+    from crypto_core.keys.changes.service import KeyChangeService
+
+    settings = ground.settings
+    reader = KeyReader(
+        ground.kms,
+        ground.keys,
+        ground.status,
+        partial(backups_under, ground.engine),
+        write_key=settings.write_key,
+    )
+    return KeyChangeService(reader, ground.journal, read_only=settings.read_only)
+
+
+def replacement(ground: Ground, coverage: CoverageRecord) -> ReplacementSource:
+    """Return the guide through a manual rotation."""
+    from crypto_core.keys.replacement.seen import Configuration, Sight
+    from crypto_core.keys.replacement.service import ManualRotation
+    from crypto_core.preflight import Preflight
+    from crypto_core.trail.use.witness import StoreWitness
+
+    settings = ground.settings
+    sight = Sight(
+        ground.engine,
+        ground.state_engine,
+        ground.keys,
+        ground.policies,
+        Preflight(ground.kms),
+        ground.inventory,
+        ground.status,
+        lambda: ground.kms.regions,
+        Configuration(
+            settings.write_key, settings.write_alias, settings.trusted_keys, settings.rotation_days
+        ),
+        StoreWitness(ground.events, coverage.reached),
+    )
+    return ManualRotation(sight)
+
+
+def event_puller(ground: Ground) -> EventPuller:
+    """Return what fetches CloudTrail's events."""
+    from crypto_core.trail.sources.athena import AthenaSettings
+    from crypto_core.trail.sources.engines import EngineSettings
+    from crypto_core.trail.sources.puller import EventPuller
+
+    settings = ground.settings
+    athena = AthenaSettings(settings.athena_table, settings.athena_output, settings.athena_workgroup)
+    return EventPuller(
+        ground.kms,
+        ground.events,
+        regions=partial(regions_of, ground.kms, ground.keyring.trusted, settings),
+        aliases=ground.keys.known_aliases,
+        engines=EngineSettings(athena, settings.lake_store),
+    )
+
+
+def event_coverage(
+    events: EventStore, kms: KmsApi, trusted: Iterable[str], settings: Settings
+) -> CoverageRecord:
+    """Return what tells which periods the store covers, of the Regions that matter."""
+    from crypto_core.trail.coverage_record import CoverageRecord
+
+    return CoverageRecord(events, partial(regions_of, kms, trusted, settings))
+
+
+def regions_of(kms: KmsApi, trusted: Iterable[str], settings: Settings) -> tuple[str, ...]:
+    """Return the Regions in which keys are used that matter: those configured, and those of such keys."""
+    arns = [key for key in (*trusted, *settings.retired_keys) if is_key_arn(key)]
+    return tuple(dict.fromkeys([*kms.regions, *(region for arn in arns if (region := region_of(arn)))]))
+
+
+def event_use(ground: Ground, coverage: CoverageRecord) -> UseSource:
+    """Return what tells the use of tokens and keys."""
+    from crypto_core.database.backups import backups_under, replaced
+    from crypto_core.trail.use.service import EventUse
+
+    return EventUse(
+        ground.events,
+        row=ground.inventory.row,
+        asked=lambda ref: ground.inspector.inspect(ref).row,
+        replaced=partial(replaced, ground.engine),
+        census=ground.status,
+        inventory=ground.inventory,
+        backups=partial(backups_under, ground.engine),
+        aliases=ground.keys.known_aliases,
+        coverage=coverage.between,
+    )
+
+
+def key_monitor(ground: Ground, puller: EventPuller, coverage: CoverageRecord) -> MonitorSource:
+    """Return what watches keys that nobody should use any more."""
+    from crypto_core.trail.monitor import KeyMonitor
+
+    return KeyMonitor(
+        ground.events,
+        aliases=ground.keys.known_aliases,
+        puller=puller,
+        reaches=coverage.reached,
+        replicas=ground.keys.replicas,
+        identity=lambda: ground.kms.identity().arn,
+    )
+
+
+def trail_rules(ground: Ground) -> TrailRuleSource:
+    """Return the rules about CloudTrail's events."""
+    from crypto_core.trail.rules.configured import Configured
+    from crypto_core.trail.rules.service import TrailRules
+
+    settings = ground.settings
+    return TrailRules(
+        ground.events,
+        Configured(
+            settings.write_key,
+            ground.trusted_keys,
+            settings.retired_keys,
+            settings.write_alias,
+            frozenset(settings.trusted_accounts),
+        ),
+        aliases=ground.keys.known_aliases,
+        describe=lambda name: ground.keys.describe(name).key_arn,
+    )
