@@ -54,8 +54,8 @@ from screens.routes import (
     PolicyBehind,
     PrincipalBehind,
     RotationBehind,
+    TimelineBehind,
     TokensBehind,
-    UnnamedUseBehind,
 )
 from screens.services import Services
 from screens.status.screen import StatusScreen
@@ -217,7 +217,7 @@ class KeydeckApp(Actor, App[None]):
                 | EventBehind()
                 | PivotsBehind()
                 | PrincipalBehind()
-                | UnnamedUseBehind()
+                | TimelineBehind()
                 | EventsNarrowed()
             ):
                 from screens.events.ways import back_to_events, screen_behind

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from textual.message import Message
 
-from crypto_core.database.inventory import InventoryRow
+from crypto_core.references import TokenRef
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,10 +82,10 @@ class PrincipalBehind:
 
 
 @dataclass(frozen=True, slots=True)
-class UnnamedUseBehind:
-    """What CloudTrail can say of a token that it can't name, such as one in a v1 envelope."""
+class TimelineBehind:
+    """What CloudTrail tells of one token."""
 
-    row: InventoryRow
+    ref: TokenRef
 
 
 class Followed(Message):

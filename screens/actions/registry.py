@@ -191,9 +191,9 @@ ACTIONS: tuple[Action, ...] = (
     Action(
         "connections.timeline",
         "timeline",
-        "Who opened this token: exact for v2; for v1 the use of its key material, as no event names that",
+        "Who opened this token: exact for v2; for v1 what could have opened it, as no event names that",
         "T",
-        calls="events.page",
+        calls="event_use.token_timeline",
     ),
     # Keys
     Action("key.policy", "policy", "Who may do what with the key", "P", calls="policies.read", shown=True),

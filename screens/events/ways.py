@@ -10,7 +10,6 @@ from screens.events.event_screen import EventScreen
 from screens.events.narrowing import term
 from screens.events.pivot_screen import PivotScreen
 from screens.events.screen import EventsScreen
-from screens.events.unnamed_use_screen import UnnamedUseScreen
 from screens.facts import Facts
 from screens.main_screen import MainScreen
 from screens.routes import (
@@ -19,8 +18,9 @@ from screens.routes import (
     EventsNarrowed,
     PivotsBehind,
     PrincipalBehind,
-    UnnamedUseBehind,
+    TimelineBehind,
 )
+from screens.use.token_screen import TokenScreen
 
 
 def screen_behind(facts: Facts, target: object) -> MainScreen | None:
@@ -34,8 +34,8 @@ def screen_behind(facts: Facts, target: object) -> MainScreen | None:
             return PivotScreen(facts, expression, field)
         case PrincipalBehind(arn=arn):
             return EventsScreen(facts, term("principal", arn))
-        case UnnamedUseBehind(row=row):
-            return UnnamedUseScreen(facts, row)
+        case TimelineBehind(ref=ref):
+            return TokenScreen(facts, ref)
     return None
 
 
