@@ -50,6 +50,7 @@ from screens.routes import (
     FindingsBehind,
     Followed,
     KeyBehind,
+    KeyUseBehind,
     PivotsBehind,
     PolicyBehind,
     PrincipalBehind,
@@ -217,6 +218,7 @@ class KeydeckApp(Actor, App[None]):
                 | EventBehind()
                 | PivotsBehind()
                 | PrincipalBehind()
+                | KeyUseBehind()
                 | TimelineBehind()
                 | EventsNarrowed()
             ):

@@ -24,6 +24,13 @@ class KeyBehind:
 
 
 @dataclass(frozen=True, slots=True)
+class KeyUseBehind:
+    """The use of one KMS key, all its replicas together."""
+
+    key_arn: str
+
+
+@dataclass(frozen=True, slots=True)
 class PolicyBehind:
     """The policy and the grants of one KMS key."""
 
@@ -54,9 +61,13 @@ class EventsBehind:
 
 @dataclass(frozen=True, slots=True)
 class EventsNarrowed:
-    """The list of events that this screen was opened from, under another filter."""
+    """The list of events that this screen was opened from, under another filter.
+
+    `principal` is the one that the filter asks for, where it asks for one.
+    """
 
     filter: str
+    principal: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +87,7 @@ class PivotsBehind:
 
 @dataclass(frozen=True, slots=True)
 class PrincipalBehind:
-    """One principal, by its ARN without the session."""
+    """What one principal opened and could have opened, by its ARN without the session."""
 
     arn: str
 

@@ -111,7 +111,9 @@ def _about_principal(event: TrailEvent, width: int) -> Iterator[Line]:
     who = event.principal
     kind = f"{who.kind}{', from the console' if who.from_console else ''}"
     behind = PrincipalBehind(who.arn) if who.arn else None
-    yield from _field("principal", who.arn, width, target=behind, hint="Enter: what this principal did.")
+    yield from _field(
+        "principal", who.arn, width, target=behind, hint="Enter: what it opened and could have opened."
+    )
     yield from _field("identity type", kind, width)
     yield from _field("session", who.session, width, field="session")
     yield from _field("access key", who.access_key_id, width, field="access_key")

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from textual.screen import Screen
 
 from screens.events.event_screen import EventScreen
-from screens.events.narrowing import term
 from screens.events.pivot_screen import PivotScreen
 from screens.events.screen import EventsScreen
 from screens.facts import Facts
@@ -16,10 +15,13 @@ from screens.routes import (
     EventBehind,
     EventsBehind,
     EventsNarrowed,
+    KeyUseBehind,
     PivotsBehind,
     PrincipalBehind,
     TimelineBehind,
 )
+from screens.use.key_use_screen import KeyUseScreen
+from screens.use.principal_screen import PrincipalScreen
 from screens.use.token_screen import TokenScreen
 
 
@@ -33,7 +35,9 @@ def screen_behind(facts: Facts, target: object) -> MainScreen | None:
         case PivotsBehind(filter=expression, field=field):
             return PivotScreen(facts, expression, field)
         case PrincipalBehind(arn=arn):
-            return EventsScreen(facts, term("principal", arn))
+            return PrincipalScreen(facts, arn)
+        case KeyUseBehind(key_arn=key_arn):
+            return KeyUseScreen(facts, key_arn)
         case TimelineBehind(ref=ref):
             return TokenScreen(facts, ref)
     return None

@@ -30,10 +30,18 @@ THESE = "Enter: these events."
 
 
 def fact(
-    name: str, value: str, width: int, *, style: str = "", target: object = None, hint: str = THESE
+    name: str,
+    value: str,
+    width: int,
+    *,
+    style: str = "",
+    target: object = None,
+    hint: str = THESE,
+    whole_end: bool = False,
 ) -> Line:
-    """Return a name and its value on one line."""
-    shown = cut(value, max(width - NAME_CELLS, 10))
+    """Return a name and its value on one line; it is cut at its end, or in its middle for a `whole_end`."""
+    room = max(width - NAME_CELLS, 10)
+    shown = fit_middle(value, room).rstrip() if whole_end else cut(value, room)
     style = style or ("$accent" if target is not None else "")
     content = Content.assemble((fit(name, NAME_CELLS), "$muted"), (shown, style))
     return Line(content, target, hint if target is not None else "")
@@ -160,7 +168,11 @@ def day_lines(days: Sequence[Day], expression: str, width: int) -> Iterator[Line
     for day in reversed(days):
         if later is not None and (later - day.day).days > 1:
             none = (later - day.day).days - 1
-            yield Line(Content.assemble((f"  · {none:,} day{'' if none == 1 else 's'} without", "$muted")))
+            yield Line(
+                Content.assemble(
+                    (f"  · {none:,} day{'' if none == 1 else 's'} without an event in the store", "$muted")
+                )
+            )
         later = day.day
         within = f"since:{day.day.isoformat()}T00:00:00Z until:{day.day.isoformat()}T23:59:59Z"
         yield Line(

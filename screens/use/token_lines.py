@@ -63,7 +63,7 @@ def token_lines(answer: TokenTimeline, width: int, facts: Facts) -> Iterator[Lin
 def _stored(answer: TokenTimeline, width: int, facts: Facts) -> Iterator[Line]:
     ref, row = str(answer.ref), answer.stored
     way = TokensBehind(f'reference:"{ref}"') if '"' not in ref else None
-    yield fact("token", ref, width, target=way, hint="Enter: the connection.")
+    yield fact("token", ref, width, target=way, hint="Enter: the connection.", whole_end=True)
     if row is None:
         yield fact("stored as", "not known", width, style="$warning")
         return

@@ -258,6 +258,10 @@ async def test_enter_on_a_key_leads_to_it_and_from_there_to_its_use() -> None:
         await d.press("enter")
         assert "Key › alias/tokens" in d.lines()[1]
         await d.press("T")
+        assert "Use › alias/tokens" in d.lines()[1]
+        while "events   " not in d.cursor_line():
+            await d.press("down")
+        await d.press("enter")
         assert expression(d) == f'key:"{CURRENT}"'
         assert "1 of 246 events" in d.lines()[1]
 

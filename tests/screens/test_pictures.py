@@ -178,6 +178,9 @@ USE = {
     "exact timeline": ("connections", "id:gh-2 format:v2", ("T",)),
     "possible timeline": ("connections", "format:v1 evidence:verified", ("T",)),
     "unsealed timeline": ("connections", "format:plaintext", ("T",)),
+    "intruder": ("events", "principal:*intruder*", ("T",)),
+    "platform": ("events", "principal:*platform", ("T",)),
+    "key": ("keys", "alias/tokens", ("T",)),
 }
 
 
