@@ -43,12 +43,13 @@ from screens.routes import (
     FindingsBehind,
     Followed,
     KeyBehind,
+    KeyUseBehind,
     PivotsBehind,
     PolicyBehind,
     PrincipalBehind,
     RotationBehind,
+    TimelineBehind,
     TokensBehind,
-    UnnamedUseBehind,
 )
 from screens.services import Services
 from screens.widgets.line_input import LONGEST
@@ -207,7 +208,8 @@ class KeydeckApp(Actor, App[None]):
                 | EventBehind()
                 | PivotsBehind()
                 | PrincipalBehind()
-                | UnnamedUseBehind()
+                | KeyUseBehind()
+                | TimelineBehind()
                 | EventsNarrowed()
             ):
                 from screens.events.ways import back_to_events, screen_behind

@@ -187,7 +187,7 @@ def replacement(ground: Ground, coverage: CoverageRecord) -> ReplacementSource:
         Configuration(
             settings.write_key, settings.write_alias, settings.trusted_keys, settings.rotation_days
         ),
-        StoreWitness(ground.events, coverage.between),
+        StoreWitness(ground.events, coverage.reached),
     )
     return ManualRotation(sight)
 
@@ -250,7 +250,7 @@ def key_monitor(ground: Ground, puller: EventPuller, coverage: CoverageRecord) -
         ground.events,
         aliases=ground.keys.known_aliases,
         puller=puller,
-        coverage=coverage.between,
+        reaches=coverage.reached,
         replicas=ground.keys.replicas,
         identity=lambda: ground.kms.identity().arn,
     )

@@ -12,7 +12,7 @@ from textual.geometry import Size
 from textual.widget import Widget
 
 from crypto_core.cancelling import Cancellation
-from screens.asking import ask
+from screens.asking import Asked, ask
 from screens.blocking import Trouble
 from screens.facts import Facts
 from screens.main_screen import MainScreen
@@ -35,6 +35,7 @@ class AnswerScreen(MainScreen, Generic[Answer]):
         self._at: datetime | None = None
         self._trouble: Trouble | None = None
         self._asking = False
+        self._asked: Asked[Answer] | None = None
         self._began = self._took = 0.0
 
     def ask_for(self, cancelled: Cancellation) -> Answer:
@@ -65,6 +66,11 @@ class AnswerScreen(MainScreen, Generic[Answer]):
         """Seconds that the last answer took: what takes long is asked for less often."""
         return self._took
 
+    @property
+    def trouble(self) -> Trouble | None:
+        """Why the last question has no answer, if it has none."""
+        return self._trouble
+
     def knows(self, answer: Answer, at: datetime | None) -> None:
         """Begin with what was learnt elsewhere."""
         self.answer, self._at = answer, at
@@ -74,8 +80,14 @@ class AnswerScreen(MainScreen, Generic[Answer]):
         if not self._asking:
             self._asking = True
             self._began = monotonic()
-            ask(self, self.ask_for, self._keep, group=self.NAME)
+            self._asked = ask(self, self.ask_for, self._keep, group=self.NAME)
             self.show_facts()
+
+    def stop_asking(self) -> None:
+        """End the call that is under way; its answer is lost."""
+        if self._asked is not None:
+            self._asked.drop()
+        self._asking = False
 
     def _keep(self, answer: Answer | Trouble) -> None:
         self._asking = False

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from textual.message import Message
 
-from crypto_core.database.inventory import InventoryRow
+from crypto_core.references import TokenRef
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +19,13 @@ class TokensBehind:
 @dataclass(frozen=True, slots=True)
 class KeyBehind:
     """One KMS key."""
+
+    key_arn: str
+
+
+@dataclass(frozen=True, slots=True)
+class KeyUseBehind:
+    """The use of one KMS key, all its replicas together."""
 
     key_arn: str
 
@@ -54,9 +61,13 @@ class EventsBehind:
 
 @dataclass(frozen=True, slots=True)
 class EventsNarrowed:
-    """The list of events that this screen was opened from, under another filter."""
+    """The list of events that this screen was opened from, under another filter.
+
+    `principal` is the one that the filter asks for, where it asks for one.
+    """
 
     filter: str
+    principal: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,16 +87,16 @@ class PivotsBehind:
 
 @dataclass(frozen=True, slots=True)
 class PrincipalBehind:
-    """One principal, by its ARN without the session."""
+    """What one principal opened and could have opened, by its ARN without the session."""
 
     arn: str
 
 
 @dataclass(frozen=True, slots=True)
-class UnnamedUseBehind:
-    """What CloudTrail can say of a token that it can't name, such as one in a v1 envelope."""
+class TimelineBehind:
+    """What CloudTrail tells of one token."""
 
-    row: InventoryRow
+    ref: TokenRef
 
 
 class Followed(Message):

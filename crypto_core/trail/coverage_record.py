@@ -1,7 +1,7 @@
 """Whether the store holds all that KMS recorded in a window: what the pulls so far covered.
 
-Counted are pulls that kept every event of KMS, without a filter. Files that were imported by hand are not:
-nobody can say what they leave out.
+Counted are pulls that kept every event of KMS, without a filter. Files that were imported by hand are not,
+nor are tables of Athena's and event data stores: nobody can say what they leave out.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from crypto_core.trail.sources.asking import LATE, moment
 from crypto_core.trail.store import EventStore
 from crypto_core.trail.store.conditions import seconds
 from crypto_core.trail.store.pulls import PullBook, Window
+from crypto_core.trail.use.reach import Reached
 
 FRESH = timedelta(hours=1)
 """So far behind the present a store may be and still count as up to date."""
@@ -44,27 +45,54 @@ class CoverageRecord:
         Of what was before the first pull, whoever asks says that nothing is known.
         """
         if since is None:
-            windows = [window for found in self._book.covered().values() for window in found]
-            since = moment(min(window.since for window in windows)) if windows else self._clock()
+            wanted, covered = self.regions(), self._book.covered()
+            begins = [window.since for region in wanted for window in covered.get(region, ())]
+            if not begins:
+                return Coverage(tuple(f"{region}: nothing was fetched yet." for region in wanted))
+            since = moment(min(begins))
         return self.coverage_of(since, until or self._clock())
 
     def coverage_of(self, since: datetime, until: datetime, regions: Iterable[str] | None = None) -> Coverage:
         """Return whether a window is covered in every Region, and if not, what is missing.
 
-        Of the last hour nothing is said: CloudTrail delivers with delay.
+        CloudTrail delivers with delay: of the last hour nothing is said where the time before it is covered.
         """
         wanted = self.regions() if regions is None else tuple(dict.fromkeys(regions))
         covered = self._book.covered()
-        last = min(seconds(until), seconds(self._clock() - LATE - FRESH))
+        fresh = seconds(self._clock() - LATE - FRESH)
         reasons = []
         for region in wanted:
-            missing = _missing(covered.get(region, []), seconds(since), last)
+            windows = covered.get(region, [])
+            newest = max((window.until for window in windows), default=0)
+            last = min(seconds(until), newest) if newest >= fresh else seconds(until)
+            missing = _missing(windows, seconds(since), last)
             if missing is not None:
                 first = f"{moment(missing.since):%Y-%m-%d %H:%M}"
                 reasons.append(
                     f"{region}: not fetched from {first} to {moment(missing.until):%Y-%m-%d %H:%M} UTC."
                 )
         return Coverage(tuple(reasons))
+
+    def reached(self, since: datetime, regions: Sequence[str]) -> Reached:
+        """Return how far all is covered from a moment on without a hole, in every one of these Regions."""
+        covered = self._book.covered()
+        ends: list[int] = []
+        gaps = []
+        for region in dict.fromkeys(regions):
+            at = seconds(since)
+            for window in sorted(covered.get(region, []), key=lambda w: w.since):
+                if window.since > at:
+                    first, last = f"{moment(at):%Y-%m-%d %H:%M}", f"{moment(window.since):%Y-%m-%d %H:%M}"
+                    gaps.append(f"{region}: not fetched from {first} to {last} UTC.")
+                    break
+                at = max(at, window.until + 1)
+            if at == seconds(since):
+                gaps.append(f"{region}: nothing was fetched from {moment(at):%Y-%m-%d %H:%M} UTC on.")
+            ends.append(at - 1)
+        if not ends:
+            return Reached(None, ("In which Region to look is not known.",))
+        end = min(ends)
+        return Reached(moment(end) if end >= seconds(since) else None, tuple(dict.fromkeys(gaps)))
 
 
 def _missing(windows: Sequence[Window], since: int, until: int) -> Window | None:

@@ -24,7 +24,7 @@ OPENS = frozenset({"Decrypt", "ReEncrypt"})
 SEALS = frozenset({"Encrypt", "GenerateDataKey", "GenerateDataKeyWithoutPlaintext", "ReEncrypt"})
 """What brings something new under a key."""
 
-_DENIED = ("AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "Client.UnauthorizedOperation")
+DENIED = ("AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "Client.UnauthorizedOperation")
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +120,7 @@ class TrailEvent:
     @property
     def denied(self) -> bool:
         """True if a permission was missing."""
-        return self.error_code.startswith(_DENIED)
+        return self.error_code.startswith(DENIED)
 
     @property
     def by_service(self) -> bool:

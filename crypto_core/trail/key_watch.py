@@ -16,19 +16,15 @@ from typing import Protocol
 from crypto_core.errors import KmsError, TrailError
 from crypto_core.foreign import clean
 from crypto_core.key_names import region_of
-from crypto_core.trail.coverage_record import FRESH
 from crypto_core.trail.sightings import KeyUse, Look, UseKind, kind_of, made_by
 from crypto_core.trail.sources.report import Progress, PullReport
 from crypto_core.trail.store import EventStore
 from crypto_core.trail.store.arrivals import BEGINNING, Anchor
 from crypto_core.trail.use.asking import NamedKeys, term
-from crypto_core.trail.use.reach import Covered
+from crypto_core.trail.use.reach import Reaches
 
 DELAY = timedelta(minutes=15)
 """How late CloudTrail is waited for."""
-KEPT_DELAY = DELAY + FRESH
-"""How far behind the present a store may be that is filled by others: up to then quiet is claimed."""
-TOO_YOUNG = "What is younger than 75 minutes is told only of events that are fetched now."
 AT_ONCE = 500
 """Uses of one look at most; further ones come with the next one, at once."""
 _REMEMBERED = 100_000
@@ -65,7 +61,7 @@ class KeyWatch:
         store: EventStore,
         puller: Puller | None,
         source: str,
-        coverage: Covered,
+        reaches: Reaches,
         clock: Callable[[], datetime],
         gaps: Sequence[str] = (),
         caller: str = "",
@@ -77,7 +73,7 @@ class KeyWatch:
         """What the operator should know besides, "" if there is nothing."""
         self._store = store
         self._puller = puller
-        self._coverage = coverage
+        self._reaches = reaches
         self._clock = clock
         self._source = source
         self._lasting = tuple(gaps)
@@ -150,11 +146,10 @@ class KeyWatch:
         """Fetch what is new, and note how far it is covered now."""
         gaps = [*self._lasting]
         if self._puller is None:
-            known = now - KEPT_DELAY
-            told = self._coverage(self.since, known).reasons if self.since < known else (TOO_YOUNG,)
-            gaps += told
-            if not told:
-                self._covered = known
+            reached = self._reaches(self.since, self.regions)
+            gaps += reached.gaps
+            if reached.until is not None:
+                self._covered = min(reached.until, now - DELAY)
         else:
             begin = self.since if self._covered is None else self._covered
             try:

@@ -16,7 +16,7 @@ from crypto_core.trail.sightings import Look
 from crypto_core.trail.store import EventStore
 from crypto_core.trail.use.asking import NamedKeys, named_keys
 from crypto_core.trail.use.keys import known_keys
-from crypto_core.trail.use.reach import Covered, not_recorded
+from crypto_core.trail.use.reach import Reaches, reached_nothing
 
 SHORTEST_SECONDS = 5.0
 """Between two looks: LookupEvents answers twice a second, for the whole account."""
@@ -36,19 +36,19 @@ class KeyMonitor:
         puller: Puller | None = None,
         replicas: Replicas | None = None,
         identity: Callable[[], str] | None = None,
-        coverage: Covered = not_recorded,
+        reaches: Reaches = reached_nothing,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         """`identity` gives the ARN of who works with Keydeck; it may raise KmsError.
 
-        `coverage` says what of a period the store covers; it counts where nothing is pulled.
+        `reaches` says how far the store is covered; it counts where nothing is pulled.
         """
         self._store = store
         self._aliases = aliases
         self._puller = puller
         self._replicas = replicas
         self._identity = identity
-        self._coverage = coverage
+        self._reaches = reaches
         self._clock = clock
 
     def begin(
@@ -93,7 +93,7 @@ class KeyMonitor:
             store=self._store,
             puller=self._puller if pull else None,
             source=source,
-            coverage=self._coverage,
+            reaches=self._reaches,
             clock=self._clock,
             gaps=gaps,
             caller=caller,

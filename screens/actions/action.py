@@ -24,6 +24,7 @@ class Scope(StrEnum):
     LOG = "log"
     EVENTS = "events"
     EVENT = "event"
+    PIVOTS = "pivots"
 
 
 @dataclass(frozen=True, slots=True)

@@ -191,18 +191,18 @@ ACTIONS: tuple[Action, ...] = (
     Action(
         "connections.timeline",
         "timeline",
-        "Who opened this token: exact for v2; for v1 the use of its key material, as no event names that",
+        "Who opened this token: exact for v2; for v1 what could have opened it, as no event names that",
         "T",
-        calls="events.page",
+        calls="event_use.token_timeline",
     ),
     # Keys
     Action("key.policy", "policy", "Who may do what with the key", "P", calls="policies.read", shown=True),
     Action(
         "key.use",
         "use over time",
-        "The events in which the key was used",
+        "How the key was used: by operation, principal, material, Region and day",
         "T",
-        calls="events.page",
+        calls="event_use.key_use",
     ),
     Action(
         "key.rotate",
@@ -375,6 +375,13 @@ ACTIONS: tuple[Action, ...] = (
         shown=True,
     ),
     Action(
+        "events.principal",
+        "principal",
+        "What the principal of the event under the cursor opened, and what it could have opened",
+        "T",
+        calls="event_use.blast_radius",
+    ),
+    Action(
         "events.follow",
         "follow",
         "Stay at the newest event and fetch new ones by LookupEvents every minute, or stop",
@@ -445,7 +452,23 @@ ACTIONS: tuple[Action, ...] = (
         shown=True,
     ),
     Action("event.copy-id", "copy id", "Send the event's id to the clipboard", "y", shown=True),
+    Action(
+        "event.principal",
+        "principal",
+        "What the event's principal opened, and what it could have opened",
+        "T",
+        calls="event_use.blast_radius",
+    ),
     Action("event.copy-raw", "copy raw", "Send the record as it came to the clipboard", "Y", shown=True),
+    # The values of events
+    Action(
+        "pivots.principal",
+        "principal",
+        "What the principal under the cursor opened, and what it could have opened",
+        "T",
+        calls="event_use.blast_radius",
+        shown=True,
+    ),
 )
 
 BY_ID: Mapping[str, Action] = {action.id: action for action in ACTIONS}

@@ -10,16 +10,14 @@ from textual.binding import BindingType
 from textual.widget import Widget
 
 from crypto_core.database.inventory import InventoryRow
-from crypto_core.envelope import Format
 from crypto_core.references import TokenRef
 from screens.actions.action import Action, Scope
 from screens.actions.performing import bindings
 from screens.blocking import Trouble
 from screens.connections.detail import TokenDetail
 from screens.connections.listing import EXAMPLE, LISTING
-from screens.events.narrowing import term
 from screens.list_screen import ListScreen
-from screens.routes import EventsBehind, Followed, UnnamedUseBehind
+from screens.routes import Followed, TimelineBehind
 from screens.widgets.cursor_view import CursorView
 from screens.widgets.table.pane import TablePane
 
@@ -83,13 +81,10 @@ class ConnectionsScreen(ListScreen[InventoryRow]):
         return super().possible(action)
 
     def do_timeline(self) -> None:
-        """To the events that name the token; where none can, to what can be said instead."""
+        """To what CloudTrail tells of the token."""
         row = self.pane.table.current
         if row is not None:
-            exact = row.format is Format.V2
-            self.post_message(
-                Followed(EventsBehind(term("token", str(row.ref))) if exact else UnnamedUseBehind(row))
-            )
+            self.post_message(Followed(TimelineBehind(row.ref)))
 
     def _selection(self) -> tuple[Selection, int, tuple[TokenRef, ...]]:
         """What an action is for: the marked tokens, or the one under the cursor; how many; and which."""

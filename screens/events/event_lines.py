@@ -14,7 +14,7 @@ from screens.events.listing import principal_words, sign_of
 from screens.events.moments import whole
 from screens.events.narrowing import term
 from screens.facts import Facts
-from screens.routes import EventsBehind, KeyBehind, PrincipalBehind, TokensBehind
+from screens.routes import EventsBehind, KeyBehind, PrincipalBehind, TimelineBehind, TokensBehind
 from screens.widgets.line_list import Line
 
 NAME_CELLS = 15
@@ -111,7 +111,9 @@ def _about_principal(event: TrailEvent, width: int) -> Iterator[Line]:
     who = event.principal
     kind = f"{who.kind}{', from the console' if who.from_console else ''}"
     behind = PrincipalBehind(who.arn) if who.arn else None
-    yield from _field("principal", who.arn, width, target=behind, hint="Enter: what this principal did.")
+    yield from _field(
+        "principal", who.arn, width, target=behind, hint="Enter: what it opened and could have opened."
+    )
     yield from _field("identity type", kind, width)
     yield from _field("session", who.session, width, field="session")
     yield from _field("access key", who.access_key_id, width, field="access_key")
@@ -135,9 +137,9 @@ def _about_keys(event: TrailEvent, facts: Facts, width: int) -> Iterator[Line]:
     ref = str(event.token_ref)
     connection = TokensBehind(f'reference:"{ref}"') if '"' not in ref else None
     yield from _field("token", ref, width, target=connection, hint="Enter: the connection.")
-    yield from _field(
-        "its timeline", "all events that name this token", width, target=EventsBehind(term("token", ref))
-    )
+    words = "who opened and sealed it, and when"
+    way = TimelineBehind(event.token_ref)
+    yield from _field("its timeline", words, width, target=way, hint="Enter: the token's timeline.")
 
 
 def _field(

@@ -24,6 +24,7 @@ from screens.events.event_lines import field_lines
 from screens.events.note_dialog import NoteDialog
 from screens.events.raw_text import readable
 from screens.facts import Facts
+from screens.routes import Followed, PrincipalBehind
 from screens.widgets.clipboard import MOST, send_to_clipboard
 from screens.widgets.hint_line import HintLine
 from screens.widgets.line_list import Line, LineList
@@ -110,6 +111,8 @@ class EventScreen(AnswerScreen[EventPage]):
         """Nothing can be done to an event that isn't there."""
         if action.scope is Scope.EVENT and self.answer is None:
             return None
+        if action.id == "event.principal" and self.answer and not self.answer.row.event.principal.arn:
+            return None
         return super().possible(action)
 
     def do_reviewed(self) -> None:
@@ -145,6 +148,11 @@ class EventScreen(AnswerScreen[EventPage]):
             self.query_one(Notice).tell(answer)
         else:
             self.ask_anew()
+
+    def do_principal(self) -> None:
+        """To what the event's principal opened and could have opened."""
+        if self.answer is not None and self.answer.row.event.principal.arn:
+            self.post_message(Followed(PrincipalBehind(self.answer.row.event.principal.arn)))
 
     def do_copy_id(self) -> None:
         """Send the event's id to the clipboard."""

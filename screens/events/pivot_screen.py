@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, ClassVar
 
+from textual.binding import BindingType
 from textual.content import Content
 from textual.geometry import Size
 from textual.widget import Widget
@@ -15,13 +16,15 @@ from crypto_core.foreign import clean
 from crypto_core.trail.query import PIVOTS
 from crypto_core.trail.store import Summary
 from crypto_core.trail.store.counting import Pivot, Value
+from screens.actions.action import Action, Scope
+from screens.actions.performing import bindings
 from screens.asking import Asked, ask
 from screens.blocking import Trouble
 from screens.events.moments import end_of_axis, moment
 from screens.events.narrowing import term, with_term
 from screens.facts import Facts
 from screens.main_screen import MainScreen
-from screens.routes import EventsNarrowed, PivotsBehind
+from screens.routes import EventsNarrowed, Followed, PivotsBehind, PrincipalBehind
 from screens.widgets.cells import bar, fit, fit_middle, percent
 from screens.widgets.hint_line import HintLine
 from screens.widgets.line_list import Line, LineList, indented
@@ -46,6 +49,8 @@ class PivotScreen(MainScreen):
 
     NAME = "pivots"
     EVERY = 60.0
+    ACTS: ClassVar[tuple[Scope, ...]] = (Scope.PIVOTS,)
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings(Scope.PIVOTS)]
 
     def __init__(self, facts: Facts, expression: str, field: str = "") -> None:
         super().__init__(facts)
@@ -137,7 +142,26 @@ class PivotScreen(MainScreen):
         """Say what can be done with the line under the cursor."""
         line = self.query_one(LineList).current
         self.query_one(HintLine).say(line.hint if line is not None else "")
-        self.refresh_hints(line is not None)
+        self.refresh_hints(line is not None, self._principal)
+
+    @property
+    def _principal(self) -> str:
+        """The principal under the cursor, "" where it is on something else."""
+        lines = self.query(LineList) if self.is_mounted else ()
+        line = next((found.current for found in lines), None)
+        target = line.target if line is not None else None
+        return target.principal if isinstance(target, EventsNarrowed) else ""
+
+    def possible(self, action: Action) -> bool | None:
+        """Only a principal has a page of its own."""
+        if action.scope is Scope.PIVOTS and not self._principal:
+            return None
+        return super().possible(action)
+
+    def do_principal(self) -> None:
+        """To what the principal under the cursor opened and could have opened."""
+        if self._principal:
+            self.post_message(Followed(PrincipalBehind(self._principal)))
 
     def _lines(self, size: Size) -> Sequence[Line]:
         width = max(size.width - 3, 40)
@@ -201,8 +225,10 @@ def _value_line(
     if wide:
         parts.append((f"  {seen}", "$muted"))
     narrowed = with_term(expression, term(field, value.text))
-    hint = f"Enter: only events with this {word_of(field)}. {'' if wide else seen}"
-    return Line(Content.assemble(*parts), EventsNarrowed(narrowed), hint)
+    more = " T: what it opened and could have opened." if field == "principal" else ""
+    hint = f"Enter: only events with this {word_of(field)}.{more} {'' if wide else seen}"
+    of_principal = value.text if field == "principal" else ""
+    return Line(Content.assemble(*parts), EventsNarrowed(narrowed, of_principal), hint)
 
 
 def shown_value(field: str, text: str, facts: Facts) -> str:

@@ -36,7 +36,7 @@ from screens.events.note_dialog import NoteDialog
 from screens.events.pulling import Pulling, since
 from screens.facts import Facts
 from screens.list_screen import ListScreen
-from screens.routes import EventBehind, Followed, PivotsBehind
+from screens.routes import EventBehind, Followed, PivotsBehind, PrincipalBehind
 from screens.widgets.cursor_view import CursorView
 from screens.widgets.notice import Notice
 from screens.widgets.table.pane import TablePane
@@ -49,7 +49,7 @@ NARROWEST = 60
 """Seconds of time that zooming in stops at."""
 AT_ONCE = 1_000
 _LONG = 3_600.0
-_NEEDS_ROW = ("only", "exclude", "reviewed", "note")
+_NEEDS_ROW = ("only", "principal", "exclude", "reviewed", "note")
 _NEEDS_TIME = ("zoom-in", "zoom-out", "earlier", "later")
 
 
@@ -219,6 +219,14 @@ class EventsScreen(ListScreen[StoredEvent]):
         row = self.pane.table.current
         if row is not None:
             self.post_message(Followed(EventBehind(row.event.event_id)))
+
+    def do_principal(self) -> None:
+        """To what the principal of the event under the cursor opened and could have opened."""
+        row = self.pane.table.current
+        if row is not None and row.event.principal.arn:
+            self.post_message(Followed(PrincipalBehind(row.event.principal.arn)))
+        else:
+            self._tell("The record tells no principal.")
 
     def do_pivots(self) -> None:
         """To the values of the events that are shown, with their counts."""

@@ -7,20 +7,22 @@ from collections.abc import Sequence
 from textual.screen import Screen
 
 from screens.events.event_screen import EventScreen
-from screens.events.narrowing import term
 from screens.events.pivot_screen import PivotScreen
 from screens.events.screen import EventsScreen
-from screens.events.unnamed_use_screen import UnnamedUseScreen
 from screens.facts import Facts
 from screens.main_screen import MainScreen
 from screens.routes import (
     EventBehind,
     EventsBehind,
     EventsNarrowed,
+    KeyUseBehind,
     PivotsBehind,
     PrincipalBehind,
-    UnnamedUseBehind,
+    TimelineBehind,
 )
+from screens.use.key_use_screen import KeyUseScreen
+from screens.use.principal_screen import PrincipalScreen
+from screens.use.token_screen import TokenScreen
 
 
 def screen_behind(facts: Facts, target: object) -> MainScreen | None:
@@ -33,9 +35,11 @@ def screen_behind(facts: Facts, target: object) -> MainScreen | None:
         case PivotsBehind(filter=expression, field=field):
             return PivotScreen(facts, expression, field)
         case PrincipalBehind(arn=arn):
-            return EventsScreen(facts, term("principal", arn))
-        case UnnamedUseBehind(row=row):
-            return UnnamedUseScreen(facts, row)
+            return PrincipalScreen(facts, arn)
+        case KeyUseBehind(key_arn=key_arn):
+            return KeyUseScreen(facts, key_arn)
+        case TimelineBehind(ref=ref):
+            return TokenScreen(facts, ref)
     return None
 
 

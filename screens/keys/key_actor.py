@@ -13,13 +13,12 @@ from crypto_core.foreign import clean
 from crypto_core.keys.changes.change import DEFAULT_PERIOD_DAYS, DEFAULT_WINDOW_DAYS, ChangeKind, KeyChange
 from crypto_core.keys.policy.document import MOST_BYTES
 from screens.actions.action import Action, Scope
-from screens.events.narrowing import term
 from screens.keys.ask_for import AskFor
 from screens.keys.change_dialog import ChangeDialog
 from screens.keys.choose_grant import ChooseGrant
 from screens.keys.create_dialog import CreateDialog
 from screens.main_screen import MainScreen
-from screens.routes import EventsBehind, Followed, PolicyBehind, RotationBehind
+from screens.routes import Followed, KeyUseBehind, PolicyBehind, RotationBehind
 
 
 class KeyActor(MainScreen):
@@ -44,9 +43,9 @@ class KeyActor(MainScreen):
             self.post_message(Followed(PolicyBehind(self.key_in_hand)))
 
     def do_use(self) -> None:
-        """To the events in which the key was used."""
+        """To how the key was used, and by whom."""
         if self.key_in_hand is not None:
-            self.post_message(Followed(EventsBehind(term("key", self.key_in_hand))))
+            self.post_message(Followed(KeyUseBehind(self.key_in_hand)))
 
     @work(exclusive=True, group="write")
     async def do_replace(self, by: str) -> None:

@@ -26,13 +26,20 @@ class KeyHints(Widget):
     """
 
     _painted = Content("")
+    """What was rendered last: maybe only to learn its height, so that it isn't in sight yet."""
+    _told = ""
+    """What was asked to be painted last."""
 
     def on_mount(self) -> None:
         """Follow the screen's bindings."""
         self.screen.bindings_updated_signal.subscribe(self, self._changed)
 
     def _changed(self, screen: Screen[object]) -> None:
-        if screen is self.screen and self._hints().markup != self._painted.markup:
+        if screen is not self.screen:
+            return
+        hints = self._hints().markup
+        if not hints == self._told == self._painted.markup:
+            self._told = hints
             self.refresh(layout=True)
 
     def render(self) -> RenderResult:

@@ -15,6 +15,7 @@ from crypto_core.trail.sightings import Look
 from crypto_core.trail.store import EventStore
 from crypto_core.trail.use.blast_radius import BlastRadius
 from crypto_core.trail.use.keys import KeyUseSummary
+from crypto_core.trail.use.reach import Reached
 from crypto_core.trail.use.service import EventUse
 from crypto_core.trail.use.token_timeline import TokenTimeline
 from tests.screens.samples import KEYS
@@ -70,7 +71,10 @@ class StageMonitor:
         self._enter = enter
         self.covered = Coverage()
         self._monitor = KeyMonitor(
-            store, aliases=aliases, coverage=lambda since, until: self.covered, clock=clock
+            store,
+            aliases=aliases,
+            reaches=lambda _since, _regions: Reached(clock(), self.covered.reasons),
+            clock=clock,
         )
 
     def begin(self, keys: Sequence[str], since: datetime, **options: Any) -> KeyWatch:

@@ -36,6 +36,7 @@ REACH = {
     "log": (Scope.LOG, Scope.TABLE, *ANYWHERE),
     "events": (Scope.EVENTS, Scope.TABLE, *ANYWHERE),
     "event": (Scope.EVENT, *ANYWHERE),
+    "pivots": (Scope.PIVOTS, *ANYWHERE),
 }
 
 

@@ -174,10 +174,29 @@ async def test_no_events_yet(picture: SnapshotAssertion) -> None:
         assert d.app.export_screenshot() == picture
 
 
-async def test_a_token_that_no_event_names(picture: SnapshotAssertion) -> None:
-    async with deck(start="connections") as d:
-        await d.filter("format:v1 evidence:verified")
-        await d.press("T")
+USE = {
+    "exact timeline": ("connections", "id:gh-2 format:v2", ("T",)),
+    "possible timeline": ("connections", "format:v1 evidence:verified", ("T",)),
+    "unsealed timeline": ("connections", "format:plaintext", ("T",)),
+    "intruder": ("events", "principal:*intruder*", ("T",)),
+    "platform": ("events", "principal:*platform", ("T",)),
+    "key": ("keys", "alias/tokens", ("T",)),
+}
+
+
+@pytest.mark.parametrize("page", USE)
+@pytest.mark.parametrize(
+    ("size", "theme"),
+    [(SMALL, DARK), (LARGE, DARK), (SMALL, LIGHT), (LARGE, LIGHT)],
+    ids=["small", "large", "small-light", "large-light"],
+)
+async def test_use(picture: SnapshotAssertion, page: str, size: tuple[int, int], theme: str) -> None:
+    start, expression, keys = USE[page]
+    stage = Stage()
+    stage.events.add(a_day())
+    async with deck(stage, start=start, size=size, theme=theme) as d:
+        await d.filter(expression)
+        await d.press(*keys)
         assert d.app.export_screenshot() == picture
 
 

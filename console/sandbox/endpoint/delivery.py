@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from console.sandbox.endpoint.digests import DeliveredFile, DigestWriter
@@ -46,6 +47,8 @@ class Destination:
     trail: str = ""
     """The name of a trail whose files are to be validated; "" for none."""
     home: str = ""
+    begins: Callable[[float], None] = lambda _moment: None
+    """Told since when the trail has records."""
 
 
 class Delivery:
@@ -81,6 +84,7 @@ class Delivery:
                 _accepted_by(one),
                 one.trail_name if one.log_validation else "",
                 one.region_name,
+                partial(_begin, one),
             )
             for one in trails
             if one.status.is_logging
@@ -95,6 +99,8 @@ class Delivery:
         written = 0
         for destination in destinations:
             accepted = [record for record in records if destination.accepts(record)]
+            if accepted:
+                destination.begins(min(record.time for record in accepted))
             delivered: dict[str, list[DeliveredFile]] = {}
             for batch in _files_of(accepted):
                 name, plain = _file_name(destination.prefix, batch), _document(batch)
@@ -121,6 +127,13 @@ class Delivery:
                 "x-amz-meta-signature-algorithm": "SHA256withRSA",
             }
             self._moto.put_object(to.bucket, made.key, made.body, metadata)
+
+
+def _begin(trail: "MotoTrail", moment: float) -> None:
+    """Let a trail that gets a past have been logging since then."""
+    past = datetime.fromtimestamp(moment, UTC).replace(tzinfo=None)  # as moto has it
+    if trail.status.started is not None:
+        trail.status.started = min(trail.status.started, past)
 
 
 def _files_of(records: Iterable[Record]) -> list[list[Record]]:

@@ -88,7 +88,7 @@ def old_key(seen: Seen) -> Step:
     if old.state == "Enabled":
         do_ = (
             note(
-                "No token is under it, and nobody used it. It may be disabled:"
+                "No token is under it, and CloudTrail shows no use of it so far. It may be disabled:"
                 if seen.old_use is not None and seen.old_use.proves_no_use
                 else "No token is under it. Once the platform no longer asks for it, it may be disabled:"
             ),

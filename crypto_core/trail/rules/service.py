@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from threading import Event
 
 from crypto_core.cancelling import stop_if
+from crypto_core.counting import counted
 from crypto_core.coverage import Coverage
 from crypto_core.errors import RefusedError
 from crypto_core.keys.posture.finding import Finding, Gap
@@ -132,7 +133,7 @@ def _empty(since: datetime, first: datetime | None) -> Gap:
 def _baseline(watched: Watched) -> Iterable[Gap]:
     if not watched.has_baseline:
         yield Gap(
-            f"CloudTrail events: no baseline yet: events on {watched.days_before:,} days before "
+            f"CloudTrail events: no baseline yet: events on {counted(watched.days_before, 'day')} before "
             f"{watched.since:%Y-%m-%d %H:%M} UTC, {BASELINE_DAYS} days are needed to tell what is new",
             Severity.LOW,
         )

@@ -17,6 +17,9 @@ from crypto_core.trail.store.pulls import KMS_EVENTS, Window
 LATE = timedelta(minutes=15)
 """How long CloudTrail takes to deliver an event, as its User Guide has it: about five to fifteen minutes."""
 
+FILTERED = "filter"
+"""How the scope of what a filter leaves begins: no filter may be taken for KMS_EVENTS."""
+
 KEPT_SOURCES = (KMS, CLOUDTRAIL)
 """Whose events are kept: KMS's, and those that change what CloudTrail records."""
 
@@ -38,8 +41,16 @@ class Asked:
 
     @property
     def scope(self) -> str:
-        """What is fetched, as the store's book calls it."""
-        return self.expression.strip() or KMS_EVENTS
+        """What is fetched, as the store's book calls it.
+
+        A filter that counts back from now is another one each time.
+        """
+        expression = self.expression.strip()
+        if not expression:
+            return KMS_EVENTS
+        ends = [(a.at_least, a.at_most) for term in self.terms for a in term.alternatives if a.is_range]
+        moments = [end.isoformat() for two in ends for end in two if isinstance(end, datetime)]
+        return " ".join((FILTERED, expression, *moments))
 
     def wants(self, event: TrailEvent) -> bool:
         """True for an event that is to be kept, whenever it happened."""

@@ -6,7 +6,7 @@ Athena User Guide, "Create a table for CloudTrail logs": columns, and partitions
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import islice
@@ -22,7 +22,7 @@ from crypto_core.foreign import clean
 from crypto_core.kms import KmsApi
 from crypto_core.trail.sources.asking import Asked
 from crypto_core.trail.sources.objects import Bucket
-from crypto_core.trail.sources.places import FILES, days, folders, place_at
+from crypto_core.trail.sources.places import FILES, delivered, folders, place_at
 from crypto_core.trail.sources.question import Query, iso, question
 from crypto_core.trail.sources.running import Look, Patience, run_to_end
 from crypto_core.trail.sources.tally import Tally
@@ -35,8 +35,13 @@ _MOST_LISTED = 200_000
 """Objects that are listed for an estimate."""
 _PAGE = 1_000
 
+_SET_TABLE = "Set KEYDECK_ATHENA_TABLE to database.table."
 _TABLE = re.compile(r"[A-Za-z0-9_]{1,128}\.[A-Za-z0-9_]{1,128}")
 _DAY_FORMATS = {"yyyy/MM/dd": "%Y/%m/%d", "yyyy-MM-dd": "%Y-%m-%d", "yyyyMMdd": "%Y%m%d"}
+_YEAR_MONTH_DAY = (
+    "concat(CAST(year AS VARCHAR), lpad(CAST(month AS VARCHAR), 2, '0'), lpad(CAST(day AS VARCHAR), 2, '0'))"
+)
+"""Of partitions that are texts or numbers."""
 _DAY_KEYS = ("timestamp", "date", "day", "dt", "event_date", "datehour")
 
 
@@ -56,10 +61,12 @@ class Athena:
 
     def __init__(self, kms: KmsApi, settings: AthenaSettings, region: str) -> None:
         """Raises SettingsError if the table or the place for results is missing."""
+        if not settings.table:
+            raise SettingsError("No table of Athena is set up.", remedy=_SET_TABLE)
         if not _TABLE.fullmatch(settings.table):
             raise SettingsError(
                 f"{clean(settings.table, 100)!r} is no table of Athena.",
-                remedy="Set KEYDECK_ATHENA_TABLE to database.table.",
+                remedy=_SET_TABLE,
             )
         if not settings.output and not settings.workgroup:
             raise SettingsError(
@@ -75,7 +82,13 @@ class Athena:
         return f"{max(count, _LEAST_BYTES) / 1e12 * DOLLARS_PER_TB:,.4f} USD"
 
     def prepare(
-        self, asked: Asked, *, most_rows: int, estimate: bool = True, cancelled: Event | None = None
+        self,
+        asked: Asked,
+        regions: Sequence[str] = (),
+        *,
+        most_rows: int,
+        estimate: bool = True,
+        cancelled: Event | None = None,
     ) -> tuple[Query, int | None, list[str]]:
         """Return the query, the bytes that it is expected to scan (None: not known), and remarks."""
         database, _, name = self._settings.table.partition(".")
@@ -89,7 +102,8 @@ class Athena:
         query = question(
             asked,
             table(quoted_name(name, quote=True), schema=quoted_name(database, quote=True)),
-            times=(iso(asked.since), iso(asked.until)),
+            written=iso,
+            regions=regions,
             as_json=False,
             columns=columns or None,
             more=() if partition is None else (partition,),
@@ -155,7 +169,7 @@ class Athena:
                 "GetTableMetadata", CatalogName="AwsDataCatalog", DatabaseName=database, TableName=name
             )
         except KmsError as error:
-            return {}, [f"How the table is partitioned is not known: {why(error)}"]
+            return {}, [f"How the table is partitioned is not known, so all of it is scanned: {why(error)}"]
         return answer.get("TableMetadata") or {}, []
 
     def _scanned(self, location: str, asked: Asked | None, cancelled: Event | None) -> int | None:
@@ -167,15 +181,15 @@ class Athena:
         for folder in folders(bucket, place, FILES, cancelled):
             if not (folder.path.startswith(under) or under.startswith(folder.path)):
                 continue
-            prefixes = [folder.path]
-            if asked is not None:
-                last = asked.until.date() + timedelta(days=1)
-                prefixes = [f"{folder.path}{day:%Y/%m/%d}/" for day in days(asked.since, asked.until, last)]
-            for prefix in prefixes:
-                for one in islice(bucket.objects(prefix, cancelled), _MOST_LISTED - listed + 1):
-                    listed, total = listed + 1, total + one.size
-                if listed > _MOST_LISTED:
-                    return None
+            found = (
+                bucket.objects(folder.path, cancelled)
+                if asked is None
+                else delivered(bucket, folder.path, asked.since, asked.until, cancelled=cancelled)
+            )
+            for one in islice(found, _MOST_LISTED - listed + 1):
+                listed, total = listed + 1, total + one.size
+            if listed > _MOST_LISTED:
+                return None
         return total if listed else None
 
     def _ask(self, operation: str, **parameters: Any) -> dict[str, Any]:
@@ -194,6 +208,6 @@ def _partition(metadata: Mapping[str, Any], asked: Asked) -> ColumnElement[bool]
             column: ColumnElement[str] = literal_column(f'"{key}"')
             return and_(column >= first.strftime(written), column <= last.strftime(written))
     if {"year", "month", "day"} <= set(keys):
-        joined: ColumnElement[str] = literal_column("concat(year, lpad(month, 2, '0'), lpad(day, 2, '0'))")
+        joined: ColumnElement[str] = literal_column(_YEAR_MONTH_DAY)
         return and_(joined >= f"{first:%Y%m%d}", joined <= f"{last:%Y%m%d}")
     return None

@@ -4,12 +4,14 @@ CloudTrail User Guide, "Custom implementations of CloudTrail log file integrity 
 digest file structure". A digest names the files of an hour with their hashes, is signed by a key of its
 Region (SHA-256 with RSA), and holds hash and signature of the digest before it: what was changed, deleted or
 left out breaks the chain. A file that nobody signed is not looked for: digests tell of what was delivered.
+One comes every hour, whether anything happened or not: where the last ones are missing, they were deleted.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from threading import Event
@@ -27,7 +29,7 @@ from crypto_core.kms import KmsApi
 from crypto_core.trail.reading import load
 from crypto_core.trail.sources.asking import Asked
 from crypto_core.trail.sources.objects import BrokenObjectError, Bucket, unpacked
-from crypto_core.trail.sources.places import DIGESTS, Folder, Place, days, folders
+from crypto_core.trail.sources.places import DIGESTS, Folder, Place, delivered, folders
 from crypto_core.trail.sources.question import iso
 from crypto_core.trail.sources.s3 import THREADS
 from crypto_core.trail.sources.threads import side_by_side
@@ -39,6 +41,10 @@ _MOST_FILES = 100_000
 _ALGORITHM = "SHA256withRSA"
 _BEFORE = timedelta(hours=2)
 """A digest is delivered up to about an hour after what it tells of."""
+_AFTER = timedelta(hours=3)
+"""So old the newest digest of a Region may be."""
+_BACKFILL = "_backfill.json.gz"
+_NAME = re.compile(r"(?P<chain>.+)_(?P<stamp>[0-9]{8}T[0-9]{6}Z)(?P<backfill>_backfill)?\.json\.gz")
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,49 +126,49 @@ class DigestValidator:
         asked: Asked,
         place: Place,
         only: frozenset[str],
-        today: datetime,
+        now: datetime,
         cancelled: Event | None = None,
     ) -> Validation:
         """Return what the digests of a window say. Raises KmsError where they can't be listed."""
         bucket = Bucket(self._kms, place.region, place.bucket)
         found = [f for f in folders(bucket, place, DIGESTS, cancelled) if not only or f.region in only]
-        result = Validation()
+        result, told = Validation(), set()
         for folder in found:
-            result += self._folder(bucket, place, folder, asked, today, cancelled)
-        if not result.digests and not result.problems:
-            return result.but(
-                f"{place}: there are no digest files for this window: validation isn't switched on for the "
-                "trail, or they were deleted."
+            for chain in _chains(bucket, place, folder, asked, cancelled):
+                result += self._chain(bucket, chain, folder, asked, now, cancelled)
+                told.add(folder.region)
+        missing = sorted((place.regions & only if only else place.regions) - told)
+        if not told and not missing:
+            missing = ["All Regions"]
+        for region in missing:
+            result = result.but(
+                f"{place}: {region}: there are no digest files for this window: validation isn't switched on "
+                "for the trail, or they were deleted."
             )
         return result
 
-    def _folder(
+    def _chain(
         self,
         bucket: Bucket,
-        place: Place,
+        listed: Sequence[str],
         folder: Folder,
         asked: Asked,
-        today: datetime,
+        now: datetime,
         cancelled: Event | None,
     ) -> Validation:
+        """What the digests of one trail say of one Region. `listed` are their keys, the newest first."""
         keys = self._public_keys(folder.region, asked)
         if isinstance(keys, str):
             return Validation().but(f"{folder.region}: public keys: {keys}")
-        named = f"_CloudTrail-Digest_{folder.region}_{place.trail}_" if place.trail else "_CloudTrail-Digest_"
-        listed = sorted(
-            {
-                one.key
-                for day in days(asked.since, asked.until, today.date())
-                for one in bucket.objects(f"{folder.path}{day:%Y/%m/%d}/", cancelled)
-                if named in one.key and one.key.endswith(".json.gz")
-            },
-            key=lambda key: key.removesuffix(".json.gz").rsplit("_", 1)[-1],
-            reverse=True,
-        )
-        result, later, pending = Validation(), None, list(listed)
-        while pending:
-            key = pending.pop(0)
-            backfill = key.endswith("_backfill.json.gz")
+        result, later = Validation(), None
+        newest = next((key for key in listed if not key.endswith(_BACKFILL)), "")
+        if newest[-len("20261125T120000Z.json.gz") :] < f"{min(asked.until, now) - _AFTER:%Y%m%dT%H%M%SZ}":
+            result = result.but(
+                f"s3://{bucket.name}/{newest or folder.path}: no later digest is there: deleted, or logging "
+                "or validation was switched off.",
+                breaks=1,
+            )
+        for key in listed:
             digest = self._read(bucket, key, cancelled)
             if isinstance(digest, str):
                 result = result.but(f"s3://{bucket.name}/{key}: {digest}", digests_invalid=1, breaks=1)
@@ -173,7 +179,7 @@ class DigestValidator:
                 result = result.but(f"s3://{bucket.name}/{key}: {wrong}", digests_invalid=1)
             elif digest.text("digestEndTime") >= iso(asked.since):
                 result += Validation(digests=1) + self._files(bucket, digest, cancelled)
-            if backfill:
+            if key.endswith(_BACKFILL):
                 continue
             if later is not None:
                 broken = _broken(later, digest, bucket.name)
@@ -190,9 +196,14 @@ class DigestValidator:
     ) -> Validation:
         """Whether the digest before the oldest is there, if it still is of the window."""
         start = oldest.text("digestStartTime") if oldest else ""
-        key = oldest.text("previousDigestS3Object") if oldest else ""
-        if oldest is None or not key or start <= iso(asked.since):
+        if oldest is None or start <= iso(asked.since):
             return Validation()
+        key = oldest.text("previousDigestS3Object")
+        if not key:
+            return Validation().but(
+                f"s3://{bucket.name}/{oldest.key}: the chain begins here, at {start}: nothing vouches for "
+                "what was delivered before."
+            )
         digest = self._read(bucket, key, cancelled)
         if isinstance(digest, str):
             return Validation().but(f"s3://{bucket.name}/{key}: {digest}", digests_missing=1, breaks=1)
@@ -209,8 +220,6 @@ class DigestValidator:
             content = bucket.read(key, cancelled)
             body = unpacked(content.body)
             document = load(body)
-        except KmsAccessDeniedError:
-            raise
         except (KmsError, TrailError) as error:
             return why(error)
         except ValueError:
@@ -258,6 +267,20 @@ class DigestValidator:
             if not isinstance(answer.get("NextToken"), str):
                 return found
             token = {"NextToken": answer["NextToken"]}
+
+
+def _chains(
+    bucket: Bucket, place: Place, folder: Folder, asked: Asked, cancelled: Event | None
+) -> list[list[str]]:
+    """The keys of a window's digests, a list for each trail, the newest first, backfills before them."""
+    found: dict[str, dict[str, str]] = {}
+    for one in delivered(bucket, folder.path, asked.since, asked.until, cancelled=cancelled):
+        named = _NAME.fullmatch(one.key.rsplit("/", 1)[-1])
+        of_trail = f"{folder.account}_{DIGESTS}_{folder.region}_{place.trail}_{place.region}"
+        if named and (not place.trail or named["chain"] == of_trail):
+            order = f"{named['backfill'] or ''}{named['stamp']}"
+            found.setdefault(named["chain"], {})[order] = one.key
+    return [[keys[order] for order in sorted(keys, reverse=True)] for keys in found.values()]
 
 
 def signed_text(document: Mapping[str, Any], hashed: str) -> bytes:
@@ -308,9 +331,9 @@ def _file(bucket: Bucket, entry: Mapping[str, Any], cancelled: Event | None) -> 
     try:
         body = unpacked(bucket.read(key, cancelled).body)
     except BrokenObjectError as error:
-        return Validation().but(f"{where}: {error.message}.", files_invalid=1)
-    except KmsAccessDeniedError:
-        raise
+        return Validation().but(f"{where}: {error.message}", files_invalid=1)
+    except KmsAccessDeniedError as error:
+        return Validation().but(f"{where}: {why(error)}")
     except KmsError as error:
         return Validation().but(f"{where}: {why(error)}", files_missing=1)
     if hashlib.sha256(body).hexdigest() != str(entry.get("hashValue")).lower():

@@ -34,6 +34,7 @@ MOST_SCANNED = 100 * 10**9
 MOST_ROWS = 1_000_000
 _AT_ONCE = 1_000
 
+_SET_STORE = "Set KEYDECK_LAKE_STORE to the ARN of an event data store."
 _STORE = re.compile(
     r"arn:[a-z0-9-]+:cloudtrail:(?P<region>[a-z0-9-]+):\d{12}:eventdatastore/(?P<id>[0-9a-f-]{36})"
 )
@@ -68,7 +69,7 @@ class Engines:
         self._clock = clock
         self._rest = rest
 
-    def last(self, kind: str, region: str, scope: str) -> int | None:
+    def last(self, kind: str, scope: str) -> int | None:
         """Return up to when all was fetched. An engine's tables know no single Region."""
         return self._book.last(self._run(kind, scope))
 
@@ -84,7 +85,7 @@ class Engines:
         """Return the query, and what it is expected to scan. Raises RefusedError if that is too much."""
         most = MOST_SCANNED if most is None else most
         engine = self._engine(kind)
-        query, scanned, remarks = engine.prepare(asked, most_rows=MOST_ROWS + 1, cancelled=cancelled)
+        query, scanned, remarks = engine.prepare(asked, regions, most_rows=MOST_ROWS + 1, cancelled=cancelled)
         if scanned is not None and scanned > most:
             raise RefusedError(
                 f"The query would scan about {size(scanned)}; {size(most)} are allowed.",
@@ -121,7 +122,7 @@ class Engines:
         engine, asked = self._engine(plan.source), plan.asked
         began = self._clock()
         query, _, remarks = engine.prepare(
-            asked, most_rows=MOST_ROWS + 1, estimate=False, cancelled=cancelled
+            asked, plan.regions, most_rows=MOST_ROWS + 1, estimate=False, cancelled=cancelled
         )
         for remark in remarks:
             tally.note(remark)
@@ -156,11 +157,13 @@ class Engines:
         if kind == "athena":
             return Athena(self._kms, self._settings.athena, self._kms.regions[0])
         arn = self._settings.lake_store
+        if not arn:
+            raise SettingsError("No event data store is set up.", remedy=_SET_STORE)
         found = _STORE.fullmatch(arn)
         if found is None:
             raise SettingsError(
                 f"{clean(arn, 200)!r} is no event data store.",
-                remedy="Set KEYDECK_LAKE_STORE to the ARN of an event data store.",
+                remedy=_SET_STORE,
             )
         return Lake(self._kms, arn, found["id"], found["region"])
 

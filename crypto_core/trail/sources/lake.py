@@ -6,7 +6,8 @@ a query will scan before it runs.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC
 from threading import Event
 from typing import Any
 
@@ -42,7 +43,13 @@ class Lake:
         return f"{count / 1e9 * DOLLARS_PER_GB:,.4f} USD"
 
     def prepare(
-        self, asked: Asked, *, most_rows: int, estimate: bool = True, cancelled: Event | None = None
+        self,
+        asked: Asked,
+        regions: Sequence[str] = (),
+        *,
+        most_rows: int,
+        estimate: bool = True,
+        cancelled: Event | None = None,
     ) -> tuple[Query, int | None, list[str]]:
         """Return the query; what it scans is not known before. Raises TrailError for a filter too long."""
         stop_if(cancelled)
@@ -54,7 +61,8 @@ class Lake:
         query = question(
             asked,
             text(self._identity),
-            times=(f"{asked.since:%Y-%m-%d %H:%M:%S}", f"{asked.until:%Y-%m-%d %H:%M:%S}"),
+            written=lambda moment: f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S}",
+            regions=regions,
             as_json=True,
             limit=most_rows,
         )

@@ -3,7 +3,7 @@
 API reference: LookupEvents. Two requests a second for each account and Region, 50 events a page, one
 attribute, the newest first, management events only. A page's token demands identical parameters, so the
 window is frozen when it begins. Token and window are kept after every page: a pull that was interrupted, or
-killed, goes on where it was.
+killed, goes on where it was, unless a window is asked for that it has brought already.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from crypto_core.errors import KmsError, KmsThrottledError, PageTokenError
 from crypto_core.keys.posture.pace import Pace
 from crypto_core.kms import KmsApi
 from crypto_core.trail.event import CLOUDTRAIL, KMS
-from crypto_core.trail.sources.asking import LATE, Asked, moment, read_texts, settled
+from crypto_core.trail.sources.asking import Asked, moment, read_texts, settled
 from crypto_core.trail.sources.running import Rest
 from crypto_core.trail.sources.tally import Tally
 from crypto_core.trail.sources.threads import side_by_side
@@ -69,6 +69,15 @@ class _Errand:
         return Run("lookup", self.region, f"{self.attribute[0]}={self.attribute[1]} {scope}")
 
 
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A window to fetch, and where in it to go on. `aside` keeps what another pull is to go on with."""
+
+    window: Window
+    state: Unfinished | None = None
+    aside: bool = False
+
+
 class LookupSource:
     """LookupEvents in several Regions at once. Thread-safe: the pace is shared by all who pull."""
 
@@ -92,9 +101,14 @@ class LookupSource:
         self._lock = Lock()
         self._jitter = Random()  # noqa: S311  it spreads waits, and keeps no secret
 
-    def last(self, region: str, scope: str) -> int | None:
-        """Return up to when a Region's events are whole."""
-        return self._book.last(Run("lookup", region, scope))
+    def due(self, region: str, scope: str, attribute: Attribute = ATTRIBUTES[0]) -> int | None:
+        """Return from when on a Region's events are still to be fetched; None where none ever were.
+
+        It is where an interrupted pull begins, else where the last complete one ended.
+        """
+        run = _Errand(region, attribute).run(scope)
+        state = self._book.unfinished(run)
+        return state.window.since if state else self._book.last(run)
 
     def pull(
         self,
@@ -133,46 +147,53 @@ class LookupSource:
         self, errand: _Errand, asked: Asked, tally: Tally, cancelled: Event | None
     ) -> KmsError | None:
         try:
-            for window, state in self._windows(errand.run(asked.scope), asked, tally):
-                self._window(errand, asked, window, state, tally, cancelled)
+            for part in self._parts(errand.run(asked.scope), asked, tally):
+                self._window(errand, asked, part, tally, cancelled)
         except KmsError as error:
             return error
         return None
 
-    def _windows(self, run: Run, asked: Asked, tally: Tally) -> Iterator[tuple[Window, Unfinished | None]]:
+    def _parts(self, run: Run, asked: Asked, tally: Tally) -> Iterator[_Part]:
         """What is to be fetched: first what an interrupted pull left, then what is newer."""
         wanted, state = asked.window, self._book.unfinished(run)
-        if state is None or state.window.since > wanted.since or state.window.until < wanted.since:
-            yield wanted, None
+        if state is None:
+            yield _Part(wanted)
             return
-        at = moment(state.reached)
-        tally.note(f"{run.region}: an interrupted pull goes on from {at:%Y-%m-%d %H:%M:%S} UTC back.")
-        yield state.window, state
-        if state.window.until < wanted.until:
-            late = int(LATE.total_seconds())
-            yield Window(max(wanted.since, state.window.until - late), wanted.until), None
+        left, whole = state.window, settled(state.window, moment(state.began)).until
+        back = f"{moment(state.reached):%Y-%m-%d %H:%M:%S} UTC back"
+        if left.since > wanted.since or left.until < wanted.since:
+            tally.note(f"{run.region}: an interrupted pull from {back} is given up for another window.")
+            yield _Part(wanted)
+            return
+        aside = state.reached < wanted.since
+        if aside:
+            tally.note(f"{run.region}: an interrupted pull from {back} is left for later.")
+            newer = Window(state.reached + 1, whole)
+            self._book.cover(run, newer, seconds(self._clock()), going_on=True)
+        else:
+            tally.note(f"{run.region}: an interrupted pull goes on from {back}.")
+            yield _Part(left, state)
+        if whole < wanted.until:
+            yield _Part(Window(max(wanted.since, whole), wanted.until), aside=aside)
 
     def _window(
-        self,
-        errand: _Errand,
-        asked: Asked,
-        window: Window,
-        state: Unfinished | None,
-        tally: Tally,
-        cancelled: Event | None,
+        self, errand: _Errand, asked: Asked, part: _Part, tally: Tally, cancelled: Event | None
     ) -> None:
         """Fetch one frozen window, page by page."""
         run = errand.run(asked.scope)
+        window, state = part.window, part.state
         token, frozen = (state.token, state.window) if state else ("", window)
         reached = state.reached if state else window.until
         begun, began_at = monotonic(), reached
-        latest = self._clock()
+        latest = moment(state.began) if state else self._clock()
+        expired_at: int | None = None
         while True:
             try:
                 answer = self._page(errand, frozen, token, tally, cancelled)
             except PageTokenError:
-                if not token:
+                if not token or expired_at == reached:
                     raise
+                expired_at = reached
                 # All that is newer than what came last is stored; the rest is a new window.
                 tally.note(
                     f"{errand.region}: the page token had expired; the window is fetched anew from "
@@ -191,9 +212,8 @@ class LookupSource:
             reached = min([reached, *_seconds(events, frozen)])
             following = answer.get("NextToken")
             token = following if isinstance(following, str) else ""
-            if token:
-                # The window that the operator asked for stays the one that is covered in the end.
-                self._book.save(run, Unfinished(frozen, token, reached), seconds(self._clock()))
+            if token and not part.aside:
+                self._book.save(run, Unfinished(frozen, token, reached, seconds(latest)))
             tally.count(
                 errand.region,
                 pages=1,
@@ -203,8 +223,8 @@ class LookupSource:
                 seconds_left=_left(monotonic() - begun, began_at - reached, reached - frozen.since),
             )
             if not token:
-                whole = settled(Window(window.since, window.until), latest)
-                self._book.cover(run, whole, seconds(self._clock()))
+                whole = settled(window, latest)
+                self._book.cover(run, whole, seconds(self._clock()), going_on=part.aside)
                 return
 
     def _page(
@@ -224,10 +244,10 @@ class LookupSource:
             try:
                 return self._kms.read("cloudtrail", "LookupEvents", region=errand.region, **parameters)
             except KmsError as error:
-                if not error.transient or attempt == _PATIENCE:
-                    raise
                 if isinstance(error, KmsThrottledError):
                     tally.throttled(errand.region)
+                if not error.transient or attempt == _PATIENCE:
+                    raise
             wait = min(_LONGEST_WAIT, 0.5 * 2**attempt) * (0.5 + self._jitter.random() / 2)
             self._rest(cancelled or Event(), wait)
             stop_if(cancelled)

@@ -65,9 +65,10 @@ class Bucket:
                 if isinstance(whole, str) and whole.startswith(prefix):
                     yield whole[len(prefix) :].rstrip("/")
 
-    def objects(self, prefix: str, cancelled: Event | None = None) -> Iterator[Listed]:
-        """Yield all objects below a prefix. Raises KmsError."""
-        for answer in self._pages(prefix, cancelled):
+    def objects(self, prefix: str, cancelled: Event | None = None, *, after: str = "") -> Iterator[Listed]:
+        """Yield the objects below a prefix by name, those behind the name `after`. Raises KmsError."""
+        more = {"StartAfter": after} if after else {}
+        for answer in self._pages(prefix, cancelled, **more):
             for one in _list(answer, "Contents"):
                 key, written = one.get("Key"), one.get("LastModified")
                 if isinstance(key, str) and isinstance(written, datetime):
@@ -87,7 +88,7 @@ class Bucket:
                 stop_if(cancelled)
                 size += len(chunk)
                 if size > MOST_BYTES:
-                    raise BrokenObjectError(f"it has more than {MOST_BYTES // 1024 // 1024} MB")
+                    raise BrokenObjectError(f"it has more than {MOST_BYTES // 1024 // 1024} MB.")
                 parts.append(chunk)
         except BotoCoreError as error:
             found = not_answered(error, "GetObject", ())
@@ -121,10 +122,10 @@ def unpacked(body: bytes, most: int = MOST_PLAIN_BYTES) -> bytes:
         for part in decoding.unpacked((body,)):
             size += len(part)
             if size > most:
-                raise BrokenObjectError(f"it unpacks to more than {most // 1024 // 1024} MB")
+                raise BrokenObjectError(f"it unpacks to more than {most // 1024 // 1024} MB.")
             parts.append(part)
     except decoding.UnreadableError as error:
-        raise BrokenObjectError("truncated gzip" if error.cut_short else "damaged gzip") from error
+        raise BrokenObjectError("truncated gzip." if error.cut_short else "damaged gzip.") from error
     return b"".join(parts)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from threading import Event
 from typing import Any
 
@@ -18,7 +18,7 @@ from crypto_core.errors import KmsError, SettingsError
 from crypto_core.foreign import clean
 from crypto_core.keys.posture.trails import recorded
 from crypto_core.kms import KmsApi
-from crypto_core.trail.sources.objects import Bucket
+from crypto_core.trail.sources.objects import Bucket, Listed
 from crypto_core.trail.sources.tally import Tally
 from crypto_core.trail.sources.trouble import why
 
@@ -28,7 +28,8 @@ FILES, DIGESTS = "CloudTrail", "CloudTrail-Digest"
 _ADDRESS = re.compile(r"s3://(?P<bucket>[a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:/(?P<prefix>.*))?", re.DOTALL)
 _ACCOUNT = re.compile(r"[0-9]{12}")
 _ORGANISATION = re.compile(r"o-[a-z0-9]{4,32}")
-_REGION = re.compile(r"[a-z]{2}(?:-[a-z]+)+-[0-9]{1,2}")
+_REGION = re.compile(r"[a-z]{2,8}(?:-[a-z]+)+-[0-9]{1,2}")
+_BEGINS = "was switched on at {:%Y-%m-%d %H:%M} UTC: it may have nothing from before."
 _LATE_DAYS = 1
 """Files of an event lie in the day of its delivery, and may be copied there later."""
 
@@ -38,7 +39,8 @@ class Place:
     """A bucket and the prefix in front of AWSLogs/, which is empty or ends in a slash.
 
     `regions` are those that a trail is known to record there; empty where that isn't known. `trail` is the
-    trail's name, "" if a bucket was named without one.
+    trail's name, "" if a bucket was named without one. `whole` is False where not all events of KMS come to
+    it, or that isn't known. `begins` is from when on they do, None where that was always so.
     """
 
     bucket: str
@@ -46,6 +48,8 @@ class Place:
     region: str
     regions: frozenset[str] = frozenset()
     trail: str = ""
+    whole: bool = True
+    begins: datetime | None = None
 
     def __str__(self) -> str:
         return clean(f"s3://{self.bucket}/{self.prefix}", 300)
@@ -79,11 +83,16 @@ def place_at(address: str, region: str) -> Place:
 
 
 def places_of_trails(
-    kms: KmsApi, regions: Iterable[str], tally: Tally, cancelled: Event | None = None
+    kms: KmsApi,
+    regions: Iterable[str],
+    since: datetime,
+    tally: Tally,
+    cancelled: Event | None = None,
 ) -> list[Place]:
     """Return where the trails of these Regions deliver. What can't be asked is a gap.
 
-    Also that a trail leaves out KMS's events. Raises KmsError if no Region can be asked.
+    Also that a trail does not have all of KMS's events from `since` on, unless another one has them. Raises
+    KmsError if no Region can be asked.
     """
     described: dict[str, tuple[dict[str, Any], set[str]]] = {}
     failures: list[KmsError] = []
@@ -102,10 +111,15 @@ def places_of_trails(
                 described.setdefault(str(trail.get("TrailARN")), (trail, set()))[1].add(region)
     if wanted and len(failures) == len(wanted):
         raise failures[0]
-    places = []
+    places, told = [], []
     for arn, (trail, covered) in described.items():
+        stop_if(cancelled)
         home = str(trail.get("HomeRegion") or min(covered))
-        _tell_what_is_left_out(kms, arn, home, tally)
+        off, begins = _off(kms, arn, home)
+        missing = [*_left_out(kms, arn, home), *off]
+        late = begins if begins and begins > since else None
+        sentences = [*missing, *([_BEGINS.format(late.astimezone(UTC))] if late else [])]
+        told.append((frozenset(covered), [f"{clean(arn, 200)} {sentence}" for sentence in sentences]))
         prefix = str(trail.get("S3KeyPrefix") or "")
         places.append(
             Place(
@@ -114,20 +128,39 @@ def places_of_trails(
                 home,
                 frozenset(covered),
                 str(trail.get("Name") or ""),
+                whole=not missing,
+                begins=late,
             )
         )
+    elsewhere = {r for place in places if place.whole and not place.begins for r in place.regions}
+    for covered_by, sentences in told:
+        for sentence in sentences:
+            (tally.note if covered_by <= elsewhere else tally.gap)(sentence)
     return places
 
 
-def _tell_what_is_left_out(kms: KmsApi, arn: str, home: str, tally: Tally) -> None:
+def _left_out(kms: KmsApi, arn: str, home: str) -> Iterator[str]:
+    """Say whether a trail leaves out events of KMS."""
     try:
         found = recorded(kms.read("cloudtrail", "GetEventSelectors", region=home, TrailName=arn))
     except KmsError as error:
-        tally.gap(f"{clean(arn, 200)}: whether it takes KMS's events is not known: {why(error)}")
+        yield f"may leave out events of KMS: {why(error)}"
         return
     if not found.whole:
-        detail = f" ({found.limits})" if found.limits else ""
-        tally.gap(f"{clean(arn, 200)} leaves out events of KMS{detail}.")
+        yield f"leaves out events of KMS{f' ({found.limits})' if found.limits else ''}."
+
+
+def _off(kms: KmsApi, arn: str, home: str) -> tuple[list[str], datetime | None]:
+    """Say whether a trail is off or can't deliver, and when it was last switched on."""
+    try:
+        status = kms.read("cloudtrail", "GetTrailStatus", region=home, Name=arn)
+    except KmsError as error:
+        return [f"may be switched off: {why(error)}"], None
+    found = [] if status.get("IsLogging") else ["is switched off: it records nothing."]
+    trouble, started = status.get("LatestDeliveryError"), status.get("StartLoggingTime")
+    if trouble:
+        found.append(f"can't deliver to its bucket ({clean(trouble, 200)}).")
+    return found, started if isinstance(started, datetime) else None
 
 
 def folders(bucket: Bucket, place: Place, kind: str, cancelled: Event | None = None) -> Iterator[Folder]:
@@ -148,9 +181,21 @@ def _organisations(bucket: Bucket, place: Place, cancelled: Event | None) -> Ite
             yield f"{place.prefix}{LOGS}{name}/"
 
 
-def days(since: datetime, until: datetime, today: date) -> Iterator[date]:
-    """Yield the days in whose folders files of a window may lie, those of late delivery included."""
-    day, last = since.date(), min(until.date() + timedelta(days=_LATE_DAYS), today + timedelta(days=1))
-    while day <= last:
-        yield day
-        day += timedelta(days=1)
+def delivered(
+    bucket: Bucket,
+    path: str,
+    since: datetime,
+    until: datetime,
+    *,
+    before: int = 0,
+    cancelled: Event | None = None,
+) -> Iterator[Listed]:
+    """Yield the objects of the days in whose folders files of a window may lie. `path` is that of the years.
+
+    Those of late delivery are included, and so many days `before`. S3 lists names in order. Raises KmsError.
+    """
+    first, last = since.date() - timedelta(days=before), until.date() + timedelta(days=_LATE_DAYS)
+    for one in bucket.objects(path, cancelled, after=f"{path}{first:%Y/%m/%d}"):
+        if one.key[len(path) :][:10] > f"{last:%Y/%m/%d}":
+            return
+        yield one

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from threading import Event
 
 from crypto_core.consent import Consent, Danger, require
-from crypto_core.errors import SettingsError
+from crypto_core.errors import KmsError, SettingsError
 from crypto_core.foreign import clean
 from crypto_core.kms import KmsApi
 from crypto_core.trail.query import Aliases
@@ -32,10 +32,14 @@ from crypto_core.trail.sources.report import Progress, PullReport
 from crypto_core.trail.sources.running import Rest
 from crypto_core.trail.sources.s3 import BucketSource
 from crypto_core.trail.sources.tally import Tally
+from crypto_core.trail.sources.trouble import why
 from crypto_core.trail.store import EventStore
 from crypto_core.trail.store.pulls import PullBook
 
-SOURCES = ("lookup", "s3", "athena", "lake")
+ENGINES = ("athena", "lake")
+SOURCES = ("lookup", "s3", *ENGINES)
+BEGINNING = datetime(2013, 11, 1, tzinfo=UTC)
+"""Nothing is older: CloudTrail began that month."""
 FIRST_WINDOW = timedelta(hours=24)
 """What the first pull fetches unless the operator says otherwise."""
 _LONG = timedelta(days=2)
@@ -86,8 +90,9 @@ class EventPuller:
     ) -> PullPlan:
         """Return what would be fetched. `source` is one of SOURCES, or s3://bucket/prefix.
 
-        Without `since` it is where the last complete pull of this kind ended, else 24 hours ago. `attribute`
-        is one of LookupEvents', such as ("EventName", "Decrypt"). `max_bytes` limits what a query may scan.
+        Without `since` it is where the last complete pull of this kind ended, or where an interrupted one
+        begins, else 24 hours ago. `attribute` is one of LookupEvents', such as ("EventName", "Decrypt").
+        `max_bytes` limits what a query may scan.
         """
         now = self._clock()
         if attribute is not None and attribute[0] not in ATTRIBUTE_NAMES:
@@ -102,24 +107,32 @@ class EventPuller:
                 f"There is no source {clean(source, 60)!r}.",
                 remedy=f"Sources: {', '.join(SOURCES)}, s3://bucket/prefix.",
             )
+        if attribute is not None and kind != "lookup":
+            raise SettingsError(f"Only LookupEvents takes an attribute, not {kind}.", remedy="Use a filter.")
+        if max_bytes is not None and kind not in ENGINES:
+            raise SettingsError(f"Only a query is limited by what it scans, not {kind}.")
         only = tuple(dict.fromkeys(regions))
         if kind == "lookup" and not only:
             only = tuple(dict.fromkeys(self._regions()))
+        attributes = (attribute,) if attribute else ATTRIBUTES
         scope = asked(now, now, expression, aliases=self._aliases, now=now).scope
         if since is None:
-            since = self._ended(kind, only or tuple(self._regions()), scope, place) or now - FIRST_WINDOW
-        if since > (until or now):
+            due = self._due(kind, only or tuple(self._regions()), scope, place, attributes)
+            first = now - FIRST_WINDOW
+            since = min((first if at is None else moment(at) for at in due), default=first)
+        since, until = max(since, BEGINNING), min(until or now, now)
+        if since > until:
             raise SettingsError("The window ends before it begins.", remedy="Give --since before --until.")
-        wanted = asked(since, until or now, expression, aliases=self._aliases, now=now)
-        if kind in ("athena", "lake"):
+        wanted = asked(since, until, expression, aliases=self._aliases, now=now)
+        if kind in ENGINES:
             return self._engines.plan(kind, wanted, only, most=max_bytes, cancelled=cancelled)
         return PullPlan(
             kind,
             wanted,
             only,
             place=place,
-            attributes=(attribute,) if attribute else ATTRIBUTES,
-            remarks=tuple(_remarks(wanted)) if kind == "lookup" else (),
+            attributes=attributes,
+            remarks=tuple(_remarks(wanted, now)) if kind == "lookup" else (),
         )
 
     def run(
@@ -169,44 +182,59 @@ class EventPuller:
         validator = DigestValidator(self._kms)
         for place in self.places(plan, tally, cancelled):
             only = frozenset(plan.regions)
-            result += validator.validate(plan.asked, place, only, self._clock(), cancelled)
+            try:
+                result += validator.validate(plan.asked, place, only, self._clock(), cancelled)
+            except KmsError as error:
+                result = result.but(f"{place}: {why(error)}")
         return result
 
     def places(self, plan: PullPlan, tally: Tally, cancelled: Event | None = None) -> Sequence[Place]:
         """Return the buckets that a plan reads: the one that was named, or those of the trails."""
         if plan.place:
             return (plan.place,)
-        places = places_of_trails(self._kms, self._regions(), tally, cancelled)
+        regions = dict.fromkeys((*self._regions(), *plan.regions))
+        places = places_of_trails(self._kms, regions, plan.asked.since, tally, cancelled)
         if not places:
             tally.gap("No trail delivers to a bucket here. Name one: --from s3://bucket/prefix.")
         return places
 
     def _pull_buckets(self, plan: PullPlan, tally: Tally, cancelled: Event | None) -> tuple[str, ...]:
+        """Read every bucket that can be read; what another one holds back is a gap."""
         found: dict[str, None] = {}
-        for place in self.places(plan, tally, cancelled):
-            found |= dict.fromkeys(
-                self._bucket.pull(plan.asked, place, plan.regions, tally, cancelled=cancelled)
-            )
+        places, failures = self.places(plan, tally, cancelled), []
+        for place in places:
+            try:
+                regions = self._bucket.pull(plan.asked, place, plan.regions, tally, cancelled=cancelled)
+            except KmsError as error:
+                failures.append(error)
+                tally.gap(f"{place}: {why(error)}")
+            else:
+                found |= dict.fromkeys(regions)
+        if failures and len(failures) == len(places):
+            raise failures[0]
         for region in plan.regions:
             if region not in found:
                 tally.gap(f"{region}: no bucket has a folder of this Region.")
         return tuple(found)
 
-    def _ended(self, kind: str, regions: Sequence[str], scope: str, place: Place | None) -> datetime | None:
-        """Up to when all of these Regions were fetched before; None if one of them never was."""
+    def _due(
+        self,
+        kind: str,
+        regions: Sequence[str],
+        scope: str,
+        place: Place | None,
+        attributes: Sequence[Attribute],
+    ) -> list[int | None]:
+        """From when on each Region's events are still to be fetched; None for one of which none ever were."""
         if kind == "lookup":
-            ends = [self._lookup.last(region, scope) for region in regions]
-        elif kind == "s3":
-            ends = [self._bucket.last(region, scope, str(place) if place else None) for region in regions]
-        else:
-            ends = [self._engines.last(kind, region, scope) for region in regions]
-        known = [end for end in ends if end is not None]
-        return moment(min(known)) if known and len(known) == len(ends) else None
+            return [self._lookup.due(region, scope, one) for region in regions for one in attributes]
+        if kind == "s3":
+            return [self._bucket.last(region, scope, str(place) if place else None) for region in regions]
+        return [self._engines.last(kind, scope)]
 
 
-def _remarks(wanted: Asked) -> Iterable[str]:
-    now = wanted.until
-    if now - wanted.since > _LONG:
+def _remarks(wanted: Asked, now: datetime) -> Iterable[str]:
+    if wanted.until - wanted.since > _LONG:
         yield (
             f"LookupEvents gives about {EVENTS_PER_SECOND} events a second and Region at best: 100,000 take "
             f"{100_000 / EVENTS_PER_SECOND / 60:.0f} minutes, 1,000,000 "

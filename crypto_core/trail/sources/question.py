@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import (
@@ -28,13 +28,16 @@ from sqlalchemy import (
 )
 from sqlalchemy.engine.default import DefaultDialect
 
-from crypto_core.filters import Alternative, Term, lower
+from crypto_core.filters import SET, Alternative, Term, lower
 from crypto_core.key_names import is_key_arn
+from crypto_core.trail.event import DENIED
 from crypto_core.trail.reading import load
 from crypto_core.trail.sources.asking import KEPT_SOURCES, Asked
 
 LONGEST = 1_000
-"""Characters of one value; Athena takes 1,024."""
+"""Characters of one value as a literal; Athena takes 1,024."""
+_LONGEST_ASKED = 400
+"""Characters of a filter's value that is pushed down: written for SQL it may be twice as long."""
 _ESCAPE = "!"
 
 PLAIN = {
@@ -82,7 +85,7 @@ _EXACT = {
     "ip": "sourceipaddress",
     "error": "errorcode",
     "region": "awsregion",
-    "account": "recipientaccountid",
+    "account": "coalesce(recipientaccountid, useridentity.accountid)",
     "source": "eventsource",
     "access_key": "useridentity.accesskeyid",
     "id": "eventid",
@@ -126,31 +129,35 @@ def quoted(value: str) -> str:
 
 def can_be_literal(value: str) -> bool:
     """True for a text of bounded length without control, format, private or unassigned characters."""
-    return len(value) <= LONGEST and not any(unicodedata.category(c)[0] == "C" for c in value)
+    length = len(value) + value.count("'")
+    return length <= LONGEST and not any(unicodedata.category(c)[0] == "C" for c in value)
 
 
 def question(
     asked: Asked,
     source: FromClause | TextClause,
     *,
-    times: tuple[str, str],
+    written: Callable[[datetime], str],
+    regions: Sequence[str] = (),
     as_json: bool,
     columns: frozenset[str] | None = None,
     more: Sequence[ColumnElement[bool]] = (),
     limit: int,
 ) -> Query:
-    """Return the query for what is asked. `times` are the window's ends as the engine writes them.
+    """Return the query for what is asked, in some Regions or, with none, in all.
 
-    `as_json` is for maps, which become JSON; `columns` are those that are there, None for all; `more` are
-    conditions on partitions.
+    `written` gives a moment as the engine writes it; `as_json` is for maps, which become JSON; `columns` are
+    those that are there, None for all; `more` are conditions on partitions.
     """
     there = [*_selected(as_json=as_json, columns=columns)]
-    at: ColumnElement[str] = literal_column("eventtime")
-    conditions: list[ColumnElement[bool]] = [at >= times[0], at <= times[1], *more]
+    window = _between(written(asked.since), written(asked.until))
+    conditions: list[ColumnElement[bool]] = [window, *more]
     conditions.append(literal_column("eventsource").in_(KEPT_SOURCES))
+    if regions:
+        conditions.append(literal_column("awsregion").in_(list(regions)))
     left: dict[str, None] = {}
     for term in asked.terms:
-        pushed = _pushed(term, asked, as_json=as_json)
+        pushed = _pushed(term, asked, written, as_json=as_json)
         if pushed is None:
             left[term.field or "free text"] = None
         else:
@@ -229,16 +236,28 @@ def _document_column(name: str, *, as_json: bool) -> ColumnElement[str]:
     return literal_column(f"json_format(CAST({name} AS JSON))" if as_json else name)
 
 
-def _pushed(term: Term, asked: Asked, *, as_json: bool) -> ColumnElement[bool] | None:
+def _between(first: str | None, last: str | None) -> ColumnElement[bool]:
+    at: ColumnElement[str] = literal_column("eventtime")
+    ends = [] if first is None else [at >= first]
+    return and_(*ends, *([] if last is None else [at <= last]))
+
+
+def _pushed(
+    term: Term, asked: Asked, written: Callable[[datetime], str], *, as_json: bool
+) -> ColumnElement[bool] | None:
     """The term as a condition; None for one that SQL can't decide, or not in the same way."""
-    texts = [value.text for value in term.alternatives if not value.is_range]
-    if len(texts) != len(term.alternatives) or not all(t.isascii() and can_be_literal(t) for t in texts):
-        return None
     field = term.field or ""
+    if field == "time" and not term.negated:
+        return _at(term.alternatives, written)
+    if term.alternatives == SET and field in _FLAGS:
+        return not_(_FLAGS[field]) if term.negated else _FLAGS[field]
+    texts = [value.text for value in term.alternatives if not value.is_range]
+    if len(texts) != len(term.alternatives) or not all(_can_be_asked(text) for text in texts):
+        return None
     if field in _EXACT and not (field == "ip" and any("/" in text for text in texts)):
         column = func.lower(literal_column(_EXACT[field]))
         found = or_(*(_spelt(column, value, field) for value in term.alternatives))
-        return or_(column.is_(None), not_(found)) if term.negated else found
+        return or_(column.is_(None), column == "", not_(found)) if term.negated else found
     if term.negated:
         return None
     if field == "principal":
@@ -246,6 +265,24 @@ def _pushed(term: Term, asked: Asked, *, as_json: bool) -> ColumnElement[bool] |
     if field == "key":
         return _key(term.alternatives, asked, as_json=as_json)
     return None
+
+
+def _can_be_asked(text: str) -> bool:
+    return text.isascii() and len(text) <= _LONGEST_ASKED and can_be_literal(text)
+
+
+def _at(ranges: Iterable[Alternative], written: Callable[[datetime], str]) -> ColumnElement[bool] | None:
+    """Times as a condition, both ends included; the years are those that can be written with four digits."""
+    found = []
+    for one in ranges:
+        ends = [end for end in (one.at_least, one.at_most) if isinstance(end, datetime)]
+        if not ends or any(end.year < 1_000 for end in ends):
+            return None
+        first, last = (
+            written(end) if isinstance(end, datetime) else None for end in (one.at_least, one.at_most)
+        )
+        found.append(_between(first, last))
+    return or_(*found)
 
 
 def _spelt(column: ColumnElement[str], value: Alternative, field: str) -> ColumnElement[bool]:
@@ -270,9 +307,9 @@ def _principal(values: Iterable[Alternative]) -> ColumnElement[bool] | None:
     columns = [IDENTITY[name] for name in ("arn", "userName", "invokedBy", "principalId")]
     conditions: list[ColumnElement[bool]] = []
     for value in values:
-        names = [name for part in value.parts for name in re.split("[:/]", part)]
-        name = lower(max(names, key=len))
-        if not name or name in "iam":
+        names = [name for part in value.parts for name in re.split("[:/]", part) if name]
+        name = lower(names[-1]) if names else ""
+        if name in "iam":
             return None
         conditions += [
             _like(func.lower(literal_column(column)), ("", name, ""))
@@ -291,7 +328,8 @@ def _key(values: Iterable[Alternative], asked: Asked, *, as_json: bool) -> Colum
         elif text.startswith("alias/") and len(value.parts) == 1:
             ids[text] = None
             known = asked.aliases().items()
-            ids |= {arn.rsplit("/", 1)[-1]: None for arn, names in known if text in names}
+            same = lower(text)
+            ids |= {arn.rsplit("/", 1)[-1]: None for arn, names in known if same in map(lower, names)}
         else:
             return None
     places: list[ColumnElement[str]] = [literal_column(_ARNS), literal_column("errormessage")]
@@ -302,6 +340,32 @@ def _key(values: Iterable[Alternative], asked: Asked, *, as_json: bool) -> Colum
     return or_(*(_like(func.lower(place), ("", key, "")) for key in ids for place in places))
 
 
+def _flags() -> dict[str, ColumnElement[bool]]:
+    """Properties as conditions that are never NULL: see TrailEvent."""
+
+    def text(column: str) -> ColumnElement[str]:
+        return func.coalesce(literal_column(column), "")
+
+    ip, invoked, error = text("sourceipaddress"), text("useridentity.invokedby"), text("errorcode")
+    kind = text("useridentity.type")
+    services = [column.like("%.amazonaws.com") for column in (ip, invoked)]
+    return {
+        "service": or_(
+            text("eventtype") == "AwsServiceEvent",
+            kind == "AWSService",
+            ip == "AWS Internal",
+            invoked == "AWS Internal",
+            *services,
+        ),
+        "failed": error != "",
+        "denied": or_(*(error.like(f"{code}%") for code in DENIED)),
+        "root": kind == "Root",
+    }
+
+
+_FLAGS = _flags()
+
+
 def iso(moment: datetime) -> str:
     """A moment as CloudTrail writes it."""
-    return f"{moment:%Y-%m-%dT%H:%M:%SZ}"
+    return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"

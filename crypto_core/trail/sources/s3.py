@@ -1,7 +1,8 @@
 """Events from the trail's bucket: all that it delivered, of all Regions and accounts.
 
-Only the days that are asked for are listed. A file that was read is remembered by its key and its content's
-ETag, so that a file which arrives late is read whenever it comes: nothing is skipped by the order of names.
+Only the days that are asked for are listed, and two before: a file that was read is remembered by its key and
+its content's ETag, so that one which arrives late is read when it comes. Nothing is skipped by the order of
+names. A file that can't be read, or not all of it, is tried again by every pull of its days.
 """
 
 from __future__ import annotations
@@ -12,26 +13,33 @@ from datetime import UTC, datetime, timedelta
 from itertools import islice
 from threading import Event
 
-from crypto_core.cancelling import stop_if
-from crypto_core.errors import CredentialsError, InterruptedRunError, KmsError
+from crypto_core.errors import (
+    CredentialsError,
+    InterruptedRunError,
+    KeydeckError,
+    KmsError,
+    KmsUnreachableError,
+)
 from crypto_core.foreign import clean
 from crypto_core.kms import KmsApi
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.reading import load, read_record, records_of
 from crypto_core.trail.sources.asking import Asked, Read, settled
 from crypto_core.trail.sources.objects import BrokenObjectError, Bucket, Listed, unpacked
-from crypto_core.trail.sources.places import FILES, Folder, Place, days, folders
+from crypto_core.trail.sources.places import FILES, Folder, Place, delivered, folders
 from crypto_core.trail.sources.tally import Tally
 from crypto_core.trail.sources.threads import side_by_side
 from crypto_core.trail.sources.trouble import why
 from crypto_core.trail.store import EventStore
 from crypto_core.trail.store.conditions import seconds
-from crypto_core.trail.store.pulls import PullBook, Run, object_name
+from crypto_core.trail.store.pulls import PullBook, Run, Window, object_name
 
 THREADS = 8
 _AT_ONCE = 2_000
 """Events that are collected before they are stored: small files share a transaction."""
 _FILES_AT_ONCE = 500
+_LATE_DAYS = 2
+"""Days before the window in whose folders files are looked for that came late."""
 _CLOCKS = timedelta(hours=1)
 """How far the clocks of S3 and CloudTrail may be apart."""
 
@@ -85,11 +93,14 @@ class BucketSource:
         for folder in found:
             if not self._folder(bucket, place, folder, asked, tally, cancelled):
                 trouble.add(folder.region)
-        there = {folder.region for folder in found}
-        whole = (there | place.regions) if not only else (there | place.regions) & only
+        there = {folder.region for folder in found} | (place.regions & only if only else place.regions)
+        # Where a trail is known, so is what it records; a folder besides may be another trail's.
+        whole = (place.regions & there if place.trail else there) if place.whole else set()
+        window = settled(asked.window, began)
+        if place.begins:
+            window = Window(max(window.since, seconds(place.begins)), window.until)
         for region in sorted(whole - trouble):
-            run = Run("s3", region, asked.scope, str(place))
-            self._book.cover(run, settled(asked.window, began), seconds(self._clock()))
+            self._book.cover(Run("s3", region, asked.scope, str(place)), window, seconds(self._clock()))
         return tuple(sorted(there))
 
     def _folder(
@@ -102,12 +113,11 @@ class BucketSource:
         cancelled: Event | None,
     ) -> bool:
         """Read what an account delivered of one Region; True if nothing is missing."""
-        where, complete = f"{folder.account} {folder.region}", True
+        where, complete, unanswered = f"{folder.account} {folder.region}", True, 0
         kept: list[TrailEvent] = []
         read: list[tuple[bytes, int]] = []
 
         def write() -> None:
-            stop_if(cancelled)
             added = self._store.add(kept)
             self._book.remember(read)
             tally.count(where, added=added, reached=max((e.time for e in kept if e.dated), default=None))
@@ -122,26 +132,31 @@ class BucketSource:
                 threads=THREADS,
                 cancelled=cancelled,
             ):
-                if isinstance(result, str):
+                name = f"s3://{bucket.name}/{clean(one.listed.key, 300)}"
+                if isinstance(result, KeydeckError):
                     complete = False
-                    tally.gap(f"s3://{bucket.name}/{clean(one.listed.key, 300)}: {result}")
+                    unanswered = unanswered + 1 if isinstance(result, KmsUnreachableError) else 0
+                    if unanswered > THREADS:
+                        raise result
+                    tally.gap(f"{name}: {why(result)}")
                     tally.count(where, pages=1)
                     continue
+                unanswered = 0
+                kept.extend(result.kept)
                 if result.unreadable:
                     complete = False
-                    tally.gap(
-                        f"s3://{bucket.name}/{clean(one.listed.key, 300)}: "
-                        f"{result.unreadable:,} records can't be read."
-                    )
-                kept.extend(result.kept)
-                read.append((one.name, seconds(one.listed.written)))
+                    tally.gap(f"{name}: {result.unreadable:,} records can't be read.")
+                else:
+                    read.append((one.name, seconds(one.listed.written)))
                 tally.count(where, pages=1, records=result.records)
                 if len(kept) >= _AT_ONCE or len(read) >= _FILES_AT_ONCE:
                     write()
             write()
         except (CredentialsError, InterruptedRunError):
+            write()
             raise
         except KmsError as error:
+            write()
             tally.gap(f"{place}: {where}: {why(error)}")
             return False
         return complete
@@ -149,36 +164,32 @@ class BucketSource:
     def _wanted(
         self, bucket: Bucket, folder: Folder, asked: Asked, cancelled: Event | None
     ) -> Iterator[_Wanted]:
-        """The files of the days that were not read yet, a day at a time."""
+        """The files of the days that were not read yet."""
         oldest = asked.since - _CLOCKS
-        for day in days(asked.since, asked.until, self._clock().date()):
-            # What was written before the window began can't hold its events.
-            listed = (
-                one
-                for one in bucket.objects(f"{folder.path}{day:%Y/%m/%d}/", cancelled)
-                if one.written >= oldest and one.size and not one.key.endswith("/")
+        found = delivered(
+            bucket, folder.path, asked.since, asked.until, before=_LATE_DAYS, cancelled=cancelled
+        )
+        # What was written before the window began can't hold its events.
+        listed = (one for one in found if one.written >= oldest and not one.key.endswith("/"))
+        while some := list(islice(listed, 1_000)):
+            names = [object_name(asked.scope, one.bucket, one.key, one.etag) for one in some]
+            there = self._book.known(names)
+            yield from (
+                _Wanted(one, name) for one, name in zip(some, names, strict=True) if name not in there
             )
-            while some := list(islice(listed, 1_000)):
-                names = [object_name(asked.scope, one.bucket, one.key, one.etag) for one in some]
-                there = self._book.known(names)
-                yield from (
-                    _Wanted(one, name) for one, name in zip(some, names, strict=True) if name not in there
-                )
 
-    def _read(self, bucket: Bucket, one: _Wanted, asked: Asked, cancelled: Event | None) -> Read | str:
+    def _read(
+        self, bucket: Bucket, one: _Wanted, asked: Asked, cancelled: Event | None
+    ) -> Read | KmsError | BrokenObjectError:
         """What is in a file, or why it can't be read."""
         try:
-            body = unpacked(bucket.read(one.listed.key, cancelled).body)
-        except BrokenObjectError as error:
-            return f"{error.message}."
+            return read_document(load(unpacked(bucket.read(one.listed.key, cancelled).body)), asked.wants)
         except CredentialsError:
             raise
-        except KmsError as error:
-            return why(error)
-        try:
-            return read_document(load(body), asked.wants)
+        except (BrokenObjectError, KmsError) as error:
+            return error
         except ValueError as error:
-            return f"not JSON ({clean(error, 100)})."
+            return BrokenObjectError(f"it is not JSON ({clean(error, 100)}).")
 
 
 def read_document(document: object, wants: Callable[[TrailEvent], bool]) -> Read:

@@ -32,7 +32,7 @@ def side_by_side(
     and InterruptedRunError within moments of `cancelled`; the other threads then end after what they do.
     """
     todo: Queue[Item | None] = Queue()
-    done: Queue[tuple[Item, Result | BaseException]] = Queue()
+    done: Queue[Callable[[], tuple[Item, Result]]] = Queue()
     over = Event()
 
     def run() -> None:
@@ -40,10 +40,7 @@ def side_by_side(
             item = todo.get()
             if item is None or over.is_set():
                 return
-            try:
-                done.put((item, work(item)))
-            except BaseException as error:  # noqa: BLE001  # raised again where the results are consumed
-                done.put((item, error))
+            done.put(_outcome(work, item))
 
     source = iter(items)
     running: list[Thread] = []
@@ -65,14 +62,26 @@ def side_by_side(
                 return
             stop_if(cancelled)
             try:
-                item, result = done.get(timeout=_LOOK_SECONDS)
+                outcome = done.get(timeout=_LOOK_SECONDS)
             except Empty:
                 continue
             pending -= 1
-            if isinstance(result, BaseException):
-                raise result
-            yield item, result
+            yield outcome()
     finally:
         over.set()
         for _ in running:
             todo.put(None)
+
+
+def _outcome(work: Callable[[Item], Result], item: Item) -> Callable[[], tuple[Item, Result]]:
+    """Do the work; return what gives the item and its result, or raises what was raised."""
+    try:
+        result = work(item)
+    except BaseException as error:  # noqa: BLE001  # raised again where the results are consumed
+        raised = error
+
+        def fail() -> tuple[Item, Result]:
+            raise raised
+
+        return fail
+    return lambda: (item, result)

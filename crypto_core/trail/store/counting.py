@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Select, and_, func, select
 
 from crypto_core.trail.store.conditions import Bounds, Conditions
+from crypto_core.trail.store.ends import Ends, find_ends
 from crypto_core.trail.store.schema import HOUR, Mark, event, rollup, term
 
 MOST_BARS = 2_000
@@ -45,10 +46,7 @@ class Histogram:
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """A value with its events: how many, and the first and the last in seconds since 1970.
-
-    Where hours are counted, first and last are an hour's first and last second.
-    """
+    """A value with its events: how many, and the first and the last in seconds since 1970."""
 
     text: str
     events: int
@@ -64,6 +62,17 @@ class Pivot:
     values: tuple[Value, ...]
     others: int = 0
     rest: int = 0
+
+
+@dataclass(slots=True, kw_only=True)
+class _Total(Ends):
+    """A value while it is counted."""
+
+    events: int = 0
+
+    def value(self, text: str) -> Value:
+        """Return what was counted."""
+        return Value(text, self.events, self.first or 0, self.last or 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,15 +131,15 @@ def count(connection: Connection, found: Conditions) -> int:
 
 
 def span(connection: Connection, found: Conditions) -> tuple[int, int] | None:
-    """Return the first and the last second with events, of whole hours where these are counted; or None."""
-    ends: list[int] = []
+    """Return the first and the last second with events; or None."""
+    ends = Ends()
     for part in parts(found):
         at = part.columns["at"]
-        width = HOUR - 1 if part.hourly else 0
         first, last = connection.execute(select(func.min(at), func.max(at)).where(part.condition)).one()
         if first is not None:
-            ends += [int(first), int(last) + width]
-    return (min(ends), max(ends)) if ends else None
+            ends.widen(int(first), int(last), hourly=part.hourly)
+    find_ends(connection, found, (), {(): ends})
+    return None if ends.first is None or ends.last is None else (ends.first, ends.last)
 
 
 def histogram(connection: Connection, found: Conditions, bars: int) -> Histogram | None:
@@ -138,13 +147,14 @@ def histogram(connection: Connection, found: Conditions, bars: int) -> Histogram
     ends = span(connection, found)
     if ends is None:
         return None
-    first = ends[0] if found.bounds.first is None else found.bounds.first
-    last = ends[1] if found.bounds.last is None else found.bounds.last
-    width = max(1, -(-(last - first + 1) // max(1, min(bars, MOST_BARS))))
+    first = ends[0] - ends[0] % HOUR if found.bounds.first is None else found.bounds.first
+    last = max(ends[1], first + HOUR - 1) if found.bounds.last is None else found.bounds.last
+    most = max(1, min(bars, MOST_BARS))
+    width = -(-(last - first + 1) // most)
     exact = width < HOUR and (not found.rolled or count(connection, found) <= _FEW)
     if not exact:
-        width = -(-width // HOUR) * HOUR
         first -= first % HOUR
+        width = -(-(last - first + 1) // (most * HOUR)) * HOUR
     totals: dict[int, list[int]] = {}
     for part in parts(found, exact=exact):
         slot = (part.columns["at"] - first) // width
@@ -163,23 +173,22 @@ def pivot(connection: Connection, found: Conditions, field: str, limit: int) -> 
     """Return the values of a field with their events; those without a value are not counted."""
     if field not in rollup.c:
         return _most_common(connection, found, field, limit)
-    totals: dict[int, list[int]] = {}
+    totals: dict[int, _Total] = {}
     for part in parts(found):
         column, at = part.columns[field], part.columns["at"]
-        width = HOUR - 1 if part.hourly else 0
-        rows = connection.execute(_by(column, part, at))
-        for number, events, first, last in rows:
-            known = totals.setdefault(int(number), [0, int(first), int(last) + width])
-            known[0] += int(events)
-            known[1] = min(known[1], int(first))
-            known[2] = max(known[2], int(last) + width)
+        for number, events, first, last in connection.execute(_by(column, part, at)):
+            total = totals.setdefault(int(number), _Total())
+            total.events += int(events)
+            total.widen(int(first), int(last), hourly=part.hourly)
     if field in ("key", "material"):
-        return _split(connection, totals, field, limit)
-    ordered = sorted(totals.items(), key=lambda item: (-item[1][0], item[0]))
-    named = texts_of(connection, [number for number, _ in ordered[:limit]])
-    chosen = [Value(named[number], *known) for number, known in ordered[:limit]]
+        return _split(connection, found, totals, field, limit)
+    ordered = sorted(totals.items(), key=lambda item: (-item[1].events, item[0]))
+    shown = ordered[:limit]
+    find_ends(connection, found, (field,), {(number,): total for number, total in shown})
+    named = texts_of(connection, [number for number, _ in shown])
     rest = ordered[limit:]
-    return Pivot(field, tuple(chosen), len(rest), sum(known[0] for _, known in rest))
+    chosen = tuple(total.value(named[number]) for number, total in shown)
+    return Pivot(field, chosen, len(rest), sum(total.events for _, total in rest))
 
 
 def _most_common(connection: Connection, found: Conditions, field: str, limit: int) -> Pivot:
@@ -208,19 +217,28 @@ def _by(column: ColumnElement[Any], part: _Part, at: ColumnElement[Any]) -> Sele
     )
 
 
-def _split(connection: Connection, totals: Mapping[int, list[int]], field: str, limit: int) -> Pivot:
+def _split(
+    connection: Connection, found: Conditions, totals: Mapping[int, _Total], field: str, limit: int
+) -> Pivot:
     """An event about two keys counts for each of them."""
-    merged: dict[str, list[int]] = {}
     named = texts_of(connection, list(totals))
-    for number, (events, first, last) in totals.items():
+    numbers: dict[str, list[int]] = {}
+    for number in totals:
         for text in named[number].split(" "):
-            known = merged.setdefault(text, [0, first, last])
-            known[0] += events
-            known[1], known[2] = min(known[1], first), max(known[2], last)
-    ordered = sorted(merged.items(), key=lambda item: (-item[1][0], item[0]))
+            numbers.setdefault(text, []).append(number)
+    events = {text: sum(totals[number].events for number in those) for text, those in numbers.items()}
+    ordered = sorted(numbers, key=lambda text: (-events[text], text))
+    shown = {number for text in ordered[:limit] for number in numbers[text]}
+    find_ends(connection, found, (field,), {(number,): totals[number] for number in shown})
+    chosen: list[Value] = []
+    for text in ordered[:limit]:
+        all_ = _Total(events=events[text])
+        for number in numbers[text]:
+            one = totals[number].value("")
+            all_.widen(one.first, one.last, hourly=False)
+        chosen.append(all_.value(text))
     rest = ordered[limit:]
-    chosen = [Value(text, *known) for text, known in ordered[:limit]]
-    return Pivot(field, tuple(chosen), len(rest), sum(known[0] for _, known in rest))
+    return Pivot(field, tuple(chosen), len(rest), sum(events[text] for text in rest))
 
 
 def texts_of(connection: Connection, numbers: list[int]) -> dict[int, str]:

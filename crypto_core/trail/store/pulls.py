@@ -59,7 +59,7 @@ unfinished = Table(
     Column("until", Integer, nullable=False),
     Column("token", Text, nullable=False),
     Column("reached", Integer, nullable=False),
-    Column("at", Integer, nullable=False),
+    Column("at", Integer, nullable=False),  # when its newest page was asked for
     sqlite_with_rowid=False,
 )
 """Where an interrupted pull is to go on: its frozen window, and the token of the next page."""
@@ -94,11 +94,15 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Unfinished:
-    """An interrupted pull. `reached` is the time of the last event that came: pages go back in time."""
+    """An interrupted pull. `reached` is the time of the last event that came: pages go back in time.
+
+    `began` is when the newest page was asked for: what was delivered later is not in what came.
+    """
 
     window: Window
     token: str
     reached: int
+    began: int
 
 
 class PullBook:
@@ -107,12 +111,16 @@ class PullBook:
     def __init__(self, file: StoreFile) -> None:
         self._file = file
 
-    def cover(self, run: Run, window: Window, at: int) -> None:
-        """Note that a window was fetched as a whole, `at` a time; there is nothing to go on with any more."""
-        if window.until < window.since:
-            return
+    def cover(self, run: Run, window: Window, at: int, *, going_on: bool = False) -> None:
+        """Note that a window was fetched as a whole, `at` a time.
+
+        There is nothing to go on with any more, unless `going_on`: then an interrupted pull stays.
+        """
         with self._file.writing() as connection:
-            _forget(connection, run)
+            if not going_on:
+                _forget(connection, run)
+            if window.until < window.since:
+                return
             touching = (
                 _of(pulled, run),
                 pulled.c.since <= window.until + 1,
@@ -157,16 +165,18 @@ class PullBook:
         """Return where an interrupted pull is to go on, None where there is none."""
         with self._file.reading() as connection:
             row = connection.execute(select(unfinished).where(_of(unfinished, run))).one_or_none()
-        return None if row is None else Unfinished(Window(row.since, row.until), row.token, row.reached)
+        if row is None:
+            return None
+        return Unfinished(Window(row.since, row.until), row.token, row.reached, row.at)
 
-    def save(self, run: Run, state: Unfinished, at: int) -> None:
+    def save(self, run: Run, state: Unfinished) -> None:
         """Note where a pull is to go on if it is interrupted now."""
         values = {
             "since": state.window.since,
             "until": state.window.until,
             "token": state.token,
             "reached": state.reached,
-            "at": at,
+            "at": state.began,
         }
         with self._file.writing() as connection:
             statement = upsert(unfinished).values(**_named(run), **values)
@@ -175,11 +185,6 @@ class PullBook:
                     index_elements=["source", "place", "region", "scope"], set_=values
                 )
             )
-
-    def forget(self, run: Run) -> None:
-        """Forget an interrupted pull: another window is fetched."""
-        with self._file.writing() as connection:
-            _forget(connection, run)
 
     def known(self, names: Sequence[bytes]) -> set[bytes]:
         """Return those of the objects that were read; see `object_name`."""

@@ -7,7 +7,7 @@ looked at event by event.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -16,8 +16,9 @@ from sqlalchemy import ColumnElement, Connection, Select, func, select
 from crypto_core.trail.event import UNDATED
 from crypto_core.trail.store.conditions import Bounds, Conditions
 from crypto_core.trail.store.counting import count, parts, texts_of
+from crypto_core.trail.store.ends import Ends, find_ends
 from crypto_core.trail.store.listing import by_index, few
-from crypto_core.trail.store.schema import DETAILS, HOUR, ROLLED, Mark, event
+from crypto_core.trail.store.schema import DETAILS, ROLLED, Mark, event
 
 FIELDS = (*ROLLED, *DETAILS)
 """The columns that events can be counted by together."""
@@ -96,29 +97,19 @@ class Day:
         return {"day": self.day.isoformat(), "events": self.events, "failed": self.failed}
 
 
-@dataclass(slots=True)
-class _Group:
-    """A group while it is counted. `first` and `last` are seconds, those of hours where these are counted."""
+@dataclass(slots=True, kw_only=True)
+class _Group(Ends):
+    """A group while it is counted."""
 
     events: int = 0
     failed: int = 0
     denied: int = 0
-    first: int | None = None
-    last: int | None = None
-    hours: set[int] = field(default_factory=set)
-    """The hours in which `first` and `last` are still to be found."""
 
-    def add(self, events: int, failed: int, denied: int, first: int, last: int, *, hourly: bool) -> None:
-        """Add what a part of the store holds of it; the parts don't overlap in time."""
+    def add(self, events: int, failed: int, denied: int) -> None:
+        """Add what a part of the store holds of it."""
         self.events += events
         self.failed += failed
         self.denied += denied
-        if self.first is None or first < self.first:
-            self.first = first
-        if self.last is None or last > self.last:
-            self.last = last
-        if hourly:
-            self.hours |= {first, last}
 
 
 def tally(connection: Connection, found: Conditions, fields: Sequence[str], limit: int) -> Tallies:
@@ -137,10 +128,12 @@ def tally(connection: Connection, found: Conditions, fields: Sequence[str], limi
                 continue  # a sum over nothing
             key = tuple(int(number) for number in row[: len(fields)])
             events, failed, denied, first, last = map(int, row[len(fields) :])
-            groups.setdefault(key, _Group()).add(events, failed, denied, first, last, hourly=part.hourly)
+            group = groups.setdefault(key, _Group())
+            group.add(events, failed, denied)
+            group.widen(first, last, hourly=part.hourly)
     ordered = sorted(groups.items(), key=lambda item: (-item[1].events, item[0]))
     chosen = dict(ordered[:limit])
-    _find_ends(connection, found, fields, chosen)
+    find_ends(connection, found, fields, chosen)
     named = texts_of(connection, sorted({number for key in chosen for number in key}))
     rows = tuple(
         Tally(
@@ -213,32 +206,3 @@ def _numbers(number: ColumnElement[int], marks: ColumnElement[Any]) -> list[Colu
         return func.iif(marks.bitwise_and(int(mark)) != 0, number, 0)
 
     return [number, of(Mark.FAILED), of(Mark.DENIED)]
-
-
-def _find_ends(
-    connection: Connection,
-    found: Conditions,
-    fields: Sequence[str],
-    groups: Mapping[tuple[int, ...], _Group],
-) -> None:
-    """Replace the beginnings of hours by the seconds of the first and last event in them."""
-    columns = [event.c[name] for name in fields]
-    hours = {hour for group in groups.values() for hour in group.hours & {group.first, group.last}}
-    # What the first loop writes must not hide from it what is left to be found.
-    ends = {key: (group.first, group.last) for key, group in groups.items()}
-    for hour in sorted(hours):
-        within = (event.c.at >= hour, event.c.at < hour + HOUR)
-        statement: Select[Any] = select(*columns, func.min(event.c.at), func.max(event.c.at)).where(
-            found.on(event), *within
-        )
-        statement = by_index(statement, "ix_event_at")
-        for row in connection.execute(statement.group_by(*columns) if columns else statement):
-            key = tuple(int(number) for number in row[: len(fields)])
-            group = groups.get(key)
-            if group is None or row[-1] is None:
-                continue
-            first, last = ends[key]
-            if first == hour and hour in group.hours:
-                group.first = int(row[-2])
-            if last == hour and hour in group.hours:
-                group.last = int(row[-1])

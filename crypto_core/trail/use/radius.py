@@ -24,7 +24,8 @@ from crypto_core.trail.use.tokens import ALL, OPENED, UNNAMED, joined, opened_wi
 
 MOST_TOKENS = 1_000
 MOST = 100
-_MAKES = "name:GenerateDataKey,GenerateDataKeyWithoutPlaintext,GenerateDataKeyPair"
+MAKES = "name:GenerateDataKey,GenerateDataKeyWithoutPlaintext,GenerateDataKeyPair"
+"""What makes a data key."""
 
 
 class Census(Protocol):
@@ -97,7 +98,7 @@ class BlastRadii:
                 could = tuple(self._could(used, None, cancelled))
                 reachable = unknown = None
         told = reach(self._store, self._covered, None, None, cancelled=cancelled)
-        made = f"{who.filter} {_MAKES} -failed -token:*"
+        made = f"{who.filter} {MAKES} -failed -token:*"
         return BlastRadius(
             who=who,
             events=whole.events if whole else 0,
@@ -106,7 +107,7 @@ class BlastRadii:
             first=whole.first if whole else None,
             last=whole.last if whole else None,
             opened=self._tokens(f"{who.filter} {OPENED}", cancelled),
-            sealed=self._tokens(f"{who.filter} {_MAKES} -failed", cancelled),
+            sealed=self._tokens(f"{who.filter} {MAKES} -failed", cancelled),
             tried=self._tokens(f"{who.filter} failed", cancelled),
             opened_filter=f"{who.filter} token:*",
             could=could,

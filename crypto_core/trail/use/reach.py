@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from threading import Event
 
@@ -13,6 +14,18 @@ from crypto_core.trail.store import EventStore
 Covered = Callable[[datetime | None, datetime | None], Coverage]
 """What of a period, from and to (None where it is open), the events of the store are known to cover."""
 
+
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """Up to when events are covered without a hole, None where they aren't at all. `gaps` name the holes."""
+
+    until: datetime | None
+    gaps: tuple[str, ...] = ()
+
+
+Reaches = Callable[[datetime, Sequence[str]], Reached]
+"""How far the events of the store are covered from a moment on, in all of these Regions."""
+
 EMPTY = "The store holds no events. Fetch some: keydeck events pull. Read files: keydeck events import."
 NOT_RECORDED = "Which periods the store's events cover is not recorded: what is not in it may have happened."
 
@@ -20,6 +33,11 @@ NOT_RECORDED = "Which periods the store's events cover is not recorded: what is 
 def not_recorded(since: datetime | None, until: datetime | None) -> Coverage:
     """Return the coverage of events of which nobody kept account."""
     return Coverage((NOT_RECORDED,))
+
+
+def reached_nothing(since: datetime, regions: Sequence[str]) -> Reached:
+    """Return how far events are covered of which nobody kept account."""
+    return Reached(None, (NOT_RECORDED,))
 
 
 def reach(

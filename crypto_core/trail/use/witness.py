@@ -6,15 +6,15 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from threading import Event
 
-from crypto_core.key_names import is_multi_region
+from crypto_core.key_names import is_multi_region, region_of
 from crypto_core.keys.replacement.witness import UseSeen
 from crypto_core.trail.event import SEALS
-from crypto_core.trail.key_watch import KEPT_DELAY, TOO_YOUNG
+from crypto_core.trail.key_watch import DELAY
 from crypto_core.trail.sightings import USES
 from crypto_core.trail.store import EventStore
 from crypto_core.trail.store.tallies import Tally
 from crypto_core.trail.use.asking import term
-from crypto_core.trail.use.reach import Covered
+from crypto_core.trail.use.reach import Reaches
 from crypto_core.trail.use.tokens import joined
 
 _MOST = 1_000
@@ -26,12 +26,12 @@ class StoreWitness:
     def __init__(
         self,
         store: EventStore,
-        covered: Covered,
+        reaches: Reaches,
         *,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._store = store
-        self._covered = covered
+        self._reaches = reaches
         self._clock = clock
 
     def uses(self, key_arns: Sequence[str], since: datetime, *, cancelled: Event | None = None) -> UseSeen:
@@ -48,8 +48,9 @@ class StoreWitness:
             # Of a ReEncrypt, the destination alone has something new.
             if name in SEALS and (name != "ReEncrypt" or any(keys.endswith(one) for one in ids)):
                 seals = joined(seals, row)
-        until = self._clock() - KEPT_DELAY
-        gaps = self._covered(begin, until).reasons if begin < until else (TOO_YOUNG,)
+        regions = [region for arn in key_arns if (region := region_of(arn))]
+        reached = self._reaches(begin, list(dict.fromkeys(regions)))
+        late = self._clock() - DELAY
         ordered = sorted(by.items(), key=lambda item: (-item[1].events, item[0]))
         return UseSeen(
             begin,
@@ -58,6 +59,6 @@ class StoreWitness:
             last_at=max((t.last for t in by.values()), default=None),
             last_seal_at=seals.last if seals else None,
             by=tuple(principal for principal, _ in ordered),
-            covered_until=None if gaps else until,
-            gaps=gaps,
+            covered_until=None if reached.until is None else min(reached.until, late),
+            gaps=reached.gaps,
         )

@@ -213,6 +213,15 @@ def test_counts_histogram_and_pivots_agree_with_the_events(store: EventStore, ex
     assert {v.text: v.events for v in store.pivot("principal", expression).values} == by_principal
     by_key = Counter(arn for one in rows for arn in one.event.key_arns)
     assert {v.text: v.events for v in store.pivot("key", expression).values} == by_key
+    for value in store.pivot("key", expression).values:
+        times = [one.event.time for one in rows if value.text in one.event.key_arns]
+        assert (value.first, value.last) == (min(times).timestamp(), max(times).timestamp())
+    for value in store.pivot("name", expression).values:
+        times = [one.event.time for one in rows if one.event.name == value.text]
+        assert (value.first, value.last) == (min(times).timestamp(), max(times).timestamp())
+    whole = store.summary(expression)
+    times = [one.event.time for one in rows]
+    assert (whole.first, whole.last) == (min(times), max(times))
 
 
 def test_a_pivot_tells_what_it_leaves_out(store: EventStore) -> None:

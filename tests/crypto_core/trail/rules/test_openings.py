@@ -70,7 +70,7 @@ def test_without_a_baseline_nobody_is_new_and_a_gap_says_so(watch: Watch) -> Non
 
 def test_one_old_event_is_no_baseline(watch: Watch) -> None:
     examined = watch([record(ago=200 * 24 * HOUR), record(ago=60, who=STRANGER)])
-    assert any("events on 1 days before" in gap.reason for gap in examined.gaps)
+    assert any("events on 1 day before" in gap.reason for gap in examined.gaps)
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,18 @@
-"""A store of the test's own, and a folder of files beside it."""
+"""A store of the test's own, a folder of files beside it, and an AWS endpoint of the module's."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import uuid
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+import boto3
 import pytest
 
+from console.sandbox.endpoint import PLATFORM, EndpointProcess
 from crypto_core.trail.store import EventStore
+from tests.crypto_core.trail.sources.amazon import HERE, THERE, Clock, WatchedAws
 
 
 @pytest.fixture
@@ -24,3 +29,61 @@ def folder(tmp_path: Path) -> Path:
     made = tmp_path / "files"
     made.mkdir()
     return made
+
+
+@pytest.fixture(scope="module")
+def endpoint() -> Iterator[EndpointProcess]:
+    """A running endpoint that delivers CloudTrail's files only when it is told to."""
+    with EndpointProcess(HERE, delivery_interval=3600) as process:
+        yield process
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """The time it is, standing still."""
+    return Clock()
+
+
+@pytest.fixture
+def aws(endpoint: EndpointProcess, monkeypatch: pytest.MonkeyPatch) -> WatchedAws:
+    """The endpoint, asked in two Regions by a principal that nothing is refused."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", PLATFORM)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "unchecked")
+    endpoint.control.clear()
+    endpoint.control.set_lookup_throttle(None)
+    return WatchedAws((HERE, THERE), endpoint_url=endpoint.url, attempts=1)
+
+
+@pytest.fixture
+def client(endpoint: EndpointProcess) -> Callable[..., Any]:
+    """Make a boto3 client of the endpoint, to set up what Keydeck never changes."""
+
+    def make(service: str, region: str = HERE) -> Any:
+        return boto3.client(
+            service,
+            endpoint_url=endpoint.url,
+            region_name=region,
+            aws_access_key_id=PLATFORM,
+            aws_secret_access_key="unchecked",
+        )
+
+    return make
+
+
+@pytest.fixture
+def bucket(client: Callable[..., Any]) -> str:
+    """A new bucket's name."""
+    name = f"trail-{uuid.uuid4()}"
+    client("s3").create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": HERE})
+    return name
+
+
+@pytest.fixture
+def put(client: Callable[..., Any], bucket: str) -> Callable[..., str]:
+    """Put an object into the bucket; returns its key."""
+
+    def write(key: str, body: bytes, **more: Any) -> str:
+        client("s3").put_object(Bucket=bucket, Key=key, Body=body, **more)
+        return key
+
+    return write

@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from crypto_core.coverage import Coverage
 from crypto_core.errors import InterruptedRunError, KeyNotFoundError, KmsThrottledError
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.key_watch import DELAY
@@ -19,6 +18,7 @@ from crypto_core.trail.monitor import KeyMonitor
 from crypto_core.trail.sightings import UseKind
 from crypto_core.trail.sources.report import PullReport
 from crypto_core.trail.store import EventStore
+from crypto_core.trail.use.reach import Reached
 from tests.crypto_core.trail.records import (
     ACCOUNT,
     KEY,
@@ -243,24 +243,24 @@ def test_without_a_puller_the_recorded_coverage_decides(store: EventStore, clock
     unknown = KeyMonitor(store, clock=clock).begin([KEY], NOW).look()
     assert not unknown.is_quiet(timedelta(hours=1))
     assert "not recorded" in unknown.gaps[0]
-    known = KeyMonitor(store, clock=clock, coverage=lambda since, until: Coverage()).begin([KEY], NOW)
-    look = known.look()
-    assert look.covered_until == clock.now - DELAY - timedelta(hours=1)  # what others fetch is behind
-    assert look.is_quiet(timedelta(hours=1))
+    known = KeyMonitor(store, clock=clock, reaches=lambda _since, _regions: Reached(clock.now))
+    assert known.begin([KEY], NOW).look().is_quiet(timedelta(hours=1))
 
 
-def test_without_a_puller_nothing_is_claimed_of_the_last_hour(store: EventStore, clock: Clock) -> None:
-    clock.now = NOW + timedelta(hours=1)
-    monitor = KeyMonitor(store, clock=clock, coverage=lambda since, until: Coverage())
+def test_a_store_that_is_behind_proves_quiet_only_as_far_as_it_reaches(
+    store: EventStore, clock: Clock
+) -> None:
+    clock.now = NOW + timedelta(hours=9)
+    monitor = KeyMonitor(store, clock=clock, reaches=lambda since, _: Reached(since + timedelta(hours=1)))
     look = monitor.begin([KEY], NOW).look()
-    assert look.covered_until is None
-    assert "75 minutes" in look.gaps[0]
-    assert not look.is_quiet(timedelta(minutes=10))
+    assert look.covered_until == NOW + timedelta(hours=1)
+    assert look.is_quiet(timedelta(hours=1))
+    assert not look.is_quiet(timedelta(hours=2))
 
 
 def test_replicas_that_cannot_be_asked_for_leave_quiet_unclaimed(store: EventStore, clock: Clock) -> None:
     clock.now = NOW + timedelta(hours=3)
-    monitor = KeyMonitor(store, clock=clock, coverage=lambda since, until: Coverage())
+    monitor = KeyMonitor(store, clock=clock, reaches=lambda _since, _regions: Reached(clock.now))
     look = monitor.begin([REPLICATED], NOW).look()
     assert not look.is_quiet(timedelta(hours=1))
     assert "Regions" in look.gaps[0]

@@ -1,0 +1,78 @@
+"""A key's use in words: at a glance, gaps, then groups of events, each leading to its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from textual.content import Content
+
+from crypto_core.counting import counted
+from crypto_core.foreign import clean
+from crypto_core.trail.store.tallies import Tally
+from crypto_core.trail.use.asking import term
+from crypto_core.trail.use.keys import KeyUseSummary
+from screens.facts import Facts
+from screens.routes import EventsBehind, KeyBehind
+from screens.use.lines import BLANK, day_lines, fact, gap_lines, group_lines, span_words, who
+from screens.widgets.line_list import Line
+
+
+def key_use_lines(answer: KeyUseSummary, width: int, facts: Facts) -> Iterator[Line]:
+    """Yield the page."""
+    yield from _glance(answer, width, facts)
+    if answer.coverage.reasons:
+        yield BLANK
+        yield from gap_lines(answer.coverage, width)
+    if not answer.events:
+        yield BLANK
+        yield Line(Content.assemble(("No event in the store is about this key.", "$muted")))
+
+    def material(row: Tally) -> str:
+        ids = [text for text in row.texts[0].split(" ") if text]
+        if not ids:
+            return "not told by the record"
+        arn = answer.keys.arns[0] if answer.keys.arns else None
+        return "  ".join(f"material {facts.key_words.generation(arn, one)}" for one in ids)
+
+    def replica(row: Tally) -> str:
+        arns = [text for text in row.texts[0].split(" ") if text]
+        names = " → ".join(facts.key_words.long(arn) for arn in arns)
+        return f"{clean(row.texts[1], 60) or '-'}  {names or '-'}"
+
+    for title, found, shown, more in (
+        ("By operation", answer.operations, _text, ""),
+        ("By principal", answer.principals, lambda row: who(row.texts[0]), ""),
+        ("By key material", answer.materials, material, ""),
+        ("By error", answer.errors, _text, " failed"),
+        ("By Region and key", answer.replicas, replica, ""),
+    ):
+        if found.rows:
+            yield BLANK
+            yield from group_lines(title, found, shown, answer.filter + more, width, facts)
+    if answer.days:
+        yield BLANK
+        yield from day_lines(answer.days, answer.filter, width)
+
+
+def _text(row: Tally) -> str:
+    return clean("  ".join(text for text in row.texts if text), 400) or "-"
+
+
+def _glance(answer: KeyUseSummary, width: int, facts: Facts) -> Iterator[Line]:
+    for place, arn in enumerate(answer.keys.arns or (answer.keys.name,)):
+        target = KeyBehind(arn) if answer.keys.arns else None
+        yield fact("" if place else "key", arn, width, target=target, hint="Enter: the key.", whole_end=True)
+    if answer.keys.aliases:
+        yield fact("called", ", ".join(answer.keys.aliases), width)
+    events = EventsBehind(answer.filter) if answer.events else None
+    outcome = f"{answer.events:,}, failed {answer.failed:,}, denied {answer.denied:,}"
+    seen = f"   {span_words(answer.first, answer.last, facts.clock())}" if answer.events else ""
+    yield fact("events", f"{outcome}{seen}", width, target=events)
+    if answer.by_service:
+        way = EventsBehind(f"{answer.filter} service")
+        yield fact("of them", f"{answer.by_service:,} made by AWS services", width, target=way)
+    if answer.by_alias:
+        words = f"{counted(answer.by_alias, 'further event')} by alias alone, maybe of another key then"
+        way = EventsBehind(term("key", *answer.keys.aliases))
+        hint = "Enter: events with one of its aliases, these among them."
+        yield fact("possible", words, width, style="$warning", target=way, hint=hint)

@@ -1,0 +1,197 @@
+"""What pages about use are made of: facts, sentences, groups of events with their counts, days, gaps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import datetime
+
+from textual.content import Content
+
+from crypto_core.coverage import Coverage
+from crypto_core.foreign import clean
+from crypto_core.trail.event import UNDATED, Principal
+from crypto_core.trail.store.tallies import Day, Tallies, Tally
+from screens.events.moments import clock_time
+from screens.events.narrowing import term
+from screens.facts import Facts
+from screens.routes import EventsBehind
+from screens.widgets.cells import bar, cut, fit, fit_middle
+from screens.widgets.line_list import Line
+
+NAME_CELLS = 13
+NUMBER_CELLS = 9
+TIME_CELLS = 16
+ROOMY = 100
+"""Cells from which on the first event of a group has room beside the last."""
+BLANK = Line(Content(""))
+POSSIBLE = "?"
+"""Stands before each line that tells what could have been, never what was."""
+THESE = "Enter: these events."
+
+
+def fact(
+    name: str,
+    value: str,
+    width: int,
+    *,
+    style: str = "",
+    target: object = None,
+    hint: str = THESE,
+    whole_end: bool = False,
+) -> Line:
+    """Return a name and its value on one line; it is cut at its end, or in its middle for a `whole_end`."""
+    room = max(width - NAME_CELLS, 10)
+    shown = fit_middle(value, room).rstrip() if whole_end else cut(value, room)
+    style = style or ("$accent" if target is not None else "")
+    content = Content.assemble((fit(name, NAME_CELLS), "$muted"), (shown, style))
+    return Line(content, target, hint if target is not None else "")
+
+
+def prose(text: str, width: int, *, lead: str = "", lead_style: str = "", style: str = "") -> Iterator[Line]:
+    """Yield a text behind a lead, wrapped; what goes on below is set in as far as the lead is wide."""
+    for number, part in enumerate(
+        Content(clean(text, 2_000)).stylize(style).wrap(max(width - len(lead), 20))
+    ):
+        yield Line(Content.assemble((" " * len(lead) if number else lead, lead_style), part))
+
+
+def gap_lines(coverage: Coverage, width: int) -> Iterator[Line]:
+    """Yield what is not known, a sentence each."""
+    for reason in coverage.reasons:
+        yield from prose(f"not known: {reason}", width, lead="▲ ", lead_style="$warning")
+
+
+def heading(title: str, width: int, *columns: str, style: str = "bold") -> Line:
+    """Return a section's title, at the right the names of the numbers below it."""
+    right = "".join(fit(name, NUMBER_CELLS, right=True) for name in columns)
+    room = max(width - len(right) - _time_cells(width), 10)
+    last = ("  " + fit("first", TIME_CELLS) if width >= ROOMY else "") + "  " + fit("last", TIME_CELLS)
+    return Line(Content.assemble((fit(title, room), style), (f"{right}{last}".rstrip(), "$muted")))
+
+
+def counted_line(
+    label: str,
+    numbers: Sequence[tuple[str, str]],
+    seen: tuple[datetime | None, datetime | None],
+    width: int,
+    facts: Facts,
+    *,
+    lead: str = "",
+    target: object = None,
+    hint: str = THESE,
+) -> Line:
+    """Return a group: what it is, its numbers, when it was seen first and last."""
+    room = max(width - 2 - len(numbers) * NUMBER_CELLS - _time_cells(width), 8)
+    now = facts.clock()
+    parts: list[str | tuple[str, str]] = [
+        (fit(lead, 2), "$warning"),
+        (fit_middle(label, room), "$accent" if target is not None else ""),
+        *((fit(number, NUMBER_CELLS, right=True), style) for number, style in numbers),
+    ]
+    first, last = (fit(moment_words(at, now), TIME_CELLS) for at in seen)
+    if width >= ROOMY:
+        parts.append((f"  {first}", "$muted"))
+    parts.append((f"  {last}".rstrip(), "$muted"))
+    return Line(Content.assemble(*parts), target, clean(hint, 600) if target is not None else "")
+
+
+def _time_cells(width: int) -> int:
+    return (TIME_CELLS + 2) * (2 if width >= ROOMY else 1)
+
+
+def moment_words(at: datetime | None, now: datetime) -> str:
+    """Return a moment as far as it is known."""
+    if at is None:
+        return "-"
+    return "undated" if at == UNDATED else clock_time(at, now)
+
+
+def failed_words(failed: int) -> tuple[str, str]:
+    """Return a number of failed calls with its style: a sign stands before it unless it is 0."""
+    return (f"✖ {failed:,}", "$error") if failed else ("0", "$muted")
+
+
+def group_lines(
+    title: str,
+    found: Tallies,
+    shown: Callable[[Tally], str],
+    expression: str,
+    width: int,
+    facts: Facts,
+    *,
+    lead: str = "",
+    hint: str = THESE,
+) -> Iterator[Line]:
+    """Yield a section for groups of events, nothing where there are none; Enter leads to their events."""
+    if not found.rows:
+        return
+    yield heading(title, width, "events", "failed")
+    for row in found.rows:
+        whole = " ".join(text for text in row.texts if text)
+        yield counted_line(
+            shown(row),
+            [(f"{row.events:,}", "bold"), failed_words(row.failed)],
+            (row.first, row.last),
+            width,
+            facts,
+            lead=lead,
+            target=EventsBehind(narrowed(expression, found.fields, row.texts)),
+            hint=f"{hint} {whole}",
+        )
+    if found.others:
+        words = f"… and {found.others:,} more, with {found.rest:,} events"
+        yield Line(
+            Content.assemble((f"  {words}", "$muted")), EventsBehind(expression), "Enter: all of the events."
+        )
+
+
+def narrowed(expression: str, fields: Iterable[str], texts: Iterable[str]) -> str:
+    """Return a filter for the events of a group: its value in every field, or none where it has none."""
+    terms = [expression]
+    for field, text in zip(fields, texts, strict=True):
+        # An event about two keys has both in one text.
+        values = text.split(" ") if field in ("key", "material") else [text]
+        terms += [term(field, value) if value else f"-{field}:*" for value in values]
+    return " ".join(terms)
+
+
+def day_lines(days: Sequence[Day], expression: str, width: int) -> Iterator[Line]:
+    """Yield the days, the newest first, each with a bar; Enter leads to its events."""
+    if not days:
+        return
+    right = "".join(fit(name, NUMBER_CELLS, right=True) for name in ("events", "failed"))
+    room = max(width - 2 - 12 - len(right), 8)
+    title = fit("By day, UTC", 2 + 12 + room)
+    yield Line(Content.assemble((title, "bold"), (right, "$muted")))
+    peak = max(day.events for day in days)
+    later = None
+    for day in reversed(days):
+        if later is not None and (later - day.day).days > 1:
+            none = (later - day.day).days - 1
+            yield Line(
+                Content.assemble(
+                    (f"  · {none:,} day{'' if none == 1 else 's'} without an event in the store", "$muted")
+                )
+            )
+        later = day.day
+        within = f"since:{day.day.isoformat()}T00:00:00Z until:{day.day.isoformat()}T23:59:59Z"
+        yield Line(
+            Content.assemble(
+                (f"  {day.day.isoformat()}  ", "$accent"),
+                (bar(day.events / peak if peak else 0.0, room), "$accent"),
+                (fit(f"{day.events:,}", NUMBER_CELLS, right=True), "bold"),
+                (fit(failed_words(day.failed)[0], NUMBER_CELLS, right=True), failed_words(day.failed)[1]),
+            ),
+            EventsBehind(f"{expression} {within}"),
+            "Enter: the events of this day.",
+        )
+
+
+def who(arn: str) -> str:
+    """Return a principal's short name; "-" for a call that tells none."""
+    return clean(Principal(arn=arn).name, 200) or "-"
+
+
+def span_words(first: datetime | None, last: datetime | None, now: datetime) -> str:
+    """Return from when to when."""
+    return f"{moment_words(first, now)} – {moment_words(last, now)}"

@@ -1,0 +1,134 @@
+"""A principal's blast radius in words: at a glance, what it could have opened, the tokens that it opened."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from textual.content import Content
+
+from crypto_core.counting import counted
+from crypto_core.foreign import clean
+from crypto_core.trail.store.tallies import Tally
+from crypto_core.trail.use.blast_radius import BlastRadius, Reachable, tokens_of
+from crypto_core.trail.use.radius import MAKES
+from crypto_core.trail.use.tokens import OPENED, UNNAMED
+from screens.facts import Facts
+from screens.routes import EventsBehind, TokensBehind
+from screens.use.lines import (
+    BLANK,
+    POSSIBLE,
+    counted_line,
+    fact,
+    gap_lines,
+    group_lines,
+    heading,
+    prose,
+    span_words,
+)
+from screens.widgets.line_list import Line
+
+ANY = "Enter: these tokens. It may have opened any of them, and is known to have opened none."
+
+
+def principal_lines(answer: BlastRadius, width: int, facts: Facts) -> Iterator[Line]:
+    """Yield the page: at a glance, gaps, what could have been, facts token by token, how it worked."""
+    yield from _glance(answer, width, facts)
+    if answer.coverage.reasons:
+        yield BLANK
+        yield from gap_lines(answer.coverage, width)
+    if answer.could or answer.calls:
+        yield BLANK
+        yield from _could(answer, width, facts)
+    by = answer.who.filter
+    for title, found, more in (
+        ("Opened, each named by its records", answer.opened, OPENED),
+        ("Sealed: it was handed their data keys", answer.sealed, f"{MAKES} -failed"),
+        ("Tried, and not opened", answer.tried, "failed"),
+    ):
+        if found.rows:
+            yield BLANK
+            yield from group_lines(title, found, _text, f"{by} {more}", width, facts)
+    for title, found in (
+        ("What it did", answer.operations),
+        ("From", answer.addresses),
+        ("With", answer.agents),
+        ("Sessions", answer.sessions),
+        ("Access keys", answer.access_keys),
+    ):
+        if any(any(row.texts) for row in found.rows):
+            yield BLANK
+            yield from group_lines(title, found, _text, by, width, facts)
+    yield BLANK
+    for assumption in answer.assumptions():
+        yield from prose(assumption, width, lead="· ", lead_style="$muted", style="$muted")
+
+
+def _text(row: Tally) -> str:
+    return clean("  ".join(text for text in row.texts if text), 400) or "-"
+
+
+def _glance(answer: BlastRadius, width: int, facts: Facts) -> Iterator[Line]:
+    named, by = answer.who, EventsBehind(answer.who.filter)
+    for place, arn in enumerate(named.arns or (named.name,)):
+        yield fact("" if place else "principal", arn, width, style="bold", whole_end=True)
+    if named.further:
+        yield fact("", f"and {named.further:,} more", width)
+    if named.session:
+        yield fact("session", named.session, width)
+    outcome = f", failed {answer.failed:,}, denied {answer.denied:,}"
+    seen = span_words(answer.first, answer.last, facts.clock()) if answer.events else ""
+    yield fact("events", f"{answer.events:,}{outcome}   {seen}", width, target=by)
+    way = EventsBehind(f"{named.filter} {OPENED} token:*") if answer.opened.rows else None
+    yield fact(
+        "opened",
+        f"{counted(tokens_of(answer.opened), 'token')}, each named by its records",
+        width,
+        target=way,
+    )
+    if answer.calls:
+        way = EventsBehind(f"{named.filter} {UNNAMED}")
+        words = f"{_at_most(answer)}, by {counted(answer.calls, 'call')} naming none"
+        yield fact("possible", words, width, style="$warning", target=way, hint="Enter: these calls.")
+
+
+def _at_most(answer: BlastRadius) -> str:
+    """How many of the tokens in reach the store's calls opened at most: one each."""
+    most, reach = answer.opened_at_most, answer.tokens_reachable
+    if most is None or reach is None:
+        return "of tokens that could not be counted"
+    return f"at most {most:,} of {counted(reach, 'token')} in reach"
+
+
+def _could(answer: BlastRadius, width: int, facts: Facts) -> Iterator[Line]:
+    """What could have been: none of these calls names a token."""
+    yield from prose(f"Possible, never certain: {_at_most(answer)}", width, style="bold $warning")
+    if not answer.could:
+        return
+    yield heading("By key and material", width, "calls", "tokens")
+    for one in answer.could:
+        yield _reachable(one, width, facts)
+        if one.untold:
+            words = f"  and {counted(one.untold, 'token')} under this key, of material not told"
+            yield Line(Content.assemble((words, "$muted")))
+        if one.backups:
+            words = f"  and {counted(one.backups, 'replaced envelope')} under this key that Keydeck keeps"
+            yield Line(Content.assemble((words, "$muted")))
+    if answer.unknown_key:
+        words = f"  and {counted(answer.unknown_key, 'v1 token')} of which the key is not known"
+        yield Line(Content.assemble((words, "$muted")), TokensBehind("format:v1 key:unknown"), ANY)
+
+
+def _reachable(one: Reachable, width: int, facts: Facts) -> Line:
+    generation = facts.key_words.generation(one.key_arn, one.key_material_id)
+    label = f"{facts.key_words.long(one.key_arn)} · {generation or 'any material'}"
+    tokens = "?" if one.tokens is None else f"{one.tokens:,}"
+    return counted_line(
+        label,
+        [(f"{one.calls:,}", ""), (tokens, "bold")],
+        (one.first, one.last),
+        width,
+        facts,
+        lead=POSSIBLE,
+        target=TokensBehind(one.filter),
+        hint=f"{ANY} {one.key_arn}",
+    )

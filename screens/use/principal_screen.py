@@ -1,0 +1,38 @@
+"""A principal's blast radius: the tokens that it opened, and apart from them what it could have opened."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from crypto_core.cancelling import Cancellation
+from crypto_core.trail.use.blast_radius import BlastRadius
+from screens.facts import Facts
+from screens.use.lines import who
+from screens.use.principal_lines import principal_lines
+from screens.use.use_screen import UseScreen
+from screens.widgets.line_list import Line
+
+
+class PrincipalScreen(UseScreen[BlastRadius]):
+    """Facts are the tokens that records name. What is possible is told by key material, "at most"."""
+
+    NAME = "principal"
+    EVERY = 300.0
+    ASKING = "Counting what it opened, and the tokens that it could have opened…"
+
+    def __init__(self, facts: Facts, arn: str) -> None:
+        super().__init__(facts)
+        self._arn = arn
+
+    @property
+    def crumb(self) -> tuple[str, str]:
+        """The principal's short name."""
+        return "Principal", who(self._arn)
+
+    def ask_for(self, cancelled: Cancellation) -> BlastRadius:
+        """Count its events, and the tokens under the key materials that it used."""
+        return self.facts.services.event_use.blast_radius(self._arn, cancelled=cancelled)
+
+    def lines(self, answer: BlastRadius, width: int) -> Iterable[Line]:
+        """Return the page."""
+        return principal_lines(answer, width, self.facts)

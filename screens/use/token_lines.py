@@ -1,0 +1,176 @@
+"""A token's timeline in words: the events that name it, and apart from them what could have opened it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from textual.content import Content
+
+from crypto_core.counting import counted
+from crypto_core.foreign import clean
+from crypto_core.trail.event import OPENS, SEALS
+from crypto_core.trail.store.tallies import Tally
+from crypto_core.trail.use.token_timeline import MaterialUse, NamedUse, TokenTimeline
+from crypto_core.trail.use.tokens import joined
+from screens.ages import ago, stamp
+from screens.events.narrowing import term
+from screens.facts import Facts
+from screens.routes import EventsBehind, KeyBehind, TokensBehind
+from screens.use.lines import (
+    BLANK,
+    POSSIBLE,
+    THESE,
+    counted_line,
+    day_lines,
+    fact,
+    failed_words,
+    gap_lines,
+    group_lines,
+    heading,
+    moment_words,
+    narrowed,
+    prose,
+    span_words,
+    who,
+)
+from screens.widgets.line_list import Line
+
+EITHER = "Enter: these calls. Each opened this token, or another one."
+
+
+def token_lines(answer: TokenTimeline, width: int, facts: Facts) -> Iterator[Line]:
+    """Yield the page: how the token is stored, what can be said of it, facts, possibilities, gaps."""
+    yield from _stored(answer, width, facts)
+    yield _exact(answer.named, width, facts)
+    if answer.could:
+        yield _possible(answer.could, width, facts)
+    yield BLANK
+    for statement in answer.statements:
+        yield from prose(statement, width)
+    yield from gap_lines(answer.coverage, width)
+    if answer.named.events:
+        yield BLANK
+        yield from _named(answer.named, width, facts)
+    for use in answer.could:
+        yield BLANK
+        yield from _could(use, width, facts)
+    if answer.named.days:
+        yield BLANK
+        yield from day_lines(answer.named.days, answer.named.filter, width)
+
+
+def _stored(answer: TokenTimeline, width: int, facts: Facts) -> Iterator[Line]:
+    ref, row = str(answer.ref), answer.stored
+    way = TokensBehind(f'reference:"{ref}"') if '"' not in ref else None
+    yield fact("token", ref, width, target=way, hint="Enter: the connection.", whole_end=True)
+    if row is None:
+        yield fact("stored as", "not known", width, style="$warning")
+        return
+    if not row.format.protected:
+        yield fact("stored as", row.format.value, width)
+    else:
+        generation = facts.key_words.generation(row.key_arn, row.key_material_id)
+        words = [
+            row.format.value,
+            f"under {facts.key_words.long(row.key_arn)}",
+            *([f"material {generation}"] if generation else []),
+            f"({row.evidence.value})",
+        ]
+        target = KeyBehind(row.key_arn) if row.key_arn else None
+        yield fact("stored as", " ".join(words), width, target=target, hint="Enter: the key.")
+    if row.created_at is not None:
+        now = facts.clock()
+        words_ = f"{stamp(row.created_at, now)}, {ago(row.created_at, now)}"
+        yield fact("connected", words_, width)
+
+
+def _exact(named: NamedUse, width: int, facts: Facts) -> Line:
+    """The facts at a glance."""
+    if not named.events:
+        return fact("exact", "no event names this token", width, style="$muted")
+    counts = f"opened {named.opened:,}×, sealed {named.sealed:,}×, failed {named.failed:,}×"
+    seen = span_words(named.first, named.last, facts.clock())
+    return fact("exact", f"{counts}   {seen}", width, target=EventsBehind(named.filter))
+
+
+def _possible(could: Sequence[MaterialUse], width: int, facts: Facts) -> Line:
+    """What could have been, at a glance."""
+    calls = sum(use.calls for use in could)
+    if not calls:
+        return fact("possible", "no call could have opened it, of those in the store", width, style="$muted")
+    last = max(use.last for use in could if use.last is not None)
+    words = f"{counted(calls, 'call')} could have opened it, last {moment_words(last, facts.clock())}"
+    return fact("possible", words, width, style="$warning")
+
+
+def _named(named: NamedUse, width: int, facts: Facts) -> Iterator[Line]:
+    """Facts: each of these events names the token."""
+    words = f"Exact: {counted(named.events, 'event')} with its name"
+    yield Line(Content.assemble((words, "bold")), EventsBehind(named.filter), THESE)
+    yield from _by_principal(named, width, facts)
+    yield BLANK
+
+    def words_of(row: Tally) -> str:
+        name, principal, ip, error = (clean(text, 200) for text in row.texts)
+        parts = [name, who(principal), f"from {ip or '-'}", *([error] if error else [])]
+        return "  ".join(parts)
+
+    yield from group_lines("By operation and address", named.rows, words_of, named.filter, width, facts)
+
+
+def _by_principal(named: NamedUse, width: int, facts: Facts) -> Iterator[Line]:
+    together: dict[str, Tally] = {}
+    opened: dict[str, int] = {}
+    sealed: dict[str, int] = {}
+    for row in named.rows.rows:
+        name, arn = row.texts[0], row.texts[1]
+        together[arn] = joined(together.get(arn), replace(row, texts=(arn,)))
+        opened[arn] = opened.get(arn, 0) + (row.done if name in OPENS else 0)
+        sealed[arn] = sealed.get(arn, 0) + (row.done if name in SEALS else 0)
+    yield heading("By principal", width, "opened", "sealed", "failed")
+    for arn, tally in sorted(together.items(), key=lambda item: (-item[1].events, item[0])):
+        yield counted_line(
+            who(arn),
+            [
+                (f"{opened[arn]:,}", "bold"),
+                (f"{sealed[arn]:,}", "" if sealed[arn] else "$muted"),
+                failed_words(tally.failed),
+            ],
+            (tally.first, tally.last),
+            width,
+            facts,
+            target=EventsBehind(narrowed(named.filter, ("principal",), (arn,))),
+            hint=f"Enter: what it did with this token. {arn}",
+        )
+    if named.rows.others:
+        words = f"  … of the {len(named.rows.rows):,} most common groups; there are more, below"
+        yield Line(Content.assemble((words, "$muted")))
+
+
+def _could(use: MaterialUse, width: int, facts: Facts) -> Iterator[Line]:
+    """What could have been: none of these calls names the token."""
+    generation = facts.key_words.generation(use.key_arn, use.key_material_id)
+    material = f" material {generation}" if generation else ""
+    until = f", until {stamp(use.replaced_at, facts.clock())}" if use.replaced_at else ""
+    title = f"Possible, never certain: calls under {facts.key_words.long(use.key_arn)}{material}{until}"
+    for number, line in enumerate(prose(title, width, style="bold $warning")):
+        yield line if number else replace(line, target=EventsBehind(use.filter), hint=EITHER)
+    if not use.by:
+        none = "No call in the store opened anything under it without naming a token."
+        yield from prose(none, width, style="$muted")
+        return
+    yield heading("By principal", width, "calls")
+    for tally in use.by:
+        arn = tally.texts[0]
+        value = f" {term('principal', arn)}" if arn else " -principal:*"
+        yield counted_line(
+            who(arn),
+            [(f"{tally.events:,}", "bold")],
+            (tally.first, tally.last),
+            width,
+            facts,
+            lead=POSSIBLE,
+            target=EventsBehind(use.filter + value),
+            hint=f"{EITHER} {arn}",
+        )

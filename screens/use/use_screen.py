@@ -1,0 +1,45 @@
+"""What the pages about use have in common: counting ends when the page is left, and begins anew on return."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Generic, TypeVar
+
+from textual.geometry import Size
+
+from screens.answer_screen import AnswerScreen
+from screens.widgets.line_list import Line
+
+Answer = TypeVar("Answer")
+
+
+class UseScreen(AnswerScreen[Answer], Generic[Answer]):
+    """One answer over the store's events, maybe of thousands of lines: written once for each width."""
+
+    EVERY = 60.0
+    ASKING = "Counting events…"
+    _written: tuple[tuple[object, ...], Sequence[Line]] = ((), ())
+
+    def on_screen_suspend(self) -> None:
+        """Left, rather than covered by what lies behind a line: nobody waits for the answer."""
+        if self not in self.app.screen_stack:
+            self.stop_asking()
+
+    def on_screen_resume(self) -> None:
+        """Ask again for what was left before it was there."""
+        if self.is_mounted and self.answer is None and self.trouble is None:
+            self.ask_anew()
+
+    def on_unmount(self) -> None:
+        """Nobody waits any more."""
+        self.stop_asking()
+
+    def _lines(self, size: Size) -> Sequence[Line]:
+        facts = self.facts
+        about = (self.answer, self.trouble, size.width, facts.key_words, facts.clock().date())
+        before = self._written[0]
+        if len(before) != len(about) or any(
+            a is not b and a != b for a, b in zip(about, before, strict=True)
+        ):
+            self._written = about, super()._lines(size)
+        return self._written[1]

@@ -1,0 +1,121 @@
+"""A key's use: by operation, principal, material, Region and day, each leading to its events."""
+
+from __future__ import annotations
+
+import pytest
+
+from crypto_core.coverage import Coverage
+from crypto_core.errors import EventStoreError
+from screens.keys.key_screen import KeyScreen
+from screens.keys.screen import KeysScreen
+from screens.use.key_use_screen import KeyUseScreen
+from tests.screens.deck import LARGE, SMALL, deck
+from tests.screens.sample_events import denied, event
+from tests.screens.samples import HOSTILE
+from tests.screens.stage import Stage
+from tests.screens.test_hostile_events import hostile
+from tests.screens.test_hostile_text import assert_harmless
+from tests.screens.test_token_timeline import go_to, shown, there
+
+TALL = (120, 60)
+
+
+async def test_t_leads_from_the_list_and_the_page_of_a_key_to_its_use() -> None:
+    async with deck(there(), start="keys", size=LARGE) as d:
+        await d.press("T")
+        assert isinstance(d.app.screen, KeyUseScreen)
+        assert "Keys › Use › alias/tokens …9f2c" in d.lines()[1]
+        assert "246, failed 3, denied 3" in d.line_with("events   ")
+        await go_to(d, "key   ")
+        await d.press("enter")
+        assert isinstance(d.app.screen, KeyScreen)
+        await d.press("T")
+        assert isinstance(d.app.screen, KeyUseScreen)
+
+
+@pytest.mark.parametrize(
+    ("words", "events"),
+    [
+        ("events   ", 246),
+        ("of them", 40),
+        ("Decrypt", 206),
+        ("user/intruder", 4),
+        ("material 3", 243),
+        ("not told by the record", 3),
+        ("AccessDenied", 3),
+        ("eu-west-1  alias/tokens", 246),
+        ("2026-07-01  █", 177),
+        ("2026-06-30  █", 69),
+    ],
+)
+async def test_each_line_leads_to_the_events_that_it_counts(words: str, events: int) -> None:
+    async with deck(there(), start="keys", size=TALL) as d:
+        await d.press("T")
+        assert f"{events:,}" in d.line_with(words)
+        await go_to(d, words)
+        await d.press("enter")
+        shown(d)
+        assert d.pane.feed.count == events
+
+
+async def test_days_without_an_event_are_said_and_never_taken_for_days_without_use() -> None:
+    stage = Stage()
+    stage.events.add([event(1), event(2, ago=3 * 86_400)])
+    async with deck(stage, start="keys", size=TALL) as d:
+        await d.press("T")
+        assert "· 2 days without an event in the store" in d.text()
+
+
+async def test_events_of_an_alias_alone_are_told_apart_as_possible() -> None:
+    stage = Stage()
+    of_alias = event(3, key=None, requestParameters={"keyId": "alias/tokens"}, errorCode="NotFoundException")
+    assert of_alias.alias == "alias/tokens"
+    stage.events.add([event(1), denied(2), of_alias])
+    async with deck(stage, start="keys", size=LARGE) as d:
+        await d.press("T")
+        assert "2, failed 1" in d.line_with("events   ")
+        assert "1 further event by alias alone, maybe of another key then" in d.line_with("possible   ")
+
+
+async def test_a_key_without_events_says_so_and_what_the_store_lacks() -> None:
+    async with deck(start="keys", size=LARGE) as d:
+        await d.press("T")
+        assert "No event in the store is about this key." in d.text()
+        assert "▲ not known: The store holds no events." in d.text()
+
+
+async def test_gaps_and_trouble_are_shown_and_r_asks_again() -> None:
+    stage = there()
+    stage.event_use.covered = Coverage(("eu-west-1: not fetched from 08:00 to 09:00.",))
+    stage.faults["use.key"] = EventStoreError("The store is damaged.")
+    async with deck(stage, start="keys", size=LARGE) as d:
+        await d.press("T")
+        assert "✖ The store is damaged." in d.text()
+        stage.faults.clear()
+        await d.press("r")
+        assert "▲ not known: eu-west-1: not fetched from 08:00 to 09:00." in d.text()
+        assert "damaged" not in d.text()
+
+
+async def test_counting_freezes_nothing_and_ends_when_the_page_is_left() -> None:
+    stage = there()
+    async with deck(stage, start="keys", size=LARGE) as d:
+        stage.hold("use.key")
+        await d.press("T")
+        assert "Counting the key's events…" in d.text()
+        await d.press("down", "escape")
+        assert isinstance(d.app.screen, KeysScreen)
+        await d.until(lambda: stage.waiting == 0)
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+@pytest.mark.parametrize("size", [SMALL, LARGE], ids=["small", "large"])
+async def test_hostile_records_of_a_key_are_inert(text: str, size: tuple[int, int]) -> None:
+    stage = Stage()
+    stage.events.add([hostile(n, text, additionalEventData={"keyMaterialId": text}) for n in range(3)])
+    stage.event_use.covered = Coverage((text,))
+    async with deck(stage, start="keys", size=size) as d:
+        await d.press("T")
+        for key in (*["down"] * 12, "G", "enter", "escape", "question_mark", "escape"):
+            await d.press(key)
+            assert_harmless(d, size)
