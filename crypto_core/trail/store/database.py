@@ -113,8 +113,9 @@ class StoreFile:
                 address, uri=True, timeout=_WAIT_SECONDS, isolation_level=None, check_same_thread=False
             ),
             poolclass=QueuePool,
-            pool_size=4,
-            max_overflow=8,
+            # One is kept, with what it has read: each keeps up to 16 MB.
+            pool_size=1,
+            max_overflow=11,
         )
 
         engine.dialect.statement_compiler = _Hinted
