@@ -57,6 +57,7 @@ from screens.routes import (
     RotationBehind,
     TimelineBehind,
     TokensBehind,
+    WatchBehind,
 )
 from screens.services import Services
 from screens.status.screen import StatusScreen
@@ -220,6 +221,7 @@ class KeydeckApp(Actor, App[None]):
                 | PrincipalBehind()
                 | KeyUseBehind()
                 | TimelineBehind()
+                | WatchBehind()
                 | EventsNarrowed()
             ):
                 from screens.events.ways import back_to_events, screen_behind

@@ -205,6 +205,14 @@ ACTIONS: tuple[Action, ...] = (
         calls="event_use.key_use",
     ),
     Action(
+        "key.watch",
+        "watch",
+        "Every use of the key as it comes, from now on, or from a time on: 2h, 7d, a date",
+        "w",
+        calls="key_monitor.begin",
+        argument="SINCE",
+    ),
+    Action(
         "key.rotate",
         "rotate now",
         "New key material now, one of 25 times; re-encrypts nothing",

@@ -17,7 +17,11 @@ from crypto_core.trail.use.blast_radius import BlastRadius
 from crypto_core.trail.use.keys import KeyUseSummary
 from crypto_core.trail.use.service import EventUse
 from crypto_core.trail.use.token_timeline import TokenTimeline
+from tests.crypto_core.trail.records import ACCOUNT
 from tests.screens.samples import KEYS
+
+OPERATOR = f"arn:aws:sts::{ACCOUNT}:assumed-role/oncall/ana"
+"""Whose uses by Keydeck a watch tells as its own."""
 
 Enter = Callable[[str, Event | None], None]
 
@@ -64,14 +68,22 @@ class StageUse:
 
 
 class StageMonitor:
-    """A MonitorSource that fetches nothing."""
+    """A MonitorSource that fetches nothing: it asks only what of the time is covered ("monitor.look")."""
 
     def __init__(self, enter: Enter, store: EventStore, clock: Callable[[], datetime]) -> None:
         self._enter = enter
         self.covered = Coverage()
         self._monitor = KeyMonitor(
-            store, aliases=aliases, coverage=lambda since, until: self.covered, clock=clock
+            store,
+            aliases=aliases,
+            coverage=lambda since, until: self._look(),
+            clock=clock,
+            identity=lambda: OPERATOR,
         )
+
+    def _look(self) -> Coverage:
+        self._enter("monitor.look", None)
+        return self.covered
 
     def begin(self, keys: Sequence[str], since: datetime, **options: Any) -> KeyWatch:
         """Begin one."""
