@@ -390,6 +390,13 @@ ACTIONS: tuple[Action, ...] = (
         calls="event_use.blast_radius",
     ),
     Action(
+        "events.detections",
+        "findings",
+        "What the rules found in CloudTrail's events of the last day",
+        "d",
+        calls="trail_rules.examine",
+    ),
+    Action(
         "events.follow",
         "follow",
         "Stay at the newest event and fetch new ones by LookupEvents every minute, or stop",

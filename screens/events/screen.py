@@ -25,18 +25,18 @@ from screens.actions.action import Action, Scope
 from screens.actions.performing import Host, bindings
 from screens.asking import Asked, ask
 from screens.blocking import Trouble
-from screens.events.cover import cover, nothing
+from screens.events.cover import Covered, cover, gap_words, nothing
 from screens.events.event_lines import short_lines
 from screens.events.event_screen import identity
 from screens.events.histogram import HistogramView
 from screens.events.listing import EXAMPLE, LISTING, values
 from screens.events.moments import moment, seconds
-from screens.events.narrowing import FIRST, between, term, with_or_without_service, with_term
+from screens.events.narrowing import FIRST, between, term, window, with_or_without_service, with_term
 from screens.events.note_dialog import NoteDialog
 from screens.events.pulling import Pulling, since
 from screens.facts import Facts
 from screens.list_screen import ListScreen
-from screens.routes import EventBehind, Followed, PivotsBehind, PrincipalBehind
+from screens.routes import EventBehind, FindingsBehind, Followed, PivotsBehind, PrincipalBehind
 from screens.widgets.cursor_view import CursorView
 from screens.widgets.notice import Notice
 from screens.widgets.table.pane import TablePane
@@ -72,7 +72,9 @@ class EventsScreen(ListScreen[StoredEvent]):
         self._asked: dict[str, Asked[Any]] = {}
         self._summary: Summary | Trouble | None = None
         self._whole: Summary | Trouble | None = None
+        self._fetched: Covered | Trouble | None = None
         self._covered = Content("")
+        self._missing = Content("")
         self._store_state: tuple[int, int] | None = None
         self._checked: datetime | None = None
         self._zooms: list[tuple[str, str]] = []
@@ -86,6 +88,7 @@ class EventsScreen(ListScreen[StoredEvent]):
         """Trouble with a pull, what is covered, the bars, the rows, the event under the cursor."""
         yield Notice(id="pulling")
         yield Static(id="cover")
+        yield Static(id="gaps")
         yield HistogramView(self.facts)
         yield TablePane(self.facts, LISTING, first_filter=self.expression, example=EXAMPLE)
         yield Static(id="event")
@@ -159,6 +162,27 @@ class EventsScreen(ListScreen[StoredEvent]):
     def _know_whole(self, answer: Summary | Trouble) -> None:
         self._whole = answer
         self.pane.wait_for(nothing(answer, self.facts))
+        self._ask_fetched()
+        self._say()
+
+    def _ask_fetched(self) -> None:
+        """Ask what of the shown time was fetched; where it has no beginning, from the first event on."""
+        now = self.facts.clock()
+        since, until = window(self._shown(), now)
+        if since is None and isinstance(self._whole, Summary):
+            since = self._whole.first
+        if since is None:
+            self._fetched = None
+            return
+        begin, coverage_of = since, self.facts.services.event_coverage.coverage_of
+        self._ask(
+            "fetched",
+            lambda _: Covered(begin, until, coverage_of(begin, until or now)),
+            self._know_fetched,
+        )
+
+    def _know_fetched(self, answer: Covered | Trouble) -> None:
+        self._fetched = answer
         self._say()
 
     def _know_bars(self, answer: Histogram | Trouble | None) -> None:
@@ -201,10 +225,16 @@ class EventsScreen(ListScreen[StoredEvent]):
             lead = Content.assemble(("following   ", "$accent"))
         self.show_path(Content.assemble(lead, self.pane.note()))
         width = max(self.size.width - 2, 10)
-        covered = cover(self._summary, self._whole, self.facts, width)
+        covered = cover(self._summary, self._whole, self._fetched, self.facts, width)
         if covered != self._covered:
             self._covered = covered
             self.query_one("#cover", Static).update(covered, layout=False)
+        missing = gap_words(self._fetched) if self.has_class("-tall") else Content("")
+        if missing != self._missing:
+            self._missing = missing
+            gaps = self.query_one("#gaps", Static)
+            gaps.display = bool(missing)
+            gaps.update(missing)
         row = self.pane.table.current
         self.bars.mark(row.event.time if row is not None else None)
         if self.has_class("-tall"):
@@ -227,6 +257,10 @@ class EventsScreen(ListScreen[StoredEvent]):
             self.post_message(Followed(PrincipalBehind(row.event.principal.arn)))
         else:
             self._tell("The record tells no principal.")
+
+    def do_detections(self) -> None:
+        """To what the rules found in CloudTrail's events."""
+        self.post_message(Followed(FindingsBehind("technique:*")))
 
     def do_pivots(self) -> None:
         """To the values of the events that are shown, with their counts."""
@@ -334,7 +368,7 @@ class EventsScreen(ListScreen[StoredEvent]):
     def _pull_when_due(self) -> None:
         now = self.facts.clock()
         due = self._pulled_at is None or (now - self._pulled_at).total_seconds() >= PULL_SECONDS
-        if due and self.facts.services.event_puller is not None:
+        if due:
             self._pull("")
 
     def do_pull(self, from_: str) -> None:
@@ -345,8 +379,7 @@ class EventsScreen(ListScreen[StoredEvent]):
             self._pull(from_)
 
     def _pull(self, from_: str) -> None:
-        puller = self.facts.services.event_puller
-        if puller is None or self._pulling.under_way:
+        if self._pulling.under_way:
             return
         now = self.facts.clock()
         try:
@@ -355,7 +388,7 @@ class EventsScreen(ListScreen[StoredEvent]):
             self._tell(f"{error.message} {error.remedy}", trouble=True)
             return
         self._pulled_at = now
-        self._pulling.begin(puller, begin)
+        self._pulling.begin(self.facts.services.event_puller, begin)
 
     def _known_until(self) -> datetime | None:
         """Up to when events were fetched already; else the beginning of the last hour that has any."""
@@ -469,8 +502,6 @@ class EventsScreen(ListScreen[StoredEvent]):
             if action.name in _NEEDS_ROW and self.pane.table.current is None:
                 return None
             if action.name in _NEEDS_TIME and self.bars.histogram is None:
-                return None
-            if action.name == "pull" and self.facts.services.event_puller is None:
                 return None
         return super().possible(action)
 
