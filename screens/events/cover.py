@@ -87,7 +87,10 @@ def gap_words(covered: Covered | Trouble | None) -> Content:
     """Return what is missing, a line for each gap of the first few."""
     if not isinstance(covered, Covered):
         return Content("")
-    lines = [Content.assemble(("▲ ", "$warning"), clean(gap, 300)) for gap in covered.gaps[:MOST_GAPS]]
+    lines = [
+        Content.assemble(("▲ ", "$warning"), (clean(gap, 300), "$foreground"))
+        for gap in covered.gaps[:MOST_GAPS]
+    ]
     if len(covered.gaps) > MOST_GAPS:
         lines.append(Content.assemble((f"  and {len(covered.gaps) - MOST_GAPS:,} more", "$muted")))
     return Content("\n").join(lines)

@@ -25,13 +25,14 @@ from screens.actions.action import Action, Scope
 from screens.actions.performing import Host, bindings
 from screens.asking import Asked, ask
 from screens.blocking import Trouble
-from screens.events.cover import Covered, cover, gap_words, nothing
+from screens.events.cover import nothing
+from screens.events.cover_line import CoverLine
 from screens.events.event_lines import short_lines
 from screens.events.event_screen import identity
 from screens.events.histogram import HistogramView
 from screens.events.listing import EXAMPLE, LISTING, values
 from screens.events.moments import moment, seconds
-from screens.events.narrowing import FIRST, between, term, window, with_or_without_service, with_term
+from screens.events.narrowing import FIRST, between, term, with_or_without_service, with_term
 from screens.events.note_dialog import NoteDialog
 from screens.events.pulling import Pulling, since
 from screens.facts import Facts
@@ -70,11 +71,6 @@ class EventsScreen(ListScreen[StoredEvent]):
         self._counted: object = None
         """What the counts that are shown, or asked for, are about."""
         self._asked: dict[str, Asked[Any]] = {}
-        self._summary: Summary | Trouble | None = None
-        self._whole: Summary | Trouble | None = None
-        self._fetched: Covered | Trouble | None = None
-        self._covered = Content("")
-        self._missing = Content("")
         self._store_state: tuple[int, int] | None = None
         self._checked: datetime | None = None
         self._zooms: list[tuple[str, str]] = []
@@ -87,8 +83,7 @@ class EventsScreen(ListScreen[StoredEvent]):
     def body(self) -> Iterable[Widget]:
         """Trouble with a pull, what is covered, the bars, the rows, the event under the cursor."""
         yield Notice(id="pulling")
-        yield Static(id="cover")
-        yield Static(id="gaps")
+        yield CoverLine(self.facts)
         yield HistogramView(self.facts)
         yield TablePane(self.facts, LISTING, first_filter=self.expression, example=EXAMPLE)
         yield Static(id="event")
@@ -97,6 +92,11 @@ class EventsScreen(ListScreen[StoredEvent]):
     def bars(self) -> HistogramView:
         """The events over time."""
         return self.query_one(HistogramView)
+
+    @property
+    def cover(self) -> CoverLine:
+        """What is hidden from the list, and what was fetched."""
+        return self.query_one(CoverLine)
 
     @property
     def freshness(self) -> tuple[datetime | None, bool]:
@@ -149,40 +149,14 @@ class EventsScreen(ListScreen[StoredEvent]):
     def _count(self) -> None:
         """Ask for what stands above the rows, each in a worker of its own."""
         events, expression, bars = self.facts.services.events, self.pane.feed.shown.filter, self.bars.bars
-        self._ask("summary", lambda c: events.summary(expression, cancelled=c), self._know_summary)
+        self.cover.count(expression)
         self._ask(
             "histogram", lambda c: events.histogram(expression, bars=bars, cancelled=c), self._know_bars
         )
-        self._ask("whole", lambda c: events.summary("", cancelled=c), self._know_whole)
 
-    def _know_summary(self, answer: Summary | Trouble) -> None:
-        self._summary = answer
-        self._say()
-
-    def _know_whole(self, answer: Summary | Trouble) -> None:
-        self._whole = answer
-        self.pane.wait_for(nothing(answer, self.facts))
-        self._ask_fetched()
-        self._say()
-
-    def _ask_fetched(self) -> None:
-        """Ask what of the shown time was fetched; where it has no beginning, from the first event on."""
-        now = self.facts.clock()
-        since, until = window(self._shown(), now)
-        if since is None and isinstance(self._whole, Summary):
-            since = self._whole.first
-        if since is None:
-            self._fetched = None
-            return
-        begin, coverage_of = since, self.facts.services.event_coverage.coverage_of
-        self._ask(
-            "fetched",
-            lambda _: Covered(begin, until, coverage_of(begin, until or now)),
-            self._know_fetched,
-        )
-
-    def _know_fetched(self, answer: Covered | Trouble) -> None:
-        self._fetched = answer
+    @on(CoverLine.StoreKnown)
+    def _know_store(self, event: CoverLine.StoreKnown) -> None:
+        self.pane.wait_for(nothing(event.whole, self.facts))
         self._say()
 
     def _know_bars(self, answer: Histogram | Trouble | None) -> None:
@@ -224,17 +198,7 @@ class EventsScreen(ListScreen[StoredEvent]):
         elif self._following:
             lead = Content.assemble(("following   ", "$accent"))
         self.show_path(Content.assemble(lead, self.pane.note()))
-        width = max(self.size.width - 2, 10)
-        covered = cover(self._summary, self._whole, self._fetched, self.facts, width)
-        if covered != self._covered:
-            self._covered = covered
-            self.query_one("#cover", Static).update(covered, layout=False)
-        missing = gap_words(self._fetched) if self.has_class("-tall") else Content("")
-        if missing != self._missing:
-            self._missing = missing
-            gaps = self.query_one("#gaps", Static)
-            gaps.display = bool(missing)
-            gaps.update(missing)
+        self.cover.show()
         row = self.pane.table.current
         self.bars.mark(row.event.time if row is not None else None)
         if self.has_class("-tall"):
@@ -394,7 +358,7 @@ class EventsScreen(ListScreen[StoredEvent]):
         """Up to when events were fetched already; else the beginning of the last hour that has any."""
         if self._pulled_until is not None:
             return self._pulled_until
-        whole = self._whole
+        whole = self.cover.whole
         if not isinstance(whole, Summary) or whole.last is None:
             return None
         return whole.last.replace(minute=0, second=0)

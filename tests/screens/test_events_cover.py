@@ -97,7 +97,7 @@ async def test_hostile_gaps_are_inert_on_screen() -> None:
         screen = d.app.screen
         assert isinstance(screen, EventsScreen)
         for text in HOSTILE:
-            screen._know_fetched(Covered(NOW, None, Coverage((text, text))))
+            screen.cover.know_fetched(Covered(NOW, None, Coverage((text, text))))
             await d.settle()
             assert_harmless(d, LARGE)
 
