@@ -12,7 +12,7 @@ from textual.geometry import Size
 from textual.widget import Widget
 
 from crypto_core.cancelling import Cancellation
-from screens.asking import Asked, ask
+from screens.asking import LIMIT_SECONDS, Asked, ask
 from screens.blocking import Trouble
 from screens.facts import Facts
 from screens.main_screen import MainScreen
@@ -28,6 +28,8 @@ class AnswerScreen(MainScreen, Generic[Answer]):
 
     ASKING: ClassVar[str] = "Asking KMS…"
     """What stands there before the first answer."""
+    LIMIT: ClassVar[float] = LIMIT_SECONDS
+    """Seconds after which nobody waits for an answer any more."""
 
     def __init__(self, facts: Facts) -> None:
         super().__init__(facts)
@@ -80,7 +82,7 @@ class AnswerScreen(MainScreen, Generic[Answer]):
         if not self._asking:
             self._asking = True
             self._began = monotonic()
-            self._asked = ask(self, self.ask_for, self._keep, group=self.NAME)
+            self._asked = ask(self, self.ask_for, self._keep, group=self.NAME, limit=self.LIMIT)
             self.show_facts()
 
     def stop_asking(self) -> None:
