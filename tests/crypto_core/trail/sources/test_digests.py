@@ -294,8 +294,8 @@ def test_what_was_delivered_before_the_first_digest_is_said_to_be_vouched_for_by
     (problem,) = found.problems
     begin = iso(clock.ago(hours=HOURS + 1))
     assert problem == (
-        f"s3://{chain.bucket}/{chain.digests[0]}: the chain begins here, at {begin}: nothing vouches for what "
-        "was delivered before."
+        f"s3://{chain.bucket}/{chain.digests[0]}: the chain begins here, at {begin}: nothing vouches for "
+        "what was delivered before."
     )
 
 

@@ -498,3 +498,20 @@ def test_only_the_regions_that_are_named_are_read(
     assert (report.new, report.regions) == (1, (THERE,))
     assert report.gaps == ("eu-north-1: no bucket has a folder of this Region.",)
     assert timedelta(0) == clock.now - report.until
+
+
+@pytest.mark.parametrize(
+    ("address", "prefix"),
+    [
+        ("s3://logs", ""),
+        ("s3://logs/", ""),
+        ("s3://logs/AWSLogs", ""),
+        ("s3://logs/audit/AWSLogs/123456789012/CloudTrail", "audit/"),
+        ("s3://logs/audit//x/", "audit//x/"),
+        ("s3://logs/myAWSLogs/x", "myAWSLogs/x/"),
+    ],
+    ids=range(6),
+)
+def test_an_address_ends_where_cloudtrails_folders_begin(address: str, prefix: str) -> None:
+    place = place_at(address, HERE)
+    assert (place.bucket, place.prefix) == ("logs", prefix)
