@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import sys
-from datetime import UTC, datetime
+from datetime import datetime
 from threading import Event
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from console.commands.events_options import moment
 from console.commands.session import json_option, wired
 from console.interrupts import cancelled_by_interrupt
 from console.printing import print_json, say
 from crypto_core.consent import Consent, Danger
 from crypto_core.counting import counted
 from crypto_core.errors import NotConfirmedError, SettingsError
-from crypto_core.filters import Field, Kind, parse_filter
 
 if TYPE_CHECKING:
     from console.wiring import Wired
@@ -40,9 +40,12 @@ _SAID_EVERY = 20
     help="lookup, s3, athena, lake, or s3://bucket/prefix.",
 )
 @click.option(
-    "--since", metavar="TIME", help="From when on: 2h, 7d, 2026-11-24 [the last pull's end, or 24h]."
+    "--since",
+    callback=moment,
+    metavar="TIME",
+    help="From when on: 2h, 7d, 2026-11-24 [the last pull's end, or 24h].",
 )
-@click.option("--until", metavar="TIME", help="Up to when [now].")
+@click.option("--until", callback=moment, metavar="TIME", help="Up to when [now].")
 @click.option("--filter", "expression", default="", metavar="EXPR", help="Keep only events that pass.")
 @click.option("--region", "regions", multiple=True, metavar="REGION", help="Only this Region; repeatable.")
 @click.option(
@@ -61,8 +64,8 @@ def pull(
     ctx: click.Context,
     *,
     source: str,
-    since: str | None,
-    until: str | None,
+    since: datetime | None,
+    until: datetime | None,
     expression: str,
     regions: tuple[str, ...],
     attribute: str | None,
@@ -78,13 +81,12 @@ def pull(
     """
     if validate and not source.startswith("s3"):
         raise click.UsageError("--validate checks the files of a bucket: use it with --from s3.")
-    now = datetime.now(UTC)
     with wired(ctx) as services, cancelled_by_interrupt(_STOPPING) as cancelled:
         puller = services.event_puller
         plan = puller.plan(
             source,
-            since=_moment("since", since, now),
-            until=_moment("until", until, now),
+            since=since,
+            until=until,
             expression=expression,
             regions=regions,
             attribute=_attribute(attribute),
@@ -144,20 +146,6 @@ def _consent(plan: PullPlan, *, yes: bool) -> Consent | None:
     if not click.confirm("Run this query?", err=True):
         raise NotConfirmedError("Nothing was run.")
     return Consent.pressed(plan)
-
-
-def _moment(option: str, text: str | None, now: datetime) -> datetime | None:
-    """What --since or --until means: as in a filter, a date or how long ago."""
-    if text is None:
-        return None
-    kind = Kind.SINCE if option == "since" else Kind.UNTIL
-    if not text or any(c.isspace() or c in '",' for c in text):
-        raise SettingsError(f"--{option} is no time.", remedy="Write 2h, 7d, 2026-11-24 or 2026-11-24T12:00.")
-    (term,) = parse_filter(f"{option}:{text}", {option: Field(option, kind, of="time")}, now=now)
-    found = term.alternatives[0].at_least if option == "since" else term.alternatives[0].at_most
-    if not isinstance(found, datetime):
-        raise SettingsError(f"--{option} is no time.")
-    return min(found, now) if option == "until" else found
 
 
 def _attribute(text: str | None) -> tuple[str, str] | None:
