@@ -235,6 +235,16 @@ def test_nothing_runs_without_consent_to_exactly_this(pull: EventPuller, athena:
     assert athena.named("StartQueryExecution") == []
 
 
+def test_a_query_that_has_changed_since_it_was_agreed_to_is_not_run(
+    pull: EventPuller, athena: AthenaServer
+) -> None:
+    plan = pull.plan("athena", since=NOW - timedelta(days=1))
+    athena.metadata = {"PartitionKeys": [], "Parameters": {}}  # all of it would be scanned
+    with pytest.raises(NotConfirmedError, match="another one than was agreed to"):
+        pull.run(plan, Consent.pressed(plan))
+    assert athena.named("StartQueryExecution") == []
+
+
 def test_read_only_sends_no_query(aws: WatchedAws, athena: AthenaServer, store: EventStore) -> None:
     aws.read_only = True
     pull = puller(aws, store, now, engines=EngineSettings(SETTINGS))

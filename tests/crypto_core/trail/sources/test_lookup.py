@@ -203,7 +203,7 @@ def test_a_cancelled_pull_goes_on_by_its_token_and_asks_for_no_page_twice(
     assert 5 <= came + len(left) <= 6
     assert report.new == 240 - kept
     assert store.summary("").events == 240
-    assert any("goes on from" in note for note in report.notes)
+    assert any("goes on, from" in note for note in report.notes)
     assert CoverageRecord(store, lambda: [HERE], clock=clock).coverage_of(**day_of(first)).complete
 
 
@@ -345,6 +345,23 @@ def test_a_short_window_is_not_kept_waiting_by_a_long_interrupted_one(
     pull.pull(until=first + timedelta(hours=23, minutes=30))
     assert store.summary("").events == 240
     assert here.coverage_of(first, first + timedelta(hours=23, minutes=30)).complete
+
+
+def test_an_interrupted_pull_whose_window_has_become_too_old_goes_on_without_its_token(
+    aws: WatchedAws, store: EventStore, clock: Clock
+) -> None:
+    """LookupEvents takes no start of more than 90 days ago, and a token demands the same one."""
+    window = Window(seconds(clock.ago(days=91)), seconds(clock.ago(days=1)))
+    reached = seconds(clock.ago(days=88))
+    book, run = PullBook(store.file), Run("lookup", HERE)
+    book.save(run, Unfinished(window, "of yesterday", reached, began=seconds(clock.now)))
+    puller(aws, store, clock).pull()
+    asked = pages(aws)
+    assert not any("NextToken" in page and page["NextToken"] == "of yesterday" for page in asked)
+    assert all(page["StartTime"] > clock.ago(days=90) for page in asked)
+    assert book.unfinished(run) is None
+    covered = CoverageRecord(store, lambda: [HERE], clock=clock)
+    assert covered.coverage_of(clock.ago(days=89), clock.now).complete
 
 
 def test_another_window_gives_an_interrupted_pull_up_and_says_so(
@@ -525,6 +542,7 @@ def test_an_event_that_cannot_be_read_is_a_gap_and_the_others_are_kept(
     report = puller(aws, store, clock).pull(**day_of(first))
     assert report.new == 3
     assert report.gaps == (f"{HERE}: 1 events of a page can't be read.",)
+    assert not CoverageRecord(store, lambda: [HERE], clock=clock).coverage_of(**day_of(first)).complete
 
 
 @pytest.mark.parametrize(

@@ -470,7 +470,10 @@ def test_one_bucket_that_is_denied_is_a_gap_and_the_other_is_read(
 def test_without_a_trail_the_operator_is_told_what_to_do(
     aws: WatchedAws, store: EventStore, clock: Clock
 ) -> None:
-    report = puller(aws, store, clock).pull("s3")
+    pull = puller(aws, store, clock)
+    report = pull.pull("s3")
+    found = pull.validate(pull.plan("s3"))
+    assert (found.well, found.problems) == (False, ("There is no bucket whose files could be validated.",))
     assert report.gaps == ("No trail delivers to a bucket here. Name one: --from s3://bucket/prefix.",)
 
 
