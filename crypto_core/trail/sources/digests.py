@@ -43,6 +43,8 @@ _BEFORE = timedelta(hours=2)
 """A digest is delivered up to about an hour after what it tells of."""
 _AFTER = timedelta(hours=3)
 """So old the newest digest of a Region may be."""
+_DAY = timedelta(days=1)
+"""Whole days of digests are read, and one more for late delivery."""
 _BACKFILL = "_backfill.json.gz"
 _NAME = re.compile(r"(?P<chain>.+)_(?P<stamp>[0-9]{8}T[0-9]{6}Z)(?P<backfill>_backfill)?\.json\.gz")
 
@@ -154,7 +156,7 @@ class DigestValidator:
         cancelled: Event | None,
     ) -> Validation:
         """What the digests of one trail say of one Region. `listed` are their keys, the newest first."""
-        keys = self._public_keys(folder.region, asked)
+        keys = self._public_keys(folder.region, asked.since - _DAY, min(asked.until + _DAY, now))
         if isinstance(keys, str):
             return Validation().but(f"{folder.region}: public keys: {keys}")
         result, later = Validation(), None
@@ -238,7 +240,7 @@ class DigestValidator:
             result += outcome
         return result
 
-    def _public_keys(self, region: str, asked: Asked) -> dict[str, RSAPublicKey] | str:
+    def _public_keys(self, region: str, since: datetime, until: datetime) -> dict[str, RSAPublicKey] | str:
         """CloudTrail's public keys of a window by fingerprint, or why they can't be had."""
         found: dict[str, RSAPublicKey] = {}
         token: dict[str, str] = {}
@@ -248,8 +250,8 @@ class DigestValidator:
                     "cloudtrail",
                     "ListPublicKeys",
                     region=region,
-                    StartTime=asked.since - _BEFORE,
-                    EndTime=asked.until + _BEFORE,
+                    StartTime=since - _BEFORE,
+                    EndTime=until + _BEFORE,
                     **token,
                 )
             except KmsError as error:

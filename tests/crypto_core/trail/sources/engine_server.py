@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, TypeVar
 
 from crypto_core.trail.sources.question import DOCUMENTS, IDENTITY, PLAIN, SESSION
 
@@ -100,8 +100,11 @@ class EngineServer:
             return 400, {"__type": error.args[0], "message": error.args[1]}
 
 
+Server = TypeVar("Server", bound="EngineServer")
+
+
 @contextmanager
-def serving(server: EngineServer) -> Iterator[EngineServer]:
+def serving(server: Server) -> Iterator[Server]:
     """Let it listen on the loopback interface while the block runs."""
 
     class Handling(BaseHTTPRequestHandler):

@@ -38,7 +38,7 @@ from tests.crypto_core.trail.sources.engine_server import (
 from tests.crypto_core.trail.sources.engine_server import RefusedError as Refused
 
 SETTINGS = AthenaSettings("audit.logs", "s3://results/keydeck/")
-BY_DAY = {
+BY_DAY: dict[str, Any] = {
     "PartitionKeys": [{"Name": "timestamp", "Type": "string"}],
     "Parameters": {
         "projection.enabled": "true",

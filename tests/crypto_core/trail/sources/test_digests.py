@@ -283,6 +283,16 @@ def test_public_keys_that_cannot_be_had_leave_nothing_valid(
     assert found.problems == (f"{HERE}: public keys: aws:ListPublicKeys is not allowed.",)
 
 
+def test_the_keys_of_all_digests_that_are_read_are_asked_for(
+    aws: WatchedAws, chain: Chain, validate: Callable[..., Validation], clock: Clock
+) -> None:
+    validate()
+    (asked,) = aws.named("ListPublicKeys")
+    first = clock.ago(hours=HOURS - 0.5).replace(hour=0, minute=0, second=0)
+    assert asked["StartTime"] <= first
+    assert asked["EndTime"] >= clock.now
+
+
 def test_a_key_that_is_no_rsa_key_is_passed_over(
     aws: WatchedAws, chain: Chain, validate: Callable[..., Validation]
 ) -> None:
