@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from datetime import UTC, datetime
+from datetime import datetime
 from threading import Event
 from typing import TYPE_CHECKING, Any
 
@@ -81,13 +81,12 @@ def pull(
     """
     if validate and not source.startswith("s3"):
         raise click.UsageError("--validate checks the files of a bucket: use it with --from s3.")
-    now = datetime.now(UTC)
     with wired(ctx) as services, cancelled_by_interrupt(_STOPPING) as cancelled:
         puller = services.event_puller
         plan = puller.plan(
             source,
             since=since,
-            until=min(until, now) if until else None,
+            until=until,
             expression=expression,
             regions=regions,
             attribute=_attribute(attribute),
