@@ -36,6 +36,7 @@ class AnswerScreen(MainScreen, Generic[Answer]):
         self.answer: Answer | None = None
         self._at: datetime | None = None
         self._trouble: Trouble | None = None
+        self._tried: datetime | None = None
         self._asking = False
         self._asked: Asked[Answer] | None = None
         self._began = self._took = 0.0
@@ -62,6 +63,11 @@ class AnswerScreen(MainScreen, Generic[Answer]):
     def freshness(self) -> tuple[datetime | None, bool]:
         """When the answer came, and whether another is being asked for."""
         return self._at, self._asking
+
+    @property
+    def tried(self) -> datetime | None:
+        """When it was last asked for in vain: the next time is as far off as after an answer."""
+        return self._tried
 
     @property
     def took(self) -> float:
@@ -94,9 +100,9 @@ class AnswerScreen(MainScreen, Generic[Answer]):
     def _keep(self, answer: Answer | Trouble) -> None:
         self._asking = False
         if isinstance(answer, Trouble):
-            self._trouble = answer
+            self._trouble, self._tried = answer, self.facts.clock()
         else:
-            self._trouble, self._took = None, monotonic() - self._began
+            self._trouble, self._tried, self._took = None, None, monotonic() - self._began
             self.knows(answer, self.facts.clock())
         if self.is_mounted:
             self.show_facts()

@@ -45,8 +45,9 @@ def watch_lines(seen: Seen, width: int, facts: Facts) -> Iterator[Line]:
     yield _counts(look, width)
     yield _quiet(look, width, facts)
     yield _covered(look, width, facts)
-    if look.gaps or seen.note:
-        yield from gap_lines(Coverage((*look.gaps, *([seen.note] if seen.note else []))), width)
+    yield from gap_lines(Coverage(look.gaps), width)
+    if seen.note:
+        yield from prose(seen.note, width, lead="▲ ", lead_style="$warning")
     yield BLANK
     yield from _uses(seen, width, facts)
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from crypto_core.coverage import Coverage
-from crypto_core.errors import EventStoreError
+from crypto_core.errors import EventStoreError, KmsError
 from crypto_core.trail.event import TrailEvent
 from screens.events.event_screen import EventScreen
 from screens.events.screen import EventsScreen
@@ -91,7 +91,7 @@ async def test_quiet_is_claimed_only_as_far_as_it_is_covered() -> None:
         assert "not known" in d.line_with("quiet   ")
         assert "for 1 h" not in d.text()
         assert "not all: what is missing stands below" in d.line_with("covered   ")
-        assert "▲ not known: eu-west-1: not fetched from 10:30 to 11:00." in d.text()
+        assert "▲ not covered: eu-west-1: not fetched from 10:30 to 11:00." in d.text()
         await d.press("escape")
         stage.key_monitor.covered = Coverage()
         await d.press("w")
@@ -190,6 +190,18 @@ async def test_left_it_stops_at_once_and_what_came_by_then_is_there_on_return() 
         await d.settle()
         await d.press("minus", "r")
         assert d.text().count("user/intruder") == 1
+
+
+async def test_whether_a_use_is_keydecks_own_may_not_be_known_and_that_is_said() -> None:
+    def nobody() -> str:
+        raise KmsError("sts:GetCallerIdentity is denied.")
+
+    stage = stage_with([own(1, ago=3_600)])
+    stage.key_monitor._monitor._identity = nobody
+    async with deck(stage, start="keys", size=LARGE) as d:
+        await d.command("watch 2h")
+        assert "▲ Which uses are Keydeck's own is not known: sts:GetCallerIdentity is denied." in d.text()
+        assert "use 1 · failed 0 · denied 0 · change 0 · Keydeck's own 0" in d.line_with("seen   ")
 
 
 async def test_trouble_with_the_store_is_shown_and_what_was_known_stays() -> None:
