@@ -27,7 +27,7 @@ _STOPPING = (
     "Stopping; what has come is stored, and the next pull goes on from there. Once more to stop at once."
 )
 _SAID_EVERY = 20
-"""Pages between two lines of progress where there is no terminal."""
+"""Pages between two lines of progress."""
 
 
 @click.command()
@@ -158,7 +158,7 @@ def _attribute(text: str | None) -> tuple[str, str] | None:
 
 
 class _Progress:
-    """Progress on stderr: one line that is written over on a terminal, else a line now and then."""
+    """Progress on stderr: a line now and then."""
 
     def __init__(self) -> None:
         self._said = 0
@@ -170,7 +170,7 @@ class _Progress:
         if progress.pages >= self._said + _SAID_EVERY or (progress.pages and not self._said):
             self._said = progress.pages
             say(
-                f"{progress.where}: {progress.pages:,} pages, {progress.records:,} records, "
+                f"{progress.where}: {counted(progress.pages, 'page')}, {counted(progress.records, 'record')}, "
                 f"{progress.new:,} new{reached}{throttled}{left}"
             )
 

@@ -74,7 +74,7 @@ def test_it_says_what_it_fetches_and_what_came(
     assert found.stdout == "3 new events, 0 there already, 3 of KMS; 3 records in 2 pages.\n"
     begin, end = (m.replace("T", " ")[:16] for m in (since, later(since, minutes=30)))
     assert f"Fetching from {begin} to {end} UTC by lookup in eu-west-1." in found.stderr
-    assert "eu-west-1: 1 pages, " in found.stderr
+    assert "eu-west-1: 1 page, " in found.stderr
     assert stored(environment) == 3
     again = keydeck("events", "pull", *window(since))
     assert again.stdout.startswith("0 new events, 3 there already")

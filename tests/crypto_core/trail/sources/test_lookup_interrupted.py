@@ -136,7 +136,18 @@ def test_what_was_under_way_when_a_pull_was_interrupted_counts_as_missing(
     run = Run("lookup", HERE)
     reached = min(seconds(e["EventTime"].astimezone(UTC)) for e in answer["Events"])
     book.save(run, Unfinished(window, answer["NextToken"], reached, began=window.until))
-    puller(aws, store, clock).pull(**day_of(first))
+
+    def instead(_operation: str, _region: str, parameters: dict[str, Any]) -> None:
+        source = parameters["LookupAttributes"][0]["AttributeValue"]
+        if source == "kms.amazonaws.com" and "NextToken" not in parameters:
+            raise KmsThrottledError("not now")
+
+    aws.instead.append(instead)
+    assert not puller(aws, store, clock).pull(**day_of(first)).coverage.complete
+    assert book.last(run) == window.until - 15 * 60
+    aws.instead.clear()
+    aws.asked.clear()
+    puller(aws, store, clock).pull(until=day_of(first)["until"])
     assert book.last(run) == window.until
     asked = pages(aws)
     assert asked[-1]["StartTime"] == datetime.fromtimestamp(window.until - 15 * 60, UTC)

@@ -73,6 +73,7 @@ def test_a_trail_that_leaves_kms_out_is_a_gap_and_covers_nothing(
     bucket: str,
     endpoint: EndpointProcess,
     put: Put,
+    key: str,
 ) -> None:
     selectors = [
         {
@@ -81,12 +82,14 @@ def test_a_trail_that_leaves_kms_out_is_a_gap_and_covers_nothing(
             "ExcludeManagementEventSources": ["kms.amazonaws.com"],
         }
     ]
+    endpoint.control.history([PastCall(clock.ago(days=3), ANALYST, "Decrypt", key)])
+    endpoint.control.deliver()
     trail.put_event_selectors(TrailName=bucket, EventSelectors=selectors)
     put(log_key(clock.ago(hours=2), prefix="audit/"), log_file(dated(clock.ago(hours=2))))
-    report = puller(aws, store, clock).pull("s3", since=clock.ago(minutes=30))
+    report = puller(aws, store, clock).pull("s3", since=clock.ago(hours=4))
     assert any("leaves out events of KMS" in gap for gap in report.gaps)
     covered = CoverageRecord(store, lambda: [HERE], clock=clock)
-    assert not covered.coverage_of(clock.ago(minutes=30), clock.now).complete
+    assert not covered.coverage_of(clock.ago(hours=3), clock.ago(hours=2)).complete
 
 
 def test_another_trail_that_has_all_makes_of_it_a_remark(
