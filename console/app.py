@@ -50,6 +50,7 @@ from screens.routes import (
     RotationBehind,
     TimelineBehind,
     TokensBehind,
+    WatchBehind,
 )
 from screens.services import Services
 from screens.widgets.line_input import LONGEST
@@ -210,6 +211,7 @@ class KeydeckApp(Actor, App[None]):
                 | PrincipalBehind()
                 | KeyUseBehind()
                 | TimelineBehind()
+                | WatchBehind()
                 | EventsNarrowed()
             ):
                 from screens.events.ways import back_to_events, screen_behind

@@ -59,6 +59,7 @@ _SCREENS = (
     "rotation",
     "events",
     "event",
+    "pivots",
     "findings",
     "log",
 )

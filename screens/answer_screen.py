@@ -12,7 +12,7 @@ from textual.geometry import Size
 from textual.widget import Widget
 
 from crypto_core.cancelling import Cancellation
-from screens.asking import Asked, ask
+from screens.asking import LIMIT_SECONDS, Asked, ask
 from screens.blocking import Trouble
 from screens.facts import Facts
 from screens.main_screen import MainScreen
@@ -28,12 +28,15 @@ class AnswerScreen(MainScreen, Generic[Answer]):
 
     ASKING: ClassVar[str] = "Asking KMS…"
     """What stands there before the first answer."""
+    LIMIT: ClassVar[float] = LIMIT_SECONDS
+    """Seconds after which nobody waits for an answer any more."""
 
     def __init__(self, facts: Facts) -> None:
         super().__init__(facts)
         self.answer: Answer | None = None
         self._at: datetime | None = None
         self._trouble: Trouble | None = None
+        self._tried: datetime | None = None
         self._asking = False
         self._asked: Asked[Answer] | None = None
         self._began = self._took = 0.0
@@ -62,6 +65,11 @@ class AnswerScreen(MainScreen, Generic[Answer]):
         return self._at, self._asking
 
     @property
+    def tried(self) -> datetime | None:
+        """When it was last asked for in vain: the next time is as far off as after an answer."""
+        return self._tried
+
+    @property
     def took(self) -> float:
         """Seconds that the last answer took: what takes long is asked for less often."""
         return self._took
@@ -80,7 +88,7 @@ class AnswerScreen(MainScreen, Generic[Answer]):
         if not self._asking:
             self._asking = True
             self._began = monotonic()
-            self._asked = ask(self, self.ask_for, self._keep, group=self.NAME)
+            self._asked = ask(self, self.ask_for, self._keep, group=self.NAME, limit=self.LIMIT)
             self.show_facts()
 
     def stop_asking(self) -> None:
@@ -92,9 +100,9 @@ class AnswerScreen(MainScreen, Generic[Answer]):
     def _keep(self, answer: Answer | Trouble) -> None:
         self._asking = False
         if isinstance(answer, Trouble):
-            self._trouble = answer
+            self._trouble, self._tried = answer, self.facts.clock()
         else:
-            self._trouble, self._took = None, monotonic() - self._began
+            self._trouble, self._tried, self._took = None, None, monotonic() - self._began
             self.knows(answer, self.facts.clock())
         if self.is_mounted:
             self.show_facts()

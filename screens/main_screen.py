@@ -61,6 +61,11 @@ class MainScreen(Actor, CursorFollower, Screen[None]):
         raise NotImplementedError
 
     @property
+    def tried(self) -> datetime | None:
+        """When it was last asked for in vain; None where there was an answer."""
+        return None
+
+    @property
     def took(self) -> float:
         """Seconds that the last answer took."""
         return 0.0
@@ -128,5 +133,7 @@ class MainScreen(Actor, CursorFollower, Screen[None]):
 
     def _tick(self) -> None:
         at, asking = self.freshness
+        if at is not None and self.tried is not None:
+            at = max(at, self.tried)
         if self.is_current and not asking and self.refreshing.due(at, self.took):
             self.ask_anew()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from textual.message import Message
 
@@ -28,6 +29,14 @@ class KeyUseBehind:
     """The use of one KMS key, all its replicas together."""
 
     key_arn: str
+
+
+@dataclass(frozen=True, slots=True)
+class WatchBehind:
+    """The watch over one KMS key, from a moment on."""
+
+    key_arn: str
+    since: datetime
 
 
 @dataclass(frozen=True, slots=True)

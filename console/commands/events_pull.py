@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from datetime import UTC, datetime
+from datetime import datetime
 from threading import Event
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +27,7 @@ _STOPPING = (
     "Stopping; what has come is stored, and the next pull goes on from there. Once more to stop at once."
 )
 _SAID_EVERY = 20
-"""Pages between two lines of progress where there is no terminal."""
+"""Pages between two lines of progress."""
 
 
 @click.command()
@@ -81,13 +81,12 @@ def pull(
     """
     if validate and not source.startswith("s3"):
         raise click.UsageError("--validate checks the files of a bucket: use it with --from s3.")
-    now = datetime.now(UTC)
     with wired(ctx) as services, cancelled_by_interrupt(_STOPPING) as cancelled:
         puller = services.event_puller
         plan = puller.plan(
             source,
             since=since,
-            until=min(until, now) if until else None,
+            until=until,
             expression=expression,
             regions=regions,
             attribute=_attribute(attribute),
@@ -159,7 +158,7 @@ def _attribute(text: str | None) -> tuple[str, str] | None:
 
 
 class _Progress:
-    """Progress on stderr: one line that is written over on a terminal, else a line now and then."""
+    """Progress on stderr: a line now and then."""
 
     def __init__(self) -> None:
         self._said = 0
@@ -171,8 +170,8 @@ class _Progress:
         if progress.pages >= self._said + _SAID_EVERY or (progress.pages and not self._said):
             self._said = progress.pages
             say(
-                f"{progress.where}: {progress.pages:,} pages, {progress.records:,} records, "
-                f"{progress.new:,} new{reached}{throttled}{left}"
+                f"{progress.where}: {counted(progress.pages, 'page')}, "
+                f"{counted(progress.records, 'record')}, {progress.new:,} new{reached}{throttled}{left}"
             )
 
 

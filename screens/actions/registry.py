@@ -205,6 +205,14 @@ ACTIONS: tuple[Action, ...] = (
         calls="event_use.key_use",
     ),
     Action(
+        "key.watch",
+        "watch",
+        "Every use of the key as it comes, from now on, or from a time on: 2h, 7d, a date",
+        "w",
+        calls="key_monitor.begin",
+        argument="SINCE",
+    ),
+    Action(
         "key.rotate",
         "rotate now",
         "New key material now, one of 25 times; re-encrypts nothing",
@@ -380,6 +388,13 @@ ACTIONS: tuple[Action, ...] = (
         "What the principal of the event under the cursor opened, and what it could have opened",
         "T",
         calls="event_use.blast_radius",
+    ),
+    Action(
+        "events.detections",
+        "findings",
+        "What the rules found in CloudTrail's events of the last day",
+        "d",
+        calls="trail_rules.examine",
     ),
     Action(
         "events.follow",

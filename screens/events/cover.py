@@ -1,24 +1,54 @@
-"""What the list of events covers: what is hidden from it, what the store has, and why it may be empty."""
+"""What the list of events covers: what is hidden from it, what was fetched, and why it may be empty."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
 
 from textual.content import Content
 
 from crypto_core.counting import counted
+from crypto_core.coverage import Coverage
+from crypto_core.foreign import clean
+from crypto_core.trail.coverage_record import FRESH
+from crypto_core.trail.sources.asking import LATE
 from crypto_core.trail.store import Summary
+from screens.ages import local
 from screens.blocking import Trouble
 from screens.events.moments import end_of_axis
 from screens.facts import Facts
 from screens.widgets.cells import spread
 
 _ROOMY = 96
-"""Cells from which on the store's number of events has room too."""
+"""Cells from which on what can be done, and the store's number of events, have room too."""
+MOST_GAPS = 2
+"""Gaps that are told in full where the screen is tall."""
+
+
+@dataclass(frozen=True, slots=True)
+class Covered:
+    """What is known to be fetched of the time that the list shows."""
+
+    since: datetime
+    until: datetime | None
+    """None for up to now."""
+    coverage: Coverage
+
+    @property
+    def gaps(self) -> tuple[str, ...]:
+        """What is missing."""
+        return self.coverage.reasons
 
 
 def cover(
-    summary: Summary | Trouble | None, whole: Summary | Trouble | None, facts: Facts, width: int
+    summary: Summary | Trouble | None,
+    whole: Summary | Trouble | None,
+    covered: Covered | Trouble | None,
+    facts: Facts,
+    width: int,
 ) -> Content:
-    """Return one line: the services' calls that are hidden, and from when to when the store has events."""
+    """Return one line: the services' calls that are hidden, whether all was fetched, what the store has."""
+    roomy = width >= _ROOMY
     match summary:
         case None:
             hidden = Content.assemble(("counting…", "$muted"))
@@ -28,15 +58,49 @@ def cover(
             hidden = Content.assemble(("no service events hidden", "$muted"))
         case Summary(hidden_service_events=number):
             words = f"{counted(number, 'service event')} hidden"
-            hidden = Content.assemble((words, ""), ("  a shows them", "$muted"))
-    return spread(hidden, _store(whole, facts, counts=width >= _ROOMY), width)
+            hidden = Content.assemble((words, ""), ("  a shows them" if roomy else "", "$muted"))
+    fetched = _fetched(covered, facts.clock())
+    parts = [part for part in (fetched, _store(whole, facts, roomy=roomy)) if part]
+    return spread(hidden, Content("   ").join(parts), width)
 
 
-def _store(whole: Summary | Trouble | None, facts: Facts, *, counts: bool) -> Content:
+def _fetched(covered: Covered | Trouble | None, now: datetime) -> Content:
+    """Whether all of the shown time was fetched. Of what CloudTrail may still deliver, nothing is claimed."""
+    settled = now - LATE - FRESH
+    match covered:
+        case None:
+            return Content("")
+        case Trouble():
+            return Content.assemble(("✖ ", "$error"), "gaps not known")
+        case Covered(gaps=gaps) if gaps:
+            return Content.assemble((f"▲ {counted(len(gaps), 'gap')}", "$warning"))
+        case Covered(since=since) if since >= settled:
+            return Content.assemble(("too recent for all to be there", "$muted"))
+        case Covered(until=until) if until is not None and until <= settled:
+            return Content.assemble(("complete", "$muted"))
+    there = local(settled, now)
+    at = f"{there:%H:%M}" if there.date() == now.date() else end_of_axis(settled, now)
+    return Content.assemble((f"complete to {at}", "$muted"))
+
+
+def gap_words(covered: Covered | Trouble | None) -> Content:
+    """Return what is missing, a line for each gap of the first few."""
+    if not isinstance(covered, Covered):
+        return Content("")
+    lines = [
+        Content.assemble(("▲ ", "$warning"), (clean(gap, 300), "$foreground"))
+        for gap in covered.gaps[:MOST_GAPS]
+    ]
+    if len(covered.gaps) > MOST_GAPS:
+        lines.append(Content.assemble((f"  and {len(covered.gaps) - MOST_GAPS:,} more", "$muted")))
+    return Content("\n").join(lines)
+
+
+def _store(whole: Summary | Trouble | None, facts: Facts, *, roomy: bool) -> Content:
     if not isinstance(whole, Summary) or whole.first is None or whole.last is None:
         return Content("")
-    count = f"{counted(whole.events, 'event')}, " if counts else ""
-    return Content.assemble((f"store: {count}{_from_to(whole, facts)}", "$muted"))
+    lead = f"store: {counted(whole.events, 'event')}, " if roomy else "store "
+    return Content.assemble((f"{lead}{_from_to(whole, facts)}", "$muted"))
 
 
 def _from_to(whole: Summary, facts: Facts) -> str:
@@ -55,10 +119,9 @@ def nothing(whole: Summary | Trouble, facts: Facts) -> str:
             "No event passes this filter.\n/ changes it, Esc shows what the screen opened with.\n"
             f"The store has {counted(whole.events, 'event')}, {_from_to(whole, facts)}."
         )
-    here = "P fetches the last 24 hours by LookupEvents, :pull 7d the last 7 days.\n"
     return (
         "No events are in the store: nothing was fetched or imported yet.\n"
-        f"{here if facts.services.event_puller is not None else ''}"
+        "P fetches the last 24 hours by LookupEvents, :pull 7d the last 7 days.\n"
         "In a shell: keydeck events pull fetches,\n"
         "keydeck events import PATH reads CloudTrail's files."
     )

@@ -40,6 +40,21 @@ def between(expression: str, first: datetime, last: datetime, now: datetime) -> 
     return f"{rest} since:{_written(first)} until:{_written(last)}".strip()
 
 
+def window(expression: str, now: datetime) -> tuple[datetime | None, datetime | None]:
+    """Return the span of time that a filter's events lie in at most, both ends None where they are open."""
+    first: datetime | None = None
+    last: datetime | None = None
+    for one, _ in _terms(expression, now):
+        if one.field != "time" or one.negated or len(one.alternatives) != 1:
+            continue
+        least, most = one.alternatives[0].at_least, one.alternatives[0].at_most
+        if isinstance(least, datetime):
+            first = least if first is None else max(first, least)
+        if isinstance(most, datetime):
+            last = most if last is None else min(last, most)
+    return first, last
+
+
 def with_or_without_service(expression: str, now: datetime) -> str:
     """Return a filter that shows the services' calls where it hid them, or hides them where it didn't."""
     hides = any(one.field == "service" and one.negated for one, _ in _terms(expression, now))

@@ -225,8 +225,9 @@ def _value_line(
     if wide:
         parts.append((f"  {seen}", "$muted"))
     narrowed = with_term(expression, term(field, value.text))
-    more = " T: what it opened and could have opened." if field == "principal" else ""
-    hint = f"Enter: only events with this {word_of(field)}.{more} {'' if wide else seen}"
+    hint = f"Enter: only events with this {word_of(field)}. {'' if wide else seen}"
+    if field == "principal":
+        hint = "Enter: only its events. T: what it opened and could have opened."
     of_principal = value.text if field == "principal" else ""
     return Line(Content.assemble(*parts), EventsNarrowed(narrowed, of_principal), hint)
 

@@ -25,7 +25,8 @@ from screens.actions.action import Action, Scope
 from screens.actions.performing import Host, bindings
 from screens.asking import Asked, ask
 from screens.blocking import Trouble
-from screens.events.cover import cover, nothing
+from screens.events.cover import nothing
+from screens.events.cover_line import CoverLine
 from screens.events.event_lines import short_lines
 from screens.events.event_screen import identity
 from screens.events.histogram import HistogramView
@@ -36,7 +37,7 @@ from screens.events.note_dialog import NoteDialog
 from screens.events.pulling import Pulling, since
 from screens.facts import Facts
 from screens.list_screen import ListScreen
-from screens.routes import EventBehind, Followed, PivotsBehind, PrincipalBehind
+from screens.routes import EventBehind, FindingsBehind, Followed, PivotsBehind, PrincipalBehind
 from screens.widgets.cursor_view import CursorView
 from screens.widgets.notice import Notice
 from screens.widgets.table.pane import TablePane
@@ -70,9 +71,6 @@ class EventsScreen(ListScreen[StoredEvent]):
         self._counted: object = None
         """What the counts that are shown, or asked for, are about."""
         self._asked: dict[str, Asked[Any]] = {}
-        self._summary: Summary | Trouble | None = None
-        self._whole: Summary | Trouble | None = None
-        self._covered = Content("")
         self._store_state: tuple[int, int] | None = None
         self._checked: datetime | None = None
         self._zooms: list[tuple[str, str]] = []
@@ -85,7 +83,7 @@ class EventsScreen(ListScreen[StoredEvent]):
     def body(self) -> Iterable[Widget]:
         """Trouble with a pull, what is covered, the bars, the rows, the event under the cursor."""
         yield Notice(id="pulling")
-        yield Static(id="cover")
+        yield CoverLine(self.facts)
         yield HistogramView(self.facts)
         yield TablePane(self.facts, LISTING, first_filter=self.expression, example=EXAMPLE)
         yield Static(id="event")
@@ -94,6 +92,11 @@ class EventsScreen(ListScreen[StoredEvent]):
     def bars(self) -> HistogramView:
         """The events over time."""
         return self.query_one(HistogramView)
+
+    @property
+    def cover(self) -> CoverLine:
+        """What is hidden from the list, and what was fetched."""
+        return self.query_one(CoverLine)
 
     @property
     def freshness(self) -> tuple[datetime | None, bool]:
@@ -146,19 +149,14 @@ class EventsScreen(ListScreen[StoredEvent]):
     def _count(self) -> None:
         """Ask for what stands above the rows, each in a worker of its own."""
         events, expression, bars = self.facts.services.events, self.pane.feed.shown.filter, self.bars.bars
-        self._ask("summary", lambda c: events.summary(expression, cancelled=c), self._know_summary)
+        self.cover.count(expression)
         self._ask(
             "histogram", lambda c: events.histogram(expression, bars=bars, cancelled=c), self._know_bars
         )
-        self._ask("whole", lambda c: events.summary("", cancelled=c), self._know_whole)
 
-    def _know_summary(self, answer: Summary | Trouble) -> None:
-        self._summary = answer
-        self._say()
-
-    def _know_whole(self, answer: Summary | Trouble) -> None:
-        self._whole = answer
-        self.pane.wait_for(nothing(answer, self.facts))
+    @on(CoverLine.StoreKnown)
+    def _know_store(self, event: CoverLine.StoreKnown) -> None:
+        self.pane.wait_for(nothing(event.whole, self.facts))
         self._say()
 
     def _know_bars(self, answer: Histogram | Trouble | None) -> None:
@@ -200,11 +198,7 @@ class EventsScreen(ListScreen[StoredEvent]):
         elif self._following:
             lead = Content.assemble(("following   ", "$accent"))
         self.show_path(Content.assemble(lead, self.pane.note()))
-        width = max(self.size.width - 2, 10)
-        covered = cover(self._summary, self._whole, self.facts, width)
-        if covered != self._covered:
-            self._covered = covered
-            self.query_one("#cover", Static).update(covered, layout=False)
+        self.cover.show()
         row = self.pane.table.current
         self.bars.mark(row.event.time if row is not None else None)
         if self.has_class("-tall"):
@@ -227,6 +221,10 @@ class EventsScreen(ListScreen[StoredEvent]):
             self.post_message(Followed(PrincipalBehind(row.event.principal.arn)))
         else:
             self._tell("The record tells no principal.")
+
+    def do_detections(self) -> None:
+        """To what the rules found in CloudTrail's events."""
+        self.post_message(Followed(FindingsBehind("technique:*")))
 
     def do_pivots(self) -> None:
         """To the values of the events that are shown, with their counts."""
@@ -334,7 +332,7 @@ class EventsScreen(ListScreen[StoredEvent]):
     def _pull_when_due(self) -> None:
         now = self.facts.clock()
         due = self._pulled_at is None or (now - self._pulled_at).total_seconds() >= PULL_SECONDS
-        if due and self.facts.services.event_puller is not None:
+        if due:
             self._pull("")
 
     def do_pull(self, from_: str) -> None:
@@ -345,8 +343,7 @@ class EventsScreen(ListScreen[StoredEvent]):
             self._pull(from_)
 
     def _pull(self, from_: str) -> None:
-        puller = self.facts.services.event_puller
-        if puller is None or self._pulling.under_way:
+        if self._pulling.under_way:
             return
         now = self.facts.clock()
         try:
@@ -355,13 +352,13 @@ class EventsScreen(ListScreen[StoredEvent]):
             self._tell(f"{error.message} {error.remedy}", trouble=True)
             return
         self._pulled_at = now
-        self._pulling.begin(puller, begin)
+        self._pulling.begin(self.facts.services.event_puller, begin)
 
     def _known_until(self) -> datetime | None:
         """Up to when events were fetched already; else the beginning of the last hour that has any."""
         if self._pulled_until is not None:
             return self._pulled_until
-        whole = self._whole
+        whole = self.cover.whole
         if not isinstance(whole, Summary) or whole.last is None:
             return None
         return whole.last.replace(minute=0, second=0)
@@ -469,8 +466,6 @@ class EventsScreen(ListScreen[StoredEvent]):
             if action.name in _NEEDS_ROW and self.pane.table.current is None:
                 return None
             if action.name in _NEEDS_TIME and self.bars.histogram is None:
-                return None
-            if action.name == "pull" and self.facts.services.event_puller is None:
                 return None
         return super().possible(action)
 

@@ -19,10 +19,12 @@ from screens.routes import (
     PivotsBehind,
     PrincipalBehind,
     TimelineBehind,
+    WatchBehind,
 )
 from screens.use.key_use_screen import KeyUseScreen
 from screens.use.principal_screen import PrincipalScreen
 from screens.use.token_screen import TokenScreen
+from screens.use.watch_screen import WatchScreen
 
 
 def screen_behind(facts: Facts, target: object) -> MainScreen | None:
@@ -40,6 +42,8 @@ def screen_behind(facts: Facts, target: object) -> MainScreen | None:
             return KeyUseScreen(facts, key_arn)
         case TimelineBehind(ref=ref):
             return TokenScreen(facts, ref)
+        case WatchBehind(key_arn=key_arn, since=since):
+            return WatchScreen(facts, key_arn, since)
     return None
 
 

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, cast
 
 from textual import work
 
-from crypto_core.errors import PolicyError, RefusedError
+from crypto_core.errors import InvalidFilterError, PolicyError, RefusedError
 from crypto_core.foreign import clean
 from crypto_core.keys.changes.change import DEFAULT_PERIOD_DAYS, DEFAULT_WINDOW_DAYS, ChangeKind, KeyChange
 from crypto_core.keys.policy.document import MOST_BYTES
 from screens.actions.action import Action, Scope
+from screens.actions.performing import Host
+from screens.events.pulling import since
 from screens.keys.ask_for import AskFor
 from screens.keys.change_dialog import ChangeDialog
 from screens.keys.choose_grant import ChooseGrant
 from screens.keys.create_dialog import CreateDialog
 from screens.main_screen import MainScreen
-from screens.routes import Followed, KeyUseBehind, PolicyBehind, RotationBehind
+from screens.routes import Followed, KeyUseBehind, PolicyBehind, RotationBehind, WatchBehind
 
 
 class KeyActor(MainScreen):
@@ -46,6 +48,21 @@ class KeyActor(MainScreen):
         """To how the key was used, and by whom."""
         if self.key_in_hand is not None:
             self.post_message(Followed(KeyUseBehind(self.key_in_hand)))
+
+    def do_watch(self, from_: str) -> None:
+        """To every use of the key as it comes, from now on or from the time that is named."""
+        key, now = self.key_in_hand, self.facts.clock()
+        if key is None:
+            return
+        try:
+            begin = since(from_, None, now) if from_ else now
+        except InvalidFilterError as error:
+            cast(Host, self.app).tell(f"{error.message} {error.remedy}", trouble=True)
+            return
+        if begin > now:
+            cast(Host, self.app).tell("That is still to come: name a time that has passed.", trouble=True)
+            return
+        self.post_message(Followed(WatchBehind(key, begin)))
 
     @work(exclusive=True, group="write")
     async def do_replace(self, by: str) -> None:

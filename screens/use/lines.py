@@ -56,9 +56,9 @@ def prose(text: str, width: int, *, lead: str = "", lead_style: str = "", style:
 
 
 def gap_lines(coverage: Coverage, width: int) -> Iterator[Line]:
-    """Yield what is not known, a sentence each."""
+    """Yield what is not covered, a sentence each."""
     for reason in coverage.reasons:
-        yield from prose(f"not known: {reason}", width, lead="▲ ", lead_style="$warning")
+        yield from prose(f"not covered: {reason}", width, lead="▲ ", lead_style="$warning")
 
 
 def heading(title: str, width: int, *columns: str, style: str = "bold") -> Line:

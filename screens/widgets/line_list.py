@@ -41,12 +41,20 @@ class LineList(CursorView):
         return None
 
     def write(self, lines: Callable[[Size], Sequence[Line]]) -> None:
-        """Show what `lines` returns for this size; the cursor keeps its rank among lines with a target."""
+        """Show what `lines` returns for this size.
+
+        The cursor stays on what it leads to; where that is gone, it keeps its rank among lines with a target.
+        """
         self._write = lines
-        ordinal = sum(1 for line in self._lines[: self.cursor] if line.target is not None)
+        before, at = self.current, self.cursor
+        ordinal = sum(1 for line in self._lines[:at] if line.target is not None)
         self._lines = lines(self.size)
         targets = [i for i, line in enumerate(self._lines) if line.target is not None]
-        self.lines_changed(targets[min(ordinal, len(targets) - 1)] if targets else 0)
+        place = targets[min(ordinal, len(targets) - 1)] if targets else 0
+        if before is not None and targets and self._lines[place].target != before.target:
+            same = [i for i in targets if self._lines[i].target == before.target]
+            place = min(same, key=lambda i: abs(i - at), default=place)
+        self.lines_changed(place)
 
     def line_count(self) -> int:
         """How many lines there are."""

@@ -68,6 +68,7 @@ async def test_an_action_keeps_its_command_whatever_its_key(settings_file: Path)
         ('"connections.fly" = "f"', "no action 'connections.fly'"),
         ('"connections.verify" = "banana"', "'banana' is not a key"),
         ('"connections.verify" = "q"', "share the key 'q'"),
+        ('"pivots.principal" = "t"', "share the key 't'"),
         ('"everywhere.help" = "j"', "share the key 'j'"),
         ('"log.follow" = "slash"', "share the key 'slash'"),
         ('"log.follow" = "/"', "share the key"),

@@ -18,7 +18,11 @@ from crypto_core.trail.use.keys import KeyUseSummary
 from crypto_core.trail.use.reach import Reached
 from crypto_core.trail.use.service import EventUse
 from crypto_core.trail.use.token_timeline import TokenTimeline
+from tests.crypto_core.trail.records import ACCOUNT
 from tests.screens.samples import KEYS
+
+OPERATOR = f"arn:aws:sts::{ACCOUNT}:assumed-role/oncall/ana"
+"""Whose uses by Keydeck a watch tells as its own."""
 
 Enter = Callable[[str, Event | None], None]
 
@@ -65,7 +69,7 @@ class StageUse:
 
 
 class StageMonitor:
-    """A MonitorSource that fetches nothing."""
+    """A MonitorSource that fetches nothing: it asks only what of the time is covered ("monitor.look")."""
 
     def __init__(self, enter: Enter, store: EventStore, clock: Callable[[], datetime]) -> None:
         self._enter = enter
@@ -73,9 +77,14 @@ class StageMonitor:
         self._monitor = KeyMonitor(
             store,
             aliases=aliases,
-            reaches=lambda _since, _regions: Reached(clock(), self.covered.reasons),
+            reaches=lambda _since, _regions: Reached(clock(), self._look().reasons),
             clock=clock,
+            identity=lambda: OPERATOR,
         )
+
+    def _look(self) -> Coverage:
+        self._enter("monitor.look", None)
+        return self.covered
 
     def begin(self, keys: Sequence[str], since: datetime, **options: Any) -> KeyWatch:
         """Begin one."""

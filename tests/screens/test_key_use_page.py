@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from crypto_core.coverage import Coverage
@@ -11,7 +13,7 @@ from screens.keys.screen import KeysScreen
 from screens.use.key_use_screen import KeyUseScreen
 from tests.screens.deck import LARGE, SMALL, deck
 from tests.screens.sample_events import denied, event
-from tests.screens.samples import HOSTILE
+from tests.screens.samples import ACCOUNT, HOSTILE, KEYS
 from tests.screens.stage import Stage
 from tests.screens.test_hostile_events import hostile
 from tests.screens.test_hostile_text import assert_harmless
@@ -66,6 +68,23 @@ async def test_days_without_an_event_are_said_and_never_taken_for_days_without_u
         assert "· 2 days without an event in the store" in d.text()
 
 
+async def test_the_replicas_of_a_multi_region_key_are_told_together_and_apart() -> None:
+    ids = [f"arn:aws:kms:{region}:{ACCOUNT}:key/mrk-{'1' * 32}" for region in ("eu-west-1", "us-east-1")]
+    stage = Stage(keys=(replace(KEYS[0], key_arn=ids[0]), *KEYS[1:]))
+    stage.events.add([event(n, ago=n, key=ids[0]) for n in range(3)])
+    stage.events.add([event(10 + n, ago=n, key=ids[1], awsRegion="us-east-1") for n in range(2)])
+    async with deck(stage, start="keys", size=LARGE) as d:
+        await d.filter("key:*mrk*")
+        await d.press("T")
+        assert "5, failed 0, denied 0" in d.line_with("events   ")
+        assert all(arn in d.text() for arn in ids)
+        assert " 3 " in d.line_with("  eu-west-1  alias/tokens")
+        await go_to(d, "  us-east-1  ")
+        await d.press("enter")
+        shown(d)
+        assert d.pane.feed.count == 2
+
+
 async def test_events_of_an_alias_alone_are_told_apart_as_possible() -> None:
     stage = Stage()
     of_alias = event(3, key=None, requestParameters={"keyId": "alias/tokens"}, errorCode="NotFoundException")
@@ -81,7 +100,7 @@ async def test_a_key_without_events_says_so_and_what_the_store_lacks() -> None:
     async with deck(start="keys", size=LARGE) as d:
         await d.press("T")
         assert "No event in the store is about this key." in d.text()
-        assert "▲ not known: The store holds no events." in d.text()
+        assert "▲ not covered: The store holds no events." in d.text()
 
 
 async def test_gaps_and_trouble_are_shown_and_r_asks_again() -> None:
@@ -93,7 +112,7 @@ async def test_gaps_and_trouble_are_shown_and_r_asks_again() -> None:
         assert "✖ The store is damaged." in d.text()
         stage.faults.clear()
         await d.press("r")
-        assert "▲ not known: eu-west-1: not fetched from 08:00 to 09:00." in d.text()
+        assert "▲ not covered: eu-west-1: not fetched from 08:00 to 09:00." in d.text()
         assert "damaged" not in d.text()
 
 

@@ -181,6 +181,8 @@ USE = {
     "intruder": ("events", "principal:*intruder*", ("T",)),
     "platform": ("events", "principal:*platform", ("T",)),
     "key": ("keys", "alias/tokens", ("T",)),
+    "watch": ("keys", "alias/tokens", ("colon", *"watch", "space", *"1h", "enter")),
+    "quiet watch": ("keys", "alias/tokens-old", ("colon", *"watch", "space", *"7d", "enter")),
 }
 
 

@@ -116,7 +116,7 @@ async def test_gaps_and_trouble_are_shown() -> None:
     stage.event_use.covered = Coverage(("eu-west-1: not fetched from 08:00 to 09:00.",))
     async with deck(stage, start="events", size=LARGE) as d:
         await page_of(d, "principal:*intruder*")
-        assert "▲ not known: eu-west-1: not fetched from 08:00 to 09:00." in d.text()
+        assert "▲ not covered: eu-west-1: not fetched from 08:00 to 09:00." in d.text()
         stage.faults["use.principal"] = EventStoreError("The store is damaged.")
         await d.press("r")
         assert "✖ The store is damaged." in d.text()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from crypto_core.errors import KmsError
 from screens.help.screen import Help
 from screens.memory import Memory
 from tests.screens.deck import LARGE, Deck, deck
@@ -144,3 +145,16 @@ async def test_what_is_seen_behind_a_dialog_goes_on_being_refreshed_and_the_dial
         assert isinstance(d.app.screen, Help)
         await d.press("escape")
         assert d.app.screen is screen
+
+
+async def test_a_page_that_was_asked_for_in_vain_is_asked_for_again_at_its_rhythm() -> None:
+    async with deck(start="keys", size=LARGE) as d:
+        await d.press("enter")
+        d.stage.faults["show"] = KmsError("KMS does not answer.")
+        await d.tick(61)
+        asked_ = d.stage.calls.count("show")
+        for _ in range(5):
+            await d.tick(1)
+        assert d.stage.calls.count("show") == asked_
+        await d.tick(60)
+        assert d.stage.calls.count("show") == asked_ + 1

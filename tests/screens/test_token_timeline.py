@@ -128,7 +128,7 @@ async def test_gaps_of_the_store_are_said() -> None:
     stage.event_use.covered = Coverage(("eu-west-1: not fetched from 08:00 to 09:00.",))
     async with deck(stage, start="connections", size=LARGE) as d:
         await timeline_of(d, V2)
-        assert "▲ not known: eu-west-1: not fetched from 08:00 to 09:00." in d.text()
+        assert "▲ not covered: eu-west-1: not fetched from 08:00 to 09:00." in d.text()
 
 
 async def test_trouble_is_shown_and_r_asks_again() -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from threading import Event
@@ -29,7 +29,7 @@ from crypto_core.kms import KmsApi
 from crypto_core.trail.reading import load
 from crypto_core.trail.sources.asking import Asked
 from crypto_core.trail.sources.objects import BrokenObjectError, Bucket, unpacked
-from crypto_core.trail.sources.places import DIGESTS, Folder, Place, delivered, folders
+from crypto_core.trail.sources.places import DIGESTS, FILES, Folder, Place, delivered, folders
 from crypto_core.trail.sources.question import iso
 from crypto_core.trail.sources.s3 import THREADS
 from crypto_core.trail.sources.threads import side_by_side
@@ -43,6 +43,8 @@ _BEFORE = timedelta(hours=2)
 """A digest is delivered up to about an hour after what it tells of."""
 _AFTER = timedelta(hours=3)
 """So old the newest digest of a Region may be."""
+_DAY = timedelta(days=1)
+"""Whole days of digests are read, and one more for late delivery."""
 _BACKFILL = "_backfill.json.gz"
 _NAME = re.compile(r"(?P<chain>.+)_(?P<stamp>[0-9]{8}T[0-9]{6}Z)(?P<backfill>_backfill)?\.json\.gz")
 
@@ -131,19 +133,16 @@ class DigestValidator:
     ) -> Validation:
         """Return what the digests of a window say. Raises KmsError where they can't be listed."""
         bucket = Bucket(self._kms, place.region, place.bucket)
-        found = [f for f in folders(bucket, place, DIGESTS, cancelled) if not only or f.region in only]
         result, told = Validation(), set()
-        for folder in found:
-            for chain in _chains(bucket, place, folder, asked, cancelled):
-                result += self._chain(bucket, chain, folder, asked, now, cancelled)
-                told.add(folder.region)
-        missing = sorted((place.regions & only if only else place.regions) - told)
-        if not told and not missing:
-            missing = ["All Regions"]
-        for region in missing:
+        for folder in folders(bucket, place, DIGESTS, cancelled):
+            if not only or folder.region in only:
+                for chain in _chains(bucket, place, folder, asked, cancelled):
+                    result += self._chain(bucket, chain, folder, asked, now, cancelled)
+                    told.add((folder.account, folder.region))
+        for missing in _without(bucket, place, only, told, asked, cancelled):
             result = result.but(
-                f"{place}: {region}: there are no digest files for this window: validation isn't switched on "
-                "for the trail, or they were deleted."
+                f"{place}: {missing}: there are no digest files for this window: validation isn't switched "
+                "on for the trail, or they were deleted."
             )
         return result
 
@@ -157,7 +156,7 @@ class DigestValidator:
         cancelled: Event | None,
     ) -> Validation:
         """What the digests of one trail say of one Region. `listed` are their keys, the newest first."""
-        keys = self._public_keys(folder.region, asked)
+        keys = self._public_keys(folder.region, asked.since - _DAY, min(asked.until + _DAY, now))
         if isinstance(keys, str):
             return Validation().but(f"{folder.region}: public keys: {keys}")
         result, later = Validation(), None
@@ -241,7 +240,7 @@ class DigestValidator:
             result += outcome
         return result
 
-    def _public_keys(self, region: str, asked: Asked) -> dict[str, RSAPublicKey] | str:
+    def _public_keys(self, region: str, since: datetime, until: datetime) -> dict[str, RSAPublicKey] | str:
         """CloudTrail's public keys of a window by fingerprint, or why they can't be had."""
         found: dict[str, RSAPublicKey] = {}
         token: dict[str, str] = {}
@@ -251,8 +250,8 @@ class DigestValidator:
                     "cloudtrail",
                     "ListPublicKeys",
                     region=region,
-                    StartTime=asked.since - _BEFORE,
-                    EndTime=asked.until + _BEFORE,
+                    StartTime=since - _BEFORE,
+                    EndTime=until + _BEFORE,
                     **token,
                 )
             except KmsError as error:
@@ -267,6 +266,31 @@ class DigestValidator:
             if not isinstance(answer.get("NextToken"), str):
                 return found
             token = {"NextToken": answer["NextToken"]}
+
+
+def _without(
+    bucket: Bucket,
+    place: Place,
+    only: frozenset[str],
+    told: Collection[tuple[str, str]],
+    asked: Asked,
+    cancelled: Event | None,
+) -> Iterator[str]:
+    """Name what has no digest at all: Regions that the trail records, and folders of log files."""
+    with_digests = {region for _, region in told}
+    recorded = sorted((place.regions & only if only else place.regions) - with_digests)
+    yield from recorded
+    unsigned = [
+        f"{folder.account} {folder.region}"
+        for folder in folders(bucket, place, FILES, cancelled)
+        if (not only or folder.region in only)
+        and folder.region not in recorded
+        and (folder.account, folder.region) not in told
+        and any(delivered(bucket, folder.path, asked.since, asked.until, cancelled=cancelled))
+    ]
+    yield from unsigned
+    if not told and not recorded and not unsigned:
+        yield "All Regions"
 
 
 def _chains(

@@ -13,7 +13,7 @@ from itertools import islice
 from threading import Event
 
 from crypto_core.cancelling import stop_if
-from crypto_core.errors import RefusedError, SettingsError
+from crypto_core.errors import NotConfirmedError, RefusedError, SettingsError
 from crypto_core.foreign import clean
 from crypto_core.kms import KmsApi
 from crypto_core.trail.event import TrailEvent
@@ -118,12 +118,21 @@ class Engines:
         )
 
     def pull(self, plan: PullPlan, tally: Tally, *, cancelled: Event | None = None) -> tuple[str, ...]:
-        """Run a plan's query and store its rows; return the Regions of the events."""
+        """Run a plan's query and store its rows; return the Regions of the events.
+
+        Raises NotConfirmedError for a query that is not the plan's any more.
+        """
         engine, asked = self._engine(plan.source), plan.asked
         began = self._clock()
         query, _, remarks = engine.prepare(
             asked, plan.regions, most_rows=MOST_ROWS + 1, estimate=False, cancelled=cancelled
         )
+        if query.inlined != plan.statement:
+            raise NotConfirmedError(
+                "The query has become another one than was agreed to: the table or the aliases of keys are "
+                "others now.",
+                remedy="Look at it again, then run it.",
+            )
         for remark in remarks:
             tally.note(remark)
         rows = engine.rows(query, Patience(plan.most or MOST_SCANNED, self._rest, cancelled), tally)

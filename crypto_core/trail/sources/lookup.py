@@ -38,6 +38,7 @@ DAYS = 90
 _PATIENCE = 8
 """Waits in a row before a Region is given up; its place is kept."""
 _LONGEST_WAIT = 20.0
+_NOTHING = Window(1, 0)
 _SKEW = timedelta(minutes=1)
 
 Attribute = tuple[str, str]
@@ -120,7 +121,7 @@ class LookupSource:
         cancelled: Event | None = None,
     ) -> None:
         """Fetch the window from all Regions. What one can't give is a gap. Raises KmsError if none can."""
-        oldest = (self._clock() - timedelta(days=DAYS)).replace(microsecond=0) + timedelta(seconds=1)
+        oldest = self._oldest()
         if asked.since < oldest:
             tally.gap(
                 f"LookupEvents goes back {DAYS} days: nothing from before {oldest:%Y-%m-%d %H:%M} UTC. "
@@ -142,6 +143,10 @@ class LookupSource:
                 tally.gap(f"{errand.region}: {errand.attribute[1]}: {why(failure)}")
         if errands and len(failures) == len(errands):
             raise failures[0]
+
+    def _oldest(self) -> datetime:
+        """How far LookupEvents goes back by now."""
+        return (self._clock() - timedelta(days=DAYS)).replace(microsecond=0) + timedelta(seconds=1)
 
     def _region(
         self, errand: _Errand, asked: Asked, tally: Tally, cancelled: Event | None
@@ -166,12 +171,15 @@ class LookupSource:
             yield _Part(wanted)
             return
         aside = state.reached < wanted.since
-        if aside:
-            tally.note(f"{run.region}: an interrupted pull from {back} is left for later.")
-            newer = Window(state.reached + 1, whole)
-            self._book.cover(run, newer, seconds(self._clock()), going_on=True)
-        else:
-            tally.note(f"{run.region}: an interrupted pull goes on from {back}.")
+        words = "is left for later" if aside else "goes on"
+        tally.note(f"{run.region}: an interrupted pull {words}, from {back}.")
+        # All that is newer than what came last is stored.
+        newer = Window(state.reached + 1, whole)
+        self._book.cover(run, newer, seconds(self._clock()), going_on=True)
+        if left.since < seconds(self._oldest()):
+            # Its token is for a window that AWS no longer takes.
+            left, state = Window(wanted.since, state.reached), None
+        if not aside:
             yield _Part(left, state)
         if whole < wanted.until:
             yield _Part(Window(max(wanted.since, whole), wanted.until), aside=aside)
@@ -187,6 +195,7 @@ class LookupSource:
         begun, began_at = monotonic(), reached
         latest = moment(state.began) if state else self._clock()
         expired_at: int | None = None
+        readable = True
         while True:
             try:
                 answer = self._page(errand, frozen, token, tally, cancelled)
@@ -208,6 +217,7 @@ class LookupSource:
             stop_if(cancelled)
             added = self._store.add(read.kept)
             if read.unreadable:
+                readable = False
                 tally.gap(f"{errand.region}: {read.unreadable} events of a page can't be read.")
             reached = min([reached, *_seconds(events, frozen)])
             following = answer.get("NextToken")
@@ -223,7 +233,7 @@ class LookupSource:
                 seconds_left=_left(monotonic() - begun, began_at - reached, reached - frozen.since),
             )
             if not token:
-                whole = settled(window, latest)
+                whole = settled(window, latest) if readable else _NOTHING
                 self._book.cover(run, whole, seconds(self._clock()), going_on=part.aside)
                 return
 

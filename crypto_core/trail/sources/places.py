@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import takewhile
 from threading import Event
 from typing import Any
 
@@ -76,10 +77,9 @@ def place_at(address: str, region: str) -> Place:
         raise SettingsError(
             f"{clean(address, 100)!r} is no address in S3.", remedy="Write it as s3://bucket/prefix."
         )
-    prefix = (found["prefix"] or "").partition(LOGS)[0]
-    if prefix and not prefix.endswith("/"):
-        prefix += "/"
-    return Place(found["bucket"], prefix, region)
+    written = (found["prefix"] or "").rstrip("/")
+    names = takewhile(lambda name: f"{name}/" != LOGS, written.split("/") if written else ())
+    return Place(found["bucket"], "".join(f"{name}/" for name in names), region)
 
 
 def places_of_trails(

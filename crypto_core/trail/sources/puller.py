@@ -180,7 +180,10 @@ class EventPuller:
         """Return whether the files of a plan's window are as CloudTrail delivered them. Changes nothing."""
         tally, result = Tally(plan.source), Validation()
         validator = DigestValidator(self._kms)
-        for place in self.places(plan, tally, cancelled):
+        places = self.places(plan, tally, cancelled)
+        if not places:
+            return result.but("There is no bucket whose files could be validated.")
+        for place in places:
             only = frozenset(plan.regions)
             try:
                 result += validator.validate(plan.asked, place, only, self._clock(), cancelled)

@@ -350,6 +350,21 @@ def test_a_trail_delivers_files_where_cloudtrail_puts_them(
     assert events_of(trail, key, "GenerateDataKey")[0] in delivered
 
 
+def test_a_trail_that_gets_a_past_was_logging_then(
+    client: Callable[..., Any], key: Any, trail: Any, endpoint: EndpointProcess
+) -> None:
+    bucket = new_bucket(client)
+    trail.create_trail(Name=bucket, S3BucketName=bucket)
+    trail.start_logging(Name=bucket)
+    long_ago = datetime(2025, 3, 5, 12, 0, tzinfo=UTC)
+    assert trail.get_trail_status(Name=bucket)["StartLoggingTime"] > long_ago + timedelta(days=1)
+    endpoint.control.history([PastCall(long_ago, ANALYST, "Decrypt", key["Arn"])])
+    endpoint.control.deliver()
+    started = trail.get_trail_status(Name=bucket)["StartLoggingTime"]
+    trail.delete_trail(Name=bucket)
+    assert abs(started - long_ago) < timedelta(days=1)  # moto tells it in the machine's zone
+
+
 def test_a_trail_that_excludes_kms_or_is_stopped_gets_no_kms_events(
     client: Callable[..., Any], kms: Any, key: Any, trail: Any, endpoint: EndpointProcess
 ) -> None:

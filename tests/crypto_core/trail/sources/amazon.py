@@ -14,10 +14,14 @@ from crypto_core.errors import KmsAccessDeniedError
 from crypto_core.kms import KmsApi
 from crypto_core.trail.sources.engines import EngineSettings
 from crypto_core.trail.sources.puller import EventPuller
+from crypto_core.trail.sources.report import PullProgress
 from crypto_core.trail.store import EventStore
+from crypto_core.trail.store.conditions import seconds
+from crypto_core.trail.store.pulls import Window
 from tests.crypto_core.trail.records import record
 
 HERE, THERE = "eu-west-1", "us-east-1"
+BOTH = (HERE, THERE)
 ACCOUNT, OTHER_ACCOUNT = "123456789012", "999988887777"
 
 Asked = tuple[str, str, dict[str, Any]]
@@ -133,3 +137,28 @@ def log_key(
         f"{prefix}AWSLogs/{account}/{kind}/{region}/{day:%Y/%m/%d}/"
         f"{account.rsplit('/', 1)[-1]}_{kind}_{region}_{day:%Y%m%dT%H%MZ}_{uuid.uuid4().hex[:16]}.json.gz"
     )
+
+
+def day_of(first: datetime) -> dict[str, datetime]:
+    """The window of a day, and a little more, around what happened."""
+    return {"since": first - timedelta(minutes=5), "until": first + timedelta(hours=23)}
+
+
+def window_of(first: datetime) -> Window:
+    day = day_of(first)
+    return Window(seconds(day["since"]), seconds(day["until"]))
+
+
+def pages(aws: WatchedAws, source: str = "kms.amazonaws.com", region: str = HERE) -> list[dict[str, Any]]:
+    """The parameters of the pages that were asked for."""
+    return [
+        p for p in aws.named("LookupEvents", region) if p["LookupAttributes"][0]["AttributeValue"] == source
+    ]
+
+
+def stopping_after(count: int, cancelled: Event) -> Callable[[PullProgress], None]:
+    def told(progress: PullProgress) -> None:
+        if progress.pages >= count:
+            cancelled.set()
+
+    return told

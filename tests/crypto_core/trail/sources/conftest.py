@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
 
-from console.sandbox.endpoint import PLATFORM, EndpointProcess
+from console.sandbox.endpoint import PLATFORM, EndpointProcess, PastCall
 from crypto_core.trail.store import EventStore
-from tests.crypto_core.trail.sources.amazon import HERE, THERE, Clock, WatchedAws
+from tests.crypto_core.trail.sources.amazon import BOTH, HERE, THERE, Clock, WatchedAws
 
 
 @pytest.fixture
@@ -87,3 +88,43 @@ def put(client: Callable[..., Any], bucket: str) -> Callable[..., str]:
         return key
 
     return write
+
+
+@pytest.fixture(scope="module")
+def days() -> Iterator[datetime]:
+    """Moments two days apart, within what LookupEvents has: no two tests of a module share one."""
+    now = datetime.now(UTC).replace(microsecond=0)
+    return (now - timedelta(days=days) for days in range(3, 88, 2))
+
+
+@pytest.fixture(scope="module")
+def keys(endpoint: EndpointProcess) -> dict[str, str]:
+    """A key in each Region."""
+    return {
+        region: boto3.client(
+            "kms",
+            endpoint_url=endpoint.url,
+            region_name=region,
+            aws_access_key_id=PLATFORM,
+            aws_secret_access_key="unchecked",
+        ).create_key()["KeyMetadata"]["Arn"]
+        for region in BOTH
+    }
+
+
+@pytest.fixture
+def happened(
+    endpoint: EndpointProcess, keys: dict[str, str], days: Iterator[datetime]
+) -> Callable[..., datetime]:
+    """Let calls happen, a minute apart; returns when the first one did."""
+
+    def past(count: int, region: str = HERE, at: datetime | None = None, **more: Any) -> datetime:
+        first = at or next(days)
+        calls = [
+            PastCall(first + timedelta(minutes=n), PLATFORM, "Decrypt", keys[region], region=region, **more)
+            for n in range(count)
+        ]
+        endpoint.control.history(calls)
+        return first
+
+    return past

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import gzip
-import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
-from cryptography.hazmat.primitives.hashes import SHA1, SHA256
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA1
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from console.sandbox.endpoint import ANALYST, EndpointProcess, PastCall
@@ -31,90 +29,9 @@ from tests.crypto_core.trail.sources.amazon import (
     log_key,
     puller,
 )
+from tests.crypto_core.trail.sources.digest_chain import KEY, OTHER_KEY, Chain, fingerprint, iso, public
 
 HOURS = 6
-KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-OTHER_KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-
-
-def public(key: rsa.RSAPrivateKey) -> dict[str, Any]:
-    """A key as ListPublicKeys gives it."""
-    written = key.public_key().public_bytes(Encoding.DER, PublicFormat.PKCS1)
-    return {"Value": written, "Fingerprint": fingerprint(key)}
-
-
-def fingerprint(key: rsa.RSAPrivateKey) -> str:
-    written = key.public_key().public_bytes(Encoding.DER, PublicFormat.PKCS1)
-    return hashlib.md5(written, usedforsecurity=False).hexdigest()
-
-
-def iso(moment: datetime) -> str:
-    return f"{moment:%Y-%m-%dT%H:%M:%SZ}"
-
-
-@dataclass
-class Chain:
-    """What one trail delivered of one Region: log files, and their digests, an hour each."""
-
-    bucket: str
-    write: Callable[..., str]
-    region: str = HERE
-    account: str = ACCOUNT
-    trail: str = "main"
-    key: rsa.RSAPrivateKey = KEY
-    logs: list[str] = field(default_factory=list)
-    digests: list[str] = field(default_factory=list)
-    _before: dict[str, Any] = field(default_factory=dict)
-
-    def hour(self, end: datetime, *, files: int = 2, backfill: bool = False, **other: Any) -> str:
-        """Deliver an hour's log files and its digest; `other` replaces fields before it is signed."""
-        entries = []
-        for _ in range(files):
-            name = log_key(end - timedelta(minutes=30), region=self.region, account=self.account)
-            body = log_file(dated(end - timedelta(minutes=31), awsRegion=self.region))
-            self.write(name, body)
-            self.logs.append(name)
-            entries.append(
-                {
-                    "s3Bucket": self.bucket,
-                    "s3Object": name,
-                    "hashValue": hashlib.sha256(gzip.decompress(body)).hexdigest(),
-                    "hashAlgorithm": "SHA-256",
-                }
-            )
-        name = (
-            f"AWSLogs/{self.account}/CloudTrail-Digest/{self.region}/{end:%Y/%m/%d}/{self.account}_CloudTrail"
-            f"-Digest_{self.region}_{self.trail}_{HERE}_{end:%Y%m%dT%H%M%SZ}"
-            f"{'_backfill' if backfill else ''}.json.gz"
-        )
-        document = {
-            "digestStartTime": iso(end - timedelta(hours=1)),
-            "digestEndTime": iso(end),
-            "digestS3Bucket": self.bucket,
-            "digestS3Object": name,
-            "digestPublicKeyFingerprint": fingerprint(self.key),
-            "digestSignatureAlgorithm": "SHA256withRSA",
-            "previousDigestS3Bucket": self.bucket if self._before else None,
-            "previousDigestS3Object": self._before.get("name"),
-            "previousDigestHashValue": self._before.get("hashed"),
-            "previousDigestSignature": self._before.get("signature"),
-            "logFiles": entries,
-        } | other
-        made = self.sign(name, document)
-        if not backfill:
-            self._before = made
-            self.digests.append(name)
-        return name
-
-    def sign(self, name: str, document: dict[str, Any], hashing: Any = None) -> dict[str, Any]:
-        """Write a digest, signed as CloudTrail does."""
-        plain = json.dumps(document).encode()
-        hashed = hashlib.sha256(plain).hexdigest()
-        before = document["previousDigestSignature"] or "null"
-        signed = f"{document['digestEndTime']}\n{self.bucket}/{name}\n{hashed}\n{before}".encode()
-        signature = self.key.sign(signed, padding.PKCS1v15(), hashing or SHA256()).hex()
-        self.write(name, gzip.compress(plain), Metadata={"signature": signature})
-        return {"name": name, "hashed": hashed, "signature": signature}
 
 
 @pytest.fixture
@@ -286,6 +203,15 @@ def test_all_digests_cannot_be_deleted_unseen(
     assert "there are no digest files for this window" in found.problems[0]
 
 
+def test_the_digests_of_one_region_cannot_be_deleted_unseen(
+    chain: Chain, validate: Callable[..., Validation], clock: Clock
+) -> None:
+    chain.write(log_key(clock.ago(hours=1), region=THERE), log_file(dated(clock.ago(hours=2))))
+    (problem,) = validate().problems
+    assert problem.startswith(f"s3://{chain.bucket}/: {ACCOUNT} {THERE}: there are no digest files")
+    assert validate(regions=[HERE]).well
+
+
 def test_what_was_delivered_before_the_first_digest_is_said_to_be_vouched_for_by_nothing(
     chain: Chain, validate: Callable[..., Validation], clock: Clock
 ) -> None:
@@ -294,8 +220,8 @@ def test_what_was_delivered_before_the_first_digest_is_said_to_be_vouched_for_by
     (problem,) = found.problems
     begin = iso(clock.ago(hours=HOURS + 1))
     assert problem == (
-        f"s3://{chain.bucket}/{chain.digests[0]}: the chain begins here, at {begin}: "
-        "nothing vouches for what was delivered before."
+        f"s3://{chain.bucket}/{chain.digests[0]}: the chain begins here, at {begin}: nothing vouches for "
+        "what was delivered before."
     )
 
 
@@ -355,6 +281,16 @@ def test_public_keys_that_cannot_be_had_leave_nothing_valid(
     found = validate()
     assert found.digests == 0
     assert found.problems == (f"{HERE}: public keys: aws:ListPublicKeys is not allowed.",)
+
+
+def test_the_keys_of_all_digests_that_are_read_are_asked_for(
+    aws: WatchedAws, chain: Chain, validate: Callable[..., Validation], clock: Clock
+) -> None:
+    validate()
+    (asked,) = aws.named("ListPublicKeys")
+    first = clock.ago(hours=HOURS - 0.5).replace(hour=0, minute=0, second=0)
+    assert asked["StartTime"] <= first
+    assert asked["EndTime"] >= clock.now
 
 
 def test_a_key_that_is_no_rsa_key_is_passed_over(

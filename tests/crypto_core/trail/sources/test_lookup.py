@@ -1,99 +1,36 @@
-"""LookupEvents: what comes, what comes next time, and what happens when it is interrupted or refused."""
+"""LookupEvents: what comes, what comes next time, and what happens when it is refused."""
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from threading import Event
 from typing import Any
 
 import pytest
 
-from console.sandbox.endpoint import ONCALL, PLATFORM, EndpointProcess, Fault, PastCall
+from console.sandbox.endpoint import ONCALL, EndpointProcess, Fault, PastCall
 from crypto_core.errors import (
-    InterruptedRunError,
     KmsAccessDeniedError,
-    KmsThrottledError,
     KmsUnreachableError,
-    PageTokenError,
     SettingsError,
 )
 from crypto_core.trail.coverage_record import CoverageRecord
 from crypto_core.trail.sources.report import PullProgress
 from crypto_core.trail.store import EventStore
 from crypto_core.trail.store.conditions import seconds
-from crypto_core.trail.store.pulls import PullBook, Run, Unfinished, Window
-from tests.crypto_core.trail.sources.amazon import HERE, THERE, Clock, Rests, WatchedAws, denying, puller
-
-BOTH = (HERE, THERE)
-
-
-@pytest.fixture(scope="module")
-def keys(endpoint: EndpointProcess) -> dict[str, str]:
-    """A key in each Region."""
-    import boto3
-
-    return {
-        region: boto3.client(
-            "kms",
-            endpoint_url=endpoint.url,
-            region_name=region,
-            aws_access_key_id=PLATFORM,
-            aws_secret_access_key="unchecked",
-        ).create_key()["KeyMetadata"]["Arn"]
-        for region in BOTH
-    }
-
-
-@pytest.fixture
-def happened(endpoint: EndpointProcess, keys: dict[str, str]) -> Callable[..., datetime]:
-    """Let calls happen, a minute apart; returns when the first one did. No two tests share a day."""
-    days = iter(range(_DAYS[0], 90, 2))
-
-    def past(count: int, region: str = HERE, at: datetime | None = None, **more: Any) -> datetime:
-        first = at or (datetime.now(UTC) - timedelta(days=next(days))).replace(microsecond=0)
-        _DAYS[0] += 2
-        calls = [
-            PastCall(first + timedelta(minutes=n), PLATFORM, "Decrypt", keys[region], region=region, **more)
-            for n in range(count)
-        ]
-        endpoint.control.history(calls)
-        return first
-
-    return past
-
-
-_DAYS = [3]
-
-
-def day_of(first: datetime) -> dict[str, datetime]:
-    """The window of a day, and a little more, around what happened."""
-    return {"since": first - timedelta(minutes=5), "until": first + timedelta(hours=23)}
-
-
-def window_of(first: datetime) -> Window:
-    day = day_of(first)
-    return Window(seconds(day["since"]), seconds(day["until"]))
-
-
-def pages(aws: WatchedAws, source: str = "kms.amazonaws.com", region: str = HERE) -> list[dict[str, Any]]:
-    """The parameters of the pages that were asked for."""
-    return [
-        p for p in aws.named("LookupEvents", region) if p["LookupAttributes"][0]["AttributeValue"] == source
-    ]
-
-
-def stopping_after(count: int, cancelled: Event) -> Callable[[PullProgress], None]:
-    def told(progress: PullProgress) -> None:
-        if progress.pages >= count:
-            cancelled.set()
-
-    return told
+from crypto_core.trail.store.pulls import PullBook, Run
+from tests.crypto_core.trail.sources.amazon import (
+    BOTH,
+    HERE,
+    THERE,
+    Clock,
+    Rests,
+    WatchedAws,
+    day_of,
+    denying,
+    pages,
+    puller,
+)
 
 
 def test_all_pages_of_all_regions_are_fetched_and_the_window_is_covered(
@@ -182,184 +119,6 @@ def test_a_region_that_was_never_fetched_makes_no_hole_in_the_others(
     assert with_denied.plan().asked.since == clock.ago(hours=24)
 
 
-def test_a_cancelled_pull_goes_on_by_its_token_and_asks_for_no_page_twice(
-    aws: WatchedAws, store: EventStore, clock: Clock, happened: Callable[..., datetime]
-) -> None:
-    first = happened(240)
-    cancelled = Event()
-    pull = puller(aws, store, clock)
-    with pytest.raises(InterruptedRunError):
-        pull.run(pull.plan(**day_of(first)), progress=stopping_after(3, cancelled), cancelled=cancelled)
-    came = len(pages(aws))
-    kept = store.summary("").events
-    assert 50 <= kept < 240
-    assert not CoverageRecord(store, lambda: [HERE], clock=clock).coverage_of(**day_of(first)).complete
-    clock.now += timedelta(hours=3)
-    aws.asked.clear()
-    report = puller(aws, store, clock).pull(**day_of(first))
-    left = pages(aws)
-    assert "NextToken" in left[0]
-    # A page that had come when it was stopped, but was not stored, is asked for again.
-    assert 5 <= came + len(left) <= 6
-    assert report.new == 240 - kept
-    assert store.summary("").events == 240
-    assert any("goes on from" in note for note in report.notes)
-    assert CoverageRecord(store, lambda: [HERE], clock=clock).coverage_of(**day_of(first)).complete
-
-
-def test_a_pull_without_since_takes_up_the_interrupted_one_however_old(
-    aws: WatchedAws, store: EventStore, clock: Clock, happened: Callable[..., datetime]
-) -> None:
-    first = happened(240)
-    cancelled = Event()
-    pull = puller(aws, store, clock)
-    with pytest.raises(InterruptedRunError):
-        pull.run(pull.plan(**day_of(first)), progress=stopping_after(2, cancelled), cancelled=cancelled)
-    plan = puller(aws, store, clock).plan()
-    assert plan.asked.since == day_of(first)["since"]
-    pull.run(plan)
-    assert store.summary("name:Decrypt", cancelled=None).events >= 240
-
-
-def test_a_killed_process_loses_no_page_that_it_had_stored(
-    aws: WatchedAws,
-    store: EventStore,
-    clock: Clock,
-    endpoint: EndpointProcess,
-    happened: Callable[..., datetime],
-) -> None:
-    first = happened(240)
-    day = day_of(first)
-    script = f"""
-import os, signal
-from datetime import datetime
-from pathlib import Path
-from crypto_core.kms import KmsApi
-from crypto_core.trail.sources.puller import EventPuller
-from crypto_core.trail.store import EventStore
-
-def told(progress):
-    if progress.pages == 3:
-        os.kill(os.getpid(), signal.SIGKILL)
-
-kms = KmsApi(("{HERE}",), endpoint_url="{endpoint.url}")
-store = EventStore(Path({str(store.path)!r}))
-pull = EventPuller(kms, store, regions=lambda: ("{HERE}",), rest=lambda *_: None)
-since, until = "{day["since"].isoformat()}", "{day["until"].isoformat()}"
-plan = pull.plan(since=datetime.fromisoformat(since), until=datetime.fromisoformat(until))
-pull.run(plan, progress=told)
-"""
-    done = subprocess.run(
-        [sys.executable, "-c", script],
-        env={**os.environ, "PYTHONPATH": str(Path.cwd())},
-        timeout=120,
-        check=False,
-    )
-    assert done.returncode == -signal.SIGKILL
-    kept = store.summary("").events
-    assert 100 <= kept <= 150
-    report = puller(aws, store, clock).pull(**day)
-    assert report.new == 240 - kept
-    assert len(pages(aws)) == 5 - kept // 50
-
-
-def test_what_was_under_way_when_a_pull_was_interrupted_counts_as_missing(
-    aws: WatchedAws, store: EventStore, clock: Clock, happened: Callable[..., datetime]
-) -> None:
-    """Its newest page was asked for at the window's very end: what was delivered later is not in it."""
-    first = happened(120)
-    window = window_of(first)
-    answer = aws.read(
-        "cloudtrail",
-        "LookupEvents",
-        region=HERE,
-        LookupAttributes=[{"AttributeKey": "EventSource", "AttributeValue": "kms.amazonaws.com"}],
-        StartTime=datetime.fromtimestamp(window.since, UTC),
-        EndTime=datetime.fromtimestamp(window.until, UTC),
-        MaxResults=50,
-    )
-    book = PullBook(store.file)
-    run = Run("lookup", HERE)
-    reached = min(seconds(e["EventTime"].astimezone(UTC)) for e in answer["Events"])
-    book.save(run, Unfinished(window, answer["NextToken"], reached, began=window.until))
-    puller(aws, store, clock).pull(**day_of(first))
-    assert book.last(run) == window.until
-    asked = pages(aws)
-    assert asked[-1]["StartTime"] == datetime.fromtimestamp(window.until - 15 * 60, UTC)
-    assert "NextToken" not in asked[-1]
-
-
-def test_a_token_that_has_expired_costs_no_event(
-    aws: WatchedAws, store: EventStore, clock: Clock, happened: Callable[..., datetime]
-) -> None:
-    first = happened(120)
-    window = window_of(first)
-    reached = seconds(first + timedelta(minutes=100))
-    book = PullBook(store.file)
-    book.save(Run("lookup", HERE), Unfinished(window, "made up", reached, began=seconds(clock.now)))
-    report = puller(aws, store, clock).pull(**day_of(first))
-    # What is newer than where it stood had come before.
-    assert report.new == 101
-    assert any("token had expired" in note for note in report.notes)
-    assert report.coverage.complete
-    assert book.covered()[HERE] == [window]
-
-
-def test_tokens_that_are_never_taken_end_in_an_error_not_in_a_circle(
-    aws: WatchedAws, store: EventStore, clock: Clock, happened: Callable[..., datetime]
-) -> None:
-    first = happened(1)
-    event = {"CloudTrailEvent": "{}", "EventTime": first}
-
-    def instead(operation: str, _region: str, parameters: dict[str, Any]) -> Mapping[str, Any] | None:
-        if "NextToken" in parameters:
-            raise PageTokenError("no such page")
-        return {"Events": [event] * 50, "NextToken": "next"}
-
-    aws.instead.append(instead)
-    with pytest.raises(PageTokenError):
-        puller(aws, store, clock).pull(**day_of(first))
-    assert len(pages(aws)) <= 6
-
-
-def test_a_short_window_is_not_kept_waiting_by_a_long_interrupted_one(
-    aws: WatchedAws, store: EventStore, clock: Clock, happened: Callable[..., datetime]
-) -> None:
-    first = happened(240)
-    cancelled = Event()
-    pull = puller(aws, store, clock)
-    with pytest.raises(InterruptedRunError):
-        pull.run(pull.plan(**day_of(first)), progress=stopping_after(2, cancelled), cancelled=cancelled)
-    book = PullBook(store.file)
-    state = book.unfinished(Run("lookup", HERE))
-    assert state is not None
-    aws.asked.clear()
-    late = datetime.fromtimestamp(state.reached, UTC) + timedelta(minutes=1)
-    report = pull.pull(since=late, until=first + timedelta(hours=23, minutes=30))
-    assert any("left for later" in note for note in report.notes)
-    assert all("NextToken" not in page for page in pages(aws))
-    assert all(page["StartTime"] >= day_of(first)["until"] for page in pages(aws))
-    here = CoverageRecord(store, lambda: [HERE], clock=clock)
-    assert here.coverage_of(late, first + timedelta(hours=23, minutes=30)).complete
-    assert book.unfinished(Run("lookup", HERE)) == state
-    pull.pull(until=first + timedelta(hours=23, minutes=30))
-    assert store.summary("").events == 240
-    assert here.coverage_of(first, first + timedelta(hours=23, minutes=30)).complete
-
-
-def test_another_window_gives_an_interrupted_pull_up_and_says_so(
-    aws: WatchedAws, store: EventStore, clock: Clock, happened: Callable[..., datetime]
-) -> None:
-    first = happened(240)
-    cancelled = Event()
-    pull = puller(aws, store, clock)
-    with pytest.raises(InterruptedRunError):
-        pull.run(pull.plan(**day_of(first)), progress=stopping_after(2, cancelled), cancelled=cancelled)
-    report = pull.pull(since=first - timedelta(hours=1), until=first + timedelta(hours=23))
-    assert any("given up" in note for note in report.notes)
-    assert store.summary("").events == 240
-
-
 def test_throttling_is_waited_out_counted_and_told(
     aws: WatchedAws,
     store: EventStore,
@@ -380,24 +139,6 @@ def test_throttling_is_waited_out_counted_and_told(
     assert len(waits) == 5
     assert all(0.25 * 2**n <= wait <= 0.5 * 2**n for n, wait in enumerate(waits))
     assert max(p.throttled for p in told) == 5
-
-
-def test_a_region_that_never_stops_throttling_is_a_gap_and_its_place_is_kept(
-    aws: WatchedAws, store: EventStore, clock: Clock, happened: Callable[..., datetime]
-) -> None:
-    first = happened(120)
-
-    def instead(operation: str, _region: str, parameters: dict[str, Any]) -> None:
-        if "NextToken" in parameters:
-            raise KmsThrottledError("slower", operation=operation)
-
-    aws.instead.append(instead)
-    report = puller(aws, store, clock).pull(**day_of(first))
-    assert report.new == 50
-    assert report.throttled == 9
-    assert report.gaps == (f"{HERE}: kms.amazonaws.com: slower",)
-    aws.instead.clear()
-    assert puller(aws, store, clock).pull(**day_of(first)).new == 70
 
 
 def test_the_pace_is_kept_in_each_region_whoever_pulls(
@@ -525,6 +266,7 @@ def test_an_event_that_cannot_be_read_is_a_gap_and_the_others_are_kept(
     report = puller(aws, store, clock).pull(**day_of(first))
     assert report.new == 3
     assert report.gaps == (f"{HERE}: 1 events of a page can't be read.",)
+    assert not CoverageRecord(store, lambda: [HERE], clock=clock).coverage_of(**day_of(first)).complete
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -11,16 +10,12 @@ from typing import Any
 
 import pytest
 
-from console.sandbox.endpoint import ANALYST, EndpointProcess, PastCall
 from crypto_core.errors import InterruptedRunError, KmsAccessDeniedError, KmsUnreachableError, SettingsError
 from crypto_core.paging import Query
 from crypto_core.trail.coverage_record import CoverageRecord
-from crypto_core.trail.sources import objects
-from crypto_core.trail.sources.objects import BrokenObjectError, unpacked
 from crypto_core.trail.sources.places import place_at
 from crypto_core.trail.sources.report import PullProgress
 from crypto_core.trail.store import EventStore
-from tests.crypto_core.trail.records import NOW
 from tests.crypto_core.trail.sources.amazon import (
     ACCOUNT,
     HERE,
@@ -148,72 +143,6 @@ def test_another_filter_reads_the_files_again(
         assert covered.complete is (expression != "name:Encrypt")
 
 
-DAMAGED: dict[str, tuple[bytes, str]] = {
-    "truncated": (log_file(dated(NOW))[:-9], "truncated gzip."),
-    "damaged": (log_file(dated(NOW))[:40] + b"\xff" * 40, "damaged gzip"),
-    "no-json": (gzip.compress(b'{"Records": ['), "it is not JSON"),
-    "text": (b"<Error>\x1b[31m", "it is not JSON"),
-    "empty": (b"", "it is not JSON"),
-    "no-records": (b'{"a": 1}', "1 records can't be read."),
-    "null": (b"null", "1 records can't be read."),
-    "bomb": (gzip.compress(bytes(2_000_000)), "it unpacks to more than 1 MB."),
-}
-
-
-@pytest.mark.parametrize("kind", list(DAMAGED))
-def test_a_file_that_cannot_be_read_is_named_by_every_pull_and_the_others_are_read(
-    aws: WatchedAws,
-    store: EventStore,
-    clock: Clock,
-    bucket: str,
-    put: Put,
-    monkeypatch: pytest.MonkeyPatch,
-    kind: str,
-) -> None:
-    monkeypatch.setattr(objects.unpacked, "__defaults__", (1024 * 1024,))
-    then = clock.ago(hours=3)
-    body, reason = DAMAGED[kind]
-    broken = put(log_key(then), body)
-    put(log_key(then), log_file(dated(then)))
-    put(log_key(then, region=THERE), log_file(dated(then, awsRegion=THERE)))
-    pull = puller(aws, store, clock, regions=(HERE, THERE))
-    for new in (2, 0):
-        report = pull.pull(f"s3://{bucket}", since=clock.ago(hours=4))
-        assert report.new == new
-        (gap,) = report.gaps
-        assert gap.startswith(f"s3://{bucket}/{broken}: {reason}")
-        assert "\x1b" not in gap
-    covered = CoverageRecord(store, lambda: (HERE, THERE), clock=clock).coverage_of(then, clock.now)
-    assert [r.partition(":")[0] for r in covered.reasons] == [HERE]
-
-
-def test_one_record_that_is_none_leaves_the_rest_of_its_file(
-    aws: WatchedAws, store: EventStore, clock: Clock, bucket: str, put: Put
-) -> None:
-    then = clock.ago(hours=3)
-    put(log_key(then), gzip.compress(json.dumps({"Records": [dated(then), 7, None, dated(then)]}).encode()))
-    report = puller(aws, store, clock).pull(f"s3://{bucket}", since=clock.ago(hours=4))
-    assert report.new == 2
-    assert "2 records can't be read." in report.gaps[0]
-
-
-def test_an_object_that_is_too_large_is_not_read_whole(
-    aws: WatchedAws, store: EventStore, clock: Clock, bucket: str, put: Put, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(objects, "MOST_BYTES", 1024 * 1024)
-    put(log_key(clock.now), bytes(3 * 1024 * 1024))
-    report = puller(aws, store, clock).pull(f"s3://{bucket}", since=clock.ago(hours=4))
-    assert "it has more than 1 MB." in report.gaps[0]
-
-
-def test_gzip_members_one_after_another_are_one_file() -> None:
-    assert unpacked(gzip.compress(b"ab") + gzip.compress(b"cd") + bytes(8)) == b"abcd"
-    with pytest.raises(BrokenObjectError):
-        unpacked(gzip.compress(b"ab") + gzip.compress(b"cd")[:-4])
-    with pytest.raises(BrokenObjectError):
-        unpacked(gzip.compress(bytes(600)) + gzip.compress(bytes(600)), 1_000)
-
-
 def test_an_object_that_is_denied_is_a_gap_and_the_rest_is_read(
     aws: WatchedAws, store: EventStore, clock: Clock, bucket: str, put: Put
 ) -> None:
@@ -320,172 +249,6 @@ def test_days_that_were_not_asked_for_are_not_read(
     assert times(store) == [clock.ago(days=12)]
 
 
-@pytest.fixture
-def trail(client: Callable[..., Any], bucket: str) -> Any:
-    """A trail that delivers to the bucket; its name is the bucket's. It is gone after the test."""
-    made = client("cloudtrail")
-    made.create_trail(Name=bucket, S3BucketName=bucket, S3KeyPrefix="audit", IsMultiRegionTrail=True)
-    made.start_logging(Name=bucket)
-    yield made
-    for one in made.describe_trails()["trailList"]:
-        made.delete_trail(Name=one["Name"])
-
-
-@pytest.fixture
-def key(client: Callable[..., Any]) -> str:
-    """A key's ARN."""
-    return str(client("kms").create_key()["KeyMetadata"]["Arn"])
-
-
-def test_the_trails_tell_which_bucket_to_read(
-    aws: WatchedAws,
-    store: EventStore,
-    clock: Clock,
-    endpoint: EndpointProcess,
-    trail: Any,
-    key: str,
-) -> None:
-    then = clock.ago(hours=30)
-    endpoint.control.history([PastCall(then, ANALYST, "Decrypt", key) for _ in range(3)])
-    endpoint.control.deliver()
-    pull = puller(aws, store, clock, regions=(HERE, THERE))
-    report = pull.pull("s3", since=clock.ago(hours=20))
-    assert report.coverage.complete, report.gaps
-    assert report.regions == (HERE, THERE)
-    report = pull.pull("s3", since=clock.ago(hours=40))
-    assert store.summary("name:Decrypt").events == 3
-    # A Region of the trail's in which nothing happened is covered as well.
-    assert CoverageRecord(store, lambda: (HERE, THERE), clock=clock).coverage_of(then, clock.now).complete
-    assert pull.plan("s3").asked.since == clock.ago(minutes=15)
-
-
-def test_a_trail_that_leaves_kms_out_is_a_gap_and_covers_nothing(
-    aws: WatchedAws,
-    store: EventStore,
-    clock: Clock,
-    trail: Any,
-    bucket: str,
-    endpoint: EndpointProcess,
-    put: Put,
-) -> None:
-    selectors = [
-        {
-            "ReadWriteType": "All",
-            "IncludeManagementEvents": True,
-            "ExcludeManagementEventSources": ["kms.amazonaws.com"],
-        }
-    ]
-    trail.put_event_selectors(TrailName=bucket, EventSelectors=selectors)
-    put(log_key(clock.ago(hours=2), prefix="audit/"), log_file(dated(clock.ago(hours=2))))
-    report = puller(aws, store, clock).pull("s3", since=clock.ago(minutes=30))
-    assert any("leaves out events of KMS" in gap for gap in report.gaps)
-    covered = CoverageRecord(store, lambda: [HERE], clock=clock)
-    assert not covered.coverage_of(clock.ago(minutes=30), clock.now).complete
-
-
-def test_another_trail_that_has_all_makes_of_it_a_remark(
-    aws: WatchedAws,
-    store: EventStore,
-    clock: Clock,
-    trail: Any,
-    bucket: str,
-    client: Callable[..., Any],
-    endpoint: EndpointProcess,
-    key: str,
-) -> None:
-    trail.stop_logging(Name=bucket)
-    other = f"{bucket}-2"
-    client("s3").create_bucket(Bucket=other, CreateBucketConfiguration={"LocationConstraint": HERE})
-    trail.create_trail(Name=other, S3BucketName=other, IsMultiRegionTrail=True)
-    trail.start_logging(Name=other)
-    endpoint.control.history([PastCall(clock.ago(days=3), ANALYST, "Decrypt", key)])
-    endpoint.control.deliver()
-    report = puller(aws, store, clock).pull("s3", since=clock.ago(hours=1))
-    assert any("is switched off" in note for note in report.notes)
-    assert report.coverage.complete, report.gaps
-    covered = CoverageRecord(store, lambda: [HERE], clock=clock)
-    assert covered.coverage_of(clock.ago(hours=1), clock.now).complete
-
-
-def test_a_trail_that_is_switched_off_or_was_covers_nothing(
-    aws: WatchedAws, store: EventStore, clock: Clock, trail: Any, bucket: str
-) -> None:
-    pull = puller(aws, store, clock)
-    covered = CoverageRecord(store, lambda: [HERE], clock=clock)
-    report = pull.pull("s3", since=clock.ago(hours=1))
-    assert any("was switched on at" in gap for gap in report.gaps)
-    trail.stop_logging(Name=bucket)
-    report = pull.pull("s3", since=clock.ago(hours=1))
-    assert any("is switched off" in gap for gap in report.gaps)
-    assert not covered.coverage_of(clock.ago(hours=1), clock.now).complete
-
-
-@pytest.mark.parametrize(
-    ("operation", "said"),
-    [("GetEventSelectors", "may leave out events of KMS"), ("GetTrailStatus", "may be switched off")],
-)
-def test_what_is_not_known_of_a_trail_is_a_gap(
-    aws: WatchedAws, store: EventStore, clock: Clock, trail: Any, operation: str, said: str
-) -> None:
-    aws.instead.append(denying(operation))
-    report = puller(aws, store, clock).pull("s3", since=clock.ago(minutes=0))
-    assert any(f"{said}: aws:{operation} is not allowed." in gap for gap in report.gaps)
-
-
-def test_a_delivery_that_fails_is_a_gap(aws: WatchedAws, store: EventStore, clock: Clock, trail: Any) -> None:
-    def after(operation: str, answer: dict[str, Any]) -> None:
-        if operation == "GetTrailStatus":
-            answer["LatestDeliveryError"] = "NoSuch\x1b[31mBucket"
-
-    aws.after = after
-    report = puller(aws, store, clock).pull("s3", since=clock.now)
-    assert any("can't deliver to its bucket (NoSuch[31mBucket)" in gap for gap in report.gaps)
-
-
-def test_one_bucket_that_is_denied_is_a_gap_and_the_other_is_read(
-    aws: WatchedAws,
-    store: EventStore,
-    clock: Clock,
-    trail: Any,
-    bucket: str,
-    put: Put,
-    client: Callable[..., Any],
-) -> None:
-    other = f"{bucket}-2"
-    client("s3").create_bucket(Bucket=other, CreateBucketConfiguration={"LocationConstraint": HERE})
-    trail.create_trail(Name=other, S3BucketName=other)
-    trail.start_logging(Name=other)
-    then = clock.ago(hours=3)
-    put(log_key(then, prefix="audit/"), log_file(dated(then)))
-    aws.instead.append(denying("ListObjectsV2", Bucket=other))
-    pull = puller(aws, store, clock)
-    report = pull.pull("s3", since=clock.ago(hours=4))
-    assert report.new == 1
-    assert f"s3://{other}/: aws:ListObjectsV2 is not allowed." in report.gaps
-    aws.instead.append(denying("ListObjectsV2"))
-    with pytest.raises(KmsAccessDeniedError):
-        pull.pull("s3", since=clock.ago(hours=4))
-
-
-def test_without_a_trail_the_operator_is_told_what_to_do(
-    aws: WatchedAws, store: EventStore, clock: Clock
-) -> None:
-    report = puller(aws, store, clock).pull("s3")
-    assert report.gaps == ("No trail delivers to a bucket here. Name one: --from s3://bucket/prefix.",)
-
-
-def test_a_region_in_which_trails_cannot_be_asked_is_a_gap(
-    aws: WatchedAws, store: EventStore, clock: Clock, trail: Any
-) -> None:
-    aws.instead.append(denying("DescribeTrails", THERE))
-    pull = puller(aws, store, clock, regions=(HERE, THERE))
-    report = pull.pull("s3", since=clock.ago(minutes=0))
-    assert f"{THERE}: trails: aws:DescribeTrails is not allowed." in report.gaps
-    aws.instead.append(denying("DescribeTrails"))
-    with pytest.raises(KmsAccessDeniedError):
-        pull.pull("s3")
-
-
 def test_only_the_regions_that_are_named_are_read(
     aws: WatchedAws, store: EventStore, clock: Clock, bucket: str, put: Put
 ) -> None:
@@ -498,3 +261,20 @@ def test_only_the_regions_that_are_named_are_read(
     assert (report.new, report.regions) == (1, (THERE,))
     assert report.gaps == ("eu-north-1: no bucket has a folder of this Region.",)
     assert timedelta(0) == clock.now - report.until
+
+
+@pytest.mark.parametrize(
+    ("address", "prefix"),
+    [
+        ("s3://logs", ""),
+        ("s3://logs/", ""),
+        ("s3://logs/AWSLogs", ""),
+        ("s3://logs/audit/AWSLogs/123456789012/CloudTrail", "audit/"),
+        ("s3://logs/audit//x/", "audit//x/"),
+        ("s3://logs/myAWSLogs/x", "myAWSLogs/x/"),
+    ],
+    ids=range(6),
+)
+def test_an_address_ends_where_cloudtrails_folders_begin(address: str, prefix: str) -> None:
+    place = place_at(address, HERE)
+    assert (place.bucket, place.prefix) == ("logs", prefix)

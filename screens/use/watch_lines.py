@@ -1,0 +1,141 @@
+"""A watch in words: what came, for how long the key is provably quiet, then each use as it came."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from textual.content import Content
+
+from crypto_core.counting import counted
+from crypto_core.coverage import Coverage
+from crypto_core.foreign import clean
+from crypto_core.trail.key_watch import DELAY
+from crypto_core.trail.sightings import KeyUse, Look, UseKind
+from screens.ages import span, stamp
+from screens.events.moments import clock_time
+from screens.events.narrowing import term
+from screens.facts import Facts
+from screens.routes import EventBehind, EventsBehind, KeyBehind
+from screens.signs import Sign
+from screens.use.lines import BLANK, fact, gap_lines, prose, who
+from screens.use.watching import Seen
+from screens.widgets.cells import cut, fit, fit_middle
+from screens.widgets.line_list import Line
+
+SIGNS = {
+    UseKind.USE: Sign("▲", "$warning"),
+    UseKind.FAILED: Sign("✖", "$error"),
+    UseKind.DENIED: Sign("✖", "$error"),
+    UseKind.CHANGE: Sign("○", ""),
+}
+OWN = Sign("·", "$muted")
+_TIME, _KIND, _NAME, _FROM = 15, 9, 16, 18
+_ROOMY = 100
+
+
+def watch_lines(seen: Seen, width: int, facts: Facts) -> Iterator[Line]:
+    """Yield the page."""
+    look, now = seen.look, facts.clock()
+    for place, arn in enumerate(seen.keys.arns or (seen.keys.name,)):
+        words = f"{facts.key_words.long(arn)}  {arn}"
+        target = KeyBehind(arn) if seen.keys.arns else None
+        hint = "Enter: the key."
+        yield fact("" if place else "key", words, width, target=target, hint=hint, whole_end=True)
+    yield fact("since", stamp(look.since, now), width)
+    yield _counts(look, width)
+    yield _quiet(look, width, facts)
+    yield _covered(look, width, facts)
+    yield from gap_lines(Coverage(look.gaps), width)
+    if seen.note:
+        yield from prose(seen.note, width, lead="▲ ", lead_style="$warning")
+    yield BLANK
+    yield from _uses(seen, width, facts)
+
+
+def _counts(look: Look, width: int) -> Line:
+    number = look.counts
+    words = (
+        f"use {number[UseKind.USE]:,} · failed {number[UseKind.FAILED]:,} · "
+        f"denied {number[UseKind.DENIED]:,} · change {number[UseKind.CHANGE]:,} · "
+        f"Keydeck's own {look.own:,}"
+    )
+    return fact("seen", words, width, style="bold")
+
+
+def _quiet(look: Look, width: int, facts: Facts) -> Line:
+    """For how long there was provably no use; never more than that is claimed."""
+    now = facts.clock()
+    last = f"; last use {clock_time(look.last_use, now)}" if look.last_use else ""
+    if look.more:
+        return fact("quiet", f"not known yet: more is being read{last}", width, style="$warning")
+    if look.gaps or look.covered_until is None:
+        return fact("quiet", f"not known{last}", width, style="$warning")
+    if not look.quiet_for:
+        none = f"not known yet: nothing since {clock_time(look.quiet_since, now)} is covered"
+        words = f"no: last use {clock_time(look.last_use, now)}" if look.last_use else none
+        return fact("quiet", words, width, style="$warning" if look.last_use else "$muted")
+    since = "since the last use at" if look.last_use else "since"
+    words = f"for {span(look.quiet_for)}, {since} {clock_time(look.quiet_since, now)}"
+    return fact("quiet", words, width, style="$warning" if look.last_use else "$success")
+
+
+def _covered(look: Look, width: int, facts: Facts) -> Line:
+    """Up to when all is known."""
+    late = f"CloudTrail may be {span(DELAY)} late"
+    if look.gaps or look.covered_until is None:
+        return fact("covered", "not all: what is missing stands below", width, style="$warning")
+    if look.covered_until <= look.since:
+        return fact("covered", f"nothing yet: {late}", width, style="$muted")
+    where = f" in {', '.join(look.regions)}" if look.regions else ""
+    until = clock_time(look.covered_until, facts.clock())
+    return fact("covered", f"until {until}{where} ({late})", width)
+
+
+def _uses(seen: Seen, width: int, facts: Facts) -> Iterator[Line]:
+    if not seen.uses:
+        yield Line(Content.assemble(("No use came yet.", "bold")))
+        yield from prose(
+            "Each one is shown here as it comes to be known: CloudTrail takes some minutes to tell of a "
+            "call. It is looked for while this page is in sight.",
+            width,
+            style="$muted",
+        )
+        return
+    heads = [("time", _TIME), ("what", _KIND), ("event", _NAME), ("principal", _who_cells(width))]
+    heads += [("from", _FROM)] if width >= _ROOMY else []
+    title = "".join(fit(name, cells) for name, cells in heads)
+    yield Line(Content.assemble((title, "$muted"), ("token", "$muted")))
+    for use in seen.uses:
+        yield _use(use, width, facts)
+    if seen.unlisted:
+        words = f"… and {counted(seen.unlisted, 'use')} that came before"
+        since = seen.look.since.isoformat().replace("+00:00", "Z")
+        expression = f"{term('key', seen.keys.ids[0])} since:{since}"
+        hint = "Enter: all events of the key since then."
+        yield Line(Content.assemble((words, "$muted")), EventsBehind(expression), hint)
+
+
+def _who_cells(width: int) -> int:
+    return max((width - _TIME - _KIND - _NAME) * 45 // 100, 10)
+
+
+def _use(use: KeyUse, width: int, facts: Facts) -> Line:
+    event = use.event
+    sign = OWN if use.own else SIGNS[use.kind]
+    rest = width - _TIME - _KIND - _NAME - _who_cells(width)
+    human = event.principal.is_human and not use.own
+    name = f"{who(event.principal.arn)}{' (Keydeck)' if use.own else ''}"
+    parts: list[str | tuple[str, str]] = [
+        (fit(clock_time(event.time, facts.clock()) if event.dated else "undated", _TIME), ""),
+        (fit(f"{sign.text} {use.kind.value}", _KIND), sign.style),
+        (fit(cut(event.name, _NAME - 1), _NAME), "$muted" if use.own else "bold"),
+        (fit(fit_middle(name, _who_cells(width) - 1), _who_cells(width)), "$warning" if human else ""),
+    ]
+    if width >= _ROOMY:
+        rest -= _FROM
+        parts.append((fit(cut(event.source_ip or "-", _FROM - 1), _FROM), ""))
+    token = str(event.token_ref) if event.token_ref else "-"
+    late = "late  " if use.late else ""
+    parts += [(late, "$warning"), (fit_middle(token, max(rest - len(late), 6)).rstrip(), "")]
+    about = f"Enter: the event. {event.error_code or 'done'}, from {event.source_ip or '-'}"
+    return Line(Content.assemble(*parts), EventBehind(event.event_id), clean(about, 300))

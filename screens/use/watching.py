@@ -1,0 +1,56 @@
+"""One watch over a key, for a screen: one look at a time, and nothing that came is lost."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from datetime import datetime
+from threading import Event, Lock
+
+from crypto_core.cancelling import stop_if
+from crypto_core.trail.key_watch import KeyWatch
+from crypto_core.trail.sightings import KeyUse, Look
+from crypto_core.trail.use.asking import NamedKeys
+from screens.services import MonitorSource
+
+MOST = 1_000
+"""Uses that are kept to be shown; all are counted."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Seen:
+    """What a watch has seen by now. `uses` are the last that came, the newest first."""
+
+    keys: NamedKeys
+    look: Look
+    uses: tuple[KeyUse, ...]
+    note: str
+
+    @property
+    def unlisted(self) -> int:
+        """Uses that came before those that are kept."""
+        return sum(self.look.counts.values()) + self.look.own - len(self.uses)
+
+
+class Watching:
+    """Looks from whichever thread: the next one waits for the one before, which ends once it is cancelled."""
+
+    def __init__(self, monitor: MonitorSource, key: str, since: datetime) -> None:
+        self._monitor, self._key, self._since = monitor, key, since
+        self._lock = Lock()
+        self._watch: KeyWatch | None = None
+        self._uses: deque[KeyUse] = deque(maxlen=MOST)
+
+    def look(self, cancelled: Event) -> Seen:
+        """Fetch what is new and return all that is known by now.
+
+        What came is kept also where nobody waits for this answer any more. Raises as MonitorSource.begin and
+        KeyWatch.look.
+        """
+        with self._lock:
+            stop_if(cancelled)
+            if self._watch is None:
+                self._watch = self._monitor.begin([self._key], self._since, cancelled=cancelled)
+            look = self._watch.look(cancelled=cancelled)
+            self._uses.extendleft(look.uses)
+            return Seen(self._watch.keys, look, tuple(self._uses), self._watch.note)

@@ -1,0 +1,294 @@
+"""keydeck events pull: what it prints, how it ends, and what it says when something is missing."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from console.sandbox.endpoint import ONCALL, Denial, Fault, PastCall
+from console.sandbox.sandbox import Sandbox
+from console.sandbox.world import World
+from crypto_core.trail.store import EventStore
+from tests.conftest import Ran
+from tests.crypto_core.trail.records import record
+from tests.crypto_core.trail.sources.engine_server import STORE_ARN, AthenaServer, LakeServer, row_of, serving
+
+Keydeck = Callable[..., Ran]
+ROOT = Path(__file__).parents[2]
+HOSTILE = "\x1b]0;owned\x07[bold]OK[/]\u202e because nobody may"
+
+
+@pytest.fixture(autouse=True)
+def unhurried(sandbox: Sandbox, environment: dict[str, str]) -> Iterator[None]:
+    """LookupEvents answers as often as it is asked; the pace is the command's own."""
+    sandbox.control.set_lookup_throttle(None)
+    yield
+    sandbox.control.clear()
+
+
+@pytest.fixture
+def since(sandbox: Sandbox, world: World) -> str:
+    """A moment some months ago; in the minutes after it, three tokens were opened."""
+    # Every test has its own: what happened is there to stay.
+    _AGO[0] -= timedelta(hours=1)
+    begin = datetime.now(UTC).replace(microsecond=0) - timedelta(days=60) + _AGO[0]
+    calls = [
+        PastCall(begin + timedelta(minutes=n), ONCALL, "Decrypt", world.current_key.arn) for n in range(3)
+    ]
+    sandbox.control.history(calls)
+    return begin.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+_AGO = [timedelta(0)]
+
+
+def later(since: str, **span: float) -> str:
+    moment = datetime.fromisoformat(since) + timedelta(**span)
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def window(since: str) -> tuple[str, ...]:
+    return ("--since", since, "--until", later(since, minutes=30))
+
+
+def stored(environment: dict[str, str]) -> int:
+    store = EventStore(Path(environment["KEYDECK_EVENTS_FILE"]))
+    count = store.summary("name:Decrypt").events
+    store.close()
+    return count
+
+
+def test_it_says_what_it_fetches_and_what_came(
+    environment: dict[str, str], keydeck: Keydeck, since: str
+) -> None:
+    found = keydeck("events", "pull", *window(since))
+    assert found.exit_code == 0, found.stderr
+    assert found.stdout == "3 new events, 0 there already, 3 of KMS; 3 records in 2 pages.\n"
+    begin, end = (m.replace("T", " ")[:16] for m in (since, later(since, minutes=30)))
+    assert f"Fetching from {begin} to {end} UTC by lookup in eu-west-1." in found.stderr
+    assert "eu-west-1: 1 page, " in found.stderr
+    assert stored(environment) == 3
+    again = keydeck("events", "pull", *window(since))
+    assert again.stdout.startswith("0 new events, 3 there already")
+
+
+def test_json_is_one_document_with_the_coverage_record(keydeck: Keydeck, since: str) -> None:
+    found = keydeck("events", "pull", *window(since), "--json")
+    assert found.exit_code == 0, found.stderr
+    assert found.json == {
+        "source": "lookup",
+        "regions": ["eu-west-1"],
+        "since": since.replace("Z", "+00:00"),
+        "until": later(since, minutes=30).replace("Z", "+00:00"),
+        "pages": 2,
+        "records": 3,
+        "new": 3,
+        "duplicates": 0,
+        "kms": 3,
+        "throttled": 0,
+        "notes": [],
+        "coverage": {"complete": True, "reasons": []},
+    }
+    listed = keydeck("events", "list", "--json", *window(since))
+    assert len(listed.json["events"]) == 3
+    assert not any("not fetched" in reason for reason in listed.json["coverage"]["reasons"])
+
+
+def test_without_since_the_next_pull_begins_where_the_last_one_ended(
+    sandbox: Sandbox, world: World, keydeck: Keydeck, since: str
+) -> None:
+    keydeck("events", "pull", *window(since))
+    sandbox.control.history(
+        [PastCall(datetime.fromisoformat(later(since, minutes=40)), ONCALL, "Encrypt", world.current_key.arn)]
+    )
+    found = keydeck("events", "pull", "--until", later(since, minutes=50), "--json")
+    assert found.json["since"] == later(since, minutes=30).replace("Z", "+00:00")
+    assert (found.json["new"], found.json["duplicates"]) == (1, 0)
+
+
+def test_a_filter_and_an_attribute_narrow_what_is_kept(keydeck: Keydeck, since: str) -> None:
+    found = keydeck("events", "pull", *window(since), "--filter", "name:Encrypt", "--json")
+    assert (found.json["records"], found.json["new"]) == (3, 0)
+    found = keydeck("events", "pull", *window(since), "--attribute", "EventName=Encrypt", "--json")
+    assert (found.json["records"], found.json["pages"]) == (0, 1)
+
+
+def test_what_is_missing_is_told_and_the_exit_code_is_1(
+    sandbox: Sandbox, keydeck: Keydeck, environment: dict[str, str], since: str
+) -> None:
+    sandbox.control.deliver()
+    sandbox.control.add_denial(Denial("*", "s3:GetObject", "*"))
+    found = keydeck("events", "pull", "--from", "s3", *window(since))
+    assert found.exit_code == 1
+    assert found.stdout.startswith("0 new events")
+    missing = [line for line in found.stderr.splitlines() if line.startswith("Not covered: s3://")]
+    assert missing
+    assert all(line.endswith(".json.gz: s3:GetObject is not allowed.") for line in missing)
+    sandbox.control.clear()
+    found = keydeck("events", "pull", "--from", "s3", *window(since), "--json")
+    assert (found.exit_code, found.json["coverage"]["complete"]) == (0, True), found.stderr
+    assert stored(environment) >= 3
+
+
+@pytest.mark.parametrize("as_json", [(), ("--json",)], ids=["text", "json"])
+def test_aws_that_refuses_everything_is_exit_code_3_and_its_text_is_harmless(
+    sandbox: Sandbox, keydeck: Keydeck, as_json: tuple[str, ...]
+) -> None:
+    sandbox.control.add_denial(Denial("*", "cloudtrail:LookupEvents", "*", HOSTILE))
+    found = keydeck("events", "pull", "--since", "1h", *as_json)
+    assert (found.exit_code, found.stdout) == (3, "")
+    assert "Access denied: cloudtrail:LookupEvents" in found.stderr
+    assert "Allow cloudtrail:LookupEvents for this identity in its IAM policy." in found.stderr
+    assert "because nobody may" in found.stderr
+    assert not set("\x1b\x07\u202e") & set(found.stderr)
+
+
+def test_throttling_is_waited_out_and_told(sandbox: Sandbox, keydeck: Keydeck, since: str) -> None:
+    sandbox.control.add_fault(Fault("LookupEvents", "ThrottlingException", count=1))
+    found = keydeck("events", "pull", *window(since))
+    assert found.exit_code == 0
+    assert found.stdout.endswith("throttled 1 times.\n")
+
+
+def test_ninety_days_are_told_before_and_after(keydeck: Keydeck) -> None:
+    found = keydeck("events", "pull", "--since", "120d", "--until", "100d")
+    assert found.exit_code == 1
+    assert "LookupEvents goes back 90 days." in found.stderr
+    assert "Not covered: LookupEvents goes back 90 days: nothing from before" in found.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--from", "nowhere"), "There is no source 'nowhere'"),
+        (("--from", "s3://UPPER"), "is no address in S3"),
+        (("--from", "athena"), "No table of Athena is set up. Set KEYDECK_ATHENA_TABLE"),
+        (("--from", "lake"), "No event data store is set up. Set KEYDECK_LAKE_STORE"),
+        (("--validate",), "use it with --from s3"),
+        (("--attribute", "Decrypt"), "--attribute is NAME=VALUE"),
+        (("--attribute", "ErrorCode=x"), "LookupEvents knows no attribute 'ErrorCode'"),
+        (("--from", "s3", "--attribute", "EventName=Decrypt"), "Only LookupEvents takes an attribute"),
+        (("--max-bytes", "5"), "Only a query is limited by what it scans"),
+        (("--max-bytes", "0"), "--max-bytes"),
+        (("--since", "soon"), "--since"),
+        (("--since", "1h,2h"), "--since"),
+        (("--until", "x y"), "--until"),
+        (("--since", "1h", "--until", "2h"), "The window ends before it begins"),
+        (("--filter", "nome:x"), "There is no field 'nome'"),
+    ],
+    ids=range(15),
+)
+def test_what_cannot_be_done_is_exit_code_2(keydeck: Keydeck, arguments: tuple[str, ...], said: str) -> None:
+    found = keydeck("events", "pull", *arguments)
+    assert (found.exit_code, found.stdout) == (2, "")
+    assert said in found.stderr
+
+
+def test_the_buckets_files_are_validated(
+    sandbox: Sandbox, keydeck: Keydeck, since: str, environment: dict[str, str]
+) -> None:
+    sandbox.control.deliver()
+    arguments = ("events", "pull", "--from", "s3", "--since", "10m", "--validate")
+    found = keydeck(*arguments)
+    assert found.exit_code == 0, found.stderr
+    assert "Validation: " in found.stdout
+    assert " 0 invalid, 0 missing; " in found.stdout
+    document = keydeck(*arguments, "--json").json
+    assert document["validation"]["well"]
+    assert document["validation"]["digests"]["valid"] >= 1
+    sandbox.control.add_denial(Denial("*", "cloudtrail:ListPublicKeys", "*", HOSTILE))
+    found = keydeck(*arguments, "--json")
+    assert found.exit_code == 1
+    assert not found.json["validation"]["well"]
+    assert "Validation: eu-west-1: public keys: cloudtrail:ListPublicKeys is not allowed." in found.stderr
+
+
+@pytest.fixture
+def athena(monkeypatch: pytest.MonkeyPatch) -> Iterator[AthenaServer]:
+    """A table with one event of an hour ago, set up as the environment says."""
+    at = datetime.now(UTC) - timedelta(hours=1)
+    one = row_of(record(eventTime=at.strftime("%Y-%m-%dT%H:%M:%SZ")))
+    with serving(AthenaServer([one], {"PartitionKeys": [], "Parameters": {}})) as server:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_ATHENA", server.url)
+        monkeypatch.setenv("KEYDECK_ATHENA_TABLE", "audit.logs")
+        monkeypatch.setenv("KEYDECK_ATHENA_OUTPUT", "s3://results/")
+        yield server
+
+
+def test_a_query_that_costs_money_takes_a_yes(keydeck: Keydeck, athena: AthenaServer) -> None:
+    found = keydeck("events", "pull", "--from", "athena")
+    assert (found.exit_code, found.stdout) == (2, "")
+    assert "Add --yes to run it." in found.stderr
+    assert "it is stopped beyond 100.0 GB, 0.5000 USD" in found.stderr
+    assert "The table has no partition by day that is known here" in found.stderr
+    assert athena.named("StartQueryExecution") == []
+    found = keydeck("events", "pull", "--from", "athena", "--yes", "--json", "--max-bytes", "200000")
+    assert found.exit_code == 0, found.stderr
+    assert (found.json["new"], found.json["source"]) == (1, "athena")
+    assert any("scanned 123,456 bytes" in note for note in found.json["notes"])
+    (started,) = athena.named("StartQueryExecution")
+    assert started["ResultConfiguration"] == {"OutputLocation": "s3://results/"}
+
+
+def test_a_query_that_fails_is_exit_code_3_and_its_text_is_harmless(
+    keydeck: Keydeck, athena: AthenaServer
+) -> None:
+    athena.states, athena.reason = [("FAILED", 0)], HOSTILE
+    found = keydeck("events", "pull", "--from", "athena", "--yes")
+    assert (found.exit_code, found.stdout) == (3, "")
+    assert "Athena's query came to nothing: FAILED: ]0;owned[bold]OK[/] because nobody may." in found.stderr
+    assert not set("\x1b\x07\u202e") & set(found.stderr)
+
+
+def test_read_only_asks_no_athena_but_everything_else(
+    keydeck: Keydeck, athena: AthenaServer, since: str
+) -> None:
+    refused = keydeck("--read-only", "events", "pull", "--from", "athena", "--yes")
+    assert refused.exit_code == 2
+    assert "writes its results to S3" in refused.stderr
+    assert athena.named("StartQueryExecution") == []
+    assert keydeck("--read-only", "events", "pull", *window(since)).exit_code == 0
+
+
+def test_an_event_data_store_is_asked(keydeck: Keydeck, monkeypatch: pytest.MonkeyPatch) -> None:
+    at = datetime.now(UTC) - timedelta(hours=1)
+    one = row_of(record(eventTime=at.strftime("%Y-%m-%dT%H:%M:%SZ")), lake=True)
+    with serving(LakeServer([one])) as server:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_CLOUDTRAIL", server.url)
+        monkeypatch.setenv("KEYDECK_LAKE_STORE", STORE_ARN)
+        found = keydeck("events", "pull", "--from", "lake", "--yes", "--json")
+    assert found.exit_code == 0, found.stderr
+    assert (found.json["new"], found.json["source"]) == (1, "lake")
+
+
+def test_an_interrupted_pull_ends_at_once_with_130_and_can_be_gone_on_with(
+    sandbox: Sandbox, environment: dict[str, str], keydeck: Keydeck, since: str
+) -> None:
+    sandbox.control.add_fault(Fault("LookupEvents", "hang"))
+    child: subprocess.Popen[Any] = subprocess.Popen(
+        [sys.executable, "-m", "console", "events", "pull", *window(since), "--json"],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert child.stderr is not None
+        assert "Fetching from" in child.stderr.readline()
+        child.send_signal(signal.SIGINT)
+        output, errors = child.communicate(timeout=60)
+    finally:
+        child.kill()
+    assert (child.returncode, output) == (130, "")
+    assert "the next pull goes on from there" in errors
+    sandbox.control.clear()
+    assert keydeck("events", "pull", *window(since), "--json").json["new"] == 3
