@@ -105,8 +105,8 @@ def _aws(loaded: LoadedSettings) -> Iterator[Area]:
 
 def _events(loaded: LoadedSettings) -> Area:
     def look(stop: Event) -> Iterator[Check]:
+        from console.event_file import events_file
         from console.later import regions_of
-        from console.wiring import events_file
         from crypto_core.diagnosis.event_store import EventStorePlace, look_at_event_store
         from crypto_core.kms import KmsApi
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sqlalchemy import Engine
 
 from console import later
 from console.deferring import deferred, if_made
-from console.memory_file import data_folder
+from console.event_file import open_events
 from console.settings import Settings
 from console.surroundings import Surveyor
 from crypto_core.database.answers import AnswerBook
@@ -152,13 +151,6 @@ def coverage_of(settings: Settings, events: EventStore) -> CoverageRecord:
     return later.event_coverage(events, kms, named, settings)
 
 
-def open_events(settings: Settings, aliases: Aliases = dict) -> EventStore:
-    """Return the store of events alone: neither database nor AWS is needed."""
-    from crypto_core.trail.store import EventStore
-
-    return EventStore(events_file(settings), aliases=aliases)
-
-
 def aliases_of(settings: Settings) -> Aliases:
     """Return what reads the aliases of keys from KMS, once it is asked: nothing is connected before."""
 
@@ -168,8 +160,3 @@ def aliases_of(settings: Settings) -> Aliases:
         return KeyInventory(kms).known_aliases()
 
     return read
-
-
-def events_file(settings: Settings) -> Path:
-    """Return where the store of events is."""
-    return Path(settings.events_file) if settings.events_file else data_folder() / "events.sqlite"

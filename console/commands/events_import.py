@@ -11,9 +11,10 @@ from contextlib import contextmanager
 import click
 
 from console.commands.session import json_option, loaded
+from console.event_file import open_events
+from console.garbage import uncollected
 from console.interrupts import cancelled_by_interrupt
 from console.printing import print_json, say
-from console.wiring import open_events
 from crypto_core.counting import counted
 from crypto_core.errors import ReadOnlyError
 from crypto_core.foreign import clean
@@ -44,7 +45,7 @@ def import_(ctx: click.Context, *, paths: tuple[str, ...], again: bool, as_json:
             raise click.UsageError(f"There is no {clean(path, 300)}.")
     store = open_events(loaded(ctx).settings)
     try:
-        with cancelled_by_interrupt(_STOPPING) as cancelled, _progress() as shown:
+        with cancelled_by_interrupt(_STOPPING) as cancelled, _progress() as shown, uncollected():
             report = FileImport(store).run(paths, shown, cancelled, again=again)
     finally:
         store.close()

@@ -85,7 +85,8 @@ class OpenStore:
 @contextmanager
 def store(ctx: click.Context) -> Iterator[OpenStore]:
     """Give the store alone: no database, and AWS only where a filter names a key by its alias."""
-    from console.wiring import aliases_of, coverage_of, open_events
+    from console.event_file import open_events
+    from console.wiring import aliases_of, coverage_of
 
     settings = loaded(ctx).settings
     read = aliases_of(settings)

@@ -19,8 +19,8 @@ from pathlib import Path
 import pytest
 
 from console.__main__ import run
+from console.event_file import open_events
 from console.settings import load
-from console.wiring import open_events
 from crypto_core.paging import Query
 from crypto_core.trail.reading import read_record
 from tests.conftest import Ran
