@@ -170,8 +170,8 @@ class _Progress:
         if progress.pages >= self._said + _SAID_EVERY or (progress.pages and not self._said):
             self._said = progress.pages
             say(
-                f"{progress.where}: {counted(progress.pages, 'page')}, {counted(progress.records, 'record')}, "
-                f"{progress.new:,} new{reached}{throttled}{left}"
+                f"{progress.where}: {counted(progress.pages, 'page')}, "
+                f"{counted(progress.records, 'record')}, {progress.new:,} new{reached}{throttled}{left}"
             )
 
 
