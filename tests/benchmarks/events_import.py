@@ -11,13 +11,16 @@ which tells how much the machine gave to others, and how much was done by two co
 - TrailScraper: its LocalDirectoryRecordSource reads the folder, as its command `select` does. It insists on
   versions of boto3 and click that Keydeck can't use, so it lives in an environment of its own (python -m venv
   scraper; scraper/bin/pip install trailscraper==0.10.0), whose interpreter --trailscraper names. Its imports
-  are not counted.
+  are not counted. It stores nothing;
+- the commands: `keydeck events import` into a new store, and `trailscraper select`, which prints the records,
+  each from the start of its process to the end.
 Exit status 1 if a target is missed.
 """
 
 from __future__ import annotations
 
 import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -45,6 +48,8 @@ from tests.benchmarks.trail_files import write
 
 TIMES, AGAIN_SECONDS = 6.0, 0.3
 """Targets: an import takes so many times as long as merely unpacking; the same files again, in seconds."""
+
+COMMAND, SELECT = "keydeck events import", "trailscraper select"
 
 SCRAPE = """
 import datetime, sys, time
@@ -77,6 +82,14 @@ def scraped(python: str, folder: Path) -> tuple[Sample, int]:
     return (float(seconds), float(used)), int(records)
 
 
+def process(command: Sequence[str], **more: str) -> Sample:
+    """Return what a command takes from its start to its end."""
+    before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env={**os.environ, **more})
+    passed, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
+    return passed, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
 def measure(folder: Path, events: int, rounds: int, trailscraper: str | None) -> dict[str, list[Sample]]:
     """Time all, interleaved."""
     taken: dict[str, list[Sample]] = {"bare": [], "import": [], "again": []}
@@ -107,6 +120,13 @@ def measure(folder: Path, events: int, rounds: int, trailscraper: str | None) ->
                 taken.setdefault("TrailScraper", []).append(sample)
                 if found != events:
                     sys.exit(f"TrailScraper: {found:,} of {events:,} events were found")
+            store = str(Path(stores) / f"{next(numbers)}.sqlite")
+            command = (sys.executable, "-m", "console", "events", "import", str(folder), "--json")
+            taken.setdefault(COMMAND, []).append(process(command, KEYDECK_EVENTS_FILE=store))
+            if trailscraper:
+                always = ("--from", "1970-01-01", "--to", "2100-01-01")
+                command = (str(Path(trailscraper).with_name("trailscraper")), "select", *always)
+                taken.setdefault(SELECT, []).append(process((*command, "--log-dir", str(folder))))
     return taken
 
 
@@ -139,6 +159,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if "TrailScraper" in found:
         limit = found["TrailScraper"].median
         targets.append(Target("an import beside TrailScraper's reading", found["import"].median, limit, "s"))
+        limit = found[SELECT].median
+        targets.append(Target("the command beside TrailScraper's", found[COMMAND].median, limit, "s"))
     if given.json:
         print_json(
             {
