@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from console.deferring import if_made
 from console.sandbox import access_keys
 from console.sandbox.endpoint import PastCall
 from console.sandbox.sandbox import Sandbox
@@ -34,9 +35,13 @@ def opened(world: World) -> TokenRef:
 
 
 @pytest.fixture(autouse=True)
-def unthrottled(sandbox: Sandbox) -> None:
-    """LookupEvents answers at once."""
+def unthrottled(sandbox: Sandbox, services: Wired) -> None:
+    """LookupEvents answers at once, and is asked as fast: other tests left thousands of events."""
     sandbox.control.set_lookup_throttle(None)
+    assert callable(services.event_puller.plan)
+    puller = if_made(services.event_puller)
+    assert puller is not None
+    puller._lookup._per_second = 1_000.0
 
 
 def past(world: World, *, minutes: float, **more: object) -> PastCall:

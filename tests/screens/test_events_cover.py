@@ -32,11 +32,11 @@ def fetched(stage: Stage, since: datetime, until: datetime) -> None:
 
 async def test_what_was_not_fetched_is_a_gap_told_in_full_where_there_is_room() -> None:
     async with deck(there(), start="events", size=SMALL) as d:
-        assert "▲ 1 gap   store 30 Jun 08:00 – 1 Jul 11:59" in d.lines()[2]
+        assert "▲ 1 gap   store 30 Jun 08:13 – 1 Jul 11:59" in d.lines()[2]
         assert "40 service events hidden" in d.lines()[2]
     async with deck(there(), start="events", size=LARGE) as d:
-        assert "▲ 1 gap   store: 246 events, 30 Jun 08:00" in d.lines()[2]
-        assert "▲ eu-west-1: not fetched from 2026-06-30 12:00 to 2026-07-01 10:45 UTC." in d.lines()[3]
+        assert "▲ 1 gap   store: 246 events, 30 Jun 08:13" in d.lines()[2]
+        assert "▲ eu-west-1: not fetched from 2026-06-30 12:00 to 2026-07-01 12:00 UTC." in d.lines()[3]
 
 
 async def test_complete_is_claimed_only_up_to_when_cloudtrail_has_delivered() -> None:

@@ -31,8 +31,8 @@ _SPACE = re.compile(r"[ \t\r\n]*")
 class UnreadableError(TrailError):
     """A file, or a part of it, that can't be read; what came before it has been."""
 
-    def __init__(self, message: str, *, cut_short: bool = False) -> None:
-        super().__init__(message)
+    def __init__(self, message: str, *, cut_short: bool = False, remedy: str = "") -> None:
+        super().__init__(message, remedy=remedy)
         self.cut_short = cut_short
         """True where what came before the end is sound."""
 
