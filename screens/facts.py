@@ -47,6 +47,8 @@ class Fact(Generic[T]):
     asking: bool = False
     took: float = 0.0
     """Seconds that the last answer took."""
+    tried: datetime | None = None
+    """When it was last asked for in vain; None where there was an answer since."""
 
 
 class Facts:
@@ -170,7 +172,7 @@ class Facts:
     def _learn(self, name: str, answer: object, took: float) -> None:
         fact: Fact[Any] = getattr(self, name)
         if isinstance(answer, Trouble):
-            self._set(name, replace(fact, trouble=answer, asking=False))
+            self._set(name, replace(fact, trouble=answer, asking=False, tried=self.clock()))
         else:
             self._set(name, Fact(value=answer, at=self.clock(), took=took))
 

@@ -69,6 +69,12 @@ class FindingsScreen(ListScreen[Finding]):
         return min(known, default=None), any(fact.asking for fact in facts)
 
     @property
+    def tried(self) -> datetime | None:
+        """When keys or events could not be examined: the later of both."""
+        tried = [fact.tried for fact in (self.facts.posture, self.facts.trail) if fact.tried is not None]
+        return max(tried, default=None)
+
+    @property
     def took(self) -> float:
         """Seconds that the longer of both examinations took."""
         return max(self.facts.posture.took, self.facts.trail.took)

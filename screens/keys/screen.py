@@ -62,6 +62,11 @@ class KeysScreen(KeyActor, ListScreen[KeyState]):
         """When KMS told of its keys."""
         return self.facts.keys.at, self.facts.keys.asking
 
+    @property
+    def tried(self) -> datetime | None:
+        """When KMS did not tell of its keys."""
+        return self.facts.keys.tried
+
     def ask_anew(self) -> None:
         """Ask for the keys anew, and for the tokens under them."""
         self.facts.ask_keys()

@@ -125,6 +125,11 @@ class StatusScreen(MainScreen):
         return self.facts.status.at, self.facts.status.asking
 
     @property
+    def tried(self) -> datetime | None:
+        """When the tokens could not be counted."""
+        return self.facts.status.tried
+
+    @property
     def took(self) -> float:
         """Seconds that the census took."""
         return self.facts.status.took

@@ -158,3 +158,27 @@ async def test_a_page_that_was_asked_for_in_vain_is_asked_for_again_at_its_rhyth
         assert d.stage.calls.count("show") == asked_
         await d.tick(60)
         assert d.stage.calls.count("show") == asked_ + 1
+
+
+@pytest.mark.parametrize(
+    ("start", "call", "seconds"),
+    [
+        ("status", "status", 30),
+        ("keys", "keys", 60),
+        ("findings", "posture", 300),
+        ("findings", "rules", 300),
+    ],
+)
+async def test_what_was_asked_for_in_vain_is_asked_for_again_at_the_screens_rhythm(
+    start: str, call: str, seconds: int
+) -> None:
+    async with deck(start=start, size=LARGE) as d:
+        assert f"↻{seconds}s" in d.lines()[0]
+        d.stage.faults[call] = KmsError("KMS does not answer.")
+        await d.tick(seconds + 1)
+        before = d.stage.calls.count(call)
+        for _ in range(5):
+            await d.tick(1)
+        assert d.stage.calls.count(call) == before
+        await d.tick(seconds)
+        assert d.stage.calls.count(call) == before + 1
