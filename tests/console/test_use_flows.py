@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -84,11 +85,13 @@ async def test_from_an_event_to_its_principal_to_a_token_that_it_opened_to_the_c
 
 
 async def test_a_keys_use_adds_up_and_a_watch_fetches_what_it_shows(
-    sandbox: Sandbox, services: Wired, world: World
+    sandbox: Sandbox, services: Wired, world: World, new_key: Callable[[], str]
 ) -> None:
-    sandbox.control.history([past(world, minutes=40), past(world, minutes=41, error_code="AccessDenied")])
+    key = new_key()
+    used = past(world, minutes=40, key_id=key)
+    sandbox.control.history([used, past(world, minutes=41, key_id=key, error_code="AccessDenied")])
     async with console(services, start="keys") as deck:
-        await deck.filter(f"key:{world.current_key.arn.rpartition('/')[2]}")
+        await deck.filter(f"key:{key.rpartition('/')[2]}")
         await deck.command("watch 1h")
         assert isinstance(deck.app.screen, WatchScreen)
         assert "user/intruder" in deck.text()
@@ -99,7 +102,7 @@ async def test_a_keys_use_adds_up_and_a_watch_fetches_what_it_shows(
         assert isinstance(deck.app.screen, EventScreen)
         await deck.press("escape", "escape", "T")
         assert isinstance(deck.app.screen, KeyUseScreen)
-        told = services.services.event_use.key_use(world.current_key.arn)
+        told = services.services.event_use.key_use(key)
         assert f"{told.events:,}, failed {told.failed:,}, denied {told.denied:,}" in deck.text()
 
 

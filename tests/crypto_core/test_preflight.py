@@ -407,7 +407,8 @@ def test_without_a_sample_a_boto3_that_can_not_ignore_the_ciphertext_leaves_it_n
 
 
 def damaged(client: Any, key: str, other: str) -> tuple[bytes, dict[str, str]]:
-    return wrapped(client, key, CONTEXT)[:-1] + b"?", CONTEXT
+    blob = wrapped(client, key, CONTEXT)
+    return blob[:-1] + bytes([blob[-1] ^ 1]), CONTEXT
 
 
 def of_another_key(client: Any, key: str, other: str) -> tuple[bytes, dict[str, str]]:
