@@ -2,14 +2,14 @@
 
 CloudTrail delivers late and out of order (User Guide, "How CloudTrail works": on average within 5 minutes of
 a call). So events are told in the order in which they come, whatever their date, and quiet is claimed only up
-to `DELAY` before the last look, and only where that was covered in all Regions of the keys.
+to `LATE` before the last look, and only where that was covered in all Regions of the keys.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from threading import Event
 from typing import Protocol
 
@@ -17,14 +17,13 @@ from crypto_core.errors import KmsError, TrailError
 from crypto_core.foreign import clean
 from crypto_core.key_names import region_of
 from crypto_core.trail.sightings import KeyUse, Look, UseKind, kind_of, made_by
+from crypto_core.trail.sources.asking import LATE
 from crypto_core.trail.sources.report import Progress, PullReport
 from crypto_core.trail.store import EventStore
 from crypto_core.trail.store.arrivals import BEGINNING, Anchor
 from crypto_core.trail.use.asking import NamedKeys, term
 from crypto_core.trail.use.reach import Reaches
 
-DELAY = timedelta(minutes=15)
-"""How late CloudTrail is waited for."""
 AT_ONCE = 500
 """Uses of one look at most; further ones come with the next one, at once."""
 _REMEMBERED = 100_000
@@ -149,7 +148,7 @@ class KeyWatch:
             reached = self._reaches(self.since, self.regions)
             gaps += reached.gaps
             if reached.until is not None:
-                self._covered = min(reached.until, now - DELAY)
+                self._covered = min(reached.until, now - LATE)
         else:
             begin = self.since if self._covered is None else self._covered
             try:
@@ -166,7 +165,7 @@ class KeyWatch:
                 missing = _missing(report, begin, self.regions)
                 gaps += missing
                 if not missing:
-                    self._covered = max(self._covered or begin, min(report.until, now) - DELAY)
+                    self._covered = max(self._covered or begin, min(report.until, now) - LATE)
         self._gaps = tuple(dict.fromkeys(clean(gap, 500) for gap in gaps))
 
 

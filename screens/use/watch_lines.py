@@ -9,8 +9,8 @@ from textual.content import Content
 from crypto_core.counting import counted
 from crypto_core.coverage import Coverage
 from crypto_core.foreign import clean
-from crypto_core.trail.key_watch import DELAY
 from crypto_core.trail.sightings import KeyUse, Look, UseKind
+from crypto_core.trail.sources.asking import LATE
 from screens.ages import span, stamp
 from screens.events.moments import clock_time
 from screens.events.narrowing import term
@@ -81,7 +81,7 @@ def _quiet(look: Look, width: int, facts: Facts) -> Line:
 
 def _covered(look: Look, width: int, facts: Facts) -> Line:
     """Up to when all is known."""
-    late = f"CloudTrail may be {span(DELAY)} late"
+    late = f"CloudTrail may be {span(LATE)} late"
     if look.gaps or look.covered_until is None:
         return fact("covered", "not all: what is missing stands below", width, style="$warning")
     if look.covered_until <= look.since:

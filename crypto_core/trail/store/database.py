@@ -94,7 +94,7 @@ class StoreFile:
                 engine = self._create()
                 try:
                     self._prepare(engine)
-                except BaseException:
+                except BaseException:  # raised again: no connection is left behind, whatever stopped it
                     engine.dispose()
                     raise
                 self._engine = engine

@@ -141,7 +141,7 @@ class EventStore:
                         total += add(connection, some, self._vocabulary)
                         if start + AT_ONCE >= len(events):
                             remember(connection, files)
-                except BaseException:
+                except BaseException:  # raised again: the numbers were undone with the transaction
                     self._vocabulary.forget()
                     raise
         return total

@@ -9,8 +9,8 @@ from threading import Event
 from crypto_core.key_names import is_multi_region, region_of
 from crypto_core.keys.replacement.witness import UseSeen
 from crypto_core.trail.event import SEALS
-from crypto_core.trail.key_watch import DELAY
 from crypto_core.trail.sightings import USES
+from crypto_core.trail.sources.asking import LATE
 from crypto_core.trail.store import EventStore
 from crypto_core.trail.store.tallies import Tally
 from crypto_core.trail.use.asking import term
@@ -50,7 +50,7 @@ class StoreWitness:
                 seals = joined(seals, row)
         regions = [region for arn in key_arns if (region := region_of(arn))]
         reached = self._reaches(begin, list(dict.fromkeys(regions)))
-        late = self._clock() - DELAY
+        late = self._clock() - LATE
         ordered = sorted(by.items(), key=lambda item: (-item[1].events, item[0]))
         return UseSeen(
             begin,

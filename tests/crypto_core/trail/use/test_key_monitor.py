@@ -13,9 +13,9 @@ import pytest
 
 from crypto_core.errors import InterruptedRunError, KeyNotFoundError, KmsThrottledError
 from crypto_core.trail.event import TrailEvent
-from crypto_core.trail.key_watch import DELAY
 from crypto_core.trail.monitor import KeyMonitor
 from crypto_core.trail.sightings import UseKind
+from crypto_core.trail.sources.asking import LATE
 from crypto_core.trail.sources.report import PullReport
 from crypto_core.trail.store import EventStore
 from crypto_core.trail.use.reach import Reached
@@ -181,9 +181,9 @@ def test_quiet_is_claimed_after_the_period_and_the_delay_of_delivery(
     assert not watch.look().is_quiet(hour)
     clock.now = NOW + hour
     look = watch.look()
-    assert look.quiet_for == hour - DELAY
+    assert look.quiet_for == hour - LATE
     assert not look.is_quiet(hour)
-    clock.now = NOW + hour + DELAY
+    clock.now = NOW + hour + LATE
     look = watch.look()
     assert look.covered_until == NOW + hour
     assert look.is_quiet(hour)

@@ -7,8 +7,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from crypto_core.trail.coverage_record import CoverageRecord
-from crypto_core.trail.key_watch import DELAY
-from crypto_core.trail.sources.asking import seconds
+from crypto_core.trail.sources.asking import LATE, seconds
 from crypto_core.trail.store import EventStore
 from crypto_core.trail.store.pulls import PullBook, Run, Window
 from crypto_core.trail.use.witness import StoreWitness
@@ -53,7 +52,7 @@ def test_no_use_is_claimed_as_far_as_was_fetched(store: EventStore, witness: Sto
 
 def test_what_cloudtrail_may_still_deliver_is_not_claimed(store: EventStore, witness: StoreWitness) -> None:
     cover(store, BEGIN, NOW + timedelta(days=1))
-    assert witness.uses([KEY], BEGIN).covered_until == NOW - DELAY
+    assert witness.uses([KEY], BEGIN).covered_until == NOW - LATE
 
 
 def test_a_hole_is_named_and_proves_nothing(store: EventStore, witness: StoreWitness) -> None:
