@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -75,6 +75,11 @@ _MATERIALS = (
     "currentKeyMaterialId",
 )
 
+_AT_ONCE = 64
+"""Records that are written as JSON at once."""
+_LINE = orjson.Fragment(b"\n")
+"""Stands between records: within them, JSON's texts have no such byte, and orjson puts none between."""
+
 _DEPTH = 3
 """How deeply records are looked for: a list of files' documents, each with its records."""
 _NESTED = 200
@@ -138,6 +143,26 @@ def read_record(record: object, raw: bytes = b"") -> TrailEvent | None:
     )
 
 
+def read_records(records: Iterable[object]) -> Iterator[TrailEvent | None]:
+    """Yield read_record of each record. What `records` raises is raised after the last that it brought."""
+    source = iter(records)
+    trouble: Exception | None = None
+    while trouble is None:
+        some: list[object] = []
+        try:
+            for record in source:
+                some.append(record)
+                if len(some) == _AT_ONCE:
+                    break
+            else:
+                if not some:
+                    return
+        except Exception as error:  # noqa: BLE001  # raised again
+            trouble = error
+        yield from map(read_record, some, _raws(some))
+    raise trouble
+
+
 def records_of(document: object) -> Iterator[object]:
     """Yield the records of what a file or a line holds: `{"Records": […]}`, a list of records, or one.
 
@@ -191,6 +216,22 @@ def load(text: bytes | str) -> Any:
             return json.loads(text)
         except RecursionError as error:
             raise ValueError("nested too deeply") from error
+
+
+def _raws(records: list[object]) -> list[bytes]:
+    """Records as JSON, written at once, which takes half the time; b"" for what is no record."""
+    if len(records) == 1:
+        return [_raw_of(records[0])]
+    parted: list[object] = [_LINE] * (2 * len(records) - 1)
+    parted[::2] = records
+    try:
+        return orjson.dumps(parted)[1:-1].split(b",\n,")
+    except (TypeError, ValueError):
+        return [_raw_of(record) for record in records]
+
+
+def _raw_of(record: object) -> bytes:
+    return as_raw(record) if isinstance(record, dict) else b""
 
 
 def as_raw(record: dict[Any, Any]) -> bytes:

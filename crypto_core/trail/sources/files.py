@@ -20,7 +20,7 @@ from crypto_core.cancelling import stop_if
 from crypto_core.counting import counted
 from crypto_core.errors import InterruptedRunError
 from crypto_core.foreign import clean
-from crypto_core.trail.reading import read_record
+from crypto_core.trail.reading import read_records
 from crypto_core.trail.sources.batches import Batches
 from crypto_core.trail.sources.decoding import LARGEST, UnreadableError, records
 from crypto_core.trail.sources.walking import NO_FILE, Found, Walk, why
@@ -214,8 +214,7 @@ class _Run:
         events = others = 0
         trouble = ""
         try:
-            for record in records(pieces, largest=self._largest):
-                event = read_record(record)
+            for event in read_records(records(pieces, largest=self._largest)):
                 if event is None:
                     others += 1
                     continue

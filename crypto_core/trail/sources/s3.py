@@ -23,7 +23,7 @@ from crypto_core.errors import (
 from crypto_core.foreign import clean
 from crypto_core.kms import KmsApi
 from crypto_core.trail.event import TrailEvent
-from crypto_core.trail.reading import load, read_record, records_of
+from crypto_core.trail.reading import load, read_records, records_of
 from crypto_core.trail.sources.asking import Asked, Read, settled
 from crypto_core.trail.sources.objects import BrokenObjectError, Bucket, Listed, unpacked
 from crypto_core.trail.sources.places import FILES, Folder, Place, delivered, folders
@@ -195,9 +195,8 @@ class BucketSource:
 def read_document(document: object, wants: Callable[[TrailEvent], bool]) -> Read:
     """Return what a file's document tells of."""
     kept, records, unreadable = [], 0, 0
-    for record in records_of(document):
+    for found in read_records(records_of(document)):
         records += 1
-        found = read_record(record)
         if found is None:
             unreadable += 1
         elif wants(found):

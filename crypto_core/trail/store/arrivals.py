@@ -6,14 +6,12 @@ CloudTrail delivers late and out of order, so that a look by date misses what is
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from sqlalchemy import Connection, and_, select
 
+from crypto_core.trail.store.blocks import Row, with_records
 from crypto_core.trail.store.conditions import Conditions
-from crypto_core.trail.store.schema import event, note, raw
-
-Row = tuple[Any, ...]
+from crypto_core.trail.store.schema import event
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,15 +55,7 @@ def arrived(
         .limit(limit + 1)
         .subquery()
     )
-    rows = connection.execute(
-        select(
-            *(page.c.id, page.c.at, raw.c.body),
-            *(note.c.reviewed_at, note.c.text, note.c.by, note.c.at),
-            page.c.event_id,
-        )
-        .select_from(page.join(raw, raw.c.id == page.c.id).outerjoin(note, note.c.id == page.c.id))
-        .order_by(page.c.id)
-    ).all()
+    rows = connection.execute(with_records(page, page.c.event_id).order_by(page.c.id)).all()
     more = len(rows) > limit
     chosen = [tuple(row) for row in rows[:limit]]
     reached = Anchor(chosen[-1][0], chosen[-1][-1]) if more else Anchor(newest.id, newest.event_id)

@@ -143,12 +143,12 @@ class StoreFile:
                     f"The event store {clean(self.path)} was written by a newer Keydeck.",
                     remedy="Upgrade Keydeck, or name another file with KEYDECK_EVENTS_FILE.",
                 )
-            if version < schema.VERSION and self._read_only:
+            if not version and self._read_only:
                 raise EventStoreError(
                     f"The event store {clean(self.path)} was never filled.",
                     remedy="Fill it: keydeck events pull, or keydeck events import PATH.",
                 )
-            if version < schema.VERSION:
+            if version < schema.VERSION and not self._read_only:
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
                 schema.metadata.create_all(connection)
                 connection.exec_driver_sql(

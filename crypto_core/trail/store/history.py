@@ -6,24 +6,21 @@ never as text: a principal's name may hold anything.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from threading import Event
-from typing import Any
 
 from sqlalchemy import Connection, func, select
 
-from crypto_core.errors import EventStoreError
 from crypto_core.filters import SET, Alternative, Term
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.query import Aliases
-from crypto_core.trail.reading import load, read_record
+from crypto_core.trail.store.blocks import event_of
 from crypto_core.trail.store.conditions import Bounds, Conditions, resolve
 from crypto_core.trail.store.counting import parts, texts_of
 from crypto_core.trail.store.database import StoreFile
 from crypto_core.trail.store.listing import read
-from crypto_core.trail.store.packing import unpack
 from crypto_core.trail.store.schema import HOUR, event, rollup
 
 _BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
@@ -209,7 +206,7 @@ class History:
         with self._file.reading(self._cancelled) as connection:
             found = self._resolved(connection, terms, span)
             rows = read(connection, found, None, newest_first=newest_first, inclusive=False, limit=limit)
-        return tuple(_events(row[2] for row in rows))
+        return tuple(map(event_of, rows))
 
     def _resolved(self, connection: Connection, terms: Iterable[Term], span: Span) -> Conditions:
         found = resolve(connection, terms, self._aliases)
@@ -222,20 +219,6 @@ class History:
                 best[who] = number, at
         names = texts_of(connection, sorted(best))
         return {names[who]: Burst(names[who], number, _moment(at)) for who, (number, at) in best.items()}
-
-
-def _events(bodies: Iterable[Any]) -> Iterator[TrailEvent]:
-    for body in bodies:
-        try:
-            record = unpack(body)
-            found = read_record(load(record), record)
-        except ValueError as error:
-            raise EventStoreError(
-                "A record of the event store is damaged.",
-                remedy="Move the store away, then import or pull the events anew.",
-            ) from error
-        if found is not None:
-            yield found
 
 
 def _moment(at: int) -> datetime:

@@ -12,16 +12,14 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Select, and_, func, literal_column, or_, select
 
 from crypto_core.paging import Cursor
+from crypto_core.trail.store.blocks import Row, with_records
 from crypto_core.trail.store.conditions import Bounds, Conditions
-from crypto_core.trail.store.schema import HOUR, INDEXED, PARTIAL, event, note, raw, rollup
+from crypto_core.trail.store.schema import HOUR, INDEXED, PARTIAL, event, rollup
 
 _FEW = 5_000
 """So many events are put in order by themselves."""
 _SLICE = 64
 """So many hours are read at once at most, twice as many each time."""
-
-Found = tuple[Any, ...]
-"""A row: number, second, packed record, when it was reviewed, note, by whom."""
 
 
 def read(
@@ -32,7 +30,7 @@ def read(
     newest_first: bool,
     inclusive: bool,
     limit: int,
-) -> list[Found]:
+) -> list[Row]:
     """Return up to `limit` events behind `start`, in the order of time."""
     if found.bounds.empty:
         return []
@@ -43,7 +41,7 @@ def read(
     index = few(connection, found) or ("" if found.rolled else "ix_event_at")
     if index:
         return _rows(connection, conditions, narrowed, index, newest_first=newest_first, limit=limit)
-    rows: list[Found] = []
+    rows: list[Row] = []
     for hours in _hours(connection, found, narrowed, newest_first=newest_first):
         rows += _rows(
             connection,
@@ -106,7 +104,7 @@ def _rows(
     *,
     newest_first: bool,
     limit: int,
-) -> list[Found]:
+) -> list[Row]:
     chosen: Select[Any] = select(event.c.id, event.c.at).where(*conditions)
     if bounds.first is not None:
         chosen = chosen.where(event.c.at >= bounds.first)
@@ -117,11 +115,7 @@ def _rows(
     order = (event.c.at.desc(), event.c.id.desc()) if newest_first else (event.c.at, event.c.id)
     page = chosen.order_by(*order).limit(limit).subquery()
     # Records are read for the page alone.
-    rows = connection.execute(
-        select(
-            page.c.id, page.c.at, raw.c.body, note.c.reviewed_at, note.c.text, note.c.by, note.c.at
-        ).select_from(page.join(raw, raw.c.id == page.c.id).outerjoin(note, note.c.id == page.c.id))
-    )
+    rows = connection.execute(with_records(page))
     return sorted((tuple(row) for row in rows), key=lambda row: (row[1], row[0]), reverse=newest_first)
 
 

@@ -1,17 +1,23 @@
 """Records made small: Zstandard with a dictionary of what CloudTrail's records have in common.
 
-RFC 8878, "Raw content" of section 5 on dictionaries. A packed record begins with the dictionary's number, so
-that another one can be brought in beside it.
+RFC 8878, "Raw content" of section 5 on dictionaries. Records that come together are much alike, so that some
+of them are packed as one block, a line each. A block begins with a number that says how it is made, so that
+another way can be brought in beside it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from threading import local
 
 import zstandard
 
-_NUMBER = b"\x01"
+_ONE, _LINES = b"\x01", b"\x02"
+"""A block of one record, whatever is in it, and one of a record a line."""
+_TOGETHER = 16
+"""Records of a block. To read one of them, all are unpacked, though only the one is parsed."""
+_LARGEST = 64 * 1024
+"""Bytes, unpacked, of a block of several records; larger ones stand by themselves."""
 
 _COMMON = (
     b'"invokedBy":"AWS Internal"},"sourceIPAddress":"AWS Internal","userAgent":"AWS Internal",'
@@ -56,25 +62,52 @@ class _Tools(local):
 _TOOLS = _Tools()
 
 
-def pack(record: bytes) -> bytes:
-    """Return a record packed."""
-    return _NUMBER + _TOOLS.packer.compress(record)
+def pack(records: Sequence[bytes]) -> list[tuple[int, bytes]]:
+    """Return blocks of the records in their order, each with the place of its first record among all."""
+    places: list[int] = []
+    kinds: list[bytes] = []
+    texts: list[bytes] = []
+    for start in range(0, len(records), _TOGETHER):
+        some = records[start : start + _TOGETHER]
+        lines = b"\n".join(some)
+        if len(lines) <= _LARGEST and lines.count(b"\n") == len(some) - 1:
+            places.append(start)
+            kinds.append(_LINES)
+            texts.append(lines)
+        else:
+            places += range(start, start + len(some))
+            kinds += [_ONE] * len(some)
+            texts += some
+    return list(zip(places, map(bytes.__add__, kinds, _packed(texts)), strict=True))
 
 
-def pack_all(records: Sequence[bytes]) -> list[bytes]:
-    """Return records packed; many at once leave other threads alone."""
-    if not records or not all(records):
-        # At once, Zstandard takes only what is something.
-        return [pack(one) for one in records]
-    packed = _TOOLS.packer.multi_compress_to_buffer(list(records))
-    return [_NUMBER + packed[place].tobytes() for place in range(len(packed))]
-
-
-def unpack(packed: bytes) -> bytes:
-    """Return the record. Raises ValueError for what is no packed record."""
-    if packed[:1] != _NUMBER:
-        raise ValueError("not a packed record")
+def unpack(block: bytes) -> list[bytes]:
+    """Return the records of a block, b"" for one that was left out. Raises ValueError."""
     try:
-        return _TOOLS.unpacker.decompress(packed[1:])
+        text = _TOOLS.unpacker.decompress(block[1:])
     except zstandard.ZstdError as error:
-        raise ValueError("not a packed record") from error
+        raise ValueError("not a block of records") from error
+    match block[:1]:
+        case b"\x01":
+            return [text]
+        case b"\x02":
+            return text.split(b"\n")
+    raise ValueError("not a block of records")
+
+
+def without(block: bytes, kept: Container[int]) -> bytes:
+    """Return a block with those of its records alone whose places are `kept`; they stay in their places.
+
+    Raises ValueError for what is no block.
+    """
+    records = [record if place in kept else b"" for place, record in enumerate(unpack(block))]
+    (text,) = _packed([b"\n".join(records)])
+    return block[:1] + text
+
+
+def _packed(texts: Sequence[bytes]) -> list[bytes]:
+    if not texts or not all(texts):
+        # At once, Zstandard takes only what is something.
+        return [_TOOLS.packer.compress(one) for one in texts]
+    packed = _TOOLS.packer.multi_compress_to_buffer(list(texts))
+    return [packed[place].tobytes() for place in range(len(packed))]

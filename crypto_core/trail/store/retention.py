@@ -7,8 +7,9 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, func, insert, not_, select, update
 
+from crypto_core.trail.store.blocks import blocks_of, forget_records
 from crypto_core.trail.store.pulls import forget_pulls_before
-from crypto_core.trail.store.schema import DETAILS, HOUR, ROLLED, event, keeping, note, raw, rollup, term
+from crypto_core.trail.store.schema import DETAILS, HOUR, ROLLED, event, keeping, note, rollup, term
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,10 +23,10 @@ class Vacuumed:
 
 def forget_before(connection: Connection, at: int) -> int:
     """Forget the events before a second, but those with a note or a review; return how many."""
-    noted = select(note.c.id)
-    old = select(event.c.id).where(event.c.at < at, event.c.id.not_in(noted))
-    connection.execute(delete(raw).where(raw.c.id.in_(old)))
-    gone = connection.execute(delete(event).where(event.c.at < at, event.c.id.not_in(noted))).rowcount
+    old = (event.c.at < at, event.c.id.not_in(select(note.c.id)))
+    blocks = blocks_of(connection, *old)
+    gone = connection.execute(delete(event).where(*old)).rowcount
+    forget_records(connection, blocks)
     forget_pulls_before(connection, at)
     connection.execute(delete(rollup).where(rollup.c.hour <= at // HOUR))
     # Both halves of the hour that is cut are counted anew.

@@ -16,7 +16,7 @@ from sqlalchemy import Column, Index, Integer, LargeBinary, MetaData, Table, Tex
 
 from crypto_core.trail.event import TrailEvent
 
-VERSION = 1
+VERSION = 2
 """Written to the file as `user_version`; a file with a higher one is not opened."""
 
 metadata = MetaData()
@@ -97,7 +97,7 @@ raw = Table(
     Column("id", Integer, primary_key=True),
     Column("body", LargeBinary, nullable=False),
 )
-"""The record as it came, packed; see packing.py."""
+"""The records of the events from `id` on, as they came, in a block; see blocks.py and packing.py."""
 
 rollup = Table(
     "rollup",

@@ -12,22 +12,21 @@ from typing import Any
 from sqlalchemy import Connection, delete, select
 from sqlalchemy.dialects.sqlite import insert
 
-from crypto_core.errors import EventStoreError, EventVanishedError
+from crypto_core.errors import EventVanishedError
 from crypto_core.foreign import clean
 from crypto_core.paging import Cursor, Page, Query, unknown_sort
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.query import PIVOTS, Aliases, parse
-from crypto_core.trail.reading import load, read_record
 from crypto_core.trail.store import arrivals, counting, tallies
 from crypto_core.trail.store.arrivals import BEGINNING, Anchor
+from crypto_core.trail.store.blocks import Row, event_of, with_records
 from crypto_core.trail.store.conditions import Conditions, resolve, seconds
 from crypto_core.trail.store.counting import Histogram, Pivot
 from crypto_core.trail.store.database import StoreFile
 from crypto_core.trail.store.files_seen import FileName, SeenFile, recall, remember
-from crypto_core.trail.store.listing import Found, read
-from crypto_core.trail.store.packing import unpack
+from crypto_core.trail.store.listing import read
 from crypto_core.trail.store.retention import Vacuumed, changed, forget_before
-from crypto_core.trail.store.schema import Mark, event, keeping, note, raw, stored_id
+from crypto_core.trail.store.schema import Mark, event, keeping, note, stored_id
 from crypto_core.trail.store.tallies import Day, Tallies
 from crypto_core.trail.store.vocabulary import Vocabulary
 from crypto_core.trail.store.writing import Added, add
@@ -266,19 +265,8 @@ class EventStore:
     def event(self, event_id: str) -> StoredEvent:
         """Return one event. Raises EventVanishedError."""
         with self._file.reading() as connection:
-            row = connection.execute(
-                select(
-                    event.c.id,
-                    event.c.at,
-                    raw.c.body,
-                    note.c.reviewed_at,
-                    note.c.text,
-                    note.c.by,
-                    note.c.at,
-                )
-                .select_from(event.join(raw, raw.c.id == event.c.id).outerjoin(note, note.c.id == event.c.id))
-                .where(event.c.event_id == stored_id(event_id))
-            ).one_or_none()
+            named = select(event.c.id, event.c.at).where(event.c.event_id == stored_id(event_id))
+            row = connection.execute(with_records(named.subquery())).one_or_none()
         if row is None:
             raise EventVanishedError(f"There is no event {clean(event_id, 80)!r} in the store.")
         return _stored(tuple(row))
@@ -338,7 +326,7 @@ class EventStore:
         return resolve(connection, parse(expression, self._clock()), self._aliases)
 
 
-def _cursor(row: Found) -> Cursor:
+def _cursor(row: Row) -> Cursor:
     return Cursor((row[1], row[0]))
 
 
@@ -346,20 +334,10 @@ def _moment(at: int) -> datetime:
     return _AGO + timedelta(seconds=at)
 
 
-def _stored(row: Found) -> StoredEvent:
-    number, _, body, reviewed_at, text, by, noted_at = row
-    try:
-        record = unpack(body)
-        found = read_record(load(record), record)
-    except ValueError as error:
-        raise EventStoreError(
-            f"The event store's record {number} is damaged.",
-            remedy="Move the store away, then import or pull the events anew.",
-        ) from error
-    if found is None:
-        raise EventStoreError(f"The event store's record {number} is no event.")
+def _stored(row: Row) -> StoredEvent:
+    number, _, _, _, reviewed_at, text, by, noted_at = row
     return StoredEvent(
-        found,
+        event_of(row),
         number,
         reviewed_at=_moment(reviewed_at) if reviewed_at else None,
         note=text or "",

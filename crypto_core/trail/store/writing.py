@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from sqlalchemy import Connection
 
 from crypto_core.trail.event import TrailEvent
+from crypto_core.trail.store.blocks import write_blocks
 from crypto_core.trail.store.conditions import seconds
 from crypto_core.trail.store.inserting import PARAMETERS, insert
-from crypto_core.trail.store.packing import pack_all
 from crypto_core.trail.store.retention import changed
 from crypto_core.trail.store.schema import DETAILS, HOUR, ROLLED, TEXTS, marks, stored_id
 from crypto_core.trail.store.vocabulary import Vocabulary
@@ -61,8 +61,7 @@ def _write(connection: Connection, events: dict[bytes, TrailEvent], vocabulary: 
     details = [columns[name] for name in DETAILS]
     mark = list(map(marks, new))
     insert(connection, "event", _EVENT, list(zip(numbers, events, at, *rolled, mark, *details, strict=True)))
-    bodies = pack_all([one.raw for one in new])
-    insert(connection, "raw", ("id", "body"), list(zip(numbers, bodies, strict=True)))
+    write_blocks(connection, top + 1, [one.raw for one in new])
     hours = Counter(zip((second // HOUR for second in at), *rolled, mark, strict=True))
     insert(
         connection,

@@ -16,7 +16,7 @@ from crypto_core.errors import EventStoreError, EventVanishedError, InterruptedR
 from crypto_core.paging import Cursor, Query
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.store import EventStore, StoredEvent, database
-from crypto_core.trail.store.packing import pack_all, unpack
+from crypto_core.trail.store.packing import pack, unpack, without
 from tests.crypto_core.trail.records import (
     KEY,
     NOW,
@@ -285,6 +285,50 @@ def test_old_events_are_forgotten_but_those_with_a_note(store: EventStore) -> No
     assert store.add(hours).new == done.forgotten
 
 
+def test_records_of_forgotten_events_are_gone_and_the_others_are_whole(store: EventStore) -> None:
+    """Whatever blocks they stood in, also where numbers are given a second time."""
+    ages = [(n * 37) % 100 for n in range(300)]
+    events = [event(ago=timedelta(hours=age), eventID=f"one-{n}") for n, age in enumerate(ages)]
+    store.add(events)
+    store.annotate("one-290", "keep", "ana")
+    store.forget_before(2)
+    later = [event(eventID=f"other-{n}") for n in range(40)]
+    store.add(later)
+    kept = {e.event_id: e.raw for e, age in zip(events, ages, strict=True) if age <= 48}
+    kept |= {e.event_id: e.raw for e in (events[290], *later)}
+    assert {row.event.event_id: row.event.raw for row in store.page(Query(), limit=1_000).rows} == kept
+    with sqlite3.connect(store.path) as file:
+        records = [r for (body,) in file.execute("SELECT body FROM raw") for r in unpack(body) if r]
+    assert sorted(records) == sorted(kept.values())
+    for event_id, raw in kept.items():
+        assert store.event(event_id).event.raw == raw
+
+
+def test_a_store_with_a_block_for_each_record_is_read_and_gone_on_with(store: EventStore) -> None:
+    """As Keydeck's first stores have them; also where it can't be written."""
+    first = many(40)
+    store.add(first)
+    store.close()
+    with sqlite3.connect(store.path) as file:
+        blocks = file.execute("SELECT id, body FROM raw").fetchall()
+        file.execute("DELETE FROM raw")
+        for number, body in blocks:
+            for place, one in enumerate(unpack(body)):
+                ((_, line),) = pack([one])
+                file.execute("INSERT INTO raw VALUES (?, ?)", (number + place, b"\x01" + line[1:]))
+        file.execute("PRAGMA user_version = 1")
+    raws = {one.event_id: one.raw for one in first}
+    reader = EventStore(store.path, read_only=True)
+    assert {row.event.event_id: row.event.raw for row in reader.page(Query(), limit=100).rows} == raws
+    reader.close()
+    second = [event(eventID=f"more-{n}") for n in range(30)]
+    store.add(second)
+    raws |= {one.event_id: one.raw for one in second}
+    assert {row.event.event_id: row.event.raw for row in store.page(Query(), limit=100).rows} == raws
+    with sqlite3.connect(store.path) as file:
+        assert file.execute("PRAGMA user_version").fetchone() == (2,)
+
+
 def test_nothing_is_forgotten_where_events_are_kept_for_ever(store: EventStore) -> None:
     store.add([event(ago=timedelta(days=4000))])
     assert store.forget_before(0).forgotten == 0
@@ -359,11 +403,22 @@ def test_two_stores_of_one_file_add_at_the_same_time(store: EventStore) -> None:
 
 
 def test_records_are_packed_small_and_whole() -> None:
-    records = [event().raw, b"", b"\x00" * 100_000, os.urandom(20_000)]
-    for some in (records, records[:1], []):
-        assert [unpack(packed) for packed in pack_all(some)] == some
-    (packed,) = pack_all([event().raw])
-    assert len(packed) < len(event().raw) / 3
-    for broken in (b"", b"\x02abc", packed[:1] + b"zz", packed[:40]):
-        with pytest.raises(ValueError, match="not a packed record"):
+    records = [event().raw, b"", b"\x00" * 100_000, os.urandom(20_000), b'{\n"a": 1}', event().raw]
+    for some in (records, records[:1], [], [event().raw] * 40, [b""] * 20):
+        blocks = pack(some)
+        assert [record for _, block in blocks for record in unpack(block)] == some
+        for place, block in blocks:
+            assert unpack(block)[0] == some[place]
+    ((_, block),) = pack([event().raw])
+    assert len(block) < len(event().raw) / 3
+    for broken in (b"", b"\x02abc", block[:1] + b"zz", block[:40], b"\x03" + block[1:]):
+        with pytest.raises(ValueError, match="not a block of records"):
             unpack(broken)
+
+
+def test_what_is_left_of_a_block_stays_in_its_place() -> None:
+    records = [b"%d" % n for n in range(5)]
+    ((_, block),) = pack(records)
+    assert unpack(without(block, {1, 3})) == [b"", b"1", b"", b"3", b""]
+    ((_, block),) = pack([b"one\ntwo"])
+    assert unpack(without(block, {0})) == [b"one\ntwo"]

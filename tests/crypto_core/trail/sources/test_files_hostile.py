@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import json
 import unicodedata
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from crypto_core.paging import Query
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.query import PIVOTS
-from crypto_core.trail.reading import as_raw, load, read_record, records_of
+from crypto_core.trail.reading import as_raw, load, read_record, read_records, records_of
+from crypto_core.trail.sources.decoding import UnreadableError
 from crypto_core.trail.sources.files import FileImport
 from crypto_core.trail.store import EventStore
-from crypto_core.trail.store.packing import pack, pack_all, unpack
+from crypto_core.trail.store.packing import pack, unpack
 from tests.crypto_core.trail.records import record
 from tests.crypto_core.trail.sources.hostile import hostile, nested
 
@@ -120,5 +123,25 @@ def test_read_record_never_raises_and_its_texts_are_clean_and_bounded(value: Any
 
 @given(st.lists(st.binary(max_size=5_000)))
 def test_what_is_packed_is_unpacked(records: list[bytes]) -> None:
-    assert [unpack(one) for one in pack_all(records)] == records
-    assert [unpack(pack(one)) for one in records] == records
+    blocks = pack(records)
+    assert [record for _, block in blocks for record in unpack(block)] == records
+    assert [place for place, _ in blocks] == sorted({place for place, _ in blocks})
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(st.dictionaries(st.sampled_from(FIELDS), VALUES) | VALUES, max_size=140))
+def test_records_read_together_are_read_as_each_by_itself(values: list[Any]) -> None:
+    assert list(read_records(values)) == [read_record(value) for value in values]
+    raws = [(event.raw if event else None) for event in read_records(values)]
+    assert raws == [(event.raw if (event := read_record(value)) else None) for value in values]
+
+
+def test_what_came_before_a_trouble_is_read() -> None:
+    def cut_short() -> Iterator[object]:
+        yield from (record(eventID=str(n)) for n in range(70))
+        raise UnreadableError("cut")
+
+    found = read_records(cut_short())
+    assert [next(found).event_id for _ in range(70)] == [str(n) for n in range(70)]  # type: ignore[union-attr]
+    with pytest.raises(UnreadableError):
+        next(found)

@@ -1,0 +1,102 @@
+"""Where the record of an event is: in the block that begins with the last number up to the event's own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Select, Subquery, delete, exists, func, select, update
+
+from crypto_core.errors import EventStoreError
+from crypto_core.trail.event import TrailEvent
+from crypto_core.trail.reading import load, read_record
+from crypto_core.trail.store.inserting import PARAMETERS, insert
+from crypto_core.trail.store.packing import pack, unpack, without
+from crypto_core.trail.store.schema import event, note, raw
+
+_BLOCK = raw.alias("block")
+_LARGEST = 2**63 - 1
+
+Row = tuple[Any, ...]
+"""Of an event: number, second, place in its block, block, when it was reviewed, note, by whom, when."""
+
+
+def write_blocks(connection: Connection, first: int, records: Sequence[bytes]) -> None:
+    """Store the records of events that are numbered from `first`."""
+    blocks = [(first + place, block) for place, block in pack(records)]
+    insert(connection, "raw", ("id", "body"), blocks)
+
+
+def with_records(chosen: Subquery, *further: ColumnElement[Any]) -> Select[Any]:
+    """Return a query of the Rows of events that a query chose by `id` and `at`; and of `further` columns."""
+    return select(
+        chosen.c.id,
+        chosen.c.at,
+        chosen.c.id - raw.c.id,
+        raw.c.body,
+        note.c.reviewed_at,
+        note.c.text,
+        note.c.by,
+        note.c.at,
+        *further,
+    ).select_from(
+        chosen.join(raw, raw.c.id == _block_of(chosen.c.id)).outerjoin(note, note.c.id == chosen.c.id)
+    )
+
+
+def event_of(row: Row) -> TrailEvent:
+    """Return the event of a Row. Raises EventStoreError for a damaged one."""
+    try:
+        record = _unpacked(row[3])[row[2]]
+        found = read_record(load(record), record)
+    except (IndexError, ValueError) as error:
+        raise EventStoreError(
+            f"The event store's record {row[0]} is damaged.",
+            remedy="Move the store away, then import or pull the events anew.",
+        ) from error
+    if found is None:
+        raise EventStoreError(f"The event store's record {row[0]} is no event.")
+    return found
+
+
+def blocks_of(connection: Connection, *events: ColumnElement[bool]) -> list[int]:
+    """Return the numbers of the blocks with the records of some events."""
+    return list(connection.scalars(select(_block_of(event.c.id)).where(*events).distinct()))
+
+
+def forget_records(connection: Connection, blocks: Sequence[int]) -> None:
+    """Forget what these blocks hold of events that are gone, and every block that holds nothing else."""
+    within = event.c.id.between(raw.c.id, _last_of(raw.c.id))
+    connection.execute(delete(raw).where(~exists().where(within).correlate(raw)))
+    for start in range(0, len(blocks), PARAMETERS):
+        some = select(raw.c.id, raw.c.body, _last_of(raw.c.id))
+        for first, body, last in connection.execute(
+            some.where(raw.c.id.in_(blocks[start : start + PARAMETERS]))
+        ).all():
+            left = connection.scalars(select(event.c.id).where(event.c.id.between(first, last)))
+            try:
+                kept = without(body, {number - first for number in left})
+            except ValueError:
+                continue  # it is damaged, and told when it is read
+            connection.execute(update(raw).where(raw.c.id == first).values(body=kept))
+
+
+def _block_of(number: ColumnElement[int]) -> ColumnElement[int]:
+    return (
+        select(func.max(_BLOCK.c.id)).where(_BLOCK.c.id <= number).correlate_except(_BLOCK).scalar_subquery()
+    )
+
+
+def _last_of(first: ColumnElement[int]) -> ColumnElement[int]:
+    """The last number whose record can be in a block."""
+    following = (
+        select(func.min(_BLOCK.c.id)).where(_BLOCK.c.id > first).correlate_except(_BLOCK).scalar_subquery()
+    )
+    return func.coalesce(following.scalar_subquery() - 1, _LARGEST)
+
+
+@lru_cache(maxsize=32)
+def _unpacked(block: bytes) -> list[bytes]:
+    """A page has many events of a block."""
+    return unpack(block)
