@@ -300,6 +300,23 @@ class ConflictError(DatabaseError):
     default_remedy = "Nothing was overwritten. Try again."
 
 
+# Jobs
+
+
+class JobError(KeydeckError):
+    """A job can't do what was asked of it."""
+
+
+class UnknownJobError(JobError):
+    """A job that there is not."""
+
+    default_remedy = "List what there is with: keydeck jobs list."
+
+
+class LeaseLostError(JobError):
+    """A chunk is another process's by now; what this one had not written is left to that one."""
+
+
 # CloudTrail's events
 
 

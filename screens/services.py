@@ -27,8 +27,17 @@ if TYPE_CHECKING:
     from crypto_core.keys.replacement.guide import Guide
     from crypto_core.keys.state import KeyState
     from crypto_core.keys.status import Status
+    from crypto_core.reencryption.jobs.model import JobOptions, JobPlan, JobView
     from crypto_core.reencryption.materials import KeyMaterials
-    from crypto_core.reencryption.plan import Plan, RunProgress, RunResult, Selection, Verb, Verification
+    from crypto_core.reencryption.plan import (
+        Plan,
+        RunProgress,
+        RunResult,
+        Selection,
+        Unwritten,
+        Verb,
+        Verification,
+    )
     from crypto_core.references import TokenRef
     from crypto_core.trail.key_watch import KeyWatch
     from crypto_core.trail.rules.service import Examined
@@ -225,6 +234,62 @@ class TokenWork(Protocol):
         cancelled: Event | None = None,
     ) -> tuple[Verification, ...]:
         """Open each selected token and say only whether it opened. Changes nothing."""
+        ...
+
+
+class JobWork(Protocol):
+    """Writes many tokens anew, as jobs in PostgreSQL that any number of processes work on."""
+
+    def plan(self, verb: Verb, selection: Selection, target: str, options: JobOptions) -> JobPlan:
+        """Return what would happen (journaled as a dry run). Raises RefusedError, KmsError, DatabaseError."""
+        ...
+
+    def start(self, plan: JobPlan, consent: Consent | None) -> int:
+        """Make the job of a plan and return its number; processes that join it do the work.
+
+        Raises ReadOnlyError, MissingSchemaError, or NotConfirmedError without a consent to this very plan.
+        """
+        ...
+
+    def join(
+        self,
+        job: int,
+        *,
+        progress: Callable[[JobView], None] | None = None,
+        cancelled: Event | None = None,
+    ) -> JobView:
+        """Work on a job until it has ended or is paused, or `cancelled` is set; return where it stands then.
+
+        Raises UnknownJobError, KmsError and DatabaseError for what stops this process; the job goes on.
+        """
+        ...
+
+    def jobs(self, limit: int = 200) -> tuple[JobView, ...]:
+        """Return jobs, the newest first."""
+        ...
+
+    def show(self, job: int) -> JobView:
+        """Return where a job stands. Raises UnknownJobError."""
+        ...
+
+    def unwritten(self, job: int, kind: str = "", *, limit: int = 200) -> tuple[Unwritten, ...]:
+        """Return tokens that a job can't write, of one kind or all."""
+        ...
+
+    def pause(self, job: int) -> JobView:
+        """Pause a job: within a second no process asks KMS any more. What is sealed is written."""
+        ...
+
+    def resume(self, job: int) -> JobView:
+        """Go on with a paused or failed job; it takes a process that joins it."""
+        ...
+
+    def cancel(self, job: int) -> JobView:
+        """End a job for good. What is written stays; restore puts it back."""
+        ...
+
+    def retry(self, job: int) -> int:
+        """Try the tokens anew that could not be written; returns how many. A job that was done runs again."""
         ...
 
 

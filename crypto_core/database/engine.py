@@ -17,6 +17,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlch
 
 from crypto_core.cancelling import Cancellation, stop_if
 from crypto_core.database.canceller import cancelling
+from crypto_core.database.schema import metadata
 from crypto_core.database.watchdog import WatchedConnection, WatchedCursor
 from crypto_core.errors import (
     DatabaseError,
@@ -153,7 +154,7 @@ def _grant(said: str) -> str:
         return "the privilege that the message names; README.md lists what each role needs"
     kind, name = denied[1], denied[2]
     privilege = {"schema": "USAGE", "database": "CREATE", "table": "SELECT, INSERT, UPDATE"}[kind]
-    if kind == "table" and name not in ("envelope_backup", "journal", "key_answer", "version"):
+    if kind == "table" and name not in {"version", *(table.name for table in metadata.tables.values())}:
         privilege = "SELECT, UPDATE"
     return f"GRANT {privilege} ON {kind.upper()} {name} TO the role"
 

@@ -1,0 +1,103 @@
+"""What the pipeline is joined to: KMS on one side, the database on the other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from crypto_core.data_keys import GeneratedDataKey, RewrappedDataKey, UnwrappedDataKey
+from crypto_core.database.tokens import Replacement, StoredToken
+from crypto_core.encryption_context import EncryptionContext
+from crypto_core.envelope import Format
+from crypto_core.reencryption.plan import Verb
+
+
+class BulkKms(Protocol):
+    """KMS, many calls at a time. Every call pins the key, and raises KmsError as the keyring does."""
+
+    async def generate(self, key: str, context: EncryptionContext) -> GeneratedDataKey:
+        """Return a new data key under `key`."""
+        ...
+
+    async def decrypt(self, key: str, blob: bytes, context: EncryptionContext) -> UnwrappedDataKey:
+        """Return the data key that `key` had wrapped."""
+        ...
+
+    async def reencrypt(
+        self, blob: bytes, source: str, destination: str, context: EncryptionContext
+    ) -> RewrappedDataKey:
+        """Return the data key wrapped by `destination`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What is done to each token of a job.
+
+    `source` is the ARN of the key that opens the envelopes, None where they are under several: then `keys`
+    has it by the beginning of the encrypted data key (see expressions.edk_prefix_of). No other key is asked.
+    `ask_kms` has KMS open every new envelope.
+    """
+
+    verb: Verb
+    target: str
+    source: str | None = None
+    keys: Mapping[bytes, str] = field(default_factory=dict)
+    write_format: Format = Format.V1
+    allow_downgrade: bool = False
+    ask_kms: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """A token with its new envelope, opened and compared with the old plaintext."""
+
+    replacement: Replacement
+    kms_calls: int
+
+
+@dataclass(frozen=True, slots=True)
+class Poison:
+    """A token that can't be written. `kind` is a word to count by, such as incorrect-key. Clean texts."""
+
+    token: StoredToken
+    kind: str
+    reason: str
+    kms_calls: int = 0
+
+
+Outcome = Sealed | Poison
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """What became of a batch: written, changed meanwhile (to be read again), and refused by the database."""
+
+    written: int
+    changed: tuple[StoredToken, ...] = ()
+    refused: tuple[Poison, ...] = ()
+
+
+class TokenPages(Protocol):
+    """Where tokens come from."""
+
+    def next(self) -> Sequence[StoredToken]:
+        """Return some tokens, none at the end. Blocks on SQL; called in a thread, one call at a time."""
+        ...
+
+    def again(self, tokens: Sequence[StoredToken]) -> Sequence[StoredToken]:
+        """Return those tokens, read anew, that are still to be written. Blocks as `next` does."""
+        ...
+
+
+class TokenSink(Protocol):
+    """Where new envelopes go."""
+
+    def commit(self, batch: Sequence[Outcome]) -> Committed:
+        """Write a batch in one transaction. Blocks on SQL; called in a thread, one call at a time.
+
+        Batches come in the order of the pages. Raises LeaseLostError if the chunk is another runner's by now,
+        DatabaseError if nothing could be written.
+        """
+        ...

@@ -1,0 +1,180 @@
+"""A job as it is shown: what it is to do, where it stands, who works on it and how it ended."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import astuple, dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from crypto_core.consent import Danger
+from crypto_core.reencryption.plan import Plan, Verb
+
+
+class JobState(StrEnum):
+    """Where a job stands."""
+
+    RUNNING = "running"
+    PAUSED = "paused"
+    DONE = "done"
+    """Two censuses in a row found nothing left, but for tokens that can't be written."""
+    CANCELLED = "cancelled"
+    FAILED = "failed"
+    """It can't go on until what `why` says is put right; `resume` goes on then."""
+
+    @property
+    def ended(self) -> bool:
+        """True if nothing more is going to happen."""
+        return self in (JobState.DONE, JobState.CANCELLED)
+
+
+@dataclass(frozen=True, slots=True)
+class JobOptions:
+    """How a job is run. `calls_per_second` is for all its runners together; 0 for half the Region's quota."""
+
+    calls_per_second: float = 0.0
+    ask_kms: bool = False
+    allow_downgrade: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class JobPlan:
+    """A dry run's result: the plan, and what it takes.
+
+    `losses` are principals that decrypt under the source key today and may not under the target's, each with
+    why. A job that has any needs a typed confirmation, whatever the number of tokens.
+    """
+
+    plan: Plan
+    options: JobOptions
+    calls_per_second: float
+    seconds: float
+    dollars: float
+    quota: int
+    """Calls a second that KMS allows this account in the target's Region."""
+    losses: tuple[str, ...] = ()
+
+    @property
+    def danger(self) -> Danger:
+        """How much asking it takes: whoever loses access is read of before."""
+        return Danger.TYPED if self.losses else self.plan.danger
+
+    @property
+    def confirmation(self) -> str:
+        """What has to be typed where the danger is TYPED: the number of tokens."""
+        return self.plan.confirmation
+
+    @property
+    def digest(self) -> str:
+        """SHA-256, in hex, over the plan, who loses access, and how it is run."""
+        told = {"plan": self.plan.digest, "losses": self.losses, "options": astuple(self.options)}
+        return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+
+    @property
+    def quota_share(self) -> float:
+        """How much of the quota the job takes at its rate, from 0 to 1."""
+        return min(1.0, self.calls_per_second / self.quota) if self.quota else 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One job as it was made."""
+
+    id: int
+    run_id: UUID
+    verb: Verb
+    selection: str
+    source_key_arn: str | None
+    target_key_arn: str
+    planned: int
+    created_at: datetime
+    created_by: str
+    host: str
+    restores: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """What a second of work came to, over all runners. Latencies are in milliseconds."""
+
+    at: datetime
+    tokens: int
+    calls: int
+    throttled: int
+    p50_ms: float
+    p99_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class JobRunnerView:
+    """A process that works on a job."""
+
+    id: UUID
+    host: str
+    pid: int
+    actor: str
+    seen_at: datetime
+    ended: bool
+
+
+@dataclass(frozen=True, slots=True)
+class JobView:
+    """A job and where it stands. Quick to ask for: twice a second is fine."""
+
+    job: Job
+    state: JobState
+    why: str
+    wave: int
+    zeroes: int
+    done: int
+    conflicts: int
+    poisoned: int
+    remaining: int
+    chunks: int
+    chunks_done: int
+    kms_calls: int
+    calls_per_second: float
+    seconds: float
+    """From its start to its end, or to now."""
+    tokens_per_second: float
+    """Of late; of the whole job once it has ended."""
+    eta_seconds: float | None
+    """None where there is no telling."""
+    errors: Mapping[str, int] = field(default_factory=dict)
+    """Tokens that can't be written, by kind."""
+    samples: tuple[Sample, ...] = ()
+    runners: tuple[JobRunnerView, ...] = ()
+    census_before: Mapping[str, Any] | None = None
+    census_after: Mapping[str, Any] | None = None
+    remarks: tuple[str, ...] = ()
+    """What the operator must know of how it ended, such as that nobody can tell who still seals."""
+
+    @property
+    def complete(self) -> bool:
+        """True if nothing is left."""
+        return self.state is JobState.DONE and not self.poisoned
+
+    def as_json(self) -> dict[str, Any]:
+        """The document that `keydeck reencrypt --json` ends with. Rates are tokens a second."""
+        return {
+            "job": self.job.id,
+            "state": self.state.value,
+            "verb": self.job.verb.value,
+            "selection": self.job.selection,
+            "to": self.job.target_key_arn,
+            "planned": self.job.planned,
+            "done": self.done,
+            "conflicts_retried": self.conflicts,
+            "poisoned": self.poisoned,
+            "errors": dict(self.errors),
+            "remaining": self.remaining,
+            "seconds": round(self.seconds, 3),
+            "tokens_per_second": round(self.tokens_per_second, 1),
+            "kms_calls": self.kms_calls,
+            "why": self.why,
+            "remarks": list(self.remarks),
+        }
