@@ -10,7 +10,6 @@ pages the slowest counts. Exit status 1 if a target is missed.
 from __future__ import annotations
 
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -29,6 +28,7 @@ from tests.benchmarks.measuring import (
     environment,
     exit_status,
     options,
+    peak_megabytes,
     print_json,
     print_table,
     print_targets,
@@ -91,9 +91,7 @@ def ask(path: Path, rounds: int) -> dict[str, dict[str, float]]:
     """Return milliseconds by filter and question; for all events also the most megabytes of this process."""
     store = EventStore(path)
     found = {expression: _about(store, expression, rounds) for expression in FILTERS}
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    # Bytes on macOS, kilobytes on Linux.
-    found[""]["megabytes"] = peak / (1024 * 1024 if sys.platform == "darwin" else 1024)
+    found[""]["megabytes"] = peak_megabytes()
     return found
 
 

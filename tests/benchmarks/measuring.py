@@ -5,11 +5,13 @@ from __future__ import annotations
 import argparse
 import json
 import platform
+import resource
 import time
 import timeit
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -93,6 +95,16 @@ def options(description: str, *, rounds: int) -> argparse.ArgumentParser:
 def environment(*packages: str) -> dict[str, str | None]:
     """Return the versions of Python and of `packages`, None for one that isn't installed."""
     return {"python": platform.python_version()} | {name: _version(name) for name in packages}
+
+
+def peak_megabytes() -> float:
+    """Return the most memory that this process has had in use."""
+    try:
+        # Linux counts to a new process's getrusage what the one had that started it.
+        status = Path("/proc/self/status").read_text(encoding="ascii")
+        return int(status.partition("VmHWM:")[2].split()[0]) / 1024
+    except (OSError, IndexError):
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024 * 1024)
 
 
 def print_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, Subquery, delete, exists, func, select, update
@@ -48,7 +47,8 @@ def with_records(chosen: Subquery, *further: ColumnElement[Any]) -> Select[Any]:
 def event_of(row: Row) -> TrailEvent:
     """Return the event of a Row. Raises EventStoreError for a damaged one."""
     try:
-        record = _unpacked(row[3])[row[2]]
+        place, block = row[2:4]
+        record = unpack(block, place)[place]
         found = read_record(load(record), record)
     except (IndexError, ValueError) as error:
         raise EventStoreError(
@@ -83,20 +83,11 @@ def forget_records(connection: Connection, blocks: Sequence[int]) -> None:
 
 
 def _block_of(number: ColumnElement[int]) -> ColumnElement[int]:
-    return (
-        select(func.max(_BLOCK.c.id)).where(_BLOCK.c.id <= number).correlate_except(_BLOCK).scalar_subquery()
-    )
+    begins = select(func.max(_BLOCK.c.id)).where(_BLOCK.c.id <= number)
+    return begins.correlate_except(_BLOCK).scalar_subquery()
 
 
 def _last_of(first: ColumnElement[int]) -> ColumnElement[int]:
     """The last number whose record can be in a block."""
-    following = (
-        select(func.min(_BLOCK.c.id)).where(_BLOCK.c.id > first).correlate_except(_BLOCK).scalar_subquery()
-    )
-    return func.coalesce(following.scalar_subquery() - 1, _LARGEST)
-
-
-@lru_cache(maxsize=32)
-def _unpacked(block: bytes) -> list[bytes]:
-    """A page has many events of a block."""
-    return unpack(block)
+    following = select(func.min(_BLOCK.c.id)).where(_BLOCK.c.id > first)
+    return func.coalesce(following.correlate_except(_BLOCK).scalar_subquery() - 1, _LARGEST)

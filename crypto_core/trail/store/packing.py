@@ -14,7 +14,7 @@ import zstandard
 
 _ONE, _LINES = b"\x01", b"\x02"
 """A block of one record, whatever is in it, and one of a record a line."""
-_TOGETHER = 16
+_TOGETHER = 8
 """Records of a block. To read one of them, all are unpacked, though only the one is parsed."""
 _LARGEST = 64 * 1024
 """Bytes, unpacked, of a block of several records; larger ones stand by themselves."""
@@ -81,18 +81,19 @@ def pack(records: Sequence[bytes]) -> list[tuple[int, bytes]]:
     return list(zip(places, map(bytes.__add__, kinds, _packed(texts)), strict=True))
 
 
-def unpack(block: bytes) -> list[bytes]:
-    """Return the records of a block, b"" for one that was left out. Raises ValueError."""
+def unpack(block: bytes, upto: int = -1) -> list[bytes]:
+    """Return the records of a block, b"" for one that was left out. Raises ValueError.
+
+    With `upto` only those up to that place are told apart; the rest is one more, as it stands.
+    """
+    kind = block[:1]
+    if kind not in (_ONE, _LINES):
+        raise ValueError("not a block of records")
     try:
         text = _TOOLS.unpacker.decompress(block[1:])
     except zstandard.ZstdError as error:
         raise ValueError("not a block of records") from error
-    match block[:1]:
-        case b"\x01":
-            return [text]
-        case b"\x02":
-            return text.split(b"\n")
-    raise ValueError("not a block of records")
+    return [text] if kind == _ONE else text.split(b"\n", upto + 1 if upto >= 0 else -1)
 
 
 def without(block: bytes, kept: Container[int]) -> bytes:
