@@ -18,6 +18,7 @@ from crypto_core.errors import EventStoreError
 from crypto_core.paging import Query
 from crypto_core.trail.sources.files import FileImport
 from crypto_core.trail.store import EventStore
+from crypto_core.trail.store.packing import unpack
 from tests.crypto_core.trail.records import record
 from tests.crypto_core.trail.sources.test_files import put
 
@@ -53,12 +54,13 @@ def whole(path: Path) -> tuple[int, int, int, int]:
     """How many events there are, how often counted, with records and in files that are noted as read."""
     with sqlite3.connect(path) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
-        counted = tuple(
+        events, counted, seen = (
             connection.execute(f"SELECT coalesce(sum({what}), 0) FROM {table}").fetchone()[0]
-            for what, table in (("1", "event"), ("events", "rollup"), ("1", "raw"), ("records", "file_seen"))
+            for what, table in (("1", "event"), ("events", "rollup"), ("records", "file_seen"))
         )
+        blocks = connection.execute("SELECT body FROM raw").fetchall()
     connection.close()
-    return counted  # type: ignore[return-value]
+    return events, counted, sum(len(unpack(block)) for (block,) in blocks), seen
 
 
 @pytest.mark.parametrize("files_stored", [1, 60, 200])
