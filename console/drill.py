@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import click
 from sqlalchemy import select
 
-from console.commands.rewriting import print_plan, print_result
 from console.commands.status import print_status
+from console.plan_words import print_plan, print_result
 from console.printing import meter, print_table
 from console.settings import load
 from console.signs import SIGNS

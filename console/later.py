@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from crypto_core.trail.sources.puller import EventPuller
     from crypto_core.trail.store import EventStore
     from screens.services import (
+        JobWork,
         KeyWork,
         MaterialSource,
         MonitorSource,
@@ -128,6 +129,11 @@ def work(ground: Ground) -> TokenWork:
         ground.journal,
         read_only=ground.settings.read_only,
     )
+
+
+def jobs(ground: Ground) -> JobWork | None:
+    """Return what writes many tokens anew as jobs."""
+    return None
 
 
 def _verifier(ground: Ground) -> Verifier:

@@ -127,6 +127,7 @@ def wire(settings: Settings, *, trust: Iterable[str] = (), observer: Observer = 
         trail_rules=deferred(partial(later.trail_rules, ground)),
         read_only=settings.read_only,
         write_key=settings.write_key,
+        jobs=later.jobs(ground),
     )
     return Wired(
         settings,
