@@ -59,10 +59,7 @@ def job_view(number: int = 31, state: JobState = JobState.RUNNING, **more: Any) 
         "tokens_per_second": 4_060.0,
         "eta_seconds": 145.0,
         "errors": {"incorrect-key": 2, "malformed": 1},
-        "samples": tuple(
-            Sample(NOW - timedelta(seconds=60 - n), 4_000 + 10 * n, 8_000, 30 if n == 40 else 0, 1.6, 4.1)
-            for n in range(60)
-        ),
+        "samples": tuple(_sample(n) for n in range(60)),
         "runners": (
             JobRunnerView(
                 UUID(int=1), "ops-1", 4711, job.created_by, NOW - timedelta(seconds=1), ended=False
@@ -72,6 +69,12 @@ def job_view(number: int = 31, state: JobState = JobState.RUNNING, **more: Any) 
         "census_before": census(under_old=1_000_000),
     }
     return JobView(**(shown | more))
+
+
+def _sample(second: int) -> Sample:
+    throttled = 30 if second == 40 else 0
+    p50, p99 = 1.3 + second % 7 / 10, 3.1 + second * 7 % 13 / 10
+    return Sample(NOW - timedelta(seconds=60 - second), 3_000 + second * 27, 8_000, throttled, p50, p99)
 
 
 def census(under_old: int, under_current: int = 200_000) -> Mapping[str, Any]:
