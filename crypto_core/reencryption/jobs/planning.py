@@ -52,7 +52,7 @@ class JobPlanner:
             seconds=calls / rate if rate else 0.0,
             dollars=calls * DOLLARS_PER_CALL,
             quota=quota,
-            losses=tuple(self._losses(source, plan.target_key_arn)) if source else (),
+            losses=tuple(self._losses(source, plan.target_key_arn, options.accepted)) if source else (),
         )
 
     def _without_v2(self, plan: Plan) -> Plan:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from threading import Event
@@ -44,5 +44,6 @@ class ChunkWork(Protocol):
 OpenWork = Callable[[], AbstractContextManager[ChunkWork]]
 """Makes what writes, with its connections to KMS, for as long as a process works on a job."""
 
-Losses = Callable[[str, str], tuple[str, ...]]
-"""Who decrypts under a source key today and may not under a target key: by both ARNs, each with why."""
+Losses = Callable[[str, str, Sequence[str]], tuple[str, ...]]
+"""Who decrypts under a source key today and may not under a target key, each with why: by both ARNs, and by who
+is accepted to lose it (see access.py)."""

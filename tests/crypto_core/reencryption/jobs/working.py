@@ -152,7 +152,7 @@ def jobs_of(
 
     service = JobService(
         parts,
-        JobPlanner(planner, wired.store, lambda _, __: losses),
+        JobPlanner(planner, wired.store, lambda *_: losses),
         runner,
         status,  # type: ignore[arg-type]
         read_only=wired.settings.read_only,
