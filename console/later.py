@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from crypto_core.keys.service import StatusService
     from crypto_core.kms import KmsApi
     from crypto_core.observation import Observer
+    from crypto_core.reencryption.planner import Planner
     from crypto_core.reencryption.verification import Verifier
     from crypto_core.trail.coverage_record import CoverageRecord
     from crypto_core.trail.sources.puller import EventPuller
@@ -90,15 +91,12 @@ def posture(ground: Ground) -> PostureSource:
     )
 
 
-def work(ground: Ground) -> TokenWork:
-    """Return what writes tokens anew."""
+def _planner(ground: Ground) -> Planner:
     from crypto_core.envelope import Format
     from crypto_core.preflight import Preflight
     from crypto_core.reencryption.planner import Planner
-    from crypto_core.reencryption.runner import Runner
-    from crypto_core.reencryption.service import TokenWorkService
 
-    planner = Planner(
+    return Planner(
         ground.engine,
         ground.catalogue,
         ground.answers,
@@ -109,6 +107,14 @@ def work(ground: Ground) -> TokenWork:
         preflight=Preflight(ground.kms),
         write_format=Format(ground.settings.write_format),
     )
+
+
+def work(ground: Ground) -> TokenWork:
+    """Return what writes tokens anew."""
+    from crypto_core.reencryption.runner import Runner
+    from crypto_core.reencryption.service import TokenWorkService
+
+    planner = _planner(ground)
     runner = Runner(
         ground.kms,
         ground.keyring,
@@ -131,9 +137,49 @@ def work(ground: Ground) -> TokenWork:
     )
 
 
-def jobs(ground: Ground) -> JobWork | None:
+def jobs(ground: Ground, coverage: CoverageRecord) -> JobWork:
     """Return what writes many tokens anew as jobs."""
-    return None
+    from crypto_core.database.chunks import ChunkStore
+    from crypto_core.database.job_tokens import UnwritableStore
+    from crypto_core.database.jobs import JobStore
+    from crypto_core.reencryption.jobs.access import AccessComparison
+    from crypto_core.reencryption.jobs.closing import Closer
+    from crypto_core.reencryption.jobs.parts import JobParts
+    from crypto_core.reencryption.jobs.piped import piped
+    from crypto_core.reencryption.jobs.planning import JobPlanner
+    from crypto_core.reencryption.jobs.restoring import restoring
+    from crypto_core.reencryption.jobs.runner import JobRunner
+    from crypto_core.reencryption.jobs.service import JobService
+    from crypto_core.reencryption.jobs.writers import Writers
+    from crypto_core.trail.use.witness import StoreWitness
+
+    engine, store, settings = ground.engine, ground.store, ground.settings
+    planner = _planner(ground)
+    witness = StoreWitness(ground.events, coverage.reached)
+    access = AccessComparison(
+        ground.keys, ground.policies, witness, identity=lambda: ground.kms.identity().arn
+    )
+    parts = JobParts(
+        engine,
+        JobStore(engine),
+        ChunkStore(engine, store),
+        UnwritableStore(engine),
+        store,
+        ground.answers,
+        ground.attributor,
+        ground.journal,
+        ground.same_database,
+    )
+    closer = Closer(parts, planner, ground.status, Writers(ground.keys, witness))
+    writing = piped(ground.kms, dev_key=settings.dev_key, observer=ground.observer)
+    putting_back = restoring(engine, ground.keyring)
+    return JobService(
+        parts,
+        JobPlanner(planner, store, access.losses),
+        lambda: JobRunner(parts, closer, writing, putting_back),
+        ground.status,
+        read_only=settings.read_only,
+    )
 
 
 def _verifier(ground: Ground) -> Verifier:

@@ -127,7 +127,7 @@ def wire(settings: Settings, *, trust: Iterable[str] = (), observer: Observer = 
         trail_rules=deferred(partial(later.trail_rules, ground)),
         read_only=settings.read_only,
         write_key=settings.write_key,
-        jobs=later.jobs(ground),
+        jobs=deferred(partial(later.jobs, ground, event_coverage)),
     )
     return Wired(
         settings,

@@ -22,7 +22,7 @@ Keydeck = Callable[..., Any]
 def jobs(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> StageJobs:
     """Jobs in memory, wired in place of the real ones."""
     stage = StageJobs(lambda *_: None)
-    monkeypatch.setattr(later, "jobs", lambda _ground: stage)
+    monkeypatch.setattr(later, "jobs", lambda *_: stage)
     return stage
 
 

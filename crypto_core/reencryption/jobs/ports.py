@@ -45,5 +45,5 @@ OpenWork = Callable[[], AbstractContextManager[ChunkWork]]
 """Makes what writes, with its connections to KMS, for as long as a process works on a job."""
 
 Losses = Callable[[str, str, Sequence[str]], tuple[str, ...]]
-"""Who decrypts under a source key today and may not under a target key, each with why: by both ARNs, and by who
-is accepted to lose it (see access.py)."""
+"""Who decrypts under a source key today and may not under a target key, each with why: by both ARNs, and by
+who is accepted to lose it (see access.py)."""
