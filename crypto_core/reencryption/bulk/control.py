@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from threading import Event
 
-IN_FLIGHT = 256
-"""Tokens that KMS is asked about at a time: at 10 ms a call, enough for 12,000 tokens a second."""
+IN_FLIGHT = 128
+"""Tokens that KMS is asked about at a time, a connection each: at 10 ms a call, enough for 6,000 a second."""
 
 PATIENCE_SECONDS = 30.0
 """How long nothing may get through before a run ends with KMS's error."""
