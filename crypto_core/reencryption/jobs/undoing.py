@@ -7,7 +7,6 @@ import json
 import socket
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from itertools import chain
 from typing import Any
 from uuid import uuid4
 
@@ -123,10 +122,10 @@ class Undoing:
         undone = parts.jobs.get(plan.job)
         actor = parts.journal.actor()
         draft = _draft(undone, plan, actor, given.origin.value)
-        refs = list(chain.from_iterable(backups.backed_up(parts.engine, undone.run_id)))
         with connected(parts.engine, write=True) as connection:
             job = parts.jobs.create(connection, draft)
-            parts.chunks.cut_listed(connection, job, 1, refs)
+            for refs in backups.backed_up(parts.engine, undone.run_id):
+                parts.chunks.cut_listed(connection, job, 1, refs)
             detail = {"job": job, "run": str(draft.run_id), "restores": plan.job, "tokens": plan.tokens}
             within = connection if parts.same_database else None
             parts.journal.record(

@@ -59,8 +59,8 @@ def test_a_database_that_is_restarted_in_the_middle_only_delays_a_job(own: Sandb
     restarted: list[int] = []
 
     def before() -> None:
-        if not restarted and len(jobs.work.sealed) == 8:
-            restarted.append(8)
+        if not restarted and len(jobs.work.sealed) == 3:
+            restarted.append(3)
             own.postgres.stop()
             own.postgres.restart()
 
