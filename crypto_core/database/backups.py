@@ -60,8 +60,8 @@ def replaced(engine: Engine, ref: TokenRef) -> tuple[Replaced, ...]:
     return tuple(Replaced(Format(format_), arn, material, at) for format_, arn, material, at in rows)
 
 
-def previous(engine: Engine, digests: Sequence[bytes]) -> dict[bytes, str]:
-    """Return the envelopes that stood where these values were written, by the values' digests.
+def previous(engine: Engine, run_id: UUID, digests: Sequence[bytes]) -> dict[bytes, str]:
+    """Return the envelopes that stood where a run wrote these values, by the values' digests.
 
     Raises DatabaseError.
     """
@@ -69,7 +69,7 @@ def previous(engine: Engine, digests: Sequence[bytes]) -> dict[bytes, str]:
     told = bindparam("digests", list(digests), ARRAY(LargeBinary))
     kept = (
         select(b.written_digest, b.envelope)
-        .where(b.written_digest == func.any(told), b.envelope.is_not(None))
+        .where(b.run_id == run_id, b.written_digest == func.any(told), b.envelope.is_not(None))
         .order_by(b.id)
     )
     with connected(engine) as connection:
@@ -96,21 +96,41 @@ def backed_up(engine: Engine, run_id: UUID) -> Iterator[list[TokenRef]]:
         yield [TokenRef(parts[0], parts[2], row_id) for parts, row_id in for_each]
 
 
+def keys_of(engine: Engine, run_id: UUID) -> tuple[str, ...]:
+    """Return the ARNs of the keys that a run's kept envelopes are under. Raises DatabaseError."""
+    b = envelope_backup.c
+    named = select(b.key_arn).where(b.run_id == run_id, b.envelope.is_not(None), b.key_arn.is_not(None))
+    with connected(engine) as connection:
+        return tuple(sorted(connection.scalars(named.distinct())))
+
+
+def kept(engine: Engine, *, run_id: UUID | None = None, before: datetime | None = None) -> int:
+    """Return how many replaced envelopes `purge` would forget. Raises DatabaseError."""
+    counted = select(func.count()).select_from(envelope_backup).where(*_which(run_id, before))
+    with connected(engine) as connection:
+        return int(connection.scalar(counted) or 0)
+
+
 def purge(engine: Engine, *, run_id: UUID | None = None, before: datetime | None = None) -> int:
     """Forget the replaced envelopes of a run, or those replaced before a moment, or all; returns how many.
 
     That Keydeck wrote the tokens stays known. Raises DatabaseError; what was forgotten before stays so.
     """
     b = envelope_backup.c
-    which: list[ColumnElement[bool]] = [b.envelope.is_not(None)]
-    which += [b.run_id == run_id] if run_id is not None else []
-    which += [b.replaced_at < before] if before is not None else []
     purged = 0
     while True:
-        some = select(b.id).where(*which).order_by(b.id).limit(_PAGE)
+        some = select(b.id).where(*_which(run_id, before)).order_by(b.id).limit(_PAGE)
         with connected(engine, write=True) as connection:
             statement = update(envelope_backup).where(b.id.in_(some)).values(envelope=None)
             number = connection.execute(statement).rowcount
         purged += number
         if not number:
             return purged
+
+
+def _which(run_id: UUID | None, before: datetime | None) -> list[ColumnElement[bool]]:
+    b = envelope_backup.c
+    which: list[ColumnElement[bool]] = [b.envelope.is_not(None)]
+    which += [b.run_id == run_id] if run_id is not None else []
+    which += [b.replaced_at < before] if before is not None else []
+    return which

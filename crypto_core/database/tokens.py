@@ -24,6 +24,7 @@ from sqlalchemy import (
     bindparam,
     func,
     insert,
+    literal,
     or_,
     select,
     true,
@@ -385,21 +386,24 @@ def _swap(
 
 
 def _back_up(connection: Connection, run_id: UUID, verb: str, replacements: Sequence[Replacement]) -> None:
-    now = datetime.now(UTC)
-    rows = [
-        {
-            "run_id": run_id,
-            "verb": verb,
-            "token_column": f"{r.old.ref.table}.{r.old.ref.column}",
-            "row_id": r.old.ref.row_id,
-            "envelope": r.old.value.reveal(),
-            "key_arn": r.source.key_arn if r.source else None,
-            "key_material_id": r.source.key_material_id if r.source else None,
-            "replaced_at": now,
-            "written_digest": digest(r.stored),
-        }
-        for r in replacements
-        if r.old.format.protected
-    ]
-    if rows:
-        connection.execute(insert(envelope_backup), rows)
+    """One INSERT … SELECT FROM unnest(…), of the envelopes alone: a plaintext or dev value is never kept."""
+    kept = [r for r in replacements if r.old.format.protected]
+    if not kept:
+        return
+    columns: dict[str, tuple[list[Any], Any]] = {
+        "token_column": ([f"{r.old.ref.table}.{r.old.ref.column}" for r in kept], SqlText),
+        "row_id": ([r.old.ref.row_id for r in kept], SqlText),
+        "envelope": ([r.old.value.reveal() for r in kept], SqlText),
+        "key_arn": ([r.source.key_arn if r.source else None for r in kept], SqlText),
+        "key_material_id": ([r.source.key_material_id if r.source else None for r in kept], SqlText),
+        "written_digest": ([digest(r.stored) for r in kept], LargeBinary),
+    }
+    arrays = (bindparam(name, values, ARRAY(kind), unique=True) for name, (values, kind) in columns.items())
+    rows = (
+        func.unnest(*arrays)
+        .table_valued(*(sql_column(name, kind) for name, (_, kind) in columns.items()))
+        .render_derived(name="kept")
+    )
+    same: list[Any] = [literal(run_id), literal(verb), literal(datetime.now(UTC))]
+    told = select(*same, *(rows.c[name] for name in columns))
+    connection.execute(insert(envelope_backup).from_select(["run_id", "verb", "replaced_at", *columns], told))

@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from threading import Event
 from typing import Protocol
+from uuid import UUID
 
 from crypto_core.reencryption.bulk.ports import Order, TokenPages, TokenSink
 
@@ -43,6 +44,9 @@ class ChunkWork(Protocol):
 
 OpenWork = Callable[[], AbstractContextManager[ChunkWork]]
 """Makes what writes, with its connections to KMS, for as long as a process works on a job."""
+
+OpenRestoring = Callable[[UUID], AbstractContextManager[ChunkWork]]
+"""Makes what puts back the envelopes that a run, by its id, has replaced."""
 
 Losses = Callable[[str, str, Sequence[str]], tuple[str, ...]]
 """Who decrypts under a source key today and may not under a target key, each with why: by both ARNs, and by

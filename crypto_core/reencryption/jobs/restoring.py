@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from functools import partial
 from threading import Event
+from uuid import UUID
 
 from sqlalchemy import Engine
 
@@ -23,7 +24,7 @@ from crypto_core.errors import (
 )
 from crypto_core.keyring import KmsKeyring
 from crypto_core.reencryption.bulk.ports import Order, Outcome, Poison, Sealed, TokenPages, TokenSink
-from crypto_core.reencryption.jobs.ports import ChunkWork, Measured
+from crypto_core.reencryption.jobs.ports import ChunkWork, Measured, OpenRestoring
 from crypto_core.reencryption.patience import Patience, is_passing
 
 BATCH = 100
@@ -34,13 +35,17 @@ DIFFERENT = "different-token"
 class Restoring:
     """A ChunkWork that writes what had been there, two calls of KMS for each token."""
 
-    def __init__(self, engine: Engine, keyring: KmsKeyring, pool: ThreadPoolExecutor) -> None:
+    def __init__(self, engine: Engine, keyring: KmsKeyring, pool: ThreadPoolExecutor, run_id: UUID) -> None:
+        """`run_id` is the run whose envelopes are put back where they replaced others."""
         self._engine = engine
+        self._run_id = run_id
         self._keyring = keyring
         self._pool = pool
 
     def run(self, pages: TokenPages, sink: TokenSink, order: Order, stop: Event) -> None:
-        """Put back what there is. `order.target` is the key of the previous envelopes, if they had one."""
+        """Put back what there is. `order` names the keys that both envelopes may be under, beside those
+        that are trusted anyway.
+        """
         while not stop.is_set() and (page := pages.next()):
             for first in range(0, len(page), BATCH):
                 self._batch(page[first : first + BATCH], sink, order, stop)
@@ -53,8 +58,9 @@ class Restoring:
         return Measured()
 
     def _batch(self, tokens: Sequence[StoredToken], sink: TokenSink, order: Order, stop: Event) -> None:
-        kept = previous(self._engine, [t.digest for t in tokens])
-        cipher = TokenCipher(self._keyring.trusting(*order.keys.values(), order.target))
+        kept = previous(self._engine, self._run_id, [t.digest for t in tokens])
+        named = [order.target, *([order.source] if order.source else [])]
+        cipher = TokenCipher(self._keyring.trusting(*named))
         patience = Patience(stop)
         todo = [t for t in tokens if t.digest in kept]
         while todo and not stop.is_set():
@@ -91,12 +97,12 @@ class Restoring:
         return Sealed(Replacement(token, before, now.wrapped_by), 2)
 
 
-def restoring(engine: Engine, keyring: KmsKeyring) -> Callable[[], AbstractContextManager[ChunkWork]]:
+def restoring(engine: Engine, keyring: KmsKeyring) -> OpenRestoring:
     """Return what makes a Restoring for as long as a process works on a job."""
 
     @contextmanager
-    def opened() -> Iterator[ChunkWork]:
+    def opened(run_id: UUID) -> Iterator[ChunkWork]:
         with ThreadPoolExecutor(WORKERS, thread_name_prefix="keydeck-restore") as pool:
-            yield Restoring(engine, keyring, pool)
+            yield Restoring(engine, keyring, pool, run_id)
 
     return opened

@@ -28,7 +28,7 @@ from crypto_core.reencryption.jobs.enduring import Endurance
 from crypto_core.reencryption.jobs.heartbeat import Heartbeat
 from crypto_core.reencryption.jobs.outstanding import Outstanding
 from crypto_core.reencryption.jobs.parts import JobParts
-from crypto_core.reencryption.jobs.ports import ChunkWork, OpenWork
+from crypto_core.reencryption.jobs.ports import ChunkWork, OpenRestoring, OpenWork
 from crypto_core.reencryption.jobs.work import ChunkGround, ChunkPages, ChunkSink
 from crypto_core.reencryption.plan import Verb
 from crypto_core.references import TokenRef
@@ -48,7 +48,7 @@ class JobRunner:
         parts: JobParts,
         closer: Closer,
         open_work: OpenWork,
-        open_restoring: OpenWork,
+        open_restoring: OpenRestoring,
         *,
         lease_seconds: float = LEASE_SECONDS,
     ) -> None:
@@ -75,9 +75,12 @@ class JobRunner:
         parts.jobs.enlist(
             job_id, runner, host=clean(socket.gethostname(), 100), pid=os.getpid(), actor=clean(actor, 300)
         )
-        opener = self._open_work if job.restores is None else self._open_restoring
+        if job.restores is None:
+            opened = self._open_work()
+        else:
+            opened = self._open_restoring(parts.jobs.get(job.restores).run_id)
         try:
-            with opener() as work, self._heartbeat(job_id, runner, work, cancelled) as heart:
+            with opened as work, self._heartbeat(job_id, runner, work, cancelled) as heart:
                 self._work_on(job, runner, work, heart, actor)
         except (KmsError, DatabaseError) as error:
             self._fail(job_id, runner, error)

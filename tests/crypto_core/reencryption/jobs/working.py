@@ -29,10 +29,11 @@ from crypto_core.reencryption.jobs.closing import Closer
 from crypto_core.reencryption.jobs.model import JobOptions
 from crypto_core.reencryption.jobs.parts import JobParts
 from crypto_core.reencryption.jobs.planning import JobPlanner
-from crypto_core.reencryption.jobs.ports import Measured, OpenWork
+from crypto_core.reencryption.jobs.ports import Measured
 from crypto_core.reencryption.jobs.restoring import restoring
 from crypto_core.reencryption.jobs.runner import JobRunner
 from crypto_core.reencryption.jobs.service import JobService
+from crypto_core.reencryption.jobs.undoing import Undoing
 from crypto_core.reencryption.jobs.writers import Writers
 from crypto_core.reencryption.plan import Selection, Verb
 from crypto_core.reencryption.planner import Planner
@@ -95,6 +96,7 @@ class Jobs:
     """The job service of a test, and what it is made of."""
 
     service: JobService
+    undoing: Undoing
     parts: JobParts
     work: SlowWork
 
@@ -145,7 +147,7 @@ def jobs_of(
     def opened() -> Iterator[SlowWork]:
         yield work
 
-    put_back: OpenWork = restoring(wired.engine, wired.keyring)
+    put_back = restoring(wired.engine, wired.keyring)
 
     def runner() -> JobRunner:
         return JobRunner(parts, closer, opened, put_back, lease_seconds=lease_seconds)
@@ -157,7 +159,8 @@ def jobs_of(
         status,  # type: ignore[arg-type]
         read_only=wired.settings.read_only,
     )
-    return Jobs(service, parts, work)
+    undoing = Undoing(parts, keys, read_only=wired.settings.read_only)  # type: ignore[arg-type]
+    return Jobs(service, undoing, parts, work)
 
 
 def main(job: int, pause_ms: int, lease_seconds: float) -> None:
