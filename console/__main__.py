@@ -23,6 +23,7 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "reencrypt": ("console.commands.rewriting", "Seal tokens with new data keys."),
     "encrypt": ("console.commands.rewriting", "Encrypt plaintext and dev tokens in place."),
     "jobs": ("console.commands.jobs", "List, watch, join, pause and end jobs."),
+    "backups": ("console.commands.backups", "Forget envelopes that were replaced."),
     "keys": ("console.commands.keys", "List, show and change KMS keys."),
     "events": ("console.commands.events", "CloudTrail: who used the keys, and for which token."),
     "journal": ("console.commands.journal", "List and verify the journal."),

@@ -39,6 +39,20 @@ class Asked:
         return JobOptions(self.rate or 0.0, self.verify == "kms", self.allow_downgrade, self.accepted)
 
 
+def typed_consent(subject: Subject, about: str, *, yes: bool) -> Consent:
+    """Ask for the text that a change takes, told in `about`; return the consent. Raises Abort, UsageError."""
+    if yes:
+        return Consent.by_option(subject)
+    if not sys.stdin.isatty():
+        raise click.UsageError(f"{about} Without a terminal it needs --yes; --dry-run only looks.")
+    typed = click.prompt(
+        f"{about} Type {subject.confirmation} to go on", default="", show_default=False, err=True
+    )
+    if not agrees(typed, subject.confirmation):
+        raise click.Abort
+    return Consent.typed(subject, typed)
+
+
 def consent_to(subject: Subject, plan: Plan, *, yes: bool) -> Consent:
     """Ask as the danger of `subject`, `plan` or its job, demands; return the consent. Raises Abort."""
     if yes:

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from crypto_core.keys.service import StatusService
     from crypto_core.kms import KmsApi
     from crypto_core.observation import Observer
+    from crypto_core.reencryption.jobs.parts import JobParts
+    from crypto_core.reencryption.jobs.undoing import Undoing
     from crypto_core.reencryption.planner import Planner
     from crypto_core.reencryption.verification import Verifier
     from crypto_core.trail.coverage_record import CoverageRecord
@@ -137,14 +139,37 @@ def work(ground: Ground) -> TokenWork:
     )
 
 
-def jobs(ground: Ground, coverage: CoverageRecord) -> JobWork:
-    """Return what writes many tokens anew as jobs."""
+def _job_parts(ground: Ground) -> JobParts:
     from crypto_core.database.chunks import ChunkStore
     from crypto_core.database.job_tokens import UnwritableStore
     from crypto_core.database.jobs import JobStore
+    from crypto_core.reencryption.jobs.parts import JobParts
+
+    engine, store = ground.engine, ground.store
+    return JobParts(
+        engine,
+        JobStore(engine),
+        ChunkStore(engine, store),
+        UnwritableStore(engine),
+        store,
+        ground.answers,
+        ground.attributor,
+        ground.journal,
+        ground.same_database,
+    )
+
+
+def undoing(ground: Ground) -> Undoing:
+    """Return what undoes jobs and forgets replaced envelopes."""
+    from crypto_core.reencryption.jobs.undoing import Undoing
+
+    return Undoing(_job_parts(ground), ground.keys, read_only=ground.settings.read_only)
+
+
+def jobs(ground: Ground, coverage: CoverageRecord) -> JobWork:
+    """Return what writes many tokens anew as jobs."""
     from crypto_core.reencryption.jobs.access import AccessComparison
     from crypto_core.reencryption.jobs.closing import Closer
-    from crypto_core.reencryption.jobs.parts import JobParts
     from crypto_core.reencryption.jobs.piped import piped
     from crypto_core.reencryption.jobs.planning import JobPlanner
     from crypto_core.reencryption.jobs.restoring import restoring
@@ -159,17 +184,7 @@ def jobs(ground: Ground, coverage: CoverageRecord) -> JobWork:
     access = AccessComparison(
         ground.keys, ground.policies, witness, identity=lambda: ground.kms.identity().arn
     )
-    parts = JobParts(
-        engine,
-        JobStore(engine),
-        ChunkStore(engine, store),
-        UnwritableStore(engine),
-        store,
-        ground.answers,
-        ground.attributor,
-        ground.journal,
-        ground.same_database,
-    )
+    parts = _job_parts(ground)
     closer = Closer(parts, planner, ground.status, Writers(ground.keys, witness))
     writing = piped(ground.kms, dev_key=settings.dev_key, observer=ground.observer)
     putting_back = restoring(engine, ground.keyring)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from console.asking import typed_consent
 from console.commands.session import json_option, trust_option, wired
 from console.interrupts import IN_HAND, cancelled_by_interrupt
 from console.job_words import (
@@ -197,6 +198,36 @@ def _agree(job: int) -> None:
     typed = click.prompt(f"Type the job's number ({job}) to end it", default="", show_default=False, err=True)
     if not agrees(typed, str(job)):
         raise click.Abort
+
+
+@jobs.command()
+@_job
+@click.option("--dry-run", is_flag=True, help="Say what would be put back; change nothing.")
+@_yes
+@trust_option
+@json_option
+@click.pass_context
+def restore(
+    ctx: click.Context, *, job: int, dry_run: bool, yes: bool, trust: tuple[str, ...], as_json: bool
+) -> int:
+    """Put back the envelopes that a job has replaced, where nothing newer is there. It is a job itself."""
+    with wired(ctx, trust=trust) as services:
+        work, undoing = work_of(services), services.undoing
+        plan = undoing.plan_restore(job)
+        if dry_run and as_json:
+            print_json({"dry_run": True, "restores": job, "tokens": plan.tokens, "keys": list(plan.key_arns)})
+        else:
+            keys = ", ".join(plan.key_arns)
+            say(f"{counted(plan.tokens, 'envelope')} of job {job} would be put back, under {keys}.")
+        if dry_run:
+            return 0
+        about = "This puts tokens back under the key that they were moved from."
+        number = undoing.restore(plan, typed_consent(plan, about, yes=yes))
+        say(f"Job {number} has begun.")
+        with cancelled_by_interrupt(IN_HAND) as cancelled:
+            view = work_on(work, number, cancelled, environment={})
+    say_end(view, as_json=as_json)
+    return code_of(view, interrupted=cancelled.is_set())
 
 
 @jobs.command()

@@ -56,7 +56,7 @@ def test_a_job_empties_a_key_and_its_document_adds_up(
     assert len(shown.json["runners"]) == int(processes)
     assert shown.json["census_before"]["tokens"] == shown.json["census_after"]["tokens"]
     assert keydeck("jobs", "list", "--json").json["jobs"][0]["job"] == int(job)
-    assert keydeck("verify", "--all").exit_code == 0
+    assert keydeck("verify", "--all", "--trust", new).exit_code == 0
     assert keydeck("jobs", "pause", job).exit_code == 2
     assert keydeck("jobs", "retry", job).stderr == f"Job {job} has no token that could not be written.\n"
     assert keydeck("jobs", "join", job).exit_code == 0
@@ -102,3 +102,25 @@ def test_a_dry_run_names_who_would_lose_access_and_yes_does_not_pass_it(
     assert keydeck("jobs", "list", "--json").json["jobs"] == []
     accepted = keydeck(*arguments, "--except", backup, "--dry-run", "--json").json
     assert not any(loss.startswith("role/backup") for loss in accepted["losses"])
+
+
+def test_a_job_is_undone_and_what_it_replaced_is_forgotten(
+    keydeck: Keydeck, world: World, superuser: Engine, new_key: NewKey
+) -> None:
+    remove_corrupt(superuser, world)
+    assert keydeck("init").exit_code == 0
+    old, new = world.current_key.arn, new_key()
+    before = tokens_by_key(keydeck)[old]
+    moved = keydeck("reencrypt", "--from", old, "--to", new, "--job", "--yes", "--json", "--except", "*")
+    job = str(moved.json["job"])
+    assert keydeck("jobs", "restore", job).exit_code == 2
+    plan = keydeck("jobs", "restore", job, "--dry-run", "--json").json
+    assert plan == {"dry_run": True, "restores": int(job), "tokens": before, "keys": [old]}
+    ran = keydeck("jobs", "restore", job, "--yes", "--json")
+    assert (ran.exit_code, ran.json["done"], ran.json["restores"]) == (0, before, int(job)), ran.stdout
+    assert tokens_by_key(keydeck)[old] == before
+    assert keydeck("backups", "purge", "--dry-run", "--json").json["envelopes"] == 2 * before
+    assert keydeck("backups", "purge").exit_code == 2
+    assert keydeck("backups", "purge", "--job", job, "--yes", "--json").json["purged"] == before
+    assert keydeck("jobs", "restore", job, "--yes").exit_code == 2
+    assert keydeck("--read-only", "backups", "purge", "--yes").exit_code == 2
