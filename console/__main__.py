@@ -19,9 +19,11 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "connections": ("console.commands.connections", "List tokens: state, key, evidence."),
     "inspect": ("console.commands.connections", "Show one envelope, field by field."),
     "verify": ("console.commands.verify", "Open tokens and say only whether they opened."),
-    "rewrap": ("console.commands.rewriting", "Move one data key to another KMS key."),
+    "rewrap": ("console.commands.rewriting", "Move data keys to another KMS key."),
     "reencrypt": ("console.commands.rewriting", "Seal tokens with new data keys."),
     "encrypt": ("console.commands.rewriting", "Encrypt plaintext and dev tokens in place."),
+    "jobs": ("console.commands.jobs", "List, watch, join, pause and end jobs."),
+    "backups": ("console.commands.backups", "Forget envelopes that were replaced."),
     "keys": ("console.commands.keys", "List, show and change KMS keys."),
     "events": ("console.commands.events", "CloudTrail: who used the keys, and for which token."),
     "journal": ("console.commands.journal", "List and verify the journal."),
@@ -55,7 +57,7 @@ class _LazyCommands(click.Group):
 @click.option("--read-only", is_flag=True, default=None, help="Refuse every change.")
 @click.option(
     "--screen",
-    type=click.Choice(["status", "connections", "keys", "events", "findings", "log"]),
+    type=click.Choice(["status", "connections", "keys", "events", "jobs", "findings", "log"]),
     default="status",
     show_default=True,
     help="The console's first screen.",

@@ -42,6 +42,8 @@ from screens.routes import (
     EventsNarrowed,
     FindingsBehind,
     Followed,
+    JobBehind,
+    JobErrorsBehind,
     KeyBehind,
     KeyUseBehind,
     PivotsBehind,
@@ -196,6 +198,14 @@ class KeydeckApp(Actor, App[None]):
                 from screens.findings.screen import FindingsScreen
 
                 screen = FindingsScreen(self.facts, expression)
+            case JobBehind(job=job):
+                from screens.jobs.job_screen import JobScreen
+
+                screen = JobScreen(self.facts, job)
+            case JobErrorsBehind(job=job, kind=kind):
+                from screens.jobs.errors_screen import JobErrorsScreen
+
+                screen = JobErrorsScreen(self.facts, job, kind)
             case RotationBehind(old=old, new=new):
                 from screens.keys.guide_screen import GuideScreen
 
@@ -243,6 +253,10 @@ class KeydeckApp(Actor, App[None]):
     async def do_events(self) -> None:
         """To the events."""
         await self.navigation.go("events")
+
+    async def do_jobs(self) -> None:
+        """To the jobs."""
+        await self.navigation.go("jobs")
 
     async def do_findings(self) -> None:
         """To what is wrong with the keys."""
@@ -443,6 +457,8 @@ class KeydeckApp(Actor, App[None]):
         """Grey out what leads nowhere."""
         if action.name == "context" and self.facts.services.contexts is None:
             return None
+        if action.id == "everywhere.jobs" and self.facts.services.jobs is None:
+            return False
         return super().possible(action)
 
     def _handle_exception(self, error: Exception) -> None:

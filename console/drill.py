@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import click
 from sqlalchemy import select
 
-from console.commands.rewriting import print_plan, print_result
 from console.commands.status import print_status
+from console.plan_words import print_plan, print_result
 from console.printing import meter, print_table
 from console.settings import load
 from console.signs import SIGNS
@@ -219,7 +219,9 @@ class Drill:
     def _backup_is_useless(self, services: Wired, old_key: str) -> None:
         with connected(services.engine) as connection:
             backup = connection.execute(
-                select(envelope_backup).where(envelope_backup.c.key_arn == old_key).limit(1)
+                select(envelope_backup)
+                .where(envelope_backup.c.key_arn == old_key, envelope_backup.c.envelope.is_not(None))
+                .limit(1)
             ).first()
         if backup is None:
             raise DrillFailedError("There is no backup of an envelope under the old key.")

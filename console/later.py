@@ -26,11 +26,15 @@ if TYPE_CHECKING:
     from crypto_core.keys.service import StatusService
     from crypto_core.kms import KmsApi
     from crypto_core.observation import Observer
+    from crypto_core.reencryption.jobs.parts import JobParts
+    from crypto_core.reencryption.jobs.undoing import Undoing
+    from crypto_core.reencryption.planner import Planner
     from crypto_core.reencryption.verification import Verifier
     from crypto_core.trail.coverage_record import CoverageRecord
     from crypto_core.trail.sources.puller import EventPuller
     from crypto_core.trail.store import EventStore
     from screens.services import (
+        JobWork,
         KeyWork,
         MaterialSource,
         MonitorSource,
@@ -89,15 +93,12 @@ def posture(ground: Ground) -> PostureSource:
     )
 
 
-def work(ground: Ground) -> TokenWork:
-    """Return what writes tokens anew."""
+def _planner(ground: Ground) -> Planner:
     from crypto_core.envelope import Format
     from crypto_core.preflight import Preflight
     from crypto_core.reencryption.planner import Planner
-    from crypto_core.reencryption.runner import Runner
-    from crypto_core.reencryption.service import TokenWorkService
 
-    planner = Planner(
+    return Planner(
         ground.engine,
         ground.catalogue,
         ground.answers,
@@ -108,6 +109,14 @@ def work(ground: Ground) -> TokenWork:
         preflight=Preflight(ground.kms),
         write_format=Format(ground.settings.write_format),
     )
+
+
+def work(ground: Ground) -> TokenWork:
+    """Return what writes tokens anew."""
+    from crypto_core.reencryption.runner import Runner
+    from crypto_core.reencryption.service import TokenWorkService
+
+    planner = _planner(ground)
     runner = Runner(
         ground.kms,
         ground.keyring,
@@ -127,6 +136,64 @@ def work(ground: Ground) -> TokenWork:
         _verifier(ground),
         ground.journal,
         read_only=ground.settings.read_only,
+    )
+
+
+def _job_parts(ground: Ground) -> JobParts:
+    from crypto_core.database.chunks import ChunkStore
+    from crypto_core.database.job_tokens import UnwritableStore
+    from crypto_core.database.jobs import JobStore
+    from crypto_core.reencryption.jobs.parts import JobParts
+
+    engine, store = ground.engine, ground.store
+    return JobParts(
+        engine,
+        JobStore(engine),
+        ChunkStore(engine, store),
+        UnwritableStore(engine),
+        store,
+        ground.answers,
+        ground.attributor,
+        ground.journal,
+        ground.same_database,
+    )
+
+
+def undoing(ground: Ground) -> Undoing:
+    """Return what undoes jobs and forgets replaced envelopes."""
+    from crypto_core.reencryption.jobs.undoing import Undoing
+
+    return Undoing(_job_parts(ground), ground.keys, read_only=ground.settings.read_only)
+
+
+def jobs(ground: Ground, coverage: CoverageRecord) -> JobWork:
+    """Return what writes many tokens anew as jobs."""
+    from crypto_core.reencryption.jobs.access import AccessComparison
+    from crypto_core.reencryption.jobs.closing import Closer
+    from crypto_core.reencryption.jobs.piped import piped
+    from crypto_core.reencryption.jobs.planning import JobPlanner
+    from crypto_core.reencryption.jobs.restoring import restoring
+    from crypto_core.reencryption.jobs.runner import JobRunner
+    from crypto_core.reencryption.jobs.service import JobService
+    from crypto_core.reencryption.jobs.writers import Writers
+    from crypto_core.trail.use.witness import StoreWitness
+
+    engine, store, settings = ground.engine, ground.store, ground.settings
+    planner = _planner(ground)
+    witness = StoreWitness(ground.events, coverage.reached)
+    access = AccessComparison(
+        ground.keys, ground.policies, witness, identity=lambda: ground.kms.identity().arn
+    )
+    parts = _job_parts(ground)
+    closer = Closer(parts, planner, ground.status, Writers(ground.keys, witness))
+    writing = piped(ground.kms, dev_key=settings.dev_key, observer=ground.observer)
+    putting_back = restoring(engine, ground.keyring)
+    return JobService(
+        parts,
+        JobPlanner(planner, store, access.losses),
+        lambda: JobRunner(parts, closer, writing, putting_back),
+        ground.status,
+        read_only=settings.read_only,
     )
 
 

@@ -64,15 +64,17 @@ class Meter:
 
     def update(self, progress: RunProgress) -> None:
         """Show where the run stands."""
-        through = progress.done + progress.poisoned
+        self.show(progress.done + progress.poisoned, progress.total, progress.per_second)
+
+    def show(self, through: int, total: int, per_second: float) -> None:
+        """Show how many tokens of how many are through, and how many a second."""
         if self._bar is not None:
-            rate = f"{progress.per_second:,.0f}/s"
-            self._bar.update(self._task, completed=through, total=progress.total, rate=rate)
+            self._bar.update(self._task, completed=through, total=total, rate=f"{per_second:,.0f}/s")
             return
-        tenth = through * 10 // progress.total if progress.total else 0
+        tenth = through * 10 // total if total else 0
         if tenth > self._tenth:
             self._tenth = tenth
-            say(f"{self._label}: {through:,} of {progress.total:,}, {progress.per_second:,.0f} tokens/s")
+            say(f"{self._label}: {through:,} of {total:,}, {per_second:,.0f} tokens/s")
 
 
 @contextmanager

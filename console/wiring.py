@@ -30,6 +30,7 @@ from crypto_core.observation import SILENT, Observer
 from screens.services import Services
 
 if TYPE_CHECKING:
+    from crypto_core.reencryption.jobs.undoing import Undoing
     from crypto_core.trail.coverage_record import CoverageRecord
     from crypto_core.trail.query import Aliases
     from crypto_core.trail.sources.puller import EventPuller
@@ -51,6 +52,7 @@ class Wired:
     events: EventStore
     event_puller: EventPuller
     event_coverage: CoverageRecord
+    undoing: Undoing
     services: Services
 
     def close(self) -> None:
@@ -127,6 +129,7 @@ def wire(settings: Settings, *, trust: Iterable[str] = (), observer: Observer = 
         trail_rules=deferred(partial(later.trail_rules, ground)),
         read_only=settings.read_only,
         write_key=settings.write_key,
+        jobs=deferred(partial(later.jobs, ground, event_coverage)),
     )
     return Wired(
         settings,
@@ -140,6 +143,7 @@ def wire(settings: Settings, *, trust: Iterable[str] = (), observer: Observer = 
         ground.events,
         event_puller,
         event_coverage,
+        deferred(partial(later.undoing, ground)),
         services,
     )
 

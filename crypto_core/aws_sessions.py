@@ -13,6 +13,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from stat import S_ISREG
 from time import monotonic
@@ -24,6 +25,7 @@ from crypto_core.renewal import way_out
 
 if TYPE_CHECKING:
     from botocore.client import BaseClient
+    from botocore.credentials import ReadOnlyCredentials
 
 LOOK_SECONDS = 1.0
 """How often at most the credentials' files are looked at, and a session that AWS refuses is built anew."""
@@ -32,6 +34,14 @@ BUILDING_SECONDS = 20.0
 """How long a call waits for a session that another one is building: a credential_process may hang."""
 
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class AccessKey:
+    """Credentials as they are at one moment, and the number of the session that has them."""
+
+    credentials: ReadOnlyCredentials = field(repr=False)
+    session: int
 
 
 class AwsSessions:
@@ -85,6 +95,29 @@ class AwsSessions:
                 )
                 self._clients[wanted] = client
             return client
+
+    def access_key(self) -> AccessKey:
+        """Return the credentials to sign with, renewed by botocore where they run out soon. Blocks.
+
+        Raises what boto3 raises, NoCredentialsError where there are none, and CredentialsError while another
+        call waits for the credentials.
+        """
+        from botocore.exceptions import NoCredentialsError
+
+        self._look()
+        with self._building():
+            credentials, number = self._boto().get_credentials(), self._number
+        if credentials is None:
+            raise NoCredentialsError
+        return AccessKey(credentials.get_frozen_credentials(), number)
+
+    def authorities(self) -> str:
+        """Return the file or folder of certificate authorities that botocore trusts."""
+        from botocore.httpsession import get_cert_path
+        from botocore.session import Session
+
+        chosen = Session(profile=self.profile).get_config_variable("ca_bundle")
+        return chosen or os.environ.get("REQUESTS_CA_BUNDLE") or str(get_cert_path(verify=True))
 
     def refused(self, session: int) -> bool:
         """Drop this session: AWS does not take its credentials, and the next call looks for them again.

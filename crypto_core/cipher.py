@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from crypto_core.data_keys import KeyAnswer, Keyring
+from crypto_core.data_keys import GeneratedDataKey, KeyAnswer, Keyring
 from crypto_core.envelope import (
     ENVELOPE_FORMATS,
     Envelope,
@@ -36,7 +36,7 @@ from crypto_core.errors import (
 )
 from crypto_core.observation import SILENT, Observer, observed_operation
 from crypto_core.references import TokenRef
-from crypto_core.secret import Secret
+from crypto_core.secret import DataKey, Secret
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,22 +163,7 @@ class TokenCipher:
     def _encrypt(self, token: Secret, key: str | None, ref: TokenRef | None, format_: Format) -> SealedToken:
         require_sealable(token)
         context = version_of(format_).context_for(ref)
-        generated = self._keyring.generate(key, context=context)
-        wrapped_by = generated.wrapped_by
-        with generated.data_key as data_key:
-            envelope = seal(
-                token,
-                data_key,
-                generated.encrypted_data_key,
-                format_=format_,
-                key_arn=wrapped_by.key_arn,
-                ref=ref,
-            )
-            stored = serialise(envelope)
-            with open_envelope(parse(stored), data_key, ref) as opened:
-                if opened != token:
-                    raise NewEnvelopeError("The new envelope does not hold the token; it was dropped.")
-        return SealedToken(stored, wrapped_by, ref=ref if context else None)
+        return seal_under(self._keyring.generate(key, context=context), token, format_, ref)
 
     def _open(self, envelope: Envelope, likely: str | None, ref: TokenRef | None) -> OpenedToken:
         if at_least(envelope.format, self._least_format) is not envelope.format:
@@ -224,9 +209,38 @@ class TokenCipher:
         unwrapped = self._keyring.unwrap(
             envelope.encrypted_data_key, only=key_arn, context=envelope.context_for(ref)
         )
-        with unwrapped.data_key as data_key, open_envelope(envelope, data_key, ref) as opened:
-            if opened != token:
-                raise NewEnvelopeError("The new envelope does not hold the token; it was dropped.")
+        with unwrapped.data_key as data_key:
+            must_open_as(token, envelope, data_key, ref)
+
+
+def seal_under(
+    generated: GeneratedDataKey, token: Secret, format_: Format, ref: TokenRef | None
+) -> SealedToken:
+    """Return the stored form of `token` under a new data key, which is wiped.
+
+    The result has been parsed, opened and compared before it is returned. Raises NewEnvelopeError if it holds
+    something else, and as `envelope.seal`.
+    """
+    wrapped_by = generated.wrapped_by
+    with generated.data_key as data_key:
+        envelope = seal(
+            token,
+            data_key,
+            generated.encrypted_data_key,
+            format_=format_,
+            key_arn=wrapped_by.key_arn,
+            ref=ref,
+        )
+        stored = serialise(envelope)
+        must_open_as(token, parse(stored), data_key, ref)
+    return SealedToken(stored, wrapped_by, ref=ref if envelope.context_for(ref) else None)
+
+
+def must_open_as(token: Secret, envelope: Envelope, data_key: DataKey, ref: TokenRef | None) -> None:
+    """Raise NewEnvelopeError unless the envelope holds the token. Raises also as `open_envelope`."""
+    with open_envelope(envelope, data_key, ref) as opened:
+        if opened != token:
+            raise NewEnvelopeError("The new envelope does not hold the token; it was dropped.")
 
 
 def _parsed(stored: str) -> Envelope:

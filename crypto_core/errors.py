@@ -259,13 +259,32 @@ class KmsUnreachableError(KmsError):
 
 
 class DatabaseError(KeydeckError):
-    """PostgreSQL refused or failed."""
+    """PostgreSQL refused or failed. `sqlstate` is its code, "" where the server said none."""
+
+    def __init__(self, message: str, *, remedy: str = "", sqlstate: str = "") -> None:
+        super().__init__(message, remedy=remedy)
+        self.sqlstate = sqlstate
+
+    @property
+    def passing(self) -> bool:
+        """True where the same may succeed later: a race was lost, or the server lacks something."""
+        return self.sqlstate[:2] in ("08", "40", "53") or self.sqlstate in ("55P03", "57014")
+
+    @property
+    def by_the_row(self) -> bool:
+        """True where a value was refused: by its type, a constraint, a view's check or a trigger."""
+        return self.sqlstate[:2] in ("22", "23", "44") or self.sqlstate == "P0001"
 
 
 class DatabaseUnreachableError(DatabaseError):
     """No connection to the database, or it was lost."""
 
     default_remedy = "Check DATABASE_URL and that the server is up."
+
+    @property
+    def passing(self) -> bool:
+        """True unless the server is there and refuses this role or has no such database."""
+        return self.sqlstate[:2] not in ("28", "3D")
 
 
 class DatabaseReadOnlyError(DatabaseError):

@@ -33,7 +33,15 @@ from crypto_core.errors import (
 )
 from crypto_core.key_names import account_of, is_key_arn, parse_key_name, region_of, same_key
 from crypto_core.kms import KmsApi
-from crypto_core.kms_answers import closest, encrypted_data_key_of, key_arn_of, material_of, take_plaintext
+from crypto_core.kms_answers import (
+    closest,
+    encrypted_data_key_of,
+    key_arn_of,
+    material_of,
+    must_be_named,
+    pinned,
+    take_plaintext,
+)
 from crypto_core.observation import SILENT, Observer
 from crypto_core.routes import Routes
 from crypto_core.secret import DataKey
@@ -151,7 +159,7 @@ class KmsKeyring:
                 with self._purging(name):
                     unwrapped = self._decrypt(name, encrypted_data_key, context)
                     with _wiped_if_refused(unwrapped.data_key):
-                        _must_be(unwrapped.wrapped_by, named, "Decrypt")
+                        must_be_named(unwrapped.wrapped_by.key_arn, named, "Decrypt")
             except _TRY_THE_NEXT as error:
                 failures.append(error)
                 continue
@@ -220,7 +228,7 @@ class KmsKeyring:
                     self._pin(source, answer.get("SourceKeyId"), "ReEncrypt"),
                     material_of(answer.get("SourceKeyMaterialId")),
                 )
-                _must_be(from_key, named, "ReEncrypt")
+                must_be_named(from_key.key_arn, named, "ReEncrypt")
             except _TRY_THE_NEXT as error:
                 failures.append(error)
                 continue
@@ -372,22 +380,7 @@ class KmsKeyring:
 
     def _pin(self, name: str, answer: object, operation: str) -> str:
         """Check that KMS answered with the key called `name`; an alias is pinned at its first answer."""
-        answered = key_arn_of(answer, operation, name)
-        parsed = parse_key_name(name)
-        if parsed.is_key_arn:
-            agrees = same_key(name, answered)
-        elif parsed.key_id is not None:
-            agrees = answered.endswith(f":key/{parsed.key_id}")
-        else:
-            # Its Region counts for the first answer; later ones may come from a replica of the pinned key.
-            believable = name in self._pinned or parsed.region in (None, region_of(answered))
-            agrees = believable and same_key(self._pinned.setdefault(name, answered), answered)
-        if not agrees:
-            raise UntrustedKeyError(
-                f"KMS used {answered} where {name} was expected.", operation=operation, key=answered
-            )
-        self._pinned.setdefault(name, answered)
-        return answered
+        return pinned(self._pinned, name, answer, operation)
 
 
 class _Silent:
@@ -414,17 +407,6 @@ def _wiped_if_refused(data_key: DataKey) -> Iterator[None]:
     except KmsError:
         data_key.wipe()
         raise
-
-
-def _must_be(answer: KeyAnswer, named: str | None, operation: str) -> None:
-    """Raise UntrustedKeyError unless it was the key that the envelope names."""
-    if named is None or same_key(answer.key_arn, named):
-        return
-    raise UntrustedKeyError(
-        f"KMS used {answer.key_arn} where the envelope names {named}.",
-        operation=operation,
-        key=answer.key_arn,
-    )
 
 
 def _with(parameter: str, context: EncryptionContext) -> dict[str, Any]:

@@ -13,10 +13,11 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from crypto_core.aws_sessions import AwsSessions
+from crypto_core.aws_sessions import AccessKey, AwsSessions
 from crypto_core.errors import (
     CredentialsError,
     CredentialsExpiredError,
@@ -119,6 +120,20 @@ class Refusal:
     message: str
     remedy: str
     expired: bool
+
+
+@dataclass(frozen=True, slots=True)
+class KmsGround:
+    """How KMS is reached in one Region, as botocore's configuration has it. Time limits are in seconds."""
+
+    region: str
+    endpoint_url: str
+    authorities: str
+    """File or folder of the certificate authorities that are trusted."""
+    proxy: str | None
+    user_agent: str
+    connect_timeout: float
+    read_timeout: float
 
 
 class KmsApi:
@@ -245,6 +260,40 @@ class KmsApi:
             )
         return self._send(service, operation, region, parameters)
 
+    def ground(self, region: str) -> KmsGround:
+        """Return how KMS is reached in a Region, for whoever asks it without boto3. Raises KmsError."""
+        from botocore.utils import get_environ_proxies
+
+        with _translated(""):
+            meta = self._client("kms", region).meta
+            url = str(meta.endpoint_url)
+            return KmsGround(
+                region=meta.region_name,
+                endpoint_url=url,
+                authorities=self._sessions.authorities(),
+                proxy=get_environ_proxies(url).get(url.partition(":")[0]),
+                user_agent=str(meta.config.user_agent),  # type: ignore[attr-defined]
+                connect_timeout=float(self._options["connect_timeout"]),
+                read_timeout=float(self._options["read_timeout"]),
+            )
+
+    def access_key(self) -> AccessKey:
+        """Return the credentials to sign with, which botocore renews ahead of time. Blocks, for seconds even.
+
+        Raises KmsError.
+        """
+        with _translated(""):
+            return self._sessions.access_key()
+
+    def refused(self, session: int) -> bool:
+        """Look for credentials again: AWS does not take those of this session. True if others were found."""
+        return self._sessions.refused(session)
+
+    def give_up(self, error: CredentialsError) -> None:
+        """Remember that AWS does not take the credentials, and tell in the error what renews them."""
+        error.remedy = self._sessions.renewal()
+        self._refusal = Refusal(error.message, error.remedy, isinstance(error, CredentialsExpiredError))
+
     def _send(self, service: str, operation: str, region: str, parameters: dict[str, Any]) -> dict[str, Any]:
         """Ask AWS; where it refuses the credentials and there are others by now, once more with those."""
         tries = 2
@@ -256,9 +305,7 @@ class KmsApi:
             except CredentialsError as error:
                 if tries and self._sessions.refused(session):
                     continue
-                error.remedy = self._sessions.renewal()
-                expired = isinstance(error, CredentialsExpiredError)
-                self._refusal = Refusal(error.message, error.remedy, expired)
+                self.give_up(error)
                 raise
             self._refusal = None
             return answer
@@ -270,25 +317,15 @@ class KmsApi:
 
         keys = [str(parameters[name]) for name in _KEY_PARAMETERS if parameters.get(name)]
         answer: dict[str, Any] | None
-        try:
+        with _translated(operation, keys, service):
             client = self._client(service, region, once=operation in SENT_ONCE)
-            call = getattr(client, xform_name(operation))
-        except AttributeError as error:
+            call = getattr(client, xform_name(operation), None)
+        if call is None:
             raise KmsRequestError(
                 f"The installed boto3 does not know {operation}.",
                 operation=operation,
                 remedy="Upgrade boto3.",
-            ) from error
-        except ClientError as error:
-            raise told_apart(error.response, operation, keys, service) from error
-        except BotoCoreError as error:
-            raise not_answered(error, operation, keys) from error
-        except ValueError as error:
-            raise SettingsError(
-                f"AWS configuration: {clean(error, 300)}.", remedy="Check AWS_ENDPOINT_URL."
-            ) from error
-        except OSError as error:
-            raise unreadable(error, operation) from error
+            )
         try:
             answer = call(**parameters)
         except ClientError as error:
@@ -324,3 +361,27 @@ class KmsApi:
 
 def _is_rehearsal(operation: str, parameters: Mapping[str, Any]) -> bool:
     return operation in REHEARSABLE_OPERATIONS and parameters.get("DryRun") is True
+
+
+@contextmanager
+def _translated(operation: str, keys: Sequence[str] = (), service: str = "kms") -> Iterator[None]:
+    """What fails before anything is sent, as an error of ours."""
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        yield
+    except ClientError as error:
+        raise told_apart(error.response, operation, keys, service) from error
+    except BotoCoreError as error:
+        raise not_answered(error, operation, keys) from error
+    except ValueError as error:
+        raise SettingsError(
+            f"AWS configuration: {clean(error, 300)}.", remedy="Check AWS_ENDPOINT_URL."
+        ) from error
+    except OSError as error:
+        raise unreadable(error, operation) from error
+    except RuntimeError as error:
+        # What botocore says of credentials that were fetched anew and had run out by then.
+        if "expired" not in str(error):
+            raise
+        raise CredentialsExpiredError("The AWS session has expired.", operation=operation) from error

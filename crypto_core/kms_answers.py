@@ -6,9 +6,15 @@ from collections.abc import Sequence
 from typing import Any
 
 from crypto_core.envelope import DATA_KEY_BYTES, MAX_EDK_BYTES
-from crypto_core.errors import IncorrectKeyError, InvalidCiphertextError, KmsError, KmsRequestError
+from crypto_core.errors import (
+    IncorrectKeyError,
+    InvalidCiphertextError,
+    KmsError,
+    KmsRequestError,
+    UntrustedKeyError,
+)
 from crypto_core.foreign import clean
-from crypto_core.key_names import is_key_arn, region_of, short_key
+from crypto_core.key_names import is_key_arn, parse_key_name, region_of, same_key, short_key
 from crypto_core.secret import DataKey
 
 
@@ -41,6 +47,39 @@ def key_arn_of(value: object, operation: str, key: str) -> str:
     if not is_key_arn(value):
         raise KmsRequestError("KMS did not say which key it used.", operation=operation, key=key)
     return value
+
+
+def pinned(pins: dict[str, str], name: str, answer: object, operation: str) -> str:
+    """Return the key ARN of KMS's answer once that is the key called `name`.
+
+    `pins` has the ARNs that names were first answered with, and gets this one: an alias is pinned at its
+    first answer. Raises UntrustedKeyError for another key, KmsRequestError for none.
+    """
+    answered = key_arn_of(answer, operation, name)
+    parsed = parse_key_name(name)
+    if parsed.is_key_arn:
+        agrees = same_key(name, answered)
+    elif parsed.key_id is not None:
+        agrees = answered.endswith(f":key/{parsed.key_id}")
+    else:
+        # Its Region counts for the first answer; later ones may come from a replica of the pinned key.
+        believable = name in pins or parsed.region in (None, region_of(answered))
+        agrees = believable and same_key(pins.setdefault(name, answered), answered)
+    if not agrees:
+        raise UntrustedKeyError(
+            f"KMS used {answered} where {name} was expected.", operation=operation, key=answered
+        )
+    pins.setdefault(name, answered)
+    return answered
+
+
+def must_be_named(answered: str, named: str | None, operation: str) -> None:
+    """Raise UntrustedKeyError unless KMS used the key that the envelope names; None names none."""
+    if named is None or same_key(answered, named):
+        return
+    raise UntrustedKeyError(
+        f"KMS used {answered} where the envelope names {named}.", operation=operation, key=answered
+    )
 
 
 def material_of(value: object) -> str | None:

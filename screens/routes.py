@@ -62,6 +62,21 @@ class FindingsBehind:
 
 
 @dataclass(frozen=True, slots=True)
+class JobBehind:
+    """One job."""
+
+    job: int
+
+
+@dataclass(frozen=True, slots=True)
+class JobErrorsBehind:
+    """The tokens that a job can't write, of one kind."""
+
+    job: int
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
 class EventsBehind:
     """The CloudTrail events that a filter expression lets through."""
 

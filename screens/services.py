@@ -579,3 +579,5 @@ class Services:
     write_key: str | None
     contexts: Contexts | None = None
     """None where the place can't be changed."""
+    jobs: JobWork | None = None
+    """None where many tokens can't be written as jobs."""

@@ -2,101 +2,130 @@
 
 from __future__ import annotations
 
-import sys
+from collections.abc import Callable
+from typing import Any
 
 import click
 
+from console.asking import Asked, consent_to
 from console.commands.session import json_option, trust_option, wired
 from console.interrupts import cancelled_by_interrupt
-from console.printing import meter, print_json, say
+from console.plan_words import print_nothing_to_do, print_plan, print_result
+from console.printing import meter, print_json
+from console.runners import MOST_PROCESSES
+from console.starting import run_as_job
 from console.wiring import Wired
-from crypto_core.consent import Consent, Danger, agrees
-from crypto_core.counting import counted
+from crypto_core.consent import Consent
 from crypto_core.errors import SettingsError
-from crypto_core.reencryption.plan import Plan, RunResult, Selection, Verb
-from crypto_core.references import parse_reference
+from crypto_core.paging import Query
+from crypto_core.reencryption.plan import Plan, Selection, Verb
+from crypto_core.references import RowRef, TokenRef, parse_reference
 
-_to = click.option(
-    "--to", "target", metavar="KEY", help="The KMS key to write under [TOKEN_ENCRYPTION_KEY_ID]."
-)
-_dry_run = click.option("--dry-run", is_flag=True, help="Say what would happen; change nothing.")
-_yes = click.option("--yes", is_flag=True, help="Do not ask.")
-_downgrade = click.option(
-    "--allow-downgrade",
-    is_flag=True,
-    help="Write v2 envelopes as v1 where KEYDECK_WRITE_FORMAT is v1: they are no longer bound to their rows.",
+_SMALL = 200
+"""Up to so many tokens are written by this process alone, and nothing of it is kept as a job."""
+
+_OPTIONS = (
+    click.option(
+        "--to", "target", metavar="KEY", help="The KMS key to write under [TOKEN_ENCRYPTION_KEY_ID]."
+    ),
+    click.option("--dry-run", is_flag=True, help="Say what would happen; change nothing."),
+    click.option("--yes", is_flag=True, help="Do not ask."),
+    click.option("--job", is_flag=True, help=f"As a job also for {_SMALL} tokens or fewer."),
+    click.option(
+        "--processes",
+        type=click.IntRange(1, MOST_PROCESSES),
+        metavar="N",
+        help="A job, by so many processes of this host [as many as the rate and the cores take].",
+    ),
+    click.option(
+        "--rate",
+        type=click.FloatRange(min=0, min_open=True),
+        metavar="N",
+        help="A job, with at most so many KMS calls a second [half of the Region's quota].",
+    ),
+    click.option(
+        "--verify",
+        type=click.Choice(["local", "kms"]),
+        help="A job. local: each new envelope is opened here before it is written; kms: by KMS too.",
+    ),
+    click.option(
+        "--except",
+        "accepted",
+        multiple=True,
+        metavar="PRINCIPAL",
+        help="Who may lose access by a job: an ARN or account; * and ? as in IAM.",
+    ),
+    trust_option,
+    json_option,
 )
 _references = click.argument("references", nargs=-1, metavar="[REF]...")
+_from = click.option("--from", "source", metavar="KEY", help="Every token under this KMS key.")
+_all = click.option("--all", "everything", is_flag=True, help="Every envelope.")
+_filter = click.option(
+    "--filter", "expression", metavar="EXPR", help="Every token that the filter lets through."
+)
 
 
-@click.command()
-@click.argument("reference", metavar="REF")
-@_to
-@_dry_run
-@_yes
-@trust_option
-@json_option
-@click.pass_context
-def rewrap(
-    ctx: click.Context,
-    *,
-    reference: str,
-    target: str | None,
-    dry_run: bool,
-    yes: bool,
-    trust: tuple[str, ...],
-    as_json: bool,
-) -> int:
-    """Move a token's data key to another KMS key; the ciphertext stays byte for byte.
-
-    For moving to a new key in peace. After a compromise, re-encrypt instead.
-    """
-    selection = Selection((parse_reference(reference),))
-    return _write(ctx, Verb.REWRAP, selection, target, trust, dry_run=dry_run, yes=yes, as_json=as_json)
+def _options(command: Callable[..., int]) -> Callable[..., int]:
+    """Give a command the options that all three have."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
 
 
 @click.command()
 @_references
-@click.option("--from", "source", metavar="KEY", help="Every token under this KMS key.")
-@click.option("--all", "everything", is_flag=True, help="Every envelope.")
-@_to
-@_downgrade
-@_dry_run
-@_yes
-@trust_option
-@json_option
+@_from
+@_all
+@_filter
+@_options
 @click.pass_context
-def reencrypt(
+def rewrap(
     ctx: click.Context,
+    /,
     *,
     references: tuple[str, ...],
     source: str | None,
     everything: bool,
-    target: str | None,
-    allow_downgrade: bool,
-    dry_run: bool,
-    yes: bool,
-    trust: tuple[str, ...],
-    as_json: bool,
+    expression: str | None,
+    **options: Any,
+) -> int:
+    """Move tokens' data keys to another KMS key; the ciphertexts stay byte for byte.
+
+    For moving to a new key in peace. After a compromise, re-encrypt instead.
+    """
+    selection = _envelopes(references, source, expression, everything=everything)
+    return _write(ctx, Verb.REWRAP, selection, Asked(**options))
+
+
+@click.command()
+@_references
+@_from
+@_all
+@_filter
+@click.option(
+    "--allow-downgrade",
+    is_flag=True,
+    help="Write v2 envelopes as v1 where KEYDECK_WRITE_FORMAT is v1: they are no longer bound to their rows.",
+)
+@_options
+@click.pass_context
+def reencrypt(
+    ctx: click.Context,
+    /,
+    *,
+    references: tuple[str, ...],
+    source: str | None,
+    everything: bool,
+    expression: str | None,
+    **options: Any,
 ) -> int:
     """Seal tokens anew: new data key, new nonce, new ciphertext. This is recovery from a key compromise.
 
     Can be interrupted and run again. Replaced envelopes are kept in keydeck.envelope_backup.
     """
-    if sum((bool(references), source is not None, everything)) != 1:
-        raise click.UsageError("Name references, or --from KEY, or --all.")
-    selection = Selection(tuple(parse_reference(r) for r in references), source, everything)
-    return _write(
-        ctx,
-        Verb.REENCRYPT,
-        selection,
-        target,
-        trust,
-        dry_run=dry_run,
-        yes=yes,
-        as_json=as_json,
-        allow_downgrade=allow_downgrade,
-    )
+    selection = _envelopes(references, source, expression, everything=everything)
+    return _write(ctx, Verb.REENCRYPT, selection, Asked(**options))
 
 
 @click.command()
@@ -104,69 +133,76 @@ def reencrypt(
 @click.option(
     "--plaintext", "unprotected", is_flag=True, help="Every token stored in plaintext or dev format."
 )
-@_to
-@_dry_run
-@_yes
-@trust_option
-@json_option
+@_filter
+@_options
 @click.pass_context
 def encrypt(
     ctx: click.Context,
+    /,
     *,
     references: tuple[str, ...],
     unprotected: bool,
-    target: str | None,
-    dry_run: bool,
-    yes: bool,
-    trust: tuple[str, ...],
-    as_json: bool,
+    expression: str | None,
+    **options: Any,
 ) -> int:
     """Encrypt tokens that are stored in plaintext or dev format, in place.
 
     No copy of the old value is kept.
     """
-    if bool(references) == unprotected:
-        raise click.UsageError("Name references, or --plaintext.")
-    selection = Selection(tuple(parse_reference(r) for r in references), unprotected=unprotected)
-    return _write(ctx, Verb.ENCRYPT, selection, target, trust, dry_run=dry_run, yes=yes, as_json=as_json)
+    if sum((bool(references), unprotected, expression is not None)) != 1:
+        raise click.UsageError("Name references, or --plaintext, or --filter EXPR.")
+    selection = Selection(_parsed(references), unprotected=unprotected, filter=expression)
+    return _write(ctx, Verb.ENCRYPT, selection, Asked(**options))
 
 
-def _write(
-    ctx: click.Context,
-    verb: Verb,
-    selection: Selection,
-    target: str | None,
-    trust: tuple[str, ...],
-    *,
-    dry_run: bool,
-    yes: bool,
-    as_json: bool,
-    allow_downgrade: bool = False,
-) -> int:
-    with wired(ctx, trust=trust) as services:
-        key = target or services.settings.write_key
+def _envelopes(
+    references: tuple[str, ...], source: str | None, expression: str | None, *, everything: bool
+) -> Selection:
+    if sum((bool(references), source is not None, everything, expression is not None)) != 1:
+        raise click.UsageError("Name references, or --from KEY, or --all, or --filter EXPR.")
+    return Selection(_parsed(references), source, everything, filter=expression)
+
+
+def _parsed(references: tuple[str, ...]) -> tuple[TokenRef | RowRef, ...]:
+    return tuple(parse_reference(reference) for reference in references)
+
+
+def _is_large(services: Wired, selection: Selection) -> bool:
+    """True for more tokens than a plan has room for, as far as a count tells at once."""
+    if services.services.jobs is None or selection.filter is None:
+        return False
+    return services.services.inventory.count(Query(selection.filter)) > _SMALL
+
+
+def _write(ctx: click.Context, verb: Verb, selection: Selection, asked: Asked) -> int:
+    with wired(ctx, trust=asked.trust) as services:
+        key = asked.target or services.settings.write_key
         if not key:
             raise SettingsError(
                 "No key to write under.", remedy="Name it with --to, or set TOKEN_ENCRYPTION_KEY_ID."
             )
-        plan = services.services.work.plan(verb, selection, key, allow_downgrade=allow_downgrade)
-        if dry_run:
-            if as_json:
-                print_json(plan.as_json())
+        if asked.as_job or _is_large(services, selection):
+            return run_as_job(services, verb, selection, key, asked)
+        plan = services.services.work.plan(verb, selection, key, allow_downgrade=asked.allow_downgrade)
+        if services.services.jobs is not None and not selection.references and plan.tokens > _SMALL:
+            return run_as_job(services, verb, selection, key, asked)
+        if asked.dry_run:
+            if asked.as_json:
+                print_json(plan.as_json() | {"job": None})
             else:
                 print_plan(plan)
             return 0 if plan.whole else 1
         if not plan.tokens:
-            return _nothing_to_do(plan, as_json=as_json)
+            return print_nothing_to_do(plan, as_json=asked.as_json)
         print_plan(plan, err=True)
-        return _run(services, plan, _consent(plan, yes=yes), as_json=as_json)
+        return _run(services, plan, consent_to(plan, plan, yes=asked.yes), as_json=asked.as_json)
 
 
 def _run(services: Wired, plan: Plan, consent: Consent, *, as_json: bool) -> int:
     with cancelled_by_interrupt() as cancelled, meter(plan.verb.words) as shown:
         result = services.services.work.run(plan, consent, progress=shown.update, cancelled=cancelled)
     if as_json:
-        document = result.as_json()
+        document = result.as_json() | {"job": None}
         document["coverage"] = plan.coverage.as_json()
         document["refused"] = [{"reference": u.reference, "reason": u.reason} for u in plan.refused]
         print_json(document)
@@ -177,73 +213,3 @@ def _run(services: Wired, plan: Plan, consent: Consent, *, as_json: bool) -> int
     if result.stopped_by:
         return 3
     return 0 if result.complete and plan.whole else 1
-
-
-def _nothing_to_do(plan: Plan, *, as_json: bool) -> int:
-    if as_json:
-        print_json(plan.as_json() | {"dry_run": False, "planned": 0, "done": 0, "remaining": 0})
-    else:
-        print_plan(plan)
-    return 0 if plan.whole else 1
-
-
-def print_plan(plan: Plan, *, err: bool = False) -> None:
-    """Print what a run would do."""
-
-    def line(text: str) -> None:
-        click.echo(text, err=err)
-
-    line(f"{plan.verb.words}: {counted(plan.tokens, 'token')} ({plan.selection})")
-    line(f"to {plan.target_name}  {plan.target_key_arn}")
-    for column, tokens in plan.by_column.items():
-        line(f"  {column}  {tokens:,}")
-    for conversion in plan.conversions:
-        if conversion.changes:
-            line(f"  {conversion.source} becomes {conversion.written}: {conversion.tokens:,}")
-    line(f"KMS calls: {plan.kms_calls:,}")
-    for unwritten in plan.refused:
-        line(f"Left as it is: {unwritten.reference}: {unwritten.reason}.")
-    for warning in plan.warnings:
-        line(f"Note: {warning}")
-    for reason in plan.coverage.reasons:
-        line(f"Not covered: {reason}")
-
-
-def print_result(result: RunResult) -> None:
-    """Print what a run did."""
-    rate = f"{result.done / result.seconds:,.0f} tokens/s" if result.seconds else ""
-    click.echo(
-        f"{result.verb.words}: {result.done:,} of {result.planned:,} tokens written in {result.seconds:.1f} s"
-        f" ({rate}, {counted(result.kms_calls, 'KMS call')})"
-    )
-    if result.conflicts_retried:
-        click.echo(f"changed meanwhile and tried again: {result.conflicts_retried:,}")
-    if result.changed_meanwhile:
-        click.echo(f"written or removed by somebody else meanwhile, left alone: {result.changed_meanwhile:,}")
-    for unwritten in result.poisoned:
-        click.echo(f"not written: {unwritten.reference}: {unwritten.reason}")
-    if result.stopped_by:
-        say(f"Stopped: {result.stopped_by}")
-    if result.remaining:
-        say(f"{counted(result.remaining, 'token')} left. Run the command again to go on.")
-
-
-def _consent(plan: Plan, *, yes: bool) -> Consent:
-    """Ask as the plan's danger demands; returns what the operator agreed to. Raises Abort."""
-    if yes:
-        return Consent.by_option(plan)
-    if not sys.stdin.isatty():
-        raise click.UsageError(
-            "This changes tokens. Without a terminal it needs --yes; --dry-run only looks."
-        )
-    if plan.danger is not Danger.TYPED:
-        click.confirm(
-            f"{plan.verb.words.capitalize()} {plan.selection}?", default=False, abort=True, err=True
-        )
-        return Consent.pressed(plan)
-    typed = click.prompt(
-        f"Type the number of tokens ({plan.confirmation}) to go on", default="", show_default=False, err=True
-    )
-    if not agrees(typed, plan.confirmation):
-        raise click.Abort
-    return Consent.typed(plan, typed)

@@ -164,18 +164,18 @@ def _translated(error: DBAPIError) -> DatabaseError:
     code = getattr(driver, "pgcode", None) or ""
     said = clean(getattr(getattr(driver, "diag", None), "message_primary", None) or "", 300)
     if code == "25006":
-        return DatabaseReadOnlyError("The database session is read only.")
+        return DatabaseReadOnlyError("The database session is read only.", sqlstate=code)
     if code == "42501":
         return MissingGrantError(
-            f"The database role lacks a privilege: {said}.", remedy=f"Needed: {_grant(said)}."
+            f"The database role lacks a privilege: {said}.", remedy=f"Needed: {_grant(said)}.", sqlstate=code
         )
     if code in ("42P01", "3F000") and "keydeck" in said:
-        return MissingSchemaError("Keydeck's own schema is not in this database.")
+        return MissingSchemaError("Keydeck's own schema is not in this database.", sqlstate=code)
     if code in ("57014", "55P03"):
-        return DatabaseTimeoutError(f"The database took too long: {said}.")
+        return DatabaseTimeoutError(f"The database took too long: {said}.", sqlstate=code)
     if code == "53300" or code[:2] in ("08", "57", "28", "3D"):
-        return DatabaseUnreachableError(f"The database does not let us in: {said}.")
+        return DatabaseUnreachableError(f"The database does not let us in: {said}.", sqlstate=code)
     if not code or error.connection_invalidated:
         first_line = clean(str(driver).strip().splitlines()[0] if str(driver).strip() else "", 300)
-        return DatabaseUnreachableError(f"No connection to the database: {first_line}.")
-    return DatabaseError(f"The database refused: {said} (SQLSTATE {code}).")
+        return DatabaseUnreachableError(f"No connection to the database: {first_line}.", sqlstate=code)
+    return DatabaseError(f"The database refused: {said} (SQLSTATE {code}).", sqlstate=code)

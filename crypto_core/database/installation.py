@@ -13,6 +13,9 @@ from crypto_core.database.engine import connected
 from crypto_core.database.schema import SCHEMA
 from crypto_core.errors import MissingGrantError, MissingSchemaError
 
+VERSION = "0002"
+"""The schema's version: the last one in database/migrations."""
+
 
 def install(engine: Engine) -> bool:
     """Create or update the schema. Returns True if anything changed.
@@ -48,12 +51,18 @@ def ddl() -> str:
 
 
 def require_schema(engine: Engine) -> None:
-    """Raise MissingSchemaError unless Keydeck's schema is there."""
+    """Raise MissingSchemaError unless Keydeck's schema is there, of this version or a later one."""
     with connected(engine) as connection:
-        if _version(connection) is None:
-            raise MissingSchemaError(
-                "Keydeck's own schema is not in this database: no backup and no journal can be kept."
-            )
+        version = _version(connection)
+    if version is None:
+        raise MissingSchemaError(
+            "Keydeck's own schema is not in this database: no backup and no journal can be kept."
+        )
+    if version < VERSION:
+        raise MissingSchemaError(
+            f"Keydeck's own schema is of version {version} here, and {VERSION} is needed.",
+            remedy="Update it with: keydeck init.",
+        )
 
 
 def _version(connection: Any) -> str | None:

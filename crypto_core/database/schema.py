@@ -107,6 +107,7 @@ job = Table(
     *_counts("wave", "zeroes", kind=Integer),
     Column("census_before", JSONB),
     Column("census_after", JSONB),
+    Column("remarks", JSONB, nullable=False, server_default="[]"),
     Column("created_by", SqlText, nullable=False),
     Column("host", SqlText, nullable=False),
     Column("consent", SqlText, nullable=False),

@@ -24,6 +24,7 @@ from sqlalchemy import (
     bindparam,
     func,
     insert,
+    literal,
     or_,
     select,
     true,
@@ -32,6 +33,7 @@ from sqlalchemy import (
 from sqlalchemy import Text as SqlText
 from sqlalchemy import column as sql_column
 from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.types import NullType
 
 from crypto_core.data_keys import KeyAnswer
 from crypto_core.database.answers import AnswerBook
@@ -49,7 +51,7 @@ from crypto_core.database.expressions import (
 )
 from crypto_core.database.key_expressions import in_groups
 from crypto_core.database.schema import envelope_backup
-from crypto_core.database.tables import TokenTable
+from crypto_core.database.tables import TokenColumn, TokenTable
 from crypto_core.envelope import ENVELOPE_FORMATS, STORED_PREFIXES, Format, classify
 from crypto_core.errors import RowVanishedError
 from crypto_core.references import TokenRef
@@ -130,7 +132,7 @@ class TokenStore:
         """Return how many tokens are in the scope, by column name and format; no entry is zero."""
         tallies: dict[str, dict[Format, int]] = {}
         with connected(self._engine) as connection:
-            for table, column, source, condition in self._scoped(scope):
+            for table, column, source, condition in self.scoped(scope):
                 format_ = format_of(source.c[column])
                 rows = connection.execute(
                     select(format_.label("format"), func.count())
@@ -149,7 +151,7 @@ class TokenStore:
         Each page is a statement of its own: what changed since the last one is seen as it is now. A pass ends
         at the highest id that a column had at its beginning, so it ends while others go on inserting.
         """
-        for table, column, source, condition in self._scoped(scope):
+        for table, column, source, condition in self.scoped(scope):
             # The id itself, in its own order, so that the primary key's index serves.
             identifier = source.c[table.id_column]
             if scope.references is not None:
@@ -187,12 +189,56 @@ class TokenStore:
         """Pages of references of one column, each asking for its own alone."""
         for first in range(0, len(refs), size):
             some = replace(scope, references=tuple(refs[first : first + size]))
-            for table, column, source, condition in self._scoped(some):
+            for table, column, source, condition in self.scoped(some):
                 statement = select(id_text(table, source), source.c[column]).where(condition)
                 with connected(self._engine) as connection:
                     rows = connection.execute(statement.order_by(source.c[table.id_column])).all()
                 if rows:
                     yield _tokens(table.name, column, ((row[0], row[1]) for row in rows))
+
+    def page(
+        self, scope: TokenScope, of: TokenColumn, after: str | None, upto: str | None, *, size: int
+    ) -> list[StoredToken]:
+        """Return the first tokens of one column behind one id and up to another, as far as in the scope.
+
+        Ids are as PostgreSQL writes them, and it alone compares them.
+        """
+        for table, column, source, condition in self.scoped(scope, of=of):
+            identifier = source.c[table.id_column]
+            bounds = []
+            if after is not None:
+                bounds.append(identifier > bindparam("after", after, NullType(), unique=True))
+            if upto is not None:
+                bounds.append(identifier <= bindparam("upto", upto, NullType(), unique=True))
+            statement = (
+                select(id_text(table, source), source.c[column])
+                .where(condition, *bounds)
+                .order_by(identifier)
+                .limit(size)
+            )
+            with connected(self._engine) as connection:
+                return _tokens(
+                    table.name, column, ((row[0], row[1]) for row in connection.execute(statement))
+                )
+        return []
+
+    def among(self, scope: TokenScope, of: TokenColumn, ids: Sequence[str]) -> list[StoredToken]:
+        """Return those tokens of one column, of rows with these ids, that are in the scope now."""
+        found: list[StoredToken] = []
+        if ids:
+            refs = tuple(TokenRef(of.table, of.column, row_id) for row_id in ids)
+            for page in self._listed(scope, refs, len(refs)):
+                found += page
+        return found
+
+    def written_in(self, run_id: UUID, digests: Sequence[bytes]) -> frozenset[bytes]:
+        """Return those of some values' digests that a run has written."""
+        told = bindparam("digests", list(digests), ARRAY(LargeBinary))
+        statement = select(envelope_backup.c.written_digest).where(
+            envelope_backup.c.run_id == run_id, envelope_backup.c.written_digest == func.any(told)
+        )
+        with connected(self._engine) as connection:
+            return frozenset(bytes(found) for found in connection.scalars(statement))
 
     def write(
         self,
@@ -201,12 +247,14 @@ class TokenStore:
         replacements: Sequence[Replacement],
         *,
         within: Callable[[Connection, frozenset[TokenRef]], None] | None = None,
+        wait: bool = True,
     ) -> frozenset[TokenRef]:
         """Swap in the new envelopes and back up the old ones, all in one transaction.
 
         Returns the references that were written; one that is missing had changed or vanished, and is left as
-        it is. `within` is called in the transaction, before it commits, with what was written. Raises
-        DatabaseError, in which case nothing was written.
+        it is. So is, without `wait`, one whose row another transaction holds. `within` is called in the
+        transaction, before it commits, with what was written. Raises DatabaseError, in which case nothing was
+        written.
         """
         by_column: dict[tuple[str, str], list[Replacement]] = {}
         for replacement in replacements:
@@ -214,13 +262,17 @@ class TokenStore:
                 replacement
             )
         written: set[TokenRef] = set()
+        locked: dict[str, frozenset[str]] = {}
         with connected(self._engine, write=True) as connection:
             for table_name in sorted({table_name for table_name, _ in by_column}):
                 ids = {r.old.ref.row_id for r in replacements if r.old.ref.table == table_name}
-                _lock(connection, self._catalogue().table(table_name), sorted(ids))
-            for (table_name, column), group in sorted(by_column.items()):
+                locked[table_name] = _lock(
+                    connection, self._catalogue().table(table_name), sorted(ids), wait=wait
+                )
+            for (table_name, column), all_of_it in sorted(by_column.items()):
                 table = self._catalogue().table(table_name)
-                matched = set(_swap(connection, table, column, group))
+                group = [r for r in all_of_it if r.old.ref.row_id in locked[table_name]]
+                matched = set(_swap(connection, table, column, group)) if group else set()
                 swapped = [r for r in group if r.old.ref.row_id in matched]
                 written.update(r.old.ref for r in swapped)
                 _back_up(connection, run_id, verb, swapped)
@@ -228,11 +280,19 @@ class TokenStore:
                 within(connection, frozenset(written))
         return frozenset(written)
 
-    def _scoped(self, scope: TokenScope) -> Iterator[tuple[TokenTable, str, Any, ColumnElement[bool]]]:
+    def scoped(
+        self, scope: TokenScope, *, of: TokenColumn | None = None
+    ) -> Iterator[tuple[TokenTable, str, Any, ColumnElement[bool]]]:
+        """Give what a scope means in SQL: each column's table, its name, and the condition; or `of` one.
+
+        The table has its columns under `c`.
+        """
         catalogue = self._catalogue()
         answers = self._answers.relation() if scope.key_arns or scope.unasked else None
         for table in catalogue.tables:
             for column in table.token_columns:
+                if of not in (None, TokenColumn(table.name, column)):
+                    continue
                 source = table_of(table)
                 stored = source.c[column]
                 conditions: list[ColumnElement[bool]] = [stored.is_not(None)]
@@ -282,12 +342,14 @@ def _tokens(table: str, column: str, rows: Iterable[Any]) -> list[StoredToken]:
     ]
 
 
-def _lock(connection: Connection, table: TokenTable, ids: Sequence[str]) -> None:
-    """Lock rows in the order of their ids: of two writers of the same rows, one waits for the other."""
+def _lock(connection: Connection, table: TokenTable, ids: Sequence[str], *, wait: bool) -> frozenset[str]:
+    """Lock rows in the order of their ids: of two writers of the same rows, one waits for the other.
+
+    Returns the ids of those that are there and, without `wait`, not locked by another.
+    """
     source = table_of(table)
-    identifier = source.c[table.id_column]
-    rows = select(identifier).where(id_in(table, source, ids)).order_by(identifier)
-    connection.execute(rows.with_for_update(key_share=True))
+    rows = select(id_text(table, source)).where(id_in(table, source, ids)).order_by(source.c[table.id_column])
+    return frozenset(connection.scalars(rows.with_for_update(key_share=True, skip_locked=not wait)))
 
 
 def _swap(
@@ -324,20 +386,24 @@ def _swap(
 
 
 def _back_up(connection: Connection, run_id: UUID, verb: str, replacements: Sequence[Replacement]) -> None:
-    now = datetime.now(UTC)
-    rows = [
-        {
-            "run_id": run_id,
-            "verb": verb,
-            "token_column": f"{r.old.ref.table}.{r.old.ref.column}",
-            "row_id": r.old.ref.row_id,
-            "envelope": r.old.value.reveal(),
-            "key_arn": r.source.key_arn if r.source else None,
-            "key_material_id": r.source.key_material_id if r.source else None,
-            "replaced_at": now,
-        }
-        for r in replacements
-        if r.old.format.protected
-    ]
-    if rows:
-        connection.execute(insert(envelope_backup), rows)
+    """One INSERT … SELECT FROM unnest(…), of the envelopes alone: a plaintext or dev value is never kept."""
+    kept = [r for r in replacements if r.old.format.protected]
+    if not kept:
+        return
+    columns: dict[str, tuple[list[Any], Any]] = {
+        "token_column": ([f"{r.old.ref.table}.{r.old.ref.column}" for r in kept], SqlText),
+        "row_id": ([r.old.ref.row_id for r in kept], SqlText),
+        "envelope": ([r.old.value.reveal() for r in kept], SqlText),
+        "key_arn": ([r.source.key_arn if r.source else None for r in kept], SqlText),
+        "key_material_id": ([r.source.key_material_id if r.source else None for r in kept], SqlText),
+        "written_digest": ([digest(r.stored) for r in kept], LargeBinary),
+    }
+    arrays = (bindparam(name, values, ARRAY(kind), unique=True) for name, (values, kind) in columns.items())
+    rows = (
+        func.unnest(*arrays)
+        .table_valued(*(sql_column(name, kind) for name, (_, kind) in columns.items()))
+        .render_derived(name="kept")
+    )
+    same: list[Any] = [literal(run_id), literal(verb), literal(datetime.now(UTC))]
+    told = select(*same, *(rows.c[name] for name in columns))
+    connection.execute(insert(envelope_backup).from_select(["run_id", "verb", "replaced_at", *columns], told))

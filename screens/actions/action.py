@@ -19,6 +19,7 @@ class Scope(StrEnum):
     KEYS = "keys"
     KEY = "key"
     POLICY = "policy"
+    JOB = "job"
     FINDINGS = "findings"
     ROTATION = "rotation"
     LOG = "log"

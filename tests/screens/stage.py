@@ -62,6 +62,7 @@ from tests.screens.samples import (
     make_rows,
 )
 from tests.screens.stage_events import StageEvents
+from tests.screens.stage_jobs import StageJobs
 from tests.screens.stage_pulls import StagePuller
 from tests.screens.stage_use import StageMonitor, StageUse
 
@@ -173,6 +174,11 @@ class Stage:
         return StageMonitor(self.enter, self.events.store, lambda: NOW)
 
     @cached_property
+    def jobs(self) -> StageJobs:
+        """The jobs that are there."""
+        return StageJobs(self.enter, lambda: self.read_only)
+
+    @cached_property
     def puller(self) -> StagePuller:
         """Where new events come from."""
         return StagePuller(self.enter, self.events, lambda: NOW)
@@ -222,6 +228,7 @@ class Stage:
             write_key=self.write_key,
             contexts=self.contexts,
             event_puller=self.puller,
+            jobs=self.jobs,
         )
 
     def surroundings(self) -> Surroundings:

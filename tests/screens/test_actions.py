@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any, get_type_hints
+from types import NoneType
+from typing import Any, get_args, get_type_hints
 
 import pytest
 from textual.command import CommandPalette
@@ -11,6 +12,7 @@ from textual.widgets import OptionList
 
 from crypto_core.consent import Consent, Danger
 from crypto_core.errors import NotConfirmedError, ReadOnlyError
+from crypto_core.reencryption.jobs.model import JobState
 from crypto_core.reencryption.plan import Selection, Verb
 from screens.actions.action import Action, Scope
 from screens.actions.performing import Actor, bindings, within_reach
@@ -21,6 +23,7 @@ from tests.screens.deck import LARGE, Deck, deck
 from tests.screens.sample_events import a_day
 from tests.screens.samples import CURRENT
 from tests.screens.stage import Stage
+from tests.screens.stage_jobs import job_view
 from tests.screens.test_context import StageContexts
 
 CHANGING = [action for action in ACTIONS if action.changes]
@@ -32,6 +35,8 @@ REACH = {
     "key": (Scope.KEY, *ANYWHERE),
     "policy": (Scope.POLICY, *ANYWHERE),
     "rotation": (Scope.ROTATION, *ANYWHERE),
+    "jobs": (Scope.JOB, Scope.TABLE, *ANYWHERE),
+    "job": (Scope.JOB, *ANYWHERE),
     "findings": (Scope.FINDINGS, Scope.TABLE, *ANYWHERE),
     "log": (Scope.LOG, Scope.TABLE, *ANYWHERE),
     "events": (Scope.EVENTS, Scope.TABLE, *ANYWHERE),
@@ -93,7 +98,9 @@ def test_no_two_actions_in_reach_of_one_another_share_a_key_or_a_command(screen:
 @pytest.mark.parametrize("action", [action for action in ACTIONS if action.calls], ids=lambda a: a.id)
 def test_the_call_that_an_action_names_is_there(action: Action) -> None:
     service, _, method = action.calls.partition(".")
-    assert callable(getattr(get_type_hints(Services)[service], method))
+    hint = get_type_hints(Services)[service]
+    kinds = [kind for kind in get_args(hint) or (hint,) if kind is not NoneType]
+    assert all(callable(getattr(kind, method)) for kind in kinds)
     assert callable(getattr(getattr(Stage().services(), service), method))
 
 
@@ -225,8 +232,11 @@ async def test_the_palette_finds_an_action_by_its_words_and_does_it() -> None:
 @pytest.mark.parametrize("way", ["key", "command", "palette"])
 @pytest.mark.parametrize("action", CHANGING, ids=lambda a: a.id)
 async def test_read_only_refuses_whatever_changes_anything(action: Action, way: str) -> None:
-    start = "keys" if action.scope is Scope.KEY else "connections"
-    async with deck(Stage(read_only=True), start=start) as d:
+    start = {Scope.KEY: "keys", Scope.JOB: "jobs"}.get(action.scope, "connections")
+    stage = Stage(read_only=True)
+    if action.id == "job.resume-job":
+        stage.jobs.views[31] = job_view(state=JobState.PAUSED)
+    async with deck(stage, start=start) as d:
         screen, before = d.app.screen, list(d.stage.calls)
         if way == "key":
             await d.press(action.keys.split(",")[0])
@@ -247,7 +257,7 @@ async def test_read_only_is_also_what_the_database_says_of_itself() -> None:
         assert d.toasts() == ["Read-only: encrypt in place is refused."]
 
 
-@pytest.mark.parametrize("screen", ["status", "connections", "keys", "events", "findings", "log"])
+@pytest.mark.parametrize("screen", ["status", "connections", "keys", "events", "jobs", "findings", "log"])
 async def test_help_lists_all_that_is_in_reach_with_its_command(screen: str) -> None:
     async with deck(start=screen, size=(160, 60)) as d:
         await d.press("question_mark")

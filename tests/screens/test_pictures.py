@@ -202,6 +202,17 @@ async def test_use(picture: SnapshotAssertion, page: str, size: tuple[int, int],
         assert d.app.export_screenshot() == picture
 
 
+JOBS = {"list": (), "page": ("enter",), "cancel": ("x",)}
+
+
+@pytest.mark.parametrize("page", JOBS)
+@pytest.mark.parametrize(("size", "theme"), [(LARGE, DARK), (SMALL, LIGHT)], ids=["large", "light"])
+async def test_jobs(picture: SnapshotAssertion, page: str, size: tuple[int, int], theme: str) -> None:
+    async with deck(start="jobs", size=size, theme=theme) as d:
+        await d.press(*JOBS[page])
+        assert d.app.export_screenshot() == picture
+
+
 async def test_choosing_where_to_work(picture: SnapshotAssertion) -> None:
     async with deck(places(archive=Stage()), size=LARGE) as d:
         await d.press("c")

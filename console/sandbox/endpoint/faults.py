@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 RESET = "reset"
 HANG = "hang"
+HALF = "half"
 LOOKUPS_PER_SECOND = 2.0
 
 _STATUS = {
@@ -59,7 +60,7 @@ class TokenBucket:
 class FaultRule:
     """Makes calls fail: each with probability `fraction`, and at most `remaining` of them (None: no limit).
 
-    `operation` is a glob over names such as `Decrypt`; `error` an exception's name, `reset` or `hang`.
+    `operation` is a glob over names such as `Decrypt`; `error` an exception's name, reset, half or hang.
     """
 
     operation: str

@@ -17,7 +17,7 @@ from urllib.parse import parse_qsl
 from console.sandbox.endpoint.control_plane import ControlPlane
 from console.sandbox.endpoint.delivery import Delivery
 from console.sandbox.endpoint.errors import ServiceError
-from console.sandbox.endpoint.faults import HANG, RESET, Faults
+from console.sandbox.endpoint.faults import HALF, HANG, RESET, Faults
 from console.sandbox.endpoint.keys import KeyStore, LastUse
 from console.sandbox.endpoint.lookup import lookup_events
 from console.sandbox.endpoint.moto_server import HttpAnswer, HttpRequest, MotoServer
@@ -57,6 +57,10 @@ class ResetConnectionError(Exception):
     """An injected fault: the server must reset the connection instead of answering."""
 
 
+class HalfAnswerError(Exception):
+    """An injected fault: the server must send the beginning of an answer and then give up."""
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
     """A request, told apart: its service, its credential, and what its form or S3 address says."""
@@ -84,7 +88,10 @@ class Gate:
         self._crypto = CryptoOperations(self.keys, self.faults).by_name
 
     async def answer(self, request: HttpRequest, source_ip: str) -> HttpAnswer:
-        """Answer one AWS request and record it. Raises ResetConnectionError when that was asked for."""
+        """Answer one AWS request and record it.
+
+        Raises ResetConnectionError and HalfAnswerError when that was asked for.
+        """
         if not self.moto.is_ready:
             await self.moto.ready()
         call, record = self._identify(request, source_ip)
@@ -152,6 +159,8 @@ class Gate:
                 await asyncio.sleep(0.05)
         if rule.error in (HANG, RESET):
             raise ResetConnectionError
+        if rule.error == HALF:
+            raise HalfAnswerError
         raise rule.as_error()
 
     async def _dispatch(self, call: Call, record: Record) -> HttpAnswer:

@@ -21,8 +21,9 @@ class Fault:
     """Makes calls fail.
 
     `operation` is a glob over names such as `Decrypt`; `error` an AWS exception's name (such as
-    `KMSInternalException`, `KeyUnavailableException`), `reset` (the connection is reset) or `hang` (no
-    answer). `fraction` (0 to 1) of the calls fail, and at most `count` of them (None: no limit).
+    `KMSInternalException`, `KeyUnavailableException`), `reset` (the connection is reset), `half` (an answer
+    that breaks off) or `hang` (none). `fraction` (0 to 1) of the calls fail, and at most `count` of them
+    (None: no limit).
     """
 
     operation: str

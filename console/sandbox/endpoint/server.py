@@ -15,8 +15,9 @@ from aiohttp import web
 from aiohttp.web_request import BaseRequest
 
 from console.sandbox.endpoint.admin import Admin
-from console.sandbox.endpoint.gate import MAX_BODY, Gate, ResetConnectionError
+from console.sandbox.endpoint.gate import MAX_BODY, Gate, HalfAnswerError, ResetConnectionError
 from console.sandbox.endpoint.moto_server import HttpAnswer, HttpRequest
+from console.sandbox.endpoint.services import JSON
 
 HOST = "127.0.0.1"
 log = logging.getLogger(__name__)
@@ -77,6 +78,8 @@ class EndpointServer:
         except ResetConnectionError:
             _reset(request)
             return web.Response(status=500)
+        except HalfAnswerError:
+            return await _half(request)
         return _response(answer)
 
     async def _deliver_regularly(self) -> None:
@@ -91,6 +94,16 @@ class EndpointServer:
 
 def _response(answer: HttpAnswer) -> web.Response:
     return web.Response(status=answer.status, headers=answer.headers, body=answer.body)
+
+
+async def _half(request: BaseRequest) -> web.StreamResponse:
+    """Announce more than is sent, and close the connection."""
+    response = web.StreamResponse(headers={"Content-Type": JSON, "Content-Length": "400"})
+    await response.prepare(request)
+    await response.write(b'{"CiphertextBlob": "AQIDAHh')
+    if request.transport is not None:
+        request.transport.close()  # Once what was written is sent.
+    return response
 
 
 def _reset(request: BaseRequest) -> None:

@@ -8,7 +8,7 @@ policies are not seen: where a key policy names an account, they decide who of i
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from crypto_core.foreign import clean
 from crypto_core.keys.policy.access import Access
@@ -61,6 +61,20 @@ def losses(
             if condition is not None:
                 found.setdefault((who, condition), {})[action] = None
     return tuple(Loss(who, tuple(actions), condition) for (who, condition), actions in found.items())
+
+
+def seen(arn: str, before: Iterable[Access]) -> Access | None:
+    """Return what a principal that was seen to decrypt may do, where the old key's policy leaves that to IAM.
+
+    None where the policy or a grant names it, or everyone: then `losses` tells. Its conditions are those
+    under which its account may.
+    """
+    access = Access(Principal("AWS", arn), False, frozenset({"Decrypt"}))
+    opening = [a for a in before if "Decrypt" in a.actions]
+    if access.principal.account is None or any(_is_of(access, a) for a in opening):
+        return None
+    by_account = next((a for a in opening if _is_of_account(access, a)), None)
+    return replace(access, conditions=by_account.conditions) if by_account else access
 
 
 def new_denials(before: Iterable[Statement], after: Iterable[Statement]) -> tuple[str, ...]:

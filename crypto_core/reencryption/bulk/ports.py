@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from crypto_core.data_keys import GeneratedDataKey, RewrappedDataKey, UnwrappedDataKey
+from crypto_core.data_keys import GeneratedDataKey, KeyAnswer, RewrappedDataKey, UnwrappedDataKey
 from crypto_core.database.tokens import Replacement, StoredToken
 from crypto_core.encryption_context import EncryptionContext
-from crypto_core.envelope import Format
+from crypto_core.envelope import DEV_KEY, Format
 from crypto_core.reencryption.plan import Verb
 
 
@@ -37,7 +37,7 @@ class Order:
 
     `source` is the ARN of the key that opens the envelopes, None where they are under several: then `keys`
     has it by the beginning of the encrypted data key (see expressions.edk_prefix_of). No other key is asked.
-    `ask_kms` has KMS open every new envelope.
+    `ask_kms` has KMS open every new envelope. `dev_key` opens values in dev format.
     """
 
     verb: Verb
@@ -47,6 +47,7 @@ class Order:
     write_format: Format = Format.V1
     allow_downgrade: bool = False
     ask_kms: bool = False
+    dev_key: str = field(default=DEV_KEY, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,8 @@ class Sealed:
 
     replacement: Replacement
     kms_calls: int
+    wrapped_by: KeyAnswer | None = None
+    """The key and key material that wrapped the new data key."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,11 +34,16 @@ class JobState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class JobOptions:
-    """How a job is run. `calls_per_second` is for all its runners together; 0 for half the Region's quota."""
+    """How a job is run. `calls_per_second` is for all its runners together; 0 for half the Region's quota.
+
+    `accepted` are principals that may lose access: ARNs or accounts, `*` and `?` as in IAM. They are not
+    among the plan's losses.
+    """
 
     calls_per_second: float = 0.0
     ask_kms: bool = False
     allow_downgrade: bool = False
+    accepted: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

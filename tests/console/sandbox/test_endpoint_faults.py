@@ -2,6 +2,8 @@
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
+from http.client import HTTPConnection, IncompleteRead
 from typing import Any
 
 import pytest
@@ -104,6 +106,24 @@ def test_a_reset_connection_reaches_the_client_as_such(kms: Any, key: Any, endpo
     endpoint.control.add_fault(Fault("Encrypt", "reset", count=1))
     with pytest.raises((ConnectionClosedError, EndpointConnectionError)):
         kms.encrypt(KeyId=key["Arn"], Plaintext=b"x")
+    assert kms.encrypt(KeyId=key["Arn"], Plaintext=b"x")
+    assert endpoint.stderr_tail() == ""
+
+
+def test_half_an_answer_announces_more_than_it_sends(kms: Any, key: Any, endpoint: EndpointProcess) -> None:
+    endpoint.control.add_fault(Fault("Encrypt", "half", count=1))
+    connection = HTTPConnection(endpoint.url.removeprefix("http://"))
+    scope = "AKIAKEYDECK/20260101/eu-west-1/kms/aws4_request"
+    headers = {
+        "X-Amz-Target": "TrentService.Encrypt",
+        "Authorization": f"AWS4-HMAC-SHA256 Credential={scope}",
+    }
+    with closing(connection):
+        connection.request("POST", "/", b"{}", headers)
+        answer = connection.getresponse()
+        assert answer.status == 200
+        with pytest.raises(IncompleteRead):
+            answer.read()
     assert kms.encrypt(KeyId=key["Arn"], Plaintext=b"x")
     assert endpoint.stderr_tail() == ""
 

@@ -51,6 +51,7 @@ def upgrade() -> None:
         *_counts("wave", "zeroes", kind=sa.Integer),
         sa.Column("census_before", JSONB),
         sa.Column("census_after", JSONB),
+        sa.Column("remarks", JSONB, nullable=False, server_default="[]"),
         sa.Column("created_by", sa.Text, nullable=False),
         sa.Column("host", sa.Text, nullable=False),
         sa.Column("consent", sa.Text, nullable=False),

@@ -1,0 +1,45 @@
+"""keydeck backups: the envelopes that were replaced, and that `jobs restore` puts back."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import click
+
+from console.asking import typed_consent
+from console.commands.moments import moment
+from console.commands.session import json_option, wired
+from console.printing import print_json, say
+from crypto_core.counting import counted
+
+
+@click.group()
+def backups() -> None:
+    """Envelopes that were replaced are kept in keydeck.envelope_backup until they are purged."""
+
+
+@backups.command()
+@click.option("--job", type=click.IntRange(min=1), metavar="JOB", help="Only those that this job replaced.")
+@click.option("--before", callback=moment, metavar="TIME", help="Only those that were replaced before.")
+@click.option("--dry-run", is_flag=True, help="Say how many there are; change nothing.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@json_option
+@click.pass_context
+def purge(
+    ctx: click.Context, *, job: int | None, before: datetime | None, dry_run: bool, yes: bool, as_json: bool
+) -> int:
+    """Forget replaced envelopes for good: what they were of can no longer be restored."""
+    with wired(ctx) as services:
+        plan = services.undoing.plan_purge(job=job, before=before)
+        purged = 0
+        if plan.envelopes and not dry_run:
+            say(f"{counted(plan.envelopes, 'replaced envelope')} would be forgotten.")
+            about = "They can't be restored then."
+            purged = services.undoing.purge(plan, typed_consent(plan, about, yes=yes))
+    if as_json:
+        print_json({"dry_run": dry_run, "envelopes": plan.envelopes, "purged": purged})
+    elif dry_run or not plan.envelopes:
+        click.echo(f"{counted(plan.envelopes, 'replaced envelope')} kept.")
+    else:
+        click.echo(f"{counted(purged, 'replaced envelope')} forgotten.")
+    return 0

@@ -1,0 +1,245 @@
+"""keydeck jobs: many tokens written anew by any number of processes: look, work on, pause, end."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from console.asking import typed_consent
+from console.commands.session import json_option, trust_option, wired
+from console.interrupts import IN_HAND, cancelled_by_interrupt
+from console.job_words import (
+    code_of,
+    describe,
+    document_of,
+    print_list,
+    print_unwritten,
+    say_end,
+    unwritten_of,
+)
+from console.joining import follow, work_on
+from console.printing import print_json, say
+from console.runners import MOST_PROCESSES, ends_with_parent, environment_of
+from crypto_core.consent import agrees
+from crypto_core.counting import counted
+from crypto_core.errors import ReadOnlyError, RefusedError
+
+if TYPE_CHECKING:
+    from console.wiring import Wired
+    from screens.services import JobWork
+
+_job = click.argument("job", type=click.IntRange(min=1), metavar="JOB")
+_yes = click.option("--yes", is_flag=True, help="Do not ask.")
+
+
+def work_of(services: Wired) -> JobWork:
+    """Return what does jobs. Raises RefusedError where nothing does."""
+    if services.services.jobs is None:
+        raise RefusedError("There are no jobs here.")
+    return services.services.jobs
+
+
+@click.group()
+def jobs() -> None:
+    """Jobs: many tokens written anew, by any number of processes and hosts.
+
+    A job begins with `keydeck reencrypt`, `rewrap` or `encrypt`. Where one stands is in the database: it can
+    be watched, paused and joined from any host.
+    """
+
+
+@jobs.command("list")
+@click.option("--limit", type=click.IntRange(min=1), default=200, show_default=True, metavar="N")
+@json_option
+@click.pass_context
+def list_(ctx: click.Context, *, limit: int, as_json: bool) -> int:
+    """List jobs, the newest first."""
+    with wired(ctx) as services:
+        found = work_of(services).jobs(limit)
+    if as_json:
+        print_json({"jobs": [document_of(view) for view in found]})
+    elif found:
+        print_list(found)
+    else:
+        say("No jobs. One begins with: keydeck reencrypt --from OLD --to NEW")
+    return 0
+
+
+@jobs.command()
+@_job
+@click.option("--errors", is_flag=True, help="Name the tokens that can't be written, and why.")
+@click.option(
+    "--limit",
+    type=click.IntRange(min=1),
+    default=200,
+    show_default=True,
+    metavar="N",
+    help="With --errors: at most so many of each kind.",
+)
+@json_option
+@click.pass_context
+def show(ctx: click.Context, *, job: int, errors: bool, limit: int, as_json: bool) -> int:
+    """Show where a job stands. Exit 0 once it is done with every token written, else 1."""
+    with wired(ctx) as services:
+        work = work_of(services)
+        view = work.show(job)
+        unwritten = unwritten_of(work, view, limit) if errors else {}
+    if as_json:
+        document = document_of(view, whole=True)
+        print_json(document | ({"not_written": _listed(unwritten)} if errors else {}))
+    else:
+        for line in describe(view):
+            click.echo(line)
+        print_unwritten(view, unwritten)
+    return 0 if view.complete else 1
+
+
+def _listed(unwritten: dict[str, list[tuple[str, str]]]) -> list[dict[str, str]]:
+    return [
+        {"kind": kind, "reference": reference, "reason": reason}
+        for kind, tokens in unwritten.items()
+        for reference, reason in tokens
+    ]
+
+
+@jobs.command()
+@_job
+@json_option
+@click.pass_context
+def watch(ctx: click.Context, *, job: int, as_json: bool) -> int:
+    """Tell how far a job is until it ends or stops. Works on nothing itself."""
+    with wired(ctx) as services, cancelled_by_interrupt("Stopped watching; the job goes on.") as cancelled:
+        view = follow(work_of(services), job, cancelled)
+    say_end(view, as_json=as_json)
+    return code_of(view, interrupted=cancelled.is_set())
+
+
+@jobs.command()
+@_job
+@click.option(
+    "--processes",
+    type=click.IntRange(1, MOST_PROCESSES),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Work with so many processes of this host.",
+)
+@click.option("--runner", is_flag=True, hidden=True)
+@trust_option
+@json_option
+@click.pass_context
+def join(
+    ctx: click.Context, *, job: int, processes: int, runner: bool, trust: tuple[str, ...], as_json: bool
+) -> int:
+    """Work on a job until it ends or stops, from this host too. Ctrl-C ends this process's part alone."""
+    with wired(ctx, trust=trust) as services, cancelled_by_interrupt(IN_HAND) as cancelled:
+        work = work_of(services)
+        if runner:
+            ends_with_parent(cancelled)
+            return code_of(work.join(job, cancelled=cancelled), interrupted=cancelled.is_set())
+        environment = environment_of(services.settings, trust)
+        view = work_on(work, job, cancelled, processes=processes, environment=environment)
+    say_end(view, as_json=as_json)
+    return code_of(view, interrupted=cancelled.is_set())
+
+
+@jobs.command()
+@_job
+@json_option
+@click.pass_context
+def pause(ctx: click.Context, *, job: int, as_json: bool) -> int:
+    """Pause a job: within a second no process asks KMS any more. What is sealed is written."""
+    with wired(ctx) as services:
+        view = work_of(services).pause(job)
+    say_end(view, as_json=as_json)
+    return 0
+
+
+@jobs.command()
+@_job
+@json_option
+@click.pass_context
+def resume(ctx: click.Context, *, job: int, as_json: bool) -> int:
+    """Let a paused or failed job go on. Processes that still wait for it go on by themselves."""
+    with wired(ctx) as services:
+        view = work_of(services).resume(job)
+    say_end(view, as_json=as_json)
+    if not any(not runner.ended for runner in view.runners):
+        say(f"No process works on it. Work on it with: keydeck jobs join {job}")
+    return 0
+
+
+@jobs.command()
+@_job
+@_yes
+@json_option
+@click.pass_context
+def cancel(ctx: click.Context, *, job: int, yes: bool, as_json: bool) -> int:
+    """End a job for good. What is written stays written."""
+    with wired(ctx) as services:
+        work = work_of(services)
+        view = work.show(job)
+        if services.settings.read_only:
+            raise ReadOnlyError(f"Job {job} is not cancelled.")
+        if not yes:
+            for line in describe(view):
+                click.echo(line, err=True)
+            _agree(job)
+        view = work.cancel(job)
+    say_end(view, as_json=as_json)
+    return 0
+
+
+def _agree(job: int) -> None:
+    if not sys.stdin.isatty():
+        raise click.UsageError("This ends the job for good. Without a terminal it needs --yes.")
+    typed = click.prompt(f"Type the job's number ({job}) to end it", default="", show_default=False, err=True)
+    if not agrees(typed, str(job)):
+        raise click.Abort
+
+
+@jobs.command()
+@_job
+@click.option("--dry-run", is_flag=True, help="Say what would be put back; change nothing.")
+@_yes
+@trust_option
+@json_option
+@click.pass_context
+def restore(
+    ctx: click.Context, *, job: int, dry_run: bool, yes: bool, trust: tuple[str, ...], as_json: bool
+) -> int:
+    """Put back the envelopes that a job has replaced, where nothing newer is there. It is a job itself."""
+    with wired(ctx, trust=trust) as services:
+        work, undoing = work_of(services), services.undoing
+        plan = undoing.plan_restore(job)
+        if dry_run and as_json:
+            print_json({"dry_run": True, "restores": job, "tokens": plan.tokens, "keys": list(plan.key_arns)})
+        else:
+            keys = ", ".join(plan.key_arns)
+            say(f"{counted(plan.tokens, 'envelope')} of job {job} would be put back, under {keys}.")
+        if dry_run:
+            return 0
+        about = "This puts tokens back under the key that they were moved from."
+        number = undoing.restore(plan, typed_consent(plan, about, yes=yes))
+        say(f"Job {number} has begun.")
+        with cancelled_by_interrupt(IN_HAND) as cancelled:
+            view = work_on(work, number, cancelled, environment={})
+    say_end(view, as_json=as_json)
+    return code_of(view, interrupted=cancelled.is_set())
+
+
+@jobs.command()
+@_job
+@click.pass_context
+def retry(ctx: click.Context, *, job: int) -> int:
+    """Let the tokens be tried anew that could not be written. A job that was done runs again."""
+    with wired(ctx) as services:
+        tried = work_of(services).retry(job)
+    if not tried:
+        say(f"Job {job} has no token that could not be written.")
+        return 0
+    words = counted(tried, "token")
+    say(f"To be tried anew: {words}. Work on it with: keydeck jobs join {job}")
+    return 0

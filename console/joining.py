@@ -1,0 +1,54 @@
+"""Works on a job with several processes, and tells how far it is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from threading import Event
+
+from console.printing import meter, say
+from console.runners import Runner, runners
+from crypto_core.reencryption.jobs.model import JobState, JobView
+from screens.services import JobWork
+
+POLL_SECONDS = 0.5
+
+
+def through(view: JobView) -> tuple[int, int]:
+    """Return how many tokens a job is through with, and of how many: rows that came later count too."""
+    done = view.done + view.poisoned
+    return done, max(view.job.planned, done + view.remaining)
+
+
+def work_on(
+    work: JobWork, job: int, cancelled: Event, *, processes: int = 1, environment: Mapping[str, str]
+) -> JobView:
+    """Work on a job, with further processes beside this one, until it ends or stops; return where it is then.
+
+    `environment` is what the further processes are started in. Raises as JobWork.join.
+    """
+    label = work.show(job).job.verb.words
+    with meter(label) as shown, runners(job, processes - 1, environment) as others:
+        view = work.join(
+            job, progress=lambda view: shown.show(*through(view), view.tokens_per_second), cancelled=cancelled
+        )
+    _tell(others)
+    return work.show(job) if others else view
+
+
+def follow(work: JobWork, job: int, cancelled: Event) -> JobView:
+    """Tell how far a job is until it ends or stops, or `cancelled` is set; return where it is then."""
+    view = work.show(job)
+    with meter(view.job.verb.words) as shown:
+        while True:
+            shown.show(*through(view), view.tokens_per_second)
+            if view.state is not JobState.RUNNING or cancelled.wait(POLL_SECONDS):
+                return view
+            view = work.show(job)
+
+
+def _tell(others: list[Runner]) -> None:
+    """Say which processes did not end well, and their last words."""
+    for one in others:
+        if one.code not in (0, 1, 130):
+            last = one.said.splitlines()[-1:] or [f"exit code {one.code}"]
+            say(f"Process {one.pid} stopped: {last[0]}")

@@ -1,0 +1,62 @@
+"""Many tokens written anew as a job: planned, agreed to, made, and worked on to its end."""
+
+from __future__ import annotations
+
+from math import ceil
+
+from console.asking import Asked, consent_to
+from console.interrupts import cancelled_by_interrupt
+from console.job_words import code_of, print_takes, say_end, takes_of
+from console.joining import work_on
+from console.plan_words import print_nothing_to_do, print_plan
+from console.printing import print_json, say
+from console.runners import environment_of, processes_for
+from console.wiring import Wired
+from crypto_core.counting import counted
+from crypto_core.errors import RefusedError
+from crypto_core.reencryption.jobs.model import JobPlan
+from crypto_core.reencryption.plan import Selection, Verb
+
+TOKENS_OF_A_PROCESS = 10_000
+"""For fewer tokens a further process takes longer to start than it saves."""
+
+
+def run_as_job(services: Wired, verb: Verb, selection: Selection, key: str, asked: Asked) -> int:
+    """Plan a job, start it and work on it until it ends or stops; returns the exit code."""
+    work = services.services.jobs
+    if work is None:
+        raise RefusedError("There are no jobs here.")
+    job_plan = work.plan(verb, selection, key, asked.job_options)
+    plan, processes = job_plan.plan, _processes(job_plan, asked)
+    if asked.dry_run:
+        if asked.as_json:
+            print_json(plan.as_json() | takes_of(job_plan, processes) | {"job": None})
+        else:
+            print_plan(plan)
+            print_takes(job_plan, processes=processes)
+        return 0 if plan.whole and not job_plan.losses else 1
+    if not plan.tokens:
+        return print_nothing_to_do(plan, as_json=asked.as_json)
+    print_plan(plan, err=True)
+    print_takes(job_plan, processes=processes, err=True)
+    if asked.yes and job_plan.losses:
+        raise RefusedError(
+            f"{counted(len(job_plan.losses), 'principal')} would lose access: {job_plan.losses[0]}.",
+            remedy="Allow them first, or accept each with --except PRINCIPAL; --yes alone does not.",
+        )
+    job = work.start(job_plan, consent_to(job_plan, plan, yes=asked.yes))
+    say(f"Job {job} has begun. From another terminal or host: keydeck jobs show | pause | join {job}")
+    with cancelled_by_interrupt() as cancelled:
+        environment = environment_of(services.settings, asked.trust)
+        view = work_on(work, job, cancelled, processes=processes, environment=environment)
+    refused = [{"reference": u.reference, "reason": u.reason} for u in plan.refused]
+    say_end(view, as_json=asked.as_json, more={"coverage": plan.coverage.as_json(), "refused": refused})
+    code = code_of(view, interrupted=cancelled.is_set())
+    return code if code or plan.whole else 1
+
+
+def _processes(plan: JobPlan, asked: Asked) -> int:
+    """How many processes: as many as were asked for, else as the rate, the cores and the tokens take."""
+    if asked.processes:
+        return asked.processes
+    return min(processes_for(plan.calls_per_second), max(1, ceil(plan.plan.tokens / TOKENS_OF_A_PROCESS)))

@@ -1,0 +1,52 @@
+"""What a run is told from outside while it works, and what it tells: gate, stop, and how far it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from threading import Event
+
+IN_FLIGHT = 128
+"""Tokens that KMS is asked about at a time, a connection each: at 10 ms a call, enough for 6,000 a second."""
+
+PATIENCE_SECONDS = 30.0
+"""How long nothing may get through before a run ends with KMS's error."""
+
+GRACE_SECONDS = 0.5
+"""How long what is under way may go on once a run is held back or stopped."""
+
+
+@dataclass(slots=True)
+class Tally:
+    """What a run has come to so far. Written by the run alone."""
+
+    read: int = 0
+    written: int = 0
+    conflicts: int = 0
+    """Times that a token had changed, or was held by somebody else, when it was to be written."""
+    vanished: int = 0
+    """Tokens that were no longer to be written when they were read again."""
+    poisoned: int = 0
+    kms_calls: int = 0
+    complete: bool = False
+    """True once all that was read is written, poisoned or vanished, and there is nothing more to read."""
+    lease_lost: bool = False
+    """True if the chunk is another process's by now."""
+
+
+def _open() -> Event:
+    event = Event()
+    event.set()
+    return event
+
+
+@dataclass(slots=True)
+class Control:
+    """Set from any thread. The run looks ten times a second."""
+
+    gate: Event = field(default_factory=_open)
+    """Cleared, the run is held back: no KMS call is made, and what is sealed is written."""
+    stop: Event = field(default_factory=Event)
+    """Set, the run ends: what is sealed is written, what is not is left."""
+    in_flight: int = IN_FLIGHT
+    patience_seconds: float = PATIENCE_SECONDS
+    tally: Tally = field(default_factory=Tally)

@@ -1,0 +1,273 @@
+"""Reading, asking KMS and writing, at the same time.
+
+One thread reads pages, the event loop asks KMS about some hundred tokens, another thread writes batches. What
+has been read and is not yet written is bounded, so that memory is, whatever the number of tokens: with a slow
+database KMS is asked less. Batches have the tokens in the order in which they were read; a token that had
+changed meanwhile is read again and comes later.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Coroutine, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from typing import Any
+
+from crypto_core.errors import KmsError, LeaseLostError
+from crypto_core.reencryption.bulk.control import GRACE_SECONDS, Control, Tally
+from crypto_core.reencryption.bulk.ports import (
+    BulkKms,
+    Committed,
+    Order,
+    Outcome,
+    Poison,
+    TokenPages,
+    TokenSink,
+)
+from crypto_core.reencryption.bulk.sealing import sealed
+from crypto_core.reencryption.bulk.window import Entry, Window
+
+BATCH = 500
+BATCH_SECONDS = 0.1
+"""A batch is written when it has so many tokens, or when its first one has waited so long."""
+
+TRIES = 5
+"""How often a token that somebody else keeps changing is tried."""
+CHANGING = "changing"
+
+_LOOK_SECONDS = 0.05
+_AGAIN_SECONDS = 0.1
+"""The wait before a changed token is read again, doubled with each try: its row may be locked."""
+_CHANGED = f"Somebody else changed it, or held its row, each of the {TRIES} times that it was to be written."
+_MOST_CHANGED = 20
+"""Batches of changed tokens that may wait before nothing new is read."""
+_LONGEST_WAIT = 5
+"""Times that the wait for KMS, of 0.1 s at first, is doubled."""
+
+
+async def run(pages: TokenPages, sink: TokenSink, order: Order, kms: BulkKms, control: Control) -> Tally:
+    """Write every token of `pages` anew and return what it came to.
+
+    Ends early, with `complete` False, when `control` says stop or the lease is lost. Raises KmsError once KMS
+    has failed for longer than the control's patience, or for what waiting doesn't mend; DatabaseError from
+    pages and sink. What was sealed by then has been written.
+    """
+    work = _Run(pages, sink, order, kms, control)
+    try:
+        return await work.through()
+    finally:
+        await work.close()
+
+
+class _Run:
+    def __init__(
+        self, pages: TokenPages, sink: TokenSink, order: Order, kms: BulkKms, control: Control
+    ) -> None:
+        self._pages, self._sink, self._order, self._kms = pages, sink, order, kms
+        self._control = control
+        self._tally = control.tally
+        self._loop = asyncio.get_running_loop()
+        self._reader = ThreadPoolExecutor(1, thread_name_prefix="keydeck-reader")
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="keydeck-writer")
+        self._window = Window()
+        self._workers: set[asyncio.Task[None]] = set()
+        self._reading: asyncio.Task[None] | None = None
+        self._writing: asyncio.Task[None] | None = None
+        self._changed: list[tuple[float, list[Entry]]] = []
+        self._all_read = False
+        self._failure: BaseException | None = None
+        self._halted_at: float | None = None
+        self._is_writable = True
+        self._succeeded_at = self._wrote_at = self._loop.time()
+        self._turn = asyncio.Event()
+
+    async def through(self) -> Tally:
+        """Go on until everything is done, or nothing more is to be."""
+        while not self._is_done():
+            halted = self._halt()
+            if not halted:
+                self._read_on()
+                self._seal_on()
+            self._write_on(in_order=not halted or bool(self._workers))
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_LOOK_SECONDS):
+                    await self._turn.wait()
+            self._turn.clear()
+        if isinstance(self._failure, LeaseLostError):
+            self._tally.lease_lost = True
+        elif self._failure is not None:
+            raise self._failure
+        else:
+            self._tally.complete = self._is_all_written()
+        return self._tally
+
+    async def close(self) -> None:
+        """Leave no task behind. A thread that is at it comes to its end by itself."""
+        tasks = [*self._workers, *(t for t in (self._reading, self._writing) if t is not None)]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._reader.shutdown(wait=False, cancel_futures=True)
+        self._writer.shutdown(wait=False, cancel_futures=True)
+
+    def _is_done(self) -> bool:
+        if self._writing is not None:
+            return False
+        if self._failure is not None or self._control.stop.is_set():
+            to_write = self._is_writable and self._window.has_outcomes
+            return self._halted_at is not None and not self._workers and not to_write
+        return self._is_all_written()
+
+    def _is_all_written(self) -> bool:
+        left = self._window or self._changed or self._reading is not None
+        return self._all_read and not left
+
+    def _halt(self) -> bool:
+        """True while nothing more is to be asked; what is under way ends by itself or is ended."""
+        control = self._control
+        if control.gate.is_set() and not control.stop.is_set() and self._failure is None:
+            if self._halted_at is not None:
+                self._halted_at = None
+                self._succeeded_at = self._loop.time()
+            return False
+        now = self._loop.time()
+        if self._halted_at is None:
+            self._halted_at = now
+        if now - self._halted_at >= GRACE_SECONDS:
+            for worker in self._workers:
+                worker.cancel()
+        return True
+
+    def _read_on(self) -> None:
+        if self._reading is not None:
+            return
+        now = self._loop.time()
+        due = [entry for at, entries in self._changed if at <= now for entry in entries]
+        if due:
+            self._changed = [(at, entries) for at, entries in self._changed if at > now]
+            self._reading = self._started(self._read_again(due))
+        elif not self._all_read and self._window.has_room and len(self._changed) < _MOST_CHANGED:
+            self._reading = self._started(self._read())
+
+    async def _read(self) -> None:
+        try:
+            tokens = await self._loop.run_in_executor(self._reader, self._pages.next)
+            self._all_read = not tokens
+            self._tally.read += len(tokens)
+            self._window.add([Entry(token) for token in tokens])
+        finally:
+            self._reading = None
+
+    async def _read_again(self, entries: Sequence[Entry]) -> None:
+        before = {entry.token.ref: entry for entry in entries}
+        refs = [entry.token for entry in entries]
+        try:
+            tokens = await self._loop.run_in_executor(self._reader, self._pages.again, refs)
+            self._tally.vanished += len(entries) - len(tokens)
+            self._window.add([before[token.ref].again(token) for token in tokens])
+        finally:
+            self._reading = None
+
+    def _seal_on(self) -> None:
+        """Have as many workers as there is work for, up to the limit."""
+        for _ in range(min(self._control.in_flight - len(self._workers), self._window.waiting)):
+            self._workers.add(self._started(self._work()))
+
+    async def _work(self) -> None:
+        window = self._window
+        while self._halted_at is None:
+            entry = window.take()
+            if entry is None:
+                return
+            try:
+                outcome = await self._sealed(entry)
+            except BaseException:
+                window.put_back(entry)
+                raise
+            if outcome is None:
+                window.put_back(entry)
+                return
+            self._succeeded_at = self._loop.time()
+            window.settle(entry, outcome)
+            to_write = window.ready >= BATCH and self._writing is None
+            to_read = not window.waiting and self._reading is None and not self._all_read
+            if to_write or to_read:
+                self._turn.set()
+
+    async def _sealed(self, entry: Entry) -> Outcome | None:
+        """The token's outcome; None if the run is held back before there is one."""
+        attempt = 0
+        while True:
+            try:
+                return await sealed(entry.token, self._order, self._kms)
+            except KmsError as error:
+                in_vain = self._loop.time() - self._succeeded_at
+                if not error.transient or in_vain > self._control.patience_seconds:
+                    raise
+            if self._halted_at is not None:
+                return None
+            attempt = min(attempt + 1, _LONGEST_WAIT)
+            await asyncio.sleep(random.uniform(0.05, 0.1) * 2**attempt)  # noqa: S311  # jitter, no secret
+
+    def _write_on(self, *, in_order: bool) -> None:
+        if self._writing is not None or not self._is_writable:
+            return
+        batch = self._due() if in_order else self._window.settled(BATCH)
+        if batch:
+            self._writing = self._started(self._write(batch))
+
+    def _due(self) -> list[Entry]:
+        """A batch that is large enough, or has waited long enough; at the end what there is."""
+        window, now = self._window, self._loop.time()
+        at_the_end = self._all_read and not window.waiting and not self._workers
+        if not window.ready or (
+            window.ready < BATCH and not at_the_end and now - self._wrote_at < BATCH_SECONDS
+        ):
+            return []
+        return window.ordered(BATCH)
+
+    async def _write(self, entries: Sequence[Entry]) -> None:
+        batch = [entry.outcome for entry in entries if entry.outcome is not None]
+        try:
+            done = await self._loop.run_in_executor(self._writer, self._sink.commit, batch)
+        except BaseException:
+            self._is_writable = False
+            raise
+        finally:
+            self._writing = None
+            self._wrote_at = self._loop.time()
+        self._count(batch, done)
+        by_ref = {entry.token.ref: entry for entry in entries}
+        self._try_again([by_ref[token.ref] for token in done.changed])
+
+    def _try_again(self, entries: Sequence[Entry]) -> None:
+        later: dict[int, list[Entry]] = {}
+        for entry in entries:
+            if entry.tries >= TRIES:
+                entry.outcome = Poison(entry.token, CHANGING, _CHANGED)
+                self._window.add([entry])
+            else:
+                later.setdefault(entry.tries, []).append(entry)
+        for tries, changed in later.items():
+            self._changed.append((self._loop.time() + _AGAIN_SECONDS * 2 ** (tries - 1), changed))
+
+    def _count(self, batch: Sequence[Outcome], done: Committed) -> None:
+        tally = self._tally
+        tally.written += done.written
+        tally.conflicts += len(done.changed)
+        tally.poisoned += len(done.refused) + sum(isinstance(outcome, Poison) for outcome in batch)
+        tally.kms_calls += sum(outcome.kms_calls for outcome in batch)
+
+    def _started(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = self._loop.create_task(coroutine)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._workers.discard(task)
+        failure = None if task.cancelled() else task.exception()
+        if failure is not None and (self._failure is None or isinstance(failure, LeaseLostError)):
+            self._failure = failure
+        self._turn.set()

@@ -1,0 +1,220 @@
+"""One token's way through KMS: opened, sealed anew, and what was sealed opened and compared again.
+
+Rewrap leaves nonce and ciphertext as they are, so that the new envelope opens under the target's data key
+proves that it holds the token. Re-encrypt and encrypt compare what the new envelope holds with what went in.
+"""
+
+from __future__ import annotations
+
+from crypto_core.cipher import seal_under
+from crypto_core.data_keys import KeyAnswer
+from crypto_core.database.tokens import Replacement, StoredToken
+from crypto_core.envelope import (
+    Envelope,
+    Format,
+    at_least,
+    open_dev,
+    open_envelope,
+    parse,
+    require_sealable,
+    serialise,
+    version_of,
+)
+from crypto_core.errors import (
+    AuthenticationFailedError,
+    EnvelopeError,
+    IncorrectKeyError,
+    InvalidCiphertextError,
+    InvalidReferenceError,
+    InvalidTokenError,
+    KeydeckError,
+    KeyDisabledError,
+    KeyNotFoundError,
+    KeyStateError,
+    KmsAccessDeniedError,
+    KmsError,
+    MalformedEnvelopeError,
+    NewEnvelopeError,
+    ReadOnlyError,
+    RefusedError,
+    UnsupportedFormatError,
+    UntrustedKeyError,
+)
+from crypto_core.key_names import same_key
+from crypto_core.kms_answers import must_be_named
+from crypto_core.reencryption.bulk.ports import BulkKms, Order, Outcome, Poison, Sealed
+from crypto_core.reencryption.plan import Verb
+from crypto_core.references import TokenRef
+from crypto_core.secret import Secret
+
+_KINDS: tuple[tuple[type[KeydeckError], str], ...] = (
+    (NewEnvelopeError, "new-envelope"),
+    (AuthenticationFailedError, "authentication-failed"),
+    (MalformedEnvelopeError, "malformed"),
+    (UnsupportedFormatError, "unsupported-format"),
+    (EnvelopeError, "envelope"),
+    (InvalidTokenError, "invalid-token"),
+    (InvalidReferenceError, "invalid-reference"),
+    (RefusedError, "bound-to-its-key"),
+    (IncorrectKeyError, "incorrect-key"),
+    (InvalidCiphertextError, "invalid-ciphertext"),
+    (UntrustedKeyError, "untrusted-key"),
+    (KmsAccessDeniedError, "access-denied"),
+    (KeyDisabledError, "key-disabled"),
+    (KeyStateError, "key-state"),
+    (KeyNotFoundError, "key-not-found"),
+)
+
+_OF_THE_TOKEN = (
+    EnvelopeError,
+    InvalidTokenError,
+    InvalidReferenceError,
+    RefusedError,
+    IncorrectKeyError,
+)
+"""What says something of one token, whichever keys there are."""
+
+_OF_ITS_KEY = (KmsAccessDeniedError, KeyDisabledError, KeyStateError, KeyNotFoundError)
+"""What says something of one source key of several."""
+
+
+class _UnknownKeyError(KmsError):
+    """No key is known for the envelope's data key."""
+
+
+async def sealed(token: StoredToken, order: Order, kms: BulkKms) -> Outcome:
+    """Return the token's new envelope, or why there is none.
+
+    Raises KmsError for what is not about this token: throttling and outages, credentials, the target key,
+    the one source key; and ReadOnlyError.
+    """
+    way = _Way(token, order, kms)
+    try:
+        if order.verb is Verb.REWRAP:
+            return await way.rewrapped()
+        if order.verb is Verb.REENCRYPT:
+            return await way.reencrypted()
+        return await way.encrypted()
+    except ReadOnlyError:
+        raise
+    except _UnknownKeyError as error:
+        return Poison(token, "unknown-key", error.message, way.calls)
+    except InvalidCiphertextError as error:
+        told = " It is damaged, or was sealed for another row." if token.format is Format.V2 else ""
+        return Poison(token, _kind(error), f"{error.message}{told}", way.calls)
+    except _OF_THE_TOKEN as error:
+        return Poison(token, _kind(error), error.message, way.calls)
+    except UntrustedKeyError as error:
+        if way.asks_target or error.operation != "Decrypt":
+            raise
+        return Poison(token, _kind(error), error.message, way.calls)
+    except _OF_ITS_KEY as error:
+        if order.source is not None or way.asks_target or error.key != way.source:
+            raise
+        return Poison(token, _kind(error), error.message, way.calls)
+
+
+class _Way:
+    """What is done for one token, and the KMS calls it took."""
+
+    __slots__ = ("_kms", "_order", "_token", "asks_target", "calls", "source")
+
+    def __init__(self, token: StoredToken, order: Order, kms: BulkKms) -> None:
+        self._token = token
+        self._order = order
+        self._kms = kms
+        self.calls = 0
+        self.source = ""
+        """The key that the old data key is looked for under."""
+        self.asks_target = False
+        """True once KMS is asked about the target key, whose failures are no single token's."""
+
+    async def rewrapped(self) -> Sealed:
+        order, ref = self._order, self._token.ref
+        envelope = parse(self._token.value.reveal())
+        context = envelope.context_for(ref)
+        source = self._source_of(envelope)
+        envelope.rewrapped(envelope.encrypted_data_key, order.target)  # Refused before anything is asked.
+        self.calls += 1
+        answer = await self._kms.reencrypt(envelope.encrypted_data_key, source, order.target, context)
+        must_be_named(answer.source.key_arn, envelope.named_key, "ReEncrypt")
+        stored = serialise(envelope.rewrapped(answer.encrypted_data_key, answer.destination.key_arn))
+        new = parse(stored)
+        if new.rewrapped(envelope.encrypted_data_key, answer.destination.key_arn) != envelope:
+            raise NewEnvelopeError("The new envelope differs in more than its data key; it was dropped.")
+        with await self._opened_under_target(new, ref):
+            return self._replaced(stored, answer.source, answer.destination)
+
+    async def reencrypted(self) -> Sealed:
+        order, ref = self._order, self._token.ref
+        envelope = parse(self._token.value.reveal())
+        source = self._source_of(envelope)
+        self.calls += 1
+        unwrapped = await self._kms.decrypt(source, envelope.encrypted_data_key, envelope.context_for(ref))
+        with unwrapped.data_key as data_key:
+            must_be_named(unwrapped.wrapped_by.key_arn, envelope.named_key, "Decrypt")
+            opened = open_envelope(envelope, data_key, ref)
+        written = at_least(envelope.format, order.write_format)
+        with opened:
+            return await self._sealed(
+                opened, order.write_format if order.allow_downgrade else written, unwrapped.wrapped_by
+            )
+
+    async def encrypted(self) -> Sealed:
+        token, order = self._token, self._order
+        if token.format is Format.DEV:
+            with open_dev(token.value.reveal(), order.dev_key) as opened:
+                return await self._sealed(opened, order.write_format, None)
+        if token.format is Format.PLAINTEXT:
+            return await self._sealed(token.value, order.write_format, None)
+        raise UnsupportedFormatError("The value is neither plaintext nor in dev format.")
+
+    async def _sealed(self, plaintext: Secret, format_: Format, source: KeyAnswer | None) -> Sealed:
+        ref = self._token.ref
+        require_sealable(plaintext)
+        context = version_of(format_).context_for(ref)
+        self.asks_target = True
+        self.calls += 1
+        generated = await self._kms.generate(self._order.target, context)
+        new = seal_under(generated, plaintext, format_, ref)
+        if self._order.ask_kms:
+            envelope = parse(new.stored)
+            with await self._opened_under_target(envelope, ref) as opened:
+                if opened != plaintext:
+                    raise NewEnvelopeError("The new envelope does not hold the token; it was dropped.")
+        return self._replaced(new.stored, source, new.wrapped_by)
+
+    async def _opened_under_target(self, envelope: Envelope, ref: TokenRef) -> Secret:
+        self.asks_target = True
+        self.calls += 1
+        context = envelope.context_for(ref)
+        try:
+            unwrapped = await self._kms.decrypt(self._order.target, envelope.encrypted_data_key, context)
+            with unwrapped.data_key as data_key:
+                return open_envelope(envelope, data_key, ref)
+        except (IncorrectKeyError, InvalidCiphertextError, AuthenticationFailedError) as error:
+            raise NewEnvelopeError(
+                f"The new envelope does not open, and was dropped: {error.message}"
+            ) from error
+
+    def _source_of(self, envelope: Envelope) -> str:
+        """The key to ask about the envelope's data key. Raises KmsError where none is named for it."""
+        order, named, prefix = self._order, envelope.named_key, envelope.edk_prefix
+        source = order.source or (order.keys.get(prefix) if prefix is not None else None)
+        if source is None:
+            raise _UnknownKeyError("No key is known for its data key.", operation="Decrypt")
+        if named is not None and not same_key(source, named):
+            raise UntrustedKeyError(
+                f"The envelope names {named}, its data key is looked for under {source}.",
+                operation="Decrypt",
+                key=named,
+            )
+        self.source = source
+        return source
+
+    def _replaced(self, stored: str, source: KeyAnswer | None, wrapped_by: KeyAnswer) -> Sealed:
+        return Sealed(Replacement(self._token, stored, source), self.calls, wrapped_by)
+
+
+def _kind(error: KeydeckError) -> str:
+    return next(kind for type_, kind in _KINDS if isinstance(error, type_))

@@ -1,0 +1,261 @@
+"""KMS for many tokens at once: some hundred calls under way on one event loop.
+
+What KmsApi and KmsKeyring do for single tokens holds here too: the key of every call is pinned and the answer
+checked against it, read only is read only, failures are told apart the same way, and credentials that AWS no
+longer takes are looked for again. Throttled calls slow the pace of all (see pace.py).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from base64 import b64encode
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from types import TracebackType
+from typing import Any, Self
+
+from crypto_core.data_keys import GeneratedDataKey, KeyAnswer, RewrappedDataKey, UnwrappedDataKey
+from crypto_core.encryption_context import EncryptionContext
+from crypto_core.errors import (
+    CredentialsError,
+    KeydeckError,
+    KmsError,
+    KmsRequestError,
+    KmsUnreadableError,
+    ReadOnlyError,
+    SettingsError,
+)
+from crypto_core.key_names import parse_key_name, region_of
+from crypto_core.kms import READ_ONLY_OPERATIONS, KmsApi
+from crypto_core.kms_answers import encrypted_data_key_of, material_of, pinned, take_plaintext
+from crypto_core.kms_errors import not_answered, told_apart
+from crypto_core.observation import SILENT, Observer, observed_call
+from crypto_core.reencryption.bulk.access import Access
+from crypto_core.reencryption.bulk.answers import document_of, refusal_of, skew_of, take_bytes
+from crypto_core.reencryption.bulk.http import Endpoint, HttpAnswer, tls_context
+from crypto_core.reencryption.bulk.pace import CallPace
+from crypto_core.reencryption.bulk.retrying import ATTEMPTS, Failure, Refused, Retries
+from crypto_core.reencryption.bulk.watch import CallWatch
+from crypto_core.secret import DataKey
+
+_RENEWALS = 3
+"""How often one call looks for credentials: in a busy second they may be renewed and refused again."""
+
+_log = logging.getLogger(__name__)
+
+
+class KmsTransport:
+    """KMS over aiohttp. An asynchronous context manager, for one event loop."""
+
+    def __init__(
+        self,
+        kms: KmsApi,
+        pace: CallPace,
+        *,
+        watch: CallWatch | None = None,
+        observer: Observer = SILENT,
+        attempts: int = ATTEMPTS,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """`kms` has Regions, endpoints, time limits and credentials. `clock` is in seconds since 1970."""
+        self._kms = kms
+        self._pace = pace
+        self._watch = watch or CallWatch()
+        self._observer = observer
+        self._attempts = attempts
+        self._clock = clock
+        self._skew = 0.0
+        self._pins: dict[str, str] = {}
+        self._homes: dict[str, str] = {}
+        self._endpoints: dict[str, Endpoint] = {}
+
+    async def __aenter__(self) -> Self:
+        self._threads = ThreadPoolExecutor(2, thread_name_prefix="keydeck-aws")
+        self._access = Access(self._kms, self._threads)
+        self._reaching = asyncio.Lock()
+        self._retries = Retries()
+        asyncio.get_running_loop().set_exception_handler(_log_kind)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._access.close()
+        for endpoint in self._endpoints.values():
+            await endpoint.close()
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        asyncio.get_running_loop().set_exception_handler(None)
+
+    async def generate(self, key: str, context: EncryptionContext) -> GeneratedDataKey:
+        """Return a new AES-256 data key under `key`. Raises KmsError."""
+        parameters = {"KeyId": key, "KeySpec": "AES_256", **_with("EncryptionContext", context)}
+        answer = await self._call("GenerateDataKey", key, (key,), parameters)
+        take_bytes(answer, "CiphertextBlob")
+        data_key, wrapped_by = self._opened(answer, "GenerateDataKey", key)
+        try:
+            return GeneratedDataKey(
+                data_key, encrypted_data_key_of(answer, "GenerateDataKey", key), wrapped_by
+            )
+        except KmsError:
+            data_key.wipe()
+            raise
+
+    async def decrypt(self, key: str, blob: bytes, context: EncryptionContext) -> UnwrappedDataKey:
+        """Return the data key that `key`, and no other, had wrapped. Raises KmsError."""
+        parameters = {"KeyId": key, "CiphertextBlob": _text(blob), **_with("EncryptionContext", context)}
+        answer = await self._call("Decrypt", key, (key,), parameters)
+        return UnwrappedDataKey(*self._opened(answer, "Decrypt", key))
+
+    async def reencrypt(
+        self, blob: bytes, source: str, destination: str, context: EncryptionContext
+    ) -> RewrappedDataKey:
+        """Return the data key wrapped by `destination`. Raises KmsError, also for keys of two Regions."""
+        if len({region_of(source), region_of(destination)} - {None}) > 1:
+            raise KmsRequestError(
+                f"KMS can't rewrap from {source} to {destination}: they are in different Regions.",
+                operation="ReEncrypt",
+                key=source,
+                remedy="Re-encrypt instead.",
+            )
+        parameters = {
+            "CiphertextBlob": _text(blob),
+            "SourceKeyId": source,
+            "DestinationKeyId": destination,
+            **_with("SourceEncryptionContext", context),
+            **_with("DestinationEncryptionContext", context),
+        }
+        home = source if region_of(source) else destination
+        answer = await self._call("ReEncrypt", home, (source, destination), parameters)
+        take_bytes(answer, "CiphertextBlob")
+        return RewrappedDataKey(
+            encrypted_data_key_of(answer, "ReEncrypt", destination),
+            KeyAnswer(
+                pinned(self._pins, source, answer.get("SourceKeyId"), "ReEncrypt"),
+                material_of(answer.get("SourceKeyMaterialId")),
+            ),
+            KeyAnswer(
+                pinned(self._pins, destination, answer.get("KeyId"), "ReEncrypt"),
+                material_of(answer.get("DestinationKeyMaterialId")),
+            ),
+        )
+
+    def _opened(self, answer: dict[str, Any], operation: str, key: str) -> tuple[DataKey, KeyAnswer]:
+        """The data key and who wrapped it, once that is the key called `key`; else the data key is wiped."""
+        take_bytes(answer, "Plaintext")
+        data_key = take_plaintext(answer, operation, key)
+        try:
+            key_arn = pinned(self._pins, key, answer.get("KeyId"), operation)
+        except KmsError:
+            data_key.wipe()
+            raise
+        return data_key, KeyAnswer(key_arn, material_of(answer.get("KeyMaterialId")))
+
+    async def _call(
+        self, operation: str, home: str, keys: Sequence[str], parameters: dict[str, Any]
+    ) -> dict[str, Any]:
+        import orjson
+
+        if self._kms.read_only and operation not in READ_ONLY_OPERATIONS:
+            raise ReadOnlyError(f"kms:{operation} is refused: Keydeck is read only.")
+        endpoint = await self._endpoint(home)
+        with observed_call(self._observer, operation):
+            return await self._answered(endpoint, operation, keys, orjson.dumps(parameters))
+
+    async def _answered(
+        self, endpoint: Endpoint, operation: str, keys: Sequence[str], body: bytes
+    ) -> dict[str, Any]:
+        attempt, renewals, skewed = 1, _RENEWALS, False
+        while True:
+            await self._pace.turn()
+            access = await self._access.key()
+            started = time.perf_counter()
+            happened = await endpoint.send(operation, body, access.credentials, self._clock() + self._skew)
+            self._watch.call(time.perf_counter() - started)
+            if isinstance(happened, HttpAnswer) and happened.status == 200:
+                return _read(happened, operation, keys)
+            refused = refusal_of(happened) if isinstance(happened, HttpAnswer) else happened
+            failure = self._retries.failure(refused)
+            error = _error_of(refused, failure, operation, keys)
+            if isinstance(error, CredentialsError) and isinstance(refused, Refused):
+                skew = None if skewed else skew_of(refused, self._clock())
+                if skew is not None:
+                    self._skew, skewed = skew, True
+                    continue
+                if renewals:
+                    renewals -= 1
+                    await self._access.renewed(access, error)
+                    continue
+            if failure is Failure.THROTTLED:
+                self._watch.throttled += 1
+                self._pace.throttled()
+            if failure is Failure.FINAL or attempt >= self._attempts:
+                raise error
+            if failure is Failure.TRANSIENT:
+                await asyncio.sleep(self._retries.wait_seconds(attempt))
+            attempt += 1
+
+    async def _endpoint(self, name: str) -> Endpoint:
+        """KMS in the Region of the key called `name`."""
+        known = self._homes.get(name)
+        if known is not None:
+            return self._endpoints[known]
+        loop = asyncio.get_running_loop()
+        async with self._reaching:
+            parse_key_name(name)
+            region = region_of(name) or ""
+            if not region:
+                region = await loop.run_in_executor(self._threads, self._default_region)
+            if region not in self._endpoints:
+                ground = await loop.run_in_executor(self._threads, self._kms.ground, region)
+                try:
+                    tls = await loop.run_in_executor(self._threads, tls_context, ground)
+                except OSError as error:
+                    raise SettingsError(
+                        "The certificate authorities can't be read.", remedy="Check AWS_CA_BUNDLE."
+                    ) from error
+                self._endpoints[region] = Endpoint(ground, tls)
+            self._homes[name] = region
+        return self._endpoints[region]
+
+    def _default_region(self) -> str:
+        return self._kms.regions[0]
+
+
+def _read(answer: HttpAnswer, operation: str, keys: Sequence[str]) -> dict[str, Any]:
+    document = document_of(answer)
+    if document is None:
+        raise KmsUnreadableError(
+            f"What answered {operation} is not AWS.",
+            operation=operation,
+            key=keys[0] if keys else "",
+            remedy="Check AWS_ENDPOINT_URL and the proxy.",
+        )
+    return document
+
+
+def _error_of(
+    refused: Refused | Exception, failure: Failure, operation: str, keys: Sequence[str]
+) -> KeydeckError:
+    if isinstance(refused, Exception):
+        return not_answered(refused, operation, keys)
+    error = told_apart(refused.response, operation, keys)
+    if failure is Failure.FINAL or error.transient:
+        return error
+    # A code that told_apart does not know, with a status or by a name that botocore retries.
+    code = "ThrottlingException" if failure is Failure.THROTTLED else "InternalFailure"
+    return told_apart(Refused(refused.status_code, code, refused.message, {}).response, operation, keys)
+
+
+def _text(blob: bytes) -> str:
+    return b64encode(blob).decode("ascii")
+
+
+def _with(parameter: str, context: EncryptionContext) -> dict[str, Any]:
+    return {parameter: dict(context)} if context else {}
+
+
+def _log_kind(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """asyncio's own way logs the exception, which may carry an answer of KMS."""
+    _log.warning("Event loop: %s", type(context.get("exception")).__name__)

@@ -1,0 +1,266 @@
+"""Ends a job: takes the census again, and again, until nothing is left twice in a row.
+
+Tokens that the platform wrote under the old key meanwhile become a new wave of chunks. Between the two last
+censuses nobody may have sealed under the old key, as far as KMS (GetKeyLastUsage) and CloudTrail tell; what
+can't be told is a remark on the job. Any process does the next step, under a lock of the job's.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from datetime import datetime
+from enum import StrEnum
+from threading import Event
+from typing import Any
+
+from sqlalchemy import Connection, func, select
+
+from crypto_core.counting import counted
+from crypto_core.database.engine import connected
+from crypto_core.database.jobs import DONE, FAILED, RUNNING, JobRow
+from crypto_core.database.journal import Outcome
+from crypto_core.database.scopes import scope_as_json
+from crypto_core.database.tokens import TokenScope
+from crypto_core.errors import KmsError, RefusedError
+from crypto_core.key_names import same_key
+from crypto_core.keys.service import StatusService
+from crypto_core.reencryption.jobs.parts import JobParts
+from crypto_core.reencryption.jobs.work import HELD
+from crypto_core.reencryption.jobs.writers import Writers
+from crypto_core.reencryption.plan import Selection, Verb
+from crypto_core.reencryption.planner import FORMATS, Planner
+
+_log = logging.getLogger(__name__)
+
+SETTLE_SECONDS = 10.0
+"""How long after the first census that found nothing the second is taken."""
+MOST_ZEROES = 6
+"""After so many censuses that found nothing, a key that is still sealed under no longer holds up the end."""
+HELD_TRIES = 5
+_LOCK = 0x6B6A  # "kj": with a job's number, the lock of who closes it
+
+
+class Closing(StrEnum):
+    """What a step came to."""
+
+    WAIT = "wait"
+    """Others are at it, or it is too early."""
+    MORE = "more"
+    """There are chunks again."""
+    ENDED = "ended"
+
+
+class Closer:
+    """Closes jobs. Blocks on SQL and KMS."""
+
+    def __init__(
+        self,
+        parts: JobParts,
+        planner: Planner,
+        status: StatusService,
+        writers: Writers,
+        *,
+        settle_seconds: float = SETTLE_SECONDS,
+    ) -> None:
+        self._engine, self._same_database = parts.engine, parts.same_database
+        self._jobs, self._chunks, self._unwritable = parts.jobs, parts.chunks, parts.unwritable
+        self._store, self._answers, self._journal = parts.store, parts.answers, parts.journal
+        self._planner, self._status = planner, status
+        self._writers = writers
+        self._settle_seconds = settle_seconds
+
+    def close(self, job_id: int, stop: Event) -> Closing:
+        """Do the next step, if it is time. Raises KmsError, DatabaseError."""
+        actor = self._journal.actor()
+        told: list[Callable[[Connection | None], None]] = []
+        with connected(self._engine, write=True) as connection:
+            if not connection.scalar(select(func.pg_try_advisory_xact_lock(_LOCK, job_id))):
+                return Closing.WAIT
+            job = self._jobs.get(job_id, connection)
+            if job.state != RUNNING:
+                return Closing.ENDED
+            if self._chunks.left(connection, job_id):
+                return Closing.WAIT
+            if self._reopen_held(connection, job, actor, told):
+                step = Closing.MORE
+            elif not _repeats(job):
+                self._end(connection, job, [], actor, told)
+                step = Closing.ENDED
+            elif _too_early(job, self._settle_seconds) or stop.is_set():
+                return Closing.WAIT
+            else:
+                step = self._census(connection, job, actor, told)
+            if self._same_database:
+                for tell in told:
+                    tell(connection)
+        if not self._same_database:
+            for tell in told:
+                tell(None)
+        return step
+
+    def _reopen_held(self, connection: Connection, job: JobRow, actor: str, told: list[Any]) -> bool:
+        """Try those again whose rows were locked."""
+        refs = self._unwritable.reopen(connection, job.id, HELD, attempts=HELD_TRIES)
+        if refs:
+            self._wave(connection, job, actor, told, lambda wave: self._listed(connection, job, wave, refs))
+        return bool(refs)
+
+    def _listed(self, connection: Connection, job: JobRow, wave: int, refs: Iterable[Any]) -> int:
+        return self._chunks.cut_listed(connection, job.id, wave, refs)
+
+    def _census(self, connection: Connection, job: JobRow, actor: str, told: list[Any]) -> Closing:
+        scope = self._scope(job)
+        left = self._count(scope) - self._given_up(connection, job, scope)
+        if left > 0:
+            if job.wave > 1 and not self._chunks.moved(connection, job.id, job.wave):
+                why = f"{counted(left, 'token')} can be neither written nor told apart from those to write."
+                self._jobs.change(job.id, FAILED, [RUNNING], why=why, connection=connection)
+                told.append(self._entry(job, Outcome.FAILED, {"why": why, "left": left}, actor))
+                return Closing.ENDED
+
+            def cut(wave: int) -> int:
+                self._jobs.set(job.id, connection, scope=scope_as_json(scope))
+                return self._chunks.cut(connection, job.id, wave, scope)
+
+            self._wave(connection, job, actor, told, cut)
+            return Closing.MORE
+        zeroes = job.zeroes + 1
+        if zeroes == 1:
+            self._jobs.set(job.id, connection, zeroes=1, zero_at=func.clock_timestamp())
+            return Closing.WAIT
+        seen = self._writers.between(self._sources(job), job.zero_at or job.now)
+        if seen.sealed and zeroes < MOST_ZEROES:
+            _log.info("Job %d is not at its end: %s", job.id, seen.sealed)
+            self._jobs.set(job.id, connection, zeroes=zeroes, zero_at=func.clock_timestamp())
+            return Closing.WAIT
+        self._jobs.set(job.id, connection, zeroes=zeroes)
+        remarks = [*seen.unknown, *([f"Still in use: {seen.sealed}"] if seen.sealed else [])]
+        self._end(connection, job, remarks, actor, told)
+        return Closing.ENDED
+
+    def _wave(
+        self,
+        connection: Connection,
+        job: JobRow,
+        actor: str,
+        told: list[Any],
+        cut: Callable[[int], int],
+    ) -> None:
+        wave = job.wave + 1
+        tokens = cut(wave)
+        self._jobs.set(job.id, connection, wave=wave, zeroes=0, zero_at=None)
+        told.append(self._entry(job, Outcome.STARTED, {"wave": wave, "tokens": tokens}, actor))
+
+    def _end(
+        self, connection: Connection, job: JobRow, remarks: list[str], actor: str, told: list[Any]
+    ) -> None:
+        census = self._status.take()
+        if not census.coverage.complete:
+            remarks += [f"The census is not whole: {reason}" for reason in census.coverage.reasons]
+        after = census.as_json()
+        self._jobs.set(job.id, connection, census_after=after, remarks=remarks)
+        self._jobs.change(job.id, DONE, [RUNNING], connection=connection)
+        counts = self._jobs.counts([job.id]).get(job.id)
+        detail = {
+            "run_ended": True,
+            "done": counts.done if counts else 0,
+            "conflicts_retried": counts.conflicts if counts else 0,
+            "poisoned": sum(counts.errors.values()) if counts else 0,
+            "kms_calls": counts.kms_calls if counts else 0,
+            "waves": job.wave,
+            "remarks": remarks,
+        }
+        told.append(self._entry(job, Outcome.DONE, detail, actor))
+
+    def _entry(
+        self, job: JobRow, outcome: Outcome, detail: Mapping[str, Any], actor: str
+    ) -> Callable[[Connection | None], None]:
+        whole = {"job": job.id, "run": str(job.run_id), "to": job.target_key_arn, **detail}
+
+        def tell(connection: Connection | None) -> None:
+            self._journal.record(job.verb, job.selection, outcome, whole, within=connection, actor=actor)
+
+        return tell
+
+    def _scope(self, job: JobRow) -> TokenScope:
+        """What is left to write: the selection as it is now; of all envelopes, those not under the target."""
+        selection, verb = selection_of(job), Verb(job.verb)
+        if not selection.everything:
+            try:
+                scope = self._planner.resolve(verb, selection, job.target_key_arn).scope
+            except RefusedError as error:
+                raise KmsError(error.message, remedy=error.remedy) from error
+        else:
+            self._status.take()
+            with connected(self._engine) as connection:
+                groups = self._answers.by_group(connection)
+            target = job.target_key_arn
+            others = {p: ws for p, ws in groups.items() if not all(same_key(arn, target) for arn, _ in ws)}
+            arns = frozenset(arn for ws in others.values() for arn, _ in ws if not same_key(arn, target))
+            scope = TokenScope(FORMATS[verb], key_arns=arns or frozenset({""}), edk_prefixes=tuple(others))
+        return replace(scope, formats=scope_formats(verb))
+
+    def _sources(self, job: JobRow) -> tuple[str, ...]:
+        """The keys that are emptied."""
+        if job.source_key_arn is not None:
+            return (job.source_key_arn,)
+        if Verb(job.verb) is Verb.ENCRYPT:
+            return ()
+        before = (job.census_before or {}).get("keys", ())
+        arns = dict.fromkeys(k["key_arn"] for k in before if k.get("key_arn"))
+        return tuple(arn for arn in arns if not same_key(arn, job.target_key_arn))
+
+    def _count(self, scope: TokenScope) -> int:
+        return sum(self._store.count(scope).values())
+
+    def _given_up(self, connection: Connection, job: JobRow, scope: TokenScope) -> int:
+        """How many tokens of the scope can't be written."""
+        return sum(
+            self._count(replace(scope, references=tuple(refs)))
+            for refs in self._unwritable.pages(connection, job.id)
+        )
+
+
+def scope_formats(verb: Verb) -> frozenset[Any]:
+    """Return the formats that a job takes: a v2 envelope is bound to its key, and is not rewrapped."""
+    from crypto_core.envelope import Format
+
+    return FORMATS[verb] - ({Format.V2} if verb is Verb.REWRAP else set())
+
+
+def selection_as_json(selection: Selection) -> dict[str, Any]:
+    """Return what a later process needs to look again."""
+    return {
+        "under_key": selection.under_key,
+        "everything": selection.everything,
+        "unprotected": selection.unprotected,
+    }
+
+
+def selection_of(job: JobRow) -> Selection:
+    """Return a job's selection, as far as it can be looked up again."""
+    told = job.plan.get("selected", {})
+    return Selection(
+        under_key=told.get("under_key"),
+        everything=bool(told.get("everything")),
+        unprotected=bool(told.get("unprotected")),
+    )
+
+
+def _repeats(job: JobRow) -> bool:
+    """True where a written token leaves the selection, so that looking again finds only what is left."""
+    selection = selection_of(job)
+    again = selection.under_key or selection.everything or selection.unprotected
+    return bool(again) and job.restores is None
+
+
+def _too_early(job: JobRow, settle_seconds: float) -> bool:
+    if job.zero_at is None or not job.zeroes:
+        return False
+    return _seconds(job.zero_at, job.now) < settle_seconds
+
+
+def _seconds(since: datetime, now: datetime) -> float:
+    return (now - since).total_seconds()

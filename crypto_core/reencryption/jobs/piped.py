@@ -1,0 +1,71 @@
+"""The bulk pipeline as a ChunkWork: one event loop with its connections while a process works on a job."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
+from threading import Event
+
+from crypto_core.errors import LeaseLostError
+from crypto_core.kms import KmsApi
+from crypto_core.observation import Observer
+from crypto_core.reencryption.bulk import pipeline
+from crypto_core.reencryption.bulk.control import Control
+from crypto_core.reencryption.bulk.pace import CallPace
+from crypto_core.reencryption.bulk.ports import Order, TokenPages, TokenSink
+from crypto_core.reencryption.bulk.transport import KmsTransport
+from crypto_core.reencryption.bulk.watch import CallWatch
+from crypto_core.reencryption.jobs.ports import ChunkWork, Measured
+
+FIRST_RATE = 50.0
+"""Calls a second until the first heartbeat has told how many the job may make."""
+
+
+class Piped:
+    """Writes chunk after chunk in one event loop. `run` is for one thread."""
+
+    def __init__(
+        self, loop: asyncio.Runner, kms: KmsTransport, pace: CallPace, watch: CallWatch, dev_key: str
+    ) -> None:
+        self._loop = loop
+        self._kms = kms
+        self._pace = pace
+        self._watch = watch
+        self._dev_key = dev_key
+
+    def run(self, pages: TokenPages, sink: TokenSink, order: Order, stop: Event) -> None:
+        """Write every token of `pages` anew; see ChunkWork."""
+        order = replace(order, dev_key=self._dev_key)
+        tally = self._loop.run(pipeline.run(pages, sink, order, self._kms, Control(stop=stop)))
+        if tally.lease_lost:
+            raise LeaseLostError("The chunk is another process's by now.")
+
+    def pace(self, calls_per_second: float) -> None:
+        """Ask KMS so often at most, from now on."""
+        self._pace.set_rate(calls_per_second)
+
+    def measured(self) -> Measured:
+        """Return what the calls since the last look came to."""
+        sample = self._watch.take()
+        return Measured(sample.calls, sample.throttled, sample.p50_ms, sample.p99_ms)
+
+
+def piped(
+    kms: KmsApi, *, dev_key: str, observer: Observer
+) -> Callable[[], AbstractContextManager[ChunkWork]]:
+    """Return what makes a Piped, with its connections to KMS."""
+
+    @contextmanager
+    def opened() -> Iterator[ChunkWork]:
+        pace, watch = CallPace(FIRST_RATE), CallWatch()
+        transport = KmsTransport(kms, pace, watch=watch, observer=observer)
+        with asyncio.Runner() as loop:
+            loop.run(transport.__aenter__())
+            try:
+                yield Piped(loop, transport, pace, watch, dev_key)
+            finally:
+                loop.run(transport.__aexit__(None, None, None))
+
+    return opened

@@ -1,0 +1,78 @@
+"""What a job is going to be: the tokens, how long it takes, what it costs, and who would lose access."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+
+from crypto_core.counting import counted
+from crypto_core.database.tokens import TokenStore
+from crypto_core.envelope import Format
+from crypto_core.key_names import region_of
+from crypto_core.reencryption.bulk.quota import DEFAULT_SHARE, DOLLARS_PER_CALL, quota_of
+from crypto_core.reencryption.jobs.closing import scope_formats
+from crypto_core.reencryption.jobs.model import JobOptions, JobPlan
+from crypto_core.reencryption.jobs.ports import Losses
+from crypto_core.reencryption.plan import Plan, Selection, Unwritten, Verb
+from crypto_core.reencryption.planner import Planner
+
+_V2_STAYS = "a v2 envelope is bound to the key that it names; re-encrypt it instead"
+
+
+class JobPlanner:
+    """Makes plans of jobs. Blocks on SQL and KMS."""
+
+    def __init__(
+        self,
+        planner: Planner,
+        store: TokenStore,
+        losses: Losses,
+        *,
+        quota: Callable[[str], int] = quota_of,
+    ) -> None:
+        self._planner = planner
+        self._store = store
+        self._losses = losses
+        self._quota = quota
+
+    def plan(self, verb: Verb, selection: Selection, target: str, options: JobOptions) -> JobPlan:
+        """Return what would happen. Nothing is changed. Raises as Planner.plan."""
+        plan = self._planner.plan(verb, selection, target, allow_downgrade=options.allow_downgrade)
+        if verb is Verb.REWRAP and plan.by_format.get(Format.V2):
+            plan = self._without_v2(plan)
+        quota = self._quota(region_of(plan.target_key_arn) or "")
+        rate = options.calls_per_second or quota * DEFAULT_SHARE
+        calls = plan.tokens * calls_per_token(verb, ask_kms=options.ask_kms)
+        source = plan.source_key_arn
+        return JobPlan(
+            plan=plan,
+            options=options,
+            calls_per_second=rate,
+            seconds=calls / rate if rate else 0.0,
+            dollars=calls * DOLLARS_PER_CALL,
+            quota=quota,
+            losses=tuple(self._losses(source, plan.target_key_arn, options.accepted)) if source else (),
+        )
+
+    def _without_v2(self, plan: Plan) -> Plan:
+        """The plan without what can't be rewrapped, which is counted as refused."""
+        scope = replace(plan.scope, formats=scope_formats(plan.verb))
+        tally = self._store.tally(scope)
+        by_format = Counter[Format]()
+        for formats in tally.values():
+            by_format.update(formats)
+        v2 = counted(plan.by_format[Format.V2], "v2 envelope")
+        return replace(
+            plan,
+            scope=scope,
+            tokens=by_format.total(),
+            by_column={column: sum(formats.values()) for column, formats in tally.items()},
+            by_format=by_format,
+            refused=(*plan.refused, Unwritten(v2, _V2_STAYS)),
+        )
+
+
+def calls_per_token(verb: Verb, *, ask_kms: bool) -> int:
+    """Return how many calls of KMS a job makes for a token, without retries."""
+    return (1 if verb is Verb.ENCRYPT else 2) + ask_kms

@@ -1,0 +1,53 @@
+"""What a job's runner is joined to: what writes the tokens of a chunk, and who knows which keys they lose."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from threading import Event
+from typing import Protocol
+from uuid import UUID
+
+from crypto_core.reencryption.bulk.ports import Order, TokenPages, TokenSink
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What asking KMS came to since it was last asked for. Latencies are in milliseconds."""
+
+    calls: int = 0
+    throttled: int = 0
+    p50_ms: float = 0.0
+    p99_ms: float = 0.0
+
+
+class ChunkWork(Protocol):
+    """Writes the tokens of one chunk after the other. Used by one thread, but for `pace` and `measured`."""
+
+    def run(self, pages: TokenPages, sink: TokenSink, order: Order, stop: Event) -> None:
+        """Write every token of `pages` anew. Blocks.
+
+        Once `stop` is set KMS is asked nothing more, what is sealed is written, and this returns. Raises
+        KmsError for what waiting does not mend, LeaseLostError, DatabaseError.
+        """
+        ...
+
+    def pace(self, calls_per_second: float) -> None:
+        """Ask KMS so often at most, from now on."""
+        ...
+
+    def measured(self) -> Measured:
+        """Return what was measured since the last time."""
+        ...
+
+
+OpenWork = Callable[[], AbstractContextManager[ChunkWork]]
+"""Makes what writes, with its connections to KMS, for as long as a process works on a job."""
+
+OpenRestoring = Callable[[UUID], AbstractContextManager[ChunkWork]]
+"""Makes what puts back the envelopes that a run, by its id, has replaced."""
+
+Losses = Callable[[str, str, Sequence[str]], tuple[str, ...]]
+"""Who decrypts under a source key today and may not under a target key, each with why: by both ARNs, and by
+who is accepted to lose it (see access.py)."""

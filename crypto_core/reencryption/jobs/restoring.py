@@ -1,0 +1,108 @@
+"""Puts the previous envelopes of a job back, each opened before, and only where nothing newer is there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import partial
+from threading import Event
+from uuid import UUID
+
+from sqlalchemy import Engine
+
+from crypto_core.cipher import TokenCipher
+from crypto_core.database.backups import previous
+from crypto_core.database.tokens import Replacement, StoredToken
+from crypto_core.errors import (
+    EnvelopeError,
+    IncorrectKeyError,
+    InvalidCiphertextError,
+    InvalidReferenceError,
+    KmsError,
+    UntrustedKeyError,
+)
+from crypto_core.keyring import KmsKeyring
+from crypto_core.reencryption.bulk.ports import Order, Outcome, Poison, Sealed, TokenPages, TokenSink
+from crypto_core.reencryption.jobs.ports import ChunkWork, Measured, OpenRestoring
+from crypto_core.reencryption.patience import Patience, is_passing
+
+BATCH = 100
+WORKERS = 16
+DIFFERENT = "different-token"
+
+
+class Restoring:
+    """A ChunkWork that writes what had been there, two calls of KMS for each token."""
+
+    def __init__(self, engine: Engine, keyring: KmsKeyring, pool: ThreadPoolExecutor, run_id: UUID) -> None:
+        """`run_id` is the run whose envelopes are put back where they replaced others."""
+        self._engine = engine
+        self._run_id = run_id
+        self._keyring = keyring
+        self._pool = pool
+
+    def run(self, pages: TokenPages, sink: TokenSink, order: Order, stop: Event) -> None:
+        """Put back what there is. `order` names the keys that both envelopes may be under, beside those
+        that are trusted anyway.
+        """
+        while not stop.is_set() and (page := pages.next()):
+            for first in range(0, len(page), BATCH):
+                self._batch(page[first : first + BATCH], sink, order, stop)
+
+    def pace(self, calls_per_second: float) -> None:
+        """Nothing: it asks KMS less than a job may."""
+
+    def measured(self) -> Measured:
+        """Return nothing: what botocore's clients measure is in the metrics."""
+        return Measured()
+
+    def _batch(self, tokens: Sequence[StoredToken], sink: TokenSink, order: Order, stop: Event) -> None:
+        kept = previous(self._engine, self._run_id, [t.digest for t in tokens])
+        named = [order.target, *([order.source] if order.source else [])]
+        cipher = TokenCipher(self._keyring.trusting(*named))
+        patience = Patience(stop)
+        todo = [t for t in tokens if t.digest in kept]
+        while todo and not stop.is_set():
+            asked = list(self._pool.map(partial(self._one, cipher, kept, stop), todo))
+            # Whatever changed meanwhile is newer: it stays.
+            sink.commit([one for one in asked if isinstance(one, Sealed | Poison)])
+            failed = [one for one in asked if isinstance(one, KmsError)]
+            todo = [token for token, one in zip(todo, asked, strict=True) if isinstance(one, KmsError)]
+            if failed and not (is_passing(failed[0]) and patience.wait(progress=len(failed) < len(asked))):
+                if stop.is_set():
+                    return
+                raise failed[0]
+
+    def _one(
+        self, cipher: TokenCipher, kept: dict[bytes, str], stop: Event, token: StoredToken
+    ) -> Outcome | KmsError | None:
+        if stop.is_set():
+            return None
+        before = kept[token.digest]
+        try:
+            now = cipher.open(token.value.reveal(), ref=token.ref)
+            with now.token as present:
+                was = cipher.open(before, ref=token.ref)
+                with was.token as past:
+                    same = past == present
+        except (EnvelopeError, InvalidReferenceError) as error:
+            return Poison(token, "damaged", error.message, 2)
+        except (IncorrectKeyError, InvalidCiphertextError, UntrustedKeyError) as error:
+            return Poison(token, "not-opened", error.message, 2)
+        except KmsError as error:
+            return error
+        if not same:
+            return Poison(token, DIFFERENT, "The previous envelope holds another token.", 2)
+        return Sealed(Replacement(token, before, now.wrapped_by), 2)
+
+
+def restoring(engine: Engine, keyring: KmsKeyring) -> OpenRestoring:
+    """Return what makes a Restoring for as long as a process works on a job."""
+
+    @contextmanager
+    def opened(run_id: UUID) -> Iterator[ChunkWork]:
+        with ThreadPoolExecutor(WORKERS, thread_name_prefix="keydeck-restore") as pool:
+            yield Restoring(engine, keyring, pool, run_id)
+
+    return opened

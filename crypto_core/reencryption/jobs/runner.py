@@ -1,0 +1,209 @@
+"""Works on a job: claims one chunk after the other, and closes the job when there is none left."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+from contextlib import suppress
+from functools import partial
+from threading import Event
+from uuid import UUID, uuid4
+
+from sqlalchemy import Connection
+
+from crypto_core.database.chunks import Chunk
+from crypto_core.database.engine import connected
+from crypto_core.database.jobs import FAILED, RUNNING, JobRow
+from crypto_core.database.journal import Outcome
+from crypto_core.database.scopes import scope_from_json
+from crypto_core.database.tokens import StoredToken
+from crypto_core.envelope import Format
+from crypto_core.errors import DatabaseError, KeydeckError, KmsError, LeaseLostError
+from crypto_core.foreign import clean
+from crypto_core.key_names import same_key
+from crypto_core.reencryption.bulk.ports import Order
+from crypto_core.reencryption.jobs.closing import Closer, Closing
+from crypto_core.reencryption.jobs.enduring import Endurance
+from crypto_core.reencryption.jobs.heartbeat import Heartbeat
+from crypto_core.reencryption.jobs.outstanding import Outstanding
+from crypto_core.reencryption.jobs.parts import JobParts
+from crypto_core.reencryption.jobs.ports import ChunkWork, OpenRestoring, OpenWork
+from crypto_core.reencryption.jobs.work import ChunkGround, ChunkPages, ChunkSink
+from crypto_core.reencryption.plan import Verb
+from crypto_core.references import TokenRef
+
+_log = logging.getLogger(__name__)
+
+LEASE_SECONDS = 15.0
+IDLE_SECONDS = 0.25
+"""How often a process without a chunk looks for one."""
+
+
+class JobRunner:
+    """One process's work on one job. Blocks on SQL and KMS until the job has ended or is paused."""
+
+    def __init__(
+        self,
+        parts: JobParts,
+        closer: Closer,
+        open_work: OpenWork,
+        open_restoring: OpenRestoring,
+        *,
+        lease_seconds: float = LEASE_SECONDS,
+    ) -> None:
+        """`open_restoring` makes what puts envelopes back, for jobs that undo another."""
+        self._parts = parts
+        self._closer = closer
+        self._open_work = open_work
+        self._open_restoring = open_restoring
+        self._lease_seconds = lease_seconds
+        self._before = 0
+        self._sink: ChunkSink | None = None
+
+    def run(self, job_id: int, cancelled: Event) -> None:
+        """Work until the job has ended or is paused, or `cancelled` is set.
+
+        Raises KmsError and DatabaseError for what stops this process. If no other works on the job, it has
+        failed then, and can be resumed.
+        """
+        parts, runner = self._parts, uuid4()
+        actor = parts.journal.actor()
+        job = parts.jobs.get(job_id)
+        if job.state != RUNNING:
+            return
+        parts.jobs.enlist(
+            job_id, runner, host=clean(socket.gethostname(), 100), pid=os.getpid(), actor=clean(actor, 300)
+        )
+        if job.restores is None:
+            opened = self._open_work()
+        else:
+            opened = self._open_restoring(parts.jobs.get(job.restores).run_id)
+        try:
+            with opened as work, self._heartbeat(job_id, runner, work, cancelled) as heart:
+                self._work_on(job, runner, work, heart, actor)
+        except (KmsError, DatabaseError) as error:
+            self._fail(job_id, runner, error)
+            raise
+        finally:
+            # A database that is gone is told in the error under way; who isn't seen counts as gone.
+            with suppress(DatabaseError):
+                parts.jobs.leave(runner)
+
+    def _heartbeat(self, job_id: int, runner: UUID, work: ChunkWork, cancelled: Event) -> Heartbeat:
+        parts = self._parts
+        return Heartbeat(
+            parts.jobs,
+            parts.chunks,
+            job_id,
+            runner,
+            work,
+            lease_seconds=self._lease_seconds,
+            cancelled=cancelled,
+            written=lambda: self._before + (self._sink.written if self._sink else 0),
+        )
+
+    def _work_on(self, job: JobRow, runner: UUID, work: ChunkWork, heart: Heartbeat, actor: str) -> None:
+        parts, endure = self._parts, Endurance(heart.stop)
+        order: Order | None = None
+        while not heart.stop.is_set():
+            claim = partial(parts.chunks.claim, job.id, runner, self._lease_seconds)
+            chunk = endure(claim)
+            if chunk is not None:
+                if order is None or chunk.wave != job.wave:
+                    job = endure(partial(parts.jobs.get, job.id))
+                    order = endure(partial(self._order, job))
+                self._chunk(job, order, chunk, work, heart, actor)
+                continue
+            closing = endure(partial(self._closer.close, job.id, heart.stop))
+            if closing is Closing.ENDED:
+                return
+            if closing is Closing.WAIT:
+                heart.stop.wait(IDLE_SECONDS)
+
+    def _chunk(
+        self, job: JobRow, order: Order, chunk: Chunk, work: ChunkWork, heart: Heartbeat, actor: str
+    ) -> None:
+        parts, outstanding = self._parts, Outstanding()
+        ground = ChunkGround(
+            parts.store,
+            parts.chunks,
+            parts.unwritable,
+            job.run_id,
+            job.verb,
+            scope_from_json(job.scope),
+            Endurance(heart.halt),
+            partial(self._elsewhere, order),
+            partial(self._tell_references, job, actor) if order.verb is Verb.ENCRYPT else None,
+        )
+        pages, sink = ChunkPages(ground, chunk, outstanding), ChunkSink(ground, chunk, outstanding)
+        heart.hold(chunk)
+        self._sink = sink
+        finished = False
+        try:
+            work.run(pages, sink, order, heart.halt)
+            finished = not heart.halt.is_set()
+        except LeaseLostError as error:
+            _log.warning("%s", error.message)
+            return
+        except DatabaseError as error:
+            # Who is to stop does not wait for a database that is away.
+            if not (heart.halt.is_set() and error.passing):
+                raise
+        finally:
+            heart.hold(None)
+            self._before, self._sink = self._before + sink.written, None
+            if not heart.lost.is_set():
+                self._give_back(chunk, outstanding, heart, finished=finished)
+
+    def _give_back(self, chunk: Chunk, outstanding: Outstanding, heart: Heartbeat, *, finished: bool) -> None:
+        chunks, counted = self._parts.chunks, outstanding.counted()
+        # Where this fails, the lease runs out.
+        with suppress(DatabaseError, LeaseLostError):
+            if finished:
+                Endurance(heart.stop)(lambda: chunks.finish(chunk, counted))
+            else:
+                chunks.release(chunk, outstanding.position(), counted)
+
+    def _order(self, job: JobRow) -> Order:
+        keys: dict[bytes, str] = {}
+        if job.source_key_arn is None:
+            with connected(self._parts.engine) as connection:
+                groups = self._parts.answers.by_group(connection)
+            keys = {prefix: next(iter(ws))[0] for prefix, ws in groups.items() if len(ws) == 1}
+        return Order(
+            verb=Verb(job.verb),
+            target=job.target_key_arn,
+            source=job.source_key_arn,
+            keys=keys,
+            write_format=Format(job.write_format),
+            allow_downgrade=job.allow_downgrade,
+            ask_kms=job.verify == "kms",
+        )
+
+    def _elsewhere(self, order: Order, token: StoredToken) -> bool:
+        """True if the token is under another key than the one that is emptied; that is remembered then."""
+        if order.source is None:
+            return False
+        answer = self._parts.attributor.ask([token])[0].answer
+        return (
+            answer is not None and answer.key_arn is not None and not same_key(answer.key_arn, order.source)
+        )
+
+    def _tell_references(
+        self, job: JobRow, actor: str, connection: Connection, written: frozenset[TokenRef]
+    ) -> None:
+        """Tell the journal what was encrypted in place: no backup tells it (see database/authorship.py)."""
+        references = sorted(str(ref) for ref in written)
+        detail = {"job": job.id, "run": str(job.run_id), "to": job.target_key_arn, "references": references}
+        within = connection if self._parts.same_database else None
+        subject = references[0] if len(references) == 1 else f"{len(references)} tokens"
+        self._parts.journal.record(job.verb, subject, Outcome.DONE, detail, within=within, actor=actor)
+
+    def _fail(self, job_id: int, runner: UUID, error: KeydeckError) -> None:
+        """Nobody works on the job any more: say why, until somebody resumes it."""
+        jobs = self._parts.jobs
+        with suppress(DatabaseError):
+            jobs.leave(runner)
+            if not jobs.lively(job_id):
+                jobs.change(job_id, FAILED, [RUNNING], why=str(error))

@@ -1,0 +1,258 @@
+"""What screens and commands call to have many tokens written anew: see JobWork in screens/services.py."""
+
+from __future__ import annotations
+
+import logging
+import socket
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import astuple
+from threading import Event, Thread
+from typing import Any
+from uuid import uuid4
+
+from crypto_core.consent import Consent, require
+from crypto_core.database.engine import connected
+from crypto_core.database.installation import require_schema
+from crypto_core.database.jobs import CANCELLED, DONE, FAILED, PAUSED, RUNNING, JobCounts, JobDraft, JobRow
+from crypto_core.database.journal import Outcome
+from crypto_core.database.scopes import scope_as_json
+from crypto_core.errors import DatabaseError, JobError, KeydeckError, NotConfirmedError, ReadOnlyError
+from crypto_core.foreign import clean
+from crypto_core.keys.service import StatusService
+from crypto_core.reencryption.jobs.closing import selection_as_json
+from crypto_core.reencryption.jobs.model import JobOptions, JobPlan, JobView
+from crypto_core.reencryption.jobs.parts import JobParts
+from crypto_core.reencryption.jobs.planning import JobPlanner
+from crypto_core.reencryption.jobs.runner import JobRunner
+from crypto_core.reencryption.jobs.views import job_view
+from crypto_core.reencryption.plan import Selection, Unwritten, Verb
+
+_log = logging.getLogger(__name__)
+
+LOOK_SECONDS = 0.5
+"""How often `join` tells where the job stands."""
+
+
+class JobService:
+    """Plans, starts and steers jobs, and works on them. Blocks on SQL and KMS: call it from a worker."""
+
+    def __init__(
+        self,
+        parts: JobParts,
+        planner: JobPlanner,
+        runner: Callable[[], JobRunner],
+        status: StatusService,
+        *,
+        read_only: bool,
+    ) -> None:
+        """`runner` makes what works on one job for this process."""
+        self._parts = parts
+        self._planner = planner
+        self._runner = runner
+        self._status = status
+        self._read_only = read_only
+
+    def plan(self, verb: Verb, selection: Selection, target: str, options: JobOptions) -> JobPlan:
+        """Return what would happen; journaled as a dry run, a refusal too.
+
+        Raises RefusedError, InvalidReferenceError, KmsError, DatabaseError.
+        """
+        try:
+            plan = self._planner.plan(verb, selection, target, options)
+        except KeydeckError as error:
+            self._try_to_record(verb, selection, Outcome.REFUSED, {"to": target, "reason": error.message})
+            raise
+        self._try_to_record(verb, selection, Outcome.DRY_RUN, _told(plan))
+        return plan
+
+    def start(self, plan: JobPlan, consent: Consent | None) -> int:
+        """Make the job of a plan and return its number.
+
+        Raises ReadOnlyError, MissingSchemaError or, without a consent to this very plan, NotConfirmedError
+        (journaled as refused) before anything is changed.
+        """
+        self._may_write(f"start to {plan.plan.verb.words}")
+        parts, what = self._parts, plan.plan
+        try:
+            given = require(consent, plan)
+        except NotConfirmedError as error:
+            refused = {"to": what.target_key_arn, "planned": what.tokens, "reason": error.message}
+            self._try_to_record(what.verb, what.selection, Outcome.REFUSED, refused)
+            raise
+        actor = parts.journal.actor()
+        draft = JobDraft(
+            run_id=uuid4(),
+            verb=what.verb.value,
+            selection=str(what.selection),
+            scope=scope_as_json(what.scope),
+            source_key_arn=what.source_key_arn,
+            target_key_arn=what.target_key_arn,
+            write_format=what.write_format.value,
+            allow_downgrade=what.allow_downgrade,
+            verify="kms" if plan.options.ask_kms else "local",
+            plan=_told(plan) | {"selected": selection_as_json(what.selection)},
+            plan_digest=plan.digest,
+            planned=what.tokens,
+            calls_per_second=plan.calls_per_second,
+            census_before=self._status.take().as_json(),
+            created_by=clean(actor, 300),
+            host=clean(socket.gethostname(), 100),
+            consent=given.origin.value,
+        )
+        detail = {
+            "run": str(draft.run_id),
+            "to": draft.target_key_arn,
+            "planned": draft.planned,
+            "plan": draft.plan_digest,
+            "consent": draft.consent,
+        }
+        with connected(parts.engine, write=True) as connection:
+            job_id = parts.jobs.create(connection, draft)
+            if what.scope.references is not None:
+                parts.chunks.cut_listed(connection, job_id, 1, what.scope.references)
+            else:
+                parts.chunks.cut(connection, job_id, 1, what.scope)
+            entry = detail | {"job": job_id}
+            if parts.same_database:
+                parts.journal.record(
+                    draft.verb, draft.selection, Outcome.STARTED, entry, within=connection, actor=actor
+                )
+        if not parts.same_database:
+            parts.journal.record(draft.verb, draft.selection, Outcome.STARTED, entry, actor=actor)
+        _log.info("Job %d is to %s %d tokens.", job_id, what.verb.words, what.tokens)
+        return job_id
+
+    def join(
+        self,
+        job: int,
+        *,
+        progress: Callable[[JobView], None] | None = None,
+        cancelled: Event | None = None,
+    ) -> JobView:
+        """Work on a job until it has ended or is paused, or `cancelled` is set; return where it stands then.
+
+        Raises UnknownJobError, KmsError and DatabaseError for what stops this process.
+        """
+        self._may_write("work on a job")
+        ended = cancelled or Event()
+        failures: list[KeydeckError] = []
+
+        def work() -> None:
+            try:
+                self._runner().run(job, ended)
+            except KeydeckError as error:
+                failures.append(error)
+
+        thread = Thread(target=work, name="keydeck-job", daemon=True)
+        thread.start()
+        while thread.is_alive():
+            thread.join(LOOK_SECONDS)
+            if progress is not None:
+                # A database that is away for a moment is waited for by those who write.
+                with suppress(DatabaseError):
+                    progress(self.show(job))
+        if failures:
+            raise failures[0]
+        return self.show(job)
+
+    def jobs(self, limit: int = 200) -> tuple[JobView, ...]:
+        """Return jobs, the newest first."""
+        return self._views(self._parts.jobs.list(limit))
+
+    def show(self, job: int) -> JobView:
+        """Return where a job stands. Raises UnknownJobError."""
+        return self._views((self._parts.jobs.get(job),))[0]
+
+    def unwritten(self, job: int, kind: str = "", *, limit: int = 200) -> tuple[Unwritten, ...]:
+        """Return tokens that a job can't write, of one kind or all."""
+        self._parts.jobs.get(job)
+        found = self._parts.unwritable.listed(job, kind, limit=limit)
+        return tuple(Unwritten(str(one.ref), one.reason) for one in found)
+
+    def pause(self, job: int) -> JobView:
+        """Pause a running job. Raises JobError for one that does not run."""
+        return self._change(job, "pause", PAUSED, (RUNNING,))
+
+    def resume(self, job: int) -> JobView:
+        """Let a paused or failed job go on, by processes that join it. Raises JobError for another."""
+        return self._change(job, "resume", RUNNING, (PAUSED, FAILED))
+
+    def cancel(self, job: int) -> JobView:
+        """End a job for good; what is written stays. Raises JobError for one that has ended."""
+        return self._change(job, "cancel", CANCELLED, (RUNNING, PAUSED, FAILED))
+
+    def retry(self, job: int) -> int:
+        """Try the tokens anew that could not be written; returns how many. Raises JobError."""
+        self._may_write("retry")
+        parts = self._parts
+        actor = parts.journal.actor()
+        with connected(parts.engine, write=True) as connection:
+            row = parts.jobs.get(job, connection)
+            if row.state == CANCELLED:
+                raise JobError(f"Job {job} was cancelled.", remedy="Start a new one.")
+            refs = parts.unwritable.reopen(connection, job)
+            if refs:
+                parts.chunks.cut_listed(connection, job, row.wave + 1, refs)
+                parts.jobs.set(job, connection, wave=row.wave + 1, zeroes=0, zero_at=None)
+                parts.jobs.change(job, RUNNING, (DONE, FAILED), connection=connection)
+                self._record(row, "retry", {"tokens": len(refs)}, connection, actor)
+        return len(refs)
+
+    def _change(self, job: int, word: str, to: str, among: tuple[str, ...]) -> JobView:
+        self._may_write(f"{word} a job")
+        parts = self._parts
+        actor = parts.journal.actor()
+        with connected(parts.engine, write=True) as connection:
+            row = parts.jobs.get(job, connection)
+            if not parts.jobs.change(job, to, among, connection=connection):
+                state = parts.jobs.get(job, connection).state
+                raise JobError(f"Job {job} is {state}: there is nothing to {word}.")
+            self._record(row, word, {"was": row.state}, connection, actor)
+        return self.show(job)
+
+    def _record(self, row: JobRow, word: str, detail: dict[str, Any], connection: Any, actor: str) -> None:
+        journal, told = self._parts.journal, {"job": row.id, "run": str(row.run_id), **detail}
+        within = connection if self._parts.same_database else None
+        journal.record(f"jobs {word}", f"job {row.id}", Outcome.DONE, told, within=within, actor=actor)
+
+    def _views(self, rows: tuple[JobRow, ...]) -> tuple[JobView, ...]:
+        ids = [row.id for row in rows]
+        if not ids:
+            return ()
+        counts = self._parts.jobs.counts(ids)
+        runners = self._parts.jobs.runners(ids)
+        return tuple(
+            job_view(row, counts.get(row.id, JobCounts()), [r for r in runners if r.job_id == row.id])
+            for row in rows
+        )
+
+    def _may_write(self, what: str) -> None:
+        if self._read_only:
+            raise ReadOnlyError(f"Cannot {what}: Keydeck is read only.")
+        require_schema(self._parts.engine)
+        # The journal may be in a database of its own; what it can't tell is not done.
+        require_schema(self._parts.journal.engine)
+
+    def _try_to_record(
+        self, verb: Verb, selection: Selection, outcome: Outcome, detail: dict[str, Any]
+    ) -> None:
+        """Journal what changed nothing, where there is a journal to write to."""
+        if self._read_only:
+            return
+        try:
+            self._parts.journal.record(verb.value, str(selection), outcome, detail)
+        except DatabaseError as error:
+            _log.warning("Not journaled: %s", error.message)
+
+
+def _told(plan: JobPlan) -> dict[str, Any]:
+    """A plan as the journal and the job keep it."""
+    return plan.plan.as_json() | {
+        "losses": list(plan.losses),
+        "options": list(astuple(plan.options)),
+        "calls_per_second": plan.calls_per_second,
+        "seconds": round(plan.seconds, 1),
+        "dollars": round(plan.dollars, 4),
+        "quota": plan.quota,
+    }

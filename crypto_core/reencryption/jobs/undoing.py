@@ -1,0 +1,199 @@
+"""Undoing a job, as a job of its own, and forgetting the envelopes with which it could be undone."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import socket
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+from uuid import uuid4
+
+from crypto_core.consent import Consent, Danger, require
+from crypto_core.counting import counted
+from crypto_core.database import backups
+from crypto_core.database.engine import connected
+from crypto_core.database.installation import require_schema
+from crypto_core.database.jobs import CANCELLED, DONE, JobDraft, JobRow
+from crypto_core.database.journal import Outcome
+from crypto_core.database.scopes import scope_as_json
+from crypto_core.database.tokens import TokenScope
+from crypto_core.envelope import ENVELOPE_FORMATS
+from crypto_core.errors import NotConfirmedError, ReadOnlyError, RefusedError
+from crypto_core.foreign import clean
+from crypto_core.keys.inventory import KeyInventory
+from crypto_core.reencryption.jobs.parts import JobParts
+from crypto_core.reencryption.plan import Verb
+
+RESTORE, PURGE = "jobs restore", "backups purge"
+
+
+@dataclass(frozen=True, slots=True)
+class RestorePlan:
+    """What undoing a job comes to: envelopes that are kept. Where something newer is, that stays."""
+
+    job: int
+    tokens: int
+    key_arns: tuple[str, ...]
+    """The keys that the envelopes are under, and tokens would be under again."""
+
+    @property
+    def danger(self) -> Danger:
+        """How much asking it takes: tokens go back under a key that was to be emptied."""
+        return Danger.TYPED if self.tokens else Danger.NONE
+
+    @property
+    def confirmation(self) -> str:
+        """What has to be typed: the number of tokens."""
+        return str(self.tokens)
+
+    @property
+    def digest(self) -> str:
+        """Names exactly this."""
+        return _digest(RESTORE, asdict(self))
+
+
+@dataclass(frozen=True, slots=True)
+class PurgePlan:
+    """What forgetting comes to. Without `job` and `before`, all replaced envelopes."""
+
+    envelopes: int
+    job: int | None = None
+    before: datetime | None = None
+
+    @property
+    def danger(self) -> Danger:
+        """How much asking it takes: it can't be undone."""
+        return Danger.TYPED if self.envelopes else Danger.NONE
+
+    @property
+    def confirmation(self) -> str:
+        """What has to be typed: the number of envelopes."""
+        return str(self.envelopes)
+
+    @property
+    def digest(self) -> str:
+        """Names exactly this."""
+        return _digest(PURGE, asdict(self))
+
+
+class Undoing:
+    """Plans and starts what undoes jobs, and purges backups. Blocks on SQL and KMS."""
+
+    def __init__(self, parts: JobParts, keys: KeyInventory, *, read_only: bool) -> None:
+        self._parts = parts
+        self._keys = keys
+        self._read_only = read_only
+
+    def plan_restore(self, job: int) -> RestorePlan:
+        """Return what undoing a job comes to.
+
+        Raises UnknownJobError, KmsError, DatabaseError; RefusedError where there is nothing to put back, or a
+        key that it was under can't be used.
+        """
+        row = self._parts.jobs.get(job)
+        if Verb(row.verb) is Verb.ENCRYPT:
+            raise RefusedError(
+                f"Job {job} encrypted in place: plaintext is never kept, so nothing can be put back."
+            )
+        if row.state not in (DONE, CANCELLED):
+            raise RefusedError(f"Job {job} is {row.state}.", remedy=f"Cancel it: keydeck jobs cancel {job}.")
+        arns = backups.keys_of(self._parts.engine, row.run_id)
+        for arn in arns:
+            state = self._keys.describe(arn)
+            if not state.usable:
+                raise RefusedError(
+                    f"The envelopes of job {job} are under {arn}, which is {state.state}.",
+                    remedy="Make that key usable first.",
+                )
+        tokens = backups.kept(self._parts.engine, run_id=row.run_id)
+        if not tokens:
+            raise RefusedError(f"No envelope is kept that job {job} has replaced.")
+        return RestorePlan(job, tokens, arns)
+
+    def restore(self, plan: RestorePlan, consent: Consent | None) -> int:
+        """Make the job that undoes another and return its number; processes that join it do the work.
+
+        Raises ReadOnlyError, MissingSchemaError, NotConfirmedError.
+        """
+        given = self._agreed(RESTORE, f"job {plan.job}", plan, consent)
+        parts = self._parts
+        undone = parts.jobs.get(plan.job)
+        actor = parts.journal.actor()
+        draft = _draft(undone, plan, actor, given.origin.value)
+        with connected(parts.engine, write=True) as connection:
+            job = parts.jobs.create(connection, draft)
+            for refs in backups.backed_up(parts.engine, undone.run_id):
+                parts.chunks.cut_listed(connection, job, 1, refs)
+            detail = {"job": job, "run": str(draft.run_id), "restores": plan.job, "tokens": plan.tokens}
+            within = connection if parts.same_database else None
+            parts.journal.record(
+                RESTORE, f"job {plan.job}", Outcome.STARTED, detail, within=within, actor=actor
+            )
+        return job
+
+    def plan_purge(self, *, job: int | None = None, before: datetime | None = None) -> PurgePlan:
+        """Return how many replaced envelopes would be forgotten. Raises UnknownJobError, DatabaseError."""
+        return PurgePlan(backups.kept(self._parts.engine, run_id=self._run(job), before=before), job, before)
+
+    def purge(self, plan: PurgePlan, consent: Consent | None) -> int:
+        """Forget replaced envelopes for good; returns how many. That Keydeck wrote the tokens stays known.
+
+        Raises ReadOnlyError, MissingSchemaError, NotConfirmedError, DatabaseError.
+        """
+        subject = "every replaced envelope" if plan.job is None else f"job {plan.job}"
+        given = self._agreed(PURGE, subject, plan, consent)
+        journal, actor = self._parts.journal, self._parts.journal.actor()
+        told = {
+            "envelopes": plan.envelopes,
+            "before": plan.before.isoformat() if plan.before else None,
+            "consent": given.origin.value,
+        }
+        journal.record(PURGE, subject, Outcome.STARTED, told, actor=actor)
+        purged = backups.purge(self._parts.engine, run_id=self._run(plan.job), before=plan.before)
+        journal.record(PURGE, subject, Outcome.DONE, told | {"purged": purged}, actor=actor)
+        return purged
+
+    def _run(self, job: int | None) -> Any:
+        return None if job is None else self._parts.jobs.get(job).run_id
+
+    def _agreed(
+        self, action: str, subject: str, plan: RestorePlan | PurgePlan, consent: Consent | None
+    ) -> Consent:
+        if self._read_only:
+            raise ReadOnlyError(f"Cannot do it: {action} changes something, and Keydeck is read only.")
+        require_schema(self._parts.engine)
+        require_schema(self._parts.journal.engine)
+        try:
+            return require(consent, plan)
+        except NotConfirmedError as error:
+            self._parts.journal.record(action, subject, Outcome.REFUSED, {"reason": error.message})
+            raise
+
+
+def _draft(undone: JobRow, plan: RestorePlan, actor: str, consent: str) -> JobDraft:
+    return JobDraft(
+        run_id=uuid4(),
+        verb=undone.verb,
+        selection=f"{counted(plan.tokens, 'token')} of job {plan.job}, as before it",
+        scope=scope_as_json(TokenScope(frozenset(ENVELOPE_FORMATS))),
+        source_key_arn=undone.target_key_arn,
+        target_key_arn=undone.source_key_arn or undone.target_key_arn,
+        write_format=undone.write_format,
+        allow_downgrade=undone.allow_downgrade,
+        verify="local",
+        plan={"restores": plan.job, "key_arns": list(plan.key_arns)},
+        plan_digest=plan.digest,
+        planned=plan.tokens,
+        calls_per_second=undone.calls_per_second,
+        census_before=None,
+        created_by=clean(actor, 300),
+        host=clean(socket.gethostname(), 100),
+        consent=consent,
+        restores=undone.id,
+    )
+
+
+def _digest(action: str, told: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps([action, told], sort_keys=True, default=str).encode()).hexdigest()

@@ -1,0 +1,103 @@
+"""Jobs as they are shown, from what the database keeps of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+from crypto_core.database.jobs import LIVELY_SECONDS, JobCounts, JobRow, RunnerRow
+from crypto_core.reencryption.jobs.model import Job, JobRunnerView, JobState, JobView, Sample
+from crypto_core.reencryption.plan import Verb
+
+LATELY_SECONDS = 10.0
+"""Seconds over which a running job's rate is told."""
+
+
+def job_view(row: JobRow, counts: JobCounts, runners: Sequence[RunnerRow]) -> JobView:
+    """Return a job and where it stands."""
+    state = JobState(row.state)
+    seconds = ((row.ended_at or row.now) - row.started_at).total_seconds() if row.started_at else 0.0
+    poisoned = sum(counts.errors.values())
+    samples = _merged(runners)
+    rate = _lately(runners, row.now) if state is JobState.RUNNING else 0.0
+    if state.ended and seconds > 0:
+        rate = counts.done / seconds
+    remaining = 0 if state is JobState.DONE else counts.left
+    return JobView(
+        job=Job(
+            row.id,
+            row.run_id,
+            Verb(row.verb),
+            row.selection,
+            row.source_key_arn,
+            row.target_key_arn,
+            row.planned,
+            row.created_at,
+            row.created_by,
+            row.host,
+            row.restores,
+        ),
+        state=state,
+        why=row.why,
+        wave=row.wave,
+        zeroes=row.zeroes,
+        done=counts.done,
+        conflicts=counts.conflicts,
+        poisoned=poisoned,
+        remaining=remaining,
+        chunks=counts.chunks,
+        chunks_done=counts.chunks_done,
+        kms_calls=counts.kms_calls,
+        calls_per_second=row.calls_per_second,
+        seconds=max(seconds, 0.0),
+        tokens_per_second=rate,
+        eta_seconds=remaining / rate if rate and state is JobState.RUNNING else None,
+        errors=counts.errors,
+        samples=samples,
+        runners=tuple(
+            JobRunnerView(r.id, r.host, r.pid, r.actor, r.seen_at, _gone(r, row.now)) for r in runners
+        ),
+        census_before=row.census_before,
+        census_after=row.census_after,
+        remarks=tuple(row.remarks),
+    )
+
+
+def _gone(runner: RunnerRow, now: datetime) -> bool:
+    return runner.ended_at is not None or (now - runner.seen_at).total_seconds() > LIVELY_SECONDS
+
+
+def _lately(runners: Iterable[RunnerRow], now: datetime) -> float:
+    """Tokens a second of those at work now, each over its last samples."""
+    rate = 0.0
+    for runner in runners:
+        if _gone(runner, now):
+            continue
+        tokens = seconds = 0.0
+        for sample in reversed(runner.samples):
+            if seconds >= LATELY_SECONDS:
+                break
+            tokens += sample["tokens"]
+            seconds += sample["seconds"]
+        rate += tokens / seconds if seconds else 0.0
+    return rate
+
+
+def _merged(runners: Iterable[RunnerRow]) -> tuple[Sample, ...]:
+    """One sample a second, over all runners: the median weighed by calls, of the 99th the worst."""
+    by_second: dict[datetime, Sample] = {}
+    for runner in runners:
+        for told in runner.samples:
+            at = datetime.fromisoformat(told["at"]).replace(microsecond=0)
+            before = by_second.get(at, Sample(at, 0, 0, 0, 0.0, 0.0))
+            calls = before.calls + told["calls"]
+            weighed = before.p50_ms * before.calls + told["p50_ms"] * told["calls"]
+            by_second[at] = Sample(
+                at,
+                before.tokens + told["tokens"],
+                calls,
+                before.throttled + told["throttled"],
+                weighed / calls if calls else 0.0,
+                max(before.p99_ms, told["p99_ms"]),
+            )
+    return tuple(by_second[at] for at in sorted(by_second))[-60:]

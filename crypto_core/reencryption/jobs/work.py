@@ -1,0 +1,244 @@
+"""The tokens of one chunk, as the pipeline reads and writes them.
+
+Each batch is one transaction: rows, backups, what can't be written, and the chunk's counts, fenced by its
+lease. A value that the database refuses is found by halving the batch; what passes is waited out. A row that
+another transaction holds for long is given up for now, and so does not hold up the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from time import monotonic, sleep
+from uuid import UUID
+
+from sqlalchemy import Connection
+
+from crypto_core.database.chunks import Chunk, ChunkStore, Counted
+from crypto_core.database.job_tokens import Unwritable, UnwritableStore
+from crypto_core.database.tokens import StoredToken, TokenScope, TokenStore, digest
+from crypto_core.errors import DatabaseError
+from crypto_core.reencryption.bulk.ports import Committed, Outcome, Poison, Sealed
+from crypto_core.reencryption.jobs.enduring import Endurance
+from crypto_core.reencryption.jobs.outstanding import Outstanding
+from crypto_core.references import TokenRef
+
+PAGE = 500
+HELD_SECONDS = 1.0
+"""How long a batch waits for rows that other transactions hold."""
+HELD = "row-held"
+REFUSED = "refused-by-database"
+KEYS_DIFFER = frozenset({"incorrect-key", "untrusted-key", "invalid-ciphertext"})
+"""Kinds of failures after which KMS is asked which key a token is really under."""
+
+Written = Callable[[Connection, frozenset[TokenRef]], None]
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkGround:
+    """What a chunk is worked on with. `note` is called in each batch's transaction, at its end.
+
+    `elsewhere` says whether a token is under another key than the one that is being emptied, by KMS's word.
+    """
+
+    store: TokenStore
+    chunks: ChunkStore
+    unwritable: UnwritableStore
+    run_id: UUID
+    verb: str
+    scope: TokenScope
+    endure: Endurance
+    elsewhere: Callable[[StoredToken], bool]
+    note: Written | None = None
+
+
+class ChunkPages:
+    """TokenPages of a chunk: what is in its range, or on its list, and still in the job's scope."""
+
+    def __init__(self, ground: ChunkGround, chunk: Chunk, outstanding: Outstanding) -> None:
+        self._ground = ground
+        self._chunk = chunk
+        self._outstanding = outstanding
+        self._after = chunk.position if chunk.position is not None else chunk.after_id
+        self._listed = _behind(chunk.row_ids, chunk.position) if chunk.row_ids is not None else None
+        self._ended = False
+
+    def next(self) -> Sequence[StoredToken]:
+        """Return some tokens, none at the end. Raises DatabaseError."""
+        while not self._ended:
+            found = self._ground.endure(self._read)
+            left = self._left(found)
+            if left:
+                return left
+        return []
+
+    def again(self, tokens: Sequence[StoredToken]) -> Sequence[StoredToken]:
+        """Return those tokens, read anew, that are still to be written. Raises DatabaseError."""
+        ids = [t.ref.row_id for t in tokens]
+        ground = self._ground
+        found = ground.endure(lambda: ground.store.among(ground.scope, self._chunk.column, ids))
+        self._outstanding.settle(gone := set(ids) - {t.ref.row_id for t in found})
+        self._outstanding.count(changed=len(gone))
+        return found
+
+    def _read(self) -> list[StoredToken]:
+        ground, column = self._ground, self._chunk.column
+        if self._listed is not None:
+            ids, rest = self._listed[:PAGE], self._listed[PAGE:]
+            found = ground.store.among(ground.scope, column, ids)
+            self._listed, self._ended = rest, not rest
+            self._outstanding.hand_out(ids)
+            self._outstanding.settle(gone := set(ids) - {t.ref.row_id for t in found})
+            self._outstanding.count(changed=len(gone))
+            return found
+        upto = self._chunk.upto_id
+        found = ground.store.page(ground.scope, column, self._after, upto, size=PAGE)
+        self._outstanding.hand_out(t.ref.row_id for t in found)
+        if found:
+            self._after = found[-1].ref.row_id
+        self._ended = len(found) < PAGE
+        return found
+
+    def _left(self, found: list[StoredToken]) -> list[StoredToken]:
+        """Without those that this job is known not to write, or that it had written before the claim."""
+        if not found:
+            return found
+        ground, chunk = self._ground, self._chunk
+        skipped: frozenset[str] = frozenset()
+        if chunk.row_ids is None and chunk.wave > 1:
+            ids = [t.ref.row_id for t in found]
+            skipped = ground.endure(lambda: ground.unwritable.among(chunk.job_id, chunk.column, ids))
+        if chunk.attempt > 1:
+            digests = [t.digest for t in found]
+            ours = ground.endure(lambda: ground.store.written_in(ground.run_id, digests))
+            skipped |= {t.ref.row_id for t in found if t.digest in ours}
+        self._outstanding.settle(skipped)
+        return [t for t in found if t.ref.row_id not in skipped]
+
+
+class ChunkSink:
+    """TokenSink of a chunk."""
+
+    def __init__(self, ground: ChunkGround, chunk: Chunk, outstanding: Outstanding) -> None:
+        self._ground = ground
+        self._chunk = chunk
+        self._outstanding = outstanding
+        self.written = 0
+        """Tokens written through this sink."""
+
+    def commit(self, batch: Sequence[Outcome]) -> Committed:
+        """Write a batch. Raises LeaseLostError, or DatabaseError for what lasts."""
+        sealed = [outcome for outcome in batch if isinstance(outcome, Sealed)]
+        refused = self._give_up([outcome for outcome in batch if isinstance(outcome, Poison)])
+        poison: list[Poison] = []
+        written = 0
+        changed: list[StoredToken] = []
+        until = monotonic() + HELD_SECONDS
+        while sealed or refused:
+            done, by_row = self._write(sealed, refused)
+            written += len(done)
+            poison += by_row
+            settled = done | {p.token.ref for p in by_row}
+            others, sealed = self._held([s for s in sealed if s.replacement.old.ref not in settled])
+            changed += others
+            refused = by_row
+            if sealed and not by_row:
+                if monotonic() > until:
+                    reason = "Another transaction holds the row."
+                    refused = [Poison(s.replacement.old, HELD, reason, s.kms_calls) for s in sealed]
+                    poison += refused
+                    sealed = []
+                else:
+                    sleep(0.05)
+        self._outstanding.count(conflicts=len(changed))
+        self.written += written
+        return Committed(written, tuple(changed), tuple(poison))
+
+    def _give_up(self, poison: Sequence[Poison]) -> list[Poison]:
+        """What really can't be written: a token that is under another key is no longer ours to write."""
+        kept = []
+        for one in poison:
+            if one.kind in KEYS_DIFFER and self._ground.endure(partial(self._ground.elsewhere, one.token)):
+                self._outstanding.settle([one.token.ref.row_id])
+                self._outstanding.count(changed=1, kms_calls=one.kms_calls)
+            else:
+                kept.append(one)
+        return kept
+
+    def _write(
+        self, sealed: Sequence[Sealed], refused: Sequence[Poison]
+    ) -> tuple[frozenset[TokenRef], list[Poison]]:
+        """Write what can be written; returns that, and what the database refuses because of its value."""
+        try:
+            return self._ground.endure(lambda: self._transaction(sealed, refused)), []
+        except DatabaseError as error:
+            if not error.by_the_row or not sealed:
+                raise
+            if len(sealed) == 1 and not refused:
+                one = sealed[0]
+                return frozenset(), [Poison(one.replacement.old, REFUSED, error.message, one.kms_calls)]
+        half = len(sealed) // 2
+        # What is refused already goes first, and alone: it must not be halved with the rest.
+        parts = [(sealed[:half], ()), (sealed[half:], ())] if not refused else [((), refused), (sealed, ())]
+        written: set[TokenRef] = set()
+        by_row: list[Poison] = []
+        for some, told in parts:
+            if some or told:
+                done, more = self._write(some, told)
+                written |= done
+                by_row += more
+        return frozenset(written), by_row
+
+    def _transaction(self, sealed: Sequence[Sealed], refused: Sequence[Poison]) -> frozenset[TokenRef]:
+        ground, chunk, outstanding = self._ground, self._chunk, self._outstanding
+        before = outstanding.counted()
+        counted = Counted()
+        calls = {s.replacement.old.ref: s.kms_calls for s in sealed}
+
+        def within(connection: Connection, written: frozenset[TokenRef]) -> None:
+            nonlocal counted
+            settled = {ref.row_id for ref in written} | {p.token.ref.row_id for p in refused}
+            asked = sum(calls[ref] for ref in written) + sum(p.kms_calls for p in refused)
+            counted = replace(
+                before, done=len(written), poisoned=len(refused), kms_calls=before.kms_calls + asked
+            )
+            ground.chunks.advance(connection, chunk, outstanding.position(settled), counted)
+            told = [Unwritable(p.token.ref, p.kind, p.reason) for p in refused]
+            ground.unwritable.note(connection, chunk.job_id, told)
+            if ground.note is not None and written:
+                ground.note(connection, written)
+
+        replacements = [s.replacement for s in sealed]
+        written = ground.store.write(ground.run_id, ground.verb, replacements, within=within, wait=False)
+        outstanding.written_down(before)
+        outstanding.settle({ref.row_id for ref in written} | {p.token.ref.row_id for p in refused})
+        return written
+
+    def _held(self, missing: Sequence[Sealed]) -> tuple[list[StoredToken], list[Sealed]]:
+        """Tell apart what was not written: changed by somebody else, and unchanged, as its row was locked.
+
+        What is ours by now was written by a transaction whose end we did not hear of, and counted there.
+        """
+        if not missing:
+            return [], []
+        ground = self._ground
+        refs = [s.replacement.old.ref for s in missing]
+        now = {t.ref: t for t in ground.endure(lambda: ground.store.read_many(refs))}
+        changed: list[StoredToken] = []
+        held: list[Sealed] = []
+        for one in missing:
+            old = one.replacement.old
+            token = now.get(old.ref)
+            if token is not None and token.digest == old.digest:
+                held.append(one)
+            elif token is not None and token.digest == digest(one.replacement.stored):
+                self._outstanding.settle([old.ref.row_id])
+            else:
+                self._outstanding.count(kms_calls=one.kms_calls)
+                changed.append(old)
+        return changed, held
+
+
+def _behind(ids: list[str], position: str | None) -> list[str]:
+    return ids if position is None or position not in ids else ids[ids.index(position) + 1 :]

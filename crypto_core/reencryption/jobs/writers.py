@@ -1,0 +1,91 @@
+"""Whether somebody sealed under a key since a moment, as far as KMS and CloudTrail tell.
+
+GetKeyLastUsage has the last use alone, each Region's replica for itself; a later use of another kind hides a
+seal. CloudTrail delivers minutes late. What is not known is said, never taken as no.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from crypto_core.errors import KmsError, TrailError
+from crypto_core.foreign import clean
+from crypto_core.key_names import short_key
+from crypto_core.keys.inventory import KeyInventory
+from crypto_core.keys.replacement.seen import SEALS
+from crypto_core.keys.replacement.witness import UseWitness
+
+
+@dataclass(frozen=True, slots=True)
+class WritersSeen:
+    """`sealed` says who or what sealed, "" where nobody is known to; `unknown` what can't be told."""
+
+    sealed: str = ""
+    unknown: tuple[str, ...] = ()
+
+
+class Writers:
+    """Looks for writers. Blocks on KMS and on the store of events."""
+
+    def __init__(self, keys: KeyInventory, witness: UseWitness | None = None) -> None:
+        """`witness` is who keeps CloudTrail's events, None where nobody does."""
+        self._keys = keys
+        self._witness = witness
+
+    def between(self, key_arns: Sequence[str], since: datetime) -> WritersSeen:
+        """Return whether somebody sealed under one of some keys since a moment. Raises nothing of KMS's."""
+        unknown: list[str] = []
+        for key_arn in key_arns:
+            arns = self._replicas(key_arn)
+            sealed, untold = self._by_kms(arns, since)
+            if not sealed and untold:
+                sealed, untold = self._by_trail(arns, since, untold)
+            if sealed:
+                return WritersSeen(sealed, tuple(unknown))
+            if untold:
+                name = short_key(key_arn)
+                begin = f"{since.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+                unknown.append(
+                    f"Whether somebody sealed under {name} since {begin} is not known: {clean(untold, 500)}."
+                )
+        return WritersSeen("", tuple(unknown))
+
+    def _replicas(self, key_arn: str) -> tuple[str, ...]:
+        try:
+            return self._keys.replicas(key_arn)
+        except KmsError:
+            return (key_arn,)
+
+    def _by_kms(self, arns: Sequence[str], since: datetime) -> tuple[str, str]:
+        untold = []
+        for arn in arns:
+            try:
+                state = self._keys.show(arn)
+            except KmsError as error:
+                untold.append(error.message)
+                continue
+            used, name = state.last_used_at, state.last_used_for
+            if used is not None and used > since and name in SEALS:
+                return f"{clean(name)} under {short_key(arn)} at {used.astimezone(UTC):%H:%M:%S} UTC", ""
+            if "last use" in state.missing:
+                untold.append(f"the last use of {short_key(arn)} is not known")
+            elif used is not None and used > since:
+                untold.append(f"{clean(name)} was its last use, which hides others")
+            elif used is None and (state.use_tracked_since is None or state.use_tracked_since > since):
+                untold.append(f"the use of {short_key(arn)} is not tracked")
+            else:
+                untold.append("KMS tells of a use with delay")
+        return "", "; ".join(untold)
+
+    def _by_trail(self, arns: Sequence[str], since: datetime, untold: str) -> tuple[str, str]:
+        if self._witness is None:
+            return "", untold
+        try:
+            seen = self._witness.uses(arns, since)
+        except TrailError as error:
+            return "", f"{untold}; {error.message}"
+        if seen.seals:
+            return str(seen), ""
+        return "", f"{untold}; {seen}"

@@ -1,0 +1,1 @@
+"""Jobs: many tokens written anew, followed as they go."""

@@ -1,0 +1,69 @@
+"""The tokens that a job can't write, of one kind, each with why."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from textual.content import Content
+
+from crypto_core.cancelling import Cancellation
+from crypto_core.foreign import clean
+from crypto_core.reencryption.plan import Unwritten
+from screens.events.narrowing import term
+from screens.facts import Facts
+from screens.jobs.work import job_work
+from screens.routes import TokensBehind
+from screens.use.lines import BLANK, prose
+from screens.use.use_screen import UseScreen
+from screens.widgets.cells import fit_middle, tokens
+from screens.widgets.line_list import Line
+
+MOST = 1_000
+"""Tokens that are named one by one."""
+
+
+class JobErrorsScreen(UseScreen[tuple[Unwritten, ...]]):
+    """By reason; from each token to its connection."""
+
+    NAME = "job-errors"
+    EVERY = 5.0
+    ASKING = "Asking which tokens can't be written…"
+
+    def __init__(self, facts: Facts, job: int, kind: str) -> None:
+        super().__init__(facts)
+        self.job = job
+        self.kind = kind
+
+    @property
+    def crumb(self) -> tuple[str, str]:
+        """The kind."""
+        return "Not written", clean(self.kind, 60)
+
+    def ask_for(self, cancelled: Cancellation) -> tuple[Unwritten, ...]:
+        """Ask for the tokens."""
+        return job_work(self.facts).unwritten(self.job, self.kind, limit=MOST + 1)
+
+    def lines(self, answer: tuple[Unwritten, ...], width: int) -> Iterable[Line]:
+        """Return the tokens."""
+        return error_lines(answer, width, self.job)
+
+
+def error_lines(answer: tuple[Unwritten, ...], width: int, job: int) -> Iterator[Line]:
+    """Yield each reason with its tokens, and whether these are all."""
+    if not answer:
+        yield Line(Content.assemble(("None any more.", "bold")))
+        return
+    by_reason: dict[str, list[str]] = {}
+    for token in answer[:MOST]:
+        by_reason.setdefault(token.reason, []).append(token.reference)
+    for reason, references in by_reason.items():
+        yield from prose(reason or "No reason was kept.", width, lead="✖ ", lead_style="$error")
+        yield Line(Content.assemble((f"  {tokens(len(references))}", "$muted")))
+        for reference in references:
+            target = TokensBehind(term("reference", clean(reference, 1_000)))
+            content = Content.assemble("  ", (fit_middle(reference, max(width - 2, 8)).rstrip(), "$accent"))
+            yield Line(content, target, "Enter: its connection.")
+        yield BLANK
+    if len(answer) > MOST:
+        words = f"These are the first {MOST:,}. All: keydeck jobs show {job} --errors --limit N"
+        yield from prose(words, width, style="$muted")

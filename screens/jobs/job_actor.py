@@ -1,0 +1,135 @@
+"""What can be done to one job, alike on the list of jobs and on a job's own page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import ClassVar, cast
+
+from textual import work
+
+from crypto_core.counting import counted
+from crypto_core.reencryption.jobs.model import JobState, JobView
+from screens.actions.action import Action, Scope
+from screens.actions.performing import Host
+from screens.asking import ask
+from screens.blocking import Trouble
+from screens.jobs.question import Question
+from screens.jobs.words import at_work
+from screens.jobs.work import job_work
+from screens.main_screen import MainScreen
+from screens.services import JobWork
+from screens.widgets.cells import tokens
+
+
+class JobActor(MainScreen):
+    """A screen that has a job in hand, or none yet."""
+
+    ACTS: ClassVar[tuple[Scope, ...]] = (Scope.JOB,)
+
+    @property
+    def job_in_hand(self) -> JobView | None:
+        """The job that actions are about."""
+        raise NotImplementedError
+
+    def possible(self, action: Action) -> bool | None:
+        """Grey out what the job's state has no use for."""
+        if action.scope is Scope.JOB and not _fits(action.name, self.job_in_hand):
+            return None
+        return super().possible(action)
+
+    @work(exclusive=True, group="write")
+    async def do_pause_job(self) -> None:
+        """Ask, then pause the job."""
+        view = self.job_in_hand
+        if view is None:
+            return
+        about = [
+            *_about(view),
+            "Within a second no process asks KMS any more. What is sealed is written; the rest waits.",
+        ]
+        await self._ask_and_do(view, "Pause", about, lambda jobs: jobs.pause(view.job.id))
+
+    @work(exclusive=True, group="write")
+    async def do_resume_job(self) -> None:
+        """Ask, then let the job go on."""
+        view = self.job_in_hand
+        if view is None:
+            return
+        about = [*_about(view), *([f"It stopped: {view.why}"] if view.why else []), _who_works(view)]
+        await self._ask_and_do(view, "Resume", about, lambda jobs: jobs.resume(view.job.id))
+
+    @work(exclusive=True, group="write")
+    async def do_retry_job(self) -> None:
+        """Ask, then let the tokens be tried anew that could not be written."""
+        view = self.job_in_hand
+        if view is None:
+            return
+        about = [
+            *_about(view),
+            f"{tokens(view.poisoned)} that could not be written would be tried anew.",
+            _who_works(view),
+        ]
+        await self._ask_and_do(view, "Retry", about, lambda jobs: jobs.retry(view.job.id))
+
+    @work(exclusive=True, group="write")
+    async def do_cancel_job(self) -> None:
+        """Ask for the job's number, then end it for good."""
+        view = self.job_in_hand
+        if view is None:
+            return
+        about = [
+            *_about(view),
+            f"The job ends for good. What is written stays written: {tokens(view.done)}.",
+        ]
+        end, number = "Cancel the job", str(view.job.id)
+        await self._ask_and_do(view, end, about, lambda jobs: jobs.cancel(view.job.id), typed=number)
+
+    async def _ask_and_do(
+        self,
+        view: JobView,
+        title: str,
+        about: Sequence[str],
+        do: Callable[[JobWork], JobView | int],
+        typed: str = "",
+    ) -> None:
+        question = Question(f"{title}: job {view.job.id}", about, title, typed)
+        if not await self.app.push_screen_wait(question):
+            return
+        ask(self, lambda _: do(job_work(self.facts)), self._done, group="job-change")
+
+    def _done(self, answer: JobView | int | Trouble) -> None:
+        host = cast(Host, self.app)
+        if isinstance(answer, Trouble):
+            host.tell(str(answer), trouble=True)
+        elif isinstance(answer, JobView):
+            host.tell(f"Job {answer.job.id}: {answer.state.value}.")
+        else:
+            host.tell(f"To be tried anew: {counted(answer, 'token')}.")
+        self.ask_anew()
+
+
+def _fits(name: str, view: JobView | None) -> bool:
+    if view is None:
+        return False
+    match name:
+        case "pause-job":
+            return view.state is JobState.RUNNING
+        case "resume-job":
+            return view.state in (JobState.PAUSED, JobState.FAILED)
+        case "retry-job":
+            return view.poisoned > 0 and view.state is not JobState.CANCELLED
+    return not view.state.ended
+
+
+def _about(view: JobView) -> tuple[str, str]:
+    job = view.job
+    return (
+        f"{job.verb.words.capitalize()}: {job.selection}",
+        f"{view.done:,} written, {view.remaining:,} left, {view.poisoned:,} not written.",
+    )
+
+
+def _who_works(view: JobView) -> str:
+    if at_work(view):
+        return f"Processes at work on it: {at_work(view):,}."
+    return f"No process works on it: it goes on once one does, by keydeck jobs join {view.job.id}."

@@ -1,0 +1,71 @@
+"""One job, followed as it goes, from whichever console."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import ClassVar
+
+from textual.binding import BindingType
+from textual.content import Content
+
+from crypto_core.cancelling import Cancellation
+from crypto_core.reencryption.jobs.model import JobView
+from screens.actions.action import Scope
+from screens.actions.performing import bindings
+from screens.blocking import Trouble
+from screens.facts import Facts
+from screens.jobs.job_actor import JobActor
+from screens.jobs.lines import job_lines
+from screens.jobs.words import state_sign
+from screens.jobs.work import job_work
+from screens.use.use_screen import UseScreen
+from screens.widgets.line_list import Line
+
+
+class JobScreen(JobActor, UseScreen[JobView]):
+    """Where the job stands is in the database: asked for every second, nothing of it is kept here."""
+
+    NAME = "job"
+    EVERY = 0.5
+    ASKING = "Asking where the job stands…"
+    ACTS: ClassVar[tuple[Scope, ...]] = (Scope.JOB,)
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings(Scope.JOB)]
+
+    def __init__(self, facts: Facts, job: int) -> None:
+        super().__init__(facts)
+        self.job = job
+
+    @property
+    def crumb(self) -> tuple[str, str]:
+        """The job's number."""
+        return "Job", str(self.job)
+
+    @property
+    def job_in_hand(self) -> JobView | None:
+        """This job, once it is known."""
+        return self.answer
+
+    def ask_for(self, cancelled: Cancellation) -> JobView:
+        """Ask where it stands."""
+        return job_work(self.facts).show(self.job)
+
+    def lines(self, answer: JobView, width: int) -> Iterable[Line]:
+        """Return the page."""
+        return job_lines(answer, width, self.facts)
+
+    def _keep(self, answer: JobView | Trouble) -> None:
+        super()._keep(answer)
+        self._show_state()
+
+    def cursor_moved(self) -> None:
+        """Say what can be done with the line under the cursor, and with the job."""
+        super().cursor_moved()
+        self._show_state()
+
+    def _show_state(self) -> None:
+        view = self.answer
+        if view is None or not self.is_mounted:
+            return
+        sign = state_sign(view)
+        self.show_path(Content.assemble((f"{sign.text} {view.state.value}", sign.style)))
+        self.refresh_hints(view.state, view.poisoned > 0)

@@ -1,0 +1,205 @@
+"""A job in words: how far it is, how KMS answers, what can't be written, who works on it, both censuses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import timedelta
+from itertools import pairwise
+from typing import Any
+
+from textual.content import Content
+
+from crypto_core.reencryption.jobs.model import JobState, JobView, Sample
+from screens.ages import ago, span, stamp
+from screens.facts import Facts
+from screens.jobs.words import at_work, share_done, state_sign, to_go, whole
+from screens.routes import JobErrorsBehind, KeyBehind
+from screens.use.lines import BLANK, NAME_CELLS, fact, prose, who
+from screens.widgets.cells import bar, cut, fit, percent
+from screens.widgets.line_list import Line
+
+_HEIGHTS = "▁▂▃▄▅▆▇█"
+_NUMBER = 28
+
+
+def job_lines(view: JobView, width: int, facts: Facts) -> Iterator[Line]:
+    """Yield the page."""
+    yield _progress(view, width)
+    yield _rate(view, width)
+    yield _counts(view, width)
+    if view.why:
+        yield from prose(view.why, width, lead="✖ ", lead_style="$error")
+    for remark in view.remarks:
+        yield from prose(remark, width, lead="▲ ", lead_style="$warning")
+    if view.state is JobState.RUNNING and not at_work(view):
+        words = f"No process works on it. On any host: keydeck jobs join {view.job.id}"
+        yield from prose(words, width, lead="▲ ", lead_style="$warning")
+    yield BLANK
+    yield from _kms(view, width)
+    yield from _errors(view, width)
+    yield from _about(view, width, facts)
+    yield from _runners(view, width, facts)
+    yield from _censuses(view, width, facts)
+
+
+def _progress(view: JobView, width: int) -> Line:
+    total = whole(view)
+    right = f"  {view.done + view.poisoned:,} of {total:,}  {percent(view.done + view.poisoned, total)}"
+    room = max(width - len(right), 8)
+    style = "$accent" if view.state is JobState.RUNNING else state_sign(view).style
+    return Line(Content.assemble((bar(share_done(view), room), f"{style} on $panel"), (right, "bold")))
+
+
+def _rate(view: JobView, width: int) -> Line:
+    sign = state_sign(view)
+    left = to_go(view)
+    words = [
+        f"{view.tokens_per_second:,.0f} tokens/s",
+        *([f"{left} to go"] if left else []),
+        f"{span(timedelta(seconds=view.seconds))} so far" if not view.state.ended else _took(view),
+        *([f"{_nth(view.wave)} wave"] if view.wave > 1 else []),
+        *(["closing census: nothing left once"] if view.zeroes == 1 and not view.state.ended else []),
+    ]
+    return Line(
+        Content.assemble(
+            (f"{sign.text} {view.state.value}   ", f"bold {sign.style}"),
+            cut(" · ".join(words), max(width - 13, 10)),
+        )
+    )
+
+
+def _took(view: JobView) -> str:
+    return f"took {span(timedelta(seconds=view.seconds))}"
+
+
+def _nth(number: int) -> str:
+    ends = {1: "st", 2: "nd", 3: "rd"}
+    return f"{number}{'th' if 10 <= number % 100 <= 20 else ends.get(number % 10, 'th')}"
+
+
+def _counts(view: JobView, width: int) -> Line:
+    parts: list[str | tuple[str, str]] = [
+        f"written {view.done:,} · left {view.remaining:,} · conflicts tried again {view.conflicts:,} · ",
+        (f"not written {view.poisoned:,}", "$error" if view.poisoned else ""),
+    ]
+    return Line(Content.assemble(*parts).truncate(width, ellipsis=True))
+
+
+def _kms(view: JobView, width: int) -> Iterator[Line]:
+    """How KMS answered in the last minute."""
+    room = max(width - NAME_CELLS - _NUMBER, 10)
+    calls = f"{view.kms_calls:,}, at most {view.calls_per_second:,.0f}/s"
+    yield fact("KMS calls", calls, width)
+    if not view.samples:
+        if not view.state.ended:
+            yield fact("KMS", "no call of late", width, style="$muted")
+        return
+    last = view.samples[-1]
+    throttled = sum(sample.throttled for sample in view.samples)
+    for name, values, number, style in (
+        ("tokens/s", [float(s.tokens) for s in view.samples], f"{last.tokens:,}", "$accent"),
+        ("latency p50", [s.p50_ms for s in view.samples], f"{last.p50_ms:,.1f} ms", "$accent"),
+        ("latency p99", [s.p99_ms for s in view.samples], f"{last.p99_ms:,.1f} ms", "$accent"),
+        (
+            "throttled",
+            [float(s.throttled) for s in view.samples],
+            f"{throttled:,} in {_window(view.samples)}",
+            "$warning" if throttled else "$muted",
+        ),
+    ):
+        chart = sparkline(values, room)
+        shown = fit(chart, room) if chart.strip() else fit("", room)
+        yield Line(
+            Content.assemble((fit(name, NAME_CELLS), "$muted"), (shown, style), (f"  {number}", "bold"))
+        )
+
+
+def _window(samples: Sequence[Sample]) -> str:
+    return span(samples[-1].at - samples[0].at + timedelta(seconds=1))
+
+
+def sparkline(values: Sequence[float], cells: int) -> str:
+    """Return values as bars of one cell each, the newest last; where there are more, the highest of each few.
+
+    Nothing is blank, the highest is full.
+    """
+    if not values or cells <= 0:
+        return ""
+    if len(values) > cells:
+        edges = [round(n * len(values) / cells) for n in range(cells + 1)]
+        values = [max(values[a:b]) for a, b in pairwise(edges)]
+    most = max(values)
+    if most <= 0:
+        return " " * len(values)
+    return "".join(
+        _HEIGHTS[min(int(value / most * len(_HEIGHTS)), len(_HEIGHTS) - 1)] if value > 0 else " "
+        for value in values
+    )
+
+
+def _errors(view: JobView, width: int) -> Iterator[Line]:
+    if not view.errors:
+        return
+    yield BLANK
+    yield Line(Content.assemble(("Can't be written", "bold"), ("   the rest goes on", "$muted")))
+    for kind, tokens in sorted(view.errors.items(), key=lambda item: (-item[1], item[0])):
+        content = Content.assemble(
+            ("✖ ", "$error"), (fit(kind, max(width - 14, 10)), "$accent"), (f"{tokens:>12,}", "bold")
+        )
+        yield Line(content, JobErrorsBehind(view.job.id, kind), "Enter: which tokens, and why.")
+
+
+def _about(view: JobView, width: int, facts: Facts) -> Iterator[Line]:
+    job, now = view.job, facts.clock()
+    yield BLANK
+    yield fact("job", f"{job.id}: {job.verb.words}, {job.selection}", width, style="bold")
+    for name, arn in (("from", job.source_key_arn), ("to", job.target_key_arn)):
+        if arn:
+            words = f"{facts.key_words.long(arn)}  {arn}"
+            yield fact(name, words, width, target=KeyBehind(arn), hint="Enter: the key.", whole_end=True)
+    if job.restores is not None:
+        yield fact("puts back", f"what job {job.restores} replaced", width)
+    yield fact("begun", f"{stamp(job.created_at, now)} by {who(job.created_by)} on {job.host}", width)
+    yield fact("chunks", f"{view.chunks_done:,} of {view.chunks:,}", width)
+
+
+def _runners(view: JobView, width: int, facts: Facts) -> Iterator[Line]:
+    if not view.runners:
+        return
+    yield BLANK
+    yield Line(Content.assemble(("Processes", "bold"), (f"   {at_work(view):,} at work", "$muted")))
+    for runner in view.runners:
+        when = "ended" if runner.ended else f"seen {ago(runner.seen_at, facts.clock())}"
+        text = f"{runner.pid} on {runner.host}  {when}  {who(runner.actor)}"
+        yield Line(Content.assemble((cut(text, width), "$muted" if runner.ended else "")))
+
+
+def _censuses(view: JobView, width: int, facts: Facts) -> Iterator[Line]:
+    before, after = (_census(census, view, facts) for census in (view.census_before, view.census_after))
+    if not before and not after:
+        return
+    yield BLANK
+    yield Line(Content.assemble(("Census", "bold")))
+    yield fact("before", before or "not taken", width)
+    yield fact("after", after or ("not taken" if view.state.ended else "taken at the end"), width)
+
+
+def _census(census: Mapping[str, Any] | None, view: JobView, facts: Facts) -> str:
+    """How many tokens were under both keys, as it is kept in the job."""
+    if not census:
+        return ""
+    shares = census.get("keys")
+    rows = [row for row in shares if isinstance(row, Mapping)] if isinstance(shares, list) else []
+    words = []
+    for arn in filter(None, (view.job.source_key_arn, view.job.target_key_arn)):
+        count = sum(_whole_number(row.get("tokens")) for row in rows if row.get("key_arn") == arn)
+        words.append(f"{count:,} under {facts.key_words.long(arn)}")
+    words.append(f"{_whole_number(census.get('tokens')):,} in all")
+    coverage = census.get("coverage")
+    if isinstance(coverage, Mapping) and coverage.get("complete") is False:
+        words.append("not whole")
+    return " · ".join(words)
+
+
+def _whole_number(value: object) -> int:
+    return value if isinstance(value, int) else 0

@@ -1,0 +1,71 @@
+"""The question before a job is changed: what it does, and the safe button first."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from textual import on
+from textual.app import ComposeResult
+from textual.containers import Horizontal, Vertical
+from textual.content import Content
+from textual.widgets import Button, Input, Static
+
+from crypto_core.consent import agrees
+from crypto_core.foreign import clean
+from screens.widgets.dialog import Dialog, button
+from screens.widgets.line_input import LineInput
+
+
+class Question(Dialog[bool]):
+    """Returns True if the operator agreed; `typed` is the text that has to be typed, "" for a press alone."""
+
+    DEFAULT_CSS = """
+    Question #typed { width: 36; height: 1; margin-top: 1; padding: 0 1; border: none; background: $panel; }
+    """
+
+    def __init__(self, title: str, lines: Sequence[str], label: str, typed: str = "") -> None:
+        super().__init__()
+        self._title = title
+        self._about = lines
+        self._label = label
+        self._typed = typed
+
+    def compose(self) -> ComposeResult:
+        """What would happen, and the ways on and back."""
+        with Vertical(classes="frame") as frame:
+            frame.border_title = Content(f"{self._title}: nothing has been changed yet")
+            yield Static(Content("\n").join(Content(clean(line, 600)) for line in self._about))
+            if self._typed:
+                line = LineInput(placeholder=f"Type {self._typed} to go on", id="typed", compact=True)
+                line.cursor_blink = False
+                yield line
+            with Horizontal(classes="buttons"):
+                yield button("Cancel", "cancel")
+                confirm = button(self._label, "confirm")
+                confirm.disabled = bool(self._typed)
+                yield confirm
+
+    def on_mount(self) -> None:
+        """The safe button, or what has to be typed, has the focus."""
+        self.query_one("#typed" if self._typed else "#cancel").focus()
+
+    @property
+    def _agreed(self) -> bool:
+        return not self._typed or agrees(self.query_one("#typed", Input).value, self._typed)
+
+    @on(Input.Changed, "#typed")
+    def show_ready(self) -> None:
+        """Offer to go on once what has to be typed is typed."""
+        self.query_one("#confirm", Button).disabled = not self._agreed
+
+    @on(Input.Submitted, "#typed")
+    @on(Button.Pressed, "#confirm")
+    def go_on(self) -> None:
+        """Agree."""
+        if self._agreed:
+            self.dismiss(True)
+
+    @on(Button.Pressed, "#cancel")
+    def cancel(self) -> None:
+        """Go back."""
+        self.dismiss(False)

@@ -1,0 +1,75 @@
+"""Jobs: which tokens are being written anew, and how far is it?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import ClassVar
+
+from textual import on
+from textual.binding import BindingType
+from textual.message import Message
+from textual.widget import Widget
+
+from crypto_core.foreign import clean
+from crypto_core.reencryption.jobs.model import JobState, JobView
+from screens.actions.action import Scope
+from screens.actions.performing import bindings
+from screens.jobs.job_actor import JobActor
+from screens.jobs.listing import EXAMPLE, LISTING
+from screens.jobs.words import at_work
+from screens.list_screen import ListScreen
+from screens.routes import Followed, JobBehind
+from screens.widgets.cursor_view import CursorView
+from screens.widgets.hint_line import HintLine
+from screens.widgets.table.pane import TablePane
+
+
+class JobsScreen(JobActor, ListScreen[JobView]):
+    """All jobs, the newest first, whoever began them and wherever they run."""
+
+    CSS_PATH = "screen.tcss"
+    NAME = "jobs"
+    EVERY = 5.0
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings(Scope.JOB)]
+
+    def body(self) -> Iterable[Widget]:
+        """The jobs, and a word on the one under the cursor."""
+        yield TablePane(self.facts, LISTING, example=EXAMPLE)
+        yield HintLine()
+
+    @property
+    def job_in_hand(self) -> JobView | None:
+        """The job under the cursor."""
+        return self.pane.table.current if self.is_mounted and self.query(TablePane) else None
+
+    def show_facts(self) -> None:
+        """Show the list."""
+        self.show_list()
+
+    @on(TablePane.Changed)
+    def show_list(self) -> None:
+        """Show where in the list the cursor is, and what can be done with the job under it."""
+        view = self.job_in_hand
+        self.show_path(self.pane.note())
+        self.refresh_hints(*self.pane.state, view.state if view else None, bool(view and view.poisoned))
+        self.query_one(HintLine).say(_hint(view) if view is not None else "")
+
+    def cursor_moved(self) -> None:
+        """Say what the job under the cursor is about."""
+        self.show_list()
+
+    @on(CursorView.Chosen)
+    def open_job(self, event: Message) -> None:
+        """Go to the job's page."""
+        event.stop()
+        view = self.job_in_hand
+        if view is not None:
+            self.post_message(Followed(JobBehind(view.job.id)))
+
+
+def _hint(view: JobView) -> str:
+    if view.why:
+        return f"Enter: the job. {clean(view.why, 300)}"
+    if view.state is JobState.RUNNING and not at_work(view):
+        return f"Enter: the job. No process works on it: keydeck jobs join {view.job.id}"
+    return "Enter: the job, followed as it goes."

@@ -1,0 +1,47 @@
+"""A job's state in a sign and words, alike in the list and on its page."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from crypto_core.reencryption.jobs.model import JobState, JobView
+from screens.ages import span
+from screens.signs import Sign
+
+SIGNS = {
+    JobState.RUNNING: Sign("▶", "$accent"),
+    JobState.PAUSED: Sign("▲", "$warning"),
+    JobState.DONE: Sign("●", "$success"),
+    JobState.CANCELLED: Sign("○", "$muted"),
+    JobState.FAILED: Sign("✖", "$error"),
+}
+
+
+def state_sign(view: JobView) -> Sign:
+    """Return a job's sign; one that is done but for tokens that can't be written is not well."""
+    if view.state is JobState.DONE and view.poisoned:
+        return Sign("▲", "$warning")
+    return SIGNS[view.state]
+
+
+def at_work(view: JobView) -> int:
+    """Return how many processes work on a job."""
+    return sum(not runner.ended for runner in view.runners)
+
+
+def whole(view: JobView) -> int:
+    """Return how many tokens a job is about: rows that came later count too."""
+    return max(view.job.planned, view.done + view.poisoned + view.remaining)
+
+
+def share_done(view: JobView) -> float:
+    """Return how much of a job is through, from 0 to 1."""
+    total = whole(view)
+    return (view.done + view.poisoned) / total if total else float(view.state is JobState.DONE)
+
+
+def to_go(view: JobView) -> str:
+    """Return how long a job still takes, "" where there is no telling."""
+    if view.state is not JobState.RUNNING or view.eta_seconds is None:
+        return ""
+    return f"about {span(timedelta(seconds=view.eta_seconds))}"

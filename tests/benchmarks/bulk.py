@@ -1,0 +1,309 @@
+"""Tokens re-encrypted a second: the bulk pipeline beside boto3 scripts and bare sockets, over one fake KMS.
+
+    python -m tests.benchmarks.bulk [--json] [--tokens N] [--latency MS …]
+
+Each way re-encrypts v1 envelopes of 93-byte tokens, two KMS calls each, in a process of its own; the fake KMS
+(fake_kms.py) is another process that answers after a fixed time. Tokens come from memory and go nowhere, so
+PostgreSQL's part is not in it. What is compared:
+
+- Keydeck: pages, KMS, checking that the new envelope opens, batches.
+- Script: boto3, one token after the other, nothing checked.
+- Threads: the same script in 16 threads.
+- Sockets: 64 bare connections that send signed calls and look at nothing. The ceiling, not a way to work.
+
+The AWS Encryption SDK and Tink are told as not installed where they are not. Times are the wall clock's and
+the processor's (user and system, of the way's own process), memory is the process's peak.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import resource
+import subprocess
+import sys
+import time
+from base64 import b64decode, b64encode
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from importlib.util import find_spec
+from itertools import islice
+from typing import Any
+
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from crypto_core.database.tokens import StoredToken, digest
+from crypto_core.envelope import classify, seal, serialise
+from crypto_core.kms import KmsApi
+from crypto_core.reencryption.bulk.control import Control
+from crypto_core.reencryption.bulk.pace import CallPace
+from crypto_core.reencryption.bulk.pipeline import run
+from crypto_core.reencryption.bulk.ports import Committed, Order, Outcome, Sealed
+from crypto_core.reencryption.bulk.signing import KmsSigner
+from crypto_core.reencryption.bulk.transport import KmsTransport
+from crypto_core.reencryption.plan import Verb
+from crypto_core.references import TokenRef
+from crypto_core.secret import DataKey, Secret
+from tests.benchmarks.fake_kms import NEW, OLD, data_key_of, encrypted_data_key
+from tests.benchmarks.measuring import environment, options, print_json, print_table
+
+REGION = "eu-central-1"
+TOKEN = "github_pat_" + "0123456789abcdefghijklmnopqrstuvwxyz_ABCDEFGHIJ" + "KLMNOPQRSTUVWXYZ" * 2 + "abc"
+POOL = 1_000
+PAGE = 500
+THREADS = 16
+SOCKETS = 64
+
+
+def envelopes(number: int) -> list[str]:
+    """So many stored envelopes under the old key."""
+    made = []
+    for _ in range(number):
+        blob = encrypted_data_key()
+        made.append(serialise(seal(Secret.of(TOKEN), DataKey(data_key_of(blob)), blob)))
+    return made
+
+
+class Memory:
+    """Pages that repeat a pool of envelopes under ever new ids, and a sink that counts."""
+
+    def __init__(self, tokens: int) -> None:
+        self._pool = envelopes(min(tokens, POOL))
+        self._ids = iter(range(tokens))
+        self.written = 0
+
+    def next(self) -> Sequence[StoredToken]:
+        """The next page, as rows become tokens."""
+        page = []
+        for number in islice(self._ids, PAGE):
+            stored = self._pool[number % len(self._pool)]
+            ref = TokenRef("gh_connection", "access_token", str(number))
+            page.append(StoredToken(ref, classify(stored).format, Secret.of(stored), digest(stored)))
+        return page
+
+    def again(self, tokens: Sequence[StoredToken]) -> Sequence[StoredToken]:
+        """Nothing changes here."""
+        return tokens
+
+    def commit(self, batch: Sequence[Outcome]) -> Committed:
+        """Count."""
+        self.written += sum(isinstance(outcome, Sealed) for outcome in batch)
+        return Committed(len(batch))
+
+
+def keydeck(url: str, tokens: int) -> Callable[[], int]:
+    """The bulk pipeline."""
+    memory = Memory(tokens)
+
+    async def go() -> int:
+        kms = KmsApi([REGION], endpoint_url=url)
+        async with KmsTransport(kms, CallPace(1_000_000)) as transport:
+            await run(memory, memory, Order(Verb.REENCRYPT, NEW, OLD), transport, Control())
+        return memory.written
+
+    return lambda: asyncio.run(go())
+
+
+def script(url: str, tokens: int, threads: int = 1) -> Callable[[], int]:
+    """What one writes in an afternoon: boto3 and AESGCM."""
+    import boto3
+    from botocore.config import Config
+
+    config = Config(max_pool_connections=threads)
+    client = boto3.Session().client("kms", region_name=REGION, endpoint_url=url, config=config)
+    pool = envelopes(min(tokens, POOL))
+
+    def one(number: int) -> int:
+        _, edk, nonce, ciphertext = b64decode(pool[number % len(pool)]).split(b"|")
+        key = client.decrypt(KeyId=OLD, CiphertextBlob=b64decode(edk))["Plaintext"]
+        token = AESGCM(key).decrypt(b64decode(nonce), b64decode(ciphertext), None)
+        made = client.generate_data_key(KeyId=NEW, KeySpec="AES_256")
+        fresh = os.urandom(12)
+        sealed = AESGCM(made["Plaintext"]).encrypt(fresh, token, None)
+        b64encode(b"|".join((b"v1", *map(b64encode, (made["CiphertextBlob"], fresh, sealed)))))
+        return 1
+
+    def go() -> int:
+        if threads == 1:
+            return sum(map(one, range(tokens)))
+        with ThreadPoolExecutor(threads) as executor:
+            return sum(executor.map(one, range(tokens)))
+
+    return go
+
+
+class Bare(asyncio.Protocol):
+    """A connection that sends the next call when an answer is whole."""
+
+    def __init__(self, calls: Any, call: Callable[[], bytes], done: asyncio.Event) -> None:
+        self._calls, self._call, self._done = calls, call, done
+        self._received = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Send the first call."""
+        self._transport: Any = transport
+        self._next()
+
+    def data_received(self, data: bytes) -> None:
+        """Go on once the answer is whole."""
+        self._received += data
+        head, found, body = self._received.partition(b"\r\n\r\n")
+        if found and len(body) >= int(head.rpartition(b":")[2]):
+            self._received = b""
+            self._next()
+
+    def _next(self) -> None:
+        if next(self._calls, None) is None:
+            self._transport.close()
+            self._done.set()
+        else:
+            self._transport.write(self._call())
+
+
+def sockets(url: str, tokens: int) -> Callable[[], int]:
+    """Two signed calls for each token, and nothing else."""
+    import boto3
+
+    credentials = boto3.Session().get_credentials().get_frozen_credentials()  # type: ignore[union-attr]
+    signer = KmsSigner(credentials, REGION, url)
+    host, _, port = url.removeprefix("http://").partition(":")
+    blob = b64encode(encrypted_data_key()).decode()
+    body = json.dumps({"KeyId": OLD, "CiphertextBlob": blob}).encode()
+
+    def call() -> bytes:
+        headers = signer.headers("Decrypt", body, time.time()) | {
+            "Host": f"{host}:{port}",
+            "Content-Length": str(len(body)),
+        }
+        lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        return f"POST / HTTP/1.1\r\n{lines}\r\n".encode() + body
+
+    async def go() -> int:
+        calls = iter(range(tokens * 2))
+        loop = asyncio.get_running_loop()
+        ends = [asyncio.Event() for _ in range(SOCKETS)]
+        for end in ends:
+            await loop.create_connection(lambda end=end: Bare(calls, call, end), host, int(port))  # type: ignore[misc]
+        await asyncio.gather(*(end.wait() for end in ends))
+        return tokens
+
+    return lambda: asyncio.run(go())
+
+
+WAYS: dict[str, tuple[Callable[[str, int], Callable[[], int]], int]] = {
+    "Keydeck": (keydeck, 1),
+    "Script": (script, 40),
+    "Threads": (lambda url, tokens: script(url, tokens, THREADS), 10),
+    "Sockets": (sockets, 1),
+}
+"""Each way, and by how much fewer tokens it gets than the first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What one way came to."""
+
+    way: str
+    latency_ms: float
+    tokens: int
+    seconds: float
+    cpu_seconds: float
+    peak_mb: float
+
+    @property
+    def rate(self) -> float:
+        """Tokens a second of the wall clock."""
+        return self.tokens / self.seconds
+
+    @property
+    def cpu_us(self) -> float:
+        """Microseconds of processor time a token."""
+        return self.cpu_seconds / self.tokens * 1e6
+
+
+def measure(way: str, url: str, latency_ms: float, tokens: int) -> Result:
+    """Run one way in this process."""
+    go = WAYS[way][0](url, tokens)
+    before = resource.getrusage(resource.RUSAGE_SELF)
+    started = time.perf_counter()
+    done = go()
+    seconds = time.perf_counter() - started
+    after = resource.getrusage(resource.RUSAGE_SELF)
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    unit = 1024 * 1024 if sys.platform == "darwin" else 1024  # bytes on macOS, else KiB
+    return Result(way, latency_ms, done, seconds, cpu, after.ru_maxrss / unit)
+
+
+def measured_apart(way: str, latency_ms: float, tokens: int) -> Result:
+    """Run one way, and the fake KMS, each in a process of its own."""
+    kms = subprocess.Popen(
+        [sys.executable, "-m", "tests.benchmarks.fake_kms", str(latency_ms)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert kms.stdin is not None
+    assert kms.stdout is not None
+    try:
+        url = f"http://127.0.0.1:{int(kms.stdout.readline())}"
+        credentials = {"AWS_ACCESS_KEY_ID": "AKIAKEYDECKBENCH0001", "AWS_SECRET_ACCESS_KEY": "none"}
+        done = subprocess.run(
+            [sys.executable, "-m", "tests.benchmarks.bulk", "--way", way, url, str(latency_ms), str(tokens)],
+            env=os.environ | credentials,
+            stdout=subprocess.PIPE,
+            check=True,
+        )
+    finally:
+        kms.stdin.close()
+        kms.wait()
+        kms.stdout.close()
+    return Result(**json.loads(done.stdout))
+
+
+def main() -> int:
+    """Print what each way does at each latency."""
+    if sys.argv[1:2] == ["--way"]:
+        way, url, latency_ms, tokens = sys.argv[2:]
+        result = measure(way, url, float(latency_ms), int(tokens))
+        print(json.dumps({name: getattr(result, name) for name in Result.__slots__}))
+        return 0
+    parser = options("Tokens re-encrypted a second over a fake KMS.", rounds=1)
+    parser.add_argument("--tokens", type=int, default=10_000, help="tokens of the fastest ways (%(default)s)")
+    parser.add_argument("--latency", type=float, nargs="+", default=[0.0, 1.5, 10.0], metavar="MS")
+    chosen = parser.parse_args()
+    results = [
+        measured_apart(way, latency, max(chosen.tokens // fewer, 1))
+        for _ in range(chosen.rounds)
+        for latency in chosen.latency
+        for way, (_, fewer) in WAYS.items()
+    ]
+    scripts = {r.latency_ms: r.rate for r in results if r.way == "Script"}
+    missing = [name for name in ("aws_encryption_sdk", "tink") if find_spec(name) is None]
+    if chosen.json:
+        rows = [{name: getattr(r, name) for name in Result.__slots__} | {"rate": r.rate} for r in results]
+        print_json({"environment": environment("aiohttp", "boto3"), "not_installed": missing, "rows": rows})
+        return 0
+    print_table(
+        ("Way", "latency ms", "tokens", "tokens/s", "× script", "CPU µs/token", "peak MB"),
+        [
+            (
+                r.way,
+                f"{r.latency_ms:g}",
+                f"{r.tokens:,}",
+                f"{r.rate:,.0f}",
+                f"{r.rate / scripts[r.latency_ms]:.1f}",
+                f"{r.cpu_us:,.0f}",
+                f"{r.peak_mb:.0f}",
+            )
+            for r in results
+        ],
+    )
+    for name in missing:
+        print(f"{name}: not installed")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,127 @@
+"""Tokens in memory: what a run reads from and writes to where no database is needed."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from crypto_core.database.tokens import StoredToken, digest
+from crypto_core.envelope import Format, classify, seal, serialise
+from crypto_core.kms import KmsApi
+from crypto_core.reencryption.bulk.pace import CallPace
+from crypto_core.reencryption.bulk.ports import Committed, Outcome, Poison, Sealed
+from crypto_core.reencryption.bulk.transport import KmsTransport
+from crypto_core.references import TokenRef
+from crypto_core.secret import DataKey, Secret
+
+REGION = "eu-west-1"
+
+
+def ref(number: int) -> TokenRef:
+    """The reference of the token with a number."""
+    return TokenRef("gh_connection", "access_token", f"gh-{number}")
+
+
+def token_of(reference: TokenRef, stored: str) -> StoredToken:
+    """A stored value as it would be read."""
+    return StoredToken(reference, classify(stored).format, Secret.of(stored), digest(stored))
+
+
+def enveloped(
+    control: Any, key_arn: str, count: int, format_: Format = Format.V1, region: str = REGION
+) -> dict[TokenRef, str]:
+    """So many stored envelopes under a key of the sandbox; token N holds "ghp_N"."""
+    refs = [ref(number) for number in range(count)]
+    contexts = None
+    if format_ is Format.V2:
+        contexts = [
+            {"keydeck:table": r.table, "keydeck:column": r.column, "keydeck:id": r.row_id} for r in refs
+        ]
+    made = control.data_keys(key_arn, count, contexts=contexts, region=region)
+    stored = {}
+    for number, (reference, data_key) in enumerate(zip(refs, made, strict=True)):
+        envelope = seal(
+            Secret.of(f"ghp_{number}"),
+            DataKey(data_key.plaintext),
+            data_key.ciphertext_blob,
+            format_=format_,
+            key_arn=key_arn,
+            ref=reference,
+        )
+        stored[reference] = serialise(envelope)
+    return stored
+
+
+class Table:
+    """Tokens in memory: pages and sink in one. Everything that goes wrong is said by the test."""
+
+    def __init__(self, stored: Mapping[TokenRef, str], page: int = 50) -> None:
+        self.stored = dict(stored)
+        self.before = dict(stored)
+        self.batches: list[list[Outcome]] = []
+        self.poisoned: list[Poison] = []
+        self.committing: Callable[[Sequence[Outcome]], None] = lambda batch: None
+        self.commit_seconds = 0.0
+        self.read = 0
+        self.most_unwritten = 0
+        self._written = 0
+        self._left = iter(_pages(list(self.stored), page))
+
+    def next(self) -> Sequence[StoredToken]:
+        """The next page."""
+        refs = next(self._left, [])
+        self.read += len(refs)
+        self.most_unwritten = max(self.most_unwritten, self.read - self._written)
+        return [token_of(r, self.stored[r]) for r in refs]
+
+    def again(self, tokens: Sequence[StoredToken]) -> Sequence[StoredToken]:
+        """Those tokens as they are now, without those that are gone."""
+        return [token_of(t.ref, self.stored[t.ref]) for t in tokens if t.ref in self.stored]
+
+    def commit(self, batch: Sequence[Outcome]) -> Committed:
+        """Compare and swap."""
+        time.sleep(self.commit_seconds)
+        self.committing(batch)
+        self.batches.append(list(batch))
+        self._written += len(batch)
+        changed = []
+        written = 0
+        for outcome in batch:
+            if isinstance(outcome, Poison):
+                self.poisoned.append(outcome)
+                continue
+            assert isinstance(outcome, Sealed)
+            old = outcome.replacement.old
+            now = self.stored.get(old.ref)
+            if now is None or digest(now) != old.digest:
+                changed.append(old)
+                continue
+            self.stored[old.ref] = outcome.replacement.stored
+            written += 1
+        return Committed(written, tuple(changed))
+
+    @property
+    def changed(self) -> set[TokenRef]:
+        """The tokens that are stored otherwise than at first."""
+        return {r for r, value in self.stored.items() if self.before.get(r) != value}
+
+
+@asynccontextmanager
+async def transport(kms: KmsApi, rate: float = 100_000.0, **options: Any) -> AsyncIterator[KmsTransport]:
+    """The transport under test."""
+    async with KmsTransport(kms, CallPace(rate), **options) as made:
+        yield made
+
+
+async def until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
+    """Wait for something to come true."""
+    async with asyncio.timeout(seconds):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
+def _pages(refs: list[TokenRef], size: int) -> Iterable[list[TokenRef]]:
+    return [refs[at : at + size] for at in range(0, len(refs), size)]

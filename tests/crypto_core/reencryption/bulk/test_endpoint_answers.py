@@ -1,0 +1,152 @@
+"""What answers may not be KMS, or not say what it must: an endpoint whose answers the test writes."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from base64 import b64encode
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+
+import pytest
+from aiohttp import web
+
+from crypto_core.data_keys import NO_CONTEXT
+from crypto_core.errors import (
+    CredentialsError,
+    KmsError,
+    KmsInternalError,
+    KmsRequestError,
+    KmsThrottledError,
+    KmsUnreadableError,
+    UntrustedKeyError,
+)
+from crypto_core.kms import KmsApi
+from crypto_core.reencryption.bulk.http import MAX_ANSWER_BYTES
+from crypto_core.reencryption.bulk.pace import CallPace
+from crypto_core.reencryption.bulk.transport import KmsTransport
+
+KEY = "arn:aws:kms:eu-west-1:111122223333:key/0a1b2c3d-0a1b-0a1b-0a1b-0a1b2c3d4e5f"
+OTHER = "arn:aws:kms:eu-west-1:111122223333:key/1a1b2c3d-0a1b-0a1b-0a1b-0a1b2c3d4e5f"
+REPLICAS = "arn:aws:kms:{}:111122223333:key/mrk-0a1b2c3d0a1b0a1b0a1b0a1b2c3d4e5f"
+PLAINTEXT = b64encode(b"S" * 32).decode()
+
+
+class Answers:
+    """The answers that are sent, in turn, the last one ever after; and the requests they are for."""
+
+    def __init__(self, *answers: web.Response) -> None:
+        self._answers = list(answers)
+        self.requests: list[web.BaseRequest] = []
+
+    async def __call__(self, request: web.BaseRequest) -> web.Response:
+        await request.read()
+        self.requests.append(request)
+        answer = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
+        return web.Response(status=answer.status, headers=answer.headers, body=answer.body)
+
+
+def said(document: object, status: int = 200, **headers: str) -> web.Response:
+    return web.Response(status=status, body=json.dumps(document).encode(), headers=headers)
+
+
+@pytest.fixture(autouse=True)
+def credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAKEYDECKTEST00001")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+
+
+@asynccontextmanager
+async def answering(answers: Answers, attempts: int = 2) -> AsyncIterator[KmsTransport]:
+    server = web.Server(answers)
+    listener = await asyncio.get_running_loop().create_server(server, "127.0.0.1", 0)
+    port = listener.sockets[0].getsockname()[1]
+    kms = KmsApi(["eu-west-1"], endpoint_url=f"http://127.0.0.1:{port}")
+    try:
+        async with KmsTransport(kms, CallPace(1_000), attempts=attempts) as transport:
+            yield transport
+    finally:
+        listener.close()
+        await server.shutdown(0.1)
+
+
+async def decrypted(*answers: web.Response, key: str = KEY) -> bytes:
+    async with answering(Answers(*answers)) as transport:
+        unwrapped = await transport.decrypt(key, b"blob", NO_CONTEXT)
+        with unwrapped.data_key as data_key:
+            return bytes(data_key._buffer)
+
+
+async def test_the_data_key_is_what_kms_sent() -> None:
+    assert await decrypted(said({"KeyId": KEY, "Plaintext": PLAINTEXT})) == b"S" * 32
+
+
+async def test_another_key_than_the_asked_one_is_not_believed() -> None:
+    with pytest.raises(UntrustedKeyError):
+        await decrypted(said({"KeyId": OTHER, "Plaintext": PLAINTEXT}))
+
+
+async def test_a_replica_of_the_asked_key_is_believed() -> None:
+    here, there = REPLICAS.format("eu-west-1"), REPLICAS.format("us-east-1")
+    assert await decrypted(said({"KeyId": there, "Plaintext": PLAINTEXT}), key=here)
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind"),
+    [
+        (said({"KeyId": KEY, "Plaintext": b64encode(b"S" * 16).decode()}), KmsRequestError),
+        (said({"KeyId": KEY, "Plaintext": "no base64 *"}), KmsRequestError),
+        (said({"KeyId": KEY, "Plaintext": 7}), KmsRequestError),
+        (said({"KeyId": KEY}), KmsRequestError),
+        (said({"Plaintext": PLAINTEXT}), KmsRequestError),
+        (said([1, 2]), KmsUnreadableError),
+        (web.Response(body=b"<html>Sign in</html>"), KmsUnreadableError),
+        (said({"KeyId": KEY, "Plaintext": PLAINTEXT, "x": "y" * MAX_ANSWER_BYTES}), KmsUnreadableError),
+        (web.Response(status=302, headers={"Location": "http://127.0.0.1:1/"}), KmsRequestError),
+        (said({"__type": "ThrottlingException"}, 400), KmsThrottledError),
+        (said({}, 429), KmsThrottledError),
+        (web.Response(status=502, body=b"<html>Bad gateway</html>"), KmsInternalError),
+    ],
+)
+async def test_what_is_no_answer_of_kms_is_told_and_its_content_is_not(
+    answer: web.Response, kind: type[KmsError]
+) -> None:
+    with pytest.raises(kind) as raised:
+        await decrypted(answer)
+    error: BaseException | None = raised.value
+    while error is not None:
+        assert PLAINTEXT[:20] not in repr(error)
+        error = error.__cause__ or error.__context__
+
+
+async def test_a_clock_that_is_wrong_is_set_right_by_what_aws_says() -> None:
+    ahead = datetime.now(UTC) + timedelta(hours=2)
+    refusal = said(
+        {"__type": "InvalidSignatureException", "message": "Signature expired: 2026 is now earlier than"},
+        400,
+        Date=format_datetime(ahead, usegmt=True),
+    )
+    answers = Answers(refusal, said({"KeyId": KEY, "Plaintext": PLAINTEXT}))
+    async with answering(answers) as transport:
+        for _ in range(2):
+            (await transport.decrypt(KEY, b"blob", NO_CONTEXT)).data_key.wipe()
+    dates = [
+        datetime.strptime(request.headers["X-Amz-Date"], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+        for request in answers.requests
+    ]
+    assert len(dates) == 3
+    assert ahead - dates[0] > timedelta(hours=1)
+    assert all(abs(ahead - date) < timedelta(minutes=1) for date in dates[1:])
+
+
+async def test_a_wrong_secret_is_not_taken_for_a_wrong_clock() -> None:
+    answers = Answers(
+        said({"__type": "InvalidSignatureException", "message": "The request signature does not match"}, 400)
+    )
+    with pytest.raises(CredentialsError):
+        async with answering(answers) as transport:
+            await transport.decrypt(KEY, b"blob", NO_CONTEXT)
+    assert len(answers.requests) == 1

@@ -1,0 +1,181 @@
+"""A job goes on through a database that stops, while the platform writes, and loses no token."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Collection, Iterator
+from threading import Event, Thread
+from time import sleep
+
+import pytest
+from sqlalchemy import Engine, text
+
+from console.sandbox.sandbox import Sandbox
+from console.settings import load
+from console.wiring import Wired, wire
+from crypto_core.cipher import TokenCipher
+from crypto_core.database import chunks
+from crypto_core.database.engine import open_engine
+from crypto_core.database.installation import install
+from crypto_core.errors import DatabaseError
+from crypto_core.keys.replacement.witness import UseSeen
+from crypto_core.reencryption.jobs.model import JobState, JobView
+from crypto_core.reencryption.plan import Selection
+from tests.crypto_core.reencryption.jobs.working import jobs_of
+
+
+@pytest.fixture
+def own(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
+    """A sandbox of the test's own, to which the process's environment points."""
+    for name in list(os.environ):
+        if name.startswith(("AWS_", "KEYDECK_", "PG")) or name in ("DATABASE_URL", "DEV_ENCRYPTION_KEY"):
+            monkeypatch.delenv(name)
+    monkeypatch.setattr(chunks.ChunkStore.cut, "__kwdefaults__", {"size": 7})
+    with Sandbox.start(connections=60) as running:
+        for name, value in running.settings().items():
+            monkeypatch.setenv(name, value)
+        yield running
+
+
+@pytest.fixture
+def wired(own: Sandbox) -> Iterator[Wired]:
+    services = wire(load().settings)
+    install(services.engine)
+    yield services
+    services.close()
+
+
+def opened(wired: Wired, engine: Engine, ids: Collection[str]) -> dict[str, str]:
+    cipher = TokenCipher(wired.keyring)
+    with engine.connect() as connection:
+        rows = connection.execute(text("SELECT id, access_token FROM gh_connection")).all()
+    return {row_id: cipher.decrypt(stored).reveal() for row_id, stored in rows if row_id in ids}
+
+
+def test_a_database_that_is_restarted_in_the_middle_only_delays_a_job(own: Sandbox, wired: Wired) -> None:
+    world, jobs = own.world, jobs_of(wired)
+    number = jobs.start(Selection(under_key=world.old_key.arn), world.current_key.arn)
+    restarted: list[int] = []
+
+    def before() -> None:
+        if not restarted and len(jobs.work.sealed) == 3:
+            restarted.append(3)
+            own.postgres.stop()
+            own.postgres.restart()
+
+    jobs.work.before = before
+    view = jobs.service.join(number)
+    assert restarted
+    assert (view.state, view.poisoned, view.done) == (
+        JobState.DONE,
+        0,
+        len(world.sealed_under(world.old_key)),
+    )
+    assert wired.services.status.take().tokens_under(world.old_key.arn) == 0
+    assert wired.journal.verify() is None
+
+
+def test_what_the_platform_writes_meanwhile_stays_and_is_found_by_the_closing_census(
+    own: Sandbox, wired: Wired
+) -> None:
+    """The platform still seals under the old key, and changes, removes and adds rows."""
+    world, jobs = own.world, jobs_of(wired)
+    platform = open_engine(own.platform_database_url)
+    cipher = TokenCipher(wired.keyring.trusting(world.old_key.arn))
+    last: dict[str, str | None] = {}
+    stop, trouble = Event(), list[BaseException]()
+    ids = [r.row_id for r in world.sealed_under(world.old_key) if r.table == "gh_connection"]
+    ids = sorted(set(ids))
+
+    def write() -> None:
+        dice = random.Random(7)
+        number = 0
+        try:
+            while not stop.is_set():
+                number += 1
+                value = f"gho_written{number:029d}"
+                stored = cipher.encrypt(value, world.old_key.arn).stored
+                row_id, way = dice.choice(ids), number % 4
+                with platform.begin() as connection:
+                    if way == 0:
+                        connection.execute(
+                            text(
+                                "INSERT INTO gh_connection (id, org_id, user_id, access_token, token_type,"
+                                " scopes, created_at) VALUES (:id, 'o', 'u', :stored, 'oauth', '[]', now())"
+                            ),
+                            {"id": f"new-{number}", "stored": stored},
+                        )
+                        last[f"new-{number}"] = value
+                    elif way == 1 and number % 8 == 1:
+                        connection.execute(text("DELETE FROM gh_connection WHERE id = :id"), {"id": row_id})
+                        last[row_id] = None
+                    elif last.get(row_id, "") is not None:
+                        sql = "UPDATE gh_connection SET access_token = :stored WHERE id = :id"
+                        connection.execute(text(sql), {"id": row_id, "stored": stored})
+                        last[row_id] = value
+                sleep(0.01)
+        except BaseException as error:  # noqa: BLE001  # told by the test
+            trouble.append(error)
+
+    number = jobs.start(Selection(under_key=world.old_key.arn), world.current_key.arn)
+    planned = jobs.service.show(number).job.planned
+    writer = Thread(target=write)
+    writer.start()
+    views: list[JobView] = []
+
+    def progress(view: JobView) -> None:
+        views.append(view)
+        # The platform is switched to the new key once a wave has found what it wrote.
+        if view.wave > 1:
+            stop.set()
+
+    view = jobs.service.join(number, progress=progress)
+    stop.set()
+    writer.join(60)
+    assert not trouble
+    assert view.state is JobState.DONE, view.why
+    assert view.wave > 1
+    assert (view.poisoned, view.remaining) == (0, 0)
+    assert view.done > planned // 2
+    status = wired.services.status.take()
+    assert status.tokens_under(world.old_key.arn) == 0
+    now = opened(wired, platform, last)
+    assert sum(value is None for value in last.values()) > 0
+    for row_id, value in last.items():
+        assert now.get(row_id) == value
+    platform.dispose()
+
+
+def test_a_key_that_is_still_sealed_under_keeps_a_job_open(own: Sandbox, wired: Wired) -> None:
+    world = own.world
+    asked: list[int] = []
+
+    class Trail:
+        """CloudTrail tells of a seal the first two times."""
+
+        def uses(self, key_arns: object, since: object, *, cancelled: object = None) -> UseSeen:
+            asked.append(1)
+            seals = int(len(asked) < 3)
+            return UseSeen(since, uses=seals, seals=seals, by=("platform",))  # type: ignore[arg-type]
+
+    jobs = jobs_of(wired, witness=Trail())  # type: ignore[arg-type]
+    view = jobs.service.join(jobs.start(Selection(under_key=world.old_key.arn), world.current_key.arn))
+    assert (view.state, view.zeroes, len(asked)) == (JobState.DONE, 4, 3)
+    assert not any("Still in use" in remark for remark in view.remarks)
+
+
+def test_a_key_that_fails_for_good_fails_the_job_until_it_is_resumed(own: Sandbox, wired: Wired) -> None:
+    world, jobs = own.world, jobs_of(wired)
+    number = jobs.start(Selection(under_key=world.old_key.arn), world.current_key.arn)
+    own.control.set_key_state(world.current_key.arn, "Disabled")
+    with pytest.raises(Exception, match="disabled") as caught:
+        jobs.service.join(number)
+    assert not isinstance(caught.value, DatabaseError)
+    view = jobs.service.show(number)
+    assert (view.state, view.poisoned) == (JobState.FAILED, 0)
+    assert "disabled" in view.why
+    assert jobs.service.join(number).done == view.done
+    own.control.set_key_state(world.current_key.arn, "Enabled")
+    jobs.service.resume(number)
+    assert jobs.service.join(number).complete

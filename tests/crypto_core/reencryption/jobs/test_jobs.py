@@ -1,0 +1,396 @@
+"""A job writes every token once, whoever works on it, and is done when nothing is left."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from threading import Event, Thread
+
+import pytest
+from sqlalchemy import Engine, text
+
+import console
+from console.sandbox.world import World
+from console.wiring import Wired
+from crypto_core.cipher import TokenCipher
+from crypto_core.consent import Consent
+from crypto_core.database import chunks
+from crypto_core.database.tables import PLATFORM_TABLES
+from crypto_core.envelope import Format, classify
+from crypto_core.errors import JobError, LeaseLostError, NotConfirmedError, UnknownJobError
+from crypto_core.reencryption.jobs.model import JobOptions, JobState, JobView
+from crypto_core.reencryption.plan import Selection, Verb
+from tests.crypto_core.reencryption.jobs.working import Jobs, jobs_of
+
+HOME = Path(console.__file__).resolve().parents[1]
+
+
+@pytest.fixture
+def jobs(services: Wired, monkeypatch: pytest.MonkeyPatch) -> Jobs:
+    """Jobs whose chunks are small, so that there are several."""
+    monkeypatch.setattr(chunks.ChunkStore.cut, "__kwdefaults__", {"size": 7})
+    return jobs_of(services)
+
+
+def old(world: World) -> Selection:
+    return Selection(under_key=world.old_key.arn)
+
+
+def all_hold_their_tokens(
+    services: Wired, superuser: Engine, world: World, but: set[str] = frozenset()
+) -> bool:  # type: ignore[assignment]
+    """Every generated token that opened before opens, and is what was issued."""
+    cipher = TokenCipher(services.keyring)
+    by_name = {(r.table, r.column, r.row_id): r for r in world.tokens}
+    with superuser.connect() as connection:
+        for table in PLATFORM_TABLES:
+            for column in table.token_columns:
+                for row_id, stored in connection.execute(
+                    text(f"SELECT id::text, {column} FROM {table.name} WHERE {column} IS NOT NULL")
+                ):
+                    ref = by_name.get((table.name, column, row_id))
+                    if ref is None or row_id in but or world.tokens[ref].corruption is not None:
+                        continue
+                    if classify(stored).format is Format.V1:
+                        assert cipher.decrypt(stored).reveal() == world.token_for(ref)
+    return True
+
+
+def scalar(superuser: Engine, sql: str) -> int:
+    with superuser.connect() as connection:
+        return int(connection.scalar(text(sql)) or 0)
+
+
+def wait_until(true: Callable[[], bool], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_a_job_empties_a_key_and_says_so(
+    jobs: Jobs, services: Wired, superuser: Engine, world: World
+) -> None:
+    under_old = len(world.sealed_under(world.old_key))
+    number = jobs.start(old(world), world.current_key.arn)
+    before = jobs.service.show(number)
+    assert (before.state, before.remaining, before.job.planned) == (JobState.RUNNING, under_old, under_old)
+    assert before.chunks > 3
+    seen: list[JobView] = []
+    view = jobs.service.join(number, progress=seen.append)
+    assert view.state is JobState.DONE
+    assert (view.done, view.remaining, view.poisoned, view.zeroes) == (under_old, 0, 0, 2)
+    assert view.complete
+    assert seen
+    assert services.services.status.take().tokens_under(world.old_key.arn) == 0
+    assert _under(view.census_before, world.old_key.arn) == under_old
+    assert _under(view.census_after, world.old_key.arn) == 0
+    assert scalar(superuser, "SELECT count(*) FROM keydeck.envelope_backup") == under_old
+    assert all_hold_their_tokens(services, superuser, world)
+    assert [r.ended for r in view.runners] == [True]
+    document = json.loads(json.dumps(view.as_json()))
+    assert (document["job"], document["done"], document["remaining"]) == (number, under_old, 0)
+
+
+def _under(census: object, arn: str) -> int:
+    assert isinstance(census, dict)
+    return sum(k["tokens"] for k in census["keys"] if k["key_arn"] == arn)
+
+
+def test_what_cannot_be_known_of_writers_is_said(jobs: Jobs, world: World) -> None:
+    view = jobs.service.join(jobs.start(old(world), world.current_key.arn))
+    assert any("is not known" in remark for remark in view.remarks)
+
+
+def test_a_rewrap_leaves_the_ciphertext_and_a_job_over_all_takes_several_keys(
+    jobs: Jobs, services: Wired, superuser: Engine, world: World
+) -> None:
+    number = jobs.start(Selection(everything=True), world.current_key.arn, Verb.REWRAP)
+    view = jobs.service.join(number)
+    status = services.services.status.take()
+    assert view.state is JobState.DONE, view.why
+    # Damaged ones are where they were.
+    assert view.done + view.poisoned == status.by_format[Format.V1]
+    unwritten = {u.reference for u in jobs.service.unwritten(number)}
+    assert unwritten == {str(r) for r, t in world.tokens.items() if t.corruption and t.format is Format.V1}
+    assert status.tokens_under(world.old_key.arn) <= len(unwritten)
+    assert len(jobs.service.unwritten(number)) == view.poisoned
+    assert all_hold_their_tokens(services, superuser, world)
+
+
+def test_plaintext_is_encrypted_in_place_and_the_journal_names_the_tokens(
+    jobs: Jobs, services: Wired, superuser: Engine, world: World
+) -> None:
+    number = jobs.start(Selection(unprotected=True), world.current_key.arn, Verb.ENCRYPT)
+    view = jobs.service.join(number)
+    refs = {str(r) for r in (*world.plaintext_refs, *world.dev_refs)}
+    assert (view.state, view.done) == (JobState.DONE, len(refs))
+    told = [json.loads(e.detail) for e in services.journal.entries() if e.action == "encrypt"]
+    assert {ref for d in told for ref in d.get("references", ())} == refs
+    assert scalar(superuser, "SELECT count(*) FROM keydeck.envelope_backup") == 0
+    assert services.journal.verify() is None
+
+
+def test_the_journal_has_the_jobs_changes_and_no_batch(jobs: Jobs, services: Wired, world: World) -> None:
+    number = jobs.start(old(world), world.current_key.arn)
+    jobs.service.pause(number)
+    assert jobs.service.join(number).state is JobState.PAUSED
+    jobs.service.resume(number)
+    jobs.service.join(number)
+    entries = [e for e in services.journal.entries() if f'"job": {number}' in e.detail]
+    assert [(e.action, e.outcome) for e in entries] == [
+        ("reencrypt", "started"),
+        ("jobs pause", "done"),
+        ("jobs resume", "done"),
+        ("reencrypt", "done"),
+    ]
+    assert services.journal.verify() is None
+
+
+def test_a_job_needs_a_consent_to_this_very_plan(jobs: Jobs, services: Wired, world: World) -> None:
+    plan = jobs.service.plan(Verb.REENCRYPT, old(world), world.current_key.arn, JobOptions())
+    other = jobs.service.plan(Verb.REWRAP, old(world), world.current_key.arn, JobOptions())
+    for consent in (None, Consent.by_option(other), Consent.pressed(plan)):
+        with pytest.raises(NotConfirmedError):
+            jobs.service.start(plan, consent)
+    assert jobs.service.jobs() == ()
+    with pytest.raises(UnknownJobError):
+        jobs.service.show(1)
+
+
+def test_a_plan_tells_time_cost_and_quota(services: Wired, world: World) -> None:
+    made = jobs_of(services, losses=("arn:aws:iam::1:role/billing: no statement allows it",))
+    plan = made.service.plan(
+        Verb.REENCRYPT, old(world), world.current_key.arn, JobOptions(calls_per_second=10, ask_kms=True)
+    )
+    assert plan.seconds == pytest.approx(plan.plan.tokens * 3 / 10)
+    assert plan.dollars == pytest.approx(plan.plan.tokens * 3 * 0.03 / 10_000)
+    assert plan.quota_share == pytest.approx(10 / plan.quota)
+    assert plan.losses
+    with pytest.raises(NotConfirmedError):
+        made.service.start(plan, Consent.pressed(plan))
+
+
+def test_two_runners_share_the_chunks_and_none_is_done_twice(
+    jobs: Jobs, services: Wired, superuser: Engine, world: World
+) -> None:
+    under_old = len(world.sealed_under(world.old_key))
+    second = jobs_of(services)
+    both = Event()
+
+    def meet() -> None:
+        # Neither goes on before both are at work.
+        if jobs.work.sealed or second.work.sealed:
+            both.wait(0.02)
+
+    jobs.work.before = second.work.before = meet
+    number = jobs.start(old(world), world.current_key.arn)
+    other = Thread(target=second.service.join, args=(number,))
+    other.start()
+    view = jobs.service.join(number)
+    other.join(60)
+    assert jobs.work.sealed
+    assert second.work.sealed
+    sealed = [t.ref for t in (*jobs.work.sealed, *second.work.sealed)]
+    assert len(sealed) == len(set(sealed)) == under_old
+    assert jobs.service.show(number).done == under_old == view.done
+    assert scalar(superuser, "SELECT count(*) FROM keydeck.envelope_backup") == under_old
+    assert all_hold_their_tokens(services, superuser, world)
+
+
+def test_the_chunk_of_a_killed_process_returns_after_its_lease(
+    jobs: Jobs, services: Wired, superuser: Engine, world: World, environment: dict[str, str]
+) -> None:
+    number = jobs.start(Selection(everything=True), world.current_key.arn)
+    command = [sys.executable, "-m", "tests.crypto_core.reencryption.jobs.working", str(number), "50", "1.5"]
+    with subprocess.Popen(command, cwd=HOME, env={**os.environ, "PYTHONPATH": "."}) as process:
+        wait_until(lambda: jobs.service.show(number).done >= 4)
+        process.send_signal(signal.SIGKILL)
+    done = jobs.service.show(number).done
+    assert scalar(superuser, "SELECT count(*) FROM keydeck.job_chunk WHERE state = 'taken'") == 1
+    view = jobs.service.join(number)
+    assert view.state is JobState.DONE, view.why
+    assert view.done > done
+    # Also of tokens that stay in the selection, none is written or counted twice.
+    assert scalar(superuser, "SELECT count(*) FROM keydeck.envelope_backup") == view.done
+    assert (
+        scalar(superuser, "SELECT count(DISTINCT (token_column, row_id)) FROM keydeck.envelope_backup")
+        == view.done
+    )
+    assert scalar(superuser, "SELECT max(attempt) FROM keydeck.job_chunk") == 2
+    assert all_hold_their_tokens(services, superuser, world)
+
+
+def test_a_runner_whose_lease_was_lost_writes_nothing_more(
+    jobs: Jobs, superuser: Engine, world: World
+) -> None:
+    number = jobs.start(old(world), world.current_key.arn)
+    stolen: list[int] = []
+
+    def steal() -> None:
+        if not stolen and jobs.work.sealed:
+            with superuser.begin() as connection:
+                sql = "UPDATE keydeck.job_chunk SET attempt = attempt + 1 WHERE state = 'taken' RETURNING id"
+                stolen.append(connection.execute(text(sql)).scalar_one())
+
+    jobs.work.before = steal
+    cancelled = Event()
+    thread = Thread(target=jobs.service.join, args=(number,), kwargs={"cancelled": cancelled})
+    thread.start()
+    wait_until(lambda: bool(stolen) and jobs.service.show(number).chunks_done > 2)
+    cancelled.set()
+    thread.join(60)
+    (chunk,) = stolen
+    # What was counted in it before the theft is all that there is.
+    assert scalar(superuser, f"SELECT done FROM keydeck.job_chunk WHERE id = {chunk}") == 0
+    backups = scalar(superuser, "SELECT count(*) FROM keydeck.envelope_backup")
+    assert backups == scalar(superuser, "SELECT sum(done) FROM keydeck.job_chunk")
+
+
+@pytest.mark.parametrize("word", ["pause", "cancel"])
+def test_a_job_that_is_paused_or_cancelled_asks_nothing_more(
+    jobs: Jobs, services: Wired, superuser: Engine, world: World, word: str
+) -> None:
+    number = jobs.start(old(world), world.current_key.arn)
+
+    def wait() -> None:
+        time.sleep(0.05)
+        if len(jobs.work.sealed) == 5:
+            getattr(jobs.service, word)(number)
+
+    jobs.work.before = wait
+    view = jobs.service.join(number)
+    assert view.state.value == {"pause": "paused", "cancel": "cancelled"}[word]
+    assert 0 < view.done < view.job.planned
+    # What was sealed is written, and the chunk is given back behind it.
+    assert view.done == len(jobs.work.sealed)
+    assert scalar(superuser, "SELECT count(*) FROM keydeck.job_chunk WHERE state = 'taken'") == 0
+    jobs.work.before = lambda: None
+    if word == "cancel":
+        for change in (jobs.service.resume, jobs.service.retry, jobs.service.pause):
+            with pytest.raises(JobError):
+                change(number)
+        assert jobs.service.join(number).done == view.done
+    else:
+        jobs.service.resume(number)
+        assert jobs.service.join(number).done == view.job.planned
+        refs = [t.ref for t in jobs.work.sealed]
+        assert len(refs) == len(set(refs))
+    assert all_hold_their_tokens(services, superuser, world)
+
+
+def test_what_the_database_refuses_is_recorded_counted_and_retried(
+    jobs: Jobs, services: Wired, superuser: Engine, world: World
+) -> None:
+    refs = [r for r in world.sealed_under(world.old_key) if r.table == "gh_connection"][:2]
+    names = ", ".join(f"'{r.row_id}'" for r in refs)
+    columns = {r.column for r in refs}
+    with superuser.begin() as connection:
+        connection.execute(
+            text(
+                "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+                f" IF NEW.id IN ({names}) THEN RAISE EXCEPTION 'not this row'; END IF; RETURN NEW; END $$"
+            )
+        )
+        connection.execute(
+            text(
+                "CREATE TRIGGER refuse BEFORE UPDATE ON gh_connection FOR EACH ROW EXECUTE FUNCTION refuse()"
+            )
+        )
+    number = jobs.start(old(world), world.current_key.arn)
+    view = jobs.service.join(number)
+    ids = {r.row_id for r in refs}
+    blocked = [r for r in world.sealed_under(world.old_key) if r.table == "gh_connection" and r.row_id in ids]
+    assert (view.state, view.poisoned, view.complete) == (JobState.DONE, len(blocked), False)
+    assert dict(view.errors) == {"refused-by-database": len(blocked)}
+    assert view.done == view.job.planned - len(blocked)
+    told = jobs.service.unwritten(number, "refused-by-database")
+    assert {u.reference for u in told} == {str(r) for r in blocked}
+    assert all("not this row" in u.reason for u in told)
+    assert jobs.service.unwritten(number, "another-kind") == ()
+    with superuser.begin() as connection:
+        connection.execute(text("DROP TRIGGER refuse ON gh_connection"))
+    assert columns
+    assert jobs.service.retry(number) == len(blocked)
+    again = jobs.service.join(number)
+    assert (again.poisoned, again.done, again.complete) == (0, view.job.planned, True)
+    assert services.services.status.take().tokens_under(world.old_key.arn) == 0
+    assert all_hold_their_tokens(services, superuser, world)
+
+
+def test_a_full_disk_is_waited_out(jobs: Jobs, services: Wired, superuser: Engine, world: World) -> None:
+    with superuser.begin() as connection:
+        connection.execute(
+            text(
+                "CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+                " RAISE EXCEPTION 'No space left on device' USING ERRCODE = '53100'; END $$"
+            )
+        )
+        connection.execute(
+            text(
+                "CREATE TRIGGER full_disk BEFORE INSERT ON keydeck.envelope_backup"
+                " FOR EACH ROW EXECUTE FUNCTION full_disk()"
+            )
+        )
+    number = jobs.start(old(world), world.current_key.arn)
+    views: list[JobView] = []
+
+    def progress(view: JobView) -> None:
+        views.append(view)
+        if len(views) == 2:
+            with superuser.begin() as connection:
+                connection.execute(text("DROP TRIGGER full_disk ON keydeck.envelope_backup"))
+
+    view = jobs.service.join(number, progress=progress)
+    assert views[1].done == 0
+    assert (view.state, view.poisoned, view.done) == (JobState.DONE, 0, view.job.planned)
+    # Nothing was sealed twice for it.
+    assert len(jobs.work.sealed) == view.job.planned
+    assert all_hold_their_tokens(services, superuser, world)
+
+
+def test_a_row_that_another_transaction_holds_does_not_hold_up_the_others(
+    jobs: Jobs, services: Wired, platform: Engine, world: World
+) -> None:
+    ref = next(r for r in world.sealed_under(world.old_key) if r.table == "jira_connection")
+    number = jobs.start(old(world), world.current_key.arn)
+    with platform.connect() as holder:
+        holder.execute(text("SELECT FROM jira_connection WHERE id = :id FOR UPDATE"), {"id": ref.row_id})
+        others = {r for r in world.sealed_under(world.old_key) if r.row_id != ref.row_id}
+        thread = Thread(target=jobs.service.join, args=(number,))
+        thread.start()
+        wait_until(lambda: jobs.service.show(number).done >= len(others))
+    thread.join(60)
+    view = jobs.service.show(number)
+    assert (view.state, view.poisoned, view.done) == (JobState.DONE, 0, view.job.planned)
+
+
+def test_losing_the_lease_rolls_a_batch_back(jobs: Jobs, superuser: Engine, world: World) -> None:
+    number = jobs.start(old(world), world.current_key.arn)
+    parts = jobs.parts
+    from uuid import uuid4
+
+    from crypto_core.database.chunks import Counted
+    from crypto_core.database.engine import connected
+
+    first = parts.chunks.claim(number, uuid4(), 0.0)
+    assert first is not None
+    second = parts.chunks.claim(number, uuid4(), 60.0)
+    assert second is not None
+    assert (second.id, second.attempt) == (first.id, 2)
+    with pytest.raises(LeaseLostError), connected(parts.engine, write=True) as connection:
+        parts.chunks.advance(connection, first, "x", Counted(done=1))
+    for give_back in (
+        lambda: parts.chunks.finish(first, Counted()),
+        lambda: parts.chunks.release(first, None, Counted()),
+    ):
+        with pytest.raises(LeaseLostError):
+            give_back()
+    parts.chunks.finish(second, Counted())
+    assert scalar(superuser, f"SELECT done FROM keydeck.job_chunk WHERE id = {first.id}") == 0

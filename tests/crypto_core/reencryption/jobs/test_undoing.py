@@ -1,0 +1,120 @@
+"""A job is undone where nothing newer is there, and its backups are forgotten on demand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import pytest
+from sqlalchemy import Engine, text
+
+from console.sandbox.world import World
+from console.wiring import Wired
+from crypto_core.cipher import TokenCipher
+from crypto_core.consent import Consent
+from crypto_core.database.authorship import written_by_keydeck
+from crypto_core.database.backups import backups_under, replaced
+from crypto_core.errors import NotConfirmedError, RefusedError
+from crypto_core.reencryption.jobs.model import JobState
+from crypto_core.reencryption.plan import Selection, Verb
+from crypto_core.references import TokenRef
+from tests.crypto_core.reencryption.jobs.working import Jobs, jobs_of
+
+EPOCH = datetime(2020, 1, 1, tzinfo=UTC)
+
+
+@pytest.fixture
+def jobs(services: Wired) -> Jobs:
+    return jobs_of(services)
+
+
+@pytest.fixture
+def done(jobs: Jobs, world: World) -> int:
+    """A job that has emptied the old key."""
+    number = jobs.start(Selection(under_key=world.old_key.arn), world.current_key.arn)
+    assert jobs.service.join(number).complete
+    return number
+
+
+def put_back(jobs: Jobs, number: int) -> int:
+    plan = jobs.undoing.plan_restore(number)
+    return jobs.undoing.restore(plan, Consent.by_option(plan))
+
+
+def test_a_job_is_undone_but_for_what_is_newer(
+    jobs: Jobs,
+    services: Wired,
+    superuser: Engine,
+    platform: Engine,
+    world: World,
+    done: int,
+    stored: Callable[[TokenRef], str],
+) -> None:
+    refs = world.sealed_under(world.old_key)
+    newer = next(r for r in refs if r.table == "gh_connection")
+    value = TokenCipher(services.keyring).encrypt("gho_newer", world.current_key.arn).stored
+    with platform.begin() as connection:
+        statement = f"UPDATE gh_connection SET {newer.column} = :stored WHERE id = :id"
+        connection.execute(text(statement), {"stored": value, "id": newer.row_id})
+    with superuser.connect() as connection:
+        rows = connection.execute(text("SELECT token_column, row_id, envelope FROM keydeck.envelope_backup"))
+        before = {TokenRef(*c.split("."), i): e for c, i, e in rows}
+    undo = put_back(jobs, done)
+    view = jobs.service.join(undo)
+    assert (view.state, view.job.restores, view.poisoned) == (JobState.DONE, done, 0)
+    assert view.done == len(refs) - 1
+    assert stored(newer) == value
+    assert {ref: stored(ref) for ref in refs if ref != newer} == {
+        ref: envelope for ref, envelope in before.items() if ref != newer
+    }
+    # What was there is kept as well: undoing can be undone.
+    assert jobs.undoing.plan_restore(undo).tokens == len(refs) - 1
+    again = jobs.service.join(put_back(jobs, undo))
+    assert again.done == len(refs) - 1
+    assert services.services.status.take().tokens_under(world.old_key.arn) == 0
+    assert services.journal.verify() is None
+
+
+def test_what_a_later_job_wrote_is_not_undone_with_an_earlier_one(
+    jobs: Jobs, services: Wired, world: World, done: int, new_key: Callable[[], str]
+) -> None:
+    later = jobs.service.join(jobs.start(Selection(under_key=world.current_key.arn), new_key()))
+    assert later.done
+    view = jobs.service.join(put_back(jobs, done))
+    assert (view.state, view.done) == (JobState.DONE, 0)
+    assert services.services.status.take().tokens_under(world.old_key.arn) == 0
+
+
+def test_undoing_is_refused_where_it_could_not_be(
+    jobs: Jobs, services: Wired, world: World, done: int
+) -> None:
+    plan = jobs.undoing.plan_restore(done)
+    with pytest.raises(NotConfirmedError):
+        jobs.undoing.restore(plan, Consent.pressed(plan))
+    in_place = jobs.start(Selection(unprotected=True), world.current_key.arn, Verb.ENCRYPT)
+    with pytest.raises(RefusedError, match="plaintext is never kept"):
+        jobs.undoing.plan_restore(in_place)
+    purging = jobs.undoing.plan_purge(job=done)
+    jobs.undoing.purge(purging, Consent.by_option(purging))
+    with pytest.raises(RefusedError, match="No envelope is kept"):
+        jobs.undoing.plan_restore(done)
+    assert services.journal.entries()[-1].action == "backups purge"
+
+
+def test_purged_envelopes_are_gone_and_their_tokens_still_count_as_keydecks(
+    jobs: Jobs, services: Wired, superuser: Engine, world: World, done: int
+) -> None:
+    refs = world.sealed_under(world.old_key)
+    assert backups_under(services.engine, world.old_key.arn) == len(refs)
+    assert jobs.undoing.plan_purge(before=EPOCH).envelopes == 0
+    plan = jobs.undoing.plan_purge()
+    assert plan.envelopes == len(refs)
+    for consent in (None, Consent.pressed(plan), Consent.typed(plan, "7")):
+        with pytest.raises(NotConfirmedError):
+            jobs.undoing.purge(plan, consent)
+    assert jobs.undoing.purge(plan, Consent.typed(plan, str(len(refs)))) == len(refs)
+    with superuser.connect() as connection:
+        kept = connection.scalar(text("SELECT count(envelope) FROM keydeck.envelope_backup"))
+    assert kept == backups_under(services.engine, world.old_key.arn) == 0
+    assert replaced(services.engine, refs[0]) == ()
+    assert written_by_keydeck(services.engine, services.engine, refs, EPOCH) == set(refs)

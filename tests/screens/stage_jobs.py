@@ -1,0 +1,224 @@
+"""Jobs in memory, and what was asked of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from threading import Event
+from typing import Any
+from uuid import UUID
+
+from crypto_core.consent import Consent, require
+from crypto_core.coverage import Coverage
+from crypto_core.errors import ReadOnlyError, UnknownJobError
+from crypto_core.reencryption.jobs.model import (
+    Job,
+    JobOptions,
+    JobPlan,
+    JobRunnerView,
+    JobState,
+    JobView,
+    Sample,
+)
+from crypto_core.reencryption.plan import Plan, Selection, Unwritten, Verb
+from tests.screens.samples import CURRENT, NOW, OLD
+
+Enter = Callable[..., None]
+
+
+def job_view(number: int = 31, state: JobState = JobState.RUNNING, **more: Any) -> JobView:
+    """A job halfway through."""
+    job = Job(
+        id=number,
+        run_id=UUID(int=number),
+        verb=Verb.REENCRYPT,
+        selection="every token under alias/tokens-old",
+        source_key_arn=OLD,
+        target_key_arn=CURRENT,
+        planned=1_000_000,
+        created_at=NOW - timedelta(minutes=5),
+        created_by="arn:aws:sts::123456789012:assumed-role/oncall/ana",
+        host="ops-1",
+    )
+    shown: dict[str, Any] = {
+        "job": job,
+        "state": state,
+        "why": "",
+        "wave": 1,
+        "zeroes": 0,
+        "done": 412_000,
+        "conflicts": 4,
+        "poisoned": 3,
+        "remaining": 587_997,
+        "chunks": 500,
+        "chunks_done": 206,
+        "kms_calls": 824_012,
+        "calls_per_second": 50_000.0,
+        "seconds": 101.5,
+        "tokens_per_second": 4_060.0,
+        "eta_seconds": 145.0,
+        "errors": {"incorrect-key": 2, "malformed": 1},
+        "samples": tuple(_sample(n) for n in range(60)),
+        "runners": (
+            JobRunnerView(
+                UUID(int=1), "ops-1", 4711, job.created_by, NOW - timedelta(seconds=1), ended=False
+            ),
+            JobRunnerView(UUID(int=2), "ops-2", 815, job.created_by, NOW - timedelta(minutes=4), ended=True),
+        ),
+        "census_before": census(under_old=1_000_000),
+    }
+    return JobView(**(shown | more))
+
+
+def _sample(second: int) -> Sample:
+    throttled = 30 if second == 40 else 0
+    p50, p99 = 1.3 + second % 7 / 10, 3.1 + second * 7 % 13 / 10
+    return Sample(NOW - timedelta(seconds=60 - second), 3_000 + second * 27, 8_000, throttled, p50, p99)
+
+
+def census(under_old: int, under_current: int = 200_000) -> Mapping[str, Any]:
+    """What a job keeps of a status."""
+    shares = [(OLD, under_old), (CURRENT, under_current)]
+    return {
+        "tokens": under_old + under_current,
+        "keys": [{"key_arn": arn, "tokens": count} for arn, count in shares if count],
+        "coverage": {"complete": True, "reasons": []},
+    }
+
+
+DONE = job_view(
+    30,
+    JobState.DONE,
+    done=1_000_000,
+    poisoned=0,
+    remaining=0,
+    zeroes=2,
+    chunks_done=500,
+    errors={},
+    samples=(),
+    eta_seconds=None,
+    seconds=246.3,
+    census_after=census(under_old=0, under_current=1_200_000),
+)
+
+
+@dataclass
+class StageJobs:
+    """Jobs that do what they are told at once; joined, one is done."""
+
+    enter: Enter
+    read_only: Callable[[], bool] = lambda: False
+    views: dict[int, JobView] = field(default_factory=lambda: {31: job_view(), 30: DONE})
+    tokens: list[tuple[str, Unwritten]] = field(
+        default_factory=lambda: [
+            ("incorrect-key", Unwritten("gh_connection.access_token:gh-7", "KMS: not wrapped by this key")),
+            ("incorrect-key", Unwritten("slack_connection.token:9", "KMS: not wrapped by this key")),
+            ("malformed", Unwritten("gh_connection.access_token:gh-8", "not base64")),
+        ]
+    )
+    asked: list[tuple[str, object]] = field(default_factory=list)
+    planned: list[tuple[Verb, Selection, str, JobOptions]] = field(default_factory=list)
+    losses: tuple[str, ...] = ()
+    plan_tokens: int = 1_000_000
+    joined: Callable[[JobView], JobView] = lambda view: replace(
+        view,
+        state=JobState.DONE,
+        done=view.done + view.remaining,
+        remaining=0,
+        zeroes=2,
+        poisoned=0,
+        errors={},
+    )
+    consent: Consent | None = None
+
+    def plan(self, verb: Verb, selection: Selection, target: str, options: JobOptions) -> JobPlan:
+        """A plan for so many tokens as the stage says."""
+        self.enter("job.plan")
+        self.planned.append((verb, selection, target, options))
+        column = {"gh_connection.access_token": self.plan_tokens}
+        plan = Plan(verb, selection, CURRENT, "alias/tokens", self.plan_tokens, column, (), (), Coverage())
+        rate = options.calls_per_second or 50_000.0
+        return JobPlan(
+            plan, options, rate, plan.kms_calls / rate, plan.kms_calls * 3e-6, 100_000, self.losses
+        )
+
+    def start(self, plan: JobPlan, consent: Consent | None) -> int:
+        """Number 32."""
+        self._change("job.start", plan.digest)
+        self.consent = require(consent, plan)
+        view = job_view(32, done=0, poisoned=0, errors={}, remaining=plan.plan.tokens)
+        self.views[32] = replace(view, job=replace(view.job, verb=plan.plan.verb, planned=plan.plan.tokens))
+        return 32
+
+    def join(
+        self,
+        job: int,
+        *,
+        progress: Callable[[JobView], None] | None = None,
+        cancelled: Event | None = None,
+    ) -> JobView:
+        """Done at once, or whatever `joined` makes of it."""
+        self._change("job.join", job)
+        if progress is not None:
+            progress(self.views[job])
+        self.views[job] = self.joined(self._view(job))
+        return self.views[job]
+
+    def jobs(self, limit: int = 200) -> tuple[JobView, ...]:
+        """The newest first."""
+        self.enter("jobs")
+        return tuple(self.views[number] for number in sorted(self.views, reverse=True)[:limit])
+
+    def show(self, job: int) -> JobView:
+        """One."""
+        self.enter("job.show")
+        return self._view(job)
+
+    def unwritten(self, job: int, kind: str = "", *, limit: int = 200) -> tuple[Unwritten, ...]:
+        """Tokens that can't be written."""
+        self.enter("job.unwritten")
+        self.asked.append(("unwritten", (job, kind)))
+        return tuple(token for of, token in self.tokens if kind in ("", of))[:limit]
+
+    def pause(self, job: int) -> JobView:
+        """Paused."""
+        return self._to("job.pause", job, JobState.PAUSED)
+
+    def resume(self, job: int) -> JobView:
+        """Running."""
+        return self._to("job.resume", job, JobState.RUNNING)
+
+    def cancel(self, job: int) -> JobView:
+        """Cancelled."""
+        return self._to("job.cancel", job, JobState.CANCELLED)
+
+    def retry(self, job: int) -> int:
+        """All that could not be written."""
+        self._change("job.retry", job)
+        view = self._view(job)
+        self.views[job] = replace(
+            view, state=JobState.RUNNING, poisoned=0, errors={}, remaining=view.remaining + view.poisoned
+        )
+        return view.poisoned
+
+    def _to(self, name: str, job: int, state: JobState) -> JobView:
+        self._change(name, job)
+        self.views[job] = replace(self._view(job), state=state)
+        return self.views[job]
+
+    def _change(self, name: str, about: object) -> None:
+        self.enter(name)
+        if self.read_only():
+            raise ReadOnlyError("The stage is read only.")
+        self.asked.append((name.removeprefix("job."), about))
+
+    def _view(self, job: int) -> JobView:
+        if job not in self.views:
+            raise UnknownJobError(f"There is no job {job}.")
+        return self.views[job]
+
+
+def seen_at(moment: datetime) -> tuple[JobRunnerView, ...]:
+    """One process that was seen then."""
+    return (JobRunnerView(UUID(int=1), "ops-1", 4711, "ana", moment, ended=False),)
