@@ -71,9 +71,11 @@ class Closer:
         self._writers = writers
         self._settle_seconds = settle_seconds
 
-    def close(self, job_id: int, stop: Event) -> Closing:
-        """Do the next step, if it is time. Raises KmsError, DatabaseError."""
-        actor = self._journal.actor()
+    def close(self, job_id: int, stop: Event, actor: str) -> Closing:
+        """Do the next step, if it is time. Raises KmsError, DatabaseError.
+
+        `actor` is whom the journal names; see Journal.actor.
+        """
         told: list[Callable[[Connection | None], None]] = []
         with connected(self._engine, write=True) as connection:
             if not connection.scalar(select(func.pg_try_advisory_xact_lock(_LOCK, job_id))):

@@ -46,6 +46,11 @@ class JobOptions:
     accepted: tuple[str, ...] = ()
 
 
+def calls_per_token(verb: Verb) -> int:
+    """Return how many calls of KMS a job makes for a token, but for retries and for asking it once more."""
+    return 1 if verb is Verb.ENCRYPT else 2
+
+
 @dataclass(frozen=True, slots=True)
 class JobPlan:
     """A dry run's result: the plan, and what it takes.
@@ -78,6 +83,11 @@ class JobPlan:
         """SHA-256, in hex, over the plan, who loses access, and how it is run."""
         told = {"plan": self.plan.digest, "losses": self.losses, "options": astuple(self.options)}
         return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+
+    @property
+    def kms_calls(self) -> int:
+        """How many calls of KMS the job makes, without retries."""
+        return self.plan.tokens * (calls_per_token(self.plan.verb) + self.options.ask_kms)
 
     @property
     def quota_share(self) -> float:

@@ -12,7 +12,7 @@ from crypto_core.envelope import Format
 from crypto_core.key_names import region_of
 from crypto_core.reencryption.bulk.quota import DEFAULT_SHARE, DOLLARS_PER_CALL, quota_of
 from crypto_core.reencryption.jobs.closing import scope_formats
-from crypto_core.reencryption.jobs.model import JobOptions, JobPlan
+from crypto_core.reencryption.jobs.model import JobOptions, JobPlan, calls_per_token
 from crypto_core.reencryption.jobs.ports import Losses
 from crypto_core.reencryption.plan import Plan, Selection, Unwritten, Verb
 from crypto_core.reencryption.planner import Planner
@@ -43,7 +43,7 @@ class JobPlanner:
             plan = self._without_v2(plan)
         quota = self._quota(region_of(plan.target_key_arn) or "")
         rate = options.calls_per_second or quota * DEFAULT_SHARE
-        calls = plan.tokens * calls_per_token(verb, ask_kms=options.ask_kms)
+        calls = plan.tokens * (calls_per_token(verb) + options.ask_kms)
         source = plan.source_key_arn
         return JobPlan(
             plan=plan,
@@ -71,8 +71,3 @@ class JobPlanner:
             by_format=by_format,
             refused=(*plan.refused, Unwritten(v2, _V2_STAYS)),
         )
-
-
-def calls_per_token(verb: Verb, *, ask_kms: bool) -> int:
-    """Return how many calls of KMS a job makes for a token, without retries."""
-    return (1 if verb is Verb.ENCRYPT else 2) + ask_kms

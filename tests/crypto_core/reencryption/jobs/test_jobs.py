@@ -172,6 +172,7 @@ def test_a_plan_tells_time_cost_and_quota(services: Wired, world: World) -> None
     assert plan.seconds == pytest.approx(plan.plan.tokens * 3 / 10)
     assert plan.dollars == pytest.approx(plan.plan.tokens * 3 * 0.03 / 10_000)
     assert plan.quota_share == pytest.approx(10 / plan.quota)
+    assert plan.kms_calls == plan.plan.tokens * 3
     assert plan.losses
     with pytest.raises(NotConfirmedError):
         made.service.start(plan, Consent.pressed(plan))
