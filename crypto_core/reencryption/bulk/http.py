@@ -73,11 +73,13 @@ class Endpoint:
         from botocore import exceptions as b
 
         url = self._ground.endpoint_url
-        wire: Wire | None = None
         failure: Exception
+        wire: Wire | None = None
         try:
-            async with asyncio.timeout(self._ground.connect_timeout):
-                wire = self._kept() or await self._connected()
+            wire = self._kept()
+            if wire is None:
+                async with asyncio.timeout(self._ground.connect_timeout):
+                    wire = await self._connected()
             async with asyncio.timeout(self._ground.read_timeout):
                 answer = HttpAnswer(*await wire.post(self._head, headers, body))
             if wire.is_open:
