@@ -33,7 +33,7 @@ def document_of(answer: HttpAnswer) -> dict[str, Any] | None:
 def refusal_of(answer: HttpAnswer) -> Refused:
     """Return what an answer other than 200 says, as botocore reads it."""
     document = document_of(answer) or {}
-    code = str(document.get("__type") or answer.headers.get("x-amzn-ErrorType") or answer.status)
+    code = str(document.get("__type") or answer.headers.get("x-amzn-errortype") or answer.status)
     message = document.get("message") or document.get("Message") or ""
     # "com.amazonaws.kms#Name" in the body, "Name:http://…" in the header.
     return Refused(answer.status, code.rpartition("#")[2].partition(":")[0], str(message), answer.headers)
@@ -53,7 +53,7 @@ def skew_of(refused: Refused, now: float) -> float | None:
     if not signature and refused.code not in _SKEWED:
         return None
     try:
-        told = parsedate_to_datetime(refused.headers.get("Date", "")).timestamp()
+        told = parsedate_to_datetime(refused.headers.get("date", "")).timestamp()
     except (TypeError, ValueError):
         return None
     skew = told - now

@@ -47,7 +47,7 @@ _log = logging.getLogger(__name__)
 
 
 class KmsTransport:
-    """KMS over aiohttp. An asynchronous context manager, for one event loop."""
+    """KMS over HTTP. An asynchronous context manager, for one event loop."""
 
     def __init__(
         self,

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import json
+import os
+import ssl
 from base64 import b64encode
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from pathlib import Path
 
 import pytest
 from aiohttp import web
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 from crypto_core.data_keys import NO_CONTEXT
 from crypto_core.errors import (
@@ -20,6 +28,7 @@ from crypto_core.errors import (
     KmsInternalError,
     KmsRequestError,
     KmsThrottledError,
+    KmsUnreachableError,
     KmsUnreadableError,
     UntrustedKeyError,
 )
@@ -57,14 +66,22 @@ def credentials(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAKEYDECKTEST00001")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
     monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    monkeypatch.setenv("http_proxy", "")
+    monkeypatch.setenv("no_proxy", "127.0.0.1,localhost")
 
 
 @asynccontextmanager
-async def answering(answers: Answers, attempts: int = 2) -> AsyncIterator[KmsTransport]:
+async def answering(
+    answers: Answers,
+    attempts: int = 2,
+    tls: ssl.SSLContext | None = None,
+    url: str = "http://127.0.0.1:{port}",
+) -> AsyncIterator[KmsTransport]:
     server = web.Server(answers)
-    listener = await asyncio.get_running_loop().create_server(server, "127.0.0.1", 0)
+    listener = await asyncio.get_running_loop().create_server(server, "127.0.0.1", 0, ssl=tls)
     port = listener.sockets[0].getsockname()[1]
-    kms = KmsApi(["eu-west-1"], endpoint_url=f"http://127.0.0.1:{port}")
+    os.environ["http_proxy"] = f"http://127.0.0.1:{port}"
+    kms = KmsApi(["eu-west-1"], endpoint_url=url.format(port=port))
     try:
         async with KmsTransport(kms, CallPace(1_000), attempts=attempts) as transport:
             yield transport
@@ -150,3 +167,79 @@ async def test_a_wrong_secret_is_not_taken_for_a_wrong_clock() -> None:
         async with answering(answers) as transport:
             await transport.decrypt(KEY, b"blob", NO_CONTEXT)
     assert len(answers.requests) == 1
+
+
+def certificate(folder: Path) -> Path:
+    """A certificate for 127.0.0.1 that signs itself, and its key, in one file."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(
+            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False
+        )
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    file = folder / "certificate.pem"
+    file.write_bytes(private + made.public_bytes(serialization.Encoding.PEM))
+    return file
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+async def test_over_tls_only_an_endpoint_that_botocore_would_trust_is_asked(
+    trusted: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = certificate(tmp_path)
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(file)
+    if trusted:
+        monkeypatch.setenv("AWS_CA_BUNDLE", str(file))
+    answers = Answers(said({"KeyId": KEY, "Plaintext": PLAINTEXT}))
+    async with answering(answers, 1, tls, "https://127.0.0.1:{port}") as transport:
+        if trusted:
+            for _ in range(3):
+                (await transport.decrypt(KEY, b"blob", NO_CONTEXT)).data_key.wipe()
+        else:
+            with pytest.raises(KmsUnreachableError):
+                await transport.decrypt(KEY, b"blob", NO_CONTEXT)
+    assert len(answers.requests) == (3 if trusted else 0)
+    assert len({id(request.transport) for request in answers.requests}) <= 1
+
+
+async def test_calls_go_through_the_proxy_that_the_environment_names() -> None:
+    answers = Answers(said({"KeyId": KEY, "Plaintext": PLAINTEXT}))
+    async with answering(answers, 1, url="http://kms.nowhere.invalid") as transport:
+        (await transport.decrypt(KEY, b"blob", NO_CONTEXT)).data_key.wipe()
+    assert answers.requests[0].headers["Host"] == "kms.nowhere.invalid"
+
+
+async def test_connections_are_kept() -> None:
+    answers = Answers(said({"KeyId": KEY, "Plaintext": PLAINTEXT}))
+    peers = set()
+    async with answering(answers) as transport:
+        for _ in range(5):
+            (await transport.decrypt(KEY, b"blob", NO_CONTEXT)).data_key.wipe()
+            peers.add(answers.requests[-1].transport.get_extra_info("peername"))  # type: ignore[union-attr]
+    assert len(peers) == 1
+
+
+async def test_a_connection_that_the_endpoint_closed_is_replaced() -> None:
+    answers = Answers(said({"KeyId": KEY, "Plaintext": PLAINTEXT}))
+    async with answering(answers) as transport:
+        for _ in range(2):
+            (await transport.decrypt(KEY, b"blob", NO_CONTEXT)).data_key.wipe()
+            answers.requests[-1].transport.close()  # type: ignore[union-attr]
+            await asyncio.sleep(0.05)
+        (await transport.decrypt(KEY, b"blob", NO_CONTEXT)).data_key.wipe()
+    assert len(answers.requests) == 3
