@@ -1,13 +1,11 @@
 """One Region's KMS over HTTP: connections that are kept, one signed call sent, its answer read.
 
-Calls go over connections of our own (see wire.py), through a proxy by aiohttp. Certificate authorities, proxy
-and endpoint are botocore's. Exceptions of aiohttp may carry an answer, which may hold a data key; they end
-here, and botocore's for the same failure is returned.
+Certificate authorities, proxy and endpoint are botocore's. Exceptions of aiohttp may carry an answer, which
+may hold a data key; they end here, and botocore's for the same failure is returned.
 """
 
 from __future__ import annotations
 
-import asyncio
 import ssl
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +13,6 @@ from typing import TYPE_CHECKING
 
 from crypto_core.kms import KmsGround
 from crypto_core.reencryption.bulk.signing import KmsSigner
-from crypto_core.reencryption.bulk.wire import BrokenAnswerError, Wire
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -47,82 +44,20 @@ class Endpoint:
 
         self._ground = ground
         self._url = URL(ground.endpoint_url.rstrip("/") + "/", encoded=True)
-        self._tls = tls
-        self._idle: list[Wire] = []
-        port = "" if self._url.is_default_port() else f":{self._url.explicit_port}"
-        host = f"[{self._url.raw_host}]" if ":" in (self._url.raw_host or "") else self._url.raw_host
-        lines = (
-            f"POST {self._url.raw_path} HTTP/1.1",
-            f"Host: {host}{port}",
-            f"User-Agent: {ground.user_agent}",
-        )
-        self._head = "".join(f"{line}\r\n" for line in lines).encode("latin-1")
         self._signer: tuple[ReadOnlyCredentials, KmsSigner] | None = None
-        self._session = _session(ground, tls) if ground.proxy else None
+        self._session = _session(ground, tls)
 
     async def send(
         self, operation: str, body: bytes, credentials: ReadOnlyCredentials, now: float
     ) -> HttpAnswer | Exception:
         """Send one signed call. Returns the answer, or botocore's exception where there was none."""
-        headers = self._signed_by(credentials).headers(operation, body, now)
-        if self._session is not None:
-            return await self._send_by_proxy(self._session, headers, body)
-        return await self._send(headers, body)
-
-    async def _send(self, headers: dict[str, str], body: bytes) -> HttpAnswer | Exception:
-        from botocore import exceptions as b
-
-        url = self._ground.endpoint_url
-        failure: Exception
-        wire: Wire | None = None
-        try:
-            wire = self._kept()
-            if wire is None:
-                async with asyncio.timeout(self._ground.connect_timeout):
-                    wire = await self._connected()
-            async with asyncio.timeout(self._ground.read_timeout):
-                answer = HttpAnswer(*await wire.post(self._head, headers, body))
-            if wire.is_open:
-                self._idle.append(wire)
-            return answer
-        except BrokenAnswerError:
-            failure = b.ConnectionClosedError(endpoint_url=url)
-        except TimeoutError:
-            kind = b.ConnectTimeoutError if wire is None else b.ReadTimeoutError
-            failure = kind(endpoint_url=url)
-        except ssl.SSLError as error:
-            failure = b.SSLError(endpoint_url=url, error=error)
-        except OSError as error:
-            failure = b.EndpointConnectionError(endpoint_url=url, error=error.strerror)
-        return failure
-
-    def _kept(self) -> Wire | None:
-        """The connection that was used last, so that those beyond need grow old and go."""
-        oldest = asyncio.get_running_loop().time() - KEEP_SECONDS
-        while self._idle:
-            wire = self._idle.pop()
-            if wire.is_open and wire.idle_since > oldest:
-                return wire
-            wire.close()
-        return None
-
-    async def _connected(self) -> Wire:
-        wire = Wire(MAX_ANSWER_BYTES)
-        await asyncio.get_running_loop().create_connection(
-            lambda: wire, self._url.host or "", self._url.port or 443, ssl=self._tls
-        )
-        return wire
-
-    async def _send_by_proxy(
-        self, session: ClientSession, headers: dict[str, str], body: bytes
-    ) -> HttpAnswer | Exception:
         from aiohttp import ClientError
 
         try:
-            async with session.post(
+            async with self._session.post(
                 self._url,
                 data=body,
-                headers=headers,
+                headers=self._signed_by(credentials).headers(operation, body, now),
                 proxy=self._ground.proxy,
                 allow_redirects=False,
             ) as response:
@@ -132,11 +67,7 @@ class Endpoint:
 
     async def close(self) -> None:
         """Close the connections."""
-        for wire in self._idle:
-            wire.close()
-        self._idle.clear()
-        if self._session is not None:
-            await self._session.close()
+        await self._session.close()
 
     def _signed_by(self, credentials: ReadOnlyCredentials) -> KmsSigner:
         if self._signer is None or self._signer[0] is not credentials:
