@@ -218,7 +218,8 @@ def restore(
             print_json({"dry_run": True, "restores": job, "tokens": plan.tokens, "keys": list(plan.key_arns)})
         else:
             keys = ", ".join(plan.key_arns)
-            say(f"{counted(plan.tokens, 'envelope')} of job {job} would be put back, under {keys}.")
+            kept = counted(plan.tokens, "envelope")
+            say(f"{kept} that job {job} replaced, under {keys}: put back where nothing newer is.")
         if dry_run:
             return 0
         about = "This puts tokens back under the key that they were moved from."
