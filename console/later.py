@@ -190,7 +190,12 @@ def jobs(ground: Ground, coverage: CoverageRecord) -> JobWork:
     putting_back = restoring(engine, ground.keyring)
     return JobService(
         parts,
-        JobPlanner(planner, store, access.losses),
+        JobPlanner(
+            planner,
+            store,
+            access.compare,
+            lambda: (share.key_arn for share in ground.status.take().keys if share.key_arn and share.tokens),
+        ),
         lambda: JobRunner(parts, closer, writing, putting_back),
         ground.status,
         read_only=settings.read_only,

@@ -8,7 +8,6 @@ was seen there too.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from crypto_core.errors import (
@@ -25,17 +24,10 @@ from crypto_core.keys.policy.access import Access
 from crypto_core.keys.policy.reading import KeyPolicies, KeyPolicy
 from crypto_core.keys.replacement.access import Loss, losses, new_denials, seen
 from crypto_core.keys.replacement.witness import UseSeen, UseWitness
+from crypto_core.reencryption.jobs.ports import Compared
 
 SEEN_FOR = timedelta(days=90)
 """How far back events are looked at: as far as LookupEvents reaches."""
-
-
-@dataclass(frozen=True, slots=True)
-class Compared:
-    """Who loses access, or may lose it, each with why; and what is not known of it. Cleaned text."""
-
-    losses: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
 
 
 class AccessComparison:
@@ -56,10 +48,6 @@ class AccessComparison:
         self._witness = witness
         self._identity = identity
         self._clock = clock
-
-    def losses(self, source_arn: str, target_arn: str, accepted: Sequence[str] = ()) -> tuple[str, ...]:
-        """Return who loses access; see `compare`."""
-        return self.compare(source_arn, target_arn, accepted).losses
 
     def compare(self, source_arn: str, target_arn: str, accepted: Sequence[str] = ()) -> Compared:
         """Return who loses access by a move from one key to another.

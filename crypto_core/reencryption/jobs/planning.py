@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from crypto_core.counting import counted
 from crypto_core.database.tokens import TokenStore
 from crypto_core.envelope import Format
-from crypto_core.key_names import region_of
+from crypto_core.key_names import region_of, same_key
 from crypto_core.reencryption.bulk.quota import DEFAULT_SHARE, DOLLARS_PER_CALL, quota_of
 from crypto_core.reencryption.jobs.closing import scope_formats
 from crypto_core.reencryption.jobs.model import JobOptions, JobPlan, calls_per_token
-from crypto_core.reencryption.jobs.ports import Losses
+from crypto_core.reencryption.jobs.ports import CompareAccess
 from crypto_core.reencryption.plan import Plan, Selection, Unwritten, Verb
 from crypto_core.reencryption.planner import Planner
 
@@ -27,13 +27,16 @@ class JobPlanner:
         self,
         planner: Planner,
         store: TokenStore,
-        losses: Losses,
+        compare: CompareAccess,
+        in_use: Callable[[], Iterable[str]],
         *,
         quota: Callable[[str], int] = quota_of,
     ) -> None:
+        """`in_use` gives the ARNs of all keys that tokens are under."""
         self._planner = planner
         self._store = store
-        self._losses = losses
+        self._compare = compare
+        self._in_use = in_use
         self._quota = quota
 
     def plan(self, verb: Verb, selection: Selection, target: str, options: JobOptions) -> JobPlan:
@@ -44,16 +47,26 @@ class JobPlanner:
         quota = self._quota(region_of(plan.target_key_arn) or "")
         rate = options.calls_per_second or quota * DEFAULT_SHARE
         calls = plan.tokens * (calls_per_token(verb) + options.ask_kms)
-        source = plan.source_key_arn
+        compared = [
+            self._compare(source, plan.target_key_arn, options.accepted) for source in self._sources(plan)
+        ]
+        notes = dict.fromkeys(note for one in compared for note in one.notes)
         return JobPlan(
-            plan=plan,
+            plan=replace(plan, warnings=(*plan.warnings, *notes)),
             options=options,
             calls_per_second=rate,
             seconds=calls / rate if rate else 0.0,
             dollars=calls * DOLLARS_PER_CALL,
             quota=quota,
-            losses=tuple(self._losses(source, plan.target_key_arn, options.accepted)) if source else (),
+            losses=tuple(dict.fromkeys(loss for one in compared for loss in one.losses)),
         )
+
+    def _sources(self, plan: Plan) -> list[str]:
+        """The keys that tokens may leave: of a selection over several keys, all that there are."""
+        if plan.verb is Verb.ENCRYPT or not plan.tokens:
+            return []
+        found = [plan.source_key_arn] if plan.source_key_arn else sorted(set(self._in_use()))
+        return [arn for arn in found if not same_key(arn, plan.target_key_arn)]
 
     def _without_v2(self, plan: Plan) -> Plan:
         """The plan without what can't be rewrapped, which is counted as refused."""

@@ -48,6 +48,17 @@ OpenWork = Callable[[], AbstractContextManager[ChunkWork]]
 OpenRestoring = Callable[[UUID], AbstractContextManager[ChunkWork]]
 """Makes what puts back the envelopes that a run, by its id, has replaced."""
 
-Losses = Callable[[str, str, Sequence[str]], tuple[str, ...]]
-"""Who decrypts under a source key today and may not under a target key, each with why: by both ARNs, and by
-who is accepted to lose it (see access.py)."""
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """Who loses access, or may lose it, each with why; and what is not known of it. Cleaned text."""
+
+    losses: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+CompareAccess = Callable[[str, str, Sequence[str]], Compared]
+"""Who decrypts under a source key today and may not under a target key: by both ARNs.
+
+Those that the last argument names may lose it, and are left out.
+"""

@@ -47,9 +47,8 @@ class Writers:
             if untold:
                 name = short_key(key_arn)
                 begin = f"{since.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
-                unknown.append(
-                    f"Whether somebody sealed under {name} since {begin} is not known: {clean(untold, 500)}."
-                )
+                why = clean(untold.rstrip("."), 500)
+                unknown.append(f"Whether somebody sealed under {name} since {begin} is not known: {why}.")
         return WritersSeen("", tuple(unknown))
 
     def _replicas(self, key_arn: str) -> tuple[str, ...]:

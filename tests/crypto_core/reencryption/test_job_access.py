@@ -63,25 +63,25 @@ def test_who_the_target_does_not_name_is_named_with_what_is_lost(
     services: Wired, key: Callable[..., str]
 ) -> None:
     old, new = key(allow(aws(PLATFORM, role("backup")))), key(allow(aws(PLATFORM)))
-    assert comparison(services).losses(old, new) == ("role/backup loses Decrypt and GenerateDataKey",)
-    assert comparison(services).losses(new, old) == ()
-    assert comparison(services).losses(old, new, [role("back*")]) == ()
-    assert comparison(services).losses(old, new, [role("other")]) != ()
+    assert comparison(services).compare(old, new).losses == ("role/backup loses Decrypt and GenerateDataKey",)
+    assert comparison(services).compare(new, old).losses == ()
+    assert comparison(services).compare(old, new, [role("back*")]).losses == ()
+    assert comparison(services).compare(old, new, [role("other")]).losses != ()
 
 
 def test_a_grant_counts_as_a_policy_does(services: Wired, sandbox: Sandbox, key: Callable[..., str]) -> None:
     old, new = key(), key()
     sandbox.client("kms").create_grant(KeyId=old, GranteePrincipal=PLATFORM, Operations=["Decrypt"])
-    assert comparison(services).losses(old, new) == ("role/platform loses Decrypt",)
+    assert comparison(services).compare(old, new).losses == ("role/platform loses Decrypt",)
     sandbox.client("kms").create_grant(KeyId=new, GranteePrincipal=PLATFORM, Operations=["Decrypt"])
-    assert comparison(services).losses(old, new) == ()
+    assert comparison(services).compare(old, new).losses == ()
 
 
 def test_who_was_seen_and_whom_the_new_keys_policy_does_not_know_is_named(
     services: Wired, key: Callable[..., str]
 ) -> None:
     old, new = key(allow(aws(ROOT))), key(allow(aws(role("b"))))
-    told = comparison(services, Seen({old: (PLATFORM,)})).losses(old, new)
+    told = comparison(services, Seen({old: (PLATFORM,)})).compare(old, new).losses
     assert "role/platform loses Decrypt; it used the old key in the last 90 days" in told
 
 
@@ -89,11 +89,11 @@ def test_where_iam_decides_under_both_only_who_was_seen_under_the_new_key_surely
     services: Wired, key: Callable[..., str]
 ) -> None:
     old, new = key(allow(aws(ROOT))), key(allow(aws(ROOT)))
-    assert comparison(services).losses(old, new) == ()
-    (told,) = comparison(services, Seen({old: (PLATFORM,)})).losses(old, new)
+    assert comparison(services).compare(old, new).losses == ()
+    (told,) = comparison(services, Seen({old: (PLATFORM,)})).compare(old, new).losses
     assert told.startswith("role/platform: Decrypt under the new key only if IAM policies of account ")
-    assert comparison(services, Seen({old: (PLATFORM,), new: (PLATFORM,)})).losses(old, new) == ()
-    assert comparison(services, Seen({old: (PLATFORM,)})).losses(old, new, [PLATFORM]) == ()
+    assert comparison(services, Seen({old: (PLATFORM,), new: (PLATFORM,)})).compare(old, new).losses == ()
+    assert comparison(services, Seen({old: (PLATFORM,)})).compare(old, new, [PLATFORM]).losses == ()
 
 
 def test_who_is_named_by_both_policies_and_seen_loses_nothing(
@@ -101,21 +101,21 @@ def test_who_is_named_by_both_policies_and_seen_loses_nothing(
 ) -> None:
     named = allow(aws(PLATFORM), Condition=VIA)
     old, new = key(named), key(named)
-    assert comparison(services, Seen({old: (PLATFORM,)})).losses(old, new) == ()
+    assert comparison(services, Seen({old: (PLATFORM,)})).compare(old, new).losses == ()
 
 
 def test_keydecks_own_uses_are_the_preflights(services: Wired, key: Callable[..., str]) -> None:
     old, new = key(allow(aws(ROOT))), key(allow(aws(ROOT)))
     witness = Seen({old: (role("ops/oncall"), "s3.amazonaws.com")})
     session = "arn:aws:sts::123456789012:assumed-role/oncall/ana"
-    assert comparison(services, witness, session).losses(old, new) == ()
-    assert comparison(services, witness, session.replace("oncall", "other")).losses(old, new) != ()
+    assert comparison(services, witness, session).compare(old, new).losses == ()
+    assert comparison(services, witness, session.replace("oncall", "other")).compare(old, new).losses != ()
 
 
 def test_a_new_denial_under_conditions_is_told(services: Wired, key: Callable[..., str]) -> None:
     named = allow(aws(PLATFORM))
     old, new = key(named), key(named, allow("*", Effect="Deny", Condition=VIA))
-    (told,) = comparison(services).losses(old, new)
+    (told,) = comparison(services).compare(old, new).losses
     assert "denies Decrypt and GenerateDataKey by StringEquals kms:ViaService" in told
 
 
@@ -125,10 +125,10 @@ def test_what_may_not_be_read_is_a_loss_and_never_taken_as_fine(
 ) -> None:
     old, new = key(allow(aws(PLATFORM))), key(allow(aws(PLATFORM)))
     sandbox.control.add_denial(Denial("*", operation))
-    told = comparison(services).losses(old, new)
+    told = comparison(services).compare(old, new).losses
     assert len(told) == 2
     assert all(loss.startswith("whoever decrypts today: ") and "can't be read" in loss for loss in told)
-    assert comparison(services).losses(old, new, [PLATFORM]) == told
+    assert comparison(services).compare(old, new, [PLATFORM]).losses == told
     accepted = comparison(services).compare(old, new, ["*"])
     assert accepted.losses == ()
     assert accepted.notes == told

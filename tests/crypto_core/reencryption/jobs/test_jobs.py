@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from threading import Event, Thread
 
@@ -25,6 +25,7 @@ from crypto_core.database.tables import PLATFORM_TABLES
 from crypto_core.envelope import Format, classify
 from crypto_core.errors import JobError, LeaseLostError, NotConfirmedError, UnknownJobError
 from crypto_core.reencryption.jobs.model import JobOptions, JobState, JobView
+from crypto_core.reencryption.jobs.ports import Compared
 from crypto_core.reencryption.plan import Selection, Verb
 from tests.crypto_core.reencryption.jobs.working import Jobs, jobs_of
 
@@ -165,7 +166,8 @@ def test_a_job_needs_a_consent_to_this_very_plan(jobs: Jobs, services: Wired, wo
 
 
 def test_a_plan_tells_time_cost_and_quota(services: Wired, world: World) -> None:
-    made = jobs_of(services, losses=("arn:aws:iam::1:role/billing: no statement allows it",))
+    lost = Compared(("arn:aws:iam::1:role/billing: no statement allows it",), ("No events are kept.",))
+    made = jobs_of(services, compare=lambda *_: lost)
     plan = made.service.plan(
         Verb.REENCRYPT, old(world), world.current_key.arn, JobOptions(calls_per_second=10, ask_kms=True)
     )
@@ -173,9 +175,26 @@ def test_a_plan_tells_time_cost_and_quota(services: Wired, world: World) -> None
     assert plan.dollars == pytest.approx(plan.plan.tokens * 3 * 0.03 / 10_000)
     assert plan.quota_share == pytest.approx(10 / plan.quota)
     assert plan.kms_calls == plan.plan.tokens * 3
-    assert plan.losses
+    assert plan.losses == lost.losses
+    assert plan.plan.warnings[-1:] == lost.notes
     with pytest.raises(NotConfirmedError):
         made.service.start(plan, Consent.pressed(plan))
+
+
+def test_of_every_key_that_tokens_may_leave_it_is_asked_who_loses_access(
+    services: Wired, world: World
+) -> None:
+    old, new = world.old_key.arn, world.current_key.arn
+
+    def compare(source: str, target: str, accepted: Sequence[str]) -> Compared:
+        return Compared((f"{source} to {target}",)) if "*" not in accepted else Compared()
+
+    made = jobs_of(services, compare=compare, in_use=(new, old))
+    every = Selection(everything=True)
+    assert made.service.plan(Verb.REENCRYPT, every, new, JobOptions()).losses == (f"{old} to {new}",)
+    assert made.service.plan(Verb.REENCRYPT, every, new, JobOptions(accepted=("*",))).losses == ()
+    unprotected = Selection(unprotected=True)
+    assert made.service.plan(Verb.ENCRYPT, unprotected, new, JobOptions()).losses == ()
 
 
 def test_two_runners_share_the_chunks_and_none_is_done_twice(

@@ -29,7 +29,7 @@ from crypto_core.reencryption.jobs.closing import Closer
 from crypto_core.reencryption.jobs.model import JobOptions
 from crypto_core.reencryption.jobs.parts import JobParts
 from crypto_core.reencryption.jobs.planning import JobPlanner
-from crypto_core.reencryption.jobs.ports import Measured
+from crypto_core.reencryption.jobs.ports import CompareAccess, Compared, Measured
 from crypto_core.reencryption.jobs.restoring import restoring
 from crypto_core.reencryption.jobs.runner import JobRunner
 from crypto_core.reencryption.jobs.service import JobService
@@ -112,7 +112,8 @@ def jobs_of(
     lease_seconds: float = 15.0,
     settle_seconds: float = 0.0,
     witness: UseWitness | None = None,
-    losses: tuple[str, ...] = (),
+    compare: CompareAccess = lambda *_: Compared(),
+    in_use: tuple[str, ...] = (),
 ) -> Jobs:
     """Jobs over the services of a test."""
     answers = AnswerBook(wired.engine)
@@ -154,7 +155,7 @@ def jobs_of(
 
     service = JobService(
         parts,
-        JobPlanner(planner, wired.store, lambda *_: losses),
+        JobPlanner(planner, wired.store, compare, lambda: in_use),
         runner,
         status,  # type: ignore[arg-type]
         read_only=wired.settings.read_only,
