@@ -183,7 +183,7 @@ class _Run:
                 return
             try:
                 outcome = await self._sealed(entry)
-            except BaseException:
+            except BaseException:  # raised again: the token is another worker's to take
                 window.put_back(entry)
                 raise
             if outcome is None:
@@ -232,7 +232,7 @@ class _Run:
         batch = [entry.outcome for entry in entries if entry.outcome is not None]
         try:
             done = await self._loop.run_in_executor(self._writer, self._sink.commit, batch)
-        except BaseException:
+        except BaseException:  # raised again: nothing more is given to a sink that failed
             self._is_writable = False
             raise
         finally:

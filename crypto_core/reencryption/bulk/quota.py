@@ -35,11 +35,6 @@ def quota_of(region: str) -> int:
     return _QUOTAS.get(region, _OTHER_REGIONS)
 
 
-def default_rate(region: str) -> float:
-    """Return the calls a second that a job makes in a Region unless told otherwise."""
-    return quota_of(region) * DEFAULT_SHARE
-
-
 def dollars(calls: int) -> float:
     """Return what so many calls cost, in US dollars, where none of them is free."""
     return calls * DOLLARS_PER_CALL

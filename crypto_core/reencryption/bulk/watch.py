@@ -12,10 +12,10 @@ _MOST = 20_000
 class CallSample:
     """The calls since the look before, each attempt counted. Latencies are in milliseconds."""
 
-    calls: int
-    throttled: int
-    p50_ms: float
-    p99_ms: float
+    calls: int = 0
+    throttled: int = 0
+    p50_ms: float = 0.0
+    p99_ms: float = 0.0
 
 
 class CallWatch:

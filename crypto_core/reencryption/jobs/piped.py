@@ -16,8 +16,8 @@ from crypto_core.reencryption.bulk.control import Control
 from crypto_core.reencryption.bulk.pace import CallPace
 from crypto_core.reencryption.bulk.ports import Order, TokenPages, TokenSink
 from crypto_core.reencryption.bulk.transport import KmsTransport
-from crypto_core.reencryption.bulk.watch import CallWatch
-from crypto_core.reencryption.jobs.ports import ChunkWork, Measured
+from crypto_core.reencryption.bulk.watch import CallSample, CallWatch
+from crypto_core.reencryption.jobs.ports import ChunkWork
 
 FIRST_RATE = 50.0
 """Calls a second until the first heartbeat has told how many the job may make."""
@@ -46,10 +46,9 @@ class Piped:
         """Ask KMS so often at most, from now on."""
         self._pace.set_rate(calls_per_second)
 
-    def measured(self) -> Measured:
+    def measured(self) -> CallSample:
         """Return what the calls since the last look came to."""
-        sample = self._watch.take()
-        return Measured(sample.calls, sample.throttled, sample.p50_ms, sample.p99_ms)
+        return self._watch.take()
 
 
 def piped(

@@ -10,7 +10,7 @@ from crypto_core.counting import counted
 from crypto_core.database.tokens import TokenStore
 from crypto_core.envelope import Format
 from crypto_core.key_names import region_of, same_key
-from crypto_core.reencryption.bulk.quota import DEFAULT_SHARE, DOLLARS_PER_CALL, quota_of
+from crypto_core.reencryption.bulk.quota import DEFAULT_SHARE, dollars, quota_of
 from crypto_core.reencryption.jobs.closing import scope_formats
 from crypto_core.reencryption.jobs.model import JobOptions, JobPlan, calls_per_token
 from crypto_core.reencryption.jobs.ports import CompareAccess
@@ -56,7 +56,7 @@ class JobPlanner:
             options=options,
             calls_per_second=rate,
             seconds=calls / rate if rate else 0.0,
-            dollars=calls * DOLLARS_PER_CALL,
+            dollars=dollars(calls),
             quota=quota,
             losses=tuple(dict.fromkeys(loss for one in compared for loss in one.losses)),
         )

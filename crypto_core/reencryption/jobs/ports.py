@@ -10,16 +10,7 @@ from typing import Protocol
 from uuid import UUID
 
 from crypto_core.reencryption.bulk.ports import Order, TokenPages, TokenSink
-
-
-@dataclass(frozen=True, slots=True)
-class Measured:
-    """What asking KMS came to since it was last asked for. Latencies are in milliseconds."""
-
-    calls: int = 0
-    throttled: int = 0
-    p50_ms: float = 0.0
-    p99_ms: float = 0.0
+from crypto_core.reencryption.bulk.watch import CallSample
 
 
 class ChunkWork(Protocol):
@@ -37,7 +28,7 @@ class ChunkWork(Protocol):
         """Ask KMS so often at most, from now on."""
         ...
 
-    def measured(self) -> Measured:
+    def measured(self) -> CallSample:
         """Return what was measured since the last time."""
         ...
 

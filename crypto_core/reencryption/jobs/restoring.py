@@ -24,7 +24,8 @@ from crypto_core.errors import (
 )
 from crypto_core.keyring import KmsKeyring
 from crypto_core.reencryption.bulk.ports import Order, Outcome, Poison, Sealed, TokenPages, TokenSink
-from crypto_core.reencryption.jobs.ports import ChunkWork, Measured, OpenRestoring
+from crypto_core.reencryption.bulk.watch import CallSample
+from crypto_core.reencryption.jobs.ports import ChunkWork, OpenRestoring
 from crypto_core.reencryption.patience import Patience, is_passing
 
 BATCH = 100
@@ -53,9 +54,9 @@ class Restoring:
     def pace(self, calls_per_second: float) -> None:
         """Nothing: it asks KMS less than a job may."""
 
-    def measured(self) -> Measured:
+    def measured(self) -> CallSample:
         """Return nothing: what botocore's clients measure is in the metrics."""
-        return Measured()
+        return CallSample()
 
     def _batch(self, tokens: Sequence[StoredToken], sink: TokenSink, order: Order, stop: Event) -> None:
         kept = previous(self._engine, self._run_id, [t.digest for t in tokens])

@@ -8,7 +8,7 @@ import pytest
 from botocore.exceptions import ConnectionClosedError, ReadTimeoutError
 
 from crypto_core.reencryption.bulk.pace import FALL, FALL_SECONDS, RECOVERY_SECONDS, SLOWEST, CallPace
-from crypto_core.reencryption.bulk.quota import default_rate, dollars, quota_of
+from crypto_core.reencryption.bulk.quota import dollars, quota_of
 from crypto_core.reencryption.bulk.retrying import LONGEST_WAIT_SECONDS, Failure, Refused, Retries
 
 
@@ -137,5 +137,4 @@ def test_half_of_a_regions_quota_is_taken() -> None:
         20_000,
         10_000,
     )
-    assert default_rate("eu-central-1") == 10_000
     assert dollars(10_000) == pytest.approx(0.03)

@@ -25,11 +25,12 @@ from crypto_core.errors import EnvelopeError, IncorrectKeyError, InvalidCipherte
 from crypto_core.keys.replacement.witness import UseWitness
 from crypto_core.preflight import Preflight
 from crypto_core.reencryption.bulk.ports import Order, Outcome, Poison, Sealed, TokenPages, TokenSink
+from crypto_core.reencryption.bulk.watch import CallSample
 from crypto_core.reencryption.jobs.closing import Closer
 from crypto_core.reencryption.jobs.model import JobOptions
 from crypto_core.reencryption.jobs.parts import JobParts
 from crypto_core.reencryption.jobs.planning import JobPlanner
-from crypto_core.reencryption.jobs.ports import CompareAccess, Compared, Measured
+from crypto_core.reencryption.jobs.ports import CompareAccess, Compared
 from crypto_core.reencryption.jobs.restoring import restoring
 from crypto_core.reencryption.jobs.runner import JobRunner
 from crypto_core.reencryption.jobs.service import JobService
@@ -60,8 +61,8 @@ class SlowWork:
     def pace(self, calls_per_second: float) -> None:
         self.pace_told = calls_per_second
 
-    def measured(self) -> Measured:
-        return Measured(calls=1, p50_ms=1.0, p99_ms=2.0)
+    def measured(self) -> CallSample:
+        return CallSample(calls=1, p50_ms=1.0, p99_ms=2.0)
 
     def _one(self, token: StoredToken, order: Order) -> Outcome:
         self.before()
