@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
 from sqlalchemy import Engine, text
 
+from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
 
 Keydeck = Callable[..., Any]
@@ -28,6 +30,17 @@ def tokens_by_key(keydeck: Keydeck) -> Counter[str]:
     for share in keydeck("status", "--json").json["keys"]:
         found[share["key_arn"]] += share["tokens"]
     return found
+
+
+@contextmanager
+def granted(sandbox: Sandbox, key: str, principal: str) -> Iterator[None]:
+    """Let somebody decrypt under a key that other tests use too, for a while."""
+    kms = sandbox.client("kms")
+    made = kms.create_grant(KeyId=key, GranteePrincipal=principal, Operations=["Decrypt"])
+    try:
+        yield
+    finally:
+        kms.revoke_grant(KeyId=key, GrantId=made["GrantId"])
 
 
 @pytest.mark.parametrize("processes", ["1", "2"])
@@ -86,23 +99,23 @@ def test_tokens_that_cant_be_written_are_told_with_their_reasons_and_the_rest_is
 
 
 def test_a_dry_run_names_who_would_lose_access_and_yes_does_not_pass_it(
-    keydeck: Keydeck, world: World, sandbox: Any, new_key: NewKey
+    keydeck: Keydeck, world: World, sandbox: Sandbox, new_key: NewKey
 ) -> None:
     assert keydeck("init").exit_code == 0
     old, new = world.current_key.arn, new_key()
     backup = "arn:aws:iam::123456789012:role/backup"
-    sandbox.client("kms").create_grant(KeyId=old, GranteePrincipal=backup, Operations=["Decrypt"])
-    arguments = ("reencrypt", "--from", old, "--to", new, "--job")
-    plan = keydeck(*arguments, "--dry-run", "--json").json
-    assert any(loss.startswith("role/backup") for loss in plan["losses"])
-    assert plan["estimated_dollars"] > 0
-    assert plan["quota"] == 100_000
-    refused = keydeck(*arguments, "--yes")
-    assert refused.exit_code == 2
-    assert "role/backup" in refused.stderr
-    assert keydeck("jobs", "list", "--json").json["jobs"] == []
-    accepted = keydeck(*arguments, "--except", backup, "--dry-run", "--json").json
-    assert not any(loss.startswith("role/backup") for loss in accepted["losses"])
+    with granted(sandbox, old, backup):
+        arguments = ("reencrypt", "--from", old, "--to", new, "--job")
+        plan = keydeck(*arguments, "--dry-run", "--json").json
+        assert any(loss.startswith("role/backup") for loss in plan["losses"])
+        assert plan["estimated_dollars"] > 0
+        assert plan["quota"] == 100_000
+        refused = keydeck(*arguments, "--yes")
+        assert refused.exit_code == 2
+        assert "role/backup" in refused.stderr
+        assert keydeck("jobs", "list", "--json").json["jobs"] == []
+        accepted = keydeck(*arguments, "--except", backup, "--dry-run", "--json").json
+        assert not any(loss.startswith("role/backup") for loss in accepted["losses"])
 
 
 def test_a_job_is_undone_and_what_it_replaced_is_forgotten(

@@ -226,8 +226,9 @@ def test_the_intruder_of_the_sandbox_is_found_and_the_platform_is_left_alone(
         Configured(world.current_key.arn, (world.old_key.arn,)),
         aliases=lambda: {world.current_key.arn: ("alias/tokens",)},
     )
-    # What tests themselves do is after the generated traffic.
-    examined = rules.examine(world.now - timedelta(days=3), world.now)
+    # What the sandbox's start and the tests do is after the generated traffic; events have whole seconds.
+    until = world.now.replace(microsecond=0)
+    examined = rules.examine(until - timedelta(days=3), until)
     intruder = {f.rule: f.severity for f in examined.findings if f.subject.endswith("user/intruder")}
     assert intruder["event-decrypt-new-principal"] is Severity.HIGH
     assert intruder["event-failed-burst"] is Severity.MEDIUM
