@@ -55,6 +55,8 @@ def pinned(pins: dict[str, str], name: str, answer: object, operation: str) -> s
     `pins` has the ARNs that names were first answered with, and gets this one: an alias is pinned at its
     first answer. Raises UntrustedKeyError for another key, KmsRequestError for none.
     """
+    if answer == name and pins.get(name) == name:
+        return name  # A key's own ARN, as it was answered before.
     answered = key_arn_of(answer, operation, name)
     parsed = parse_key_name(name)
     if parsed.is_key_arn:

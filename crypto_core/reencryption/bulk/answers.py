@@ -6,8 +6,8 @@ import binascii
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from crypto_core.reencryption.bulk.http import MAX_ANSWER_BYTES, HttpAnswer
 from crypto_core.reencryption.bulk.retrying import Refused
+from crypto_core.reencryption.bulk.wire import MAX_ANSWER_BYTES, HttpAnswer
 
 _SKEWED = frozenset({"RequestExpired", "RequestTimeTooSkewed"})
 _SKEWED_SIGNATURE = ("Signature expired", "Signature not yet current")

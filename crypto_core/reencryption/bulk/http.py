@@ -1,51 +1,52 @@
 """One Region's KMS over HTTP: connections that are kept, one signed call sent, its answer read.
 
-Certificate authorities, proxy and endpoint are botocore's. Exceptions of aiohttp may carry an answer, which
-may hold a data key; they end here, and botocore's for the same failure is returned.
+Connections are aiohttp's; certificate authorities, proxy and endpoint are botocore's. Exceptions of aiohttp
+end here, and botocore's for the same failure is returned.
 """
 
 from __future__ import annotations
 
+import asyncio
 import ssl
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from crypto_core.kms import KmsGround
 from crypto_core.reencryption.bulk.signing import KmsSigner
+from crypto_core.reencryption.bulk.wire import BrokenAnswerError, HttpAnswer, Wire
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from aiohttp import ClientResponse, ClientSession
+    from aiohttp import ClientRequest
     from botocore.credentials import ReadOnlyCredentials
-
-MAX_ANSWER_BYTES = 64 * 1024
-"""The longest answer is a data key with 6,144 bytes of ciphertext, in base64."""
 
 KEEP_SECONDS = 15.0
 """How long an idle connection is kept: less than KMS keeps it."""
-
-
-@dataclass(frozen=True, slots=True)
-class HttpAnswer:
-    """What came back. The body may hold a data key."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes = field(repr=False)
 
 
 class Endpoint:
     """KMS in one Region. For one event loop; `close` it."""
 
     def __init__(self, ground: KmsGround, tls: ssl.SSLContext | None) -> None:
+        from aiohttp import ClientRequest, ClientTimeout, TCPConnector, ThreadedResolver
         from yarl import URL
 
         self._ground = ground
-        self._url = URL(ground.endpoint_url.rstrip("/") + "/", encoded=True)
+        url = URL(ground.endpoint_url.rstrip("/") + "/", encoded=True)
+        self._connector = TCPConnector(
+            limit=0, ssl=tls if tls is not None else True, resolver=ThreadedResolver()
+        )
+        self._model = ClientRequest(
+            "POST",
+            url,
+            loop=asyncio.get_running_loop(),
+            proxy=URL(ground.proxy) if ground.proxy else None,
+            skip_auto_headers=("Accept", "Accept-Encoding", "Content-Type"),
+            headers={"User-Agent": ground.user_agent},
+        )
+        self._timeout = ClientTimeout(sock_connect=ground.connect_timeout)
+        self._idle: list[Wire] = []
+        self._head = ""
         self._signer: tuple[ReadOnlyCredentials, KmsSigner] | None = None
-        self._session = _session(ground, tls)
 
     async def send(
         self, operation: str, body: bytes, credentials: ReadOnlyCredentials, now: float
@@ -53,21 +54,46 @@ class Endpoint:
         """Send one signed call. Returns the answer, or botocore's exception where there was none."""
         from aiohttp import ClientError
 
+        url = self._ground.endpoint_url
         try:
-            async with self._session.post(
-                self._url,
-                data=body,
-                headers=self._signed_by(credentials).headers(operation, body, now),
-                proxy=self._ground.proxy,
-                allow_redirects=False,
-            ) as response:
-                return HttpAnswer(response.status, response.headers, await _bounded(response))
-        except (ClientError, TimeoutError, OSError) as error:
-            return _as_botocore(error, self._ground.endpoint_url)
+            wire = self._kept() or await self._connected()
+            signed = self._signed_by(credentials).headers(operation, body, now)
+            lines = "".join([f"{name}: {value}\r\n" for name, value in signed.items()])
+            request = f"{self._head}{lines}Content-Length: {len(body)}\r\n\r\n".encode("latin-1") + body
+            answer = await wire.post(request, self._ground.read_timeout)
+        except (ClientError, BrokenAnswerError, TimeoutError, OSError) as error:
+            return _as_botocore(error, url)
+        if wire.is_open:
+            self._idle.append(wire)
+        return answer
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._session.close()
+        for wire in self._idle:
+            wire.close()
+        self._idle.clear()
+        await self._connector.close()
+
+    def _kept(self) -> Wire | None:
+        """The connection that was used last, so that those beyond need grow old and go."""
+        oldest = asyncio.get_running_loop().time() - KEEP_SECONDS
+        while self._idle:
+            wire = self._idle.pop()
+            if wire.is_open and wire.idle_since > oldest:
+                return wire
+            wire.close()
+        return None
+
+    async def _connected(self) -> Wire:
+        from aiohttp import ConnectionTimeoutError
+
+        try:
+            async with asyncio.timeout(self._ground.connect_timeout):
+                connection = await self._connector.connect(self._model, [], self._timeout)
+        except TimeoutError as error:
+            raise ConnectionTimeoutError from error
+        self._head = self._head or _head(self._model)
+        return Wire(connection)
 
     def _signed_by(self, credentials: ReadOnlyCredentials) -> KmsSigner:
         if self._signer is None or self._signer[0] is not credentials:
@@ -76,25 +102,13 @@ class Endpoint:
         return self._signer[1]
 
 
-def _session(ground: KmsGround, tls: ssl.SSLContext | None) -> ClientSession:
-    """aiohttp with what is needed and no more: no cookies, no decompression, headers that are ours."""
-    from aiohttp import ClientSession, ClientTimeout, DummyCookieJar, TCPConnector, ThreadedResolver
-
-    return ClientSession(
-        connector=TCPConnector(
-            limit=0,
-            ssl=tls if tls is not None else True,
-            resolver=ThreadedResolver(),
-            keepalive_timeout=KEEP_SECONDS,
-        ),
-        headers={"User-Agent": ground.user_agent},
-        skip_auto_headers=("Accept", "Accept-Encoding"),
-        cookie_jar=DummyCookieJar(),
-        auto_decompress=False,
-        timeout=ClientTimeout(
-            total=ground.connect_timeout + ground.read_timeout, sock_connect=ground.connect_timeout
-        ),
-    )
+def _head(model: ClientRequest) -> str:
+    """The first lines of every call, as far as they are alike. A proxy that sees the call has its own."""
+    by_proxy = model.proxy is not None and not model.is_ssl()
+    target = str(model.url) if by_proxy else model.url.raw_path
+    kept = [name for name in ("Host", "User-Agent", "Proxy-Authorization") if name in model.headers]
+    lines = "".join(f"{name}: {model.headers[name]}\r\n" for name in kept)
+    return f"POST {target} HTTP/1.1\r\n{lines}"
 
 
 def tls_context(ground: KmsGround) -> ssl.SSLContext | None:
@@ -107,17 +121,6 @@ def tls_context(ground: KmsGround) -> ssl.SSLContext | None:
     if Path(ground.authorities).is_dir():
         return ssl.create_default_context(capath=ground.authorities)
     return ssl.create_default_context(cafile=ground.authorities)
-
-
-async def _bounded(response: ClientResponse) -> bytes:
-    """The body, cut one byte behind what an answer of KMS can have."""
-    content = response.content
-    body = await content.read(MAX_ANSWER_BYTES + 1)
-    while not content.at_eof() and len(body) <= MAX_ANSWER_BYTES:
-        body += await content.read(MAX_ANSWER_BYTES + 1)
-    if len(body) > MAX_ANSWER_BYTES:
-        response.close()
-    return body
 
 
 def _as_botocore(error: Exception, url: str) -> Exception:
@@ -136,8 +139,6 @@ def _as_botocore(error: Exception, url: str) -> Exception:
         return b.ProxyConnectionError(proxy_url=what)
     if isinstance(error, aiohttp.ClientConnectorError):
         return b.EndpointConnectionError(endpoint_url=url, error=str(error.os_error))
-    if isinstance(
-        error, aiohttp.ClientOSError | aiohttp.ServerDisconnectedError | aiohttp.ClientPayloadError
-    ):
+    if isinstance(error, BrokenAnswerError | aiohttp.ClientOSError | OSError):
         return b.ConnectionClosedError(endpoint_url=url)
     return b.HTTPClientError(error=what)

@@ -75,7 +75,7 @@ class KmsSigner:
 class _Draft:
     """What all calls of one operation in one second share."""
 
-    __slots__ = ("_authorization", "_canonical", "_headers", "_key", "_to_sign")
+    __slots__ = ("_authorization", "_canonical", "_headers", "_keyed", "_to_sign")
 
     def __init__(
         self, headers: dict[str, str], authorization: str, canonical: str, to_sign: str, key: bytes
@@ -84,15 +84,16 @@ class _Draft:
         self._authorization = authorization
         self._canonical = hashlib.sha256(canonical.encode())
         self._to_sign = to_sign.encode()
-        self._key = key
+        self._keyed = hmac.new(key, digestmod="sha256")
 
     def signed(self, body: bytes) -> dict[str, str]:
         """Return the headers with the signature of a call that has this body."""
         canonical = self._canonical.copy()
         canonical.update(hashlib.sha256(body).hexdigest().encode())
         to_sign = self._to_sign + canonical.hexdigest().encode()
-        signature = hmac.digest(self._key, to_sign, "sha256").hex()
-        return {**self._headers, "Authorization": self._authorization + signature}
+        signature = self._keyed.copy()
+        signature.update(to_sign)
+        return {**self._headers, "Authorization": self._authorization + signature.hexdigest()}
 
 
 def _signing_key(secret: str, scope: str) -> bytes:

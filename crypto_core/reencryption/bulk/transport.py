@@ -34,10 +34,11 @@ from crypto_core.kms_errors import not_answered, told_apart
 from crypto_core.observation import SILENT, Observer, observed_call
 from crypto_core.reencryption.bulk.access import Access
 from crypto_core.reencryption.bulk.answers import document_of, refusal_of, skew_of, take_bytes
-from crypto_core.reencryption.bulk.http import Endpoint, HttpAnswer, tls_context
+from crypto_core.reencryption.bulk.http import Endpoint, tls_context
 from crypto_core.reencryption.bulk.pace import CallPace
 from crypto_core.reencryption.bulk.retrying import ATTEMPTS, Failure, Refused, Retries
 from crypto_core.reencryption.bulk.watch import CallWatch
+from crypto_core.reencryption.bulk.wire import HttpAnswer
 from crypto_core.secret import DataKey
 
 _RENEWALS = 3
@@ -159,7 +160,7 @@ class KmsTransport:
 
         if self._kms.read_only and operation not in READ_ONLY_OPERATIONS:
             raise ReadOnlyError(f"kms:{operation} is refused: Keydeck is read only.")
-        endpoint = await self._endpoint(home)
+        endpoint = self._endpoints.get(self._homes.get(home, "")) or await self._reached(home)
         with observed_call(self._observer, operation):
             return await self._answered(endpoint, operation, keys, orjson.dumps(parameters))
 
@@ -196,11 +197,8 @@ class KmsTransport:
                 await asyncio.sleep(self._retries.wait_seconds(attempt))
             attempt += 1
 
-    async def _endpoint(self, name: str) -> Endpoint:
+    async def _reached(self, name: str) -> Endpoint:
         """KMS in the Region of the key called `name`."""
-        known = self._homes.get(name)
-        if known is not None:
-            return self._endpoints[known]
         loop = asyncio.get_running_loop()
         async with self._reaching:
             parse_key_name(name)

@@ -33,9 +33,9 @@ from crypto_core.errors import (
     UntrustedKeyError,
 )
 from crypto_core.kms import KmsApi
-from crypto_core.reencryption.bulk.http import MAX_ANSWER_BYTES
 from crypto_core.reencryption.bulk.pace import CallPace
 from crypto_core.reencryption.bulk.transport import KmsTransport
+from crypto_core.reencryption.bulk.wire import MAX_ANSWER_BYTES
 
 KEY = "arn:aws:kms:eu-west-1:111122223333:key/0a1b2c3d-0a1b-0a1b-0a1b-0a1b2c3d4e5f"
 OTHER = "arn:aws:kms:eu-west-1:111122223333:key/1a1b2c3d-0a1b-0a1b-0a1b-0a1b2c3d4e5f"
@@ -221,7 +221,48 @@ async def test_calls_go_through_the_proxy_that_the_environment_names() -> None:
     answers = Answers(said({"KeyId": KEY, "Plaintext": PLAINTEXT}))
     async with answering(answers, 1, url="http://kms.nowhere.invalid") as transport:
         (await transport.decrypt(KEY, b"blob", NO_CONTEXT)).data_key.wipe()
-    assert answers.requests[0].headers["Host"] == "kms.nowhere.invalid"
+    request = answers.requests[0]
+    assert request.headers["Host"] == "kms.nowhere.invalid"
+    assert str(request.url) == "http://kms.nowhere.invalid/"
+
+
+async def test_a_proxy_only_passes_on_what_goes_over_tls(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The proxy is asked to connect, with the user that its URL names, and sees nothing of the calls."""
+    file = certificate(tmp_path)
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(file)
+    monkeypatch.setenv("AWS_CA_BUNDLE", str(file))
+    seen: list[bytes] = []
+
+    async def tunnel(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        seen.append(head)
+        host, _, port = head.split()[1].decode().partition(":")
+        there, onward = await asyncio.open_connection(host, int(port))
+        writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+        await asyncio.gather(passed(reader, onward), passed(there, writer))
+
+    async def passed(source: asyncio.StreamReader, to: asyncio.StreamWriter) -> None:
+        while data := await source.read(65_536):
+            seen.append(data)
+            to.write(data)
+        to.close()
+
+    proxy = await asyncio.start_server(tunnel, "127.0.0.1", 0)
+    number = proxy.sockets[0].getsockname()[1]
+    monkeypatch.setenv("https_proxy", f"http://someone:secret@127.0.0.1:{number}")
+    monkeypatch.setenv("no_proxy", "")
+    answers = Answers(said({"KeyId": KEY, "Plaintext": PLAINTEXT}))
+    async with proxy, answering(answers, 1, tls, "https://127.0.0.1:{port}") as transport:
+        for _ in range(2):
+            (await transport.decrypt(KEY, b"blob", NO_CONTEXT)).data_key.wipe()
+    assert len(answers.requests) == 2
+    assert "Proxy-Authorization" not in answers.requests[0].headers
+    assert seen[0].startswith(b"CONNECT 127.0.0.1:")
+    assert b64encode(b"someone:secret") in seen[0]
+    assert PLAINTEXT.encode() not in b"".join(seen)
 
 
 async def test_connections_are_kept() -> None:

@@ -1,0 +1,138 @@
+"""One kept connection to KMS, with one POST under way at a time.
+
+aiohttp makes the connection (names, TLS, proxies) and httptools reads what comes; a general client's request
+and response objects, which cost several times what signing a call does, are left out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from aiohttp.connector import Connection
+
+MAX_ANSWER_BYTES = 64 * 1024
+"""The longest answer is a data key with 6,144 bytes of ciphertext, in base64."""
+_MOST_RECEIVED = MAX_ANSWER_BYTES + 32 * 1024
+"""Bytes of one answer with its head, and of chunks' lengths where it comes in chunks."""
+
+
+class BrokenAnswerError(Exception):
+    """The connection ended, or what came is no answer of HTTP/1.1. Says nothing of what came."""
+
+
+@dataclass(frozen=True, slots=True)
+class HttpAnswer:
+    """What came back, header names in lower case. The body may hold a data key."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes = field(repr=False)
+
+
+class Wire(asyncio.Protocol):
+    """The connection. `post` on it while it is open and idle."""
+
+    def __init__(self, connection: Connection) -> None:
+        """Take over a connection that was just made."""
+        from httptools import HttpResponseParser
+
+        transport = connection.transport
+        if transport is None:
+            raise BrokenAnswerError
+        self._loop = asyncio.get_running_loop()
+        self._connection = connection
+        self._transport = transport
+        self._parser = HttpResponseParser(self)
+        self._asked: asyncio.Future[HttpAnswer] | None = None
+        self._begin()
+        self.idle_since = self._loop.time()
+        transport.set_protocol(self)
+
+    @property
+    def is_open(self) -> bool:
+        """False once the connection can't be used any more."""
+        return not self._transport.is_closing()
+
+    async def post(self, request: bytes, seconds: float) -> HttpAnswer:
+        """Send a request, return its answer.
+
+        Raises BrokenAnswerError, TimeoutError after so many seconds. Whatever it raises, cancelled too, the
+        connection is closed: a late answer would be taken for the next call's.
+        """
+        if self._transport.is_closing() or self._begun:
+            raise BrokenAnswerError  # What is left of another answer would be taken for this call's.
+        asked: asyncio.Future[HttpAnswer] = self._loop.create_future()
+        self._asked = asked
+        limit = self._loop.call_later(seconds, self._fail, TimeoutError())
+        self._transport.write(request)
+        try:
+            return await asked
+        except BaseException:
+            self.close()
+            raise
+        finally:
+            limit.cancel()
+            self._asked = None
+            self.idle_since = self._loop.time()
+
+    def close(self) -> None:
+        """End the connection, whatever is under way."""
+        self._transport.abort()
+        self._connection.close()
+
+    def data_received(self, data: bytes) -> None:
+        """Read on."""
+        from httptools import HttpParserError, HttpParserUpgrade
+
+        self._received += len(data)
+        if self._asked is None or self._asked.done() or self._received > _MOST_RECEIVED:
+            self._fail(BrokenAnswerError())  # Nothing was asked, or far more comes than KMS says.
+            return
+        try:
+            self._parser.feed_data(data)
+        except (HttpParserError, HttpParserUpgrade):
+            self._fail(BrokenAnswerError())
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """Tell whoever waits."""
+        self._fail(BrokenAnswerError())
+
+    def on_message_begin(self) -> None:
+        """Be within an answer."""
+        self._begun = True
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Keep a header."""
+        self._headers[name.decode("latin-1").lower()] = value.decode("latin-1")
+
+    def on_body(self, body: bytes) -> None:
+        """Keep a part of the body."""
+        self._body += body
+
+    def on_message_complete(self) -> None:
+        """Hand over the answer."""
+        status = self._parser.get_status_code()
+        answer = HttpAnswer(status, self._headers, bytes(self._body))
+        keep = self._parser.should_keep_alive()
+        self._begin()
+        if status < 200:
+            return  # An interim answer; KMS's own follows.
+        unasked = self._asked is None or self._asked.done()
+        if self._asked is not None and not unasked:
+            self._asked.set_result(answer)
+        if unasked or not keep:
+            self.close()
+
+    def _begin(self) -> None:
+        self._begun = False
+        self._received = 0
+        self._headers: dict[str, str] = {}
+        self._body = bytearray()
+
+    def _fail(self, error: Exception) -> None:
+        self.close()
+        if self._asked is not None and not self._asked.done():
+            self._asked.set_exception(error)
