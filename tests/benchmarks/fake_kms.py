@@ -10,22 +10,47 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
 import os
 import sys
 from base64 import b64decode, b64encode
+from typing import Any
 
 import orjson
 
 HEADER = bytes.fromhex("0102030078")
 EDK_BYTES = 184
-KEY_ARN = "arn:aws:kms:eu-central-1:111122223333:key/{}a1b2c3d-0a1b-0a1b-0a1b-0a1b2c3d4e5f"
+ACCOUNT = "111122223333"
+KEY_ARN = "arn:aws:kms:eu-central-1:" + ACCOUNT + ":key/0a1b2c3d-0a1b-0a1b-0a1b-0a1b2c3d4e5{}"
 OLD, NEW = KEY_ARN.format(0), KEY_ARN.format(1)
-_HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/x-amz-json-1.1\r\nContent-Length: %d\r\n\r\n"
+_HEAD = b"HTTP/1.1 %d OK\r\nContent-Type: application/x-amz-json-1.1\r\nContent-Length: %d\r\n\r\n"
+_CALLER = (
+    "<GetCallerIdentityResponse><GetCallerIdentityResult>"
+    f"<Arn>arn:aws:iam::{ACCOUNT}:role/operator</Arn><UserId>AROA</UserId><Account>{ACCOUNT}</Account>"
+    "</GetCallerIdentityResult></GetCallerIdentityResponse>"
+).encode()
+_POLICY = {
+    "Version": "2012-10-17",
+    "Statement": [
+        {
+            "Effect": "Allow",
+            "Principal": {"AWS": f"arn:aws:iam::{ACCOUNT}:root"},
+            "Action": "kms:*",
+            "Resource": "*",
+        }
+    ],
+}
 
 
-def encrypted_data_key() -> bytes:
+def material_of(key: str) -> bytes:
+    """The 32 bytes that stand for a key's material in what it wraps."""
+    return hashlib.sha256(key.encode()).digest()
+
+
+def encrypted_data_key(key: str = OLD) -> bytes:
     """A new encrypted data key, as long as KMS's."""
-    return HEADER + os.urandom(EDK_BYTES - len(HEADER))
+    begin = HEADER + material_of(key)
+    return begin + os.urandom(EDK_BYTES - len(begin))
 
 
 def data_key_of(blob: bytes) -> bytes:
@@ -33,23 +58,49 @@ def data_key_of(blob: bytes) -> bytes:
     return hashlib.sha256(blob).digest()
 
 
-def answer(operation: bytes, request: dict[str, str]) -> dict[str, str]:
-    """What KMS says to one of the three operations."""
+def answer(operation: bytes, request: dict[str, Any]) -> dict[str, Any]:
+    """What KMS says: to the three operations that tokens take, and to what a job's plan asks."""
+    key = request.get("KeyId", "")
     if operation == b"GenerateDataKey":
-        blob = encrypted_data_key()
+        blob = encrypted_data_key(key)
         return {
-            "KeyId": request["KeyId"],
+            "KeyId": key,
             "CiphertextBlob": b64encode(blob).decode(),
             "Plaintext": b64encode(data_key_of(blob)).decode(),
         }
     if operation == b"Decrypt":
         blob = b64decode(request["CiphertextBlob"])
-        return {"KeyId": request["KeyId"], "Plaintext": b64encode(data_key_of(blob)).decode()}
-    return {
-        "KeyId": request["DestinationKeyId"],
-        "SourceKeyId": request["SourceKeyId"],
-        "CiphertextBlob": request["CiphertextBlob"],
-    }
+        made_by = next(k for k in (OLD, NEW) if material_of(k) == blob[len(HEADER) :][:32])
+        return {
+            "KeyId": key or made_by,
+            "KeyMaterialId": material_of(made_by).hex(),
+            "Plaintext": b64encode(data_key_of(blob)).decode(),
+        }
+    if operation == b"ReEncrypt":
+        # The data key stays as it is, and is computed from these bytes: so they stay too.
+        return {
+            "KeyId": request["DestinationKeyId"],
+            "SourceKeyId": request["SourceKeyId"],
+            "CiphertextBlob": request["CiphertextBlob"],
+        }
+    if operation == b"DescribeKey":
+        metadata = {
+            "Arn": key,
+            "KeyId": key.rpartition("/")[2],
+            "AWSAccountId": ACCOUNT,
+            "CreationDate": 1_700_000_000,
+            "Enabled": True,
+            "KeyManager": "CUSTOMER",
+            "KeySpec": "SYMMETRIC_DEFAULT",
+            "KeyState": "Enabled",
+            "KeyUsage": "ENCRYPT_DECRYPT",
+            "MultiRegion": False,
+            "Origin": "AWS_KMS",
+        }
+        return {"KeyMetadata": metadata}
+    if operation == b"GetKeyPolicy":
+        return {"Policy": json.dumps(_POLICY), "PolicyName": "default"}
+    return {"Aliases": [], "Grants": [], "Keys": [], "PolicyNames": ["default"], "Truncated": False}
 
 
 class FakeKms(asyncio.Protocol):
@@ -71,11 +122,17 @@ class FakeKms(asyncio.Protocol):
             if len(self._received) < end + 4 + length:
                 return
             body = self._received[end + 4 : end + 4 + length]
-            at = head.index(b"trentservice.") + len(b"trentservice.")
+            at = head.find(b"trentservice.") + len(b"trentservice.")
             operation = self._received[at:end].split(b"\r\n", 1)[0]
             self._received = self._received[end + 4 + length :]
-            content = orjson.dumps(answer(operation, orjson.loads(body)))
-            whole = _HEAD % len(content) + content
+            status, content = 200, _CALLER
+            if b"trentservice." in head:
+                request = orjson.loads(body)
+                if request.get("DryRun"):
+                    status, content = 400, b'{"__type":"DryRunOperationException"}'
+                else:
+                    content = orjson.dumps(answer(operation, request))
+            whole = _HEAD % (status, len(content)) + content
             if self.seconds:
                 asyncio.get_running_loop().call_later(self.seconds, self._transport.write, whole)  # type: ignore[attr-defined]
             else:

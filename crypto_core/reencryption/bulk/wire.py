@@ -47,6 +47,8 @@ class Wire(asyncio.Protocol):
         self._transport = transport
         self._parser = HttpResponseParser(self)
         self._asked: asyncio.Future[HttpAnswer] | None = None
+        self._until = 0.0
+        self._clock: asyncio.TimerHandle | None = None
         self._begin()
         self.idle_since = self._loop.time()
         transport.set_protocol(self)
@@ -66,7 +68,9 @@ class Wire(asyncio.Protocol):
             raise BrokenAnswerError  # What is left of another answer would be taken for this call's.
         asked: asyncio.Future[HttpAnswer] = self._loop.create_future()
         self._asked = asked
-        limit = self._loop.call_later(seconds, self._fail, TimeoutError())
+        self._until = self._loop.time() + seconds
+        if self._clock is None:
+            self._clock = self._loop.call_at(self._until, self._look)
         self._transport.write(request)
         try:
             return await asked
@@ -74,12 +78,14 @@ class Wire(asyncio.Protocol):
             self.close()
             raise
         finally:
-            limit.cancel()
             self._asked = None
             self.idle_since = self._loop.time()
 
     def close(self) -> None:
         """End the connection, whatever is under way."""
+        if self._clock is not None:
+            self._clock.cancel()
+            self._clock = None
         self._transport.abort()
         self._connection.close()
 
@@ -125,6 +131,16 @@ class Wire(asyncio.Protocol):
             self._asked.set_result(answer)
         if unasked or not keep:
             self.close()
+
+    def _look(self) -> None:
+        """End a call whose time is up. One timer serves all calls of a connection."""
+        self._clock = None
+        if self._asked is None:
+            return
+        if self._loop.time() < self._until:
+            self._clock = self._loop.call_at(self._until, self._look)
+        else:
+            self._fail(TimeoutError())
 
     def _begin(self) -> None:
         self._begun = False
