@@ -9,9 +9,11 @@ PostgreSQL's part is not in it. What is compared:
 - Keydeck: pages, KMS, checking that the new envelope opens, batches.
 - Script: boto3, one token after the other, nothing checked.
 - Threads: the same script in 16 threads.
+- Encryption SDK, Tink: those libraries in 16 threads, in formats of their own (bulk_libraries.py).
 - Sockets: 64 bare connections that send signed calls and look at nothing. The ceiling, not a way to work.
 
-The AWS Encryption SDK and Tink are told as not installed where they are not. Times are the wall clock's and
+PostgreSQL and whole jobs are measured by bulk_jobs.py. The AWS Encryption SDK and Tink are told as not
+installed where they are not (extra `bench`). Times are the wall clock's and
 the processor's (user and system, of the way's own process), memory is the process's peak.
 """
 
@@ -46,6 +48,7 @@ from crypto_core.reencryption.bulk.transport import KmsTransport
 from crypto_core.reencryption.plan import Verb
 from crypto_core.references import TokenRef
 from crypto_core.secret import DataKey, Secret
+from tests.benchmarks.bulk_libraries import encryption_sdk, tink_envelopes
 from tests.benchmarks.fake_kms import NEW, OLD, data_key_of, encrypted_data_key
 from tests.benchmarks.measuring import environment, options, print_json, print_table
 
@@ -53,6 +56,7 @@ REGION = "eu-central-1"
 TOKEN = "github_pat_" + "0123456789abcdefghijklmnopqrstuvwxyz_ABCDEFGHIJ" + "KLMNOPQRSTUVWXYZ" * 2 + "abc"
 POOL = 1_000
 PAGE = 500
+LIBRARY_POOL = 50
 THREADS = 16
 SOCKETS = 64
 
@@ -106,23 +110,33 @@ def keydeck(url: str, tokens: int) -> Callable[[], int]:
     return lambda: asyncio.run(go())
 
 
-def script(url: str, tokens: int, threads: int = 1) -> Callable[[], int]:
-    """What one writes in an afternoon: boto3 and AESGCM."""
+def reencrypted(client: Any, stored: str) -> str:
+    """One token written anew as a script does it: two calls of a boto3 client, nothing checked."""
+    _, edk, nonce, ciphertext = b64decode(stored).split(b"|")
+    key = client.decrypt(KeyId=OLD, CiphertextBlob=b64decode(edk))["Plaintext"]
+    token = AESGCM(key).decrypt(b64decode(nonce), b64decode(ciphertext), None)
+    made = client.generate_data_key(KeyId=NEW, KeySpec="AES_256")
+    fresh = os.urandom(12)
+    sealed = AESGCM(made["Plaintext"]).encrypt(fresh, token, None)
+    return b64encode(b"|".join((b"v1", *map(b64encode, (made["CiphertextBlob"], fresh, sealed))))).decode()
+
+
+def client_of(url: str, threads: int) -> Any:
+    """A boto3 client of the fake KMS."""
     import boto3
     from botocore.config import Config
 
     config = Config(max_pool_connections=threads)
-    client = boto3.Session().client("kms", region_name=REGION, endpoint_url=url, config=config)
+    return boto3.Session().client("kms", region_name=REGION, endpoint_url=url, config=config)
+
+
+def script(url: str, tokens: int, threads: int = 1) -> Callable[[], int]:
+    """What one writes in an afternoon: boto3 and AESGCM."""
+    client = client_of(url, threads)
     pool = envelopes(min(tokens, POOL))
 
     def one(number: int) -> int:
-        _, edk, nonce, ciphertext = b64decode(pool[number % len(pool)]).split(b"|")
-        key = client.decrypt(KeyId=OLD, CiphertextBlob=b64decode(edk))["Plaintext"]
-        token = AESGCM(key).decrypt(b64decode(nonce), b64decode(ciphertext), None)
-        made = client.generate_data_key(KeyId=NEW, KeySpec="AES_256")
-        fresh = os.urandom(12)
-        sealed = AESGCM(made["Plaintext"]).encrypt(fresh, token, None)
-        b64encode(b"|".join((b"v1", *map(b64encode, (made["CiphertextBlob"], fresh, sealed)))))
+        reencrypted(client, pool[number % len(pool)])
         return 1
 
     def go() -> int:
@@ -192,13 +206,23 @@ def sockets(url: str, tokens: int) -> Callable[[], int]:
     return lambda: asyncio.run(go())
 
 
+def library(way: Callable[..., Callable[[], int]], url: str, tokens: int) -> Callable[[], int]:
+    """One of the libraries, in threads."""
+    os.environ |= {"AWS_ENDPOINT_URL": url, "AWS_DEFAULT_REGION": REGION}
+    return way(client_of(url, THREADS), TOKEN.encode(), tokens, min(tokens, LIBRARY_POOL), THREADS)
+
+
 WAYS: dict[str, tuple[Callable[[str, int], Callable[[], int]], int]] = {
     "Keydeck": (keydeck, 1),
     "Script": (script, 40),
     "Threads": (lambda url, tokens: script(url, tokens, THREADS), 10),
+    "Encryption SDK": (lambda url, tokens: library(encryption_sdk, url, tokens), 20),
+    "Tink": (lambda url, tokens: library(tink_envelopes, url, tokens), 10),
     "Sockets": (sockets, 1),
 }
 """Each way, and by how much fewer tokens it gets than the first."""
+NEEDS = {"Encryption SDK": "aws_encryption_sdk", "Tink": "tink"}
+"""The packages that ways need which the tests don't."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,17 +297,24 @@ def main() -> int:
     parser.add_argument("--tokens", type=int, default=10_000, help="tokens of the fastest ways (%(default)s)")
     parser.add_argument("--latency", type=float, nargs="+", default=[0.0, 1.5, 10.0], metavar="MS")
     chosen = parser.parse_args()
+    missing = [way for way, package in NEEDS.items() if find_spec(package) is None]
     results = [
         measured_apart(way, latency, max(chosen.tokens // fewer, 1))
         for _ in range(chosen.rounds)
         for latency in chosen.latency
         for way, (_, fewer) in WAYS.items()
+        if way not in missing
     ]
     scripts = {r.latency_ms: r.rate for r in results if r.way == "Script"}
-    missing = [name for name in ("aws_encryption_sdk", "tink") if find_spec(name) is None]
     if chosen.json:
         rows = [{name: getattr(r, name) for name in Result.__slots__} | {"rate": r.rate} for r in results]
-        print_json({"environment": environment("aiohttp", "boto3"), "not_installed": missing, "rows": rows})
+        print_json(
+            {
+                "environment": environment("aiohttp", "httptools", "boto3", "aws-encryption-sdk", "tink"),
+                "not_installed": missing,
+                "rows": rows,
+            }
+        )
         return 0
     print_table(
         ("Way", "latency ms", "tokens", "tokens/s", "× script", "CPU µs/token", "peak MB"),

@@ -54,8 +54,13 @@ def encrypted_data_key(key: str = OLD) -> bytes:
 
 
 def data_key_of(blob: bytes) -> bytes:
-    """The data key that an encrypted one stands for."""
-    return hashlib.sha256(blob).digest()
+    """The data key that an encrypted one stands for, whichever key wrapped it."""
+    return hashlib.sha256(blob[len(HEADER) + 32 :]).digest()
+
+
+def plaintext_of(blob: bytes) -> bytes:
+    """What Decrypt gives: a data key, or what Encrypt was given, which lies open in its ciphertext."""
+    return data_key_of(blob) if len(blob) == EDK_BYTES else blob[len(HEADER) + 32 :]
 
 
 def answer(operation: bytes, request: dict[str, Any]) -> dict[str, Any]:
@@ -68,20 +73,26 @@ def answer(operation: bytes, request: dict[str, Any]) -> dict[str, Any]:
             "CiphertextBlob": b64encode(blob).decode(),
             "Plaintext": b64encode(data_key_of(blob)).decode(),
         }
+    if operation == b"Encrypt":
+        return {
+            "KeyId": key,
+            "CiphertextBlob": b64encode(HEADER + material_of(key) + b64decode(request["Plaintext"])).decode(),
+        }
     if operation == b"Decrypt":
         blob = b64decode(request["CiphertextBlob"])
         made_by = next(k for k in (OLD, NEW) if material_of(k) == blob[len(HEADER) :][:32])
         return {
             "KeyId": key or made_by,
             "KeyMaterialId": material_of(made_by).hex(),
-            "Plaintext": b64encode(data_key_of(blob)).decode(),
+            "Plaintext": b64encode(plaintext_of(blob)).decode(),
         }
     if operation == b"ReEncrypt":
-        # The data key stays as it is, and is computed from these bytes: so they stay too.
+        to = request["DestinationKeyId"]
+        blob = HEADER + material_of(to) + b64decode(request["CiphertextBlob"])[len(HEADER) + 32 :]
         return {
-            "KeyId": request["DestinationKeyId"],
+            "KeyId": to,
             "SourceKeyId": request["SourceKeyId"],
-            "CiphertextBlob": request["CiphertextBlob"],
+            "CiphertextBlob": b64encode(blob).decode(),
         }
     if operation == b"DescribeKey":
         metadata = {

@@ -1,0 +1,297 @@
+"""Whole jobs over PostgreSQL: the command as it is run in earnest, beside the platform's sequential script.
+
+    python -m tests.benchmarks.bulk_jobs [--json] [--tokens N …] [--latency MS]
+
+Each case has a PostgreSQL of its own, filled with so many v1 envelopes of 93-byte tokens, and the fake KMS
+(fake_kms.py) that answers after a fixed time. Keydeck is the command `keydeck reencrypt … --job` or `rewrap`,
+in a process of its own: plan, chunks, KMS calls, every new envelope opened and compared, batches with their
+backups, closing censuses. Script reads a token, asks KMS twice, writes the row and commits, one after the
+other, checks nothing and keeps no backup; it gets a fortieth of the tokens.
+
+A job's rate is taken from its first batch to its last; what comes before and behind (start, plan, censuses,
+the seconds in which a job waits for writers under the old key) is in the whole command's time, told beside
+it. Script's rate is its loop's. CPU is user and system time of the command and its processes, memory the peak
+of the largest of them. Growth compares the last size with the first. Exit status 1 if a target is missed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from io import RawIOBase
+from typing import Any
+
+import psycopg2
+
+from console.sandbox.sandbox import Sandbox
+from tests.benchmarks.bulk import REGION, envelopes, reencrypted
+from tests.benchmarks.fake_kms import NEW, OLD
+from tests.benchmarks.measuring import (
+    Target,
+    environment,
+    exit_status,
+    options,
+    peak_megabytes,
+    print_json,
+    print_table,
+    print_targets,
+)
+
+TIMES_SCRIPT, RATE, REWRAPS, TWO_PROCESSES, GROWTH, PEAK_MB = 16.0, 3_000.0, 5_000.0, 1.7, 0.85, 200.0
+"""Targets: re-encryption in scripts, tokens a second, rewraps a second, two processes in one's, and so on."""
+FEWER = 40
+FILL = 5_000
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What one case came to. `seconds` are the whole command's, `writing_seconds` from batch to batch."""
+
+    way: str
+    tokens: int
+    seconds: float
+    writing_seconds: float
+    cpu_seconds: float
+    peak_mb: float
+
+    @property
+    def rate(self) -> float:
+        """Tokens a second while they are written."""
+        return self.tokens / self.writing_seconds
+
+    @property
+    def cpu_us(self) -> float:
+        """Microseconds of processor time a token, start and plan included."""
+        return self.cpu_seconds / self.tokens * 1e6
+
+
+class Rows(RawIOBase):
+    """Rows of gh_connection as COPY reads them, made as they are asked for: this process stays small."""
+
+    def __init__(self, tokens: int) -> None:
+        self._rows = self._made(tokens)
+        self._left = b""
+
+    def read(self, size: int = -1) -> bytes:
+        """Some rows, whole ones or not."""
+        while len(self._left) < size and (more := next(self._rows, b"")):
+            self._left += more
+        given, self._left = self._left[:size], self._left[size:]
+        return given
+
+    @staticmethod
+    def _made(tokens: int) -> Iterator[bytes]:
+        for first in range(0, tokens, FILL):
+            stored = envelopes(min(FILL, tokens - first))
+            lines = (
+                f"gh-{first + n:08d}\to\tu\t{one}\toauth\t[]\t2026-01-01\n" for n, one in enumerate(stored)
+            )
+            yield "".join(lines).encode()
+
+
+@contextmanager
+def fake_kms(latency_ms: float) -> Iterator[str]:
+    """Run the fake KMS; gives its URL."""
+    kms = subprocess.Popen(
+        [sys.executable, "-m", "tests.benchmarks.fake_kms", str(latency_ms)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert kms.stdin is not None
+    assert kms.stdout is not None
+    try:
+        yield f"http://127.0.0.1:{int(kms.stdout.readline())}"
+    finally:
+        kms.stdin.close()
+        kms.wait()
+        kms.stdout.close()
+
+
+@contextmanager
+def platform(tokens: int, url: str) -> Iterator[tuple[Sandbox, dict[str, str]]]:
+    """Run a PostgreSQL with so many tokens under the old key; gives it and the command's environment."""
+    with Sandbox.start(data=False, region=REGION) as sandbox:
+        connection = psycopg2.connect(sandbox.platform_database_url)
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            names = "id, org_id, user_id, access_token, token_type, scopes, created_at"
+            cursor.copy_expert(f"COPY gh_connection ({names}) FROM STDIN", Rows(tokens))
+            cursor.execute("VACUUM ANALYZE gh_connection")
+        connection.close()
+        settings = {
+            "AWS_ENDPOINT_URL": url,
+            "TOKEN_ENCRYPTION_KEY_ID": NEW,
+            "KEYDECK_TRUSTED_KEYS": OLD,
+            "PLATFORM_DATABASE_URL": sandbox.platform_database_url,
+        }
+        yield sandbox, sandbox.environment() | settings
+
+
+def job(verb: str, processes: int) -> int:
+    """Run the command in this process; returns its exit code."""
+    from console.__main__ import run
+
+    assert run(["init"]) == 0
+    return run(
+        [
+            *(verb, "--from", OLD, "--to", NEW, "--job", "--yes", "--json", "--except", "*"),
+            *("--processes", str(processes), "--rate", "1000000"),
+        ]
+    )
+
+
+def script() -> float:
+    """What one writes in an afternoon: boto3, AESGCM, psycopg2, one token after the other.
+
+    Returns its loop's seconds.
+    """
+    import boto3
+
+    kms = boto3.Session().client("kms", region_name=REGION)
+    connection = psycopg2.connect(os.environ["PLATFORM_DATABASE_URL"])
+    kms.describe_key(KeyId=OLD)
+    started = time.perf_counter()
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT id, access_token FROM gh_connection ORDER BY id")
+        for row_id, stored in cursor.fetchall():
+            new = reencrypted(kms, stored)
+            cursor.execute("UPDATE gh_connection SET access_token = %s WHERE id = %s", (new, row_id))
+            connection.commit()
+    seconds = time.perf_counter() - started
+    connection.close()
+    return seconds
+
+
+def measured(way: str, tokens: int, latency_ms: float) -> Result:
+    """Run one case in a process of its own."""
+    with fake_kms(latency_ms) as url, platform(tokens, url) as (sandbox, settings):
+        done = subprocess.run(
+            [sys.executable, "-m", "tests.benchmarks.bulk_jobs", "--way", way],
+            env=settings,
+            capture_output=True,
+            check=False,
+        )
+        told = json.loads(done.stdout.splitlines()[-1]) if done.returncode == 0 else {}
+        if not told:
+            raise SystemExit(f"{way}: exit code {done.returncode}\n{done.stderr.decode()[-2_000:]}")
+        writing = told["loop_seconds"] if way == "script" else _writing_seconds(sandbox, tokens)
+    return Result(way, tokens, told["seconds"], writing, told["cpu_seconds"], told["peak_mb"])
+
+
+def _writing_seconds(sandbox: Sandbox, tokens: int) -> float:
+    connection = psycopg2.connect(sandbox.superuser_url)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(*), extract(epoch FROM max(replaced_at) - min(replaced_at)) "
+            "FROM keydeck.envelope_backup"
+        )
+        written, seconds = cursor.fetchone()
+    connection.close()
+    assert written == tokens, f"{written} of {tokens} tokens were written"
+    return float(seconds)
+
+
+def run_way(way: str) -> int:
+    """Run one way in this process and print what it took, behind what it prints itself."""
+    started = time.perf_counter()
+    code, loop_seconds = 0, 0.0
+    if way == "script":
+        loop_seconds = script()
+    else:
+        verb, processes = way.split()
+        code = job(verb, int(processes))
+    seconds = time.perf_counter() - started
+    whose = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    unit = 1024 * 1024 if sys.platform == "darwin" else 1024  # bytes on macOS, else KiB
+    largest = max(peak_megabytes(), whose[1].ru_maxrss / unit)
+    told = {
+        "seconds": seconds,
+        "loop_seconds": loop_seconds,
+        "cpu_seconds": sum(one.ru_utime + one.ru_stime for one in whose),
+        "peak_mb": largest,
+    }
+    print(json.dumps(told), flush=True)
+    return code
+
+
+def targets(results: list[Result]) -> Iterator[Target]:
+    """What was promised, as far as it was measured; each as a number that is to stay small."""
+    by_way: dict[str, list[Result]] = {}
+    for one in results:
+        by_way.setdefault(one.way, []).append(one)
+    ours, plain = by_way["reencrypt 1"], by_way["script"][0]
+    best = max(one.rate for one in ours)
+    yield Target(
+        f"re-encryption, {TIMES_SCRIPT:.0f} times the script: time for {FEWER * 100:,} tokens",
+        FEWER * 100 / best,
+        FEWER * 100 / (TIMES_SCRIPT * plain.rate),
+        "s",
+    )
+    yield Target(f"re-encryption, {RATE:,.0f} tokens/s: time a token", 1e6 / best, 1e6 / RATE, "µs")
+    for one in by_way.get("rewrap 1", []):
+        yield Target(f"rewrap, {REWRAPS:,.0f} tokens/s: time a token", 1e6 / one.rate, 1e6 / REWRAPS, "µs")
+    for two in by_way.get("reencrypt 2", []):
+        one = next(one for one in ours if one.tokens == two.tokens)
+        yield Target("two processes' time in one's", one.rate / two.rate, 1 / TWO_PROCESSES, "")
+    if len(ours) > 1:
+        first, last = ours[0], ours[-1]
+        words = f"time a token of {last.tokens:,} in that of {first.tokens:,}"
+        yield Target(words, first.rate / last.rate, 1 / GROWTH, "")
+    yield Target("peak memory", max(one.peak_mb for one in results if one is not plain), PEAK_MB, "MB")
+
+
+def main() -> int:
+    """Print what each case came to, and whether the targets are met."""
+    if sys.argv[1:2] == ["--way"]:
+        return run_way(sys.argv[2])
+    parser = options("Jobs over PostgreSQL and a fake KMS, tokens a second.", rounds=1)
+    parser.add_argument("--tokens", type=int, nargs="+", default=[10_000, 100_000], metavar="N")
+    parser.add_argument("--latency", type=float, default=1.5, metavar="MS")
+    chosen = parser.parse_args()
+    first = chosen.tokens[0]
+    cases = [("script", max(first // FEWER, 1)), *(("reencrypt 1", n) for n in chosen.tokens)]
+    cases += [("rewrap 1", first), ("reencrypt 2", chosen.tokens[-1])]
+    results = [measured(way, tokens, chosen.latency) for way, tokens in cases]
+    reached = list(targets(results))
+    if chosen.json:
+        rows = [asdict(one) | {"rate": one.rate} for one in results]
+        print_json(_document(rows, reached))
+        return exit_status(reached)
+    plain = results[0].rate
+    print_table(
+        ("Way", "tokens", "tokens/s", "× script", "command s", "CPU µs/token", "peak MB"),
+        [
+            (
+                one.way,
+                f"{one.tokens:,}",
+                f"{one.rate:,.0f}",
+                f"{one.rate / plain:.1f}",
+                f"{one.seconds:.1f}",
+                f"{one.cpu_us:,.0f}",
+                f"{one.peak_mb:.0f}",
+            )
+            for one in results
+        ],
+    )
+    print_targets(reached)
+    return exit_status(reached)
+
+
+def _document(rows: list[dict[str, Any]], reached: list[Target]) -> dict[str, Any]:
+    return {
+        "environment": environment("aiohttp", "httptools", "psycopg2-binary", "boto3"),
+        "rows": rows,
+        "targets": [target.as_json() for target in reached],
+    }
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
