@@ -27,3 +27,9 @@ def collect_again() -> None:
     if not gc.isenabled():
         gc.freeze()
         gc.enable()
+
+
+def settle() -> None:
+    """Look no more through what is there by now: a long job makes garbage of its own alone."""
+    gc.collect()
+    gc.freeze()

@@ -160,6 +160,7 @@ def print_takes(plan: JobPlan, *, processes: int, err: bool = False) -> None:
 def takes_of(plan: JobPlan, processes: int) -> dict[str, Any]:
     """Return what a job takes as a part of a dry run's document."""
     return {
+        "kms_calls": plan.kms_calls,
         "calls_per_second": plan.calls_per_second,
         "estimated_seconds": round(plan.seconds, 1),
         "estimated_dollars": round(plan.dollars, 4),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from threading import Event
 
+from console.garbage import settle
 from console.printing import meter, say
 from console.runners import Runner, runners
 from crypto_core.reencryption.jobs.model import JobState, JobView
@@ -27,6 +28,7 @@ def work_on(
     `environment` is what the further processes are started in. Raises as JobWork.join.
     """
     label = work.show(job).job.verb.words
+    settle()
     with meter(label) as shown, runners(job, processes - 1, environment) as others:
         view = work.join(
             job, progress=lambda view: shown.show(*through(view), view.tokens_per_second), cancelled=cancelled

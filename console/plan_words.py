@@ -18,8 +18,8 @@ def print_nothing_to_do(plan: Plan, *, as_json: bool) -> int:
     return 0 if plan.whole else 1
 
 
-def print_plan(plan: Plan, *, err: bool = False) -> None:
-    """Print what a run would do."""
+def print_plan(plan: Plan, *, kms_calls: int | None = None, err: bool = False) -> None:
+    """Print what a run would do; `kms_calls` where a job makes others than a run."""
 
     def line(text: str) -> None:
         click.echo(text, err=err)
@@ -31,7 +31,7 @@ def print_plan(plan: Plan, *, err: bool = False) -> None:
     for conversion in plan.conversions:
         if conversion.changes:
             line(f"  {conversion.source} becomes {conversion.written}: {conversion.tokens:,}")
-    line(f"KMS calls: {plan.kms_calls:,}")
+    line(f"KMS calls: {plan.kms_calls if kms_calls is None else kms_calls:,}")
     for unwritten in plan.refused:
         line(f"Left as it is: {unwritten.reference}: {unwritten.reason}.")
     for warning in plan.warnings:

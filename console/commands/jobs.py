@@ -9,6 +9,7 @@ import click
 
 from console.asking import typed_consent
 from console.commands.session import json_option, trust_option, wired
+from console.garbage import settle
 from console.interrupts import IN_HAND, cancelled_by_interrupt
 from console.job_words import (
     code_of,
@@ -138,6 +139,7 @@ def join(
         work = work_of(services)
         if runner:
             ends_with_parent(cancelled)
+            settle()
             return code_of(work.join(job, cancelled=cancelled), interrupted=cancelled.is_set())
         environment = environment_of(services.settings, trust)
         view = work_on(work, job, cancelled, processes=processes, environment=environment)
