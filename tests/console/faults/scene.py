@@ -219,6 +219,10 @@ class Scene:
         assert set(codes) == {0}, [(one.stderr, one.stdout) for one in joined]
         return self.platform.stop()
 
+    def command(self, *arguments: str) -> None:
+        """Run a command to its end."""
+        assert Child(["-P", "-m", "console", *arguments], self.environment).end() == 0
+
     def end_all(self) -> None:
         """Leave no process behind."""
         for child in self.children:
@@ -238,11 +242,13 @@ def staged(
 ) -> Iterator[Scene]:
     """Give a started job over the current key's tokens, which nobody works on yet.
 
-    `rate` is the KMS calls a second, so that there is a middle; two make a token.
+    `rate` is the KMS calls a second, so that there is a middle; two make a token. Of `settings`, variables
+    of the environment, those that are empty are removed.
     """
     monkeypatch.setitem(ChunkStore.cut.__kwdefaults__, "size", chunk)
     with Sandbox.start(connections=connections) as sandbox:
         environment = sandbox.environment() | dict(settings or {})
+        environment = {name: value for name, value in environment.items() if value}
         for name in set(os.environ) - set(environment):
             monkeypatch.delenv(name)
         for name, value in environment.items():

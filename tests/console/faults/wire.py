@@ -1,4 +1,4 @@
-"""A wire to PostgreSQL that loses answers: the transaction is committed, and whoever asked never hears of it."""
+"""A wire to PostgreSQL that loses answers: a transaction is committed, and whoever asked never hears."""
 
 from __future__ import annotations
 
