@@ -7,10 +7,12 @@ import random
 from collections.abc import Collection, Iterator
 from threading import Event, Thread
 from time import sleep
+from typing import Any
 
 import pytest
 from sqlalchemy import Engine, text
 
+from console.sandbox.endpoint import Fault
 from console.sandbox.sandbox import Sandbox
 from console.settings import load
 from console.wiring import Wired, wire
@@ -20,6 +22,7 @@ from crypto_core.database.engine import open_engine
 from crypto_core.database.installation import install
 from crypto_core.errors import DatabaseError
 from crypto_core.keys.replacement.witness import UseSeen
+from crypto_core.reencryption.jobs.closing import Closer, Closing
 from crypto_core.reencryption.jobs.model import JobState, JobView
 from crypto_core.reencryption.plan import Selection
 from tests.crypto_core.reencryption.jobs.working import jobs_of
@@ -163,6 +166,47 @@ def test_a_key_that_is_still_sealed_under_keeps_a_job_open(own: Sandbox, wired: 
     view = jobs.service.join(jobs.start(Selection(under_key=world.old_key.arn), world.current_key.arn))
     assert (view.state, view.zeroes, len(asked)) == (JobState.DONE, 4, 3)
     assert not any("Still in use" in remark for remark in view.remarks)
+
+
+@pytest.mark.parametrize(
+    ("everything", "error"),
+    [(False, "KMSInternalException"), (False, "reset"), (True, "ThrottlingException")],
+)
+def test_a_census_that_kms_keeps_from_being_whole_ends_no_job(
+    own: Sandbox, wired: Wired, monkeypatch: pytest.MonkeyPatch, everything: bool, error: str
+) -> None:
+    """The platform's key got new material, which only KMS can tell whose it is, and KMS fails just then."""
+    world, jobs = own.world, jobs_of(wired)
+    platform = open_engine(own.platform_database_url)
+    cipher = TokenCipher(wired.keyring.trusting(world.old_key.arn))
+    selection = Selection(everything=True) if everything else Selection(under_key=world.old_key.arn)
+    number = jobs.start(selection, world.current_key.arn)
+    failing: list[int] = []
+    close = Closer.close
+
+    def closed(self: Closer, *arguments: Any) -> Closing:
+        if not failing:
+            failing.append(12)
+            own.client("kms").rotate_key_on_demand(KeyId=world.old_key.arn)
+            stored = cipher.encrypt("gho_written_meanwhile", world.old_key.arn).stored
+            with platform.begin() as connection:
+                sql = "UPDATE gh_connection SET access_token = :stored WHERE id = :id"
+                connection.execute(text(sql), {"stored": stored, "id": row_id})
+            own.control.add_fault(Fault("Decrypt", error, count=12))
+        return close(self, *arguments)
+
+    row_id = next(r.row_id for r in world.sealed_under(world.old_key) if r.column == "access_token")
+    monkeypatch.setattr(Closer, "close", closed)
+    view = jobs.service.join(number)
+    assert failing
+    assert (view.state, view.wave) == (JobState.DONE, 2), view.why
+    with platform.connect() as connection:
+        sql = "SELECT access_token FROM gh_connection WHERE id = :id"
+        found = cipher.open(str(connection.scalar(text(sql), {"id": row_id})))
+    assert found.wrapped_by.key_arn == world.current_key.arn
+    assert found.token.reveal() == "gho_written_meanwhile"
+    assert not any("not whole" in remark for remark in view.remarks)
+    platform.dispose()
 
 
 def test_a_key_that_fails_for_good_fails_the_job_until_it_is_resumed(own: Sandbox, wired: Wired) -> None:
