@@ -51,10 +51,15 @@ class KeyCount:
 
 @dataclass(frozen=True, slots=True)
 class Attribution:
-    """Every envelope accounted for; `gaps` says what could not be asked."""
+    """Every envelope accounted for; `gaps` says what could not be asked.
+
+    `failure` is why some could not be told that another time may be: KMS was throttled or failed, or did not
+    take the credentials.
+    """
 
     counts: tuple[KeyCount, ...]
     gaps: tuple[str, ...]
+    failure: KmsError | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +73,12 @@ class _Probe:
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """What asking about some tokens came to. `silent` is set where KMS can't be asked at all."""
+    """What asking about some tokens came to. `failure` is as for Attribution."""
 
     asked: int
     counts: list[KeyCount]
     gap: str = ""
-    silent: KmsError | None = None
+    failure: KmsError | None = None
 
 
 class Attributor:
@@ -120,7 +125,7 @@ class Attributor:
                 )
             else:
                 unasked.setdefault(group.edk_prefix, []).append(group)
-        budget, silent = self._limit, None
+        budget, silent, failure = self._limit, None, None
         for prefix, groups in unasked.items():
             stop_if(cancelled)
             tokens = sum(g.tokens for g in groups)
@@ -137,9 +142,10 @@ class Attributor:
             budget -= found.asked
             counts += found.counts
             gaps += [found.gap] if found.gap else []
-            silent = found.silent or silent
+            silent = silent or _silence(found.failure)
+            failure = failure or found.failure
         self._met = frozenset(count.wrapping[0] for count in counts if count.wrapping)
-        return Attribution(_merged(counts), tuple(dict.fromkeys(gaps)))
+        return Attribution(_merged(counts), tuple(dict.fromkeys(gaps)), failure)
 
     def damage(self, token: StoredToken) -> str:
         """Return why this very token is known not to open, "" if that is not known. Raises DatabaseError."""
@@ -182,7 +188,8 @@ class Attributor:
                 damaged = probe.failure
             elif probe.failure is not None:
                 counts.append(_failed(probe.failure, tokens))
-                return _Found(asked, counts, _gap(probe.failure, tokens), _silence(probe.failure))
+                passing = probe.failure if _may_pass(probe.failure) else None
+                return _Found(asked, counts, _gap(probe.failure, tokens), passing)
             elif probe.answer is not None and probe.answer.key_arn is None:
                 counts.append(_unknown(1, probe.answer.reason, asked=1))
                 tokens -= 1
@@ -217,7 +224,7 @@ class Attributor:
                     counts.append(_failed(probe.failure, 1))
                     if _gap(probe.failure, 1):
                         failures[str(probe.failure)] = failures.get(str(probe.failure), 0) + 1
-                    if probe.failure.transient or isinstance(probe.failure, CredentialsError):
+                    if _may_pass(probe.failure):
                         stopped = probe.failure
                 elif probe.answer is not None and probe.answer.key_arn is None:
                     counts.append(_unknown(1, probe.answer.reason, asked=1))
@@ -234,7 +241,7 @@ class Attributor:
         gap = "; ".join(
             f"{counted(number, 'token')}: {reason}" for reason, number in list(failures.items())[:3]
         )
-        return _Found(asked, counts, gap, _silence(stopped))
+        return _Found(asked, counts, gap, stopped)
 
 
 def _damaged(group: GroupCount, census: Census) -> str:
@@ -266,6 +273,10 @@ def _gap(failure: KmsError, tokens: int) -> str:
     if isinstance(failure, KmsAccessDeniedError):
         return f"{counted(tokens, 'token')} under {failure.key}: the key material is not known. {failure}"
     return ""
+
+
+def _may_pass(failure: KmsError) -> bool:
+    return failure.transient or isinstance(failure, CredentialsError)
 
 
 def _silence(failure: KmsError | None) -> KmsError | None:

@@ -13,7 +13,19 @@ from itertools import groupby
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Engine, cast, func, insert, literal, or_, select, text, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    cast,
+    func,
+    insert,
+    literal,
+    or_,
+    select,
+    text,
+    update,
+)
 from sqlalchemy import Text as SqlText
 
 from crypto_core.database.engine import connected
@@ -28,6 +40,23 @@ CHUNK = 5_000
 """Tokens of a chunk, cut by ids."""
 LISTED = 1_000
 """Tokens of a chunk that lists them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """What a batch came to. `changed` are tokens that somebody else has changed for good, or removed."""
+
+    done: int = 0
+    conflicts: int = 0
+    changed: int = 0
+    poisoned: int = 0
+    kms_calls: int = 0
+
+    def __add__(self, other: Counted) -> Counted:
+        return Counted(*(getattr(self, name) + getattr(other, name) for name in _COUNTS))
+
+
+_COUNTS = tuple(f.name for f in fields(Counted))
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,22 +75,21 @@ class Chunk:
     position: str | None
     runner_id: UUID
     attempt: int
+    done: int
+    conflicts: int
+    changed: int
+    poisoned: int
+    kms_calls: int
 
     @property
     def column(self) -> TokenColumn:
         """The column that its tokens are in."""
         return TokenColumn(self.table_name, self.column_name)
 
-
-@dataclass(frozen=True, slots=True)
-class Counted:
-    """What a batch came to. `changed` are tokens that somebody else has changed for good, or removed."""
-
-    done: int = 0
-    conflicts: int = 0
-    changed: int = 0
-    poisoned: int = 0
-    kms_calls: int = 0
+    @property
+    def counted(self) -> Counted:
+        """What had been counted when it was claimed."""
+        return Counted(*(getattr(self, name) for name in _COUNTS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +202,16 @@ class ChunkStore:
             state, rate, runners, held = connection.execute(_RENEW, parameters).one()
         return Beat(state, rate, max(1, runners), chunk is None or bool(held))
 
+    def counted(self, connection: Connection, chunk: Chunk) -> Counted:
+        """Return what has been counted of a chunk of ours. Raises LeaseLostError."""
+        c = job_chunk.c
+        found = connection.execute(
+            select(*(c[name] for name in _COUNTS)).where(*_mine(chunk)).with_for_update()
+        ).one_or_none()
+        if found is None:
+            raise _lost(chunk)
+        return Counted(*found)
+
     def advance(self, connection: Connection, chunk: Chunk, position: str | None, counted: Counted) -> None:
         """Count a batch in the transaction that writes it. Raises LeaseLostError: then that must not commit.
 
@@ -215,14 +253,19 @@ class ChunkStore:
         return int(connection.execute(select(sums).where(c.job_id == job_id, c.wave == wave)).scalar_one())
 
     def _fenced(self, connection: Connection, chunk: Chunk, changes: dict[str, object]) -> None:
-        c = job_chunk.c
-        mine = (c.id == chunk.id, c.runner_id == chunk.runner_id, c.attempt == chunk.attempt)
-        statement = update(job_chunk).where(*mine, c.state == "taken").values(changes)
-        if not connection.execute(statement).rowcount:
-            raise LeaseLostError(f"Chunk {chunk.id} of job {chunk.job_id} is another process's by now.")
+        if not connection.execute(update(job_chunk).where(*_mine(chunk)).values(changes)).rowcount:
+            raise _lost(chunk)
 
 
-_COUNTS = tuple(f.name for f in fields(Counted))
+def _mine(chunk: Chunk) -> tuple[ColumnElement[bool], ...]:
+    c = job_chunk.c
+    held = (c.id == chunk.id, c.runner_id == chunk.runner_id, c.attempt == chunk.attempt)
+    return (*held, c.state == "taken")
+
+
+def _lost(chunk: Chunk) -> LeaseLostError:
+    return LeaseLostError(f"Chunk {chunk.id} of job {chunk.job_id} is another process's by now.")
+
 
 _CLAIM = text(
     f"""

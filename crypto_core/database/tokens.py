@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from itertools import groupby
 from typing import Any
 from uuid import UUID
@@ -404,6 +403,6 @@ def _back_up(connection: Connection, run_id: UUID, verb: str, replacements: Sequ
         .table_valued(*(sql_column(name, kind) for name, (_, kind) in columns.items()))
         .render_derived(name="kept")
     )
-    same: list[Any] = [literal(run_id), literal(verb), literal(datetime.now(UTC))]
+    same: list[Any] = [literal(run_id), literal(verb), func.statement_timestamp()]
     told = select(*same, *(rows.c[name] for name in columns))
     connection.execute(insert(envelope_backup).from_select(["run_id", "verb", "replaced_at", *columns], told))

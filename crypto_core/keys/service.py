@@ -69,6 +69,7 @@ class StatusService:
             keys=shares,
             problems=_problems(census, shares, states, self._keyring.write_key),
             coverage=Coverage(tuple(dict.fromkeys(reasons))),
+            failure=attribution.failure,
         )
 
     def _states(self, counts: tuple[KeyCount, ...]) -> tuple[dict[str, KeyState], list[str]]:

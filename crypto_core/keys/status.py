@@ -9,6 +9,7 @@ from typing import Any
 
 from crypto_core.coverage import Coverage, Evidence
 from crypto_core.envelope import Format
+from crypto_core.errors import KmsError
 from crypto_core.key_names import same_key
 from crypto_core.severity import Severity
 
@@ -65,6 +66,8 @@ class Status:
     keys: tuple[KeyShare, ...]
     problems: tuple[Problem, ...]
     coverage: Coverage
+    failure: KmsError | None = None
+    """Why KMS did not tell all that it may tell another time; see Attribution."""
 
     @property
     def protected(self) -> int:

@@ -68,12 +68,13 @@ _NOT_TAKEN: dict[Format, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """A selection as the database has it now."""
+    """A selection as the database has it now. `failure` is as for Attribution: then some may be missing."""
 
     scope: TokenScope
     source_key_arn: str | None
     refused: tuple[Unwritten, ...]
     gaps: tuple[str, ...]
+    failure: KmsError | None = None
 
 
 class Planner:
@@ -276,7 +277,7 @@ class Planner:
                 raise RefusedError(
                     f"{counted(count.tokens, 'token')} under {source_arn} can't be opened: {count.note}",
                     remedy="Make the key usable for this identity first.",
-                )
+                ) from attribution.failure
         self._must_open(source_arn, sum(c.tokens for c in attribution.counts if _is_under(c, source_arn)))
         known = self._known()
         prefixes = tuple(
@@ -287,7 +288,7 @@ class Planner:
         told = {c.wrapping[0] for c in attribution.counts if c.wrapping}
         arns = frozenset({source_arn, *(arn for arn in told if same_key(arn, source_arn))})
         scope = TokenScope(formats, key_arns=arns, edk_prefixes=prefixes)
-        return Resolved(scope, source_arn, (), attribution.gaps)
+        return Resolved(scope, source_arn, (), attribution.gaps, attribution.failure)
 
     def _known(self) -> dict[bytes, frozenset[tuple[str, str | None]]]:
         with connected(self._engine) as connection:

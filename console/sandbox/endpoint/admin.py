@@ -48,6 +48,7 @@ class Admin:
             "lookup-throttle": self._lookup_throttle,
             "faults": self._faults,
             "denials": self._denials,
+            "expire": self._expire,
             "clear": self._clear,
             "principals": self._principals,
             "data-keys": self._data_keys,
@@ -93,6 +94,10 @@ class Admin:
 
     async def _denials(self, request: Document) -> dict[str, Any]:
         self._gate.faults.denials.append(DenyRule(**request))
+        return {}
+
+    async def _expire(self, request: Document) -> dict[str, Any]:
+        self._gate.faults.expired.add(str(request["access_key_id"]))
         return {}
 
     async def _clear(self, _request: Document) -> dict[str, Any]:

@@ -60,8 +60,12 @@ class EndpointControl:
             reason=denial.reason,
         )
 
+    def expire(self, access_key_id: str) -> None:
+        """Let the session behind an access key id run out: its calls are refused from now on."""
+        self._call("expire", access_key_id=access_key_id)
+
     def clear(self) -> None:
-        """Take back latency, throttling, faults and denials; LookupEvents gets AWS's limit again."""
+        """Take back latency, throttling, faults, denials, expiries; LookupEvents gets AWS's limit again."""
         self._call("clear")
 
     def add_principal(

@@ -65,6 +65,11 @@ def throttled() -> ServiceError:
     )
 
 
+def expired() -> ServiceError:
+    """The session that the credentials belong to has run out."""
+    return ServiceError("ExpiredTokenException", "The security token included in the request is expired")
+
+
 def access_denied(principal_arn: str, action: str, resource: str, reason: str) -> ServiceError:
     """IAM refuses: `reason` is the tail of AWS's message, from "because" or "with" on."""
     message = f"User: {principal_arn} is not authorized to perform: {action} on resource: {resource} {reason}"

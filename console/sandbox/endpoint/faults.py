@@ -114,15 +114,18 @@ class Faults:
         self.latency = 0.0
         self.rules: list[FaultRule] = []
         self.denials: list[DenyRule] = []
+        self.expired: set[str] = set()
+        """Access key ids whose sessions have run out."""
         self._crypto: TokenBucket | None = None
         self._lookup_rate: float | None = LOOKUPS_PER_SECOND
         self._lookups: dict[str, TokenBucket] = {}
 
     def clear(self) -> None:
-        """No latency, no throttling of KMS, no faults, no denials; LookupEvents as slow as AWS's."""
+        """No latency, no throttling of KMS, no faults, denials, expired sessions; LookupEvents as in AWS."""
         self.latency = 0.0
         self.rules.clear()
         self.denials.clear()
+        self.expired.clear()
         self._crypto = None
         self.throttle_lookups(LOOKUPS_PER_SECOND)
 

@@ -16,7 +16,7 @@ from urllib.parse import parse_qsl
 
 from console.sandbox.endpoint.control_plane import ControlPlane
 from console.sandbox.endpoint.delivery import Delivery
-from console.sandbox.endpoint.errors import ServiceError
+from console.sandbox.endpoint.errors import ServiceError, expired
 from console.sandbox.endpoint.faults import HALF, HANG, RESET, Faults
 from console.sandbox.endpoint.keys import KeyStore, LastUse
 from console.sandbox.endpoint.lookup import lookup_events
@@ -45,6 +45,7 @@ from console.sandbox.endpoint.services import (
     read_error,
     read_s3_call,
 )
+from console.sandbox.endpoint.signatures import require_time
 from console.sandbox.endpoint.trail import Trail
 
 MAX_BODY = 64 * 1024 * 1024
@@ -96,7 +97,7 @@ class Gate:
             await self.moto.ready()
         call, record = self._identify(request, source_ip)
         try:
-            _require_credential(call, record)
+            self._admit(call, record)
             if self.faults.latency:
                 await asyncio.sleep(self.faults.latency)
             if self.faults.rules:
@@ -148,6 +149,20 @@ class Gate:
             event_id=random.getrandbits(128),
         )
         return call, record
+
+    def _admit(self, call: Call, record: Record) -> None:
+        """Refuse what is not signed, or not signed in time, or with what has expired: AWS records none."""
+        name, record.name = record.name, ""
+        key = call.credential.access_key_id
+        # S3 knows anonymous calls.
+        if not key and call.s3 is None:
+            raise ServiceError(
+                "MissingAuthenticationTokenException", "Request is missing Authentication Token"
+            )
+        require_time(call.service, call.request.headers, record.time)
+        if key in self.faults.expired:
+            raise expired()
+        record.name = name
 
     async def _misbehave(self, operation: str) -> None:
         rule = self.faults.struck(operation)
@@ -236,13 +251,6 @@ class Gate:
             code, message = read_error(answer.body)
             refuse(record, code, message)
         return answer
-
-
-def _require_credential(call: Call, record: Record) -> None:
-    """Refuse unsigned calls, which AWS doesn't record; S3 knows anonymous ones."""
-    if not call.credential.access_key_id and call.s3 is None:
-        record.name = ""
-        raise ServiceError("MissingAuthenticationTokenException", "Request is missing Authentication Token")
 
 
 def _document(body: bytes) -> dict[str, Any]:

@@ -47,8 +47,8 @@ def take_bytes(document: dict[str, Any], name: str) -> None:
         document[name] = b""
 
 
-def skew_of(refused: Refused, now: float) -> float | None:
-    """Return by how many seconds AWS's clock is ahead of `now`, if that is why it refused; else None."""
+def skew_of(refused: Refused, now: float, signed: float) -> float | None:
+    """Return AWS's clock less `now`, in seconds; None unless it refused a signature of `signed` for that."""
     signature = refused.code == "InvalidSignatureException" and refused.message.startswith(_SKEWED_SIGNATURE)
     if not signature and refused.code not in _SKEWED:
         return None
@@ -56,5 +56,4 @@ def skew_of(refused: Refused, now: float) -> float | None:
         told = parsedate_to_datetime(refused.headers.get("date", "")).timestamp()
     except (TypeError, ValueError):
         return None
-    skew = told - now
-    return skew if abs(skew) >= LEAST_SKEW_SECONDS else None
+    return told - now if abs(told - signed) >= LEAST_SKEW_SECONDS else None

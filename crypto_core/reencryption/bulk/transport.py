@@ -44,6 +44,9 @@ from crypto_core.secret import DataKey
 _RENEWALS = 3
 """How often one call looks for credentials: in a busy second they may be renewed and refused again."""
 
+_CORRECTIONS = 3
+"""How often one call is signed anew because the clock was wrong, which may jump while it is under way."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -167,12 +170,13 @@ class KmsTransport:
     async def _answered(
         self, endpoint: Endpoint, operation: str, keys: Sequence[str], body: bytes
     ) -> dict[str, Any]:
-        attempt, renewals, skewed = 1, _RENEWALS, False
+        attempt, renewals, corrections = 1, _RENEWALS, _CORRECTIONS
         while True:
             await self._pace.turn()
             access = await self._access.key()
             started = time.perf_counter()
-            happened = await endpoint.send(operation, body, access.credentials, self._clock() + self._skew)
+            signed = self._clock() + self._skew
+            happened = await endpoint.send(operation, body, access.credentials, signed)
             self._watch.call(time.perf_counter() - started)
             if isinstance(happened, HttpAnswer) and happened.status == 200:
                 return _read(happened, operation, keys)
@@ -180,9 +184,9 @@ class KmsTransport:
             failure = self._retries.failure(refused)
             error = _error_of(refused, failure, operation, keys)
             if isinstance(error, CredentialsError) and isinstance(refused, Refused):
-                skew = None if skewed else skew_of(refused, self._clock())
-                if skew is not None:
-                    self._skew, skewed = skew, True
+                skew = skew_of(refused, self._clock(), signed)
+                if skew is not None and corrections:
+                    self._skew, corrections = skew, corrections - 1
                     continue
                 if renewals:
                     renewals -= 1

@@ -26,6 +26,7 @@ from crypto_core.database.tokens import TokenScope
 from crypto_core.errors import KmsError, RefusedError
 from crypto_core.key_names import same_key
 from crypto_core.keys.service import StatusService
+from crypto_core.keys.status import Status
 from crypto_core.reencryption.jobs.parts import JobParts
 from crypto_core.reencryption.jobs.work import HELD
 from crypto_core.reencryption.jobs.writers import Writers
@@ -158,7 +159,7 @@ class Closer:
     def _end(
         self, connection: Connection, job: JobRow, remarks: list[str], actor: str, told: list[Any]
     ) -> None:
-        census = self._status.take()
+        census = self._whole_census()
         if not census.coverage.complete:
             remarks += [f"The census is not whole: {reason}" for reason in census.coverage.reasons]
         after = census.as_json()
@@ -187,15 +188,23 @@ class Closer:
         return tell
 
     def _scope(self, job: JobRow) -> TokenScope:
-        """What is left to write: the selection as it is now; of all envelopes, those not under the target."""
+        """What is left to write: the selection as it is now; of all envelopes, those not under the target.
+
+        Raises KmsError where KMS fails for now to say what keys tokens are under: none of them is overlooked.
+        """
         selection, verb = selection_of(job), Verb(job.verb)
         if not selection.everything:
             try:
-                scope = self._planner.resolve(verb, selection, job.target_key_arn).scope
+                resolved = self._planner.resolve(verb, selection, job.target_key_arn)
             except RefusedError as error:
+                if isinstance(error.__cause__, KmsError):
+                    raise error.__cause__ from error
                 raise KmsError(error.message, remedy=error.remedy) from error
+            if resolved.failure is not None:
+                raise resolved.failure
+            scope = resolved.scope
         else:
-            self._status.take()
+            self._whole_census()
             with connected(self._engine) as connection:
                 groups = self._answers.by_group(connection)
             target = job.target_key_arn
@@ -213,6 +222,12 @@ class Closer:
         before = (job.census_before or {}).get("keys", ())
         arns = dict.fromkeys(k["key_arn"] for k in before if k.get("key_arn"))
         return tuple(arn for arn in arns if not same_key(arn, job.target_key_arn))
+
+    def _whole_census(self) -> Status:
+        census = self._status.take()
+        if census.failure is not None:
+            raise census.failure
+        return census
 
     def _count(self, scope: TokenScope) -> int:
         return sum(self._store.count(scope).values())

@@ -1,4 +1,7 @@
-"""Waits out what passes: a lost connection, a restarted server, a full disk, a lost race for a lock."""
+"""Waits out what passes: a lost connection, a restarted server, a full disk, a lost race for a lock.
+
+Also a KMS that is throttled, fails or does not answer, where it is asked besides the bulk calls.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from threading import Event
 from time import monotonic
 from typing import TypeVar
 
-from crypto_core.errors import DatabaseError
+from crypto_core.errors import DatabaseError, KmsError
 
 _log = logging.getLogger(__name__)
 
@@ -33,11 +36,12 @@ class Endurance:
         while True:
             try:
                 return call()
-            except DatabaseError as error:
-                if not error.passing or self._stopped.is_set():
+            except (DatabaseError, KmsError) as error:
+                passing = error.passing if isinstance(error, DatabaseError) else error.transient
+                if not passing or self._stopped.is_set():
                     raise
                 if monotonic() - began > self._patience_seconds:
                     raise
-                _log.info("The database refuses for now: %s", error.message)
+                _log.info("Refused for now: %s", error.message)
             self._stopped.wait(wait * random.uniform(0.5, 1.0))  # noqa: S311  # jitter, no secret
             wait = min(wait * 2, LONGEST_WAIT_SECONDS)

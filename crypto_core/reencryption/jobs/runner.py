@@ -182,10 +182,16 @@ class JobRunner:
         )
 
     def _elsewhere(self, order: Order, token: StoredToken) -> bool:
-        """True if the token is under another key than the one that is emptied; that is remembered then."""
+        """True if the token is under another key than the one that is emptied; that is remembered then.
+
+        Raises KmsError where KMS fails for now to say so.
+        """
         if order.source is None:
             return False
-        answer = self._parts.attributor.ask([token])[0].answer
+        probe = self._parts.attributor.ask([token])[0]
+        answer = probe.answer
+        if probe.failure is not None and probe.failure.transient:
+            raise probe.failure
         return (
             answer is not None and answer.key_arn is not None and not same_key(answer.key_arn, order.source)
         )

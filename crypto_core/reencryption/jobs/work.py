@@ -124,6 +124,10 @@ class ChunkSink:
         self._ground = ground
         self._chunk = chunk
         self._outstanding = outstanding
+        self._known = chunk.counted
+        """What is counted of the chunk, as far as we have heard."""
+        self._tried = Counted()
+        """What the last transaction that reached its end was to write down of `outstanding`."""
         self.written = 0
         """Tokens written through this sink."""
 
@@ -170,8 +174,9 @@ class ChunkSink:
         self, sealed: Sequence[Sealed], refused: Sequence[Poison]
     ) -> tuple[frozenset[TokenRef], list[Poison]]:
         """Write what can be written; returns that, and what the database refuses because of its value."""
+        untold = list(refused)
         try:
-            return self._ground.endure(lambda: self._transaction(sealed, refused)), []
+            return self._ground.endure(lambda: self._transaction(sealed, refused, untold)), []
         except DatabaseError as error:
             if not error.by_the_row or not sealed:
                 raise
@@ -190,27 +195,37 @@ class ChunkSink:
                 by_row += more
         return frozenset(written), by_row
 
-    def _transaction(self, sealed: Sequence[Sealed], refused: Sequence[Poison]) -> frozenset[TokenRef]:
+    def _transaction(
+        self, sealed: Sequence[Sealed], refused: Sequence[Poison], untold: list[Poison]
+    ) -> frozenset[TokenRef]:
+        """Write and count. `untold` are those of `refused` that are not known to be counted yet."""
         ground, chunk, outstanding = self._ground, self._chunk, self._outstanding
-        before = outstanding.counted()
-        counted = Counted()
         calls = {s.replacement.old.ref: s.kms_calls for s in sealed}
+        before = counted = Counted()
 
         def within(connection: Connection, written: frozenset[TokenRef]) -> None:
-            nonlocal counted
+            nonlocal before, counted
+            known = ground.chunks.counted(connection, chunk)
+            if known != self._known:
+                # An earlier try was committed, and its answer was lost.
+                outstanding.written_down(self._tried)
+                self._known, self._tried = known, Counted()
+                untold.clear()
+            before = self._tried = outstanding.counted()
             settled = {ref.row_id for ref in written} | {p.token.ref.row_id for p in refused}
-            asked = sum(calls[ref] for ref in written) + sum(p.kms_calls for p in refused)
+            asked = sum(calls[ref] for ref in written) + sum(p.kms_calls for p in untold)
             counted = replace(
-                before, done=len(written), poisoned=len(refused), kms_calls=before.kms_calls + asked
+                before, done=len(written), poisoned=len(untold), kms_calls=before.kms_calls + asked
             )
             ground.chunks.advance(connection, chunk, outstanding.position(settled), counted)
-            told = [Unwritable(p.token.ref, p.kind, p.reason) for p in refused]
+            told = [Unwritable(p.token.ref, p.kind, p.reason) for p in untold]
             ground.unwritable.note(connection, chunk.job_id, told)
             if ground.note is not None and written:
                 ground.note(connection, written)
 
         replacements = [s.replacement for s in sealed]
         written = ground.store.write(ground.run_id, ground.verb, replacements, within=within, wait=False)
+        self._known += counted
         outstanding.written_down(before)
         outstanding.settle({ref.row_id for ref in written} | {p.token.ref.row_id for p in refused})
         return written

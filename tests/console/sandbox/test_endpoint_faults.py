@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from http.client import HTTPConnection, IncompleteRead
 from typing import Any
 
@@ -25,6 +26,7 @@ from console.sandbox.endpoint import (
     EndpointProcess,
     Fault,
 )
+from tests.console.sandbox.refusals import refusal
 
 REGION = "eu-west-1"
 
@@ -136,6 +138,39 @@ def test_a_call_that_hangs_runs_into_the_clients_timeout(
     with pytest.raises(ReadTimeoutError):
         impatient.encrypt(KeyId=key["Arn"], Plaintext=b"x")
     assert impatient.encrypt(KeyId=key["Arn"], Plaintext=b"x")
+
+
+def test_a_session_that_has_expired_is_refused_everywhere_and_no_other_one(
+    client: Callable[..., Any], kms: Any, key: Any, endpoint: EndpointProcess
+) -> None:
+    endpoint.control.expire(ANALYST)
+    of_the_analyst = client("kms", ANALYST)
+    before = endpoint.control.stats().calls
+    assert refusal_or_none(of_the_analyst.describe_key, KeyId=key["Arn"]) == "ExpiredTokenException"
+    assert refusal_or_none(client("sts", ANALYST).get_caller_identity) == "ExpiredToken"
+    assert endpoint.control.stats().calls == before
+    assert kms.describe_key(KeyId=key["Arn"])
+    endpoint.control.clear()
+    assert of_the_analyst.describe_key(KeyId=key["Arn"])
+
+
+@pytest.mark.parametrize(
+    ("minutes", "said"), [(-6, "Signature expired: "), (6, "Signature not yet current: ")]
+)
+def test_a_signature_of_another_time_is_refused(
+    client: Callable[..., Any], kms: Any, key: Any, monkeypatch: pytest.MonkeyPatch, minutes: int, said: str
+) -> None:
+    def here(remove_tzinfo: bool = True) -> datetime:
+        moment = datetime.now(UTC) + timedelta(minutes=minutes)
+        return moment.replace(tzinfo=None) if remove_tzinfo else moment
+
+    monkeypatch.setattr("botocore.auth.get_current_datetime", here)
+    code, message = refusal(kms.describe_key, KeyId=key["Arn"])
+    assert code == "InvalidSignatureException"
+    assert message.startswith(said)
+    assert refusal_or_none(client("sts").get_caller_identity) == "SignatureDoesNotMatch"
+    minutes = 0
+    assert kms.describe_key(KeyId=key["Arn"])
 
 
 def test_a_denied_principal_is_told_what_it_may_not_do(

@@ -159,6 +159,23 @@ async def test_a_clock_that_is_wrong_is_set_right_by_what_aws_says() -> None:
     assert all(abs(ahead - date) < timedelta(minutes=1) for date in dates[1:])
 
 
+async def test_a_clock_that_is_put_right_again_is_believed_again() -> None:
+    now, hours = datetime.now(UTC), timedelta(hours=2)
+
+    def refused(word: str) -> web.Response:
+        document = {"__type": "InvalidSignatureException", "message": f"Signature {word}: 2026"}
+        return said(document, 400, Date=format_datetime(now, usegmt=True))
+
+    opened = said({"KeyId": KEY, "Plaintext": PLAINTEXT})
+    answers = Answers(opened, refused("expired"), opened, refused("not yet current"), opened)
+    async with answering(answers) as transport:
+        for off_by in (timedelta(), -hours, timedelta()):
+            transport._clock = lambda off_by=off_by: (now + off_by).timestamp()  # type: ignore[misc]
+            (await transport.decrypt(KEY, b"blob", NO_CONTEXT)).data_key.wipe()
+    signed = [request.headers["X-Amz-Date"] for request in answers.requests]
+    assert [told == f"{now:%Y%m%dT%H%M%SZ}" for told in signed] == [True, False, True, False, True]
+
+
 async def test_a_wrong_secret_is_not_taken_for_a_wrong_clock() -> None:
     answers = Answers(
         said({"__type": "InvalidSignatureException", "message": "The request signature does not match"}, 400)

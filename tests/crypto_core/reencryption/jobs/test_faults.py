@@ -7,10 +7,12 @@ import random
 from collections.abc import Collection, Iterator
 from threading import Event, Thread
 from time import sleep
+from typing import Any
 
 import pytest
 from sqlalchemy import Engine, text
 
+from console.sandbox.endpoint import Fault
 from console.sandbox.sandbox import Sandbox
 from console.settings import load
 from console.wiring import Wired, wire
@@ -18,8 +20,10 @@ from crypto_core.cipher import TokenCipher
 from crypto_core.database import chunks
 from crypto_core.database.engine import open_engine
 from crypto_core.database.installation import install
-from crypto_core.errors import DatabaseError
+from crypto_core.database.tokens import TokenStore
+from crypto_core.errors import DatabaseError, DatabaseUnreachableError
 from crypto_core.keys.replacement.witness import UseSeen
+from crypto_core.reencryption.jobs.closing import Closer, Closing
 from crypto_core.reencryption.jobs.model import JobState, JobView
 from crypto_core.reencryption.plan import Selection
 from tests.crypto_core.reencryption.jobs.working import jobs_of
@@ -163,6 +167,99 @@ def test_a_key_that_is_still_sealed_under_keeps_a_job_open(own: Sandbox, wired: 
     view = jobs.service.join(jobs.start(Selection(under_key=world.old_key.arn), world.current_key.arn))
     assert (view.state, view.zeroes, len(asked)) == (JobState.DONE, 4, 3)
     assert not any("Still in use" in remark for remark in view.remarks)
+
+
+def test_what_a_transaction_counted_whose_end_was_not_heard_of_is_not_counted_again(
+    own: Sandbox, wired: Wired, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of each batch's first two tries the answer to COMMIT is lost, while tokens change; some are damaged."""
+    world, jobs = own.world, jobs_of(wired)
+    platform = open_engine(own.platform_database_url)
+    number = jobs.start(Selection(everything=True), world.current_key.arn)
+    write, lost = TokenStore.write, list[int]()
+
+    def unheard(self: TokenStore, *arguments: Any, **options: Any) -> Any:
+        written = write(self, *arguments, **options)
+        lost.append(1)
+        if len(lost) % 3:
+            raise DatabaseUnreachableError("The connection was lost.")
+        return written
+
+    monkeypatch.setattr(TokenStore, "write", unheard)
+    changed: list[str] = []
+    cipher = TokenCipher(wired.keyring)
+
+    def before() -> None:
+        """Change a token that is sealed and not yet written, every other time to what is no envelope."""
+        sealed = jobs.work.sealed
+        if not sealed or len(changed) == 6:
+            return
+        last = sealed[-1]
+        value = "gho_plain" if len(changed) % 2 else cipher.encrypt("gho_sealed", world.old_key.arn).stored
+        sql = f"UPDATE {last.ref.table} SET {last.ref.column} = :v WHERE id::text = :id AND"
+        told = {"id": last.ref.row_id, "v": value, "was": last.value.reveal()}
+        with platform.begin() as connection:
+            found = connection.execute(text(f"{sql} {last.ref.column} = :was"), told)
+        changed.extend([str(last.ref)] * found.rowcount)
+
+    jobs.work.before = before
+    view = jobs.service.join(number)
+    assert view.state is JobState.DONE, view.why
+    assert len(changed) == 6
+    sums = "sum(done), sum(changed), sum(poisoned), sum(conflicts), sum(kms_calls), sum(expected)"
+    with wired.engine.connect() as connection:
+        row = connection.execute(text(f"SELECT {sums} FROM keydeck.job_chunk")).one()
+        backups = connection.scalar(text("SELECT count(*) FROM keydeck.envelope_backup"))
+    done, gone, poisoned, conflicts, calls, expected = row
+    # Whatever was sealed was written, or found changed, or could not be.
+    assert done + conflicts + poisoned == len(jobs.work.sealed)
+    assert (done, poisoned) == (backups, view.poisoned)
+    assert done + gone + poisoned == expected
+    assert conflicts >= gone >= 1
+    assert calls == 2 * (done + conflicts) + poisoned
+    assert wired.journal.verify() is None
+    platform.dispose()
+
+
+@pytest.mark.parametrize(
+    ("everything", "error"),
+    [(False, "KMSInternalException"), (False, "reset"), (True, "ThrottlingException")],
+)
+def test_a_census_that_kms_keeps_from_being_whole_ends_no_job(
+    own: Sandbox, wired: Wired, monkeypatch: pytest.MonkeyPatch, everything: bool, error: str
+) -> None:
+    """The platform's key got new material, which only KMS can tell whose it is, and KMS fails just then."""
+    world, jobs = own.world, jobs_of(wired)
+    platform = open_engine(own.platform_database_url)
+    cipher = TokenCipher(wired.keyring.trusting(world.old_key.arn))
+    selection = Selection(everything=True) if everything else Selection(under_key=world.old_key.arn)
+    number = jobs.start(selection, world.current_key.arn)
+    failing: list[int] = []
+    close = Closer.close
+
+    def closed(self: Closer, *arguments: Any) -> Closing:
+        if not failing:
+            failing.append(12)
+            own.client("kms").rotate_key_on_demand(KeyId=world.old_key.arn)
+            stored = cipher.encrypt("gho_written_meanwhile", world.old_key.arn).stored
+            with platform.begin() as connection:
+                sql = "UPDATE gh_connection SET access_token = :stored WHERE id = :id"
+                connection.execute(text(sql), {"stored": stored, "id": row_id})
+            own.control.add_fault(Fault("Decrypt", error, count=12))
+        return close(self, *arguments)
+
+    row_id = next(r.row_id for r in world.sealed_under(world.old_key) if r.column == "access_token")
+    monkeypatch.setattr(Closer, "close", closed)
+    view = jobs.service.join(number)
+    assert failing
+    assert (view.state, view.wave) == (JobState.DONE, 2), view.why
+    with platform.connect() as connection:
+        sql = "SELECT access_token FROM gh_connection WHERE id = :id"
+        found = cipher.open(str(connection.scalar(text(sql), {"id": row_id})))
+    assert found.wrapped_by.key_arn == world.current_key.arn
+    assert found.token.reveal() == "gho_written_meanwhile"
+    assert not any("not whole" in remark for remark in view.remarks)
+    platform.dispose()
 
 
 def test_a_key_that_fails_for_good_fails_the_job_until_it_is_resumed(own: Sandbox, wired: Wired) -> None:

@@ -1,0 +1,297 @@
+"""A job by the real command over a sandbox of its own, with the platform writing all the while."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Thread
+from typing import IO, Any
+
+import psutil
+import pytest
+from sqlalchemy import Engine, text
+
+import console
+from console.sandbox import access_keys
+from console.sandbox.sandbox import Sandbox
+from console.settings import load
+from console.wiring import Wired, wire
+from crypto_core.consent import Consent
+from crypto_core.database.chunks import ChunkStore
+from crypto_core.database.engine import open_engine
+from crypto_core.database.installation import install
+from crypto_core.errors import DatabaseError
+from crypto_core.reencryption.jobs.model import JobOptions, JobState, JobView
+from crypto_core.reencryption.plan import Selection, Verb
+
+HOME = Path(console.__file__).resolve().parents[1]
+PATIENCE_SECONDS = 420.0
+"""How long a state is waited for before a test says that it never came: a loaded machine takes its time."""
+JOIN = ("-P", "-m", "console", "jobs", "join")
+
+
+def until(is_so: Callable[[], Any], what: str) -> None:
+    """Wait for a state, however long a slow machine takes."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not is_so():
+        assert time.monotonic() < deadline, f"Never came: {what}"
+        time.sleep(0.05)
+
+
+class Child:
+    """A process and what it says."""
+
+    def __init__(self, arguments: list[str], environment: Mapping[str, str]) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env={**environment, "PYTHONPATH": str(HOME)},
+            cwd=HOME,
+            text=True,
+        )
+        self._said: dict[int, list[str]] = {1: [], 2: []}
+        self._listeners = [
+            Thread(target=self._listen, args=(number, stream), daemon=True)
+            for number, stream in ((1, self.process.stdout), (2, self.process.stderr))
+        ]
+        for listener in self._listeners:
+            listener.start()
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    @property
+    def runs(self) -> bool:
+        return self.process.poll() is None
+
+    @property
+    def stdout(self) -> str:
+        return "".join(self._said[1])
+
+    @property
+    def stderr(self) -> str:
+        return "".join(self._said[2])
+
+    def tell(self, line: str) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write(f"{line}\n")
+        self.process.stdin.flush()
+
+    def kill(self) -> None:
+        """SIGKILL, as by the kernel where memory is short."""
+        self.process.kill()
+        self.end()
+
+    def end(self) -> int:
+        """Wait for its end; returns the exit code."""
+        code = self.process.wait(PATIENCE_SECONDS)
+        for listener in self._listeners:
+            listener.join(PATIENCE_SECONDS)
+        for stream in (self.process.stdin, self.process.stdout, self.process.stderr):
+            assert stream is not None
+            stream.close()
+        return code
+
+    def _listen(self, number: int, stream: IO[str]) -> None:
+        for line in stream:
+            self._said[number].append(line)
+
+
+class Platform(Child):
+    """The writer's process, see writer.py."""
+
+    def switch(self) -> None:
+        """Have it seal under the new key from now on."""
+        self.tell("switch")
+        until(lambda: "switched" in self.stdout or not self.runs, "the platform's switch to the new key")
+
+    def stop(self) -> dict[str, Any]:
+        """End it; returns what it has written last and how many changes of each kind it made."""
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        assert self.end() == 0, self.stderr
+        told: dict[str, Any] = json.loads(self.stdout.splitlines()[-1])
+        return told
+
+
+@dataclass(slots=True)
+class Scene:
+    """One job that empties `source`, and who works on it."""
+
+    sandbox: Sandbox
+    wired: Wired
+    superuser: Engine
+    source: str
+    target: str
+    job: int
+    planned: int
+    environment: dict[str, str]
+    calls_before: Mapping[str, int]
+    children: list[Child] = field(default_factory=list)
+    platform: Platform | None = None
+
+    def join(
+        self, *options: str, environment: Mapping[str, str] | None = None, program: tuple[str, ...] = JOIN
+    ) -> Child:
+        """Have a process work on the job, by the command."""
+        joined = Child([*program, str(self.job), *options], {**self.environment, **(environment or {})})
+        self.children.append(joined)
+        return joined
+
+    def write(self, seed: int, pause_seconds: float) -> Platform:
+        """Have the platform write from now on, under the source key until it is switched."""
+        environment = self.environment | {
+            "DATABASE_URL": self.sandbox.platform_database_url,
+            "AWS_ACCESS_KEY_ID": access_keys.PLATFORM,
+            "AWS_SECRET_ACCESS_KEY": access_keys.SECRET,
+        }
+        program = ["-m", "tests.console.faults.writer", self.source, self.target]
+        self.platform = Platform([*program, str(seed), str(pause_seconds)], environment)
+        self.children.append(self.platform)
+        until(lambda: "writes" in self.platform_said(), "the platform's first word")
+        return self.platform
+
+    def platform_said(self) -> str:
+        assert self.platform is not None
+        assert self.platform.runs, self.platform.stderr
+        return self.platform.stdout
+
+    def view(self) -> JobView:
+        """Where the job stands, once the database says."""
+        while True:
+            try:
+                return self.wired.services.jobs.show(self.job)  # type: ignore[union-attr]
+            except DatabaseError:
+                time.sleep(0.1)
+
+    def scalar(self, statement: str, **parameters: Any) -> Any:
+        """One value, read as the superuser."""
+        with self.superuser.connect() as connection:
+            return connection.scalar(text(statement), {"job": self.job, **parameters})
+
+    def execute(self, statement: str, **parameters: Any) -> None:
+        """Do something as the superuser."""
+        with self.superuser.begin() as connection:
+            connection.execute(text(statement), {"job": self.job, **parameters})
+
+    def enlisted(self, pid: int) -> bool:
+        """Whether a process works on the job."""
+        statement = "SELECT count(*) FROM keydeck.job_runner WHERE job_id = :job AND pid = :pid"
+        return bool(self.scalar(f"{statement} AND ended_at IS NULL", pid=pid))
+
+    def until_enlisted(self, *joined: Child) -> None:
+        for one in joined:
+            until(lambda one=one: self.enlisted(one.pid) or not one.runs, "a process's entry")  # type: ignore[misc]
+            assert one.runs, one.stderr
+
+    def until_written(self, more: int, by: Child | None = None) -> None:
+        """Wait until so many tokens more are written, or only the platform's newest are left to be."""
+        before = self.view()
+        until(
+            lambda: (
+                (now := self.view()).done >= before.done + more
+                or now.wave > before.wave
+                or (by is not None and not by.runs)
+            ),
+            f"{more} tokens more",
+        )
+        assert by is None or by.runs, by.stderr
+
+    def finish(self, *joined: Child) -> dict[str, Any]:
+        """Switch the platform once a census has found what it wrote, and wait for the job's end.
+
+        Returns what the platform has written last.
+        """
+        assert self.platform is not None
+        until(lambda: self.view().wave > 1 or not any(one.runs for one in joined), "a second wave")
+        self.platform.switch()
+        codes = [one.end() for one in joined]
+        assert set(codes) == {0}, [(one.stderr, one.stdout) for one in joined]
+        return self.platform.stop()
+
+    def command(self, *arguments: str) -> None:
+        """Run a command to its end."""
+        assert Child(["-P", "-m", "console", *arguments], self.environment).end() == 0
+
+    def end_all(self) -> None:
+        """Leave no process behind."""
+        for child in self.children:
+            if child.runs:
+                child.process.kill()
+                child.end()
+
+
+@contextmanager
+def staged(
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    connections: int = 500,
+    chunk: int = 40,
+    rate: float = 400.0,
+    settings: Mapping[str, str] | None = None,
+) -> Iterator[Scene]:
+    """Give a started job over the current key's tokens, which nobody works on yet.
+
+    `rate` is the KMS calls a second, so that there is a middle; two make a token. Of `settings`, variables
+    of the environment, those that are empty are removed.
+    """
+    monkeypatch.setitem(ChunkStore.cut.__kwdefaults__, "size", chunk)
+    with Sandbox.start(connections=connections) as sandbox:
+        environment = sandbox.environment() | dict(settings or {})
+        environment = {name: value for name, value in environment.items() if value}
+        for name in set(os.environ) - set(environment):
+            monkeypatch.delenv(name)
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        superuser = open_engine(sandbox.superuser_url)
+        wired = wire(load().settings)
+        install(wired.engine)
+        with superuser.begin() as connection:
+            for ref in sandbox.world.corrupt:
+                connection.execute(text(f"DELETE FROM {ref.table} WHERE id::text = :id"), {"id": ref.row_id})
+        source = sandbox.world.current_key.arn
+        target = str(sandbox.client("kms").create_key(Description="made by a test")["KeyMetadata"]["Arn"])
+        scene = _begun(sandbox, wired, superuser, source, target, environment, rate)
+        try:
+            yield scene
+        finally:
+            scene.end_all()
+            wired.close()
+            superuser.dispose()
+
+
+def _begun(
+    sandbox: Sandbox,
+    wired: Wired,
+    superuser: Engine,
+    source: str,
+    target: str,
+    environment: dict[str, str],
+    rate: float,
+) -> Scene:
+    work = wired.services.jobs
+    assert work is not None
+    options = JobOptions(calls_per_second=rate, accepted=("*",))
+    plan = work.plan(Verb.REENCRYPT, Selection(under_key=source), target, options)
+    calls = sandbox.control.stats().calls
+    job = work.start(plan, Consent.by_option(plan))
+    assert work.show(job).state is JobState.RUNNING
+    return Scene(sandbox, wired, superuser, source, target, job, plan.plan.tokens, environment, calls)
+
+
+def is_gone(pid: int) -> bool:
+    """Whether a process has ended; one that nobody has asked about has."""
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
