@@ -240,8 +240,25 @@ class TokenWork(Protocol):
 class JobWork(Protocol):
     """Writes many tokens anew, as jobs in PostgreSQL that any number of processes work on."""
 
-    def plan(self, verb: Verb, selection: Selection, target: str, options: JobOptions) -> JobPlan:
-        """Return what would happen (journaled as a dry run). Raises RefusedError, KmsError, DatabaseError."""
+    def plan(
+        self,
+        verb: Verb,
+        selection: Selection,
+        target: str,
+        options: JobOptions,
+        *,
+        cancelled: Event | None = None,
+    ) -> JobPlan:
+        """Return what would happen (journaled as a dry run). Raises RefusedError, KmsError, DatabaseError.
+
+        Once `cancelled` is set, nothing more is looked at, and InterruptedRunError is raised.
+        """
+        ...
+
+    def plan_fitting(
+        self, verb: Verb, selection: Selection, target: str, options: JobOptions, *, few: int
+    ) -> JobPlan | Plan:
+        """Return what would happen, as `plan` does; up to `few` tokens need no job: their plan alone."""
         ...
 
     def start(self, plan: JobPlan, consent: Consent | None) -> int:

@@ -132,9 +132,17 @@ class StageJobs:
     )
     consent: Consent | None = None
 
-    def plan(self, verb: Verb, selection: Selection, target: str, options: JobOptions) -> JobPlan:
+    def plan(
+        self,
+        verb: Verb,
+        selection: Selection,
+        target: str,
+        options: JobOptions,
+        *,
+        cancelled: Event | None = None,
+    ) -> JobPlan:
         """A plan for so many tokens as the stage says."""
-        self.enter("job.plan")
+        self.enter("job.plan", cancelled)
         self.planned.append((verb, selection, target, options))
         column = {"gh_connection.access_token": self.plan_tokens}
         plan = Plan(verb, selection, CURRENT, "alias/tokens", self.plan_tokens, column, (), (), Coverage())
@@ -142,6 +150,13 @@ class StageJobs:
         return JobPlan(
             plan, options, rate, plan.kms_calls / rate, plan.kms_calls * 3e-6, 100_000, self.losses
         )
+
+    def plan_fitting(
+        self, verb: Verb, selection: Selection, target: str, options: JobOptions, *, few: int
+    ) -> JobPlan | Plan:
+        """The same; few tokens take no job."""
+        made = self.plan(verb, selection, target, options)
+        return made if made.plan.tokens > few else made.plan
 
     def start(self, plan: JobPlan, consent: Consent | None) -> int:
         """Number 32."""
