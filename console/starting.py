@@ -24,12 +24,12 @@ def run_as_job(services: Wired, job_plan: JobPlan, asked: Asked) -> int:
         if asked.as_json:
             print_json(plan.as_json() | takes_of(job_plan, processes) | {"job": None})
         else:
-            print_plan(plan)
+            print_plan(plan, kms_calls=job_plan.kms_calls)
             print_takes(job_plan, processes=processes)
         return 0 if plan.whole and not job_plan.losses else 1
     if not plan.tokens:
         return print_nothing_to_do(plan, as_json=asked.as_json)
-    print_plan(plan, err=True)
+    print_plan(plan, kms_calls=job_plan.kms_calls, err=True)
     print_takes(job_plan, processes=processes, err=True)
     if asked.yes and job_plan.losses:
         raise RefusedError(
