@@ -54,7 +54,7 @@ from screens.routes import (
     TokensBehind,
     WatchBehind,
 )
-from screens.services import Services
+from screens.services import JobProcesses, Services
 from screens.widgets.line_input import LONGEST
 
 if TYPE_CHECKING:
@@ -115,6 +115,8 @@ class KeydeckApp(Actor, App[None]):
             {name: partial(main_screen, name, self.facts) for name in NAMES},
         )
         self._start_screen = start_screen
+        self._crews: list[JobProcesses] = []
+        """What works on jobs in places that were left: it goes on there."""
         self._terminal_title = Title()
         self.set_keymap(dict(keys or {}))
 
@@ -428,6 +430,8 @@ class KeydeckApp(Actor, App[None]):
         ask(self, lambda _: switch(), self._switched, group="switch")
 
     async def _arrive(self, services: Services) -> None:
+        if (crew := self.facts.services.job_processes) is not None:
+            self._crews.append(crew)
         self.facts.use(services)
         await self.navigation.start_over()
         self.tell("Working there now: everything is asked for anew.")
@@ -449,9 +453,28 @@ class KeydeckApp(Actor, App[None]):
         await self.action_quit()
 
     async def action_quit(self) -> None:
-        """Leave at once."""
-        self.facts.leave()
-        self.exit()
+        """Leave at once; while this console works on a job, only if that is meant."""
+        jobs = self._jobs_here()
+        if not jobs:
+            self._leave(True)
+            return
+        from screens.jobs.leaving import Leaving
+
+        if isinstance(self.screen, Leaving):
+            self._leave(True)
+        else:
+            self.push_screen(Leaving(jobs), self._leave)
+
+    def _leave(self, meant: bool | None) -> None:
+        if meant:
+            self.facts.leave()
+            self.exit()
+
+    def _jobs_here(self) -> tuple[int, ...]:
+        """The jobs that this console works on, here and in the places that were left."""
+        here = self.facts.services.job_processes
+        crews = [*self._crews, *([here] if here is not None else [])]
+        return tuple(sorted({job for crew in crews for job in crew.at_work()}))
 
     def possible(self, action: Action) -> bool | None:
         """Grey out what leads nowhere."""

@@ -12,16 +12,20 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from threading import Lock
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
 from sqlalchemy import Engine
 
+from console.deferring import if_made
 from console.settings import Settings, masked_url
 from console.wiring import Wired, wire
 from crypto_core.errors import KeydeckError, SettingsError
 from crypto_core.foreign import clean
 from screens.services import Context, DatabaseChoice, Offered, Services, Surroundings
+
+if TYPE_CHECKING:
+    from console.host_processes import HostProcesses
 
 DEFAULT = "default"
 """What the database of DATABASE_URL is called."""
@@ -40,6 +44,7 @@ class ConsoleContexts:
         self._chosen = Context(settings.profile or "", "", DEFAULT)
         self._wired = wiring(settings)
         self._left: WeakSet[Engine] = WeakSet()
+        self._processes: list[HostProcesses] = []
 
     @property
     def services(self) -> Services:
@@ -83,6 +88,9 @@ class ConsoleContexts:
             )
             wired = self._wiring(self._settings_for(chosen))
             self._left |= {self._wired.engine, self._wired.state_engine}
+            # What works on jobs there goes on.
+            if (started := if_made(self._wired.job_processes)) is not None:
+                self._processes.append(started)
             self._wired, self._chosen = wired, chosen
         _log.info(
             "Context: profile %s, Region %s, database %s.",
@@ -93,10 +101,15 @@ class ConsoleContexts:
         self._sweep()
         return self._services(wired)
 
-    def close(self) -> None:
-        """Close all connections that no call is using; nothing is waited for."""
+    def close(self) -> tuple[int, ...]:
+        """Close all connections that no call is using, and ask what works on jobs to end; waits for nothing.
+
+        Returns the jobs that were being worked on, in whichever place.
+        """
         self._sweep()
+        jobs = {*self._wired.leave_jobs(), *(job for one in self._processes for job in one.leave())}
         self._wired.close()
+        return tuple(sorted(jobs))
 
     def _services(self, wired: Wired) -> Services:
         return replace(wired.services, surroundings=partial(self._surroundings, wired), contexts=self)

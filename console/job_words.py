@@ -13,6 +13,7 @@ from crypto_core.counting import counted
 from crypto_core.foreign import clean
 from crypto_core.reencryption.jobs.model import JobPlan, JobState, JobView
 from screens.ages import span
+from screens.plan_words import takes_words
 from screens.services import JobWork
 
 
@@ -146,14 +147,7 @@ def code_of(view: JobView, *, interrupted: bool) -> int:
 
 def print_takes(plan: JobPlan, *, processes: int, err: bool = False) -> None:
     """Print what a job takes, and who loses access by it."""
-    rate, share = plan.calls_per_second, plan.quota_share
-    time = span(timedelta(seconds=max(plan.seconds, 1)))
-    many = "process" if processes == 1 else "processes"
-    takes = (
-        f"at least {time}, at up to {rate:,.0f} KMS calls/s, {share:.0%} of the quota of {plan.quota:,} that "
-        f"production shares; about ${plan.dollars:,.2f}; {processes:,} {many}"
-    )
-    for line in (takes, *(f"Loses access: {loss}" for loss in plan.losses)):
+    for line in (takes_words(plan, processes), *(f"Loses access: {loss}" for loss in plan.losses)):
         click.echo(_line(line), err=err)
 
 

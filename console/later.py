@@ -12,6 +12,7 @@ from crypto_core.key_names import is_key_arn, region_of
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
+    from console.host_processes import HostProcesses
     from console.settings import Settings
     from crypto_core.database.answers import AnswerBook
     from crypto_core.database.attribution import Attributor
@@ -200,6 +201,13 @@ def jobs(ground: Ground, coverage: CoverageRecord) -> JobWork:
         ground.status,
         read_only=settings.read_only,
     )
+
+
+def job_processes(ground: Ground) -> HostProcesses:
+    """Return what starts processes that work on jobs."""
+    from console.host_processes import HostProcesses
+
+    return HostProcesses(ground.settings, ground.trusted_keys)
 
 
 def _verifier(ground: Ground) -> Verifier:

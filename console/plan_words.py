@@ -7,6 +7,7 @@ import click
 from console.printing import print_json, say
 from crypto_core.counting import counted
 from crypto_core.reencryption.plan import Plan, RunResult
+from screens.plan_words import plan_lines
 
 
 def print_nothing_to_do(plan: Plan, *, as_json: bool) -> int:
@@ -19,25 +20,9 @@ def print_nothing_to_do(plan: Plan, *, as_json: bool) -> int:
 
 
 def print_plan(plan: Plan, *, kms_calls: int | None = None, err: bool = False) -> None:
-    """Print what a run would do; `kms_calls` where a job makes others than a run."""
-
-    def line(text: str) -> None:
-        click.echo(text, err=err)
-
-    line(f"{plan.verb.words}: {counted(plan.tokens, 'token')} ({plan.selection})")
-    line(f"to {plan.target_name}  {plan.target_key_arn}")
-    for column, tokens in plan.by_column.items():
-        line(f"  {column}  {tokens:,}")
-    for conversion in plan.conversions:
-        if conversion.changes:
-            line(f"  {conversion.source} becomes {conversion.written}: {conversion.tokens:,}")
-    line(f"KMS calls: {plan.kms_calls if kms_calls is None else kms_calls:,}")
-    for unwritten in plan.refused:
-        line(f"Left as it is: {unwritten.reference}: {unwritten.reason}.")
-    for warning in plan.warnings:
-        line(f"Note: {warning}")
-    for reason in plan.coverage.reasons:
-        line(f"Not covered: {reason}")
+    """Print what a run would do; a job takes `kms_calls`."""
+    for line in plan_lines(plan, plan.kms_calls if kms_calls is None else kms_calls):
+        click.echo(line, err=err)
 
 
 def print_result(result: RunResult) -> None:

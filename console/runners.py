@@ -22,6 +22,8 @@ from console.settings import FILE_VARIABLE, Settings
 
 CALLS_OF_A_PROCESS = 5_000.0
 """KMS calls a second that one process is counted on for."""
+TOKENS_OF_A_PROCESS = 10_000
+"""For fewer tokens a further process takes longer to start than it saves."""
 MOST_PROCESSES = 64
 GRACE_SECONDS = 20.0
 """How long a process has to write what it holds, after it was asked to end."""
@@ -32,6 +34,11 @@ def processes_for(calls_per_second: float, cores: int | None = None) -> int:
     """Return how many processes a job of that rate gets on this machine: one core stays for PostgreSQL."""
     free = max((cores if cores is not None else _cores()) - 1, 1)
     return max(1, min(free, ceil(calls_per_second / CALLS_OF_A_PROCESS), MOST_PROCESSES))
+
+
+def fitting_processes(calls_per_second: float, tokens: int) -> int:
+    """Return how many processes a job of that rate over so many tokens gets on this machine."""
+    return min(processes_for(calls_per_second), max(1, ceil(tokens / TOKENS_OF_A_PROCESS)))
 
 
 def _cores() -> int:

@@ -1,32 +1,24 @@
-"""Many tokens written anew as a job: planned, agreed to, made, and worked on to its end."""
+"""Many tokens written anew as a job: agreed to as planned, made, and worked on to its end."""
 
 from __future__ import annotations
 
-from math import ceil
-
 from console.asking import Asked, consent_to
+from console.commands.jobs import work_of
 from console.interrupts import cancelled_by_interrupt
 from console.job_words import code_of, print_takes, say_end, takes_of
 from console.joining import work_on
 from console.plan_words import print_nothing_to_do, print_plan
 from console.printing import print_json, say
-from console.runners import environment_of, processes_for
+from console.runners import environment_of, fitting_processes
 from console.wiring import Wired
 from crypto_core.counting import counted
 from crypto_core.errors import RefusedError
 from crypto_core.reencryption.jobs.model import JobPlan
-from crypto_core.reencryption.plan import Selection, Verb
-
-TOKENS_OF_A_PROCESS = 10_000
-"""For fewer tokens a further process takes longer to start than it saves."""
 
 
-def run_as_job(services: Wired, verb: Verb, selection: Selection, key: str, asked: Asked) -> int:
-    """Plan a job, start it and work on it until it ends or stops; returns the exit code."""
-    work = services.services.jobs
-    if work is None:
-        raise RefusedError("There are no jobs here.")
-    job_plan = work.plan(verb, selection, key, asked.job_options)
+def run_as_job(services: Wired, job_plan: JobPlan, asked: Asked) -> int:
+    """Start a job as planned and work on it until it ends or stops; returns the exit code."""
+    work = work_of(services)
     plan, processes = job_plan.plan, _processes(job_plan, asked)
     if asked.dry_run:
         if asked.as_json:
@@ -57,6 +49,4 @@ def run_as_job(services: Wired, verb: Verb, selection: Selection, key: str, aske
 
 def _processes(plan: JobPlan, asked: Asked) -> int:
     """How many processes: as many as were asked for, else as the rate, the cores and the tokens take."""
-    if asked.processes:
-        return asked.processes
-    return min(processes_for(plan.calls_per_second), max(1, ceil(plan.plan.tokens / TOKENS_OF_A_PROCESS)))
+    return asked.processes or fitting_processes(plan.calls_per_second, plan.plan.tokens)

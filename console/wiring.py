@@ -30,6 +30,7 @@ from crypto_core.observation import SILENT, Observer
 from screens.services import Services
 
 if TYPE_CHECKING:
+    from console.host_processes import HostProcesses
     from crypto_core.reencryption.jobs.undoing import Undoing
     from crypto_core.trail.coverage_record import CoverageRecord
     from crypto_core.trail.query import Aliases
@@ -53,10 +54,17 @@ class Wired:
     event_puller: EventPuller
     event_coverage: CoverageRecord
     undoing: Undoing
+    job_processes: HostProcesses
     services: Services
+
+    def leave_jobs(self) -> tuple[int, ...]:
+        """Ask the processes that work on jobs to end, and return those jobs. Waits for nothing."""
+        started = if_made(self.job_processes)
+        return started.leave() if started is not None else ()
 
     def close(self) -> None:
         """Close the database connections."""
+        self.leave_jobs()
         self.engine.dispose()
         self.state_engine.dispose()
         events = if_made(self.events)
@@ -107,6 +115,8 @@ def wire(settings: Settings, *, trust: Iterable[str] = (), observer: Observer = 
         deferred(partial(open_events, settings, keys.known_aliases)),
         observer,
     )
+    undoing = deferred(partial(later.undoing, ground))
+    job_processes = deferred(partial(later.job_processes, ground))
     event_puller = deferred(partial(later.event_puller, ground))
     event_coverage = deferred(partial(later.event_coverage, ground.events, kms, keyring.trusted, settings))
     services = Services(
@@ -130,6 +140,8 @@ def wire(settings: Settings, *, trust: Iterable[str] = (), observer: Observer = 
         read_only=settings.read_only,
         write_key=settings.write_key,
         jobs=deferred(partial(later.jobs, ground, event_coverage)),
+        job_processes=job_processes,
+        undoing=undoing,
     )
     return Wired(
         settings,
@@ -143,7 +155,8 @@ def wire(settings: Settings, *, trust: Iterable[str] = (), observer: Observer = 
         ground.events,
         event_puller,
         event_coverage,
-        deferred(partial(later.undoing, ground)),
+        undoing,
+        job_processes,
         services,
     )
 

@@ -5,7 +5,7 @@ Every call here blocks on SQL or AWS: screens call it from a thread worker. All 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from threading import Event
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from crypto_core.keys.state import KeyState
     from crypto_core.keys.status import Status
     from crypto_core.reencryption.jobs.model import JobOptions, JobPlan, JobView
+    from crypto_core.reencryption.jobs.undoing import RestorePlan
     from crypto_core.reencryption.materials import KeyMaterials
     from crypto_core.reencryption.plan import (
         Plan,
@@ -240,8 +241,25 @@ class TokenWork(Protocol):
 class JobWork(Protocol):
     """Writes many tokens anew, as jobs in PostgreSQL that any number of processes work on."""
 
-    def plan(self, verb: Verb, selection: Selection, target: str, options: JobOptions) -> JobPlan:
-        """Return what would happen (journaled as a dry run). Raises RefusedError, KmsError, DatabaseError."""
+    def plan(
+        self,
+        verb: Verb,
+        selection: Selection,
+        target: str,
+        options: JobOptions,
+        *,
+        cancelled: Event | None = None,
+    ) -> JobPlan:
+        """Return what would happen (journaled as a dry run). Raises RefusedError, KmsError, DatabaseError.
+
+        Once `cancelled` is set, nothing more is looked at, and InterruptedRunError is raised.
+        """
+        ...
+
+    def plan_fitting(
+        self, verb: Verb, selection: Selection, target: str, options: JobOptions, *, few: int
+    ) -> JobPlan | Plan:
+        """Return what would happen, as `plan` does; up to `few` tokens need no job: their plan alone."""
         ...
 
     def start(self, plan: JobPlan, consent: Consent | None) -> int:
@@ -290,6 +308,45 @@ class JobWork(Protocol):
 
     def retry(self, job: int) -> int:
         """Try the tokens anew that could not be written; returns how many. A job that was done runs again."""
+        ...
+
+
+class JobProcesses(Protocol):
+    """Processes of this host that work on jobs for as long as the console is open."""
+
+    def fitting(self, calls_per_second: float, tokens: int) -> int:
+        """Return how many processes a job of that rate over so many tokens gets on this machine."""
+        ...
+
+    def work_on(self, job: int, processes: int = 1, *, trust: Sequence[str] = ()) -> None:
+        """Start so many processes that work on a job until it ends or is paused; those that do already stay.
+
+        `trust` are keys trusted for this job beside those of the settings. Blocks while they are started.
+        Raises ReadOnlyError, JobError.
+        """
+        ...
+
+    def at_work(self) -> Mapping[int, int]:
+        """Return how many processes of this console work on each job; a job with none isn't there."""
+        ...
+
+    def trouble(self, job: int) -> str:
+        """Return why processes of this console stopped working on a job, "" if none did. Cleaned text."""
+        ...
+
+
+class JobUndoing(Protocol):
+    """Puts back what a job has replaced, as a job of its own."""
+
+    def plan_restore(self, job: int) -> RestorePlan:
+        """Return what would be put back. Raises UnknownJobError, RefusedError, KmsError, DatabaseError."""
+        ...
+
+    def restore(self, plan: RestorePlan, consent: Consent | None) -> int:
+        """Make the job that puts it back and return its number; processes that join it do the work.
+
+        Raises ReadOnlyError, MissingSchemaError, or NotConfirmedError without a consent to this very plan.
+        """
         ...
 
 
@@ -581,3 +638,7 @@ class Services:
     """None where the place can't be changed."""
     jobs: JobWork | None = None
     """None where many tokens can't be written as jobs."""
+    job_processes: JobProcesses | None = None
+    """None where this console starts no process that works on jobs."""
+    undoing: JobUndoing | None = None
+    """None where jobs can't be undone."""

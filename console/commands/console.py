@@ -53,5 +53,13 @@ def _run(*, read_only: bool | None, screen: str, settings: Settings | None, reme
             )
             app.run()
         finally:
-            contexts.close()
+            _say_left(contexts.close())
         return app.return_code or 0
+
+
+def _say_left(jobs: tuple[int, ...]) -> None:
+    """Say which jobs nobody here works on any more: where they stand is in the database."""
+    from console.printing import say
+
+    for job in jobs:
+        say(f"Job {job} is no longer worked on from here. It goes on with: keydeck jobs join {job}")

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from console.asking import Asked, consent_to
+from console.commands.jobs import work_of
 from console.commands.session import json_option, trust_option, wired
 from console.interrupts import cancelled_by_interrupt
 from console.plan_words import print_nothing_to_do, print_plan, print_result
@@ -17,12 +18,9 @@ from console.starting import run_as_job
 from console.wiring import Wired
 from crypto_core.consent import Consent
 from crypto_core.errors import SettingsError
-from crypto_core.paging import Query
+from crypto_core.reencryption.jobs.model import FEW, JobPlan
 from crypto_core.reencryption.plan import Plan, Selection, Verb
 from crypto_core.references import RowRef, TokenRef, parse_reference
-
-_SMALL = 200
-"""Up to so many tokens are written by this process alone, and nothing of it is kept as a job."""
 
 _OPTIONS = (
     click.option(
@@ -30,7 +28,7 @@ _OPTIONS = (
     ),
     click.option("--dry-run", is_flag=True, help="Say what would happen; change nothing."),
     click.option("--yes", is_flag=True, help="Do not ask."),
-    click.option("--job", is_flag=True, help=f"As a job also for {_SMALL} tokens or fewer."),
+    click.option("--job", is_flag=True, help=f"As a job also for {FEW} tokens or fewer."),
     click.option(
         "--processes",
         type=click.IntRange(1, MOST_PROCESSES),
@@ -167,13 +165,6 @@ def _parsed(references: tuple[str, ...]) -> tuple[TokenRef | RowRef, ...]:
     return tuple(parse_reference(reference) for reference in references)
 
 
-def _is_large(services: Wired, selection: Selection) -> bool:
-    """True for more tokens than a plan has room for, as far as a count tells at once."""
-    if services.services.jobs is None or selection.filter is None:
-        return False
-    return services.services.inventory.count(Query(selection.filter)) > _SMALL
-
-
 def _write(ctx: click.Context, verb: Verb, selection: Selection, asked: Asked) -> int:
     with wired(ctx, trust=asked.trust) as services:
         key = asked.target or services.settings.write_key
@@ -181,11 +172,9 @@ def _write(ctx: click.Context, verb: Verb, selection: Selection, asked: Asked) -
             raise SettingsError(
                 "No key to write under.", remedy="Name it with --to, or set TOKEN_ENCRYPTION_KEY_ID."
             )
-        if asked.as_job or _is_large(services, selection):
-            return run_as_job(services, verb, selection, key, asked)
-        plan = services.services.work.plan(verb, selection, key, allow_downgrade=asked.allow_downgrade)
-        if services.services.jobs is not None and not selection.references and plan.tokens > _SMALL:
-            return run_as_job(services, verb, selection, key, asked)
+        plan = _planned(services, verb, selection, key, asked)
+        if isinstance(plan, JobPlan):
+            return run_as_job(services, plan, asked)
         if asked.dry_run:
             if asked.as_json:
                 print_json(plan.as_json() | {"job": None})
@@ -196,6 +185,15 @@ def _write(ctx: click.Context, verb: Verb, selection: Selection, asked: Asked) -
             return print_nothing_to_do(plan, as_json=asked.as_json)
         print_plan(plan, err=True)
         return _run(services, plan, consent_to(plan, plan, yes=asked.yes), as_json=asked.as_json)
+
+
+def _planned(services: Wired, verb: Verb, selection: Selection, key: str, asked: Asked) -> Plan | JobPlan:
+    """Return the one plan that is made and journaled: of a job where there is to be one."""
+    if asked.as_job:
+        return work_of(services).plan(verb, selection, key, asked.job_options)
+    if selection.references or services.services.jobs is None:
+        return services.services.work.plan(verb, selection, key, allow_downgrade=asked.allow_downgrade)
+    return services.services.jobs.plan_fitting(verb, selection, key, asked.job_options, few=FEW)
 
 
 def _run(services: Wired, plan: Plan, consent: Consent, *, as_json: bool) -> int:

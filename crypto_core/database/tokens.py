@@ -11,6 +11,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
+from threading import Event
 from typing import Any
 from uuid import UUID
 
@@ -127,10 +128,13 @@ class TokenStore:
         """Return how many tokens of each column are in the scope, by column name."""
         return {column: sum(by_format.values()) for column, by_format in self.tally(scope).items()}
 
-    def tally(self, scope: TokenScope) -> dict[str, dict[Format, int]]:
-        """Return how many tokens are in the scope, by column name and format; no entry is zero."""
+    def tally(self, scope: TokenScope, *, cancelled: Event | None = None) -> dict[str, dict[Format, int]]:
+        """Return how many tokens are in the scope, by column name and format; no entry is zero.
+
+        Raises InterruptedRunError once `cancelled` is set.
+        """
         tallies: dict[str, dict[Format, int]] = {}
-        with connected(self._engine) as connection:
+        with connected(self._engine, cancelled=cancelled) as connection:
             for table, column, source, condition in self.scoped(scope):
                 format_ = format_of(source.c[column])
                 rows = connection.execute(

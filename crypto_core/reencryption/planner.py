@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from threading import Event
 
 from sqlalchemy import Engine
 
+from crypto_core.cancelling import stop_if
 from crypto_core.counting import counted
 from crypto_core.coverage import Coverage
 from crypto_core.database.answers import AnswerBook
@@ -107,27 +109,38 @@ class Planner:
         self._trusted = tuple(trusted)
         self._inventory = Inventory(engine, catalogue, answers, aliases=keys.known_aliases)
 
-    def plan(self, verb: Verb, selection: Selection, target: str, *, allow_downgrade: bool = False) -> Plan:
+    def plan(
+        self,
+        verb: Verb,
+        selection: Selection,
+        target: str,
+        *,
+        allow_downgrade: bool = False,
+        cancelled: Event | None = None,
+    ) -> Plan:
         """Return what `verb` would do. Nothing is changed.
 
         Without `allow_downgrade` a v2 envelope stays v2, also where v1 is written. Raises RefusedError where
-        it must not start, InvalidReferenceError, KmsError, DatabaseError.
+        it must not start, InvalidReferenceError, KmsError, DatabaseError, and InterruptedRunError once
+        `cancelled` is set.
         """
         catalogue = self._catalogue.refresh()
         if not catalogue.tables:
             raise RefusedError("There is no token to write.", remedy=" ".join(catalogue.gaps))
         key, target_arn = self._target(target)
-        resolved = self.resolve(verb, selection, target_arn)
+        stop_if(cancelled)
+        resolved = self.resolve(verb, selection, target_arn, cancelled=cancelled)
         if resolved.source_key_arn and same_key(resolved.source_key_arn, target_arn):
             raise RefusedError(
                 f"Source and target are the same key: {target_arn}.", remedy="Name another key with --to."
             )
-        tally = self._store.tally(resolved.scope)
+        tally = self._store.tally(resolved.scope, cancelled=cancelled)
         by_column = {column: sum(formats.values()) for column, formats in tally.items()}
         by_format = Counter[Format]()
         for formats in tally.values():
             by_format.update(formats)
         self._must_be_writable(by_column)
+        stop_if(cancelled)
         doubts = self._permissions(verb, target_arn, resolved) if by_column else ()
         return Plan(
             verb=verb,
@@ -235,15 +248,17 @@ class Planner:
         """What can't be seen of the selection; named references are seen, or refused one by one."""
         return () if selection.references else self._catalogue().gaps
 
-    def resolve(self, verb: Verb, selection: Selection, target_arn: str) -> Resolved:
+    def resolve(
+        self, verb: Verb, selection: Selection, target_arn: str, *, cancelled: Event | None = None
+    ) -> Resolved:
         """Return what the selection means now; for tokens under a key, KMS is asked as for a census."""
         formats = FORMATS[verb]
         if selection.references:
             return self._references(selection.references, verb, target_arn)
         if selection.filter is not None:
-            return self._filtered(selection, verb, target_arn)
+            return self._filtered(selection, verb, target_arn, cancelled)
         if selection.under_key:
-            return self._under_key(selection.under_key, formats)
+            return self._under_key(selection.under_key, formats, cancelled)
         if selection.unprotected and verb is not Verb.ENCRYPT:
             raise RefusedError("Only encrypt in place takes tokens stored in plaintext.")
         return Resolved(TokenScope(formats), None, (), ())
@@ -259,19 +274,22 @@ class Planner:
             _sort_out(verb, target_arn, found, wanted, refused)
         return Resolved(TokenScope(FORMATS[verb], references=tuple(wanted)), None, tuple(refused), ())
 
-    def _filtered(self, selection: Selection, verb: Verb, target_arn: str) -> Resolved:
+    def _filtered(
+        self, selection: Selection, verb: Verb, target_arn: str, cancelled: Event | None
+    ) -> Resolved:
         wanted: list[TokenRef] = []
         refused: list[Unwritten] = []
         for page in filtered(self._inventory, selection, more=_MORE):
             for first in range(0, len(page), READ):
+                stop_if(cancelled)
                 found = self._store.read_many(page[first : first + READ])
                 _sort_out(verb, target_arn, found, wanted, refused)
         return Resolved(TokenScope(FORMATS[verb], references=tuple(wanted)), None, tuple(refused), ())
 
-    def _under_key(self, name: str, formats: frozenset[Format]) -> Resolved:
+    def _under_key(self, name: str, formats: frozenset[Format], cancelled: Event | None) -> Resolved:
         source_arn = self._arn_of(name)
-        census = take_census(self._engine, self._catalogue, self._answers)
-        attribution = self._attributor.attribute(census)
+        census = take_census(self._engine, self._catalogue, self._answers, cancelled=cancelled)
+        attribution = self._attributor.attribute(census, cancelled=cancelled)
         for count in attribution.counts:
             if _is_under(count, source_arn) and count.note:
                 raise RefusedError(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import replace
 from threading import Event
 
 from sqlalchemy import Engine
@@ -20,14 +19,20 @@ from crypto_core.errors import (
     NotConfirmedError,
     ReadOnlyError,
 )
-from crypto_core.reencryption.plan import Plan, RunProgress, RunResult, Selection, Verb, Verification
+from crypto_core.reencryption.plan import (
+    Plan,
+    RunProgress,
+    RunResult,
+    Selection,
+    Verb,
+    Verification,
+    with_note,
+)
 from crypto_core.reencryption.planner import Planner
 from crypto_core.reencryption.runner import Runner
 from crypto_core.reencryption.verification import Verifier
 
 _log = logging.getLogger(__name__)
-
-NOT_JOURNALED = "The dry run was not journaled: {reason}"
 
 
 class TokenWorkService:
@@ -62,10 +67,7 @@ class TokenWorkService:
         except KeydeckError as error:
             self._try_to_record(verb, selection, Outcome.REFUSED, {"to": target, "reason": error.message})
             raise
-        unrecorded = self._try_to_record(verb, selection, Outcome.DRY_RUN, plan.as_json())
-        if not unrecorded:
-            return plan
-        return _with_warning(plan, NOT_JOURNALED.format(reason=unrecorded))
+        return with_note(plan, self._try_to_record(verb, selection, Outcome.DRY_RUN, plan.as_json()))
 
     def run(
         self,
@@ -131,7 +133,3 @@ class TokenWorkService:
         except DatabaseError as error:
             return error.message
         return ""
-
-
-def _with_warning(plan: Plan, warning: str) -> Plan:
-    return replace(plan, warnings=(*plan.warnings, warning))

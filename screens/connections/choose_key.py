@@ -38,8 +38,13 @@ ABOUT: dict[Verb, str] = {
 class ChooseKey(Dialog[KeyState | None]):
     """Returns the chosen key, or None if the operator went back."""
 
-    def __init__(self, facts: Facts, verb: Verb, count: int) -> None:
+    def __init__(
+        self, facts: Facts, verb: Verb, count: int, *, what: str = "all that is marked", without: str = ""
+    ) -> None:
+        """`what` is said where the count isn't known. The key `without` is not offered."""
         super().__init__()
+        self._what = what
+        self._without = without
         self._facts = facts
         self._verb = verb
         self._count = count
@@ -47,7 +52,7 @@ class ChooseKey(Dialog[KeyState | None]):
     def compose(self) -> ComposeResult:
         """What the verb does, the keys, and the way back."""
         with Vertical(classes="frame") as frame:
-            what = tokens(self._count) if self._count else "all that is marked"
+            what = tokens(self._count) if self._count else self._what
             frame.border_title = Content(f"{self._verb.words.capitalize()} {what}: under which key?")
             yield Static(Content(ABOUT[self._verb]), classes="about")
             yield Static(Content("Asking KMS for keys…"), id="state")
@@ -70,16 +75,18 @@ class ChooseKey(Dialog[KeyState | None]):
         if isinstance(answer, Trouble):
             state.update(trouble_content(answer))
             return
-        if not answer:
+        keys = self._sorted(answer)
+        if not keys:
+            other = "other " if answer else ""
             state.update(
                 Content(
-                    "No KMS key can be written under: keydeck sees no enabled symmetric customer key. "
-                    "Allow kms:ListKeys and kms:DescribeKey, or set TOKEN_ENCRYPTION_KEY_ID."
+                    f"No {other}KMS key can be written under: keydeck sees no {other}enabled symmetric "
+                    "customer key. Make one with N on Keys, allow kms:ListKeys and kms:DescribeKey, or set "
+                    "TOKEN_ENCRYPTION_KEY_ID."
                 )
             )
             return
         state.display = False
-        keys = self._sorted(answer)
         targets = self.query_one("#targets", LineList)
         targets.display = True
         targets.styles.height = min(len(keys), 8)
@@ -95,7 +102,8 @@ class ChooseKey(Dialog[KeyState | None]):
         )
 
     def _sorted(self, keys: Sequence[KeyState]) -> list[KeyState]:
-        return sorted(keys, key=lambda k: (not self._is_write_key(k), k.name))
+        offered = [k for k in keys if not (self._without and same_key(k.key_arn, self._without))]
+        return sorted(offered, key=lambda k: (not self._is_write_key(k), k.name))
 
     def _line(self, key: KeyState, width: int) -> Line:
         words = KeyWords([key])

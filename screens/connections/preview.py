@@ -116,16 +116,18 @@ class Preview(Dialog[tuple[Plan, Consent] | None]):
         self.dismiss(None)
 
 
-def plan_content(plan: Plan) -> Content:
-    """Return the plan as lines: what, where, at what cost, with which warnings, and what stays as it is."""
+def plan_content(plan: Plan, kms_calls: int | None = None) -> Content:
+    """Return the plan as lines: what, where, at what cost, with which warnings, and what stays as it is.
+
+    `kms_calls` is what a job takes.
+    """
+    calls = counted(plan.kms_calls if kms_calls is None else kms_calls, "call")
     lines: list[Content] = []
     if plan.tokens:
         name = f"{clean(plan.target_name, 120)} {short_key(plan.target_key_arn)}".strip()
         lines += [
             Content.assemble((tokens(plan.tokens), "bold"), " would be written under ", (name, "bold")),
-            Content.assemble(
-                (f"{counted(plan.kms_calls, 'call')} of KMS, of the quota that production shares", "$muted")
-            ),
+            Content.assemble((f"{calls} of KMS, of the quota that production shares", "$muted")),
             *(_column(name, count) for name, count in sorted(plan.by_column.items())),
             *(_column(f"{c.source} becomes {c.written}", c.tokens) for c in plan.conversions if c.changes),
         ]

@@ -99,6 +99,13 @@ class ConnectionsScreen(ListScreen[InventoryRow]):
         refs = tuple(row.ref for row in rows)
         return Selection(references=refs), len(refs), refs
 
+    def _takes_a_job(self, selection: Selection, count: int) -> bool:
+        """True for all that a filter lets through, unless that is known to be few tokens."""
+        from crypto_core.reencryption.jobs.model import FEW
+
+        there = self.facts.services.jobs is not None
+        return there and selection.filter is not None and not 0 < count <= FEW
+
     def do_rewrap(self) -> None:
         """The same data keys under another KMS key."""
         self._write("rewrap")
@@ -121,6 +128,13 @@ class ConnectionsScreen(ListScreen[InventoryRow]):
 
         verb = Verb(how)
         selection, count, refs = self._selection()
+        if self._takes_a_job(selection, count):
+            from screens.jobs.beginning import begin_job
+            from screens.jobs.choose_tokens import Chosen
+
+            if await begin_job(self, Chosen(selection, count, "all that is marked"), verb):
+                self.pane.do_unmark()
+            return
         key = await self.app.push_screen_wait(ChooseKey(self.facts, verb, count))
         if key is None:
             return

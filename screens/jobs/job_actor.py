@@ -13,8 +13,9 @@ from screens.actions.action import Action, Scope
 from screens.actions.performing import Host
 from screens.asking import ask
 from screens.blocking import Trouble
+from screens.jobs.beginning import begin_job, begin_restore
 from screens.jobs.question import Question
-from screens.jobs.words import at_work
+from screens.jobs.words import at_work, restorable
 from screens.jobs.work import job_work
 from screens.main_screen import MainScreen
 from screens.services import JobWork
@@ -33,8 +34,13 @@ class JobActor(MainScreen):
 
     def possible(self, action: Action) -> bool | None:
         """Grey out what the job's state has no use for."""
-        if action.scope is Scope.JOB and not _fits(action.name, self.job_in_hand):
-            return None
+        if action.scope is Scope.JOB:
+            if action.name == "work-here" and self.facts.services.job_processes is None:
+                return False
+            if action.name == "restore-job" and self.facts.services.undoing is None:
+                return False
+            if not _fits(action.name, self.job_in_hand):
+                return None
         return super().possible(action)
 
     @work(exclusive=True, group="write")
@@ -81,8 +87,55 @@ class JobActor(MainScreen):
             *_about(view),
             f"The job ends for good. What is written stays written: {tokens(view.done)}.",
         ]
-        end, number = "Cancel the job", str(view.job.id)
+        end, number = "End", str(view.job.id)
         await self._ask_and_do(view, end, about, lambda jobs: jobs.cancel(view.job.id), typed=number)
+
+    @work(exclusive=True, group="write")
+    async def do_new_job(self) -> None:
+        """Ask what for, then begin a job."""
+        await begin_job(self)
+
+    @work(exclusive=True, group="write")
+    async def do_restore_job(self) -> None:
+        """Show what would be put back, then begin the job that does it."""
+        view = self.job_in_hand
+        if view is not None:
+            await begin_restore(self, view.job.id)
+
+    @work(exclusive=True, group="write")
+    async def do_work_here(self, number: str) -> None:
+        """Ask, then let processes of this host work on the job."""
+        view, processes = self.job_in_hand, self.facts.services.job_processes
+        if view is None or processes is None:
+            return
+        if number and not (number.isascii() and number.isdecimal() and len(number) < 4):
+            cast(Host, self.app).tell("How many processes? A number, or nothing.", trouble=True)
+            return
+        wanted = int(number) if number else processes.fitting(view.calls_per_second, view.remaining)
+        many = "1 process" if wanted == 1 else f"{wanted:,} processes"
+        about = [
+            *_about(view),
+            f"{many} of this host would work on it, until it ends or is paused, or you leave the console.",
+            f"Processes at work on it: {at_work(view):,}.",
+        ]
+        question = Question(f"Work here on job {view.job.id}?", about, "Work here", safe="Go back")
+        if await self.app.push_screen_wait(question):
+            job = view.job.id
+            trust = (view.job.target_key_arn,) if view.job.restores is not None else ()
+            ask(
+                self,
+                lambda _: processes.work_on(job, wanted, trust=trust),
+                lambda answer: self._working(answer, job, many),
+                group="job-change",
+            )
+
+    def _working(self, answer: Trouble | None, job: int, many: str) -> None:
+        host = cast(Host, self.app)
+        if answer is None:
+            host.tell(f"Job {job}: {many} of this host, until you leave.")
+        else:
+            host.tell(str(answer), trouble=True)
+        self.ask_anew()
 
     async def _ask_and_do(
         self,
@@ -92,7 +145,7 @@ class JobActor(MainScreen):
         do: Callable[[JobWork], JobView | int],
         typed: str = "",
     ) -> None:
-        question = Question(f"{title}: job {view.job.id}", about, title, typed)
+        question = Question(f"{title} job {view.job.id}?", about, title, typed, safe="Go back")
         if not await self.app.push_screen_wait(question):
             return
         ask(self, lambda _: do(job_work(self.facts)), self._done, group="job-change")
@@ -109,9 +162,15 @@ class JobActor(MainScreen):
 
 
 def _fits(name: str, view: JobView | None) -> bool:
+    if name == "new-job":
+        return True
     if view is None:
         return False
     match name:
+        case "work-here":
+            return view.state is JobState.RUNNING
+        case "restore-job":
+            return restorable(view)
         case "pause-job":
             return view.state is JobState.RUNNING
         case "resume-job":
@@ -132,4 +191,4 @@ def _about(view: JobView) -> tuple[str, str]:
 def _who_works(view: JobView) -> str:
     if at_work(view):
         return f"Processes at work on it: {at_work(view):,}."
-    return f"No process works on it: it goes on once one does, by keydeck jobs join {view.job.id}."
+    return f"No process works on it. It goes on once one does: w here, or keydeck jobs join {view.job.id}."

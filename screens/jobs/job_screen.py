@@ -34,6 +34,8 @@ class JobScreen(JobActor, UseScreen[JobView]):
     def __init__(self, facts: Facts, job: int) -> None:
         super().__init__(facts)
         self.job = job
+        self._here = (0, "")
+        """How many processes of this console work on it, and why others stopped."""
 
     @property
     def crumb(self) -> tuple[str, str]:
@@ -54,6 +56,10 @@ class JobScreen(JobActor, UseScreen[JobView]):
         return job_lines(answer, width, self.facts)
 
     def _keep(self, answer: JobView | Trouble) -> None:
+        here = self.facts.services.job_processes
+        told = (here.at_work().get(self.job, 0), here.trouble(self.job)) if here is not None else (0, "")
+        if told != self._here:
+            self._here, self._written = told, ((), ())
         super()._keep(answer)
         self._show_state()
 

@@ -12,7 +12,7 @@ from textual.content import Content
 from crypto_core.reencryption.jobs.model import JobState, JobView, Sample
 from screens.ages import ago, span, stamp
 from screens.facts import Facts
-from screens.jobs.words import at_work, share_done, state_sign, to_go, whole
+from screens.jobs.words import at_work, how_to_work, share_done, state_sign, to_go, whole
 from screens.routes import JobErrorsBehind, KeyBehind
 from screens.use.lines import BLANK, NAME_CELLS, fact, prose, who
 from screens.widgets.cells import bar, cut, fit, percent
@@ -31,8 +31,11 @@ def job_lines(view: JobView, width: int, facts: Facts) -> Iterator[Line]:
         yield from prose(view.why, width, lead="✖ ", lead_style="$error")
     for remark in view.remarks:
         yield from prose(remark, width, lead="▲ ", lead_style="$warning")
+    here = facts.services.job_processes
+    if here is not None and (trouble := here.trouble(view.job.id)):
+        yield from prose(trouble, width, lead="✖ ", lead_style="$error")
     if view.state is JobState.RUNNING and not at_work(view):
-        words = f"No process works on it. On any host: keydeck jobs join {view.job.id}"
+        words = f"No process works on it. {how_to_work(view, facts)}"
         yield from prose(words, width, lead="▲ ", lead_style="$warning")
     yield BLANK
     yield from _kms(view, width)
@@ -167,7 +170,11 @@ def _runners(view: JobView, width: int, facts: Facts) -> Iterator[Line]:
     if not view.runners:
         return
     yield BLANK
-    yield Line(Content.assemble(("Processes", "bold"), (f"   {at_work(view):,} at work", "$muted")))
+    here = facts.services.job_processes
+    own = here.at_work().get(view.job.id, 0) if here is not None else 0
+    words = f"   {at_work(view):,} at work"
+    words += f", {own:,} of this console: until it is left" if own else ""
+    yield Line(Content.assemble(("Processes", "bold"), (cut(words, max(width - 9, 10)), "$muted")))
     for runner in view.runners:
         when = "ended" if runner.ended else f"seen {ago(runner.seen_at, facts.clock())}"
         text = f"{runner.pid} on {runner.host}  {when}  {who(runner.actor)}"

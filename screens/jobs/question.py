@@ -1,4 +1,4 @@
-"""The question before a job is changed: what it does, and the safe button first."""
+"""The question before a job is changed or left: what that does, and the safe button first."""
 
 from __future__ import annotations
 
@@ -23,8 +23,12 @@ class Question(Dialog[bool]):
     Question #typed { width: 36; height: 1; margin-top: 1; padding: 0 1; border: none; background: $panel; }
     """
 
-    def __init__(self, title: str, lines: Sequence[str], label: str, typed: str = "") -> None:
+    def __init__(
+        self, title: str, lines: Sequence[str], label: str, typed: str = "", *, safe: str = "Cancel"
+    ) -> None:
+        """`label` is on the button that agrees, `safe` on the other."""
         super().__init__()
+        self._safe = safe
         self._title = title
         self._about = lines
         self._label = label
@@ -33,14 +37,14 @@ class Question(Dialog[bool]):
     def compose(self) -> ComposeResult:
         """What would happen, and the ways on and back."""
         with Vertical(classes="frame") as frame:
-            frame.border_title = Content(f"{self._title}: nothing has been changed yet")
+            frame.border_title = Content(self._title)
             yield Static(Content("\n").join(Content(clean(line, 600)) for line in self._about))
             if self._typed:
                 line = LineInput(placeholder=f"Type {self._typed} to go on", id="typed", compact=True)
                 line.cursor_blink = False
                 yield line
             with Horizontal(classes="buttons"):
-                yield button("Cancel", "cancel")
+                yield button(self._safe, "cancel")
                 confirm = button(self._label, "confirm")
                 confirm.disabled = bool(self._typed)
                 yield confirm

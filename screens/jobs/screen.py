@@ -14,9 +14,10 @@ from crypto_core.foreign import clean
 from crypto_core.reencryption.jobs.model import JobState, JobView
 from screens.actions.action import Scope
 from screens.actions.performing import bindings
+from screens.facts import Facts
 from screens.jobs.job_actor import JobActor
 from screens.jobs.listing import EXAMPLE, LISTING
-from screens.jobs.words import at_work
+from screens.jobs.words import at_work, how_to_work, restorable
 from screens.list_screen import ListScreen
 from screens.routes import Followed, JobBehind
 from screens.widgets.cursor_view import CursorView
@@ -52,7 +53,7 @@ class JobsScreen(JobActor, ListScreen[JobView]):
         view = self.job_in_hand
         self.show_path(self.pane.note())
         self.refresh_hints(*self.pane.state, view.state if view else None, bool(view and view.poisoned))
-        self.query_one(HintLine).say(_hint(view) if view is not None else "")
+        self.query_one(HintLine).say(_hint(view, self.facts) if view is not None else "")
 
     def cursor_moved(self) -> None:
         """Say what the job under the cursor is about."""
@@ -67,9 +68,11 @@ class JobsScreen(JobActor, ListScreen[JobView]):
             self.post_message(Followed(JobBehind(view.job.id)))
 
 
-def _hint(view: JobView) -> str:
+def _hint(view: JobView, facts: Facts) -> str:
     if view.why:
         return f"Enter: the job. {clean(view.why, 300)}"
     if view.state is JobState.RUNNING and not at_work(view):
-        return f"Enter: the job. No process works on it: keydeck jobs join {view.job.id}"
+        return f"Enter: the job. No process works on it. {how_to_work(view, facts)}"
+    if restorable(view) and facts.services.undoing is not None and not facts.read_only:
+        return "Enter: the job, with its censuses. U: put back what it replaced."
     return "Enter: the job, followed as it goes."

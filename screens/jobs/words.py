@@ -5,7 +5,9 @@ from __future__ import annotations
 from datetime import timedelta
 
 from crypto_core.reencryption.jobs.model import JobState, JobView
+from crypto_core.reencryption.plan import Verb
 from screens.ages import span
+from screens.facts import Facts
 from screens.signs import Sign
 
 SIGNS = {
@@ -27,6 +29,17 @@ def state_sign(view: JobView) -> Sign:
 def at_work(view: JobView) -> int:
     """Return how many processes work on a job."""
     return sum(not runner.ended for runner in view.runners)
+
+
+def how_to_work(view: JobView, facts: Facts) -> str:
+    """Return how a job gets a process."""
+    here = "w: here. " if facts.services.job_processes is not None and not facts.read_only else ""
+    return f"{here}On any host: keydeck jobs join {view.job.id}"
+
+
+def restorable(view: JobView) -> bool:
+    """Return whether a job is at an end that can be undone: what was encrypted in place can't."""
+    return view.state.ended and view.job.verb is not Verb.ENCRYPT and view.done > 0
 
 
 def whole(view: JobView) -> int:

@@ -37,6 +37,8 @@ class KeyActor(MainScreen):
         """Without a key nothing can be done to one."""
         if action.scope is Scope.KEY and action.name != "create" and self.key_in_hand is None:
             return None
+        if action.id == "key.move-tokens" and self.facts.services.jobs is None:
+            return False
         return super().possible(action)
 
     def do_policy(self) -> None:
@@ -79,6 +81,16 @@ class KeyActor(MainScreen):
             given = await self.app.push_screen_wait(AskFor("Manual rotation", about, "", optional=True))
         if given is not None:
             self.post_message(Followed(RotationBehind(key, given.strip() or None)))
+
+    @work(exclusive=True, group="write")
+    async def do_move_tokens(self) -> None:
+        """Begin a job over every token under the key."""
+        from screens.jobs.beginning import begin_job
+        from screens.jobs.choose_tokens import under
+
+        key = self.key_in_hand
+        if key is not None:
+            await begin_job(self, under(key, self.facts.status.value, self.facts))
 
     # Changes: each is planned, shown, agreed to, made, and read back.
 

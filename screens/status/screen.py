@@ -6,18 +6,20 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import ClassVar
 
+from textual import work
 from textual.binding import BindingType
 from textual.content import Content
 from textual.geometry import Size
 from textual.widget import Widget
 
-from screens.actions.action import Scope
+from screens.actions.action import Action, Scope
 from screens.actions.performing import bindings
 from screens.ages import ago
 from screens.asking import Asked, ask
 from screens.blocking import Trouble
 from screens.facts import Facts
 from screens.main_screen import MainScreen
+from screens.routes import KeyBehind
 from screens.status.column_lines import column_lines
 from screens.status.key_lines import key_lines
 from screens.status.lines import answer_lines
@@ -112,6 +114,25 @@ class StatusScreen(MainScreen):
         if len(answer) + len(rest) > size.height:
             answer = answer_lines(status, width, remedies=False)
         return indented([*answer, *rest])
+
+    def possible(self, action: Action) -> bool | None:
+        """Without jobs, none can begin."""
+        if action.id == "status.move-tokens" and self.facts.services.jobs is None:
+            return False
+        return super().possible(action)
+
+    @work(exclusive=True, group="write")
+    async def do_move_tokens(self) -> None:
+        """Begin a job over the tokens under the key under the cursor; elsewhere, ask which tokens."""
+        from screens.jobs.beginning import begin_job
+        from screens.jobs.choose_tokens import under
+
+        line = self.query_one(LineList).current
+        target = line.target if line is not None else None
+        chosen = None
+        if isinstance(target, KeyBehind):
+            chosen = under(target.key_arn, self.facts.status.value, self.facts)
+        await begin_job(self, chosen)
 
     def cursor_moved(self) -> None:
         """Say what to do about the line under the cursor."""

@@ -36,8 +36,15 @@ class Dialog(ModalScreen[Result]):
         Binding("escape", "leave", "Back", tooltip="Close this and change nothing"),
         Binding("left", "app.focus_previous", "Previous", show=False, tooltip="To the button on the left"),
         Binding("right", "app.focus_next", "Next", show=False, tooltip="To the button on the right"),
+        Binding("pageup", "page(-1)", "Page up", show=False, tooltip="The text above"),
+        Binding("pagedown", "page(1)", "Page down", show=False, tooltip="The text below"),
         Binding("q", "app.quit", "Quit", show=False, tooltip="Leave Keydeck at once"),
     ]
+
+    def action_page(self, pages: int) -> None:
+        """Scroll what is longer than the dialog, wherever the focus is."""
+        for body in self.query(".body"):
+            body.scroll_relative(y=pages * max(body.size.height - 1, 1), animate=False)
 
     def action_leave(self) -> None:
         """Close the dialog without a result."""

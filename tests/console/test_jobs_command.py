@@ -209,17 +209,20 @@ def test_options_of_jobs_make_one_of_whatever_is_selected(
 def test_few_tokens_are_written_without_a_job(
     keydeck: Keydeck, jobs: StageJobs, new_key: Callable[[], str]
 ) -> None:
+    jobs.plan_tokens = 200
     ran = keydeck("reencrypt", "--all", "--to", new_key(), "--dry-run", "--json")
-    assert ran.json["job"] is None
-    assert jobs.planned == []
+    assert (ran.json["job"], ran.json["tokens"]) == (None, 200)
+    assert "quota" not in ran.json
+    assert jobs.asked == []
 
 
 def test_more_than_200_selected_tokens_are_a_job_by_themselves(
-    keydeck: Keydeck, jobs: StageJobs, new_key: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+    keydeck: Keydeck, jobs: StageJobs, new_key: Callable[[], str]
 ) -> None:
-    monkeypatch.setattr("console.commands.rewriting._SMALL", 20)
+    jobs.plan_tokens = 201
     key = new_key()
-    assert keydeck("reencrypt", "--all", "--to", key, "--dry-run").exit_code == 0
+    ran = keydeck("reencrypt", "--all", "--to", key, "--dry-run", "--json")
+    assert (ran.exit_code, ran.json["quota"]) == (0, 100_000)
     assert keydeck("reencrypt", "--filter", "format:v1", "--to", key, "--dry-run").exit_code == 0
     assert [selection.filter for _, selection, _, _ in jobs.planned] == [None, "format:v1"]
     assert jobs.asked == []

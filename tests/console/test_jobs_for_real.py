@@ -138,3 +138,15 @@ def test_a_job_is_undone_and_what_it_replaced_is_forgotten(
     assert keydeck("backups", "purge", "--job", job, "--yes", "--json").json["purged"] == before
     assert keydeck("jobs", "restore", job, "--yes").exit_code == 2
     assert keydeck("--read-only", "backups", "purge", "--yes").exit_code == 2
+
+
+@pytest.mark.parametrize("few", [0, 200], ids=["a job", "no job"])
+def test_what_is_selected_is_planned_once_and_journaled_once_as_a_dry_run(
+    keydeck: Keydeck, world: World, new_key: NewKey, monkeypatch: pytest.MonkeyPatch, few: int
+) -> None:
+    monkeypatch.setattr("console.commands.rewriting.FEW", few)
+    assert keydeck("init").exit_code == 0
+    ran = keydeck("reencrypt", "--from", world.old_key.arn, "--to", new_key(), "--dry-run", "--json")
+    assert ("quota" in ran.json) == (few == 0)
+    entries = keydeck("journal", "list", "--json").json["entries"]
+    assert [entry["outcome"] for entry in entries if entry["action"] == "reencrypt"] == ["dry run"]

@@ -62,7 +62,7 @@ from tests.screens.samples import (
     make_rows,
 )
 from tests.screens.stage_events import StageEvents
-from tests.screens.stage_jobs import StageJobs
+from tests.screens.stage_jobs import StageJobs, StageProcesses, StageUndoing
 from tests.screens.stage_pulls import StagePuller
 from tests.screens.stage_use import StageMonitor, StageUse
 
@@ -179,6 +179,16 @@ class Stage:
         return StageJobs(self.enter, lambda: self.read_only)
 
     @cached_property
+    def job_processes(self) -> StageProcesses:
+        """What works on jobs for the console."""
+        return StageProcesses(self.enter, lambda: self.read_only)
+
+    @cached_property
+    def undoing(self) -> StageUndoing:
+        """What undoes jobs."""
+        return StageUndoing(self.jobs)
+
+    @cached_property
     def puller(self) -> StagePuller:
         """Where new events come from."""
         return StagePuller(self.enter, self.events, lambda: NOW)
@@ -229,6 +239,8 @@ class Stage:
             contexts=self.contexts,
             event_puller=self.puller,
             jobs=self.jobs,
+            job_processes=self.job_processes,
+            undoing=self.undoing,
         )
 
     def surroundings(self) -> Surroundings:

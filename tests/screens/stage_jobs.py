@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from threading import Event
@@ -20,7 +20,9 @@ from crypto_core.reencryption.jobs.model import (
     JobState,
     JobView,
     Sample,
+    calls_per_token,
 )
+from crypto_core.reencryption.jobs.undoing import RestorePlan
 from crypto_core.reencryption.plan import Plan, Selection, Unwritten, Verb
 from tests.screens.samples import CURRENT, NOW, OLD
 
@@ -132,16 +134,30 @@ class StageJobs:
     )
     consent: Consent | None = None
 
-    def plan(self, verb: Verb, selection: Selection, target: str, options: JobOptions) -> JobPlan:
+    def plan(
+        self,
+        verb: Verb,
+        selection: Selection,
+        target: str,
+        options: JobOptions,
+        *,
+        cancelled: Event | None = None,
+    ) -> JobPlan:
         """A plan for so many tokens as the stage says."""
-        self.enter("job.plan")
+        self.enter("job.plan", cancelled)
         self.planned.append((verb, selection, target, options))
         column = {"gh_connection.access_token": self.plan_tokens}
         plan = Plan(verb, selection, CURRENT, "alias/tokens", self.plan_tokens, column, (), (), Coverage())
         rate = options.calls_per_second or 50_000.0
-        return JobPlan(
-            plan, options, rate, plan.kms_calls / rate, plan.kms_calls * 3e-6, 100_000, self.losses
-        )
+        calls = self.plan_tokens * calls_per_token(verb)
+        return JobPlan(plan, options, rate, calls / rate, calls * 3e-6, 100_000, self.losses)
+
+    def plan_fitting(
+        self, verb: Verb, selection: Selection, target: str, options: JobOptions, *, few: int
+    ) -> JobPlan | Plan:
+        """The same; few tokens take no job."""
+        made = self.plan(verb, selection, target, options)
+        return made if made.plan.tokens > few else made.plan
 
     def start(self, plan: JobPlan, consent: Consent | None) -> int:
         """Number 32."""
@@ -217,6 +233,60 @@ class StageJobs:
         if job not in self.views:
             raise UnknownJobError(f"There is no job {job}.")
         return self.views[job]
+
+
+@dataclass
+class StageProcesses:
+    """Processes that are said to be there, and never do anything."""
+
+    enter: Enter
+    read_only: Callable[[], bool] = lambda: False
+    working: dict[int, int] = field(default_factory=dict)
+    troubles: dict[int, str] = field(default_factory=dict)
+    asked: list[tuple[int, int, tuple[str, ...]]] = field(default_factory=list)
+
+    def fitting(self, calls_per_second: float, tokens: int) -> int:
+        """One for each 10,000 calls a second."""
+        return max(1, round(calls_per_second / 10_000))
+
+    def work_on(self, job: int, processes: int = 1, *, trust: Sequence[str] = ()) -> None:
+        """So many more."""
+        self.enter("job.work_on")
+        if self.read_only():
+            raise ReadOnlyError("The stage is read only.")
+        self.asked.append((job, processes, tuple(trust)))
+        self.working[job] = self.working.get(job, 0) + processes
+
+    def at_work(self) -> Mapping[int, int]:
+        """Those."""
+        return dict(self.working)
+
+    def trouble(self, job: int) -> str:
+        """As the stage says."""
+        return self.troubles.get(job, "")
+
+
+@dataclass
+class StageUndoing:
+    """Undoes jobs: the one that does it is number 33."""
+
+    jobs: StageJobs
+    consent: Consent | None = None
+
+    def plan_restore(self, job: int) -> RestorePlan:
+        """All that it has written."""
+        self.jobs.enter("undo.plan")
+        return RestorePlan(job, self.jobs.show(job).done, (OLD,))
+
+    def restore(self, plan: RestorePlan, consent: Consent | None) -> int:
+        """Number 33."""
+        self.jobs.enter("undo.restore")
+        if self.jobs.read_only():
+            raise ReadOnlyError("The stage is read only.")
+        self.consent = require(consent, plan)
+        view = job_view(33, done=0, poisoned=0, errors={}, remaining=plan.tokens)
+        self.jobs.views[33] = replace(view, job=replace(view.job, restores=plan.job, planned=plan.tokens))
+        return 33
 
 
 def seen_at(moment: datetime) -> tuple[JobRunnerView, ...]:

@@ -232,10 +232,13 @@ async def test_the_palette_finds_an_action_by_its_words_and_does_it() -> None:
 @pytest.mark.parametrize("way", ["key", "command", "palette"])
 @pytest.mark.parametrize("action", CHANGING, ids=lambda a: a.id)
 async def test_read_only_refuses_whatever_changes_anything(action: Action, way: str) -> None:
-    start = {Scope.KEY: "keys", Scope.JOB: "jobs"}.get(action.scope, "connections")
+    starts = {Scope.KEY: "keys", Scope.JOB: "jobs", Scope.STATUS: "status"}
+    start = starts.get(action.scope, "connections")
     stage = Stage(read_only=True)
     if action.id == "job.resume-job":
         stage.jobs.views[31] = job_view(state=JobState.PAUSED)
+    if action.id == "job.restore-job":
+        stage.jobs.views[31] = job_view(state=JobState.DONE)
     async with deck(stage, start=start) as d:
         screen, before = d.app.screen, list(d.stage.calls)
         if way == "key":

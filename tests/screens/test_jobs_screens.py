@@ -151,7 +151,7 @@ async def test_a_job_on_which_nobody_works_says_how_one_does() -> None:
     async with deck(stage, start="jobs", size=LARGE) as d:
         assert "keydeck jobs join 31" in d.text()
         await d.press("enter")
-        assert "▲ No process works on it. On any host: keydeck jobs join 31" in d.text()
+        assert "▲ No process works on it. w: here. On any host: keydeck jobs join 31" in d.text()
 
 
 async def test_why_it_stopped_and_what_must_be_known_of_it_stand_on_the_page() -> None:

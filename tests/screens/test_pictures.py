@@ -202,13 +202,27 @@ async def test_use(picture: SnapshotAssertion, page: str, size: tuple[int, int],
         assert d.app.export_screenshot() == picture
 
 
-JOBS = {"list": (), "page": ("enter",), "cancel": ("x",)}
+JOBS = {
+    "list": (),
+    "page": ("enter",),
+    "cancel": ("x",),
+    "unwritten": ("enter", "down", "enter"),
+    "work here": ("w",),
+    "leave": ("w", "right", "enter", "q"),
+    "restore": ("down", "U"),
+    "which tokens": ("n",),
+    "which verb": ("n", "down", "enter"),
+    "plan": ("n", "down", "enter", "down", "enter", "enter"),
+}
+LOSES = "role/backup decrypts under alias/tokens-old by statement Backups; nothing lets it under alias/tokens"
 
 
 @pytest.mark.parametrize("page", JOBS)
 @pytest.mark.parametrize(("size", "theme"), [(LARGE, DARK), (SMALL, LIGHT)], ids=["large", "light"])
 async def test_jobs(picture: SnapshotAssertion, page: str, size: tuple[int, int], theme: str) -> None:
-    async with deck(start="jobs", size=size, theme=theme) as d:
+    stage = Stage()
+    stage.jobs.losses = (LOSES,) if page == "plan" else ()
+    async with deck(stage, start="jobs", size=size, theme=theme) as d:
         await d.press(*JOBS[page])
         assert d.app.export_screenshot() == picture
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import astuple, dataclass, field
+from dataclasses import astuple, dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -13,6 +13,9 @@ from uuid import UUID
 
 from crypto_core.consent import Danger
 from crypto_core.reencryption.plan import Plan, Verb
+
+FEW = 200
+"""Up to so many tokens are written by one process at once, and nothing of it is kept as a job."""
 
 
 class JobState(StrEnum):
@@ -83,6 +86,12 @@ class JobPlan:
         """SHA-256, in hex, over the plan, who loses access, and how it is run."""
         told = {"plan": self.plan.digest, "losses": self.losses, "options": astuple(self.options)}
         return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+
+    def at(self, calls_per_second: float) -> JobPlan:
+        """Return the same plan at another rate, which is above 0."""
+        options = replace(self.options, calls_per_second=calls_per_second)
+        seconds = self.kms_calls / calls_per_second
+        return replace(self, options=options, calls_per_second=calls_per_second, seconds=seconds)
 
     @property
     def kms_calls(self) -> int:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from threading import Event
 
+from crypto_core.cancelling import stop_if
 from crypto_core.counting import counted
 from crypto_core.database.tokens import TokenStore
 from crypto_core.envelope import Format
@@ -39,17 +41,52 @@ class JobPlanner:
         self._in_use = in_use
         self._quota = quota
 
-    def plan(self, verb: Verb, selection: Selection, target: str, options: JobOptions) -> JobPlan:
-        """Return what would happen. Nothing is changed. Raises as Planner.plan."""
-        plan = self._planner.plan(verb, selection, target, allow_downgrade=options.allow_downgrade)
+    def plan(
+        self,
+        verb: Verb,
+        selection: Selection,
+        target: str,
+        options: JobOptions,
+        *,
+        cancelled: Event | None = None,
+    ) -> JobPlan:
+        """Return what would happen. Nothing is changed.
+
+        Raises as Planner.plan, and InterruptedRunError once `cancelled` is set.
+        """
+        return self._taking(self._plan(verb, selection, target, options, cancelled), options, cancelled)
+
+    def plan_fitting(
+        self, verb: Verb, selection: Selection, target: str, options: JobOptions, *, few: int
+    ) -> JobPlan | Plan:
+        """Return what would happen: up to `few` tokens need no job. Raises as Planner.plan."""
+        plan = self._plan(verb, selection, target, options, None)
+        return plan if plan.tokens <= few else self._taking(plan, options, None)
+
+    def _plan(
+        self,
+        verb: Verb,
+        selection: Selection,
+        target: str,
+        options: JobOptions,
+        cancelled: Event | None,
+    ) -> Plan:
+        downgrade = options.allow_downgrade
+        return self._planner.plan(verb, selection, target, allow_downgrade=downgrade, cancelled=cancelled)
+
+    def _taking(self, plan: Plan, options: JobOptions, cancelled: Event | None) -> JobPlan:
+        """The plan, with what it takes as a job."""
+        verb = plan.verb
         if verb is Verb.REWRAP and plan.by_format.get(Format.V2):
             plan = self._without_v2(plan)
         quota = self._quota(region_of(plan.target_key_arn) or "")
         rate = options.calls_per_second or quota * DEFAULT_SHARE
         calls = plan.tokens * (calls_per_token(verb) + options.ask_kms)
-        compared = [
-            self._compare(source, plan.target_key_arn, options.accepted) for source in self._sources(plan)
-        ]
+        compared = []
+        for source in self._sources(plan):
+            stop_if(cancelled)
+            compared.append(self._compare(source, plan.target_key_arn, options.accepted))
+        stop_if(cancelled)
         notes = dict.fromkeys(note for one in compared for note in one.notes)
         return JobPlan(
             plan=replace(plan, warnings=(*plan.warnings, *notes)),

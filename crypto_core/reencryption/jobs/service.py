@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 import socket
-from collections.abc import Callable
-from contextlib import suppress
-from dataclasses import astuple
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import astuple, replace
 from threading import Event, Thread
 from typing import Any
 from uuid import uuid4
@@ -17,16 +17,24 @@ from crypto_core.database.installation import require_schema
 from crypto_core.database.jobs import CANCELLED, DONE, FAILED, PAUSED, RUNNING, JobCounts, JobDraft, JobRow
 from crypto_core.database.journal import Outcome
 from crypto_core.database.scopes import scope_as_json
-from crypto_core.errors import DatabaseError, JobError, KeydeckError, NotConfirmedError, ReadOnlyError
+from crypto_core.errors import (
+    DatabaseError,
+    InterruptedRunError,
+    JobError,
+    KeydeckError,
+    MissingSchemaError,
+    NotConfirmedError,
+    ReadOnlyError,
+)
 from crypto_core.foreign import clean
 from crypto_core.keys.service import StatusService
 from crypto_core.reencryption.jobs.closing import selection_as_json
-from crypto_core.reencryption.jobs.model import JobOptions, JobPlan, JobView
+from crypto_core.reencryption.jobs.model import FEW, JobOptions, JobPlan, JobView
 from crypto_core.reencryption.jobs.parts import JobParts
 from crypto_core.reencryption.jobs.planning import JobPlanner
 from crypto_core.reencryption.jobs.runner import JobRunner
 from crypto_core.reencryption.jobs.views import job_view
-from crypto_core.reencryption.plan import Selection, Unwritten, Verb
+from crypto_core.reencryption.plan import Plan, Selection, Unwritten, Verb, with_note
 
 _log = logging.getLogger(__name__)
 
@@ -53,18 +61,46 @@ class JobService:
         self._status = status
         self._read_only = read_only
 
-    def plan(self, verb: Verb, selection: Selection, target: str, options: JobOptions) -> JobPlan:
-        """Return what would happen; journaled as a dry run, a refusal too.
+    def plan(
+        self,
+        verb: Verb,
+        selection: Selection,
+        target: str,
+        options: JobOptions,
+        *,
+        cancelled: Event | None = None,
+    ) -> JobPlan:
+        """Return what would happen; journaled as a dry run, a refusal too. See `JobWork.plan`.
 
         Raises RefusedError, InvalidReferenceError, KmsError, DatabaseError.
         """
+        with self._refusals_recorded(verb, selection, target):
+            plan = self._planner.plan(verb, selection, target, options, cancelled=cancelled)
+        unrecorded = self._try_to_record(verb, selection, Outcome.DRY_RUN, _told(plan))
+        return replace(plan, plan=with_note(plan.plan, unrecorded))
+
+    def plan_fitting(
+        self, verb: Verb, selection: Selection, target: str, options: JobOptions, *, few: int = FEW
+    ) -> JobPlan | Plan:
+        """Return what would happen, as a job for more than `few` tokens; journaled once. Raises as `plan`."""
+        with self._refusals_recorded(verb, selection, target):
+            plan = self._planner.plan_fitting(verb, selection, target, options, few=few)
+        told = _told(plan) if isinstance(plan, JobPlan) else plan.as_json()
+        unrecorded = self._try_to_record(verb, selection, Outcome.DRY_RUN, told)
+        if isinstance(plan, JobPlan):
+            return replace(plan, plan=with_note(plan.plan, unrecorded))
+        return with_note(plan, unrecorded)
+
+    @contextmanager
+    def _refusals_recorded(self, verb: Verb, selection: Selection, target: str) -> Iterator[None]:
+        """Journal what refuses a plan; a plan that nobody waits for any more was not refused."""
         try:
-            plan = self._planner.plan(verb, selection, target, options)
+            yield
+        except InterruptedRunError:
+            raise
         except KeydeckError as error:
             self._try_to_record(verb, selection, Outcome.REFUSED, {"to": target, "reason": error.message})
             raise
-        self._try_to_record(verb, selection, Outcome.DRY_RUN, _told(plan))
-        return plan
 
     def start(self, plan: JobPlan, consent: Consent | None) -> int:
         """Make the job of a plan and return its number.
@@ -236,14 +272,18 @@ class JobService:
 
     def _try_to_record(
         self, verb: Verb, selection: Selection, outcome: Outcome, detail: dict[str, Any]
-    ) -> None:
-        """Journal what changed nothing, where there is a journal to write to."""
+    ) -> str:
+        """Journal what changed nothing; returns why it could not be journaled, "" if it was."""
         if self._read_only:
-            return
+            return "Keydeck is read only."
         try:
             self._parts.journal.record(verb.value, str(selection), outcome, detail)
+        except MissingSchemaError as error:
+            return str(error)
         except DatabaseError as error:
             _log.warning("Not journaled: %s", error.message)
+            return error.message
+        return ""
 
 
 def _told(plan: JobPlan) -> dict[str, Any]:

@@ -1,0 +1,44 @@
+"""What a plan says, in words for a terminal's lines and for a screen alike."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+from crypto_core.counting import counted
+from crypto_core.foreign import clean
+from crypto_core.reencryption.jobs.model import JobPlan
+from crypto_core.reencryption.plan import Plan
+from screens.ages import span
+
+
+def plan_lines(plan: Plan, kms_calls: int) -> Iterator[str]:
+    """Yield what a run would do, line by line, cleaned. `kms_calls` is how many calls of KMS it takes."""
+    yield _line(f"{plan.verb.words}: {counted(plan.tokens, 'token')} ({plan.selection})")
+    yield _line(f"to {plan.target_name}  {plan.target_key_arn}")
+    for column, tokens in plan.by_column.items():
+        yield _line(f"  {column}  {tokens:,}")
+    for conversion in plan.conversions:
+        if conversion.changes:
+            yield _line(f"  {conversion.source} becomes {conversion.written}: {conversion.tokens:,}")
+    yield _line(f"KMS calls: {kms_calls:,}")
+    for unwritten in plan.refused:
+        yield _line(f"Left as it is: {unwritten.reference}: {unwritten.reason}.")
+    for warning in plan.warnings:
+        yield _line(f"Note: {warning}")
+    for reason in plan.coverage.reasons:
+        yield _line(f"Not covered: {reason}")
+
+
+def takes_words(plan: JobPlan, processes: int) -> str:
+    """Return what a job takes: time, share of the quota, cost, processes."""
+    time = span(timedelta(seconds=max(plan.seconds, 1)))
+    many = "process" if processes == 1 else "processes"
+    return (
+        f"at least {time}, at up to {plan.calls_per_second:,.0f} KMS calls/s, {plan.quota_share:.0%} of the "
+        f"quota of {plan.quota:,} that production shares; about ${plan.dollars:,.2f}; {processes:,} {many}"
+    )
+
+
+def _line(text: str) -> str:
+    return clean(text, 2_000)
