@@ -145,13 +145,13 @@ def code_of(view: JobView, *, interrupted: bool) -> int:
     return 130 if interrupted and not view.state.ended else 1
 
 
-def print_takes(plan: JobPlan, *, processes: int, err: bool = False) -> None:
-    """Print what a job takes, and who loses access by it."""
+def print_takes(plan: JobPlan, *, processes: int | None, err: bool = False) -> None:
+    """Print what a job takes, and who loses access by it; `processes` None: as cores are full and free."""
     for line in (takes_words(plan, processes), *(f"Loses access: {loss}" for loss in plan.losses)):
         click.echo(_line(line), err=err)
 
 
-def takes_of(plan: JobPlan, processes: int) -> dict[str, Any]:
+def takes_of(plan: JobPlan, processes: int | None) -> dict[str, Any]:
     """Return what a job takes as a part of a dry run's document."""
     return {
         "kms_calls": plan.kms_calls,

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from threading import Event
 
 from console.garbage import settle
+from console.growing import Growth, cores
 from console.printing import meter, say
 from console.runners import Runner, runners
 from crypto_core.reencryption.jobs.model import JobState, JobView
@@ -21,18 +22,29 @@ def through(view: JobView) -> tuple[int, int]:
 
 
 def work_on(
-    work: JobWork, job: int, cancelled: Event, *, processes: int = 1, environment: Mapping[str, str]
+    work: JobWork,
+    job: int,
+    cancelled: Event,
+    *,
+    processes: int | None = 1,
+    environment: Mapping[str, str],
 ) -> JobView:
     """Work on a job, with further processes beside this one, until it ends or stops; return where it is then.
 
-    `environment` is what the further processes are started in. Raises as JobWork.join.
+    Without a number of `processes` there is one at first, and further ones as growing.py says. `environment`
+    is what the further processes are started in. Raises as JobWork.join.
     """
     label = work.show(job).job.verb.words
+    growth = Growth(cores() if processes is None else processes)
     settle()
-    with meter(label) as shown, runners(job, processes - 1, environment) as others:
-        view = work.join(
-            job, progress=lambda view: shown.show(*through(view), view.tokens_per_second), cancelled=cancelled
-        )
+    with meter(label) as shown, runners(job, (processes or 1) - 1, environment) as others:
+
+        def progress(view: JobView) -> None:
+            shown.show(*through(view), view.tokens_per_second)
+            if growth.wants_more(1 + len(others), view):
+                others.append(Runner(job, environment))
+
+        view = work.join(job, progress=progress, cancelled=cancelled)
     _tell(others)
     return work.show(job) if others else view
 

@@ -18,6 +18,7 @@ from typing import IO, Any
 
 from pydantic import BaseModel
 
+from console import growing
 from console.settings import FILE_VARIABLE, Settings
 
 CALLS_OF_A_PROCESS = 5_000.0
@@ -32,19 +33,13 @@ _SAID = 4_000
 
 def processes_for(calls_per_second: float, cores: int | None = None) -> int:
     """Return how many processes a job of that rate gets on this machine: one core stays for PostgreSQL."""
-    free = max((cores if cores is not None else _cores()) - 1, 1)
+    free = max((cores if cores is not None else growing.cores()) - 1, 1)
     return max(1, min(free, ceil(calls_per_second / CALLS_OF_A_PROCESS), MOST_PROCESSES))
 
 
 def fitting_processes(calls_per_second: float, tokens: int) -> int:
     """Return how many processes a job of that rate over so many tokens gets on this machine."""
     return min(processes_for(calls_per_second), max(1, ceil(tokens / TOKENS_OF_A_PROCESS)))
-
-
-def _cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def environment_of(

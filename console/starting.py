@@ -9,7 +9,7 @@ from console.job_words import code_of, print_takes, say_end, takes_of
 from console.joining import work_on
 from console.plan_words import print_nothing_to_do, print_plan
 from console.printing import print_json, say
-from console.runners import environment_of, fitting_processes
+from console.runners import environment_of
 from console.wiring import Wired
 from crypto_core.counting import counted
 from crypto_core.errors import RefusedError
@@ -19,7 +19,7 @@ from crypto_core.reencryption.jobs.model import JobPlan
 def run_as_job(services: Wired, job_plan: JobPlan, asked: Asked) -> int:
     """Start a job as planned and work on it until it ends or stops; returns the exit code."""
     work = work_of(services)
-    plan, processes = job_plan.plan, _processes(job_plan, asked)
+    plan, processes = job_plan.plan, asked.processes or None
     if asked.dry_run:
         if asked.as_json:
             print_json(plan.as_json() | takes_of(job_plan, processes) | {"job": None})
@@ -45,8 +45,3 @@ def run_as_job(services: Wired, job_plan: JobPlan, asked: Asked) -> int:
     say_end(view, as_json=asked.as_json, more={"coverage": plan.coverage.as_json(), "refused": refused})
     code = code_of(view, interrupted=cancelled.is_set())
     return code if code or plan.whole else 1
-
-
-def _processes(plan: JobPlan, asked: Asked) -> int:
-    """How many processes: as many as were asked for, else as the rate, the cores and the tokens take."""
-    return asked.processes or fitting_processes(plan.calls_per_second, plan.plan.tokens)

@@ -30,13 +30,14 @@ def plan_lines(plan: Plan, kms_calls: int) -> Iterator[str]:
         yield _line(f"Not covered: {reason}")
 
 
-def takes_words(plan: JobPlan, processes: int) -> str:
-    """Return what a job takes: time, share of the quota, cost, processes."""
+def takes_words(plan: JobPlan, processes: int | None) -> str:
+    """Return what a job takes: time, share of the quota, cost, processes (None: as many as cores take)."""
     time = span(timedelta(seconds=max(plan.seconds, 1)))
     many = "process" if processes == 1 else "processes"
+    number = "as many processes as cores take" if processes is None else f"{processes:,} {many}"
     return (
         f"at least {time}, at up to {plan.calls_per_second:,.0f} KMS calls/s, {plan.quota_share:.0%} of the "
-        f"quota of {plan.quota:,} that production shares; about ${plan.dollars:,.2f}; {processes:,} {many}"
+        f"quota of {plan.quota:,} that production shares; about ${plan.dollars:,.2f}; {number}"
     )
 
 
