@@ -49,7 +49,7 @@ from crypto_core.reencryption.plan import Verb
 from crypto_core.references import TokenRef
 from crypto_core.secret import DataKey, Secret
 from tests.benchmarks.bulk_libraries import encryption_sdk, tink_envelopes
-from tests.benchmarks.fake_kms import NEW, OLD, data_key_of, encrypted_data_key
+from tests.benchmarks.fake_kms import NEW, OLD, data_key_of, encrypted_data_key, running
 from tests.benchmarks.measuring import environment, options, print_json, print_table
 
 REGION = "eu-central-1"
@@ -262,16 +262,7 @@ def measure(way: str, url: str, latency_ms: float, tokens: int) -> Result:
 
 def measured_apart(way: str, latency_ms: float, tokens: int) -> Result:
     """Run one way, and the fake KMS, each in a process of its own."""
-    kms = subprocess.Popen(
-        [sys.executable, "-m", "tests.benchmarks.fake_kms", str(latency_ms)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert kms.stdin is not None
-    assert kms.stdout is not None
-    try:
-        url = f"http://127.0.0.1:{int(kms.stdout.readline())}"
+    with running(latency_ms) as url:
         credentials = {"AWS_ACCESS_KEY_ID": "AKIAKEYDECKBENCH0001", "AWS_SECRET_ACCESS_KEY": "none"}
         done = subprocess.run(
             [sys.executable, "-m", "tests.benchmarks.bulk", "--way", way, url, str(latency_ms), str(tokens)],
@@ -279,10 +270,6 @@ def measured_apart(way: str, latency_ms: float, tokens: int) -> Result:
             stdout=subprocess.PIPE,
             check=True,
         )
-    finally:
-        kms.stdin.close()
-        kms.wait()
-        kms.stdout.close()
     return Result(**json.loads(done.stdout))
 
 

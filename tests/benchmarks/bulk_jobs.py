@@ -32,7 +32,7 @@ import psycopg2
 
 from console.sandbox.sandbox import Sandbox
 from tests.benchmarks.bulk import REGION, envelopes, reencrypted
-from tests.benchmarks.fake_kms import NEW, OLD
+from tests.benchmarks.fake_kms import NEW, OLD, running
 from tests.benchmarks.measuring import (
     Target,
     environment,
@@ -97,25 +97,6 @@ class Rows(RawIOBase):
 
 
 @contextmanager
-def fake_kms(latency_ms: float) -> Iterator[str]:
-    """Run the fake KMS; gives its URL."""
-    kms = subprocess.Popen(
-        [sys.executable, "-m", "tests.benchmarks.fake_kms", str(latency_ms)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert kms.stdin is not None
-    assert kms.stdout is not None
-    try:
-        yield f"http://127.0.0.1:{int(kms.stdout.readline())}"
-    finally:
-        kms.stdin.close()
-        kms.wait()
-        kms.stdout.close()
-
-
-@contextmanager
 def platform(tokens: int, url: str) -> Iterator[tuple[Sandbox, dict[str, str]]]:
     """Run a PostgreSQL with so many tokens under the old key; gives it and the command's environment."""
     with Sandbox.start(data=False, region=REGION) as sandbox:
@@ -172,7 +153,7 @@ def script() -> float:
 
 def measured(way: str, tokens: int, latency_ms: float) -> Result:
     """Run one case in a process of its own."""
-    with fake_kms(latency_ms) as url, platform(tokens, url) as (sandbox, settings):
+    with running(latency_ms) as url, platform(tokens, url) as (sandbox, settings):
         done = subprocess.run(
             [sys.executable, "-m", "tests.benchmarks.bulk_jobs", "--way", way],
             env=settings,

@@ -12,8 +12,11 @@ import asyncio
 import hashlib
 import json
 import os
+import subprocess
 import sys
 from base64 import b64decode, b64encode
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import orjson
@@ -158,6 +161,25 @@ async def serve(latency_ms: float) -> None:
     print(server.sockets[0].getsockname()[1], flush=True)
     await loop.run_in_executor(None, sys.stdin.read)
     server.close()
+
+
+@contextmanager
+def running(latency_ms: float) -> Iterator[str]:
+    """Run the fake KMS in a process of its own; gives its URL."""
+    kms = subprocess.Popen(
+        [sys.executable, "-m", "tests.benchmarks.fake_kms", str(latency_ms)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert kms.stdin is not None
+    assert kms.stdout is not None
+    try:
+        yield f"http://127.0.0.1:{int(kms.stdout.readline())}"
+    finally:
+        kms.stdin.close()
+        kms.wait()
+        kms.stdout.close()
 
 
 if __name__ == "__main__":
