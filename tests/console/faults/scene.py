@@ -20,6 +20,7 @@ from sqlalchemy import Engine, text
 
 import console
 from console.sandbox import access_keys
+from console.sandbox.postgres import OPERATOR
 from console.sandbox.sandbox import Sandbox
 from console.settings import load
 from console.wiring import Wired, wire
@@ -34,6 +35,8 @@ from crypto_core.reencryption.plan import Selection, Verb
 HOME = Path(console.__file__).resolve().parents[1]
 PATIENCE_SECONDS = 420.0
 """How long a state is waited for before a test says that it never came: a loaded machine takes its time."""
+STATE = "state"
+"""The database of a journal of its own."""
 JOIN = ("-P", "-m", "console", "jobs", "join")
 
 
@@ -239,6 +242,7 @@ def staged(
     chunk: int = 40,
     rate: float = 400.0,
     settings: Mapping[str, str] | None = None,
+    journal_elsewhere: bool = False,
 ) -> Iterator[Scene]:
     """Give a started job over the current key's tokens, which nobody works on yet.
 
@@ -249,6 +253,9 @@ def staged(
     with Sandbox.start(connections=connections) as sandbox:
         environment = sandbox.environment() | dict(settings or {})
         environment = {name: value for name, value in environment.items() if value}
+        if journal_elsewhere:
+            sandbox.postgres.create_database(STATE)
+            environment["KEYDECK_STATE_URL"] = sandbox.postgres.url(OPERATOR, STATE)
         for name in set(os.environ) - set(environment):
             monkeypatch.delenv(name)
         for name, value in environment.items():
@@ -256,6 +263,7 @@ def staged(
         superuser = open_engine(sandbox.superuser_url)
         wired = wire(load().settings)
         install(wired.engine)
+        install(wired.state_engine)
         with superuser.begin() as connection:
             for ref in sandbox.world.corrupt:
                 connection.execute(text(f"DELETE FROM {ref.table} WHERE id::text = :id"), {"id": ref.row_id})

@@ -178,7 +178,8 @@ def main(old_key: str, new_key: str, seed: int, pause_seconds: float) -> None:
     while not over.wait(pause_seconds):
         number += 1
         platform.change(number)
-    print(json.dumps({"last": platform.last, "counts": platform.counts}), flush=True)
+    told = {"last": platform.last, "counts": platform.counts, "kms_calls": kms.calls}
+    print(json.dumps(told), flush=True)
 
 
 if __name__ == "__main__":
