@@ -51,15 +51,20 @@ def test_sessions_that_are_ended_at_random_moments_are_opened_again(scene: Scene
     assert_all_is_well(scene, scene.finish(runner))
 
 
-def test_a_server_that_is_stopped_and_started_is_waited_for(scene: Scene) -> None:
+def test_a_server_that_is_frozen_or_stopped_and_started_is_waited_for(scene: Scene) -> None:
+    server, dice = scene.sandbox.postgres, random.Random(SEED)
     scene.write(SEED, 0.15)
     runner = scene.join()
     scene.until_enlisted(runner)
     for _ in range(2):
         scene.until_written(20, runner)
-        scene.sandbox.postgres.stop()
+        server.pause()
+        time.sleep(dice.uniform(0.5, 2.5))
+        server.resume()
+        scene.until_written(20, runner)
+        server.stop()
         assert runner.runs
-        scene.sandbox.postgres.restart()
+        server.restart()
         scene.superuser.dispose()
     assert_all_is_well(scene, scene.finish(runner))
 

@@ -63,22 +63,20 @@ def test_one_of_several_that_is_killed_is_told_and_the_others_go_on(scene: Scene
     assert [scene.enlisted(pid) for pid in (first.pid, killed, other)] == [False, True, False]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_of_two_runners_one_is_told_to_end_and_the_other_finishes(
-    scene: Scene, number: signal.Signals
-) -> None:
-    one, other = scene.join(), scene.join()
-    scene.until_enlisted(one, other)
-    until(lambda: taken(scene) == 2, "a chunk for each")
-    scene.until_written(20, one)
-    one.process.send_signal(number)
-    assert one.end() == 130
-    assert "is not at its end" in one.stderr
+def test_of_several_runners_those_that_are_told_to_end_do_and_another_finishes(scene: Scene) -> None:
+    interrupted, terminated, other = scene.join(), scene.join(), scene.join()
+    scene.until_enlisted(interrupted, terminated, other)
+    until(lambda: taken(scene) == 3, "a chunk for each")
+    for one, number in ((interrupted, signal.SIGINT), (terminated, signal.SIGTERM)):
+        scene.until_written(20, one)
+        one.process.send_signal(number)
+        assert one.end() == 130
+        assert "is not at its end" in one.stderr
+        assert not scene.enlisted(one.pid)
     assert other.runs
     assert taken(scene) <= 1
-    assert not scene.enlisted(one.pid)
     view = assert_all_is_well(scene, scene.finish(other))
-    assert len(view.runners) == 2
+    assert len(view.runners) == 3
 
 
 def test_all_processes_end_with_the_one_that_is_told_to(scene: Scene) -> None:
