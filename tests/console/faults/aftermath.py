@@ -15,11 +15,8 @@ from crypto_core.database.tokens import digest
 from crypto_core.envelope import Format, classify, open_dev
 from crypto_core.key_names import same_key
 from crypto_core.reencryption.jobs.model import JobState, JobView
-from tests.console.faults.scene import Scene, until
+from tests.console.faults.scene import LEAST_SHARE, Scene, until
 from tests.console.faults.writer import COLUMNS
-
-LEAST_SHARE = 0.05
-"""The part of the planned tokens that the platform changes during a job, at least."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +29,7 @@ class Backup:
     written: bytes
 
 
-def assert_all_is_well(scene: Scene, written: dict[str, Any], *, share: float = LEAST_SHARE) -> JobView:
+def assert_all_is_well(scene: Scene, written: dict[str, Any]) -> JobView:
     """Every token opens and is the last one written, none is under the old key, and nothing was done twice.
 
     `written` is what the platform told at its end.
@@ -41,7 +38,7 @@ def assert_all_is_well(scene: Scene, written: dict[str, Any], *, share: float = 
     assert (view.state, view.poisoned, view.remaining, view.why) == (JobState.DONE, 0, 0, "")
     last = written["last"]
     changes = sum(number for kind, number in written["counts"].items() if kind != "failed")
-    assert changes >= share * scene.planned, written["counts"]
+    assert changes >= LEAST_SHARE * scene.planned, written["counts"]
     stored = _stored(scene)
     _assert_last_written(scene, stored, last)
     _assert_nothing_twice(scene, view, stored, last)

@@ -16,7 +16,7 @@ JUMPING = ("-P", "-m", "tests.console.faults.jumping", "jobs", "join")
 def test_a_clock_that_jumps_by_hours_takes_no_chunk_away_and_ends_no_runner(
     monkeypatch: pytest.MonkeyPatch, others: int
 ) -> None:
-    with staged(monkeypatch, rate=200) as scene:
+    with staged(monkeypatch) as scene:
         scene.write(SEED, 0.15)
         jumping = scene.join(program=JUMPING)
         at_work = [jumping, *(scene.join() for _ in range(others))]

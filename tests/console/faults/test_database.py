@@ -113,6 +113,10 @@ def test_a_full_disk_is_waited_out_and_a_lease_that_ran_out_meanwhile_costs_noth
     scene.until_enlisted(runner)
     scene.until_written(20, runner)
     fill_the_disk(scene.superuser, metadata.tables)
+    while not scene.taken():
+        free_the_disk(scene.superuser)
+        until(scene.taken, "a claimed chunk")
+        fill_the_disk(scene.superuser, metadata.tables)
     out = "SELECT count(*) FROM keydeck.job_chunk WHERE job_id = :job AND lease_until < clock_timestamp()"
     until(lambda: scene.scalar(out), "a lease that has run out")
     refused = scene.join()
