@@ -19,6 +19,7 @@ from stat import S_ISREG
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
+from crypto_core.aws_clock import signs_by_it
 from crypto_core.errors import CredentialsError
 from crypto_core.loggers import cap
 from crypto_core.renewal import way_out
@@ -93,6 +94,7 @@ class AwsSessions:
                 client = self._boto().client(
                     service, region_name=region, endpoint_url=endpoint_url, config=Config(**options)
                 )
+                signs_by_it(client)
                 self._clients[wanted] = client
             return client
 

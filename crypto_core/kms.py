@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from crypto_core import aws_clock
 from crypto_core.aws_sessions import AccessKey, AwsSessions
 from crypto_core.errors import (
     CredentialsError,
@@ -295,14 +296,21 @@ class KmsApi:
         self._refusal = Refusal(error.message, error.remedy, isinstance(error, CredentialsExpiredError))
 
     def _send(self, service: str, operation: str, region: str, parameters: dict[str, Any]) -> dict[str, Any]:
-        """Ask AWS; where it refuses the credentials and there are others by now, once more with those."""
-        tries = 2
+        """Ask AWS; where it refuses the credentials and there are others by now, once more with those.
+
+        So too where it refuses a signature for its time, by AWS's clock.
+        """
+        tries, corrections = 2, 2
         while True:
-            session = self._sessions.number
+            session, offset = self._sessions.number, aws_clock.CLOCK.offset
             tries -= 1
             try:
                 answer = self._ask(service, operation, region, parameters)
             except CredentialsError as error:
+                refusal = getattr(error.__cause__, "response", None)
+                if corrections and aws_clock.CLOCK.corrected(refusal, offset):
+                    tries, corrections = tries + 1, corrections - 1
+                    continue
                 if tries and self._sessions.refused(session):
                     continue
                 self.give_up(error)

@@ -95,12 +95,9 @@ class Closer:
                 return Closing.WAIT
             else:
                 step = self._census(connection, job, actor, told)
-            if self._same_database:
-                for tell in told:
-                    tell(connection)
-        if not self._same_database:
             for tell in told:
-                tell(None)
+                # What a journal elsewhere can't be told is not done.
+                tell(connection if self._same_database else None)
         return step
 
     def _reopen_held(self, connection: Connection, job: JobRow, actor: str, told: list[Any]) -> bool:

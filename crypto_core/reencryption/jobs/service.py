@@ -150,12 +150,10 @@ class JobService:
             else:
                 parts.chunks.cut(connection, job_id, 1, what.scope)
             entry = detail | {"job": job_id}
-            if parts.same_database:
-                parts.journal.record(
-                    draft.verb, draft.selection, Outcome.STARTED, entry, within=connection, actor=actor
-                )
-        if not parts.same_database:
-            parts.journal.record(draft.verb, draft.selection, Outcome.STARTED, entry, actor=actor)
+            within = connection if parts.same_database else None
+            parts.journal.record(
+                draft.verb, draft.selection, Outcome.STARTED, entry, within=within, actor=actor
+            )
         _log.info("Job %d is to %s %d tokens.", job_id, what.verb.words, what.tokens)
         return job_id
 

@@ -20,6 +20,7 @@ from sqlalchemy import Engine, text
 
 import console
 from console.sandbox import access_keys
+from console.sandbox.postgres import OPERATOR
 from console.sandbox.sandbox import Sandbox
 from console.settings import load
 from console.wiring import Wired, wire
@@ -34,6 +35,10 @@ from crypto_core.reencryption.plan import Selection, Verb
 HOME = Path(console.__file__).resolve().parents[1]
 PATIENCE_SECONDS = 420.0
 """How long a state is waited for before a test says that it never came: a loaded machine takes its time."""
+LEAST_SHARE = 0.05
+"""The part of the planned tokens that the platform changes during a job, at least."""
+STATE = "state"
+"""The database of a journal of its own."""
 JOIN = ("-P", "-m", "console", "jobs", "join")
 
 
@@ -109,6 +114,11 @@ class Child:
 
 class Platform(Child):
     """The writer's process, see writer.py."""
+
+    @property
+    def changes(self) -> int:
+        """How many changes it has made."""
+        return self._said[1].count("changed\n")
 
     def switch(self) -> None:
         """Have it seal under the new key from now on."""
@@ -207,17 +217,30 @@ class Scene:
         )
         assert by is None or by.runs, by.stderr
 
-    def finish(self, *joined: Child) -> dict[str, Any]:
-        """Switch the platform once a census has found what it wrote, and wait for the job's end.
+    def pace(self, calls_per_second: float) -> None:
+        """Let the job ask KMS so often from now on."""
+        rate = "UPDATE keydeck.job SET calls_per_second = :rate WHERE id = :job"
+        self.execute(rate, rate=calls_per_second)
 
-        Returns what the platform has written last.
+    def taken(self) -> int:
+        """How many chunks somebody has."""
+        statement = "SELECT count(*) FROM keydeck.job_chunk WHERE job_id = :job AND state = 'taken'"
+        return int(self.scalar(statement))
+
+    def finish(self, *joined: Child) -> dict[str, Any]:
+        """Let the job go fast, switch the platform once it has written enough, and wait for the job's end.
+
+        It is enough once a census has found some of it. Returns what the platform has written last.
         """
-        assert self.platform is not None
+        platform, enough = self.platform, LEAST_SHARE * self.planned
+        assert platform is not None
+        self.pace(1_000)
+        until(lambda: platform.changes >= enough or not platform.runs, "changes of the platform")
         until(lambda: self.view().wave > 1 or not any(one.runs for one in joined), "a second wave")
-        self.platform.switch()
+        platform.switch()
         codes = [one.end() for one in joined]
         assert set(codes) == {0}, [(one.stderr, one.stdout) for one in joined]
-        return self.platform.stop()
+        return platform.stop()
 
     def command(self, *arguments: str) -> None:
         """Run a command to its end."""
@@ -237,18 +260,22 @@ def staged(
     *,
     connections: int = 500,
     chunk: int = 40,
-    rate: float = 400.0,
+    rate: float = 60.0,
     settings: Mapping[str, str] | None = None,
+    journal_elsewhere: bool = False,
 ) -> Iterator[Scene]:
     """Give a started job over the current key's tokens, which nobody works on yet.
 
-    `rate` is the KMS calls a second, so that there is a middle; two make a token. Of `settings`, variables
-    of the environment, those that are empty are removed.
+    `rate` is the KMS calls a second, two for a token: few, so that there is a middle on a slow machine too.
+    Of `settings`, variables of the environment, those that are empty are removed.
     """
     monkeypatch.setitem(ChunkStore.cut.__kwdefaults__, "size", chunk)
     with Sandbox.start(connections=connections) as sandbox:
         environment = sandbox.environment() | dict(settings or {})
         environment = {name: value for name, value in environment.items() if value}
+        if journal_elsewhere:
+            sandbox.postgres.create_database(STATE)
+            environment["KEYDECK_STATE_URL"] = sandbox.postgres.url(OPERATOR, STATE)
         for name in set(os.environ) - set(environment):
             monkeypatch.delenv(name)
         for name, value in environment.items():
@@ -256,6 +283,7 @@ def staged(
         superuser = open_engine(sandbox.superuser_url)
         wired = wire(load().settings)
         install(wired.engine)
+        install(wired.state_engine)
         with superuser.begin() as connection:
             for ref in sandbox.world.corrupt:
                 connection.execute(text(f"DELETE FROM {ref.table} WHERE id::text = :id"), {"id": ref.row_id})

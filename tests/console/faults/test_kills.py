@@ -29,10 +29,10 @@ def test_a_runner_that_is_killed_at_random_moments_costs_retries_and_no_token(
     print(f"FAULTS_KILLS={KILLS} FAULTS_SEED={seed}")
     dice = random.Random(seed)
     connections = min(300 + 75 * KILLS, 6_000)
-    with staged(monkeypatch, connections=connections, chunk=40, rate=100) as scene:
+    with staged(monkeypatch, connections=connections) as scene:
         # Slow enough for the first wave to last for most of the kills; the others meet with the closing.
         rate = 2 * scene.planned / (0.8 * KILLS * LIFE_SECONDS / 2)
-        scene.execute("UPDATE keydeck.job SET calls_per_second = :rate WHERE id = :job", rate=rate)
+        scene.pace(rate)
         began = time.monotonic()
         scene.write(seed, 0.5)
         idle = 0
@@ -45,7 +45,6 @@ def test_a_runner_that_is_killed_at_random_moments_costs_retries_and_no_token(
             runner.kill()
             idle += not scene.enlisted(runner.pid)
         assert scene.view().state is JobState.RUNNING
-        scene.execute("UPDATE keydeck.job SET calls_per_second = 1000 WHERE id = :job")
         last = scene.join()
         written = scene.finish(last)
         view = assert_all_is_well(scene, written)

@@ -13,7 +13,7 @@ from tests.console.faults.aftermath import assert_all_is_well
 from tests.console.faults.scene import Scene, staged, until
 
 SEED = 19
-RATE = 400.0
+RATE = 100.0
 BY_FILE = {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""}
 FIRST, SECOND = "AKIAKEYDECKFIRST0001", "AKIAKEYDECKSECOND001"
 
@@ -44,14 +44,14 @@ def test_whatever_kms_does_a_runner_goes_on_and_so_does_its_end(
         scene.write(SEED, 0.2)
         runner = scene.join()
         scene.until_enlisted(runner)
+        control.set_throttle(RATE / 10)
+        until(lambda: throttled(scene) or not runner.runs, "a throttled call")
+        scene.until_written(40, runner)
+        control.set_throttle(None)
         for error in ("KMSInternalException", "ServiceUnavailable", "reset", "half"):
             control.add_fault(Fault("*", error, fraction=0.3))
             scene.until_written(40, runner)
             control.clear()
-        control.set_throttle(RATE / 10)
-        scene.until_written(40, runner)
-        until(lambda: throttled(scene), "a throttled call")
-        control.set_throttle(None)
         sign_in(SECOND)
         control.expire(FIRST)
         scene.until_written(20, runner)

@@ -177,8 +177,12 @@ def main(old_key: str, new_key: str, seed: int, pause_seconds: float) -> None:
     print("writes", flush=True)
     while not over.wait(pause_seconds):
         number += 1
+        before = platform.counts.total()
         platform.change(number)
-    print(json.dumps({"last": platform.last, "counts": platform.counts}), flush=True)
+        if platform.counts.total() > before:
+            print("changed", flush=True)
+    told = {"last": platform.last, "counts": platform.counts, "kms_calls": kms.calls}
+    print(json.dumps(told), flush=True)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,85 @@
+"""AWS's clock, for a host whose own is wrong.
+
+AWS refuses a signature that is more than five minutes off (IAM User Guide, "Signature Version 4"), and
+botocore signs by the host's clock alone. What AWS tells of its time with such a refusal (Date: RFC 9110,
+6.6.1) is kept for the process, and what follows is signed by it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from botocore.client import BaseClient
+
+LEAST_SKEW_SECONDS = 30.0
+"""Less than this is no reason for AWS to refuse a signature."""
+
+_CODES = frozenset({"RequestExpired", "RequestTimeTooSkewed"})
+_WORDS = ("Signature expired", "Signature not yet current")
+"""How a refused signature tells that only its time is wrong."""
+
+
+class AwsClock:
+    """`offset` is how many seconds AWS's clock is ahead of the host's, as far as that is known."""
+
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        """`clock` is the host's, in seconds since 1970."""
+        self._clock = clock
+        self.offset = 0.0
+
+    def now(self) -> datetime:
+        """Return AWS's time."""
+        return datetime.fromtimestamp(self._clock() + self.offset, UTC)
+
+    def corrected(self, response: Any, signed: float) -> bool:
+        """Set the clock by a refusal, in botocore's form, of what was signed with an offset of `signed`.
+
+        Returns True if it was for the time, and that was wrong.
+        """
+        error = (response or {}).get("Error", {})
+        if error.get("Code") not in _CODES and not str(error.get("Message", "")).startswith(_WORDS):
+            return False
+        headers = response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+        try:
+            told = parsedate_to_datetime(headers.get("date", "")).timestamp()
+        except (TypeError, ValueError):
+            return False
+        here = self._clock()
+        if abs(told - here - signed) < LEAST_SKEW_SECONDS:
+            return False
+        self.offset = told - here
+        return True
+
+
+CLOCK = AwsClock()
+"""The process's."""
+
+
+def signs_by_it(client: BaseClient) -> None:
+    """Have a client sign by AWS's clock once that is known to differ."""
+    client.meta.events.register("choose-signer", _signer)  # type: ignore[arg-type]  # it may answer
+
+
+def _signer(signature_version: str, **_: Any) -> str | None:
+    return _registered() if CLOCK.offset and signature_version == "v4" else None
+
+
+@cache
+def _registered() -> str:
+    """The name of a signer that is botocore's but for the time."""
+    from botocore.auth import AUTH_TYPE_MAPS, SIGV4_TIMESTAMP, SigV4Auth
+
+    class Signer(SigV4Auth):
+        def _modify_request_before_signing(self, request: Any) -> None:
+            request.context["timestamp"] = CLOCK.now().strftime(SIGV4_TIMESTAMP)
+            super()._modify_request_before_signing(request)  # type: ignore[misc]
+
+    name = "keydeck-v4"
+    AUTH_TYPE_MAPS[name] = Signer
+    return name
