@@ -16,8 +16,8 @@ from crypto_core.coverage import Evidence
 from crypto_core.database.answers import Answer, AnswerBook, Wrapping
 from crypto_core.database.catalogue import Catalogue, LiveCatalogue
 from crypto_core.database.engine import connected
-from crypto_core.database.expressions import id_in
-from crypto_core.database.inventory_expressions import FIELDS, Place, places_of
+from crypto_core.database.expressions import format_of, id_in
+from crypto_core.database.inventory_expressions import FIELDS, Place, has_format, places_of
 from crypto_core.database.key_expressions import KeyView, unlike_their_group
 from crypto_core.database.matching import Matcher, asks_for_evidence, asks_for_keys
 from crypto_core.database.orders import ORDERS, SortKey, needs_keys
@@ -185,10 +185,40 @@ class Inventory:
             total += sum(connection.execute(counted).one())
         return total
 
-    def references(self, filter_: str, *, cancelled: Event | None = None) -> Iterator[list[TokenRef]]:
-        """Give, page by page, every token that a filter lets through at this moment, by column and id.
+    def tally(self, filter_: str, *, cancelled: Event | None = None) -> dict[str, dict[Format, int]]:
+        """Return how many tokens a filter lets through, by column name and format; no entry is zero.
 
         Raises as `page`.
+        """
+        terms = parse_filter(filter_, FIELDS)
+        aliases = self._known_aliases(terms)
+        tallies: dict[str, dict[Format, int]] = {}
+        with connected(self._snapshots, cancelled=cancelled) as connection:
+            keys = self._key_view(connection, terms, self._answers.by_group(connection))
+            matcher = Matcher(terms, keys, aliases)
+            for place in self._places():
+                stop_if(cancelled)
+                if matcher.excludes(place):
+                    continue
+                format_ = format_of(place.stored)
+                counted = select(format_.label("format"), func.count())
+                counted = counted.select_from(keys.joined(place.source, place.stored))
+                rows = connection.execute(counted.where(matcher.passing(place)).group_by(format_))
+                by_format = {Format(name): number for name, number in rows}
+                if by_format:
+                    tallies[place.name] = by_format
+        return tallies
+
+    def references(
+        self,
+        filter_: str,
+        *,
+        formats: frozenset[Format] = frozenset(Format),
+        cancelled: Event | None = None,
+    ) -> Iterator[list[TokenRef]]:
+        """Give, page by page, every token that a filter lets through at this moment, by column and id.
+
+        Only those in one of `formats`. Raises as `page`.
         """
         terms = parse_filter(filter_, FIELDS)
         aliases = self._known_aliases(terms)
@@ -199,7 +229,8 @@ class Inventory:
                 if matcher.excludes(place):
                     continue
                 tokens = keys.joined(place.source, place.stored)
-                statement = select(place.id).select_from(tokens).where(matcher.passing(place))
+                passing = (matcher.passing(place), has_format(place.stored, formats))
+                statement = select(place.id).select_from(tokens).where(*passing)
                 statement = statement.order_by(place.id).limit(_REFERENCES)
                 after: list[Any] = []
                 while True:

@@ -8,10 +8,11 @@ can't be told is a remark on the job. Any process does the next step, under a lo
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
+from itertools import groupby
 from threading import Event
 from typing import Any
 
@@ -22,6 +23,7 @@ from crypto_core.database.engine import connected
 from crypto_core.database.jobs import DONE, FAILED, RUNNING, JobRow
 from crypto_core.database.journal import Outcome
 from crypto_core.database.scopes import scope_as_json
+from crypto_core.database.tables import TokenColumn
 from crypto_core.database.tokens import TokenScope
 from crypto_core.errors import KmsError, RefusedError
 from crypto_core.key_names import same_key
@@ -31,6 +33,7 @@ from crypto_core.reencryption.jobs.work import HELD
 from crypto_core.reencryption.jobs.writers import Writers
 from crypto_core.reencryption.plan import Selection, Verb
 from crypto_core.reencryption.planner import FORMATS, Planner
+from crypto_core.references import TokenRef
 
 _log = logging.getLogger(__name__)
 
@@ -50,6 +53,15 @@ class Closing(StrEnum):
     MORE = "more"
     """There are chunks again."""
     ENDED = "ended"
+
+
+@dataclass(frozen=True, slots=True)
+class _Rest:
+    """What is left to write: how many tokens, and what makes a wave of them."""
+
+    scope: TokenScope
+    tokens: int
+    cut: Callable[[int], int]
 
 
 class Closer:
@@ -113,8 +125,8 @@ class Closer:
         return self._chunks.cut_listed(connection, job.id, wave, refs)
 
     def _census(self, connection: Connection, job: JobRow, actor: str, told: list[Any]) -> Closing:
-        scope = self._scope(job)
-        left = self._count(scope) - self._given_up(connection, job, scope)
+        rest = self._rest(connection, job)
+        left = rest.tokens
         if left > 0:
             if job.wave > 1 and not self._chunks.moved(connection, job.id, job.wave):
                 why = f"{counted(left, 'token')} can be neither written nor told apart from those to write."
@@ -123,8 +135,8 @@ class Closer:
                 return Closing.ENDED
 
             def cut(wave: int) -> int:
-                self._jobs.set(job.id, connection, scope=scope_as_json(scope))
-                return self._chunks.cut(connection, job.id, wave, scope)
+                self._jobs.set(job.id, connection, scope=scope_as_json(rest.scope))
+                return rest.cut(wave)
 
             self._wave(connection, job, actor, told, cut)
             return Closing.MORE
@@ -138,7 +150,11 @@ class Closer:
             self._jobs.set(job.id, connection, zeroes=zeroes, zero_at=func.clock_timestamp())
             return Closing.WAIT
         self._jobs.set(job.id, connection, zeroes=zeroes)
-        remarks = [*seen.unknown, *([f"Still in use: {seen.sealed}"] if seen.sealed else [])]
+        remarks = [
+            *seen.unknown,
+            *([f"Still in use: {seen.sealed}"] if seen.sealed else []),
+            *self._untold(job),
+        ]
         self._end(connection, job, remarks, actor, told)
         return Closing.ENDED
 
@@ -186,6 +202,44 @@ class Closer:
 
         return tell
 
+    def _rest(self, connection: Connection, job: JobRow) -> _Rest:
+        """What is left to write, but for what can't be."""
+        if selection_of(job).filter is None:
+            scope = self._scope(job)
+            left = self._count(scope) - self._given_up(connection, job, scope)
+            return _Rest(scope, left, lambda wave: self._chunks.cut(connection, job.id, wave, scope))
+        scope = TokenScope(scope_formats(Verb(job.verb)))
+        # For the keys of the groups that have come since.
+        self._status.take()
+
+        def cut(wave: int) -> int:
+            pages = self._left_of_filter(job)
+            return sum(self._chunks.cut_listed(connection, job.id, wave, page) for page in pages)
+
+        return _Rest(scope, sum(map(len, self._left_of_filter(job))), cut)
+
+    def _left_of_filter(self, job: JobRow) -> Iterator[list[TokenRef]]:
+        verb = Verb(job.verb)
+        found = self._planner.filtered(selection_of(job))
+        envelopes = verb is not Verb.ENCRYPT
+        for page in found.left(scope_formats(verb), job.target_key_arn, envelopes=envelopes):
+            for (table, column), group in groupby(page, key=lambda ref: (ref.table, ref.column)):
+                refs = list(group)
+                ids = [ref.row_id for ref in refs]
+                given_up = self._unwritable.among(job.id, TokenColumn(table, column), ids)
+                yield [ref for ref in refs if ref.row_id not in given_up]
+
+    def _untold(self, job: JobRow) -> list[str]:
+        """What a filter's tokens leave unsaid: whether those of unknown keys were written since."""
+        selection, verb = selection_of(job), Verb(job.verb)
+        if selection.filter is None or verb is Verb.ENCRYPT:
+            return []
+        number = self._planner.filtered(selection).untold(scope_formats(verb))
+        if not number:
+            return []
+        words = f"{counted(number, 'token')} that the filter lets through"
+        return [f"{words}: under which key, nobody can tell. They were written once, not looked at again."]
+
     def _scope(self, job: JobRow) -> TokenScope:
         """What is left to write: the selection as it is now; of all envelopes, those not under the target."""
         selection, verb = selection_of(job), Verb(job.verb)
@@ -208,7 +262,8 @@ class Closer:
         """The keys that are emptied."""
         if job.source_key_arn is not None:
             return (job.source_key_arn,)
-        if Verb(job.verb) is Verb.ENCRYPT:
+        # A filter empties no key: who else seals under one is not its concern.
+        if Verb(job.verb) is Verb.ENCRYPT or selection_of(job).filter is not None:
             return ()
         before = (job.census_before or {}).get("keys", ())
         arns = dict.fromkeys(k["key_arn"] for k in before if k.get("key_arn"))
@@ -238,6 +293,8 @@ def selection_as_json(selection: Selection) -> dict[str, Any]:
         "under_key": selection.under_key,
         "everything": selection.everything,
         "unprotected": selection.unprotected,
+        "filter": selection.filter,
+        "except_for": [[ref.table, ref.column, ref.row_id] for ref in selection.except_for],
     }
 
 
@@ -248,14 +305,16 @@ def selection_of(job: JobRow) -> Selection:
         under_key=told.get("under_key"),
         everything=bool(told.get("everything")),
         unprotected=bool(told.get("unprotected")),
+        filter=told.get("filter"),
+        except_for=tuple(TokenRef(*parts) for parts in told.get("except_for", ())),
     )
 
 
 def _repeats(job: JobRow) -> bool:
-    """True where a written token leaves the selection, so that looking again finds only what is left."""
+    """True where looking again finds only what is left; tokens named one by one are not looked for."""
     selection = selection_of(job)
     again = selection.under_key or selection.everything or selection.unprotected
-    return bool(again) and job.restores is None
+    return bool(again or selection.filter is not None) and job.restores is None
 
 
 def _too_early(job: JobRow, settle_seconds: float) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from threading import Event
 
@@ -13,11 +13,13 @@ from crypto_core.database.tokens import TokenStore
 from crypto_core.envelope import Format
 from crypto_core.key_names import region_of, same_key
 from crypto_core.reencryption.bulk.quota import DEFAULT_SHARE, dollars, quota_of
+from crypto_core.reencryption.filtered import of_formats
 from crypto_core.reencryption.jobs.closing import scope_formats
 from crypto_core.reencryption.jobs.model import JobOptions, JobPlan, calls_per_token
 from crypto_core.reencryption.jobs.ports import CompareAccess
 from crypto_core.reencryption.plan import Plan, Selection, Unwritten, Verb
 from crypto_core.reencryption.planner import Planner
+from crypto_core.references import TokenRef
 
 _V2_STAYS = "a v2 envelope is bound to the key that it names; re-encrypt it instead"
 
@@ -72,7 +74,19 @@ class JobPlanner:
         cancelled: Event | None,
     ) -> Plan:
         downgrade = options.allow_downgrade
-        return self._planner.plan(verb, selection, target, allow_downgrade=downgrade, cancelled=cancelled)
+        return self._planner.plan(
+            verb, selection, target, allow_downgrade=downgrade, many=True, cancelled=cancelled
+        )
+
+    def listed(self, plan: Plan) -> Iterator[list[TokenRef]]:
+        """Give, page by page, the tokens of a plan that names them one by one, or by a filter.
+
+        Raises InvalidFilterError, DatabaseError.
+        """
+        if plan.unlisted:
+            yield from self._planner.filtered(plan.selection).pages(plan.scope.formats)
+        else:
+            yield list(plan.scope.references or ())
 
     def _taking(self, plan: Plan, options: JobOptions, cancelled: Event | None) -> JobPlan:
         """The plan, with what it takes as a job."""
@@ -108,7 +122,10 @@ class JobPlanner:
     def _without_v2(self, plan: Plan) -> Plan:
         """The plan without what can't be rewrapped, which is counted as refused."""
         scope = replace(plan.scope, formats=scope_formats(plan.verb))
-        tally = self._store.tally(scope)
+        if plan.unlisted:
+            tally = of_formats(self._planner.filtered(plan.selection).tally(), scope.formats)
+        else:
+            tally = self._store.tally(scope)
         by_format = Counter[Format]()
         for formats in tally.values():
             by_format.update(formats)

@@ -146,7 +146,8 @@ class JobService:
         with connected(parts.engine, write=True) as connection:
             job_id = parts.jobs.create(connection, draft)
             if what.scope.references is not None:
-                parts.chunks.cut_listed(connection, job_id, 1, what.scope.references)
+                for refs in self._planner.listed(what):
+                    parts.chunks.cut_listed(connection, job_id, 1, refs)
             else:
                 parts.chunks.cut(connection, job_id, 1, what.scope)
             entry = detail | {"job": job_id}
