@@ -21,8 +21,10 @@ from crypto_core.database.inventory_expressions import FIELDS, Place, has_format
 from crypto_core.database.key_expressions import KeyView, unlike_their_group
 from crypto_core.database.matching import Matcher, asks_for_evidence, asks_for_keys
 from crypto_core.database.orders import ORDERS, SortKey, needs_keys
+from crypto_core.database.picked import Picked
 from crypto_core.database.surveying import Surveyor, read_together, source_of
 from crypto_core.database.surveys import Surveys
+from crypto_core.database.tables import TokenColumn
 from crypto_core.database.walking import Position, Search, Walker
 from crypto_core.envelope import Format
 from crypto_core.errors import InvalidReferenceError, RowVanishedError
@@ -209,16 +211,31 @@ class Inventory:
                     tallies[place.name] = by_format
         return tallies
 
-    def references(
-        self,
-        filter_: str,
-        *,
-        formats: frozenset[Format] = frozenset(Format),
-        cancelled: Event | None = None,
-    ) -> Iterator[list[TokenRef]]:
+    def picked(self, filter_: str, formats: frozenset[Format]) -> tuple[Picked, ...]:
+        """Return the tokens in some formats that a filter lets through, as SQL, column by column.
+
+        It goes by what is known of keys now. Raises as `page`.
+        """
+        terms = parse_filter(filter_, FIELDS)
+        aliases = self._known_aliases(terms)
+        with connected(self._snapshots) as connection:
+            keys = self._key_view(connection, terms, self._answers.by_group(connection))
+        matcher = Matcher(terms, keys, aliases)
+        return tuple(
+            Picked(
+                TokenColumn(place.table.name, place.column),
+                select(place.id.label("id"))
+                .select_from(keys.joined(place.source, place.stored))
+                .where(matcher.passing(place), has_format(place.stored, formats)),
+            )
+            for place in self._places()
+            if not matcher.excludes(place)
+        )
+
+    def references(self, filter_: str, *, cancelled: Event | None = None) -> Iterator[list[TokenRef]]:
         """Give, page by page, every token that a filter lets through at this moment, by column and id.
 
-        Only those in one of `formats`. Raises as `page`.
+        Raises as `page`.
         """
         terms = parse_filter(filter_, FIELDS)
         aliases = self._known_aliases(terms)
@@ -229,8 +246,7 @@ class Inventory:
                 if matcher.excludes(place):
                     continue
                 tokens = keys.joined(place.source, place.stored)
-                passing = (matcher.passing(place), has_format(place.stored, formats))
-                statement = select(place.id).select_from(tokens).where(*passing)
+                statement = select(place.id).select_from(tokens).where(matcher.passing(place))
                 statement = statement.order_by(place.id).limit(_REFERENCES)
                 after: list[Any] = []
                 while True:

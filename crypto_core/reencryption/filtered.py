@@ -1,4 +1,4 @@
-"""The tokens that a filter lets through: few are listed when a plan is made, many are read page by page.
+"""The tokens that a filter lets through: few are listed when a plan is made, many only counted.
 
 What is listed in a plan is what is done. Many are looked up when the job begins, and again at its end, as
 those of other jobs are.
@@ -9,10 +9,12 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Event
 
 from crypto_core.database.inventory import Inventory
+from crypto_core.database.picked import Picked
+from crypto_core.database.tables import TokenColumn
 from crypto_core.envelope import Format
 from crypto_core.errors import RefusedError
 from crypto_core.paging import Query
@@ -38,7 +40,7 @@ def filtered(inventory: Inventory, selection: Selection, *, more: str) -> Iterat
             f"The filter lets {number:,} tokens through; at most {MOST:,} are listed one by one.",
             remedy=f"Narrow the filter, or use what takes more: {more}.",
         )
-    yield from ManyFiltered(inventory, selection).pages(frozenset(Format))
+    yield from ManyFiltered(inventory, selection).pages()
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,27 +50,31 @@ class ManyFiltered:
     inventory: Inventory
     selection: Selection
 
-    def pages(
-        self, formats: frozenset[Format], *, key: str = "", cancelled: Event | None = None
-    ) -> Iterator[list[TokenRef]]:
-        """Give those in some formats, page by page; `key` are further terms of a filter."""
+    def pages(self) -> Iterator[list[TokenRef]]:
+        """Give their references, page by page."""
         excepted = frozenset(self.selection.except_for)
-        # In front: whatever the filter ends with, it can't take a term in.
-        narrowed = f"{key} {self.selection.filter or ''}".strip()
-        for page in self.inventory.references(narrowed, formats=formats, cancelled=cancelled):
+        for page in self.inventory.references(self.selection.filter or ""):
             left = [ref for ref in page if ref not in excepted]
             if left:
                 yield left
 
-    def left(
-        self, formats: frozenset[Format], target_arn: str, *, envelopes: bool
-    ) -> Iterator[list[TokenRef]]:
-        """Give those that are still to be written: of `envelopes`, those known to be under another key."""
-        yield from self.pages(formats, key=f"-key:unknown -key:{_id_of(target_arn)}" if envelopes else "")
+    def picked(self, formats: frozenset[Format], *, key: str = "") -> Iterator[Picked]:
+        """Give those in some formats as SQL, column by column; `key` are further terms of a filter."""
+        # In front: whatever the filter ends with, it can't take a term in.
+        narrowed = f"{key} {self.selection.filter or ''}".strip()
+        for one in self.inventory.picked(narrowed, formats):
+            own = (
+                ref for ref in self.selection.except_for if one.column == TokenColumn(ref.table, ref.column)
+            )
+            yield replace(one, but=tuple(ref.row_id for ref in own))
 
-    def untold(self, formats: frozenset[Format]) -> int:
-        """Return how many are envelopes under a key that nobody can tell."""
-        return sum(map(len, self.pages(formats, key="key:unknown")))
+    def left(self, formats: frozenset[Format], target_arn: str, *, envelopes: bool) -> Iterator[Picked]:
+        """Give those that are still to be written: of `envelopes`, those known to be under another key."""
+        return self.picked(formats, key=f"-key:unknown -key:{_id_of(target_arn)}" if envelopes else "")
+
+    def untold(self, formats: frozenset[Format]) -> Iterator[Picked]:
+        """Give those that are envelopes under a key that nobody can tell."""
+        return self.picked(formats, key="key:unknown")
 
     def tally(self, *, cancelled: Event | None = None) -> Tally:
         """Return how many there are, of every format; no entry is zero."""

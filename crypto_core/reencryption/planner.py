@@ -32,7 +32,7 @@ from crypto_core.key_names import parse_key_name, same_key
 from crypto_core.keys.inventory import KeyInventory
 from crypto_core.keys.state import KeyState
 from crypto_core.preflight import DECRYPT, Preflight, Sample
-from crypto_core.reencryption.filtered import MOST, ManyFiltered, Tally, filtered, of_formats
+from crypto_core.reencryption.filtered import ManyFiltered, Tally, filtered, of_formats
 from crypto_core.reencryption.plan import Plan, Selection, Unwritten, Verb
 from crypto_core.references import RowRef, TokenRef
 
@@ -48,6 +48,9 @@ SAMPLES = 50
 
 QUESTIONS = 5
 """How often KMS is asked for the key of a group that is not known yet."""
+
+LISTED = 1_000
+"""Tokens of a filter that the plan of a job lists one by one; more are looked up when it begins."""
 
 READ = 1_000
 """Tokens of a filter that are read at a time, to see which of them the verb takes."""
@@ -182,7 +185,7 @@ class Planner:
         if resolved.tally is None:
             page = next(self._store.pages(resolved.scope, size=SAMPLES), [])
         else:
-            page = self._store.read_many(next(self.filtered(selection).pages(FORMATS[verb]), [])[:SAMPLES])
+            page = self._sample(self.filtered(selection), FORMATS[verb])
         if not page:
             return ()
         sources = self._sources(page, resolved.source_key_arn)
@@ -202,6 +205,17 @@ class Planner:
             )
         told = [f"{p.action} on {p.key} is refused: {p.reason}" for p in refused]
         return (*told, *(f"{p.action} on {p.key}: {p.reason}" for p in found if p.allowed is None))
+
+    def _sample(self, found: ManyFiltered, formats: frozenset[Format]) -> list[StoredToken]:
+        for one in found.picked(formats):
+            with connected(self._engine) as connection:
+                ids = connection.scalars(one.ids.limit(SAMPLES + len(one.but))).all()
+            refs = [
+                TokenRef(one.column.table, one.column.column, str(i)) for i in ids if str(i) not in one.but
+            ]
+            if refs:
+                return self._store.read_many(refs[:SAMPLES])
+        return []
 
     def _sources(self, page: Sequence[StoredToken], source_key_arn: str | None) -> dict[str, Sample | None]:
         """The keys that some tokens are under, each with one of their encrypted data keys.
@@ -277,7 +291,7 @@ class Planner:
             return self._references(selection.references, verb, target_arn)
         if selection.filter is not None:
             tally = self.filtered(selection).tally(cancelled=cancelled) if many else {}
-            if sum(sum(by_format.values()) for by_format in tally.values()) > MOST:
+            if sum(sum(by_format.values()) for by_format in tally.values()) > LISTED:
                 return _unlisted(verb, tally)
             return self._filtered(selection, verb, target_arn, cancelled)
         if selection.under_key:

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
-from itertools import groupby
 from threading import Event
 from typing import Any
 
@@ -22,8 +21,8 @@ from crypto_core.counting import counted
 from crypto_core.database.engine import connected
 from crypto_core.database.jobs import DONE, FAILED, RUNNING, JobRow
 from crypto_core.database.journal import Outcome
+from crypto_core.database.picked import Picked
 from crypto_core.database.scopes import scope_as_json
-from crypto_core.database.tables import TokenColumn
 from crypto_core.database.tokens import TokenScope
 from crypto_core.errors import KmsError, RefusedError
 from crypto_core.key_names import same_key
@@ -153,7 +152,7 @@ class Closer:
         remarks = [
             *seen.unknown,
             *([f"Still in use: {seen.sealed}"] if seen.sealed else []),
-            *self._untold(job),
+            *self._untold(connection, job),
         ]
         self._end(connection, job, remarks, actor, told)
         return Closing.ENDED
@@ -213,28 +212,24 @@ class Closer:
         self._status.take()
 
         def cut(wave: int) -> int:
-            pages = self._left_of_filter(job)
-            return sum(self._chunks.cut_listed(connection, job.id, wave, page) for page in pages)
+            return sum(self._chunks.cut_picked(connection, job.id, wave, p) for p in self._left(job))
 
-        return _Rest(scope, sum(map(len, self._left_of_filter(job))), cut)
+        return _Rest(scope, self._count_picked(connection, job, self._left(job)), cut)
 
-    def _left_of_filter(self, job: JobRow) -> Iterator[list[TokenRef]]:
-        verb = Verb(job.verb)
-        found = self._planner.filtered(selection_of(job))
-        envelopes = verb is not Verb.ENCRYPT
-        for page in found.left(scope_formats(verb), job.target_key_arn, envelopes=envelopes):
-            for (table, column), group in groupby(page, key=lambda ref: (ref.table, ref.column)):
-                refs = list(group)
-                ids = [ref.row_id for ref in refs]
-                given_up = self._unwritable.among(job.id, TokenColumn(table, column), ids)
-                yield [ref for ref in refs if ref.row_id not in given_up]
+    def _left(self, job: JobRow) -> Iterator[Picked]:
+        verb, found = Verb(job.verb), self._planner.filtered(selection_of(job))
+        return found.left(scope_formats(verb), job.target_key_arn, envelopes=verb is not Verb.ENCRYPT)
 
-    def _untold(self, job: JobRow) -> list[str]:
+    def _count_picked(self, connection: Connection, job: JobRow, picked: Iterable[Picked]) -> int:
+        return sum(self._chunks.count_picked(connection, job.id, one) for one in picked)
+
+    def _untold(self, connection: Connection, job: JobRow) -> list[str]:
         """What a filter's tokens leave unsaid: whether those of unknown keys were written since."""
         selection, verb = selection_of(job), Verb(job.verb)
         if selection.filter is None or verb is Verb.ENCRYPT:
             return []
-        number = self._planner.filtered(selection).untold(scope_formats(verb))
+        picked = self._planner.filtered(selection).untold(scope_formats(verb))
+        number = self._count_picked(connection, job, picked)
         if not number:
             return []
         words = f"{counted(number, 'token')} that the filter lets through"

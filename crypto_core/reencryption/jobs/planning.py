@@ -9,6 +9,7 @@ from threading import Event
 
 from crypto_core.cancelling import stop_if
 from crypto_core.counting import counted
+from crypto_core.database.picked import Picked
 from crypto_core.database.tokens import TokenStore
 from crypto_core.envelope import Format
 from crypto_core.key_names import region_of, same_key
@@ -19,7 +20,6 @@ from crypto_core.reencryption.jobs.model import JobOptions, JobPlan, calls_per_t
 from crypto_core.reencryption.jobs.ports import CompareAccess
 from crypto_core.reencryption.plan import Plan, Selection, Unwritten, Verb
 from crypto_core.reencryption.planner import Planner
-from crypto_core.references import TokenRef
 
 _V2_STAYS = "a v2 envelope is bound to the key that it names; re-encrypt it instead"
 
@@ -78,15 +78,9 @@ class JobPlanner:
             verb, selection, target, allow_downgrade=downgrade, many=True, cancelled=cancelled
         )
 
-    def listed(self, plan: Plan) -> Iterator[list[TokenRef]]:
-        """Give, page by page, the tokens of a plan that names them one by one, or by a filter.
-
-        Raises InvalidFilterError, DatabaseError.
-        """
-        if plan.unlisted:
-            yield from self._planner.filtered(plan.selection).pages(plan.scope.formats)
-        else:
-            yield list(plan.scope.references or ())
+    def picked(self, plan: Plan) -> Iterator[Picked]:
+        """Give the tokens of a plan that does not list them. Raises InvalidFilterError, DatabaseError."""
+        return self._planner.filtered(plan.selection).picked(plan.scope.formats)
 
     def _taking(self, plan: Plan, options: JobOptions, cancelled: Event | None) -> JobPlan:
         """The plan, with what it takes as a job."""

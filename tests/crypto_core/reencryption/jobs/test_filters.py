@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
+from math import ceil
 
 import pytest
 from sqlalchemy import Engine, text
@@ -29,15 +31,16 @@ GITHUB = "table:gh_connection"
 def jobs(request: pytest.FixtureRequest, services: Wired, monkeypatch: pytest.MonkeyPatch) -> Jobs:
     """Jobs whose plans list the tokens of a filter, or for which they are too many."""
     if request.param == "not listed":
-        monkeypatch.setattr("crypto_core.reencryption.planner.MOST", 5)
-    monkeypatch.setattr(chunks.ChunkStore.cut_listed, "__kwdefaults__", {"size": 7})
+        monkeypatch.setattr("crypto_core.reencryption.planner.LISTED", 5)
+    for cut in (chunks.ChunkStore.cut_listed, chunks.ChunkStore.cut_picked):
+        monkeypatch.setattr(cut, "__kwdefaults__", {"size": 7})
     return jobs_of(services)
 
 
 @pytest.fixture
 def many(services: Wired, monkeypatch: pytest.MonkeyPatch) -> Jobs:
     """Jobs for whose plans the tokens of a filter are too many."""
-    monkeypatch.setattr("crypto_core.reencryption.planner.MOST", 5)
+    monkeypatch.setattr("crypto_core.reencryption.planner.LISTED", 5)
     return jobs_of(services)
 
 
@@ -73,7 +76,10 @@ def test_all_that_a_filter_lets_through_is_written_and_nothing_else(
     others = rows(services, "format:v1 -table:gh_connection")
     before = {t.ref: t.digest for t in services.store.read_many(others)}
     number = jobs.start(Selection(filter=f"{GITHUB} format:v1"), world.current_key.arn)
-    assert jobs.service.show(number).job.planned == len(chosen)
+    begun = jobs.service.show(number)
+    assert (begun.job.planned, begun.remaining) == (len(chosen), len(chosen))
+    by_column = Counter((ref.table, ref.column) for ref in chosen)
+    assert begun.chunks == sum(ceil(number / 7) for number in by_column.values())
     view = jobs.service.join(number)
     assert (view.state, view.zeroes) == (JobState.DONE, 2), view.why
     assert (view.done, view.poisoned, view.remaining) == (len(chosen - damaged), len(damaged), 0)
