@@ -107,9 +107,16 @@ class ConsoleContexts:
         Returns the jobs that were being worked on, in whichever place.
         """
         self._sweep()
-        jobs = {*self._wired.leave_jobs(), *(job for one in self._processes for job in one.leave())}
+        if (started := if_made(self._wired.job_processes)) is not None:
+            self._processes.append(started)
+        jobs = {job for one in self._processes for job in one.leave()}
         self._wired.close()
         return tuple(sorted(jobs))
+
+    def wait(self, seconds: float) -> None:
+        """Wait for what was asked to end by `close`, for that long at most."""
+        for one in self._processes:
+            one.wait(seconds)
 
     def _services(self, wired: Wired) -> Services:
         return replace(wired.services, surroundings=partial(self._surroundings, wired), contexts=self)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from threading import Lock
+from time import monotonic, sleep
 
 from console.runners import MOST_PROCESSES, Runner, environment_of, fitting_processes
 from console.settings import Settings
@@ -77,6 +78,12 @@ class HostProcesses:
             for _, one in self._started:
                 one.ask_to_end()
             return tuple(sorted({job for job, _ in self._started}))
+
+    def wait(self, seconds: float) -> None:
+        """Wait until all processes have ended, but no longer than so many seconds."""
+        end = monotonic() + seconds
+        while self.at_work() and monotonic() < end:
+            sleep(0.05)
 
     def _sort_out(self) -> None:
         """Keep those that run, and the last words of those that did not end well."""

@@ -57,14 +57,8 @@ class Wired:
     job_processes: HostProcesses
     services: Services
 
-    def leave_jobs(self) -> tuple[int, ...]:
-        """Ask the processes that work on jobs to end, and return those jobs. Waits for nothing."""
-        started = if_made(self.job_processes)
-        return started.leave() if started is not None else ()
-
     def close(self) -> None:
         """Close the database connections."""
-        self.leave_jobs()
         self.engine.dispose()
         self.state_engine.dispose()
         events = if_made(self.events)

@@ -8,6 +8,10 @@ if TYPE_CHECKING:
     from console.settings import Settings
 
 
+GRACE_SECONDS = 5.0
+"""How long processes that work on jobs may take to write what they hold before the terminal is given back."""
+
+
 def open_console(
     *, read_only: bool | None, screen: str, settings: Settings | None = None, remember: bool = True
 ) -> int:
@@ -53,13 +57,17 @@ def _run(*, read_only: bool | None, screen: str, settings: Settings | None, reme
             )
             app.run()
         finally:
-            _say_left(contexts.close())
+            left = contexts.close()
+            _say_left(left, stays=remember)
+            if left:
+                contexts.wait(GRACE_SECONDS)
         return app.return_code or 0
 
 
-def _say_left(jobs: tuple[int, ...]) -> None:
-    """Say which jobs nobody here works on any more: where they stand is in the database."""
+def _say_left(jobs: tuple[int, ...], *, stays: bool = True) -> None:
+    """Say which jobs nobody here works on any more: where they stand is in the database, if that stays."""
     from console.printing import say
 
     for job in jobs:
-        say(f"Job {job} is no longer worked on from here. It goes on with: keydeck jobs join {job}")
+        how = f"It goes on with: keydeck jobs join {job}" if stays else "It ends with the sandbox."
+        say(f"Job {job} is no longer worked on from here. {how}")

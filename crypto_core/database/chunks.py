@@ -17,6 +17,8 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Engine,
+    Subquery,
+    bindparam,
     cast,
     func,
     insert,
@@ -27,10 +29,12 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy import Text as SqlText
+from sqlalchemy.dialects.postgresql import ARRAY, aggregate_order_by
 
 from crypto_core.database.engine import connected
 from crypto_core.database.jobs import LIVELY_SECONDS
-from crypto_core.database.schema import job_chunk
+from crypto_core.database.picked import Picked
+from crypto_core.database.schema import job_chunk, job_token
 from crypto_core.database.tables import TokenColumn
 from crypto_core.database.tokens import TokenScope, TokenStore
 from crypto_core.errors import LeaseLostError
@@ -181,6 +185,30 @@ class ChunkStore:
             tokens += len(ids)
         return tokens
 
+    def cut_picked(
+        self, connection: Connection, job_id: int, wave: int, picked: Picked, *, size: int = LISTED
+    ) -> int:
+        """Make chunks that list these tokens, but for those that the job can't write; returns how many."""
+        inside = _left(job_id, picked)
+        part = (inside.c.n - 1) // size
+        ids = func.array_agg(aggregate_order_by(inside.c.id, inside.c.n), type_=ARRAY(SqlText))
+        told: list[Any] = [
+            literal(job_id),
+            literal(wave),
+            literal("open"),
+            literal(picked.column.table),
+            literal(picked.column.column),
+        ]
+        names = ["job_id", "wave", "state", "table_name", "column_name", "row_ids", "expected"]
+        chunks = select(*told, ids, func.count()).select_from(inside).group_by(part).order_by(part)
+        made = insert(job_chunk).from_select(names, chunks).returning(job_chunk.c.expected)
+        return sum(connection.scalars(made))
+
+    def count_picked(self, connection: Connection, job_id: int, picked: Picked) -> int:
+        """Return how many of these tokens there are, but for those that the job can't write."""
+        counted = select(func.count()).select_from(_left(job_id, picked))
+        return int(connection.execute(counted).scalar_one())
+
     def claim(self, job_id: int, runner: UUID, lease_seconds: float) -> Chunk | None:
         """Take a chunk of a running job that nobody has, or whose lease has run out; None without one."""
         parameters = {"job": job_id, "runner": runner, "lease": lease_seconds}
@@ -265,6 +293,21 @@ def _mine(chunk: Chunk) -> tuple[ColumnElement[bool], ...]:
 
 def _lost(chunk: Chunk) -> LeaseLostError:
     return LeaseLostError(f"Chunk {chunk.id} of job {chunk.job_id} is another process's by now.")
+
+
+def _left(job_id: int, picked: Picked) -> Subquery:
+    """The ids as text, numbered in their own order, without those that are left out or given up."""
+    found = picked.ids.subquery()
+    row_id = cast(found.c.id, SqlText)
+    c = job_token.c
+    given_up = select(c.row_id).where(
+        c.job_id == job_id, c.token_column == str(picked.column), c.row_id == row_id, c.resolved_at.is_(None)
+    )
+    conditions: list[Any] = [~given_up.correlate(found).exists()]
+    if picked.but:
+        conditions.append(row_id.not_in(select(func.unnest(bindparam("but", picked.but, ARRAY(SqlText))))))
+    numbered = func.row_number().over(order_by=found.c.id)
+    return select(row_id.label("id"), numbered.label("n")).where(*conditions).subquery()
 
 
 _CLAIM = text(

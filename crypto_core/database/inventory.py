@@ -16,13 +16,15 @@ from crypto_core.coverage import Evidence
 from crypto_core.database.answers import Answer, AnswerBook, Wrapping
 from crypto_core.database.catalogue import Catalogue, LiveCatalogue
 from crypto_core.database.engine import connected
-from crypto_core.database.expressions import id_in
-from crypto_core.database.inventory_expressions import FIELDS, Place, places_of
+from crypto_core.database.expressions import format_of, id_in
+from crypto_core.database.inventory_expressions import FIELDS, Place, has_format, places_of
 from crypto_core.database.key_expressions import KeyView, unlike_their_group
 from crypto_core.database.matching import Matcher, asks_for_evidence, asks_for_keys
 from crypto_core.database.orders import ORDERS, SortKey, needs_keys
+from crypto_core.database.picked import Picked
 from crypto_core.database.surveying import Surveyor, read_together, source_of
 from crypto_core.database.surveys import Surveys
+from crypto_core.database.tables import TokenColumn
 from crypto_core.database.walking import Position, Search, Walker
 from crypto_core.envelope import Format
 from crypto_core.errors import InvalidReferenceError, RowVanishedError
@@ -184,6 +186,51 @@ class Inventory:
             counted = counted.select_from(source_of(places, keys)).where(of_row)
             total += sum(connection.execute(counted).one())
         return total
+
+    def tally(self, filter_: str, *, cancelled: Event | None = None) -> dict[str, dict[Format, int]]:
+        """Return how many tokens a filter lets through, by column name and format; no entry is zero.
+
+        Raises as `page`.
+        """
+        terms = parse_filter(filter_, FIELDS)
+        aliases = self._known_aliases(terms)
+        tallies: dict[str, dict[Format, int]] = {}
+        with connected(self._snapshots, cancelled=cancelled) as connection:
+            keys = self._key_view(connection, terms, self._answers.by_group(connection))
+            matcher = Matcher(terms, keys, aliases)
+            for place in self._places():
+                stop_if(cancelled)
+                if matcher.excludes(place):
+                    continue
+                format_ = format_of(place.stored)
+                counted = select(format_.label("format"), func.count())
+                counted = counted.select_from(keys.joined(place.source, place.stored))
+                rows = connection.execute(counted.where(matcher.passing(place)).group_by(format_))
+                by_format = {Format(name): number for name, number in rows}
+                if by_format:
+                    tallies[place.name] = by_format
+        return tallies
+
+    def picked(self, filter_: str, formats: frozenset[Format]) -> tuple[Picked, ...]:
+        """Return the tokens in some formats that a filter lets through, as SQL, column by column.
+
+        It goes by what is known of keys now. Raises as `page`.
+        """
+        terms = parse_filter(filter_, FIELDS)
+        aliases = self._known_aliases(terms)
+        with connected(self._snapshots) as connection:
+            keys = self._key_view(connection, terms, self._answers.by_group(connection))
+        matcher = Matcher(terms, keys, aliases)
+        return tuple(
+            Picked(
+                TokenColumn(place.table.name, place.column),
+                select(place.id.label("id"))
+                .select_from(keys.joined(place.source, place.stored))
+                .where(matcher.passing(place), has_format(place.stored, formats)),
+            )
+            for place in self._places()
+            if not matcher.excludes(place)
+        )
 
     def references(self, filter_: str, *, cancelled: Event | None = None) -> Iterator[list[TokenRef]]:
         """Give, page by page, every token that a filter lets through at this moment, by column and id.

@@ -110,6 +110,8 @@ class Plan:
     allow_downgrade: bool = False
     by_format: Mapping[Format, int] = field(default_factory=dict)
     """The tokens by the format that they have now."""
+    unlisted: bool = False
+    """True of a job over more tokens of a filter than a plan lists: they are looked up when it begins."""
 
     @property
     def conversions(self) -> tuple[Conversion, ...]:

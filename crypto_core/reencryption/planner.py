@@ -32,7 +32,7 @@ from crypto_core.key_names import parse_key_name, same_key
 from crypto_core.keys.inventory import KeyInventory
 from crypto_core.keys.state import KeyState
 from crypto_core.preflight import DECRYPT, Preflight, Sample
-from crypto_core.reencryption.filtered import filtered
+from crypto_core.reencryption.filtered import ManyFiltered, Tally, filtered, of_formats
 from crypto_core.reencryption.plan import Plan, Selection, Unwritten, Verb
 from crypto_core.references import RowRef, TokenRef
 
@@ -48,6 +48,9 @@ SAMPLES = 50
 
 QUESTIONS = 5
 """How often KMS is asked for the key of a group that is not known yet."""
+
+LISTED = 1_000
+"""Tokens of a filter that the plan of a job lists one by one; more are looked up when it begins."""
 
 READ = 1_000
 """Tokens of a filter that are read at a time, to see which of them the verb takes."""
@@ -77,6 +80,8 @@ class Resolved:
     refused: tuple[Unwritten, ...]
     gaps: tuple[str, ...]
     failure: KmsError | None = None
+    tally: Tally | None = None
+    """Of more tokens than are listed: how many they are. The scope has none of them then."""
 
 
 class Planner:
@@ -116,32 +121,35 @@ class Planner:
         target: str,
         *,
         allow_downgrade: bool = False,
+        many: bool = False,
         cancelled: Event | None = None,
     ) -> Plan:
         """Return what `verb` would do. Nothing is changed.
 
-        Without `allow_downgrade` a v2 envelope stays v2, also where v1 is written. Raises RefusedError where
-        it must not start, InvalidReferenceError, KmsError, DatabaseError, and InterruptedRunError once
-        `cancelled` is set.
+        Without `allow_downgrade` a v2 envelope stays v2, also where v1 is written. `many` is for a job: then
+        a filter may let through more tokens than a plan lists. Raises RefusedError where it must not start,
+        InvalidReferenceError, KmsError, DatabaseError, and InterruptedRunError once `cancelled` is set.
         """
         catalogue = self._catalogue.refresh()
         if not catalogue.tables:
             raise RefusedError("There is no token to write.", remedy=" ".join(catalogue.gaps))
         key, target_arn = self._target(target)
         stop_if(cancelled)
-        resolved = self.resolve(verb, selection, target_arn, cancelled=cancelled)
+        resolved = self.resolve(verb, selection, target_arn, many=many, cancelled=cancelled)
         if resolved.source_key_arn and same_key(resolved.source_key_arn, target_arn):
             raise RefusedError(
                 f"Source and target are the same key: {target_arn}.", remedy="Name another key with --to."
             )
-        tally = self._store.tally(resolved.scope, cancelled=cancelled)
+        tally = resolved.tally
+        if tally is None:
+            tally = self._store.tally(resolved.scope, cancelled=cancelled)
         by_column = {column: sum(formats.values()) for column, formats in tally.items()}
         by_format = Counter[Format]()
         for formats in tally.values():
             by_format.update(formats)
         self._must_be_writable(by_column)
         stop_if(cancelled)
-        doubts = self._permissions(verb, target_arn, resolved) if by_column else ()
+        doubts = self._permissions(verb, target_arn, resolved, selection) if by_column else ()
         return Plan(
             verb=verb,
             selection=selection,
@@ -161,14 +169,24 @@ class Planner:
             write_format=self._write_format,
             allow_downgrade=allow_downgrade,
             by_format=by_format,
+            unlisted=resolved.tally is not None,
         )
 
-    def _permissions(self, verb: Verb, target_arn: str, resolved: Resolved) -> tuple[str, ...]:
+    def filtered(self, selection: Selection) -> ManyFiltered:
+        """Return the tokens that the selection's filter lets through, read page by page."""
+        return ManyFiltered(self._inventory, selection)
+
+    def _permissions(
+        self, verb: Verb, target_arn: str, resolved: Resolved, selection: Selection
+    ) -> tuple[str, ...]:
         """Return what KMS would refuse for a part of the tokens, or doesn't say.
 
         Raises MissingPermissionError if it would refuse for all of them.
         """
-        page = next(self._store.pages(resolved.scope, size=SAMPLES), [])
+        if resolved.tally is None:
+            page = next(self._store.pages(resolved.scope, size=SAMPLES), [])
+        else:
+            page = self._sample(self.filtered(selection), FORMATS[verb])
         if not page:
             return ()
         sources = self._sources(page, resolved.source_key_arn)
@@ -188,6 +206,17 @@ class Planner:
             )
         told = [f"{p.action} on {p.key} is refused: {p.reason}" for p in refused]
         return (*told, *(f"{p.action} on {p.key}: {p.reason}" for p in found if p.allowed is None))
+
+    def _sample(self, found: ManyFiltered, formats: frozenset[Format]) -> list[StoredToken]:
+        for one in found.picked(formats):
+            with connected(self._engine) as connection:
+                ids = connection.scalars(one.ids.limit(SAMPLES + len(one.but))).all()
+            refs = [
+                TokenRef(one.column.table, one.column.column, str(i)) for i in ids if str(i) not in one.but
+            ]
+            if refs:
+                return self._store.read_many(refs[:SAMPLES])
+        return []
 
     def _sources(self, page: Sequence[StoredToken], source_key_arn: str | None) -> dict[str, Sample | None]:
         """The keys that some tokens are under, each with one of their encrypted data keys.
@@ -249,13 +278,22 @@ class Planner:
         return () if selection.references else self._catalogue().gaps
 
     def resolve(
-        self, verb: Verb, selection: Selection, target_arn: str, *, cancelled: Event | None = None
+        self,
+        verb: Verb,
+        selection: Selection,
+        target_arn: str,
+        *,
+        many: bool = False,
+        cancelled: Event | None = None,
     ) -> Resolved:
         """Return what the selection means now; for tokens under a key, KMS is asked as for a census."""
         formats = FORMATS[verb]
         if selection.references:
             return self._references(selection.references, verb, target_arn)
         if selection.filter is not None:
+            tally = self.filtered(selection).tally(cancelled=cancelled) if many else {}
+            if sum(sum(by_format.values()) for by_format in tally.values()) > LISTED:
+                return _unlisted(verb, tally)
             return self._filtered(selection, verb, target_arn, cancelled)
         if selection.under_key:
             return self._under_key(selection.under_key, formats, cancelled)
@@ -359,6 +397,22 @@ class Planner:
                 f"This database role may not write {', '.join(blocked)}.",
                 remedy=f"Needed: {'; '.join(blocked.values())}",
             )
+
+
+def _unlisted(verb: Verb, tally: Tally) -> Resolved:
+    """More tokens than are listed: what the verb does not take is told by its format."""
+    formats = FORMATS[verb]
+    others = Counter[Format]()
+    for by_format in tally.values():
+        others.update({f: number for f, number in by_format.items() if f not in formats})
+    refused = tuple(
+        Unwritten(f"{counted(others[f], 'token')} of format {f.value}", _NOT_TAKEN[f])
+        for f in Format
+        if others[f]
+    )
+    # No token is in this scope: those that a job writes are on the lists of its chunks.
+    nothing = TokenScope(formats, references=())
+    return Resolved(nothing, None, refused, (), tally=of_formats(tally, formats))
 
 
 def _sort_out(

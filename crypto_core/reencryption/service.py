@@ -18,6 +18,7 @@ from crypto_core.errors import (
     MissingSchemaError,
     NotConfirmedError,
     ReadOnlyError,
+    RefusedError,
 )
 from crypto_core.reencryption.plan import (
     Plan,
@@ -79,12 +80,14 @@ class TokenWorkService:
     ) -> RunResult:
         """Do what the plan says.
 
-        Raises ReadOnlyError, MissingSchemaError or, without a consent to this very plan, NotConfirmedError
-        (journaled as refused) before anything is changed. Raises DatabaseError if the database fails on the
-        way; what was written before stays written.
+        Raises ReadOnlyError, MissingSchemaError, RefusedError for what only a job does or, without a consent
+        to this very plan, NotConfirmedError (journaled as refused) before anything is changed. Raises
+        DatabaseError if the database fails on the way; what was written before stays written.
         """
         if self._read_only:
             raise ReadOnlyError(f"Cannot {plan.verb.words}: Keydeck is read only.")
+        if plan.unlisted:
+            raise RefusedError(f"To {plan.verb.words} {counted(plan.tokens, 'token')} takes a job.")
         require_schema(self._engine)
         # The journal may be in a database of its own; what it can't tell is not done.
         require_schema(self._journal.engine)

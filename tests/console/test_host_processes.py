@@ -10,8 +10,9 @@ import pytest
 
 from console import runners
 from console.commands.console import _say_left
+from console.context import ConsoleContexts
 from console.host_processes import HostProcesses
-from console.settings import Settings
+from console.settings import DatabaseSettings, Settings
 from crypto_core.errors import JobError, ReadOnlyError
 
 ALIVE = "import sys; sys.stdin.read()"
@@ -120,3 +121,37 @@ def test_whoever_leaves_is_told_how_a_job_goes_on(capsys: pytest.CaptureFixture[
     _say_left((31, 32))
     told = capsys.readouterr().err.splitlines()
     assert [line.rpartition(": ")[2] for line in told] == ["keydeck jobs join 31", "keydeck jobs join 32"]
+    _say_left((31,), stays=False)
+    assert "keydeck jobs join" not in capsys.readouterr().err
+
+
+def test_waiting_ends_with_the_processes_or_with_the_time(
+    settings: Settings, become: Callable[[str], None]
+) -> None:
+    become(ALIVE)
+    here = HostProcesses(settings)
+    here.work_on(31)
+    here.wait(0.0)
+    assert here.at_work() == {31: 1}
+    here.leave()
+    here.wait(60.0)
+    assert here.at_work() == {}
+
+
+def test_processes_of_every_place_end_with_the_console(
+    settings: Settings, become: Callable[[str], None]
+) -> None:
+    become(ALIVE)
+    elsewhere = settings.model_copy(
+        update={"databases": {"other": DatabaseSettings(url="postgresql://ana@pg-2/tokens")}}
+    )
+    contexts = ConsoleContexts(elsewhere)
+    here = contexts.services.job_processes
+    assert here is not None
+    here.work_on(31)
+    there = contexts.switch(database="other").job_processes
+    assert there is not None
+    there.work_on(7)
+    assert contexts.close() == (7, 31)
+    contexts.wait(60.0)
+    assert (here.at_work(), there.at_work()) == ({}, {})

@@ -8,8 +8,8 @@ can't be told is a remark on the job. Any process does the next step, under a lo
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from threading import Event
@@ -21,6 +21,7 @@ from crypto_core.counting import counted
 from crypto_core.database.engine import connected
 from crypto_core.database.jobs import DONE, FAILED, RUNNING, JobRow
 from crypto_core.database.journal import Outcome
+from crypto_core.database.picked import Picked
 from crypto_core.database.scopes import scope_as_json
 from crypto_core.database.tokens import TokenScope
 from crypto_core.errors import KmsError, RefusedError
@@ -32,6 +33,7 @@ from crypto_core.reencryption.jobs.work import HELD
 from crypto_core.reencryption.jobs.writers import Writers
 from crypto_core.reencryption.plan import Selection, Verb
 from crypto_core.reencryption.planner import FORMATS, Planner
+from crypto_core.references import TokenRef
 
 _log = logging.getLogger(__name__)
 
@@ -51,6 +53,15 @@ class Closing(StrEnum):
     MORE = "more"
     """There are chunks again."""
     ENDED = "ended"
+
+
+@dataclass(frozen=True, slots=True)
+class _Rest:
+    """What is left to write: how many tokens, and what makes a wave of them."""
+
+    scope: TokenScope
+    tokens: int
+    cut: Callable[[int], int]
 
 
 class Closer:
@@ -111,8 +122,8 @@ class Closer:
         return self._chunks.cut_listed(connection, job.id, wave, refs)
 
     def _census(self, connection: Connection, job: JobRow, actor: str, told: list[Any]) -> Closing:
-        scope = self._scope(job)
-        left = self._count(scope) - self._given_up(connection, job, scope)
+        rest = self._rest(connection, job)
+        left = rest.tokens
         if left > 0:
             if job.wave > 1 and not self._chunks.moved(connection, job.id, job.wave):
                 why = f"{counted(left, 'token')} can be neither written nor told apart from those to write."
@@ -121,8 +132,8 @@ class Closer:
                 return Closing.ENDED
 
             def cut(wave: int) -> int:
-                self._jobs.set(job.id, connection, scope=scope_as_json(scope))
-                return self._chunks.cut(connection, job.id, wave, scope)
+                self._jobs.set(job.id, connection, scope=scope_as_json(rest.scope))
+                return rest.cut(wave)
 
             self._wave(connection, job, actor, told, cut)
             return Closing.MORE
@@ -136,7 +147,11 @@ class Closer:
             self._jobs.set(job.id, connection, zeroes=zeroes, zero_at=func.clock_timestamp())
             return Closing.WAIT
         self._jobs.set(job.id, connection, zeroes=zeroes)
-        remarks = [*seen.unknown, *([f"Still in use: {seen.sealed}"] if seen.sealed else [])]
+        remarks = [
+            *seen.unknown,
+            *([f"Still in use: {seen.sealed}"] if seen.sealed else []),
+            *self._untold(connection, job),
+        ]
         self._end(connection, job, remarks, actor, told)
         return Closing.ENDED
 
@@ -184,6 +199,40 @@ class Closer:
 
         return tell
 
+    def _rest(self, connection: Connection, job: JobRow) -> _Rest:
+        """What is left to write, but for what can't be."""
+        if selection_of(job).filter is None:
+            scope = self._scope(job)
+            left = self._count(scope) - self._given_up(connection, job, scope)
+            return _Rest(scope, left, lambda wave: self._chunks.cut(connection, job.id, wave, scope))
+        scope = TokenScope(scope_formats(Verb(job.verb)))
+        # For the keys of the groups that have come since.
+        self._status.take()
+
+        def cut(wave: int) -> int:
+            return sum(self._chunks.cut_picked(connection, job.id, wave, p) for p in self._left(job))
+
+        return _Rest(scope, self._count_picked(connection, job, self._left(job)), cut)
+
+    def _left(self, job: JobRow) -> Iterator[Picked]:
+        verb, found = Verb(job.verb), self._planner.filtered(selection_of(job))
+        return found.left(scope_formats(verb), job.target_key_arn, envelopes=verb is not Verb.ENCRYPT)
+
+    def _count_picked(self, connection: Connection, job: JobRow, picked: Iterable[Picked]) -> int:
+        return sum(self._chunks.count_picked(connection, job.id, one) for one in picked)
+
+    def _untold(self, connection: Connection, job: JobRow) -> list[str]:
+        """What a filter's tokens leave unsaid: whether those of unknown keys were written since."""
+        selection, verb = selection_of(job), Verb(job.verb)
+        if selection.filter is None or verb is Verb.ENCRYPT:
+            return []
+        picked = self._planner.filtered(selection).untold(scope_formats(verb))
+        number = self._count_picked(connection, job, picked)
+        if not number:
+            return []
+        words = f"{counted(number, 'token')} that the filter lets through"
+        return [f"{words}: under which key, nobody can tell. They were written once, not looked at again."]
+
     def _scope(self, job: JobRow) -> TokenScope:
         """What is left to write: the selection as it is now; of all envelopes, those not under the target.
 
@@ -214,7 +263,8 @@ class Closer:
         """The keys that are emptied."""
         if job.source_key_arn is not None:
             return (job.source_key_arn,)
-        if Verb(job.verb) is Verb.ENCRYPT:
+        # A filter empties no key: who else seals under one is not its concern.
+        if Verb(job.verb) is Verb.ENCRYPT or selection_of(job).filter is not None:
             return ()
         before = (job.census_before or {}).get("keys", ())
         arns = dict.fromkeys(k["key_arn"] for k in before if k.get("key_arn"))
@@ -250,6 +300,8 @@ def selection_as_json(selection: Selection) -> dict[str, Any]:
         "under_key": selection.under_key,
         "everything": selection.everything,
         "unprotected": selection.unprotected,
+        "filter": selection.filter,
+        "except_for": [[ref.table, ref.column, ref.row_id] for ref in selection.except_for],
     }
 
 
@@ -260,14 +312,16 @@ def selection_of(job: JobRow) -> Selection:
         under_key=told.get("under_key"),
         everything=bool(told.get("everything")),
         unprotected=bool(told.get("unprotected")),
+        filter=told.get("filter"),
+        except_for=tuple(TokenRef(*parts) for parts in told.get("except_for", ())),
     )
 
 
 def _repeats(job: JobRow) -> bool:
-    """True where a written token leaves the selection, so that looking again finds only what is left."""
+    """True where looking again finds only what is left; tokens named one by one are not looked for."""
     selection = selection_of(job)
     again = selection.under_key or selection.everything or selection.unprotected
-    return bool(again) and job.restores is None
+    return bool(again or selection.filter is not None) and job.restores is None
 
 
 def _too_early(job: JobRow, settle_seconds: float) -> bool:

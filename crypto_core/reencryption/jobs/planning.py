@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from threading import Event
 
 from crypto_core.cancelling import stop_if
 from crypto_core.counting import counted
+from crypto_core.database.picked import Picked
 from crypto_core.database.tokens import TokenStore
 from crypto_core.envelope import Format
 from crypto_core.key_names import region_of, same_key
 from crypto_core.reencryption.bulk.quota import DEFAULT_SHARE, dollars, quota_of
+from crypto_core.reencryption.filtered import of_formats
 from crypto_core.reencryption.jobs.closing import scope_formats
 from crypto_core.reencryption.jobs.model import JobOptions, JobPlan, calls_per_token
 from crypto_core.reencryption.jobs.ports import CompareAccess
@@ -72,7 +74,13 @@ class JobPlanner:
         cancelled: Event | None,
     ) -> Plan:
         downgrade = options.allow_downgrade
-        return self._planner.plan(verb, selection, target, allow_downgrade=downgrade, cancelled=cancelled)
+        return self._planner.plan(
+            verb, selection, target, allow_downgrade=downgrade, many=True, cancelled=cancelled
+        )
+
+    def picked(self, plan: Plan) -> Iterator[Picked]:
+        """Give the tokens of a plan that does not list them. Raises InvalidFilterError, DatabaseError."""
+        return self._planner.filtered(plan.selection).picked(plan.scope.formats)
 
     def _taking(self, plan: Plan, options: JobOptions, cancelled: Event | None) -> JobPlan:
         """The plan, with what it takes as a job."""
@@ -108,7 +116,10 @@ class JobPlanner:
     def _without_v2(self, plan: Plan) -> Plan:
         """The plan without what can't be rewrapped, which is counted as refused."""
         scope = replace(plan.scope, formats=scope_formats(plan.verb))
-        tally = self._store.tally(scope)
+        if plan.unlisted:
+            tally = of_formats(self._planner.filtered(plan.selection).tally(), scope.formats)
+        else:
+            tally = self._store.tally(scope)
         by_format = Counter[Format]()
         for formats in tally.values():
             by_format.update(formats)

@@ -145,7 +145,10 @@ class JobService:
         }
         with connected(parts.engine, write=True) as connection:
             job_id = parts.jobs.create(connection, draft)
-            if what.scope.references is not None:
+            if what.unlisted:
+                for picked in self._planner.picked(what):
+                    parts.chunks.cut_picked(connection, job_id, 1, picked)
+            elif what.scope.references is not None:
                 parts.chunks.cut_listed(connection, job_id, 1, what.scope.references)
             else:
                 parts.chunks.cut(connection, job_id, 1, what.scope)
