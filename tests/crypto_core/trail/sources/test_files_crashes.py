@@ -16,9 +16,9 @@ import pytest
 
 from crypto_core.errors import EventStoreError
 from crypto_core.paging import Query
+from crypto_core.trail.packing import unpack
 from crypto_core.trail.sources.files import FileImport
 from crypto_core.trail.store import EventStore
-from crypto_core.trail.store.packing import unpack
 from tests.crypto_core.trail.records import record
 from tests.crypto_core.trail.sources.test_files import put
 
