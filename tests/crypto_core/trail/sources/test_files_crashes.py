@@ -10,8 +10,10 @@ import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import pytest
 
 from crypto_core.errors import EventStoreError
@@ -50,22 +52,25 @@ def importing(store: Path, folder: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=HOME)
 
 
-def reading_for(parent: int) -> list[int]:
+def reading_for(parent: int) -> set[int]:
     """The processes that read for an import."""
-    listed = subprocess.run(
-        ["ps", "-A", "-o", "pid=,ppid=,args="], capture_output=True, text=True, check=True
-    ).stdout.splitlines()
-    found = [line.split(None, 2) for line in listed]
-    return [int(pid) for pid, ppid, name in found if ppid == str(parent) and "reading_process" in name]
+    found: set[int] = set()
+    with suppress(psutil.NoSuchProcess):
+        for child in psutil.Process(parent).children():
+            with suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
+                if any("reading_process" in part for part in child.cmdline()):
+                    found.add(child.pid)
+    return found
 
 
 def gone(pid: int) -> bool:
-    """Whether a process ends within moments."""
+    """Whether a process ends within moments; what nobody buries has ended too."""
     until = time.monotonic() + 20
     while time.monotonic() < until:
         try:
-            os.kill(pid, 0)
-        except ProcessLookupError:
+            if psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
+                return True
+        except psutil.NoSuchProcess:
             return True
         time.sleep(0.02)
     return False
@@ -95,9 +100,9 @@ def test_killed_in_the_middle_a_rerun_loses_nothing_and_doubles_nothing(
     until = time.monotonic() + 60
     readers = set[int]()
     while time.monotonic() < until and process.poll() is None:
-        readers |= set(reading_for(process.pid))
+        readers |= reading_for(process.pid)
         try:
-            if readers and path.exists() and whole(path)[0] >= files_stored * EACH:
+            if len(readers) == 2 and path.exists() and whole(path)[0] >= files_stored * EACH:
                 break
         except sqlite3.Error:
             pass  # it is being made

@@ -30,7 +30,7 @@ from crypto_core.trail.store import EventStore
 from tests.crypto_core.trail.records import record
 from tests.crypto_core.trail.sources.hostile import hostile
 from tests.crypto_core.trail.sources.test_files import counts, put
-from tests.crypto_core.trail.sources.test_files_crashes import gone
+from tests.crypto_core.trail.sources.test_files_crashes import gone, reading_for
 
 HOME = Path(__file__).parents[4]
 FILES, EACH = 60, 4
@@ -336,6 +336,7 @@ def test_processes_hear_no_ctrl_c_and_get_no_secret(
 
     def progress(now: ImportProgress) -> None:
         if now.files == 9:
+            assert reading_for(os.getpid()) == set(started[0].pids)
             apart.extend(os.getsid(pid) == pid != os.getsid(0) for pid in started[0].pids)
 
     assert reading(store).run([many], progress).new == FILES * EACH
@@ -359,7 +360,4 @@ def test_a_process_that_reads_loads_neither_the_store_nor_sqlalchemy() -> None:
 def nobody_stays_behind() -> Iterator[None]:
     """No process that reads is a child of this one when a test has ended."""
     yield
-    command = ["ps", "-A", "-o", "ppid=,args="]
-    listed = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
-    mine = [line for line in listed if line.split()[0] == str(os.getpid()) and "reading_process" in line]
-    assert mine == []
+    assert reading_for(os.getpid()) == set()
