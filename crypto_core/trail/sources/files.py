@@ -34,6 +34,8 @@ STDIN = "-"
 """The path that means standard input."""
 LEAST = 250
 """Fewer files than these are read sooner than a process is started."""
+_AS_MUCH = 16 * 1024
+"""Bytes, packed, that take as long to read as one more file does."""
 _AT_ONCE = 500
 """Files that are looked up at once."""
 _LOOK_SECONDS = 0.2
@@ -48,8 +50,8 @@ class FileImport:
     ) -> None:
         """`largest` is the size of the largest document that is read, in bytes, unpacked.
 
-        Of `processes` (None: as the machine has cores) small files are read, once `least` or more of those
-        that are looked up at once are not known.
+        By `processes` (None: as the machine has cores) small files are read, once `least` or more of those
+        that are looked up at once are not known, or fewer that are as much to read.
         """
         self._store = store
         self._largest = largest
@@ -103,7 +105,7 @@ class FileImport:
         readers: Readers | None = None
         ahead: deque[Chunk] = deque()
         for files in self._looked_up(walk, again=again):
-            if readers is None and self._processes and sum(file.small for file in files) >= self._least:
+            if readers is None and self._processes and _work(files) >= self._least:
                 readers = stack.enter_context(Readers(self._processes, self._largest))
             if readers is None:
                 yield Chunk(files)
@@ -120,6 +122,11 @@ class FileImport:
             named = [(file, os.fsencode(file.path)) for file in some]
             known = {} if again else self._store.seen([path for file, path in named if file.status])
             yield [_file(file, path, known.get(path)) for file, path in named]
+
+
+def _work(files: Sequence[File]) -> int:
+    """How many files of a few events are as much to read as these, of the small ones."""
+    return sum(1 + file.size // _AS_MUCH for file in files if file.small)
 
 
 def _file(found: Found, path: FileName, before: SeenFile | None) -> File:

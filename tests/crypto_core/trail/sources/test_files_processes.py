@@ -279,6 +279,15 @@ def test_few_files_and_files_that_are_known_start_no_process(
     assert len(started) == 1
 
 
+def test_a_few_files_that_are_much_to_read_start_processes(
+    store: EventStore, folder: Path, started: list[Readers]
+) -> None:
+    for name in "abc":
+        (folder / f"{name}.json").write_bytes(json.dumps(record(note=name * 1_900_000)).encode())
+    assert counts(FileImport(store, processes=2).run([folder])) == (3, 3, 3, 0)
+    assert len(started) == 1
+
+
 def test_cancelling_ends_the_processes_even_where_they_hang(
     store: EventStore, many: Path, started: list[Readers], read_there: Callable[[], int]
 ) -> None:
