@@ -19,7 +19,8 @@ from crypto_core.counting import counted
 from crypto_core.errors import ReadOnlyError
 from crypto_core.foreign import clean
 from crypto_core.paging import Query
-from crypto_core.trail.sources.files import STDIN, FileImport, ImportProgress, ImportReport
+from crypto_core.trail.sources.files import STDIN, FileImport
+from crypto_core.trail.sources.import_report import ImportProgress, ImportReport
 
 _SHOWN = 50
 """Failed files that are named as text; --json names all."""

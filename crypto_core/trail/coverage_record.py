@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 
 from crypto_core.coverage import Coverage
+from crypto_core.trail.columns import seconds
 from crypto_core.trail.sources.asking import LATE, moment
 from crypto_core.trail.store import EventStore
-from crypto_core.trail.store.conditions import seconds
 from crypto_core.trail.store.pulls import PullBook, Window
 from crypto_core.trail.use.reach import Reached
 

@@ -8,10 +8,10 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 
 from crypto_core.filters import Term, passes
+from crypto_core.trail.columns import seconds
 from crypto_core.trail.event import CLOUDTRAIL, KMS, TrailEvent
 from crypto_core.trail.query import FREE, Aliases, parse, values
 from crypto_core.trail.reading import load, read_record
-from crypto_core.trail.store.conditions import seconds
 from crypto_core.trail.store.pulls import KMS_EVENTS, Window
 
 LATE = timedelta(minutes=15)

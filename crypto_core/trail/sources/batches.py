@@ -7,10 +7,9 @@ from types import TracebackType
 from typing import Self
 
 from crypto_core.trail.event import TrailEvent
+from crypto_core.trail.prepared import Prepared
+from crypto_core.trail.sources.reading_process import BYTES, EVENTS
 from crypto_core.trail.store import Added, EventStore, SeenFile
-
-EVENTS, BYTES = 2_000, 16 * 1024 * 1024
-"""A batch is full with so many events, or so many bytes of records."""
 
 
 class Batches:
@@ -25,8 +24,9 @@ class Batches:
         """What became of the events that are stored by now."""
         self._store = store
         self._events: list[TrailEvent] = []
+        self._prepared: list[Prepared] = []
         self._files: list[SeenFile] = []
-        self._bytes = 0
+        self._held = self._bytes = 0
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="import")
         self._under_way: Future[Added] | None = None
 
@@ -45,9 +45,21 @@ class Batches:
 
     def put(self, event: TrailEvent) -> None:
         """Take an event."""
+        if self._prepared:
+            self._hand_over()
         self._events.append(event)
         self._bytes += len(event.raw)
         if len(self._events) >= EVENTS or self._bytes >= BYTES:
+            self._hand_over()
+
+    def put_prepared(self, prepared: Prepared) -> None:
+        """Take events that are prepared."""
+        if self._events:
+            self._hand_over()
+        self._prepared.append(prepared)
+        self._held += len(prepared.ids)
+        self._bytes += prepared.size
+        if self._held >= EVENTS or self._bytes >= BYTES:
             self._hand_over()
 
     def note(self, file: SeenFile) -> None:
@@ -58,9 +70,11 @@ class Batches:
 
     def _hand_over(self) -> None:
         self._await()
-        if self._events or self._files:
+        if self._prepared:
+            self._under_way = self._pool.submit(self._store.add_prepared, self._prepared, self._files)
+        elif self._events or self._files:
             self._under_way = self._pool.submit(self._store.add, self._events, self._files)
-            self._events, self._files, self._bytes = [], [], 0
+        self._events, self._prepared, self._files, self._held, self._bytes = [], [], [], 0, 0
 
     def _await(self) -> None:
         if self._under_way is not None:

@@ -42,7 +42,11 @@ def records(pieces: Iterable[bytes], *, largest: int = LARGEST) -> Iterator[obje
 
     What is damaged is not read at all, if it is no larger than `largest`; of what is cut short, whole lines.
     """
-    source = unpacked(pieces)
+    return records_in(unpacked(pieces), largest=largest)
+
+
+def records_in(source: Iterator[bytes], *, largest: int = LARGEST) -> Iterator[object]:
+    """Yield the records in a file's content, as `records` does."""
     held: list[bytes] = []
     size = 0
     trouble: UnreadableError | None = None

@@ -16,6 +16,7 @@ from crypto_core.cancelling import stop_if
 from crypto_core.errors import NotConfirmedError, RefusedError, SettingsError
 from crypto_core.foreign import clean
 from crypto_core.kms import KmsApi
+from crypto_core.trail.columns import seconds
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.reading import read_record
 from crypto_core.trail.sources.asking import Asked, settled
@@ -26,7 +27,6 @@ from crypto_core.trail.sources.question import MISSING, record_of
 from crypto_core.trail.sources.running import Patience, Rest
 from crypto_core.trail.sources.tally import Tally
 from crypto_core.trail.store import EventStore
-from crypto_core.trail.store.conditions import seconds
 from crypto_core.trail.store.pulls import PullBook, Run
 
 MOST_SCANNED = 100 * 10**9

@@ -21,6 +21,7 @@ from crypto_core.cancelling import stop_if
 from crypto_core.errors import KmsError, KmsThrottledError, PageTokenError
 from crypto_core.keys.posture.pace import Pace
 from crypto_core.kms import KmsApi
+from crypto_core.trail.columns import seconds
 from crypto_core.trail.event import CLOUDTRAIL, KMS
 from crypto_core.trail.sources.asking import Asked, moment, read_texts, settled
 from crypto_core.trail.sources.running import Rest
@@ -28,7 +29,6 @@ from crypto_core.trail.sources.tally import Tally
 from crypto_core.trail.sources.threads import side_by_side
 from crypto_core.trail.sources.trouble import why
 from crypto_core.trail.store import EventStore
-from crypto_core.trail.store.conditions import seconds
 from crypto_core.trail.store.pulls import PullBook, Run, Unfinished, Window
 
 PER_SECOND = 2.0

@@ -22,6 +22,7 @@ from crypto_core.errors import (
 )
 from crypto_core.foreign import clean
 from crypto_core.kms import KmsApi
+from crypto_core.trail.columns import seconds
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.reading import load, read_records, records_of
 from crypto_core.trail.sources.asking import Asked, Read, settled
@@ -31,7 +32,6 @@ from crypto_core.trail.sources.tally import Tally
 from crypto_core.trail.sources.threads import side_by_side
 from crypto_core.trail.sources.trouble import why
 from crypto_core.trail.store import EventStore
-from crypto_core.trail.store.conditions import seconds
 from crypto_core.trail.store.pulls import PullBook, Run, Window, object_name
 
 THREADS = 8

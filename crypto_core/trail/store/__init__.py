@@ -1,6 +1,6 @@
 """The local store of events: one SQLite file of the operator's own."""
 
-from crypto_core.trail.store.files_seen import SeenFile
+from crypto_core.trail.seen_file import SeenFile
 from crypto_core.trail.store.store import Arrivals, EventStore, StoredEvent, Summary
 from crypto_core.trail.store.writing import Added
 

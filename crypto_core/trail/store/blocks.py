@@ -9,9 +9,9 @@ from sqlalchemy import ColumnElement, Connection, Select, Subquery, delete, exis
 
 from crypto_core.errors import EventStoreError
 from crypto_core.trail.event import TrailEvent
+from crypto_core.trail.packing import Block, unpack, without
 from crypto_core.trail.reading import load, read_record
 from crypto_core.trail.store.inserting import PARAMETERS, insert
-from crypto_core.trail.store.packing import pack, unpack, without
 from crypto_core.trail.store.schema import event, note, raw
 
 _BLOCK = raw.alias("block")
@@ -21,10 +21,9 @@ Row = tuple[Any, ...]
 """Of an event: number, second, place in its block, block, when it was reviewed, note, by whom, when."""
 
 
-def write_blocks(connection: Connection, first: int, records: Sequence[bytes]) -> None:
-    """Store the records of events that are numbered from `first`."""
-    blocks = [(first + place, block) for place, block in pack(records)]
-    insert(connection, "raw", ("id", "body"), blocks)
+def write_blocks(connection: Connection, first: int, blocks: Sequence[Block]) -> None:
+    """Store the packed records of events that are numbered from `first`."""
+    insert(connection, "raw", ("id", "body"), [(first + place, block) for place, block in blocks])
 
 
 def with_records(chosen: Subquery, *further: ColumnElement[Any]) -> Select[Any]:

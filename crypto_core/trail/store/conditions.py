@@ -29,9 +29,10 @@ from sqlalchemy import (
 from crypto_core.filters import Alternative, Term, lower
 from crypto_core.foreign import DEFAULT_LIMIT
 from crypto_core.key_names import is_key_arn
+from crypto_core.trail.columns import DETAILS, ROLLED, Kind, Mark, seconds, stored_id
 from crypto_core.trail.event import UNDATED
 from crypto_core.trail.query import FREE, SHORTENED, Aliases, key_names
-from crypto_core.trail.store.schema import DETAILS, PARTIAL, ROLLED, Kind, Mark, event, note, stored_id, term
+from crypto_core.trail.store.schema import PARTIAL, event, note, term
 
 MOST_NUMBERS = 2_000
 """As many numbers of texts are named one by one; of more, SQLite looks them up itself."""
@@ -175,11 +176,6 @@ def _within(at: ColumnElement[int], bounds: Bounds) -> Iterator[ColumnElement[bo
         yield at >= bounds.first
     if bounds.last is not None:
         yield at <= bounds.last
-
-
-def seconds(moment: datetime) -> int:
-    """A moment in whole seconds since 1970, rounded down: exact for every year."""
-    return (moment - _EPOCH) // timedelta(seconds=1)
 
 
 def _bounds(value: Alternative) -> Bounds:

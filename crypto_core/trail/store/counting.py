@@ -11,9 +11,10 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, func, select
 
+from crypto_core.trail.columns import HOUR, Mark
 from crypto_core.trail.store.conditions import Bounds, Conditions
 from crypto_core.trail.store.ends import Ends, find_ends
-from crypto_core.trail.store.schema import HOUR, Mark, event, rollup, term
+from crypto_core.trail.store.schema import event, rollup, term
 
 MOST_BARS = 2_000
 _FEW = 200_000

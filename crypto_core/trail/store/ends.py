@@ -8,8 +8,9 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, func, select
 
+from crypto_core.trail.columns import HOUR
 from crypto_core.trail.store.conditions import Conditions
-from crypto_core.trail.store.schema import HOUR, event
+from crypto_core.trail.store.schema import event
 
 
 @dataclass(slots=True, kw_only=True)

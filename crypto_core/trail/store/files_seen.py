@@ -3,47 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from operator import attrgetter
 
 from sqlalchemy import Column, Connection, Integer, LargeBinary, Table
 
+from crypto_core.trail.seen_file import FileName, SeenFile
 from crypto_core.trail.store.inserting import PARAMETERS, insert
 from crypto_core.trail.store.schema import metadata
-
-FileName = bytes
-"""An absolute path in the file system's own bytes."""
-
-_LARGEST = 2**63 - 1
-"""SQLite's largest number; some file systems count higher."""
-
-
-@dataclass(frozen=True, slots=True)
-class SeenFile:
-    """A file as it was when all of it was read, and how many events, and of KMS, it held.
-
-    What is left of `inode` fits SQLite's numbers.
-    """
-
-    path: FileName
-    size: int
-    mtime_ns: int
-    inode: int
-    records: int = 0
-    kms: int = 0
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "inode", self.inode & _LARGEST)
-
-    def same_as(self, other: SeenFile) -> bool:
-        """Whether it is the same file, unchanged."""
-        return (self.path, self.size, self.mtime_ns, self.inode) == (
-            other.path,
-            other.size,
-            other.mtime_ns,
-            other.inode,
-        )
-
 
 _COLUMNS = tuple(field.name for field in fields(SeenFile))
 

@@ -14,6 +14,7 @@ from threading import Event
 from sqlalchemy import Connection, func, select
 
 from crypto_core.filters import SET, Alternative, Term
+from crypto_core.trail.columns import HOUR
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.query import Aliases
 from crypto_core.trail.store.blocks import event_of
@@ -21,7 +22,7 @@ from crypto_core.trail.store.conditions import Bounds, Conditions, resolve
 from crypto_core.trail.store.counting import parts, texts_of
 from crypto_core.trail.store.database import StoreFile
 from crypto_core.trail.store.listing import read
-from crypto_core.trail.store.schema import HOUR, event, rollup
+from crypto_core.trail.store.schema import event, rollup
 
 _BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 

@@ -12,9 +12,10 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Select, and_, func, literal_column, or_, select
 
 from crypto_core.paging import Cursor
+from crypto_core.trail.columns import HOUR
 from crypto_core.trail.store.blocks import Row, with_records
 from crypto_core.trail.store.conditions import Bounds, Conditions
-from crypto_core.trail.store.schema import HOUR, INDEXED, PARTIAL, event, rollup
+from crypto_core.trail.store.schema import INDEXED, PARTIAL, event, rollup
 
 _FEW = 5_000
 """So many events are put in order by themselves."""

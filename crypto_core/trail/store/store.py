@@ -15,18 +15,21 @@ from sqlalchemy.dialects.sqlite import insert
 from crypto_core.errors import EventVanishedError
 from crypto_core.foreign import clean
 from crypto_core.paging import Cursor, Page, Query, unknown_sort
+from crypto_core.trail.columns import Mark, seconds, stored_id
 from crypto_core.trail.event import TrailEvent
+from crypto_core.trail.prepared import Prepared, prepare
 from crypto_core.trail.query import PIVOTS, Aliases, parse
+from crypto_core.trail.seen_file import FileName, SeenFile
 from crypto_core.trail.store import arrivals, counting, tallies
 from crypto_core.trail.store.arrivals import BEGINNING, Anchor
 from crypto_core.trail.store.blocks import Row, event_of, with_records
-from crypto_core.trail.store.conditions import Conditions, resolve, seconds
+from crypto_core.trail.store.conditions import Conditions, resolve
 from crypto_core.trail.store.counting import Histogram, Pivot
 from crypto_core.trail.store.database import StoreFile
-from crypto_core.trail.store.files_seen import FileName, SeenFile, recall, remember
+from crypto_core.trail.store.files_seen import recall, remember
 from crypto_core.trail.store.listing import read
 from crypto_core.trail.store.retention import Vacuumed, changed, forget_before
-from crypto_core.trail.store.schema import Mark, event, keeping, note, stored_id
+from crypto_core.trail.store.schema import event, keeping, note
 from crypto_core.trail.store.tallies import Day, Tallies
 from crypto_core.trail.store.vocabulary import Vocabulary
 from crypto_core.trail.store.writing import Added, add
@@ -133,16 +136,22 @@ class EventStore:
         """
         total = Added()
         for start in range(0, max(len(events), min(len(files), 1)), AT_ONCE):
-            some = events[start : start + AT_ONCE]
-            with self._adding:
-                try:
-                    with self._file.writing() as connection:
-                        total += add(connection, some, self._vocabulary)
-                        if start + AT_ONCE >= len(events):
-                            remember(connection, files)
-                except BaseException:  # raised again: the numbers were undone with the transaction
-                    self._vocabulary.forget()
-                    raise
+            some = prepare(events[start : start + AT_ONCE])
+            total += self.add_prepared([some], files if start + AT_ONCE >= len(events) else ())
+        return total
+
+    def add_prepared(self, batches: Sequence[Prepared], files: Sequence[SeenFile] = ()) -> Added:
+        """Store events that are prepared, as `add` does; all or nothing of these batches."""
+        total = Added()
+        with self._adding:
+            try:
+                with self._file.writing() as connection:
+                    for prepared in batches:
+                        total += add(connection, prepared, self._vocabulary)
+                    remember(connection, files)
+            except BaseException:  # raised again: the numbers were undone with the transaction
+                self._vocabulary.forget()
+                raise
         return total
 
     def seen(self, paths: Sequence[FileName]) -> dict[FileName, SeenFile]:

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from sqlalchemy import Connection, select
 
 from crypto_core.filters import lower
+from crypto_core.trail.columns import Kind
 from crypto_core.trail.store.inserting import insert
-from crypto_core.trail.store.schema import Kind, keeping, term
+from crypto_core.trail.store.schema import keeping, term
 
 _MOST = 100_000
 """How many texts are remembered; past that, all are forgotten and looked up again."""

@@ -8,12 +8,11 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-from crypto_core.trail.event import TrailEvent
+from crypto_core.trail.columns import DETAILS, HOUR, ROLLED, Kind
+from crypto_core.trail.prepared import Prepared, Texts
 from crypto_core.trail.store.blocks import write_blocks
-from crypto_core.trail.store.conditions import seconds
 from crypto_core.trail.store.inserting import PARAMETERS, insert
 from crypto_core.trail.store.retention import changed
-from crypto_core.trail.store.schema import DETAILS, HOUR, ROLLED, TEXTS, marks, stored_id
 from crypto_core.trail.store.vocabulary import Vocabulary
 
 _EVENT = ("id", "event_id", "at", *ROLLED, "marks", *DETAILS)
@@ -33,36 +32,28 @@ class Added:
         return Added(self.new + other.new, self.duplicates + other.duplicates, self.kms + other.kms)
 
 
-def add(connection: Connection, events: Sequence[TrailEvent], vocabulary: Vocabulary) -> Added:
+def add(connection: Connection, prepared: Prepared, vocabulary: Vocabulary) -> Added:
     """Store those of the events that are not stored yet; the first of a kind stays."""
-    by_id: dict[bytes, TrailEvent] = {}
-    for one in events:
-        by_id.setdefault(stored_id(one.event_id), one)
-    kms = sum(one.is_kms for one in by_id.values())
-    for stored in _stored(connection, list(by_id)):
-        del by_id[stored]
-    new = list(by_id.values())
-    if new:
-        _write(connection, by_id, vocabulary)
-    return Added(len(new), len(events) - len(new), kms)
+    new = prepared.without(_stored(connection, prepared.ids))
+    if new.ids:
+        _write(connection, new, vocabulary)
+    return Added(len(new.ids), prepared.given - len(new.ids), prepared.kms)
 
 
-def _write(connection: Connection, events: dict[bytes, TrailEvent], vocabulary: Vocabulary) -> None:
+def _write(connection: Connection, events: Prepared, vocabulary: Vocabulary) -> None:
     vocabulary.begin(connection)
-    new = list(events.values())
     top = int(connection.exec_driver_sql("SELECT coalesce(max(id), 0) FROM event").scalar_one())
-    numbers = range(top + 1, top + 1 + len(new))
-    at = [seconds(one.time) for one in new]
+    numbers = range(top + 1, top + 1 + len(events.ids))
     columns = {
-        name: vocabulary.numbers(connection, kind, list(map(TEXTS[name], new)))
+        name: _numbered(connection, kind, events.columns[name], vocabulary)
         for name, kind in (ROLLED | DETAILS).items()
     }
     rolled = [columns[name] for name in ROLLED]
     details = [columns[name] for name in DETAILS]
-    mark = list(map(marks, new))
-    insert(connection, "event", _EVENT, list(zip(numbers, events, at, *rolled, mark, *details, strict=True)))
-    write_blocks(connection, top + 1, [one.raw for one in new])
-    hours = Counter(zip((second // HOUR for second in at), *rolled, mark, strict=True))
+    rows = zip(numbers, events.ids, events.at, *rolled, events.marks, *details, strict=True)
+    insert(connection, "event", _EVENT, list(rows))
+    write_blocks(connection, top + 1, events.blocks)
+    hours = Counter(zip((second // HOUR for second in events.at), *rolled, events.marks, strict=True))
     insert(
         connection,
         "rollup",
@@ -71,6 +62,11 @@ def _write(connection: Connection, events: dict[bytes, TrailEvent], vocabulary: 
         "ON CONFLICT DO UPDATE SET events = events + excluded.events",
     )
     changed(connection)
+
+
+def _numbered(connection: Connection, kind: Kind, column: Texts, vocabulary: Vocabulary) -> list[int]:
+    numbers = vocabulary.numbers(connection, kind, column.texts)
+    return list(map(numbers.__getitem__, column.places))
 
 
 def _stored(connection: Connection, ids: Sequence[bytes]) -> Iterator[bytes]:

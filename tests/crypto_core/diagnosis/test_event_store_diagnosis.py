@@ -13,8 +13,8 @@ import pytest
 from crypto_core.diagnosis import Check, Outcome
 from crypto_core.diagnosis.event_store import EventStorePlace, look_at_event_store
 from crypto_core.errors import EventStoreError, SettingsError
+from crypto_core.trail.columns import seconds
 from crypto_core.trail.store import EventStore
-from crypto_core.trail.store.conditions import seconds
 from crypto_core.trail.store.pulls import PullBook, Run, Window
 from tests.crypto_core.trail.records import NOW, event
 

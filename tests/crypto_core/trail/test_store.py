@@ -15,8 +15,8 @@ import pytest
 from crypto_core.errors import EventStoreError, EventVanishedError, InterruptedRunError, KeydeckError
 from crypto_core.paging import Cursor, Query
 from crypto_core.trail.event import TrailEvent
+from crypto_core.trail.packing import pack, unpack, without
 from crypto_core.trail.store import EventStore, StoredEvent, database
-from crypto_core.trail.store.packing import pack, unpack, without
 from tests.crypto_core.trail.records import (
     KEY,
     NOW,

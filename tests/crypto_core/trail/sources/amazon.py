@@ -12,11 +12,11 @@ from typing import Any
 
 from crypto_core.errors import KmsAccessDeniedError
 from crypto_core.kms import KmsApi
+from crypto_core.trail.columns import seconds
 from crypto_core.trail.sources.engines import EngineSettings
 from crypto_core.trail.sources.puller import EventPuller
 from crypto_core.trail.sources.report import PullProgress
 from crypto_core.trail.store import EventStore
-from crypto_core.trail.store.conditions import seconds
 from crypto_core.trail.store.pulls import Window
 from tests.crypto_core.trail.records import record
 

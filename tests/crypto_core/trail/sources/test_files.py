@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from crypto_core.paging import Query
-from crypto_core.trail.sources.files import FileImport, ImportProgress, ImportReport
+from crypto_core.trail.sources.files import FileImport
+from crypto_core.trail.sources.import_report import ImportProgress, ImportReport
 from crypto_core.trail.store import EventStore, SeenFile
 from tests.crypto_core.trail.records import record
 
@@ -138,7 +139,9 @@ def test_an_unchanged_file_is_not_read_again_and_counts_as_before(
     opened: list[str] = []
     open_ = os.open
     monkeypatch.setattr(
-        os, "open", lambda path, *more, **named: opened.append(str(path)) or open_(path, *more, **named)
+        os,
+        "open",
+        lambda path, *more, **named: opened.append(os.fsdecode(path)) or open_(path, *more, **named),
     )
     second = FileImport(store).run([folder])
     assert (first.new, first.duplicates, first.kms, first.unchanged) == (2, 0, 1, 0)

@@ -10,15 +10,17 @@ import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import pytest
 
 from crypto_core.errors import EventStoreError
 from crypto_core.paging import Query
+from crypto_core.trail.packing import unpack
 from crypto_core.trail.sources.files import FileImport
 from crypto_core.trail.store import EventStore
-from crypto_core.trail.store.packing import unpack
 from tests.crypto_core.trail.records import record
 from tests.crypto_core.trail.sources.test_files import put
 
@@ -30,7 +32,7 @@ from crypto_core.trail.sources.files import FileImport
 from crypto_core.trail.store import EventStore
 store = EventStore(Path(sys.argv[1]))
 print("begun", flush=True)
-report = FileImport(store).run([sys.argv[2]])
+report = FileImport(store, processes=2).run([sys.argv[2]])
 print(report.records, report.new, len(report.failed), flush=True)
 """
 FILES, EACH = 300, 40
@@ -50,6 +52,30 @@ def importing(store: Path, folder: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=HOME)
 
 
+def reading_for(parent: int) -> set[int]:
+    """The processes that read for an import."""
+    found: set[int] = set()
+    with suppress(psutil.NoSuchProcess):
+        for child in psutil.Process(parent).children():
+            with suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
+                if any("reading_process" in part for part in child.cmdline()):
+                    found.add(child.pid)
+    return found
+
+
+def gone(pid: int) -> bool:
+    """Whether a process ends within moments; what nobody buries has ended too."""
+    until = time.monotonic() + 20
+    while time.monotonic() < until:
+        try:
+            if psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
+                return True
+        except psutil.NoSuchProcess:
+            return True
+        time.sleep(0.02)
+    return False
+
+
 def whole(path: Path) -> tuple[int, int, int, int]:
     """How many events there are, how often counted, with records and in files that are noted as read."""
     with sqlite3.connect(path) as connection:
@@ -63,7 +89,7 @@ def whole(path: Path) -> tuple[int, int, int, int]:
     return events, counted, sum(len(unpack(block)) for (block,) in blocks), seen
 
 
-@pytest.mark.parametrize("files_stored", [1, 60, 200])
+@pytest.mark.parametrize("files_stored", [0, 1, 60, 200])
 def test_killed_in_the_middle_a_rerun_loses_nothing_and_doubles_nothing(
     tmp_path: Path, many: Path, files_stored: int
 ) -> None:
@@ -72,15 +98,19 @@ def test_killed_in_the_middle_a_rerun_loses_nothing_and_doubles_nothing(
     assert process.stdout is not None
     process.stdout.readline()
     until = time.monotonic() + 60
+    readers = set[int]()
     while time.monotonic() < until and process.poll() is None:
+        readers |= reading_for(process.pid)
         try:
-            if path.exists() and whole(path)[0] >= files_stored * EACH:
+            if len(readers) == 2 and path.exists() and whole(path)[0] >= files_stored * EACH:
                 break
         except sqlite3.Error:
             pass  # it is being made
     process.send_signal(signal.SIGKILL)
     process.wait()
     process.stdout.close()
+    assert len(readers) == 2
+    assert all(map(gone, readers))
     events, counted, records, seen = whole(path)
     assert events == counted == records
     assert seen <= events

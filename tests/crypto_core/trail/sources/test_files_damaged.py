@@ -169,8 +169,8 @@ def test_a_refused_file_and_folder_are_told(
     put(folder / "sound.json", [record()])
     open_, list_ = os.open, os.listdir
 
-    def refusing(path: str, *more: int, **named: int) -> int:
-        if str(path).endswith("a.json"):
+    def refusing(path: bytes, *more: int, **named: int) -> int:
+        if os.fsdecode(path).endswith("a.json"):
             raise PermissionError(13, "Permission denied", path)
         return open_(path, *more, **named)
 

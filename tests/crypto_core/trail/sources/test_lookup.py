@@ -14,10 +14,10 @@ from crypto_core.errors import (
     KmsUnreachableError,
     SettingsError,
 )
+from crypto_core.trail.columns import seconds
 from crypto_core.trail.coverage_record import CoverageRecord
 from crypto_core.trail.sources.report import PullProgress
 from crypto_core.trail.store import EventStore
-from crypto_core.trail.store.conditions import seconds
 from crypto_core.trail.store.pulls import PullBook, Run
 from tests.crypto_core.trail.sources.amazon import (
     BOTH,

@@ -20,9 +20,9 @@ from crypto_core.errors import (
     KmsThrottledError,
     PageTokenError,
 )
+from crypto_core.trail.columns import seconds
 from crypto_core.trail.coverage_record import CoverageRecord
 from crypto_core.trail.store import EventStore
-from crypto_core.trail.store.conditions import seconds
 from crypto_core.trail.store.pulls import PullBook, Run, Unfinished, Window
 from tests.crypto_core.trail.sources.amazon import (
     HERE,

@@ -12,6 +12,9 @@ from threading import local
 
 import zstandard
 
+Block = tuple[int, bytes]
+"""Packed records, and the place of the first of them among all."""
+
 _ONE, _LINES = b"\x01", b"\x02"
 """A block of one record, whatever is in it, and one of a record a line."""
 _TOGETHER = 8
@@ -62,7 +65,7 @@ class _Tools(local):
 _TOOLS = _Tools()
 
 
-def pack(records: Sequence[bytes]) -> list[tuple[int, bytes]]:
+def pack(records: Sequence[bytes]) -> list[Block]:
     """Return blocks of the records in their order, each with the place of its first record among all."""
     places: list[int] = []
     kinds: list[bytes] = []

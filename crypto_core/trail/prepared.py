@@ -1,0 +1,89 @@
+"""Events as the store's columns, made without the database: in another process, or before a transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import compress
+
+from crypto_core.trail.columns import DETAILS, ROLLED, TEXTS, marks, seconds, stored_id
+from crypto_core.trail.event import TrailEvent
+from crypto_core.trail.packing import Block, pack, unpack
+
+
+@dataclass(frozen=True, slots=True)
+class Texts:
+    """A column of texts: each text once, and for each event the place of its own."""
+
+    texts: list[str]
+    places: list[int]
+
+    def of(self, kept: Sequence[bool]) -> Texts:
+        """The column of those events that are kept, without the texts of others."""
+        return texts_of([self.texts[place] for place in compress(self.places, kept)])
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """Events, each once, and how many were given: of the same, the first stays.
+
+    `kms_given` and `kms` are those of KMS, as often as they were given and each once. `marks` are the
+    properties, `blocks` the records.
+    """
+
+    given: int
+    kms_given: int
+    kms: int
+    ids: list[bytes]
+    at: list[int]
+    marks: list[int]
+    columns: dict[str, Texts]
+    blocks: list[Block]
+
+    @property
+    def size(self) -> int:
+        """Bytes that the packed records take."""
+        return sum(len(block) for _, block in self.blocks)
+
+    def without(self, ids: Iterable[bytes]) -> Prepared:
+        """Return the events but those with these ids."""
+        gone = set(ids)
+        if not gone:
+            return self
+        kept = [one not in gone for one in self.ids]
+        # What all are without needs no records: nothing is written of it.
+        records = [record for _, block in self.blocks for record in unpack(block)] if any(kept) else []
+        return Prepared(
+            self.given,
+            self.kms_given,
+            self.kms,
+            list(compress(self.ids, kept)),
+            list(compress(self.at, kept)),
+            list(compress(self.marks, kept)),
+            {name: column.of(kept) for name, column in self.columns.items()},
+            pack(list(compress(records, kept))),
+        )
+
+
+def prepare(events: Sequence[TrailEvent]) -> Prepared:
+    """Return events as they are stored."""
+    by_id: dict[bytes, TrailEvent] = {}
+    for event in events:
+        by_id.setdefault(stored_id(event.event_id), event)
+    once = list(by_id.values())
+    return Prepared(
+        len(events),
+        sum(event.is_kms for event in events),
+        sum(event.is_kms for event in once),
+        list(by_id),
+        [seconds(event.time) for event in once],
+        list(map(marks, once)),
+        {name: texts_of(list(map(TEXTS[name], once))) for name in (*ROLLED, *DETAILS)},
+        pack([event.raw for event in once]),
+    )
+
+
+def texts_of(texts: Sequence[str]) -> Texts:
+    """Return the texts of a column of events."""
+    numbers = {text: place for place, text in enumerate(dict.fromkeys(texts))}
+    return Texts(list(numbers), list(map(numbers.__getitem__, texts)))

@@ -1,0 +1,58 @@
+"""What an import of files tells, meanwhile and at its end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class ImportProgress:
+    """Where an import stands. `of` is how many files there were to begin with."""
+
+    files: int
+    of: int
+    records: int
+    new: int
+
+
+@dataclass(frozen=True, slots=True)
+class FailedFile:
+    """A file that was not read, or not all of it, and why."""
+
+    file: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ImportReport:
+    """What an import brought.
+
+    `files` are CloudTrail's files that were found, those that failed and those that are unchanged included;
+    `records` the events in them, `kms` those of KMS. `duplicates` were in the store already, or came twice.
+    """
+
+    files: int = 0
+    records: int = 0
+    new: int = 0
+    duplicates: int = 0
+    kms: int = 0
+    failed: tuple[FailedFile, ...] = ()
+    unchanged: int = 0
+    """Files that were read by an earlier import and not read again."""
+    digests: int = 0
+    insights: int = 0
+    others: int = 0
+    """Files in folders that were left out: hidden ones, and those with another suffix."""
+    interrupted: bool = False
+
+    def as_json(self) -> dict[str, Any]:
+        """The report as a JSON document."""
+        return {
+            "files": self.files,
+            "records": self.records,
+            "new": self.new,
+            "duplicates": self.duplicates,
+            "kms": self.kms,
+            "failed": [{"file": failed.file, "reason": failed.reason} for failed in self.failed],
+        }
