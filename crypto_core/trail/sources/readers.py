@@ -65,7 +65,8 @@ class Readers:
 
     def __enter__(self) -> Self:
         for thread in self._threads:
-            thread.start()
+            with suppress(RuntimeError):  # without room for one more, the others read, or who asks
+                thread.start()
         return self
 
     def __exit__(
@@ -78,8 +79,12 @@ class Readers:
             self._asked.put(None)
         for process in running:
             process.kill()
-        for thread in self._threads:
+        for thread in self._serving:
             thread.join(_END_SECONDS)
+
+    @property
+    def _serving(self) -> list[Thread]:
+        return [thread for thread in self._threads if thread.is_alive()]
 
     @property
     def pids(self) -> list[int]:
@@ -90,11 +95,12 @@ class Readers:
     def ask(self, paths: Sequence[FileName]) -> Future[Answer]:
         """Have files read as soon as a process is free; `answered` gives what came of it."""
         future: Future[Answer] = Future()
-        self._asked.put((paths, future))
+        if self._serving:
+            self._asked.put((paths, future))
         return future
 
     def answered(self, future: Future[Answer], cancelled: Event | None) -> Answer | None:
-        """Return an answer once it is there, or None at once if nobody has begun it, and nobody will.
+        """Return an answer once it is there, or None at once if nobody has begun it; then nobody will.
 
         Raises InterruptedRunError within moments of `cancelled`.
         """
@@ -182,7 +188,7 @@ class _Process:
                 env=kept,
                 start_new_session=True,
             )
-        except OSError as error:
+        except (OSError, ValueError, subprocess.SubprocessError) as error:
             raise GoneError from error
         self._questions = cast(IO[bytes], self.popen.stdin)
         self._answers = cast(IO[bytes], self.popen.stdout)
@@ -200,8 +206,10 @@ class _Process:
         except (OSError, ValueError) as error:
             raise GoneError from error
         while (part := self._next()) != DONE:
+            if isinstance(part, str):
+                raise GoneError
             found.append(part)
-        if sum(map(_is_end, found)) != len(paths):
+        if sum(map(_is_end, found)) != len(paths) or not _is_end(found[-1]):
             raise GoneError
         return found
 
