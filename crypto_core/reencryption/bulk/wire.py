@@ -74,7 +74,7 @@ class Wire(asyncio.Protocol):
         self._transport.write(request)
         try:
             return await asked
-        except BaseException:
+        except BaseException:  # raised again: a late answer must find no call
             self.close()
             raise
         finally:
