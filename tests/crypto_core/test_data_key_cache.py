@@ -29,6 +29,7 @@ from crypto_core.keyring import KmsKeyring
 from crypto_core.kms import KmsApi
 from crypto_core.observation import Silent
 from crypto_core.secret import DataKey, exposed
+from tests.crypto_core.damaging import damaged
 
 REGION = "eu-west-1"
 ELSEWHERE = "us-east-1"
@@ -463,7 +464,7 @@ def test_what_kms_did_not_open_or_opened_with_the_wrong_key_is_not_held(
     cache = DataKeyCache()
     key, other = new_key(), new_key()
     keyring = KmsKeyring(kms, write_key=key, cache=cache)
-    for blob in (wrapped(client, key)[:-1] + b"?", wrapped(client, other)):
+    for blob in (damaged(wrapped(client, key)), wrapped(client, other)):
         with pytest.raises(KmsError):
             keyring.unwrap(blob)
     generated = keyring.generate()

@@ -28,6 +28,7 @@ from crypto_core.errors import (
 from crypto_core.keyring import KmsKeyring
 from crypto_core.kms import KmsApi
 from crypto_core.secret import DataKey, exposed
+from tests.crypto_core.damaging import damaged
 
 REGION = "eu-west-1"
 ELSEWHERE = "us-east-1"
@@ -423,7 +424,7 @@ def test_a_damaged_data_key_is_called_damaged_though_other_keys_did_not_wrap_it(
 ) -> None:
     other, right = new_key(), new_key()
     with pytest.raises(InvalidCiphertextError) as caught:
-        KmsKeyring(kms, write_key=other, trusted=[right]).unwrap(blob_under(client, right)[:-1] + b"?")
+        KmsKeyring(kms, write_key=other, trusted=[right]).unwrap(damaged(blob_under(client, right)))
     assert caught.value.key == right
 
 
@@ -597,7 +598,7 @@ def test_attribution_of_a_disabled_key_names_it_and_of_a_damaged_blob_says_so(
     blob = blob_under(client, key)
     keyring = KmsKeyring(kms, write_key=None)
     with pytest.raises(InvalidCiphertextError):
-        keyring.attribute(blob[:-1] + b"?")
+        keyring.attribute(damaged(blob))
     client.disable_key(KeyId=key)
     with pytest.raises(KeyDisabledError) as caught:
         keyring.attribute(blob)

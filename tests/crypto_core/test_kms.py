@@ -43,6 +43,7 @@ from crypto_core.errors import (
     SettingsError,
 )
 from crypto_core.kms import READ_ONLY_OPERATIONS, READ_OPERATIONS, KmsApi
+from tests.crypto_core.damaging import damaged
 
 HOME = Path(__file__).parents[2]
 REGION = "eu-west-1"
@@ -131,7 +132,7 @@ def throttled(s: Stage) -> None:
 
 
 def invalid_ciphertext(s: Stage) -> None:
-    s.decrypt(s.blob()[:-1] + b"?")
+    s.decrypt(damaged(s.blob()))
 
 
 def incorrect_key(s: Stage) -> None:
@@ -283,7 +284,7 @@ def test_a_rewrap_from_the_wrong_key_names_the_source(stage: Stage) -> None:
 
 def test_a_rewrap_of_a_damaged_data_key_names_the_source(stage: Stage) -> None:
     with pytest.raises(InvalidCiphertextError) as caught:
-        stage.reencrypt(stage.blob()[:-1] + b"?")
+        stage.reencrypt(damaged(stage.blob()))
     assert caught.value.key == stage.key
 
 

@@ -28,6 +28,7 @@ from crypto_core.keyring import KmsKeyring
 from crypto_core.kms import KmsApi
 from crypto_core.routes import DOWN_SECONDS, Routes
 from crypto_core.secret import exposed
+from tests.crypto_core.damaging import damaged
 
 HOME, AWAY, FAR = "eu-west-1", "us-east-1", "ap-southeast-2"
 TOKEN = "ghp_abcdefghijklmnopqrstuvwxyz0123456789"
@@ -376,12 +377,12 @@ def test_a_replica_opens_only_what_the_key_wrapped(
 ) -> None:
     key, other = new_mrk(AWAY), new_mrk(AWAY)
     keyring = KmsKeyring(kms, write_key=key)
-    others, damaged = wrapped(client, other), wrapped(client, key)[:-1] + b"?"
+    others, broken = wrapped(client, other), damaged(wrapped(client, key))
     kms.down = {HOME}
     with pytest.raises(IncorrectKeyError):
         keyring.unwrap(others)
     with pytest.raises(InvalidCiphertextError):
-        keyring.unwrap(damaged)
+        keyring.unwrap(broken)
 
 
 # Trust

@@ -141,7 +141,7 @@ async def test_left_and_opened_again_it_is_where_it_was_and_out_of_sight_nobody_
         stage.jobs.views[31] = job_view(done=500_000)
         await d.press("minus")
         await d.tick(1)
-        assert "written 500,000" in d.text()
+        await d.until(lambda: "written 500,000" in d.text())
         assert stage.jobs.asked == []
 
 

@@ -8,7 +8,7 @@ import re
 import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 
 import aiohttp
@@ -168,6 +168,8 @@ def readable(stream: bytes) -> str:
 
 async def gone(process: psutil.Process, seconds: float = 15) -> None:
     """Wait until a process has ended."""
-    async with asyncio.timeout(seconds):
-        while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
-            await asyncio.sleep(0.05)
+    # It may end between one question and the next.
+    with suppress(psutil.NoSuchProcess):
+        async with asyncio.timeout(seconds):
+            while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+                await asyncio.sleep(0.05)

@@ -194,11 +194,34 @@ def test_a_token_that_went_from_v1_to_v2_has_both_told(
     assert any("Until" in s and "can't name" in s for s in timeline.statements)
 
 
+@pytest.fixture
+def unsealed(world: World, superuser: Engine) -> Iterator[tuple[TokenRef, ...]]:
+    """Two tokens that nobody has ever sealed: one in plaintext, one in the dev format."""
+    dev = world.dev_refs[0]
+    with superuser.begin() as connection:
+        stored = connection.execute(
+            text(f"SELECT {dev.column} FROM {dev.table} WHERE id = :id"), {"id": dev.row_id}
+        ).scalar_one()
+        made = [
+            connection.execute(
+                text(
+                    "INSERT INTO slack_connection (org_id, team_id, bot_token, created_at, updated_at)"
+                    " VALUES ('o', 't', :token, now(), now()) RETURNING id"
+                ),
+                {"token": token},
+            ).scalar_one()
+            for token in ("xoxb-of-a-test", stored)
+        ]
+    yield tuple(TokenRef("slack_connection", "bot_token", str(row)) for row in made)
+    with superuser.begin() as connection:
+        connection.execute(text("DELETE FROM slack_connection WHERE id = ANY(:ids)"), {"ids": made})
+
+
 def test_of_plaintext_and_dev_it_is_said_that_cloudtrail_says_nothing(
-    world: World, use: EventUse, pull: Callable[[], None]
+    unsealed: tuple[TokenRef, ...], use: EventUse, pull: Callable[[], None]
 ) -> None:
     pull()
-    for ref in (world.plaintext_refs[0], world.dev_refs[0]):
+    for ref in unsealed:
         timeline = use.token_timeline(ref)
         assert not timeline.could
         assert not timeline.named.events
