@@ -81,6 +81,36 @@ class NotConfirmedError(RefusedError):
     default_remedy = "Look at the preview again and confirm it there."
 
 
+class ApprovalNeededError(KeydeckError):
+    """A second identity has to approve this first. `request` is the request's id."""
+
+    def __init__(self, message: str, *, request: str, remedy: str = "") -> None:
+        super().__init__(message, remedy=remedy)
+        self.request = request
+
+
+class UnknownIncidentError(KeydeckError):
+    """There is no incident of that number."""
+
+    default_remedy = "List them with: keydeck incident list."
+
+
+class RunbookError(KeydeckError):
+    """A runbook can't be read; the message names the file, the step and the field."""
+
+    default_remedy = "Correct the file; README.md says what a runbook holds."
+
+
+class EvidenceError(KeydeckError):
+    """A piece of evidence is not what it was when it was captured."""
+
+    default_remedy = "Verify the journal: keydeck journal verify. It holds the hash that was captured."
+
+
+class ProviderError(KeydeckError):
+    """A provider did not do what it was asked for, or could not be asked."""
+
+
 class MissingPermissionError(RefusedError):
     """A run would fail for want of a permission, and is not begun; the message names action and key."""
 

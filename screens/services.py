@@ -17,9 +17,13 @@ if TYPE_CHECKING:
     # What a service answers with is loaded with the service.
     from crypto_core.consent import Consent
     from crypto_core.coverage import Coverage
+    from crypto_core.database.approvals import ApprovalGate
     from crypto_core.database.inspection import Inspection
     from crypto_core.database.inventory import InventoryRow
     from crypto_core.errors import KmsError
+    from crypto_core.incidents.doing import ActionPlan, ActionResult, InputField
+    from crypto_core.incidents.model import CheckResult, Evidence, IncidentView, Scope, StepView
+    from crypto_core.incidents.runbook import Runbook
     from crypto_core.keys.changes.change import KeyChange
     from crypto_core.keys.changes.plan import ChangePlan, ChangeResult
     from crypto_core.keys.policy.reading import KeyPolicy
@@ -40,6 +44,7 @@ if TYPE_CHECKING:
         Verification,
     )
     from crypto_core.references import TokenRef
+    from crypto_core.secret import Secret
     from crypto_core.trail.key_watch import KeyWatch
     from crypto_core.trail.rules.service import Examined
     from crypto_core.trail.sightings import Look
@@ -611,6 +616,119 @@ class TrailRuleSource(Protocol):
         ...
 
 
+class IncidentWork(Protocol):
+    """Incidents: declared, worked on by any number of operators, proved and reported.
+
+    What is to be remembered is in PostgreSQL before a call returns: nothing is lost with a console.
+    """
+
+    def runbooks(self) -> tuple[Runbook, ...]:
+        """Return the runbooks that there are, the built-in ones first. Raises RunbookError."""
+        ...
+
+    def declare(self, runbook: str, scope: Scope, title: str = "") -> int:
+        """Open an incident and return its number.
+
+        Raises RunbookError, RefusedError where the scope isn't what the runbook is about, ReadOnlyError,
+        MissingSchemaError, DatabaseError.
+        """
+        ...
+
+    def incidents(self, *, closed: bool = True, limit: int = 200) -> tuple[IncidentView, ...]:
+        """Return incidents, open ones first, the newest first; without evidence and entries."""
+        ...
+
+    def show(self, incident: int) -> IncidentView:
+        """Return an incident with all that is known of it. Quick. Raises UnknownIncidentError."""
+        ...
+
+    def join(self, incident: int) -> None:
+        """Note that the present identity works on it, now. Called again every few seconds. Asks no AWS."""
+        ...
+
+    def fields(
+        self,
+        incident: int,
+        step: str,
+        inputs: Mapping[str, str | Secret] | None = None,
+        *,
+        cancelled: Event | None = None,
+    ) -> tuple[InputField, ...]:
+        """Return what has to be entered before a step's action can be planned."""
+        ...
+
+    def plan(
+        self,
+        incident: int,
+        step: str,
+        inputs: Mapping[str, str | Secret] | None = None,
+        *,
+        cancelled: Event | None = None,
+    ) -> ActionPlan:
+        """Return what a step's action would do. Raises RefusedError, KmsError, DatabaseError."""
+        ...
+
+    def run(
+        self,
+        incident: int,
+        step: str,
+        plan: ActionPlan,
+        consent: Consent | None,
+        inputs: Mapping[str, str | Secret] | None = None,
+        *,
+        progress: Callable[[int, int], None] | None = None,
+        cancelled: Event | None = None,
+    ) -> ActionResult:
+        """Do what the plan says, keep what it found as evidence, and finish the step if its check passes.
+
+        Raises ReadOnlyError, NotConfirmedError, ApprovalNeededError, and what the action raises.
+        """
+        ...
+
+    def look(self, incident: int, step: str, *, cancelled: Event | None = None) -> CheckResult:
+        """Return what a step's check sees now, and remember it. May take seconds."""
+        ...
+
+    def capture(self, incident: int, step: str, *, cancelled: Event | None = None) -> tuple[Evidence, ...]:
+        """Keep the evidence that a step names. Raises what can't be had, after the rest was kept."""
+        ...
+
+    def finish(self, incident: int, step: str, *, cancelled: Event | None = None) -> StepView:
+        """Capture what the step names, look at its check, and end the step if it passes or there is none.
+
+        Raises RefusedError, naming what was seen, where the check does not pass.
+        """
+        ...
+
+    def answer(self, incident: int, step: str, choice: str) -> StepView:
+        """Decide what a step asks. Raises RefusedError for what isn't among its choices."""
+        ...
+
+    def skip(self, incident: int, step: str, reason: str) -> StepView:
+        """End a step without doing it. Raises RefusedError without a reason."""
+        ...
+
+    def reopen(self, incident: int, step: str, reason: str) -> StepView:
+        """Take a step up again that had ended. Raises RefusedError without a reason."""
+        ...
+
+    def note(self, incident: int, text: str, step: str = "") -> None:
+        """Write a note into the timeline."""
+        ...
+
+    def evidence(self, incident: int, evidence: int) -> str:
+        """Return a piece of evidence's content, JSON text, whose hash was compared. Raises EvidenceError."""
+        ...
+
+    def close(self, incident: int, outcome: str) -> IncidentView:
+        """Close an incident. Raises RefusedError while steps are left, each named."""
+        ...
+
+    def report(self, incident: int, form: str = "markdown") -> str:
+        """Return the report as markdown, html or json, signed where a key is configured."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Services:
     """All that the screens need, and nothing that they could build themselves."""
@@ -642,3 +760,7 @@ class Services:
     """None where this console starts no process that works on jobs."""
     undoing: JobUndoing | None = None
     """None where jobs can't be undone."""
+    incidents: IncidentWork | None = None
+    """None where incidents can't be kept."""
+    approvals: ApprovalGate | None = None
+    """None where nothing needs a second identity."""

@@ -13,7 +13,7 @@ from crypto_core.database.engine import connected
 from crypto_core.database.schema import SCHEMA
 from crypto_core.errors import MissingGrantError, MissingSchemaError
 
-VERSION = "0002"
+VERSION = "0003"
 """The schema's version: the last one in database/migrations."""
 
 

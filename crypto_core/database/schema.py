@@ -174,3 +174,101 @@ job_token = Table(
     *_moments("resolved_at"),
 )
 """A token that a job can't write, and why."""
+
+
+def _texts(*names: str) -> list[Column[Any]]:
+    return [Column(name, SqlText, nullable=False) for name in names]
+
+
+def _empty(*names: str) -> list[Column[Any]]:
+    return [Column(name, SqlText, nullable=False, server_default="") for name in names]
+
+
+incident = Table(
+    "incident",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    *_texts("title"),
+    Column("state", String(16), nullable=False),
+    *_texts("runbook_id", "runbook_text", "runbook_source", "runbook_digest"),
+    Column("scope", JSONB, nullable=False),
+    Column("known", JSONB, nullable=False, server_default="{}"),
+    Column("declared_at", DateTime(timezone=True), nullable=False),
+    *_texts("declared_by"),
+    *_moments("closed_at"),
+    *_empty("closed_by", "outcome"),
+)
+"""An incident. It goes on by `runbook_text`, whatever becomes of the file; `known` is what it found out."""
+
+incident_step = Table(
+    "incident_step",
+    metadata,
+    Column("incident_id", BigInteger, ForeignKey(incident.c.id), primary_key=True),
+    Column("step_id", SqlText, primary_key=True),
+    Column("state", String(16), nullable=False),
+    *_moments("begun_at", "ended_at"),
+    *_empty("actor", "reason", "answer", "trouble"),
+    Column("check_result", JSONB),
+)
+"""Where a step stands; one that isn't here is still to do."""
+
+incident_evidence = Table(
+    "incident_evidence",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("incident_id", BigInteger, ForeignKey(incident.c.id), nullable=False, index=True),
+    *_texts("step_id", "kind", "title"),
+    Column("captured_at", DateTime(timezone=True), nullable=False),
+    *_texts("captured_by", "content", "sha256"),
+)
+"""Evidence, append-only by a trigger. Its hash is journaled too, so a change shows."""
+
+incident_entry = Table(
+    "incident_entry",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("incident_id", BigInteger, ForeignKey(incident.c.id), nullable=False, index=True),
+    Column("at", DateTime(timezone=True), nullable=False),
+    *_texts("actor"),
+    Column("kind", String(16), nullable=False),
+    *_texts("step_id", "text"),
+)
+"""The timeline of incidents, append-only by a trigger."""
+
+incident_presence = Table(
+    "incident_presence",
+    metadata,
+    Column("incident_id", BigInteger, ForeignKey(incident.c.id), primary_key=True),
+    Column("actor", SqlText, primary_key=True),
+    Column("host", SqlText, primary_key=True),
+    Column("seen_at", DateTime(timezone=True), nullable=False),
+)
+"""Who works on an incident, and when they were last seen."""
+
+approval = Table(
+    "approval",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    *_texts("action", "summary"),
+    Column("digest", SqlText, nullable=False, index=True),
+    Column("plan", JSONB, nullable=False),
+    *_texts("requested_by"),
+    Column("requested_at", DateTime(timezone=True), nullable=False),
+    Column("expires_at", DateTime(timezone=True), nullable=False),
+    Column("decision", String(16), nullable=False),
+    *_empty("decided_by"),
+    *_moments("decided_at"),
+)
+"""What waits for a second identity, or was decided by one."""
+
+journal_checkpoint = Table(
+    "journal_checkpoint",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("seq", BigInteger, nullable=False),
+    Column("digest", LargeBinary, nullable=False),
+    Column("at", DateTime(timezone=True), nullable=False),
+    *_texts("actor", "key_arn", "algorithm"),
+    Column("signature", LargeBinary, nullable=False),
+)
+"""The journal's digest at an entry, signed by KMS. Append-only by a trigger."""

@@ -1,0 +1,72 @@
+"""Four eyes: what is asked for by one identity and approved by another, for exactly one plan and a time.
+
+The tables are `keydeck.approval`; every request and decision is journaled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Protocol
+from uuid import UUID
+
+
+class Decision(StrEnum):
+    """Where a request stands."""
+
+    PENDING = "pending"
+    APPROVED = "approved"
+    DENIED = "denied"
+    EXPIRED = "expired"
+    USED = "used"
+    """What was approved was begun; it is not good for a second time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Approval:
+    """A request for approval. `plan` is the plan as it was shown, `digest` binds it. Cleaned text."""
+
+    id: UUID
+    action: str
+    """What is to be done, such as keys disable or revoke tokens."""
+    summary: str
+    digest: str
+    plan: Mapping[str, Any]
+    requested_by: str
+    requested_at: datetime
+    expires_at: datetime
+    decision: Decision
+    decided_by: str = ""
+    decided_at: datetime | None = None
+
+
+class ApprovalGate(Protocol):
+    """Asked right before something is done that may need a second identity."""
+
+    def needed(self, action: str) -> bool:
+        """Return whether the settings want four eyes for this action. Asks nobody."""
+        ...
+
+    def request(self, action: str, summary: str, digest: str, plan: Mapping[str, Any]) -> Approval:
+        """Ask for approval, or return the request for this plan that there is already.
+
+        Raises ReadOnlyError, DatabaseError, MissingSchemaError.
+        """
+        ...
+
+    def require(self, action: str, summary: str, digest: str, plan: Mapping[str, Any]) -> None:
+        """Pass if nothing is needed, or a second identity has approved this plan: then it is used up.
+
+        Raises ApprovalNeededError, which names the request, and makes one where there is none.
+        """
+        ...
+
+    def decide(self, request: UUID, *, approve: bool) -> Approval:
+        """Approve or deny as the present identity. Raises RefusedError for one's own, or one that is over."""
+        ...
+
+    def requests(self, *, pending: bool = True, limit: int = 200) -> tuple[Approval, ...]:
+        """Return requests, the newest first; those that wait, or all."""
+        ...

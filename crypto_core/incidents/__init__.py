@@ -1,0 +1,1 @@
+"""Incidents: runbooks, their state, actions, checks and evidence, and the report."""

@@ -1,0 +1,220 @@
+"""An incident as it is shown: what it is about, which steps are done, by whom, and what proves it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from crypto_core.incidents.runbook import Runbook, RunbookStep
+
+
+class IncidentState(StrEnum):
+    """Where an incident stands."""
+
+    OPEN = "open"
+    CLOSED = "closed"
+
+
+class StepState(StrEnum):
+    """Where a step stands."""
+
+    TODO = "to do"
+    BEGUN = "begun"
+    """Its action was begun. Whether it ended is what the check tells."""
+    DONE = "done"
+    SKIPPED = "skipped"
+    NOT_NEEDED = "not needed"
+
+    @property
+    def ended(self) -> bool:
+        """True if nothing is left to do for it."""
+        return self in (StepState.DONE, StepState.SKIPPED, StepState.NOT_NEEDED)
+
+
+class CheckState(StrEnum):
+    """What a check says."""
+
+    PASSED = "passed"
+    NOT_YET = "not yet"
+    FAILED = "failed"
+    """It will not pass by waiting."""
+    UNKNOWN = "not known"
+    """What it goes by could not be seen. Never taken as passed."""
+
+
+class EntryKind(StrEnum):
+    """What an entry of the timeline tells."""
+
+    DECLARED = "declared"
+    JOINED = "joined"
+    ACTION = "action"
+    CHECK = "check"
+    EVIDENCE = "evidence"
+    ANSWER = "answer"
+    DONE = "done"
+    SKIPPED = "skipped"
+    REOPENED = "reopened"
+    NOTE = "note"
+    CLOSED = "closed"
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What an incident is about, as it was declared: the part that its runbook's subject names is set.
+
+    `since` is since when the compromise is suspected, `origin` what it was declared from in words, such as
+    an event's id or a finding's rule.
+    """
+
+    key: str = ""
+    """The old key's ARN."""
+    references: tuple[str, ...] = ()
+    filter: str = ""
+    database: str = ""
+    since: datetime | None = None
+    origin: str = ""
+
+    def __str__(self) -> str:
+        """The subject in one line."""
+        if self.key:
+            return self.key
+        if self.references:
+            more = len(self.references) - 3
+            return ", ".join(self.references[:3]) + (f" and {more:,} more" if more > 0 else "")
+        return self.filter or self.database
+
+    def as_json(self) -> dict[str, Any]:
+        """The scope as a JSON document's part."""
+        return {
+            "key": self.key or None,
+            "references": list(self.references),
+            "filter": self.filter or None,
+            "database": self.database or None,
+            "since": self.since.isoformat() if self.since else None,
+            "origin": self.origin or None,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Incident:
+    """One incident. `values` is what its steps have found out, such as `new_key` and `job`."""
+
+    id: int
+    title: str
+    state: IncidentState
+    scope: Scope
+    declared_at: datetime
+    declared_by: str
+    values: Mapping[str, str] = field(default_factory=dict)
+    closed_at: datetime | None = None
+    closed_by: str = ""
+    outcome: str = ""
+    """How it ended, in the words of whoever closed it."""
+
+    @property
+    def name(self) -> str:
+        """What it is called, such as INC-7."""
+        return f"INC-{self.id}"
+
+
+@dataclass(frozen=True, slots=True)
+class CheckResult:
+    """What a check saw. `done` and `total` tell how far it is, where that can be counted."""
+
+    state: CheckState
+    lines: tuple[str, ...] = ()
+    done: int = 0
+    total: int = 0
+    at: datetime | None = None
+
+    @property
+    def passed(self) -> bool:
+        """True if the effect is proved."""
+        return self.state is CheckState.PASSED
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """A piece of evidence without its content. `sha256` is in hex, over the content's UTF-8 text."""
+
+    id: int
+    step_id: str
+    kind: str
+    title: str
+    captured_at: datetime
+    captured_by: str
+    sha256: str
+    characters: int
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One line of the timeline. Cleaned text."""
+
+    at: datetime
+    actor: str
+    kind: EntryKind
+    step_id: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class StepView:
+    """A step of the runbook and where it stands."""
+
+    step: RunbookStep
+    number: int
+    state: StepState = StepState.TODO
+    begun_at: datetime | None = None
+    ended_at: datetime | None = None
+    by: str = ""
+    reason: str = ""
+    """Why it was skipped, or done without its check."""
+    answer: str = ""
+    trouble: str = ""
+    """What went wrong the last time, "" if nothing did."""
+    check: CheckResult | None = None
+    """What the check said last."""
+
+    @property
+    def seconds(self) -> float | None:
+        """How long it took, in seconds; None while it isn't ended or was never begun."""
+        if self.begun_at is None or self.ended_at is None:
+            return None
+        return (self.ended_at - self.begun_at).total_seconds()
+
+
+@dataclass(frozen=True, slots=True)
+class Present:
+    """Somebody who works on an incident."""
+
+    actor: str
+    host: str
+    seen_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class IncidentView:
+    """An incident with all that is known of it."""
+
+    incident: Incident
+    runbook: Runbook
+    steps: tuple[StepView, ...]
+    evidence: tuple[Evidence, ...] = ()
+    entries: tuple[Entry, ...] = ()
+    present: tuple[Present, ...] = ()
+
+    @property
+    def current(self) -> StepView | None:
+        """The first step that is not ended; None if all are."""
+        return next((step for step in self.steps if not step.state.ended), None)
+
+    def step(self, step_id: str) -> StepView:
+        """Return one step. Raises KeyError."""
+        for view in self.steps:
+            if view.step.id == step_id:
+                return view
+        raise KeyError(step_id)

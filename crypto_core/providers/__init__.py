@@ -1,0 +1,1 @@
+"""GitHub, Slack and Atlassian: is this token alive, and revoke it."""

@@ -1,0 +1,175 @@
+"""What a provider says of a token, and what a revocation is, told apart from how each provider says it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from threading import Event
+from typing import Any, Protocol
+
+from crypto_core.consent import Consent, Danger
+from crypto_core.references import TokenRef
+from crypto_core.secret import Secret
+
+
+class Liveness(StrEnum):
+    """Whether a provider takes a token."""
+
+    ALIVE = "alive"
+    DEAD = "dead"
+    UNKNOWN = "not known"
+    """No answer, or one that says neither. Never taken as dead."""
+
+
+@dataclass(frozen=True, slots=True)
+class TokenLiveness:
+    """What a provider said of one token. Cleaned text. `whose` is the account, where it is named."""
+
+    ref: TokenRef
+    provider: str
+    liveness: Liveness
+    reason: str
+    at: datetime
+    whose: str = ""
+
+    def as_json(self) -> dict[str, Any]:
+        """One entry of "tokens"."""
+        return {
+            "reference": str(self.ref),
+            "provider": self.provider,
+            "liveness": self.liveness.value,
+            "reason": self.reason,
+            "whose": self.whose or None,
+            "at": self.at.isoformat(),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class ByHand:
+    """A token that no call revokes: where and how a person does it. Cleaned text."""
+
+    ref: TokenRef
+    provider: str
+    how: str
+
+
+@dataclass(frozen=True, slots=True)
+class RevocationPlan:
+    """A dry run's result: which tokens would be revoked where, and what can't be. A subject of a consent.
+
+    The danger is TYPED: revocation can't be undone. What is typed is the number of tokens.
+    """
+
+    tokens: tuple[TokenRef, ...]
+    by_provider: Mapping[str, int]
+    calls: Mapping[str, int]
+    """Requests by provider; GitHub takes up to 1,000 tokens in one."""
+    by_hand: tuple[ByHand, ...] = ()
+    warnings: tuple[str, ...] = ()
+    endpoints: tuple[str, ...] = ()
+    """The hosts that would be called."""
+    digest: str = ""
+    """SHA-256, in hex, over the tokens with the digests of what is stored, and the endpoints."""
+    danger: Danger = Danger.TYPED
+
+    @property
+    def confirmation(self) -> str:
+        """What has to be typed."""
+        return str(len(self.tokens))
+
+
+@dataclass(frozen=True, slots=True)
+class Revoked:
+    """What became of one token. `proved` is what the provider said of it afterwards."""
+
+    ref: TokenRef
+    provider: str
+    accepted: bool
+    proved: Liveness
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class RevocationResult:
+    """What became of all of them."""
+
+    tokens: tuple[Revoked, ...]
+    by_hand: tuple[ByHand, ...] = ()
+    stopped_by: str = ""
+
+    @property
+    def dead(self) -> int:
+        """Tokens that their provider no longer takes."""
+        return sum(token.proved is Liveness.DEAD for token in self.tokens)
+
+
+@dataclass(frozen=True, slots=True)
+class HashedQuery:
+    """A query for GitHub's audit log that finds what a token did, without naming it."""
+
+    ref: TokenRef
+    query: str
+    """Such as hashed_token:"…", the SHA-256 of the token in base64."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A liveness check before it is made: whom it asks. A subject of a consent; danger CONFIRM."""
+
+    tokens: tuple[TokenRef, ...]
+    endpoints: tuple[str, ...]
+    digest: str
+    not_asked: tuple[ByHand, ...] = ()
+    """Tokens of which nobody can be asked, each with why."""
+    danger: Danger = Danger.CONFIRM
+    confirmation: str = ""
+
+
+Progress = Callable[[int, int], None]
+
+
+class ProviderWork(Protocol):
+    """Asks providers, and revokes. Opens the tokens itself; one leaves `Secret` only for its provider."""
+
+    def question(self, refs: tuple[TokenRef, ...]) -> Question:
+        """Return whom a liveness check would ask. Sends nothing. Raises DatabaseError, RowVanishedError."""
+        ...
+
+    def ask(
+        self,
+        question: Question,
+        consent: Consent | None,
+        *,
+        progress: Progress | None = None,
+        cancelled: Event | None = None,
+    ) -> tuple[TokenLiveness, ...]:
+        """Ask each token's provider whether it is alive. Raises NotConfirmedError, InterruptedRunError."""
+        ...
+
+    def ask_of(self, ref: TokenRef, token: Secret, consent_given: bool) -> TokenLiveness:
+        """Ask of a token that isn't stored yet, for the connection `ref`. Raises NotConfirmedError."""
+        ...
+
+    def plan_revocation(self, refs: tuple[TokenRef, ...]) -> RevocationPlan:
+        """Return what would be revoked (journaled as a dry run). Raises RefusedError, DatabaseError."""
+        ...
+
+    def revoke(
+        self,
+        plan: RevocationPlan,
+        consent: Consent | None,
+        *,
+        progress: Progress | None = None,
+        cancelled: Event | None = None,
+    ) -> RevocationResult:
+        """Revoke, then ask until each is dead or the patience ends; journaled.
+
+        Raises ReadOnlyError, NotConfirmedError, RefusedError if a token has been replaced since the plan.
+        """
+        ...
+
+    def hashed_queries(self, refs: tuple[TokenRef, ...]) -> tuple[HashedQuery, ...]:
+        """Return the audit log query of each GitHub token. Raises DatabaseError, KmsError."""
+        ...
