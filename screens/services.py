@@ -724,6 +724,10 @@ class IncidentWork(Protocol):
         """Close an incident. Raises RefusedError while steps are left, each named."""
         ...
 
+    def drill_due(self) -> str:
+        """Return a sentence if the last restore drill is older than the settings want, "" if it isn't."""
+        ...
+
     def report(self, incident: int, form: str = "markdown") -> str:
         """Return the report as markdown, html or json, signed where a key is configured."""
         ...
