@@ -1,0 +1,84 @@
+"""Where the intruder acts: AWS as each of its identities, the database, and the providers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from console.game_day.loot import Stored, envelopes, read_all
+from console.game_day.scenario import Persona, Scenario
+from console.sandbox.cloudtrail import TRAIL
+from crypto_core.database.engine import open_engine
+from crypto_core.references import TokenRef
+from crypto_core.secret import Secret
+
+if TYPE_CHECKING:
+    from console.sandbox.sandbox import Sandbox
+
+_SECONDS = 5
+
+
+class TokenUse(Protocol):
+    """Whether a provider still takes a token."""
+
+    def takes(self, ref: TokenRef, token: Secret) -> bool | None:
+        """Return True if the token works, False if it is dead, None if there is nobody to say so."""
+        ...
+
+
+class NoProviders:
+    """A sandbox without providers: nobody says whether a token works."""
+
+    def takes(self, ref: TokenRef, token: Secret) -> bool | None:
+        """Return None."""
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """What the intruder gets at. `client` makes a boto3 client of a service for one of its identities."""
+
+    key_arn: str
+    client: Callable[[str, Persona], Any]
+    database: Callable[[], tuple[Stored, ...]]
+    providers: TokenUse
+    trail: str = TRAIL
+
+
+def stage_in(sandbox: Sandbox, scenario: Scenario, providers: TokenUse | None = None) -> Stage:
+    """Return the sandbox as the intruder's stage: its identities are registered, and held to key policies.
+
+    Raises DatabaseError.
+    """
+    for persona in scenario.personas:
+        sandbox.control.add_principal(persona.access_key, persona.name, persona.kind, persona.session)
+        sandbox.control.set_address(persona.access_key, persona.address)
+        sandbox.control.hold(persona.name)
+
+    def client(service: str, persona: Persona) -> Any:
+        from botocore.config import Config
+
+        config = Config(
+            user_agent=persona.agent,
+            retries={"total_max_attempts": 1},
+            connect_timeout=_SECONDS,
+            read_timeout=_SECONDS,
+        )
+        return sandbox.client(service, persona.access_key, config=config)
+
+    def database() -> tuple[Stored, ...]:
+        engine = open_engine(sandbox.platform_database_url, read_only=True)
+        try:
+            return read_all(engine)
+        finally:
+            engine.dispose()
+
+    # The story is about alias/tokens; what is under the key before it stays out of it.
+    older = frozenset(sandbox.world.sealed_under(sandbox.world.old_key))
+    spared = {e.edk_prefix for ref, e in envelopes(database()) if ref in older}
+
+    def within_reach() -> tuple[Stored, ...]:
+        return tuple(s for s in database() if s.envelope is None or s.envelope.edk_prefix not in spared)
+
+    return Stage(sandbox.world.current_key.arn, client, within_reach, providers or NoProviders())
