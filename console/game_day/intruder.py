@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from console.game_day.deeds import Came, Deed, Deeds
 from console.game_day.loot import Stored, seal_mark
 from console.game_day.scenario import Act, Move, Persona, Scenario
-from crypto_core.envelope import open_envelope
+from crypto_core.envelope import Envelope, open_envelope
 from crypto_core.errors import DatabaseError, EnvelopeError
 from crypto_core.references import TokenRef
 from crypto_core.secret import DataKey, Secret
@@ -213,19 +213,20 @@ class Intruder:
             parameters["EncryptionContext"] = context
         came, answer = self._ask(persona, "kms", "decrypt", parameters)
         if came is Came.DONE:
-            self.seals.setdefault(stored.ref, set()).add(seal_mark(envelope))
-            if self._scenario.keeps_tokens:
-                self._keep(stored, answer)
+            self._keep(stored.ref, envelope, answer)
         return self._note(Act.OPEN, persona, came, stored.ref)
 
-    def _keep(self, stored: Stored, answer: dict[str, Any]) -> None:
-        assert stored.envelope is not None  # noqa: S101  told by _open
+    def _keep(self, ref: TokenRef, envelope: Envelope, answer: dict[str, Any]) -> None:
         try:
             with DataKey(answer["Plaintext"]) as data_key:
-                token = open_envelope(stored.envelope, data_key, stored.ref)
+                token = open_envelope(envelope, data_key, ref)
         except EnvelopeError:
-            return  # a damaged envelope: nothing to keep
-        kept = self.tokens.setdefault(stored.ref, [])
+            return  # a damaged envelope: its data key opens nothing
+        self.seals.setdefault(ref, set()).add(seal_mark(envelope))
+        if not self._scenario.keeps_tokens:
+            token.wipe()
+            return
+        kept = self.tokens.setdefault(ref, [])
         if token not in kept:
             kept.append(token)
 

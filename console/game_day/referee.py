@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class EndSeen:
-    """Whether an end is reached. `reached` is None where nobody in this sandbox can tell: it does not count."""
+    """Whether an end is reached. `reached` is None where nobody in this sandbox can tell: not counted."""
 
     end: End
     reached: bool | None

@@ -1,4 +1,4 @@
-"""The scripted responder at a runbook: every step is done, decided, or skipped with a reason; none is a crash."""
+"""The scripted responder at a runbook: every step is done, decided, or skipped with a reason."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a game day is made of: who the intruder is, what it does when, and what has to be reached in the end."""
+"""What a game day is made of: who the intruder is, what it does when, and what has to be reached."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Act(StrEnum):
 
 
 class End(StrEnum):
-    """What has to hold when the game is over. It is looked at in the sandbox, never taken from the operator."""
+    """What has to hold when the game is over. The sandbox is looked at, never the operator asked."""
 
     SHUT_OUT = "shut-out"
     """Every way in that the intruder has is refused."""
@@ -100,7 +100,7 @@ class Past:
 class Scenario:
     """One story. `briefing` is what the operator is told, `first` which keys to press first.
 
-    After its moves the intruder goes on with `aim` every `again` seconds, through whichever persona is let in.
+    After its moves the intruder goes on with `aim` every `again` seconds, by whichever persona is let in.
     `opens_one_organisation` bounds what it reads to one organisation's connections; `keeps_tokens` says that
     it keeps what it opened.
     """

@@ -57,15 +57,7 @@ def stage_in(sandbox: Sandbox, scenario: Scenario, providers: TokenUse | None = 
         sandbox.control.hold(persona.name)
 
     def client(service: str, persona: Persona) -> Any:
-        from botocore.config import Config
-
-        config = Config(
-            user_agent=persona.agent,
-            retries={"total_max_attempts": 1},
-            connect_timeout=_SECONDS,
-            read_timeout=_SECONDS,
-        )
-        return sandbox.client(service, persona.access_key, config=config)
+        return client_of(sandbox, service, persona)
 
     def database() -> tuple[Stored, ...]:
         engine = open_engine(sandbox.platform_database_url, read_only=True)
@@ -82,3 +74,18 @@ def stage_in(sandbox: Sandbox, scenario: Scenario, providers: TokenUse | None = 
         return tuple(s for s in database() if s.envelope is None or s.envelope.edk_prefix not in spared)
 
     return Stage(sandbox.world.current_key.arn, client, within_reach, providers or NoProviders())
+
+
+def client_of(sandbox: Sandbox, service: str, persona: Persona) -> Any:
+    """Return a boto3 client of a service for an identity, whose calls carry its user agent to the letter."""
+    from botocore.config import Config
+
+    config = Config(retries={"total_max_attempts": 1}, connect_timeout=_SECONDS, read_timeout=_SECONDS)
+    client = sandbox.client(service, persona.access_key, config=config)
+
+    def disguise(request: Any, **_: Any) -> None:
+        # botocore adds its own name to a user agent that is configured. The header is not signed.
+        request.headers["User-Agent"] = persona.agent
+
+    client.meta.events.register("before-send", disguise)
+    return client

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ from console.game_day.loot import Stored
 from console.game_day.past import begins, past_calls
 from console.game_day.scenario import Act, End, Move, Past, Persona, Scenario
 from console.game_day.scenarios import SCENARIOS
-from console.game_day.stage import NoProviders, Stage
+from console.game_day.stage import NoProviders, Stage, client_of
 from console.sandbox import access_keys
 from console.sandbox.endpoint import ACCOUNT
 from console.sandbox.sandbox import Sandbox
@@ -81,12 +82,7 @@ def stage(sandbox: Sandbox, key: str, tokens: int = 5) -> Stage:
             envelope = EnvelopeV1.seal(token, data_key, made.ciphertext_blob, key_arn=key, ref=None)
         stored.append(Stored(ref, "org", envelope))
 
-    def client(service: str, persona: Persona) -> Any:
-        from botocore.config import Config
-
-        return sandbox.client(service, persona.access_key, config=Config(user_agent=persona.agent))
-
-    return Stage(key, client, lambda: tuple(stored), NoProviders())
+    return Stage(key, partial(client_of, sandbox), lambda: tuple(stored), NoProviders())
 
 
 def put(sandbox: Sandbox, key: str, policy: dict[str, Any]) -> None:
