@@ -18,12 +18,13 @@ _KEY_COMPROMISE = Scenario(
     runbook="key-compromise",
     briefing=(
         (
-            "A colleague has seen a strange address in CloudTrail. A build server's access key may be in the wrong "
-            "hands, and a copy of the connections' database with it."
+            "A colleague has seen a strange address in CloudTrail. A build server's access key may be in "
+            "the wrong hands, and a copy of the connections' database with it."
         ),
         (
-            "The key in question is alias/tokens. Find out who it is, shut them out, and leave nothing under that "
-            "key: it must be disabled when you are done. Look for every way in, not only for the first."
+            "The key in question is alias/tokens. Find out who it is, shut them out, and leave nothing "
+            "under that key: it must be disabled when you are done. Look for every way in, not only for "
+            "the first."
         ),
     ),
     first=(
@@ -62,12 +63,12 @@ _TOKEN_LEAK = Scenario(
     runbook="token-compromise",
     briefing=(
         (
-            "A customer has seen API calls with their tokens from an address that is not yours. Somebody who works "
-            "with the support tool's access key has opened them."
+            "A customer has seen API calls with their tokens from an address that is not yours. Somebody "
+            "who works with the support tool's access key has opened them."
         ),
         (
-            "Find out which tokens it opened, take its access away, and have those tokens revoked and replaced. "
-            "While it still has access, a new token is no better than the old one."
+            "Find out which tokens it opened, take its access away, and have those tokens revoked and "
+            "replaced. While it still has access, a new token is no better than the old one."
         ),
     ),
     first=(
@@ -113,12 +114,13 @@ _INSIDER_GAME = Scenario(
     runbook="token-compromise",
     briefing=(
         (
-            "Last night between two and three UTC far more tokens were opened than the platform can account for. "
-            "The identity is a colleague's own, with every right to be there by day."
+            "Last night between two and three UTC far more tokens were opened than the platform can "
+            "account for. The identity is a colleague's own, with every right to be there by day."
         ),
         (
-            "Find out who it is and which tokens were opened. Take the access away, every way of it, and seal those "
-            "tokens anew or have them replaced: rewrap would leave the insider their data keys."
+            "Find out who it is and which tokens were opened. Take the access away, every way of it, and "
+            "seal those tokens anew or have them replaced: rewrap would leave the insider their data "
+            "keys."
         ),
     ),
     first=(
@@ -152,12 +154,12 @@ _RANSOM = Scenario(
     runbook="key-lost",
     briefing=(
         (
-            "The platform has stopped: no token opens any more, and a mail demands money for the key. Somebody has "
-            "disabled alias/tokens and had its deletion scheduled."
+            "The platform has stopped: no token opens any more, and a mail demands money for the key. "
+            "Somebody has disabled alias/tokens and had its deletion scheduled."
         ),
         (
-            "Cancel the deletion, enable the key, and make sure that the tokens open. Whoever did it can do it "
-            "again for as long as the key's policy lets them."
+            "Cancel the deletion, enable the key, and make sure that the tokens open. Whoever did it can "
+            "do it again for as long as the key's policy lets them."
         ),
     ),
     first=("3: the keys and their states", _DECLARE, _PULL, "1: how many tokens are under the key"),
