@@ -178,7 +178,8 @@ class Intruder:
             stored = [one for one in self._stage.database() if one.envelope is not None]
         except DatabaseError:
             return Came.LOST
-        if self._scenario.opens_one_organisation:
+        if self._scenario.opens_table:
+            stored = [one for one in stored if one.ref.table == self._scenario.opens_table]
             if not self._organisation:
                 self._organisation = self._largest(stored)
             stored = [one for one in stored if one.organisation == self._organisation]

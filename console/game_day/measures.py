@@ -58,7 +58,7 @@ class Measures:
             End.TOKENS_OPEN: self._verify,
             End.TOKENS_SEALED_ANEW: self._seal_anew,
             End.TOKENS_REPLACED: self._replace,
-            End.TOKENS_DEAD: lambda: None,
+            End.TOKENS_DEAD: self.revoke_by_hand,
         }
 
     def close(self) -> None:
@@ -96,6 +96,8 @@ class Measures:
             raise MeasureFailedError(f"{counted(left, 'token')} still under the compromised key.")
 
     def _disable(self) -> None:
+        if str(self.wired.services.keys.show(self._key).state) == "PendingDeletion":
+            return
         self._change(KeyChange(ChangeKind.DISABLE, self._key))
 
     def _make_usable(self) -> None:
@@ -111,13 +113,23 @@ class Measures:
         if closed:
             raise MeasureFailedError(f"{closed[0].ref} does not open: {closed[0].reason}")
 
+    def revoke_by_hand(self) -> None:
+        """Let the owners revoke, at the providers, what the intruder holds."""
+        held = [token for tokens in self._game.intruder.tokens.values() for token in tokens]
+        revoked = self._platform.revoke_by_hand(held)
+        if revoked:
+            self._tell(f"{counted(revoked, 'token')} revoked by hand at their providers.")
+
     def _seal_anew(self) -> None:
         refs = tuple(sorted(self._game.intruder.seals))
-        if refs:
+        done = self._game.referee.look_at(End.TOKENS_SEALED_ANEW, self._game.intruder).reached
+        if refs and not done:
             target = self.wired.settings.write_key or self._key
             self._write(Verb.REENCRYPT, Selection(references=refs), target)
 
     def _replace(self) -> None:
+        if self._game.referee.look_at(End.TOKENS_REPLACED, self._game.intruder).reached:
+            return
         refs = sorted(self._game.intruder.tokens)
         written = self._platform.reconnect(refs, self.wired.keyring)
         self._tell(f"{counted(written, 'token')} issued anew: their owners connected again.")

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class PlatformPart:
-    """Plays the platform. `reconnected` counts the tokens that were issued anew."""
+    """Plays the platform, and the owners of its connections."""
 
     def __init__(self, sandbox: Sandbox) -> None:
         self._sandbox = sandbox
@@ -38,6 +38,20 @@ class PlatformPart:
         generated = None if ref is None else self._sandbox.world.tokens.get(ref)
         style = Style.GITHUB_USER if generated is None else generated.style
         return Secret.of(issue(style, self._sandbox.world.seed + 1_000 + self._times, str(ref)))
+
+    def revoke_by_hand(self, tokens: Iterable[Secret]) -> int:
+        """Let the owners revoke tokens at their providers, where no call does it; returns how many.
+
+        0 in a sandbox without providers.
+        """
+        control = getattr(self._sandbox, "providers", None)
+        if control is None:
+            return 0
+        revoked = 0
+        for token in tokens:
+            control.revoke(token.reveal())
+            revoked += 1
+        return revoked
 
     def reconnect(self, refs: Iterable[TokenRef], keyring: Keyring) -> int:
         """Let the owners of these connections connect again; returns how many tokens were written.

@@ -167,11 +167,14 @@ class Referee:
 
     def _tokens_dead(self, intruder: Intruder) -> tuple[bool | None, str]:
         answers = [
-            self._providers.takes(ref, token) for ref, tokens in intruder.tokens.items() for token in tokens
+            answer
+            for ref, tokens in intruder.tokens.items()
+            for token in tokens
+            if (answer := self._providers.takes(ref, token)) is not None
         ]
-        if not answers or None in answers:
+        if not answers:
             return None, "this sandbox has no providers that could tell whether the stolen tokens are dead"
-        alive = sum(answer is True for answer in answers)
+        alive = sum(answers)
         return (
             not alive,
             f"{alive:,} of {counted(len(answers), 'stolen token')} still work at their providers",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from console.game_day.measures import Measures
 from console.game_day.platform_part import PlatformPart
 from console.game_day.runbook_work import RunbookWork
-from console.game_day.scenario import Act, Scenario
+from console.game_day.scenario import Act, End, Scenario
 from console.game_day.telling import briefing_lines
 from console.signs import SIGNS
 from crypto_core.counting import counted
@@ -45,18 +45,28 @@ class Responder:
             self._game.intruder.played.wait(_PATIENCE)
             self._head("What CloudTrail shows")
             self._notice()
-            self._head("The runbook")
-            RunbookWork(self._game, self._measures, self._platform, self._tell).work()
+            runbook = RunbookWork(self._game, self._measures, self._platform, self._tell)
+            incident = runbook.declare()
             self._head("Measures")
+            # First of all: while the intruder gets in, whatever else is done is lost to it again.
+            self._take(End.SHUT_OUT)
+            if incident is not None:
+                self._head("The runbook")
+                runbook.work(incident)
+                self._head("What is left")
             for end in self._game.scenario.ends:
-                try:
-                    self._measures.take(end)
-                except KeydeckError as error:
-                    self._tell(f"{end.value}: {error}")
+                if end is not End.SHUT_OUT:
+                    self._take(end)
             self._tell("")
             return self._game.finish(self._measures.wired.services.incidents)
         finally:
             self._measures.close()
+
+    def _take(self, end: End) -> None:
+        try:
+            self._measures.take(end)
+        except KeydeckError as error:
+            self._tell(f"{end.value}: {error}")
 
     def _head(self, title: str) -> None:
         self._tell("")

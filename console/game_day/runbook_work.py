@@ -10,7 +10,7 @@ from console.game_day.measures import Measures, agreed
 from console.game_day.scenario import End, Scenario
 from crypto_core.errors import InvalidReferenceError, KeydeckError
 from crypto_core.foreign import clean
-from crypto_core.incidents.catalogue import CheckKind, SubjectKind
+from crypto_core.incidents.catalogue import ActionKind, CheckKind, SubjectKind
 from crypto_core.incidents.doing import InputField
 from crypto_core.incidents.model import Scope, StepView
 from crypto_core.incidents.runbook import Runbook
@@ -42,17 +42,20 @@ class RunbookWork:
         self._platform = platform
         self._tell = tell
 
-    def work(self) -> None:
-        """Declare and work; trouble is told. Does nothing where incidents can't be kept."""
+    def declare(self) -> int | None:
+        """Declare an incident and return its number; None, after saying why, if that can't be done."""
         incidents = self._incidents
         if incidents is None:
             self._tell("Incidents can't be kept here: none is declared.")
-            return
+            return None
         try:
-            number = self._declare(incidents)
+            return self._declare(incidents)
         except KeydeckError as error:
             self._tell(f"No incident could be declared: {error}")
-            return
+            return None
+
+    def work(self, number: int) -> None:
+        """Work through an incident's runbook; trouble is told."""
         try:
             self._work_through(number)
         except KeydeckError as error:
@@ -99,8 +102,11 @@ class RunbookWork:
         step, incidents = view.step, self._at_work
         try:
             if step.choices:
-                incidents.answer(number, step.id, step.choices[0])
+                wanted = (c for c in step.choices if c in self._game.scenario.answers)
+                incidents.answer(number, step.id, next(wanted, step.choices[0]))
                 return
+            if step.check is CheckKind.TOKENS_DEAD and step.action is ActionKind.ASK_LIVENESS:
+                self._measures.revoke_by_hand()
             if step.action is not None:
                 self._act(number, view)
             if incidents.show(number).step(step.id).state.ended:
@@ -108,14 +114,14 @@ class RunbookWork:
             if step.check is CheckKind.PLATFORM_SWITCHED and self._measures.new_key:
                 self._platform.writes_under(self._measures.new_key)
                 self._game.sandbox.control.deliver()
-            self._finish(number, step.id)
+            self._finish(number, step.id, 1 if step.check is CheckKind.KEY_QUIET else _LOOKS)
         except KeydeckError as error:
             self._tell(f"   not done: {error.message}")
             if not incidents.show(number).step(step.id).state.ended:
                 incidents.skip(number, step.id, f"The game goes on without it: {error.message}")
 
-    def _finish(self, number: int, step: str) -> None:
-        for left in reversed(range(_LOOKS)):
+    def _finish(self, number: int, step: str, looks: int) -> None:
+        for left in reversed(range(looks)):
             try:
                 self._at_work.finish(number, step)
             except KeydeckError:
@@ -126,9 +132,9 @@ class RunbookWork:
                 return
 
     def _act(self, number: int, view: StepView) -> None:
-        """Run a step's action until the step has ended or the action has nothing more to do."""
+        """Run a step's action; where it does one token at a time, until it has nothing more to do."""
         incidents, step = self._at_work, view.step.id
-        for _ in range(_MOST_RUNS):
+        for _ in range(_MOST_RUNS if view.step.action is ActionKind.ENTER_TOKEN else 1):
             inputs = self._inputs(incidents, number, step)
             plan = incidents.plan(number, step, inputs)
             result = incidents.run(number, step, plan, agreed(plan), inputs)
@@ -160,7 +166,12 @@ class RunbookWork:
     def _filled(self, field: InputField, inputs: Mapping[str, str | Secret]) -> str | Secret:
         if field.secret:
             return self._platform.new_token(_reference_in(inputs))
-        return field.default or (field.choices[0][0] if field.choices else "")
+        filled = field.default or (field.choices[0][0] if field.choices else "")
+        if "arn:" not in filled:
+            return filled
+        # Whoever was seen to work with the key is offered, and the intruder was seen: it is left out.
+        suspects = {persona.arn for persona in self._game.scenario.personas}
+        return ", ".join(arn for arn in (part.strip() for part in filled.split(",")) if arn not in suspects)
 
     def _follow_the_key(self, number: int) -> None:
         """Once the incident has a new key, the platform and the console are switched to it."""

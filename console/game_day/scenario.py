@@ -101,8 +101,8 @@ class Scenario:
     """One story. `briefing` is what the operator is told, `first` which keys to press first.
 
     After its moves the intruder goes on with `aim` every `again` seconds, by whichever persona is let in.
-    `opens_one_organisation` bounds what it reads to one organisation's connections; `keeps_tokens` says that
-    it keeps what it opened.
+    `opens_table` bounds what it reads to one table's connections of one organisation; `keeps_tokens` says
+    that it keeps what it opened. `answers` are what a responder answers where the runbook asks.
     """
 
     id: str
@@ -120,8 +120,9 @@ class Scenario:
     detect_seconds: int
     """How soon it should be noticed, where the runbook has no budget for it."""
     past: tuple[Past, ...] = ()
-    opens_one_organisation: bool = False
+    opens_table: str = ""
     keeps_tokens: bool = False
+    answers: tuple[str, ...] = ()
 
     def persona(self, name: str) -> Persona:
         """Return one persona. Raises KeyError."""

@@ -46,6 +46,7 @@ _KEY_COMPROMISE = Scenario(
     ends=(End.SHUT_OUT, End.NOTHING_UNDER_KEY, End.KEY_DISABLED, End.TOKENS_OPEN),
     findings=("event-decrypt-new-principal", "event-bulk-decrypt", "event-key-grant"),
     detect_seconds=600,
+    answers=("yes", "keep disabled"),
 )
 
 _SUPPORT = Persona(
@@ -89,7 +90,8 @@ _TOKEN_LEAK = Scenario(
     ends=(End.SHUT_OUT, End.TOKENS_DEAD, End.TOKENS_REPLACED),
     findings=("event-decrypt-new-principal", "event-decrypt-human"),
     detect_seconds=900,
-    opens_one_organisation=True,
+    opens_table="gh_connection",
+    answers=("the key stays",),
     keeps_tokens=True,
 )
 
@@ -140,6 +142,7 @@ _INSIDER_GAME = Scenario(
     ends=(End.SHUT_OUT, End.TOKENS_SEALED_ANEW),
     findings=("event-bulk-decrypt", "event-decrypt-new-network", "event-key-grant"),
     detect_seconds=900,
+    answers=("the key stays",),
     past=(
         *(Past(_ENGINEER, "Decrypt", days, 10, 20, 2, 95, _OFFICE) for days in (3, 4, 5, 6)),
         Past(_ENGINEER, "Decrypt", 0, 2, 20, 240, 7.5),
@@ -182,6 +185,7 @@ _RANSOM = Scenario(
         "event-trail-stopped",
     ),
     detect_seconds=300,
+    answers=("disabled or waiting for deletion", "no replica"),
 )
 
 SCENARIOS: dict[str, Scenario] = {

@@ -48,8 +48,8 @@ _WORDS = {
 class PhaseTime:
     """How long a phase took, in seconds; None if it never ended. `budget_seconds` 0 is no budget.
 
-    Noticing is counted from the intruder's first move to the declaration; all else from the declaration to the
-    end of the last step of its phase, with the budgets of all steps up to there.
+    Noticing is counted from the intruder's first move to the declaration; all else from the declaration to
+    the end of the last step of its phase, with the budgets of all steps up to there.
     """
 
     kind: PhaseKind

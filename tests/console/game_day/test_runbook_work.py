@@ -25,6 +25,7 @@ HOSTILE = "[/red]\x1b]0;owned\x07\u202e"
 STEPS = (
     RunbookStep("declare", f"Declare {HOSTILE}", ""),
     RunbookStep("decide", "Decide", "", choices=("yes", "no")),
+    RunbookStep("retain", "Retain", "", choices=("delete", "keep disabled")),
     RunbookStep("create", "A new key", "", action=ActionKind.CREATE_KEY, check=CheckKind.NEW_KEY_READY),
     RunbookStep("switch", "Switch", "", check=CheckKind.PLATFORM_SWITCHED),
     RunbookStep("denied", "Denied", "", action=ActionKind.DISABLE_KEY),
@@ -59,7 +60,9 @@ class MemoryIncidents:
 
     def fields(self, incident: int, step: str, inputs: Any = None, **_: Any) -> tuple[InputField, ...]:
         if step != "enter":
-            return (InputField("alias", "Alias", default="alias/new"),) if step == "create" else ()
+            suspect = SCENARIOS["key-compromise"].personas[0].arn
+            readers = InputField("readers", "Readers", default=f"arn:platform, {suspect}, arn:other")
+            return (InputField("alias", "Alias", default="alias/new"), readers) if step == "create" else ()
         choose = InputField("reference", "Which", choices=((str(REF), "the first"),))
         token = InputField("token", "New token", secret=True)
         return (choose, token) if inputs else (choose,)
@@ -88,7 +91,7 @@ class MemoryIncidents:
         return self._end(step)
 
     def answer(self, incident: int, step: str, choice: str) -> StepView:
-        assert choice == "yes"
+        assert choice == {"decide": "yes", "retain": "keep disabled"}[step]
         return self._end(step)
 
     def skip(self, incident: int, step: str, reason: str) -> StepView:
@@ -136,7 +139,10 @@ def work(incidents: MemoryIncidents | None) -> tuple[list[str], Measures]:
     platform: Any = SimpleNamespace(
         writes_under=written.append, new_token=lambda ref: Secret.of(f"ghp_KEYDECKDEMO-{ref}")
     )
-    RunbookWork(game, measures, platform, told.append).work()
+    runbook = RunbookWork(game, measures, platform, told.append)
+    number = runbook.declare()
+    if number is not None:
+        runbook.work(number)
     return told, measures
 
 
@@ -153,7 +159,10 @@ def test_every_step_is_done_decided_or_skipped_with_its_reason_and_the_incident_
     assert [name for name, state in states.items() if state is StepState.SKIPPED] == ["denied", "quiet"]
     assert "Access denied" in view.step("denied").reason
     assert (measures.new_key, measures.joined) == ("arn:new", [12])
-    assert incidents.runs[0] == ("create", {"alias": "alias/new"})
+    assert incidents.runs[0] == (
+        "create",
+        {"alias": "alias/new", "readers": "arn:platform, arn:other"},  # without the suspect
+    )
     entered = [inputs for name, inputs in incidents.runs if name == "enter"]
     assert len(entered) == 3
     assert entered[0]["token"] == Secret.of(f"ghp_KEYDECKDEMO-{REF}")

@@ -66,7 +66,7 @@ def test_a_perfect_game_is_100_points() -> None:
 
 
 def test_without_an_incident_only_the_ends_count_and_the_score_says_so() -> None:
-    told = score(SCENARIO, [deed(0)], [], REACHED[:-1] + (EndSeen(End.TOKENS_OPEN, False, "3 don't"),))
+    told = score(SCENARIO, [deed(0)], [], (*REACHED[:-1], EndSeen(End.TOKENS_OPEN, False, "3 don't")))
     assert (told.points, told.points_ends, told.reached) == (30, 30, False)
     assert any("no incident was declared" in line for line in told.verdicts)
     assert "never refused for good" in " ".join(told.verdicts)
