@@ -134,7 +134,7 @@ def work(ground: Ground) -> TokenWork:
         ground.engine,
         planner,
         runner,
-        _verifier(ground),
+        verifier(ground),
         ground.journal,
         read_only=ground.settings.read_only,
     )
@@ -210,7 +210,8 @@ def job_processes(ground: Ground) -> HostProcesses:
     return HostProcesses(ground.settings, ground.trusted_keys)
 
 
-def _verifier(ground: Ground) -> Verifier:
+def verifier(ground: Ground) -> Verifier:
+    """Return what opens tokens and says only whether they opened."""
     from crypto_core.reencryption.verification import Verifier
 
     return Verifier(
@@ -227,7 +228,7 @@ def materials(ground: Ground) -> MaterialSource:
     """Return what counts tokens by key material."""
     from crypto_core.reencryption.materials import MaterialService
 
-    return MaterialService(ground.keys, ground.status, ground.inventory, _verifier(ground))
+    return MaterialService(ground.keys, ground.status, ground.inventory, verifier(ground))
 
 
 def key_changes(ground: Ground) -> KeyWork:
