@@ -10,6 +10,7 @@ import binascii
 import hashlib
 import json
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -18,9 +19,11 @@ from console.sandbox.endpoint.moto_server import HttpAnswer, HttpRequest
 from console.sandbox.provider_tokens import MARKER
 
 PREFIX = "/_providers/"
-CLIENT_ID, CLIENT_SECRET = "Iv1.keydeckdemo", "not-a-real-secret"  # noqa: S105  # nothing takes it but this
+CLIENT_ID, CLIENT_SECRET = "Iv1.keydeckdemo", "not-a-real-secret"  # nothing takes it but this
 """The OAuth app whose tokens begin with gho_."""
 BATCH = 1_000
+_CALLS = 20_000
+"""Requests that are remembered."""
 _HANG = 3_600.0
 
 
@@ -32,7 +35,8 @@ class ProviderResetError(Exception):
 class ProviderFault:
     """Makes `count` requests of a provider ("" is any) fail; `path` is a part of theirs, "" any.
 
-    `kind`: throttled, error, hang, reset, garbage, huge, redirect, forbidden, login-failed, anonymous, unnamed.
+    `kind`: throttled, error, hang, reset, garbage, huge, redirect, forbidden, login-failed, anonymous or
+    unnamed.
     """
 
     provider: str
@@ -62,7 +66,7 @@ class Providers:
         self._clock = clock
         self._issued: set[str] = set()
         self._faults: list[ProviderFault] = []
-        self.calls: list[ProviderCall] = []
+        self.calls: deque[ProviderCall] = deque(maxlen=_CALLS)
         self.clear()
 
     def clear(self) -> None:

@@ -42,7 +42,7 @@ class ProviderControl:
         self._call("fault", provider=provider, kind=kind, count=count, path=path, retry_after=retry_after)
 
     def behave(self, *, delay: float = 0.3, name: str = "") -> None:
-        """Set how many seconds GitHub takes to revoke, and the name that all accounts have ("": their own)."""
+        """Set the seconds that GitHub takes to revoke, and the name of all accounts ("": their own)."""
         self._call("behave", delay=delay, name=name)
 
     def calls(self) -> tuple[ProviderCall, ...]:

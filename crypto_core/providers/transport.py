@@ -36,6 +36,9 @@ PAUSES = (0.5, 2.0)
 """Seconds before a request is sent again; so each is sent three times at most."""
 LONGEST_PAUSE = 30.0
 """Seconds that a provider may ask to wait; one that asks for longer is not asked again."""
+GIVEN_UP_AFTER = 3
+"""Requests in a row that failed, after which a host is left alone: thousands of tokens may be waiting."""
+SILENCE_SECONDS = 30.0
 EVERY = 0.1
 """Seconds between requests to one host: far below what any provider allows for one token."""
 
@@ -73,19 +76,23 @@ class Transport:
         self._lock = Lock()
         self._clients: dict[bool, httpx.Client] = {}
         self._next: dict[str, float] = {}
+        self._failed: dict[str, tuple[int, float]] = {}
 
     def send(self, request: Request, cancelled: Event | None = None) -> Reply:
         """Return what came back, or why nothing did. Raises InterruptedRunError once `cancelled` is set.
 
         Raises ProviderError if the environment's proxy or certificates can't be used.
         """
+        host = host_of(request.url)
+        if self._is_silent(host):
+            stop_if(cancelled)
+            return NoAnswer("not asked: its host has not answered before")
         for pause in (*PAUSES, None):
-            self._keep_pace(host_of(request.url), cancelled)
+            self._keep_pace(host, cancelled)
             reply, again = self._once(request)
-            if pause is None or not again:
-                return reply
             asked = self._asked_to_wait(reply)
-            if asked > LONGEST_PAUSE:
+            if pause is None or not again or asked > LONGEST_PAUSE:
+                self._note(host, failed=again and not _throttled(reply))
                 return reply
             self._clock.wait(max(pause, asked), cancelled)
             stop_if(cancelled)
@@ -105,6 +112,16 @@ class Transport:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _is_silent(self, host: str) -> bool:
+        with self._lock:
+            failed, until = self._failed.get(host, (0, 0.0))
+            return failed >= GIVEN_UP_AFTER and self._clock.monotonic() < until
+
+    def _note(self, host: str, *, failed: bool) -> None:
+        with self._lock:
+            before, _ = self._failed.get(host, (0, 0.0))
+            self._failed[host] = (before + 1 if failed else 0, self._clock.monotonic() + SILENCE_SECONDS)
 
     def _keep_pace(self, host: str, cancelled: Event | None) -> None:
         stop_if(cancelled)
@@ -181,6 +198,11 @@ class Transport:
                         remedy="Check HTTPS_PROXY, ALL_PROXY, SSL_CERT_FILE and SSL_CERT_DIR.",
                     ) from None  # the cause may name the proxy's password
             return self._clients[here]
+
+
+def _throttled(reply: Reply) -> bool:
+    """Whether a host refused for having been asked too often, which says that it is there."""
+    return isinstance(reply, Answer) and reply.status in (403, 429)
 
 
 def _failure(error: Exception, httpx: ModuleType) -> tuple[NoAnswer, bool]:
