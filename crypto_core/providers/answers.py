@@ -100,6 +100,8 @@ class RevocationResult:
     tokens: tuple[Revoked, ...]
     by_hand: tuple[ByHand, ...] = ()
     stopped_by: str = ""
+    unjournaled: str = ""
+    """Why the end could not be journaled, "" if it was."""
 
     @property
     def dead(self) -> int:

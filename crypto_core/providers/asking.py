@@ -53,8 +53,8 @@ def prove(
     `told` is told what was said of each, again and again; once where nobody can be asked. Raises
     InterruptedRunError, ProviderError.
     """
-    left = dict(pending)
-    ends, pause = clock.monotonic() + patience.whole, patience.first
+    left, pause = dict(pending), patience.first
+    ends: float | None = None
     with ThreadPoolExecutor(max_workers=WORKERS) as pool:
         while left:
 
@@ -66,6 +66,8 @@ def prove(
                 told(ref, said)
                 if said.liveness is Liveness.DEAD or not _can_be_asked(*left[ref]):
                     del left[ref]
+            # One look at many tokens may take longer than the patience, which is each one's own.
+            ends = clock.monotonic() + patience.whole if ends is None else ends
             if not left or clock.monotonic() + pause > ends:
                 return
             clock.wait(pause, cancelled)

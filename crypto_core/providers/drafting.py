@@ -50,7 +50,7 @@ def draft(
         if isinstance(target, ByHand) and not isinstance(token, Secret):
             by_hand.append(target)
         elif not isinstance(token, Secret):
-            why = token or "there is no such row any more"
+            why = token.reason if token is not None else "its row is gone"
             by_hand.append(ByHand(target.ref, target.provider, f"not revoked: {why}"))
         else:
             way = _way(target, token, endpoints)

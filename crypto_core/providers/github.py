@@ -10,6 +10,7 @@ import hashlib
 import json
 from base64 import b64encode
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from enum import StrEnum
 
 from crypto_core.foreign import clean
@@ -118,12 +119,20 @@ def read_revocation(reply: Reply, way: Way) -> Accepted:
     if reply.status == (202 if way is Way.CREDENTIALS else 204):
         return Accepted(True, "GitHub took the revocation")
     if rate_limited(reply):
-        return Accepted(False, f"GitHub takes {REVOCATIONS_AN_HOUR} revocations an hour: try again later")
+        return Accepted(False, f"GitHub takes {REVOCATIONS_AN_HOUR} revocations an hour{_again(reply)}")
     if reply.status == 401 and way is Way.INSTALLATION:
         return Accepted(False, "GitHub did not take it any more")
     if way is Way.APPLICATION and reply.status in (401, 403):
         return Accepted(False, f"GitHub does not take the app's client id and secret: {unexpected(reply)}")
     return Accepted(False, unexpected(reply))
+
+
+def _again(answer: Answer) -> str:
+    """From when GitHub takes more: its header names the second."""
+    told = answer.headers.get("x-ratelimit-reset", "")
+    if not (told.isascii() and told.isdigit() and len(told) <= 11):
+        return ", and no more now"
+    return f", more from {datetime.fromtimestamp(int(told), UTC):%Y-%m-%d %H:%M} UTC"
 
 
 def is_not_the_apps(reply: Reply) -> bool:

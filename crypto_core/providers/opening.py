@@ -6,6 +6,7 @@ import hmac
 import os
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from threading import Event
 
 from crypto_core.cancelling import stop_if
@@ -27,10 +28,11 @@ from crypto_core.secret import Secret, exposed
 _WORKERS = 8
 
 
-class Unopened(str):
-    """Why a token could not be opened, or can't be sent. Cleaned text."""
+@dataclass(frozen=True, slots=True)
+class Unopened:
+    """A token that could not be opened, or can't be sent, and why. Cleaned text."""
 
-    __slots__ = ()
+    reason: str
 
 
 class TokenOpener:
@@ -114,4 +116,4 @@ def stored_alike(tokens: Mapping[TokenRef, Secret | Unopened]) -> tuple[tuple[To
 
 def _marker() -> Callable[[Secret], bytes]:
     key = os.urandom(32)
-    return lambda token: hmac.digest(key, bytes(exposed(token)), "sha256")
+    return lambda token: hmac.digest(key, exposed(token), "sha256")

@@ -158,8 +158,8 @@ class Revocation:
 
     def _prove(self) -> None:
         # What was not answered may have been done all the same.
-        hoped = [r for r, took in self._took.items() if took.accepted or r in self._unanswered]
-        rest = [r for r in self._took if r not in hoped] if len(hoped) < len(self._took) else []
+        hoped = {r: None for r, took in self._took.items() if took.accepted or r in self._unanswered}
+        rest = [ref for ref in self._took if ref not in hoped]
         for refs, patience in ((rest, _ONE_LOOK), (hoped, self._patience)):
             pending = {ref: (self._orders[ref].target, self._orders[ref].token) for ref in refs}
             prove(

@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-import logging
-from collections import Counter
-from collections.abc import Mapping
 from dataclasses import replace
 from threading import Event, Lock
-from typing import Any
-from uuid import uuid4
 
 from crypto_core.consent import Consent, require
 from crypto_core.database.catalogue import LiveCatalogue
-from crypto_core.database.installation import require_schema
 from crypto_core.database.inventory import Inventory, InventoryRow
-from crypto_core.database.journal import Journal, Outcome
+from crypto_core.database.journal import Journal
 from crypto_core.database.tokens import TokenStore
 from crypto_core.envelope import Format
 from crypto_core.errors import (
-    DatabaseError,
     KeydeckError,
     NotConfirmedError,
     ReadOnlyError,
@@ -29,7 +22,6 @@ from crypto_core.providers import github
 from crypto_core.providers.answers import (
     ByHand,
     HashedQuery,
-    Liveness,
     Progress,
     Question,
     RevocationPlan,
@@ -41,18 +33,14 @@ from crypto_core.providers.drafting import Draft, asked_digest, draft
 from crypto_core.providers.endpoints import Endpoints
 from crypto_core.providers.messages import Said, Target, unknown
 from crypto_core.providers.opening import TokenOpener, Unopened, wipe
+from crypto_core.providers.record import RevocationRecord
 from crypto_core.providers.revoking import Revocation
 from crypto_core.providers.targets import hosts, not_asked_before_opening, target_of
 from crypto_core.providers.transport import Clock, Transport
 from crypto_core.references import TokenRef
 from crypto_core.secret import Secret
 
-_log = logging.getLogger(__name__)
-
-_ACTION = "revoke tokens"
 _GONE = "its row is gone"
-_LISTED = 1_000
-"""References that one journal entry names; it always has their number."""
 
 
 class ProviderService:
@@ -75,7 +63,7 @@ class ProviderService:
         self._store = store
         self._catalogue = catalogue
         self._opener = opener
-        self._journal = journal
+        self._record = RevocationRecord(journal, read_only=read_only)
         self._endpoints = endpoints
         self._read_only = read_only
         self._clock = clock or Clock()
@@ -127,7 +115,7 @@ class ProviderService:
             else:
                 opened = self._opener.open(stored[ref]) if ref in stored else Unopened(_GONE)
                 if isinstance(opened, Unopened):
-                    said = unknown(opened)
+                    said = unknown(opened.reason)
                 else:
                     with opened:
                         said = ask(transport, target, opened, cancelled)
@@ -163,17 +151,16 @@ class ProviderService:
         (journaled too) for no tokens, InvalidReferenceError, RowVanishedError, DatabaseError, and KmsError if
         no token can be opened now.
         """
-        subject = _subject(len(set(refs)))
         try:
             if not refs:
                 raise RefusedError("No token was named.", remedy="Name the tokens to revoke.")
             drafted = self._draft(refs)
         except KeydeckError as error:
-            self._try_to_record(subject, Outcome.REFUSED, {"reason": error.message})
+            self._record.refused(len(set(refs)), error)
             raise
         drafted.close()
         plan = drafted.plan
-        unrecorded = self._try_to_record(subject, Outcome.DRY_RUN, _told(plan))
+        unrecorded = self._record.planned(plan)
         if not unrecorded:
             return plan
         return replace(plan, warnings=(*plan.warnings, f"The dry run was not journaled: {unrecorded}"))
@@ -195,13 +182,12 @@ class ProviderService:
         """
         if self._read_only:
             raise ReadOnlyError("Cannot revoke tokens: Keydeck is read only.")
-        require_schema(self._journal.engine)
-        subject = _subject(len(plan.tokens))
+        self._record.require()
         try:
             given = require(consent, plan)
             drafted = self._as_planned(plan)
         except KeydeckError as error:
-            self._try_to_record(subject, Outcome.REFUSED, {"plan": plan.digest, "reason": error.message})
+            self._record.refused(len(plan.tokens), error, plan.digest)
             raise
         try:
             return self._carry_out(plan, drafted, given, progress, cancelled)
@@ -282,11 +268,7 @@ class ProviderService:
         progress: Progress | None,
         cancelled: Event | None,
     ) -> RevocationResult:
-        run_id = str(uuid4())
-        subject = _subject(len(plan.tokens))
-        begun = {"run": run_id, "plan": plan.digest, "consent": given.origin.value, **_told(plan)}
-        self._journal.record(_ACTION, subject, Outcome.STARTED, begun)
-        _log.info("Begins to revoke %s.", subject)
+        run_id = self._record.started(plan, given)
         stopped = "an unexpected end"
         with self._transport() as transport:
             revocation = Revocation(
@@ -301,65 +283,12 @@ class ProviderService:
                 raise
             finally:
                 result = RevocationResult(revocation.results(), plan.by_hand, stopped)
-                outcome = _outcome(result, cancelled)
-                told = {"run": run_id, "run_ended": True, "plan": plan.digest, **_counted(result)}
-                unrecorded = self._try_to_record(subject, outcome, told)
-                _log.info("Ended to revoke %s: %s, %d dead.", subject, outcome.value, result.dead)
-        if unrecorded:
-            why = f"The end was not journaled: {unrecorded}"
-            return replace(result, stopped_by=f"{result.stopped_by} {why}".strip())
-        return result
+                interrupted = cancelled is not None and cancelled.is_set()
+                unrecorded = self._record.ended(run_id, plan, result, interrupted=interrupted)
+        return replace(result, unjournaled=unrecorded)
 
     def _answer(self, ref: TokenRef, provider: str, said: Said) -> TokenLiveness:
         return TokenLiveness(ref, provider, said.liveness, said.reason, self._clock.now(), said.whose)
 
     def _transport(self) -> Transport:
         return Transport(self._clock)
-
-    def _try_to_record(self, subject: str, outcome: Outcome, detail: Mapping[str, Any]) -> str:
-        """Journal what was not begun or has ended; returns why it could not be journaled, "" if it was."""
-        if self._read_only:
-            return "Keydeck is read only."
-        try:
-            self._journal.record(_ACTION, subject, outcome, detail)
-        except DatabaseError as error:
-            return str(error)
-        return ""
-
-
-def _subject(number: int) -> str:
-    return f"{number:,} {'token' if number == 1 else 'tokens'}"
-
-
-def _told(plan: RevocationPlan) -> dict[str, Any]:
-    """A plan as the journal holds it."""
-    return {
-        "tokens": [str(ref) for ref in plan.tokens[:_LISTED]],
-        "number": len(plan.tokens),
-        "by_provider": dict(plan.by_provider),
-        "calls": dict(plan.calls),
-        "by_hand": len(plan.by_hand),
-        "endpoints": list(plan.endpoints),
-    }
-
-
-def _counted(result: RevocationResult) -> dict[str, Any]:
-    """A result as the journal holds it."""
-    proved = Counter(token.proved.value for token in result.tokens)
-    not_dead = [str(token.ref) for token in result.tokens if token.proved is not Liveness.DEAD]
-    return {
-        "number": len(result.tokens),
-        "accepted": sum(token.accepted for token in result.tokens),
-        "proved": dict(proved),
-        "not_proved_dead": not_dead[:_LISTED],
-        "by_hand": len(result.by_hand),
-        "reason": result.stopped_by,
-    }
-
-
-def _outcome(result: RevocationResult, cancelled: Event | None) -> Outcome:
-    if result.stopped_by:
-        interrupted = cancelled is not None and cancelled.is_set()
-        return Outcome.INTERRUPTED if interrupted else Outcome.FAILED
-    done = all(token.accepted or token.proved is Liveness.DEAD for token in result.tokens)
-    return Outcome.DONE if done else Outcome.FAILED
