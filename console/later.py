@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from crypto_core.keys.service import StatusService
     from crypto_core.kms import KmsApi
     from crypto_core.observation import Observer
+    from crypto_core.providers.answers import ProviderWork
     from crypto_core.reencryption.jobs.parts import JobParts
     from crypto_core.reencryption.jobs.undoing import Undoing
     from crypto_core.reencryption.planner import Planner
@@ -354,4 +355,22 @@ def trail_rules(ground: Ground) -> TrailRuleSource:
         ),
         aliases=ground.keys.known_aliases,
         describe=lambda name: ground.keys.describe(name).key_arn,
+    )
+
+
+def providers(ground: Ground) -> ProviderWork:
+    """Return what asks providers about tokens and revokes them."""
+    from crypto_core.cipher import TokenCipher
+    from crypto_core.providers.opening import TokenOpener
+    from crypto_core.providers.service import ProviderService
+
+    settings = ground.settings
+    return ProviderService(
+        ground.inventory,
+        ground.store,
+        ground.catalogue,
+        TokenOpener(TokenCipher(ground.keyring, observer=ground.observer), dev_key=settings.dev_key),
+        ground.journal,
+        settings.endpoints,
+        read_only=settings.read_only,
     )
