@@ -40,13 +40,8 @@ class PlatformPart:
         return Secret.of(issue(style, self._sandbox.world.seed + 1_000 + self._times, str(ref)))
 
     def revoke_by_hand(self, tokens: Iterable[Secret]) -> int:
-        """Let the owners revoke tokens at their providers, where no call does it; returns how many.
-
-        0 in a sandbox without providers.
-        """
-        control = getattr(self._sandbox, "providers", None)
-        if control is None:
-            return 0
+        """Let the owners revoke tokens at their providers, where no call does it; returns how many."""
+        control = self._sandbox.providers
         revoked = 0
         for token in tokens:
             control.revoke(token.reveal())

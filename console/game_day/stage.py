@@ -67,7 +67,7 @@ class SandboxProviders:
 
 
 class NoProviders:
-    """A sandbox without providers: nobody says whether a token works."""
+    """A story without providers: nobody says whether a token works."""
 
     def takes(self, ref: TokenRef, token: Secret) -> bool | None:
         """Return None."""
@@ -116,9 +116,8 @@ def stage_in(sandbox: Sandbox, scenario: Scenario, providers: TokenUse | None = 
 
 
 def providers_of(sandbox: Sandbox) -> TokenUse:
-    """Return the providers of a sandbox, if it has any."""
-    control = getattr(sandbox, "providers", None)
-    return NoProviders() if control is None else SandboxProviders(control.settings())
+    """Return the providers of a sandbox."""
+    return SandboxProviders(sandbox.providers.settings())
 
 
 def client_of(sandbox: Sandbox, service: str, persona: Persona) -> Any:
