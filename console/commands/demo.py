@@ -93,7 +93,9 @@ def demo(
                 from console.game_day.scenarios import SCENARIOS
 
                 with Game(sandbox, SCENARIOS[scenario], pace=pace, seed=seed) as game:
-                    result = _console_game(game) if on_terminal else _scripted_game(game, as_json=as_json)
+                    result = (
+                        _console_game(game, pace) if on_terminal else _scripted_game(game, as_json=as_json)
+                    )
                 return _tell_score(result, as_json=as_json)
             if not on_terminal:
                 from console.drill import Drill
@@ -112,8 +114,9 @@ def _console(sandbox: Sandbox, *, read_only: bool | None) -> int:
     return open_console(read_only=read_only, screen="status", settings=settings, remember=False)
 
 
-def _console_game(game: Game) -> Score:
+def _console_game(game: Game, pace: float) -> Score:
     """The operator responds in the console; the score is reckoned once it is left."""
+    from console.game_day.platform_team import PlatformTeam
     from console.game_day.telling import briefing_lines
     from console.settings import load
     from console.wiring import wire
@@ -122,8 +125,13 @@ def _console_game(game: Game) -> Score:
         click.echo(line)
     click.echo("Leave the console (q) when you are done: then the score is reckoned.")
     click.prompt("Press Enter to begin", default="", show_default=False, prompt_suffix=" …")
+    team = PlatformTeam(game, pace=pace)
     game.begin()
-    _console(game.sandbox, read_only=None)
+    team.start()
+    try:
+        _console(game.sandbox, read_only=None)
+    finally:
+        team.stop()
     with closing(wire(load().settings)) as wired:
         return game.finish(wired.services.incidents)
 

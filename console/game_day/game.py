@@ -45,6 +45,7 @@ class Game:
         self._prepared_at = now()
         stage = stage_in(sandbox, scenario, providers)
         sandbox.control.history(past_calls(scenario, stage.key_arn, self._prepared_at))
+        self.providers = stage.providers
         self.referee = Referee(sandbox, scenario, stage.providers)
         self.intruder = Intruder(scenario, stage, pace=pace, seed=seed, now=now)
 

@@ -93,6 +93,14 @@ class Referee:
             return EndSeen(end, False, f"could not be looked at: {clean(error, 200)}")
         return EndSeen(end, reached, words)
 
+    def stores(self, ref: TokenRef, token: Secret) -> bool:
+        """Return whether a token is what is stored, sealed, for a connection. Raises KeydeckError."""
+        envelope = dict(envelopes(read_all(self._engine))).get(ref)
+        if envelope is None:
+            return False
+        with self._opened(self._sandbox.client("kms", access_keys.PLATFORM), ref, envelope) as stored:
+            return stored == token
+
     def _shut_out(self, intruder: Intruder) -> tuple[bool, str]:
         let_in = intruder.try_every_way()
         if let_in is None:

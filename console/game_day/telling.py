@@ -11,6 +11,10 @@ from console.game_day.score import AFTER, ENDS, STEPS, TIMES, Score
 from crypto_core.foreign import clean
 
 _WIDTH = 100
+_TEAM = (
+    "The platform's team plays along: it switches to the new key of your incident, and owners connect again "
+    "once their stolen tokens are dead."
+)
 
 
 def scenario_lines() -> Iterator[str]:
@@ -30,6 +34,7 @@ def briefing_lines(scenario: Scenario) -> Iterator[str]:
     for line in scenario.first:
         yield f"  {line}"
     yield f"The runbook that fits: {scenario.runbook}"
+    yield from wrap(_TEAM, _WIDTH)
 
 
 def score_lines(score: Score) -> Iterator[str]:

@@ -12,6 +12,7 @@ import pytest
 from sqlalchemy import make_url, text
 
 from console.game_day.game import Game
+from console.game_day.platform_team import PlatformTeam
 from console.game_day.responder import Responder, concerns
 from console.game_day.scenario import End, Scenario
 from console.game_day.scenarios import SCENARIOS
@@ -23,6 +24,9 @@ from console.settings import load
 from console.wiring import wire
 from crypto_core.database.engine import open_engine
 from crypto_core.database.installation import install
+from crypto_core.incidents.catalogue import SubjectKind
+from crypto_core.incidents.model import Incident, IncidentState, IncidentView, Scope
+from crypto_core.incidents.runbook import Runbook
 
 FAST = 5_000.0
 
@@ -159,3 +163,32 @@ def test_rewrapping_what_was_opened_is_not_enough_and_a_grant_left_lets_the_insi
             measures.close()
         ends = {seen.end: seen.reached for seen in game.finish(None).ends}
     assert ends == {End.SHUT_OUT: False, End.TOKENS_SEALED_ANEW: False}
+
+
+def test_the_platform_is_switched_to_an_incidents_new_key_and_owners_connect_again_once_tokens_are_dead(
+    sandbox: Sandbox,
+) -> None:
+    with Game(sandbox, SCENARIOS["token-leak"], pace=FAST) as game:
+        game.begin(0)
+        assert game.intruder.played.wait(120)
+        game.intruder.stop()
+        team = PlatformTeam(game)
+        try:
+            team.play_along(())
+            assert not game.referee.look_at(End.TOKENS_REPLACED, game.intruder).reached  # all are alive
+            for tokens in game.intruder.tokens.values():
+                sandbox.providers.revoke(tokens[-1].reveal())
+            kms = sandbox.client("kms", access_keys.DEPLOYMENT)
+            new_key = kms.create_key(Description="after the game")["KeyMetadata"]["Arn"]
+            incident = Incident(
+                1, "", IncidentState.OPEN, Scope(), datetime.now(UTC), "omar", {"new_key": new_key}
+            )
+            book = Runbook("key-compromise", 1, "", SubjectKind.KEY, "", (), "00")
+            for _ in game.intruder.tokens:
+                team.play_along([IncidentView(incident, book, ())])
+        finally:
+            team.stop()
+        for end in (End.TOKENS_DEAD, End.TOKENS_REPLACED):
+            assert game.referee.look_at(end, game.intruder).reached, end
+        use = kms.get_key_last_usage(KeyId=new_key)["KeyLastUsage"]
+        assert use["Operation"] in ("GenerateDataKey", "Decrypt")
