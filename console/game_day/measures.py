@@ -115,7 +115,7 @@ class Measures:
 
     def revoke_by_hand(self) -> None:
         """Let the owners revoke, at the providers, what the intruder holds."""
-        held = [token for tokens in self._game.intruder.tokens.values() for token in tokens]
+        held = [token for tokens in self._game.intruder.tokens.copy().values() for token in tokens]
         revoked = self._platform.revoke_by_hand(held)
         if revoked:
             self._tell(f"{counted(revoked, 'token')} revoked by hand at their providers.")

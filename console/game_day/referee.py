@@ -153,7 +153,9 @@ class Referee:
 
     def _tokens_sealed_anew(self, intruder: Intruder) -> tuple[bool, str]:
         now = dict(envelopes(read_all(self._engine)))
-        left = [ref for ref, marks in intruder.seals.items() if ref in now and seal_mark(now[ref]) in marks]
+        left = [
+            ref for ref, marks in intruder.seals.copy().items() if ref in now and seal_mark(now[ref]) in marks
+        ]
         total = counted(len(intruder.seals), "token")
         return not left, f"{len(left):,} of {total} that were opened are stored as they were"
 
@@ -176,7 +178,7 @@ class Referee:
     def _tokens_dead(self, intruder: Intruder) -> tuple[bool | None, str]:
         answers = [
             answer
-            for ref, tokens in intruder.tokens.items()
+            for ref, tokens in intruder.tokens.copy().items()
             for token in tokens
             if (answer := self._providers.takes(ref, token)) is not None
         ]
