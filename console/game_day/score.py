@@ -200,7 +200,7 @@ def score(
         noticed = max(0.0, (noticed_at - began).total_seconds()) if began else 0.0
         times = (PhaseTime(PhaseKind.DETECT, noticed, scenario.detect_seconds), *phase_times(view))
         skipped = tuple(
-            clean(f"{step.number}. {step.step.title}: {step.reason}", 300)
+            clean(f"{step.number}. {step.step.title}: {step.reason}", 200)
             for step in view.steps
             if step.state is StepState.SKIPPED
         )
