@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from console.game_day.measures import Measures, agreed
 from console.game_day.scenario import End, Scenario
+from crypto_core.counting import counted
 from crypto_core.errors import InvalidReferenceError, KeydeckError
 from crypto_core.foreign import clean
 from crypto_core.incidents.catalogue import ActionKind, CheckKind, SubjectKind
@@ -136,17 +137,21 @@ class RunbookWork:
     def _act(self, number: int, view: StepView) -> None:
         """Run a step's action; where it does one token at a time, until it has nothing more to do."""
         incidents, step = self._at_work, view.step.id
-        for _ in range(_MOST_RUNS if view.step.action is ActionKind.ENTER_TOKEN else 1):
+        for run in range(_MOST_RUNS if view.step.action is ActionKind.ENTER_TOKEN else 1):
             inputs = self._inputs(incidents, number, step)
             plan = incidents.plan(number, step, inputs)
             result = incidents.run(number, step, plan, agreed(plan), inputs)
-            for line in result.lines[:_MOST_LINES]:
-                self._tell(f"   {clean(line, 200)}")
-            if len(result.lines) > _MOST_LINES:
-                self._tell(f"   … and {len(result.lines) - _MOST_LINES:,} lines more.")
+            self._tell_lines(result.lines, _MOST_LINES if run == 0 else 1)
             self._join(result.values)
             if result.complete or incidents.show(number).step(step).state.ended:
                 return
+
+    def _tell_lines(self, lines: Sequence[str], most: int) -> None:
+        for line in lines[:most]:
+            self._tell(f"   {clean(line, 200)}")
+        more = len(lines) - most
+        if more > 0:
+            self._tell(f"   … and {counted(more, 'line')} more.")
 
     def _join(self, values: Mapping[str, str]) -> None:
         """Work on the job that an action has made, until it has ended."""

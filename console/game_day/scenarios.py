@@ -142,6 +142,7 @@ _INSIDER_GAME = Scenario(
     ends=(End.SHUT_OUT, End.TOKENS_SEALED_ANEW),
     findings=("event-bulk-decrypt", "event-decrypt-new-network", "event-key-grant"),
     detect_seconds=900,
+    keeps_tokens=True,
     answers=("the key stays",),
     past=(
         *(Past(_ENGINEER, "Decrypt", days, 10, 20, 2, 95, _OFFICE) for days in (3, 4, 5, 6)),
