@@ -128,7 +128,7 @@ class IncidentChange:
         return self._steps.get(step_id, StepRow(step_id))
 
     def set_step(self, step_id: str, seen: str, state: str, **values: Any) -> bool:
-        """Set a step's state and columns if it is in state `seen`. Returns False, and changes nothing, else."""
+        """Set a step's state and columns if it is in state `seen`; return whether it was."""
         c = incident_step.c
         values = {"state": state} | values
         changed = self._connection.execute(

@@ -50,7 +50,7 @@ class RunbookLibrary:
         return Shelf(tuple(runbooks.values()), tuple(troubles))
 
     def get(self, runbook: str) -> Runbook:
-        """Return one runbook by its id. Raises RunbookError: it says what there is, and what can't be read."""
+        """Return one runbook by its id. Raises RunbookError, which says what there is and what is broken."""
         shelf = self.read()
         for found in shelf.runbooks:
             if found.id == runbook:

@@ -6,6 +6,7 @@ between, the next one sees a step that was begun, and runs it again or looks at 
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -23,7 +24,14 @@ from crypto_core.errors import (
     NotConfirmedError,
     RefusedError,
 )
-from crypto_core.incidents.doing import ActionPlan, ActionResult, IncidentAction, InputField, Situation
+from crypto_core.incidents.doing import (
+    ActionPlan,
+    ActionResult,
+    Captured,
+    IncidentAction,
+    InputField,
+    Situation,
+)
 from crypto_core.incidents.keeping import Hiding, kept_text, told_inputs
 from crypto_core.incidents.model import EntryKind, IncidentView, StepState, StepView
 from crypto_core.incidents.parts import IncidentParts, out_of_order, still_open
@@ -221,7 +229,11 @@ class StepActions:
                 "evidence": kept,
             }
             change.record("incident run", step_id, Outcome.DONE, detail)
-        return replace(result, lines=tuple(lines), values=values)
+        shown = (
+            Captured(piece.kind, draft.title, json.loads(draft.content))
+            for piece, draft in zip(result.evidence, drafts, strict=True)
+        )
+        return replace(result, lines=tuple(lines), values=values, evidence=tuple(shown))
 
     def _settled(
         self, view: IncidentView, step: StepView, situation: Situation, result: ActionResult, hiding: Hiding
