@@ -34,6 +34,9 @@ from crypto_core.incidents.placeholders import filled
 from crypto_core.incidents.runbook import RunbookStep
 from crypto_core.incidents.views import check_as_json, evidence_of
 
+ENDED = "Ended."
+"""How the timeline's line begins about an action that ran to its end."""
+
 REMEMBER_SECONDS = 15.0
 """How old what a check said may get before numbers alone make it worth writing again."""
 
@@ -85,6 +88,8 @@ class StepProof:
                 f"Step {step_id} of {view.incident.name} is a decision.",
                 remedy=f"Answer it: {', '.join(step.step.choices)}.",
             )
+        _require_ended_action(view, step)
+        self._parts.actor()
         self.settle(view, step, Situation(view.incident, step.step, {}, cancelled), Hiding({}))
 
     def settle(self, view: IncidentView, step: StepView, situation: Situation, hiding: Hiding) -> None:
@@ -226,6 +231,19 @@ def failed(view: IncidentView, step: StepView, failures: Sequence[Failure]) -> K
     )
     error.__cause__ = first
     return error
+
+
+def _require_ended_action(view: IncidentView, step: StepView) -> None:
+    """Raise RefusedError if only its action could end a step, and that has not run to its end."""
+    if step.step.action is None or step.step.check is not None:
+        return
+    kinds = (EntryKind.ACTION, EntryKind.REOPENED)
+    told = [e.text for e in view.entries if e.step_id == step.step.id and e.kind in kinds]
+    if not told or not told[-1].startswith(ENDED):
+        raise RefusedError(
+            f"Step {step.step.id} of {view.incident.name} has no check, and its action did not run to its end.",
+            remedy="Run it, or skip the step with a reason.",
+        )
 
 
 def _listed(failures: Sequence[Failure]) -> str:

@@ -35,7 +35,7 @@ from crypto_core.incidents.doing import (
 from crypto_core.incidents.keeping import Hiding, kept_text, told_inputs
 from crypto_core.incidents.model import EntryKind, IncidentView, StepState, StepView
 from crypto_core.incidents.parts import IncidentParts, out_of_order, still_open
-from crypto_core.incidents.proving import StepProof
+from crypto_core.incidents.proving import ENDED, StepProof
 from crypto_core.secret import Secret
 
 _log = logging.getLogger(__name__)
@@ -219,8 +219,8 @@ class StepActions:
             else:
                 lines.append(f"Meanwhile the step was set to {row.state} by {row.actor}; that stays.")
             change.know(values)
-            ended = "Ended" if result.complete else "Not complete"
-            change.tell(EntryKind.ACTION.value, step_id, kept_text(f"{ended}. {' '.join(lines)}", 2_000))
+            ended = ENDED if result.complete else "Not complete."
+            change.tell(EntryKind.ACTION.value, step_id, kept_text(f"{ended} {' '.join(lines)}", 2_000))
             kept = [change.keep(step_id, draft).id for draft in drafts]
             detail = {
                 "action": str(step.step.action),

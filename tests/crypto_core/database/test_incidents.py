@@ -67,12 +67,17 @@ def test_a_step_is_set_only_from_the_state_that_was_seen(store: IncidentStore) -
 def test_a_change_that_fails_leaves_nothing_of_itself(store: IncidentStore, engine: Engine) -> None:
     number = store.declare(DRAFT)
     before = store.whole(number)
-    with pytest.raises(DatabaseError), store.change(number, "ana") as change:
-        change.set_step("one", "begun", "done")
-        change.know({"a": "b"})
-        change.keep("one", EvidenceDraft("key", "Key", "{}"))
-        change.record("incident done", "one", Outcome.DONE, {})
-        change.set_step("one", "done", "x" * 17)
+
+    def fail() -> None:
+        with store.change(number, "ana") as change:
+            change.set_step("one", "begun", "done")
+            change.know({"a": "b"})
+            change.keep("one", EvidenceDraft("key", "Key", "{}"))
+            change.record("incident done", "one", Outcome.DONE, {})
+            change.set_step("one", "done", "x" * 17)
+
+    with pytest.raises(DatabaseError):
+        fail()
     assert store.whole(number) == before
     assert [e.action for e in Journal(engine, lambda: "").entries()] == ["incident declare"]
 
