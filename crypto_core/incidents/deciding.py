@@ -9,6 +9,7 @@ from crypto_core.database.incident_changes import IncidentChange
 from crypto_core.database.journal import Outcome
 from crypto_core.errors import KeydeckError, RefusedError
 from crypto_core.foreign import clean
+from crypto_core.incidents.capturing import StepEvidence
 from crypto_core.incidents.conditions import consequences
 from crypto_core.incidents.doing import Situation
 from crypto_core.incidents.keeping import Hiding, kept_text
@@ -21,7 +22,6 @@ from crypto_core.incidents.parts import (
     require_open,
     still_open,
 )
-from crypto_core.incidents.proving import StepProof
 from crypto_core.incidents.runbook import Runbook
 
 _log = logging.getLogger(__name__)
@@ -34,9 +34,11 @@ NOTE_LIMIT = 4_000
 class StepDecisions:
     """Decisions, each one transaction: what it changes, what the timeline says, and what is journaled."""
 
-    def __init__(self, parts: IncidentParts, proof: StepProof, on_close: Callable[[], None] | None) -> None:
+    def __init__(
+        self, parts: IncidentParts, evidence: StepEvidence, on_close: Callable[[], None] | None
+    ) -> None:
         self._parts = parts
-        self._proof = proof
+        self._evidence = evidence
         self._on_close = on_close
 
     def answer(self, number: int, step_id: str, choice: str) -> None:
@@ -53,7 +55,7 @@ class StepDecisions:
         missing = ""
         try:
             situation = Situation(view.incident, step.step)
-            self._proof.gather(view, step, situation, actor, Hiding({}))
+            self._evidence.gather(view, step, situation, actor, Hiding({}))
         except KeydeckError as error:
             # A decision waits for no evidence: what can't be had is said, and can be captured later.
             missing = kept_text(error.message, 1_000)

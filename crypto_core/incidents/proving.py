@@ -1,59 +1,45 @@
-"""Looks at checks, keeps evidence, and ends steps that are proved.
-
-Evidence is kept piece by piece as it is captured, and what a step has since its action ended is not captured
-again: a console that is killed in between costs nothing, and doubles nothing.
-"""
+"""Looks at checks, and ends steps that are proved."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from threading import Event
 
 from crypto_core.cancelling import stop_if
-from crypto_core.database.incident_changes import EvidenceDraft
 from crypto_core.database.journal import Outcome
 from crypto_core.errors import InterruptedRunError, KeydeckError, RefusedError
-from crypto_core.incidents.catalogue import CaptureKind
-from crypto_core.incidents.doing import Captured, Situation
+from crypto_core.incidents.capturing import StepEvidence
+from crypto_core.incidents.doing import Situation
 from crypto_core.incidents.keeping import Hiding, kept_text
 from crypto_core.incidents.model import (
     CheckResult,
     CheckState,
     EntryKind,
-    Evidence,
     IncidentState,
     IncidentView,
     StepState,
     StepView,
 )
-from crypto_core.incidents.own_checks import EVIDENCE_CHECKS, kept_kinds
-from crypto_core.incidents.parts import IncidentParts, begin_next, out_of_order, require_open, still_open
+from crypto_core.incidents.own_checks import EVIDENCE_CHECKS
+from crypto_core.incidents.parts import IncidentParts, begin_next, out_of_order, still_open
 from crypto_core.incidents.placeholders import filled
 from crypto_core.incidents.runbook import RunbookStep
-from crypto_core.incidents.views import check_as_json, evidence_of
+from crypto_core.incidents.views import check_as_json
 
-ENDED = "Ended."
-"""How the timeline's line begins about an action that ran to its end."""
+ENDED, INCOMPLETE = "Ended.", "Not complete."
+"""How the timeline's line begins about an action that came to an end: all of it done, or a part left."""
 
 REMEMBER_SECONDS = 15.0
 """How old what a check said may get before numbers alone make it worth writing again."""
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """A kind of evidence that can't be had now."""
-
-    kind: CaptureKind
-    error: KeydeckError
-
-
 class StepProof:
     """Proves steps. Everything blocks on SQL and AWS."""
 
-    def __init__(self, parts: IncidentParts) -> None:
+    def __init__(self, parts: IncidentParts, evidence: StepEvidence) -> None:
         self._parts = parts
+        self._evidence = evidence
 
     def look(self, number: int, step_id: str, *, cancelled: Event | None = None) -> CheckResult:
         """Return what a step's check sees now; of a step that isn't ended, it is remembered."""
@@ -64,20 +50,6 @@ class StepProof:
         seen = self._seen(Situation(view.incident, step.step, {}, cancelled))
         self._remember(view, step, seen)
         return seen
-
-    def capture(self, number: int, step_id: str, *, cancelled: Event | None = None) -> tuple[Evidence, ...]:
-        """Keep all evidence that a step names. Raises for what can't be had, after the rest was kept."""
-        self._parts.may_write("keep evidence")
-        view = self._parts.view(number)
-        step = self._parts.step_of(view, step_id)
-        if not step.step.captures:
-            raise RefusedError(f"Step {step_id} of {view.incident.name} names no evidence.")
-        situation = Situation(view.incident, step.step, {}, cancelled)
-        kept, failures = self._capture(situation, step.step.captures, self._parts.actor(), Hiding({}))
-        if failures:
-            self._note_failures(number, step, failures)
-            raise failed(view, step, failures)
-        return kept
 
     def finish(self, number: int, step_id: str, *, cancelled: Event | None = None) -> None:
         """End a step if its check passes. Raises RefusedError where it does not, and as `capture`."""
@@ -93,12 +65,12 @@ class StepProof:
         self.settle(view, step, Situation(view.incident, step.step, {}, cancelled), Hiding({}))
 
     def settle(self, view: IncidentView, step: StepView, situation: Situation, hiding: Hiding) -> None:
-        """Capture what a step names, look at its check, and end it. Raises as `finish`, with it not ended."""
+        """Capture what a step names, look at its check, and end it. Raises as `finish`."""
         actor = self._parts.last_actor()
         if step.step.check in EVIDENCE_CHECKS:
             # These look at what was captured. All others are looked at first, so that the evidence is of what
             # is there once the effect is proved.
-            self.gather(view, step, situation, actor, hiding)
+            self._evidence.gather(view, step, situation, actor, hiding)
         seen: CheckResult | None = None
         if step.step.check is not None:
             seen = self._seen(situation, hiding)
@@ -106,66 +78,8 @@ class StepProof:
                 self._remember(view, step, seen)
                 raise _unproved(view, step.step, seen)
         if step.step.check not in EVIDENCE_CHECKS:
-            self.gather(view, step, situation, actor, hiding)
+            self._evidence.gather(view, step, situation, actor, hiding)
         self._end(view, step, actor, seen)
-
-    def gather(
-        self, view: IncidentView, step: StepView, situation: Situation, actor: str, hiding: Hiding
-    ) -> None:
-        """Keep what a step names and doesn't have yet. Raises as `capture`, after the rest was kept."""
-        if not step.step.captures:
-            return
-        had = kept_kinds(self._parts.store.whole(view.incident.id), step.step.id)
-        missing = [kind for kind in step.step.captures if kind.value not in had]
-        _, failures = self._capture(situation, missing, actor, hiding)
-        if failures:
-            self._note_failures(view.incident.id, step, failures)
-            raise failed(view, step, failures)
-
-    def _capture(
-        self, situation: Situation, kinds: Sequence[CaptureKind], actor: str, hiding: Hiding
-    ) -> tuple[tuple[Evidence, ...], list[Failure]]:
-        kept: list[Evidence] = []
-        failures: list[Failure] = []
-        for kind in kinds:
-            stop_if(situation.cancelled)
-            try:
-                pieces = self._captured(situation, kind)
-                drafts = [hiding.evidence(piece) for piece in pieces]
-            except InterruptedRunError:
-                raise
-            except KeydeckError as error:
-                failures.append(Failure(kind, error))
-                continue
-            kept += self._keep(situation, drafts, actor)
-        return tuple(kept), failures
-
-    def _captured(self, situation: Situation, kind: CaptureKind) -> tuple[Captured, ...]:
-        capture = self._parts.toolbox.captures.get(kind)
-        if capture is None:
-            raise RefusedError(f"Evidence of kind {kind} can't be captured here.")
-        nothing = Captured(kind, f"{kind}: nothing was there", {"found": None})
-        return capture.capture(situation) or (nothing,)
-
-    def _keep(self, situation: Situation, drafts: Sequence[EvidenceDraft], actor: str) -> list[Evidence]:
-        step_id = situation.step.id
-        with self._parts.store.change(situation.incident.id, actor) as change:
-            require_open(change)
-            row = change.step(step_id)
-            if row.begun_at is None and not StepState(row.state).ended:
-                change.set_step(step_id, row.state, row.state, begun_at=change.now)
-            return [evidence_of(change.keep(step_id, draft)) for draft in drafts]
-
-    def _note_failures(self, number: int, step: StepView, failures: Sequence[Failure]) -> None:
-        told = kept_text(f"Not captured: {_listed(failures)}", 2_000)
-        with self._parts.store.change(number, self._parts.last_actor()) as change:
-            require_open(change)
-            row = change.step(step.step.id)
-            if not StepState(row.state).ended:
-                change.set_step(step.step.id, row.state, row.state, trouble=told)
-            change.tell(EntryKind.EVIDENCE.value, step.step.id, told)
-            detail = {"missing": [failure.kind.value for failure in failures], "reason": told}
-            change.record("incident evidence", step.step.id, Outcome.FAILED, detail)
 
     def _seen(self, situation: Situation, hiding: Hiding | None = None) -> CheckResult:
         """What a step's check sees. Trouble is UNKNOWN, which never passes."""
@@ -212,6 +126,7 @@ class StepProof:
                 begun_at=row.begun_at or change.now,
                 ended_at=change.now,
                 actor=actor,
+                reason=row.trouble if seen is None and row.trouble.startswith(INCOMPLETE) else "",
                 trouble="",
                 **({"check_result": check_as_json(seen)} if seen else {}),
             )
@@ -222,32 +137,20 @@ class StepProof:
             begin_next(view.runbook, change)
 
 
-def failed(view: IncidentView, step: StepView, failures: Sequence[Failure]) -> KeydeckError:
-    """Return the error about evidence that can't be had. What could be had was kept."""
-    first = failures[0].error
-    error = KeydeckError(
-        f"Not all evidence of step {step.step.id} of {view.incident.name} is captured: {_listed(failures)}",
-        remedy=first.remedy,
-    )
-    error.__cause__ = first
-    return error
-
-
 def _require_ended_action(view: IncidentView, step: StepView) -> None:
-    """Raise RefusedError if only its action could end a step, and that has not run to its end."""
+    """Raise RefusedError if only its action can tell that a step is done, and that came to no end.
+
+    What it left is for the operator to judge, and is kept as the reason.
+    """
     if step.step.action is None or step.step.check is not None:
         return
     kinds = (EntryKind.ACTION, EntryKind.REOPENED)
     told = [e.text for e in view.entries if e.step_id == step.step.id and e.kind in kinds]
-    if not told or not told[-1].startswith(ENDED):
+    if not told or not told[-1].startswith((ENDED, INCOMPLETE)):
         raise RefusedError(
-            f"Step {step.step.id} of {view.incident.name} has no check, and its action did not run to its end.",
+            f"Step {step.step.id} of {view.incident.name} has no check, and its action came to no end.",
             remedy="Run it, or skip the step with a reason.",
         )
-
-
-def _listed(failures: Sequence[Failure]) -> str:
-    return "; ".join(f"{failure.kind}: {failure.error.message}" for failure in failures)
 
 
 def _worth_writing(before: CheckResult | None, seen: CheckResult) -> bool:

@@ -16,6 +16,7 @@ from crypto_core.database.incidents import IncidentDraft
 from crypto_core.database.journal import Journal, Outcome
 from crypto_core.errors import KeydeckError, MissingSchemaError, RefusedError
 from crypto_core.foreign import clean
+from crypto_core.incidents.capturing import StepEvidence
 from crypto_core.incidents.catalogue import CaptureKind
 from crypto_core.incidents.deciding import StepDecisions
 from crypto_core.incidents.doing import ActionPlan, ActionResult, InputField, Toolbox
@@ -66,9 +67,10 @@ class IncidentService:
         a report in a form.
         """
         self._parts = IncidentParts(engine, journal, library, toolbox, read_only=read_only, clock=clock)
-        self._proof = StepProof(self._parts)
+        self._evidence = StepEvidence(self._parts)
+        self._proof = StepProof(self._parts, self._evidence)
         self._actions = StepActions(self._parts, self._proof, approvals)
-        self._decisions = StepDecisions(self._parts, self._proof, on_close)
+        self._decisions = StepDecisions(self._parts, self._evidence, on_close)
         self._drill_days = drill_days
         self._report = report
 
@@ -194,7 +196,7 @@ class IncidentService:
 
         Raises KeydeckError naming the kinds that can't be had, after the rest was kept.
         """
-        return self._proof.capture(incident, step, cancelled=cancelled)
+        return self._evidence.capture(incident, step, cancelled=cancelled)
 
     def finish(self, incident: int, step: str, *, cancelled: Event | None = None) -> StepView:
         """Capture what the step names, look at its check, and end the step if it passes or there is none.
