@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from sqlalchemy import Connection, Engine, func, select
 from sqlalchemy.exc import SQLAlchemyError
@@ -29,20 +29,21 @@ def held(engine: Engine, incident: int, step_id: str) -> Iterator[bool]:
     try:
         with told_apart():
             got = bool(connection.scalar(select(func.pg_try_advisory_lock(lock))))
-        yield got
-        if got:
-            _release(connection, lock)
-    except BaseException:
-        # The session may be in any state: the lock ends with it.
-        connection.invalidate()
-        raise
+        try:
+            yield got
+        finally:
+            if got:
+                _release(connection, lock)
     finally:
         connection.close()
 
 
 def _release(connection: Connection, lock: int) -> None:
+    done = False
     try:
-        connection.execute(select(func.pg_advisory_unlock(lock)))
-    except SQLAlchemyError:
-        # A session that is lost has lost its locks.
-        connection.invalidate()
+        with suppress(SQLAlchemyError):  # a session that is lost has lost its locks
+            connection.execute(select(func.pg_advisory_unlock(lock)))
+            done = True
+    finally:
+        if not done:
+            connection.invalidate()

@@ -241,14 +241,17 @@ class IncidentStore:
                 read_incident(connection, number)  # closed, or not there at all
             return bool(first)
 
-    def last_evidence(self, kind: str) -> datetime | None:
-        """Return when a restored database's incident last got a piece of evidence of a kind."""
+    def last_evidence(self, kind: str, *, unlike: str = "") -> datetime | None:
+        """Return when a restored database's incident last got a piece of evidence of a kind.
+
+        One with hash `unlike` doesn't count.
+        """
         e = incident_evidence.c
         about_database = incident.c.scope["database"].astext.is_not(None)
         statement = (
             select(func.max(e.captured_at))
             .select_from(incident_evidence.join(incident))
-            .where(about_database, e.kind == kind)
+            .where(about_database, e.kind == kind, e.sha256 != unlike)
         )
         with connected(self._engine) as connection:
             found: datetime | None = connection.scalar(statement)

@@ -16,7 +16,7 @@ from crypto_core.database.journal import Outcome
 from crypto_core.errors import InterruptedRunError, KeydeckError, RefusedError
 from crypto_core.incidents.catalogue import CaptureKind
 from crypto_core.incidents.doing import Captured, Situation
-from crypto_core.incidents.keeping import Hiding, kept_text
+from crypto_core.incidents.keeping import NOTHING, Hiding, kept_text
 from crypto_core.incidents.model import EntryKind, Evidence, IncidentView, StepState, StepView
 from crypto_core.incidents.own_checks import kept_kinds
 from crypto_core.incidents.parts import IncidentParts, require_open
@@ -57,7 +57,8 @@ class StepEvidence:
         """Keep what a step names and doesn't have yet. Raises as `capture`, after the rest was kept."""
         if not step.step.captures:
             return
-        had = kept_kinds(self._parts.store.whole(view.incident.id), step.step.id)
+        # Of which nothing was there a moment ago, there may be something now.
+        had = kept_kinds(self._parts.store.whole(view.incident.id), step.step.id, nothing=False)
         missing = [kind for kind in step.step.captures if kind.value not in had]
         _, failures = self._capture(situation, missing, actor, hiding)
         if failures:
@@ -86,7 +87,7 @@ class StepEvidence:
         capture = self._parts.toolbox.captures.get(kind)
         if capture is None:
             raise RefusedError(f"Evidence of kind {kind} can't be captured here.")
-        nothing = Captured(kind, f"{kind}: nothing was there", {"found": None})
+        nothing = Captured(kind, f"{kind}: nothing was there", NOTHING)
         return capture.capture(situation) or (nothing,)
 
     def _keep(self, situation: Situation, drafts: Sequence[EvidenceDraft], actor: str) -> list[Evidence]:

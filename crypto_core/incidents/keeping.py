@@ -5,6 +5,7 @@ Whoever acts and captures puts no secret into what it returns; this is the line 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import unicodedata
@@ -18,6 +19,9 @@ from crypto_core.foreign import clean
 from crypto_core.incidents.doing import Captured
 from crypto_core.redaction import redacted
 from crypto_core.secret import Secret
+
+NOTHING: Mapping[str, Any] = {"found": None}
+"""What is kept of a kind of evidence of which nothing was there."""
 
 EVIDENCE_LIMIT = 32 * 1024 * 1024
 """Characters of one piece of evidence."""
@@ -75,7 +79,7 @@ class Hiding:
         itself holds none.
         """
         try:
-            text = json.dumps(captured.content, sort_keys=True, ensure_ascii=False, allow_nan=False, indent=1)
+            text = _json(captured.content)
         except (TypeError, ValueError, RecursionError) as error:
             # What the encoder says may repeat what it met with.
             raise RefusedError(f"The evidence {captured.kind} is no JSON: {type(error).__name__}.") from None
@@ -93,6 +97,13 @@ class Hiding:
             for form in {written, json.dumps(written)[1:-1], json.dumps(written, ensure_ascii=False)[1:-1]}:
                 text = text.replace(form, "[hidden-input]")
         return text
+
+
+def _json(content: Mapping[str, Any]) -> str:
+    return json.dumps(content, sort_keys=True, ensure_ascii=False, allow_nan=False, indent=1)
+
+
+NOTHING_SHA256 = hashlib.sha256(_json(NOTHING).encode()).hexdigest()
 
 
 def told_inputs(inputs: Mapping[str, str | Secret]) -> dict[str, Any]:

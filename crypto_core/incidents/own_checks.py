@@ -8,6 +8,7 @@ from datetime import datetime
 from crypto_core.database.incidents import IncidentStore, IncidentWhole
 from crypto_core.incidents.catalogue import CaptureKind, CheckKind
 from crypto_core.incidents.doing import IncidentCheck, Situation
+from crypto_core.incidents.keeping import NOTHING_SHA256
 from crypto_core.incidents.model import CheckResult, CheckState, EntryKind
 
 EVIDENCE_CHECKS = frozenset({CheckKind.EVIDENCE_CAPTURED, CheckKind.DRILL_RECORDED})
@@ -24,8 +25,11 @@ def own_checks(store: IncidentStore) -> dict[CheckKind, IncidentCheck]:
     }
 
 
-def kept_kinds(whole: IncidentWhole, step_id: str) -> frozenset[str]:
-    """Return the kinds of evidence that a step has since its action last ended, or it was taken up again."""
+def kept_kinds(whole: IncidentWhole, step_id: str, *, nothing: bool = True) -> frozenset[str]:
+    """Return the kinds of evidence that a step has since its action last ended, or it was taken up again.
+
+    Unless `nothing` is set, those don't count of which there was nothing.
+    """
     since = max(
         (
             entry.at
@@ -37,7 +41,9 @@ def kept_kinds(whole: IncidentWhole, step_id: str) -> frozenset[str]:
     return frozenset(
         piece.kind
         for piece in whole.evidence
-        if piece.step_id == step_id and (since is None or piece.captured_at >= since)
+        if piece.step_id == step_id
+        and (since is None or piece.captured_at >= since)
+        and (nothing or piece.sha256 != NOTHING_SHA256)
     )
 
 
@@ -66,7 +72,11 @@ class DrillRecorded:
     def look(self, situation: Situation) -> CheckResult:
         """Return when the last verification was, and how long it took."""
         whole = self._store.whole(situation.incident.id)
-        pieces = [piece for piece in whole.evidence if piece.kind == CaptureKind.VERIFICATION.value]
+        pieces = [
+            piece
+            for piece in whole.evidence
+            if piece.kind == CaptureKind.VERIFICATION.value and piece.sha256 != NOTHING_SHA256
+        ]
         if not pieces:
             return CheckResult(CheckState.NOT_YET, ("No verification is kept as evidence.",))
         last = pieces[-1]

@@ -20,7 +20,7 @@ from crypto_core.incidents.capturing import StepEvidence
 from crypto_core.incidents.catalogue import CaptureKind
 from crypto_core.incidents.deciding import StepDecisions
 from crypto_core.incidents.doing import ActionPlan, ActionResult, InputField, Toolbox
-from crypto_core.incidents.keeping import kept_text
+from crypto_core.incidents.keeping import NOTHING_SHA256, kept_text
 from crypto_core.incidents.library import RunbookLibrary
 from crypto_core.incidents.model import (
     CheckResult,
@@ -247,7 +247,7 @@ class IncidentService:
         if self._drill_days <= 0:
             return ""
         try:
-            last = self._parts.store.last_evidence(CaptureKind.VERIFICATION.value)
+            last = self._parts.store.last_evidence(CaptureKind.VERIFICATION.value, unlike=NOTHING_SHA256)
             now = self._parts.store.now()
         except MissingSchemaError:
             return ""

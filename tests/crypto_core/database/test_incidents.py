@@ -156,7 +156,10 @@ def test_a_step_is_held_by_one_until_it_is_let_go_or_its_session_ends(
         assert after
         with superuser.begin() as connection:
             connection.execute(
-                text("SELECT pg_terminate_backend(pid, 5000) FROM pg_locks WHERE locktype = 'advisory'")
+                text(
+                    "SELECT pg_terminate_backend(pid, 5000) FROM pg_locks WHERE locktype = 'advisory'"
+                    " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+                )
             )
         with held(engine, 1, "one") as free:
             assert free

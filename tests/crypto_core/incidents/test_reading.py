@@ -161,6 +161,7 @@ def _read_or_refuse(text: str) -> None:
     assert all(step.title.isprintable() and step.purpose.isprintable() for step in steps)
 
 
+@settings(deadline=None)
 @given(st.text(max_size=200) | st.binary(max_size=200).map(lambda b: b.decode("latin-1")))
 def test_any_text_is_read_or_refused(text: str) -> None:
     _read_or_refuse(text)
@@ -185,7 +186,7 @@ _LITERALS = st.sampled_from(
 )
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(st.data())
 def test_any_change_of_a_runbook_is_read_or_refused(data: st.DataObject) -> None:
     folder = resources.files("crypto_core.incidents").joinpath("builtin")

@@ -153,6 +153,8 @@ class Doubles:
     checks: dict[CheckKind, CheckResult] = field(default_factory=dict)
     contents: dict[CaptureKind, Mapping[str, Any]] = field(default_factory=dict)
     denied: set[CaptureKind] = field(default_factory=set)
+    missing: set[CaptureKind] = field(default_factory=set)
+    """Of which there is nothing to capture."""
 
     def at(self, point: str, situation: Situation) -> None:
         """Do what the test wants at a point."""
@@ -244,7 +246,7 @@ class DoubleCapture:
         self.doubles.at(f"{self.kind} capture", situation)
         if self.kind in self.doubles.denied:
             raise KmsAccessDeniedError(f"Not allowed: {self.kind}.", operation="Get", remedy="Ask for it.")
-        if self.kind is CaptureKind.FINDINGS:
+        if self.kind in self.doubles.missing:
             return ()
         content = self.doubles.contents.get(self.kind, {"kind": self.kind.value})
         return (Captured(self.kind, f"The {self.kind}", content),)

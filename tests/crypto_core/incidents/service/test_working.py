@@ -283,8 +283,11 @@ def test_evidence_that_cannot_be_had_is_said_and_the_rest_is_kept(
     doubles.denied.clear()
     assert ana.finish(incident, "proof").trouble == ""
     assert [piece.kind for piece in ana.show(incident).evidence] == ["census", "key"]
+    doubles.missing.add(CaptureKind.KEY)
     ana.capture(incident, "proof")
-    assert [piece.kind for piece in ana.show(incident).evidence] == ["census", "key", "key", "census"]
+    view = ana.show(incident)
+    assert [piece.kind for piece in view.evidence] == ["census", "key", "key", "census"]
+    assert view.evidence[2].title == "key: nothing was there"
 
 
 def test_an_answer_decides_what_is_needed_until_it_is_taken_back(ana: IncidentService, incident: int) -> None:
@@ -441,7 +444,12 @@ def test_a_drill_is_due_when_the_last_one_is_too_old(services: Any, library: Any
     assert "No restore drill is on record; one is wanted every 90 days" in ana.drill_due()
     assert with_days(0).drill_due() == ""
     incident = ana.declare("team-drill", Scope(database="restored"))
-    doubles.contents[CaptureKind.VERIFICATION] = {"duration_seconds": 61.2}
+    doubles.missing.add(CaptureKind.VERIFICATION)
+    with pytest.raises(RefusedError, match="No verification is kept as evidence"):
+        ana.finish(incident, "record")
+    assert "No restore drill is on record" in ana.drill_due()
+    doubles.missing.clear()
+    doubles.contents[CaptureKind.VERIFICATION] = {"seconds": 61.2}
     step = ana.finish(incident, "record")
     assert step.check is not None
     assert step.check.lines[0] == "Verified on 2026-11-26 in 61 s."
