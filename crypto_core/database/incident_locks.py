@@ -29,13 +29,19 @@ def held(engine: Engine, incident: int, step_id: str) -> Iterator[bool]:
     try:
         with told_apart():
             got = bool(connection.scalar(select(func.pg_try_advisory_lock(lock))))
+    except BaseException:
+        # Whether the session has the lock isn't known: it ends.
+        connection.invalidate()
+        connection.close()
+        raise
+    try:
+        yield got
+    finally:
         try:
-            yield got
-        finally:
             if got:
                 _release(connection, lock)
-    finally:
-        connection.close()
+        finally:
+            connection.close()
 
 
 def _release(connection: Connection, lock: int) -> None:
