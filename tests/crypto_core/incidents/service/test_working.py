@@ -408,11 +408,16 @@ def test_a_list_takes_as_many_statements_for_many_incidents_as_for_one(
         ana.declare("team-key", Scope(key=KEY))
     ana.incidents()
     statements: list[str] = []
-    event.listen(engine, "before_cursor_execute", lambda *a: statements.append(a[2]))
+
+    def count(*call: Any) -> None:
+        statements.append(call[2])
+
+    event.listen(engine, "before_cursor_execute", count)
     for limit in (1, 5):
         statements.clear()
         listed = ana.incidents(limit=limit)
         assert (len(listed), len(statements)) == (limit, 2)
+    event.remove(engine, "before_cursor_execute", count)
     ids = [view.incident.id for view in listed]
     assert ids == sorted(ids, reverse=True)
     assert listed[0].steps[0].state is StepState.BEGUN
