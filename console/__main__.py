@@ -26,7 +26,8 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "backups": ("console.commands.backups", "Forget envelopes that were replaced."),
     "keys": ("console.commands.keys", "List, show and change KMS keys."),
     "events": ("console.commands.events", "CloudTrail: who used the keys, and for which token."),
-    "journal": ("console.commands.journal", "List and verify the journal."),
+    "approvals": ("console.commands.approvals", "Approve or deny what needs a second identity."),
+    "journal": ("console.commands.journal", "List, verify and sign the journal."),
     "init": ("console.commands.init", "Create Keydeck's own schema."),
     "settings": ("console.commands.settings", "Show each setting and where it came from."),
     "doctor": ("console.commands.doctor", "Look whether everything is in place."),
@@ -116,7 +117,7 @@ def exit_code(error: Exception) -> int:
         return 2
     if isinstance(error, e.KmsError | e.DatabaseError | e.TrailError | e.MissingPermissionError):
         return 3
-    if isinstance(error, e.EnvelopeError | e.InvalidTokenError):
+    if isinstance(error, e.EnvelopeError | e.InvalidTokenError | e.ApprovalNeededError):
         return 1
     return 2
 

@@ -23,6 +23,7 @@ from pydantic_settings.exceptions import SettingsError as SettingsSourceError
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
+from crypto_core.database.approvals import ACTIONS, DEFAULT_MINUTES
 from crypto_core.database.tables import PLATFORM_TABLES, TokenTable
 from crypto_core.envelope import DEV_KEY
 from crypto_core.errors import SettingsError
@@ -163,11 +164,29 @@ class Settings(BaseSettings):
     lake_store: str = Field("", validation_alias="KEYDECK_LAKE_STORE", max_length=256)
     """The ARN of the event data store that CloudTrail Lake is asked."""
 
+    signing_key: Names = Field((), validation_alias="KEYDECK_SIGNING_KEY")
+    """The KMS key that signs the journal and reports; further ones, behind it, are verified with only."""
+
+    approvals: Names = Field((), validation_alias="KEYDECK_APPROVALS")
+    """Actions that a second identity must approve, such as keys disable; all for every one."""
+
+    approval_minutes: float = Field(
+        DEFAULT_MINUTES, validation_alias="KEYDECK_APPROVAL_MINUTES", ge=1, le=10_080
+    )
+    """How long a request and its approval hold together, in minutes."""
+
     tables: tuple[TableSettings, ...] = Field((), validation_alias="KEYDECK_TABLES")
     """Further tables with tokens; given in the file."""
 
     @field_validator(
-        "trusted_keys", "regions", "administrators", "trusted_accounts", "retired_keys", mode="before"
+        "trusted_keys",
+        "regions",
+        "administrators",
+        "trusted_accounts",
+        "retired_keys",
+        "signing_key",
+        "approvals",
+        mode="before",
     )
     @classmethod
     def _split(cls, value: Any) -> Any:
@@ -188,6 +207,15 @@ class Settings(BaseSettings):
         if not all(re.fullmatch(r"[0-9]{12}", account) for account in value):
             raise ValueError("not all are account ids of 12 digits")
         return value
+
+    @field_validator("approvals")
+    @classmethod
+    def _are_actions(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        named = tuple(" ".join(action.split()) for action in value)
+        unknown = next((action for action in named if action not in (*ACTIONS, "all")), None)
+        if unknown is not None:
+            raise ValueError(f"{clean(unknown, 60)!r} is no action; there are {', '.join(ACTIONS)}, and all")
+        return named
 
     @field_validator("dev_key")
     @classmethod
@@ -274,6 +302,7 @@ def load(options: Mapping[str, Any] | None = None) -> LoadedSettings:
         ("write_key", [settings.write_key]),
         ("trusted_keys", list(settings.trusted_keys)),
         ("retired_keys", list(settings.retired_keys)),
+        ("signing_key", list(settings.signing_key)),
     ):
         for key in keys:
             if key is not None:

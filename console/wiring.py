@@ -31,6 +31,8 @@ from screens.services import Services
 
 if TYPE_CHECKING:
     from console.host_processes import HostProcesses
+    from crypto_core.database.approval_book import ApprovalBook
+    from crypto_core.database.journal_checkpoints import JournalCheckpoints
     from crypto_core.reencryption.jobs.undoing import Undoing
     from crypto_core.trail.coverage_record import CoverageRecord
     from crypto_core.trail.query import Aliases
@@ -55,6 +57,8 @@ class Wired:
     event_coverage: CoverageRecord
     undoing: Undoing
     job_processes: HostProcesses
+    approvals: ApprovalBook
+    checkpoints: JournalCheckpoints
     services: Services
 
     def close(self) -> None:
@@ -111,6 +115,7 @@ def wire(settings: Settings, *, trust: Iterable[str] = (), observer: Observer = 
     )
     undoing = deferred(partial(later.undoing, ground))
     job_processes = deferred(partial(later.job_processes, ground))
+    approvals = deferred(partial(later.approvals, ground))
     event_puller = deferred(partial(later.event_puller, ground))
     event_coverage = deferred(partial(later.event_coverage, ground.events, kms, keyring.trusted, settings))
     services = Services(
@@ -136,6 +141,7 @@ def wire(settings: Settings, *, trust: Iterable[str] = (), observer: Observer = 
         jobs=deferred(partial(later.jobs, ground, event_coverage)),
         job_processes=job_processes,
         undoing=undoing,
+        approvals=approvals if settings.approvals else None,
     )
     return Wired(
         settings,
@@ -151,6 +157,8 @@ def wire(settings: Settings, *, trust: Iterable[str] = (), observer: Observer = 
         event_coverage,
         undoing,
         job_processes,
+        approvals,
+        deferred(partial(later.checkpoints, ground)),
         services,
     )
 

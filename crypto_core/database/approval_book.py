@@ -16,7 +16,7 @@ from uuid import UUID, uuid4
 
 from sqlalchemy import ColumnElement, Connection, Engine, func, insert, select, text, update
 
-from crypto_core.database.approvals import Approval, Decision
+from crypto_core.database.approvals import DEFAULT_MINUTES, Approval, Decision
 from crypto_core.database.engine import connected
 from crypto_core.database.installation import require_schema
 from crypto_core.database.journal import Journal, Outcome
@@ -25,7 +25,6 @@ from crypto_core.database.schema import approval as table
 from crypto_core.errors import ApprovalNeededError, ReadOnlyError, RefusedError
 from crypto_core.foreign import clean
 
-DEFAULT_MINUTES = 60
 LONGEST_TEXT = 4000
 """Characters kept of one text of a plan."""
 
@@ -81,10 +80,10 @@ class ApprovalBook:
             connection.execute(select(func.pg_advisory_xact_lock(_LOCK)))
             now = self._now(connection)
             found = self._open(connection, me, action, digest, now)
-            if found is not None:
-                if found.decision is Decision.DENIED:
-                    raise _denied(found)
+            if found is not None and found.decision is not Decision.DENIED:
                 return found
+            if found is not None and not same_person(me, found.decided_by):
+                raise _denied(found)
             row = {
                 "id": uuid4(),
                 "action": clean(action, 100),
@@ -110,21 +109,25 @@ class ApprovalBook:
         if not self.needed(action):
             return
         asked = self.request(action, summary, digest, plan)
-        if asked.decision is Decision.APPROVED and self._use(asked):
-            return
+        while asked.decision is Decision.APPROVED:
+            if self._use(asked):
+                return
+            asked = self.request(action, summary, digest, plan)
         until = f"{asked.expires_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
         raise ApprovalNeededError(
-            f"{clean(summary, 500)}: this needs the approval of a second person. Nothing was done; the request "
+            f"{clean(summary, 500)}: this needs the approval of a second person. Nothing was done; request "
             f"{asked.id} is open until {until}.",
             request=str(asked.id),
             remedy=(
-                f"Somebody other than {asked.requested_by} runs: keydeck approvals approve {asked.id}. Then do "
-                f"the same again, until {until}."
+                f"Somebody other than {asked.requested_by} runs: keydeck approvals approve {asked.id}. Then "
+                f"do the same again, until {until}."
             ),
         )
 
     def decide(self, request: UUID, *, approve: bool) -> Approval:
         """Approve or deny as the present identity; one's own can be denied, never approved.
+
+        What is approved can be denied until it is used.
 
         Raises ReadOnlyError, RefusedError (journaled) for one's own or one that is over, KmsError,
         DatabaseError.
@@ -138,13 +141,7 @@ class ApprovalBook:
             with self._writing() as connection:
                 now = self._now(connection)
                 found = self._locked(connection, request, now)
-                if found.decision is not Decision.PENDING:
-                    raise RefusedError(f"Request {request} is {_state(found)}: there is nothing to {verb}.")
-                if approve and same_person(me, found.requested_by):
-                    raise RefusedError(
-                        f"You are {me}, and {found.requested_by} has asked for this: nobody approves their own.",
-                        remedy="Have somebody else approve it from their own console.",
-                    )
+                _may_decide(found, me, approve=approve)
                 decided = {"decision": decision.value, "decided_by": me, "decided_at": now}
                 statement = update(table).where(table.c.id == request).values(decided).returning(*table.c)
                 made = _approval(connection.execute(statement).one(), now)
@@ -195,7 +192,7 @@ class ApprovalBook:
     def _use(self, asked: Approval) -> bool:
         """Use an approval up; False if that was done meanwhile. Of two consoles, the database lets one."""
         if same_person(asked.requested_by, asked.decided_by):
-            raise RefusedError(f"Request {asked.id} was approved by whoever asked for it, {asked.decided_by}.")
+            raise RefusedError(f"Request {asked.id} was approved by who asked for it, {asked.decided_by}.")
         actor = self._journal.actor()
         c = table.c
         with self._writing() as connection:
@@ -284,10 +281,20 @@ def _approval(row: Any, now: datetime) -> Approval:
     )
 
 
-def _state(found: Approval) -> str:
-    """Where a request stands, in words."""
-    by = f" by {found.decided_by}" if found.decided_by else ""
-    return f"{found.decision.value}{by}"
+def _may_decide(found: Approval, me: str, *, approve: bool) -> None:
+    open_ = (Decision.PENDING,) if approve else (Decision.PENDING, Decision.APPROVED)
+    if found.decision not in open_:
+        by = f" by {found.decided_by}" if found.decided_by else ""
+        verb = "approve" if approve else "deny"
+        raise RefusedError(
+            f"Request {found.id} is {found.decision.value}{by}: there is nothing to {verb}.",
+            remedy="List what waits: keydeck approvals list.",
+        )
+    if approve and same_person(me, found.requested_by):
+        raise RefusedError(
+            f"You are {me}, and {found.requested_by} has asked for this: nobody approves their own.",
+            remedy="Have somebody else approve it from their own console.",
+        )
 
 
 def _denied(found: Approval) -> RefusedError:

@@ -12,7 +12,6 @@ from enum import StrEnum
 from typing import Any, Protocol
 from uuid import UUID
 
-
 ACTIONS = (
     "keys enable-rotation",
     "keys disable-rotation",
@@ -35,6 +34,10 @@ ACTIONS = (
     "revoke",
 )
 """All that can be made to need four eyes, as commands and the journal call it; revoke is at a provider."""
+
+
+DEFAULT_MINUTES = 60.0
+"""How long a request and its approval hold together."""
 
 
 class Decision(StrEnum):

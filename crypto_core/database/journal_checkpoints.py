@@ -210,7 +210,7 @@ class JournalCheckpoints:
         valid, unchecked, failed = self._signed((*rows, *kept), problems)
         for checkpoint, actor in stored:
             if told.pop(checkpoint.signature.value, ())[:2] != (checkpoint, actor):
-                problems.add(f"{_named(checkpoint)} is not as the journal tells, or the entry about it is gone.")
+                problems.add(f"{_named(checkpoint)} is not as the journal tells, or its entry there is gone.")
         for lost, _, seq in told.values():
             problems.add(f"{_named(lost)} is gone, of which entry {seq} tells.")
         anchors = []

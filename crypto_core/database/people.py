@@ -1,18 +1,18 @@
 """Whether two AWS identities are two people, as far as AWS can tell.
 
-AWS says who calls by an ARN (STS API reference, GetCallerIdentity): an IAM user, a role's session, the account
-itself. It authenticates who may begin a role's session, but the session's name is chosen by whoever begins it
-unless a trust policy demands one (condition key sts:RoleSessionName) or IAM Identity Center sets it, as it does
-for people. So:
+AWS says who calls by an ARN (STS API reference, GetCallerIdentity): an IAM user, a role's session, the
+account itself. It authenticates who may begin a role's session, but the session's name is chosen by whoever
+begins it, unless a trust policy demands one (condition key sts:RoleSessionName) or IAM Identity Center sets
+it, as it does for people. So:
 
 - One user is one person, on however many consoles.
 - Two sessions of one role are two people if their names differ: assumed-role/oncall/ana and …/ben.
-- Two sessions, or a user and a session, of one name are one person, whatever the roles: nobody becomes a second
-  person by assuming another role.
+- Two sessions, or a user and a session, of one name are one person, whatever the roles: nobody becomes a
+  second person by assuming another role.
 - A name that a tool or a machine has made up names nobody: it neither asks for approval nor gives it.
 
-This can't tell a person with two users, or one who is free to choose session names: let roles that may approve
-demand names (sts:RoleSessionName set to ${aws:username}), or take them from the identity provider.
+This can't tell a person with two users, or one who is free to choose session names: let roles that may
+approve demand names (sts:RoleSessionName set to ${aws:username}), or take them from the identity provider.
 """
 
 from __future__ import annotations

@@ -12,19 +12,21 @@ from typing import Any
 from uuid import uuid4
 
 from crypto_core.consent import Consent, require
+from crypto_core.database.approvals import ApprovalGate
 from crypto_core.database.engine import connected
 from crypto_core.database.installation import require_schema
 from crypto_core.database.jobs import CANCELLED, DONE, FAILED, PAUSED, RUNNING, JobCounts, JobDraft, JobRow
 from crypto_core.database.journal import Outcome
 from crypto_core.database.scopes import scope_as_json
 from crypto_core.errors import (
+    ApprovalNeededError,
     DatabaseError,
     InterruptedRunError,
     JobError,
     KeydeckError,
     MissingSchemaError,
-    NotConfirmedError,
     ReadOnlyError,
+    RefusedError,
 )
 from crypto_core.foreign import clean
 from crypto_core.keys.service import StatusService
@@ -53,8 +55,12 @@ class JobService:
         status: StatusService,
         *,
         read_only: bool,
+        approvals: ApprovalGate | None = None,
     ) -> None:
-        """`runner` makes what works on one job for this process."""
+        """`runner` makes what works on one job for this process. `approvals` is asked before a job is made;
+        None where nothing needs a second identity.
+        """
+        self._approvals = approvals
         self._parts = parts
         self._planner = planner
         self._runner = runner
@@ -106,13 +112,16 @@ class JobService:
         """Make the job of a plan and return its number.
 
         Raises ReadOnlyError, MissingSchemaError or, without a consent to this very plan, NotConfirmedError
-        (journaled as refused) before anything is changed.
+        (journaled as refused) before anything is changed. Raises ApprovalNeededError, journaled too, where
+        the settings want a second identity and none has approved this plan.
         """
         self._may_write(f"start to {plan.plan.verb.words}")
         parts, what = self._parts, plan.plan
         try:
             given = require(consent, plan)
-        except NotConfirmedError as error:
+            if self._approvals is not None:
+                self._approvals.require(what.verb.value, what.summary, plan.digest, _told(plan))
+        except (RefusedError, ApprovalNeededError) as error:
             refused = {"to": what.target_key_arn, "planned": what.tokens, "reason": error.message}
             self._try_to_record(what.verb, what.selection, Outcome.REFUSED, refused)
             raise
