@@ -230,7 +230,7 @@ class ApprovalBook:
         self._journal.record(action, asked.summary, Outcome.DONE, detail, within=connection, actor=actor)
 
     def _me(self) -> str:
-        me = self._identity()
+        me = clean(self._identity())
         person_of(me)
         return me
 

@@ -106,7 +106,7 @@ class Journal:
         entry = Entry(
             seq=last.seq + 1 if last else 1,
             at=self._clock(),
-            actor=clean(actor, 1000),
+            actor=clean(actor, 500),
             host=clean(socket.gethostname(), 100),
             action=clean(action, 100),
             subject=clean(subject, 500),

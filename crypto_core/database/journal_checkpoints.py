@@ -168,7 +168,7 @@ class JournalCheckpoints:
                 self._journal.record(ACTION, "journal", outcome, {"reason": error.message}, actor=actor)
             raise
         with connected(self._journal.engine, write=True) as connection:
-            row = {"seq": made.seq, "digest": made.digest, "at": made.at, "actor": clean(actor, 1000)}
+            row = {"seq": made.seq, "digest": made.digest, "at": made.at, "actor": clean(actor, 500)}
             signature = made.signature
             row |= {
                 "key_arn": signature.key_arn,
