@@ -11,6 +11,8 @@ from threading import Event, Thread
 from typing import Any
 from uuid import uuid4
 
+from sqlalchemy import Connection
+
 from crypto_core.consent import Consent, require
 from crypto_core.database.approvals import ApprovalGate
 from crypto_core.database.engine import connected
@@ -27,6 +29,7 @@ from crypto_core.errors import (
     MissingSchemaError,
     ReadOnlyError,
     RefusedError,
+    UnknownJobError,
 )
 from crypto_core.foreign import clean
 from crypto_core.keys.service import StatusService
@@ -229,12 +232,11 @@ class JobService:
         return self._change(job, "cancel", CANCELLED, (RUNNING, PAUSED, FAILED))
 
     def retry(self, job: int) -> int:
-        """Try the tokens anew that could not be written; returns how many. Raises JobError."""
+        """Try the tokens anew that could not be written; returns how many. Raises JobError, journaled."""
         self._may_write("retry")
         parts = self._parts
         actor = parts.journal.actor()
-        with connected(parts.engine, write=True) as connection:
-            row = parts.jobs.get(job, connection)
+        with self._steering("retry", job, actor) as (connection, row):
             if row.state == CANCELLED:
                 raise JobError(f"Job {job} was cancelled.", remedy="Start a new one.")
             refs = parts.unwritable.reopen(connection, job)
@@ -249,13 +251,27 @@ class JobService:
         self._may_write(f"{word} a job")
         parts = self._parts
         actor = parts.journal.actor()
-        with connected(parts.engine, write=True) as connection:
-            row = parts.jobs.get(job, connection)
+        with self._steering(word, job, actor) as (connection, row):
             if not parts.jobs.change(job, to, among, connection=connection):
                 state = parts.jobs.get(job, connection).state
                 raise JobError(f"Job {job} is {state}: there is nothing to {word}.")
             self._record(row, word, {"was": row.state}, connection, actor)
         return self.show(job)
+
+    @contextmanager
+    def _steering(self, word: str, job: int, actor: str) -> Iterator[tuple[Connection, JobRow]]:
+        """A transaction over a job; what is refused in it is journaled after it was rolled back."""
+        journal = self._parts.journal
+        try:
+            with connected(self._parts.engine, write=True) as connection:
+                yield connection, self._parts.jobs.get(job, connection)
+        except UnknownJobError:
+            raise
+        except JobError as error:
+            told = {"reason": error.message}
+            with suppress(DatabaseError):
+                journal.record(f"jobs {word}", f"job {job}", Outcome.REFUSED, told, actor=actor)
+            raise
 
     def _record(self, row: JobRow, word: str, detail: dict[str, Any], connection: Any, actor: str) -> None:
         journal, told = self._parts.journal, {"job": row.id, "run": str(row.run_id), **detail}

@@ -237,6 +237,15 @@ def test_a_moment_comes_back_to_the_microsecond_also_from_an_older_server() -> N
         assert moment_of(repr(float(micros))) == moment
 
 
+def test_a_long_journal_is_read_page_by_page(filled: Journal) -> None:
+    with filled.engine.connect() as connection:
+        entries = chained(connection)
+        assert next(entries).seq == 1
+        assert connection.scalar(text("SELECT count(*) FROM pg_cursors")) == 1
+        assert [entry.seq for entry in entries] == list(range(2, 41))
+        assert next(chained(connection, after=38)).seq == 39
+
+
 def test_two_spellings_of_one_letter_are_two_texts() -> None:
     entry = Entry(1, NOW, "é", "", "", "", "", "", bytes(32), b"")
     assert entry.computed_digest() != replace(entry, actor="e\u0301").computed_digest()
