@@ -41,9 +41,12 @@ def _ends(exhibits: Sequence[Exhibit]) -> tuple[Counted, Counted | None] | None:
         (exhibit.census for exhibit in exhibits if exhibit.census is not None),
         key=lambda census: (census.at, census.evidence),
     )
-    if not taken:
+    # What is in a restored database is no "after" of what is in the platform's.
+    own = [census for census in taken if not census.database]
+    same = own or [census for census in taken if census.database == taken[0].database]
+    if not same:
         return None
-    return taken[0], taken[-1] if len(taken) > 1 else None
+    return same[0], same[-1] if len(same) > 1 else None
 
 
 def _under(census: Counted, key_arn: str) -> int:

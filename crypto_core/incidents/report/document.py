@@ -221,7 +221,7 @@ def _figures(
         alive = f"{tokens.alive:,} alive" if tokens.alive is not None else ""
         figures.append(Named("Tokens dead", f"{tokens.dead:,}", alive))
     if tokens.by_hand:
-        figures.append(Named("To revoke by hand", f"{tokens.by_hand:,}", "tokens"))
+        figures.append(Named("Left by hand", f"{tokens.by_hand:,}", "tokens"))
     if tokens.replaced is not None:
         figures.append(Named("Tokens replaced", f"{tokens.replaced:,}"))
     broken = sum(not exhibit.agrees for exhibit in exhibits)

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from crypto_core.counting import counted
 from crypto_core.envelope.formats import Format
 from crypto_core.errors import EvidenceError, KeydeckError
 from crypto_core.incidents.catalogue import CaptureKind
@@ -22,7 +23,7 @@ from crypto_core.incidents.report.masking import shown
 from crypto_core.incidents.report.parts import JobRow
 from crypto_core.providers.answers import Liveness
 
-NOT_KNOWN = "not known"
+NO_KEY = "no KMS key, or not known"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,8 @@ class Counted:
     at: datetime
     by_format: Mapping[str, int]
     keys: Mapping[str, CountedKey]
+    database: str = ""
+    """The restored database, "" for the platform's own."""
 
     def under(self, key_arn: str) -> int:
         """Return how many tokens are under a key."""
@@ -114,6 +117,10 @@ def _gaps(part: Mapping[str, Any]) -> Iterator[str]:
         yield from (shown(reason, 300) for reason in reasons[:10] if isinstance(reason, str))
         if not reasons:
             yield "It is not whole; why was not recorded."
+    if isinstance(part.get("not_known"), str):
+        yield shown(part["not_known"], 300)
+    if left := _count(part.get("not_looked_at")):
+        yield f"{counted(left, 'token')} not looked at."
 
 
 def _census(piece: Evidence, parts: tuple[Mapping[str, Any], ...]) -> Counted | None:
@@ -124,11 +131,11 @@ def _census(piece: Evidence, parts: tuple[Mapping[str, Any], ...]) -> Counted | 
     tokens, about = Counter[str](), dict[str, tuple[str, str]]()
     for key in _list(found, "keys"):
         if isinstance(key, dict) and (count := _count(key.get("tokens"))) is not None:
-            name = shown(key.get("key_arn") or NOT_KNOWN, 200)
+            name = shown(key.get("key_arn") or NO_KEY, 200)
             tokens[name] += count
             about[name] = shown(key.get("alias"), 200), shown(key.get("key_state"), 40)
     keys = {name: CountedKey(name, count, *about[name]) for name, count in tokens.items()}
-    return Counted(piece.id, piece.captured_at, by_format, keys)
+    return Counted(piece.id, piece.captured_at, by_format, keys, shown(parts[0].get("database"), 100))
 
 
 def _job(piece: Evidence, parts: tuple[Mapping[str, Any], ...]) -> JobRow | None:

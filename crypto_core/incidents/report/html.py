@@ -22,6 +22,9 @@ _POLICY = (
     "base-uri 'none'; form-action 'none'"
 )
 
+_SHORT = 8
+"""Rows of a table that is kept on one sheet."""
+
 
 def as_html(signed: Signed) -> str:
     """Return the page, with a line break at its end."""
@@ -72,7 +75,8 @@ def _table(table: Table) -> Iterator[str]:
     if not table.rows:
         yield f'<p class="empty"><b>{escape(table.caption)}:</b> {escape(table.empty)}</p>'
         return
-    yield f"<table><caption>{escape(table.caption)}</caption><thead><tr>"
+    short = ' class="short"' if len(table.rows) <= _SHORT else ""
+    yield f"<table{short}><caption>{escape(table.caption)}</caption><thead><tr>"
     for header, cell in zip(table.headers, table.rows[0], strict=True):
         yield f'<th scope="col" class="{cell.look.value}">{escape(header)}</th>'
     yield "</tr></thead><tbody>"

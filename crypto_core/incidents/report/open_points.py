@@ -23,19 +23,19 @@ _OF_CHECK = {
 
 def of_steps(view: IncidentView) -> Iterator[OpenPoint]:
     """Steps that are open, were skipped, or ended without their proof."""
+    not_begun = [step for step in view.steps if step.state is StepState.TODO]
+    if not_begun:
+        named = "; ".join(f"{step.number}, {shown(step.step.title, 100)}" for step in not_begun)
+        yield OpenPoint(Severity.LOW, f"{counted(len(not_begun), 'step')} not begun", shown(named, 2000))
     for step in view.steps:
         about = f"Step {step.number}, {shown(step.step.title, 200)}"
         if step.state is StepState.SKIPPED:
             yield OpenPoint(Severity.MEDIUM, about, f"Skipped: {shown(step.reason) or 'no reason given'}")
-        elif not step.state.ended:
-            yield OpenPoint(Severity.LOW, about, _open(step))
+        elif step.state is StepState.BEGUN:
+            why = f": {shown(step.trouble)}" if step.trouble else "."
+            yield OpenPoint(Severity.LOW, about, f"Begun, not ended{why}")
         elif step.state is StepState.DONE and step.step.check is not None:
             yield from _unproved(step, about)
-
-
-def _open(step: StepView) -> str:
-    begun = "Begun, not ended" if step.state is StepState.BEGUN else "Not begun"
-    return f"{begun}: {shown(step.trouble)}" if step.trouble else f"{begun}."
 
 
 def _unproved(step: StepView, about: str) -> Iterator[OpenPoint]:

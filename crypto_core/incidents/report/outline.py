@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from base64 import b64encode
+from dataclasses import dataclass
 
 from crypto_core.incidents.report.parts import DRAFT, Difference, Report, Signed, StepRow
 from crypto_core.incidents.report.sections import (
@@ -17,7 +19,7 @@ from crypto_core.incidents.report.sections import (
     quiet,
     table,
 )
-from crypto_core.incidents.report.words import duration, moment, moment_utc, verdict
+from crypto_core.incidents.report.words import duration, moment, moment_utc, span, verdict
 from crypto_core.incidents.times import Time
 from crypto_core.severity import Severity
 
@@ -28,6 +30,7 @@ _SEVERITY_TONE = {
     Severity.LOW: Tone.QUIET,
     Severity.NONE: Tone.QUIET,
 }
+_ACCOUNT = re.compile(r"arn:aws[a-z-]*:(?:sts|iam)::[0-9]{12}:")
 _WORD_TONE = {
     "done": Tone.GOOD,
     "passed": Tone.GOOD,
@@ -43,6 +46,21 @@ _WORD_TONE = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class _Names:
+    """How people are called in tables: without the beginning that all their ARNs share, told once in full."""
+
+    shared: str
+
+    @classmethod
+    def of(cls, report: Report) -> _Names:
+        found = {match[0] if (match := _ACCOUNT.match(one.who)) else "" for one in report.people}
+        return cls(found.pop() if len(found) == 1 else "")
+
+    def short(self, who: str) -> str:
+        return who.removeprefix(self.shared)
+
+
 def headline(report: Report) -> str:
     """Return the sentence under the title, which says whether the report is final."""
     head = report.head
@@ -54,6 +72,7 @@ def headline(report: Report) -> str:
 def outline(signed: Signed) -> tuple[Section, ...]:
     """Return all sections."""
     report = signed.report
+    names = _Names.of(report)
     return (
         _summary(report),
         _open_points(report),
@@ -61,10 +80,10 @@ def outline(signed: Signed) -> tuple[Section, ...]:
         _times(report),
         _census(report),
         _tokens(report),
-        _steps(report),
-        _timeline(report),
-        _actions(report),
-        _evidence(report),
+        _steps(report, names),
+        _timeline(report, names),
+        _actions(report, names),
+        _evidence(report, names),
         _people(report),
         _integrity(signed),
     )
@@ -241,22 +260,23 @@ def _tokens(report: Report) -> Section:
     )
 
 
-def _steps(report: Report) -> Section:
+def _steps(report: Report, names: _Names) -> Section:
     return Section(
         "steps",
         "Steps",
         tables=(
             table(
                 "Every step of the runbook",
-                "No.|Step|State|By|Took|Proof and reasons",
-                (_step_row(step) for step in report.steps),
+                "No.|Step|State, when (UTC) and who|Took|Proof and reasons",
+                (_step_row(step, names) for step in report.steps),
             ),
         ),
     )
 
 
-def _step_row(step: StepRow) -> tuple[Cell, ...]:
+def _step_row(step: StepRow, names: _Names) -> tuple[Cell, ...]:
     budget = f"of {duration(step.budget_seconds)}" if step.budget_seconds else ""
+    kind = f" ({step.phase_kind})" if step.phase.casefold() != step.phase_kind else ""
     over = "over budget" if step.within is False else ""
     proof = (
         *((f"Check: {step.check}", *step.check_lines) if step.check else ()),
@@ -267,15 +287,8 @@ def _step_row(step: StepRow) -> tuple[Cell, ...]:
     )
     return (
         number(step.number),
-        Cell(step.title, more=(f"{step.phase} ({step.phase_kind})", step.id)),
-        _word(step.state, f"begun {moment(step.begun_at)}" if step.begun_at else "")
-        if not step.ended_at
-        else _word(
-            step.state,
-            f"begun {moment(step.begun_at)}" if step.begun_at else "",
-            f"ended {moment(step.ended_at)}",
-        ),
-        Cell(step.by),
+        Cell(step.title, more=(f"{step.phase}{kind}, {step.id}",)),
+        _word(step.state, span(step.begun_at, step.ended_at), names.short(step.by)),
         Cell(
             duration(step.seconds) or "–",
             Tone.BAD if over else Tone.PLAIN,
@@ -286,9 +299,9 @@ def _step_row(step: StepRow) -> tuple[Cell, ...]:
     )
 
 
-def _timeline(report: Report) -> Section:
+def _timeline(report: Report, names: _Names) -> Section:
     rows = (
-        (_at(moment(row.at)), _word(row.kind), Cell(row.text, more=(row.step,)), row.who)
+        (_at(moment(row.at)), _word(row.kind), Cell(row.text, more=(row.step,)), names.short(row.who))
         for row in report.timeline
     )
     return Section(
@@ -298,7 +311,7 @@ def _timeline(report: Report) -> Section:
     )
 
 
-def _actions(report: Report) -> Section:
+def _actions(report: Report, names: _Names) -> Section:
     lead = "From the journal: what was done, refused or tried while the incident was open, and by its jobs."
     if report.actions_left_out:
         lead += f" {report.actions_left_out:,} entries that do not name the incident are left out."
@@ -309,7 +322,7 @@ def _actions(report: Report) -> Section:
             Cell(row.action, more=(row.detail,)),
             code(row.subject, "" if row.related else "does not name this incident"),
             _word(row.outcome),
-            Cell(row.who, more=(row.host,)),
+            Cell(names.short(row.who), more=(row.host,)),
         )
         for row in report.actions
     )
@@ -323,12 +336,12 @@ def _actions(report: Report) -> Section:
     )
 
 
-def _evidence(report: Report) -> Section:
+def _evidence(report: Report, names: _Names) -> Section:
     rows = (
         (
             number(row.id),
             Cell(row.title, more=(row.kind, row.step)),
-            Cell(moment(row.at), look=Look.TIME, more=(row.by,)),
+            Cell(moment(row.at), look=Look.TIME, more=(names.short(row.by),)),
             code(row.sha256),
             number(row.characters),
             Cell(

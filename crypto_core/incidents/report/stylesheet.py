@@ -37,9 +37,9 @@ h2 {{ margin: 2rem 0 0.5rem; font-size: 1.08rem; font-weight: 650; color: var(--
 }}
 .figures {{ display: flex; flex-wrap: wrap; margin: 0; padding: 0; list-style: none;
   border-top: 1px solid var(--line); border-bottom: 1px solid var(--line); }}
-.figures li {{ flex: 1 1 7.5rem; padding: 0.5rem 0.9rem 0.5rem 0; }}
+.figures li {{ flex: 1 1 6.6rem; padding: 0.5rem 0.7rem 0.5rem 0; }}
 .figures span, .figures small {{ display: block; color: var(--soft); font-size: 0.78rem; }}
-.figures b {{ font-size: 1.15rem; font-weight: 650; font-variant-numeric: tabular-nums; }}
+.figures b {{ font-size: 1.08rem; font-weight: 650; white-space: nowrap; }}
 nav ul {{ display: flex; flex-wrap: wrap; gap: 0.1rem 1rem; margin: 0.7rem 0 0; padding: 0;
   list-style: none; }}
 a {{ color: var(--accent); text-decoration: none; }}
@@ -47,7 +47,7 @@ a:hover, a:focus {{ text-decoration: underline; }}
 .lead, .empty {{ margin: 0 0 0.6rem; color: var(--soft); }}
 dl {{ margin: 0 0 0.9rem; }}
 dl div {{ display: flex; gap: 1rem; padding: 0.25rem 0; border-top: 1px solid var(--line); }}
-dt {{ flex: 0 0 10rem; color: var(--soft); }}
+dt {{ flex: 0 0 12rem; color: var(--soft); }}
 dd {{ flex: 1 1 0; margin: 0; min-width: 0; overflow-wrap: anywhere; }}
 table {{ width: 100%; margin: 0 0 1.1rem; border-collapse: collapse; }}
 caption {{ padding: 0 0 0.3rem; text-align: left; color: var(--soft); font-size: 0.8rem; }}
@@ -66,25 +66,37 @@ code {{ font: 0.92em/1.4 ui-monospace, "SF Mono", Menlo, Consolas, "DejaVu Sans 
 td small, th small, dd small {{ display: block; color: var(--soft); font-size: 0.8rem; font-weight: 400;
   unicode-bidi: isolate; }}
 td span, th span, dd span {{ unicode-bidi: isolate; }}
+.good, .warning, .bad {{ white-space: nowrap; }}
 .good {{ color: var(--good); }}
-.warning {{ color: var(--warning); font-weight: 600; }}
-.bad {{ color: var(--bad); font-weight: 650; }}
+.warning {{ color: var(--warning); font-weight: 700; }}
+.bad {{ color: var(--bad); font-weight: 700; }}
 .quiet {{ color: var(--soft); }}
 .bar {{ display: block; width: 7rem; max-width: 100%; height: 4px; margin: 0.25rem 0 0.15rem;
   background: var(--line); }}
 .bar i {{ display: block; height: 4px; background: var(--accent); }}
 .bar.over i {{ background: var(--bad); }}
 {_BARS}
+#open-points th:nth-child(1) {{ width: 5.5rem; }}
+#open-points th:nth-child(2) {{ width: 30%; }}
+#times th:nth-child(1) {{ width: 46%; }}
+#times th:nth-child(2) {{ width: 22%; }}
+#steps th:nth-child(2) {{ width: 24%; }}
+#steps th:nth-child(3) {{ width: 26%; }}
+#timeline th:nth-child(1) {{ width: 10rem; }}
+#timeline th:nth-child(2) {{ width: 5.5rem; }}
+#timeline th:nth-child(4) {{ width: 27%; }}
+#actions th:nth-child(3), #actions th:nth-child(4) {{ width: 25%; }}
+#evidence th:nth-child(4) {{ width: 24%; }}
+#evidence th:nth-child(3) {{ width: 22%; }}
 @media print {{
   @page {{ size: A4; margin: 16mm 14mm 18mm;
     @bottom-right {{ content: counter(page) " / " counter(pages); font: 8pt sans-serif; color: #5b6675; }} }}
-  body {{ max-width: none; padding: 0; font-size: 8.5pt; }}
-  h1 {{ font-size: 17pt; }}
-  h2 {{ font-size: 11pt; margin-top: 6mm; }}
+  html {{ font-size: 9.5pt; }}
+  body {{ max-width: none; padding: 0; }}
   nav {{ display: none; }}
   h1, h2, caption, .lead {{ break-after: avoid; }}
   thead {{ display: table-header-group; }}
-  tr, dl div, .figures {{ break-inside: avoid; }}
+  tr, dl div, .figures, .short {{ break-inside: avoid; }}
   #summary, #times, #signature {{ break-inside: avoid; }}
   p, dd {{ orphans: 3; widows: 3; }}
   .bar, .bar i {{ print-color-adjust: exact; -webkit-print-color-adjust: exact; }}

@@ -17,6 +17,15 @@ def moment_utc(at: datetime | None) -> str:
     return f"{moment(at)} UTC" if at else ""
 
 
+def span(begin: datetime | None, end: datetime | None) -> str:
+    """Return from when to when in UTC, the day once where it is the same; "" for neither."""
+    if begin is None or end is None:
+        return f"from {moment(begin)}" if begin else f"at {moment(end)}" if end else ""
+    first, last = moment(begin), moment(end)
+    same_day = first[:10] == last[:10]
+    return f"{first} – {last[11:] if same_day else last}"
+
+
 def duration(seconds: float | None) -> str:
     """Return a number of seconds in the two units that matter, "" for none: 4 s, 12 min 31 s, 2 d 3 h."""
     if seconds is None:

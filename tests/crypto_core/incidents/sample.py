@@ -144,10 +144,11 @@ def _census(old: int, new: int, formats: Mapping[str, int], *reasons: str) -> di
     keys = [key(OLD_KEY, "alias/tokens", "Enabled", old - 400), key(OLD_KEY, "alias/tokens", "Enabled", 400)]
     keys = keys if old else [key(OLD_KEY, "alias/tokens", "Disabled", 0)]
     keys += [key(NEW_KEY, "alias/tokens-2", "Enabled", new)] if new else []
+    unknown = sum(formats.values()) - old - new
     return {
         "tokens": sum(formats.values()),
         "by_format": dict(formats),
-        "keys": [*keys, key(None, None, None, 7)],
+        "keys": [*keys, key(None, None, None, unknown)],
         "coverage": {"complete": not reasons, "reasons": list(reasons)},
     }
 
