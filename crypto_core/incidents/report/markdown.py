@@ -20,8 +20,8 @@ _ESCAPES = str.maketrans(
     | {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
     | {character: f"\\{character}" for character in "*_{}[]#~$@"}
 )
-_BARE_LINK = re.compile(r":(?=//)|(?<=www)\.", re.IGNORECASE)
-"""Where GitHub makes a link of bare text (section 6.9)."""
+_BARE_LINK = re.compile(r"(?<=/)/|(?<=www)\.", re.IGNORECASE)
+"""Where GitHub (section 6.9) and others make a link of bare text."""
 _BLOCK = re.compile(r"^(\d{0,9})([.)]|(?<!\d)[-+=])")
 """What begins a list, or a line under a heading, where it stands first."""
 _PLAIN_CODE = re.compile(r"[A-Za-z0-9][A-Za-z0-9:/+=._-]*")
