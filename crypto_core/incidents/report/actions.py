@@ -21,6 +21,8 @@ SHOWN_LIMIT = 1000
 _JOB_VALUES = ("job", "encrypt_job")
 _KEY_VALUES = ("new_key", "replica")
 _DETAIL_NAMES = 12
+_REFERENCES = 200
+"""Tokens that are looked for within a detail; as a subject each is found."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,20 +45,23 @@ def actions_of(incident: Incident, journal: Sequence[JournalEntry], now: datetim
     jobs = job_numbers(incident)
     details = [_detail(entry) for entry in journal]
     runs = {detail["run"] for detail in details if detail.get("job") in jobs and _word(detail.get("run"))}
-    names = _names(incident)
-    rows = []
+    names, references = _names(incident), frozenset(incident.scope.references)
+    found = []
     for entry, detail in zip(journal, details, strict=True):
         of_its_jobs = detail.get("job") in jobs or (_word(detail.get("run")) and detail["run"] in runs)
-        if not of_its_jobs and not incident.declared_at <= entry.at <= until:
-            continue
-        rows.append(_row(entry, detail, related=bool(of_its_jobs or _related(entry, incident.name, names))))
-    kept = sorted(rows, key=lambda row: (not row.related, row.seq))[:SHOWN_LIMIT]
-    return Actions(tuple(sorted(kept, key=lambda row: row.seq)), len(rows) - len(kept))
+        if of_its_jobs or incident.declared_at <= entry.at <= until:
+            related = of_its_jobs or entry.subject in references or _related(entry, incident.name, names)
+            found.append((not related, entry.seq, entry, detail))
+    kept = sorted(found, key=lambda one: one[:2])[:SHOWN_LIMIT]
+    rows = (_row(entry, detail, related=not unrelated) for unrelated, _, entry, detail in kept)
+    return Actions(tuple(sorted(rows, key=lambda row: row.seq)), len(found) - len(kept))
 
 
 def _names(incident: Incident) -> tuple[str, ...]:
     keys = [incident.scope.key, *(incident.values.get(name, "") for name in _KEY_VALUES)]
-    return tuple(name for name in (*keys, *incident.scope.references, incident.scope.database) if name)
+    return tuple(
+        name for name in (*keys, *incident.scope.references[:_REFERENCES], incident.scope.database) if name
+    )
 
 
 def _related(entry: JournalEntry, incident: str, names: Iterable[str]) -> bool:

@@ -9,19 +9,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
-from crypto_core.counting import counted
 from crypto_core.database.journal import Entry as JournalEntry
-from crypto_core.incidents.catalogue import CheckKind
-from crypto_core.incidents.model import Entry, IncidentState, IncidentView, Scope, StepState, StepView
+from crypto_core.incidents.model import Entry, IncidentState, IncidentView, Scope, StepView
 from crypto_core.incidents.report.actions import Actions, actions_of, job_numbers
-from crypto_core.incidents.report.differences import census_part, under_key
+from crypto_core.incidents.report.differences import census_part
 from crypto_core.incidents.report.exhibits import Exhibit, read
+from crypto_core.incidents.report.figures import figures_of, said_of, tokens_part
 from crypto_core.incidents.report.masking import sha256_shown, shown
 from crypto_core.incidents.report.open_points import of_evidence, of_steps, of_tokens
 from crypto_core.incidents.report.parts import (
     DRAFT,
     FINAL,
-    CensusPart,
     EvidenceRow,
     Head,
     JobRow,
@@ -35,7 +33,6 @@ from crypto_core.incidents.report.parts import (
 )
 from crypto_core.incidents.report.people import people_of
 from crypto_core.incidents.times import Times, times_of
-from crypto_core.providers.answers import Liveness
 from crypto_core.severity import Severity
 
 REFERENCES_SHOWN = 500
@@ -62,15 +59,15 @@ def build(
     exhibits = tuple(read(piece, evidence) for piece in view.evidence)
     times = times_of(view, now)
     census = census_part(exhibits)
-    said, by_hand = _said(exhibits)
-    tokens = _tokens(view, said, by_hand)
+    said, by_hand = said_of(exhibits)
+    tokens = tokens_part(view, said, by_hand)
     actions = actions_of(view.incident, journal, now)
     open_points = _open_points(view, exhibits, tokens, by_hand, actions, remarks)
     titles = {step.step.id: shown(step.step.title, 200) for step in view.steps}
     return Report(
         head=_head(view, now, host, version),
         scope=_scope(view.incident.scope, view.runbook.subject.value),
-        figures=_figures(view, exhibits, census, tokens, open_points),
+        figures=figures_of(view, exhibits, census, tokens, open_points),
         open_points=open_points,
         times=times,
         found=tuple(Named(shown(name, 60), shown(value)) for name, value in view.incident.values.items()),
@@ -122,47 +119,6 @@ def _scope(scope: Scope, kind: str) -> ScopePart:
     )
 
 
-def _said(exhibits: Sequence[Exhibit]) -> tuple[dict[str, str], dict[str, str]]:
-    """What providers said last of each token; and which are left to be revoked by hand."""
-    said: dict[str, str] = {}
-    by_hand: dict[str, str] = {}
-    for exhibit in sorted(exhibits, key=lambda one: (one.evidence.captured_at, one.evidence.id)):
-        # Nobody's silence takes back what was said.
-        said |= {
-            ref: state
-            for ref, state in exhibit.liveness.items()
-            if state != Liveness.UNKNOWN.value or ref not in said
-        }
-        by_hand.update(exhibit.by_hand)
-    return said, {ref: how for ref, how in by_hand.items() if said.get(ref) != Liveness.DEAD.value}
-
-
-def _tokens(view: IncidentView, said: Mapping[str, str], by_hand: Mapping[str, str]) -> TokensPart:
-    states = list(said.values())
-
-    def told(value: str, state: Liveness) -> int | None:
-        # What the steps have counted tells old tokens from new ones; a reference alone doesn't.
-        kept = view.incident.values.get(value, "")
-        if kept.isascii() and kept.isdigit():
-            return int(kept)
-        return states.count(state.value) if said else None
-
-    dead = told("dead", Liveness.DEAD)
-    return TokensPart(
-        dead=dead if dead is not None else _counted_by(view, CheckKind.TOKENS_DEAD),
-        alive=told("alive", Liveness.ALIVE),
-        not_known=told("unknown_liveness", Liveness.UNKNOWN),
-        by_hand=len(by_hand),
-        replaced=_counted_by(view, CheckKind.TOKENS_REPLACED),
-    )
-
-
-def _counted_by(view: IncidentView, check: CheckKind) -> int | None:
-    """How many a step's check had counted last."""
-    results = [step.check for step in view.steps if step.step.check is check and step.check is not None]
-    return results[-1].done if results and results[-1].total else None
-
-
 def _jobs(view: IncidentView, exhibits: Sequence[Exhibit]) -> tuple[JobRow, ...]:
     """The last that evidence tells of each job, and the jobs of which it tells nothing."""
     jobs = {
@@ -187,49 +143,6 @@ def _open_points(
         )
         points.append(OpenPoint(Severity.LOW, "Journal", left_out))
     return tuple(sorted(points, key=lambda point: point.severity.rank))
-
-
-def _figures(
-    view: IncidentView,
-    exhibits: Sequence[Exhibit],
-    census: CensusPart | None,
-    tokens: TokensPart,
-    open_points: Sequence[OpenPoint],
-) -> tuple[Named, ...]:
-    states = [step.state for step in view.steps]
-    needed = len(states) - states.count(StepState.NOT_NEEDED)
-    skipped = states.count(StepState.SKIPPED)
-    figures = [
-        Named(
-            "Steps done",
-            f"{states.count(StepState.DONE)} of {needed}",
-            f"{skipped} skipped" if skipped else "none skipped",
-        )
-    ]
-    key = view.incident.scope.key
-    if census is not None:
-        counts: list[tuple[str, tuple[int | None, int | None]]] = [("Not protected", census.unprotected)]
-        if key:
-            counts.insert(0, ("Under the old key", under_key(exhibits, key)))
-        for name, (before, after) in counts:
-            figures.append(
-                Named(name, f"{before:,} → {after:,}" if after is not None else f"{before:,}", "tokens")
-                if before is not None
-                else Named(name, "not known")
-            )
-    if tokens.dead is not None:
-        alive = f"{tokens.alive:,} alive" if tokens.alive is not None else ""
-        figures.append(Named("Tokens dead", f"{tokens.dead:,}", alive))
-    if tokens.by_hand:
-        figures.append(Named("Left by hand", f"{tokens.by_hand:,}", "tokens"))
-    if tokens.replaced is not None:
-        figures.append(Named("Tokens replaced", f"{tokens.replaced:,}"))
-    broken = sum(not exhibit.agrees for exhibit in exhibits)
-    vouched = f"{broken:,} not as captured" if broken else "each as captured"
-    figures.append(Named("Evidence", counted(len(exhibits), "piece"), vouched if exhibits else ""))
-    worst = f"worst: {open_points[0].severity.value}" if open_points else "nothing is left"
-    figures.append(Named("Open points", f"{len(open_points):,}", worst))
-    return tuple(figures)
 
 
 def _step(view: StepView, whole: IncidentView, times: Times) -> StepRow:

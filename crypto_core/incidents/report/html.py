@@ -67,16 +67,18 @@ def _section(section: Section) -> Iterator[str]:
         yield from (f"<div><dt>{escape(f.name)}</dt><dd>{_cell(f.value)}</dd></div>" for f in section.facts)
         yield "</dl>"
     for table in section.tables:
-        yield from _table(table)
+        yield from _table(table, named=section.names_tables)
     yield "</section>"
 
 
-def _table(table: Table) -> Iterator[str]:
+def _table(table: Table, *, named: bool) -> Iterator[str]:
     if not table.rows:
         yield f'<p class="empty"><b>{escape(table.caption)}:</b> {escape(table.empty)}</p>'
         return
+    # Readers who hear the page are told each table's name, where the section's title shows it already too.
+    unseen = "" if named else ' class="unseen"'
     short = ' class="short"' if len(table.rows) <= _SHORT else ""
-    yield f"<table{short}><caption>{escape(table.caption)}</caption><thead><tr>"
+    yield f"<table{short}><caption{unseen}>{escape(table.caption)}</caption><thead><tr>"
     for header, cell in zip(table.headers, table.rows[0], strict=True):
         yield f'<th scope="col" class="{cell.look.value}">{escape(header)}</th>'
     yield "</tr></thead><tbody>"

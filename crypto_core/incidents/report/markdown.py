@@ -61,7 +61,7 @@ def _section(section: Section) -> Iterator[str]:
         yield ""
         yield from (f"- **{escaped(fact.name)}:** {_cell(fact.value)}" for fact in section.facts)
     for table in section.tables:
-        yield from ("", *_table(table, named=len(section.tables) > 1 or bool(section.facts)))
+        yield from ("", *_table(table, named=section.names_tables))
 
 
 def _table(table: Table, *, named: bool) -> Iterator[str]:

@@ -20,6 +20,22 @@ class Tone(StrEnum):
     QUIET = "quiet"
 
 
+WORD_TONE = {
+    "done": Tone.GOOD,
+    "passed": Tone.GOOD,
+    "within": Tone.GOOD,
+    "skipped": Tone.WARNING,
+    "begun": Tone.WARNING,
+    "not yet": Tone.WARNING,
+    "not known": Tone.WARNING,
+    "interrupted": Tone.WARNING,
+    "refused": Tone.WARNING,
+    "failed": Tone.BAD,
+    "over": Tone.BAD,
+}
+"""Words of states, outcomes and verdicts."""
+
+
 class Look(StrEnum):
     """What kind of text it is."""
 
@@ -74,6 +90,11 @@ class Section:
     facts: tuple[Fact, ...] = ()
     tables: tuple[Table, ...] = ()
 
+    @property
+    def names_tables(self) -> bool:
+        """True where the section's title doesn't say what its tables are."""
+        return len(self.tables) > 1 or bool(self.facts)
+
 
 def facts(*pairs: tuple[str, str | Cell]) -> tuple[Fact, ...]:
     """Return the facts that have a value."""
@@ -100,3 +121,18 @@ def table(caption: str, headers: str, rows: Iterable[tuple[Cell | str, ...]], em
     """Return a table; `headers` are separated by bars."""
     cells = tuple(tuple(c if isinstance(c, Cell) else Cell(c) for c in row) for row in rows)
     return Table(caption, tuple(headers.split("|")), cells, empty)
+
+
+def word(text: str, *more: str) -> Cell:
+    """Return a word of ours in its tone, with lines that go with it."""
+    return Cell(text, WORD_TONE.get(text, Tone.PLAIN), more=more)
+
+
+def at_time(text: str) -> Cell:
+    """Return a moment."""
+    return Cell(text, look=Look.TIME)
+
+
+def share(seconds: float | None, budget: int) -> int | None:
+    """Return how much of a budget was used, in percent; None without one, or where it isn't known."""
+    return round(100 * seconds / budget) if budget and seconds is not None else None

@@ -54,6 +54,7 @@ caption {{ padding: 0 0 0.3rem; text-align: left; color: var(--soft); font-size:
 th, td {{ padding: 0.32rem 0.8rem 0.32rem 0; text-align: left; vertical-align: top;
   overflow-wrap: anywhere; }}
 th:last-child, td:last-child {{ padding-right: 0; }}
+.unseen {{ position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }}
 thead th {{ border-bottom: 1px solid var(--soft); color: var(--soft); font-size: 0.78rem; font-weight: 600;
   overflow-wrap: normal; }}
 tbody th {{ font-weight: 500; }}
@@ -82,9 +83,9 @@ td span, th span, dd span {{ unicode-bidi: isolate; }}
 #times th:nth-child(2) {{ width: 22%; }}
 #steps th:nth-child(2) {{ width: 24%; }}
 #steps th:nth-child(3) {{ width: 26%; }}
-#timeline th:nth-child(1) {{ width: 10rem; }}
+#timeline th:nth-child(1) {{ width: 11.5rem; }}
 #timeline th:nth-child(2) {{ width: 5.5rem; }}
-#timeline th:nth-child(4) {{ width: 27%; }}
+#timeline th:nth-child(4) {{ width: 26%; }}
 #actions th:nth-child(3), #actions th:nth-child(4) {{ width: 25%; }}
 #evidence th:nth-child(4) {{ width: 24%; }}
 #evidence th:nth-child(3) {{ width: 22%; }}

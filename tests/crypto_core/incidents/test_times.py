@@ -82,6 +82,7 @@ def test_what_nobody_knows_is_told_as_such() -> None:
         times.step("no such step")
 
 
+VIEW = sample().view
 moments = st.integers(-60, 600).map(at)
 states = st.sampled_from(StepState)
 
@@ -94,7 +95,7 @@ def views(draw: st.DrawFn) -> IncidentView:
         state = draw(states)
         ended = draw(st.none() | moments) if state.ended else None
         steps.append(StepView(step, number, state, draw(st.none() | moments), ended))
-    view = sample().view
+    view = VIEW
     closed = draw(st.none() | moments)
     state = IncidentState.CLOSED if closed else IncidentState.OPEN
     scope = replace(view.incident.scope, since=draw(st.none() | moments))
@@ -110,7 +111,7 @@ def of_kinds(times: Times) -> dict[PhaseKind, Time]:
     }
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=80)
 @given(views(), st.integers(-60, 2000))
 def test_times_are_never_negative_and_their_verdict_follows_from_time_and_budget(
     view: IncidentView, minutes: int

@@ -237,7 +237,7 @@ def test_markdown_tables_keep_their_columns_whatever_is_in_them() -> None:
             assert {row.count("|") for row in rows} == {columns}
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=100)
 @given(st.text(alphabet=st.sampled_from(list("|\\`*_{}[]()<>#+-.!~&=:/@$ \n0aw")), max_size=20))
 def test_escaped_text_is_read_back_from_markdown_as_it_was(text: str) -> None:
     expected = squeezed(text)

@@ -14,7 +14,7 @@ from crypto_core.database.journal import Outcome
 from crypto_core.errors import DatabaseError, RefusedError
 from crypto_core.incidents.report.service import ReportService
 from tests.crypto_core.incidents.report.making import KeptJournal, service_of
-from tests.crypto_core.incidents.sample import at, journal_entry, sample
+from tests.crypto_core.incidents.sample import journal_entry, sample
 
 
 def test_a_form_that_there_is_not_is_refused_and_the_others_are_named() -> None:
@@ -76,4 +76,3 @@ def test_entries_of_before_the_incident_are_not_missed() -> None:
         "newest" in point.text
         for point in service_of(made, journal=early).signed(made.view).report.open_points
     )
-    assert at(0) == made.view.incident.declared_at
