@@ -211,8 +211,8 @@ def integrity(signed: Signed) -> Section:
         lead="Signed is the JSON form of this report, made at the same moment: whoever may ask the key can"
         " verify it. This is its digest."
         if signature
-        else "Nobody has signed this report: it proves no more than whoever hands it on. The digest is that of"
-        " its JSON form, made at the same moment.",
+        else "Nobody has signed this report: it proves no more than whoever hands it on. The digest is"
+        " that of its JSON form, made at the same moment.",
         facts=facts(
             ("Journal", signed.report.journal_state),
             ("Signature", state),

@@ -82,7 +82,7 @@ def test_another_keys_signature_is_not_ours(exported: str) -> None:
 
 
 def test_what_is_said_of_the_signature_can_not_be_changed_either(exported: str) -> None:
-    for change in (
+    changes: tuple[dict[str, Any], ...] = (
         {"signature": None},
         {"unsigned_because": "It was not needed."},
         {"signature": {"key_arn": SIGNING_KEY, "algorithm": "HMAC_SHA_256", "signature": "AAAA"}},
@@ -93,7 +93,8 @@ def test_what_is_said_of_the_signature_can_not_be_changed_either(exported: str) 
         {"sha256": None},
         {"report": []},
         {"further": 1},
-    ):
+    )
+    for change in changes:
         assert verify_report(written(json.loads(exported) | change), SIGNER) is not None, change
 
 
