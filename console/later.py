@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from crypto_core.keys.service import StatusService
     from crypto_core.kms import KmsApi
     from crypto_core.observation import Observer
+    from crypto_core.providers.answers import ProviderWork
     from crypto_core.reencryption.jobs.parts import JobParts
     from crypto_core.reencryption.jobs.undoing import Undoing
     from crypto_core.reencryption.planner import Planner
@@ -168,7 +169,7 @@ def work(ground: Ground) -> TokenWork:
         ground.engine,
         planner,
         runner,
-        _verifier(ground),
+        verifier(ground),
         ground.journal,
         read_only=ground.settings.read_only,
         approvals=approvals(ground),
@@ -251,7 +252,8 @@ def job_processes(ground: Ground) -> HostProcesses:
     return HostProcesses(ground.settings, ground.trusted_keys)
 
 
-def _verifier(ground: Ground) -> Verifier:
+def verifier(ground: Ground) -> Verifier:
+    """Return what opens tokens and says only whether they opened."""
     from crypto_core.reencryption.verification import Verifier
 
     return Verifier(
@@ -268,7 +270,7 @@ def materials(ground: Ground) -> MaterialSource:
     """Return what counts tokens by key material."""
     from crypto_core.reencryption.materials import MaterialService
 
-    return MaterialService(ground.keys, ground.status, ground.inventory, _verifier(ground))
+    return MaterialService(ground.keys, ground.status, ground.inventory, verifier(ground))
 
 
 def key_changes(ground: Ground) -> KeyWork:
@@ -394,4 +396,22 @@ def trail_rules(ground: Ground) -> TrailRuleSource:
         ),
         aliases=ground.keys.known_aliases,
         describe=lambda name: ground.keys.describe(name).key_arn,
+    )
+
+
+def providers(ground: Ground) -> ProviderWork:
+    """Return what asks providers about tokens and revokes them."""
+    from crypto_core.cipher import TokenCipher
+    from crypto_core.providers.opening import TokenOpener
+    from crypto_core.providers.service import ProviderService
+
+    settings = ground.settings
+    return ProviderService(
+        ground.inventory,
+        ground.store,
+        ground.catalogue,
+        TokenOpener(TokenCipher(ground.keyring, observer=ground.observer), dev_key=settings.dev_key),
+        ground.journal,
+        settings.endpoints,
+        read_only=settings.read_only,
     )

@@ -30,6 +30,7 @@ from crypto_core.errors import SettingsError
 from crypto_core.foreign import clean
 from crypto_core.key_names import parse_key_name
 from crypto_core.keys.posture.limits import Limits
+from crypto_core.providers.endpoints import GITHUB, SLACK, Endpoints, base_url
 
 FILE_VARIABLE = "KEYDECK_SETTINGS"
 
@@ -175,6 +176,21 @@ class Settings(BaseSettings):
     )
     """How long a request and its approval hold together, in minutes."""
 
+    github_url: str = Field(GITHUB, validation_alias="KEYDECK_GITHUB_URL", max_length=512)
+    """The base URL of GitHub's API; of an Enterprise Server https://HOST/api/v3."""
+
+    slack_url: str = Field(SLACK, validation_alias="KEYDECK_SLACK_URL", max_length=512)
+    """Where Slack is asked."""
+
+    atlassian_url: str = Field("", validation_alias="KEYDECK_ATLASSIAN_URL", max_length=512)
+    """Where all calls of Jira and Confluence go, such as a proxy; "" is each connection's own site."""
+
+    github_client_id: str = Field("", validation_alias="KEYDECK_GITHUB_CLIENT_ID", pattern=r"^[\w.-]{0,100}$")
+    """The client id of the platform's OAuth app, so that GitHub revokes its tokens without a mail."""
+
+    github_client_secret: str = Field("", validation_alias="KEYDECK_GITHUB_CLIENT_SECRET", repr=False)
+    """The client secret of that app."""
+
     tables: tuple[TableSettings, ...] = Field((), validation_alias="KEYDECK_TABLES")
     """Further tables with tokens; given in the file."""
 
@@ -227,6 +243,25 @@ class Settings(BaseSettings):
         if len(raw) != 32:
             raise ValueError("not a Fernet key: 32 bytes in URL-safe base64")
         return value
+
+    @field_validator("github_url", "slack_url", "atlassian_url")
+    @classmethod
+    def _is_base_url(cls, value: str) -> str:
+        try:
+            return base_url(value) if value else value
+        except SettingsError as error:
+            raise ValueError(error.message) from None
+
+    @property
+    def endpoints(self) -> Endpoints:
+        """Where the providers are asked."""
+        return Endpoints(
+            self.github_url,
+            self.slack_url,
+            self.atlassian_url,
+            self.github_client_id,
+            self.github_client_secret,
+        )
 
     @property
     def limits(self) -> Limits:
@@ -393,6 +428,8 @@ def _shown(name: str, value: Any) -> str:
         return clean(", ".join(f"{key} = {text}" for key, text in value.items()), 2000)
     if name == "dev_key":
         return "(the published key)" if value == DEV_KEY else "(hidden)"
+    if name == "github_client_secret":
+        return "(hidden)" if value else ""
     if name == "tables":
         return ", ".join(t.name for t in value)
     return clean(", ".join(value) if isinstance(value, tuple) else value)

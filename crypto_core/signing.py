@@ -45,7 +45,7 @@ def digest_of(purpose: str, *fields: str | bytes) -> bytes:
 
 
 class Signer(Protocol):
-    """Signs with the configured KMS key. What is signed comes from `digest_of`."""
+    """Signs with the configured KMS key. What is signed is over a text that begins with its purpose."""
 
     def sign(self, digest: bytes) -> Signature:
         """Return a signature over a SHA-256 digest. Raises KmsError, ReadOnlyError."""

@@ -16,7 +16,7 @@ from uuid import UUID, uuid4
 
 from sqlalchemy import ColumnElement, Connection, Engine, func, insert, select, text, update
 
-from crypto_core.database.approvals import DEFAULT_MINUTES, Approval, Decision
+from crypto_core.database.approvals import ACTIONS, DEFAULT_MINUTES, SAME_AS, Approval, Decision
 from crypto_core.database.engine import connected
 from crypto_core.database.installation import require_schema
 from crypto_core.database.journal import Journal, Outcome
@@ -60,12 +60,8 @@ class ApprovalBook:
 
     def needed(self, action: str) -> bool:
         """Return whether the settings want four eyes for this action. Asks nobody."""
-        return (
-            "all" in self._needed
-            or action in self._needed
-            # What is revoked is part of the words, such as revoke tokens.
-            or action.partition(" ")[0] in self._needed
-        )
+        named = SAME_AS.get(action, action)
+        return named in self._needed or ("all" in self._needed and named in ACTIONS)
 
     def request(self, action: str, summary: str, digest: str, plan: Mapping[str, Any]) -> Approval:
         """Ask for approval, or return the request for this plan that this identity has already.

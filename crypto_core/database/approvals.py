@@ -36,6 +36,9 @@ ACTIONS = (
 """All that can be made to need four eyes, as commands and the journal call it; revoke is at a provider."""
 
 
+SAME_AS = {"incident revoke-tokens": "revoke", "revoke tokens": "revoke"}
+"""Other words for an action. An incident's other steps act by services that ask for approval themselves."""
+
 DEFAULT_MINUTES = 60.0
 """How long a request and its approval hold together."""
 

@@ -65,7 +65,10 @@ class EndpointControl:
         self._call("expire", access_key_id=access_key_id)
 
     def clear(self) -> None:
-        """Take back latency, throttling, faults, denials, expiries; LookupEvents gets AWS's limit again."""
+        """Take back latency, throttling, faults, denials, expiries; LookupEvents gets AWS's limit again.
+
+        The providers are as at the start, too: nothing is revoked.
+        """
         self._call("clear")
 
     def add_principal(
