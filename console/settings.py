@@ -191,6 +191,12 @@ class Settings(BaseSettings):
     github_client_secret: str = Field("", validation_alias="KEYDECK_GITHUB_CLIENT_SECRET", repr=False)
     """The client secret of that app."""
 
+    runbooks: str = Field("", validation_alias="KEYDECK_RUNBOOKS", max_length=4096)
+    """A folder with the team's own runbooks, beside the built-in ones; "" for none."""
+
+    drill_days: int = Field(90, validation_alias="KEYDECK_DRILL_DAYS", ge=0, le=3_650)
+    """How old the last restore drill may be, in days, before it is reminded of; 0 for never."""
+
     tables: tuple[TableSettings, ...] = Field((), validation_alias="KEYDECK_TABLES")
     """Further tables with tokens; given in the file."""
 
