@@ -62,9 +62,18 @@ class KeyCaptures:
         return {kind: KeyCapture(kind, take, self._ground) for kind, take in functions.items()}
 
     def key(self, situation: Situation) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Yield each key in each of its Regions as KMS describes it."""
-        for which, state in self._states(situation):
-            yield f"{which} {state.name} in {state.region}", self._ground.keys.show(state.key_arn).as_json()
+        """Yield each key in each of its Regions as KMS describes it, or why it does not."""
+        for which, name in (("Old key", old_key(situation)), ("New key", new_key(situation))):
+            if not name:
+                continue
+            try:
+                states = everywhere(self._ground.keys, name)
+            except KmsError as error:
+                yield f"{which} {name}", {"key_arn": name, "not_known": str(error)}
+                continue
+            for state in states:
+                shown = self._ground.keys.show(state.key_arn)
+                yield f"{which} {state.name} in {state.region}", shown.as_json()
 
     def policy(self, situation: Situation) -> Iterator[tuple[str, dict[str, Any]]]:
         """Yield each key's policy: its text, line by line, and the SHA-256 of the text as KMS gave it."""

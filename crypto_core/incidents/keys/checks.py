@@ -138,7 +138,7 @@ class KeyChecks:
         lines = [_is(state) for state in states]
         accepted = {
             "Enabled": ("Enabled",),
-            "Disabled": ("Disabled", *PENDING),
+            "Disabled": ("Disabled",),
             "PendingDeletion": PENDING,
         }.get(wanted, (wanted,))
         # A replica that is still enabled opens what the key sealed.

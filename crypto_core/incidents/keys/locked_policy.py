@@ -95,7 +95,7 @@ def _kept(statement: Statement, raw: dict[str, Any], now: PolicyDocument) -> dic
 
 
 def _without_deleted(raw: Any, principals: Sequence[Principal]) -> Any:
-    """The principals but for those that IAM has deleted, whom KMS takes in no policy; None if none is left."""
+    """The principals but for deleted ones, whom KMS takes in no policy; None if none is left."""
     gone = {p.value for p in principals if p.is_gone}
     if not gone or not isinstance(raw, Mapping):
         return raw

@@ -137,7 +137,7 @@ class MovingTokens:
     def _starting(self, inner: JobPlan) -> ActionPlan:
         plan = inner.plan
         columns = [f"{column}: {counted(n, 'token')}" for column, n in plan.by_column.items() if n]
-        new = "New data keys, nonces and ciphertexts under the new key: a data key that leaked opens none of them."
+        new = "New data keys, nonces and ciphertexts under the new key: no data key that leaked opens them."
         in_place = (
             "Seals under the new key what is stored in plaintext or under the published development key."
         )
