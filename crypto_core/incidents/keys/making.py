@@ -6,8 +6,9 @@ named in the plan. A key that was made before a crash is found again by its desc
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC
 
 from crypto_core.consent import Danger, require
 from crypto_core.errors import KmsError, RefusedError
@@ -32,7 +33,8 @@ _TRIES = 20
 
 def description_of(incident: Incident, old_arn: str) -> str:
     """Return the description of the key that is made for an incident: it is found again by it."""
-    return f"Keydeck {incident.name} of {incident.declared_at:%Y-%m-%dT%H:%M:%SZ}, in place of {old_arn}"
+    declared_at = incident.declared_at.astimezone(UTC)
+    return f"Keydeck {incident.name} of {declared_at:%Y-%m-%dT%H:%M:%SZ}, in place of {old_arn}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +45,10 @@ class _Sight:
     workers: Workers
     responder: str
     made: KeyState | None
-    accesses_known: str = ""
+    unknown: str = ""
     """Why who may use the old key is not known, "" if it is."""
+    targets: tuple[KeyState, ...] = ()
+    """The keys that could take its place."""
 
 
 class MakingKey:
@@ -58,8 +62,7 @@ class MakingKey:
         sight = self._look(situation)
         targets = [
             (state.key_arn, clean(f"{state.name} {short_key(state.key_arn)} in {state.region}", 200))
-            for state in self._ground.keys.targets()
-            if not same_key(state.key_arn, sight.old.key_arn)
+            for state in sight.targets
         ]
         made = sight.made.key_arn if sight.made is not None and sight.made.usable else ""
         return (
@@ -91,7 +94,8 @@ class MakingKey:
         """Make the key, unless it was made meanwhile, and remember it. See IncidentAction.run."""
         bundle: Bundle = plan.inner
         if any(p.change.kind is ChangeKind.CREATE for p in bundle.plans):
-            made = self._made(situation.incident, self._ground.keys.describe(old_key(situation)))
+            old = self._ground.keys.describe(old_key(situation))
+            made = self._made(situation.incident, old, self._ground.keys.list())
             if made is not None:
                 require(consent, plan)  # type: ignore[arg-type]
                 values = dict(bundle.values) | {NEW_KEY: made.key_arn}
@@ -168,7 +172,7 @@ class MakingKey:
                 f"{key.key_arn} is the key that the incident is about, or its replica.",
                 remedy="Choose another one, or make a new one.",
             )
-        if key.manager != "CUSTOMER" or key.spec != "SYMMETRIC_DEFAULT" or not key.usable:
+        if not _fits(key):
             raise RefusedError(
                 f"{key.name} is {key.state}, {key.spec}: tokens need an enabled symmetric customer key.",
                 remedy="Choose another one, or make a new one.",
@@ -216,19 +220,21 @@ class MakingKey:
             found, why = (), clean(error, 600)
         workers = workers_of(self._ground, old, found, situation.cancelled)
         known = (*workers.named, *workers.sealing, *workers.opening)
+        states = self._ground.keys.list()
         return _Sight(
             old,
             workers,
             responder_of(self._ground.identity(), known),
-            self._made(situation.incident, old),
+            self._made(situation.incident, old, states),
             why,
+            tuple(s for s in states if _fits(s) and not same_key(s.key_arn, old.key_arn)),
         )
 
-    def _made(self, incident: Incident, old: KeyState) -> KeyState | None:
+    @staticmethod
+    def _made(incident: Incident, old: KeyState, states: Iterable[KeyState]) -> KeyState | None:
         """The key that was made for this incident, by its description."""
         wanted = description_of(incident, old.key_arn)
-        self._ground.keys.refresh_aliases()
-        for state in self._ground.keys.list():
+        for state in states:
             if state.description == wanted and state.state not in _PENDING and not state.is_replica:
                 return state
         return None
@@ -241,6 +247,11 @@ class MakingKey:
         return next((w for w in (wanted, *(f"{wanted}-{n}" for n in range(2, _TRIES))) if w not in taken), "")
 
 
+def _fits(key: KeyState) -> bool:
+    """True for a key that tokens may be written under."""
+    return key.usable and key.manager == "CUSTOMER" and key.spec == "SYMMETRIC_DEFAULT"
+
+
 def _left_out(workers: Workers, given: Mapping[Role, Sequence[str]]) -> tuple[str, ...]:
     """Who uses the old key, or may, and gets nothing of the new one."""
     gets = {arn for arns in given.values() for arn in arns}
@@ -250,7 +261,7 @@ def _left_out(workers: Workers, given: Mapping[Role, Sequence[str]]) -> tuple[st
 
 def _warnings(sight: _Sight, left_out: Sequence[str]) -> list[str]:
     workers = sight.workers
-    told = [f"Who may use the old key is not known: {sight.accesses_known}"] if sight.accesses_known else []
+    told = [f"Who may use the old key is not known: {sight.unknown}"] if sight.unknown else []
     told += workers.gaps
     for arn in left_out:
         if arn in workers.opening or arn in workers.sealing:

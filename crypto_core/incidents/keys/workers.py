@@ -32,7 +32,7 @@ _SESSION = re.compile(r"arn:(aws[a-z-]*):sts::([0-9]{12}):assumed-role/([^/]+)/.
 
 @dataclass(frozen=True, slots=True)
 class Workers:
-    """Who works with a key. ARNs, the busiest first where they were seen.
+    """Who works with a key, as ARNs in an order that does not change with every call.
 
     `by_role` are those that its policy or a grant names plainly. `sealing` were seen to make data keys under
     it, `opening` only to open some. `others` may use it in another way, each in words and as a principal.
@@ -124,8 +124,8 @@ def _seen(
     except TrailError as error:
         return (), (), (clean(f"Who used the key lately is not known: {error}", 600),)
     plain = [row.texts for row in found.rows if is_principal(row.texts[0])]
-    sealing = dict.fromkeys(who for who, name in plain if name in _SEALING)
-    opening = dict.fromkeys(who for who, _ in plain if who not in sealing)
+    sealing = {who for who, name in plain if name in _SEALING}
+    opening = {who for who, _ in plain} - sealing
     gaps: tuple[str, ...] = ()
     if not found.rows:
         gaps = (
@@ -136,4 +136,4 @@ def _seen(
         )
     elif found.others:
         gaps = (f"{found.others:,} more principals used it than were looked at.",)
-    return tuple(sealing), tuple(opening), gaps
+    return tuple(sorted(sealing)), tuple(sorted(opening)), gaps

@@ -12,7 +12,8 @@ import pytest
 from sqlalchemy import Engine
 
 from console.deferring import if_made
-from console.sandbox.endpoint import Denial, Fault
+from console.sandbox import access_keys
+from console.sandbox.endpoint import Denial, Fault, PastCall
 from console.sandbox.sandbox import Sandbox
 from console.settings import load
 from console.wiring import Wired, wire
@@ -25,7 +26,6 @@ from crypto_core.incidents.keys.toolbox import key_tools
 from crypto_core.incidents.model import CheckResult, Incident, IncidentState, Scope
 from crypto_core.incidents.runbook import OptionValue, RunbookStep
 from crypto_core.keys.changes.service import KeyChangeService
-from crypto_core.trail.monitor import KeyMonitor
 from crypto_core.trail.use.witness import StoreWitness
 from tests.crypto_core.keys.replacement.conftest import Stage
 from tests.crypto_core.reencryption.jobs.working import Jobs, jobs_of
@@ -45,8 +45,6 @@ class Scene:
         self.sandbox = sandbox
         self.wired = wired
         self.jobs: Jobs = jobs_of(wired)
-        self.later = timedelta(0)
-        """How far the monitor's clock is ahead."""
         self.works = True
         """Whether processes work on a job that is started."""
         self.worked_on: list[tuple[int, tuple[str, ...]]] = []
@@ -64,13 +62,6 @@ class Scene:
         made = if_made(changes)
         assert isinstance(made, KeyChangeService)
         made._patience = ()
-        monitor = KeyMonitor(
-            wired.events,
-            puller=wired.event_puller,
-            replicas=services.keys.replicas,  # type: ignore[attr-defined]
-            identity=lambda: wired.kms.identity().arn,
-            clock=lambda: datetime.now(UTC) + self.later,
-        )
         return KeyGround(
             keys=services.keys,  # type: ignore[arg-type]  # what wiring made
             policies=services.policies,  # type: ignore[arg-type]
@@ -79,7 +70,7 @@ class Scene:
             changes=changes,
             jobs=self.jobs.service,
             replacement=services.replacement,
-            monitor=monitor,
+            monitor=services.key_monitor,
             use=services.event_use,
             events=wired.events,
             posture=services.posture,
@@ -89,7 +80,6 @@ class Scene:
             work_on=self._work_on,
             witness=witness,
             settle_seconds=0.0,
-            clock=lambda: datetime.now(UTC) + self.later,
         )
 
     def _work_on(self, job: int, trusted: tuple[str, ...]) -> None:
@@ -145,6 +135,11 @@ class Scene:
         """What the journal has, oldest first. The chain must be whole."""
         assert self.wired.journal.verify() is None
         return [(entry.action, entry.outcome) for entry in self.wired.journal.entries()]
+
+    def past(self, minutes: int, key: str) -> None:
+        """Let the platform have made a data key under a key so many minutes ago."""
+        moment = datetime.now(UTC) - timedelta(minutes=minutes)
+        self.sandbox.control.history([PastCall(moment, access_keys.PLATFORM, "GenerateDataKey", key)])
 
     def pull(self) -> None:
         """Fetch the events of late."""

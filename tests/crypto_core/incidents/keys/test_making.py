@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from console.sandbox import access_keys
+from console.sandbox.endpoint import PastCall
 from console.sandbox.sandbox import Sandbox
 from crypto_core.consent import Danger
 from crypto_core.errors import NotConfirmedError, RefusedError
 from crypto_core.incidents.catalogue import ActionKind, CheckKind
 from crypto_core.incidents.model import CheckState
-from tests.crypto_core.incidents.keys.conftest import ONCALL, PLATFORM, SUSPECT, Scene, told
+from tests.crypto_core.incidents.keys.conftest import ONCALL, PLATFORM, ROOT, SUSPECT, Scene, told
 
 CREATE, READY = ActionKind.CREATE_KEY, CheckKind.NEW_KEY_READY
 
@@ -72,8 +75,26 @@ def test_what_a_crash_left_undone_is_done_with_the_same_key(
     second = scene.do(CREATE, inputs)
     assert second.complete, told(second)
     assert second.values["new_key"] == new
-    names = scene.stage.kms.list_aliases(KeyId=new)["Aliases"]
-    assert [a["AliasName"] for a in names] == [alias]
+    names = scene.stage.kms.list_aliases()["Aliases"]
+    assert {a.get("TargetKeyId") for a in names if a["AliasName"] == alias} == {new.rsplit("/", 1)[-1]}
+
+
+def test_where_iam_decides_cloudtrail_tells_who_the_platform_is(scene: Scene) -> None:
+    scene.key = scene.stage.key()  # its policy names the account alone
+    moment = datetime.now(UTC) - timedelta(minutes=30)
+    calls = ((access_keys.PLATFORM, "GenerateDataKey"), (access_keys.INTRUDER, "Decrypt"))
+    scene.sandbox.control.history([PastCall(moment, who, name, scene.key) for who, name in calls])
+    assert scene.fields(CREATE)["platform"] == ""
+    scene.pull()
+    fields = scene.fields(CREATE)
+    assert fields["platform"] == PLATFORM
+    plan = scene.plan(CREATE, fields | {"alias": ""})
+    assert f"Loses access: {SUSPECT}, seen to use the old key in the last 90 days." in plan.warnings
+    assert any("account 123456789012 may Decrypt" in line for line in plan.warnings)
+    assert scene.run(CREATE, plan).complete
+    assert scene.values["left_out"].split(",") == [ROOT, SUSPECT]
+    ready = scene.look(READY)
+    assert ready.state is CheckState.PASSED, told(ready)
 
 
 def test_a_key_that_there_is_can_be_chosen_but_not_the_old_one_nor_one_that_is_shut(scene: Scene) -> None:

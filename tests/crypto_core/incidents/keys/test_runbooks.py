@@ -1,4 +1,4 @@
-"""The built-in runbooks about keys: each step says who, how long, what proves it and what to do if it fails."""
+"""The built-in runbooks about keys: each step says who, how long, what proves it and what if it fails."""
 
 from __future__ import annotations
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 from crypto_core.incidents.catalogue import CheckKind
 from crypto_core.incidents.model import CheckState
 from tests.crypto_core.incidents.keys.conftest import Scene, told
 
 SWITCHED, QUIET = CheckKind.PLATFORM_SWITCHED, CheckKind.KEY_QUIET
-LATER = timedelta(minutes=20)
-"""After that CloudTrail has delivered."""
 
 
 def test_a_connection_under_the_new_key_shows_the_switch_also_after_a_slow_rollout(scene: Scene) -> None:
@@ -23,8 +22,6 @@ def test_a_connection_under_the_new_key_shows_the_switch_also_after_a_slow_rollo
     scene.stage.connect(scene.key)  # an instance that was not restarted yet
     still = scene.look(SWITCHED)
     assert still.state is CheckState.NOT_YET, told(still)
-    import time
-
     time.sleep(1.2)  # the next second: the old key's last use is dated by the second
     scene.stage.connect(new)
     done = scene.look(SWITCHED)
@@ -32,35 +29,33 @@ def test_a_connection_under_the_new_key_shows_the_switch_also_after_a_slow_rollo
 
 
 def test_cloudtrail_shows_the_switch_where_nobody_connects(scene: Scene) -> None:
+    scene.declared_at = datetime.now(UTC) - timedelta(hours=1)
     scene.values["new_key"] = new = scene.stage.key()
-    scene.stage.platform_kms().generate_data_key(KeyId=new, KeySpec="AES_256")
-    early = scene.look(SWITCHED)
-    assert early.state is CheckState.NOT_YET
-    assert "GenerateDataKey by role/keydeck-platform" in told(early)
-    scene.later = LATER
+    scene.past(40, scene.key)
+    scene.past(30, new)
     look = scene.look(SWITCHED)
     assert look.state is CheckState.PASSED, told(look)
+    assert "GenerateDataKey by role/keydeck-platform: 1 times" in told(look)
     assert "nothing was sealed under the old key" in told(look)
     scene.stage.platform_kms().generate_data_key(KeyId=scene.key, KeySpec="AES_256")
-    scene.later = 2 * LATER
     behind = scene.look(SWITCHED)
     assert behind.state is CheckState.NOT_YET, told(behind)
+    assert "CloudTrail, old key, sealed: GenerateDataKey by role/keydeck-platform: 2 times" in told(behind)
 
 
 def test_quiet_is_what_cloudtrail_covers_and_own_calls_do_not_break_it(scene: Scene) -> None:
+    scene.past(20, scene.key)
+    half = scene.look(QUIET, minutes=30)
+    assert half.state is CheckState.NOT_YET, told(half)
+    assert 0 < half.done < 30
+    assert "GenerateDataKey by role/keydeck-platform: 1 times" in told(half)
     scene.wired.kms.call("GenerateDataKey", KeyId=scene.key, KeySpec="AES_256")
-    quiet = scene.look(QUIET, minutes=5)
+    quiet = scene.look(QUIET, minutes=3)
     assert quiet.state is CheckState.PASSED, told(quiet)
     assert "Keydeck's own calls, which do not count: 1" in told(quiet)
     scene.stage.platform_kms().generate_data_key(KeyId=scene.key, KeySpec="AES_256")
-    used = scene.look(QUIET, minutes=5)
-    assert (used.state, used.done, used.total) == (CheckState.NOT_YET, 0, 5)
-    assert "GenerateDataKey by role/keydeck-platform: 1 times" in told(used)
-    scene.later = LATER
-    half = scene.look(QUIET, minutes=30)
-    assert half.state is CheckState.NOT_YET
-    assert 0 < half.done < 30
-    assert scene.look(QUIET, minutes=3).state is CheckState.PASSED
+    used = scene.look(QUIET, minutes=3)
+    assert (used.state, used.done, used.total) == (CheckState.NOT_YET, 0, 3)
 
 
 def test_what_can_not_be_fetched_proves_nothing(scene: Scene, deny: Callable[..., None]) -> None:
