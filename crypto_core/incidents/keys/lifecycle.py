@@ -7,6 +7,7 @@ KMS Developer Guide, "Key states of AWS KMS keys" and "Deleting multi-Region key
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from crypto_core.errors import KeyNotFoundError, KmsError, RefusedError
 from crypto_core.incidents.catalogue import ActionKind
@@ -74,13 +75,13 @@ class ChangingState:
         )
 
     def run(
-        self, situation: Situation, plan: ActionPlan, consent: object, progress: Progress | None = None
+        self, situation: Situation, plan: ActionPlan, consent: Any, progress: Progress | None = None
     ) -> ActionResult:
         """Change it, and read back what came of it. See IncidentAction.run."""
         result, _ = run_bundle(
             self._ground.changes,
             plan,
-            consent,  # type: ignore[arg-type]
+            consent,
             progress=progress,
             cancelled=situation.cancelled,
         )
@@ -123,13 +124,13 @@ class Replicating:
         return bundled(inner.title, (inner,), values=((REPLICA, wanted),))
 
     def run(
-        self, situation: Situation, plan: ActionPlan, consent: object, progress: Progress | None = None
+        self, situation: Situation, plan: ActionPlan, consent: Any, progress: Progress | None = None
     ) -> ActionResult:
         """Make it. See IncidentAction.run."""
         result, _ = run_bundle(
             self._ground.changes,
             plan,
-            consent,  # type: ignore[arg-type]
+            consent,
             progress=progress,
             cancelled=situation.cancelled,
         )

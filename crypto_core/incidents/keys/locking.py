@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from crypto_core.coverage import Evidence
 from crypto_core.errors import DatabaseError, KmsError, RefusedError
@@ -131,13 +132,13 @@ class LockingKey:
         )
 
     def run(
-        self, situation: Situation, plan: ActionPlan, consent: object, progress: Progress | None = None
+        self, situation: Situation, plan: ActionPlan, consent: Any, progress: Progress | None = None
     ) -> ActionResult:
         """Put the policies, then revoke the grants. See IncidentAction.run."""
         result, _ = run_bundle(
             self._ground.changes,
             plan,
-            consent,  # type: ignore[arg-type]
+            consent,
             progress=progress,
             cancelled=situation.cancelled,
         )

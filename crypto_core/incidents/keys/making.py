@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC
+from typing import Any
 
 from crypto_core.consent import Danger, require
 from crypto_core.errors import KmsError, RefusedError
@@ -81,15 +82,15 @@ class MakingKey:
     def plan(self, situation: Situation) -> ActionPlan:
         """Return which key is made, for whom, and who is left out. Raises RefusedError, KmsError."""
         sight = self._look(situation)
-        chosen = entered(situation, KEY, sight.made.key_arn if sight.made else NEW)
+        chosen = entered(situation, KEY, NEW)
+        if sight.made is not None and chosen in (NEW, sight.made.key_arn):
+            return self._going_on(situation, sight, sight.made)
         if chosen != NEW:
             return self._choosing(situation, sight, chosen)
-        if sight.made is not None:
-            return self._going_on(situation, sight, sight.made)
         return self._making(situation, sight)
 
     def run(
-        self, situation: Situation, plan: ActionPlan, consent: object, progress: Progress | None = None
+        self, situation: Situation, plan: ActionPlan, consent: Any, progress: Progress | None = None
     ) -> ActionResult:
         """Make the key, unless it was made meanwhile, and remember it. See IncidentAction.run."""
         bundle: Bundle = plan.inner
@@ -97,13 +98,13 @@ class MakingKey:
             old = self._ground.keys.describe(old_key(situation))
             made = self._made(situation.incident, old, self._ground.keys.list())
             if made is not None:
-                require(consent, plan)  # type: ignore[arg-type]
+                require(consent, plan)
                 values = dict(bundle.values) | {NEW_KEY: made.key_arn}
                 return ActionResult(True, (f"{made.key_arn} has been made for this by now.",), values)
         result, changes = run_bundle(
             self._ground.changes,
             plan,
-            consent,  # type: ignore[arg-type]
+            consent,
             progress=progress,
             cancelled=situation.cancelled,
         )

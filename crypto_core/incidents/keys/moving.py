@@ -7,10 +7,11 @@ action that is run again goes on with the job that there is.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
-from crypto_core.consent import Consent, Danger, require
+from crypto_core.consent import Danger, require
 from crypto_core.counting import counted
-from crypto_core.errors import KeydeckError, NotConfirmedError, RefusedError, UnknownJobError
+from crypto_core.errors import KeydeckError, RefusedError, UnknownJobError
 from crypto_core.incidents.doing import ActionPlan, ActionResult, InputField, Progress, Situation
 from crypto_core.incidents.keys.bundle import digest_of
 from crypto_core.incidents.keys.ground import Jobs, KeyGround
@@ -81,14 +82,14 @@ class MovingTokens:
         return self._starting(inner)
 
     def run(
-        self, situation: Situation, plan: ActionPlan, consent: object, progress: Progress | None = None
+        self, situation: Situation, plan: ActionPlan, consent: Any, progress: Progress | None = None
     ) -> ActionResult:
         """Start the job, or let it go on, and have processes work on it. See IncidentAction.run."""
         jobs, inner = self._ground.jobs, plan.inner
         if not isinstance(inner, _GoingOn | JobPlan):
             raise RefusedError("This plan is not one of a job.", remedy="Look at a new preview.")
         if isinstance(inner, _GoingOn):
-            require(_given(consent), plan)
+            require(consent, plan)
             job = inner.job
             state = jobs.show(job).state
             if state in (JobState.PAUSED, JobState.FAILED):
@@ -97,7 +98,7 @@ class MovingTokens:
                 jobs.retry(job)
         else:
             if not inner.plan.tokens:
-                require(_given(consent), plan)
+                require(consent, plan)
                 return ActionResult(True, ("There is no such token: nothing had to be written.",))
             running = job_of(jobs, situation.incident, self._value, self._verb, self._selection(situation))
             if running is not None and not running.state.ended:
@@ -105,7 +106,7 @@ class MovingTokens:
                     f"Job {running.job.id} does this already.",
                     remedy="Look at the step again to go on with it.",
                 )
-            job = jobs.start(inner, _given(consent))
+            job = jobs.start(inner, consent)
         return self._worked_on(situation, job, progress)
 
     def _worked_on(self, situation: Situation, job: int, progress: Progress | None) -> ActionResult:
@@ -200,9 +201,3 @@ def _unwritten(jobs: Jobs, view: JobView) -> list[str]:
     more = view.poisoned - len(shown)
     lines = [f"Could not be written: {u.reference}: {u.reason}" for u in shown]
     return [*lines, *([f"and {more:,} more: keydeck jobs show {view.job.id}"] if more > 0 else [])]
-
-
-def _given(consent: object) -> Consent:
-    if not isinstance(consent, Consent):
-        raise NotConfirmedError("Nobody has agreed to this.")
-    return consent
