@@ -18,7 +18,15 @@ from crypto_core.incidents.doing import ActionPlan, ActionResult, InputField, Pr
 from crypto_core.incidents.keys.bundle import bundled, run_bundle
 from crypto_core.incidents.keys.ground import KeyGround
 from crypto_core.incidents.keys.locked_policy import USES, locked_policy
-from crypto_core.incidents.keys.subject import READERS, RESPONDER, entered, everywhere, listed, old_key
+from crypto_core.incidents.keys.subject import (
+    READERS,
+    RESPONDER,
+    entered,
+    everywhere,
+    listed,
+    old_key,
+    remembered,
+)
 from crypto_core.incidents.keys.workers import responder_of, workers_of
 from crypto_core.keys.changes.change import ChangeKind, KeyChange
 from crypto_core.keys.changes.plan import ChangePlan
@@ -127,7 +135,7 @@ class LockingKey:
             ),
             does_not=("Does not close data keys that somebody has opened already: re-encrypt for that.",),
             warnings=warnings,
-            values=((RESPONDER, responder), (READERS, ",".join(readers))),
+            values=((RESPONDER, responder), (READERS, remembered(readers))),
             told=() if len(plans) == 1 else (responder, *readers),
         )
 

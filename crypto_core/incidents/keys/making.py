@@ -17,7 +17,7 @@ from crypto_core.foreign import clean
 from crypto_core.incidents.doing import ActionPlan, ActionResult, InputField, Progress, Situation
 from crypto_core.incidents.keys.bundle import Bundle, bundled, digest_of, run_bundle
 from crypto_core.incidents.keys.ground import KeyGround
-from crypto_core.incidents.keys.subject import LEFT_OUT, NEW_KEY, entered, listed, old_key, said
+from crypto_core.incidents.keys.subject import LEFT_OUT, NEW_KEY, entered, listed, old_key, remembered, said
 from crypto_core.incidents.keys.workers import Workers, responder_of, workers_of
 from crypto_core.incidents.model import Incident
 from crypto_core.key_names import same_key, short_key
@@ -144,7 +144,7 @@ class MakingKey:
             does=(f"It takes the place of {old.name} ({old.key_arn}).",),
             does_not=("Moves no token, and does not touch the old key.",),
             warnings=warnings,
-            values=((LEFT_OUT, ",".join(left_out)),),
+            values=((LEFT_OUT, remembered(left_out)),),
             told=(LEFT_OUT, *left_out),
         )
 
@@ -161,7 +161,7 @@ class MakingKey:
             plans,
             does=(f"{made.key_arn} is {made.state}; no other key is made.",),
             warnings=_warnings(sight, left_out),
-            values=((NEW_KEY, made.key_arn), (LEFT_OUT, ",".join(left_out))),
+            values=((NEW_KEY, made.key_arn), (LEFT_OUT, remembered(left_out))),
             told=(made.key_arn, *left_out),
         )
 

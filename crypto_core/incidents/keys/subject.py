@@ -21,6 +21,9 @@ LEFT_OUT = "left_out"
 RESPONDER = "responder"
 READERS = "readers"
 
+_VALUE_LIMIT = 1_900
+"""Characters of a value: an incident keeps 2,000 of each."""
+
 
 def old_key(situation: Situation) -> str:
     """Return the name of the key that the incident is about. Raises RefusedError where it is about none."""
@@ -73,6 +76,16 @@ def entered(situation: Situation, name: str, default: str = "") -> str:
 def listed(text: str) -> tuple[str, ...]:
     """Return the entries of a list that was entered with commas or spaces between."""
     return tuple(dict.fromkeys(text.replace(",", " ").split()))
+
+
+def remembered(arns: Iterable[str]) -> str:
+    """Return ARNs as a value of an incident: as many whole ones as it has room for."""
+    text = ""
+    for arn in arns:
+        if len(text) + len(arn) + 1 > _VALUE_LIMIT:
+            break
+        text = f"{text},{arn}" if text else arn
+    return text
 
 
 def said(lines: Iterable[object], most: int = 40) -> tuple[str, ...]:
