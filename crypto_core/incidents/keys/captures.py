@@ -72,12 +72,18 @@ class KeyCaptures:
                 yield f"{which} {name}", {"key_arn": name, "not_known": str(error)}
                 continue
             for state in states:
+                if "state" in state.missing:
+                    yield f"{which} {state.key_arn}", _unasked(state)
+                    continue
                 shown = self._ground.keys.show(state.key_arn)
                 yield f"{which} {state.name} in {state.region}", shown.as_json()
 
     def policy(self, situation: Situation) -> Iterator[tuple[str, dict[str, Any]]]:
         """Yield each key's policy: its text, line by line, and the SHA-256 of the text as KMS gave it."""
         for which, state in self._states(situation):
+            if "state" in state.missing:
+                yield f"Policy of {state.key_arn}", _unasked(state)
+                continue
             policy = self._ground.policies.of(state)
             lines = policy.text.split("\n")
             shown = [_escaped(line) for line in lines]
@@ -95,6 +101,9 @@ class KeyCaptures:
     def grants(self, situation: Situation) -> Iterator[tuple[str, dict[str, Any]]]:
         """Yield each key's grants."""
         for which, state in self._states(situation):
+            if "state" in state.missing:
+                yield f"Grants of {state.key_arn}", _unasked(state)
+                continue
             missing: dict[str, str] = {}
             found = self._ground.policies.grants_of(state, missing)
             yield (
@@ -110,8 +119,11 @@ class KeyCaptures:
         """Yield who used the old key: KMS's last use, and the events that are kept, with what they cover."""
         arn = self._ground.keys.describe(old_key(situation)).key_arn
         since, cancelled = situation.incident.scope.since, situation.cancelled
-        last = []
+        last: list[dict[str, Any]] = []
         for _, state in self._states(situation):
+            if "state" in state.missing:
+                last.append(_unasked(state))
+                continue
             shown = self._ground.keys.show(state.key_arn)
             last.append(
                 {
@@ -243,6 +255,11 @@ def _escaped(line: str) -> str:
 def _units(character: str) -> list[int]:
     raw = character.encode("utf-16-be", "surrogatepass")
     return [int.from_bytes(raw[i : i + 2], "big") for i in range(0, len(raw), 2)]
+
+
+def _unasked(state: KeyState) -> dict[str, Any]:
+    """What is kept of a key in a Region that could not be asked."""
+    return {"key_arn": state.key_arn, "not_known": state.missing["state"]}
 
 
 def _is_about(finding: Finding, names: set[str]) -> bool:

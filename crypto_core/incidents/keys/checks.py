@@ -16,6 +16,7 @@ from crypto_core.incidents.keys.subject import (
     listed,
     new_key,
     old_key,
+    unasked,
 )
 from crypto_core.incidents.keys.workers import responder_of
 from crypto_core.incidents.model import CheckResult, CheckState
@@ -100,12 +101,13 @@ class KeyChecks:
         states = everywhere(self._ground.keys, old_key(situation))
         values = situation.incident.values
         allowed = {*listed(values.get(RESPONDER, "")), *listed(values.get(READERS, ""))}
+        missing = [*unasked(states)]
+        states = tuple(state for state in states if "state" not in state.missing)
         policies = [self._ground.policies.of(state) for state in states]
         if RESPONDER not in values:
             known = [a.principal.value for policy in policies for a in policy.accesses]
             allowed.add(responder_of(self._ground.identity(), known))
         lines: list[str] = []
-        missing: list[str] = []
         for state, policy in zip(states, policies, strict=True):
             missing += [f"{p.capitalize()} of {state.key_arn}: {why}" for p, why in policy.missing.items()]
             for access in policy.accesses:
@@ -146,6 +148,10 @@ class KeyChecks:
         behind = [state for state in asked if state.state not in accepted]
         if not behind:
             return CheckResult(CheckState.PASSED, tuple(lines), len(asked), len(asked))
+        if all("state" in state.missing for state in behind):
+            return CheckResult(
+                CheckState.UNKNOWN, (*lines, *unasked(behind)), len(asked) - len(behind), len(asked)
+            )
         lines += [f"{state.key_arn} is not {wanted}" for state in behind]
         return CheckResult(CheckState.NOT_YET, tuple(lines), len(asked) - len(behind), len(asked))
 

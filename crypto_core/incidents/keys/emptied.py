@@ -10,15 +10,13 @@ from crypto_core.envelope import Format
 from crypto_core.errors import DatabaseError
 from crypto_core.incidents.doing import Situation
 from crypto_core.incidents.keys.ground import KeyGround
-from crypto_core.incidents.keys.moving import job_of
+from crypto_core.incidents.keys.moving import job_of, unwritten
 from crypto_core.incidents.keys.subject import ENCRYPT_JOB, JOB, at, old_key
 from crypto_core.incidents.model import CheckResult, CheckState
 from crypto_core.keys.changes.plan import TokensAtRisk
 from crypto_core.keys.changes.reading import at_risk
 from crypto_core.reencryption.jobs.model import JobState, JobView
 from crypto_core.reencryption.plan import Selection, Verb
-
-_SHOWN = 10
 
 
 class EmptiedChecks:
@@ -39,7 +37,7 @@ class EmptiedChecks:
         if view is not None and view.state is not JobState.DONE:
             return _under_way(view, lines)
         if view is not None and view.poisoned:
-            lines += self._unwritten(view)
+            lines += unwritten(self._ground.jobs, view)
         arn = self._ground.keys.describe(name).key_arn
         tokens = self._count(situation, arn)
         lines += [*_counted(tokens), *self._backups(arn)]
@@ -65,7 +63,7 @@ class EmptiedChecks:
         if view is not None and view.state is not JobState.DONE:
             return _under_way(view, lines)
         if view is not None and view.poisoned:
-            lines += self._unwritten(view)
+            lines += unwritten(self._ground.jobs, view)
         status = self._ground.status.take(cancelled=situation.cancelled)
         plain, dev = status.by_format.get(Format.PLAINTEXT, 0), status.by_format.get(Format.DEV, 0)
         left = plain + dev
@@ -104,12 +102,6 @@ class EmptiedChecks:
             return ["Keydeck keeps no replaced envelope under it"]
         kept = counted(number, "replaced envelope")
         return [f"{kept} under it in keydeck.envelope_backup: no tokens any more, and not without the key"]
-
-    def _unwritten(self, view: JobView) -> list[str]:
-        found = self._ground.jobs.unwritten(view.job.id, limit=_SHOWN)
-        lines = [f"Could not be written: {one.reference}: {one.reason}" for one in found]
-        more = view.poisoned - len(found)
-        return [*lines, *([f"and {more:,} more: keydeck jobs show {view.job.id}"] if more > 0 else [])]
 
 
 def _told(view: JobView) -> list[str]:

@@ -14,7 +14,7 @@ from crypto_core.incidents.catalogue import ActionKind
 from crypto_core.incidents.doing import ActionPlan, ActionResult, InputField, Progress, Situation
 from crypto_core.incidents.keys.bundle import bundled, run_bundle
 from crypto_core.incidents.keys.ground import KeyGround
-from crypto_core.incidents.keys.subject import entered, everywhere, old_key
+from crypto_core.incidents.keys.subject import entered, everywhere, old_key, unasked
 from crypto_core.key_names import in_region
 from crypto_core.keys.changes.change import DEFAULT_WINDOW_DAYS, ChangeKind, KeyChange
 from crypto_core.keys.state import KeyState
@@ -61,6 +61,8 @@ class ChangingState:
         days = self._days(situation) if self._kind is ChangeKind.SCHEDULE_DELETION else DEFAULT_WINDOW_DAYS
         plans, does = [], []
         for state in states:
+            if "state" in state.missing:
+                continue
             if self._applies(state):
                 change = KeyChange(self._kind, key=state.key_arn, window_days=days)
                 plans.append(self._ground.changes.plan(change, cancelled=situation.cancelled))
@@ -71,7 +73,10 @@ class ChangingState:
             plans[0].title if len(plans) == 1 else f"{self._words} {name}",
             plans,
             does=does,
-            warnings=(_BACKUPS,) if deletes else (),
+            warnings=(
+                *(f"Left as it is: {why}" for why in unasked(states)),
+                *((_BACKUPS,) if deletes else ()),
+            ),
         )
 
     def run(

@@ -26,6 +26,7 @@ from crypto_core.incidents.keys.subject import (
     listed,
     old_key,
     remembered,
+    unasked,
 )
 from crypto_core.incidents.keys.workers import responder_of, workers_of
 from crypto_core.keys.changes.change import ChangeKind, KeyChange
@@ -176,8 +177,9 @@ class LockingKey:
         return YES if under or unknown or not status.coverage.complete else NO
 
     def _look(self, situation: Situation) -> _Sight:
-        states = everywhere(self._ground.keys, old_key(situation))
-        policies, gaps = {}, []
+        found = everywhere(self._ground.keys, old_key(situation))
+        policies, gaps = {}, [f"Not locked down: {why}" for why in unasked(found)]
+        states = tuple(state for state in found if "state" not in state.missing)
         for state in states:
             policy = policies[state.key_arn] = self._ground.policies.of(state)
             gaps += [f"{part.capitalize()} of {state.key_arn}: {why}" for part, why in policy.missing.items()]

@@ -127,7 +127,7 @@ class MovingTokens:
         if not view.state.ended and not trouble:
             lines.append("It goes on by itself: the step's check shows how far it is.")
         if view.poisoned:
-            lines += _unwritten(self._ground.jobs, view)
+            lines += unwritten(self._ground.jobs, view)
         return ActionResult(view.complete, said([*trouble, *lines]), values)
 
     def _selection(self, situation: Situation) -> Selection:
@@ -189,12 +189,13 @@ class MovingTokens:
             digest=digest_of("job", job, view.state),
             danger=Danger.CONFIRM,
             does=said(does),
-            warnings=said([*warnings, *_unwritten(self._ground.jobs, view)]),
+            warnings=said([*warnings, *unwritten(self._ground.jobs, view)]),
             inner=_GoingOn(job, view.state),
         )
 
 
-def _unwritten(jobs: Jobs, view: JobView) -> list[str]:
+def unwritten(jobs: Jobs, view: JobView) -> list[str]:
+    """Return the tokens that a job could not write, the first ones with their reasons. Raises DatabaseError."""
     if not view.poisoned:
         return []
     shown = jobs.unwritten(view.job.id, limit=_SHOWN)

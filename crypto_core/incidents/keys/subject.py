@@ -11,6 +11,7 @@ from crypto_core.errors import DatabaseError, KeyNotFoundError, KmsError, Refuse
 from crypto_core.foreign import clean
 from crypto_core.incidents.doing import Situation
 from crypto_core.incidents.model import CheckResult, CheckState
+from crypto_core.key_names import region_of
 from crypto_core.keys.inventory import KeyInventory
 from crypto_core.keys.state import KeyState
 
@@ -52,9 +53,9 @@ def required_new_key(situation: Situation) -> str:
 
 
 def everywhere(keys: KeyInventory, name: str) -> tuple[KeyState, ...]:
-    """Return a key in each of its Regions, the one that was named first. Raises KmsError.
+    """Return a key in each of its Regions, the one that was named first. Raises KmsError about that one.
 
-    A replica that is gone is left out.
+    A replica that is gone is left out; of one that can't be asked, `missing` has why as the part "state".
     """
     first = keys.describe(name)
     found = [first]
@@ -65,7 +66,19 @@ def everywhere(keys: KeyInventory, name: str) -> tuple[KeyState, ...]:
             found.append(keys.describe(arn))
         except KeyNotFoundError:
             continue
+        except KmsError as error:
+            # A Region that is down must not keep the key from being taken away in the others.
+            found.append(KeyState(arn, region_of(arn) or "", missing={"state": clean(error, 300)}))
     return tuple(found)
+
+
+def unasked(states: Iterable[KeyState]) -> tuple[str, ...]:
+    """Return which of a key's Regions could not be asked, and why."""
+    return tuple(
+        f"{state.key_arn} could not be asked: {state.missing['state']}"
+        for state in states
+        if "state" in state.missing
+    )
 
 
 def entered(situation: Situation, name: str, default: str = "") -> str:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
+from console.sandbox.endpoint import Denial
 from crypto_core.consent import Consent, Danger
 from crypto_core.errors import NotConfirmedError, RefusedError
-from crypto_core.incidents.catalogue import ActionKind, CheckKind
+from crypto_core.incidents.catalogue import ActionKind, CaptureKind, CheckKind
 from crypto_core.incidents.model import CheckState
 from tests.crypto_core.incidents.keys.conftest import Scene, agreed, told
 
@@ -76,6 +79,17 @@ def test_every_region_of_a_key_goes_out_of_use_and_comes_back(scene: Scene) -> N
         assert result.complete, told(result)
         assert scene.look(STATE, state=state).state is CheckState.PASSED
     assert scene.do(ENABLE).complete
+    # A Region that can't be asked does not keep the others from being taken away, and is not forgotten.
+    scene.sandbox.control.add_denial(Denial("*", "kms:*", replica))
+    plan = scene.plan(DISABLE)
+    assert any(replica in line and "Left as it is" in line for line in plan.warnings)
+    assert scene.run(DISABLE, plan).complete
+    blind = scene.look(STATE, state="Disabled")
+    assert (blind.state, blind.done, blind.total) == (CheckState.UNKNOWN, 1, 2), told(blind)
+    assert scene.do(ActionKind.LOCK_DOWN_KEY, {"platform": "no"}).complete
+    assert scene.look(CheckKind.KEY_LOCKED_DOWN).state is CheckState.UNKNOWN
+    for kind in (CaptureKind.KEY, CaptureKind.POLICY, CaptureKind.GRANTS, CaptureKind.KEY_USE):
+        assert any("not_known" in json.dumps(dict(piece.content)) for piece in scene.capture(kind))
 
 
 def test_a_key_of_one_region_has_no_replica_and_a_key_that_is_gone_is_told(scene: Scene) -> None:

@@ -9,9 +9,12 @@ import pytest
 from sqlalchemy import Engine, text
 
 from console.sandbox.sandbox import Sandbox
+from console.settings import load
+from console.wiring import wire
 from crypto_core.consent import Consent, Danger
-from crypto_core.errors import NotConfirmedError, RefusedError
+from crypto_core.errors import JobError, NotConfirmedError, RefusedError
 from crypto_core.incidents.catalogue import ActionKind, CheckKind
+from crypto_core.incidents.keys.toolbox import key_tools
 from crypto_core.incidents.model import CheckState
 from tests.crypto_core.incidents.keys.conftest import Scene, told
 
@@ -137,14 +140,10 @@ def test_without_a_new_key_nothing_is_planned_and_without_a_job_nothing_left_is_
 
 
 def test_a_process_that_does_not_start_is_said_and_the_job_is_remembered(moved: Scene) -> None:
-    from crypto_core.errors import JobError
-
     def refuse(job: int, trusted: tuple[str, ...]) -> None:
         raise JobError("No process could be started.")
 
     moved._work_on = refuse  # type: ignore[method-assign]
-    from crypto_core.incidents.keys.toolbox import key_tools
-
     moved.tools = key_tools(moved._ground(moved.wired))
     result = moved.do(REENCRYPT)
     assert result.values["job"]
@@ -165,13 +164,9 @@ def test_what_aws_does_not_tell_is_not_known(
 def test_what_a_dead_database_does_not_tell_is_not_known(
     moved: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from console.settings import load
-    from console.wiring import wire
-    from tests.crypto_core.incidents.keys.conftest import Scene as Again
-
     monkeypatch.setenv("DATABASE_URL", "postgresql://nobody@127.0.0.1:9/none")
     wired = wire(load().settings)
-    dead = Again(moved.stage, moved.sandbox, wired)
+    dead = Scene(moved.stage, moved.sandbox, wired)
     dead.values = dict(moved.values)
     for kind in (EMPTY, SEALED, CheckKind.PLATFORM_SWITCHED, CheckKind.SCOPE_KNOWN):
         look = dead.look(kind)
