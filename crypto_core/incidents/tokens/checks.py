@@ -14,7 +14,6 @@ from crypto_core.errors import (
     RefusedError,
     SettingsError,
 )
-from crypto_core.incidents.catalogue import ActionKind, CaptureKind
 from crypto_core.incidents.doing import Situation
 from crypto_core.incidents.model import CheckResult, CheckState
 from crypto_core.incidents.tokens.baseline import Baseline
@@ -166,25 +165,3 @@ def _why(held: Held, reason: str) -> str:
     if held is Held.REPLACED:
         return "another token, and not sealed: encrypt it in place"
     return reason or f"it holds {held.value}"
-
-
-class DrillRecorded:
-    """The result of the drill is evidence, whatever it is."""
-
-    def __init__(self, remembered: Remembered) -> None:
-        self._remembered = remembered
-
-    def look(self, situation: Situation) -> CheckResult:
-        """Return when the drill was and what came of it."""
-        name = situation.incident.scope.database
-        last = self._remembered.last(situation.incident, CaptureKind.VERIFICATION)
-        if last is None or last.get("database") != name:
-            wanted = ActionKind.VERIFY_RESTORED.value
-            return seen(CheckState.NOT_YET, f"No result is recorded yet: run {wanted} of this incident.")
-        return seen(
-            CheckState.PASSED,
-            f"{name}: {last['result']}, {last['opened']:,} of {last['tried']:,} opened, "
-            f"{last['began_at']}, {last['seconds']:,.1f} s.",
-            done=int(last["opened"]),
-            total=int(last["tried"]),
-        )

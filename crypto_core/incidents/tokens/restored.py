@@ -99,7 +99,7 @@ class VerifyRestored:
             )
         content = verified.as_json() | {"database": clean(name, 100), "sample": sample}
         return ActionResult(
-            verified.passed,
+            not verified.interrupted,
             verified.lines,
             verified.values | {"restored": clean(name, 100)},
             (

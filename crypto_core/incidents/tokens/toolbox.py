@@ -13,7 +13,6 @@ from crypto_core.incidents.tokens.captures import (
     verification_summary,
 )
 from crypto_core.incidents.tokens.checks import (
-    DrillRecorded,
     LookAtTokens,
     ScopeKnown,
     TokensDead,
@@ -39,7 +38,6 @@ def token_tools(parts: TokenParts) -> Toolbox:
         CheckKind.TOKENS_DEAD: TokensDead(remembered).look,
         CheckKind.TOKENS_REPLACED: TokensReplaced(baseline).look,
         CheckKind.REPLICA_ANSWERS: ReplicaAnswers(parts).look,
-        CheckKind.DRILL_RECORDED: DrillRecorded(remembered).look,
     }
     return Toolbox(
         actions={
