@@ -200,6 +200,7 @@ class TokenEntering:
             warnings=tuple(warnings),
             already=already,
             old_digest=old.digest,
+            source=found.wrapped_by,
         )
 
     def _target(self) -> tuple[str, list[str]]:
@@ -255,7 +256,7 @@ class TokenEntering:
         with cipher.open(sealed.stored, plan.key_arn, ref=plan.ref).token as opened:
             if opened != token:
                 raise NewEnvelopeError("The new envelope does not hold the token; it was dropped.")
-        source = KeyAnswer(plan.old_key, None) if plan.old_key else None
+        source = plan.source or (KeyAnswer(plan.old_key, None) if plan.old_key else None)
         actor = self._journal.actor()
         run_id = uuid4()
         done = told | {"run": str(run_id)}

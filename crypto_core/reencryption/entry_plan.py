@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from crypto_core.consent import Danger
+from crypto_core.data_keys import KeyAnswer
 from crypto_core.envelope import Format
 from crypto_core.foreign import clean
 from crypto_core.providers.answers import Liveness
@@ -36,6 +37,8 @@ class EntryPlan:
     warnings: tuple[str, ...] = ()
     already: bool = False
     old_digest: bytes = field(default=b"", repr=False)
+    source: KeyAnswer | None = None
+    """What KMS said the old token was under; None where it was not asked or did not say."""
 
     @property
     def kept(self) -> bool:

@@ -12,6 +12,7 @@ from crypto_core.cancelling import stop_if
 from crypto_core.counting import counted
 from crypto_core.database.inventory import InventoryRow
 from crypto_core.database.tokens import StoredToken
+from crypto_core.envelope import Format
 from crypto_core.incidents.catalogue import CaptureKind
 from crypto_core.incidents.doing import Captured, Progress
 from crypto_core.incidents.model import Incident
@@ -67,7 +68,8 @@ class Baseline:
         InterruptedRunError.
         """
         found = self.scoped.resolve(incident, cancelled=cancelled)
-        tokens = self.read(found.refs, cancelled)
+        # A filter may let empty values through; nothing can become of these.
+        tokens = [t for t in self.read(found.refs, cancelled) if t.format is not Format.EMPTY]
         marks = self.marker.marks(incident, tokens, progress=progress, cancelled=cancelled)
         rows = self._rows([token.ref for token in tokens], cancelled)
         content = _content(incident, found, marks, rows)

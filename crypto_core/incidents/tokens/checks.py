@@ -7,10 +7,9 @@ from datetime import UTC, datetime
 
 from crypto_core.counting import counted
 from crypto_core.errors import (
-    DatabaseError,
-    EvidenceError,
+    InterruptedRunError,
     InvalidFilterError,
-    KmsError,
+    KeydeckError,
     RefusedError,
     SettingsError,
 )
@@ -37,7 +36,9 @@ class LookAtTokens:
         """Return what is seen now."""
         try:
             return self._look(situation)
-        except (KmsError, DatabaseError, EvidenceError) as error:
+        except InterruptedRunError:
+            raise
+        except KeydeckError as error:
             return seen(CheckState.UNKNOWN, str(error))
 
 

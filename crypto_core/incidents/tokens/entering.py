@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from crypto_core.consent import Consent, Danger
 from crypto_core.counting import counted
 from crypto_core.errors import InvalidTokenError, NotConfirmedError, RefusedError
@@ -17,10 +19,10 @@ from crypto_core.incidents.doing import (
 from crypto_core.incidents.tokens.baseline import Baseline, Standing
 from crypto_core.incidents.tokens.liveness import captured_liveness, listed, liveness_row
 from crypto_core.incidents.tokens.marks import Held, Mark
+from crypto_core.incidents.tokens.parts import TokenParts
 from crypto_core.incidents.tokens.planning import SAVE_UNCHECKED, agreed
 from crypto_core.providers.answers import Liveness
 from crypto_core.reencryption.entered import stripped
-from crypto_core.reencryption.entering import TokenEntering
 from crypto_core.reencryption.entry_plan import EntryPlan
 from crypto_core.references import TokenRef, parse_reference
 from crypto_core.secret import Secret
@@ -33,15 +35,17 @@ _YES, _NO = "yes", "no"
 class EnterToken:
     """An IncidentAction. One row at a time; complete once no row holds its old token."""
 
-    def __init__(self, baseline: Baseline, entering: TokenEntering) -> None:
+    def __init__(self, baseline: Baseline, parts: TokenParts) -> None:
         self._baseline = baseline
-        self._entering = entering
+        self._entering = parts.entering
+        self._inventory = parts.inventory
 
     def fields(self, situation: Situation) -> tuple[InputField, ...]:
         """Return the row, the token, and whether to save one that could not be checked."""
         standing = self._baseline.standing(situation.incident, cancelled=situation.cancelled)
         left = standing.holding(Held.SAME, Held.UNKNOWN)
-        choices = tuple((str(ref), f"{ref.table} row") for ref in left[:_OFFERED])
+        rows = self._inventory.rows(left[:_OFFERED])
+        choices = tuple((str(row.ref), _whose(row.provider, row.shown)) for row in rows)
         return (
             InputField(REFERENCE, "Row", default=choices[0][0] if choices else "", choices=choices),
             InputField(TOKEN, "New token", secret=True),
@@ -70,7 +74,6 @@ class EnterToken:
         if entry.already:
             done = f"{entry.ref} holds this token already: nothing is left to do for it."
             return ActionPlan("Enter nothing", entry.digest, Danger.NONE, does=(done,), inner=entry)
-        whose = ", ".join(f"{name} {text}" for name, text in entry.whose[:4] if text)
         unchecked = situation.text(SAVE_UNCHECKED) == _YES
         return ActionPlan(
             title=f"Write a new token over the old one of {entry.ref}",
@@ -78,7 +81,7 @@ class EnterToken:
             danger=entry.danger,
             confirmation=entry.confirmation if entry.danger is Danger.TYPED else "",
             does=(
-                clean(f"Replaces the token of {entry.ref} ({entry.provider}{': ' if whose else ''}{whose})."),
+                clean(f"Replaces the token of {entry.ref} ({_whose(entry.provider, entry.whose)})."),
                 f"Asks {entry.provider} first whether the new token is alive. A dead one is refused.",
                 f"Seals it as {entry.format.value} under {entry.key_arn}, opens that and compares.",
                 _what_becomes_of_the_old(entry),
@@ -164,6 +167,12 @@ class EnterToken:
         if anew.digest != plan.digest or not isinstance(anew.inner, EntryPlan):
             raise NotConfirmedError("What was agreed to is something else than what is to be done.")
         return anew.inner
+
+
+def _whose(provider: str, shown: Sequence[tuple[str, str]]) -> str:
+    """What helps to recognise a row. Cleaned."""
+    told = ", ".join(f"{name} {text}" for name, text in shown[:3] if text)
+    return clean(f"{provider}: {told}" if told else provider, 200)
 
 
 def _token(situation: Situation) -> Secret:

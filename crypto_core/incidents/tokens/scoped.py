@@ -8,6 +8,7 @@ from threading import Event
 
 from crypto_core.cancelling import stop_if
 from crypto_core.counting import counted
+from crypto_core.envelope import Format
 from crypto_core.errors import InvalidReferenceError, RefusedError
 from crypto_core.incidents.model import Incident
 from crypto_core.incidents.tokens.parts import TokenParts
@@ -112,7 +113,8 @@ class ScopedTokens:
         found: set[TokenRef] = set()
         for first in range(0, len(refs), _PAGE):
             stop_if(cancelled)
-            found.update(token.ref for token in self._parts.store.read_many(refs[first : first + _PAGE]))
+            page = self._parts.store.read_many(refs[first : first + _PAGE])
+            found.update(token.ref for token in page if token.format is not Format.EMPTY)
         return found
 
 

@@ -45,7 +45,7 @@ def token_tools(parts: TokenParts) -> Toolbox:
             ActionKind.VERIFY_RESTORED: VerifyRestored(parts.open_restored),
             ActionKind.ASK_LIVENESS: AskLiveness(baseline, parts.providers),
             ActionKind.REVOKE_TOKENS: RevokeTokens(baseline, parts),
-            ActionKind.ENTER_TOKEN: EnterToken(baseline, parts.entering),
+            ActionKind.ENTER_TOKEN: EnterToken(baseline, parts),
         },
         checks={kind: LookAtTokens(look) for kind, look in looks.items()},
         captures={

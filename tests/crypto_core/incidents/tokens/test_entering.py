@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine
 
+from console.sandbox.world import World
 from console.settings import load
 from console.wiring import Wired, wire
-from console.sandbox.world import World
 from crypto_core.cipher import TokenCipher
 from crypto_core.consent import Consent, Danger
 from crypto_core.envelope import Format, classify
@@ -26,7 +26,7 @@ from crypto_core.reencryption.entry_plan import VERB
 from crypto_core.references import TokenRef
 from crypto_core.secret import Secret
 from tests.crypto_core.canary import CANARY, assert_tells_nothing, chain_of
-from tests.crypto_core.incidents.tokens.conftest import Stage, build, insert, name_of, put
+from tests.crypto_core.incidents.tokens.staging import Stage, build, insert, name_of, put
 
 ENTER = ActionKind.ENTER_TOKEN
 Stored = Callable[[TokenRef], str]
@@ -223,7 +223,7 @@ from console.wiring import wire
 from crypto_core.incidents.catalogue import ActionKind
 from crypto_core.reencryption import entering
 from crypto_core.secret import Secret
-from tests.crypto_core.incidents.tokens.conftest import build
+from tests.crypto_core.incidents.tokens.staging import build
 reference, token, when = sys.argv[1:]
 stage = build(wire(load().settings)).about(reference)
 if when == "before commit":
