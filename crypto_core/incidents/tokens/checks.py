@@ -20,7 +20,7 @@ from crypto_core.incidents.tokens.liveness import listed
 from crypto_core.incidents.tokens.marks import Held
 from crypto_core.incidents.tokens.parts import OpenRestored
 from crypto_core.incidents.tokens.remembered import Remembered, counts
-from crypto_core.incidents.tokens.verifying import FAILED, OPENED, UNSEALED, VERIFIED_AT
+from crypto_core.incidents.tokens.verifying import FAILED, OPENED, UNSEALED, VERIFIED_AT, WHOLE
 from crypto_core.providers.answers import Liveness
 
 Look = Callable[[Situation], CheckResult]
@@ -84,6 +84,8 @@ def tokens_open(situation: Situation) -> CheckResult:
     values = situation.incident.values
     if OPENED not in values:
         return seen(CheckState.NOT_YET, "No token was tried yet: run the verification of this incident.")
+    if values.get(WHOLE) == "no":
+        return seen(CheckState.NOT_YET, "The last verification was interrupted: run it again.")
     opened, failed, unsealed = (int(values.get(name, "0")) for name in (OPENED, FAILED, UNSEALED))
     lines = [f"{opened:,} of {counted(opened + failed, 'sealed token')} opened, at {values[VERIFIED_AT]}."]
     if unsealed:
@@ -120,7 +122,7 @@ class TokensDead:
         if not left:
             return seen(CheckState.PASSED, line, done=dead, total=total)
         state = CheckState.UNKNOWN if told["alive"] == "0" else CheckState.NOT_YET
-        names = listed(f"{mark.ref}: {_said(answers.of(mark))}" for mark in left)
+        names = listed(f"{mark.ref}: {_said(answers.of(mark))}." for mark in left)
         return seen(state, line, *names, done=dead, total=total)
 
 
@@ -158,7 +160,7 @@ class TokensReplaced:
         left = [c for c in compared if c.ref not in finished]
         unknown = all(c.held is Held.UNKNOWN for c in left)
         state = CheckState.UNKNOWN if unknown else CheckState.NOT_YET
-        names = listed(f"{c.ref}: {_why(c.held, c.reason)}" for c in left)
+        names = listed(f"{c.ref}: {_why(c.held, c.reason)}." for c in left)
         return seen(state, line, *names, done=len(done), total=len(compared))
 
 

@@ -77,7 +77,8 @@ class AskLiveness:
         if plan.danger is Danger.NONE:
             return ActionResult(True, plan.does, evidence=standing.fresh)
         question = plan.inner if isinstance(plan.inner, Question) else self._again(situation, plan)
-        marks = self.marks_now(situation, standing, question.tokens)
+        refs = (*question.tokens, *(by_hand.ref for by_hand in question.not_asked))
+        marks = self.marks_now(situation, standing, refs)
         said = self._providers.ask(question, consent, progress=progress, cancelled=situation.cancelled)
         unchanged = self.unchanged(marks, standing, situation)
         content = liveness_json(said, unchanged)
@@ -93,8 +94,8 @@ class AskLiveness:
             complete=not tally[Liveness.UNKNOWN],
             lines=(
                 f"{counted(len(said), 'token')} asked about: {', '.join(told)}.",
-                *listed(f"{one.ref}: {one.liveness.value}: {one.reason}" for one in said),
-                *listed(f"{by_hand.ref}: not asked: {by_hand.how}" for by_hand in question.not_asked),
+                *listed(f"{one.ref}: {one.liveness.value}: {one.reason}." for one in said),
+                *listed(f"{by_hand.ref}: not asked: {by_hand.how}." for by_hand in question.not_asked),
             ),
             values=counts(standing.before.marks, answers),
             evidence=(*standing.fresh, captured_liveness(content)),

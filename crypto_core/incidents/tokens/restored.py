@@ -70,12 +70,13 @@ class VerifyRestored:
         with self._open(name) as database:
             number = database.tokens()
         tried = min(sample, number) if sample else number
+        also = ", and one of each column at least," if tried < number else ""
         return ActionPlan(
             title=f"Verify the restored database {clean(name, 100)}",
             digest=digest_of(situation.incident.name, situation.step.id, name, str(sample)),
             danger=Danger.NONE,
             does=(
-                f"Opens {counted(tried, 'token')} of {number:,} with the keys that are trusted here.",
+                f"Opens {counted(tried, 'token')} of {number:,}{also} with the keys that are trusted here.",
                 "Counts its tokens by format and column, and looks how young its rows are.",
             ),
             does_not=("Writes nothing into it. No token is shown or kept.",),

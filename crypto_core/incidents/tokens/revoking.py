@@ -77,11 +77,7 @@ class RevokeTokens:
                 f"Calls {hosts}, then asks until each token is dead.",
             ),
             does_not=(*hand, *left_alone),
-            warnings=(
-                "It can't be undone. What uses these tokens stops at once.",
-                *map(clean, inner.warnings),
-                *self._outside(situation),
-            ),
+            warnings=(*map(clean, inner.warnings), *self._outside(situation)),
             inner=inner,
         )
 
@@ -175,7 +171,7 @@ def _lines(result: RevocationResult) -> tuple[str, ...]:
     accepted = Counter(one.provider for one in result.tokens if one.accepted)
     dead = Counter(one.provider for one in result.tokens if one.proved is Liveness.DEAD)
     undead: Sequence[str] = [
-        f"{one.ref}: {one.proved.value}: {one.reason}"
+        f"{one.ref}: {one.proved.value}: {one.reason}."
         for one in result.tokens
         if one.proved is not Liveness.DEAD
     ]

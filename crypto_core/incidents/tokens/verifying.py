@@ -35,6 +35,7 @@ _UNSEALED = frozenset({NOT_AN_ENVELOPE[Format.PLAINTEXT], NOT_AN_ENVELOPE[Format
 _EMPTY = NOT_AN_ENVELOPE[Format.EMPTY]
 
 OPENED, FAILED, UNSEALED, VERIFIED_AT = "opened", "not_opened", "unsealed", "verified_at"
+WHOLE = "verified_to_the_end"
 """Names of the values that an incident remembers of a verification."""
 
 
@@ -88,6 +89,7 @@ class Verified:
             FAILED: str(self.failed),
             UNSEALED: str(self.unsealed),
             VERIFIED_AT: self.began_at.isoformat(),
+            WHOLE: "no" if self.interrupted else "yes",
         }
 
     def as_json(self) -> dict[str, Any]:

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from threading import Event
+from types import SimpleNamespace
+
 import pytest
 from sqlalchemy import Engine, text
 
 from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
 from crypto_core.cipher import TokenCipher
+from crypto_core.consent import Consent
 from crypto_core.envelope import Format
-from crypto_core.errors import RefusedError, SettingsError
+from crypto_core.errors import KmsUnreachableError, RefusedError, SettingsError
 from crypto_core.incidents.catalogue import ActionKind, CaptureKind, CheckKind
 from crypto_core.incidents.model import CheckState
 from crypto_core.incidents.tokens.restored import restored_at
+from crypto_core.incidents.tokens.toolbox import token_tools
 from crypto_core.incidents.tokens.verifying import picked
 from crypto_core.references import TokenRef
 from tests.crypto_core.incidents.tokens.staging import Stage, insert
@@ -38,7 +44,16 @@ def test_tokens_in_scope_are_tried_and_what_did_not_open_is_named(stage: Stage, 
     told = stage.capture(CaptureKind.VERIFICATION)
     assert (told["result"], told["tried"], told["unsealed"]) == ("not passed", 7, 1)
     assert str(broken) in stage.everything_kept()
-    assert stage.run(ActionKind.VERIFY_TOKENS, {"sample": 2}).complete
+    # One that was interrupted proves nothing, whatever it came to until then.
+    stopped = Event()
+    situation = replace(stage.about(*whole).situation({"sample": 2}), cancelled=stopped)
+    action = stage.tools.actions[ActionKind.VERIFY_TOKENS]
+    plan = action.plan(situation)
+    columns = len({(ref.table, ref.column) for ref in whole})
+    assert plan.does[0].startswith(f"Opens {max(2, columns)} tokens of 5")
+    cut = action.run(situation, plan, Consent.pressed(plan), lambda done, total: stopped.set())
+    assert not stage.keep(cut).complete
+    assert stage.look(OPEN).state is CheckState.NOT_YET
     assert world.token_for(whole[0]) not in stage.everything_kept()
 
 
@@ -93,6 +108,10 @@ def test_the_database_in_use_is_no_restored_one(stage: Stage) -> None:
         pass
 
 
+def _down(name: str) -> tuple[str, ...]:
+    raise KmsUnreachableError("no answer")
+
+
 def test_a_replica_is_asked_itself(stage: Stage, sandbox: Sandbox, platform: Engine, world: World) -> None:
     kms = sandbox.client("kms")
     key = str(kms.create_key(MultiRegion=True)["KeyMetadata"]["Arn"])
@@ -107,4 +126,9 @@ def test_a_replica_is_asked_itself(stage: Stage, sandbox: Sandbox, platform: Eng
     kms.replicate_key(KeyId=key.rpartition("/")[2], ReplicaRegion="us-east-1")
     seen = stage.look(answers)
     assert (seen.state, seen.lines) == (CheckState.PASSED, ("us-east-1: opened 2 tokens.",))
+    # The key's own Region is down: which replicas there are, nobody says; those that could be are asked.
+    away = replace(
+        stage.parts, keys=SimpleNamespace(replicas=_down), regions=lambda: ("eu-west-1", "us-east-1")
+    )
+    assert token_tools(away).checks[answers].look(stage.situation()).passed
     assert stage.about(key=world.old_key.arn).look(answers).state is CheckState.FAILED
