@@ -121,7 +121,8 @@ class TokenEntering:
         `although_unchecked` is for a provider that does not say whether the token is alive. Raises
         ReadOnlyError, MissingSchemaError, NotConfirmedError, RefusedError for a dead token, for one that
         could not be checked, and where the row was changed meanwhile; InvalidTokenError, KmsError,
-        DatabaseError. Whatever is raised before the end, the old value is in its place.
+        DatabaseError. What is raised before the write leaves the old value in its place; after it, the
+        message says that the token was written.
         """
         if self._read_only:
             raise ReadOnlyError(f"Cannot {VERB}: Keydeck is read only.")
@@ -151,7 +152,7 @@ class TokenEntering:
             if isinstance(error, InterruptedRunError):
                 outcome = Outcome.INTERRUPTED
             self._try_to_record(plan.ref, outcome, told | {"reason": error.message})
-            _log.warning("The new token of %s was not written: %s", plan.ref, error.message)
+            _log.warning("Entering a new token of %s ended: %s", plan.ref, error.message)
             raise
         _log.info("A new token of %s was written.", plan.ref)
         return Entered(plan.ref, True, liveness, reason, plan.key_arn, plan.format, still_there)
@@ -246,8 +247,8 @@ class TokenEntering:
             )
         return liveness, reason
 
-    def _write(self, plan: EntryPlan, old: StoredToken, token: Secret, told: dict[str, Any]) -> bool:
-        """Write it; returns whether it is still there when it is read back."""
+    def _write(self, plan: EntryPlan, old: StoredToken, token: Secret, told: dict[str, Any]) -> bool | None:
+        """Write it; returns whether it is still there when it is read back, None if it can't be."""
         cipher = TokenCipher(
             self._keyring.trusting(plan.key_arn), write_format=plan.format, observer=self._observer
         )
@@ -269,12 +270,19 @@ class TokenEntering:
         if not self._store.write(run_id, VERB, [Replacement(old, sealed.stored, source)], within=journal):
             raise _changed(plan.ref)
         if not self._same_database:
-            self._journal.record(VERB, str(plan.ref), Outcome.DONE, done, actor=actor)
+            try:
+                self._journal.record(VERB, str(plan.ref), Outcome.DONE, done, actor=actor)
+            except DatabaseError as error:
+                raise DatabaseError(
+                    f"{plan.ref}: the new token was written, and that could not be journaled: {error.message}"
+                ) from error
         self._remember(sealed)
         try:
             return self._store.read(plan.ref).digest == digest(sealed.stored)
         except RowVanishedError:
             return False
+        except DatabaseError:
+            return None
 
     def _remember(self, sealed: SealedToken) -> None:
         key = sealed.wrapped_by

@@ -79,7 +79,8 @@ class Entered:
     """What came of it. `written` is False where the row held the token already.
 
     `liveness` is what the provider said of the new token before it was written, with its `reason`.
-    `still_there` is False where another writer has replaced it again right after.
+    `still_there` is False where another writer has replaced it again right after, and None where it could not
+    be read back.
     """
 
     ref: TokenRef
@@ -88,7 +89,7 @@ class Entered:
     reason: str
     key_arn: str
     format: Format
-    still_there: bool = True
+    still_there: bool | None = True
 
 
 def digest_of_entry(

@@ -30,6 +30,11 @@ from crypto_core.secret import Secret
 REFERENCE, TOKEN = "reference", "token"  # names of fields
 _OFFERED = 200
 _YES, _NO = "yes", "no"
+_READ_BACK = {
+    True: "Read back: it is what was written.",
+    False: "Read back: another writer has replaced it again since. Their value stays.",
+    None: "It could not be read back: look at the row.",
+}
 
 
 class EnterToken:
@@ -126,9 +131,7 @@ class EnterToken:
         lines = (
             f"{entered.ref}: written as {entered.format.value} under {entered.key_arn}.",
             clean(f"{entry.provider} says of it: {entered.liveness.value}. {entered.reason}"),
-            "Read back: it is what was written."
-            if entered.still_there
-            else "Read back: another writer has replaced it again since. Their value stays.",
+            _READ_BACK[entered.still_there],
         )
         said = liveness_row(
             entered.ref,
