@@ -502,7 +502,6 @@ ACTIONS: tuple[Action, ...] = (
         danger=Danger.CONFIRM,
         changes=True,
         calls="incidents.finish",
-        shown=True,
     ),
     Action(
         "incident.answer",

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from screens.incidents.beginning import About
 
 _MOST = 8
+FIELDS = ("subject", "title", "since")
 Lines = Callable[[int], list[Line]]
 """Writes lines for a width."""
 
@@ -53,6 +54,7 @@ class DeclareDialog(Dialog[int | None]):
     """Returns the new incident's number, None if none was opened."""
 
     DEFAULT_CSS = """
+    DeclareDialog #fields { height: auto; }
     DeclareDialog .field { height: 1; }
     DeclareDialog .field > Static { width: 11; color: $muted; }
     DeclareDialog .field > Input { width: 1fr; height: 1; padding: 0 1; border: none; background: $panel; }
@@ -66,6 +68,7 @@ class DeclareDialog(Dialog[int | None]):
         self._runbook: Runbook | None = None
         self._scope = Scope()
         self._declaring: Asked[int] | None = None
+        self._ask_for_subject = False
 
     def compose(self) -> ComposeResult:
         """What is chosen from, what is known, and the way back."""
@@ -74,7 +77,11 @@ class DeclareDialog(Dialog[int | None]):
             with VerticalScroll(classes="body", can_focus=False):
                 yield Static(Content("Reading the runbooks…"), id="about")
             yield LineList(id="choices")
-            yield Vertical(id="fields")
+            with Vertical(id="fields"):
+                for name in FIELDS:
+                    with Horizontal(classes="field"):
+                        yield Static(Content(name))
+                        yield LineInput(id=name, compact=True)
             yield Static(id="said")
             with Horizontal(classes="buttons"):
                 yield button("Cancel", "cancel")
@@ -197,18 +204,20 @@ class DeclareDialog(Dialog[int | None]):
         self._retitle(f"{book.title}: nothing has been opened yet")
         self.query_one("#choices").display = False
         self._say(opened_content(book, self._scope, self._facts))
-        fields = self.query_one("#fields", Vertical)
-        fields.display = True
+        self.query_one("#fields").display = True
         hints = {SubjectKind.KEY: "ARN, id or alias", SubjectKind.TOKENS: "references, or a filter"}
-        if ask_subject:
-            fields.mount(_field("subject", hints.get(book.subject, "its name in the settings")))
-        fields.mount(_field("title", clean(book.title, 120)))
-        begun = self._scope.since
-        fields.mount(
-            _field("since", "when it may have begun: 2h, 7d, a date; empty if not known", _written(begun))
-        )
+        placeholders = {
+            "subject": hints.get(book.subject, "its name in the settings"),
+            "title": clean(book.title, 120),
+            "since": "when it may have begun: 2h, 7d, a date; empty if not known",
+        }
+        for name, words in placeholders.items():
+            self.query_one(f"#{name}", LineInput).placeholder = words
+        self._ask_for_subject = ask_subject
+        self.query(".field").first().display = ask_subject
+        self.query_one("#since", LineInput).value = _written(self._scope.since)
         self.query_one(".buttons").mount(button("Open the incident", "open"))
-        self.call_after_refresh(lambda: self.query_one(Input).focus())
+        self.query_one("#subject" if ask_subject else "#title").focus()
 
     @on(Input.Submitted)
     def go_on(self, event: Input.Submitted) -> None:
@@ -224,19 +233,19 @@ class DeclareDialog(Dialog[int | None]):
         book = self._runbook
         if book is None or (self._declaring is not None and self._declaring.waiting):
             return
-        given = {field.id: field.value.strip() for field in self.query(Input)}
-        facts, scope = self._facts, self._scope
-        began = scope.since if given.get("since", "") == _written(scope.since) else None
+        given = {name: self.query_one(f"#{name}", Input).value.strip() for name in FIELDS}
+        facts, scope, ask_subject = self._facts, self._scope, self._ask_for_subject
+        began = scope.since if given["since"] == _written(scope.since) else None
 
         def declare() -> int:
             whole = scope
-            if "subject" in given:
+            if ask_subject:
                 whole = _with_subject(scope, book.subject, given["subject"])
-            text = given.get("since", "")
+            text = given["since"]
             at = began if began is not None or not text else since(text, None, facts.clock())
             if not str(whole):
                 raise RefusedError("What is it about?", remedy="Fill in the subject.")
-            return incident_work(facts).declare(book.id, replace(whole, since=at), given.get("title", ""))
+            return incident_work(facts).declare(book.id, replace(whole, since=at), given["title"])
 
         self._fault(Content("Opening the incident…"))
         self._declaring = ask(self, lambda _: declare(), self._end, group="declare")
@@ -298,12 +307,6 @@ def _runbook_line(book: Runbook, width: int) -> Line:
             (cut(book.summary, max(width - name - 3, 8)), "$muted"),
         ),
         book,
-    )
-
-
-def _field(name: str, hint: str, value: str = "") -> Horizontal:
-    return Horizontal(
-        Static(Content(name)), LineInput(value, placeholder=hint, id=name, compact=True), classes="field"
     )
 
 

@@ -104,7 +104,8 @@ def list_lines(view: IncidentView, width: int, facts: Facts, step: str = "") -> 
 
 
 def _piece(piece: Evidence, width: int, at: str, incident: int) -> Line:
-    right = f"  {fit_middle(clean(piece.sha256, 64), 20 if width < 110 else 64)}  {at}  {fit(person(piece.captured_by), 10)}"
+    digest = fit_middle(clean(piece.sha256, 64), 20 if width < 110 else 64)
+    right = f"  {digest}  {at}  {fit(person(piece.captured_by), 10)}"
     room = max(width - 2 - len(right), 10)
     return Line(
         Content.assemble("  ", (fit(piece.title, room), "$accent"), (right, "$muted")),

@@ -1,4 +1,4 @@
-"""One incident: what do I do now? Its steps on the left, one of them large beside them, followed as it goes."""
+"""One incident: what do I do now? Its steps on the left, one of them large beside them."""
 
 from __future__ import annotations
 

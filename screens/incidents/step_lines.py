@@ -11,6 +11,7 @@ from textual.content import Content
 from crypto_core.foreign import clean
 from crypto_core.incidents.model import (
     CheckResult,
+    CheckState,
     Evidence,
     IncidentState,
     IncidentView,
@@ -20,12 +21,13 @@ from crypto_core.incidents.model import (
 from screens.ages import ago, local
 from screens.facts import Facts
 from screens.incidents.running import Outcome, Run
-from screens.incidents.words import CHECKS, budget, filled, person, step_sign
+from screens.incidents.words import CHECKS, LATE, budget, filled, person, step_sign
 from screens.use.lines import BLANK, prose
 from screens.widgets.cells import bar, cut, fit, percent, spread
 from screens.widgets.line_list import Line
 
 _NAME = 10
+_BARS = {CheckState.PASSED: "$success", CheckState.FAILED: "$error"}
 _MOST_LINES = 40
 """Lines of a check or an outcome that are shown."""
 
@@ -62,7 +64,7 @@ def step_lines(
     yield from _trouble(step, now_known, width)
     yield from _check(step, now_known, width, now)
     yield from _evidence(view, step, width, now)
-    if step.step.on_failure and not step.state.ended and (_fails(step, now_known) or step.trouble):
+    if step.step.on_failure and not step.state.ended and _fails(view, step, now_known, now):
         yield BLANK
         words = f"If it fails: {filled(step.step.on_failure, view.incident, facts)}"
         yield from prose(words, width, lead="→ ", lead_style="$warning")
@@ -186,7 +188,7 @@ def _check(step: StepView, known: StepNow, width: int, now: datetime) -> Iterato
         ).truncate(width, ellipsis=True)
     )
     if seen.total:
-        yield progress(seen.done, seen.total, width, sign.style)
+        yield progress(seen.done, seen.total, width, _BARS.get(seen.state, "$accent"))
     for text in seen.lines[:_MOST_LINES]:
         yield from prose(text, width, lead="  ")
     if len(seen.lines) > _MOST_LINES:
@@ -202,12 +204,13 @@ def progress(done: int, total: int, width: int, style: str) -> Line:
     )
 
 
-def _fails(step: StepView, known: StepNow) -> bool:
+def _fails(view: IncidentView, step: StepView, known: StepNow, now: datetime) -> bool:
+    """Whether waiting will not do: a call or the check failed, or the step is late."""
     seen = known.check or step.check
-    failed = seen is not None and not seen.passed
-    return bool(known.outcome is not None and known.outcome.trouble) or (
-        failed and step.state is StepState.BEGUN
-    )
+    failed = step.trouble or (known.outcome is not None and known.outcome.trouble is not None)
+    at = budget(view, step, now)
+    late = at is not None and at.sign == LATE
+    return bool(failed) or late or (seen is not None and seen.state is CheckState.FAILED)
 
 
 def _evidence(view: IncidentView, step: StepView, width: int, now: datetime) -> Iterator[Line]:

@@ -292,6 +292,23 @@ def key_compromise(number: int = 7) -> IncidentView:
     )
 
 
+def with_steps(view: IncidentView, **states: StepState) -> IncidentView:
+    """The incident with some steps in other states, by their ids."""
+    steps = tuple(
+        replace(
+            step,
+            state=states[step.step.id],
+            by=ANA,
+            begun_at=NOW,
+            ended_at=NOW if states[step.step.id].ended else None,
+        )
+        if step.step.id in states
+        else step
+        for step in view.steps
+    )
+    return replace(view, steps=steps)
+
+
 def piece(number: int, step: str, kind: CaptureKind, at: Any) -> Evidence:
     """A piece of evidence; its content is what `content_of` says."""
     text = content_of(number)
