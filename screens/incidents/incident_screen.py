@@ -37,6 +37,8 @@ from screens.widgets.notice import Notice
 
 LOOK_SECONDS = 8.0
 """How often what proves the step's effect is looked at: it may ask AWS and count tokens."""
+MOST_TOOK = 0.2
+"""What takes longer is not asked for less often: an incident is worked on by several."""
 JOIN_SECONDS = 5.0
 """How often it is said that this operator is here."""
 
@@ -93,6 +95,11 @@ class IncidentScreen(IncidentActor, AnswerScreen[IncidentView]):
         if self.answer is None or line is None or not isinstance(line.target, AtStep):
             return None
         return self.answer.step(line.target.step)
+
+    @property
+    def took(self) -> float:
+        """Seconds that the last answer took; the page is asked for every few seconds however long that is."""
+        return min(super().took, MOST_TOOK)
 
     def ask_for(self, cancelled: Cancellation) -> IncidentView:
         """Ask where it stands."""

@@ -155,7 +155,7 @@ def _trouble(step: StepView, known: StepNow, width: int) -> Iterator[Line]:
 
 def _check(step: StepView, known: StepNow, width: int, now: datetime) -> Iterator[Line]:
     kind = step.step.check
-    if kind is None:
+    if kind is None or (step.state.ended and step.check is None):
         return
     yield BLANK
     words = kind.value.replace("-", " ")

@@ -50,7 +50,8 @@ KEY_COMPROMISE = Runbook(
     version=3,
     title="KMS key compromise",
     subject=SubjectKind.KEY,
-    summary="Somebody else could use the key. Move every token to a new key with new data keys, prove it, then end the old one.",
+    summary="Somebody else could use the key. Move every token to a new key with new data keys, "
+    "prove it, then end the old one.",
     digest="5c" * 32,
     phases=(
         Phase(
@@ -69,7 +70,8 @@ KEY_COMPROMISE = Runbook(
                 RunbookStep(
                     "preserve",
                     "Preserve evidence",
-                    "Key, policy, grants and use are kept as they are now, each with its hash, before anything changes.",
+                    "Key, policy, grants and use are kept as they are now, each with its hash, "
+                    "before anything changes.",
                     who="responder",
                     check=CheckKind.EVIDENCE_CAPTURED,
                     captures=(CaptureKind.KEY, CaptureKind.POLICY, CaptureKind.GRANTS, CaptureKind.KEY_USE),
@@ -84,7 +86,8 @@ KEY_COMPROMISE = Runbook(
                 RunbookStep(
                     "new-key",
                     "Make the new key",
-                    "Tokens need another key to go to. Whoever reads under the old one must be able to read under it.",
+                    "Tokens need another key to go to. Whoever reads under the old one must be able "
+                    "to read under it.",
                     who="responder",
                     action=ActionKind.CREATE_KEY,
                     check=CheckKind.NEW_KEY_READY,
@@ -94,11 +97,11 @@ KEY_COMPROMISE = Runbook(
                 RunbookStep(
                     "switch",
                     "Switch the platform",
-                    "From now on the platform seals under the new key, so that the old one gets no new tokens.",
+                    "From now on the platform seals under the new key: the old one gets no new tokens.",
                     who="the platform's team",
                     do=(
                         "Set TOKEN_ENCRYPTION_KEY_ID={new_key} where the platform reads it.",
-                        "Restart the platform, and wait until CloudTrail shows GenerateDataKey under {new_key}.",
+                        "Restart it, and wait until CloudTrail shows GenerateDataKey under {new_key}.",
                     ),
                     check=CheckKind.PLATFORM_SWITCHED,
                     captures=(CaptureKind.EVENTS,),
@@ -123,8 +126,8 @@ KEY_COMPROMISE = Runbook(
                 RunbookStep(
                     "reencrypt",
                     "Re-encrypt every token",
-                    "New data keys for every token under the old key. Rewrap would not do: who could call Decrypt "
-                    "already holds the data keys.",
+                    "New data keys for every token under the old key. Rewrap would not do: who could "
+                    "call Decrypt already holds the data keys.",
                     who="responder",
                     action=ActionKind.REENCRYPT,
                     check=CheckKind.NOTHING_UNDER_KEY,
