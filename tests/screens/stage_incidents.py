@@ -138,7 +138,8 @@ KEY_COMPROMISE = Runbook(
                 RunbookStep(
                     "leaked",
                     "Did the database leak too?",
-                    "Were backups or dumps exposed, the old data keys open what is in them. Then only new tokens help.",
+                    "Were backups or dumps exposed, the old data keys open what is in them. "
+                    "Then only new tokens help.",
                     who="incident lead",
                     choices=("no: only the key was exposed", "yes: the database or a backup leaked"),
                     budget_seconds=900,
@@ -162,7 +163,7 @@ KEY_COMPROMISE = Runbook(
                 RunbookStep(
                     "quiet",
                     "Quiet period",
-                    "Nobody uses the old key any more: whoever still would shows here, before it is disabled.",
+                    "Nobody uses the old key any more: whoever still would shows before it is disabled.",
                     who="responder",
                     check=CheckKind.KEY_QUIET,
                     check_options={"minutes": 30},
@@ -258,7 +259,8 @@ def key_compromise(number: int = 7) -> IncidentView:
     view = incident_view(number, values={"new_key": CURRENT, "job": "31"})
     ends = (12.5, 10.2, 7.4, 4.6, 3.1)
     steps, evidence, entries = [], [], list(view.entries)
-    for step in view.steps:
+    for listed in view.steps:
+        step = listed
         if step.number <= len(ends):
             ended = NOW - timedelta(minutes=ends[step.number - 1])
             by = BEN if step.number == 4 else ANA
@@ -315,7 +317,8 @@ def with_steps(view: IncidentView, **states: StepState) -> IncidentView:
 def piece(number: int, step: str, kind: CaptureKind, at: Any) -> Evidence:
     """A piece of evidence; its content is what `content_of` says."""
     text = content_of(number)
-    title = f"{kind.value.replace('-', ' ').capitalize()} of {'the platform' if kind is CaptureKind.EVENTS else 'alias/tokens-old'}"
+    of = "the platform" if kind is CaptureKind.EVENTS else "alias/tokens-old"
+    title = f"{kind.value.replace('-', ' ').capitalize()} of {of}"
     return Evidence(
         number, step, kind.value, title, at, ANA, hashlib.sha256(text.encode()).hexdigest(), len(text)
     )
