@@ -114,12 +114,17 @@ class Sandbox:
         """URL of the database for PostgreSQL's superuser."""
         return self.postgres.superuser_url
 
-    def client(self, service: str, access_key: str = access_keys.ON_CALL) -> Any:
-        """Return a boto3 client for the endpoint that acts as the owner of an access key."""
+    def client(self, service: str, access_key: str = access_keys.ON_CALL, *, config: Any = None) -> Any:
+        """Return a boto3 client for the endpoint that acts as the owner of an access key.
+
+        `config` is botocore's Config, such as one with another user agent.
+        """
         import boto3
 
         session = boto3.Session(access_key, access_keys.SECRET, region_name=self.region)
-        return session.client(service, endpoint_url=self.endpoint_url)  # type: ignore[call-overload]
+        return session.client(  # type: ignore[call-overload]
+            service, endpoint_url=self.endpoint_url, config=config
+        )
 
     def settings(self) -> dict[str, str]:
         """Return the environment variables that point Keydeck and boto3 at the sandbox."""

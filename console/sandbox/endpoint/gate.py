@@ -145,7 +145,7 @@ class Gate:
             region=credential.region,
             identity=self.principals.of(credential.access_key_id),
             access_key_id=credential.access_key_id,
-            source_ip=source_ip,
+            source_ip=self.principals.addresses.get(credential.access_key_id, source_ip),
             user_agent=sys.intern(headers.get("User-Agent", "")),
             request_id=random.getrandbits(128),
             event_id=random.getrandbits(128),
