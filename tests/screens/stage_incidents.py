@@ -360,6 +360,10 @@ class StageIncidents:
         self.enter("incident.runbooks")
         return self.books
 
+    def runbook_troubles(self) -> tuple[str, ...]:
+        """None."""
+        return ()
+
     def declare(self, runbook: str, scope: Scope, title: str = "") -> int:
         """The next number."""
         self._change("declare", (runbook, scope, title))
