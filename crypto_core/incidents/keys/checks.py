@@ -148,12 +148,10 @@ class KeyChecks:
         behind = [state for state in asked if state.state not in accepted]
         if not behind:
             return CheckResult(CheckState.PASSED, tuple(lines), len(asked), len(asked))
-        if all("state" in state.missing for state in behind):
-            return CheckResult(
-                CheckState.UNKNOWN, (*lines, *unasked(behind)), len(asked) - len(behind), len(asked)
-            )
-        lines += [f"{state.key_arn} is not {wanted}" for state in behind]
-        return CheckResult(CheckState.NOT_YET, tuple(lines), len(asked) - len(behind), len(asked))
+        blind = all("state" in state.missing for state in behind)
+        lines += unasked(behind) if blind else [f"{state.key_arn} is not {wanted}" for state in behind]
+        seen = CheckState.UNKNOWN if blind else CheckState.NOT_YET
+        return CheckResult(seen, tuple(lines), len(asked) - len(behind), len(asked))
 
 
 def _is(state: KeyState) -> str:

@@ -68,15 +68,14 @@ class ChangingState:
                 plans.append(self._ground.changes.plan(change, cancelled=situation.cancelled))
             else:
                 does.append(f"{state.key_arn} is {state.state} and is left so.")
-        deletes = self._kind is ChangeKind.SCHEDULE_DELETION and plans
+        warnings = [f"Left as it is: {why}" for why in unasked(states)]
+        if self._kind is ChangeKind.SCHEDULE_DELETION and plans:
+            warnings.append(_BACKUPS)
         return bundled(
             plans[0].title if len(plans) == 1 else f"{self._words} {name}",
             plans,
             does=does,
-            warnings=(
-                *(f"Left as it is: {why}" for why in unasked(states)),
-                *((_BACKUPS,) if deletes else ()),
-            ),
+            warnings=warnings,
         )
 
     def run(

@@ -19,6 +19,7 @@ from crypto_core.incidents.keys.bundle import bundled, run_bundle
 from crypto_core.incidents.keys.ground import KeyGround
 from crypto_core.incidents.keys.locked_policy import USES, locked_policy
 from crypto_core.incidents.keys.subject import (
+    LEFT_OUT,
     READERS,
     RESPONDER,
     entered,
@@ -191,8 +192,10 @@ class LockingKey:
             responder = responder_of(self._ground.identity(), known)
         except KmsError as error:
             gaps.append(f"Who you are is not known: {clean(error, 300)}")
+        # Who was left out of the new key is suspected, or not of the platform.
+        but = {responder, *listed(situation.incident.values.get(LEFT_OUT, ""))}
         told = listed(situation.incident.values.get(READERS, ""))
-        readers = dict.fromkeys((*told, *workers.platform(responder)))
+        readers = dict.fromkeys((*told, *(arn for arn in workers.platform(responder) if arn not in but)))
         return _Sight(
             states,
             policies,

@@ -15,7 +15,15 @@ from crypto_core.errors import KeydeckError, RefusedError, UnknownJobError
 from crypto_core.incidents.doing import ActionPlan, ActionResult, InputField, Progress, Situation
 from crypto_core.incidents.keys.bundle import digest_of
 from crypto_core.incidents.keys.ground import Jobs, KeyGround
-from crypto_core.incidents.keys.subject import ENCRYPT_JOB, JOB, old_key, required_new_key, said
+from crypto_core.incidents.keys.subject import (
+    ENCRYPT_JOB,
+    JOB,
+    LEFT_OUT,
+    listed,
+    old_key,
+    required_new_key,
+    said,
+)
 from crypto_core.incidents.model import Incident
 from crypto_core.key_names import same_key
 from crypto_core.reencryption.jobs.model import JobOptions, JobPlan, JobState, JobView
@@ -76,9 +84,10 @@ class MovingTokens:
         view = job_of(self._ground.jobs, situation.incident, self._value, self._verb, selection)
         if view is not None and (not view.state.ended or (view.state is JobState.DONE and view.poisoned)):
             return self._going_on(view)
-        inner = self._ground.jobs.plan(
-            self._verb, selection, target, JobOptions(), cancelled=situation.cancelled
-        )
+        # Who was left out of the new key on purpose loses nothing that is to be warned of again.
+        left_out = listed(situation.incident.values.get(LEFT_OUT, ""))
+        options = JobOptions(accepted=tuple(arn for arn in left_out if "*" not in arn))
+        inner = self._ground.jobs.plan(self._verb, selection, target, options, cancelled=situation.cancelled)
         return self._starting(inner)
 
     def run(
@@ -195,7 +204,7 @@ class MovingTokens:
 
 
 def unwritten(jobs: Jobs, view: JobView) -> list[str]:
-    """Return the tokens that a job could not write, the first ones with their reasons. Raises DatabaseError."""
+    """Return some tokens that a job could not write, and how many more there are. Raises DatabaseError."""
     if not view.poisoned:
         return []
     shown = jobs.unwritten(view.job.id, limit=_SHOWN)

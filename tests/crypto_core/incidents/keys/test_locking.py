@@ -48,7 +48,12 @@ def test_the_old_key_opens_for_the_responder_and_until_then_for_the_platform(sce
     assert "user/build-bot may still Decrypt" in told(before)
     fields = scene.fields(LOCK)
     assert (fields["responder"], fields["platform"], fields["grants"]) == (ONCALL, "yes", "revoke")
-    plan = scene.plan(LOCK, fields | {"readers": PLATFORM})
+    assert set(fields["readers"].split(", ")) == {PLATFORM, SUSPECT}
+    # Who was left out of the new key is not proposed again.
+    scene.values["left_out"] = SUSPECT
+    fields = scene.fields(LOCK)
+    assert fields["readers"] == PLATFORM
+    plan = scene.plan(LOCK, fields)
     assert plan.danger is Danger.TYPED
     assert plan.confirmation == scene.key.rsplit("/", 1)[-1]
     assert any("user/build-bot loses: Decrypt" in line for line in plan.does)
