@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import closing
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from console.game_day.intruder import Intruder
 from console.game_day.past import past_calls
+from console.game_day.platform_part import PlatformPart
 from console.game_day.referee import Referee
 from console.game_day.score import Score, score
 from console.game_day.stage import TokenUse, stage_in
+from console.settings import load
+from console.wiring import wire
 from crypto_core.errors import KeydeckError
 
 if TYPE_CHECKING:
@@ -38,11 +42,12 @@ class Game:
         providers: TokenUse | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        """Prepare everything; the intruder has not begun. Raises DatabaseError, EndpointControlError."""
+        """Prepare everything; the intruder has not begun. Raises DatabaseError, KmsError."""
         self.sandbox = sandbox
         self.scenario = scenario
         self._now = now
         self._prepared_at = now()
+        self._mend()
         stage = stage_in(sandbox, scenario, providers)
         sandbox.control.history(past_calls(scenario, stage.key_arn, self._prepared_at))
         self.providers = stage.providers
@@ -77,6 +82,11 @@ class Game:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _mend(self) -> None:
+        """Let the owners of damaged tokens connect again: no runbook could prove that these open."""
+        with closing(wire(load().settings)) as wired:
+            PlatformPart(self.sandbox).reconnect(sorted(self.sandbox.world.corrupt), wired.keyring)
 
     def _declared(self, incidents: IncidentWork) -> tuple[IncidentView, ...]:
         found = incidents.incidents(closed=True, limit=_MOST_INCIDENTS)

@@ -140,8 +140,9 @@ class Intruder:
                     for stored in self._choose(A_ROUND):
                         yield self._open(persona, stored)
                 case Act.USE:
-                    for ref, came in self._use():
-                        yield self._note(Act.USE, persona, came, ref)
+                    came = self._use(persona)
+                    if came is not None:
+                        yield came
                 case _:
                     yield self._note(act, persona, self._call(act, persona, Move(0, act, persona.name)))
 
@@ -159,8 +160,7 @@ class Intruder:
                 case Act.OPEN:
                     return  # nothing was to be had in the database
                 case Act.USE:
-                    for ref, came in self._use():
-                        self._note(Act.USE, persona, came, ref)
+                    self._use(persona)
                 case _:
                     came = self._note(move.act, persona, self._call(move.act, persona, move))
                     if move.act is Act.GRANT and came is Came.DONE and move.to not in self._ways:
@@ -178,8 +178,9 @@ class Intruder:
             stored = [one for one in self._stage.database() if one.envelope is not None]
         except DatabaseError:
             return Came.LOST
-        if self._scenario.opens_table:
-            stored = [one for one in stored if one.ref.table == self._scenario.opens_table]
+        column = self._scenario.opens_column
+        if column:
+            stored = [one for one in stored if f"{one.ref.table}.{one.ref.column}" == column]
             if not self._organisation:
                 self._organisation = self._largest(stored)
             stored = [one for one in stored if one.organisation == self._organisation]
@@ -231,14 +232,19 @@ class Intruder:
         if token not in kept:
             kept.append(token)
 
-    def _use(self) -> Iterator[tuple[TokenRef, Came]]:
-        """Try the tokens that it keeps, the last of each connection, at their providers."""
-        for ref, tokens in sorted(self.tokens.items()):
-            if self._stopped.is_set() and self._thread is not None and self._thread.is_alive():
-                return
-            taken = self._stage.providers.takes(ref, tokens[-1])
-            if taken is not None:
-                yield ref, Came.DONE if taken else Came.REFUSED
+    def _use(self, persona: Persona) -> Came | None:
+        """Try the tokens that it keeps, the last of each connection, until one works at its provider.
+
+        None if it has none, or nobody says whether they work.
+        """
+        said = [
+            taken
+            for ref, tokens in sorted(self.tokens.items())
+            if (taken := self._stage.providers.takes(ref, tokens[-1])) is not None
+        ]
+        if not said:
+            return None
+        return self._note(Act.USE, persona, Came.DONE if any(said) else Came.REFUSED)
 
     def _call(self, act: Act, persona: Persona, move: Move) -> Came:
         key = {"KeyId": self._stage.key_arn}

@@ -85,6 +85,8 @@ class Measures:
             self._change(KeyChange(ChangeKind.REVOKE_GRANT, self._key, grant_id=grant.grant_id))
 
     def _move_everything(self) -> None:
+        if self._game.referee.look_at(End.NOTHING_UNDER_KEY, self._game.intruder).reached:
+            return
         if not self.new_key:
             change = KeyChange(ChangeKind.CREATE, alias=NEW_ALIAS, period_days=365, principals=ROLES)
             self.write_under(self._change(change))

@@ -33,7 +33,10 @@ class EndSeen:
 
 
 class Referee:
-    """Made before the intruder begins: it notes what was sound, and which envelopes are under the key."""
+    """Made before the intruder begins: it notes which envelopes are under the key.
+
+    What the generator had damaged must have been mended by then.
+    """
 
     def __init__(self, sandbox: Sandbox, scenario: Scenario, providers: TokenUse) -> None:
         """Raises DatabaseError."""
@@ -44,9 +47,9 @@ class Referee:
         self._key = world.current_key.arn
         self._engine = open_engine(sandbox.platform_database_url, read_only=True)
         self.sound: frozenset[TokenRef] = frozenset(
-            {*world.sealed_under(world.current_key), *world.sealed_under(world.old_key)} - set(world.corrupt)
+            {*world.sealed_under(world.current_key), *world.sealed_under(world.old_key), *world.corrupt}
         )
-        """The tokens that opened before the game."""
+        """The tokens that open when the game begins: all that are sealed."""
         under = frozenset(world.sealed_under(world.current_key))
         self._prefixes = frozenset(
             envelope.edk_prefix
@@ -108,11 +111,7 @@ class Referee:
         return not let_in, "the intruder still gets in" if let_in else "every way of the intruder is refused"
 
     def _nothing_under_key(self, _: Intruder) -> tuple[bool, str]:
-        corrupt = self._sandbox.world.corrupt
-        left = sum(
-            ref not in corrupt and envelope.edk_prefix in self._prefixes
-            for ref, envelope in envelopes(read_all(self._engine))
-        )
+        left = sum(envelope.edk_prefix in self._prefixes for _, envelope in envelopes(read_all(self._engine)))
         return not left, f"{counted(left, 'token')} under the compromised key"
 
     def _key_disabled(self, _: Intruder) -> tuple[bool, str]:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 _MOST_STEPS = 200
 _MOST_RUNS = 60
 """So often an action is run that does one token at a time."""
+_MOST_LINES = 6
 _LOOKS = 3
 _BETWEEN_LOOKS = 0.5
 """Seconds."""
@@ -114,9 +115,10 @@ class RunbookWork:
             if step.check is CheckKind.PLATFORM_SWITCHED and self._measures.new_key:
                 self._platform.writes_under(self._measures.new_key)
                 self._game.sandbox.control.deliver()
+                self._measures.wired.services.event_puller.pull("s3")
             self._finish(number, step.id, 1 if step.check is CheckKind.KEY_QUIET else _LOOKS)
         except KeydeckError as error:
-            self._tell(f"   not done: {error.message}")
+            self._tell(f"   not done: {clean(error.message, 300)}")
             if not incidents.show(number).step(step.id).state.ended:
                 incidents.skip(number, step.id, f"The game goes on without it: {error.message}")
 
@@ -138,8 +140,10 @@ class RunbookWork:
             inputs = self._inputs(incidents, number, step)
             plan = incidents.plan(number, step, inputs)
             result = incidents.run(number, step, plan, agreed(plan), inputs)
-            for line in result.lines:
+            for line in result.lines[:_MOST_LINES]:
                 self._tell(f"   {clean(line, 200)}")
+            if len(result.lines) > _MOST_LINES:
+                self._tell(f"   … and {len(result.lines) - _MOST_LINES:,} lines more.")
             self._join(result.values)
             if result.complete or incidents.show(number).step(step).state.ended:
                 return

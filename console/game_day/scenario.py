@@ -101,7 +101,7 @@ class Scenario:
     """One story. `briefing` is what the operator is told, `first` which keys to press first.
 
     After its moves the intruder goes on with `aim` every `again` seconds, by whichever persona is let in.
-    `opens_table` bounds what it reads to one table's connections of one organisation; `keeps_tokens` says
+    `opens_column` bounds what it reads to one token column, and to one organisation; `keeps_tokens` says
     that it keeps what it opened. `answers` are what a responder answers where the runbook asks.
     """
 
@@ -120,7 +120,7 @@ class Scenario:
     detect_seconds: int
     """How soon it should be noticed, where the runbook has no budget for it."""
     past: tuple[Past, ...] = ()
-    opens_table: str = ""
+    opens_column: str = ""
     keeps_tokens: bool = False
     answers: tuple[str, ...] = ()
 

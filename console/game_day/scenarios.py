@@ -90,7 +90,7 @@ _TOKEN_LEAK = Scenario(
     ends=(End.SHUT_OUT, End.TOKENS_DEAD, End.TOKENS_REPLACED),
     findings=("event-decrypt-new-principal", "event-decrypt-human"),
     detect_seconds=900,
-    opens_table="gh_connection",
+    opens_column="gh_connection.access_token",
     answers=("the key stays",),
     keeps_tokens=True,
 )

@@ -6,7 +6,7 @@
 - 40 for the times, in equal parts: noticed, contained, eradicated, recovered. All of a part within its
   budget, none from three times the budget on, in proportion between; none for what never happened. What the
   runbook has no phase for is left out.
-- 10 for what the intruder got after the incident was declared: one less for every third call that succeeded.
+- 10 for what the intruder got after the incident was declared: one less for every ten calls that succeeded.
 - 10 for the runbook: two less for every step that was skipped.
 
 Without an incident there are only the points for the ends: nobody knows when it was noticed, or by which
@@ -200,13 +200,13 @@ def score(
         noticed = max(0.0, (noticed_at - began).total_seconds()) if began else 0.0
         times = (PhaseTime(PhaseKind.DETECT, noticed, scenario.detect_seconds), *phase_times(view))
         skipped = tuple(
-            clean(f"{step.number}. {step.step.title}: {step.reason}", 300)
+            clean(f"{step.number}. {step.step.title}: {step.reason}", 200)
             for step in view.steps
             if step.state is StepState.SKIPPED
         )
         after = sum(deed.at > noticed_at for deed in gains)
         points_times = _part(TIMES, [time.share for time in times])
-        points_after = max(0, AFTER - math.ceil(after / 3))
+        points_after = max(0, AFTER - math.ceil(after / 10))
         points_steps = max(0, STEPS - 2 * len(skipped))
     return Score(
         scenario=scenario.id,

@@ -118,7 +118,10 @@ class Measures:
         self.new_key = ""
         self.joined: list[int] = []
         jobs = SimpleNamespace(join=self.joined.append)
-        self.wired = SimpleNamespace(services=SimpleNamespace(incidents=incidents, jobs=jobs))
+        puller = SimpleNamespace(pull=lambda source: None)
+        self.wired = SimpleNamespace(
+            services=SimpleNamespace(incidents=incidents, jobs=jobs, event_puller=puller)
+        )
 
     def write_under(self, key: str) -> None:
         self.new_key = key
