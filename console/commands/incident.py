@@ -46,9 +46,7 @@ def runbooks(ctx: click.Context, *, as_json: bool) -> int:
         work = work_of(services)
         found, troubles = work.runbooks(), work.runbook_troubles()
     if as_json:
-        print_json(
-            {"runbooks": [runbook_document(runbook) for runbook in found], "not_read": list(troubles)}
-        )
+        print_json({"runbooks": [runbook_document(runbook) for runbook in found], "not_read": list(troubles)})
     else:
         print_runbooks(found)
     for trouble in troubles:

@@ -8,20 +8,18 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
 
 from crypto_core.errors import KeydeckError, KmsError, TrailError, UnknownJobError
 from crypto_core.incidents.catalogue import CaptureKind
 from crypto_core.incidents.doing import Captured, Situation
+from crypto_core.incidents.keys.fetching import BEFORE, fetched
 from crypto_core.incidents.keys.ground import KeyGround
 from crypto_core.incidents.keys.kept import kept
 from crypto_core.incidents.keys.subject import ENCRYPT_JOB, JOB, everywhere, new_key, old_key
 from crypto_core.keys.posture.finding import Finding
 from crypto_core.keys.state import KeyState
 
-BEFORE = timedelta(hours=24)
-"""How long before its declaration an incident's events matter where it isn't said since when."""
 _PRINCIPALS = 500
 
 
@@ -116,7 +114,7 @@ class KeyCaptures:
             )
 
     def key_use(self, situation: Situation) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Yield who used the old key: KMS's last use, and the events that are kept, with what they cover."""
+        """Yield who used the old key: KMS's last use, and the events, fetched anew, with what they cover."""
         arn = self._ground.keys.describe(old_key(situation)).key_arn
         since, cancelled = situation.incident.scope.since, situation.cancelled
         last: list[dict[str, Any]] = []
@@ -134,6 +132,8 @@ class KeyCaptures:
                     "not_known": shown.missing.get("last use"),
                 }
             )
+        begin = since or situation.incident.declared_at - BEFORE
+        gaps = fetched(self._ground.monitor, arn, begin, cancelled)
         summary = self._ground.use.key_use(arn, since=since, cancelled=cancelled)
         by_whom = self._ground.events.tally(
             ("principal", "name"), summary.filter, limit=_PRINCIPALS, cancelled=cancelled
@@ -143,6 +143,7 @@ class KeyCaptures:
             {
                 "since": since,
                 "last_use": last,
+                "not_fetched": list(gaps),
                 "by_principal_and_operation": by_whom.as_json({"name": "operation"}),
                 **summary.as_json(),
             },
