@@ -159,9 +159,9 @@ LISTING: Listing[IncidentView] = Listing(
     many="incidents",
     nothing=(
         "No incident yet.\n"
-        "An incident is one run of a runbook: its steps, who did them, and the evidence that proves it.\n"
+        "An incident is one run of a runbook: steps, who did them, what proves it.\n"
         "n starts one; so does I on a connection, a key, an event or a finding.\n"
-        "Nothing is lost with this console: another operator can go on from any other."
+        "It is kept in the database: any operator can go on from another console."
     ),
 )
 EXAMPLE = "state:open runbook:key-compromise title:*tokens*"
