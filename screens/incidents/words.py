@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from crypto_core.foreign import clean
+from crypto_core.incidents import placeholders
 from crypto_core.incidents.model import (
     CheckState,
     Incident,
@@ -136,12 +137,8 @@ def incident_sign(view: IncidentView, now: datetime) -> Sign:
 
 
 def filled(text: str, incident: Incident, facts: Facts) -> str:
-    """Return a line of a runbook with the names of this incident's keys."""
-    new = incident.values.get("new_key", "")
-    for name, value in (
-        ("{new_key}", facts.key_words.long(new) if new else "the new key"),
-        ("{key}", facts.key_words.long(incident.scope.key) if incident.scope.key else "the key"),
-        ("{incident}", incident.name),
-    ):
-        text = text.replace(name, value)
-    return text
+    """Return a line of a runbook, filled in; its keys by the names that operators know them by."""
+    for name, arn in (("{new_key}", incident.values.get("new_key", "")), ("{key}", incident.scope.key)):
+        if arn:
+            text = text.replace(name, facts.key_words.long(arn))
+    return placeholders.filled(text, incident)
