@@ -26,7 +26,9 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "backups": ("console.commands.backups", "Forget envelopes that were replaced."),
     "keys": ("console.commands.keys", "List, show and change KMS keys."),
     "events": ("console.commands.events", "CloudTrail: who used the keys, and for which token."),
-    "journal": ("console.commands.journal", "List and verify the journal."),
+    "incident": ("console.commands.incident", "Guided response: declare, work through, prove, report."),
+    "approvals": ("console.commands.approvals", "Approve or deny what needs a second identity."),
+    "journal": ("console.commands.journal", "List, verify and sign the journal."),
     "init": ("console.commands.init", "Create Keydeck's own schema."),
     "settings": ("console.commands.settings", "Show each setting and where it came from."),
     "doctor": ("console.commands.doctor", "Look whether everything is in place."),
@@ -114,9 +116,11 @@ def exit_code(error: Exception) -> int:
         return 130
     if isinstance(error, e.RowVanishedError | e.EventVanishedError):
         return 2
-    if isinstance(error, e.KmsError | e.DatabaseError | e.TrailError | e.MissingPermissionError):
+    if isinstance(
+        error, e.KmsError | e.DatabaseError | e.TrailError | e.MissingPermissionError | e.ProviderError
+    ):
         return 3
-    if isinstance(error, e.EnvelopeError | e.InvalidTokenError):
+    if isinstance(error, e.EnvelopeError | e.InvalidTokenError | e.EvidenceError | e.ApprovalNeededError):
         return 1
     return 2
 

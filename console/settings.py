@@ -23,12 +23,14 @@ from pydantic_settings.exceptions import SettingsError as SettingsSourceError
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
+from crypto_core.database.approvals import ACTIONS, DEFAULT_MINUTES
 from crypto_core.database.tables import PLATFORM_TABLES, TokenTable
 from crypto_core.envelope import DEV_KEY
 from crypto_core.errors import SettingsError
 from crypto_core.foreign import clean
 from crypto_core.key_names import parse_key_name
 from crypto_core.keys.posture.limits import Limits
+from crypto_core.providers.endpoints import GITHUB, SLACK, Endpoints, base_url
 
 FILE_VARIABLE = "KEYDECK_SETTINGS"
 
@@ -163,6 +165,32 @@ class Settings(BaseSettings):
     lake_store: str = Field("", validation_alias="KEYDECK_LAKE_STORE", max_length=256)
     """The ARN of the event data store that CloudTrail Lake is asked."""
 
+    signing_key: Names = Field((), validation_alias="KEYDECK_SIGNING_KEY")
+    """The KMS key that signs the journal and reports; further ones, behind it, are verified with only."""
+
+    approvals: Names = Field((), validation_alias="KEYDECK_APPROVALS")
+    """Actions that a second identity must approve, such as keys disable; all for every one."""
+
+    approval_minutes: float = Field(
+        DEFAULT_MINUTES, validation_alias="KEYDECK_APPROVAL_MINUTES", ge=1, le=10_080
+    )
+    """How long a request and its approval hold together, in minutes."""
+
+    github_url: str = Field(GITHUB, validation_alias="KEYDECK_GITHUB_URL", max_length=512)
+    """The base URL of GitHub's API; of an Enterprise Server https://HOST/api/v3."""
+
+    slack_url: str = Field(SLACK, validation_alias="KEYDECK_SLACK_URL", max_length=512)
+    """Where Slack is asked."""
+
+    atlassian_url: str = Field("", validation_alias="KEYDECK_ATLASSIAN_URL", max_length=512)
+    """Where all calls of Jira and Confluence go, such as a proxy; "" is each connection's own site."""
+
+    github_client_id: str = Field("", validation_alias="KEYDECK_GITHUB_CLIENT_ID", pattern=r"^[\w.-]{0,100}$")
+    """The client id of the platform's OAuth app, so that GitHub revokes its tokens without a mail."""
+
+    github_client_secret: str = Field("", validation_alias="KEYDECK_GITHUB_CLIENT_SECRET", repr=False)
+    """The client secret of that app."""
+
     runbooks: str = Field("", validation_alias="KEYDECK_RUNBOOKS", max_length=4096)
     """A folder with the team's own runbooks, beside the built-in ones; "" for none."""
 
@@ -173,7 +201,14 @@ class Settings(BaseSettings):
     """Further tables with tokens; given in the file."""
 
     @field_validator(
-        "trusted_keys", "regions", "administrators", "trusted_accounts", "retired_keys", mode="before"
+        "trusted_keys",
+        "regions",
+        "administrators",
+        "trusted_accounts",
+        "retired_keys",
+        "signing_key",
+        "approvals",
+        mode="before",
     )
     @classmethod
     def _split(cls, value: Any) -> Any:
@@ -195,6 +230,15 @@ class Settings(BaseSettings):
             raise ValueError("not all are account ids of 12 digits")
         return value
 
+    @field_validator("approvals")
+    @classmethod
+    def _are_actions(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        named = tuple(" ".join(action.split()) for action in value)
+        unknown = next((action for action in named if action not in (*ACTIONS, "all")), None)
+        if unknown is not None:
+            raise ValueError(f"{clean(unknown, 60)!r} is no action; there are {', '.join(ACTIONS)}, and all")
+        return named
+
     @field_validator("dev_key")
     @classmethod
     def _is_fernet_key(cls, value: str) -> str:
@@ -205,6 +249,25 @@ class Settings(BaseSettings):
         if len(raw) != 32:
             raise ValueError("not a Fernet key: 32 bytes in URL-safe base64")
         return value
+
+    @field_validator("github_url", "slack_url", "atlassian_url")
+    @classmethod
+    def _is_base_url(cls, value: str) -> str:
+        try:
+            return base_url(value) if value else value
+        except SettingsError as error:
+            raise ValueError(error.message) from None
+
+    @property
+    def endpoints(self) -> Endpoints:
+        """Where the providers are asked."""
+        return Endpoints(
+            self.github_url,
+            self.slack_url,
+            self.atlassian_url,
+            self.github_client_id,
+            self.github_client_secret,
+        )
 
     @property
     def limits(self) -> Limits:
@@ -280,6 +343,7 @@ def load(options: Mapping[str, Any] | None = None) -> LoadedSettings:
         ("write_key", [settings.write_key]),
         ("trusted_keys", list(settings.trusted_keys)),
         ("retired_keys", list(settings.retired_keys)),
+        ("signing_key", list(settings.signing_key)),
     ):
         for key in keys:
             if key is not None:
@@ -370,6 +434,8 @@ def _shown(name: str, value: Any) -> str:
         return clean(", ".join(f"{key} = {text}" for key, text in value.items()), 2000)
     if name == "dev_key":
         return "(the published key)" if value == DEV_KEY else "(hidden)"
+    if name == "github_client_secret":
+        return "(hidden)" if value else ""
     if name == "tables":
         return ", ".join(t.name for t in value)
     return clean(", ".join(value) if isinstance(value, tuple) else value)

@@ -16,30 +16,28 @@ is stored, SECURITY.md says what is protected against whom.
 
 from __future__ import annotations
 
-import os
-from functools import lru_cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from crypto_core.cipher import OpenedToken, SealedToken, TokenCipher
-from crypto_core.data_key_cache import CacheLimits, DataKeyCache
-from crypto_core.envelope import Envelope, Format, classify, parse
-from crypto_core.errors import (
-    EnvelopeError,
-    InvalidReferenceError,
-    InvalidTokenError,
-    KeydeckError,
-    KmsError,
-    SettingsError,
-)
-from crypto_core.keyring import KmsKeyring
-from crypto_core.kms import KmsApi
-from crypto_core.references import TokenRef, parse_reference
-from crypto_core.secret import Secret
-
 if TYPE_CHECKING:
+    from crypto_core.cipher import OpenedToken, SealedToken, TokenCipher
+    from crypto_core.data_key_cache import CacheLimits, DataKeyCache
     from crypto_core.encrypted_token import EncryptedToken, StoredEnvelope
+    from crypto_core.envelope import Envelope, Format, classify, parse
+    from crypto_core.errors import (
+        EnvelopeError,
+        InvalidReferenceError,
+        InvalidTokenError,
+        KeydeckError,
+        KmsError,
+        SettingsError,
+    )
+    from crypto_core.from_environment import decrypt_token, encrypt_token
+    from crypto_core.keyring import KmsKeyring
+    from crypto_core.kms import KmsApi
     from crypto_core.metrics import Metrics
+    from crypto_core.references import TokenRef
+    from crypto_core.secret import Secret
 
 __all__ = [
     "CacheLimits",
@@ -68,83 +66,38 @@ __all__ = [
     "parse",
 ]
 
-_ON_DEMAND = {
-    "EncryptedToken": "crypto_core.encrypted_token",
-    "Metrics": "crypto_core.metrics",
-    "StoredEnvelope": "crypto_core.encrypted_token",
+_NAMES = {
+    "cipher": ("OpenedToken", "SealedToken", "TokenCipher"),
+    "data_key_cache": ("CacheLimits", "DataKeyCache"),
+    "encrypted_token": ("EncryptedToken", "StoredEnvelope"),
+    "envelope": ("Envelope", "Format", "classify", "parse"),
+    "errors": (
+        "EnvelopeError",
+        "InvalidReferenceError",
+        "InvalidTokenError",
+        "KeydeckError",
+        "KmsError",
+        "SettingsError",
+    ),
+    "from_environment": ("decrypt_token", "encrypt_token"),
+    "keyring": ("KmsKeyring",),
+    "kms": ("KmsApi",),
+    "metrics": ("Metrics",),
+    "references": ("TokenRef",),
+    "secret": ("Secret",),
 }
-"""What needs SQLAlchemy or prometheus-client, and is imported when it is first asked for."""
+_ON_DEMAND = {name: module for module, names in _NAMES.items() for name in names}
+"""Where each name is from. A room that needs no cryptography, such as the trail, starts without it."""
 
 
 if not TYPE_CHECKING:  # a type checker would take any name for one of these
 
     def __getattr__(name: str) -> Any:
-        if name in _ON_DEMAND:
-            return getattr(import_module(_ON_DEMAND[name]), name)
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        if name not in _ON_DEMAND:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = getattr(import_module(f"{__name__}.{_ON_DEMAND[name]}"), name)
+        globals()[name] = value
+        return value
 
-
-def encrypt_token(token: str, reference: TokenRef | str | None = None) -> str:
-    """Return the envelope of `token` under TOKEN_ENCRYPTION_KEY_ID (one KMS call).
-
-    `reference` is the token's place, such as "gh_connection.access_token:gh-42"; v1 does without. Raises
-    SettingsError without a key, InvalidTokenError for an empty or oversize token, InvalidReferenceError for
-    what is no reference and where v2 lacks one, KmsError.
-    """
-    return _cipher_from_environment().encrypt(token, ref=_reference(reference)).stored
-
-
-def decrypt_token(stored: str, reference: TokenRef | str | None = None) -> str:
-    """Return the token that an envelope holds (one KMS call, more where several keys are trusted).
-
-    `reference` is the place that it was read from; v1 does without. Raises EnvelopeError for a value that is
-    no intact envelope of that place, InvalidReferenceError, KmsError, SettingsError.
-    """
-    with _cipher_from_environment().decrypt(stored, ref=_reference(reference)) as token:
-        return token.reveal()
-
-
-def _reference(reference: TokenRef | str | None) -> TokenRef | None:
-    if reference is None or isinstance(reference, TokenRef):
-        return reference
-    if not isinstance(reference, str):
-        raise InvalidReferenceError(
-            f"A token reference is text or a TokenRef, not {type(reference).__name__}."
-        )
-    parsed = parse_reference(reference)
-    if not isinstance(parsed, TokenRef):
-        raise InvalidReferenceError(
-            f"{parsed} names a row, not a token.",
-            remedy="Name the column too: table.column:row-id.",
-        )
-    return parsed
-
-
-def _cipher_from_environment() -> TokenCipher:
-    names = ("TOKEN_ENCRYPTION_KEY_ID", "KEYDECK_TRUSTED_KEYS", "KEYDECK_REGIONS", "KEYDECK_WRITE_FORMAT")
-    aws = (
-        "AWS_ACCESS_KEY_ID",
-        "AWS_DEFAULT_REGION",
-        "AWS_ENDPOINT_URL",
-        "AWS_ENDPOINT_URL_KMS",
-        "AWS_PROFILE",
-        "AWS_REGION",
-        "AWS_SESSION_TOKEN",
-    )
-    return _cipher(
-        *(os.environ.get(name, "") for name in names),
-        context=tuple(os.environ.get(name) for name in aws),
-    )
-
-
-@lru_cache(maxsize=4)
-def _cipher(
-    write_key: str, trusted: str, regions: str, write_format: str, *, context: tuple[str | None, ...]
-) -> TokenCipher:
-    # `context` tells apart what boto3 reads by itself.
-    if write_format not in ("", Format.V1, Format.V2):
-        raise SettingsError("KEYDECK_WRITE_FORMAT is neither v1 nor v2.", remedy="Set it to v1, or unset it.")
-    kms = KmsApi([r.strip() for r in regions.split(",") if r.strip()])
-    keys = [k.strip() for k in trusted.split(",") if k.strip()]
-    keyring = KmsKeyring(kms, write_key=write_key or None, trusted=keys)
-    return TokenCipher(keyring, write_format=Format(write_format or Format.V1))
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})

@@ -66,12 +66,16 @@ class Routes:
         try:
             answer = self._kms.call(operation, region=region, **parameters)
         except KmsUnreachableError:
-            with self._lock:
-                self._down_until[where] = self._clock() + DOWN_SECONDS
+            self.silent(where)
             raise
         with self._lock:
             self._down_until.pop(where, None)
         return answer
+
+    def silent(self, region: str) -> None:
+        """Remember that a Region did not answer."""
+        with self._lock:
+            self._down_until[region] = self._clock() + DOWN_SECONDS
 
     def _is_down(self, region: str | None) -> bool:
         return self._down_until.get(region or self._default(), 0.0) > self._clock()

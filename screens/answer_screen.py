@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from time import monotonic
 from typing import ClassVar, Generic, TypeVar
 
 from textual.content import Content
@@ -87,7 +86,7 @@ class AnswerScreen(MainScreen, Generic[Answer]):
         """Ask, unless that is being done."""
         if not self._asking:
             self._asking = True
-            self._began = monotonic()
+            self._began = self.facts.timer()
             self._asked = ask(self, self.ask_for, self._keep, group=self.NAME, limit=self.LIMIT)
             self.show_facts()
 
@@ -102,7 +101,7 @@ class AnswerScreen(MainScreen, Generic[Answer]):
         if isinstance(answer, Trouble):
             self._trouble, self._tried = answer, self.facts.clock()
         else:
-            self._trouble, self._tried, self._took = None, None, monotonic() - self._began
+            self._trouble, self._tried, self._took = None, None, self.facts.timer() - self._began
             self.knows(answer, self.facts.clock())
         if self.is_mounted:
             self.show_facts()

@@ -70,6 +70,8 @@ class Facts:
         self.memory = memory or Memory()
         self.intervals = intervals or {}
         self.log = log
+        self.timer: Callable[[], float] = monotonic
+        """Seconds on a clock that only goes forward: what an answer took is measured by it."""
         self.surroundings: Fact[Surroundings] = Fact()
         self.status: Fact[Status] = Fact()
         self.keys: Fact[tuple[KeyState, ...]] = Fact()
@@ -161,11 +163,11 @@ class Facts:
         if fact.asking or self._left:
             return
         self._set(name, replace(fact, asking=True))
-        began = monotonic()
+        began = self.timer()
         self._asked[name] = ask(
             self._app,
             call,
-            lambda answer: self._learn(name, answer, monotonic() - began),
+            lambda answer: self._learn(name, answer, self.timer() - began),
             group=f"facts-{name}",
         )
 

@@ -4,10 +4,20 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import closing
+from typing import TYPE_CHECKING
 
 import click
 
-from console.printing import say
+from console.printing import print_json, say
+
+if TYPE_CHECKING:
+    from console.game_day.game import Game
+    from console.game_day.score import Score
+    from console.sandbox.sandbox import Sandbox
+
+GAMES = ("key-compromise", "token-leak", "insider", "ransom-disable")
+_LIST = "list"
 
 
 @click.command()
@@ -20,14 +30,45 @@ from console.printing import say
     help="Connections to generate; some have two tokens.",
 )
 @click.option("--seed", type=int, default=7, show_default=True, help="The same seed makes the same data.")
-@click.option("--drill", is_flag=True, help="Play the drill on a terminal too.")
+@click.option("--drill", is_flag=True, help="Play the drill, or a scenario's response, on a terminal too.")
+@click.option(
+    "--scenario",
+    type=click.Choice([*GAMES, _LIST]),
+    help="A game day: an intruder acts while you respond, and your times are scored. list tells them.",
+)
+@click.option(
+    "--pace",
+    type=click.FloatRange(min=0.1, max=10_000),
+    default=1.0,
+    show_default=True,
+    help="How many times faster than the script the intruder moves; your own times are never scaled.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print a game day's score as one JSON document.")
 @click.pass_context
-def demo(ctx: click.Context, *, connections: int, seed: int, drill: bool) -> int:
+def demo(
+    ctx: click.Context,
+    *,
+    connections: int,
+    seed: int,
+    drill: bool,
+    scenario: str | None,
+    pace: float,
+    as_json: bool,
+) -> int:
     """Start a sandbox: a real PostgreSQL and a local AWS endpoint, with generated connections.
 
-    On a terminal the console opens over it; otherwise the key-compromise drill is played and told as text.
-    Nothing is left behind.
+    On a terminal the console opens over it; otherwise the key-compromise drill, or the scenario's response,
+    is played and told as text. A game day ends with its score, and with status 0 if all its ends were
+    reached, else 1. Nothing is left behind.
     """
+    if scenario is None and (as_json or pace != 1.0):
+        raise click.UsageError("--pace and --json are for a game day: name one with --scenario.")
+    if scenario == _LIST:
+        from console.game_day.telling import scenario_lines
+
+        for line in scenario_lines():
+            click.echo(line)
+        return 0
     from console.sandbox.interruption import terminate_on_signal
     from console.sandbox.sandbox import Sandbox
     from console.settings import load
@@ -36,6 +77,8 @@ def demo(ctx: click.Context, *, connections: int, seed: int, drill: bool) -> int
 
     on_terminal = sys.stdin.isatty() and sys.stdout.isatty() and not drill
     read_only = (ctx.find_root().obj or {}).get("read_only")
+    if scenario is not None and read_only:
+        raise click.UsageError("Nobody can respond with --read-only: leave it out.")
     with terminate_on_signal():
         say(f"Starting the sandbox with {connections:,} connections …")
         with Sandbox.start(connections=connections, seed=seed) as sandbox:
@@ -43,19 +86,69 @@ def demo(ctx: click.Context, *, connections: int, seed: int, drill: bool) -> int
             environment = sandbox.environment()
             os.environ.clear()
             os.environ.update(environment)
-            owner = wire(load().settings)
-            try:
+            with closing(wire(load().settings)) as owner:
                 install(owner.engine)
-            finally:
-                owner.close()
+            if scenario is not None:
+                from console.game_day.game import Game
+                from console.game_day.scenarios import SCENARIOS
+
+                with Game(sandbox, SCENARIOS[scenario], pace=pace, seed=seed) as game:
+                    result = (
+                        _console_game(game, pace) if on_terminal else _scripted_game(game, as_json=as_json)
+                    )
+                return _tell_score(result, as_json=as_json)
             if not on_terminal:
                 from console.drill import Drill
 
                 return Drill(sandbox).play()
-            from console.commands.console import open_console
+            return _console(sandbox, read_only=read_only)
 
-            # The log goes with the sandbox: nothing of a demonstration is left behind.
-            log_file = str(sandbox.folder / "keydeck.log")
-            options = {"read_only": read_only, "environment": "demo", "log_file": log_file}
-            settings = load(options).settings
-            return open_console(read_only=read_only, screen="status", settings=settings, remember=False)
+
+def _console(sandbox: Sandbox, *, read_only: bool | None) -> int:
+    from console.commands.console import open_console
+    from console.settings import load
+
+    # The log goes with the sandbox: nothing of a demonstration is left behind.
+    log_file = str(sandbox.folder / "keydeck.log")
+    settings = load({"read_only": read_only, "environment": "demo", "log_file": log_file}).settings
+    return open_console(read_only=read_only, screen="status", settings=settings, remember=False)
+
+
+def _console_game(game: Game, pace: float) -> Score:
+    """The operator responds in the console; the score is reckoned once it is left."""
+    from console.game_day.platform_team import PlatformTeam
+    from console.game_day.telling import briefing_lines
+    from console.settings import load
+    from console.wiring import wire
+
+    for line in briefing_lines(game.scenario):
+        click.echo(line)
+    click.echo("Leave the console (q) when you are done: then the score is reckoned.")
+    click.prompt("Press Enter to begin", default="", show_default=False, prompt_suffix=" …")
+    team = PlatformTeam(game, pace=pace)
+    game.begin()
+    team.start()
+    try:
+        _console(game.sandbox, read_only=None)
+    finally:
+        team.stop()
+    with closing(wire(load().settings)) as wired:
+        return game.finish(wired.services.incidents)
+
+
+def _scripted_game(game: Game, *, as_json: bool) -> Score:
+    from console.game_day.responder import Responder
+
+    return Responder(game, say if as_json else click.echo).play()
+
+
+def _tell_score(score: Score, *, as_json: bool) -> int:
+    """Print the score; returns 0 if every end was reached, else 1."""
+    from console.game_day.telling import score_lines
+
+    if as_json:
+        print_json(score.as_json())
+    else:
+        for line in score_lines(score):
+            click.echo(line)
+    return 0 if score.reached else 1

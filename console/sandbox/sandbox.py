@@ -22,6 +22,7 @@ from console.sandbox.keys import create_keys
 from console.sandbox.leftovers import claim_folder, remove_leftovers
 from console.sandbox.platform import create_tables
 from console.sandbox.postgres import OPERATOR, PLATFORM, Postgres
+from console.sandbox.providers_control import ProviderControl
 from console.sandbox.traffic import record_traffic, register_principals
 from console.sandbox.world import World
 from crypto_core.database.engine import open_engine
@@ -94,6 +95,11 @@ class Sandbox:
         return self.endpoint.control
 
     @property
+    def providers(self) -> ProviderControl:
+        """GitHub, Slack, Jira and Confluence of the sandbox: what no API of theirs can set."""
+        return ProviderControl(self.endpoint_url)
+
+    @property
     def database_url(self) -> str:
         """URL of the database for the role `operator`, who runs Keydeck."""
         return self.postgres.url(OPERATOR)
@@ -108,12 +114,17 @@ class Sandbox:
         """URL of the database for PostgreSQL's superuser."""
         return self.postgres.superuser_url
 
-    def client(self, service: str, access_key: str = access_keys.ON_CALL) -> Any:
-        """Return a boto3 client for the endpoint that acts as the owner of an access key."""
+    def client(self, service: str, access_key: str = access_keys.ON_CALL, *, config: Any = None) -> Any:
+        """Return a boto3 client for the endpoint that acts as the owner of an access key.
+
+        `config` is botocore's Config, such as one with another user agent.
+        """
         import boto3
 
         session = boto3.Session(access_key, access_keys.SECRET, region_name=self.region)
-        return session.client(service, endpoint_url=self.endpoint_url)  # type: ignore[call-overload]
+        return session.client(  # type: ignore[call-overload]
+            service, endpoint_url=self.endpoint_url, config=config
+        )
 
     def settings(self) -> dict[str, str]:
         """Return the environment variables that point Keydeck and boto3 at the sandbox."""
@@ -128,6 +139,7 @@ class Sandbox:
             "AWS_CONFIG_FILE": os.devnull,
             "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
             "KEYDECK_EVENTS_FILE": str(self.folder / "events.sqlite"),
+            **self.providers.settings(),
         }
         if self._world is not None:
             settings["TOKEN_ENCRYPTION_KEY_ID"] = self._world.current_key.arn

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from threading import Event
@@ -73,6 +73,8 @@ class RevocationPlan:
     digest: str = ""
     """SHA-256, in hex, over the tokens with the digests of what is stored, and the endpoints."""
     danger: Danger = Danger.TYPED
+    stored: tuple[bytes, ...] = field(default=(), repr=False)
+    """The digests of what is stored, in the order of `tokens`: they tell which token has been replaced."""
 
     @property
     def confirmation(self) -> str:
@@ -98,6 +100,8 @@ class RevocationResult:
     tokens: tuple[Revoked, ...]
     by_hand: tuple[ByHand, ...] = ()
     stopped_by: str = ""
+    unjournaled: str = ""
+    """Why the end could not be journaled, "" if it was."""
 
     @property
     def dead(self) -> int:

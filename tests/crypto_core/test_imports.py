@@ -69,3 +69,8 @@ def test_this_test_would_see_what_is_loaded() -> None:
 
 def test_everything_that_the_core_offers_is_there() -> None:
     loaded_by("import crypto_core\nassert all(hasattr(crypto_core, n) for n in crypto_core.__all__)")
+
+
+def test_the_trail_is_read_without_cryptography() -> None:
+    loaded = loaded_by("import crypto_core.trail.sources.reading_process")
+    assert not loaded & (NOT_NEEDED | {"cryptography"})

@@ -48,6 +48,8 @@ class Admin:
             "lookup-throttle": self._lookup_throttle,
             "faults": self._faults,
             "denials": self._denials,
+            "hold": self._hold,
+            "address": self._address,
             "expire": self._expire,
             "clear": self._clear,
             "principals": self._principals,
@@ -94,6 +96,14 @@ class Admin:
 
     async def _denials(self, request: Document) -> dict[str, Any]:
         self._gate.faults.denials.append(DenyRule(**request))
+        return {}
+
+    async def _hold(self, request: Document) -> dict[str, Any]:
+        self._gate.faults.held.add(str(request["principal"]))
+        return {}
+
+    async def _address(self, request: Document) -> dict[str, Any]:
+        self._gate.principals.addresses[str(request["access_key_id"])] = str(request["source_ip"])
         return {}
 
     async def _expire(self, request: Document) -> dict[str, Any]:

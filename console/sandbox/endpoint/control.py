@@ -60,12 +60,26 @@ class EndpointControl:
             reason=denial.reason,
         )
 
+    def hold(self, principal: str) -> None:
+        """Let key policies and grants decide from now on what a principal, by a glob of its name, may do.
+
+        Its IAM policies allow all of KMS, so a policy that names the account as a whole lets it through.
+        """
+        self._call("hold", principal=principal)
+
+    def set_address(self, access_key_id: str, source_ip: str) -> None:
+        """Make live calls with an access key id come from an address, as CloudTrail has it."""
+        self._call("address", access_key_id=access_key_id, source_ip=source_ip)
+
     def expire(self, access_key_id: str) -> None:
         """Let the session behind an access key id run out: its calls are refused from now on."""
         self._call("expire", access_key_id=access_key_id)
 
     def clear(self) -> None:
-        """Take back latency, throttling, faults, denials, expiries; LookupEvents gets AWS's limit again."""
+        """Take back latency, throttling, faults, denials, holds and expiries.
+
+        LookupEvents gets AWS's limit again. The providers are as at the start, too: nothing is revoked.
+        """
         self._call("clear")
 
     def add_principal(

@@ -8,6 +8,7 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from console.sandbox.endpoint.errors import ServiceError, access_denied, throttled, validation
+from console.sandbox.endpoint.key_access import allows
 from console.sandbox.endpoint.principals import Principal
 from console.sandbox.endpoint.records import Record
 
@@ -114,6 +115,8 @@ class Faults:
         self.latency = 0.0
         self.rules: list[FaultRule] = []
         self.denials: list[DenyRule] = []
+        self.held: set[str] = set()
+        """Principals, by globs of their names, who may only do what a key's policy and grants let through."""
         self.expired: set[str] = set()
         """Access key ids whose sessions have run out."""
         self._crypto: TokenBucket | None = None
@@ -121,10 +124,14 @@ class Faults:
         self._lookups: dict[str, TokenBucket] = {}
 
     def clear(self) -> None:
-        """No latency, no throttling of KMS, no faults, denials, expired sessions; LookupEvents as in AWS."""
+        """No latency, no throttling of KMS, no faults, denials, expired sessions; LookupEvents as in AWS.
+
+        Nobody is held to key policies any more.
+        """
         self.latency = 0.0
         self.rules.clear()
         self.denials.clear()
+        self.held.clear()
         self.expired.clear()
         self._crypto = None
         self.throttle_lookups(LOOKUPS_PER_SECOND)
@@ -161,14 +168,23 @@ class Faults:
             raise ServiceError("ThrottlingException", "Rate exceeded")
 
     def authorise(self, record: Record, action: str, key: "Key | None" = None, resource: str = "*") -> None:
-        """Raise AccessDeniedException if a rule refuses the record's principal this action."""
-        if not self.denials or record.identity is None:
+        """Raise AccessDeniedException if a rule, or the key, refuses the record's principal this action."""
+        if record.identity is None:
+            return
+        if key is not None and self.is_held(record.identity) and not allows(key, record.identity, action):
+            reason = f"because no resource-based policy allows the {action} action"
+            raise access_denied(record.identity.arn, action, key.arn, reason)
+        if not self.denials:
             return
         names = (resource,) if key is None else (key.arn, key.id, *key.aliases)
         for rule in self.denials:
             if rule.refuses(record.identity, action, names):
                 reason = rule.reason or f"because no identity-based policy allows the {action} action"
                 raise access_denied(record.identity.arn, action, names[0], reason)
+
+    def is_held(self, principal: Principal) -> bool:
+        """Whether key policies and grants decide what a principal may do."""
+        return any(fnmatchcase(principal.name, name) for name in self.held)
 
 
 def fault_rule(

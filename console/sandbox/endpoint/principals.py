@@ -103,6 +103,8 @@ class PrincipalDirectory:
 
     def __init__(self, issued: Callable[[str], Principal | None]) -> None:
         self._known = dict(BUILT_IN)
+        self.addresses: dict[str, str] = {}
+        """Where calls come from, by access key id; else from where they really do."""
         self._strangers: dict[str, Principal] = {}
         self._issued = issued
 

@@ -18,6 +18,7 @@ from console.sandbox.endpoint.admin import Admin
 from console.sandbox.endpoint.gate import MAX_BODY, Gate, HalfAnswerError, ResetConnectionError
 from console.sandbox.endpoint.moto_server import HttpAnswer, HttpRequest
 from console.sandbox.endpoint.services import JSON
+from console.sandbox.providers import PREFIX, ProviderResetError, Providers
 
 HOST = "127.0.0.1"
 log = logging.getLogger(__name__)
@@ -27,11 +28,12 @@ _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
 class EndpointServer:
-    """Listens, and hands every request to the gate or, under `/_gate/`, to the admin calls."""
+    """Listens, and hands every request to the gate, to the admin calls (`/_gate/`) or to the providers."""
 
     def __init__(self, gate: Gate, delivery_interval: float) -> None:
         self._gate = gate
         self._admin = Admin(gate)
+        self._providers = Providers()
         self._delivery_interval = delivery_interval
         self._listener: asyncio.Server | None = None
         self._web: web.Server | None = None
@@ -68,6 +70,14 @@ class EndpointServer:
             await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             request.writer.output_size = 0
         whole = HttpRequest(request.method, request.raw_path, request.headers, await request.read())
+        if whole.target.startswith(PREFIX):
+            try:
+                return _response(await self._providers.answer(whole))
+            except ProviderResetError:
+                _reset(request)
+                return web.Response(status=500)
+        if whole.target == "/_gate/clear":
+            self._providers.clear()
         if whole.target.startswith("/_gate/"):
             return _response(await self._admin.answer(whole))
         if whole.target.startswith("/moto-api"):

@@ -21,13 +21,18 @@ from crypto_core.encryption_context import EncryptionContext
 from crypto_core.errors import (
     CredentialsError,
     KeydeckError,
+    KeyDisabledError,
+    KeyNotFoundError,
+    KeyStateError,
+    KmsAccessDeniedError,
     KmsError,
     KmsRequestError,
+    KmsUnreachableError,
     KmsUnreadableError,
     ReadOnlyError,
     SettingsError,
 )
-from crypto_core.key_names import parse_key_name, region_of
+from crypto_core.key_names import is_multi_region, parse_key_name, region_of
 from crypto_core.kms import READ_ONLY_OPERATIONS, KmsApi
 from crypto_core.kms_answers import encrypted_data_key_of, material_of, pinned, take_plaintext
 from crypto_core.kms_errors import not_answered, told_apart
@@ -39,6 +44,7 @@ from crypto_core.reencryption.bulk.pace import CallPace
 from crypto_core.reencryption.bulk.retrying import ATTEMPTS, Failure, Refused, Retries
 from crypto_core.reencryption.bulk.watch import CallWatch
 from crypto_core.reencryption.bulk.wire import HttpAnswer
+from crypto_core.routes import Routes
 from crypto_core.secret import DataKey
 
 _RENEWALS = 3
@@ -46,6 +52,9 @@ _RENEWALS = 3
 
 _CORRECTIONS = 3
 """How often one call is signed anew because the clock was wrong, which may jump while it is under way."""
+
+_OF_A_REPLICA = (KmsAccessDeniedError, KeyDisabledError, KeyStateError, KeyNotFoundError)
+"""What one Region's replica may say while another one opens: each has a state and a policy of its own."""
 
 _log = logging.getLogger(__name__)
 
@@ -74,6 +83,8 @@ class KmsTransport:
         self._pins: dict[str, str] = {}
         self._homes: dict[str, str] = {}
         self._endpoints: dict[str, Endpoint] = {}
+        self._routes = Routes(kms)
+        self._replicas: dict[str, list[str]] = {}
 
     async def __aenter__(self) -> Self:
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="keydeck-aws")
@@ -107,10 +118,41 @@ class KmsTransport:
             raise
 
     async def decrypt(self, key: str, blob: bytes, context: EncryptionContext) -> UnwrappedDataKey:
-        """Return the data key that `key`, and no other, had wrapped. Raises KmsError."""
-        parameters = {"KeyId": key, "CiphertextBlob": _text(blob), **_with("EncryptionContext", context)}
-        answer = await self._call("Decrypt", key, (key,), parameters)
-        return UnwrappedDataKey(*self._opened(answer, "Decrypt", key))
+        """Return the data key that `key`, and no other, had wrapped. Raises KmsError.
+
+        Where a multi-Region key's Region does not answer, its replicas in the configured Regions are asked.
+        """
+        silent: KmsUnreachableError | None = None
+        refused: KmsError | None = None
+        for name in await self._names(key):
+            parameters = {"KeyId": name, "CiphertextBlob": _text(blob), **_with("EncryptionContext", context)}
+            try:
+                answer = await self._call("Decrypt", name, (name,), parameters)
+            except KmsUnreachableError as error:
+                self._routes.silent(self._homes.get(name, ""))
+                silent = silent or error
+            except _OF_A_REPLICA as error:
+                if name == key:
+                    raise
+                refused = refused or error
+            else:
+                return UnwrappedDataKey(*self._opened(answer, "Decrypt", name))
+        raise (
+            silent
+            or refused
+            or KeyNotFoundError(f"No Region to ask for {key}.", operation="Decrypt", key=key)
+        )
+
+    async def _names(self, key: str) -> Sequence[str]:
+        """The key and its replicas in the configured Regions; what did not answer just now comes last."""
+        if not is_multi_region(key):
+            return (key,)
+        names = self._replicas.get(key)
+        if names is None:
+            loop = asyncio.get_running_loop()
+            routes = await loop.run_in_executor(self._threads, self._routes.to, key)
+            names = self._replicas[key] = [key, *(name for _, name in routes if name != key)]
+        return sorted(names, key=self._routes.is_down)
 
     async def reencrypt(
         self, blob: bytes, source: str, destination: str, context: EncryptionContext

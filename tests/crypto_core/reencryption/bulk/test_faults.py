@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,7 +24,7 @@ from crypto_core.errors import (
     KmsUnreachableError,
     ReadOnlyError,
 )
-from crypto_core.kms import KmsApi
+from crypto_core.kms import KmsApi, KmsGround
 from crypto_core.reencryption.bulk.control import Control, Tally
 from crypto_core.reencryption.bulk.pace import CallPace
 from crypto_core.reencryption.bulk.pipeline import run
@@ -30,8 +32,10 @@ from crypto_core.reencryption.bulk.ports import Order, Poison
 from crypto_core.reencryption.bulk.transport import KmsTransport
 from crypto_core.reencryption.bulk.watch import CallWatch
 from crypto_core.reencryption.plan import Verb
+from crypto_core.secret import exposed
 from tests.crypto_core.reencryption.bulk.memory import REGION, Table, enveloped, ref, transport
 
+OTHER = "us-east-1"
 HOSTILE = "\x1b[2J\x1b]0;owned\x07\u202eevil\nsecond line"
 
 
@@ -322,3 +326,62 @@ def test_a_pace_can_be_changed_while_calls_wait(
             return await running
 
     assert asyncio.run(go()).written == 40
+
+
+class Outage(KmsApi):
+    """KMS of two Regions, in one of which nothing listens."""
+
+    def __init__(self, down: str, other: str) -> None:
+        super().__init__([down, other], read_timeout=1.0, connect_timeout=1.0)
+        self._down = down
+
+    def ground(self, region: str) -> KmsGround:
+        ground = super().ground(region)
+        return replace(ground, endpoint_url="http://127.0.0.1:9") if region == self._down else ground
+
+
+@pytest.fixture
+def replicated(aws: EndpointControl, client: Any) -> Callable[[], str]:
+    """Make a multi-Region key with a replica; returns the primary's ARN."""
+
+    def create() -> str:
+        primary = str(client.create_key(MultiRegion=True)["KeyMetadata"]["Arn"])
+        client.replicate_key(KeyId=primary, ReplicaRegion=OTHER)
+        return primary
+
+    return create
+
+
+def test_where_the_keys_region_does_not_answer_its_replica_opens(
+    replicated: Callable[[], str], client: Any
+) -> None:
+    key = replicated()
+    made = client.generate_data_key(KeyId=key, KeySpec="AES_256")
+    blob = made["CiphertextBlob"]
+
+    async def open_twice(kms: KmsTransport) -> list[str]:
+        opened = [await kms.decrypt(key, blob, NO_CONTEXT) for _ in range(2)]
+        assert all(exposed(one.data_key) == made["Plaintext"] for one in opened)
+        return [one.wrapped_by.key_arn for one in opened]
+
+    watch = CallWatch()
+    arns = asked(Outage(REGION, OTHER), open_twice, watch=watch, attempts=1)
+    assert arns == [key.replace(REGION, OTHER)] * 2
+    # The Region that is down is asked once, not for every token.
+    assert watch.calls == 3
+
+
+def test_a_replica_opens_only_what_the_key_wrapped_and_without_one_the_outage_is_told(
+    replicated: Callable[[], str], client: Any
+) -> None:
+    key, other = replicated(), replicated()
+    alone = str(client.create_key(MultiRegion=True)["KeyMetadata"]["Arn"])
+    blobs = {
+        name: client.generate_data_key(KeyId=name, KeySpec="AES_256")["CiphertextBlob"]
+        for name in (key, other, alone)
+    }
+    outage = Outage(REGION, OTHER)
+    with pytest.raises(IncorrectKeyError):
+        asked(outage, lambda made: made.decrypt(key, blobs[other], NO_CONTEXT), attempts=1)
+    with pytest.raises(KmsUnreachableError):
+        asked(outage, lambda made: made.decrypt(alone, blobs[alone], NO_CONTEXT), attempts=1)

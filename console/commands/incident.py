@@ -1,0 +1,218 @@
+"""keydeck incident: guided response to a compromise, a loss, or a drill, with evidence and report."""
+
+from __future__ import annotations
+
+import os
+from datetime import datetime
+from pathlib import Path
+
+import click
+
+from console.commands.incident_doing import check, next_, number, reopen, skip, work_of
+from console.commands.moments import moment
+from console.commands.session import json_option, wired
+from console.incident_words import (
+    document_of,
+    evidence_document,
+    print_incident,
+    print_list,
+    print_runbooks,
+    runbook_document,
+)
+from console.printing import print_json, print_table, say
+from crypto_core.errors import SettingsError
+from crypto_core.incidents.model import IncidentState, Scope
+from crypto_core.key_names import is_key_arn
+
+
+@click.group()
+def incident() -> None:
+    """Incidents: a runbook worked through step by step, with evidence, proof and report.
+
+    Where one stands is in the database: another operator, on another host, can go on with it.
+    """
+
+
+for _command in (next_, check, skip, reopen):
+    incident.add_command(_command)
+
+
+@incident.command()
+@json_option
+@click.pass_context
+def runbooks(ctx: click.Context, *, as_json: bool) -> int:
+    """List the runbooks: those built in, and the team's own. Exit 1 if one can't be read."""
+    with wired(ctx) as services:
+        work = work_of(services)
+        found, troubles = work.runbooks(), work.runbook_troubles()
+    if as_json:
+        print_json({"runbooks": [runbook_document(runbook) for runbook in found], "not_read": list(troubles)})
+    else:
+        print_runbooks(found)
+    for trouble in troubles:
+        say(trouble)
+    return 1 if troubles else 0
+
+
+@incident.command()
+@click.argument("runbook")
+@click.option("--key", metavar="KEY", help="The KMS key that it is about: ARN, id or alias.")
+@click.option("--token", "references", multiple=True, metavar="REF", help="A token that it is about.")
+@click.option("--filter", "expression", default="", metavar="EXPR", help="The tokens that it is about.")
+@click.option("--database", default="", metavar="NAME", help="The restored database, as in the settings.")
+@click.option("--since", callback=moment, metavar="TIME", help="Since when the compromise is suspected.")
+@click.option("--title", default="", metavar="TEXT", help="What it is called [the runbook's title].")
+@json_option
+@click.pass_context
+def start(
+    ctx: click.Context,
+    *,
+    runbook: str,
+    key: str | None,
+    references: tuple[str, ...],
+    expression: str,
+    database: str,
+    since: datetime | None,
+    title: str,
+    as_json: bool,
+) -> int:
+    """Declare an incident that is worked through by RUNBOOK; prints its number."""
+    with wired(ctx) as services:
+        work = work_of(services)
+        arn = key or ""
+        if arn and not is_key_arn(arn):
+            arn = services.services.keys.show(arn).key_arn
+        scope = Scope(arn, references, expression, database, since, "the command line")
+        declared = work.declare(runbook, scope, title)
+        view = work.show(declared)
+    if as_json:
+        print_json(document_of(view))
+    else:
+        print_incident(view)
+        say(f"Go on with: keydeck incident next {declared}")
+    return 0
+
+
+@incident.command("list")
+@click.option("--open", "open_only", is_flag=True, help="Only those that are not closed.")
+@json_option
+@click.pass_context
+def list_(ctx: click.Context, *, open_only: bool, as_json: bool) -> int:
+    """List incidents, open ones first."""
+    with wired(ctx) as services:
+        work = work_of(services)
+        found = work.incidents(closed=not open_only)
+        due = work.drill_due()
+    if as_json:
+        print_json({"incidents": [document_of(view) for view in found], "drill_due": due or None})
+    elif found:
+        print_list(found)
+    else:
+        say("No incidents. One is declared with: keydeck incident start RUNBOOK")
+    if due:
+        say(due)
+    return 0
+
+
+@incident.command()
+@number
+@json_option
+@click.pass_context
+def show(ctx: click.Context, *, incident: int, as_json: bool) -> int:
+    """Show where an incident stands. Exit 0 once it is closed, else 1."""
+    with wired(ctx) as services:
+        view = work_of(services).show(incident)
+    if as_json:
+        print_json(document_of(view, whole=True))
+    else:
+        print_incident(view)
+    return 0 if view.incident.state is IncidentState.CLOSED else 1
+
+
+@incident.command()
+@number
+@click.argument("text")
+@click.option("--step", default="", metavar="STEP", help="The step that it is about.")
+@click.pass_context
+def note(ctx: click.Context, *, incident: int, text: str, step: str) -> int:
+    """Write a note into the timeline. No tokens: notes are in the report."""
+    with wired(ctx) as services:
+        work_of(services).note(incident, text, step)
+    return 0
+
+
+@incident.command()
+@number
+@click.argument("piece", type=click.IntRange(min=1), metavar="[ID]", required=False)
+@json_option
+@click.pass_context
+def evidence(ctx: click.Context, *, incident: int, piece: int | None, as_json: bool) -> int:
+    """List the evidence of an incident, or print one piece, whose hash is compared before."""
+    with wired(ctx) as services:
+        work = work_of(services)
+        if piece is not None:
+            click.echo(work.evidence(incident, piece))
+            return 0
+        found = work.show(incident).evidence
+    if as_json:
+        print_json({"evidence": [evidence_document(one) for one in found]})
+    else:
+        print_table(
+            ("id", "step", "kind", "captured", "sha256", "title"),
+            [
+                (e.id, e.step_id, e.kind, f"{e.captured_at:%Y-%m-%d %H:%M:%S}", e.sha256, e.title)
+                for e in found
+            ],
+        )
+    return 0
+
+
+@incident.command()
+@number
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["markdown", "html", "json"]),
+    default="markdown",
+    show_default=True,
+    help="What the report is written as.",
+)
+@click.option("--output", metavar="FILE", help="A new file, readable by its owner alone [standard output].")
+@click.pass_context
+def report(ctx: click.Context, *, incident: int, form: str, output: str | None) -> int:
+    """Print the report: timeline, scope, actions, evidence with hashes, census, times, open points."""
+    with wired(ctx) as services:
+        text = work_of(services).report(incident, form)
+    if output is None:
+        click.echo(text)
+        return 0
+    _write(Path(output), text)
+    say(f"Written: {output}")
+    return 0
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError as error:
+        raise SettingsError(f"{path} is there already.", remedy="Choose another name.") from error
+    except OSError as error:
+        raise SettingsError(f"{path} can't be written: {error.strerror}.") from error
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
+
+
+@incident.command()
+@number
+@click.option("--outcome", required=True, metavar="TEXT", help="How it ended, for the report.")
+@json_option
+@click.pass_context
+def close(ctx: click.Context, *, incident: int, outcome: str, as_json: bool) -> int:
+    """Close an incident of which every step has ended."""
+    with wired(ctx) as services:
+        view = work_of(services).close(incident, outcome)
+    if as_json:
+        print_json(document_of(view))
+    else:
+        say(f"{view.incident.name} is closed. Its report: keydeck incident report {incident}")
+    return 0

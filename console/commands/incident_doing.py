@@ -1,0 +1,338 @@
+"""keydeck incident next, plan, answer, check, skip, …: working on the steps of an incident."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from threading import Event
+from typing import IO, TYPE_CHECKING
+
+import click
+
+from console.commands.session import json_option, trust_option, wired
+from console.incident_words import (
+    check_document,
+    print_check,
+    print_plan,
+    say_result,
+    step_document,
+)
+from console.interrupts import IN_HAND, cancelled_by_interrupt
+from console.joining import work_on
+from console.printing import meter, print_json, say
+from console.runners import environment_of
+from crypto_core.consent import Consent, Danger, agrees
+from crypto_core.errors import RefusedError, SettingsError
+from crypto_core.incidents.doing import ActionPlan, InputField
+from crypto_core.incidents.model import StepState, StepView
+from crypto_core.reencryption.jobs.model import JobState
+from crypto_core.secret import Secret
+
+if TYPE_CHECKING:
+    from console.wiring import Wired
+    from screens.services import IncidentWork
+
+JOB_VALUES = ("job", "encrypt_job")
+"""Under which names an incident knows its jobs."""
+MOST_SECRET_CHARACTERS = 16_384
+
+number = click.argument("incident", type=click.IntRange(min=1), metavar="INCIDENT")
+_step = click.argument("step", metavar="STEP")
+_reason = click.option("--reason", required=True, metavar="TEXT", help="Kept in the timeline and the report.")
+_set = click.option(
+    "--set",
+    "given",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="What the step's action asks for. Never a token: those come from --secret or are asked for.",
+)
+_secret = click.option(
+    "--secret",
+    "secrets",
+    multiple=True,
+    metavar="NAME=FILE",
+    help="A secret that the action asks for, such as a new token, from a file; - is the standard input.",
+)
+
+
+def work_of(services: Wired) -> IncidentWork:
+    """Return what keeps incidents. Raises RefusedError where nothing does."""
+    if services.services.incidents is None:
+        raise RefusedError("No incidents can be kept here.")
+    return services.services.incidents
+
+
+def step_in_hand(work: IncidentWork, incident: int, step: str | None) -> StepView:
+    """Return the step that is named, or the current one. Raises RefusedError where there is none."""
+    view = work.show(incident)
+    if step is None:
+        if view.current is None:
+            raise RefusedError(
+                f"Every step of {view.incident.name} has ended.",
+                remedy=f"Close it: keydeck incident close {incident} --outcome TEXT.",
+            )
+        return view.current
+    try:
+        return view.step(step)
+    except KeyError:
+        names = ", ".join(s.step.id for s in view.steps)
+        raise RefusedError(
+            f"{view.incident.name} has no step {step!r}.", remedy=f"Its steps: {names}."
+        ) from None
+
+
+def inputs_of(given: tuple[str, ...], secrets: tuple[str, ...]) -> dict[str, str | Secret]:
+    """Return what --set and --secret say. Raises BadParameter, SettingsError."""
+    inputs: dict[str, str | Secret] = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise click.BadParameter(f"{name!r} has no value: write NAME=VALUE.", param_hint="--set")
+        inputs[name] = value
+    for text in secrets:
+        name, equals, path = text.partition("=")
+        if not equals:
+            raise click.BadParameter("write NAME=FILE.", param_hint="--secret")
+        inputs[name] = _secret_from(path)
+    return inputs
+
+
+def _secret_from(path: str) -> Secret:
+    try:
+        with click.open_file(path) as file:
+            return Secret.of(_read(file))
+    except (OSError, UnicodeDecodeError) as error:
+        # The cause may hold what was read.
+        raise SettingsError(f"The secret can't be read from {path}: {type(error).__name__}.") from None
+
+
+def _read(file: IO[str]) -> str:
+    text = file.read(MOST_SECRET_CHARACTERS + 1)
+    if len(text) > MOST_SECRET_CHARACTERS:
+        raise SettingsError(f"The secret has more than {MOST_SECRET_CHARACTERS:,} characters.")
+    return text.strip()
+
+
+def asked(fields: tuple[InputField, ...], inputs: Mapping[str, str | Secret]) -> dict[str, str | Secret]:
+    """Return the inputs with what the operator is asked for besides. Raises UsageError without a terminal."""
+    known = {field.name: field for field in fields}
+    for name in inputs:
+        if name not in known:
+            offered = ", ".join(known) or "nothing"
+            raise click.UsageError(f"The step's action does not ask for {name!r}, but for: {offered}.")
+        if known[name].secret and not isinstance(inputs[name], Secret):
+            raise click.UsageError(f"{name} is a secret: give it with --secret {name}=FILE, or - for stdin.")
+    found = dict(inputs)
+    for field in fields:
+        if field.name in found:
+            continue
+        if field.default:
+            found[field.name] = field.default
+        elif field.required:
+            found[field.name] = _ask(field)
+    return found
+
+
+def _ask(field: InputField) -> str | Secret:
+    if not sys.stdin.isatty():
+        option = f"--secret {field.name}=FILE" if field.secret else f"--set {field.name}=VALUE"
+        offered = "; ".join(f"{value}: {word}" for value, word in field.choices)
+        raise click.UsageError(f"{field.label}: give it with {option}." + (f" {offered}." if offered else ""))
+    for value, word in field.choices:
+        say(f"  {value}  {word}")
+    if field.secret:
+        return Secret.of(click.prompt(field.label, hide_input=True, err=True).strip())
+    answer: str = click.prompt(field.label, err=True)
+    return answer
+
+
+def consent_to(plan: ActionPlan, *, yes: bool, typed: str | None) -> Consent:
+    """Ask for what the plan demands; return the consent. Raises Abort, UsageError."""
+    if typed is not None:
+        return Consent.typed(plan, typed)
+    if plan.danger is Danger.NONE or yes:
+        return Consent.by_option(plan)
+    if not sys.stdin.isatty():
+        raise click.UsageError(
+            f"{plan.title}: without a terminal this needs --yes, or --confirm {plan.confirmation or 'TEXT'}."
+        )
+    if plan.danger is Danger.CONFIRM:
+        click.confirm(f"{plan.title}?", default=False, abort=True, err=True)
+        return Consent.pressed(plan)
+    answer = click.prompt(f"Type {plan.confirmation} to go on", default="", show_default=False, err=True)
+    if not agrees(answer, plan.confirmation):
+        raise click.Abort
+    return Consent.typed(plan, answer)
+
+
+def work_on_jobs(services: Wired, incident: int, cancelled: Event, trust: tuple[str, ...]) -> None:
+    """Work on the incident's jobs from here until they end: processes that a command started end with it."""
+    jobs = services.services.jobs
+    if jobs is None:
+        return
+    values = work_of(services).show(incident).incident.values
+    environment = environment_of(services.settings, trust)
+    for name in JOB_VALUES:
+        job = values.get(name)
+        if job and jobs.show(int(job)).state is JobState.RUNNING and not cancelled.is_set():
+            work_on(jobs, int(job), cancelled, environment=environment)
+
+
+@click.command("next")
+@number
+@click.option("--step", metavar="STEP", help="Another step than the current one.")
+@_set
+@_secret
+@click.option("--answer", metavar="CHOICE", help="The answer of a step that decides something.")
+@click.option("--dry-run", is_flag=True, help="Say what the step's action would do; change nothing.")
+@click.option("--check-only", is_flag=True, help="Run no action: capture, look at the check, end the step.")
+@click.option("--wait", is_flag=True, help="Look again and again until the check passes.")
+@click.option(
+    "--interval",
+    type=click.FloatRange(min=1),
+    default=15.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="With --wait: between two looks.",
+)
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--confirm", "typed", metavar="TEXT", help="What would have to be typed.")
+@trust_option
+@json_option
+@click.pass_context
+def next_(
+    ctx: click.Context,
+    /,
+    *,
+    incident: int,
+    step: str | None,
+    given: tuple[str, ...],
+    secrets: tuple[str, ...],
+    answer: str | None,
+    dry_run: bool,
+    check_only: bool,
+    wait: bool,
+    interval: float,
+    yes: bool,
+    typed: str | None,
+    trust: tuple[str, ...],
+    as_json: bool,
+) -> int:
+    """Do the current step: its action, what is to be captured, and the check that proves it.
+
+    Exit 0 once the step has ended, 1 while its check does not pass.
+    """
+    inputs = inputs_of(given, secrets)
+    with wired(ctx, trust=trust) as services, cancelled_by_interrupt(IN_HAND) as cancelled:
+        work = work_of(services)
+        view = step_in_hand(work, incident, step)
+        name = view.step.id
+        say(f"Step {view.number}: {view.step.title}")
+        if view.step.choices:
+            ended = work.answer(incident, name, _choice(view, answer))
+            return _tell(ended, as_json=as_json)
+        if view.step.action is not None and not check_only:
+            asked_for = asked(work.fields(incident, name, inputs, cancelled=cancelled), inputs)
+            plan = work.plan(incident, name, asked_for, cancelled=cancelled)
+            print_plan(plan)
+            if dry_run:
+                if as_json:
+                    print_json(plan.as_json())
+                return 0
+            consent = consent_to(plan, yes=yes, typed=typed)
+            with meter(name) as shown:
+                result = work.run(
+                    incident,
+                    name,
+                    plan,
+                    consent,
+                    asked_for,
+                    progress=lambda done, total: shown.show(done, total, 0.0),
+                    cancelled=cancelled,
+                )
+            say_result(result)
+            work_on_jobs(services, incident, cancelled, trust)
+            if not result.complete and view.step.check is None:
+                # Nothing else would tell that a part is left.
+                return _tell(work.show(incident).step(name), as_json=as_json)
+        elif dry_run:
+            say("The step has no action: nothing would be changed.")
+            return 0
+        while True:
+            ended = work.show(incident).step(name)
+            if ended.state.ended:
+                break
+            try:
+                ended = work.finish(incident, name, cancelled=cancelled)
+                break
+            except RefusedError as error:
+                ended = work.show(incident).step(name)
+                if not wait or cancelled.wait(interval):
+                    say(str(error))
+                    break
+    return _tell(ended, as_json=as_json)
+
+
+def _choice(view: StepView, answer: str | None) -> str:
+    if answer is not None:
+        return answer
+    offered = ", ".join(view.step.choices)
+    if not sys.stdin.isatty():
+        raise click.UsageError(f"{view.step.title} Answer it with --answer: {offered}.")
+    chosen: str = click.prompt(view.step.title, type=click.Choice(view.step.choices), err=True)
+    return chosen
+
+
+def _tell(view: StepView, *, as_json: bool) -> int:
+    if as_json:
+        print_json(step_document(view))
+    else:
+        about = f": {view.answer}" if view.answer else ""
+        click.echo(f"Step {view.number} {view.state.value}{about}")
+        if view.check is not None:
+            print_check(view.check)
+    return 0 if view.state.ended else 1
+
+
+@click.command()
+@number
+@click.argument("step", metavar="[STEP]", required=False)
+@json_option
+@click.pass_context
+def check(ctx: click.Context, *, incident: int, step: str | None, as_json: bool) -> int:
+    """Look at a step's check; ends nothing. Exit 0 if it passes, else 1."""
+    with wired(ctx) as services, cancelled_by_interrupt() as cancelled:
+        work = work_of(services)
+        name = step_in_hand(work, incident, step).step.id
+        result = work.look(incident, name, cancelled=cancelled)
+    if as_json:
+        print_json({"step": name, "check": check_document(result)})
+    else:
+        print_check(result)
+    return 0 if result.passed else 1
+
+
+@click.command()
+@number
+@_step
+@_reason
+@click.pass_context
+def skip(ctx: click.Context, *, incident: int, step: str, reason: str) -> int:
+    """End a step without doing it."""
+    with wired(ctx) as services:
+        view = work_of(services).skip(incident, step, reason)
+    say(f"Step {view.number} {view.state.value}.")
+    return 0
+
+
+@click.command()
+@number
+@_step
+@_reason
+@click.pass_context
+def reopen(ctx: click.Context, *, incident: int, step: str, reason: str) -> int:
+    """Take a step up again that had ended."""
+    with wired(ctx) as services:
+        view = work_of(services).reopen(incident, step, reason)
+    say(f"Step {view.number} is {view.state.value}.")
+    return 0 if view.state is not StepState.DONE else 1

@@ -1,0 +1,93 @@
+"""One game: the intruder and the referee in a sandbox, from the briefing to the score."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import closing
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from console.game_day.intruder import Intruder
+from console.game_day.past import past_calls
+from console.game_day.platform_part import PlatformPart
+from console.game_day.referee import Referee
+from console.game_day.score import Score, score
+from console.game_day.stage import TokenUse, stage_in
+from console.settings import load
+from console.wiring import wire
+from crypto_core.errors import KeydeckError
+
+if TYPE_CHECKING:
+    from console.game_day.scenario import Scenario
+    from console.sandbox.sandbox import Sandbox
+    from crypto_core.incidents.model import IncidentView
+    from screens.services import IncidentWork
+
+HEAD_START = 20.0
+"""Seconds of the script that the operator has before the intruder begins."""
+_MOST_INCIDENTS = 1_000
+
+
+class Game:
+    """A game. Use it as a context manager: the intruder ends with it."""
+
+    def __init__(
+        self,
+        sandbox: Sandbox,
+        scenario: Scenario,
+        *,
+        pace: float = 1.0,
+        seed: int = 7,
+        providers: TokenUse | None = None,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        """Prepare everything; the intruder has not begun. Raises DatabaseError, KmsError."""
+        self.sandbox = sandbox
+        self.scenario = scenario
+        self._now = now
+        self._prepared_at = now()
+        self._mend()
+        stage = stage_in(sandbox, scenario, providers)
+        sandbox.control.history(past_calls(scenario, stage.key_arn, self._prepared_at))
+        self.providers = stage.providers
+        self.referee = Referee(sandbox, scenario, stage.providers)
+        self.intruder = Intruder(scenario, stage, pace=pace, seed=seed, now=now)
+
+    def begin(self, head_start: float = HEAD_START) -> None:
+        """Let the intruder begin, so many seconds of the script from now."""
+        self.intruder.start(head_start)
+
+    def finish(self, incidents: IncidentWork | None) -> Score:
+        """End the intruder and return the score. Where incidents can't be read, the score says why."""
+        self.intruder.stop()
+        deeds = self.intruder.deeds.all()
+        declared: tuple[IncidentView, ...] = ()
+        trouble = ""
+        try:
+            declared = () if incidents is None else self._declared(incidents)
+        except KeydeckError as error:
+            trouble = error.message
+        return score(self.scenario, deeds, declared, self.referee.look(self.intruder), trouble)
+
+    def close(self) -> None:
+        """End the intruder; safe to call twice."""
+        self.intruder.stop()
+        self.referee.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _mend(self) -> None:
+        """Let the owners of damaged tokens connect again: no runbook could prove that these open."""
+        with closing(wire(load().settings)) as wired:
+            PlatformPart(self.sandbox).reconnect(sorted(self.sandbox.world.corrupt), wired.keyring)
+
+    def _declared(self, incidents: IncidentWork) -> tuple[IncidentView, ...]:
+        found = incidents.incidents(closed=True, limit=_MOST_INCIDENTS)
+        return tuple(view for view in found if view.incident.declared_at >= self._prepared_at)

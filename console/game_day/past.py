@@ -1,0 +1,39 @@
+"""What happened before the game: calls that are recorded as if they had been made on other days."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+from console.game_day.scenario import Past, Scenario
+from console.sandbox.endpoint import PastCall
+
+_LATELY = timedelta(hours=23)
+"""The rules look at the last day by default; a night longer ago than this would stand half outside."""
+
+
+def past_calls(scenario: Scenario, key_arn: str, now: datetime) -> Iterator[PastCall]:
+    """Yield the calls before the game, all of them before `now`."""
+    for past in scenario.past:
+        persona = scenario.persona(past.by)
+        begun = begins(past, now)
+        for number in range(past.times):
+            yield PastCall(
+                time=begun + timedelta(seconds=number * past.every),
+                access_key_id=persona.access_key,
+                operation=past.operation,
+                key_id=key_arn,
+                source_ip=past.address or persona.address,
+                user_agent=persona.agent,
+            )
+
+
+def begins(past: Past, now: datetime) -> datetime:
+    """Return when calls of the past began: so many nights ago, over before `now`, last night within a day."""
+    lasted = timedelta(seconds=past.every * past.times)
+    begun = now.replace(hour=past.hour, minute=past.minute, second=7, microsecond=0)
+    if begun + lasted >= now:
+        begun -= timedelta(days=1)
+    if past.nights_ago:
+        return begun - timedelta(days=past.nights_ago)
+    return begun if now - begun < _LATELY else now - lasted - timedelta(minutes=30)

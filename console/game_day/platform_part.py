@@ -1,0 +1,71 @@
+"""The platform's part in a response: it is switched to another key, and owners connect again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from sqlalchemy import update
+
+from console.sandbox import access_keys, platform
+from console.sandbox.provider_tokens import Style, issue
+from crypto_core.cipher import TokenCipher
+from crypto_core.data_keys import Keyring
+from crypto_core.database.engine import connected, open_engine
+from crypto_core.references import TokenRef
+from crypto_core.secret import Secret
+
+if TYPE_CHECKING:
+    from console.sandbox.sandbox import Sandbox
+
+
+class PlatformPart:
+    """Plays the platform, and the owners of its connections."""
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        self._sandbox = sandbox
+        self._times = 0
+
+    def writes_under(self, key_arn: str) -> None:
+        """Be seen in CloudTrail to make data keys under a key."""
+        kms = self._sandbox.client("kms", access_keys.PLATFORM)
+        for _ in range(2):
+            kms.generate_data_key(KeyId=key_arn, KeySpec="AES_256")
+
+    def new_token(self, ref: TokenRef | None) -> Secret:
+        """Return a token as its provider would issue it anew for a connection."""
+        self._times += 1
+        generated = None if ref is None else self._sandbox.world.tokens.get(ref)
+        style = Style.GITHUB_USER if generated is None else generated.style
+        return Secret.of(issue(style, self._sandbox.world.seed + 1_000 + self._times, str(ref)))
+
+    def revoke_by_hand(self, tokens: Iterable[Secret]) -> int:
+        """Let the owners revoke tokens at their providers, where no call does it; returns how many."""
+        control = self._sandbox.providers
+        revoked = 0
+        for token in tokens:
+            control.revoke(token.reveal())
+            revoked += 1
+        return revoked
+
+    def reconnect(self, refs: Iterable[TokenRef], keyring: Keyring) -> int:
+        """Let the owners of these connections connect again; returns how many tokens were written.
+
+        The platform writes what the provider issued, sealed under the keyring's key. Raises KmsError,
+        DatabaseError.
+        """
+        cipher = TokenCipher(keyring)
+        written = 0
+        engine = open_engine(self._sandbox.platform_database_url)
+        try:
+            for ref in refs:
+                table = platform.metadata.tables[ref.table]
+                row_id = int(ref.row_id) if table.c.id.type.python_type is int else ref.row_id
+                with self.new_token(ref) as token:
+                    stored = cipher.encrypt(token, ref=ref).stored
+                statement = update(table).where(table.c.id == row_id).values({ref.column: stored})
+                with connected(engine, write=True) as connection:
+                    written += connection.execute(statement).rowcount
+        finally:
+            engine.dispose()
+        return written

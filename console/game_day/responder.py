@@ -1,0 +1,109 @@
+"""The scripted responder: plays a scenario's fitting response without a terminal, told as text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from console.game_day.measures import Measures
+from console.game_day.platform_part import PlatformPart
+from console.game_day.runbook_work import RunbookWork
+from console.game_day.scenario import Act, End, Scenario
+from console.game_day.telling import briefing_lines
+from console.signs import SIGNS
+from crypto_core.counting import counted
+from crypto_core.errors import KeydeckError
+from crypto_core.keys.posture.finding import Finding
+
+if TYPE_CHECKING:
+    from console.game_day.game import Game
+    from console.game_day.score import Score
+
+_PATIENCE = 600.0
+"""Seconds that the intruder may take for its moves."""
+_BASELINE = timedelta(days=7)
+_WINDOW = timedelta(hours=26)
+"""What is examined: the last day, and a little more, so that a night ago is inside at any hour."""
+
+
+class Responder:
+    """Responds to one game. `tell` gets each line of the story."""
+
+    def __init__(self, game: Game, tell: Callable[[str], None]) -> None:
+        self._game = game
+        self._tell = tell
+        self._platform = PlatformPart(game.sandbox)
+        self._measures = Measures(game, self._platform, tell)
+
+    def play(self) -> Score:
+        """Let the intruder make its moves, respond, and return the score. Raises DatabaseError."""
+        for line in briefing_lines(self._game.scenario):
+            self._tell(line)
+        self._game.begin(0)
+        try:
+            self._game.intruder.played.wait(_PATIENCE)
+            self._head("What CloudTrail shows")
+            self._notice()
+            runbook = RunbookWork(self._game, self._measures, self._platform, self._tell)
+            incident = runbook.declare()
+            self._head("Measures")
+            # First of all: while the intruder gets in, whatever else is done is lost to it again.
+            self._take(End.SHUT_OUT)
+            if incident is not None:
+                self._head("The runbook")
+                runbook.work(incident)
+                self._head("What is left")
+            for end in self._game.scenario.ends:
+                if end is not End.SHUT_OUT:
+                    self._take(end)
+            self._tell("")
+            return self._game.finish(self._measures.wired.services.incidents)
+        finally:
+            self._measures.close()
+
+    def _take(self, end: End) -> None:
+        try:
+            self._measures.take(end)
+        except KeydeckError as error:
+            self._tell(f"{end.value}: {error}")
+
+    def _head(self, title: str) -> None:
+        self._tell("")
+        self._tell(f"── {title}")
+
+    def _notice(self) -> None:
+        """Fetch the events, and tell what the rules find about the intruder. A gap is told as well."""
+        try:
+            found = self.findings()
+        except KeydeckError as error:
+            self._tell(f"The events could not be fetched: {error}")
+            return
+        for finding in found:
+            self._tell(f"{SIGNS[finding.severity]} {finding.severity.value:8} {finding.title}")
+        missed = set(self._game.scenario.findings) - {finding.rule for finding in found}
+        if missed:
+            self._tell(f"Not found by the rules: {', '.join(sorted(missed))}")
+
+    def findings(self) -> tuple[Finding, ...]:
+        """Return what the rules find about the intruder. Raises KmsError, TrailError."""
+        services, now = self._measures.wired.services, datetime.now(UTC)
+        self._game.sandbox.control.deliver()
+        report = services.event_puller.pull("s3", since=now - _BASELINE)
+        self._tell(f"{counted(report.new, 'event')} from the trail's bucket.")
+        if any(move.act is Act.BLIND for move in self._game.scenario.moves):
+            # A trail that was stopped delivers nothing; CloudTrail's event history goes on.
+            report = services.event_puller.pull("lookup", since=now - timedelta(minutes=30))
+            self._tell(f"{counted(report.new, 'event')} more from CloudTrail's event history.")
+        examined = services.trail_rules.examine(now - _WINDOW)
+        return tuple(f for f in examined.findings if concerns(f, self._game.scenario))
+
+
+def concerns(finding: Finding, scenario: Scenario) -> bool:
+    """Return whether a finding names one of the intruder's identities."""
+    return any(
+        named in text
+        for persona in scenario.personas
+        for named in (persona.arn, f"{persona.kind}/{persona.name}")
+        for text in (finding.subject, finding.title, finding.evidence)
+    )

@@ -1,0 +1,64 @@
+"""Client for what no provider's API has: tokens that are issued, and what goes wrong on purpose."""
+
+from __future__ import annotations
+
+import json
+import urllib.request
+from typing import Any
+
+from console.sandbox.providers import PREFIX, ProviderCall, ProviderFault
+
+_TIMEOUT = 30.0
+
+
+class ProviderControl:
+    """The sandbox's providers. Each call raises OSError if the endpoint doesn't answer."""
+
+    def __init__(self, endpoint_url: str) -> None:
+        self._url = endpoint_url.rstrip("/") + PREFIX
+        # No proxy: the endpoint is on the loopback interface.
+        self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+    def settings(self) -> dict[str, str]:
+        """Return the environment variables that point Keydeck at these providers."""
+        return {
+            "KEYDECK_GITHUB_URL": f"{self._url}github",
+            "KEYDECK_SLACK_URL": f"{self._url}slack",
+            "KEYDECK_ATLASSIAN_URL": f"{self._url}atlassian",
+        }
+
+    def issue(self, token: str) -> None:
+        """Let the providers take a token from now on, such as one that replaces a revoked one."""
+        self._call("issue", token=token)
+
+    def revoke(self, token: str) -> None:
+        """Let a token be dead from now on, as when its owner deletes it by hand."""
+        self._call("revoke", token=token)
+
+    def fault(
+        self, provider: str, kind: str, count: int = 1, *, path: str = "", retry_after: str = "1"
+    ) -> None:
+        """Let the next `count` requests fail as `ProviderFault` says; `provider` is "" for any."""
+        self._call("fault", provider=provider, kind=kind, count=count, path=path, retry_after=retry_after)
+
+    def behave(self, *, delay: float = 0.3, name: str = "") -> None:
+        """Set the seconds that GitHub takes to revoke, and the name of all accounts ("": their own)."""
+        self._call("behave", delay=delay, name=name)
+
+    def calls(self) -> tuple[ProviderCall, ...]:
+        """Return the requests that came since the last `clear`."""
+        return tuple(ProviderCall(**call) for call in self._call("calls"))
+
+    def clear(self) -> None:
+        """As at the start: nothing revoked, nothing issued besides, nothing that goes wrong."""
+        self._call("clear")
+
+    def _call(self, call: str, /, **document: Any) -> Any:
+        request = urllib.request.Request(  # noqa: S310 (the URL is ours)
+            f"{self._url}control/{call}", data=json.dumps(document).encode()
+        )
+        with self._opener.open(request, timeout=_TIMEOUT) as answer:
+            return json.load(answer)
+
+
+__all__ = ["ProviderCall", "ProviderControl", "ProviderFault"]

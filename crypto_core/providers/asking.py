@@ -1,0 +1,91 @@
+"""Asks providers about tokens, once or until they are dead."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from threading import Event
+
+from crypto_core.errors import InterruptedRunError
+from crypto_core.providers.answers import Liveness
+from crypto_core.providers.messages import NoAnswer, Said, Target, sendable, unknown
+from crypto_core.providers.targets import question_of, said_of
+from crypto_core.providers.transport import Clock, Transport
+from crypto_core.references import TokenRef
+from crypto_core.secret import Secret
+
+WORKERS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long a revocation may take to show, and how often to look, in seconds."""
+
+    whole: float = 90.0
+    first: float = 1.0
+    longest: float = 10.0
+
+
+def ask(transport: Transport, target: Target, token: Secret, cancelled: Event | None = None) -> Said:
+    """Return what a provider says of a token. Raises InterruptedRunError, ProviderError."""
+    text = token.reveal()
+    if not sendable(text):
+        return unknown("it holds characters that no provider's token has")
+    request = question_of(target, text)
+    if isinstance(request, str):
+        return unknown(request)
+    reply = transport.send(request, cancelled)
+    return unknown(reply.reason) if isinstance(reply, NoAnswer) else said_of(target, text, reply)
+
+
+def prove(
+    transport: Transport,
+    clock: Clock,
+    patience: Patience,
+    pending: Mapping[TokenRef, tuple[Target, Secret]],
+    *,
+    told: Callable[[TokenRef, Said], None],
+    cancelled: Event | None = None,
+) -> None:
+    """Ask about tokens until each is dead or the patience ends; each is asked about once at least.
+
+    `told` is told what was said of each, again and again; once where nobody can be asked. Raises
+    InterruptedRunError, ProviderError.
+    """
+    left, pause = dict(pending), patience.first
+    ends: float | None = None
+    with ThreadPoolExecutor(max_workers=WORKERS) as pool:
+        while left:
+
+            def one(ref: TokenRef, around: Mapping[TokenRef, tuple[Target, Secret]] = left) -> Said:
+                target, token = around[ref]
+                return ask(transport, target, token, cancelled)
+
+            for ref, said in zip(list(left), pool.map(one, list(left)), strict=True):
+                told(ref, said)
+                if said.liveness is Liveness.DEAD or not _can_be_asked(*left[ref]):
+                    del left[ref]
+            # One look at many tokens may take longer than the patience, which is each one's own.
+            ends = clock.monotonic() + patience.whole if ends is None else ends
+            if not left or clock.monotonic() + pause > ends:
+                return
+            clock.wait(pause, cancelled)
+            if cancelled is not None and cancelled.is_set():
+                raise InterruptedRunError("Cancelled.")
+            pause = min(pause * 2, patience.longest)
+
+
+def _can_be_asked(target: Target, token: Secret) -> bool:
+    return not isinstance(question_of(target, token.reveal()), str)
+
+
+def in_turn(refs: Iterable[TokenRef], one: Callable[[TokenRef], None]) -> None:
+    """Call `one` for each reference, several at a time; the first failure ends what has not begun."""
+    with ThreadPoolExecutor(max_workers=WORKERS) as pool:
+        try:
+            for _ in pool.map(one, refs):
+                pass
+        except BaseException:
+            pool.shutdown(wait=True, cancel_futures=True)
+            raise

@@ -1,0 +1,121 @@
+"""What goes to a provider and what comes back, without how it gets there."""
+
+from __future__ import annotations
+
+import json
+import re
+from base64 import b64encode
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from crypto_core.foreign import clean
+from crypto_core.providers.answers import Liveness
+from crypto_core.references import TokenRef
+
+_SENDABLE = re.compile(r"[\x21-\x7e]{1,16384}")
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Whom to ask about a token: its provider, the base URL to go to, and what else the row gives.
+
+    `provider` is github, slack, jira or confluence. `forwarded` is the site's own host where all calls of
+    Atlassian's go to a configured URL.
+    """
+
+    ref: TokenRef
+    provider: str
+    base: str
+    email: str = ""
+    forwarded: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request. Headers and content may hold a token, so they are never shown."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    content: bytes = field(default=b"", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back. Foreign data: what is shown of it is cleaned first."""
+
+    status: int
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """By lower-case name."""
+    body: bytes = field(default=b"", repr=False)
+
+    def document(self) -> Any:
+        """Return the JSON that came, None if it is none."""
+        try:
+            return json.loads(self.body)
+        except (ValueError, RecursionError):
+            return None
+
+    def fields(self) -> Mapping[str, Any]:
+        """Return the JSON object that came, empty if it is none."""
+        document = self.document()
+        return document if isinstance(document, dict) else {}
+
+
+@dataclass(frozen=True, slots=True)
+class NoAnswer:
+    """No answer that could be read, and why."""
+
+    reason: str
+
+
+Reply = Answer | NoAnswer
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What a provider's answer says of a token. Cleaned text."""
+
+    liveness: Liveness
+    reason: str
+    whose: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """Whether a provider took a revocation, and what it said. Cleaned text."""
+
+    accepted: bool
+    reason: str
+
+
+def unknown(reason: str) -> Said:
+    """Return what is said where nothing is known."""
+    return Said(Liveness.UNKNOWN, reason)
+
+
+def sendable(token: str) -> bool:
+    """Whether a token can stand in a header: visible ASCII, and no more than a header takes."""
+    return _SENDABLE.fullmatch(token) is not None
+
+
+def bearer(token: str) -> dict[str, str]:
+    """Return the header that presents a token (RFC 6750)."""
+    return {"Authorization": f"Bearer {token}"}
+
+
+def basic(user: str, password: str) -> dict[str, str]:
+    """Return the header that presents a name and a password (RFC 7617)."""
+    return {"Authorization": f"Basic {b64encode(f'{user}:{password}'.encode()).decode('ascii')}"}
+
+
+def unexpected(answer: Answer) -> str:
+    """Return what there is to tell of an answer that says neither."""
+    if answer.status == 429:
+        return "asked too often: HTTP 429"
+    if 300 <= answer.status < 400:
+        return f"HTTP {answer.status}: sends elsewhere, where no token is taken"
+    message = answer.fields().get("message")
+    told = f": {clean(message, 120)}" if isinstance(message, str) and message else ""
+    return f"HTTP {answer.status}{told}"

@@ -1,0 +1,101 @@
+"""What the journal and the log hold of revocations: counts, references and hosts, never a token."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+from uuid import uuid4
+
+from crypto_core.consent import Consent
+from crypto_core.database.installation import require_schema
+from crypto_core.database.journal import Journal, Outcome
+from crypto_core.errors import DatabaseError, KeydeckError
+from crypto_core.providers.answers import Liveness, RevocationPlan, RevocationResult
+
+_log = logging.getLogger(__name__)
+
+ACTION = "revoke tokens"
+_LISTED = 1_000
+"""References that one entry names; it always has their number."""
+
+
+class RevocationRecord:
+    """Journals revocations from the dry run to the end."""
+
+    def __init__(self, journal: Journal, *, read_only: bool) -> None:
+        self._journal = journal
+        self._read_only = read_only
+
+    def require(self) -> None:
+        """Raise MissingSchemaError where nothing can be journaled."""
+        require_schema(self._journal.engine)
+
+    def planned(self, plan: RevocationPlan) -> str:
+        """Journal a dry run; returns why it could not be, "" if it was."""
+        return self._try(len(plan.tokens), Outcome.DRY_RUN, {"plan": plan.digest, **_told(plan)})
+
+    def refused(self, number: int, error: KeydeckError, digest: str = "") -> None:
+        """Journal what was not begun, if that can be."""
+        self._try(number, Outcome.REFUSED, {"plan": digest or None, "reason": error.message})
+        _log.info("Refused to revoke %s: %s", _subject(number), error.message)
+
+    def started(self, plan: RevocationPlan, consent: Consent) -> str:
+        """Journal the beginning, before anything is sent; returns the run's id. Raises DatabaseError."""
+        run_id = str(uuid4())
+        begun = {"run": run_id, "plan": plan.digest, "consent": consent.origin.value, **_told(plan)}
+        self._journal.record(ACTION, _subject(len(plan.tokens)), Outcome.STARTED, begun)
+        _log.info("Begins to revoke %s.", _subject(len(plan.tokens)))
+        return run_id
+
+    def ended(self, run_id: str, plan: RevocationPlan, result: RevocationResult, *, interrupted: bool) -> str:
+        """Journal the end; returns why it could not be, "" if it was."""
+        outcome = _outcome(result, interrupted=interrupted)
+        told = {"run": run_id, "run_ended": True, "plan": plan.digest, **_counted(result)}
+        subject = _subject(len(plan.tokens))
+        _log.info("Ended to revoke %s: %s, %d dead.", subject, outcome.value, result.dead)
+        return self._try(len(plan.tokens), outcome, told)
+
+    def _try(self, number: int, outcome: Outcome, detail: Mapping[str, Any]) -> str:
+        if self._read_only:
+            return "Keydeck is read only."
+        try:
+            self._journal.record(ACTION, _subject(number), outcome, detail)
+        except DatabaseError as error:
+            return str(error)
+        return ""
+
+
+def _subject(number: int) -> str:
+    return f"{number:,} {'token' if number == 1 else 'tokens'}"
+
+
+def _told(plan: RevocationPlan) -> dict[str, Any]:
+    return {
+        "tokens": [str(ref) for ref in plan.tokens[:_LISTED]],
+        "number": len(plan.tokens),
+        "by_provider": dict(plan.by_provider),
+        "calls": dict(plan.calls),
+        "by_hand": len(plan.by_hand),
+        "endpoints": list(plan.endpoints),
+    }
+
+
+def _counted(result: RevocationResult) -> dict[str, Any]:
+    not_dead = [str(token.ref) for token in result.tokens if token.proved is not Liveness.DEAD]
+    return {
+        "number": len(result.tokens),
+        "accepted": sum(token.accepted for token in result.tokens),
+        "proved": dict(Counter(token.proved.value for token in result.tokens)),
+        "not_proved_dead": not_dead[:_LISTED],
+        "by_hand": len(result.by_hand),
+        "reason": result.stopped_by,
+    }
+
+
+def _outcome(result: RevocationResult, *, interrupted: bool) -> Outcome:
+    if result.stopped_by:
+        return Outcome.INTERRUPTED if interrupted else Outcome.FAILED
+    done = all(token.accepted or token.proved is Liveness.DEAD for token in result.tokens)
+    return Outcome.DONE if done else Outcome.FAILED

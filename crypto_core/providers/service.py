@@ -1,0 +1,294 @@
+"""What screens, commands and incidents call: asks providers about tokens, and revokes them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from threading import Event, Lock
+
+from crypto_core.consent import Consent, require
+from crypto_core.database.catalogue import LiveCatalogue
+from crypto_core.database.inventory import Inventory, InventoryRow
+from crypto_core.database.journal import Journal
+from crypto_core.database.tokens import TokenStore
+from crypto_core.envelope import Format
+from crypto_core.errors import (
+    KeydeckError,
+    NotConfirmedError,
+    ReadOnlyError,
+    RefusedError,
+    RowVanishedError,
+)
+from crypto_core.providers import github
+from crypto_core.providers.answers import (
+    ByHand,
+    HashedQuery,
+    Progress,
+    Question,
+    RevocationPlan,
+    RevocationResult,
+    TokenLiveness,
+)
+from crypto_core.providers.asking import Patience, ask, in_turn
+from crypto_core.providers.drafting import Draft, asked_digest, draft
+from crypto_core.providers.endpoints import Endpoints
+from crypto_core.providers.messages import Said, Target, unknown
+from crypto_core.providers.opening import TokenOpener, Unopened, wipe
+from crypto_core.providers.record import RevocationRecord
+from crypto_core.providers.revoking import Revocation
+from crypto_core.providers.targets import hosts, not_asked_before_opening, target_of
+from crypto_core.providers.transport import Clock, Transport
+from crypto_core.references import TokenRef
+from crypto_core.secret import Secret
+
+_GONE = "its row is gone"
+
+
+class ProviderService:
+    """ProviderWork over one database. Blocks on SQL, KMS and the providers: call it from a worker."""
+
+    def __init__(
+        self,
+        inventory: Inventory,
+        store: TokenStore,
+        catalogue: LiveCatalogue,
+        opener: TokenOpener,
+        journal: Journal,
+        endpoints: Endpoints,
+        *,
+        read_only: bool,
+        clock: Clock | None = None,
+        patience: Patience | None = None,
+    ) -> None:
+        self._inventory = inventory
+        self._store = store
+        self._catalogue = catalogue
+        self._opener = opener
+        self._record = RevocationRecord(journal, read_only=read_only)
+        self._endpoints = endpoints
+        self._read_only = read_only
+        self._clock = clock or Clock()
+        self._patience = patience or Patience()
+
+    def question(self, refs: tuple[TokenRef, ...]) -> Question:
+        """Return whom a liveness check would ask. Sends nothing and opens nothing.
+
+        Raises InvalidReferenceError, RowVanishedError, DatabaseError.
+        """
+        asked: list[Target] = []
+        not_asked: list[ByHand] = []
+        for row in self._rows(refs):
+            target = target_of(row, self._endpoints)
+            if isinstance(target, ByHand):
+                not_asked.append(target)
+            elif why := not_asked_before_opening(row, target):
+                not_asked.append(ByHand(row.ref, target.provider, why))
+            else:
+                asked.append(target)
+        tokens, endpoints = tuple(target.ref for target in asked), hosts(asked)
+        return Question(tokens, endpoints, asked_digest(tokens, endpoints), tuple(not_asked))
+
+    def ask(
+        self,
+        question: Question,
+        consent: Consent | None,
+        *,
+        progress: Progress | None = None,
+        cancelled: Event | None = None,
+    ) -> tuple[TokenLiveness, ...]:
+        """Ask each token's provider whether it is alive; returns one answer for each of `question.tokens`.
+
+        A token is sent to no host that was not agreed to. Raises NotConfirmedError, InterruptedRunError,
+        DatabaseError, KmsError if no token can be opened now, ProviderError if nothing can be sent at all.
+        """
+        require(consent, question)
+        if question.digest != asked_digest(question.tokens, question.endpoints):
+            raise NotConfirmedError("What was agreed to is something else than what is to be asked.")
+        rows = {row.ref: row for row in self._inventory.rows(question.tokens)}
+        stored = {token.ref: token for token in self._store.read_many(question.tokens)}
+        answers: dict[TokenRef, TokenLiveness] = {}
+        lock = Lock()
+
+        def one(ref: TokenRef) -> None:
+            target = self._agreed_target(ref, rows.get(ref), question)
+            if isinstance(target, ByHand):
+                said = unknown(target.how)
+            else:
+                opened = self._opener.open(stored[ref]) if ref in stored else Unopened(_GONE)
+                if isinstance(opened, Unopened):
+                    said = unknown(opened.reason)
+                else:
+                    with opened:
+                        said = ask(transport, target, opened, cancelled)
+            with lock:
+                answers[ref] = self._answer(ref, target.provider, said)
+                done = len(answers)
+            if progress is not None:
+                progress(done, len(question.tokens))
+
+        with self._transport() as transport:
+            in_turn(question.tokens, one)
+        return tuple(answers[ref] for ref in question.tokens)
+
+    def ask_of(self, ref: TokenRef, token: Secret, consent_given: bool) -> TokenLiveness:
+        """Ask about a token that isn't stored yet, as the row of `ref` says.
+
+        Raises NotConfirmedError without a consent, RowVanishedError, DatabaseError, ProviderError.
+        """
+        if not consent_given:
+            raise NotConfirmedError("Nobody has agreed to send the token to its provider.")
+        row = self._rows((ref,))[0]
+        # What is stored now does not matter: the new token takes its place.
+        target = target_of(replace(row, format=Format.V1), self._endpoints)
+        if isinstance(target, ByHand):
+            return self._answer(row.ref, target.provider, unknown(target.how))
+        with self._transport() as transport:
+            return self._answer(row.ref, target.provider, ask(transport, target, token))
+
+    def plan_revocation(self, refs: tuple[TokenRef, ...]) -> RevocationPlan:
+        """Return what would be revoked; journaled as a dry run. The tokens are opened, and nothing is sent.
+
+        Without Keydeck's schema, or read only, the plan says that it was not journaled. Raises RefusedError
+        (journaled too) for no tokens, InvalidReferenceError, RowVanishedError, DatabaseError, and KmsError if
+        no token can be opened now.
+        """
+        try:
+            if not refs:
+                raise RefusedError("No token was named.", remedy="Name the tokens to revoke.")
+            drafted = self._draft(refs)
+        except KeydeckError as error:
+            self._record.refused(len(set(refs)), error)
+            raise
+        drafted.close()
+        plan = drafted.plan
+        unrecorded = self._record.planned(plan)
+        if not unrecorded:
+            return plan
+        return replace(plan, warnings=(*plan.warnings, f"The dry run was not journaled: {unrecorded}"))
+
+    def revoke(
+        self,
+        plan: RevocationPlan,
+        consent: Consent | None,
+        *,
+        progress: Progress | None = None,
+        cancelled: Event | None = None,
+    ) -> RevocationResult:
+        """Revoke, then ask until each is dead or the patience ends; journaled before and after.
+
+        Once cancelled it stops: the result says of each token what became of it until then. Raises
+        ReadOnlyError, MissingSchemaError, NotConfirmedError (journaled as refused), RefusedError if a token
+        has been replaced or its row says something else since the plan (journaled too), DatabaseError,
+        KmsError.
+        """
+        if self._read_only:
+            raise ReadOnlyError("Cannot revoke tokens: Keydeck is read only.")
+        self._record.require()
+        try:
+            given = require(consent, plan)
+            drafted = self._as_planned(plan)
+        except KeydeckError as error:
+            self._record.refused(len(plan.tokens), error, plan.digest)
+            raise
+        try:
+            return self._carry_out(plan, drafted, given, progress, cancelled)
+        finally:
+            drafted.close()
+
+    def hashed_queries(self, refs: tuple[TokenRef, ...]) -> tuple[HashedQuery, ...]:
+        """Return the audit log query of each GitHub token; those that don't open have none.
+
+        Raises InvalidReferenceError, RowVanishedError, DatabaseError, KmsError.
+        """
+        of_github = [
+            row.ref
+            for row in self._rows(refs)
+            if isinstance(target := target_of(row, self._endpoints), Target) and target.provider == "github"
+        ]
+        opened = self._opener.open_all(self._store.read_many(of_github))
+        try:
+            return tuple(
+                HashedQuery(ref, github.hashed_query(token.reveal()))
+                for ref in of_github
+                if isinstance(token := opened.get(ref), Secret)
+            )
+        finally:
+            wipe(opened)
+
+    def _rows(self, refs: tuple[TokenRef, ...]) -> tuple[InventoryRow, ...]:
+        catalogue = self._catalogue()
+        wanted = dict.fromkeys(r for ref in refs for r in catalogue.references(ref))
+        rows = self._inventory.rows(wanted)
+        missing = wanted.keys() - {row.ref for row in rows}
+        if missing:
+            raise RowVanishedError(f"{min(missing)}: there is no such row, or it holds no token.")
+        return rows
+
+    def _agreed_target(self, ref: TokenRef, row: InventoryRow | None, question: Question) -> Target | ByHand:
+        """Whom to ask about a token now, or why it is not asked about."""
+        if row is None:
+            return ByHand(ref, "", _GONE)
+        target = target_of(row, self._endpoints)
+        if isinstance(target, Target) and not set(hosts([target])) <= set(question.endpoints):
+            return ByHand(ref, target.provider, "its row names another host than was agreed to")
+        return target
+
+    def _draft(self, refs: tuple[TokenRef, ...]) -> Draft:
+        rows = self._rows(refs)
+        stored = self._store.read_many([row.ref for row in rows])
+        targets = [target_of(row, self._endpoints) for row in rows]
+        opened = self._opener.open_all(stored)
+        try:
+            return draft(targets, opened, {token.ref: token.digest for token in stored}, self._endpoints)
+        except BaseException:
+            wipe(opened)
+            raise
+
+    def _as_planned(self, plan: RevocationPlan) -> Draft:
+        """The draft made anew. Raises RefusedError unless it is the one that was planned."""
+        drafted = self._draft(plan.tokens) if plan.tokens else draft((), {}, {}, self._endpoints)
+        now = drafted.plan
+        if now.digest == plan.digest:
+            return drafted
+        drafted.close()
+        was = dict(zip(plan.tokens, plan.stored, strict=False))
+        replaced = [ref for ref, digest in zip(now.tokens, now.stored, strict=True) if was.get(ref) != digest]
+        left = [ref for ref in plan.tokens if ref not in now.tokens]
+        named = ", ".join(map(str, (*replaced, *left)[:3])) or "a row or a setting"
+        raise RefusedError(
+            f"{named} has changed since the preview: what would be revoked is not what was shown. "
+            "Nothing was sent.",
+            remedy="Look at a new preview.",
+        )
+
+    def _carry_out(
+        self,
+        plan: RevocationPlan,
+        drafted: Draft,
+        given: Consent,
+        progress: Progress | None,
+        cancelled: Event | None,
+    ) -> RevocationResult:
+        run_id = self._record.started(plan, given)
+        stopped = "an unexpected end"
+        with self._transport() as transport:
+            revocation = Revocation(
+                *(drafted.orders, self._endpoints, transport, self._clock, self._patience),
+                progress=progress,
+                cancelled=cancelled,
+            )
+            try:
+                stopped = revocation.run()
+            except BaseException as error:
+                stopped = type(error).__name__
+                raise
+            finally:
+                result = RevocationResult(revocation.results(), plan.by_hand, stopped)
+                interrupted = cancelled is not None and cancelled.is_set()
+                unrecorded = self._record.ended(run_id, plan, result, interrupted=interrupted)
+        return replace(result, unjournaled=unrecorded)
+
+    def _answer(self, ref: TokenRef, provider: str, said: Said) -> TokenLiveness:
+        return TokenLiveness(ref, provider, said.liveness, said.reason, self._clock.now(), said.whose)
+
+    def _transport(self) -> Transport:
+        return Transport(self._clock)

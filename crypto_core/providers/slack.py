@@ -1,0 +1,81 @@
+"""Slack: its requests and what its answers say (Slack API, auth.test and auth.revoke).
+
+Slack answers failures with HTTP 200 as well: only `ok` and `error` tell.
+"""
+
+from __future__ import annotations
+
+from crypto_core.foreign import clean
+from crypto_core.providers.answers import Liveness
+from crypto_core.providers.messages import (
+    Accepted,
+    Answer,
+    NoAnswer,
+    Reply,
+    Request,
+    Said,
+    bearer,
+    unexpected,
+    unknown,
+)
+
+_DEAD = frozenset({"invalid_auth", "token_revoked", "account_inactive", "token_expired"})
+_REFRESH = ("xoxr-", "xoxe-")
+"""Refresh tokens; `xoxe.xoxb-` and `xoxe.xoxp-` are access tokens that expire."""
+
+
+def question(base: str, token: str) -> Request | str:
+    """Return the request that asks about a token, or why there is none."""
+    if token.startswith(_REFRESH):
+        return "a refresh token can only be used, not asked about"
+    return Request("POST", f"{base}/api/auth.test", bearer(token))
+
+
+def read(answer: Answer) -> Said:
+    """Return what the answer to `question` says."""
+    said = answer.fields()
+    if answer.status != 200 or not isinstance(said.get("ok"), bool):
+        return unknown(unexpected(answer))
+    if said["ok"]:
+        user, team = clean(said.get("user"), 60), clean(said.get("team"), 60)
+        return Said(Liveness.ALIVE, "Slack takes it", f"{user} in {team}" if user and team else user or team)
+    error = clean(said.get("error"), 60) or "no reason given"
+    if error in _DEAD:
+        return Said(Liveness.DEAD, f"Slack does not take it: {error}")
+    return unknown(f"Slack says {error}")
+
+
+def revocable(token: str) -> bool:
+    """Whether auth.revoke takes a token."""
+    return token.startswith("xox") and not token.startswith(_REFRESH)
+
+
+def revocation(base: str, token: str) -> Request:
+    """Return the request that revokes a token; the token itself is what asks for it."""
+    return Request("POST", f"{base}/api/auth.revoke", bearer(token))
+
+
+def read_revocation(reply: Reply) -> Accepted:
+    """Return whether Slack revoked a token."""
+    if isinstance(reply, NoAnswer):
+        return Accepted(False, reply.reason)
+    said = reply.fields()
+    if reply.status != 200 or not isinstance(said.get("ok"), bool):
+        return Accepted(False, unexpected(reply))
+    if said["ok"]:
+        revoked = said.get("revoked") is True
+        return Accepted(
+            revoked, "Slack revoked it" if revoked else "Slack took the request and revoked nothing"
+        )
+    return Accepted(False, f"Slack says {clean(said.get('error'), 60) or 'no reason'}")
+
+
+def by_hand(token: str) -> str:
+    """Return how a person revokes a token that auth.revoke does not take."""
+    where = "api.slack.com/apps, the app"
+    if token.startswith("xapp-"):
+        return f"An app-level token is deleted at {where}, Basic Information, App-Level Tokens."
+    return (
+        "A refresh token ends when the app is removed: in Slack, Administration, Manage apps; "
+        f"or, for every workspace, at {where}, OAuth & Permissions, Revoke All OAuth Tokens."
+    )

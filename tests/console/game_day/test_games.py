@@ -1,0 +1,194 @@
+"""Each scenario played without a terminal: it is noticed, answered, and judged by what the sandbox holds."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import make_url, text
+
+from console.game_day.game import Game
+from console.game_day.platform_team import PlatformTeam
+from console.game_day.responder import Responder, concerns
+from console.game_day.scenario import End, Scenario
+from console.game_day.scenarios import SCENARIOS
+from console.sandbox import access_keys
+from console.sandbox.postgres import OPERATOR, PLATFORM
+from console.sandbox.provider_tokens import MARKER
+from console.sandbox.sandbox import Sandbox
+from console.settings import load
+from console.wiring import wire
+from crypto_core.database.engine import open_engine
+from crypto_core.database.installation import install
+from crypto_core.incidents.catalogue import SubjectKind
+from crypto_core.incidents.model import Incident, IncidentState, IncidentView, Scope
+from crypto_core.incidents.runbook import Runbook
+
+FAST = 5_000.0
+
+
+@pytest.fixture(scope="module")
+def grounds() -> Iterator[Sandbox]:
+    """One sandbox for all games; each has a database and events of its own, and key and trail as at first."""
+    with Sandbox.start(connections=40) as running:
+        yield running
+
+
+@pytest.fixture
+def sandbox(grounds: Sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Sandbox]:
+    """The grounds with a copy of the database, everything set back that a game before has changed."""
+    name = f"game_{uuid4().hex[:12]}"
+    admin = open_engine(_as(grounds.superuser_url, "postgres")).execution_options(
+        isolation_level="AUTOCOMMIT"
+    )
+    with admin.connect() as connection:
+        connection.execute(text(f"CREATE DATABASE {name} TEMPLATE tokens OWNER {PLATFORM}"))
+        connection.execute(text(f"GRANT CREATE ON DATABASE {name} TO {OPERATOR}"))
+    platform_url, operator_url = (
+        _as(url, name) for url in (grounds.platform_database_url, grounds.database_url)
+    )
+    monkeypatch.setattr(Sandbox, "platform_database_url", property(lambda _: platform_url))
+    monkeypatch.setattr(Sandbox, "database_url", property(lambda _: operator_url))
+    _set_back(grounds)
+    environment = grounds.environment() | {"KEYDECK_EVENTS_FILE": str(tmp_path / "events.sqlite")}
+    for variable in set(os.environ) - set(environment):
+        monkeypatch.delenv(variable)
+    for variable, value in environment.items():
+        monkeypatch.setenv(variable, value)
+    wired = wire(load().settings)
+    install(wired.engine)
+    wired.close()
+    yield grounds
+    with admin.connect() as connection:
+        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+    admin.dispose()
+
+
+def _set_back(grounds: Sandbox) -> None:
+    grounds.control.clear()
+    kms, key = grounds.client("kms", access_keys.DEPLOYMENT), grounds.world.current_key.arn
+    kms.put_key_policy(
+        KeyId=key, PolicyName="default", Policy=kms.get_key_policy(KeyId=grounds.world.old_key.arn)["Policy"]
+    )
+    for grant in kms.list_grants(KeyId=key)["Grants"]:
+        kms.revoke_grant(KeyId=key, GrantId=grant["GrantId"])
+    grounds.control.set_key_state(key, "Enabled")
+    grounds.client("cloudtrail", access_keys.DEPLOYMENT).start_logging(Name="account-trail")
+
+
+def _as(url: str, database: str) -> str:
+    return make_url(url).set(database=database).render_as_string(hide_password=False)
+
+
+def found_before(scenario: Scenario) -> list[str]:
+    """What the rules say about the intruder's identities before it has begun."""
+    wired = wire(load().settings)
+    try:
+        now = datetime.now(UTC)
+        wired.services.event_puller.pull("s3", since=now - timedelta(days=7))
+        examined = wired.services.trail_rules.examine(now - timedelta(hours=26))
+        return [f.title for f in examined.findings if concerns(f, scenario)]
+    finally:
+        wired.close()
+
+
+@pytest.mark.parametrize("name", list(SCENARIOS))
+def test_a_game_is_noticed_answered_and_won(
+    sandbox: Sandbox, name: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    scenario, told = SCENARIOS[name], list[str]()
+    assert found_before(scenario) == []
+    with Game(sandbox, scenario, pace=FAST) as game:
+        responder = Responder(game, told.append)
+        score = responder.play()
+        story = "\n".join(told)
+        # What a responder goes by was there, and told.
+        assert "Not found by the rules" not in story
+        assert "▲" in story or "✖" in story
+        # Every end is looked at in the sandbox; what nobody there can tell isn't claimed.
+        assert {seen.end: seen.reached for seen in score.ends} == dict.fromkeys(scenario.ends, True), [
+            seen.words for seen in score.ends
+        ]
+        assert score.reached
+        assert score.shut_out_seconds is not None
+        assert game.intruder.try_every_way() is False
+        assert score.gained > 0
+        if End.NOTHING_UNDER_KEY in scenario.ends:
+            assert score.opened > 20
+    # Nothing of what the intruder or the responder held is told anywhere.
+    out, err = capfd.readouterr()
+    everything = story + out + err + str(score.as_json())
+    assert MARKER not in everything
+    assert "djF8" not in everything
+
+
+def test_a_game_that_nobody_answers_is_lost(sandbox: Sandbox) -> None:
+    with Game(sandbox, SCENARIOS["insider"], pace=FAST) as game:
+        game.begin(0)
+        assert game.intruder.played.wait(120)
+        score = game.finish(None)
+    assert not score.reached
+    assert [seen.reached for seen in score.ends] == [False, False]
+    assert score.points == 0
+    assert score.shut_out_seconds is None
+
+
+def test_rewrapping_what_was_opened_is_not_enough_and_a_grant_left_lets_the_insider_in(
+    sandbox: Sandbox,
+) -> None:
+    from console.game_day.measures import Measures, agreed
+    from console.game_day.platform_part import PlatformPart
+    from crypto_core.reencryption.plan import Selection, Verb
+
+    with Game(sandbox, SCENARIOS["insider"], pace=FAST) as game:
+        game.begin(0)
+        assert game.intruder.played.wait(120)
+        measures = Measures(game, PlatformPart(sandbox), lambda _: None)
+        try:
+            kms, key = sandbox.client("kms", access_keys.DEPLOYMENT), sandbox.world.current_key.arn
+            grants = kms.list_grants(KeyId=key)["Grants"]
+            measures.take(End.SHUT_OUT)
+            kms.create_grant(
+                KeyId=key, GranteePrincipal=grants[0]["GranteePrincipal"], Operations=grants[0]["Operations"]
+            )
+            work = measures.wired.services.work
+            refs = tuple(sorted(game.intruder.seals))
+            plan = work.plan(Verb.REWRAP, Selection(references=refs), key)
+            work.run(plan, agreed(plan))
+        finally:
+            measures.close()
+        ends = {seen.end: seen.reached for seen in game.finish(None).ends}
+    assert ends == {End.SHUT_OUT: False, End.TOKENS_SEALED_ANEW: False}
+
+
+def test_the_platform_is_switched_to_an_incidents_new_key_and_owners_connect_again_once_tokens_are_dead(
+    sandbox: Sandbox,
+) -> None:
+    with Game(sandbox, SCENARIOS["token-leak"], pace=FAST) as game:
+        game.begin(0)
+        assert game.intruder.played.wait(120)
+        game.intruder.stop()
+        team = PlatformTeam(game)
+        try:
+            team.play_along(())
+            assert not game.referee.look_at(End.TOKENS_REPLACED, game.intruder).reached  # all are alive
+            for tokens in game.intruder.tokens.values():
+                sandbox.providers.revoke(tokens[-1].reveal())
+            kms = sandbox.client("kms", access_keys.DEPLOYMENT)
+            new_key = kms.create_key(Description="after the game")["KeyMetadata"]["Arn"]
+            incident = Incident(
+                1, "", IncidentState.OPEN, Scope(), datetime.now(UTC), "omar", {"new_key": new_key}
+            )
+            book = Runbook("key-compromise", 1, "", SubjectKind.KEY, "", (), "00")
+            for _ in game.intruder.tokens:
+                team.play_along([IncidentView(incident, book, ())])
+        finally:
+            team.stop()
+        for end in (End.TOKENS_DEAD, End.TOKENS_REPLACED):
+            assert game.referee.look_at(end, game.intruder).reached, end
+        use = kms.get_key_last_usage(KeyId=new_key)["KeyLastUsage"]
+        assert use["Operation"] in ("GenerateDataKey", "Decrypt")

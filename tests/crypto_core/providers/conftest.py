@@ -1,0 +1,49 @@
+"""The sandbox's providers, and a clock that does not wait for long."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from threading import Event
+from time import sleep
+
+import pytest
+
+from console.sandbox.providers_control import ProviderControl
+from console.sandbox.sandbox import Sandbox
+from crypto_core.providers.endpoints import Endpoints
+from crypto_core.providers.transport import Clock
+
+
+@dataclass
+class Waited:
+    """A clock that waits a little where much was asked, and remembers what was."""
+
+    asked: list[float] = field(default_factory=list)
+
+    def wait(self, seconds: float, cancelled: Event | None) -> None:
+        self.asked.append(seconds)
+        sleep(min(seconds, 0.02))
+
+    @property
+    def clock(self) -> Clock:
+        return Clock(wait=self.wait)
+
+
+@pytest.fixture
+def waited() -> Waited:
+    return Waited()
+
+
+@pytest.fixture
+def providers(sandbox: Sandbox) -> Iterator[ProviderControl]:
+    """The sandbox's providers, where nothing is revoked and nothing goes wrong yet."""
+    sandbox.providers.clear()
+    yield sandbox.providers
+    sandbox.providers.clear()
+
+
+@pytest.fixture
+def endpoints(providers: ProviderControl) -> Endpoints:
+    urls = providers.settings()
+    return Endpoints(urls["KEYDECK_GITHUB_URL"], urls["KEYDECK_SLACK_URL"], urls["KEYDECK_ATLASSIAN_URL"])

@@ -1,0 +1,135 @@
+"""A row of the database can't pull a token to a host that is not its provider's."""
+
+from __future__ import annotations
+
+import pytest
+
+from crypto_core.coverage import Evidence
+from crypto_core.database.inventory import InventoryRow
+from crypto_core.envelope import Format
+from crypto_core.errors import RefusedError, SettingsError
+from crypto_core.providers.answers import ByHand
+from crypto_core.providers.endpoints import Endpoints, atlassian_site, base_url
+from crypto_core.providers.messages import Target
+from crypto_core.providers.targets import hosts, target_of
+from crypto_core.references import TokenRef
+
+BY_CLOUD_ID = "https://api.atlassian.com/ex/jira/11223344-a1b2-3b33-c444-def123456789"
+ELSEWHERE = [
+    "",
+    "http://team.atlassian.net",
+    "https://evil.example",
+    "https://team.atlassian.net.evil.example",
+    "https://evil.example/.atlassian.net",
+    "https://evil.example#.atlassian.net",
+    "https://evil.example?.atlassian.net",
+    "https://evil.example\\.atlassian.net",
+    "https://team.atlassian.net@evil.example",
+    "https://evil.example:443@team.atlassian.net",
+    "https://team.atlassian.net:8443",
+    "https://team.atlassian.net:x",
+    "https://evil-atlassian.net",
+    "https://atlassian.net",
+    "https://a.b.atlassian.net",
+    "https://team.atlassian.net\r\nHost: evil.example",
+    "https://te\u0430m.atlassian.net",
+    "https://\u202eteam.atlassian.net",
+    "//team.atlassian.net",
+    "team.atlassian.net",
+    "file:///etc/passwd",
+    "https://[::1]/",
+    "https://[team.atlassian.net",
+    "https://127.0.0.1",
+    "https://api.atlassian.com",
+    "https://api.atlassian.com/ex/jira/../../oauth",
+    "https://" + "a" * 300 + ".atlassian.net",
+    "x" * 10_000,
+    "[/red]\x1b]0;owned\x07",
+]
+
+
+def row(table: str, provider: str, **shown: str) -> InventoryRow:
+    return InventoryRow(
+        ref=TokenRef(table, "access_token", "1"),
+        provider=provider,
+        organisation="org",
+        format=Format.V1,
+        plaintext_provider=None,
+        characters=9,
+        key_arn=None,
+        key_material_id=None,
+        evidence=Evidence.UNKNOWN,
+        created_at=None,
+        shown=tuple(shown.items()),
+    )
+
+
+@pytest.mark.parametrize("named", ELSEWHERE)
+def test_a_row_that_names_another_host_is_refused_and_says_why(named: str) -> None:
+    with pytest.raises(RefusedError) as refused:
+        atlassian_site(named)
+    assert str(refused.value).isprintable()
+    assert len(str(refused.value)) < 250
+    found = target_of(row("confluence_connection", "confluence", base_url=named, email="a@b.c"), Endpoints())
+    assert isinstance(found, ByHand)
+
+
+@pytest.mark.parametrize(
+    ("named", "base"),
+    [
+        ("https://team.atlassian.net", "https://team.atlassian.net"),
+        ("https://TEAM.atlassian.net/wiki/", "https://team.atlassian.net"),
+        ("https://team.jira.com:443/browse/X-1?a=b", "https://team.jira.com"),
+        (BY_CLOUD_ID, BY_CLOUD_ID),
+        (BY_CLOUD_ID + "/../../../evil", BY_CLOUD_ID),
+    ],
+)
+def test_of_a_row_only_the_sites_name_is_taken(named: str, base: str) -> None:
+    assert atlassian_site(named) == base
+
+
+def test_a_configured_url_goes_before_whatever_rows_name() -> None:
+    proxied = Endpoints(atlassian="https://proxy.example/a")
+    site = row("confluence_connection", "confluence", base_url="https://team.atlassian.net", email="a@b.c")
+    evil = row("confluence_connection", "confluence", base_url="https://evil.example", email="a@b.c")
+    targets = [target_of(site, proxied), target_of(evil, proxied)]
+    assert [t.forwarded for t in targets if isinstance(t, Target)] == ["team.atlassian.net", ""]
+    assert hosts([t for t in targets if isinstance(t, Target)]) == ("proxy.example",)
+
+
+def test_no_row_moves_github_slack_or_an_oauth_token() -> None:
+    evil = {"base_url": "https://evil.example", "cloud_base_url": "https://evil.example"}
+    found = [target_of(row("t", name, **evil), Endpoints()) for name in ("github", "slack", "jira")]
+    told = hosts([target for target in found if isinstance(target, Target)])
+    assert told == ("api.atlassian.com", "api.github.com", "slack.com")
+
+
+def test_an_unknown_provider_and_a_broken_email_address_are_not_asked() -> None:
+    assert isinstance(target_of(row("t", "gitlab"), Endpoints()), ByHand)
+    site = "https://team.atlassian.net"
+    for email in ("a:b@c.d", "no address", "a@b\x1b[31m", "@"):
+        assert isinstance(target_of(row("t", "jira", base_url=site, email=email), Endpoints()), ByHand)
+
+
+@pytest.mark.parametrize(
+    "url", ["https://ghe.example/api/v3/", "http://127.0.0.1:8/x", "http://[::1]:9", "http://localhost"]
+)
+def test_base_urls_of_the_settings_are_https_or_on_this_machine(url: str) -> None:
+    assert base_url(url) == url.rstrip("/")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://ghe.example",
+        "http://127.0.0.1.evil.example",
+        "https://u:p@x.example",
+        "https://x/?a",
+        "ftp://x",
+        "x",
+        "https://",
+    ],
+)
+def test_other_base_urls_are_refused(url: str) -> None:
+    with pytest.raises(SettingsError):
+        base_url(url)
