@@ -37,11 +37,16 @@ from screens.main_screen import MainScreen
 from screens.memory import Memory
 from screens.navigation import Navigation
 from screens.routes import (
+    ApprovalsBehind,
+    EntriesBehind,
     EventBehind,
     EventsBehind,
     EventsNarrowed,
+    EvidenceBehind,
+    EvidenceListBehind,
     FindingsBehind,
     Followed,
+    IncidentBehind,
     JobBehind,
     JobErrorsBehind,
     KeyBehind,
@@ -208,6 +213,16 @@ class KeydeckApp(Actor, App[None]):
                 from screens.jobs.errors_screen import JobErrorsScreen
 
                 screen = JobErrorsScreen(self.facts, job, kind)
+            case (
+                IncidentBehind()
+                | EvidenceListBehind()
+                | EvidenceBehind()
+                | EntriesBehind()
+                | ApprovalsBehind()
+            ):
+                from screens.incidents.ways import incident_screen_behind
+
+                screen = incident_screen_behind(self.facts, event.target)
             case RotationBehind(old=old, new=new):
                 from screens.keys.guide_screen import GuideScreen
 
@@ -255,6 +270,10 @@ class KeydeckApp(Actor, App[None]):
     async def do_events(self) -> None:
         """To the events."""
         await self.navigation.go("events")
+
+    async def do_incidents(self) -> None:
+        """To the incidents."""
+        await self.navigation.go("incidents")
 
     async def do_jobs(self) -> None:
         """To the jobs."""
@@ -481,6 +500,8 @@ class KeydeckApp(Actor, App[None]):
         if action.name == "context" and self.facts.services.contexts is None:
             return None
         if action.id == "everywhere.jobs" and self.facts.services.jobs is None:
+            return False
+        if action.id == "everywhere.incidents" and self.facts.services.incidents is None:
             return False
         return super().possible(action)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from console.later import Ground
+from console.later import Ground, signer
 
 if TYPE_CHECKING:
     from console.host_processes import HostProcesses
@@ -19,10 +19,7 @@ if TYPE_CHECKING:
     from crypto_core.incidents.service import IncidentService
     from crypto_core.incidents.tokens.restored import RestoredDatabase
     from crypto_core.providers.answers import ProviderWork
-    from crypto_core.signing import Signer
     from crypto_core.trail.coverage_record import CoverageRecord
-    from crypto_core.trail.monitor import KeyMonitor
-    from crypto_core.trail.use.service import EventUse
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +33,11 @@ class IncidentGround:
     replacement: Any
     posture: Any
     trail_rules: Any
-    monitor: KeyMonitor
-    use: EventUse
+    monitor: Any
+    use: Any
     providers: ProviderWork
     approvals: ApprovalGate
     checkpoints: JournalCheckpoints
-    signer: Signer | None
     processes: HostProcesses
 
 
@@ -54,7 +50,8 @@ def incidents(parts: IncidentGround) -> IncidentService:
 
     ground, settings = parts.ground, parts.ground.settings
     store = IncidentStore(ground.state_engine, ground.journal)
-    report = ReportService(store.content, ground.journal, parts.signer)
+    signs = signer(ground)
+    report = ReportService(store.content, ground.journal, signs)
     return IncidentService(
         ground.state_engine,
         ground.journal,
@@ -63,9 +60,13 @@ def incidents(parts: IncidentGround) -> IncidentService:
         read_only=settings.read_only,
         approvals=parts.approvals,
         drill_days=settings.drill_days,
-        on_close=parts.checkpoints.checkpoint if parts.signer is not None else None,
+        on_close=partial(_anchor, parts.checkpoints) if signs is not None else None,
         report=report.report,
     )
+
+
+def _anchor(checkpoints: JournalCheckpoints) -> None:
+    checkpoints.checkpoint()
 
 
 def tools(parts: IncidentGround, store: IncidentStore) -> Toolbox:

@@ -60,14 +60,21 @@ _SCREENS = (
     "events",
     "event",
     "pivots",
+    "incidents",
+    "incident",
+    "evidence",
+    "approvals",
+    "jobs",
+    "job",
     "findings",
     "log",
 )
 _SHARED: Mapping[str, tuple[str, ...]] = {
     "everywhere": _SCREENS,
     "list": _SCREENS,
-    "table": ("connections", "keys", "events", "findings", "log"),
+    "table": ("connections", "keys", "events", "incidents", "jobs", "findings", "log"),
     "key": ("keys", "key"),
+    "job": ("jobs", "job"),
 }
 """The screens on which the actions of a wider scope are in reach."""
 

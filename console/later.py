@@ -15,11 +15,13 @@ if TYPE_CHECKING:
     from console.host_processes import HostProcesses
     from console.settings import Settings
     from crypto_core.database.answers import AnswerBook
+    from crypto_core.database.approval_book import ApprovalBook
     from crypto_core.database.attribution import Attributor
     from crypto_core.database.catalogue import LiveCatalogue
     from crypto_core.database.inspection import Inspector
     from crypto_core.database.inventory import Inventory
     from crypto_core.database.journal import Journal
+    from crypto_core.database.journal_checkpoints import JournalCheckpoints
     from crypto_core.database.tokens import TokenStore
     from crypto_core.keyring import KmsKeyring
     from crypto_core.keys.inventory import KeyInventory
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from crypto_core.reencryption.jobs.undoing import Undoing
     from crypto_core.reencryption.planner import Planner
     from crypto_core.reencryption.verification import Verifier
+    from crypto_core.signing import Signer
     from crypto_core.trail.coverage_record import CoverageRecord
     from crypto_core.trail.sources.puller import EventPuller
     from crypto_core.trail.store import EventStore
@@ -78,6 +81,37 @@ def policies(kms: KmsApi, keys: KeyInventory) -> KeyPolicies:
     from crypto_core.keys.policy.reading import KeyPolicies
 
     return KeyPolicies(kms, keys)
+
+
+def signer(ground: Ground) -> Signer | None:
+    """Return what signs with the configured KMS key; None where none is configured."""
+    if not ground.settings.signing_key:
+        return None
+    from crypto_core.kms_signing import KmsSigner
+
+    return KmsSigner(ground.kms.call, ground.settings.signing_key)
+
+
+def checkpoints(ground: Ground) -> JournalCheckpoints:
+    """Return what signs the journal's end, and checks the journal by that."""
+    from crypto_core.database.journal_checkpoints import JournalCheckpoints
+
+    return JournalCheckpoints(ground.journal, signer(ground), read_only=ground.settings.read_only)
+
+
+def approvals(ground: Ground) -> ApprovalBook:
+    """Return what is asked before something is done that needs a second identity. It asks nobody yet."""
+    from crypto_core.database.approval_book import ApprovalBook
+
+    settings = ground.settings
+    return ApprovalBook(
+        ground.state_engine,
+        ground.journal,
+        lambda: ground.kms.identity().arn,
+        settings.approvals,
+        minutes=settings.approval_minutes,
+        read_only=settings.read_only,
+    )
 
 
 def posture(ground: Ground) -> PostureSource:
@@ -138,6 +172,7 @@ def work(ground: Ground) -> TokenWork:
         verifier(ground),
         ground.journal,
         read_only=ground.settings.read_only,
+        approvals=approvals(ground),
     )
 
 
@@ -165,7 +200,12 @@ def undoing(ground: Ground) -> Undoing:
     """Return what undoes jobs and forgets replaced envelopes."""
     from crypto_core.reencryption.jobs.undoing import Undoing
 
-    return Undoing(_job_parts(ground), ground.keys, read_only=ground.settings.read_only)
+    return Undoing(
+        _job_parts(ground),
+        ground.keys,
+        read_only=ground.settings.read_only,
+        approvals=approvals(ground),
+    )
 
 
 def jobs(ground: Ground, coverage: CoverageRecord) -> JobWork:
@@ -201,6 +241,7 @@ def jobs(ground: Ground, coverage: CoverageRecord) -> JobWork:
         lambda: JobRunner(parts, closer, writing, putting_back),
         ground.status,
         read_only=settings.read_only,
+        approvals=approvals(ground),
     )
 
 
@@ -246,7 +287,7 @@ def key_changes(ground: Ground) -> KeyWork:
         partial(backups_under, ground.engine),
         write_key=settings.write_key,
     )
-    return KeyChangeService(reader, ground.journal, read_only=settings.read_only)
+    return KeyChangeService(reader, ground.journal, read_only=settings.read_only, approvals=approvals(ground))
 
 
 def replacement(ground: Ground, coverage: CoverageRecord) -> ReplacementSource:

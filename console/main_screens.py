@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from screens.facts import Facts
     from screens.main_screen import MainScreen
 
-NAMES = ("status", "connections", "keys", "events", "jobs", "findings", "log")
+NAMES = ("status", "connections", "keys", "events", "incidents", "jobs", "findings", "log")
 
 
 def main_screen(name: str, facts: Facts) -> MainScreen:
@@ -30,6 +30,10 @@ def main_screen(name: str, facts: Facts) -> MainScreen:
             from screens.events.screen import EventsScreen
 
             return EventsScreen(facts)
+        case "incidents":
+            from screens.incidents.screen import IncidentsScreen
+
+            return IncidentsScreen(facts)
         case "jobs":
             from screens.jobs.screen import JobsScreen
 

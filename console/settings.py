@@ -23,6 +23,7 @@ from pydantic_settings.exceptions import SettingsError as SettingsSourceError
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
+from crypto_core.database.approvals import ACTIONS, DEFAULT_MINUTES
 from crypto_core.database.tables import PLATFORM_TABLES, TokenTable
 from crypto_core.envelope import DEV_KEY
 from crypto_core.errors import SettingsError
@@ -164,6 +165,17 @@ class Settings(BaseSettings):
     lake_store: str = Field("", validation_alias="KEYDECK_LAKE_STORE", max_length=256)
     """The ARN of the event data store that CloudTrail Lake is asked."""
 
+    signing_key: Names = Field((), validation_alias="KEYDECK_SIGNING_KEY")
+    """The KMS key that signs the journal and reports; further ones, behind it, are verified with only."""
+
+    approvals: Names = Field((), validation_alias="KEYDECK_APPROVALS")
+    """Actions that a second identity must approve, such as keys disable; all for every one."""
+
+    approval_minutes: float = Field(
+        DEFAULT_MINUTES, validation_alias="KEYDECK_APPROVAL_MINUTES", ge=1, le=10_080
+    )
+    """How long a request and its approval hold together, in minutes."""
+
     github_url: str = Field(GITHUB, validation_alias="KEYDECK_GITHUB_URL", max_length=512)
     """The base URL of GitHub's API; of an Enterprise Server https://HOST/api/v3."""
 
@@ -179,11 +191,24 @@ class Settings(BaseSettings):
     github_client_secret: str = Field("", validation_alias="KEYDECK_GITHUB_CLIENT_SECRET", repr=False)
     """The client secret of that app."""
 
+    runbooks: str = Field("", validation_alias="KEYDECK_RUNBOOKS", max_length=4096)
+    """A folder with the team's own runbooks, beside the built-in ones; "" for none."""
+
+    drill_days: int = Field(90, validation_alias="KEYDECK_DRILL_DAYS", ge=0, le=3_650)
+    """How old the last restore drill may be, in days, before it is reminded of; 0 for never."""
+
     tables: tuple[TableSettings, ...] = Field((), validation_alias="KEYDECK_TABLES")
     """Further tables with tokens; given in the file."""
 
     @field_validator(
-        "trusted_keys", "regions", "administrators", "trusted_accounts", "retired_keys", mode="before"
+        "trusted_keys",
+        "regions",
+        "administrators",
+        "trusted_accounts",
+        "retired_keys",
+        "signing_key",
+        "approvals",
+        mode="before",
     )
     @classmethod
     def _split(cls, value: Any) -> Any:
@@ -204,6 +229,15 @@ class Settings(BaseSettings):
         if not all(re.fullmatch(r"[0-9]{12}", account) for account in value):
             raise ValueError("not all are account ids of 12 digits")
         return value
+
+    @field_validator("approvals")
+    @classmethod
+    def _are_actions(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        named = tuple(" ".join(action.split()) for action in value)
+        unknown = next((action for action in named if action not in (*ACTIONS, "all")), None)
+        if unknown is not None:
+            raise ValueError(f"{clean(unknown, 60)!r} is no action; there are {', '.join(ACTIONS)}, and all")
+        return named
 
     @field_validator("dev_key")
     @classmethod
@@ -309,6 +343,7 @@ def load(options: Mapping[str, Any] | None = None) -> LoadedSettings:
         ("write_key", [settings.write_key]),
         ("trusted_keys", list(settings.trusted_keys)),
         ("retired_keys", list(settings.retired_keys)),
+        ("signing_key", list(settings.signing_key)),
     ):
         for key in keys:
             if key is not None:

@@ -12,6 +12,7 @@ from sqlalchemy import Engine
 from console import later
 from console.deferring import deferred, if_made
 from console.event_file import open_events
+from console.incident_wiring import IncidentGround, incidents
 from console.settings import Settings
 from console.surroundings import Surveyor
 from crypto_core.database.answers import AnswerBook
@@ -31,6 +32,8 @@ from screens.services import Services
 
 if TYPE_CHECKING:
     from console.host_processes import HostProcesses
+    from crypto_core.database.approval_book import ApprovalBook
+    from crypto_core.database.journal_checkpoints import JournalCheckpoints
     from crypto_core.reencryption.jobs.undoing import Undoing
     from crypto_core.trail.coverage_record import CoverageRecord
     from crypto_core.trail.query import Aliases
@@ -55,6 +58,8 @@ class Wired:
     event_coverage: CoverageRecord
     undoing: Undoing
     job_processes: HostProcesses
+    approvals: ApprovalBook
+    checkpoints: JournalCheckpoints
     services: Services
 
     def close(self) -> None:
@@ -111,8 +116,32 @@ def wire(settings: Settings, *, trust: Iterable[str] = (), observer: Observer = 
     )
     undoing = deferred(partial(later.undoing, ground))
     job_processes = deferred(partial(later.job_processes, ground))
+    approvals = deferred(partial(later.approvals, ground))
     event_puller = deferred(partial(later.event_puller, ground))
     event_coverage = deferred(partial(later.event_coverage, ground.events, kms, keyring.trusted, settings))
+    checkpoints = deferred(partial(later.checkpoints, ground))
+    jobs = deferred(partial(later.jobs, ground, event_coverage))
+    key_changes = deferred(partial(later.key_changes, ground))
+    replacement = deferred(partial(later.replacement, ground, event_coverage))
+    posture = deferred(partial(later.posture, ground))
+    trail_rules = deferred(partial(later.trail_rules, ground))
+    event_use = deferred(partial(later.event_use, ground, event_coverage))
+    key_monitor = deferred(partial(later.key_monitor, ground, event_puller, event_coverage))
+    incident_ground = IncidentGround(
+        ground,
+        event_coverage,
+        jobs,
+        key_changes,
+        replacement,
+        posture,
+        trail_rules,
+        key_monitor,
+        event_use,
+        deferred(partial(later.providers, ground)),
+        approvals,
+        checkpoints,
+        job_processes,
+    )
     services = Services(
         surroundings=surveyor.now,
         status=ground.status,
@@ -120,22 +149,24 @@ def wire(settings: Settings, *, trust: Iterable[str] = (), observer: Observer = 
         inspector=ground.inspector,
         keys=keys,
         policies=ground.policies,
-        posture=deferred(partial(later.posture, ground)),
+        posture=posture,
         work=deferred(partial(later.work, ground)),
-        key_changes=deferred(partial(later.key_changes, ground)),
-        replacement=deferred(partial(later.replacement, ground, event_coverage)),
+        key_changes=key_changes,
+        replacement=replacement,
         materials=deferred(partial(later.materials, ground)),
         events=ground.events,
         event_puller=event_puller,
         event_coverage=event_coverage,
-        event_use=deferred(partial(later.event_use, ground, event_coverage)),
-        key_monitor=deferred(partial(later.key_monitor, ground, event_puller, event_coverage)),
-        trail_rules=deferred(partial(later.trail_rules, ground)),
+        event_use=event_use,
+        key_monitor=key_monitor,
+        trail_rules=trail_rules,
         read_only=settings.read_only,
         write_key=settings.write_key,
-        jobs=deferred(partial(later.jobs, ground, event_coverage)),
+        jobs=jobs,
         job_processes=job_processes,
         undoing=undoing,
+        incidents=deferred(partial(incidents, incident_ground)),
+        approvals=approvals if settings.approvals else None,
     )
     return Wired(
         settings,
@@ -151,6 +182,8 @@ def wire(settings: Settings, *, trust: Iterable[str] = (), observer: Observer = 
         event_coverage,
         undoing,
         job_processes,
+        approvals,
+        checkpoints,
         services,
     )
 

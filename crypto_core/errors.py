@@ -217,6 +217,10 @@ class InvalidCiphertextError(KmsError):
     default_remedy = "Check the Region (KEYDECK_REGIONS); if that is right, the envelope is damaged."
 
 
+class InvalidSignatureError(KmsError):
+    """KMS says that a signature, or a message authentication code, is not by this key over this digest."""
+
+
 class KeyNotFoundError(KmsError):
     """There is no such KMS key or alias in this account and Region."""
 

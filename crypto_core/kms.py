@@ -51,9 +51,14 @@ READ_ONLY_OPERATIONS = frozenset(
         "ListKeys",
         "ListResourceTags",
         "ListRetirableGrants",
+        "Verify",
+        "VerifyMac",
     }
 )
-"""All that KMS is asked in read-only mode. Decrypt changes nothing in KMS or in the database."""
+"""All that KMS is asked in read-only mode. Decrypt changes nothing in KMS or in the database.
+
+Sign and GenerateMac change nothing either, but a signature speaks for whoever has it: none is made then.
+"""
 
 REHEARSABLE_OPERATIONS = frozenset({"GenerateDataKey", "ReEncrypt"})
 """What read-only mode lets pass with `DryRun`: KMS checks permission and state and does nothing."""

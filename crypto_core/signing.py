@@ -6,6 +6,7 @@ keys, key usage GENERATE_VERIFY_MAC).
 
 from __future__ import annotations
 
+import hashlib
 from base64 import b64encode
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -29,8 +30,22 @@ class Signature:
         }
 
 
+def digest_of(purpose: str, *fields: str | bytes) -> bytes:
+    """Return the SHA-256 digest to sign for a purpose, such as "journal checkpoint", and its fields.
+
+    The encoding is injective: each part stands with its kind and its length (8 bytes, big-endian), and their
+    number before them. With the purpose in it, what was signed as one thing can't be taken for another.
+    """
+    parts = (purpose, *fields)
+    state = hashlib.sha256(b"keydeck signature 1\0" + len(parts).to_bytes(8, "big"))
+    for part in parts:
+        kind, raw = (b"t", part.encode()) if isinstance(part, str) else (b"b", part)
+        state.update(kind + len(raw).to_bytes(8, "big") + raw)
+    return state.digest()
+
+
 class Signer(Protocol):
-    """Signs with the configured KMS key."""
+    """Signs with the configured KMS key. What is signed is over a text that begins with its purpose."""
 
     def sign(self, digest: bytes) -> Signature:
         """Return a signature over a SHA-256 digest. Raises KmsError, ReadOnlyError."""

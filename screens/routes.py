@@ -123,6 +123,43 @@ class TimelineBehind:
     ref: TokenRef
 
 
+@dataclass(frozen=True, slots=True)
+class IncidentBehind:
+    """One incident."""
+
+    incident: int
+
+
+@dataclass(frozen=True, slots=True)
+class EvidenceListBehind:
+    """The evidence of one incident; of one step, or of all."""
+
+    incident: int
+    step: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class EvidenceBehind:
+    """The content of one piece of evidence. `title` and `sha256` are what it was captured with."""
+
+    incident: int
+    evidence: int
+    title: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class EntriesBehind:
+    """The timeline of one incident."""
+
+    incident: int
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalsBehind:
+    """What waits for a second identity."""
+
+
 class Followed(Message):
     """The operator wants to see what is behind a line."""
 

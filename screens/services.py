@@ -626,6 +626,10 @@ class IncidentWork(Protocol):
         """Return the runbooks that there are, the built-in ones first. Raises RunbookError."""
         ...
 
+    def runbook_troubles(self) -> tuple[str, ...]:
+        """Return why runbooks of the team's can't be read, a sentence each."""
+        ...
+
     def declare(self, runbook: str, scope: Scope, title: str = "") -> int:
         """Open an incident and return its number.
 

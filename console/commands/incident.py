@@ -41,14 +41,17 @@ for _command in (next_, check, skip, reopen):
 @json_option
 @click.pass_context
 def runbooks(ctx: click.Context, *, as_json: bool) -> int:
-    """List the runbooks: those built in, and the team's own."""
+    """List the runbooks: those built in, and the team's own. Exit 1 if one can't be read."""
     with wired(ctx) as services:
-        found = work_of(services).runbooks()
+        work = work_of(services)
+        found, troubles = work.runbooks(), work.runbook_troubles()
     if as_json:
-        print_json({"runbooks": [runbook_document(runbook) for runbook in found]})
+        print_json({"runbooks": [runbook_document(runbook) for runbook in found], "not_read": list(troubles)})
     else:
         print_runbooks(found)
-    return 0
+    for trouble in troubles:
+        say(trouble)
+    return 1 if troubles else 0
 
 
 @incident.command()

@@ -252,6 +252,9 @@ def next_(
                 )
             say_result(result)
             work_on_jobs(services, incident, cancelled, trust)
+            if not result.complete and view.step.check is None:
+                # Nothing else would tell that a part is left.
+                return _tell(work.show(incident).step(name), as_json=as_json)
         elif dry_run:
             say("The step has no action: nothing would be changed.")
             return 0

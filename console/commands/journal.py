@@ -1,11 +1,25 @@
-"""keydeck journal list, keydeck journal verify."""
+"""keydeck journal list, verify, checkpoint."""
 
 from __future__ import annotations
 
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
 import click
 
+from console.commands.moments import moment
 from console.commands.session import json_option, wired
-from console.printing import print_json, print_table
+from console.printing import print_json, print_table, say
+from crypto_core.counting import counted
+from crypto_core.database.journal import EntryFilter, Outcome
+from crypto_core.database.journal_checkpoints import Checkpoint, JournalCheck, checkpoint_of
+from crypto_core.errors import RefusedError
+from crypto_core.foreign import clean
+
+LARGEST_CHECKPOINT = 65_536
+"""Bytes of a file that may be a checkpoint."""
 
 
 @click.group()
@@ -14,50 +28,137 @@ def journal() -> None:
 
 
 @journal.command("list")
+@click.option("--since", callback=moment, metavar="TIME", help="Only entries from then on.")
+@click.option("--until", callback=moment, metavar="TIME", help="Only entries up to then.")
+@click.option("--actor", default="", metavar="TEXT", help="Only entries whose actor has this in it.")
+@click.option("--action", default="", metavar="TEXT", help="Only entries whose action has this in it.")
+@click.option("--subject", default="", metavar="TEXT", help="Only entries whose subject has this in it.")
+@click.option("--outcome", type=click.Choice([o.value for o in Outcome]), default=None, help="Only these.")
 @click.option(
     "--limit", type=click.IntRange(min=1), default=100, show_default=True, help="The newest so many."
 )
 @json_option
 @click.pass_context
-def list_(ctx: click.Context, *, limit: int, as_json: bool) -> None:
+def list_(
+    ctx: click.Context,
+    *,
+    since: datetime | None,
+    until: datetime | None,
+    actor: str,
+    action: str,
+    subject: str,
+    outcome: str | None,
+    limit: int,
+    as_json: bool,
+) -> None:
     """List the newest entries, oldest first."""
+    which = EntryFilter(since, until, actor, action, subject, outcome or "")
     with wired(ctx) as services:
-        entries = services.journal.entries(limit=limit)
+        # One more than is shown tells whether there are more.
+        entries = services.journal.entries(limit=limit + 1, which=which)
+    more, entries = len(entries) > limit, entries[-limit:]
     if as_json:
-        print_json(
-            {
-                "entries": [
-                    {
-                        "seq": e.seq,
-                        "at": e.at.isoformat(),
-                        "actor": e.actor,
-                        "host": e.host,
-                        "action": e.action,
-                        "subject": e.subject,
-                        "outcome": e.outcome,
-                        "detail": e.detail,
-                        "digest": e.digest.hex(),
-                    }
-                    for e in entries
-                ]
-            }
-        )
+        print_json({"entries": [entry.as_json() for entry in entries], "more": more})
         return
-    rows = [
-        (e.seq, e.at.strftime("%Y-%m-%d %H:%M:%S"), e.action, e.outcome, e.subject, e.actor) for e in entries
-    ]
+    rows = [(e.seq, _at(e.at), e.action, e.outcome, e.subject, e.actor) for e in entries]
     print_table(("seq", "at (UTC)", "action", "outcome", "subject", "actor"), rows)
+    if more:
+        say(f"The newest {limit:,} only; there are more: --limit N.")
+
+
+@journal.command()
+@click.option(
+    "--checkpoint",
+    "files",
+    multiple=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Check it by this checkpoint too, as journal checkpoint --json has printed it.",
+)
+@json_option
+@click.pass_context
+def verify(ctx: click.Context, *, files: tuple[Path, ...], as_json: bool) -> int:
+    """Check the hash chain, and the checkpoints' signatures.
+
+    Exit 1 if an entry or a checkpoint was changed, removed or reordered; 3 if KMS could not be asked about
+    the signatures.
+    """
+    kept = [_read(file) for file in files]
+    with wired(ctx) as services:
+        check = services.checkpoints.verify(kept=kept)
+    if as_json:
+        print_json(check.as_json())
+    else:
+        _print(check)
+    if check.problems:
+        return 1
+    return 3 if check.failed else 0
+
+
+def _print(check: JournalCheck) -> None:
+    for problem in check.problems:
+        click.echo(clean(problem, 1000))
+    if check.whole:
+        click.echo(f"The journal is whole: {_entries(check.entries)}.")
+    if check.anchored_at is not None:
+        open_ = check.entries - check.anchored
+        click.echo(
+            f"Anchored up to entry {check.anchored:,}, {_age(check.anchored_at)} ago "
+            f"({_at(check.anchored_at)} UTC); {_entries(open_)} since."
+        )
+    if check.unchecked:
+        say(f"Signatures were not checked: {check.unchecked}")
+    if check.anchored_at is None:
+        say(
+            "Nothing is anchored by a signature: that the newest entries are gone, or that the chain was "
+            "made anew, would not show. Make a checkpoint: keydeck journal checkpoint."
+        )
 
 
 @journal.command()
 @json_option
 @click.pass_context
-def verify(ctx: click.Context, *, as_json: bool) -> int:
-    """Check the hash chain. Exit 1 if an entry was changed, removed or reordered."""
+def checkpoint(ctx: click.Context, *, as_json: bool) -> None:
+    """Sign the journal's end with the KMS key of KEYDECK_SIGNING_KEY.
+
+    From then on it shows if an entry up to there is removed or made anew. For cron. Keep what --json prints
+    elsewhere: `verify --checkpoint FILE` then also tells if checkpoints were removed with the entries.
+    """
     with wired(ctx) as services:
-        broken = services.journal.verify()
+        made = services.checkpoints.checkpoint()
     if as_json:
-        print_json({"whole": broken is None, "broken": broken})
-    else:
-        click.echo(broken or "The journal is whole.")
-    return 1 if broken else 0
+        print_json(made.as_json())
+        return
+    signature = made.signature
+    click.echo(
+        f"The journal is anchored up to entry {made.seq:,}, by {signature.algorithm} of {signature.key_arn}."
+    )
+
+
+def _read(file: Path) -> Checkpoint:
+    try:
+        with file.open("rb") as opened:
+            document: Any = json.loads(opened.read(LARGEST_CHECKPOINT))
+        return checkpoint_of(document if isinstance(document, dict) else {})
+    except OSError as error:
+        raise RefusedError(f"{file} can't be read: {clean(error.strerror)}.") from error
+    except (ValueError, RecursionError, RefusedError) as error:
+        raise RefusedError(
+            f"{file} is no checkpoint of the journal.",
+            remedy="One is printed by: keydeck journal checkpoint --json.",
+        ) from error
+
+
+def _entries(number: int) -> str:
+    return f"{number:,} {'entry' if number == 1 else 'entries'}"
+
+
+def _age(moment: datetime) -> str:
+    minutes = max(int((datetime.now(UTC) - moment).total_seconds() // 60), 0)
+    if minutes < 120:
+        return counted(minutes, "minute")
+    return counted(minutes // 60, "hour") if minutes < 2 * 1440 else counted(minutes // 1440, "day")
+
+
+def _at(moment: datetime) -> str:
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S}"

@@ -1,6 +1,6 @@
 """Four eyes: what is asked for by one identity and approved by another, for exactly one plan and a time.
 
-The tables are `keydeck.approval`; every request and decision is journaled.
+The table is `keydeck.approval`; every request, decision and use is journaled.
 """
 
 from __future__ import annotations
@@ -11,6 +11,36 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Protocol
 from uuid import UUID
+
+ACTIONS = (
+    "keys enable-rotation",
+    "keys disable-rotation",
+    "keys rotate",
+    "keys create",
+    "keys alias",
+    "keys enable",
+    "keys disable",
+    "keys schedule-deletion",
+    "keys cancel-deletion",
+    "keys put-policy",
+    "keys revoke-grant",
+    "keys retire-grant",
+    "keys replicate",
+    "rewrap",
+    "reencrypt",
+    "encrypt",
+    "jobs restore",
+    "backups purge",
+    "revoke",
+)
+"""All that can be made to need four eyes, as commands and the journal call it; revoke is at a provider."""
+
+
+SAME_AS = {"incident revoke-tokens": "revoke", "revoke tokens": "revoke"}
+"""Other words for an action. An incident's other steps act by services that ask for approval themselves."""
+
+DEFAULT_MINUTES = 60.0
+"""How long a request and its approval hold together."""
 
 
 class Decision(StrEnum):

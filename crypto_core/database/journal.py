@@ -1,74 +1,52 @@
 """The journal: append-only, hash-chained record of changes, refusals and dry runs.
 
-Each entry's digest is SHA-256 over the previous digest and the entry's fields, each prefixed with its length
-(8 bytes, big-endian), so no two different entries have the same encoding. The first entry's predecessor is 32
-zero bytes.
+What an entry is, and what its digest covers: `journal_entry`. How a change shows: `journal_chain`. What keeps
+the newest entries from being removed unnoticed: `journal_checkpoints`.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import Connection, Engine, func, insert, select
 
 from crypto_core.database.engine import connected
+from crypto_core.database.journal_chain import Chain
+from crypto_core.database.journal_entry import FIRST, Entry, Outcome, entry_of, selecting
 from crypto_core.database.schema import journal as table
 from crypto_core.foreign import clean
 
-FIRST = bytes(32)
+__all__ = ["FIRST", "Entry", "EntryFilter", "Journal", "Outcome", "chained"]
+
 _LOCK = 0x6B657964  # "keyd": one writer at a time extends the chain
-
-
-class Outcome(StrEnum):
-    """How what was asked for ended."""
-
-    STARTED = "started"
-    DONE = "done"
-    DRY_RUN = "dry run"
-    REFUSED = "refused"
-    FAILED = "failed"
-    INTERRUPTED = "interrupted"
+_PAGE = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """One journal entry. `detail` is JSON text; it never holds a token or an envelope."""
+class EntryFilter:
+    """Which entries: everything given must hold. Texts are parts of the field, in any case."""
 
-    seq: int
-    at: datetime
-    actor: str
-    host: str
-    action: str
-    subject: str
-    outcome: str
-    detail: str
-    previous: bytes
-    digest: bytes
+    since: datetime | None = None
+    until: datetime | None = None
+    actor: str = ""
+    action: str = ""
+    subject: str = ""
+    outcome: str = ""
 
-    def computed_digest(self) -> bytes:
-        """What the digest must be for these fields."""
-        fields = (
-            str(self.seq),
-            self.at.astimezone(UTC).isoformat(timespec="microseconds"),
-            self.actor,
-            self.host,
-            self.action,
-            self.subject,
-            self.outcome,
-            self.detail,
-        )
-        state = hashlib.sha256(self.previous)
-        for field in fields:
-            encoded = field.encode()
-            state.update(len(encoded).to_bytes(8, "big") + encoded)
-        return state.digest()
+    def conditions(self) -> Iterator[Any]:
+        """Yield them as SQL."""
+        if self.since is not None:
+            yield table.c.at >= self.since
+        if self.until is not None:
+            yield table.c.at <= self.until
+        for name in ("actor", "action", "subject", "outcome"):
+            if part := getattr(self, name):
+                yield table.c[name].icontains(part, autoescape=True)
 
 
 class Journal:
@@ -128,7 +106,7 @@ class Journal:
         entry = Entry(
             seq=last.seq + 1 if last else 1,
             at=self._clock(),
-            actor=clean(actor, 300),
+            actor=clean(actor, 500),
             host=clean(socket.gethostname(), 100),
             action=clean(action, 100),
             subject=clean(subject, 500),
@@ -140,29 +118,27 @@ class Journal:
         values = {f: getattr(entry, f) for f in Entry.__slots__} | {"digest": entry.computed_digest()}
         connection.execute(insert(table), values)
 
-    def entries(self, *, limit: int = 1000) -> tuple[Entry, ...]:
-        """Return the newest `limit` entries, oldest first. Raises DatabaseError."""
+    def entries(self, *, limit: int = 1000, which: EntryFilter | None = None) -> tuple[Entry, ...]:
+        """Return the newest `limit` entries that the filter lets through, oldest first.
+
+        Raises DatabaseError.
+        """
+        conditions = (which or EntryFilter()).conditions()
+        newest = selecting().where(*conditions).order_by(table.c.seq.desc()).limit(limit)
         with connected(self.engine) as connection:
-            rows = connection.execute(select(table).order_by(table.c.seq.desc()).limit(limit)).all()
-        return tuple(_entry(row) for row in reversed(rows))
+            rows = connection.execute(newest).all()
+        return tuple(entry_of(row) for row in reversed(rows))
 
     def verify(self) -> str | None:
-        """Return None if the chain is whole, else one sentence saying where it breaks."""
-        previous, expected_seq = FIRST, 1
+        """Return None if the chain is whole, else one sentence saying where it breaks first."""
+        chain = Chain()
         with connected(self.engine) as connection:
-            rows = connection.execution_options(yield_per=1000).execute(select(table).order_by(table.c.seq))
-            for row in rows:
-                entry = _entry(row)
-                if entry.seq != expected_seq:
-                    return f"Entry {expected_seq} is missing: the next one is {entry.seq}."
-                if entry.previous != previous:
-                    return f"Entry {entry.seq} does not follow the entry before it."
-                if entry.digest != entry.computed_digest():
-                    return f"Entry {entry.seq} was changed."
-                previous, expected_seq = entry.digest, entry.seq + 1
-        return None
+            return next((wrong for entry in chained(connection) if (wrong := chain.follow(entry))), None)
 
 
-def _entry(row: Any) -> Entry:
-    values = dict(row._mapping)  # noqa: SLF001  # SQLAlchemy's documented row API
-    return Entry(**values | {"previous": bytes(row.previous), "digest": bytes(row.digest)})
+def chained(connection: Connection, *, after: int | None = None) -> Iterator[Entry]:
+    """Yield all entries, or those behind a number, in their order, without holding them all."""
+    behind = () if after is None else (table.c.seq > after,)
+    statement = selecting().where(*behind).order_by(table.c.seq)
+    for row in connection.execute(statement, execution_options={"yield_per": _PAGE}):
+        yield entry_of(row)

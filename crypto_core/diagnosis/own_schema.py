@@ -14,7 +14,8 @@ from crypto_core.diagnosis.check import Check, Outcome
 from crypto_core.diagnosis.trying import trying
 from crypto_core.errors import KeydeckError
 
-_PRIVILEGES = {"journal": ("SELECT", "INSERT"), "version": ("SELECT",)}
+_APPEND_ONLY = ("journal", "journal_checkpoint", "incident_evidence", "incident_entry")
+_PRIVILEGES = dict.fromkeys(_APPEND_ONLY, ("SELECT", "INSERT")) | {"version": ("SELECT",)}
 _OTHERWISE = ("SELECT", "INSERT", "UPDATE")
 """What writing tokens needs on each table."""
 

@@ -151,6 +151,12 @@ class Plan:
         return str(self.tokens)
 
     @property
+    def summary(self) -> str:
+        """What is to be done, on one line."""
+        words = self.verb.words.capitalize()
+        return f"{words} {self.selection}, {counted(self.tokens, 'token')}, under {self.target_key_arn}"
+
+    @property
     def digest(self) -> str:
         """SHA-256, in hex, over all that a run goes by and what the preview says it comes to."""
         told = {
@@ -192,9 +198,10 @@ def with_note(plan: Plan, unrecorded: str) -> Plan:
 
 
 def _parts(value: Selection | TokenScope) -> list[tuple[str, str]]:
-    """Every field, also those that come later; sets in an order of their own."""
+    """Every field, also those that come later; of several, none counts as the first."""
     parts = ((f.name, getattr(value, f.name)) for f in fields(value))
-    return [(name, repr(sorted(part) if isinstance(part, frozenset) else part)) for name, part in parts]
+    several = (frozenset, tuple)
+    return [(n, repr(sorted(map(repr, part)) if isinstance(part, several) else part)) for n, part in parts]
 
 
 @dataclass(frozen=True, slots=True)

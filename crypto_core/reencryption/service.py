@@ -10,13 +10,14 @@ from sqlalchemy import Engine
 
 from crypto_core.consent import Consent, require
 from crypto_core.counting import counted
+from crypto_core.database.approvals import ApprovalGate
 from crypto_core.database.installation import require_schema
 from crypto_core.database.journal import Journal, Outcome
 from crypto_core.errors import (
+    ApprovalNeededError,
     DatabaseError,
     KeydeckError,
     MissingSchemaError,
-    NotConfirmedError,
     ReadOnlyError,
     RefusedError,
 )
@@ -48,7 +49,10 @@ class TokenWorkService:
         journal: Journal,
         *,
         read_only: bool,
+        approvals: ApprovalGate | None = None,
     ) -> None:
+        """`approvals` is asked before a run; None where nothing needs a second identity."""
+        self._approvals = approvals
         self._engine = engine
         self._planner = planner
         self._runner = runner
@@ -93,7 +97,9 @@ class TokenWorkService:
         require_schema(self._journal.engine)
         try:
             given = require(consent, plan)
-        except NotConfirmedError as error:
+            if self._approvals is not None:
+                self._approvals.require(plan.verb.value, plan.summary, plan.digest, plan.as_json())
+        except (RefusedError, ApprovalNeededError) as error:
             detail = {"to": plan.target_key_arn, "planned": plan.tokens, "reason": error.message}
             self._try_to_record(plan.verb, plan.selection, Outcome.REFUSED, detail)
             _log.warning("Refused to %s: %s", plan.verb.words, error.message)

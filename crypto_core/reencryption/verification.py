@@ -27,13 +27,13 @@ from crypto_core.reencryption.filtered import filtered
 from crypto_core.reencryption.patience import Patience, is_passing
 from crypto_core.reencryption.plan import RunProgress, Selection, Verification
 
-_NOT_AN_ENVELOPE: dict[Format, str] = {
+NOT_AN_ENVELOPE: dict[Format, str] = {
     Format.DEV: "stored in dev format: anyone can open it",
     Format.PLAINTEXT: "stored in plaintext",
     Format.UNRECOGNISED: "not recognised: plaintext or corrupt",
     Format.EMPTY: "empty: no token is stored",
 }
-
+"""What is said of stored values that there is nothing to open about."""
 
 _Outcome = tuple[Verification, Answer | None]
 """What is told about a token, and what is remembered of KMS's answer."""
@@ -73,7 +73,16 @@ class Verifier:
         Interrupted, it returns what it has so far. Raises KmsError if KMS can't be asked at all,
         RowVanishedError for a reference without a token, DatabaseError.
         """
-        scope = self._scope(selection)
+        return self.verify_scope(self._scope(selection), progress=progress, cancelled=cancelled)
+
+    def verify_scope(
+        self,
+        scope: TokenScope,
+        *,
+        progress: Callable[[RunProgress], None] | None = None,
+        cancelled: Event | None = None,
+    ) -> tuple[Verification, ...]:
+        """Return one verification for each token of a scope; as `verify`."""
         total = sum(self._store.count(scope).values())
         results: list[Verification] = []
         started = monotonic()
@@ -132,7 +141,7 @@ class Verifier:
         if held.is_set() or (cancelled is not None and cancelled.is_set()):
             return None
         if not token.format.protected:
-            return Verification(token.ref, False, None, None, _NOT_AN_ENVELOPE[token.format]), None
+            return Verification(token.ref, False, None, None, NOT_AN_ENVELOPE[token.format]), None
         stored = token.value.reveal()
         try:
             opened = self._cipher.open(stored, ref=token.ref)

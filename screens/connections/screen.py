@@ -9,6 +9,7 @@ from textual import on, work
 from textual.binding import BindingType
 from textual.widget import Widget
 
+from crypto_core.counting import counted
 from crypto_core.database.inventory import InventoryRow
 from crypto_core.references import TokenRef
 from screens.actions.action import Action, Scope
@@ -75,6 +76,8 @@ class ConnectionsScreen(ListScreen[InventoryRow]):
 
     def possible(self, action: Action) -> bool | None:
         """Grey out what has no token to act on."""
+        if action.name == "incident" and self.facts.services.incidents is None:
+            return False
         if action.scope is Scope.CONNECTIONS:
             there = self.is_mounted and self.pane.is_mounted and self.pane.table.current is not None
             return True if there else None
@@ -105,6 +108,20 @@ class ConnectionsScreen(ListScreen[InventoryRow]):
 
         there = self.facts.services.jobs is not None
         return there and selection.filter is not None and not 0 < count <= FEW
+
+    @work(exclusive=True, group="write")
+    async def do_incident(self) -> None:
+        """Start an incident about the marked tokens, or the one under the cursor."""
+        from screens.events.narrowing import term
+        from screens.incidents.beginning import about_tokens, begin_incident
+
+        selection, count, refs = self._selection()
+        expression = selection.filter
+        if expression is not None:
+            left_out = (term("reference", str(ref), negated=True) for ref in selection.except_for)
+            expression = " ".join([expression, *left_out]).strip()
+        words = f"connections: {counted(count, 'token')}" if count else "connections: all that is marked"
+        await begin_incident(self, about_tokens(refs, expression, words))
 
     def do_rewrap(self) -> None:
         """The same data keys under another KMS key."""

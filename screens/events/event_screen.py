@@ -109,6 +109,8 @@ class EventScreen(AnswerScreen[EventPage]):
 
     def possible(self, action: Action) -> bool | None:
         """Nothing can be done to an event that isn't there."""
+        if action.name == "incident" and self.facts.services.incidents is None:
+            return False
         if action.scope is Scope.EVENT and self.answer is None:
             return None
         if action.id == "event.principal" and self.answer and not self.answer.row.event.principal.arn:
@@ -148,6 +150,14 @@ class EventScreen(AnswerScreen[EventPage]):
             self.query_one(Notice).tell(answer)
         else:
             self.ask_anew()
+
+    @work(exclusive=True, group="write")
+    async def do_incident(self) -> None:
+        """Start an incident about the event's key or token."""
+        from screens.incidents.beginning import about_event, begin_incident
+
+        if self.answer is not None:
+            await begin_incident(self, about_event(self.answer.row))
 
     def do_principal(self) -> None:
         """To what the event's principal opened and could have opened."""

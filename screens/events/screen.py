@@ -50,7 +50,7 @@ NARROWEST = 60
 """Seconds of time that zooming in stops at."""
 AT_ONCE = 1_000
 _LONG = 3_600.0
-_NEEDS_ROW = ("only", "principal", "exclude", "reviewed", "note")
+_NEEDS_ROW = ("only", "principal", "exclude", "reviewed", "note", "incident")
 _NEEDS_TIME = ("zoom-in", "zoom-out", "earlier", "later")
 
 
@@ -221,6 +221,15 @@ class EventsScreen(ListScreen[StoredEvent]):
             self.post_message(Followed(PrincipalBehind(row.event.principal.arn)))
         else:
             self._tell("The record tells no principal.")
+
+    @work(exclusive=True, group="write")
+    async def do_incident(self) -> None:
+        """Start an incident about the key or the token of the event under the cursor."""
+        from screens.incidents.beginning import about_event, begin_incident
+
+        row = self.pane.table.current
+        if row is not None:
+            await begin_incident(self, about_event(row))
 
     def do_detections(self) -> None:
         """To what the rules found in CloudTrail's events."""
@@ -460,6 +469,8 @@ class EventsScreen(ListScreen[StoredEvent]):
 
     def possible(self, action: Action) -> bool | None:
         """Grey out what has nothing to act on."""
+        if action.name == "incident" and self.facts.services.incidents is None:
+            return False
         if action.scope is Scope.EVENTS:
             if not self.is_mounted or self._pane is None or not self._pane.is_mounted:
                 return None

@@ -168,10 +168,21 @@ class FindingsScreen(ListScreen[Finding]):
             self.post_message(Followed(KeyBehind(finding.subject)))
 
     def possible(self, action: Action) -> bool | None:
-        """Without a finding nothing can be suppressed."""
-        if action.id == "findings.suppress" and self.pane.table.current is None:
+        """Without a finding nothing can be suppressed or begun."""
+        if action.name == "incident" and self.facts.services.incidents is None:
+            return False
+        if action.id in ("findings.suppress", "findings.incident") and self.pane.table.current is None:
             return None
         return super().possible(action)
+
+    @work(exclusive=True, group="write")
+    async def do_incident(self) -> None:
+        """Start an incident about what the finding under the cursor is about."""
+        from screens.incidents.beginning import about_finding, begin_incident
+
+        finding = self.pane.table.current
+        if finding is not None:
+            await begin_incident(self, about_finding(finding))
 
     @work(exclusive=True, group="write")
     async def do_suppress(self, reason: str) -> None:

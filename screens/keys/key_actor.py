@@ -37,6 +37,8 @@ class KeyActor(MainScreen):
         """Without a key nothing can be done to one."""
         if action.scope is Scope.KEY and action.name != "create" and self.key_in_hand is None:
             return None
+        if action.name == "incident" and self.facts.services.incidents is None:
+            return False
         if action.id == "key.move-tokens" and self.facts.services.jobs is None:
             return False
         return super().possible(action)
@@ -91,6 +93,15 @@ class KeyActor(MainScreen):
         key = self.key_in_hand
         if key is not None:
             await begin_job(self, under(key, self.facts.status.value, self.facts))
+
+    @work(exclusive=True, group="write")
+    async def do_incident(self) -> None:
+        """Start an incident about the key."""
+        from screens.incidents.beginning import About, begin_incident
+
+        key = self.key_in_hand
+        if key is not None:
+            await begin_incident(self, About(f"key {self.facts.key_words.long(key)}", key=key))
 
     # Changes: each is planned, shown, agreed to, made, and read back.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual import work
 from textual.binding import BindingType
@@ -28,6 +28,9 @@ from screens.widgets.hint_line import HintLine
 from screens.widgets.line_list import Line, LineList, indented
 from screens.widgets.notice import Notice
 
+if TYPE_CHECKING:
+    from crypto_core.incidents.model import IncidentView
+
 WIDEST = 150
 """Cells beyond which a line is no easier to read."""
 
@@ -43,6 +46,8 @@ class StatusScreen(MainScreen):
         super().__init__(facts)
         self._use: RecentUse | None = None
         self._asked_use: Asked[RecentUse | None] | None = None
+        self._incidents: tuple[IncidentView, ...] = ()
+        self._asked_incidents: Asked[tuple[IncidentView, ...]] | None = None
         self._use_of: tuple[object, int] | None = None
         """The answer beside which the keys' use was asked for."""
 
@@ -64,9 +69,25 @@ class StatusScreen(MainScreen):
         # After the tokens are on screen, and anew whenever they were counted anew.
         if fact.value is not None and self._use_of != (fact.at, self.facts.epoch):
             if self._use_of is not None and self._use_of[1] != self.facts.epoch:
-                self._use = None
+                self._use, self._incidents = None, ()
             self._use_of = (fact.at, self.facts.epoch)
             self.call_after_refresh(self._ask_use)
+            self.call_after_refresh(self._ask_incidents)
+
+    def _ask_incidents(self) -> None:
+        service = self.facts.services.incidents
+        if service is None or (self._asked_incidents is not None and self._asked_incidents.waiting):
+            return
+        self._asked_incidents = ask(
+            self, lambda _: service.incidents(closed=False, limit=20), self._keep_incidents, group="incidents"
+        )
+
+    def _keep_incidents(self, answer: tuple[IncidentView, ...] | Trouble) -> None:
+        """Show what is open; trouble with it is for the screen of incidents to tell."""
+        known = () if isinstance(answer, Trouble) else answer
+        if known != self._incidents:
+            self._incidents = known
+            self.query_one(LineList).write(self._lines)
 
     def _ask_use(self) -> None:
         if self._asked_use is not None and self._asked_use.waiting:
@@ -113,7 +134,12 @@ class StatusScreen(MainScreen):
         answer = answer_lines(status, width, remedies=True)
         if len(answer) + len(rest) > size.height:
             answer = answer_lines(status, width, remedies=False)
-        return indented([*answer, *rest])
+        opened: Sequence[Line] = ()
+        if self._incidents:
+            from screens.incidents.open_lines import open_lines
+
+            opened = open_lines(self._incidents, width, self.facts)
+        return indented([answer[0], *opened, *answer[1:], *rest])
 
     def possible(self, action: Action) -> bool | None:
         """Without jobs, none can begin."""

@@ -40,6 +40,11 @@ class LineList(CursorView):
             return self._lines[self.cursor]
         return None
 
+    @property
+    def written(self) -> Sequence[Line]:
+        """The lines as they were written last."""
+        return self._lines
+
     def write(self, lines: Callable[[Size], Sequence[Line]]) -> None:
         """Show what `lines` returns for this size.
 

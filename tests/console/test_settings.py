@@ -93,8 +93,20 @@ def test_the_limits_of_the_posture_come_from_the_settings(
         ('administrators = ["role/admin"]', "KEYDECK_ADMINISTRATORS"),
         ('trusted_accounts = ["12345"]', "KEYDECK_TRUSTED_ACCOUNTS"),
         ('write_alias = "tokens"', "KEYDECK_WRITE_ALIAS"),
+        ("drill_days = -1", "KEYDECK_DRILL_DAYS"),
     ],
 )
 def test_limits_that_are_none_are_named(told: Callable[[str], LoadedSettings], text: str, says: str) -> None:
     with pytest.raises(SettingsError, match=says):
         told(text)
+
+
+def test_the_teams_runbooks_and_the_age_of_a_drill_come_from_the_settings(
+    told: Callable[[str], LoadedSettings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = told("").settings
+    assert (settings.runbooks, settings.drill_days) == ("", 90)
+    monkeypatch.setenv("KEYDECK_RUNBOOKS", "/srv/runbooks")
+    monkeypatch.setenv("KEYDECK_DRILL_DAYS", "0")
+    settings = told('runbooks = "elsewhere"').settings
+    assert (settings.runbooks, settings.drill_days) == ("/srv/runbooks", 0)

@@ -62,6 +62,7 @@ from tests.screens.samples import (
     make_rows,
 )
 from tests.screens.stage_events import StageEvents
+from tests.screens.stage_incidents import StageApprovals, StageIncidents
 from tests.screens.stage_jobs import StageJobs, StageProcesses, StageUndoing
 from tests.screens.stage_pulls import StagePuller
 from tests.screens.stage_use import StageMonitor, StageUse
@@ -189,6 +190,16 @@ class Stage:
         return StageUndoing(self.jobs)
 
     @cached_property
+    def incidents(self) -> StageIncidents:
+        """The incidents that are there: none at first."""
+        return StageIncidents(self.enter, lambda: self.read_only)
+
+    @cached_property
+    def approvals(self) -> StageApprovals:
+        """What waits for a second identity: nothing at first."""
+        return StageApprovals(self.enter)
+
+    @cached_property
     def puller(self) -> StagePuller:
         """Where new events come from."""
         return StagePuller(self.enter, self.events, lambda: NOW)
@@ -241,6 +252,8 @@ class Stage:
             jobs=self.jobs,
             job_processes=self.job_processes,
             undoing=self.undoing,
+            incidents=self.incidents,
+            approvals=self.approvals,
         )
 
     def surroundings(self) -> Surroundings:

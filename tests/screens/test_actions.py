@@ -11,7 +11,9 @@ from textual.command import CommandPalette
 from textual.widgets import OptionList
 
 from crypto_core.consent import Consent, Danger
+from crypto_core.database.approvals import ApprovalGate
 from crypto_core.errors import NotConfirmedError, ReadOnlyError
+from crypto_core.incidents.model import StepState
 from crypto_core.reencryption.jobs.model import JobState
 from crypto_core.reencryption.plan import Selection, Verb
 from screens.actions.action import Action, Scope
@@ -23,6 +25,7 @@ from tests.screens.deck import LARGE, Deck, deck
 from tests.screens.sample_events import a_day
 from tests.screens.samples import CURRENT
 from tests.screens.stage import Stage
+from tests.screens.stage_incidents import approval, key_compromise, with_steps
 from tests.screens.stage_jobs import job_view
 from tests.screens.test_context import StageContexts
 
@@ -35,6 +38,10 @@ REACH = {
     "key": (Scope.KEY, *ANYWHERE),
     "policy": (Scope.POLICY, *ANYWHERE),
     "rotation": (Scope.ROTATION, *ANYWHERE),
+    "incidents": (Scope.INCIDENTS, Scope.TABLE, *ANYWHERE),
+    "incident": (Scope.INCIDENT, *ANYWHERE),
+    "evidence": (Scope.EVIDENCE, *ANYWHERE),
+    "approvals": (Scope.APPROVALS, *ANYWHERE),
     "jobs": (Scope.JOB, Scope.TABLE, *ANYWHERE),
     "job": (Scope.JOB, *ANYWHERE),
     "findings": (Scope.FINDINGS, Scope.TABLE, *ANYWHERE),
@@ -98,7 +105,8 @@ def test_no_two_actions_in_reach_of_one_another_share_a_key_or_a_command(screen:
 @pytest.mark.parametrize("action", [action for action in ACTIONS if action.calls], ids=lambda a: a.id)
 def test_the_call_that_an_action_names_is_there(action: Action) -> None:
     service, _, method = action.calls.partition(".")
-    hint = get_type_hints(Services)[service]
+    # The one service whose Protocol is crypto_core's, and loaded only with it.
+    hint = get_type_hints(Services, localns={"ApprovalGate": ApprovalGate})[service]
     kinds = [kind for kind in get_args(hint) or (hint,) if kind is not NoneType]
     assert all(callable(getattr(kind, method)) for kind in kinds)
     assert callable(getattr(getattr(Stage().services(), service), method))
@@ -229,17 +237,44 @@ async def test_the_palette_finds_an_action_by_its_words_and_does_it() -> None:
         assert d.app.current_mode == "keys"
 
 
+STARTS: dict[Scope, tuple[str, tuple[str, ...]]] = {
+    Scope.KEY: ("keys", ()),
+    Scope.JOB: ("jobs", ()),
+    Scope.STATUS: ("status", ()),
+    Scope.FINDINGS: ("findings", ()),
+    Scope.EVENTS: ("events", ()),
+    Scope.EVENT: ("events", ("enter",)),
+    Scope.INCIDENTS: ("incidents", ()),
+    Scope.INCIDENT: ("incidents", ("enter",)),
+    Scope.APPROVALS: ("incidents", ("H",)),
+}
+"""Where the actions of a scope can be done: the screen, and the keys that lead on from it."""
+
+
+def make_incidents(stage: Stage, action: Action) -> None:
+    """An incident at the step that has a use for the action."""
+    stage.events.add(a_day() if action.scope in (Scope.EVENTS, Scope.EVENT) else ())
+    stage.approvals.add(approval())
+    view = key_compromise()
+    if action.name == "answer":
+        view = with_steps(view, reencrypt=StepState.DONE)
+    elif action.name == "reopen":
+        view = with_steps(view, **{step.step.id: StepState.DONE for step in view.steps})
+    stage.incidents.add(view)
+
+
 @pytest.mark.parametrize("way", ["key", "command", "palette"])
 @pytest.mark.parametrize("action", CHANGING, ids=lambda a: a.id)
 async def test_read_only_refuses_whatever_changes_anything(action: Action, way: str) -> None:
-    starts = {Scope.KEY: "keys", Scope.JOB: "jobs", Scope.STATUS: "status"}
-    start = starts.get(action.scope, "connections")
+    start, ways = STARTS.get(action.scope, ("connections", ()))
     stage = Stage(read_only=True)
+    make_incidents(stage, action)
     if action.id == "job.resume-job":
         stage.jobs.views[31] = job_view(state=JobState.PAUSED)
     if action.id == "job.restore-job":
         stage.jobs.views[31] = job_view(state=JobState.DONE)
     async with deck(stage, start=start) as d:
+        await d.press(*ways)
         screen, before = d.app.screen, list(d.stage.calls)
         if way == "key":
             await d.press(action.keys.split(",")[0])
@@ -260,7 +295,9 @@ async def test_read_only_is_also_what_the_database_says_of_itself() -> None:
         assert d.toasts() == ["Read-only: encrypt in place is refused."]
 
 
-@pytest.mark.parametrize("screen", ["status", "connections", "keys", "events", "jobs", "findings", "log"])
+@pytest.mark.parametrize(
+    "screen", ["status", "connections", "keys", "events", "incidents", "jobs", "findings", "log"]
+)
 async def test_help_lists_all_that_is_in_reach_with_its_command(screen: str) -> None:
     async with deck(start=screen, size=(160, 60)) as d:
         await d.press("question_mark")

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 from syrupy.assertion import SnapshotAssertion
 
 from crypto_core.errors import DatabaseUnreachableError
+from crypto_core.incidents.doing import InputField
+from crypto_core.incidents.model import IncidentState, Scope
 from screens.main_screen import MainScreen
 from screens.memory import Memory
 from tests.screens.deck import LARGE, SMALL, deck
 from tests.screens.sample_events import a_day
-from tests.screens.samples import sample_log
+from tests.screens.samples import CURRENT, NOW, sample_log
 from tests.screens.stage import Stage
+from tests.screens.stage_incidents import TOKEN_COMPROMISE, approval, incident_view, key_compromise
 from tests.screens.test_context import places
 
 DARK = "keydeck-dark"
@@ -244,4 +248,81 @@ async def test_production_and_expired_credentials(picture: SnapshotAssertion) ->
         credentials_remedy="aws sso login --profile prod-oncall",
     )
     async with deck(stage, size=LARGE) as d:
+        assert d.app.export_screenshot() == picture
+
+
+INCIDENTS: dict[str, tuple[str, ...]] = {
+    "list": ("escape",),
+    "page": (),
+    "plan": ("a", "tab", "right", "enter"),
+    "fields": ("a",),
+    "declare": ("escape", "n", "enter", "enter"),
+    "evidence": ("e",),
+    "decide": ("H", "enter"),
+}
+LOOKS = pytest.mark.parametrize(
+    ("size", "theme"),
+    [(SMALL, DARK), (LARGE, DARK), (SMALL, LIGHT), (LARGE, LIGHT)],
+    ids=["small", "large", "small-light", "large-light"],
+)
+
+
+def stage_for_pictures() -> Stage:
+    """An open key compromise, a closed incident, a request and a drill that is due."""
+    stage = Stage()
+    scope = Scope(references=("slack_connection.bot_token:17",))
+    closed = incident_view(
+        6,
+        TOKEN_COMPROMISE,
+        scope,
+        title="Slack token in a log",
+        state=IncidentState.CLOSED,
+        declared_at=NOW - timedelta(days=41),
+        closed_at=NOW - timedelta(days=40),
+        closed_by="ben",
+        outcome="revoked and replaced within 20 minutes",
+    )
+    stage.incidents.add(key_compromise(), closed)
+    stage.incidents.due = "The last restore drill was 120 days ago; one is due every 90 days."
+    stage.approvals.add(approval())
+    stage.incidents.needs["reencrypt"] = (
+        InputField(
+            "target", "Under which key?", CURRENT, ((CURRENT, "alias/tokens …9f2c"), ("x", "another"))
+        ),
+        InputField("rate", "KMS calls a second at most", "5,000"),
+    )
+    return stage
+
+
+@pytest.mark.parametrize("page", ["list", "page"])
+@LOOKS
+async def test_incidents(picture: SnapshotAssertion, page: str, size: tuple[int, int], theme: str) -> None:
+    async with deck(stage_for_pictures(), start="incidents", size=size, theme=theme) as d:
+        await d.press("enter", *INCIDENTS[page])
+        assert d.app.export_screenshot() == picture
+
+
+@pytest.mark.parametrize("page", ["plan", "fields", "declare", "evidence", "decide"])
+async def test_what_is_done_with_incidents(picture: SnapshotAssertion, page: str) -> None:
+    size, theme = (SMALL, LIGHT) if page in ("fields", "decide") else (LARGE, DARK)
+    async with deck(stage_for_pictures(), start="incidents", size=size, theme=theme) as d:
+        await d.press("enter", *INCIDENTS[page])
+        assert d.app.export_screenshot() == picture
+
+
+async def test_no_incident_yet(picture: SnapshotAssertion) -> None:
+    async with deck(start="incidents") as d:
+        assert d.app.export_screenshot() == picture
+
+
+async def test_a_step_that_is_late(picture: SnapshotAssertion) -> None:
+    view = key_compromise()
+    steps = tuple(
+        replace(step, begun_at=NOW - timedelta(minutes=42)) if step.step.id == "reencrypt" else step
+        for step in view.steps
+    )
+    stage = Stage()
+    stage.incidents.add(replace(view, steps=steps))
+    async with deck(stage, start="incidents", size=LARGE) as d:
+        await d.press("enter")
         assert d.app.export_screenshot() == picture

@@ -46,6 +46,7 @@ from console.sandbox.endpoint.services import (
     read_s3_call,
 )
 from console.sandbox.endpoint.signatures import require_time
+from console.sandbox.endpoint.signing import SigningOperations
 from console.sandbox.endpoint.trail import Trail
 
 MAX_BODY = 64 * 1024 * 1024
@@ -86,7 +87,8 @@ class Gate:
         self.delivery = Delivery(self.trail, self.moto)
         self.control_plane = ControlPlane(self.keys, self.faults)
         self._passing = Passing(self.keys, self.faults)
-        self._crypto = CryptoOperations(self.keys, self.faults).by_name
+        signing = SigningOperations(self.keys, self.faults)
+        self._crypto = CryptoOperations(self.keys, self.faults).by_name | signing.by_name
 
     async def answer(self, request: HttpRequest, source_ip: str) -> HttpAnswer:
         """Answer one AWS request and record it.

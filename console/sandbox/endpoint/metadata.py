@@ -19,6 +19,8 @@ def key_metadata(key: "Key", companion: Companion) -> dict[str, Any]:
     metadata["Enabled"] = key.key_state == "Enabled"
     if key.key_usage != "ENCRYPT_DECRYPT":
         metadata.pop("EncryptionAlgorithms", None)
+    if macs := mac_algorithms(key):
+        metadata["MacAlgorithms"] = macs
     if key.key_spec == SYMMETRIC and key.key_state != "PendingImport":
         metadata["CurrentKeyMaterialId"] = companion.current.material.id
     if key.origin == "EXTERNAL" and key.key_state != "PendingImport":
@@ -28,6 +30,12 @@ def key_metadata(key: "Key", companion: Companion) -> dict[str, Any]:
         relations["MultiRegionKeyType"] = "PRIMARY" if is_primary(key) else "REPLICA"
         metadata["MultiRegionConfiguration"] = relations
     return metadata
+
+
+def mac_algorithms(key: "Key") -> list[str]:
+    """Return the algorithms of an HMAC key, which moto does not tell; none for another key."""
+    kind, _, bits = key.key_spec.partition("_")
+    return [f"HMAC_SHA_{bits}"] if kind == "HMAC" else []
 
 
 def is_primary(key: "Key") -> bool:

@@ -22,15 +22,11 @@ if TYPE_CHECKING:
 Document = Mapping[str, Any]
 
 # These accept an alias where a key is asked for; the others want the key's id or ARN.
-_ACCEPT_ALIAS = frozenset(
-    {"DeleteAlias", "DescribeKey", "GetPublicKey", "Sign", "Verify", "GenerateMac", "VerifyMac"}
-)
+_ACCEPT_ALIAS = frozenset({"DeleteAlias", "DescribeKey", "GetPublicKey"})
 _REFUSED_WHILE_PENDING = frozenset(
     {"CreateAlias", "TagResource", "UntagResource", "UpdateAlias", "UpdateKeyDescription", "ReplicateKey"}
 )
-_NEED_A_USABLE_KEY = frozenset(
-    {"CreateGrant", "ReplicateKey", "Sign", "Verify", "GenerateMac", "VerifyMac", "GetPublicKey"}
-)
+_NEED_A_USABLE_KEY = frozenset({"CreateGrant", "ReplicateKey", "GetPublicKey"})
 
 
 def find_key(

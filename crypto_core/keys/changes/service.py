@@ -10,6 +10,7 @@ from typing import Any
 from uuid import uuid4
 
 from crypto_core.consent import Consent, Origin, require
+from crypto_core.database.approvals import ApprovalGate
 from crypto_core.database.installation import require_schema
 from crypto_core.database.journal import Journal, Outcome
 from crypto_core.errors import (
@@ -66,8 +67,11 @@ class KeyChangeService:
         journal: Journal,
         *,
         read_only: bool,
+        approvals: ApprovalGate | None = None,
         patience: tuple[float, ...] = PATIENCE,
     ) -> None:
+        """`approvals` is asked before anything is sent; None where nothing needs a second identity."""
+        self._approvals = approvals
         self._reader = reader
         self._journal = journal
         self._read_only = read_only
@@ -100,9 +104,10 @@ class KeyChangeService:
 
         Raises ReadOnlyError, MissingSchemaError or, without a consent to this very plan given as it demands,
         NotConfirmedError (journaled as refused) before anything is sent; RefusedError, journaled too, if the
-        key is no longer what the plan saw; KmsError, journaled as failed, if KMS did nothing of it. Where KMS
-        did a part, or may have, the result says so in `stopped_by` instead. Raises InterruptedRunError once
-        `cancelled` is set, if nothing was done by then.
+        key is no longer what the plan saw; ApprovalNeededError, journaled too, where the settings want a
+        second identity and none has approved this plan; KmsError, journaled as failed, if KMS did nothing of
+        it. Where KMS did a part, or may have, the result says so in `stopped_by` instead. Raises
+        InterruptedRunError once `cancelled` is set, if nothing was done by then.
         """
         if self._read_only:
             raise ReadOnlyError(f"Cannot {_words(plan.change)}: Keydeck is read only.")
@@ -111,6 +116,7 @@ class KeyChangeService:
             given = _agreed(consent, plan)
             now = self._draft(plan.change, cancelled)
             _require_unchanged(plan, now)
+            self._require_approval(plan)
         except KeydeckError as error:
             reason = {"plan": plan.digest, "reason": error.message}
             self._try_to_record(plan.change, _refused(error), reason)
@@ -119,6 +125,11 @@ class KeyChangeService:
         if plan.changes_nothing:
             return ChangeResult(plan, plan.key_arn, verified=True, facts=plan.facts)
         return self._carry_out(plan, given, cancelled)
+
+    def _require_approval(self, plan: ChangePlan) -> None:
+        if self._approvals is not None and not plan.changes_nothing:
+            action = f"keys {plan.change.kind.value}"
+            self._approvals.require(action, plan.title, plan.digest, plan.as_json())
 
     def _carry_out(self, plan: ChangePlan, consent: Consent, cancelled: Event | None) -> ChangeResult:
         recipe, run_id = RECIPES[plan.change.kind], str(uuid4())

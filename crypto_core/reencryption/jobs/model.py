@@ -84,7 +84,7 @@ class JobPlan:
     @property
     def digest(self) -> str:
         """SHA-256, in hex, over the plan, who loses access, and how it is run."""
-        told = {"plan": self.plan.digest, "losses": self.losses, "options": astuple(self.options)}
+        told = {"plan": self.plan.digest, "losses": sorted(self.losses), "options": astuple(self.options)}
         return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
     def at(self, calls_per_second: float) -> JobPlan:

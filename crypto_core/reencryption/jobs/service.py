@@ -11,20 +11,25 @@ from threading import Event, Thread
 from typing import Any
 from uuid import uuid4
 
+from sqlalchemy import Connection
+
 from crypto_core.consent import Consent, require
+from crypto_core.database.approvals import ApprovalGate
 from crypto_core.database.engine import connected
 from crypto_core.database.installation import require_schema
 from crypto_core.database.jobs import CANCELLED, DONE, FAILED, PAUSED, RUNNING, JobCounts, JobDraft, JobRow
 from crypto_core.database.journal import Outcome
 from crypto_core.database.scopes import scope_as_json
 from crypto_core.errors import (
+    ApprovalNeededError,
     DatabaseError,
     InterruptedRunError,
     JobError,
     KeydeckError,
     MissingSchemaError,
-    NotConfirmedError,
     ReadOnlyError,
+    RefusedError,
+    UnknownJobError,
 )
 from crypto_core.foreign import clean
 from crypto_core.keys.service import StatusService
@@ -53,8 +58,12 @@ class JobService:
         status: StatusService,
         *,
         read_only: bool,
+        approvals: ApprovalGate | None = None,
     ) -> None:
-        """`runner` makes what works on one job for this process."""
+        """`runner` makes what works on one job for this process. `approvals` is asked before a job is made;
+        None where nothing needs a second identity.
+        """
+        self._approvals = approvals
         self._parts = parts
         self._planner = planner
         self._runner = runner
@@ -106,13 +115,16 @@ class JobService:
         """Make the job of a plan and return its number.
 
         Raises ReadOnlyError, MissingSchemaError or, without a consent to this very plan, NotConfirmedError
-        (journaled as refused) before anything is changed.
+        (journaled as refused) before anything is changed. Raises ApprovalNeededError, journaled too, where
+        the settings want a second identity and none has approved this plan.
         """
         self._may_write(f"start to {plan.plan.verb.words}")
         parts, what = self._parts, plan.plan
         try:
             given = require(consent, plan)
-        except NotConfirmedError as error:
+            if self._approvals is not None:
+                self._approvals.require(what.verb.value, what.summary, plan.digest, _told(plan))
+        except (RefusedError, ApprovalNeededError) as error:
             refused = {"to": what.target_key_arn, "planned": what.tokens, "reason": error.message}
             self._try_to_record(what.verb, what.selection, Outcome.REFUSED, refused)
             raise
@@ -220,12 +232,11 @@ class JobService:
         return self._change(job, "cancel", CANCELLED, (RUNNING, PAUSED, FAILED))
 
     def retry(self, job: int) -> int:
-        """Try the tokens anew that could not be written; returns how many. Raises JobError."""
+        """Try the tokens anew that could not be written; returns how many. Raises JobError, journaled."""
         self._may_write("retry")
         parts = self._parts
         actor = parts.journal.actor()
-        with connected(parts.engine, write=True) as connection:
-            row = parts.jobs.get(job, connection)
+        with self._steering("retry", job, actor) as (connection, row):
             if row.state == CANCELLED:
                 raise JobError(f"Job {job} was cancelled.", remedy="Start a new one.")
             refs = parts.unwritable.reopen(connection, job)
@@ -240,13 +251,27 @@ class JobService:
         self._may_write(f"{word} a job")
         parts = self._parts
         actor = parts.journal.actor()
-        with connected(parts.engine, write=True) as connection:
-            row = parts.jobs.get(job, connection)
+        with self._steering(word, job, actor) as (connection, row):
             if not parts.jobs.change(job, to, among, connection=connection):
                 state = parts.jobs.get(job, connection).state
                 raise JobError(f"Job {job} is {state}: there is nothing to {word}.")
             self._record(row, word, {"was": row.state}, connection, actor)
         return self.show(job)
+
+    @contextmanager
+    def _steering(self, word: str, job: int, actor: str) -> Iterator[tuple[Connection, JobRow]]:
+        """A transaction over a job; what is refused in it is journaled after it was rolled back."""
+        journal = self._parts.journal
+        try:
+            with connected(self._parts.engine, write=True) as connection:
+                yield connection, self._parts.jobs.get(job, connection)
+        except UnknownJobError:
+            raise
+        except JobError as error:
+            told = {"reason": error.message}
+            with suppress(DatabaseError):
+                journal.record(f"jobs {word}", f"job {job}", Outcome.REFUSED, told, actor=actor)
+            raise
 
     def _record(self, row: JobRow, word: str, detail: dict[str, Any], connection: Any, actor: str) -> None:
         journal, told = self._parts.journal, {"job": row.id, "run": str(row.run_id), **detail}

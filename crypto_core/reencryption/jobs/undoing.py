@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import socket
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
@@ -13,6 +14,7 @@ from uuid import uuid4
 from crypto_core.consent import Consent, Danger, require
 from crypto_core.counting import counted
 from crypto_core.database import backups
+from crypto_core.database.approvals import ApprovalGate
 from crypto_core.database.engine import connected
 from crypto_core.database.installation import require_schema
 from crypto_core.database.jobs import CANCELLED, DONE, JobDraft, JobRow
@@ -20,7 +22,13 @@ from crypto_core.database.journal import Outcome
 from crypto_core.database.scopes import scope_as_json
 from crypto_core.database.tokens import TokenScope
 from crypto_core.envelope import ENVELOPE_FORMATS
-from crypto_core.errors import NotConfirmedError, ReadOnlyError, RefusedError
+from crypto_core.errors import (
+    ApprovalNeededError,
+    DatabaseError,
+    KeydeckError,
+    ReadOnlyError,
+    RefusedError,
+)
 from crypto_core.foreign import clean
 from crypto_core.keys.inventory import KeyInventory
 from crypto_core.reencryption.jobs.parts import JobParts
@@ -37,6 +45,11 @@ class RestorePlan:
     tokens: int
     key_arns: tuple[str, ...]
     """The keys that the envelopes are under, and tokens would be under again."""
+
+    @property
+    def summary(self) -> str:
+        """What is to be done, on one line."""
+        return f"Put back {counted(self.tokens, 'envelope')} that job {self.job} has replaced"
 
     @property
     def danger(self) -> Danger:
@@ -63,6 +76,18 @@ class PurgePlan:
     before: datetime | None = None
 
     @property
+    def subject(self) -> str:
+        """Whose envelopes are forgotten."""
+        return "every replaced envelope" if self.job is None else f"job {self.job}"
+
+    @property
+    def summary(self) -> str:
+        """What is to be done, on one line."""
+        of = "" if self.job is None else f" of job {self.job}"
+        before = f" from before {self.before:%Y-%m-%d %H:%M:%S %Z}" if self.before else ""
+        return f"Forget {counted(self.envelopes, 'replaced envelope')}{of}{before} for good"
+
+    @property
     def danger(self) -> Danger:
         """How much asking it takes: it can't be undone."""
         return Danger.TYPED if self.envelopes else Danger.NONE
@@ -81,17 +106,35 @@ class PurgePlan:
 class Undoing:
     """Plans and starts what undoes jobs, and purges backups. Blocks on SQL and KMS."""
 
-    def __init__(self, parts: JobParts, keys: KeyInventory, *, read_only: bool) -> None:
+    def __init__(
+        self,
+        parts: JobParts,
+        keys: KeyInventory,
+        *,
+        read_only: bool,
+        approvals: ApprovalGate | None = None,
+    ) -> None:
+        """`approvals` is asked before anything is changed; None where nothing needs a second identity."""
+        self._approvals = approvals
         self._parts = parts
         self._keys = keys
         self._read_only = read_only
 
     def plan_restore(self, job: int) -> RestorePlan:
-        """Return what undoing a job comes to.
+        """Return what undoing a job comes to; journaled as a dry run, a refusal too.
 
         Raises UnknownJobError, KmsError, DatabaseError; RefusedError where there is nothing to put back, or a
         key that it was under can't be used.
         """
+        try:
+            plan = self._restoring(job)
+        except KeydeckError as error:
+            self._try_to_record(RESTORE, f"job {job}", Outcome.REFUSED, {"reason": error.message})
+            raise
+        self._try_to_record(RESTORE, f"job {job}", Outcome.DRY_RUN, _told(plan))
+        return plan
+
+    def _restoring(self, job: int) -> RestorePlan:
         row = self._parts.jobs.get(job)
         if Verb(row.verb) is Verb.ENCRYPT:
             raise RefusedError(
@@ -115,7 +158,7 @@ class Undoing:
     def restore(self, plan: RestorePlan, consent: Consent | None) -> int:
         """Make the job that undoes another and return its number; processes that join it do the work.
 
-        Raises ReadOnlyError, MissingSchemaError, NotConfirmedError.
+        Raises ReadOnlyError, MissingSchemaError, NotConfirmedError, ApprovalNeededError.
         """
         given = self._agreed(RESTORE, f"job {plan.job}", plan, consent)
         parts = self._parts
@@ -134,15 +177,21 @@ class Undoing:
         return job
 
     def plan_purge(self, *, job: int | None = None, before: datetime | None = None) -> PurgePlan:
-        """Return how many replaced envelopes would be forgotten. Raises UnknownJobError, DatabaseError."""
-        return PurgePlan(backups.kept(self._parts.engine, run_id=self._run(job), before=before), job, before)
+        """Return how many replaced envelopes would be forgotten; journaled as a dry run.
+
+        Raises UnknownJobError, DatabaseError.
+        """
+        kept = backups.kept(self._parts.engine, run_id=self._run(job), before=before)
+        plan = PurgePlan(kept, job, before)
+        self._try_to_record(PURGE, plan.subject, Outcome.DRY_RUN, _told(plan))
+        return plan
 
     def purge(self, plan: PurgePlan, consent: Consent | None) -> int:
         """Forget replaced envelopes for good; returns how many. That Keydeck wrote the tokens stays known.
 
-        Raises ReadOnlyError, MissingSchemaError, NotConfirmedError, DatabaseError.
+        Raises ReadOnlyError, MissingSchemaError, NotConfirmedError, ApprovalNeededError, DatabaseError.
         """
-        subject = "every replaced envelope" if plan.job is None else f"job {plan.job}"
+        subject = plan.subject
         given = self._agreed(PURGE, subject, plan, consent)
         journal, actor = self._parts.journal, self._parts.journal.actor()
         told = {
@@ -166,10 +215,26 @@ class Undoing:
         require_schema(self._parts.engine)
         require_schema(self._parts.journal.engine)
         try:
-            return require(consent, plan)
-        except NotConfirmedError as error:
+            given = require(consent, plan)
+            if self._approvals is not None:
+                self._approvals.require(action, plan.summary, plan.digest, _told(plan))
+        except (RefusedError, ApprovalNeededError) as error:
             self._parts.journal.record(action, subject, Outcome.REFUSED, {"reason": error.message})
             raise
+        return given
+
+    def _try_to_record(self, action: str, subject: str, outcome: Outcome, detail: dict[str, Any]) -> None:
+        """Journal what changed nothing, where it can be."""
+        if self._read_only:
+            return
+        with suppress(DatabaseError):
+            self._parts.journal.record(action, subject, outcome, detail)
+
+
+def _told(plan: RestorePlan | PurgePlan) -> dict[str, Any]:
+    """A plan as the journal keeps it, and as somebody who is to approve it reads it."""
+    told = {n: str(v) if isinstance(v, datetime) else v for n, v in asdict(plan).items()}
+    return told | {"plan": plan.digest}
 
 
 def _draft(undone: JobRow, plan: RestorePlan, actor: str, consent: str) -> JobDraft:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from threading import Event
-from typing import Any, TypeVar
+from typing import Any, TextIO, TypeVar
 
 from crypto_core.errors import InterruptedRunError, KeydeckError
 from crypto_core.foreign import clean
@@ -41,23 +42,35 @@ def export(
     writer_of = WRITERS.get(path.suffix.lower())
     if writer_of is None:
         raise ExportError(f"{clean(path)}: a file's name ends in .csv or .jsonl.")
+    count = 0
+    with new_file(path) as file:
+        writer = writer_of(file)
+        for page in rows:
+            for row in page:
+                writer.write(record(row))
+            count += len(page)
+            progress(count)
+            if cancelled.is_set():
+                raise InterruptedRunError("Cancelled: no file was written.")
+    return count
+
+
+@contextmanager
+def new_file(path: Path) -> Iterator[TextIO]:
+    """Give a new file that only its owner reads, to be written as UTF-8 with line ends as they are given.
+
+    It appears under its name once the block has ended well, and nothing is left of it otherwise. Raises
+    ExportError for a file that is there already or can't be written.
+    """
     if os.path.lexists(path):
         raise ExportError(f"{clean(path)} is there already.", remedy="Choose another name.")
     partial = path.with_name(f".{path.name}.{os.getpid()}.part")
-    count = 0
     begun = False
     try:
         descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         begun = True
         with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
-            writer = writer_of(file)
-            for page in rows:
-                for row in page:
-                    writer.write(record(row))
-                count += len(page)
-                progress(count)
-                if cancelled.is_set():
-                    raise InterruptedRunError("Cancelled: no file was written.")
+            yield file
         # link fails where the name is taken by now, rename would overwrite.
         os.link(partial, path)
     except FileExistsError as error:
@@ -67,7 +80,6 @@ def export(
     finally:
         if begun:
             partial.unlink(missing_ok=True)
-    return count
 
 
 def pages(source: PagedSource[Row], query: Query, cancelled: Event) -> Iterator[Sequence[Row]]:

@@ -98,7 +98,13 @@ def test_undoing_is_refused_where_it_could_not_be(
     jobs.undoing.purge(purging, Consent.by_option(purging))
     with pytest.raises(RefusedError, match="No envelope is kept"):
         jobs.undoing.plan_restore(done)
-    assert services.journal.entries()[-1].action == "backups purge"
+    told = [(entry.action, entry.outcome) for entry in services.journal.entries()]
+    assert told[-4:] == [
+        ("backups purge", "dry run"),
+        ("backups purge", "started"),
+        ("backups purge", "done"),
+        ("jobs restore", "refused"),
+    ]
 
 
 def test_purged_envelopes_are_gone_and_their_tokens_still_count_as_keydecks(

@@ -1,0 +1,156 @@
+"""keydeck approvals: what waits for a second identity, seen whole, and approved or denied."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import click
+
+from console.commands.session import json_option, wired
+from console.printing import print_json, print_table, say
+from crypto_core.database.approvals import Approval, Decision
+from crypto_core.foreign import clean
+
+_request = click.argument("request", type=click.UUID, metavar="ID")
+_yes = click.option("--yes", is_flag=True, help="Do not ask.")
+
+
+@click.group()
+def approvals() -> None:
+    """Four eyes: what somebody wants to do, and somebody else has to approve.
+
+    KEYDECK_APPROVALS says which actions need it. A request is made by trying to do it.
+    """
+
+
+@approvals.command("list")
+@click.option("--all", "all_", is_flag=True, help="Also what was decided, used, or is over.")
+@click.option("--limit", type=click.IntRange(min=1), default=200, show_default=True, metavar="N")
+@json_option
+@click.pass_context
+def list_(ctx: click.Context, *, all_: bool, limit: int, as_json: bool) -> None:
+    """List what waits for approval, the newest first."""
+    with wired(ctx) as services:
+        found = services.approvals.requests(pending=not all_, limit=limit)
+    if as_json:
+        print_json({"approvals": [_document(one) for one in found]})
+    elif found:
+        rows = [
+            (str(a.id), a.action, a.decision.value, a.requested_by, _at(a.expires_at), a.summary)
+            for a in found
+        ]
+        print_table(("id", "action", "decision", "asked by", "until (UTC)", "what"), rows)
+    else:
+        say("Nothing is there." if all_ else "Nothing waits for approval.")
+
+
+@approvals.command()
+@_request
+@json_option
+@click.pass_context
+def show(ctx: click.Context, *, request: UUID, as_json: bool) -> None:
+    """Show one request with its whole plan."""
+    with wired(ctx) as services:
+        found = services.approvals.show(request)
+    if as_json:
+        print_json(_document(found) | {"plan": found.plan})
+    else:
+        _print(found)
+
+
+@approvals.command()
+@_request
+@_yes
+@json_option
+@click.pass_context
+def approve(ctx: click.Context, *, request: UUID, yes: bool, as_json: bool) -> None:
+    """Approve a request of somebody else: exactly this plan, once, within its time."""
+    _decide(ctx, request, approve=True, yes=yes, as_json=as_json)
+
+
+@approvals.command()
+@_request
+@_yes
+@json_option
+@click.pass_context
+def deny(ctx: click.Context, *, request: UUID, yes: bool, as_json: bool) -> None:
+    """Deny a request, also one that was approved and is not used yet."""
+    _decide(ctx, request, approve=False, yes=yes, as_json=as_json)
+
+
+def _decide(ctx: click.Context, request: UUID, *, approve: bool, yes: bool, as_json: bool) -> None:
+    with wired(ctx) as services:
+        if not yes:
+            _print(services.approvals.show(request), err=True)
+            _agree("approve" if approve else "deny")
+        made = services.approvals.decide(request, approve=approve)
+    if as_json:
+        print_json(_document(made))
+        return
+    click.echo(clean(f"{made.decision.value.capitalize()}: {made.summary}", 4000))
+    if made.decision is Decision.APPROVED:
+        say(f"{made.requested_by} can do it now, once, until {_at(made.expires_at)} UTC.")
+
+
+def _agree(word: str) -> None:
+    if not sys.stdin.isatty():
+        raise click.UsageError(
+            "Without a terminal this needs --yes. Read it first: keydeck approvals show ID."
+        )
+    typed = click.prompt(f"Type {word} to go on", default="", show_default=False, err=True)
+    if typed.strip() != word:
+        raise click.Abort
+
+
+def _print(found: Approval, *, err: bool = False) -> None:
+    def line(text: str) -> None:
+        click.echo(clean(text, 5000), err=err)
+
+    line(found.summary)
+    line(f"action:   {found.action}")
+    line(f"asked by: {found.requested_by}, {_at(found.requested_at)} UTC")
+    line(f"until:    {_at(found.expires_at)} UTC")
+    decided = f" by {found.decided_by}, {_at(found.decided_at)} UTC" if found.decided_at else ""
+    line(f"decision: {found.decision.value}{decided}")
+    line(f"plan:     {found.digest}")
+    for told in _lines(found.plan):
+        line(f"  {told}")
+
+
+def _lines(value: Any, name: str = "") -> Iterator[str]:
+    """A plan's JSON, a line for each value, named by its way there."""
+    if isinstance(value, Mapping):
+        for key, part in value.items():
+            yield from _lines(part, f"{name}.{key}" if name else str(key))
+    elif isinstance(value, list):
+        for part in value:
+            yield from _lines(part, name)
+    elif value not in (None, ""):
+        yield f"{name}: {value}"
+
+
+def _document(found: Approval) -> dict[str, Any]:
+    return {
+        "id": str(found.id),
+        "action": found.action,
+        "summary": found.summary,
+        "digest": found.digest,
+        "requested_by": found.requested_by,
+        "requested_at": _iso(found.requested_at),
+        "expires_at": _iso(found.expires_at),
+        "decision": found.decision.value,
+        "decided_by": found.decided_by or None,
+        "decided_at": _iso(found.decided_at) if found.decided_at else None,
+    }
+
+
+def _iso(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat()
+
+
+def _at(moment: datetime) -> str:
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S}"

@@ -1,0 +1,127 @@
+"""One entry of the journal: its fields, the digest over them, and how it is read from the table.
+
+The digest is SHA-256 over the previous digest and the entry's fields, each prefixed with its length (8 bytes,
+big-endian), so no two different entries have the same encoding. The first entry's predecessor is 32 zero
+bytes. Text is hashed as it is stored, never normalised: two spellings of one letter are two texts.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal, InvalidOperation
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, Text, cast, extract, select
+
+from crypto_core.database.schema import journal as table
+
+FIRST = bytes(32)
+
+NO_MOMENT = datetime.min.replace(tzinfo=UTC)
+"""Stands for a moment that Python has not, such as PostgreSQL's infinity: nobody has written that here."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_NOTHING = "\0"
+"""Stands for NULL, where a table was altered to take it: no text of PostgreSQL's holds it."""
+
+
+class Outcome(StrEnum):
+    """How what was asked for ended."""
+
+    STARTED = "started"
+    DONE = "done"
+    DRY_RUN = "dry run"
+    REFUSED = "refused"
+    FAILED = "failed"
+    INTERRUPTED = "interrupted"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One journal entry. `detail` is JSON text; it never holds a token or an envelope."""
+
+    seq: int
+    at: datetime
+    actor: str
+    host: str
+    action: str
+    subject: str
+    outcome: str
+    detail: str
+    previous: bytes
+    digest: bytes
+
+    def computed_digest(self) -> bytes:
+        """What the digest must be for these fields."""
+        fields = (
+            str(self.seq),
+            self.at.astimezone(UTC).isoformat(timespec="microseconds"),
+            self.actor,
+            self.host,
+            self.action,
+            self.subject,
+            self.outcome,
+            self.detail,
+        )
+        state = hashlib.sha256(self.previous)
+        for field in fields:
+            encoded = field.encode()
+            state.update(len(encoded).to_bytes(8, "big") + encoded)
+        return state.digest()
+
+    def as_json(self) -> dict[str, Any]:
+        """One entry of what `keydeck journal list --json` prints."""
+        return {
+            "seq": self.seq,
+            "at": self.at.isoformat(),
+            "actor": self.actor,
+            "host": self.host,
+            "action": self.action,
+            "subject": self.subject,
+            "outcome": self.outcome,
+            "detail": self.detail,
+            "previous": self.previous.hex(),
+            "digest": self.digest.hex(),
+        }
+
+
+def microseconds(column: ColumnElement[Any]) -> ColumnElement[str]:
+    """Return what selects a moment as text: its microseconds since 1970.
+
+    The driver's own reading follows the session's zone, and fails for moments that Python has not.
+    """
+    return cast(extract("epoch", column) * 1_000_000, Text)
+
+
+def moment_of(told: str | None) -> datetime:
+    """Return the moment that `microseconds` has told, in UTC; `NO_MOMENT` for what is none of Python's."""
+    try:
+        return _EPOCH + timedelta(microseconds=round(Decimal(told or "")))
+    except (InvalidOperation, ValueError, OverflowError):
+        return NO_MOMENT
+
+
+def selecting() -> Select[Any]:
+    """Return the statement for whole entries, in no order yet; `entry_of` reads its rows."""
+    others = [column for column in table.c if column.name != "at"]
+    return select(*others, microseconds(table.c.at).label("at"))
+
+
+def entry_of(row: Any) -> Entry:
+    """Return the entry of a row, whatever has become of it."""
+    texts = ("actor", "host", "action", "subject", "outcome", "detail")
+    read: dict[str, Any] = {name: _text(getattr(row, name)) for name in texts}
+    return Entry(
+        seq=row.seq or 0,
+        at=moment_of(row.at),
+        previous=bytes(row.previous or b""),
+        digest=bytes(row.digest or b""),
+        **read,
+    )
+
+
+def _text(value: str | None) -> str:
+    return _NOTHING if value is None else value

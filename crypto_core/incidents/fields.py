@@ -1,0 +1,104 @@
+"""The fields of one TOML table, each taken once, of one type and no longer than it may be.
+
+What is wrong ends in a RunbookError that names the place and the field.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from typing import Any, NoReturn, TypeVar
+
+from crypto_core.errors import RunbookError
+from crypto_core.foreign import clean
+
+Word = TypeVar("Word", bound=StrEnum)
+
+
+class Fields:
+    """A table's fields. `where` says which table, such as a file and a step."""
+
+    def __init__(self, table: object, where: str) -> None:
+        self.where = where
+        if not isinstance(table, Mapping):
+            raise RunbookError(f"{where} is not a table.")
+        self._left: dict[str, Any] = {str(name): value for name, value in table.items()}
+
+    def refuse(self, name: str, why: str) -> NoReturn:
+        """Raise the RunbookError about a field."""
+        raise RunbookError(f"{self.where}: {clean(name, 60)} {why}.")
+
+    def take(self, name: str) -> Any:
+        """Return a field's value, None where it isn't given."""
+        return self._left.pop(name, None)
+
+    def text(self, name: str, limit: int, *, required: bool = False) -> str:
+        """Return a text on one line, without control characters, "" where it isn't given."""
+        value = self.take(name)
+        if value is None:
+            if required:
+                self.refuse(name, "is missing")
+            return ""
+        return self._cleaned(name, value, limit, required=required)
+
+    def texts(self, name: str, limit: int, most: int) -> tuple[str, ...]:
+        """Return a list of texts, each on one line and not empty."""
+        return tuple(self._cleaned(name, value, limit, required=True) for value in self._list(name, most))
+
+    def tables(self, name: str, most: int) -> Sequence[object]:
+        """Return a list of tables, of which there must be one."""
+        found = self._list(name, most)
+        if not found:
+            self.refuse(name, "is missing")
+        return found
+
+    def number(self, name: str, least: int, most: int) -> int | None:
+        """Return a whole number, None where it isn't given."""
+        value = self.take(name)
+        if value is not None and (type(value) is not int or not least <= value <= most):
+            self.refuse(name, f"is not a whole number from {least:,} to {most:,}")
+        return value
+
+    def word(self, name: str, words: type[Word]) -> Word | None:
+        """Return one of the catalogue's words, None where it isn't given."""
+        value = self.take(name)
+        return None if value is None else self.known(name, value, words)
+
+    def words(self, name: str, words: type[Word]) -> tuple[Word, ...]:
+        """Return a list of the catalogue's words, each once."""
+        found = tuple(self.known(name, value, words) for value in self._list(name, len(words)))
+        if len(set(found)) < len(found):
+            self.refuse(name, "names something twice")
+        return found
+
+    def known(self, name: str, value: object, words: type[Word]) -> Word:
+        """Return the word of the catalogue that a value is."""
+        if not isinstance(value, str) or value not in {word.value for word in words}:
+            shown = f" {clean(value, 60)!r}" if isinstance(value, str) else ""
+            self.refuse(name, f"{shown.lstrip()} is none of {', '.join(words)}".lstrip())
+        return words(value)
+
+    def none_left(self) -> None:
+        """Refuse what was not taken: a field that there is not."""
+        if self._left:
+            self.refuse(repr(clean(next(iter(self._left)), 60)), "is not known here")
+
+    def _list(self, name: str, most: int) -> list[object]:
+        value = self.take(name)
+        if value is None:
+            return []
+        if not isinstance(value, list):
+            self.refuse(name, "is not a list")
+        if len(value) > most:
+            self.refuse(name, f"has more than {most} entries")
+        return value
+
+    def _cleaned(self, name: str, value: object, limit: int, *, required: bool) -> str:
+        if not isinstance(value, str):
+            self.refuse(name, "is not text")
+        text = " ".join(clean(value.strip(), limit + 1).split())
+        if len(value) > limit * 16 or len(text) > limit:
+            self.refuse(name, f"is longer than {limit:,} characters")
+        if required and not text:
+            self.refuse(name, "is empty")
+        return text

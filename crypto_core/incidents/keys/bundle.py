@@ -1,0 +1,144 @@
+"""Several changes of keys as one plan: a multi-Region key is locked, disabled or deleted Region by Region.
+
+One change alone keeps its digest, danger and confirmation, so that the same consent is one to it. Of several,
+who agreed to all has agreed to each.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from threading import Event
+
+from crypto_core.consent import Consent, Danger, Origin, require
+from crypto_core.errors import KeydeckError, NotConfirmedError
+from crypto_core.incidents.doing import ActionPlan, ActionResult, Progress
+from crypto_core.incidents.keys.ground import Changes
+from crypto_core.incidents.keys.subject import said
+from crypto_core.keys.changes.plan import ChangePlan, ChangeResult
+
+_DANGERS = (Danger.NONE, Danger.CONFIRM, Danger.TYPED)
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """What an action does one after the other, and what is remembered of it."""
+
+    plans: tuple[ChangePlan, ...] = ()
+    values: tuple[tuple[str, str], ...] = ()
+
+
+def digest_of(*parts: object) -> str:
+    """Return SHA-256, in hex, over what tells one plan from another."""
+    return hashlib.sha256(json.dumps([str(part) for part in parts]).encode()).hexdigest()
+
+
+def bundled(
+    title: str,
+    plans: Sequence[ChangePlan],
+    *,
+    does: Sequence[str] = (),
+    does_not: Sequence[str] = (),
+    warnings: Sequence[str] = (),
+    values: Sequence[tuple[str, str]] = (),
+    told: Sequence[str] = (),
+) -> ActionPlan:
+    """Return the plans as one. `told` is what else was agreed to than the plans themselves say."""
+    worst = max((p.danger for p in plans), key=_DANGERS.index, default=Danger.NONE)
+    typed = [p for p in plans if p.danger is Danger.TYPED]
+    alone = len(plans) == 1 and not told
+    first = next((p for p in typed if p.refused_unless_typed), typed[0] if typed else None)
+    return ActionPlan(
+        title=title,
+        digest=plans[0].digest if alone else digest_of(title, *(p.digest for p in plans), *told),
+        danger=worst,
+        confirmation=plans[0].confirmation if alone else first.confirmation if first else "",
+        does=said([*does, *(line for plan in plans for line in _does(plan, alone=len(plans) == 1))], 80),
+        does_not=said([*does_not, *(line for plan in plans for line in plan.does_not)]),
+        warnings=said([*warnings, *(line for plan in plans for line in plan.warnings)], 80),
+        inner=Bundle(tuple(plans), tuple(values)),
+    )
+
+
+def _does(plan: ChangePlan, *, alone: bool) -> list[str]:
+    head = [] if alone else [f"{plan.title} in {plan.region}"]
+    return [*head, *plan.does, *plan.policy_changes]
+
+
+def run_bundle(
+    changes: Changes,
+    outer: ActionPlan,
+    consent: Consent | None,
+    *,
+    progress: Progress | None = None,
+    cancelled: Event | None = None,
+) -> tuple[ActionResult, tuple[ChangeResult, ...]]:
+    """Make the changes of a plan in their order; what stops one keeps the rest from being made.
+
+    Raises NotConfirmedError, ReadOnlyError, and what the first change raises. A later one's error is a
+    line of the result, which is not complete then: what was done before is to be remembered.
+    """
+    bundle: Bundle = outer.inner
+    plans = bundle.plans
+    given = _agreed(changes, outer, consent)
+    results: list[ChangeResult] = []
+    lines: list[str] = []
+    complete = True
+    for plan in plans:
+        try:
+            result = changes.run(plan, _consent_to(plan, given), cancelled=cancelled)
+        except KeydeckError as error:
+            if not results:
+                raise
+            lines.append(f"{plan.title}: {error}")
+            complete = False
+            break
+        results.append(result)
+        lines += told_of(result)
+        if progress is not None:
+            progress(len(results), len(plans))
+        if result.stopped_by or not result.verified:
+            complete = False
+            break
+    if not complete:
+        lines += [f"Not done: {plan.title} in {plan.region}" for plan in plans[len(results) :]]
+    if not plans:
+        lines.append("There was nothing to change.")
+    return ActionResult(complete, said(lines, 80), dict(bundle.values)), tuple(results)
+
+
+def told_of(result: ChangeResult) -> list[str]:
+    """Return what became of one change, in words."""
+    head = f"{result.plan.title}: "
+    if result.verified:
+        seen = "; ".join(f"{fact.name} is {fact.after}" for fact in result.facts)
+        lines = [head + (f"done. {seen}" if result.done else f"it is so already. {seen}")]
+    else:
+        lines = [head + f"not seen to be done: {result.unverified}"]
+    lines += [result.stopped_by] if result.stopped_by else []
+    lines += [f"The end is not in the journal: {result.unjournaled}"] if result.unjournaled else []
+    return [*lines, *result.next_steps]
+
+
+def _agreed(changes: Changes, outer: ActionPlan, consent: Consent | None) -> Consent:
+    try:
+        return require(consent, outer)
+    except NotConfirmedError:
+        for plan in outer.inner.plans[:1]:
+            changes.run(plan, None)  # refuses, and journals that nobody has agreed
+        raise
+
+
+def _consent_to(plan: ChangePlan, given: Consent) -> Consent:
+    """The consent to one of the plans that were agreed to together.
+
+    The number of tokens that would be lost must be what was typed, of each.
+    """
+    if given.digest == plan.digest:
+        return given
+    if given.origin is not Origin.TYPED:
+        return Consent(plan.digest, given.origin)
+    text = given.text if plan.refused_unless_typed else plan.confirmation
+    return Consent(plan.digest, given.origin, text)

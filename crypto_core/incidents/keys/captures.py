@@ -1,0 +1,273 @@
+"""Evidence about keys: what they are, who may use them, who did, which tokens are under them, and the jobs.
+
+Nothing here reads a token or an envelope; texts from outside are cleaned when they are kept.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from crypto_core.errors import KeydeckError, KmsError, TrailError, UnknownJobError
+from crypto_core.incidents.catalogue import CaptureKind
+from crypto_core.incidents.doing import Captured, Situation
+from crypto_core.incidents.keys.fetching import BEFORE, fetched
+from crypto_core.incidents.keys.ground import KeyGround
+from crypto_core.incidents.keys.kept import kept
+from crypto_core.incidents.keys.subject import ENCRYPT_JOB, JOB, everywhere, new_key, old_key
+from crypto_core.keys.posture.finding import Finding
+from crypto_core.keys.state import KeyState
+
+_PRINCIPALS = 500
+
+
+@dataclass(frozen=True, slots=True)
+class KeyCapture:
+    """One kind of evidence, by one function."""
+
+    kind: CaptureKind
+    take: Callable[[Situation], Iterator[tuple[str, dict[str, Any]]]]
+    ground: KeyGround
+
+    def capture(self, situation: Situation) -> tuple[Captured, ...]:
+        """Return what is there now. Raises KmsError, DatabaseError, TrailError, InterruptedRunError."""
+        taken_at = self.ground.clock().isoformat()
+        head = {"incident": situation.incident.name, "taken_at": taken_at}
+        return tuple(
+            Captured(self.kind, title, kept(head | content)) for title, content in self.take(situation)
+        )
+
+
+class KeyCaptures:
+    """Takes evidence. Blocks on KMS, the database and the events' store; changes nothing."""
+
+    def __init__(self, ground: KeyGround) -> None:
+        self._ground = ground
+
+    def by_kind(self) -> dict[CaptureKind, KeyCapture]:
+        """Return the captures by their kind."""
+        functions = {
+            CaptureKind.KEY: self.key,
+            CaptureKind.POLICY: self.policy,
+            CaptureKind.GRANTS: self.grants,
+            CaptureKind.KEY_USE: self.key_use,
+            CaptureKind.CENSUS: self.census,
+            CaptureKind.JOB: self.job,
+            CaptureKind.FINDINGS: self.findings,
+        }
+        return {kind: KeyCapture(kind, take, self._ground) for kind, take in functions.items()}
+
+    def key(self, situation: Situation) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Yield each key in each of its Regions as KMS describes it, or why it does not."""
+        for which, name in (("Old key", old_key(situation)), ("New key", new_key(situation))):
+            if not name:
+                continue
+            try:
+                states = everywhere(self._ground.keys, name)
+            except KmsError as error:
+                yield f"{which} {name}", {"key_arn": name, "not_known": str(error)}
+                continue
+            for state in states:
+                if "state" in state.missing:
+                    yield f"{which} {state.key_arn}", _unasked(state)
+                    continue
+                shown = self._ground.keys.show(state.key_arn)
+                yield f"{which} {state.name} in {state.region}", shown.as_json()
+
+    def policy(self, situation: Situation) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Yield each key's policy: its text, line by line, and the SHA-256 of the text as KMS gave it."""
+        for which, state in self._states(situation):
+            if "state" in state.missing:
+                yield f"Policy of {state.key_arn}", _unasked(state)
+                continue
+            policy = self._ground.policies.of(state)
+            lines = policy.text.split("\n")
+            shown = [_escaped(line) for line in lines]
+            yield (
+                f"Policy of the {which.lower()} {state.name} in {state.region}",
+                {
+                    "key_arn": state.key_arn,
+                    "sha256": hashlib.sha256(policy.text.encode("utf-8", "surrogatepass")).hexdigest(),
+                    "text": [part for line in shown for part in _parts(line)],
+                    "as_kms_gave_it": shown == lines and all(len(line) <= _PART for line in lines),
+                    "says": [str(sentence) for sentence in policy.sentences],
+                },
+            )
+
+    def grants(self, situation: Situation) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Yield each key's grants."""
+        for which, state in self._states(situation):
+            if "state" in state.missing:
+                yield f"Grants of {state.key_arn}", _unasked(state)
+                continue
+            missing: dict[str, str] = {}
+            found = self._ground.policies.grants_of(state, missing)
+            yield (
+                f"Grants of the {which.lower()} {state.name} in {state.region}",
+                {
+                    "key_arn": state.key_arn,
+                    "grants": [grant.as_json() for grant in found] if found is not None else None,
+                    "coverage": _coverage(missing.values()),
+                },
+            )
+
+    def key_use(self, situation: Situation) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Yield who used the old key: KMS's last use, and the events, fetched anew, with what they cover."""
+        arn = self._ground.keys.describe(old_key(situation)).key_arn
+        since, cancelled = situation.incident.scope.since, situation.cancelled
+        last: list[dict[str, Any]] = []
+        for _, state in self._states(situation):
+            if "state" in state.missing:
+                last.append(_unasked(state))
+                continue
+            shown = self._ground.keys.show(state.key_arn)
+            last.append(
+                {
+                    "key_arn": shown.key_arn,
+                    "last_used_at": shown.last_used_at,
+                    "last_used_for": shown.last_used_for,
+                    "tracked_since": shown.use_tracked_since,
+                    "not_known": shown.missing.get("last use"),
+                }
+            )
+        begin = since or situation.incident.declared_at - BEFORE
+        gaps = fetched(self._ground.monitor, arn, begin, cancelled)
+        summary = self._ground.use.key_use(arn, since=since, cancelled=cancelled)
+        by_whom = self._ground.events.tally(
+            ("principal", "name"), summary.filter, limit=_PRINCIPALS, cancelled=cancelled
+        )
+        yield (
+            "Use of the old key",
+            {
+                "since": since,
+                "last_use": last,
+                "not_fetched": list(gaps),
+                "by_principal_and_operation": by_whom.as_json({"name": "operation"}),
+                **summary.as_json(),
+            },
+        )
+
+    def census(self, situation: Situation) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Yield the census as it is now."""
+        status = self._ground.status.take(cancelled=situation.cancelled)
+        content = status.as_json() | {"counted_at": status.taken_at}
+        scope, new = situation.incident.scope.key, new_key(situation)
+        for name, key in (("under_old_key", scope), ("under_new_key", new)):
+            if key:
+                content[name] = self._under(status, key)
+        yield "Census", content
+
+    def job(self, situation: Situation) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Yield each job of the incident with its censuses and the tokens that it could not write."""
+        for value in (JOB, ENCRYPT_JOB):
+            number = situation.incident.values.get(value, "")
+            if not (number.isascii() and number.isdecimal()):
+                continue
+            try:
+                view = self._ground.jobs.show(int(number))
+            except UnknownJobError as error:
+                yield f"Job {number}", {"job": int(number), "not_known": error.message}
+                continue
+            unwritten = self._ground.jobs.unwritten(view.job.id)
+            yield (
+                f"Job {view.job.id}: {view.job.verb.words}",
+                {
+                    **view.as_json(),
+                    "created_at": view.job.created_at,
+                    "created_by": view.job.created_by,
+                    "census_before": view.census_before,
+                    "census_after": view.census_after,
+                    "unwritten": [{"reference": u.reference, "reason": u.reason} for u in unwritten],
+                    "coverage": _coverage(
+                        [f"{view.poisoned - len(unwritten):,} more could not be written"]
+                        if view.poisoned > len(unwritten)
+                        else []
+                    ),
+                },
+            )
+
+    def findings(self, situation: Situation) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Yield what the rules about keys and about events say of the old key."""
+        states = everywhere(self._ground.keys, old_key(situation))
+        names = {name for s in states for name in (s.key_arn, s.key_arn.rpartition("/")[2], *s.aliases)}
+        incident = situation.incident
+        since = incident.scope.since or incident.declared_at - BEFORE
+        told: list[dict[str, Any]] = []
+        others = 0
+        gaps: list[str] = []
+        try:
+            posture = self._ground.posture.examine(cancelled=situation.cancelled)
+            gaps += posture.coverage.reasons
+            told += [{"by": "posture", **f.as_json()} for f in posture.findings if _is_about(f, names)]
+            others += sum(not _is_about(f, names) for f in posture.findings)
+        except KmsError as error:
+            gaps.append(f"The posture could not be examined: {error}")
+        try:
+            examined = self._ground.trail_rules.examine(since, None, situation.cancelled)
+            gaps += examined.coverage.reasons
+            told += [{"by": "events", **f.as_json()} for f in examined.findings if _is_about(f, names)]
+            others += sum(not _is_about(f, names) for f in examined.findings)
+            gaps += [f"{len(examined.suppressed):,} findings are suppressed"] if examined.suppressed else []
+        except TrailError as error:
+            gaps.append(f"The events could not be examined: {error}")
+        yield (
+            "Findings about the old key",
+            {
+                "key_arn": states[0].key_arn,
+                "since": since,
+                "findings": told,
+                "others": others,
+                "coverage": _coverage(gaps),
+            },
+        )
+
+    def _under(self, status: Any, key: str) -> int | None:
+        try:
+            return int(status.tokens_under(self._ground.keys.describe(key).key_arn))
+        except KeydeckError:
+            return None
+
+    def _states(self, situation: Situation) -> Iterator[tuple[str, KeyState]]:
+        """The old key in each of its Regions, then the new one where there is one."""
+        for state in everywhere(self._ground.keys, old_key(situation)):
+            yield "Old key", state
+        new = new_key(situation)
+        if new:
+            yield "New key", self._ground.keys.describe(new)
+
+
+_PART = 1_500
+
+
+def _parts(line: str) -> list[str]:
+    """A line in parts that are kept whole."""
+    return [line[i : i + _PART] for i in range(0, len(line), _PART)] or [""]
+
+
+def _escaped(line: str) -> str:
+    """A line of JSON without characters that act on a terminal: they are written as JSON escapes them."""
+    if line.isprintable():
+        return line
+    return "".join(c if c.isprintable() else "".join(f"\\u{unit:04x}" for unit in _units(c)) for c in line)
+
+
+def _units(character: str) -> list[int]:
+    raw = character.encode("utf-16-be", "surrogatepass")
+    return [int.from_bytes(raw[i : i + 2], "big") for i in range(0, len(raw), 2)]
+
+
+def _unasked(state: KeyState) -> dict[str, Any]:
+    """What is kept of a key in a Region that could not be asked."""
+    return {"key_arn": state.key_arn, "not_known": state.missing["state"]}
+
+
+def _is_about(finding: Finding, names: set[str]) -> bool:
+    said = f"{finding.subject} {finding.title} {finding.evidence}"
+    return any(name in said for name in names)
+
+
+def _coverage(reasons: Any) -> dict[str, Any]:
+    found = list(dict.fromkeys(str(reason) for reason in reasons))
+    return {"complete": not found, "reasons": found}

@@ -1,0 +1,170 @@
+"""What is seen of the keys themselves: the new one is ready, the old one locked down or out of use."""
+
+from __future__ import annotations
+
+from crypto_core.counting import counted
+from crypto_core.errors import KeyNotFoundError
+from crypto_core.incidents.doing import Situation
+from crypto_core.incidents.keys.ground import KeyGround
+from crypto_core.incidents.keys.locked_policy import USES
+from crypto_core.incidents.keys.subject import (
+    LEFT_OUT,
+    READERS,
+    RESPONDER,
+    at,
+    everywhere,
+    listed,
+    new_key,
+    old_key,
+    unasked,
+)
+from crypto_core.incidents.keys.workers import responder_of
+from crypto_core.incidents.model import CheckResult, CheckState
+from crypto_core.key_names import account_of, same_key
+from crypto_core.keys.changes.reading import at_risk
+from crypto_core.keys.policy.access import Access
+from crypto_core.keys.policy.actions import in_words
+from crypto_core.keys.state import KeyState
+from crypto_core.reencryption.jobs.access import AccessComparison
+
+PENDING = ("PendingDeletion", "PendingReplicaDeletion")
+_UNREAD = "whoever decrypts today:"
+"""How a loss begins that nobody can tell; see AccessComparison."""
+_ALONE = "everyone"
+"""Nobody is to keep what was everyone's."""
+
+
+class KeyChecks:
+    """Looks at keys. Blocks on KMS, the database and the events' store; changes nothing."""
+
+    def __init__(self, ground: KeyGround) -> None:
+        self._ground = ground
+
+    def scope_known(self, situation: Situation) -> CheckResult:
+        """Pass if the key is there and the tokens under it are counted."""
+        name = old_key(situation)
+        try:
+            states = everywhere(self._ground.keys, name)
+        except KeyNotFoundError as error:
+            return CheckResult(CheckState.FAILED, (str(error),))
+        lines = [_is(state) for state in states]
+        status = self._ground.status.take(cancelled=situation.cancelled)
+        tokens = at_risk(status, states[0].key_arn, None)
+        lines.append(f"Under it: {tokens}, of {counted(status.tokens, 'token')} in all")
+        lines += [f"Not counted: {gap}" for gap in tokens.gaps]
+        since = situation.incident.scope.since
+        lines.append(f"Suspected since {at(since)}" if since else "Since when is not said")
+        return CheckResult(
+            CheckState.PASSED if tokens.none or tokens.under else CheckState.UNKNOWN, tuple(lines)
+        )
+
+    def new_key_ready(self, situation: Situation) -> CheckResult:
+        """Pass if the new key is enabled and whoever reads under the old one may read under it.
+
+        Who was left out on purpose when it was made does not count.
+        """
+        name = new_key(situation)
+        if not name:
+            return CheckResult(CheckState.NOT_YET, ("There is no new key yet.",))
+        try:
+            new = self._ground.keys.show(name)
+        except KeyNotFoundError as error:
+            return CheckResult(CheckState.FAILED, (str(error),))
+        old = self._ground.keys.describe(old_key(situation))
+        lines = [f"New key {new.name}: {_is(new)}"]
+        if same_key(new.key_arn, old.key_arn):
+            lines.append("It is the old key, or its replica: it has the same key material.")
+            return CheckResult(CheckState.FAILED, tuple(lines))
+        if not new.usable:
+            return CheckResult(CheckState.NOT_YET, (*lines, f"Enable it: keydeck keys enable {new.key_arn}"))
+        left_out = tuple(a for a in listed(situation.incident.values.get(LEFT_OUT, "")) if "*" not in a)
+        compared = AccessComparison(
+            self._ground.keys, self._ground.policies, self._ground.witness, identity=self._ground.identity
+        ).compare(old.key_arn, new.key_arn, left_out)
+        lost = [x for x in compared.losses if not x.startswith(_ALONE)]
+        unread = [x for x in lost if x.startswith(_UNREAD)]
+        lines += [f"Loses access: {x}" for x in lost if x not in unread] + [f"Not known: {x}" for x in unread]
+        lines += [f"Left out on purpose: {arn}" for arn in left_out]
+        lines += compared.notes
+        if unread:
+            return CheckResult(CheckState.UNKNOWN, tuple(lines))
+        if lost:
+            lines.append(
+                f"Give them Decrypt, or decide that they lose it: keydeck keys put-policy {new.key_arn} FILE"
+            )
+            return CheckResult(CheckState.NOT_YET, tuple(lines))
+        lines.append("Everybody else who may Decrypt under the old key may under the new one")
+        return CheckResult(CheckState.PASSED, tuple(lines))
+
+    def locked_down(self, situation: Situation) -> CheckResult:
+        """Pass if nobody seals under the old key and only who was named opens, in every Region of it."""
+        states = everywhere(self._ground.keys, old_key(situation))
+        values = situation.incident.values
+        allowed = {*listed(values.get(RESPONDER, "")), *listed(values.get(READERS, ""))}
+        missing = [*unasked(states)]
+        states = tuple(state for state in states if "state" not in state.missing)
+        policies = [self._ground.policies.of(state) for state in states]
+        if RESPONDER not in values:
+            known = [a.principal.value for policy in policies for a in policy.accesses]
+            allowed.add(responder_of(self._ground.identity(), known))
+        lines: list[str] = []
+        for state, policy in zip(states, policies, strict=True):
+            missing += [f"{p.capitalize()} of {state.key_arn}: {why}" for p, why in policy.missing.items()]
+            for access in policy.accesses:
+                too_much = access.actions & USES
+                if access.principal.value in allowed and not access.all_but:
+                    too_much -= {"Decrypt"}
+                if too_much:
+                    lines.append(_too_much(state, access, too_much))
+        if lines:
+            return CheckResult(CheckState.NOT_YET, tuple(lines))
+        if missing:
+            return CheckResult(CheckState.UNKNOWN, tuple(f"Not known: {x}" for x in missing))
+        who = ", ".join(sorted(allowed - {""})) or "nobody"
+        where = ", ".join(state.region for state in states)
+        return CheckResult(
+            CheckState.PASSED,
+            (
+                f"Decrypt under the old key: {who}, and nobody else",
+                f"Nobody seals under it; read back in {where}",
+            ),
+        )
+
+    def key_state(self, situation: Situation) -> CheckResult:
+        """Pass if the key is in the state of the step's option, out of use in all Regions if it is to be."""
+        wanted = str(situation.step.check_options.get("state", "Enabled"))
+        try:
+            states = everywhere(self._ground.keys, old_key(situation))
+        except KeyNotFoundError as error:
+            return CheckResult(CheckState.FAILED, (str(error), "KMS has no key of this name any more."))
+        lines = [_is(state) for state in states]
+        accepted = {
+            "Enabled": ("Enabled",),
+            "Disabled": ("Disabled",),
+            "PendingDeletion": PENDING,
+        }.get(wanted, (wanted,))
+        # A replica that is still enabled opens what the key sealed.
+        asked = states if wanted in ("Disabled", "PendingDeletion") else states[:1]
+        behind = [state for state in asked if state.state not in accepted]
+        if not behind:
+            return CheckResult(CheckState.PASSED, tuple(lines), len(asked), len(asked))
+        blind = all("state" in state.missing for state in behind)
+        lines += unasked(behind) if blind else [f"{state.key_arn} is not {wanted}" for state in behind]
+        seen = CheckState.UNKNOWN if blind else CheckState.NOT_YET
+        return CheckResult(seen, tuple(lines), len(asked) - len(behind), len(asked))
+
+
+def _is(state: KeyState) -> str:
+    until = f", deleted on {at(state.deletion_at)}" if state.deletion_at else ""
+    return f"{state.key_arn} is {state.state or 'in a state that is not told'}{until}"
+
+
+def _too_much(state: KeyState, access: Access, actions: frozenset[str]) -> str:
+    who = access.principal.seen_from(account_of(state.key_arn))
+    who = f"everyone but {who}" if access.all_but else who
+    if access.grant is not None:
+        grant = access.grant.grant_id
+        source = f"grant {grant}: keydeck keys revoke-grant {state.key_arn} {grant}"
+    else:
+        source = access.statement
+    return f"{who} may still {in_words(actions)} in {state.region} ({source})"

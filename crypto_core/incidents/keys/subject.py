@@ -1,0 +1,132 @@
+"""Which keys an incident is about, in all their Regions, and what was entered for a step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from crypto_core.cancelling import stop_if
+from crypto_core.errors import DatabaseError, KeyNotFoundError, KmsError, RefusedError, TrailError
+from crypto_core.foreign import clean
+from crypto_core.incidents.doing import Situation
+from crypto_core.incidents.model import CheckResult, CheckState
+from crypto_core.key_names import region_of
+from crypto_core.keys.inventory import KeyInventory
+from crypto_core.keys.state import KeyState
+
+NEW_KEY = "new_key"
+JOB = "job"
+ENCRYPT_JOB = "encrypt_job"
+LEFT_OUT = "left_out"
+RESPONDER = "responder"
+READERS = "readers"
+
+_VALUE_LIMIT = 1_900
+"""Characters of a value: an incident keeps 2,000 of each."""
+
+
+def old_key(situation: Situation) -> str:
+    """Return the name of the key that the incident is about. Raises RefusedError where it is about none."""
+    if not situation.incident.scope.key:
+        raise RefusedError(
+            f"{situation.incident.name} is not about a KMS key.",
+            remedy="Declare an incident for the key: keydeck incident start.",
+        )
+    return situation.incident.scope.key
+
+
+def new_key(situation: Situation) -> str:
+    """Return the ARN of the key that takes the old one's place, "" while there is none."""
+    return situation.incident.values.get(NEW_KEY, "")
+
+
+def required_new_key(situation: Situation) -> str:
+    """Return the ARN of the new key. Raises RefusedError while there is none."""
+    found = new_key(situation)
+    if not found:
+        raise RefusedError(
+            f"{situation.incident.name} has no new key yet.",
+            remedy="Make or choose it first, in the step before.",
+        )
+    return found
+
+
+def everywhere(keys: KeyInventory, name: str) -> tuple[KeyState, ...]:
+    """Return a key in each of its Regions, the one that was named first. Raises KmsError about that one.
+
+    A replica that is gone is left out; of one that can't be asked, `missing` has why as the part "state".
+    """
+    first = keys.describe(name)
+    found = [first]
+    for arn in dict.fromkeys((first.primary_arn, *first.replica_arns)):
+        if arn is None or arn == first.key_arn:
+            continue
+        try:
+            found.append(keys.describe(arn))
+        except KeyNotFoundError:
+            continue
+        except KmsError as error:
+            # A Region that is down must not keep the key from being taken away in the others.
+            found.append(KeyState(arn, region_of(arn) or "", missing={"state": clean(error, 300)}))
+    return tuple(found)
+
+
+def unasked(states: Iterable[KeyState]) -> tuple[str, ...]:
+    """Return which of a key's Regions could not be asked, and why."""
+    return tuple(
+        f"{state.key_arn} could not be asked: {state.missing['state']}"
+        for state in states
+        if "state" in state.missing
+    )
+
+
+def entered(situation: Situation, name: str, default: str = "") -> str:
+    """Return what was entered; the default where the field was not shown at all."""
+    return situation.text(name).strip() if name in situation.inputs else default
+
+
+def listed(text: str) -> tuple[str, ...]:
+    """Return the entries of a list that was entered with commas or spaces between."""
+    return tuple(dict.fromkeys(text.replace(",", " ").split()))
+
+
+def remembered(arns: Iterable[str]) -> str:
+    """Return ARNs as a value of an incident: as many whole ones as it has room for."""
+    text = ""
+    for arn in arns:
+        if len(text) + len(arn) + 1 > _VALUE_LIMIT:
+            break
+        text = f"{text},{arn}" if text else arn
+    return text
+
+
+def said(lines: Iterable[object], most: int = 40) -> tuple[str, ...]:
+    """Return lines as they are shown: cleaned, each once, at most so many and how many are left."""
+    found = list(dict.fromkeys(clean(line, 600) for line in lines))
+    more = len(found) - most
+    return (*found[:most], f"and {more:,} more") if more > 0 else tuple(found)
+
+
+def at(moment: datetime | None) -> str:
+    """Return a moment as sentences have it, in UTC."""
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC" if moment else "?"
+
+
+@dataclass(frozen=True, slots=True)
+class KeyCheck:
+    """A check by one function. What AWS, the database or the events' store can't tell is UNKNOWN."""
+
+    see: Callable[[Situation], CheckResult]
+    clock: Callable[[], datetime]
+
+    def look(self, situation: Situation) -> CheckResult:
+        """Return what is seen now. Raises InterruptedRunError once cancelled."""
+        stop_if(situation.cancelled)
+        try:
+            result = self.see(situation)
+        except (KmsError, DatabaseError, TrailError) as error:
+            result = CheckResult(CheckState.UNKNOWN, (clean(error, 600),))
+        except RefusedError as error:
+            result = CheckResult(CheckState.NOT_YET, (clean(error, 600),))
+        return replace(result, lines=said(result.lines), at=self.clock())

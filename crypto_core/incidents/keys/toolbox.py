@@ -1,0 +1,46 @@
+"""All that steps can do, check and capture about KMS keys, by the names of the catalogue."""
+
+from __future__ import annotations
+
+from crypto_core.incidents.catalogue import ActionKind, CheckKind
+from crypto_core.incidents.doing import Toolbox
+from crypto_core.incidents.keys.captures import KeyCaptures
+from crypto_core.incidents.keys.checks import KeyChecks
+from crypto_core.incidents.keys.emptied import EmptiedChecks
+from crypto_core.incidents.keys.ground import KeyGround
+from crypto_core.incidents.keys.lifecycle import lifecycle_actions
+from crypto_core.incidents.keys.locking import LockingKey
+from crypto_core.incidents.keys.making import MakingKey
+from crypto_core.incidents.keys.moving import MovingTokens
+from crypto_core.incidents.keys.subject import KeyCheck
+from crypto_core.incidents.keys.watching import WatchingChecks
+from crypto_core.reencryption.plan import Verb
+
+
+def key_tools(ground: KeyGround) -> Toolbox:
+    """Return what can be done about keys. SCOPE_KNOWN is that of an incident about a key.
+
+    Asks nothing by itself.
+    """
+    keys, emptied, watching = KeyChecks(ground), EmptiedChecks(ground), WatchingChecks(ground)
+    checks = {
+        CheckKind.SCOPE_KNOWN: keys.scope_known,
+        CheckKind.NEW_KEY_READY: keys.new_key_ready,
+        CheckKind.PLATFORM_SWITCHED: watching.platform_switched,
+        CheckKind.KEY_LOCKED_DOWN: keys.locked_down,
+        CheckKind.NOTHING_UNDER_KEY: emptied.nothing_under_key,
+        CheckKind.NOTHING_UNPROTECTED: emptied.nothing_unprotected,
+        CheckKind.KEY_QUIET: watching.key_quiet,
+        CheckKind.KEY_STATE: keys.key_state,
+    }
+    return Toolbox(
+        actions={
+            ActionKind.CREATE_KEY: MakingKey(ground),
+            ActionKind.LOCK_DOWN_KEY: LockingKey(ground),
+            ActionKind.REENCRYPT: MovingTokens(ground, Verb.REENCRYPT),
+            ActionKind.ENCRYPT_UNPROTECTED: MovingTokens(ground, Verb.ENCRYPT),
+            **lifecycle_actions(ground),
+        },
+        checks={kind: KeyCheck(see, ground.clock) for kind, see in checks.items()},
+        captures=KeyCaptures(ground).by_kind(),
+    )

@@ -1,0 +1,114 @@
+"""What operators did while an incident was open, from the journal; and what its jobs did at other times."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from crypto_core.counting import counted
+from crypto_core.database.journal import Entry as JournalEntry
+from crypto_core.incidents.model import Incident
+from crypto_core.incidents.report.masking import shown
+from crypto_core.incidents.report.parts import ActionRow
+
+SHOWN_LIMIT = 1000
+"""Entries in a report; those that name the incident go first. What is left out is counted."""
+
+_JOB_VALUES = ("job", "encrypt_job")
+_KEY_VALUES = ("new_key", "replica")
+_DETAIL_NAMES = 12
+_REFERENCES = 200
+"""Tokens that are looked for within a detail; as a subject each is found."""
+
+
+@dataclass(frozen=True, slots=True)
+class Actions:
+    """The entries, oldest first, and how many more there were."""
+
+    rows: tuple[ActionRow, ...]
+    left_out: int
+
+
+def job_numbers(incident: Incident) -> frozenset[int]:
+    """Return the jobs that the incident's steps have begun."""
+    values = (incident.values.get(name, "") for name in _JOB_VALUES)
+    return frozenset(int(value) for value in values if value.isascii() and value.isdigit())
+
+
+def actions_of(incident: Incident, journal: Sequence[JournalEntry], now: datetime) -> Actions:
+    """Return the journal's entries of the time in which the incident was open, and those of its jobs."""
+    until = incident.closed_at or now
+    jobs = job_numbers(incident)
+    details = [_detail(entry) for entry in journal]
+    runs = {detail["run"] for detail in details if detail.get("job") in jobs and _word(detail.get("run"))}
+    names, references = _names(incident), frozenset(incident.scope.references)
+    found = []
+    for entry, detail in zip(journal, details, strict=True):
+        of_its_jobs = detail.get("job") in jobs or (_word(detail.get("run")) and detail["run"] in runs)
+        if of_its_jobs or incident.declared_at <= entry.at <= until:
+            related = of_its_jobs or entry.subject in references or _related(entry, incident.name, names)
+            found.append((not related, entry.seq, entry, detail))
+    kept = sorted(found, key=lambda one: one[:2])[:SHOWN_LIMIT]
+    rows = (_row(entry, detail, related=not unrelated) for unrelated, _, entry, detail in kept)
+    return Actions(tuple(sorted(rows, key=lambda row: row.seq)), len(found) - len(kept))
+
+
+def _names(incident: Incident) -> tuple[str, ...]:
+    keys = [incident.scope.key, *(incident.values.get(name, "") for name in _KEY_VALUES)]
+    return tuple(
+        name for name in (*keys, *incident.scope.references[:_REFERENCES], incident.scope.database) if name
+    )
+
+
+def _related(entry: JournalEntry, incident: str, names: Iterable[str]) -> bool:
+    told = f"{entry.subject} {entry.detail}"
+    # INC-1 is not INC-12.
+    return re.search(rf"\b{re.escape(incident)}\b", told) is not None or any(name in told for name in names)
+
+
+def _row(entry: JournalEntry, detail: Mapping[str, Any], *, related: bool) -> ActionRow:
+    return ActionRow(
+        seq=entry.seq,
+        at=entry.at,
+        who=shown(entry.actor, 300),
+        host=shown(entry.host, 100),
+        action=shown(entry.action, 100),
+        subject=shown(entry.subject, 300),
+        outcome=shown(entry.outcome, 40),
+        detail=_in_words(detail),
+        related=related,
+    )
+
+
+def _in_words(detail: Mapping[str, Any]) -> str:
+    """Single values only, the rest by its number: a journal's detail is for programs."""
+    told = []
+    for name, value in detail.items():
+        if isinstance(value, bool):
+            text = "yes" if value else "no"
+        elif isinstance(value, str | int | float):
+            text = shown(value, 160)
+        elif isinstance(value, list):
+            text = counted(len(value), "entry").replace("entrys", "entries")
+        else:
+            continue
+        if text:
+            told.append(f"{shown(name, 40).replace('_', ' ')}: {text}")
+    more = len(told) - _DETAIL_NAMES
+    return shown(" · ".join(told[:_DETAIL_NAMES]) + (f" · {more} more" if more > 0 else ""))
+
+
+def _detail(entry: JournalEntry) -> dict[str, Any]:
+    try:
+        detail = json.loads(entry.detail)
+    except (ValueError, RecursionError):
+        return {}
+    return detail if isinstance(detail, dict) else {}
+
+
+def _word(value: object) -> bool:
+    return isinstance(value, str) and bool(value)

@@ -1,0 +1,194 @@
+"""What a report takes from the content of evidence: an allow-list of numbers and names, and nothing else.
+
+Every piece is read once, its hash is compared, and its content is dropped again: only what is named here
+stays. A piece that can't be read, or is no longer what was captured, is told and not used.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from crypto_core.counting import counted
+from crypto_core.envelope.formats import Format
+from crypto_core.errors import EvidenceError, KeydeckError
+from crypto_core.incidents.catalogue import CaptureKind
+from crypto_core.incidents.model import Evidence
+from crypto_core.incidents.report.masking import shown
+from crypto_core.incidents.report.parts import JobRow
+from crypto_core.providers.answers import Liveness
+
+NO_KEY = "no KMS key, or not known"
+
+
+@dataclass(frozen=True, slots=True)
+class CountedKey:
+    """Tokens under one KMS key in a census, over all its materials."""
+
+    name: str
+    tokens: int
+    alias: str = ""
+    state: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """What is taken from a census."""
+
+    evidence: int
+    at: datetime
+    by_format: Mapping[str, int]
+    keys: Mapping[str, CountedKey]
+    database: str = ""
+    """The restored database, "" for the platform's own."""
+
+    def under(self, key_arn: str) -> int:
+        """Return how many tokens are under a key."""
+        return self.keys[key_arn].tokens if key_arn in self.keys else 0
+
+    @property
+    def unprotected(self) -> int:
+        """Return how many tokens are not in an envelope that only KMS opens."""
+        return sum(
+            self.by_format.get(f.value, 0) for f in Format if not f.protected and f is not Format.EMPTY
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Exhibit:
+    """One piece, whether it is what was captured, and what is taken from it."""
+
+    evidence: Evidence
+    agrees: bool
+    trouble: str = ""
+    gaps: tuple[str, ...] = ()
+    """Why what it covers isn't whole."""
+    census: Counted | None = None
+    job: JobRow | None = None
+    liveness: Mapping[str, str] = field(default_factory=dict)
+    """What the provider said of a token, by reference."""
+    by_hand: Mapping[str, str] = field(default_factory=dict)
+    """How a token is revoked that no call revokes, by reference."""
+
+
+def read(piece: Evidence, content_of: Callable[[int], str]) -> Exhibit:
+    """Return what is taken from a piece. Raises nothing that has to do with that piece."""
+    try:
+        text = content_of(piece.id)
+    except EvidenceError as error:
+        return Exhibit(piece, agrees=False, trouble=shown(error))
+    except KeydeckError as error:
+        return Exhibit(piece, agrees=False, trouble=shown(f"It could not be read: {error}"))
+    if hashlib.sha256(text.encode()).hexdigest() != piece.sha256:
+        return Exhibit(piece, agrees=False, trouble="Its content no longer has the hash that was captured.")
+    try:
+        content = json.loads(text)
+    except (ValueError, RecursionError):
+        return Exhibit(piece, agrees=True, trouble="Its content is not JSON; nothing is taken from it.")
+    parts = tuple(_parts(content))
+    return Exhibit(
+        piece,
+        agrees=True,
+        gaps=tuple(dict.fromkeys(gap for part in parts for gap in _gaps(part))),
+        census=_census(piece, parts) if piece.kind == CaptureKind.CENSUS else None,
+        job=_job(piece, parts) if piece.kind == CaptureKind.JOB else None,
+        liveness=_liveness(parts),
+        by_hand=_by_hand(parts),
+    )
+
+
+def _parts(content: object) -> Iterator[Mapping[str, Any]]:
+    """The document itself and the documents that it holds by name."""
+    if isinstance(content, dict):
+        yield content
+        for value in content.values():
+            if isinstance(value, dict):
+                yield value
+
+
+def _gaps(part: Mapping[str, Any]) -> Iterator[str]:
+    if part.get("complete") is False or part.get("whole") is False:
+        reasons = _list(part, "reasons") + _list(part, "gaps")
+        yield from (shown(reason, 300) for reason in reasons[:10] if isinstance(reason, str))
+        if not reasons:
+            yield "It is not whole; why was not recorded."
+    if isinstance(part.get("not_known"), str):
+        yield shown(part["not_known"], 300)
+    if left := _count(part.get("not_looked_at")):
+        yield f"{counted(left, 'token')} not looked at."
+
+
+def _census(piece: Evidence, parts: tuple[Mapping[str, Any], ...]) -> Counted | None:
+    found = next((part for part in parts if isinstance(part.get("by_format"), dict)), None)
+    if found is None:
+        return None
+    by_format = {f.value: count for f in Format if (count := _count(found["by_format"].get(f.value)))}
+    tokens, about = Counter[str](), dict[str, tuple[str, str]]()
+    for key in _list(found, "keys"):
+        if isinstance(key, dict) and (count := _count(key.get("tokens"))) is not None:
+            name = shown(key.get("key_arn") or NO_KEY, 200)
+            tokens[name] += count
+            about[name] = shown(key.get("alias"), 200), shown(key.get("key_state"), 40)
+    keys = {name: CountedKey(name, count, *about[name]) for name, count in tokens.items()}
+    return Counted(piece.id, piece.captured_at, by_format, keys, shown(parts[0].get("database"), 100))
+
+
+def _job(piece: Evidence, parts: tuple[Mapping[str, Any], ...]) -> JobRow | None:
+    for part in parts:
+        number = _count(part.get("job", part.get("id")))
+        if number is None:
+            continue
+        return JobRow(
+            id=number,
+            verb=shown(part.get("verb"), 40),
+            state=shown(part.get("state"), 40),
+            tokens=_first(part, "planned", "tokens", "total"),
+            done=_first(part, "done", "written"),
+            given_up=_first(part, "poisoned", "given_up", "failed"),
+            evidence=piece.id,
+        )
+    return None
+
+
+def _liveness(parts: tuple[Mapping[str, Any], ...]) -> dict[str, str]:
+    known = {state.value for state in Liveness}
+    said = {}
+    for token in _entries(parts, "tokens", "revoked"):
+        state = token.get("liveness", token.get("proved"))
+        # A token that was entered is the new one, which had better be alive.
+        if isinstance(state, str) and state in known and not token.get("entered"):
+            said[shown(token["reference"], 200)] = state
+    return said
+
+
+def _by_hand(parts: tuple[Mapping[str, Any], ...]) -> dict[str, str]:
+    return {
+        shown(token["reference"], 200): shown(token.get("how", token.get("reason")), 300)
+        for token in _entries(parts, "by_hand", "not_asked")
+    }
+
+
+def _entries(parts: tuple[Mapping[str, Any], ...], *names: str) -> Iterator[Mapping[str, Any]]:
+    for part in parts:
+        for name in names:
+            for entry in _list(part, name):
+                if isinstance(entry, dict) and isinstance(entry.get("reference"), str):
+                    yield entry
+
+
+def _list(part: Mapping[str, Any], name: str) -> list[Any]:
+    value = part.get(name)
+    return value if isinstance(value, list) else []
+
+
+def _first(part: Mapping[str, Any], *names: str) -> int | None:
+    return next((count for name in names if (count := _count(part.get(name))) is not None), None)
+
+
+def _count(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None

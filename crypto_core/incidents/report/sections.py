@@ -1,0 +1,138 @@
+"""The report as sections of facts and tables: what the forms for people have in common.
+
+Markdown and HTML only put these on a page, each with its own escaping, so both tell the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Tone(StrEnum):
+    """How a word is to be taken. The word itself always says it too."""
+
+    PLAIN = "plain"
+    GOOD = "good"
+    WARNING = "warning"
+    BAD = "bad"
+    QUIET = "quiet"
+
+
+WORD_TONE = {
+    "done": Tone.GOOD,
+    "passed": Tone.GOOD,
+    "within": Tone.GOOD,
+    "skipped": Tone.WARNING,
+    "begun": Tone.WARNING,
+    "not yet": Tone.WARNING,
+    "not known": Tone.WARNING,
+    "interrupted": Tone.WARNING,
+    "refused": Tone.WARNING,
+    "failed": Tone.BAD,
+    "over": Tone.BAD,
+}
+"""Words of states, outcomes and verdicts."""
+
+
+class Look(StrEnum):
+    """What kind of text it is."""
+
+    TEXT = "text"
+    NUMBER = "number"
+    CODE = "code"
+    """Hashes, ARNs, references."""
+    TIME = "time"
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A text and lines that go with it. `share` is a part of a budget, in percent, for a bar."""
+
+    text: str
+    tone: Tone = Tone.PLAIN
+    look: Look = Look.TEXT
+    more: tuple[str, ...] = ()
+    share: int | None = None
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """All lines that say something."""
+        return tuple(line for line in (self.text, *self.more) if line)
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Rows under headers; `empty` is said where there are none."""
+
+    caption: str
+    headers: tuple[str, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    empty: str = "None."
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """A named value."""
+
+    name: str
+    value: Cell
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A part of the page. `id` is a fixed word, for links within the page."""
+
+    id: str
+    title: str
+    lead: str = ""
+    facts: tuple[Fact, ...] = ()
+    tables: tuple[Table, ...] = ()
+
+    @property
+    def names_tables(self) -> bool:
+        """True where the section's title doesn't say what its tables are."""
+        return len(self.tables) > 1 or bool(self.facts)
+
+
+def facts(*pairs: tuple[str, str | Cell]) -> tuple[Fact, ...]:
+    """Return the facts that have a value."""
+    told = ((name, value if isinstance(value, Cell) else Cell(value)) for name, value in pairs)
+    return tuple(Fact(name, cell) for name, cell in told if cell.lines)
+
+
+def quiet(text: str) -> Cell:
+    """Return a text that matters less."""
+    return Cell(text, Tone.QUIET)
+
+
+def code(text: str, *more: str) -> Cell:
+    """Return a hash, an ARN or a reference."""
+    return Cell(text, look=Look.CODE, more=more)
+
+
+def number(value: int | None) -> Cell:
+    """Return a count, with a dash for one that isn't known."""
+    return Cell("–" if value is None else f"{value:,}", look=Look.NUMBER)
+
+
+def table(caption: str, headers: str, rows: Iterable[tuple[Cell | str, ...]], empty: str = "None.") -> Table:
+    """Return a table; `headers` are separated by bars."""
+    cells = tuple(tuple(c if isinstance(c, Cell) else Cell(c) for c in row) for row in rows)
+    return Table(caption, tuple(headers.split("|")), cells, empty)
+
+
+def word(text: str, *more: str) -> Cell:
+    """Return a word of ours in its tone, with lines that go with it."""
+    return Cell(text, WORD_TONE.get(text, Tone.PLAIN), more=more)
+
+
+def at_time(text: str) -> Cell:
+    """Return a moment."""
+    return Cell(text, look=Look.TIME)
+
+
+def share(seconds: float | None, budget: int) -> int | None:
+    """Return how much of a budget was used, in percent; None without one, or where it isn't known."""
+    return round(100 * seconds / budget) if budget and seconds is not None else None

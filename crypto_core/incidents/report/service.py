@@ -1,0 +1,125 @@
+"""Makes reports: reads the journal, builds the document, has it signed and puts it into a form."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from importlib import metadata
+from typing import Protocol
+
+from crypto_core.database.journal import Entry
+from crypto_core.errors import DatabaseError, RefusedError
+from crypto_core.foreign import clean
+from crypto_core.incidents.model import IncidentView
+from crypto_core.incidents.report.document import build
+from crypto_core.incidents.report.html import as_html
+from crypto_core.incidents.report.json import exported
+from crypto_core.incidents.report.markdown import as_markdown
+from crypto_core.incidents.report.parts import Signed
+from crypto_core.incidents.report.signing import NO_KEY, sign, verify_report
+from crypto_core.signing import Signer
+
+FORMS: Mapping[str, Callable[[Signed], str]] = {
+    "markdown": as_markdown,
+    "html": as_html,
+    "json": exported,
+}
+"""What a report can be had as."""
+
+ENTRIES_READ = 100_000
+"""How many of the journal's newest entries are read for a report; more are told, not dropped silently."""
+
+
+class ReadJournal(Protocol):
+    """What of the journal a report needs."""
+
+    def entries(self, *, limit: int = ...) -> tuple[Entry, ...]:
+        """Return the newest entries, oldest first."""
+        ...
+
+    def verify(self) -> str | None:
+        """Return None if the chain is whole, else where it breaks."""
+        ...
+
+
+class ReportService:
+    """Reports of incidents. Writes nothing, so it works with --read-only; then nothing is signed."""
+
+    def __init__(
+        self,
+        evidence: Callable[[int, int], str],
+        journal: ReadJournal,
+        signer: Signer | None = None,
+        *,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        no_signer_because: str = NO_KEY,
+        host: str = "",
+        version: str = "",
+    ) -> None:
+        """`evidence` returns a piece's content by the incident's number and the piece's own."""
+        self._evidence = evidence
+        self._journal = journal
+        self._signer = signer
+        self._clock = clock
+        self._no_signer_because = no_signer_because
+        self._host = host or socket.gethostname()
+        self._version = version or metadata.version("keydeck")
+
+    def report(self, view: IncidentView, form: str = "markdown") -> str:
+        """Return the report as "markdown", "html" or "json". Raises RefusedError for another form."""
+        render = FORMS.get(form)
+        if render is None:
+            raise RefusedError(
+                f"A report can't be had as {clean(form, 40)!r}.", remedy=f"Name one of: {', '.join(FORMS)}."
+            )
+        return render(self.signed(view))
+
+    def reports(self, view: IncidentView) -> dict[str, str]:
+        """Return all forms of one signed document: the JSON is then what the others' signature is over."""
+        signed = self.signed(view)
+        return {form: render(signed) for form, render in FORMS.items()}
+
+    def signed(self, view: IncidentView) -> Signed:
+        """Return the document with its signature. A journal or a key that fails is told in it."""
+        entries, state, remarks = self._read_journal(view)
+        report = build(
+            view,
+            evidence=lambda piece: self._evidence(view.incident.id, piece),
+            journal=entries,
+            journal_state=state,
+            now=self._clock(),
+            host=self._host,
+            version=self._version,
+            remarks=remarks,
+        )
+        return sign(report, self._signer, no_signer_because=self._no_signer_because)
+
+    def verify(self, text: str) -> str | None:
+        """Return None if an exported JSON report is what the configured key signed, else what is wrong.
+
+        Raises RefusedError without a key, KmsError where KMS can't be asked.
+        """
+        if self._signer is None:
+            raise RefusedError(
+                f"The report can't be verified: {self._no_signer_because}", remedy="Configure the key."
+            )
+        return verify_report(text, self._signer)
+
+    def _read_journal(self, view: IncidentView) -> tuple[Sequence[Entry], str, tuple[str, ...]]:
+        try:
+            broken = self._journal.verify()
+            entries = self._journal.entries(limit=ENTRIES_READ)
+        except DatabaseError as error:
+            return (), "not read", (f"The journal could not be read: {error}",)
+        if not entries:
+            return (), "empty", ()
+        last = entries[-1]
+        state = f"the chain is whole; last entry {last.seq:,}, SHA-256 {last.digest.hex()}"
+        remarks = []
+        if broken:
+            state = "the chain is broken"
+            remarks.append(f"The journal's chain is broken: {broken}")
+        if entries[0].seq > 1 and entries[0].at > view.incident.declared_at:
+            remarks.append(f"Only the newest {len(entries):,} entries of the journal were read.")
+        return entries, state, tuple(remarks)

@@ -1,0 +1,282 @@
+"""What screens and commands call to work on incidents: see IncidentWork in screens/services.py."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from threading import Event
+
+from sqlalchemy import Engine
+
+from crypto_core.consent import Consent
+from crypto_core.counting import counted
+from crypto_core.database.approvals import ApprovalGate
+from crypto_core.database.incidents import IncidentDraft
+from crypto_core.database.journal import Journal, Outcome
+from crypto_core.errors import KeydeckError, MissingSchemaError, RefusedError
+from crypto_core.foreign import clean
+from crypto_core.incidents.capturing import StepEvidence
+from crypto_core.incidents.catalogue import CaptureKind
+from crypto_core.incidents.deciding import StepDecisions
+from crypto_core.incidents.doing import ActionPlan, ActionResult, InputField, Toolbox
+from crypto_core.incidents.keeping import NOTHING_SHA256, kept_text
+from crypto_core.incidents.library import RunbookLibrary
+from crypto_core.incidents.model import (
+    CheckResult,
+    EntryKind,
+    Evidence,
+    IncidentView,
+    Scope,
+    StepState,
+    StepView,
+)
+from crypto_core.incidents.parts import IncidentParts
+from crypto_core.incidents.proving import StepProof
+from crypto_core.incidents.runbook import Runbook
+from crypto_core.incidents.running import StepActions
+from crypto_core.incidents.scoping import checked_scope
+from crypto_core.secret import Secret
+
+Inputs = Mapping[str, str | Secret]
+Reporter = Callable[[IncidentView, str], str]
+
+TITLE_LIMIT = 200
+
+
+class IncidentService:
+    """Declares, shows and works on incidents. Thread-safe; blocks on SQL and AWS: call it from a worker."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        journal: Journal,
+        library: RunbookLibrary,
+        toolbox: Toolbox,
+        *,
+        read_only: bool,
+        approvals: ApprovalGate | None = None,
+        drill_days: int = 90,
+        clock: Callable[[], datetime] | None = None,
+        on_close: Callable[[], None] | None = None,
+        report: Reporter | None = None,
+    ) -> None:
+        """`engine` is that of the journal's database. `clock` None is the database's own.
+
+        `approvals` asks a second identity, `on_close` is called after an incident was closed, `report` makes
+        a report in a form.
+        """
+        self._parts = IncidentParts(engine, journal, library, toolbox, read_only=read_only, clock=clock)
+        self._evidence = StepEvidence(self._parts)
+        self._proof = StepProof(self._parts, self._evidence)
+        self._actions = StepActions(self._parts, self._proof, approvals)
+        self._decisions = StepDecisions(self._parts, self._evidence, on_close)
+        self._drill_days = drill_days
+        self._report = report
+
+    def runbooks(self) -> tuple[Runbook, ...]:
+        """Return the runbooks that there are, the built-in ones first; see `runbook_troubles`."""
+        return self._parts.library.read().runbooks
+
+    def runbook_troubles(self) -> tuple[str, ...]:
+        """Return why runbooks can't be read, a sentence each."""
+        return self._parts.library.read().troubles
+
+    def declare(self, runbook: str, scope: Scope, title: str = "") -> int:
+        """Open an incident and return its number; its first step is begun.
+
+        Raises RunbookError, RefusedError where the scope isn't what the runbook is about (journaled),
+        InvalidReferenceError, InvalidFilterError, ReadOnlyError, MissingSchemaError, DatabaseError.
+        """
+        self._parts.may_write("declare an incident")
+        found = self._parts.library.get(runbook)
+        try:
+            about = checked_scope(found, scope)
+        except KeydeckError as error:
+            reason = {"reason": kept_text(error.message), "runbook": found.id}
+            self._parts.try_to_record("incident declare", found.id, Outcome.REFUSED, reason)
+            raise
+        named = kept_text(title, TITLE_LIMIT) or clean(f"{found.title}: {about}", TITLE_LIMIT)
+        first = found.steps[0]
+        draft = IncidentDraft(
+            title=named,
+            runbook_id=found.id,
+            runbook_text=found.text,
+            runbook_source=found.source,
+            runbook_digest=found.digest,
+            scope=about.as_json(),
+            actor=self._parts.actor(),
+            host=_host(),
+            first_step=first.id,
+            # Of a step with an action, begun says that the action was.
+            first_state=(StepState.TODO if first.action else StepState.BEGUN).value,
+            entry=f"{named}. Runbook {found.id}, version {found.version}, SHA-256 {found.digest}.",
+            detail={
+                "title": named,
+                "runbook": found.id,
+                "version": found.version,
+                "runbook_sha256": found.digest,
+                "scope": _shortened(about),
+            },
+        )
+        return self._parts.store.declare(draft)
+
+    def incidents(self, *, closed: bool = True, limit: int = 200) -> tuple[IncidentView, ...]:
+        """Return incidents, open ones first, the newest first; without evidence and entries."""
+        return self._parts.views(closed=closed, limit=limit)
+
+    def show(self, incident: int) -> IncidentView:
+        """Return an incident with all that is known of it.
+
+        Raises UnknownIncidentError; EvidenceError if its runbook is not the one that it was declared with.
+        """
+        return self._parts.view(incident)
+
+    def join(self, incident: int) -> None:
+        """Note that the present identity works on it, now. Asks no AWS once it is known who that is.
+
+        A closed incident is only looked at, as is any with read-only set: nothing is written.
+        """
+        if self._parts.read_only:
+            return
+        actor, host = self._parts.last_actor(), _host()
+        if self._parts.store.see(incident, actor, host):
+            with self._parts.store.change(incident, actor) as change:
+                change.tell(EntryKind.JOINED.value, "", f"Works on it from {host}.")
+                change.record("incident join", "", Outcome.DONE, {})
+
+    def fields(
+        self, incident: int, step: str, inputs: Inputs | None = None, *, cancelled: Event | None = None
+    ) -> tuple[InputField, ...]:
+        """Return what has to be entered before a step's action can be planned.
+
+        Raises RefusedError for a step that has ended, or has no action that can be done here.
+        """
+        return self._actions.fields(incident, step, inputs or {}, cancelled)
+
+    def plan(
+        self, incident: int, step: str, inputs: Inputs | None = None, *, cancelled: Event | None = None
+    ) -> ActionPlan:
+        """Return what a step's action would do (journaled as a dry run, a refusal too).
+
+        Raises RefusedError, KmsError, DatabaseError, and whatever the action raises.
+        """
+        return self._actions.plan(incident, step, inputs or {}, cancelled)
+
+    def run(
+        self,
+        incident: int,
+        step: str,
+        plan: ActionPlan,
+        consent: Consent | None,
+        inputs: Inputs | None = None,
+        *,
+        progress: Callable[[int, int], None] | None = None,
+        cancelled: Event | None = None,
+    ) -> ActionResult:
+        """Do what the plan says, keep what it found as evidence, and end the step if it is proved.
+
+        Where it isn't, the result's last line says why. Raises ReadOnlyError, MissingSchemaError,
+        NotConfirmedError, ApprovalNeededError, RefusedError (somebody else has ended the step, or runs it),
+        and what the action raises: the step stays begun then.
+        """
+        return self._actions.run(
+            incident, step, plan, consent, inputs or {}, progress=progress, cancelled=cancelled
+        )
+
+    def look(self, incident: int, step: str, *, cancelled: Event | None = None) -> CheckResult:
+        """Return what a step's check sees now, and remember it while the step isn't ended.
+
+        Trouble is UNKNOWN. Raises RefusedError for a step without a check.
+        """
+        return self._proof.look(incident, step, cancelled=cancelled)
+
+    def capture(self, incident: int, step: str, *, cancelled: Event | None = None) -> tuple[Evidence, ...]:
+        """Keep the evidence that a step names, again if it has it. Of an ended step too.
+
+        Raises KeydeckError naming the kinds that can't be had, after the rest was kept.
+        """
+        return self._evidence.capture(incident, step, cancelled=cancelled)
+
+    def finish(self, incident: int, step: str, *, cancelled: Event | None = None) -> StepView:
+        """Capture what the step names, look at its check, and end the step if it passes or there is none.
+
+        Raises RefusedError, naming what was seen, where the check does not pass, or who has ended it
+        meanwhile; KeydeckError where evidence can't be had.
+        """
+        self._proof.finish(incident, step, cancelled=cancelled)
+        return self._step(incident, step)
+
+    def answer(self, incident: int, step: str, choice: str) -> StepView:
+        """Decide what a step asks. Raises RefusedError for what isn't among its choices."""
+        self._decisions.answer(incident, step, choice)
+        return self._step(incident, step)
+
+    def skip(self, incident: int, step: str, reason: str) -> StepView:
+        """End a step without doing it. Raises RefusedError without a reason."""
+        self._decisions.skip(incident, step, reason)
+        return self._step(incident, step)
+
+    def reopen(self, incident: int, step: str, reason: str) -> StepView:
+        """Take a step up again that had ended. Raises RefusedError without a reason."""
+        self._decisions.reopen(incident, step, reason)
+        return self._step(incident, step)
+
+    def note(self, incident: int, text: str, step: str = "") -> None:
+        """Write a note into the timeline. Raises RefusedError for an empty one, or a closed incident."""
+        self._decisions.note(incident, text, step)
+
+    def evidence(self, incident: int, evidence: int) -> str:
+        """Return a piece of evidence's content, JSON text, whose hash was compared with the journal's.
+
+        Raises EvidenceError, UnknownIncidentError.
+        """
+        self._parts.store.get(incident)
+        return self._parts.store.content(incident, evidence)
+
+    def close(self, incident: int, outcome: str) -> IncidentView:
+        """Close an incident. Raises RefusedError while steps are left, each named, or without an outcome."""
+        self._decisions.close(incident, outcome)
+        return self._parts.view(incident)
+
+    def drill_due(self) -> str:
+        """Return a sentence if the last restore drill is older than the settings want, "" if it isn't.
+
+        A drill is evidence of a verification in an incident about a restored database.
+        """
+        if self._drill_days <= 0:
+            return ""
+        try:
+            last = self._parts.store.last_evidence(CaptureKind.VERIFICATION.value, unlike=NOTHING_SHA256)
+            now = self._parts.store.now()
+        except MissingSchemaError:
+            return ""
+        wanted = f"one is wanted every {counted(self._drill_days, 'day')} (KEYDECK_DRILL_DAYS)."
+        if last is None:
+            return f"No restore drill is on record; {wanted}"
+        if now - last <= timedelta(days=self._drill_days):
+            return ""
+        age = counted((now - last).days, "day")
+        return f"The last restore drill was {age} ago, on {last:%Y-%m-%d}; {wanted}"
+
+    def report(self, incident: int, form: str = "markdown") -> str:
+        """Return the report in a form. Raises RefusedError where none can be made, UnknownIncidentError."""
+        view = self._parts.view(incident)
+        if self._report is None:
+            raise RefusedError("Reports can't be made here.")
+        return self._report(view, form)
+
+    def _step(self, incident: int, step: str) -> StepView:
+        return self._parts.view(incident).step(step)
+
+
+def _host() -> str:
+    return clean(socket.gethostname(), 100)
+
+
+def _shortened(scope: Scope) -> dict[str, object]:
+    """The scope for the journal: of very many references how many they are."""
+    told = scope.as_json()
+    if len(scope.references) > 100:
+        told["references"] = [*scope.references[:100], f"and {len(scope.references) - 100:,} more"]
+    return told

@@ -1,0 +1,128 @@
+"""The tokens as they were when they were first captured: what "dead" and "replaced" are compared with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from threading import Event
+from typing import Any
+
+from crypto_core.cancelling import stop_if
+from crypto_core.counting import counted
+from crypto_core.database.inventory import InventoryRow
+from crypto_core.database.tokens import StoredToken
+from crypto_core.envelope import Format
+from crypto_core.incidents.catalogue import CaptureKind
+from crypto_core.incidents.doing import Captured, Progress
+from crypto_core.incidents.model import Incident
+from crypto_core.incidents.tokens.marks import Comparison, Held, Mark, Marker
+from crypto_core.incidents.tokens.parts import TokenParts
+from crypto_core.incidents.tokens.remembered import Answers, Before, Remembered, mark_json
+from crypto_core.incidents.tokens.scoped import InScope, ScopedTokens
+from crypto_core.references import TokenRef
+
+_PAGE = 1_000
+_IN_DETAIL = 500
+"""Rows that are kept with all that is shown of them; of the others, what proves them replaced."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where the old tokens of an incident stand now.
+
+    `fresh` is the evidence to keep where the tokens had not been captured before.
+    """
+
+    before: Before
+    comparisons: tuple[Comparison, ...]
+    answers: Answers
+    fresh: tuple[Captured, ...] = ()
+    now: dict[TokenRef, StoredToken] = field(default_factory=dict, repr=False)
+
+    @property
+    def marks(self) -> dict[TokenRef, Mark]:
+        """The old tokens' marks by row."""
+        return {mark.ref: mark for mark in self.before.marks}
+
+    def holding(self, *held: Held) -> tuple[TokenRef, ...]:
+        """Return the rows that hold one of these now."""
+        return tuple(one.ref for one in self.comparisons if one.held in held)
+
+
+class Baseline:
+    """Takes and reads it. Blocks on SQL and KMS."""
+
+    def __init__(self, parts: TokenParts) -> None:
+        self._parts = parts
+        self.scoped = ScopedTokens(parts)
+        self.marker = Marker(parts.opener)
+        self.remembered = Remembered(parts.evidence)
+
+    def take(
+        self, incident: Incident, *, progress: Progress | None = None, cancelled: Event | None = None
+    ) -> Captured:
+        """Return the tokens in scope as evidence: row by row, without any value.
+
+        Raises RefusedError for an incident that is about no tokens, KmsError, DatabaseError,
+        InterruptedRunError.
+        """
+        found = self.scoped.resolve(incident, cancelled=cancelled)
+        # A filter may let empty values through; nothing can become of these.
+        tokens = [t for t in self.read(found.refs, cancelled) if t.format is not Format.EMPTY]
+        marks = self.marker.marks(incident, tokens, progress=progress, cancelled=cancelled)
+        rows = self._rows([token.ref for token in tokens], cancelled)
+        content = _content(incident, found, marks, rows)
+        return Captured(CaptureKind.TOKENS, f"{counted(len(marks), 'token')} in scope", content)
+
+    def standing(self, incident: Incident, *, cancelled: Event | None = None) -> Standing:
+        """Return where the old tokens stand; they are captured now if they never were. Raises as `take`."""
+        before = self.remembered.before(incident)
+        fresh: tuple[Captured, ...] = ()
+        if before is None or not before.whole:
+            fresh = (self.take(incident, cancelled=cancelled),)
+            before = self.remembered.read(fresh[0].content)
+        tokens = self.read([mark.ref for mark in before.marks], cancelled)
+        answers = self.remembered.answers(incident)
+        compared = self.marker.compare(
+            incident, before.marks, tokens, entered=answers.entered, cancelled=cancelled
+        )
+        return Standing(before, compared, answers, fresh, {token.ref: token for token in tokens})
+
+    def read(self, refs: Sequence[TokenRef], cancelled: Event | None = None) -> list[StoredToken]:
+        """Return those of some rows' stored values that are there."""
+        found: list[StoredToken] = []
+        for first in range(0, len(refs), _PAGE):
+            stop_if(cancelled)
+            found += self._parts.store.read_many(refs[first : first + _PAGE])
+        return found
+
+    def _rows(self, refs: Sequence[TokenRef], cancelled: Event | None) -> list[InventoryRow]:
+        found: list[InventoryRow] = []
+        for first in range(0, len(refs), _PAGE):
+            stop_if(cancelled)
+            found += self._parts.inventory.rows(refs[first : first + _PAGE])
+        return found
+
+
+def _content(
+    incident: Incident, found: InScope, marks: Sequence[Mark], rows: Sequence[InventoryRow]
+) -> dict[str, Any]:
+    row_of = {row.ref: row for row in rows}
+
+    def told(mark: Mark) -> dict[str, Any]:
+        row = row_of.get(mark.ref)
+        format_, key = (row.format.value, row.key_arn) if row else (None, None)
+        return mark_json(mark) | {"format": format_, "key_arn": key}
+
+    return {
+        "captured_at": datetime.now(UTC).isoformat(),
+        "scope": str(incident.scope),
+        "number": len(marks),
+        "whole": found.whole,
+        "gaps": list(found.gaps),
+        "marks": "stored and token are HMAC-SHA-256 under a key of this incident, cut to 16 bytes",
+        "tokens": [told(mark) for mark in marks],
+        "rows": [row.as_json() for row in rows[:_IN_DETAIL]],
+        "rows_without_detail": max(len(rows) - _IN_DETAIL, 0),
+    }

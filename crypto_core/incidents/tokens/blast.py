@@ -1,0 +1,213 @@
+"""Captures about use: who opened the tokens, who could have, and CloudTrail's events about them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from crypto_core.cancelling import stop_if
+from crypto_core.counting import counted
+from crypto_core.errors import KeyNotFoundError, SettingsError
+from crypto_core.foreign import clean
+from crypto_core.incidents.catalogue import CaptureKind
+from crypto_core.incidents.doing import Captured, Situation
+from crypto_core.incidents.tokens.baseline import Baseline
+from crypto_core.incidents.tokens.parts import TokenParts
+from crypto_core.paging import Query
+from crypto_core.references import TokenRef
+from crypto_core.trail.use.asking import term
+from crypto_core.trail.use.reach import reach
+from crypto_core.trail.use.token_timeline import TokenTimeline
+
+EVENTS = 1_000
+"""Events that are kept one by one, the newest."""
+TOKENS = 200
+"""Tokens whose use is looked at one by one."""
+_IN_DETAIL = 50
+
+_V2_ALONE = (
+    "Only events that name a token are among these: v2. For v1, CloudTrail names none; the blast radius says "
+    "who could have opened it."
+)
+
+
+@dataclass(slots=True)
+class _Opener:
+    """A principal, and what it opened or could have opened."""
+
+    tokens: int = 0
+    calls: int = 0
+    first: datetime | None = None
+    last: datetime | None = None
+
+    def add(self, calls: int, first: datetime, last: datetime, *, same_calls: bool) -> None:
+        """Add one token; `same_calls` where the calls of all tokens are the same ones."""
+        self.tokens += 1
+        self.calls = max(self.calls, calls) if same_calls else self.calls + calls
+        self.first = min(self.first or first, first)
+        self.last = max(self.last or last, last)
+
+    def as_json(self) -> dict[str, Any]:
+        """The counts."""
+        return {
+            "tokens": self.tokens,
+            "calls": self.calls,
+            "first": self.first.isoformat() if self.first else None,
+            "last": self.last.isoformat() if self.last else None,
+        }
+
+
+@dataclass(slots=True)
+class _Radius:
+    """Who opened tokens for certain (v2), and who could have (v1), by principal and key material."""
+
+    opened: dict[str, _Opener] = field(default_factory=dict)
+    could: dict[tuple[str, str, str], _Opener] = field(default_factory=dict)
+    statements: dict[str, None] = field(default_factory=dict)
+    gaps: dict[str, None] = field(default_factory=dict)
+
+    def add(self, timeline: TokenTimeline) -> None:
+        """Add what is known of one token."""
+        by: dict[str, list[Any]] = {}
+        for row in timeline.named.rows.rows:
+            name, principal = row.texts[0], row.texts[1]
+            if name in ("Decrypt", "ReEncrypt") and row.done:
+                by.setdefault(principal, []).append(row)
+        for principal, rows in by.items():
+            self.opened.setdefault(principal, _Opener()).add(
+                sum(row.done for row in rows),
+                min(row.first for row in rows),
+                max(row.last for row in rows),
+                same_calls=False,
+            )
+        for use in timeline.could:
+            for one in use.by:
+                key = (one.texts[0], use.key_arn, use.key_material_id or "")
+                self.could.setdefault(key, _Opener()).add(one.events, one.first, one.last, same_calls=True)
+        self.statements |= dict.fromkeys(timeline.statements)
+        self.gaps |= dict.fromkeys(timeline.coverage.reasons)
+
+    def as_json(self) -> dict[str, Any]:
+        """The radius as evidence."""
+        return {
+            "opened": [
+                {"principal": principal, **opener.as_json()}
+                for principal, opener in sorted(self.opened.items(), key=lambda i: (-i[1].calls, i[0]))
+            ],
+            "could_have_opened": [
+                {"principal": who, "key_arn": key, "key_material_id": material or None, **opener.as_json()}
+                for (who, key, material), opener in sorted(
+                    self.could.items(), key=lambda i: (-i[1].calls, i[0])
+                )
+            ],
+            "statements": list(self.statements)[:TOKENS],
+            "coverage": {"complete": not self.gaps, "reasons": list(self.gaps)[:TOKENS]},
+        }
+
+
+class BlastRadiusCapture:
+    """An IncidentCapture. Facts and what could have been are told apart: v1 names no token."""
+
+    def __init__(self, baseline: Baseline, parts: TokenParts) -> None:
+        self._baseline = baseline
+        self._parts = parts
+
+    def capture(self, situation: Situation) -> tuple[Captured, ...]:
+        """Return who opened the tokens and who could have; for a key, who used it.
+
+        Raises RefusedError for an incident that is about no tokens, DatabaseError, EventStoreError.
+        """
+        scope = situation.incident.scope
+        if scope.key:
+            use = self._parts.use.key_use(scope.key, since=scope.since, cancelled=situation.cancelled)
+            title = f"Who used {scope.key}: {counted(use.events, 'event')}"
+            return (Captured(CaptureKind.BLAST_RADIUS, title, use.as_json()),)
+        refs = scope_refs(self._baseline, situation)
+        radius = _Radius()
+        detail: list[dict[str, Any]] = []
+        for ref in refs[:TOKENS]:
+            stop_if(situation.cancelled)
+            timeline = self._parts.use.token_timeline(ref, cancelled=situation.cancelled)
+            radius.add(timeline)
+            if len(detail) < _IN_DETAIL:
+                detail.append(timeline.as_json())
+        title = (
+            f"{counted(len(radius.opened), 'principal')} opened, "
+            f"{counted(len({who for who, _, _ in radius.could}), 'principal')} could have"
+        )
+        content = {
+            "tokens": len(refs),
+            "looked_at": min(len(refs), TOKENS),
+            "not_looked_at": max(len(refs) - TOKENS, 0),
+            **radius.as_json(),
+            "by_token": detail,
+        }
+        return (Captured(CaptureKind.BLAST_RADIUS, title, content),)
+
+
+class EventsCapture:
+    """An IncidentCapture. The newest events about the tokens or the key since the suspicion begins."""
+
+    def __init__(self, baseline: Baseline, parts: TokenParts) -> None:
+        self._baseline = baseline
+        self._parts = parts
+
+    def capture(self, situation: Situation) -> tuple[Captured, ...]:
+        """Return the events of the local store, and what that covers. Fetches nothing.
+
+        Raises RefusedError, DatabaseError, EventStoreError.
+        """
+        scope = situation.incident.scope
+        notes: list[str] = []
+        if scope.key:
+            expression = self._of_key(scope.key)
+        else:
+            refs = scope_refs(self._baseline, situation)
+            expression = term("token", *(str(ref) for ref in refs[:TOKENS])) if refs else ""
+            notes = _about_tokens(refs)
+        content: dict[str, Any] = {"events": [], "number": 0}
+        if expression:
+            content = self._events(expression, scope.since, situation)
+        told = reach(
+            self._parts.events, self._parts.covered, scope.since, None, cancelled=situation.cancelled
+        )
+        reasons = list(dict.fromkeys((*notes, *told.reasons)))
+        content |= {
+            "since": scope.since.isoformat() if scope.since else None,
+            "coverage": {"complete": not reasons, "reasons": reasons},
+        }
+        kept = counted(len(content["events"]), "event")
+        return (Captured(CaptureKind.EVENTS, f"{kept} of {content['number']:,}", content),)
+
+    def _of_key(self, key: str) -> str:
+        try:
+            return self._parts.use.key_use(key).keys.filter
+        except (SettingsError, KeyNotFoundError):
+            return term("key", key)
+
+    def _events(self, expression: str, since: datetime | None, situation: Situation) -> dict[str, Any]:
+        window = f"{expression} since:{since.isoformat()}" if since else expression
+        events, cancelled = self._parts.events, situation.cancelled
+        page = events.page(Query(window, "time", descending=True), limit=EVENTS, cancelled=cancelled)
+        return {
+            "filter": clean(window, 2_000),
+            "number": events.count(Query(window), cancelled=cancelled),
+            "events": [row.event.as_json() for row in page.rows],
+        }
+
+
+def scope_refs(baseline: Baseline, situation: Situation) -> tuple[TokenRef, ...]:
+    """Return the rows in scope: as first captured, or as they are now."""
+    before = baseline.remembered.before(situation.incident)
+    if before is not None:
+        return tuple(mark.ref for mark in before.marks)
+    return baseline.scoped.resolve(situation.incident, cancelled=situation.cancelled).refs
+
+
+def _about_tokens(refs: Sequence[TokenRef]) -> list[str]:
+    notes = [_V2_ALONE]
+    if len(refs) > TOKENS:
+        notes.append(f"Looked for the first {TOKENS} of {counted(len(refs), 'token')}.")
+    return notes

@@ -1,0 +1,170 @@
+"""Checks about tokens. They look at the database, at KMS and at what is remembered; none asks a provider."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from crypto_core.counting import counted
+from crypto_core.errors import (
+    InterruptedRunError,
+    InvalidFilterError,
+    KeydeckError,
+    RefusedError,
+    SettingsError,
+)
+from crypto_core.incidents.doing import Situation
+from crypto_core.incidents.model import CheckResult, CheckState
+from crypto_core.incidents.tokens.baseline import Baseline
+from crypto_core.incidents.tokens.liveness import listed
+from crypto_core.incidents.tokens.marks import Held
+from crypto_core.incidents.tokens.parts import OpenRestored
+from crypto_core.incidents.tokens.remembered import Remembered, counts
+from crypto_core.incidents.tokens.verifying import FAILED, OPENED, UNSEALED, VERIFIED_AT, WHOLE
+from crypto_core.providers.answers import Liveness
+
+Look = Callable[[Situation], CheckResult]
+
+
+class LookAtTokens:
+    """An IncidentCheck of a function that looks; what could not be seen is UNKNOWN, with its reason."""
+
+    def __init__(self, look: Look) -> None:
+        self._look = look
+
+    def look(self, situation: Situation) -> CheckResult:
+        """Return what is seen now."""
+        try:
+            return self._look(situation)
+        except InterruptedRunError:
+            raise
+        except KeydeckError as error:
+            return seen(CheckState.UNKNOWN, str(error))
+
+
+def seen(state: CheckState, *lines: str, done: int = 0, total: int = 0) -> CheckResult:
+    """Return a result, looked at now."""
+    return CheckResult(state, lines, done, total, datetime.now(UTC))
+
+
+class ScopeKnown:
+    """What the incident is about is there, and counted."""
+
+    def __init__(self, baseline: Baseline, open_restored: OpenRestored) -> None:
+        self._scoped = baseline.scoped
+        self._open = open_restored
+
+    def look(self, situation: Situation) -> CheckResult:
+        """Return how many tokens are in scope. FAILED if there are none, or a declared one is not there."""
+        incident = situation.incident
+        try:
+            if incident.scope.database:
+                with self._open(incident.scope.database) as database:
+                    return _counted(database.tokens(), ())
+            found = self._scoped.resolve(incident, cancelled=situation.cancelled)
+        except (RefusedError, SettingsError, InvalidFilterError) as error:
+            return seen(CheckState.FAILED, str(error))
+        if found.failed:
+            return seen(CheckState.UNKNOWN, *listed(found.gaps))
+        if found.missing or found.over:
+            return seen(CheckState.FAILED, *listed(found.gaps), total=len(found.refs) + found.over)
+        return _counted(len(found.refs), found.notes)
+
+
+def _counted(number: int, notes: tuple[str, ...]) -> CheckResult:
+    if not number:
+        return seen(CheckState.FAILED, "There is no token in scope.", *listed(notes))
+    return seen(
+        CheckState.PASSED, f"{counted(number, 'token')} in scope.", *listed(notes), done=number, total=number
+    )
+
+
+def tokens_open(situation: Situation) -> CheckResult:
+    """Every token that was tried opened, by the last verification of this incident."""
+    values = situation.incident.values
+    if OPENED not in values:
+        return seen(CheckState.NOT_YET, "No token was tried yet: run the verification of this incident.")
+    if values.get(WHOLE) == "no":
+        return seen(CheckState.NOT_YET, "The last verification was interrupted: run it again.")
+    opened, failed, unsealed = (int(values.get(name, "0")) for name in (OPENED, FAILED, UNSEALED))
+    lines = [f"{opened:,} of {counted(opened + failed, 'sealed token')} opened, at {values[VERIFIED_AT]}."]
+    if unsealed:
+        lines.append(f"{counted(unsealed, 'token')} are not sealed: plaintext or dev format.")
+    passed = opened > 0 and not failed
+    state = CheckState.PASSED if passed else CheckState.FAILED
+    return seen(state, *lines, done=opened, total=opened + failed)
+
+
+class TokensDead:
+    """The providers have said of every old token that it is dead. Asks none: it goes by what they said."""
+
+    def __init__(self, remembered: Remembered) -> None:
+        self._remembered = remembered
+
+    def look(self, situation: Situation) -> CheckResult:
+        """Return how many are dead. UNKNOWN while some were never asked about; silence is not death."""
+        incident = situation.incident
+        before = self._remembered.before(incident)
+        if before is None:
+            return seen(CheckState.NOT_YET, "The tokens in scope are not captured yet, and nobody was asked.")
+        if not before.whole:
+            return seen(CheckState.UNKNOWN, "Not all tokens in scope are captured.", *listed(before.gaps))
+        if not before.marks:
+            return seen(CheckState.FAILED, "There is no token in scope.")
+        answers = self._remembered.answers(incident)
+        told = counts(before.marks, answers)
+        dead, total = int(told["dead"]), len(before.marks)
+        line = (
+            f"{dead:,} of {counted(total, 'token')} dead, {told['alive']} alive, "
+            f"{told['unknown_liveness']} not known. Last asked: {answers.at or 'never'}."
+        )
+        left = [mark for mark in before.marks if answers.of(mark) is not Liveness.DEAD]
+        if not left:
+            return seen(CheckState.PASSED, line, done=dead, total=total)
+        state = CheckState.UNKNOWN if told["alive"] == "0" else CheckState.NOT_YET
+        names = listed(f"{mark.ref}: {_said(answers.of(mark))}." for mark in left)
+        return seen(state, line, *names, done=dead, total=total)
+
+
+def _said(liveness: Liveness | None) -> str:
+    return "nobody was asked" if liveness is None else liveness.value
+
+
+class TokensReplaced:
+    """Every row in scope holds another token than when the tokens were first captured, sealed."""
+
+    def __init__(self, baseline: Baseline) -> None:
+        self._baseline = baseline
+
+    def look(self, situation: Situation) -> CheckResult:
+        """Return how many do. A re-encrypted token is the same one; a row without a token counts as done."""
+        incident = situation.incident
+        before = self._baseline.remembered.before(incident)
+        if before is None:
+            return seen(
+                CheckState.UNKNOWN, "The tokens were not captured: what was stored then is not known."
+            )
+        if not before.whole:
+            return seen(CheckState.UNKNOWN, "Not all tokens in scope are captured.", *listed(before.gaps))
+        if not before.marks:
+            return seen(CheckState.FAILED, "There is no token in scope.")
+        compared = self._baseline.standing(incident, cancelled=situation.cancelled).comparisons
+        done = [c for c in compared if c.held is Held.GONE or (c.held is Held.REPLACED and c.sealed)]
+        gone = sum(c.held is Held.GONE for c in compared)
+        line = f"{len(done):,} of {counted(len(compared), 'row')} done."
+        if gone:
+            line += f" {gone:,} of them hold no token any more."
+        if len(done) == len(compared):
+            return seen(CheckState.PASSED, line, done=len(done), total=len(compared))
+        finished = {c.ref for c in done}
+        left = [c for c in compared if c.ref not in finished]
+        unknown = all(c.held is Held.UNKNOWN for c in left)
+        state = CheckState.UNKNOWN if unknown else CheckState.NOT_YET
+        names = listed(f"{c.ref}: {_why(c.held, c.reason)}." for c in left)
+        return seen(state, line, *names, done=len(done), total=len(compared))
+
+
+def _why(held: Held, reason: str) -> str:
+    if held is Held.REPLACED:
+        return "another token, and not sealed: encrypt it in place"
+    return reason or f"it holds {held.value}"

@@ -1,0 +1,193 @@
+"""Action ask-liveness: asks the providers whether the tokens in scope are alive."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from crypto_core.consent import Consent, Danger
+from crypto_core.counting import counted
+from crypto_core.errors import NotConfirmedError
+from crypto_core.foreign import clean
+from crypto_core.incidents.catalogue import CaptureKind
+from crypto_core.incidents.doing import ActionPlan, ActionResult, Captured, InputField, Progress, Situation
+from crypto_core.incidents.tokens.baseline import Baseline, Standing
+from crypto_core.incidents.tokens.marks import Mark
+from crypto_core.incidents.tokens.planning import agreed, digest_of, must_be_whole
+from crypto_core.incidents.tokens.remembered import counts
+from crypto_core.providers.answers import Liveness, ProviderWork, Question, TokenLiveness
+from crypto_core.references import TokenRef
+
+LISTED = 20
+"""Tokens that are named in a plan or a result, one line each."""
+
+
+class AskLiveness:
+    """An IncidentAction. Only running it sends a token, and only to its own provider."""
+
+    def __init__(self, baseline: Baseline, providers: ProviderWork) -> None:
+        self._baseline = baseline
+        self._providers = providers
+
+    def fields(self, situation: Situation) -> tuple[InputField, ...]:
+        """Return none: all is known."""
+        return ()
+
+    def plan(self, situation: Situation) -> ActionPlan:
+        """Return whom it would ask. Sends nothing."""
+        standing = self._baseline.standing(situation.incident, cancelled=situation.cancelled)
+        must_be_whole(standing.before)
+        refs = tuple(ref for ref in standing.marks if _is_there(standing, ref))
+        if not refs:
+            nothing = "No row in scope holds a token: there is nothing to ask about."
+            return ActionPlan(
+                "Ask nobody", digest_of(situation.incident.name, nothing), Danger.NONE, does=(nothing,)
+            )
+        question = self._providers.question(refs)
+        hosts = ", ".join(clean(host, 200) for host in question.endpoints) or "none"
+        number = counted(len(question.tokens), "token")
+        return ActionPlan(
+            title="Ask the providers whether the tokens are alive",
+            digest=question.digest,
+            danger=question.danger,
+            confirmation=question.confirmation,
+            does=(f"Opens {number} and sends each to its own provider alone: {hosts}.",),
+            does_not=(
+                "Changes nothing, revokes nothing.",
+                *listed(
+                    f"{by_hand.ref}: nobody can be asked: {by_hand.how}" for by_hand in question.not_asked
+                ),
+            ),
+            inner=question,
+        )
+
+    def run(
+        self,
+        situation: Situation,
+        plan: ActionPlan,
+        consent: Consent | None,
+        progress: Progress | None = None,
+    ) -> ActionResult:
+        """Ask. Raises NotConfirmedError, InterruptedRunError and what the providers' service raises."""
+        agreed(plan, consent)
+        incident = situation.incident
+        standing = self._baseline.standing(incident, cancelled=situation.cancelled)
+        if plan.danger is Danger.NONE:
+            return ActionResult(True, plan.does, evidence=standing.fresh)
+        question = plan.inner if isinstance(plan.inner, Question) else self._again(situation, plan)
+        refs = (*question.tokens, *(by_hand.ref for by_hand in question.not_asked))
+        marks = self.marks_now(situation, standing, refs)
+        said = self._providers.ask(question, consent, progress=progress, cancelled=situation.cancelled)
+        unchanged = self.unchanged(marks, standing, situation)
+        content = liveness_json(said, unchanged)
+        content["tokens"] += [
+            liveness_row(by_hand.ref, by_hand.provider, Liveness.UNKNOWN, by_hand.how, marks.get(by_hand.ref))
+            for by_hand in question.not_asked
+        ]
+        answers = self._baseline.remembered.answers(incident, [content])
+        tally = Counter(one.liveness for one in said)
+        tally[Liveness.UNKNOWN] += len(question.not_asked)
+        told = (f"{tally[state]:,} {state.value}" for state in Liveness)
+        return ActionResult(
+            complete=not tally[Liveness.UNKNOWN],
+            lines=(
+                f"{counted(len(said), 'token')} asked about: {', '.join(told)}.",
+                *listed(f"{one.ref}: {one.liveness.value}: {one.reason}." for one in said),
+                *listed(f"{by_hand.ref}: not asked: {by_hand.how}." for by_hand in question.not_asked),
+            ),
+            values=counts(standing.before.marks, answers),
+            evidence=(*standing.fresh, captured_liveness(content)),
+        )
+
+    def marks_now(
+        self, situation: Situation, standing: Standing, refs: Sequence[TokenRef]
+    ) -> dict[TokenRef, Mark]:
+        """Return the marks of what rows hold now; only what has changed since is opened."""
+        incident, known = situation.incident, standing.marks
+        found: dict[TokenRef, Mark] = {}
+        to_open = []
+        for ref in refs:
+            token = standing.now.get(ref)
+            if token is None:
+                continue
+            old = known.get(ref)
+            if old is not None and old.stored == self._baseline.marker.stored(incident, token):
+                found[ref] = old
+            else:
+                to_open.append(token)
+        opened = self._baseline.marker.marks(incident, to_open, cancelled=situation.cancelled)
+        return found | {mark.ref: mark for mark in opened}
+
+    def unchanged(
+        self, marks: Mapping[TokenRef, Mark], standing: Standing, situation: Situation
+    ) -> dict[TokenRef, Mark]:
+        """Return the marks of the rows that nobody wrote meanwhile: only of these is known what was asked."""
+        after = {token.ref: token.digest for token in self._baseline.read(tuple(marks), situation.cancelled)}
+        return {
+            ref: mark
+            for ref, mark in marks.items()
+            if ref in standing.now and after.get(ref) == standing.now[ref].digest
+        }
+
+    def _again(self, situation: Situation, plan: ActionPlan) -> Question:
+        anew = self.plan(situation)
+        if anew.digest != plan.digest or not isinstance(anew.inner, Question):
+            raise NotConfirmedError("What was agreed to is something else than what is to be done.")
+        return anew.inner
+
+
+def liveness_json(said: Iterable[TokenLiveness], marks: Mapping[TokenRef, Mark]) -> dict[str, Any]:
+    """Return answers as evidence; each with the marks of the token that was asked about."""
+    return {
+        "tokens": [
+            liveness_row(
+                one.ref, one.provider, one.liveness, one.reason, marks.get(one.ref), one.at, one.whose
+            )
+            for one in said
+        ],
+    }
+
+
+def liveness_row(
+    ref: TokenRef,
+    provider: str,
+    liveness: Liveness,
+    reason: str,
+    mark: Mark | None,
+    at: datetime | None = None,
+    whose: str = "",
+    *,
+    entered: bool = False,
+) -> dict[str, Any]:
+    """Return one answer as evidence."""
+    return {
+        "reference": str(ref),
+        "provider": clean(provider, 100),
+        "liveness": liveness.value,
+        "reason": clean(reason),
+        "whose": clean(whose, 200) or None,
+        "at": (at or datetime.now(UTC)).isoformat(),
+        "stored": (mark.stored or None) if mark else None,
+        "token": (mark.token or None) if mark else None,
+        "entered": entered,
+    }
+
+
+def captured_liveness(content: Mapping[str, Any]) -> Captured:
+    """Return answers as a piece of evidence."""
+    number = counted(len(content["tokens"]), "token")
+    return Captured(CaptureKind.LIVENESS, f"What providers said of {number}", content)
+
+
+def listed(lines: Iterable[str]) -> tuple[str, ...]:
+    """Return the first lines, and how many more there are. Cleaned."""
+    told = [clean(line) for line in lines]
+    more = len(told) - LISTED
+    return (*told[:LISTED], *((f"… and {more:,} more.",) if more > 0 else ()))
+
+
+def _is_there(standing: Standing, ref: TokenRef) -> bool:
+    token = standing.now.get(ref)
+    return token is not None and bool(len(token.value))

@@ -1,0 +1,66 @@
+"""What the actions, checks and captures about tokens are made from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from crypto_core.trail.use.reach import Covered, not_recorded
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+    from crypto_core.database.answers import AnswerBook
+    from crypto_core.database.catalogue import LiveCatalogue
+    from crypto_core.database.inventory import Inventory
+    from crypto_core.database.tokens import TokenStore
+    from crypto_core.incidents.tokens.restored import RestoredDatabase
+    from crypto_core.keyring import KmsKeyring
+    from crypto_core.keys.inventory import KeyInventory
+    from crypto_core.keys.service import StatusService
+    from crypto_core.providers.answers import ProviderWork
+    from crypto_core.reencryption.entering import TokenEntering
+    from crypto_core.reencryption.opening import ValueOpener
+    from crypto_core.reencryption.verification import Verifier
+    from crypto_core.trail.store import EventStore
+    from crypto_core.trail.use.service import EventUse
+
+MOST_TOKENS = 25_000
+"""Tokens of one incident that are acted on one by one."""
+
+EvidenceReader = Callable[[int, str], Sequence[str]]
+"""Gives the contents of an incident's evidence of one kind, JSON texts, the oldest first, hashes compared.
+
+May raise EvidenceError, DatabaseError.
+"""
+
+OpenRestored = Callable[[str], "AbstractContextManager[RestoredDatabase]"]
+"""Opens the restored database that the settings know by a name. Raises SettingsError for another name."""
+
+
+@dataclass(frozen=True, slots=True)
+class TokenParts:
+    """Existing services, as `console/later.py` makes them, and what is an incident's own."""
+
+    engine: Engine
+    catalogue: LiveCatalogue
+    store: TokenStore
+    answers: AnswerBook
+    inventory: Inventory
+    keyring: KmsKeyring
+    keys: KeyInventory
+    status: StatusService
+    verifier: Verifier
+    opener: ValueOpener
+    entering: TokenEntering
+    providers: ProviderWork
+    events: EventStore
+    use: EventUse
+    evidence: EvidenceReader
+    open_restored: OpenRestored
+    regions: Callable[[], Sequence[str]]
+    """The configured Regions."""
+    covered: Covered = field(default=not_recorded)
+    most: int = MOST_TOKENS

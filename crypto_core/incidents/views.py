@@ -1,0 +1,134 @@
+"""Incidents as they are shown, from the rows that they are stored in. All text is cleaned on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+from crypto_core.database.incident_changes import EvidenceRow, IncidentRow, StepRow
+from crypto_core.database.incidents import IncidentWhole
+from crypto_core.foreign import clean
+from crypto_core.incidents.model import (
+    CheckResult,
+    CheckState,
+    Entry,
+    EntryKind,
+    Evidence,
+    Incident,
+    IncidentState,
+    IncidentView,
+    Present,
+    Scope,
+    StepState,
+    StepView,
+)
+from crypto_core.incidents.runbook import Runbook
+
+_LONG = 4_000
+
+
+def incident_view(whole: IncidentWhole, runbook: Runbook) -> IncidentView:
+    """Return an incident with all that is known of it."""
+    return IncidentView(
+        incident_of(whole.incident),
+        runbook,
+        step_views(runbook, whole.steps),
+        tuple(evidence_of(row) for row in whole.evidence),
+        tuple(
+            Entry(row.at, clean(row.actor), EntryKind(row.kind), clean(row.step_id), clean(row.text, _LONG))
+            for row in whole.entries
+        ),
+        tuple(Present(clean(row.actor), clean(row.host), row.seen_at) for row in whole.present),
+    )
+
+
+def incident_of(row: IncidentRow) -> Incident:
+    """Return an incident from its row."""
+    return Incident(
+        id=row.id,
+        title=clean(row.title),
+        state=IncidentState(row.state),
+        scope=scope_of(row.scope),
+        declared_at=row.declared_at,
+        declared_by=clean(row.declared_by),
+        values={clean(name): clean(value, _LONG) for name, value in row.known.items()},
+        closed_at=row.closed_at,
+        closed_by=clean(row.closed_by),
+        outcome=clean(row.outcome, _LONG),
+    )
+
+
+def step_views(runbook: Runbook, rows: Iterable[StepRow]) -> tuple[StepView, ...]:
+    """Return all steps of a runbook and where each stands."""
+    stored = {row.step_id: row for row in rows}
+    return tuple(
+        step_view(runbook, stored.get(step.id, StepRow(step.id)), number)
+        for number, step in enumerate(runbook.steps, 1)
+    )
+
+
+def step_view(runbook: Runbook, row: StepRow, number: int) -> StepView:
+    """Return a step and where it stands."""
+    return StepView(
+        step=runbook.steps[number - 1],
+        number=number,
+        state=StepState(row.state),
+        begun_at=row.begun_at,
+        ended_at=row.ended_at,
+        by=clean(row.actor),
+        reason=clean(row.reason, _LONG),
+        answer=clean(row.answer),
+        trouble=clean(row.trouble, _LONG),
+        check=check_of(row.check_result) if row.check_result else None,
+    )
+
+
+def evidence_of(row: EvidenceRow) -> Evidence:
+    """Return a piece of evidence without its content."""
+    return Evidence(
+        row.id,
+        clean(row.step_id),
+        clean(row.kind),
+        clean(row.title),
+        row.captured_at,
+        clean(row.captured_by),
+        clean(row.sha256),
+        row.characters,
+    )
+
+
+def scope_of(stored: Mapping[str, Any]) -> Scope:
+    """Return a scope from what `Scope.as_json` made of it."""
+    since = stored.get("since")
+    return Scope(
+        key=str(stored.get("key") or ""),
+        references=tuple(map(str, stored.get("references") or ())),
+        filter=str(stored.get("filter") or ""),
+        database=str(stored.get("database") or ""),
+        since=datetime.fromisoformat(since) if since else None,
+        origin=clean(stored.get("origin")),
+    )
+
+
+def check_of(stored: Mapping[str, Any]) -> CheckResult:
+    """Return what a check said, from what `check_as_json` made of it."""
+    at = stored.get("at")
+    return CheckResult(
+        CheckState(stored["state"]),
+        tuple(clean(line) for line in stored.get("lines", ())),
+        int(stored.get("done", 0)),
+        int(stored.get("total", 0)),
+        datetime.fromisoformat(at) if at else None,
+    )
+
+
+def check_as_json(result: CheckResult) -> dict[str, Any]:
+    """Return what a check said as JSON."""
+    return {
+        "state": result.state.value,
+        "lines": list(result.lines),
+        "done": result.done,
+        "total": result.total,
+        "at": result.at.isoformat() if result.at else None,
+    }

@@ -1,0 +1,65 @@
+"""A token as an operator enters it: without what pasting adds, and refused where it can't be one.
+
+No message repeats the token or a part of it. Nothing that holds its text is left in a frame that an error
+passes through.
+"""
+
+from __future__ import annotations
+
+from crypto_core.envelope import PROVIDER_PREFIXES, Format, classify, require_sealable
+from crypto_core.errors import InvalidTokenError
+from crypto_core.foreign import clean
+from crypto_core.references import TokenRef
+from crypto_core.secret import Secret
+
+_PASTE_BEGINS, _PASTE_ENDS = "\x1b[200~", "\x1b[201~"
+"""What a terminal puts around pasted text (xterm, "Bracketed Paste Mode"), where it reaches the field."""
+
+_ISSUERS = {"jira": "atlassian", "confluence": "atlassian"}
+"""Who issues the tokens of a row's provider, where that has another name."""
+
+_ALSO_OTHERS = frozenset({"atlassian"})
+"""Issuers of tokens without a beginning of their own too: Atlassian's OAuth 2.0 tokens are JWTs."""
+
+
+def taken(raw: Secret, ref: TokenRef, provider: str) -> Secret:
+    """Return what was entered for a connection of `provider`, without the white space around it.
+
+    Raises InvalidTokenError for what is empty, too long, an envelope, no text of visible ASCII characters,
+    or begins like another provider's token.
+    """
+    token, fault = _read(raw, _ISSUERS.get(provider, provider))
+    if fault:
+        raise InvalidTokenError(f"{ref}: {fault}", remedy="Nothing was written. Copy the new token again.")
+    require_sealable(token)
+    return token
+
+
+def stripped(raw: Secret) -> Secret:
+    """Return what was entered without what pasting puts around it. Raises InvalidTokenError for no text."""
+    text = raw.reveal().strip()
+    return Secret.of(text.removeprefix(_PASTE_BEGINS).removesuffix(_PASTE_ENDS).strip())
+
+
+def _read(raw: Secret, issuer: str) -> tuple[Secret, str]:
+    """What was entered, and what is wrong with it; the text itself does not leave this function."""
+    token = stripped(raw)
+    return token, _fault(token.reveal(), issuer)
+
+
+def _fault(text: str, issuer: str) -> str:
+    if not text:
+        return "the token is empty."
+    if not text.isascii() or not text.isprintable() or " " in text:
+        return "the token holds white space, control characters or letters that no token has."
+    found = classify(text)
+    if found.format.protected or found.format is Format.DEV:
+        return "this is a stored value, sealed already, and not a token of the provider."
+    prefixes = PROVIDER_PREFIXES.get(issuer)
+    if prefixes is None:
+        return ""
+    if found.provider not in (None, issuer):
+        return f"this begins like a token of {found.provider}, and the connection is with {issuer}."
+    if found.provider is None and issuer not in _ALSO_OTHERS:
+        return f"this begins like no token of {clean(issuer, 40)} ({', '.join(prefixes)})."
+    return ""

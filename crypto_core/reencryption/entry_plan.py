@@ -1,0 +1,108 @@
+"""What entering a new token would do to one row, told before anything happens, and what came of it."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from typing import Any
+
+from crypto_core.consent import Danger
+from crypto_core.data_keys import KeyAnswer
+from crypto_core.envelope import Format
+from crypto_core.foreign import clean
+from crypto_core.providers.answers import Liveness
+from crypto_core.references import TokenRef
+from crypto_core.secret import Secret, exposed
+
+VERB = "enter token"
+"""What the journal and the kept envelopes call it."""
+
+
+@dataclass(frozen=True, slots=True)
+class EntryPlan:
+    """A dry run's result. Nothing has been changed or sent. Cleaned text; a subject of a consent.
+
+    `whose` helps to recognise the row, as (column, text). `old_key` is the ARN of the key that the old token
+    was under, "" where that isn't known. `already` is True where the row holds this very token.
+    """
+
+    ref: TokenRef
+    provider: str
+    whose: tuple[tuple[str, str], ...]
+    old_format: Format
+    old_key: str
+    key_arn: str
+    format: Format
+    digest: str
+    warnings: tuple[str, ...] = ()
+    already: bool = False
+    old_digest: bytes = field(default=b"", repr=False)
+    source: KeyAnswer | None = None
+    """What KMS said the old token was under; None where it was not asked or did not say."""
+
+    @property
+    def kept(self) -> bool:
+        """True if the old value is kept: an envelope is, plaintext and dev format never."""
+        return self.old_format.protected
+
+    @property
+    def danger(self) -> Danger:
+        """How much asking it takes: more where the old value can't be had back."""
+        if self.already:
+            return Danger.NONE
+        return Danger.CONFIRM if self.kept else Danger.TYPED
+
+    @property
+    def confirmation(self) -> str:
+        """What has to be typed where the danger is TYPED: the row's id."""
+        return clean(self.ref.row_id, 200).strip() or "replace"
+
+    def as_json(self) -> dict[str, Any]:
+        """The document that a dry run prints and the journal keeps."""
+        return {
+            "dry_run": True,
+            "reference": str(self.ref),
+            "provider": self.provider,
+            "to": self.key_arn,
+            "format": self.format.value,
+            "old_format": self.old_format.value,
+            "old_key": self.old_key or None,
+            "old_value_kept": self.kept,
+            "already": self.already,
+            "plan": self.digest,
+            "warnings": list(self.warnings),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Entered:
+    """What came of it. `written` is False where the row held the token already.
+
+    `liveness` is what the provider said of the new token before it was written, with its `reason`.
+    `still_there` is False where another writer has replaced it again right after, and None where it could not
+    be read back.
+    """
+
+    ref: TokenRef
+    written: bool
+    liveness: Liveness
+    reason: str
+    key_arn: str
+    format: Format
+    still_there: bool | None = True
+
+
+def digest_of_entry(
+    ref: TokenRef, old_digest: bytes, key_arn: str, format_: Format, token: Secret, *, already: bool
+) -> str:
+    """Return SHA-256, in hex, over the row, what it holds, the new token, and how that is sealed.
+
+    Each part is prefixed with its length (8 bytes, big-endian).
+    """
+    state = hashlib.sha256()
+    told = (ref.table, ref.column, ref.row_id, key_arn, format_.value, str(already))
+    parts = (*(text.encode(errors="surrogatepass") for text in told), old_digest)
+    for part in parts:
+        state.update(len(part).to_bytes(8, "big") + part)
+    state.update(exposed(token))
+    return state.hexdigest()

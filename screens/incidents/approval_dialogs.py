@@ -1,0 +1,150 @@
+"""Four eyes on screen: that a request waits, and the plan of a request with the question what is decided."""
+
+from __future__ import annotations
+
+import json
+
+from textual import on
+from textual.app import ComposeResult
+from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.content import Content
+from textual.widgets import Button, Static
+
+from crypto_core.database.approvals import Approval
+from crypto_core.foreign import clean
+from screens.ages import ago, local
+from screens.asking import ask
+from screens.blocking import Trouble
+from screens.facts import Facts
+from screens.incidents.running import Waiting
+from screens.incidents.work import approval_gate
+from screens.widgets.dialog import Dialog, button
+
+_MOST_LINES = 400
+
+
+class ApprovalNeeded(Dialog[None]):
+    """Says that nothing was done yet: who has to approve, how, and until when."""
+
+    def __init__(self, facts: Facts, waiting: Waiting) -> None:
+        super().__init__()
+        self._facts = facts
+        self._waiting = waiting
+
+    def compose(self) -> ComposeResult:
+        """What is missing, and the way back."""
+        with Vertical(classes="frame") as frame:
+            frame.border_title = Content("Not done yet: a second identity has to approve it")
+            with VerticalScroll(classes="body", can_focus=False):
+                yield Static(id="told")
+            with Horizontal(classes="buttons"):
+                yield button("Close", "cancel")
+
+    def on_mount(self) -> None:
+        """Say what is known, then until when the request waits."""
+        self.query_one("#cancel").focus()
+        self._tell("")
+        if self._facts.services.approvals is not None:
+            gate = approval_gate(self._facts)
+            ask(self, lambda _: gate.requests(pending=True), self._know, group="approvals")
+
+    def _know(self, answer: tuple[Approval, ...] | Trouble) -> None:
+        if isinstance(answer, Trouble):
+            return
+        request = next((one for one in answer if str(one.id) == self._waiting.request), None)
+        if request is not None and self.is_mounted:
+            now = self._facts.clock()
+            self._tell(f"{local(request.expires_at, now):%H:%M:%S %z}, {ago(request.expires_at, now)}")
+
+    def _tell(self, until: str) -> None:
+        lines = [Content(clean(self._waiting.message, 1_000))]
+        if self._waiting.remedy:
+            lines += [Content(""), Content.assemble((clean(self._waiting.remedy, 1_000), "bold"))]
+        lines += [
+            Content(""),
+            Content(
+                "Somebody else, signed in as another identity: 5, then H, in their console. Not you yourself."
+            ),
+            Content.assemble(("request  ", "$muted"), clean(self._waiting.request, 80)),
+        ]
+        if until:
+            lines.append(Content.assemble(("until    ", "$muted"), until))
+        lines += [
+            Content(""),
+            Content("Once it is approved, press Enter on the step again: the same plan runs."),
+        ]
+        self.query_one("#told", Static).update(Content("\n").join(lines))
+
+    @on(Button.Pressed, "#cancel")
+    def cancel(self) -> None:
+        """Go back."""
+        self.dismiss(None)
+
+
+class DecideDialog(Dialog[bool | None]):
+    """Returns True to approve, False to deny, None to leave it as it is."""
+
+    def __init__(self, facts: Facts, request: Approval) -> None:
+        super().__init__()
+        self._facts = facts
+        self._request = request
+
+    def compose(self) -> ComposeResult:
+        """The plan whole, and the ways on and back."""
+        with Vertical(classes="frame") as frame:
+            frame.border_title = Content(clean(f"Approve: {self._request.action}?", 78))
+            with VerticalScroll(classes="body", can_focus=False):
+                yield Static(Content("\n").join(plan_lines(self._request, self._facts)))
+            with Horizontal(classes="buttons"):
+                yield button("Leave it", "cancel")
+                yield button("Deny", "deny")
+                yield button("Approve", "approve")
+
+    def on_mount(self) -> None:
+        """The safe button has the focus."""
+        self.query_one("#cancel").focus()
+
+    @on(Button.Pressed, "#approve")
+    def approve(self) -> None:
+        """Let it be done."""
+        self.dismiss(True)
+
+    @on(Button.Pressed, "#deny")
+    def deny(self) -> None:
+        """Don't let it be done."""
+        self.dismiss(False)
+
+    @on(Button.Pressed, "#cancel")
+    def cancel(self) -> None:
+        """Decide nothing."""
+        self.dismiss(None)
+
+
+def plan_lines(request: Approval, facts: Facts) -> list[Content]:
+    """Return who asks for what until when, and the plan as it was shown to them."""
+    now = facts.clock()
+    lines = [
+        Content.assemble((clean(request.summary, 600), "bold")),
+        Content.assemble(("asked by  ", "$muted"), clean(request.requested_by, 300)),
+        Content.assemble(("asked     ", "$muted"), ago(request.requested_at, now)),
+        Content.assemble(("ends      ", "$muted"), ago(request.expires_at, now)),
+        Content.assemble(("plan      ", "$muted"), clean(request.digest, 128)),
+    ]
+    rest = dict(request.plan)
+    for name, lead, style in (
+        ("does", "• ", ""),
+        ("does_not", "but not: ", "$muted"),
+        ("warnings", "▲ ", "$warning"),
+    ):
+        texts = rest.pop(name, ())
+        if isinstance(texts, list | tuple) and texts:
+            lines.append(Content(""))
+            lines += [Content.assemble((lead, style), clean(text, 1_000)) for text in texts]
+    laid_out = json.dumps(rest, indent=2, ensure_ascii=False, default=str).splitlines()
+    lines += [
+        Content(""),
+        *(Content.assemble((clean(text, 600), "$muted")) for text in laid_out[:_MOST_LINES]),
+    ]
+    if len(laid_out) > _MOST_LINES:
+        lines.append(Content(f"and {len(laid_out) - _MOST_LINES:,} more lines"))
+    return lines

@@ -1,0 +1,142 @@
+"""What waits for a second identity, and what was decided of late."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import ClassVar, cast
+
+from textual import on, work
+from textual.binding import BindingType
+from textual.content import Content
+
+from crypto_core.cancelling import Cancellation
+from crypto_core.database.approvals import Approval, Decision
+from crypto_core.foreign import clean
+from screens.actions.action import Action, Scope
+from screens.actions.performing import Host, bindings, perform
+from screens.actions.registry import BY_ID
+from screens.ages import ago
+from screens.asking import ask
+from screens.blocking import Trouble
+from screens.facts import Facts
+from screens.incidents.approval_dialogs import DecideDialog
+from screens.incidents.words import person
+from screens.incidents.work import approval_gate
+from screens.routes import Followed
+from screens.signs import Sign
+from screens.use.lines import BLANK
+from screens.use.use_screen import UseScreen
+from screens.widgets.cells import fit
+from screens.widgets.line_list import Line, LineList
+
+_SIGNS = {
+    Decision.PENDING: Sign("▲", "$warning"),
+    Decision.APPROVED: Sign("●", "$success"),
+    Decision.DENIED: Sign("✖", "$error"),
+    Decision.EXPIRED: Sign("○", "$muted"),
+    Decision.USED: Sign("✔", "$muted"),
+}
+_ACTION, _WHO, _WHEN = 24, 12, 14
+
+
+class ApprovalsScreen(UseScreen[tuple[Approval, ...]]):
+    """Those that wait first; Enter shows the plan and asks."""
+
+    NAME = "approvals"
+    EVERY = 3.0
+    ASKING = "Asking what waits for approval…"
+    ACTS: ClassVar[tuple[Scope, ...]] = (Scope.APPROVALS,)
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings(Scope.APPROVALS)]
+
+    def __init__(self, facts: Facts) -> None:
+        super().__init__(facts)
+
+    def ask_for(self, cancelled: Cancellation) -> tuple[Approval, ...]:
+        """Ask for those that wait, and those that were decided."""
+        return approval_gate(self.facts).requests(pending=False, limit=200)
+
+    def lines(self, answer: tuple[Approval, ...], width: int) -> Iterable[Line]:
+        """Return the requests."""
+        return request_lines(answer, width, self.facts)
+
+    @property
+    def request_in_hand(self) -> Approval | None:
+        """The request under the cursor."""
+        line = self.query_one(LineList).current if self.is_mounted and self.query(LineList) else None
+        target = line.target if line is not None else None
+        return target if isinstance(target, Approval) else None
+
+    def possible(self, action: Action) -> bool | None:
+        """Only what waits can be decided."""
+        if action.name == "decide":
+            request = self.request_in_hand
+            return True if request is not None and request.decision is Decision.PENDING else None
+        return super().possible(action)
+
+    @on(Followed)
+    async def open_request(self, event: Followed) -> None:
+        """Enter: look at the plan, and decide."""
+        if isinstance(event.target, Approval):
+            event.stop()
+            await perform(self, BY_ID["approvals.decide"])
+
+    @work(exclusive=True, group="write")
+    async def do_decide(self) -> None:
+        """Look at the plan, then approve or deny it."""
+        request = self.request_in_hand
+        if request is None:
+            return
+        approve = await self.app.push_screen_wait(DecideDialog(self.facts, request))
+        if approve is None:
+            return
+        gate, id_, decided = approval_gate(self.facts), request.id, approve
+        ask(self, lambda _: gate.decide(id_, approve=decided), self._decided, group="decide")
+
+    def _decided(self, answer: Approval | Trouble) -> None:
+        host = cast(Host, self.app)
+        if isinstance(answer, Trouble):
+            host.tell(str(answer), trouble=True)
+        else:
+            host.tell(f"{answer.decision.value.capitalize()}: {clean(answer.summary, 120)}")
+        self.ask_anew()
+
+
+def request_lines(requests: Iterable[Approval], width: int, facts: Facts) -> Iterator[Line]:
+    """Yield the requests that wait, then those that are over."""
+    found = tuple(requests)
+    pending = [one for one in found if one.decision is Decision.PENDING]
+    over = [one for one in found if one.decision is not Decision.PENDING]
+    if not pending:
+        yield Line(Content.assemble(("Nothing waits for approval.", "bold")))
+    for one in pending:
+        yield _line(one, width, facts)
+    if over:
+        yield BLANK
+        yield Line(Content.assemble(("decided", "$muted")))
+        for one in over:
+            yield _line(one, width, facts)
+
+
+def _line(request: Approval, width: int, facts: Facts) -> Line:
+    now, sign = facts.clock(), _SIGNS[request.decision]
+    waits = request.decision is Decision.PENDING
+    when = f"ends {ago(request.expires_at, now)}" if waits else request.decision.value
+    room = max(width - 2 - _ACTION - _WHO - _WHEN - 3, 8)
+    content = Content.assemble(
+        sign,
+        " ",
+        (fit(request.action, _ACTION), "bold" if waits else "$muted"),
+        " ",
+        (fit(request.summary, room), "" if waits else "$muted"),
+        " ",
+        (fit(person(request.requested_by), _WHO), "$muted"),
+        " ",
+        (fit(when, _WHEN), sign.style),
+    )
+    if waits:
+        return Line(
+            content,
+            request,
+            f"Enter: the plan, to approve or deny it. Asked by {clean(request.requested_by, 200)}.",
+        )
+    return Line(content)

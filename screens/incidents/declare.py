@@ -1,0 +1,338 @@
+"""Declares an incident: which runbook, about what, since when; then what will be opened, and the question."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from textual import on
+from textual.app import ComposeResult
+from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.content import Content
+from textual.widgets import Button, Input, Static
+
+from crypto_core.counting import counted
+from crypto_core.errors import InvalidReferenceError, RefusedError
+from crypto_core.foreign import clean
+from crypto_core.incidents.catalogue import SubjectKind
+from crypto_core.incidents.model import Scope
+from crypto_core.incidents.runbook import Runbook
+from crypto_core.references import parse_reference
+from screens.ages import span
+from screens.asking import Asked, ask
+from screens.blocking import Trouble
+from screens.events.pulling import since
+from screens.facts import Facts
+from screens.incidents.words import subject
+from screens.incidents.work import incident_work
+from screens.routes import Followed
+from screens.widgets.cells import cut, fit
+from screens.widgets.dialog import Dialog, button
+from screens.widgets.line_input import LineInput
+from screens.widgets.line_list import Line, LineList
+from screens.widgets.notice import trouble_content
+
+if TYPE_CHECKING:
+    from screens.incidents.beginning import About
+
+_MOST = 8
+FIELDS = ("subject", "title", "since")
+Lines = Callable[[int], list[Line]]
+"""Writes lines for a width."""
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What an incident can be about: what a line leads to."""
+
+    value: str
+
+
+class DeclareDialog(Dialog[int | None]):
+    """Returns the new incident's number, None if none was opened."""
+
+    DEFAULT_CSS = """
+    DeclareDialog #fields { height: auto; }
+    DeclareDialog .field { height: 1; }
+    DeclareDialog .field > Static { width: 11; color: $muted; }
+    DeclareDialog .field > Input { width: 1fr; height: 1; padding: 0 1; border: none; background: $panel; }
+    DeclareDialog #said { height: auto; margin-top: 1; }
+    """
+
+    def __init__(self, facts: Facts, about: About) -> None:
+        super().__init__()
+        self._facts = facts
+        self._about = about
+        self._runbook: Runbook | None = None
+        self._scope = Scope()
+        self._declaring: Asked[int] | None = None
+        self._ask_for_subject = False
+
+    def compose(self) -> ComposeResult:
+        """What is chosen from, what is known, and the way back."""
+        with Vertical(classes="frame") as frame:
+            frame.border_title = Content("Start an incident: which runbook?")
+            with VerticalScroll(classes="body", can_focus=False):
+                yield Static(Content("Reading the runbooks…"), id="about")
+            yield LineList(id="choices")
+            with Vertical(id="fields"):
+                for name in FIELDS:
+                    with Horizontal(classes="field"):
+                        yield Static(Content(name))
+                        yield LineInput(id=name, compact=True)
+            yield Static(id="said")
+            with Horizontal(classes="buttons"):
+                yield button("Cancel", "cancel")
+
+    def on_mount(self) -> None:
+        """Ask which runbooks there are."""
+        for hidden in ("#choices", "#fields", "#said"):
+            self.query_one(hidden).display = False
+        self.query_one("#cancel").focus()
+        facts = self._facts
+        ask(self, lambda _: incident_work(facts).runbooks(), self._offer_runbooks, group="runbooks")
+
+    # Which runbook
+
+    def _offer_runbooks(self, answer: tuple[Runbook, ...] | Trouble) -> None:
+        if isinstance(answer, Trouble):
+            self._say(trouble_content(answer))
+            return
+        kinds = self._about.kinds
+        offered = [book for book in answer if not kinds or book.subject in kinds]
+        if not offered:
+            self._say(Content("There is no runbook for this."))
+            return
+        if self._about.origin:
+            self._say(Content.assemble(("from  ", "$muted"), clean(self._about.origin, 300)))
+        else:
+            self._say(Content("A runbook is what to do, step by step, and what proves that it was done."))
+        self._offer(lambda width: [_runbook_line(book, width) for book in offered], len(offered))
+
+    def _offer(self, lines: Lines, count: int) -> None:
+        choices = self.query_one("#choices", LineList)
+        choices.display = True
+        choices.styles.height = min(count, _MOST)
+        choices.write(lambda size: lines(size.width))
+        choices.move_to(0)
+        choices.focus()
+
+    @on(Followed)
+    def choose(self, event: Followed) -> None:
+        """Go on with a runbook, or with what it is about."""
+        event.stop()
+        match event.target:
+            case Runbook() as book:
+                self._runbook = book
+                self._scope = self._about.scope(book.subject)
+                self._retitle(f"{book.title}: about what?")
+                if str(self._scope):
+                    self._ask_rest(ask_subject=False)
+                else:
+                    self._ask_subject(book.subject)
+            case Subject(value=value) if self._runbook is not None:
+                self._scope = _with_subject(self._scope, self._runbook.subject, value)
+                self._ask_rest(ask_subject=False)
+
+    # About what
+
+    def _ask_subject(self, kind: SubjectKind) -> None:
+        facts = self._facts
+        self.query_one("#choices").display = False
+        self.query_one("#cancel").focus()
+        if kind is SubjectKind.TOKENS:
+            self._ask_rest(ask_subject=True)
+        elif kind is SubjectKind.KEY:
+            self._say(Content("Asking KMS for keys…"))
+            known = facts.keys.value
+            ask(
+                self,
+                lambda _: tuple(
+                    Subject(key.key_arn)
+                    for key in (known if known is not None else facts.services.keys.list())
+                ),
+                self._offer_subjects,
+                group="subjects",
+            )
+        else:
+            contexts = facts.services.contexts
+            ask(
+                self,
+                lambda _: (
+                    tuple(Subject(one.name) for one in contexts.offered().databases) if contexts else ()
+                ),
+                self._offer_subjects,
+                group="subjects",
+            )
+
+    def _offer_subjects(self, answer: tuple[Subject, ...] | Trouble) -> None:
+        if isinstance(answer, Trouble) or not answer:
+            self._ask_rest(ask_subject=True)
+            if isinstance(answer, Trouble):
+                self._fault(trouble_content(answer))
+            return
+        names = self._facts.key_words
+        key = self._runbook is not None and self._runbook.subject is SubjectKind.KEY
+        self._say(Content("Which key may have been used by somebody else?" if key else "Which database?"))
+        ordered = self._by_tokens(answer) if key else list(answer)
+        self._offer(
+            lambda width: [
+                Line(
+                    Content.assemble(
+                        " ", (fit(names.long(one.value) if key else one.value, max(width - 2, 8)), "bold")
+                    ),
+                    one,
+                )
+                for one in ordered
+            ],
+            len(ordered),
+        )
+
+    def _by_tokens(self, keys: Sequence[Subject]) -> list[Subject]:
+        """The key with most tokens first: it is the one that hurts."""
+        status = self._facts.status.value
+        return sorted(keys, key=lambda one: -status.tokens_under(one.value) if status is not None else 0)
+
+    # What will be opened
+
+    def _ask_rest(self, *, ask_subject: bool) -> None:
+        book = self._runbook
+        if book is None:
+            return
+        self._retitle(f"{book.title}: nothing has been opened yet")
+        self.query_one("#choices").display = False
+        self._say(opened_content(book, self._scope, self._facts))
+        self.query_one("#fields").display = True
+        hints = {SubjectKind.KEY: "ARN, id or alias", SubjectKind.TOKENS: "references, or a filter"}
+        placeholders = {
+            "subject": hints.get(book.subject, "its name in the settings"),
+            "title": clean(book.title, 120),
+            "since": "when it may have begun: 2h, 7d, a date; empty if not known",
+        }
+        for name, words in placeholders.items():
+            self.query_one(f"#{name}", LineInput).placeholder = words
+        self._ask_for_subject = ask_subject
+        self.query(".field").first().display = ask_subject
+        self.query_one("#since", LineInput).value = _written(self._scope.since)
+        self.query_one(".buttons").mount(button("Open the incident", "open"))
+        self.query_one("#subject" if ask_subject else "#title").focus()
+
+    @on(Input.Submitted)
+    def go_on(self, event: Input.Submitted) -> None:
+        """Enter opens the incident, from every field but an empty subject."""
+        event.stop()
+        if event.input.id == "subject" and not event.value.strip():
+            return
+        self.open_incident()
+
+    @on(Button.Pressed, "#open")
+    def open_incident(self) -> None:
+        """Open it."""
+        book = self._runbook
+        if book is None or (self._declaring is not None and self._declaring.waiting):
+            return
+        given = {name: self.query_one(f"#{name}", Input).value.strip() for name in FIELDS}
+        facts, scope, ask_subject = self._facts, self._scope, self._ask_for_subject
+        began = scope.since if given["since"] == _written(scope.since) else None
+
+        def declare() -> int:
+            whole = scope
+            if ask_subject:
+                whole = _with_subject(scope, book.subject, given["subject"])
+            text = given["since"]
+            at = began if began is not None or not text else since(text, None, facts.clock())
+            if not str(whole):
+                raise RefusedError("What is it about?", remedy="Fill in the subject.")
+            return incident_work(facts).declare(book.id, replace(whole, since=at), given["title"])
+
+        self._fault(Content("Opening the incident…"))
+        self._declaring = ask(self, lambda _: declare(), self._end, group="declare")
+
+    def _end(self, answer: int | Trouble) -> None:
+        if isinstance(answer, Trouble):
+            self._fault(trouble_content(answer))
+        else:
+            self.dismiss(answer)
+
+    def _fault(self, content: Content) -> None:
+        said = self.query_one("#said", Static)
+        said.display = True
+        said.update(content)
+
+    def _say(self, content: Content) -> None:
+        self.query_one("#about", Static).update(content)
+
+    def _retitle(self, words: str) -> None:
+        self.query_one(".frame").border_title = Content(clean(words, 78))
+
+    @on(Button.Pressed, "#cancel")
+    def cancel(self) -> None:
+        """Go back; nothing was opened."""
+        self.dismiss(None)
+
+
+def opened_content(book: Runbook, scope: Scope, facts: Facts) -> Content:
+    """Return what will be opened: about what, from where, with which phases."""
+    budget = sum(step.budget_seconds for step in book.steps)
+    lines = [Content(clean(book.summary, 600)), Content("")]
+    if str(scope):
+        lines.append(Content.assemble(("about      ", "$muted"), (subject(scope, facts), "bold")))
+    if scope.origin:
+        lines.append(Content.assemble(("from       ", "$muted"), clean(scope.origin, 300)))
+    phases = " · ".join(clean(phase.title, 60) for phase in book.phases)
+    allowed = f", budget {span(timedelta(seconds=budget))}" if budget else ""
+    lines += [
+        Content.assemble(("steps      ", "$muted"), f"{counted(len(book.steps), 'step')}{allowed}"),
+        Content.assemble(("phases     ", "$muted"), phases),
+        Content.assemble(
+            ("runbook    ", "$muted"),
+            f"{clean(book.id, 80)} version {book.version}, {clean(book.source, 200)}",
+        ),
+        Content(""),
+        Content("It is opened in the database, for every operator to see. Nothing else is changed."),
+        Content(""),
+    ]
+    return Content("\n").join(lines)
+
+
+def _runbook_line(book: Runbook, width: int) -> Line:
+    name = min(34, max(width // 2, 10))
+    return Line(
+        Content.assemble(
+            " ",
+            (fit(book.title, name), "bold"),
+            " ",
+            (cut(book.summary, max(width - name - 3, 8)), "$muted"),
+        ),
+        book,
+    )
+
+
+def _written(moment: datetime | None) -> str:
+    return moment.isoformat(timespec="seconds") if moment is not None else ""
+
+
+def _with_subject(scope: Scope, kind: SubjectKind, text: str) -> Scope:
+    """Return the scope with its subject as the operator named it."""
+    match kind:
+        case SubjectKind.KEY:
+            return replace(scope, key=text)
+        case SubjectKind.DATABASE:
+            return replace(scope, database=text)
+    words = [word for word in text.replace(",", " ").split() if word]
+    if words and all(_is_reference(word) for word in words):
+        return replace(scope, references=tuple(words))
+    return replace(scope, filter=text)
+
+
+def _is_reference(word: str) -> bool:
+    """True for table.column:id; a filter's field:value has no dot in front of its colon."""
+    if "." not in word.partition(":")[0]:
+        return False
+    try:
+        parse_reference(word)
+    except InvalidReferenceError:
+        return False
+    return True

@@ -1,0 +1,179 @@
+"""Evidence: every piece with its hash, and the content of one as it was kept."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from textual.binding import BindingType
+from textual.content import Content
+from textual.widget import Widget
+
+from crypto_core.cancelling import Cancellation
+from crypto_core.counting import counted
+from crypto_core.foreign import clean
+from crypto_core.incidents.model import Evidence, IncidentView
+from screens.actions.action import Action, Scope
+from screens.actions.performing import bindings
+from screens.ages import stamp
+from screens.answer_screen import AnswerScreen
+from screens.events.event_screen import EventText
+from screens.facts import Facts
+from screens.incidents.words import person
+from screens.incidents.work import incident_work
+from screens.routes import EvidenceBehind
+from screens.use.lines import BLANK
+from screens.use.use_screen import UseScreen
+from screens.widgets.cells import fit, fit_middle
+from screens.widgets.clipboard import send_to_clipboard
+from screens.widgets.hint_line import HintLine
+from screens.widgets.line_list import Line, LineList
+from screens.widgets.notice import Notice
+
+MOST_LINES = 20_000
+"""Lines of one piece that are laid out."""
+_LONGEST = 4_000
+"""Characters of one line that are laid out."""
+
+
+class EvidenceListScreen(UseScreen[IncidentView]):
+    """By step; Enter reads a piece."""
+
+    NAME = "evidence"
+    EVERY = 5.0
+    ASKING = "Reading the list of evidence…"
+    ACTS: ClassVar[tuple[Scope, ...]] = (Scope.EVIDENCE,)
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings(Scope.EVIDENCE)]
+
+    def __init__(self, facts: Facts, incident: int, step: str = "") -> None:
+        super().__init__(facts)
+        self.incident = incident
+        self.step = step
+
+    @property
+    def crumb(self) -> tuple[str, str]:
+        """How many pieces there are."""
+        return "Evidence", counted(len(self.answer.evidence), "piece") if self.answer is not None else ""
+
+    def ask_for(self, cancelled: Cancellation) -> IncidentView:
+        """Ask for the incident."""
+        return incident_work(self.facts).show(self.incident)
+
+    def lines(self, answer: IncidentView, width: int) -> Iterable[Line]:
+        """Return the pieces."""
+        return list_lines(answer, width, self.facts, self.step)
+
+    def possible(self, action: Action) -> bool | None:
+        """There has to be a piece under the cursor."""
+        if action.name == "copy-hash" and not isinstance(self._target, EvidenceBehind):
+            return None
+        return super().possible(action)
+
+    @property
+    def _target(self) -> object:
+        line = self.query_one(LineList).current if self.is_mounted and self.query(LineList) else None
+        return line.target if line is not None else None
+
+    def do_copy_hash(self) -> None:
+        """Send the hash of the piece under the cursor to the clipboard."""
+        target = self._target
+        if isinstance(target, EvidenceBehind):
+            text = clean(target.sha256, 128)
+            send_to_clipboard(self, text, text)
+
+
+def list_lines(view: IncidentView, width: int, facts: Facts, step: str = "") -> Iterator[Line]:
+    """Yield the pieces below the steps that they belong to."""
+    now, any_ = facts.clock(), False
+    for one in view.steps:
+        own = [
+            piece for piece in view.evidence if piece.step_id == one.step.id and step in ("", piece.step_id)
+        ]
+        if not own:
+            continue
+        if any_:
+            yield BLANK
+        any_ = True
+        yield Line(Content.assemble((f"{one.number} ", "$muted"), (clean(one.step.title, 200), "bold")))
+        for piece in own:
+            yield _piece(piece, width, stamp(piece.captured_at, now)[5:16], view.incident.id)
+    if not any_:
+        yield Line(Content.assemble(("No evidence yet: C on a step captures what it names.", "$muted")))
+
+
+def _piece(piece: Evidence, width: int, at: str, incident: int) -> Line:
+    digest = fit_middle(clean(piece.sha256, 64), 20 if width < 110 else 64)
+    right = f"  {digest}  {at}  {fit(person(piece.captured_by), 10)}"
+    room = max(width - 2 - len(right), 10)
+    return Line(
+        Content.assemble("  ", (fit(piece.title, room), "$accent"), (right, "$muted")),
+        EvidenceBehind(incident, piece.id, clean(piece.title, 300), clean(piece.sha256, 128)),
+        f"Enter: what was kept, {piece.characters:,} characters. y copies its SHA-256.",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class LaidOut:
+    """A piece laid out."""
+
+    characters: int
+    text: Sequence[str]
+
+
+class EvidenceScreen(AnswerScreen[LaidOut]):
+    """The content of one piece. Its hash was compared when it was read."""
+
+    NAME = "evidence-text"
+    EVERY = 300.0
+    ASKING = "Reading the evidence and comparing its hash…"
+    ACTS: ClassVar[tuple[Scope, ...]] = (Scope.EVIDENCE,)
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings(Scope.EVIDENCE)]
+
+    def __init__(self, facts: Facts, piece: EvidenceBehind) -> None:
+        super().__init__(facts)
+        self.piece = piece
+
+    def body(self) -> Iterable[Widget]:
+        """Trouble if there is any, the text, and a line for hints."""
+        yield Notice()
+        yield EventText()
+        yield HintLine()
+
+    @property
+    def crumb(self) -> tuple[str, str]:
+        """What it is."""
+        return "Content", self.piece.title
+
+    def ask_for(self, cancelled: Cancellation) -> LaidOut:
+        """Read it and lay it out."""
+        text = incident_work(self.facts).evidence(self.piece.incident, self.piece.evidence)
+        return LaidOut(len(text), readable(text))
+
+    def lines(self, answer: LaidOut, width: int) -> Iterable[Line]:
+        """Return the hash, then the content."""
+        yield Line(Content.assemble(("sha256  ", "$muted"), (self.piece.sha256, "bold")))
+        words = f"{answer.characters:,} characters; the hash was compared, and is the one that was captured"
+        yield Line(Content.assemble(("● ", "$success"), (words, "$muted")))
+        yield BLANK
+        for text in answer.text:
+            for part in Content(text).fold(max(width, 20)) or [Content("")]:
+                yield Line(part)
+
+    def do_copy_hash(self) -> None:
+        """Send the hash to the clipboard."""
+        send_to_clipboard(self, self.piece.sha256, self.piece.sha256)
+
+
+def readable(text: str) -> Sequence[str]:
+    """Return JSON laid out, a field a line; what is no JSON as it is, line by line. All of it cleaned."""
+    try:
+        laid_out = json.dumps(json.loads(text), indent=2, ensure_ascii=False)
+    except ValueError:
+        laid_out = text
+    lines = laid_out.splitlines()
+    shown = [clean(line, _LONGEST) for line in lines[:MOST_LINES]]
+    if len(lines) > MOST_LINES:
+        shown.append(f"… and {len(lines) - MOST_LINES:,} more lines: keydeck incident show tells all.")
+    return shown

@@ -1,0 +1,378 @@
+"""What can be done to an incident and to the step under the cursor."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, cast
+
+from textual import work
+
+from crypto_core.cancelling import Cancellation
+from crypto_core.errors import ApprovalNeededError
+from crypto_core.foreign import clean
+from crypto_core.incidents.model import Evidence, IncidentState, IncidentView, StepState, StepView
+from crypto_core.secret import Secret
+from screens.actions.action import Action, Scope
+from screens.actions.performing import Host, perform
+from screens.actions.registry import BY_ID
+from screens.asking import ask
+from screens.blocking import Trouble
+from screens.incidents.next_thing import next_thing
+from screens.incidents.running import Outcome, Run, Runs, StepKey, Waiting, runs_of
+from screens.incidents.work import incident_work
+from screens.main_screen import MainScreen
+from screens.routes import ApprovalsBehind, EntriesBehind, EvidenceListBehind, Followed
+from screens.services import IncidentWork
+
+if TYPE_CHECKING:
+    from crypto_core.incidents.doing import ActionResult
+    from screens.incidents.step_dialog import Agreed
+
+_DAY = 86_400.0
+
+
+class IncidentActor(MainScreen):
+    """A screen that has an incident and one of its steps in hand."""
+
+    ACTS: ClassVar[tuple[Scope, ...]] = (Scope.INCIDENT,)
+    incident: int
+
+    @property
+    def view(self) -> IncidentView | None:
+        """The incident, once it is known."""
+        raise NotImplementedError
+
+    @property
+    def step_in_hand(self) -> StepView | None:
+        """The step that actions are about."""
+        raise NotImplementedError
+
+    def go_to_step(self, step_id: str) -> None:
+        """Put the cursor on a step."""
+        raise NotImplementedError
+
+    def look_now(self, step_id: str) -> None:
+        """Look at what proves a step."""
+        raise NotImplementedError
+
+    def look_soon(self) -> None:
+        """Ask anew for all that is shown."""
+        raise NotImplementedError
+
+    def possible(self, action: Action) -> bool | None:
+        """Grey out what the incident's or the step's state has no use for."""
+        if action.scope is Scope.INCIDENT:
+            if action.name == "approvals" and self.facts.services.approvals is None:
+                return False
+            view, step = self.view, self.step_in_hand
+            if view is None or (step is None and action.name not in _OF_INCIDENT):
+                return None
+            if not _fits(action.name, view, step, self._run_of(step) is not None):
+                return None
+        return super().possible(action)
+
+    def _run_of(self, step: StepView | None) -> Run | None:
+        return runs_of(self.facts).running.get((self.incident, step.step.id)) if step is not None else None
+
+    # Enter
+
+    async def do_next(self) -> None:
+        """Do the next sensible thing for the step under the cursor."""
+        view, step = self.view, self.step_in_hand
+        if view is None or step is None:
+            return
+        if self._run_of(step) is not None:
+            self._tell("That is under way. X stops it.")
+            return
+        runs, key = runs_of(self.facts), (self.incident, step.step.id)
+        outcome = runs.outcomes.get(key)
+        failed = key in runs.waiting or (outcome is not None and not outcome.complete)
+        thing = next_thing(view, step, failed=failed)
+        if thing == "incident.go":
+            if view.current is not None:
+                self.go_to_step(view.current.step.id)
+        elif thing == "incident.act":
+            if await self._may(thing):
+                self._act(everything=False)
+        else:
+            await perform(self, BY_ID[thing])
+
+    async def _may(self, id_: str) -> bool:
+        action = BY_ID[id_]
+        if action.changes and self.facts.read_only:
+            self._tell(f"Read-only: {action.title} is refused.", trouble=True)
+            return False
+        return True
+
+    # The step
+
+    def do_act(self) -> None:
+        """Do what the step does, asked for everything that it can be told."""
+        self._act(everything=True)
+
+    @work(exclusive=True, group="write")
+    async def _act(self, *, everything: bool) -> None:
+        from screens.incidents.step_dialog import StepDialog
+
+        step = self.step_in_hand
+        if step is None:
+            return
+        dialog = StepDialog(self.facts, self.incident, step, everything=everything)
+        agreed = await self.app.push_screen_wait(dialog)
+        if agreed is not None:
+            self._carry_out(step, agreed)
+
+    def _carry_out(self, step: StepView, agreed: Agreed) -> None:
+        service, incident, id_ = incident_work(self.facts), self.incident, step.step.id
+        plan, consent, inputs = agreed.plan, agreed.consent, agreed.inputs
+
+        def call(run: Run, cancelled: Cancellation) -> ActionResult | Waiting:
+            try:
+                return service.run(
+                    incident, id_, plan, consent, inputs, progress=run.progress, cancelled=cancelled
+                )
+            except ApprovalNeededError as error:
+                return Waiting(error.request, error.message, error.remedy)
+            finally:
+                wipe(inputs)
+
+        self._begin(step, clean(plan.title, 120), call)
+
+    @work(exclusive=True, group="write")
+    async def do_answer(self) -> None:
+        """Decide what the step asks."""
+        from screens.incidents.choose_answer import ChooseAnswer
+
+        step = self.step_in_hand
+        if step is None:
+            return
+        choice = await self.app.push_screen_wait(ChooseAnswer(step))
+        if choice is not None:
+            answer, id_ = choice, step.step.id
+            self._do(step, "Noting the answer", lambda work, _: work.answer(self.incident, id_, answer))
+
+    def do_finish(self) -> None:
+        """Capture, look, and end the step if its check passes."""
+        step = self.step_in_hand
+        if step is not None:
+            id_ = step.step.id
+            self._do(
+                step,
+                "Capturing evidence and looking at the check",
+                lambda work, cancelled: work.finish(self.incident, id_, cancelled=cancelled),
+            )
+
+    def do_check(self) -> None:
+        """Look now at what proves the step."""
+        step = self.step_in_hand
+        if step is not None:
+            self.look_now(step.step.id)
+
+    def do_capture(self) -> None:
+        """Keep the evidence that the step names."""
+        step = self.step_in_hand
+        if step is not None:
+            id_ = step.step.id
+            self._do(
+                step,
+                "Capturing evidence",
+                lambda work, cancelled: work.capture(self.incident, id_, cancelled=cancelled),
+            )
+
+    def do_skip(self, reason: str) -> None:
+        """End the step without doing it."""
+        about = "It ends without being done; its check is not asked. Why? The report says it."
+        self._with_reason("Skip", about, reason, lambda work, step, why: work.skip(self.incident, step, why))
+
+    def do_reopen(self, reason: str) -> None:
+        """Take the step up again."""
+        about = "It is to be done once more. Why? The report says it."
+        self._with_reason(
+            "Reopen", about, reason, lambda work, step, why: work.reopen(self.incident, step, why)
+        )
+
+    @work(exclusive=True, group="write")
+    async def _with_reason(
+        self, verb: str, about: str, reason: str, do: Callable[[IncidentWork, str, str], StepView]
+    ) -> None:
+        step = self.step_in_hand
+        if step is None:
+            return
+        why = reason or await self._asked_text(f"{verb} step {step.number}: {step.step.title}", about, verb)
+        if why:
+            text, id_ = why, step.step.id
+            self._do(step, f"{verb}: {clean(text, 80)}", lambda work, _: do(work, id_, text))
+
+    @work(exclusive=True, group="write")
+    async def do_note(self, text: str) -> None:
+        """Write a note into the timeline."""
+        step = self.step_in_hand
+        id_ = step.step.id if step is not None else ""
+        about = (
+            "It stands in the timeline and in the report, with your identity and the time. No token in it."
+        )
+        note = text or await self._asked_text("Note", about, "Keep")
+        if note:
+            service, written = incident_work(self.facts), note
+            ask(
+                self.app,
+                lambda _: service.note(self.incident, written, id_),
+                lambda answer: self._said(answer, "Noted in the timeline."),
+                group="incident",
+            )
+
+    @work(exclusive=True, group="write")
+    async def do_close(self, outcome: str) -> None:
+        """Close the incident."""
+        about = "How did it end? One sentence, for the report. While steps are left, it is refused."
+        words = outcome or await self._asked_text("Close the incident", about, "Close it")
+        if words:
+            service, written = incident_work(self.facts), words
+            ask(
+                self.app,
+                lambda _: service.close(self.incident, written),
+                lambda answer: self._said(answer, "Closed. E writes the report."),
+                group="incident",
+            )
+
+    async def _asked_text(self, title: str, about: str, label: str) -> str:
+        from screens.incidents.reason import AskText
+
+        return await self.app.push_screen_wait(AskText(title, about, label)) or ""
+
+    def _said(self, answer: object, words: str) -> None:
+        if isinstance(answer, Trouble):
+            self._tell(str(answer), trouble=True)
+        else:
+            self._tell(words)
+        if self.is_attached:
+            self.look_soon()
+
+    def do_stop(self) -> None:
+        """Stop what is under way for the step."""
+        run = self._run_of(self.step_in_hand)
+        if run is not None and run.asked is not None:
+            run.asked.cancellation.set()
+            self._tell("Asked to stop. What is done by then stays done.")
+
+    # Elsewhere
+
+    def do_evidence(self) -> None:
+        """To all evidence."""
+        self.post_message(Followed(EvidenceListBehind(self.incident)))
+
+    def do_timeline(self) -> None:
+        """To who did what, and when."""
+        self.post_message(Followed(EntriesBehind(self.incident)))
+
+    def do_approvals(self) -> None:
+        """To what waits for a second identity."""
+        self.post_message(Followed(ApprovalsBehind()))
+
+    def do_report(self, path: str) -> None:
+        """Write the report to a file."""
+        from screens.incidents.report_dialog import ReportDialog
+
+        if self.view is not None:
+            self.app.push_screen(ReportDialog(self.facts, self.view.incident, path))
+
+    # Calls that go on whichever screen is in sight
+
+    def _do(self, step: StepView, words: str, call: Callable[[IncidentWork, Cancellation], Any]) -> None:
+        service = incident_work(self.facts)
+        self._begin(step, words, lambda _, cancelled: call(service, cancelled))
+
+    def _begin(self, step: StepView, words: str, call: Callable[[Run, Cancellation], Any]) -> None:
+        runs, key = runs_of(self.facts), (self.incident, step.step.id)
+        if key in runs.running:
+            self._tell("That is under way. X stops it.")
+            return
+        run = Run(words, self.facts.clock())
+        runs.begin(key, run)
+        app, number = self.app, step.number
+        run.asked = ask(
+            app,
+            lambda cancelled: call(run, cancelled),
+            lambda answer: self._ended(runs, cast(Host, app), key, number, answer),
+            group="incident",
+            limit=_DAY,
+        )
+        self.show_facts()
+
+    def _ended(self, runs: Runs, host: Host, key: StepKey, number: int, answer: Any) -> None:
+        """Keep what came of a call, and say it where the operator is by now."""
+        if not isinstance(answer, Trouble | Waiting):
+            runs.waiting.pop(key, None)
+        outcome = outcome_of(answer)
+        runs.end(key, outcome)
+        if isinstance(answer, Waiting):
+            runs.waiting[key] = answer
+            self._show_waiting(answer)
+        if self.is_attached:
+            self.look_soon()
+            self.show_facts()
+        if not (self.is_attached and self.is_current):
+            words = str(outcome.trouble) if outcome.trouble else " ".join(outcome.lines[:1]) or "done"
+            host.tell(f"INC-{key[0]}, step {number}: {words}", trouble=outcome.trouble is not None)
+
+    @work(exclusive=True, group="write")
+    async def _show_waiting(self, waiting: Waiting) -> None:
+        from screens.incidents.approval_dialogs import ApprovalNeeded
+
+        if self.is_attached and self.is_current:
+            await self.app.push_screen_wait(ApprovalNeeded(self.facts, waiting))
+
+    def _tell(self, message: str, *, trouble: bool = False) -> None:
+        cast(Host, self.app).tell(message, trouble=trouble)
+
+
+_OF_INCIDENT = ("note", "evidence", "timeline", "approvals", "report", "close")
+
+
+def _fits(name: str, view: IncidentView, step: StepView | None, running: bool) -> bool:
+    open_ = view.incident.state is IncidentState.OPEN
+    match name:
+        case "evidence" | "timeline" | "approvals" | "report" | "check":
+            return name != "check" or (step is not None and step.step.check is not None)
+        case "stop":
+            return running
+        case "note":
+            return True
+        case "close":
+            return open_
+    if step is None or not open_ or running:
+        return False
+    match name:
+        case "act":
+            return step.step.action is not None and not step.state.ended
+        case "answer":
+            return bool(step.step.choices) and not step.state.ended
+        case "capture":
+            return bool(step.step.captures)
+        case "reopen":
+            return step.state in (StepState.DONE, StepState.SKIPPED)
+    return not step.state.ended
+
+
+def outcome_of(answer: Any) -> Outcome:
+    """Return what is shown of an answer."""
+    from crypto_core.incidents.doing import ActionResult
+
+    match answer:
+        case Trouble():
+            return Outcome(complete=False, trouble=answer)
+        case Waiting():
+            return Outcome(complete=False)
+        case ActionResult(complete=complete, lines=lines):
+            return Outcome(lines, complete)
+        case tuple():
+            pieces = [piece for piece in answer if isinstance(piece, Evidence)]
+            return Outcome(tuple(f"captured: {piece.title}" for piece in pieces))
+    return Outcome()
+
+
+def wipe(inputs: Mapping[str, str | Secret]) -> None:
+    """Overwrite the secrets among inputs."""
+    for value in inputs.values():
+        if isinstance(value, Secret):
+            value.wipe()

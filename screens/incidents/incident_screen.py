@@ -1,0 +1,300 @@
+"""One incident: what do I do now? Its steps on the left, one of them large beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import ClassVar
+
+from textual import on
+from textual.binding import BindingType
+from textual.containers import Horizontal
+from textual.content import Content
+from textual.geometry import Size
+from textual.widget import Widget
+
+from crypto_core.cancelling import Cancellation
+from crypto_core.incidents.model import CheckResult, IncidentState, IncidentView, StepView
+from screens.actions.action import Scope
+from screens.actions.performing import bindings
+from screens.answer_screen import AnswerScreen
+from screens.asking import Asked, ask
+from screens.blocking import Trouble
+from screens.facts import Facts
+from screens.incidents.approving import Asking, request_words
+from screens.incidents.incident_actor import IncidentActor
+from screens.incidents.next_thing import hint
+from screens.incidents.phases import AtStep, StepList, phase_lines
+from screens.incidents.running import runs_of
+from screens.incidents.step_lines import StepNow, step_lines
+from screens.incidents.step_pane import StepPane
+from screens.incidents.words import elapsed, incident_sign, subject, there, through
+from screens.incidents.work import incident_work
+from screens.routes import Followed
+from screens.widgets.hint_line import HintLine
+from screens.widgets.line_list import Line, LineList
+from screens.widgets.notice import Notice
+
+LOOK_SECONDS = 8.0
+"""How often what proves the step's effect is looked at: it may ask AWS and count tokens."""
+MOST_TOOK = 0.2
+"""What takes longer is not asked for less often: an incident is worked on by several."""
+JOIN_SECONDS = 5.0
+"""How often it is said that this operator is here."""
+
+
+class IncidentScreen(IncidentActor, AnswerScreen[IncidentView]):
+    """Where the incident stands is in the database: asked for every second, nothing of it is kept here."""
+
+    CSS_PATH = "screen.tcss"
+    NAME = "incident"
+    EVERY = 0.5
+    ASKING = "Asking where the incident stands…"
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings(Scope.INCIDENT)]
+
+    def __init__(self, facts: Facts, incident: int) -> None:
+        super().__init__(facts)
+        self.incident = incident
+        self._seen: dict[str, CheckResult] = {}
+        """What checks said last, by step."""
+        self._check_troubles: dict[str, str] = {}
+        self._look: Asked[CheckResult] | None = None
+        self._looked: dict[str, datetime] = {}
+        self._look_took = 0.0
+        self._looking = ""
+        self._join: Asked[None] | None = None
+        self._joined: datetime | None = None
+        self._join_trouble: Trouble | None = None
+        self._requests = Asking(self, facts, self._paint)
+
+    def body(self) -> Iterable[Widget]:
+        """Trouble if there is any, the steps with the one under the cursor, and what Enter does."""
+        yield Notice()
+        with Horizontal(id="page"):
+            yield StepList()
+            yield StepPane()
+        yield HintLine()
+
+    @property
+    def crumb(self) -> tuple[str, str]:
+        """Its number, its title, what it is about."""
+        if self.answer is None:
+            return "Incident", f"INC-{self.incident}"
+        incident = self.answer.incident
+        return incident.name, f"{incident.title} · {subject(incident.scope, self.facts)}"
+
+    @property
+    def view(self) -> IncidentView | None:
+        """The incident, once it is known."""
+        return self.answer
+
+    @property
+    def step_in_hand(self) -> StepView | None:
+        """The step under the cursor."""
+        line = self.query_one(LineList).current if self.is_mounted and self.query(LineList) else None
+        if self.answer is None or line is None or not isinstance(line.target, AtStep):
+            return None
+        return self.answer.step(line.target.step)
+
+    @property
+    def took(self) -> float:
+        """Seconds that the last answer took; the page is asked for every few seconds however long that is."""
+        return min(super().took, MOST_TOOK)
+
+    def ask_for(self, cancelled: Cancellation) -> IncidentView:
+        """Ask where it stands."""
+        return incident_work(self.facts).show(self.incident)
+
+    def lines(self, answer: IncidentView, width: int) -> Iterable[Line]:
+        """Return phases and steps."""
+        running = frozenset(step for number, step in runs_of(self.facts).running if number == self.incident)
+        return phase_lines(answer, width, self.facts.clock(), running)
+
+    def _keep(self, answer: IncidentView | Trouble) -> None:
+        before, selected = self.answer, self.step_in_hand
+        was = before.current if before is not None else None
+        super()._keep(answer)
+        if not self.is_mounted or isinstance(answer, Trouble):
+            return
+        for step in answer.steps:
+            if step.state.ended:
+                self._seen.pop(step.step.id, None)
+                self._check_troubles.pop(step.step.id, None)
+        now = answer.current
+        at_current = selected is None or (was is not None and selected.step.id == was.step.id)
+        if now is not None and at_current and (was is None or was.step.id != now.step.id):
+            self.go_to_step(now.step.id)
+        self._look_if_due()
+
+    def go_to_step(self, step_id: str) -> None:
+        """Put the cursor on a step."""
+        steps = self.query_one(StepList)
+        for index, line in enumerate(steps.written):
+            if line.target == AtStep(step_id):
+                steps.move_to(index)
+                return
+
+    # What is shown
+
+    def show_facts(self) -> None:
+        """Paint the page as far as it is known."""
+        told = self.trouble or self._join_trouble
+        self.query_one(Notice).tell(told)
+        self.query_one(StepList).write(self._lines)
+        self._paint()
+
+    def cursor_moved(self) -> None:
+        """Show the step under the cursor, and what Enter does there."""
+        self._paint()
+
+    def _paint(self) -> None:
+        """Paint the step, the header's note and the hint."""
+        if not self.is_mounted or not self.query(StepPane):
+            return
+        view, step = self.answer, self.step_in_hand
+        self._say_elapsed()
+        if view is None or step is None:
+            words = "No answer: r asks again." if self.trouble else self.ASKING
+            self.query_one(StepPane).write(lambda _: [Line(Content.assemble((words, "$muted")))], None)
+            return
+        now_known = self._now_known(step)
+        self.query_one(StepPane).write(
+            lambda width: step_lines(view, step, now_known, width, self.facts), step.step.id
+        )
+        run = now_known.run is not None
+        self.query_one(HintLine).say(hint(view, step, running=run))
+        self.refresh_hints(view.incident.state, step.step.id, step.state, run, view.current is None)
+
+    def _lines(self, size: Size) -> Sequence[Line]:
+        if self.answer is None:
+            return []
+        return [
+            Line(Content.assemble(" ", line.content), line.target, line.hint)
+            for line in self.lines(self.answer, size.width - 2)
+        ]
+
+    def _now_known(self, step: StepView) -> StepNow:
+        key = (self.incident, step.step.id)
+        runs = runs_of(self.facts)
+        waiting = runs.waiting.get(key)
+        words, approved = request_words(waiting, self._requests.known, self.facts.clock())
+        return StepNow(
+            check=self._seen.get(step.step.id),
+            looking=self._looking == step.step.id,
+            check_trouble=self._check_troubles.get(step.step.id, ""),
+            run=runs.running.get(key),
+            outcome=runs.outcomes.get(key),
+            waiting=words,
+            approved=approved,
+        )
+
+    def _say_elapsed(self) -> None:
+        view, now = self.answer, self.facts.clock()
+        if view is None:
+            self.show_path()
+            return
+        sign = incident_sign(view, now)
+        parts: list[str | tuple[str, str]] = [
+            (f"{sign.text} {view.incident.state.value} {elapsed(view.incident, now)}", sign.style)
+        ]
+        if view.incident.state is IncidentState.OPEN:
+            people = there(view.present, now)
+            parts += [f"   {people}" if people else "", (f"   step {through(view)}", "$muted")]
+        self.show_path(Content.assemble(*parts))
+
+    def page_step(self, pages: int) -> None:
+        """Scroll the step."""
+        self.query_one(StepPane).page(pages)
+
+    # What goes on by itself
+
+    def _tick(self) -> None:
+        super()._tick()
+        if not self.is_current or not self.is_mounted:
+            return
+        self._paint()
+        if self.refreshing.paused:
+            return
+        self._look_if_due()
+        self._join_if_due()
+        if runs_of(self.facts).waiting:
+            self._requests.ask_if_due()
+
+    def _join_if_due(self) -> None:
+        view, now = self.answer, self.facts.clock()
+        if view is None or view.incident.state is IncidentState.CLOSED or self.facts.read_only:
+            return
+        if self._join is not None and self._join.waiting:
+            return
+        if self._joined is None or (now - self._joined).total_seconds() >= JOIN_SECONDS:
+            self._joined = now
+            work = incident_work(self.facts)
+            self._join = ask(self, lambda _: work.join(self.incident), self._keep_joined, group="join")
+
+    def _keep_joined(self, answer: Trouble | None) -> None:
+        if answer != self._join_trouble:
+            self._join_trouble = answer
+            self.show_facts()
+
+    def look_soon(self) -> None:
+        """Look anew at the next occasion: something was done."""
+        self._looked.clear()
+        self.ask_anew()
+
+    def _look_if_due(self) -> None:
+        """Look at what proves the step under the cursor, or, where that has ended, the one to do now."""
+        view, step, now = self.answer, self.step_in_hand, self.facts.clock()
+        if view is None or view.incident.state is IncidentState.CLOSED or self.facts.read_only:
+            return
+        if step is None or step.state.ended:
+            step = view.current
+        if step is None or step.step.check is None or not self.is_current:
+            return
+        last = self._looked.get(step.step.id)
+        rest = max(LOOK_SECONDS, self._look_took * 20)
+        if last is None or (now - last).total_seconds() >= rest:
+            self.look_now(step.step.id)
+
+    def look_now(self, step_id: str) -> None:
+        """Look at what proves a step, unless that is being done for one."""
+        if self._look is not None and self._look.waiting:
+            return
+        if (self.incident, step_id) in runs_of(self.facts).running:
+            return
+        began = self.facts.clock()
+        self._looked[step_id] = began
+        self._looking = step_id
+        work = incident_work(self.facts)
+        self._look = ask(
+            self,
+            lambda cancelled: work.look(self.incident, step_id, cancelled=cancelled),
+            lambda answer: self._keep_look(step_id, began, answer),
+            group="look",
+        )
+        self._paint()
+
+    def _keep_look(self, step_id: str, began: datetime, answer: CheckResult | Trouble) -> None:
+        self._looking = ""
+        now = self.facts.clock()
+        self._looked[step_id], self._look_took = now, (now - began).total_seconds()
+        if isinstance(answer, Trouble):
+            self._check_troubles[step_id] = str(answer)
+        else:
+            self._check_troubles.pop(step_id, None)
+            self._seen[step_id] = answer
+        self._paint()
+
+    def on_unmount(self) -> None:
+        """Nobody waits for a look any more; what was begun for a step goes on."""
+        self.stop_asking()
+        for asked in (self._look, self._join):
+            if asked is not None:
+                asked.drop()
+        self._requests.drop()
+
+    @on(Followed)
+    def next_thing(self, event: Followed) -> None:
+        """Enter on a step: do the next sensible thing for it."""
+        if isinstance(event.target, AtStep):
+            event.stop()
+            self.call_later(self.do_next)

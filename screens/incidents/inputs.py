@@ -1,0 +1,148 @@
+"""What an action has to be told, a field each: a line, a choice, or a secret."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from textual import on
+from textual.app import ComposeResult
+from textual.containers import Vertical, VerticalScroll
+from textual.content import Content
+from textual.message import Message
+from textual.widget import Widget
+from textual.widgets import Input, Static
+
+from crypto_core.foreign import clean
+from crypto_core.incidents.doing import InputField
+from crypto_core.secret import Secret
+from screens.routes import Followed
+from screens.widgets.cells import fit
+from screens.widgets.line_input import LineInput
+from screens.widgets.line_list import Line, LineList
+from screens.widgets.secret_input import SecretInput
+
+_MOST_CHOICES = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One of the choices of a field: what a line leads to."""
+
+    field: str
+    value: str
+
+
+def needs_input(field: InputField) -> bool:
+    """Return whether an action can't be planned before the operator says something to this field."""
+    return field.secret or (field.required and not field.default and len(field.choices) != 1)
+
+
+def defaults(fields: Sequence[InputField]) -> dict[str, str]:
+    """Return what fields are where nobody says anything else."""
+    return {
+        field.name: field.default or (field.choices[0][0] if field.choices and field.required else "")
+        for field in fields
+        if not field.secret
+    }
+
+
+class InputsForm(VerticalScroll, can_focus=False):
+    """The fields. Enter goes to the next one, and from the last one on."""
+
+    DEFAULT_CSS = """
+    InputsForm { height: auto; max-height: 58vh; scrollbar-size-vertical: 1; }
+    InputsForm .field { height: auto; margin-bottom: 1; }
+    InputsForm .field > Static { width: 100%; color: $muted; }
+    InputsForm Input { width: 1fr; height: 1; padding: 0 1; border: none; background: $panel; }
+    InputsForm #missing { color: $warning; height: auto; }
+    """
+
+    class Filled(Message):
+        """Enter was pressed in the last field."""
+
+    def __init__(self, fields: Sequence[InputField]) -> None:
+        super().__init__()
+        self._fields = tuple(fields)
+
+    def compose(self) -> ComposeResult:
+        """A label and a field below it, for each."""
+        for number, field in enumerate(self._fields):
+            with Vertical(classes="field"):
+                optional = "" if field.required else "  (may be left empty)"
+                masked = "  (masked; forgotten once it is used)" if field.secret else ""
+                yield Static(Content(f"{clean(field.label, 200)}{optional}{masked}"))
+                yield self._widget(number, field)
+        yield Static(id="missing")
+
+    def _widget(self, number: int, field: InputField) -> Widget:
+        id_ = f"field-{number}"
+        if field.secret:
+            return SecretInput(placeholder="paste or type it", id=id_)
+        if field.choices:
+            return LineList(id=id_)
+        return LineInput(clean(field.default, 2_000), id=id_, compact=True)
+
+    def on_mount(self) -> None:
+        """Defaults are chosen; the first field has the focus."""
+        for number, field in enumerate(self._fields):
+            if field.choices and not field.secret:
+                self._offer(self.query_one(f"#field-{number}", LineList), field)
+        self.query_one("#missing").display = False
+        self.query_one("#field-0").focus()
+
+    def _offer(self, choices: LineList, field: InputField) -> None:
+        choices.styles.height = min(len(field.choices), _MOST_CHOICES)
+
+        def lines(width: int) -> list[Line]:
+            return [
+                Line(Content.assemble(" ", fit(words or value, max(width - 2, 8))), Choice(field.name, value))
+                for value, words in field.choices
+            ]
+
+        choices.write(lambda size: lines(size.width))
+        values = [value for value, _ in field.choices]
+        if field.default in values:
+            choices.move_to(values.index(field.default))
+
+    @on(Input.Submitted)
+    @on(Followed)
+    def go_on(self, event: Input.Submitted | Followed) -> None:
+        """To the next field, or on."""
+        event.stop()
+        ids = [f"field-{number}" for number in range(len(self._fields))]
+        focused = self.screen.focused
+        at = ids.index(focused.id) if focused is not None and focused.id in ids else len(ids) - 1
+        if at + 1 < len(ids):
+            self.query_one(f"#{ids[at + 1]}").focus()
+        else:
+            self.post_message(self.Filled())
+
+    def take(self) -> Mapping[str, str | Secret] | None:
+        """Return what was entered, None where something is missing. Secret fields are empty from then on."""
+        for number, field in enumerate(self._fields):
+            widget = self.query_one(f"#field-{number}")
+            if field.required and isinstance(widget, Input) and not widget.value.strip():
+                missing = self.query_one("#missing", Static)
+                missing.display = True
+                missing.update(Content(f"Missing: {clean(field.label, 200)}"))
+                widget.focus()
+                return None
+        taken: dict[str, str | Secret] = {}
+        for number, field in enumerate(self._fields):
+            widget = self.query_one(f"#field-{number}")
+            if isinstance(widget, SecretInput):
+                secret = widget.take()
+                if secret is not None:
+                    taken[field.name] = secret
+            elif isinstance(widget, LineList):
+                target = widget.current.target if widget.current is not None else None
+                taken[field.name] = target.value if isinstance(target, Choice) else ""
+            elif isinstance(widget, Input):
+                taken[field.name] = widget.value.strip()
+        return taken
+
+    def forget(self) -> None:
+        """Empty the fields that hold secrets."""
+        for field in self.query(SecretInput):
+            field.clear()

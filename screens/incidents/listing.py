@@ -1,0 +1,167 @@
+"""The incidents as a table lists them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from crypto_core.filters import Field, Value
+from crypto_core.foreign import clean
+from crypto_core.incidents.model import IncidentState, IncidentView
+from crypto_core.listing import MemorySource
+from crypto_core.paging import PagedSource
+from screens.ages import ago
+from screens.facts import Facts
+from screens.incidents.words import budget, incident_sign, person, subject, there, through
+from screens.incidents.work import incident_work
+from screens.signs import Sign
+from screens.widgets.cells import fit_middle
+from screens.widgets.table.columns import Cell, Column
+from screens.widgets.table.listing import Listing
+
+MOST = 1_000
+"""Incidents that are listed, the newest."""
+FIELDS: dict[str, Field] = {
+    field.name: field
+    for field in (
+        Field("state", values=tuple(s.value for s in IncidentState)),
+        Field("title"),
+        Field("subject"),
+        Field("runbook"),
+        Field("by"),
+    )
+}
+
+
+def _number(view: IncidentView, _facts: Facts) -> Cell:
+    return view.incident.name, "bold"
+
+
+def _state(view: IncidentView, facts: Facts) -> Cell:
+    return view.incident.state.value, incident_sign(view, facts.moment).style
+
+
+def _title(view: IncidentView, _facts: Facts) -> Cell:
+    return view.incident.title, ""
+
+
+def _subject(view: IncidentView, facts: Facts) -> Cell:
+    return subject(view.incident.scope, facts), "$muted"
+
+
+def _step(view: IncidentView, _facts: Facts) -> Cell:
+    current = view.current
+    if view.incident.state is IncidentState.CLOSED:
+        return clean(view.incident.outcome, 200) or "closed", "$muted"
+    if current is None:
+        return f"{through(view)} done: close it", "$success"
+    return f"{through(view)} {current.step.title}", ""
+
+
+def _age(view: IncidentView, facts: Facts) -> Cell:
+    return ago(view.incident.declared_at, facts.moment), "$muted"
+
+
+def _budget(view: IncidentView, facts: Facts) -> Cell:
+    current = view.current
+    at = budget(view, current, facts.moment) if current is not None else None
+    if at is None or view.incident.state is IncidentState.CLOSED:
+        return "-", "$muted"
+    return f"{at.sign.text} {at.words}".strip(), at.sign.style
+
+
+def _who(view: IncidentView, facts: Facts) -> Cell:
+    if view.incident.state is IncidentState.CLOSED:
+        return person(view.incident.closed_by), "$muted"
+    return there(view.present, facts.moment) or "nobody", "" if view.present else "$warning"
+
+
+def _runbook(view: IncidentView, _facts: Facts) -> Cell:
+    return f"{view.runbook.id} {view.runbook.version}", "$muted"
+
+
+def _sign(view: IncidentView, facts: Facts) -> Sign:
+    return incident_sign(view, facts.moment)
+
+
+def _read(view: IncidentView, field: str) -> Value:
+    match field:
+        case "state":
+            return view.incident.state.value
+        case "title":
+            return view.incident.title
+        case "runbook":
+            return view.runbook.id
+        case "by":
+            return view.incident.declared_by
+    return str(view.incident.scope)
+
+
+def source(facts: Facts) -> PagedSource[IncidentView]:
+    """Return the incidents as they are whenever they are asked for."""
+    return MemorySource(
+        lambda: incident_work(facts).incidents(limit=MOST),
+        fields=FIELDS,
+        read=_read,
+        identity=lambda view: view.incident.id,
+        free=("title", "subject", "by"),
+        sorts={
+            # Descending, as the list begins: open ones on top, the newest first.
+            "incident": lambda view: (
+                view.incident.id + (10**9 if view.incident.state is IncidentState.OPEN else 0)
+            ),
+            "state": lambda view: view.incident.state.value,
+            "title": lambda view: view.incident.title,
+            "age": lambda view: int(view.incident.declared_at.timestamp()),
+        },
+    )
+
+
+def _record(view: IncidentView) -> dict[str, Any]:
+    incident, current = view.incident, view.current
+    return {
+        "incident": incident.name,
+        "title": incident.title,
+        "state": incident.state.value,
+        "runbook": view.runbook.id,
+        "runbook_version": view.runbook.version,
+        "subject": str(incident.scope),
+        "step": current.step.title if current is not None else None,
+        "steps": len(view.steps),
+        "declared_at": incident.declared_at.isoformat(),
+        "declared_by": incident.declared_by,
+        "closed_at": incident.closed_at.isoformat() if incident.closed_at else None,
+        "outcome": incident.outcome or None,
+    }
+
+
+LISTING: Listing[IncidentView] = Listing(
+    name="incidents",
+    columns=(
+        Column("incident", "incident", _number, "incident", 8, 10, 0),
+        Column("title", "title", _title, "title", 18, 34, 1),
+        Column("step", "step", _step, "", 20, 48, 2),
+        Column("budget", "budget", _budget, "", 12, 34, 3),
+        Column("who", "who", _who, "", 8, 20, 4),
+        Column("age", "begun", _age, "age", 9, 12, 5),
+        Column("subject", "about", _subject, "", 14, 40, 6, cut=fit_middle),
+        Column("state", "state", _state, "state", 6, 8, 7, shown=False),
+        Column("runbook", "runbook", _runbook, "", 14, 24, 8, shown=False),
+    ),
+    source=source,
+    fields=FIELDS,
+    sort="incident",
+    descending=True,
+    identity=lambda view: view.incident.id,
+    reference=lambda view: view.incident.name,
+    sign=_sign,
+    record=_record,
+    one="incident",
+    many="incidents",
+    nothing=(
+        "No incident yet.\n"
+        "An incident is one run of a runbook: steps, who did them, what proves it.\n"
+        "n starts one; so does I on a connection, a key, an event or a finding.\n"
+        "It is kept in the database: any operator can go on from another console."
+    ),
+)
+EXAMPLE = "state:open runbook:key-compromise title:*tokens*"

@@ -1,0 +1,45 @@
+"""What Enter does on a step, and how that is said."""
+
+from __future__ import annotations
+
+from crypto_core.foreign import clean
+from crypto_core.incidents.model import IncidentState, IncidentView, StepState, StepView
+
+
+def next_thing(view: IncidentView, step: StepView, *, failed: bool) -> str:
+    """Return the action for a step: its id, or "incident.go" to go to the step that is to be done now.
+
+    `failed` is whether the last call for it ended in trouble, or waits for approval.
+    """
+    if view.incident.state is IncidentState.CLOSED:
+        return "incident.report"
+    if step.state.ended:
+        return "incident.go" if view.current is not None else "incident.close"
+    acted = step.state is StepState.BEGUN and not (failed or step.trouble)
+    if step.step.action is not None and not acted:
+        return "incident.act"
+    if step.step.choices and not step.answer:
+        return "incident.answer"
+    return "incident.finish"
+
+
+def hint(view: IncidentView, step: StepView, *, running: bool) -> str:
+    """Return what Enter does on a step, and what else can be done there."""
+    if running:
+        return "Under way. It goes on if you leave this page; X stops it."
+    match next_thing(view, step, failed=False):
+        case "incident.report":
+            return "Enter: write the report to a file."
+        case "incident.close":
+            return "Every step has ended. Enter: close the incident."
+        case "incident.go":
+            current = view.current
+            return f"Enter: to step {current.number}. o: take this one up again." if current else ""
+        case "incident.act":
+            action = clean(step.step.action or "", 60).replace("-", " ")
+            return f"Enter: {action}; you see the plan first."
+        case "incident.answer":
+            return "Enter: decide."
+    if step.step.captures:
+        return "Enter: capture the evidence, look at the check, and end the step."
+    return "Enter: look at the check, and end the step." if step.step.check else "Enter: end the step."

@@ -1,0 +1,36 @@
+"""Open incidents as the first lines of Status: each is Enter away from its page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from textual.content import Content
+
+from crypto_core.foreign import clean
+from crypto_core.incidents.model import IncidentView
+from screens.facts import Facts
+from screens.incidents.words import elapsed, incident_sign, through
+from screens.routes import IncidentBehind
+from screens.widgets.cells import cut, fit
+from screens.widgets.line_list import Line
+
+_WORD = 9
+
+
+def open_lines(views: Sequence[IncidentView], width: int, facts: Facts) -> list[Line]:
+    """Return a line for each incident: what it is, at which step, for how long."""
+    now, lines = facts.clock(), []
+    for view in views:
+        sign, incident, current = incident_sign(view, now), view.incident, view.current
+        step = f"{through(view)} {current.step.title}" if current is not None else "every step has ended"
+        content = Content.assemble(
+            sign,
+            " ",
+            (fit("incident", _WORD), sign.style),
+            (f" {incident.name} ", "bold"),
+            (cut(incident.title, max(width // 3, 12)), "bold"),
+            ("  " + cut(f"open {elapsed(incident, now)} · step {step}", max(width // 2 - 14, 12)), "$muted"),
+        )
+        hint = f"Enter: the incident. {clean(str(incident.scope), 200)}"
+        lines.append(Line(content.truncate(width, ellipsis=True), IncidentBehind(incident.id), hint))
+    return lines

@@ -1,0 +1,79 @@
+"""What is under way for the steps of incidents: it goes on whichever screen is in sight."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from screens.asking import Asked
+from screens.blocking import Trouble
+from screens.facts import Facts
+
+StepKey = tuple[int, str]
+"""An incident's number and a step's id."""
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """What was not done because a second identity has to approve it first."""
+
+    request: str
+    message: str
+    remedy: str
+
+
+@dataclass(slots=True)
+class Run:
+    """A call under way: what it does, since when, how many of how many are done as far as it is counted."""
+
+    words: str
+    began: datetime
+    done: int = 0
+    total: int = 0
+    asked: Asked[Any] | None = None
+
+    def progress(self, done: int, total: int) -> None:
+        """Note how far it is. Called from the call's own thread."""
+        self.done, self.total = done, total
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of a call: its lines, or the trouble it ended in."""
+
+    lines: tuple[str, ...] = ()
+    complete: bool = True
+    trouble: Trouble | None = None
+
+
+@dataclass
+class Runs:
+    """By step: what is under way, what came of the last call, and what waits for approval."""
+
+    running: dict[StepKey, Run] = field(default_factory=dict)
+    outcomes: dict[StepKey, Outcome] = field(default_factory=dict)
+    waiting: dict[StepKey, Waiting] = field(default_factory=dict)
+
+    def begin(self, key: StepKey, run: Run) -> None:
+        """Note that a call was begun; what came of the one before is forgotten."""
+        self.running[key] = run
+        self.outcomes.pop(key, None)
+
+    def end(self, key: StepKey, outcome: Outcome) -> None:
+        """Note what came of it."""
+        self.running.pop(key, None)
+        self.outcomes[key] = outcome
+
+
+_RUNS: WeakKeyDictionary[Facts, tuple[int, Runs]] = WeakKeyDictionary()
+
+
+def runs_of(facts: Facts) -> Runs:
+    """Return what is under way in this console, in the place where it works now."""
+    epoch, runs = _RUNS.get(facts, (-1, None))
+    if runs is None or epoch != facts.epoch:
+        runs = Runs()
+        _RUNS[facts] = (facts.epoch, runs)
+    return runs

@@ -1,0 +1,262 @@
+"""One step in words: what for, how it stands in its time, what proves it, what comes next."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+from textual.content import Content
+
+from crypto_core.foreign import clean
+from crypto_core.incidents.model import (
+    CheckResult,
+    CheckState,
+    Evidence,
+    IncidentState,
+    IncidentView,
+    StepState,
+    StepView,
+)
+from screens.ages import ago, local
+from screens.facts import Facts
+from screens.incidents.running import Outcome, Run
+from screens.incidents.words import CHECKS, LATE, budget, filled, person, step_sign
+from screens.use.lines import BLANK, prose
+from screens.widgets.cells import bar, cut, fit, percent, spread
+from screens.widgets.line_list import Line
+
+_NAME = 10
+_BARS = {CheckState.PASSED: "$success", CheckState.FAILED: "$error"}
+_MOST_LINES = 40
+"""Lines of a check or an outcome that are shown."""
+
+
+@dataclass(frozen=True, slots=True)
+class StepNow:
+    """What this console knows of a step besides what is kept of it."""
+
+    check: CheckResult | None = None
+    looking: bool = False
+    check_trouble: str = ""
+    run: Run | None = None
+    outcome: Outcome | None = None
+    waiting: str = ""
+    """What is said of the request for approval, "" where there is none."""
+    approved: bool = False
+
+
+def step_lines(
+    view: IncidentView, step: StepView, now_known: StepNow, width: int, facts: Facts
+) -> Iterator[Line]:
+    """Yield the step."""
+    now = facts.clock()
+    yield from _head(view, step, width, now)
+    yield BLANK
+    yield from prose(step.step.purpose, width)
+    if step.step.do and not step.state.ended:
+        yield BLANK
+        for text in step.step.do:
+            yield from prose(filled(text, view.incident, facts), width, lead="• ", lead_style="$accent")
+    yield from _decision(step, width)
+    yield from _under_way(now_known, width)
+    yield from _waiting(now_known, width)
+    yield from _trouble(step, now_known, width)
+    yield from _check(step, now_known, width, now)
+    yield from _evidence(view, step, width, now)
+    if step.step.on_failure and not step.state.ended and _fails(view, step, now_known, now):
+        yield BLANK
+        words = f"If it fails: {filled(step.step.on_failure, view.incident, facts)}"
+        yield from prose(words, width, lead="→ ", lead_style="$warning")
+    yield BLANK
+    yield from _next(view, step, width)
+
+
+def _head(view: IncidentView, step: StepView, width: int, now: datetime) -> Iterator[Line]:
+    at = budget(view, step, now)
+    right = Content.assemble((f"{at.sign.text} {at.words}".strip(), at.sign.style)) if at else Content("")
+    title = Content.assemble((clean(step.step.title, 300), "bold"))
+    if title.cell_length + right.cell_length + 2 <= width:
+        yield Line(spread(title, right, width) if at else title)
+    else:
+        for part in title.wrap(width):
+            yield Line(part)
+        if at:
+            yield Line(right)
+    sign = step_sign(step, view.current)
+    words = [clean(step.step.who, 120)] if step.step.who else []
+    if step.by:
+        words.append(person(step.by))
+    if step.ended_at is not None:
+        words.append(f"ended {local(step.ended_at, now):%H:%M:%S}")
+    elif step.begun_at is not None:
+        words.append(f"begun {local(step.begun_at, now):%H:%M:%S}")
+    state = step.state.value
+    if step.state is StepState.TODO and view.current is not None and view.current.number == step.number:
+        state = "now"
+    yield Line(
+        Content.assemble(
+            (f"{sign.text} {state}", sign.style if sign.text != "·" else "$muted"),
+            (cut("".join(f" · {word}" for word in words), max(width - len(state) - 2, 8)), "$muted"),
+        )
+    )
+    if step.reason:
+        yield from prose(f"reason: {step.reason}", width, style="$muted")
+
+
+def _decision(step: StepView, width: int) -> Iterator[Line]:
+    if not step.step.choices:
+        return
+    yield BLANK
+    if step.answer:
+        yield Line(
+            Content.assemble((fit("answer", _NAME), "$muted"), (cut(step.answer, width - _NAME), "bold"))
+        )
+        return
+    for number, choice in enumerate(step.step.choices):
+        name = "decide" if number == 0 else ""
+        yield Line(
+            Content.assemble((fit(name, _NAME), "$muted"), "◦ ", cut(choice, max(width - _NAME - 2, 8)))
+        )
+
+
+def _under_way(known: StepNow, width: int) -> Iterator[Line]:
+    run, outcome = known.run, known.outcome
+    if run is not None:
+        yield BLANK
+        yield Line(
+            Content.assemble(
+                ("▶ ", "$accent"), (cut(f"{run.words}…", width - 12), "bold"), ("  X stops", "$muted")
+            )
+        )
+        if run.total:
+            yield progress(run.done, run.total, width, "$accent")
+    elif outcome is not None and outcome.trouble is None and outcome.lines:
+        yield BLANK
+        lead, style = ("● ", "$success") if outcome.complete else ("▲ ", "$warning")
+        for text in outcome.lines[:_MOST_LINES]:
+            yield from prose(text, width, lead=lead, lead_style=style)
+            lead = "  "
+
+
+def _waiting(known: StepNow, width: int) -> Iterator[Line]:
+    if known.waiting:
+        yield BLANK
+        lead, style = ("● ", "$success") if known.approved else ("▲ ", "$warning")
+        yield from prose(known.waiting, width, lead=lead, lead_style=style)
+
+
+def _trouble(step: StepView, known: StepNow, width: int) -> Iterator[Line]:
+    told = str(known.outcome.trouble) if known.outcome is not None and known.outcome.trouble else step.trouble
+    if told and known.run is None and not step.state.ended:
+        yield BLANK
+        yield from prose(told, width, lead="✖ ", lead_style="$error")
+
+
+def _check(step: StepView, known: StepNow, width: int, now: datetime) -> Iterator[Line]:
+    kind = step.step.check
+    if kind is None or (step.state.ended and step.check is None):
+        return
+    yield BLANK
+    words = kind.value.replace("-", " ")
+    seen = known.check or step.check
+    asking = ("  ⟳", "$accent") if known.looking else ""
+    if known.check_trouble:
+        yield Line(
+            Content.assemble(
+                (fit("check", _NAME), "$muted"), ("? not known", "$warning"), f"  {words}", asking
+            )
+        )
+        yield from prose(known.check_trouble, width - 2, lead="  ", style="$muted")
+        return
+    if seen is None:
+        yield Line(
+            Content.assemble(
+                (fit("check", _NAME), "$muted"), ("not looked at yet", "$muted"), f"  {words}", asking
+            )
+        )
+        return
+    sign = CHECKS[seen.state]
+    age = f"  {ago(seen.at, now)}" if seen.at is not None else ""
+    yield Line(
+        Content.assemble(
+            (fit("check", _NAME), "$muted"),
+            (f"{sign.text} {seen.state.value}", f"bold {sign.style}"),
+            f"  {words}",
+            (age, "$muted"),
+            asking,
+        ).truncate(width, ellipsis=True)
+    )
+    if seen.total:
+        yield progress(seen.done, seen.total, width, _BARS.get(seen.state, "$accent"))
+    for text in seen.lines[:_MOST_LINES]:
+        yield from prose(text, width, lead="  ")
+    if len(seen.lines) > _MOST_LINES:
+        yield Line(Content.assemble((f"  and {len(seen.lines) - _MOST_LINES:,} more", "$muted")))
+
+
+def progress(done: int, total: int, width: int, style: str) -> Line:
+    """Return a bar with its numbers."""
+    right = f"  {done:,} of {total:,}  {percent(done, total)}"
+    room = max(width - len(right), 8)
+    return Line(
+        Content.assemble((bar(done / total if total else 0.0, room), f"{style} on $panel"), (right, "bold"))
+    )
+
+
+def _fails(view: IncidentView, step: StepView, known: StepNow, now: datetime) -> bool:
+    """Whether waiting will not do: a call or the check failed, or the step is late."""
+    seen = known.check or step.check
+    failed = step.trouble or (known.outcome is not None and known.outcome.trouble is not None)
+    at = budget(view, step, now)
+    late = at is not None and at.sign == LATE
+    return bool(failed) or late or (seen is not None and seen.state is CheckState.FAILED)
+
+
+def _evidence(view: IncidentView, step: StepView, width: int, now: datetime) -> Iterator[Line]:
+    own = [piece for piece in view.evidence if piece.step_id == step.step.id]
+    kinds = {piece.kind for piece in own}
+    missing = [kind.value for kind in step.step.captures if kind.value not in kinds]
+    if not own and not missing:
+        return
+    yield BLANK
+    yield from evidence_lines(own, width, now, name="evidence")
+    if missing and not step.state.ended:
+        words = f"to capture: {', '.join(missing).replace('-', ' ')}"
+        for number, part in enumerate(Content(words).wrap(max(width - _NAME, 16))):
+            name = "evidence" if not own and number == 0 else ""
+            yield Line(Content.assemble((fit(name, _NAME), "$muted"), part.stylize("$muted")))
+
+
+def evidence_lines(pieces: Iterable[Evidence], width: int, now: datetime, *, name: str) -> Iterator[Line]:
+    """Yield pieces of evidence with the beginning of their hashes."""
+    for number, piece in enumerate(pieces):
+        right = f"  sha256 {clean(piece.sha256, 64)[:8]}…  {local(piece.captured_at, now):%H:%M}"
+        room = max(width - _NAME - len(right), 8)
+        yield Line(
+            Content.assemble(
+                (fit(name if number == 0 else "", _NAME), "$muted"), fit(piece.title, room), (right, "$muted")
+            )
+        )
+
+
+def _next(view: IncidentView, step: StepView, width: int) -> Iterator[Line]:
+    """What comes after this step."""
+    if view.incident.state is IncidentState.CLOSED:
+        yield from prose(f"closed: {view.incident.outcome}", width, style="$muted")
+        return
+    following = next((s for s in view.steps if s.number > step.number and not s.state.ended), None)
+    if following is None:
+        left = view.current
+        words = (
+            f"then: step {left.number}, {left.step.title}"
+            if left is not None and left.number != step.number
+            else "then: close the incident (x), and write its report (E)"
+        )
+        yield Line(Content.assemble((cut(words, width), "$muted")))
+        return
+    words = f"next: {following.number} {following.step.title}"
+    condition = following.step.only_if
+    if condition is not None:
+        words += f", only after the answer {condition.answer}"
+    yield Line(Content.assemble((cut(words, width), "$muted")))

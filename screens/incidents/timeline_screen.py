@@ -1,0 +1,90 @@
+"""The timeline of an incident: who did what, and when."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from textual.content import Content
+from textual.widget import Widget
+
+from crypto_core.cancelling import Cancellation
+from crypto_core.foreign import clean
+from crypto_core.incidents.model import Entry, EntryKind, IncidentView
+from screens.ages import local
+from screens.events.event_screen import EventText
+from screens.facts import Facts
+from screens.incidents.words import person
+from screens.incidents.work import incident_work
+from screens.use.use_screen import UseScreen
+from screens.widgets.cells import fit
+from screens.widgets.hint_line import HintLine
+from screens.widgets.line_list import Line
+from screens.widgets.notice import Notice
+
+_LEAD = 8 + 2 + 12 + 1 + 10
+_STYLES = {
+    EntryKind.DONE: "$success",
+    EntryKind.SKIPPED: "$warning",
+    EntryKind.REOPENED: "$warning",
+    EntryKind.NOTE: "$accent",
+}
+
+
+class IncidentTimelineScreen(UseScreen[IncidentView]):
+    """The newest entry first."""
+
+    NAME = "timeline"
+    EVERY = 2.0
+    ASKING = "Reading the timeline…"
+
+    def __init__(self, facts: Facts, incident: int) -> None:
+        super().__init__(facts)
+        self.incident = incident
+
+    def body(self) -> Iterable[Widget]:
+        """Trouble if there is any, the text, and a line for hints."""
+        yield Notice()
+        yield EventText()
+        yield HintLine()
+
+    @property
+    def crumb(self) -> tuple[str, str]:
+        """Whose timeline it is is said by the screen below."""
+        return "Timeline", ""
+
+    def ask_for(self, cancelled: Cancellation) -> IncidentView:
+        """Ask for the incident."""
+        return incident_work(self.facts).show(self.incident)
+
+    def lines(self, answer: IncidentView, width: int) -> Iterable[Line]:
+        """Return the entries."""
+        return entry_lines(answer, width, self.facts)
+
+
+def entry_lines(view: IncidentView, width: int, facts: Facts) -> Iterator[Line]:
+    """Yield each entry with its day above the first of that day."""
+    numbers = {step.step.id: step.number for step in view.steps}
+    now, day = facts.clock(), None
+    for entry in reversed(view.entries):
+        at = local(entry.at, now)
+        if at.date() != day:
+            day = at.date()
+            yield Line(Content.assemble((f"{day:%Y-%m-%d}", "bold")))
+        yield from _entry(entry, f"{at:%H:%M:%S}", numbers.get(entry.step_id), width)
+    if not view.entries:
+        yield Line(Content.assemble(("Nothing yet.", "$muted")))
+
+
+def _entry(entry: Entry, at: str, number: int | None, width: int) -> Iterator[Line]:
+    step = f"step {number}: " if number is not None else ""
+    parts = Content.assemble((step, "$muted"), clean(entry.text, 600)).wrap(max(width - _LEAD, 16))
+    for index, part in enumerate(parts):
+        lead = Content(" " * _LEAD)
+        if index == 0:
+            lead = Content.assemble(
+                (f"{at}  ", "$muted"),
+                fit(person(entry.actor), 12),
+                " ",
+                (fit(entry.kind.value, 10), _STYLES.get(entry.kind, "")),
+            )
+        yield Line(Content.assemble(lead, part))

@@ -1,0 +1,144 @@
+"""An incident, its steps and its budgets in signs and words, alike in the list and on the page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from crypto_core.foreign import clean
+from crypto_core.incidents import placeholders
+from crypto_core.incidents.model import (
+    CheckState,
+    Incident,
+    IncidentState,
+    IncidentView,
+    Present,
+    Scope,
+    StepState,
+    StepView,
+)
+from screens.ages import span
+from screens.facts import Facts
+from screens.signs import Sign
+
+PRESENT_SECONDS = 60
+"""Whoever was seen within that time is there."""
+NEARLY = 0.8
+"""From which part of its budget on a step is nearly over."""
+
+OPEN = Sign("▶", "$accent")
+LATE = Sign("✖", "$error")
+NEARLY_LATE = Sign("▲", "$warning")
+WELL = Sign("●", "$success")
+_ENDED = {
+    StepState.DONE: Sign("✔", "$success"),
+    StepState.SKIPPED: Sign("»", "$warning"),
+    StepState.NOT_NEEDED: Sign("○", "$muted"),
+}
+CHECKS = {
+    CheckState.PASSED: WELL,
+    CheckState.NOT_YET: NEARLY_LATE,
+    CheckState.FAILED: LATE,
+    CheckState.UNKNOWN: Sign("?", "$warning"),
+}
+
+
+def step_sign(step: StepView, current: StepView | None) -> Sign:
+    """Return a step's sign: how it ended, whether it is the one to do now, or neither."""
+    if step.state.ended:
+        return _ENDED[step.state]
+    if step.trouble:
+        return NEARLY_LATE
+    if step.state is StepState.BEGUN or (current is not None and step.number == current.number):
+        return OPEN
+    return Sign("·", "$muted")
+
+
+def person(actor: str) -> str:
+    """Return whoever acted, as short as a name: ana of …:assumed-role/oncall/ana."""
+    return clean(actor, 200).rstrip("/").rsplit("/", 1)[-1].rsplit(":", 1)[-1] or "-"
+
+
+def there(present: Iterable[Present], now: datetime) -> str:
+    """Return who works on an incident now: "ana + ben", "" for nobody."""
+    near = [p for p in present if (now - p.seen_at).total_seconds() <= PRESENT_SECONDS]
+    return " + ".join(dict.fromkeys(person(p.actor) for p in near))
+
+
+def subject(scope: Scope, facts: Facts) -> str:
+    """Return what an incident is about, a key by the name that it goes by."""
+    return facts.key_words.long(scope.key) if scope.key else clean(str(scope), 400)
+
+
+def through(view: IncidentView) -> str:
+    """Return which step it is at: "6 of 11"; the ended ones do not count twice."""
+    current = view.current
+    total = len(view.steps)
+    return f"{current.number} of {total}" if current is not None else f"all {total}"
+
+
+def elapsed(incident: Incident, now: datetime) -> str:
+    """Return how long it has been open, or was, as 00:14:31, with days in front from one on."""
+    until = incident.closed_at or now
+    seconds = max(int((until - incident.declared_at).total_seconds()), 0)
+    days, rest = divmod(seconds, 86_400)
+    clock = f"{rest // 3_600:02}:{rest // 60 % 60:02}:{rest % 60:02}"
+    return f"{days} d {clock}" if days else clock
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """How a step stands in its time: the words, and the sign that says how well."""
+
+    words: str
+    sign: Sign
+
+
+def started(view: IncidentView, step: StepView) -> datetime | None:
+    """Return since when a step's time runs: since it was begun, or since it became the one to do."""
+    if step.begun_at is not None:
+        return step.begun_at
+    current = view.current
+    if step.state.ended or current is None or current.number != step.number:
+        return None
+    ends = [s.ended_at for s in view.steps if s.ended_at is not None]
+    return max([view.incident.declared_at, *ends])
+
+
+def budget(view: IncidentView, step: StepView, now: datetime) -> Budget | None:
+    """Return how a step stands in its time; None where it has no budget and was not begun."""
+    since = started(view, step)
+    limit = step.step.budget_seconds
+    allowed = span(timedelta(seconds=limit))
+    if since is None:
+        return Budget(f"budget {allowed}", Sign(" ", "$muted")) if limit else None
+    taken = ((step.ended_at or view.incident.closed_at or now) - since).total_seconds()
+    words = span(timedelta(seconds=taken))
+    if not limit:
+        return Budget(words, Sign(" ", "$muted"))
+    words = f"{words} of {allowed}"
+    if taken > limit:
+        return Budget(f"{words}, over by {span(timedelta(seconds=taken - limit))}", LATE)
+    if step.state.ended:
+        return Budget(words, WELL)
+    if taken > limit * NEARLY:
+        return Budget(f"{words}, nearly over", NEARLY_LATE)
+    return Budget(words, WELL)
+
+
+def incident_sign(view: IncidentView, now: datetime) -> Sign:
+    """Return an incident's sign: closed, late, or under way."""
+    if view.incident.state is IncidentState.CLOSED:
+        return Sign("○", "$muted")
+    current = view.current
+    at = budget(view, current, now) if current is not None else None
+    return at.sign if at is not None and at.sign in (LATE, NEARLY_LATE) else OPEN
+
+
+def filled(text: str, incident: Incident, facts: Facts) -> str:
+    """Return a line of a runbook, filled in; its keys by the names that operators know them by."""
+    for name, arn in (("{new_key}", incident.values.get("new_key", "")), ("{key}", incident.scope.key)):
+        if arn:
+            text = text.replace(name, facts.key_words.long(arn))
+    return placeholders.filled(text, incident)

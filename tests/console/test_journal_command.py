@@ -1,0 +1,131 @@
+"""keydeck journal: list with filters, verify, checkpoint; exit codes, and what goes where."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, text
+
+from console.sandbox.endpoint import Denial
+from console.sandbox.sandbox import Sandbox
+from console.settings import load
+from console.wiring import Wired
+from crypto_core.database.journal import Outcome
+from crypto_core.errors import SettingsError
+
+Keydeck = Callable[..., Any]
+
+
+@pytest.fixture
+def signing_key(sandbox: Sandbox, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> str:
+    """The configured signing key: its ARN."""
+    made = sandbox.client("kms").create_key(KeyUsage="SIGN_VERIFY", KeySpec="ECC_NIST_P256")
+    key = str(made["KeyMetadata"]["Arn"])
+    monkeypatch.setenv("KEYDECK_SIGNING_KEY", key)
+    return key
+
+
+def forged(superuser: Engine, statement: str) -> None:
+    with superuser.begin() as connection:
+        connection.execute(text("SET LOCAL session_replication_role = replica"))
+        connection.execute(text(statement))
+
+
+def test_the_journal_is_signed_verified_and_found_out(
+    services: Wired,
+    signing_key: str,
+    keydeck: Keydeck,
+    superuser: Engine,
+    sandbox: Sandbox,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for number in range(3):
+        services.journal.record("rewrap", f"token {number}", Outcome.DONE)
+    bare = keydeck("journal", "verify")
+    assert (bare.exit_code, bare.stdout) == (0, "The journal is whole: 3 entries.\n")
+    assert "keydeck journal checkpoint" in bare.stderr
+
+    made = keydeck("journal", "checkpoint", "--json")
+    assert (made.exit_code, made.json["seq"], made.json["key_arn"]) == (0, 3, signing_key)
+    kept = tmp_path / "checkpoint.json"
+    kept.write_text(made.stdout)
+    check = keydeck("journal", "verify", "--json").json
+    assert (check["whole"], check["anchored"], check["unanchored"], check["entries"]) == (True, 3, 1, 4)
+    assert "ECDSA_SHA_256" in keydeck("journal", "checkpoint").stdout
+    words = keydeck("journal", "verify", "--checkpoint", str(kept))
+    assert "Anchored up to entry 4, 0 minutes ago" in words.stdout
+
+    assert keydeck("--read-only", "journal", "checkpoint").exit_code == 2
+    assert keydeck("--read-only", "journal", "verify").exit_code == 0
+    sandbox.control.add_denial(Denial("*", "kms:Verify"))
+    refused = keydeck("journal", "verify")
+    assert (refused.exit_code, "kms:Verify" in refused.stderr) == (3, True)
+    sandbox.control.clear()
+    monkeypatch.delenv("KEYDECK_SIGNING_KEY")
+    without = keydeck("journal", "verify")
+    assert (without.exit_code, "KEYDECK_SIGNING_KEY" in without.stderr) == (0, True)
+    assert keydeck("journal", "checkpoint").exit_code == 2
+    monkeypatch.setenv("KEYDECK_SIGNING_KEY", signing_key)
+
+    forged(superuser, "DELETE FROM keydeck.journal WHERE seq > 3")
+    gone = keydeck("journal", "verify", "--json")
+    assert (gone.exit_code, gone.json["whole"]) == (1, False)
+    assert any("Entry 4 is gone" in problem for problem in gone.json["problems"])
+    forged(superuser, "DELETE FROM keydeck.journal_checkpoint")
+    forged(superuser, "UPDATE keydeck.journal SET subject = E'\\x1b[31m[/red]' WHERE seq = 3")
+    broken = keydeck("journal", "verify", "--checkpoint", str(kept))
+    assert (broken.exit_code, broken.stdout.splitlines()[0]) == (1, "Entry 3 was changed.")
+    listed = keydeck("journal", "list")
+    assert "[/red]" in listed.stdout
+    assert "\x1b" not in listed.stdout
+    unsigned = keydeck("journal", "checkpoint")
+    assert (unsigned.exit_code, "Entry 3 was changed" in unsigned.stderr) == (2, True)
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff\xfe", b"[1]", b"[" * 50_000, b'{"seq": 1}'])
+def test_a_file_that_is_no_checkpoint_is_named(
+    services: Wired, keydeck: Keydeck, tmp_path: Path, content: bytes
+) -> None:
+    file = tmp_path / "no-checkpoint"
+    file.write_bytes(content)
+    ran = keydeck("journal", "verify", "--checkpoint", str(file))
+    assert (ran.exit_code, ran.stdout) == (2, "")
+    assert f"{file} is no checkpoint" in ran.stderr
+
+
+def test_a_list_is_filtered_and_says_when_it_is_not_whole(services: Wired, keydeck: Keydeck) -> None:
+    services.journal.record("keys disable", "alias/100%_x", Outcome.REFUSED, actor="arn:ana, role x")
+    services.journal.record("rewrap", "token 1", Outcome.DONE, actor="arn:ben, role x")
+    services.journal.record("rewrap", "token 2", Outcome.DONE, actor="arn:ana, role x")
+
+    def numbers(*options: str) -> list[int]:
+        return [e["seq"] for e in keydeck("journal", "list", "--json", *options).json["entries"]]
+
+    assert numbers() == [1, 2, 3]
+    assert numbers("--actor", "ANA") == [1, 3]
+    assert numbers("--actor", "ana", "--action", "rewrap") == [3]
+    assert numbers("--subject", "0%_") == [1]
+    assert numbers("--subject", "%") == [1]
+    assert numbers("--outcome", "refused") == [1]
+    assert numbers("--since", "1h") == [1, 2, 3]
+    assert numbers("--until", "1h") == []
+    cut = keydeck("journal", "list", "--limit", "2")
+    assert [line.split()[0] for line in cut.stdout.splitlines()[1:]] == ["2", "3"]
+    assert "there are more" in cut.stderr
+    assert keydeck("journal", "list", "--limit", "2", "--json").json["more"] is True
+
+
+def test_a_signing_key_that_is_no_key_is_named(
+    environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KEYDECK_SIGNING_KEY", "alias/journal, not a key")
+    with pytest.raises(SettingsError, match="signing_key"):
+        load()
+    monkeypatch.setenv("KEYDECK_SIGNING_KEY", "alias/journal, alias/journal-before")
+    assert load().settings.signing_key == ("alias/journal", "alias/journal-before")
+    (shown,) = [value for name, value, _ in load().shown() if name == "signing_key"]
+    assert shown == "alias/journal, alias/journal-before"

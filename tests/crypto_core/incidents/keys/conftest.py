@@ -1,0 +1,213 @@
+"""An incident about a key of the test's own, over HTTP and PostgreSQL, and a platform that uses the key."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from threading import Event
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine
+
+from console.deferring import if_made
+from console.sandbox import access_keys
+from console.sandbox.endpoint import Denial, Fault, PastCall
+from console.sandbox.sandbox import Sandbox
+from console.settings import load
+from console.wiring import Wired, wire
+from crypto_core.consent import Consent, Danger
+from crypto_core.database.backups import backups_under
+from crypto_core.incidents.catalogue import ActionKind, CaptureKind, CheckKind
+from crypto_core.incidents.doing import ActionPlan, ActionResult, Captured, Situation, Toolbox
+from crypto_core.incidents.keys.ground import KeyGround
+from crypto_core.incidents.keys.toolbox import key_tools
+from crypto_core.incidents.model import CheckResult, Incident, IncidentState, Scope
+from crypto_core.incidents.runbook import OptionValue, RunbookStep
+from crypto_core.keys.changes.service import KeyChangeService
+from crypto_core.trail.use.witness import StoreWitness
+from tests.crypto_core.keys.replacement.conftest import Stage
+from tests.crypto_core.reencryption.jobs.working import Jobs, jobs_of
+
+ACCOUNT = "123456789012"
+ROOT = f"arn:aws:iam::{ACCOUNT}:root"
+PLATFORM = f"arn:aws:iam::{ACCOUNT}:role/keydeck-platform"
+ONCALL = f"arn:aws:iam::{ACCOUNT}:role/keydeck-oncall"
+SUSPECT = f"arn:aws:iam::{ACCOUNT}:user/build-bot"
+
+
+class Scene:
+    """One incident, and what its steps are done with. `values` are what is remembered of it."""
+
+    def __init__(self, stage: Stage, sandbox: Sandbox, wired: Wired) -> None:
+        self.stage = stage
+        self.sandbox = sandbox
+        self.wired = wired
+        self.jobs: Jobs = jobs_of(wired)
+        self.works = True
+        """Whether processes work on a job that is started."""
+        self.worked_on: list[tuple[int, tuple[str, ...]]] = []
+        self.values: dict[str, str] = {}
+        self.key = stage.old
+        self.since: datetime | None = None
+        self.declared_at = datetime.now(UTC) - timedelta(seconds=1)
+        self.tools: Toolbox = key_tools(self._ground(wired))
+
+    def _ground(self, wired: Wired) -> KeyGround:
+        services = wired.services
+        witness = StoreWitness(wired.events, wired.event_coverage.reached)
+        changes = services.key_changes
+        assert callable(changes.plan)
+        made = if_made(changes)
+        assert isinstance(made, KeyChangeService)
+        made._patience = ()
+        return KeyGround(
+            keys=services.keys,  # type: ignore[arg-type]  # what wiring made
+            policies=services.policies,  # type: ignore[arg-type]
+            status=services.status,  # type: ignore[arg-type]
+            inventory=services.inventory,  # type: ignore[arg-type]
+            changes=changes,
+            jobs=self.jobs.service,
+            replacement=services.replacement,
+            monitor=services.key_monitor,
+            use=services.event_use,
+            events=wired.events,
+            posture=services.posture,
+            trail_rules=services.trail_rules,
+            identity=lambda: wired.kms.identity().arn,
+            backups=lambda arn: backups_under(wired.engine, arn),
+            work_on=self._work_on,
+            witness=witness,
+            settle_seconds=0.0,
+        )
+
+    def _work_on(self, job: int, trusted: tuple[str, ...]) -> None:
+        self.worked_on.append((job, trusted))
+        if self.works:
+            self.jobs.service.join(job)
+
+    def situation(
+        self,
+        inputs: Mapping[str, str] | None = None,
+        *,
+        action: Mapping[str, OptionValue] | None = None,
+        check: Mapping[str, OptionValue] | None = None,
+    ) -> Situation:
+        """A step of the incident as it stands."""
+        scope = Scope(key=self.key, since=self.since)
+        incident = Incident(7, "Key", IncidentState.OPEN, scope, self.declared_at, "ana", dict(self.values))
+        step = RunbookStep("s", "t", "p", action_options=action or {}, check_options=check or {})
+        return Situation(incident, step, inputs or {}, Event())
+
+    def plan(
+        self, kind: ActionKind, inputs: Mapping[str, str] | None = None, **options: OptionValue
+    ) -> ActionPlan:
+        return self.tools.actions[kind].plan(self.situation(inputs, action=options))
+
+    def run(self, kind: ActionKind, plan: ActionPlan, consent: Consent | None = None) -> ActionResult:
+        """Run a plan, agreed to as it demands; what it found is remembered."""
+        result = self.tools.actions[kind].run(self.situation(), plan, consent or agreed(plan))
+        self.values |= result.values
+        return result
+
+    def do(
+        self, kind: ActionKind, inputs: Mapping[str, str] | None = None, **options: OptionValue
+    ) -> ActionResult:
+        return self.run(kind, self.plan(kind, inputs, **options))
+
+    def fields(self, kind: ActionKind) -> dict[str, str]:
+        """The fields of an action with their defaults, as a screen fills them in."""
+        return {f.name: f.default for f in self.tools.actions[kind].fields(self.situation())}
+
+    def look(self, kind: CheckKind, **options: OptionValue) -> CheckResult:
+        return self.tools.checks[kind].look(self.situation(check=options))
+
+    def capture(self, kind: CaptureKind) -> tuple[Captured, ...]:
+        return self.tools.captures[kind].capture(self.situation())
+
+    def policy(self, key: str | None = None) -> dict[str, Any]:
+        """A key's policy as KMS has it."""
+        answer = self.stage.kms.get_key_policy(KeyId=key or self.key, PolicyName="default")
+        return json.loads(answer["Policy"])  # type: ignore[no-any-return]
+
+    def journaled(self) -> list[tuple[str, str]]:
+        """What the journal has, oldest first. The chain must be whole."""
+        assert self.wired.journal.verify() is None
+        return [(entry.action, entry.outcome) for entry in self.wired.journal.entries()]
+
+    def past(self, minutes: int, key: str) -> None:
+        """Let the platform have made a data key under a key so many minutes ago."""
+        moment = datetime.now(UTC) - timedelta(minutes=minutes)
+        self.sandbox.control.history([PastCall(moment, access_keys.PLATFORM, "GenerateDataKey", key)])
+
+    def pull(self) -> None:
+        """Fetch the events of late."""
+        now = datetime.now(UTC)
+        self.wired.event_puller.pull(since=now - timedelta(hours=1), until=now)
+
+
+def agreed(plan: ActionPlan) -> Consent:
+    """The consent that a plan demands."""
+    typed = plan.danger is Danger.TYPED
+    return Consent.typed(plan, plan.confirmation) if typed else Consent.pressed(plan)
+
+
+def told(result: CheckResult | ActionResult) -> str:
+    return "\n".join(result.lines)
+
+
+def statement(sid: str, principal: Any, *actions: str, **more: Any) -> dict[str, Any]:
+    return {
+        "Sid": sid,
+        "Effect": "Allow",
+        "Principal": principal if principal == "*" else {"AWS": principal},
+        "Action": [f"kms:{a}" for a in actions],
+        "Resource": "*",
+    } | more
+
+
+@pytest.fixture
+def scene(
+    services: Wired,
+    environment: dict[str, str],
+    sandbox: Sandbox,
+    platform: Engine,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Scene]:
+    """An old key of whose policy the account, the platform and a suspect are; no token yet."""
+    sandbox.control.set_lookup_throttle(None)
+    stage = Stage(monkeypatch, sandbox, platform)
+    stage.put_policy(
+        stage.old,
+        statement("Account", ROOT, "*"),
+        statement("Platform", PLATFORM, "Decrypt", "GenerateDataKey"),
+        statement("Suspect", SUSPECT, "Decrypt"),
+    )
+    wired = wire(load().settings)
+    yield Scene(stage, sandbox, wired)
+    wired.close()
+    sandbox.control.clear()
+
+
+@pytest.fixture
+def deny(sandbox: Sandbox) -> Iterator[Callable[..., None]]:
+    """Refuse IAM actions to everybody until the test ends."""
+
+    def add(*actions: str) -> None:
+        for action in actions:
+            sandbox.control.add_denial(Denial("*", action))
+
+    yield add
+    sandbox.control.clear()
+
+
+@pytest.fixture
+def fail(sandbox: Sandbox) -> Iterator[Callable[[str, str], None]]:
+    """Make a KMS operation fail with an error until the test ends."""
+
+    def add(operation: str, error: str) -> None:
+        sandbox.control.add_fault(Fault(operation, error))
+
+    yield add
+    sandbox.control.clear()

@@ -1,0 +1,137 @@
+"""The new key: for everybody who works with the old one but the suspect, and made once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from console.sandbox import access_keys
+from console.sandbox.endpoint import PastCall
+from console.sandbox.sandbox import Sandbox
+from crypto_core.consent import Danger
+from crypto_core.errors import NotConfirmedError, RefusedError
+from crypto_core.incidents.catalogue import ActionKind, CheckKind
+from crypto_core.incidents.model import CheckState
+from tests.crypto_core.incidents.keys.conftest import ONCALL, PLATFORM, ROOT, SUSPECT, Scene, told
+
+CREATE, READY = ActionKind.CREATE_KEY, CheckKind.NEW_KEY_READY
+
+
+def test_a_key_is_made_without_the_suspect_once_and_is_ready(scene: Scene) -> None:
+    assert scene.look(READY).state is CheckState.NOT_YET
+    fields = scene.fields(CREATE)
+    assert fields["key"] == "new"
+    assert fields["alias"] == "alias/tokens-inc7"
+    # The policy names both: only the operator knows who is suspected.
+    assert set(fields["platform"].split(", ")) == {PLATFORM, SUSPECT}
+    inputs = fields | {"platform": PLATFORM, "alias": f"alias/made-{scene.key[-8:]}"}
+    plan = scene.plan(CREATE, inputs)
+    assert plan.danger is Danger.CONFIRM
+    assert any(SUSPECT in line and "Loses access" in line for line in plan.warnings)
+    assert any("role/keydeck-platform may Decrypt, GenerateDataKey" in line for line in plan.does)
+    with pytest.raises(NotConfirmedError):
+        scene.tools.actions[CREATE].run(scene.situation(), plan, None)
+    assert ("keys create", "refused") in scene.journaled()
+    result = scene.run(CREATE, plan)
+    assert result.complete, told(result)
+    new = scene.values["new_key"]
+    assert new != scene.key
+    given = {s["Sid"]: s["Principal"]["AWS"] for s in scene.policy(new)["Statement"]}
+    assert given["PlatformUsesDataKeys"] == PLATFORM
+    assert given["RespondersLockDown"] == ONCALL
+    ready = scene.look(READY)
+    assert ready.state is CheckState.PASSED, told(ready)
+    assert f"Left out on purpose: {SUSPECT}" in told(ready)
+    # Whom nobody left out on purpose would go dark.
+    scene.values["left_out"] = ""
+    missing = scene.look(READY)
+    assert missing.state is CheckState.NOT_YET
+    assert "user/build-bot loses Decrypt" in told(missing)
+
+    # After a crash nothing is remembered: the key is found, and no other one is made.
+    scene.values.clear()
+    assert scene.fields(CREATE)["key"] == new
+    again = scene.plan(CREATE, inputs | {"key": "new"})
+    assert "was made for INC-7" in again.title
+    assert scene.run(CREATE, again).values["new_key"] == new
+    # Nor by somebody who had planned before it was made.
+    assert scene.run(CREATE, plan).values["new_key"] == new
+    assert [a for a in scene.journaled() if a == ("keys create", "done")] == [("keys create", "done")]
+
+
+def test_what_a_crash_left_undone_is_done_with_the_same_key(
+    scene: Scene, fail: Callable[[str, str], None], sandbox: Sandbox
+) -> None:
+    alias = f"alias/left-{scene.key[-8:]}"
+    inputs = {"platform": PLATFORM, "alias": alias}
+    fail("CreateAlias", "KMSInternalException")
+    first = scene.run(CREATE, scene.plan(CREATE, inputs))
+    assert not first.complete
+    new = first.values["new_key"]
+    sandbox.control.clear()
+    scene.values.clear()
+    second = scene.do(CREATE, inputs)
+    assert second.complete, told(second)
+    assert second.values["new_key"] == new
+    names = scene.stage.kms.list_aliases()["Aliases"]
+    assert {a.get("TargetKeyId") for a in names if a["AliasName"] == alias} == {new.rsplit("/", 1)[-1]}
+
+
+def test_where_iam_decides_cloudtrail_tells_who_the_platform_is(scene: Scene) -> None:
+    scene.key = scene.stage.key()  # its policy names the account alone
+    moment = datetime.now(UTC) - timedelta(minutes=30)
+    calls = ((access_keys.PLATFORM, "GenerateDataKey"), (access_keys.INTRUDER, "Decrypt"))
+    scene.sandbox.control.history([PastCall(moment, who, name, scene.key) for who, name in calls])
+    assert scene.fields(CREATE)["platform"] == ""
+    scene.pull()
+    fields = scene.fields(CREATE)
+    assert fields["platform"] == PLATFORM
+    plan = scene.plan(CREATE, fields | {"alias": ""})
+    intruder = SUSPECT.replace("build-bot", "intruder")
+    assert f"Loses access: {intruder}, seen to use the old key in the last 90 days." in plan.warnings
+    assert any("account 123456789012 may Decrypt" in line for line in plan.warnings)
+    assert scene.run(CREATE, plan).complete
+    assert scene.values["left_out"].split(",") == [ROOT, intruder]
+    ready = scene.look(READY)
+    assert ready.state is CheckState.PASSED, told(ready)
+
+
+def test_a_key_that_there_is_can_be_chosen_but_not_the_old_one_nor_one_that_is_shut(scene: Scene) -> None:
+    other = scene.stage.key()
+    scene.stage.put_policy(other, *scene.policy()["Statement"])
+    choices = {c for f in scene.tools.actions[CREATE].fields(scene.situation()) for c, _ in f.choices}
+    assert other in choices
+    assert scene.key not in choices
+    plan = scene.plan(CREATE, {"key": other})
+    assert "Changes nothing in AWS" in plan.does_not[0]
+    assert scene.run(CREATE, plan).complete
+    assert scene.values["new_key"] == other
+    assert scene.look(READY).state is CheckState.PASSED
+    scene.stage.kms.disable_key(KeyId=other.rsplit("/", 1)[-1])
+    shut = scene.look(READY)
+    assert shut.state is CheckState.NOT_YET
+    assert "keydeck keys enable" in told(shut)
+    for name in (other, scene.key):
+        with pytest.raises(RefusedError):
+            scene.plan(CREATE, {"key": name})
+    scene.values["new_key"] = scene.key
+    assert scene.look(READY).state is CheckState.FAILED
+
+
+def test_nobody_or_nonsense_as_the_platform_is_refused(scene: Scene) -> None:
+    for entered in ("", "[/red]\x1b[2J", "arn:aws:iam::123456789012:root/x"):
+        with pytest.raises(RefusedError) as refused:
+            scene.plan(CREATE, {"platform": entered})
+        assert "\x1b" not in str(refused.value)
+
+
+def test_whether_the_new_key_is_ready_is_not_known_where_a_policy_can_not_be_read(
+    scene: Scene, deny: Callable[..., None]
+) -> None:
+    scene.values["new_key"] = scene.stage.key()
+    deny("kms:GetKeyPolicy")
+    look = scene.look(READY)
+    assert look.state is CheckState.UNKNOWN
+    assert "kms:GetKeyPolicy" in told(look)

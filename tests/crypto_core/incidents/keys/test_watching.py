@@ -1,0 +1,69 @@
+"""Whether the platform has switched, and whether anybody still uses the old key."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+from crypto_core.incidents.catalogue import CheckKind
+from crypto_core.incidents.model import CheckState
+from tests.crypto_core.incidents.keys.conftest import Scene, told
+
+SWITCHED, QUIET = CheckKind.PLATFORM_SWITCHED, CheckKind.KEY_QUIET
+
+
+def test_a_connection_under_the_new_key_shows_the_switch_also_after_a_slow_rollout(scene: Scene) -> None:
+    assert scene.look(SWITCHED).state is CheckState.NOT_YET
+    scene.values["new_key"] = new = scene.stage.key()
+    waiting = scene.look(SWITCHED)
+    assert waiting.state is CheckState.NOT_YET, told(waiting)
+    scene.stage.connect(new)
+    scene.stage.connect(scene.key)  # an instance that was not restarted yet
+    still = scene.look(SWITCHED)
+    assert still.state is CheckState.NOT_YET, told(still)
+    time.sleep(1.2)  # the next second: the old key's last use is dated by the second
+    scene.stage.connect(new)
+    done = scene.look(SWITCHED)
+    assert done.state is CheckState.PASSED, told(done)
+
+
+def test_cloudtrail_shows_the_switch_where_nobody_connects(scene: Scene) -> None:
+    scene.declared_at = datetime.now(UTC) - timedelta(hours=1)
+    scene.values["new_key"] = new = scene.stage.key()
+    scene.past(40, scene.key)
+    scene.past(30, new)
+    look = scene.look(SWITCHED)
+    assert look.state is CheckState.PASSED, told(look)
+    assert "GenerateDataKey by role/keydeck-platform: 1 times" in told(look)
+    assert "nothing was sealed under the old key" in told(look)
+    scene.stage.platform_kms().generate_data_key(KeyId=scene.key, KeySpec="AES_256")
+    behind = scene.look(SWITCHED)
+    assert behind.state is CheckState.NOT_YET, told(behind)
+    assert "CloudTrail, old key, sealed: GenerateDataKey by role/keydeck-platform: 2 times" in told(behind)
+
+
+def test_quiet_is_what_cloudtrail_covers_and_own_calls_do_not_break_it(scene: Scene) -> None:
+    scene.past(20, scene.key)
+    half = scene.look(QUIET, minutes=30)
+    assert half.state is CheckState.NOT_YET, told(half)
+    assert 0 < half.done < 30
+    assert "GenerateDataKey by role/keydeck-platform: 1 times" in told(half)
+    scene.wired.kms.call("GenerateDataKey", KeyId=scene.key, KeySpec="AES_256")
+    quiet = scene.look(QUIET, minutes=3)
+    assert quiet.state is CheckState.PASSED, told(quiet)
+    assert "Keydeck's own calls, which do not count: 1" in told(quiet)
+    scene.stage.platform_kms().generate_data_key(KeyId=scene.key, KeySpec="AES_256")
+    used = scene.look(QUIET, minutes=3)
+    assert (used.state, used.done, used.total) == (CheckState.NOT_YET, 0, 3)
+
+
+def test_what_can_not_be_fetched_proves_nothing(scene: Scene, deny: Callable[..., None]) -> None:
+    deny("cloudtrail:LookupEvents")
+    look = scene.look(QUIET, minutes=5)
+    assert look.state is CheckState.UNKNOWN
+    assert "cloudtrail:LookupEvents" in told(look)
+    scene.values["new_key"] = scene.stage.key()
+    switched = scene.look(SWITCHED)
+    assert not switched.passed
+    assert "CloudTrail: not known" in told(switched)

@@ -1,0 +1,148 @@
+"""A signed report proves that it is what was signed, and an unsigned one says why it is none."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+from typing import Any
+
+import pytest
+
+from crypto_core.errors import KmsAccessDeniedError, ReadOnlyError, RefusedError, SettingsError
+from crypto_core.incidents.report.json import written
+from crypto_core.incidents.report.signing import digest_of, verify_report
+from crypto_core.signing import Signature
+from tests.crypto_core.incidents.report.making import SIGNING_KEY, HmacSigner, service_of
+from tests.crypto_core.incidents.sample import sample
+
+SIGNER = HmacSigner()
+
+
+@pytest.fixture(scope="module")
+def exported() -> str:
+    return service_of(sample(), SIGNER).report(sample().view, "json")
+
+
+def test_a_report_as_it_was_exported_is_verified(exported: str) -> None:
+    document = json.loads(exported)
+    assert verify_report(exported, SIGNER) is None
+    assert verify_report(exported.rstrip("\n"), SIGNER) is None
+    canonical = json.dumps(
+        document["report"], sort_keys=True, separators=(",", ":"), ensure_ascii=False
+    ).encode()
+    assert document["sha256"] == hashlib.sha256(b"keydeck report v1\0" + canonical).hexdigest()
+    assert document["signature"]["key_arn"] == SIGNING_KEY
+    assert document["unsigned_because"] == ""
+
+
+def test_any_single_change_of_the_text_fails(exported: str) -> None:
+    chance = random.Random(8)
+    whole = exported.rstrip("\n")
+    letters = [*sorted(set(whole)), "\x00", "\ud800", "é", "\n"]
+    for _ in range(150):
+        place = chance.randrange(len(whole))
+        letter = chance.choice([one for one in letters if one != whole[place]])
+        changed = chance.choice(
+            [
+                whole[:place] + letter + whole[place + 1 :],
+                whole[:place] + whole[place + 1 :],
+                whole[:place] + letter + whole[place:],
+            ]
+        )
+        assert verify_report(changed, SIGNER) is not None, (place, letter)
+
+
+def forged(exported: str, chance: random.Random) -> dict[str, Any]:
+    """The report with one value changed."""
+    document: dict[str, Any] = json.loads(exported)
+    at: Any = document["report"]
+    while True:
+        key = chance.choice(list(at) if isinstance(at, dict) else range(len(at)))
+        if isinstance(at[key], dict | list) and at[key]:
+            at = at[key]
+            continue
+        at[key] = at[key] + 1 if isinstance(at[key], int) else f"{at[key] or ''}."
+        return document
+
+
+def test_a_changed_report_fails_even_with_a_digest_that_fits_it(exported: str) -> None:
+    chance = random.Random(9)
+    for _ in range(40):
+        document = forged(exported, chance)
+        assert "changed" in str(verify_report(written(document), SIGNER))
+        document["sha256"] = digest_of(document["report"]).hex()
+        assert verify_report(written(document), SIGNER) == (
+            "The signature is not by the configured key over this report."
+        )
+
+
+def test_another_keys_signature_is_not_ours(exported: str) -> None:
+    assert verify_report(exported, HmacSigner(b"another")) is not None
+
+
+def test_what_is_said_of_the_signature_can_not_be_changed_either(exported: str) -> None:
+    changes: tuple[dict[str, Any], ...] = (
+        {"signature": None},
+        {"unsigned_because": "It was not needed."},
+        {"signature": {"key_arn": SIGNING_KEY, "algorithm": "HMAC_SHA_256", "signature": "AAAA"}},
+        {"signature": {"key_arn": SIGNING_KEY, "algorithm": "HMAC_SHA_256", "signature": "="}},
+        {"signature": {"key_arn": SIGNING_KEY, "algorithm": "HMAC_SHA_256"}},
+        {"signature": {"key_arn": SIGNING_KEY, "algorithm": "HMAC_SHA_256", "signature": 3}},
+        {"signature": "yes"},
+        {"sha256": None},
+        {"report": []},
+        {"further": 1},
+    )
+    for change in changes:
+        assert verify_report(written(json.loads(exported) | change), SIGNER) is not None, change
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "null", "[]", "{}", "{" * 50_000, "[" * 200_000, "NaN", '{"report": {}, "report": {}}', "\ud800"],
+)
+def test_what_is_no_report_is_told_as_such(text: str) -> None:
+    assert str(verify_report(text, SIGNER)).startswith("It is not an exported report")
+
+
+def test_a_name_that_stands_twice_is_refused(exported: str) -> None:
+    twice = exported.replace('"report": {', '"report": {"schema": "another",', 1)
+    assert "twice" in str(verify_report(twice, SIGNER))
+
+
+def test_without_a_key_every_form_says_that_it_is_not_signed_and_why() -> None:
+    service = service_of(sample())
+    forms = service.reports(sample().view)
+    assert json.loads(forms["json"])["signature"] is None
+    assert "KEYDECK_SIGNING_KEY" in json.loads(forms["json"])["unsigned_because"]
+    for form in ("markdown", "html"):
+        assert "NOT SIGNED" in forms[form]
+        assert "No signing key is configured" in forms[form]
+    assert str(verify_report(forms["json"], SIGNER)).startswith("It is not signed: No signing key")
+    with pytest.raises(RefusedError, match="No signing key"):
+        service.verify(forms["json"])
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        KmsAccessDeniedError("role/oncall may not sign.", operation="Sign", action="kms:Sign"),
+        ReadOnlyError("Cannot sign: Keydeck is read only."),
+        SettingsError("KMS key alias/x can't sign."),
+    ],
+)
+def test_a_key_that_does_not_sign_costs_the_signature_and_not_the_report(refusal: Exception) -> None:
+    class Refusing(HmacSigner):
+        def sign(self, digest: bytes) -> Signature:
+            raise refusal
+
+    service = service_of(sample(), Refusing())
+    document = json.loads(service.report(sample().view, "json"))
+    assert document["signature"] is None
+    assert document["unsigned_because"] == str(refusal)
+    assert document["report"]["head"]["name"] == "INC-7"
+
+
+def test_the_service_verifies_what_it_exported(exported: str) -> None:
+    assert service_of(sample(), SIGNER).verify(exported) is None

@@ -1,0 +1,122 @@
+"""Two operators on one incident: neither overwrites the other, and each is told what the other did."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, text
+
+from crypto_core.errors import RefusedError
+from crypto_core.incidents.catalogue import ActionKind
+from crypto_core.incidents.doing import ActionResult
+from crypto_core.incidents.model import EntryKind, Scope, StepState
+from crypto_core.incidents.service import IncidentService
+from tests.crypto_core.incidents.service.doubles import KEY, Doubles
+
+Act = Callable[..., ActionResult]
+
+
+def test_who_ends_a_step_that_another_has_ended_meanwhile_is_told_who_and_when(
+    ana: IncidentService, ben: IncidentService, incident: int, doubles: Doubles
+) -> None:
+    doubles.affect(incident, ActionKind.LOCK_DOWN_KEY)
+
+    def meanwhile(_: Any) -> None:
+        doubles.hooks.clear()
+        ben.skip(incident, "lock", "Done in the console of AWS")
+
+    doubles.hooks["key-locked-down look"] = meanwhile
+    with pytest.raises(RefusedError, match=r"lock of INC-\d+ was skipped by ben at \d{4}-\d\d-\d\d .* UTC"):
+        ana.finish(incident, "lock")
+    view = ana.show(incident)
+    assert (view.step("lock").state, view.step("lock").by) == (StepState.SKIPPED, "ben")
+    assert [piece.kind for piece in view.evidence] == ["policy", "grants"], "what ana captured is kept"
+    for late in (
+        lambda: ana.skip(incident, "lock", "Mine"),
+        lambda: ana.finish(incident, "lock"),
+        lambda: ana.plan(incident, "lock"),
+    ):
+        with pytest.raises(RefusedError, match="skipped by ben"):
+            late()
+
+
+def test_what_an_action_did_is_kept_though_another_has_ended_its_step(
+    ana: IncidentService, ben: IncidentService, act: Act, incident: int, doubles: Doubles
+) -> None:
+    def meanwhile(_: Any) -> None:
+        ben.skip(incident, "replace", "There is a key already")
+
+    doubles.hooks["create-key after"] = meanwhile
+    result = act(ana, incident, "replace")
+    assert any("Meanwhile the step was set to skipped by ben" in line for line in result.lines)
+    view = ben.show(incident)
+    assert view.step("replace").state is StepState.SKIPPED
+    assert view.incident.values["new_key"].endswith("6")
+    assert [piece.kind for piece in view.evidence] == ["key-use"]
+
+
+def test_an_action_is_run_by_one_at_a_time_and_others_run_beside_it(
+    ana: IncidentService, ben: IncidentService, act: Act, incident: int, doubles: Doubles
+) -> None:
+    doubles.results[ActionKind.LOCK_DOWN_KEY] = ActionResult(True, (), {"job": "7"})
+
+    def meanwhile(_: Any) -> None:
+        doubles.hooks.clear()
+        with pytest.raises(RefusedError, match="being run right now, begun by ana"):
+            act(ben, incident, "lock")
+        act(ben, incident, "replace")
+
+    doubles.hooks["lock-down-key before"] = meanwhile
+    act(ana, incident, "lock")
+    view = ana.show(incident)
+    assert view.incident.values == {"job": "7", "new_key": KEY[:-1] + "6"}
+    assert (view.step("lock").by, view.step("replace").by) == ("ana", "ben")
+    assert doubles.effects(incident) == ["create-key", "lock-down-key"]
+
+
+def test_of_many_who_end_one_step_at_once_one_does(
+    operator: Callable[..., IncidentService], incident: int
+) -> None:
+    together = Barrier(5)
+
+    def finish(name: str) -> str:
+        service = operator(name)
+        together.wait(30)
+        try:
+            return service.finish(incident, "scope").by
+        except RefusedError as error:
+            return error.message
+
+    with ThreadPoolExecutor(5) as pool:
+        said = list(pool.map(finish, "abcde"))
+    view = operator("z").show(incident)
+    winner = view.step("scope").by
+    assert [e.kind for e in view.entries].count(EntryKind.DONE) == 1
+    assert said.count(winner) == 1
+    assert sum(f"was finished by {winner} at" in told for told in said) == 4
+
+
+def test_who_works_on_an_incident_is_seen_for_as_long_as_they_do(
+    ana: IncidentService, ben: IncidentService, incident: int, forging: Engine
+) -> None:
+    for _ in range(3):
+        ben.join(incident)
+        ana.join(incident)
+    view = ana.show(incident)
+    assert [who.actor for who in view.present] == ["ana", "ben"]
+    assert [e.actor for e in view.entries if e.kind is EntryKind.JOINED] == ["ben"]
+    with forging.begin() as connection:
+        connection.execute(
+            text("UPDATE keydeck.incident_presence SET seen_at = seen_at - interval '2 minutes'")
+        )
+    ben.join(incident)
+    assert [who.actor for who in ana.show(incident).present] == ["ben"]
+    other = ana.declare("team-drill", Scope(database="restored"))
+    ana.skip(other, "record", "A test only")
+    ana.close(other, "Nothing")
+    ben.join(other)
+    assert [who.actor for who in ana.show(other).present] == ["ana"], "looking at a closed one is no work"

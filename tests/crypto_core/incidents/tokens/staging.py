@@ -1,0 +1,285 @@
+"""What the tests of tokens in incidents share: evidence and providers in memory, and the tools."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from threading import Event
+from typing import Any
+
+from sqlalchemy import Engine, text
+
+from console.wiring import Wired
+from crypto_core.consent import Consent, Danger, require
+from crypto_core.database.answers import AnswerBook
+from crypto_core.envelope import Format
+from crypto_core.errors import SettingsError
+from crypto_core.incidents.catalogue import ActionKind, CaptureKind, CheckKind
+from crypto_core.incidents.doing import ActionPlan, ActionResult, Captured, Situation, Toolbox
+from crypto_core.incidents.model import CheckResult, Incident, IncidentState, Scope
+from crypto_core.incidents.runbook import RunbookStep
+from crypto_core.incidents.tokens.parts import TokenParts
+from crypto_core.incidents.tokens.restored import RestoredTokens, restored_at
+from crypto_core.incidents.tokens.toolbox import token_tools
+from crypto_core.providers.answers import (
+    ByHand,
+    HashedQuery,
+    Liveness,
+    Progress,
+    Question,
+    RevocationPlan,
+    RevocationResult,
+    Revoked,
+    TokenLiveness,
+)
+from crypto_core.reencryption.entering import TokenEntering
+from crypto_core.reencryption.opening import ValueOpener
+from crypto_core.reencryption.verification import Verifier
+from crypto_core.references import TokenRef
+from crypto_core.secret import Secret
+
+DECLARED = datetime(2026, 11, 25, 3, 0, tzinfo=UTC)
+
+
+def name_of(token: str) -> str:
+    """What the providers here know a token by."""
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+@dataclass
+class Providers:
+    """A ProviderWork over the stored tokens, which is asked nothing over a network.
+
+    `silent` tokens get no answer, `stubborn` ones stay alive whatever is accepted. `asked` are the tokens
+    that left for a provider, `before` is called before one is asked about.
+    """
+
+    wired: Wired
+    dead: set[str] = field(default_factory=set)
+    silent: set[str] = field(default_factory=set)
+    stubborn: set[str] = field(default_factory=set)
+    asked: list[TokenRef] = field(default_factory=list)
+    revoked: list[TokenRef] = field(default_factory=list)
+    before: Callable[[], None] = lambda: None
+
+    def question(self, refs: tuple[TokenRef, ...]) -> Question:
+        hand = tuple(
+            ByHand(r, "confluence", "no site is known") for r in refs if r.table == "confluence_connection"
+        )
+        asked = tuple(r for r in refs if r.table != "confluence_connection")
+        return Question(asked, ("api.github.com",), name_of(f"question {asked}"), hand)
+
+    def ask(
+        self,
+        question: Question,
+        consent: Consent | None,
+        *,
+        progress: Progress | None = None,
+        cancelled: Event | None = None,
+    ) -> tuple[TokenLiveness, ...]:
+        require(consent, question)
+        return tuple(self._said(ref, self._name(ref)) for ref in question.tokens)
+
+    def ask_of(self, ref: TokenRef, token: Secret, consent_given: bool) -> TokenLiveness:
+        assert consent_given
+        return self._said(ref, name_of(token.reveal()))
+
+    def plan_revocation(self, refs: tuple[TokenRef, ...]) -> RevocationPlan:
+        hand = tuple(ByHand(r, "jira", "at id.atlassian.com") for r in refs if r.table == "jira_connection")
+        tokens = tuple(r for r in refs if r.table != "jira_connection")
+        by = {"github": len(tokens)} if tokens else {}
+        digest = name_of(f"revoke {[(r, self._name(r)) for r in tokens]}")
+        return RevocationPlan(tokens, by, dict.fromkeys(by, 1), hand, (), ("api.github.com",), digest)
+
+    def revoke(
+        self,
+        plan: RevocationPlan,
+        consent: Consent | None,
+        *,
+        progress: Progress | None = None,
+        cancelled: Event | None = None,
+    ) -> RevocationResult:
+        require(consent, plan)
+        done = []
+        for ref in plan.tokens:
+            self.revoked.append(ref)
+            name = self._name(ref)
+            if name not in self.stubborn:
+                self.dead.add(name)
+            proved = Liveness.DEAD if name in self.dead else Liveness.ALIVE
+            done.append(Revoked(ref, "github", True, proved, "401" if name in self.dead else "still 200"))
+        return RevocationResult(tuple(done), plan.by_hand)
+
+    def hashed_queries(self, refs: tuple[TokenRef, ...]) -> tuple[HashedQuery, ...]:
+        of_github = [r for r in refs if r.table == "gh_connection"]
+        return tuple(HashedQuery(r, f'hashed_token:"{self._name(r)[:43]}="') for r in of_github)
+
+    def _name(self, ref: TokenRef) -> str:
+        opened = ValueOpener(self.wired.keyring).open(self.wired.store.read(ref))
+        return name_of(opened.token.reveal()) if opened.token is not None else "unopened"
+
+    def _said(self, ref: TokenRef, name: str) -> TokenLiveness:
+        self.before()
+        self.asked.append(ref)
+        state = Liveness.DEAD if name in self.dead else Liveness.ALIVE
+        if name in self.silent:
+            state = Liveness.UNKNOWN
+        return TokenLiveness(ref, "github", state, f"it said {state.value}", datetime.now(UTC), "octocat")
+
+
+@dataclass
+class Stage:
+    """An incident that is worked on: its evidence and values are kept as the engine keeps them."""
+
+    wired: Wired
+    providers: Providers
+    parts: TokenParts
+    tools: Toolbox
+    kept: list[tuple[str, str]]
+    incident: Incident = field(
+        default_factory=lambda: Incident(7, "leak", IncidentState.OPEN, Scope(), DECLARED, "ana")
+    )
+
+    def about(self, *refs: TokenRef | str, **scope: Any) -> Stage:
+        """Say what the incident is about."""
+        self.incident = replace(self.incident, scope=Scope(references=tuple(map(str, refs)), **scope))
+        return self
+
+    def keep_values(self, **values: str) -> None:
+        """Remember what other steps have found out."""
+        self.incident = replace(self.incident, values={**self.incident.values, **values})
+
+    def another(self, number: int) -> Incident:
+        """The same scope in an incident of another number."""
+        return replace(self.incident, id=number)
+
+    def again(self) -> Stage:
+        """The same incident in another console: nothing but what was kept is known."""
+        return replace(self, tools=token_tools(self.parts))
+
+    def situation(self, options: Mapping[str, Any] | None = None, **inputs: str | Secret) -> Situation:
+        step = RunbookStep("step", "Step", "", action_options=dict(options or {}))
+        return Situation(self.incident, step, inputs)
+
+    def plan(
+        self, kind: ActionKind, options: Mapping[str, Any] | None = None, **inputs: str | Secret
+    ) -> ActionPlan:
+        return self.tools.actions[kind].plan(self.situation(options, **inputs))
+
+    def run(
+        self, kind: ActionKind, options: Mapping[str, Any] | None = None, **inputs: str | Secret
+    ) -> ActionResult:
+        """Plan, agree as the plan demands, run, and keep what came of it."""
+        situation = self.situation(options, **inputs)
+        plan = self.tools.actions[kind].plan(situation)
+        typed = plan.danger is Danger.TYPED
+        consent = Consent.typed(plan, plan.confirmation) if typed else Consent.pressed(plan)
+        return self.keep(self.tools.actions[kind].run(situation, plan, consent))
+
+    def keep(self, result: ActionResult) -> ActionResult:
+        self.keep_values(**result.values)
+        self.keep_all(result.evidence)
+        return result
+
+    def keep_all(self, pieces: tuple[Captured, ...]) -> None:
+        self.kept += [(piece.kind.value, json.dumps(piece.content, allow_nan=False)) for piece in pieces]
+
+    def look(self, kind: CheckKind) -> CheckResult:
+        return self.tools.checks[kind].look(self.situation())
+
+    def capture(self, kind: CaptureKind) -> dict[str, Any]:
+        pieces = self.tools.captures[kind].capture(self.situation())
+        self.keep_all(pieces)
+        content: dict[str, Any] = json.loads(self.kept[-1][1])
+        return content
+
+    def journaled(self) -> list[tuple[str, str]]:
+        """What was done with tokens that were entered: subject and outcome."""
+        entries = self.wired.journal.entries()
+        return [(e.subject, e.outcome) for e in entries if e.action == "enter token"]
+
+    def everything_kept(self) -> str:
+        """All that the journal and the evidence hold."""
+        entries = self.wired.journal.entries()
+        return "\n".join([*(text for _, text in self.kept), *(f"{e.subject} {e.detail}" for e in entries)])
+
+
+def build(
+    wired: Wired, *, write_format: Format = Format.V1, read_only: bool = False, most: int = 25_000
+) -> Stage:
+    """Put the tools together from the services, as the console does."""
+    answers, opener, providers = AnswerBook(wired.engine), ValueOpener(wired.keyring), Providers(wired)
+    services: Any = wired.services
+    kept: list[tuple[str, str]] = []
+
+    @contextmanager
+    def open_restored(name: str) -> Iterator[RestoredTokens]:
+        if name != "restored":
+            raise SettingsError(f"There is no database {name!r} in the settings.")
+        url = wired.engine.url.render_as_string(hide_password=False)
+        with restored_at(url, wired.keyring) as database:
+            yield database
+
+    parts = TokenParts(
+        engine=wired.engine,
+        catalogue=wired.catalogue,
+        store=wired.store,
+        answers=answers,
+        inventory=services.inventory,
+        keyring=wired.keyring,
+        keys=services.keys,
+        status=services.status,
+        verifier=Verifier(wired.keyring, wired.store, wired.catalogue, answers, inventory=services.inventory),
+        opener=opener,
+        entering=TokenEntering(
+            wired.engine,
+            wired.catalogue,
+            wired.store,
+            services.inventory,
+            answers,
+            wired.keyring,
+            services.keys,
+            opener,
+            providers,
+            wired.journal,
+            same_database=True,
+            read_only=read_only,
+            write_format=write_format,
+        ),
+        providers=providers,
+        events=wired.events,
+        use=services.event_use,
+        evidence=lambda number, kind: [text for k, text in kept if k == kind],
+        open_restored=open_restored,
+        regions=lambda: wired.kms.regions,
+        covered=wired.event_coverage.between,
+        most=most,
+    )
+    return Stage(wired, providers, parts, token_tools(parts), kept)
+
+
+def put(platform: Engine, ref: TokenRef, stored: str | None) -> None:
+    """Write a stored value, as the platform does."""
+    with platform.begin() as connection:
+        connection.execute(
+            text(f"UPDATE {ref.table} SET {ref.column} = :stored WHERE id::text = :id"),
+            {"stored": stored, "id": ref.row_id},
+        )
+
+
+def insert(platform: Engine, row_id: str, stored: str, organisation: str = "org-new") -> TokenRef:
+    """Make a GitHub connection, as the platform does."""
+    with platform.begin() as connection:
+        connection.execute(
+            text(
+                "INSERT INTO gh_connection"
+                " (id, org_id, user_id, access_token, token_type, scopes, created_at)"
+                " VALUES (:id, :org, 'user-new', :stored, 'oauth', '[]', now())"
+            ),
+            {"id": row_id, "stored": stored, "org": organisation},
+        )
+    return TokenRef("gh_connection", "access_token", row_id)

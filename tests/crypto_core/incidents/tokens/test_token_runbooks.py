@@ -1,0 +1,55 @@
+"""The built-in runbooks about tokens and restored databases name only what there is, step by step."""
+
+from __future__ import annotations
+
+import tomllib
+from importlib import import_module, resources
+from importlib.util import find_spec
+from typing import Any
+
+import pytest
+
+from crypto_core.foreign import clean
+from crypto_core.incidents.catalogue import ACTION_OPTIONS, ActionKind, CaptureKind, CheckKind, PhaseKind
+from tests.crypto_core.incidents.tokens.staging import Stage
+
+ELSEWHERE = {CheckKind.EVIDENCE_CAPTURED, CheckKind.DRILL_RECORDED, CaptureKind.CENSUS}
+"""What others make: the engine itself, and the tools about keys."""
+
+
+def read(name: str) -> tuple[str, dict[str, Any]]:
+    text = (resources.files("crypto_core.incidents") / "builtin" / f"{name}.toml").read_text("utf-8")
+    return text, tomllib.loads(text)
+
+
+@pytest.mark.parametrize(("name", "subject"), [("token-compromise", "tokens"), ("restore-drill", "database")])
+def test_every_step_can_be_done_and_says_what_to_do_if_it_fails(
+    stage: Stage, name: str, subject: str
+) -> None:
+    text, runbook = read(name)
+    assert (runbook["id"], runbook["subject"], runbook["version"]) == (name, subject, 1)
+    assert clean(runbook["summary"], 2_000) == runbook["summary"]
+    answers: dict[str, list[str]] = {}
+    for phase in runbook["phase"]:
+        PhaseKind(phase["kind"])
+        for step in phase["step"]:
+            for needed in ("title", "purpose", "who", "do", "on_failure", "budget"):
+                assert step[needed], (step["id"], needed)
+            action = step.get("action", {})
+            action = {"kind": action} if isinstance(action, str) else action
+            if action:
+                kind = ActionKind(action.pop("kind"))
+                assert kind in stage.tools.actions
+                assert set(action) <= set(ACTION_OPTIONS[kind].types) if action else True
+            if "check" in step:
+                assert CheckKind(step["check"]) in {*stage.tools.checks, *ELSEWHERE}
+            for capture in step.get("captures", ()):
+                assert CaptureKind(capture) in {*stage.tools.captures, *ELSEWHERE}
+            if "only_if" in step:
+                assert step["only_if"]["answer"] in answers[step["only_if"]["step"]]
+            answers[step["id"]] = step.get("choices", [])
+            assert not (step.get("choices") and (action or "check" in step))
+            assert max(map(len, step["do"])) <= 500
+    if find_spec("crypto_core.incidents.reading"):
+        reading = import_module("crypto_core.incidents.reading")
+        assert reading.read_runbook(text).id == name

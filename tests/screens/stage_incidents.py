@@ -1,0 +1,621 @@
+"""Incidents and approvals in memory, and what was asked of them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from threading import Event
+from typing import Any
+from uuid import UUID
+
+from crypto_core.consent import Consent, Danger, require
+from crypto_core.database.approvals import Approval, Decision
+from crypto_core.errors import (
+    ApprovalNeededError,
+    EvidenceError,
+    KeydeckError,
+    ReadOnlyError,
+    RefusedError,
+    UnknownIncidentError,
+)
+from crypto_core.incidents.catalogue import ActionKind, CaptureKind, CheckKind, PhaseKind, SubjectKind
+from crypto_core.incidents.doing import ActionPlan, ActionResult, InputField
+from crypto_core.incidents.model import (
+    CheckResult,
+    CheckState,
+    Entry,
+    EntryKind,
+    Evidence,
+    Incident,
+    IncidentState,
+    IncidentView,
+    Present,
+    Scope,
+    StepState,
+    StepView,
+)
+from crypto_core.incidents.runbook import Condition, Phase, Runbook, RunbookStep
+from crypto_core.secret import Secret
+from tests.screens.samples import CURRENT, NOW, OLD
+
+Enter = Callable[..., None]
+ANA = "arn:aws:sts::123456789012:assumed-role/oncall/ana"
+BEN = "arn:aws:sts::123456789012:assumed-role/oncall/ben"
+
+KEY_COMPROMISE = Runbook(
+    id="key-compromise",
+    version=3,
+    title="KMS key compromise",
+    subject=SubjectKind.KEY,
+    summary="Somebody else could use the key. Move every token to a new key with new data keys, "
+    "prove it, then end the old one.",
+    digest="5c" * 32,
+    phases=(
+        Phase(
+            PhaseKind.DETECT,
+            "Detect",
+            (
+                RunbookStep(
+                    "declare",
+                    "Declare and count",
+                    "What the incident is about is there and counted, so that nothing is missed later.",
+                    who="responder",
+                    check=CheckKind.SCOPE_KNOWN,
+                    captures=(CaptureKind.CENSUS,),
+                    budget_seconds=300,
+                ),
+                RunbookStep(
+                    "preserve",
+                    "Preserve evidence",
+                    "Key, policy, grants and use are kept as they are now, each with its hash, "
+                    "before anything changes.",
+                    who="responder",
+                    check=CheckKind.EVIDENCE_CAPTURED,
+                    captures=(CaptureKind.KEY, CaptureKind.POLICY, CaptureKind.GRANTS, CaptureKind.KEY_USE),
+                    budget_seconds=600,
+                ),
+            ),
+        ),
+        Phase(
+            PhaseKind.CONTAIN,
+            "Contain",
+            (
+                RunbookStep(
+                    "new-key",
+                    "Make the new key",
+                    "Tokens need another key to go to. Whoever reads under the old one must be able "
+                    "to read under it.",
+                    who="responder",
+                    action=ActionKind.CREATE_KEY,
+                    check=CheckKind.NEW_KEY_READY,
+                    captures=(CaptureKind.KEY,),
+                    budget_seconds=600,
+                ),
+                RunbookStep(
+                    "switch",
+                    "Switch the platform",
+                    "From now on the platform seals under the new key: the old one gets no new tokens.",
+                    who="the platform's team",
+                    do=(
+                        "Set TOKEN_ENCRYPTION_KEY_ID={new_key} where the platform reads it.",
+                        "Restart it, and wait until CloudTrail shows GenerateDataKey under {new_key}.",
+                    ),
+                    check=CheckKind.PLATFORM_SWITCHED,
+                    captures=(CaptureKind.EVENTS,),
+                    budget_seconds=1_200,
+                ),
+                RunbookStep(
+                    "lock-down",
+                    "Lock the old key down",
+                    "Only the responder still decrypts with it; whoever else could, no longer can.",
+                    who="responder",
+                    action=ActionKind.LOCK_DOWN_KEY,
+                    check=CheckKind.KEY_LOCKED_DOWN,
+                    captures=(CaptureKind.POLICY,),
+                    budget_seconds=600,
+                ),
+            ),
+        ),
+        Phase(
+            PhaseKind.ERADICATE,
+            "Eradicate",
+            (
+                RunbookStep(
+                    "reencrypt",
+                    "Re-encrypt every token",
+                    "New data keys for every token under the old key. Rewrap would not do: who could "
+                    "call Decrypt already holds the data keys.",
+                    who="responder",
+                    action=ActionKind.REENCRYPT,
+                    check=CheckKind.NOTHING_UNDER_KEY,
+                    captures=(CaptureKind.JOB, CaptureKind.CENSUS),
+                    on_failure="Look at the job's errors on Jobs, repair these rows, and run the step again.",
+                    budget_seconds=1_800,
+                ),
+                RunbookStep(
+                    "leaked",
+                    "Did the database leak too?",
+                    "Were backups or dumps exposed, the old data keys open what is in them. "
+                    "Then only new tokens help.",
+                    who="incident lead",
+                    choices=("no: only the key was exposed", "yes: the database or a backup leaked"),
+                    budget_seconds=900,
+                ),
+                RunbookStep(
+                    "revoke",
+                    "Revoke the tokens",
+                    "What was opened elsewhere stays open until its provider revokes it.",
+                    who="responder",
+                    action=ActionKind.REVOKE_TOKENS,
+                    check=CheckKind.TOKENS_DEAD,
+                    only_if=Condition("leaked", "yes: the database or a backup leaked"),
+                    budget_seconds=3_600,
+                ),
+            ),
+        ),
+        Phase(
+            PhaseKind.RECOVER,
+            "Recover",
+            (
+                RunbookStep(
+                    "quiet",
+                    "Quiet period",
+                    "Nobody uses the old key any more: whoever still would shows before it is disabled.",
+                    who="responder",
+                    check=CheckKind.KEY_QUIET,
+                    check_options={"minutes": 30},
+                    captures=(CaptureKind.KEY_USE,),
+                    budget_seconds=3_600,
+                ),
+                RunbookStep(
+                    "disable",
+                    "Disable the old key",
+                    "It can be enabled again should something have been missed.",
+                    who="responder",
+                    action=ActionKind.DISABLE_KEY,
+                    check=CheckKind.KEY_STATE,
+                    check_options={"state": "Disabled"},
+                    budget_seconds=600,
+                ),
+            ),
+        ),
+        Phase(
+            PhaseKind.CLOSE,
+            "Close",
+            (
+                RunbookStep(
+                    "review",
+                    "Review what was learnt",
+                    "How was the key exposed, what would have shown it earlier, who has to know?",
+                    who="incident lead",
+                ),
+            ),
+        ),
+    ),
+)
+TOKEN_COMPROMISE = Runbook(
+    id="token-compromise",
+    version=2,
+    title="Token compromise",
+    subject=SubjectKind.TOKENS,
+    summary="Tokens may be in other hands: revoke them at their providers, take new ones, prove both.",
+    digest="7d" * 32,
+    phases=(
+        Phase(
+            PhaseKind.CONTAIN,
+            "Contain",
+            (
+                RunbookStep(
+                    "enter",
+                    "Enter the new token",
+                    "The old one is dead: take the new one from its owner, and seal it.",
+                    action=ActionKind.ENTER_TOKEN,
+                    check=CheckKind.TOKENS_REPLACED,
+                ),
+            ),
+        ),
+    ),
+)
+RESTORE_DRILL = Runbook(
+    id="restore-drill",
+    version=1,
+    title="Restore drill",
+    subject=SubjectKind.DATABASE,
+    summary="A restored database opens with the keys that there are.",
+    digest="9e" * 32,
+    phases=(
+        Phase(
+            PhaseKind.RECOVER,
+            "Recover",
+            (RunbookStep("verify", "Verify", "Open a sample.", action=ActionKind.VERIFY_RESTORED),),
+        ),
+    ),
+)
+
+
+def incident_view(
+    number: int = 7, runbook: Runbook = KEY_COMPROMISE, scope: Scope | None = None, **more: Any
+) -> IncidentView:
+    """An incident that was just declared; `more` is of the incident."""
+    about: dict[str, Any] = {
+        "id": number,
+        "title": runbook.title,
+        "state": IncidentState.OPEN,
+        "scope": scope or Scope(key=OLD, origin="finding kms-public"),
+        "declared_at": NOW - timedelta(minutes=14, seconds=31),
+        "declared_by": ANA,
+    }
+    incident = Incident(**(about | more))
+    steps = tuple(StepView(step, number) for number, step in enumerate(runbook.steps, start=1))
+    entry = Entry(incident.declared_at, ANA, EntryKind.DECLARED, "", f"{incident.name}: {incident.title}")
+    return IncidentView(incident, runbook, steps, entries=(entry,))
+
+
+def key_compromise(number: int = 7) -> IncidentView:
+    """A key compromise amid its re-encryption: five steps done by two operators, evidence kept."""
+    view = incident_view(number, values={"new_key": CURRENT, "job": "31"})
+    ends = (12.5, 10.2, 7.4, 4.6, 3.1)
+    steps, evidence, entries = [], [], list(view.entries)
+    for listed in view.steps:
+        step = listed
+        if step.number <= len(ends):
+            ended = NOW - timedelta(minutes=ends[step.number - 1])
+            by = BEN if step.number == 4 else ANA
+            step = replace(
+                step, state=StepState.DONE, begun_at=ended - timedelta(minutes=1), ended_at=ended, by=by
+            )
+            for kind in step.step.captures:
+                evidence.append(piece(len(evidence) + 1, step.step.id, kind, ended - timedelta(seconds=10)))
+            entries.append(Entry(ended, by, EntryKind.DONE, step.step.id, f"{step.step.title}: done"))
+        elif step.step.id == "reencrypt":
+            check = CheckResult(
+                CheckState.NOT_YET,
+                (
+                    "now 3,683 under alias/tokens-old",
+                    "job 31: conflicts retried 4 · poisoned 0 · throttled 0",
+                ),
+                done=6_121,
+                total=9_804,
+                at=NOW - timedelta(seconds=2),
+            )
+            step = replace(
+                step, state=StepState.BEGUN, begun_at=NOW - timedelta(minutes=2), by=ANA, check=check
+            )
+            evidence.append(
+                piece(len(evidence) + 1, "reencrypt", CaptureKind.CENSUS, NOW - timedelta(minutes=2))
+            )
+        steps.append(step)
+    present = (
+        Present(ANA, "ops-1", NOW - timedelta(seconds=2)),
+        Present(BEN, "ops-2", NOW - timedelta(seconds=4)),
+    )
+    return replace(
+        view, steps=tuple(steps), evidence=tuple(evidence), entries=tuple(entries), present=present
+    )
+
+
+def with_steps(view: IncidentView, **states: StepState) -> IncidentView:
+    """The incident with some steps in other states, by their ids."""
+    steps = tuple(
+        replace(
+            step,
+            state=states[step.step.id],
+            by=ANA,
+            begun_at=NOW,
+            ended_at=NOW if states[step.step.id].ended else None,
+        )
+        if step.step.id in states
+        else step
+        for step in view.steps
+    )
+    return replace(view, steps=steps)
+
+
+def piece(number: int, step: str, kind: CaptureKind, at: Any) -> Evidence:
+    """A piece of evidence; its content is what `content_of` says."""
+    text = content_of(number)
+    of = "the platform" if kind is CaptureKind.EVENTS else "alias/tokens-old"
+    title = f"{kind.value.replace('-', ' ').capitalize()} of {of}"
+    return Evidence(
+        number, step, kind.value, title, at, ANA, hashlib.sha256(text.encode()).hexdigest(), len(text)
+    )
+
+
+def content_of(number: int) -> str:
+    """What a piece holds."""
+    return json.dumps({"piece": number, "key": OLD, "statements": [{"sid": "Admin", "effect": "Allow"}]})
+
+
+@dataclass
+class StageIncidents:
+    """Incidents whose steps do what they are told at once. `checks` say what checks see, by step."""
+
+    enter: Enter
+    read_only: Callable[[], bool] = lambda: False
+    views: dict[int, IncidentView] = field(default_factory=dict)
+    books: tuple[Runbook, ...] = (KEY_COMPROMISE, TOKEN_COMPROMISE, RESTORE_DRILL)
+    asked: list[tuple[str, Any]] = field(default_factory=list)
+    checks: dict[str, CheckResult] = field(default_factory=dict)
+    needs: dict[str, tuple[InputField, ...]] = field(default_factory=dict)
+    plan_more: dict[str, object] = field(default_factory=dict)
+    result: ActionResult = field(default_factory=lambda: ActionResult(True, ("1 key made",)))
+    approval_for: str = ""
+    """The step that a second identity has to approve."""
+    due: str = ""
+    inputs: Mapping[str, str | Secret] = field(default_factory=dict)
+    revealed: list[str] = field(default_factory=list)
+    """Secrets that were handed on, as they were then."""
+    contents: dict[int, str] = field(default_factory=dict)
+    progress: tuple[int, int] = (0, 0)
+
+    def add(self, *views: IncidentView) -> None:
+        """Keep incidents."""
+        self.views.update({view.incident.id: view for view in views})
+
+    def runbooks(self) -> tuple[Runbook, ...]:
+        """Those."""
+        self.enter("incident.runbooks")
+        return self.books
+
+    def runbook_troubles(self) -> tuple[str, ...]:
+        """None."""
+        return ()
+
+    def declare(self, runbook: str, scope: Scope, title: str = "") -> int:
+        """The next number."""
+        self._change("declare", (runbook, scope, title))
+        book = next(book for book in self.books if book.id == runbook)
+        number = max(self.views, default=0) + 1
+        self.add(incident_view(number, book, scope, title=title or book.title, declared_at=NOW))
+        return number
+
+    def incidents(self, *, closed: bool = True, limit: int = 200) -> tuple[IncidentView, ...]:
+        """The newest first."""
+        self.enter("incidents")
+        found = [self.views[number] for number in sorted(self.views, reverse=True)]
+        return tuple(v for v in found if closed or v.incident.state is IncidentState.OPEN)[:limit]
+
+    def show(self, incident: int) -> IncidentView:
+        """One."""
+        self.enter("incident.show")
+        if incident not in self.views:
+            raise UnknownIncidentError(f"There is no incident {incident}.")
+        return self.views[incident]
+
+    def join(self, incident: int) -> None:
+        """Noted."""
+        self._change("join", incident)
+
+    def fields(
+        self,
+        incident: int,
+        step: str,
+        inputs: Mapping[str, str | Secret] | None = None,
+        *,
+        cancelled: Event | None = None,
+    ) -> tuple[InputField, ...]:
+        """As the stage says."""
+        self.enter("incident.fields", cancelled)
+        return self.needs.get(step, ())
+
+    def plan(
+        self,
+        incident: int,
+        step: str,
+        inputs: Mapping[str, str | Secret] | None = None,
+        *,
+        cancelled: Event | None = None,
+    ) -> ActionPlan:
+        """A plan that needs a press."""
+        self.enter("incident.plan", cancelled)
+        found = self.views[incident].step(step).step
+        plan = ActionPlan(
+            title=found.title,
+            digest=f"{incident}-{step}",
+            danger=Danger.CONFIRM,
+            does=("It makes a key with the least that each role needs.", "Its alias is alias/tokens-2."),
+            does_not=("It moves no token.",),
+            warnings=("role/backup can't decrypt under it: nothing in its policy lets it.",),
+        )
+        return replace(plan, **self.plan_more)  # type: ignore[arg-type]
+
+    def run(
+        self,
+        incident: int,
+        step: str,
+        plan: ActionPlan,
+        consent: Consent | None,
+        inputs: Mapping[str, str | Secret] | None = None,
+        *,
+        progress: Callable[[int, int], None] | None = None,
+        cancelled: Event | None = None,
+    ) -> ActionResult:
+        """Done at once, the step too if the result is complete."""
+        require(consent, plan)
+        self.inputs = dict(inputs or {})
+        self.revealed += [value.reveal() for value in self.inputs.values() if isinstance(value, Secret)]
+        if progress is not None and self.progress[1]:
+            progress(*self.progress)
+        self._set(incident, step, state=StepState.BEGUN, begun_at=NOW, by=ANA)
+        self._change("run", step, cancelled)
+        if self.approval_for == step:
+            raise ApprovalNeededError(
+                "Disabling a key needs a second identity.",
+                request=str(UUID(int=5)),
+                remedy=f"Approve it: keydeck approvals approve {UUID(int=5)}",
+            )
+        if self.result.complete:
+            self._done(incident, step)
+        return self.result
+
+    def look(self, incident: int, step: str, *, cancelled: Event | None = None) -> CheckResult:
+        """As the stage says; else what it saw last, or passed."""
+        self.enter("incident.look", cancelled)
+        self.asked.append(("look", step))
+        known = self.views[incident].step(step).check
+        return self.checks.get(step) or known or CheckResult(CheckState.PASSED, ("as it should be",), at=NOW)
+
+    def capture(self, incident: int, step: str, *, cancelled: Event | None = None) -> tuple[Evidence, ...]:
+        """A piece for each kind."""
+        self._change("capture", step, cancelled)
+        view = self.views[incident]
+        first = len(view.evidence) + 1
+        kinds = view.step(step).step.captures
+        pieces = tuple(piece(first + n, step, kind, NOW) for n, kind in enumerate(kinds))
+        self.views[incident] = replace(view, evidence=(*view.evidence, *pieces))
+        return pieces
+
+    def finish(self, incident: int, step: str, *, cancelled: Event | None = None) -> StepView:
+        """Done, unless its check does not pass."""
+        self._change("finish", step, cancelled)
+        seen = self.checks.get(step)
+        if seen is not None and not seen.passed:
+            raise RefusedError(f"The check does not pass: {seen.state.value}: {' '.join(seen.lines)}")
+        self.capture(incident, step)
+        return self._done(incident, step)
+
+    def answer(self, incident: int, step: str, choice: str) -> StepView:
+        """Decided."""
+        self._change("answer", (step, choice))
+        for later in self.views[incident].steps:
+            condition = later.step.only_if
+            if condition is not None and condition.step == step and condition.answer != choice:
+                self._set(incident, later.step.id, state=StepState.NOT_NEEDED)
+        self._set(incident, step, answer=choice)
+        return self._done(incident, step)
+
+    def skip(self, incident: int, step: str, reason: str) -> StepView:
+        """Skipped."""
+        self._change("skip", (step, reason))
+        return self._set(incident, step, state=StepState.SKIPPED, reason=reason, ended_at=NOW, by=ANA)
+
+    def reopen(self, incident: int, step: str, reason: str) -> StepView:
+        """To do again."""
+        self._change("reopen", (step, reason))
+        return self._set(incident, step, state=StepState.TODO, reason=reason, ended_at=None)
+
+    def note(self, incident: int, text: str, step: str = "") -> None:
+        """In the timeline."""
+        self._change("note", (step, text))
+        view = self.views[incident]
+        entry = Entry(NOW, ANA, EntryKind.NOTE, step, text)
+        self.views[incident] = replace(view, entries=(*view.entries, entry))
+
+    def evidence(self, incident: int, evidence: int) -> str:
+        """What was kept."""
+        self.enter("incident.evidence")
+        if evidence not in self.contents and evidence > len(self.views[incident].evidence):
+            raise EvidenceError(f"Evidence {evidence} is not what it was.")
+        return self.contents.get(evidence, content_of(evidence))
+
+    def close(self, incident: int, outcome: str) -> IncidentView:
+        """Closed, unless steps are left."""
+        self._change("close", outcome)
+        view = self.views[incident]
+        if view.current is not None:
+            raise RefusedError(f"Steps are left: {view.current.step.title}.")
+        closed = replace(
+            view.incident, state=IncidentState.CLOSED, closed_at=NOW, closed_by=ANA, outcome=outcome
+        )
+        self.views[incident] = replace(view, incident=closed)
+        return self.views[incident]
+
+    def drill_due(self) -> str:
+        """As the stage says."""
+        self.enter("incident.drill_due")
+        return self.due
+
+    def report(self, incident: int, form: str = "markdown") -> str:
+        """The form's name and the title."""
+        self.enter("incident.report")
+        self.asked.append(("report", form))
+        return f"{form}: {self.views[incident].incident.title}\n"
+
+    def done(self, *names: str) -> list[tuple[str, Any]]:
+        """What was asked of that kind; of every kind but looks and joins where none is named."""
+        return [one for one in self.asked if (one[0] in names if names else one[0] not in ("look", "join"))]
+
+    def _done(self, incident: int, step: str) -> StepView:
+        begun = self.views[incident].step(step).begun_at or NOW
+        return self._set(
+            incident, step, state=StepState.DONE, begun_at=begun, ended_at=NOW, by=ANA, trouble=""
+        )
+
+    def _set(self, incident: int, step: str, **more: Any) -> StepView:
+        view = self.views[incident]
+        changed = replace(view.step(step), **more)
+        self.views[incident] = replace(
+            view, steps=tuple(changed if s.step.id == step else s for s in view.steps)
+        )
+        return changed
+
+    def _change(self, name: str, about: object, cancelled: Event | None = None) -> None:
+        self.enter(f"incident.{name}", cancelled)
+        if self.read_only():
+            raise ReadOnlyError("The stage is read only.")
+        self.asked.append((name, about))
+
+
+def approval(number: int = 5, decision: Decision = Decision.PENDING, **more: Any) -> Approval:
+    """A request by ben."""
+    shown: dict[str, Any] = {
+        "id": UUID(int=number),
+        "action": "keys disable",
+        "summary": "Disable alias/tokens-old …77ab",
+        "digest": "3f" * 32,
+        "plan": {
+            "title": "Disable the old key",
+            "does": ["Nobody can use the key."],
+            "warnings": ["41 tokens are under it."],
+        },
+        "requested_by": BEN,
+        "requested_at": NOW - timedelta(minutes=3),
+        "expires_at": NOW + timedelta(minutes=27),
+        "decision": decision,
+    }
+    return Approval(**(shown | more))
+
+
+@dataclass
+class StageApprovals:
+    """Requests that wait, and what was decided."""
+
+    enter: Enter
+    all: dict[UUID, Approval] = field(default_factory=dict)
+    refused: KeydeckError | None = None
+
+    def add(self, *requests: Approval) -> None:
+        """Keep requests."""
+        self.all.update({one.id: one for one in requests})
+
+    def needed(self, action: str) -> bool:
+        """Every action."""
+        return True
+
+    def request(self, action: str, summary: str, digest: str, plan: Mapping[str, Any]) -> Approval:
+        """A new one."""
+        made = approval(action=action, summary=summary, digest=digest, plan=plan)
+        self.add(made)
+        return made
+
+    def require(self, action: str, summary: str, digest: str, plan: Mapping[str, Any]) -> None:
+        """Pass."""
+
+    def decide(self, request: UUID, *, approve: bool) -> Approval:
+        """As it is said, unless the stage refuses."""
+        self.enter("approval.decide")
+        if self.refused is not None:
+            raise self.refused
+        decision = Decision.APPROVED if approve else Decision.DENIED
+        self.all[request] = replace(self.all[request], decision=decision, decided_by=ANA, decided_at=NOW)
+        return self.all[request]
+
+    def requests(self, *, pending: bool = True, limit: int = 200) -> tuple[Approval, ...]:
+        """Those."""
+        self.enter("approval.requests")
+        return tuple(one for one in self.all.values() if not pending or one.decision is Decision.PENDING)[
+            :limit
+        ]
