@@ -100,6 +100,7 @@ def _key_tools(parts: IncidentGround) -> Toolbox:
             backups=partial(backups_under, ground.engine),
             work_on=partial(_work_on, parts.processes, parts.jobs),
             witness=StoreWitness(ground.events, parts.coverage.reached),
+            at_work=lambda job: parts.processes.at_work().get(job, 0) > 0,
         )
     )
 

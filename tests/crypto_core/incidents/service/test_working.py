@@ -483,3 +483,20 @@ def test_what_fails_after_closing_is_told_in_the_timeline(operator: Operator, li
     assert closed.entries[-1].text == "After closing: The journal could not be signed."
     with pytest.raises(RefusedError, match="can't be made here"):
         operator("ben").report(incident)
+
+
+def test_lines_of_a_check_are_told_apart_wherever_they_make_one_text(
+    ana: IncidentService, act: Act, doubles: Doubles, incident: int
+) -> None:
+    lines = ("Key 1 is Enabled", "Under it: 100 tokens", "[/red]\x1b[31m\u202eevil", "so " * 3_000)
+    doubles.checks[CheckKind.KEY_LOCKED_DOWN] = CheckResult(CheckState.NOT_YET, lines)
+    doubles.results[ActionKind.LOCK_DOWN_KEY] = ActionResult(False, ("One is done", "Two is not"))
+    told = act(ana, incident, "lock").lines[-1]
+    with pytest.raises(RefusedError) as refused:
+        ana.finish(incident, "lock")
+    by_kind = {entry.kind: entry.text for entry in ana.show(incident).entries}
+    seen = "Key 1 is Enabled · Under it: 100 tokens · [/red]evil · so so"
+    for text_ in (told, refused.value.message, by_kind[EntryKind.CHECK]):
+        assert seen in text_
+        assert len(text_) <= 3_000
+    assert by_kind[EntryKind.ACTION] == "Not complete. One is done · Two is not"
