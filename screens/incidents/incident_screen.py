@@ -126,6 +126,11 @@ class IncidentScreen(IncidentActor, AnswerScreen[IncidentView]):
             self.go_to_step(now.step.id)
         self._look_if_due()
 
+    def proved(self, step: StepView) -> bool:
+        """Return whether a step's check passed when it was last looked at here."""
+        seen = self._seen.get(step.step.id)
+        return seen is not None and seen.passed
+
     def go_to_step(self, step_id: str) -> None:
         """Put the cursor on a step."""
         steps = self.query_one(StepList)
@@ -162,7 +167,9 @@ class IncidentScreen(IncidentActor, AnswerScreen[IncidentView]):
             lambda width: step_lines(view, step, now_known, width, self.facts), step.step.id
         )
         run = now_known.run is not None
-        self.query_one(HintLine).say(hint(view, step, running=run))
+        self.query_one(HintLine).say(
+            hint(view, step, running=run, failed=self.failed(step), proved=self.proved(step))
+        )
         self.refresh_hints(view.incident.state, step.step.id, step.state, run, view.current is None)
 
     def _lines(self, size: Size) -> Sequence[Line]:
