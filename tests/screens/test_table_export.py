@@ -91,8 +91,8 @@ async def test_all_that_the_filter_lets_through_is_written_as_csv_in_the_order_o
         await d.filter("provider:slack")
         await d.command("sort created desc")
         await export_to(d, path)
-        assert "180 tokens in" in d.text()
-        assert "Only you may read it." in d.text()
+        assert "180 tokens in" in d.says()
+        assert "Only you may read it." in d.says()
         await d.press("enter")
         assert len(d.app.screen_stack) == 1
     rows = list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8"))))
