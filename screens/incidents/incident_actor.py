@@ -71,6 +71,16 @@ class IncidentActor(MainScreen):
                 return None
         return super().possible(action)
 
+    def proved(self, step: StepView) -> bool:
+        """Return whether a step's check passed when it was last looked at."""
+        raise NotImplementedError
+
+    def failed(self, step: StepView) -> bool:
+        """Return whether the last call for a step did not do all of it, or waits for approval."""
+        runs, key = runs_of(self.facts), (self.incident, step.step.id)
+        outcome = runs.outcomes.get(key)
+        return key in runs.waiting or (outcome is not None and not outcome.complete)
+
     def _run_of(self, step: StepView | None) -> Run | None:
         return runs_of(self.facts).running.get((self.incident, step.step.id)) if step is not None else None
 
@@ -84,10 +94,7 @@ class IncidentActor(MainScreen):
         if self._run_of(step) is not None:
             self._tell("That is under way. X stops it.")
             return
-        runs, key = runs_of(self.facts), (self.incident, step.step.id)
-        outcome = runs.outcomes.get(key)
-        failed = key in runs.waiting or (outcome is not None and not outcome.complete)
-        thing = next_thing(view, step, failed=failed)
+        thing = next_thing(view, step, failed=self.failed(step), proved=self.proved(step))
         if thing == "incident.go":
             if view.current is not None:
                 self.go_to_step(view.current.step.id)

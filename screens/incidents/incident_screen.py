@@ -37,6 +37,8 @@ from screens.widgets.notice import Notice
 
 LOOK_SECONDS = 8.0
 """How often what proves the step's effect is looked at: it may ask AWS and count tokens."""
+MOST_REST_SECONDS = 20.0
+"""How long what takes its time to be looked at is left alone, unless it takes longer than half of that."""
 MOST_TOOK = 0.2
 """What takes longer is not asked for less often: an incident is worked on by several."""
 JOIN_SECONDS = 5.0
@@ -126,6 +128,11 @@ class IncidentScreen(IncidentActor, AnswerScreen[IncidentView]):
             self.go_to_step(now.step.id)
         self._look_if_due()
 
+    def proved(self, step: StepView) -> bool:
+        """Return whether a step's check passed when it was last looked at here."""
+        seen = self._seen.get(step.step.id)
+        return seen is not None and seen.passed
+
     def go_to_step(self, step_id: str) -> None:
         """Put the cursor on a step."""
         steps = self.query_one(StepList)
@@ -162,7 +169,9 @@ class IncidentScreen(IncidentActor, AnswerScreen[IncidentView]):
             lambda width: step_lines(view, step, now_known, width, self.facts), step.step.id
         )
         run = now_known.run is not None
-        self.query_one(HintLine).say(hint(view, step, running=run))
+        self.query_one(HintLine).say(
+            hint(view, step, running=run, failed=self.failed(step), proved=self.proved(step))
+        )
         self.refresh_hints(view.incident.state, step.step.id, step.state, run, view.current is None)
 
     def _lines(self, size: Size) -> Sequence[Line]:
@@ -251,7 +260,8 @@ class IncidentScreen(IncidentActor, AnswerScreen[IncidentView]):
         if step is None or step.step.check is None or not self.is_current:
             return
         last = self._looked.get(step.step.id)
-        rest = max(LOOK_SECONDS, self._look_took * 20)
+        took = self._look_took
+        rest = max(LOOK_SECONDS, min(took * 20, MOST_REST_SECONDS), took * 2)
         if last is None or (now - last).total_seconds() >= rest:
             self.look_now(step.step.id)
 

@@ -6,16 +6,18 @@ from crypto_core.foreign import clean
 from crypto_core.incidents.model import IncidentState, IncidentView, StepState, StepView
 
 
-def next_thing(view: IncidentView, step: StepView, *, failed: bool) -> str:
+def next_thing(view: IncidentView, step: StepView, *, failed: bool, proved: bool) -> str:
     """Return the action for a step: its id, or "incident.go" to go to the step that is to be done now.
 
-    `failed` is whether the last call for it ended in trouble, or waits for approval.
+    `failed` is whether the last call for it ended in trouble, left a part undone, or waits for approval;
+    `proved` whether its check passed when it was last looked at.
     """
     if view.incident.state is IncidentState.CLOSED:
         return "incident.report"
     if step.state.ended:
         return "incident.go" if view.current is not None else "incident.close"
-    acted = step.state is StepState.BEGUN and not (failed or step.trouble)
+    # What an action left to a job is done once the check says so, whatever the action itself came to.
+    acted = step.state is StepState.BEGUN and (proved or not (failed or step.trouble))
     if step.step.action is not None and not acted:
         return "incident.act"
     if step.step.choices and not step.answer:
@@ -23,11 +25,11 @@ def next_thing(view: IncidentView, step: StepView, *, failed: bool) -> str:
     return "incident.finish"
 
 
-def hint(view: IncidentView, step: StepView, *, running: bool) -> str:
-    """Return what Enter does on a step, and what else can be done there."""
+def hint(view: IncidentView, step: StepView, *, running: bool, failed: bool, proved: bool) -> str:
+    """Return what Enter does on a step, and what else can be done there; see `next_thing`."""
     if running:
         return "Under way. It goes on if you leave this page; X stops it."
-    match next_thing(view, step, failed=False):
+    match next_thing(view, step, failed=failed, proved=proved):
         case "incident.report":
             return "Enter: write the report to a file."
         case "incident.close":

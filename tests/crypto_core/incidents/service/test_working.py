@@ -29,6 +29,8 @@ from crypto_core.incidents.catalogue import ActionKind, CaptureKind, CheckKind
 from crypto_core.incidents.doing import ActionResult
 from crypto_core.incidents.model import CheckResult, CheckState, EntryKind, IncidentState, Scope, StepState
 from crypto_core.incidents.service import IncidentService
+from tests.crypto_core.incidents.report.making import service_of
+from tests.crypto_core.incidents.sample import sample
 from tests.crypto_core.incidents.service.doubles import KEY, DoubleGate, Doubles, Moments
 
 Act = Callable[..., ActionResult]
@@ -468,9 +470,13 @@ def test_what_fails_after_closing_is_told_in_the_timeline(operator: Operator, li
     def fails() -> None:
         raise KmsAccessDeniedError("The journal could not be signed.")
 
-    ana = operator("ana", on_close=fails, report=lambda view, form: f"{view.incident.name} as {form}")
+    ana = operator("ana", on_close=fails, reports=service_of(sample()))
     incident = ana.declare("team-drill", Scope(database="restored"))
-    assert ana.report(incident, "html") == f"INC-{incident} as html"
+    forms = ana.reports(incident)
+    assert sorted(forms) == ["html", "json", "markdown"]
+    assert all(f"INC-{incident}" in text for text in forms.values())
+    assert ana.report(incident, "json").startswith("{")
+    assert "not signed" in ana.verify_report(forms["json"]).wrong
     ana.skip(incident, "record", "A test only")
     closed = ana.close(incident, "Nothing happened")
     assert closed.incident.state is IncidentState.CLOSED

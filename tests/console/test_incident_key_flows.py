@@ -1,0 +1,320 @@
+"""The runbooks about keys, played on screen from the console's start to the report on disk."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, redirect_stderr, redirect_stdout
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from console.__main__ import run
+from console.context import ConsoleContexts
+from console.game_day.loot import envelopes, read_all
+from console.sandbox.sandbox import Sandbox
+from console.settings import load
+from console.wiring import wire
+from crypto_core.database.engine import open_engine
+from crypto_core.database.installation import install
+from crypto_core.envelope import Envelope, open_envelope
+from crypto_core.incidents.model import CheckState, StepState
+from crypto_core.incidents.runbook import Runbook
+from crypto_core.references import TokenRef
+from crypto_core.secret import DataKey
+from screens.incidents.declare import DeclareDialog
+from screens.incidents.incident_screen import IncidentScreen
+from screens.incidents.reason import AskText
+from screens.widgets.line_list import LineList
+from tests.conftest import Ran
+from tests.console.incident_stage import Operator, connect, operator, put_under
+
+CONNECTIONS = int(os.environ.get("N", "17000"))
+MOST_KEYS = 40
+NEW_TOKEN = "xoxb-a-connection-that-was-made-meanwhile"
+
+
+@pytest.fixture
+def large(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Sandbox]:
+    """A sandbox of its own with 20,000 tokens that all open; the platform rests for three hours."""
+    now = datetime.now(UTC) - timedelta(hours=3)
+    with Sandbox.start(connections=CONNECTIONS, now=now) as sandbox:
+        for name in list(os.environ):
+            if name.startswith(("AWS_", "KEYDECK_", "PG")) or name in ("DATABASE_URL", "DEV_ENCRYPTION_KEY"):
+                monkeypatch.delenv(name)
+        for name, value in sandbox.settings().items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.chdir(tmp_path)
+        sandbox.control.set_lookup_throttle(None)
+        with closing(wire(load().settings)) as wired:
+            install(wired.engine)
+        mend(sandbox)
+        yield sandbox
+
+
+async def declare(works: Operator, *, runbook: str) -> None:
+    """From any screen: an incident by one of the runbooks, about the key that is offered first."""
+    await works.press("5")
+    await works.until(lambda: "No incident yet" in works.text())
+    await works.press("n")
+    await works.dialog(DeclareDialog, "#choices")
+    choices = works.screen.query_one("#choices", LineList)
+    await works.until(lambda: choices.display and choices.written)
+    offered = [line.target.id for line in choices.written if isinstance(line.target, Runbook)]
+    await works.press(*["down"] * offered.index(runbook), "enter")
+    await works.until(lambda: "Which key" in works.text() and works.screen.focused is choices)
+    await works.press("enter")
+    await works.until(lambda: works.screen.query("#open"))
+    await works.press("enter")
+    await works.until(lambda: isinstance(works.screen, IncidentScreen) and works.page.view is not None)
+
+
+async def close(works: Operator, outcome: str) -> None:
+    """Every step has ended: Enter, the outcome, Enter."""
+    await works.until(lambda: isinstance(works.screen, IncidentScreen) and works.view.current is None)
+    await works.press("enter")
+    await works.dialog(AskText, "#text")
+    await works.press(*("space" if c == " " else c for c in outcome), "enter")
+    await works.until(
+        lambda: isinstance(works.screen, IncidentScreen) and works.view.incident.outcome == outcome
+    )
+
+
+async def test_a_compromised_key_of_twenty_thousand_tokens_is_given_up_in_fewer_than_forty_keys(
+    large: Sandbox, tmp_path: Path
+) -> None:
+    world, old = large.world, large.world.current_key.arn
+    under = len(world.sealed_under(world.current_key)) + len(world.corrupt)
+    unprotected = len(world.plaintext_refs) + len(world.dev_refs)
+    assert len(world.tokens) >= CONNECTIONS
+    engine = open_engine(large.platform_database_url)
+    contexts = ConsoleContexts(load().settings)
+    async with operator(contexts.services) as works:
+        await declare(works, runbook="key-compromise")
+        assert works.view.incident.scope.key == old
+        scope = await works.finish("scope")
+        assert f"{under:,}" in " ".join(scope.check.lines if scope.check else ())
+        await works.finish("evidence")
+        await works.agree("new-key")
+        await works.ended("new-key")
+        new = works.view.incident.values["new_key"]
+        await works.at("switch")
+        connected = connect(engine, large, new, NEW_TOKEN)
+        await works.finish("switch")
+        await works.agree("lock-down")
+        await works.ended("lock-down")
+
+        await works.agree("reencrypt")
+        processes = works.app.facts.services.job_processes
+        assert processes is not None
+        await works.until(lambda: "job" in works.view.incident.values)
+        job = int(works.view.incident.values["job"])
+        assert processes.at_work()[job] >= 1
+        told: list[tuple[CheckState, int, int]] = []
+
+        def done() -> bool:
+            seen = works.seen("reencrypt")
+            if seen is not None and (entry := (seen.state, seen.done, seen.total)) not in told:
+                told.append(entry)
+            return seen is not None and seen.passed
+
+        await works.until(lambda: f"Job {job} is running" in works.text())
+        await works.until(done, "for the job")
+        assert told[0][0] is CheckState.NOT_YET
+        assert told[0][1] < told[0][2] == under
+        assert told[-1][1] == under
+        await works.finish("reencrypt")
+
+        await works.agree("encrypt")
+        await works.until(lambda: (s := works.seen("encrypt")) is not None and s.passed, "for the job")
+        await works.finish("encrypt")
+        await works.answer("leaked", "no")
+        await works.finish("census")
+        await works.finish("quiet")
+        await works.agree("disable")
+        await works.ended("disable")
+        await works.answer("retention", "keep disabled")
+        await works.finish("review")
+        await close(works, "Over.")
+        said = await works.write_report()
+        await works.press("enter")
+        assert len(works.keys) < MOST_KEYS, works.keys
+        print(f"{len(works.keys)} keys: {' '.join(works.keys)}")
+    contexts.close()
+
+    with closing(wire(load().settings)) as wired:
+        incidents = wired.services.incidents
+        assert incidents is not None
+        assert wired.journal.verify() is None
+        view, document = incidents.show(1), json.loads(incidents.report(1, "json"))["report"]
+    (path,) = tmp_path.glob("keydeck-INC-1-*.html")
+    assert path.name in said
+    assert path.stat().st_mode & 0o777 == 0o600
+    written = path.read_text(encoding="utf-8")
+    assert len(view.evidence) > 20
+    assert [one.sha256 for one in view.evidence if one.sha256 not in written] == []
+    counted = {row["name"]: (row["before"], row["after"]) for row in document["census"]["by_key"]}
+    assert counted[old] == (under, 0)
+    assert counted[new] == (0, under + unprotected + 1)
+    assert document["census"]["unprotected"] == [unprotected, 0]
+    assert f"{under:,}" in written
+    assert f"{under + unprotected + 1:,}" in written
+    skipped = [step.step.id for step in view.steps if step.state is StepState.SKIPPED]
+    assert skipped == []
+
+    kms = large.client("kms")
+    assert kms.describe_key(KeyId=old)["KeyMetadata"]["KeyState"] == "Disabled"
+    older = set(world.sealed_under(world.old_key))
+    wanted = {ref: world.token_for(ref) for ref in world.tokens} | {connected: NEW_TOKEN}
+    stored = dict(envelopes(read_all(engine)))
+    engine.dispose()
+    assert stored.keys() == wanted.keys()
+    with ThreadPoolExecutor(8) as pool:
+        opened = pool.map(
+            lambda ref: opens(kms, world.old_key.arn if ref in older else new, ref, stored[ref]), wanted
+        )
+        lost = [ref for ref, token in zip(wanted, opened, strict=True) if token != wanted[ref]]
+    assert lost == []
+
+
+def opens(kms: Any, key: str, ref: TokenRef, envelope: Envelope) -> str:
+    """Return the token; KMS refuses it under any other key than the one named."""
+    context = dict(envelope.context_for(ref))
+    answer = kms.decrypt(CiphertextBlob=envelope.encrypted_data_key, EncryptionContext=context, KeyId=key)
+    with DataKey(answer["Plaintext"]) as data_key:
+        return open_envelope(envelope, data_key, ref).reveal()
+
+
+@pytest.fixture
+def small(own_sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sandbox:
+    """A small sandbox of its own whose tokens all open."""
+    monkeypatch.chdir(tmp_path)
+    own_sandbox.control.set_lookup_throttle(None)
+    mend(own_sandbox)
+    return own_sandbox
+
+
+async def test_a_key_that_waits_for_its_deletion_is_brought_back_and_every_token_tried(
+    small: Sandbox, tmp_path: Path
+) -> None:
+    world, key, kms = small.world, small.world.current_key.arn, small.client("kms")
+    under = len(world.sealed_under(world.current_key)) + len(world.corrupt)
+    kms.schedule_key_deletion(KeyId=key, PendingWindowInDays=7)
+    contexts = ConsoleContexts(load().settings)
+    async with operator(contexts.services) as works:
+        await declare(works, runbook="key-lost")
+        assert works.view.incident.scope.key == key
+        await works.finish("look")
+        await works.answer("cause", "disabled or waiting for deletion")
+        await works.agree("cancel")
+        await works.ended("cancel")
+        assert kms.describe_key(KeyId=key)["KeyMetadata"]["KeyState"] == "Disabled"
+        await works.agree("enable")
+        await works.ended("enable")
+        await works.finish("who")
+        await works.agree("verified")
+        await works.ended("verified")
+        assert works.view.incident.values["opened"] == str(under)
+        await works.answer("second", "no replica")
+        await works.finish("review")
+        await close(works, "Back.")
+        await works.write_report()
+        await works.press("enter")
+        assert len(works.keys) < MOST_KEYS, works.keys
+        states = {step.step.id: step.state for step in works.view.steps}
+    contexts.close()
+    assert {states[step] for step in ("replica", "restore", "unrecoverable")} == {StepState.NOT_NEEDED}
+    assert kms.describe_key(KeyId=key)["KeyMetadata"]["KeyState"] == "Enabled"
+    (path,) = tmp_path.glob("keydeck-INC-1-*.html")
+    written = path.read_text(encoding="utf-8")
+    with closing(wire(load().settings)) as wired:
+        assert wired.journal.verify() is None
+        assert wired.services.incidents is not None
+        pieces = wired.services.incidents.show(1).evidence
+    assert {"key", "census", "events", "verification"} <= {piece.kind for piece in pieces}
+    assert [piece.sha256 for piece in pieces if piece.sha256 not in written] == []
+    assert f"{under} of {under} tokens opened" in written
+
+
+def test_both_runbooks_are_worked_through_by_commands_alone(
+    small: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world, key = small.world, small.world.current_key.arn
+    small.client("kms").schedule_key_deletion(KeyId=key, PendingWindowInDays=7)
+    answers = {"cause": "disabled or waiting for deletion", "second": "no replica"}
+    lost = worked_through("key-lost", key, answers)
+    assert {step["step"]: step["state"] for step in lost["steps"]}["verified"] == "done"
+
+    def switch(new: str) -> None:
+        monkeypatch.setenv("TOKEN_ENCRYPTION_KEY_ID", new)
+        monkeypatch.setenv("KEYDECK_TRUSTED_KEYS", f"{world.old_key.arn},{key}")
+        engine = open_engine(small.platform_database_url)
+        connect(engine, small, new, NEW_TOKEN)
+        engine.dispose()
+
+    # The platform used the old key minutes ago: nothing can prove that it is quiet.
+    answers = {"leaked": "no", "retention": "delete"}
+    compromise = worked_through("key-compromise", key, answers, switch=switch, unproved="quiet")
+    assert {step["step"]: step["state"] for step in compromise["steps"]}["quiet"] == "skipped"
+    assert keydeck("incident", "list", "--open", "--json").json["incidents"] == []
+    state = small.client("kms").describe_key(KeyId=key)["KeyMetadata"]["KeyState"]
+    assert state == "PendingDeletion"
+    assert keydeck("journal", "verify").exit_code == 0
+    verified = keydeck("verify", "--all", "--json")
+    assert verified.exit_code == 0, verified.stdout[-2_000:]
+
+
+def worked_through(
+    runbook: str,
+    key: str,
+    answers: Mapping[str, str],
+    *,
+    switch: Callable[[str], None] | None = None,
+    unproved: str = "",
+) -> dict[str, Any]:
+    """Work on an incident from its start to its report, and return it as it was closed."""
+    started = keydeck("incident", "start", runbook, "--key", key, "--json")
+    assert started.exit_code == 0, started.stderr
+    number = str(started.json["incident"])
+    while (shown := keydeck("incident", "show", number, "--json")).json["current"] is not None:
+        assert shown.exit_code == 1
+        step, new = shown.json["current"], shown.json["values"].get("new_key")
+        if step == "switch" and switch is not None:
+            switch(new)
+        how = ["--answer", answers[step]] if step in answers else ["--yes"]
+        done = keydeck("incident", "next", number, *how, "--json")
+        if step == unproved:
+            assert done.exit_code == 1, done.stderr
+            reason = ("--reason", "The platform has used it within the hour.")
+            done = keydeck("incident", "skip", number, step, *reason, "--json")
+        assert done.exit_code == 0, (step, done.stdout, done.stderr)
+        assert done.json["step"] == step
+    closed = keydeck("incident", "close", number, "--outcome", "Worked through.", "--json")
+    assert closed.exit_code == 0, closed.stderr
+    assert keydeck("incident", "show", number).exit_code == 0
+    pieces = keydeck("incident", "evidence", number, "--json").json["evidence"]
+    report = keydeck("incident", "report", number, "--format", "json").json["report"]
+    assert [one["sha256"] for one in report["evidence"]] == [one["sha256"] for one in pieces]
+    found: dict[str, Any] = closed.json
+    return found
+
+
+def keydeck(*arguments: str) -> Ran:
+    """Run the command in this process, without a terminal."""
+    stdout, stderr = io.StringIO(), io.StringIO()
+    with redirect_stdout(stdout), redirect_stderr(stderr):
+        code = run(list(arguments))
+    return Ran(code, stdout.getvalue(), stderr.getvalue())
+
+
+def mend(sandbox: Sandbox) -> None:
+    """Let the owners of damaged tokens connect again: no runbook could prove that these open."""
+    engine = open_engine(sandbox.platform_database_url)
+    with closing(wire(load().settings)) as wired:
+        put_under(engine, sandbox.world, wired.keyring, sandbox.world.corrupt)
+    engine.dispose()
