@@ -6,13 +6,13 @@ import json
 import os
 import random
 import signal
-import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import cycle
 from pathlib import Path
+from time import sleep
 from typing import Any
 
 import pytest
@@ -32,6 +32,8 @@ from tests.console.faults.scene import Child, Platform, until
 SHIFT = (access_keys.OPERATOR, access_keys.ON_CALL)
 """Who takes over from whom, as access keys."""
 PLAIN = ("-P", "-m", "console")
+OF_WHICH_PLAIN = 0.2
+"""So many of the commands that are killed at random are started one by one, which takes a second more."""
 BEGINS = "Step "
 """How a command begins to speak once it works on a step."""
 
@@ -80,18 +82,27 @@ class Crew:
         self._died(step)
 
     def die_somewhen(self, step: str, seconds: float, *options: str) -> None:
-        """Have the next operator go on by the plain command, and kill it within so many seconds of that."""
+        """Have the next operator go on, and kill it within so many seconds; it may have ended before."""
+        if self.dice.random() < OF_WHICH_PLAIN:
+            lived = self._plain(seconds, *options)
+        else:
+            code, said = self._forked("", "next", *options, lives=self.dice.uniform(0, seconds))
+            lived = code == -signal.SIGKILL
+            assert lived or code in (0, 1), said
+        if lived:
+            self._died(step)
+
+    def _plain(self, seconds: float, *options: str) -> bool:
+        """Kill a command that was started as an operator does; returns whether it still worked."""
         arguments = [*PLAIN, "incident", "next", str(self.incident), "--yes", *options]
         child = Child(arguments, self._turn())
         self.runs += 1
         until(lambda: BEGINS in child.stderr or not child.runs, "a command at a step")
-        time.sleep(self.dice.uniform(0, seconds))
+        sleep(self.dice.uniform(0, seconds))
         lived = child.runs
         child.kill()
-        if lived:
-            self._died(step)
-        else:
-            assert child.process.returncode in (0, 1), child.stderr
+        assert lived or child.process.returncode in (0, 1), child.stderr
+        return lived
 
     def go_on(self, *options: str, verb: str = "next") -> str:
         """Have the next operator work on the current step to its end, or do something else; what it said."""
@@ -113,8 +124,8 @@ class Crew:
     def _turn(self) -> dict[str, str]:
         return self.environment | {"AWS_ACCESS_KEY_ID": next(self._turns)}
 
-    def _forked(self, moment: str, verb: str, *options: str) -> tuple[int, str]:
-        """Run a command; return how it ended, and what it said."""
+    def _forked(self, moment: str, verb: str, *options: str, lives: float | None = None) -> tuple[int, str]:
+        """Run a command, kill it after `lives` seconds; return how it ended, and what it said."""
         mother = self._ready()
         self.runs += 1
         said = self.folder / f"said-{self.runs}"
@@ -128,12 +139,16 @@ class Crew:
         before = len(mother.stdout.splitlines())
         mother.tell(json.dumps(order))
 
-        def ended() -> dict[str, Any] | None:
-            told = [json.loads(line) for line in mother.stdout.splitlines()[before:]]
-            return next((one for one in told if "code" in one), None)
+        def told(what: str) -> dict[str, Any] | None:
+            lines = [json.loads(line) for line in mother.stdout.splitlines()[before:]]
+            return next((one for one in lines if what in one), None)
 
-        until(lambda: ended() or not mother.runs, f"the end of {verb} {moment}")
-        found = ended()
+        if lives is not None:
+            until(lambda: told("pid") or not mother.runs, "a process")
+            sleep(lives)
+            _kill(told("pid"), unless=told("code"))
+        until(lambda: told("code") or not mother.runs, f"the end of {verb} {moment}")
+        found = told("code")
         assert found is not None, mother.stderr
         return int(found["code"]), said.read_text()
 
@@ -156,6 +171,13 @@ class Crew:
         seed = self.dice.randrange(1_000_000)
         program = ["-m", "tests.console.faults.writer", key, new_key, str(seed), str(pause_seconds)]
         self.platform = Platform(program, environment)
+
+
+def _kill(process: dict[str, Any] | None, *, unless: dict[str, Any] | None) -> None:
+    """Kill a forked process unless it has ended."""
+    if process is not None and unless is None:
+        with suppress(ProcessLookupError):
+            os.kill(process["pid"], signal.SIGKILL)
 
 
 @contextmanager

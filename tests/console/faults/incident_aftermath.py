@@ -103,12 +103,15 @@ def _assert_evidence(crew: Crew, view: IncidentView, mine: list[Entry]) -> None:
 
 
 def _assert_begun_before_done(entries: tuple[Entry, ...]) -> None:
-    """What changed keys and tokens was announced before."""
-    started = Counter((e.action, e.subject) for e in entries if e.outcome == Outcome.STARTED)
+    """What changed keys and tokens was announced before; a job's parts are, with the job."""
+    announced: set[tuple[str, object]] = set()
     own = {"incident", "journal", "approval"}
-    changes = [e for e in entries if e.action.split()[0] not in own and e.outcome == Outcome.DONE]
-    missing = {(e.action, e.subject) for e in changes} - set(started)
-    assert not missing, missing
+    for entry in sorted(entries, key=lambda one: one.seq):
+        about = entry.action, json.loads(entry.detail).get("job", entry.subject)
+        if entry.outcome == Outcome.STARTED:
+            announced.add(about)
+        elif entry.outcome == Outcome.DONE and entry.action.split()[0] not in own:
+            assert about in announced, about
 
 
 def _assert_reported(crew: Crew, view: IncidentView) -> None:

@@ -41,7 +41,6 @@ MOMENTS = {
     "evidence": (
         "evidence is captured and not kept",
         "some evidence is kept",
-        "some evidence is kept",
         "a change is not committed",
     ),
     "new-key": (
@@ -52,22 +51,17 @@ MOMENTS = {
         "its effect is remembered",
         *BY_HAND,
     ),
-    "switch": BY_HAND,
-    "lock-down": ("a change is not committed", f"{CALL}PutKeyPolicy", *AT_ACTION, *BY_HAND),
-    "reencrypt": ("its job is started", "its job has written a part", *AT_ACTION, "some evidence is kept"),
-    "encrypt": (
-        "its job is started",
-        "its job has written a part",
-        *AT_ACTION[1:],
-        "it is proved and not ended",
-    ),
+    "switch": ("some evidence is kept",),
+    "lock-down": ("a change is not committed", f"{CALL}PutKeyPolicy", *AT_ACTION),
+    "reencrypt": ("its job is started", "its job has written a part", *AT_ACTION),
+    "encrypt": ("its job is started", "its job has written a part", "it is proved and not ended"),
     "leaked": ("a change is not committed",),
-    "census": BY_HAND,
+    "census": ("its check was looked at",),
     "quiet": ("its check was looked at",),
-    "disable": (f"{CALL}DisableKey", *AT_ACTION, *BY_HAND),
+    "disable": (f"{CALL}DisableKey", "its effect is remembered", "some evidence is kept"),
     "retention": ("a change is not committed",),
-    "deletion": (f"{CALL}ScheduleKeyDeletion", *AT_ACTION, *BY_HAND),
-    "review": ("evidence is captured and not kept", "it is proved and not ended"),
+    "deletion": (f"{CALL}ScheduleKeyDeletion", "its effect is not remembered"),
+    "review": ("it is proved and not ended",),
 }
 """When each step of the runbook about keys is killed, in this order."""
 ANSWERS = {"leaked": "no", "retention": "delete", "key": "the key stays"}
