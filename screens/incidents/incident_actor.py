@@ -84,10 +84,7 @@ class IncidentActor(MainScreen):
         if self._run_of(step) is not None:
             self._tell("That is under way. X stops it.")
             return
-        runs, key = runs_of(self.facts), (self.incident, step.step.id)
-        outcome = runs.outcomes.get(key)
-        failed = key in runs.waiting or (outcome is not None and not outcome.complete)
-        thing = next_thing(view, step, failed=failed)
+        thing = next_thing(view, step, failed=self.failed(step))
         if thing == "incident.go":
             if view.current is not None:
                 self.go_to_step(view.current.step.id)
@@ -96,6 +93,12 @@ class IncidentActor(MainScreen):
                 self._act(everything=False)
         else:
             await perform(self, BY_ID[thing])
+
+    def failed(self, step: StepView) -> bool:
+        """True if the last call for a step ended in trouble or half-way, or waits for approval."""
+        runs, key = runs_of(self.facts), (self.incident, step.step.id)
+        outcome = runs.outcomes.get(key)
+        return key in runs.waiting or (outcome is not None and not outcome.complete)
 
     async def _may(self, id_: str) -> bool:
         action = BY_ID[id_]

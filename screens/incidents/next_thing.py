@@ -23,11 +23,11 @@ def next_thing(view: IncidentView, step: StepView, *, failed: bool) -> str:
     return "incident.finish"
 
 
-def hint(view: IncidentView, step: StepView, *, running: bool) -> str:
+def hint(view: IncidentView, step: StepView, *, running: bool, failed: bool = False) -> str:
     """Return what Enter does on a step, and what else can be done there."""
     if running:
         return "Under way. It goes on if you leave this page; X stops it."
-    match next_thing(view, step, failed=False):
+    match next_thing(view, step, failed=failed):
         case "incident.report":
             return "Enter: write the report to a file."
         case "incident.close":
@@ -37,7 +37,10 @@ def hint(view: IncidentView, step: StepView, *, running: bool) -> str:
             return f"Enter: to step {current.number}. o: take this one up again." if current else ""
         case "incident.act":
             action = clean(step.step.action or "", 60).replace("-", " ")
-            return f"Enter: {action}; you see the plan first."
+            words = f"Enter: {action}; you see the plan first."
+            # Nothing proves such a step: whoever has done the rest elsewhere ends it.
+            begun = step.state is StepState.BEGUN and step.step.check is None
+            return f"{words} f: end the step as it is." if begun else words
         case "incident.answer":
             return "Enter: decide."
     if step.step.captures:
