@@ -212,7 +212,11 @@ class EvidenceScreen(AnswerScreen[LaidOut]):
 def readable(text: str) -> Sequence[str]:
     """Return JSON laid out, a field a line; what is no JSON as it is, line by line. All of it cleaned."""
     try:
-        laid_out = json.dumps(json.loads(text), indent=2, ensure_ascii=False)
+        content = json.loads(text)
+        if isinstance(content, dict):
+            # What it comes to is short; the long lists that it comes from are below.
+            content = dict(sorted(content.items(), key=lambda one: len(json.dumps(one[1]))))
+        laid_out = json.dumps(content, indent=2, ensure_ascii=False)
     except ValueError:
         laid_out = text
     lines = laid_out.splitlines()
