@@ -267,6 +267,7 @@ async def test_a_token_compromise_is_played_from_marked_rows_to_the_report(
     dead, theirs = (issue(Style.GITHUB_USER, 4712, name) for name in ("dead", "theirs"))
     for token in (*fresh.values(), theirs):
         sandbox.providers.issue(token)
+    sandbox.providers.revoke(dead)
     v2 = TokenCipher(services.keyring, write_format=Format.V2)
     put(platform, refs["v2"], v2.encrypt(old["v2"], ref=refs["v2"]).stored)
     opened = PastCall(
@@ -377,10 +378,12 @@ async def test_a_token_compromise_is_played_from_marked_rows_to_the_report(
             platforms = v2.encrypt(theirs, ref=refs["v2"]).stored
             put(platform, refs["v2"], platforms)
             await agree(deck)
-            assert "2 of 4" in said(deck) or "✖" in said(deck), deck.text()
+            assert "✖" in said(deck), deck.text()
             assert stored(refs["v2"]) == platforms
             await enter_token(deck, refs["slack"], fresh["slack"])
-            await agree(deck, str(refs["slack"]) if deck.app.screen.query("#typed") else "")
+            # The old one is plaintext, which is not kept: that takes the row's name.
+            typed = deck.app.screen.query_one("#typed", Input).placeholder
+            await agree(deck, typed.removeprefix("Type ").removesuffix(" to go on"))
             await enter_token(deck, refs["jira"], fresh["jira"])
             await agree(deck)
             await ended(deck, "enter")
