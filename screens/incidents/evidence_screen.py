@@ -96,7 +96,7 @@ def list_lines(view: IncidentView, width: int, facts: Facts, step: str = "") -> 
     """Yield the pieces below the steps that they belong to."""
     now, any_ = facts.clock(), False
     longest = max((len(piece.title) for piece in view.evidence), default=0)
-    digest = _WHOLE if width >= _WIDE and longest <= _room(width, _WHOLE) else _SHORT
+    digest = min(max(_room(width, 0) - longest, _SHORT), _WHOLE)
     for one in view.steps:
         own = [
             piece for piece in view.evidence if piece.step_id == one.step.id and step in ("", piece.step_id)
