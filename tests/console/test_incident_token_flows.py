@@ -17,7 +17,7 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import Engine, make_url, text
 from textual.events import Paste
-from textual.widgets import Button, Static
+from textual.widgets import Button, Input, Static
 
 from console.app import KeydeckApp
 from console.context import ConsoleContexts
@@ -418,7 +418,7 @@ async def test_a_token_compromise_is_played_from_marked_rows_to_the_report(
         for token, liveness in ((entered[name], Liveness.ALIVE), (old[name], Liveness.DEAD)):
             assert provider_says(sandbox, ref, token) is liveness
     written = written_down(superuser, tmp_path)
-    assert {"keydeck.log", "console.json", "keydeck.journal", "keydeck.evidence"} <= set(written)
+    assert {"keydeck.log", "console.json", "keydeck.journal", "keydeck.incident_evidence"} <= set(written)
     for where, content in written.items():
         for canary in (*deck.unseen, MARKER):
             assert canary not in content, where
