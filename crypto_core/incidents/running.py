@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from threading import Event
 
-from crypto_core.consent import Consent, require
+from crypto_core.consent import Consent, Danger, require
 from crypto_core.database.approvals import ApprovalGate
 from crypto_core.database.incident_locks import held
 from crypto_core.database.journal import Outcome
@@ -137,7 +137,8 @@ class StepActions:
     def _approved(self, view: IncidentView, step: StepView, plan: ActionPlan) -> None:
         """Pass if a second identity isn't needed, or has approved. Raises ApprovalNeededError."""
         gate, action = self._approvals, f"incident {step.step.action}"
-        if gate is not None and gate.needed(action):
+        # A plan that changes nothing says what is left, and needs nobody.
+        if gate is not None and plan.danger is not Danger.NONE and gate.needed(action):
             # Nothing is asked for that would be refused for another reason.
             self._parts.open_step(view.incident.id, step.step.id)
             summary = kept_text(f"{view.incident.name} {step.step.title}: {plan.title}", 300)

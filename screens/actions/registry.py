@@ -612,7 +612,11 @@ ACTIONS: tuple[Action, ...] = (
     ),
     # Evidence
     Action(
-        "evidence.copy-hash", "copy hash", "Send the evidence's SHA-256 to the clipboard", "y", shown=True
+        "evidence.copy-hash",
+        "copy",
+        "Send the evidence's SHA-256, or the value under the cursor, to the clipboard",
+        "y",
+        shown=True,
     ),
     # What waits for a second identity
     Action(

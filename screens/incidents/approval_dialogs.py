@@ -60,18 +60,14 @@ class ApprovalNeeded(Dialog[None]):
         lines = [Content(clean(self._waiting.message, 1_000))]
         if self._waiting.remedy:
             lines += [Content(""), Content.assemble((clean(self._waiting.remedy, 1_000), "bold"))]
-        lines += [
-            Content(""),
-            Content(
-                "Somebody else, signed in as another identity: 5, then H, in their console. Not you yourself."
-            ),
-            Content.assemble(("request  ", "$muted"), clean(self._waiting.request, 80)),
-        ]
+        if self._waiting.request not in self._waiting.message:
+            lines.append(Content.assemble(("request  ", "$muted"), clean(self._waiting.request, 80)))
         if until:
             lines.append(Content.assemble(("until    ", "$muted"), until))
         lines += [
             Content(""),
-            Content("Once it is approved, press Enter on the step again: the same plan runs."),
+            Content("Or in their console, not in yours: 5, then H. Once it is approved, press Enter on the"),
+            Content("step again: the same plan runs."),
         ]
         self.query_one("#told", Static).update(Content("\n").join(lines))
 

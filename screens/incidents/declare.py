@@ -28,6 +28,7 @@ from screens.facts import Facts
 from screens.incidents.words import subject
 from screens.incidents.work import incident_work
 from screens.routes import Followed
+from screens.services import Contexts
 from screens.widgets.cells import cut, fit
 from screens.widgets.dialog import Dialog, button
 from screens.widgets.line_input import LineInput
@@ -160,9 +161,7 @@ class DeclareDialog(Dialog[int | None]):
             contexts = facts.services.contexts
             ask(
                 self,
-                lambda _: (
-                    tuple(Subject(one.name) for one in contexts.offered().databases) if contexts else ()
-                ),
+                lambda _: restored_databases(contexts) if contexts else (),
                 self._offer_subjects,
                 group="subjects",
             )
@@ -271,6 +270,12 @@ class DeclareDialog(Dialog[int | None]):
     def cancel(self) -> None:
         """Go back; nothing was opened."""
         self.dismiss(None)
+
+
+def restored_databases(contexts: Contexts) -> tuple[Subject, ...]:
+    """Return the databases that a drill can be about: those of the settings but the one in use."""
+    here = contexts.current().database
+    return tuple(Subject(one.name) for one in contexts.offered().databases if one.name != here)
 
 
 def opened_content(book: Runbook, scope: Scope, facts: Facts) -> Content:

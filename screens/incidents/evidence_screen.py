@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+from textual import on
 from textual.binding import BindingType
 from textual.content import Content
 from textual.widget import Widget
@@ -23,10 +25,10 @@ from screens.events.event_screen import EventText
 from screens.facts import Facts
 from screens.incidents.words import person
 from screens.incidents.work import incident_work
-from screens.routes import EvidenceBehind
+from screens.routes import EvidenceBehind, Followed
 from screens.use.lines import BLANK
 from screens.use.use_screen import UseScreen
-from screens.widgets.cells import fit, fit_middle
+from screens.widgets.cells import cut, fit, fit_middle
 from screens.widgets.clipboard import send_to_clipboard
 from screens.widgets.hint_line import HintLine
 from screens.widgets.line_list import Line, LineList
@@ -34,8 +36,14 @@ from screens.widgets.notice import Notice
 
 MOST_LINES = 20_000
 """Lines of one piece that are laid out."""
+_WIDE = 110
+_WHOLE, _SHORT, _PERSON = 64, 16, 12
+_BESIDE = 2 + 2 + 2 + 11
+"""Cells of a line that are neither title, hash nor name."""
 _LONGEST = 4_000
 """Characters of one line that are laid out."""
+_FIELD = re.compile(r'(?P<lead> *(?:"(?:[^"\\]|\\.)*": )?)"(?P<text>(?:[^"\\]|\\.)*)"(?P<end>,?)')
+_SHOWN = re.compile(r' *(?:"[^"]*": )?"(?P<text>.+)",?')
 
 
 class EvidenceListScreen(UseScreen[IncidentView]):
@@ -87,6 +95,8 @@ class EvidenceListScreen(UseScreen[IncidentView]):
 def list_lines(view: IncidentView, width: int, facts: Facts, step: str = "") -> Iterator[Line]:
     """Yield the pieces below the steps that they belong to."""
     now, any_ = facts.clock(), False
+    longest = max((len(piece.title) for piece in view.evidence), default=0)
+    digest = min(max(_room(width, 0) - longest, _SHORT), _WHOLE)
     for one in view.steps:
         own = [
             piece for piece in view.evidence if piece.step_id == one.step.id and step in ("", piece.step_id)
@@ -98,20 +108,33 @@ def list_lines(view: IncidentView, width: int, facts: Facts, step: str = "") -> 
         any_ = True
         yield Line(Content.assemble((f"{one.number} ", "$muted"), (clean(one.step.title, 200), "bold")))
         for piece in own:
-            yield _piece(piece, width, stamp(piece.captured_at, now)[5:16], view.incident.id)
+            yield _piece(piece, width, digest, stamp(piece.captured_at, now)[5:16], view.incident.id)
     if not any_:
         yield Line(Content.assemble(("No evidence yet: C on a step captures what it names.", "$muted")))
 
 
-def _piece(piece: Evidence, width: int, at: str, incident: int) -> Line:
-    digest = fit_middle(clean(piece.sha256, 64), 20 if width < 110 else 64)
-    right = f"  {digest}  {at}  {fit(person(piece.captured_by), 10)}"
-    room = max(width - 2 - len(right), 10)
+def _room(width: int, digest: int) -> int:
+    """The characters that there are for a title, beside a hash of so many, a time and a name."""
+    return max(width - digest - _BESIDE - (_PERSON + 2 if width >= _WIDE else 0), 10)
+
+
+def _piece(piece: Evidence, width: int, digest: int, at: str, incident: int) -> Line:
+    right = f"  {fit_middle(clean(piece.sha256, 64), digest)}  {at}"
+    if width >= _WIDE:
+        right += f"  {fit(person(piece.captured_by), _PERSON)}"
+    title = fit(piece.title, _room(width, digest))
     return Line(
-        Content.assemble("  ", (fit(piece.title, room), "$accent"), (right, "$muted")),
+        Content.assemble("  ", (title, "$accent"), (right, "$muted")),
         EvidenceBehind(incident, piece.id, clean(piece.title, 300), clean(piece.sha256, 128)),
         f"Enter: what was kept, {piece.characters:,} characters. y copies its SHA-256.",
     )
+
+
+@dataclass(frozen=True, slots=True)
+class CopiedValue:
+    """A value that the clipboard can have."""
+
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +143,14 @@ class LaidOut:
 
     characters: int
     text: Sequence[str]
+
+
+class EvidenceText(EventText):
+    """The lines of a piece: their values can be copied, and none leads deeper."""
+
+    def possible(self, action: Action) -> bool | None:
+        """There is nothing to open."""
+        return None if action.name == "open" else super().possible(action)
 
 
 class EvidenceScreen(AnswerScreen[LaidOut]):
@@ -138,7 +169,7 @@ class EvidenceScreen(AnswerScreen[LaidOut]):
     def body(self) -> Iterable[Widget]:
         """Trouble if there is any, the text, and a line for hints."""
         yield Notice()
-        yield EventText()
+        yield EvidenceText()
         yield HintLine()
 
     @property
@@ -158,22 +189,52 @@ class EvidenceScreen(AnswerScreen[LaidOut]):
         yield Line(Content.assemble(("● ", "$success"), (words, "$muted")))
         yield BLANK
         for text in answer.text:
+            value = value_of(text)
+            target = CopiedValue(value) if value else None
+            words = f"y copies: {cut(value, 200)}" if value else ""
             for part in Content(text).fold(max(width, 20)) or [Content("")]:
-                yield Line(part)
+                yield Line(part, target, words)
 
     def do_copy_hash(self) -> None:
-        """Send the hash to the clipboard."""
-        send_to_clipboard(self, self.piece.sha256, self.piece.sha256)
+        """Send the value under the cursor to the clipboard; the hash where there is none."""
+        line = self.query_one(EventText).current if self.is_mounted and self.query(EventText) else None
+        target = line.target if line is not None else None
+        text = target.text if isinstance(target, CopiedValue) else self.piece.sha256
+        send_to_clipboard(self, text, text)
+
+    @on(Followed)
+    def stay(self, event: Followed) -> None:
+        """A value leads nowhere."""
+        if isinstance(event.target, CopiedValue):
+            event.stop()
 
 
 def readable(text: str) -> Sequence[str]:
     """Return JSON laid out, a field a line; what is no JSON as it is, line by line. All of it cleaned."""
     try:
-        laid_out = json.dumps(json.loads(text), indent=2, ensure_ascii=False)
+        content = json.loads(text)
+        if isinstance(content, dict):
+            # What it comes to is short; the long lists that it comes from are below.
+            content = dict(sorted(content.items(), key=lambda one: len(json.dumps(one[1]))))
+        laid_out = json.dumps(content, indent=2, ensure_ascii=False)
     except ValueError:
         laid_out = text
     lines = laid_out.splitlines()
-    shown = [clean(line, _LONGEST) for line in lines[:MOST_LINES]]
+    shown = [clean(_as_read(line), _LONGEST) for line in lines[:MOST_LINES]]
     if len(lines) > MOST_LINES:
         shown.append(f"… and {len(lines) - MOST_LINES:,} more lines: keydeck incident show tells all.")
     return shown
+
+
+def _as_read(line: str) -> str:
+    """A line of JSON with its text as it would be written by hand: a query is pasted as it is seen."""
+    found = _FIELD.fullmatch(line)
+    if found is None or "\\" not in found["text"]:
+        return line
+    return f'{found["lead"]}"{json.loads(chr(34) + found["text"] + chr(34))}"{found["end"]}'
+
+
+def value_of(line: str) -> str:
+    """Return the text of a line that `readable` has laid out, without its name and quotes; "" for none."""
+    found = _SHOWN.fullmatch(line)
+    return found["text"] if found is not None else ""

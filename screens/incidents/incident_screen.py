@@ -83,7 +83,9 @@ class IncidentScreen(IncidentActor, AnswerScreen[IncidentView]):
         if self.answer is None:
             return "Incident", f"INC-{self.incident}"
         incident = self.answer.incident
-        return incident.name, f"{incident.title} · {subject(incident.scope, self.facts)}"
+        about = subject(incident.scope, self.facts)
+        # The title that nobody has given ends with the subject.
+        return incident.name, incident.title if about in incident.title else f"{incident.title} · {about}"
 
     @property
     def view(self) -> IncidentView | None:

@@ -39,7 +39,10 @@ def hint(view: IncidentView, step: StepView, *, running: bool, failed: bool, pro
             return f"Enter: to step {current.number}. o: take this one up again." if current else ""
         case "incident.act":
             action = clean(step.step.action or "", 60).replace("-", " ")
-            return f"Enter: {action}; you see the plan first."
+            words = f"Enter: {action}; you see the plan first."
+            # Nothing proves such a step: whoever has done the rest elsewhere ends it.
+            begun = step.state is StepState.BEGUN and step.step.check is None
+            return f"{words} f: end the step as it is." if begun else words
         case "incident.answer":
             return "Enter: decide."
     if step.step.captures:

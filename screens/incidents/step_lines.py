@@ -148,6 +148,9 @@ def _waiting(known: StepNow, width: int) -> Iterator[Line]:
 
 def _trouble(step: StepView, known: StepNow, width: int) -> Iterator[Line]:
     told = str(known.outcome.trouble) if known.outcome is not None and known.outcome.trouble else step.trouble
+    if known.outcome is not None and known.outcome.lines and not known.outcome.trouble:
+        # What came of the last call stands there already, line by line.
+        return
     if told and known.run is None and not step.state.ended:
         yield BLANK
         yield from prose(told, width, lead="✖ ", lead_style="$error")

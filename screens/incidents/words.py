@@ -57,7 +57,8 @@ def step_sign(step: StepView, current: StepView | None) -> Sign:
 
 def person(actor: str) -> str:
     """Return whoever acted, as short as a name: ana of …:assumed-role/oncall/ana."""
-    return clean(actor, 200).rstrip("/").rsplit("/", 1)[-1].rsplit(":", 1)[-1] or "-"
+    identity = clean(actor, 300).partition(", database role ")[0]
+    return identity.rstrip("/").rsplit("/", 1)[-1].rsplit(":", 1)[-1] or "-"
 
 
 def there(present: Iterable[Present], now: datetime) -> str:

@@ -124,7 +124,9 @@ class Header(Vertical):
         if self._aged != (asked, age.plain, width):
             self._aged = asked, age.plain, width
             self._write("where", spread(self._where[1], age, width))
-        self._write("crumbs", spread(self._crumbs(), self._note, width))
+        self._write(
+            "crumbs", spread(self._fitting_crumbs(width - self._note.cell_length - 1), self._note, width)
+        )
         if troubles != self._troubles:
             self._troubles = troubles
             lines = [Content.assemble(("✖ ", "$error"), cut(t, width - 2)) for t in troubles]
@@ -139,12 +141,22 @@ class Header(Vertical):
             self._written[line] = seen
             self.query_one(f"#{line}", Static).update(content, layout=False)
 
-    def _crumbs(self) -> Content:
+    def _fitting_crumbs(self, room: int) -> Content:
+        """The path; what was shown of the screens before is left out, the oldest first, where room lacks."""
+        line = self._crumbs(0)
+        for bare in range(1, len(self._path)):
+            if line.cell_length <= room:
+                break
+            line = self._crumbs(bare)
+        return line
+
+    def _crumbs(self, bare: int) -> Content:
+        """The path, of its first `bare` screens their names alone."""
         parts: list[Content] = []
         for number, (name, part) in enumerate(self._path):
             last = number == len(self._path) - 1
             shown = Content.assemble((name, "bold" if last else ""))
-            if part:
+            if part and number >= bare:
                 shown = Content.assemble(shown, (" › ", "$muted"), (clean(part, 200), "$accent"))
             parts.append(shown if last else shown.stylize_before(f"@click=app.ascend({number})"))
         line = Content.assemble((" › ", "$muted")).join(parts)

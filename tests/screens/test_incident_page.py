@@ -538,13 +538,20 @@ async def test_evidence_is_listed_by_step_and_read_with_its_hash() -> None:
         await d.press("enter", "e")
         assert isinstance(d.app.screen, EvidenceListScreen)
         piece = d.stage.incidents.views[7].evidence[0]
-        assert piece.sha256 in d.cursor_line()
+        assert piece.title in d.cursor_line()
+        assert piece.sha256[:6] in d.cursor_line()
+        assert piece.sha256[-6:] in d.cursor_line()
         await d.press("y")
         assert piece.sha256 == d.app.clipboard
         await d.press("enter")
         assert isinstance(d.app.screen, EvidenceScreen)
         assert piece.sha256 in d.text()
         assert '"sid": "Admin",' in d.text()
+        while '"sid": "Admin"' not in d.cursor_line():
+            await d.press("down")
+        assert "y copies: Admin" in d.text()
+        await d.press("y")
+        assert d.app.clipboard == "Admin"
         d.stage.faults["incident.evidence"] = EvidenceError("Evidence 1 is not what it was captured as.")
         await d.press("r")
         assert "Evidence 1 is not what it was captured as." in d.text()

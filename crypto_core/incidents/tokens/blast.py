@@ -134,8 +134,8 @@ class BlastRadiusCapture:
             if len(detail) < _IN_DETAIL:
                 detail.append(timeline.as_json())
         title = (
-            f"{counted(len(radius.opened), 'principal')} opened, "
-            f"{counted(len({who for who, _, _ in radius.could}), 'principal')} could have"
+            f"Blast radius: {counted(len(radius.opened), 'principal')} opened them, "
+            f"{len({who for who, _, _ in radius.could}):,} could have"
         )
         content = {
             "tokens": len(refs),
@@ -179,7 +179,7 @@ class EventsCapture:
             "coverage": {"complete": not reasons, "reasons": reasons},
         }
         kept = counted(len(content["events"]), "event")
-        return (Captured(CaptureKind.EVENTS, f"{kept} of {content['number']:,}", content),)
+        return (Captured(CaptureKind.EVENTS, f"CloudTrail: {kept} of {content['number']:,}", content),)
 
     def _of_key(self, key: str) -> str:
         try:

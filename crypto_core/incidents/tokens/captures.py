@@ -48,7 +48,8 @@ class HashedQueryCapture:
             "not_made": max(len(refs) - QUERIES, 0),
             "without_query": len(there) - len(queries),
         }
-        return (Captured(CaptureKind.HASHED_QUERY, f"Queries of {counted(len(queries), 'token')}", content),)
+        title = f"Audit log queries (hashed-query) of {counted(len(queries), 'token')}"
+        return (Captured(CaptureKind.HASHED_QUERY, title, content),)
 
 
 class SummaryCapture:

@@ -116,7 +116,7 @@ class TokensDead:
         dead, total = int(told["dead"]), len(before.marks)
         line = (
             f"{dead:,} of {counted(total, 'token')} dead, {told['alive']} alive, "
-            f"{told['unknown_liveness']} not known. Last asked: {answers.at or 'never'}."
+            f"{told['unknown_liveness']} not known. Last asked: {_minute(answers.at)}."
         )
         left = [mark for mark in before.marks if answers.of(mark) is not Liveness.DEAD]
         if not left:
@@ -168,3 +168,11 @@ def _why(held: Held, reason: str) -> str:
     if held is Held.REPLACED:
         return "another token, and not sealed: encrypt it in place"
     return reason or f"it holds {held.value}"
+
+
+def _minute(at: str) -> str:
+    """A moment of the evidence, an ISO 8601 text, to the second."""
+    try:
+        return f"{datetime.fromisoformat(at).astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+    except ValueError:
+        return "never"

@@ -75,6 +75,7 @@ class RevokeTokens:
                     for name, number in sorted(inner.by_provider.items())
                 ),
                 f"Calls {hosts}, then asks until each token is dead.",
+                f"These: {'; '.join(listed(map(str, inner.tokens)))}.",
             ),
             does_not=(*hand, *left_alone),
             warnings=(*map(clean, inner.warnings), *self._outside(situation)),
