@@ -104,12 +104,6 @@ class IncidentActor(MainScreen):
         else:
             await perform(self, BY_ID[thing])
 
-    def failed(self, step: StepView) -> bool:
-        """True if the last call for a step ended in trouble or half-way, or waits for approval."""
-        runs, key = runs_of(self.facts), (self.incident, step.step.id)
-        outcome = runs.outcomes.get(key)
-        return key in runs.waiting or (outcome is not None and not outcome.complete)
-
     async def _may(self, id_: str) -> bool:
         action = BY_ID[id_]
         if action.changes and self.facts.read_only:
