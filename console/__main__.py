@@ -59,7 +59,7 @@ class _LazyCommands(click.Group):
 @click.option("--read-only", is_flag=True, default=None, help="Refuse every change.")
 @click.option(
     "--screen",
-    type=click.Choice(["status", "connections", "keys", "events", "jobs", "findings", "log"]),
+    type=click.Choice(["status", "connections", "keys", "events", "incidents", "jobs", "findings", "log"]),
     default="status",
     show_default=True,
     help="The console's first screen.",
@@ -67,7 +67,10 @@ class _LazyCommands(click.Group):
 @click.version_option(package_name="keydeck")
 @click.pass_context
 def keydeck(ctx: click.Context, *, read_only: bool | None, screen: str) -> None:
-    """Inspect and repair the encryption of API tokens. Without a command, open the console."""
+    """Inspect and repair the encryption of API tokens; respond when a key or a token is compromised.
+
+    Without a command, open the console.
+    """
     ctx.obj = {"read_only": read_only}
     if ctx.invoked_subcommand is None:
         if not (sys.stdin.isatty() and sys.stdout.isatty()):

@@ -51,7 +51,6 @@ def incidents(parts: IncidentGround) -> IncidentService:
     ground, settings = parts.ground, parts.ground.settings
     store = IncidentStore(ground.state_engine, ground.journal)
     signs = signer(ground)
-    report = ReportService(store.content, ground.journal, signs)
     return IncidentService(
         ground.state_engine,
         ground.journal,
@@ -61,7 +60,7 @@ def incidents(parts: IncidentGround) -> IncidentService:
         approvals=parts.approvals,
         drill_days=settings.drill_days,
         on_close=partial(_anchor, parts.checkpoints) if signs is not None else None,
-        report=report.report,
+        reports=ReportService(store.content, ground.journal, signs),
     )
 
 
@@ -101,6 +100,7 @@ def _key_tools(parts: IncidentGround) -> Toolbox:
             backups=partial(backups_under, ground.engine),
             work_on=partial(_work_on, parts.processes, parts.jobs),
             witness=StoreWitness(ground.events, parts.coverage.reached),
+            at_work=lambda job: parts.processes.at_work().get(job, 0) > 0,
         )
     )
 
@@ -114,15 +114,14 @@ def _work_on(processes: HostProcesses, jobs: Any, job: int, trust: tuple[str, ..
 
 
 def _token_tools(parts: IncidentGround, store: IncidentStore) -> Toolbox:
-    from console.later import verifier
+    from console.later import value_opener, verifier
     from crypto_core.envelope import Format
     from crypto_core.incidents.tokens.parts import TokenParts
     from crypto_core.incidents.tokens.toolbox import token_tools
     from crypto_core.reencryption.entering import TokenEntering
-    from crypto_core.reencryption.opening import ValueOpener
 
     ground, settings = parts.ground, parts.ground.settings
-    opener = ValueOpener(ground.keyring, dev_key=settings.dev_key, observer=ground.observer)
+    opener = value_opener(ground)
     entering = TokenEntering(
         ground.engine,
         ground.catalogue,

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from crypto_core.database.inventory import Inventory
     from crypto_core.database.journal import Journal
     from crypto_core.database.journal_checkpoints import JournalCheckpoints
+    from crypto_core.database.opening import ValueOpener
     from crypto_core.database.tokens import TokenStore
     from crypto_core.keyring import KmsKeyring
     from crypto_core.keys.inventory import KeyInventory
@@ -399,10 +400,15 @@ def trail_rules(ground: Ground) -> TrailRuleSource:
     )
 
 
+def value_opener(ground: Ground) -> ValueOpener:
+    """Return what opens stored values of any format."""
+    from crypto_core.database.opening import ValueOpener
+
+    return ValueOpener(ground.keyring, dev_key=ground.settings.dev_key, observer=ground.observer)
+
+
 def providers(ground: Ground) -> ProviderWork:
     """Return what asks providers about tokens and revokes them."""
-    from crypto_core.cipher import TokenCipher
-    from crypto_core.providers.opening import TokenOpener
     from crypto_core.providers.service import ProviderService
 
     settings = ground.settings
@@ -410,7 +416,7 @@ def providers(ground: Ground) -> ProviderWork:
         ground.inventory,
         ground.store,
         ground.catalogue,
-        TokenOpener(TokenCipher(ground.keyring, observer=ground.observer), dev_key=settings.dev_key),
+        value_opener(ground),
         ground.journal,
         settings.endpoints,
         read_only=settings.read_only,

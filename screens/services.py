@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from crypto_core.errors import KmsError
     from crypto_core.incidents.doing import ActionPlan, ActionResult, InputField
     from crypto_core.incidents.model import CheckResult, Evidence, IncidentView, Scope, StepView
+    from crypto_core.incidents.report.signing import ReportCheck
     from crypto_core.incidents.runbook import Runbook
     from crypto_core.keys.changes.change import KeyChange
     from crypto_core.keys.changes.plan import ChangePlan, ChangeResult
@@ -734,6 +735,17 @@ class IncidentWork(Protocol):
 
     def report(self, incident: int, form: str = "markdown") -> str:
         """Return the report as markdown, html or json, signed where a key is configured."""
+        ...
+
+    def reports(self, incident: int) -> Mapping[str, str]:
+        """Return one document, signed once, as markdown, html and json."""
+        ...
+
+    def verify_report(self, text: str) -> ReportCheck:
+        """Return whether an exported JSON report is what the configured key signed, or what is wrong with it.
+
+        Raises RefusedError for a signed one where no key is configured, KmsError where KMS can't be asked.
+        """
         ...
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from datetime import datetime
-from pathlib import Path
 
 import click
 
 from console.commands.incident_doing import check, next_, number, reopen, skip, work_of
+from console.commands.incident_report import report, verify_report
 from console.commands.moments import moment
 from console.commands.session import json_option, wired
 from console.incident_words import (
@@ -20,7 +19,6 @@ from console.incident_words import (
     runbook_document,
 )
 from console.printing import print_json, print_table, say
-from crypto_core.errors import SettingsError
 from crypto_core.incidents.model import IncidentState, Scope
 from crypto_core.key_names import is_key_arn
 
@@ -33,7 +31,7 @@ def incident() -> None:
     """
 
 
-for _command in (next_, check, skip, reopen):
+for _command in (next_, check, skip, reopen, report, verify_report):
     incident.add_command(_command)
 
 
@@ -165,41 +163,6 @@ def evidence(ctx: click.Context, *, incident: int, piece: int | None, as_json: b
             ],
         )
     return 0
-
-
-@incident.command()
-@number
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["markdown", "html", "json"]),
-    default="markdown",
-    show_default=True,
-    help="What the report is written as.",
-)
-@click.option("--output", metavar="FILE", help="A new file, readable by its owner alone [standard output].")
-@click.pass_context
-def report(ctx: click.Context, *, incident: int, form: str, output: str | None) -> int:
-    """Print the report: timeline, scope, actions, evidence with hashes, census, times, open points."""
-    with wired(ctx) as services:
-        text = work_of(services).report(incident, form)
-    if output is None:
-        click.echo(text)
-        return 0
-    _write(Path(output), text)
-    say(f"Written: {output}")
-    return 0
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError as error:
-        raise SettingsError(f"{path} is there already.", remedy="Choose another name.") from error
-    except OSError as error:
-        raise SettingsError(f"{path} can't be written: {error.strerror}.") from error
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
 
 
 @incident.command()

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, func, insert, literal, select, update
+from sqlalchemy import Connection, insert, literal, select, update
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.dialects.postgresql import insert as upsert
 
@@ -82,10 +82,7 @@ class EvidenceDraft:
 
 INCIDENT = [incident.c[name] for name in IncidentRow.__slots__]
 STEP = [incident_step.c[name] for name in StepRow.__slots__]
-EVIDENCE = [
-    *(incident_evidence.c[name] for name in EvidenceRow.__slots__[:-1]),
-    func.char_length(incident_evidence.c.content),
-]
+EVIDENCE = [incident_evidence.c[name] for name in EvidenceRow.__slots__]
 
 
 def checked_number(number: int) -> int:

@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from sqlalchemy import Connection, Engine, func, select
+from sqlalchemy import Engine, func, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from crypto_core.database.engine import told_apart
@@ -20,7 +20,8 @@ from crypto_core.database.engine import told_apart
 def held(engine: Engine, incident: int, step_id: str) -> Iterator[bool]:
     """Hold a step while the block runs; gives False, and holds nothing, if somebody else does.
 
-    Takes a connection of its own for as long. Raises DatabaseError where there is none to be had.
+    Takes a session of its own for as long, which isn't one of the engine's pool: however many actions run,
+    whoever only looks gets a connection. Raises DatabaseError where there is none to be had.
     """
     named = hashlib.sha256(f"keydeck incident {incident} {step_id}".encode()).digest()
     lock = int.from_bytes(named[:8], "big", signed=True)
@@ -28,28 +29,15 @@ def held(engine: Engine, incident: int, step_id: str) -> Iterator[bool]:
         connection = engine.connect().execution_options(isolation_level="AUTOCOMMIT")
     try:
         with told_apart():
+            # Closed, it ends its session, and with it whatever it holds.
+            connection.detach()
             got = bool(connection.scalar(select(func.pg_try_advisory_lock(lock))))
-    except BaseException:
-        # Whether the session has the lock isn't known: it ends.
-        connection.invalidate()
-        connection.close()
-        raise
-    try:
-        yield got
-    finally:
         try:
-            if got:
-                _release(connection, lock)
+            yield got
         finally:
-            connection.close()
-
-
-def _release(connection: Connection, lock: int) -> None:
-    done = False
-    try:
-        with suppress(SQLAlchemyError):  # a session that is lost has lost its locks
-            connection.execute(select(func.pg_advisory_unlock(lock)))
-            done = True
+            if got:
+                # The end of a session is noticed a moment later; this frees the step at once.
+                with suppress(SQLAlchemyError):
+                    connection.execute(select(func.pg_advisory_unlock(lock)))
     finally:
-        if not done:
-            connection.invalidate()
+        connection.close()

@@ -8,6 +8,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    Computed,
     DateTime,
     Double,
     ForeignKey,
@@ -220,6 +221,8 @@ incident_evidence = Table(
     *_texts("step_id", "kind", "title"),
     Column("captured_at", DateTime(timezone=True), nullable=False),
     *_texts("captured_by", "content", "sha256"),
+    # Kept, since to count it each time would be to read all of it each time.
+    Column("characters", Integer, Computed("char_length(content)", persisted=True), nullable=False),
 )
 """Evidence, append-only by a trigger. Its hash is journaled too, so a change shows."""
 

@@ -46,6 +46,11 @@ def kept_text(text: object, limit: int = LINE_LIMIT) -> str:
     return clean(redacted(str(text)[: limit * 16]), limit).strip()
 
 
+def joined(lines: Iterable[object]) -> str:
+    """Return lines as one text in which each can be told from the next; most of them end without a stop."""
+    return " · ".join(text for line in lines if (text := str(line).strip()))
+
+
 class Hiding:
     """Takes the secrets that an operator has entered out of what is kept. Holds copies until it is wiped."""
 

@@ -11,7 +11,7 @@ from crypto_core.database.journal import Outcome
 from crypto_core.errors import InterruptedRunError, KeydeckError, RefusedError
 from crypto_core.incidents.capturing import StepEvidence
 from crypto_core.incidents.doing import Situation
-from crypto_core.incidents.keeping import Hiding, kept_text
+from crypto_core.incidents.keeping import Hiding, joined, kept_text
 from crypto_core.incidents.model import (
     CheckResult,
     CheckState,
@@ -110,7 +110,7 @@ class StepProof:
             change.set_step(step_id, row.state, row.state, check_result=check_as_json(seen))
             told = (row.check_result or {}).get("state")
             if told != seen.state.value:
-                text = kept_text(f"Check {step.step.check}: {seen.state}. {' '.join(seen.lines)}", 2_000)
+                text = kept_text(f"Check {step.step.check}: {seen.state}. {joined(seen.lines)}", 2_000)
                 change.tell(EntryKind.CHECK.value, step_id, text)
                 change.record("incident check", step_id, Outcome.DONE, _check_detail(seen))
 
@@ -130,7 +130,7 @@ class StepProof:
                 trouble="",
                 **({"check_result": check_as_json(seen)} if seen else {}),
             )
-            proof = f" {' '.join(seen.lines)}" if seen else " It has no check."
+            proof = f" {joined(seen.lines)}" if seen else " It has no check."
             change.tell(EntryKind.DONE.value, step_id, kept_text(f"{step.step.title}.{proof}{note}", 2_000))
             detail = _check_detail(seen) if seen else {"check": None}
             change.record("incident done", step_id, Outcome.DONE, detail)
@@ -171,6 +171,6 @@ def _check_detail(seen: CheckResult) -> dict[str, object]:
 
 def _unproved(view: IncidentView, step: RunbookStep, seen: CheckResult) -> RefusedError:
     return RefusedError(
-        f"Step {step.id} of {view.incident.name} is not done: {seen.state}. {' '.join(seen.lines[:5])}",
+        f"Step {step.id} of {view.incident.name} is not done: {seen.state}. {joined(seen.lines[:5])}",
         remedy=filled(step.on_failure, view.incident),
     )

@@ -32,7 +32,7 @@ from crypto_core.incidents.doing import (
     InputField,
     Situation,
 )
-from crypto_core.incidents.keeping import Hiding, kept_text, told_inputs
+from crypto_core.incidents.keeping import Hiding, joined, kept_text, told_inputs
 from crypto_core.incidents.model import EntryKind, IncidentView, StepState, StepView
 from crypto_core.incidents.parts import IncidentParts, out_of_order, still_open
 from crypto_core.incidents.proving import ENDED, INCOMPLETE, StepProof
@@ -210,7 +210,7 @@ class StepActions:
         drafts = [hiding.evidence(piece) for piece in result.evidence]
         # Of a step with a check, that tells how far it is.
         trouble = (
-            "" if result.complete or step.step.check else kept_text(f"{INCOMPLETE} {' '.join(lines)}", 2_000)
+            "" if result.complete or step.step.check else kept_text(f"{INCOMPLETE} {joined(lines)}", 2_000)
         )
         with self._parts.store.change(view.incident.id, actor) as change:
             row = change.step(step_id)
@@ -220,7 +220,7 @@ class StepActions:
                 lines.append(f"Meanwhile the step was set to {row.state} by {row.actor}; that stays.")
             change.know(values)
             ended = ENDED if result.complete else INCOMPLETE
-            change.tell(EntryKind.ACTION.value, step_id, kept_text(f"{ended} {' '.join(lines)}", 2_000))
+            change.tell(EntryKind.ACTION.value, step_id, kept_text(f"{ended} {joined(lines)}", 2_000))
             kept = [change.keep(step_id, draft).id for draft in drafts]
             detail = {
                 "action": str(step.step.action),

@@ -6,6 +6,7 @@ import socket
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from threading import Event
+from typing import TYPE_CHECKING, Protocol
 
 from sqlalchemy import Engine
 
@@ -38,10 +39,28 @@ from crypto_core.incidents.running import StepActions
 from crypto_core.incidents.scoping import checked_scope
 from crypto_core.secret import Secret
 
+if TYPE_CHECKING:
+    from crypto_core.incidents.report.signing import ReportCheck
+
 Inputs = Mapping[str, str | Secret]
-Reporter = Callable[[IncidentView, str], str]
 
 TITLE_LIMIT = 200
+
+
+class ReportMaking(Protocol):
+    """Makes and verifies reports: see ReportService."""
+
+    def report(self, view: IncidentView, form: str = ...) -> str:
+        """Return the report in a form."""
+        ...
+
+    def reports(self, view: IncidentView) -> dict[str, str]:
+        """Return all forms of one signed document."""
+        ...
+
+    def verify(self, text: str) -> ReportCheck:
+        """Return what an exported report proves."""
+        ...
 
 
 class IncidentService:
@@ -59,12 +78,12 @@ class IncidentService:
         drill_days: int = 90,
         clock: Callable[[], datetime] | None = None,
         on_close: Callable[[], None] | None = None,
-        report: Reporter | None = None,
+        reports: ReportMaking | None = None,
     ) -> None:
         """`engine` is that of the journal's database. `clock` None is the database's own.
 
-        `approvals` asks a second identity, `on_close` is called after an incident was closed, `report` makes
-        a report in a form.
+        `approvals` asks a second identity, `on_close` is called after an incident was closed, `reports`
+        makes reports.
         """
         self._parts = IncidentParts(engine, journal, library, toolbox, read_only=read_only, clock=clock)
         self._evidence = StepEvidence(self._parts)
@@ -72,7 +91,7 @@ class IncidentService:
         self._actions = StepActions(self._parts, self._proof, approvals)
         self._decisions = StepDecisions(self._parts, self._evidence, on_close)
         self._drill_days = drill_days
-        self._report = report
+        self._reports = reports
 
     def runbooks(self) -> tuple[Runbook, ...]:
         """Return the runbooks that there are, the built-in ones first; see `runbook_troubles`."""
@@ -261,10 +280,20 @@ class IncidentService:
 
     def report(self, incident: int, form: str = "markdown") -> str:
         """Return the report in a form. Raises RefusedError where none can be made, UnknownIncidentError."""
-        view = self._parts.view(incident)
-        if self._report is None:
+        return self._making().report(self._parts.view(incident), form)
+
+    def reports(self, incident: int) -> Mapping[str, str]:
+        """Return one signed document in every form, by the form's name. Raises as `report`."""
+        return self._making().reports(self._parts.view(incident))
+
+    def verify_report(self, text: str) -> ReportCheck:
+        """Return what an exported JSON report proves. Raises RefusedError without a key, KmsError."""
+        return self._making().verify(text)
+
+    def _making(self) -> ReportMaking:
+        if self._reports is None:
             raise RefusedError("Reports can't be made here.")
-        return self._report(view, form)
+        return self._reports
 
     def _step(self, incident: int, step: str) -> StepView:
         return self._parts.view(incident).step(step)

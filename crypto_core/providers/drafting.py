@@ -12,8 +12,8 @@ from crypto_core.providers import github
 from crypto_core.providers.answers import ByHand, RevocationPlan
 from crypto_core.providers.endpoints import GITHUB, Endpoints
 from crypto_core.providers.messages import Target
-from crypto_core.providers.opening import Unopened, stored_alike, wipe
 from crypto_core.providers.revoking import Order, Way, way_of
+from crypto_core.providers.sending import Unopened, stored_alike, wipe
 from crypto_core.providers.targets import hosts
 from crypto_core.references import TokenRef
 from crypto_core.secret import Secret

@@ -9,6 +9,7 @@ from crypto_core.consent import Consent, require
 from crypto_core.database.catalogue import LiveCatalogue
 from crypto_core.database.inventory import Inventory, InventoryRow
 from crypto_core.database.journal import Journal
+from crypto_core.database.opening import ValueOpener
 from crypto_core.database.tokens import TokenStore
 from crypto_core.envelope import Format
 from crypto_core.errors import (
@@ -32,9 +33,9 @@ from crypto_core.providers.asking import Patience, ask, in_turn
 from crypto_core.providers.drafting import Draft, asked_digest, draft
 from crypto_core.providers.endpoints import Endpoints
 from crypto_core.providers.messages import Said, Target, unknown
-from crypto_core.providers.opening import TokenOpener, Unopened, wipe
 from crypto_core.providers.record import RevocationRecord
 from crypto_core.providers.revoking import Revocation
+from crypto_core.providers.sending import Unopened, all_to_send, to_send, wipe
 from crypto_core.providers.targets import hosts, not_asked_before_opening, target_of
 from crypto_core.providers.transport import Clock, Transport
 from crypto_core.references import TokenRef
@@ -51,7 +52,7 @@ class ProviderService:
         inventory: Inventory,
         store: TokenStore,
         catalogue: LiveCatalogue,
-        opener: TokenOpener,
+        opener: ValueOpener,
         journal: Journal,
         endpoints: Endpoints,
         *,
@@ -113,7 +114,7 @@ class ProviderService:
             if isinstance(target, ByHand):
                 said = unknown(target.how)
             else:
-                opened = self._opener.open(stored[ref]) if ref in stored else Unopened(_GONE)
+                opened = to_send(self._opener, stored[ref]) if ref in stored else Unopened(_GONE)
                 if isinstance(opened, Unopened):
                     said = unknown(opened.reason)
                 else:
@@ -204,7 +205,7 @@ class ProviderService:
             for row in self._rows(refs)
             if isinstance(target := target_of(row, self._endpoints), Target) and target.provider == "github"
         ]
-        opened = self._opener.open_all(self._store.read_many(of_github))
+        opened = all_to_send(self._opener, self._store.read_many(of_github))
         try:
             return tuple(
                 HashedQuery(ref, github.hashed_query(token.reveal()))
@@ -236,7 +237,7 @@ class ProviderService:
         rows = self._rows(refs)
         stored = self._store.read_many([row.ref for row in rows])
         targets = [target_of(row, self._endpoints) for row in rows]
-        opened = self._opener.open_all(stored)
+        opened = all_to_send(self._opener, stored)
         try:
             return draft(targets, opened, {token.ref: token.digest for token in stored}, self._endpoints)
         except BaseException:

@@ -23,6 +23,7 @@ from crypto_core.database.catalogue import LiveCatalogue
 from crypto_core.database.installation import require_schema
 from crypto_core.database.inventory import Inventory
 from crypto_core.database.journal import Journal, Outcome
+from crypto_core.database.opening import ValueOpener
 from crypto_core.database.tables import TokenColumn
 from crypto_core.database.tokens import Replacement, StoredToken, TokenStore, digest
 from crypto_core.envelope import Format, at_least, parse
@@ -47,7 +48,6 @@ from crypto_core.observation import SILENT, Observer
 from crypto_core.providers.answers import Liveness, ProviderWork
 from crypto_core.reencryption.entered import taken
 from crypto_core.reencryption.entry_plan import VERB, Entered, EntryPlan, digest_of_entry
-from crypto_core.reencryption.opening import ValueOpener
 from crypto_core.references import TokenRef
 from crypto_core.secret import Secret
 

@@ -593,7 +593,7 @@ ACTIONS: tuple[Action, ...] = (
     Action(
         "incident.report",
         "report",
-        "Write the report to a file: HTML, Markdown or JSON",
+        "Write the report to a file: HTML, Markdown or JSON, or all three of one signed document",
         "E",
         calls="incidents.report",
         argument="FILE",

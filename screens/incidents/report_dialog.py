@@ -13,6 +13,7 @@ from textual.widgets import Button, Input, Static
 
 from crypto_core.foreign import clean
 from crypto_core.incidents.model import Incident
+from crypto_core.new_files import ExportError, write_new
 from screens.asking import Asked, ask
 from screens.blocking import Trouble
 from screens.facts import Facts
@@ -24,14 +25,13 @@ from screens.widgets.dialog import Dialog, button
 from screens.widgets.line_input import LineInput
 from screens.widgets.line_list import Line, LineList
 from screens.widgets.notice import trouble_content
-from screens.widgets.table.exporting import ExportError, new_file
 
 _LONG = 600.0
 
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """A form of the report: the service's name for it, and how a file's name ends."""
+    """A form of the report: the service's name for it, and how a file's name ends; both "" for all forms."""
 
     name: str
     ending: str
@@ -41,7 +41,8 @@ class Form:
 FORMS = (
     Form("html", ".html", "HTML: one file, prints well"),
     Form("markdown", ".md", "Markdown"),
-    Form("json", ".json", "JSON: for other programs"),
+    Form("json", ".json", "JSON: for other programs, and to be verified"),
+    Form("", "", "All three, of one signed document"),
 )
 
 
@@ -50,7 +51,7 @@ class ReportDialog(Dialog[None]):
 
     DEFAULT_CSS = """
     ReportDialog #path { border: none; height: 1; padding: 0 1; background: $panel; margin: 1 0; }
-    ReportDialog #forms { height: 3; }
+    ReportDialog #forms { height: 4; }
     """
 
     def __init__(self, facts: Facts, incident: Incident, path: str = "") -> None:
@@ -121,7 +122,7 @@ class ReportDialog(Dialog[None]):
             return
         said.update(
             Content.assemble(
-                ("● ", "$success"), f"{answer:,} characters in {clean(path, 300)}. Only you may read it."
+                ("● ", "$success"), f"{answer:,} characters in {_named(path)}. Only you may read it."
             )
         )
         self.query_one("#write").display = False
@@ -135,15 +136,24 @@ class ReportDialog(Dialog[None]):
         self.dismiss(None)
 
 
+def _named(path: Path) -> str:
+    name = clean(path, 300)
+    return name if path.suffix else f"{name}.html, {name}.md and {name}.json"
+
+
 def write_report(service: IncidentWork, incident: int, path: Path) -> int:
     """Write the report in the form that the file's name says, to a new file; returns its characters.
 
-    Raises ExportError for a name that says none or is taken, and what the service raises.
+    A name without an ending is that of three files, one for each form. Raises ExportError for a name that
+    says no form or is taken, and what the service raises.
     """
     form = next((form for form in FORMS if path.suffix.lower() == form.ending), None)
-    if form is None:
+    if form is None or not path.name:
         raise ExportError(f"{clean(path, 300)}: a report's name ends in .html, .md or .json.")
-    with new_file(path) as file:
-        text = service.report(incident, form.name)
-        file.write(text)
-    return len(text)
+    if form.name:
+        texts = {path: service.report(incident, form.name)}
+    else:
+        reports = service.reports(incident)
+        texts = {path.with_name(f"{path.name}{one.ending}"): reports[one.name] for one in FORMS if one.name}
+    write_new(texts)
+    return sum(map(len, texts.values()))

@@ -37,6 +37,7 @@ from crypto_core.incidents.model import (
     StepState,
     StepView,
 )
+from crypto_core.incidents.report.signing import ReportCheck
 from crypto_core.incidents.runbook import Condition, Phase, Runbook, RunbookStep
 from crypto_core.secret import Secret
 from tests.screens.samples import CURRENT, NOW, OLD
@@ -533,6 +534,14 @@ class StageIncidents:
         self.enter("incident.report")
         self.asked.append(("report", form))
         return f"{form}: {self.views[incident].incident.title}\n"
+
+    def reports(self, incident: int) -> Mapping[str, str]:
+        """Every form."""
+        return {form: self.report(incident, form) for form in ("markdown", "html", "json")}
+
+    def verify_report(self, text: str) -> ReportCheck:
+        """Nothing is signed on the stage."""
+        return ReportCheck("It is not signed.")
 
     def done(self, *names: str) -> list[tuple[str, Any]]:
         """What was asked of that kind; of every kind but looks and joins where none is named."""

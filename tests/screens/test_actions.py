@@ -221,11 +221,18 @@ async def test_what_can_be_done_to_events_is_done_by_key_and_by_command(
                 assert done == [(action.id, ("",) if action.argument else ())], way
 
 
+def first_found(d: Deck, words: str) -> bool:
+    """Whether the palette has searched for all of the words, and not only for the first letters of them."""
+    found = d.app.screen.query_one(OptionList)
+    wanted = f"({words})" if words.startswith(":") else words
+    return bool(found.option_count) and wanted in str(found.get_option_at_index(0).prompt)
+
+
 async def choose_from_palette(d: Deck, words: str) -> None:
     await d.press("ctrl+p")
     assert isinstance(d.app.screen, CommandPalette)
     await d.type(words)
-    await d.until(lambda: d.app.screen.query_one(OptionList).option_count)
+    await d.until(lambda: first_found(d, words))
     await d.press("enter")
     if isinstance(d.app.screen, CommandPalette):
         await d.press("enter")

@@ -572,6 +572,16 @@ async def test_the_report_has_the_form_that_its_name_says(tmp_path: Path, ending
         assert "Only you may read it." in d.says()
 
 
+async def test_a_name_without_an_ending_is_that_of_every_form(tmp_path: Path) -> None:
+    async with deck(staged(), start="incidents") as d:
+        await d.press("enter")
+        await d.command(f"report {tmp_path / 'inc'}")
+        await d.press("enter")
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["inc.html", "inc.json", "inc.md"]
+        assert (tmp_path / "inc.md").read_text().startswith("markdown")
+        assert "inc.json" in d.says()
+
+
 async def test_a_report_overwrites_nothing_and_leaves_nothing_of_one_that_failed(tmp_path: Path) -> None:
     async with deck(staged(), start="incidents") as d:
         there = tmp_path / "there.html"

@@ -13,7 +13,7 @@ from typing import Any
 from crypto_core.errors import KeydeckError, KmsError, TrailError, UnknownJobError
 from crypto_core.incidents.catalogue import CaptureKind
 from crypto_core.incidents.doing import Captured, Situation
-from crypto_core.incidents.keys.fetching import BEFORE, fetched
+from crypto_core.incidents.keys.fetching import BEFORE, begin_of, fetched
 from crypto_core.incidents.keys.ground import KeyGround
 from crypto_core.incidents.keys.kept import kept
 from crypto_core.incidents.keys.subject import ENCRYPT_JOB, JOB, everywhere, new_key, old_key
@@ -132,7 +132,7 @@ class KeyCaptures:
                     "not_known": shown.missing.get("last use"),
                 }
             )
-        begin = since or situation.incident.declared_at - BEFORE
+        begin = begin_of(situation.incident)
         gaps = fetched(self._ground.monitor, arn, begin, cancelled)
         summary = self._ground.use.key_use(arn, since=since, cancelled=cancelled)
         by_whom = self._ground.events.tally(

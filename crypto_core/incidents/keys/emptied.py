@@ -35,7 +35,7 @@ class EmptiedChecks:
         view = job_of(self._ground.jobs, situation.incident, JOB, Verb.REENCRYPT, Selection(under_key=name))
         lines = _told(view) if view else ["No job has been started."]
         if view is not None and view.state is not JobState.DONE:
-            return _under_way(view, lines)
+            return self._under_way(view, lines)
         if view is not None and view.poisoned:
             lines += unwritten(self._ground.jobs, view)
         arn = self._ground.keys.describe(name).key_arn
@@ -61,7 +61,7 @@ class EmptiedChecks:
         view = job_of(self._ground.jobs, situation.incident, ENCRYPT_JOB, Verb.ENCRYPT, selection)
         lines = _told(view) if view else []
         if view is not None and view.state is not JobState.DONE:
-            return _under_way(view, lines)
+            return self._under_way(view, lines)
         if view is not None and view.poisoned:
             lines += unwritten(self._ground.jobs, view)
         status = self._ground.status.take(cancelled=situation.cancelled)
@@ -93,6 +93,21 @@ class EmptiedChecks:
     def _count(self, situation: Situation, arn: str) -> TokensAtRisk:
         return at_risk(self._ground.status.take(cancelled=situation.cancelled), arn, None)
 
+    def _under_way(self, view: JobView, lines: list[str]) -> CheckResult:
+        done, total = view.done, view.done + view.remaining + view.poisoned
+        if view.state in (JobState.FAILED, JobState.CANCELLED):
+            why = view.why or "It was cancelled: run the step's action again."
+            return CheckResult(CheckState.FAILED, (*lines, why), done, total)
+        if any(not runner.ended for runner in view.runners):
+            return CheckResult(CheckState.NOT_YET, tuple(lines), done, total)
+        if self._ground.at_work(view.job.id):
+            lines.append("Processes here are starting to work on it")
+        else:
+            lines.append(
+                f"No process works on it: run the step's action again, or keydeck jobs join {view.job.id}"
+            )
+        return CheckResult(CheckState.NOT_YET, tuple(lines), done, total)
+
     def _backups(self, arn: str) -> list[str]:
         try:
             number = self._ground.backups(arn)
@@ -112,19 +127,6 @@ def _told(view: JobView) -> list[str]:
     )
     zeroes = [f"Its last {view.zeroes} censuses found nothing left"] if view.state is JobState.DONE else []
     return [line, *zeroes, *view.remarks]
-
-
-def _under_way(view: JobView, lines: list[str]) -> CheckResult:
-    done, total = view.done, view.done + view.remaining + view.poisoned
-    if view.state in (JobState.FAILED, JobState.CANCELLED):
-        why = view.why or "It was cancelled: run the step's action again."
-        return CheckResult(CheckState.FAILED, (*lines, why), done, total)
-    at_work = any(not runner.ended for runner in view.runners)
-    if not at_work:
-        lines.append(
-            f"No process works on it: run the step's action again, or keydeck jobs join {view.job.id}"
-        )
-    return CheckResult(CheckState.NOT_YET, tuple(lines), done, total)
 
 
 def _counted(tokens: TokensAtRisk) -> list[str]:

@@ -10,11 +10,17 @@ from crypto_core.cancelling import stop_if
 from crypto_core.errors import InterruptedRunError, KeydeckError
 from crypto_core.foreign import clean
 from crypto_core.incidents.keys.ground import Monitor
+from crypto_core.incidents.model import Incident
 
 BEFORE = timedelta(hours=24)
 """How long before its declaration an incident's events matter where it isn't said since when."""
 LIMIT_SECONDS = 60.0
 """How long events are fetched at most: LookupEvents answers twice a second, and containment does not wait."""
+
+
+def begin_of(incident: Incident) -> datetime:
+    """Return from when on events matter to an incident."""
+    return incident.scope.since or incident.declared_at - BEFORE
 
 
 class _Until(Event):

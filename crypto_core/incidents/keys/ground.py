@@ -167,8 +167,8 @@ class KeyGround:
     """What everything here is made from.
 
     `identity` is the ARN of who works with Keydeck (raises KmsError), `backups` how many replaced envelopes
-    are kept under a key (raises DatabaseError). Two censuses that prove a key empty lie `settle_seconds`
-    apart.
+    are kept under a key (raises DatabaseError), `at_work` whether processes of this console are at a job,
+    even if none has entered itself yet. Two censuses that prove a key empty lie `settle_seconds` apart.
     """
 
     keys: KeyInventory
@@ -189,3 +189,4 @@ class KeyGround:
     witness: UseWitness | None = None
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
     settle_seconds: float = 10.0
+    at_work: Callable[[int], bool] = lambda job: False

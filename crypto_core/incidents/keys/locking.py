@@ -16,6 +16,7 @@ from crypto_core.errors import DatabaseError, KmsError, RefusedError
 from crypto_core.foreign import clean
 from crypto_core.incidents.doing import ActionPlan, ActionResult, InputField, Progress, Situation
 from crypto_core.incidents.keys.bundle import bundled, run_bundle
+from crypto_core.incidents.keys.fetching import begin_of
 from crypto_core.incidents.keys.ground import KeyGround
 from crypto_core.incidents.keys.locked_policy import USES, locked_policy
 from crypto_core.incidents.keys.subject import (
@@ -185,7 +186,8 @@ class LockingKey:
             policy = policies[state.key_arn] = self._ground.policies.of(state)
             gaps += [f"{part.capitalize()} of {state.key_arn}: {why}" for part, why in policy.missing.items()]
         accesses = policies[states[0].key_arn].accesses
-        workers = workers_of(self._ground, states[0], accesses, situation.cancelled)
+        since = begin_of(situation.incident)
+        workers = workers_of(self._ground, states[0], accesses, since, situation.cancelled)
         responder = ""
         try:
             known = (*workers.named, *workers.sealing, *workers.opening)

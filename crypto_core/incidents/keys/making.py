@@ -16,6 +16,7 @@ from crypto_core.errors import KmsError, RefusedError
 from crypto_core.foreign import clean
 from crypto_core.incidents.doing import ActionPlan, ActionResult, InputField, Progress, Situation
 from crypto_core.incidents.keys.bundle import Bundle, bundled, digest_of, run_bundle
+from crypto_core.incidents.keys.fetching import begin_of
 from crypto_core.incidents.keys.ground import KeyGround
 from crypto_core.incidents.keys.subject import LEFT_OUT, NEW_KEY, entered, listed, old_key, remembered, said
 from crypto_core.incidents.keys.workers import Workers, responder_of, workers_of
@@ -219,7 +220,7 @@ class MakingKey:
             found = self._ground.policies.of(old).accesses
         except KmsError as error:
             found, why = (), clean(error, 600)
-        workers = workers_of(self._ground, old, found, situation.cancelled)
+        workers = workers_of(self._ground, old, found, begin_of(situation.incident), situation.cancelled)
         known = (*workers.named, *workers.sealing, *workers.opening)
         states = self._ground.keys.list()
         return _Sight(
@@ -264,6 +265,16 @@ def _warnings(sight: _Sight, left_out: Sequence[str]) -> list[str]:
     workers = sight.workers
     told = [f"Who may use the old key is not known: {sight.unknown}"] if sight.unknown else []
     told += workers.gaps
+    told += [
+        f"Not proposed, for a finding: {arn}. {title}."
+        for arn, title in workers.suspected.items()
+        if arn in left_out
+    ]
+    told += [
+        f"It would get the new key, and has a finding: {arn}. {title}."
+        for arn, title in workers.suspected.items()
+        if arn not in left_out
+    ]
     for arn in left_out:
         if arn in workers.opening or arn in workers.sealing:
             told.append(f"Loses access: {arn}, seen to use the old key in the last 90 days.")

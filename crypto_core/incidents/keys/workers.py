@@ -7,9 +7,9 @@ tells who does.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from threading import Event
 
 from crypto_core.errors import TrailError
@@ -21,6 +21,7 @@ from crypto_core.keys.policy.least_privilege import Role, is_principal
 from crypto_core.keys.replacement.access import USES
 from crypto_core.keys.replacement.making import roles
 from crypto_core.keys.state import KeyState
+from crypto_core.severity import Severity
 from crypto_core.trail.use.asking import term
 
 SEEN_FOR = timedelta(days=90)
@@ -45,20 +46,33 @@ class Workers:
     named: tuple[str, ...] = ()
     """All principals that its policy or a grant lets use it."""
     gaps: tuple[str, ...] = ()
+    suspected: Mapping[str, str] = field(default_factory=dict)
+    """Who was seen to use it, and has a grave finding: its title by the principal's ARN."""
 
     def platform(self, responder: str) -> tuple[str, ...]:
-        """Return who makes and opens data keys under it, but for operators and the responder."""
+        """Return who makes and opens data keys under it, but for operators and the responder.
+
+        Whoever is suspected is not among them, unless the key's policy itself names it as the platform.
+        """
         working = dict.fromkeys(
             arn for role in (Role.OPERATOR, Role.RESPONDER) for arn in self.by_role.get(role, ())
         )
-        found = dict.fromkeys((*self.by_role.get(Role.PLATFORM, ()), *self.sealing))
+        sealing = (arn for arn in self.sealing if arn not in self.suspected)
+        found = dict.fromkeys((*self.by_role.get(Role.PLATFORM, ()), *sealing))
         return tuple(arn for arn in found if arn not in working and arn != responder)
 
 
 def workers_of(
-    ground: KeyGround, key: KeyState, accesses: Sequence[Access], cancelled: Event | None = None
+    ground: KeyGround,
+    key: KeyState,
+    accesses: Sequence[Access],
+    since: datetime,
+    cancelled: Event | None = None,
 ) -> Workers:
-    """Return who works with a key. Blocks on the events' store; what that can't tell is a gap."""
+    """Return who works with a key. Blocks on the events' store; what that can't tell is a gap.
+
+    Findings from `since` on tell who is suspected.
+    """
     actions: dict[str, frozenset[str]] = {}
     others: dict[tuple[str, str], None] = {}
     named: dict[str, None] = {}
@@ -77,13 +91,15 @@ def workers_of(
         for role in roles(may):
             by_role.setdefault(role, {})[who] = None
     sealing, opening, gaps = _seen(ground, key, cancelled)
+    suspected, unexamined = _suspected(ground, since, cancelled)
     return Workers(
         {role: tuple(arns) for role, arns in by_role.items()},
         sealing,
         opening,
         tuple(others),
         tuple(named),
-        gaps,
+        (*gaps, *unexamined),
+        {arn: title for arn, title in suspected.items() if arn in (*sealing, *opening)},
     )
 
 
@@ -101,6 +117,22 @@ def responder_of(identity: str, known: Iterable[str] = ()) -> str:
         if arn.startswith(prefix) and arn.rsplit("/", 1)[-1] == role:
             return arn
     return f"{prefix}{role}"
+
+
+def _suspected(
+    ground: KeyGround, since: datetime, cancelled: Event | None
+) -> tuple[dict[str, str], tuple[str, ...]]:
+    """Who has a grave finding since then, with its title, and why that may not be all."""
+    try:
+        found = ground.trail_rules.examine(since, None, cancelled).findings
+    except TrailError as error:
+        return {}, (clean(f"Whether one of them is suspected is not known: {error}", 600),)
+    grave = (Severity.HIGH, Severity.CRITICAL)
+    return {
+        finding.subject: finding.title
+        for finding in found
+        if finding.severity in grave and is_principal(finding.subject)
+    }, ()
 
 
 def _in_words(access: Access) -> str:

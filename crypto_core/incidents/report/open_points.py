@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 
 from crypto_core.counting import counted
+from crypto_core.incidents.keeping import joined
 from crypto_core.incidents.model import CheckState, IncidentView, StepState, StepView
 from crypto_core.incidents.report.exhibits import Exhibit
 from crypto_core.incidents.report.masking import shown
@@ -43,7 +44,7 @@ def _unproved(step: StepView, about: str) -> Iterator[OpenPoint]:
     if step.check is None:
         yield OpenPoint(Severity.MEDIUM, about, f"Ended without its check.{why}")
     elif not step.check.passed:
-        said = shown(" ".join(step.check.lines))
+        said = shown(joined(step.check.lines))
         yield OpenPoint(_OF_CHECK[step.check.state], about, f"Check: {step.check.state.value}. {said}{why}")
 
 

@@ -17,7 +17,7 @@ from crypto_core.incidents.report.html import as_html
 from crypto_core.incidents.report.json import exported
 from crypto_core.incidents.report.markdown import as_markdown
 from crypto_core.incidents.report.parts import Signed
-from crypto_core.incidents.report.signing import NO_KEY, sign, verify_report
+from crypto_core.incidents.report.signing import NO_KEY, ReportCheck, check_report, sign
 from crypto_core.signing import Signer
 
 FORMS: Mapping[str, Callable[[Signed], str]] = {
@@ -76,7 +76,7 @@ class ReportService:
         return render(self.signed(view))
 
     def reports(self, view: IncidentView) -> dict[str, str]:
-        """Return all forms of one signed document: the JSON is then what the others' signature is over."""
+        """Return one signed document in every form, by its name: the JSON is what the signature is over."""
         signed = self.signed(view)
         return {form: render(signed) for form, render in FORMS.items()}
 
@@ -95,16 +95,12 @@ class ReportService:
         )
         return sign(report, self._signer, no_signer_because=self._no_signer_because)
 
-    def verify(self, text: str) -> str | None:
-        """Return None if an exported JSON report is what the configured key signed, else what is wrong.
+    def verify(self, text: str) -> ReportCheck:
+        """Return whether an exported JSON report is what the configured key signed, or what is wrong with it.
 
-        Raises RefusedError without a key, KmsError where KMS can't be asked.
+        Raises RefusedError for a signed one without a key, KmsError where KMS can't be asked.
         """
-        if self._signer is None:
-            raise RefusedError(
-                f"The report can't be verified: {self._no_signer_because}", remedy="Configure the key."
-            )
-        return verify_report(text, self._signer)
+        return check_report(text, self._signer, no_signer_because=self._no_signer_because)
 
     def _read_journal(self, view: IncidentView) -> tuple[Sequence[Entry], str, tuple[str, ...]]:
         try:

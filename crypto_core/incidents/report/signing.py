@@ -1,38 +1,72 @@
 """The signature of a report, and whether an exported one is still what was signed.
 
-Signed is SHA-256 over a domain separator and the report's canonical JSON, so that the signature can't be
-passed off as one over something else that the same key signs.
+Signed is the digest of signing.py over the report's canonical JSON, for a purpose of its own, so that the
+signature can't be passed off as one over something else that the same key signs.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 from base64 import b64decode
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from crypto_core.errors import KeydeckError
+from crypto_core.errors import KeydeckError, RefusedError
+from crypto_core.foreign import clean
 from crypto_core.incidents.report.json import as_json, canonical, written
 from crypto_core.incidents.report.masking import shown
 from crypto_core.incidents.report.parts import Report, Signed
-from crypto_core.signing import Signature, Signer
+from crypto_core.signing import Signature, Signer, digest_of
 
-DOMAIN = b"keydeck report v1\0"
+PURPOSE = "incident report"
 NO_KEY = "No signing key is configured (KEYDECK_SIGNING_KEY)."
 
 _MEMBERS = {"report", "sha256", "signature", "unsigned_because"}
 _OF_SIGNATURE = {"key_arn", "algorithm", "signature"}
 
 
-def digest_of(document: Mapping[str, Any]) -> bytes:
+@dataclass(frozen=True, slots=True)
+class ReportCheck:
+    """What an exported report proves. Where something is wrong, the rest is a mere claim. Cleaned text."""
+
+    wrong: str = ""
+    """What is wrong, in a sentence; "" if the report is what the configured key signed."""
+    name: str = ""
+    state: str = ""
+    made_at: str = ""
+    sha256: str = ""
+    key_arn: str = ""
+    """The key that the report names as its signer's, "" if it names none."""
+    algorithm: str = ""
+
+    @property
+    def proved(self) -> bool:
+        """Whether the report is what the configured key signed."""
+        return not self.wrong
+
+    def as_json(self) -> dict[str, Any]:
+        """The document that `keydeck incident verify-report --json` prints."""
+        return {
+            "proved": self.proved,
+            "wrong": self.wrong or None,
+            "incident": self.name or None,
+            "state": self.state or None,
+            "made_at": self.made_at or None,
+            "sha256": self.sha256 or None,
+            "key_arn": self.key_arn or None,
+            "algorithm": self.algorithm or None,
+        }
+
+
+def digest_of_report(document: Mapping[str, Any]) -> bytes:
     """Return the 32 bytes that are signed for a report's JSON."""
-    return hashlib.sha256(DOMAIN + canonical(document)).digest()
+    return digest_of(PURPOSE, canonical(document))
 
 
 def sign(report: Report, signer: Signer | None, *, no_signer_because: str = NO_KEY) -> Signed:
     """Return the report with its signature, or with why it has none. KMS's refusal is such a reason."""
-    digest = digest_of(as_json(report))
+    digest = digest_of_report(as_json(report))
     if signer is None:
         return Signed(report, digest.hex(), None, no_signer_because)
     try:
@@ -42,36 +76,59 @@ def sign(report: Report, signer: Signer | None, *, no_signer_because: str = NO_K
     return Signed(report, digest.hex(), signature)
 
 
-def verify_report(text: str, signer: Signer) -> str | None:
-    """Return None if an exported JSON report is what the configured key signed, else what is wrong.
+def check_report(text: str, signer: Signer | None, *, no_signer_because: str = NO_KEY) -> ReportCheck:
+    """Return whether an exported JSON report is what the configured key signed, or what is wrong with it.
 
-    Every change is found, those of spacing included, but for line breaks at the end. Raises KmsError where
-    KMS can't be asked.
+    Every change is found, those of spacing included, but for line breaks at the end. Raises RefusedError for
+    a signed one where there is no signer, KmsError where KMS can't be asked.
     """
     try:
         whole = json.loads(text, object_pairs_hook=_without_twins, parse_constant=_no_number)
     except (ValueError, RecursionError):
-        return "It is not an exported report: it is not JSON, or a name stands in it twice."
+        return ReportCheck("It is not an exported report: it is not JSON, or a name stands in it twice.")
     if not isinstance(whole, dict) or set(whole) != _MEMBERS or not isinstance(whole["report"], dict):
-        return "It is not an exported report."
+        return ReportCheck("It is not an exported report.")
     try:
         # What can't be written as UTF-8 can't have been exported.
         same = written(whole).rstrip("\n").encode() == text.rstrip("\n").encode()
-        digest = digest_of(whole["report"])
-    except ValueError:
-        return "It is not an exported report: it holds characters that no text can hold."
+        digest = digest_of_report(whole["report"])
+    except (ValueError, RecursionError):
+        return ReportCheck("It is not an exported report: it holds what no report can hold.")
+    signature = _signature(whole["signature"])
+    wrong = _changed(whole, digest, same=same, signature=signature)
+    if not wrong and signature is not None:
+        if signer is None:
+            raise RefusedError(
+                f"The report can't be verified: {no_signer_because}",
+                remedy=f"It names {clean(signature.key_arn, 300)} as its key: configure it if it is yours.",
+            )
+        if not signer.verify(digest, signature):
+            wrong = "The signature is not by the configured key over this report."
+    head = whole["report"].get("head")
+    told = head if isinstance(head, dict) else {}
+    return ReportCheck(
+        wrong,
+        clean(told.get("name"), 40),
+        clean(told.get("state"), 40),
+        clean(told.get("made_at"), 40),
+        digest.hex(),
+        clean(signature.key_arn, 300) if signature else "",
+        clean(signature.algorithm, 60) if signature else "",
+    )
+
+
+def _changed(whole: Mapping[str, Any], digest: bytes, *, same: bool, signature: Signature | None) -> str:
+    """What the document itself shows to be wrong with it, "" for nothing."""
     if not same:
         return "It was written anew since it was exported: its spacing or order is another."
     if whole["sha256"] != digest.hex():
         return "It was changed: its content has another SHA-256 than the one that it names."
     if whole["signature"] is None:
-        return f"It is not signed: {shown(whole['unsigned_because']) or 'no reason given'}"
-    signature = _signature(whole["signature"])
+        why = shown(whole["unsigned_because"]) or "no reason given"
+        return f"It is not signed, and so proves nothing: whoever changes it can make its SHA-256 fit. {why}"
     if signature is None or whole["unsigned_because"] != "":
         return "It was changed: what it says of its signature is no signature of a report."
-    if not signer.verify(digest, signature):
-        return "The signature is not by the configured key over this report."
-    return None
+    return ""
 
 
 def _signature(told: object) -> Signature | None:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from crypto_core.database.answers import AnswerBook
     from crypto_core.database.catalogue import LiveCatalogue
     from crypto_core.database.inventory import Inventory
+    from crypto_core.database.opening import ValueOpener
     from crypto_core.database.tokens import TokenStore
     from crypto_core.incidents.tokens.restored import RestoredDatabase
     from crypto_core.keyring import KmsKeyring
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from crypto_core.keys.service import StatusService
     from crypto_core.providers.answers import ProviderWork
     from crypto_core.reencryption.entering import TokenEntering
-    from crypto_core.reencryption.opening import ValueOpener
     from crypto_core.reencryption.verification import Verifier
     from crypto_core.trail.store import EventStore
     from crypto_core.trail.use.service import EventUse

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from threading import Barrier
 
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, create_engine, event, text
 
 from console.wiring import Wired
 from crypto_core.database.incident_changes import EvidenceDraft, StepRow
@@ -163,6 +165,61 @@ def test_a_step_is_held_by_one_until_it_is_let_go_or_its_session_ends(
             )
         with held(engine, 1, "one") as free:
             assert free
+
+
+def test_however_many_steps_are_held_the_pool_is_there_for_whoever_looks(
+    engine: Engine, superuser: Engine
+) -> None:
+    whole = create_engine(engine.url, pool_size=1, max_overflow=0, pool_timeout=0.5)
+    store = IncidentStore(whole, Journal(whole, lambda: "ana"))
+    with ExitStack() as steps:
+        got = [steps.enter_context(held(whole, 1, f"step {number}")) for number in range(20)]
+        assert all(got)
+        number = store.declare(DRAFT)
+        assert store.whole(number).incident.title == "T"
+        assert store.list(closed=False, limit=9)
+        with held(whole, 1, "step 7") as second:
+            assert not second
+    whole.dispose()
+    sessions = text(
+        "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND database ="
+        " (SELECT oid FROM pg_database WHERE datname = current_database())"
+    )
+    with superuser.connect() as connection:
+        assert connection.scalar(sessions) == 0
+
+
+def test_to_look_at_a_long_incident_takes_one_statement_for_each_table_and_reads_no_evidence(
+    store: IncidentStore, engine: Engine
+) -> None:
+    number = store.declare(DRAFT)
+    content = '{"é": "' + "x" * 5_000 + '"}'
+    with store.change(number, "ana") as change:
+        for piece in range(100):
+            change.keep("one", EvidenceDraft("census", f"Census {piece}", content))
+        for _ in range(400):
+            change.tell("note", "one", "Said.")
+    asked: list[str] = []
+
+    def told(connection: object, cursor: object, statement: str, *rest: object) -> None:
+        asked.append(statement)
+
+    event.listen(engine, "before_cursor_execute", told)
+    try:
+        whole = store.whole(number)
+    finally:
+        event.remove(engine, "before_cursor_execute", told)
+    assert (len(whole.entries), len(whole.evidence)) == (501, 100)
+    assert {piece.characters for piece in whole.evidence} == {len(content)}
+    tables = [re.findall(r"FROM keydeck\.(\w+)", statement) for statement in asked]
+    assert sorted(tables) == [
+        ["incident"],
+        ["incident_entry"],
+        ["incident_evidence"],
+        ["incident_presence"],
+        ["incident_step"],
+    ]
+    assert not any("content" in statement for statement in asked)
 
 
 def test_a_role_without_the_grant_is_told_which(

@@ -18,9 +18,9 @@ from console.sandbox.providers import CLIENT_ID, CLIENT_SECRET
 from console.sandbox.providers_control import ProviderControl
 from console.sandbox.world import World
 from console.wiring import Wired
-from crypto_core.cipher import TokenCipher
 from crypto_core.consent import Consent
 from crypto_core.database.journal import Outcome
+from crypto_core.database.opening import ValueOpener
 from crypto_core.envelope import Format
 from crypto_core.errors import (
     InterruptedRunError,
@@ -32,7 +32,6 @@ from crypto_core.errors import (
 from crypto_core.providers.answers import Liveness, RevocationPlan, RevocationResult
 from crypto_core.providers.asking import Patience
 from crypto_core.providers.endpoints import Endpoints
-from crypto_core.providers.opening import TokenOpener
 from crypto_core.providers.service import ProviderService
 from crypto_core.references import TokenRef
 from crypto_core.secret import Secret
@@ -53,7 +52,7 @@ def make(services: Wired, providers: ProviderControl, waited: Waited) -> Make:
             services.services.inventory,  # type: ignore[arg-type]
             services.store,
             services.catalogue,
-            TokenOpener(TokenCipher(services.keyring)),
+            ValueOpener(services.keyring),
             services.journal,
             endpoints,
             **{"read_only": False, "clock": waited.clock, **changed},

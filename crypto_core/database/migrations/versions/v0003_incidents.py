@@ -85,6 +85,9 @@ def upgrade() -> None:
         _text("captured_by"),
         _text("content"),
         _text("sha256"),
+        sa.Column(
+            "characters", sa.Integer, sa.Computed("char_length(content)", persisted=True), nullable=False
+        ),
         schema="keydeck",
     )
     op.create_table(

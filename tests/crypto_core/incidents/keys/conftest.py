@@ -48,6 +48,8 @@ class Scene:
         self.works = True
         """Whether processes work on a job that is started."""
         self.worked_on: list[tuple[int, tuple[str, ...]]] = []
+        self.at_work: set[int] = set()
+        """The jobs at which processes are that may not have entered themselves yet."""
         self.values: dict[str, str] = {}
         self.key = stage.old
         self.since: datetime | None = None
@@ -80,6 +82,7 @@ class Scene:
             work_on=self._work_on,
             witness=witness,
             settle_seconds=0.0,
+            at_work=self.at_work.__contains__,
         )
 
     def _work_on(self, job: int, trusted: tuple[str, ...]) -> None:

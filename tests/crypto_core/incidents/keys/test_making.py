@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from uuid import uuid4
 
 import pytest
 
@@ -14,7 +15,7 @@ from crypto_core.consent import Danger
 from crypto_core.errors import NotConfirmedError, RefusedError
 from crypto_core.incidents.catalogue import ActionKind, CheckKind
 from crypto_core.incidents.model import CheckState
-from tests.crypto_core.incidents.keys.conftest import ONCALL, PLATFORM, ROOT, SUSPECT, Scene, told
+from tests.crypto_core.incidents.keys.conftest import ONCALL, PLATFORM, ROOT, SUSPECT, Scene, statement, told
 
 CREATE, READY = ActionKind.CREATE_KEY, CheckKind.NEW_KEY_READY
 
@@ -96,6 +97,30 @@ def test_where_iam_decides_cloudtrail_tells_who_the_platform_is(scene: Scene) ->
     assert scene.values["left_out"].split(",") == [ROOT, intruder]
     ready = scene.look(READY)
     assert ready.state is CheckState.PASSED, told(ready)
+
+
+def test_an_intruder_who_seals_like_the_platform_is_not_proposed_for_the_new_key(scene: Scene) -> None:
+    scene.stage.put_policy(scene.key, statement("Account", ROOT, "*"))
+    now = datetime.now(UTC)
+    calls = [
+        PastCall(now - timedelta(days=d), access_keys.PLATFORM, "Decrypt", scene.key) for d in range(2, 7)
+    ]
+    stranger = f"AKIA{uuid4().hex[:16].upper()}"
+    scene.sandbox.control.add_principal(stranger, f"stranger-{stranger[-6:].lower()}")
+    calls += [
+        PastCall(now - timedelta(minutes=30), who, name, scene.key)
+        for name in ("GenerateDataKey", "Decrypt")
+        for who in (access_keys.PLATFORM, stranger)
+    ]
+    scene.sandbox.control.history(calls)
+    scene.wired.event_puller.pull(since=now - timedelta(days=8), until=now)
+    fields = scene.fields(CREATE)
+    assert fields["platform"] == PLATFORM
+    intruder = SUSPECT.replace("build-bot", f"stranger-{stranger[-6:].lower()}")
+    plan = scene.plan(CREATE, fields | {"alias": ""})
+    assert any(f"Not proposed, for a finding: {intruder}." in line for line in plan.warnings)
+    named = scene.plan(CREATE, fields | {"alias": "", "platform": f"{PLATFORM}, {intruder}"})
+    assert any(f"It would get the new key, and has a finding: {intruder}." in line for line in named.warnings)
 
 
 def test_a_key_that_there_is_can_be_chosen_but_not_the_old_one_nor_one_that_is_shut(scene: Scene) -> None:

@@ -50,6 +50,9 @@ def test_all_that_is_under_the_old_key_is_moved_by_one_job_also_after_a_crash(mo
     assert f"No process works on it: run the step's action again, or keydeck jobs join {job}" in told(running)
     with pytest.raises(RefusedError, match="does this already"):
         scene.run(REENCRYPT, plan)
+    scene.at_work.add(int(job))
+    assert "Processes here are starting to work on it" in told(scene.look(EMPTY))
+    scene.at_work.clear()
     scene.works = True
     again = scene.plan(REENCRYPT)
     assert again.title == f"Go on with job {job}"

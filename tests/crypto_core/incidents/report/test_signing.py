@@ -11,7 +11,7 @@ import pytest
 
 from crypto_core.errors import KmsAccessDeniedError, ReadOnlyError, RefusedError, SettingsError
 from crypto_core.incidents.report.json import written
-from crypto_core.incidents.report.signing import digest_of, verify_report
+from crypto_core.incidents.report.signing import check_report, digest_of_report
 from crypto_core.signing import Signature
 from tests.crypto_core.incidents.report.making import SIGNING_KEY, HmacSigner, service_of
 from tests.crypto_core.incidents.sample import sample
@@ -26,12 +26,15 @@ def exported() -> str:
 
 def test_a_report_as_it_was_exported_is_verified(exported: str) -> None:
     document = json.loads(exported)
-    assert verify_report(exported, SIGNER) is None
-    assert verify_report(exported.rstrip("\n"), SIGNER) is None
+    assert check_report(exported, SIGNER).proved
+    assert check_report(exported.rstrip("\n"), SIGNER).proved
     canonical = json.dumps(
         document["report"], sort_keys=True, separators=(",", ":"), ensure_ascii=False
     ).encode()
-    assert document["sha256"] == hashlib.sha256(b"keydeck report v1\0" + canonical).hexdigest()
+    parts = (b"t", b"incident report"), (b"b", canonical)
+    told = b"".join(kind + len(part).to_bytes(8, "big") + part for kind, part in parts)
+    whole = b"keydeck signature 1\0" + (2).to_bytes(8, "big") + told
+    assert document["sha256"] == hashlib.sha256(whole).hexdigest()
     assert document["signature"]["key_arn"] == SIGNING_KEY
     assert document["unsigned_because"] == ""
 
@@ -50,7 +53,7 @@ def test_any_single_change_of_the_text_fails(exported: str) -> None:
                 whole[:place] + letter + whole[place:],
             ]
         )
-        assert verify_report(changed, SIGNER) is not None, (place, letter)
+        assert not check_report(changed, SIGNER).proved, (place, letter)
 
 
 def forged(exported: str, chance: random.Random) -> dict[str, Any]:
@@ -70,15 +73,15 @@ def test_a_changed_report_fails_even_with_a_digest_that_fits_it(exported: str) -
     chance = random.Random(9)
     for _ in range(40):
         document = forged(exported, chance)
-        assert "changed" in str(verify_report(written(document), SIGNER))
-        document["sha256"] = digest_of(document["report"]).hex()
-        assert verify_report(written(document), SIGNER) == (
+        assert "changed" in check_report(written(document), SIGNER).wrong
+        document["sha256"] = digest_of_report(document["report"]).hex()
+        assert check_report(written(document), SIGNER).wrong == (
             "The signature is not by the configured key over this report."
         )
 
 
 def test_another_keys_signature_is_not_ours(exported: str) -> None:
-    assert verify_report(exported, HmacSigner(b"another")) is not None
+    assert not check_report(exported, HmacSigner(b"another")).proved
 
 
 def test_what_is_said_of_the_signature_can_not_be_changed_either(exported: str) -> None:
@@ -95,7 +98,7 @@ def test_what_is_said_of_the_signature_can_not_be_changed_either(exported: str) 
         {"further": 1},
     )
     for change in changes:
-        assert verify_report(written(json.loads(exported) | change), SIGNER) is not None, change
+        assert not check_report(written(json.loads(exported) | change), SIGNER).proved, change
 
 
 @pytest.mark.parametrize(
@@ -103,12 +106,12 @@ def test_what_is_said_of_the_signature_can_not_be_changed_either(exported: str) 
     ["", "null", "[]", "{}", "{" * 50_000, "[" * 200_000, "NaN", '{"report": {}, "report": {}}', "\ud800"],
 )
 def test_what_is_no_report_is_told_as_such(text: str) -> None:
-    assert str(verify_report(text, SIGNER)).startswith("It is not an exported report")
+    assert check_report(text, SIGNER).wrong.startswith("It is not an exported report")
 
 
 def test_a_name_that_stands_twice_is_refused(exported: str) -> None:
     twice = exported.replace('"report": {', '"report": {"schema": "another",', 1)
-    assert "twice" in str(verify_report(twice, SIGNER))
+    assert "twice" in check_report(twice, SIGNER).wrong
 
 
 def test_without_a_key_every_form_says_that_it_is_not_signed_and_why() -> None:
@@ -119,9 +122,13 @@ def test_without_a_key_every_form_says_that_it_is_not_signed_and_why() -> None:
     for form in ("markdown", "html"):
         assert "NOT SIGNED" in forms[form]
         assert "No signing key is configured" in forms[form]
-    assert str(verify_report(forms["json"], SIGNER)).startswith("It is not signed: No signing key")
-    with pytest.raises(RefusedError, match="No signing key"):
-        service.verify(forms["json"])
+    assert check_report(forms["json"], SIGNER).wrong.startswith("It is not signed, and so proves nothing")
+    assert "proves nothing" in service.verify(forms["json"]).wrong
+
+
+def test_a_signed_report_is_not_judged_without_a_key(exported: str) -> None:
+    with pytest.raises(RefusedError, match=f"No signing key.*{SIGNING_KEY}"):
+        service_of(sample()).verify(exported)
 
 
 @pytest.mark.parametrize(
@@ -145,4 +152,19 @@ def test_a_key_that_does_not_sign_costs_the_signature_and_not_the_report(refusal
 
 
 def test_the_service_verifies_what_it_exported(exported: str) -> None:
-    assert service_of(sample(), SIGNER).verify(exported) is None
+    check = service_of(sample(), SIGNER).verify(exported)
+    assert (check.wrong, check.name, check.key_arn) == ("", "INC-7", SIGNING_KEY)
+    assert check.sha256 == json.loads(exported)["sha256"]
+
+
+def test_what_a_foreign_report_tells_is_cleaned() -> None:
+    hostile = "[/red]\x1b[31m\u202e" + "x" * 9_000
+    report = {"head": {"name": hostile, "state": hostile, "made_at": 7}}
+    signature = {"key_arn": hostile, "algorithm": hostile, "signature": "AAAA"}
+    whole = {"report": report, "signature": signature, "unsigned_because": ""}
+    check = check_report(written(whole | {"sha256": digest_of_report(report).hex()}), SIGNER)
+    assert check.wrong == "The signature is not by the configured key over this report."
+    for text in (check.name, check.state, check.key_arn, check.algorithm):
+        assert text.startswith("[/red][31m")
+        assert len(text) <= 300
+        assert text.isprintable()

@@ -29,6 +29,8 @@ from crypto_core.incidents.catalogue import ActionKind, CaptureKind, CheckKind
 from crypto_core.incidents.doing import ActionResult
 from crypto_core.incidents.model import CheckResult, CheckState, EntryKind, IncidentState, Scope, StepState
 from crypto_core.incidents.service import IncidentService
+from tests.crypto_core.incidents.report.making import service_of
+from tests.crypto_core.incidents.sample import sample
 from tests.crypto_core.incidents.service.doubles import KEY, DoubleGate, Doubles, Moments
 
 Act = Callable[..., ActionResult]
@@ -468,12 +470,33 @@ def test_what_fails_after_closing_is_told_in_the_timeline(operator: Operator, li
     def fails() -> None:
         raise KmsAccessDeniedError("The journal could not be signed.")
 
-    ana = operator("ana", on_close=fails, report=lambda view, form: f"{view.incident.name} as {form}")
+    ana = operator("ana", on_close=fails, reports=service_of(sample()))
     incident = ana.declare("team-drill", Scope(database="restored"))
-    assert ana.report(incident, "html") == f"INC-{incident} as html"
+    forms = ana.reports(incident)
+    assert sorted(forms) == ["html", "json", "markdown"]
+    assert all(f"INC-{incident}" in text for text in forms.values())
+    assert ana.report(incident, "json").startswith("{")
+    assert "not signed" in ana.verify_report(forms["json"]).wrong
     ana.skip(incident, "record", "A test only")
     closed = ana.close(incident, "Nothing happened")
     assert closed.incident.state is IncidentState.CLOSED
     assert closed.entries[-1].text == "After closing: The journal could not be signed."
     with pytest.raises(RefusedError, match="can't be made here"):
         operator("ben").report(incident)
+
+
+def test_lines_of_a_check_are_told_apart_wherever_they_make_one_text(
+    ana: IncidentService, act: Act, doubles: Doubles, incident: int
+) -> None:
+    lines = ("Key 1 is Enabled", "Under it: 100 tokens", "[/red]\x1b[31m\u202eevil", "so " * 3_000)
+    doubles.checks[CheckKind.KEY_LOCKED_DOWN] = CheckResult(CheckState.NOT_YET, lines)
+    doubles.results[ActionKind.LOCK_DOWN_KEY] = ActionResult(False, ("One is done", "Two is not"))
+    told = act(ana, incident, "lock").lines[-1]
+    with pytest.raises(RefusedError) as refused:
+        ana.finish(incident, "lock")
+    by_kind = {entry.kind: entry.text for entry in ana.show(incident).entries}
+    seen = "Key 1 is Enabled · Under it: 100 tokens · [/red]evil · so so"
+    for text_ in (told, refused.value.message, by_kind[EntryKind.CHECK]):
+        assert seen in text_
+        assert len(text_) <= 3_000
+    assert by_kind[EntryKind.ACTION] == "Not complete. One is done · Two is not"

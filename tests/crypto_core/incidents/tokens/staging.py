@@ -16,6 +16,7 @@ from sqlalchemy import Engine, text
 from console.wiring import Wired
 from crypto_core.consent import Consent, Danger, require
 from crypto_core.database.answers import AnswerBook
+from crypto_core.database.opening import ValueOpener
 from crypto_core.envelope import Format
 from crypto_core.errors import SettingsError
 from crypto_core.incidents.catalogue import ActionKind, CaptureKind, CheckKind
@@ -37,7 +38,6 @@ from crypto_core.providers.answers import (
     TokenLiveness,
 )
 from crypto_core.reencryption.entering import TokenEntering
-from crypto_core.reencryption.opening import ValueOpener
 from crypto_core.reencryption.verification import Verifier
 from crypto_core.references import TokenRef
 from crypto_core.secret import Secret

@@ -8,7 +8,14 @@ from crypto_core.cipher import TokenCipher
 from crypto_core.data_keys import KeyAnswer
 from crypto_core.database.tokens import StoredToken
 from crypto_core.envelope import DEV_KEY, Format, open_dev
-from crypto_core.errors import CredentialsError, EnvelopeError, InvalidReferenceError, KmsError, SettingsError
+from crypto_core.errors import (
+    CredentialsError,
+    EnvelopeError,
+    InvalidReferenceError,
+    InvalidTokenError,
+    KmsError,
+    SettingsError,
+)
 from crypto_core.keyring import KmsKeyring
 from crypto_core.observation import SILENT, Observer
 from crypto_core.secret import Secret
@@ -41,15 +48,15 @@ class ValueOpener:
         """
         if stored.format is Format.EMPTY:
             return OpenedValue(None, reason="no token is stored")
-        if stored.format in (Format.PLAINTEXT, Format.UNRECOGNISED):
-            # What is not recognised may be a plaintext token whose beginning nobody knows.
-            # A copy, as from an envelope: the caller may wipe it.
-            return OpenedValue(Secret.of(stored.value.reveal()))
         try:
+            if stored.format in (Format.PLAINTEXT, Format.UNRECOGNISED):
+                # What is not recognised may be a plaintext token whose beginning nobody knows.
+                # A copy, as from an envelope: the caller may wipe it.
+                return OpenedValue(Secret.of(stored.value.reveal()))
             if stored.format is Format.DEV:
                 return OpenedValue(open_dev(stored.value.reveal(), self._dev_key))
             opened = self._cipher.open(stored.value.reveal(), ref=stored.ref)
-        except (EnvelopeError, InvalidReferenceError, SettingsError) as error:
+        except (EnvelopeError, InvalidReferenceError, InvalidTokenError, SettingsError) as error:
             return OpenedValue(None, reason=error.message)
         except KmsError as error:
             if error.transient or isinstance(error, CredentialsError):

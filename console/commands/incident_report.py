@@ -1,0 +1,116 @@
+"""keydeck incident report, verify-report: what an incident leaves behind, and whether it is still that."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from console.commands.incident_doing import number, work_of
+from console.commands.session import json_option, wired
+from console.printing import print_json, say
+from crypto_core.errors import SettingsError
+from crypto_core.foreign import clean
+from crypto_core.incidents.report.signing import ReportCheck
+
+ENDINGS = {"markdown": ".md", "html": ".html", "json": ".json"}
+"""How the files of a report's forms end."""
+LARGEST_REPORT = 256 * 1024 * 1024
+"""Bytes of a report that is verified."""
+
+
+@click.command()
+@number
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(list(ENDINGS)),
+    help="What the report is written as [markdown, or what the name of --output ends in].",
+)
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="A new file, readable by its owner alone [standard output].",
+)
+@click.option(
+    "--all",
+    "folder",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    metavar="DIRECTORY",
+    help="One document, signed once, in every form: INC-N.md, INC-N.html and INC-N.json.",
+)
+@click.pass_context
+def report(
+    ctx: click.Context, *, incident: int, form: str | None, output: Path | None, folder: Path | None
+) -> int:
+    """Print the report: timeline, scope, actions, evidence with hashes, census, times, open points."""
+    from crypto_core.new_files import write_new
+
+    if folder is not None and (form is not None or output is not None):
+        raise click.UsageError("--all writes every form into its folder: leave --format and --output out.")
+    with wired(ctx) as services:
+        work = work_of(services)
+        if folder is not None:
+            name = work.show(incident).incident.name
+            forms = work.reports(incident)
+            texts = {folder / f"{name}{ending}": forms[form] for form, ending in ENDINGS.items()}
+        else:
+            text = work.report(incident, form or _form_of(output))
+            if output is None:
+                click.echo(text)
+                return 0
+            texts = {output: text}
+    write_new(texts)
+    for path in texts:
+        say(f"Written: {path}")
+    return 0
+
+
+def _form_of(output: Path | None) -> str:
+    """The form that a file's name says; Markdown where it says none."""
+    suffix = output.suffix.lower() if output is not None else ""
+    return next((form for form, ending in ENDINGS.items() if ending == suffix), "markdown")
+
+
+@click.command("verify-report")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@json_option
+@click.pass_context
+def verify_report(ctx: click.Context, *, file: Path, as_json: bool) -> int:
+    """Check FILE, a report exported as JSON: is it what the key of KEYDECK_SIGNING_KEY signed?
+
+    Exit 0 if it is, 1 if it was changed, is signed by another key, or not signed at all.
+    """
+    text = _read(file)
+    with wired(ctx) as services:
+        check = work_of(services).verify_report(text)
+    if as_json:
+        print_json(check.as_json())
+    else:
+        _print(check)
+    return 0 if check.proved else 1
+
+
+def _print(check: ReportCheck) -> None:
+    if check.proved:
+        click.echo(f"{check.name}, {check.state}, made at {check.made_at}: this is what was signed.")
+        click.echo(f"signed by  {check.key_arn} ({check.algorithm})")
+        click.echo(f"sha256     {check.sha256}")
+        return
+    click.echo(clean(check.wrong, 2000))
+    if check.key_arn:
+        say(f"It names {check.key_arn} as its key.")
+
+
+def _read(file: Path) -> str:
+    """The text of a file, its line ends as they are. Raises SettingsError."""
+    try:
+        with file.open("rb") as opened:
+            content = opened.read(LARGEST_REPORT + 1)
+    except OSError as error:
+        raise SettingsError(f"{file} can't be read: {error.strerror}.") from error
+    if len(content) > LARGEST_REPORT:
+        raise SettingsError(f"{file} is larger than {LARGEST_REPORT:,} bytes: it is no report.")
+    # What is no UTF-8 was not exported; verification then finds it changed.
+    return content.decode(errors="replace")

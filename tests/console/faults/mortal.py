@@ -1,0 +1,128 @@
+"""Commands in processes of their own, each of which may end at a chosen moment, as by SIGKILL from outside.
+
+A line of the standard input is an order, a JSON document: `arguments` of keydeck, `environment`, `said` (the
+file that gets its output) and `moment`. What all of them need is loaded once, and each is forked from that:
+hundreds of consoles can die in a minute. Told is the process, and then how it ended.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any, NoReturn
+
+from botocore.client import BaseClient
+
+from console.__main__ import run
+from crypto_core.database.chunks import ChunkStore
+from crypto_core.database.incident_changes import IncidentChange
+from crypto_core.database.tokens import TokenStore
+from crypto_core.incidents import capturing, proving, running
+from crypto_core.providers.transport import Transport
+from crypto_core.reencryption.jobs.service import JobService
+
+LOADED = (
+    "boto3",
+    "httpx",
+    "console.commands.incident",
+    "console.later",
+    "console.wiring",
+    "crypto_core.incidents.keys.toolbox",
+    "crypto_core.incidents.report.service",
+    "crypto_core.incidents.service",
+    "crypto_core.incidents.tokens.toolbox",
+    "crypto_core.trail.store",
+)
+CHUNK = 10
+"""Tokens of a chunk, so that a small job has a middle."""
+
+POINTS: dict[str, tuple[type, str, bool]] = {
+    "its action is begun": (running.StepActions, "_begun", True),
+    "its effect is not remembered": (running.StepActions, "_kept", False),
+    "its effect is remembered": (running.StepActions, "_kept", True),
+    "its check was looked at": (proving.StepProof, "_seen", True),
+    "evidence is captured and not kept": (capturing.StepEvidence, "_keep", False),
+    "some evidence is kept": (capturing.StepEvidence, "_keep", True),
+    "it is proved and not ended": (proving.StepProof, "_end", False),
+    "a change is not committed": (IncidentChange, "record", True),
+    "its job is started": (JobService, "start", True),
+    "its job has written a part": (ChunkStore, "finish", True),
+    "a token is not written": (TokenStore, "write", False),
+    "a token is written": (TokenStore, "write", True),
+    "a provider was asked": (Transport, "send", True),
+}
+"""Where a process ends: a function, and whether after it or before."""
+CALL = "AWS has done "
+"""Begins a moment after one operation of AWS."""
+
+
+def die(*_: Any) -> NoReturn:
+    """End as by the kernel: nothing is written, closed or told."""
+    os.kill(os.getpid(), signal.SIGKILL)
+    raise AssertionError("nothing survives this")
+
+
+def _ends_at(owner: type, name: str, *, after: bool, only: Callable[..., bool] = lambda *_: True) -> None:
+    whole = getattr(owner, name)
+
+    def ending(*args: Any, **kwargs: Any) -> Any:
+        if not after and only(*args):
+            die()
+        result = whole(*args, **kwargs)
+        if only(*args):
+            die()
+        return result
+
+    setattr(owner, name, ending)
+
+
+def prepare(moment: str) -> None:
+    """Let this process end at a moment, "" for none."""
+    if moment.startswith(CALL):
+        wanted = moment.removeprefix(CALL)
+        _ends_at(BaseClient, "_make_api_call", after=True, only=lambda _, name, *__: name == wanted)
+    elif moment:
+        owner, name, after = POINTS[moment]
+        _ends_at(owner, name, after=after)
+
+
+def _live(order: dict[str, Any]) -> NoReturn:
+    """Be the process that was ordered."""
+    said = os.open(order["said"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    for source, target in ((nothing, 0), (said, 1), (said, 2)):
+        os.dup2(source, target)
+    os.environ.clear()
+    os.environ.update(order["environment"])
+    cut: Any = ChunkStore.cut
+    cut.__kwdefaults__["size"] = CHUNK
+    prepare(order["moment"])
+    code = 3
+    try:
+        code = run(order["arguments"])
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def main() -> None:
+    """Take orders until the standard input ends."""
+    for name in LOADED:
+        import_module(name)
+    print(json.dumps({"ready": True}), flush=True)
+    for line in sys.stdin:
+        pid = os.fork()
+        if not pid:
+            _live(json.loads(line))
+        print(json.dumps({"pid": pid}), flush=True)
+        code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        print(json.dumps({"pid": pid, "code": code}), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,255 @@
+"""keydeck incident: exit codes, documents, what is refused, and what is asked for without a terminal."""
+
+from __future__ import annotations
+
+import json
+import stat
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from console.sandbox.sandbox import Sandbox
+from console.sandbox.world import World
+from console.wiring import Wired
+from crypto_core.references import TokenRef, parse_reference
+
+Keydeck = Callable[..., Any]
+
+HOSTILE = "[/red]\x1b[31m\u202eevil" + "x" * 9_000
+TEAM = """
+id = "partner"
+version = 1
+title = "A partner's token"
+subject = "tokens"
+summary = "When a partner says so."
+[[phase]]
+kind = "contain"
+title = "Contain"
+[[phase.step]]
+id = "told"
+title = "Told?"
+purpose = "To know."
+choices = ["yes", "no"]
+[[phase.step]]
+id = "enter"
+title = "Enter the new token"
+purpose = "The old one is known."
+action = "enter-token"
+check = "tokens-replaced"
+[[phase.step]]
+id = "talk"
+title = "Talk about it"
+purpose = "To learn."
+"""
+NEW_TOKEN = "ghp_" + "Zq7" * 12
+
+
+@pytest.fixture
+def runbooks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The team's runbooks: one of three steps."""
+    folder = tmp_path / "runbooks"
+    folder.mkdir()
+    (folder / "partner.toml").write_text(TEAM)
+    monkeypatch.setenv("KEYDECK_RUNBOOKS", str(folder))
+    return folder
+
+
+def github(world: World) -> str:
+    return str(
+        next(r for r in sorted(world.tokens) if r.table == "gh_connection" and r.column == "access_token")
+    )
+
+
+def clean_of(text: str) -> bool:
+    """Whether nothing in a text acts on a terminal."""
+    return all(letter == "\n" or letter.isprintable() for letter in text)
+
+
+def test_an_incident_is_worked_through_and_every_ending_has_its_exit_code(
+    services: Wired, world: World, runbooks: Path, keydeck: Keydeck, tmp_path: Path
+) -> None:
+    ref = github(world)
+    assert keydeck("incident", "list").stderr.startswith("No incidents.")
+    started = keydeck("incident", "start", "partner", "--token", ref, "--title", HOSTILE, "--json")
+    assert (started.exit_code, started.json["incident"], started.json["current"]) == (0, 1, "told")
+    assert clean_of(started.json["title"])
+    assert len(started.json["title"]) <= 200
+
+    asked = keydeck("incident", "next", "1")
+    assert (asked.exit_code, "--answer: yes, no" in asked.stderr) == (2, True)
+    assert keydeck("incident", "next", "1", "--answer", "perhaps").exit_code == 2
+    told = keydeck("incident", "next", "1", "--answer", "no", "--json")
+    assert (told.exit_code, told.json["answer"], told.json["state"]) == (0, "no", "done")
+
+    unproved = keydeck("incident", "check", "1", "--json")
+    assert (unproved.exit_code, unproved.json["step"]) == (1, "enter")
+    assert unproved.json["check"]["state"] != "passed"
+    assert keydeck("incident", "next", "1", "--check-only").exit_code == 1
+    shown = keydeck("incident", "show", "1")
+    assert (shown.exit_code, clean_of(shown.stdout)) == (1, True)
+    assert "Enter the new token" in shown.stdout
+
+    assert keydeck("incident", "note", "1", HOSTILE, "--step", "enter").exit_code == 0
+    assert keydeck("incident", "skip", "1", "enter", "--reason", HOSTILE).exit_code == 0
+    assert keydeck("incident", "reopen", "1", "enter", "--reason", "once more").exit_code == 0
+    early = keydeck("incident", "close", "1", "--outcome", "Too early.")
+    assert (early.exit_code, "not ended: enter, talk" in early.stderr) == (2, True)
+    assert keydeck("incident", "skip", "1", "enter", "--reason", HOSTILE).exit_code == 0
+    assert keydeck("incident", "next", "1", "--json").json["step"] == "talk"
+    ended = keydeck("incident", "next", "1")
+    assert (ended.exit_code, "keydeck incident close 1" in ended.stderr) == (2, True)
+    closed = keydeck("incident", "close", "1", "--outcome", HOSTILE, "--json")
+    assert (closed.exit_code, closed.json["state"]) == (0, "closed")
+
+    whole = keydeck("incident", "show", "1", "--json")
+    assert whole.exit_code == 0
+    kinds = {entry["kind"] for entry in whole.json["timeline"]}
+    assert {"declared", "note", "closed"} <= kinds
+    for words in (keydeck("incident", "list"), keydeck("incident", "show", "1")):
+        assert clean_of(words.stdout)
+        assert "[/red]" in words.stdout
+    assert keydeck("incident", "list", "--open", "--json").json["incidents"] == []
+
+    report = tmp_path / "inc.html"
+    report.write_text("mine")
+    taken = keydeck("incident", "report", "1", "--output", str(report))
+    assert (taken.exit_code, "is there already" in taken.stderr) == (2, True)
+    assert report.read_text() == "mine"
+    for form in ("markdown", "html", "json"):
+        text = keydeck("incident", "report", "1", "--format", form).stdout
+        assert clean_of(text)
+
+
+def test_nothing_is_done_for_what_is_not_there_and_a_broken_runbook_hides_no_other(
+    services: Wired, world: World, runbooks: Path, keydeck: Keydeck
+) -> None:
+    assert keydeck("incident", "runbooks").exit_code == 0
+    (runbooks / "broken.toml").write_text(
+        TEAM.replace("enter-token", "[/red]").replace("partner", "broken", 1)
+    )
+    listed = keydeck("incident", "runbooks", "--json")
+    assert listed.exit_code == 1
+    assert {"key-compromise", "partner"} <= {book["id"] for book in listed.json["runbooks"]}
+    assert "broken" not in {book["id"] for book in listed.json["runbooks"]}
+    [trouble] = listed.json["not_read"]
+    assert "broken.toml" in trouble
+    assert "broken.toml" in listed.stderr
+
+    unknown = keydeck("incident", "start", HOSTILE, "--token", github(world))
+    assert (unknown.exit_code, clean_of(unknown.stderr)) == (2, True)
+    assert keydeck("incident", "start", "partner").exit_code == 2
+    assert keydeck("incident", "start", "partner", "--key", world.current_key.arn).exit_code == 2
+    assert keydeck("--read-only", "incident", "start", "partner", "--token", github(world)).exit_code == 2
+    for command in (("show", "7"), ("next", "7"), ("report", "7"), ("note", "7", "x"), ("evidence", "7")):
+        missing = keydeck("incident", *command)
+        assert (missing.exit_code, missing.stdout) == (2, ""), command
+    assert services.services.incidents is not None
+    assert services.services.incidents.incidents() == ()
+
+    keydeck("incident", "start", "partner", "--token", github(world))
+    step = keydeck("incident", "next", "1", "--step", "[/red]\x1b")
+    assert (step.exit_code, "told, enter, talk" in step.stderr, clean_of(step.stderr)) == (2, True, True)
+    assert keydeck("incident", "skip", "1", "nothing", "--reason", "x").exit_code == 2
+
+
+def test_a_secret_comes_from_a_file_alone_and_a_dry_run_changes_nothing(
+    services: Wired,
+    world: World,
+    runbooks: Path,
+    keydeck: Keydeck,
+    stored: Callable[[TokenRef], str],
+    tmp_path: Path,
+) -> None:
+    ref = parse_reference(github(world))
+    assert isinstance(ref, TokenRef)
+    before = stored(ref)
+    keydeck("incident", "start", "partner", "--token", str(ref))
+    keydeck("incident", "next", "1", "--answer", "no")
+    fields = services.services.incidents.fields(1, "enter")  # type: ignore[union-attr]
+    secret = next(field.name for field in fields if field.secret)
+
+    on_line = keydeck("incident", "next", "1", "--set", f"{secret}={NEW_TOKEN}", "--yes")
+    assert (on_line.exit_code, f"--secret {secret}=FILE" in on_line.stderr) == (2, True)
+    assert NEW_TOKEN not in on_line.stderr + on_line.stdout
+    unasked = keydeck("incident", "next", "1", "--yes")
+    assert (unasked.exit_code, f"--secret {secret}=FILE" in unasked.stderr) == (2, True)
+    assert keydeck("incident", "next", "1", "--set", "nothing=1").exit_code == 2
+    assert keydeck("incident", "next", "1", "--set", "nothing").exit_code == 2
+    assert keydeck("incident", "next", "1", "--secret", f"{secret}={tmp_path}/none").exit_code == 2
+
+    file = tmp_path / "token"
+    file.write_text(NEW_TOKEN + "\n")
+    given = ("incident", "next", "1", "--secret", f"{secret}={file}")
+    dry = keydeck(*given, "--dry-run", "--json")
+    assert dry.exit_code == 0, dry.stderr
+    assert dry.json["does"]
+    bare = keydeck(*given)
+    assert (bare.exit_code, "--yes" in bare.stderr) == (2, True)
+    wrong = keydeck(*given, "--confirm", "[/red]\x1b[31m")
+    assert (wrong.exit_code, clean_of(wrong.stderr)) == (2, True)
+    for ran in (dry, bare, wrong):
+        assert NEW_TOKEN not in ran.stdout + ran.stderr
+    assert stored(ref) == before
+    view = services.services.incidents.show(1)  # type: ignore[union-attr]
+    assert not view.step("enter").state.ended
+    told = json.dumps([(e.action, e.subject, e.detail) for e in services.journal.entries()], default=str)
+    assert NEW_TOKEN not in told
+
+
+@pytest.mark.parametrize(
+    ("usage", "spec"), [("SIGN_VERIFY", "ECC_NIST_P256"), ("GENERATE_VERIFY_MAC", "HMAC_256")]
+)
+def test_a_signed_report_is_verified_and_one_changed_letter_is_found(
+    services: Wired,
+    world: World,
+    runbooks: Path,
+    sandbox: Sandbox,
+    keydeck: Keydeck,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    usage: str,
+    spec: str,
+) -> None:
+    keydeck("incident", "start", "partner", "--token", github(world))
+    unsigned = tmp_path / "unsigned.json"
+    assert keydeck("incident", "report", "1", "--output", str(unsigned)).exit_code == 0
+    proves = keydeck("incident", "verify-report", str(unsigned))
+    assert (proves.exit_code, "not signed, and so proves nothing" in proves.stdout) == (1, True)
+
+    made = sandbox.client("kms").create_key(KeyUsage=usage, KeySpec=spec)
+    key = str(made["KeyMetadata"]["Arn"])
+    monkeypatch.setenv("KEYDECK_SIGNING_KEY", key)
+    folder = tmp_path / "out"
+    folder.mkdir()
+    assert keydeck("incident", "report", "1", "--all", str(folder)).exit_code == 0
+    names = ["INC-1.html", "INC-1.json", "INC-1.md"]
+    assert sorted(path.name for path in folder.iterdir()) == names
+    assert {stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()} == {0o600}
+    exported = folder / "INC-1.json"
+    digest = json.loads(exported.read_text())["sha256"]
+    for form in (".md", ".html"):
+        text = exported.with_suffix(form).read_text()
+        assert digest in text
+        assert key in text
+    check = keydeck("incident", "verify-report", str(exported), "--json")
+    assert (check.exit_code, check.json["proved"], check.json["key_arn"]) == (0, True, key)
+    assert key in keydeck("--read-only", "incident", "verify-report", str(exported)).stdout
+
+    # Of three files one is there: none of the others appears.
+    (folder / "INC-1.md").unlink()
+    (folder / "INC-1.html").unlink()
+    assert keydeck("incident", "report", "1", "--all", str(folder)).exit_code == 2
+    assert [path.name for path in folder.iterdir()] == ["INC-1.json"]
+
+    changed = tmp_path / "changed.json"
+    changed.write_text(exported.read_text().replace("A partner", "B partner", 1))
+    refused = keydeck("incident", "verify-report", str(changed))
+    assert (refused.exit_code, "It was changed" in refused.stdout) == (1, True)
+    monkeypatch.delenv("KEYDECK_SIGNING_KEY")
+    keyless = keydeck("incident", "verify-report", str(exported))
+    assert (keyless.exit_code, key in keyless.stderr) == (2, True)
+    changed.write_bytes(b"\xff\x1b[31m[/red]")
+    no_report = keydeck("incident", "verify-report", str(changed))
+    assert (no_report.exit_code, clean_of(no_report.stdout)) == (1, True)
