@@ -10,6 +10,7 @@ from typing import IO, TYPE_CHECKING
 import click
 
 from console.commands.session import json_option, trust_option, wired
+from console.deferring import if_made
 from console.incident_words import (
     check_document,
     print_check,
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 JOB_VALUES = ("job", "encrypt_job")
 """Under which names an incident knows its jobs."""
 MOST_SECRET_CHARACTERS = 16_384
+LEAVE_SECONDS = 10.0
+"""How long processes that an action started have to write what they hold."""
 
 number = click.argument("incident", type=click.IntRange(min=1), metavar="INCIDENT")
 _step = click.argument("step", metavar="STEP")
@@ -172,10 +175,16 @@ def work_on_jobs(services: Wired, incident: int, cancelled: Event, trust: tuple[
         return
     values = work_of(services).show(incident).incident.values
     environment = environment_of(services.settings, trust)
-    for name in JOB_VALUES:
-        job = values.get(name)
-        if job and jobs.show(int(job)).state is JobState.RUNNING and not cancelled.is_set():
-            work_on(jobs, int(job), cancelled, environment=environment)
+    try:
+        for name in JOB_VALUES:
+            job = values.get(name)
+            if job and jobs.show(int(job)).state is JobState.RUNNING and not cancelled.is_set():
+                work_on(jobs, int(job), cancelled, environment=environment)
+    finally:
+        started = if_made(services.job_processes)
+        if started is not None:
+            started.leave()
+            started.wait(LEAVE_SECONDS)
 
 
 @click.command("next")

