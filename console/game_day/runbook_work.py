@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from console.game_day.measures import Measures, agreed
 from console.game_day.scenario import End, Scenario
+from crypto_core.counting import counted
 from crypto_core.errors import InvalidReferenceError, KeydeckError
 from crypto_core.foreign import clean
 from crypto_core.incidents.catalogue import ActionKind, CheckKind, SubjectKind
@@ -143,7 +144,7 @@ class RunbookWork:
             for line in result.lines[:_MOST_LINES]:
                 self._tell(f"   {clean(line, 200)}")
             if len(result.lines) > _MOST_LINES:
-                self._tell(f"   … and {len(result.lines) - _MOST_LINES:,} lines more.")
+                self._tell(f"   … and {counted(len(result.lines) - _MOST_LINES, 'more line')}.")
             self._join(result.values)
             if result.complete or incidents.show(number).step(step).state.ended:
                 return

@@ -36,7 +36,7 @@ def _value(found: re.Match[str], incident: Incident) -> str:
         "references": ", ".join(scope.references),
         "filter": scope.filter,
         "database": scope.database,
-        "since": scope.since.isoformat() if scope.since else "",
+        "since": scope.since.isoformat(timespec="seconds") if scope.since else "",
         "origin": scope.origin,
         **{known: incident.values.get(known, "") for known in _KNOWN_LATER},
     }
