@@ -53,6 +53,8 @@ class Subject:
 class DeclareDialog(Dialog[int | None]):
     """Returns the new incident's number, None if none was opened."""
 
+    # Enter must not cancel what is about to be offered: nothing has the focus until then.
+    AUTO_FOCUS = ""
     DEFAULT_CSS = """
     DeclareDialog #fields { height: auto; }
     DeclareDialog .field { height: 1; }
@@ -90,7 +92,6 @@ class DeclareDialog(Dialog[int | None]):
         """Ask which runbooks there are."""
         for hidden in ("#choices", "#fields", "#said"):
             self.query_one(hidden).display = False
-        self.query_one("#cancel").focus()
         facts = self._facts
         ask(self, lambda _: incident_work(facts).runbooks(), self._offer_runbooks, group="runbooks")
 
@@ -99,11 +100,13 @@ class DeclareDialog(Dialog[int | None]):
     def _offer_runbooks(self, answer: tuple[Runbook, ...] | Trouble) -> None:
         if isinstance(answer, Trouble):
             self._say(trouble_content(answer))
+            self.query_one("#cancel").focus()
             return
         kinds = self._about.kinds
         offered = [book for book in answer if not kinds or book.subject in kinds]
         if not offered:
             self._say(Content("There is no runbook for this."))
+            self.query_one("#cancel").focus()
             return
         if self._about.origin:
             self._say(Content.assemble(("from  ", "$muted"), clean(self._about.origin, 300)))
@@ -141,7 +144,6 @@ class DeclareDialog(Dialog[int | None]):
     def _ask_subject(self, kind: SubjectKind) -> None:
         facts = self._facts
         self.query_one("#choices").display = False
-        self.query_one("#cancel").focus()
         if kind is SubjectKind.TOKENS:
             self._ask_rest(ask_subject=True)
         elif kind is SubjectKind.KEY:
@@ -259,6 +261,8 @@ class DeclareDialog(Dialog[int | None]):
     def _fault(self, content: Content) -> None:
         said = self.query_one("#said", Static)
         said.display = True
+        # On a low terminal the text above makes room: what was said and the buttons are to be seen.
+        self.query_one(".body").styles.max_height = max(self.size.height * 3 // 10, 3)
         said.update(content)
 
     def _say(self, content: Content) -> None:

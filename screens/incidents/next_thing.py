@@ -36,7 +36,7 @@ def hint(view: IncidentView, step: StepView, *, running: bool) -> str:
             current = view.current
             return f"Enter: to step {current.number}. o: take this one up again." if current else ""
         case "incident.act":
-            action = clean(step.step.action or "", 60).replace("-", " ")
+            action = clean(step.step.action or "", 60).replace("-", " ").replace("reencrypt", "re-encrypt")
             return f"Enter: {action}; you see the plan first."
         case "incident.answer":
             return "Enter: decide."
