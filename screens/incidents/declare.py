@@ -143,6 +143,7 @@ class DeclareDialog(Dialog[int | None]):
 
     def _ask_subject(self, kind: SubjectKind) -> None:
         facts = self._facts
+        self.set_focus(None)
         self.query_one("#choices").display = False
         if kind is SubjectKind.TOKENS:
             self._ask_rest(ask_subject=True)
