@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from screens.incidents.beginning import About
 
 _MOST = 8
+_MOST_UNREAD = 3
 FIELDS = ("subject", "title", "since")
 Lines = Callable[[int], list[Line]]
 """Writes lines for a width."""
@@ -93,17 +94,27 @@ class DeclareDialog(Dialog[int | None]):
         for hidden in ("#choices", "#fields", "#said"):
             self.query_one(hidden).display = False
         facts = self._facts
-        ask(self, lambda _: incident_work(facts).runbooks(), self._offer_runbooks, group="runbooks")
+        ask(
+            self,
+            lambda _: (incident_work(facts).runbooks(), incident_work(facts).runbook_troubles()),
+            self._offer_runbooks,
+            group="runbooks",
+        )
 
     # Which runbook
 
-    def _offer_runbooks(self, answer: tuple[Runbook, ...] | Trouble) -> None:
+    def _offer_runbooks(self, answer: tuple[tuple[Runbook, ...], tuple[str, ...]] | Trouble) -> None:
         if isinstance(answer, Trouble):
             self._say(trouble_content(answer))
             self.query_one("#cancel").focus()
             return
+        books, unread = answer
+        if unread:
+            # Who looks for one of them must not believe that it was never there.
+            told = "\n".join(clean(one, 300) for one in unread[:_MOST_UNREAD])
+            self._fault(Content.assemble(("▲ ", "$warning"), told))
         kinds = self._about.kinds
-        offered = [book for book in answer if not kinds or book.subject in kinds]
+        offered = [book for book in books if not kinds or book.subject in kinds]
         if not offered:
             self._say(Content("There is no runbook for this."))
             self.query_one("#cancel").focus()
@@ -126,6 +137,7 @@ class DeclareDialog(Dialog[int | None]):
     def choose(self, event: Followed) -> None:
         """Go on with a runbook, or with what it is about."""
         event.stop()
+        self.query_one("#said").display = False
         match event.target:
             case Runbook() as book:
                 self._runbook = book

@@ -162,7 +162,7 @@ class IncidentScreen(IncidentActor, AnswerScreen[IncidentView]):
             lambda width: step_lines(view, step, now_known, width, self.facts), step.step.id
         )
         run = now_known.run is not None
-        self.query_one(HintLine).say(hint(view, step, running=run))
+        self.query_one(HintLine).say(hint(view, step, running=run, read_only=self.facts.read_only))
         self.refresh_hints(view.incident.state, step.step.id, step.state, run, view.current is None)
 
     def _lines(self, size: Size) -> Sequence[Line]:

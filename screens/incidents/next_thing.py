@@ -23,11 +23,14 @@ def next_thing(view: IncidentView, step: StepView, *, failed: bool) -> str:
     return "incident.finish"
 
 
-def hint(view: IncidentView, step: StepView, *, running: bool) -> str:
+def hint(view: IncidentView, step: StepView, *, running: bool, read_only: bool = False) -> str:
     """Return what Enter does on a step, and what else can be done there."""
     if running:
         return "Under way. It goes on if you leave this page; X stops it."
-    match next_thing(view, step, failed=False):
+    thing = next_thing(view, step, failed=False)
+    if read_only and thing not in ("incident.report", "incident.go"):
+        return "Read-only: nothing is done here. v looks at the check."
+    match thing:
         case "incident.report":
             return "Enter: write the report to a file."
         case "incident.close":

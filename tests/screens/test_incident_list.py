@@ -183,6 +183,18 @@ async def test_errors_while_declaring_are_said_in_the_dialog() -> None:
         assert "Nothing is changed." in d.says()
 
 
+async def test_a_runbook_that_cannot_be_read_is_told_where_one_is_chosen() -> None:
+    stage = Stage()
+    stage.incidents.unread = (f"team.toml is not TOML: {HOSTILE[0]}",)
+    async with deck(stage, start="incidents", size=SMALL) as d:
+        await d.press("n")
+        assert "▲ team.toml is not TOML" in d.text()
+        assert_harmless(d, SMALL)
+        assert "KMS key compromise" in d.text()
+        await d.press("enter")
+        assert "team.toml" not in d.text()
+
+
 async def test_enter_before_the_runbooks_are_known_does_not_leave() -> None:
     stage = Stage()
     async with deck(stage, start="incidents") as d:
