@@ -170,7 +170,11 @@ def _translated(error: DBAPIError) -> DatabaseError:
             f"The database role lacks a privilege: {said}.", remedy=f"Needed: {_grant(said)}.", sqlstate=code
         )
     if code in ("42P01", "3F000") and "keydeck" in said:
-        return MissingSchemaError("Keydeck's own schema is not in this database.", sqlstate=code)
+        return MissingSchemaError(
+            "Keydeck's own schema is not in this database, or older than this Keydeck.",
+            remedy="Create or update it with: keydeck init.",
+            sqlstate=code,
+        )
     if code in ("57014", "55P03"):
         return DatabaseTimeoutError(f"The database took too long: {said}.", sqlstate=code)
     if code == "53300" or code[:2] in ("08", "57", "28", "3D"):

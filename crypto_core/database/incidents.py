@@ -183,6 +183,22 @@ class IncidentStore:
                 steps[id_].append(StepRow(*step))
         return tuple((row, tuple(steps[row.id])) for row in rows)
 
+    def present(self, numbers: Collection[int]) -> dict[int, tuple[PresenceRow, ...]]:
+        """Return who works on incidents now, by the incident's number."""
+        c, lately = (
+            incident_presence.c,
+            func.clock_timestamp() - func.make_interval(0, 0, 0, 0, 0, 0, PRESENT_SECONDS),
+        )
+        found: dict[int, list[PresenceRow]] = {}
+        with connected(self._engine) as connection:
+            for number, *row in connection.execute(
+                select(c.incident_id, c.actor, c.host, c.seen_at)
+                .where(c.incident_id.in_(numbers), c.seen_at > lately)
+                .order_by(c.incident_id, c.actor, c.host)
+            ):
+                found.setdefault(int(number), []).append(PresenceRow(*row))
+        return {number: tuple(rows) for number, rows in found.items()}
+
     def runbook_texts(self, numbers: Collection[int]) -> dict[int, str]:
         """Return the texts of the runbooks that incidents go on by, by the incident's number."""
         c = incident.c

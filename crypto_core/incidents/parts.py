@@ -23,7 +23,7 @@ from crypto_core.incidents.model import IncidentState, IncidentView, StepState, 
 from crypto_core.incidents.own_checks import own_checks
 from crypto_core.incidents.reading import read_runbook
 from crypto_core.incidents.runbook import Runbook
-from crypto_core.incidents.views import incident_of, incident_view, step_views
+from crypto_core.incidents.views import incident_of, incident_view, present_of, step_views
 
 _log = logging.getLogger(__name__)
 
@@ -87,6 +87,7 @@ class IncidentParts:
         listed = self.store.list(closed=closed, limit=max(limit, 0))
         unread = {row.id for row, _ in listed if row.runbook_digest not in self._runbooks}
         texts = self.store.runbook_texts(unread) if unread else {}
+        present = self.store.present([row.id for row, _ in listed]) if listed else {}
         views = []
         for row, steps in listed:
             try:
@@ -94,7 +95,8 @@ class IncidentParts:
             except (RunbookError, EvidenceError) as error:
                 # One that can't be gone by hides no other; to open it tells why.
                 runbook = Runbook(row.runbook_id, 0, clean(error.message), SubjectKind.TOKENS, "", (), "")
-            views.append(IncidentView(incident_of(row), runbook, step_views(runbook, steps)))
+            near = present_of(present.get(row.id, ()))
+            views.append(IncidentView(incident_of(row), runbook, step_views(runbook, steps), present=near))
         return tuple(views)
 
     def open_step(self, number: int, step_id: str) -> tuple[IncidentView, StepView]:

@@ -115,7 +115,7 @@ class IncidentService:
             reason = {"reason": kept_text(error.message), "runbook": found.id}
             self._parts.try_to_record("incident declare", found.id, Outcome.REFUSED, reason)
             raise
-        named = kept_text(title, TITLE_LIMIT) or clean(f"{found.title}: {about}", TITLE_LIMIT)
+        named = kept_text(title, TITLE_LIMIT) or clean(found.title, TITLE_LIMIT)
         first = found.steps[0]
         draft = IncidentDraft(
             title=named,

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from crypto_core.database.incident_changes import EvidenceRow, IncidentRow, StepRow
-from crypto_core.database.incidents import IncidentWhole
+from crypto_core.database.incidents import IncidentWhole, PresenceRow
 from crypto_core.foreign import clean
 from crypto_core.incidents.model import (
     CheckResult,
@@ -39,8 +39,13 @@ def incident_view(whole: IncidentWhole, runbook: Runbook) -> IncidentView:
             Entry(row.at, clean(row.actor), EntryKind(row.kind), clean(row.step_id), clean(row.text, _LONG))
             for row in whole.entries
         ),
-        tuple(Present(clean(row.actor), clean(row.host), row.seen_at) for row in whole.present),
+        present_of(whole.present),
     )
+
+
+def present_of(rows: Iterable[PresenceRow]) -> tuple[Present, ...]:
+    """Return who works on an incident, from rows."""
+    return tuple(Present(clean(row.actor), clean(row.host), row.seen_at) for row in rows)
 
 
 def incident_of(row: IncidentRow) -> Incident:

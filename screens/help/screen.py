@@ -46,6 +46,7 @@ class Doable:
 class Help(Dialog[None]):
     """The actions of the screen that it was opened from, and what the signs mean."""
 
+    BODY = 0
     DEFAULT_CSS = "Help > .frame { width: 96; & > .body { max-height: 100%; } }"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("question_mark", "leave", "Back", show=False, tooltip="Close the help"),

@@ -129,7 +129,7 @@ def plan_lines(request: Approval, facts: Facts) -> list[Content]:
     rest = dict(request.plan)
     for name, lead, style in (
         ("does", "• ", ""),
-        ("does_not", "but not: ", "$muted"),
+        ("does_not", "◦ ", "$muted"),
         ("warnings", "▲ ", "$warning"),
     ):
         texts = rest.pop(name, ())

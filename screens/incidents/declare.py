@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from screens.incidents.beginning import About
 
 _MOST = 8
+_MOST_UNREAD = 3
 FIELDS = ("subject", "title", "since")
 Lines = Callable[[int], list[Line]]
 """Writes lines for a width."""
@@ -54,6 +55,8 @@ class Subject:
 class DeclareDialog(Dialog[int | None]):
     """Returns the new incident's number, None if none was opened."""
 
+    # Enter must not cancel what is about to be offered: nothing has the focus until then.
+    AUTO_FOCUS = ""
     DEFAULT_CSS = """
     DeclareDialog #fields { height: auto; }
     DeclareDialog .field { height: 1; }
@@ -91,20 +94,31 @@ class DeclareDialog(Dialog[int | None]):
         """Ask which runbooks there are."""
         for hidden in ("#choices", "#fields", "#said"):
             self.query_one(hidden).display = False
-        self.query_one("#cancel").focus()
         facts = self._facts
-        ask(self, lambda _: incident_work(facts).runbooks(), self._offer_runbooks, group="runbooks")
+        ask(
+            self,
+            lambda _: (incident_work(facts).runbooks(), incident_work(facts).runbook_troubles()),
+            self._offer_runbooks,
+            group="runbooks",
+        )
 
     # Which runbook
 
-    def _offer_runbooks(self, answer: tuple[Runbook, ...] | Trouble) -> None:
+    def _offer_runbooks(self, answer: tuple[tuple[Runbook, ...], tuple[str, ...]] | Trouble) -> None:
         if isinstance(answer, Trouble):
             self._say(trouble_content(answer))
+            self.query_one("#cancel").focus()
             return
+        books, unread = answer
+        if unread:
+            # Who looks for one of them must not believe that it was never there.
+            told = "\n".join(clean(one, 300) for one in unread[:_MOST_UNREAD])
+            self._fault(Content.assemble(("▲ ", "$warning"), told))
         kinds = self._about.kinds
-        offered = [book for book in answer if not kinds or book.subject in kinds]
+        offered = [book for book in books if not kinds or book.subject in kinds]
         if not offered:
             self._say(Content("There is no runbook for this."))
+            self.query_one("#cancel").focus()
             return
         if self._about.origin:
             self._say(Content.assemble(("from  ", "$muted"), clean(self._about.origin, 300)))
@@ -124,6 +138,7 @@ class DeclareDialog(Dialog[int | None]):
     def choose(self, event: Followed) -> None:
         """Go on with a runbook, or with what it is about."""
         event.stop()
+        self.query_one("#said").display = False
         match event.target:
             case Runbook() as book:
                 self._runbook = book
@@ -141,8 +156,8 @@ class DeclareDialog(Dialog[int | None]):
 
     def _ask_subject(self, kind: SubjectKind) -> None:
         facts = self._facts
+        self.set_focus(None)
         self.query_one("#choices").display = False
-        self.query_one("#cancel").focus()
         if kind is SubjectKind.TOKENS:
             self._ask_rest(ask_subject=True)
         elif kind is SubjectKind.KEY:
@@ -258,6 +273,8 @@ class DeclareDialog(Dialog[int | None]):
     def _fault(self, content: Content) -> None:
         said = self.query_one("#said", Static)
         said.display = True
+        # On a low terminal the text above makes room: what was said and the buttons are to be seen.
+        self.query_one(".body").styles.max_height = max(self.size.height * 3 // 10, 3)
         said.update(content)
 
     def _say(self, content: Content) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
 from textual import work
 
@@ -18,6 +18,7 @@ from screens.actions.performing import Host, perform
 from screens.actions.registry import BY_ID
 from screens.asking import ask
 from screens.blocking import Trouble
+from screens.facts import Facts
 from screens.incidents.next_thing import next_thing
 from screens.incidents.running import Outcome, Run, Runs, StepKey, Waiting, runs_of
 from screens.incidents.work import incident_work
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from screens.incidents.step_dialog import Agreed
 
 _DAY = 86_400.0
+Answer = TypeVar("Answer")
 
 
 class IncidentActor(MainScreen):
@@ -37,6 +39,11 @@ class IncidentActor(MainScreen):
 
     ACTS: ClassVar[tuple[Scope, ...]] = (Scope.INCIDENT,)
     incident: int
+
+    def __init__(self, facts: Facts) -> None:
+        super().__init__(facts)
+        self._unkept: dict[str, str] = {}
+        """By the dialog's title, what was typed until it is known to be kept: nobody types it twice."""
 
     @property
     def view(self) -> IncidentView | None:
@@ -206,10 +213,15 @@ class IncidentActor(MainScreen):
         step = self.step_in_hand
         if step is None:
             return
-        why = reason or await self._asked_text(f"{verb} step {step.number}: {step.step.title}", about, verb)
+        title = f"{verb} step {step.number}: {step.step.title}"
+        why = reason or await self._asked_text(title, about, verb)
         if why:
             text, id_ = why, step.step.id
-            self._do(step, f"{verb}: {clean(text, 80)}", lambda work, _: do(work, id_, text))
+            self._do(
+                step,
+                f"{verb}: {clean(text, 80)}",
+                lambda work, _: self._kept(title, lambda: do(work, id_, text)),
+            )
 
     @work(exclusive=True, group="write")
     async def do_note(self, text: str) -> None:
@@ -224,7 +236,7 @@ class IncidentActor(MainScreen):
             service, written = incident_work(self.facts), note
             ask(
                 self.app,
-                lambda _: service.note(self.incident, written, id_),
+                lambda _: self._kept("Note", lambda: service.note(self.incident, written, id_)),
                 lambda answer: self._said(answer, "Noted in the timeline."),
                 group="incident",
             )
@@ -234,12 +246,13 @@ class IncidentActor(MainScreen):
         """Close the incident."""
         about = "How did it end? One sentence, for the report. While steps are left, it is refused."
         proposed = closing_words(self.view) if self.view is not None else ""
-        words = outcome or await self._asked_text("Close the incident", about, "Close it", proposed)
+        title = "Close the incident"
+        words = outcome or await self._asked_text(title, about, "Close it", proposed)
         if words:
             service, written = incident_work(self.facts), words
             ask(
                 self.app,
-                lambda _: service.close(self.incident, written),
+                lambda _: self._kept(title, lambda: service.close(self.incident, written)),
                 lambda answer: self._said(answer, "Closed. E writes the report."),
                 group="incident",
             )
@@ -247,7 +260,17 @@ class IncidentActor(MainScreen):
     async def _asked_text(self, title: str, about: str, label: str, proposed: str = "") -> str:
         from screens.incidents.reason import AskText
 
-        return await self.app.push_screen_wait(AskText(title, about, label, proposed)) or ""
+        unkept = self._unkept.get(title, "")
+        text = await self.app.push_screen_wait(AskText(title, about, label, unkept or proposed)) or ""
+        if text:
+            self._unkept[title] = text
+        return text
+
+    def _kept(self, title: str, call: Callable[[], Answer]) -> Answer:
+        """Return what a call that keeps a text returns; what was typed for `title` is forgotten then."""
+        answer = call()
+        self._unkept.pop(title, None)
+        return answer
 
     def _said(self, answer: object, words: str) -> None:
         if isinstance(answer, Trouble):

@@ -172,7 +172,14 @@ class IncidentScreen(IncidentActor, AnswerScreen[IncidentView]):
         )
         run = now_known.run is not None
         self.query_one(HintLine).say(
-            hint(view, step, running=run, failed=self.failed(step), proved=self.proved(step))
+            hint(
+                view,
+                step,
+                running=run,
+                failed=self.failed(step),
+                proved=self.proved(step),
+                read_only=self.facts.read_only,
+            )
         )
         self.refresh_hints(view.incident.state, step.step.id, step.state, run, view.current is None)
 

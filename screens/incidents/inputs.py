@@ -69,7 +69,7 @@ class InputsForm(VerticalScroll, can_focus=False):
         """A label and a field below it, for each."""
         for number, field in enumerate(self._fields):
             with Vertical(classes="field"):
-                optional = "" if field.required else "  (may be left empty)"
+                optional = "" if field.required or field.choices else "  (may be left empty)"
                 masked = "  (masked; forgotten once it is used)" if field.secret else ""
                 yield Static(Content(f"{clean(field.label, 200)}{optional}{masked}"))
                 yield self._widget(number, field)
@@ -88,8 +88,11 @@ class InputsForm(VerticalScroll, can_focus=False):
         for number, field in enumerate(self._fields):
             if field.choices and not field.secret:
                 self._offer(self.query_one(f"#field-{number}", LineList), field)
+        self.styles.max_height = max(self.app.size.height * 58 // 100, 3)
         self.query_one("#missing").display = False
-        self.query_one("#field-0").focus()
+        # A single choice is made already: what is pasted first is for the field behind it.
+        undecided = (n for n, field in enumerate(self._fields) if field.secret or len(field.choices) != 1)
+        self.query_one(f"#field-{next(undecided, 0)}").focus()
 
     def _offer(self, choices: LineList, field: InputField) -> None:
         choices.styles.height = min(len(field.choices), _MOST_CHOICES)

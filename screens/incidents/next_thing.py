@@ -25,11 +25,22 @@ def next_thing(view: IncidentView, step: StepView, *, failed: bool, proved: bool
     return "incident.finish"
 
 
-def hint(view: IncidentView, step: StepView, *, running: bool, failed: bool, proved: bool) -> str:
+def hint(
+    view: IncidentView,
+    step: StepView,
+    *,
+    running: bool,
+    failed: bool,
+    proved: bool,
+    read_only: bool = False,
+) -> str:
     """Return what Enter does on a step, and what else can be done there; see `next_thing`."""
     if running:
         return "Under way. It goes on if you leave this page; X stops it."
-    match next_thing(view, step, failed=failed, proved=proved):
+    thing = next_thing(view, step, failed=failed, proved=proved)
+    if read_only and thing not in ("incident.report", "incident.go"):
+        return "Read-only: nothing is done here. v looks at the check."
+    match thing:
         case "incident.report":
             return "Enter: write the report to a file."
         case "incident.close":
@@ -38,7 +49,7 @@ def hint(view: IncidentView, step: StepView, *, running: bool, failed: bool, pro
             current = view.current
             return f"Enter: to step {current.number}. o: take this one up again." if current else ""
         case "incident.act":
-            action = clean(step.step.action or "", 60).replace("-", " ")
+            action = clean(step.step.action or "", 60).replace("-", " ").replace("reencrypt", "re-encrypt")
             words = f"Enter: {action}; you see the plan first."
             # Nothing proves such a step: whoever has done the rest elsewhere ends it.
             begun = step.state is StepState.BEGUN and step.step.check is None

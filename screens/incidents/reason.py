@@ -20,18 +20,17 @@ class AskText(Dialog[str | None]):
     AskText #text { height: 1; padding: 0 1; border: none; background: $panel; }
     """
 
-    def __init__(self, title: str, about: str, label: str, proposed: str = "") -> None:
-        """`label` is on the button that goes on, `proposed` what stands there to be changed or agreed to."""
+    def __init__(self, title: str, about: str, label: str, text: str = "") -> None:
+        """`label` is on the button that goes on; `text` stands in the line from the start."""
         super().__init__()
-        self._proposed = proposed
-        self._title, self._about, self._label = title, about, label
+        self._title, self._about, self._label, self._before = title, about, label, text
 
     def compose(self) -> ComposeResult:
         """What it is for, the line, and the ways on and back."""
         with Vertical(classes="frame") as frame:
             frame.border_title = Content(clean(self._title, 78))
             yield Static(Content(self._about), classes="about")
-            yield LineInput(clean(self._proposed, 500), id="text", compact=True)
+            yield LineInput(clean(self._before, 4_000), id="text", compact=True)
             with Horizontal(classes="buttons"):
                 yield button("Cancel", "cancel")
                 yield button(self._label, "go-on")

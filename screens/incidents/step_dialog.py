@@ -213,13 +213,13 @@ class StepDialog(Dialog[Agreed | None]):
 def plan_content(plan: ActionPlan) -> Content:
     """Return what an action would do and would not, and what to beware of."""
     lines = [Content(f"• {clean(text, 1_000)}") for text in plan.does]
-    lines += [Content.assemble(("but not: ", "$muted"), clean(text, 1_000)) for text in plan.does_not]
+    lines += [Content.assemble(("◦ ", "$muted"), clean(text, 1_000)) for text in plan.does_not]
     if plan.warnings:
         lines.append(Content(""))
     lines += [Content.assemble(("▲ ", "$warning"), clean(text, 1_000)) for text in plan.warnings]
     if plan.danger is Danger.NONE:
         lines += [Content(""), Content.assemble(("It changes nothing.", "$muted"))]
     elif plan.danger is Danger.TYPED:
-        words = f"It can't be undone: type {clean(plan.confirmation, 200)} below."
+        words = f"This takes more than a press: type {clean(plan.confirmation, 200)} below."
         lines += [Content(""), Content.assemble((words, "bold"))]
     return Content("\n").join(lines or [Content("Nothing would be done.")])

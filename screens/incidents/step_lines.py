@@ -9,6 +9,7 @@ from datetime import datetime
 from textual.content import Content
 
 from crypto_core.foreign import clean
+from crypto_core.incidents import placeholders
 from crypto_core.incidents.model import (
     CheckResult,
     CheckState,
@@ -27,6 +28,8 @@ from screens.widgets.cells import bar, cut, fit, percent, spread
 from screens.widgets.line_list import Line
 
 _NAME = 10
+_LOW = 60
+"""A narrower step is on a terminal that is low too."""
 _BARS = {CheckState.PASSED: "$success", CheckState.FAILED: "$error"}
 _MOST_LINES = 40
 """Lines of a check or an outcome that are shown."""
@@ -51,7 +54,7 @@ def step_lines(
 ) -> Iterator[Line]:
     """Yield the step."""
     now = facts.clock()
-    yield from _head(view, step, width, now)
+    yield from _head(view, step, now_known.check, width, now)
     yield BLANK
     yield from prose(step.step.purpose, width)
     if step.step.do and not step.state.ended:
@@ -61,7 +64,7 @@ def step_lines(
     yield from _decision(step, width)
     yield from _under_way(now_known, width)
     yield from _waiting(now_known, width)
-    yield from _trouble(step, now_known, width)
+    yield from _trouble(view, step, now_known, width)
     yield from _check(step, now_known, width, now)
     yield from _evidence(view, step, width, now)
     if step.step.on_failure and not step.state.ended and _fails(view, step, now_known, now):
@@ -72,7 +75,9 @@ def step_lines(
     yield from _next(view, step, width)
 
 
-def _head(view: IncidentView, step: StepView, width: int, now: datetime) -> Iterator[Line]:
+def _head(
+    view: IncidentView, step: StepView, check: CheckResult | None, width: int, now: datetime
+) -> Iterator[Line]:
     at = budget(view, step, now)
     right = Content.assemble((f"{at.sign.text} {at.words}".strip(), at.sign.style)) if at else Content("")
     title = Content.assemble((clean(step.step.title, 300), "bold"))
@@ -92,6 +97,9 @@ def _head(view: IncidentView, step: StepView, width: int, now: datetime) -> Iter
     elif step.begun_at is not None:
         words.append(f"begun {local(step.begun_at, now):%H:%M:%S}")
     state = step.state.value
+    if width < _LOW and (seen := check or step.check) is not None:
+        # The check itself may be below what is in sight.
+        words.insert(0, f"check {CHECKS[seen.state].text} {seen.state.value}")
     if step.state is StepState.TODO and view.current is not None and view.current.number == step.number:
         state = "now"
     yield Line(
@@ -146,9 +154,13 @@ def _waiting(known: StepNow, width: int) -> Iterator[Line]:
         yield from prose(known.waiting, width, lead=lead, lead_style=style)
 
 
-def _trouble(step: StepView, known: StepNow, width: int) -> Iterator[Line]:
-    told = str(known.outcome.trouble) if known.outcome is not None and known.outcome.trouble else step.trouble
-    if known.outcome is not None and known.outcome.lines and not known.outcome.trouble:
+def _trouble(view: IncidentView, step: StepView, known: StepNow, width: int) -> Iterator[Line]:
+    told, trouble = step.trouble, known.outcome.trouble if known.outcome is not None else None
+    if trouble is not None:
+        # What the runbook says of a failure stands below, in the operator's own names.
+        said_below = trouble.remedy == placeholders.filled(step.step.on_failure, view.incident)
+        told = trouble.message if said_below else str(trouble)
+    elif known.outcome is not None and known.outcome.lines:
         # What came of the last call stands there already, line by line.
         return
     if told and known.run is None and not step.state.ended:

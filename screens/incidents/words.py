@@ -57,7 +57,9 @@ def step_sign(step: StepView, current: StepView | None) -> Sign:
 
 def person(actor: str) -> str:
     """Return whoever acted, as short as a name: ana of …:assumed-role/oncall/ana."""
-    identity = clean(actor, 300).partition(", database role ")[0]
+    identity, _, role = clean(actor, 300).partition(", database role ")
+    if role and not identity.startswith("arn:"):
+        identity = role  # nobody knows who it was in AWS
     return identity.rstrip("/").rsplit("/", 1)[-1].rsplit(":", 1)[-1] or "-"
 
 

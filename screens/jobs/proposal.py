@@ -41,8 +41,8 @@ class Begun:
 class Proposal(Dialog[Begun | None], Generic[P]):
     """Returns what has begun, None if nothing has, or nobody waited for it."""
 
+    BODY = 42
     DEFAULT_CSS = """
-    Proposal .body { max-height: 42vh; }
     Proposal #typed { width: 36; height: 1; margin-top: 1; padding: 0 1; border: none; background: $panel; }
     """
 

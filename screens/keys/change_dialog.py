@@ -164,7 +164,7 @@ def plan_content(plan: ChangePlan) -> Content:
         if plan.tokens is not None:
             lines += [Content.assemble(_WARNING, "not counted: ", clean(gap)) for gap in plan.tokens.gaps]
     lines += [Content(""), *(Content(f"• {clean(text)}") for text in plan.does)]
-    lines += [Content.assemble(("but not: ", "$muted"), clean(text)) for text in plan.does_not]
+    lines += [Content.assemble(("◦ ", "$muted"), clean(text)) for text in plan.does_not]
     lines += [Content.assemble(_WARNING, clean(text)) for text in plan.warnings]
     lines += _facts(plan.facts)
     if plan.policy_changes:

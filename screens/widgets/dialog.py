@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import ClassVar, TypeVar
 
+from textual import on
 from textual.binding import Binding, BindingType
 from textual.content import Content
+from textual.events import Resize
 from textual.screen import ModalScreen
 from textual.widgets import Button
 
@@ -15,6 +17,8 @@ Result = TypeVar("Result")
 class Dialog(ModalScreen[Result]):
     """A modal screen. Esc leaves it and changes nothing; q quits from here too."""
 
+    BODY: ClassVar[int] = 58
+    """How much of the screen's height a body may take, in percent; 0 leaves it to the style."""
     DEFAULT_CSS = """
     Dialog {
         align: center middle;
@@ -40,6 +44,13 @@ class Dialog(ModalScreen[Result]):
         Binding("pagedown", "page(1)", "Page down", show=False, tooltip="The text below"),
         Binding("q", "app.quit", "Quit", show=False, tooltip="Leave Keydeck at once"),
     ]
+
+    @on(Resize)
+    def bound(self, event: Resize) -> None:
+        """Bound the bodies in cells: a frame as high as its content counts no other bound."""
+        if self.BODY:
+            for body in self.query(".body"):
+                body.styles.max_height = max(event.size.height * self.BODY // 100, 3)
 
     def action_page(self, pages: int) -> None:
         """Scroll what is longer than the dialog, wherever the focus is."""

@@ -338,6 +338,7 @@ class StageIncidents:
     read_only: Callable[[], bool] = lambda: False
     views: dict[int, IncidentView] = field(default_factory=dict)
     books: tuple[Runbook, ...] = (KEY_COMPROMISE, TOKEN_COMPROMISE, RESTORE_DRILL)
+    unread: tuple[str, ...] = ()
     asked: list[tuple[str, Any]] = field(default_factory=list)
     checks: dict[str, CheckResult] = field(default_factory=dict)
     needs: dict[str, tuple[InputField, ...]] = field(default_factory=dict)
@@ -362,8 +363,8 @@ class StageIncidents:
         return self.books
 
     def runbook_troubles(self) -> tuple[str, ...]:
-        """None."""
-        return ()
+        """Those that a test says."""
+        return self.unread
 
     def declare(self, runbook: str, scope: Scope, title: str = "") -> int:
         """The next number."""

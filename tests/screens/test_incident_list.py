@@ -183,6 +183,37 @@ async def test_errors_while_declaring_are_said_in_the_dialog() -> None:
         assert "Nothing is changed." in d.says()
 
 
+async def test_a_runbook_that_cannot_be_read_is_told_where_one_is_chosen() -> None:
+    stage = Stage()
+    stage.incidents.unread = (f"team.toml is not TOML: {HOSTILE[0]}",)
+    async with deck(stage, start="incidents", size=SMALL) as d:
+        await d.press("n")
+        assert "▲ team.toml is not TOML" in d.text()
+        assert_harmless(d, SMALL)
+        assert "KMS key compromise" in d.text()
+        await d.press("enter")
+        assert "team.toml" not in d.text()
+
+
+async def test_enter_before_the_runbooks_are_known_does_not_leave() -> None:
+    stage = Stage()
+    async with deck(stage, start="incidents") as d:
+        await d.pilot.press("n", "enter", "enter")
+        await d.settle()
+        assert isinstance(d.app.screen, DeclareDialog)
+
+
+@pytest.mark.parametrize("size", [SMALL, (60, 20)])
+async def test_what_is_refused_leaves_the_buttons_in_sight(size: tuple[int, int]) -> None:
+    stage = Stage()
+    stage.faults["incident.declare"] = RefusedError("No. " * 20)
+    async with deck(stage, start="incidents", size=size) as d:
+        await d.press("n", "enter", "enter", "enter")
+        assert "No. No." in d.text()
+        assert "Open the incident" in d.text()
+        assert "╰" in d.text()
+
+
 async def started(d: Deck, *keys: str) -> Scope:
     """Start an incident where the deck is, with what is offered first; returns its scope."""
     await d.press(*keys)

@@ -32,6 +32,7 @@ from screens.incidents.running import runs_of
 from screens.incidents.step_dialog import StepDialog
 from screens.incidents.step_pane import StepPane
 from screens.incidents.timeline_screen import IncidentTimelineScreen
+from screens.incidents.words import person
 from screens.memory import Memory
 from screens.widgets.secret_input import SecretInput
 from tests.screens.deck import LARGE, SMALL, Deck, deck
@@ -262,7 +263,7 @@ async def test_what_cannot_be_undone_takes_the_text_and_nothing_else() -> None:
     stage.incidents.plan_more = {"danger": Danger.TYPED, "confirmation": "alias/tokens-old"}
     async with deck(stage, start="incidents", size=LARGE) as d:
         await d.press("enter", "enter")
-        assert "It can't be undone: type alias/tokens-old below." in d.says()
+        assert "This takes more than a press: type alias/tokens-old below." in d.says()
         await d.type("alias/tokens")
         await d.press("enter")
         assert isinstance(d.app.screen, StepDialog)
@@ -298,6 +299,49 @@ async def test_what_an_action_has_to_be_told_is_asked_and_what_has_a_default_onl
         await d.type("alias/x")
         await d.press("enter", "right", "enter")
         assert stage.incidents.inputs == {"alias": "alias/x"}
+
+
+async def test_what_has_one_choice_alone_is_chosen_and_the_next_field_has_the_focus() -> None:
+    stage = staged(at_step("new-key"))
+    row = InputField("row", "Row", required=True, choices=(("gh-2", "acme: gh-2"),))
+    stage.incidents.needs["new-key"] = (row, InputField("token", "New token", secret=True))
+    async with deck(stage, start="incidents", size=LARGE) as d:
+        await d.press("enter", "enter")
+        assert d.app.focused is d.app.screen.query_one(SecretInput)
+        d.app.screen.query_one(SecretInput).insert_text_at_cursor(TOKEN)
+        await d.press("enter", "right", "enter")
+        assert stage.incidents.inputs["row"] == "gh-2"
+
+
+async def test_a_plan_longer_than_the_dialog_leaves_no_hole_below_its_buttons() -> None:
+    stage = staged(at_step("disable"))
+    stage.incidents.plan_more = {"warnings": tuple(f"warning {n}" for n in range(60))}
+    async with deck(stage, start="incidents", size=SMALL) as d:
+        await d.press("enter", "enter")
+        frame = d.app.screen.query_one(".frame").region
+        buttons = d.app.screen.query_one(".buttons").region
+        assert frame.bottom - buttons.bottom == 2
+
+
+async def test_a_text_that_could_not_be_kept_is_there_when_the_dialog_is_opened_again() -> None:
+    stage = staged()
+    stage.faults["incident.note"] = DatabaseUnreachableError("No connection to pg-1:5432.")
+    async with deck(stage, start="incidents", size=LARGE) as d:
+        await d.press("enter", "n")
+        await d.type("A colleague called")
+        await d.press("enter")
+        stage.faults.clear()
+        await d.press("n")
+        assert d.app.screen.query_one("#text", Input).value == "A colleague called"
+        await d.press("enter", "n")
+        assert d.app.screen.query_one("#text", Input).value == ""
+    assert len(stage.incidents.done("note")) == 1
+
+
+def test_a_person_is_named_without_the_role_of_the_database() -> None:
+    assert person("arn:aws:sts::1:assumed-role/oncall/ana, database role operator") == "ana"
+    assert person("AWS identity not known, database role operator") == "operator"
+    assert person("ana") == "ana"
 
 
 async def test_a_secret_is_masked_handed_on_hidden_and_gone_afterwards() -> None:
@@ -511,6 +555,7 @@ async def test_read_only_nothing_is_done_not_even_that_somebody_is_here() -> Non
         await d.press("enter", "a", "s", "n", "x", "C")
         assert isinstance(d.app.screen, IncidentScreen)
         assert stage.incidents.asked == []
+        assert "Read-only: nothing is done here." in d.text()
         assert all(said.startswith("Read-only:") for said in d.toasts())
         assert "a act" not in d.lines()[-2]
         await d.press("e")

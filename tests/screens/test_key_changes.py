@@ -48,7 +48,7 @@ async def test_a_change_is_previewed_agreed_to_made_and_told(page: bool) -> None
             "alias/tokens",
             CURRENT,
             "• It does this.",
-            "but not: It does not do that.",
+            "◦ It does not do that.",
             "▲ Beware.",
         ):
             assert words in d.says()

@@ -136,7 +136,7 @@ class LockingKey:
                 + (f", and until the tokens are moved {', '.join(readers)}." if readers else "."),
                 "Nobody seals anything under it any more.",
             ),
-            does_not=("Does not close data keys that somebody has opened already: re-encrypt for that.",),
+            does_not=("Re-encrypts nothing: a data key that is known opens its token until that is done.",),
             warnings=warnings,
             values=((RESPONDER, responder), (READERS, remembered(readers))),
             told=() if len(plans) == 1 else (responder, *readers),

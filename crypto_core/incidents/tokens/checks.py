@@ -114,9 +114,10 @@ class TokensDead:
         answers = self._remembered.answers(incident)
         told = counts(before.marks, answers)
         dead, total = int(told["dead"]), len(before.marks)
+        last = f"{datetime.fromisoformat(answers.at):%Y-%m-%d %H:%M:%S} UTC" if answers.at else "never"
         line = (
             f"{dead:,} of {counted(total, 'token')} dead, {told['alive']} alive, "
-            f"{told['unknown_liveness']} not known. Last asked: {_minute(answers.at)}."
+            f"{told['unknown_liveness']} not known. Last asked: {last}."
         )
         left = [mark for mark in before.marks if answers.of(mark) is not Liveness.DEAD]
         if not left:

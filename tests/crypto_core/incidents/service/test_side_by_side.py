@@ -115,6 +115,8 @@ def test_who_works_on_an_incident_is_seen_for_as_long_as_they_do(
         )
     ben.join(incident)
     assert [who.actor for who in ana.show(incident).present] == ["ben"]
+    [listed] = [view for view in ana.incidents() if view.incident.id == incident]
+    assert [who.actor for who in listed.present] == ["ben"], "the list names who is there too"
     other = ana.declare("team-drill", Scope(database="restored"))
     ana.skip(other, "record", "A test only")
     ana.close(other, "Nothing")
