@@ -268,7 +268,7 @@ def _warnings(sight: _Sight, left_out: Sequence[str]) -> list[str]:
     told += [
         f"Not proposed, for a finding: {arn}. {title}."
         for arn, title in workers.suspected.items()
-        if arn in left_out
+        if arn in left_out and arn in workers.strangers
     ]
     told += [
         f"It would get the new key, and has a finding: {arn}. {title}."

@@ -22,6 +22,7 @@ from crypto_core.keys.replacement.access import USES
 from crypto_core.keys.replacement.making import roles
 from crypto_core.keys.state import KeyState
 from crypto_core.severity import Severity
+from crypto_core.trail.rules.novelty import NEW_PRINCIPAL
 from crypto_core.trail.use.asking import term
 
 SEEN_FOR = timedelta(days=90)
@@ -48,16 +49,19 @@ class Workers:
     gaps: tuple[str, ...] = ()
     suspected: Mapping[str, str] = field(default_factory=dict)
     """Who was seen to use it, and has a grave finding: its title by the principal's ARN."""
+    strangers: frozenset[str] = frozenset()
+    """Who of them never opened anything before."""
 
     def platform(self, responder: str) -> tuple[str, ...]:
         """Return who makes and opens data keys under it, but for operators and the responder.
 
-        Whoever is suspected is not among them, unless the key's policy itself names it as the platform.
+        A stranger is not among them, unless the key's policy itself names it as the platform. Others who are
+        suspected are: without its own principal the platform would go dark, which the operator decides.
         """
         working = dict.fromkeys(
             arn for role in (Role.OPERATOR, Role.RESPONDER) for arn in self.by_role.get(role, ())
         )
-        sealing = (arn for arn in self.sealing if arn not in self.suspected)
+        sealing = (arn for arn in self.sealing if arn not in self.strangers)
         found = dict.fromkeys((*self.by_role.get(Role.PLATFORM, ()), *sealing))
         return tuple(arn for arn in found if arn not in working and arn != responder)
 
@@ -91,7 +95,7 @@ def workers_of(
         for role in roles(may):
             by_role.setdefault(role, {})[who] = None
     sealing, opening, gaps = _seen(ground, key, cancelled)
-    suspected, unexamined = _suspected(ground, since, cancelled)
+    suspected, strangers, unexamined = _suspected(ground, since, cancelled)
     return Workers(
         {role: tuple(arns) for role, arns in by_role.items()},
         sealing,
@@ -100,6 +104,7 @@ def workers_of(
         tuple(named),
         (*gaps, *unexamined),
         {arn: title for arn, title in suspected.items() if arn in (*sealing, *opening)},
+        strangers,
     )
 
 
@@ -121,18 +126,16 @@ def responder_of(identity: str, known: Iterable[str] = ()) -> str:
 
 def _suspected(
     ground: KeyGround, since: datetime, cancelled: Event | None
-) -> tuple[dict[str, str], tuple[str, ...]]:
-    """Who has a grave finding since then, with its title, and why that may not be all."""
+) -> tuple[dict[str, str], frozenset[str], tuple[str, ...]]:
+    """Who has a grave finding since then, with its title; who is a stranger; and why that may not be all."""
     try:
         found = ground.trail_rules.examine(since, None, cancelled).findings
     except TrailError as error:
-        return {}, (clean(f"Whether one of them is suspected is not known: {error}", 600),)
+        return {}, frozenset(), (clean(f"Whether one of them is suspected is not known: {error}", 600),)
     grave = (Severity.HIGH, Severity.CRITICAL)
-    return {
-        finding.subject: finding.title
-        for finding in found
-        if finding.severity in grave and is_principal(finding.subject)
-    }, ()
+    of_principals = [f for f in found if f.severity in grave and is_principal(f.subject)]
+    strangers = frozenset(f.subject for f in of_principals if f.rule == NEW_PRINCIPAL)
+    return {f.subject: f.title for f in of_principals}, strangers, ()
 
 
 def _in_words(access: Access) -> str:

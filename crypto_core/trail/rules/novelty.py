@@ -17,7 +17,7 @@ from crypto_core.trail.rules.techniques import CLOUD_ACCOUNTS, CLOUD_SECRETS, ST
 from crypto_core.trail.rules.watched import Watched, found, listed, lower, name_of, times, where_from
 from crypto_core.trail.store.history import Group, flag, has
 
-_PRINCIPAL = "event-decrypt-new-principal"
+NEW_PRINCIPAL = "event-decrypt-new-principal"
 _NETWORK = "event-decrypt-new-network"
 _AGENT = "event-decrypt-new-agent"
 _HUMAN = "event-decrypt-human"
@@ -83,7 +83,7 @@ def _new_principal(watched: Watched) -> Iterator[Finding | Gap]:
         events = watched.evidence(terms)
         keys = watched.history.groups(("key",), terms, watched.window)
         yield found(
-            _PRINCIPAL,
+            NEW_PRINCIPAL,
             Severity.MEDIUM if known else Severity.HIGH,
             principal or "unknown",
             f"{name_of(principal)} opened something for the first time",
@@ -189,7 +189,7 @@ def _is_sdk(agent: str) -> bool:
 
 RULES = (
     Rule(
-        _PRINCIPAL,
+        NEW_PRINCIPAL,
         "Decrypt by a principal that never did so before",
         Severity.HIGH,
         (CLOUD_ACCOUNTS, STEAL_TOKEN, CLOUD_SECRETS),
