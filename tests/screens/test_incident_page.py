@@ -423,8 +423,9 @@ async def test_enter_where_all_is_done_closes_and_then_reports(tmp_path: Path) -
     stage = staged(with_steps(key_compromise(), **done))
     async with deck(stage, start="incidents", size=LARGE) as d:
         await d.press("enter", "enter")
-        await d.press("enter")
+        assert d.app.screen.query_one("#text", Input).value == "Worked through: 11 steps done."
         assert stage.incidents.done() == []
+        await d.press("ctrl+u")
         await d.type("Nothing is left under the old key.")
         await d.press("enter")
         assert stage.incidents.views[7].incident.state is IncidentState.CLOSED
