@@ -57,7 +57,7 @@ class _LazyCommands(click.Group):
 @click.option("--read-only", is_flag=True, default=None, help="Refuse every change.")
 @click.option(
     "--screen",
-    type=click.Choice(["status", "connections", "keys", "events", "jobs", "findings", "log"]),
+    type=click.Choice(["status", "connections", "keys", "events", "incidents", "jobs", "findings", "log"]),
     default="status",
     show_default=True,
     help="The console's first screen.",
