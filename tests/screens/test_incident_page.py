@@ -283,8 +283,8 @@ async def test_what_an_action_has_to_be_told_is_asked_and_what_has_a_default_onl
         assert stage.incidents.inputs == {"way": "new", "alias": "alias/tokens-2"}
         stage.incidents.add(at_step("new-key"))
         await d.tick(5)
-        while selected(d) != "new-key":
-            await d.press("up")
+        await d.press("home", "down", "down")
+        assert selected(d) == "new-key"
         await d.press("a", "down", "enter")
         await d.type("-b")
         await d.press("enter", "right", "enter")
@@ -292,8 +292,8 @@ async def test_what_an_action_has_to_be_told_is_asked_and_what_has_a_default_onl
         stage.incidents.needs["new-key"] = (InputField("alias", "Its alias"),)
         stage.incidents.add(at_step("new-key"))
         await d.tick(5)
-        while selected(d) != "new-key":
-            await d.press("up")
+        await d.press("home", "down", "down")
+        assert selected(d) == "new-key"
         await d.press("enter", "enter")
         assert "Missing: Its alias" in d.says()
         await d.type("alias/x")
