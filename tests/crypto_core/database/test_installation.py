@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import psycopg2
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Engine, make_url, text
@@ -16,7 +17,7 @@ from console.sandbox.postgres import OPERATOR, PLATFORM
 from console.sandbox.sandbox import Sandbox
 from console.wiring import Wired
 from crypto_core.database.engine import open_engine
-from crypto_core.database.installation import ddl, install, require_schema
+from crypto_core.database.installation import _config, ddl, install, require_schema
 from crypto_core.database.journal import Journal, Outcome
 from crypto_core.database.schema import metadata
 from crypto_core.errors import DatabaseReadOnlyError, MissingGrantError, MissingSchemaError
@@ -76,6 +77,25 @@ def test_installing_twice_changes_nothing_the_second_time(empty: Callable[..., E
     assert install(engine) is False
     assert shape(engine) == before
     require_schema(engine)
+
+
+@pytest.mark.parametrize("version", ["0001", "0002"])
+def test_an_older_schema_is_updated_to_the_same_with_what_it_holds(
+    empty: Callable[..., Engine], version: str
+) -> None:
+    fresh, older = empty(), empty()
+    install(fresh)
+    with older.begin() as connection:
+        config = _config()
+        config.attributes["connection"] = connection
+        command.upgrade(config, version)
+    Journal(older, lambda: "ana").record("init", "schema keydeck", Outcome.DONE)
+    with pytest.raises(MissingSchemaError, match="is needed"):
+        require_schema(older)
+    assert install(older) is True
+    require_schema(older)
+    assert shape(older) == shape(fresh)
+    assert [entry.action for entry in Journal(older, lambda: "ana").entries()] == ["init"]
 
 
 def test_the_printed_ddl_makes_the_same_schema(empty: Callable[..., Engine]) -> None:
