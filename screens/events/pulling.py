@@ -23,6 +23,7 @@ FIRST_WINDOW = timedelta(hours=24)
 """What is fetched where there is nothing yet."""
 KEPT = timedelta(days=90)
 """How far back LookupEvents reaches."""
+_TIMES = "Write it as 2026-11-24, 2026-11-24T12:00, or how long ago: 90s, 30m, 2h, 7d, 2w."
 _LONGEST = 6 * 3_600.0
 _SHOWN_SECONDS = 0.5
 
@@ -33,11 +34,16 @@ def since(words: str, last: datetime | None, now: datetime) -> datetime:
     Raises InvalidFilterError for words that name no time.
     """
     if words:
-        found = parse(f'since:"{words}"', now)[0].alternatives[0].at_least if '"' not in words else None
+        none = InvalidFilterError(f"{clean(words, 40)!r} is no time.", position=0, remedy=_TIMES)
+        if '"' in words:  # it would end the value
+            raise none
+        try:
+            found = parse(f'since:"{words}"', now)[0].alternatives[0].at_least
+        except InvalidFilterError as error:
+            # Where in a filter it would stand tells nobody anything.
+            raise none from error
         if not isinstance(found, datetime):
-            raise InvalidFilterError(
-                f"{clean(words, 40)!r} is no time.", position=0, remedy="Write 2h, or a date."
-            )
+            raise none
         return found
     if last is None:
         return now - FIRST_WINDOW

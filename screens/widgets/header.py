@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
+from rich.cells import cell_len
 from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.content import Content, Span
@@ -21,6 +22,9 @@ _AGE_ROOM = 20
 
 _KEPT = 2
 """Account, Region and database: they stay longer than the word keydeck does."""
+
+LEAST_SHOWN = 24
+"""Cells that what a screen shows is cut to before what earlier ones show is left out."""
 
 _GROUNDS = {
     "red": "white on #b3202c",
@@ -142,10 +146,15 @@ class Header(Vertical):
             self.query_one(f"#{line}", Static).update(content, layout=False)
 
     def _fitting_crumbs(self, room: int) -> Content:
-        """The path; what was shown of the screens before is left out, the oldest first, where room lacks."""
+        """The path; what was shown of the screens before is left out, the oldest first, where room lacks.
+
+        What the screen itself shows may be cut, but not to less than tells what it is.
+        """
         line = self._crumbs(0)
+        last = cell_len(clean(self._path[-1][1], 200)) if self._path else 0
+        spare = max(last - LEAST_SHOWN, 0)
         for bare in range(1, len(self._path)):
-            if line.cell_length <= room:
+            if line.cell_length - spare <= room:
                 break
             line = self._crumbs(bare)
         return line

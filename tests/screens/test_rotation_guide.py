@@ -11,7 +11,6 @@ import pytest
 from crypto_core.coverage import Coverage
 from crypto_core.errors import KmsUnreachableError
 from crypto_core.keys.replacement.guide import StepState, command, note, setting
-from screens import answer_screen
 from screens.keys.ask_for import AskFor
 from screens.keys.guide_screen import GuideScreen
 from tests.screens.deck import LARGE, SMALL, Deck, deck
@@ -105,10 +104,10 @@ async def test_the_guide_looks_again_by_itself_and_goes_on_from_what_it_sees() -
         assert "not seen" not in d.text()
 
 
-async def test_a_look_that_takes_long_is_taken_less_often(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_look_that_takes_long_is_taken_less_often() -> None:
     passing = count(step=3)
-    monkeypatch.setattr(answer_screen, "monotonic", lambda: next(passing))
     async with deck(start="keys", size=LARGE) as d:
+        d.facts.timer = lambda: next(passing)
         await guide(d)
         # Three seconds of the database's time: a twentieth of a minute.
         await d.tick(59)

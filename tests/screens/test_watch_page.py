@@ -100,7 +100,7 @@ async def test_quiet_is_claimed_only_as_far_as_it_is_covered() -> None:
 
 
 @pytest.mark.parametrize(
-    ("written", "said"), [("rubbish", "is not a date"), ("2027-01-01", "That is still to come")]
+    ("written", "said"), [("rubbish", "is no time"), ("2027-01-01", "That is still to come")]
 )
 async def test_a_time_that_is_none_or_lies_ahead_is_refused(written: str, said: str) -> None:
     async with deck(there(), start="keys", size=LARGE) as d:
