@@ -350,7 +350,7 @@ async def test_a_token_compromise_is_played_from_marked_rows_to_the_report(
             assert said(deck).count("slack: 1 token, revocation accepted of 1, proved dead 1") == 1
             hosts = {(c.provider, c.path): c.tokens for c in sandbox.providers.calls() if "revoke" in c.path}
             assert hosts == {("github", "/credentials/revoke"): 2, ("slack", "/api/auth.revoke"): 1}
-            assert "f: end the step as it is." in deck.text()
+            await deck.until(lambda: "f: end the step as it is." in deck.text())
             await deck.press("f")
             await ended(deck, "revoke")
 
