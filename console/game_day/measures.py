@@ -6,7 +6,9 @@ import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from console.deferring import if_made
 from console.game_day.scenario import End
+from console.runners import GRACE_SECONDS
 from console.sandbox.endpoint import ACCOUNT
 from console.settings import load
 from console.wiring import Wired, wire
@@ -63,7 +65,7 @@ class Measures:
 
     def close(self) -> None:
         """Close the services."""
-        self.wired.close()
+        _leave(self.wired)
 
     def take(self, end: End) -> None:
         """Do what reaches an end; what is done already is left alone. Raises KeydeckError."""
@@ -73,7 +75,7 @@ class Measures:
         """Switch the platform, and the services with it, to another key."""
         self.new_key = key_arn
         trusted = tuple(dict.fromkeys((*self.wired.settings.trusted_keys, self._key)))
-        self.wired.close()
+        _leave(self.wired)
         self.wired = wire(load({"write_key": key_arn, "trusted_keys": trusted}).settings)
         self._platform.writes_under(key_arn)
 
@@ -157,3 +159,12 @@ class Measures:
         if result.stopped_by:
             raise MeasureFailedError(f"{verb.words}: {result.stopped_by}")
         self._tell(f"{verb.words} {selection}: {counted(result.done, 'token')}.")
+
+
+def _leave(wired: Wired) -> None:
+    """End the processes that steps have started, which are through with their jobs, and the connections."""
+    processes = if_made(wired.job_processes)
+    if processes is not None:
+        processes.leave()
+        processes.wait(GRACE_SECONDS)
+    wired.close()
