@@ -89,13 +89,6 @@ def times_of(view: IncidentView, now: datetime) -> Times:
     )
 
 
-def over_budget(step: StepView, now: datetime) -> float:
-    """Return by how many seconds a running step is over its budget; 0 for one that isn't, or doesn't run."""
-    if step.state.ended or step.begun_at is None or not step.step.budget_seconds:
-        return 0.0
-    return max(_seconds(step.begun_at, now) - step.step.budget_seconds, 0.0)
-
-
 def _reached(kind: PhaseKind, view: IncidentView, elapsed: float) -> Time:
     theirs = {step.id for phase in view.runbook.phases if phase.kind is kind for step in phase.steps}
     places = [

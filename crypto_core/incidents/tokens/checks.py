@@ -114,10 +114,9 @@ class TokensDead:
         answers = self._remembered.answers(incident)
         told = counts(before.marks, answers)
         dead, total = int(told["dead"]), len(before.marks)
-        last = f"{datetime.fromisoformat(answers.at):%Y-%m-%d %H:%M:%S} UTC" if answers.at else "never"
         line = (
             f"{dead:,} of {counted(total, 'token')} dead, {told['alive']} alive, "
-            f"{told['unknown_liveness']} not known. Last asked: {last}."
+            f"{told['unknown_liveness']} not known. Last asked: {_moment(answers.at)}."
         )
         left = [mark for mark in before.marks if answers.of(mark) is not Liveness.DEAD]
         if not left:
@@ -171,7 +170,7 @@ def _why(held: Held, reason: str) -> str:
     return reason or f"it holds {held.value}"
 
 
-def _minute(at: str) -> str:
+def _moment(at: str) -> str:
     """A moment of the evidence, an ISO 8601 text, to the second."""
     try:
         return f"{datetime.fromisoformat(at).astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
