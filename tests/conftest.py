@@ -5,13 +5,16 @@ from __future__ import annotations
 import io
 import json
 import os
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import botocore.session
 import pytest
 from sqlalchemy import Engine, make_url, text
 
@@ -26,6 +29,45 @@ from crypto_core.database.installation import install
 from crypto_core.references import TokenRef
 
 CONNECTIONS = 120
+ROOM_IN_MEMORY = 4 << 30
+
+# Each session of boto3 would read the services' models from their files again.
+botocore.session.create_loader = cache(botocore.session.create_loader)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep temporary files in memory where there is room for it: databases are copied by the thousand."""
+    memory = Path("/dev/shm")
+    if "TMPDIR" in os.environ or not os.access(memory, os.W_OK):
+        return
+    offered = os.statvfs(memory)
+    if offered.f_bavail * offered.f_frsize >= ROOM_IN_MEMORY and not offered.f_flag & os.ST_NOEXEC:
+        os.environ["TMPDIR"] = tempfile.tempdir = str(memory)
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Two processes for each core: tests wait for servers and screens as long as they compute."""
+    return 2 * (os.cpu_count() or 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Databases:
+    """Copies of databases, made as PostgreSQL's superuser."""
+
+    admin: Engine
+
+    def copy(self, origin: str, name: str) -> None:
+        """Make a database with all that another one has, which nobody may be using."""
+        with self.admin.connect() as connection:
+            connection.execute(
+                text(f"CREATE DATABASE {name} TEMPLATE {origin} STRATEGY FILE_COPY OWNER {PLATFORM}")
+            )
+            connection.execute(text(f"GRANT CREATE ON DATABASE {name} TO {OPERATOR}"))
+
+    def drop(self, name: str) -> None:
+        """Drop it, whoever is using it."""
+        with self.admin.connect() as connection:
+            connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
 
 
 @pytest.fixture(scope="session")
@@ -35,26 +77,53 @@ def sandbox() -> Iterator[Sandbox]:
         yield running
 
 
+@pytest.fixture(autouse=True)
+def _nothing_left_in_aws(request: pytest.FixtureRequest) -> Iterator[None]:
+    """What a test makes or changes in the shared sandbox's AWS is gone after it: the next finds no more."""
+    if "sandbox" not in request.fixturenames:
+        yield
+        return
+    control = request.getfixturevalue("sandbox").control
+    control.bookmark()
+    yield
+    control.go_back()
+
+
 @pytest.fixture
 def world(sandbox: Sandbox) -> World:
     """What the generator made."""
     return sandbox.world
 
 
-@pytest.fixture
-def database_url(sandbox: Sandbox) -> Iterator[str]:
-    """URL for role operator of a copy of the generated database, dropped after the test."""
-    name = f"copy_{uuid4().hex[:12]}"
-    admin = open_engine(_as(sandbox.superuser_url, "postgres")).execution_options(
-        isolation_level="AUTOCOMMIT"
-    )
-    with admin.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name} TEMPLATE tokens OWNER {PLATFORM}"))
-        connection.execute(text(f"GRANT CREATE ON DATABASE {name} TO {OPERATOR}"))
-    yield _as(sandbox.database_url, name)
-    with admin.connect() as connection:
-        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+@pytest.fixture(scope="session")
+def databases(sandbox: Sandbox) -> Iterator[Databases]:
+    """Makes and drops databases of the sandbox."""
+    admin = open_engine(_as(sandbox.superuser_url, "postgres"))
+    yield Databases(admin.execution_options(isolation_level="AUTOCOMMIT"))
     admin.dispose()
+
+
+@pytest.fixture(scope="session")
+def installed(sandbox: Sandbox, databases: Databases) -> str:
+    """Name of a copy of the generated database in which Keydeck's schema is installed, to make copies of."""
+    databases.copy("tokens", "installed")
+    engine = open_engine(_as(sandbox.database_url, "installed"))
+    install(engine)
+    engine.dispose()
+    return "installed"
+
+
+@pytest.fixture
+def database_url(sandbox: Sandbox, databases: Databases, request: pytest.FixtureRequest) -> Iterator[str]:
+    """URL for role operator of a copy of the generated database, dropped after the test.
+
+    Keydeck's schema is in it for tests that ask for `services`.
+    """
+    origin = request.getfixturevalue("installed") if "services" in request.fixturenames else "tokens"
+    name = f"copy_{uuid4().hex[:12]}"
+    databases.copy(origin, name)
+    yield _as(sandbox.database_url, name)
+    databases.drop(name)
 
 
 @pytest.fixture
@@ -107,7 +176,6 @@ def stored(superuser: Engine) -> Callable[[TokenRef], str]:
 def services(environment: dict[str, str]) -> Iterator[Wired]:
     """The services over the test's own database, Keydeck's schema installed."""
     wired = wire(load().settings)
-    install(wired.engine)
     yield wired
     wired.close()
 

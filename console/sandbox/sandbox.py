@@ -39,6 +39,7 @@ class Sandbox:
         self.endpoint = endpoint
         self._parts = parts
         self._world: World | None = None
+        self._clients: dict[tuple[str, str], Any] = {}
 
     @classmethod
     def start(
@@ -121,10 +122,16 @@ class Sandbox:
         """
         import boto3
 
+        wanted = (service, access_key)
+        if config is None and wanted in self._clients:
+            return self._clients[wanted]
         session = boto3.Session(access_key, access_keys.SECRET, region_name=self.region)
-        return session.client(  # type: ignore[call-overload]
+        client = session.client(  # type: ignore[call-overload]
             service, endpoint_url=self.endpoint_url, config=config
         )
+        if config is None:
+            self._clients[wanted] = client
+        return client
 
     def settings(self) -> dict[str, str]:
         """Return the environment variables that point Keydeck and boto3 at the sandbox."""

@@ -26,7 +26,6 @@ from sqlalchemy import (
     literal_column,
     not_,
     null,
-    or_,
 )
 from sqlalchemy import Text as SqlText
 from sqlalchemy import column as sql_column
@@ -78,11 +77,11 @@ def apart(statement: Select[Any]) -> Subquery:
 
 def format_of(stored: Text_) -> Text_:
     """The value's format, as `Format`'s text. NULL is no token: leave it out before."""
-    plaintext = or_(*(func.starts_with(stored, p) for ps in PROVIDER_PREFIXES.values() for p in ps))
+    plaintexts = [prefix for prefixes in PROVIDER_PREFIXES.values() for prefix in prefixes]
     return case(
         (stored == "", literal(Format.EMPTY.value)),
         *((func.starts_with(stored, p), literal(f.value)) for f, p in STORED_PREFIXES.items()),
-        (plaintext, literal(Format.PLAINTEXT.value)),
+        (_starts_with_any(stored, plaintexts), literal(Format.PLAINTEXT.value)),
         else_=literal(Format.UNRECOGNISED.value),
     )
 
@@ -91,11 +90,18 @@ def plaintext_provider_of(stored: Text_) -> Text_:
     """Whose plaintext the value is, told by its prefix; NULL for anything else."""
     return case(
         *(
-            (or_(*(func.starts_with(stored, p) for p in prefixes)), literal(provider))
+            (_starts_with_any(stored, prefixes), literal(provider))
             for provider, prefixes in PROVIDER_PREFIXES.items()
         ),
         else_=cast(null(), String),
     )
+
+
+def _starts_with_any(stored: Text_, prefixes: Sequence[str]) -> ColumnElement[bool]:
+    """True for values that begin with one of the prefixes, which are one parameter."""
+    listed: Any = _array(prefixes)
+    result: ColumnElement[bool] = stored.bool_op("^@")(func.any(literal(listed, NullType())))
+    return result
 
 
 def is_envelope(stored: Text_) -> ColumnElement[bool]:

@@ -10,6 +10,7 @@ import os
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
+from console.sandbox.endpoint.bookmark import Bookmark, bookmark, go_back
 from console.sandbox.endpoint.crypto import seal
 from console.sandbox.endpoint.errors import ServiceError, not_found, validation
 from console.sandbox.endpoint.faults import DenyRule, fault_rule
@@ -42,6 +43,7 @@ class Admin:
 
     def __init__(self, gate: Gate) -> None:
         self._gate = gate
+        self._bookmarked: Bookmark | None = None
         self._calls: dict[str, Call] = {
             "latency": self._latency,
             "throttle": self._throttle,
@@ -62,6 +64,8 @@ class Admin:
             "trail-bucket": self._trail_bucket,
             "deliver": self._deliver,
             "stats": self._stats,
+            "bookmark": self._bookmark,
+            "go-back": self._go_back,
         }
 
     async def answer(self, request: HttpRequest) -> HttpAnswer:
@@ -181,6 +185,16 @@ class Admin:
             "records_delivered": delivery.records,
             "files_delivered": delivery.files,
         }
+
+    async def _bookmark(self, _request: Document) -> dict[str, Any]:
+        self._bookmarked = await bookmark(self._gate)
+        return {}
+
+    async def _go_back(self, _request: Document) -> dict[str, Any]:
+        if self._bookmarked is None:
+            raise validation("There is no bookmark to go back to")
+        await go_back(self._gate, self._bookmarked)
+        return {}
 
     def _region(self, request: Document) -> str:
         return request.get("region") or region_of(str(request["key_id"]), self._gate.region)

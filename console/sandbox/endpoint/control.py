@@ -159,6 +159,17 @@ class EndpointControl:
         """Deliver to S3 what waits, now; returns the number of files."""
         return int(self._call("deliver")["files"])
 
+    def bookmark(self) -> None:
+        """Remember what there is now; an earlier bookmark is forgotten."""
+        self._call("bookmark")
+
+    def go_back(self) -> None:
+        """Be again as at the bookmark: keys as they were, nothing of what came since in trail or buckets.
+
+        Faults, principals and providers stay as they are; see `clear`.
+        """
+        self._call("go-back")
+
     def stats(self) -> EndpointStats:
         """Return calls and records counted since the start."""
         return EndpointStats(**self._call("stats"))

@@ -7,6 +7,7 @@ import base64
 import gzip
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -17,6 +18,9 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from console.sandbox.endpoint.principals import ACCOUNT
+
+Chain = tuple[str, str, str, str]
+"""Bucket, prefix, trail and Region, whose digests name one another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +54,7 @@ class DigestWriter:
     """Signs digests. A key pair is made when it is first needed, and serves every Region."""
 
     def __init__(self) -> None:
-        self._before: dict[tuple[str, str, str, str], _Before] = {}
+        self._before: dict[Chain, _Before] = {}
 
     @cached_property
     def _key(self) -> rsa.RSAPrivateKey:
@@ -72,6 +76,14 @@ class DigestWriter:
                 }
             ]
         }
+
+    def chains(self) -> dict[Chain, _Before]:
+        """Return each chain's newest digest, for `go_back`."""
+        return dict(self._before)
+
+    def go_back(self, chains: Mapping[Chain, _Before]) -> None:
+        """Go on behind these digests, as if no later one had been made."""
+        self._before = dict(chains)
 
     def digest(
         self,

@@ -7,7 +7,7 @@ endpoint's root secret, so the replicas of a multi-Region key share it and a see
 
 import re
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from console.sandbox.endpoint.crypto import KeyMaterial, derive_material
@@ -72,12 +72,25 @@ class Companion:
         """The generation that wraps new data keys."""
         return self.generations[-1]
 
+    def copy(self) -> "Companion":
+        """Return one that changes apart from this."""
+        return replace(self, generations=list(self.generations), grant_dates=dict(self.grant_dates))
+
     def at(self, moment: float) -> Generation:
         """The generation that was current at `moment` (epoch seconds)."""
         for generation in reversed(self.generations):
             if generation.since <= moment:
                 return generation
         return self.generations[0]
+
+
+@dataclass(frozen=True, slots=True)
+class KeptBesideMoto:
+    """What the gate keeps about all keys at one moment."""
+
+    companions: dict[str, Companion]
+    by_identifier: dict[bytes, tuple[str, KeyMaterial]]
+    last_uses: dict[str, LastUse]
 
 
 class KeyStore:
@@ -118,6 +131,21 @@ class KeyStore:
     def forget_lookups(self) -> None:
         """Drop what was found; to be called when an alias or a key may have changed."""
         self._found.clear()
+
+    def kept(self) -> KeptBesideMoto:
+        """Return what is kept about keys now."""
+        return KeptBesideMoto(
+            {key_id: one.copy() for key_id, one in self._companions.items()},
+            dict(self._by_identifier),
+            dict(self.last_uses),
+        )
+
+    def restore(self, kept: KeptBesideMoto) -> None:
+        """Know about keys what was known then."""
+        self._companions = {key_id: one.copy() for key_id, one in kept.companions.items()}
+        self._by_identifier = dict(kept.by_identifier)
+        self.last_uses = dict(kept.last_uses)
+        self.forget_lookups()
 
     def all_in(self, region: str) -> "list[Key]":
         """Return every key of a region."""

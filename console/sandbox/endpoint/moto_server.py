@@ -99,6 +99,12 @@ class MotoServer:
 
         return kms_backends[ACCOUNT][region]
 
+    def backends(self, service: str) -> dict[str, Any]:
+        """Return what moto has of a service, by Region. Call it through `run`."""
+        from moto.backends import get_backend
+
+        return dict(get_backend(service)[ACCOUNT].items())  # type: ignore[call-overload]
+
     def trails(self) -> "list[CloudTrailBackend]":
         """Return the CloudTrail backends of every region that has a trail."""
         from moto.cloudtrail.models import cloudtrail_backends

@@ -30,6 +30,11 @@ class Trail:
         return len(self._records)
 
     @property
+    def last(self) -> int:
+        """The sequence number of the record that came last, 0 before the first."""
+        return self._sequence
+
+    @property
     def undelivered(self) -> int:
         """How many records wait for delivery to S3."""
         return len(self._undelivered)
@@ -76,6 +81,11 @@ class Trail:
         """Hand over what waits for delivery, and forget that it waited."""
         taken, self._undelivered = self._undelivered, []
         return taken
+
+    def forget_after(self, sequence: int) -> None:
+        """Forget the records that came after the one with that number."""
+        self._records = [record for record in self._records if record.sequence <= sequence]
+        self._undelivered = [record for record in self._undelivered if record.sequence <= sequence]
 
     def _number(self, record: Record) -> None:
         self._sequence += 1

@@ -1,0 +1,87 @@
+"""A moment that the endpoint can go back to, so that what is tried out in it leaves nothing behind.
+
+Keys are again as they were, with their material, policies, grants, aliases and uses. Records, buckets,
+objects and trails that came since are forgotten; faults, principals and providers are left as they are.
+"""
+
+from collections.abc import Mapping
+from copy import copy
+from dataclasses import dataclass
+from typing import Any
+
+from console.sandbox.endpoint.gate import Gate
+from console.sandbox.endpoint.keys import KeptBesideMoto
+
+_Attributes = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Bookmark:
+    """What there was: moto's keys by Region with all their attributes, and the names of everything else."""
+
+    keys: Mapping[str, list[tuple[Any, _Attributes]]]
+    beside: KeptBesideMoto
+    objects: Mapping[str, frozenset[str]]
+    trails: Mapping[str, frozenset[str]]
+    chains: Mapping[Any, Any]
+    records: int
+
+
+async def bookmark(gate: Gate) -> Bookmark:
+    """Return where the endpoint is now; what waits for delivery is delivered before."""
+    await gate.delivery.deliver()
+    return await gate.moto.run(lambda: _taken(gate))
+
+
+async def go_back(gate: Gate, to: Bookmark) -> None:
+    """Let the endpoint be as it was at the bookmark, which stays good for another time."""
+    await gate.moto.run(lambda: _restore(gate, to))
+    gate.trail.forget_after(to.records)
+
+
+def _taken(gate: Gate) -> Bookmark:
+    return Bookmark(
+        keys={
+            region: [(key, _copied(vars(key))) for key in backend.keys.values()]
+            for region, backend in gate.moto.backends("kms").items()
+        },
+        beside=gate.keys.kept(),
+        objects={name: frozenset(bucket.keys) for name, bucket in _buckets(gate).items()},
+        trails={
+            region: frozenset(backend.trails) for region, backend in gate.moto.backends("cloudtrail").items()
+        },
+        chains=gate.delivery.digests.chains(),
+        records=gate.trail.last,
+    )
+
+
+def _restore(gate: Gate, to: Bookmark) -> None:
+    for region, backend in gate.moto.backends("kms").items():
+        backend.keys.clear()
+        for key, attributes in to.keys.get(region, []):
+            vars(key).clear()
+            vars(key).update(_copied(attributes))
+            backend.keys[key.id] = key
+    gate.keys.restore(to.beside)
+    buckets = _buckets(gate)
+    for name, bucket in list(buckets.items()):
+        if name not in to.objects:
+            del buckets[name]
+            continue
+        for key in [key for key in bucket.keys if key not in to.objects[name]]:
+            del bucket.keys[key]
+    for region, backend in gate.moto.backends("cloudtrail").items():
+        for name in set(backend.trails) - to.trails.get(region, frozenset()):
+            del backend.trails[name]
+    gate.delivery.digests.go_back(to.chains)
+
+
+def _copied(attributes: _Attributes) -> _Attributes:
+    return {
+        name: copy(value) if isinstance(value, dict | list) else value for name, value in attributes.items()
+    }
+
+
+def _buckets(gate: Gate) -> dict[str, Any]:
+    backends = gate.moto.backends("s3")
+    return backends["aws"].buckets if "aws" in backends else {}
