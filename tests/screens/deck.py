@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+from textual.events import Key
+from textual.keys import _character_to_key
 from textual.pilot import Pilot
 from textual.widgets import Static
 from textual.worker import Worker
@@ -21,8 +23,11 @@ from screens.main_screen import MainScreen
 from screens.widgets.header import Header
 from screens.widgets.table.pane import TablePane
 from screens.widgets.table.table import Table
+from tests.screens.at_rest import wait_for_rest
 from tests.screens.samples import NOW
 from tests.screens.stage import Stage
+
+wait_for_rest()
 
 SMALL = (80, 24)
 LARGE = (120, 40)
@@ -96,8 +101,13 @@ class Deck:
             await self.settle()
 
     async def type(self, text: str) -> None:
-        """Type a text into the field that has the focus."""
-        await self.pilot.press(*("space" if c == " " else c for c in text))
+        """Type a text into the field that has the focus, faster than the screen is painted."""
+        driver = self.app._driver
+        assert driver is not None
+        for character in text:
+            event = Key(_character_to_key(character), character)
+            event.set_sender(self.app)
+            driver.send_message(event)
         await self.settle()
 
     async def settle(self) -> None:
@@ -109,6 +119,7 @@ class Deck:
                 busy = [worker for worker in self.app.workers if _blocking(worker)]
                 if any(shown.read_soon for shown in self.app.screen.query(TokenDetail)):
                     quiet = 0
+                    await asyncio.sleep(QUICK_REST / 4)
                 elif len(busy) > self.stage.waiting:
                     quiet = 0
                     await asyncio.wait([w._task for w in busy if w._task is not None], timeout=0.05)
@@ -119,6 +130,7 @@ class Deck:
         """Wait for what comes by itself, such as a timer's call."""
         async with asyncio.timeout(MOST_SECONDS):
             while not true():
+                await asyncio.sleep(0.01)
                 await self.pilot.pause()
         await self.settle()
 
