@@ -156,8 +156,16 @@ class Stage:
     result_more: dict[str, object] = field(default_factory=dict)
     plan_more: dict[str, object] = field(default_factory=dict)
     contexts: Contexts | None = None
-    waiting: int = 0
-    """Calls that hang at a gate right now."""
+    held: list[tuple[Event, Event | None]] = field(default_factory=list)
+    """The gates at which calls hang, each with what cancels the call."""
+
+    @property
+    def waiting(self) -> int:
+        """How many calls hang; one that was let go a moment ago does not."""
+        return sum(
+            not gate.is_set() and not (cancelled is not None and cancelled.is_set())
+            for gate, cancelled in list(self.held)
+        )
 
     @cached_property
     def events(self) -> StageEvents:
@@ -215,11 +223,11 @@ class Stage:
         self.calls.append(name)
         gate = self.gates.get(name)
         if gate is not None and not gate.is_set():
-            self.waiting += 1
+            self.held.append((gate, cancelled))
             while not gate.wait(0.01):
                 if cancelled is not None and cancelled.is_set():
                     break
-            self.waiting -= 1
+            self.held.remove((gate, cancelled))
             if cancelled is not None and cancelled.is_set():
                 raise InterruptedRunError("Cancelled.")
         fault = self.faults.get(name)
