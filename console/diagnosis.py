@@ -88,6 +88,7 @@ def _databases(loaded: LoadedSettings) -> Iterator[Area]:
 def _aws(loaded: LoadedSettings) -> Iterator[Area]:
     from crypto_core.diagnosis.aws import Apis, AwsPlace, look_at_aws
     from crypto_core.diagnosis.key_permissions import keys_of, look_at_key
+    from crypto_core.diagnosis.signing_keys import look_at_signing_key, signing_keys_of
 
     settings = loaded.settings
     place = AwsPlace(
@@ -101,6 +102,8 @@ def _aws(loaded: LoadedSettings) -> Iterator[Area]:
     yield Area(AWS, partial(look_at_aws, place, apis))
     for key in keys_of(place):
         yield Area(key.area, partial(look_at_key, key, place, apis))
+    for signing in signing_keys_of(settings.signing_key):
+        yield Area(signing.area, partial(look_at_signing_key, signing, apis))
 
 
 def _events(loaded: LoadedSettings) -> Area:

@@ -60,7 +60,7 @@ READ_ONLY_OPERATIONS = frozenset(
 Sign and GenerateMac change nothing either, but a signature speaks for whoever has it: none is made then.
 """
 
-REHEARSABLE_OPERATIONS = frozenset({"GenerateDataKey", "ReEncrypt"})
+REHEARSABLE_OPERATIONS = frozenset({"GenerateDataKey", "GenerateMac", "ReEncrypt", "Sign"})
 """What read-only mode lets pass with `DryRun`: KMS checks permission and state and does nothing."""
 
 READ_OPERATIONS: Mapping[str, frozenset[str]] = {

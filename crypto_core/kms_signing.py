@@ -33,6 +33,8 @@ ALGORITHMS: Mapping[str, str] = {
 MAC_ALGORITHMS = ("HMAC_SHA_256", "HMAC_SHA_384", "HMAC_SHA_512")
 """Algorithms of HMAC keys, the preferred first."""
 
+_NO_DIGEST = bytes(32)
+
 MAX_SIGNATURE = 6144
 """Bytes that KMS takes as a signature; longer ones are not by it."""
 
@@ -124,6 +126,21 @@ class KmsSigner:
             with self._lock:
                 self._keys[name] = found
         return found
+
+
+def rehearsals(call: Call, name: str) -> tuple[str, dict[str, dict[str, Any]]]:
+    """Return a key's ARN, and the parameters of the operations by which it signs and verifies.
+
+    They are for dry runs (`DryRun`): the signature in them is none. Raises SettingsError for a key that can't
+    sign, KmsError.
+    """
+    answer = call("DescribeKey", region=region_of(name), KeyId=name)
+    key = _described(name, answer.get("KeyMetadata") or {})
+    if key.is_hmac:
+        mac: dict[str, Any] = {"KeyId": key.arn, "Message": _NO_DIGEST, "MacAlgorithm": key.algorithm}
+        return key.arn, {"GenerateMac": mac, "VerifyMac": {**mac, "Mac": _NO_DIGEST}}
+    signed: dict[str, Any] = {"KeyId": key.arn, **_signed(_NO_DIGEST, key.algorithm)}
+    return key.arn, {"Sign": signed, "Verify": {**signed, "Signature": _NO_DIGEST}}
 
 
 def _signed(digest: bytes, algorithm: str) -> dict[str, Any]:

@@ -112,6 +112,18 @@ def test_the_store_of_events_is_looked_at_where_the_settings_say(
     assert "Move it away" in ran.stdout
 
 
+def test_the_signing_key_is_looked_at(
+    keydeck: Keydeck, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = sandbox.client("kms").create_key(KeyUsage="SIGN_VERIFY", KeySpec="ECC_NIST_P256")
+    monkeypatch.setenv("KEYDECK_SIGNING_KEY", made["KeyMetadata"]["Arn"])
+    keydeck("init")
+    ran = keydeck("doctor", "--json")
+    assert ran.exit_code == 0
+    found = {c["name"]: c["outcome"] for c in ran.json["checks"] if c["area"].startswith("signing key")}
+    assert found == dict.fromkeys(("kms:DescribeKey", "kms:Sign", "kms:Verify"), "ok")
+
+
 def test_what_failed_makes_it_exit_1_with_the_remedy_below(keydeck: Keydeck, sandbox: Sandbox) -> None:
     sandbox.control.add_denial(Denial("*", "kms:Decrypt"))
     try:

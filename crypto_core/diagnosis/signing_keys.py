@@ -1,0 +1,80 @@
+"""What KMS permits with the keys that sign checkpoints of the journal and reports: by dry runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from threading import Event
+
+from crypto_core.diagnosis.aws import Apis
+from crypto_core.diagnosis.check import Check, Outcome
+from crypto_core.errors import (
+    DryRunPassedError,
+    InvalidSignatureError,
+    KeydeckError,
+    KeyDisabledError,
+    KeyNotFoundError,
+    KeyStateError,
+    KmsAccessDeniedError,
+    KmsError,
+)
+from crypto_core.key_names import region_of, short_key
+from crypto_core.kms_signing import rehearsals
+
+_SIGNING = ("Sign", "GenerateMac")
+_DEAD = (KeyDisabledError, KeyStateError, KeyNotFoundError)
+
+
+@dataclass(frozen=True, slots=True)
+class SigningPlace:
+    """A configured signing key. `signs` is True for the first of them, the others only verify."""
+
+    name: str
+    signs: bool
+    number: int
+
+    @property
+    def area(self) -> str:
+        """The heading of its checks."""
+        return f"signing key {short_key(self.name)}"[:50] + ("" if self.signs else f" ({self.number})")
+
+
+def signing_keys_of(names: Sequence[str]) -> tuple[SigningPlace, ...]:
+    """Return the configured signing keys, each once, the one that signs first."""
+    return tuple(SigningPlace(name, n == 1, n) for n, name in enumerate(dict.fromkeys(names), start=1))
+
+
+def look_at_signing_key(key: SigningPlace, apis: Apis, stop: Event) -> Iterator[Check]:
+    """Yield whether a key can sign at all, and whether KMS lets it sign and verify."""
+    described = "kms:DescribeKey"
+    try:
+        api = apis.of(region_of(key.name) or apis.regions[0])
+        arn, calls = rehearsals(api.call, key.name)
+    except KeydeckError as error:
+        yield _told(key, described, error)
+        return
+    yield Check(key.area, described, Outcome.OK, f"Allowed. {arn} can sign.")
+    for operation, parameters in calls.items():
+        if stop.is_set():
+            return
+        action = f"kms:{operation}"
+        if operation in _SIGNING and not key.signs:
+            continue
+        try:
+            api.call(operation, region=region_of(arn), DryRun=True, **parameters)
+        except (DryRunPassedError, InvalidSignatureError):
+            yield Check(key.area, action, Outcome.OK, "Allowed.")
+        except KeydeckError as error:
+            yield _told(key, action, error)
+        else:
+            yield Check(key.area, action, Outcome.OK, "Allowed.")
+
+
+def _told(key: SigningPlace, action: str, error: KeydeckError) -> Check:
+    """What a call failed with. Without a key that only verifies, older signatures can't be verified."""
+    severity = Outcome.FAILED if key.signs else Outcome.WARNING
+    if isinstance(error, KmsAccessDeniedError):
+        return Check(key.area, action, severity, f"Refused. {error.message}", error.remedy)
+    if isinstance(error, _DEAD) or not isinstance(error, KmsError):
+        return Check(key.area, action, severity, error.message, error.remedy)
+    return Check(key.area, action, Outcome.UNKNOWN, f"Not known: {error.message}", error.remedy)
