@@ -472,9 +472,12 @@ class KeydeckApp(Actor, App[None]):
         await self.action_quit()
 
     async def action_quit(self) -> None:
-        """Leave at once; while this console works on a job, only if that is meant."""
+        """Leave at once; while this console works on a job or an incident's step, only if that is meant."""
+        from screens.incidents.running import runs_of
+
         jobs = self._jobs_here()
-        if not jobs:
+        actions = {incident: run.words for (incident, _), run in runs_of(self.facts).running.items()}
+        if not jobs and not actions:
             self._leave(True)
             return
         from screens.jobs.leaving import Leaving
@@ -482,7 +485,7 @@ class KeydeckApp(Actor, App[None]):
         if isinstance(self.screen, Leaving):
             self._leave(True)
         else:
-            self.push_screen(Leaving(jobs), self._leave)
+            self.push_screen(Leaving(jobs, actions), self._leave)
 
     def _leave(self, meant: bool | None) -> None:
         if meant:

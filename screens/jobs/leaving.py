@@ -1,8 +1,8 @@
-"""The question before a console is left that works on jobs."""
+"""The question before a console is left that works on jobs, or on a step of an incident."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from screens.jobs.question import Question
 
@@ -10,14 +10,26 @@ from screens.jobs.question import Question
 class Leaving(Question):
     """Returns True to leave all the same. q leaves at once from here too."""
 
-    def __init__(self, jobs: Sequence[int]) -> None:
-        """`jobs` are those that this console works on."""
-        one = len(jobs) == 1
-        numbers = ", ".join(str(job) for job in jobs)
-        named = f"job {numbers}" if one else f"jobs {numbers}"
-        about = [
-            f"This console works on {named}. Its processes end with it, once they wrote what they hold.",
-            "Nothing is lost: where a job stands is in the database. It goes on, on any host, with:",
-            *(f"  keydeck jobs join {job}" for job in jobs),
-        ]
-        super().__init__(f"Leave Keydeck while it works on {named}?", about, "Leave", safe="Stay")
+    def __init__(self, jobs: Sequence[int], actions: Mapping[int, str]) -> None:
+        """`jobs` are those that this console works on, `actions` what it does, by the incident's number."""
+        about: list[str] = []
+        named: list[str] = []
+        if jobs:
+            numbers = ", ".join(str(job) for job in jobs)
+            these = f"job {numbers}" if len(jobs) == 1 else f"jobs {numbers}"
+            named.append(these)
+            about += [
+                f"This console works on {these}. Its processes end with it, once they wrote what they hold.",
+                "Nothing is lost: where a job stands is in the database. It goes on, on any host, with:",
+                *(f"  keydeck jobs join {job}" for job in jobs),
+            ]
+        if actions:
+            named.append(", ".join(f"INC-{incident}" for incident in actions))
+            about += [
+                *(f"INC-{incident}: {words}" for incident, words in actions.items()),
+                "That is stopped where it stands. Nothing is lost: the step goes on from there, on any host:",
+                *(f"  keydeck incident show {incident}" for incident in actions),
+            ]
+        super().__init__(
+            f"Leave Keydeck while it works on {' and '.join(named)}?", about, "Leave", safe="Stay"
+        )

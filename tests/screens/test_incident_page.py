@@ -33,6 +33,7 @@ from screens.incidents.step_dialog import StepDialog
 from screens.incidents.step_pane import StepPane
 from screens.incidents.timeline_screen import IncidentTimelineScreen
 from screens.incidents.words import person
+from screens.jobs.leaving import Leaving
 from screens.memory import Memory
 from screens.widgets.secret_input import SecretInput
 from tests.screens.deck import LARGE, SMALL, Deck, deck
@@ -459,6 +460,25 @@ async def test_an_action_goes_on_while_the_page_is_left_and_its_end_is_told() ->
         gate.set()
         await d.until(lambda: stage.incidents.views[7].step("reencrypt").state is StepState.DONE)
         await d.until(lambda: any("INC-7, step 6: 1 key made" in said for said in d.toasts()))
+
+
+async def test_a_console_that_works_on_a_step_is_left_only_if_that_is_meant() -> None:
+    stage = staged(at_step("reencrypt"))
+    gate = stage.hold("incident.run")
+    async with deck(stage, start="incidents", size=SMALL) as d:
+        await d.press("enter", "enter", "right", "enter")
+        await d.press("q")
+        assert isinstance(d.app.screen, Leaving)
+        assert "Leave Keydeck while it works on INC-7?" in d.text()
+        assert "INC-7: Re-encrypt every token" in d.says()
+        assert "keydeck incident show 7" in d.says()
+        await d.press("enter")
+        assert d.app.is_running
+        assert not d.facts.leaving
+        await d.press("q")
+        await d.pilot.press("q")
+        assert d.facts.leaving
+        gate.set()
 
 
 async def test_x_stops_what_is_under_way_and_it_can_be_done_again() -> None:
