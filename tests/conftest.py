@@ -176,6 +176,7 @@ def stored(superuser: Engine) -> Callable[[TokenRef], str]:
 def services(environment: dict[str, str]) -> Iterator[Wired]:
     """The services over the test's own database, Keydeck's schema installed."""
     wired = wire(load().settings)
+    install(wired.engine)  # it is there, unless a test asked for this after the database
     yield wired
     wired.close()
 

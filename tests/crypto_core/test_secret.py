@@ -209,6 +209,8 @@ def test_every_error_survives_the_way_from_a_worker_process(kind: Any) -> None:
         error = kind("nonce", "11 bytes", remedy="Look.")
     elif kind.__name__ == "InvalidFilterError":
         error = kind("Unexpected )", position=7, remedy="Look.")
+    elif kind.__name__ == "ApprovalNeededError":
+        error = kind("It needs a second identity.", request="7", remedy="Look.")
     else:
         error = kind("It failed.", remedy="Look.")
     for arrived in (pickle.loads(pickle.dumps(error)), copy.copy(error)):
