@@ -77,9 +77,14 @@ def _restore(gate: Gate, to: Bookmark) -> None:
 
 
 def _copied(attributes: _Attributes) -> _Attributes:
-    return {
-        name: copy(value) if isinstance(value, dict | list) else value for name, value in attributes.items()
-    }
+    """The attributes, and copies of what they hold: moto changes its aliases and grants in place."""
+    return {name: _copy(value) for name, value in attributes.items()}
+
+
+def _copy(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: copy(held) for name, held in value.items()}
+    return [copy(held) for held in value] if isinstance(value, list) else value
 
 
 def _buckets(gate: Gate) -> dict[str, Any]:
