@@ -632,7 +632,8 @@ def test_read_only_lets_nothing_pass_that_is_not_surely_a_dry_run(
 
 
 @pytest.mark.parametrize(
-    "operation", ["CreateGrant", "Encrypt", "GenerateDataKeyWithoutPlaintext", "RetireGrant", "Sign"]
+    "operation",
+    ["CreateGrant", "Encrypt", "GenerateDataKeyWithoutPlaintext", "GenerateDataKeyPair", "RetireGrant"],
 )
 def test_read_only_refuses_the_dry_run_of_what_no_preflight_needs(
     aws: EndpointControl, new_key: Callable[[], str], operation: str
