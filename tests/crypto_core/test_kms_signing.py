@@ -29,7 +29,7 @@ def made(client: Any, usage: str, spec: str) -> str:
     return str(client.create_key(KeyUsage=usage, KeySpec=spec)["KeyMetadata"]["Arn"])
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def ecc(client: Any) -> str:
     return made(client, "SIGN_VERIFY", "ECC_NIST_P256")
 

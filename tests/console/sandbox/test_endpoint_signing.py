@@ -23,12 +23,12 @@ def kms(sandbox: Sandbox) -> Any:
     return sandbox.client("kms")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def ecc(kms: Any) -> str:
     return made(kms, "SIGN_VERIFY", "ECC_NIST_P256")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def mac_key(kms: Any) -> str:
     return made(kms, "GENERATE_VERIFY_MAC", "HMAC_256")
 

@@ -21,7 +21,7 @@ from crypto_core.errors import KmsAccessDeniedError, ReadOnlyError, RefusedError
 from crypto_core.kms_signing import KmsSigner
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def key(sandbox: Sandbox) -> str:
     made = sandbox.client("kms").create_key(KeyUsage="GENERATE_VERIFY_MAC", KeySpec="HMAC_256")
     return str(made["KeyMetadata"]["Arn"])

@@ -568,19 +568,21 @@ made: dict[str, list[str]] = {}
 
 
 def test_only_some_keys_are_asked_about_in_detail_those_that_guard_tokens_first(
-    environment: dict[str, str], new_key: Callable[[], str], world: World
+    environment: dict[str, str], new_key: Callable[[], str], kms: Any, world: World
 ) -> None:
     made.clear()
-    others = [new_key() for _ in range(4)]
-    guarding = [world.old_key.arn, world.current_key.alias]
-    inventory = KeyInventory(Counting(), guarding=lambda: guarding, detailed=3)
+    mac = kms.create_key(KeyUsage="GENERATE_VERIFY_MAC", KeySpec="HMAC_256")["KeyMetadata"]["Arn"]
+    others = [mac, *(new_key() for _ in range(4))]
+    guarding = [world.old_key.arn, world.current_key.alias, others[-1]]
+    inventory = KeyInventory(Counting(), guarding=lambda: guarding, detailed=4)
     states = {state.key_arn: state for state in inventory.list()}
     detailed = {arn for arn, state in states.items() if state.detailed}
-    assert len(detailed) == 3
-    assert {world.old_key.arn, world.current_key.arn} <= detailed
-    for operation in ("ListKeyRotations", "ListGrants", "ListResourceTags"):
-        assert sorted(made[operation]) == sorted(detailed)
-    sparse = next(states[arn] for arn in others if arn not in detailed)
+    assert len(detailed) == 4
+    assert {world.old_key.arn, world.current_key.arn, others[-1]} <= detailed
+    assert sorted(made["ListGrants"]) == sorted(made["ListResourceTags"]) == sorted(detailed)
+    rotating = [arn for arn in detailed if states[arn].spec == "SYMMETRIC_DEFAULT"]
+    assert sorted(made["ListKeyRotations"]) == sorted(rotating)
+    sparse = next(states[arn] for arn in others[1:] if arn not in detailed)
     assert (sparse.materials, sparse.grants, sparse.missing) == ((), None, {})
     assert (sparse.on_demand_used, sparse.rotation_enabled) == (None, False)
     assert inventory.show(sparse.key_arn).detailed
