@@ -154,6 +154,7 @@ def _token_tools(parts: IncidentGround, store: IncidentStore) -> Toolbox:
             providers=parts.providers,
             events=ground.events,
             use=parts.use,
+            monitor=parts.monitor,
             evidence=partial(_contents, store),
             open_restored=partial(_restored, ground),
             regions=lambda: ground.kms.regions,

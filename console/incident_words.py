@@ -14,6 +14,7 @@ from crypto_core.incidents.doing import ActionPlan, ActionResult
 from crypto_core.incidents.model import (
     CheckResult,
     CheckState,
+    Entry,
     Evidence,
     IncidentState,
     IncidentView,
@@ -89,6 +90,17 @@ def evidence_document(piece: Evidence) -> dict[str, Any]:
     }
 
 
+def entry_document(entry: Entry) -> dict[str, Any]:
+    """Return a line of the timeline as a JSON document's part."""
+    return {
+        "at": _when(entry.at),
+        "actor": entry.actor,
+        "kind": entry.kind.value,
+        "step": entry.step_id or None,
+        "text": entry.text,
+    }
+
+
 def document_of(view: IncidentView, *, whole: bool = False) -> dict[str, Any]:
     """Return an incident as a JSON document; `whole` with evidence and timeline."""
     incident = view.incident
@@ -114,16 +126,7 @@ def document_of(view: IncidentView, *, whole: bool = False) -> dict[str, Any]:
     }
     if whole:
         document["evidence"] = [evidence_document(piece) for piece in view.evidence]
-        document["timeline"] = [
-            {
-                "at": _when(entry.at),
-                "actor": entry.actor,
-                "kind": entry.kind.value,
-                "step": entry.step_id or None,
-                "text": entry.text,
-            }
-            for entry in view.entries
-        ]
+        document["timeline"] = [entry_document(entry) for entry in view.entries]
     return document
 
 

@@ -131,11 +131,16 @@ def show(ctx: click.Context, *, incident: int, as_json: bool) -> int:
 @number
 @click.argument("text")
 @click.option("--step", default="", metavar="STEP", help="The step that it is about.")
+@json_option
 @click.pass_context
-def note(ctx: click.Context, *, incident: int, text: str, step: str) -> int:
+def note(ctx: click.Context, *, incident: int, text: str, step: str, as_json: bool) -> int:
     """Write a note into the timeline. No tokens: notes are in the report."""
     with wired(ctx) as services:
-        work_of(services).note(incident, text, step)
+        work = work_of(services)
+        work.note(incident, text, step)
+        view = work.show(incident) if as_json else None
+    if view is not None:
+        print_json(document_of(view, whole=True))
     return 0
 
 

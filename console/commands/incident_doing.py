@@ -325,12 +325,13 @@ def check(ctx: click.Context, *, incident: int, step: str | None, as_json: bool)
 @number
 @_step
 @_reason
+@json_option
 @click.pass_context
-def skip(ctx: click.Context, *, incident: int, step: str, reason: str) -> int:
+def skip(ctx: click.Context, *, incident: int, step: str, reason: str, as_json: bool) -> int:
     """End a step without doing it."""
     with wired(ctx) as services:
         view = work_of(services).skip(incident, step, reason)
-    say(f"Step {view.number} {view.state.value}.")
+    _stands(view, as_json=as_json)
     return 0
 
 
@@ -338,10 +339,18 @@ def skip(ctx: click.Context, *, incident: int, step: str, reason: str) -> int:
 @number
 @_step
 @_reason
+@json_option
 @click.pass_context
-def reopen(ctx: click.Context, *, incident: int, step: str, reason: str) -> int:
+def reopen(ctx: click.Context, *, incident: int, step: str, reason: str, as_json: bool) -> int:
     """Take a step up again that had ended."""
     with wired(ctx) as services:
         view = work_of(services).reopen(incident, step, reason)
-    say(f"Step {view.number} is {view.state.value}.")
+    _stands(view, as_json=as_json)
     return 0 if view.state is not StepState.DONE else 1
+
+
+def _stands(view: StepView, *, as_json: bool) -> None:
+    if as_json:
+        print_json(step_document(view))
+    else:
+        say(f"Step {view.number}: {view.state.value}.")

@@ -93,10 +93,15 @@ def test_an_incident_is_worked_through_and_every_ending_has_its_exit_code(
 
     assert keydeck("incident", "note", "1", HOSTILE, "--step", "enter").exit_code == 0
     assert keydeck("incident", "skip", "1", "enter", "--reason", HOSTILE).exit_code == 0
-    assert keydeck("incident", "reopen", "1", "enter", "--reason", "once more").exit_code == 0
+    taken_up = keydeck("incident", "reopen", "1", "enter", "--reason", "once more", "--json")
+    assert (taken_up.exit_code, taken_up.json["step"], taken_up.json["state"]) == (0, "enter", "to do")
     early = keydeck("incident", "close", "1", "--outcome", "Too early.")
     assert (early.exit_code, "not ended: enter, talk" in early.stderr) == (2, True)
-    assert keydeck("incident", "skip", "1", "enter", "--reason", HOSTILE).exit_code == 0
+    skipped = keydeck("incident", "skip", "1", "enter", "--reason", HOSTILE, "--json")
+    assert (skipped.exit_code, skipped.json["state"]) == (0, "skipped")
+    assert "[/red]" in skipped.json["reason"]
+    noted = keydeck("incident", "note", "1", "Told support.", "--json")
+    assert (noted.exit_code, noted.json["timeline"][-1]["text"]) == (0, "Told support.")
     assert keydeck("incident", "next", "1", "--json").json["step"] == "talk"
     ended = keydeck("incident", "next", "1")
     assert (ended.exit_code, "keydeck incident close 1" in ended.stderr) == (2, True)

@@ -13,7 +13,7 @@ from typing import Any
 from crypto_core.errors import KeydeckError, KmsError, TrailError, UnknownJobError
 from crypto_core.incidents.catalogue import CaptureKind
 from crypto_core.incidents.doing import Captured, Situation
-from crypto_core.incidents.keys.fetching import BEFORE, begin_of, fetched
+from crypto_core.incidents.fetching import BEFORE, begin_of, fetched
 from crypto_core.incidents.keys.ground import KeyGround
 from crypto_core.incidents.keys.kept import kept
 from crypto_core.incidents.keys.subject import ENCRYPT_JOB, JOB, everywhere, new_key, old_key
@@ -133,7 +133,7 @@ class KeyCaptures:
                 }
             )
         begin = begin_of(situation.incident)
-        gaps = fetched(self._ground.monitor, arn, begin, cancelled)
+        gaps = fetched(self._ground.monitor, (arn,), begin, cancelled)
         summary = self._ground.use.key_use(arn, since=since, cancelled=cancelled)
         by_whom = self._ground.events.tally(
             ("principal", "name"), summary.filter, limit=_PRINCIPALS, cancelled=cancelled

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from crypto_core.consent import Consent
     from crypto_core.database.inventory import Inventory
+    from crypto_core.incidents.fetching import Monitor
     from crypto_core.keys.changes.change import KeyChange
     from crypto_core.keys.changes.plan import ChangePlan, ChangeResult
     from crypto_core.keys.inventory import KeyInventory
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from crypto_core.keys.status import Status
     from crypto_core.reencryption.jobs.model import JobOptions, JobPlan, JobView
     from crypto_core.reencryption.plan import Selection, Unwritten, Verb
-    from crypto_core.trail.key_watch import KeyWatch
     from crypto_core.trail.rules.service import Examined
     from crypto_core.trail.store.tallies import Tallies
     from crypto_core.trail.use.keys import KeyUseSummary
@@ -95,22 +95,6 @@ class Rotation(Protocol):
         cancelled: Event | None = None,
     ) -> Guide:
         """Return the guide as things are now."""
-        ...
-
-
-class Monitor(Protocol):
-    """Watches keys over CloudTrail's events: see KeyMonitor."""
-
-    def begin(
-        self,
-        keys: Sequence[str],
-        since: datetime,
-        *,
-        source: str = "lookup",
-        pull: bool = True,
-        cancelled: Event | None = None,
-    ) -> KeyWatch:
-        """Return a watch that has not looked yet."""
         ...
 
 

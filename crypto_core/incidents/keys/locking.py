@@ -15,8 +15,8 @@ from crypto_core.coverage import Evidence
 from crypto_core.errors import DatabaseError, KmsError, RefusedError
 from crypto_core.foreign import clean
 from crypto_core.incidents.doing import ActionPlan, ActionResult, InputField, Progress, Situation
+from crypto_core.incidents.fetching import begin_of
 from crypto_core.incidents.keys.bundle import bundled, run_bundle
-from crypto_core.incidents.keys.fetching import begin_of
 from crypto_core.incidents.keys.ground import KeyGround
 from crypto_core.incidents.keys.locked_policy import USES, locked_policy
 from crypto_core.incidents.keys.subject import (

@@ -15,8 +15,8 @@ from crypto_core.consent import Danger, require
 from crypto_core.errors import KmsError, RefusedError
 from crypto_core.foreign import clean
 from crypto_core.incidents.doing import ActionPlan, ActionResult, InputField, Progress, Situation
+from crypto_core.incidents.fetching import begin_of
 from crypto_core.incidents.keys.bundle import Bundle, bundled, digest_of, run_bundle
-from crypto_core.incidents.keys.fetching import begin_of
 from crypto_core.incidents.keys.ground import KeyGround
 from crypto_core.incidents.keys.subject import LEFT_OUT, NEW_KEY, entered, listed, old_key, remembered, said
 from crypto_core.incidents.keys.workers import Workers, responder_of, workers_of

@@ -19,7 +19,7 @@ from crypto_core.incidents.report.sections import (
     share,
     table,
 )
-from crypto_core.incidents.report.words import duration, moment_utc, verdict
+from crypto_core.incidents.report.words import duration, found_out, moment_utc, verdict
 from crypto_core.incidents.times import Time
 from crypto_core.severity import Severity
 
@@ -86,7 +86,7 @@ def scope(report: Report) -> Section:
             ("Database", scope.database),
             ("Suspected since", moment_utc(scope.since) or "not known"),
             ("Declared from", scope.origin),
-            *((f"Found out: {found.name}", code(found.value)) for found in report.found),
+            *((f"Found out: {found_out(found.name)}", code(found.value)) for found in report.found),
         ),
     )
 

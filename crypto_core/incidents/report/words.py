@@ -6,6 +6,32 @@ from datetime import UTC, datetime
 
 MINUTE, HOUR, DAY = 60, 3600, 86400
 
+_FOUND = {
+    "new_key": "new key",
+    "job": "job that re-encrypts",
+    "encrypt_job": "job that encrypts in place",
+    "left_out": "principals left out of the new key",
+    "responder": "the responder",
+    "readers": "principals that read until the tokens are moved",
+    "replica": "replica",
+    "tokens": "tokens asked about",
+    "dead": "tokens that are dead",
+    "alive": "tokens that are alive",
+    "unknown_liveness": "tokens of which it is not known",
+    "opened": "tokens that opened",
+    "not_opened": "tokens that did not open",
+    "unsealed": "values that are not sealed",
+    "verified_at": "verified at",
+    "verified_to_the_end": "verified to the end",
+    "restored": "restored database",
+}
+"""What steps find out, by the names that an incident remembers it by."""
+
+
+def found_out(name: str) -> str:
+    """Return in words what a step has found out; a name that is no known one without its underscores."""
+    return _FOUND.get(name, name.replace("_", " "))
+
 
 def moment(at: datetime | None) -> str:
     """Return a moment in UTC to the second, "" for none."""

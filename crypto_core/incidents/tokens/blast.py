@@ -9,10 +9,13 @@ from typing import Any
 
 from crypto_core.cancelling import stop_if
 from crypto_core.counting import counted
+from crypto_core.database.inventory import InventoryRow
+from crypto_core.envelope import Format
 from crypto_core.errors import KeyNotFoundError, SettingsError
 from crypto_core.foreign import clean
 from crypto_core.incidents.catalogue import CaptureKind
 from crypto_core.incidents.doing import Captured, Situation
+from crypto_core.incidents.fetching import begin_of, fetched
 from crypto_core.incidents.tokens.baseline import Baseline
 from crypto_core.incidents.tokens.parts import TokenParts
 from crypto_core.paging import Query
@@ -155,31 +158,57 @@ class EventsCapture:
         self._parts = parts
 
     def capture(self, situation: Situation) -> tuple[Captured, ...]:
-        """Return the events of the local store, and what that covers. Fetches nothing.
+        """Return the events of the local store, and what that covers.
 
-        Raises RefusedError, DatabaseError, EventStoreError.
+        Those about the keys of tokens in scope are fetched before, for a minute at most; those about a key
+        are where its use is captured. Raises RefusedError, DatabaseError, EventStoreError,
+        InterruptedRunError.
         """
         scope = situation.incident.scope
         notes: list[str] = []
+        not_fetched: tuple[str, ...] = ()
         if scope.key:
             expression = self._of_key(scope.key)
         else:
             refs = scope_refs(self._baseline, situation)
             expression = term("token", *(str(ref) for ref in refs[:TOKENS])) if refs else ""
             notes = _about_tokens(refs)
+            not_fetched = self._fetched(refs[:TOKENS], situation)
         content: dict[str, Any] = {"events": [], "number": 0}
         if expression:
             content = self._events(expression, scope.since, situation)
         told = reach(
             self._parts.events, self._parts.covered, scope.since, None, cancelled=situation.cancelled
         )
-        reasons = list(dict.fromkeys((*notes, *told.reasons)))
+        reasons = list(dict.fromkeys((*notes, *not_fetched, *told.reasons)))
         content |= {
             "since": scope.since.isoformat() if scope.since else None,
+            "not_fetched": list(not_fetched),
             "coverage": {"complete": not reasons, "reasons": reasons},
         }
         kept = counted(len(content["events"]), "event")
         return (Captured(CaptureKind.EVENTS, f"CloudTrail: {kept} of {content['number']:,}", content),)
+
+    def _fetched(self, refs: Sequence[TokenRef], situation: Situation) -> tuple[str, ...]:
+        """Fetch the events about the keys that tokens are under; returns what could not be had."""
+        sealed = self._sealed(refs)
+        if not all(row.key_arn for row in sealed):
+            self._parts.status.take(cancelled=situation.cancelled)  # which asks KMS about their keys
+            sealed = self._sealed(refs)
+        keys = tuple(dict.fromkeys(row.key_arn for row in sealed if row.key_arn))
+        unknown = sum(not row.key_arn for row in sealed)
+        gaps: tuple[str, ...] = ()
+        if unknown:
+            words = f"The key of {counted(unknown, 'token')} is not known: events about it were not fetched."
+            gaps = (words,)
+        if keys:
+            begin = begin_of(situation.incident)
+            gaps += fetched(self._parts.monitor, keys, begin, situation.cancelled)
+        return gaps
+
+    def _sealed(self, refs: Sequence[TokenRef]) -> list[InventoryRow]:
+        rows = self._parts.inventory.rows(list(refs))
+        return [row for row in rows if row.format in (Format.V1, Format.V2)]
 
     def _of_key(self, key: str) -> str:
         try:

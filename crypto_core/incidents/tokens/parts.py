@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from crypto_core.database.inventory import Inventory
     from crypto_core.database.opening import ValueOpener
     from crypto_core.database.tokens import TokenStore
+    from crypto_core.incidents.fetching import Monitor
     from crypto_core.incidents.tokens.restored import RestoredDatabase
     from crypto_core.keyring import KmsKeyring
     from crypto_core.keys.inventory import KeyInventory
@@ -58,6 +59,7 @@ class TokenParts:
     providers: ProviderWork
     events: EventStore
     use: EventUse
+    monitor: Monitor
     evidence: EvidenceReader
     open_restored: OpenRestored
     regions: Callable[[], Sequence[str]]

@@ -7,6 +7,7 @@ import json
 import re
 from base64 import b64encode
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime
 from html.parser import HTMLParser
 from itertools import count
@@ -20,7 +21,7 @@ from markdown_it import MarkdownIt
 from crypto_core.foreign import clean
 from crypto_core.incidents.report.json import as_json
 from crypto_core.incidents.report.markdown import escaped
-from crypto_core.incidents.report.words import duration, moment, span
+from crypto_core.incidents.report.words import duration, found_out, moment, span
 from tests.crypto_core.incidents.report.making import HmacSigner, report_of, service_of, sown
 from tests.crypto_core.incidents.sample import BEGAN, at, sample
 
@@ -265,7 +266,7 @@ def shown_as(name: str, value: Any) -> tuple[str, ...]:
         whole = moment(datetime.fromisoformat(value))
         return whole, f"– {whole[11:]}"
     if isinstance(value, str):
-        return (value,)
+        return value, found_out(value)
     if name.endswith("seconds"):
         return (duration(value),)
     return str(value), f"{value:,}"
@@ -313,3 +314,16 @@ def test_moments_and_durations_in_words() -> None:
         "at 2026-03-12 12:00:00",
         "",
     )
+
+
+def test_what_steps_have_found_out_is_told_in_words_and_in_json_by_its_name() -> None:
+    made = sample()
+    values = {"unknown_liveness": "3", "a_name_of_ones_own": "[/red]\x1b[31m"}
+    made = replace(made, view=replace(made.view, incident=replace(made.view.incident, values=values)))
+    forms = service_of(made, HmacSigner()).reports(made.view)
+    for form in ("markdown", "html"):
+        assert "Found out: tokens of which it is not known" in forms[form]
+        assert "Found out: a name of ones own" in forms[form]
+        assert "unknown" + "_" + "liveness" not in forms[form]
+        assert "\x1b" not in forms[form]
+    assert {one["name"] for one in json.loads(forms["json"])["report"]["found"]} == set(values)

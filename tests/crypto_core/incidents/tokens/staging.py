@@ -253,6 +253,7 @@ def build(
         providers=providers,
         events=wired.events,
         use=services.event_use,
+        monitor=services.key_monitor,
         evidence=lambda number, kind: [text for k, text in kept if k == kind],
         open_restored=open_restored,
         regions=lambda: wired.kms.regions,

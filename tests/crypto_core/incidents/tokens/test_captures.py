@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from sqlalchemy import Engine
 
+from console.sandbox.endpoint import Denial
+from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
 from crypto_core.cipher import TokenCipher
 from crypto_core.envelope import Format
 from crypto_core.errors import RefusedError
 from crypto_core.incidents.catalogue import CaptureKind
+from crypto_core.paging import Query
 from crypto_core.references import TokenRef
 from tests.crypto_core.incidents.tokens.staging import Stage, put
 from tests.crypto_core.trail.records import NOW, event, user
@@ -46,13 +49,15 @@ def test_who_opened_a_token_is_told_apart_from_who_could_have(
     assert not told["coverage"]["complete"]
     assert [t["reference"] for t in told["by_token"]] == sorted(map(str, (v1, v2)))
     events = stage.capture(CaptureKind.EVENTS)
-    assert (events["number"], len(events["events"])) == (1, 1)
-    assert events["events"][0]["principal"].endswith("intruder")
+    (opened,) = [one for one in events["events"] if one["name"] == "Decrypt"]
+    assert opened["principal"].endswith("intruder")
+    assert {one["name"] for one in events["events"]} <= {"Decrypt", "GenerateDataKey"}
     assert any("v1" in reason for reason in events["coverage"]["reasons"])
-    assert not [c for c in str(events["events"][0]["user_agent"]) if not c.isprintable()]
+    assert not [c for c in str(opened["user_agent"]) if not c.isprintable()]
     of_key = stage.about(key=key, since=NOW - timedelta(hours=1)).capture(CaptureKind.EVENTS)
-    assert of_key["number"] == 3
-    assert stage.capture(CaptureKind.BLAST_RADIUS)["events"] == 3
+    users = [one["principal"].rpartition("/")[2] for one in of_key["events"]]
+    assert sorted(user for user in users if user in ("ana", "intruder")) == ["ana", "intruder", "intruder"]
+    assert stage.capture(CaptureKind.BLAST_RADIUS)["events"] == of_key["number"]
 
 
 def test_the_rows_and_the_queries_are_kept_without_a_token_or_an_envelope(
@@ -88,3 +93,48 @@ def test_a_token_is_marked_the_same_only_within_its_incident(stage: Stage, world
     stage.incident = stage.another(8)
     other = stage.capture(CaptureKind.TOKENS)["tokens"][0]
     assert not {first["stored"], first["token"]} & {other["stored"], other["token"]}
+
+
+def test_the_events_about_the_tokens_keys_are_fetched_before_they_are_kept(
+    stage: Stage, world: World, sandbox: Sandbox
+) -> None:
+    kms = sandbox.client("kms")
+    blob = kms.encrypt(KeyId=world.current_key.arn, Plaintext=b"x")["CiphertextBlob"]
+    kms.decrypt(CiphertextBlob=blob, KeyId=world.current_key.arn)
+    (ref,) = [r for r in world.sealed_under(world.current_key) if r.table == "gh_connection"][:1]
+    stage.about(ref, since=datetime.now(UTC) - timedelta(hours=1))
+    assert stage.wired.events.count(Query("")) == 0
+    told = stage.capture(CaptureKind.EVENTS)
+    assert told["not_fetched"] == []
+    assert stage.wired.events.count(Query("name:Decrypt")) > 0
+    radius = stage.capture(CaptureKind.BLAST_RADIUS)
+    assert radius["could_have_opened"]
+
+
+def test_events_that_can_not_be_fetched_are_a_gap_of_what_is_kept(
+    stage: Stage, world: World, sandbox: Sandbox
+) -> None:
+    (ref,) = [r for r in world.sealed_under(world.current_key) if r.table == "gh_connection"][:1]
+    stage.about(ref, since=datetime.now(UTC) - timedelta(hours=1))
+    sandbox.control.add_denial(Denial("*", "cloudtrail:LookupEvents", "*"))
+    try:
+        denied = stage.capture(CaptureKind.EVENTS)
+    finally:
+        sandbox.control.clear()
+    assert "cloudtrail:LookupEvents" in " ".join(denied["not_fetched"])
+    assert set(denied["not_fetched"]) <= set(denied["coverage"]["reasons"])
+
+
+def test_tokens_whose_key_kms_does_not_tell_are_a_gap_of_the_events(
+    stage: Stage, world: World, sandbox: Sandbox
+) -> None:
+    refs = [r for r in world.sealed_under(world.old_key) if r.table == "gh_connection"][:2]
+    stage.about(*refs, since=datetime.now(UTC) - timedelta(hours=1))
+    sandbox.control.add_denial(Denial("*", "kms:Decrypt", "*"))
+    try:
+        told = stage.capture(CaptureKind.EVENTS)
+    finally:
+        sandbox.control.clear()
+    assert told["not_fetched"] == [
+        f"The key of {len(refs)} tokens is not known: events about it were not fetched."
+    ]

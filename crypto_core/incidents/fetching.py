@@ -1,21 +1,41 @@
-"""Fetches the events about a key before its use is told: for so long, and with what was not had as a gap."""
+"""Fetches the events about keys before their use is told: for so long, and with what was not had as a gap."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from threading import Event
 from time import monotonic
+from typing import TYPE_CHECKING, Protocol
 
 from crypto_core.cancelling import stop_if
 from crypto_core.errors import InterruptedRunError, KeydeckError
 from crypto_core.foreign import clean
-from crypto_core.incidents.keys.ground import Monitor
 from crypto_core.incidents.model import Incident
+
+if TYPE_CHECKING:
+    from crypto_core.trail.key_watch import KeyWatch
 
 BEFORE = timedelta(hours=24)
 """How long before its declaration an incident's events matter where it isn't said since when."""
 LIMIT_SECONDS = 60.0
 """How long events are fetched at most: LookupEvents answers twice a second, and containment does not wait."""
+
+
+class Monitor(Protocol):
+    """Watches keys over CloudTrail's events: see KeyMonitor."""
+
+    def begin(
+        self,
+        keys: Sequence[str],
+        since: datetime,
+        *,
+        source: str = "lookup",
+        pull: bool = True,
+        cancelled: Event | None = None,
+    ) -> KeyWatch:
+        """Return a watch that has not looked yet."""
+        ...
 
 
 def begin_of(incident: Incident) -> datetime:
@@ -42,19 +62,19 @@ class _Until(Event):
 
 def fetched(
     monitor: Monitor,
-    key: str,
+    keys: Sequence[str],
     since: datetime,
     cancelled: Event | None = None,
     *,
     seconds: float = LIMIT_SECONDS,
 ) -> tuple[str, ...]:
-    """Fetch events about a key from `since` on; return why not all were had, nothing if all were.
+    """Fetch events about keys from `since` on; return why not all were had, nothing if all were.
 
     What was fetched before the time was over is kept. Raises InterruptedRunError once `cancelled` is set.
     """
     until = _Until(cancelled, seconds)
     try:
-        look = monitor.begin((key,), since, cancelled=until).look(cancelled=until)
+        look = monitor.begin(keys, since, cancelled=until).look(cancelled=until)
     except InterruptedRunError:
         stop_if(cancelled)
         words = f"Events were fetched for {seconds:g} seconds, and there are more of them."

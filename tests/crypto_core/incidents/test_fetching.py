@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from crypto_core.errors import InterruptedRunError, KmsUnreachableError
-from crypto_core.incidents.keys.fetching import fetched
+from crypto_core.incidents.fetching import fetched
 
 SINCE = datetime(2026, 7, 1, tzinfo=UTC)
 
@@ -45,7 +45,7 @@ def endless(cancelled: Event) -> Any:
 
 def test_what_the_look_missed_is_told() -> None:
     watching = Watching(lambda _: SimpleNamespace(gaps=("Not read: eu-west-2",)))
-    assert fetched(watching, "key", SINCE) == ("Not read: eu-west-2",)
+    assert fetched(watching, ("key",), SINCE) == ("Not read: eu-west-2",)
     assert watching.asked == [(("key",), SINCE)]
 
 
