@@ -27,8 +27,8 @@ class Leaving(Question):
             named.append(", ".join(f"INC-{incident}" for incident in actions))
             about += [
                 *(f"INC-{incident}: {words}" for incident, words in actions.items()),
-                "That is stopped where it stands. Nothing is lost: the step goes on from there, on any host:",
-                *(f"  keydeck incident show {incident}" for incident in actions),
+                "That is stopped where it stands. Nothing is lost: it goes on from there, on any host, with:",
+                *(f"  keydeck incident next {incident}" for incident in actions),
             ]
         super().__init__(
             f"Leave Keydeck while it works on {' and '.join(named)}?", about, "Leave", safe="Stay"

@@ -16,6 +16,7 @@ import pytest
 from console.__main__ import run
 from console.context import ConsoleContexts
 from console.game_day.loot import envelopes, read_all
+from console.sandbox.endpoint import Fault
 from console.sandbox.sandbox import Sandbox
 from console.settings import load
 from console.wiring import wire
@@ -247,6 +248,61 @@ async def test_a_key_that_waits_for_its_deletion_is_brought_back_and_every_token
     assert {"key", "census", "events", "verification"} <= {piece.kind for piece in pieces}
     assert [piece.sha256 for piece in pieces if piece.sha256 not in written] == []
     assert f"{under} of {under} tokens opened" in written
+
+
+async def test_where_a_keys_region_is_down_its_replica_opens_and_every_token_is_tried(
+    small: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world, other = small.world, "eu-central-1"
+    home = world.current_key.arn.split(":")[3]
+    kms = small.client("kms")
+    key = str(kms.create_key(MultiRegion=True, Description="Tokens, in two Regions")["KeyMetadata"]["Arn"])
+    kms.replicate_key(KeyId=key, ReplicaRegion=other)
+    monkeypatch.setenv("TOKEN_ENCRYPTION_KEY_ID", key)
+    monkeypatch.setenv("KEYDECK_TRUSTED_KEYS", f"{world.old_key.arn},{world.current_key.arn}")
+    monkeypatch.setenv("KEYDECK_REGIONS", f"{home},{other}")
+    under = world.sealed_under(world.current_key)
+    engine = open_engine(small.platform_database_url)
+    with closing(wire(load().settings)) as wired:
+        put_under(engine, world, wired.keyring, under, key)
+        wired.services.status.take()
+    engine.dispose()
+    small.control.add_fault(Fault("*", "reset", region=home))
+    started = keydeck("incident", "start", "key-lost", "--key", key, "--json")
+    assert started.exit_code == 0, started.stderr
+    contexts = ConsoleContexts(load().settings)
+    async with operator(contexts.services) as works:
+        await works.press("5")
+        await works.until(lambda: "INC-1" in works.text())
+        await works.press("enter")
+        await works.until(lambda: isinstance(works.screen, IncidentScreen) and works.page.view is not None)
+        await works.at("look")
+        await works.press("enter")
+        await works.until(lambda: "Not captured yet: key-use, findings" in works.text())
+        await works.at("look")
+        await works.press("s")
+        await works.dialog(AskText, "#text")
+        await works.confirm("AWS does not answer")
+        assert (await works.ended("look")).state is StepState.SKIPPED
+        await works.answer("cause", "its Region is down")
+        replica = await works.finish("replica")
+        assert replica.check is not None
+        assert replica.check.lines == (f"{other}: opened 3 tokens.",)
+        await works.agree("verified")
+        await works.ended("verified")
+        assert works.view.incident.values["opened"] == str(len(under))
+        assert works.view.incident.values["not_opened"] == "0"
+        small.control.clear()  # the Region is back
+        await works.answer("second", "no replica")
+        await works.finish("review")
+        await close(works)
+        await works.write_report()
+    contexts.close()
+    (path,) = tmp_path.glob("keydeck-INC-1-*.html")
+    written = path.read_text(encoding="utf-8")
+    assert "AWS does not answer" in written
+    assert f"{len(under)} of {len(under)} tokens opened" in written
+    assert f"{other}: opened 3 tokens." in written
 
 
 def test_both_runbooks_are_worked_through_by_commands_alone(

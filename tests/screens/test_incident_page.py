@@ -471,7 +471,7 @@ async def test_a_console_that_works_on_a_step_is_left_only_if_that_is_meant() ->
         assert isinstance(d.app.screen, Leaving)
         assert "Leave Keydeck while it works on INC-7?" in d.text()
         assert "INC-7: Re-encrypt every token" in d.says()
-        assert "keydeck incident show 7" in d.says()
+        assert "keydeck incident next 7" in d.says()
         await d.press("enter")
         assert d.app.is_running
         assert not d.facts.leaving

@@ -48,6 +48,7 @@ class EndpointControl:
             fraction=fault.fraction,
             count=fault.count,
             message=fault.message,
+            region=fault.region,
         )
 
     def add_denial(self, denial: Denial) -> None:

@@ -61,7 +61,8 @@ class TokenBucket:
 class FaultRule:
     """Makes calls fail: each with probability `fraction`, and at most `remaining` of them (None: no limit).
 
-    `operation` is a glob over names such as `Decrypt`; `error` an exception's name, reset, half or hang.
+    `operation` is a glob over names such as `Decrypt`, `region` one over Regions; `error` an exception's
+    name, reset, half or hang.
     """
 
     operation: str
@@ -69,10 +70,13 @@ class FaultRule:
     fraction: float
     remaining: int | None
     message: str
+    region: str
 
-    def strikes(self, operation: str) -> bool:
+    def strikes(self, operation: str, region: str) -> bool:
         """Decide for one call, counting it when it fails."""
         if self.remaining == 0 or not fnmatchcase(operation, self.operation):
+            return False
+        if not fnmatchcase(region, self.region):
             return False
         if self.fraction < 1 and random.random() >= self.fraction:  # noqa: S311 (not a secret)
             return False
@@ -145,10 +149,10 @@ class Faults:
         self._lookup_rate = rate
         self._lookups.clear()
 
-    def struck(self, operation: str) -> FaultRule | None:
+    def struck(self, operation: str, region: str) -> FaultRule | None:
         """Return the fault that hits this call, if one does."""
         for rule in self.rules:
-            if rule.strikes(operation):
+            if rule.strikes(operation, region):
                 return rule
         return None
 
@@ -188,11 +192,16 @@ class Faults:
 
 
 def fault_rule(
-    operation: str, error: str, fraction: float = 1.0, count: int | None = None, message: str = ""
+    operation: str,
+    error: str,
+    fraction: float = 1.0,
+    count: int | None = None,
+    message: str = "",
+    region: str = "*",
 ) -> FaultRule:
     """Return a checked rule. Raises ValidationException for a fraction outside 0 to 1 or a negative count."""
     if not 0 <= fraction <= 1:
         raise validation(f"A fault's fraction is between 0 and 1, not {fraction}")
     if count is not None and count < 0:
         raise validation(f"A fault's count can't be negative: {count}")
-    return FaultRule(operation, error, fraction, count, message)
+    return FaultRule(operation, error, fraction, count, message, region)

@@ -103,7 +103,7 @@ class Gate:
             if self.faults.latency:
                 await asyncio.sleep(self.faults.latency)
             if self.faults.rules:
-                await self._misbehave(record.name)
+                await self._misbehave(record.name, record.region)
             answer = await self._dispatch(call, record)
         except ServiceError as error:
             refuse(record, error.code, error.message)
@@ -166,8 +166,8 @@ class Gate:
             raise expired()
         record.name = name
 
-    async def _misbehave(self, operation: str) -> None:
-        rule = self.faults.struck(operation)
+    async def _misbehave(self, operation: str, region: str) -> None:
+        rule = self.faults.struck(operation, region)
         if rule is None:
             return
         if rule.error == HANG:

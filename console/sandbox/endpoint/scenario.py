@@ -23,7 +23,7 @@ class Fault:
     `operation` is a glob over names such as `Decrypt`; `error` an AWS exception's name (such as
     `KMSInternalException`, `KeyUnavailableException`), `reset` (the connection is reset), `half` (an answer
     that breaks off) or `hang` (none). `fraction` (0 to 1) of the calls fail, and at most `count` of them
-    (None: no limit).
+    (None: no limit). `region` is a glob over the Regions whose calls fail.
     """
 
     operation: str
@@ -31,6 +31,7 @@ class Fault:
     fraction: float = 1.0
     count: int | None = None
     message: str = ""
+    region: str = "*"
 
 
 @dataclass(frozen=True, slots=True)

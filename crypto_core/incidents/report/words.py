@@ -18,6 +18,7 @@ _FOUND = {
     "dead": "tokens that are dead",
     "alive": "tokens that are alive",
     "unknown_liveness": "tokens of which it is not known",
+    "replaced": "rows that hold a new token",
     "opened": "tokens that opened",
     "not_opened": "tokens that did not open",
     "unsealed": "values that are not sealed",

@@ -17,7 +17,7 @@ from crypto_core.incidents.doing import (
     Situation,
 )
 from crypto_core.incidents.tokens.baseline import Baseline, Standing
-from crypto_core.incidents.tokens.liveness import captured_liveness, listed, liveness_row
+from crypto_core.incidents.tokens.liveness import captured_liveness, liveness_row
 from crypto_core.incidents.tokens.marks import Held, Mark
 from crypto_core.incidents.tokens.parts import TokenParts
 from crypto_core.incidents.tokens.planning import SAVE_UNCHECKED, agreed
@@ -156,7 +156,7 @@ class EnterToken:
         told = f"{replaced:,} of {counted(len(old), 'row')} in scope hold a new token."
         return ActionResult(
             not left,
-            (*lines, told, *listed(f"Left: {one}" for one in left)),
+            (*lines, told, *(f"{len(left):,} left, the next: {one}" for one in left[:1])),
             {"replaced": str(replaced)},
             (*before.fresh, *evidence),
         )

@@ -104,6 +104,18 @@ def test_a_fault_hits_only_its_operation_and_its_fraction(
         kms.generate_data_key(KeyId=key["Arn"], KeySpec="AES_256")
 
 
+def test_a_fault_of_one_region_leaves_the_others_alone(
+    client: Callable[..., Any], endpoint: EndpointProcess
+) -> None:
+    there, down = client("kms", region="eu-central-1"), client("kms", region="eu-west-1")
+    endpoint.control.add_fault(Fault("*", "KMSInternalException", region="eu-west-*"))
+    there.list_keys()
+    with pytest.raises(ClientError, match="KMSInternalException"):
+        down.list_keys()
+    endpoint.control.clear()
+    down.list_keys()
+
+
 def test_a_reset_connection_reaches_the_client_as_such(kms: Any, key: Any, endpoint: EndpointProcess) -> None:
     endpoint.control.add_fault(Fault("Encrypt", "reset", count=1))
     with pytest.raises((ConnectionClosedError, EndpointConnectionError)):
