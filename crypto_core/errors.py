@@ -169,6 +169,11 @@ class KmsError(KeydeckError):
         self.operation = operation
         self.key = clean(key)
 
+    @property
+    def why(self) -> str:
+        """Why something could not be had, as it is said behind what is missing."""
+        return self.message
+
 
 class KmsAccessDeniedError(KmsError):
     """The AWS identity may not perform the operation. `action` is the IAM action that is missing."""
@@ -178,6 +183,11 @@ class KmsAccessDeniedError(KmsError):
     ) -> None:
         super().__init__(message, operation=operation, key=key, remedy=remedy)
         self.action = clean(action) or (f"kms:{operation}" if operation else "")
+
+    @property
+    def why(self) -> str:
+        """The IAM action that is missing."""
+        return f"{self.action} is not allowed"
 
 
 class KeyDisabledError(KmsError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 from crypto_core.errors import KeyNotFoundError, KmsAccessDeniedError, KmsError, KmsRequestError
 from crypto_core.foreign import clean
@@ -42,47 +42,58 @@ class KeyInventory:
         self._lock = threading.Lock()
         self._aliases: dict[str, tuple[str, ...]] = {}
 
+    @property
+    def regions(self) -> Sequence[str]:
+        """The configured Regions."""
+        return self._kms.regions
+
     def list(self) -> tuple[KeyState, ...]:
         """Return all keys, listed or guarding tokens, each with its state, rotation and aliases.
 
         Materials, tags and grants come with those that guard tokens and, in a small account, with all. Keys
-        that KMS won't describe are there with the reason. Where keys may not be listed, those that are known
-        anyway say that there may be others. Raises KmsError if KMS can't be asked at all.
+        that KMS won't describe are there with the reason. Where keys may not be listed, or a Region does not
+        answer, those that are known anyway say that there may be others. Raises KmsError if KMS can't be
+        asked at all.
         """
         guarding = tuple(dict.fromkeys(self._guarding()))
         with ThreadPoolExecutor(max_workers=self._workers) as pool:
             asked = pool.submit(self._read_aliases)
-            names, refused = self._names(pool)
+            names, untold = self._names(pool)
             names |= dict.fromkeys(guarding)
-            if not names and refused:
-                raise next(iter(refused.values()))
+            if not names and untold:
+                raise next(iter(untold.values()))
             aliases = asked.result()
             found = [s for s in pool.map(lambda n: self._one(n, aliases), names) if s is not None]
             states = list({state.key_arn: state for state in found}.values())
             states = self._parts.with_stores(pool.map(self._detail(states, guarding), states))
+        told = {state.region for state in states}
+        elsewhere = {f"keys of {region}": error.why for region, error in untold.items() if region not in told}
         for number, state in enumerate(states):
-            if state.region in refused:
-                others = f"{refused[state.region].action} is not allowed"
-                states[number] = replace(state, missing=state.missing | {"other keys": others})
+            own = {"other keys": untold[state.region].why} if state.region in untold else {}
+            states[number] = replace(state, missing=state.missing | own | elsewhere)
         return tuple(sorted(states, key=lambda s: (s.name.startswith("…"), s.name, s.key_arn)))
 
-    def _names(self, pool: ThreadPoolExecutor) -> tuple[dict[str, None], dict[str, KmsAccessDeniedError]]:
-        """The ARNs of the keys that can be listed, and the Regions where none can."""
+    def _names(self, pool: ThreadPoolExecutor) -> tuple[dict[str, None], dict[str, KmsError]]:
+        """The ARNs of the keys that can be listed, and the Regions where none can.
 
-        def listed(region: str) -> list[str] | KmsAccessDeniedError:
+        Raises KmsError where no Region answers.
+        """
+
+        def listed(region: str) -> list[str] | KmsError:
             try:
                 return [str(k["KeyArn"]) for k in self._kms.listed("ListKeys", "Keys", region=region)]
-            except KmsAccessDeniedError as error:
+            except KmsError as error:
                 return error
 
         names: dict[str, None] = {}
-        refused: dict[str, KmsAccessDeniedError] = {}
+        untold: dict[str, KmsError] = {}
         for region, answer in zip(self._kms.regions, pool.map(listed, self._kms.regions), strict=True):
-            if isinstance(answer, KmsAccessDeniedError):
-                refused[region] = answer
+            if isinstance(answer, KmsError):
+                untold[region] = answer
             else:
                 names |= dict.fromkeys(answer)
-        return names, refused
+        _raise_if_all(self._kms.regions, untold)
+        return names, untold
 
     def _detail(self, states: Sequence[KeyState], guarding: Sequence[str]) -> Callable[[KeyState], KeyState]:
         """What to add to each key of a list: details to those that guard tokens, and to others if few."""
@@ -108,7 +119,8 @@ class KeyInventory:
 
     def describe(self, name: str) -> KeyState:
         """Return a key's state alone (one call). Raises as `show`."""
-        return self._with_aliases(self._describe(name), self.known_aliases())
+        state = self._describe(name)
+        return self._with_aliases(state, _Aliases(self.known_aliases()))
 
     def replicas(self, name: str) -> tuple[str, ...]:
         """Return the ARNs of a key in all its Regions (one call). Raises as `show`."""
@@ -139,11 +151,11 @@ class KeyInventory:
     def known_aliases(self) -> Mapping[str, Sequence[str]]:
         """Return the aliases by key ARN, read once; empty where KMS does not tell them."""
         try:
-            return self.aliases() or self._read_aliases() or {}
+            return self.aliases() or self._read_aliases().found
         except KmsError:
             return {}
 
-    def _one(self, name: str, aliases: Mapping[str, tuple[str, ...]] | None) -> KeyState | None:
+    def _one(self, name: str, aliases: _Aliases) -> KeyState | None:
         try:
             state = self._describe(name)
         except KeyNotFoundError:
@@ -153,14 +165,11 @@ class KeyInventory:
         except KmsError as error:
             if not parse_key_name(name).is_key_arn:
                 return None
-            reason = error.message
-            if isinstance(error, KmsAccessDeniedError):
-                reason = f"{error.action} is not allowed"
-            unknown = KeyState(name, region_of(name) or "", missing={"state": reason})
+            unknown = KeyState(name, region_of(name) or "", missing={"state": error.why})
             return self._with_aliases(unknown, aliases)
         return self._in_short(state, aliases)
 
-    def _in_short(self, state: KeyState, aliases: Mapping[str, Sequence[str]] | None) -> KeyState:
+    def _in_short(self, state: KeyState, aliases: _Aliases) -> KeyState:
         """A key with its aliases, its last use and its rotation."""
         return self._parts.with_rotation(self._parts.with_use(self._with_aliases(state, aliases)))
 
@@ -174,27 +183,45 @@ class KeyInventory:
             )
         return described(m, self._kms.regions[0])
 
-    def _read_aliases(self) -> dict[str, tuple[str, ...]] | None:
+    def _read_aliases(self) -> _Aliases:
+        """The aliases of all Regions; of those that don't tell them, what was known. Raises KmsError if none
+        answers.
+        """
         found: dict[str, list[str]] = {}
-        try:
-            for region in self._kms.regions:
+        untold: dict[str, KmsError] = {}
+        for region in self._kms.regions:
+            try:
                 for alias in self._kms.listed("ListAliases", "Aliases", region=region):
                     if alias.get("TargetKeyId"):
                         arn = str(alias["AliasArn"]).replace(
                             f":{alias['AliasName']}", f":key/{alias['TargetKeyId']}"
                         )
                         found.setdefault(arn, []).append(clean(alias["AliasName"]))
-        except KmsAccessDeniedError:
-            return None
-        result = {arn: tuple(sorted(names)) for arn, names in found.items()}
+            except KmsError as error:
+                untold[region] = error
+        _raise_if_all(self._kms.regions, untold)
         with self._lock:
-            self._aliases = result
-        return result
+            before = {arn: names for arn, names in self._aliases.items() if region_of(arn) in untold}
+            self._aliases = before | {arn: tuple(sorted(names)) for arn, names in found.items()}
+            return _Aliases(self._aliases, {region: error.why for region, error in untold.items()})
 
-    def _with_aliases(self, state: KeyState, aliases: Mapping[str, Sequence[str]] | None) -> KeyState:
-        if aliases is None:
-            known = self.aliases().get(state.key_arn, ())
-            if known:
-                return replace(state, aliases=tuple(known))
-            return replace(state, missing=state.missing | {"aliases": "kms:ListAliases is not allowed"})
-        return replace(state, aliases=tuple(aliases.get(state.key_arn, ())))
+    def _with_aliases(self, state: KeyState, aliases: _Aliases) -> KeyState:
+        names = tuple(aliases.found.get(state.key_arn, ()))
+        if not names and state.region in aliases.untold:
+            return replace(state, missing=state.missing | {"aliases": aliases.untold[state.region]})
+        return replace(state, aliases=names)
+
+
+@dataclass(frozen=True, slots=True)
+class _Aliases:
+    """Aliases by key ARN, and the Regions that don't tell them, with the reason."""
+
+    found: Mapping[str, Sequence[str]]
+    untold: Mapping[str, str] = field(default_factory=dict)
+
+
+def _raise_if_all(regions: Sequence[str], untold: Mapping[str, KmsError]) -> None:
+    """Raise the first of the errors if no Region answers. A refusal is an answer."""
+    silent = [error for error in untold.values() if not isinstance(error, KmsAccessDeniedError)]
+    if len(silent) == len(regions):
+        raise silent[0]

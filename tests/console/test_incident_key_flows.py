@@ -301,6 +301,7 @@ async def test_where_a_keys_region_is_down_its_replica_opens_and_every_token_is_
     (path,) = tmp_path.glob("keydeck-INC-1-*.html")
     written = path.read_text(encoding="utf-8")
     assert "AWS does not answer" in written
+    assert f"in {other}" in written
     assert f"{len(under)} of {len(under)} tokens opened" in written
     assert f"{other}: opened 3 tokens." in written
 

@@ -16,7 +16,7 @@ from crypto_core.incidents.doing import Captured, Situation
 from crypto_core.incidents.fetching import BEFORE, begin_of, fetched
 from crypto_core.incidents.keys.ground import KeyGround
 from crypto_core.incidents.keys.kept import kept
-from crypto_core.incidents.keys.subject import ENCRYPT_JOB, JOB, everywhere, new_key, old_key
+from crypto_core.incidents.keys.subject import ENCRYPT_JOB, JOB, elsewhere, everywhere, new_key, old_key
 from crypto_core.keys.posture.finding import Finding
 from crypto_core.keys.state import KeyState
 
@@ -68,7 +68,7 @@ class KeyCaptures:
                 states = everywhere(self._ground.keys, name)
             except KmsError as error:
                 yield f"{which} {name}", {"key_arn": name, "not_known": str(error)}
-                continue
+                states = elsewhere(self._ground.keys, name)
             for state in states:
                 if "state" in state.missing:
                     yield f"{which} {state.key_arn}", _unasked(state)

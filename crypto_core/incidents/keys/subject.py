@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -11,7 +12,7 @@ from crypto_core.errors import DatabaseError, KeyNotFoundError, KmsError, Refuse
 from crypto_core.foreign import clean
 from crypto_core.incidents.doing import Situation
 from crypto_core.incidents.model import CheckResult, CheckState
-from crypto_core.key_names import region_of
+from crypto_core.key_names import in_region, is_multi_region, region_of
 from crypto_core.keys.inventory import KeyInventory
 from crypto_core.keys.state import KeyState
 
@@ -69,6 +70,20 @@ def everywhere(keys: KeyInventory, name: str) -> tuple[KeyState, ...]:
         except KmsError as error:
             # A Region that is down must not keep the key from being taken away in the others.
             found.append(KeyState(arn, region_of(arn) or "", missing={"state": clean(error, 300)}))
+    return tuple(found)
+
+
+def elsewhere(keys: KeyInventory, name: str) -> tuple[KeyState, ...]:
+    """Return a multi-Region key's replicas in the other configured Regions, as far as these answer.
+
+    For where the key's own Region does not: which Regions have a replica, only the key itself would tell.
+    """
+    found = []
+    for region in keys.regions if is_multi_region(name) else ():
+        replica = in_region(name, region)
+        if replica != name:
+            with suppress(KmsError):
+                found.append(keys.describe(replica))
     return tuple(found)
 
 

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from crypto_core.cancelling import stop_if
 from crypto_core.coverage import Coverage
-from crypto_core.errors import DatabaseError, KmsAccessDeniedError, KmsError
+from crypto_core.errors import DatabaseError, KmsError
 from crypto_core.key_names import parse_key_name, same_key
 from crypto_core.keys.grants import Grant
 from crypto_core.keys.inventory import KeyInventory
@@ -159,7 +159,7 @@ class PostureService:
             try:
                 found.add(self._keys.describe(name).key_arn)
             except KmsError as error:
-                gaps.append(Gap(f"{name}: which key it names: {_why(error)}", Severity.HIGH))
+                gaps.append(Gap(f"{name}: which key it names: {error.why}", Severity.HIGH))
         return frozenset(found)
 
     def _facts(
@@ -195,7 +195,7 @@ class PostureService:
         try:
             policy = self._policies.of(state)
         except KmsError as error:
-            missing["policy"] = _why(error)
+            missing["policy"] = error.why
             return None, self._policies.grants_of(state, missing), missing
         by_policy = tuple(a for a in policy.accesses if a.grant is None)
         return by_policy, None if policy.missing else policy.grants, {**policy.missing}
@@ -213,6 +213,9 @@ def _about_keys(estate: Estate) -> Iterator[Finding | Gap]:
         if "other keys" in facts.key.missing:
             # Those that tokens are under are known all the same.
             yield Gap(f"{facts.key.region}: other keys: {facts.key.missing['other keys']}", Severity.MEDIUM)
+        for part, why in facts.key.missing.items():
+            if part.startswith("keys of "):
+                yield Gap(f"{part.removeprefix('keys of ')}: keys: {why}", Severity.HIGH)
         if facts.key.state is None:
             yield from lifecycle.state_unknown(facts, estate)
             continue
@@ -228,10 +231,6 @@ def _by_material(state: KeyState, status: Status | None) -> dict[str, int]:
             material = share.key_material_id or ""
             found[material] = found.get(material, 0) + share.tokens
     return found
-
-
-def _why(error: KmsError) -> str:
-    return f"{error.action} is not allowed" if isinstance(error, KmsAccessDeniedError) else error.message
 
 
 def _is_grave(severity: Severity) -> bool:

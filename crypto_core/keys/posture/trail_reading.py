@@ -8,7 +8,7 @@ from threading import Event
 from typing import Any
 
 from crypto_core.cancelling import stop_if
-from crypto_core.errors import KmsAccessDeniedError, KmsError
+from crypto_core.errors import KmsError
 from crypto_core.foreign import clean
 from crypto_core.keys.posture.finding import Gap
 from crypto_core.keys.posture.trails import Trail, recorded
@@ -32,7 +32,7 @@ def read_trails(
         try:
             answer = kms.read("cloudtrail", "DescribeTrails", region=region, includeShadowTrails=True)
         except KmsError as error:
-            gaps.append(Gap(f"{region}: trails: {_why(error)}", Severity.HIGH))
+            gaps.append(Gap(f"{region}: trails: {error.why}", Severity.HIGH))
             continue
         asked.append(region)
         for raw in answer.get("trailList") or ():
@@ -56,7 +56,7 @@ def _with_status(kms: KmsApi, trail: Trail, arn: str) -> Trail:
     try:
         answer = kms.read("cloudtrail", "GetTrailStatus", region=trail.home, Name=arn)
     except KmsError as error:
-        return replace(trail, missing={**trail.missing, "status": _why(error)})
+        return replace(trail, missing={**trail.missing, "status": error.why})
     logging = answer.get("IsLogging")
     if logging is None:
         return replace(trail, missing={**trail.missing, "status": "CloudTrail does not tell"})
@@ -67,9 +67,5 @@ def _with_selectors(kms: KmsApi, trail: Trail, arn: str) -> Trail:
     try:
         answer = kms.read("cloudtrail", "GetEventSelectors", region=trail.home, TrailName=arn)
     except KmsError as error:
-        return replace(trail, missing={**trail.missing, "event selectors": _why(error)})
+        return replace(trail, missing={**trail.missing, "event selectors": error.why})
     return replace(trail, recorded=recorded(answer))
-
-
-def _why(error: KmsError) -> str:
-    return f"{error.action} is not allowed" if isinstance(error, KmsAccessDeniedError) else error.message

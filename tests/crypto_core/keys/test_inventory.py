@@ -371,6 +371,33 @@ def test_several_regions_are_listed_together(environment: dict[str, str], sandbo
     assert arn not in {s.key_arn for s in KeyInventory(KmsApi(["eu-west-1"])).list()}
 
 
+def test_a_region_that_is_down_leaves_the_keys_of_the_others(
+    environment: dict[str, str], sandbox: Sandbox, world: World
+) -> None:
+    home, regions = world.current_key.arn, ["eu-west-1", "us-east-1"]
+    arn = boto3.client("kms", region_name="us-east-1").create_key()["KeyMetadata"]["Arn"]
+    inventory = KeyInventory(KmsApi(regions), guarding=lambda: [home])
+    assert inventory.show(home).aliases == ("alias/tokens",)
+    try:
+        sandbox.control.add_fault(Fault("*", "reset", region="eu-west-1"))
+        states = {state.key_arn: state for state in inventory.list()}
+        assert set(states) == {arn, home}
+        assert (states[arn].state, states[arn].detailed, states[arn].missing) == ("Enabled", True, {})
+        assert (states[home].state, states[home].aliases) == (None, ("alias/tokens",))
+        assert {part: "No answer" in why for part, why in states[home].missing.items()} == {
+            "state": True,
+            "other keys": True,
+        }
+        assert inventory.show(arn) == states[arn]
+        (alone,) = KeyInventory(KmsApi(regions)).list()
+        assert list(alone.missing) == ["keys of eu-west-1"]
+        sandbox.control.add_fault(Fault("*", "reset", region="us-east-1"))
+        with pytest.raises(KmsUnreachableError):
+            inventory.list()
+    finally:
+        sandbox.control.clear()
+
+
 def test_hostile_descriptions_come_out_clean(keys: KeyInventory, kms: Any) -> None:
     arn = kms.create_key(Description="a\x1b[31mb\u202ec[/red]\nd" + "x" * 500)["KeyMetadata"]["Arn"]
     description = keys.show(arn).description

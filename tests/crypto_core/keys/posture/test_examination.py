@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from threading import Event
@@ -119,6 +120,22 @@ def test_keys_that_may_not_be_listed_leave_those_that_are_known(
     posture = services.services.posture.examine()
     assert rules(posture, world.current_key.arn) == {"kms-material-old", "kms-single-region"}
     assert gap_of(posture, "eu-west-1: other keys", "kms:ListKeys is not allowed").hides is Severity.MEDIUM
+
+
+def test_a_region_that_is_down_is_a_gap_and_the_others_are_examined(
+    environment: dict[str, str], world: World, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KEYDECK_REGIONS", "eu-west-1,us-east-1")
+    sandbox.control.add_fault(Fault("*", "reset", region="us-east-1"))
+    try:
+        with closing(wire(load().settings)) as wired:
+            posture = wired.services.posture.examine()
+    finally:
+        sandbox.control.clear()
+    assert rules(posture, world.current_key.arn) == {"kms-material-old", "kms-single-region"}
+    assert gap_of(posture, "us-east-1: keys", "No answer").hides is Severity.HIGH
+    assert gap_of(posture, "us-east-1: trails", "No answer").hides is Severity.HIGH
+    assert not posture.well
 
 
 def test_a_key_that_tokens_were_found_under_is_examined_though_nobody_named_it(
