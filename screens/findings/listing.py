@@ -153,6 +153,6 @@ LISTING: Listing[Finding] = Listing(
     record=lambda finding: finding.as_json(),
     one="finding",
     many="findings",
-    nothing="No findings: every rule was asked about every key that is known.",
+    nothing="No findings in what was examined. What was not, if anything, is named below.",
 )
 EXAMPLE = "severity:critical,high rule:kms-rotation-* -subject:*reports*"

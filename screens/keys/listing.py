@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 from crypto_core.filters import Field, Kind, Value
 from crypto_core.foreign import clean
+from crypto_core.key_names import is_multi_region
 from crypto_core.keys.state import KeyState
 from crypto_core.listing import MemorySource
 from crypto_core.paging import PagedSource
@@ -43,7 +44,9 @@ def tokens_under(key: KeyState, facts: Facts) -> int | None:
 
 
 def _name(key: KeyState, _facts: Facts) -> Cell:
-    return KeyWords([key]).long(key.key_arn), "bold"
+    # Replicas have one id: the Region tells them apart.
+    region = f" {key.region}" if is_multi_region(key.key_arn) else ""
+    return f"{KeyWords([key]).long(key.key_arn)}{region}", "bold"
 
 
 def _state(key: KeyState, facts: Facts) -> Cell:

@@ -277,3 +277,14 @@ async def test_an_unknown_key_is_said_to_be_asked_for() -> None:
         assert d.app.screen.crumb[0] == "Keys"
         await d.command("policy")
         assert d.toasts() == ["Policy: not now, there is nothing to do it to."]
+
+
+async def test_replicas_are_told_apart_by_their_region() -> None:
+    replicas = tuple(
+        replace(KEYS[0], key_arn=arn, region=region, multi_region=True)
+        for arn, region in ((PRIMARY, "eu-west-1"), (REPLICA, "us-east-1"))
+    )
+    async with deck(Stage(keys=(*replicas, *KEYS[1:])), start="keys", size=LARGE) as d:
+        assert "…1111 eu-west-1" in d.text()
+        assert "…1111 us-east-1" in d.text()
+        assert "us-east-1" not in next(line for line in d.lines() if "tokens-old" in line)
