@@ -30,6 +30,10 @@ TOKENS = 200
 """Tokens whose use is looked at one by one."""
 _IN_DETAIL = 50
 
+_OWN = (
+    "Keydeck opens the tokens to mark them: from the incident's declaration on, calls of whoever works on it "
+    "are among these."
+)
 _V2_ALONE = (
     "Only events that name a token are among these: v2. For v1, CloudTrail names none; the blast radius says "
     "who could have opened it."
@@ -105,7 +109,7 @@ class _Radius:
                     self.could.items(), key=lambda i: (-i[1].calls, i[0])
                 )
             ],
-            "statements": list(self.statements)[:TOKENS],
+            "statements": [*list(self.statements)[:TOKENS], _OWN],
             "coverage": {"complete": not self.gaps, "reasons": list(self.gaps)[:TOKENS]},
         }
 

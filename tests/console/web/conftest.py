@@ -113,8 +113,13 @@ class Command:
 
     def consoles(self) -> list[psutil.Process]:
         """The consoles that it runs."""
-        children = psutil.Process(self.process.pid).children()
-        return [child for child in children if "console.web.child" in child.cmdline()]
+        found = []
+        for child in psutil.Process(self.process.pid).children():
+            # One that has just ended has no command line any more.
+            with suppress(psutil.NoSuchProcess):
+                if "console.web.child" in child.cmdline():
+                    found.append(child)
+        return found
 
     async def end(self, number: signal.Signals) -> tuple[int, str]:
         """Send a signal; return the exit code and what was said on stderr."""

@@ -69,7 +69,7 @@ def test_a_wait_that_takes_too_long_is_cut_and_no_other(
 def test_waits_share_one_thread_that_ends_when_there_are_none(
     monkeypatch: pytest.MonkeyPatch, wires: list[Any]
 ) -> None:
-    monkeypatch.setattr(watchdog, "LIMIT_SECONDS", 0.3)
+    monkeypatch.setattr(watchdog, "LIMIT_SECONDS", 3.0)
     watch = watchdog._Watch()
     threads = set()
     for _ in range(50):
