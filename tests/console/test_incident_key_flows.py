@@ -16,6 +16,7 @@ import pytest
 from console.__main__ import run
 from console.context import ConsoleContexts
 from console.game_day.loot import envelopes, read_all
+from console.sandbox import access_keys
 from console.sandbox.endpoint import Fault
 from console.sandbox.sandbox import Sandbox
 from console.settings import load
@@ -323,6 +324,9 @@ def test_both_runbooks_are_worked_through_by_commands_alone(
         engine.dispose()
 
     # The platform used the old key minutes ago: nothing can prove that it is quiet.
+    made = small.client("kms").generate_data_key(KeyId=key, KeySpec="AES_256")
+    platform = small.client("kms", access_keys.PLATFORM)
+    platform.decrypt(CiphertextBlob=made["CiphertextBlob"], KeyId=key)
     answers = {"leaked": "no", "retention": "delete"}
     compromise = worked_through("key-compromise", key, answers, switch=switch, unproved="quiet")
     assert {step["step"]: step["state"] for step in compromise["steps"]}["quiet"] == "skipped"
