@@ -44,9 +44,10 @@ def tokens_under(key: KeyState, facts: Facts) -> int | None:
 
 
 def _name(key: KeyState, _facts: Facts) -> Cell:
-    # Replicas have one id: the Region tells them apart.
-    region = f" {key.region}" if is_multi_region(key.key_arn) else ""
-    return f"{KeyWords([key]).long(key.key_arn)}{region}", "bold"
+    if is_multi_region(key.key_arn):
+        # Replicas have one id: the Region tells them apart.
+        return clean(f"{key.name} {key.region}", 160), "bold"
+    return KeyWords([key]).long(key.key_arn), "bold"
 
 
 def _state(key: KeyState, facts: Facts) -> Cell:

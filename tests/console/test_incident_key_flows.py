@@ -285,6 +285,9 @@ async def test_where_a_keys_region_is_down_its_replica_opens_and_every_token_is_
         await works.dialog(AskText, "#text")
         await works.confirm("AWS does not answer")
         assert (await works.ended("look")).state is StepState.SKIPPED
+        kept = [one.title for one in works.view.evidence if (one.step_id, one.kind) == ("look", "key")]
+        assert kept[0].endswith(key)
+        assert [title.endswith(f" in {other}") for title in kept[1:]] == [True]
         await works.answer("cause", "its Region is down")
         replica = await works.finish("replica")
         assert replica.check is not None
@@ -302,7 +305,6 @@ async def test_where_a_keys_region_is_down_its_replica_opens_and_every_token_is_
     (path,) = tmp_path.glob("keydeck-INC-1-*.html")
     written = path.read_text(encoding="utf-8")
     assert "AWS does not answer" in written
-    assert f"in {other}" in written
     assert f"{len(under)} of {len(under)} tokens opened" in written
     assert f"{other}: opened 3 tokens." in written
 

@@ -279,12 +279,15 @@ async def test_an_unknown_key_is_said_to_be_asked_for() -> None:
         assert d.toasts() == ["Policy: not now, there is nothing to do it to."]
 
 
-async def test_replicas_are_told_apart_by_their_region() -> None:
+@pytest.mark.parametrize("size", [SMALL, LARGE], ids=["small", "large"])
+async def test_replicas_are_told_apart_by_their_region(size: tuple[int, int]) -> None:
     replicas = tuple(
         replace(KEYS[0], key_arn=arn, region=region, multi_region=True)
         for arn, region in ((PRIMARY, "eu-west-1"), (REPLICA, "us-east-1"))
     )
-    async with deck(Stage(keys=(*replicas, *KEYS[1:])), start="keys", size=LARGE) as d:
-        assert "…1111 eu-west-1" in d.text()
-        assert "…1111 us-east-1" in d.text()
+    unnamed = replace(replicas[0], key_arn=PRIMARY.replace("111", "222"), aliases=())
+    async with deck(Stage(keys=(*replicas, unnamed, *KEYS[1:])), start="keys", size=size) as d:
+        assert "alias/tokens eu-west-1" in d.text()
+        assert "alias/tokens us-east-1" in d.text()
+        assert f"{unnamed.name} eu-west-1" in d.text()
         assert "us-east-1" not in next(line for line in d.lines() if "tokens-old" in line)

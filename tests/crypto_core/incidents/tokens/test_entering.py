@@ -83,7 +83,9 @@ def test_v2_stays_v2_and_is_bound_to_its_row(
     cipher = TokenCipher(stage.wired.keyring, write_format=Format.V2)
     put(platform, first, cipher.encrypt("ghp_" + "o" * 36, ref=first).stored)
     stage.about(first, second)
-    stage.run(ENTER, reference=str(first), token=Secret.of(CANARY))
+    entered = stage.run(ENTER, reference=str(first), token=Secret.of(CANARY))
+    assert not entered.complete
+    assert entered.lines[-2:] == ("1 of 2 rows in scope hold a new token.", f"1 left, the next: {second}")
     assert classify(stored(first)).format is Format.V2
     assert opens_to(stage.wired, first, stored(first)) == CANARY
     with pytest.raises(KeydeckError):
