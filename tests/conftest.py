@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import redirect_stderr, redirect_stdout
@@ -27,6 +28,7 @@ from console.wiring import Wired, wire
 from crypto_core.database.engine import open_engine
 from crypto_core.database.installation import install
 from crypto_core.references import TokenRef
+from tests import lanes
 
 CONNECTIONS = 120
 ROOM_IN_MEMORY = 4 << 30
@@ -35,7 +37,33 @@ ROOM_IN_MEMORY = 4 << 30
 botocore.session.create_loader = cache(botocore.session.create_loader)
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
+    """Choose the lane, and keep what all processes of a run would make again."""
+    lanes.choose(config)
+    _keep_compiled()
+    _keep_in_memory()
+
+
+def pytest_report_header(config: pytest.Config) -> str | None:
+    """The seed that finds again what a property finds."""
+    return f"Using --hypothesis-seed={config.option.hypothesis_seed}" if lanes.is_deep(config) else None
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Properties are tried in both lanes."""
+    if lanes.is_deep(config):
+        lanes.mark_properties(items)
+
+
+def _keep_compiled() -> None:
+    """Tests start hundreds of processes, and each would compile the product again."""
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    sys.dont_write_bytecode = False
+
+
+def _keep_in_memory() -> None:
     """Keep temporary files in memory where there is room for it: databases are copied by the thousand."""
     memory = Path("/dev/shm")
     if "TMPDIR" in os.environ or not os.access(memory, os.W_OK):
@@ -131,15 +159,7 @@ def environment(
     sandbox: Sandbox, database_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> dict[str, str]:
     """The process's environment points at the sandbox, the test's own database and its own events."""
-    settings = sandbox.settings() | {
-        "DATABASE_URL": database_url,
-        "KEYDECK_EVENTS_FILE": str(tmp_path / "events.sqlite"),
-    }
-    for name in list(os.environ):
-        if name.startswith(("AWS_", "KEYDECK_", "PG")) or name in ("DATABASE_URL", "DEV_ENCRYPTION_KEY"):
-            monkeypatch.delenv(name)
-    for name, value in settings.items():
-        monkeypatch.setenv(name, value)
+    settings = _point_at(sandbox, database_url, tmp_path, monkeypatch)
     sandbox.control.clear()
     return settings
 
@@ -217,6 +237,66 @@ def keydeck(environment: dict[str, str]) -> Callable[..., Ran]:
         return Ran(code, stdout.getvalue(), stderr.getvalue())
 
     return call
+
+
+@dataclass(frozen=True, slots=True)
+class ForReading:
+    """A database that the tests of a module share to read it, and the services with which it is made ready."""
+
+    services: Wired
+    platform: Engine
+    superuser: Engine
+
+    def freeze(self) -> None:
+        """Let nobody write into the database any more who does not ask PostgreSQL for it."""
+        with self.superuser.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
+            name = self.superuser.url.database
+            connection.execute(text(f"ALTER DATABASE {name} SET default_transaction_read_only = on"))
+        for engine in (self.services.engine, self.services.state_engine, self.platform, self.superuser):
+            engine.dispose()  # sessions that are open would go on writing
+
+
+@pytest.fixture(scope="module")
+def for_reading(
+    sandbox: Sandbox, databases: Databases, installed: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[ForReading]:
+    """A copy of the generated database for all tests of a module, Keydeck's schema in it; see `freeze`."""
+    name = f"shared_{uuid4().hex[:12]}"
+    databases.copy(installed, name)
+    urls = (sandbox.platform_database_url, sandbox.superuser_url)
+    platform, superuser = (open_engine(_as(url, name)) for url in urls)
+    with pytest.MonkeyPatch.context() as patch:
+        url = _as(sandbox.database_url, name)
+        _point_at(sandbox, url, tmp_path_factory.mktemp("for-reading"), patch)
+        services = wire(load().settings)
+        yield ForReading(services, platform, superuser)
+        services.close()
+    platform.dispose()
+    superuser.dispose()
+    databases.drop(name)
+
+
+@pytest.fixture
+def reading(for_reading: ForReading) -> Iterator[Wired]:
+    """Services of the test's own over the database that its module shares."""
+    wired = wire(load().settings)
+    yield wired
+    wired.close()
+
+
+def _point_at(
+    sandbox: Sandbox, database_url: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> dict[str, str]:
+    settings = sandbox.settings() | {
+        "DATABASE_URL": database_url,
+        "KEYDECK_EVENTS_FILE": str(folder / "events.sqlite"),
+    }
+    for name in list(os.environ):
+        if name.startswith(("AWS_", "KEYDECK_", "PG")) or name in ("DATABASE_URL", "DEV_ENCRYPTION_KEY"):
+            monkeypatch.delenv(name)
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    return settings
 
 
 def _as(url: str, database: str) -> str:

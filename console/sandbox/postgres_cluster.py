@@ -20,6 +20,7 @@ _SETTINGS = {
     "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",
     "max_connections": "100",
+    "scram_iterations": "1",  # passwords are 24 random bytes: there is nothing to guess slowly
     "dynamic_shared_memory_type": "mmap",  # in the data folder; /dev/shm is 64 MB in a container
     "fsync": "off",
     "synchronous_commit": "off",

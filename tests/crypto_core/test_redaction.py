@@ -12,13 +12,12 @@ from collections.abc import Callable
 
 import pytest
 from cryptography.fernet import Fernet
-from hypothesis import assume, example, given, settings
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from crypto_core.envelope.formats import PROVIDER_PREFIXES
 from crypto_core.redaction import redacted
 
-unhurried = settings(deadline=None)
 PREFIXES = [prefix for prefixes in PROVIDER_PREFIXES.values() for prefix in prefixes]
 SECRETS = [prefix + "0123CANARYcanary0123456789" for prefix in PREFIXES]
 around = st.text(max_size=40)
@@ -35,14 +34,12 @@ def assert_hidden(secret: str, text: str) -> None:
     assert secret[-8:] not in text
 
 
-@unhurried
 @given(tokens, around, around)
 def test_a_providers_token_is_hidden_wherever_it_stands(token: str, before: str, after: str) -> None:
     assume(token[-8:] not in before + after)
     assert_hidden(token, redacted(before + token + after))
 
 
-@unhurried
 @given(
     tokens,
     st.integers(1, 30),
@@ -62,14 +59,12 @@ def test_a_token_cut_by_control_bytes_is_put_together_and_hidden(token: str, pla
         lambda text: "".join(f"%25{byte:02X}" for byte in text.encode()),
     ],
 )
-@unhurried
 @given(token=tokens)
 def test_a_percent_encoded_token_is_hidden(encode: Callable[[str], str], token: str) -> None:
     encoded = encode(token)
     assert_hidden(encoded, redacted(f"GET https://example.com/find?q={encoded}&page=2"))
 
 
-@unhurried
 @given(tokens, st.integers(0, 2), st.booleans())
 def test_a_token_in_base64_or_hexadecimal_is_hidden(token: str, offset: int, url_safe: bool) -> None:
     token = token.ljust(30, "x") + "y"
@@ -80,7 +75,6 @@ def test_a_token_in_base64_or_hexadecimal_is_hidden(token: str, offset: int, url
     assert_hidden(in_hex, redacted(f"<{in_hex}>"))
 
 
-@unhurried
 @given(st.binary(min_size=32, max_size=400))
 def test_random_bytes_in_base64_are_hidden(content: bytes) -> None:
     assume(len(set(content)) > 16)
@@ -89,7 +83,6 @@ def test_random_bytes_in_base64_are_hidden(content: bytes) -> None:
         assert_hidden(encoded, redacted(f"arn:aws:iam::123456789012:role/{encoded}"))
 
 
-@unhurried
 @given(st.sampled_from([b"v1|", b"v2|", b"dev|"]), st.binary(min_size=6, max_size=300))
 def test_a_stored_envelope_is_hidden_also_a_short_or_broken_one(version: bytes, content: bytes) -> None:
     stored = base64.b64encode(version + b"x" + content).decode()
@@ -174,7 +167,6 @@ def test_what_operators_look_for_stays_readable(text: str) -> None:
     assert redacted(text) == text
 
 
-@unhurried
 @given(
     st.from_regex(r"[a-z_]{1,20}\.[a-z_]{1,20}", fullmatch=True),
     st.one_of(st.uuids().map(str), st.integers(0, 2**63).map(str)),
@@ -224,7 +216,6 @@ pieces = st.sampled_from(
 )
 
 
-@unhurried
 @given(st.lists(st.one_of(pieces, st.text(max_size=5)), max_size=12).map("".join))
 @example("password=ghp_a b")
 def test_redacting_twice_changes_nothing_more(text: str) -> None:
@@ -232,7 +223,6 @@ def test_redacting_twice_changes_nothing_more(text: str) -> None:
     assert redacted(once) == once
 
 
-@unhurried
 @given(st.text(max_size=200))
 def test_text_without_secrets_only_loses_control_and_format_characters(text: str) -> None:
     assume(not re.search(r"[:=@%]|eyJ|\x1b|\x9b|-----", text) and not any(p in text for p in PREFIXES))

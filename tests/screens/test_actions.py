@@ -172,11 +172,11 @@ async def test_every_action_is_done_by_each_of_its_commands(
             for command in action.commands:
                 done: list[Any] = []
                 argument = "x" if action.argument else ""
-                await d.pilot.press("colon", *command, *((" ", "x") if argument else ()))
+                await d.press("colon")
+                await d.type(f"{command} {argument}".rstrip())
                 with monkeypatch.context() as patch:
                     patch.setattr(type(actor), action.method, recorder(done, action))
-                    await d.pilot.press("enter")
-                    await d.pilot.pause()
+                    await d.press("enter")
                 assert done == [(action.id, (argument,) if argument else ())], command
 
 
@@ -194,9 +194,7 @@ async def test_what_can_be_done_to_a_key_is_done_by_key_and_by_command_on_list_a
                 done: list[Any] = []
                 with monkeypatch.context() as patch:
                     patch.setattr(type(actor), action.method, recorder(done, action))
-                    typed = ("colon", *way[1:], "enter") if way.startswith(":") else (way,)
-                    await d.pilot.press(*("minus" if key == "-" else key for key in typed))
-                    await d.pilot.pause()
+                    await (d.command(way[1:]) if way.startswith(":") else d.press(way))
                 assert done == [(action.id, ("",) if action.argument else ())], way
 
 
@@ -215,9 +213,7 @@ async def test_what_can_be_done_to_events_is_done_by_key_and_by_command(
                 done: list[Any] = []
                 with monkeypatch.context() as patch:
                     patch.setattr(type(actor), action.method, recorder(done, action))
-                    typed = ("colon", *way[1:], "enter") if way.startswith(":") else (way,)
-                    await d.pilot.press(*("minus" if key == "-" else key for key in typed))
-                    await d.pilot.pause()
+                    await (d.command(way[1:]) if way.startswith(":") else d.press(way))
                 assert done == [(action.id, ("",) if action.argument else ())], way
 
 
@@ -258,40 +254,70 @@ STARTS: dict[Scope, tuple[str, tuple[str, ...]]] = {
 """Where the actions of a scope can be done: the screen, and the keys that lead on from it."""
 
 
-def make_incidents(stage: Stage, action: Action) -> None:
-    """An incident at the step that has a use for the action."""
-    stage.events.add(a_day() if action.scope in (Scope.EVENTS, Scope.EVENT) else ())
+def world_of(action: Action) -> str:
+    """What must be there for the action to be of use."""
+    if action.name in ("answer", "reopen"):
+        return action.name
+    return {"job.resume-job": "paused", "job.restore-job": "done"}.get(action.id, "")
+
+
+def make(stage: Stage, world: str) -> None:
+    """Events, an approval, a job and an incident, in the state that some actions need."""
+    stage.events.add(a_day())
     stage.approvals.add(approval())
     view = key_compromise()
-    if action.name == "answer":
+    if world == "answer":
         view = with_steps(view, reencrypt=StepState.DONE)
-    elif action.name == "reopen":
+    elif world == "reopen":
         view = with_steps(view, **{step.step.id: StepState.DONE for step in view.steps})
+    elif world:
+        stage.jobs.views[31] = job_view(state=JobState.PAUSED if world == "paused" else JobState.DONE)
     stage.incidents.add(view)
 
 
-@pytest.mark.parametrize("way", ["key", "command", "palette"])
-@pytest.mark.parametrize("action", CHANGING, ids=lambda a: a.id)
-async def test_read_only_refuses_whatever_changes_anything(action: Action, way: str) -> None:
-    start, ways = STARTS.get(action.scope, ("connections", ()))
+def placed() -> dict[tuple[str, tuple[str, ...], str], list[Action]]:
+    """The changing actions by where they are done and what must be there."""
+    places: dict[tuple[str, tuple[str, ...], str], list[Action]] = {}
+    for action in CHANGING:
+        places.setdefault((*STARTS.get(action.scope, ("connections", ())), world_of(action)), []).append(
+            action
+        )
+    return places
+
+
+PLACED = placed()
+
+
+@pytest.mark.parametrize("place", PLACED, ids=lambda place: "-".join((place[0], *place[1], place[2])))
+async def test_read_only_refuses_whatever_changes_anything_by_key_and_by_command(
+    place: tuple[str, tuple[str, ...], str],
+) -> None:
+    start, ways, world = place
     stage = Stage(read_only=True)
-    make_incidents(stage, action)
-    if action.id == "job.resume-job":
-        stage.jobs.views[31] = job_view(state=JobState.PAUSED)
-    if action.id == "job.restore-job":
-        stage.jobs.views[31] = job_view(state=JobState.DONE)
+    make(stage, world)
     async with deck(stage, start=start) as d:
         await d.press(*ways)
         screen, before = d.app.screen, list(d.stage.calls)
-        if way == "key":
-            await d.press(action.keys.split(",")[0])
-        elif way == "command":
-            await d.command(action.name)
-        else:
-            await choose_from_palette(d, f":{action.name}")
-        assert d.app.screen is screen
-        assert d.toasts() == [f"Read-only: {action.title} is refused."]
-        assert d.stage.calls == before
+        for action in PLACED[place]:
+            for way in (d.press(action.keys.split(",")[0]), d.command(action.name)):
+                d.app.clear_notifications()
+                await way
+                assert d.app.screen is screen
+                assert d.toasts() == [f"Read-only: {action.title} is refused."]
+                assert set(d.stage.calls) == set(before)
+
+
+def test_every_changing_action_is_among_those_that_read_only_refuses() -> None:
+    assert Counter(a.id for actions in PLACED.values() for a in actions) == Counter(a.id for a in CHANGING)
+
+
+async def test_read_only_refuses_what_the_palette_finds() -> None:
+    stage = Stage(read_only=True)
+    async with deck(stage, start="connections") as d:
+        before = list(d.stage.calls)
+        await choose_from_palette(d, ":encrypt")
+        assert d.toasts() == ["Read-only: encrypt in place is refused."]
+        assert set(d.stage.calls) == set(before)
 
 
 async def test_read_only_is_also_what_the_database_says_of_itself() -> None:

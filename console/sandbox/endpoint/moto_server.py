@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 from urllib.parse import unquote_to_bytes
 
@@ -140,6 +141,7 @@ class MotoServer:
 
         if self._seed is not None:
             mock_random.seed(self._seed)
+        _share_spare_private_keys()
         self._application = DomainDispatcherApplication(create_backend_app)
 
     def _call(self, request: HttpRequest) -> HttpAnswer:
@@ -169,6 +171,19 @@ class MotoServer:
         if request.method == "HEAD":
             kept += [pair for pair in headers if pair[0].lower() == "content-length"]
         return HttpAnswer(status, kept, body)
+
+
+def _share_spare_private_keys() -> None:
+    """Let symmetric and HMAC keys share one RSA key: moto makes each one of its own, which nothing uses."""
+    from moto.kms import models
+
+    make = models.generate_private_key  # type: ignore[attr-defined]
+    spare = cache(lambda: make("SYMMETRIC_DEFAULT"))
+
+    def make_or_share(key_spec: str) -> Any:
+        return spare() if key_spec.startswith(("SYMMETRIC_", "HMAC_")) else make(key_spec)
+
+    models.generate_private_key = make_or_share  # type: ignore[attr-defined]
 
 
 def _failure(status: int, code: str, message: str) -> HttpAnswer:

@@ -13,7 +13,7 @@ from typing import IO, Self
 
 from console.sandbox.endpoint.control import EndpointControl
 
-START_TIMEOUT = 15.0
+START_TIMEOUT = 60.0
 _STOP_TIMEOUT = 5.0
 _TAIL = 2000
 

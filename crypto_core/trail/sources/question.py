@@ -85,12 +85,12 @@ _EXACT = {
     "ip": "sourceipaddress",
     "error": "errorcode",
     "region": "awsregion",
-    "account": "coalesce(recipientaccountid, useridentity.accountid)",
     "source": "eventsource",
     "access_key": "useridentity.accesskeyid",
     "id": "eventid",
 }
 """Fields whose values only AWS writes: in SQL they are what they are here."""
+_ACCOUNT = re.compile(r"[0-9]{12}")
 _KEY_ID = re.compile(r"(?:mrk-)?[0-9a-f-]{32,36}")
 
 
@@ -258,6 +258,8 @@ def _pushed(
         column = func.lower(literal_column(_EXACT[field]))
         found = or_(*(_spelt(column, value, field) for value in term.alternatives))
         return or_(column.is_(None), column == "", not_(found)) if term.negated else found
+    if field == "account":
+        return _not_of_accounts(texts) if term.negated else _of_accounts(term.alternatives)
     if term.negated:
         return None
     if field == "principal":
@@ -300,6 +302,22 @@ def _like(column: ColumnElement[str], parts: Sequence[str]) -> ColumnElement[boo
 
 def _escaped(text: str) -> str:
     return re.sub("([!%_])", r"!\1", text)
+
+
+def _of_accounts(values: Iterable[Alternative]) -> ColumnElement[bool]:
+    """An event's account is the trail's, or the caller's where the trail's is no account."""
+    columns = [literal_column(name) for name in ("recipientaccountid", IDENTITY["accountId"])]
+    return or_(*(_like(func.lower(column), value.parts) for value in values for column in columns))
+
+
+def _not_of_accounts(texts: Sequence[str]) -> ColumnElement[bool] | None:
+    """None for what may be equal to a column's text without being an account."""
+    if not all(_ACCOUNT.fullmatch(text) for text in texts):
+        return None
+    account: ColumnElement[str | None] = func.coalesce(
+        literal_column("recipientaccountid"), literal_column(IDENTITY["accountId"])
+    )
+    return or_(account.is_(None), account.not_in(texts))
 
 
 def _principal(values: Iterable[Alternative]) -> ColumnElement[bool] | None:

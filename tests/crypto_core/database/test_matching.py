@@ -17,6 +17,7 @@ from crypto_core.errors import InvalidFilterError
 from crypto_core.filters import Value, parse_filter, passes
 from crypto_core.paging import Query
 from crypto_core.references import TokenRef
+from tests.lanes import examples
 
 FREE = ("reference", "org", "provider", "shown")
 
@@ -114,7 +115,7 @@ def everything(services: Wired, inventory: Inventory) -> dict[TokenRef, dict[str
     return {row.ref: read(row, raw) for row in inventory.page(Query(), limit=1000).rows}
 
 
-@settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(250), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(_terms, min_size=1, max_size=3).map(" ".join))
 @example("key:unknown -leaked:*")
 @example("-evidence:verified id:7,gh-3")

@@ -18,6 +18,8 @@ from crypto_core.errors import InterruptedRunError, InvalidFilterError, KeydeckE
 from crypto_core.paging import Cursor, Page, Query
 from crypto_core.reencryption.plan import Selection
 from crypto_core.references import TokenRef
+from tests.conftest import ForReading
+from tests.lanes import examples
 
 WAYS = {
     "as it is": {},
@@ -31,11 +33,8 @@ WAYS = {
 """How a page may be found; all must find the same."""
 
 
-@pytest.fixture
-def inventory(services: Wired, platform: Engine) -> Inventory:
+def make_varied(services: Wired, platform: Engine) -> None:
     """Tokens with equal values, with none, empty ones, of every evidence; ids are texts and numbers."""
-    found = services.services.inventory
-    assert isinstance(found, Inventory)
     with platform.begin() as connection:
         for table in ("gh_connection", "slack_connection"):
             for column in ("org_id", "created_at"):
@@ -53,6 +52,29 @@ def inventory(services: Wired, platform: Engine) -> Inventory:
     services.catalogue.refresh()
     services.services.status.take()
     services.services.work.verify(Selection((TokenRef("gh_connection", "access_token", "gh-1"),)))
+
+
+@pytest.fixture(scope="module")
+def varied(for_reading: ForReading) -> None:
+    """The module's shared database is varied, and nothing is written in it any more."""
+    make_varied(for_reading.services, for_reading.platform)
+    for_reading.freeze()
+
+
+@pytest.fixture
+def inventory(varied: None, reading: Wired) -> Inventory:
+    """An inventory of the test's own of what all read."""
+    found = reading.services.inventory
+    assert isinstance(found, Inventory)
+    return found
+
+
+@pytest.fixture
+def own_inventory(services: Wired, platform: Engine) -> Inventory:
+    """A varied inventory in which a test may write."""
+    make_varied(services, platform)
+    found = services.services.inventory
+    assert isinstance(found, Inventory)
     return found
 
 
@@ -81,8 +103,11 @@ def walk(inventory: Inventory, query: Query, limit: int, *, backwards: bool = Fa
         start = page.first if backwards else page.last
 
 
-@pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("sort", SortKey)
+PAIRS = [(sort, [*WAYS][n % len(WAYS)]) for n, sort in enumerate((*SortKey, *SortKey))]
+"""Each order by two ways, each way by two orders; the property below draws from all of them."""
+
+
+@pytest.mark.parametrize(("sort", "way"), PAIRS)
 def test_pages_backwards_are_the_pages_forwards(
     inventory: Inventory, monkeypatch: pytest.MonkeyPatch, sort: SortKey, way: str
 ) -> None:
@@ -109,7 +134,7 @@ FILTERS = [
 ]
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(60), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.sampled_from(list(WAYS)),
     st.sampled_from(FILTERS),
@@ -149,21 +174,21 @@ def test_any_way_through_the_pages_meets_the_rows_that_stand_there(
 
 @pytest.mark.parametrize("way", WAYS)
 def test_a_page_goes_on_where_the_row_of_the_cursor_stood(
-    inventory: Inventory, platform: Engine, monkeypatch: pytest.MonkeyPatch, way: str
+    own_inventory: Inventory, platform: Engine, monkeypatch: pytest.MonkeyPatch, way: str
 ) -> None:
     go_by(monkeypatch, way)
     for sort in SortKey:
         query = Query("table:confluence_connection", sort)
-        whole = refs(inventory.page(query))
-        page = inventory.page(query, limit=4)
+        whole = refs(own_inventory.page(query))
+        page = own_inventory.page(query, limit=4)
         with platform.begin() as connection:
             gone = connection.execute(
                 text("DELETE FROM confluence_connection WHERE id = :id RETURNING *"),
                 {"id": int(page.rows[-1].ref.row_id)},
             ).one()
-        assert refs(inventory.page(query, page.last, limit=3)) == whole[4:7]
-        assert refs(inventory.page(query, page.last, inclusive=True, limit=3)) == whole[4:7]
-        assert refs(inventory.page(query, page.last, backwards=True, limit=9)) == whole[:3]
+        assert refs(own_inventory.page(query, page.last, limit=3)) == whole[4:7]
+        assert refs(own_inventory.page(query, page.last, inclusive=True, limit=3)) == whole[4:7]
+        assert refs(own_inventory.page(query, page.last, backwards=True, limit=9)) == whole[:3]
         with platform.begin() as connection:
             names = ", ".join(gone._mapping)
             values = ", ".join(f":{name}" for name in gone._mapping)
@@ -176,16 +201,16 @@ def test_a_page_goes_on_where_the_row_of_the_cursor_stood(
 
 
 def test_a_row_that_comes_while_a_list_is_read_is_there_when_it_is_looked_at_anew(
-    inventory: Inventory, platform: Engine, monkeypatch: pytest.MonkeyPatch
+    own_inventory: Inventory, platform: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     go_by(monkeypatch, "near rows run out at once")
     query = Query("format:empty")
-    (row,) = inventory.page(query).rows
-    page = inventory.page(Query(), limit=50)
+    (row,) = own_inventory.page(query).rows
+    page = own_inventory.page(Query(), limit=50)
     with platform.begin() as connection:
         connection.execute(text("UPDATE jira_connection SET refresh_token = '' WHERE id = 'jira-10'"))
-    assert len(inventory.page(query).rows) == 2
-    fresh = inventory.page(Query(), page.first, inclusive=True, limit=1000)
+    assert len(own_inventory.page(query).rows) == 2
+    fresh = own_inventory.page(Query(), page.first, inclusive=True, limit=1000)
     assert TokenRef("jira_connection", "refresh_token", "jira-10") in refs(fresh)
     assert row.ref in refs(fresh)
 
@@ -229,16 +254,16 @@ def test_references_are_all_that_a_filter_lets_through_by_column_and_id(
 
 
 @pytest.fixture
-def sent(services: Wired) -> Iterator[list[str]]:
-    """The text of every statement that the services' engine sends."""
+def sent() -> Iterator[list[str]]:
+    """The text of every statement that is sent."""
     statements: list[str] = []
 
     def keep(_c: Any, _cursor: Any, statement: str, _p: Any, _context: Any, _many: bool) -> None:
         statements.append(statement)
 
-    event.listen(services.engine, "before_cursor_execute", keep)
+    event.listen(Engine, "before_cursor_execute", keep)
     yield statements
-    event.remove(services.engine, "before_cursor_execute", keep)
+    event.remove(Engine, "before_cursor_execute", keep)
 
 
 @pytest.mark.parametrize(

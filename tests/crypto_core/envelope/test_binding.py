@@ -21,6 +21,7 @@ from crypto_core.errors import AuthenticationFailedError, InvalidReferenceError
 from crypto_core.references import TokenRef
 from crypto_core.secret import DataKey
 from tests.crypto_core.envelope.samples import DATA_KEY, KEY_ARN, REF, TOKEN, sealed_v2
+from tests.lanes import examples
 
 texts = st.text(max_size=40) | st.text("ab|:\0\1\2", max_size=6)
 contexts = st.dictionaries(texts, texts, max_size=5)
@@ -114,7 +115,7 @@ def test_the_limits_are_those_of_postgresql_and_of_the_format() -> None:
     assert (MAX_NAME_BYTES, MAX_ROW_ID_BYTES) == (63, 1024)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300))
 @given(refs, refs)
 @example(TokenRef("a", "bc", "d"), TokenRef("ab", "c", "d"))
 @example(TokenRef("a|b", "c", "d"), TokenRef("a", "b|c", "d"))

@@ -12,7 +12,7 @@ import cryptography_vectors
 import pytest
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.hashes import SHA1, SHA256, HashAlgorithm
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from crypto_core.envelope.fields import NONCE_BYTES, TAG_BYTES
@@ -135,7 +135,6 @@ def hkdf_sha512_by_hand(input_key: bytes, salt: bytes, info: bytes, length: int)
     return output[:length]
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=80), st.binary(max_size=200), st.binary(max_size=200), st.integers(1, 300))
 @example(bytes(32), bytes(32), b"keydeck v2 encryption", 32)
 @example(bytes(32), b"", b"", 255 * 64)

@@ -41,6 +41,7 @@ from tests.crypto_core.envelope.samples import (
     told_by,
     with_field,
 )
+from tests.lanes import examples
 
 envelopes = st.builds(
     EnvelopeV1,
@@ -60,7 +61,6 @@ def test_the_fields_are_hidden_from_repr() -> None:
     assert repr(parse(stored_as())) == "EnvelopeV1()"
 
 
-@settings(deadline=None)
 @given(envelopes)
 def test_what_is_serialised_is_parsed_to_the_same_envelope(envelope: EnvelopeV1) -> None:
     stored = serialise(envelope)
@@ -70,7 +70,7 @@ def test_what_is_serialised_is_parsed_to_the_same_envelope(envelope: EnvelopeV1)
     assert len(stored) <= MAX_STORED_CHARACTERS
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400))
 @given(envelope=envelopes, data=st.data())
 def test_every_envelope_has_exactly_one_stored_form(envelope: EnvelopeV1, data: st.DataObject) -> None:
     stored = serialise(envelope)

@@ -50,6 +50,7 @@ from tests.crypto_core.envelope.samples import (
     stored_of,
     stored_v2,
 )
+from tests.lanes import examples
 
 MRK_ARN = "arn:aws:kms:us-east-1:123456789012:key/mrk-" + "0af7" * 8
 KEY_ARNS = (
@@ -86,7 +87,6 @@ def test_all_but_the_key_arn_is_hidden_from_repr() -> None:
     assert repr(sealed_v2()) == f"EnvelopeV2(key_arn={KEY_ARN!r})"
 
 
-@settings(deadline=None)
 @given(envelopes)
 def test_what_is_serialised_is_parsed_to_the_same_envelope(envelope: EnvelopeV2) -> None:
     stored = serialise(envelope)
@@ -96,7 +96,7 @@ def test_what_is_serialised_is_parsed_to_the_same_envelope(envelope: EnvelopeV2)
     assert len(stored) <= MAX_STORED_CHARACTERS
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400))
 @given(envelope=envelopes, data=st.data())
 def test_every_envelope_has_exactly_one_stored_form(envelope: EnvelopeV2, data: st.DataObject) -> None:
     stored = serialise(envelope)

@@ -18,6 +18,7 @@ from crypto_core.incidents.model import Incident, IncidentState, Scope
 from crypto_core.incidents.placeholders import PLACEHOLDERS, filled
 from crypto_core.incidents.reading import read_runbook
 from crypto_core.incidents.runbook import Condition, RunbookStep
+from tests.lanes import examples
 
 WHOLE = '''
 id = "our-key"
@@ -162,7 +163,6 @@ def _read_or_refuse(text: str) -> None:
     assert [clean(text, 2_000) for text in texts] == texts
 
 
-@settings(deadline=None)
 @given(st.text(max_size=200) | st.binary(max_size=200).map(lambda b: b.decode("latin-1")))
 def test_any_text_is_read_or_refused(text: str) -> None:
     _read_or_refuse(text)
@@ -187,7 +187,7 @@ _LITERALS = st.sampled_from(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300))
 @given(st.data())
 def test_any_change_of_a_runbook_is_read_or_refused(data: st.DataObject) -> None:
     folder = resources.files("crypto_core.incidents").joinpath("builtin")

@@ -13,6 +13,7 @@ from crypto_core.incidents.catalogue import PhaseKind
 from crypto_core.incidents.model import IncidentState, IncidentView, StepState, StepView
 from crypto_core.incidents.times import Time, Times, times_of
 from tests.crypto_core.incidents.sample import BEGAN, RUNBOOK, at, sample
+from tests.lanes import examples
 
 LATER = at(500)
 
@@ -106,7 +107,7 @@ def of_kinds(times: Times) -> dict[PhaseKind, Time]:
     }
 
 
-@settings(deadline=None, max_examples=80)
+@settings(max_examples=examples(80))
 @given(views(), st.integers(-60, 2000))
 def test_times_are_never_negative_and_their_verdict_follows_from_time_and_budget(
     view: IncidentView, minutes: int

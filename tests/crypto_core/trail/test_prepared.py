@@ -14,6 +14,7 @@ from crypto_core.trail.packing import unpack
 from crypto_core.trail.prepared import Prepared, prepare
 from crypto_core.trail.reading import read_record
 from tests.crypto_core.trail.records import record
+from tests.lanes import examples
 
 IDS = st.sampled_from([f"id-{n}" for n in range(12)])
 
@@ -34,7 +35,7 @@ def records(prepared: Prepared) -> list[bytes]:
     return [one for _, block in prepared.blocks for one in unpack(block)]
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(150), suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(events(), max_size=40), st.sets(IDS))
 def test_without_some_events_is_as_if_they_had_not_been_given(
     found: list[TrailEvent], gone: set[str]
@@ -47,7 +48,7 @@ def test_without_some_events_is_as_if_they_had_not_been_given(
     assert (left.given, left.kms, left.kms_given) == (whole.given, whole.kms, whole.kms_given)
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(100), suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(events(), max_size=40))
 def test_the_first_of_a_kind_stays_and_all_are_counted(found: list[TrailEvent]) -> None:
     first: dict[str, TrailEvent] = {}

@@ -31,6 +31,7 @@ from tests.crypto_core.trail.records import (
     role,
     user,
 )
+from tests.lanes import examples
 
 
 def _sample() -> list[TrailEvent]:
@@ -239,7 +240,7 @@ _TERMS = st.one_of(
 
 
 @given(st.lists(st.tuples(st.sampled_from(["", "-"]), _TERMS).map("".join), max_size=4).map(" ".join))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300))
 def test_any_filter_means_the_same_in_the_store_and_in_memory(filled: EventStore, expression: str) -> None:
     rows = filled.page(Query(expression), limit=500).rows
     assert {one.event.event_id for one in rows} == expected(expression)
@@ -250,7 +251,7 @@ def test_any_filter_means_the_same_in_the_store_and_in_memory(filled: EventStore
 
 
 @given(st.text(max_size=60))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300))
 def test_any_text_is_a_filter_or_an_error_that_points_at_a_character(filled: EventStore, text: str) -> None:
     position = 0
     try:

@@ -24,6 +24,7 @@ from crypto_core.incidents.report.markdown import escaped
 from crypto_core.incidents.report.words import duration, found_out, moment, span
 from tests.crypto_core.incidents.report.making import HmacSigner, report_of, service_of, sown
 from tests.crypto_core.incidents.sample import BEGAN, at, sample
+from tests.lanes import examples
 
 HOSTILE = (
     "[/red]",
@@ -238,7 +239,7 @@ def test_markdown_tables_keep_their_columns_whatever_is_in_them() -> None:
             assert {row.count("|") for row in rows} == {columns}
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=examples(100))
 @given(st.text(alphabet=st.sampled_from(list("|\\`*_{}[]()<>#+-.!~&=:/@$ \n0aw")), max_size=20))
 def test_escaped_text_is_read_back_from_markdown_as_it_was(text: str) -> None:
     expected = squeezed(text)

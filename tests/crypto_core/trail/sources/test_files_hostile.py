@@ -22,6 +22,7 @@ from crypto_core.trail.sources.files import FileImport
 from crypto_core.trail.store import EventStore
 from tests.crypto_core.trail.records import record
 from tests.crypto_core.trail.sources.hostile import hostile, nested
+from tests.lanes import examples
 
 FIELDS = (
     *("eventName", "eventSource", "awsRegion", "eventID", "eventType", "sourceIPAddress", "userAgent"),
@@ -111,7 +112,7 @@ def test_one_unreadable_answer_of_lookup_events_does_not_take_the_others_along()
     assert [event is not None for event in found] == [False, True, False]
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(400), suppress_health_check=[HealthCheck.too_slow])
 @given(st.dictionaries(st.sampled_from(FIELDS), VALUES) | VALUES)
 def test_read_record_never_raises_and_its_texts_are_clean_and_bounded(value: Any) -> None:
     for one in (value, *records_of(value)):
@@ -128,7 +129,7 @@ def test_what_is_packed_is_unpacked(records: list[bytes]) -> None:
     assert [place for place, _ in blocks] == sorted({place for place, _ in blocks})
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(200), suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.dictionaries(st.sampled_from(FIELDS), VALUES) | VALUES, max_size=140))
 def test_records_read_together_are_read_as_each_by_itself(values: list[Any]) -> None:
     assert list(read_records(values)) == [read_record(value) for value in values]

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from sqlalchemy import table, text
 
@@ -91,6 +91,9 @@ RECORDS = [
     record(key=OTHER_KEY, who=role("platform", "O'Brien")),
     record(awsRegion="us-east-1", recipientAccountId=None),
     record(recipientAccountId="999988887777", eventID="ABC"),
+    record(recipientAccountId=":"),
+    record(recipientAccountId=":", userIdentity={"type": "IAMUser", "accountId": "999988887777"}),
+    record(recipientAccountId=None, userIdentity={"type": "IAMUser", "accountId": ":"}),
     record(errorCode="AccessDenied", errorMessage="x%y"),
     record(errorCode="", sourceIPAddress="198.51.100.7"),
     record("StopLogging", eventSource="cloudtrail.amazonaws.com", key=None, userIdentity=None),
@@ -127,6 +130,9 @@ EXPRESSIONS = (
     "account:111122223333",
     "account:999988887777",
     "-account:999988887777",
+    "-account:1111*",
+    'account:":"',
+    '-account:":"',
     "source:kms",
     "source:cloudtrail.amazonaws.com",
     "-source:kms",
@@ -260,6 +266,7 @@ _FIELDS = st.sampled_from(["name", "error", "ip", "region", "source", "principal
     negated=st.booleans(),
     texts=st.lists(st.one_of(st.none(), _TEXTS), min_size=7, max_size=7),
 )
+@example("account", ":", False, True, [None, None, None, None, ":", None, None])
 def test_no_filter_leaves_out_what_is_wanted(
     field: str, value: str, plain: bool, negated: bool, texts: list[str | None]
 ) -> None:

@@ -1,0 +1,45 @@
+"""Two lanes of tests: what each change is tried by within minutes, and what takes longer, marked `deep`.
+
+In the default lane properties are tried with 50 examples, the same in every run. In the deep lane they are
+tried again, with all the examples that they ask for and with a seed of the run's own, which is printed.
+"""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from _pytest.mark.expression import Expression
+from hypothesis import is_hypothesis_test, settings
+
+EXAMPLES = 50
+"""Of a property in the default lane."""
+_DEFAULT = settings(max_examples=EXAMPLES, deadline=None, derandomize=True, database=None)
+_DEEP = settings(max_examples=100, deadline=None, database=None, print_blob=True)
+
+
+def examples(wanted: int) -> int:
+    """How many examples a property that asks for so many is tried with in this lane."""
+    return min(wanted, EXAMPLES) if settings.default.derandomize else wanted
+
+
+def choose(config: pytest.Config) -> None:
+    """Set up properties for the lane that is run; in the deep one with a new seed, unless one is given."""
+    deep = is_deep(config)
+    settings.register_profile("lane", _DEEP if deep else _DEFAULT)
+    settings.load_profile("lane")
+    if deep and config.getoption("--hypothesis-seed") is None:
+        config.option.hypothesis_seed = str(random.SystemRandom().getrandbits(32))
+
+
+def is_deep(config: pytest.Config) -> bool:
+    """True where tests that are marked `deep` are run, be it alone or among others."""
+    expression = config.option.markexpr
+    return not expression or Expression.compile(expression).evaluate(lambda name, /, **_: name == "deep")
+
+
+def mark_properties(items: list[pytest.Item]) -> None:
+    """Let properties be part of the deep lane, too."""
+    for item in items:
+        if is_hypothesis_test(getattr(item, "obj", None)):
+            item.add_marker("deep")
