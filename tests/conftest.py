@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import json
 import os
@@ -17,7 +18,9 @@ from uuid import uuid4
 
 import botocore.session
 import pytest
-from sqlalchemy import Engine, make_url, text
+from sqlalchemy import Connection, Engine, event, make_url, text
+from sqlalchemy.dialects.postgresql.psycopg2 import PGDialect_psycopg2
+from sqlalchemy.util import LRUCache
 
 from console.__main__ import run
 from console.sandbox.postgres import OPERATOR, PLATFORM
@@ -30,11 +33,26 @@ from crypto_core.database.installation import install
 from crypto_core.references import TokenRef
 from tests import lanes
 
-CONNECTIONS = 120
+CONNECTIONS = 60
 ROOM_IN_MEMORY = 4 << 30
 
 # Each session of boto3 would read the services' models from their files again.
 botocore.session.create_loader = cache(botocore.session.create_loader)
+
+
+def _share_compiled_statements() -> None:
+    """Each test has engines of its own, all for the same PostgreSQL: one compiles a statement for all."""
+    shared: Any = LRUCache(1_000)
+
+    @event.listens_for(Engine, "engine_connect")
+    def connected(connection: Connection) -> None:
+        connection.execution_options(compiled_cache=shared)
+
+    PGDialect_psycopg2.__eq__ = lambda one, other: type(one) is type(other)  # type: ignore[method-assign]
+    PGDialect_psycopg2.__hash__ = lambda one: hash(type(one))  # type: ignore[method-assign]
+
+
+_share_compiled_statements()
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -55,6 +73,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Properties are tried in both lanes."""
     if lanes.is_deep(config):
         lanes.mark_properties(items)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Thousands of tests and modules live to the end: collecting garbage need not look at them each time."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(100_000, 20, 100)
 
 
 def _keep_compiled() -> None:
@@ -241,7 +266,7 @@ def keydeck(environment: dict[str, str]) -> Callable[..., Ran]:
 
 @dataclass(frozen=True, slots=True)
 class ForReading:
-    """A database that the tests of a module share to read it, and the services with which it is made ready."""
+    """A database that a module's tests share to read it, and the services with which it is made ready."""
 
     services: Wired
     platform: Engine

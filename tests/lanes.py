@@ -18,9 +18,9 @@ _DEFAULT = settings(max_examples=EXAMPLES, deadline=None, derandomize=True, data
 _DEEP = settings(max_examples=100, deadline=None, database=None, print_blob=True)
 
 
-def examples(wanted: int) -> int:
-    """How many examples a property that asks for so many is tried with in this lane."""
-    return min(wanted, EXAMPLES) if settings.default.derandomize else wanted
+def examples(wanted: int, *, quick: int = EXAMPLES) -> int:
+    """How many examples a property is tried with: `wanted` in the deep lane, at most `quick` in the other."""
+    return min(wanted, quick) if settings.default.derandomize else wanted
 
 
 def choose(config: pytest.Config) -> None:

@@ -174,6 +174,7 @@ print(json.dumps([plan.digest for plan in plans]))
 """
 
 
+@pytest.mark.deep
 def test_a_plan_has_one_digest_in_every_process_while_nothing_changes(services: Wired, world: World) -> None:
     rows = sorted({f"{ref.table}:{ref.row_id}" for ref in world.sealed_under(world.old_key)})[:5]
     told = json.dumps([world.old_key.arn, world.current_key.arn, rows])

@@ -70,6 +70,7 @@ def test_without_a_terminal_the_drill_is_played_to_its_proof(home: dict[str, str
     assert left_behind(home) == []
 
 
+@pytest.mark.deep
 def test_a_drill_that_fails_says_what_and_exits_1(own_sandbox: Sandbox) -> None:
     own_sandbox.control.add_denial(Denial("*", "kms:DisableKey"))
     told = io.StringIO()
@@ -99,6 +100,7 @@ def test_a_drill_in_which_the_intruder_does_not_show_fails(
     assert told.getvalue().splitlines()[-1] == "drill failed: The rules did not find the intruder."
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_in_the_middle_leaves_nothing(home: dict[str, str], number: signal.Signals) -> None:
     with subprocess.Popen(

@@ -171,6 +171,7 @@ def test_without_credentials_and_offline_it_says_so(bare: dict[str, str]) -> Non
     assert checks["write key …90ab", "the rest"]["outcome"] == "skipped"
 
 
+@pytest.mark.deep
 def test_when_everything_hangs_it_ends_within_seconds(bare: dict[str, str], mute_port: int) -> None:
     key = "arn:aws:kms:eu-west-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890a"
     hanging = bare | {

@@ -83,6 +83,7 @@ def test_the_machine_tells_its_cores_and_how_many_are_idle() -> None:
     assert 0.0 <= idle_cores() <= cores()
 
 
+@pytest.mark.deep
 def test_a_process_that_is_wanted_works_on_the_job_and_ends_with_it(
     keydeck: Callable[..., Any], world: World, new_key: Callable[[], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

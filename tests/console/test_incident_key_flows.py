@@ -90,6 +90,7 @@ async def close(works: Operator) -> None:
     )
 
 
+@pytest.mark.deep
 async def test_a_compromised_key_of_twenty_thousand_tokens_is_given_up_in_fewer_than_forty_keys(
     large: Sandbox, tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
@@ -209,6 +210,7 @@ def small(own_sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     return own_sandbox
 
 
+@pytest.mark.deep
 async def test_a_key_that_waits_for_its_deletion_is_brought_back_and_every_token_tried(
     small: Sandbox, tmp_path: Path
 ) -> None:
@@ -309,6 +311,7 @@ async def test_where_a_keys_region_is_down_its_replica_opens_and_every_token_is_
     assert f"{other}: opened 3 tokens." in written
 
 
+@pytest.mark.deep
 def test_both_runbooks_are_worked_through_by_commands_alone(
     small: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -250,6 +250,7 @@ def leaked(world: World) -> dict[str, TokenRef]:
     }
 
 
+@pytest.mark.deep
 async def test_a_token_compromise_is_played_from_marked_rows_to_the_report(
     sandbox: Sandbox,
     services: Wired,
@@ -563,6 +564,7 @@ async def decide(deck: Deck) -> str:
     return plan
 
 
+@pytest.mark.deep
 async def test_a_second_console_approves_a_revocation_and_a_third_only_reads(
     sandbox: Sandbox,
     services: Wired,

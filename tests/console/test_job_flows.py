@@ -65,6 +65,7 @@ async def ended(deck: Deck, job: int) -> JobView:
     raise AssertionError(f"Job {job} has not ended.")
 
 
+@pytest.mark.deep
 async def test_a_key_is_emptied_from_the_console_and_that_is_undone(
     contexts: ConsoleContexts, world: World
 ) -> None:

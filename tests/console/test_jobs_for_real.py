@@ -76,6 +76,7 @@ def test_a_job_empties_a_key_and_its_document_adds_up(
     assert keydeck("jobs", "join", job).exit_code == 0
 
 
+@pytest.mark.deep
 def test_tokens_that_cant_be_written_are_told_with_their_reasons_and_the_rest_is_written(
     keydeck: Keydeck, world: World, new_key: NewKey
 ) -> None:
@@ -118,6 +119,7 @@ def test_a_dry_run_names_who_would_lose_access_and_yes_does_not_pass_it(
         assert not any(loss.startswith("role/backup") for loss in accepted["losses"])
 
 
+@pytest.mark.deep
 def test_a_job_is_undone_and_what_it_replaced_is_forgotten(
     keydeck: Keydeck, world: World, superuser: Engine, new_key: NewKey
 ) -> None:

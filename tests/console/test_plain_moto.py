@@ -16,6 +16,8 @@ from console.sandbox.sandbox import Sandbox
 from crypto_core import encrypt_token
 from crypto_core.database.engine import open_engine
 
+pytestmark = pytest.mark.deep
+
 TOKENS = 12
 PLAINTEXT = "xoxb-000000000000-000000000000-plainmotoplainmoto"
 

@@ -14,6 +14,8 @@ from moto.server import ThreadedMotoServer
 from console.wiring import Wired
 from crypto_core.keys.changes import service
 
+pytestmark = pytest.mark.deep
+
 PLATFORM = "arn:aws:iam::123456789012:role/keydeck-platform"
 Keydeck = Callable[..., Any]
 

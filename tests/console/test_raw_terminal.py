@@ -151,6 +151,7 @@ def assert_inert(written: bytes) -> None:
     assert not [c for c in text if c in "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200e\u200f"]
 
 
+@pytest.mark.deep
 def test_hostile_text_on_every_screen_leaves_the_terminal_alone(terminal: Terminal) -> None:
     for keys in (
         *(b"j", b"j", b"j", b"\r", b"o", b"\x1b", b"F", b"\x1b", b"/", b"\x1b[A", b"\x1b"),

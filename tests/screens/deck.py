@@ -24,10 +24,12 @@ from screens.widgets.header import Header
 from screens.widgets.table.pane import TablePane
 from screens.widgets.table.table import Table
 from tests.screens.at_rest import wait_for_rest
+from tests.screens.parsed_css import keep_parsed_css
 from tests.screens.samples import NOW
 from tests.screens.stage import Stage
 
 wait_for_rest()
+keep_parsed_css()
 
 SMALL = (80, 24)
 LARGE = (120, 40)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 
 from crypto_core.coverage import Coverage, Evidence
@@ -239,6 +240,11 @@ def _row(table: str, column: str, row_id: str, number: int, provider: str, **mor
 
 def make_rows() -> list[InventoryRow]:
     """Twelve hundred rows in four tables: mostly v1, some plaintext, some dev, some of unknown key."""
+    return list(_made_rows())
+
+
+@cache
+def _made_rows() -> tuple[InventoryRow, ...]:
     plain: dict[str, object] = {"key_arn": None, "key_material_id": None, "evidence": Evidence.UNKNOWN}
     rows: list[InventoryRow] = []
     for n in range(700):
@@ -285,7 +291,7 @@ def make_rows() -> list[InventoryRow]:
         )
         for n in range(1, 21)
     ]
-    return rows
+    return tuple(rows)
 
 
 def hostile_rows() -> list[InventoryRow]:

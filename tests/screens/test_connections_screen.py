@@ -111,6 +111,7 @@ async def test_a_command_sorts_by_any_column_and_says_which_there_are() -> None:
         assert "sort: org ↓" in d.lines()[1]
 
 
+@pytest.mark.deep
 async def test_moving_down_loads_page_after_page_to_the_end() -> None:
     async with deck(start="connections") as d:
         assert len(rows(d)) == 200

@@ -13,7 +13,8 @@ from screens.services import Context, Contexts, DatabaseChoice, Offered, Service
 from screens.status.screen import StatusScreen
 from screens.widgets.line_list import LineList
 from tests.screens.deck import LARGE, SMALL, deck
-from tests.screens.samples import HOSTILE, KEYS
+from tests.screens.hostile import EACH_TEXT
+from tests.screens.samples import KEYS
 from tests.screens.stage import Stage
 from tests.screens.test_hostile_text import assert_harmless
 
@@ -221,7 +222,7 @@ async def test_expired_credentials_name_the_way_out_and_renewed_ones_are_picked_
         assert "expired" not in d.text()
 
 
-@pytest.mark.parametrize("text", HOSTILE)
+@EACH_TEXT
 async def test_hostile_names_are_inert_in_the_dialog(text: str) -> None:
     stage = places(**{text: small()})
     assert isinstance(stage.contexts, StageContexts)

@@ -18,6 +18,7 @@ from screens.events.narrowing import window
 from screens.events.screen import EventsScreen
 from screens.findings.screen import FindingsScreen
 from tests.screens.deck import LARGE, SMALL, deck
+from tests.screens.hostile import EACH_TEXT
 from tests.screens.samples import HOSTILE, NOW
 from tests.screens.stage import Stage
 from tests.screens.test_hostile_text import assert_harmless
@@ -81,7 +82,7 @@ async def test_a_store_that_does_not_answer_says_that_gaps_are_not_known() -> No
         assert "✖ gaps not known" in d.lines()[2]
 
 
-@pytest.mark.parametrize("text", HOSTILE)
+@EACH_TEXT
 @pytest.mark.parametrize("width", [60, 78, 118])
 def test_hostile_gaps_are_one_line_each_and_only_the_first_few(text: str, width: int) -> None:
     covered = Covered(NOW - timedelta(days=1), None, Coverage((text,) * 5))

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import pytest
-
 from crypto_core.errors import KmsUnreachableError
 from crypto_core.keys.posture.finding import Finding, Gap
 from crypto_core.severity import Severity
 from screens.findings.screen import FindingsScreen
 from screens.keys.key_screen import KeyScreen
-from tests.screens.deck import LARGE, SMALL, deck
-from tests.screens.samples import CURRENT, FINDINGS, HOSTILE
+from tests.screens.deck import LARGE, deck
+from tests.screens.hostile import EACH_TEXT_AND_SIZE
+from tests.screens.samples import CURRENT, FINDINGS
 from tests.screens.stage import Stage
 from tests.screens.test_context import places
 from tests.screens.test_hostile_text import assert_harmless
@@ -137,8 +136,7 @@ async def test_in_another_context_the_findings_are_of_that_one() -> None:
         assert "1 of 1 finding" in d.lines()[1]
 
 
-@pytest.mark.parametrize("text", HOSTILE)
-@pytest.mark.parametrize("size", [SMALL, LARGE])
+@EACH_TEXT_AND_SIZE
 async def test_hostile_text_in_findings_is_harmless(text: str, size: tuple[int, int]) -> None:
     finding = Finding(text, Severity.HIGH, text, text, text, text, (text,))
     about_a_key = replace(finding, subject=CURRENT)

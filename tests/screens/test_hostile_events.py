@@ -12,9 +12,9 @@ from crypto_core.trail.event import TrailEvent
 from screens.events.event_screen import EventScreen
 from screens.events.raw_text import LONGEST_LINE, MOST_CHARACTERS, readable
 from tests.crypto_core.trail import records
-from tests.screens.deck import LARGE, SMALL, Deck, deck
+from tests.screens.deck import LARGE, Deck, deck
+from tests.screens.hostile import EACH_TEXT, EACH_TEXT_AND_SIZE
 from tests.screens.sample_events import event
-from tests.screens.samples import HOSTILE
 from tests.screens.stage import Stage
 from tests.screens.test_hostile_text import assert_harmless
 
@@ -45,8 +45,7 @@ async def everywhere(d: Deck, size: tuple[int, int]) -> None:
         assert_harmless(d, size)
 
 
-@pytest.mark.parametrize("size", [SMALL, LARGE])
-@pytest.mark.parametrize("text", HOSTILE)
+@EACH_TEXT_AND_SIZE
 async def test_hostile_records_are_inert_in_list_bars_pivots_filters_and_clipboard(
     text: str, size: tuple[int, int]
 ) -> None:
@@ -58,7 +57,7 @@ async def test_hostile_records_are_inert_in_list_bars_pivots_filters_and_clipboa
         assert all(unicodedata.category(c) != "Cc" for c in d.app.clipboard if c not in "\t\n")
 
 
-@pytest.mark.parametrize("text", HOSTILE)
+@EACH_TEXT
 async def test_hostile_records_are_inert_on_the_events_own_page(text: str) -> None:
     stage = Stage()
     stage.events.add([hostile(1, text)])
@@ -70,7 +69,7 @@ async def test_hostile_records_are_inert_on_the_events_own_page(text: str) -> No
         assert all(unicodedata.category(c) not in ("Cc", "Cf") for c in d.app.clipboard)
 
 
-@pytest.mark.parametrize("text", HOSTILE)
+@EACH_TEXT
 async def test_hostile_notes_troubles_and_gaps_are_inert(text: str) -> None:
     stage = Stage()
     stage.events.add([event(1)])

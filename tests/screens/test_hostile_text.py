@@ -16,6 +16,7 @@ from crypto_core.reencryption.plan import Unwritten
 from crypto_core.severity import Severity
 from screens.memory import Memory
 from tests.screens.deck import LARGE, SMALL, Deck, deck
+from tests.screens.hostile import EACH_TEXT, EACH_TEXT_AND_SIZE
 from tests.screens.samples import HOSTILE, KEYS, hostile_rows
 from tests.screens.stage import Stage
 
@@ -39,7 +40,7 @@ async def test_hostile_rows_are_shown_as_they_are_written(size: tuple[int, int])
         assert "[bold]O" in d.text()
 
 
-@pytest.mark.parametrize("text", HOSTILE)
+@EACH_TEXT
 async def test_hostile_text_anywhere_else_neither_crashes_nor_acts(text: str) -> None:
     stage = Stage(rows=hostile_rows())
     stage.place = replace(
@@ -74,7 +75,7 @@ async def test_hostile_text_anywhere_else_neither_crashes_nor_acts(text: str) ->
         assert_harmless(d, SMALL)
 
 
-@pytest.mark.parametrize("text", HOSTILE)
+@EACH_TEXT
 async def test_hostile_text_in_plans_results_and_errors_is_harmless(text: str) -> None:
     stage = Stage(plan_more={"refused": (Unwritten(text, text),), "warnings": (text,), "target_name": text})
     async with deck(stage, start="connections") as d:
@@ -101,8 +102,7 @@ async def test_a_filter_typed_with_markup_is_shown_as_typed() -> None:
         assert "org:[bold]x" in d.lines()[1]
 
 
-@pytest.mark.parametrize("text", HOSTILE)
-@pytest.mark.parametrize("size", [SMALL, LARGE])
+@EACH_TEXT_AND_SIZE
 async def test_hostile_names_of_the_place_are_inert_in_the_header_and_the_terminals_title(
     text: str, size: tuple[int, int]
 ) -> None:
@@ -127,7 +127,7 @@ async def test_hostile_names_of_the_place_are_inert_in_the_header_and_the_termin
     assert len(shown) <= 130
 
 
-@pytest.mark.parametrize("text", HOSTILE)
+@EACH_TEXT
 async def test_hostile_text_is_inert_where_it_is_remembered_offered_and_said_in_passing(text: str) -> None:
     memory = Memory()
     memory.save_filter("connections", text, f"org:{text}")
@@ -144,7 +144,7 @@ async def test_hostile_text_is_inert_where_it_is_remembered_offered_and_said_in_
         assert all(unicodedata.category(c) != "Cc" for c in d.app.clipboard if c not in "\t\n")
 
 
-@pytest.mark.parametrize("text", HOSTILE)
+@EACH_TEXT
 async def test_hostile_text_is_inert_in_what_is_answered_to_a_command(text: str) -> None:
     async with deck(Stage(rows=hostile_rows()), start="connections") as d:
         for command in ("sort", "theme", "copy", "filter", "filter @", "save", "interval", "context", ""):
@@ -155,7 +155,7 @@ async def test_hostile_text_is_inert_in_what_is_answered_to_a_command(text: str)
                 await d.press("escape")
 
 
-@pytest.mark.parametrize("text", HOSTILE)
+@EACH_TEXT
 async def test_hostile_text_is_inert_in_every_column_of_every_table(text: str) -> None:
     stage = Stage(rows=[replace(row, key_material_id=text) for row in hostile_rows()])
     stage.keys = tuple(replace(key, aliases=(f"alias/{text}",), spec=text, origin=text) for key in KEYS)

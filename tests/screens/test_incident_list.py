@@ -15,6 +15,7 @@ from screens.incidents.declare import DeclareDialog
 from screens.incidents.incident_screen import IncidentScreen
 from screens.incidents.screen import IncidentsScreen
 from tests.screens.deck import LARGE, SMALL, Deck, deck
+from tests.screens.hostile import EACH_TEXT
 from tests.screens.sample_events import a_day
 from tests.screens.samples import CURRENT, HOSTILE, NOW, OLD
 from tests.screens.stage import Stage
@@ -304,7 +305,7 @@ async def test_from_a_finding_it_is_about_its_key_and_asks_where_it_names_none()
         assert "finding" in scope.origin
 
 
-@pytest.mark.parametrize("text", HOSTILE)
+@EACH_TEXT
 async def test_hostile_text_in_incidents_and_runbooks_is_harmless(text: str) -> None:
     stage = Stage()
     book = replace(TOKEN_COMPROMISE, title=text, summary=text, source=text, id=text)

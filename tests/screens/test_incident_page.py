@@ -37,7 +37,8 @@ from screens.jobs.leaving import Leaving
 from screens.memory import Memory
 from screens.widgets.secret_input import SecretInput
 from tests.screens.deck import LARGE, SMALL, Deck, deck
-from tests.screens.samples import CURRENT, HOSTILE, NOW
+from tests.screens.hostile import EACH_TEXT
+from tests.screens.samples import CURRENT, NOW
 from tests.screens.stage import Stage
 from tests.screens.stage_incidents import (
     ANA,
@@ -740,7 +741,7 @@ async def test_ones_own_request_is_refused_and_that_is_said() -> None:
 # Hostile text
 
 
-@pytest.mark.parametrize("text", HOSTILE)
+@EACH_TEXT
 async def test_hostile_text_on_the_page_and_in_its_dialogs_is_harmless(text: str) -> None:
     size = SMALL
     view = key_compromise()
@@ -821,6 +822,7 @@ async def test_hostile_text_on_the_page_and_in_its_dialogs_is_harmless(text: str
 # The whole of it
 
 
+@pytest.mark.deep
 async def test_a_key_compromise_takes_under_40_presses_from_the_console_to_the_report(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -18,7 +18,8 @@ from screens.jobs.question import Question
 from screens.jobs.screen import JobsScreen
 from screens.keys.key_screen import KeyScreen
 from tests.screens.deck import LARGE, SMALL, Deck, deck
-from tests.screens.samples import HOSTILE, NOW
+from tests.screens.hostile import EACH_TEXT
+from tests.screens.samples import NOW
 from tests.screens.stage import Stage
 from tests.screens.stage_jobs import DONE, job_view, seen_at
 from tests.screens.test_hostile_text import assert_harmless
@@ -317,7 +318,7 @@ def test_a_sparkline_keeps_the_peaks_and_shows_nothing_for_nothing() -> None:
     assert sparkline(spiky, 20).count("█") == 1
 
 
-@pytest.mark.parametrize("text", HOSTILE)
+@EACH_TEXT
 @BOTH
 async def test_hostile_texts_of_a_job_are_inert(text: str, size: tuple[int, int]) -> None:
     stage = Stage()

@@ -20,8 +20,9 @@ from screens.keys.change_dialog import ChangeDialog
 from screens.keys.choose_grant import ChooseGrant
 from screens.keys.create_dialog import CreateDialog
 from screens.keys.key_actor import number, policy_in
-from tests.screens.deck import LARGE, SMALL, Deck, deck
-from tests.screens.samples import CURRENT, GRANTS, HOSTILE, POLICY
+from tests.screens.deck import LARGE, Deck, deck
+from tests.screens.hostile import EACH_TEXT_AND_SIZE
+from tests.screens.samples import CURRENT, GRANTS, POLICY
 from tests.screens.stage import Stage
 from tests.screens.test_hostile_text import assert_harmless
 
@@ -373,8 +374,7 @@ async def test_a_new_key_without_rotation_and_one_with_a_wrong_period() -> None:
         assert len(d.stage.changes) == 1
 
 
-@pytest.mark.parametrize("text", HOSTILE)
-@pytest.mark.parametrize("size", [SMALL, LARGE])
+@EACH_TEXT_AND_SIZE
 async def test_hostile_text_in_a_change_is_harmless(text: str, size: tuple[int, int]) -> None:
     stage = Stage(
         grants=(replace(GRANTS[0], name=text),),

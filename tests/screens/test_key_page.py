@@ -14,7 +14,8 @@ from screens.findings.screen import FindingsScreen
 from screens.keys.key_screen import KeyScreen
 from screens.keys.policy_screen import PolicyScreen
 from tests.screens.deck import LARGE, SMALL, Deck, deck
-from tests.screens.samples import ACCOUNT, GRANTS, HOSTILE, KEYS, NOW
+from tests.screens.hostile import EACH_TEXT_AND_SIZE
+from tests.screens.samples import ACCOUNT, GRANTS, KEYS, NOW
 from tests.screens.stage import Stage
 from tests.screens.test_hostile_text import assert_harmless
 
@@ -236,8 +237,7 @@ async def test_the_page_tells_of(more: dict[str, Any], words: tuple[str, ...]) -
             assert "grants  " not in text
 
 
-@pytest.mark.parametrize("text", HOSTILE)
-@pytest.mark.parametrize("size", [SMALL, LARGE])
+@EACH_TEXT_AND_SIZE
 async def test_hostile_text_of_a_key_and_its_policy_is_harmless(text: str, size: tuple[int, int]) -> None:
     statement = {
         "Sid": text,

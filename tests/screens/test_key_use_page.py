@@ -11,9 +11,10 @@ from crypto_core.errors import EventStoreError
 from screens.keys.key_screen import KeyScreen
 from screens.keys.screen import KeysScreen
 from screens.use.key_use_screen import KeyUseScreen
-from tests.screens.deck import LARGE, SMALL, deck
+from tests.screens.deck import LARGE, deck
+from tests.screens.hostile import EACH_TEXT_AND_SIZE
 from tests.screens.sample_events import denied, event
-from tests.screens.samples import ACCOUNT, HOSTILE, KEYS
+from tests.screens.samples import ACCOUNT, KEYS
 from tests.screens.stage import Stage
 from tests.screens.test_hostile_events import hostile
 from tests.screens.test_hostile_text import assert_harmless
@@ -127,8 +128,7 @@ async def test_counting_freezes_nothing_and_ends_when_the_page_is_left() -> None
         await d.until(lambda: stage.waiting == 0)
 
 
-@pytest.mark.parametrize("text", HOSTILE)
-@pytest.mark.parametrize("size", [SMALL, LARGE], ids=["small", "large"])
+@EACH_TEXT_AND_SIZE
 async def test_hostile_records_of_a_key_are_inert(text: str, size: tuple[int, int]) -> None:
     stage = Stage()
     stage.events.add([hostile(n, text, additionalEventData={"keyMaterialId": text}) for n in range(3)])

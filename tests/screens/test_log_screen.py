@@ -8,11 +8,10 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 
-import pytest
-
 from crypto_core.logbook import LogBook, Recent
 from tests.screens.deck import LARGE, SMALL, Deck, deck
-from tests.screens.samples import HOSTILE, NOW
+from tests.screens.hostile import EACH_TEXT
+from tests.screens.samples import NOW
 from tests.screens.stage import Stage
 from tests.screens.test_hostile_text import assert_harmless
 
@@ -150,7 +149,7 @@ async def test_a_refused_call_is_in_the_log_of_the_console() -> None:
         logger.removeHandler(handler)
 
 
-@pytest.mark.parametrize("text", HOSTILE)
+@EACH_TEXT
 async def test_hostile_lines_are_inert(text: str) -> None:
     kept = book(0)
     for _ in range(3):

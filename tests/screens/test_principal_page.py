@@ -14,8 +14,8 @@ from screens.use.principal_screen import PrincipalScreen
 from screens.widgets.line_list import LineList
 from tests.crypto_core.trail import records
 from tests.screens.deck import LARGE, SMALL, Deck, deck
+from tests.screens.hostile import EACH_TEXT_AND_SIZE
 from tests.screens.sample_events import event
-from tests.screens.samples import HOSTILE
 from tests.screens.stage import Stage
 from tests.screens.test_hostile_events import hostile
 from tests.screens.test_hostile_text import assert_harmless
@@ -166,8 +166,7 @@ async def test_what_is_not_told_token_by_token_is_counted_and_leads_to_its_event
         assert any("… and 200 more, with 200 events" in line for line in found)
 
 
-@pytest.mark.parametrize("text", HOSTILE)
-@pytest.mark.parametrize("size", [SMALL, LARGE], ids=["small", "large"])
+@EACH_TEXT_AND_SIZE
 async def test_hostile_principals_are_inert(text: str, size: tuple[int, int]) -> None:
     stage = Stage()
     stage.events.add([hostile(n, text) for n in range(3)])

@@ -14,7 +14,8 @@ from crypto_core.keys.replacement.guide import StepState, command, note, setting
 from screens.keys.ask_for import AskFor
 from screens.keys.guide_screen import GuideScreen
 from tests.screens.deck import LARGE, SMALL, Deck, deck
-from tests.screens.samples import CURRENT, GUIDE, HOSTILE, OLD
+from tests.screens.hostile import EACH_TEXT_AND_SIZE
+from tests.screens.samples import CURRENT, GUIDE, OLD
 from tests.screens.stage import Stage
 from tests.screens.test_hostile_text import assert_harmless
 
@@ -154,8 +155,7 @@ async def test_a_look_that_hangs_can_be_left() -> None:
         assert d.app.screen.crumb[0] == "Keys"
 
 
-@pytest.mark.parametrize("text", HOSTILE)
-@pytest.mark.parametrize("size", [SMALL, LARGE])
+@EACH_TEXT_AND_SIZE
 async def test_hostile_text_in_a_guide_is_harmless(text: str, size: tuple[int, int]) -> None:
     do = (command(text), setting(text, text), note(text))
     steps = tuple(replace(step, evidence=(text,), do=do, warnings=(text,)) for step in GUIDE.steps)

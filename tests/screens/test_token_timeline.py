@@ -16,8 +16,9 @@ from screens.events.screen import EventsScreen
 from screens.use.token_screen import TokenScreen
 from tests.crypto_core.trail import records
 from tests.screens.deck import LARGE, Deck, deck
+from tests.screens.hostile import EACH_TEXT
 from tests.screens.sample_events import a_day, event
-from tests.screens.samples import CURRENT, HOSTILE, MATERIALS, OLD
+from tests.screens.samples import CURRENT, MATERIALS, OLD
 from tests.screens.stage import Stage
 from tests.screens.test_hostile_events import hostile
 from tests.screens.test_hostile_text import assert_harmless
@@ -174,7 +175,7 @@ async def test_an_events_page_leads_to_the_timeline_of_its_token_and_that_to_the
         assert "gh-2" in d.cursor_line()
 
 
-@pytest.mark.parametrize("text", HOSTILE)
+@EACH_TEXT
 async def test_hostile_records_of_a_token_are_inert(text: str) -> None:
     stage = there()
     of_token = {"requestParameters": {"encryptionContext": records.context("gh-2")}}

@@ -17,9 +17,9 @@ from screens.keys.screen import KeysScreen
 from screens.use.watch_screen import WatchScreen
 from screens.widgets.line_list import LineList
 from tests.crypto_core.trail import records
-from tests.screens.deck import LARGE, SMALL, deck
+from tests.screens.deck import LARGE, deck
+from tests.screens.hostile import EACH_TEXT_AND_SIZE
 from tests.screens.sample_events import denied, event
-from tests.screens.samples import HOSTILE
 from tests.screens.stage import Stage
 from tests.screens.test_hostile_events import hostile
 from tests.screens.test_hostile_text import assert_harmless
@@ -214,8 +214,7 @@ async def test_trouble_with_the_store_is_shown_and_what_was_known_stays() -> Non
         assert "role/oncall" in d.text()
 
 
-@pytest.mark.parametrize("text", HOSTILE)
-@pytest.mark.parametrize("size", [SMALL, LARGE], ids=["small", "large"])
+@EACH_TEXT_AND_SIZE
 async def test_hostile_uses_are_inert(text: str, size: tuple[int, int]) -> None:
     stage = stage_with([hostile(n, text) for n in range(3)])
     stage.events.add([hostile(10 + n, text, eventName="Decrypt") for n in range(3)])

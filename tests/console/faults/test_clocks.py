@@ -7,6 +7,8 @@ import pytest
 from tests.console.faults.aftermath import assert_all_is_well
 from tests.console.faults.scene import staged, until
 
+pytestmark = pytest.mark.deep
+
 SEED = 17
 HOUR = 3600
 JUMPING = ("-P", "-m", "tests.console.faults.jumping", "jobs", "join")

@@ -18,6 +18,8 @@ from tests.console.faults.aftermath import assert_all_is_well
 from tests.console.faults.scene import STATE, Scene, staged, until
 from tests.console.faults.wire import lossy_wire
 
+pytestmark = pytest.mark.deep
+
 SEED = 11
 SESSIONS = f"SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE usename = '{OPERATOR}'"
 FULL = """

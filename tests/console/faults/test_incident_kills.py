@@ -30,6 +30,8 @@ from tests.console.faults.crew import Crew, crew_of
 from tests.console.faults.incident_aftermath import assert_told_whole, opened_tokens
 from tests.console.faults.mortal import CALL
 
+pytestmark = pytest.mark.deep
+
 KILLS = int(os.environ.get("INCIDENT_KILLS", "1"))
 """How often each step is killed at a random moment."""
 LIFE_SECONDS = 1.5

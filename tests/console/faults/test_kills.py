@@ -17,6 +17,8 @@ from crypto_core.reencryption.jobs.model import JobState
 from tests.console.faults.aftermath import assert_all_is_well
 from tests.console.faults.scene import staged
 
+pytestmark = pytest.mark.deep
+
 KILLS = int(os.environ.get("FAULTS_KILLS", "8"))
 LIFE_SECONDS = 1.5
 """How long at most a runner works before it is killed."""

@@ -12,6 +12,8 @@ from crypto_core.reencryption.jobs.model import JobState
 from tests.console.faults.aftermath import assert_all_is_well
 from tests.console.faults.scene import Scene, staged, until
 
+pytestmark = pytest.mark.deep
+
 SEED = 19
 RATE = 100.0
 BY_FILE = {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""}

@@ -12,6 +12,8 @@ from crypto_core.reencryption.jobs.model import JobState
 from tests.console.faults.aftermath import assert_all_is_well
 from tests.console.faults.scene import Child, Scene, is_gone, staged, until
 
+pytestmark = pytest.mark.deep
+
 SEED = 13
 
 

@@ -86,6 +86,7 @@ def home(tmp_path: Path) -> Iterator[dict[str, str]]:
         assert list(Path(folder).glob("keydeck-sandbox-*")) == []
 
 
+@pytest.mark.deep
 def test_without_a_terminal_the_response_is_told_and_the_score_is_one_document(home: dict[str, str]) -> None:
     game = subprocess.run(
         [*DEMO, "ransom-disable", "--pace", "5000", "--json"],
@@ -105,6 +106,7 @@ def test_without_a_terminal_the_response_is_told_and_the_score_is_one_document(h
     assert MARKER not in game.stdout + game.stderr
 
 
+@pytest.mark.deep
 def test_on_a_terminal_the_briefing_comes_first_and_the_score_once_the_console_is_left(
     home: dict[str, str],
 ) -> None:

@@ -28,6 +28,8 @@ from crypto_core.incidents.catalogue import SubjectKind
 from crypto_core.incidents.model import Incident, IncidentState, IncidentView, Scope
 from crypto_core.incidents.runbook import Runbook
 
+pytestmark = pytest.mark.deep
+
 FAST = 5_000.0
 
 

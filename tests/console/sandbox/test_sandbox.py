@@ -233,6 +233,7 @@ def test_a_signal_during_the_start_leaves_nothing(place: Path) -> None:
     assert not _processes_naming(place)
 
 
+@pytest.mark.deep
 def test_leftovers_of_a_killed_owner_go_at_the_next_start_and_a_live_sandbox_stays(place: Path) -> None:
     with owner_in(place) as live, owner_in(place) as killed:
         assert killed.end(signal.SIGKILL) == -signal.SIGKILL

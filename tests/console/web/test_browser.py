@@ -14,7 +14,10 @@ import pytest
 from tests.console.web.chromium import NAMES, Tab, chromium, opened_tab
 from tests.console.web.conftest import Command, Running, Serving, gone, readable
 
-pytestmark = pytest.mark.skipif(chromium() is None, reason=f"no Chromium: none of {', '.join(NAMES)}")
+pytestmark = [
+    pytest.mark.deep,
+    pytest.mark.skipif(chromium() is None, reason=f"no Chromium: none of {', '.join(NAMES)}"),
+]
 
 COLOURS = """
 (() => {

@@ -87,6 +87,7 @@ def test_cancelling_does_not_wait_for_the_network(engine: Engine, monkeypatch: p
     assert pid(engine) != before
 
 
+@pytest.mark.deep
 def test_no_statement_of_the_next_user_is_cancelled(database_url: str) -> None:
     """One pooled connection, cancelled at random moments and used by others at once."""
     engine = open_engine(database_url)

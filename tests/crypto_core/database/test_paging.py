@@ -103,8 +103,8 @@ def walk(inventory: Inventory, query: Query, limit: int, *, backwards: bool = Fa
         start = page.first if backwards else page.last
 
 
-PAIRS = [(sort, [*WAYS][n % len(WAYS)]) for n, sort in enumerate((*SortKey, *SortKey))]
-"""Each order by two ways, each way by two orders; the property below draws from all of them."""
+PAIRS = [(sort, [*WAYS][n % len(WAYS)]) for n, sort in enumerate(SortKey)]
+"""Each order and each way; the property below draws from all pairs of them."""
 
 
 @pytest.mark.parametrize(("sort", "way"), PAIRS)
@@ -134,7 +134,7 @@ FILTERS = [
 ]
 
 
-@settings(max_examples=examples(60), suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(60, quick=20), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.sampled_from(list(WAYS)),
     st.sampled_from(FILTERS),
@@ -281,6 +281,7 @@ def test_columns_that_a_filter_leaves_out_are_not_read(
 def test_a_page_of_a_cancelled_call_is_not_read(inventory: Inventory, sent: list[str]) -> None:
     cancelled = Event()
     cancelled.set()
+    inventory.page(Query(), limit=1)  # the catalogue is read
     sent.clear()
     for call in (inventory.page, inventory.count):
         with pytest.raises(InterruptedRunError):
@@ -370,17 +371,18 @@ def test_a_filter_that_nothing_can_pass_lets_nothing_through(
     assert plain.count(query) == 0
 
 
-@pytest.mark.parametrize("sort", SortKey)
 def test_a_list_is_counted_as_it_is_paged_through(
-    inventory: Inventory, monkeypatch: pytest.MonkeyPatch, sort: SortKey
+    inventory: Inventory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     go_by(monkeypatch, "near rows run out at once")
-    for filter_ in (*FILTERS, "org-a*", "key:unknown", "evidence:verified", "-key:*", "created:2026-01-01.."):
-        query = Query(filter_, sort, descending=True)
-        page = inventory.page(query, limit=7)
-        counted = inventory.count(query)
-        found = refs(page)
-        while page.below:
-            page = inventory.page(query, page.last, limit=50)
-            found += refs(page)
-        assert counted == len(found) == len(set(found)), filter_
+    filters = (*FILTERS, "org-a*", "key:unknown", "evidence:verified", "-key:*", "created:2026-01-01..")
+    for n, filter_ in enumerate(filters):
+        for sort in [*SortKey][n % 3 :: 3]:
+            query = Query(filter_, sort, descending=True)
+            page = inventory.page(query, limit=7)
+            counted = inventory.count(query)
+            found = refs(page)
+            while page.below:
+                page = inventory.page(query, page.last, limit=50)
+                found += refs(page)
+            assert counted == len(found) == len(set(found)), query

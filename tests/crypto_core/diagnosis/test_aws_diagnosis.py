@@ -177,6 +177,7 @@ def test_throttling_leaves_a_permission_not_known(place: AwsPlace, aws: Endpoint
     assert "throttles" in checks["kms:GetKeyPolicy"].said
 
 
+@pytest.mark.deep
 def test_an_endpoint_that_does_not_answer_is_asked_once_and_given_up(
     place: AwsPlace, aws: EndpointControl
 ) -> None:

@@ -224,6 +224,7 @@ def mute_server() -> Iterator[int]:
         yield listener.getsockname()[1]
 
 
+@pytest.mark.deep
 def test_a_server_that_does_not_answer_fails_in_time_and_the_rest_is_skipped(mute_server: int) -> None:
     started = time.monotonic()
     checks = found(f"postgresql://operator:secret-word@127.0.0.1:{mute_server}/tokens")

@@ -199,6 +199,7 @@ def command(own: Sandbox, *arguments: str) -> Iterator[subprocess.Popen[str]]:
         process.communicate(timeout=30)
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("written", [1, 8])
 def test_a_process_that_is_killed_in_the_middle_loses_nothing(
     own: Sandbox, wired: Wired, superuser: Engine, written: int
@@ -216,6 +217,7 @@ def test_a_process_that_is_killed_in_the_middle_loses_nothing(
     assert completes(wired, superuser, world)
 
 
+@pytest.mark.deep
 def test_a_process_that_is_killed_while_it_encrypts_in_place_loses_nothing(
     own: Sandbox, wired: Wired, superuser: Engine
 ) -> None:
@@ -242,6 +244,7 @@ def test_a_process_that_is_killed_while_it_encrypts_in_place_loses_nothing(
     assert wired.journal.verify() is None
 
 
+@pytest.mark.deep
 def test_three_processes_at_once_move_each_token_once(own: Sandbox, wired: Wired, superuser: Engine) -> None:
     world = own.world
     own.control.set_latency(10)

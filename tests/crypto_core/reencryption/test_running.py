@@ -439,6 +439,7 @@ def test_what_others_have_written_or_removed_meanwhile_is_left_alone(
     assert everything(platform).get(ref) == expected
 
 
+@pytest.mark.deep
 def test_a_platform_that_never_stops_is_told_as_not_complete(
     services: Wired, world: World, platform: Engine, cipher: TokenCipher
 ) -> None:

@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
 from crypto_core.incidents.catalogue import CheckKind
 from crypto_core.incidents.model import CheckState
 from tests.crypto_core.incidents.keys.conftest import Scene, told
@@ -13,6 +15,7 @@ from tests.crypto_core.incidents.keys.conftest import Scene, told
 SWITCHED, QUIET = CheckKind.PLATFORM_SWITCHED, CheckKind.KEY_QUIET
 
 
+@pytest.mark.deep
 def test_a_connection_under_the_new_key_shows_the_switch_also_after_a_slow_rollout(scene: Scene) -> None:
     assert scene.look(SWITCHED).state is CheckState.NOT_YET
     scene.values["new_key"] = new = scene.stage.key()
@@ -28,6 +31,7 @@ def test_a_connection_under_the_new_key_shows_the_switch_also_after_a_slow_rollo
     assert done.state is CheckState.PASSED, told(done)
 
 
+@pytest.mark.deep
 def test_cloudtrail_shows_the_switch_where_nobody_connects(scene: Scene) -> None:
     scene.declared_at = datetime.now(UTC) - timedelta(hours=1)
     scene.values["new_key"] = new = scene.stage.key()

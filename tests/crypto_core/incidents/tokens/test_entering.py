@@ -241,6 +241,7 @@ stage.run(ActionKind.ENTER_TOKEN, reference=reference, token=Secret.of(token))
 """
 
 
+@pytest.mark.deep
 def test_killed_before_or_after_the_commit_the_row_holds_one_whole_token_and_it_goes_on(
     stage: Stage, world: World, stored: Stored, backups: Backups
 ) -> None:

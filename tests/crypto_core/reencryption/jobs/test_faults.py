@@ -28,6 +28,8 @@ from crypto_core.reencryption.jobs.model import JobState, JobView
 from crypto_core.reencryption.plan import Selection
 from tests.crypto_core.reencryption.jobs.working import jobs_of
 
+pytestmark = pytest.mark.deep
+
 
 @pytest.fixture
 def own(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:

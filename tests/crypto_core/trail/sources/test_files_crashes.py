@@ -30,6 +30,8 @@ import sys
 from pathlib import Path
 from crypto_core.trail.sources.files import FileImport
 from crypto_core.trail.store import EventStore
+
+pytestmark = pytest.mark.deep
 store = EventStore(Path(sys.argv[1]))
 print("begun", flush=True)
 report = FileImport(store, processes=2).run([sys.argv[2]])

@@ -1,0 +1,24 @@
+"""What Textual has parsed of style sheets, kept for all consoles of a process: each would parse it again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from textual.cache import LRUCache
+from textual.css.stylesheet import Stylesheet
+
+_ROOM = 1_024
+"""Sheets that are kept for each theme."""
+
+
+def keep_parsed_css() -> None:
+    """Let style sheets with the same variables share what is parsed."""
+    kept: dict[frozenset[tuple[str, str]], LRUCache[Any, Any]] = {}
+    set_variables = Stylesheet.set_variables
+
+    def share(sheet: Stylesheet, variables: dict[str, str]) -> None:
+        sheet._parse_cache = LRUCache(1)  # what others share is not cleared
+        set_variables(sheet, variables)
+        sheet._parse_cache = kept.setdefault(frozenset(variables.items()), LRUCache(_ROOM))
+
+    Stylesheet.set_variables = share  # type: ignore[method-assign]
