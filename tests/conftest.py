@@ -33,7 +33,7 @@ from crypto_core.database.installation import install
 from crypto_core.references import TokenRef
 from tests import lanes
 
-CONNECTIONS = 60
+CONNECTIONS = 120
 ROOM_IN_MEMORY = 4 << 30
 
 # Each session of boto3 would read the services' models from their files again.

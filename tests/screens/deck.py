@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+import pytest
 from textual.events import Key
 from textual.keys import _character_to_key
 from textual.pilot import Pilot
@@ -33,6 +34,11 @@ keep_parsed_css()
 
 SMALL = (80, 24)
 LARGE = (120, 40)
+BOTH = pytest.mark.parametrize(
+    "size",
+    [pytest.param(SMALL, id="small"), pytest.param(LARGE, id="large", marks=pytest.mark.deep)],
+)
+"""The smaller terminal, where room is short, and in the deep lane the larger one."""
 
 QUICK_REST = 0.02
 """Seconds that the cursor rests here before an envelope is read: nobody holds a key down."""

@@ -17,14 +17,10 @@ from screens.incidents.screen import IncidentsScreen
 from tests.screens.deck import LARGE, SMALL, Deck, deck
 from tests.screens.hostile import EACH_TEXT
 from tests.screens.sample_events import a_day
+from tests.screens.sample_runbooks import TOKEN_COMPROMISE
 from tests.screens.samples import CURRENT, HOSTILE, NOW, OLD
 from tests.screens.stage import Stage
-from tests.screens.stage_incidents import (
-    TOKEN_COMPROMISE,
-    approval,
-    incident_view,
-    key_compromise,
-)
+from tests.screens.stage_incidents import approval, incident_view, key_compromise
 from tests.screens.test_hostile_text import assert_harmless
 
 

@@ -17,7 +17,7 @@ from screens.jobs.lines import sparkline
 from screens.jobs.question import Question
 from screens.jobs.screen import JobsScreen
 from screens.keys.key_screen import KeyScreen
-from tests.screens.deck import LARGE, SMALL, Deck, deck
+from tests.screens.deck import BOTH, LARGE, Deck, deck
 from tests.screens.hostile import EACH_TEXT
 from tests.screens.samples import NOW
 from tests.screens.stage import Stage
@@ -25,7 +25,6 @@ from tests.screens.stage_jobs import DONE, job_view, seen_at
 from tests.screens.test_hostile_text import assert_harmless
 from tests.screens.test_token_timeline import go_to
 
-BOTH = pytest.mark.parametrize("size", [SMALL, LARGE], ids=["small", "large"])
 PLACES = pytest.mark.parametrize("page", [False, True], ids=["list", "page"])
 
 

@@ -13,7 +13,7 @@ from crypto_core.keys.state import CustomKeyStore, KeyState
 from screens.findings.screen import FindingsScreen
 from screens.keys.key_screen import KeyScreen
 from screens.keys.policy_screen import PolicyScreen
-from tests.screens.deck import LARGE, SMALL, Deck, deck
+from tests.screens.deck import BOTH, LARGE, SMALL, Deck, deck
 from tests.screens.hostile import EACH_TEXT_AND_SIZE
 from tests.screens.samples import ACCOUNT, GRANTS, KEYS, NOW
 from tests.screens.stage import Stage
@@ -279,7 +279,7 @@ async def test_an_unknown_key_is_said_to_be_asked_for() -> None:
         assert d.toasts() == ["Policy: not now, there is nothing to do it to."]
 
 
-@pytest.mark.parametrize("size", [SMALL, LARGE], ids=["small", "large"])
+@BOTH
 async def test_replicas_are_told_apart_by_their_region(size: tuple[int, int]) -> None:
     replicas = tuple(
         replace(KEYS[0], key_arn=arn, region=region, multi_region=True)

@@ -20,13 +20,12 @@ from screens.jobs.preview import JobPreview
 from screens.jobs.screen import JobsScreen
 from screens.keys.key_screen import KeyScreen
 from screens.status.screen import StatusScreen
-from tests.screens.deck import LARGE, SMALL, Deck, deck
+from tests.screens.deck import BOTH, LARGE, SMALL, Deck, deck
 from tests.screens.hostile import EACH_TEXT
 from tests.screens.samples import CURRENT, OLD
 from tests.screens.stage import Stage
 from tests.screens.test_hostile_text import assert_harmless
 
-BOTH = pytest.mark.parametrize("size", [SMALL, LARGE], ids=["small", "large"])
 UNDER_OLD = Selection(under_key=OLD)
 
 

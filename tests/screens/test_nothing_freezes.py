@@ -14,7 +14,8 @@ from screens.blocking import DaemonThreads, Trouble
 from tests.screens.deck import LARGE, Deck, deck
 from tests.screens.stage import Stage
 
-CALLS = ("surroundings", "status", "keys", "page", "count", "inspect", "show", "rows")
+CALLS = ("status", "keys", "page")
+FURTHER = ("surroundings", "count", "inspect", "show", "rows")
 
 
 async def visit_everything(d: Deck) -> None:
@@ -23,7 +24,7 @@ async def visit_everything(d: Deck) -> None:
         await d.press(key, "down", "up", "r", "question_mark", "escape", "colon", "escape")
 
 
-@pytest.mark.parametrize("name", CALLS)
+@pytest.mark.parametrize("name", [*CALLS, *(pytest.param(name, marks=pytest.mark.deep) for name in FURTHER)])
 async def test_one_call_that_hangs_leaves_the_rest_usable_and_q_quits_at_once(name: str) -> None:
     stage = Stage()
     stage.hold(name)

@@ -10,7 +10,8 @@ from screens.connections.run import Run
 from screens.connections.screen import ConnectionsScreen
 from tests.screens.deck import LARGE, Deck, deck
 from tests.screens.many_rows import here, many, number, numbers
-from tests.screens.stage import Stage, StageWork
+from tests.screens.stage import Stage
+from tests.screens.stage_work import StageWork
 
 
 def marked(d: Deck) -> list[int]:

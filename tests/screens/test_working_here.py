@@ -9,7 +9,7 @@ from crypto_core.errors import JobError
 from crypto_core.reencryption.jobs.model import JobState
 from screens.jobs.leaving import Leaving
 from screens.jobs.question import Question
-from tests.screens.deck import LARGE, SMALL, deck
+from tests.screens.deck import BOTH, LARGE, deck
 from tests.screens.samples import CURRENT
 from tests.screens.stage import Stage
 from tests.screens.stage_jobs import job_view
@@ -97,7 +97,7 @@ async def test_a_job_that_nobody_works_on_says_how_to_here_and_elsewhere() -> No
 # Leaving
 
 
-@pytest.mark.parametrize("size", [SMALL, LARGE], ids=["small", "large"])
+@BOTH
 async def test_a_console_that_works_on_a_job_is_left_only_if_that_is_meant(size: tuple[int, int]) -> None:
     stage = Stage()
     stage.job_processes.working = {31: 2, 32: 1}

@@ -24,6 +24,8 @@ from crypto_core.trail.store import EventStore
 from tests.crypto_core.trail.records import record
 from tests.crypto_core.trail.sources.test_files import put
 
+pytestmark = pytest.mark.deep
+
 HOME = Path(__file__).parents[4]
 PROGRAM = """
 import sys
@@ -31,7 +33,6 @@ from pathlib import Path
 from crypto_core.trail.sources.files import FileImport
 from crypto_core.trail.store import EventStore
 
-pytestmark = pytest.mark.deep
 store = EventStore(Path(sys.argv[1]))
 print("begun", flush=True)
 report = FileImport(store, processes=2).run([sys.argv[2]])

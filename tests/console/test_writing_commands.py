@@ -1,0 +1,203 @@
+"""Commands that write: dry runs, --yes, moves between keys, refusals, and an interrupted run."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from sqlalchemy import Engine, text
+
+from console.sandbox.endpoint.control import Denial, Fault
+from console.sandbox.sandbox import Sandbox
+from console.sandbox.world import World
+from tests.console.command_types import Keydeck, NewKey, Stored
+
+
+def test_a_dry_run_changes_nothing(keydeck: Keydeck, world: World, new_key: NewKey, stored: Stored) -> None:
+    keydeck("init")
+    ref = world.sealed_under(world.current_key)[0]
+    before = stored(ref)
+    for command in ("rewrap", "reencrypt"):
+        document = keydeck(command, str(ref), "--to", new_key(), "--dry-run", "--json").json
+        assert (document["dry_run"], document["tokens"]) == (True, 1)
+    assert stored(ref) == before
+    entries = keydeck("journal", "list", "--json").json["entries"]
+    assert [e["outcome"] for e in entries] == ["done", "dry run", "dry run"]
+
+
+def test_what_changes_something_needs_yes_without_a_terminal(
+    keydeck: Keydeck, world: World, new_key: NewKey, stored: Stored
+) -> None:
+    keydeck("init")
+    ref = world.sealed_under(world.current_key)[0]
+    before = stored(ref)
+    ran = keydeck("reencrypt", str(ref), "--to", new_key())
+    assert (ran.exit_code, "--yes" in ran.stderr) == (2, True)
+    assert stored(ref) == before
+
+
+def test_rewrap_keeps_nonce_and_ciphertext_and_reencrypt_does_not(
+    keydeck: Keydeck, world: World, new_key: NewKey, stored: Stored
+) -> None:
+    from crypto_core.envelope import parse
+
+    keydeck("init")
+    first, second = world.sealed_under(world.current_key)[:2]
+    key = new_key()
+    before = {ref: parse(stored(ref)) for ref in (first, second)}
+    assert keydeck("rewrap", str(first), "--to", key, "--yes").exit_code == 0
+    assert keydeck("reencrypt", str(second), "--to", key, "--yes").exit_code == 0
+    after = {ref: parse(stored(ref)) for ref in (first, second)}
+    assert (after[first].nonce, after[first].ciphertext) == (before[first].nonce, before[first].ciphertext)
+    assert after[first].encrypted_data_key != before[first].encrypted_data_key
+    assert after[second].nonce != before[second].nonce
+    assert after[second].ciphertext != before[second].ciphertext
+    for ref in (first, second):
+        assert keydeck("inspect", str(ref), "--json").json["key_arn"] == key
+        assert keydeck("verify", str(ref), "--trust", key).exit_code == 0
+
+
+def test_reencrypt_from_a_key_empties_it_and_reports(keydeck: Keydeck, world: World, new_key: NewKey) -> None:
+    keydeck("init")
+    sound = len(world.sealed_under(world.current_key))
+    ran = keydeck("reencrypt", "--from", "alias/tokens", "--to", new_key(), "--yes", "--json")
+    document = ran.json
+    assert document["done"] == sound
+    # The corrupt ones that name the key can't be written; they are told, and the exit code says so.
+    assert document["planned"] - sound == len(document["poisoned"])
+    assert ran.exit_code == (1 if document["poisoned"] else 0)
+    keys = keydeck("status", "--json").json["keys"]
+    assert not [k for k in keys if k["key_arn"] == world.current_key.arn]
+    again = keydeck("reencrypt", "--from", "alias/tokens", "--to", new_key(), "--yes", "--json")
+    assert (again.exit_code, again.json["planned"]) == (0, 0)
+
+
+def test_a_kms_that_refuses_stops_the_run_with_exit_3_and_nothing_changed(
+    keydeck: Keydeck, sandbox: Sandbox, world: World, stored: Stored, new_key: NewKey
+) -> None:
+    keydeck("init")
+    ref = world.sealed_under(world.current_key)[0]
+    before = stored(ref)
+    key = new_key()
+    for prepare, says in (
+        (lambda: sandbox.control.add_denial(Denial("*", "kms:GenerateDataKey")), "kms:GenerateDataKey"),
+        (
+            lambda: sandbox.control.add_fault(Fault("GenerateDataKey", "KMSInternalException")),
+            "KMS failed internally",
+        ),
+    ):
+        sandbox.control.clear()
+        prepare()
+        ran = keydeck("reencrypt", str(ref), "--to", key, "--yes")
+        assert ran.exit_code == 3, ran
+        assert says in ran.stderr
+        assert stored(ref) == before
+
+
+@pytest.mark.parametrize("state", ["Disabled", "PendingDeletion"])
+def test_a_target_key_that_cannot_be_used_is_refused_before_anything_happens(
+    keydeck: Keydeck, sandbox: Sandbox, world: World, stored: Stored, new_key: NewKey, state: str
+) -> None:
+    keydeck("init")
+    key = new_key()
+    kms = sandbox.client("kms")
+    if state == "Disabled":
+        kms.disable_key(KeyId=key)
+    else:
+        kms.schedule_key_deletion(KeyId=key, PendingWindowInDays=7)
+    ref = world.sealed_under(world.current_key)[0]
+    before = stored(ref)
+    ran = keydeck("rewrap", str(ref), "--to", key, "--yes")
+    assert ran.exit_code == 2
+    assert state in ran.stderr
+    assert stored(ref) == before
+    entry = keydeck("journal", "list", "--json").json["entries"][-1]
+    assert (entry["outcome"], entry["action"]) == ("refused", "rewrap")
+
+
+def test_without_the_schema_nothing_is_written_and_the_way_out_is_named(
+    keydeck: Keydeck, world: World, new_key: NewKey, stored: Stored
+) -> None:
+    ref = world.sealed_under(world.current_key)[0]
+    before = stored(ref)
+    ran = keydeck("reencrypt", str(ref), "--to", new_key(), "--yes")
+    assert ran.exit_code == 3
+    assert "keydeck init" in ran.stderr
+    assert stored(ref) == before
+
+
+def test_read_only_inspects_and_refuses_every_change(
+    keydeck: Keydeck, world: World, new_key: NewKey, stored: Stored
+) -> None:
+    keydeck("init")
+    key = new_key()
+    ref, plain = world.sealed_under(world.current_key)[0], world.plaintext_refs[0]
+    before = stored(ref), stored(plain)
+    assert keydeck("--read-only", "status").exit_code == 0
+    assert keydeck("--read-only", "verify", str(ref)).exit_code == 0
+    assert keydeck("--read-only", "rewrap", str(ref), "--to", key, "--dry-run").exit_code == 0
+    for arguments in (
+        ("rewrap", str(ref), "--to", key, "--yes"),
+        ("reencrypt", "--from", "alias/tokens", "--to", key, "--yes"),
+        ("encrypt", str(plain), "--to", key, "--yes"),
+        ("init",),
+    ):
+        ran = keydeck("--read-only", *arguments)
+        assert ran.exit_code == 2, arguments
+        assert "read only" in ran.stderr
+    assert (stored(ref), stored(plain)) == before
+
+
+def begun(superuser: Engine) -> bool:
+    """True once a run has written its first entry into the journal."""
+    statement = text("SELECT EXISTS (SELECT FROM keydeck.journal WHERE outcome = 'started')")
+    with superuser.connect() as connection:
+        return bool(connection.scalar(statement))
+
+
+def test_an_interrupted_run_exits_130_and_can_be_run_again(
+    sandbox: Sandbox, world: World, keydeck: Keydeck, new_key: NewKey, superuser: Engine
+) -> None:
+    keydeck("init")
+    key = new_key()
+    sandbox.control.set_latency(100)
+    process = subprocess.Popen(
+        [
+            sys.executable,
+            "-m",
+            "console",
+            "reencrypt",
+            "--from",
+            "alias/tokens",
+            "--to",
+            key,
+            "--yes",
+            "--json",
+        ],
+        env=dict(os.environ),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    for line in process.stderr:
+        if line.startswith("KMS calls"):
+            break
+    deadline = time.monotonic() + 60
+    while not begun(superuser) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    stdout, _ = process.communicate(timeout=60)
+    sandbox.control.clear()
+    document = json.loads(stdout)
+    assert process.returncode == 130
+    assert document["interrupted"] is True
+    assert document["remaining"] > 0
+    again = keydeck("reencrypt", "--from", "alias/tokens", "--to", key, "--yes", "--json").json
+    assert document["done"] + again["done"] == len(world.sealed_under(world.current_key))
+    assert again["remaining"] == 0

@@ -1,0 +1,31 @@
+"""Services over a settings file with tables of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from console.settings import load
+from console.wiring import Wired, wire
+
+
+@pytest.fixture
+def with_tables(
+    environment: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[[str], Wired]]:
+    """Wires services over a settings file with tables of its own."""
+    made: list[Wired] = []
+
+    def make(tables: str) -> Wired:
+        file = tmp_path / f"{uuid4().hex}.toml"
+        file.write_text(tables)
+        monkeypatch.setenv("KEYDECK_SETTINGS", str(file))
+        made.append(wire(load().settings))
+        return made[-1]
+
+    yield make
+    for wired in made:
+        wired.close()

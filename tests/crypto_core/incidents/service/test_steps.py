@@ -1,0 +1,173 @@
+"""Steps of an incident: checks, actions, evidence and decisions, and what each leaves behind."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine
+
+from crypto_core.errors import KeydeckError, KmsAccessDeniedError, RefusedError
+from crypto_core.incidents.catalogue import ActionKind, CaptureKind, CheckKind
+from crypto_core.incidents.doing import ActionResult
+from crypto_core.incidents.model import CheckResult, CheckState, EntryKind, StepState
+from crypto_core.incidents.service import IncidentService
+from tests.crypto_core.incidents.service.doubles import Doubles
+from tests.crypto_core.incidents.service.operators import Act, journaled
+
+
+def test_a_check_that_does_not_pass_ends_nothing_and_is_remembered_once(
+    ana: IncidentService, incident: int, doubles: Doubles
+) -> None:
+    with pytest.raises(RefusedError, match=r"not yet. Open. Ask the administrators of arn:aws:kms"):
+        ana.finish(incident, "lock")
+    first = ana.show(incident).step("lock").check
+    assert first is not None
+    assert (first.state, first.lines) == (CheckState.NOT_YET, ("Open.",))
+    assert ana.look(incident, "lock").lines == ("Open.",)
+    doubles.checks[CheckKind.KEY_LOCKED_DOWN] = CheckResult(CheckState.NOT_YET, ("Half.",), 1, 2)
+    ana.look(incident, "lock")
+    view = ana.show(incident)
+    assert view.step("lock").check == first, "numbers alone are not written each second"
+    assert view.evidence == ()
+    doubles.checks[CheckKind.KEY_LOCKED_DOWN] = CheckResult(CheckState.FAILED, ("Never.",))
+    ana.look(incident, "lock")
+    assert [e.text for e in ana.show(incident).entries if e.kind is EntryKind.CHECK] == [
+        "Check key-locked-down: not yet. Open.",
+        "Check key-locked-down: failed. Never.",
+    ]
+
+    def denied(_: Any) -> None:
+        raise KmsAccessDeniedError("You may not.", remedy="kms:GetKeyPolicy.")
+
+    doubles.hooks["key-locked-down look"] = denied
+    seen = ana.look(incident, "lock")
+    assert (seen.state, seen.lines) == (CheckState.UNKNOWN, ("You may not. kms:GetKeyPolicy.",))
+
+
+def test_what_an_action_did_is_kept_where_its_check_does_not_pass_yet(
+    ana: IncidentService, act: Act, incident: int, doubles: Doubles
+) -> None:
+    doubles.checks[CheckKind.KEY_LOCKED_DOWN] = CheckResult(CheckState.NOT_YET, ("Not everywhere.",))
+    result = act(ana, incident, "lock")
+    assert (result.complete, "Not everywhere." in result.lines[-1]) == (True, True)
+    step = ana.show(incident).step("lock")
+    assert (step.state, step.trouble, step.check and step.check.state) == (
+        StepState.BEGUN,
+        "",
+        CheckState.NOT_YET,
+    )
+    doubles.checks.clear()
+    assert ana.finish(incident, "lock").state is StepState.DONE
+
+    doubles.results[ActionKind.CREATE_KEY] = ActionResult(False, ("The alias could not be set.",))
+    act(ana, incident, "replace")
+    step = ana.show(incident).step("replace")
+    assert (step.state, step.trouble) == (StepState.BEGUN, "Not complete. The alias could not be set.")
+    done = ana.finish(incident, "replace")
+    assert (done.state, done.reason) == (StepState.DONE, step.trouble), "the operator judges what is left"
+    assert ana.reopen(incident, "replace", "Another one").reason == ""
+    with pytest.raises(RefusedError, match="its action came to no end"):
+        ana.finish(incident, "replace")
+    doubles.results.clear()
+    act(ana, incident, "replace")
+    assert ana.show(incident).step("replace").state is StepState.DONE
+
+
+def test_an_action_that_fails_leaves_its_reason_and_the_step_begun(
+    engine: Engine, ana: IncidentService, act: Act, incident: int, doubles: Doubles
+) -> None:
+    def fails(_: Any) -> None:
+        raise KmsAccessDeniedError("Not for you.", remedy="Ask.")
+
+    doubles.hooks["lock-down-key before"] = fails
+    with pytest.raises(KmsAccessDeniedError):
+        act(ana, incident, "lock")
+    step = ana.show(incident).step("lock")
+    assert (step.state, step.trouble) == (StepState.BEGUN, "Not for you. Ask.")
+    assert journaled(engine, incident)[-1] == ("incident run", "lock", "failed")
+    doubles.hooks.clear()
+    act(ana, incident, "lock")
+    step = ana.show(incident).step("lock")
+    assert (step.state, step.trouble) == (StepState.DONE, "")
+
+
+def test_evidence_that_cannot_be_had_is_said_and_the_rest_is_kept(
+    ana: IncidentService, incident: int, doubles: Doubles
+) -> None:
+    doubles.denied.add(CaptureKind.KEY)
+    with pytest.raises(KeydeckError, match=r"key: Not allowed: key. Ask for it.") as refused:
+        ana.finish(incident, "proof")
+    assert isinstance(refused.value.__cause__, KmsAccessDeniedError)
+    view = ana.show(incident)
+    assert [piece.kind for piece in view.evidence] == ["census"]
+    assert "key: Not allowed" in view.step("proof").trouble
+    seen = ana.look(incident, "proof")
+    assert (seen.state, seen.lines, seen.done, seen.total) == (
+        CheckState.NOT_YET,
+        ("Not captured yet: key.",),
+        1,
+        2,
+    )
+    doubles.denied.clear()
+    assert ana.finish(incident, "proof").trouble == ""
+    assert [piece.kind for piece in ana.show(incident).evidence] == ["census", "key"]
+    doubles.missing.add(CaptureKind.KEY)
+    ana.capture(incident, "proof")
+    view = ana.show(incident)
+    assert [piece.kind for piece in view.evidence] == ["census", "key", "key", "census"]
+    assert view.evidence[2].title == "key: nothing was there"
+
+
+def test_an_answer_decides_what_is_needed_until_it_is_taken_back(ana: IncidentService, incident: int) -> None:
+    def states() -> list[str]:
+        view = ana.show(incident)
+        return [view.step(name).state.value for name in ("revoke", "again", "backups")]
+
+    with pytest.raises(RefusedError, match="Answers: yes, no"):
+        ana.answer(incident, "leaked", "perhaps")
+    with pytest.raises(RefusedError, match="is a decision"):
+        ana.finish(incident, "leaked")
+    ana.answer(incident, "leaked", "no")
+    assert states() == ["not needed"] * 3
+    with pytest.raises(RefusedError, match=r"revoke of INC-.* is not needed, by what ana decided"):
+        ana.plan(incident, "revoke")
+    with pytest.raises(RefusedError, match="finished by ana"):
+        ana.answer(incident, "leaked", "yes")
+    with pytest.raises(RefusedError, match="reason"):
+        ana.reopen(incident, "leaked", "no")
+    reopened = ana.reopen(incident, "leaked", "A dump was found")
+    assert (reopened.state, reopened.answer) == (StepState.TODO, "")
+    assert states() == ["to do"] * 3
+    ana.answer(incident, "leaked", "yes")
+    ana.answer(incident, "again", "no")
+    assert states() == ["to do", "done", "not needed"]
+    ana.skip(incident, "revoke", "Done by the provider")
+    ana.reopen(incident, "leaked", "Wrong after all")
+    ana.answer(incident, "leaked", "no")
+    assert states() == ["skipped", "done", "not needed"], "what has ended stays as it ended"
+
+
+def test_a_decision_that_is_skipped_leaves_open_what_hangs_on_it(ana: IncidentService, incident: int) -> None:
+    with pytest.raises(RefusedError, match="reason of at least 3"):
+        ana.skip(incident, "leaked", "\u202e no ")
+    skipped = ana.skip(incident, "leaked", "Nobody knows")
+    assert (skipped.state, skipped.reason, skipped.by) == (StepState.SKIPPED, "Nobody knows", "ana")
+    assert ana.show(incident).step("revoke").state is StepState.TODO
+
+
+def test_lines_of_a_check_are_told_apart_wherever_they_make_one_text(
+    ana: IncidentService, act: Act, doubles: Doubles, incident: int
+) -> None:
+    lines = ("Key 1 is Enabled", "Under it: 100 tokens", "[/red]\x1b[31m\u202eevil", "so " * 3_000)
+    doubles.checks[CheckKind.KEY_LOCKED_DOWN] = CheckResult(CheckState.NOT_YET, lines)
+    doubles.results[ActionKind.LOCK_DOWN_KEY] = ActionResult(False, ("One is done", "Two is not"))
+    told = act(ana, incident, "lock").lines[-1]
+    with pytest.raises(RefusedError) as refused:
+        ana.finish(incident, "lock")
+    by_kind = {entry.kind: entry.text for entry in ana.show(incident).entries}
+    seen = "Key 1 is Enabled · Under it: 100 tokens · [/red]evil · so so"
+    for text_ in (told, refused.value.message, by_kind[EntryKind.CHECK]):
+        assert seen in text_
+        assert len(text_) <= 3_000
+    assert by_kind[EntryKind.ACTION] == "Not complete. One is done · Two is not"

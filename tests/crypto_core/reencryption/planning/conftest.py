@@ -1,0 +1,22 @@
+"""The services' plan, and a client of the sandbox's KMS."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from console.sandbox.sandbox import Sandbox
+from console.wiring import Wired
+from crypto_core.reencryption.plan import Plan
+
+
+@pytest.fixture
+def plan(services: Wired) -> Callable[..., Plan]:
+    return services.services.work.plan
+
+
+@pytest.fixture
+def kms(sandbox: Sandbox) -> Any:
+    return sandbox.client("kms")

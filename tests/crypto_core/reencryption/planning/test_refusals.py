@@ -1,0 +1,230 @@
+"""Planning: every reason not to begin, read only, and without the schema."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, text
+
+from console.sandbox.endpoint import Denial
+from console.sandbox.sandbox import Sandbox
+from console.sandbox.world import World
+from console.settings import load
+from console.wiring import Wired, wire
+from crypto_core.consent import Consent
+from crypto_core.database.installation import install
+from crypto_core.database.journal import Outcome
+from crypto_core.errors import (
+    DatabaseReadOnlyError,
+    InvalidReferenceError,
+    KeydeckError,
+    KeyNotFoundError,
+    KmsAccessDeniedError,
+    KmsError,
+    MissingSchemaError,
+    ReadOnlyError,
+    RefusedError,
+    SettingsError,
+)
+from crypto_core.reencryption.plan import Plan, Selection, Verb
+from crypto_core.references import TokenRef
+from tests.crypto_core.reencryption.planning.snapshot import everything
+
+GONE = "arn:aws:kms:eu-west-1:123456789012:key/00000000-0000-0000-0000-000000000000"
+
+# Reasons not to begin
+
+
+def refused(services: Wired, platform: Engine, verb: Verb, selection: Selection, target: str) -> KeydeckError:
+    """The refusal of a plan; nothing was changed, and the journal tells it."""
+    before = everything(platform)
+    with pytest.raises((RefusedError, KmsError, SettingsError)) as caught:
+        services.services.work.plan(verb, selection, target)
+    assert everything(platform) == before
+    assert services.journal.entries()[-1].outcome == Outcome.REFUSED.value
+    return caught.value
+
+
+ANYTHING = Selection(everything=True)
+
+
+def test_a_disabled_target_is_refused(
+    services: Wired, platform: Engine, new_key: Callable[[], str], kms: Any
+) -> None:
+    key = new_key()
+    kms.disable_key(KeyId=key)
+    error = refused(services, platform, Verb.REENCRYPT, ANYTHING, key)
+    assert isinstance(error, RefusedError)
+    assert f"Target key {key} is Disabled" in error.message
+    assert "Enable it" in error.remedy
+
+
+def test_a_target_pending_deletion_is_refused(
+    services: Wired, platform: Engine, new_key: Callable[[], str], kms: Any
+) -> None:
+    key = new_key()
+    kms.schedule_key_deletion(KeyId=key)
+    error = refused(services, platform, Verb.REWRAP, ANYTHING, key)
+    assert isinstance(error, RefusedError)
+    assert "PendingDeletion" in error.message
+
+
+@pytest.mark.parametrize("name", [GONE, "alias/not-there", "00000000-0000-0000-0000-000000000000"])
+def test_a_target_that_is_not_there_is_refused(services: Wired, platform: Engine, name: str) -> None:
+    error = refused(services, platform, Verb.REENCRYPT, ANYTHING, name)
+    assert isinstance(error, KeyNotFoundError)
+    assert name in error.message
+
+
+def test_what_is_no_key_name_is_refused(services: Wired, platform: Engine) -> None:
+    assert isinstance(refused(services, platform, Verb.REENCRYPT, ANYTHING, "tokens"), SettingsError)
+
+
+@pytest.mark.parametrize(
+    ("spec", "usage"), [("RSA_2048", "SIGN_VERIFY"), ("HMAC_256", "GENERATE_VERIFY_MAC")]
+)
+def test_a_target_that_cannot_wrap_is_refused(
+    services: Wired, platform: Engine, kms: Any, spec: str, usage: str
+) -> None:
+    key = kms.create_key(KeySpec=spec, KeyUsage=usage)["KeyMetadata"]["Arn"]
+    error = refused(services, platform, Verb.ENCRYPT, Selection(unprotected=True), key)
+    assert isinstance(error, RefusedError)
+    assert spec in error.message
+    assert "symmetric" in error.remedy
+
+
+@pytest.mark.parametrize("name", ["arn", "key_id", "alias"])
+def test_a_key_is_not_emptied_into_itself(services: Wired, platform: Engine, world: World, name: str) -> None:
+    key = world.current_key
+    error = refused(services, platform, Verb.REENCRYPT, Selection(under_key=key.alias), getattr(key, name))
+    assert isinstance(error, RefusedError)
+    assert "same key" in error.message
+
+
+def test_a_multi_region_key_is_not_emptied_into_its_replica(
+    services: Wired, platform: Engine, kms: Any
+) -> None:
+    primary = kms.create_key(MultiRegion=True)["KeyMetadata"]["Arn"]
+    replica = kms.replicate_key(KeyId=primary, ReplicaRegion="us-east-1")["ReplicaKeyMetadata"]["Arn"]
+    error = refused(services, platform, Verb.REENCRYPT, Selection(under_key=primary), replica)
+    assert "same key" in error.message
+
+
+def test_a_source_that_is_disabled_is_refused(
+    services: Wired, platform: Engine, new_key: Callable[[], str], kms: Any, world: World
+) -> None:
+    key = new_key()
+    work = services.services.work
+    refs = world.sealed_under(world.old_key)[:3]
+    planned = work.plan(Verb.REENCRYPT, Selection(refs), key)
+    work.run(planned, Consent.by_option(planned))
+    with services.engine.begin() as connection:
+        # As if somebody else had written them: nothing is known of these envelopes.
+        connection.execute(text("DELETE FROM keydeck.key_answer"))
+    kms.disable_key(KeyId=key)
+    error = refused(services, platform, Verb.REENCRYPT, Selection(under_key=key), world.current_key.arn)
+    assert isinstance(error, RefusedError)
+    assert key in error.message
+    assert "Disabled" in error.message
+
+
+def test_a_source_that_may_not_be_decrypted_is_refused(
+    services: Wired, platform: Engine, sandbox: Sandbox, world: World
+) -> None:
+    sandbox.control.add_denial(Denial("*", "kms:Decrypt", world.old_key.key_id))
+    selection = Selection(under_key=world.old_key.arn)
+    error = refused(services, platform, Verb.REENCRYPT, selection, world.current_key.arn)
+    sandbox.control.clear()
+    assert "kms:Decrypt" in error.message
+
+
+def test_a_source_that_is_gone_has_no_tokens(plan: Callable[..., Plan], world: World) -> None:
+    assert plan(Verb.REENCRYPT, Selection(under_key=GONE), world.current_key.arn).tokens == 0
+    with pytest.raises(KeyNotFoundError):
+        plan(Verb.REENCRYPT, Selection(under_key="alias/gone"), world.current_key.arn)
+
+
+def test_a_target_that_may_not_be_described_is_taken_by_its_arn_only(
+    services: Wired, plan: Callable[..., Plan], sandbox: Sandbox, world: World
+) -> None:
+    sandbox.control.add_denial(Denial("*", "kms:DescribeKey"))
+    ref = world.sealed_under(world.old_key)[0]
+    made = plan(Verb.REENCRYPT, Selection((ref,)), world.current_key.arn)
+    with pytest.raises(KmsAccessDeniedError, match="kms:DescribeKey"):
+        plan(Verb.REENCRYPT, Selection((ref,)), world.current_key.alias)
+    assert services.services.work.run(made, Consent.by_option(made)).done == 1
+    sandbox.control.clear()
+
+
+def test_only_encrypt_takes_what_is_unprotected(services: Wired, platform: Engine, world: World) -> None:
+    error = refused(services, platform, Verb.REENCRYPT, Selection(unprotected=True), world.current_key.arn)
+    assert "Only encrypt in place" in error.message
+
+
+@pytest.mark.parametrize(
+    "reference", [TokenRef("nowhere", "token", "1"), TokenRef("slack_connection", "bot_token", "x")]
+)
+def test_a_wrong_reference_is_refused(
+    services: Wired, plan: Callable[..., Plan], world: World, reference: TokenRef
+) -> None:
+    with pytest.raises(InvalidReferenceError):
+        plan(Verb.REENCRYPT, Selection((reference,)), world.current_key.arn)
+    assert services.journal.entries()[-1].outcome == "refused"
+
+
+def test_a_dead_kms_is_an_error_before_anything_is_changed(
+    services: Wired, platform: Engine, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = everything(platform)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    wired = wire(load().settings)
+    with pytest.raises(KmsError, match="No answer"):
+        wired.services.work.plan(Verb.REENCRYPT, ANYTHING, world.current_key.arn)
+    wired.close()
+    assert everything(platform) == before
+
+
+# Read only, and without the schema
+
+
+def test_read_only_plans_but_refuses_to_run_and_the_session_would_refuse_too(
+    services: Wired, platform: Engine, world: World
+) -> None:
+    before = everything(platform)
+    wired = wire(load({"read_only": True}).settings)
+    work = wired.services.work
+    made = work.plan(Verb.REENCRYPT, Selection(under_key=world.old_key.arn), world.current_key.arn)
+    assert made.tokens
+    assert any("read only" in warning for warning in made.warnings)
+    calls = wired.kms.calls
+    with pytest.raises(ReadOnlyError, match="re-encrypt"):
+        work.run(made, Consent.by_option(made))
+    assert wired.kms.calls == calls
+    with pytest.raises(ReadOnlyError, match="GenerateDataKey"):
+        wired.kms.call("GenerateDataKey", KeyId=world.current_key.arn, KeySpec="AES_256")
+    with pytest.raises(DatabaseReadOnlyError):
+        wired.journal.record("x", "x", Outcome.DONE)
+    wired.close()
+    assert everything(platform) == before
+    assert services.journal.entries() == ()
+
+
+def test_without_the_schema_a_plan_says_so_and_a_run_is_refused(
+    environment: dict[str, str], platform: Engine, world: World
+) -> None:
+    before = everything(platform)
+    wired = wire(load().settings)
+    work = wired.services.work
+    made = work.plan(Verb.REENCRYPT, Selection(under_key=world.old_key.arn), world.current_key.arn)
+    assert made.tokens >= len(world.sealed_under(world.old_key))
+    (warning,) = made.warnings
+    assert "not journaled" in warning
+    assert "keydeck init" in warning
+    with pytest.raises(MissingSchemaError, match="no backup and no journal"):
+        work.run(made, Consent.by_option(made))
+    assert everything(platform) == before
+    install(wired.engine)
+    assert work.run(made, Consent.by_option(made)).done == len(world.sealed_under(world.old_key))
+    wired.close()

@@ -1,0 +1,105 @@
+"""Planning: verify says of each token whether it opens, and changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine
+
+from console.sandbox.world import World
+from console.settings import load
+from console.wiring import Wired, wire
+from crypto_core.consent import Consent
+from crypto_core.envelope import Format
+from crypto_core.errors import InvalidReferenceError, KmsError, RowVanishedError
+from crypto_core.reencryption.plan import RunProgress, Selection, Verb
+from crypto_core.references import RowRef, TokenRef
+from tests.crypto_core.reencryption.planning.snapshot import everything
+
+
+def test_verify_says_of_each_token_whether_it_opened(services: Wired, world: World) -> None:
+    told: list[RunProgress] = []
+    verified = services.services.work.verify(Selection(everything=True), progress=told.append)
+    assert [v.ref for v in verified] == sorted(world.tokens)
+    for v in verified:
+        token = world.tokens[v.ref]
+        intact = token.format is Format.V1 and token.corruption is None
+        assert v.opened is intact
+        assert bool(v.reason) is not intact
+        if intact:
+            assert (v.key_arn, v.key_material_id) == (token.key_arn, token.key_material_id)
+        assert world.token_for(v.ref) not in str(v.as_json())
+    assert (told[-1].done, told[-1].poisoned) == (
+        sum(v.opened for v in verified),
+        sum(not v.opened for v in verified),
+    )
+
+
+def test_verify_changes_nothing_and_works_read_only_without_the_schema(
+    environment: dict[str, str], platform: Engine, world: World
+) -> None:
+    before = everything(platform)
+    wired = wire(load({"read_only": True}).settings)
+    assert len(wired.services.work.verify(Selection(everything=True))) == len(world.tokens)
+    wired.close()
+    assert everything(platform) == before
+
+
+def test_verify_takes_references_and_tells_what_is_not_there(services: Wired, world: World) -> None:
+    work = services.services.work
+    ref = world.sealed_under(world.old_key)[0]
+    (verified,) = work.verify(Selection((ref,)))
+    assert (verified.ref, verified.opened) == (ref, True)
+    assert {v.ref for v in work.verify(Selection((RowRef(ref.table, ref.row_id), ref)))} >= {ref}
+    with pytest.raises(RowVanishedError):
+        work.verify(Selection((TokenRef("gh_connection", "access_token", "gh-none"),)))
+    with pytest.raises(InvalidReferenceError):
+        work.verify(Selection((TokenRef("nowhere", "x", "1"),)))
+    for selection in (Selection(under_key=world.old_key.arn), Selection(unprotected=True)):
+        with pytest.raises(InvalidReferenceError):
+            work.verify(selection)
+
+
+def test_a_token_under_a_key_that_is_not_trusted_does_not_verify(
+    services: Wired, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("KEYDECK_TRUSTED_KEYS")
+    wired = wire(load().settings)
+    (verified,) = wired.services.work.verify(Selection((world.sealed_under(world.old_key)[0],)))
+    assert not verified.opened
+    assert "not made under" in verified.reason
+    trusting = wire(load().settings, trust=[world.old_key.arn])
+    (again,) = trusting.services.work.verify(Selection((verified.ref,)))
+    assert again.opened
+    wired.close()
+    trusting.close()
+
+
+def test_a_disabled_key_is_told_for_each_of_its_tokens_and_not_remembered_as_damage(
+    services: Wired, world: World, new_key: Callable[[], str], kms: Any
+) -> None:
+    key, work = new_key(), services.services.work
+    refs = world.sealed_under(world.old_key)[:2]
+    planned = work.plan(Verb.REENCRYPT, Selection(refs), key)
+    work.run(planned, Consent.by_option(planned))
+    kms.disable_key(KeyId=key)
+    trusting = wire(load().settings, trust=[key])
+    assert [v.opened for v in trusting.services.work.verify(Selection(refs))] == [False, False]
+    kms.enable_key(KeyId=key)
+    assert [v.opened for v in trusting.services.work.verify(Selection(refs))] == [True, True]
+    trusting.close()
+
+
+def test_a_kms_that_is_gone_is_an_error_and_not_an_answer_about_tokens(
+    services: Wired, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    selection = Selection((world.sealed_under(world.old_key)[0],))
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+        wired = wire(load().settings)
+        with pytest.raises(KmsError, match="No answer"):
+            wired.services.work.verify(selection)
+        wired.close()
+    assert services.services.work.verify(selection)[0].opened

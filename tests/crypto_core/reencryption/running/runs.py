@@ -1,0 +1,81 @@
+"""Plans and runs over the platform's rows, and whether every token is what it was."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Engine, text
+
+from console.sandbox.world import World
+from console.wiring import Wired
+from crypto_core.cipher import TokenCipher
+from crypto_core.consent import Consent
+from crypto_core.database.tables import PLATFORM_TABLES
+from crypto_core.envelope import Format, classify
+from crypto_core.reencryption.plan import Plan, RunResult, Selection, Verb
+from crypto_core.references import TokenRef
+
+
+def everything(platform: Engine) -> dict[TokenRef, str]:
+    """Every value in a token column that isn't NULL."""
+    found: dict[TokenRef, str] = {}
+    with platform.connect() as connection:
+        for table in PLATFORM_TABLES:
+            for column in table.token_columns:
+                rows = connection.execute(
+                    text(f"SELECT id::text, {column} FROM {table.name} WHERE {column} IS NOT NULL")
+                )
+                found |= {TokenRef(table.name, column, row_id): stored for row_id, stored in rows}
+    return found
+
+
+def put(platform: Engine, ref: TokenRef, stored: str | None) -> None:
+    with platform.begin() as connection:
+        connection.execute(
+            text(f"UPDATE {ref.table} SET {ref.column} = :stored WHERE id::text = :id"),
+            {"stored": stored, "id": ref.row_id},
+        )
+
+
+def insert(platform: Engine, row_id: str, stored: str) -> TokenRef:
+    with platform.begin() as connection:
+        connection.execute(
+            text(
+                "INSERT INTO gh_connection"
+                " (id, org_id, user_id, access_token, token_type, scopes, created_at)"
+                " VALUES (:id, 'org-new', 'user-new', :stored, 'oauth', '[]', now())"
+            ),
+            {"id": row_id, "stored": stored},
+        )
+    return TokenRef("gh_connection", "access_token", row_id)
+
+
+def plan(services: Wired, verb: Verb, selection: Selection, target: str) -> Plan:
+    return services.services.work.plan(verb, selection, target)
+
+
+def run(services: Wired, verb: Verb, selection: Selection, target: str, **options: Any) -> RunResult:
+    made = plan(services, verb, selection, target)
+    return services.services.work.run(made, Consent.by_option(made), **options)
+
+
+def under(services: Wired, key_arn: str) -> int:
+    """How many tokens are under a key, every one of them asked."""
+    verified = services.services.work.verify(Selection(everything=True))
+    return sum(v.key_arn == key_arn for v in verified)
+
+
+def all_hold_their_tokens(cipher: TokenCipher, platform: Engine, world: World) -> bool:
+    """Every generated token that opened before the test opens and is what was issued."""
+    stored = everything(platform)
+    for ref, token in world.tokens.items():
+        if token.corruption is not None:
+            continue
+        value = stored[ref]
+        if classify(value).format is Format.V1:
+            value = cipher.decrypt(value).reveal()
+        elif token.format is Format.DEV:
+            continue
+        if value != world.token_for(ref):
+            return False
+    return True

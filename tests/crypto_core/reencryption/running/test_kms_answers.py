@@ -1,0 +1,69 @@
+"""What KMS refuses or answers wrongly is never stored, and its errors say nothing of the token."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine
+
+from console.sandbox.endpoint import Denial, Fault
+from console.sandbox.sandbox import Sandbox
+from console.sandbox.world import World
+from console.wiring import Wired
+from crypto_core.consent import Consent
+from crypto_core.envelope import parse
+from crypto_core.reencryption.plan import Selection, Verb
+from tests.crypto_core.reencryption.running.runs import everything, run
+
+
+def test_a_source_that_may_not_be_opened_under_the_target_changes_nothing(
+    services: Wired, sandbox: Sandbox, world: World, platform: Engine, new_key: Callable[[], str]
+) -> None:
+    """Rewrap opens the new envelope before it is stored; without Decrypt on the target nothing is."""
+    target = new_key()
+    work = services.services.work
+    before = everything(platform)
+    selections = (Selection(world.sealed_under(world.old_key)[:3]), Selection(under_key=world.old_key.arn))
+    plans = [work.plan(Verb.REWRAP, selection, target) for selection in selections]
+    sandbox.control.add_denial(Denial("*", "kms:Decrypt", target.rpartition("/")[2]))
+    for plan in plans:
+        result = work.run(plan, Consent.by_option(plan))
+        assert result.done == 0
+        assert result.stopped_by or result.poisoned
+    sandbox.control.clear()
+    assert everything(platform) == before
+
+
+def test_a_wrong_answer_of_kms_is_never_stored(
+    services: Wired, world: World, platform: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A rewrapped data key that is not the token's own: the new envelope would not open."""
+    other = parse(services.store.read(world.sealed_under(world.current_key)[0]).value.reveal())
+    original = services.kms.call
+
+    def call(operation: str, **parameters: Any) -> dict[str, Any]:
+        answer = original(operation, **parameters)
+        if operation == "ReEncrypt":
+            answer["CiphertextBlob"] = other.encrypted_data_key
+        return answer
+
+    before = everything(platform)
+    monkeypatch.setattr(services.kms, "call", call)
+    result = run(
+        services, Verb.REWRAP, Selection(world.sealed_under(world.old_key)[:2]), world.current_key.arn
+    )
+    assert result.done == 0
+    assert len(result.poisoned) == 2
+    assert everything(platform) == before
+
+
+@pytest.mark.usefixtures("small_pages")
+def test_a_kms_error_says_nothing_of_the_token(services: Wired, sandbox: Sandbox, world: World) -> None:
+    ref = world.plaintext_refs[0]
+    sandbox.control.add_fault(Fault("GenerateDataKey", "KMSInternalException"))
+    result = run(services, Verb.ENCRYPT, Selection((ref,)), world.current_key.arn)
+    sandbox.control.clear()
+    assert world.token_for(ref) not in str(result)
+    assert "GenerateDataKey" in result.stopped_by

@@ -1,0 +1,81 @@
+"""Which tokens are moved when keys are not trusted, only named, in doubt, or in several Regions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import boto3
+from sqlalchemy import Engine
+
+from console.sandbox.world import World
+from console.wiring import Wired
+from crypto_core.cipher import TokenCipher
+from crypto_core.consent import Consent
+from crypto_core.database.answers import Answer, AnswerBook
+from crypto_core.envelope import parse
+from crypto_core.reencryption.plan import Selection, Verb
+from tests.crypto_core.reencryption.running.runs import everything, insert, plan, run
+
+
+def test_tokens_under_a_key_that_is_not_trusted_are_told_and_left_alone(
+    services: Wired, world: World, platform: Engine, new_key: Callable[[], str]
+) -> None:
+    foreign = new_key()
+    sealed = TokenCipher(services.keyring.trusting(foreign)).encrypt("gho_foreign", foreign).stored
+    ref = insert(platform, "gh-foreign", sealed)
+    other = world.sealed_under(world.old_key)[0]
+    result = run(services, Verb.REENCRYPT, Selection((ref, other)), world.current_key.arn)
+    assert result.done == 1
+    (left,) = result.poisoned
+    assert left.reference == str(ref)
+    assert foreign in left.reason
+    assert everything(platform)[ref] == sealed
+
+
+def test_a_key_named_as_source_is_trusted_for_the_run(
+    services: Wired, world: World, platform: Engine, cipher: TokenCipher, new_key: Callable[[], str]
+) -> None:
+    foreign = new_key()
+    sealed = TokenCipher(services.keyring.trusting(foreign)).encrypt("gho_foreign", foreign).stored
+    ref = insert(platform, "gh-foreign", sealed)
+    assert run(services, Verb.REENCRYPT, Selection(under_key=foreign), world.current_key.arn).done == 1
+    assert cipher.decrypt(everything(platform)[ref]).reveal() == "gho_foreign"
+
+
+def test_a_token_of_another_key_in_a_doubtful_group_is_not_moved(
+    services: Wired, world: World, platform: Engine
+) -> None:
+    """The prefix is a hint: KMS's answer about the very token decides, also between two trusted keys."""
+    before = everything(platform)
+    current = world.sealed_under(world.current_key)
+    prefix = parse(before[current[0]]).edk_prefix
+    old = world.old_key
+    AnswerBook(services.engine).remember([Answer(b"x" * 32, prefix, old.arn, old.material_ids[0])])
+    target = services.services.keys.describe(world.current_key.arn)
+    made = plan(services, Verb.REENCRYPT, Selection(under_key=old.arn), target.key_arn)
+    assert made.tokens > len(world.sealed_under(old))
+    result = services.services.work.run(made, Consent.by_option(made))
+    after = everything(platform)
+    assert {r for r in after if after[r] != before[r]} == set(world.sealed_under(old))
+    assert result.changed_meanwhile >= 1
+    assert result.remaining == 0
+
+
+def test_a_multi_region_key_is_emptied_whichever_replica_kms_has_named(
+    services: Wired, environment: dict[str, str], world: World, platform: Engine
+) -> None:
+    kms = boto3.client("kms", region_name="eu-west-1")
+    primary = kms.create_key(MultiRegion=True)["KeyMetadata"]["Arn"]
+    replica = kms.replicate_key(KeyId=primary, ReplicaRegion="us-east-1")["ReplicaKeyMetadata"]["Arn"]
+    sealing = TokenCipher(services.keyring.trusting(primary))
+    refs = [insert(platform, f"gh-mrk-{n}", sealing.encrypt(f"gho_{n}", primary).stored) for n in range(4)]
+    envelopes = [services.store.read(ref) for ref in refs]
+    AnswerBook(services.engine).remember(
+        Answer(t.digest, parse(t.value.reveal()).edk_prefix, replica, "m") for t in envelopes[:2]
+    )
+    result = run(services, Verb.REENCRYPT, Selection(under_key=primary), world.current_key.arn)
+    assert (result.done, result.complete) == (4, True)
+    cipher = TokenCipher(services.keyring)
+    assert [cipher.decrypt(everything(platform)[ref]).reveal() for ref in refs] == [
+        f"gho_{n}" for n in range(4)
+    ]

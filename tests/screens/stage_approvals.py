@@ -1,0 +1,55 @@
+"""Requests for approval in memory, and what was decided of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+from uuid import UUID
+
+from crypto_core.database.approvals import Approval, Decision
+from crypto_core.errors import KeydeckError
+from tests.screens.samples import NOW
+from tests.screens.stage_incidents import ANA, Enter, approval
+
+
+@dataclass
+class StageApprovals:
+    """Requests that wait, and what was decided."""
+
+    enter: Enter
+    all: dict[UUID, Approval] = field(default_factory=dict)
+    refused: KeydeckError | None = None
+
+    def add(self, *requests: Approval) -> None:
+        """Keep requests."""
+        self.all.update({one.id: one for one in requests})
+
+    def needed(self, action: str) -> bool:
+        """Every action."""
+        return True
+
+    def request(self, action: str, summary: str, digest: str, plan: Mapping[str, Any]) -> Approval:
+        """A new one."""
+        made = approval(action=action, summary=summary, digest=digest, plan=plan)
+        self.add(made)
+        return made
+
+    def require(self, action: str, summary: str, digest: str, plan: Mapping[str, Any]) -> None:
+        """Pass."""
+
+    def decide(self, request: UUID, *, approve: bool) -> Approval:
+        """As it is said, unless the stage refuses."""
+        self.enter("approval.decide")
+        if self.refused is not None:
+            raise self.refused
+        decision = Decision.APPROVED if approve else Decision.DENIED
+        self.all[request] = replace(self.all[request], decision=decision, decided_by=ANA, decided_at=NOW)
+        return self.all[request]
+
+    def requests(self, *, pending: bool = True, limit: int = 200) -> tuple[Approval, ...]:
+        """Those."""
+        self.enter("approval.requests")
+        return tuple(one for one in self.all.values() if not pending or one.decision is Decision.PENDING)[
+            :limit
+        ]

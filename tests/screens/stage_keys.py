@@ -1,0 +1,171 @@
+"""Keys in memory: what they are, how they are changed and replaced."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from threading import Event
+from typing import TYPE_CHECKING
+
+from crypto_core.consent import Consent, Danger, require
+from crypto_core.errors import KmsError, ReadOnlyError, RefusedError
+from crypto_core.keys.changes.change import ChangeKind, KeyChange, check
+from crypto_core.keys.changes.plan import ChangePlan, ChangeResult
+from crypto_core.keys.policy.document import parse_policy
+from crypto_core.keys.policy.reading import KeyPolicy
+from crypto_core.keys.replacement.guide import Guide
+from crypto_core.keys.state import KeyState
+from crypto_core.reencryption.materials import KeyMaterials
+from crypto_core.reencryption.plan import RunProgress
+
+if TYPE_CHECKING:
+    from tests.screens.stage import Stage
+
+
+@dataclass
+class StageKeys:
+    """The stage's keys."""
+
+    stage: Stage
+
+    def list(self) -> tuple[KeyState, ...]:
+        """All keys."""
+        self.stage.enter("keys")
+        return self.stage.keys
+
+    def show(self, name: str) -> KeyState:
+        """One key."""
+        self.stage.enter("show")
+        return next(k for k in self.stage.keys if name in (k.key_arn, *k.aliases))
+
+    def targets(self) -> tuple[KeyState, ...]:
+        """Keys that can be written under."""
+        self.stage.enter("targets")
+        return tuple(k for k in self.stage.keys if k.usable)
+
+
+@dataclass
+class StagePolicies:
+    """One policy for every key of the stage."""
+
+    stage: Stage
+
+    def read(self, name: str) -> KeyPolicy:
+        """The policy and grants of one key."""
+        self.stage.enter("policy")
+        key = next(k for k in self.stage.keys if name in (k.key_arn, *k.aliases))
+        text = json.dumps(self.stage.policy)
+        return KeyPolicy(key, text, parse_policy(text), self.stage.grants, self.stage.policy_missing)
+
+
+TYPED = (ChangeKind.ROTATE, ChangeKind.DISABLE, ChangeKind.SCHEDULE_DELETION, ChangeKind.PUT_POLICY)
+_BECOMES = {
+    ChangeKind.DISABLE: "Disabled",
+    ChangeKind.ENABLE: "Enabled",
+    ChangeKind.SCHEDULE_DELETION: "PendingDeletion",
+    ChangeKind.CANCEL_DELETION: "Disabled",
+}
+
+
+@dataclass
+class StageKeyWork:
+    """Changes the state of the stage's keys; everything else is only said to be done."""
+
+    stage: Stage
+
+    def plan(self, change: KeyChange, *, cancelled: Event | None = None) -> ChangePlan:
+        """What would happen."""
+        self.stage.enter("key change", cancelled)
+        check(change)
+        self.stage.changes.append(change)
+        key = next((k for k in self.stage.keys if change.key in (k.key_arn, *k.aliases)), None)
+        state = (key.state or "?") if key else "-"
+        plan = ChangePlan(
+            change=change,
+            title=change.kind.value.capitalize().replace("-", " "),
+            key_arn=key.key_arn if key else "",
+            key_name=key.name if key else "a new key",
+            region="eu-west-1",
+            seen={"state": state},
+            expected={"state": _BECOMES.get(change.kind, state)},
+            operations=("SomeOperation",),
+            danger=Danger.TYPED if change.kind in TYPED else Danger.CONFIRM,
+            confirmation=key.name if key else "",
+            does=("It does this.",),
+            does_not=("It does not do that.",),
+            warnings=("Beware.",),
+        )
+        return replace(plan, **self.stage.change_more)  # type: ignore[arg-type]
+
+    def run(
+        self, plan: ChangePlan, consent: Consent | None, *, cancelled: Event | None = None
+    ) -> ChangeResult:
+        """Do it."""
+        if self.stage.read_only:
+            raise ReadOnlyError("Read-only: nothing is changed.")
+        require(consent, plan)
+        self.stage.enter("key run", cancelled)
+        state = plan.expected["state"]
+        self.stage.keys = tuple(
+            replace(k, state=state) if k.key_arn == plan.key_arn else k for k in self.stage.keys
+        )
+        result = ChangeResult(plan, plan.key_arn, verified=True, facts=plan.facts, done=plan.operations)
+        return replace(result, **self.stage.result_more)  # type: ignore[arg-type]
+
+
+@dataclass
+class StageReplacement:
+    """The stage's guide, whichever keys it is asked about."""
+
+    stage: Stage
+
+    def look(
+        self,
+        old: str,
+        new: str | None = None,
+        *,
+        since: datetime | None = None,
+        accepted: Sequence[str] = (),
+        cancelled: Event | None = None,
+    ) -> Guide:
+        """Where it stands."""
+        self.stage.enter("replacement", cancelled)
+        self.stage.looked.append((old, new))
+        if self.stage.guide is None:
+            raise RefusedError(f"{old} can't be replaced here.")
+        return self.stage.guide
+
+    def watch(
+        self,
+        old: str,
+        new: str | None = None,
+        *,
+        every: float,
+        cancelled: Event,
+        since: datetime | None = None,
+        accepted: Sequence[str] = (),
+        missed: Callable[[KmsError], None] | None = None,
+    ) -> Iterator[Guide]:
+        """Look once."""
+        yield self.look(old, new, since=since, accepted=accepted)
+
+
+@dataclass
+class StageMaterials:
+    """The stage's tokens are not told by material."""
+
+    stage: Stage
+
+    def examine(
+        self,
+        key: str,
+        *,
+        verify: int = 0,
+        progress: Callable[[RunProgress], None] | None = None,
+        cancelled: Event | None = None,
+    ) -> KeyMaterials:
+        """Refuse."""
+        self.stage.enter("materials", cancelled)
+        raise RefusedError(f"The materials of {key} are not told here.")

@@ -1,0 +1,234 @@
+"""Rows in memory: counted, listed and looked into."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from threading import Event
+from typing import TYPE_CHECKING
+
+from crypto_core.coverage import Evidence
+from crypto_core.data_keys import KeyAnswer
+from crypto_core.database.inspection import Inspection
+from crypto_core.database.inventory import InventoryRow, SortKey
+from crypto_core.database.inventory_expressions import FIELDS
+from crypto_core.envelope import Format
+from crypto_core.filters import Value
+from crypto_core.keys.status import ColumnShare, KeyShare, Problem, Status
+from crypto_core.listing import MemorySource
+from crypto_core.paging import Cursor, Page, Query
+from crypto_core.reencryption.plan import Selection
+from crypto_core.references import TokenRef
+from crypto_core.severity import Severity
+from tests.screens.samples import CURRENT, NOW, OLD
+
+if TYPE_CHECKING:
+    from tests.screens.stage import Stage
+
+
+FREE = ("reference", "org", "provider")
+
+
+def _read(row: InventoryRow, field: str) -> Value:
+    """A row's field, as SQL reads it."""
+    match field:
+        case "reference":
+            return str(row.ref)
+        case "table":
+            return row.ref.table
+        case "column":
+            return row.ref.column
+        case "id":
+            return row.ref.row_id
+        case "org":
+            return row.organisation
+        case "format":
+            return row.format.value
+        case "severity":
+            return row.severity.value
+        case "leaked":
+            return row.plaintext_provider
+        case "key":
+            if row.format.protected and row.key_arn is None:
+                return "unknown"
+            return ((row.key_arn or "").rsplit("/", 1)[-1], row.key_arn or "")
+        case "material":
+            return row.key_material_id
+        case "created":
+            return row.created_at
+    value: str = getattr(row, field)
+    return value
+
+
+_ORDER: dict[str, Callable[[InventoryRow], str | int | None]] = {
+    SortKey.STATE: lambda r: r.severity.rank,
+    SortKey.REFERENCE: lambda r: str(r.ref),
+    SortKey.ORGANISATION: lambda r: r.organisation,
+    SortKey.PROVIDER: lambda r: r.provider,
+    SortKey.FORMAT: lambda r: r.format.value,
+    SortKey.KEY: lambda r: r.key_arn or "",
+    SortKey.EVIDENCE: lambda r: r.evidence.value,
+    SortKey.CHARACTERS: lambda r: r.characters,
+    SortKey.CREATED: lambda r: int(r.created_at.timestamp()) if r.created_at else 0,
+}
+
+
+@dataclass
+class StageStatus:
+    """The census of the stage's rows."""
+
+    stage: Stage
+
+    def take(self, *, cancelled: Event | None = None) -> Status:
+        """Count the rows."""
+        self.stage.enter("status")
+        rows = self.stage.rows
+        columns: dict[str, Counter[Format]] = {}
+        for row in rows:
+            columns.setdefault(f"{row.ref.table}.{row.ref.column}", Counter())[row.format] += 1
+        under = Counter(
+            (row.key_arn, row.key_material_id, row.evidence) for row in rows if row.format.protected
+        )
+        return Status(
+            taken_at=NOW,
+            tokens=len(rows),
+            by_format=Counter(row.format for row in rows),
+            by_column=tuple(ColumnShare(name, sum(c.values()), c) for name, c in columns.items()),
+            keys=tuple(self._share(*which, count) for which, count in under.items()),
+            problems=self._problems(columns) if self.stage.problems is None else self.stage.problems,
+            coverage=self.stage.coverage,
+        )
+
+    def _share(self, arn: str | None, material: str | None, evidence: Evidence, count: int) -> KeyShare:
+        key = next((k for k in self.stage.keys if k.key_arn == arn), None)
+        return KeyShare(
+            key_arn=arn,
+            alias=key.aliases[0] if key and key.aliases else None,
+            key_state=key.state if key else None,
+            key_material_id=material,
+            tokens=count,
+            evidence=evidence,
+            asked=count if evidence is Evidence.VERIFIED else 1,
+            note={
+                Evidence.CONFLICT: "2 groups disagree",
+                Evidence.UNKNOWN: "KMS denies kms:Decrypt",
+            }.get(evidence, ""),
+        )
+
+    def _problems(self, columns: dict[str, Counter[Format]]) -> tuple[Problem, ...]:
+        problems = []
+        for format_, severity, words, remedy in (
+            (Format.PLAINTEXT, Severity.CRITICAL, "in plaintext", "Encrypt them in place: x on their rows."),
+            (
+                Format.DEV,
+                Severity.CRITICAL,
+                "in dev format",
+                "Their key is public knowledge. Encrypt them in place.",
+            ),
+            (Format.UNRECOGNISED, Severity.HIGH, "plaintext or corrupt", "Look at them one by one."),
+        ):
+            where = {name: c[format_] for name, c in columns.items() if c[format_]}
+            if where:
+                count = sum(where.values())
+                problems.append(
+                    Problem(
+                        severity,
+                        words,
+                        " · ".join(f"{n} {c}" for n, c in where.items()),
+                        remedy,
+                        count,
+                        filter=f"format:{format_.value}",
+                    )
+                )
+        if any(row.key_arn == OLD for row in self.stage.rows):
+            problems.append(
+                Problem(
+                    Severity.HIGH,
+                    "under alias/tokens-old …77ab, which is not enabled",
+                    "Disabled",
+                    "Enable the key, then re-encrypt them under another one.",
+                    sum(row.key_arn == OLD for row in self.stage.rows),
+                    key_arn=OLD,
+                )
+            )
+        return tuple(problems)
+
+
+class StageInventory:
+    """Pages over the stage's rows."""
+
+    def __init__(self, stage: Stage) -> None:
+        self.stage = stage
+        self._source = MemorySource(
+            lambda: stage.rows,
+            fields=FIELDS,
+            read=_read,
+            identity=lambda row: str(row.ref),
+            sorts=_ORDER,
+            free=FREE,
+        )
+
+    def page(
+        self,
+        query: Query,
+        start: Cursor | None = None,
+        *,
+        backwards: bool = False,
+        inclusive: bool = False,
+        limit: int = 200,
+        cancelled: Event | None = None,
+    ) -> Page[InventoryRow]:
+        """Some rows."""
+        self.stage.enter("page", cancelled)
+        return self._source.page(
+            query, start, backwards=backwards, inclusive=inclusive, limit=limit, cancelled=cancelled
+        )
+
+    def count(self, query: Query, *, cancelled: Event | None = None) -> int:
+        """How many rows there are."""
+        self.stage.enter("count", cancelled)
+        return self._source.count(query)
+
+    def row(self, ref: TokenRef) -> InventoryRow:
+        """One row."""
+        self.stage.enter("row")
+        return self.stage.rows[self.stage.index(ref)]
+
+    def rows(self, refs: Sequence[TokenRef]) -> tuple[InventoryRow, ...]:
+        """Some rows, those that are there."""
+        self.stage.enter("rows")
+        there = {row.ref: row for row in self.stage.rows}
+        return tuple(there[ref] for ref in refs if ref in there)
+
+    def selected(self, selection: Selection) -> list[InventoryRow]:
+        """The rows that a selection means."""
+        if selection.filter is not None:
+            page = self._source.page(Query(selection.filter, "reference"), limit=100_000)
+            return [row for row in page.rows if row.ref not in selection.except_for]
+        return [self.row(ref) for ref in selection.references if isinstance(ref, TokenRef)]
+
+
+@dataclass
+class StageInspector:
+    """Envelopes as the rows suggest them."""
+
+    stage: Stage
+
+    def inspect(self, ref: TokenRef, *, ask_kms: bool = True) -> Inspection:
+        """One envelope."""
+        self.stage.enter("inspect_kms" if ask_kms else "inspect")
+        at = self.stage.index(ref)
+        row = self.stage.rows[at]
+        if not row.format.protected:
+            return Inspection(row, (), None, row.evidence)
+        fields = (
+            ("encrypted data key", "184 bytes, KMS header 01 02 03 00 78"),
+            ("nonce", "12 bytes"),
+            ("ciphertext", "56 bytes"),
+        )
+        if ask_kms:
+            row = replace(row, evidence=Evidence.VERIFIED, key_arn=row.key_arn or CURRENT)
+            self.stage.rows[at] = row
+        answer = KeyAnswer(row.key_arn, row.key_material_id) if row.key_arn else None
+        return Inspection(row, fields, answer, row.evidence)

@@ -1,0 +1,97 @@
+"""Hostile text on an incident's page and in its dialogs does no harm."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+from crypto_core.consent import Danger
+from crypto_core.errors import DatabaseUnreachableError, KmsError
+from crypto_core.incidents.catalogue import ActionKind
+from crypto_core.incidents.doing import ActionResult, InputField
+from crypto_core.incidents.model import CheckResult, CheckState, Present, StepState
+from tests.screens.deck import SMALL, deck
+from tests.screens.hostile import EACH_TEXT
+from tests.screens.incident_scene import staged
+from tests.screens.sample_runbooks import KEY_COMPROMISE
+from tests.screens.samples import NOW
+from tests.screens.stage_incidents import approval, key_compromise
+from tests.screens.test_hostile_text import assert_harmless
+
+
+@EACH_TEXT
+async def test_hostile_text_on_the_page_and_in_its_dialogs_is_harmless(text: str) -> None:
+    size = SMALL
+    view = key_compromise()
+    step = replace(
+        KEY_COMPROMISE.steps[5],
+        title=text,
+        purpose=text,
+        who=text,
+        do=(text,),
+        on_failure=text,
+        choices=(text, "other"),
+        action=ActionKind.REENCRYPT,
+    )
+    check = CheckResult(CheckState.FAILED, (text,), done=1, total=2, at=NOW)
+    steps = tuple(
+        replace(one, step=step, trouble=text, reason=text, by=text, check=check, state=StepState.TODO)
+        if one.step.id == "reencrypt"
+        else one
+        for one in view.steps
+    )
+    evidence = tuple(replace(one, title=text, captured_by=text, sha256=text) for one in view.evidence)
+    entries = tuple(replace(one, text=text, actor=text) for one in view.entries)
+    runbook = replace(view.runbook, phases=tuple(replace(phase, title=text) for phase in view.runbook.phases))
+    hostile = replace(
+        view,
+        incident=replace(view.incident, title=text, outcome=text, values={"new_key": text}),
+        runbook=runbook,
+        steps=steps,
+        evidence=evidence,
+        entries=entries,
+        present=(Present(text, text, NOW),),
+    )
+    stage = staged(hostile)
+    stage.incidents.contents[1] = json.dumps({text: text})
+    stage.incidents.contents[2] = text
+    stage.incidents.checks["reencrypt"] = check
+    stage.incidents.needs["reencrypt"] = (
+        InputField("a", text, default=text),
+        InputField("b", text, choices=((text, text), ("y", text))),
+        InputField("c", text, secret=True, required=False),
+    )
+    stage.incidents.plan_more = {
+        "title": text,
+        "does": (text,),
+        "does_not": (text,),
+        "warnings": (text,),
+        "danger": Danger.TYPED,
+        "confirmation": text,
+    }
+    stage.incidents.result = ActionResult(False, (text,))
+    stage.approvals.add(
+        approval(action=text, summary=text, requested_by=text, plan={text: text, "does": [text]})
+    )
+    async with deck(stage, start="incidents", size=size) as d:
+        await d.press("enter")
+        assert_harmless(d, size)
+        for key in ("pagedown", "a", "tab", "escape", "d", "escape", "s", "escape", "e", "enter", "escape"):
+            await d.press(key)
+            assert_harmless(d, size)
+        await d.press("down", "enter")
+        assert_harmless(d, size)
+        await d.press("escape", "escape", "T")
+        assert_harmless(d, size)
+        await d.press("escape", "H")
+        assert_harmless(d, size)
+        await d.press("enter")
+        assert_harmless(d, size)
+        await d.press("escape", "escape")
+        d.stage.faults["incident.show"] = DatabaseUnreachableError(text, remedy=text)
+        d.stage.faults["incident.fields"] = KmsError(text, remedy=text)
+        await d.press("a")
+        assert_harmless(d, size)
+        await d.press("escape")
+        await d.tick(5)
+        assert_harmless(d, size)

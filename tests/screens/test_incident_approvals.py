@@ -1,0 +1,67 @@
+"""Four eyes: what waits for a second identity, and how a request is decided on screen."""
+
+from __future__ import annotations
+
+import pytest
+
+from crypto_core.errors import RefusedError
+from crypto_core.incidents.model import StepState
+from screens.incidents.approval_dialogs import ApprovalNeeded
+from screens.incidents.approvals_screen import ApprovalsScreen
+from screens.incidents.running import runs_of
+from tests.screens.deck import LARGE, deck
+from tests.screens.incident_scene import at_step, pane, staged
+from tests.screens.stage_incidents import ANA, BEN, approval
+
+
+async def test_what_needs_a_second_identity_says_who_how_and_until_when_and_goes_on_once_approved() -> None:
+    stage = staged(at_step("disable"))
+    stage.incidents.approval_for = "disable"
+    stage.approvals.add(approval(requested_by=ANA))
+    async with deck(stage, start="incidents", size=LARGE) as d:
+        await d.press("enter", "enter", "right", "enter")
+        assert isinstance(d.app.screen, ApprovalNeeded)
+        told = d.says()
+        assert "Disabling a key needs a second identity." in told
+        assert "Approve it: keydeck approvals approve 00000000-" in told
+        assert "12:27:00 +0000, in 27 min" in told
+        await d.press("enter")
+        await d.tick(5)
+        assert "▲ Waits for a second identity; the request ends in 26 min." in pane(d)
+        [request] = stage.approvals.all.values()
+        stage.approvals.decide(request.id, approve=True)
+        await d.tick(5)
+        assert "● Approved by ana. Enter: plan it again and run it." in pane(d)
+        stage.incidents.approval_for = ""
+        await d.press("enter", "right", "enter")
+        assert stage.incidents.views[7].step("disable").state is StepState.DONE
+        assert runs_of(d.facts).waiting == {}
+
+
+@pytest.mark.parametrize(("presses", "decision"), [(1, "denied"), (2, "approved")])
+async def test_a_request_is_decided_after_its_plan_was_shown(presses: int, decision: str) -> None:
+    stage = staged()
+    stage.approvals.add(approval())
+    async with deck(stage, start="incidents", size=LARGE) as d:
+        await d.command("approvals")
+        assert isinstance(d.app.screen, ApprovalsScreen)
+        assert "in 27 min" in d.cursor_line()
+        await d.press("enter")
+        told = d.says()
+        assert "Nobody can use the key." in told
+        assert "41 tokens are under it." in told
+        assert BEN in told
+        await d.press("enter")
+        assert "approval.decide" not in stage.calls
+        await d.press("a", *["right"] * presses, "enter")
+        assert [one.decision.value for one in stage.approvals.all.values()] == [decision]
+        assert "Nothing waits for approval." in d.text()
+
+
+async def test_ones_own_request_is_refused_and_that_is_said() -> None:
+    stage = staged()
+    stage.approvals.add(approval())
+    stage.approvals.refused = RefusedError("You asked for this yourself.")
+    async with deck(stage, start="incidents", size=LARGE) as d:
+        await d.press("H", "enter", "right", "right", "enter")
+        assert "You asked for this yourself." in " ".join(d.toasts())

@@ -1,0 +1,205 @@
+"""The dialogs of an incident's page: plans, fields, secrets and texts, and how they are left."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from textual.widgets import Input
+
+from crypto_core.consent import Danger
+from crypto_core.errors import DatabaseUnreachableError
+from crypto_core.incidents.doing import InputField
+from crypto_core.incidents.model import Scope, StepState
+from crypto_core.secret import Secret
+from screens.incidents.running import runs_of
+from screens.incidents.step_dialog import StepDialog
+from screens.memory import Memory
+from screens.widgets.secret_input import SecretInput
+from tests.screens.deck import LARGE, SMALL, deck
+from tests.screens.incident_scene import TOKEN, at_step, selected, staged
+from tests.screens.sample_runbooks import TOKEN_COMPROMISE
+from tests.screens.samples import CURRENT
+from tests.screens.stage_incidents import incident_view, with_steps
+
+
+async def test_what_cannot_be_undone_takes_the_text_and_nothing_else() -> None:
+    stage = staged(at_step("disable"))
+    stage.incidents.plan_more = {"danger": Danger.TYPED, "confirmation": "alias/tokens-old"}
+    async with deck(stage, start="incidents", size=LARGE) as d:
+        await d.press("enter", "enter")
+        assert "This takes more than a press: type alias/tokens-old below." in d.says()
+        await d.type("alias/tokens")
+        await d.press("enter")
+        assert isinstance(d.app.screen, StepDialog)
+        assert d.app.screen.query_one("#confirm").disabled
+        await d.type("-old")
+        await d.press("enter")
+        assert stage.incidents.done() == [("run", "disable")]
+
+
+async def test_what_an_action_has_to_be_told_is_asked_and_what_has_a_default_only_by_a() -> None:
+    stage = staged(at_step("new-key"))
+    way = InputField("way", "Which key?", default="new", choices=(("new", "a new one"), (CURRENT, "tokens")))
+    alias = InputField("alias", "Its alias", default="alias/tokens-2")
+    stage.incidents.needs["new-key"] = (way, alias)
+    async with deck(stage, start="incidents", size=LARGE) as d:
+        await d.press("enter", "enter", "right", "enter")
+        assert stage.incidents.inputs == {"way": "new", "alias": "alias/tokens-2"}
+        stage.incidents.add(at_step("new-key"))
+        await d.tick(5)
+        await d.press("home", "down", "down")
+        assert selected(d) == "new-key"
+        await d.press("a", "down", "enter")
+        await d.type("-b")
+        await d.press("enter", "right", "enter")
+        assert stage.incidents.inputs == {"way": CURRENT, "alias": "alias/tokens-2-b"}
+        stage.incidents.needs["new-key"] = (InputField("alias", "Its alias"),)
+        stage.incidents.add(at_step("new-key"))
+        await d.tick(5)
+        await d.press("home", "down", "down")
+        assert selected(d) == "new-key"
+        await d.press("enter", "enter")
+        assert "Missing: Its alias" in d.says()
+        await d.type("alias/x")
+        await d.press("enter", "right", "enter")
+        assert stage.incidents.inputs == {"alias": "alias/x"}
+
+
+async def test_what_has_one_choice_alone_is_chosen_and_the_next_field_has_the_focus() -> None:
+    stage = staged(at_step("new-key"))
+    row = InputField("row", "Row", required=True, choices=(("gh-2", "acme: gh-2"),))
+    stage.incidents.needs["new-key"] = (row, InputField("token", "New token", secret=True))
+    async with deck(stage, start="incidents", size=LARGE) as d:
+        await d.press("enter", "enter")
+        assert d.app.focused is d.app.screen.query_one(SecretInput)
+        d.app.screen.query_one(SecretInput).insert_text_at_cursor(TOKEN)
+        await d.press("enter", "right", "enter")
+        assert stage.incidents.inputs["row"] == "gh-2"
+
+
+async def test_a_plan_longer_than_the_dialog_leaves_no_hole_below_its_buttons() -> None:
+    stage = staged(at_step("disable"))
+    stage.incidents.plan_more = {"warnings": tuple(f"warning {n}" for n in range(60))}
+    async with deck(stage, start="incidents", size=SMALL) as d:
+        await d.press("enter", "enter")
+        frame = d.app.screen.query_one(".frame").region
+        buttons = d.app.screen.query_one(".buttons").region
+        assert frame.bottom - buttons.bottom == 2
+
+
+async def test_a_text_that_could_not_be_kept_is_there_when_the_dialog_is_opened_again() -> None:
+    stage = staged()
+    stage.faults["incident.note"] = DatabaseUnreachableError("No connection to pg-1:5432.")
+    async with deck(stage, start="incidents", size=LARGE) as d:
+        await d.press("enter", "n")
+        await d.type("A colleague called")
+        await d.press("enter")
+        stage.faults.clear()
+        await d.press("n")
+        assert d.app.screen.query_one("#text", Input).value == "A colleague called"
+        await d.press("enter", "n")
+        assert d.app.screen.query_one("#text", Input).value == ""
+    assert len(stage.incidents.done("note")) == 1
+
+
+async def test_a_secret_is_masked_handed_on_hidden_and_gone_afterwards() -> None:
+    book_view = incident_view(9, TOKEN_COMPROMISE, Scope(references=("gh_connection.access_token:gh-2",)))
+    stage = staged(book_view)
+    stage.incidents.needs["enter"] = (InputField("token", "The new token", secret=True),)
+    memory = Memory()
+    async with deck(stage, start="incidents", size=LARGE, memory=memory) as d:
+        await d.press("enter", "enter")
+        field = d.app.screen.query_one(SecretInput)
+        said: list[object] = []
+        field.watch(field, "value", lambda: said.append(len(field.value)), init=False)
+        field.post_message(Input.Changed(field, TOKEN))
+        d.app.screen.query_one(SecretInput).insert_text_at_cursor(f" {TOKEN} ")
+        await d.settle()
+        assert TOKEN not in d.text()
+        assert TOKEN not in d.app.export_screenshot()
+        await d.press("enter")
+        assert isinstance(d.app.screen, StepDialog)
+        assert not d.app.screen.query(SecretInput)
+        dialog = d.app.screen
+        assert TOKEN not in repr(dialog._inputs)
+        await d.press("right", "enter")
+        assert stage.incidents.revealed == [TOKEN]
+        secret = stage.incidents.inputs["token"]
+        assert isinstance(secret, Secret)
+        with pytest.raises(ValueError, match="wiped"):
+            secret.reveal()
+        assert TOKEN not in json.dumps(memory._content)
+        assert TOKEN not in repr(runs_of(d.facts))
+        # Left half typed, it is gone too.
+        stage.incidents.add(book_view)
+        await d.tick(5)
+        await d.press("a")
+        d.app.screen.query_one(SecretInput).insert_text_at_cursor(TOKEN)
+        await d.press("escape", "a")
+        assert d.app.screen.query_one(SecretInput).value == ""
+        assert stage.incidents.revealed == [TOKEN]
+
+
+async def test_messages_about_a_secret_field_do_not_hold_it() -> None:
+    stage = staged(incident_view(9, TOKEN_COMPROMISE, Scope(references=("gh_connection.access_token:gh-2",))))
+    stage.incidents.needs["enter"] = (InputField("token", "The new token", secret=True),)
+    async with deck(stage, start="incidents") as d:
+        await d.press("enter", "enter")
+        heard: list[str] = []
+        field = d.app.screen.query_one(SecretInput)
+        original = type(field).__mro__[1].post_message
+
+        def listen(self: object, message: object) -> bool:
+            heard.append(repr(message))
+            return bool(original(self, message))  # type: ignore[arg-type]
+
+        type(field).__mro__[1].post_message = listen  # type: ignore[method-assign,assignment]
+        try:
+            field.insert_text_at_cursor(TOKEN)
+            await d.settle()
+        finally:
+            del type(field).__mro__[1].post_message  # type: ignore[attr-defined]
+        assert any("Changed" in message for message in heard)
+        assert TOKEN not in "".join(heard)
+
+
+async def test_every_dialog_can_be_left_and_nothing_was_done() -> None:
+    stage = staged()
+    done = with_steps(stage.incidents.views[7], reencrypt=StepState.DONE)
+    async with deck(stage, start="incidents", size=LARGE) as d:
+        await d.press("enter")
+        page = d.app.screen
+        for key in ("a", "s", "n", "x", "E"):
+            await d.press(key)
+            assert d.app.screen is not page
+            await d.press("escape")
+            assert d.app.screen is page
+        stage.incidents.views[7] = done
+        await d.tick(5)
+        for keys in (("enter",), ("up", "o")):
+            await d.press(*keys)
+            assert d.app.screen is not page
+            await d.press("escape")
+            assert d.app.screen is page
+        assert stage.incidents.done() == []
+        assert stage.incidents.views[7] == done
+
+
+async def test_skip_reopen_and_note_take_a_text_also_behind_the_colon() -> None:
+    stage = staged(at_step("quiet"))
+    async with deck(stage, start="incidents", size=LARGE) as d:
+        await d.press("enter", "s", "enter")
+        assert stage.incidents.done() == []
+        await d.type("agreed with the lead")
+        await d.press("enter")
+        assert "skipped" in d.line_with("Quiet period")
+        await d.press("up", "o")
+        await d.type("too early")
+        await d.press("enter")
+        await d.command("note seen by the lead")
+        assert stage.incidents.done() == [
+            ("skip", ("quiet", "agreed with the lead")),
+            ("reopen", ("quiet", "too early")),
+            ("note", ("quiet", "seen by the lead")),
+        ]

@@ -1,0 +1,216 @@
+"""Steps worked through on an incident's page: run, finished, decided, stopped, up to the report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from textual.widgets import Input
+
+from crypto_core.errors import RefusedError
+from crypto_core.incidents.doing import ActionResult
+from crypto_core.incidents.model import CheckResult, CheckState, IncidentState, StepState
+from screens.incidents.incident_screen import IncidentScreen
+from screens.incidents.running import runs_of
+from screens.incidents.step_dialog import StepDialog
+from screens.jobs.leaving import Leaving
+from tests.screens.deck import LARGE, SMALL, deck
+from tests.screens.incident_scene import at_step, pane, selected, staged
+from tests.screens.sample_runbooks import KEY_COMPROMISE
+from tests.screens.samples import CURRENT
+from tests.screens.stage import Stage
+from tests.screens.stage_incidents import incident_view, key_compromise, with_steps
+
+
+async def test_enter_finishes_a_step_and_goes_on_to_the_next() -> None:
+    stage = staged(incident_view())
+    async with deck(stage, start="incidents", size=LARGE) as d:
+        await d.press("enter")
+        assert selected(d) == "declare"
+        await d.press("enter")
+        assert stage.incidents.done()[:2] == [("finish", "declare"), ("capture", "declare")]
+        assert selected(d) == "preserve"
+        assert "✔" in d.line_with("Declare and count")
+
+
+async def test_a_check_that_does_not_pass_is_the_refusal_that_is_shown() -> None:
+    stage = staged(incident_view())
+    stage.incidents.checks["declare"] = CheckResult(CheckState.FAILED, ("2 tokens are not counted",))
+    async with deck(stage, start="incidents", size=LARGE) as d:
+        await d.press("enter", "enter")
+        assert selected(d) == "declare"
+        assert "✖ The check does not pass: failed: 2 tokens are not counted" in pane(d)
+
+
+async def test_enter_plans_an_action_and_one_deliberate_press_runs_it() -> None:
+    stage = staged(at_step("new-key"))
+    stage.incidents.result = ActionResult(True, ("alias/tokens-2 was made",), {"new_key": CURRENT})
+    async with deck(stage, start="incidents", size=LARGE) as d:
+        await d.press("enter", "enter")
+        assert isinstance(d.app.screen, StepDialog)
+        assert "It moves no token." in d.says()
+        assert "role/backup can't decrypt under it" in d.says()
+        assert d.app.focused is d.app.screen.query_one("#cancel")
+        await d.press("enter")
+        assert isinstance(d.app.screen, IncidentScreen)
+        assert stage.incidents.done() == []
+        await d.press("enter", "right", "enter")
+        assert stage.incidents.done() == [("run", "new-key")]
+        assert selected(d) == "switch"
+        await d.press("up")
+        assert "alias/tokens-2 was made" in pane(d)
+
+
+async def test_a_decision_is_one_of_the_answers() -> None:
+    stage = staged(at_step("leaked"))
+    async with deck(stage, start="incidents", size=LARGE) as d:
+        await d.press("enter", "enter")
+        assert "Were backups or dumps exposed" in d.says()
+        await d.press("escape", "enter", "enter")
+        assert stage.incidents.done("answer") == [
+            ("answer", ("leaked", "no: only the key was exposed")),
+        ]
+        assert selected(d) == "quiet"
+        assert "not needed" in d.line_with("Revoke the tokens")
+
+
+async def test_enter_where_all_is_done_closes_and_then_reports(tmp_path: Path) -> None:
+    done = {step.id: StepState.DONE for step in KEY_COMPROMISE.steps}
+    stage = staged(with_steps(key_compromise(), **done))
+    async with deck(stage, start="incidents", size=LARGE) as d:
+        await d.press("enter", "enter")
+        assert d.app.screen.query_one("#text", Input).value == "Worked through: 11 steps done."
+        assert stage.incidents.done() == []
+        await d.press("ctrl+u")
+        await d.type("Nothing is left under the old key.")
+        await d.press("enter")
+        assert stage.incidents.views[7].incident.state is IncidentState.CLOSED
+        await d.tick(5)
+        assert "closed: Nothing is left under the old key." in pane(d)
+        await d.press("enter")
+        path = tmp_path / "report.html"
+        d.app.screen.query_one("#path", Input).value = str(path)
+        await d.press("enter")
+        assert path.read_text() == "html: KMS key compromise\n"
+        assert path.stat().st_mode & 0o777 == 0o600
+
+
+async def test_an_action_goes_on_while_the_page_is_left_and_its_end_is_told() -> None:
+    stage = staged(at_step("reencrypt"))
+    stage.incidents.progress = (6_121, 9_804)
+    gate = stage.hold("incident.run")
+    async with deck(stage, start="incidents", size=LARGE) as d:
+        await d.press("enter", "enter", "right", "enter")
+        await d.tick(5)
+        assert "▶ Re-encrypt every token… X stops" in pane(d)
+        assert "6,121 of 9,804" in pane(d)
+        await d.press("enter")
+        assert "That is under way. X stops it." in d.toasts()
+        await d.press("escape", "1", "5", "enter")
+        assert "6,121 of 9,804" in pane(d)
+        await d.press("escape")
+        gate.set()
+        await d.until(lambda: stage.incidents.views[7].step("reencrypt").state is StepState.DONE)
+        await d.until(lambda: any("INC-7, step 6: 1 key made" in said for said in d.toasts()))
+
+
+async def test_a_console_that_works_on_a_step_is_left_only_if_that_is_meant() -> None:
+    stage = staged(at_step("reencrypt"))
+    gate = stage.hold("incident.run")
+    async with deck(stage, start="incidents", size=SMALL) as d:
+        await d.press("enter", "enter", "right", "enter")
+        await d.press("q")
+        assert isinstance(d.app.screen, Leaving)
+        assert "Leave Keydeck while it works on INC-7?" in d.text()
+        assert "INC-7: Re-encrypt every token" in d.says()
+        assert "keydeck incident next 7" in d.says()
+        await d.press("enter")
+        assert d.app.is_running
+        assert not d.facts.leaving
+        await d.press("q")
+        await d.pilot.press("q")
+        assert d.facts.leaving
+        gate.set()
+
+
+async def test_x_stops_what_is_under_way_and_it_can_be_done_again() -> None:
+    stage = staged(at_step("reencrypt"))
+    stage.hold("incident.run")
+    async with deck(stage, start="incidents", size=LARGE) as d:
+        await d.press("enter", "enter", "right", "enter", "X")
+        await d.until(lambda: not runs_of(d.facts).running)
+        assert "Cancelled." in pane(d)
+        assert stage.incidents.views[7].step("reencrypt").state is StepState.BEGUN
+        stage.gates.clear()
+        await d.press("enter")
+        assert isinstance(d.app.screen, StepDialog)
+
+
+@pytest.mark.parametrize(
+    "call", ["fields", "plan", "run", "capture", "finish", "answer", "skip", "note", "close"]
+)
+async def test_errors_of_the_service_are_told_and_the_page_goes_on(call: str) -> None:
+    steps = {"finish": "switch", "answer": "leaked"}
+    view = at_step(steps.get(call, "new-key"))
+    if call == "close":
+        view = with_steps(view, **{step.id: StepState.DONE for step in KEY_COMPROMISE.steps})
+    stage = staged(view)
+    stage.faults[f"incident.{call}"] = RefusedError("The service does not want to.", remedy="Ask it nicely.")
+    keys = {
+        "fields": ("enter",),
+        "plan": ("enter",),
+        "run": ("enter", "right", "enter"),
+        "capture": ("C",),
+        "finish": ("enter",),
+        "answer": ("enter", "enter"),
+        "skip": ("s", "w", "enter"),
+        "note": ("n", "w", "enter"),
+        "close": ("x", "w", "enter"),
+    }
+    async with deck(stage, start="incidents", size=LARGE) as d:
+        await d.press("enter", *keys[call])
+        told = " ".join([d.says(), *d.toasts()])
+        assert "The service does not want to." in told
+        assert "Ask it nicely." in told
+        stage.faults.clear()
+        await d.press("escape")
+        await d.tick(5)
+        assert stage.incidents.done() == []
+
+
+@pytest.mark.deep
+async def test_a_key_compromise_takes_under_40_presses_from_the_console_to_the_report(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    stage = Stage()
+    presses = 0
+
+    async with deck(stage, size=LARGE) as d:
+
+        async def press(*keys: str) -> None:
+            nonlocal presses
+            presses += len(keys)
+            await d.press(*keys)
+
+        await press("5", "n", "enter", "enter", "enter")
+        number = max(stage.incidents.views)
+        while (step := stage.incidents.views[number].current) is not None:
+            assert selected(d) == step.step.id
+            if step.step.action is not None:
+                await press("enter", "right", "enter")
+            elif step.step.choices:
+                await press("enter", "enter")
+            else:
+                await press("enter")
+            await d.tick(5)
+        await press("enter")
+        await d.type("Nothing is left.")
+        await press("enter")
+        await d.tick(5)
+        await press("enter", "enter", "enter")
+        assert isinstance(d.app.screen, IncidentScreen)
+        [report] = tmp_path.iterdir()
+        assert report.suffix == ".html"
+    assert presses < 40
+    assert stage.incidents.views[number].incident.closed_at is not None
