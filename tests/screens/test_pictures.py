@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from typing import Any
 
-import pytest
 from syrupy.assertion import SnapshotAssertion
 
 from crypto_core.errors import DatabaseUnreachableError
@@ -13,28 +15,87 @@ from crypto_core.incidents.doing import InputField
 from crypto_core.incidents.model import IncidentState, Scope
 from screens.main_screen import MainScreen
 from screens.memory import Memory
-from tests.screens.deck import LARGE, SMALL, deck
+from tests.screens.deck import LARGE, SMALL, Deck, deck
 from tests.screens.sample_events import a_day
+from tests.screens.sample_runbooks import TOKEN_COMPROMISE
 from tests.screens.samples import CURRENT, NOW, sample_log
 from tests.screens.stage import Stage
-from tests.screens.stage_incidents import TOKEN_COMPROMISE, approval, incident_view, key_compromise
+from tests.screens.stage_incidents import approval, incident_view, key_compromise
 from tests.screens.test_context import places
 
 DARK = "keydeck-dark"
 LIGHT = "keydeck-light"
-SCREENS = ("status", "connections", "keys", "findings")
 VAST = (250, 60)
+SCREENS = ("status", "connections", "keys", "findings")
+NUMBERS = {"status": "1", "connections": "2", "keys": "3", "events": "4", "findings": "7"}
+
+Looks = Mapping[str, tuple[tuple[int, int], str]]
+FOUR_LOOKS: Looks = {
+    "small": (SMALL, DARK),
+    "large": (LARGE, DARK),
+    "large-light": (LARGE, LIGHT),
+    "small-light": (SMALL, LIGHT),
+}
+TWO_LOOKS: Looks = {"large": (LARGE, DARK), "light": (SMALL, LIGHT)}
 
 
-@pytest.mark.parametrize("screen", SCREENS)
-@pytest.mark.parametrize(
-    ("size", "theme"), [(SMALL, DARK), (LARGE, DARK), (SMALL, LIGHT)], ids=["small", "large", "light"]
-)
-async def test_main_screens(
-    picture: SnapshotAssertion, screen: str, size: tuple[int, int], theme: str
-) -> None:
-    async with deck(start=screen, size=size, theme=theme) as d:
-        assert d.app.export_screenshot() == picture
+@dataclass
+class Album:
+    """Pictures of one console, each compared with the one that was approved under its name."""
+
+    d: Deck
+    picture: SnapshotAssertion
+    differing: list[str] = field(default_factory=list)
+
+    def compare(self, name: str) -> None:
+        """Compare what the console shows now."""
+        if self.d.app.export_screenshot() != self.picture(name=name):
+            self.differing.append(name)
+
+    async def take(self, looks: Looks, page: str = "") -> None:
+        """Compare what the console shows now in each of these looks, called "large-page" or so.
+
+        If the console has the last look already, that is the first.
+        """
+        order = list(looks.items())
+        if order[-1][1] == (self.d.app.size, self.d.app.theme):
+            order.reverse()
+        for name, look in order:
+            await self.look(*look)
+            self.compare(f"{name}-{page}" if page else name)
+
+    async def look(self, size: tuple[int, int], theme: str) -> None:
+        """Give the terminal a size, and the console a theme."""
+        self.d.app.theme = theme
+        if self.d.app.size != size:
+            await self.d.pilot.resize_terminal(*size)
+        await self.d.settle()
+
+
+def assert_none_differs(differing: list[str]) -> None:
+    """Name all pictures that are not as approved."""
+    assert not differing, f"Not as approved: {', '.join(differing)}"
+
+
+@asynccontextmanager
+async def album(picture: SnapshotAssertion, stage: Stage | None = None, **more: Any) -> AsyncIterator[Album]:
+    """A console to take pictures of; all those that differ are named in the end. `more` goes to the deck."""
+    async with deck(stage, **more) as d:
+        taken = Album(d, picture)
+        yield taken
+    assert_none_differs(taken.differing)
+
+
+async def test_main_screens(picture: SnapshotAssertion) -> None:
+    differing: list[str] = []
+    small: Looks = {"small": (SMALL, DARK), "light": (SMALL, LIGHT)}
+    for size, looks in ((SMALL, small), (LARGE, {"large": (LARGE, DARK)})):
+        async with deck(size=size) as d:
+            a = Album(d, picture, differing)
+            for screen in SCREENS:
+                await d.press(NUMBERS[screen])
+                await a.take(looks, screen)
+    assert_none_differs(differing)
 
 
 async def test_status_large_and_light(picture: SnapshotAssertion) -> None:
@@ -42,32 +103,33 @@ async def test_status_large_and_light(picture: SnapshotAssertion) -> None:
         assert d.app.export_screenshot() == picture
 
 
-@pytest.mark.parametrize("page", ["key", "policy"])
-@pytest.mark.parametrize(("size", "theme"), [(LARGE, DARK), (SMALL, LIGHT)], ids=["large", "light"])
-async def test_one_key(picture: SnapshotAssertion, page: str, size: tuple[int, int], theme: str) -> None:
-    async with deck(start="keys", size=size, theme=theme) as d:
-        await d.press("enter" if page == "key" else "P")
-        assert d.app.export_screenshot() == picture
+async def test_one_key(picture: SnapshotAssertion) -> None:
+    async with album(picture, start="keys") as a:
+        for page, key in (("key", "enter"), ("policy", "P")):
+            await a.d.press(key)
+            await a.take(TWO_LOOKS, page)
+            await a.d.press("escape")
 
 
-@pytest.mark.parametrize("step", ["preview", "result", "new key"])
-@pytest.mark.parametrize(("size", "theme"), [(LARGE, DARK), (SMALL, LIGHT)], ids=["large", "light"])
-async def test_a_change_of_a_key(
-    picture: SnapshotAssertion, step: str, size: tuple[int, int], theme: str
-) -> None:
-    async with deck(start="keys", size=size, theme=theme) as d:
-        await d.press("N" if step == "new key" else "d")
-        if step == "result":
+async def test_a_change_of_a_key(picture: SnapshotAssertion) -> None:
+    differing: list[str] = []
+    for look, (size, theme) in TWO_LOOKS.items():
+        async with deck(start="keys", size=size, theme=theme) as d:
+            a = Album(d, picture, differing)
+            await d.press("N")
+            a.compare(f"{look}-new key")
+            await d.press("escape", "d")
+            a.compare(f"{look}-preview")
             await d.type("alias/tokens")
             await d.press("enter")
-        assert d.app.export_screenshot() == picture
+            a.compare(f"{look}-result")
+    assert_none_differs(differing)
 
 
-@pytest.mark.parametrize(("size", "theme"), [(LARGE, DARK), (SMALL, LIGHT)], ids=["large", "light"])
-async def test_a_manual_rotation(picture: SnapshotAssertion, size: tuple[int, int], theme: str) -> None:
-    async with deck(start="keys", size=size, theme=theme) as d:
-        await d.command("replace alias/tokens-2")
-        assert d.app.export_screenshot() == picture
+async def test_a_manual_rotation(picture: SnapshotAssertion) -> None:
+    async with album(picture, start="keys") as a:
+        await a.d.command("replace alias/tokens-2")
+        await a.take(TWO_LOOKS)
 
 
 async def test_rewrap_asks_before_it_writes(picture: SnapshotAssertion) -> None:
@@ -101,17 +163,19 @@ async def test_trouble(picture: SnapshotAssertion) -> None:
         assert d.app.export_screenshot() == picture
 
 
-@pytest.mark.parametrize("theme", ["keydeck-contrast", "keydeck-colour-blind", "ansi-dark", "ansi-light"])
-async def test_other_themes(picture: SnapshotAssertion, theme: str) -> None:
-    async with deck(start="connections", theme=theme) as d:
-        await d.press("space", "space")
-        assert d.app.export_screenshot() == picture
+async def test_other_themes(picture: SnapshotAssertion) -> None:
+    async with album(picture, start="connections") as a:
+        await a.d.press("space", "space")
+        for theme in ("keydeck-contrast", "keydeck-colour-blind", "ansi-dark", "ansi-light"):
+            await a.look(SMALL, theme)
+            a.compare(theme)
 
 
-@pytest.mark.parametrize("screen", SCREENS)
-async def test_a_very_wide_terminal(picture: SnapshotAssertion, screen: str) -> None:
-    async with deck(start=screen, size=VAST) as d:
-        assert d.app.export_screenshot() == picture
+async def test_a_very_wide_terminal(picture: SnapshotAssertion) -> None:
+    async with album(picture, size=VAST) as a:
+        for screen in SCREENS:
+            await a.d.press(NUMBERS[screen])
+            a.compare(screen)
 
 
 async def test_a_command_being_typed(picture: SnapshotAssertion) -> None:
@@ -149,28 +213,29 @@ async def test_the_log(picture: SnapshotAssertion) -> None:
         assert d.app.export_screenshot() == picture
 
 
-EVENTS = {
-    "list": (),
-    "pivots": ("v",),
-    "event": ("enter",),
-    "denied": ("slash", "ctrl+u", *"denied", "enter", "down", "m"),
-}
-
-
-@pytest.mark.parametrize("page", EVENTS)
-@pytest.mark.parametrize(
-    ("size", "theme"),
-    [(SMALL, DARK), (LARGE, DARK), (SMALL, LIGHT), (LARGE, LIGHT)],
-    ids=["small", "large", "small-light", "large-light"],
-)
-async def test_events(picture: SnapshotAssertion, page: str, size: tuple[int, int], theme: str) -> None:
+async def test_events(picture: SnapshotAssertion) -> None:
     stage = Stage()
     stage.events.add(a_day())
-    async with deck(stage, start="events", size=size, theme=theme) as d:
-        await d.press(*EVENTS[page])
-        screen = d.app.screen
-        await d.until(lambda: not isinstance(screen, MainScreen) or not screen.freshness[1])
-        assert d.app.export_screenshot() == picture
+    async with album(picture, stage, start="events") as a:
+        await answered(a.d)
+        await a.take(FOUR_LOOKS, "list")
+        await a.d.press("v")
+        await a.take(FOUR_LOOKS, "pivots")
+        await a.d.press("escape", "enter")
+        await answered(a.d)
+        await a.take(FOUR_LOOKS, "event")
+        await a.d.press("escape")
+        await a.d.filter("denied")
+        await a.d.press("down", "m")
+        await answered(a.d)
+        await a.take(FOUR_LOOKS, "denied")
+
+
+async def answered(d: Deck) -> None:
+    """Wait until what the screen on top shows is asked for no more."""
+    screen = d.app.screen
+    assert isinstance(screen, MainScreen)
+    await d.until(lambda: not screen.freshness[1])
 
 
 async def test_no_events_yet(picture: SnapshotAssertion) -> None:
@@ -179,56 +244,52 @@ async def test_no_events_yet(picture: SnapshotAssertion) -> None:
 
 
 USE = {
-    "exact timeline": ("connections", "id:gh-2 format:v2", ("T",)),
-    "possible timeline": ("connections", "format:v1 evidence:verified", ("T",)),
-    "unsealed timeline": ("connections", "format:plaintext", ("T",)),
-    "intruder": ("events", "principal:*intruder*", ("T",)),
-    "platform": ("events", "principal:*platform", ("T",)),
-    "key": ("keys", "alias/tokens", ("T",)),
-    "watch": ("keys", "alias/tokens", ("colon", *"watch", "space", *"1h", "enter")),
-    "quiet watch": ("keys", "alias/tokens-old", ("colon", *"watch", "space", *"7d", "enter")),
+    "exact timeline": ("connections", "id:gh-2 format:v2", "T"),
+    "possible timeline": ("connections", "format:v1 evidence:verified", "T"),
+    "unsealed timeline": ("connections", "format:plaintext", "T"),
+    "intruder": ("events", "principal:*intruder*", "T"),
+    "platform": ("events", "principal:*platform", "T"),
+    "key": ("keys", "alias/tokens", "T"),
+    "watch": ("keys", "alias/tokens", "watch 1h"),
+    "quiet watch": ("keys", "alias/tokens-old", "watch 7d"),
 }
 
 
-@pytest.mark.parametrize("page", USE)
-@pytest.mark.parametrize(
-    ("size", "theme"),
-    [(SMALL, DARK), (LARGE, DARK), (SMALL, LIGHT), (LARGE, LIGHT)],
-    ids=["small", "large", "small-light", "large-light"],
-)
-async def test_use(picture: SnapshotAssertion, page: str, size: tuple[int, int], theme: str) -> None:
-    start, expression, keys = USE[page]
+async def test_use(picture: SnapshotAssertion) -> None:
     stage = Stage()
     stage.events.add(a_day())
-    async with deck(stage, start=start, size=size, theme=theme) as d:
-        await d.filter(expression)
-        await d.press(*keys)
-        assert d.app.export_screenshot() == picture
+    async with album(picture, stage) as a:
+        for page, (start, expression, way) in USE.items():
+            await a.d.press(NUMBERS[start])
+            await a.d.filter(expression)
+            await (a.d.press("T") if way == "T" else a.d.command(way))
+            await a.take(FOUR_LOOKS, page)
+            await a.d.press("escape")
 
 
 JOBS = {
     "list": (),
     "page": ("enter",),
-    "cancel": ("x",),
-    "unwritten": ("enter", "down", "enter"),
-    "work here": ("w",),
-    "leave": ("w", "right", "enter", "q"),
-    "restore": ("down", "U"),
-    "which tokens": ("n",),
-    "which verb": ("n", "down", "enter"),
-    "plan": ("n", "down", "enter", "down", "enter", "enter"),
+    "unwritten": ("down", "enter"),
+    "cancel": ("escape", "escape", "x"),
+    "restore": ("escape", "down", "U"),
+    "which tokens": ("escape", "up", "n"),
+    "which verb": ("down", "enter"),
+    "plan": ("down", "enter", "enter"),
+    "work here": ("escape", "w"),
+    "leave": ("right", "enter", "q"),
 }
+"""Of each page: the keys that lead there from the one before."""
 LOSES = "role/backup decrypts under alias/tokens-old by statement Backups; nothing lets it under alias/tokens"
 
 
-@pytest.mark.parametrize("page", JOBS)
-@pytest.mark.parametrize(("size", "theme"), [(LARGE, DARK), (SMALL, LIGHT)], ids=["large", "light"])
-async def test_jobs(picture: SnapshotAssertion, page: str, size: tuple[int, int], theme: str) -> None:
+async def test_jobs(picture: SnapshotAssertion) -> None:
     stage = Stage()
-    stage.jobs.losses = (LOSES,) if page == "plan" else ()
-    async with deck(stage, start="jobs", size=size, theme=theme) as d:
-        await d.press(*JOBS[page])
-        assert d.app.export_screenshot() == picture
+    stage.jobs.losses = (LOSES,)
+    async with album(picture, stage, start="jobs") as a:
+        for page, keys in JOBS.items():
+            await a.d.press(*keys)
+            await a.take(TWO_LOOKS, page)
 
 
 async def test_choosing_where_to_work(picture: SnapshotAssertion) -> None:
@@ -251,20 +312,14 @@ async def test_production_and_expired_credentials(picture: SnapshotAssertion) ->
         assert d.app.export_screenshot() == picture
 
 
-INCIDENTS: dict[str, tuple[str, ...]] = {
-    "list": ("escape",),
-    "page": (),
-    "plan": ("a", "tab", "right", "enter"),
-    "fields": ("a",),
-    "declare": ("escape", "n", "enter", "enter"),
-    "evidence": ("e",),
-    "decide": ("H", "enter"),
+INCIDENTS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "fields": ("light", ("enter", "a")),
+    "decide": ("light", ("escape", "H", "enter")),
+    "plan": ("large", ("escape", "escape", "a", "tab", "right", "enter")),
+    "evidence": ("large", ("escape", "e")),
+    "declare": ("large", ("escape", "escape", "n", "enter", "enter")),
 }
-LOOKS = pytest.mark.parametrize(
-    ("size", "theme"),
-    [(SMALL, DARK), (LARGE, DARK), (SMALL, LIGHT), (LARGE, LIGHT)],
-    ids=["small", "large", "small-light", "large-light"],
-)
+"""Of each page: its look, and the keys that lead there from the one before."""
 
 
 def stage_for_pictures() -> Stage:
@@ -294,20 +349,20 @@ def stage_for_pictures() -> Stage:
     return stage
 
 
-@pytest.mark.parametrize("page", ["list", "page"])
-@LOOKS
-async def test_incidents(picture: SnapshotAssertion, page: str, size: tuple[int, int], theme: str) -> None:
-    async with deck(stage_for_pictures(), start="incidents", size=size, theme=theme) as d:
-        await d.press("enter", *INCIDENTS[page])
-        assert d.app.export_screenshot() == picture
+async def test_incidents(picture: SnapshotAssertion) -> None:
+    async with album(picture, stage_for_pictures(), start="incidents") as a:
+        await a.d.press("enter")
+        await a.take(FOUR_LOOKS, "page")
+        await a.d.press("escape")
+        await a.take(FOUR_LOOKS, "list")
 
 
-@pytest.mark.parametrize("page", ["plan", "fields", "declare", "evidence", "decide"])
-async def test_what_is_done_with_incidents(picture: SnapshotAssertion, page: str) -> None:
-    size, theme = (SMALL, LIGHT) if page in ("fields", "decide") else (LARGE, DARK)
-    async with deck(stage_for_pictures(), start="incidents", size=size, theme=theme) as d:
-        await d.press("enter", *INCIDENTS[page])
-        assert d.app.export_screenshot() == picture
+async def test_what_is_done_with_incidents(picture: SnapshotAssertion) -> None:
+    async with album(picture, stage_for_pictures(), start="incidents") as a:
+        for page, (look, keys) in INCIDENTS.items():
+            await a.d.press(*keys)
+            await a.look(*TWO_LOOKS[look])
+            a.compare(page)
 
 
 async def test_no_incident_yet(picture: SnapshotAssertion) -> None:
