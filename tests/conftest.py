@@ -30,6 +30,7 @@ from console.settings import load
 from console.wiring import Wired, wire
 from crypto_core.database.engine import open_engine
 from crypto_core.database.installation import install
+from crypto_core.reencryption import patience
 from crypto_core.references import TokenRef
 from tests import lanes
 
@@ -224,6 +225,13 @@ def services(environment: dict[str, str]) -> Iterator[Wired]:
     install(wired.engine)  # it is there, unless a test asked for this after the database
     yield wired
     wired.close()
+
+
+@pytest.fixture
+def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs that wait for KMS to come back do so for moments."""
+    monkeypatch.setattr(patience, "FIRST_WAIT_SECONDS", 0.02)
+    monkeypatch.setattr(patience, "LONGEST_WAIT_SECONDS", 0.1)
 
 
 @pytest.fixture

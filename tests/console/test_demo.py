@@ -80,6 +80,7 @@ def test_a_drill_that_fails_says_what_and_exits_1(own_sandbox: Sandbox) -> None:
     assert last.startswith("drill failed: Access denied: kms:DisableKey")
 
 
+@pytest.mark.deep
 def test_a_drill_without_the_trail_says_which_permission_is_missing(own_sandbox: Sandbox) -> None:
     own_sandbox.control.add_denial(Denial("*", "s3:GetObject"))
     told = io.StringIO()
@@ -90,6 +91,7 @@ def test_a_drill_without_the_trail_says_which_permission_is_missing(own_sandbox:
     assert "s3:GetObject" in last
 
 
+@pytest.mark.deep
 def test_a_drill_in_which_the_intruder_does_not_show_fails(
     own_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -116,6 +118,7 @@ def test_a_signal_in_the_middle_leaves_nothing(home: dict[str, str], number: sig
     assert left_behind(home) == []
 
 
+@pytest.mark.deep
 def test_on_a_terminal_the_console_opens_and_q_leaves_nothing(home: dict[str, str]) -> None:
     master, slave = pty.openpty()
     process = subprocess.Popen(

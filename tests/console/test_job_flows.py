@@ -105,6 +105,7 @@ async def test_a_key_is_emptied_from_the_console_and_that_is_undone(
     assert contexts.close() == ()
 
 
+@pytest.mark.deep
 async def test_a_job_that_a_console_is_left_with_goes_on_wherever_it_is_joined(
     contexts: ConsoleContexts, world: World
 ) -> None:

@@ -77,6 +77,7 @@ def test_reencrypt_from_a_key_empties_it_and_reports(keydeck: Keydeck, world: Wo
     assert (again.exit_code, again.json["planned"]) == (0, 0)
 
 
+@pytest.mark.usefixtures("short_waits")
 def test_a_kms_that_refuses_stops_the_run_with_exit_3_and_nothing_changed(
     keydeck: Keydeck, sandbox: Sandbox, world: World, stored: Stored, new_key: NewKey
 ) -> None:

@@ -172,11 +172,9 @@ async def test_every_action_is_done_by_each_of_its_commands(
             for command in action.commands:
                 done: list[Any] = []
                 argument = "x" if action.argument else ""
-                await d.press("colon")
-                await d.type(f"{command} {argument}".rstrip())
                 with monkeypatch.context() as patch:
                     patch.setattr(type(actor), action.method, recorder(done, action))
-                    await d.press("enter")
+                    await d.app.run_command(f"{command} {argument}".rstrip())
                 assert done == [(action.id, (argument,) if argument else ())], command
 
 
@@ -194,7 +192,7 @@ async def test_what_can_be_done_to_a_key_is_done_by_key_and_by_command_on_list_a
                 done: list[Any] = []
                 with monkeypatch.context() as patch:
                     patch.setattr(type(actor), action.method, recorder(done, action))
-                    await (d.command(way[1:]) if way.startswith(":") else d.press(way))
+                    await (d.app.run_command(way[1:]) if way.startswith(":") else d.press(way))
                 assert done == [(action.id, ("",) if action.argument else ())], way
 
 
@@ -213,7 +211,7 @@ async def test_what_can_be_done_to_events_is_done_by_key_and_by_command(
                 done: list[Any] = []
                 with monkeypatch.context() as patch:
                     patch.setattr(type(actor), action.method, recorder(done, action))
-                    await (d.command(way[1:]) if way.startswith(":") else d.press(way))
+                    await (d.app.run_command(way[1:]) if way.startswith(":") else d.press(way))
                 assert done == [(action.id, ("",) if action.argument else ())], way
 
 
@@ -232,6 +230,12 @@ async def choose_from_palette(d: Deck, words: str) -> None:
     await d.press("enter")
     if isinstance(d.app.screen, CommandPalette):
         await d.press("enter")
+
+
+async def test_a_command_that_is_typed_is_done_with_its_argument() -> None:
+    async with deck(start="connections") as d:
+        await d.command("filter provider:jira")
+        assert "provider:jira" in d.lines()[1]
 
 
 async def test_the_palette_finds_an_action_by_its_words_and_does_it() -> None:
@@ -299,9 +303,10 @@ async def test_read_only_refuses_whatever_changes_anything_by_key_and_by_command
         await d.press(*ways)
         screen, before = d.app.screen, list(d.stage.calls)
         for action in PLACED[place]:
-            for way in (d.press(action.keys.split(",")[0]), d.command(action.name)):
+            for way in (d.press(action.keys.split(",")[0]), d.app.run_command(action.name)):
                 d.app.clear_notifications()
                 await way
+                await d.settle()
                 assert d.app.screen is screen
                 assert d.toasts() == [f"Read-only: {action.title} is refused."]
                 assert set(d.stage.calls) == set(before)

@@ -18,7 +18,7 @@ from screens.jobs.question import Question
 from screens.jobs.screen import JobsScreen
 from screens.keys.key_screen import KeyScreen
 from tests.screens.deck import BOTH, LARGE, Deck, deck
-from tests.screens.hostile import EACH_TEXT
+from tests.screens.hostile import EACH_TEXT_AND_SIZE
 from tests.screens.samples import NOW
 from tests.screens.stage import Stage
 from tests.screens.stage_jobs import DONE, job_view, seen_at
@@ -317,8 +317,7 @@ def test_a_sparkline_keeps_the_peaks_and_shows_nothing_for_nothing() -> None:
     assert sparkline(spiky, 20).count("█") == 1
 
 
-@EACH_TEXT
-@BOTH
+@EACH_TEXT_AND_SIZE
 async def test_hostile_texts_of_a_job_are_inert(text: str, size: tuple[int, int]) -> None:
     stage = Stage()
     view = job_view(why=text, remarks=(text,), errors={text: 2}, state=JobState.FAILED)

@@ -21,7 +21,7 @@ from screens.jobs.screen import JobsScreen
 from screens.keys.key_screen import KeyScreen
 from screens.status.screen import StatusScreen
 from tests.screens.deck import BOTH, LARGE, SMALL, Deck, deck
-from tests.screens.hostile import EACH_TEXT
+from tests.screens.hostile import EACH_TEXT_AND_SIZE
 from tests.screens.samples import CURRENT, OLD
 from tests.screens.stage import Stage
 from tests.screens.test_hostile_text import assert_harmless
@@ -396,8 +396,7 @@ async def test_what_was_encrypted_in_place_is_not_offered_to_be_undone() -> None
         assert "undo.plan" not in stage.calls
 
 
-@EACH_TEXT
-@BOTH
+@EACH_TEXT_AND_SIZE
 async def test_hostile_texts_of_a_plan_are_inert(text: str, size: tuple[int, int]) -> None:
     stage = Stage()
     stage.jobs.losses = (text,)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from textual.events import MouseScrollDown
 
 from screens.widgets.table.feed import PAGE
@@ -34,6 +35,7 @@ async def test_the_wheel_scrolls_through_page_after_page_and_neither_these_nor_a
         assert ":00001" in d.cursor_line()
 
 
+@pytest.mark.deep
 async def test_the_view_can_be_scrolled_further_from_the_cursor_than_rows_are_held() -> None:
     async with deck(Stage(rows=many(5000)), start="connections", size=TALL) as d:
         for _ in range(45):

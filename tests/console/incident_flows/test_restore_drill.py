@@ -78,6 +78,7 @@ async def choose(deck: Deck, words: str) -> None:
     await deck.press("enter")
 
 
+@pytest.mark.deep
 async def test_a_restore_drill_is_played_to_the_report_and_the_reminder_goes(
     services: Wired,
     world: World,

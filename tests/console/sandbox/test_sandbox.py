@@ -187,6 +187,7 @@ def test_close_leaves_no_process_and_no_folder_and_can_be_repeated() -> None:
     assert not folder.exists()
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize(
     ("number", "status"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGINT, -2)]
 )
@@ -214,6 +215,7 @@ def test_a_start_that_fails_leaves_nothing(place: Path) -> None:
     assert not _processes_naming(place)
 
 
+@pytest.mark.deep
 def test_a_signal_during_the_start_leaves_nothing(place: Path) -> None:
     script = OWNER_SCRIPT.replace(
         "from console.sandbox.sandbox import Sandbox",
@@ -249,6 +251,7 @@ def test_leftovers_of_a_killed_owner_go_at_the_next_start_and_a_live_sandbox_sta
     assert list(place.iterdir()) == []
 
 
+@pytest.mark.deep
 def test_leftovers_of_a_paused_server_go_too(place: Path) -> None:
     with owner_in(place) as killed:
         killed.end(signal.SIGKILL)

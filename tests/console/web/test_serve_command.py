@@ -69,6 +69,7 @@ async def test_changes_are_allowed_only_where_it_is_told_so(command: Serve) -> N
     assert "Changes are allowed." in said
 
 
+@pytest.mark.deep
 async def test_a_server_that_is_killed_leaves_no_console_behind(command: Serve) -> None:
     served = await command()
     async with browser() as client:
@@ -78,6 +79,7 @@ async def test_a_server_that_is_killed_leaves_no_console_behind(command: Serve) 
         await gone(console)
 
 
+@pytest.mark.deep
 async def test_a_server_that_is_killed_while_the_console_starts_leaves_none_behind(command: Serve) -> None:
     served = await command()
     async with browser() as client:
@@ -92,6 +94,7 @@ async def test_a_server_that_is_killed_while_the_console_starts_leaves_none_behi
             await gone(console)
 
 
+@pytest.mark.deep
 async def test_a_console_whose_input_ends_leaves_although_it_could_go_on_painting(
     environment: dict[str, str],
 ) -> None:

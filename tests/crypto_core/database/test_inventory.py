@@ -408,7 +408,7 @@ _values = st.one_of(
 )
 
 
-@settings(max_examples=examples(81), suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(81, quick=20), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(
         st.tuples(
@@ -436,7 +436,7 @@ def test_any_filter_is_answered_or_refused(
     assert 0 <= position <= len(filter_)
 
 
-@settings(max_examples=examples(40), suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(40, quick=20), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.text(_characters, min_size=1, max_size=20).filter(lambda name: '"' not in name))
 @example("\\")
 @example("a.b*c+d?")

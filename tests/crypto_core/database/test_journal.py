@@ -298,6 +298,7 @@ def test_a_cancelled_run_is_told_as_interrupted(services: Wired, world: World) -
     assert told(services)[-1] == ("reencrypt", "interrupted")
 
 
+@pytest.mark.usefixtures("short_waits")
 def test_a_run_that_kms_stopped_is_told_as_failed_with_the_reason(
     services: Wired, world: World, sandbox: Sandbox
 ) -> None:

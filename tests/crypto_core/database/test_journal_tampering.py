@@ -145,6 +145,7 @@ def found_in(connection: Connection) -> list[str]:
     return [wrong for entry in chained(connection) if (wrong := chain.follow(entry))]
 
 
+@pytest.mark.deep
 def test_each_of_a_thousand_random_changes_is_found(filled: Journal, superuser: Engine) -> None:
     draw, entries = random.Random(SEED), filled.entries()
     with superuser.connect() as connection:

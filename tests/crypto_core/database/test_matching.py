@@ -115,7 +115,7 @@ def everything(services: Wired, inventory: Inventory) -> dict[TokenRef, dict[str
     return {row.ref: read(row, raw) for row in inventory.page(Query(), limit=1000).rows}
 
 
-@settings(max_examples=examples(250), suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(250, quick=15), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(_terms, min_size=1, max_size=3).map(" ".join))
 @example("key:unknown -leaked:*")
 @example("-evidence:verified id:7,gh-3")

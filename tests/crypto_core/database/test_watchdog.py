@@ -66,6 +66,7 @@ def test_a_wait_that_takes_too_long_is_cut_and_no_other(
         assert not over.cut_within(0.01)
 
 
+@pytest.mark.deep
 def test_waits_share_one_thread_that_ends_when_there_are_none(
     monkeypatch: pytest.MonkeyPatch, wires: list[Any]
 ) -> None:

@@ -109,6 +109,7 @@ def completes(wired: Wired, superuser: Engine, world: World) -> bool:
     return all_hold_their_tokens(wired, superuser, world)
 
 
+@pytest.mark.deep
 def test_a_database_that_stops_in_the_middle_loses_nothing(
     own: Sandbox, wired: Wired, superuser: Engine
 ) -> None:
@@ -140,6 +141,7 @@ def test_a_database_that_stops_in_the_middle_loses_nothing(
     assert completes(wired, superuser, world)
 
 
+@pytest.mark.deep
 def test_sessions_that_are_ended_in_the_middle_lose_nothing(
     own: Sandbox, wired: Wired, superuser: Engine
 ) -> None:
@@ -162,6 +164,7 @@ def test_sessions_that_are_ended_in_the_middle_lose_nothing(
     assert all_hold_their_tokens(wired, superuser, world)
 
 
+@pytest.mark.deep
 def test_a_database_that_freezes_for_a_while_only_delays_the_run(
     own: Sandbox, wired: Wired, superuser: Engine
 ) -> None:

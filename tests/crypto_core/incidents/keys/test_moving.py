@@ -30,6 +30,7 @@ def moved(scene: Scene) -> Scene:
     return scene
 
 
+@pytest.mark.deep
 def test_all_that_is_under_the_old_key_is_moved_by_one_job_also_after_a_crash(moved: Scene) -> None:
     scene = moved
     before = scene.look(EMPTY)

@@ -224,6 +224,7 @@ def test_two_runners_share_the_chunks_and_none_is_done_twice(
     assert all_hold_their_tokens(services, superuser, world)
 
 
+@pytest.mark.deep
 def test_the_chunk_of_a_killed_process_returns_after_its_lease(
     jobs: Jobs, services: Wired, superuser: Engine, world: World, environment: dict[str, str]
 ) -> None:
@@ -344,6 +345,7 @@ def test_what_the_database_refuses_is_recorded_counted_and_retried(
     assert all_hold_their_tokens(services, superuser, world)
 
 
+@pytest.mark.deep
 def test_a_full_disk_is_waited_out(jobs: Jobs, services: Wired, superuser: Engine, world: World) -> None:
     with superuser.begin() as connection:
         connection.execute(

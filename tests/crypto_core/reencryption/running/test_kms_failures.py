@@ -29,6 +29,16 @@ TROUBLES = {
 }
 
 
+ALWAYS = {"reset", "AccessDenied Decrypt", "KMSInternalException"}
+EACH_TROUBLE = pytest.mark.parametrize(
+    "trouble",
+    [
+        pytest.param(trouble, id=name, marks=() if name in ALWAYS else pytest.mark.deep)
+        for name, trouble in TROUBLES.items()
+    ],
+)
+
+
 def cause(sandbox: Sandbox, trouble: Fault | Denial) -> None:
     if isinstance(trouble, Fault):
         sandbox.control.add_fault(trouble)
@@ -36,7 +46,7 @@ def cause(sandbox: Sandbox, trouble: Fault | Denial) -> None:
         sandbox.control.add_denial(trouble)
 
 
-@pytest.mark.parametrize("trouble", TROUBLES.values(), ids=list(TROUBLES))
+@EACH_TROUBLE
 @pytest.mark.usefixtures("small_pages")
 def test_a_kms_that_fails_in_the_middle_stops_the_run_and_a_second_run_completes_it(
     services: Wired,
