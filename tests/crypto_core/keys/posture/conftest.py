@@ -100,7 +100,7 @@ def moto_url() -> Iterator[str]:
     server.stop()
 
 
-@pytest.fixture(params=["sandbox", "plain moto"])
+@pytest.fixture(params=["sandbox", pytest.param("plain moto", marks=pytest.mark.deep)])
 def aws(
     request: pytest.FixtureRequest,
     environment: dict[str, str],

@@ -223,6 +223,7 @@ def test_a_trail_in_order(aws: Endpoint, trail: Trails) -> None:
     assert aws.findings("eu-west-1") == {}
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("aws", ["plain moto"], indirect=True)
 def test_a_multi_region_trail_of_another_region_covers_this_one(aws: Endpoint) -> None:
     aws.key()
