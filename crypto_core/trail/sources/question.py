@@ -306,7 +306,9 @@ def _escaped(text: str) -> str:
 
 def _of_accounts(values: Iterable[Alternative]) -> ColumnElement[bool]:
     """An event's account is the trail's, or the caller's where the trail's is no account."""
-    columns = [literal_column(name) for name in ("recipientaccountid", IDENTITY["accountId"])]
+    columns: list[ColumnElement[str]] = [
+        literal_column(name) for name in ("recipientaccountid", IDENTITY["accountId"])
+    ]
     return or_(*(_like(func.lower(column), value.parts) for value in values for column in columns))
 
 
