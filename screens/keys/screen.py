@@ -100,6 +100,11 @@ class KeysScreen(KeyActor, ListScreen[KeyState]):
         """Show what is known of the key under the cursor."""
         self.show_list()
 
+    def on_resize(self) -> None:
+        """Divide the lines anew, and draw what is known of the key as wide as there is room."""
+        if self._pane is not None:
+            self.show_list()
+
     def _share_height(self) -> None:
         """Give the list as many lines as it needs, up to half of them; the rest is the key's."""
         pane = self.pane

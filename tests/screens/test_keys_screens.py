@@ -9,7 +9,7 @@ from crypto_core.errors import CredentialsExpiredError, KmsAccessDeniedError
 from screens.connections.screen import ConnectionsScreen
 from screens.keys.key_screen import KeyScreen
 from screens.keys.screen import KeysScreen
-from tests.screens.deck import LARGE, deck
+from tests.screens.deck import LARGE, SMALL, deck
 from tests.screens.samples import CURRENT, KEYS, MATERIALS, NOW
 from tests.screens.stage import Stage
 
@@ -23,6 +23,19 @@ async def test_keys_with_tokens_come_first_each_with_state_rotation_and_last_use
     assert "Disabled" in lines[4]
     assert "✖ alias/reports …0dd1" in lines[5]
     assert "deletion 10 Jul" in lines[5]
+
+
+async def test_a_terminal_that_is_resized_shows_the_key_as_if_it_had_always_been_as_large() -> None:
+    async with deck(start="keys", size=LARGE) as d:
+        wide = d.text()
+    async with deck(start="keys", size=SMALL) as d:
+        narrow = d.text()
+        await d.pilot.resize_terminal(*LARGE)
+        await d.settle()
+        assert d.text() == wide
+        await d.pilot.resize_terminal(*SMALL)
+        await d.settle()
+        assert d.text() == narrow
 
 
 async def test_the_cursor_stays_at_the_top_when_the_counts_come_after_the_keys() -> None:
