@@ -73,7 +73,8 @@ def pytest_report_header(config: pytest.Config) -> str | None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Properties are tried in both lanes."""
+    """Part cases between the lanes; properties are tried in both."""
+    lanes.mark_cases(items)
     if lanes.is_deep(config):
         lanes.mark_properties(items)
 

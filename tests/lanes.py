@@ -2,11 +2,17 @@
 
 In the default lane properties are tried with at most 50 examples, the same in every run. In the deep lane
 they are tried again, with all the examples that they ask for and a seed of the run's own, which is printed.
+
+A test with many costly cases says with `quick` how many of them the default lane has: `@pytest.mark.quick(2)`.
 """
 
 from __future__ import annotations
 
 import random
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import pytest
 from _pytest.mark.expression import Expression
@@ -36,6 +42,20 @@ def is_deep(config: pytest.Config) -> bool:
     """True where tests that are marked `deep` are run, be it alone or among others."""
     expression = config.option.markexpr
     return not expression or Expression.compile(expression).evaluate(lambda name, /, **_: name == "deep")
+
+
+def mark_cases(items: Sequence[pytest.Item]) -> None:
+    """Leave the default lane as many cases of a test as its mark `quick` says, evenly spread; the rest is deep."""
+    cases: dict[tuple[Path, str, int], list[Any]] = defaultdict(list)
+    for item in items:
+        if mark := item.get_closest_marker("quick"):
+            cases[item.path, item.nodeid.partition("[")[0], mark.args[0]].append(item)
+    for (_, _, quick), among in cases.items():
+        among.sort(key=lambda item: tuple(item.callspec.indices.values()))
+        kept = {place * len(among) // quick for place in range(quick)}
+        for place, item in enumerate(among):
+            if place not in kept:
+                item.add_marker("deep")
 
 
 def mark_properties(items: list[pytest.Item]) -> None:

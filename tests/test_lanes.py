@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import random
+from dataclasses import dataclass, field
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -31,3 +34,41 @@ def test_properties_are_tried_alike_in_every_run_of_the_default_lane(pytestconfi
 @pytest.mark.deep
 def test_the_deep_lane_has_a_seed_that_can_be_given_again(pytestconfig: pytest.Config) -> None:
     assert str(pytestconfig.getoption("--hypothesis-seed")).isdecimal()
+
+
+@dataclass
+class Case:
+    """A case of a test as pytest has collected it, as far as lanes look at it."""
+
+    nodeid: str
+    place: int
+    quick: int | None
+    path: Path = Path("test_it.py")
+    marked: list[str] = field(default_factory=list)
+
+    @property
+    def callspec(self) -> SimpleNamespace:
+        """Which of its parameters it has."""
+        return SimpleNamespace(indices={"n": self.place})
+
+    def get_closest_marker(self, name: str) -> SimpleNamespace | None:
+        """The mark of its test."""
+        return SimpleNamespace(args=(self.quick,)) if name == "quick" and self.quick else None
+
+    def add_marker(self, name: str) -> None:
+        """Mark it."""
+        self.marked.append(name)
+
+
+@pytest.mark.parametrize(
+    ("quick", "default"),
+    [(1, {0}), (2, {0, 3}), (3, {0, 2, 4}), (7, set(range(7))), (9, set(range(7))), (None, set(range(7)))],
+)
+def test_so_many_cases_as_are_quick_are_in_the_default_lane(quick: int | None, default: set[int]) -> None:
+    cases = [Case(f"test_it.py::test_one[{n}]", n, quick) for n in range(7)]
+    another = [Case(f"test_it.py::test_another[{n}]", n, None) for n in range(7)]
+    items = [*cases, *another]
+    random.Random(1).shuffle(items)
+    lanes.mark_cases(cast(list[pytest.Item], items))
+    assert {case.place for case in cases if case.marked != ["deep"]} == default
+    assert not any(case.marked for case in another)

@@ -1,4 +1,4 @@
-"""Hostile texts wherever foreign text stands: most at once by default, each alone in the deep lane."""
+"""Hostile texts wherever foreign text stands: one by default, each in the deep lane."""
 
 from __future__ import annotations
 
@@ -14,13 +14,18 @@ _ALONE = [
 ]
 
 EACH_TEXT = pytest.mark.parametrize(
-    "text", [pytest.param(_MARKUP, id="markup"), pytest.param(_THE_REST, id="the rest"), *_ALONE]
+    "text",
+    [
+        pytest.param(_MARKUP, id="markup", marks=pytest.mark.deep),
+        pytest.param(_THE_REST, id="the rest"),
+        *_ALONE,
+    ],
 )
 EACH_TEXT_AND_SIZE = pytest.mark.parametrize(
     ("text", "size"),
     [
         pytest.param(_MARKUP, SMALL, id="markup-small"),
-        pytest.param(_THE_REST, LARGE, id="the rest-large"),
+        pytest.param(_THE_REST, LARGE, id="the rest-large", marks=pytest.mark.deep),
         *(
             pytest.param(text, [SMALL, LARGE][n % 2], marks=pytest.mark.deep, id=f"alone-{n}")
             for n, text in enumerate(HOSTILE)

@@ -14,11 +14,19 @@ _ROOM = 1_024
 def keep_parsed_css() -> None:
     """Let style sheets with the same variables share what is parsed."""
     kept: dict[frozenset[tuple[str, str]], LRUCache[Any, Any]] = {}
-    set_variables = Stylesheet.set_variables
+    begin, set_variables = Stylesheet.__init__, Stylesheet.set_variables
 
-    def share(sheet: Stylesheet, variables: dict[str, str]) -> None:
+    def share(sheet: Stylesheet) -> None:
+        sheet._parse_cache = kept.setdefault(frozenset(sheet._variables.items()), LRUCache(_ROOM))
+
+    def begin_sharing(sheet: Stylesheet, *, variables: dict[str, str] | None = None) -> None:
+        begin(sheet, variables=variables)
+        share(sheet)
+
+    def share_another(sheet: Stylesheet, variables: dict[str, str]) -> None:
         sheet._parse_cache = LRUCache(1)  # what others share is not cleared
         set_variables(sheet, variables)
-        sheet._parse_cache = kept.setdefault(frozenset(variables.items()), LRUCache(_ROOM))
+        share(sheet)
 
-    Stylesheet.set_variables = share  # type: ignore[method-assign]
+    Stylesheet.__init__ = begin_sharing  # type: ignore[method-assign]
+    Stylesheet.set_variables = share_another  # type: ignore[method-assign]
