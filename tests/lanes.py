@@ -3,7 +3,7 @@
 In the default lane properties are tried with at most 50 examples, the same in every run. In the deep lane
 they are tried again, with all the examples that they ask for and a seed of the run's own, which is printed.
 
-A test with many costly cases says with `quick` how many of them the default lane has: `@pytest.mark.quick(2)`.
+A test with many costly cases says how many of them the default lane has: `@pytest.mark.quick(2)`.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def is_deep(config: pytest.Config) -> bool:
 
 
 def mark_cases(items: Sequence[pytest.Item]) -> None:
-    """Leave the default lane as many cases of a test as its mark `quick` says, evenly spread; the rest is deep."""
+    """Leave the default lane as many cases of a test as its mark `quick` says, evenly spread."""
     cases: dict[tuple[Path, str, int], list[Any]] = defaultdict(list)
     for item in items:
         if mark := item.get_closest_marker("quick"):

@@ -63,6 +63,7 @@ async def test_t_goes_round_all_themes() -> None:
         ]
 
 
+@pytest.mark.deep
 async def test_a_theme_can_be_named_and_one_that_there_is_not_is_refused() -> None:
     async with deck() as d:
         for name, whole in (("contrast", "keydeck-contrast"), ("ansi", "ansi-dark"), ("nord", "nord")):
@@ -142,6 +143,7 @@ print("left", app.return_code)
 """
 
 
+@pytest.mark.deep
 def test_a_process_whose_every_call_hangs_for_ever_still_ends() -> None:
     ended = subprocess.run(
         [sys.executable, "-c", QUIT_WHILE_EVERYTHING_HANGS],
@@ -178,6 +180,7 @@ finally:
 """
 
 
+@pytest.mark.deep
 def test_a_crash_prints_where_it_happened_and_no_variables_and_ends_with_3() -> None:
     ended = subprocess.run(
         [sys.executable, "-c", CRASH],

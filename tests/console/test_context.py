@@ -259,6 +259,7 @@ def test_connections_of_a_place_that_was_left_are_closed(contexts: ConsoleContex
     assert closed
 
 
+@pytest.mark.deep
 def test_a_place_that_nobody_asks_any_more_is_forgotten(contexts: ConsoleContexts) -> None:
     engine = weakref.ref(contexts._wired.engine)
     contexts.services.surroundings()

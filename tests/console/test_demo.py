@@ -51,6 +51,7 @@ def left_behind(home: dict[str, str]) -> list[str]:
     return [str(p) for p in Path(folder).glob("keydeck-sandbox-*")] + processes
 
 
+@pytest.mark.deep
 def test_without_a_terminal_the_drill_is_played_to_its_proof(home: dict[str, str]) -> None:
     ran = subprocess.run(
         DEMO, env=home, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=120

@@ -138,6 +138,7 @@ def test_what_failed_makes_it_exit_1_with_the_remedy_below(keydeck: Keydeck, san
     assert shown[-1].startswith("not well: ")
 
 
+@pytest.mark.deep
 def test_with_nothing_configured_every_section_says_what_to_do(bare: dict[str, str]) -> None:
     ran = doctor(bare, "--json")
     assert ran.returncode == 1, ran.stderr
@@ -149,6 +150,7 @@ def test_with_nothing_configured_every_section_says_what_to_do(bare: dict[str, s
     assert not list(Path(bare["HOME"]).rglob("*keydeck*"))
 
 
+@pytest.mark.deep
 def test_without_credentials_and_offline_it_says_so(bare: dict[str, str]) -> None:
     key = "arn:aws:kms:eu-west-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
     environment = bare | {

@@ -74,6 +74,7 @@ def test_the_window_is_the_last_day_unless_said_otherwise(keydeck: Keydeck, disa
         assert keydeck("findings", "--since", wrong).exit_code == 2
 
 
+@pytest.mark.deep
 def test_a_finding_is_suppressed_counted_listed_and_told_again(keydeck: Keydeck, disabled: str) -> None:
     del disabled
     ran = keydeck("findings", "suppress", RULE, "--reason", "planned", "--days", "7")

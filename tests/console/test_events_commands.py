@@ -220,6 +220,7 @@ def test_token_of_v1_says_that_cloudtrail_cannot_name_it(
     assert str(ref) in {t["reference"] for t in row["tokens"]}
 
 
+@pytest.mark.deep
 def test_principal_tells_facts_from_what_could_have_been(
     services: object, store: EventStore, world: World, keydeck: Keydeck
 ) -> None:
@@ -268,6 +269,7 @@ def test_watch_that_cannot_tell_claims_no_quiet(
     assert "it is not known that there was none" in keydeck(*arguments).stderr
 
 
+@pytest.mark.deep
 def test_watch_in_the_sandbox_as_a_process_ends_at_once_when_interrupted(
     sandbox: Sandbox, environment: dict[str, str], services: object, store: EventStore
 ) -> None:

@@ -140,6 +140,7 @@ def test_standard_input_is_read(alone: Path) -> None:
     assert json.loads(done.stdout)["new"] == 3
 
 
+@pytest.mark.deep
 def test_a_pipe_that_brings_nothing_more_can_be_interrupted(alone: Path) -> None:
     put(alone / "a.json.gz", record())
     process = subprocess.Popen(

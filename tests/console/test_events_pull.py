@@ -223,6 +223,7 @@ def athena(monkeypatch: pytest.MonkeyPatch) -> Iterator[AthenaServer]:
         yield server
 
 
+@pytest.mark.deep
 def test_a_query_that_costs_money_takes_a_yes(keydeck: Keydeck, athena: AthenaServer) -> None:
     found = keydeck("events", "pull", "--from", "athena")
     assert (found.exit_code, found.stdout) == (2, "")
@@ -258,6 +259,7 @@ def test_read_only_asks_no_athena_but_everything_else(
     assert keydeck("--read-only", "events", "pull", *window(since)).exit_code == 0
 
 
+@pytest.mark.deep
 def test_an_event_data_store_is_asked(keydeck: Keydeck, monkeypatch: pytest.MonkeyPatch) -> None:
     at = datetime.now(UTC) - timedelta(hours=1)
     one = row_of(record(eventTime=at.strftime("%Y-%m-%dT%H:%M:%SZ")), lake=True)
@@ -269,6 +271,7 @@ def test_an_event_data_store_is_asked(keydeck: Keydeck, monkeypatch: pytest.Monk
     assert (found.json["new"], found.json["source"]) == (1, "lake")
 
 
+@pytest.mark.deep
 def test_an_interrupted_pull_ends_at_once_with_130_and_can_be_gone_on_with(
     sandbox: Sandbox, environment: dict[str, str], keydeck: Keydeck, since: str
 ) -> None:

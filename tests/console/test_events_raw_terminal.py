@@ -88,6 +88,7 @@ COMMANDS = [
 ]
 
 
+@pytest.mark.quick(4)
 @pytest.mark.parametrize(
     "arguments", COMMANDS, ids=lambda a: " ".join(a)[:20].encode("ascii", "ignore").decode()
 )
@@ -103,6 +104,7 @@ def test_no_byte_of_a_record_acts_on_the_terminal(hostile: EventStore, arguments
     assert len(written) < 1_000_000
 
 
+@pytest.mark.deep
 def test_a_record_of_ten_megabytes_is_shown_as_it_came(hostile: EventStore) -> None:
     found = next(iter(hostile.tally(("agent",), "principal:user/*").rows))
     assert len(found.texts[0]) <= 1_024

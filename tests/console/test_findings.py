@@ -76,6 +76,7 @@ def test_check_fails_on_a_finding_of_high_or_worse_and_shows_no_other(
     assert lines[-1] == "not well"
 
 
+@pytest.mark.quick(2)
 @pytest.mark.usefixtures("protected")
 @pytest.mark.parametrize(
     ("action", "well"),

@@ -44,6 +44,7 @@ def test_who_collects_none_keeps_it_so() -> None:
     assert not gc.isenabled()
 
 
+@pytest.mark.deep
 async def test_the_console_collects_again_once_it_is_loaded() -> None:
     with uncollected():
         async with deck() as d:

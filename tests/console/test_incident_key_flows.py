@@ -253,6 +253,7 @@ async def test_a_key_that_waits_for_its_deletion_is_brought_back_and_every_token
     assert f"{under} of {under} tokens opened" in written
 
 
+@pytest.mark.deep
 async def test_where_a_keys_region_is_down_its_replica_opens_and_every_token_is_tried(
     small: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -43,6 +43,7 @@ def granted(sandbox: Sandbox, key: str, principal: str) -> Iterator[None]:
         kms.revoke_grant(KeyId=key, GrantId=made["GrantId"])
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("processes", [pytest.param("1", marks=pytest.mark.deep), "2"])
 def test_a_job_empties_a_key_and_its_document_adds_up(
     keydeck: Keydeck, world: World, superuser: Engine, new_key: NewKey, processes: str

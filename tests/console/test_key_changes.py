@@ -134,6 +134,7 @@ def test_yes_alone_loses_no_token(
     assert kms.describe_key(KeyId=key)["KeyMetadata"]["KeyState"] == "Enabled"
 
 
+@pytest.mark.deep
 def test_the_number_of_tokens_is_the_one_at_run_time(
     keydeck: Keydeck, services: Wired, kms: Any, key: str, platform: Engine
 ) -> None:
@@ -163,6 +164,7 @@ def test_what_is_so_already_is_done(keydeck: Keydeck, key: str) -> None:
     assert "nothing to do, it is so already" in ran.stdout
 
 
+@pytest.mark.deep
 def test_exit_codes_tell_refused_denied_and_not_seen(
     keydeck: Keydeck, sandbox: Sandbox, kms: Any, key: str, tmp_path: Path
 ) -> None:
@@ -226,6 +228,7 @@ def on_a_terminal(monkeypatch: pytest.MonkeyPatch, answer: str, *arguments: str)
     return run(list(arguments)), " ".join(asked)
 
 
+@pytest.mark.deep
 def test_a_terminal_is_asked_as_the_danger_demands(
     environment: dict[str, str], kms: Any, key: str, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -127,6 +127,7 @@ def test_what_is_wrong_is_told_by_the_exit_code(
     assert word in ran.stderr
 
 
+@pytest.mark.deep
 def test_since_is_taken_as_utc_or_with_its_offset(keydeck: Keydeck, world: World, in_tokyo: None) -> None:
     for moment in ("2031-01-01T12:00", "2031-01-01T13:00+01:00", "2031-01-01 12:00:00Z"):
         ran = keydeck("keys", "replace", world.old_key.arn, "--since", moment)
@@ -145,11 +146,13 @@ def test_a_dead_database_is_3_and_the_keys_are_told(
     assert "? 4. Wait until the platform is seen to use it: not known" in ran.stdout
 
 
+@pytest.mark.deep
 def test_waiting_ends_at_once_where_the_platform_is_seen(keydeck: Keydeck, world: World) -> None:
     ran = keydeck("keys", "replace", world.old_key.arn, "--wait", "--json")
     assert (ran.exit_code, ran.stderr, ran.json["complete"]) == (0, "", True)
 
 
+@pytest.mark.deep
 def test_waiting_is_interrupted_with_130(environment: dict[str, str], world: World, key: str) -> None:
     command = [sys.executable, "-m", "console", "keys", "replace", world.current_key.arn, "--by", key]
     with subprocess.Popen(
@@ -168,6 +171,7 @@ def test_waiting_is_interrupted_with_130(environment: dict[str, str], world: Wor
     assert "Stopped waiting." in err
 
 
+@pytest.mark.deep
 def test_a_wait_that_was_killed_is_taken_up_again(
     environment: dict[str, str], keydeck: Keydeck, world: World, key: str
 ) -> None:
@@ -189,6 +193,7 @@ def test_a_wait_that_was_killed_is_taken_up_again(
     assert told[0] == told[1]
 
 
+@pytest.mark.deep
 def test_materials_are_told_and_opened(keydeck: Keydeck, world: World) -> None:
     key = world.current_key
     ran = keydeck("keys", "materials", "alias/tokens", "--json")
@@ -206,6 +211,7 @@ def test_materials_are_told_and_opened(keydeck: Keydeck, world: World) -> None:
     assert "not opened: " in ran.stdout
 
 
+@pytest.mark.deep
 def test_materials_of_a_key_that_is_not_trusted_can_be_opened(
     keydeck: Keydeck, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -221,6 +227,7 @@ def test_a_gap_of_materials_is_said(keydeck: Keydeck, denied: Callable[[str], No
     assert "kms:ListKeyRotations is not allowed" in ran.stderr
 
 
+@pytest.mark.deep
 def test_over_a_plain_moto_server_what_it_does_not_tell_is_not_known(
     keydeck: Keydeck,
     services: Wired,

@@ -269,6 +269,7 @@ def test_threads_side_by_side_lose_no_line(book: FileLogBook) -> None:
     assert [line.number for line in book.lines()] == list(range(1, 1_601))
 
 
+@pytest.mark.deep
 def test_the_console_on_a_terminal_keeps_a_private_log_and_a_command_only_where_asked(
     environment: dict[str, str], keydeck: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

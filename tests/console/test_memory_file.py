@@ -46,6 +46,7 @@ def test_what_is_remembered_is_there_the_next_day(file: Path) -> None:
     assert again.theme == "keydeck-light"
 
 
+@pytest.mark.deep
 async def test_a_filter_that_was_typed_is_recalled_the_next_day(file: Path) -> None:
     async with deck(start="connections", memory=remembered(file)) as d:
         await d.filter("provider:slack")
@@ -132,6 +133,7 @@ async def test_the_console_opens_on_a_memory_of_things_that_are_gone(file: Path)
         assert "sort: state" in d.lines()[1]
 
 
+@pytest.mark.deep
 async def test_hostile_text_in_the_file_is_inert(file: Path) -> None:
     text = "\x1b]52;c;aGk=\x07[/red]\u202e\ud800"
     content = {"history": {"command": [text], "filter connections": [text]}}

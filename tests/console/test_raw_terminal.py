@@ -187,6 +187,7 @@ def test_hostile_text_on_every_screen_leaves_the_terminal_alone(terminal: Termin
     assert b"[bold]" in terminal.visible()
 
 
+@pytest.mark.deep
 def test_nothing_goes_to_the_clipboard_before_y_and_then_exactly_what_was_copied(terminal: Terminal) -> None:
     terminal.press(b"j")
     terminal.press(b"k")
@@ -219,6 +220,7 @@ def test_the_title_is_the_consoles_own_and_is_put_back(terminal: Terminal) -> No
     assert terminal.written.rindex(b"\x1b[23;0t") > terminal.written.rindex(titles[-1])
 
 
+@pytest.mark.deep
 def test_q_leaves_the_terminal_as_it_was(terminal: Terminal) -> None:
     assert terminal.leave() == 0
     for mode in (b"1049", b"1000", b"2004"):

@@ -99,6 +99,7 @@ def test_csv_defuses_formulas_and_control_characters(keydeck: Keydeck, superuser
     assert "\x1b" not in ran.stdout
 
 
+@pytest.mark.deep
 def test_hostile_text_from_the_database_reaches_no_terminal(keydeck: Keydeck, superuser: Engine) -> None:
     hostile = "[/red]\x1b]52;c;aGk=\x07\u202etxt\u200b" + "W" * 5000
     with superuser.begin() as connection:

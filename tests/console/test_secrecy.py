@@ -67,6 +67,7 @@ def test_spellings_are_found_where_they_are() -> None:
         assert searched({"here": encoded}, spellings(b"a-canary-token-of-some-length")) == ["here"]
 
 
+@pytest.mark.deep
 def test_a_whole_drill_writes_no_token_and_no_data_key_anywhere(
     debug_log: Path, own_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

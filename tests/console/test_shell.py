@@ -104,6 +104,7 @@ async def test_every_way_to_a_write_is_refused_when_read_only_and_nothing_is_wri
     assert stored(ref) == before
 
 
+@pytest.mark.deep
 async def test_from_a_problem_to_its_tokens_to_a_key_and_back_each_as_it_was_left(
     services: Wired, world: World
 ) -> None:
@@ -125,6 +126,7 @@ async def test_from_a_problem_to_its_tokens_to_a_key_and_back_each_as_it_was_lef
         assert deck.cursor_line() == before
 
 
+@pytest.mark.deep
 async def test_a_list_is_filtered_and_sorted_in_sql_marked_verified_and_exported(
     services: Wired, world: World, tmp_path: Path
 ) -> None:
@@ -154,6 +156,7 @@ async def test_a_list_is_filtered_and_sorted_in_sql_marked_verified_and_exported
     assert under
 
 
+@pytest.mark.deep
 async def test_another_database_is_switched_to_without_a_restart(
     services: Wired, world: World, small_database: str
 ) -> None:
@@ -181,6 +184,7 @@ async def test_another_database_is_switched_to_without_a_restart(
         contexts.close()
 
 
+@pytest.mark.deep
 async def test_a_database_that_dies_is_told_and_what_was_known_stays_until_it_is_back(
     services: Wired, server: Engine, database_url: str, world: World
 ) -> None:
@@ -201,6 +205,7 @@ async def test_a_database_that_dies_is_told_and_what_was_known_stays_until_it_is
         assert f"of {len(world.tokens)} tokens" in deck.lines()[1]
 
 
+@pytest.mark.deep
 async def test_an_endpoint_that_does_not_answer_leaves_rows_usable_and_q_quits_at_once(
     services: Wired, sandbox: Sandbox, world: World
 ) -> None:
@@ -218,6 +223,7 @@ async def test_an_endpoint_that_does_not_answer_leaves_rows_usable_and_q_quits_a
     assert deck.app.return_code == 0
 
 
+@pytest.mark.deep
 async def test_what_the_platform_writes_appears_at_the_next_refresh_and_the_cursor_stays(
     services: Wired, platform: Engine, world: World
 ) -> None:

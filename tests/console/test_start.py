@@ -74,6 +74,7 @@ def test_the_first_rows_wait_for_nothing_that_they_do_not_need(screen: str, tmp_
     assert not list(tmp_path.rglob("events.sqlite"))
 
 
+@pytest.mark.deep
 def test_a_service_is_loaded_when_it_is_used(tmp_path: Path) -> None:
     use = "contexts.services.events.state()"
     assert "crypto_core.trail.store" in loaded_by(CONSOLE.format(screen="status", then=use), tmp_path)

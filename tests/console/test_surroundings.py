@@ -143,6 +143,7 @@ def test_aws_that_hangs_does_not_hold_up_the_database(
     assert place.identity == ""
 
 
+@pytest.mark.deep
 def test_a_database_that_hangs_does_not_hold_up_aws(
     environment: dict[str, str], black_hole: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -216,6 +217,7 @@ def test_many_who_ask_at_once_share_one_question(surveyor: Surveyor, control: En
 # Credentials
 
 
+@pytest.mark.deep
 def test_expired_credentials_are_told_with_the_way_out_and_their_renewal_is_noticed(
     profile: Callable[..., None], control: EndpointControl, database_url: str
 ) -> None:
@@ -346,6 +348,7 @@ def test_a_database_that_comes_back_is_used_again_without_a_restart(postgres: Po
     wired.close()
 
 
+@pytest.mark.deep
 def test_a_database_that_is_frozen_is_told_in_time_and_used_again_once_it_moves(
     postgres: Postgres, monkeypatch: pytest.MonkeyPatch
 ) -> None:

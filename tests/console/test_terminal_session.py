@@ -227,6 +227,7 @@ def test_q_ends_it_with_exit_code_0(session: tuple[Terminal, int, int]) -> None:
     assert session[2] == 0
 
 
+@pytest.mark.quick(1)
 def test_every_sequence_is_of_a_kind_that_textual_or_the_title_needs(
     session: tuple[Terminal, int, int],
 ) -> None:
@@ -245,6 +246,7 @@ def test_every_sequence_is_of_a_kind_that_textual_or_the_title_needs(
             assert sequence.parameters in ("22;0", "23;0")
 
 
+@pytest.mark.quick(1)
 def test_between_the_sequences_is_nothing_that_a_terminal_obeys(session: tuple[Terminal, int, int]) -> None:
     _, text = parsed(session[0].output)
     for character in set(text) - {"\r", "\n"}:

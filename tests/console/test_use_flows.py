@@ -84,6 +84,7 @@ async def test_from_an_event_to_its_principal_to_a_token_that_it_opened_to_the_c
         assert opened.row_id in deck.cursor_line()
 
 
+@pytest.mark.deep
 async def test_a_keys_use_adds_up_and_a_watch_fetches_what_it_shows(
     sandbox: Sandbox, services: Wired, world: World, new_key: Callable[[], str]
 ) -> None:
@@ -106,6 +107,7 @@ async def test_a_keys_use_adds_up_and_a_watch_fetches_what_it_shows(
         assert f"{told.events:,}, failed {told.failed:,}, denied {told.denied:,}" in deck.text()
 
 
+@pytest.mark.deep
 async def test_what_was_fetched_is_complete_and_what_was_not_is_a_gap(services: Wired) -> None:
     async with console(services, start="events") as deck:
         await deck.filter("since:2h")

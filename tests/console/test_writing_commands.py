@@ -41,6 +41,7 @@ def test_what_changes_something_needs_yes_without_a_terminal(
     assert stored(ref) == before
 
 
+@pytest.mark.deep
 def test_rewrap_keeps_nonce_and_ciphertext_and_reencrypt_does_not(
     keydeck: Keydeck, world: World, new_key: NewKey, stored: Stored
 ) -> None:
@@ -62,6 +63,7 @@ def test_rewrap_keeps_nonce_and_ciphertext_and_reencrypt_does_not(
         assert keydeck("verify", str(ref), "--trust", key).exit_code == 0
 
 
+@pytest.mark.deep
 def test_reencrypt_from_a_key_empties_it_and_reports(keydeck: Keydeck, world: World, new_key: NewKey) -> None:
     keydeck("init")
     sound = len(world.sealed_under(world.current_key))
@@ -161,6 +163,7 @@ def begun(superuser: Engine) -> bool:
         return bool(connection.scalar(statement))
 
 
+@pytest.mark.deep
 def test_an_interrupted_run_exits_130_and_can_be_run_again(
     sandbox: Sandbox, world: World, keydeck: Keydeck, new_key: NewKey, superuser: Engine
 ) -> None:

@@ -318,6 +318,7 @@ def test_credentials_that_run_out_while_they_are_used_are_told_as_expired(
     assert "Keys" in kms.call("ListKeys")
 
 
+@pytest.mark.deep
 def test_a_call_does_not_wait_for_ever_for_a_credential_process_that_hangs(
     home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:

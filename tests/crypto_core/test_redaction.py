@@ -230,6 +230,7 @@ def test_text_without_secrets_only_loses_control_and_format_characters(text: str
     assert "".join(c for c in text if c in shown) == shown or len(shown) <= len(text)
 
 
+@pytest.mark.quick(6)
 @pytest.mark.parametrize(
     "unit",
     [

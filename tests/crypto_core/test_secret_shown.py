@@ -292,6 +292,7 @@ def test_printed(): secret = one(Secret); print(secret, [secret]); raise ValueEr
 """
 
 
+@pytest.mark.deep
 def test_a_failing_test_shows_nothing_of_it(tmp_path: Path) -> None:
     """pytest explains what was compared, and with -l shows the local variables."""
     (tmp_path / "test_failing.py").write_text(FAILING_TESTS)

@@ -292,6 +292,7 @@ def placed() -> dict[tuple[str, tuple[str, ...], str], list[Action]]:
 PLACED = placed()
 
 
+@pytest.mark.quick(4)
 @pytest.mark.parametrize("place", PLACED, ids=lambda place: "-".join((place[0], *place[1], place[2])))
 async def test_read_only_refuses_whatever_changes_anything_by_key_and_by_command(
     place: tuple[str, tuple[str, ...], str],
@@ -333,6 +334,7 @@ async def test_read_only_is_also_what_the_database_says_of_itself() -> None:
         assert d.toasts() == ["Read-only: encrypt in place is refused."]
 
 
+@pytest.mark.quick(3)
 @pytest.mark.parametrize(
     "screen", ["status", "connections", "keys", "events", "incidents", "jobs", "findings", "log"]
 )

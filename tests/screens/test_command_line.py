@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from textual.widgets import Input
 
 from screens.command_line.screen import CommandLine
@@ -12,6 +13,7 @@ from screens.status.screen import StatusScreen
 from tests.screens.deck import deck
 
 
+@pytest.mark.deep
 async def test_a_command_that_there_is_not_is_said_so() -> None:
     async with deck() as d:
         await d.command("fly me")
@@ -27,6 +29,7 @@ async def test_an_argument_where_none_belongs_is_refused() -> None:
         assert isinstance(d.app.screen, StatusScreen)
 
 
+@pytest.mark.deep
 async def test_up_recalls_commands_and_down_comes_back_to_what_is_being_typed() -> None:
     memory = Memory({"history": {"command": ["keys"]}})
     async with deck(memory=memory) as d:
@@ -45,6 +48,7 @@ async def test_up_recalls_commands_and_down_comes_back_to_what_is_being_typed() 
         assert memory.history("command") == ["sort nothing", "log", "keys"]
 
 
+@pytest.mark.deep
 async def test_tab_completes_a_command_and_its_argument() -> None:
     memory = Memory()
     memory.save_filter("connections", "worst", "format:plaintext")

@@ -83,6 +83,7 @@ async def test_an_empty_database_says_that_nothing_is_stored() -> None:
         assert "No tokens are stored: the configured tables are empty." in d.text()
 
 
+@pytest.mark.deep
 async def test_s_sorts_by_the_column_under_the_cursor_then_reverses_then_lets_go() -> None:
     async with deck(start="connections", size=LARGE) as d:
         for column in ("token reference", "org", "provider", "format", "key · material", "evidence", "age"):
@@ -122,6 +123,7 @@ async def test_moving_down_loads_page_after_page_to_the_end() -> None:
         assert len({row.ref for row in rows(d)}) == 1200
 
 
+@pytest.mark.deep
 async def test_while_the_next_page_is_on_its_way_the_table_says_so_and_stays_usable() -> None:
     async with deck(start="connections") as d:
         d.stage.hold("page")
@@ -192,6 +194,7 @@ async def test_a_long_reference_keeps_its_end() -> None:
         assert d.cursor_line()[3:].split()[0].endswith(".access_token:10")
 
 
+@pytest.mark.deep
 async def test_materials_go_by_number_and_keys_by_alias() -> None:
     async with deck(start="connections", size=LARGE) as d:
         await d.press("slash")

@@ -134,6 +134,7 @@ async def test_a_command_switches_without_the_dialog(command: str) -> None:
         assert "us-east-1" in d.lines()[0]
 
 
+@pytest.mark.deep
 async def test_after_the_switch_facts_tables_and_drilled_screens_are_of_the_new_place() -> None:
     archive = small()
     async with deck(places(archive=archive), size=LARGE) as d:

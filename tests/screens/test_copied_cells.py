@@ -12,6 +12,7 @@ from tests.screens.many_rows import many
 from tests.screens.stage import Stage
 
 
+@pytest.mark.quick(2)
 @pytest.mark.parametrize(
     ("stored", "pasted"),
     [
@@ -31,6 +32,7 @@ async def test_a_cell_of_hostile_text_is_pasted_as_one_harmless_line(stored: str
         assert "\n" not in d.app.clipboard
 
 
+@pytest.mark.deep
 async def test_marked_rows_are_copied_in_the_order_of_their_marks_by_key_and_by_command() -> None:
     async with deck(Stage(rows=many(20)), start="connections", size=LARGE) as d:
         await d.press("down", "down", "space", "home", "space")

@@ -13,6 +13,7 @@ from tests.screens.events_scene import expression, stage
 from tests.screens.samples import CURRENT, NOW
 
 
+@pytest.mark.deep
 async def test_an_event_has_a_page_with_every_field_and_its_record() -> None:
     async with deck(stage(), start="events", size=LARGE) as d:
         await d.filter("token:*gh-3 -failed principal:*intruder")
@@ -27,6 +28,7 @@ async def test_an_event_has_a_page_with_every_field_and_its_record() -> None:
         )
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize(
     ("words", "crumb"),
     [("from   ", "ip:"), ("event   ", "name:")],
@@ -45,6 +47,7 @@ async def test_enter_on_a_field_leads_to_the_events_that_share_it(words: str, cr
         assert isinstance(d.app.screen, EventScreen)
 
 
+@pytest.mark.deep
 async def test_enter_on_a_key_leads_to_it_and_from_there_to_its_use() -> None:
     async with deck(stage(), start="events", size=LARGE) as d:
         await d.press("enter")
@@ -80,6 +83,7 @@ async def test_m_marks_as_reviewed_and_takes_it_back_also_read_only() -> None:
         assert "✓" not in d.cursor_line()[:4]
 
 
+@pytest.mark.deep
 async def test_marked_events_are_reviewed_together_and_all_of_a_filter() -> None:
     there = stage()
     async with deck(there, start="events") as d:
@@ -90,6 +94,7 @@ async def test_marked_events_are_reviewed_together_and_all_of_a_filter() -> None
         assert any("Reviewed: " in said for said in d.toasts())
 
 
+@pytest.mark.deep
 async def test_a_note_is_asked_for_shown_and_taken_away() -> None:
     there = stage()
     async with deck(there, start="events", size=LARGE) as d:

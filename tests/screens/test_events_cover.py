@@ -31,6 +31,7 @@ def fetched(stage: Stage, since: datetime, until: datetime) -> None:
     book.cover(Run("lookup", "eu-west-1"), Window(seconds(since), seconds(until)), seconds(NOW))
 
 
+@pytest.mark.deep
 async def test_what_was_not_fetched_is_a_gap_told_in_full_where_there_is_room() -> None:
     async with deck(there(), start="events", size=SMALL) as d:
         assert "▲ 1 gap   store 30 Jun 08:13 – 1 Jul 11:59" in d.lines()[2]
@@ -40,6 +41,7 @@ async def test_what_was_not_fetched_is_a_gap_told_in_full_where_there_is_room() 
         assert "▲ eu-west-1: not fetched from 2026-06-30 12:00 to 2026-07-01 12:00 UTC." in d.lines()[3]
 
 
+@pytest.mark.deep
 async def test_complete_is_claimed_only_up_to_when_cloudtrail_has_delivered() -> None:
     stage = there()
     fetched(stage, NOW - timedelta(days=2), NOW)
@@ -54,6 +56,7 @@ async def test_complete_is_claimed_only_up_to_when_cloudtrail_has_delivered() ->
         assert "▲ 1 gap" in d.lines()[2]
 
 
+@pytest.mark.deep
 async def test_a_list_without_a_beginning_is_judged_from_the_stores_first_event_on() -> None:
     stage = there()
     fetched(stage, NOW - timedelta(hours=20), NOW)
@@ -69,6 +72,7 @@ async def test_without_events_nothing_is_claimed() -> None:
         assert "complete" not in d.text()
 
 
+@pytest.mark.deep
 async def test_a_store_that_does_not_answer_says_that_gaps_are_not_known() -> None:
     stage = there()
     async with deck(stage, start="events", size=LARGE) as d:
@@ -127,6 +131,7 @@ def test_the_time_of_a_whole_day() -> None:
     assert last >= datetime(2026, 6, 30, 23, 59, tzinfo=UTC)
 
 
+@pytest.mark.deep
 async def test_d_leads_to_what_rules_found_in_events_and_not_to_what_they_found_in_keys() -> None:
     stage = there()
     found = Finding(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from crypto_core.errors import EventStoreError
 from tests.crypto_core.trail import records
 from tests.screens.deck import LARGE, deck
@@ -49,6 +51,7 @@ async def test_brackets_move_through_time() -> None:
         assert "until:2026-07-01T11:5" in expression(d)
 
 
+@pytest.mark.deep
 async def test_i_narrows_to_the_cell_and_x_leaves_its_value_out_and_esc_comes_back() -> None:
     async with deck(stage(), start="events", size=LARGE) as d:
         await column(d, "principal")
@@ -63,6 +66,7 @@ async def test_i_narrows_to_the_cell_and_x_leaves_its_value_out_and_esc_comes_ba
         assert "role/platform" in d.cursor_line()
 
 
+@pytest.mark.deep
 async def test_i_on_an_empty_cell_asks_for_those_without_a_value() -> None:
     async with deck(stage(), start="events", size=LARGE) as d:
         await column(d, "error")
@@ -73,6 +77,7 @@ async def test_i_on_an_empty_cell_asks_for_those_without_a_value() -> None:
         assert "1 of 3 events" in d.lines()[1]
 
 
+@pytest.mark.deep
 async def test_pivots_count_values_and_enter_on_one_leads_back_to_its_events() -> None:
     async with deck(stage(), start="events", size=LARGE) as d:
         await d.press("v")
@@ -92,6 +97,7 @@ async def test_pivots_count_values_and_enter_on_one_leads_back_to_its_events() -
         assert expression(d) == "-service since:24h"
 
 
+@pytest.mark.deep
 async def test_a_field_with_many_values_has_a_page_of_its_own_from_which_enter_leads_back() -> None:
     async with deck(stage(), start="events", size=(120, 70)) as d:
         await d.press("v")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import pytest
+
 from crypto_core.errors import KmsError
 from tests.screens.deck import LARGE, deck
 from tests.screens.events_scene import stage
@@ -52,6 +54,7 @@ async def test_following_pulls_every_minute_from_a_little_before_the_last_event(
         assert there.puller.asked[1:] == [NOW - timedelta(minutes=15)]
 
 
+@pytest.mark.deep
 async def test_a_pull_shows_how_far_it_is_and_can_be_stopped() -> None:
     there = stage()
     async with deck(there, start="events", size=LARGE) as d:
@@ -67,6 +70,7 @@ async def test_a_pull_shows_how_far_it_is_and_can_be_stopped() -> None:
         assert "The pull was stopped" not in d.text()
 
 
+@pytest.mark.deep
 async def test_a_pull_says_what_it_brought_and_what_it_lacks() -> None:
     there = stage()
     async with deck(there, start="events", size=LARGE) as d:

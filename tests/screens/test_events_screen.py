@@ -84,6 +84,7 @@ async def test_trouble_with_the_store_is_shown_and_r_asks_again() -> None:
         assert "can't be opened" not in d.text()
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("call", ["events.summary", "events.histogram", "events.state", "events.count"])
 async def test_rows_are_there_though_counts_fail(call: str) -> None:
     there = stage()
@@ -94,6 +95,7 @@ async def test_rows_are_there_though_counts_fail(call: str) -> None:
         assert shown(d)
 
 
+@pytest.mark.deep
 async def test_nothing_waits_for_counts_that_hang() -> None:
     there = stage()
     there.hold("events.summary", "events.histogram", "events.count", "events.state", "events.pivot")
@@ -114,6 +116,7 @@ async def test_export_writes_the_whole_event(tmp_path: Path) -> None:
         assert json.loads(written[0]["raw"])["eventID"] == written[0]["event_id"]
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("hours", [-11, 0, 13])
 async def test_years_1_and_9999_and_events_without_a_time_are_shown(hours: int) -> None:
     odd = [

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from crypto_core.errors import KmsUnreachableError
 from crypto_core.keys.posture.finding import Finding, Gap
 from crypto_core.severity import Severity
@@ -37,6 +39,7 @@ async def test_findings_are_listed_the_worst_first_with_the_one_under_the_cursor
         assert "evidence  trail management leaves out kms.amazonaws.com" in d.says()
 
 
+@pytest.mark.deep
 async def test_findings_are_examined_when_they_are_looked_at_and_not_before() -> None:
     async with deck() as d:
         assert "posture" not in d.stage.calls
@@ -49,6 +52,7 @@ async def test_findings_are_examined_when_they_are_looked_at_and_not_before() ->
         assert d.stage.calls.count("posture") == 2
 
 
+@pytest.mark.deep
 async def test_a_finding_about_a_key_leads_to_it_and_another_nowhere() -> None:
     async with deck(start="findings", size=LARGE) as d:
         assert "→ Enter: the key." in d.text()
@@ -73,6 +77,7 @@ async def test_gaps_are_told_where_there_is_no_finding() -> None:
         assert f"▲ not examined: {GAP.reason}" in d.says()
 
 
+@pytest.mark.deep
 async def test_findings_are_filtered_by_severity_rule_subject_and_words() -> None:
     async with deck(start="findings", size=LARGE) as d:
         for expression, count in (
@@ -104,6 +109,7 @@ async def test_a_posture_that_cannot_be_examined_says_so_and_keeps_what_was_know
         assert "alias/tokens can be used by everyone" in d.cursor_line()
 
 
+@pytest.mark.deep
 async def test_an_examination_that_hangs_holds_up_nothing() -> None:
     stage = Stage()
     gate = stage.hold("posture")
@@ -127,6 +133,7 @@ async def test_the_cursor_stays_on_its_finding_when_they_are_examined_anew() -> 
         assert "2 of 2 findings" in d.lines()[1]
 
 
+@pytest.mark.deep
 async def test_in_another_context_the_findings_are_of_that_one() -> None:
     there = Stage(findings=FINDINGS[1:2])
     async with deck(places(archive=there), start="findings", size=LARGE) as d:

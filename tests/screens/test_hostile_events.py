@@ -85,6 +85,7 @@ async def test_hostile_notes_troubles_and_gaps_are_inert(text: str) -> None:
         assert_harmless(d, LARGE)
 
 
+@pytest.mark.deep
 async def test_a_user_agent_of_5_mb_and_deep_nesting_stall_no_page() -> None:
     nested: Any = {}
     for _ in range(300):

@@ -90,6 +90,7 @@ async def test_hostile_text_in_plans_results_and_errors_is_harmless(text: str) -
         assert_harmless(d, SMALL)
 
 
+@pytest.mark.deep
 async def test_a_filter_typed_with_markup_is_shown_as_typed() -> None:
     async with deck(start="connections") as d:
         await d.press("slash")

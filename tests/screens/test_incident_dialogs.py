@@ -23,6 +23,7 @@ from tests.screens.samples import CURRENT
 from tests.screens.stage_incidents import incident_view, with_steps
 
 
+@pytest.mark.deep
 async def test_what_cannot_be_undone_takes_the_text_and_nothing_else() -> None:
     stage = staged(at_step("disable"))
     stage.incidents.plan_more = {"danger": Danger.TYPED, "confirmation": "alias/tokens-old"}
@@ -38,6 +39,7 @@ async def test_what_cannot_be_undone_takes_the_text_and_nothing_else() -> None:
         assert stage.incidents.done() == [("run", "disable")]
 
 
+@pytest.mark.deep
 async def test_what_an_action_has_to_be_told_is_asked_and_what_has_a_default_only_by_a() -> None:
     stage = staged(at_step("new-key"))
     way = InputField("way", "Which key?", default="new", choices=(("new", "a new one"), (CURRENT, "tokens")))
@@ -88,6 +90,7 @@ async def test_a_plan_longer_than_the_dialog_leaves_no_hole_below_its_buttons() 
         assert frame.bottom - buttons.bottom == 2
 
 
+@pytest.mark.deep
 async def test_a_text_that_could_not_be_kept_is_there_when_the_dialog_is_opened_again() -> None:
     stage = staged()
     stage.faults["incident.note"] = DatabaseUnreachableError("No connection to pg-1:5432.")
@@ -141,6 +144,7 @@ async def test_a_secret_is_masked_handed_on_hidden_and_gone_afterwards() -> None
         assert stage.incidents.revealed == [TOKEN]
 
 
+@pytest.mark.deep
 async def test_messages_about_a_secret_field_do_not_hold_it() -> None:
     stage = staged(incident_view(9, TOKEN_COMPROMISE, Scope(references=("gh_connection.access_token:gh-2",))))
     stage.incidents.needs["enter"] = (InputField("token", "The new token", secret=True),)
@@ -164,6 +168,7 @@ async def test_messages_about_a_secret_field_do_not_hold_it() -> None:
         assert TOKEN not in "".join(heard)
 
 
+@pytest.mark.deep
 async def test_every_dialog_can_be_left_and_nothing_was_done() -> None:
     stage = staged()
     done = with_steps(stage.incidents.views[7], reencrypt=StepState.DONE)
@@ -186,6 +191,7 @@ async def test_every_dialog_can_be_left_and_nothing_was_done() -> None:
         assert stage.incidents.views[7] == done
 
 
+@pytest.mark.deep
 async def test_skip_reopen_and_note_take_a_text_also_behind_the_colon() -> None:
     stage = staged(at_step("quiet"))
     async with deck(stage, start="incidents", size=LARGE) as d:

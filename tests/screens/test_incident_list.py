@@ -103,6 +103,7 @@ async def test_status_has_the_open_incident_among_its_first_lines() -> None:
         assert isinstance(d.app.screen, IncidentScreen)
 
 
+@pytest.mark.deep
 async def test_a_key_compromise_is_begun_in_four_presses_from_the_list() -> None:
     stage = Stage()
     async with deck(stage, start="incidents") as d:
@@ -118,6 +119,7 @@ async def test_a_key_compromise_is_begun_in_four_presses_from_the_list() -> None
     assert (runbook, scope, title) == ("key-compromise", Scope(key=CURRENT), "")
 
 
+@pytest.mark.deep
 async def test_what_is_typed_as_tokens_is_references_or_a_filter() -> None:
     stage = Stage()
     async with deck(stage, start="incidents") as d:
@@ -132,6 +134,7 @@ async def test_what_is_typed_as_tokens_is_references_or_a_filter() -> None:
     assert second.filter == "provider:slack"
 
 
+@pytest.mark.deep
 async def test_a_title_and_a_time_are_kept_and_a_time_that_is_none_is_refused() -> None:
     stage = Stage()
     async with deck(stage, start="incidents") as d:
@@ -150,6 +153,7 @@ async def test_a_title_and_a_time_are_kept_and_a_time_that_is_none_is_refused() 
     assert scope.since == NOW - timedelta(hours=2)
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("leave", ["escape", "cancel"])
 async def test_leaving_the_dialog_at_any_point_opens_nothing(leave: str) -> None:
     stage = Stage()
@@ -165,6 +169,7 @@ async def test_leaving_the_dialog_at_any_point_opens_nothing(leave: str) -> None
         assert stage.incidents.done() == []
 
 
+@pytest.mark.deep
 async def test_errors_while_declaring_are_said_in_the_dialog() -> None:
     stage = Stage()
     async with deck(stage, start="incidents") as d:
@@ -219,6 +224,7 @@ async def started(d: Deck, *keys: str) -> Scope:
     return scope
 
 
+@pytest.mark.deep
 async def test_from_connections_it_is_about_what_is_marked() -> None:
     async with deck(start="connections", size=LARGE) as d:
         await d.filter("provider:jira")
@@ -237,6 +243,7 @@ async def test_from_connections_it_is_about_what_is_marked() -> None:
         assert (scope.references, scope.filter) == ((), "provider:jira")
 
 
+@pytest.mark.deep
 async def test_all_but_some_and_all_without_a_filter_are_filters_that_the_list_takes() -> None:
     async with deck(start="connections", size=LARGE) as d:
         rows = d.pane.feed.count
@@ -262,6 +269,7 @@ async def test_from_a_key_it_is_about_the_key(page: bool) -> None:
         assert scope.origin.startswith("key alias/tokens")
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("page", [False, True], ids=["list", "page"])
 async def test_from_an_event_it_is_about_its_key_since_it_happened(page: bool) -> None:
     stage = Stage()
@@ -275,6 +283,7 @@ async def test_from_an_event_it_is_about_its_key_since_it_happened(page: bool) -
         assert scope.origin == f"event {event.event_id}: {event.name} by {event.principal.name}"
 
 
+@pytest.mark.deep
 async def test_from_an_event_that_names_a_token_either_can_be_chosen() -> None:
     stage = Stage()
     stage.events.add(a_day())
@@ -286,6 +295,7 @@ async def test_from_an_event_that_names_a_token_either_can_be_chosen() -> None:
         assert scope.references == (str(event.token_ref),)
 
 
+@pytest.mark.deep
 async def test_from_a_finding_it_is_about_its_key_and_asks_where_it_names_none() -> None:
     async with deck(start="findings", size=LARGE) as d:
         await d.filter("kms-public")

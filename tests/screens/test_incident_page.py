@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
+import pytest
+
 from crypto_core.errors import DatabaseUnreachableError, KmsError
 from crypto_core.incidents.model import CheckResult, CheckState, IncidentState, Present, StepState
 from screens.incidents.evidence_screen import EvidenceListScreen
@@ -95,6 +97,7 @@ async def test_what_a_second_operator_does_shows_and_the_cursor_goes_on_with_the
         assert selected(d) == "lock-down"
 
 
+@pytest.mark.deep
 async def test_the_check_is_looked_at_calmly_and_at_once_after_something_was_done() -> None:
     stage = staged()
     async with deck(stage, start="incidents", size=LARGE) as d:
@@ -159,6 +162,7 @@ def test_a_person_is_named_without_the_role_of_the_database() -> None:
     assert person("ana") == "ana"
 
 
+@pytest.mark.deep
 async def test_read_only_nothing_is_done_not_even_that_somebody_is_here() -> None:
     stage = staged()
     stage.read_only = True
@@ -175,6 +179,7 @@ async def test_read_only_nothing_is_done_not_even_that_somebody_is_here() -> Non
         assert isinstance(d.app.screen, EvidenceListScreen)
 
 
+@pytest.mark.deep
 async def test_that_somebody_is_here_is_said_every_few_seconds_while_the_page_is_in_sight() -> None:
     stage = staged()
     async with deck(stage, start="incidents") as d:

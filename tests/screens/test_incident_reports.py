@@ -15,6 +15,7 @@ from tests.screens.deck import LARGE, deck
 from tests.screens.incident_scene import staged
 
 
+@pytest.mark.deep
 async def test_evidence_is_listed_by_step_and_read_with_its_hash() -> None:
     async with deck(staged(), start="incidents", size=LARGE) as d:
         await d.press("enter", "e")
@@ -71,6 +72,7 @@ async def test_a_name_without_an_ending_is_that_of_every_form(tmp_path: Path) ->
         assert "inc.json" in d.says()
 
 
+@pytest.mark.deep
 async def test_a_report_overwrites_nothing_and_leaves_nothing_of_one_that_failed(tmp_path: Path) -> None:
     async with deck(staged(), start="incidents") as d:
         there = tmp_path / "there.html"

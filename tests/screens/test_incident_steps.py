@@ -33,6 +33,7 @@ async def test_enter_finishes_a_step_and_goes_on_to_the_next() -> None:
         assert "✔" in d.line_with("Declare and count")
 
 
+@pytest.mark.deep
 async def test_a_check_that_does_not_pass_is_the_refusal_that_is_shown() -> None:
     stage = staged(incident_view())
     stage.incidents.checks["declare"] = CheckResult(CheckState.FAILED, ("2 tokens are not counted",))
@@ -42,6 +43,7 @@ async def test_a_check_that_does_not_pass_is_the_refusal_that_is_shown() -> None
         assert "✖ The check does not pass: failed: 2 tokens are not counted" in pane(d)
 
 
+@pytest.mark.deep
 async def test_enter_plans_an_action_and_one_deliberate_press_runs_it() -> None:
     stage = staged(at_step("new-key"))
     stage.incidents.result = ActionResult(True, ("alias/tokens-2 was made",), {"new_key": CURRENT})
@@ -74,6 +76,7 @@ async def test_a_decision_is_one_of_the_answers() -> None:
         assert "not needed" in d.line_with("Revoke the tokens")
 
 
+@pytest.mark.deep
 async def test_enter_where_all_is_done_closes_and_then_reports(tmp_path: Path) -> None:
     done = {step.id: StepState.DONE for step in KEY_COMPROMISE.steps}
     stage = staged(with_steps(key_compromise(), **done))
@@ -95,6 +98,7 @@ async def test_enter_where_all_is_done_closes_and_then_reports(tmp_path: Path) -
         assert path.stat().st_mode & 0o777 == 0o600
 
 
+@pytest.mark.deep
 async def test_an_action_goes_on_while_the_page_is_left_and_its_end_is_told() -> None:
     stage = staged(at_step("reencrypt"))
     stage.incidents.progress = (6_121, 9_804)
@@ -114,6 +118,7 @@ async def test_an_action_goes_on_while_the_page_is_left_and_its_end_is_told() ->
         await d.until(lambda: any("INC-7, step 6: 1 key made" in said for said in d.toasts()))
 
 
+@pytest.mark.deep
 async def test_a_console_that_works_on_a_step_is_left_only_if_that_is_meant() -> None:
     stage = staged(at_step("reencrypt"))
     gate = stage.hold("incident.run")
@@ -146,6 +151,7 @@ async def test_x_stops_what_is_under_way_and_it_can_be_done_again() -> None:
         assert isinstance(d.app.screen, StepDialog)
 
 
+@pytest.mark.quick(3)
 @pytest.mark.parametrize(
     "call", ["fields", "plan", "run", "capture", "finish", "answer", "skip", "note", "close"]
 )

@@ -59,6 +59,7 @@ async def test_without_a_job_the_list_says_how_one_begins() -> None:
         assert stage.jobs.asked == []
 
 
+@pytest.mark.deep
 async def test_jobs_are_filtered_and_sorted() -> None:
     async with deck(start="jobs", size=LARGE) as d:
         await d.filter("state:done")
@@ -169,6 +170,7 @@ async def test_why_it_stopped_and_what_must_be_known_of_it_stand_on_the_page() -
 # What can be done
 
 
+@pytest.mark.quick(2)
 @PLACES
 @pytest.mark.parametrize(
     ("key", "command", "name", "before", "after"),
@@ -282,6 +284,7 @@ async def test_from_a_kind_of_error_to_the_tokens_and_from_a_token_to_its_connec
         assert isinstance(d.app.screen, JobScreen)
 
 
+@pytest.mark.deep
 async def test_more_tokens_than_are_named_are_said_to_be_there() -> None:
     stage = Stage()
     stage.jobs.tokens = [

@@ -120,6 +120,7 @@ async def test_what_is_so_already_offers_nothing_to_do() -> None:
         assert not d.app.screen.query("#confirm")
 
 
+@pytest.mark.deep
 async def test_a_change_that_cannot_be_is_told_with_its_remedy() -> None:
     async with deck(start="keys") as d:
         await d.command("schedule-deletion 6")
@@ -139,6 +140,7 @@ async def test_a_refusal_by_kms_is_told_and_nothing_is_claimed() -> None:
         assert "Done" not in d.says()
 
 
+@pytest.mark.quick(2)
 @pytest.mark.parametrize(
     ("more", "words"),
     [
@@ -184,6 +186,7 @@ async def test_a_preview_that_hangs_can_be_left() -> None:
         assert not isinstance(d.app.screen, ChangeDialog)
 
 
+@pytest.mark.quick(2)
 @pytest.mark.parametrize(
     ("key", "text", "kind", "field", "value"),
     [
@@ -209,6 +212,7 @@ async def test_what_a_change_needs_to_know_is_asked_for(
         assert (change.kind, change.key, getattr(change, field)) == (kind, CURRENT, value)
 
 
+@pytest.mark.quick(3)
 @pytest.mark.parametrize(
     ("command", "kind", "field", "value"),
     [
@@ -321,6 +325,7 @@ async def test_without_grants_there_is_none_to_choose(
         assert d.stage.changes == []
 
 
+@pytest.mark.deep
 async def test_a_new_key_is_described_field_by_field() -> None:
     async with deck(start="keys", size=LARGE) as d:
         await d.press("N")
@@ -353,6 +358,7 @@ async def test_a_new_key_is_described_field_by_field() -> None:
     }
 
 
+@pytest.mark.deep
 async def test_a_new_key_without_rotation_and_one_with_a_wrong_period() -> None:
     async with deck(start="keys", size=LARGE) as d:
         await d.press("N")

@@ -167,6 +167,7 @@ async def test_a_key_without_findings_says_so_once_it_was_examined() -> None:
         assert "findings     none" in await page(d)
 
 
+@pytest.mark.quick(6)
 @pytest.mark.parametrize(
     ("more", "words"),
     [

@@ -36,6 +36,7 @@ async def test_t_leads_from_the_list_and_the_page_of_a_key_to_its_use() -> None:
         assert isinstance(d.app.screen, KeyUseScreen)
 
 
+@pytest.mark.quick(2)
 @pytest.mark.parametrize(
     ("words", "events"),
     [
@@ -69,6 +70,7 @@ async def test_days_without_an_event_are_said_and_never_taken_for_days_without_u
         assert "· 2 days without an event in the store" in d.text()
 
 
+@pytest.mark.deep
 async def test_the_replicas_of_a_multi_region_key_are_told_together_and_apart() -> None:
     ids = [f"arn:aws:kms:{region}:{ACCOUNT}:key/mrk-{'1' * 32}" for region in ("eu-west-1", "us-east-1")]
     stage = Stage(keys=(replace(KEYS[0], key_arn=ids[0]), *KEYS[1:]))

@@ -8,6 +8,8 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 
+import pytest
+
 from crypto_core.logbook import LogBook, Recent
 from tests.screens.deck import LARGE, SMALL, Deck, deck
 from tests.screens.hostile import EACH_TEXT
@@ -98,6 +100,7 @@ async def test_not_following_the_cursor_stays_on_its_line_though_others_come() -
         assert d.cursor_line() == before
 
 
+@pytest.mark.deep
 async def test_lines_are_filtered_by_level_and_words() -> None:
     async with log(book(40)) as d:
         await d.filter("level:warning,error")
@@ -129,6 +132,7 @@ async def test_without_a_log_the_screen_says_that_nothing_happened() -> None:
         assert "Nothing happened yet that deserves a line." in d.text()
 
 
+@pytest.mark.deep
 async def test_a_refused_call_is_in_the_log_of_the_console() -> None:
     kept = book(0)
 

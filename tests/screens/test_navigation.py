@@ -28,6 +28,7 @@ def where(d: Deck) -> tuple[str, int, str]:
     return d.app.current_mode, len(d.app.screen_stack), type(d.app.screen).__name__
 
 
+@pytest.mark.quick(2)
 @pytest.mark.parametrize("place", PLACES)
 async def test_a_number_and_a_command_lead_to_each_main_screen(place: str) -> None:
     key, kind = PLACES[place]
@@ -46,6 +47,7 @@ async def test_escape_on_a_first_screen_stays_there() -> None:
         assert where(d) == ("status", 1, "StatusScreen")
 
 
+@pytest.mark.deep
 async def test_a_main_screen_is_found_as_it_was_left() -> None:
     async with deck(start="connections", size=LARGE) as d:
         await d.filter("provider:jira")
@@ -58,6 +60,7 @@ async def test_a_main_screen_is_found_as_it_was_left() -> None:
         assert d.lines()[1] == title
 
 
+@pytest.mark.deep
 async def test_what_lies_behind_a_line_is_left_with_escape_to_the_line_it_was_opened_from() -> None:
     async with deck(start="keys", size=LARGE) as d:
         await d.filter("state:Enabled,Disabled")
@@ -85,6 +88,7 @@ async def test_back_within_a_drilled_list_leads_to_the_filter_it_was_opened_with
         assert isinstance(d.app.screen, StatusScreen)
 
 
+@pytest.mark.deep
 async def test_minus_toggles_between_two_modes() -> None:
     async with deck() as d:
         await d.press("minus")
@@ -111,6 +115,7 @@ async def test_minus_leads_back_into_a_screen_that_was_left_with_escape_as_it_wa
             assert isinstance(d.app.screen, StatusScreen)
 
 
+@pytest.mark.deep
 async def test_minus_leads_from_another_mode_into_a_drilled_screen_and_back() -> None:
     async with deck(start="keys", size=LARGE) as d:
         await d.press("enter", "enter", "down", "down")
@@ -124,6 +129,7 @@ async def test_minus_leads_from_another_mode_into_a_drilled_screen_and_back() ->
         assert where(d) == ("keys", 2, "KeyScreen")
 
 
+@pytest.mark.deep
 async def test_a_screen_that_no_way_leads_to_any_more_is_let_go() -> None:
     async with deck() as d:
         for _ in range(3):
@@ -153,6 +159,7 @@ async def test_the_breadcrumb_names_every_screen_of_the_way_and_a_click_leads_th
         assert where(d) == ("keys", 1, "KeysScreen")
 
 
+@pytest.mark.deep
 async def test_how_deep_one_can_go_is_bounded() -> None:
     async with deck() as d:
         for number in range(DEEPEST + 3):

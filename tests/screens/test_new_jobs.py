@@ -74,6 +74,7 @@ async def test_from_the_list_of_jobs_to_the_page_of_a_new_one(verb: Verb, size: 
         assert isinstance(d.app.screen, JobsScreen)
 
 
+@pytest.mark.deep
 async def test_rewrap_is_said_to_be_no_recovery_where_the_verb_is_chosen_and_in_the_plan() -> None:
     async with deck(start="jobs", size=LARGE) as d:
         await d.press("n", "down", "enter")
@@ -83,6 +84,7 @@ async def test_rewrap_is_said_to_be_no_recovery_where_the_verb_is_chosen_and_in_
         assert "It is no recovery from a compromise" in d.says()
 
 
+@pytest.mark.deep
 async def test_the_key_that_is_emptied_is_not_offered_as_the_one_to_write_under() -> None:
     async with deck(start="jobs", size=LARGE) as d:
         await d.press("n", "enter", "enter")
@@ -122,6 +124,7 @@ async def from_keys(d: Deck) -> None:
     await d.filter("alias/tokens-old")
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("way", [from_status, from_key, from_keys], ids=["status", "key", "keys"])
 async def test_the_tokens_under_a_key_are_moved_from_wherever_it_is_shown(
     way: Callable[[Deck], Awaitable[None]],
@@ -145,6 +148,7 @@ async def test_on_status_a_line_without_a_key_asks_which_tokens() -> None:
         assert isinstance(d.app.screen, StatusScreen)
 
 
+@pytest.mark.deep
 async def test_all_that_a_filter_lets_through_is_a_job_and_the_marks_are_gone_once_it_has_begun() -> None:
     stage = Stage()
     async with deck(stage, start="connections", size=LARGE) as d:
@@ -164,6 +168,7 @@ async def test_all_that_a_filter_lets_through_is_a_job_and_the_marks_are_gone_on
         assert "run" not in stage.calls
 
 
+@pytest.mark.deep
 async def test_few_tokens_of_a_filter_are_written_at_once() -> None:
     stage = Stage()
     async with deck(stage, start="connections", size=LARGE) as d:
@@ -178,6 +183,7 @@ async def test_few_tokens_of_a_filter_are_written_at_once() -> None:
 # The plan
 
 
+@pytest.mark.deep
 async def test_the_plan_says_what_the_command_says_and_follows_the_rate_that_is_set() -> None:
     stage = Stage()
     async with deck(stage, start="jobs", size=LARGE) as d:
@@ -202,6 +208,7 @@ async def test_the_plan_says_what_the_command_says_and_follows_the_rate_that_is_
         assert stage.jobs.consent.digest == digest
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize(
     ("field", "text"), [("#rate", "0"), ("#rate", "fast"), ("#processes", "65"), ("#processes", "1.5")]
 )
@@ -231,6 +238,7 @@ async def test_enter_alone_begins_nothing() -> None:
         assert stage.jobs.asked == []
 
 
+@pytest.mark.deep
 @BOTH
 async def test_who_loses_access_is_named_first_and_one_token_takes_typing_then(size: tuple[int, int]) -> None:
     stage = Stage()
@@ -253,6 +261,7 @@ async def test_who_loses_access_is_named_first_and_one_token_takes_typing_then(s
         assert stage.jobs.consent.origin is Origin.TYPED
 
 
+@pytest.mark.deep
 async def test_a_plan_longer_than_the_screen_is_read_by_pages_and_what_is_below_is_said_to_be() -> None:
     stage = Stage()
     stage.jobs.losses = tuple(f"role/reader-{n} may decrypt today" for n in range(40))
@@ -269,6 +278,7 @@ async def test_a_plan_longer_than_the_screen_is_read_by_pages_and_what_is_below_
         assert "role/reader-0 " in d.text()
 
 
+@pytest.mark.deep
 async def test_a_plan_of_nothing_offers_nothing() -> None:
     stage = Stage()
     stage.jobs.plan_tokens = 0
@@ -278,6 +288,7 @@ async def test_a_plan_of_nothing_offers_nothing() -> None:
         assert [b.id for b in d.app.screen.query(Button)] == ["cancel"]
 
 
+@pytest.mark.deep
 async def test_a_plan_that_takes_long_freezes_nothing_and_ends_when_it_is_left() -> None:
     stage = Stage()
     async with deck(stage, start="jobs") as d:
@@ -291,6 +302,7 @@ async def test_a_plan_that_takes_long_freezes_nothing_and_ends_when_it_is_left()
         assert stage.jobs.planned == []
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("call", ["job.plan", "job.start"])
 async def test_what_the_service_refuses_is_said_and_nothing_has_begun(call: str) -> None:
     stage = Stage()
@@ -306,6 +318,7 @@ async def test_what_the_service_refuses_is_said_and_nothing_has_begun(call: str)
         assert isinstance(d.app.screen, JobsScreen)
 
 
+@pytest.mark.deep
 async def test_a_job_that_no_process_could_be_started_for_is_there_and_that_is_said() -> None:
     stage = Stage()
     stage.faults["job.work_on"] = JobError("No process could be started.", remedy="keydeck jobs join 32.")
@@ -342,6 +355,7 @@ async def test_read_only_nothing_begins_and_that_is_said(start: str, key: str) -
         assert stage.jobs.planned == []
 
 
+@pytest.mark.deep
 async def test_a_service_that_is_read_only_refuses_whatever_the_screen_offers() -> None:
     stage = Stage()
     async with deck(stage, start="jobs", size=LARGE) as d:
@@ -354,6 +368,7 @@ async def test_a_service_that_is_read_only_refuses_whatever_the_screen_offers() 
 # Undone
 
 
+@pytest.mark.deep
 @BOTH
 async def test_an_ended_job_is_undone_by_a_job_whose_page_is_shown(size: tuple[int, int]) -> None:
     stage = Stage()

@@ -24,6 +24,7 @@ async def visit_everything(d: Deck) -> None:
         await d.press(key, "down", "up", "r", "question_mark", "escape", "colon", "escape")
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("name", [*CALLS, *(pytest.param(name, marks=pytest.mark.deep) for name in FURTHER)])
 async def test_one_call_that_hangs_leaves_the_rest_usable_and_q_quits_at_once(name: str) -> None:
     stage = Stage()
@@ -46,6 +47,7 @@ async def test_one_call_that_hangs_leaves_the_rest_usable_and_q_quits_at_once(na
     assert d.app.return_code == 0
 
 
+@pytest.mark.deep
 async def test_a_call_that_began_before_a_screen_was_left_ends_without_harm() -> None:
     async with deck(start="keys", size=LARGE) as d:
         gate = d.stage.hold("show", "page", "inspect")
@@ -80,6 +82,7 @@ async def test_a_dialog_that_waits_is_left_with_escape_and_its_late_answer_is_lo
         assert "1,200 tokens" in d.lines()[1]
 
 
+@pytest.mark.deep
 async def test_a_database_that_died_shows_in_the_header_and_panels_keep_their_data_with_its_age() -> None:
     async with deck(size=LARGE) as d:
         await d.press("2", "1")

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
+import pytest
 from syrupy.assertion import SnapshotAssertion
 
 from crypto_core.errors import DatabaseUnreachableError
@@ -111,6 +112,7 @@ async def test_one_key(picture: SnapshotAssertion) -> None:
             await a.d.press("escape")
 
 
+@pytest.mark.deep
 async def test_a_change_of_a_key(picture: SnapshotAssertion) -> None:
     differing: list[str] = []
     for look, (size, theme) in TWO_LOOKS.items():
@@ -163,6 +165,7 @@ async def test_trouble(picture: SnapshotAssertion) -> None:
         assert d.app.export_screenshot() == picture
 
 
+@pytest.mark.deep
 async def test_other_themes(picture: SnapshotAssertion) -> None:
     async with album(picture, start="connections") as a:
         await a.d.press("space", "space")
@@ -213,6 +216,7 @@ async def test_the_log(picture: SnapshotAssertion) -> None:
         assert d.app.export_screenshot() == picture
 
 
+@pytest.mark.deep
 async def test_events(picture: SnapshotAssertion) -> None:
     stage = Stage()
     stage.events.add(a_day())
@@ -255,6 +259,7 @@ USE = {
 }
 
 
+@pytest.mark.deep
 async def test_use(picture: SnapshotAssertion) -> None:
     stage = Stage()
     stage.events.add(a_day())
@@ -283,6 +288,7 @@ JOBS = {
 LOSES = "role/backup decrypts under alias/tokens-old by statement Backups; nothing lets it under alias/tokens"
 
 
+@pytest.mark.deep
 async def test_jobs(picture: SnapshotAssertion) -> None:
     stage = Stage()
     stage.jobs.losses = (LOSES,)
@@ -349,6 +355,7 @@ def stage_for_pictures() -> Stage:
     return stage
 
 
+@pytest.mark.deep
 async def test_incidents(picture: SnapshotAssertion) -> None:
     async with album(picture, stage_for_pictures(), start="incidents") as a:
         await a.d.press("enter")
@@ -357,6 +364,7 @@ async def test_incidents(picture: SnapshotAssertion) -> None:
         await a.take(FOUR_LOOKS, "list")
 
 
+@pytest.mark.deep
 async def test_what_is_done_with_incidents(picture: SnapshotAssertion) -> None:
     async with album(picture, stage_for_pictures(), start="incidents") as a:
         for page, (look, keys) in INCIDENTS.items():

@@ -43,6 +43,7 @@ async def test_what_it_opened_is_told_token_by_token() -> None:
         assert events == 1
 
 
+@pytest.mark.deep
 async def test_what_it_could_have_opened_is_told_at_most_by_material_and_marked_as_possible() -> None:
     async with deck(there(), start="events", size=LARGE) as d:
         await page_of(d, "principal:*platform")
@@ -57,6 +58,7 @@ async def test_what_it_could_have_opened_is_told_at_most_by_material_and_marked_
         assert "of 762 tokens" in d.lines()[1]
 
 
+@pytest.mark.quick(2)
 @pytest.mark.parametrize(
     ("words", "events"),
     [("events   ", 241), ("possible   ", 141), ("opened   ", 60), ("AWS Internal", 40), ("api-1", 241)],
@@ -70,6 +72,7 @@ async def test_each_line_leads_to_the_events_that_it_counts(words: str, events: 
         assert d.pane.feed.count == events
 
 
+@pytest.mark.deep
 async def test_events_pages_and_pivots_lead_there_too() -> None:
     async with deck(there(), start="events", size=LARGE) as d:
         await d.filter("principal:*intruder*")
@@ -90,6 +93,7 @@ async def test_events_pages_and_pivots_lead_there_too() -> None:
         assert "user/intruder" in d.lines()[1]
 
 
+@pytest.mark.deep
 async def test_in_pivots_only_a_principal_has_such_a_page() -> None:
     async with deck(there(), start="events", size=LARGE) as d:
         await d.press("v")
@@ -100,6 +104,7 @@ async def test_in_pivots_only_a_principal_has_such_a_page() -> None:
         assert d.app.screen is screen
 
 
+@pytest.mark.deep
 async def test_where_tokens_cant_be_counted_that_is_said_and_the_facts_stay() -> None:
     stage = there()
     stage.faults["status"] = DatabaseUnreachableError("No connection to pg-1:5432.")
@@ -111,6 +116,7 @@ async def test_where_tokens_cant_be_counted_that_is_said_and_the_facts_stay() ->
         assert " ? " in d.line_with("alias/tokens …9f2c · 3").rsplit("141", 1)[1]
 
 
+@pytest.mark.deep
 async def test_gaps_and_trouble_are_shown() -> None:
     stage = there()
     stage.event_use.covered = Coverage(("eu-west-1: not fetched from 08:00 to 09:00.",))
@@ -123,6 +129,7 @@ async def test_gaps_and_trouble_are_shown() -> None:
         assert "1 token, each named by its records" in d.text()
 
 
+@pytest.mark.deep
 async def test_counting_freezes_nothing_and_ends_when_the_page_is_left() -> None:
     stage = there()
     async with deck(stage, start="events", size=LARGE) as d:
@@ -136,6 +143,7 @@ async def test_counting_freezes_nothing_and_ends_when_the_page_is_left() -> None
         assert "1 token, each named by its records" in d.text()
 
 
+@pytest.mark.deep
 async def test_thousands_of_tokens_are_listed_and_only_those_in_sight_are_painted() -> None:
     stage = Stage()
     stage.events.add(
@@ -155,6 +163,7 @@ async def test_thousands_of_tokens_are_listed_and_only_those_in_sight_are_painte
         assert d.pane.feed.count == 1_200
 
 
+@pytest.mark.deep
 async def test_what_is_not_told_token_by_token_is_counted_and_leads_to_its_events() -> None:
     stage = Stage()
     stage.events.add(

@@ -85,6 +85,7 @@ async def test_a_command_sets_any_interval(words: str, shown: str) -> None:
         assert shown in d.lines()[0]
 
 
+@pytest.mark.quick(2)
 @pytest.mark.parametrize("words", ["0", "-5", "soon", "99999999", "nan", "inf"])
 async def test_an_interval_that_makes_no_sense_is_refused(words: str) -> None:
     async with deck() as d:
@@ -133,6 +134,7 @@ async def test_a_refresh_that_finds_nothing_new_paints_the_same() -> None:
         assert d.text() == before
 
 
+@pytest.mark.deep
 async def test_what_is_seen_behind_a_dialog_goes_on_being_refreshed_and_the_dialog_stays() -> None:
     async with deck(Stage(), start="connections") as d:
         screen = d.app.screen

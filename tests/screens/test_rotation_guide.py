@@ -69,6 +69,7 @@ async def test_what_is_to_be_typed_is_folded_without_a_space_that_is_not_there()
         assert f"TOKEN_ENCRYPTION_KEY_ID={CURRENT}" in text
 
 
+@pytest.mark.deep
 async def test_without_anything_to_type_there_is_nothing_to_copy() -> None:
     steps = tuple(replace(step, do=(note("Wait."),)) for step in GUIDE.steps)
     async with deck(Stage(guide=replace(GUIDE, steps=steps)), start="keys", size=LARGE) as d:
@@ -77,6 +78,7 @@ async def test_without_anything_to_type_there_is_nothing_to_copy() -> None:
         assert d.toasts() == ["Copy: not now, there is nothing to do it to."]
 
 
+@pytest.mark.deep
 async def test_m_asks_for_the_new_key_and_takes_none_for_an_answer() -> None:
     async with deck(start="keys", size=LARGE) as d:
         await d.press("m")

@@ -50,6 +50,7 @@ async def test_columns_out_of_sight_come_into_sight_under_the_cursor_and_the_ref
         assert "age" not in headings(d)
 
 
+@pytest.mark.deep
 async def test_a_column_can_be_hidden_shown_and_moved_and_that_is_remembered() -> None:
     memory = Memory()
     async with deck(start="connections", size=LARGE, memory=memory) as d:
@@ -81,6 +82,7 @@ async def test_the_first_column_can_be_neither_hidden_nor_moved() -> None:
         assert shown(d)[:2] == ["reference", "org"]
 
 
+@pytest.mark.deep
 async def test_as_at_first_takes_every_choice_back() -> None:
     memory = Memory()
     memory.remember_columns("connections", Columns(("reference", "about"), {"about": 12}))
@@ -98,6 +100,7 @@ async def test_escape_in_the_chooser_changes_nothing() -> None:
         assert shown(d) == before
 
 
+@pytest.mark.deep
 async def test_a_column_gets_another_width_in_the_chooser() -> None:
     async with deck(start="connections", size=LARGE) as d:
         await d.press("o")

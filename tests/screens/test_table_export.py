@@ -29,6 +29,7 @@ from tests.screens.test_table_paging import long_stage
 FIRST = "confluence_connection.access_token:10"
 
 
+@pytest.mark.deep
 async def test_each_copy_sends_exactly_what_it_says() -> None:
     async with deck(start="connections", size=LARGE) as d:
         row = f"{FIRST}\tacme\tconfluence\tplaintext\t-\t-\t13 d"
@@ -83,6 +84,7 @@ async def export_to(d: Deck, path: Path) -> None:
     await d.press("enter")
 
 
+@pytest.mark.deep
 async def test_all_that_the_filter_lets_through_is_written_as_csv_in_the_order_of_the_table(
     tmp_path: Path,
 ) -> None:
@@ -105,6 +107,7 @@ async def test_all_that_the_filter_lets_through_is_written_as_csv_in_the_order_o
     assert [p.name for p in tmp_path.iterdir()] == ["tokens.csv"]
 
 
+@pytest.mark.deep
 async def test_a_list_of_many_pages_is_written_whole_as_json_lines(tmp_path: Path) -> None:
     path = tmp_path / "tokens.jsonl"
     async with deck(long_stage(), start="connections") as d:
@@ -113,6 +116,7 @@ async def test_a_list_of_many_pages_is_written_whole_as_json_lines(tmp_path: Pat
     assert len({json.dumps(row["reference"]) for row in rows}) == len(rows) == 5_000
 
 
+@pytest.mark.deep
 async def test_marked_rows_alone_are_written_and_all_but_the_unmarked_ones(tmp_path: Path) -> None:
     async with deck(start="connections") as d:
         await d.press("space", "space")
@@ -127,6 +131,7 @@ async def test_marked_rows_alone_are_written_and_all_but_the_unmarked_ones(tmp_p
     assert len((tmp_path / "rest.jsonl").read_text().splitlines()) == 179
 
 
+@pytest.mark.deep
 async def test_a_file_that_is_there_or_has_another_ending_or_no_folder_is_refused(tmp_path: Path) -> None:
     there = tmp_path / "there.csv"
     there.write_text("precious")
@@ -143,6 +148,7 @@ async def test_a_file_that_is_there_or_has_another_ending_or_no_folder_is_refuse
     assert [p.name for p in tmp_path.iterdir()] == ["there.csv"]
 
 
+@pytest.mark.deep
 async def test_a_cancelled_export_leaves_no_file(tmp_path: Path) -> None:
     async with deck(long_stage(), start="connections", size=LARGE) as d:
         gate = d.stage.hold("page")
@@ -170,6 +176,7 @@ async def test_the_proposed_name_says_what_and_when() -> None:
         await d.press("escape")
 
 
+@pytest.mark.deep
 async def test_hostile_rows_are_exported_and_copied_without_a_control_character(tmp_path: Path) -> None:
     stage = Stage(rows=[replace(row, organisation=f"=1+1{row.organisation}") for row in hostile_rows()])
     async with deck(stage, start="connections") as d:

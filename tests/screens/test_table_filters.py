@@ -16,6 +16,7 @@ def field(d: Deck) -> Input:
     return d.pane.bar.query_one(Input)
 
 
+@pytest.mark.quick(2)
 @pytest.mark.parametrize(
     ("start", "expression", "fault"),
     [
@@ -62,6 +63,7 @@ async def test_while_a_filter_is_typed_letters_are_letters() -> None:
         assert len(d.app.screen_stack) == 1
 
 
+@pytest.mark.deep
 async def test_up_recalls_earlier_filters_of_this_table_only() -> None:
     memory = Memory()
     memory.remember("filter keys", "state:Enabled")
@@ -76,6 +78,7 @@ async def test_up_recalls_earlier_filters_of_this_table_only() -> None:
         assert seen == ["provider:jira", "provider:slack", "provider:slack", "provider:jira", "provider:jira"]
 
 
+@pytest.mark.deep
 async def test_tab_takes_the_suggested_field_value_or_saved_filter() -> None:
     memory = Memory()
     memory.save_filter("connections", "worst", "format:plaintext")
@@ -95,6 +98,7 @@ async def test_tab_takes_the_suggested_field_value_or_saved_filter() -> None:
             assert field(d).value == completed
 
 
+@pytest.mark.deep
 async def test_a_filter_is_saved_by_a_command_and_applied_by_its_name() -> None:
     async with deck(start="connections", size=LARGE) as d:
         await d.filter("provider:slack")
@@ -136,6 +140,7 @@ async def test_the_saved_filters_are_listed_applied_and_forgotten() -> None:
     assert memory.saved_filters("connections") == {"worst": "format:plaintext"}
 
 
+@pytest.mark.deep
 async def test_the_filter_that_is_set_is_saved_under_a_name_asked_for() -> None:
     memory = Memory()
     async with deck(start="connections", memory=memory) as d:
@@ -175,6 +180,7 @@ async def test_the_filter_says_which_fields_there_are() -> None:
         assert isinstance(d.app.focused.parent, FilterBar)
 
 
+@pytest.mark.quick(4)
 @pytest.mark.parametrize(
     ("expression", "count"),
     [
@@ -195,6 +201,7 @@ async def test_keys_are_filtered_in_the_same_language(expression: str, count: in
         assert f"1 of {count} key" in d.lines()[1]
 
 
+@pytest.mark.deep
 async def test_a_filter_saved_as_at_name_is_found_by_that_name() -> None:
     async with deck(start="connections", size=LARGE) as d:
         await d.filter("org:acme")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from crypto_core.reencryption.plan import Selection
 from screens.connections.preview import Preview
 from screens.connections.run import Run
@@ -35,6 +37,7 @@ async def test_space_marks_a_row_and_goes_on_and_on_a_marked_one_takes_the_mark_
         assert "1 marked" in d.lines()[1]
 
 
+@pytest.mark.deep
 async def test_shift_and_an_arrow_marks_a_range_in_either_direction() -> None:
     async with deck(Stage(rows=many(50)), start="connections") as d:
         await d.press("down", "down", "shift+down", "shift+down", "shift+down")
@@ -81,6 +84,7 @@ async def test_marks_survive_a_refresh_and_know_what_the_rows_are_by_now() -> No
         assert d.table.marks.rows[0].organisation == "newcomer"
 
 
+@pytest.mark.deep
 async def test_single_marks_survive_another_filter_and_marks_on_all_of_a_filter_do_not() -> None:
     async with deck(Stage(rows=many(50)), start="connections") as d:
         await d.press("space")
@@ -135,6 +139,7 @@ async def test_the_marked_tokens_are_verified_and_the_marks_stay() -> None:
         assert "2 marked" in d.lines()[1]
 
 
+@pytest.mark.deep
 async def test_all_of_a_filter_but_some_are_verified_without_being_loaded() -> None:
     async with deck(Stage(rows=many(2000)), start="connections", size=LARGE) as d:
         given = recorded(d)
@@ -150,6 +155,7 @@ def numbers_held(d: Deck) -> list[int]:
     return [number(row) for row in screen.pane.feed.window.rows]
 
 
+@pytest.mark.deep
 async def test_all_of_a_filter_are_written_only_once_their_number_is_typed() -> None:
     async with deck(Stage(rows=many(1000)), start="connections", size=LARGE) as d:
         given = recorded(d)

@@ -45,6 +45,7 @@ async def jump(d: Deck, rows: int) -> None:
     await d.settle()
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("descending", [False, True])
 async def test_paging_through_a_long_list_shows_every_row_once_in_order_and_holds_few(
     descending: bool,
@@ -67,6 +68,7 @@ async def test_paging_through_a_long_list_shows_every_row_once_in_order_and_hold
             assert seen == set(everything)
 
 
+@pytest.mark.deep
 async def test_the_end_and_the_beginning_are_one_key_away_and_one_page_each() -> None:
     async with deck(long_stage(), start="connections") as d:
         before = d.stage.calls.count("page")
@@ -128,6 +130,7 @@ async def test_the_mouse_wheel_asks_for_more_and_leaves_the_cursor_on_its_row() 
         assert d.table.current is row
 
 
+@pytest.mark.deep
 async def test_only_one_page_is_asked_for_at_a_time() -> None:
     async with deck(long_stage(), start="connections") as d:
         before = d.stage.calls.count("page")

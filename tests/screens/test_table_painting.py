@@ -146,6 +146,7 @@ async def test_a_wider_terminal_paints_every_line_as_wide_as_it_is() -> None:
         assert {cell_len(line) for line in d.lines()} == {138}
 
 
+@pytest.mark.deep
 async def test_no_more_lines_are_kept_than_are_worth_it() -> None:
     async with deck(Stage(rows=many(2_000)), start="connections", size=LARGE) as d:
         for _ in range(30):

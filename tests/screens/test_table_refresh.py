@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from crypto_core.envelope import Format
 from screens.memory import Memory, Order
 from tests.screens.deck import LARGE, Deck, deck
@@ -82,6 +84,7 @@ async def test_where_the_row_under_the_cursor_is_gone_the_cursor_stays_near() ->
         assert reference(d) == "gh-00000"
 
 
+@pytest.mark.deep
 async def test_a_refresh_in_the_middle_of_a_long_list_keeps_place_and_order() -> None:
     async with deck(long_stage(), start="connections") as d:
         for _ in range(16):
@@ -113,6 +116,7 @@ async def test_marks_survive_a_refresh_and_belong_to_what_the_rows_are_now() -> 
         assert [row.organisation for row in d.table.marks.rows] == ["changed", "org-2"]
 
 
+@pytest.mark.deep
 async def test_the_order_chosen_last_is_remembered_for_the_next_day() -> None:
     saved: list[dict[str, object]] = []
     memory = Memory(save=lambda content: saved.append(dict(content)))

@@ -15,6 +15,7 @@ from tests.screens.stage import Stage
 TALL = (100, 160)
 
 
+@pytest.mark.deep
 async def test_the_wheel_scrolls_through_page_after_page_and_neither_these_nor_a_refresh_pull_back() -> None:
     async with deck(Stage(rows=many(1000)), start="connections", size=LARGE) as d:
         wheel = MouseScrollDown(d.table, 5, 5, 0, 1, 0, shift=False, meta=False, ctrl=False)

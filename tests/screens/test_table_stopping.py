@@ -48,6 +48,7 @@ async def test_a_query_that_hangs_is_stopped_and_what_was_there_stays(key: str) 
         assert "2 of 1,000 tokens" in d.lines()[1]
 
 
+@pytest.mark.deep
 async def test_a_filter_whose_query_is_stopped_leaves_the_filter_that_was_there() -> None:
     async with deck(Stage(rows=many(1000)), start="connections") as d:
         await d.filter("org:acme")
@@ -60,6 +61,7 @@ async def test_a_filter_whose_query_is_stopped_leaves_the_filter_that_was_there(
         assert {n % 5 for n in numbers(d)} == {0}
 
 
+@pytest.mark.deep
 async def test_a_page_that_does_not_come_says_what_to_do_and_is_asked_for_again() -> None:
     async with deck(Stage(rows=many(1000)), start="connections") as d:
         d.stage.faults["page"] = UNREACHABLE

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from crypto_core.errors import KmsAccessDeniedError, RowVanishedError
 from tests.screens.deck import LARGE, Deck, deck
 
@@ -12,6 +14,7 @@ async def filtered(d: Deck, expression: str) -> None:
     await d.press("enter")
 
 
+@pytest.mark.deep
 async def test_the_envelope_is_shown_field_by_field_without_asking_kms() -> None:
     async with deck(start="connections", size=LARGE) as d:
         await filtered(d, "provider:github format:v1")
@@ -30,6 +33,7 @@ async def test_enter_asks_kms_and_the_row_shows_the_answer() -> None:
         assert "KMS key alias/tokens …9f2c" in d.text()
 
 
+@pytest.mark.deep
 async def test_while_kms_is_asked_the_cursor_moves_on_and_other_envelopes_are_read() -> None:
     async with deck(start="connections", size=LARGE) as d:
         await filtered(d, "provider:jira")

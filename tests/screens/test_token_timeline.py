@@ -66,6 +66,7 @@ async def test_a_v2_tokens_timeline_is_exact_by_principal_and_day() -> None:
         assert "2026-07-01" in d.text()
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize(
     ("words", "term"),
     [
@@ -86,6 +87,7 @@ async def test_each_of_its_lines_leads_to_the_events_that_it_counts(words: str, 
         assert events == 9
 
 
+@pytest.mark.deep
 async def test_a_v1_token_is_never_named_and_what_could_have_been_is_marked_so_on_every_line() -> None:
     async with deck(there(), start="connections", size=LARGE) as d:
         await timeline_of(d, V1)
@@ -132,6 +134,7 @@ async def test_gaps_of_the_store_are_said() -> None:
         assert "▲ not covered: eu-west-1: not fetched from 08:00 to 09:00." in d.text()
 
 
+@pytest.mark.deep
 async def test_trouble_is_shown_and_r_asks_again() -> None:
     stage = there()
     stage.faults["use.token"] = EventStoreError("The store is damaged.", remedy="Delete it.")
@@ -145,6 +148,7 @@ async def test_trouble_is_shown_and_r_asks_again() -> None:
         assert "damaged" not in d.text()
 
 
+@pytest.mark.deep
 async def test_counting_freezes_nothing_ends_when_it_is_left_and_begins_anew_on_return() -> None:
     stage = there()
     async with deck(stage, start="connections", size=LARGE) as d:
@@ -161,6 +165,7 @@ async def test_counting_freezes_nothing_ends_when_it_is_left_and_begins_anew_on_
         assert "opened 9×" in d.text()
 
 
+@pytest.mark.deep
 async def test_an_events_page_leads_to_the_timeline_of_its_token_and_that_to_the_connection() -> None:
     async with deck(there(), start="events", size=LARGE) as d:
         await d.filter("token:*gh-2")

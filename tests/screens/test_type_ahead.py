@@ -62,6 +62,7 @@ async def test_letters_that_are_keys_of_the_screen_do_nothing_there(text: str) -
         assert "targets" not in d.stage.calls
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize(
     "text", ["org:globex -id:gh-4", Pasted("org:globex -id:gh-4")], ids=["typed", "pasted"]
 )
@@ -79,6 +80,7 @@ async def test_a_filter_typed_over_a_recalled_one_in_one_burst_arrives_whole(
         assert d.pane.feed.shown.filter == "org:globex -id:gh-4"
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("text", ["sort org desc", Pasted("sort org desc")], ids=["typed", "pasted"])
 @pytest.mark.parametrize("line", ["open", "yet to be opened"])
 async def test_a_command_typed_over_a_recalled_one_in_one_burst_arrives_whole(

@@ -80,6 +80,7 @@ async def test_each_kind_is_told_apart_by_a_sign_and_a_word_and_keydecks_own_use
         assert "until 11:45:00 in eu-west-1" in d.line_with("covered   ")
 
 
+@pytest.mark.deep
 async def test_quiet_is_claimed_only_as_far_as_it_is_covered() -> None:
     stage = Stage()
     stage.events.add([event(1, ago=9 * 86_400)])
@@ -109,6 +110,7 @@ async def test_a_time_that_is_none_or_lies_ahead_is_refused(written: str, said: 
         assert said in " ".join(d.toasts())
 
 
+@pytest.mark.deep
 async def test_enter_leads_to_the_event_and_to_the_key() -> None:
     async with deck(there(), start="keys", size=LARGE) as d:
         await d.command("watch 7d")
@@ -136,6 +138,7 @@ async def test_the_cursor_stays_on_its_use_while_others_come_above_it() -> None:
         assert d.text().count("▲ use") == 5
 
 
+@pytest.mark.deep
 async def test_it_looks_by_itself_not_while_paused_and_not_out_of_sight() -> None:
     stage = there()
     async with deck(stage, start="keys", size=LARGE) as d:
@@ -156,6 +159,7 @@ async def test_it_looks_by_itself_not_while_paused_and_not_out_of_sight() -> Non
         assert "user/intruder" in d.text()
 
 
+@pytest.mark.deep
 async def test_more_than_one_look_takes_is_read_at_once_and_what_is_not_listed_is_counted() -> None:
     stage = stage_with([event(n, ago=n + 1) for n in range(1_203)])
     async with deck(stage, start="keys", size=LARGE) as d:
@@ -168,6 +172,7 @@ async def test_more_than_one_look_takes_is_read_at_once_and_what_is_not_listed_i
         assert d.pane.feed.count == 1_203
 
 
+@pytest.mark.deep
 async def test_left_it_stops_at_once_and_what_came_by_then_is_there_on_return() -> None:
     stage = there()
     async with deck(stage, start="keys", size=LARGE) as d:
@@ -204,6 +209,7 @@ async def test_whether_a_use_is_keydecks_own_may_not_be_known_and_that_is_said()
         assert "use 1 · failed 0 · denied 0 · change 0 · Keydeck's own 0" in d.line_with("seen   ")
 
 
+@pytest.mark.deep
 async def test_trouble_with_the_store_is_shown_and_what_was_known_stays() -> None:
     stage = there()
     async with deck(stage, start="keys", size=LARGE) as d:

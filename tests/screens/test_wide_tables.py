@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from screens.memory import Columns, Memory
 from tests.screens.deck import LARGE, Deck, deck
 
@@ -22,6 +24,7 @@ async def test_spare_columns_fill_a_very_wide_terminal_behind_the_others() -> No
         assert "characters" not in headings(d)
 
 
+@pytest.mark.deep
 async def test_another_width_for_one_column_takes_no_spare_column_away_the_next_day() -> None:
     memory = Memory()
     async with deck(start="connections", size=WIDE, memory=memory) as d:

@@ -32,6 +32,7 @@ async def test_a_running_job_is_worked_on_here_after_a_question(page: bool) -> N
         assert "5 processes" in d.toasts()[-1]
 
 
+@pytest.mark.deep
 async def test_as_many_processes_as_are_named() -> None:
     stage = Stage()
     async with deck(stage, start="jobs", size=LARGE) as d:
@@ -43,6 +44,7 @@ async def test_as_many_processes_as_are_named() -> None:
         assert stage.job_processes.asked == [(31, 2, ())]
 
 
+@pytest.mark.deep
 async def test_a_job_that_undoes_another_is_worked_on_with_its_key_trusted() -> None:
     stage = Stage()
     async with deck(stage, start="jobs", size=LARGE) as d:
@@ -133,6 +135,7 @@ async def test_without_a_job_the_console_is_left_without_a_question() -> None:
         assert d.facts.leaving
 
 
+@pytest.mark.deep
 async def test_what_works_on_jobs_in_a_place_that_was_left_is_told_too() -> None:
     archive = Stage()
     stage = places(archive=archive)

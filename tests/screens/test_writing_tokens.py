@@ -25,6 +25,7 @@ async def filtered(d: Deck, expression: str) -> None:
     await d.press("enter")
 
 
+@pytest.mark.deep
 async def test_a_token_is_encrypted_in_place_and_its_row_shows_that_with_the_cursor_kept() -> None:
     async with deck(start="connections", size=LARGE) as d:
         await filtered(d, "provider:slack")
@@ -44,6 +45,7 @@ async def test_a_token_is_encrypted_in_place_and_its_row_shows_that_with_the_cur
         assert "1 problem" not in d.text()
 
 
+@pytest.mark.deep
 async def test_the_marked_tokens_are_written_and_the_marks_are_gone_after_that() -> None:
     async with deck(start="connections") as d:
         await filtered(d, "provider:jira")
@@ -68,6 +70,7 @@ async def test_enter_alone_never_writes(verb: Verb) -> None:
         assert "run" not in d.stage.calls
 
 
+@pytest.mark.deep
 async def test_several_tokens_are_written_only_once_their_number_has_been_typed() -> None:
     async with deck(start="connections") as d:
         await filtered(d, "provider:jira")
@@ -81,6 +84,7 @@ async def test_several_tokens_are_written_only_once_their_number_has_been_typed(
         assert "2 of 2 tokens written" in d.text()
 
 
+@pytest.mark.deep
 async def test_escape_leaves_every_step_without_writing() -> None:
     async with deck(start="connections") as d:
         await filtered(d, "provider:jira")
@@ -91,6 +95,7 @@ async def test_escape_leaves_every_step_without_writing() -> None:
         assert "run" not in d.stage.calls
 
 
+@pytest.mark.deep
 async def test_rewrap_says_twice_that_it_is_no_recovery_from_a_compromise() -> None:
     async with deck(start="connections", size=LARGE) as d:
         await filtered(d, "provider:jira")
@@ -155,6 +160,7 @@ async def test_without_a_key_to_write_under_the_missing_permission_is_named() ->
         assert isinstance(d.app.screen, ConnectionsScreen)
 
 
+@pytest.mark.deep
 async def test_a_run_that_fails_shows_the_error_and_the_rows_as_they_are() -> None:
     async with deck(start="connections", size=LARGE) as d:
         await filtered(d, "provider:slack")
@@ -178,6 +184,7 @@ async def test_read_only_leaves_the_writing_keys_out_of_the_footer_and_they_do_n
         assert len(d.toasts()) == len(KEYS)
 
 
+@pytest.mark.deep
 async def test_a_refusal_because_of_read_only_is_shown() -> None:
     async with deck(start="connections") as d:
         await filtered(d, "provider:slack")
@@ -186,6 +193,7 @@ async def test_a_refusal_because_of_read_only_is_shown() -> None:
         assert "Start Keydeck without --read-only" in d.text()
 
 
+@pytest.mark.deep
 async def test_a_run_shows_progress_and_can_be_stopped_and_then_left() -> None:
     async with deck(start="connections", size=LARGE) as d:
         await filtered(d, "provider:slack")
@@ -202,6 +210,7 @@ async def test_a_run_shows_progress_and_can_be_stopped_and_then_left() -> None:
         assert isinstance(d.app.screen, ConnectionsScreen)
 
 
+@pytest.mark.deep
 async def test_a_run_that_does_not_stop_can_be_left() -> None:
     async with deck(start="connections") as d:
         await filtered(d, "provider:slack")
@@ -210,6 +219,7 @@ async def test_a_run_that_does_not_stop_can_be_left() -> None:
         assert isinstance(d.app.screen, ConnectionsScreen)
 
 
+@pytest.mark.deep
 async def test_verify_says_which_tokens_opened_and_changes_nothing() -> None:
     async with deck(start="connections", size=LARGE) as d:
         await d.command("sort state desc")

@@ -232,6 +232,7 @@ def test_motos_own_controls_are_closed(endpoint: EndpointProcess, kms: Any, key:
     assert kms.describe_key(KeyId=key["Arn"])
 
 
+@pytest.mark.deep
 def test_the_same_seed_makes_the_same_keys() -> None:
     def first_keys(seed: int) -> list[tuple[str, str, bytes]]:
         with EndpointProcess(REGION, seed=seed) as process:
@@ -249,6 +250,7 @@ def test_the_same_seed_makes_the_same_keys() -> None:
     assert first_keys(7) == first_keys(7) != first_keys(8)
 
 
+@pytest.mark.deep
 def test_nonces_stay_random_under_a_seed() -> None:
     def first_blob() -> bytes:
         with EndpointProcess(REGION, seed=7) as process:

@@ -241,6 +241,7 @@ SHAPES = {
 }
 
 
+@pytest.mark.deep
 def test_tokens_look_like_their_providers_and_carry_the_marker(made: dict[int, tuple[World, Engine]]) -> None:
     world, _ = made[2000]
     tokens = {ref: world.token_for(ref) for ref in world.tokens}

@@ -117,6 +117,7 @@ def test_stop_ends_every_process_and_open_sessions_too(folder: Path) -> None:
     postgres.stop()
 
 
+@pytest.mark.deep
 def test_a_restart_keeps_port_data_and_passwords(folder: Path) -> None:
     with Postgres.start(folder) as postgres:
         url = postgres.url(PLATFORM)
@@ -128,6 +129,7 @@ def test_a_restart_keeps_port_data_and_passwords(folder: Path) -> None:
         assert ask(url, "SELECT answer FROM kept") == [(42,)]
 
 
+@pytest.mark.deep
 def test_a_restart_says_so_when_the_port_was_taken(folder: Path) -> None:
     with Postgres.start(folder) as postgres:
         postgres.stop()
@@ -141,6 +143,7 @@ def test_a_restart_says_so_when_the_port_was_taken(folder: Path) -> None:
         assert ask(postgres.superuser_url, "SELECT 1") == [(1,)]
 
 
+@pytest.mark.deep
 def test_a_paused_server_keeps_sessions_open_and_silent_until_it_goes_on(folder: Path) -> None:
     with Postgres.start(folder) as postgres:
         postgres.pause()
@@ -186,6 +189,7 @@ def test_as_root_it_runs_as_the_service_user(server: Postgres) -> None:
     assert {process.gids().effective for process in family(server.pid)} == {user.gid}
 
 
+@pytest.mark.deep
 @AS_ROOT
 def test_as_root_program_files_out_of_reach_are_copied_and_stay_out_of_reach(folder: Path) -> None:
     user = service_user()

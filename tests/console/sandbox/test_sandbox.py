@@ -147,6 +147,7 @@ def test_it_has_the_tables_of_the_platform_and_its_roles(sandbox: Sandbox) -> No
             assert cursor.fetchone() == (role, 20)
 
 
+@pytest.mark.deep
 def test_the_trail_is_logging(sandbox: Sandbox) -> None:
     cloudtrail = sandbox.client("cloudtrail")
     [trail] = cloudtrail.describe_trails()["trailList"]
@@ -159,12 +160,14 @@ def test_the_access_keys_are_those_that_the_endpoint_knows() -> None:
     assert {*known, access_keys.ANALYST, access_keys.INTRUDER} == set(BUILT_IN)
 
 
+@pytest.mark.deep
 def test_another_region_can_be_asked_for() -> None:
     with Sandbox.start(data=False, region="us-east-1") as elsewhere:
         key = elsewhere.client("kms").create_key()["KeyMetadata"]
         assert key["Arn"].split(":")[3] == elsewhere.region == "us-east-1"
 
 
+@pytest.mark.deep
 def test_without_data_there_are_tables_and_no_world() -> None:
     with Sandbox.start(data=False) as empty:
         assert "TOKEN_ENCRYPTION_KEY_ID" not in empty.settings()
@@ -175,6 +178,7 @@ def test_without_data_there_are_tables_and_no_world() -> None:
             assert cursor.fetchone() == (0,)
 
 
+@pytest.mark.deep
 def test_close_leaves_no_process_and_no_folder_and_can_be_repeated() -> None:
     sandbox = Sandbox.start(data=False)
     pids: list[Any] = [sandbox.postgres.pid, sandbox.endpoint.pid]
@@ -263,6 +267,7 @@ def test_leftovers_of_a_paused_server_go_too(place: Path) -> None:
             assert len(list(place.iterdir())) == 1
 
 
+@pytest.mark.deep
 def test_folders_that_only_look_like_a_sandbox_stay(place: Path) -> None:
     notes = place / f"{PREFIX}notes"
     notes.mkdir()
@@ -277,6 +282,7 @@ def test_folders_that_only_look_like_a_sandbox_stay(place: Path) -> None:
     assert (elsewhere / OWNER).exists()
 
 
+@pytest.mark.deep
 def test_nobody_loses_a_folder_to_somebody_who_clears_up(place: Path) -> None:
     script = """
 from console.sandbox.leftovers import claim_folder, remove_leftovers
@@ -315,6 +321,7 @@ def test_the_handlers_from_before_come_back() -> None:
     assert signal.getsignal(signal.SIGTERM) is before
 
 
+@pytest.mark.deep
 def test_a_sandbox_can_be_closed_from_another_thread() -> None:
     sandbox = Sandbox.start(data=False)
     pids: list[Any] = [sandbox.postgres.pid, sandbox.endpoint.pid]

@@ -59,6 +59,7 @@ async def test_it_serves_without_a_terminal_until_it_is_told_to_end(
     await gone(console)
 
 
+@pytest.mark.deep
 async def test_changes_are_allowed_only_where_it_is_told_so(command: Serve) -> None:
     served = await command("--read-write")
     async with browser() as client:
@@ -114,6 +115,7 @@ async def test_a_console_whose_input_ends_leaves_although_it_could_go_on_paintin
     assert child.returncode == 0
 
 
+@pytest.mark.deep
 async def test_too_many_wrong_tokens_end_the_server(command: Serve) -> None:
     served = await command()
     async with browser() as client:
@@ -126,6 +128,7 @@ async def test_too_many_wrong_tokens_end_the_server(command: Serve) -> None:
     assert "guess" not in said.decode()
 
 
+@pytest.mark.deep
 async def test_broken_requests_leave_no_trace_of_what_they_carried(command: Serve) -> None:
     served = await command()
     reader, writer = await asyncio.open_connection("127.0.0.1", int(served.url.rpartition(":")[2]))
@@ -154,6 +157,7 @@ async def test_a_module_in_the_working_directory_is_not_what_is_served(
     assert said.decode().startswith("keydeck: No database is configured.")
 
 
+@pytest.mark.deep
 def test_without_the_extra_it_says_what_to_install() -> None:
     missing = (
         "import sys; sys.modules['textual_serve'] = None; from console.__main__ import main; main(['serve'])"

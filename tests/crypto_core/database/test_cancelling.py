@@ -132,6 +132,7 @@ def test_many_calls_at_once_end_only_those_that_are_cancelled(engine: Engine) ->
         assert list(pool.map(call, range(24))) == [n % 2 == 0 for n in range(24)]
 
 
+@pytest.mark.deep
 def test_pages_counts_and_the_status_are_ended(services: Wired, platform: Engine) -> None:
     """The platform holds a lock: without cancelling, each call would wait for it."""
     inventory, status = services.services.inventory, services.services.status

@@ -178,6 +178,7 @@ def test_the_census_fetches_no_token_value(services: Wired, fetched: list[Any], 
     assert leaks(fetched, stored) == []
 
 
+@pytest.mark.quick(3)
 @pytest.mark.parametrize("sort", SortKey)
 def test_the_inventory_fetches_no_token_value(
     services: Wired, fetched: list[Any], stored: set[str], sort: SortKey

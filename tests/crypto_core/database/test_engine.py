@@ -201,6 +201,7 @@ def test_a_server_that_stops_in_the_middle_of_a_statement_is_told(own: Sandbox) 
     opened.dispose()
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("waiting_for", ["a new session", "a statement", "the end of a transaction"])
 def test_a_server_that_freezes_is_not_waited_for_without_end(
     own: Sandbox, monkeypatch: pytest.MonkeyPatch, waiting_for: str
@@ -232,6 +233,7 @@ def test_a_server_that_freezes_is_not_waited_for_without_end(
     opened.dispose()
 
 
+@pytest.mark.deep
 def test_a_statement_within_its_time_limit_is_left_alone(
     environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

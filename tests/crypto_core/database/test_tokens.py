@@ -128,6 +128,7 @@ def test_a_page_sees_what_changed_since_the_last_one(
     assert [(t.ref.row_id, t.value.reveal() == "xoxb-new") for t in rest] == [("3", True), ("5", False)]
 
 
+@pytest.mark.deep
 def test_the_scopes_count_what_their_pages_give(services: Wired, store: TokenStore, world: World) -> None:
     services.services.status.take()
     old = world.sealed_under(world.old_key)

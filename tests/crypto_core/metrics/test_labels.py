@@ -115,6 +115,7 @@ def test_nothing_that_happened_can_be_read_from_the_exposition(
     assert [word for word in forbidden if word in text] == []
 
 
+@pytest.mark.deep
 def test_every_kms_operation_that_keydeck_calls_has_a_label_of_its_own(aws: EndpointControl) -> None:
     known = set(boto3.client("kms", region_name="eu-west-1").meta.service_model.operation_names)
     called = {

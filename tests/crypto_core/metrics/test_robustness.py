@@ -41,6 +41,7 @@ def test_nonsense_does_not_raise_and_spoils_nothing(metrics: Metrics, tell: Call
     assert value(metrics, "keydeck_census_timestamp_seconds") == AT.timestamp()
 
 
+@pytest.mark.deep
 def test_a_count_that_fails_leaves_the_operation_alone_and_is_logged_once(
     cipher: TokenCipher, metrics: Metrics, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -284,6 +284,7 @@ def test_read_only_plans_and_refuses(make: Make, platform: Engine, providers: Pr
     assert providers.calls() == ()
 
 
+@pytest.mark.deep
 def test_many_tokens_are_revoked_a_thousand_at_a_time_and_a_failed_batch_is_told_token_by_token(
     make: Make, services: Wired, platform: Engine, providers: ProviderControl
 ) -> None:

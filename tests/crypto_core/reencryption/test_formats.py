@@ -54,6 +54,7 @@ def move(platform: Engine, source: TokenRef, target: TokenRef) -> None:
         )
 
 
+@pytest.mark.deep
 def test_envelopes_become_v2_and_every_token_still_opens(
     v2: Wired, world: World, stored: Callable[[TokenRef], str]
 ) -> None:
@@ -71,6 +72,7 @@ def test_envelopes_become_v2_and_every_token_still_opens(
         assert parse(stored(ref)).named_key == world.current_key.arn
 
 
+@pytest.mark.deep
 def test_v2_is_attributed_by_the_same_groups_as_v1(
     v2: Wired, world: World, stored: Callable[[TokenRef], str]
 ) -> None:

@@ -73,6 +73,7 @@ def examine(key: str, *, verify: int = 0, trust: bool = True, cancelled: Event |
         services.close()
 
 
+@pytest.mark.deep
 def test_tokens_stay_on_their_material_through_rotations_and_still_open(
     sandbox: Sandbox, key: str, seal: Callable[..., None]
 ) -> None:
@@ -100,6 +101,7 @@ def test_tokens_stay_on_their_material_through_rotations_and_still_open(
     assert opened.coverage.complete
 
 
+@pytest.mark.deep
 def test_a_material_without_tokens_is_listed(sandbox: Sandbox, key: str, seal: Callable[..., None]) -> None:
     seal(key, 1)
     sandbox.client("kms").rotate_key_on_demand(KeyId=key)
@@ -110,6 +112,7 @@ def test_a_material_without_tokens_is_listed(sandbox: Sandbox, key: str, seal: C
     ]
 
 
+@pytest.mark.deep
 def test_at_most_so_many_are_opened_and_of_every_column_some(key: str, seal: Callable[..., None]) -> None:
     seal(key, 8)
     (material,) = examine(key, verify=3).materials
@@ -132,6 +135,7 @@ def test_a_token_that_does_not_open_is_named(key: str, seal: Callable[..., None]
     assert "xoxb" not in str(document)
 
 
+@pytest.mark.deep
 def test_a_disabled_key_opens_nothing_and_says_so(
     sandbox: Sandbox, key: str, seal: Callable[..., None]
 ) -> None:

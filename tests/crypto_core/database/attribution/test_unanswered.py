@@ -75,6 +75,7 @@ def test_where_only_one_key_is_denied_the_others_are_attributed(
     assert adds_up(status)
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize(
     "error", ["KMSInternalException", "ThrottlingException", "ExpiredTokenException", "reset"]
 )
@@ -109,6 +110,7 @@ def test_a_kms_that_does_not_answer_is_not_asked_about_every_group(
     assert wired.kms.calls - before <= 4
 
 
+@pytest.mark.deep
 def test_a_kms_that_is_gone_ends_asking_one_by_one(
     services: Wired, platform: Engine, monkeypatch: pytest.MonkeyPatch, fresh: Callable[..., Wired]
 ) -> None:

@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from sqlalchemy import Engine, text
 
 from console.sandbox import access_keys
@@ -19,6 +20,7 @@ from tests.crypto_core.incidents.keys.conftest import PLATFORM, SUSPECT, Scene
 HOSTILE = "[/red]\x1b]52;c;eA==\x07\u202e" + "x" * 5_000
 
 
+@pytest.mark.deep
 def test_no_piece_holds_a_token_or_acts_on_a_terminal(scene: Scene, platform: Engine) -> None:
     kms = scene.stage.kms
     scene.stage.connect(scene.key, 2)
@@ -67,6 +69,7 @@ def test_a_policy_is_kept_with_the_hash_of_what_kms_gave(scene: Scene) -> None:
     assert _escaped(hostile).isprintable()
 
 
+@pytest.mark.deep
 def test_who_used_the_key_is_told_with_what_is_covered(scene: Scene) -> None:
     scene.stage.platform_kms().generate_data_key(KeyId=scene.key, KeySpec="AES_256")
     (before,) = scene.capture(CaptureKind.KEY_USE)
@@ -81,6 +84,7 @@ def test_who_used_the_key_is_told_with_what_is_covered(scene: Scene) -> None:
     assert set(findings.content["coverage"]) == {"complete", "reasons"}
 
 
+@pytest.mark.deep
 def test_the_census_counts_both_keys_and_a_job_has_its_censuses(scene: Scene) -> None:
     scene.stage.connect(scene.key, 2)
     scene.values["new_key"] = scene.stage.key()

@@ -18,6 +18,7 @@ DISABLE, ENABLE = ActionKind.DISABLE_KEY, ActionKind.ENABLE_KEY
 SCHEDULE, CANCEL = ActionKind.SCHEDULE_DELETION, ActionKind.CANCEL_DELETION
 
 
+@pytest.mark.deep
 def test_a_key_goes_out_of_use_and_comes_back(scene: Scene) -> None:
     for kind, state, options in (
         (DISABLE, "Disabled", {}),
@@ -58,6 +59,7 @@ def test_a_key_with_tokens_is_disabled_only_for_who_types_their_number(scene: Sc
     assert ("keys disable", "refused") in scene.journaled()
 
 
+@pytest.mark.deep
 def test_every_region_of_a_key_goes_out_of_use_and_comes_back(scene: Scene) -> None:
     scene.key = scene.stage.key(MultiRegion=True)
     replicate = scene.do(ActionKind.REPLICATE_KEY, region="us-east-1")

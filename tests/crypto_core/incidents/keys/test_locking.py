@@ -37,6 +37,7 @@ def who_may(scene: Scene, key: str | None = None) -> dict[str, set[str]]:
     return found
 
 
+@pytest.mark.deep
 def test_the_old_key_opens_for_the_responder_and_until_then_for_the_platform(scene: Scene) -> None:
     scene.stage.connect(scene.key)
     grant = scene.stage.kms.create_grant(

@@ -20,6 +20,7 @@ from tests.crypto_core.incidents.keys.conftest import ONCALL, PLATFORM, ROOT, SU
 CREATE, READY = ActionKind.CREATE_KEY, CheckKind.NEW_KEY_READY
 
 
+@pytest.mark.deep
 def test_a_key_is_made_without_the_suspect_once_and_is_ready(scene: Scene) -> None:
     assert scene.look(READY).state is CheckState.NOT_YET
     fields = scene.fields(CREATE)
@@ -80,6 +81,7 @@ def test_what_a_crash_left_undone_is_done_with_the_same_key(
     assert {a.get("TargetKeyId") for a in names if a["AliasName"] == alias} == {new.rsplit("/", 1)[-1]}
 
 
+@pytest.mark.deep
 def test_where_iam_decides_cloudtrail_tells_who_the_platform_is(scene: Scene) -> None:
     scene.key = scene.stage.key()  # its policy names the account alone
     moment = datetime.now(UTC) - timedelta(minutes=30)
@@ -123,6 +125,7 @@ def test_an_intruder_who_seals_like_the_platform_is_not_proposed_for_the_new_key
     assert any(f"It would get the new key, and has a finding: {intruder}." in line for line in named.warnings)
 
 
+@pytest.mark.deep
 def test_a_key_that_there_is_can_be_chosen_but_not_the_old_one_nor_one_that_is_shut(scene: Scene) -> None:
     other = scene.stage.key()
     scene.stage.put_policy(other, *scene.policy()["Statement"])

@@ -74,6 +74,7 @@ def test_all_that_is_under_the_old_key_is_moved_by_one_job_also_after_a_crash(mo
     assert len(scene.jobs.service.jobs()) == 2
 
 
+@pytest.mark.deep
 def test_a_paused_job_is_resumed_and_a_cancelled_one_is_not(moved: Scene) -> None:
     scene = moved
     scene.works = False
@@ -116,6 +117,7 @@ def test_a_token_that_can_not_be_written_is_named_and_tried_again(moved: Scene, 
     assert scene.look(EMPTY).state is CheckState.PASSED
 
 
+@pytest.mark.deep
 def test_what_was_not_protected_is_encrypted_in_place(moved: Scene) -> None:
     scene = moved
     assert scene.look(SEALED).state is CheckState.PASSED
@@ -143,6 +145,7 @@ def test_without_a_new_key_nothing_is_planned_and_without_a_job_nothing_left_is_
     assert "counted again" in told(look)
 
 
+@pytest.mark.deep
 def test_a_process_that_does_not_start_is_said_and_the_job_is_remembered(moved: Scene) -> None:
     def refuse(job: int, trusted: tuple[str, ...]) -> None:
         raise JobError("No process could be started.")

@@ -47,6 +47,7 @@ def test_cloudtrail_shows_the_switch_where_nobody_connects(scene: Scene) -> None
     assert "CloudTrail, old key, sealed: GenerateDataKey by role/keydeck-platform: 2 times" in told(behind)
 
 
+@pytest.mark.deep
 def test_quiet_is_what_cloudtrail_covers_and_own_calls_do_not_break_it(scene: Scene) -> None:
     scene.past(20, scene.key)
     half = scene.look(QUIET, minutes=30)

@@ -103,6 +103,7 @@ def test_a_console_that_is_ended_at_any_point_of_a_step_leaves_it_to_the_next_on
     assert_done_once(view, doubles)
 
 
+@pytest.mark.deep
 def test_a_console_that_ends_while_it_writes_anything_at_all_loses_nothing(
     engine: Engine,
     operator: Callable[..., IncidentService],

@@ -156,6 +156,7 @@ def test_a_new_token_in_plaintext_is_not_done_and_a_row_that_is_gone_is(
     assert NEW not in stage.everything_kept()
 
 
+@pytest.mark.deep
 def test_a_key_incidents_tokens_are_those_under_the_key_and_those_that_were_moved(
     stage: Stage, world: World
 ) -> None:

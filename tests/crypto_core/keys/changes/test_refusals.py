@@ -109,6 +109,7 @@ def plan_of_each_kind(changes: KeyChangeService, kms: Any) -> dict[ChangeKind, C
     return {kind: changes.plan(made.get(kind, KeyChange(kind, key))) for kind in ChangeKind}
 
 
+@pytest.mark.deep
 def test_read_only_refuses_every_kind_before_anything_is_sent(
     changes: KeyChangeService, kms: Any, sent: Sent, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -175,6 +175,7 @@ def moto(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterat
     server.stop()
 
 
+@pytest.mark.deep
 def test_plain_moto_lacks_parts_and_fails_nothing(moto: Any) -> None:
     arn = moto.create_key(Description="in moto")["KeyMetadata"]["Arn"]
     moto.create_alias(AliasName="alias/in-moto", TargetKeyId=arn)

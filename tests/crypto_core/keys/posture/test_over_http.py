@@ -56,6 +56,7 @@ def test_no_alarm_for_keys_that_cannot_rotate(aws: Endpoint, parameters: dict[st
     assert "kms-rotation-off" not in aws.findings(aws.key(**parameters))
 
 
+@pytest.mark.deep
 def test_rotation_by_hand_behind_an_alias(aws: Endpoint) -> None:
     old, name = aws.key(), f"alias/{key_id(aws.key())}"
     aws.kms.create_alias(AliasName=f"{name}-old", TargetKeyId=key_id(old))
@@ -94,6 +95,7 @@ def test_conditions_bind_everybody(aws: Endpoint) -> None:
     assert aws.findings(key) == {}
 
 
+@pytest.mark.deep
 def test_another_account_by_policy_and_by_grant(aws: Endpoint) -> None:
     key = rotating(aws, aws.key())
     aws.put_policy(key, OWN, allow({"AWS": f"arn:aws:iam::{OTHER}:role/x"}, "kms:Decrypt"))
@@ -111,6 +113,7 @@ def test_another_account_by_policy_and_by_grant(aws: Endpoint) -> None:
     assert "kms-key-cross-account" not in aws.findings(key)
 
 
+@pytest.mark.deep
 def test_full_control_beyond_the_administrators(aws: Endpoint) -> None:
     key, role = rotating(aws, aws.key()), f"arn:aws:iam::{ACCOUNT}:role/dev"
     aws.put_policy(key, OWN, allow({"AWS": role}))
@@ -150,6 +153,7 @@ def test_disabled(aws: Endpoint, tokens: int, severity: Severity) -> None:
     assert found["kms-key-disabled"].severity is severity
 
 
+@pytest.mark.deep
 def test_a_single_region_key_with_tokens(aws: Endpoint) -> None:
     key = rotating(aws, aws.key())
     assert aws.findings(key) == {}
@@ -172,6 +176,7 @@ def test_replicas_rotate_with_their_primary_and_are_not_alone(aws: Endpoint) -> 
     assert not [reason for reason in posture.coverage.reasons if "replica" in reason]
 
 
+@pytest.mark.deep
 def test_an_alias_that_points_elsewhere(aws: Endpoint) -> None:
     writing, other = aws.key(), aws.key()
     alias = f"alias/{key_id(writing)}"

@@ -36,6 +36,7 @@ def lines(step: Step, kind: DoKind) -> list[tuple[str, str]]:
     return [(i.text, i.instead_of) for i in step.do if i.kind is kind]
 
 
+@pytest.mark.deep
 def test_a_rotation_by_arn_from_start_to_end(stage: Stage) -> None:
     stage.connect(stage.old, 3)
     old = stage.old
@@ -121,6 +122,7 @@ def test_a_rotation_by_alias_names_the_move_and_sees_it(stage: Stage) -> None:
     assert not guide.possible
 
 
+@pytest.mark.deep
 def test_the_platforms_alias_is_moved_too_where_keydeck_is_told_an_arn(stage: Stage) -> None:
     alias = f"alias/platform-{stage.old[-8:]}"
     stage.kms.create_alias(AliasName=alias, TargetKeyId=stage.old)
@@ -196,6 +198,7 @@ def test_read_only_it_tells_the_same(stage: Stage) -> None:
     )
 
 
+@pytest.mark.deep
 def test_looking_changes_nothing_in_kms_in_the_database_or_in_the_journal(
     stage: Stage, sandbox: Sandbox, services: Wired
 ) -> None:

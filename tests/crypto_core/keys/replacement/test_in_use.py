@@ -119,6 +119,7 @@ def test_a_later_use_of_the_old_key_hides_what_came_before_and_that_is_said(stag
     assert "CloudTrail has them all" in told(step)
 
 
+@pytest.mark.deep
 def test_a_rollout_that_ended_later_counts_from_then(stage: Stage, new: str) -> None:
     stage.connect(new, at=at(10))
     stage.connect(stage.old, at=at(11))

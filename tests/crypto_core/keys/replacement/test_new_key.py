@@ -106,6 +106,7 @@ def test_an_old_key_that_is_not_there_is_an_error(stage: Stage) -> None:
         stage.look(old="alias/with spaces")
 
 
+@pytest.mark.deep
 def test_who_would_lose_access_is_named_before_the_switch(stage: Stage) -> None:
     stage.put_policy(stage.old, ADMINISTRATION, allow([PLATFORM, WORKER], USES))
     new = stage.key()

@@ -29,6 +29,7 @@ class Meanwhile(Event):
         return self.is_set()
 
 
+@pytest.mark.deep
 def test_it_looks_until_the_platform_uses_the_new_key(stage: Stage) -> None:
     new = stage.key()
     stage.configure(TOKEN_ENCRYPTION_KEY_ID=new)

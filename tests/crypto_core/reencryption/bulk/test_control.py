@@ -41,6 +41,7 @@ async def test_everything_is_written_with_at_most_so_many_tokens_under_way() -> 
     must_hold_their_tokens(table)
 
 
+@pytest.mark.deep
 async def test_held_back_nothing_is_asked_and_what_is_sealed_is_written() -> None:
     table, kms, control = Table(stored_envelopes(400)), KmsInMemory(0.02), Control(in_flight=8)
     running = asyncio.create_task(run(table, table, ORDER, kms, control))
@@ -117,6 +118,7 @@ async def test_a_token_that_changed_meanwhile_is_read_again_and_written() -> Non
     must_hold_their_tokens(table)
 
 
+@pytest.mark.deep
 async def test_a_token_that_keeps_changing_is_told_and_never_overwritten() -> None:
     table = Table(stored_envelopes(10))
 
@@ -197,6 +199,7 @@ async def test_pages_that_can_not_be_read_end_the_run_once_what_is_sealed_is_wri
     must_hold_their_tokens(table)
 
 
+@pytest.mark.deep
 async def test_a_slow_database_keeps_what_is_in_memory_bounded() -> None:
     table, kms = Table(stored_envelopes(MOST * 2), page=500), KmsInMemory()
     table.commit_seconds = 0.05

@@ -71,6 +71,7 @@ def asked(kms: KmsApi, call: Callable[[KmsTransport], object], **options: object
     return asyncio.run(go())
 
 
+@pytest.mark.quick(3)
 @pytest.mark.parametrize("error", ["KMSInternalException", "KeyUnavailableException", "reset", "half"])
 @pytest.mark.parametrize("verb", [Verb.REENCRYPT, Verb.REWRAP])
 def test_what_passes_is_asked_again_until_every_token_is_written(
@@ -93,6 +94,7 @@ def test_calls_that_hang_run_into_their_time_limit_and_are_made_again(
     assert (tally.written, tally.poisoned) == (20, 0)
 
 
+@pytest.mark.deep
 def test_throttled_the_pace_falls_and_no_token_is_poisoned(
     aws: EndpointControl, kms: KmsApi, keys: tuple[str, str]
 ) -> None:

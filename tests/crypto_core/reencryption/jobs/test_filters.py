@@ -67,6 +67,7 @@ def insert_like(superuser: Engine, ref: TokenRef, row_id: str, stored: str) -> T
     return TokenRef(ref.table, ref.column, row_id)
 
 
+@pytest.mark.quick(1)
 def test_all_that_a_filter_lets_through_is_written_and_nothing_else(
     jobs: Jobs, services: Wired, world: World
 ) -> None:
@@ -88,6 +89,7 @@ def test_all_that_a_filter_lets_through_is_written_and_nothing_else(
     assert rows(services, f"{GITHUB} format:v1 key:{world.old_key.arn.rsplit('/')[-1]}") <= damaged
 
 
+@pytest.mark.quick(1)
 def test_tokens_that_come_while_it_runs_are_found_by_a_further_wave(
     jobs: Jobs, services: Wired, superuser: Engine, world: World
 ) -> None:
@@ -110,6 +112,7 @@ def test_tokens_that_come_while_it_runs_are_found_by_a_further_wave(
     assert len(refs) == len(set(refs))
 
 
+@pytest.mark.quick(1)
 def test_what_is_left_out_stays_as_it_is_also_when_it_is_looked_for_again(
     jobs: Jobs, services: Wired, world: World
 ) -> None:
@@ -163,6 +166,7 @@ def test_a_plan_of_more_than_is_listed_counts_in_the_database_and_tells_others_b
     )
 
 
+@pytest.mark.deep
 def test_a_plan_of_many_says_what_lies_under_a_key_that_nobody_can_tell(
     many: Jobs, services: Wired, world: World
 ) -> None:

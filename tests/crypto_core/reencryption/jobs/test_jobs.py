@@ -104,11 +104,13 @@ def _under(census: object, arn: str) -> int:
     return sum(k["tokens"] for k in census["keys"] if k["key_arn"] == arn)
 
 
+@pytest.mark.deep
 def test_what_cannot_be_known_of_writers_is_said(jobs: Jobs, world: World) -> None:
     view = jobs.service.join(jobs.start(old(world), world.current_key.arn))
     assert any("is not known" in remark for remark in view.remarks)
 
 
+@pytest.mark.deep
 def test_a_rewrap_leaves_the_ciphertext_and_a_job_over_all_takes_several_keys(
     jobs: Jobs, services: Wired, superuser: Engine, world: World
 ) -> None:
@@ -138,6 +140,7 @@ def test_plaintext_is_encrypted_in_place_and_the_journal_names_the_tokens(
     assert services.journal.verify() is None
 
 
+@pytest.mark.deep
 def test_the_journal_has_the_jobs_changes_and_no_batch(jobs: Jobs, services: Wired, world: World) -> None:
     number = jobs.start(old(world), world.current_key.arn)
     jobs.service.pause(number)
@@ -154,6 +157,7 @@ def test_the_journal_has_the_jobs_changes_and_no_batch(jobs: Jobs, services: Wir
     assert services.journal.verify() is None
 
 
+@pytest.mark.deep
 def test_a_job_needs_a_consent_to_this_very_plan(jobs: Jobs, services: Wired, world: World) -> None:
     plan = jobs.service.plan(Verb.REENCRYPT, old(world), world.current_key.arn, JobOptions())
     other = jobs.service.plan(Verb.REWRAP, old(world), world.current_key.arn, JobOptions())
@@ -197,6 +201,7 @@ def test_of_every_key_that_tokens_may_leave_it_is_asked_who_loses_access(
     assert made.service.plan(Verb.ENCRYPT, unprotected, new, JobOptions()).losses == ()
 
 
+@pytest.mark.deep
 def test_two_runners_share_the_chunks_and_none_is_done_twice(
     jobs: Jobs, services: Wired, superuser: Engine, world: World
 ) -> None:
@@ -274,6 +279,7 @@ def test_a_runner_whose_lease_was_lost_writes_nothing_more(
     assert backups == scalar(superuser, "SELECT sum(done) FROM keydeck.job_chunk")
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("word", ["pause", "cancel"])
 def test_a_job_that_is_paused_or_cancelled_asks_nothing_more(
     jobs: Jobs, services: Wired, superuser: Engine, world: World, word: str
@@ -306,6 +312,7 @@ def test_a_job_that_is_paused_or_cancelled_asks_nothing_more(
     assert all_hold_their_tokens(services, superuser, world)
 
 
+@pytest.mark.deep
 def test_what_the_database_refuses_is_recorded_counted_and_retried(
     jobs: Jobs, services: Wired, superuser: Engine, world: World
 ) -> None:
@@ -377,6 +384,7 @@ def test_a_full_disk_is_waited_out(jobs: Jobs, services: Wired, superuser: Engin
     assert all_hold_their_tokens(services, superuser, world)
 
 
+@pytest.mark.deep
 def test_a_row_that_another_transaction_holds_does_not_hold_up_the_others(
     jobs: Jobs, services: Wired, platform: Engine, world: World
 ) -> None:

@@ -75,6 +75,7 @@ def test_a_job_is_undone_but_for_what_is_newer(
     assert services.journal.verify() is None
 
 
+@pytest.mark.deep
 def test_what_a_later_job_wrote_is_not_undone_with_an_earlier_one(
     jobs: Jobs, services: Wired, world: World, done: int, new_key: Callable[[], str]
 ) -> None:
@@ -85,6 +86,7 @@ def test_what_a_later_job_wrote_is_not_undone_with_an_earlier_one(
     assert services.services.status.take().tokens_under(world.old_key.arn) == 0
 
 
+@pytest.mark.deep
 def test_undoing_is_refused_where_it_could_not_be(
     jobs: Jobs, services: Wired, world: World, done: int
 ) -> None:
@@ -107,6 +109,7 @@ def test_undoing_is_refused_where_it_could_not_be(
     ]
 
 
+@pytest.mark.deep
 def test_purged_envelopes_are_gone_and_their_tokens_still_count_as_keydecks(
     jobs: Jobs, services: Wired, superuser: Engine, world: World, done: int
 ) -> None:

@@ -211,6 +211,7 @@ def test_read_only_plans_but_refuses_to_run_and_the_session_would_refuse_too(
     assert services.journal.entries() == ()
 
 
+@pytest.mark.deep
 def test_without_the_schema_a_plan_says_so_and_a_run_is_refused(
     environment: dict[str, str], platform: Engine, world: World
 ) -> None:

@@ -15,6 +15,7 @@ from crypto_core.reencryption.plan import RunProgress, Selection, Verb
 from tests.crypto_core.reencryption.running.runs import all_hold_their_tokens, everything, plan, run
 
 
+@pytest.mark.deep
 @pytest.mark.usefixtures("small_pages")
 def test_a_cancelled_run_leaves_whole_tokens_and_goes_on_later(
     services: Wired, world: World, platform: Engine, cipher: TokenCipher

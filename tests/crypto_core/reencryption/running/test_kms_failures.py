@@ -46,6 +46,7 @@ def cause(sandbox: Sandbox, trouble: Fault | Denial) -> None:
         sandbox.control.add_denial(trouble)
 
 
+@pytest.mark.quick(1)
 @EACH_TROUBLE
 @pytest.mark.usefixtures("small_pages")
 def test_a_kms_that_fails_in_the_middle_stops_the_run_and_a_second_run_completes_it(
@@ -100,6 +101,7 @@ def test_a_rewrap_that_is_stopped_in_the_middle_loses_nothing(
     assert all_hold_their_tokens(cipher, platform, world)
 
 
+@pytest.mark.deep
 def test_some_calls_that_fail_are_retried_and_the_run_completes(
     services: Wired, sandbox: Sandbox, world: World, platform: Engine, cipher: TokenCipher
 ) -> None:

@@ -61,6 +61,7 @@ class Writer:
         )
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("verb", [Verb.REENCRYPT, Verb.REWRAP])
 @pytest.mark.usefixtures("small_pages")
 def test_a_platform_that_goes_on_writing_under_the_old_key_loses_nothing(
@@ -197,6 +198,7 @@ def test_a_platform_that_never_stops_is_told_as_not_complete(
     assert number >= runner.PASSES
 
 
+@pytest.mark.deep
 def test_a_row_that_the_database_rejects_holds_up_no_other_and_is_told_once(
     services: Wired, world: World, platform: Engine, cipher: TokenCipher
 ) -> None:

@@ -128,6 +128,7 @@ def test_the_broken_tokens_of_an_emptied_key_are_told_and_left_byte_for_byte(
     assert any(str(swapped) == u.reference and "tag" in u.reason for u in result.poisoned)
 
 
+@pytest.mark.deep
 def test_a_second_run_finds_nothing_left_to_do(services: Wired, world: World) -> None:
     selection = Selection(under_key=world.old_key.arn)
     run(services, Verb.REENCRYPT, selection, world.current_key.arn)

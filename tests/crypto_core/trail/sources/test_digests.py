@@ -67,6 +67,7 @@ def delete(client: Callable[..., Any], bucket: str) -> Callable[[str], None]:
     return lambda key: client("s3").delete_object(Bucket=bucket, Key=key)
 
 
+@pytest.mark.deep
 def test_what_is_as_it_was_delivered_is_valid(chain: Chain, validate: Callable[..., Validation]) -> None:
     found = validate()
     assert found == Validation(digests=HOURS, files=2 * HOURS)
@@ -160,6 +161,7 @@ def test_a_weaker_hash_under_the_right_name_is_not_taken(
     assert f"s3://{bucket}/{name}: the signature doesn't match." in validate().problems
 
 
+@pytest.mark.deep
 def test_a_digest_that_was_deleted_is_named_by_the_next_one(
     chain: Chain, validate: Callable[..., Validation], delete: Callable[[str], None]
 ) -> None:
@@ -240,6 +242,7 @@ def test_a_chain_that_begins_anew_is_a_break(
     assert problem.startswith(f"s3://{bucket}/{anew.digests[0]}: the chain begins anew here")
 
 
+@pytest.mark.deep
 def test_a_digest_of_another_place_is_not_taken(
     chain: Chain, validate: Callable[..., Validation], client: Callable[..., Any]
 ) -> None:
@@ -322,6 +325,7 @@ def test_a_backfill_is_checked_and_is_no_link_of_the_chain(
     assert (found.digests, found.files) == (HOURS + 1, 2 * HOURS + 2)
 
 
+@pytest.mark.deep
 def test_trails_whose_names_begin_alike_are_chains_of_their_own(
     chain: Chain, validate: Callable[..., Validation], clock: Clock
 ) -> None:
@@ -334,6 +338,7 @@ def test_trails_whose_names_begin_alike_are_chains_of_their_own(
     assert found.digests == 3 * HOURS
 
 
+@pytest.mark.deep
 def test_all_regions_and_accounts_are_checked_and_one_can_be_asked_for(
     chain: Chain, validate: Callable[..., Validation], clock: Clock
 ) -> None:

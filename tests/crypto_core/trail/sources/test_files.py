@@ -228,6 +228,7 @@ def test_a_folder_deeper_than_the_interpreters_calls_is_walked(store: EventStore
     assert FileImport(store).run([folder]).new == 1
 
 
+@pytest.mark.deep
 def test_progress_is_told_within_a_large_file_and_it_can_be_left(store: EventStore, folder: Path) -> None:
     put(folder / "a.json.gz", [record() for _ in range(9_000)], packed=True)
     cancelled = Event()

@@ -68,6 +68,7 @@ def assert_clean(event: TrailEvent) -> None:
         assert not {unicodedata.category(c) for c in text} & {"Cc", "Cf", "Cs", "Zl", "Zp"}, ascii(text)
 
 
+@pytest.mark.deep
 def test_hostile_events_are_stored_and_come_out_clean(store: EventStore, folder: Path) -> None:
     records = hostile()
     ids = {event.event_id for one in records if (event := read_record(one)) is not None}
@@ -112,6 +113,7 @@ def test_one_unreadable_answer_of_lookup_events_does_not_take_the_others_along()
     assert [event is not None for event in found] == [False, True, False]
 
 
+@pytest.mark.deep
 @settings(max_examples=examples(400), suppress_health_check=[HealthCheck.too_slow])
 @given(st.dictionaries(st.sampled_from(FIELDS), VALUES) | VALUES)
 def test_read_record_never_raises_and_its_texts_are_clean_and_bounded(value: Any) -> None:

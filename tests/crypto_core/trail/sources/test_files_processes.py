@@ -146,6 +146,7 @@ def odd_files(folder: Path) -> None:
     (folder / "README.txt").write_text("not ours")
 
 
+@pytest.mark.deep
 def test_an_import_is_the_same_with_processes_and_without(
     tmp_path: Path, folder: Path, read_there: Callable[[], int]
 ) -> None:
@@ -169,6 +170,7 @@ def test_an_import_is_the_same_with_processes_and_without(
     assert again.new == 0
 
 
+@pytest.mark.deep
 def test_what_holds_too_much_for_a_process_is_read_here_and_counts_once(
     store: EventStore, folder: Path, read_there: Callable[[], int]
 ) -> None:

@@ -75,6 +75,7 @@ def test_a_pull_without_since_takes_up_the_interrupted_one_however_old(
     assert store.summary("name:Decrypt", cancelled=None).events >= 240
 
 
+@pytest.mark.deep
 def test_a_killed_process_loses_no_page_that_it_had_stored(
     aws: WatchedAws,
     store: EventStore,

@@ -182,6 +182,7 @@ def test_a_bucket_that_cannot_be_listed_or_is_not_there_says_so(
         pull.pull(f"s3://{bucket}")
 
 
+@pytest.mark.deep
 def test_a_network_that_breaks_down_is_not_tried_for_every_file(
     aws: WatchedAws, store: EventStore, clock: Clock, bucket: str, put: Put
 ) -> None:
@@ -200,6 +201,7 @@ def test_a_network_that_breaks_down_is_not_tried_for_every_file(
     assert len(aws.named("GetObject")) < 60
 
 
+@pytest.mark.deep
 def test_a_cancelled_pull_keeps_what_it_read_and_reads_it_no_more(
     aws: WatchedAws, store: EventStore, clock: Clock, bucket: str, put: Put
 ) -> None:

@@ -141,6 +141,7 @@ def test_what_is_not_known_of_a_trail_is_a_gap(
     assert any(f"{said}: aws:{operation} is not allowed." in gap for gap in report.gaps)
 
 
+@pytest.mark.deep
 def test_a_delivery_that_fails_is_a_gap(aws: WatchedAws, store: EventStore, clock: Clock, trail: Any) -> None:
     def after(operation: str, answer: dict[str, Any]) -> None:
         if operation == "GetTrailStatus":

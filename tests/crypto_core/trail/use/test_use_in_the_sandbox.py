@@ -262,6 +262,7 @@ def test_an_empty_store_says_so_and_claims_nothing(world: World, use: EventUse) 
     assert "no events" in timeline.coverage.reasons[0]
 
 
+@pytest.mark.deep
 def test_the_blast_radius_tells_what_was_opened_from_what_could_have_been(
     sandbox: Sandbox, services: Wired, world: World, use: EventUse, pull: Callable[[], None]
 ) -> None:
@@ -306,6 +307,7 @@ def test_the_blast_radius_tells_what_was_opened_from_what_could_have_been(
     assert any("Not counted" in said for said in radius.assumptions())
 
 
+@pytest.mark.deep
 def test_a_key_that_was_only_the_destination_of_a_reencrypt_is_not_in_reach(
     sandbox: Sandbox, services: Wired, world: World, use: EventUse, pull: Callable[[], None]
 ) -> None:
