@@ -86,7 +86,7 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         code = run(arguments)
     except Exception as error:  # noqa: BLE001  # the last resort: whatever it is, it must not print values
-        from crypto_core.stacks import crash_lines
+        from crypto_core.log.tracebacks import crash_lines
 
         print("\n".join(crash_lines(error)), file=sys.stderr)
         code = 3

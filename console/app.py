@@ -21,8 +21,8 @@ from console.garbage import collect_again
 from console.main_screens import NAMES, main_screen
 from console.terminal import Title
 from console.themes import DARK, THEMES, defaults_for, theme_after, theme_named
-from crypto_core.foreign import clean
-from crypto_core.stacks import crash_lines
+from crypto_core.log.tracebacks import crash_lines
+from crypto_core.text.cleaning import clean
 from screens.actions.action import Action, Scope
 from screens.actions.performing import Actor, bindings, perform, within_reach
 from screens.actions.registry import ACTIONS
@@ -63,7 +63,7 @@ from screens.services import JobProcesses, Services
 from screens.widgets.line_input import LONGEST
 
 if TYPE_CHECKING:
-    from crypto_core.logbook import LogBook
+    from crypto_core.log.logbook import LogBook
     from screens.context.screen import Choice
     from screens.help.screen import Doable
 

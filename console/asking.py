@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import click
 
-from crypto_core.consent import Consent, Danger, Subject, agrees
+from crypto_core.guard.consent import Consent, Danger, Subject, agrees
 from crypto_core.reencryption.jobs.model import JobOptions
 from crypto_core.reencryption.plan import Plan
 

@@ -21,7 +21,7 @@ from console.deferring import if_made
 from console.settings import Settings, masked_url
 from console.wiring import Wired, wire
 from crypto_core.errors import KeydeckError, SettingsError
-from crypto_core.foreign import clean
+from crypto_core.text.cleaning import clean
 from screens.services import Context, DatabaseChoice, Offered, Services, Surroundings
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.text import Text
 from textual.worker import WorkerFailed
 
-from crypto_core.stacks import crash_lines
+from crypto_core.log.tracebacks import crash_lines
 
 EXIT_CODE = 3
 

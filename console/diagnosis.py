@@ -110,8 +110,8 @@ def _events(loaded: LoadedSettings) -> Area:
     def look(stop: Event) -> Iterator[Check]:
         from console.event_file import events_file
         from console.later import regions_of
+        from crypto_core.aws.kms import KmsApi
         from crypto_core.diagnosis.event_store import EventStorePlace, look_at_event_store
-        from crypto_core.kms import KmsApi
 
         settings = loaded.settings
         named = [key for key in (settings.write_key, *settings.trusted_keys) if key]

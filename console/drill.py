@@ -16,16 +16,16 @@ from console.settings import load
 from console.signs import SIGNS
 from console.wiring import Wired, wire
 from crypto_core.cipher import TokenCipher
-from crypto_core.consent import Consent
-from crypto_core.counting import counted
 from crypto_core.database.engine import connected
 from crypto_core.database.journal import Outcome
 from crypto_core.database.schema import envelope_backup
 from crypto_core.errors import KeydeckError, KeyDisabledError, KmsError
+from crypto_core.guard.consent import Consent
 from crypto_core.key_names import short_key
 from crypto_core.keys.status import Status
 from crypto_core.reencryption.plan import Plan, RunResult, Selection, Verb, Verification
 from crypto_core.references import TokenRef
+from crypto_core.text.counting import counted
 from crypto_core.trail.rules.watched import name_of
 
 if TYPE_CHECKING:

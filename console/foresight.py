@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 from crypto_core.cancelling import stop_if
 from crypto_core.database.inventory import InventoryRow, SortKey
 from crypto_core.keys.status import Status
-from crypto_core.paging import Cursor, Page, Query
+from crypto_core.lists.paging import Cursor, Page, Query
 from crypto_core.references import TokenRef
 from screens.memory import Memory
 from screens.services import InventorySource, Services, StatusSource

@@ -12,9 +12,9 @@ from console.later import Ground, signer
 
 if TYPE_CHECKING:
     from console.host_processes import HostProcesses
-    from crypto_core.database.approvals import ApprovalGate
     from crypto_core.database.incidents import IncidentStore
     from crypto_core.database.journal_checkpoints import JournalCheckpoints
+    from crypto_core.guard.approvals import ApprovalGate
     from crypto_core.incidents.doing import Toolbox
     from crypto_core.incidents.service import IncidentService
     from crypto_core.incidents.tokens.restored import RestoredDatabase
@@ -172,8 +172,8 @@ def _contents(store: IncidentStore, incident: int, kind: str) -> Sequence[str]:
 @contextmanager
 def _restored(ground: Ground, name: str) -> Iterator[RestoredDatabase]:
     from crypto_core.errors import SettingsError
-    from crypto_core.foreign import clean
     from crypto_core.incidents.tokens.restored import restored_at
+    from crypto_core.text.cleaning import clean
 
     known = ground.settings.databases
     if name not in known:

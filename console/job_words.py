@@ -9,9 +9,9 @@ from typing import Any
 import click
 
 from console.printing import print_json, print_table, say
-from crypto_core.counting import counted
-from crypto_core.foreign import clean
 from crypto_core.reencryption.jobs.model import JobPlan, JobState, JobView
+from crypto_core.text.cleaning import clean
+from crypto_core.text.counting import counted
 from screens.ages import span
 from screens.plan_words import takes_words
 from screens.services import JobWork

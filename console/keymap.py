@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from textual.keys import KEY_TO_UNICODE_NAME, Keys, _character_to_key
 
 from crypto_core.errors import SettingsError
-from crypto_core.foreign import clean
+from crypto_core.text.cleaning import clean
 from screens.actions.registry import ACTIONS, BY_ID
 
 _NAMED = (

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from console.host_processes import HostProcesses
     from console.settings import Settings
+    from crypto_core.aws.kms import KmsApi
     from crypto_core.database.answers import AnswerBook
     from crypto_core.database.approval_book import ApprovalBook
     from crypto_core.database.attribution import Attributor
@@ -24,18 +25,17 @@ if TYPE_CHECKING:
     from crypto_core.database.journal_checkpoints import JournalCheckpoints
     from crypto_core.database.opening import ValueOpener
     from crypto_core.database.tokens import TokenStore
-    from crypto_core.keyring import KmsKeyring
+    from crypto_core.guard.signature import Signer
+    from crypto_core.keyring.kms_keyring import KmsKeyring
     from crypto_core.keys.inventory import KeyInventory
     from crypto_core.keys.policy.reading import KeyPolicies
     from crypto_core.keys.service import StatusService
-    from crypto_core.kms import KmsApi
-    from crypto_core.observation import Observer
+    from crypto_core.log.observation import Observer
     from crypto_core.providers.answers import ProviderWork
     from crypto_core.reencryption.jobs.parts import JobParts
     from crypto_core.reencryption.jobs.undoing import Undoing
     from crypto_core.reencryption.planner import Planner
     from crypto_core.reencryption.verification import Verifier
-    from crypto_core.signing import Signer
     from crypto_core.trail.coverage_record import CoverageRecord
     from crypto_core.trail.sources.puller import EventPuller
     from crypto_core.trail.store import EventStore
@@ -88,7 +88,7 @@ def signer(ground: Ground) -> Signer | None:
     """Return what signs with the configured KMS key; None where none is configured."""
     if not ground.settings.signing_key:
         return None
-    from crypto_core.kms_signing import KmsSigner
+    from crypto_core.aws.kms_signer import KmsSigner
 
     return KmsSigner(ground.kms.call, ground.settings.signing_key)
 
@@ -132,7 +132,7 @@ def posture(ground: Ground) -> PostureSource:
 
 def _planner(ground: Ground) -> Planner:
     from crypto_core.envelope import Format
-    from crypto_core.preflight import Preflight
+    from crypto_core.keyring.preflight import Preflight
     from crypto_core.reencryption.planner import Planner
 
     return Planner(
@@ -293,9 +293,9 @@ def key_changes(ground: Ground) -> KeyWork:
 
 def replacement(ground: Ground, coverage: CoverageRecord) -> ReplacementSource:
     """Return the guide through a manual rotation."""
+    from crypto_core.keyring.preflight import Preflight
     from crypto_core.keys.replacement.seen import Configuration, Sight
     from crypto_core.keys.replacement.service import ManualRotation
-    from crypto_core.preflight import Preflight
     from crypto_core.trail.use.witness import StoreWitness
 
     settings = ground.settings

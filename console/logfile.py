@@ -17,10 +17,10 @@ from pathlib import Path
 from console.rotating_file import LogFileError, RotatingFile
 from console.settings import Settings
 from crypto_core.errors import KeydeckError
-from crypto_core.foreign import clean
-from crypto_core.logbook import LogLine, Recent
-from crypto_core.redaction import redacted
-from crypto_core.stacks import chain, stack_lines, type_name
+from crypto_core.log.logbook import LogLine, Recent
+from crypto_core.log.redaction import redacted
+from crypto_core.log.tracebacks import chain, stack_lines, type_name
+from crypto_core.text.cleaning import clean
 
 OWN = ("console", "crypto_core", "screens")
 """Loggers whose records count from INFO."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import click
 
 from console.printing import print_json, say
-from crypto_core.counting import counted
 from crypto_core.reencryption.plan import Plan, RunResult
+from crypto_core.text.counting import counted
 from screens.plan_words import plan_lines
 
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import click
 
-from crypto_core.foreign import clean
+from crypto_core.lists.row_files import CsvWriter
 from crypto_core.reencryption.plan import RunProgress
-from crypto_core.tabular import CsvWriter
+from crypto_core.text.cleaning import clean
 
 
 def print_json(document: Any) -> None:

@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from crypto_core.errors import KeydeckError
-from crypto_core.foreign import clean
+from crypto_core.text.cleaning import clean
 
 BYTES = 1_000_000
 """Size at which a file is set aside."""

@@ -13,7 +13,7 @@ from console.sandbox.leftovers import FolderError, claim_folder
 from console.sandbox.postgres_files import PostgresError, PostgresFiles, service_user
 from crypto_core.diagnosis import Check, Outcome
 from crypto_core.diagnosis.trying import trying
-from crypto_core.foreign import clean
+from crypto_core.text.cleaning import clean
 
 _SPACE = 300_000_000
 """Bytes that a sandbox of some thousand connections takes, with room to spare."""

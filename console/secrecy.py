@@ -6,7 +6,7 @@ import sys
 import threading
 from types import TracebackType
 
-from crypto_core.stacks import crash_lines
+from crypto_core.log.tracebacks import crash_lines
 
 
 def guard_process() -> None:

@@ -23,14 +23,14 @@ from pydantic_settings.exceptions import SettingsError as SettingsSourceError
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
-from crypto_core.database.approvals import ACTIONS, DEFAULT_MINUTES
 from crypto_core.database.tables import PLATFORM_TABLES, TokenTable
 from crypto_core.envelope import DEV_KEY
 from crypto_core.errors import SettingsError
-from crypto_core.foreign import clean
+from crypto_core.guard.approvals import ACTIONS, DEFAULT_MINUTES
 from crypto_core.key_names import parse_key_name
 from crypto_core.keys.posture.limits import Limits
 from crypto_core.providers.endpoints import GITHUB, SLACK, Endpoints, base_url
+from crypto_core.text.cleaning import clean
 
 FILE_VARIABLE = "KEYDECK_SETTINGS"
 

@@ -17,7 +17,7 @@ from console.settings import FILE_VARIABLE, LoadedSettings, Settings, masked_url
 from crypto_core.diagnosis import Check, Outcome
 from crypto_core.diagnosis.trying import trying
 from crypto_core.errors import SettingsError
-from crypto_core.foreign import clean
+from crypto_core.text.cleaning import clean
 
 
 def look_at_settings(area: str, loaded: LoadedSettings | SettingsError) -> Iterator[Check]:

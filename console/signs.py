@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from crypto_core.severity import Severity
+from crypto_core.findings.severity import Severity
 
 SIGNS: dict[Severity, str] = {
     Severity.CRITICAL: "✖",

@@ -11,9 +11,9 @@ from console.plan_words import print_nothing_to_do, print_plan
 from console.printing import print_json, say
 from console.runners import environment_of
 from console.wiring import Wired
-from crypto_core.counting import counted
 from crypto_core.errors import RefusedError
 from crypto_core.reencryption.jobs.model import JobPlan
+from crypto_core.text.counting import counted
 
 
 def run_as_job(services: Wired, job_plan: JobPlan, asked: Asked) -> int:

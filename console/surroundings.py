@@ -16,6 +16,7 @@ from typing import Generic, TypeVar
 from sqlalchemy import Engine, make_url, text
 
 from console.settings import Settings
+from crypto_core.aws.kms import Identity, KmsApi
 from crypto_core.database.engine import connected
 from crypto_core.errors import (
     CredentialsError,
@@ -25,9 +26,8 @@ from crypto_core.errors import (
     KmsAccessDeniedError,
     KmsError,
 )
-from crypto_core.foreign import clean
 from crypto_core.key_names import account_of, parse_key_name, region_of
-from crypto_core.kms import Identity, KmsApi
+from crypto_core.text.cleaning import clean
 from screens.blocking import DaemonThreads
 from screens.services import Surroundings
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from textual.driver import Driver
 
-from crypto_core.foreign import clean
+from crypto_core.text.cleaning import clean
 
 _SAVE, _RESTORE = "\x1b[22;0t", "\x1b[23;0t"
 

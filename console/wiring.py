@@ -15,6 +15,7 @@ from console.event_file import open_events
 from console.incident_wiring import IncidentGround, incidents
 from console.settings import Settings
 from console.surroundings import Surveyor
+from crypto_core.aws.kms import KmsApi
 from crypto_core.database.answers import AnswerBook
 from crypto_core.database.attribution import Attributor
 from crypto_core.database.catalogue import LiveCatalogue
@@ -23,11 +24,10 @@ from crypto_core.database.inspection import Inspector
 from crypto_core.database.inventory import Inventory
 from crypto_core.database.journal import Journal
 from crypto_core.database.tokens import TokenStore
-from crypto_core.keyring import KmsKeyring
+from crypto_core.keyring.kms_keyring import KmsKeyring
 from crypto_core.keys.inventory import KeyInventory
 from crypto_core.keys.service import StatusService
-from crypto_core.kms import KmsApi
-from crypto_core.observation import SILENT, Observer
+from crypto_core.log.observation import SILENT, Observer
 from screens.services import Services
 
 if TYPE_CHECKING:

@@ -20,10 +20,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from crypto_core.aws.kms import KmsApi
     from crypto_core.cipher import OpenedToken, SealedToken, TokenCipher
-    from crypto_core.data_key_cache import CacheLimits, DataKeyCache
     from crypto_core.encrypted_token import EncryptedToken, StoredEnvelope
     from crypto_core.envelope import Envelope, Format, classify, parse
+    from crypto_core.environment import decrypt_token, encrypt_token
     from crypto_core.errors import (
         EnvelopeError,
         InvalidReferenceError,
@@ -32,9 +33,8 @@ if TYPE_CHECKING:
         KmsError,
         SettingsError,
     )
-    from crypto_core.from_environment import decrypt_token, encrypt_token
-    from crypto_core.keyring import KmsKeyring
-    from crypto_core.kms import KmsApi
+    from crypto_core.keyring.cache import CacheLimits, DataKeyCache
+    from crypto_core.keyring.kms_keyring import KmsKeyring
     from crypto_core.metrics import Metrics
     from crypto_core.references import TokenRef
     from crypto_core.secret import Secret
@@ -68,7 +68,7 @@ __all__ = [
 
 _NAMES = {
     "cipher": ("OpenedToken", "SealedToken", "TokenCipher"),
-    "data_key_cache": ("CacheLimits", "DataKeyCache"),
+    "keyring.cache": ("CacheLimits", "DataKeyCache"),
     "encrypted_token": ("EncryptedToken", "StoredEnvelope"),
     "envelope": ("Envelope", "Format", "classify", "parse"),
     "errors": (
@@ -79,9 +79,9 @@ _NAMES = {
         "KmsError",
         "SettingsError",
     ),
-    "from_environment": ("decrypt_token", "encrypt_token"),
-    "keyring": ("KmsKeyring",),
-    "kms": ("KmsApi",),
+    "environment": ("decrypt_token", "encrypt_token"),
+    "keyring.kms_keyring": ("KmsKeyring",),
+    "aws.kms": ("KmsApi",),
     "metrics": ("Metrics",),
     "references": ("TokenRef",),
     "secret": ("Secret",),

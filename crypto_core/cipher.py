@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from crypto_core.data_keys import GeneratedDataKey, KeyAnswer, Keyring
 from crypto_core.envelope import (
     ENVELOPE_FORMATS,
     Envelope,
@@ -34,7 +33,8 @@ from crypto_core.errors import (
     SettingsError,
     UnsupportedFormatError,
 )
-from crypto_core.observation import SILENT, Observer, observed_operation
+from crypto_core.keyring.data_keys import GeneratedDataKey, KeyAnswer, Keyring
+from crypto_core.log.observation import SILENT, Observer, observed_operation
 from crypto_core.references import TokenRef
 from crypto_core.secret import DataKey, Secret
 

@@ -30,10 +30,10 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, generate_la
 from prometheus_client.core import GaugeMetricFamily, Metric
 
 from crypto_core import errors
+from crypto_core.aws.kms import READ_ONLY_OPERATIONS, REHEARSABLE_OPERATIONS
 from crypto_core.envelope import ENVELOPE_FORMATS, Format
 from crypto_core.errors import KeydeckError, SettingsError
-from crypto_core.kms import READ_ONLY_OPERATIONS, REHEARSABLE_OPERATIONS
-from crypto_core.observation import UNEXPECTED
+from crypto_core.log.observation import UNEXPECTED
 
 OTHER = "other"
 """The label of what is in no closed set."""

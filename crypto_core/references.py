@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 from crypto_core.errors import InvalidReferenceError
-from crypto_core.foreign import clean
+from crypto_core.text.cleaning import clean
 
 SHORT = 20
 """Characters up to which no provider's token is."""

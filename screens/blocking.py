@@ -14,7 +14,7 @@ from threading import Thread
 from typing import Any, ParamSpec, TypeVar
 
 from crypto_core.errors import KeydeckError
-from crypto_core.stacks import chain, stack_lines, type_name
+from crypto_core.log.tracebacks import chain, stack_lines, type_name
 
 T = TypeVar("T")
 P = ParamSpec("P")

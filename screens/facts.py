@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from crypto_core.keys.posture.examination import Posture
     from crypto_core.keys.state import KeyState
     from crypto_core.keys.status import Status
-    from crypto_core.logbook import LogBook
+    from crypto_core.log.logbook import LogBook
     from crypto_core.trail.rules.service import Examined
 
 T = TypeVar("T")

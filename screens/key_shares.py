@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from crypto_core.coverage import Evidence
 from crypto_core.keys.status import KeyShare
+from crypto_core.lists.coverage import Evidence
 from screens.signs import EVIDENCE_STYLES
 
 _SURENESS = (Evidence.CONFLICT, Evidence.UNKNOWN, Evidence.INFERRED, Evidence.VERIFIED)

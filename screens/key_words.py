@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from crypto_core.foreign import clean
 from crypto_core.key_names import same_key, short_key
 from crypto_core.keys.state import KeyState
+from crypto_core.text.cleaning import clean
 
 
 class KeyWords:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import timedelta
 
-from crypto_core.counting import counted
-from crypto_core.foreign import clean
 from crypto_core.reencryption.jobs.model import JobPlan
 from crypto_core.reencryption.plan import Plan
+from crypto_core.text.cleaning import clean
+from crypto_core.text.counting import counted
 from screens.ages import span
 
 

@@ -11,16 +11,15 @@ from datetime import datetime
 from threading import Event
 from typing import TYPE_CHECKING, Protocol
 
-from crypto_core.paging import PagedSource
+from crypto_core.lists.paging import PagedSource
 
 if TYPE_CHECKING:
     # What a service answers with is loaded with the service.
-    from crypto_core.consent import Consent
-    from crypto_core.coverage import Coverage
-    from crypto_core.database.approvals import ApprovalGate
     from crypto_core.database.inspection import Inspection
     from crypto_core.database.inventory import InventoryRow
     from crypto_core.errors import KmsError
+    from crypto_core.guard.approvals import ApprovalGate
+    from crypto_core.guard.consent import Consent
     from crypto_core.incidents.doing import ActionPlan, ActionResult, InputField
     from crypto_core.incidents.model import CheckResult, Evidence, IncidentView, Scope, StepView
     from crypto_core.incidents.report.signing import ReportCheck
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
     from crypto_core.keys.replacement.guide import Guide
     from crypto_core.keys.state import KeyState
     from crypto_core.keys.status import Status
+    from crypto_core.lists.coverage import Coverage
     from crypto_core.reencryption.jobs.model import JobOptions, JobPlan, JobView
     from crypto_core.reencryption.jobs.undoing import RestorePlan
     from crypto_core.reencryption.materials import KeyMaterials

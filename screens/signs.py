@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from crypto_core.coverage import Evidence
 from crypto_core.database.inventory import InventoryRow
 from crypto_core.envelope import Format
-from crypto_core.severity import FORMAT_SEVERITY, Severity
+from crypto_core.findings.severity import FORMAT_SEVERITY, Severity
+from crypto_core.lists.coverage import Evidence
 from screens.key_words import KeyWords
 
 

@@ -12,8 +12,8 @@ import click
 
 from console.commands.session import json_option, wired
 from console.printing import print_json, print_table, say
-from crypto_core.database.approvals import Approval, Decision
-from crypto_core.foreign import clean
+from crypto_core.guard.approvals import Approval, Decision
+from crypto_core.text.cleaning import clean
 
 _request = click.argument("request", type=click.UUID, metavar="ID")
 _yes = click.option("--yes", is_flag=True, help="Do not ask.")

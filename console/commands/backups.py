@@ -10,7 +10,7 @@ from console.asking import typed_consent
 from console.commands.moments import moment
 from console.commands.session import json_option, wired
 from console.printing import print_json, say
-from crypto_core.counting import counted
+from crypto_core.text.counting import counted
 
 
 @click.group()

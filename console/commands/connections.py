@@ -13,7 +13,7 @@ from crypto_core.database.inspection import Inspection
 from crypto_core.database.inventory import InventoryRow, SortKey
 from crypto_core.errors import RowVanishedError
 from crypto_core.key_names import short_key
-from crypto_core.paging import Query
+from crypto_core.lists.paging import Query
 from crypto_core.references import TokenRef, parse_reference
 
 _HEADERS = ("severity", "reference", "org", "provider", "format", "key", "material", "evidence", "created")

@@ -12,8 +12,8 @@ import click
 
 from console.commands.session import json_option, loaded
 from console.printing import print_json
-from crypto_core.counting import counted
 from crypto_core.diagnosis import Check, Outcome
+from crypto_core.text.counting import counted
 
 _SIGNS = {
     Outcome.OK: "●",

@@ -15,10 +15,10 @@ from console.event_file import open_events
 from console.garbage import uncollected
 from console.interrupts import cancelled_by_interrupt
 from console.printing import print_json, say
-from crypto_core.counting import counted
 from crypto_core.errors import ReadOnlyError
-from crypto_core.foreign import clean
-from crypto_core.paging import Query
+from crypto_core.lists.paging import Query
+from crypto_core.text.cleaning import clean
+from crypto_core.text.counting import counted
 from crypto_core.trail.sources.files import STDIN, FileImport
 from crypto_core.trail.sources.import_report import ImportProgress, ImportReport
 

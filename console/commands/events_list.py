@@ -15,11 +15,11 @@ import click
 from console.commands.events_options import HEADERS, Table, cells, expression, filter_options, store
 from console.commands.session import json_option
 from console.printing import print_csv, print_json, print_table, say
-from crypto_core.counting import counted
 from crypto_core.errors import EventVanishedError
-from crypto_core.foreign import clean
-from crypto_core.paging import Query
-from crypto_core.tabular import CsvWriter
+from crypto_core.lists.paging import Query
+from crypto_core.lists.row_files import CsvWriter
+from crypto_core.text.cleaning import clean
+from crypto_core.text.counting import counted
 from crypto_core.trail.query import PIVOTS
 from crypto_core.trail.reading import load
 from crypto_core.trail.store import EventStore, StoredEvent

@@ -12,10 +12,10 @@ import click
 
 from console.commands.moments import moment
 from console.commands.session import loaded
-from crypto_core.coverage import Coverage
 from crypto_core.errors import SettingsError
-from crypto_core.foreign import clean
 from crypto_core.key_names import short_key
+from crypto_core.lists.coverage import Coverage
+from crypto_core.text.cleaning import clean
 from crypto_core.trail.coverage_record import CoverageRecord
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.query import Aliases, parse

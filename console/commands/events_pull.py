@@ -13,9 +13,9 @@ from console.commands.moments import moment
 from console.commands.session import json_option, wired
 from console.interrupts import cancelled_by_interrupt
 from console.printing import print_json, say
-from crypto_core.consent import Consent, Danger
-from crypto_core.counting import counted
 from crypto_core.errors import NotConfirmedError, SettingsError
+from crypto_core.guard.consent import Consent, Danger
+from crypto_core.text.counting import counted
 
 if TYPE_CHECKING:
     from console.wiring import Wired

@@ -11,11 +11,11 @@ from console.commands.events_options import HEADERS, cells
 from console.commands.session import json_option, wired
 from console.interrupts import cancelled_by_interrupt
 from console.printing import print_json, print_table, say
-from crypto_core.counting import counted
-from crypto_core.foreign import clean
 from crypto_core.key_names import short_key
-from crypto_core.paging import Query
+from crypto_core.lists.paging import Query
 from crypto_core.references import TokenRef, parse_reference
+from crypto_core.text.cleaning import clean
+from crypto_core.text.counting import counted
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.store import EventStore
 from crypto_core.trail.store.tallies import Tallies

@@ -14,8 +14,8 @@ from console.commands.session import json_option, wired
 from console.interrupts import cancelled_by_interrupt
 from console.printing import say
 from crypto_core.cancelling import stop_if
-from crypto_core.filters import how_long
-from crypto_core.foreign import clean
+from crypto_core.lists.filter_language import how_long
+from crypto_core.text.cleaning import clean
 from crypto_core.trail.monitor import SHORTEST_SECONDS
 from crypto_core.trail.sightings import KeyUse, Look
 from crypto_core.trail.use.reach import at

@@ -17,18 +17,18 @@ from console.commands.session import json_option, wired
 from console.printing import print_json, print_table, say
 from console.signs import SIGNS
 from console.wiring import Wired
-from crypto_core.coverage import Coverage
 from crypto_core.errors import EventStoreError, EventVanishedError
-from crypto_core.foreign import clean
+from crypto_core.findings.finding import Finding, Gap
+from crypto_core.findings.severity import Severity
+from crypto_core.findings.techniques import in_words
 from crypto_core.keys.posture.examination import Posture
-from crypto_core.keys.posture.finding import Finding, Gap
-from crypto_core.severity import Severity
+from crypto_core.lists.coverage import Coverage
+from crypto_core.text.cleaning import clean
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.rules.ocsf import detection
 from crypto_core.trail.rules.registry import BY_ID, RULES
 from crypto_core.trail.rules.service import WINDOW, Examined
 from crypto_core.trail.rules.sigma import documents, sigma_id
-from crypto_core.trail.rules.techniques import in_words
 from crypto_core.trail.store.suppressions import MOST_DAYS, Suppressed, sift
 
 

@@ -22,8 +22,8 @@ from console.interrupts import IN_HAND, cancelled_by_interrupt
 from console.joining import work_on
 from console.printing import meter, print_json, say
 from console.runners import environment_of
-from crypto_core.consent import Consent, Danger, agrees
 from crypto_core.errors import RefusedError, SettingsError
+from crypto_core.guard.consent import Consent, Danger, agrees
 from crypto_core.incidents.doing import ActionPlan, InputField
 from crypto_core.incidents.model import StepState, StepView
 from crypto_core.reencryption.jobs.model import JobState

@@ -10,8 +10,8 @@ from console.commands.incident_doing import number, work_of
 from console.commands.session import json_option, wired
 from console.printing import print_json, say
 from crypto_core.errors import SettingsError
-from crypto_core.foreign import clean
 from crypto_core.incidents.report.signing import ReportCheck
+from crypto_core.text.cleaning import clean
 
 ENDINGS = {"markdown": ".md", "html": ".html", "json": ".json"}
 """How the files of a report's forms end."""
@@ -45,7 +45,7 @@ def report(
     ctx: click.Context, *, incident: int, form: str | None, output: Path | None, folder: Path | None
 ) -> int:
     """Print the report: timeline, scope, actions, evidence with hashes, census, times, open points."""
-    from crypto_core.new_files import write_new
+    from crypto_core.lists.new_files import write_new
 
     if folder is not None and (form is not None or output is not None):
         raise click.UsageError("--all writes every form into its folder: leave --format and --output out.")

@@ -23,9 +23,9 @@ from console.job_words import (
 from console.joining import follow, work_on
 from console.printing import print_json, say
 from console.runners import MOST_PROCESSES, ends_with_parent, environment_of
-from crypto_core.consent import agrees
-from crypto_core.counting import counted
 from crypto_core.errors import ReadOnlyError, RefusedError
+from crypto_core.guard.consent import agrees
+from crypto_core.text.counting import counted
 
 if TYPE_CHECKING:
     from console.wiring import Wired

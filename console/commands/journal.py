@@ -12,11 +12,11 @@ import click
 from console.commands.moments import moment
 from console.commands.session import json_option, wired
 from console.printing import print_json, print_table, say
-from crypto_core.counting import counted
 from crypto_core.database.journal import EntryFilter, Outcome
 from crypto_core.database.journal_checkpoints import Checkpoint, JournalCheck, checkpoint_of
 from crypto_core.errors import RefusedError
-from crypto_core.foreign import clean
+from crypto_core.text.cleaning import clean
+from crypto_core.text.counting import counted
 
 LARGEST_CHECKPOINT = 65_536
 """Bytes of a file that may be a checkpoint."""

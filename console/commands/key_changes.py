@@ -11,8 +11,7 @@ import click
 from console.commands.key_policy import policy_text
 from console.commands.session import json_option, wired
 from console.printing import print_json, print_table, say
-from crypto_core.consent import Consent, Danger, agrees
-from crypto_core.foreign import clean
+from crypto_core.guard.consent import Consent, Danger, agrees
 from crypto_core.keys.changes.change import (
     DEFAULT_WINDOW_DAYS,
     ChangeKind,
@@ -22,6 +21,7 @@ from crypto_core.keys.changes.plan import ChangePlan, ChangeResult
 from crypto_core.keys.grants import read_grants
 from crypto_core.keys.policy.actions import in_words
 from crypto_core.keys.policy.least_privilege import Role
+from crypto_core.text.cleaning import clean
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 

@@ -10,12 +10,12 @@ import click
 from console.commands.session import json_option, wired
 from console.printing import print_json, say
 from crypto_core.errors import PolicyError
-from crypto_core.foreign import clean
 from crypto_core.keys.policy.comparison import Comparison, compare, written
 from crypto_core.keys.policy.document import MOST_BYTES, parse_policy
 from crypto_core.keys.policy.explanation import Sentence
 from crypto_core.keys.policy.least_privilege import Role, least_privilege
 from crypto_core.keys.policy.reading import KeyPolicy
+from crypto_core.text.cleaning import clean
 
 _Command = Callable[..., None]
 

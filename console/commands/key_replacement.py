@@ -10,11 +10,11 @@ from console.commands.moments import moment
 from console.commands.session import json_option, wired
 from console.interrupts import cancelled_by_interrupt
 from console.printing import meter, print_json, print_table, say
-from crypto_core.counting import counted
-from crypto_core.foreign import clean
 from crypto_core.keys.replacement.guide import DoKind, Guide, Step, StepId, StepState
 from crypto_core.keys.replacement.service import SHORTEST_SECONDS
 from crypto_core.reencryption.materials import KeyMaterials, MaterialTokens
+from crypto_core.text.cleaning import clean
+from crypto_core.text.counting import counted
 
 _SIGNS = {
     StepState.DONE: "✓",

@@ -14,13 +14,13 @@ from console.commands.key_replacement import materials, replace
 from console.commands.session import json_option, wired
 from console.printing import print_json, print_table, say
 from console.wiring import Wired
-from crypto_core.coverage import Coverage
 from crypto_core.errors import DatabaseError
-from crypto_core.foreign import clean
 from crypto_core.key_names import region_of
 from crypto_core.keys.policy.actions import in_words
 from crypto_core.keys.state import ON_DEMAND_LIMIT, KeyState
 from crypto_core.keys.status import Status
+from crypto_core.lists.coverage import Coverage
+from crypto_core.text.cleaning import clean
 
 
 @click.group()

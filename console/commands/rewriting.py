@@ -16,8 +16,8 @@ from console.printing import meter, print_json
 from console.runners import MOST_PROCESSES
 from console.starting import run_as_job
 from console.wiring import Wired
-from crypto_core.consent import Consent
 from crypto_core.errors import SettingsError
+from crypto_core.guard.consent import Consent
 from crypto_core.reencryption.jobs.model import FEW, JobPlan
 from crypto_core.reencryption.plan import Plan, Selection, Verb
 from crypto_core.references import RowRef, TokenRef, parse_reference

@@ -11,15 +11,15 @@ from console.commands.session import json_option, wired
 from console.printing import print_json, print_table, say
 from console.signs import SIGNS
 from console.wiring import Wired
-from crypto_core.counting import counted
-from crypto_core.coverage import Coverage
 from crypto_core.envelope import Format
 from crypto_core.errors import KmsError
+from crypto_core.findings.finding import Gap
+from crypto_core.findings.severity import Severity
 from crypto_core.key_names import short_key
 from crypto_core.keys.posture.examination import Posture
-from crypto_core.keys.posture.finding import Gap
 from crypto_core.keys.status import Problem, Status
-from crypto_core.severity import Severity
+from crypto_core.lists.coverage import Coverage
+from crypto_core.text.counting import counted
 
 
 @click.command()

@@ -12,13 +12,13 @@ from console.runners import GRACE_SECONDS
 from console.sandbox.endpoint import ACCOUNT
 from console.settings import load
 from console.wiring import Wired, wire
-from crypto_core.consent import Consent, Danger, Subject
-from crypto_core.counting import counted
 from crypto_core.errors import KeydeckError
+from crypto_core.guard.consent import Consent, Danger, Subject
 from crypto_core.key_names import short_key
 from crypto_core.keys.changes.change import ChangeKind, KeyChange
 from crypto_core.keys.policy.least_privilege import Role, least_privilege
 from crypto_core.reencryption.plan import Selection, Verb
+from crypto_core.text.counting import counted
 
 if TYPE_CHECKING:
     from console.game_day.game import Game

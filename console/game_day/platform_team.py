@@ -14,7 +14,7 @@ from console.game_day.platform_part import PlatformPart
 from console.settings import load
 from console.wiring import Wired, wire
 from crypto_core.errors import KeydeckError
-from crypto_core.foreign import clean
+from crypto_core.text.cleaning import clean
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

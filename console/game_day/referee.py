@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 from console.game_day.loot import envelopes, read_all, seal_mark
 from console.game_day.scenario import End, Scenario
 from console.sandbox import access_keys
-from crypto_core.counting import counted
 from crypto_core.database.engine import open_engine
 from crypto_core.envelope import Envelope, open_envelope
 from crypto_core.errors import KeydeckError
-from crypto_core.foreign import clean
 from crypto_core.references import TokenRef
 from crypto_core.secret import DataKey, Secret
+from crypto_core.text.cleaning import clean
+from crypto_core.text.counting import counted
 
 if TYPE_CHECKING:
     from console.game_day.intruder import Intruder

@@ -12,9 +12,9 @@ from console.game_day.runbook_work import RunbookWork
 from console.game_day.scenario import Act, End, Scenario
 from console.game_day.telling import briefing_lines
 from console.signs import SIGNS
-from crypto_core.counting import counted
 from crypto_core.errors import KeydeckError
-from crypto_core.keys.posture.finding import Finding
+from crypto_core.findings.finding import Finding
+from crypto_core.text.counting import counted
 
 if TYPE_CHECKING:
     from console.game_day.game import Game

@@ -24,10 +24,10 @@ from typing import Any
 from console.game_day.deeds import Came, Deed, opened, shut_out_at
 from console.game_day.referee import EndSeen
 from console.game_day.scenario import Act, Scenario
-from crypto_core.counting import counted
-from crypto_core.foreign import clean
 from crypto_core.incidents.catalogue import PhaseKind
 from crypto_core.incidents.model import IncidentView, StepState
+from crypto_core.text.cleaning import clean
+from crypto_core.text.counting import counted
 
 ENDS, TIMES, AFTER, STEPS = 40, 40, 10, 10
 TOO_LATE = 3

@@ -8,7 +8,7 @@ from textwrap import wrap
 from console.game_day.scenario import Scenario
 from console.game_day.scenarios import SCENARIOS
 from console.game_day.score import AFTER, ENDS, STEPS, TIMES, Score
-from crypto_core.foreign import clean
+from crypto_core.text.cleaning import clean
 
 _WIDTH = 100
 _TEAM = (

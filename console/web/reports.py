@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from console.printing import say
-from crypto_core.stacks import crash_lines
+from crypto_core.log.tracebacks import crash_lines
 
 
 def report(error: Exception) -> None:

@@ -16,14 +16,14 @@ from uuid import UUID, uuid4
 
 from sqlalchemy import ColumnElement, Connection, Engine, func, insert, select, text, update
 
-from crypto_core.database.approvals import ACTIONS, DEFAULT_MINUTES, SAME_AS, Approval, Decision
 from crypto_core.database.engine import connected
 from crypto_core.database.installation import require_schema
 from crypto_core.database.journal import Journal, Outcome
 from crypto_core.database.people import person_of, same_person
 from crypto_core.database.schema import approval as table
 from crypto_core.errors import ApprovalNeededError, ReadOnlyError, RefusedError
-from crypto_core.foreign import clean
+from crypto_core.guard.approvals import ACTIONS, DEFAULT_MINUTES, SAME_AS, Approval, Decision
+from crypto_core.text.cleaning import clean
 
 LONGEST_TEXT = 4000
 """Characters kept of one text of a plan."""

@@ -15,8 +15,6 @@ from itertools import islice
 from threading import Event
 
 from crypto_core.cancelling import stop_if
-from crypto_core.counting import counted
-from crypto_core.coverage import Evidence
 from crypto_core.database.answers import Answer, AnswerBook, Wrapping
 from crypto_core.database.census import Census, GroupCount
 from crypto_core.database.tokens import StoredToken, TokenScope, TokenStore
@@ -30,7 +28,9 @@ from crypto_core.errors import (
     KmsError,
     KmsUnreachableError,
 )
-from crypto_core.keyring import KmsKeyring
+from crypto_core.keyring.kms_keyring import KmsKeyring
+from crypto_core.lists.coverage import Evidence
+from crypto_core.text.counting import counted
 
 MEMBERS_TRIED = 5
 """How many members of a group are asked about before its key counts as unknown."""

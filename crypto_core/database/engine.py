@@ -29,8 +29,8 @@ from crypto_core.errors import (
     MissingSchemaError,
     SettingsError,
 )
-from crypto_core.foreign import clean
-from crypto_core.loggers import cap
+from crypto_core.log.level_caps import cap
+from crypto_core.text.cleaning import clean
 
 CONNECT_TIMEOUT_SECONDS = 5
 STATEMENT_TIMEOUT_SECONDS = 60

@@ -40,7 +40,7 @@ from crypto_core.database.schema import (
     journal,
 )
 from crypto_core.errors import EvidenceError
-from crypto_core.foreign import clean
+from crypto_core.text.cleaning import clean
 
 PRESENT_SECONDS = 60.0
 """Who was not seen for so long no longer works on an incident."""

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from crypto_core.coverage import Evidence
-from crypto_core.data_keys import KeyAnswer
 from crypto_core.database.attribution import Attributor
 from crypto_core.database.inventory import Inventory, InventoryRow
 from crypto_core.database.tokens import StoredToken, TokenStore
 from crypto_core.envelope import TAG_BYTES, Envelope, Format, parse
 from crypto_core.errors import EnvelopeError, InvalidCiphertextError, KmsError
+from crypto_core.keyring.data_keys import KeyAnswer
+from crypto_core.lists.coverage import Evidence
 from crypto_core.references import TokenRef
 
 

@@ -12,7 +12,6 @@ from typing import Any
 from sqlalchemy import Connection, Engine, func, select
 
 from crypto_core.cancelling import stop_if
-from crypto_core.coverage import Evidence
 from crypto_core.database.answers import Answer, AnswerBook, Wrapping
 from crypto_core.database.catalogue import Catalogue, LiveCatalogue
 from crypto_core.database.engine import connected
@@ -28,11 +27,12 @@ from crypto_core.database.tables import TokenColumn
 from crypto_core.database.walking import Position, Search, Walker
 from crypto_core.envelope import Format
 from crypto_core.errors import InvalidReferenceError, RowVanishedError
-from crypto_core.filters import Term, parse_filter
-from crypto_core.foreign import clean
-from crypto_core.paging import Cursor, Page, Query, unknown_sort
+from crypto_core.findings.severity import FORMAT_SEVERITY, Severity
+from crypto_core.lists.coverage import Evidence
+from crypto_core.lists.filter_language import Term, parse_filter
+from crypto_core.lists.paging import Cursor, Page, Query, unknown_sort
 from crypto_core.references import TokenRef
-from crypto_core.severity import FORMAT_SEVERITY, Severity
+from crypto_core.text.cleaning import clean
 
 __all__ = ["FIELDS", "Inventory", "InventoryRow", "SortKey"]
 

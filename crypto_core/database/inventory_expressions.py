@@ -23,7 +23,6 @@ from sqlalchemy import (
 )
 from sqlalchemy import Text as SqlText
 
-from crypto_core.coverage import Evidence
 from crypto_core.database.expressions import (
     digest_of,
     edk_prefix_of,
@@ -35,8 +34,9 @@ from crypto_core.database.expressions import (
 )
 from crypto_core.database.tables import TokenTable
 from crypto_core.envelope import ENVELOPE_FORMATS, PROVIDER_PREFIXES, STORED_PREFIXES, Format
-from crypto_core.filters import Field, Kind
-from crypto_core.severity import Severity
+from crypto_core.findings.severity import Severity
+from crypto_core.lists.coverage import Evidence
+from crypto_core.lists.filter_language import Field, Kind
 
 _ENVELOPES = frozenset(ENVELOPE_FORMATS)
 

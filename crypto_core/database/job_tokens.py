@@ -12,8 +12,8 @@ from sqlalchemy.dialects.postgresql import ARRAY, insert
 from crypto_core.database.engine import connected
 from crypto_core.database.schema import job_token
 from crypto_core.database.tables import TokenColumn
-from crypto_core.foreign import clean
 from crypto_core.references import TokenRef
+from crypto_core.text.cleaning import clean
 
 _PAGE = 5_000
 

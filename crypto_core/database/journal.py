@@ -19,7 +19,7 @@ from crypto_core.database.engine import connected
 from crypto_core.database.journal_chain import Chain
 from crypto_core.database.journal_entry import FIRST, Entry, Outcome, entry_of, selecting
 from crypto_core.database.schema import journal as table
-from crypto_core.foreign import clean
+from crypto_core.text.cleaning import clean
 
 __all__ = ["FIRST", "Entry", "EntryFilter", "Journal", "Outcome", "chained"]
 

@@ -35,8 +35,8 @@ from crypto_core.errors import (
     RefusedError,
     SettingsError,
 )
-from crypto_core.foreign import clean
-from crypto_core.signing import Signature, Signer, digest_of
+from crypto_core.guard.signature import Signature, Signer, digest_of
+from crypto_core.text.cleaning import clean
 
 ACTION = "journal checkpoint"
 PURPOSE = "journal checkpoint"

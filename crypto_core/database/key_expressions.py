@@ -28,7 +28,6 @@ from sqlalchemy import (
     union_all,
 )
 
-from crypto_core.coverage import Evidence
 from crypto_core.database.answers import Wrapping
 from crypto_core.database.expressions import (
     HEAD_CHARACTERS,
@@ -38,6 +37,7 @@ from crypto_core.database.expressions import (
     mark_of,
 )
 from crypto_core.envelope import STORED_PREFIXES, Format
+from crypto_core.lists.coverage import Evidence
 
 _ALPHABET = string.ascii_uppercase + string.ascii_lowercase + string.digits + "+/"
 _SURE = 48

@@ -16,13 +16,13 @@ from sqlalchemy import ColumnElement, and_, false, func, literal, not_, or_, tru
 from sqlalchemy import Text as SqlText
 from sqlalchemy.sql.elements import False_, True_
 
-from crypto_core.coverage import Evidence
 from crypto_core.database.answers import Wrapping
 from crypto_core.database.inventory_expressions import Place, has_format, leaked_by
 from crypto_core.database.key_expressions import KeyView
 from crypto_core.envelope import ENVELOPE_FORMATS, PROVIDER_PREFIXES, Format
-from crypto_core.filters import Alternative, Term
-from crypto_core.severity import FORMAT_SEVERITY
+from crypto_core.findings.severity import FORMAT_SEVERITY
+from crypto_core.lists.coverage import Evidence
+from crypto_core.lists.filter_language import Alternative, Term
 
 _SPELLINGS = 1024
 """As many spellings of an id in upper and lower case are looked up; of longer ones every row is compared."""

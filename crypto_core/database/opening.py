@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from crypto_core.cipher import TokenCipher
-from crypto_core.data_keys import KeyAnswer
 from crypto_core.database.tokens import StoredToken
 from crypto_core.envelope import DEV_KEY, Format, open_dev
 from crypto_core.errors import (
@@ -16,8 +15,9 @@ from crypto_core.errors import (
     KmsError,
     SettingsError,
 )
-from crypto_core.keyring import KmsKeyring
-from crypto_core.observation import SILENT, Observer
+from crypto_core.keyring.data_keys import KeyAnswer
+from crypto_core.keyring.kms_keyring import KmsKeyring
+from crypto_core.log.observation import SILENT, Observer
 from crypto_core.secret import Secret
 
 

@@ -14,11 +14,11 @@ from typing import Any
 from sqlalchemy import DateTime, cast, false, func, literal, literal_column, or_, true
 from sqlalchemy import Text as SqlText
 
-from crypto_core.coverage import Evidence
 from crypto_core.database.inventory_expressions import Place, has_format
 from crypto_core.database.key_expressions import KeyView
 from crypto_core.envelope import Format
-from crypto_core.severity import FORMAT_SEVERITY, Severity
+from crypto_core.findings.severity import FORMAT_SEVERITY, Severity
+from crypto_core.lists.coverage import Evidence
 
 Value = str | int
 

@@ -17,7 +17,7 @@ from typing import ClassVar
 
 from crypto_core.cancelling import stop_if
 from crypto_core.database.orders import Value
-from crypto_core.paging import Query
+from crypto_core.lists.paging import Query
 
 LASTS_SECONDS = 60.0
 """After so long a survey is taken anew."""

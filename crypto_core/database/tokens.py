@@ -35,7 +35,6 @@ from sqlalchemy import column as sql_column
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.types import NullType
 
-from crypto_core.data_keys import KeyAnswer
 from crypto_core.database.answers import AnswerBook
 from crypto_core.database.catalogue import LiveCatalogue
 from crypto_core.database.engine import connected
@@ -54,6 +53,7 @@ from crypto_core.database.schema import envelope_backup
 from crypto_core.database.tables import TokenColumn, TokenTable
 from crypto_core.envelope import ENVELOPE_FORMATS, STORED_PREFIXES, Format, classify
 from crypto_core.errors import RowVanishedError
+from crypto_core.keyring.data_keys import KeyAnswer
 from crypto_core.references import TokenRef
 from crypto_core.secret import Secret
 

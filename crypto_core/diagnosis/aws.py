@@ -11,6 +11,8 @@ from threading import Event, Lock
 from typing import Any
 from urllib.parse import urlsplit
 
+from crypto_core.aws.failures import not_answered
+from crypto_core.aws.kms import KmsApi
 from crypto_core.diagnosis.check import Check, Outcome
 from crypto_core.diagnosis.clocks import REMEDY, Clock, clock_check, system_clock
 from crypto_core.diagnosis.trying import trying
@@ -21,8 +23,6 @@ from crypto_core.errors import (
     KmsError,
     KmsUnreachableError,
 )
-from crypto_core.kms import KmsApi
-from crypto_core.kms_errors import not_answered
 
 AREA = "AWS"
 

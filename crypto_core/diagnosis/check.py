@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from crypto_core.foreign import clean
-from crypto_core.redaction import redacted
+from crypto_core.log.redaction import redacted
+from crypto_core.text.cleaning import clean
 
 
 class Outcome(StrEnum):

@@ -9,11 +9,11 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from threading import Event
 
-from crypto_core.counting import counted
 from crypto_core.diagnosis.check import Check, Outcome
 from crypto_core.diagnosis.clocks import Clock, system_clock
 from crypto_core.errors import EventStoreError, KmsError, SettingsError
-from crypto_core.paging import Query
+from crypto_core.lists.paging import Query
+from crypto_core.text.counting import counted
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.sources.asking import moment
 from crypto_core.trail.store import EventStore

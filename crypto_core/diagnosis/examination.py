@@ -12,7 +12,7 @@ from typing import Protocol
 
 from crypto_core.diagnosis.check import Check, Outcome, heading
 from crypto_core.errors import KeydeckError
-from crypto_core.stacks import type_name
+from crypto_core.log.tracebacks import type_name
 
 LIMIT_SECONDS = 15.0
 """How long a whole diagnosis takes when everything hangs."""

@@ -8,6 +8,7 @@ from functools import partial
 from threading import Event
 from typing import Any
 
+from crypto_core.aws.kms import READ_ONLY_OPERATIONS, KmsApi
 from crypto_core.diagnosis.aws import Apis, AwsPlace
 from crypto_core.diagnosis.check import Check, Outcome
 from crypto_core.errors import (
@@ -20,8 +21,7 @@ from crypto_core.errors import (
     KmsUnreachableError,
 )
 from crypto_core.key_names import in_region, is_multi_region, parse_key_name, region_of, short_key
-from crypto_core.kms import READ_ONLY_OPERATIONS, KmsApi
-from crypto_core.preflight import DECRYPT, GENERATE, REENCRYPT_FROM, Permission, Preflight
+from crypto_core.keyring.preflight import DECRYPT, GENERATE, REENCRYPT_FROM, Permission, Preflight
 
 _READ: dict[str, dict[str, Any]] = {
     "GetKeyRotationStatus": {},

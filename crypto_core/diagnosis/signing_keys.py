@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from threading import Event
 
+from crypto_core.aws.kms_signer import rehearsals
 from crypto_core.diagnosis.aws import Apis
 from crypto_core.diagnosis.check import Check, Outcome
 from crypto_core.errors import (
@@ -19,7 +20,6 @@ from crypto_core.errors import (
     KmsError,
 )
 from crypto_core.key_names import region_of, short_key
-from crypto_core.kms_signing import rehearsals
 
 _SIGNING = ("Sign", "GenerateMac")
 _DEAD = (KeyDisabledError, KeyStateError, KeyNotFoundError)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from crypto_core.diagnosis.check import Check, Outcome
 from crypto_core.errors import KeydeckError
-from crypto_core.stacks import type_name
+from crypto_core.log.tracebacks import type_name
 
 
 def trying(area: str, name: str, find: Callable[[], Check]) -> Check:

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import os
 
-from crypto_core.counting import counted
 from crypto_core.envelope.base import Entropy, Envelope, require_sealable
 from crypto_core.envelope.dev import DEV_KEY, open_dev
 from crypto_core.envelope.fields import (
@@ -43,6 +42,7 @@ from crypto_core.envelope.v2 import EnvelopeV2
 from crypto_core.errors import MalformedEnvelopeError, UnsupportedFormatError
 from crypto_core.references import TokenRef
 from crypto_core.secret import DataKey, Secret
+from crypto_core.text.counting import counted
 
 __all__ = [
     "DATA_KEY_BYTES",

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import ClassVar, Self
 
-from crypto_core.encryption_context import EncryptionContext
+from crypto_core.envelope.encryption_context import EncryptionContext
 from crypto_core.envelope.fields import MAX_TOKEN_BYTES, edk_prefix
 from crypto_core.envelope.formats import Format
 from crypto_core.errors import InvalidTokenError

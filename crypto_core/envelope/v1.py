@@ -13,8 +13,8 @@ from typing import ClassVar, Self
 
 from cryptography.exceptions import InvalidTag
 
-from crypto_core.encryption_context import EncryptionContext
 from crypto_core.envelope.base import Entropy, Envelope, require_sealable
+from crypto_core.envelope.encryption_context import EncryptionContext
 from crypto_core.envelope.fields import (
     DATA_KEY_BYTES,
     MAX_EDK_BYTES,

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from crypto_core.database.incident_changes import IncidentChange
 from crypto_core.database.journal import Outcome
 from crypto_core.errors import KeydeckError, RefusedError
-from crypto_core.foreign import clean
 from crypto_core.incidents.capturing import StepEvidence
 from crypto_core.incidents.conditions import consequences
 from crypto_core.incidents.doing import Situation
@@ -23,6 +22,7 @@ from crypto_core.incidents.parts import (
     still_open,
 )
 from crypto_core.incidents.runbook import Runbook
+from crypto_core.text.cleaning import clean
 
 _log = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from threading import Event
 from typing import Any, Protocol
 
-from crypto_core.consent import Danger
+from crypto_core.guard.consent import Danger
 from crypto_core.incidents.catalogue import ActionKind, CaptureKind, CheckKind
 from crypto_core.incidents.model import CheckResult, Incident
 from crypto_core.incidents.runbook import RunbookStep

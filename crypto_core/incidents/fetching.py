@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from crypto_core.cancelling import stop_if
 from crypto_core.errors import InterruptedRunError, KeydeckError
-from crypto_core.foreign import clean
 from crypto_core.incidents.model import Incident
+from crypto_core.text.cleaning import clean
 
 if TYPE_CHECKING:
     from crypto_core.trail.key_watch import KeyWatch

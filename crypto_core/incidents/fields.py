@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Any, NoReturn, TypeVar
 
 from crypto_core.errors import RunbookError
-from crypto_core.foreign import clean
+from crypto_core.text.cleaning import clean
 
 Word = TypeVar("Word", bound=StrEnum)
 

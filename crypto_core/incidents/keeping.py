@@ -15,10 +15,10 @@ from typing import Any
 from crypto_core.database.incident_changes import EvidenceDraft
 from crypto_core.envelope.formats import PROVIDER_PREFIXES, STORED_PREFIXES
 from crypto_core.errors import RefusedError
-from crypto_core.foreign import clean
 from crypto_core.incidents.doing import Captured
-from crypto_core.redaction import redacted
+from crypto_core.log.redaction import redacted
 from crypto_core.secret import Secret
+from crypto_core.text.cleaning import clean
 
 NOTHING: Mapping[str, Any] = {"found": None}
 """What is kept of a kind of evidence of which nothing was there."""

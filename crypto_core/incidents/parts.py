@@ -15,7 +15,6 @@ from crypto_core.database.incidents import IncidentStore
 from crypto_core.database.installation import require_schema
 from crypto_core.database.journal import Journal, Outcome
 from crypto_core.errors import DatabaseError, EvidenceError, ReadOnlyError, RefusedError, RunbookError
-from crypto_core.foreign import clean
 from crypto_core.incidents.catalogue import SubjectKind
 from crypto_core.incidents.doing import Toolbox
 from crypto_core.incidents.library import RunbookLibrary
@@ -24,6 +23,7 @@ from crypto_core.incidents.own_checks import own_checks
 from crypto_core.incidents.reading import read_runbook
 from crypto_core.incidents.runbook import Runbook
 from crypto_core.incidents.views import incident_of, incident_view, present_of, step_views
+from crypto_core.text.cleaning import clean
 
 _log = logging.getLogger(__name__)
 

@@ -33,7 +33,6 @@ import tomllib
 from collections.abc import Mapping
 
 from crypto_core.errors import RunbookError
-from crypto_core.foreign import clean
 from crypto_core.incidents.catalogue import (
     ACTION_OPTIONS,
     CHECK_OPTIONS,
@@ -47,6 +46,7 @@ from crypto_core.incidents.catalogue import (
 from crypto_core.incidents.fields import Fields, Word
 from crypto_core.incidents.placeholders import PLACEHOLDERS, unknown_placeholders
 from crypto_core.incidents.runbook import Condition, OptionValue, Phase, Runbook, RunbookStep
+from crypto_core.text.cleaning import clean
 
 SIZE_LIMIT = 256 * 1024
 """Bytes of a runbook's text."""

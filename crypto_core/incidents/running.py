@@ -13,8 +13,6 @@ from contextlib import contextmanager
 from dataclasses import replace
 from threading import Event
 
-from crypto_core.consent import Consent, Danger, require
-from crypto_core.database.approvals import ApprovalGate
 from crypto_core.database.incident_locks import held
 from crypto_core.database.journal import Outcome
 from crypto_core.errors import (
@@ -24,6 +22,8 @@ from crypto_core.errors import (
     NotConfirmedError,
     RefusedError,
 )
+from crypto_core.guard.approvals import ApprovalGate
+from crypto_core.guard.consent import Consent, Danger, require
 from crypto_core.incidents.doing import (
     ActionPlan,
     ActionResult,

@@ -6,15 +6,15 @@ from dataclasses import replace
 
 from crypto_core.database.inventory_expressions import FIELDS
 from crypto_core.errors import RefusedError
-from crypto_core.filters import parse_filter
-from crypto_core.foreign import clean
 from crypto_core.incidents.catalogue import SubjectKind
 from crypto_core.incidents.keeping import kept_text
 from crypto_core.incidents.model import Scope
 from crypto_core.incidents.runbook import Runbook
 from crypto_core.key_names import is_key_arn
-from crypto_core.redaction import redacted
+from crypto_core.lists.filter_language import parse_filter
+from crypto_core.log.redaction import redacted
 from crypto_core.references import parse_reference
+from crypto_core.text.cleaning import clean
 
 REFERENCE_LIMIT = 10_000
 

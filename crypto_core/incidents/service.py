@@ -10,13 +10,11 @@ from typing import TYPE_CHECKING, Protocol
 
 from sqlalchemy import Engine
 
-from crypto_core.consent import Consent
-from crypto_core.counting import counted
-from crypto_core.database.approvals import ApprovalGate
 from crypto_core.database.incidents import IncidentDraft
 from crypto_core.database.journal import Journal, Outcome
 from crypto_core.errors import KeydeckError, MissingSchemaError, RefusedError
-from crypto_core.foreign import clean
+from crypto_core.guard.approvals import ApprovalGate
+from crypto_core.guard.consent import Consent
 from crypto_core.incidents.capturing import StepEvidence
 from crypto_core.incidents.catalogue import CaptureKind
 from crypto_core.incidents.deciding import StepDecisions
@@ -38,6 +36,8 @@ from crypto_core.incidents.runbook import Runbook
 from crypto_core.incidents.running import StepActions
 from crypto_core.incidents.scoping import checked_scope
 from crypto_core.secret import Secret
+from crypto_core.text.cleaning import clean
+from crypto_core.text.counting import counted
 
 if TYPE_CHECKING:
     from crypto_core.incidents.report.signing import ReportCheck

@@ -8,7 +8,6 @@ from typing import Any
 
 from crypto_core.database.incident_changes import EvidenceRow, IncidentRow, StepRow
 from crypto_core.database.incidents import IncidentWhole, PresenceRow
-from crypto_core.foreign import clean
 from crypto_core.incidents.model import (
     CheckResult,
     CheckState,
@@ -24,6 +23,7 @@ from crypto_core.incidents.model import (
     StepView,
 )
 from crypto_core.incidents.runbook import Runbook
+from crypto_core.text.cleaning import clean
 
 _LONG = 4_000
 

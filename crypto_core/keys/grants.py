@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from crypto_core.foreign import clean
+from crypto_core.aws.kms import KmsApi
 from crypto_core.keys.policy.document import Principal
-from crypto_core.kms import KmsApi
+from crypto_core.text.cleaning import clean
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
+from crypto_core.aws.kms import KmsApi
 from crypto_core.errors import KeyNotFoundError, KmsAccessDeniedError, KmsError, KmsRequestError
-from crypto_core.foreign import clean
 from crypto_core.key_names import parse_key_name, region_of
 from crypto_core.keys.parts import KeyParts, described
 from crypto_core.keys.state import KeyState
-from crypto_core.kms import KmsApi
+from crypto_core.text.cleaning import clean
 
 DETAILED = 60
 """How many keys of a list are asked about materials and grants: KMS answers 100 such questions a second, for

@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, TypeVar
 
+from crypto_core.aws.kms import KmsApi
 from crypto_core.errors import KmsAccessDeniedError, KmsError, KmsRequestError
-from crypto_core.foreign import clean
 from crypto_core.key_names import region_of
 from crypto_core.keys.grants import read_grants
 from crypto_core.keys.state import CustomKeyStore, KeyMaterial, KeyState
-from crypto_core.kms import KmsApi
+from crypto_core.text.cleaning import clean
 
 T = TypeVar("T")
 

@@ -8,19 +8,19 @@ from threading import Event
 from sqlalchemy import Engine
 
 from crypto_core.cancelling import stop_if
-from crypto_core.coverage import Coverage, Evidence
 from crypto_core.database.answers import AnswerBook
 from crypto_core.database.attribution import Attributor, KeyCount
 from crypto_core.database.catalogue import LiveCatalogue
 from crypto_core.database.census import Census, take_census
 from crypto_core.envelope import Format
 from crypto_core.errors import CredentialsError, KmsAccessDeniedError, KmsError, KmsUnreachableError
+from crypto_core.findings.severity import Severity
 from crypto_core.key_names import parse_key_name, same_key, short_key
-from crypto_core.keyring import KmsKeyring
+from crypto_core.keyring.kms_keyring import KmsKeyring
 from crypto_core.keys.inventory import KeyInventory
 from crypto_core.keys.state import KeyState
 from crypto_core.keys.status import ColumnShare, KeyShare, Problem, Status
-from crypto_core.severity import Severity
+from crypto_core.lists.coverage import Coverage, Evidence
 
 
 class StatusService:

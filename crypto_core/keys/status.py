@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from crypto_core.coverage import Coverage, Evidence
 from crypto_core.envelope import Format
 from crypto_core.errors import KmsError
+from crypto_core.findings.severity import Severity
 from crypto_core.key_names import same_key
-from crypto_core.severity import Severity
+from crypto_core.lists.coverage import Coverage, Evidence
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from enum import StrEnum
 from threading import Event
 from typing import Any, Protocol
 
-from crypto_core.consent import Consent, Danger
+from crypto_core.guard.consent import Consent, Danger
 from crypto_core.references import TokenRef
 from crypto_core.secret import Secret
 

@@ -10,10 +10,10 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from crypto_core.foreign import clean
 from crypto_core.providers.answers import Liveness
 from crypto_core.providers.endpoints import ATLASSIAN
 from crypto_core.providers.messages import Answer, Request, Said, Target, basic, bearer, unexpected, unknown
+from crypto_core.text.cleaning import clean
 
 _API = ("ATATT", "ATCTT")
 _EMAIL = re.compile(r"[^\s:@\x00-\x1f]{1,64}@[^\s:@\x00-\x1f]{1,190}")

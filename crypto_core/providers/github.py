@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
 
-from crypto_core.foreign import clean
 from crypto_core.providers.answers import Liveness
 from crypto_core.providers.endpoints import Endpoints
 from crypto_core.providers.messages import (
@@ -28,6 +27,7 @@ from crypto_core.providers.messages import (
     unexpected,
     unknown,
 )
+from crypto_core.text.cleaning import clean
 
 BATCH = 1_000
 """Tokens that one revocation takes."""

@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from crypto_core.foreign import clean
 from crypto_core.providers.answers import Liveness
 from crypto_core.references import TokenRef
+from crypto_core.text.cleaning import clean
 
 _SENDABLE = re.compile(r"[\x21-\x7e]{1,16384}")
 

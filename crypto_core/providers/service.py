@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from threading import Event, Lock
 
-from crypto_core.consent import Consent, require
 from crypto_core.database.catalogue import LiveCatalogue
 from crypto_core.database.inventory import Inventory, InventoryRow
 from crypto_core.database.journal import Journal
@@ -19,6 +18,7 @@ from crypto_core.errors import (
     RefusedError,
     RowVanishedError,
 )
+from crypto_core.guard.consent import Consent, require
 from crypto_core.providers import github
 from crypto_core.providers.answers import (
     ByHand,

@@ -5,7 +5,6 @@ Slack answers failures with HTTP 200 as well: only `ok` and `error` tell.
 
 from __future__ import annotations
 
-from crypto_core.foreign import clean
 from crypto_core.providers.answers import Liveness
 from crypto_core.providers.messages import (
     Accepted,
@@ -18,6 +17,7 @@ from crypto_core.providers.messages import (
     unexpected,
     unknown,
 )
+from crypto_core.text.cleaning import clean
 
 _DEAD = frozenset({"invalid_auth", "token_revoked", "account_inactive", "token_expired"})
 _REFRESH = ("xoxr-", "xoxe-")

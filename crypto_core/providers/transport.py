@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 
 from crypto_core.cancelling import stop_if
 from crypto_core.errors import ProviderError
-from crypto_core.loggers import cap
+from crypto_core.log.level_caps import cap
 from crypto_core.providers.endpoints import host_of, is_loopback
 from crypto_core.providers.messages import Answer, NoAnswer, Reply, Request
 

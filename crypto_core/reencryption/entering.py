@@ -16,8 +16,6 @@ from sqlalchemy import Connection, Engine
 
 from crypto_core.cancelling import stop_if
 from crypto_core.cipher import SealedToken, TokenCipher
-from crypto_core.consent import Consent, require
-from crypto_core.data_keys import KeyAnswer
 from crypto_core.database.answers import Answer, AnswerBook
 from crypto_core.database.catalogue import LiveCatalogue
 from crypto_core.database.installation import require_schema
@@ -41,10 +39,12 @@ from crypto_core.errors import (
     RowVanishedError,
     SettingsError,
 )
+from crypto_core.guard.consent import Consent, require
 from crypto_core.key_names import is_key_arn
-from crypto_core.keyring import KmsKeyring
+from crypto_core.keyring.data_keys import KeyAnswer
+from crypto_core.keyring.kms_keyring import KmsKeyring
 from crypto_core.keys.inventory import KeyInventory
-from crypto_core.observation import SILENT, Observer
+from crypto_core.log.observation import SILENT, Observer
 from crypto_core.providers.answers import Liveness, ProviderWork
 from crypto_core.reencryption.entered import taken
 from crypto_core.reencryption.entry_plan import VERB, Entered, EntryPlan, digest_of_entry

@@ -6,13 +6,13 @@ import hashlib
 from dataclasses import dataclass, field
 from typing import Any
 
-from crypto_core.consent import Danger
-from crypto_core.data_keys import KeyAnswer
 from crypto_core.envelope import Format
-from crypto_core.foreign import clean
+from crypto_core.guard.consent import Danger
+from crypto_core.keyring.data_keys import KeyAnswer
 from crypto_core.providers.answers import Liveness
 from crypto_core.references import TokenRef
 from crypto_core.secret import Secret, exposed
+from crypto_core.text.cleaning import clean
 
 VERB = "enter token"
 """What the journal and the kept envelopes call it."""

@@ -17,7 +17,7 @@ from crypto_core.database.picked import Picked
 from crypto_core.database.tables import TokenColumn
 from crypto_core.envelope import Format
 from crypto_core.errors import RefusedError
-from crypto_core.paging import Query
+from crypto_core.lists.paging import Query
 from crypto_core.reencryption.plan import Selection
 from crypto_core.references import TokenRef
 

@@ -13,13 +13,13 @@ from threading import Event
 from typing import Any
 
 from crypto_core.cancelling import stop_if
-from crypto_core.coverage import Coverage, Evidence
 from crypto_core.database.inventory import Inventory
 from crypto_core.key_names import same_key
 from crypto_core.keys.inventory import KeyInventory
 from crypto_core.keys.service import StatusService
 from crypto_core.keys.state import KeyMaterial, KeyState
 from crypto_core.keys.status import KeyShare, Status
+from crypto_core.lists.coverage import Coverage, Evidence
 from crypto_core.reencryption.plan import RunProgress, Selection, Verification
 from crypto_core.reencryption.verification import Verifier
 from crypto_core.references import TokenRef

@@ -9,13 +9,13 @@ from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from typing import Any
 
-from crypto_core.consent import Danger
-from crypto_core.counting import counted
-from crypto_core.coverage import Coverage
 from crypto_core.database.tokens import TokenScope
 from crypto_core.envelope import Format, at_least
-from crypto_core.foreign import clean
+from crypto_core.guard.consent import Danger
+from crypto_core.lists.coverage import Coverage
 from crypto_core.references import RowRef, TokenRef
+from crypto_core.text.cleaning import clean
+from crypto_core.text.counting import counted
 
 
 class Verb(StrEnum):

@@ -10,8 +10,6 @@ from threading import Event
 from sqlalchemy import Engine
 
 from crypto_core.cancelling import stop_if
-from crypto_core.counting import counted
-from crypto_core.coverage import Coverage
 from crypto_core.database.answers import AnswerBook
 from crypto_core.database.attribution import Attributor, KeyCount
 from crypto_core.database.catalogue import LiveCatalogue
@@ -29,12 +27,14 @@ from crypto_core.errors import (
     RefusedError,
 )
 from crypto_core.key_names import parse_key_name, same_key
+from crypto_core.keyring.preflight import DECRYPT, Preflight, Sample
 from crypto_core.keys.inventory import KeyInventory
 from crypto_core.keys.state import KeyState
-from crypto_core.preflight import DECRYPT, Preflight, Sample
+from crypto_core.lists.coverage import Coverage
 from crypto_core.reencryption.filtered import ManyFiltered, Tally, filtered, of_formats
 from crypto_core.reencryption.plan import Plan, Selection, Unwritten, Verb
 from crypto_core.references import RowRef, TokenRef
+from crypto_core.text.counting import counted
 
 FORMATS: dict[Verb, frozenset[Format]] = {
     Verb.REWRAP: frozenset(ENVELOPE_FORMATS),

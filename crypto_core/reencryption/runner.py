@@ -17,8 +17,8 @@ from uuid import UUID, uuid4
 
 from sqlalchemy import Connection
 
+from crypto_core.aws.kms import KmsApi
 from crypto_core.cipher import SealedToken, TokenCipher
-from crypto_core.consent import Origin
 from crypto_core.database.answers import Answer, AnswerBook
 from crypto_core.database.attribution import Attributor
 from crypto_core.database.journal import Journal, Outcome
@@ -38,10 +38,10 @@ from crypto_core.errors import (
     RefusedError,
     UntrustedKeyError,
 )
+from crypto_core.guard.consent import Origin
 from crypto_core.key_names import same_key
-from crypto_core.keyring import KmsKeyring
-from crypto_core.kms import KmsApi
-from crypto_core.observation import SILENT, Observer
+from crypto_core.keyring.kms_keyring import KmsKeyring
+from crypto_core.log.observation import SILENT, Observer
 from crypto_core.reencryption.patience import Patience, is_passing
 from crypto_core.reencryption.plan import Plan, RunProgress, RunResult, Unwritten, Verb
 from crypto_core.reencryption.planner import FORMATS, Planner

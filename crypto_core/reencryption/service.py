@@ -8,9 +8,6 @@ from threading import Event
 
 from sqlalchemy import Engine
 
-from crypto_core.consent import Consent, require
-from crypto_core.counting import counted
-from crypto_core.database.approvals import ApprovalGate
 from crypto_core.database.installation import require_schema
 from crypto_core.database.journal import Journal, Outcome
 from crypto_core.errors import (
@@ -21,6 +18,8 @@ from crypto_core.errors import (
     ReadOnlyError,
     RefusedError,
 )
+from crypto_core.guard.approvals import ApprovalGate
+from crypto_core.guard.consent import Consent, require
 from crypto_core.reencryption.plan import (
     Plan,
     RunProgress,
@@ -33,6 +32,7 @@ from crypto_core.reencryption.plan import (
 from crypto_core.reencryption.planner import Planner
 from crypto_core.reencryption.runner import Runner
 from crypto_core.reencryption.verification import Verifier
+from crypto_core.text.counting import counted
 
 _log = logging.getLogger(__name__)
 

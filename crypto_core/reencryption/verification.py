@@ -21,8 +21,8 @@ from crypto_core.errors import (
     KmsError,
     RowVanishedError,
 )
-from crypto_core.keyring import KmsKeyring
-from crypto_core.observation import SILENT, Observer
+from crypto_core.keyring.kms_keyring import KmsKeyring
+from crypto_core.log.observation import SILENT, Observer
 from crypto_core.reencryption.filtered import filtered
 from crypto_core.reencryption.patience import Patience, is_passing
 from crypto_core.reencryption.plan import RunProgress, Selection, Verification

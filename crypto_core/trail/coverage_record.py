@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 
-from crypto_core.coverage import Coverage
+from crypto_core.lists.coverage import Coverage
 from crypto_core.trail.columns import seconds
 from crypto_core.trail.sources.asking import LATE, moment
 from crypto_core.trail.store import EventStore

@@ -14,8 +14,8 @@ from threading import Event
 from typing import Protocol
 
 from crypto_core.errors import KmsError, TrailError
-from crypto_core.foreign import clean
 from crypto_core.key_names import region_of
+from crypto_core.text.cleaning import clean
 from crypto_core.trail.sightings import KeyUse, Look, UseKind, kind_of, made_by
 from crypto_core.trail.sources.asking import LATE
 from crypto_core.trail.sources.report import Progress, PullReport

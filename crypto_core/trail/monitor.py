@@ -8,8 +8,8 @@ from threading import Event
 
 from crypto_core.cancelling import stop_if
 from crypto_core.errors import KmsError
-from crypto_core.foreign import clean
 from crypto_core.key_names import is_multi_region
+from crypto_core.text.cleaning import clean
 from crypto_core.trail.key_watch import KeyWatch, Puller
 from crypto_core.trail.query import Aliases
 from crypto_core.trail.sightings import Look

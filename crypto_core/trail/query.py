@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
-from crypto_core.filters import Field, Kind, Term, Value, parse_filter
+from crypto_core.lists.filter_language import Field, Kind, Term, Value, parse_filter
 from crypto_core.trail.event import TrailEvent
 
 Aliases = Callable[[], Mapping[str, Sequence[str]]]

@@ -18,8 +18,8 @@ from typing import Any
 
 import orjson
 
-from crypto_core.foreign import clean
 from crypto_core.references import TokenRef
+from crypto_core.text.cleaning import clean
 from crypto_core.trail.event import KMS, UNDATED, Principal, TrailEvent
 
 _SHORT, _ARN, _LONG = 256, 512, 1_024

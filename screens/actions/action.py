@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from crypto_core.consent import Danger
+from crypto_core.guard.consent import Danger
 
 
 class Scope(StrEnum):

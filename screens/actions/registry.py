@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from crypto_core.consent import Danger
+from crypto_core.guard.consent import Danger
 from screens.actions.action import Action, Scope
 
 ACTIONS: tuple[Action, ...] = (

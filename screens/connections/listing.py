@@ -5,8 +5,8 @@ from __future__ import annotations
 from crypto_core.database.inventory import InventoryRow, SortKey
 from crypto_core.database.inventory_expressions import FIELDS
 from crypto_core.envelope import Format
-from crypto_core.foreign import clean
-from crypto_core.severity import Severity
+from crypto_core.findings.severity import Severity
+from crypto_core.text.cleaning import clean
 from screens.ages import span
 from screens.facts import Facts
 from screens.signs import EVIDENCE_STYLES, SIGNS, Sign, format_style, row_sign

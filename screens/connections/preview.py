@@ -10,11 +10,11 @@ from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.content import Content
 from textual.widgets import Button, Input, Static
 
-from crypto_core.consent import Consent, Danger, agrees
-from crypto_core.counting import counted
-from crypto_core.foreign import clean
+from crypto_core.guard.consent import Consent, Danger, agrees
 from crypto_core.key_names import short_key
 from crypto_core.reencryption.plan import Plan, Selection, Unwritten, Verb
+from crypto_core.text.cleaning import clean
+from crypto_core.text.counting import counted
 from screens.asking import ask
 from screens.blocking import Trouble
 from screens.connections.choose_key import ABOUT

@@ -9,10 +9,10 @@ from textual.content import Content
 from textual.widgets import Button, Static
 
 from crypto_core.cancelling import Cancellation
-from crypto_core.consent import Consent
-from crypto_core.counting import counted
-from crypto_core.foreign import clean
+from crypto_core.guard.consent import Consent
 from crypto_core.reencryption.plan import Plan, RunProgress, RunResult, Selection, Unwritten, Verification
+from crypto_core.text.cleaning import clean
+from crypto_core.text.counting import counted
 from screens.asking import Asked, ask
 from screens.blocking import Trouble
 from screens.connections.preview import unwritten_lines

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 from textual.content import Content
 
-from crypto_core.coverage import Evidence
 from crypto_core.database.inspection import Inspection
 from crypto_core.database.inventory import InventoryRow
 from crypto_core.envelope import Format
-from crypto_core.foreign import clean
+from crypto_core.lists.coverage import Evidence
+from crypto_core.text.cleaning import clean
 from screens.blocking import Trouble
 from screens.key_words import KeyWords
 from screens.signs import EVIDENCE_STYLES, format_style, row_sign

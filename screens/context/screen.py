@@ -12,7 +12,7 @@ from textual.content import Content
 from textual.geometry import Size
 from textual.widgets import Button, Input, Static
 
-from crypto_core.foreign import clean
+from crypto_core.text.cleaning import clean
 from screens.asking import ask
 from screens.blocking import Trouble
 from screens.routes import Followed

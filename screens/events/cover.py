@@ -7,9 +7,9 @@ from datetime import datetime
 
 from textual.content import Content
 
-from crypto_core.counting import counted
-from crypto_core.coverage import Coverage
-from crypto_core.foreign import clean
+from crypto_core.lists.coverage import Coverage
+from crypto_core.text.cleaning import clean
+from crypto_core.text.counting import counted
 from crypto_core.trail.coverage_record import FRESH
 from crypto_core.trail.sources.asking import LATE
 from crypto_core.trail.store import Summary

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from textual.content import Content
 
-from crypto_core.foreign import clean
+from crypto_core.text.cleaning import clean
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.store import StoredEvent
 from screens.ages import ago

@@ -13,7 +13,7 @@ from textual.geometry import Size
 from textual.widget import Widget
 
 from crypto_core.cancelling import Cancellation
-from crypto_core.foreign import clean
+from crypto_core.text.cleaning import clean
 from crypto_core.trail.store import StoredEvent
 from screens.actions.action import Action, Scope
 from screens.actions.performing import bindings

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from crypto_core.foreign import clean
+from crypto_core.text.cleaning import clean
 from crypto_core.trail.event import Principal, TrailEvent
 from crypto_core.trail.query import FIELDS
 from crypto_core.trail.store import StoredEvent

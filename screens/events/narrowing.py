@@ -10,7 +10,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 from crypto_core.errors import InvalidFilterError
-from crypto_core.filters import Term
+from crypto_core.lists.filter_language import Term
 from crypto_core.trail.query import parse
 
 FIRST = "-service since:24h"

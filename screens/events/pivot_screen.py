@@ -11,8 +11,8 @@ from textual.content import Content
 from textual.geometry import Size
 from textual.widget import Widget
 
-from crypto_core.counting import counted
-from crypto_core.foreign import clean
+from crypto_core.text.cleaning import clean
+from crypto_core.text.counting import counted
 from crypto_core.trail.query import PIVOTS
 from crypto_core.trail.store import Summary
 from crypto_core.trail.store.counting import Pivot, Value

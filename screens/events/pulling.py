@@ -9,7 +9,7 @@ from textual.dom import DOMNode
 from textual.timer import Timer
 
 from crypto_core.errors import InvalidFilterError
-from crypto_core.foreign import clean
+from crypto_core.text.cleaning import clean
 from crypto_core.trail.query import parse
 from crypto_core.trail.sources.report import PullProgress, PullReport
 from screens.asking import Asked, ask

@@ -7,7 +7,7 @@ import json
 from textual.content import Content
 from textual.highlight import highlight
 
-from crypto_core.foreign import clean
+from crypto_core.text.cleaning import clean
 from crypto_core.trail.reading import load
 
 MOST_CHARACTERS = 100_000

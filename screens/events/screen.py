@@ -16,8 +16,8 @@ from textual.widgets import Static
 
 from crypto_core.cancelling import Cancellation
 from crypto_core.errors import EventVanishedError, InvalidFilterError
-from crypto_core.foreign import clean
-from crypto_core.paging import Query
+from crypto_core.lists.paging import Query
+from crypto_core.text.cleaning import clean
 from crypto_core.trail.sources.report import PullReport
 from crypto_core.trail.store import StoredEvent, Summary
 from crypto_core.trail.store.counting import Histogram

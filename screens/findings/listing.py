@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from crypto_core.filters import Field, Value
+from crypto_core.findings.finding import Finding
+from crypto_core.findings.severity import Severity
 from crypto_core.key_names import is_key_arn, short_key
-from crypto_core.keys.posture.finding import Finding
-from crypto_core.listing import MemorySource
-from crypto_core.paging import PagedSource
-from crypto_core.severity import Severity
+from crypto_core.lists.filter_language import Field, Value
+from crypto_core.lists.in_memory import MemorySource
+from crypto_core.lists.paging import PagedSource
 from crypto_core.trail.store.suppressions import Suppressed, sift
 from screens.ages import ago
 from screens.facts import Facts

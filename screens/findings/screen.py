@@ -13,11 +13,11 @@ from textual.message import Message
 from textual.widget import Widget
 from textual.widgets import Static
 
-from crypto_core.counting import counted
-from crypto_core.foreign import clean
+from crypto_core.findings.finding import Finding
+from crypto_core.findings.techniques import in_words
 from crypto_core.key_names import is_key_arn
-from crypto_core.keys.posture.finding import Finding
-from crypto_core.trail.rules.techniques import in_words
+from crypto_core.text.cleaning import clean
+from crypto_core.text.counting import counted
 from crypto_core.trail.store.suppressions import MOST_DAYS, Suppressed, Suppression
 from screens.actions.action import Action, Scope
 from screens.actions.performing import Host, bindings

@@ -10,8 +10,8 @@ from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.content import Content
 from textual.widgets import Button, Static
 
-from crypto_core.database.approvals import Approval
-from crypto_core.foreign import clean
+from crypto_core.guard.approvals import Approval
+from crypto_core.text.cleaning import clean
 from screens.ages import ago, local
 from screens.asking import ask
 from screens.blocking import Trouble

@@ -10,8 +10,8 @@ from textual.binding import BindingType
 from textual.content import Content
 
 from crypto_core.cancelling import Cancellation
-from crypto_core.database.approvals import Approval, Decision
-from crypto_core.foreign import clean
+from crypto_core.guard.approvals import Approval, Decision
+from crypto_core.text.cleaning import clean
 from screens.actions.action import Action, Scope
 from screens.actions.performing import Host, bindings, perform
 from screens.actions.registry import BY_ID

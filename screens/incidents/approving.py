@@ -7,7 +7,7 @@ from datetime import datetime
 
 from textual.dom import DOMNode
 
-from crypto_core.database.approvals import Approval, Decision
+from crypto_core.guard.approvals import Approval, Decision
 from screens.ages import ago
 from screens.asking import Asked, ask
 from screens.blocking import Trouble

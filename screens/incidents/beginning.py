@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import cast
 
-from crypto_core.foreign import clean
+from crypto_core.findings.finding import Finding
 from crypto_core.incidents.catalogue import SubjectKind
 from crypto_core.incidents.model import Scope
 from crypto_core.key_names import is_key_arn
-from crypto_core.keys.posture.finding import Finding
 from crypto_core.references import TokenRef
+from crypto_core.text.cleaning import clean
 from crypto_core.trail.store import StoredEvent
 from screens.actions.performing import Host
 from screens.incidents.declare import DeclareDialog

@@ -10,8 +10,8 @@ from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.content import Content
 from textual.widgets import Button, Static
 
-from crypto_core.foreign import clean
 from crypto_core.incidents.model import StepView
+from crypto_core.text.cleaning import clean
 from screens.routes import Followed
 from screens.widgets.cells import fit
 from screens.widgets.dialog import Dialog, button

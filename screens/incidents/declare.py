@@ -13,13 +13,13 @@ from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.content import Content
 from textual.widgets import Button, Input, Static
 
-from crypto_core.counting import counted
 from crypto_core.errors import InvalidReferenceError, RefusedError
-from crypto_core.foreign import clean
 from crypto_core.incidents.catalogue import SubjectKind
 from crypto_core.incidents.model import Scope
 from crypto_core.incidents.runbook import Runbook
 from crypto_core.references import parse_reference
+from crypto_core.text.cleaning import clean
+from crypto_core.text.counting import counted
 from screens.ages import span
 from screens.asking import Asked, ask
 from screens.blocking import Trouble

@@ -14,9 +14,9 @@ from textual.content import Content
 from textual.widget import Widget
 
 from crypto_core.cancelling import Cancellation
-from crypto_core.counting import counted
-from crypto_core.foreign import clean
 from crypto_core.incidents.model import Evidence, IncidentView
+from crypto_core.text.cleaning import clean
+from crypto_core.text.counting import counted
 from screens.actions.action import Action, Scope
 from screens.actions.performing import bindings
 from screens.ages import stamp

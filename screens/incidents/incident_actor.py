@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 from textual import work
 
 from crypto_core.cancelling import Cancellation
-from crypto_core.counting import counted
 from crypto_core.errors import ApprovalNeededError
-from crypto_core.foreign import clean
 from crypto_core.incidents.model import Evidence, IncidentState, IncidentView, StepState, StepView
 from crypto_core.secret import Secret
+from crypto_core.text.cleaning import clean
+from crypto_core.text.counting import counted
 from screens.actions.action import Action, Scope
 from screens.actions.performing import Host, perform
 from screens.actions.registry import BY_ID

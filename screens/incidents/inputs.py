@@ -13,9 +13,9 @@ from textual.message import Message
 from textual.widget import Widget
 from textual.widgets import Input, Static
 
-from crypto_core.foreign import clean
 from crypto_core.incidents.doing import InputField
 from crypto_core.secret import Secret
+from crypto_core.text.cleaning import clean
 from screens.routes import Followed
 from screens.widgets.cells import fit
 from screens.widgets.line_input import LineInput

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from crypto_core.filters import Field, Value
-from crypto_core.foreign import clean
 from crypto_core.incidents.model import IncidentState, IncidentView
-from crypto_core.listing import MemorySource
-from crypto_core.paging import PagedSource
+from crypto_core.lists.filter_language import Field, Value
+from crypto_core.lists.in_memory import MemorySource
+from crypto_core.lists.paging import PagedSource
+from crypto_core.text.cleaning import clean
 from screens.ages import ago
 from screens.facts import Facts
 from screens.incidents.words import budget, incident_sign, person, subject, there, through

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from crypto_core.foreign import clean
 from crypto_core.incidents.model import IncidentState, IncidentView, StepState, StepView
+from crypto_core.text.cleaning import clean
 
 
 def next_thing(view: IncidentView, step: StepView, *, failed: bool, proved: bool) -> str:

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from textual.content import Content
 
-from crypto_core.foreign import clean
 from crypto_core.incidents.model import IncidentView
+from crypto_core.text.cleaning import clean
 from screens.facts import Facts
 from screens.incidents.words import elapsed, incident_sign, through
 from screens.routes import IncidentBehind

@@ -8,8 +8,8 @@ from datetime import datetime
 
 from textual.content import Content
 
-from crypto_core.foreign import clean
 from crypto_core.incidents.model import IncidentView, StepState, StepView
+from crypto_core.text.cleaning import clean
 from screens.actions.action import Action
 from screens.ages import local
 from screens.incidents.words import OPEN, person, step_sign

@@ -8,7 +8,7 @@ from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.widgets import Button, Input, Static
 
-from crypto_core.foreign import clean
+from crypto_core.text.cleaning import clean
 from screens.widgets.dialog import Dialog, button
 from screens.widgets.line_input import LineInput
 

@@ -11,9 +11,9 @@ from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.widgets import Button, Input, Static
 
-from crypto_core.foreign import clean
 from crypto_core.incidents.model import Incident
-from crypto_core.new_files import ExportError, write_new
+from crypto_core.lists.new_files import ExportError, write_new
+from crypto_core.text.cleaning import clean
 from screens.asking import Asked, ask
 from screens.blocking import Trouble
 from screens.facts import Facts

@@ -13,9 +13,9 @@ from textual.message import Message
 from textual.widget import Widget
 from textual.widgets import Static
 
-from crypto_core.counting import counted
-from crypto_core.foreign import clean
 from crypto_core.incidents.model import IncidentState, IncidentView
+from crypto_core.text.cleaning import clean
+from crypto_core.text.counting import counted
 from screens.actions.action import Action, Scope
 from screens.actions.performing import bindings
 from screens.asking import Asked, ask
@@ -30,7 +30,7 @@ from screens.widgets.hint_line import HintLine
 from screens.widgets.table.pane import TablePane
 
 if TYPE_CHECKING:
-    from crypto_core.database.approvals import Approval
+    from crypto_core.guard.approvals import Approval
 
 LEAD_SECONDS = 10.0
 """How often it is asked what waits for somebody."""

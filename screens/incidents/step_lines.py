@@ -8,7 +8,6 @@ from datetime import datetime
 
 from textual.content import Content
 
-from crypto_core.foreign import clean
 from crypto_core.incidents import placeholders
 from crypto_core.incidents.model import (
     CheckResult,
@@ -19,6 +18,7 @@ from crypto_core.incidents.model import (
     StepState,
     StepView,
 )
+from crypto_core.text.cleaning import clean
 from screens.ages import ago, local
 from screens.facts import Facts
 from screens.incidents.running import Outcome, Run

@@ -8,8 +8,8 @@ from textual.content import Content
 from textual.widget import Widget
 
 from crypto_core.cancelling import Cancellation
-from crypto_core.foreign import clean
 from crypto_core.incidents.model import Entry, EntryKind, IncidentView
+from crypto_core.text.cleaning import clean
 from screens.ages import local
 from screens.events.event_screen import EventText
 from screens.facts import Facts

@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from crypto_core.foreign import clean
 from crypto_core.incidents import placeholders
 from crypto_core.incidents.model import (
     CheckState,
@@ -18,6 +17,7 @@ from crypto_core.incidents.model import (
     StepState,
     StepView,
 )
+from crypto_core.text.cleaning import clean
 from screens.ages import span
 from screens.facts import Facts
 from screens.signs import Sign

@@ -9,7 +9,7 @@ from screens.facts import Facts
 from screens.services import IncidentWork
 
 if TYPE_CHECKING:
-    from crypto_core.database.approvals import ApprovalGate
+    from crypto_core.guard.approvals import ApprovalGate
 
 
 def incident_work(facts: Facts) -> IncidentWork:

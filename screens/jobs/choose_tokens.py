@@ -12,10 +12,10 @@ from textual.content import Content
 from textual.widgets import Button, Static
 
 from crypto_core.envelope import Format
-from crypto_core.foreign import clean
 from crypto_core.key_names import same_key
 from crypto_core.keys.status import KeyShare, Status
 from crypto_core.reencryption.plan import Selection
+from crypto_core.text.cleaning import clean
 from screens.asking import ask
 from screens.blocking import Trouble
 from screens.facts import Facts

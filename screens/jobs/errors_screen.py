@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator
 from textual.content import Content
 
 from crypto_core.cancelling import Cancellation
-from crypto_core.foreign import clean
 from crypto_core.reencryption.plan import Unwritten
+from crypto_core.text.cleaning import clean
 from screens.events.narrowing import term
 from screens.facts import Facts
 from screens.jobs.work import job_work

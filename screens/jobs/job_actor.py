@@ -7,8 +7,8 @@ from typing import ClassVar, cast
 
 from textual import work
 
-from crypto_core.counting import counted
 from crypto_core.reencryption.jobs.model import JobState, JobView
+from crypto_core.text.counting import counted
 from screens.actions.action import Action, Scope
 from screens.actions.performing import Host
 from screens.asking import ask

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from crypto_core.filters import Field, Value
-from crypto_core.listing import MemorySource
-from crypto_core.paging import PagedSource
+from crypto_core.lists.filter_language import Field, Value
+from crypto_core.lists.in_memory import MemorySource
+from crypto_core.lists.paging import PagedSource
 from crypto_core.reencryption.jobs.model import JobState, JobView
 from crypto_core.reencryption.plan import Verb
 from screens.ages import ago

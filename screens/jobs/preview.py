@@ -11,11 +11,11 @@ from textual.widget import Widget
 from textual.widgets import Input, Label, Static
 
 from crypto_core.cancelling import Cancellation
-from crypto_core.consent import Consent
-from crypto_core.counting import counted
-from crypto_core.foreign import clean
+from crypto_core.guard.consent import Consent
 from crypto_core.reencryption.jobs.model import JobOptions, JobPlan
 from crypto_core.reencryption.plan import Selection, Verb
+from crypto_core.text.cleaning import clean
+from crypto_core.text.counting import counted
 from screens.connections.preview import plan_content
 from screens.facts import Facts
 from screens.jobs.proposal import Begun, Proposal, worked_on

@@ -14,8 +14,8 @@ from textual.widget import Widget
 from textual.widgets import Button, Input, Static
 
 from crypto_core.cancelling import Cancellation
-from crypto_core.consent import Consent, Danger, Subject, agrees
-from crypto_core.foreign import clean
+from crypto_core.guard.consent import Consent, Danger, Subject, agrees
+from crypto_core.text.cleaning import clean
 from screens.asking import Asked, ask
 from screens.blocking import Trouble, attempt
 from screens.facts import Facts

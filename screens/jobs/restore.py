@@ -5,10 +5,10 @@ from __future__ import annotations
 from textual.content import Content
 
 from crypto_core.cancelling import Cancellation
-from crypto_core.consent import Consent
-from crypto_core.counting import counted
 from crypto_core.errors import RefusedError
+from crypto_core.guard.consent import Consent
 from crypto_core.reencryption.jobs.undoing import RestorePlan
+from crypto_core.text.counting import counted
 from screens.facts import Facts
 from screens.jobs.proposal import Begun, Proposal, worked_on
 from screens.key_words import KeyWords

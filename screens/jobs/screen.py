@@ -10,8 +10,8 @@ from textual.binding import BindingType
 from textual.message import Message
 from textual.widget import Widget
 
-from crypto_core.foreign import clean
 from crypto_core.reencryption.jobs.model import JobState, JobView
+from crypto_core.text.cleaning import clean
 from screens.actions.action import Scope
 from screens.actions.performing import bindings
 from screens.facts import Facts

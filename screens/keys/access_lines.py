@@ -6,12 +6,12 @@ from collections.abc import Iterator, Sequence
 
 from textual.content import Content
 
-from crypto_core.foreign import clean
+from crypto_core.findings.severity import Severity
 from crypto_core.key_names import account_of
 from crypto_core.keys.policy.access import Access
 from crypto_core.keys.policy.explanation import Sentence
 from crypto_core.keys.policy.reading import KeyPolicy
-from crypto_core.severity import Severity
+from crypto_core.text.cleaning import clean
 from screens.keys.detail import NAME_CELLS, fact
 from screens.routes import PolicyBehind
 from screens.signs import SIGNS, Sign

@@ -10,10 +10,10 @@ from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.content import Content
 from textual.widgets import Button, Input, Static
 
-from crypto_core.consent import Consent, Danger, agrees
-from crypto_core.foreign import clean
+from crypto_core.guard.consent import Consent, Danger, agrees
 from crypto_core.keys.changes.change import KeyChange
 from crypto_core.keys.changes.plan import ChangePlan, ChangeResult, Fact
+from crypto_core.text.cleaning import clean
 from screens.asking import Asked, ask
 from screens.blocking import Trouble
 from screens.facts import Facts

@@ -8,10 +8,10 @@ from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.widgets import Button, Static
 
-from crypto_core.foreign import clean
 from crypto_core.keys.grants import Grant
 from crypto_core.keys.policy.actions import in_words
 from crypto_core.keys.policy.reading import KeyPolicy
+from crypto_core.text.cleaning import clean
 from screens.ages import day
 from screens.asking import ask
 from screens.blocking import Trouble

@@ -7,13 +7,13 @@ from datetime import datetime
 
 from textual.content import Content
 
-from crypto_core.foreign import clean
+from crypto_core.findings.severity import Severity
 from crypto_core.key_names import region_of
 from crypto_core.keys.grants import Grant
 from crypto_core.keys.policy.actions import in_words
 from crypto_core.keys.state import ON_DEMAND_LIMIT, CustomKeyStore, KeyMaterial, KeyState
 from crypto_core.keys.status import Status
-from crypto_core.severity import Severity
+from crypto_core.text.cleaning import clean
 from screens.ages import ago, day, stamp
 from screens.key_shares import by_material, evidence_words, token_sum
 from screens.keys.words import state_words

@@ -9,8 +9,8 @@ from textual.binding import BindingType
 from textual.content import Content
 
 from crypto_core.cancelling import Cancellation
-from crypto_core.foreign import clean
 from crypto_core.keys.replacement.guide import DoKind, Guide, Instruction, Step, StepState
+from crypto_core.text.cleaning import clean
 from screens.actions.action import Action, Scope
 from screens.actions.performing import bindings
 from screens.answer_screen import AnswerScreen

@@ -9,9 +9,9 @@ from typing import ClassVar, cast
 from textual import work
 
 from crypto_core.errors import InvalidFilterError, PolicyError, RefusedError
-from crypto_core.foreign import clean
 from crypto_core.keys.changes.change import DEFAULT_PERIOD_DAYS, DEFAULT_WINDOW_DAYS, ChangeKind, KeyChange
 from crypto_core.keys.policy.document import MOST_BYTES
+from crypto_core.text.cleaning import clean
 from screens.actions.action import Action, Scope
 from screens.actions.performing import Host
 from screens.events.pulling import since

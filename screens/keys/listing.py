@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from crypto_core.filters import Field, Kind, Value
-from crypto_core.foreign import clean
 from crypto_core.key_names import is_multi_region
 from crypto_core.keys.state import KeyState
-from crypto_core.listing import MemorySource
-from crypto_core.paging import PagedSource
+from crypto_core.lists.filter_language import Field, Kind, Value
+from crypto_core.lists.in_memory import MemorySource
+from crypto_core.lists.paging import PagedSource
+from crypto_core.text.cleaning import clean
 from screens.ages import ago
 from screens.facts import Facts
 from screens.key_words import KeyWords

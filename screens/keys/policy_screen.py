@@ -11,10 +11,10 @@ from textual.highlight import highlight
 from textual.widget import Widget
 
 from crypto_core.cancelling import Cancellation
-from crypto_core.counting import counted
-from crypto_core.foreign import clean
 from crypto_core.keys.policy.comparison import written
 from crypto_core.keys.policy.reading import KeyPolicy
+from crypto_core.text.cleaning import clean
+from crypto_core.text.counting import counted
 from screens.actions.action import Action, Scope
 from screens.actions.performing import bindings
 from screens.answer_screen import AnswerScreen

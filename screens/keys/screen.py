@@ -13,8 +13,8 @@ from textual.message import Message
 from textual.widget import Widget
 from textual.widgets import Static
 
-from crypto_core.foreign import clean
 from crypto_core.keys.state import KeyState
+from crypto_core.text.cleaning import clean
 from screens.actions.action import Scope
 from screens.actions.performing import bindings
 from screens.ages import ago

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from crypto_core.foreign import clean
 from crypto_core.keys.state import KeyState
+from crypto_core.text.cleaning import clean
 from screens.ages import day
 
 UNKNOWN = ("?", "$disabled")

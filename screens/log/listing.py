@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 
-from crypto_core.filters import Field, Kind, Value
-from crypto_core.foreign import clean
-from crypto_core.listing import MemorySource
-from crypto_core.logbook import LogLine
-from crypto_core.paging import PagedSource
-from crypto_core.severity import Severity
+from crypto_core.findings.severity import Severity
+from crypto_core.lists.filter_language import Field, Kind, Value
+from crypto_core.lists.in_memory import MemorySource
+from crypto_core.lists.paging import PagedSource
+from crypto_core.log.logbook import LogLine
+from crypto_core.text.cleaning import clean
 from screens.facts import Facts
 from screens.signs import SIGNS, Sign
 from screens.widgets.table.columns import Cell, Column

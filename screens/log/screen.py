@@ -11,8 +11,8 @@ from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import Static
 
-from crypto_core.foreign import clean
-from crypto_core.logbook import LogLine
+from crypto_core.log.logbook import LogLine
+from crypto_core.text.cleaning import clean
 from screens.actions.action import Scope
 from screens.actions.performing import bindings
 from screens.facts import Facts

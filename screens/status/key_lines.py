@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from crypto_core.envelope import Format
-from crypto_core.foreign import clean
 from crypto_core.keys.state import KeyState
 from crypto_core.keys.status import KeyShare, Status
+from crypto_core.text.cleaning import clean
 from screens.ages import ago, day
 from screens.key_shares import by_material, evidence_words, token_sum
 from screens.key_words import KeyWords

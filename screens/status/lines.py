@@ -5,9 +5,9 @@ from __future__ import annotations
 from rich.cells import cell_len
 from textual.content import Content
 
-from crypto_core.foreign import clean
+from crypto_core.findings.severity import Severity
 from crypto_core.keys.status import Problem, Status
-from crypto_core.severity import Severity
+from crypto_core.text.cleaning import clean
 from screens.routes import KeyBehind, TokensBehind
 from screens.signs import SIGNS
 from screens.widgets.cells import cut, fit, percent, spread, tokens

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from textual.content import Content
 
 from crypto_core.cancelling import Cancellation
-from crypto_core.paging import Query
+from crypto_core.lists.paging import Query
 from screens.routes import EventsBehind
 from screens.services import EventSource
 from screens.widgets.line_list import Line

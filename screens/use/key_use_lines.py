@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from textual.content import Content
 
-from crypto_core.counting import counted
-from crypto_core.foreign import clean
+from crypto_core.text.cleaning import clean
+from crypto_core.text.counting import counted
 from crypto_core.trail.store.tallies import Tally
 from crypto_core.trail.use.asking import term
 from crypto_core.trail.use.keys import KeyUseSummary

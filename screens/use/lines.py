@@ -7,8 +7,8 @@ from datetime import datetime
 
 from textual.content import Content
 
-from crypto_core.coverage import Coverage
-from crypto_core.foreign import clean
+from crypto_core.lists.coverage import Coverage
+from crypto_core.text.cleaning import clean
 from crypto_core.trail.event import UNDATED, Principal
 from crypto_core.trail.store.tallies import Day, Tallies, Tally
 from screens.events.moments import clock_time

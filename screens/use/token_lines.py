@@ -7,8 +7,8 @@ from dataclasses import replace
 
 from textual.content import Content
 
-from crypto_core.counting import counted
-from crypto_core.foreign import clean
+from crypto_core.text.cleaning import clean
+from crypto_core.text.counting import counted
 from crypto_core.trail.event import OPENS, SEALS
 from crypto_core.trail.store.tallies import Tally
 from crypto_core.trail.use.token_timeline import MaterialUse, NamedUse, TokenTimeline

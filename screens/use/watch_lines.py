@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 from textual.content import Content
 
-from crypto_core.counting import counted
-from crypto_core.coverage import Coverage
-from crypto_core.foreign import clean
+from crypto_core.lists.coverage import Coverage
+from crypto_core.text.cleaning import clean
+from crypto_core.text.counting import counted
 from crypto_core.trail.sightings import KeyUse, Look, UseKind
 from crypto_core.trail.sources.asking import LATE
 from screens.ages import span, stamp

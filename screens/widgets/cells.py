@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.cells import cell_len, set_cell_size
 from textual.content import Content
 
-from crypto_core.foreign import clean
+from crypto_core.text.cleaning import clean
 
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
 

@@ -10,7 +10,7 @@ from typing import cast
 
 from textual.dom import DOMNode
 
-from crypto_core.foreign import clean
+from crypto_core.text.cleaning import clean
 from screens.actions.performing import Host
 from screens.widgets.cells import cut
 

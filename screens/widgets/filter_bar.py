@@ -14,8 +14,8 @@ from textual.message import Message
 from textual.suggester import Suggester
 from textual.widgets import Input, Static
 
-from crypto_core.filters import Field, Kind
-from crypto_core.foreign import clean
+from crypto_core.lists.filter_language import Field, Kind
+from crypto_core.text.cleaning import clean
 from screens.blocking import Trouble
 from screens.widgets.line_input import LineInput
 from screens.widgets.recall import Recall

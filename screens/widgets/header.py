@@ -11,7 +11,7 @@ from textual.containers import Vertical
 from textual.content import Content, Span
 from textual.widgets import Static
 
-from crypto_core.foreign import clean
+from crypto_core.text.cleaning import clean
 from screens.ages import ago
 from screens.facts import Facts
 from screens.services import Surroundings

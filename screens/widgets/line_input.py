@@ -5,7 +5,7 @@ from __future__ import annotations
 from textual.events import Key
 from textual.widgets import Input
 
-from crypto_core.foreign import clean
+from crypto_core.text.cleaning import clean
 
 LONGEST = 10_000
 """Characters that a line holds."""

@@ -25,8 +25,8 @@ from console.sandbox.sandbox import Sandbox
 from console.settings import load
 from console.wiring import Wired, wire
 from crypto_core.database.inventory import SortKey
-from crypto_core.observation import Silent
-from crypto_core.paging import Query
+from crypto_core.lists.paging import Query
+from crypto_core.log.observation import Silent
 from screens.services import InventorySource
 from tests.benchmarks.measuring import (
     Target,

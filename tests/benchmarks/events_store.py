@@ -19,7 +19,7 @@ from functools import partial
 from pathlib import Path
 from statistics import median
 
-from crypto_core.paging import Query
+from crypto_core.lists.paging import Query
 from crypto_core.trail.query import PIVOTS
 from crypto_core.trail.reading import read_record
 from crypto_core.trail.store import EventStore

@@ -18,9 +18,9 @@ from console.sandbox import access_keys, platform
 from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
 from crypto_core.cipher import TokenCipher
-from crypto_core.data_keys import Keyring
 from crypto_core.envelope import EnvelopeV1, serialise
 from crypto_core.incidents.model import CheckResult, IncidentView, StepView
+from crypto_core.keyring.data_keys import Keyring
 from crypto_core.references import TokenRef
 from crypto_core.secret import DataKey, Secret
 from screens.incidents.choose_answer import Answer, ChooseAnswer

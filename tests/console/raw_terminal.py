@@ -10,13 +10,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from console.app import KeydeckApp
-from crypto_core.coverage import Coverage
+from crypto_core.findings.finding import Finding, Gap
+from crypto_core.findings.severity import Severity
 from crypto_core.keys.policy.document import Principal
-from crypto_core.keys.posture.finding import Finding, Gap
 from crypto_core.keys.state import CustomKeyStore
 from crypto_core.keys.status import Problem
-from crypto_core.logbook import Recent
-from crypto_core.severity import Severity
+from crypto_core.lists.coverage import Coverage
+from crypto_core.log.logbook import Recent
 from screens.memory import Memory
 from tests.screens.samples import ACCOUNT, GRANTS, HOSTILE, KEYS, NOW, hostile_rows
 from tests.screens.stage import Stage

@@ -20,10 +20,10 @@ from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
 from console.settings import load
 from console.wiring import Wired, wire
-from crypto_core.consent import Consent
 from crypto_core.database.approval_book import ApprovalBook
 from crypto_core.database.journal import Journal
 from crypto_core.errors import ApprovalNeededError, SettingsError
+from crypto_core.guard.consent import Consent
 from crypto_core.keys.changes import service
 from crypto_core.reencryption.jobs.model import JobOptions
 from crypto_core.reencryption.jobs.undoing import RestorePlan

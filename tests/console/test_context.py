@@ -19,10 +19,10 @@ from console.sandbox.postgres import OPERATOR, PLATFORM
 from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
 from console.settings import Settings, load
-from crypto_core.consent import Consent
 from crypto_core.database.engine import open_engine
 from crypto_core.errors import DatabaseError, KeyNotFoundError, ReadOnlyError, SettingsError
-from crypto_core.paging import Query
+from crypto_core.guard.consent import Consent
+from crypto_core.lists.paging import Query
 from crypto_core.reencryption.plan import Selection, Verb
 from screens.services import Context
 

@@ -25,7 +25,7 @@ from console.settings import load
 from console.settings_check import look_at_settings
 from crypto_core.diagnosis import Check, Outcome
 from crypto_core.errors import SettingsError
-from crypto_core.redaction import redacted
+from crypto_core.log.redaction import redacted
 
 Keydeck = Callable[..., Any]
 SECRET = "correct-horse"

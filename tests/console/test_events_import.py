@@ -21,7 +21,7 @@ import pytest
 from console.__main__ import run
 from console.event_file import open_events
 from console.settings import load
-from crypto_core.paging import Query
+from crypto_core.lists.paging import Query
 from crypto_core.trail.reading import read_record
 from tests.conftest import Ran
 from tests.crypto_core.trail.records import record

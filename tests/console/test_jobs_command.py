@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from console import later
-from crypto_core.consent import Origin
+from crypto_core.guard.consent import Origin
 from crypto_core.reencryption.jobs.model import JobState, JobView
 from crypto_core.reencryption.plan import Verb
 from tests.screens.samples import CURRENT, HOSTILE

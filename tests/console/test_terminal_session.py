@@ -21,7 +21,7 @@ from termios import TIOCSWINSZ
 
 import pytest
 
-from crypto_core.foreign import clean
+from crypto_core.text.cleaning import clean
 from screens.connections.listing import EXAMPLE, LISTING
 from tests.screens.deck import LARGE, MOST_SECONDS, SMALL
 from tests.screens.samples import HOSTILE, hostile_rows
@@ -33,10 +33,10 @@ import sys
 from dataclasses import replace
 from datetime import UTC, datetime
 from console.app import KeydeckApp
-from crypto_core.coverage import Coverage
+from crypto_core.lists.coverage import Coverage
 from crypto_core.keys.status import Problem
-from crypto_core.logbook import Recent
-from crypto_core.severity import Severity
+from crypto_core.log.logbook import Recent
+from crypto_core.findings.severity import Severity
 from screens.memory import Memory
 from tests.screens.samples import HOSTILE, KEYS, hostile_rows
 from tests.screens.stage import Stage

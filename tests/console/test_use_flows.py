@@ -14,8 +14,8 @@ from console.sandbox.sandbox import Sandbox
 from console.sandbox.traffic import INTRUDER_ADDRESS
 from console.sandbox.world import World
 from console.wiring import Wired
-from crypto_core.encryption_context import encryption_context
 from crypto_core.envelope import Format
+from crypto_core.envelope.encryption_context import encryption_context
 from crypto_core.references import TokenRef
 from screens.connections.screen import ConnectionsScreen
 from screens.events.event_screen import EventScreen

@@ -10,7 +10,7 @@ import pytest
 
 from console.sandbox.endpoint.control import EndpointControl
 from console.sandbox.sandbox import Sandbox
-from crypto_core.kms import KmsApi
+from crypto_core.aws.kms import KmsApi
 
 
 @pytest.fixture

@@ -33,7 +33,7 @@ import rich.traceback
 from rich.console import Console
 
 from crypto_core.cipher import OpenedToken, SealedToken
-from crypto_core.data_keys import GeneratedDataKey, KeyAnswer, RewrappedDataKey
+from crypto_core.keyring.data_keys import GeneratedDataKey, KeyAnswer, RewrappedDataKey
 from crypto_core.secret import DataKey, Secret
 from tests.crypto_core.canary import CANARY, assert_tells_nothing, chain_of
 

@@ -28,10 +28,10 @@ from crypto_core.errors import (
     MissingReferenceError,
     UnsupportedFormatError,
 )
-from crypto_core.foreign import clean
 from crypto_core.key_names import is_key_arn
 from crypto_core.references import TokenRef
 from crypto_core.secret import DataKey, Secret
+from crypto_core.text.cleaning import clean
 from tests.fuzz.drawing import field, pick, piece, text_of
 from tests.fuzz.inputs import DATA_KEY, DEV, KEY_ARN, KNOWN, MARKS, OTHER_DATA_KEY, OTHER_REF, REF, TOKEN
 from tests.fuzz.silence import attempt, contents, require_silent

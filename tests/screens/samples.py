@@ -7,12 +7,12 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
 
-from crypto_core.coverage import Coverage, Evidence
 from crypto_core.database.inventory import InventoryRow
 from crypto_core.envelope import Format
+from crypto_core.findings.finding import Finding
+from crypto_core.findings.severity import Severity
 from crypto_core.keys.grants import Grant
 from crypto_core.keys.policy.document import Principal
-from crypto_core.keys.posture.finding import Finding
 from crypto_core.keys.replacement.guide import (
     Guide,
     Step,
@@ -23,9 +23,9 @@ from crypto_core.keys.replacement.guide import (
     setting,
 )
 from crypto_core.keys.state import KeyMaterial, KeyState
-from crypto_core.logbook import Recent
+from crypto_core.lists.coverage import Coverage, Evidence
+from crypto_core.log.logbook import Recent
 from crypto_core.references import TokenRef
-from crypto_core.severity import Severity
 
 NOW = datetime(2026, 7, 1, 12, 0, tzinfo=UTC)
 ACCOUNT = "123456789012"
@@ -325,7 +325,7 @@ def sample_log() -> SampleLog:
         (300, logging.INFO, "console.context", "Working in eu-west-1 with database default."),
         (240, logging.INFO, "crypto_core.reencryption.service", "rewrap of 3 tokens began."),
         (239, logging.INFO, "crypto_core.reencryption.service", "rewrap ended: 3 done, 0 failed, 9 calls."),
-        (120, logging.WARNING, "crypto_core.kms", "KMS throttles Decrypt: the request quota is used up."),
+        (120, logging.WARNING, "crypto_core.aws.kms", "KMS throttles Decrypt: the request quota is used up."),
         (30, logging.ERROR, "crypto_core.database.engine", "No connection to the database: timeout expired."),
     ):
         log.add(NOW - timedelta(seconds=seconds), level, logger, message)

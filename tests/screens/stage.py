@@ -8,15 +8,15 @@ from functools import cached_property
 from threading import Event
 from typing import Any
 
-from crypto_core.coverage import Coverage
 from crypto_core.database.inventory import InventoryRow
 from crypto_core.errors import InterruptedRunError, RowVanishedError
+from crypto_core.findings.finding import Finding, Gap
 from crypto_core.keys.changes.change import KeyChange
 from crypto_core.keys.grants import Grant
-from crypto_core.keys.posture.finding import Finding, Gap
 from crypto_core.keys.replacement.guide import Guide
 from crypto_core.keys.state import KeyState
 from crypto_core.keys.status import Problem
+from crypto_core.lists.coverage import Coverage
 from crypto_core.references import TokenRef
 from crypto_core.trail.coverage_record import CoverageRecord
 from screens.services import Contexts, Services, Surroundings

@@ -11,7 +11,7 @@ from threading import Event
 from typing import Any
 from weakref import finalize
 
-from crypto_core.paging import Cursor, Page, Query
+from crypto_core.lists.paging import Cursor, Page, Query
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.store import EventStore, StoredEvent, Summary
 from crypto_core.trail.store.counting import Histogram, Pivot

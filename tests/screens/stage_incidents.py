@@ -11,8 +11,6 @@ from threading import Event
 from typing import Any
 from uuid import UUID
 
-from crypto_core.consent import Consent, Danger, require
-from crypto_core.database.approvals import Approval, Decision
 from crypto_core.errors import (
     ApprovalNeededError,
     EvidenceError,
@@ -20,6 +18,8 @@ from crypto_core.errors import (
     RefusedError,
     UnknownIncidentError,
 )
+from crypto_core.guard.approvals import Approval, Decision
+from crypto_core.guard.consent import Consent, Danger, require
 from crypto_core.incidents.catalogue import CaptureKind
 from crypto_core.incidents.doing import ActionPlan, ActionResult, InputField
 from crypto_core.incidents.model import (

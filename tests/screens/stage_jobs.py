@@ -9,9 +9,9 @@ from threading import Event
 from typing import Any
 from uuid import UUID
 
-from crypto_core.consent import Consent, require
-from crypto_core.coverage import Coverage
 from crypto_core.errors import ReadOnlyError, UnknownJobError
+from crypto_core.guard.consent import Consent, require
+from crypto_core.lists.coverage import Coverage
 from crypto_core.reencryption.jobs.model import (
     Job,
     JobOptions,

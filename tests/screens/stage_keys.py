@@ -9,8 +9,8 @@ from datetime import datetime
 from threading import Event
 from typing import TYPE_CHECKING
 
-from crypto_core.consent import Consent, Danger, require
 from crypto_core.errors import KmsError, ReadOnlyError, RefusedError
+from crypto_core.guard.consent import Consent, Danger, require
 from crypto_core.keys.changes.change import ChangeKind, KeyChange, check
 from crypto_core.keys.changes.plan import ChangePlan, ChangeResult
 from crypto_core.keys.policy.document import parse_policy

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from threading import Event
 
 from crypto_core.cancelling import stop_if
-from crypto_core.consent import Consent
+from crypto_core.guard.consent import Consent
 from crypto_core.trail.columns import seconds
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.sources.asking import asked

@@ -8,19 +8,19 @@ from dataclasses import dataclass, replace
 from threading import Event
 from typing import TYPE_CHECKING
 
-from crypto_core.coverage import Evidence
-from crypto_core.data_keys import KeyAnswer
 from crypto_core.database.inspection import Inspection
 from crypto_core.database.inventory import InventoryRow, SortKey
 from crypto_core.database.inventory_expressions import FIELDS
 from crypto_core.envelope import Format
-from crypto_core.filters import Value
+from crypto_core.findings.severity import Severity
+from crypto_core.keyring.data_keys import KeyAnswer
 from crypto_core.keys.status import ColumnShare, KeyShare, Problem, Status
-from crypto_core.listing import MemorySource
-from crypto_core.paging import Cursor, Page, Query
+from crypto_core.lists.coverage import Evidence
+from crypto_core.lists.filter_language import Value
+from crypto_core.lists.in_memory import MemorySource
+from crypto_core.lists.paging import Cursor, Page, Query
 from crypto_core.reencryption.plan import Selection
 from crypto_core.references import TokenRef
-from crypto_core.severity import Severity
 from tests.screens.samples import CURRENT, NOW, OLD
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from datetime import datetime
 from threading import Event
 from typing import Any
 
-from crypto_core.coverage import Coverage
+from crypto_core.lists.coverage import Coverage
 from crypto_core.references import TokenRef
 from crypto_core.trail.key_watch import KeyWatch
 from crypto_core.trail.monitor import KeyMonitor

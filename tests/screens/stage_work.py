@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from threading import Event
 from typing import TYPE_CHECKING
 
-from crypto_core.consent import Consent, require
-from crypto_core.coverage import Coverage, Evidence
 from crypto_core.envelope import Format
 from crypto_core.errors import ReadOnlyError
+from crypto_core.guard.consent import Consent, require
+from crypto_core.lists.coverage import Coverage, Evidence
 from crypto_core.reencryption.plan import (
     Plan,
     RunProgress,

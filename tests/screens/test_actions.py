@@ -10,9 +10,9 @@ import pytest
 from textual.command import CommandPalette
 from textual.widgets import OptionList
 
-from crypto_core.consent import Consent, Danger
-from crypto_core.database.approvals import ApprovalGate
 from crypto_core.errors import NotConfirmedError, ReadOnlyError
+from crypto_core.guard.approvals import ApprovalGate
+from crypto_core.guard.consent import Consent, Danger
 from crypto_core.incidents.model import StepState
 from crypto_core.reencryption.jobs.model import JobState
 from crypto_core.reencryption.plan import Selection, Verb

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crypto_core.paging import Query
+from crypto_core.lists.paging import Query
 from screens.blocking import Trouble
 from screens.connections.listing import COLUMNS, LISTING
 from screens.facts import Facts

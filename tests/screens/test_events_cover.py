@@ -6,10 +6,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from crypto_core.coverage import Coverage
 from crypto_core.errors import EventStoreError
-from crypto_core.keys.posture.finding import Finding
-from crypto_core.severity import Severity
+from crypto_core.findings.finding import Finding
+from crypto_core.findings.severity import Severity
+from crypto_core.lists.coverage import Coverage
 from crypto_core.trail.store.pulls import PullBook, Run, Window
 from screens.blocking import Trouble
 from screens.events.cover import Covered, cover, gap_words

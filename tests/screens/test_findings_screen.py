@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from crypto_core.errors import KmsUnreachableError
-from crypto_core.keys.posture.finding import Finding, Gap
-from crypto_core.severity import Severity
+from crypto_core.findings.finding import Finding, Gap
+from crypto_core.findings.severity import Severity
 from screens.findings.screen import FindingsScreen
 from screens.keys.key_screen import KeyScreen
 from tests.screens.deck import LARGE, deck

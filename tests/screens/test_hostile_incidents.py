@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
-from crypto_core.consent import Danger
 from crypto_core.errors import DatabaseUnreachableError, KmsError
+from crypto_core.guard.consent import Danger
 from crypto_core.incidents.catalogue import ActionKind
 from crypto_core.incidents.doing import ActionResult, InputField
 from crypto_core.incidents.model import CheckResult, CheckState, Present, StepState

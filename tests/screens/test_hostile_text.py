@@ -9,11 +9,11 @@ import pytest
 from rich.cells import cell_len
 
 from console.terminal import Title
-from crypto_core.coverage import Coverage
 from crypto_core.errors import KmsError
+from crypto_core.findings.severity import Severity
 from crypto_core.keys.status import Problem
+from crypto_core.lists.coverage import Coverage
 from crypto_core.reencryption.plan import Unwritten
-from crypto_core.severity import Severity
 from screens.memory import Memory
 from tests.screens.deck import LARGE, SMALL, Deck, deck
 from tests.screens.hostile import EACH_TEXT, EACH_TEXT_AND_SIZE

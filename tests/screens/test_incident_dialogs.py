@@ -7,8 +7,8 @@ import json
 import pytest
 from textual.widgets import Input
 
-from crypto_core.consent import Danger
 from crypto_core.errors import DatabaseUnreachableError
+from crypto_core.guard.consent import Danger
 from crypto_core.incidents.doing import InputField
 from crypto_core.incidents.model import Scope, StepState
 from crypto_core.secret import Secret

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from textual.widgets import Button, Input
 
-from crypto_core.consent import Danger
 from crypto_core.errors import KmsAccessDeniedError, KmsUnreachableError
+from crypto_core.guard.consent import Danger
 from crypto_core.keys.changes.change import ChangeKind
 from crypto_core.keys.changes.plan import Fact, TokensAtRisk
 from crypto_core.keys.policy.least_privilege import Role

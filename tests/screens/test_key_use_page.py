@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from crypto_core.coverage import Coverage
 from crypto_core.errors import EventStoreError
+from crypto_core.lists.coverage import Coverage
 from screens.keys.key_screen import KeyScreen
 from screens.keys.screen import KeysScreen
 from screens.use.key_use_screen import KeyUseScreen

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from crypto_core.logbook import LogBook, Recent
+from crypto_core.log.logbook import LogBook, Recent
 from tests.screens.deck import LARGE, SMALL, Deck, deck
 from tests.screens.hostile import EACH_TEXT
 from tests.screens.samples import NOW
@@ -34,7 +34,7 @@ def book(lines: int = 0) -> Book:
 
 
 def say(kept: Book, message: str, level: int = logging.INFO) -> None:
-    kept.add(NOW + timedelta(hours=1), level, "crypto_core.kms", message)
+    kept.add(NOW + timedelta(hours=1), level, "crypto_core.aws.kms", message)
 
 
 @asynccontextmanager
@@ -65,7 +65,7 @@ async def test_the_whole_line_under_the_cursor_is_shown_below() -> None:
     async with log(kept) as d:
         assert "The beginning" in d.says()
         assert "and the end." in d.says()
-        assert "crypto_core.kms" in d.says()
+        assert "crypto_core.aws.kms" in d.says()
         await d.press("down")
         assert "message 2" in d.says()
         assert "and the end." not in d.says()

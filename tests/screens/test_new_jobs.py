@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 from textual.widgets import Button, Input
 
-from crypto_core.consent import Origin
 from crypto_core.errors import DatabaseUnreachableError, JobError, ReadOnlyError, RefusedError
+from crypto_core.guard.consent import Origin
 from crypto_core.reencryption.plan import Selection, Verb
 from screens.connections.choose_key import ChooseKey
 from screens.connections.screen import ConnectionsScreen

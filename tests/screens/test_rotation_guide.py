@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from crypto_core.coverage import Coverage
 from crypto_core.errors import KmsUnreachableError
 from crypto_core.keys.replacement.guide import StepState, command, note, setting
+from crypto_core.lists.coverage import Coverage
 from screens.keys.ask_for import AskFor
 from screens.keys.guide_screen import GuideScreen
 from tests.screens.deck import LARGE, SMALL, Deck, deck

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from crypto_core.coverage import Coverage, Evidence
 from crypto_core.envelope import Format
 from crypto_core.errors import DatabaseUnreachableError
 from crypto_core.keys.status import KeyShare, Status
+from crypto_core.lists.coverage import Coverage, Evidence
 from screens.connections.screen import ConnectionsScreen
 from screens.key_words import KeyWords
 from screens.keys.key_screen import KeyScreen

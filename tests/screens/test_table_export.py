@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from textual.widgets import Input
 
 from crypto_core.errors import DatabaseUnreachableError, InterruptedRunError
-from crypto_core.tabular import CsvWriter, JsonLinesWriter, inert
+from crypto_core.lists.row_files import CsvWriter, JsonLinesWriter, inert
 from screens.widgets.clipboard import MOST, rows_as_text
 from screens.widgets.table.export_dialog import ExportDialog
 from screens.widgets.table.exporting import ExportError, export

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from crypto_core.foreign import clean
-from crypto_core.paging import Cursor, Page
+from crypto_core.lists.paging import Cursor, Page
+from crypto_core.text.cleaning import clean
 from screens.connections.detail import TokenDetail
 from screens.widgets.cells import fit
 from screens.widgets.table.painting import MOST_PAINTED, Painter

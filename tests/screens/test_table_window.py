@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crypto_core.paging import Cursor, Page
+from crypto_core.lists.paging import Cursor, Page
 from screens.widgets.table.marks import Marks
 from screens.widgets.table.window import Window
 

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from crypto_core.coverage import Coverage
 from crypto_core.envelope import Format
 from crypto_core.errors import EventStoreError
+from crypto_core.lists.coverage import Coverage
 from crypto_core.references import TokenRef
 from screens.connections.screen import ConnectionsScreen
 from screens.events.event_screen import EventScreen

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from crypto_core.coverage import Coverage
 from crypto_core.errors import EventStoreError, KmsError
+from crypto_core.lists.coverage import Coverage
 from crypto_core.trail.event import TrailEvent
 from screens.events.event_screen import EventScreen
 from screens.events.screen import EventsScreen

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from threading import Event
 
-from crypto_core.consent import Consent, Danger, Origin, require
 from crypto_core.errors import KeydeckError, NotConfirmedError
+from crypto_core.guard.consent import Consent, Danger, Origin, require
 from crypto_core.incidents.doing import ActionPlan, ActionResult, Progress
 from crypto_core.incidents.keys.ground import Changes
 from crypto_core.incidents.keys.subject import said

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from crypto_core.counting import counted
 from crypto_core.errors import KeyNotFoundError
 from crypto_core.incidents.doing import Situation
 from crypto_core.incidents.keys.ground import KeyGround
@@ -26,6 +25,7 @@ from crypto_core.keys.policy.access import Access
 from crypto_core.keys.policy.actions import in_words
 from crypto_core.keys.state import KeyState
 from crypto_core.reencryption.jobs.access import AccessComparison
+from crypto_core.text.counting import counted
 
 PENDING = ("PendingDeletion", "PendingReplicaDeletion")
 _UNREAD = "whoever decrypts today:"

@@ -5,7 +5,6 @@ from __future__ import annotations
 from threading import Event
 
 from crypto_core.cancelling import stop_if
-from crypto_core.counting import counted
 from crypto_core.envelope import Format
 from crypto_core.errors import DatabaseError
 from crypto_core.incidents.doing import Situation
@@ -17,6 +16,7 @@ from crypto_core.keys.changes.plan import TokensAtRisk
 from crypto_core.keys.changes.reading import at_risk
 from crypto_core.reencryption.jobs.model import JobState, JobView
 from crypto_core.reencryption.plan import Selection, Verb
+from crypto_core.text.counting import counted
 
 
 class EmptiedChecks:

@@ -11,9 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from crypto_core.coverage import Evidence
 from crypto_core.errors import DatabaseError, KmsError, RefusedError
-from crypto_core.foreign import clean
 from crypto_core.incidents.doing import ActionPlan, ActionResult, InputField, Progress, Situation
 from crypto_core.incidents.fetching import begin_of
 from crypto_core.incidents.keys.bundle import bundled, run_bundle
@@ -37,6 +35,8 @@ from crypto_core.keys.grants import Grant
 from crypto_core.keys.policy.least_privilege import is_principal
 from crypto_core.keys.policy.reading import KeyPolicy
 from crypto_core.keys.state import KeyState
+from crypto_core.lists.coverage import Evidence
+from crypto_core.text.cleaning import clean
 
 PLATFORM, GRANTS = "platform", "grants"
 YES, NO = "yes", "no"

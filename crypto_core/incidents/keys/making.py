@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from datetime import UTC
 from typing import Any
 
-from crypto_core.consent import Danger, require
 from crypto_core.errors import KmsError, RefusedError
-from crypto_core.foreign import clean
+from crypto_core.guard.consent import Danger, require
 from crypto_core.incidents.doing import ActionPlan, ActionResult, InputField, Progress, Situation
 from crypto_core.incidents.fetching import begin_of
 from crypto_core.incidents.keys.bundle import Bundle, bundled, digest_of, run_bundle
@@ -26,6 +25,7 @@ from crypto_core.keys.changes.change import DEFAULT_PERIOD_DAYS, ChangeKind, Key
 from crypto_core.keys.policy.least_privilege import Role, is_principal
 from crypto_core.keys.state import KeyState
 from crypto_core.reencryption.jobs.access import AccessComparison
+from crypto_core.text.cleaning import clean
 
 NEW = "new"
 KEY, ALIAS, PLATFORM = "key", "alias", "platform"

@@ -9,9 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from crypto_core.consent import Danger, require
-from crypto_core.counting import counted
 from crypto_core.errors import KeydeckError, RefusedError, UnknownJobError
+from crypto_core.guard.consent import Danger, require
 from crypto_core.incidents.doing import ActionPlan, ActionResult, InputField, Progress, Situation
 from crypto_core.incidents.keys.bundle import digest_of
 from crypto_core.incidents.keys.ground import Jobs, KeyGround
@@ -28,6 +27,7 @@ from crypto_core.incidents.model import Incident
 from crypto_core.key_names import same_key
 from crypto_core.reencryption.jobs.model import JobOptions, JobPlan, JobState, JobView
 from crypto_core.reencryption.plan import Selection, Verb
+from crypto_core.text.counting import counted
 
 _SHOWN = 10
 

@@ -12,14 +12,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from crypto_core.counting import counted
 from crypto_core.errors import TrailError
 from crypto_core.incidents.doing import Situation
 from crypto_core.incidents.keys.ground import KeyGround
 from crypto_core.incidents.keys.subject import at, new_key, old_key
 from crypto_core.incidents.model import CheckResult, CheckState
 from crypto_core.keys.replacement.guide import Guide, StepId, StepState
-from crypto_core.paging import Query
+from crypto_core.lists.paging import Query
+from crypto_core.text.counting import counted
 from crypto_core.trail.event import SEALS
 from crypto_core.trail.sightings import KeyUse, Look, UseKind
 from crypto_core.trail.sources.asking import LATE

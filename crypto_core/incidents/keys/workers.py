@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from threading import Event
 
 from crypto_core.errors import TrailError
-from crypto_core.foreign import clean
+from crypto_core.findings.severity import Severity
 from crypto_core.incidents.keys.ground import KeyGround
 from crypto_core.key_names import is_multi_region
 from crypto_core.keys.policy.access import Access
@@ -21,7 +21,7 @@ from crypto_core.keys.policy.least_privilege import Role, is_principal
 from crypto_core.keys.replacement.access import USES
 from crypto_core.keys.replacement.making import roles
 from crypto_core.keys.state import KeyState
-from crypto_core.severity import Severity
+from crypto_core.text.cleaning import clean
 from crypto_core.trail.rules.novelty import NEW_PRINCIPAL
 from crypto_core.trail.use.asking import term
 

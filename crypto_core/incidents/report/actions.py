@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from crypto_core.counting import counted
 from crypto_core.database.journal import Entry as JournalEntry
 from crypto_core.incidents.model import Incident
 from crypto_core.incidents.report.masking import shown
 from crypto_core.incidents.report.parts import ActionRow
+from crypto_core.text.counting import counted
 
 SHOWN_LIMIT = 1000
 """Entries in a report; those that name the incident go first. What is left out is counted."""

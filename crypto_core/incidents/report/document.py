@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
 from crypto_core.database.journal import Entry as JournalEntry
+from crypto_core.findings.severity import Severity
 from crypto_core.incidents.model import Entry, IncidentState, IncidentView, Scope, StepView
 from crypto_core.incidents.report.actions import Actions, actions_of, job_numbers
 from crypto_core.incidents.report.differences import census_part
@@ -33,7 +34,6 @@ from crypto_core.incidents.report.parts import (
 )
 from crypto_core.incidents.report.people import people_of
 from crypto_core.incidents.times import Times, times_of
-from crypto_core.severity import Severity
 
 REFERENCES_SHOWN = 500
 """Tokens in scope that are named one by one; the rest is counted."""

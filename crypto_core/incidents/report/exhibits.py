@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from crypto_core.counting import counted
 from crypto_core.envelope.formats import Format
 from crypto_core.errors import EvidenceError, KeydeckError
 from crypto_core.incidents.catalogue import CaptureKind
@@ -22,6 +21,7 @@ from crypto_core.incidents.model import Evidence
 from crypto_core.incidents.report.masking import shown
 from crypto_core.incidents.report.parts import JobRow
 from crypto_core.providers.answers import Liveness
+from crypto_core.text.counting import counted
 
 NO_KEY = "no KMS key, or not known"
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
-from crypto_core.foreign import clean
 from crypto_core.incidents.report.outline import headline, outline
 from crypto_core.incidents.report.parts import Signed
 from crypto_core.incidents.report.sections import Cell, Look, Section, Table
+from crypto_core.text.cleaning import clean
 
 # A character reference can't be taken for structure (CommonMark 0.31, section 2.5), nor can it be undone by
 # a backslash before it, which is how a pipe that was only escaped comes to end a cell.

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from crypto_core.foreign import clean
-from crypto_core.redaction import redacted
+from crypto_core.log.redaction import redacted
+from crypto_core.text.cleaning import clean
 
 TEXT_LIMIT = 1000
 """Characters of one foreign text in a report."""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from crypto_core.counting import counted
+from crypto_core.findings.severity import Severity
 from crypto_core.incidents.keeping import joined
 from crypto_core.incidents.model import CheckState, IncidentView, StepState, StepView
 from crypto_core.incidents.report.exhibits import Exhibit
 from crypto_core.incidents.report.masking import shown
 from crypto_core.incidents.report.parts import OpenPoint, TokensPart
-from crypto_core.severity import Severity
+from crypto_core.text.counting import counted
 
 BY_HAND_SHOWN = 100
 """Tokens that are named one by one; the rest is counted."""

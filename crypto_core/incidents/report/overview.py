@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from base64 import b64encode
 
+from crypto_core.findings.severity import Severity
 from crypto_core.incidents.report.parts import Difference, Report, Signed
 from crypto_core.incidents.report.sections import (
     WORD_TONE,
@@ -21,7 +22,6 @@ from crypto_core.incidents.report.sections import (
 )
 from crypto_core.incidents.report.words import duration, found_out, moment_utc, verdict
 from crypto_core.incidents.times import Time
-from crypto_core.severity import Severity
 
 _SEVERITY_TONE = {
     Severity.CRITICAL: Tone.BAD,

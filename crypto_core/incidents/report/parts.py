@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from crypto_core.findings.severity import Severity
+from crypto_core.guard.signature import Signature
 from crypto_core.incidents.times import Times
-from crypto_core.severity import Severity
-from crypto_core.signing import Signature
 
 DRAFT = "DRAFT"
 FINAL = "FINAL"

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from crypto_core.database.journal import Entry
 from crypto_core.errors import DatabaseError, RefusedError
-from crypto_core.foreign import clean
+from crypto_core.guard.signature import Signer
 from crypto_core.incidents.model import IncidentView
 from crypto_core.incidents.report.document import build
 from crypto_core.incidents.report.html import as_html
@@ -18,7 +18,7 @@ from crypto_core.incidents.report.json import exported
 from crypto_core.incidents.report.markdown import as_markdown
 from crypto_core.incidents.report.parts import Signed
 from crypto_core.incidents.report.signing import NO_KEY, ReportCheck, check_report, sign
-from crypto_core.signing import Signer
+from crypto_core.text.cleaning import clean
 
 FORMS: Mapping[str, Callable[[Signed], str]] = {
     "markdown": as_markdown,

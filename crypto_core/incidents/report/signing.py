@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from crypto_core.errors import KeydeckError, RefusedError
-from crypto_core.foreign import clean
+from crypto_core.guard.signature import Signature, Signer, digest_of
 from crypto_core.incidents.report.json import as_json, canonical, written
 from crypto_core.incidents.report.masking import shown
 from crypto_core.incidents.report.parts import Report, Signed
-from crypto_core.signing import Signature, Signer, digest_of
+from crypto_core.text.cleaning import clean
 
 PURPOSE = "incident report"
 NO_KEY = "No signing key is configured (KEYDECK_SIGNING_KEY)."

@@ -9,7 +9,6 @@ from threading import Event
 from typing import Any
 
 from crypto_core.cancelling import stop_if
-from crypto_core.counting import counted
 from crypto_core.database.inventory import InventoryRow
 from crypto_core.database.tokens import StoredToken
 from crypto_core.envelope import Format
@@ -21,6 +20,7 @@ from crypto_core.incidents.tokens.parts import TokenParts
 from crypto_core.incidents.tokens.remembered import Answers, Before, Remembered, mark_json
 from crypto_core.incidents.tokens.scoped import InScope, ScopedTokens
 from crypto_core.references import TokenRef
+from crypto_core.text.counting import counted
 
 _PAGE = 1_000
 _IN_DETAIL = 500

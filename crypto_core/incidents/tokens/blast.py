@@ -8,18 +8,18 @@ from datetime import datetime
 from typing import Any
 
 from crypto_core.cancelling import stop_if
-from crypto_core.counting import counted
 from crypto_core.database.inventory import InventoryRow
 from crypto_core.envelope import Format
 from crypto_core.errors import KeyNotFoundError, SettingsError
-from crypto_core.foreign import clean
 from crypto_core.incidents.catalogue import CaptureKind
 from crypto_core.incidents.doing import Captured, Situation
 from crypto_core.incidents.fetching import begin_of, fetched
 from crypto_core.incidents.tokens.baseline import Baseline
 from crypto_core.incidents.tokens.parts import TokenParts
-from crypto_core.paging import Query
+from crypto_core.lists.paging import Query
 from crypto_core.references import TokenRef
+from crypto_core.text.cleaning import clean
+from crypto_core.text.counting import counted
 from crypto_core.trail.use.asking import term
 from crypto_core.trail.use.reach import reach
 from crypto_core.trail.use.token_timeline import TokenTimeline

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from crypto_core.counting import counted
 from crypto_core.errors import RefusedError
-from crypto_core.foreign import clean
 from crypto_core.incidents.catalogue import CaptureKind
 from crypto_core.incidents.doing import Captured, Situation
 from crypto_core.incidents.tokens.baseline import Baseline
 from crypto_core.incidents.tokens.blast import scope_refs
 from crypto_core.incidents.tokens.remembered import Remembered, counts
 from crypto_core.providers.answers import ProviderWork
+from crypto_core.text.cleaning import clean
+from crypto_core.text.counting import counted
 
 QUERIES = 1_000
 """Tokens whose audit log queries are made."""

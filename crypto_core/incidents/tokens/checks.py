@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from crypto_core.counting import counted
 from crypto_core.errors import (
     InterruptedRunError,
     InvalidFilterError,
@@ -22,6 +21,7 @@ from crypto_core.incidents.tokens.parts import OpenRestored
 from crypto_core.incidents.tokens.remembered import Remembered, counts
 from crypto_core.incidents.tokens.verifying import FAILED, OPENED, UNSEALED, VERIFIED_AT, WHOLE
 from crypto_core.providers.answers import Liveness
+from crypto_core.text.counting import counted
 
 Look = Callable[[Situation], CheckResult]
 

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from crypto_core.consent import Consent, Danger
-from crypto_core.counting import counted
 from crypto_core.errors import InvalidTokenError, NotConfirmedError, RefusedError
-from crypto_core.foreign import clean
+from crypto_core.guard.consent import Consent, Danger
 from crypto_core.incidents.doing import (
     ActionPlan,
     ActionResult,
@@ -26,6 +24,8 @@ from crypto_core.reencryption.entered import stripped
 from crypto_core.reencryption.entry_plan import EntryPlan
 from crypto_core.references import TokenRef, parse_reference
 from crypto_core.secret import Secret
+from crypto_core.text.cleaning import clean
+from crypto_core.text.counting import counted
 
 REFERENCE, TOKEN = "reference", "token"  # names of fields
 _OFFERED = 200

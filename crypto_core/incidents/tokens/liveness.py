@@ -7,10 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from crypto_core.consent import Consent, Danger
-from crypto_core.counting import counted
 from crypto_core.errors import NotConfirmedError
-from crypto_core.foreign import clean
+from crypto_core.guard.consent import Consent, Danger
 from crypto_core.incidents.catalogue import CaptureKind
 from crypto_core.incidents.doing import ActionPlan, ActionResult, Captured, InputField, Progress, Situation
 from crypto_core.incidents.tokens.baseline import Baseline, Standing
@@ -19,6 +17,8 @@ from crypto_core.incidents.tokens.planning import agreed, digest_of, must_be_who
 from crypto_core.incidents.tokens.remembered import counts
 from crypto_core.providers.answers import Liveness, ProviderWork, Question, TokenLiveness
 from crypto_core.references import TokenRef
+from crypto_core.text.cleaning import clean
+from crypto_core.text.counting import counted
 
 LISTED = 20
 """Tokens that are named in a plan or a result, one line each."""

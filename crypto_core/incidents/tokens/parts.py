@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from crypto_core.database.tokens import TokenStore
     from crypto_core.incidents.fetching import Monitor
     from crypto_core.incidents.tokens.restored import RestoredDatabase
-    from crypto_core.keyring import KmsKeyring
+    from crypto_core.keyring.kms_keyring import KmsKeyring
     from crypto_core.keys.inventory import KeyInventory
     from crypto_core.keys.service import StatusService
     from crypto_core.providers.answers import ProviderWork

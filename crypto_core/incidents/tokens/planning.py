@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from hashlib import sha256
 
-from crypto_core.consent import Consent, Danger, require
 from crypto_core.errors import RefusedError
+from crypto_core.guard.consent import Consent, Danger, require
 from crypto_core.incidents.doing import ActionPlan, Situation
 from crypto_core.incidents.tokens.remembered import Before
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import islice
 
-from crypto_core.counting import counted
 from crypto_core.database.tokens import StoredToken
 from crypto_core.envelope import open_envelope, parse
 from crypto_core.errors import EnvelopeError, InvalidReferenceError, KmsError
@@ -14,6 +13,7 @@ from crypto_core.incidents.model import CheckResult, CheckState
 from crypto_core.incidents.tokens.checks import seen
 from crypto_core.incidents.tokens.parts import TokenParts
 from crypto_core.key_names import in_region, is_multi_region, region_of
+from crypto_core.text.counting import counted
 from crypto_core.trail.use.asking import term
 
 SAMPLE = 3

@@ -12,8 +12,6 @@ from typing import Any, Protocol
 from sqlalchemy import Engine, func, literal, select, text
 from sqlalchemy import Text as SqlText
 
-from crypto_core.consent import Consent, Danger
-from crypto_core.counting import counted
 from crypto_core.database.answers import AnswerBook
 from crypto_core.database.catalogue import LiveCatalogue
 from crypto_core.database.census import take_census
@@ -23,15 +21,17 @@ from crypto_core.database.tables import PLATFORM_TABLES, TokenTable
 from crypto_core.database.tokens import TokenScope, TokenStore
 from crypto_core.envelope import Format
 from crypto_core.errors import RefusedError
-from crypto_core.foreign import clean
+from crypto_core.guard.consent import Consent, Danger
 from crypto_core.incidents.catalogue import CaptureKind
 from crypto_core.incidents.doing import ActionPlan, ActionResult, Captured, InputField, Progress, Situation
 from crypto_core.incidents.tokens.parts import OpenRestored
 from crypto_core.incidents.tokens.planning import agreed, digest_of, sample_of
 from crypto_core.incidents.tokens.verifying import Verified, captured_verification, share, verified_of
-from crypto_core.keyring import KmsKeyring
+from crypto_core.keyring.kms_keyring import KmsKeyring
 from crypto_core.reencryption.verification import Verifier
 from crypto_core.references import TokenRef
+from crypto_core.text.cleaning import clean
+from crypto_core.text.counting import counted
 
 _TOKENS = frozenset(f for f in Format if f is not Format.EMPTY)
 

@@ -6,12 +6,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from crypto_core.consent import Consent, Danger
-from crypto_core.counting import counted
 from crypto_core.database.tokens import TokenScope
 from crypto_core.envelope import Format
 from crypto_core.errors import NotConfirmedError
-from crypto_core.foreign import clean
+from crypto_core.guard.consent import Consent, Danger
 from crypto_core.incidents.doing import ActionPlan, ActionResult, InputField, Progress, Situation
 from crypto_core.incidents.tokens.baseline import Baseline, Standing
 from crypto_core.incidents.tokens.liveness import captured_liveness, listed, liveness_row
@@ -21,6 +19,8 @@ from crypto_core.incidents.tokens.planning import agreed, digest_of, must_be_who
 from crypto_core.incidents.tokens.remembered import counts
 from crypto_core.providers.answers import ByHand, Liveness, RevocationPlan, RevocationResult
 from crypto_core.references import TokenRef
+from crypto_core.text.cleaning import clean
+from crypto_core.text.counting import counted
 
 _UNSEALED = TokenScope(frozenset({Format.PLAINTEXT, Format.DEV}))
 

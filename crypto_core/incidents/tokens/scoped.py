@@ -7,14 +7,14 @@ from dataclasses import dataclass, replace
 from threading import Event
 
 from crypto_core.cancelling import stop_if
-from crypto_core.counting import counted
 from crypto_core.envelope import Format
 from crypto_core.errors import InvalidReferenceError, RefusedError
 from crypto_core.incidents.model import Incident
 from crypto_core.incidents.tokens.parts import TokenParts
 from crypto_core.key_names import is_key_arn
-from crypto_core.paging import Query
+from crypto_core.lists.paging import Query
 from crypto_core.references import TokenRef, parse_reference
+from crypto_core.text.counting import counted
 from crypto_core.trail.use.asking import term
 
 _PAGE = 1_000

@@ -11,11 +11,9 @@ from threading import Event
 from time import monotonic
 from typing import Any
 
-from crypto_core.consent import Consent, Danger
-from crypto_core.counting import counted
 from crypto_core.database.tokens import TokenScope
 from crypto_core.envelope import Format
-from crypto_core.foreign import clean
+from crypto_core.guard.consent import Consent, Danger
 from crypto_core.incidents.catalogue import CaptureKind
 from crypto_core.incidents.doing import ActionPlan, ActionResult, Captured, InputField, Progress, Situation
 from crypto_core.incidents.tokens.baseline import Baseline
@@ -25,6 +23,8 @@ from crypto_core.incidents.tokens.planning import agreed, digest_of, sample_of
 from crypto_core.reencryption.plan import RunProgress, Verification
 from crypto_core.reencryption.verification import NOT_AN_ENVELOPE, Verifier
 from crypto_core.references import TokenRef
+from crypto_core.text.cleaning import clean
+from crypto_core.text.counting import counted
 
 MOST = 1_000_000
 """Tokens that are verified in one go."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from threading import Event
 from typing import Any
 
+from crypto_core.aws.kms import KmsApi
 from crypto_core.cancelling import stop_if
 from crypto_core.keys.changes.reading import key_id_of
-from crypto_core.kms import KmsApi
 
 
 class Acting:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from crypto_core.consent import Danger
 from crypto_core.errors import RefusedError
+from crypto_core.guard.consent import Danger
 from crypto_core.keys.changes.acting import Acting
 from crypto_core.keys.changes.change import KeyChange
 from crypto_core.keys.changes.plan import ChangePlan

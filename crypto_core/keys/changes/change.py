@@ -9,8 +9,8 @@ from enum import StrEnum
 from typing import Any
 
 from crypto_core.errors import RefusedError
-from crypto_core.foreign import clean
 from crypto_core.keys.policy.least_privilege import Role
+from crypto_core.text.cleaning import clean
 
 PERIOD_DAYS = range(90, 2561)
 """Days between automatic rotations (API reference, EnableKeyRotation)."""

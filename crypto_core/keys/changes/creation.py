@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from crypto_core.consent import Danger
 from crypto_core.errors import RefusedError
-from crypto_core.foreign import clean
+from crypto_core.guard.consent import Danger
 from crypto_core.keys.changes.acting import Acting
 from crypto_core.keys.changes.aliases import NO_KEY
 from crypto_core.keys.changes.change import KeyChange
@@ -21,6 +20,7 @@ from crypto_core.keys.policy.comparison import written
 from crypto_core.keys.policy.document import parse_policy
 from crypto_core.keys.policy.explanation import explain
 from crypto_core.keys.policy.least_privilege import Role, least_privilege
+from crypto_core.text.cleaning import clean
 
 STATE = "state"
 NONE_YET = "no key yet"

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from crypto_core.consent import Danger
 from crypto_core.errors import RefusedError
-from crypto_core.foreign import clean
+from crypto_core.guard.consent import Danger
 from crypto_core.keys.changes.acting import Acting
 from crypto_core.keys.changes.change import ChangeKind, KeyChange
 from crypto_core.keys.changes.plan import ChangePlan
@@ -12,6 +11,7 @@ from crypto_core.keys.changes.reading import KeyReader, typed_name
 from crypto_core.keys.changes.recipe import Readings, Recipe
 from crypto_core.keys.grants import Grant, read_grants
 from crypto_core.keys.policy.actions import in_words
+from crypto_core.text.cleaning import clean
 
 GRANT = "grant"
 GONE = "gone"

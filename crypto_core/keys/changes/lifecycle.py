@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from crypto_core.consent import Danger
-from crypto_core.counting import counted
 from crypto_core.errors import RefusedError
+from crypto_core.guard.consent import Danger
 from crypto_core.key_names import region_of
 from crypto_core.keys.changes.acting import Acting
 from crypto_core.keys.changes.change import KeyChange
@@ -18,6 +17,7 @@ from crypto_core.keys.changes.plan import UNCOUNTED, ChangePlan, TokensAtRisk
 from crypto_core.keys.changes.reading import KeyReader, typed_name
 from crypto_core.keys.changes.recipe import Readings, Recipe, require_state
 from crypto_core.keys.state import KeyState
+from crypto_core.text.counting import counted
 
 PENDING = ("PendingDeletion", "PendingReplicaDeletion")
 STATE = "state"

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from crypto_core.consent import Danger
-from crypto_core.counting import counted
+from crypto_core.guard.consent import Danger
 from crypto_core.keys.changes.change import KeyChange
+from crypto_core.text.counting import counted
 
 UNCOUNTED = "uncounted"
 """What is typed instead of a number where the tokens under a key can't be counted."""

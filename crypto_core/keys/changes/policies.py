@@ -9,9 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from crypto_core.consent import Danger
 from crypto_core.errors import KmsError, PolicyError, RefusedError
-from crypto_core.foreign import clean
+from crypto_core.guard.consent import Danger
 from crypto_core.keys.changes.acting import Acting
 from crypto_core.keys.changes.change import KeyChange
 from crypto_core.keys.changes.plan import ChangePlan
@@ -20,6 +19,7 @@ from crypto_core.keys.changes.recipe import Readings, Recipe
 from crypto_core.keys.policy.access import Access, accesses
 from crypto_core.keys.policy.comparison import Comparison, compare
 from crypto_core.keys.policy.document import PolicyDocument, parse_policy
+from crypto_core.text.cleaning import clean
 
 POLICY = "policy"
 _USES = ("Decrypt", "GenerateDataKey", "ReEncryptFrom", "ReEncryptTo")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from threading import Event
 from typing import Any
 
-from crypto_core.coverage import Evidence
+from crypto_core.aws.kms import KmsApi
 from crypto_core.errors import (
     DatabaseError,
     KeyNotFoundError,
@@ -18,7 +18,6 @@ from crypto_core.errors import (
     KmsError,
     RefusedError,
 )
-from crypto_core.foreign import clean
 from crypto_core.key_names import in_region, region_of
 from crypto_core.keys.changes.plan import TokensAtRisk
 from crypto_core.keys.inventory import KeyInventory
@@ -27,7 +26,8 @@ from crypto_core.keys.policy.reading import read_policy_text
 from crypto_core.keys.service import StatusService
 from crypto_core.keys.state import ON_DEMAND_LIMIT, KeyState
 from crypto_core.keys.status import Status
-from crypto_core.kms import KmsApi
+from crypto_core.lists.coverage import Evidence
+from crypto_core.text.cleaning import clean
 
 _TYPABLE = re.compile(r"alias/[A-Za-z0-9/_-]{1,250}")
 

@@ -6,8 +6,8 @@ RotateKeyOnDemand.
 
 from __future__ import annotations
 
-from crypto_core.consent import Danger
 from crypto_core.errors import RefusedError
+from crypto_core.guard.consent import Danger
 from crypto_core.keys.changes.acting import Acting
 from crypto_core.keys.changes.change import DEFAULT_PERIOD_DAYS, KeyChange
 from crypto_core.keys.changes.plan import ChangePlan

@@ -9,8 +9,6 @@ from threading import Event
 from typing import Any
 from uuid import uuid4
 
-from crypto_core.consent import Consent, Origin, require
-from crypto_core.database.approvals import ApprovalGate
 from crypto_core.database.installation import require_schema
 from crypto_core.database.journal import Journal, Outcome
 from crypto_core.errors import (
@@ -26,6 +24,8 @@ from crypto_core.errors import (
     ReadOnlyError,
     RefusedError,
 )
+from crypto_core.guard.approvals import ApprovalGate
+from crypto_core.guard.consent import Consent, Origin, require
 from crypto_core.keys.changes import aliases, creation, grants, lifecycle, policies, replication, rotation
 from crypto_core.keys.changes.acting import Acting
 from crypto_core.keys.changes.change import ChangeKind, KeyChange, check

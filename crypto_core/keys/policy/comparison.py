@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from crypto_core.foreign import clean
 from crypto_core.key_names import account_of
 from crypto_core.keys.policy.access import Access, accesses
 from crypto_core.keys.policy.actions import in_words
 from crypto_core.keys.policy.document import PolicyDocument
+from crypto_core.text.cleaning import clean
 
 
 @dataclass(frozen=True, slots=True)

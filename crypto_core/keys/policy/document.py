@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from crypto_core.errors import PolicyError
-from crypto_core.foreign import clean
 from crypto_core.keys.policy.actions import POWERS, named_by
 from crypto_core.keys.policy.patterns import like
+from crypto_core.text.cleaning import clean
 
 MOST_BYTES = 32 * 1024
 _STATEMENT = frozenset(

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from crypto_core.foreign import clean
 from crypto_core.keys.policy.access import Access
 from crypto_core.keys.policy.actions import Power, in_words, powers
 from crypto_core.keys.policy.document import Condition, PolicyDocument, Statement
+from crypto_core.text.cleaning import clean
 
 _TESTS = {
     "stringequals": "is",

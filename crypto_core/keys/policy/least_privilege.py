@@ -14,8 +14,8 @@ from enum import StrEnum
 from typing import Any
 
 from crypto_core.errors import PolicyError
-from crypto_core.foreign import clean
 from crypto_core.keys.policy.actions import POWERS, Power
+from crypto_core.text.cleaning import clean
 
 
 class Role(StrEnum):

@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from crypto_core.foreign import clean
 from crypto_core.keys.policy.document import Condition, Statement
+from crypto_core.text.cleaning import clean
 
 
 class Bound(StrEnum):

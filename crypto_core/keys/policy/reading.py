@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from crypto_core.aws.kms import KmsApi
 from crypto_core.errors import KmsAccessDeniedError, KmsError, KmsRequestError, PolicyError
 from crypto_core.key_names import account_of
 from crypto_core.keys.grants import Grant, read_grants
@@ -13,7 +14,6 @@ from crypto_core.keys.policy.access import Access, accesses
 from crypto_core.keys.policy.document import PolicyDocument, parse_policy
 from crypto_core.keys.policy.explanation import Sentence, explain
 from crypto_core.keys.state import KeyState
-from crypto_core.kms import KmsApi
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,14 +12,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from crypto_core.findings.finding import Finding, Gap
+from crypto_core.findings.severity import Severity
 from crypto_core.keys.policy.access import Access
 from crypto_core.keys.policy.actions import Power, powers
 from crypto_core.keys.policy.explanation import sentence_of
 from crypto_core.keys.policy.narrowing import Bound, account_of
 from crypto_core.keys.policy.patterns import like
 from crypto_core.keys.posture.facts import Estate, KeyFacts
-from crypto_core.keys.posture.finding import Finding, Gap
-from crypto_core.severity import Severity
 
 LEAST = ("NIST SP 800-53 AC-6", "PCI DSS v4.0 7.2.2")
 _FULL = frozenset({"Decrypt", "PutKeyPolicy", "ScheduleKeyDeletion"})

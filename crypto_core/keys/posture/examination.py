@@ -9,9 +9,11 @@ from datetime import UTC, datetime
 from threading import Event
 from typing import Any, Protocol
 
+from crypto_core.aws.kms import KmsApi
 from crypto_core.cancelling import stop_if
-from crypto_core.coverage import Coverage
 from crypto_core.errors import DatabaseError, KmsError
+from crypto_core.findings.finding import Finding, Gap
+from crypto_core.findings.severity import Severity
 from crypto_core.key_names import parse_key_name, same_key
 from crypto_core.keys.grants import Grant
 from crypto_core.keys.inventory import KeyInventory
@@ -19,15 +21,13 @@ from crypto_core.keys.policy.access import Access
 from crypto_core.keys.policy.reading import KeyPolicies
 from crypto_core.keys.posture import access, lifecycle, rotation, use
 from crypto_core.keys.posture.facts import Estate, KeyFacts
-from crypto_core.keys.posture.finding import Finding, Gap
 from crypto_core.keys.posture.limits import Limits
 from crypto_core.keys.posture.pace import Pace
 from crypto_core.keys.posture.trail_reading import read_trails
 from crypto_core.keys.posture.trails import judge
 from crypto_core.keys.state import KeyState
 from crypto_core.keys.status import Status
-from crypto_core.kms import KmsApi
-from crypto_core.severity import Severity
+from crypto_core.lists.coverage import Coverage
 
 WORKERS = 8
 GRANT_LISTS_PER_SECOND = 50.0

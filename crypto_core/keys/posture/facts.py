@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from crypto_core.findings.finding import Gap
+from crypto_core.findings.severity import Severity
 from crypto_core.key_names import account_of
 from crypto_core.keys.grants import Grant
 from crypto_core.keys.policy.access import Access
-from crypto_core.keys.posture.finding import Gap
 from crypto_core.keys.posture.limits import Limits
 from crypto_core.keys.state import KeyState
-from crypto_core.severity import Severity
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from crypto_core.findings.finding import Finding, Gap
+from crypto_core.findings.severity import Severity
 from crypto_core.keys.posture.facts import Estate, KeyFacts
-from crypto_core.keys.posture.finding import Finding, Gap
-from crypto_core.severity import Severity
 
 _AVAILABLE = ("NIST SP 800-53 SC-12(1)",)
 _DELETED = ("AWS Security Hub KMS.3", *_AVAILABLE)

@@ -19,10 +19,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from crypto_core.findings.finding import Finding, Gap
+from crypto_core.findings.severity import Severity
 from crypto_core.key_names import account_of, region_of, same_key
 from crypto_core.keys.posture.facts import Estate, KeyFacts
-from crypto_core.keys.posture.finding import Finding, Gap
-from crypto_core.severity import Severity
 
 CONTROLS = (
     "CIS AWS Foundations v3.0 3.6",

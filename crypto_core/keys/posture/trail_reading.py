@@ -7,13 +7,13 @@ from dataclasses import replace
 from threading import Event
 from typing import Any
 
+from crypto_core.aws.kms import KmsApi
 from crypto_core.cancelling import stop_if
 from crypto_core.errors import KmsError
-from crypto_core.foreign import clean
-from crypto_core.keys.posture.finding import Gap
+from crypto_core.findings.finding import Gap
+from crypto_core.findings.severity import Severity
 from crypto_core.keys.posture.trails import Trail, recorded
-from crypto_core.kms import KmsApi
-from crypto_core.severity import Severity
+from crypto_core.text.cleaning import clean
 
 
 def read_trails(

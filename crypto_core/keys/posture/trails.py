@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from crypto_core.foreign import clean
-from crypto_core.keys.posture.finding import Finding, Gap
-from crypto_core.severity import Severity
+from crypto_core.findings.finding import Finding, Gap
+from crypto_core.findings.severity import Severity
+from crypto_core.text.cleaning import clean
 
 CONTROLS = ("CIS AWS Foundations v3.0 3.1", "AWS Security Hub CloudTrail.1", "NIST SP 800-53 AU-12")
 KMS = "kms.amazonaws.com"

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from crypto_core.findings.finding import Finding, Gap
+from crypto_core.findings.severity import Severity
 from crypto_core.key_names import parse_key_name, same_key
 from crypto_core.keys.posture.facts import Estate, KeyFacts
-from crypto_core.keys.posture.finding import Finding, Gap
 from crypto_core.keys.posture.rotation import comes_after, marked_earlier
-from crypto_core.severity import Severity
 
 _RETIRED = ("PCI DSS v4.0 3.7.5",)
 _AGED = ("PCI DSS v4.0 3.7.4", "NIST SP 800-57 Part 1 5.3")

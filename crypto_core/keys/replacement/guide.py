@@ -8,8 +8,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from crypto_core.coverage import Coverage
 from crypto_core.keys.state import KeyState
+from crypto_core.lists.coverage import Coverage
 
 
 class StepId(StrEnum):

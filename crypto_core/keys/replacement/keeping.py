@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from crypto_core.counting import counted
 from crypto_core.key_names import same_key
 from crypto_core.keys.replacement.guide import Instruction, Step, StepId, StepState, command, note
 from crypto_core.keys.replacement.seen import Seen
 from crypto_core.keys.replacement.switching import in_use
 from crypto_core.keys.replacement.trust import is_trusted, trust
+from crypto_core.text.counting import counted
 
 NO_RECOVERY = (
     "Rewrapping is no recovery from a compromise: the data keys stay the same. If the old key leaked, "

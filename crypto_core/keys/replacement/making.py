@@ -6,11 +6,11 @@ import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from crypto_core.foreign import clean
 from crypto_core.keys.policy.access import Access
 from crypto_core.keys.policy.least_privilege import NEEDS, Role, is_principal
 from crypto_core.keys.replacement.access import USES
 from crypto_core.keys.state import KeyState
+from crypto_core.text.cleaning import clean
 
 _REWRAPS = NEEDS[Role.OPERATOR] - NEEDS[Role.PLATFORM] - NEEDS[Role.INSPECTOR]
 _LOCKS_DOWN = NEEDS[Role.RESPONDER] - NEEDS[Role.OPERATOR]

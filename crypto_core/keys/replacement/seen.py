@@ -31,8 +31,8 @@ from crypto_core.errors import (
     MissingSchemaError,
     TrailError,
 )
-from crypto_core.foreign import clean
 from crypto_core.key_names import is_key_arn, parse_key_name, same_key
+from crypto_core.keyring.preflight import Permission, Preflight
 from crypto_core.keys.changes.plan import TokensAtRisk
 from crypto_core.keys.changes.reading import at_risk
 from crypto_core.keys.inventory import KeyInventory
@@ -43,8 +43,8 @@ from crypto_core.keys.replacement.witness import UseSeen, UseWitness
 from crypto_core.keys.service import StatusService
 from crypto_core.keys.state import KeyState
 from crypto_core.keys.status import Status
-from crypto_core.paging import Query
-from crypto_core.preflight import Permission, Preflight
+from crypto_core.lists.paging import Query
+from crypto_core.text.cleaning import clean
 
 SEALS = ("Encrypt", "GenerateDataKey", "GenerateDataKeyWithoutPlaintext")
 """Uses with which something new comes under a key."""

@@ -9,13 +9,13 @@ from datetime import UTC, datetime
 from threading import Event
 
 from crypto_core.cancelling import stop_if
-from crypto_core.coverage import Coverage
 from crypto_core.errors import KmsError
 from crypto_core.keys.replacement.guide import Guide, Step, StepId, StepState, in_turn
 from crypto_core.keys.replacement.keeping import old_key, rest
 from crypto_core.keys.replacement.new_key import new_key, preflight
 from crypto_core.keys.replacement.seen import Seen, Sight
 from crypto_core.keys.replacement.switching import in_use, switch
+from crypto_core.lists.coverage import Coverage
 
 _log = logging.getLogger(__name__)
 

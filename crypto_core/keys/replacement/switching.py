@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
-from crypto_core.counting import counted
 from crypto_core.key_names import region_of, same_key
 from crypto_core.keys.replacement.guide import Instruction, Step, StepId, StepState, command, note, setting
 from crypto_core.keys.replacement.seen import SEALS, Resolved, Seen
 from crypto_core.keys.replacement.trust import is_trusted, trust
 from crypto_core.keys.state import KeyState
+from crypto_core.text.counting import counted
 
 RESTART = (
     "Processes that use crypto_core hold an alias to the key that it named first, and refuse another: "

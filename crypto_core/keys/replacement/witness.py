@@ -11,8 +11,8 @@ from datetime import UTC, datetime
 from threading import Event
 from typing import Protocol
 
-from crypto_core.counting import counted
-from crypto_core.foreign import clean
+from crypto_core.text.cleaning import clean
+from crypto_core.text.counting import counted
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,9 +12,9 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 from time import monotonic
 
-from crypto_core.aws_sessions import AccessKey
+from crypto_core.aws.kms import KmsApi
+from crypto_core.aws.sessions import AccessKey
 from crypto_core.errors import CredentialsError, KeydeckError
-from crypto_core.kms import KmsApi
 
 LOOK_SECONDS = 5.0
 """How often botocore is asked: it renews credentials minutes before they run out."""

@@ -11,7 +11,7 @@ import ssl
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from crypto_core.kms import KmsGround
+from crypto_core.aws.kms import KmsGround
 from crypto_core.reencryption.bulk.signing import KmsSigner
 from crypto_core.reencryption.bulk.wire import BrokenAnswerError, HttpAnswer, Wire
 

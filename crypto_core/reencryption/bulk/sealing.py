@@ -7,7 +7,6 @@ proves that it holds the token. Re-encrypt and encrypt compare what the new enve
 from __future__ import annotations
 
 from crypto_core.cipher import seal_under
-from crypto_core.data_keys import KeyAnswer
 from crypto_core.database.tokens import Replacement, StoredToken
 from crypto_core.envelope import (
     Envelope,
@@ -41,7 +40,8 @@ from crypto_core.errors import (
     UntrustedKeyError,
 )
 from crypto_core.key_names import same_key
-from crypto_core.kms_answers import must_be_named
+from crypto_core.keyring.checked_answers import must_be_named
+from crypto_core.keyring.data_keys import KeyAnswer
 from crypto_core.reencryption.bulk.ports import BulkKms, Order, Outcome, Poison, Sealed
 from crypto_core.reencryption.plan import Verb
 from crypto_core.references import TokenRef

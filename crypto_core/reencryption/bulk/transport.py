@@ -16,8 +16,10 @@ from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Any, Self
 
-from crypto_core.data_keys import GeneratedDataKey, KeyAnswer, RewrappedDataKey, UnwrappedDataKey
-from crypto_core.encryption_context import EncryptionContext
+from crypto_core.aws.failures import not_answered, told_apart
+from crypto_core.aws.kms import READ_ONLY_OPERATIONS, KmsApi
+from crypto_core.aws.region_failover import Routes
+from crypto_core.envelope.encryption_context import EncryptionContext
 from crypto_core.errors import (
     CredentialsError,
     KeydeckError,
@@ -33,10 +35,9 @@ from crypto_core.errors import (
     SettingsError,
 )
 from crypto_core.key_names import is_multi_region, parse_key_name, region_of
-from crypto_core.kms import READ_ONLY_OPERATIONS, KmsApi
-from crypto_core.kms_answers import encrypted_data_key_of, material_of, pinned, take_plaintext
-from crypto_core.kms_errors import not_answered, told_apart
-from crypto_core.observation import SILENT, Observer, observed_call
+from crypto_core.keyring.checked_answers import encrypted_data_key_of, material_of, pinned, take_plaintext
+from crypto_core.keyring.data_keys import GeneratedDataKey, KeyAnswer, RewrappedDataKey, UnwrappedDataKey
+from crypto_core.log.observation import SILENT, Observer, observed_call
 from crypto_core.reencryption.bulk.access import Access
 from crypto_core.reencryption.bulk.answers import document_of, refusal_of, skew_of, take_bytes
 from crypto_core.reencryption.bulk.http import Endpoint, tls_context
@@ -44,7 +45,6 @@ from crypto_core.reencryption.bulk.pace import CallPace
 from crypto_core.reencryption.bulk.retrying import ATTEMPTS, Failure, Refused, Retries
 from crypto_core.reencryption.bulk.watch import CallWatch
 from crypto_core.reencryption.bulk.wire import HttpAnswer
-from crypto_core.routes import Routes
 from crypto_core.secret import DataKey
 
 _RENEWALS = 3

@@ -17,7 +17,6 @@ from crypto_core.errors import (
     KmsUnreachableError,
     TrailError,
 )
-from crypto_core.foreign import clean
 from crypto_core.key_names import account_of
 from crypto_core.keys.inventory import KeyInventory
 from crypto_core.keys.policy.access import Access
@@ -25,6 +24,7 @@ from crypto_core.keys.policy.reading import KeyPolicies, KeyPolicy
 from crypto_core.keys.replacement.access import Loss, losses, new_denials, seen
 from crypto_core.keys.replacement.witness import UseSeen, UseWitness
 from crypto_core.reencryption.jobs.ports import Compared
+from crypto_core.text.cleaning import clean
 
 SEEN_FOR = timedelta(days=90)
 """How far back events are looked at: as far as LookupEvents reaches."""

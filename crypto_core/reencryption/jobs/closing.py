@@ -17,7 +17,6 @@ from typing import Any
 
 from sqlalchemy import Connection, func, select
 
-from crypto_core.counting import counted
 from crypto_core.database.engine import connected
 from crypto_core.database.jobs import DONE, FAILED, RUNNING, JobRow
 from crypto_core.database.journal import Outcome
@@ -34,6 +33,7 @@ from crypto_core.reencryption.jobs.writers import Writers
 from crypto_core.reencryption.plan import Selection, Verb
 from crypto_core.reencryption.planner import FORMATS, Planner
 from crypto_core.references import TokenRef
+from crypto_core.text.counting import counted
 
 _log = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from crypto_core.consent import Danger
+from crypto_core.guard.consent import Danger
 from crypto_core.reencryption.plan import Plan, Verb
 
 FEW = 200

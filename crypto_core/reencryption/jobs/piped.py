@@ -8,9 +8,9 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from threading import Event
 
+from crypto_core.aws.kms import KmsApi
 from crypto_core.errors import LeaseLostError
-from crypto_core.kms import KmsApi
-from crypto_core.observation import Observer
+from crypto_core.log.observation import Observer
 from crypto_core.reencryption.bulk import pipeline
 from crypto_core.reencryption.bulk.control import Control
 from crypto_core.reencryption.bulk.pace import CallPace

@@ -8,7 +8,6 @@ from dataclasses import replace
 from threading import Event
 
 from crypto_core.cancelling import stop_if
-from crypto_core.counting import counted
 from crypto_core.database.picked import Picked
 from crypto_core.database.tokens import TokenStore
 from crypto_core.envelope import Format
@@ -20,6 +19,7 @@ from crypto_core.reencryption.jobs.model import JobOptions, JobPlan, calls_per_t
 from crypto_core.reencryption.jobs.ports import CompareAccess
 from crypto_core.reencryption.plan import Plan, Selection, Unwritten, Verb
 from crypto_core.reencryption.planner import Planner
+from crypto_core.text.counting import counted
 
 _V2_STAYS = "a v2 envelope is bound to the key that it names; re-encrypt it instead"
 

@@ -22,7 +22,7 @@ from crypto_core.errors import (
     KmsError,
     UntrustedKeyError,
 )
-from crypto_core.keyring import KmsKeyring
+from crypto_core.keyring.kms_keyring import KmsKeyring
 from crypto_core.reencryption.bulk.ports import Order, Outcome, Poison, Sealed, TokenPages, TokenSink
 from crypto_core.reencryption.bulk.watch import CallSample
 from crypto_core.reencryption.jobs.ports import ChunkWork, OpenRestoring

@@ -20,7 +20,6 @@ from crypto_core.database.scopes import scope_from_json
 from crypto_core.database.tokens import StoredToken
 from crypto_core.envelope import Format
 from crypto_core.errors import DatabaseError, KeydeckError, KmsError, LeaseLostError
-from crypto_core.foreign import clean
 from crypto_core.key_names import same_key
 from crypto_core.reencryption.bulk.ports import Order
 from crypto_core.reencryption.jobs.closing import Closer, Closing
@@ -32,6 +31,7 @@ from crypto_core.reencryption.jobs.ports import ChunkWork, OpenRestoring, OpenWo
 from crypto_core.reencryption.jobs.work import ChunkGround, ChunkPages, ChunkSink
 from crypto_core.reencryption.plan import Verb
 from crypto_core.references import TokenRef
+from crypto_core.text.cleaning import clean
 
 _log = logging.getLogger(__name__)
 

@@ -13,8 +13,6 @@ from uuid import uuid4
 
 from sqlalchemy import Connection
 
-from crypto_core.consent import Consent, require
-from crypto_core.database.approvals import ApprovalGate
 from crypto_core.database.engine import connected
 from crypto_core.database.installation import require_schema
 from crypto_core.database.jobs import CANCELLED, DONE, FAILED, PAUSED, RUNNING, JobCounts, JobDraft, JobRow
@@ -31,7 +29,8 @@ from crypto_core.errors import (
     RefusedError,
     UnknownJobError,
 )
-from crypto_core.foreign import clean
+from crypto_core.guard.approvals import ApprovalGate
+from crypto_core.guard.consent import Consent, require
 from crypto_core.keys.service import StatusService
 from crypto_core.reencryption.jobs.closing import selection_as_json
 from crypto_core.reencryption.jobs.model import FEW, JobOptions, JobPlan, JobView
@@ -40,6 +39,7 @@ from crypto_core.reencryption.jobs.planning import JobPlanner
 from crypto_core.reencryption.jobs.runner import JobRunner
 from crypto_core.reencryption.jobs.views import job_view
 from crypto_core.reencryption.plan import Plan, Selection, Unwritten, Verb, with_note
+from crypto_core.text.cleaning import clean
 
 _log = logging.getLogger(__name__)
 

@@ -11,10 +11,7 @@ from datetime import datetime
 from typing import Any
 from uuid import uuid4
 
-from crypto_core.consent import Consent, Danger, require
-from crypto_core.counting import counted
 from crypto_core.database import backups
-from crypto_core.database.approvals import ApprovalGate
 from crypto_core.database.engine import connected
 from crypto_core.database.installation import require_schema
 from crypto_core.database.jobs import CANCELLED, DONE, JobDraft, JobRow
@@ -29,10 +26,13 @@ from crypto_core.errors import (
     ReadOnlyError,
     RefusedError,
 )
-from crypto_core.foreign import clean
+from crypto_core.guard.approvals import ApprovalGate
+from crypto_core.guard.consent import Consent, Danger, require
 from crypto_core.keys.inventory import KeyInventory
 from crypto_core.reencryption.jobs.parts import JobParts
 from crypto_core.reencryption.plan import Verb
+from crypto_core.text.cleaning import clean
+from crypto_core.text.counting import counted
 
 RESTORE, PURGE = "jobs restore", "backups purge"
 

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from crypto_core.errors import KmsError, TrailError
-from crypto_core.foreign import clean
 from crypto_core.key_names import short_key
 from crypto_core.keys.inventory import KeyInventory
 from crypto_core.keys.replacement.seen import SEALS
 from crypto_core.keys.replacement.witness import UseWitness
+from crypto_core.text.cleaning import clean
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from crypto_core.errors import PolicyError
+from crypto_core.findings.finding import Finding, Gap
+from crypto_core.findings.severity import Severity
+from crypto_core.findings.techniques import CLOUD_ROLES
 from crypto_core.key_names import account_of
 from crypto_core.keys.policy.access import Access, accesses
 from crypto_core.keys.policy.actions import Power, powers
 from crypto_core.keys.policy.comparison import compare
 from crypto_core.keys.policy.document import PolicyDocument, parse_policy
 from crypto_core.keys.policy.document import Principal as Named
-from crypto_core.keys.posture.finding import Finding, Gap
-from crypto_core.severity import Severity
 from crypto_core.trail.event import KMS, TrailEvent
 from crypto_core.trail.rules.making import Kind, Say, told
 from crypto_core.trail.rules.rule import Rule, Sigma
-from crypto_core.trail.rules.techniques import CLOUD_ROLES
 from crypto_core.trail.rules.watched import Watched, listed, request, text
 from crypto_core.trail.store.history import Span, has
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import timedelta
 
-from crypto_core.keys.posture.finding import Finding, Gap
-from crypto_core.severity import Severity
+from crypto_core.findings.finding import Finding, Gap
+from crypto_core.findings.severity import Severity
+from crypto_core.findings.techniques import CLOUD_ACCOUNTS, DATABASES, DISCOVERY, STEAL_TOKEN
 from crypto_core.trail.rules.rule import Correlation, Rule, Sigma
-from crypto_core.trail.rules.techniques import CLOUD_ACCOUNTS, DATABASES, DISCOVERY, STEAL_TOKEN
 from crypto_core.trail.rules.watched import (
     FAILED,
     NO_SERVICE,

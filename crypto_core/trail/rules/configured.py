@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from crypto_core.errors import KmsError
+from crypto_core.findings.finding import Gap
+from crypto_core.findings.severity import Severity
 from crypto_core.key_names import account_of, is_key_arn, parse_key_name, same_key
-from crypto_core.keys.posture.finding import Gap
-from crypto_core.severity import Severity
 
 
 @dataclass(frozen=True, slots=True)

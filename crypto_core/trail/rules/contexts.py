@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from crypto_core.filters import Alternative, Term
-from crypto_core.keys.posture.finding import Finding, Gap
-from crypto_core.severity import Severity
+from crypto_core.findings.finding import Finding, Gap
+from crypto_core.findings.severity import Severity
+from crypto_core.findings.techniques import CLOUD_SECRETS, STEAL_TOKEN
+from crypto_core.lists.filter_language import Alternative, Term
 from crypto_core.trail.rules.rule import Rule, Sigma
-from crypto_core.trail.rules.techniques import CLOUD_SECRETS, STEAL_TOKEN
 from crypto_core.trail.rules.watched import (
     NO_SERVICE,
     OF_KMS,

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from crypto_core.foreign import clean
-from crypto_core.keys.posture.finding import Finding, Gap
+from crypto_core.findings.finding import Finding, Gap
+from crypto_core.findings.severity import Severity
+from crypto_core.findings.techniques import CLOUD_LOGS
 from crypto_core.keys.posture.trails import recorded
-from crypto_core.severity import Severity
+from crypto_core.text.cleaning import clean
 from crypto_core.trail.event import CLOUDTRAIL, TrailEvent
 from crypto_core.trail.rules.making import Kind, Say, told
 from crypto_core.trail.rules.rule import Rule, Sigma
-from crypto_core.trail.rules.techniques import CLOUD_LOGS
 from crypto_core.trail.rules.watched import Watched, request, text
 
 _RULES = {

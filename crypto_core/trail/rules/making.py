@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from crypto_core.keys.posture.finding import Finding
-from crypto_core.severity import Severity
+from crypto_core.findings.finding import Finding
+from crypto_core.findings.severity import Severity
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.rules.watched import (
     Watched,

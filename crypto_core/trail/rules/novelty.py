@@ -10,10 +10,10 @@ import ipaddress
 import re
 from collections.abc import Callable, Iterator
 
-from crypto_core.keys.posture.finding import Finding, Gap
-from crypto_core.severity import Severity
+from crypto_core.findings.finding import Finding, Gap
+from crypto_core.findings.severity import Severity
+from crypto_core.findings.techniques import CLOUD_ACCOUNTS, CLOUD_SECRETS, STEAL_TOKEN
 from crypto_core.trail.rules.rule import Rule, Sigma
-from crypto_core.trail.rules.techniques import CLOUD_ACCOUNTS, CLOUD_SECRETS, STEAL_TOKEN
 from crypto_core.trail.rules.watched import Watched, found, listed, lower, name_of, times, where_from
 from crypto_core.trail.store.history import Group, flag, has
 

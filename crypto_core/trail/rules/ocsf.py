@@ -13,13 +13,13 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from crypto_core.findings.finding import Finding
+from crypto_core.findings.severity import Severity
+from crypto_core.findings.techniques import TECHNIQUES, VERSION
 from crypto_core.key_names import account_of, is_key_arn, region_of
-from crypto_core.keys.posture.finding import Finding
-from crypto_core.severity import Severity
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.rules.registry import BY_ID
 from crypto_core.trail.rules.sigma import sigma_id
-from crypto_core.trail.rules.techniques import TECHNIQUES, VERSION
 
 SCHEMA = "1.4.0"
 CLASS, CATEGORY, CREATE = 2004, 2, 1

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from crypto_core.keys.posture.finding import Finding, Gap
-from crypto_core.severity import Severity
+from crypto_core.findings.finding import Finding, Gap
+from crypto_core.findings.severity import Severity
+from crypto_core.findings.techniques import CLOUD_SECRETS, STEAL_TOKEN
 from crypto_core.trail.event import OPENS, SEALS
 from crypto_core.trail.rules.configured import patterns
 from crypto_core.trail.rules.rule import Rule, Sigma
-from crypto_core.trail.rules.techniques import CLOUD_SECRETS, STEAL_TOKEN
 from crypto_core.trail.rules.watched import OF_KMS, Watched, calls, found, listed, lower, name_of, where_from
 from crypto_core.trail.store.history import Group, has, like
 

@@ -8,11 +8,11 @@ from datetime import UTC, datetime, timedelta
 from threading import Event
 
 from crypto_core.cancelling import stop_if
-from crypto_core.counting import counted
-from crypto_core.coverage import Coverage
 from crypto_core.errors import RefusedError
-from crypto_core.keys.posture.finding import Finding, Gap
-from crypto_core.severity import Severity
+from crypto_core.findings.finding import Finding, Gap
+from crypto_core.findings.severity import Severity
+from crypto_core.lists.coverage import Coverage
+from crypto_core.text.counting import counted
 from crypto_core.trail.query import Aliases
 from crypto_core.trail.rules.configured import Configured, resolve
 from crypto_core.trail.rules.registry import RULES

@@ -10,9 +10,9 @@ import uuid
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from crypto_core.severity import Severity
+from crypto_core.findings.severity import Severity
+from crypto_core.findings.techniques import TECHNIQUES
 from crypto_core.trail.rules.rule import Rule
-from crypto_core.trail.rules.techniques import TECHNIQUES
 
 _NAMESPACE = uuid.UUID("5e4a3a4e-0c55-5b8e-9d6c-6c2f7f1f5a11")
 _LOGSOURCE = {"product": "aws", "service": "cloudtrail"}

@@ -8,11 +8,11 @@ from datetime import datetime
 from functools import cached_property
 from typing import Any
 
-from crypto_core.counting import counted
-from crypto_core.filters import Alternative, Term
-from crypto_core.foreign import clean
-from crypto_core.keys.posture.finding import Finding, Gap
-from crypto_core.severity import Severity
+from crypto_core.findings.finding import Finding, Gap
+from crypto_core.findings.severity import Severity
+from crypto_core.lists.filter_language import Alternative, Term
+from crypto_core.text.cleaning import clean
+from crypto_core.text.counting import counted
 from crypto_core.trail.event import KMS, TrailEvent
 from crypto_core.trail.reading import load
 from crypto_core.trail.rules.configured import Keys, patterns

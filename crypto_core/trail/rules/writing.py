@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from crypto_core.findings.finding import Finding, Gap
+from crypto_core.findings.severity import Severity
+from crypto_core.findings.techniques import CLOUD_ACCOUNTS, ENCRYPTED
 from crypto_core.key_names import account_of
-from crypto_core.keys.posture.finding import Finding, Gap
-from crypto_core.severity import Severity
 from crypto_core.trail.rules.configured import one_of, patterns
 from crypto_core.trail.rules.rule import Rule, Sigma
-from crypto_core.trail.rules.techniques import CLOUD_ACCOUNTS, ENCRYPTED
 from crypto_core.trail.rules.watched import (
     DID,
     NO_SERVICE,

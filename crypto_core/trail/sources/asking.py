@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
-from crypto_core.filters import Term, passes
+from crypto_core.lists.filter_language import Term, passes
 from crypto_core.trail.columns import seconds
 from crypto_core.trail.event import CLOUDTRAIL, KMS, TrailEvent
 from crypto_core.trail.query import FREE, Aliases, parse, values

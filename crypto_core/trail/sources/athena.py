@@ -16,10 +16,10 @@ from typing import Any
 from sqlalchemy import ColumnElement, and_, literal_column, table
 from sqlalchemy.sql import quoted_name
 
+from crypto_core.aws.kms import KmsApi
 from crypto_core.cancelling import stop_if
 from crypto_core.errors import KmsError, SettingsError
-from crypto_core.foreign import clean
-from crypto_core.kms import KmsApi
+from crypto_core.text.cleaning import clean
 from crypto_core.trail.sources.asking import Asked
 from crypto_core.trail.sources.objects import Bucket
 from crypto_core.trail.sources.places import FILES, delivered, folders, place_at

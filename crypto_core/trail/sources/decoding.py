@@ -12,8 +12,8 @@ from collections.abc import Iterable, Iterator
 from itertools import chain
 from typing import Any
 
-from crypto_core.counting import counted
 from crypto_core.errors import TrailError
+from crypto_core.text.counting import counted
 from crypto_core.trail.reading import load, records_of
 
 LARGEST = 128 * 1024 * 1024

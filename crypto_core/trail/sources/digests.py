@@ -23,9 +23,9 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
+from crypto_core.aws.kms import KmsApi
 from crypto_core.errors import KmsAccessDeniedError, KmsError, TrailError
-from crypto_core.foreign import clean
-from crypto_core.kms import KmsApi
+from crypto_core.text.cleaning import clean
 from crypto_core.trail.reading import load
 from crypto_core.trail.sources.asking import Asked
 from crypto_core.trail.sources.objects import BrokenObjectError, Bucket, unpacked

@@ -12,10 +12,10 @@ from datetime import UTC, datetime
 from itertools import islice
 from threading import Event
 
+from crypto_core.aws.kms import KmsApi
 from crypto_core.cancelling import stop_if
 from crypto_core.errors import NotConfirmedError, RefusedError, SettingsError
-from crypto_core.foreign import clean
-from crypto_core.kms import KmsApi
+from crypto_core.text.cleaning import clean
 from crypto_core.trail.columns import seconds
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.reading import read_record

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from threading import Event
 
 from crypto_core.cancelling import stop_if
-from crypto_core.foreign import clean
+from crypto_core.text.cleaning import clean
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.prepared import Prepared
 from crypto_core.trail.seen_file import FileName

@@ -13,10 +13,10 @@ from typing import Any
 
 from sqlalchemy import text
 
+from crypto_core.aws.kms import KmsApi
 from crypto_core.cancelling import stop_if
 from crypto_core.errors import TrailError
-from crypto_core.foreign import clean
-from crypto_core.kms import KmsApi
+from crypto_core.text.cleaning import clean
 from crypto_core.trail.sources.asking import Asked
 from crypto_core.trail.sources.question import Query, question
 from crypto_core.trail.sources.running import Look, Patience, run_to_end

@@ -17,10 +17,10 @@ from threading import Event, Lock
 from time import monotonic
 from typing import Any
 
+from crypto_core.aws.kms import KmsApi
 from crypto_core.cancelling import stop_if
 from crypto_core.errors import KmsError, KmsThrottledError, PageTokenError
 from crypto_core.keys.posture.pace import Pace
-from crypto_core.kms import KmsApi
 from crypto_core.trail.columns import seconds
 from crypto_core.trail.event import CLOUDTRAIL, KMS
 from crypto_core.trail.sources.asking import Asked, moment, read_texts, settled

@@ -11,10 +11,10 @@ from datetime import UTC, datetime
 from threading import Event
 from typing import Any
 
+from crypto_core.aws.failures import not_answered
+from crypto_core.aws.kms import KmsApi
 from crypto_core.cancelling import stop_if
 from crypto_core.errors import KmsRequestError, TrailError
-from crypto_core.kms import KmsApi
-from crypto_core.kms_errors import not_answered
 from crypto_core.trail.sources import decoding
 
 MOST_BYTES = 64 * 1024 * 1024

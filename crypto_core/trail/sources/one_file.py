@@ -7,7 +7,7 @@ import stat
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
-from crypto_core.counting import counted
+from crypto_core.text.counting import counted
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.reading import read_records
 from crypto_core.trail.seen_file import FileName, SeenFile

@@ -14,11 +14,11 @@ from itertools import takewhile
 from threading import Event
 from typing import Any
 
+from crypto_core.aws.kms import KmsApi
 from crypto_core.cancelling import stop_if
 from crypto_core.errors import KmsError, SettingsError
-from crypto_core.foreign import clean
 from crypto_core.keys.posture.trails import recorded
-from crypto_core.kms import KmsApi
+from crypto_core.text.cleaning import clean
 from crypto_core.trail.sources.objects import Bucket, Listed
 from crypto_core.trail.sources.tally import Tally
 from crypto_core.trail.sources.trouble import why

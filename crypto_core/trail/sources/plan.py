@@ -6,8 +6,8 @@ import hashlib
 import json
 from dataclasses import dataclass, field
 
-from crypto_core.consent import Danger
-from crypto_core.foreign import clean
+from crypto_core.guard.consent import Danger
+from crypto_core.text.cleaning import clean
 from crypto_core.trail.sources.asking import Asked
 from crypto_core.trail.sources.lookup import ATTRIBUTES, Attribute
 from crypto_core.trail.sources.places import Place

@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from threading import Event
 
-from crypto_core.consent import Consent, Danger, require
+from crypto_core.aws.kms import KmsApi
 from crypto_core.errors import KmsError, SettingsError
-from crypto_core.foreign import clean
-from crypto_core.kms import KmsApi
+from crypto_core.guard.consent import Consent, Danger, require
+from crypto_core.text.cleaning import clean
 from crypto_core.trail.query import Aliases
 from crypto_core.trail.sources.asking import Asked, asked, moment
 from crypto_core.trail.sources.digests import DigestValidator, Validation

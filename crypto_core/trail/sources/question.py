@@ -28,8 +28,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.engine.default import DefaultDialect
 
-from crypto_core.filters import SET, Alternative, Term, lower
 from crypto_core.key_names import is_key_arn
+from crypto_core.lists.filter_language import SET, Alternative, Term, lower
 from crypto_core.trail.event import DENIED
 from crypto_core.trail.reading import load
 from crypto_core.trail.sources.asking import KEPT_SOURCES, Asked

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from crypto_core.coverage import Coverage
-from crypto_core.foreign import clean
+from crypto_core.lists.coverage import Coverage
+from crypto_core.text.cleaning import clean
 
 
 @dataclass(frozen=True, slots=True)

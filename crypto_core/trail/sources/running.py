@@ -9,7 +9,7 @@ from threading import Event
 
 from crypto_core.cancelling import stop_if
 from crypto_core.errors import InterruptedRunError, KmsError, TrailError
-from crypto_core.foreign import clean
+from crypto_core.text.cleaning import clean
 from crypto_core.trail.sources.tally import Tally
 
 _LOOK_SECONDS = 1.0

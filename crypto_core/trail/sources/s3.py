@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import islice
 from threading import Event
 
+from crypto_core.aws.kms import KmsApi
 from crypto_core.errors import (
     CredentialsError,
     InterruptedRunError,
@@ -20,8 +21,7 @@ from crypto_core.errors import (
     KmsError,
     KmsUnreachableError,
 )
-from crypto_core.foreign import clean
-from crypto_core.kms import KmsApi
+from crypto_core.text.cleaning import clean
 from crypto_core.trail.columns import seconds
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.reading import load, read_records, records_of

@@ -26,9 +26,9 @@ from sqlalchemy import (
     true,
 )
 
-from crypto_core.filters import Alternative, Term, lower
-from crypto_core.foreign import DEFAULT_LIMIT
 from crypto_core.key_names import is_key_arn
+from crypto_core.lists.filter_language import Alternative, Term, lower
+from crypto_core.text.cleaning import DEFAULT_LIMIT
 from crypto_core.trail.columns import DETAILS, ROLLED, Kind, Mark, seconds, stored_id
 from crypto_core.trail.event import UNDATED
 from crypto_core.trail.query import FREE, SHORTENED, Aliases, key_names

@@ -21,7 +21,7 @@ from sqlalchemy.exc import DBAPIError
 
 from crypto_core.cancelling import stop_if
 from crypto_core.errors import EventStoreError, InterruptedRunError
-from crypto_core.foreign import clean
+from crypto_core.text.cleaning import clean
 from crypto_core.trail.store import schema
 
 _STEPS = 20_000

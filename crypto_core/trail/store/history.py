@@ -13,7 +13,7 @@ from threading import Event
 
 from sqlalchemy import Connection, func, select
 
-from crypto_core.filters import SET, Alternative, Term
+from crypto_core.lists.filter_language import SET, Alternative, Term
 from crypto_core.trail.columns import HOUR
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.query import Aliases

@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, func, literal_column, or_, select
 
-from crypto_core.paging import Cursor
+from crypto_core.lists.paging import Cursor
 from crypto_core.trail.columns import HOUR
 from crypto_core.trail.store.blocks import Row, with_records
 from crypto_core.trail.store.conditions import Bounds, Conditions

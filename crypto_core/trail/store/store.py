@@ -13,8 +13,8 @@ from sqlalchemy import Connection, delete, select
 from sqlalchemy.dialects.sqlite import insert
 
 from crypto_core.errors import EventVanishedError
-from crypto_core.foreign import clean
-from crypto_core.paging import Cursor, Page, Query, unknown_sort
+from crypto_core.lists.paging import Cursor, Page, Query, unknown_sort
+from crypto_core.text.cleaning import clean
 from crypto_core.trail.columns import Mark, seconds, stored_id
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.prepared import Prepared, prepare

@@ -14,9 +14,9 @@ from typing import Any
 from sqlalchemy import Column, Integer, Table, Text, delete, insert, select
 
 from crypto_core.errors import RefusedError
-from crypto_core.filters import Alternative
-from crypto_core.foreign import clean
-from crypto_core.keys.posture.finding import Finding
+from crypto_core.findings.finding import Finding
+from crypto_core.lists.filter_language import Alternative
+from crypto_core.text.cleaning import clean
 from crypto_core.trail.store.database import StoreFile
 from crypto_core.trail.store.schema import metadata
 

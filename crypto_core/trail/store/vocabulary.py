@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from sqlalchemy import Connection, select
 
-from crypto_core.filters import lower
+from crypto_core.lists.filter_language import lower
 from crypto_core.trail.columns import Kind
 from crypto_core.trail.store.inserting import insert
 from crypto_core.trail.store.schema import keeping, term

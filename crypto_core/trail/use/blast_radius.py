@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from crypto_core.counting import counted
-from crypto_core.coverage import Coverage
+from crypto_core.lists.coverage import Coverage
+from crypto_core.text.counting import counted
 from crypto_core.trail.store.tallies import Tallies, moment_json
 from crypto_core.trail.use.principals import NamedPrincipals
 from crypto_core.trail.use.reach import at

@@ -7,8 +7,8 @@ from datetime import datetime
 from threading import Event
 from typing import Any
 
-from crypto_core.coverage import Coverage
 from crypto_core.key_names import region_of
+from crypto_core.lists.coverage import Coverage
 from crypto_core.trail.query import Aliases
 from crypto_core.trail.store import EventStore
 from crypto_core.trail.store.tallies import Day, Tallies, moment_json

@@ -8,12 +8,12 @@ from functools import reduce
 from threading import Event
 from typing import Protocol
 
-from crypto_core.coverage import Coverage
 from crypto_core.errors import DatabaseError, KmsError, MissingSchemaError
-from crypto_core.foreign import clean
 from crypto_core.key_names import is_key_arn, same_key
 from crypto_core.keys.status import Status
-from crypto_core.paging import Query
+from crypto_core.lists.coverage import Coverage
+from crypto_core.lists.paging import Query
+from crypto_core.text.cleaning import clean
 from crypto_core.trail.store import EventStore
 from crypto_core.trail.store.tallies import Tallies, Tally
 from crypto_core.trail.use.asking import term

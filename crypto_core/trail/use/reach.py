@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from threading import Event
 
-from crypto_core.coverage import Coverage
+from crypto_core.lists.coverage import Coverage
 from crypto_core.trail.event import UNDATED
 from crypto_core.trail.store import EventStore
 

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from crypto_core.counting import counted
-from crypto_core.coverage import Coverage, Evidence
 from crypto_core.database.backups import Replaced
 from crypto_core.database.inventory import InventoryRow
 from crypto_core.envelope import Format
+from crypto_core.lists.coverage import Coverage, Evidence
 from crypto_core.references import TokenRef
+from crypto_core.text.counting import counted
 from crypto_core.trail.store.tallies import Day, Tallies, Tally, moment_json
 from crypto_core.trail.use.reach import at
 

@@ -7,12 +7,12 @@ from dataclasses import replace
 from datetime import datetime
 from threading import Event
 
-from crypto_core.coverage import Coverage, Evidence
 from crypto_core.database.backups import Replaced
 from crypto_core.database.inventory import InventoryRow
 from crypto_core.envelope import Format
 from crypto_core.errors import DatabaseError, KmsError, MissingSchemaError
 from crypto_core.key_names import is_multi_region, same_key
+from crypto_core.lists.coverage import Coverage, Evidence
 from crypto_core.references import TokenRef
 from crypto_core.trail.event import OPENS, SEALS
 from crypto_core.trail.store import EventStore

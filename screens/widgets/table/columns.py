@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeVar
 
 from rich.cells import cell_len
 
-from crypto_core.foreign import clean
+from crypto_core.text.cleaning import clean
 from screens.facts import Facts
 from screens.widgets.cells import fit
 

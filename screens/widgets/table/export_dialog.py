@@ -13,8 +13,8 @@ from textual.content import Content
 from textual.widgets import Button, Input, Static
 
 from crypto_core.cancelling import Cancellation
-from crypto_core.foreign import clean
-from crypto_core.paging import Query
+from crypto_core.lists.paging import Query
+from crypto_core.text.cleaning import clean
 from screens.asking import Asked, ask
 from screens.blocking import Trouble
 from screens.facts import Facts

@@ -8,10 +8,10 @@ from threading import Event
 from typing import Any, TypeVar
 
 from crypto_core.errors import InterruptedRunError
-from crypto_core.foreign import clean
-from crypto_core.new_files import ExportError, new_file
-from crypto_core.paging import PagedSource, Query
-from crypto_core.tabular import CsvWriter, JsonLinesWriter
+from crypto_core.lists.new_files import ExportError, new_file
+from crypto_core.lists.paging import PagedSource, Query
+from crypto_core.lists.row_files import CsvWriter, JsonLinesWriter
+from crypto_core.text.cleaning import clean
 
 Row = TypeVar("Row")
 

@@ -12,7 +12,7 @@ from typing import Any, Generic, TypeVar
 from textual.dom import DOMNode
 
 from crypto_core.cancelling import Cancellation
-from crypto_core.paging import Cursor, Page, Query
+from crypto_core.lists.paging import Cursor, Page, Query
 from screens.asking import Asked, ask
 from screens.blocking import Trouble
 from screens.facts import Facts

@@ -6,8 +6,8 @@ from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from crypto_core.filters import Field
-from crypto_core.paging import PagedSource, Query
+from crypto_core.lists.filter_language import Field
+from crypto_core.lists.paging import PagedSource, Query
 from screens.facts import Facts
 from screens.signs import Sign
 from screens.widgets.table.columns import Column

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from crypto_core.foreign import clean
-from crypto_core.paging import Query
+from crypto_core.lists.paging import Query
+from crypto_core.text.cleaning import clean
 from screens.blocking import Trouble
 from screens.widgets.table.columns import Column
 from screens.widgets.table.listing import Listing

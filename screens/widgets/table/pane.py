@@ -13,7 +13,7 @@ from textual.containers import Vertical
 from textual.content import Content
 from textual.message import Message
 
-from crypto_core.paging import Query
+from crypto_core.lists.paging import Query
 from screens.actions.action import Action, Scope
 from screens.actions.performing import Actor, Host, bindings
 from screens.blocking import Trouble

@@ -13,7 +13,7 @@ from textual.content import Content
 from textual.geometry import Size
 from textual.widgets import Button, Input, Static
 
-from crypto_core.foreign import clean
+from crypto_core.text.cleaning import clean
 from screens.memory import Memory
 from screens.routes import Followed
 from screens.widgets.cells import cut, fit

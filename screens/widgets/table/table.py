@@ -12,7 +12,7 @@ from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
 
-from crypto_core.paging import Query
+from crypto_core.lists.paging import Query
 from screens.facts import Facts
 from screens.widgets.cursor_view import CursorView
 from screens.widgets.table.columns import GAP, Cell, Column

@@ -7,7 +7,7 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from crypto_core.paging import Cursor, Page
+from crypto_core.lists.paging import Cursor, Page
 
 Row = TypeVar("Row")
 

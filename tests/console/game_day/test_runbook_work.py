@@ -11,8 +11,8 @@ import pytest
 
 from console.game_day.runbook_work import RunbookWork, fitting
 from console.game_day.scenarios import SCENARIOS
-from crypto_core.consent import Danger, require
 from crypto_core.errors import KeydeckError, KmsAccessDeniedError, RefusedError
+from crypto_core.guard.consent import Danger, require
 from crypto_core.incidents.catalogue import ActionKind, CheckKind, PhaseKind, SubjectKind
 from crypto_core.incidents.doing import ActionPlan, ActionResult, InputField
 from crypto_core.incidents.model import Incident, IncidentState, IncidentView, Scope, StepState, StepView

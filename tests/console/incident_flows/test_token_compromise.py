@@ -24,8 +24,8 @@ from console.sandbox.world import World
 from console.settings import load
 from console.wiring import Wired
 from crypto_core.cipher import TokenCipher
-from crypto_core.encryption_context import encryption_context
 from crypto_core.envelope import Format, classify
+from crypto_core.envelope.encryption_context import encryption_context
 from crypto_core.incidents.model import IncidentState, StepState
 from crypto_core.providers.answers import Liveness
 from crypto_core.references import TokenRef

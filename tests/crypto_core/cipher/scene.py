@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from crypto_core.data_keys import GeneratedDataKey, RewrappedDataKey, UnwrappedDataKey
 from crypto_core.envelope import Envelope
-from crypto_core.keyring import KmsKeyring
+from crypto_core.keyring.data_keys import GeneratedDataKey, RewrappedDataKey, UnwrappedDataKey
+from crypto_core.keyring.kms_keyring import KmsKeyring
 
 TOKEN = "github_pat_11ABCDEFG0abcdefghij_KLMNOPQRST"
 

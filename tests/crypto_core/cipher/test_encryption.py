@@ -11,6 +11,7 @@ import pytest
 from cryptography.fernet import Fernet
 
 from crypto_core import cipher as cipher_module
+from crypto_core.aws.kms import KmsApi
 from crypto_core.cipher import TokenCipher
 from crypto_core.envelope import DEV_KEY, Format, parse, serialise
 from crypto_core.errors import (
@@ -22,8 +23,7 @@ from crypto_core.errors import (
     SettingsError,
     UnsupportedFormatError,
 )
-from crypto_core.keyring import KmsKeyring
-from crypto_core.kms import KmsApi
+from crypto_core.keyring.kms_keyring import KmsKeyring
 from crypto_core.references import TokenRef
 from crypto_core.secret import DataKey, Secret, exposed
 from tests.crypto_core.cipher.scene import TOKEN, ChangedKeyring, data_key_of
@@ -163,7 +163,7 @@ def test_data_keys_and_tokens_are_wiped_when_their_work_is_done(
             super().__init__(content)
             made.append(self)
 
-    monkeypatch.setattr("crypto_core.kms_answers.DataKey", NotedKey)
+    monkeypatch.setattr("crypto_core.keyring.checked_answers.DataKey", NotedKey)
     old, new = new_key(), new_key()
     cipher = TokenCipher(KmsKeyring(kms, write_key=old, trusted=[new]))
     stored = cipher.encrypt(TOKEN).stored

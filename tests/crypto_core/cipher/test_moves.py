@@ -10,6 +10,7 @@ import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from crypto_core import cipher as cipher_module
+from crypto_core.aws.kms import KmsApi
 from crypto_core.cipher import TokenCipher
 from crypto_core.envelope import parse, serialise
 from crypto_core.errors import (
@@ -19,8 +20,7 @@ from crypto_core.errors import (
     KmsError,
     MalformedEnvelopeError,
 )
-from crypto_core.keyring import KmsKeyring
-from crypto_core.kms import KmsApi
+from crypto_core.keyring.kms_keyring import KmsKeyring
 from crypto_core.secret import Secret
 from tests.crypto_core.cipher.scene import TOKEN, ChangedKeyring, data_key_of
 

@@ -11,12 +11,12 @@ import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from moto.server import ThreadedMotoServer
 
+from crypto_core.aws.kms import KmsApi
 from crypto_core.cipher import TokenCipher
-from crypto_core.data_keys import KeyAnswer
 from crypto_core.envelope import parse
 from crypto_core.errors import KmsAccessDeniedError, KmsError
-from crypto_core.keyring import KmsKeyring
-from crypto_core.kms import KmsApi
+from crypto_core.keyring.data_keys import KeyAnswer
+from crypto_core.keyring.kms_keyring import KmsKeyring
 from tests.crypto_core.cipher.scene import TOKEN
 
 # Plain moto, as a platform's own tests run it: it denies a wrong KeyId, ignores SourceKeyId, and knows no

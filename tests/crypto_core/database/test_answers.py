@@ -14,7 +14,7 @@ from console.wiring import Wired, wire
 from crypto_core.database.answers import Answer, AnswerBook
 from crypto_core.database.engine import connected, open_engine
 from crypto_core.database.schema import key_answer
-from crypto_core.paging import Query
+from crypto_core.lists.paging import Query
 
 PREFIX = bytes.fromhex("0102030078") + bytes(range(32))
 ARN = "arn:aws:kms:eu-west-1:123456789012:key/00000000-0000-0000-0000-000000000001"

@@ -15,9 +15,9 @@ from sqlalchemy import Engine, text
 
 from console.wiring import Wired
 from crypto_core.database.approval_book import LONGEST_TEXT, ApprovalBook
-from crypto_core.database.approvals import ACTIONS, ApprovalGate, Decision
 from crypto_core.database.journal import Journal
 from crypto_core.errors import ApprovalNeededError, ReadOnlyError, RefusedError
+from crypto_core.guard.approvals import ACTIONS, ApprovalGate, Decision
 from crypto_core.keys.changes.change import ChangeKind
 from crypto_core.reencryption.jobs.undoing import PURGE, RESTORE
 from crypto_core.reencryption.plan import Verb

@@ -15,7 +15,7 @@ from console.wiring import Wired
 from crypto_core.cancelling import Cancellation
 from crypto_core.database.engine import connected, open_engine
 from crypto_core.errors import DatabaseTimeoutError, InterruptedRunError
-from crypto_core.paging import Query
+from crypto_core.lists.paging import Query
 
 
 @pytest.fixture

@@ -14,13 +14,13 @@ from console.sandbox.provider_tokens import MARKER
 from console.sandbox.world import World
 from console.settings import load
 from console.wiring import Wired, wire
-from crypto_core.coverage import Evidence
 from crypto_core.database.answers import AnswerBook
 from crypto_core.database.census import Census, take_census
 from crypto_core.database.inventory import SortKey
 from crypto_core.database.tokens import TokenScope
 from crypto_core.envelope import Format
-from crypto_core.paging import Query
+from crypto_core.lists.coverage import Evidence
+from crypto_core.lists.paging import Query
 from crypto_core.reencryption.plan import Selection
 
 

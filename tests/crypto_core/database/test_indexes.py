@@ -11,7 +11,7 @@ from sqlalchemy import Engine, event, text
 from console.wiring import Wired
 from crypto_core.database.indexes import offered
 from crypto_core.database.inventory import SortKey
-from crypto_core.paging import Query
+from crypto_core.lists.paging import Query
 
 
 @pytest.mark.parametrize("nullable", [False, True], ids=["never NULL", "may be NULL"])

@@ -15,11 +15,11 @@ from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
 from console.settings import load
 from console.wiring import Wired, wire
-from crypto_core.consent import Consent
-from crypto_core.coverage import Evidence
 from crypto_core.database.inspection import Inspection
 from crypto_core.envelope import Format
 from crypto_core.errors import InvalidReferenceError, RowVanishedError
+from crypto_core.guard.consent import Consent
+from crypto_core.lists.coverage import Evidence
 from crypto_core.reencryption.plan import Selection, Verb
 from crypto_core.references import TokenRef
 

@@ -15,14 +15,14 @@ from sqlalchemy import Engine, event, insert, text
 from console.sandbox.platform import confluence_connection, gh_connection
 from console.sandbox.world import World
 from console.wiring import Wired
-from crypto_core.coverage import Evidence
 from crypto_core.database.inventory import Inventory, InventoryRow, SortKey
 from crypto_core.envelope import Format
 from crypto_core.errors import InvalidFilterError, InvalidReferenceError, RowVanishedError
-from crypto_core.paging import Query
+from crypto_core.findings.severity import Severity
+from crypto_core.lists.coverage import Evidence
+from crypto_core.lists.paging import Query
 from crypto_core.reencryption.plan import Selection
 from crypto_core.references import TokenRef
-from crypto_core.severity import Severity
 from tests.conftest import ForReading
 from tests.lanes import examples
 

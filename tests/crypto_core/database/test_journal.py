@@ -22,11 +22,11 @@ from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
 from console.settings import load
 from console.wiring import Wired, wire
-from crypto_core.consent import Consent
 from crypto_core.database.engine import connected
 from crypto_core.database.installation import install
 from crypto_core.database.journal import FIRST, Entry, Journal, Outcome
 from crypto_core.errors import MissingSchemaError, RefusedError
+from crypto_core.guard.consent import Consent
 from crypto_core.reencryption.plan import Selection, Verb
 
 NOW = datetime(2026, 11, 24, 12, 0, 0, 123456, tzinfo=UTC)

@@ -14,11 +14,11 @@ from sqlalchemy import Engine, text
 from console.sandbox.endpoint import Denial
 from console.sandbox.sandbox import Sandbox
 from console.wiring import Wired
+from crypto_core.aws.kms_signer import KmsSigner
 from crypto_core.database.journal import Journal, Outcome
 from crypto_core.database.journal_checkpoints import Checkpoint, JournalCheckpoints, checkpoint_of
 from crypto_core.database.journal_entry import Entry
 from crypto_core.errors import KmsAccessDeniedError, ReadOnlyError, RefusedError, SettingsError
-from crypto_core.kms_signing import KmsSigner
 
 
 @pytest.fixture

@@ -14,8 +14,8 @@ from crypto_core.database.expressions import edk_prefix_of, table_of
 from crypto_core.database.inventory import FIELDS, Inventory, InventoryRow
 from crypto_core.database.key_expressions import in_groups
 from crypto_core.errors import InvalidFilterError
-from crypto_core.filters import Value, parse_filter, passes
-from crypto_core.paging import Query
+from crypto_core.lists.filter_language import Value, parse_filter, passes
+from crypto_core.lists.paging import Query
 from crypto_core.references import TokenRef
 from tests.lanes import examples
 

@@ -15,7 +15,7 @@ from console.wiring import Wired
 from crypto_core.database import surveys, walking
 from crypto_core.database.inventory import Inventory, InventoryRow, SortKey
 from crypto_core.errors import InterruptedRunError, InvalidFilterError, KeydeckError
-from crypto_core.paging import Cursor, Page, Query
+from crypto_core.lists.paging import Cursor, Page, Query
 from crypto_core.reencryption.plan import Selection
 from crypto_core.references import TokenRef
 from tests.conftest import ForReading

@@ -16,8 +16,6 @@ from console.sandbox.provider_tokens import MARKER
 from console.sandbox.world import World
 from console.wiring import Wired
 from crypto_core import decrypt_token, encrypt_token
-from crypto_core.consent import Consent
-from crypto_core.data_keys import KeyAnswer
 from crypto_core.database.answers import Answer, AnswerBook
 from crypto_core.database.tables import PLATFORM_TABLES
 from crypto_core.database.tokens import Replacement, StoredToken, TokenScope, TokenStore, digest
@@ -29,6 +27,8 @@ from crypto_core.errors import (
     MissingSchemaError,
     RowVanishedError,
 )
+from crypto_core.guard.consent import Consent
+from crypto_core.keyring.data_keys import KeyAnswer
 from crypto_core.references import TokenRef
 
 RUN = UUID(int=7)

@@ -8,9 +8,9 @@ from sqlalchemy import Column, ForeignKey, Integer, Table, Text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from crypto_core.cipher import SealedToken
-from crypto_core.data_keys import KeyAnswer
 from crypto_core.encrypted_token import EncryptedToken, StoredEnvelope
 from crypto_core.envelope import Format, seal, serialise
+from crypto_core.keyring.data_keys import KeyAnswer
 from crypto_core.references import TokenRef
 from crypto_core.secret import DataKey, Secret
 

@@ -10,11 +10,11 @@ import pytest
 from sqlalchemy import CHAR, Engine, Integer, Text, TypeDecorator, Uuid, func, inspect, join, literal, select
 from sqlalchemy.orm import Mapped, Session, column_property, mapped_column, reconstructor
 
+from crypto_core.aws.kms import KmsApi
 from crypto_core.cipher import TokenCipher
 from crypto_core.encrypted_token import StoredEnvelope, UnsealedTokenError
 from crypto_core.errors import MissingReferenceError, RefusedError
-from crypto_core.keyring import KmsKeyring
-from crypto_core.kms import KmsApi
+from crypto_core.keyring.kms_keyring import KmsKeyring
 from crypto_core.references import TokenRef
 from tests.crypto_core.encrypted_token.scene import (
     CANARY,

@@ -9,14 +9,14 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from crypto_core.encryption_context import (
+from crypto_core.envelope import EnvelopeV1, EnvelopeV2, open_envelope
+from crypto_core.envelope.encryption_context import (
     MAX_NAME_BYTES,
     MAX_ROW_ID_BYTES,
     encode,
     encryption_context,
     prefixed,
 )
-from crypto_core.envelope import EnvelopeV1, EnvelopeV2, open_envelope
 from crypto_core.errors import AuthenticationFailedError, InvalidReferenceError
 from crypto_core.references import TokenRef
 from crypto_core.secret import DataKey

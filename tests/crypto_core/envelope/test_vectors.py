@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from crypto_core.encryption_context import encode, encryption_context
 from crypto_core.envelope import (
     EnvelopeV1,
     EnvelopeV2,
@@ -22,6 +21,7 @@ from crypto_core.envelope import (
     seal,
     serialise,
 )
+from crypto_core.envelope.encryption_context import encode, encryption_context
 from crypto_core.envelope.primitives import hkdf
 from crypto_core.envelope.v2 import COMMITMENT_LABEL, ENCRYPTION_LABEL
 from crypto_core.errors import (

@@ -12,12 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crypto_core.errors import RunbookError
-from crypto_core.foreign import clean
 from crypto_core.incidents.catalogue import ActionKind, CaptureKind, CheckKind, PhaseKind, SubjectKind
 from crypto_core.incidents.model import Incident, IncidentState, Scope
 from crypto_core.incidents.placeholders import PLACEHOLDERS, filled
 from crypto_core.incidents.reading import read_runbook
 from crypto_core.incidents.runbook import Condition, RunbookStep
+from crypto_core.text.cleaning import clean
 from tests.lanes import examples
 
 WHOLE = '''

@@ -11,7 +11,7 @@ import pytest
 
 from console.sandbox.endpoint import EndpointControl
 from console.sandbox.sandbox import Sandbox
-from crypto_core.kms import KmsApi
+from crypto_core.aws.kms import KmsApi
 from crypto_core.secret import DataKey
 from tests.crypto_core.keyring.scene import REGION
 
@@ -63,5 +63,5 @@ def made_data_keys(monkeypatch: pytest.MonkeyPatch) -> list[DataKey]:
             super().__init__(content)
             made.append(self)
 
-    monkeypatch.setattr("crypto_core.kms_answers.DataKey", Noted)
+    monkeypatch.setattr("crypto_core.keyring.checked_answers.DataKey", Noted)
     return made

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from console.sandbox.endpoint import ACCOUNT
-from crypto_core.kms import KmsApi
+from crypto_core.aws.kms import KmsApi
 
 REGION = "eu-west-1"
 ELSEWHERE = "us-east-1"

@@ -7,9 +7,9 @@ from collections.abc import Callable
 import pytest
 
 from console.sandbox.endpoint import EndpointControl
+from crypto_core.aws.kms import KmsApi
 from crypto_core.errors import KeyNotFoundError, KmsError, KmsUnreachableError, SettingsError
-from crypto_core.keyring import KmsKeyring
-from crypto_core.kms import KmsApi
+from crypto_core.keyring.kms_keyring import KmsKeyring
 from tests.crypto_core.keyring.scene import NOBODYS, REGION
 
 

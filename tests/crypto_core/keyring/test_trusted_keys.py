@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from console.sandbox.endpoint import Denial, EndpointControl
+from crypto_core.aws.kms import KmsApi
 from crypto_core.errors import (
     IncorrectKeyError,
     InvalidCiphertextError,
@@ -15,8 +16,7 @@ from crypto_core.errors import (
     KmsAccessDeniedError,
     KmsThrottledError,
 )
-from crypto_core.keyring import KmsKeyring
-from crypto_core.kms import KmsApi
+from crypto_core.keyring.kms_keyring import KmsKeyring
 from tests.crypto_core.damaging import damaged
 from tests.crypto_core.keyring.scene import NOBODYS, blob_under
 

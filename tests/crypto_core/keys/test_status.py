@@ -15,13 +15,13 @@ from console.settings import load
 from console.wiring import Wired, wire
 from crypto_core import encrypt_token
 from crypto_core.cipher import TokenCipher
-from crypto_core.consent import Consent
 from crypto_core.database.tables import PLATFORM_TABLES
 from crypto_core.envelope import Format
+from crypto_core.findings.severity import Severity
+from crypto_core.guard.consent import Consent
 from crypto_core.keys.status import Problem, Status
-from crypto_core.paging import Query
+from crypto_core.lists.paging import Query
 from crypto_core.reencryption.plan import Selection, Verb
-from crypto_core.severity import Severity
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ from typing import Any, cast
 import pytest
 
 from console.sandbox.endpoint import Denial, EndpointControl, Fault
+from crypto_core.aws.kms import KmsApi
 from crypto_core.cipher import TokenCipher
-from crypto_core.data_key_cache import DataKeyCache
 from crypto_core.envelope import Format
 from crypto_core.errors import (
     DryRunPassedError,
@@ -18,10 +18,10 @@ from crypto_core.errors import (
     KmsAccessDeniedError,
     KmsThrottledError,
 )
-from crypto_core.keyring import KmsKeyring
-from crypto_core.kms import KmsApi
+from crypto_core.keyring.cache import DataKeyCache
+from crypto_core.keyring.kms_keyring import KmsKeyring
+from crypto_core.log.observation import UNEXPECTED
 from crypto_core.metrics import UNKNOWN, Metrics
-from crypto_core.observation import UNEXPECTED
 from tests.crypto_core.metrics.samples import AT, REF, TOKEN, labels_of, those_above_zero, value
 
 # Operations and calls of KMS

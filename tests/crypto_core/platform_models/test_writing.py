@@ -13,9 +13,9 @@ from sqlalchemy.exc import IntegrityError, StatementError
 from sqlalchemy.orm import Session
 
 from crypto_core import StoredEnvelope
+from crypto_core.aws.kms import KmsApi
 from crypto_core.cipher import SealedToken, TokenCipher
 from crypto_core.encrypted_token import UnsealedTokenError
-from crypto_core.kms import KmsApi
 from crypto_core.references import TokenRef
 from crypto_core.secret import Secret
 from tests.crypto_core.platform_models.models import (

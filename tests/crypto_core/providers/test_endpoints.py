@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from crypto_core.coverage import Evidence
 from crypto_core.database.inventory import InventoryRow
 from crypto_core.envelope import Format
 from crypto_core.errors import RefusedError, SettingsError
+from crypto_core.lists.coverage import Evidence
 from crypto_core.providers.answers import ByHand
 from crypto_core.providers.endpoints import Endpoints, atlassian_site, base_url
 from crypto_core.providers.messages import Target

@@ -18,7 +18,6 @@ from console.sandbox.providers import CLIENT_ID, CLIENT_SECRET
 from console.sandbox.providers_control import ProviderControl
 from console.sandbox.world import World
 from console.wiring import Wired
-from crypto_core.consent import Consent
 from crypto_core.database.journal import Outcome
 from crypto_core.database.opening import ValueOpener
 from crypto_core.envelope import Format
@@ -29,6 +28,7 @@ from crypto_core.errors import (
     RefusedError,
     RowVanishedError,
 )
+from crypto_core.guard.consent import Consent
 from crypto_core.providers.answers import Liveness, RevocationPlan, RevocationResult
 from crypto_core.providers.asking import Patience
 from crypto_core.providers.endpoints import Endpoints

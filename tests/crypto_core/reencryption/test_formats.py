@@ -15,12 +15,12 @@ from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
 from console.settings import load
 from console.wiring import Wired, wire
-from crypto_core.consent import Consent
-from crypto_core.coverage import Evidence
-from crypto_core.encryption_context import encryption_context
 from crypto_core.envelope import Format, classify, parse
+from crypto_core.envelope.encryption_context import encryption_context
 from crypto_core.errors import EnvelopeError, InvalidCiphertextError, MissingReferenceError
-from crypto_core.paging import Query
+from crypto_core.guard.consent import Consent
+from crypto_core.lists.coverage import Evidence
+from crypto_core.lists.paging import Query
 from crypto_core.reencryption.plan import RunResult, Selection, Verb
 from crypto_core.references import TokenRef
 

@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crypto_core.errors import InvalidFilterError
-from crypto_core.filters import Term, Value, passes
-from crypto_core.paging import Query
+from crypto_core.lists.filter_language import Term, Value, passes
+from crypto_core.lists.paging import Query
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.query import FIELDS, FREE, parse, values
 from crypto_core.trail.reading import load

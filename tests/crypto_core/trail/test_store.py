@@ -13,7 +13,7 @@ from threading import Event, Thread
 import pytest
 
 from crypto_core.errors import EventStoreError, EventVanishedError, InterruptedRunError, KeydeckError
-from crypto_core.paging import Cursor, Query
+from crypto_core.lists.paging import Cursor, Query
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.packing import pack, unpack, without
 from crypto_core.trail.store import EventStore, StoredEvent, database

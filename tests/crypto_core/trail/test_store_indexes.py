@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
-from crypto_core.paging import Query
+from crypto_core.lists.paging import Query
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.store import EventStore
 from crypto_core.trail.store.listing import by_index

@@ -11,13 +11,13 @@ from sqlalchemy import Engine, text
 from console.sandbox.world import World
 from console.wiring import Wired
 from crypto_core import encrypt_token
-from crypto_core.coverage import Evidence
 from crypto_core.database.answers import Answer, AnswerBook
 from crypto_core.envelope import parse
 from crypto_core.errors import InterruptedRunError
-from crypto_core.paging import Query
+from crypto_core.findings.severity import Severity
+from crypto_core.lists.coverage import Evidence
+from crypto_core.lists.paging import Query
 from crypto_core.reencryption.plan import Selection
-from crypto_core.severity import Severity
 from tests.crypto_core.database.attribution.scene import OTHER_ARN, adds_up, by_key, only, put, share_of
 
 

@@ -10,11 +10,11 @@ from sqlalchemy import Engine
 
 from console.wiring import Wired
 from crypto_core import encrypt_token
-from crypto_core.coverage import Evidence
 from crypto_core.database.answers import AnswerBook
 from crypto_core.database.attribution import MEMBERS_TRIED
 from crypto_core.database.census import take_census
 from crypto_core.envelope import Format, parse, serialise
+from crypto_core.lists.coverage import Evidence
 from tests.crypto_core.database.attribution.scene import adds_up, only, put, without_header
 
 

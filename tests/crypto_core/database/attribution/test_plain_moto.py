@@ -11,10 +11,10 @@ from sqlalchemy import Engine
 
 from console.wiring import Wired
 from crypto_core import encrypt_token
-from crypto_core.coverage import Evidence
 from crypto_core.database.tokens import TokenScope
 from crypto_core.envelope import edk_prefix, parse
-from crypto_core.paging import Query
+from crypto_core.lists.coverage import Evidence
+from crypto_core.lists.paging import Query
 from tests.crypto_core.database.attribution.scene import only, put
 
 

@@ -12,11 +12,11 @@ from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
 from console.wiring import Wired
 from crypto_core import encrypt_token
-from crypto_core.coverage import Evidence
 from crypto_core.database.answers import AnswerBook
 from crypto_core.database.attribution import Attributor
 from crypto_core.database.census import take_census
 from crypto_core.envelope import Format
+from crypto_core.lists.coverage import Evidence
 from tests.crypto_core.database.attribution.scene import adds_up, only, put, share_of, without_header
 
 

@@ -14,11 +14,11 @@ from console.sandbox.postgres import OPERATOR
 from console.sandbox.world import World
 from console.wiring import Wired
 from crypto_core import encrypt_token
-from crypto_core.consent import Consent
 from crypto_core.database.catalogue import read_catalogue
 from crypto_core.database.tables import PLATFORM_TABLES, TokenColumn
 from crypto_core.database.tokens import Replacement
 from crypto_core.errors import InvalidReferenceError, MissingGrantError, RefusedError
+from crypto_core.guard.consent import Consent
 from crypto_core.reencryption.plan import Selection, Verb
 from crypto_core.references import RowRef, TokenRef
 from tests.crypto_core.database.catalogue.statements import run

@@ -10,8 +10,8 @@ from sqlalchemy import Engine, text
 from console.sandbox.world import World
 from console.wiring import Wired
 from crypto_core import encrypt_token
-from crypto_core.consent import Consent
-from crypto_core.paging import Query
+from crypto_core.guard.consent import Consent
+from crypto_core.lists.paging import Query
 from crypto_core.reencryption.plan import Selection, Verb
 from crypto_core.references import RowRef, TokenRef
 from tests.crypto_core.database.catalogue.statements import run

@@ -13,7 +13,7 @@ from console.wiring import Wired
 from crypto_core.database.catalogue import LiveCatalogue
 from crypto_core.database.tables import PLATFORM_TABLES, TokenTable
 from crypto_core.errors import InvalidReferenceError
-from crypto_core.paging import Query
+from crypto_core.lists.paging import Query
 from crypto_core.references import TokenRef
 from tests.crypto_core.database.catalogue.statements import run
 

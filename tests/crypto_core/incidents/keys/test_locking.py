@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from crypto_core.consent import Consent, Danger
 from crypto_core.errors import NotConfirmedError, RefusedError
+from crypto_core.guard.consent import Consent, Danger
 from crypto_core.incidents.catalogue import ActionKind, CheckKind
 from crypto_core.incidents.keys.locked_policy import USES, locked_policy
 from crypto_core.incidents.model import CheckState

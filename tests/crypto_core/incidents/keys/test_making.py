@@ -11,8 +11,8 @@ import pytest
 from console.sandbox import access_keys
 from console.sandbox.endpoint import PastCall
 from console.sandbox.sandbox import Sandbox
-from crypto_core.consent import Danger
 from crypto_core.errors import NotConfirmedError, RefusedError
+from crypto_core.guard.consent import Danger
 from crypto_core.incidents.catalogue import ActionKind, CheckKind
 from crypto_core.incidents.model import CheckState
 from tests.crypto_core.incidents.keys.conftest import ONCALL, PLATFORM, ROOT, SUSPECT, Scene, statement, told

@@ -11,8 +11,8 @@ from sqlalchemy import Engine, text
 from console.sandbox.sandbox import Sandbox
 from console.settings import load
 from console.wiring import wire
-from crypto_core.consent import Consent, Danger
 from crypto_core.errors import JobError, NotConfirmedError, RefusedError
+from crypto_core.guard.consent import Consent, Danger
 from crypto_core.incidents.catalogue import ActionKind, CheckKind
 from crypto_core.incidents.keys.toolbox import key_tools
 from crypto_core.incidents.model import CheckState

@@ -11,10 +11,10 @@ from hashlib import sha256
 from typing import Any
 
 from crypto_core.database.journal import Entry as JournalEntry
+from crypto_core.guard.signature import Signature, Signer
 from crypto_core.incidents.report.document import build
 from crypto_core.incidents.report.parts import Report
 from crypto_core.incidents.report.service import ReportService
-from crypto_core.signing import Signature, Signer
 from tests.crypto_core.incidents.sample import Sample, at
 
 SIGNING_KEY = "arn:aws:kms:eu-west-1:123456789012:key/5b1d3a55-2d0f-4a0e-8f77-3f0c6a1f9e01"

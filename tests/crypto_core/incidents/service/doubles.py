@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from crypto_core.consent import Danger, require
-from crypto_core.database.approvals import Approval, Decision
 from crypto_core.errors import ApprovalNeededError, KmsAccessDeniedError
+from crypto_core.guard.approvals import Approval, Decision
+from crypto_core.guard.consent import Danger, require
 from crypto_core.incidents.catalogue import ActionKind, CaptureKind, CheckKind
 from crypto_core.incidents.doing import (
     ActionPlan,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import Engine
 
-from crypto_core.consent import Consent
 from crypto_core.database.engine import open_engine
 from crypto_core.database.journal import Journal
 from crypto_core.errors import (
@@ -15,6 +14,7 @@ from crypto_core.errors import (
     RefusedError,
     UnknownIncidentError,
 )
+from crypto_core.guard.consent import Consent
 from crypto_core.incidents.model import CheckState, Scope, StepState
 from crypto_core.incidents.service import IncidentService
 from tests.crypto_core.incidents.service.doubles import KEY, DoubleGate, Doubles

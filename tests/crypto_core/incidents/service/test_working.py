@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, event, text
 
-from crypto_core.consent import Consent
 from crypto_core.database.engine import open_engine
 from crypto_core.database.journal import Journal
 from crypto_core.errors import (
@@ -20,6 +19,7 @@ from crypto_core.errors import (
     RefusedError,
     RunbookError,
 )
+from crypto_core.guard.consent import Consent
 from crypto_core.incidents.catalogue import CaptureKind
 from crypto_core.incidents.model import CheckResult, CheckState, EntryKind, IncidentState, Scope, StepState
 from crypto_core.incidents.service import IncidentService

@@ -14,11 +14,11 @@ from typing import Any
 from sqlalchemy import Engine, text
 
 from console.wiring import Wired
-from crypto_core.consent import Consent, Danger, require
 from crypto_core.database.answers import AnswerBook
 from crypto_core.database.opening import ValueOpener
 from crypto_core.envelope import Format
 from crypto_core.errors import SettingsError
+from crypto_core.guard.consent import Consent, Danger, require
 from crypto_core.incidents.catalogue import ActionKind, CaptureKind, CheckKind
 from crypto_core.incidents.doing import ActionPlan, ActionResult, Captured, Situation, Toolbox
 from crypto_core.incidents.model import CheckResult, Incident, IncidentState, Scope

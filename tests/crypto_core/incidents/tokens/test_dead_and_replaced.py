@@ -7,9 +7,9 @@ from sqlalchemy import Engine, text
 
 from console.sandbox.world import World
 from crypto_core.cipher import TokenCipher
-from crypto_core.consent import Consent, Danger
 from crypto_core.envelope import Format
 from crypto_core.errors import NotConfirmedError, RefusedError
+from crypto_core.guard.consent import Consent, Danger
 from crypto_core.incidents.catalogue import ActionKind, CaptureKind, CheckKind
 from crypto_core.incidents.model import CheckState
 from crypto_core.incidents.tokens.scoped import ScopedTokens

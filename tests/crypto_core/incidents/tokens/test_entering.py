@@ -16,9 +16,9 @@ from console.sandbox.world import World
 from console.settings import load
 from console.wiring import Wired, wire
 from crypto_core.cipher import TokenCipher
-from crypto_core.consent import Consent, Danger
 from crypto_core.envelope import Format, classify
 from crypto_core.errors import InvalidTokenError, KeydeckError, NotConfirmedError, ReadOnlyError, RefusedError
+from crypto_core.guard.consent import Consent, Danger
 from crypto_core.incidents.catalogue import ActionKind, CaptureKind, CheckKind
 from crypto_core.incidents.model import CheckState
 from crypto_core.incidents.tokens.planning import SAVE_UNCHECKED

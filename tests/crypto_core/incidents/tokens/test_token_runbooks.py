@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from crypto_core.foreign import clean
 from crypto_core.incidents.catalogue import ACTION_OPTIONS, ActionKind, CaptureKind, CheckKind, PhaseKind
+from crypto_core.text.cleaning import clean
 from tests.crypto_core.incidents.tokens.staging import Stage
 
 ELSEWHERE = {CheckKind.EVIDENCE_CAPTURED, CheckKind.DRILL_RECORDED, CaptureKind.CENSUS}

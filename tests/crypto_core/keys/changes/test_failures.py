@@ -12,7 +12,7 @@ from sqlalchemy import Engine, text
 
 from console.sandbox.sandbox import Sandbox
 from console.wiring import Wired
-from crypto_core.consent import Consent
+from crypto_core.aws.kms import KmsApi
 from crypto_core.database.journal import Entry, Journal
 from crypto_core.errors import (
     InterruptedRunError,
@@ -23,11 +23,11 @@ from crypto_core.errors import (
     KmsThrottledError,
     KmsUnreachableError,
 )
+from crypto_core.guard.consent import Consent
 from crypto_core.keys.changes.change import ChangeKind, KeyChange
 from crypto_core.keys.changes.plan import ChangePlan, ChangeResult
 from crypto_core.keys.changes.service import KeyChangeService
 from crypto_core.keys.policy.least_privilege import Role
-from crypto_core.kms import KmsApi
 from tests.crypto_core.keys.changes.conftest import agreed
 
 PLATFORM = "arn:aws:iam::123456789012:role/keydeck-platform"

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from console.wiring import Wired
-from crypto_core.consent import Danger
 from crypto_core.errors import KmsAccessDeniedError, PolicyError, RefusedError
+from crypto_core.guard.consent import Danger
 from crypto_core.keys.changes.change import ChangeKind, KeyChange
 from crypto_core.keys.changes.plan import ChangePlan, ChangeResult
 from crypto_core.keys.changes.policies import _may_be

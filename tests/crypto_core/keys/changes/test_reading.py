@@ -10,13 +10,13 @@ import pytest
 
 from console.sandbox.sandbox import Sandbox
 from console.wiring import Wired
-from crypto_core.consent import Consent
-from crypto_core.coverage import Coverage, Evidence
 from crypto_core.errors import DatabaseTimeoutError, KmsRequestError, NotConfirmedError, RefusedError
+from crypto_core.guard.consent import Consent
 from crypto_core.keys.changes.change import ChangeKind, KeyChange
 from crypto_core.keys.changes.plan import TokensAtRisk
 from crypto_core.keys.changes.service import KeyChangeService
 from crypto_core.keys.status import KeyShare, Status
+from crypto_core.lists.coverage import Coverage, Evidence
 from tests.crypto_core.keys.changes.conftest import agreed
 
 OTHER = "arn:aws:kms:eu-west-1:123456789012:key/00000000-0000-4000-8000-000000000000"

@@ -13,7 +13,6 @@ from console.sandbox.world import World
 from console.settings import load
 from console.wiring import Wired, wire
 from crypto_core.cipher import TokenCipher
-from crypto_core.consent import Consent, Danger
 from crypto_core.database.journal import Entry
 from crypto_core.errors import (
     KmsError,
@@ -22,6 +21,7 @@ from crypto_core.errors import (
     ReadOnlyError,
     RefusedError,
 )
+from crypto_core.guard.consent import Consent, Danger
 from crypto_core.keys.changes.change import ChangeKind, KeyChange
 from crypto_core.keys.changes.plan import UNCOUNTED, ChangePlan, ChangeResult
 from crypto_core.keys.changes.service import RECIPES, KeyChangeService

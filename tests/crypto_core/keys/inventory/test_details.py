@@ -11,10 +11,10 @@ import pytest
 from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
 from console.wiring import Wired
+from crypto_core.aws.kms import KmsApi
 from crypto_core.errors import KeyNotFoundError, SettingsError
 from crypto_core.keys.inventory import KeyInventory
 from crypto_core.keys.state import KeyMaterial, KeyState
-from crypto_core.kms import KmsApi
 from tests.crypto_core.keys.inventory.listing import listed
 
 

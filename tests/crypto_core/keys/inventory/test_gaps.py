@@ -12,9 +12,9 @@ from moto.server import ThreadedMotoServer
 from console.sandbox.endpoint import Fault
 from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
+from crypto_core.aws.kms import KmsApi
 from crypto_core.errors import KmsAccessDeniedError, KmsThrottledError, KmsUnreachableError
 from crypto_core.keys.inventory import KeyInventory
-from crypto_core.kms import KmsApi
 from tests.crypto_core.keys.inventory.listing import listed
 
 

@@ -11,8 +11,8 @@ from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
 from console.settings import load
 from console.wiring import Wired, wire
+from crypto_core.aws.kms import KmsApi
 from crypto_core.keys.inventory import KeyInventory
-from crypto_core.kms import KmsApi
 from tests.crypto_core.keys.inventory.listing import listed
 
 

@@ -8,11 +8,11 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from crypto_core.findings.finding import Finding, Gap
 from crypto_core.keys.grants import Grant, parse_grant
 from crypto_core.keys.policy.access import Access, accesses
 from crypto_core.keys.policy.document import parse_policy
 from crypto_core.keys.posture.facts import Estate, KeyFacts
-from crypto_core.keys.posture.finding import Finding, Gap
 from crypto_core.keys.posture.limits import Limits
 from crypto_core.keys.state import KeyMaterial, KeyState
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from crypto_core.findings.severity import Severity
 from crypto_core.keys.posture.access import cross_account, full_control, policy_unknown, public, wide_grants
 from crypto_core.keys.posture.facts import KeyFacts
-from crypto_core.severity import Severity
 from tests.crypto_core.keys.posture.samples import (
     ACCOUNT,
     ADMIN,

@@ -18,10 +18,10 @@ from console.sandbox.world import World
 from console.settings import load
 from console.wiring import Wired, wire
 from crypto_core.errors import InterruptedRunError, KmsUnreachableError
+from crypto_core.findings.finding import Finding, Gap
+from crypto_core.findings.severity import Severity
 from crypto_core.keys.posture.examination import Posture
-from crypto_core.keys.posture.finding import Finding, Gap
 from crypto_core.keys.posture.pace import Pace
-from crypto_core.severity import Severity
 from tests.crypto_core.keys.posture.conftest import Endpoint, key_id
 
 SANDBOX = pytest.mark.parametrize("aws", ["sandbox"], indirect=True)

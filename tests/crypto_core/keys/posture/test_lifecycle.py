@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from crypto_core.findings.severity import Severity
 from crypto_core.keys.posture.lifecycle import pending_deletion, single_region, state_unknown, unusable
-from crypto_core.severity import Severity
 from tests.crypto_core.keys.posture.samples import NOW, arn, ask, facts, finding, gap
 
 PENDING: dict[str, Any] = {"state": "PendingDeletion", "deletion_at": NOW + timedelta(days=9, hours=1)}

@@ -10,7 +10,7 @@ import pytest
 
 from console.sandbox.endpoint.control import EndpointControl
 from console.sandbox.world import World
-from crypto_core.severity import Severity
+from crypto_core.findings.severity import Severity
 from tests.crypto_core.keys.posture.conftest import Endpoint, key_id
 
 ACCOUNT = "123456789012"

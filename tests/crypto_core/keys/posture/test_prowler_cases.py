@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from crypto_core.severity import Severity
+from crypto_core.findings.severity import Severity
 from tests.crypto_core.keys.posture.conftest import Endpoint, key_id
 
 Put = Callable[[Endpoint], str]

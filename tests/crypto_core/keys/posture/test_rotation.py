@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from crypto_core.findings.severity import Severity
 from crypto_core.keys.posture.rotation import comes_after, marked_earlier, rotation_off, rotation_period
-from crypto_core.severity import Severity
 from tests.crypto_core.keys.posture.samples import OTHER, arn, ask, facts, finding, gap
 
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from crypto_core.keys.posture.finding import Finding, Gap
+from crypto_core.findings.finding import Finding, Gap
+from crypto_core.findings.severity import Severity
 from crypto_core.keys.posture.trails import Recorded, Trail, judge, recorded
-from crypto_core.severity import Severity
 from tests.crypto_core.keys.posture.samples import ACCOUNT, HOSTILE
 
 KMS = "kms.amazonaws.com"

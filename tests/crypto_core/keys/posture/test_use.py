@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
+from crypto_core.findings.finding import Finding, Gap
+from crypto_core.findings.severity import Severity
 from crypto_core.keys.posture.facts import KeyFacts
-from crypto_core.keys.posture.finding import Finding, Gap
 from crypto_core.keys.posture.use import alias_elsewhere, aliases_unknown, old_key_in_use, old_material
-from crypto_core.severity import Severity
 from tests.crypto_core.keys.posture.samples import NOW, arn, ask, estate, facts, finding, gap, material
 
 

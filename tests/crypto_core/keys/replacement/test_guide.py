@@ -8,7 +8,7 @@ import pytest
 
 from console.sandbox.sandbox import Sandbox
 from console.wiring import Wired
-from crypto_core.consent import Consent, Danger
+from crypto_core.guard.consent import Consent, Danger
 from crypto_core.keys.changes.change import ChangeKind, KeyChange
 from crypto_core.keys.replacement.guide import DoKind, Guide, Step, StepId, StepState, in_turn
 from crypto_core.reencryption.plan import Selection, Verb

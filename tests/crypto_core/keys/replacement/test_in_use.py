@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import Engine
 
-from crypto_core.consent import Consent
+from crypto_core.guard.consent import Consent
 from crypto_core.keys.replacement import seen
 from crypto_core.keys.replacement.guide import StepId, StepState
 from crypto_core.reencryption.plan import Selection, Verb

@@ -6,10 +6,10 @@ import asyncio
 import hashlib
 import os
 
-from crypto_core.data_keys import GeneratedDataKey, KeyAnswer, RewrappedDataKey, UnwrappedDataKey
-from crypto_core.encryption_context import EncryptionContext
 from crypto_core.envelope import seal, serialise
+from crypto_core.envelope.encryption_context import EncryptionContext
 from crypto_core.errors import KmsError
+from crypto_core.keyring.data_keys import GeneratedDataKey, KeyAnswer, RewrappedDataKey, UnwrappedDataKey
 from crypto_core.references import TokenRef
 from crypto_core.secret import DataKey, Secret
 from tests.crypto_core.reencryption.bulk.memory import ref

@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from crypto_core.data_keys import NO_CONTEXT
+from crypto_core.aws.kms import KmsApi
 from crypto_core.errors import (
     CredentialsError,
     KmsError,
@@ -32,7 +32,7 @@ from crypto_core.errors import (
     KmsUnreadableError,
     UntrustedKeyError,
 )
-from crypto_core.kms import KmsApi
+from crypto_core.keyring.data_keys import NO_CONTEXT
 from crypto_core.reencryption.bulk.pace import CallPace
 from crypto_core.reencryption.bulk.transport import KmsTransport
 from crypto_core.reencryption.bulk.wire import MAX_ANSWER_BYTES

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from console.sandbox.endpoint import Denial, EndpointControl, Fault
-from crypto_core.data_keys import NO_CONTEXT
+from crypto_core.aws.kms import KmsApi, KmsGround
 from crypto_core.envelope import Format
 from crypto_core.errors import (
     CredentialsExpiredError,
@@ -24,7 +24,7 @@ from crypto_core.errors import (
     KmsUnreachableError,
     ReadOnlyError,
 )
-from crypto_core.kms import KmsApi, KmsGround
+from crypto_core.keyring.data_keys import NO_CONTEXT
 from crypto_core.reencryption.bulk.control import Control, Tally
 from crypto_core.reencryption.bulk.pace import CallPace
 from crypto_core.reencryption.bulk.pipeline import run

@@ -13,11 +13,11 @@ from console.sandbox.world import World
 from console.wiring import Wired
 from crypto_core.cancelling import Cancellation
 from crypto_core.cipher import TokenCipher
-from crypto_core.consent import Consent
 from crypto_core.database import chunks
 from crypto_core.envelope import Format
 from crypto_core.errors import InterruptedRunError, InvalidFilterError, RefusedError
-from crypto_core.paging import Query
+from crypto_core.guard.consent import Consent
+from crypto_core.lists.paging import Query
 from crypto_core.reencryption.jobs.closing import selection_of
 from crypto_core.reencryption.jobs.model import JobOptions, JobState
 from crypto_core.reencryption.plan import Selection, Verb

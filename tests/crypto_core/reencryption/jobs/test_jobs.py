@@ -19,11 +19,11 @@ import console
 from console.sandbox.world import World
 from console.wiring import Wired
 from crypto_core.cipher import TokenCipher
-from crypto_core.consent import Consent
 from crypto_core.database import chunks
 from crypto_core.database.tables import PLATFORM_TABLES
 from crypto_core.envelope import Format, classify
 from crypto_core.errors import JobError, LeaseLostError, NotConfirmedError, UnknownJobError
+from crypto_core.guard.consent import Consent
 from crypto_core.reencryption.jobs.model import JobOptions, JobState, JobView
 from crypto_core.reencryption.jobs.ports import Compared
 from crypto_core.reencryption.plan import Selection, Verb

@@ -11,10 +11,10 @@ from sqlalchemy import Engine, text
 from console.sandbox.world import World
 from console.wiring import Wired
 from crypto_core.cipher import TokenCipher
-from crypto_core.consent import Consent
 from crypto_core.database.authorship import written_by_keydeck
 from crypto_core.database.backups import backups_under, replaced
 from crypto_core.errors import NotConfirmedError, RefusedError
+from crypto_core.guard.consent import Consent
 from crypto_core.reencryption.jobs.model import JobState
 from crypto_core.reencryption.plan import Selection, Verb
 from crypto_core.references import TokenRef

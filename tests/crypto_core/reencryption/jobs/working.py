@@ -13,7 +13,6 @@ from time import sleep
 from console.settings import load
 from console.wiring import Wired, wire
 from crypto_core.cipher import SealedToken, TokenCipher
-from crypto_core.consent import Consent
 from crypto_core.database.answers import AnswerBook
 from crypto_core.database.attribution import Attributor
 from crypto_core.database.chunks import ChunkStore
@@ -22,8 +21,9 @@ from crypto_core.database.jobs import JobStore
 from crypto_core.database.tokens import Replacement, StoredToken
 from crypto_core.envelope import DEV_KEY, Format
 from crypto_core.errors import EnvelopeError, IncorrectKeyError, InvalidCiphertextError, UntrustedKeyError
+from crypto_core.guard.consent import Consent
+from crypto_core.keyring.preflight import Preflight
 from crypto_core.keys.replacement.witness import UseWitness
-from crypto_core.preflight import Preflight
 from crypto_core.reencryption.bulk.ports import Order, Outcome, Poison, Sealed, TokenPages, TokenSink
 from crypto_core.reencryption.bulk.watch import CallSample
 from crypto_core.reencryption.jobs.closing import Closer

@@ -9,9 +9,9 @@ from sqlalchemy import Engine, text
 
 from console.sandbox.world import World
 from console.wiring import Wired
-from crypto_core.consent import Consent
 from crypto_core.errors import InvalidFilterError, RefusedError
-from crypto_core.paging import Query
+from crypto_core.guard.consent import Consent
+from crypto_core.lists.paging import Query
 from crypto_core.reencryption.plan import Plan, Selection, Verb
 from crypto_core.references import TokenRef
 

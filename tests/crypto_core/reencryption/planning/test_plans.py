@@ -11,8 +11,8 @@ from console.sandbox.endpoint import Fault
 from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
 from console.wiring import Wired
-from crypto_core.consent import Consent
 from crypto_core.envelope import Format
+from crypto_core.guard.consent import Consent
 from crypto_core.reencryption.plan import Plan, Selection, Verb
 from crypto_core.references import RowRef, TokenRef
 from tests.crypto_core.reencryption.planning.snapshot import everything

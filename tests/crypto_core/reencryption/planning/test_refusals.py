@@ -13,7 +13,6 @@ from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
 from console.settings import load
 from console.wiring import Wired, wire
-from crypto_core.consent import Consent
 from crypto_core.database.installation import install
 from crypto_core.database.journal import Outcome
 from crypto_core.errors import (
@@ -28,6 +27,7 @@ from crypto_core.errors import (
     RefusedError,
     SettingsError,
 )
+from crypto_core.guard.consent import Consent
 from crypto_core.reencryption.plan import Plan, Selection, Verb
 from crypto_core.references import TokenRef
 from tests.crypto_core.reencryption.planning.snapshot import everything

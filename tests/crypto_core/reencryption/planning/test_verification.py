@@ -11,9 +11,9 @@ from sqlalchemy import Engine
 from console.sandbox.world import World
 from console.settings import load
 from console.wiring import Wired, wire
-from crypto_core.consent import Consent
 from crypto_core.envelope import Format
 from crypto_core.errors import InvalidReferenceError, KmsError, RowVanishedError
+from crypto_core.guard.consent import Consent
 from crypto_core.reencryption.plan import RunProgress, Selection, Verb
 from crypto_core.references import RowRef, TokenRef
 from tests.crypto_core.reencryption.planning.snapshot import everything

@@ -12,8 +12,8 @@ from console.sandbox.endpoint import Denial, Fault
 from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
 from console.wiring import Wired
-from crypto_core.consent import Consent
 from crypto_core.envelope import parse
+from crypto_core.guard.consent import Consent
 from crypto_core.reencryption.plan import Selection, Verb
 from tests.crypto_core.reencryption.running.runs import everything, run
 

@@ -12,7 +12,7 @@ from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
 from console.wiring import Wired
 from crypto_core.cipher import TokenCipher
-from crypto_core.consent import Consent
+from crypto_core.guard.consent import Consent
 from crypto_core.reencryption.plan import RunProgress, Selection, Verb
 from tests.crypto_core.reencryption.running.runs import all_hold_their_tokens, everything, plan, run, under
 

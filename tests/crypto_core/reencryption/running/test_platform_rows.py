@@ -14,7 +14,7 @@ from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
 from console.wiring import Wired
 from crypto_core.cipher import TokenCipher
-from crypto_core.consent import Consent
+from crypto_core.guard.consent import Consent
 from crypto_core.reencryption import runner
 from crypto_core.reencryption.plan import RunProgress, Selection, Verb
 from crypto_core.references import TokenRef

@@ -12,8 +12,8 @@ from console.sandbox.world import World
 from console.settings import load
 from console.wiring import Wired, wire
 from crypto_core.cipher import TokenCipher
-from crypto_core.consent import Consent
 from crypto_core.envelope import Format, parse
+from crypto_core.guard.consent import Consent
 from crypto_core.reencryption.plan import RunProgress, Selection, Verb
 from crypto_core.references import RowRef
 from tests.crypto_core.reencryption.running.runs import all_hold_their_tokens, everything, plan, run, under

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from crypto_core.keys.posture.finding import Finding
-from crypto_core.severity import Severity
+from crypto_core.findings.finding import Finding
+from crypto_core.findings.severity import Severity
 from crypto_core.trail.rules.ocsf import detection, finding_uid
 from crypto_core.trail.rules.registry import BY_ID, RULES
 from crypto_core.trail.rules.sigma import documents, sigma_id

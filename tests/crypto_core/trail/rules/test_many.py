@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from crypto_core.severity import Severity
+from crypto_core.findings.severity import Severity
 from tests.crypto_core.trail.records import KEY, OTHER_KEY, context, denied, record, role, user
 from tests.crypto_core.trail.rules.watching import DAY, FOREIGN, HOUR, Watch, normal, of
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from crypto_core.severity import Severity
+from crypto_core.findings.severity import Severity
 from crypto_core.trail.rules.configured import Configured
 from crypto_core.trail.rules.novelty import family, network
 from tests.crypto_core.trail.records import ACCOUNT, KEY, OTHER_KEY, denied, record, role, user

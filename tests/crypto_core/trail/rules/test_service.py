@@ -13,13 +13,13 @@ import pytest
 
 from console.sandbox.sandbox import Sandbox
 from crypto_core.errors import InterruptedRunError, KmsAccessDeniedError, RefusedError
-from crypto_core.keys.posture.finding import Finding
-from crypto_core.severity import Severity
+from crypto_core.findings.finding import Finding
+from crypto_core.findings.severity import Severity
+from crypto_core.findings.techniques import TECHNIQUES
 from crypto_core.trail.reading import load, read_record, records_of
 from crypto_core.trail.rules.configured import Configured
 from crypto_core.trail.rules.registry import BY_ID, RULES
 from crypto_core.trail.rules.service import TrailRules
-from crypto_core.trail.rules.techniques import TECHNIQUES
 from crypto_core.trail.store import EventStore
 from crypto_core.trail.store.history import History
 from crypto_core.trail.store.suppressions import Suppressions, sift

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from crypto_core.keys.posture.finding import Finding
+from crypto_core.findings.finding import Finding
 from crypto_core.trail.rules.configured import Configured
 from crypto_core.trail.rules.service import Examined, TrailRules
 from crypto_core.trail.store import EventStore

@@ -10,8 +10,8 @@ from datetime import UTC, datetime, timedelta
 from threading import Event, Lock
 from typing import Any
 
+from crypto_core.aws.kms import KmsApi
 from crypto_core.errors import KmsAccessDeniedError
-from crypto_core.kms import KmsApi
 from crypto_core.trail.columns import seconds
 from crypto_core.trail.sources.engines import EngineSettings
 from crypto_core.trail.sources.puller import EventPuller

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from console.sandbox.endpoint import PLATFORM, EndpointProcess
-from crypto_core.consent import Consent, Danger
 from crypto_core.errors import (
     InterruptedRunError,
     KmsAccessDeniedError,
@@ -20,6 +19,7 @@ from crypto_core.errors import (
     SettingsError,
     TrailError,
 )
+from crypto_core.guard.consent import Consent, Danger
 from crypto_core.trail.coverage_record import CoverageRecord
 from crypto_core.trail.sources import engines
 from crypto_core.trail.sources.athena import AthenaSettings

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from crypto_core.paging import Query
+from crypto_core.lists.paging import Query
 from crypto_core.trail.sources.files import FileImport
 from crypto_core.trail.sources.import_report import ImportProgress, ImportReport
 from crypto_core.trail.store import EventStore, SeenFile

@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 from crypto_core.errors import EventStoreError
-from crypto_core.paging import Query
+from crypto_core.lists.paging import Query
 from crypto_core.trail.packing import unpack
 from crypto_core.trail.sources.files import FileImport
 from crypto_core.trail.store import EventStore

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from crypto_core.paging import Query
+from crypto_core.lists.paging import Query
 from crypto_core.trail.sources import decoding
 from crypto_core.trail.sources.decoding import UnreadableError, records, unpacked
 from crypto_core.trail.sources.files import FileImport

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from crypto_core.paging import Query
+from crypto_core.lists.paging import Query
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.packing import pack, unpack
 from crypto_core.trail.query import PIVOTS

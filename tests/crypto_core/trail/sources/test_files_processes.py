@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 
 from crypto_core.errors import EventStoreError
-from crypto_core.paging import Query
+from crypto_core.lists.paging import Query
 from crypto_core.trail.sources import chunks, reading_process
 from crypto_core.trail.sources.batches import Batches
 from crypto_core.trail.sources.files import FileImport

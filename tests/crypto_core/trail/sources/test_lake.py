@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from console.sandbox.endpoint import PLATFORM
-from crypto_core.consent import Consent
 from crypto_core.errors import InterruptedRunError, KmsAccessDeniedError, SettingsError, TrailError
+from crypto_core.guard.consent import Consent
 from crypto_core.trail.sources.engines import EngineSettings
 from crypto_core.trail.sources.puller import EventPuller
 from crypto_core.trail.sources.report import PullReport

@@ -89,7 +89,7 @@ def test_a_killed_process_loses_no_page_that_it_had_stored(
 import os, signal
 from datetime import datetime
 from pathlib import Path
-from crypto_core.kms import KmsApi
+from crypto_core.aws.kms import KmsApi
 from crypto_core.trail.sources.puller import EventPuller
 from crypto_core.trail.store import EventStore
 

@@ -8,8 +8,8 @@ from threading import Event, current_thread
 
 import pytest
 
-from crypto_core.consent import Danger
 from crypto_core.errors import InterruptedRunError, InvalidFilterError, KmsError, SettingsError
+from crypto_core.guard.consent import Danger
 from crypto_core.trail.sources.puller import EventPuller
 from crypto_core.trail.sources.report import PullProgress
 from crypto_core.trail.sources.tally import MOST_GAPS, Tally

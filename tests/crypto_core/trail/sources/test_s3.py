@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from crypto_core.errors import InterruptedRunError, KmsAccessDeniedError, KmsUnreachableError, SettingsError
-from crypto_core.paging import Query
+from crypto_core.lists.paging import Query
 from crypto_core.trail.coverage_record import CoverageRecord
 from crypto_core.trail.sources.places import place_at
 from crypto_core.trail.sources.report import PullProgress

@@ -18,10 +18,10 @@ from console.sandbox.traffic import INTRUDER_ADDRESS
 from console.sandbox.world import World
 from console.wiring import Wired
 from crypto_core.cipher import TokenCipher
-from crypto_core.encryption_context import encryption_context
 from crypto_core.envelope import Format
+from crypto_core.envelope.encryption_context import encryption_context
 from crypto_core.errors import InvalidReferenceError, KeyNotFoundError
-from crypto_core.paging import Query
+from crypto_core.lists.paging import Query
 from crypto_core.references import TokenRef
 from crypto_core.secret import Secret
 from crypto_core.trail.event import TrailEvent

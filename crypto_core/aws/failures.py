@@ -1,0 +1,241 @@
+"""Every failure of a call to AWS as an error of ours: what AWS answered, and that it did not answer.
+
+API reference: https://docs.aws.amazon.com/kms/latest/APIReference/ ("Errors" of each operation and
+"Common Errors").
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from crypto_core.errors import (
+    CredentialsError,
+    CredentialsExpiredError,
+    DryRunPassedError,
+    IncorrectKeyError,
+    InvalidCiphertextError,
+    InvalidSignatureError,
+    KeyDisabledError,
+    KeyNotFoundError,
+    KeyStateError,
+    KeyUnavailableError,
+    KmsAccessDeniedError,
+    KmsDependencyTimeoutError,
+    KmsError,
+    KmsInternalError,
+    KmsLimitError,
+    KmsRequestError,
+    KmsThrottledError,
+    KmsUnreachableError,
+    PageTokenError,
+    SettingsError,
+)
+from crypto_core.text.cleaning import clean
+
+_ERRORS: dict[str, type[KmsError]] = {
+    "AccessDenied": KmsAccessDeniedError,
+    "AccessDeniedException": KmsAccessDeniedError,
+    "DependencyTimeoutException": KmsDependencyTimeoutError,
+    "DisabledException": KeyDisabledError,
+    "DryRunOperationException": DryRunPassedError,
+    "ExpiredToken": CredentialsExpiredError,
+    "ExpiredTokenException": CredentialsExpiredError,
+    "RequestExpired": CredentialsExpiredError,
+    "IncompleteSignature": CredentialsError,
+    "IncorrectKeyException": IncorrectKeyError,
+    "InternalFailure": KmsInternalError,
+    "InternalError": KmsInternalError,
+    "InvalidAccessKeyId": CredentialsError,
+    "InvalidCiphertextException": InvalidCiphertextError,
+    "InvalidClientTokenId": CredentialsError,
+    "InvalidNextTokenException": PageTokenError,
+    "InvalidSignatureException": CredentialsError,
+    "KMSInternalException": KmsInternalError,
+    "KMSInvalidMacException": InvalidSignatureError,
+    "KMSInvalidSignatureException": InvalidSignatureError,
+    "KMSInvalidStateException": KeyStateError,
+    "KeyUnavailableException": KeyUnavailableError,
+    "LimitExceededException": KmsLimitError,
+    "MissingAuthenticationToken": CredentialsError,
+    "MissingAuthenticationTokenException": CredentialsError,
+    "NotFoundException": KeyNotFoundError,
+    "OptInRequired": CredentialsError,
+    "RequestLimitExceeded": KmsThrottledError,
+    "ServiceUnavailable": KmsInternalError,
+    "SignatureDoesNotMatch": CredentialsError,
+    "SlowDown": KmsThrottledError,
+    "Throttling": KmsThrottledError,
+    "ThrottlingException": KmsThrottledError,
+    "TooManyRequestsException": KmsThrottledError,
+    "UnrecognizedClientException": CredentialsError,
+}
+
+_ACTION = re.compile(r"not authorized to perform: ([a-z0-9-]+:[A-Za-z0-9*]+)")
+
+_CIPHERTEXTS_KEY = "The ciphertext refers to"
+"""How KMS's denial begins where it won't name the key that made a ciphertext."""
+
+_EXPIRED = (
+    "LoginRefreshRequired",
+    "LoginTokenLoadError",
+    "SSOTokenLoadError",
+    "TokenRetrievalError",
+    "UnauthorizedSSOTokenError",
+)
+"""botocore's exceptions for a sign-in that has run out, or that never was."""
+
+_KEY_ARN = re.compile(r"arn:[a-z0-9-]+:kms:[a-z0-9-]+:\d{12}:key/[0-9a-z-]{36,40}")
+
+_SAYS: dict[type[KmsError], str] = {
+    DryRunPassedError: "{operation}{on} would have succeeded",
+    CredentialsError: "AWS does not accept the credentials",
+    CredentialsExpiredError: "The AWS session has expired",
+    IncorrectKeyError: "The encrypted data key was not made under {key}",
+    InvalidCiphertextError: "KMS can't open the encrypted data key with {key}",
+    InvalidSignatureError: "The signature is not by {key} over what it is said to sign",
+    KeyDisabledError: "KMS key {key} is disabled",
+    KeyNotFoundError: "KMS key {key} does not exist in this account and Region",
+    KeyStateError: "The state of KMS key {key} does not permit {operation}",
+    KeyUnavailableError: "KMS key {key} is not available right now",
+    KmsDependencyTimeoutError: "{service} timed out at {operation}",
+    KmsInternalError: "{service} failed internally at {operation}",
+    KmsLimitError: "A limit of {service} is reached at {operation}{on}",
+    KmsThrottledError: "{service} throttles {operation}: the request quota is used up",
+    PageTokenError: "{service} no longer knows the page to go on from at {operation}",
+}
+
+_SERVICES = {"kms": "KMS", "sts": "STS", "cloudtrail": "CloudTrail", "s3": "S3", "athena": "Athena"}
+"""What AWS calls its services, by the prefix of their IAM actions."""
+
+_ACTIONS = {"ListObjectsV2": "ListBucket"}
+"""IAM actions that are not called like their operation."""
+
+_POLICIES = {"kms": "its IAM policy or in the key policy", "s3": "its IAM policy or in the bucket policy"}
+"""Where an action can be allowed, by service."""
+
+_REJECTED: dict[str, tuple[str, str]] = {
+    "AlreadyExistsException": (
+        "What {operation} is to make{on} is there already",
+        "Look at what there is: keydeck keys show KEY.",
+    ),
+    "ConflictException": (
+        "KMS is rotating {key} by itself, or will within minutes",
+        "Wait until that is done, then look at the key again.",
+    ),
+    "InvalidAliasNameException": (
+        "KMS does not take the alias's name{on}",
+        "Use letters, digits, /, _ and -, behind alias/.",
+    ),
+    "InvalidGrantIdException": ("KMS knows no such grant{on}", "List them with: keydeck keys grants KEY."),
+    "MalformedPolicyDocumentException": (
+        "KMS does not take the key policy{on}",
+        (
+            "Correct the policy: a principal that does not exist, an element that KMS does not know, or "
+            "nobody left to change it again."
+        ),
+    ),
+    "UnsupportedOperationException": (
+        "KMS can't do {operation}{on}: this kind of key does not have it",
+        "Look at the key's spec, origin and Regions: keydeck keys show KEY.",
+    ),
+}
+"""What KMS says no to as such: in words, and what the operator can do."""
+
+_REJECTED_BY_S3: dict[str, tuple[str, str]] = {
+    "InvalidObjectState": ("The object is archived", "Restore it from its storage class, then try again."),
+    "NoSuchBucket": ("There is no such bucket", "Check the bucket's name and account."),
+    "NoSuchKey": ("There is no such object", "It was deleted since it was listed; list the bucket again."),
+}
+"""The same of S3."""
+
+_LIMITS: dict[str, str] = {
+    "CreateAlias": "Remove aliases that nobody uses, or ask AWS for a higher quota of aliases.",
+    "CreateKey": "Delete keys that nobody needs, or ask AWS for a higher quota of keys.",
+    "PutKeyPolicy": "Make the policy shorter: it has at most 32 KB.",
+    "ReplicateKey": "Delete keys that nobody needs in that Region, or ask AWS for a higher quota of keys.",
+    "RotateKeyOnDemand": "A key gets 25 rotations on demand in its life: make a new key and re-encrypt.",
+}
+"""The way out of a limit, by the operation that met it."""
+
+
+def told_apart(response: Any, operation: str, keys: Sequence[str], service: str = "kms") -> KmsError:
+    """Return the error for what AWS answered to a call that concerns `keys`."""
+    error = response.get("Error", {})
+    code = str(error.get("Code", ""))
+    status = response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    kind = _ERRORS.get(code) or (KmsInternalError if status >= 500 else KmsRequestError)
+    message = str(error.get("Message") or error.get("message") or "")
+    key = _concerned(kind, keys, message)
+    detail = clean(message, 400)
+    told = f"({clean(code, 80)}{': ' + detail if detail else ''})"
+    on = f" on {key}" if key else ""
+    if kind is KmsAccessDeniedError:
+        action = _denied_action(operation, message, service)
+        return KmsAccessDeniedError(
+            f"Access denied: {action}{on} {told}.",
+            operation=operation,
+            key=key,
+            action=action,
+            remedy=f"Allow {action} for this identity in {_POLICIES.get(service, 'its IAM policy')}.",
+        )
+    shown = key or "the key that wrapped it"
+    says = _SAYS.get(kind, "AWS rejected {operation}{on}")
+    remedy = _LIMITS.get(operation, "") if kind is KmsLimitError else ""
+    rejected = {"kms": _REJECTED, "s3": _REJECTED_BY_S3}.get(service, {})
+    if code in rejected:
+        says, remedy = rejected[code]
+    says = says.format(key=shown, on=on, operation=operation, service=_SERVICES.get(service, service))
+    return kind(f"{says} {told}.", operation=operation, key=key, remedy=remedy)
+
+
+def _concerned(kind: type[KmsError], keys: Sequence[str], message: str) -> str:
+    """The key that a failure is about. ReEncrypt has two, source first; without a KeyId there is none."""
+    of_the_source = kind in (IncorrectKeyError, InvalidCiphertextError) or _CIPHERTEXTS_KEY in message
+    if keys and (len(keys) == 1 or of_the_source):
+        return keys[0]
+    asked = next((key for key in keys if key in message), "")
+    named = _KEY_ARN.search(message)
+    return asked or (named[0] if named else "") or (keys[-1] if keys else "")
+
+
+def _denied_action(operation: str, message: str, service: str) -> str:
+    named = _ACTION.search(message)
+    if named:
+        return named[1]
+    if operation == "ReEncrypt" and _CIPHERTEXTS_KEY in message:
+        return "kms:ReEncryptFrom"
+    return "kms:ReEncrypt*" if operation == "ReEncrypt" else f"{service}:{_ACTIONS.get(operation, operation)}"
+
+
+def unreadable(error: OSError, operation: str) -> CredentialsError:
+    """Return the error for a token file or credential process that isn't there."""
+    what = f"{clean(error.strerror)}: {clean(error.filename)}" if error.filename else clean(error.strerror)
+    return CredentialsError(f"AWS credentials can't be read ({what}).", operation=operation)
+
+
+def not_answered(error: Exception, operation: str, keys: Sequence[str]) -> KmsError | SettingsError:
+    """Return the error for what kept botocore from asking, or AWS from answering."""
+    from botocore import exceptions as b
+
+    key = keys[0] if keys else ""
+    # boto3 has some of these since later versions than the oldest that Keydeck runs with.
+    expired = tuple(kind for name in _EXPIRED if (kind := getattr(b, name, None)) is not None)
+    missing = (b.NoCredentialsError, b.PartialCredentialsError, b.CredentialRetrievalError)
+    unreachable = (b.HTTPClientError, b.EndpointConnectionError, b.ConnectionError, b.ConnectionClosedError)
+    detail = clean(error, 300).rstrip(".")
+    regions = (b.NoRegionError, b.InvalidRegionError)
+    if isinstance(error, (b.ProfileNotFound, b.ConfigParseError, b.InvalidConfigError, *regions)):
+        return SettingsError(
+            f"AWS configuration: {detail}.", remedy="Check AWS_PROFILE, AWS_REGION and KEYDECK_REGIONS."
+        )
+    if isinstance(error, expired):
+        return CredentialsExpiredError(f"The AWS session has expired ({detail}).", operation=operation)
+    if isinstance(error, missing):
+        return CredentialsError(f"No usable AWS credentials ({detail}).", operation=operation)
+    if isinstance(error, unreachable):
+        return KmsUnreachableError(
+            f"No answer from AWS at {operation} ({detail}).", operation=operation, key=key
+        )
+    return KmsRequestError(f"{operation} failed ({type(error).__name__}).", operation=operation, key=key)

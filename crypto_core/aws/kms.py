@@ -1,0 +1,400 @@
+"""AWS KMS over boto3: time limits, the read-only allow-list, and every failure as an error of ours.
+
+Beside KMS, AWS is asked who the caller is, and what CloudTrail recorded: by its API, in its bucket, or by
+Athena. With the same credentials, time limits and errors.
+
+API reference: https://docs.aws.amazon.com/kms/latest/APIReference/ ("Errors" of each operation and
+"Common Errors"). Retries are botocore's: throttling and transient errors only, with jittered backoff.
+Credentials that AWS no longer takes are looked for again, so that renewed ones are found by themselves.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from crypto_core.aws import clock as aws_clock
+from crypto_core.aws.failures import not_answered, told_apart, unreadable
+from crypto_core.aws.sessions import AccessKey, AwsSessions
+from crypto_core.errors import (
+    CredentialsError,
+    CredentialsExpiredError,
+    KmsRequestError,
+    KmsUnreadableError,
+    ReadOnlyError,
+    SettingsError,
+)
+from crypto_core.log.observation import SILENT, Observer, observed_call
+from crypto_core.text.cleaning import clean
+
+if TYPE_CHECKING:
+    from botocore.client import BaseClient
+
+READ_ONLY_OPERATIONS = frozenset(
+    {
+        "Decrypt",
+        "DescribeCustomKeyStores",
+        "DescribeKey",
+        "GetKeyLastUsage",
+        "GetKeyPolicy",
+        "GetKeyRotationStatus",
+        "GetParametersForImport",
+        "GetPublicKey",
+        "ListAliases",
+        "ListGrants",
+        "ListKeyPolicies",
+        "ListKeyRotations",
+        "ListKeys",
+        "ListResourceTags",
+        "ListRetirableGrants",
+        "Verify",
+        "VerifyMac",
+    }
+)
+"""All that KMS is asked in read-only mode. Decrypt changes nothing in KMS or in the database.
+
+Sign and GenerateMac change nothing either, but a signature speaks for whoever has it: none is made then.
+"""
+
+REHEARSABLE_OPERATIONS = frozenset({"GenerateDataKey", "GenerateMac", "ReEncrypt", "Sign"})
+"""What read-only mode lets pass with `DryRun`: KMS checks permission and state and does nothing."""
+
+READ_OPERATIONS: Mapping[str, frozenset[str]] = {
+    "cloudtrail": frozenset(
+        {
+            "CancelQuery",
+            "DescribeQuery",
+            "DescribeTrails",
+            "GetEventDataStore",
+            "GetEventSelectors",
+            "GetQueryResults",
+            "GetTrailStatus",
+            "ListEventDataStores",
+            "ListPublicKeys",
+            "LookupEvents",
+            "StartQuery",
+        }
+    ),
+    "s3": frozenset({"GetObject", "ListObjectsV2"}),
+    "athena": frozenset(
+        {
+            "GetQueryExecution",
+            "GetQueryResults",
+            "GetTableMetadata",
+            "StartQueryExecution",
+            "StopQueryExecution",
+        }
+    ),
+}
+"""All that other services are ever asked here, each by its name: what CloudTrail recorded, and how."""
+
+WRITES_RESULTS = frozenset({"StartQueryExecution", "StopQueryExecution"})
+"""Athena writes a query's result to S3, so read-only mode refuses it."""
+
+_KEY_PARAMETERS = ("KeyId", "SourceKeyId", "DestinationKeyId", "TargetKeyId")
+
+SENT_ONCE = frozenset({"CreateKey", "LookupEvents", "RotateKeyOnDemand", "StartQuery", "StartQueryExecution"})
+"""What is not sent again by itself: an answer that was lost would cost a second key, rotation or query.
+
+LookupEvents has so small a quota that whoever asks keeps the pace, and tells when AWS asks to wait.
+"""
+
+_IDENTITY_OPTIONS: dict[str, Any] = {
+    "connect_timeout": 2.0,
+    "read_timeout": 3.0,
+    "retries": {"mode": "standard", "total_max_attempts": 1},
+}
+"""Who the caller is decides nothing; where only KMS has an endpoint, STS must not be waited for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who AWS says the caller is (sts:GetCallerIdentity)."""
+
+    account: str
+    arn: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """AWS does not take the credentials. `remedy` is what renews them, `expired` True if they ran out."""
+
+    message: str
+    remedy: str
+    expired: bool
+
+
+@dataclass(frozen=True, slots=True)
+class KmsGround:
+    """How KMS is reached in one Region, as botocore's configuration has it. Time limits are in seconds."""
+
+    region: str
+    endpoint_url: str
+    authorities: str
+    """File or folder of the certificate authorities that are trusted."""
+    proxy: str | None
+    user_agent: str
+    connect_timeout: float
+    read_timeout: float
+
+
+class KmsApi:
+    """KMS in one or more Regions. Thread-safe; boto3 is imported at the first call."""
+
+    def __init__(
+        self,
+        regions: Sequence[str] = (),
+        *,
+        profile: str | None = None,
+        read_only: bool = False,
+        endpoint_url: str | None = None,
+        connect_timeout: float = 3.0,
+        read_timeout: float = 10.0,
+        attempts: int = 3,
+        retry_mode: Literal["standard", "adaptive"] = "standard",
+        connections: int = 32,
+        observer: Observer = SILENT,
+    ) -> None:
+        """`regions` in the order they are asked, the first being the default; empty means boto3's own.
+
+        `profile` is a name of AWS's configuration files; None leaves the search for credentials to boto3.
+        Time limits are in seconds, for one attempt. `endpoint_url` is for tests; AWS_ENDPOINT_URL is read by
+        boto3. `observer` is told of every call of KMS.
+        """
+        self._configured = tuple(dict.fromkeys(regions))
+        self.read_only = read_only
+        self._endpoint_url = endpoint_url
+        self._options: dict[str, Any] = {
+            "connect_timeout": connect_timeout,
+            "read_timeout": read_timeout,
+            "max_pool_connections": connections,
+            "retries": {"mode": retry_mode, "total_max_attempts": attempts},
+            "user_agent_appid": "keydeck",
+        }
+        self._observer = observer
+        self._lock = threading.Lock()
+        self._calls = 0
+        self._sessions = AwsSessions(profile)
+        self._refusal: Refusal | None = None
+
+    @property
+    def regions(self) -> tuple[str, ...]:
+        """The Regions that are asked, the default first. Raises SettingsError where none is configured."""
+        if self._configured:
+            return self._configured
+        from botocore.exceptions import BotoCoreError
+
+        try:
+            # AWS's other SDKs read AWS_REGION; boto3 reads AWS_DEFAULT_REGION and the profile.
+            region = os.environ.get("AWS_REGION") or self._sessions.region()
+        except BotoCoreError as error:
+            raise not_answered(error, "", ()) from error
+        if not region:
+            raise SettingsError("No AWS Region is configured.", remedy="Set AWS_REGION or KEYDECK_REGIONS.")
+        return (region,)
+
+    def call(self, operation: str, *, region: str | None = None, **parameters: Any) -> dict[str, Any]:
+        """Return KMS's answer to one API operation, named as in the API reference (`DescribeKey`).
+
+        Raises ReadOnlyError before anything is sent, else the KmsError that tells the failure apart.
+        """
+        allowed = operation in READ_ONLY_OPERATIONS or _is_rehearsal(operation, parameters)
+        if self.read_only and not allowed:
+            raise ReadOnlyError(f"kms:{operation} is refused: Keydeck is read only.")
+        with self._lock:
+            self._calls += 1
+        where = region or self.regions[0]
+        with observed_call(self._observer, operation):
+            return self._send("kms", operation, where, parameters)
+
+    def listed(
+        self, operation: str, items: str, *, region: str | None = None, **parameters: Any
+    ) -> Iterator[dict[str, Any]]:
+        """Yield what a List operation has in the field `items`, page by page. Raises as `call`."""
+        marker: dict[str, str] = {}
+        while True:
+            answer = self.call(operation, region=region, **parameters, **marker)
+            yield from answer.get(items, [])
+            if not answer.get("Truncated") or not answer.get("NextMarker"):
+                return
+            marker = {"Marker": str(answer["NextMarker"])}
+
+    @property
+    def calls(self) -> int:
+        """How many KMS calls have been made, retries not counted."""
+        return self._calls
+
+    @property
+    def refusal(self) -> Refusal | None:
+        """Why AWS does not take the credentials; None before that, and again once a call has succeeded."""
+        return self._refusal
+
+    @property
+    def session(self) -> int:
+        """Counts the boto3 sessions: with another one, credentials and identity may be others too."""
+        return self._sessions.number
+
+    @property
+    def renewals(self) -> int:
+        """Counts the changes of AWS's configuration and credentials files. Looks at most once a second."""
+        return self._sessions.renewals
+
+    def identity(self) -> Identity:
+        """Return who the caller is. Raises KmsError."""
+        answer = self._send("sts", "GetCallerIdentity", self.regions[0], {})
+        return Identity(account=clean(answer.get("Account")), arn=clean(answer.get("Arn")))
+
+    def read(self, service: str, operation: str, *, region: str, **parameters: Any) -> dict[str, Any]:
+        """Return a service's answer to one of its `READ_OPERATIONS`, in one Region.
+
+        Raises ReadOnlyError for any other operation, and in read-only mode for `WRITES_RESULTS`, before
+        anything is sent; else KmsError.
+        """
+        if operation not in READ_OPERATIONS.get(service, ()):
+            raise ReadOnlyError(
+                f"{service}:{operation} is refused: Keydeck only reads what CloudTrail recorded.",
+                remedy="Change trails, buckets and tables with AWS's own tools.",
+            )
+        if self.read_only and operation in WRITES_RESULTS:
+            raise ReadOnlyError(
+                f"{service}:{operation} is refused: read only, and Athena writes its results to S3.",
+                remedy="Start Keydeck without --read-only, or read the trail's bucket: --from s3.",
+            )
+        return self._send(service, operation, region, parameters)
+
+    def ground(self, region: str) -> KmsGround:
+        """Return how KMS is reached in a Region, for whoever asks it without boto3. Raises KmsError."""
+        from botocore.utils import get_environ_proxies
+
+        with _translated(""):
+            meta = self._client("kms", region).meta
+            url = str(meta.endpoint_url)
+            return KmsGround(
+                region=meta.region_name,
+                endpoint_url=url,
+                authorities=self._sessions.authorities(),
+                proxy=get_environ_proxies(url).get(url.partition(":")[0]),
+                user_agent=str(meta.config.user_agent),  # type: ignore[attr-defined]
+                connect_timeout=float(self._options["connect_timeout"]),
+                read_timeout=float(self._options["read_timeout"]),
+            )
+
+    def access_key(self) -> AccessKey:
+        """Return the credentials to sign with, which botocore renews ahead of time. Blocks, for seconds even.
+
+        Raises KmsError.
+        """
+        with _translated(""):
+            return self._sessions.access_key()
+
+    def refused(self, session: int) -> bool:
+        """Look for credentials again: AWS does not take those of this session. True if others were found."""
+        return self._sessions.refused(session)
+
+    def give_up(self, error: CredentialsError) -> None:
+        """Remember that AWS does not take the credentials, and tell in the error what renews them."""
+        error.remedy = self._sessions.renewal()
+        self._refusal = Refusal(error.message, error.remedy, isinstance(error, CredentialsExpiredError))
+
+    def _send(self, service: str, operation: str, region: str, parameters: dict[str, Any]) -> dict[str, Any]:
+        """Ask AWS; where it refuses the credentials and there are others by now, once more with those.
+
+        So too where it refuses a signature for its time, by AWS's clock.
+        """
+        tries, corrections = 2, 2
+        while True:
+            session, offset = self._sessions.number, aws_clock.CLOCK.offset
+            tries -= 1
+            try:
+                answer = self._ask(service, operation, region, parameters)
+            except CredentialsError as error:
+                refusal = getattr(error.__cause__, "response", None)
+                if corrections and aws_clock.CLOCK.corrected(refusal, offset):
+                    tries, corrections = tries + 1, corrections - 1
+                    continue
+                if tries and self._sessions.refused(session):
+                    continue
+                self.give_up(error)
+                raise
+            self._refusal = None
+            return answer
+
+    def _ask(self, service: str, operation: str, region: str, parameters: dict[str, Any]) -> dict[str, Any]:
+        from botocore import xform_name
+        from botocore.exceptions import BotoCoreError, ClientError
+        from botocore.parsers import ResponseParserError
+
+        keys = [str(parameters[name]) for name in _KEY_PARAMETERS if parameters.get(name)]
+        answer: dict[str, Any] | None
+        with _translated(operation, keys, service):
+            client = self._client(service, region, once=operation in SENT_ONCE)
+            call = getattr(client, xform_name(operation), None)
+        if call is None:
+            raise KmsRequestError(
+                f"The installed boto3 does not know {operation}.",
+                operation=operation,
+                remedy="Upgrade boto3.",
+            )
+        try:
+            answer = call(**parameters)
+        except ClientError as error:
+            raise told_apart(error.response, operation, keys, service) from error
+        except BotoCoreError as error:
+            raise not_answered(error, operation, keys) from error
+        except OSError as error:
+            raise unreadable(error, operation) from error
+        except RuntimeError as error:
+            # What botocore says of credentials that were fetched anew and had run out by then.
+            if "expired" not in str(error):
+                raise
+            raise CredentialsExpiredError("The AWS session has expired.", operation=operation) from error
+        except (ResponseParserError, ValueError, TypeError, AttributeError, LookupError):
+            # botocore's parsers choke on what is no answer of AWS's, and their exceptions carry it. It may
+            # hold a data key, so they end here instead of becoming the context of an error that is logged.
+            answer = None
+        if answer is None:
+            raise KmsUnreadableError(
+                f"What answered {operation} is not AWS.",
+                operation=operation,
+                key=keys[0] if keys else "",
+                remedy="Check AWS_ENDPOINT_URL and the proxy.",
+            )
+        return answer
+
+    def _client(self, service: str, region: str, *, once: bool = False) -> BaseClient:
+        options = self._options | (_IDENTITY_OPTIONS if service == "sts" else {})
+        if once:
+            options = options | {"retries": {"mode": "standard", "total_max_attempts": 1}}
+        return self._sessions.client(service, region, self._endpoint_url, options)
+
+
+def _is_rehearsal(operation: str, parameters: Mapping[str, Any]) -> bool:
+    return operation in REHEARSABLE_OPERATIONS and parameters.get("DryRun") is True
+
+
+@contextmanager
+def _translated(operation: str, keys: Sequence[str] = (), service: str = "kms") -> Iterator[None]:
+    """What fails before anything is sent, as an error of ours."""
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        yield
+    except ClientError as error:
+        raise told_apart(error.response, operation, keys, service) from error
+    except BotoCoreError as error:
+        raise not_answered(error, operation, keys) from error
+    except ValueError as error:
+        raise SettingsError(
+            f"AWS configuration: {clean(error, 300)}.", remedy="Check AWS_ENDPOINT_URL."
+        ) from error
+    except OSError as error:
+        raise unreadable(error, operation) from error
+    except RuntimeError as error:
+        # What botocore says of credentials that were fetched anew and had run out by then.
+        if "expired" not in str(error):
+            raise
+        raise CredentialsExpiredError("The AWS session has expired.", operation=operation) from error

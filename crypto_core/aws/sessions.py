@@ -1,0 +1,259 @@
+"""boto3 sessions and clients that are built anew when credentials were renewed.
+
+A boto3 session reads its files once and keeps static credentials for ever. So a session, with its clients, is
+dropped when AWS no longer takes its credentials, and when the files behind them have changed. Calls under
+way on a client that was dropped go on to their end.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from stat import S_ISREG
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from crypto_core.aws.clock import signs_by_it
+from crypto_core.aws.credential_help import way_out
+from crypto_core.errors import CredentialsError
+from crypto_core.log.level_caps import cap
+
+if TYPE_CHECKING:
+    from botocore.client import BaseClient
+    from botocore.credentials import ReadOnlyCredentials
+
+LOOK_SECONDS = 1.0
+"""How often at most the credentials' files are looked at, and a session that AWS refuses is built anew."""
+
+BUILDING_SECONDS = 20.0
+"""How long a call waits for a session that another one is building: a credential_process may hang."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class AccessKey:
+    """Credentials as they are at one moment, and the number of the session that has them."""
+
+    credentials: ReadOnlyCredentials = field(repr=False)
+    session: int
+
+
+class AwsSessions:
+    """One session at a time. Thread-safe; boto3 is imported with the first."""
+
+    def __init__(self, profile: str | None = None, *, clock: Callable[[], float] = monotonic) -> None:
+        """`profile` is a name of AWS's configuration files; None leaves the search to boto3."""
+        self.profile = profile
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._number = 0
+        self._session: Any = None
+        self._clients: dict[tuple[str, str, str], BaseClient] = {}
+        self._files = _stamp()
+        self._looked_at = clock()
+        self._dropped_at = -LOOK_SECONDS
+        self._renewals = 0
+
+    @property
+    def number(self) -> int:
+        """Counts the sessions: another number may mean other credentials."""
+        return self._number
+
+    @property
+    def renewals(self) -> int:
+        """Counts the times that the credentials' files have changed."""
+        self._look()
+        return self._renewals
+
+    def region(self) -> str | None:
+        """Return boto3's default Region, None without one. Raises BotoCoreError."""
+        with self._building():
+            return self._boto().region_name  # type: ignore[no-any-return]
+
+    def client(
+        self, service: str, region: str, endpoint_url: str | None, options: Mapping[str, Any]
+    ) -> BaseClient:
+        """Return the client for one service in one Region, with options of botocore's Config.
+
+        Raises what boto3 raises, and CredentialsError while another call waits for the credentials.
+        """
+        self._look()
+        with self._building():
+            wanted = (service, region, str(options.get("retries")))
+            client = self._clients.get(wanted)
+            if client is None:
+                from botocore.config import Config
+
+                client = self._boto().client(
+                    service, region_name=region, endpoint_url=endpoint_url, config=Config(**options)
+                )
+                signs_by_it(client)
+                self._clients[wanted] = client
+            return client
+
+    def access_key(self) -> AccessKey:
+        """Return the credentials to sign with, renewed by botocore where they run out soon. Blocks.
+
+        Raises what boto3 raises, NoCredentialsError where there are none, and CredentialsError while another
+        call waits for the credentials.
+        """
+        from botocore.exceptions import NoCredentialsError
+
+        self._look()
+        with self._building():
+            credentials, number = self._boto().get_credentials(), self._number
+        if credentials is None:
+            raise NoCredentialsError
+        return AccessKey(credentials.get_frozen_credentials(), number)
+
+    def authorities(self) -> str:
+        """Return the file or folder of certificate authorities that botocore trusts."""
+        from botocore.httpsession import get_cert_path
+        from botocore.session import Session
+
+        chosen = Session(profile=self.profile).get_config_variable("ca_bundle")
+        return chosen or os.environ.get("REQUESTS_CA_BUNDLE") or str(get_cert_path(verify=True))
+
+    def refused(self, session: int) -> bool:
+        """Drop this session: AWS does not take its credentials, and the next call looks for them again.
+
+        Returns True if what is found now may be better, so that the call is worth another try.
+        """
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        with self._building():
+            if session != self._number:
+                return True
+            now = self._clock()
+            if now - self._dropped_at < LOOK_SECONDS:
+                return False  # They were no better a moment ago.
+            self._dropped_at = now
+            before = self._session
+            self._drop()
+            _log.info("AWS does not take the credentials; they are looked for again.")
+            if before is None:
+                return False
+            try:
+                old, new = before.get_credentials(), self._boto().get_credentials()
+            except (BotoCoreError, ClientError, OSError, ValueError, RuntimeError):
+                return False  # The next call tells.
+            others = new is not None and (_mark(old) is None or _mark(old) != _mark(new))
+            if not others:
+                self._session = None  # The next call looks again.
+            return others
+
+    def renewal(self) -> str:
+        """Return what the operator can do to renew the credentials: one sentence."""
+        from botocore.exceptions import BotoCoreError
+        from botocore.session import Session
+
+        try:
+            # Read anew: the session in use may be gone, or never have come about.
+            profiles = Session().full_config["profiles"]
+        except BotoCoreError:
+            return "Mend AWS's configuration files, then renew the credentials in them."
+        return way_out(profiles, os.environ, self.profile)
+
+    def _look(self) -> None:
+        """Drop the session if the files behind its credentials have changed."""
+        with self._building():
+            now = self._clock()
+            if now - self._looked_at < LOOK_SECONDS:
+                return
+            self._looked_at = now
+            files = _stamp()
+            if files == self._files:
+                return
+            self._files = files
+            self._renewals += 1
+            self._drop()
+        _log.info("AWS's configuration or credentials files have changed and are read again.")
+
+    def _drop(self) -> None:
+        self._session, self._clients = None, {}
+        self._number += 1
+
+    @contextmanager
+    def _building(self) -> Iterator[None]:
+        if not self._lock.acquire(timeout=BUILDING_SECONDS):
+            raise CredentialsError("AWS credentials are still being fetched.", remedy=self.renewal())
+        try:
+            yield
+        finally:
+            self._lock.release()
+
+    def _boto(self) -> Any:
+        if self._session is None:
+            import boto3
+
+            cap(_BOTOCORE_LOGGERS, logging.INFO)
+            cap(_CREDENTIALS_LOGGERS, logging.ERROR)
+            self._session = boto3.Session(profile_name=self.profile)
+        return self._session
+
+
+def _mark(credentials: Any) -> str | None:
+    """Tells credentials from others; None where they are fetched only when they are needed."""
+    from botocore.credentials import Credentials, RefreshableCredentials
+
+    if not isinstance(credentials, Credentials) or isinstance(credentials, RefreshableCredentials):
+        return None
+    told = f"{credentials.access_key}\n{credentials.secret_key}\n{credentials.token}"
+    return hashlib.sha256(told.encode()).hexdigest()
+
+
+def _stamp() -> tuple[tuple[str, int, int], ...]:
+    """What changes when somebody signs in again or writes other credentials."""
+    home = _expanded("~/.aws")
+    files = [
+        _expanded(os.environ.get("AWS_CONFIG_FILE") or "~/.aws/config"),
+        _expanded(os.environ.get("AWS_SHARED_CREDENTIALS_FILE") or "~/.aws/credentials"),
+    ]
+    # Where botocore finds what `aws sso login` and `aws login` left.
+    for folder in (home / "sso" / "cache", home / "login" / "cache"):
+        try:
+            files += sorted(folder.iterdir())
+        except OSError:
+            continue
+    stamps = []
+    for file in files:
+        try:
+            status = file.stat()
+        except OSError:
+            continue
+        if S_ISREG(status.st_mode):
+            stamps.append((str(file), status.st_mtime_ns, status.st_size))
+    return tuple(stamps)
+
+
+def _expanded(path: str) -> Path:
+    # As botocore does; Path.expanduser raises for a user without a home.
+    return Path(os.path.expanduser(path))  # noqa: PTH111
+
+
+_BOTOCORE_LOGGERS = (
+    "botocore",
+    "botocore.auth",
+    "botocore.awsrequest",
+    "botocore.client",
+    "botocore.endpoint",
+    "botocore.hooks",
+    "botocore.httpsession",
+    "botocore.parsers",
+    "botocore.regions",
+    "botocore.retries.adaptive",
+    "botocore.retries.standard",
+    "botocore.retryhandler",
+    "urllib3.connectionpool",
+)
+"""botocore logs requests and responses, which hold data keys, at DEBUG."""
+
+_CREDENTIALS_LOGGERS = ("botocore.credentials", "botocore.tokens")
+"""botocore warns, with a stack, of what ends in an error of ours all the same."""

@@ -1,0 +1,79 @@
+"""Seal and open tokens by the process's environment: what the platform's own code calls."""
+
+from __future__ import annotations
+
+import os
+from functools import lru_cache
+
+from crypto_core.aws.kms import KmsApi
+from crypto_core.cipher import TokenCipher
+from crypto_core.envelope import Format
+from crypto_core.errors import InvalidReferenceError, SettingsError
+from crypto_core.keyring.kms_keyring import KmsKeyring
+from crypto_core.references import TokenRef, parse_reference
+
+
+def encrypt_token(token: str, reference: TokenRef | str | None = None) -> str:
+    """Return the envelope of `token` under TOKEN_ENCRYPTION_KEY_ID (one KMS call).
+
+    `reference` is the token's place, such as "gh_connection.access_token:gh-42"; v1 does without. Raises
+    SettingsError without a key, InvalidTokenError for an empty or oversize token, InvalidReferenceError for
+    what is no reference and where v2 lacks one, KmsError.
+    """
+    return _cipher_from_environment().encrypt(token, ref=_reference(reference)).stored
+
+
+def decrypt_token(stored: str, reference: TokenRef | str | None = None) -> str:
+    """Return the token that an envelope holds (one KMS call, more where several keys are trusted).
+
+    `reference` is the place that it was read from; v1 does without. Raises EnvelopeError for a value that is
+    no intact envelope of that place, InvalidReferenceError, KmsError, SettingsError.
+    """
+    with _cipher_from_environment().decrypt(stored, ref=_reference(reference)) as token:
+        return token.reveal()
+
+
+def _reference(reference: TokenRef | str | None) -> TokenRef | None:
+    if reference is None or isinstance(reference, TokenRef):
+        return reference
+    if not isinstance(reference, str):
+        raise InvalidReferenceError(
+            f"A token reference is text or a TokenRef, not {type(reference).__name__}."
+        )
+    parsed = parse_reference(reference)
+    if not isinstance(parsed, TokenRef):
+        raise InvalidReferenceError(
+            f"{parsed} names a row, not a token.",
+            remedy="Name the column too: table.column:row-id.",
+        )
+    return parsed
+
+
+def _cipher_from_environment() -> TokenCipher:
+    names = ("TOKEN_ENCRYPTION_KEY_ID", "KEYDECK_TRUSTED_KEYS", "KEYDECK_REGIONS", "KEYDECK_WRITE_FORMAT")
+    aws = (
+        "AWS_ACCESS_KEY_ID",
+        "AWS_DEFAULT_REGION",
+        "AWS_ENDPOINT_URL",
+        "AWS_ENDPOINT_URL_KMS",
+        "AWS_PROFILE",
+        "AWS_REGION",
+        "AWS_SESSION_TOKEN",
+    )
+    return _cipher(
+        *(os.environ.get(name, "") for name in names),
+        context=tuple(os.environ.get(name) for name in aws),
+    )
+
+
+@lru_cache(maxsize=4)
+def _cipher(
+    write_key: str, trusted: str, regions: str, write_format: str, *, context: tuple[str | None, ...]
+) -> TokenCipher:
+    # `context` tells apart what boto3 reads by itself.
+    if write_format not in ("", Format.V1, Format.V2):
+        raise SettingsError("KEYDECK_WRITE_FORMAT is neither v1 nor v2.", remedy="Set it to v1, or unset it.")
+    kms = KmsApi([r.strip() for r in regions.split(",") if r.strip()])
+    keys = [k.strip() for k in trusted.split(",") if k.strip()]
+    keyring = KmsKeyring(kms, write_key=write_key or None, trusted=keys)
+    return TokenCipher(keyring, write_format=Format(write_format or Format.V1))

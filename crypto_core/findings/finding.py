@@ -1,0 +1,68 @@
+"""What a rule says: a finding, or a gap where it could not look."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from crypto_core.findings.severity import Severity
+from crypto_core.text.cleaning import clean
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something in the posture or in CloudTrail that deserves an operator. Cleaned text.
+
+    `rule` is stable, such as kms-rotation-off. `subject` is a key ARN, an alias, a trail's ARN, a Region or
+    a principal. `title` is the reason in one line, `evidence` what was seen, `remedy` what to do, `controls`
+    the published controls that the rule serves. What CloudTrail shows has besides: `techniques`, the ids of
+    MITRE ATT&CK, `events`, some of the events by their ids, and when the first and the last of all happened.
+    """
+
+    rule: str
+    severity: Severity
+    subject: str
+    title: str
+    evidence: str
+    remedy: str
+    controls: tuple[str, ...] = ()
+    techniques: tuple[str, ...] = ()
+    events: tuple[str, ...] = ()
+    first_at: datetime | None = None
+    last_at: datetime | None = None
+
+    def __post_init__(self) -> None:
+        for name, limit in (("subject", 300), ("title", 300), ("evidence", 1_000), ("remedy", 1_000)):
+            object.__setattr__(self, name, clean(getattr(self, name), limit))
+
+    def as_json(self) -> dict[str, Any]:
+        """The finding as a JSON document's part; what only CloudTrail's have is left out of others."""
+        told: dict[str, Any] = {
+            "rule": self.rule,
+            "severity": self.severity.value,
+            "subject": self.subject,
+            "title": self.title,
+            "evidence": self.evidence,
+            "remedy": self.remedy,
+            "controls": list(self.controls),
+        }
+        if self.techniques:
+            told["techniques"] = list(self.techniques)
+        if self.events:
+            told["events"] = list(self.events)
+        for name, moment in (("first_at", self.first_at), ("last_at", self.last_at)):
+            if moment is not None:
+                told[name] = moment.isoformat()
+        return told
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """What could not be examined, and the worst that it may hide. Cleaned text."""
+
+    reason: str
+    hides: Severity
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "reason", clean(self.reason, 1_000))

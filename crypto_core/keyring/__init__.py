@@ -1,0 +1,1 @@
+"""Data keys from KMS: made, opened, checked, kept for a while within bounds."""

@@ -1,0 +1,106 @@
+"""Reading KMS's answers: what must be in them, and which of several failures tells most."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from crypto_core.envelope import DATA_KEY_BYTES, MAX_EDK_BYTES
+from crypto_core.errors import (
+    IncorrectKeyError,
+    InvalidCiphertextError,
+    KmsError,
+    KmsRequestError,
+    UntrustedKeyError,
+)
+from crypto_core.key_names import is_key_arn, parse_key_name, region_of, same_key, short_key
+from crypto_core.secret import DataKey
+from crypto_core.text.cleaning import clean
+
+
+def take_plaintext(answer: dict[str, Any], operation: str, key: str) -> DataKey:
+    """Move the plaintext data key out of KMS's answer. Raises KmsRequestError unless it has 32 bytes."""
+    data_key = DataKey(answer.pop("Plaintext", b""))
+    if len(data_key) != DATA_KEY_BYTES:
+        length = len(data_key)
+        data_key.wipe()
+        raise KmsRequestError(
+            f"KMS returned a data key of {length} bytes, expected {DATA_KEY_BYTES}.",
+            operation=operation,
+            key=key,
+        )
+    return data_key
+
+
+def encrypted_data_key_of(answer: dict[str, Any], operation: str, key: str) -> bytes:
+    """Return the data key as KMS wrapped it. Raises KmsRequestError unless it has 1 to 6,144 bytes."""
+    blob = bytes(answer.get("CiphertextBlob", b""))
+    if not 1 <= len(blob) <= MAX_EDK_BYTES:
+        raise KmsRequestError(
+            f"KMS returned an encrypted data key of {len(blob):,} bytes.", operation=operation, key=key
+        )
+    return blob
+
+
+def key_arn_of(value: object, operation: str, key: str) -> str:
+    """Return the key ARN that KMS names in an answer. Raises KmsRequestError for anything else."""
+    if not is_key_arn(value):
+        raise KmsRequestError("KMS did not say which key it used.", operation=operation, key=key)
+    return value
+
+
+def pinned(pins: dict[str, str], name: str, answer: object, operation: str) -> str:
+    """Return the key ARN of KMS's answer once that is the key called `name`.
+
+    `pins` has the ARNs that names were first answered with, and gets this one: an alias is pinned at its
+    first answer. Raises UntrustedKeyError for another key, KmsRequestError for none.
+    """
+    if answer == name and pins.get(name) == name:
+        return name  # A key's own ARN, as it was answered before.
+    answered = key_arn_of(answer, operation, name)
+    parsed = parse_key_name(name)
+    if parsed.is_key_arn:
+        agrees = same_key(name, answered)
+    elif parsed.key_id is not None:
+        agrees = answered.endswith(f":key/{parsed.key_id}")
+    else:
+        # Its Region counts for the first answer; later ones may come from a replica of the pinned key.
+        believable = name in pins or parsed.region in (None, region_of(answered))
+        agrees = believable and same_key(pins.setdefault(name, answered), answered)
+    if not agrees:
+        raise UntrustedKeyError(
+            f"KMS used {answered} where {name} was expected.", operation=operation, key=answered
+        )
+    pins.setdefault(name, answered)
+    return answered
+
+
+def must_be_named(answered: str, named: str | None, operation: str) -> None:
+    """Raise UntrustedKeyError unless KMS used the key that the envelope names; None names none."""
+    if named is None or same_key(answered, named):
+        return
+    raise UntrustedKeyError(
+        f"KMS used {answered} where the envelope names {named}.", operation=operation, key=answered
+    )
+
+
+def material_of(value: object) -> str | None:
+    """Return the key material id of an answer, None where KMS tells none."""
+    return clean(value) if value else None
+
+
+def closest(failures: Sequence[KmsError]) -> KmsError:
+    """Return the failure that tells most: a key that refuses says more than one that was the wrong one."""
+    told = [f for f in failures if not isinstance(f, IncorrectKeyError | InvalidCiphertextError)]
+    if told:
+        return told[0]
+    if len(failures) > 1 and all(isinstance(f, IncorrectKeyError) for f in failures):
+        keys = ", ".join(short_key(f.key) for f in failures)
+        return IncorrectKeyError(
+            f"None of the {len(failures)} trusted keys ({keys}) wrapped this encrypted data key.",
+            operation=failures[0].operation,
+        )
+    if len({region_of(f.key) for f in failures}) == 1:
+        # In one Region the key that made a blob finds it damaged, and every other key finds it another's.
+        return next((f for f in failures if isinstance(f, InvalidCiphertextError)), failures[0])
+    return failures[0]

@@ -1,0 +1,419 @@
+"""Data keys from KMS: generate, unwrap, rewrap; key ids pinned, answers checked.
+
+Decrypt passes `KeyId`, ReEncrypt passes `SourceKeyId`, and the key that KMS names in its answer is compared
+with the expected one (AWS KMS Developer Guide: "specifying the KMS key is always recommended"). A v1
+envelope does not name its key, so `unwrap` asks with each trusted key until KMS agrees, the likely one first,
+and goes past a Region that doesn't answer; a v2 envelope does, and no other key is asked. An alias means the
+key that it named first, for as long as the keyring lives.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from time import monotonic
+from typing import Any
+
+from crypto_core.aws.kms import KmsApi
+from crypto_core.aws.region_failover import Routes
+from crypto_core.envelope import edk_prefix
+from crypto_core.envelope.encryption_context import EncryptionContext
+from crypto_core.errors import (
+    IncorrectKeyError,
+    InvalidCiphertextError,
+    KeyDisabledError,
+    KeyNotFoundError,
+    KeyStateError,
+    KmsAccessDeniedError,
+    KmsError,
+    KmsRequestError,
+    KmsUnreachableError,
+    SettingsError,
+    UntrustedKeyError,
+)
+from crypto_core.key_names import account_of, is_key_arn, parse_key_name, region_of, same_key
+from crypto_core.keyring.cache import DataKeyCache
+from crypto_core.keyring.checked_answers import (
+    closest,
+    encrypted_data_key_of,
+    key_arn_of,
+    material_of,
+    must_be_named,
+    pinned,
+    take_plaintext,
+)
+from crypto_core.keyring.data_keys import (
+    NO_CONTEXT,
+    GeneratedDataKey,
+    KeyAnswer,
+    RewrappedDataKey,
+    UnwrappedDataKey,
+)
+from crypto_core.log.observation import SILENT, Observer
+from crypto_core.secret import DataKey
+
+_TRY_THE_NEXT = (
+    IncorrectKeyError,
+    InvalidCiphertextError,
+    KmsAccessDeniedError,
+    KeyDisabledError,
+    KeyStateError,
+    KeyNotFoundError,
+    UntrustedKeyError,
+)
+"""What KMS may say of a trusted key that is not the one that wrapped the EDK."""
+
+_REFUSALS = (KmsAccessDeniedError, KeyDisabledError, KeyStateError, KeyNotFoundError)
+"""After these, nothing that the key had wrapped may be opened from the cache any more."""
+
+
+class KmsKeyring:
+    """The keyring over AWS KMS. Thread-safe."""
+
+    def __init__(
+        self,
+        kms: KmsApi,
+        *,
+        write_key: str | None,
+        trusted: Iterable[str] = (),
+        cache: DataKeyCache | None = None,
+        observer: Observer = SILENT,
+        clock: Callable[[], float] = monotonic,
+    ) -> None:
+        """`write_key` (TOKEN_ENCRYPTION_KEY_ID) wraps new data keys; it and `trusted` may be read with.
+
+        `cache` keeps unwrapped data keys; without one every unwrap is a KMS call. Raises SettingsError for
+        what is no KMS key name.
+        """
+        self._kms = kms
+        self.write_key = write_key
+        self.trusted: tuple[str, ...] = tuple(dict.fromkeys([*([write_key] if write_key else []), *trusted]))
+        for name in self.trusted:
+            parse_key_name(name)
+        self._cache = cache
+        self._observer = observer
+        self._routes = Routes(kms, clock)
+        self._pinned: dict[str, str] = {}
+        self._likely: dict[bytes, str] = {}
+
+    def trusting(self, *keys: str) -> KmsKeyring:
+        """Return a keyring that trusts `keys` too, for one command. What is pinned stays pinned."""
+        keyring = KmsKeyring(
+            self._kms,
+            write_key=self.write_key,
+            trusted=[*self.trusted, *keys],
+            cache=self._cache,
+            observer=self._observer,
+        )
+        keyring._routes = self._routes
+        keyring._pinned.update(self._pinned)
+        keyring._likely.update(self._likely)
+        return keyring
+
+    def generate(
+        self, key: str | None = None, *, context: EncryptionContext = NO_CONTEXT
+    ) -> GeneratedDataKey:
+        """Return a new AES-256 data key (one KMS call). Raises KmsError, SettingsError without a key."""
+        name = key or self.write_key
+        if not name:
+            raise SettingsError(
+                "No KMS key to write with.", remedy="Set TOKEN_ENCRYPTION_KEY_ID, or name a key with --to."
+            )
+        parse_key_name(name)
+        with self._purging(name):
+            answer = self._kms.call(
+                "GenerateDataKey",
+                region=region_of(name),
+                KeyId=name,
+                KeySpec="AES_256",
+                **_with("EncryptionContext", context),
+            )
+        blob = encrypted_data_key_of(answer, "GenerateDataKey", name)
+        data_key, wrapped_by = self._opened(answer, "GenerateDataKey", name)
+        return GeneratedDataKey(data_key, blob, wrapped_by)
+
+    def unwrap(
+        self,
+        encrypted_data_key: bytes,
+        likely: str | None = None,
+        *,
+        only: str | None = None,
+        named: str | None = None,
+        context: EncryptionContext = NO_CONTEXT,
+    ) -> UnwrappedDataKey:
+        """Return the opened data key (one KMS call, more where several keys are trusted; none if cached).
+
+        `only` names a key that the caller trusts for this call: no other is asked, nor the cache. `named` is
+        the key ARN that the envelope claims: only that key is asked, and only if it is trusted. Raises
+        IncorrectKeyError if none of the keys wrapped it, UntrustedKeyError if KMS answers with another key or
+        `named` isn't trusted, KmsUnreachableError if no key opens it and the Region of one doesn't answer,
+        otherwise the KmsError of the key that came closest.
+        """
+        candidates = [only] if only else self._candidates(encrypted_data_key, likely, named)
+        if self._cache is not None and not only:
+            held = self._cached(self._cache, encrypted_data_key, candidates, context)
+            if held is not None:
+                return held
+        failures: list[KmsError] = []
+        silent = _Silent()
+        for name in candidates:
+            home = self._routes.home(name)
+            if home in silent and len(self._routes.to(name, self._pinned.get(name))) == 1:
+                continue  # No replica of it could be asked elsewhere.
+            purges = self._cache.purges if self._cache is not None else 0
+            try:
+                with self._purging(name):
+                    unwrapped = self._decrypt(name, encrypted_data_key, context)
+                    with _wiped_if_refused(unwrapped.data_key):
+                        must_be_named(unwrapped.wrapped_by.key_arn, named, "Decrypt")
+            except _TRY_THE_NEXT as error:
+                failures.append(error)
+                continue
+            except KmsUnreachableError as error:
+                silent.note(home, error)
+                continue
+            if not only:
+                self._remember(encrypted_data_key, name)
+                if self._cache is not None:
+                    material = unwrapped.wrapped_by.key_material_id
+                    self._cache.keep(
+                        encrypted_data_key,
+                        self._pinned[name],
+                        context,
+                        unwrapped.data_key,
+                        material,
+                        purges=purges,
+                    )
+            return unwrapped
+        raise silent.first or closest(failures)
+
+    def rewrap(
+        self,
+        encrypted_data_key: bytes,
+        destination: str,
+        likely: str | None = None,
+        *,
+        named: str | None = None,
+        context: EncryptionContext = NO_CONTEXT,
+    ) -> RewrappedDataKey:
+        """Return the data key under `destination` (KMS ReEncrypt; one call, more with several trusted keys).
+
+        The encryption context stays the same. Raises as `unwrap`; SettingsError for a destination that is no
+        KMS key name, KmsRequestError if source and destination are in different Regions, which ReEncrypt
+        can't bridge.
+        """
+        parse_key_name(destination)
+        failures: list[KmsError] = []
+        silent = _Silent()
+        for source in self._candidates(encrypted_data_key, likely, named):
+            region = self._routes.home(source if region_of(source) else destination)
+            if region in silent:
+                continue
+            if len({region_of(source), region_of(destination)} - {None}) > 1:
+                failures.append(
+                    KmsRequestError(
+                        f"KMS can't rewrap from {source} to {destination}: they are in different Regions.",
+                        operation="ReEncrypt",
+                        key=source,
+                        remedy="Re-encrypt instead.",
+                    )
+                )
+                continue
+            try:
+                with self._purging(source):
+                    answer = self._routes.call(
+                        "ReEncrypt",
+                        region,
+                        CiphertextBlob=encrypted_data_key,
+                        SourceKeyId=source,
+                        DestinationKeyId=destination,
+                        **_with("SourceEncryptionContext", context),
+                        **_with("DestinationEncryptionContext", context),
+                    )
+                from_key = KeyAnswer(
+                    self._pin(source, answer.get("SourceKeyId"), "ReEncrypt"),
+                    material_of(answer.get("SourceKeyMaterialId")),
+                )
+                must_be_named(from_key.key_arn, named, "ReEncrypt")
+            except _TRY_THE_NEXT as error:
+                failures.append(error)
+                continue
+            except KmsUnreachableError as error:
+                silent.note(region, error)
+                continue
+            to_key = KeyAnswer(
+                self._pin(destination, answer.get("KeyId"), "ReEncrypt"),
+                material_of(answer.get("DestinationKeyMaterialId")),
+            )
+            self._remember(encrypted_data_key, source)
+            return RewrappedDataKey(encrypted_data_key_of(answer, "ReEncrypt", destination), from_key, to_key)
+        raise silent.first or closest(failures)
+
+    def attribute(
+        self, encrypted_data_key: bytes, *, named: str | None = None, context: EncryptionContext = NO_CONTEXT
+    ) -> KeyAnswer:
+        """Return which key and material wrapped an EDK, asking the Regions in turn, without a KeyId.
+
+        The Region of `named`, the key that the envelope claims, is asked first. The data key that comes back
+        is dropped at once. The answer is a statement about the envelope, not trust in the key. Raises the
+        KmsError of the Region that came closest.
+        """
+        failures: list[KmsError] = []
+        for region in self._routes.regions(first=region_of(named) if named else None):
+            try:
+                answer = self._routes.call(
+                    "Decrypt",
+                    region,
+                    CiphertextBlob=encrypted_data_key,
+                    **_with("EncryptionContext", context),
+                )
+            except (*_TRY_THE_NEXT, KmsUnreachableError) as error:
+                failures.append(error)
+                continue
+            take_plaintext(answer, "Decrypt", "").wipe()
+            return KeyAnswer(
+                key_arn_of(answer.get("KeyId"), "Decrypt", ""), material_of(answer.get("KeyMaterialId"))
+            )
+        raise closest(failures)
+
+    def _decrypt(self, name: str, encrypted_data_key: bytes, context: EncryptionContext) -> UnwrappedDataKey:
+        """Ask one key; where it has replicas and its Region doesn't answer, ask theirs."""
+        unreachable: KmsUnreachableError | None = None
+        refused: KmsError | None = None
+        for region, key_id in self._routes.to(name, self._pinned.get(name)):
+            try:
+                answer = self._routes.call(
+                    "Decrypt",
+                    region,
+                    KeyId=key_id,
+                    CiphertextBlob=encrypted_data_key,
+                    **_with("EncryptionContext", context),
+                )
+            except KmsUnreachableError as error:
+                unreachable = unreachable or error
+                continue
+            except _REFUSALS as error:
+                # Not every Region has a replica, and each has a state and a policy of its own: only the key's
+                # own Region can refuse for the key.
+                refused = refused or error
+                if region == region_of(name):
+                    raise
+                continue
+            data_key, wrapped_by = self._opened(answer, "Decrypt", name)
+            return UnwrappedDataKey(data_key, wrapped_by)
+        failure = unreachable or refused
+        if failure is None:
+            raise KeyNotFoundError(f"No Region to ask for {name}.", operation="Decrypt", key=name)
+        raise failure
+
+    def _cached(
+        self,
+        cache: DataKeyCache,
+        encrypted_data_key: bytes,
+        candidates: Sequence[str],
+        context: EncryptionContext,
+    ) -> UnwrappedDataKey | None:
+        """The data key from the cache, if a key that is trusted now had wrapped it."""
+        for name in candidates:
+            key_arn = self._pinned.get(name)
+            held = cache.take(encrypted_data_key, key_arn, context) if key_arn else None
+            if key_arn and held is not None:
+                self._observer.cache(hit=True)
+                return UnwrappedDataKey(held[0], KeyAnswer(key_arn, held[1]))
+        self._observer.cache(hit=False)
+        return None
+
+    @contextmanager
+    def _purging(self, name: str) -> Iterator[None]:
+        """Drop what the cache holds of a key as soon as KMS refuses to use it."""
+        try:
+            yield
+        except _REFUSALS as error:
+            if self._cache is not None:
+                concerned = [n for n in (error.key, name) if n]
+                arns = [self._pinned.get(n) or (n if is_key_arn(n) else None) for n in concerned]
+                for key_arn in arns:
+                    self._cache.purge(key_arn)
+            raise
+
+    def _candidates(
+        self, encrypted_data_key: bytes, likely: str | None, named: str | None = None
+    ) -> Sequence[str]:
+        """The trusted keys to ask, the likeliest first; with `named`, those that may be that key."""
+        if not self.trusted:
+            raise SettingsError(
+                "No KMS key is trusted for reading.",
+                remedy="Set TOKEN_ENCRYPTION_KEY_ID or KEYDECK_TRUSTED_KEYS, or name a key with --trust.",
+            )
+        if named is not None:
+            candidates = [name for name in self.trusted if self._may_mean(name, named)]
+            if not candidates:
+                raise UntrustedKeyError(
+                    f"The envelope names {named}, which is not trusted.", operation="Decrypt", key=named
+                )
+            return candidates
+        prefix = edk_prefix(encrypted_data_key)
+        first = [name for name in self.trusted if likely and likely in (name, self._pinned.get(name))]
+        remembered = self._likely.get(prefix) if prefix else None
+        # A Region that is down is waited for once, not for every token that another one can open.
+        others = sorted(self.trusted, key=self._routes.is_down)
+        return list(dict.fromkeys([*first, *([remembered] if remembered else []), *others]))
+
+    def _may_mean(self, name: str, key_arn: str) -> bool:
+        """False if the key called `name` is known to be another one than `key_arn`."""
+        pinned = self._pinned.get(name)
+        if pinned is not None:
+            return same_key(pinned, key_arn)
+        parsed = parse_key_name(name)
+        if parsed.is_key_arn:
+            return same_key(name, key_arn)
+        if parsed.key_id is not None:
+            return key_arn.endswith(f":key/{parsed.key_id}")
+        return parsed.region in (None, region_of(key_arn)) and parsed.account in (None, account_of(key_arn))
+
+    def _remember(self, encrypted_data_key: bytes, name: str) -> None:
+        prefix = edk_prefix(encrypted_data_key)
+        # One entry for each key material ever met; a bound all the same.
+        if prefix and len(self._likely) < 10_000:
+            self._likely[prefix] = name
+
+    def _opened(self, answer: dict[str, Any], operation: str, name: str) -> tuple[DataKey, KeyAnswer]:
+        """The data key and who wrapped it, once that is the key called `name`; else the data key is wiped."""
+        data_key = take_plaintext(answer, operation, name)
+        with _wiped_if_refused(data_key):
+            key_arn = self._pin(name, answer.get("KeyId"), operation)
+        return data_key, KeyAnswer(key_arn, material_of(answer.get("KeyMaterialId")))
+
+    def _pin(self, name: str, answer: object, operation: str) -> str:
+        """Check that KMS answered with the key called `name`; an alias is pinned at its first answer."""
+        return pinned(self._pinned, name, answer, operation)
+
+
+class _Silent:
+    """The Regions that don't answer in one search: each key there may have been the right one."""
+
+    def __init__(self) -> None:
+        self.first: KmsUnreachableError | None = None
+        self._regions: set[str] = set()
+
+    def note(self, region: str, error: KmsUnreachableError) -> None:
+        """Remember that a key of `region` could not be asked."""
+        self.first = self.first or error
+        self._regions.add(region)
+
+    def __contains__(self, region: str) -> bool:
+        return region in self._regions
+
+
+@contextmanager
+def _wiped_if_refused(data_key: DataKey) -> Iterator[None]:
+    """Wipe the data key if the block finds fault with where it comes from."""
+    try:
+        yield
+    except KmsError:
+        data_key.wipe()
+        raise
+
+
+def _with(parameter: str, context: EncryptionContext) -> dict[str, Any]:
+    return {parameter: dict(context)} if context else {}

@@ -1,0 +1,1 @@
+"""Lists: the filter language, pages, lists in memory, rows as files, and how much of a whole was seen."""

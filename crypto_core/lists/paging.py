@@ -1,0 +1,81 @@
+"""Lists too long to hold: rows come page by page, each page told where it begins and ends (keyset paging)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from threading import Event
+from typing import Generic, Protocol, TypeVar
+
+from crypto_core.errors import KeydeckError
+from crypto_core.text.cleaning import clean
+
+Row = TypeVar("Row")
+Row_co = TypeVar("Row_co", covariant=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """What a list shows: a filter expression (see filters.py) and an order.
+
+    `sort` is one of the source's sort keys, "" for the source's own order. Ties are broken by the row's
+    identity, so equal rows never jump.
+    """
+
+    filter: str = ""
+    sort: str = ""
+    descending: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """Where one row stands in the order of a query; opaque to callers, and good for that query alone."""
+
+    values: tuple[str | int | float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[Row_co]):
+    """Some rows in the query's order.
+
+    `first` and `last` are where its first and last rows stand, None where it is empty. `above` and `below`
+    say whether there are rows before and behind it.
+    """
+
+    rows: tuple[Row_co, ...] = ()
+    first: Cursor | None = None
+    last: Cursor | None = None
+    above: bool = False
+    below: bool = False
+
+
+class PagedSource(Protocol[Row_co]):
+    """What a table is filled from. Every call may block: make it from a worker."""
+
+    def page(
+        self,
+        query: Query,
+        start: Cursor | None = None,
+        *,
+        backwards: bool = False,
+        inclusive: bool = False,
+        limit: int = 200,
+        cancelled: Event | None = None,
+    ) -> Page[Row_co]:
+        """Return up to `limit` rows behind `start` (with the row at `start`, if `inclusive`).
+
+        With `backwards` those before it, in the query's order all the same. Without `start` the first rows,
+        or with `backwards` the last ones. Raises InvalidFilterError with the position, InterruptedRunError
+        once `cancelled` is set, KeydeckError for an order that there isn't, and what the source fails with.
+        """
+        ...
+
+    def count(self, query: Query, *, cancelled: Event | None = None) -> int:
+        """Return how many rows the filter lets through. Raises as `page`."""
+        ...
+
+
+def unknown_sort(name: str, known: Iterable[str]) -> KeydeckError:
+    """The error for an order that a source hasn't; `known` are the names of those that it has."""
+    names = ", ".join(sort for sort in known if sort)
+    return KeydeckError(f"There is no order {clean(name, 80)!r}.", remedy=f"Orders: {names}.")

@@ -1,0 +1,1 @@
+"""The log: what may stand in it, how often and how loud; redaction, tracebacks, and hooks for metrics."""

@@ -1,0 +1,1 @@
+"""Text that is safe to show: foreign text made inert, counted nouns."""

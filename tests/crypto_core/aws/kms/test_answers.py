@@ -1,0 +1,142 @@
+"""KMS over HTTP: no answer, answers that are none, and what is tried again."""
+
+from __future__ import annotations
+
+import base64
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+
+from console.sandbox.endpoint import Denial, EndpointControl, Fault
+from crypto_core.aws.kms import KmsApi
+from crypto_core.errors import KmsAccessDeniedError, KmsInternalError, KmsRequestError, KmsUnreachableError
+from tests.crypto_core.aws.kms.stage import NOWHERE, Stage, sent
+
+
+def chain_of(error: BaseException) -> str:
+    """All that an exception and what it came from could tell a log or a screen."""
+    told, links = [], [error]
+    while links:
+        link = links.pop()
+        told += [str(link), repr(link), repr(link.args), repr(getattr(link, "object", None))]
+        links += [e for e in (link.__cause__, link.__context__) if e is not None]
+    return "\n".join(told)
+
+
+def test_a_closed_port_is_unreachable(aws: EndpointControl) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    with pytest.raises(KmsUnreachableError) as caught:
+        KmsApi(endpoint_url=f"http://127.0.0.1:{port}", attempts=1).call("ListKeys")
+    assert f"127.0.0.1:{port}" in str(caught.value)
+    assert "AWS_ENDPOINT_URL" in caught.value.remedy
+    assert caught.value.transient
+
+
+def test_an_endpoint_that_hangs_is_given_up_after_the_read_timeout(
+    aws: EndpointControl, new_key: Callable[[], str]
+) -> None:
+    key = new_key()
+    aws.add_fault(Fault("DescribeKey", "hang"))
+    with pytest.raises(KmsUnreachableError, match="DescribeKey") as caught:
+        KmsApi(read_timeout=0.1, attempts=1).call("DescribeKey", KeyId=key)
+    assert caught.value.key == key
+
+
+def test_a_host_that_does_not_exist_is_unreachable(aws: EndpointControl) -> None:
+    with pytest.raises(KmsUnreachableError):
+        KmsApi(endpoint_url="http://kms.invalid", connect_timeout=1, attempts=1).call("ListKeys")
+
+
+DATA_KEY = base64.b64encode(b"a data key of thirty-two bytes!!").decode()
+
+
+@pytest.fixture
+def someone_else() -> Iterator[tuple[str, list[bytes]]]:
+    """An HTTP server that is not AWS and answers with the last body of the list."""
+    bodies: list[bytes] = []
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(bodies[-1])))
+            self.end_headers()
+            self.wfile.write(bodies[-1])
+
+        def log_message(self, *_: Any) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Answer) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}", bodies
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"[]",
+        b"null",
+        b'"text"',
+        b'{"Plaintext": "%s", "KeyId": "\xff"}' % DATA_KEY.encode(),
+        b'{"Plaintext": "%s"}' % DATA_KEY.rstrip("=").encode(),
+        b'{"Plaintext": ["%s"]}' % DATA_KEY.encode(),
+    ],
+)
+def test_an_answer_that_is_not_awss_is_an_error_of_ours_that_does_not_repeat_it(
+    aws: EndpointControl, someone_else: tuple[str, list[bytes]], body: bytes
+) -> None:
+    url, bodies = someone_else
+    bodies.append(body)
+    kms = KmsApi(endpoint_url=url, attempts=1)
+    with pytest.raises(KmsRequestError, match="is not AWS") as caught:
+        kms.call("Decrypt", KeyId=NOWHERE, CiphertextBlob=b"x")
+    assert caught.value.key == NOWHERE
+    assert DATA_KEY[:10] not in chain_of(caught.value)
+    assert caught.value.__context__ is None
+
+
+def test_a_web_page_instead_of_sts_is_an_error_of_ours(
+    aws: EndpointControl, someone_else: tuple[str, list[bytes]]
+) -> None:
+    url, bodies = someone_else
+    bodies.append(b"<html>Sign in to the guest network</html>")
+    with pytest.raises(KmsRequestError, match="GetCallerIdentity"):
+        KmsApi(endpoint_url=url, attempts=1).identity()
+
+
+# Retries
+
+
+def test_a_transient_failure_is_tried_again(aws: EndpointControl, new_key: Callable[[], str]) -> None:
+    key = new_key()
+    for error in ("KMSInternalException", "ThrottlingException"):
+        aws.add_fault(Fault("DescribeKey", error, count=1))
+        before = sent(aws).get("kms:DescribeKey", 0)
+        answer = KmsApi(attempts=2).call("DescribeKey", KeyId=key)
+        assert answer["KeyMetadata"]["Arn"] == key
+        assert sent(aws)["kms:DescribeKey"] == before + 2
+
+
+def test_attempts_are_bounded(aws: EndpointControl, new_key: Callable[[], str]) -> None:
+    key = new_key()
+    aws.add_fault(Fault("DescribeKey", "KMSInternalException"))
+    before = sent(aws).get("kms:DescribeKey", 0)
+    with pytest.raises(KmsInternalError):
+        KmsApi(attempts=2).call("DescribeKey", KeyId=key)
+    assert sent(aws)["kms:DescribeKey"] == before + 2
+
+
+def test_a_refusal_is_not_tried_again(stage: Stage) -> None:
+    stage.control.add_denial(Denial("*", "kms:DescribeKey", stage.key))
+    before = sent(stage.control).get("kms:DescribeKey", 0)
+    with pytest.raises(KmsAccessDeniedError):
+        KmsApi(attempts=3).call("DescribeKey", KeyId=stage.key)
+    assert sent(stage.control)["kms:DescribeKey"] == before + 1

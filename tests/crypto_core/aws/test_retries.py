@@ -1,0 +1,294 @@
+"""What is asked again and how often: throttling and transient failures, nothing else, after drawn waits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from threading import Event
+from typing import Any, cast
+
+import pytest
+from botocore.retries.standard import ExponentialBackoff, RetryPolicy
+
+from console.sandbox.endpoint import Denial, EndpointControl, Fault
+from crypto_core.aws.kms import KmsApi
+from crypto_core.errors import (
+    InvalidCiphertextError,
+    KeyDisabledError,
+    KeyUnavailableError,
+    KmsAccessDeniedError,
+    KmsDependencyTimeoutError,
+    KmsError,
+    KmsInternalError,
+    KmsThrottledError,
+    KmsUnreachableError,
+)
+from crypto_core.keyring.kms_keyring import KmsKeyring
+from crypto_core.reencryption.patience import (
+    FIRST_WAIT_SECONDS,
+    LONGEST_WAIT_SECONDS,
+    ROUNDS,
+    Patience,
+    is_passing,
+)
+
+REGION = "eu-west-1"
+ATTEMPTS = 3
+
+
+class Sent:
+    """Counts the requests that reached the endpoint, the refused ones too."""
+
+    def __init__(self, control: EndpointControl) -> None:
+        self._control = control
+        self._before = dict(control.stats().calls)
+
+    def __call__(self, operation: str) -> int:
+        name = f"kms:{operation}"
+        return self._control.stats().calls.get(name, 0) - self._before.get(name, 0)
+
+
+@pytest.fixture
+def kms(aws: EndpointControl) -> KmsApi:
+    return KmsApi([REGION], attempts=ATTEMPTS)
+
+
+@pytest.fixture(autouse=True)
+def slept(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """What botocore would have waited between attempts, in seconds; nobody waits."""
+    waits: list[float] = []
+    monkeypatch.setattr("botocore.endpoint.time.sleep", waits.append)
+    return waits
+
+
+def wrapped(client: Any, key: str) -> bytes:
+    return cast(bytes, client.generate_data_key(KeyId=key, KeySpec="AES_256")["CiphertextBlob"])
+
+
+# Refusals are asked once
+
+
+def denied(aws: EndpointControl, client: Any, key: str, blob: bytes) -> bytes:
+    aws.add_denial(Denial("*", "kms:Decrypt", key))
+    return blob
+
+
+def disabled(aws: EndpointControl, client: Any, key: str, blob: bytes) -> bytes:
+    client.disable_key(KeyId=key)
+    return blob
+
+
+def damaged(aws: EndpointControl, client: Any, key: str, blob: bytes) -> bytes:
+    return blob[:-1] + bytes([blob[-1] ^ 1])
+
+
+def of(error: str) -> Callable[[EndpointControl, Any, str, bytes], bytes]:
+    def play(aws: EndpointControl, client: Any, key: str, blob: bytes) -> bytes:
+        aws.add_fault(Fault("Decrypt", error))
+        return blob
+
+    return play
+
+
+@pytest.mark.parametrize(
+    ("play", "kind"),
+    [
+        pytest.param(denied, KmsAccessDeniedError, id="denied"),
+        pytest.param(disabled, KeyDisabledError, id="disabled"),
+        pytest.param(damaged, InvalidCiphertextError, id="damaged"),
+        *[
+            pytest.param(of(error), KmsError, id=error)
+            for error in (
+                "ExpiredTokenException",
+                "IncorrectKeyException",
+                "InvalidGrantTokenException",
+                "KMSInvalidStateException",
+                "NotFoundException",
+                "UnrecognizedClientException",
+                "ValidationException",
+            )
+        ],
+    ],
+)
+def test_what_asking_again_would_not_change_is_asked_once(
+    aws: EndpointControl,
+    kms: KmsApi,
+    client: Any,
+    new_key: Callable[[], str],
+    slept: list[float],
+    play: Callable[[EndpointControl, Any, str, bytes], bytes],
+    kind: type[KmsError],
+) -> None:
+    key = new_key()
+    blob = play(aws, client, key, wrapped(client, key))
+    sent = Sent(aws)
+    with pytest.raises(kind) as caught:
+        KmsKeyring(kms, write_key=key).unwrap(blob)
+    assert not caught.value.transient
+    assert sent("Decrypt") == 1
+    assert slept == []
+
+
+# Throttling and transient failures are asked again
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        ("ThrottlingException", KmsThrottledError),
+        ("TooManyRequestsException", KmsThrottledError),
+        ("RequestLimitExceeded", KmsThrottledError),
+        ("KMSInternalException", KmsInternalError),
+        ("InternalFailure", KmsInternalError),
+        ("ServiceUnavailable", KmsInternalError),
+        ("KeyUnavailableException", KeyUnavailableError),
+        ("DependencyTimeoutException", KmsDependencyTimeoutError),
+    ],
+)
+def test_what_passes_is_asked_again_up_to_the_limit(
+    aws: EndpointControl,
+    kms: KmsApi,
+    client: Any,
+    new_key: Callable[[], str],
+    slept: list[float],
+    error: str,
+    kind: type[KmsError],
+) -> None:
+    key = new_key()
+    blob = wrapped(client, key)
+    keyring = KmsKeyring(kms, write_key=key)
+    aws.add_fault(Fault("Decrypt", error))
+    sent = Sent(aws)
+    with pytest.raises(kind) as caught:
+        keyring.unwrap(blob)
+    assert caught.value.transient
+    assert sent("Decrypt") == ATTEMPTS
+    assert len(slept) == ATTEMPTS - 1
+    aws.clear()
+    aws.add_fault(Fault("Decrypt", error, count=ATTEMPTS - 1))
+    assert keyring.unwrap(blob).wrapped_by.key_arn == key
+    assert sent("Decrypt") == 2 * ATTEMPTS
+
+
+def test_the_quota_of_the_endpoint_is_a_throttle_that_is_waited_out(
+    aws: EndpointControl, kms: KmsApi, client: Any, new_key: Callable[[], str]
+) -> None:
+    key = new_key()
+    blob = wrapped(client, key)
+    aws.set_throttle(0)
+    sent = Sent(aws)
+    with pytest.raises(KmsThrottledError):
+        kms.call("Decrypt", KeyId=key, CiphertextBlob=blob)
+    assert sent("Decrypt") == ATTEMPTS
+
+
+def test_a_reset_connection_is_tried_again_up_to_the_limit(
+    aws: EndpointControl, kms: KmsApi, client: Any, new_key: Callable[[], str], slept: list[float]
+) -> None:
+    """A reset request leaves no record, so the fault counts: it is used up by exactly so many attempts."""
+    key = new_key()
+    keyring = KmsKeyring(kms, write_key=key)
+    blob = wrapped(client, key)
+    once = KmsApi([REGION], attempts=1)
+    aws.add_fault(Fault("Decrypt", "reset", count=ATTEMPTS + 1))
+    with pytest.raises(KmsUnreachableError):
+        keyring.unwrap(blob)
+    assert len(slept) == ATTEMPTS - 1
+    with pytest.raises(KmsUnreachableError):
+        once.call("Decrypt", KeyId=key, CiphertextBlob=blob)
+    assert once.call("Decrypt", KeyId=key, CiphertextBlob=blob)["KeyId"] == key
+    aws.add_fault(Fault("Decrypt", "reset", count=ATTEMPTS - 1))
+    assert keyring.unwrap(blob).wrapped_by.key_arn == key
+
+
+@pytest.mark.parametrize("attempts", [1, 2, 4])
+def test_the_limit_is_the_one_that_was_set(
+    aws: EndpointControl, new_key: Callable[[], str], attempts: int
+) -> None:
+    key = new_key()
+    aws.add_fault(Fault("DescribeKey", "KMSInternalException"))
+    sent = Sent(aws)
+    kms = KmsApi([REGION], attempts=attempts)
+    with pytest.raises(KmsInternalError):
+        kms.call("DescribeKey", KeyId=key)
+    assert sent("DescribeKey") == attempts
+    assert kms.calls == 1
+
+
+# Waits grow and are drawn
+
+
+@pytest.mark.parametrize("mode", ["standard", "adaptive"])
+def test_botocores_retries_are_those_with_growing_jittered_waits(aws: EndpointControl, mode: Any) -> None:
+    """Its legacy mode, the default, neither bounds retries by a quota nor asks again after many 5xx."""
+    client: Any = KmsApi([REGION], attempts=ATTEMPTS, retry_mode=mode)._client("kms", REGION)
+    assert client.meta.config.retries == {"mode": mode, "total_max_attempts": ATTEMPTS}
+
+
+def test_standard_is_the_mode_unless_another_is_asked_for(aws: EndpointControl) -> None:
+    client: Any = KmsApi([REGION])._client("kms", REGION)
+    assert client.meta.config.retries == {"mode": "standard", "total_max_attempts": 3}
+
+
+def test_each_of_botocores_waits_is_below_a_bound_that_doubles(
+    aws: EndpointControl, new_key: Callable[[], str], slept: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = new_key()
+    policies: list[Any] = []
+    made = RetryPolicy.__init__
+
+    def noted(self: RetryPolicy, *args: Any, **kwargs: Any) -> None:
+        made(self, *args, **kwargs)
+        policies.append(self)
+
+    monkeypatch.setattr(RetryPolicy, "__init__", noted)
+    kms = KmsApi([REGION], attempts=5)
+    aws.add_fault(Fault("DescribeKey", "ThrottlingException"))
+    with pytest.raises(KmsThrottledError):
+        kms.call("DescribeKey", KeyId=key)
+    assert [isinstance(p._retry_backoff, ExponentialBackoff) for p in policies] == [True]
+    assert len(slept) == 4
+    assert all(0 <= wait <= 2**attempt for attempt, wait in enumerate(slept))
+
+
+class Unhurried(Event):
+    """An event that notes how long it was waited for, and lets nobody wait."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waits: list[float] = []
+
+    def wait(self, timeout: float | None = None) -> bool:
+        assert timeout is not None
+        self.waits.append(timeout)
+        return self.is_set()
+
+
+def test_a_runs_waits_are_drawn_between_half_and_whole_of_what_doubles(slept: list[float]) -> None:
+    drawn: list[list[float]] = []
+    for _ in range(50):
+        event = Unhurried()
+        patience = Patience(event)
+        assert [patience.wait(progress=False) for _ in range(ROUNDS + 1)] == [True] * ROUNDS + [False]
+        drawn.append(event.waits)
+    for round_, waits in enumerate(zip(*drawn, strict=True), start=1):
+        whole = min(FIRST_WAIT_SECONDS * 2**round_, LONGEST_WAIT_SECONDS)
+        assert all(whole / 2 <= wait <= whole for wait in waits)
+        assert len(set(waits)) > 25, "every runner would come back at the same moment"
+
+
+def test_progress_begins_the_waits_anew_and_cancelling_ends_them() -> None:
+    event = Unhurried()
+    patience = Patience(event)
+    for _ in range(3 * ROUNDS):
+        assert patience.wait(progress=True)
+    assert all(wait <= FIRST_WAIT_SECONDS for wait in event.waits)
+    event.set()
+    assert not patience.wait(progress=True)
+
+
+def test_a_run_waits_out_what_botocore_asks_again_and_no_refusal() -> None:
+    passing = [KmsThrottledError, KmsInternalError, KmsDependencyTimeoutError, KeyUnavailableError]
+    assert all(is_passing(kind("later")) for kind in passing)
+    for kind in (KmsAccessDeniedError, KeyDisabledError, InvalidCiphertextError):
+        assert not is_passing(kind("no"))
+    assert not is_passing(None)

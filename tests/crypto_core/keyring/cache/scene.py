@@ -1,0 +1,55 @@
+"""Keys, rows and a clock for data keys that are held."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from console.sandbox.endpoint import ACCOUNT
+from crypto_core.keyring.cache import DataKeyCache
+from crypto_core.secret import DataKey, exposed
+
+REGION = "eu-west-1"
+ELSEWHERE = "us-east-1"
+KEY = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/00000000-0000-4000-8000-000000000000"
+OTHER = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/00000000-0000-4000-8000-000000000001"
+REPLICATED = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/mrk-{'0' * 32}"
+ROW = {"keydeck:table": "gh_connection", "keydeck:column": "access_token", "keydeck:id": "gh-42"}
+ANOTHER_ROW = ROW | {"keydeck:id": "gh-43"}
+
+
+class Clock:
+    """Seconds that pass when a test says so."""
+
+    def __init__(self) -> None:
+        self.now = 1_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def is_wiped(data_key: DataKey) -> bool:
+    try:
+        return bytes(exposed(data_key)) == bytes(len(data_key))
+    except ValueError:
+        return True
+
+
+def a_data_key(fill: int = 7) -> DataKey:
+    return DataKey(bytes([fill]) * 32)
+
+
+def keep(cache: DataKeyCache, edk: bytes, key: str = KEY, context: dict[str, str] | None = None) -> None:
+    with a_data_key() as data_key:
+        cache.keep(edk, key, context or {}, data_key, "material", purges=cache.purges)
+
+
+def holds(cache: DataKeyCache, edk: bytes, key: str = KEY, context: dict[str, str] | None = None) -> bool:
+    taken = cache.take(edk, key, context or {})
+    if taken is not None:
+        taken[0].wipe()
+    return taken is not None
+
+
+def wrapped(client: Any, key: str, context: dict[str, str] | None = None) -> bytes:
+    made = client.generate_data_key(KeyId=key, KeySpec="AES_256", EncryptionContext=context or {})
+    return cast(bytes, made["CiphertextBlob"])

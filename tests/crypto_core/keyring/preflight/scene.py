@@ -1,0 +1,41 @@
+"""KMS that is overheard, and what a preflight is asked about."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from console.sandbox.endpoint import ACCOUNT
+from crypto_core.aws.kms import KmsApi
+from crypto_core.keyring.preflight import Permission
+
+REGION = "eu-west-1"
+ELSEWHERE = "us-east-1"
+NOBODYS = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/00000000-0000-4000-8000-000000000000"
+CONTEXT = {"keydeck:table": "gh_connection", "keydeck:column": "access_token", "keydeck:id": "gh-42"}
+
+GENERATE, DECRYPT = "kms:GenerateDataKey", "kms:Decrypt"
+FROM, TO = "kms:ReEncryptFrom", "kms:ReEncryptTo"
+
+
+class Overheard(KmsApi):
+    """KMS, and what it was asked and answered."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__([REGION], attempts=1, **options)
+        self.asked: list[tuple[str, dict[str, Any]]] = []
+        self.answers: list[dict[str, Any]] = []
+
+    def call(self, operation: str, *, region: str | None = None, **parameters: Any) -> dict[str, Any]:
+        self.asked.append((operation, parameters))
+        answer = super().call(operation, region=region, **parameters)
+        self.answers.append(answer)
+        return answer
+
+
+def wrapped(client: Any, key: str, context: dict[str, str] | None = None) -> bytes:
+    made = client.generate_data_key(KeyId=key, KeySpec="AES_256", EncryptionContext=context or {})
+    return cast(bytes, made["CiphertextBlob"])
+
+
+def verdicts(permissions: tuple[Permission, ...]) -> list[tuple[str, str, bool | None]]:
+    return [(p.action, p.key, p.allowed) for p in permissions]

@@ -1,0 +1,108 @@
+"""Preflight: what a whole run needs of its source and target keys."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from console.sandbox.endpoint import Denial, EndpointControl, Fault
+from crypto_core.errors import SettingsError
+from crypto_core.keyring.preflight import Preflight, Sample
+from tests.crypto_core.keyring.preflight.scene import (
+    CONTEXT,
+    DECRYPT,
+    FROM,
+    GENERATE,
+    NOBODYS,
+    TO,
+    Overheard,
+    verdicts,
+    wrapped,
+)
+
+
+def test_a_reencryption_needs_decrypt_on_every_source_and_generate_on_the_target(
+    aws: EndpointControl, preflight: Preflight, client: Any, new_key: Callable[[], str]
+) -> None:
+    first, second, target = new_key(), new_key(), new_key()
+    aws.add_denial(Denial("keydeck-oncall", DECRYPT, second))
+    sources = {first: Sample(wrapped(client, first, CONTEXT), CONTEXT), second: None}
+    assert verdicts(preflight.for_run(target, sources, context=CONTEXT)) == [
+        (GENERATE, target, True),
+        (DECRYPT, first, True),
+        (DECRYPT, second, False),
+    ]
+
+
+def test_encrypting_plaintext_needs_generate_only(
+    kms: Overheard, preflight: Preflight, new_key: Callable[[], str]
+) -> None:
+    target = new_key()
+    assert verdicts(preflight.for_run(target, {})) == [(GENERATE, target, True)]
+    assert len(kms.asked) == 1
+
+
+def test_a_rewrap_needs_both_sides_and_opens_before_and_after(
+    preflight: Preflight, client: Any, new_key: Callable[[], str]
+) -> None:
+    first, target = new_key(), new_key()
+    sources = {first: Sample(wrapped(client, first))}
+    assert verdicts(preflight.for_run(target, sources, rewrap=True)) == [
+        (DECRYPT, first, True),
+        (FROM, first, True),
+        (TO, target, True),
+        (DECRYPT, target, True),
+    ]
+
+
+def test_what_several_sources_tell_of_the_target_is_one_permission_and_a_refusal_comes_first(
+    aws: EndpointControl, preflight: Preflight, new_key: Callable[[], str]
+) -> None:
+    first, second, target = new_key(), new_key(), new_key()
+    sources: dict[str, Sample | None] = {first: None, second: None}
+    aws.add_denial(Denial("keydeck-oncall", FROM, first))
+    told = preflight.for_run(target, sources, rewrap=True)
+    assert [(p.key, p.allowed) for p in told if p.action == FROM] == [(first, False), (second, True)]
+    assert [(p.key, p.allowed) for p in told if p.action == TO] == [(target, True)]
+    aws.add_denial(Denial("keydeck-oncall", TO, target))
+    told = preflight.for_run(target, sources, rewrap=True)
+    assert [(p.key, p.allowed) for p in told if p.action == TO] == [(target, False)]
+
+
+def test_a_target_that_is_refused_once_is_refused_whatever_else_was_answered(
+    aws: EndpointControl, preflight: Preflight, new_key: Callable[[], str]
+) -> None:
+    """A policy may tell encryption contexts apart."""
+    first, second, target = new_key(), new_key(), new_key()
+    says = f"User: x is not authorized to perform: {TO} on resource: {target} because of a condition"
+    aws.add_fault(Fault("ReEncrypt", "AccessDeniedException", count=1, message=says))
+    told = preflight.for_run(target, {first: None, second: None}, rewrap=True)
+    assert [(p.key, p.allowed) for p in told if p.action == TO] == [(target, False)]
+    assert [(p.key, p.allowed) for p in told if p.action == FROM] == [(first, True), (second, True)]
+
+
+def test_a_rewrap_under_the_same_key_asks_about_decrypt_once(
+    kms: Overheard, preflight: Preflight, client: Any, new_key: Callable[[], str]
+) -> None:
+    key = new_key()
+    told = preflight.for_run(key, {key: Sample(wrapped(client, key))}, rewrap=True)
+    assert verdicts(told) == [(DECRYPT, key, True), (FROM, key, True), (TO, key, True)]
+    assert len(kms.asked) == 2
+
+
+def test_a_sample_shows_no_bytes() -> None:
+    assert "secret" not in repr(Sample(b"secret"))
+
+
+def test_what_is_no_key_name_is_refused_before_anything_is_sent(kms: Overheard, preflight: Preflight) -> None:
+    for use in (
+        lambda: preflight.may_generate("tokens"),
+        lambda: preflight.may_decrypt("tokens", b"x"),
+        lambda: preflight.may_reencrypt("tokens", NOBODYS, b"x"),
+        lambda: preflight.may_reencrypt(NOBODYS, "tokens", b"x"),
+    ):
+        with pytest.raises(SettingsError, match="Not a KMS key"):
+            use()
+    assert kms.asked == []
