@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from console.exit_codes import exit_code
 from console.secrecy import guard_process
 
 _COMMANDS: dict[str, tuple[str, str]] = {
@@ -75,7 +76,7 @@ def keydeck(ctx: click.Context, *, read_only: bool | None, screen: str) -> None:
     if ctx.invoked_subcommand is None:
         if not (sys.stdin.isatty() and sys.stdout.isatty()):
             raise click.UsageError("The console needs a terminal. For scripts: keydeck status --json.")
-        from console.commands.console import open_console
+        from console.console_session import open_console
 
         ctx.exit(open_console(read_only=read_only, screen=screen))
 
@@ -109,23 +110,6 @@ def run(arguments: list[str] | None = None) -> int:
         click.echo(f"keydeck: {error}", err=True)
         return exit_code(error)
     return result if isinstance(result, int) else 0
-
-
-def exit_code(error: Exception) -> int:
-    """Return the exit code for an error of ours."""
-    from crypto_core import errors as e
-
-    if isinstance(error, e.InterruptedRunError):
-        return 130
-    if isinstance(error, e.RowVanishedError | e.EventVanishedError):
-        return 2
-    if isinstance(
-        error, e.KmsError | e.DatabaseError | e.TrailError | e.MissingPermissionError | e.ProviderError
-    ):
-        return 3
-    if isinstance(error, e.EnvelopeError | e.InvalidTokenError | e.EvidenceError | e.ApprovalNeededError):
-        return 1
-    return 2
 
 
 if __name__ == "__main__":

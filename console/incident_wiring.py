@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from crypto_core.guard.approvals import ApprovalGate
     from crypto_core.incidents.doing import Toolbox
     from crypto_core.incidents.service import IncidentService
-    from crypto_core.incidents.tokens.restored import RestoredDatabase
+    from crypto_core.incidents.tokens.parts import RestoredDatabase
     from crypto_core.providers.answers import ProviderWork
     from crypto_core.trail.coverage_record import CoverageRecord
 

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from threading import Event
 
 from console.garbage import settle
-from console.growing import Growth, cores
 from console.printing import meter, say
 from console.runners import Runner, runners
+from console.worker_scaling import Growth, cores
 from crypto_core.reencryption.jobs.model import JobState, JobView
 from screens.services import JobWork
 

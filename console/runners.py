@@ -18,7 +18,7 @@ from typing import IO, Any
 
 from pydantic import BaseModel
 
-from console import growing
+from console import worker_scaling as growing
 from console.settings import FILE_VARIABLE, Settings
 
 CALLS_OF_A_PROCESS = 5_000.0

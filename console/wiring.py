@@ -11,10 +11,10 @@ from sqlalchemy import Engine
 
 from console import later
 from console.deferring import deferred, if_made
+from console.environment_probe import Surveyor
 from console.event_file import open_events
 from console.incident_wiring import IncidentGround, incidents
 from console.settings import Settings
-from console.surroundings import Surveyor
 from crypto_core.aws.kms import KmsApi
 from crypto_core.database.answers import AnswerBook
 from crypto_core.database.attribution import Attributor

@@ -98,14 +98,14 @@ def demo(
                     )
                 return _tell_score(result, as_json=as_json)
             if not on_terminal:
-                from console.drill import Drill
+                from console.commands.drill import Drill
 
                 return Drill(sandbox).play()
             return _console(sandbox, read_only=read_only)
 
 
 def _console(sandbox: Sandbox, *, read_only: bool | None) -> int:
-    from console.commands.console import open_console
+    from console.console_session import open_console
     from console.settings import load
 
     # The log goes with the sandbox: nothing of a demonstration is left behind.

@@ -8,13 +8,13 @@ from typing import Any
 import click
 
 from console.asking import Asked, consent_to
+from console.commands.job_command import run_as_job
 from console.commands.jobs import work_of
 from console.commands.session import json_option, trust_option, wired
 from console.interrupts import cancelled_by_interrupt
 from console.plan_words import print_nothing_to_do, print_plan, print_result
 from console.printing import meter, print_json
 from console.runners import MOST_PROCESSES
-from console.starting import run_as_job
 from console.wiring import Wired
 from crypto_core.errors import SettingsError
 from crypto_core.guard.consent import Consent

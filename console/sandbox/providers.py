@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from console.sandbox.endpoint.moto_server import HttpAnswer, HttpRequest
+from console.sandbox.http_message import HttpAnswer, HttpRequest
 from console.sandbox.provider_tokens import MARKER
 
 PREFIX = "/_providers/"

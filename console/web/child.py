@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 
-from console.__main__ import exit_code
-from console.commands.console import open_console
+from console.console_session import open_console
+from console.exit_codes import exit_code
 from console.printing import say
 from console.secrecy import guard_process
 from crypto_core.errors import KeydeckError

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from crypto_core.aws.kms import KmsApi
-from crypto_core.keys.policy.document import Principal
+from crypto_core.keys.principal import Principal
 from crypto_core.text.cleaning import clean
 
 

@@ -15,8 +15,8 @@ from crypto_core.text.cleaning import clean
 from crypto_core.text.counting import counted
 from screens.asking import Asked, ask
 from screens.blocking import Trouble
-from screens.connections.preview import unwritten_lines
 from screens.facts import Facts
+from screens.reencryption.preview import unwritten_lines
 from screens.widgets.cells import bar, tokens
 from screens.widgets.dialog import Dialog, button
 from screens.widgets.notice import trouble_content

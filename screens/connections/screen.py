@@ -112,8 +112,9 @@ class ConnectionsScreen(ListScreen[InventoryRow]):
     @work(exclusive=True, group="write")
     async def do_incident(self) -> None:
         """Start an incident about the marked tokens, or the one under the cursor."""
-        from screens.events.narrowing import term
-        from screens.incidents.beginning import about_tokens, begin_incident
+        from screens.event_filters import term
+        from screens.incidents.about import about_tokens
+        from screens.incidents.beginning import begin_incident
 
         selection, count, refs = self._selection()
         expression = selection.filter
@@ -139,9 +140,9 @@ class ConnectionsScreen(ListScreen[InventoryRow]):
     async def _write(self, how: Literal["rewrap", "reencrypt", "encrypt"]) -> None:
         """Choose a key, look at the plan, confirm, run; then show the tokens as they are."""
         from crypto_core.reencryption.plan import Verb
-        from screens.connections.choose_key import ChooseKey
-        from screens.connections.preview import Preview
         from screens.connections.run import Run
+        from screens.reencryption.choose_key import ChooseKey
+        from screens.reencryption.preview import Preview
 
         verb = Verb(how)
         selection, count, refs = self._selection()

@@ -15,8 +15,8 @@ from crypto_core.trail.sources.asking import LATE
 from crypto_core.trail.store import Summary
 from screens.ages import local
 from screens.blocking import Trouble
-from screens.events.moments import end_of_axis
 from screens.facts import Facts
+from screens.moments import end_of_axis
 from screens.widgets.cells import spread
 
 _ROOMY = 96

@@ -13,8 +13,8 @@ from crypto_core.cancelling import Cancellation
 from crypto_core.trail.store import Summary
 from screens.asking import Asked, ask
 from screens.blocking import Trouble
+from screens.event_filters import window
 from screens.events.cover import Covered, cover, gap_words
-from screens.events.narrowing import window
 from screens.facts import Facts
 
 

@@ -10,10 +10,10 @@ from crypto_core.text.cleaning import clean
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.store import StoredEvent
 from screens.ages import ago
+from screens.event_filters import term
 from screens.events.listing import principal_words, sign_of
-from screens.events.moments import whole
-from screens.events.narrowing import term
 from screens.facts import Facts
+from screens.moments import whole
 from screens.routes import EventsBehind, KeyBehind, PrincipalBehind, TimelineBehind, TokensBehind
 from screens.widgets.line_list import Line
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 from textual import work
 from textual.binding import BindingType
 from textual.content import Content
-from textual.geometry import Size
 from textual.widget import Widget
 
 from crypto_core.cancelling import Cancellation
@@ -26,8 +25,9 @@ from screens.events.raw_text import readable
 from screens.facts import Facts
 from screens.routes import Followed, PrincipalBehind
 from screens.widgets.clipboard import MOST, send_to_clipboard
+from screens.widgets.event_text import EventText
 from screens.widgets.hint_line import HintLine
-from screens.widgets.line_list import Line, LineList
+from screens.widgets.line_list import Line
 from screens.widgets.notice import Notice
 
 
@@ -37,26 +37,6 @@ class EventPage:
 
     row: StoredEvent
     raw: Sequence[Content]
-
-
-class EventText(LineList):
-    """Text to read: the cursor rests on every line, and stays where it is when the text is written anew."""
-
-    def selectable(self, index: int) -> bool:
-        """True: whoever reads goes line by line."""
-        return 0 <= index < self.line_count()
-
-    def write(self, lines: Callable[[Size], Sequence[Line]]) -> None:
-        """Show what `lines` returns for this size."""
-        self._write = lines
-        self._lines = lines(self.size)
-        self.lines_changed(self.cursor)
-
-    def possible(self, action: Action) -> bool | None:
-        """Only some lines lead deeper."""
-        if action.name == "open" and (self.current is None or self.current.target is None):
-            return None
-        return super().possible(action)
 
 
 class EventScreen(AnswerScreen[EventPage]):
@@ -154,7 +134,8 @@ class EventScreen(AnswerScreen[EventPage]):
     @work(exclusive=True, group="write")
     async def do_incident(self) -> None:
         """Start an incident about the event's key or token."""
-        from screens.incidents.beginning import about_event, begin_incident
+        from screens.incidents.about import about_event
+        from screens.incidents.beginning import begin_incident
 
         if self.answer is not None:
             await begin_incident(self, about_event(self.answer.row))

@@ -10,8 +10,8 @@ from textual.widget import Widget
 
 from crypto_core.trail.store.counting import Histogram
 from screens.ages import span
-from screens.events.moments import end_of_axis, moment, seconds
 from screens.facts import Facts
+from screens.moments import end_of_axis, moment, seconds
 
 _BLOCKS = " ▁▂▃▄▅▆▇█"
 CURSOR = "◆"

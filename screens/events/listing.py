@@ -8,8 +8,8 @@ from crypto_core.text.cleaning import clean
 from crypto_core.trail.event import Principal, TrailEvent
 from crypto_core.trail.query import FIELDS
 from crypto_core.trail.store import StoredEvent
-from screens.events.moments import clock_time
 from screens.facts import Facts
+from screens.moments import clock_time
 from screens.signs import Sign
 from screens.widgets.cells import fit_middle
 from screens.widgets.table.columns import Cell, Column

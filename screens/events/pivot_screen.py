@@ -20,10 +20,10 @@ from screens.actions.action import Action, Scope
 from screens.actions.performing import bindings
 from screens.asking import Asked, ask
 from screens.blocking import Trouble
-from screens.events.moments import end_of_axis, moment
-from screens.events.narrowing import term, with_term
+from screens.event_filters import term, with_term
 from screens.facts import Facts
 from screens.main_screen import MainScreen
+from screens.moments import end_of_axis, moment
 from screens.routes import EventsNarrowed, Followed, PivotsBehind, PrincipalBehind
 from screens.widgets.cells import bar, fit, fit_middle, percent
 from screens.widgets.hint_line import HintLine

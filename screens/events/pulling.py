@@ -3,51 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from textual.dom import DOMNode
 from textual.timer import Timer
 
-from crypto_core.errors import InvalidFilterError
 from crypto_core.text.cleaning import clean
-from crypto_core.trail.query import parse
 from crypto_core.trail.sources.report import PullProgress, PullReport
 from screens.asking import Asked, ask
 from screens.blocking import Trouble
 from screens.services import PullSource
 
 STOPPED = Trouble("The pull was stopped: what came by then is kept.", "P pulls again.")
-LATE = timedelta(minutes=15)
-"""How late CloudTrail may tell of an event."""
-FIRST_WINDOW = timedelta(hours=24)
-"""What is fetched where there is nothing yet."""
-KEPT = timedelta(days=90)
-"""How far back LookupEvents reaches."""
-_TIMES = "Write it as 2026-11-24, 2026-11-24T12:00, or how long ago: 90s, 30m, 2h, 7d, 2w."
 _LONGEST = 6 * 3_600.0
 _SHOWN_SECONDS = 0.5
-
-
-def since(words: str, last: datetime | None, now: datetime) -> datetime:
-    """Return from when on to fetch: as the operator says (`2h`, a date), else from a little before `last` on.
-
-    Raises InvalidFilterError for words that name no time.
-    """
-    if words:
-        none = InvalidFilterError(f"{clean(words, 40)!r} is no time.", position=0, remedy=_TIMES)
-        if '"' in words:  # it would end the value
-            raise none
-        try:
-            found = parse(f'since:"{words}"', now)[0].alternatives[0].at_least
-        except InvalidFilterError as error:
-            # Where in a filter it would stand tells nobody anything.
-            raise none from error
-        if not isinstance(found, datetime):
-            raise none
-        return found
-    if last is None:
-        return now - FIRST_WINDOW
-    return max(last - LATE, now - KEPT) if last <= now else now - FIRST_WINDOW
 
 
 class Pulling:

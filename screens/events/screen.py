@@ -25,18 +25,18 @@ from screens.actions.action import Action, Scope
 from screens.actions.performing import Host, bindings
 from screens.asking import Asked, ask
 from screens.blocking import Trouble
+from screens.event_filters import FIRST, between, since, term, with_or_without_service, with_term
 from screens.events.cover import nothing
 from screens.events.cover_line import CoverLine
 from screens.events.event_lines import short_lines
 from screens.events.event_screen import identity
 from screens.events.histogram import HistogramView
 from screens.events.listing import EXAMPLE, LISTING, values
-from screens.events.moments import moment, seconds
-from screens.events.narrowing import FIRST, between, term, with_or_without_service, with_term
 from screens.events.note_dialog import NoteDialog
-from screens.events.pulling import Pulling, since
+from screens.events.pulling import Pulling
 from screens.facts import Facts
 from screens.list_screen import ListScreen
+from screens.moments import moment, seconds
 from screens.routes import EventBehind, FindingsBehind, Followed, PivotsBehind, PrincipalBehind
 from screens.widgets.cursor_view import CursorView
 from screens.widgets.notice import Notice
@@ -225,7 +225,8 @@ class EventsScreen(ListScreen[StoredEvent]):
     @work(exclusive=True, group="write")
     async def do_incident(self) -> None:
         """Start an incident about the key or the token of the event under the cursor."""
-        from screens.incidents.beginning import about_event, begin_incident
+        from screens.incidents.about import about_event
+        from screens.incidents.beginning import begin_incident
 
         row = self.pane.table.current
         if row is not None:

@@ -178,7 +178,8 @@ class FindingsScreen(ListScreen[Finding]):
     @work(exclusive=True, group="write")
     async def do_incident(self) -> None:
         """Start an incident about what the finding under the cursor is about."""
-        from screens.incidents.beginning import about_finding, begin_incident
+        from screens.incidents.about import about_finding
+        from screens.incidents.beginning import begin_incident
 
         finding = self.pane.table.current
         if finding is not None:

@@ -23,7 +23,7 @@ from crypto_core.text.counting import counted
 from screens.ages import span
 from screens.asking import Asked, ask
 from screens.blocking import Trouble
-from screens.events.pulling import since
+from screens.event_filters import since
 from screens.facts import Facts
 from screens.incidents.words import subject
 from screens.incidents.work import incident_work
@@ -36,7 +36,7 @@ from screens.widgets.line_list import Line, LineList
 from screens.widgets.notice import trouble_content
 
 if TYPE_CHECKING:
-    from screens.incidents.beginning import About
+    from screens.incidents.about import About
 
 _MOST = 8
 _MOST_UNREAD = 3

@@ -21,7 +21,6 @@ from screens.actions.action import Action, Scope
 from screens.actions.performing import bindings
 from screens.ages import stamp
 from screens.answer_screen import AnswerScreen
-from screens.events.event_screen import EventText
 from screens.facts import Facts
 from screens.incidents.words import person
 from screens.incidents.work import incident_work
@@ -30,6 +29,7 @@ from screens.use.lines import BLANK
 from screens.use.use_screen import UseScreen
 from screens.widgets.cells import cut, fit, fit_middle
 from screens.widgets.clipboard import send_to_clipboard
+from screens.widgets.event_text import EventText
 from screens.widgets.hint_line import HintLine
 from screens.widgets.line_list import Line, LineList
 from screens.widgets.notice import Notice

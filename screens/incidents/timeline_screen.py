@@ -11,12 +11,12 @@ from crypto_core.cancelling import Cancellation
 from crypto_core.incidents.model import Entry, EntryKind, IncidentView
 from crypto_core.text.cleaning import clean
 from screens.ages import local
-from screens.events.event_screen import EventText
 from screens.facts import Facts
 from screens.incidents.words import person
 from screens.incidents.work import incident_work
 from screens.use.use_screen import UseScreen
 from screens.widgets.cells import fit
+from screens.widgets.event_text import EventText
 from screens.widgets.hint_line import HintLine
 from screens.widgets.line_list import Line
 from screens.widgets.notice import Notice

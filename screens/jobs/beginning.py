@@ -6,13 +6,13 @@ from typing import cast
 
 from crypto_core.reencryption.plan import Verb
 from screens.actions.performing import Host
-from screens.connections.choose_key import ChooseKey
 from screens.jobs.choose_tokens import ChooseTokens, Chosen
 from screens.jobs.choose_verb import ChooseVerb
 from screens.jobs.preview import JobPreview
 from screens.jobs.proposal import Begun
 from screens.jobs.restore import RestoreDialog
 from screens.main_screen import MainScreen
+from screens.reencryption.choose_key import ChooseKey
 from screens.routes import Followed, JobBehind
 
 

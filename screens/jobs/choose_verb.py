@@ -9,7 +9,7 @@ from textual.content import Content
 from textual.widgets import Button, Static
 
 from crypto_core.reencryption.plan import Verb
-from screens.connections.choose_key import ABOUT
+from screens.reencryption.choose_key import ABOUT
 from screens.routes import Followed
 from screens.widgets.cells import cut, fit
 from screens.widgets.dialog import Dialog, button

@@ -9,7 +9,7 @@ from textual.content import Content
 from crypto_core.cancelling import Cancellation
 from crypto_core.reencryption.plan import Unwritten
 from crypto_core.text.cleaning import clean
-from screens.events.narrowing import term
+from screens.event_filters import term
 from screens.facts import Facts
 from screens.jobs.work import job_work
 from screens.routes import TokensBehind

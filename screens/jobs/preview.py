@@ -16,11 +16,11 @@ from crypto_core.reencryption.jobs.model import JobOptions, JobPlan
 from crypto_core.reencryption.plan import Selection, Verb
 from crypto_core.text.cleaning import clean
 from crypto_core.text.counting import counted
-from screens.connections.preview import plan_content
 from screens.facts import Facts
 from screens.jobs.proposal import Begun, Proposal, worked_on
 from screens.jobs.work import job_work
 from screens.plan_words import takes_words
+from screens.reencryption.preview import plan_content
 from screens.widgets.cells import tokens
 from screens.widgets.line_input import LineInput
 

@@ -14,7 +14,7 @@ from crypto_core.keys.policy.document import MOST_BYTES
 from crypto_core.text.cleaning import clean
 from screens.actions.action import Action, Scope
 from screens.actions.performing import Host
-from screens.events.pulling import since
+from screens.event_filters import since
 from screens.keys.ask_for import AskFor
 from screens.keys.change_dialog import ChangeDialog
 from screens.keys.choose_grant import ChooseGrant
@@ -97,7 +97,8 @@ class KeyActor(MainScreen):
     @work(exclusive=True, group="write")
     async def do_incident(self) -> None:
         """Start an incident about the key."""
-        from screens.incidents.beginning import About, begin_incident
+        from screens.incidents.about import About
+        from screens.incidents.beginning import begin_incident
 
         key = self.key_in_hand
         if key is not None:

@@ -11,9 +11,9 @@ from crypto_core.lists.coverage import Coverage
 from crypto_core.text.cleaning import clean
 from crypto_core.trail.event import UNDATED, Principal
 from crypto_core.trail.store.tallies import Day, Tallies, Tally
-from screens.events.moments import clock_time
-from screens.events.narrowing import term
+from screens.event_filters import term
 from screens.facts import Facts
+from screens.moments import clock_time
 from screens.routes import EventsBehind
 from screens.widgets.cells import bar, cut, fit, fit_middle
 from screens.widgets.line_list import Line

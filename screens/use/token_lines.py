@@ -14,7 +14,7 @@ from crypto_core.trail.store.tallies import Tally
 from crypto_core.trail.use.token_timeline import MaterialUse, NamedUse, TokenTimeline
 from crypto_core.trail.use.tokens import joined
 from screens.ages import ago, stamp
-from screens.events.narrowing import term
+from screens.event_filters import term
 from screens.facts import Facts
 from screens.routes import EventsBehind, KeyBehind, TokensBehind
 from screens.use.lines import (

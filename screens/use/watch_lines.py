@@ -12,9 +12,9 @@ from crypto_core.text.counting import counted
 from crypto_core.trail.sightings import KeyUse, Look, UseKind
 from crypto_core.trail.sources.asking import LATE
 from screens.ages import span, stamp
-from screens.events.moments import clock_time
-from screens.events.narrowing import term
+from screens.event_filters import term
 from screens.facts import Facts
+from screens.moments import clock_time
 from screens.routes import EventBehind, EventsBehind, KeyBehind
 from screens.signs import Sign
 from screens.use.lines import BLANK, fact, gap_lines, prose, who

@@ -12,7 +12,7 @@ from pathlib import Path
 from console.app import KeydeckApp
 from crypto_core.findings.finding import Finding, Gap
 from crypto_core.findings.severity import Severity
-from crypto_core.keys.policy.document import Principal
+from crypto_core.keys.principal import Principal
 from crypto_core.keys.state import CustomKeyStore
 from crypto_core.keys.status import Problem
 from crypto_core.lists.coverage import Coverage

@@ -18,7 +18,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from console.drill import PASSED, Drill
+from console.commands.drill import PASSED, Drill
 from console.sandbox.endpoint.control import Denial
 from console.sandbox.sandbox import Sandbox
 
@@ -96,7 +96,7 @@ def test_a_drill_without_the_trail_says_which_permission_is_missing(own_sandbox:
 def test_a_drill_in_which_the_intruder_does_not_show_fails(
     own_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("console.drill.INTRUDER", "user/nobody")
+    monkeypatch.setattr("console.commands.drill.INTRUDER", "user/nobody")
     told = io.StringIO()
     with redirect_stdout(told):
         assert Drill(own_sandbox).play() == 1

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from console import runners
-from console.commands.console import _say_left
+from console.console_session import _say_left
 from console.context import ConsoleContexts
 from console.host_processes import HostProcesses
 from console.settings import DatabaseSettings, Settings

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from console.__main__ import run
-from console.commands.console import open_console
+from console.console_session import open_console
 from console.keymap import checked_keys
 from console.settings import load
 from crypto_core.errors import SettingsError

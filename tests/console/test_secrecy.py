@@ -18,7 +18,7 @@ import pytest
 from sqlalchemy import text
 
 from console.__main__ import run
-from console.drill import PASSED, Drill
+from console.commands.drill import PASSED, Drill
 from console.logfile import logging_to
 from console.sandbox.provider_tokens import MARKER
 from console.sandbox.sandbox import Sandbox

@@ -14,7 +14,7 @@ HOME = Path(__file__).parents[2]
 CONSOLE = """
 from console.app import KeydeckApp
 from console.context import ConsoleContexts
-from console.foresight import foreseen
+from console.prefetch import foreseen
 from console.main_screens import main_screen
 from console.settings import load
 contexts = ConsoleContexts(load().settings)

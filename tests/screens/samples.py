@@ -12,7 +12,7 @@ from crypto_core.envelope import Format
 from crypto_core.findings.finding import Finding
 from crypto_core.findings.severity import Severity
 from crypto_core.keys.grants import Grant
-from crypto_core.keys.policy.document import Principal
+from crypto_core.keys.principal import Principal
 from crypto_core.keys.replacement.guide import (
     Guide,
     Step,

@@ -12,11 +12,11 @@ from crypto_core.findings.severity import Severity
 from crypto_core.lists.coverage import Coverage
 from crypto_core.trail.store.pulls import PullBook, Run, Window
 from screens.blocking import Trouble
+from screens.event_filters import window
 from screens.events.cover import Covered, cover, gap_words
-from screens.events.moments import seconds
-from screens.events.narrowing import window
 from screens.events.screen import EventsScreen
 from screens.findings.screen import FindingsScreen
+from screens.moments import seconds
 from tests.screens.deck import LARGE, SMALL, deck
 from tests.screens.hostile import EACH_TEXT
 from tests.screens.samples import HOSTILE, NOW

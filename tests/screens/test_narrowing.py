@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from crypto_core.lists.filter_language import passes
 from crypto_core.trail.query import parse, values
-from screens.events.narrowing import between, term, with_or_without_service, with_term
+from screens.event_filters import between, term, with_or_without_service, with_term
 from tests.crypto_core.trail import records
 
 NOW = records.NOW

@@ -11,7 +11,6 @@ from textual.widgets import Button, Input
 from crypto_core.errors import DatabaseUnreachableError, JobError, ReadOnlyError, RefusedError
 from crypto_core.guard.consent import Origin
 from crypto_core.reencryption.plan import Selection, Verb
-from screens.connections.choose_key import ChooseKey
 from screens.connections.screen import ConnectionsScreen
 from screens.jobs.choose_tokens import ChooseTokens
 from screens.jobs.choose_verb import ChooseVerb
@@ -19,6 +18,7 @@ from screens.jobs.job_screen import JobScreen
 from screens.jobs.preview import JobPreview
 from screens.jobs.screen import JobsScreen
 from screens.keys.key_screen import KeyScreen
+from screens.reencryption.choose_key import ChooseKey
 from screens.status.screen import StatusScreen
 from tests.screens.deck import BOTH, LARGE, SMALL, Deck, deck
 from tests.screens.hostile import EACH_TEXT_AND_SIZE

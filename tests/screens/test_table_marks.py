@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 
 from crypto_core.reencryption.plan import Selection
-from screens.connections.preview import Preview
 from screens.connections.run import Run
 from screens.connections.screen import ConnectionsScreen
+from screens.reencryption.preview import Preview
 from tests.screens.deck import LARGE, Deck, deck
 from tests.screens.many_rows import here, many, number, numbers
 from tests.screens.stage import Stage

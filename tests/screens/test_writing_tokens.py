@@ -7,10 +7,10 @@ from textual.widgets import Button
 
 from crypto_core.errors import KmsThrottledError, ReadOnlyError, RefusedError
 from crypto_core.reencryption.plan import Verb
-from screens.connections.choose_key import ChooseKey
-from screens.connections.preview import Preview
 from screens.connections.run import Run
 from screens.connections.screen import ConnectionsScreen
+from screens.reencryption.choose_key import ChooseKey
+from screens.reencryption.preview import Preview
 from screens.widgets.line_list import LineList
 from tests.screens.deck import LARGE, Deck, deck
 from tests.screens.samples import CURRENT, OLD

@@ -17,8 +17,8 @@ from console.sandbox.endpoint.faults import DenyRule, fault_rule
 from console.sandbox.endpoint.gate import Gate
 from console.sandbox.endpoint.history import add_history, region_of
 from console.sandbox.endpoint.keys import KeyStore
-from console.sandbox.endpoint.moto_server import HttpAnswer, HttpRequest
 from console.sandbox.endpoint.records import rotation_event
+from console.sandbox.http_message import HttpAnswer, HttpRequest
 
 Document = Mapping[str, Any]
 Call = Callable[[Document], Awaitable[dict[str, Any]]]

@@ -20,7 +20,7 @@ from console.sandbox.endpoint.errors import ServiceError, expired
 from console.sandbox.endpoint.faults import HALF, HANG, RESET, Faults
 from console.sandbox.endpoint.keys import KeyStore, LastUse
 from console.sandbox.endpoint.lookup import lookup_events
-from console.sandbox.endpoint.moto_server import HttpAnswer, HttpRequest, MotoServer
+from console.sandbox.endpoint.moto_server import MotoServer
 from console.sandbox.endpoint.operations import CryptoOperations
 from console.sandbox.endpoint.passing import Passing
 from console.sandbox.endpoint.principals import PrincipalDirectory
@@ -48,6 +48,7 @@ from console.sandbox.endpoint.services import (
 from console.sandbox.endpoint.signatures import require_time
 from console.sandbox.endpoint.signing import SigningOperations
 from console.sandbox.endpoint.trail import Trail
+from console.sandbox.http_message import HttpAnswer, HttpRequest
 
 MAX_BODY = 64 * 1024 * 1024
 # The trail's configuration changes with these: what happened before them is delivered under the old one.

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from moto.kms.models import Key
 
     from crypto_core.keys.policy.document import Condition, PolicyDocument, Statement
-    from crypto_core.keys.policy.document import Principal as Named
+    from crypto_core.keys.principal import Principal as Named
 
 
 def allows(key: Key, caller: Principal, action: str) -> bool:

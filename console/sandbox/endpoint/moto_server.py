@@ -12,12 +12,12 @@ import logging
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 from urllib.parse import unquote_to_bytes
 
 from console.sandbox.endpoint.principals import ACCOUNT, Principal
+from console.sandbox.http_message import HttpAnswer, HttpRequest
 
 if TYPE_CHECKING:
     from moto.cloudtrail.models import CloudTrailBackend
@@ -37,25 +37,6 @@ class Closeable(Protocol):
 
     def close(self) -> None:
         """Release what the result holds."""
-
-
-@dataclass(frozen=True, slots=True)
-class HttpRequest:
-    """A whole HTTP request, its body read. `target` is the path and query as they arrived."""
-
-    method: str
-    target: str
-    headers: Mapping[str, str]
-    body: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class HttpAnswer:
-    """moto's answer to it."""
-
-    status: int
-    headers: list[tuple[str, str]]
-    body: bytes
 
 
 class MotoServer:

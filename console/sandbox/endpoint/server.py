@@ -16,8 +16,8 @@ from aiohttp.web_request import BaseRequest
 
 from console.sandbox.endpoint.admin import Admin
 from console.sandbox.endpoint.gate import MAX_BODY, Gate, HalfAnswerError, ResetConnectionError
-from console.sandbox.endpoint.moto_server import HttpAnswer, HttpRequest
 from console.sandbox.endpoint.services import JSON
+from console.sandbox.http_message import HttpAnswer, HttpRequest
 from console.sandbox.providers import PREFIX, ProviderResetError, Providers
 
 HOST = "127.0.0.1"

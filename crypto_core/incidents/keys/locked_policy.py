@@ -13,9 +13,10 @@ from typing import Any
 
 from crypto_core.keys.policy.access import accesses
 from crypto_core.keys.policy.actions import POWERS, Power
-from crypto_core.keys.policy.document import PolicyDocument, Principal, Statement, parse_policy
+from crypto_core.keys.policy.document import PolicyDocument, Statement, parse_policy
 from crypto_core.keys.policy.least_privilege import NEEDS, Role
 from crypto_core.keys.policy.narrowing import narrowings
+from crypto_core.keys.principal import Principal
 
 ADMINISTERS = NEEDS[Role.ADMINISTRATOR] - {"ReplicateKey"}
 """What is left to those who administer the key: a replica would have a policy of its own."""

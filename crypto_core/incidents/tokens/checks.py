@@ -15,11 +15,10 @@ from crypto_core.errors import (
 from crypto_core.incidents.doing import Situation
 from crypto_core.incidents.model import CheckResult, CheckState
 from crypto_core.incidents.tokens.baseline import Baseline
-from crypto_core.incidents.tokens.liveness import listed
 from crypto_core.incidents.tokens.marks import Held
 from crypto_core.incidents.tokens.parts import OpenRestored
 from crypto_core.incidents.tokens.remembered import Remembered, counts
-from crypto_core.incidents.tokens.verifying import FAILED, OPENED, UNSEALED, VERIFIED_AT, WHOLE
+from crypto_core.incidents.tokens.verified import FAILED, OPENED, UNSEALED, VERIFIED_AT, WHOLE, listed
 from crypto_core.providers.answers import Liveness
 from crypto_core.text.counting import counted
 

@@ -15,13 +15,11 @@ from crypto_core.incidents.tokens.baseline import Baseline, Standing
 from crypto_core.incidents.tokens.marks import Mark
 from crypto_core.incidents.tokens.planning import agreed, digest_of, must_be_whole
 from crypto_core.incidents.tokens.remembered import counts
+from crypto_core.incidents.tokens.verified import listed
 from crypto_core.providers.answers import Liveness, ProviderWork, Question, TokenLiveness
 from crypto_core.references import TokenRef
 from crypto_core.text.cleaning import clean
 from crypto_core.text.counting import counted
-
-LISTED = 20
-"""Tokens that are named in a plan or a result, one line each."""
 
 
 class AskLiveness:
@@ -179,13 +177,6 @@ def captured_liveness(content: Mapping[str, Any]) -> Captured:
     """Return answers as a piece of evidence."""
     number = counted(len(content["tokens"]), "token")
     return Captured(CaptureKind.LIVENESS, f"What providers said of {number}", content)
-
-
-def listed(lines: Iterable[str]) -> tuple[str, ...]:
-    """Return the first lines, and how many more there are. Cleaned."""
-    told = [clean(line) for line in lines]
-    more = len(told) - LISTED
-    return (*told[:LISTED], *((f"… and {more:,} more.",) if more > 0 else ()))
 
 
 def _is_there(standing: Standing, ref: TokenRef) -> bool:

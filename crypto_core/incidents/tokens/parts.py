@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from crypto_core.trail.use.reach import Covered, not_recorded
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from threading import Event
+    from typing import Any
+
     from sqlalchemy import Engine
 
     from crypto_core.database.answers import AnswerBook
@@ -17,8 +21,9 @@ if TYPE_CHECKING:
     from crypto_core.database.inventory import Inventory
     from crypto_core.database.opening import ValueOpener
     from crypto_core.database.tokens import TokenStore
+    from crypto_core.incidents.doing import Progress
     from crypto_core.incidents.fetching import Monitor
-    from crypto_core.incidents.tokens.restored import RestoredDatabase
+    from crypto_core.incidents.tokens.verified import Verified
     from crypto_core.keyring.kms_keyring import KmsKeyring
     from crypto_core.keys.inventory import KeyInventory
     from crypto_core.keys.service import StatusService
@@ -37,7 +42,26 @@ EvidenceReader = Callable[[int, str], Sequence[str]]
 May raise EvidenceError, DatabaseError.
 """
 
-OpenRestored = Callable[[str], "AbstractContextManager[RestoredDatabase]"]
+
+class RestoredDatabase(Protocol):
+    """A restored database while it is looked at. Nothing is written to it."""
+
+    def tokens(self) -> int:
+        """Return how many tokens it holds. Raises DatabaseError."""
+        ...
+
+    def verify(
+        self, sample: int, salt: str, *, progress: Progress | None = None, cancelled: Event | None = None
+    ) -> Verified:
+        """Open so many of its tokens, 0 for all; `salt` decides which. Raises KmsError, DatabaseError."""
+        ...
+
+    def census(self, *, cancelled: Event | None = None) -> Mapping[str, Any]:
+        """Return its tokens by format and column, and how young its rows are. Raises DatabaseError."""
+        ...
+
+
+OpenRestored = Callable[[str], AbstractContextManager[RestoredDatabase]]
 """Opens the restored database that the settings know by a name. Raises SettingsError for another name."""
 
 

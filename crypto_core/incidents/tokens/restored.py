@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from hashlib import sha256
 from threading import Event
-from typing import Any, Protocol
+from typing import Any
 
 from sqlalchemy import Engine, func, literal, select, text
 from sqlalchemy import Text as SqlText
@@ -26,7 +26,7 @@ from crypto_core.incidents.catalogue import CaptureKind
 from crypto_core.incidents.doing import ActionPlan, ActionResult, Captured, InputField, Progress, Situation
 from crypto_core.incidents.tokens.parts import OpenRestored
 from crypto_core.incidents.tokens.planning import agreed, digest_of, sample_of
-from crypto_core.incidents.tokens.verifying import Verified, captured_verification, share, verified_of
+from crypto_core.incidents.tokens.verified import Verified, captured_verification, share, verified_of
 from crypto_core.keyring.kms_keyring import KmsKeyring
 from crypto_core.reencryption.verification import Verifier
 from crypto_core.references import TokenRef
@@ -34,24 +34,6 @@ from crypto_core.text.cleaning import clean
 from crypto_core.text.counting import counted
 
 _TOKENS = frozenset(f for f in Format if f is not Format.EMPTY)
-
-
-class RestoredDatabase(Protocol):
-    """A restored database while it is looked at. Nothing is written to it."""
-
-    def tokens(self) -> int:
-        """Return how many tokens it holds. Raises DatabaseError."""
-        ...
-
-    def verify(
-        self, sample: int, salt: str, *, progress: Progress | None = None, cancelled: Event | None = None
-    ) -> Verified:
-        """Open so many of its tokens, 0 for all; `salt` decides which. Raises KmsError, DatabaseError."""
-        ...
-
-    def census(self, *, cancelled: Event | None = None) -> Mapping[str, Any]:
-        """Return its tokens by format and column, and how young its rows are. Raises DatabaseError."""
-        ...
 
 
 class VerifyRestored:

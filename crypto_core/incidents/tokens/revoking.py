@@ -12,11 +12,12 @@ from crypto_core.errors import NotConfirmedError
 from crypto_core.guard.consent import Consent, Danger
 from crypto_core.incidents.doing import ActionPlan, ActionResult, InputField, Progress, Situation
 from crypto_core.incidents.tokens.baseline import Baseline, Standing
-from crypto_core.incidents.tokens.liveness import captured_liveness, listed, liveness_row
+from crypto_core.incidents.tokens.liveness import captured_liveness, liveness_row
 from crypto_core.incidents.tokens.marks import Held, Mark
 from crypto_core.incidents.tokens.parts import TokenParts
 from crypto_core.incidents.tokens.planning import agreed, digest_of, must_be_whole
 from crypto_core.incidents.tokens.remembered import counts
+from crypto_core.incidents.tokens.verified import listed
 from crypto_core.providers.answers import ByHand, Liveness, RevocationPlan, RevocationResult
 from crypto_core.references import TokenRef
 from crypto_core.text.cleaning import clean

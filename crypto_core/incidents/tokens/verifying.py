@@ -2,115 +2,22 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Sequence
 from hashlib import sha256
-from threading import Event
-from time import monotonic
-from typing import Any
 
 from crypto_core.database.tokens import TokenScope
-from crypto_core.envelope import Format
 from crypto_core.guard.consent import Consent, Danger
-from crypto_core.incidents.catalogue import CaptureKind
-from crypto_core.incidents.doing import ActionPlan, ActionResult, Captured, InputField, Progress, Situation
+from crypto_core.incidents.doing import ActionPlan, ActionResult, InputField, Progress, Situation
 from crypto_core.incidents.tokens.baseline import Baseline
-from crypto_core.incidents.tokens.liveness import listed
 from crypto_core.incidents.tokens.parts import TokenParts
 from crypto_core.incidents.tokens.planning import agreed, digest_of, sample_of
-from crypto_core.reencryption.plan import RunProgress, Verification
-from crypto_core.reencryption.verification import NOT_AN_ENVELOPE, Verifier
+from crypto_core.incidents.tokens.verified import captured_verification, listed, share, verified_of
 from crypto_core.references import TokenRef
 from crypto_core.text.cleaning import clean
 from crypto_core.text.counting import counted
 
 MOST = 1_000_000
 """Tokens that are verified in one go."""
-_NAMED = 200
-_REASONS = 50
-
-_UNSEALED = frozenset({NOT_AN_ENVELOPE[Format.PLAINTEXT], NOT_AN_ENVELOPE[Format.DEV]})
-_EMPTY = NOT_AN_ENVELOPE[Format.EMPTY]
-
-OPENED, FAILED, UNSEALED, VERIFIED_AT = "opened", "not_opened", "unsealed", "verified_at"
-WHOLE = "verified_to_the_end"
-"""Names of the values that an incident remembers of a verification."""
-
-
-@dataclass(frozen=True, slots=True)
-class Verified:
-    """What came of opening tokens. `of` is how many there are, `tried` how many were taken of them.
-
-    `failed` did not open, `unsealed` are plaintext or dev format: there is nothing to open. `empty` hold no
-    token. `reasons` are those of `failed`, with how many each; `examples` are some of these, with theirs.
-    `by_key` are the opened ones by the key that KMS named.
-    """
-
-    of: int
-    tried: int
-    opened: int
-    failed: int
-    unsealed: int
-    empty: int
-    reasons: tuple[tuple[str, int], ...]
-    examples: tuple[tuple[str, str], ...]
-    by_key: Mapping[str, int]
-    began_at: datetime
-    seconds: float
-    interrupted: bool = False
-
-    @property
-    def passed(self) -> bool:
-        """True if there was something to open, and all of it opened."""
-        return self.opened > 0 and not self.failed and not self.interrupted
-
-    @property
-    def lines(self) -> tuple[str, ...]:
-        """The result in words."""
-        opened = f"{self.opened:,} of {counted(self.tried, 'token')} opened, {self.failed:,} did not"
-        return (
-            f"{opened}; {self.of:,} there are. {self.seconds:,.1f} s.",
-            *(
-                (f"{counted(self.unsealed, 'token')} are not sealed: anyone opens them.",)
-                * bool(self.unsealed)
-            ),
-            *((f"{self.empty:,} are empty.",) * bool(self.empty)),
-            *listed(f"{counted(number, 'token')}: {reason}" for reason, number in self.reasons),
-            *(("Interrupted before the end.",) * self.interrupted),
-        )
-
-    @property
-    def values(self) -> dict[str, str]:
-        """What an incident remembers of it."""
-        return {
-            OPENED: str(self.opened),
-            FAILED: str(self.failed),
-            UNSEALED: str(self.unsealed),
-            VERIFIED_AT: self.began_at.isoformat(),
-            WHOLE: "no" if self.interrupted else "yes",
-        }
-
-    def as_json(self) -> dict[str, Any]:
-        """The verification as evidence."""
-        return {
-            "result": "passed" if self.passed else "not passed",
-            "began_at": self.began_at.isoformat(),
-            "seconds": round(self.seconds, 3),
-            "tokens": self.of,
-            "tried": self.tried,
-            "opened": self.opened,
-            "not_opened": self.failed,
-            "unsealed": self.unsealed,
-            "empty": self.empty,
-            "interrupted": self.interrupted,
-            "reasons": [{"reason": reason, "tokens": number} for reason, number in self.reasons],
-            "not_opened_examples": [
-                {"reference": reference, "reason": reason} for reference, reason in self.examples
-            ],
-            "opened_by_key": dict(self.by_key),
-        }
 
 
 class VerifyTokens:
@@ -169,33 +76,6 @@ class VerifyTokens:
         return found.refs, found.gaps
 
 
-def verified_of(
-    verifier: Verifier,
-    scope: TokenScope,
-    of: int,
-    progress: Progress | None,
-    cancelled: Event | None,
-    clock: Callable[[], datetime] = lambda: datetime.now(UTC),
-) -> Verified:
-    """Return what comes of opening every token of a scope. Raises KmsError, DatabaseError."""
-
-    def told(so_far: RunProgress) -> None:
-        if progress is not None:
-            progress(so_far.done + so_far.poisoned, so_far.total)
-
-    began_at, began = clock(), monotonic()
-    found = verifier.verify_scope(scope, progress=told, cancelled=cancelled)
-    return _verified(
-        found, of, began_at, monotonic() - began, interrupted=cancelled is not None and cancelled.is_set()
-    )
-
-
-def captured_verification(verified: Verified, content: Mapping[str, Any]) -> Captured:
-    """Return a verification as a piece of evidence."""
-    title = f"{verified.opened:,} of {counted(verified.tried, 'token')} opened"
-    return Captured(CaptureKind.VERIFICATION, title, content)
-
-
 def picked(refs: Sequence[TokenRef], sample: int, salt: str) -> tuple[TokenRef, ...]:
     """Return a sample, each column by its share and with one at least; all of them where it is 0.
 
@@ -213,47 +93,5 @@ def picked(refs: Sequence[TokenRef], sample: int, salt: str) -> tuple[TokenRef, 
     return tuple(sorted(chosen))
 
 
-def share(sample: int, own: int, all_: int) -> int:
-    """Return how many of a column's tokens belong into a sample: one at least."""
-    return min(own, max(1, round(sample * own / all_))) if all_ else 0
-
-
 def _rank(salt: str, ref: TokenRef) -> bytes:
     return sha256(f"{salt}\x00{ref.row_id}".encode(errors="surrogatepass")).digest()
-
-
-def _verified(
-    found: Iterable[Verification], of: int, began_at: datetime, seconds: float, *, interrupted: bool
-) -> Verified:
-    tried = opened = unsealed = empty = 0
-    reasons: Counter[str] = Counter()
-    by_key: Counter[str] = Counter()
-    examples: list[tuple[str, str]] = []
-    for one in found:
-        tried += 1
-        if one.opened:
-            opened += 1
-            by_key[one.key_arn or ""] += 1
-        elif one.reason in _UNSEALED:
-            unsealed += 1
-        elif one.reason == _EMPTY:
-            empty += 1
-        else:
-            reason = clean(one.reason)
-            reasons[reason] += 1
-            if len(examples) < _NAMED:
-                examples.append((str(one.ref), reason))
-    return Verified(
-        of,
-        tried,
-        opened,
-        sum(reasons.values()),
-        unsealed,
-        empty,
-        tuple(reasons.most_common(_REASONS)),
-        tuple(examples),
-        dict(by_key),
-        began_at,
-        seconds,
-        interrupted,
-    )

@@ -11,8 +11,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from crypto_core.keys.policy.access import Access
-from crypto_core.keys.policy.document import Principal, Statement
+from crypto_core.keys.policy.document import Statement
 from crypto_core.keys.policy.patterns import like
+from crypto_core.keys.principal import Principal
 from crypto_core.text.cleaning import clean
 
 USES = ("Decrypt", "GenerateDataKey")

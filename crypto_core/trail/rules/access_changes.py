@@ -13,7 +13,7 @@ from crypto_core.keys.policy.access import Access, accesses
 from crypto_core.keys.policy.actions import Power, powers
 from crypto_core.keys.policy.comparison import compare
 from crypto_core.keys.policy.document import PolicyDocument, parse_policy
-from crypto_core.keys.policy.document import Principal as Named
+from crypto_core.keys.principal import Principal as Named
 from crypto_core.trail.event import KMS, TrailEvent
 from crypto_core.trail.rules.making import Kind, Say, told
 from crypto_core.trail.rules.rule import Rule, Sigma

@@ -17,7 +17,7 @@ from crypto_core.keys.changes.policies import _may_be
 from crypto_core.keys.changes.reading import normal
 from crypto_core.keys.changes.service import KeyChangeService
 from crypto_core.keys.policy.access import Access
-from crypto_core.keys.policy.document import Principal
+from crypto_core.keys.principal import Principal
 
 ACCOUNT = "123456789012"
 ROOT = f"arn:aws:iam::{ACCOUNT}:root"

@@ -17,8 +17,8 @@ from crypto_core.text.cleaning import clean
 from crypto_core.text.counting import counted
 from screens.asking import ask
 from screens.blocking import Trouble
-from screens.connections.choose_key import ABOUT
 from screens.facts import Facts
+from screens.reencryption.choose_key import ABOUT
 from screens.widgets.cells import tokens
 from screens.widgets.dialog import Dialog, button
 from screens.widgets.line_input import LineInput

@@ -13,14 +13,14 @@ from typing import Any
 import pytest
 from sqlalchemy import make_url
 
-from console import surroundings as module
+from console import environment_probe as module
+from console.environment_probe import ASK_AGAIN_SECONDS, FRESH_SECONDS, Surveyor, alias_of
 from console.sandbox.endpoint import ACCOUNT, Denial, EndpointControl, Fault
 from console.sandbox.leftovers import claim_folder
 from console.sandbox.postgres import OPERATOR, Postgres
 from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
 from console.settings import load
-from console.surroundings import ASK_AGAIN_SECONDS, FRESH_SECONDS, Surveyor, alias_of
 from console.wiring import Wired, wire
 from crypto_core.errors import CredentialsExpiredError, KmsError
 

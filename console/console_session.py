@@ -1,4 +1,4 @@
-"""Opens the console on a terminal."""
+"""The console on a terminal, until the operator leaves."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ def open_console(
 
 def _run(*, read_only: bool | None, screen: str, settings: Settings | None, remember: bool) -> int:
     from console.context import ConsoleContexts
-    from console.foresight import foreseen
     from console.logfile import logging_to
     from console.memory_file import remembered
+    from console.prefetch import foreseen
     from console.settings import load
     from screens.memory import Memory
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from console import joining
-from console.growing import LOOK_SECONDS, WORTH_SECONDS, Growth, cores, idle_cores
 from console.sandbox.world import World
+from console.worker_scaling import LOOK_SECONDS, WORTH_SECONDS, Growth, cores, idle_cores
 from crypto_core.reencryption.jobs.model import JobState, JobView
 from tests.screens.stage_jobs import job_view
 

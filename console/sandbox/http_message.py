@@ -1,0 +1,25 @@
+"""A request and its answer, as servers of the sandbox pass them on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class HttpRequest:
+    """A whole HTTP request, its body read. `target` is the path and query as they arrived."""
+
+    method: str
+    target: str
+    headers: Mapping[str, str]
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class HttpAnswer:
+    """moto's answer to it."""
+
+    status: int
+    headers: list[tuple[str, str]]
+    body: bytes

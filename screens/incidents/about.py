@@ -1,0 +1,76 @@
+"""What an incident is about, as far as a screen knows: what stood under its cursor."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from crypto_core.findings.finding import Finding
+from crypto_core.incidents.catalogue import SubjectKind
+from crypto_core.incidents.model import Scope
+from crypto_core.key_names import is_key_arn
+from crypto_core.references import TokenRef
+from crypto_core.text.cleaning import clean
+from crypto_core.trail.store import StoredEvent
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What an incident may be about, as far as a screen knows: a key, tokens, or either."""
+
+    origin: str = ""
+    key: str = ""
+    references: tuple[str, ...] = ()
+    filter: str = ""
+    since: datetime | None = None
+
+    @property
+    def kinds(self) -> frozenset[SubjectKind]:
+        """What is known; nothing where the operator is to say it."""
+        kinds = set()
+        if self.key:
+            kinds.add(SubjectKind.KEY)
+        if self.references or self.filter:
+            kinds.add(SubjectKind.TOKENS)
+        return frozenset(kinds)
+
+    def scope(self, kind: SubjectKind) -> Scope:
+        """Return the part that a runbook of that kind is about."""
+        scope = Scope(since=self.since, origin=clean(self.origin, 300))
+        match kind:
+            case SubjectKind.KEY:
+                return replace(scope, key=self.key)
+            case SubjectKind.TOKENS:
+                return replace(scope, references=self.references, filter=self.filter)
+        return scope
+
+
+def about_tokens(references: Sequence[TokenRef], expression: str | None, words: str) -> About:
+    """Return what is known on the list of tokens: references, or all that a filter lets through."""
+    if expression is not None:
+        # The language's words for every token, where nothing narrows them.
+        return About(origin=words, filter=expression.strip() or "reference:*")
+    return About(origin=words, references=tuple(map(str, references)))
+
+
+def about_event(row: StoredEvent) -> About:
+    """Return what an event is about: its key, its token where its context names one."""
+    event = row.event
+    who = event.principal.name or "nobody that the record names"
+    key = next((arn for arn in event.key_arns if is_key_arn(arn)), "")
+    return About(
+        origin=f"event {event.event_id}: {event.name} by {who}",
+        key=key,
+        references=(str(event.token_ref),) if event.token_ref is not None else (),
+        since=event.time if event.dated else None,
+    )
+
+
+def about_finding(finding: Finding) -> About:
+    """Return what a finding is about; only a key is told by its subject."""
+    return About(
+        origin=f"finding {finding.rule}: {finding.title}",
+        key=finding.subject if is_key_arn(finding.subject) else "",
+        since=finding.first_at,
+    )

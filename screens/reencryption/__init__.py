@@ -1,0 +1,1 @@
+"""Before tokens are written anew: under which key, and what would happen."""
