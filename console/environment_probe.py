@@ -17,7 +17,7 @@ from sqlalchemy import Engine, make_url, text
 
 from console.settings import Settings
 from crypto_core.aws.kms import Identity, KmsApi
-from crypto_core.database.engine import connected
+from crypto_core.database.connection.engine import connected
 from crypto_core.errors import (
     CredentialsError,
     DatabaseError,

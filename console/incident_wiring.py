@@ -12,8 +12,8 @@ from console.later import Ground, signer
 
 if TYPE_CHECKING:
     from console.host_processes import HostProcesses
-    from crypto_core.database.incidents import IncidentStore
-    from crypto_core.database.journal_checkpoints import JournalCheckpoints
+    from crypto_core.database.state.incidents import IncidentStore
+    from crypto_core.database.state.journal_checkpoints import JournalCheckpoints
     from crypto_core.guard.approvals import ApprovalGate
     from crypto_core.incidents.doing import Toolbox
     from crypto_core.incidents.service import IncidentService
@@ -43,7 +43,7 @@ class IncidentGround:
 
 def incidents(parts: IncidentGround) -> IncidentService:
     """Return what keeps incidents and works on them."""
-    from crypto_core.database.incidents import IncidentStore
+    from crypto_core.database.state.incidents import IncidentStore
     from crypto_core.incidents.library import RunbookLibrary
     from crypto_core.incidents.report.service import ReportService
     from crypto_core.incidents.service import IncidentService
@@ -76,7 +76,7 @@ def tools(parts: IncidentGround, store: IncidentStore) -> Toolbox:
 
 
 def _key_tools(parts: IncidentGround) -> Toolbox:
-    from crypto_core.database.backups import backups_under
+    from crypto_core.database.tokens.backups import backups_under
     from crypto_core.incidents.keys.ground import KeyGround
     from crypto_core.incidents.keys.toolbox import key_tools
     from crypto_core.trail.use.witness import StoreWitness

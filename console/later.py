@@ -15,16 +15,16 @@ if TYPE_CHECKING:
     from console.host_processes import HostProcesses
     from console.settings import Settings
     from crypto_core.aws.kms import KmsApi
-    from crypto_core.database.answers import AnswerBook
-    from crypto_core.database.approval_book import ApprovalBook
-    from crypto_core.database.attribution import Attributor
-    from crypto_core.database.catalogue import LiveCatalogue
-    from crypto_core.database.inspection import Inspector
-    from crypto_core.database.inventory import Inventory
-    from crypto_core.database.journal import Journal
-    from crypto_core.database.journal_checkpoints import JournalCheckpoints
-    from crypto_core.database.opening import ValueOpener
-    from crypto_core.database.tokens import TokenStore
+    from crypto_core.database.state.approval_book import ApprovalBook
+    from crypto_core.database.state.journal import Journal
+    from crypto_core.database.state.journal_checkpoints import JournalCheckpoints
+    from crypto_core.database.tokens.attribution import Attributor
+    from crypto_core.database.tokens.attribution_cache import AnswerBook
+    from crypto_core.database.tokens.catalogue import LiveCatalogue
+    from crypto_core.database.tokens.inspection import Inspector
+    from crypto_core.database.tokens.inventory import Inventory
+    from crypto_core.database.tokens.opening import ValueOpener
+    from crypto_core.database.tokens.store import TokenStore
     from crypto_core.guard.signature import Signer
     from crypto_core.keyring.kms_keyring import KmsKeyring
     from crypto_core.keys.inventory import KeyInventory
@@ -95,14 +95,14 @@ def signer(ground: Ground) -> Signer | None:
 
 def checkpoints(ground: Ground) -> JournalCheckpoints:
     """Return what signs the journal's end, and checks the journal by that."""
-    from crypto_core.database.journal_checkpoints import JournalCheckpoints
+    from crypto_core.database.state.journal_checkpoints import JournalCheckpoints
 
     return JournalCheckpoints(ground.journal, signer(ground), read_only=ground.settings.read_only)
 
 
 def approvals(ground: Ground) -> ApprovalBook:
     """Return what is asked before something is done that needs a second identity. It asks nobody yet."""
-    from crypto_core.database.approval_book import ApprovalBook
+    from crypto_core.database.state.approval_book import ApprovalBook
 
     settings = ground.settings
     return ApprovalBook(
@@ -178,9 +178,9 @@ def work(ground: Ground) -> TokenWork:
 
 
 def _job_parts(ground: Ground) -> JobParts:
-    from crypto_core.database.chunks import ChunkStore
-    from crypto_core.database.job_tokens import UnwritableStore
-    from crypto_core.database.jobs import JobStore
+    from crypto_core.database.state.jobs import JobStore
+    from crypto_core.database.tokens.chunks import ChunkStore
+    from crypto_core.database.tokens.job_tokens import UnwritableStore
     from crypto_core.reencryption.jobs.parts import JobParts
 
     engine, store = ground.engine, ground.store
@@ -276,7 +276,7 @@ def materials(ground: Ground) -> MaterialSource:
 
 def key_changes(ground: Ground) -> KeyWork:
     """Return what changes keys."""
-    from crypto_core.database.backups import backups_under
+    from crypto_core.database.tokens.backups import backups_under
     from crypto_core.keys.changes.reading import KeyReader
     from crypto_core.keys.changes.service import KeyChangeService
 
@@ -350,7 +350,7 @@ def regions_of(kms: KmsApi, trusted: Iterable[str], settings: Settings) -> tuple
 
 def event_use(ground: Ground, coverage: CoverageRecord) -> UseSource:
     """Return what tells the use of tokens and keys."""
-    from crypto_core.database.backups import backups_under, replaced
+    from crypto_core.database.tokens.backups import backups_under, replaced
     from crypto_core.trail.use.service import EventUse
 
     return EventUse(
@@ -402,7 +402,7 @@ def trail_rules(ground: Ground) -> TrailRuleSource:
 
 def value_opener(ground: Ground) -> ValueOpener:
     """Return what opens stored values of any format."""
-    from crypto_core.database.opening import ValueOpener
+    from crypto_core.database.tokens.opening import ValueOpener
 
     return ValueOpener(ground.keyring, dev_key=ground.settings.dev_key, observer=ground.observer)
 

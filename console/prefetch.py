@@ -8,7 +8,7 @@ from threading import Event, Thread
 from typing import Generic, TypeVar
 
 from crypto_core.cancelling import stop_if
-from crypto_core.database.inventory import InventoryRow, SortKey
+from crypto_core.database.tokens.inventory import InventoryRow, SortKey
 from crypto_core.keys.status import Status
 from crypto_core.lists.paging import Cursor, Page, Query
 from crypto_core.references import TokenRef

@@ -23,7 +23,7 @@ from pydantic_settings.exceptions import SettingsError as SettingsSourceError
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
-from crypto_core.database.tables import PLATFORM_TABLES, TokenTable
+from crypto_core.database.tokens.tables import PLATFORM_TABLES, TokenTable
 from crypto_core.envelope import DEV_KEY
 from crypto_core.errors import SettingsError
 from crypto_core.guard.approvals import ACTIONS, DEFAULT_MINUTES

@@ -16,14 +16,14 @@ from console.event_file import open_events
 from console.incident_wiring import IncidentGround, incidents
 from console.settings import Settings
 from crypto_core.aws.kms import KmsApi
-from crypto_core.database.answers import AnswerBook
-from crypto_core.database.attribution import Attributor
-from crypto_core.database.catalogue import LiveCatalogue
-from crypto_core.database.engine import open_engine
-from crypto_core.database.inspection import Inspector
-from crypto_core.database.inventory import Inventory
-from crypto_core.database.journal import Journal
-from crypto_core.database.tokens import TokenStore
+from crypto_core.database.connection.engine import open_engine
+from crypto_core.database.state.journal import Journal
+from crypto_core.database.tokens.attribution import Attributor
+from crypto_core.database.tokens.attribution_cache import AnswerBook
+from crypto_core.database.tokens.catalogue import LiveCatalogue
+from crypto_core.database.tokens.inspection import Inspector
+from crypto_core.database.tokens.inventory import Inventory
+from crypto_core.database.tokens.store import TokenStore
 from crypto_core.keyring.kms_keyring import KmsKeyring
 from crypto_core.keys.inventory import KeyInventory
 from crypto_core.keys.service import StatusService
@@ -32,8 +32,8 @@ from screens.services import Services
 
 if TYPE_CHECKING:
     from console.host_processes import HostProcesses
-    from crypto_core.database.approval_book import ApprovalBook
-    from crypto_core.database.journal_checkpoints import JournalCheckpoints
+    from crypto_core.database.state.approval_book import ApprovalBook
+    from crypto_core.database.state.journal_checkpoints import JournalCheckpoints
     from crypto_core.reencryption.jobs.undoing import Undoing
     from crypto_core.trail.coverage_record import CoverageRecord
     from crypto_core.trail.query import Aliases

@@ -15,8 +15,8 @@ from crypto_core.lists.paging import PagedSource
 
 if TYPE_CHECKING:
     # What a service answers with is loaded with the service.
-    from crypto_core.database.inspection import Inspection
-    from crypto_core.database.inventory import InventoryRow
+    from crypto_core.database.tokens.inspection import Inspection
+    from crypto_core.database.tokens.inventory import InventoryRow
     from crypto_core.errors import KmsError
     from crypto_core.guard.approvals import ApprovalGate
     from crypto_core.guard.consent import Consent

@@ -28,8 +28,8 @@ from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
 from console.settings import load
 from console.wiring import Wired, wire
-from crypto_core.database.engine import open_engine
-from crypto_core.database.installation import install
+from crypto_core.database.connection.engine import open_engine
+from crypto_core.database.state.installation import install
 from crypto_core.reencryption import patience
 from crypto_core.references import TokenRef
 from tests import lanes

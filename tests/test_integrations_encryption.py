@@ -16,7 +16,7 @@ from console.sandbox.endpoint import Denial
 from console.sandbox.sandbox import Sandbox
 from console.wiring import Wired
 from crypto_core import Format, classify, decrypt_token, encrypt_token
-from crypto_core.database.tokens import Replacement
+from crypto_core.database.tokens.store import Replacement
 from crypto_core.errors import (
     IncorrectKeyError,
     InvalidTokenError,

@@ -9,8 +9,8 @@ import click
 from console.commands.session import json_option, trust_option, wired
 from console.printing import print_csv, print_json, print_table, say
 from console.wiring import Wired
-from crypto_core.database.inspection import Inspection
-from crypto_core.database.inventory import InventoryRow, SortKey
+from crypto_core.database.tokens.inspection import Inspection
+from crypto_core.database.tokens.inventory import InventoryRow, SortKey
 from crypto_core.errors import RowVanishedError
 from crypto_core.key_names import short_key
 from crypto_core.lists.paging import Query

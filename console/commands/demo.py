@@ -73,7 +73,7 @@ def demo(
     from console.sandbox.sandbox import Sandbox
     from console.settings import load
     from console.wiring import wire
-    from crypto_core.database.installation import install
+    from crypto_core.database.state.installation import install
 
     on_terminal = sys.stdin.isatty() and sys.stdout.isatty() and not drill
     read_only = (ctx.find_root().obj or {}).get("read_only")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import click
 
 from console.commands.session import wired
-from crypto_core.database.indexes import offered
-from crypto_core.database.installation import ddl, install
-from crypto_core.database.journal import Outcome
+from crypto_core.database.state.installation import ddl, install
+from crypto_core.database.state.journal import Outcome
+from crypto_core.database.tokens.indexes import offered
 from crypto_core.errors import ReadOnlyError
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from sqlalchemy import Engine, select
 
 from console.sandbox import platform
-from crypto_core.database.engine import connected
+from crypto_core.database.connection.engine import connected
 from crypto_core.envelope import ENVELOPE_FORMATS, Envelope, classify, parse
 from crypto_core.errors import EnvelopeError
 from crypto_core.references import TokenRef

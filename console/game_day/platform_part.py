@@ -10,7 +10,7 @@ from sqlalchemy import update
 from console.sandbox import access_keys, platform
 from console.sandbox.provider_tokens import Style, issue
 from crypto_core.cipher import TokenCipher
-from crypto_core.database.engine import connected, open_engine
+from crypto_core.database.connection.engine import connected, open_engine
 from crypto_core.keyring.data_keys import Keyring
 from crypto_core.references import TokenRef
 from crypto_core.secret import Secret

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from console.game_day.loot import envelopes, read_all, seal_mark
 from console.game_day.scenario import End, Scenario
 from console.sandbox import access_keys
-from crypto_core.database.engine import open_engine
+from crypto_core.database.connection.engine import open_engine
 from crypto_core.envelope import Envelope, open_envelope
 from crypto_core.errors import KeydeckError
 from crypto_core.references import TokenRef

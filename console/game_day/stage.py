@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from console.game_day.loot import Stored, envelopes, read_all
 from console.game_day.scenario import Persona, Scenario
 from console.sandbox.cloudtrail import TRAIL
-from crypto_core.database.engine import open_engine
+from crypto_core.database.connection.engine import open_engine
 from crypto_core.references import TokenRef
 from crypto_core.secret import Secret
 

@@ -25,7 +25,7 @@ from console.sandbox.postgres import OPERATOR, PLATFORM, Postgres
 from console.sandbox.providers_control import ProviderControl
 from console.sandbox.traffic import record_traffic, register_principals
 from console.sandbox.world import World
-from crypto_core.database.engine import open_engine
+from crypto_core.database.connection.engine import open_engine
 
 _FOREIGN = ("AWS_", "KEYDECK_", "PG", "DATABASE_URL", "TOKEN_ENCRYPTION_KEY_ID", "DEV_ENCRYPTION_KEY")
 

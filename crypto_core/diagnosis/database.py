@@ -14,8 +14,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, text
 
-from crypto_core.database.engine import connected, open_engine
-from crypto_core.database.tables import TokenTable
+from crypto_core.database.connection.engine import connected, open_engine
+from crypto_core.database.tokens.tables import TokenTable
 from crypto_core.diagnosis.check import Check, Outcome
 from crypto_core.diagnosis.clocks import Clock, clock_check, system_clock
 from crypto_core.diagnosis.own_schema import own_schema

@@ -8,7 +8,7 @@ from pathlib import Path
 from sqlalchemy import Engine, text
 
 from crypto_core import database
-from crypto_core.database.engine import connected
+from crypto_core.database.connection.engine import connected
 from crypto_core.database.schema import SCHEMA, metadata
 from crypto_core.diagnosis.check import Check, Outcome
 from crypto_core.diagnosis.trying import trying

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 
 from sqlalchemy import Engine
 
-from crypto_core.database.catalogue import Catalogue, read_catalogue
-from crypto_core.database.tables import TokenColumn, TokenTable
+from crypto_core.database.tokens.catalogue import Catalogue, read_catalogue
+from crypto_core.database.tokens.tables import TokenColumn, TokenTable
 from crypto_core.diagnosis.check import Check, Outcome
 from crypto_core.errors import KeydeckError
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from threading import Event
 
 from crypto_core.cancelling import stop_if
-from crypto_core.database.incident_changes import EvidenceDraft
-from crypto_core.database.journal import Outcome
+from crypto_core.database.state.incident_changes import EvidenceDraft
+from crypto_core.database.state.journal import Outcome
 from crypto_core.errors import InterruptedRunError, KeydeckError, RefusedError
 from crypto_core.incidents.catalogue import CaptureKind
 from crypto_core.incidents.doing import Captured, Situation

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from crypto_core.database.incident_changes import StepRow
+from crypto_core.database.state.incident_changes import StepRow
 from crypto_core.incidents.model import StepState
 from crypto_core.incidents.runbook import Runbook, RunbookStep
 

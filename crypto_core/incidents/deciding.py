@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
-from crypto_core.database.incident_changes import IncidentChange
-from crypto_core.database.journal import Outcome
+from crypto_core.database.state.incident_changes import IncidentChange
+from crypto_core.database.state.journal import Outcome
 from crypto_core.errors import KeydeckError, RefusedError
 from crypto_core.incidents.capturing import StepEvidence
 from crypto_core.incidents.conditions import consequences

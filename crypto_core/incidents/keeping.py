@@ -12,7 +12,7 @@ import unicodedata
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from crypto_core.database.incident_changes import EvidenceDraft
+from crypto_core.database.state.incident_changes import EvidenceDraft
 from crypto_core.envelope.formats import PROVIDER_PREFIXES, STORED_PREFIXES
 from crypto_core.errors import RefusedError
 from crypto_core.incidents.doing import Captured

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from datetime import datetime
 
-from crypto_core.database.incidents import IncidentStore, IncidentWhole
+from crypto_core.database.state.incidents import IncidentStore, IncidentWhole
 from crypto_core.incidents.catalogue import CaptureKind, CheckKind
 from crypto_core.incidents.doing import IncidentCheck, Situation
 from crypto_core.incidents.keeping import NOTHING_SHA256

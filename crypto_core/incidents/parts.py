@@ -10,10 +10,10 @@ from typing import Any
 
 from sqlalchemy import Engine
 
-from crypto_core.database.incident_changes import IncidentChange, IncidentRow, StepRow
-from crypto_core.database.incidents import IncidentStore
-from crypto_core.database.installation import require_schema
-from crypto_core.database.journal import Journal, Outcome
+from crypto_core.database.state.incident_changes import IncidentChange, IncidentRow, StepRow
+from crypto_core.database.state.incidents import IncidentStore
+from crypto_core.database.state.installation import require_schema
+from crypto_core.database.state.journal import Journal, Outcome
 from crypto_core.errors import DatabaseError, EvidenceError, ReadOnlyError, RefusedError, RunbookError
 from crypto_core.incidents.catalogue import SubjectKind
 from crypto_core.incidents.doing import Toolbox

@@ -7,7 +7,7 @@ from datetime import datetime
 from threading import Event
 
 from crypto_core.cancelling import stop_if
-from crypto_core.database.journal import Outcome
+from crypto_core.database.state.journal import Outcome
 from crypto_core.errors import InterruptedRunError, KeydeckError, RefusedError
 from crypto_core.incidents.capturing import StepEvidence
 from crypto_core.incidents.doing import Situation

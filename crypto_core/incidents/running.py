@@ -13,8 +13,8 @@ from contextlib import contextmanager
 from dataclasses import replace
 from threading import Event
 
-from crypto_core.database.incident_locks import held
-from crypto_core.database.journal import Outcome
+from crypto_core.database.state.incident_locks import held
+from crypto_core.database.state.journal import Outcome
 from crypto_core.errors import (
     DatabaseError,
     InterruptedRunError,

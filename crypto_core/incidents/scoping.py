@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from crypto_core.database.inventory_expressions import FIELDS
+from crypto_core.database.tokens.inventory_expressions import FIELDS
 from crypto_core.errors import RefusedError
 from crypto_core.incidents.catalogue import SubjectKind
 from crypto_core.incidents.keeping import kept_text

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from sqlalchemy import Engine
 
-from crypto_core.database.incidents import IncidentDraft
-from crypto_core.database.journal import Journal, Outcome
+from crypto_core.database.state.incidents import IncidentDraft
+from crypto_core.database.state.journal import Journal, Outcome
 from crypto_core.errors import KeydeckError, MissingSchemaError, RefusedError
 from crypto_core.guard.approvals import ApprovalGate
 from crypto_core.guard.consent import Consent

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
-from crypto_core.database.incident_changes import EvidenceRow, IncidentRow, StepRow
-from crypto_core.database.incidents import IncidentWhole, PresenceRow
+from crypto_core.database.state.incident_changes import EvidenceRow, IncidentRow, StepRow
+from crypto_core.database.state.incidents import IncidentWhole, PresenceRow
 from crypto_core.incidents.model import (
     CheckResult,
     CheckState,

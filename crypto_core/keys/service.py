@@ -8,10 +8,10 @@ from threading import Event
 from sqlalchemy import Engine
 
 from crypto_core.cancelling import stop_if
-from crypto_core.database.answers import AnswerBook
-from crypto_core.database.attribution import Attributor, KeyCount
-from crypto_core.database.catalogue import LiveCatalogue
-from crypto_core.database.census import Census, take_census
+from crypto_core.database.tokens.attribution import Attributor, KeyCount
+from crypto_core.database.tokens.attribution_cache import AnswerBook
+from crypto_core.database.tokens.catalogue import LiveCatalogue
+from crypto_core.database.tokens.census import Census, take_census
 from crypto_core.envelope import Format
 from crypto_core.errors import CredentialsError, KmsAccessDeniedError, KmsError, KmsUnreachableError
 from crypto_core.findings.severity import Severity

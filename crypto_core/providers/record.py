@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import uuid4
 
-from crypto_core.database.installation import require_schema
-from crypto_core.database.journal import Journal, Outcome
+from crypto_core.database.state.installation import require_schema
+from crypto_core.database.state.journal import Journal, Outcome
 from crypto_core.errors import DatabaseError, KeydeckError
 from crypto_core.guard.consent import Consent
 from crypto_core.providers.answers import Liveness, RevocationPlan, RevocationResult

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from threading import Event
 
 from crypto_core.cancelling import stop_if
-from crypto_core.database.opening import ValueOpener
-from crypto_core.database.tokens import StoredToken
+from crypto_core.database.tokens.opening import ValueOpener
+from crypto_core.database.tokens.store import StoredToken
 from crypto_core.envelope import Format
 from crypto_core.providers.messages import sendable
 from crypto_core.references import TokenRef

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from threading import Event, Lock
 
-from crypto_core.database.catalogue import LiveCatalogue
-from crypto_core.database.inventory import Inventory, InventoryRow
-from crypto_core.database.journal import Journal
-from crypto_core.database.opening import ValueOpener
-from crypto_core.database.tokens import TokenStore
+from crypto_core.database.state.journal import Journal
+from crypto_core.database.tokens.catalogue import LiveCatalogue
+from crypto_core.database.tokens.inventory import Inventory, InventoryRow
+from crypto_core.database.tokens.opening import ValueOpener
+from crypto_core.database.tokens.store import TokenStore
 from crypto_core.envelope import Format
 from crypto_core.errors import (
     KeydeckError,

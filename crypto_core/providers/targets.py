@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
-from crypto_core.database.inventory import InventoryRow
+from crypto_core.database.tokens.inventory import InventoryRow
 from crypto_core.envelope import Format
 from crypto_core.errors import RefusedError
 from crypto_core.providers import atlassian, github, slack

@@ -16,14 +16,14 @@ from sqlalchemy import Connection, Engine
 
 from crypto_core.cancelling import stop_if
 from crypto_core.cipher import SealedToken, TokenCipher
-from crypto_core.database.answers import Answer, AnswerBook
-from crypto_core.database.catalogue import LiveCatalogue
-from crypto_core.database.installation import require_schema
-from crypto_core.database.inventory import Inventory
-from crypto_core.database.journal import Journal, Outcome
-from crypto_core.database.opening import ValueOpener
-from crypto_core.database.tables import TokenColumn
-from crypto_core.database.tokens import Replacement, StoredToken, TokenStore, digest
+from crypto_core.database.state.installation import require_schema
+from crypto_core.database.state.journal import Journal, Outcome
+from crypto_core.database.tokens.attribution_cache import Answer, AnswerBook
+from crypto_core.database.tokens.catalogue import LiveCatalogue
+from crypto_core.database.tokens.inventory import Inventory
+from crypto_core.database.tokens.opening import ValueOpener
+from crypto_core.database.tokens.store import Replacement, StoredToken, TokenStore, digest
+from crypto_core.database.tokens.tables import TokenColumn
 from crypto_core.envelope import Format, at_least, parse
 from crypto_core.errors import (
     DatabaseError,

@@ -13,7 +13,7 @@ from threading import Event
 from typing import Any
 
 from crypto_core.cancelling import stop_if
-from crypto_core.database.inventory import Inventory
+from crypto_core.database.tokens.inventory import Inventory
 from crypto_core.key_names import same_key
 from crypto_core.keys.inventory import KeyInventory
 from crypto_core.keys.service import StatusService

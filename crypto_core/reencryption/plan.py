@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from typing import Any
 
-from crypto_core.database.tokens import TokenScope
+from crypto_core.database.tokens.store import TokenScope
 from crypto_core.envelope import Format, at_least
 from crypto_core.guard.consent import Danger
 from crypto_core.lists.coverage import Coverage

@@ -10,13 +10,13 @@ from threading import Event
 from sqlalchemy import Engine
 
 from crypto_core.cancelling import stop_if
-from crypto_core.database.answers import AnswerBook
-from crypto_core.database.attribution import Attributor, KeyCount
-from crypto_core.database.catalogue import LiveCatalogue
-from crypto_core.database.census import take_census
-from crypto_core.database.engine import connected
-from crypto_core.database.inventory import Inventory
-from crypto_core.database.tokens import StoredToken, TokenScope, TokenStore
+from crypto_core.database.connection.engine import connected
+from crypto_core.database.tokens.attribution import Attributor, KeyCount
+from crypto_core.database.tokens.attribution_cache import AnswerBook
+from crypto_core.database.tokens.catalogue import LiveCatalogue
+from crypto_core.database.tokens.census import take_census
+from crypto_core.database.tokens.inventory import Inventory
+from crypto_core.database.tokens.store import StoredToken, TokenScope, TokenStore
 from crypto_core.envelope import ENVELOPE_FORMATS, Format, parse, version_of
 from crypto_core.errors import (
     EnvelopeError,

@@ -19,10 +19,10 @@ from sqlalchemy import Connection
 
 from crypto_core.aws.kms import KmsApi
 from crypto_core.cipher import SealedToken, TokenCipher
-from crypto_core.database.answers import Answer, AnswerBook
-from crypto_core.database.attribution import Attributor
-from crypto_core.database.journal import Journal, Outcome
-from crypto_core.database.tokens import Replacement, StoredToken, TokenScope, TokenStore, digest
+from crypto_core.database.state.journal import Journal, Outcome
+from crypto_core.database.tokens.attribution import Attributor
+from crypto_core.database.tokens.attribution_cache import Answer, AnswerBook
+from crypto_core.database.tokens.store import Replacement, StoredToken, TokenScope, TokenStore, digest
 from crypto_core.envelope import DEV_KEY, Format, parse
 from crypto_core.errors import (
     CredentialsError,

@@ -8,8 +8,8 @@ from threading import Event
 
 from sqlalchemy import Engine
 
-from crypto_core.database.installation import require_schema
-from crypto_core.database.journal import Journal, Outcome
+from crypto_core.database.state.installation import require_schema
+from crypto_core.database.state.journal import Journal, Outcome
 from crypto_core.errors import (
     ApprovalNeededError,
     DatabaseError,

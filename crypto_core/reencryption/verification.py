@@ -9,10 +9,10 @@ from threading import Event
 from time import monotonic
 
 from crypto_core.cipher import TokenCipher
-from crypto_core.database.answers import Answer, AnswerBook
-from crypto_core.database.catalogue import LiveCatalogue
-from crypto_core.database.inventory import Inventory
-from crypto_core.database.tokens import StoredToken, TokenScope, TokenStore
+from crypto_core.database.tokens.attribution_cache import Answer, AnswerBook
+from crypto_core.database.tokens.catalogue import LiveCatalogue
+from crypto_core.database.tokens.inventory import Inventory
+from crypto_core.database.tokens.store import StoredToken, TokenScope, TokenStore
 from crypto_core.envelope import Format, parse
 from crypto_core.errors import (
     CredentialsError,

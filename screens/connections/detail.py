@@ -10,8 +10,8 @@ from textual.message import Message
 from textual.timer import Timer
 from textual.widgets import Static
 
-from crypto_core.database.inspection import Inspection
-from crypto_core.database.inventory import InventoryRow
+from crypto_core.database.tokens.inspection import Inspection
+from crypto_core.database.tokens.inventory import InventoryRow
 from crypto_core.references import TokenRef
 from screens.asking import ask
 from screens.blocking import Trouble

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from crypto_core.database.inventory import InventoryRow, SortKey
-from crypto_core.database.inventory_expressions import FIELDS
+from crypto_core.database.tokens.inventory import InventoryRow, SortKey
+from crypto_core.database.tokens.inventory_expressions import FIELDS
 from crypto_core.envelope import Format
 from crypto_core.findings.severity import Severity
 from crypto_core.text.cleaning import clean

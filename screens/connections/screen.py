@@ -9,7 +9,7 @@ from textual import on, work
 from textual.binding import BindingType
 from textual.widget import Widget
 
-from crypto_core.database.inventory import InventoryRow
+from crypto_core.database.tokens.inventory import InventoryRow
 from crypto_core.references import TokenRef
 from crypto_core.text.counting import counted
 from screens.actions.action import Action, Scope

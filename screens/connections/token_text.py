@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from textual.content import Content
 
-from crypto_core.database.inspection import Inspection
-from crypto_core.database.inventory import InventoryRow
+from crypto_core.database.tokens.inspection import Inspection
+from crypto_core.database.tokens.inventory import InventoryRow
 from crypto_core.envelope import Format
 from crypto_core.lists.coverage import Evidence
 from crypto_core.text.cleaning import clean

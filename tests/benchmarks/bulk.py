@@ -37,7 +37,7 @@ from typing import Any
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from crypto_core.aws.kms import KmsApi
-from crypto_core.database.tokens import StoredToken, digest
+from crypto_core.database.tokens.store import StoredToken, digest
 from crypto_core.envelope import classify, seal, serialise
 from crypto_core.reencryption.bulk.control import Control
 from crypto_core.reencryption.bulk.pace import CallPace

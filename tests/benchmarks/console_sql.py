@@ -24,7 +24,7 @@ from statistics import median
 from console.sandbox.sandbox import Sandbox
 from console.settings import load
 from console.wiring import Wired, wire
-from crypto_core.database.inventory import SortKey
+from crypto_core.database.tokens.inventory import SortKey
 from crypto_core.lists.paging import Query
 from crypto_core.log.observation import Silent
 from screens.services import InventorySource

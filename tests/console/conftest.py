@@ -11,7 +11,7 @@ import pytest
 from console.sandbox.sandbox import Sandbox
 from console.settings import load
 from console.wiring import wire
-from crypto_core.database.installation import install
+from crypto_core.database.state.installation import install
 
 
 @pytest.fixture

@@ -20,8 +20,8 @@ from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
 from console.settings import load
 from console.wiring import Wired, wire
-from crypto_core.database.approval_book import ApprovalBook
-from crypto_core.database.journal import Journal
+from crypto_core.database.state.approval_book import ApprovalBook
+from crypto_core.database.state.journal import Journal
 from crypto_core.errors import ApprovalNeededError, SettingsError
 from crypto_core.guard.consent import Consent
 from crypto_core.keys.changes import service

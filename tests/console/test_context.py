@@ -19,7 +19,7 @@ from console.sandbox.postgres import OPERATOR, PLATFORM
 from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
 from console.settings import Settings, load
-from crypto_core.database.engine import open_engine
+from crypto_core.database.connection.engine import open_engine
 from crypto_core.errors import DatabaseError, KeyNotFoundError, ReadOnlyError, SettingsError
 from crypto_core.guard.consent import Consent
 from crypto_core.lists.paging import Query

@@ -21,8 +21,8 @@ from console.sandbox.endpoint import Fault
 from console.sandbox.sandbox import Sandbox
 from console.settings import load
 from console.wiring import wire
-from crypto_core.database.engine import open_engine
-from crypto_core.database.installation import install
+from crypto_core.database.connection.engine import open_engine
+from crypto_core.database.state.installation import install
 from crypto_core.envelope import Envelope, open_envelope
 from crypto_core.incidents.model import CheckState, StepState
 from crypto_core.incidents.runbook import Runbook

@@ -14,7 +14,7 @@ from console.context import ConsoleContexts
 from console.sandbox.world import World
 from console.settings import Settings, load
 from console.wiring import Wired
-from crypto_core.database.installation import install
+from crypto_core.database.state.installation import install
 from crypto_core.reencryption.jobs.model import JobState, JobView
 from screens.jobs.job_screen import JobScreen
 from screens.jobs.preview import JobPreview

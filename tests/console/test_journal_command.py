@@ -13,7 +13,7 @@ from console.sandbox.endpoint import Denial
 from console.sandbox.sandbox import Sandbox
 from console.settings import load
 from console.wiring import Wired
-from crypto_core.database.journal import Outcome
+from crypto_core.database.state.journal import Outcome
 from crypto_core.errors import SettingsError
 
 Keydeck = Callable[..., Any]

@@ -19,7 +19,7 @@ from console.sandbox.endpoint import Denial
 from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
 from console.wiring import Wired
-from crypto_core.database.tables import PLATFORM_TABLES
+from crypto_core.database.tokens.tables import PLATFORM_TABLES
 from crypto_core.envelope import EnvelopeV1, serialise
 from crypto_core.secret import DataKey, Secret
 

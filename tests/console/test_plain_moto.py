@@ -14,7 +14,7 @@ from sqlalchemy import insert, make_url, text
 from console.sandbox.platform import create_tables, gh_connection, slack_connection
 from console.sandbox.sandbox import Sandbox
 from crypto_core import encrypt_token
-from crypto_core.database.engine import open_engine
+from crypto_core.database.connection.engine import open_engine
 
 pytestmark = pytest.mark.deep
 

@@ -24,7 +24,7 @@ from console.sandbox.provider_tokens import MARKER
 from console.sandbox.sandbox import Sandbox
 from console.settings import load
 from crypto_core.aws.kms import KmsApi
-from crypto_core.database.engine import open_engine
+from crypto_core.database.connection.engine import open_engine
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
 from console.settings import DatabaseSettings, load
 from console.wiring import Wired
-from crypto_core.database.engine import open_engine
+from crypto_core.database.connection.engine import open_engine
 from screens.connections.screen import ConnectionsScreen
 from screens.keys.key_screen import KeyScreen
 from screens.memory import Memory

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
 
-from crypto_core.database.inventory import InventoryRow
+from crypto_core.database.tokens.inventory import InventoryRow
 from crypto_core.envelope import Format
 from crypto_core.findings.finding import Finding
 from crypto_core.findings.severity import Severity
@@ -326,7 +326,12 @@ def sample_log() -> SampleLog:
         (240, logging.INFO, "crypto_core.reencryption.service", "rewrap of 3 tokens began."),
         (239, logging.INFO, "crypto_core.reencryption.service", "rewrap ended: 3 done, 0 failed, 9 calls."),
         (120, logging.WARNING, "crypto_core.aws.kms", "KMS throttles Decrypt: the request quota is used up."),
-        (30, logging.ERROR, "crypto_core.database.engine", "No connection to the database: timeout expired."),
+        (
+            30,
+            logging.ERROR,
+            "crypto_core.database.connection.engine",
+            "No connection to the database: timeout expired.",
+        ),
     ):
         log.add(NOW - timedelta(seconds=seconds), level, logger, message)
     return log

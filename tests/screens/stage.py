@@ -8,7 +8,7 @@ from functools import cached_property
 from threading import Event
 from typing import Any
 
-from crypto_core.database.inventory import InventoryRow
+from crypto_core.database.tokens.inventory import InventoryRow
 from crypto_core.errors import InterruptedRunError, RowVanishedError
 from crypto_core.findings.finding import Finding, Gap
 from crypto_core.keys.changes.change import KeyChange

@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from threading import Event
 from typing import TYPE_CHECKING
 
-from crypto_core.database.inspection import Inspection
-from crypto_core.database.inventory import InventoryRow, SortKey
-from crypto_core.database.inventory_expressions import FIELDS
+from crypto_core.database.tokens.inspection import Inspection
+from crypto_core.database.tokens.inventory import InventoryRow, SortKey
+from crypto_core.database.tokens.inventory_expressions import FIELDS
 from crypto_core.envelope import Format
 from crypto_core.findings.severity import Severity
 from crypto_core.keyring.data_keys import KeyAnswer

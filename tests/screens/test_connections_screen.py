@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from crypto_core.database.inventory import InventoryRow
+from crypto_core.database.tokens.inventory import InventoryRow
 from crypto_core.errors import DatabaseUnreachableError
 from screens.connections import detail
 from screens.connections.detail import TokenDetail

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from crypto_core.database.inventory import InventoryRow
+from crypto_core.database.tokens.inventory import InventoryRow
 from screens.widgets.table.feed import PAGE
 from screens.widgets.table.table import Table
 from screens.widgets.table.window import MOST

@@ -9,7 +9,7 @@ from threading import Event
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from crypto_core.database.inventory import Inventory
+    from crypto_core.database.tokens.inventory import Inventory
     from crypto_core.guard.consent import Consent
     from crypto_core.incidents.fetching import Monitor
     from crypto_core.keys.changes.change import KeyChange

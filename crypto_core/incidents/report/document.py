@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
-from crypto_core.database.journal import Entry as JournalEntry
+from crypto_core.database.state.journal import Entry as JournalEntry
 from crypto_core.findings.severity import Severity
 from crypto_core.incidents.model import Entry, IncidentState, IncidentView, Scope, StepView
 from crypto_core.incidents.report.actions import Actions, actions_of, job_numbers

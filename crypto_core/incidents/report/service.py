@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from importlib import metadata
 from typing import Protocol
 
-from crypto_core.database.journal import Entry
+from crypto_core.database.state.journal import Entry
 from crypto_core.errors import DatabaseError, RefusedError
 from crypto_core.guard.signature import Signer
 from crypto_core.incidents.model import IncidentView

@@ -9,8 +9,8 @@ from threading import Event
 from typing import Any
 
 from crypto_core.cancelling import stop_if
-from crypto_core.database.inventory import InventoryRow
-from crypto_core.database.tokens import StoredToken
+from crypto_core.database.tokens.inventory import InventoryRow
+from crypto_core.database.tokens.store import StoredToken
 from crypto_core.envelope import Format
 from crypto_core.incidents.catalogue import CaptureKind
 from crypto_core.incidents.doing import Captured, Progress

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from crypto_core.cancelling import stop_if
-from crypto_core.database.inventory import InventoryRow
+from crypto_core.database.tokens.inventory import InventoryRow
 from crypto_core.envelope import Format
 from crypto_core.errors import KeyNotFoundError, SettingsError
 from crypto_core.incidents.catalogue import CaptureKind

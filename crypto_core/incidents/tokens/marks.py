@@ -17,8 +17,8 @@ from hashlib import sha256
 from threading import Event, Lock
 
 from crypto_core.cancelling import stop_if
-from crypto_core.database.opening import ValueOpener
-from crypto_core.database.tokens import StoredToken
+from crypto_core.database.tokens.opening import ValueOpener
+from crypto_core.database.tokens.store import StoredToken
 from crypto_core.incidents.model import Incident
 from crypto_core.references import TokenRef
 from crypto_core.secret import Secret, exposed

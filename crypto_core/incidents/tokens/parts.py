@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Engine
 
-    from crypto_core.database.answers import AnswerBook
-    from crypto_core.database.catalogue import LiveCatalogue
-    from crypto_core.database.inventory import Inventory
-    from crypto_core.database.opening import ValueOpener
-    from crypto_core.database.tokens import TokenStore
+    from crypto_core.database.tokens.attribution_cache import AnswerBook
+    from crypto_core.database.tokens.catalogue import LiveCatalogue
+    from crypto_core.database.tokens.inventory import Inventory
+    from crypto_core.database.tokens.opening import ValueOpener
+    from crypto_core.database.tokens.store import TokenStore
     from crypto_core.incidents.doing import Progress
     from crypto_core.incidents.fetching import Monitor
     from crypto_core.incidents.tokens.verified import Verified

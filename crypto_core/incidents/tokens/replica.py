@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import islice
 
-from crypto_core.database.tokens import StoredToken
+from crypto_core.database.tokens.store import StoredToken
 from crypto_core.envelope import open_envelope, parse
 from crypto_core.errors import EnvelopeError, InvalidReferenceError, KmsError
 from crypto_core.incidents.doing import Situation

@@ -12,13 +12,13 @@ from typing import Any
 from sqlalchemy import Engine, func, literal, select, text
 from sqlalchemy import Text as SqlText
 
-from crypto_core.database.answers import AnswerBook
-from crypto_core.database.catalogue import LiveCatalogue
-from crypto_core.database.census import take_census
-from crypto_core.database.engine import connected, open_engine
-from crypto_core.database.expressions import id_text, table_of
-from crypto_core.database.tables import PLATFORM_TABLES, TokenTable
-from crypto_core.database.tokens import TokenScope, TokenStore
+from crypto_core.database.connection.engine import connected, open_engine
+from crypto_core.database.tokens.attribution_cache import AnswerBook
+from crypto_core.database.tokens.catalogue import LiveCatalogue
+from crypto_core.database.tokens.census import take_census
+from crypto_core.database.tokens.expressions import id_text, table_of
+from crypto_core.database.tokens.store import TokenScope, TokenStore
+from crypto_core.database.tokens.tables import PLATFORM_TABLES, TokenTable
 from crypto_core.envelope import Format
 from crypto_core.errors import RefusedError
 from crypto_core.guard.consent import Consent, Danger

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from crypto_core.database.tokens import TokenScope
+from crypto_core.database.tokens.store import TokenScope
 from crypto_core.envelope import Format
 from crypto_core.errors import NotConfirmedError
 from crypto_core.guard.consent import Consent, Danger

@@ -10,7 +10,7 @@ from threading import Event
 from time import monotonic
 from typing import Any
 
-from crypto_core.database.tokens import TokenScope
+from crypto_core.database.tokens.store import TokenScope
 from crypto_core.envelope import Format
 from crypto_core.incidents.catalogue import CaptureKind
 from crypto_core.incidents.doing import Captured, Progress

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from hashlib import sha256
 
-from crypto_core.database.tokens import TokenScope
+from crypto_core.database.tokens.store import TokenScope
 from crypto_core.guard.consent import Consent, Danger
 from crypto_core.incidents.doing import ActionPlan, ActionResult, InputField, Progress, Situation
 from crypto_core.incidents.tokens.baseline import Baseline

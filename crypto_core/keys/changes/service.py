@@ -9,8 +9,8 @@ from threading import Event
 from typing import Any
 from uuid import uuid4
 
-from crypto_core.database.installation import require_schema
-from crypto_core.database.journal import Journal, Outcome
+from crypto_core.database.state.installation import require_schema
+from crypto_core.database.state.journal import Journal, Outcome
 from crypto_core.errors import (
     DatabaseError,
     InterruptedRunError,

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from crypto_core.database.tokens import Replacement, StoredToken
+from crypto_core.database.tokens.store import Replacement, StoredToken
 from crypto_core.envelope import DEV_KEY, Format
 from crypto_core.envelope.encryption_context import EncryptionContext
 from crypto_core.keyring.data_keys import GeneratedDataKey, KeyAnswer, RewrappedDataKey, UnwrappedDataKey

@@ -7,7 +7,7 @@ proves that it holds the token. Re-encrypt and encrypt compare what the new enve
 from __future__ import annotations
 
 from crypto_core.cipher import seal_under
-from crypto_core.database.tokens import Replacement, StoredToken
+from crypto_core.database.tokens.store import Replacement, StoredToken
 from crypto_core.envelope import (
     Envelope,
     Format,

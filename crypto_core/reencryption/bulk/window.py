@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
-from crypto_core.database.tokens import StoredToken
+from crypto_core.database.tokens.store import StoredToken
 from crypto_core.reencryption.bulk.ports import Outcome, Sealed
 
 ROOM = 1_000

@@ -11,8 +11,8 @@ from time import monotonic
 from typing import Any
 from uuid import UUID
 
-from crypto_core.database.chunks import Chunk, ChunkStore
-from crypto_core.database.jobs import RUNNING, JobStore
+from crypto_core.database.state.jobs import RUNNING, JobStore
+from crypto_core.database.tokens.chunks import Chunk, ChunkStore
 from crypto_core.errors import DatabaseError
 from crypto_core.reencryption.jobs.ports import ChunkWork
 

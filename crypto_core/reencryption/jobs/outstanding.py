@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field, replace
 from threading import Lock
 
-from crypto_core.database.chunks import Counted
+from crypto_core.database.tokens.chunks import Counted
 
 
 @dataclass(slots=True)

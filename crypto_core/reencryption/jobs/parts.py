@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 from sqlalchemy import Engine
 
-from crypto_core.database.answers import AnswerBook
-from crypto_core.database.attribution import Attributor
-from crypto_core.database.chunks import ChunkStore
-from crypto_core.database.job_tokens import UnwritableStore
-from crypto_core.database.jobs import JobStore
-from crypto_core.database.journal import Journal
-from crypto_core.database.tokens import TokenStore
+from crypto_core.database.state.jobs import JobStore
+from crypto_core.database.state.journal import Journal
+from crypto_core.database.tokens.attribution import Attributor
+from crypto_core.database.tokens.attribution_cache import AnswerBook
+from crypto_core.database.tokens.chunks import ChunkStore
+from crypto_core.database.tokens.job_tokens import UnwritableStore
+from crypto_core.database.tokens.store import TokenStore
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,8 @@ from dataclasses import replace
 from threading import Event
 
 from crypto_core.cancelling import stop_if
-from crypto_core.database.picked import Picked
-from crypto_core.database.tokens import TokenStore
+from crypto_core.database.tokens.column_selection import Picked
+from crypto_core.database.tokens.store import TokenStore
 from crypto_core.envelope import Format
 from crypto_core.key_names import region_of, same_key
 from crypto_core.reencryption.bulk.quota import DEFAULT_SHARE, dollars, quota_of

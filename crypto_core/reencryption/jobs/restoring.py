@@ -12,8 +12,8 @@ from uuid import UUID
 from sqlalchemy import Engine
 
 from crypto_core.cipher import TokenCipher
-from crypto_core.database.backups import previous
-from crypto_core.database.tokens import Replacement, StoredToken
+from crypto_core.database.tokens.backups import previous
+from crypto_core.database.tokens.store import Replacement, StoredToken
 from crypto_core.errors import (
     EnvelopeError,
     IncorrectKeyError,

@@ -13,11 +13,20 @@ from uuid import uuid4
 
 from sqlalchemy import Connection
 
-from crypto_core.database.engine import connected
-from crypto_core.database.installation import require_schema
-from crypto_core.database.jobs import CANCELLED, DONE, FAILED, PAUSED, RUNNING, JobCounts, JobDraft, JobRow
-from crypto_core.database.journal import Outcome
-from crypto_core.database.scopes import scope_as_json
+from crypto_core.database.connection.engine import connected
+from crypto_core.database.state.installation import require_schema
+from crypto_core.database.state.jobs import (
+    CANCELLED,
+    DONE,
+    FAILED,
+    PAUSED,
+    RUNNING,
+    JobCounts,
+    JobDraft,
+    JobRow,
+)
+from crypto_core.database.state.journal import Outcome
+from crypto_core.database.tokens.scopes import scope_as_json
 from crypto_core.errors import (
     ApprovalNeededError,
     DatabaseError,

@@ -11,13 +11,13 @@ from datetime import datetime
 from typing import Any
 from uuid import uuid4
 
-from crypto_core.database import backups
-from crypto_core.database.engine import connected
-from crypto_core.database.installation import require_schema
-from crypto_core.database.jobs import CANCELLED, DONE, JobDraft, JobRow
-from crypto_core.database.journal import Outcome
-from crypto_core.database.scopes import scope_as_json
-from crypto_core.database.tokens import TokenScope
+from crypto_core.database.connection.engine import connected
+from crypto_core.database.state.installation import require_schema
+from crypto_core.database.state.jobs import CANCELLED, DONE, JobDraft, JobRow
+from crypto_core.database.state.journal import Outcome
+from crypto_core.database.tokens import backups
+from crypto_core.database.tokens.scopes import scope_as_json
+from crypto_core.database.tokens.store import TokenScope
 from crypto_core.envelope import ENVELOPE_FORMATS
 from crypto_core.errors import (
     ApprovalNeededError,

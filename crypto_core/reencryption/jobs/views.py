@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from crypto_core.database.jobs import LIVELY_SECONDS, JobCounts, JobRow, RunnerRow
+from crypto_core.database.state.jobs import LIVELY_SECONDS, JobCounts, JobRow, RunnerRow
 from crypto_core.reencryption.jobs.model import Job, JobRunnerView, JobState, JobView, Sample
 from crypto_core.reencryption.plan import Verb
 

@@ -15,9 +15,9 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
-from crypto_core.database.chunks import Chunk, ChunkStore, Counted
-from crypto_core.database.job_tokens import Unwritable, UnwritableStore
-from crypto_core.database.tokens import StoredToken, TokenScope, TokenStore, digest
+from crypto_core.database.tokens.chunks import Chunk, ChunkStore, Counted
+from crypto_core.database.tokens.job_tokens import Unwritable, UnwritableStore
+from crypto_core.database.tokens.store import StoredToken, TokenScope, TokenStore, digest
 from crypto_core.errors import DatabaseError
 from crypto_core.reencryption.bulk.ports import Committed, Outcome, Poison, Sealed
 from crypto_core.reencryption.jobs.enduring import Endurance

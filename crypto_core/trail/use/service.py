@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from threading import Event
 
-from crypto_core.database.backups import Replaced
-from crypto_core.database.inventory import InventoryRow
+from crypto_core.database.tokens.backups import Replaced
+from crypto_core.database.tokens.inventory import InventoryRow
 from crypto_core.references import TokenRef
 from crypto_core.trail.query import Aliases
 from crypto_core.trail.store import EventStore

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from crypto_core.database.backups import Replaced
-from crypto_core.database.inventory import InventoryRow
+from crypto_core.database.tokens.backups import Replaced
+from crypto_core.database.tokens.inventory import InventoryRow
 from crypto_core.envelope import Format
 from crypto_core.lists.coverage import Coverage, Evidence
 from crypto_core.references import TokenRef

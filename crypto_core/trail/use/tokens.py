@@ -7,8 +7,8 @@ from dataclasses import replace
 from datetime import datetime
 from threading import Event
 
-from crypto_core.database.backups import Replaced
-from crypto_core.database.inventory import InventoryRow
+from crypto_core.database.tokens.backups import Replaced
+from crypto_core.database.tokens.inventory import InventoryRow
 from crypto_core.envelope import Format
 from crypto_core.errors import DatabaseError, KmsError, MissingSchemaError
 from crypto_core.key_names import is_multi_region, same_key

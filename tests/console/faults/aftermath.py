@@ -11,7 +11,7 @@ from sqlalchemy import text
 
 from console.sandbox.postgres import OPERATOR
 from crypto_core.cipher import TokenCipher
-from crypto_core.database.tokens import digest
+from crypto_core.database.tokens.store import digest
 from crypto_core.envelope import Format, classify, open_dev
 from crypto_core.key_names import same_key
 from crypto_core.reencryption.jobs.model import JobState, JobView

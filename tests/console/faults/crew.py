@@ -23,8 +23,8 @@ from console.sandbox import access_keys
 from console.sandbox.sandbox import Sandbox
 from console.settings import load
 from console.wiring import Wired, wire
-from crypto_core.database.engine import open_engine
-from crypto_core.database.installation import install
+from crypto_core.database.connection.engine import open_engine
+from crypto_core.database.state.installation import install
 from crypto_core.incidents.model import IncidentView, Scope, StepView
 from screens.services import IncidentWork
 from tests.console.faults.scene import Child, Platform, until

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from sqlalchemy import text
 
 from crypto_core.cipher import TokenCipher
-from crypto_core.database.journal import Entry, Outcome
+from crypto_core.database.state.journal import Entry, Outcome
 from crypto_core.envelope import Format, classify, open_dev
 from crypto_core.incidents.model import EntryKind, IncidentState, IncidentView, StepState
 from tests.console.faults.crew import Crew

@@ -18,9 +18,9 @@ from typing import Any, NoReturn
 from botocore.client import BaseClient
 
 from console.__main__ import run
-from crypto_core.database.chunks import ChunkStore
-from crypto_core.database.incident_changes import IncidentChange
-from crypto_core.database.tokens import TokenStore
+from crypto_core.database.state.incident_changes import IncidentChange
+from crypto_core.database.tokens.chunks import ChunkStore
+from crypto_core.database.tokens.store import TokenStore
 from crypto_core.incidents import capturing, proving, running
 from crypto_core.providers.transport import Transport
 from crypto_core.reencryption.jobs.service import JobService

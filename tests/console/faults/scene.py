@@ -24,9 +24,9 @@ from console.sandbox.postgres import OPERATOR
 from console.sandbox.sandbox import Sandbox
 from console.settings import load
 from console.wiring import Wired, wire
-from crypto_core.database.chunks import ChunkStore
-from crypto_core.database.engine import open_engine
-from crypto_core.database.installation import install
+from crypto_core.database.connection.engine import open_engine
+from crypto_core.database.state.installation import install
+from crypto_core.database.tokens.chunks import ChunkStore
 from crypto_core.errors import DatabaseError
 from crypto_core.guard.consent import Consent
 from crypto_core.reencryption.jobs.model import JobOptions, JobState, JobView

@@ -11,7 +11,7 @@ from sqlalchemy import Engine, text
 
 from console.sandbox.postgres import OPERATOR
 from console.sandbox.postgres_cluster import SUPERUSER
-from crypto_core.database.engine import open_engine
+from crypto_core.database.connection.engine import open_engine
 from crypto_core.database.schema import metadata
 from crypto_core.reencryption.jobs.model import JobState
 from tests.console.faults.aftermath import assert_all_is_well

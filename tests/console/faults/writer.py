@@ -22,7 +22,7 @@ from sqlalchemy import Connection, Engine, text
 
 from crypto_core.aws.kms import KmsApi
 from crypto_core.cipher import TokenCipher
-from crypto_core.database.engine import connected, open_engine
+from crypto_core.database.connection.engine import connected, open_engine
 from crypto_core.errors import DatabaseError, KmsError
 from crypto_core.keyring.kms_keyring import KmsKeyring
 

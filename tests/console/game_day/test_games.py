@@ -22,8 +22,8 @@ from console.sandbox.provider_tokens import MARKER
 from console.sandbox.sandbox import Sandbox
 from console.settings import load
 from console.wiring import wire
-from crypto_core.database.engine import open_engine
-from crypto_core.database.installation import install
+from crypto_core.database.connection.engine import open_engine
+from crypto_core.database.state.installation import install
 from crypto_core.incidents.catalogue import SubjectKind
 from crypto_core.incidents.model import Incident, IncidentState, IncidentView, Scope
 from crypto_core.incidents.runbook import Runbook

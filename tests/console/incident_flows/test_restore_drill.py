@@ -17,7 +17,7 @@ from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
 from console.settings import load
 from console.wiring import Wired
-from crypto_core.database.engine import open_engine
+from crypto_core.database.connection.engine import open_engine
 from crypto_core.incidents.model import IncidentState
 from screens.incidents.choose_answer import ChooseAnswer
 from screens.incidents.declare import DeclareDialog

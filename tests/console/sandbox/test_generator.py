@@ -29,7 +29,7 @@ from console.sandbox.traffic import (
     register_principals,
 )
 from console.sandbox.world import GeneratedToken, World, WorldKey
-from crypto_core.database.engine import open_engine
+from crypto_core.database.connection.engine import open_engine
 from crypto_core.envelope import Format, classify, edk_prefix, open_dev, open_envelope, parse
 from crypto_core.errors import EnvelopeError
 from crypto_core.references import TokenRef

@@ -14,8 +14,8 @@ from sqlalchemy import Engine, make_url, text
 from console.sandbox.postgres import OPERATOR
 from console.sandbox.sandbox import Sandbox
 from console.wiring import Wired
-from crypto_core.database.engine import open_engine
-from crypto_core.database.tables import PLATFORM_TABLES, TokenTable
+from crypto_core.database.connection.engine import open_engine
+from crypto_core.database.tokens.tables import PLATFORM_TABLES, TokenTable
 from crypto_core.diagnosis import Check, Outcome
 from crypto_core.diagnosis.database import DatabasePlace, _session, look_at_database
 

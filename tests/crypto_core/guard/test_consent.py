@@ -10,7 +10,7 @@ import pytest
 
 from console.sandbox.world import World
 from console.wiring import Wired
-from crypto_core.database.journal import Entry
+from crypto_core.database.state.journal import Entry
 from crypto_core.envelope import Format
 from crypto_core.errors import NotConfirmedError, RefusedError
 from crypto_core.guard.consent import Consent, Danger, Origin, require

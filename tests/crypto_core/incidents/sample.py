@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from crypto_core.database.journal import FIRST
-from crypto_core.database.journal import Entry as JournalEntry
+from crypto_core.database.state.journal import FIRST
+from crypto_core.database.state.journal import Entry as JournalEntry
 from crypto_core.incidents.catalogue import ActionKind, CaptureKind, CheckKind, PhaseKind, SubjectKind
 from crypto_core.incidents.model import (
     CheckResult,

@@ -15,7 +15,7 @@ from console.settings import load
 from console.wiring import Wired, wire
 from crypto_core import encrypt_token
 from crypto_core.cipher import TokenCipher
-from crypto_core.database.tables import PLATFORM_TABLES
+from crypto_core.database.tokens.tables import PLATFORM_TABLES
 from crypto_core.envelope import Format
 from crypto_core.findings.severity import Severity
 from crypto_core.guard.consent import Consent

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from crypto_core.database.inventory import FIELDS
+from crypto_core.database.tokens.inventory import FIELDS
 from crypto_core.errors import InvalidFilterError
 from crypto_core.lists.filter_language import Alternative, Field, Kind, Term, parse_filter
 

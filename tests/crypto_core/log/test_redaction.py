@@ -148,7 +148,7 @@ KEPT = [
     "gh_connection.access_token:gh-42 was re-read; jira_connection.refresh_token: missing",
     "gh_connection.access_token:1234abcd-12ab-34cd-56ef-1234567890ab",
     "AKIAIOSFODNN7EXAMPLE called Decrypt (AccessDeniedException)",
-    "crypto_core/database/engine.py:88 in connected",
+    "crypto_core/database/connection/engine.py:88 in connected",
     "/home/operator/projects/security_console/keydeck/screens/connections/token_list.py",
     "/var/folders/zz/x6csfxvn_n0/T/pytest-of-Ann/keydeck-sandbox-a8Xf3x9z/keydeck.log",
     "KEYDECK_ENVIRONMENT_COLOUR is not one of red, amber",

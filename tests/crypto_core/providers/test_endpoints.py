@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from crypto_core.database.inventory import InventoryRow
+from crypto_core.database.tokens.inventory import InventoryRow
 from crypto_core.envelope import Format
 from crypto_core.errors import RefusedError, SettingsError
 from crypto_core.lists.coverage import Evidence

@@ -18,8 +18,8 @@ from console.sandbox.providers import CLIENT_ID, CLIENT_SECRET
 from console.sandbox.providers_control import ProviderControl
 from console.sandbox.world import World
 from console.wiring import Wired
-from crypto_core.database.journal import Outcome
-from crypto_core.database.opening import ValueOpener
+from crypto_core.database.state.journal import Outcome
+from crypto_core.database.tokens.opening import ValueOpener
 from crypto_core.envelope import Format
 from crypto_core.errors import (
     InterruptedRunError,

@@ -12,8 +12,8 @@ from console.sandbox.endpoint import Denial
 from console.sandbox.sandbox import Sandbox
 from console.settings import load
 from console.wiring import Wired, wire
-from crypto_core.database.installation import install
-from crypto_core.database.tables import PLATFORM_TABLES
+from crypto_core.database.state.installation import install
+from crypto_core.database.tokens.tables import PLATFORM_TABLES
 from crypto_core.envelope import EnvelopeV1, serialise
 from crypto_core.errors import InterruptedRunError, KeyNotFoundError
 from crypto_core.lists.coverage import Evidence

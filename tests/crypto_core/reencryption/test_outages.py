@@ -20,10 +20,10 @@ from console.sandbox.world import World
 from console.settings import load
 from console.wiring import Wired, wire
 from crypto_core.cipher import TokenCipher
-from crypto_core.database.engine import open_engine
-from crypto_core.database.installation import install
-from crypto_core.database.tables import PLATFORM_TABLES
-from crypto_core.database.tokens import TokenScope
+from crypto_core.database.connection.engine import open_engine
+from crypto_core.database.state.installation import install
+from crypto_core.database.tokens.store import TokenScope
+from crypto_core.database.tokens.tables import PLATFORM_TABLES
 from crypto_core.envelope import Format, classify
 from crypto_core.errors import DatabaseError, DatabaseUnreachableError
 from crypto_core.guard.consent import Consent

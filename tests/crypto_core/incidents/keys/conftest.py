@@ -17,7 +17,7 @@ from console.sandbox.endpoint import Denial, Fault, PastCall
 from console.sandbox.sandbox import Sandbox
 from console.settings import load
 from console.wiring import Wired, wire
-from crypto_core.database.backups import backups_under
+from crypto_core.database.tokens.backups import backups_under
 from crypto_core.guard.consent import Consent, Danger
 from crypto_core.incidents.catalogue import ActionKind, CaptureKind, CheckKind
 from crypto_core.incidents.doing import ActionPlan, ActionResult, Captured, Situation, Toolbox

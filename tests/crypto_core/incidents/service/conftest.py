@@ -12,9 +12,9 @@ from sqlalchemy import Engine, make_url, text
 
 from console.sandbox.postgres import OPERATOR, PLATFORM
 from console.sandbox.sandbox import Sandbox
-from crypto_core.database.engine import open_engine
-from crypto_core.database.installation import install
-from crypto_core.database.journal import Journal
+from crypto_core.database.connection.engine import open_engine
+from crypto_core.database.state.installation import install
+from crypto_core.database.state.journal import Journal
 from crypto_core.guard.consent import Consent
 from crypto_core.incidents.doing import ActionResult
 from crypto_core.incidents.library import RunbookLibrary

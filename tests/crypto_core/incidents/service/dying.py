@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from crypto_core.database.engine import open_engine
-from crypto_core.database.journal import Journal
+from crypto_core.database.connection.engine import open_engine
+from crypto_core.database.state.journal import Journal
 from crypto_core.guard.consent import Consent
 from crypto_core.incidents.library import RunbookLibrary
 from crypto_core.incidents.service import IncidentService

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from sqlalchemy import Engine
 
-from crypto_core.database.journal import Journal
+from crypto_core.database.state.journal import Journal
 from crypto_core.incidents.doing import ActionResult
 from crypto_core.incidents.service import IncidentService
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import Engine
 
-from crypto_core.database.engine import open_engine
-from crypto_core.database.journal import Journal
+from crypto_core.database.connection.engine import open_engine
+from crypto_core.database.state.journal import Journal
 from crypto_core.errors import (
     ApprovalNeededError,
     NotConfirmedError,

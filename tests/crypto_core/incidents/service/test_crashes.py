@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, Engine
 
-from crypto_core.database.journal import Journal, Outcome
+from crypto_core.database.state.journal import Journal, Outcome
 from crypto_core.errors import RefusedError
 from crypto_core.incidents.doing import ActionResult
 from crypto_core.incidents.model import EntryKind, IncidentView, Scope, StepState

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, event, text
 
-from crypto_core.database.engine import open_engine
-from crypto_core.database.journal import Journal
+from crypto_core.database.connection.engine import open_engine
+from crypto_core.database.state.journal import Journal
 from crypto_core.errors import (
     KeydeckError,
     KmsAccessDeniedError,

@@ -14,8 +14,8 @@ from typing import Any
 from sqlalchemy import Engine, text
 
 from console.wiring import Wired
-from crypto_core.database.answers import AnswerBook
-from crypto_core.database.opening import ValueOpener
+from crypto_core.database.tokens.attribution_cache import AnswerBook
+from crypto_core.database.tokens.opening import ValueOpener
 from crypto_core.envelope import Format
 from crypto_core.errors import SettingsError
 from crypto_core.guard.consent import Consent, Danger, require

@@ -11,7 +11,7 @@ from console.deferring import if_made
 from console.sandbox.endpoint import Denial, Fault
 from console.sandbox.sandbox import Sandbox
 from console.wiring import Wired
-from crypto_core.database.journal import Entry
+from crypto_core.database.state.journal import Entry
 from crypto_core.guard.consent import Consent, Danger
 from crypto_core.keys.changes.change import KeyChange
 from crypto_core.keys.changes.plan import ChangePlan, ChangeResult

@@ -12,7 +12,7 @@ import pytest
 
 from console.settings import load
 from console.wiring import Wired, wire
-from crypto_core.database.journal import Entry
+from crypto_core.database.state.journal import Entry
 from crypto_core.errors import RefusedError
 from crypto_core.guard.consent import Danger
 from crypto_core.key_names import in_region

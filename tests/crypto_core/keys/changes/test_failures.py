@@ -13,7 +13,7 @@ from sqlalchemy import Engine, text
 from console.sandbox.sandbox import Sandbox
 from console.wiring import Wired
 from crypto_core.aws.kms import KmsApi
-from crypto_core.database.journal import Entry, Journal
+from crypto_core.database.state.journal import Entry, Journal
 from crypto_core.errors import (
     InterruptedRunError,
     KmsAccessDeniedError,

@@ -13,7 +13,7 @@ from console.sandbox.world import World
 from console.settings import load
 from console.wiring import Wired, wire
 from crypto_core.cipher import TokenCipher
-from crypto_core.database.journal import Entry
+from crypto_core.database.state.journal import Entry
 from crypto_core.errors import (
     KmsError,
     MissingSchemaError,

@@ -17,7 +17,7 @@ from console.sandbox.sandbox import Sandbox
 from console.settings import load
 from console.wiring import wire
 from crypto_core.cipher import TokenCipher
-from crypto_core.database.tables import PLATFORM_TABLES
+from crypto_core.database.tokens.tables import PLATFORM_TABLES
 from crypto_core.findings.finding import Finding
 from crypto_core.keys.posture.examination import Posture
 

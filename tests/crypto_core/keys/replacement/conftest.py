@@ -18,7 +18,7 @@ from console.sandbox.endpoint import Denial, Fault
 from console.sandbox.sandbox import Sandbox
 from console.settings import load
 from console.wiring import Wired, wire
-from crypto_core.database.tables import PLATFORM_TABLES
+from crypto_core.database.tokens.tables import PLATFORM_TABLES
 from crypto_core.envelope import EnvelopeV1, serialise
 from crypto_core.keys.replacement.guide import Guide, Step, StepId
 from crypto_core.secret import DataKey, Secret

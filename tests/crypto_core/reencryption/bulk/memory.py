@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from crypto_core.aws.kms import KmsApi
-from crypto_core.database.tokens import StoredToken, digest
+from crypto_core.database.tokens.store import StoredToken, digest
 from crypto_core.envelope import Format, classify, seal, serialise
 from crypto_core.reencryption.bulk.pace import CallPace
 from crypto_core.reencryption.bulk.ports import Committed, Outcome, Poison, Sealed

@@ -17,10 +17,10 @@ from console.sandbox.sandbox import Sandbox
 from console.settings import load
 from console.wiring import Wired, wire
 from crypto_core.cipher import TokenCipher
-from crypto_core.database import chunks
-from crypto_core.database.engine import open_engine
-from crypto_core.database.installation import install
-from crypto_core.database.tokens import TokenStore
+from crypto_core.database.connection.engine import open_engine
+from crypto_core.database.state.installation import install
+from crypto_core.database.tokens import chunks
+from crypto_core.database.tokens.store import TokenStore
 from crypto_core.errors import DatabaseError, DatabaseUnreachableError
 from crypto_core.keys.replacement.witness import UseSeen
 from crypto_core.reencryption.jobs.closing import Closer, Closing

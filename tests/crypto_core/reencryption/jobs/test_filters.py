@@ -13,7 +13,7 @@ from console.sandbox.world import World
 from console.wiring import Wired
 from crypto_core.cancelling import Cancellation
 from crypto_core.cipher import TokenCipher
-from crypto_core.database import chunks
+from crypto_core.database.tokens import chunks
 from crypto_core.envelope import Format
 from crypto_core.errors import InterruptedRunError, InvalidFilterError, RefusedError
 from crypto_core.guard.consent import Consent

@@ -19,8 +19,8 @@ import console
 from console.sandbox.world import World
 from console.wiring import Wired
 from crypto_core.cipher import TokenCipher
-from crypto_core.database import chunks
-from crypto_core.database.tables import PLATFORM_TABLES
+from crypto_core.database.tokens import chunks
+from crypto_core.database.tokens.tables import PLATFORM_TABLES
 from crypto_core.envelope import Format, classify
 from crypto_core.errors import JobError, LeaseLostError, NotConfirmedError, UnknownJobError
 from crypto_core.guard.consent import Consent
@@ -406,8 +406,8 @@ def test_losing_the_lease_rolls_a_batch_back(jobs: Jobs, superuser: Engine, worl
     parts = jobs.parts
     from uuid import uuid4
 
-    from crypto_core.database.chunks import Counted
-    from crypto_core.database.engine import connected
+    from crypto_core.database.connection.engine import connected
+    from crypto_core.database.tokens.chunks import Counted
 
     first = parts.chunks.claim(number, uuid4(), 0.0)
     assert first is not None

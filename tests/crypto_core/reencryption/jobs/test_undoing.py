@@ -11,8 +11,8 @@ from sqlalchemy import Engine, text
 from console.sandbox.world import World
 from console.wiring import Wired
 from crypto_core.cipher import TokenCipher
-from crypto_core.database.authorship import written_by_keydeck
-from crypto_core.database.backups import backups_under, replaced
+from crypto_core.database.tokens.authorship import written_by_keydeck
+from crypto_core.database.tokens.backups import backups_under, replaced
 from crypto_core.errors import NotConfirmedError, RefusedError
 from crypto_core.guard.consent import Consent
 from crypto_core.reencryption.jobs.model import JobState

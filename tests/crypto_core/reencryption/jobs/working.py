@@ -13,12 +13,12 @@ from time import sleep
 from console.settings import load
 from console.wiring import Wired, wire
 from crypto_core.cipher import SealedToken, TokenCipher
-from crypto_core.database.answers import AnswerBook
-from crypto_core.database.attribution import Attributor
-from crypto_core.database.chunks import ChunkStore
-from crypto_core.database.job_tokens import UnwritableStore
-from crypto_core.database.jobs import JobStore
-from crypto_core.database.tokens import Replacement, StoredToken
+from crypto_core.database.state.jobs import JobStore
+from crypto_core.database.tokens.attribution import Attributor
+from crypto_core.database.tokens.attribution_cache import AnswerBook
+from crypto_core.database.tokens.chunks import ChunkStore
+from crypto_core.database.tokens.job_tokens import UnwritableStore
+from crypto_core.database.tokens.store import Replacement, StoredToken
 from crypto_core.envelope import DEV_KEY, Format
 from crypto_core.errors import EnvelopeError, IncorrectKeyError, InvalidCiphertextError, UntrustedKeyError
 from crypto_core.guard.consent import Consent

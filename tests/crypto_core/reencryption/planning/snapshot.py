@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import Engine, text
 
-from crypto_core.database.tables import PLATFORM_TABLES
+from crypto_core.database.tokens.tables import PLATFORM_TABLES
 
 
 def everything(platform: Engine) -> set[tuple[str, str, str | None]]:

@@ -13,8 +13,8 @@ from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
 from console.settings import load
 from console.wiring import Wired, wire
-from crypto_core.database.installation import install
-from crypto_core.database.journal import Outcome
+from crypto_core.database.state.installation import install
+from crypto_core.database.state.journal import Outcome
 from crypto_core.errors import (
     DatabaseReadOnlyError,
     InvalidReferenceError,

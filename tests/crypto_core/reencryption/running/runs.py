@@ -9,7 +9,7 @@ from sqlalchemy import Engine, text
 from console.sandbox.world import World
 from console.wiring import Wired
 from crypto_core.cipher import TokenCipher
-from crypto_core.database.tables import PLATFORM_TABLES
+from crypto_core.database.tokens.tables import PLATFORM_TABLES
 from crypto_core.envelope import Format, classify
 from crypto_core.guard.consent import Consent
 from crypto_core.reencryption.plan import Plan, RunResult, Selection, Verb

@@ -10,7 +10,7 @@ from sqlalchemy import Engine
 from console.sandbox.world import World
 from console.wiring import Wired
 from crypto_core.cipher import TokenCipher
-from crypto_core.database.answers import Answer, AnswerBook
+from crypto_core.database.tokens.attribution_cache import Answer, AnswerBook
 from crypto_core.envelope import parse
 from crypto_core.guard.consent import Consent
 from crypto_core.reencryption.plan import Selection, Verb

@@ -1,0 +1,1 @@
+"""Connections to PostgreSQL: engines, time limits, and statements that are cut short."""

@@ -1,0 +1,185 @@
+"""Connections to PostgreSQL: time limits, the read-only session, and every failure as an error of ours.
+
+SQLSTATE codes: PostgreSQL documentation, appendix A.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Event
+from typing import Any
+
+from sqlalchemy import URL, Connection, Engine, create_engine, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
+
+from crypto_core.cancelling import Cancellation, stop_if
+from crypto_core.database.connection.canceller import cancelling
+from crypto_core.database.connection.watchdog import WatchedConnection, WatchedCursor
+from crypto_core.database.schema import metadata
+from crypto_core.errors import (
+    DatabaseError,
+    DatabaseReadOnlyError,
+    DatabaseTimeoutError,
+    DatabaseUnreachableError,
+    InterruptedRunError,
+    MissingGrantError,
+    MissingSchemaError,
+    SettingsError,
+)
+from crypto_core.log.level_caps import cap
+from crypto_core.text.cleaning import clean
+
+CONNECT_TIMEOUT_SECONDS = 5
+STATEMENT_TIMEOUT_SECONDS = 60
+LOCK_TIMEOUT_SECONDS = 10
+NETWORK_TIMEOUT_SECONDS = 30
+
+_LOGGING_NAME = "keydeck"
+
+
+def open_engine(url: str, *, read_only: bool = False, setting: str = "DATABASE_URL") -> Engine:
+    """Return an engine; nothing is connected yet.
+
+    With `read_only` PostgreSQL itself refuses writes in every session. Statement parameters never appear in
+    exceptions or logs. Raises SettingsError if `url` is not a PostgreSQL URL.
+    """
+    parsed = _parse(url, setting)
+    options = [
+        f"-c statement_timeout={STATEMENT_TIMEOUT_SECONDS * 1000}",
+        f"-c lock_timeout={LOCK_TIMEOUT_SECONDS * 1000}",
+        "-c idle_in_transaction_session_timeout=120000",
+        # Compiling takes longer than it saves here: every answer is wanted at once.
+        "-c jit=off",
+        # What a session may not do is decided by the server, not by the keys on screen.
+        *(["-c default_transaction_read_only=on"] if read_only else []),
+    ]
+    arguments: dict[str, Any] = {
+        "connect_timeout": CONNECT_TIMEOUT_SECONDS,
+        "application_name": "keydeck",
+        "options": " ".join(options),
+        "client_encoding": "utf8",
+        "keepalives": 1,
+        "keepalives_idle": 10,
+        "keepalives_interval": 5,
+        "keepalives_count": 3,
+        # Keepalives find a dead network only while nothing is under way.
+        "tcp_user_timeout": NETWORK_TIMEOUT_SECONDS * 1000,
+        "connection_factory": WatchedConnection,
+        "cursor_factory": WatchedCursor,
+    }
+    # At DEBUG, SQLAlchemy logs every row; an engine with a name has a logger of its own.
+    cap([f"sqlalchemy.engine.Engine.{_LOGGING_NAME}"], logging.WARNING)
+    try:
+        return create_engine(
+            parsed,
+            logging_name=_LOGGING_NAME,
+            connect_args=arguments,
+            hide_parameters=True,
+            pool_pre_ping=True,
+            pool_size=8,
+            max_overflow=8,
+            pool_timeout=CONNECT_TIMEOUT_SECONDS,
+        )
+    except (ArgumentError, NoSuchModuleError) as error:
+        raise SettingsError(f"{setting} can't be used.", remedy=_URL_FORM) from error
+
+
+@contextmanager
+def connected(engine: Engine, *, write: bool = False, cancelled: Event | None = None) -> Iterator[Connection]:
+    """Give a connection in a transaction: committed at the end if `write`, rolled back otherwise.
+
+    A Cancellation that is set ends the statement under way; any other event is looked at before the first.
+    Raises InterruptedRunError then, else the DatabaseError that tells a failure apart.
+    """
+    stop_if(cancelled)
+    try:
+        with told_apart(), engine.begin() if write else engine.connect() as connection:
+            if isinstance(cancelled, Cancellation):
+                with cancelling(connection, cancelled):
+                    yield connection
+            else:
+                yield connection
+    except DatabaseTimeoutError as error:
+        if cancelled is not None and cancelled.is_set():
+            raise InterruptedRunError("Cancelled.") from error
+        raise
+
+
+@contextmanager
+def told_apart() -> Iterator[None]:
+    """Turn SQLAlchemy's and the driver's exceptions into errors of ours. No parameter or row is in them."""
+    try:
+        yield
+    except DBAPIError as error:
+        _forget_row(error)
+        raise _translated(error) from error
+    except SQLAlchemyError as error:
+        # The pool's own time limit, among others.
+        raise DatabaseUnreachableError(
+            f"The database can't be used: {type(error).__name__}.", remedy="Try again."
+        ) from error
+
+
+_URL_FORM = "Write it as postgresql://user:password@host:5432/database."
+
+
+def _parse(url: str, setting: str) -> URL:
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError) as error:
+        # The URL may hold a password: it is not repeated.
+        raise SettingsError(f"{setting} is not a database URL.", remedy=_URL_FORM) from error
+    if parsed.get_backend_name() not in ("postgresql", "postgres"):
+        raise SettingsError(f"{setting} is not a PostgreSQL URL.", remedy=_URL_FORM)
+    return parsed.set(drivername="postgresql+psycopg2")
+
+
+def _forget_row(error: DBAPIError) -> None:
+    """Leave of the driver's text only its first line.
+
+    PostgreSQL's DETAIL repeats the row that it met with, tokens included, and tracebacks print the cause.
+    """
+    for part in (error, error.orig):
+        if part is not None:
+            part.args = tuple(str(argument).strip().partition("\n")[0] for argument in part.args[:1])
+
+
+def _grant(said: str) -> str:
+    """The statement that gives what PostgreSQL says is denied, as far as its message tells."""
+    denied = re.search(r"permission denied for (schema|table|database) (\w+)", said)
+    if denied is None:
+        return "the privilege that the message names; README.md lists what each role needs"
+    kind, name = denied[1], denied[2]
+    privilege = {"schema": "USAGE", "database": "CREATE", "table": "SELECT, INSERT, UPDATE"}[kind]
+    if kind == "table" and name not in {"version", *(table.name for table in metadata.tables.values())}:
+        privilege = "SELECT, UPDATE"
+    return f"GRANT {privilege} ON {kind.upper()} {name} TO the role"
+
+
+def _translated(error: DBAPIError) -> DatabaseError:
+    driver: Any = error.orig
+    code = getattr(driver, "pgcode", None) or ""
+    said = clean(getattr(getattr(driver, "diag", None), "message_primary", None) or "", 300)
+    if code == "25006":
+        return DatabaseReadOnlyError("The database session is read only.", sqlstate=code)
+    if code == "42501":
+        return MissingGrantError(
+            f"The database role lacks a privilege: {said}.", remedy=f"Needed: {_grant(said)}.", sqlstate=code
+        )
+    if code in ("42P01", "3F000") and "keydeck" in said:
+        return MissingSchemaError(
+            "Keydeck's own schema is not in this database, or older than this Keydeck.",
+            remedy="Create or update it with: keydeck init.",
+            sqlstate=code,
+        )
+    if code in ("57014", "55P03"):
+        return DatabaseTimeoutError(f"The database took too long: {said}.", sqlstate=code)
+    if code == "53300" or code[:2] in ("08", "57", "28", "3D"):
+        return DatabaseUnreachableError(f"The database does not let us in: {said}.", sqlstate=code)
+    if not code or error.connection_invalidated:
+        first_line = clean(str(driver).strip().splitlines()[0] if str(driver).strip() else "", 300)
+        return DatabaseUnreachableError(f"No connection to the database: {first_line}.", sqlstate=code)
+    return DatabaseError(f"The database refused: {said} (SQLSTATE {code}).", sqlstate=code)

@@ -1,0 +1,203 @@
+"""Changes of one incident: every one a compare-and-set, told in the timeline and the journal with it.
+
+All of a change is one transaction that holds the incident's row: two operators who work side by side follow
+one another, and none overwrites what the other did.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, insert, literal, select, update
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import insert as upsert
+
+from crypto_core.database.schema import incident, incident_entry, incident_evidence, incident_step
+from crypto_core.database.state.journal import Journal, Outcome
+from crypto_core.errors import UnknownIncidentError
+
+OPEN, CLOSED, TODO = "open", "closed", "to do"
+
+
+@dataclass(frozen=True, slots=True)
+class IncidentRow:
+    """An incident as it is stored, but for its runbook's text."""
+
+    id: int
+    title: str
+    state: str
+    runbook_id: str
+    runbook_source: str
+    runbook_digest: str
+    scope: Mapping[str, Any]
+    known: Mapping[str, str]
+    declared_at: datetime
+    declared_by: str
+    closed_at: datetime | None
+    closed_by: str
+    outcome: str
+
+
+@dataclass(frozen=True, slots=True)
+class StepRow:
+    """Where a step stands."""
+
+    step_id: str
+    state: str = TODO
+    begun_at: datetime | None = None
+    ended_at: datetime | None = None
+    actor: str = ""
+    reason: str = ""
+    answer: str = ""
+    trouble: str = ""
+    check_result: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EvidenceRow:
+    """A piece of evidence without its content."""
+
+    id: int
+    step_id: str
+    kind: str
+    title: str
+    captured_at: datetime
+    captured_by: str
+    sha256: str
+    characters: int
+
+
+@dataclass(frozen=True, slots=True)
+class EvidenceDraft:
+    """A piece of evidence that is to be kept. `content` is JSON text."""
+
+    kind: str
+    title: str
+    content: str
+
+
+INCIDENT = [incident.c[name] for name in IncidentRow.__slots__]
+STEP = [incident_step.c[name] for name in StepRow.__slots__]
+EVIDENCE = [incident_evidence.c[name] for name in EvidenceRow.__slots__]
+
+
+def checked_number(number: int) -> int:
+    """Return a number if it can be one of a row. Raises UnknownIncidentError."""
+    if not 0 < number < 2**63:
+        raise UnknownIncidentError(f"There is no incident {number}.")
+    return number
+
+
+def read_incident(connection: Connection, number: int, *, locked: bool = False) -> IncidentRow:
+    """Return an incident's row, held until the transaction's end if `locked`. Raises UnknownIncidentError."""
+    statement = select(*INCIDENT).where(incident.c.id == checked_number(number))
+    row = connection.execute(statement.with_for_update() if locked else statement).one_or_none()
+    if row is None:
+        raise UnknownIncidentError(f"There is no incident {number}.")
+    return IncidentRow(*row)
+
+
+class IncidentChange:
+    """One change of one incident, whose row is held. `now` is when it is made, `actor` by whom."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        journal: Journal,
+        row: IncidentRow,
+        steps: Iterable[StepRow],
+        actor: str,
+        now: datetime,
+    ) -> None:
+        self.incident = row
+        self.actor = actor
+        self.now = now
+        self._connection = connection
+        self._journal = journal
+        self._steps = {step.step_id: step for step in steps}
+
+    def step(self, step_id: str) -> StepRow:
+        """Return where a step stands."""
+        return self._steps.get(step_id, StepRow(step_id))
+
+    def set_step(self, step_id: str, seen: str, state: str, **values: Any) -> bool:
+        """Set a step's state and columns if it is in state `seen`; return whether it was."""
+        c = incident_step.c
+        values = {"state": state} | values
+        changed = self._connection.execute(
+            update(incident_step)
+            .where(c.incident_id == self.incident.id, c.step_id == step_id, c.state == seen)
+            .values(values)
+            .returning(*STEP)
+        ).one_or_none()
+        if changed is None and seen == TODO:
+            row = {"incident_id": self.incident.id, "step_id": step_id} | values
+            changed = self._connection.execute(
+                upsert(incident_step).values(row).on_conflict_do_nothing().returning(*STEP)
+            ).one_or_none()
+        if changed is None:
+            return False
+        self._steps[step_id] = StepRow(*changed)
+        return True
+
+    def know(self, values: Mapping[str, str]) -> None:
+        """Remember what was found out, beside what is known already."""
+        if values:
+            merged = incident.c.known.op("||")(literal(dict(values), JSONB))
+            self._connection.execute(
+                update(incident).where(incident.c.id == self.incident.id).values(known=merged)
+            )
+
+    def keep(self, step_id: str, draft: EvidenceDraft) -> EvidenceRow:
+        """Keep a piece of evidence; its hash goes into the timeline and the journal too."""
+        hashed = hashlib.sha256(draft.content.encode()).hexdigest()
+        values = {
+            "incident_id": self.incident.id,
+            "step_id": step_id,
+            "kind": draft.kind,
+            "title": draft.title,
+            "captured_at": self.now,
+            "captured_by": self.actor,
+            "content": draft.content,
+            "sha256": hashed,
+        }
+        row = self._connection.execute(insert(incident_evidence).values(values).returning(*EVIDENCE)).one()
+        kept = EvidenceRow(*row)
+        self.tell("evidence", step_id, f"{draft.title} kept as evidence {kept.id}, SHA-256 {hashed}.")
+        detail = {
+            "evidence": kept.id,
+            "kind": draft.kind,
+            "sha256": hashed,
+            "characters": kept.characters,
+        }
+        self.record("incident evidence", step_id, Outcome.DONE, detail)
+        return kept
+
+    def tell(self, kind: str, step_id: str, text: str) -> None:
+        """Write a line into the timeline."""
+        values = {
+            "incident_id": self.incident.id,
+            "at": self.now,
+            "actor": self.actor,
+            "kind": kind,
+            "step_id": step_id,
+            "text": text,
+        }
+        self._connection.execute(insert(incident_entry).values(values))
+
+    def record(self, action: str, step_id: str, outcome: Outcome, detail: Mapping[str, Any]) -> None:
+        """Journal what was done, about INC-7 or INC-7 step-id."""
+        subject = f"INC-{self.incident.id} {step_id}".rstrip()
+        self._journal.record(action, subject, outcome, detail, within=self._connection, actor=self.actor)
+
+    def close(self, outcome: str) -> None:
+        """Close the incident."""
+        self._connection.execute(
+            update(incident)
+            .where(incident.c.id == self.incident.id, incident.c.state == OPEN)
+            .values(state=CLOSED, closed_at=self.now, closed_by=self.actor, outcome=outcome)
+        )

@@ -1,0 +1,297 @@
+"""Incidents in PostgreSQL, in the journal's database: read here, changed by incident_changes.
+
+The words for states and kinds are those of whoever calls.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Engine, func, insert, literal, select, text
+from sqlalchemy.dialects.postgresql import insert as upsert
+
+from crypto_core.database.connection.engine import connected
+from crypto_core.database.schema import (
+    incident,
+    incident_entry,
+    incident_evidence,
+    incident_presence,
+    incident_step,
+    journal,
+)
+from crypto_core.database.state.incident_changes import (
+    EVIDENCE,
+    INCIDENT,
+    OPEN,
+    STEP,
+    TODO,
+    EvidenceRow,
+    IncidentChange,
+    IncidentRow,
+    StepRow,
+    checked_number,
+    read_incident,
+)
+from crypto_core.database.state.journal import Journal, Outcome
+from crypto_core.errors import EvidenceError
+from crypto_core.text.cleaning import clean
+
+PRESENT_SECONDS = 60.0
+"""Who was not seen for so long no longer works on an incident."""
+
+
+@dataclass(frozen=True, slots=True)
+class IncidentDraft:
+    """An incident that is to be declared. `scope` is JSON; `first_step` begins with it, in `first_state`."""
+
+    title: str
+    runbook_id: str
+    runbook_text: str
+    runbook_source: str
+    runbook_digest: str
+    scope: Mapping[str, Any]
+    actor: str
+    host: str
+    first_step: str
+    first_state: str
+    entry: str
+    detail: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class EntryRow:
+    """One line of the timeline."""
+
+    at: datetime
+    actor: str
+    kind: str
+    step_id: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class PresenceRow:
+    """Somebody who works on an incident."""
+
+    actor: str
+    host: str
+    seen_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class IncidentWhole:
+    """All that is stored of an incident, but for the content of its evidence."""
+
+    incident: IncidentRow
+    steps: tuple[StepRow, ...]
+    evidence: tuple[EvidenceRow, ...]
+    entries: tuple[EntryRow, ...]
+    present: tuple[PresenceRow, ...]
+
+
+class IncidentStore:
+    """The incidents of one database. Thread-safe; every method blocks on SQL and raises DatabaseError.
+
+    Moments are the database's clock, so that hosts need not agree on the time, unless `clock` is given.
+    """
+
+    def __init__(
+        self, engine: Engine, journal: Journal, *, clock: Callable[[], datetime] | None = None
+    ) -> None:
+        self._engine = engine
+        self._journal = journal
+        self._clock = clock
+
+    def declare(self, draft: IncidentDraft) -> int:
+        """Make an incident with its first step, timeline entry and journal entry; return its number."""
+        with connected(self._engine, write=True) as connection:
+            now = self._now(connection)
+            values = {
+                "title": draft.title,
+                "state": OPEN,
+                "runbook_id": draft.runbook_id,
+                "runbook_text": draft.runbook_text,
+                "runbook_source": draft.runbook_source,
+                "runbook_digest": draft.runbook_digest,
+                "scope": dict(draft.scope),
+                "declared_at": now,
+                "declared_by": draft.actor,
+            }
+            number = int(connection.scalar(insert(incident).values(values).returning(incident.c.id)) or 0)
+            change = self._locked(connection, number, draft.actor, now)
+            change.set_step(draft.first_step, TODO, draft.first_state, begun_at=now)
+            change.tell("declared", "", draft.entry)
+            change.record("incident declare", "", Outcome.DONE, draft.detail)
+            presence = {"incident_id": number, "actor": draft.actor, "host": draft.host}
+            connection.execute(
+                insert(incident_presence).values(presence | {"seen_at": func.clock_timestamp()})
+            )
+        return number
+
+    @contextmanager
+    def change(self, number: int, actor: str) -> Iterator[IncidentChange]:
+        """Give an incident to change, locked, in one transaction. Raises UnknownIncidentError."""
+        with connected(self._engine, write=True) as connection:
+            yield self._locked(connection, checked_number(number), actor, None)
+
+    def get(self, number: int) -> IncidentRow:
+        """Return an incident. Raises UnknownIncidentError."""
+        with connected(self._engine) as connection:
+            return read_incident(connection, number)
+
+    def whole(self, number: int) -> IncidentWhole:
+        """Return all that is stored of an incident. Raises UnknownIncidentError."""
+        with connected(self._engine) as connection:
+            row = read_incident(connection, number)
+            s, e, t, p = incident_step.c, incident_evidence.c, incident_entry.c, incident_presence.c
+            steps = connection.execute(select(*STEP).where(s.incident_id == number)).all()
+            pieces = connection.execute(select(*EVIDENCE).where(e.incident_id == number).order_by(e.id)).all()
+            entries = connection.execute(
+                select(t.at, t.actor, t.kind, t.step_id, t.text).where(t.incident_id == number).order_by(t.id)
+            ).all()
+            lately = func.clock_timestamp() - func.make_interval(0, 0, 0, 0, 0, 0, PRESENT_SECONDS)
+            present = connection.execute(
+                select(p.actor, p.host, p.seen_at)
+                .where(p.incident_id == number, p.seen_at > lately)
+                .order_by(p.actor, p.host)
+            ).all()
+        return IncidentWhole(
+            row,
+            tuple(StepRow(*one) for one in steps),
+            tuple(EvidenceRow(*one) for one in pieces),
+            tuple(EntryRow(*one) for one in entries),
+            tuple(PresenceRow(*one) for one in present),
+        )
+
+    def list(self, *, closed: bool, limit: int) -> tuple[tuple[IncidentRow, tuple[StepRow, ...]], ...]:
+        """Return incidents with their steps, open ones first, the newest first; in two statements."""
+        wanted = select(*INCIDENT).order_by((incident.c.state == OPEN).desc(), incident.c.id.desc())
+        if not closed:
+            wanted = wanted.where(incident.c.state == OPEN)
+        with connected(self._engine) as connection:
+            rows = [IncidentRow(*row) for row in connection.execute(wanted.limit(limit))]
+            ids = [row.id for row in rows]
+            steps: dict[int, list[StepRow]] = {id_: [] for id_ in ids}
+            c = incident_step.c
+            for id_, *step in connection.execute(select(c.incident_id, *STEP).where(c.incident_id.in_(ids))):
+                steps[id_].append(StepRow(*step))
+        return tuple((row, tuple(steps[row.id])) for row in rows)
+
+    def present(self, numbers: Collection[int]) -> dict[int, tuple[PresenceRow, ...]]:
+        """Return who works on incidents now, by the incident's number."""
+        c, lately = (
+            incident_presence.c,
+            func.clock_timestamp() - func.make_interval(0, 0, 0, 0, 0, 0, PRESENT_SECONDS),
+        )
+        found: dict[int, list[PresenceRow]] = {}
+        with connected(self._engine) as connection:
+            for number, *row in connection.execute(
+                select(c.incident_id, c.actor, c.host, c.seen_at)
+                .where(c.incident_id.in_(numbers), c.seen_at > lately)
+                .order_by(c.incident_id, c.actor, c.host)
+            ):
+                found.setdefault(int(number), []).append(PresenceRow(*row))
+        return {number: tuple(rows) for number, rows in found.items()}
+
+    def runbook_texts(self, numbers: Collection[int]) -> dict[int, str]:
+        """Return the texts of the runbooks that incidents go on by, by the incident's number."""
+        c = incident.c
+        with connected(self._engine) as connection:
+            rows = connection.execute(select(c.id, c.runbook_text).where(c.id.in_(numbers))).all()
+        return {int(number): str(written) for number, written in rows}
+
+    def content(self, number: int, evidence: int) -> str:
+        """Return a piece of evidence's content.
+
+        Raises EvidenceError where it is not there, or its hash is not the one that was stored with it, or not
+        the one that was journaled when it was captured.
+        """
+        e, j = incident_evidence.c, journal.c
+        name = f"INC-{number}"
+        with connected(self._engine) as connection:
+            found = connection.execute(
+                select(e.content, e.sha256, e.step_id).where(
+                    e.incident_id == checked_number(number), e.id == checked_number(evidence)
+                )
+            ).one_or_none()
+            if found is None:
+                raise EvidenceError(
+                    f"{name} has no piece of evidence {evidence}.",
+                    remedy=f"List what there is with: keydeck incident show {number}.",
+                )
+            told = connection.scalars(
+                select(j.detail).where(
+                    j.action == "incident evidence", j.subject == clean(f"{name} {found.step_id}", 500)
+                )
+            ).all()
+        hashed = hashlib.sha256(found.content.encode()).hexdigest()
+        if hashed != found.sha256:
+            raise EvidenceError(f"Evidence {evidence} of {name} was changed after it was captured.")
+        journaled = [detail for detail in map(json.loads, told) if detail.get("evidence") == evidence]
+        if [detail.get("sha256") for detail in journaled] != [hashed]:
+            raise EvidenceError(f"Evidence {evidence} of {name} is not what the journal says was captured.")
+        return str(found.content)
+
+    def see(self, number: int, actor: str, host: str) -> bool:
+        """Note that somebody works on an open incident, now. Returns True the first time."""
+        now = func.clock_timestamp()
+        c = incident.c
+        here = select(c.id, literal(actor), literal(host), now).where(
+            c.id == checked_number(number), c.state == OPEN
+        )
+        statement = upsert(incident_presence).from_select(["incident_id", "actor", "host", "seen_at"], here)
+        statement = statement.on_conflict_do_update(
+            index_elements=["incident_id", "actor", "host"], set_={"seen_at": now}
+        )
+        # PostgreSQL leaves xmax at 0 in a row that was inserted and not updated.
+        new = statement.returning(text("xmax = 0"))
+        with connected(self._engine, write=True) as connection:
+            first = connection.scalar(new)
+            if first is None:
+                read_incident(connection, number)  # closed, or not there at all
+            return bool(first)
+
+    def last_evidence(self, kind: str, *, unlike: str = "") -> datetime | None:
+        """Return when a restored database's incident last got a piece of evidence of a kind.
+
+        One with hash `unlike` doesn't count.
+        """
+        e = incident_evidence.c
+        about_database = incident.c.scope["database"].astext.is_not(None)
+        statement = (
+            select(func.max(e.captured_at))
+            .select_from(incident_evidence.join(incident))
+            .where(about_database, e.kind == kind, e.sha256 != unlike)
+        )
+        with connected(self._engine) as connection:
+            found: datetime | None = connection.scalar(statement)
+        return found
+
+    def now(self) -> datetime:
+        """Return the time by which incidents are kept."""
+        with connected(self._engine) as connection:
+            return self._now(connection)
+
+    def _now(self, connection: Connection) -> datetime:
+        if self._clock is not None:
+            return self._clock()
+        now: datetime = connection.execute(select(func.clock_timestamp())).scalar_one()
+        return now
+
+    def _locked(
+        self, connection: Connection, number: int, actor: str, now: datetime | None
+    ) -> IncidentChange:
+        row = read_incident(connection, number, locked=True)
+        s = incident_step.c
+        steps = connection.execute(select(*STEP).where(s.incident_id == number)).all()
+        # The time is taken under the lock, so that moments follow one another as changes do.
+        moment = now or self._now(connection)
+        return IncidentChange(
+            connection, self._journal, row, [StepRow(*step) for step in steps], actor, moment
+        )

@@ -1,0 +1,239 @@
+"""Jobs in PostgreSQL, beside the backups: each with where it stands, its counts, and who works on it.
+
+Every moment is the database's clock: hosts need not agree on the time.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, dataclass, field, fields
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, Engine, and_, case, func, insert, select, text, update
+
+from crypto_core.database.connection.engine import connected
+from crypto_core.database.schema import job, job_chunk, job_runner, job_token
+from crypto_core.errors import UnknownJobError
+
+RUNNING, PAUSED, DONE, CANCELLED, FAILED = "running", "paused", "done", "cancelled", "failed"
+
+LIVELY_SECONDS = 2.0
+"""A runner that was not seen for so long counts as gone."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobDraft:
+    """A job that is to be made. `scope`, `plan` and `census_before` are JSON."""
+
+    run_id: UUID
+    verb: str
+    selection: str
+    scope: Mapping[str, Any]
+    source_key_arn: str | None
+    target_key_arn: str
+    write_format: str
+    allow_downgrade: bool
+    verify: str
+    plan: Mapping[str, Any]
+    plan_digest: str
+    planned: int
+    calls_per_second: float
+    census_before: Mapping[str, Any] | None
+    created_by: str
+    host: str
+    consent: str
+    restores: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class JobRow:
+    """A job as it stands."""
+
+    id: int
+    run_id: UUID
+    verb: str
+    state: str
+    why: str
+    selection: str
+    scope: Mapping[str, Any]
+    source_key_arn: str | None
+    target_key_arn: str
+    write_format: str
+    allow_downgrade: bool
+    verify: str
+    plan: Mapping[str, Any]
+    planned: int
+    calls_per_second: float
+    wave: int
+    zeroes: int
+    census_before: Mapping[str, Any] | None
+    census_after: Mapping[str, Any] | None
+    remarks: Sequence[str]
+    created_by: str
+    host: str
+    created_at: datetime
+    started_at: datetime | None
+    zero_at: datetime | None
+    ended_at: datetime | None
+    restores: int | None
+    now: datetime
+    """When it was read, by the database's clock."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobCounts:
+    """Sums over a job's chunks. `errors` are tokens that can't be written, by kind."""
+
+    errors: Mapping[str, int] = field(default_factory=dict)
+    done: int = 0
+    conflicts: int = 0
+    changed: int = 0
+    kms_calls: int = 0
+    chunks: int = 0
+    chunks_done: int = 0
+    left: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class RunnerRow:
+    """A process that works on a job, or did."""
+
+    id: UUID
+    job_id: int
+    host: str
+    pid: int
+    actor: str
+    started_at: datetime
+    seen_at: datetime
+    ended_at: datetime | None
+    samples: Sequence[Mapping[str, Any]]
+
+
+class JobStore:
+    """The jobs of one database. Thread-safe; every method blocks on SQL and raises DatabaseError."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def create(self, connection: Connection, draft: JobDraft) -> int:
+        """Make a job that runs, and return its number."""
+        values = asdict(draft) | {"state": RUNNING, "wave": 1, "created_at": func.clock_timestamp()}
+        return int(connection.execute(insert(job).values(values).returning(job.c.id)).scalar_one())
+
+    def get(self, id_: int, connection: Connection | None = None) -> JobRow:
+        """Return a job. Raises UnknownJobError."""
+        with self._reading(connection) as read:
+            row = read.execute(select(*_JOB).where(job.c.id == id_)).one_or_none()
+        if row is None:
+            raise UnknownJobError(f"There is no job {id_}.")
+        return JobRow(*row)
+
+    def list(self, limit: int) -> tuple[JobRow, ...]:
+        """Return jobs, the newest first."""
+        with connected(self._engine) as connection:
+            rows = connection.execute(select(*_JOB).order_by(job.c.id.desc()).limit(limit)).all()
+        return tuple(JobRow(*row) for row in rows)
+
+    def change(
+        self,
+        id_: int,
+        to: str,
+        among: Collection[str],
+        *,
+        why: str = "",
+        connection: Connection | None = None,
+    ) -> bool:
+        """Set a job's state if it is one of `among`. Returns False, and changes nothing, if it is not."""
+        ended = func.clock_timestamp() if to in (DONE, CANCELLED) else None
+        statement = (
+            update(job)
+            .where(job.c.id == id_, job.c.state.in_(among))
+            .values(state=to, why=why, ended_at=ended)
+        )
+        with self._writing(connection) as write:
+            return bool(write.execute(statement).rowcount)
+
+    def set(self, id_: int, connection: Connection, **values: Any) -> None:
+        """Set columns of a job, such as its wave."""
+        connection.execute(update(job).where(job.c.id == id_).values(values))
+
+    def counts(self, ids: Collection[int]) -> dict[int, JobCounts]:
+        """Return what has been counted for some jobs, by number."""
+        c = job_chunk.c
+        unfinished = c.expected - c.done - c.changed - c.poisoned
+        sums = select(
+            c.job_id,
+            func.sum(c.done),
+            func.sum(c.conflicts),
+            func.sum(c.changed),
+            func.sum(c.kms_calls),
+            func.count(),
+            func.count().filter(c.state == "done"),
+            func.sum(case((and_(c.state != "done", unfinished > 0), unfinished), else_=0)),
+        ).group_by(c.job_id)
+        t = job_token.c
+        kinds = select(t.job_id, t.kind, func.count()).where(t.resolved_at.is_(None))
+        errors: dict[int, dict[str, int]] = {}
+        with connected(self._engine) as connection:
+            for id_, kind, number in connection.execute(
+                kinds.where(t.job_id.in_(ids)).group_by(t.job_id, t.kind).order_by(t.kind)
+            ):
+                errors.setdefault(id_, {})[kind] = number
+            rows = connection.execute(sums.where(c.job_id.in_(ids))).all()
+        found = {id_: JobCounts(errors.pop(id_, {}), *map(int, sums_)) for id_, *sums_ in rows}
+        return found | {id_: JobCounts(kinds_) for id_, kinds_ in errors.items()}
+
+    def enlist(self, id_: int, runner: UUID, *, host: str, pid: int, actor: str) -> None:
+        """Tell that a process works on a job."""
+        now = func.clock_timestamp()
+        with connected(self._engine, write=True) as connection:
+            connection.execute(
+                insert(job_runner).values(
+                    id=runner, job_id=id_, host=host, pid=pid, actor=actor, started_at=now, seen_at=now
+                )
+            )
+            started = func.coalesce(job.c.started_at, now)
+            connection.execute(update(job).where(job.c.id == id_).values(started_at=started))
+
+    def leave(self, runner: UUID) -> None:
+        """Tell that a process no longer works on its job."""
+        with connected(self._engine, write=True) as connection:
+            statement = update(job_runner).where(job_runner.c.id == runner)
+            connection.execute(statement.values(ended_at=func.clock_timestamp()))
+
+    def runners(self, ids: Collection[int]) -> tuple[RunnerRow, ...]:
+        """Return who works on some jobs, and who did, the first first."""
+        columns = [job_runner.c[f.name] for f in fields(RunnerRow)]
+        statement = select(*columns).where(job_runner.c.job_id.in_(ids))
+        with connected(self._engine) as connection:
+            rows = connection.execute(statement.order_by(job_runner.c.started_at, job_runner.c.id)).all()
+        return tuple(RunnerRow(*row) for row in rows)
+
+    def lively(self, id_: int) -> int:
+        """Return how many processes work on a job now."""
+        with connected(self._engine) as connection:
+            return int(connection.scalar(_LIVELY, {"job": id_, "lively": LIVELY_SECONDS}) or 0)
+
+    def sample(self, runner: UUID, samples: Sequence[Mapping[str, Any]]) -> None:
+        """Keep what a process measured in its last minute."""
+        with connected(self._engine, write=True) as connection:
+            connection.execute(_SAMPLE, {"runner": runner, "samples": json.dumps(samples)})
+
+    def _reading(self, connection: Connection | None) -> AbstractContextManager[Connection]:
+        return connected(self._engine) if connection is None else nullcontext(connection)
+
+    def _writing(self, connection: Connection | None) -> AbstractContextManager[Connection]:
+        return connected(self._engine, write=True) if connection is None else nullcontext(connection)
+
+
+_JOB = [func.clock_timestamp() if f.name == "now" else job.c[f.name] for f in fields(JobRow)]
+
+_LIVELY = text(
+    "SELECT count(*) FROM keydeck.job_runner WHERE job_id = :job AND ended_at IS NULL"
+    " AND seen_at > clock_timestamp() - make_interval(secs => :lively)"
+)
+_SAMPLE = text("UPDATE keydeck.job_runner SET samples = CAST(:samples AS jsonb) WHERE id = :runner")

@@ -1,0 +1,144 @@
+"""The journal: append-only, hash-chained record of changes, refusals and dry runs.
+
+What an entry is, and what its digest covers: `journal_entry`. How a change shows: `journal_chain`. What keeps
+the newest entries from being removed unnoticed: `journal_checkpoints`.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Connection, Engine, func, insert, select
+
+from crypto_core.database.connection.engine import connected
+from crypto_core.database.schema import journal as table
+from crypto_core.database.state.journal_chain import Chain
+from crypto_core.database.state.journal_entry import FIRST, Entry, Outcome, entry_of, selecting
+from crypto_core.text.cleaning import clean
+
+__all__ = ["FIRST", "Entry", "EntryFilter", "Journal", "Outcome", "chained"]
+
+_LOCK = 0x6B657964  # "keyd": one writer at a time extends the chain
+_PAGE = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class EntryFilter:
+    """Which entries: everything given must hold. Texts are parts of the field, in any case."""
+
+    since: datetime | None = None
+    until: datetime | None = None
+    actor: str = ""
+    action: str = ""
+    subject: str = ""
+    outcome: str = ""
+
+    def conditions(self) -> Iterator[Any]:
+        """Yield them as SQL."""
+        if self.since is not None:
+            yield table.c.at >= self.since
+        if self.until is not None:
+            yield table.c.at <= self.until
+        for name in ("actor", "action", "subject", "outcome"):
+            if part := getattr(self, name):
+                yield table.c[name].icontains(part, autoescape=True)
+
+
+class Journal:
+    """Writes and checks the journal of one database."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        actor: Callable[[], str],
+        *,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        """`actor` says who acts (AWS identity and database role); asked at each entry."""
+        self.engine = engine
+        self._actor = actor
+        self._clock = clock
+
+    def actor(self) -> str:
+        """Return who acts. May ask AWS and the database, so not while rows are locked."""
+        return self._actor()
+
+    def record(
+        self,
+        action: str,
+        subject: str,
+        outcome: Outcome,
+        detail: Mapping[str, Any] | None = None,
+        *,
+        within: Connection | None = None,
+        actor: str | None = None,
+    ) -> None:
+        """Append one entry, in the transaction of `within` where given. Raises DatabaseError.
+
+        `actor` is for who had to ask before the transaction began; see `actor`.
+        """
+        if actor is None:
+            actor = self.actor()
+        if within is not None:
+            self._append(within, actor, action, subject, outcome, detail)
+            return
+        with connected(self.engine, write=True) as connection:
+            self._append(connection, actor, action, subject, outcome, detail)
+
+    def _append(
+        self,
+        connection: Connection,
+        actor: str,
+        action: str,
+        subject: str,
+        outcome: Outcome,
+        detail: Mapping[str, Any] | None,
+    ) -> None:
+        connection.execute(select(func.pg_advisory_xact_lock(_LOCK)))
+        last = connection.execute(
+            select(table.c.seq, table.c.digest).order_by(table.c.seq.desc()).limit(1)
+        ).first()
+        entry = Entry(
+            seq=last.seq + 1 if last else 1,
+            at=self._clock(),
+            actor=clean(actor, 500),
+            host=clean(socket.gethostname(), 100),
+            action=clean(action, 100),
+            subject=clean(subject, 500),
+            outcome=outcome.value,
+            detail=json.dumps(detail or {}, sort_keys=True, ensure_ascii=True),
+            previous=bytes(last.digest) if last else FIRST,
+            digest=b"",
+        )
+        values = {f: getattr(entry, f) for f in Entry.__slots__} | {"digest": entry.computed_digest()}
+        connection.execute(insert(table), values)
+
+    def entries(self, *, limit: int = 1000, which: EntryFilter | None = None) -> tuple[Entry, ...]:
+        """Return the newest `limit` entries that the filter lets through, oldest first.
+
+        Raises DatabaseError.
+        """
+        conditions = (which or EntryFilter()).conditions()
+        newest = selecting().where(*conditions).order_by(table.c.seq.desc()).limit(limit)
+        with connected(self.engine) as connection:
+            rows = connection.execute(newest).all()
+        return tuple(entry_of(row) for row in reversed(rows))
+
+    def verify(self) -> str | None:
+        """Return None if the chain is whole, else one sentence saying where it breaks first."""
+        chain = Chain()
+        with connected(self.engine) as connection:
+            return next((wrong for entry in chained(connection) if (wrong := chain.follow(entry))), None)
+
+
+def chained(connection: Connection, *, after: int | None = None) -> Iterator[Entry]:
+    """Yield all entries, or those behind a number, in their order, without holding them all."""
+    behind = () if after is None else (table.c.seq > after,)
+    statement = selecting().where(*behind).order_by(table.c.seq)
+    for row in connection.execute(statement, execution_options={"yield_per": _PAGE}):
+        yield entry_of(row)

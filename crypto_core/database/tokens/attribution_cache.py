@@ -1,0 +1,226 @@
+"""What KMS has said about single envelopes, remembered by a digest of the stored value.
+
+An answer holds for exactly one stored value, so a token that changes loses its answer by itself. Answers are
+kept in Keydeck's schema where that is there and may be written, else in memory for as long as Keydeck runs.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Connection, Engine, FromClause, LargeBinary, String, bindparam, func, select, text
+from sqlalchemy import column as sql_column
+from sqlalchemy.dialects.postgresql import ARRAY, insert
+
+from crypto_core.database.connection.engine import connected
+from crypto_core.database.schema import key_answer
+from crypto_core.errors import DatabaseError
+from crypto_core.key_names import same_key
+
+SHA256_BYTES = 32
+
+Wrapping = tuple[str, str | None]
+"""Key ARN and key material id."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What is known about one stored value. `key_arn` is None for an envelope that can't be opened."""
+
+    digest: bytes
+    edk_prefix: bytes | None
+    key_arn: str | None
+    key_material_id: str | None
+    reason: str = ""
+
+
+class AnswerBook:
+    """The remembered answers of one database. Thread-safe."""
+
+    def __init__(self, engine: Engine, *, read_only: bool = False) -> None:
+        self._engine = engine
+        self._read_only = read_only
+        self._lock = threading.Lock()
+        self._granted: set[str] = set()
+        self._memory: dict[bytes, Answer] = {}
+
+    def remember(self, answers: Iterable[Answer]) -> None:
+        """Keep answers; the newer one about a value replaces the older."""
+        batch = list({a.digest: a for a in answers}.values())
+        if not batch:
+            return
+        if not self._read_only and self._stored("INSERT"):
+            try:
+                with connected(self._engine, write=True) as connection:
+                    _upsert(connection, batch)
+            except DatabaseError:
+                # A standby, or a grant taken away: the answers are still good for this run.
+                self._read_only = True
+            else:
+                return
+        with self._lock:
+            self._memory.update({a.digest: a for a in batch})
+
+    def by_group(self, connection: Connection) -> dict[bytes, frozenset[Wrapping]]:
+        """Return every wrapping that KMS has ever named for each EDK prefix; more than one is a conflict."""
+        groups: dict[bytes, set[Wrapping]] = {}
+        if self._stored("SELECT", connection):
+            t = key_answer.c
+            rows = connection.execute(
+                select(t.edk_prefix, t.key_arn, t.key_material_id)
+                .where(t.edk_prefix.is_not(None), t.key_arn.is_not(None))
+                .distinct()
+            )
+            for prefix, key_arn, material in rows:
+                groups.setdefault(bytes(prefix), set()).add((key_arn, material))
+        with self._lock:
+            for answer in self._memory.values():
+                if answer.edk_prefix and answer.key_arn:
+                    groups.setdefault(answer.edk_prefix, set()).add((answer.key_arn, answer.key_material_id))
+        return {prefix: _once_a_key(wrappings) for prefix, wrappings in groups.items()}
+
+    def about(self, connection: Connection, digests: Iterable[bytes]) -> Mapping[bytes, Answer]:
+        """Return the answers about some stored values, by digest."""
+        wanted = list(digests)
+        known: dict[bytes, Answer] = {}
+        if wanted and self._stored("SELECT", connection):
+            t = key_answer.c
+            rows = connection.execute(
+                select(t.envelope_digest, t.edk_prefix, t.key_arn, t.key_material_id, t.reason).where(
+                    t.envelope_digest == func.any(bindparam("digests", wanted, ARRAY(LargeBinary)))
+                )
+            )
+            for digest, prefix, key_arn, material, reason in rows:
+                known[bytes(digest)] = Answer(
+                    bytes(digest), bytes(prefix) if prefix else None, key_arn, material, reason
+                )
+        with self._lock:
+            known.update({d: self._memory[d] for d in wanted if d in self._memory})
+        return known
+
+    def of(self, digest: bytes) -> Answer | None:
+        """Return the answer about one stored value. Raises DatabaseError."""
+        with connected(self._engine) as connection:
+            return self.about(connection, [digest]).get(digest)
+
+    def relation(self) -> FromClause | None:
+        """Return the answers as something to join; or None.
+
+        Its columns: digest and its mark (see `expressions.mark_of`), edk_prefix, key_arn, key_material_id,
+        reason.
+        """
+        with self._lock:
+            memory = list(self._memory.values())
+        remembered = _as_select(memory) if memory else None
+        if not self._stored("SELECT"):
+            return None if remembered is None else remembered.subquery("answers")
+        t = key_answer.c
+        stored = select(*_told(t.envelope_digest, t))
+        if remembered is None:
+            return stored.subquery("answers")
+        # One answer a value, the newer one: two would count the token twice.
+        older = stored.where(t.envelope_digest.not_in(select(remembered.subquery().c.digest)))
+        both: FromClause = remembered.union_all(older).subquery("answers")
+        return both
+
+    def _stored(self, privilege: str, connection: Connection | None = None) -> bool:
+        """True if the table is there and the role has the privilege on it, as `connection` says if given."""
+        if privilege not in self._granted:
+            own = connected(self._engine) if connection is None else nullcontext(connection)
+            with own as asked:
+                if not asked.scalar(_MAY, {"privilege": privilege}):
+                    return False
+            # What is there stays there; a schema that isn't may be created at any time.
+            self._granted.add(privilege)
+        return True
+
+
+def _once_a_key(wrappings: set[Wrapping]) -> frozenset[Wrapping]:
+    """Replicas of a multi-Region key are one key: of those that KMS has named, the first is kept."""
+    kept: list[Wrapping] = []
+    for arn, material in sorted(wrappings, key=str):
+        if not any(same_key(arn, other) and material == m for other, m in kept):
+            kept.append((arn, material))
+    return frozenset(kept)
+
+
+# to_regclass fails where the role may not use the schema, hence the order.
+_MAY = text(
+    """
+    SELECT CASE WHEN to_regnamespace('keydeck') IS NULL THEN false
+           WHEN NOT has_schema_privilege(to_regnamespace('keydeck'), 'USAGE') THEN false
+           WHEN to_regclass('keydeck.key_answer') IS NULL THEN false
+           ELSE has_table_privilege(to_regclass('keydeck.key_answer'), :privilege) END
+    """
+)
+
+
+def _upsert(connection: Connection, answers: list[Answer]) -> None:
+    now = datetime.now(UTC)
+    statement = insert(key_answer)
+    new = statement.excluded
+    statement = statement.on_conflict_do_update(
+        index_elements=["envelope_digest"],
+        set_={
+            "edk_prefix": new.edk_prefix,
+            "key_arn": new.key_arn,
+            "key_material_id": new.key_material_id,
+            "reason": new.reason,
+            "asked_at": new.asked_at,
+        },
+    )
+    connection.execute(
+        statement,
+        [
+            {
+                "envelope_digest": a.digest,
+                "edk_prefix": a.edk_prefix,
+                "key_arn": a.key_arn,
+                "key_material_id": a.key_material_id,
+                "reason": a.reason,
+                "asked_at": now,
+            }
+            for a in answers
+        ],
+    )
+
+
+def _as_select(answers: list[Answer]):  # type: ignore[no-untyped-def]  # the type of a select over unnest
+    def values(name: str, content: list[object], kind: object) -> object:
+        return bindparam(name, content, ARRAY(kind), unique=True)  # type: ignore[arg-type]
+
+    rows = (
+        func.unnest(
+            values("digests", [a.digest for a in answers], LargeBinary),
+            values("prefixes", [a.edk_prefix for a in answers], LargeBinary),
+            values("arns", [a.key_arn for a in answers], String),
+            values("materials", [a.key_material_id for a in answers], String),
+            values("reasons", [a.reason for a in answers], String),
+        )
+        .table_valued(
+            sql_column("digest", LargeBinary),
+            sql_column("edk_prefix", LargeBinary),
+            sql_column("key_arn", String),
+            sql_column("key_material_id", String),
+            sql_column("reason", String),
+        )
+        .render_derived(name="remembered")
+    )
+    return select(*_told(rows.c.digest, rows.c))
+
+
+def _told(digest: Any, c: Any) -> list[Any]:
+    mark = func.substr(digest, 1, func.length(digest) - SHA256_BYTES, type_=LargeBinary)
+    return [
+        digest.label("digest"),
+        mark.label("mark"),
+        c.edk_prefix,
+        c.key_arn,
+        c.key_material_id,
+        c.reason,
+    ]

@@ -1,0 +1,65 @@
+"""Which tokens Keydeck has written, and not the platform: by its backups and its journal.
+
+Every envelope that Keydeck replaces is backed up. A plaintext or dev value never is, so of those that it
+encrypted in place only the journal tells.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import datetime
+
+from sqlalchemy import JSON, Engine, Text, bindparam, cast, func, literal, select, tuple_
+from sqlalchemy.dialects.postgresql import ARRAY
+
+from crypto_core.database.connection.engine import connected
+from crypto_core.database.schema import envelope_backup, journal
+from crypto_core.database.state.journal import Outcome
+from crypto_core.errors import MissingSchemaError
+from crypto_core.references import TokenRef
+
+_IN_PLACE = "encrypt"
+
+
+def written_by_keydeck(
+    engine: Engine, journal_engine: Engine, refs: Collection[TokenRef], since: datetime
+) -> frozenset[TokenRef]:
+    """Return those of some tokens that Keydeck has written; in place, at `since` or later.
+
+    Without its schema Keydeck writes nothing. `journal_engine` is where the journal is. Raises DatabaseError,
+    MissingGrantError where its tables may not be read.
+    """
+    if not refs:
+        return frozenset()
+    return _replaced(engine, refs) | _encrypted(journal_engine, refs, since)
+
+
+def _replaced(engine: Engine, refs: Collection[TokenRef]) -> frozenset[TokenRef]:
+    names = {(f"{ref.table}.{ref.column}", ref.row_id): ref for ref in refs}
+    c = envelope_backup.c
+    found = select(c.token_column, c.row_id).distinct().where(tuple_(c.token_column, c.row_id).in_(names))
+    try:
+        with connected(engine) as connection:
+            rows = connection.execute(found).all()
+    except MissingSchemaError:
+        return frozenset()
+    return frozenset(names[column, row_id] for column, row_id in rows)
+
+
+def _encrypted(engine: Engine, refs: Collection[TokenRef], since: datetime) -> frozenset[TokenRef]:
+    names = {str(ref): ref for ref in refs}
+    c = journal.c
+    told = cast(c.detail, JSON).op("->", return_type=JSON)(literal("references", Text))
+    listed = (
+        select(func.json_array_elements_text(told).label("reference"))
+        .where(c.action == _IN_PLACE, c.outcome == Outcome.DONE.value, c.at >= since)
+        .subquery()
+    )
+    wanted = bindparam("names", list(names), ARRAY(Text))
+    found = select(listed.c.reference).where(listed.c.reference == func.any(wanted)).distinct()
+    try:
+        with connected(engine) as connection:
+            rows = connection.scalars(found).all()
+    except MissingSchemaError:
+        return frozenset()
+    return frozenset(names[name] for name in rows)

@@ -1,0 +1,136 @@
+"""Envelopes that Keydeck has replaced and keeps, until they are purged: under a key, of a token, of a job."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Engine, LargeBinary, bindparam, func, select, update
+from sqlalchemy.dialects.postgresql import ARRAY
+
+from crypto_core.database.connection.engine import connected
+from crypto_core.database.schema import envelope_backup
+from crypto_core.database.tokens.expressions import format_of
+from crypto_core.envelope import Format
+from crypto_core.key_names import same_key
+from crypto_core.references import TokenRef
+
+_MOST = 50
+_PAGE = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Replaced:
+    """How one token was stored until Keydeck wrote it anew at `replaced_at`."""
+
+    format: Format
+    key_arn: str | None
+    key_material_id: str | None
+    replaced_at: datetime
+
+
+def backups_under(engine: Engine, key_arn: str) -> int:
+    """Return the number of replaced envelopes under a key, all its replicas together.
+
+    Raises DatabaseError, MissingSchemaError where Keydeck's schema isn't there.
+    """
+    b = envelope_backup.c
+    by_key = select(b.key_arn, func.count()).where(b.envelope.is_not(None)).group_by(b.key_arn)
+    with connected(engine) as connection:
+        rows = connection.execute(by_key).all()
+    return sum(number for arn, number in rows if arn and same_key(arn, key_arn))
+
+
+def replaced(engine: Engine, ref: TokenRef) -> tuple[Replaced, ...]:
+    """Return how a token was stored before, as far as Keydeck keeps it, the newest first.
+
+    No envelope leaves the database. Raises DatabaseError, MissingSchemaError where the schema isn't there.
+    """
+    b = envelope_backup.c
+    kept = (
+        select(format_of(b.envelope), b.key_arn, b.key_material_id, b.replaced_at)
+        .where(b.token_column == f"{ref.table}.{ref.column}", b.row_id == ref.row_id, b.envelope.is_not(None))
+        .order_by(b.replaced_at.desc())
+        .limit(_MOST)
+    )
+    with connected(engine) as connection:
+        rows = connection.execute(kept).all()
+    return tuple(Replaced(Format(format_), arn, material, at) for format_, arn, material, at in rows)
+
+
+def previous(engine: Engine, run_id: UUID, digests: Sequence[bytes]) -> dict[bytes, str]:
+    """Return the envelopes that stood where a run wrote these values, by the values' digests.
+
+    Raises DatabaseError.
+    """
+    b = envelope_backup.c
+    told = bindparam("digests", list(digests), ARRAY(LargeBinary))
+    kept = (
+        select(b.written_digest, b.envelope)
+        .where(b.run_id == run_id, b.written_digest == func.any(told), b.envelope.is_not(None))
+        .order_by(b.id)
+    )
+    with connected(engine) as connection:
+        return {bytes(digest): envelope for digest, envelope in connection.execute(kept)}
+
+
+def backed_up(engine: Engine, run_id: UUID) -> Iterator[list[TokenRef]]:
+    """Give, page by page, the tokens whose previous envelopes a run has kept. Raises DatabaseError."""
+    b = envelope_backup.c
+    after = 0
+    while True:
+        page = (
+            select(b.id, b.token_column, b.row_id)
+            .where(b.run_id == run_id, b.envelope.is_not(None), b.written_digest.is_not(None), b.id > after)
+            .order_by(b.id)
+            .limit(_PAGE)
+        )
+        with connected(engine) as connection:
+            rows = connection.execute(page).all()
+        if not rows:
+            return
+        after = rows[-1].id
+        for_each = ((column.partition("."), row_id) for _, column, row_id in rows)
+        yield [TokenRef(parts[0], parts[2], row_id) for parts, row_id in for_each]
+
+
+def keys_of(engine: Engine, run_id: UUID) -> tuple[str, ...]:
+    """Return the ARNs of the keys that a run's kept envelopes are under. Raises DatabaseError."""
+    b = envelope_backup.c
+    named = select(b.key_arn).where(b.run_id == run_id, b.envelope.is_not(None), b.key_arn.is_not(None))
+    with connected(engine) as connection:
+        return tuple(sorted(connection.scalars(named.distinct())))
+
+
+def kept(engine: Engine, *, run_id: UUID | None = None, before: datetime | None = None) -> int:
+    """Return how many replaced envelopes `purge` would forget. Raises DatabaseError."""
+    counted = select(func.count()).select_from(envelope_backup).where(*_which(run_id, before))
+    with connected(engine) as connection:
+        return int(connection.scalar(counted) or 0)
+
+
+def purge(engine: Engine, *, run_id: UUID | None = None, before: datetime | None = None) -> int:
+    """Forget the replaced envelopes of a run, or those replaced before a moment, or all; returns how many.
+
+    That Keydeck wrote the tokens stays known. Raises DatabaseError; what was forgotten before stays so.
+    """
+    b = envelope_backup.c
+    purged = 0
+    while True:
+        some = select(b.id).where(*_which(run_id, before)).order_by(b.id).limit(_PAGE)
+        with connected(engine, write=True) as connection:
+            statement = update(envelope_backup).where(b.id.in_(some)).values(envelope=None)
+            number = connection.execute(statement).rowcount
+        purged += number
+        if not number:
+            return purged
+
+
+def _which(run_id: UUID | None, before: datetime | None) -> list[ColumnElement[bool]]:
+    b = envelope_backup.c
+    which: list[ColumnElement[bool]] = [b.envelope.is_not(None)]
+    which += [b.run_id == run_id] if run_id is not None else []
+    which += [b.replaced_at < before] if before is not None else []
+    return which

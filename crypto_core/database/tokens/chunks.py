@@ -1,0 +1,345 @@
+"""The parts of a job: cut by ids, claimed by one process at a time, and given back if that one dies.
+
+A claim is a lease on the database's own clock (clock_timestamp: now() stands still in a transaction). Each
+batch of a chunk is counted in the transaction that writes it, and fails there if the lease was lost: so no
+token is counted twice, and a process that was stopped for a while writes nothing more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+from itertools import groupby
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    Subquery,
+    bindparam,
+    cast,
+    func,
+    insert,
+    literal,
+    or_,
+    select,
+    text,
+    update,
+)
+from sqlalchemy import Text as SqlText
+from sqlalchemy.dialects.postgresql import ARRAY, aggregate_order_by
+
+from crypto_core.database.connection.engine import connected
+from crypto_core.database.schema import job_chunk, job_token
+from crypto_core.database.state.jobs import LIVELY_SECONDS
+from crypto_core.database.tokens.column_selection import Picked
+from crypto_core.database.tokens.store import TokenScope, TokenStore
+from crypto_core.database.tokens.tables import TokenColumn
+from crypto_core.errors import LeaseLostError
+from crypto_core.references import TokenRef
+
+CHUNK = 5_000
+"""Tokens of a chunk, cut by ids."""
+LISTED = 1_000
+"""Tokens of a chunk that lists them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """What a batch came to. `changed` are tokens that somebody else has changed for good, or removed."""
+
+    done: int = 0
+    conflicts: int = 0
+    changed: int = 0
+    poisoned: int = 0
+    kms_calls: int = 0
+
+    def __add__(self, other: Counted) -> Counted:
+        return Counted(*(getattr(self, name) + getattr(other, name) for name in _COUNTS))
+
+
+_COUNTS = tuple(f.name for f in fields(Counted))
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A claimed part of a job: see schema.job_chunk. `attempt` counts the claims."""
+
+    id: int
+    job_id: int
+    wave: int
+    table_name: str
+    column_name: str
+    after_id: str | None
+    upto_id: str | None
+    row_ids: list[str] | None
+    expected: int
+    position: str | None
+    runner_id: UUID
+    attempt: int
+    done: int
+    conflicts: int
+    changed: int
+    poisoned: int
+    kms_calls: int
+
+    @property
+    def column(self) -> TokenColumn:
+        """The column that its tokens are in."""
+        return TokenColumn(self.table_name, self.column_name)
+
+    @property
+    def counted(self) -> Counted:
+        """What had been counted when it was claimed."""
+        return Counted(*(getattr(self, name) for name in _COUNTS))
+
+
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """What a process is told whenever it says that it is there."""
+
+    state: str
+    calls_per_second: float
+    runners: int
+    held: bool
+    """True while the chunk is this process's, or it has none."""
+
+
+class ChunkStore:
+    """The chunks of one database. Thread-safe; every method blocks on SQL and raises DatabaseError."""
+
+    def __init__(self, engine: Engine, store: TokenStore) -> None:
+        self._engine = engine
+        self._store = store
+
+    def cut(
+        self, connection: Connection, job_id: int, wave: int, scope: TokenScope, *, size: int = CHUNK
+    ) -> int:
+        """Cut a scope into chunks of `size` tokens; returns how many tokens it has.
+
+        A column is read once. Its last chunk ends at the highest id that there is now.
+        """
+        tokens = 0
+        for table, column, source, condition in self._store.scoped(scope):
+            identifier = source.c[table.id_column]
+            inside = (
+                select(
+                    identifier.label("id"),
+                    func.row_number().over(order_by=identifier).label("n"),
+                    func.lead(identifier).over(order_by=identifier).is_(None).label("last"),
+                )
+                .where(condition)
+                .subquery()
+            )
+            ends = (
+                select(cast(inside.c.id, SqlText).label("id"), inside.c.n)
+                .where(or_(inside.c.n % size == 0, inside.c.last))
+                .subquery()
+            )
+            before = func.lag(ends.c.id).over(order_by=ends.c.n)
+            counted = ends.c.n - func.coalesce(func.lag(ends.c.n).over(order_by=ends.c.n), 0)
+            names = [
+                "job_id",
+                "wave",
+                "state",
+                "table_name",
+                "column_name",
+                "after_id",
+                "upto_id",
+                "expected",
+            ]
+            told: list[Any] = [
+                literal(job_id),
+                literal(wave),
+                literal("open"),
+                literal(table.name),
+                literal(column),
+            ]
+            chunks = select(*told, before, ends.c.id, counted).order_by(ends.c.n)
+            made = insert(job_chunk).from_select(names, chunks).returning(job_chunk.c.expected)
+            tokens += sum(connection.scalars(made))
+        return tokens
+
+    def cut_listed(
+        self, connection: Connection, job_id: int, wave: int, refs: Iterable[TokenRef], *, size: int = LISTED
+    ) -> int:
+        """Make chunks of these tokens alone; returns how many they are."""
+        tokens = 0
+        for (table, column), group in groupby(sorted(set(refs)), key=lambda r: (r.table, r.column)):
+            ids = [ref.row_id for ref in group]
+            rows = [
+                {
+                    "job_id": job_id,
+                    "wave": wave,
+                    "state": "open",
+                    "table_name": table,
+                    "column_name": column,
+                    "row_ids": ids[first : first + size],
+                    "expected": len(ids[first : first + size]),
+                }
+                for first in range(0, len(ids), size)
+            ]
+            connection.execute(insert(job_chunk), rows)
+            tokens += len(ids)
+        return tokens
+
+    def cut_picked(
+        self, connection: Connection, job_id: int, wave: int, picked: Picked, *, size: int = LISTED
+    ) -> int:
+        """Make chunks that list these tokens, but for those that the job can't write; returns how many."""
+        inside = _left(job_id, picked)
+        part = (inside.c.n - 1) // size
+        ids = func.array_agg(aggregate_order_by(inside.c.id, inside.c.n), type_=ARRAY(SqlText))
+        told: list[Any] = [
+            literal(job_id),
+            literal(wave),
+            literal("open"),
+            literal(picked.column.table),
+            literal(picked.column.column),
+        ]
+        names = ["job_id", "wave", "state", "table_name", "column_name", "row_ids", "expected"]
+        chunks = select(*told, ids, func.count()).select_from(inside).group_by(part).order_by(part)
+        made = insert(job_chunk).from_select(names, chunks).returning(job_chunk.c.expected)
+        return sum(connection.scalars(made))
+
+    def count_picked(self, connection: Connection, job_id: int, picked: Picked) -> int:
+        """Return how many of these tokens there are, but for those that the job can't write."""
+        counted = select(func.count()).select_from(_left(job_id, picked))
+        return int(connection.execute(counted).scalar_one())
+
+    def claim(self, job_id: int, runner: UUID, lease_seconds: float) -> Chunk | None:
+        """Take a chunk of a running job that nobody has, or whose lease has run out; None without one."""
+        parameters = {"job": job_id, "runner": runner, "lease": lease_seconds}
+        with connected(self._engine, write=True) as connection:
+            row = connection.execute(_CLAIM, parameters).one_or_none()
+        return None if row is None else Chunk(*row)
+
+    def renew(self, job_id: int, runner: UUID, chunk: Chunk | None, lease_seconds: float) -> Beat:
+        """Say that a process is there, renew the lease of its chunk, and return what it has to know."""
+        parameters = {
+            "job": job_id,
+            "runner": runner,
+            "chunk": chunk.id if chunk else None,
+            "attempt": chunk.attempt if chunk else None,
+            "lease": lease_seconds,
+            "lively": LIVELY_SECONDS,
+        }
+        with connected(self._engine, write=True) as connection:
+            state, rate, runners, held = connection.execute(_RENEW, parameters).one()
+        return Beat(state, rate, max(1, runners), chunk is None or bool(held))
+
+    def counted(self, connection: Connection, chunk: Chunk) -> Counted:
+        """Return what has been counted of a chunk of ours. Raises LeaseLostError."""
+        c = job_chunk.c
+        found = connection.execute(
+            select(*(c[name] for name in _COUNTS)).where(*_mine(chunk)).with_for_update()
+        ).one_or_none()
+        if found is None:
+            raise _lost(chunk)
+        return Counted(*found)
+
+    def advance(self, connection: Connection, chunk: Chunk, position: str | None, counted: Counted) -> None:
+        """Count a batch in the transaction that writes it. Raises LeaseLostError: then that must not commit.
+
+        `position` is the last id up to which every token is finished, None for as it was.
+        """
+        c = job_chunk.c
+        changes = {name: c[name] + number for name in _COUNTS if (number := getattr(counted, name))}
+        if position is not None:
+            changes["position"] = literal(position)
+        self._fenced(connection, chunk, changes or {"position": c.position})
+
+    def finish(self, chunk: Chunk, counted: Counted) -> None:
+        """Tell that a chunk is done. Raises LeaseLostError."""
+        c = job_chunk.c
+        changes = {name: c[name] + getattr(counted, name) for name in _COUNTS}
+        with connected(self._engine, write=True) as connection:
+            self._fenced(connection, chunk, changes | {"state": "done", "lease_until": None})
+
+    def release(self, chunk: Chunk, position: str | None, counted: Counted) -> None:
+        """Give a chunk back, to be gone on with by whoever claims it. Raises LeaseLostError."""
+        c = job_chunk.c
+        changes = {name: c[name] + getattr(counted, name) for name in _COUNTS}
+        changes |= {"state": "open", "runner_id": None, "lease_until": None}
+        with connected(self._engine, write=True) as connection:
+            self._fenced(
+                connection, chunk, changes | ({} if position is None else {"position": literal(position)})
+            )
+
+    def left(self, connection: Connection, job_id: int) -> int:
+        """Return how many chunks of a job are not done."""
+        c = job_chunk.c
+        unfinished = select(func.count()).where(c.job_id == job_id, c.state != "done")
+        return int(connection.execute(unfinished).scalar_one())
+
+    def moved(self, connection: Connection, job_id: int, wave: int) -> int:
+        """Return how many tokens a wave has written, given up, or found changed."""
+        c = job_chunk.c
+        sums = func.coalesce(func.sum(c.done + c.changed + c.poisoned), 0)
+        return int(connection.execute(select(sums).where(c.job_id == job_id, c.wave == wave)).scalar_one())
+
+    def _fenced(self, connection: Connection, chunk: Chunk, changes: dict[str, object]) -> None:
+        if not connection.execute(update(job_chunk).where(*_mine(chunk)).values(changes)).rowcount:
+            raise _lost(chunk)
+
+
+def _mine(chunk: Chunk) -> tuple[ColumnElement[bool], ...]:
+    c = job_chunk.c
+    held = (c.id == chunk.id, c.runner_id == chunk.runner_id, c.attempt == chunk.attempt)
+    return (*held, c.state == "taken")
+
+
+def _lost(chunk: Chunk) -> LeaseLostError:
+    return LeaseLostError(f"Chunk {chunk.id} of job {chunk.job_id} is another process's by now.")
+
+
+def _left(job_id: int, picked: Picked) -> Subquery:
+    """The ids as text, numbered in their own order, without those that are left out or given up."""
+    found = picked.ids.subquery()
+    row_id = cast(found.c.id, SqlText)
+    c = job_token.c
+    given_up = select(c.row_id).where(
+        c.job_id == job_id, c.token_column == str(picked.column), c.row_id == row_id, c.resolved_at.is_(None)
+    )
+    conditions: list[Any] = [~given_up.correlate(found).exists()]
+    if picked.but:
+        conditions.append(row_id.not_in(select(func.unnest(bindparam("but", picked.but, ARRAY(SqlText))))))
+    numbered = func.row_number().over(order_by=found.c.id)
+    return select(row_id.label("id"), numbered.label("n")).where(*conditions).subquery()
+
+
+_CLAIM = text(
+    f"""
+    UPDATE keydeck.job_chunk SET state = 'taken', runner_id = :runner, attempt = attempt + 1,
+           lease_until = clock_timestamp() + make_interval(secs => :lease)
+    WHERE id = (
+        SELECT id FROM keydeck.job_chunk
+        WHERE job_id = :job AND state <> 'done' AND (state = 'open' OR lease_until < clock_timestamp())
+              AND EXISTS (SELECT FROM keydeck.job WHERE id = :job AND state = 'running')
+        ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED)
+    RETURNING {", ".join(f.name for f in fields(Chunk))}
+    """  # noqa: S608  # names of our own
+)
+
+# A batch of our own may hold the chunk's row: it is skipped then, and the next beat renews the lease.
+_RENEW = text(
+    """
+    WITH seen AS (
+        UPDATE keydeck.job_runner SET seen_at = clock_timestamp() WHERE id = :runner
+    ), renewed AS (
+        UPDATE keydeck.job_chunk SET lease_until = clock_timestamp() + make_interval(secs => :lease)
+        WHERE id IN (
+            SELECT id FROM keydeck.job_chunk
+            WHERE id = :chunk AND runner_id = :runner AND attempt = :attempt AND state = 'taken'
+            FOR UPDATE SKIP LOCKED)
+    )
+    SELECT j.state, j.calls_per_second,
+           (SELECT count(*) FROM keydeck.job_runner r WHERE r.job_id = j.id AND r.ended_at IS NULL
+                   AND r.seen_at > clock_timestamp() - make_interval(secs => :lively)),
+           EXISTS (SELECT FROM keydeck.job_chunk c WHERE c.id = :chunk AND c.runner_id = :runner
+                   AND c.attempt = :attempt AND c.state = 'taken')
+    FROM keydeck.job j WHERE j.id = :job
+    """
+)

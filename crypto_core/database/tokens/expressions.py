@@ -1,0 +1,213 @@
+"""SQL expressions that tell a stored value's format and key material group inside the database.
+
+Base64 works on groups of three bytes, so "v1|" is four characters of the stored string, and the EDK's own
+base64 begins right behind them: sixty-eight more stored characters are fifty-one characters of the EDK's
+base64, of which fifty hold its first 37 bytes. In v2 the key ARN's base64, at most 160 characters, stands in
+between. Nothing is decoded before its alphabet is checked, so a corrupt row can't fail the statement.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    LargeBinary,
+    Select,
+    String,
+    Subquery,
+    and_,
+    bindparam,
+    case,
+    cast,
+    func,
+    literal,
+    literal_column,
+    not_,
+    null,
+)
+from sqlalchemy import Text as SqlText
+from sqlalchemy import column as sql_column
+from sqlalchemy import table as sql_table
+from sqlalchemy.sql.expression import TableClause
+from sqlalchemy.types import NullType
+
+from crypto_core.database.tokens.tables import TokenTable
+from crypto_core.envelope import (
+    ENVELOPE_FORMATS,
+    MAX_KEY_ARN_BYTES,
+    PROVIDER_PREFIXES,
+    STORED_PREFIXES,
+    Format,
+)
+
+Text_ = ColumnElement[Any]
+
+MARK_CHARACTERS = 4
+"""Stored characters that tell an envelope's version: "v1|" in base64."""
+HEAD_CHARACTERS = 72
+"""Stored characters of a v1 value that hold the version and the EDK prefix, in whole base64 groups."""
+MARK_BEGINS, MARK_BYTES = 360, 16
+"""Where an envelope's mark stands: behind the longest EDK prefix, so that no two envelopes share it."""
+V2_CHARACTERS = 4 * -(-(4 * -(-MAX_KEY_ARN_BYTES // 3) + 51) // 3)
+"""Stored characters of a v2 value, behind the version, that hold the longest key ARN and the EDK prefix."""
+
+_FOREIGN = "[^A-Za-z0-9+/]"
+_HEADER = "^AQ[AEIMQUYcgkosw048][A-P]AH[g-j]"
+"""The version header 01 0x 0x 00 78 in base64. Counted repetitions would make an expression slow."""
+_EDK_CHARACTERS = 51
+_UNMOVED: Any = literal_column("'0'")
+
+
+def table_of(table: TokenTable) -> TableClause:
+    """Return the table with its id, token and shown columns, for use in SQL expressions."""
+    names = dict.fromkeys([table.id_column, *table.token_columns, *table.shown])
+    return sql_table(table.name, *(sql_column(n) for n in names))
+
+
+def apart(statement: Select[Any]) -> Subquery:
+    """Return a subquery that PostgreSQL computes row by row, before anything is done with its columns.
+
+    An OFFSET of nothing says so, and as a literal it leaves the scan parallel. Besides, of what a subquery
+    computes few different values are expected, so that counting them needs no sort.
+    """
+    return statement.offset(_UNMOVED).subquery()
+
+
+def format_of(stored: Text_) -> Text_:
+    """The value's format, as `Format`'s text. NULL is no token: leave it out before."""
+    plaintexts = [prefix for prefixes in PROVIDER_PREFIXES.values() for prefix in prefixes]
+    return case(
+        (stored == "", literal(Format.EMPTY.value)),
+        *((func.starts_with(stored, p), literal(f.value)) for f, p in STORED_PREFIXES.items()),
+        (_starts_with_any(stored, plaintexts), literal(Format.PLAINTEXT.value)),
+        else_=literal(Format.UNRECOGNISED.value),
+    )
+
+
+def plaintext_provider_of(stored: Text_) -> Text_:
+    """Whose plaintext the value is, told by its prefix; NULL for anything else."""
+    return case(
+        *(
+            (_starts_with_any(stored, prefixes), literal(provider))
+            for provider, prefixes in PROVIDER_PREFIXES.items()
+        ),
+        else_=cast(null(), String),
+    )
+
+
+def _starts_with_any(stored: Text_, prefixes: Sequence[str]) -> ColumnElement[bool]:
+    """True for values that begin with one of the prefixes, which are one parameter."""
+    listed: Any = _array(prefixes)
+    result: ColumnElement[bool] = stored.bool_op("^@")(func.any(literal(listed, NullType())))
+    return result
+
+
+def is_envelope(stored: Text_) -> ColumnElement[bool]:
+    """True for values in an envelope format, of any version.
+
+    Long values are stored outside their row, and fetched for every function that looks at them: here once.
+    """
+    marks = [STORED_PREFIXES[f] for f in sorted(ENVELOPE_FORMATS)]
+    result: ColumnElement[bool] = func.left(stored, MARK_CHARACTERS).in_(marks)
+    return result
+
+
+def head_of(stored: Text_) -> Text_:
+    """As much of the value as its format and EDK prefix need, beginning with the version's mark.
+
+    Envelopes of one key material share at most about a thousand heads, so that what is costly to compute is
+    computed for each head, not for each row. In a v2 head the EDK's base64 follows the mark at once.
+    """
+    behind = func.substr(stored, 5, V2_CHARACTERS)
+    readable = and_(
+        func.starts_with(stored, STORED_PREFIXES[Format.V2]),
+        func.length(stored) >= V2_CHARACTERS + 4,
+        not_(behind.regexp_match(_FOREIGN)),
+    )
+    edk = func.left(func.split_part(_decoded(behind), "|", 2), _EDK_CHARACTERS)
+    return case(
+        (readable, func.concat(STORED_PREFIXES[Format.V2], edk)),
+        (func.starts_with(stored, STORED_PREFIXES[Format.V2]), literal(STORED_PREFIXES[Format.V2])),
+        else_=func.left(stored, HEAD_CHARACTERS),
+    )
+
+
+def edk_prefix_of_head(head: Text_) -> Text_:
+    """The 37-byte EDK prefix as bytea, from a head; NULL where there is none with a KMS header."""
+    behind = func.substr(head, 5, 68)
+    return case(
+        (
+            and_(
+                func.starts_with(head, STORED_PREFIXES[Format.V1]),
+                func.length(behind) == HEAD_CHARACTERS - MARK_CHARACTERS,
+                not_(behind.regexp_match(_FOREIGN)),
+            ),
+            _prefix(_decoded(behind)),
+        ),
+        (func.starts_with(head, STORED_PREFIXES[Format.V2]), _prefix(behind)),
+        else_=cast(null(), LargeBinary),
+    )
+
+
+def edk_prefix_of(stored: Text_) -> Text_:
+    """The 37-byte EDK prefix of an envelope as bytea; NULL where there is none with a KMS header."""
+    return edk_prefix_of_head(head_of(stored))
+
+
+def _decoded(encoded: Text_) -> Text_:
+    return func.encode(func.decode(encoded, "base64"), "escape")
+
+
+def _prefix(edk_text: Text_) -> Text_:
+    """The first 37 bytes of an EDK, of whose base64 fifty-one characters are given."""
+    return case(
+        (
+            and_(
+                func.length(edk_text) == _EDK_CHARACTERS,
+                edk_text.regexp_match(_HEADER),
+                not_(edk_text.regexp_match(_FOREIGN)),
+            ),
+            func.decode(func.concat(func.left(edk_text, _EDK_CHARACTERS - 1), "=="), "base64"),
+        ),
+        else_=cast(null(), LargeBinary),
+    )
+
+
+def mark_of(stored: Text_) -> Text_:
+    """Some bytes of an envelope's ciphertext, as bytea: random in each. Other values have none."""
+    encoded = func.convert_to(stored, literal_column("'UTF8'"))
+    return case(
+        (is_envelope(stored), func.substr(encoded, MARK_BEGINS + 1, MARK_BYTES)),
+        else_=literal_column("''::bytea"),
+    )
+
+
+def digest_of(stored: Text_) -> Text_:
+    """The mark and the SHA-256 of the stored value: tells two values apart without selecting either."""
+    return mark_of(stored).op("||")(func.sha256(func.convert_to(stored, literal_column("'UTF8'"))))
+
+
+def id_text(table: TokenTable, source: TableClause) -> Text_:
+    """The row's id as text."""
+    return cast(source.c[table.id_column], SqlText)
+
+
+def id_in(table: TokenTable, source: Any, ids: Sequence[str]) -> ColumnElement[bool]:
+    """Rows with one of these ids, in the column's own type, so that the primary key's index serves.
+
+    However many ids there are, they are one parameter.
+    """
+    # A literal of no type is read as an array of the column's.
+    listed: Any = [int(i) for i in ids] if table.id_kind == "integer" else _array(ids)
+    result: ColumnElement[bool] = source.c[table.id_column] == func.any(
+        bindparam("ids", listed, NullType(), unique=True)
+    )
+    return result
+
+
+def _array(texts: Sequence[str]) -> str:
+    """Texts as PostgreSQL writes an array of them."""
+    quoted = (text.replace("\\", "\\\\").replace('"', '\\"') for text in texts)
+    return "{" + ",".join(f'"{text}"' for text in quoted) + "}"

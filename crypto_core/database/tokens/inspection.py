@@ -1,0 +1,121 @@
+"""One stored token, field by field, never the plaintext."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from crypto_core.database.tokens.attribution import Attributor
+from crypto_core.database.tokens.inventory import Inventory, InventoryRow
+from crypto_core.database.tokens.store import StoredToken, TokenStore
+from crypto_core.envelope import TAG_BYTES, Envelope, Format, parse
+from crypto_core.errors import EnvelopeError, InvalidCiphertextError, KmsError
+from crypto_core.keyring.data_keys import KeyAnswer
+from crypto_core.lists.coverage import Evidence
+from crypto_core.references import TokenRef
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """An envelope's anatomy. `fields` are (name, description) pairs in stored order, e.g.
+    ("encrypted data key", "184 bytes, KMS header 01 02 03 00 78"). `broken` says why it can't be opened.
+    """
+
+    row: InventoryRow
+    fields: tuple[tuple[str, str], ...]
+    wrapped_by: KeyAnswer | None
+    evidence: Evidence
+    broken: str = ""
+    key_unknown: str = ""
+    """Why the key is not known, where it isn't: KMS's refusal in words."""
+
+    def as_json(self) -> dict[str, Any]:
+        """The document that `keydeck inspect --json` prints."""
+        return {
+            "reference": str(self.row.ref),
+            "provider": self.row.provider,
+            "organisation": self.row.organisation,
+            "format": self.row.format.value,
+            "severity": self.row.severity.value,
+            "characters": self.row.characters,
+            "fields": [{"name": name, "value": value} for name, value in self.fields],
+            "key_arn": self.wrapped_by.key_arn if self.wrapped_by else None,
+            "key_material_id": self.wrapped_by.key_material_id if self.wrapped_by else None,
+            "evidence": self.evidence.value,
+            "broken": self.broken or None,
+            "key_unknown": self.key_unknown or None,
+            "shown": dict(self.row.shown),
+        }
+
+
+class Inspector:
+    """Reads single envelopes. Blocks on SQL and KMS: call it from a worker."""
+
+    def __init__(self, inventory: Inventory, store: TokenStore, attributor: Attributor) -> None:
+        self._inventory = inventory
+        self._store = store
+        self._attributor = attributor
+
+    def inspect(self, ref: TokenRef, *, ask_kms: bool = True) -> Inspection:
+        """Return the anatomy of one stored token.
+
+        With `ask_kms`, KMS is asked which key wrapped this very data key (one Decrypt, its answer dropped),
+        unless that is known already of a v1 envelope. A refusal by KMS is part of the result, not an
+        exception. Raises InvalidReferenceError, RowVanishedError, DatabaseError.
+        """
+        row = self._inventory.row(ref)
+        token = self._store.read(ref)
+        if not token.format.protected:
+            return Inspection(row, _fields_of_other(row), None, Evidence.UNKNOWN)
+        try:
+            envelope = parse(token.value.reveal())
+        except EnvelopeError as error:
+            return Inspection(
+                row, (("version", token.format.value),), None, Evidence.UNKNOWN, broken=error.message
+            )
+        # KMS may open the data key of an envelope that is known not to open under it: asking would hide that.
+        damage = self._attributor.damage(token)
+        if damage:
+            return Inspection(row, _fields(envelope), None, Evidence.UNKNOWN, broken=damage)
+        refusal = ""
+        # What is remembered holds for a stored value, and a v2 value opens in one row only.
+        if ask_kms and (row.evidence is not Evidence.VERIFIED or envelope.named_key):
+            failure = self._ask(token)
+            row = self._inventory.row(ref)
+            refusal = str(failure) if failure else ""
+            if isinstance(failure, InvalidCiphertextError) and envelope.named_key:
+                why = f"{failure.message} It is damaged, or was sealed for another row than {ref}."
+                return Inspection(row, _fields(envelope), None, Evidence.UNKNOWN, broken=why)
+        wrapped_by = KeyAnswer(row.key_arn, row.key_material_id) if row.key_arn else None
+        return Inspection(row, _fields(envelope), wrapped_by, row.evidence, key_unknown=refusal)
+
+    def _ask(self, token: StoredToken) -> KmsError | None:
+        return self._attributor.ask([token])[0].failure
+
+
+def _fields(envelope: Envelope) -> tuple[tuple[str, str], ...]:
+    described = [(name, _described(envelope, name, content)) for name, content in envelope.parts()]
+    return (("version", envelope.summary), *described)
+
+
+def _described(envelope: Envelope, name: str, content: bytes) -> str:
+    if name == "key ARN":
+        return content.decode("ascii")
+    if name == "ciphertext":
+        return f"{len(content) - TAG_BYTES} bytes and a {TAG_BYTES}-byte tag"
+    if name == "encrypted data key" and envelope.edk_prefix is None:
+        return f"{len(content)} bytes, without a KMS header"
+    if name == "encrypted data key":
+        header, group = content[:5].hex(" "), content[5:9].hex()
+        return f"{len(content)} bytes, KMS header {header}, key material group {group}…"
+    return f"{len(content)} bytes"
+
+
+def _fields_of_other(row: InventoryRow) -> tuple[tuple[str, str], ...]:
+    says = {
+        Format.DEV: "dev format: sealed under a key that is public; anyone can open it",
+        Format.PLAINTEXT: f"plaintext, recognised as a token of {row.plaintext_provider}",
+        Format.UNRECOGNISED: "plaintext or corrupt: begins like no known format",
+        Format.EMPTY: "empty: no token is stored",
+    }
+    return (("stored as", says.get(row.format, row.format.value)),)

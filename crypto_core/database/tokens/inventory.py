@@ -1,0 +1,375 @@
+"""Which tokens, in what state? Keyset pages from SQL; no token value is ever selected."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from threading import Event
+from typing import Any
+
+from sqlalchemy import Connection, Engine, func, select
+
+from crypto_core.cancelling import stop_if
+from crypto_core.database.connection.engine import connected
+from crypto_core.database.tokens.attribution_cache import Answer, AnswerBook, Wrapping
+from crypto_core.database.tokens.catalogue import Catalogue, LiveCatalogue
+from crypto_core.database.tokens.column_selection import Picked
+from crypto_core.database.tokens.expressions import format_of, id_in
+from crypto_core.database.tokens.inventory_expressions import FIELDS, Place, has_format, places_of
+from crypto_core.database.tokens.inventory_filter_sql import Matcher, asks_for_evidence, asks_for_keys
+from crypto_core.database.tokens.key_expressions import KeyView, unlike_their_group
+from crypto_core.database.tokens.orders import ORDERS, SortKey, needs_keys
+from crypto_core.database.tokens.surveying import Surveyor, read_together, source_of
+from crypto_core.database.tokens.surveys import Surveys
+from crypto_core.database.tokens.table_scan import Position, Search, Walker
+from crypto_core.database.tokens.tables import TokenColumn
+from crypto_core.envelope import Format
+from crypto_core.errors import InvalidReferenceError, RowVanishedError
+from crypto_core.findings.severity import FORMAT_SEVERITY, Severity
+from crypto_core.lists.coverage import Evidence
+from crypto_core.lists.filter_language import Term, parse_filter
+from crypto_core.lists.paging import Cursor, Page, Query, unknown_sort
+from crypto_core.references import TokenRef
+from crypto_core.text.cleaning import clean
+
+__all__ = ["FIELDS", "Inventory", "InventoryRow", "SortKey"]
+
+_REFERENCES = 10_000
+"""References read at a time: where a filter lets few through, each page may take a scan of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class InventoryRow:
+    """One token without its value. Text from the database is cleaned already.
+
+    `plaintext_provider` is whose plaintext it is (github, slack, atlassian), told by its prefix.
+    `characters` is the stored value's length. `key_arn` and `key_material_id` come from attribution.
+    `shown` are (column, text) pairs that help to recognise the row.
+    """
+
+    ref: TokenRef
+    provider: str
+    organisation: str
+    format: Format
+    plaintext_provider: str | None
+    characters: int
+    key_arn: str | None
+    key_material_id: str | None
+    evidence: Evidence
+    created_at: datetime | None
+    shown: tuple[tuple[str, str], ...]
+
+    @property
+    def severity(self) -> Severity:
+        """What the way the token is stored means by itself."""
+        return FORMAT_SEVERITY[self.format]
+
+    def as_json(self) -> dict[str, Any]:
+        """One entry of what `keydeck connections --json` prints."""
+        return {
+            "reference": str(self.ref),
+            "provider": self.provider,
+            "organisation": self.organisation,
+            "format": self.format.value,
+            "severity": self.severity.value,
+            "plaintext_provider": self.plaintext_provider,
+            "characters": self.characters,
+            "key_arn": self.key_arn,
+            "key_material_id": self.key_material_id,
+            "evidence": self.evidence.value,
+            "created_at": self.created_at.isoformat() if self.created_at else None,
+            "shown": dict(self.shown),
+        }
+
+
+class Inventory:
+    """The inventory of one database. Every method may block on SQL: call it from a worker."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        catalogue: LiveCatalogue,
+        answers: AnswerBook,
+        *,
+        aliases: Callable[[], Mapping[str, Sequence[str]]] = dict,
+    ) -> None:
+        """`aliases` gives the aliases of key ARNs as far as they are known; it must not block."""
+        self._engine = engine
+        self._catalogue = catalogue
+        self._answers = answers
+        self._aliases = aliases
+        # What one page is put together from is all of one moment.
+        self._snapshots = engine.execution_options(isolation_level="REPEATABLE READ")
+        self._surveys = Surveys()
+        self._placed: tuple[Catalogue | None, tuple[Place, ...]] = (None, ())
+
+    def page(
+        self,
+        query: Query,
+        start: Cursor | None = None,
+        *,
+        backwards: bool = False,
+        inclusive: bool = False,
+        limit: int = 200,
+        cancelled: Event | None = None,
+    ) -> Page[InventoryRow]:
+        """Return a page as PagedSource says, all of it as at one moment; "" sorts by state.
+
+        Raises DatabaseError too.
+        """
+        sort = _sort(query)
+        terms = parse_filter(query.filter, FIELDS)
+        aliases = self._known_aliases(terms)
+        places = self._places()
+        # Where a list is looked at anew, what was counted before is not to hide what has come since.
+        if start is None or inclusive:
+            number, survey = self._surveys.begin(query)
+        else:
+            number = int(start.values[-1])
+            survey = self._surveys.of(number)
+        at = _position(start, places) if start is not None else None
+        with connected(self._snapshots, cancelled=cancelled) as connection:
+            groups = self._answers.by_group(connection)
+            keys = self._key_view(connection, terms, groups, sort)
+            matcher = Matcher(terms, keys, aliases)
+            walker = Walker(connection, places, ORDERS[sort], matcher, keys, survey, cancelled)
+            # The reference is itself what breaks ties: from the end, it is the walk that turns around.
+            turned = sort is SortKey.REFERENCE and query.descending
+            falling = query.descending and not turned
+            found = walker.find(Search(at, falling, backwards is not turned, inclusive, limit + 1))
+            more, found = len(found) > limit, found[:limit]
+            behind = at is not None
+            if at is not None and inclusive:
+                behind = bool(walker.find(Search(at, falling, backwards is turned, False, 1)))
+            if backwards:
+                found.reverse()
+            refs = [
+                TokenRef(places[p.number].table.name, places[p.number].column, str(p.row_id)) for p in found
+            ]
+            rows = self._rows(connection, refs, groups)
+        cursors = [Cursor((p.kept, places[p.number].name, p.row_id, number)) for p in found]
+        above, below = (more, behind) if backwards else (behind, more)
+        first, last = (cursors[0], cursors[-1]) if cursors else (None, None)
+        return Page(rows, first, last, above=above, below=below)
+
+    def count(self, query: Query, *, cancelled: Event | None = None) -> int:
+        """Return how many rows the filter lets through. Raises as `page`.
+
+        Once after the beginning of a list it counts by the list's own values: its pages need that then.
+        """
+        sort = _sort(query)
+        terms = parse_filter(query.filter, FIELDS)
+        aliases = self._known_aliases(terms)
+        survey = self._surveys.uncounted(query)
+        surveyed = survey is not None and (survey.known or (ORDERS[sort].few and not needs_keys(sort)))
+        with connected(self._snapshots, cancelled=cancelled) as connection:
+            groups = self._answers.by_group(connection)
+            keys = self._key_view(connection, terms, groups, sort if surveyed else None)
+            matcher = Matcher(terms, keys, aliases)
+            if survey is not None and surveyed:
+                places = [p for p in self._places() if not matcher.excludes(p)]
+                Surveyor(connection, ORDERS[sort], matcher, keys, cancelled).take(survey, places)
+                if not survey.too_many:
+                    return sum(survey.counts.values())
+            return self._plain_count(connection, matcher, keys, cancelled)
+
+    def _plain_count(
+        self, connection: Connection, matcher: Matcher, keys: KeyView, cancelled: Event | None
+    ) -> int:
+        total = 0
+        for places in read_together(self._places(), matcher, keys):
+            stop_if(cancelled)
+            of_row, passing = matcher.parted(places)
+            counted: Any = select(*(func.count().filter(passes) for passes in passing))
+            counted = counted.select_from(source_of(places, keys)).where(of_row)
+            total += sum(connection.execute(counted).one())
+        return total
+
+    def tally(self, filter_: str, *, cancelled: Event | None = None) -> dict[str, dict[Format, int]]:
+        """Return how many tokens a filter lets through, by column name and format; no entry is zero.
+
+        Raises as `page`.
+        """
+        terms = parse_filter(filter_, FIELDS)
+        aliases = self._known_aliases(terms)
+        tallies: dict[str, dict[Format, int]] = {}
+        with connected(self._snapshots, cancelled=cancelled) as connection:
+            keys = self._key_view(connection, terms, self._answers.by_group(connection))
+            matcher = Matcher(terms, keys, aliases)
+            for place in self._places():
+                stop_if(cancelled)
+                if matcher.excludes(place):
+                    continue
+                format_ = format_of(place.stored)
+                counted = select(format_.label("format"), func.count())
+                counted = counted.select_from(keys.joined(place.source, place.stored))
+                rows = connection.execute(counted.where(matcher.passing(place)).group_by(format_))
+                by_format = {Format(name): number for name, number in rows}
+                if by_format:
+                    tallies[place.name] = by_format
+        return tallies
+
+    def picked(self, filter_: str, formats: frozenset[Format]) -> tuple[Picked, ...]:
+        """Return the tokens in some formats that a filter lets through, as SQL, column by column.
+
+        It goes by what is known of keys now. Raises as `page`.
+        """
+        terms = parse_filter(filter_, FIELDS)
+        aliases = self._known_aliases(terms)
+        with connected(self._snapshots) as connection:
+            keys = self._key_view(connection, terms, self._answers.by_group(connection))
+        matcher = Matcher(terms, keys, aliases)
+        return tuple(
+            Picked(
+                TokenColumn(place.table.name, place.column),
+                select(place.id.label("id"))
+                .select_from(keys.joined(place.source, place.stored))
+                .where(matcher.passing(place), has_format(place.stored, formats)),
+            )
+            for place in self._places()
+            if not matcher.excludes(place)
+        )
+
+    def references(self, filter_: str, *, cancelled: Event | None = None) -> Iterator[list[TokenRef]]:
+        """Give, page by page, every token that a filter lets through at this moment, by column and id.
+
+        Raises as `page`.
+        """
+        terms = parse_filter(filter_, FIELDS)
+        aliases = self._known_aliases(terms)
+        with connected(self._snapshots, cancelled=cancelled) as connection:
+            keys = self._key_view(connection, terms, self._answers.by_group(connection))
+            matcher = Matcher(terms, keys, aliases)
+            for place in self._places():
+                if matcher.excludes(place):
+                    continue
+                tokens = keys.joined(place.source, place.stored)
+                statement = select(place.id).select_from(tokens).where(matcher.passing(place))
+                statement = statement.order_by(place.id).limit(_REFERENCES)
+                after: list[Any] = []
+                while True:
+                    stop_if(cancelled)
+                    ids = connection.scalars(statement.where(*after)).all()
+                    if ids:
+                        yield [TokenRef(place.table.name, place.column, str(i)) for i in ids]
+                    if len(ids) < _REFERENCES:
+                        break
+                    after = [place.id > ids[-1]]
+
+    def rows(self, refs: Iterable[TokenRef]) -> tuple[InventoryRow, ...]:
+        """Return those of some rows that are still there, in the order asked, as they are at one moment.
+
+        Raises InvalidReferenceError, DatabaseError.
+        """
+        wanted = [r for ref in dict.fromkeys(refs) for r in self._catalogue().references(ref)]
+        with connected(self._snapshots) as connection:
+            return self._rows(connection, wanted, self._answers.by_group(connection))
+
+    def row(self, ref: TokenRef) -> InventoryRow:
+        """Return one row as it is now. Raises InvalidReferenceError, RowVanishedError, DatabaseError."""
+        self._catalogue().references(ref)
+        with connected(self._engine) as connection:
+            known = self._answers.by_group(connection)
+            rows = self._rows(connection, [ref], known)
+        if not rows:
+            raise RowVanishedError(f"{ref}: there is no such row, or it holds no token.")
+        return rows[0]
+
+    def _known_aliases(self, terms: Sequence[Term]) -> Mapping[str, Sequence[str]]:
+        """The aliases of keys, where a filter may name one. KMS may be slow: hold no connection meanwhile."""
+        return self._aliases() if any(term.field == "key" for term in terms) else {}
+
+    def _places(self) -> tuple[Place, ...]:
+        """The token columns that the catalogue has now."""
+        catalogue = self._catalogue()
+        known, places = self._placed
+        if known is not catalogue:
+            places = places_of(catalogue.tables)
+            self._placed = (catalogue, places)
+        return places
+
+    def _key_view(
+        self,
+        connection: Connection,
+        terms: Sequence[Term],
+        groups: Mapping[bytes, frozenset[Wrapping]],
+        sort: SortKey | None = None,
+    ) -> KeyView:
+        """What the query needs to know of the keys; as little as it can do with."""
+        if not (asks_for_keys(terms) or (sort is not None and needs_keys(sort))):
+            return KeyView({}, None)
+        relation = self._answers.relation()
+        if relation is None:
+            return KeyView(groups, None)
+        unlike = unlike_their_group(relation, groups)
+        named = connection.execute(select(unlike.c.key_arn, unlike.c.key_material_id).distinct()).all()
+        told = frozenset((arn, material) for arn, material in named if arn is not None)
+        if sort is SortKey.EVIDENCE or asks_for_evidence(terms):
+            return KeyView(groups, relation, told)
+        return KeyView(groups, unlike if named else None, told)
+
+    def _rows(
+        self, connection: Connection, refs: Sequence[TokenRef], known: Mapping[bytes, frozenset[Wrapping]]
+    ) -> tuple[InventoryRow, ...]:
+        """What is shown of some tokens, in their order; those that are no longer there are left out."""
+        read: dict[TokenRef, Any] = {}
+        for place in self._places():
+            own = {r.row_id: r for r in refs if (r.table, r.column) == (place.table.name, place.column)}
+            if own:
+                there = [place.stored.is_not(None), id_in(place.table, place.source, list(own))]
+                found = connection.execute(select(*place.columns()).where(*there))
+                read |= {own[row.row_id]: row for row in found if row.row_id in own}
+        digests = {ref: bytes(row.digest) for ref, row in read.items() if row.digest is not None}
+        about = self._answers.about(connection, dict.fromkeys(digests.values()))
+        return tuple(
+            _row(ref, read[ref], known, about.get(digests[ref]) if ref in digests else None)
+            for ref in refs
+            if ref in read
+        )
+
+
+def _row(
+    ref: TokenRef, row: Any, known: Mapping[bytes, frozenset[Wrapping]], answer: Answer | None
+) -> InventoryRow:
+    """What is shown of a token: KMS's own answer about it, if there is one, else that about its group."""
+    evidence, wrapping = Evidence.UNKNOWN, None
+    prefix = row.edk_prefix
+    if answer is not None:
+        if answer.key_arn:
+            evidence, wrapping = Evidence.VERIFIED, (answer.key_arn, answer.key_material_id)
+    elif prefix is not None and (group := known.get(bytes(prefix))):
+        if len(group) > 1:
+            evidence = Evidence.CONFLICT
+        else:
+            evidence, wrapping = Evidence.INFERRED, next(iter(group))
+    shown = json.loads(row.shown)
+    return InventoryRow(
+        ref=ref,
+        provider=row.provider,
+        organisation=clean(row.org, 100),
+        format=Format(row.format),
+        plaintext_provider=row.leaked,
+        characters=row.characters,
+        key_arn=wrapping[0] if wrapping else None,
+        key_material_id=wrapping[1] if wrapping else None,
+        evidence=evidence,
+        created_at=row.created_at,
+        shown=tuple((name, clean(text, 200)) for name, text in shown.items() if text is not None),
+    )
+
+
+def _sort(query: Query) -> SortKey:
+    try:
+        return SortKey(query.sort or SortKey.STATE)
+    except ValueError as error:
+        raise unknown_sort(query.sort, SortKey) from error
+
+
+def _position(cursor: Cursor, places: Sequence[Place]) -> Position:
+    kept, name, row_id, _ = cursor.values
+    number = next((p.number for p in places if p.name == name), None)
+    if number is None:
+        raise InvalidReferenceError(f"{name} can't be read any more.", remedy="List the tokens anew.")
+    return Position(number, kept, kept, row_id)  # type: ignore[arg-type]

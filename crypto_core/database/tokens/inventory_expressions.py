@@ -1,0 +1,230 @@
+"""The tokens of one column as SQL: what is shown of them, and what can be asked about them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    DateTime,
+    String,
+    and_,
+    case,
+    cast,
+    false,
+    func,
+    literal,
+    not_,
+    null,
+    or_,
+)
+from sqlalchemy import Text as SqlText
+
+from crypto_core.database.tokens.expressions import (
+    digest_of,
+    edk_prefix_of,
+    format_of,
+    id_text,
+    is_envelope,
+    plaintext_provider_of,
+    table_of,
+)
+from crypto_core.database.tokens.tables import TokenTable
+from crypto_core.envelope import ENVELOPE_FORMATS, PROVIDER_PREFIXES, STORED_PREFIXES, Format
+from crypto_core.findings.severity import Severity
+from crypto_core.lists.coverage import Evidence
+from crypto_core.lists.filter_language import Field, Kind
+
+_ENVELOPES = frozenset(ENVELOPE_FORMATS)
+
+FIELDS: dict[str, Field] = {
+    field.name: field
+    for field in (
+        Field("reference"),
+        Field("table"),
+        Field("column"),
+        Field("id"),
+        Field("org"),
+        Field("provider"),
+        Field("format", values=tuple(f.value for f in Format)),
+        Field("severity", values=tuple(s.value for s in Severity)),
+        Field("leaked", values=tuple(PROVIDER_PREFIXES)),
+        Field("key"),
+        Field("material"),
+        Field("evidence", values=tuple(e.value for e in Evidence)),
+        Field("characters", Kind.NUMBER),
+        Field("created", Kind.DATE),
+    )
+}
+FIELDS |= {"ref": FIELDS["reference"], "material_id": FIELDS["material"], "state": FIELDS["severity"]}
+"""Fields of the filter language. `leaked` is whose plaintext a value is; `key` also knows aliases."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One token column. `number` is its place among all, `source` its table or some rows of that."""
+
+    number: int
+    table: TokenTable
+    column: str
+    source: Any
+
+    @property
+    def name(self) -> str:
+        """The column as it is written: table.column."""
+        return f"{self.table.name}.{self.column}"
+
+    @property
+    def id(self) -> Any:
+        """The row's id, in its own type and order."""
+        return self.source.c[self.table.id_column]
+
+    @property
+    def id_text(self) -> Any:
+        """The row's id as text."""
+        return id_text(self.table, self.source)
+
+    @property
+    def stored(self) -> Any:
+        """The stored value; NULL is no token."""
+        return self.source.c[self.column]
+
+    @property
+    def organisation(self) -> Any:
+        """Whose the row is; "" where that isn't known."""
+        name = self.table.organisation
+        if not name:
+            return cast(literal(""), SqlText)
+        text = cast(self.source.c[name], SqlText)
+        return text if name in self.table.required else func.coalesce(text, "")
+
+    @property
+    def created(self) -> Any:
+        """When the row was made; NULL where that isn't known."""
+        name = self.table.created
+        known = name is not None and name in self.table.shown
+        return cast(self.source.c[name] if known else null(), DateTime(timezone=True))
+
+    @property
+    def characters(self) -> Any:
+        """The stored value's length. An envelope has as many bytes, and they need not be counted."""
+        return case(
+            (is_envelope(self.stored), func.octet_length(self.stored)), else_=func.length(self.stored)
+        )
+
+    @property
+    def reference(self) -> Any:
+        """The token's reference as text."""
+        return func.concat(f"{self.name}:", self.id_text)
+
+    def texts(self, parts: Iterable[str]) -> list[Any]:
+        """Where free text is looked for besides the reference, each for itself.
+
+        Columns in whose type no such text can be written are left out: a date need not be printed for each
+        row to be sure that no name is in it.
+        """
+        names = [n for n in self.table.shown if n != self.table.organisation]
+        shown = [self.source.c[n] for n in names if can_hold(self.table.type_of(n), parts)]
+        return [self.organisation, *(cast(c, SqlText) for c in shown)]
+
+    def columns(self) -> tuple[Any, ...]:
+        """What is shown of a token, without its value."""
+        return _shown(self)
+
+    def among(self, rows: Any) -> Place:
+        """The same column of only some rows."""
+        return Place(self.number, self.table, self.column, rows)
+
+
+def places_of(tables: Iterable[TokenTable]) -> tuple[Place, ...]:
+    """Return the token columns of some tables. Keep them: what is asked about them is put together once."""
+    tables = tuple(tables)
+    sources = {table.name: table_of(table) for table in tables}
+    columns = ((table, column) for table in tables for column in table.token_columns)
+    return tuple(Place(n, table, c, sources[table.name]) for n, (table, c) in enumerate(columns))
+
+
+@lru_cache(maxsize=64)
+def _shown(place: Place) -> tuple[Any, ...]:
+    shown = [n for n in place.table.shown if n != place.table.organisation]
+    pairs = (part for name in shown for part in (name, cast(place.source.c[name], SqlText)))
+    return (
+        cast(literal(place.table.name), String).label("table"),
+        cast(literal(place.column), String).label("column"),
+        place.id_text.label("row_id"),
+        cast(literal(place.table.provider), String).label("provider"),
+        place.organisation.label("org"),
+        format_of(place.stored).label("format"),
+        plaintext_provider_of(place.stored).label("leaked"),
+        place.characters.label("characters"),
+        edk_prefix_of(place.stored).label("edk_prefix"),
+        case((is_envelope(place.stored), digest_of(place.stored))).label("digest"),
+        place.created.label("created_at"),
+        cast(func.json_build_object(*pairs), SqlText).label("shown"),
+    )
+
+
+_DIGITS = "0123456789"
+_DATES = _DIGITS + "-+:. infinityBC"
+_WRITTEN_WITH = {
+    "bool": "truefalse",
+    "date": _DATES,
+    "float4": _DIGITS + "-+.eNaInfinity",
+    "float8": _DIGITS + "-+.eNaInfinity",
+    "int2": _DIGITS + "-",
+    "int4": _DIGITS + "-",
+    "int8": _DIGITS + "-",
+    "numeric": _DIGITS + "-.NaInfinity",
+    "timestamp": _DATES,
+    "timestamptz": _DATES,
+    "uuid": _DIGITS + "abcdef-",
+}
+"""The characters in which PostgreSQL prints the values of a type, dates in ISO style as the driver asks."""
+
+
+def can_hold(type_name: str, parts: Iterable[str]) -> bool:
+    """False if no value of the type has these texts in it, in upper or lower case."""
+    written = _WRITTEN_WITH.get(type_name)
+    return written is None or not set("".join(parts).lower()) - set(written.lower())
+
+
+def has_format(stored: Any, formats: Iterable[Format]) -> ColumnElement[bool]:
+    """True for values in one of some formats."""
+    return _has_format(stored, frozenset(formats))
+
+
+@lru_cache(maxsize=256)
+def _has_format(stored: Any, wanted: frozenset[Format]) -> ColumnElement[bool]:
+    if wanted == frozenset(Format):
+        return literal(True)
+    envelopes, others = wanted & _ENVELOPES, wanted - _ENVELOPES
+    told = [is_envelope(stored)] if envelopes == _ENVELOPES else [_is(stored, f) for f in sorted(envelopes)]
+    if others == frozenset(Format) - _ENVELOPES:
+        told.append(not_(is_envelope(stored)))
+    elif others:
+        # Nearly every value is an envelope: the rest is not looked at then.
+        told.append(and_(not_(is_envelope(stored)), or_(*(_is(stored, f) for f in sorted(others)))))
+    return or_(false(), *told)
+
+
+def _is(stored: Any, format_: Format) -> ColumnElement[bool]:
+    """True for values in a format; where that has no mark of its own, of those that are no envelopes."""
+    if format_ in STORED_PREFIXES:
+        begins: ColumnElement[bool] = func.starts_with(stored, STORED_PREFIXES[format_])
+        return begins
+    if format_ is Format.EMPTY:
+        empty: ColumnElement[bool] = stored == ""
+        return empty
+    plain = or_(*(leaked_by(stored, provider) for provider in PROVIDER_PREFIXES))
+    if format_ is Format.PLAINTEXT:
+        return plain
+    others = (func.starts_with(stored, p) for f, p in STORED_PREFIXES.items() if f not in _ENVELOPES)
+    return and_(stored != "", not_(or_(*others, plain)))
+
+
+def leaked_by(stored: Any, provider: str) -> ColumnElement[bool]:
+    """True for plaintext of a provider, told by its prefix."""
+    return or_(*(func.starts_with(stored, prefix) for prefix in PROVIDER_PREFIXES[provider]))

@@ -1,0 +1,260 @@
+"""What a filter's terms mean in SQL. `filters.passes` lets the same rows through in memory.
+
+What is the same for a whole column (its table, its provider) is decided here, so that the columns that a
+filter leaves out are never read.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import product
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, and_, false, func, literal, not_, or_, true
+from sqlalchemy import Text as SqlText
+from sqlalchemy.sql.elements import False_, True_
+
+from crypto_core.database.tokens.attribution_cache import Wrapping
+from crypto_core.database.tokens.inventory_expressions import Place, has_format, leaked_by
+from crypto_core.database.tokens.key_expressions import KeyView
+from crypto_core.envelope import ENVELOPE_FORMATS, PROVIDER_PREFIXES, Format
+from crypto_core.findings.severity import FORMAT_SEVERITY
+from crypto_core.lists.coverage import Evidence
+from crypto_core.lists.filter_language import Alternative, Term
+
+_SPELLINGS = 1024
+"""As many spellings of an id in upper and lower case are looked up; of longer ones every row is compared."""
+_LARGEST = 2**63
+"""No integer id is as large."""
+
+_PLAIN = ("text", "varchar")
+"""Types of ids that are compared as they are spelt."""
+
+_ABOUT_KEYS = ("key", "material", "evidence")
+
+
+def asks_for_keys(terms: Iterable[Term]) -> bool:
+    """True if some term needs to know which key sealed a token."""
+    return any(t.field in _ABOUT_KEYS for t in terms)
+
+
+def asks_for_evidence(terms: Iterable[Term]) -> bool:
+    """True if some term needs to know what KMS was asked about."""
+    return any(t.field == "evidence" for t in terms)
+
+
+class Matcher:
+    """The conditions that the terms of one filter set. Nothing of the operator's text becomes SQL."""
+
+    def __init__(self, terms: Sequence[Term], keys: KeyView, aliases: Mapping[str, Sequence[str]]) -> None:
+        """`aliases` are those of key ARNs, as far as they are known."""
+        self._terms = terms
+        self._keys = keys
+        self._aliases = aliases
+        self.formats = frozenset(f for f in Format if all(_lets_through(term, f) for term in terms))
+        """The formats that the filter leaves, as far as its terms name them."""
+
+    def passing(self, place: Place) -> ColumnElement[bool]:
+        """The condition for a token of the column; SQL's FALSE where none can pass."""
+        return and_(place.stored.is_not(None), *(self._term(term, place) for term in self._terms))
+
+    def parted(self, places: Sequence[Place]) -> tuple[ColumnElement[bool], list[ColumnElement[bool]]]:
+        """The condition for a row of a table, and further ones for the token of each of these columns.
+
+        What the filter says of the row itself is asked once, not for each of its tokens.
+        """
+        by_term = [[self._term(term, place) for place in places] for term in self._terms]
+        of_row = [conditions[0] for conditions in by_term if _are_same(conditions)]
+        own = [conditions for conditions in by_term if not _are_same(conditions)]
+        there = or_(*(place.stored.is_not(None) for place in places))
+        further = [
+            and_(place.stored.is_not(None), *(conditions[n] for conditions in own))
+            for n, place in enumerate(places)
+        ]
+        return and_(there, *of_row), further
+
+    def excludes(self, place: Place) -> bool:
+        """True if no token of the column can pass."""
+        return any(isinstance(self._term(term, place), False_) for term in self._terms)
+
+    def names_rows(self, place: Place) -> bool:
+        """True if the filter names single rows of the column, so that the primary key finds them."""
+        return any(
+            not term.negated
+            and term.field in ("id", "reference")
+            and all(len(a.parts) == 1 and _is_indexed(term.field, a, place) for a in term.alternatives)
+            for term in self._terms
+        )
+
+    def _term(self, term: Term, place: Place) -> ColumnElement[bool]:
+        found = _any(self._alternative(term.field, a, place) for a in term.alternatives)
+        if not term.negated:
+            return found
+        return not_(found if isinstance(found, True_ | False_) else func.coalesce(found, False))
+
+    def _alternative(self, field: str | None, value: Alternative, place: Place) -> ColumnElement[bool]:
+        if field is None:
+            return self._anywhere(value, place)
+        constant = {"table": place.table.name, "column": place.column, "provider": place.table.provider}
+        if field in constant:
+            return _told(value.matches(constant[field]))
+        if value.is_range:
+            return _within(place.created if field == "created" else place.characters, value)
+        if field in ("id", "reference"):
+            return _identified(field, value, place)
+        if field == "org":
+            return _is_text(place.organisation, value)
+        if field == "leaked":
+            providers = [p for p in PROVIDER_PREFIXES if value.matches(p)]
+            plaintext = has_format(place.stored, [Format.PLAINTEXT])
+            return and_(plaintext, _any(leaked_by(place.stored, p) for p in providers))
+        if field in _ABOUT_KEYS:
+            return self._about_keys(field, value, place)
+        return has_format(place.stored, (f for f in Format if value.matches(_called(field, f))))
+
+    def _anywhere(self, value: Alternative, place: Place) -> ColumnElement[bool]:
+        if value.matches(place.table.provider, anywhere=True) or value.matches(
+            f"{place.name}:", anywhere=True
+        ):
+            return true()
+        # What is neither in the column's name nor reaches over its colon is in the id.
+        inside = len(value.parts) == 1 and ":" not in value.text
+        reference = place.id_text if inside else place.reference
+        return or_(*(_has_text(text, value) for text in (reference, *place.texts(value.parts))))
+
+    def _about_keys(self, field: str, value: Alternative, place: Place) -> ColumnElement[bool]:
+        if field == "evidence":
+            wanted = [e for e in Evidence if value.matches(e.value)]
+            return _any(self._keys.has_evidence(place.stored, e) for e in wanted)
+        if field == "key" and value.text == "unknown":
+            told = self._keys.is_under(place.stored, self._keys.wrappings)
+            return and_(has_format(place.stored, ENVELOPE_FORMATS), not_(func.coalesce(told, False)))
+        names = self._names if field == "key" else _material
+        found = [w for w in self._keys.wrappings if any(value.matches(name) for name in names(w))]
+        return self._keys.is_under(place.stored, found)
+
+    def _names(self, wrapping: Wrapping) -> Iterable[str]:
+        arn, _ = wrapping
+        return (arn, re.sub("^.*[:/]", "", arn), *self._aliases.get(arn, ()))
+
+
+def _called(field: str, format_: Format) -> str:
+    return format_.value if field == "format" else FORMAT_SEVERITY[format_].value
+
+
+def _lets_through(term: Term, format_: Format) -> bool:
+    """False if no token of the format can pass the term."""
+    if term.field in ("key", "material") and not term.negated:
+        return format_.protected
+    if term.field == "leaked" and not term.negated:
+        return format_ is Format.PLAINTEXT
+    if term.field not in ("format", "severity"):
+        return True
+    return term.negated is not any(a.matches(_called(term.field, format_)) for a in term.alternatives)
+
+
+def _material(wrapping: Wrapping) -> Iterable[str]:
+    return (wrapping[1],) if wrapping[1] else ()
+
+
+def _are_same(conditions: Sequence[ColumnElement[bool]]) -> bool:
+    return all(conditions[0].compare(other) for other in conditions[1:])
+
+
+def _any(conditions: Iterable[ColumnElement[bool]]) -> ColumnElement[bool]:
+    """Any of some conditions: SQL's TRUE or FALSE itself where that is known without a row."""
+    open_ = []
+    for condition in conditions:
+        if isinstance(condition, True_):
+            return condition
+        if not isinstance(condition, False_):
+            open_.append(condition)
+    return or_(*open_) if open_ else false()
+
+
+def _told(answer: bool) -> ColumnElement[bool]:
+    return true() if answer else false()
+
+
+def _within(column: Any, value: Alternative) -> ColumnElement[bool]:
+    bounds = []
+    if value.at_least is not None:
+        bounds.append(column >= value.at_least if value.include_least else column > value.at_least)
+    if value.at_most is not None:
+        bounds.append(column <= value.at_most if value.include_most else column < value.at_most)
+    return and_(*bounds)
+
+
+def _is_text(column: Any, value: Alternative) -> ColumnElement[bool]:
+    parts = value.parts
+    if len(parts) == 1:
+        same: ColumnElement[bool] = func.lower(column) == func.lower(literal(parts[0], SqlText))
+        return same
+    return _like(column, "%".join(map(_escaped, parts)))
+
+
+def _has_text(column: Any, value: Alternative) -> ColumnElement[bool]:
+    return _like(column, "%" + "%".join(map(_escaped, value.parts)) + "%")
+
+
+def _like(column: Any, pattern: str) -> ColumnElement[bool]:
+    found: ColumnElement[bool] = func.lower(column).like(func.lower(literal(pattern, SqlText)))
+    return found
+
+
+def _escaped(text: str) -> str:
+    return re.sub(r"([\\%_])", r"\\\1", text)
+
+
+def _identified(field: str, value: Alternative, place: Place) -> ColumnElement[bool]:
+    """By reference or id: through the primary key where the whole id is given."""
+    whole = len(value.parts) == 1
+    if not whole:
+        return _is_text(place.id_text if field == "id" else place.reference, value)
+    row_id = _row_id(field, value, place)
+    return false() if row_id is None else _is_id(row_id, place)
+
+
+def _row_id(field: str, value: Alternative, place: Place) -> str | None:
+    """The id that is named, None if it is that of another column's row."""
+    if field == "id":
+        return value.text
+    begins = f"{place.name}:"
+    named = Alternative(value.text[: len(begins)], literal=True)
+    return value.text[len(begins) :] if named.text and named.matches(begins) else None
+
+
+def _is_indexed(field: str, value: Alternative, place: Place) -> bool:
+    row_id = _row_id(field, value, place)
+    if row_id is None or place.table.id_kind == "integer" or place.table.id_type == "uuid":
+        return True
+    return bool(_spellings(row_id)) and place.table.id_type in _PLAIN
+
+
+def _is_id(text: str, place: Place) -> ColumnElement[bool]:
+    if place.table.id_kind == "integer":
+        plain = re.fullmatch(r"0|-?[1-9][0-9]{0,18}", text)
+        return place.id == int(text) if plain and abs(int(text)) < _LARGEST else false()
+    if place.table.id_type == "uuid":
+        return place.id == text if _is_uuid(text) else false()
+    spellings = _spellings(text) if place.table.id_type in _PLAIN else []
+    if spellings:
+        found: ColumnElement[bool] = place.id.in_(spellings)
+        return found
+    return _is_text(place.id_text, Alternative(text, literal=True))
+
+
+def _is_uuid(text: str) -> bool:
+    try:
+        return str(UUID(text)) == text.lower()
+    except ValueError:
+        return False
+
+
+def _spellings(text: str) -> list[str]:
+    """A text in upper and lower case, letter by letter; none if they are too many."""
+    if not text.isascii() or 2 ** sum(c.isalpha() for c in text) > _SPELLINGS:
+        return []
+    return ["".join(letters) for letters in product(*({c.lower(), c.upper()} for c in text))]

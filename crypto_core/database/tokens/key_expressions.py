@@ -1,0 +1,168 @@
+"""SQL expressions for the key that sealed a token: its own answer from KMS if there is one, else its group's.
+
+A group's v1 envelopes are told by how the stored string begins, so that nothing is decoded for a row: see
+`in_groups`. Only answers that say something else than the group's are joined, by a piece of the stored value
+first, so that few values are hashed.
+"""
+
+from __future__ import annotations
+
+import base64
+import string
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    FromClause,
+    SelectBase,
+    and_,
+    case,
+    false,
+    func,
+    not_,
+    or_,
+    select,
+    union_all,
+)
+
+from crypto_core.database.tokens.attribution_cache import Wrapping
+from crypto_core.database.tokens.expressions import (
+    HEAD_CHARACTERS,
+    digest_of,
+    edk_prefix_of,
+    is_envelope,
+    mark_of,
+)
+from crypto_core.envelope import STORED_PREFIXES, Format
+from crypto_core.lists.coverage import Evidence
+
+_ALPHABET = string.ascii_uppercase + string.ascii_lowercase + string.digits + "+/"
+_SURE = 48
+"""Characters of the EDK's base64 that a prefix of 37 bytes determines, in whole threes."""
+
+
+def in_groups(stored: Any, edk_prefixes: Iterable[bytes]) -> ColumnElement[bool]:
+    """True for envelopes of these key material groups: for those whose `edk_prefix_of` is one of them."""
+    prefixes = sorted(set(edk_prefixes))
+    if not prefixes:
+        return false()
+    v1 = func.left(stored, HEAD_CHARACTERS).in_(_v1_heads(prefixes))
+    v2 = and_(func.starts_with(stored, STORED_PREFIXES[Format.V2]), edk_prefix_of(stored).in_(prefixes))
+    return or_(v1, v2)
+
+
+def _v1_heads(edk_prefixes: Iterable[bytes]) -> SelectBase:
+    """How v1 values of some groups begin: some thousand texts, put together where they are looked up."""
+    ways = []
+    for begins, endings in map(_beginnings, edk_prefixes):
+        ending = func.unnest(func.string_to_array(endings, ",")).column_valued("ending")
+        ways.append(select(func.concat(begins, ending)))
+    return union_all(*ways)
+
+
+@lru_cache(maxsize=256)
+def _beginnings(edk_prefix: bytes) -> tuple[str, str]:
+    """How v1 values of a group begin, and what the four characters that follow may be, parted by commas."""
+    encoded = base64.b64encode(edk_prefix).decode()
+    sure, last = encoded[:_SURE], encoded[_SURE : _SURE + 2]
+    # The 37th byte ends two bits into the 50th character: any of those that agree in them may stand there.
+    first = _ALPHABET.index(last[1]) & 0b110000
+    fiftieth = _ALPHABET[first : first + 16]
+    endings = {_base64(last[0] + a + b) for a in fiftieth for b in _ALPHABET}
+    return STORED_PREFIXES[Format.V1] + _base64(sure), ",".join(sorted(endings))
+
+
+def _base64(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
+
+
+@dataclass(frozen=True, slots=True)
+class KeyView:
+    """What is known of the keys while a query runs.
+
+    `groups` are the wrappings that KMS named for each EDK prefix, `answers` those answers about single values
+    that say something else than their group, `told` the wrappings among these.
+    """
+
+    groups: Mapping[bytes, frozenset[Wrapping]]
+    answers: FromClause | None
+    told: frozenset[Wrapping] = frozenset()
+
+    @property
+    def single(self) -> dict[bytes, Wrapping]:
+        """The groups that have one wrapping."""
+        return {prefix: next(iter(ws)) for prefix, ws in self.groups.items() if len(ws) == 1}
+
+    @property
+    def conflicts(self) -> tuple[bytes, ...]:
+        """The groups that have more."""
+        return tuple(prefix for prefix, ws in self.groups.items() if len(ws) > 1)
+
+    @property
+    def wrappings(self) -> frozenset[Wrapping]:
+        """Every wrapping that a token can be shown with."""
+        return self.told | frozenset(self.single.values())
+
+    def joined(self, source: Any, stored: Any) -> Any:
+        """The tokens with the answers about them."""
+        if self.answers is None:
+            return source
+        a = self.answers.c
+        # `is_(True)`: a join by the digest would hash every value, this one only those with such a mark.
+        return source.outerjoin(
+            self.answers,
+            and_(a.mark == mark_of(stored), is_envelope(stored), (a.digest == digest_of(stored)).is_(True)),
+        )
+
+    def is_under(self, stored: Any, wanted: Iterable[Wrapping]) -> ColumnElement[bool]:
+        """True for tokens under one of some wrappings. The tokens must be `joined`."""
+        wrappings = frozenset(wanted)
+        grouped = in_groups(stored, (prefix for prefix, w in self.single.items() if w in wrappings))
+        if self.answers is None:
+            return grouped
+        own = or_(false(), *(_says(self.answers.c, w) for w in sorted(wrappings, key=str)))
+        return case((self.answers.c.digest.is_not(None), own), else_=grouped)
+
+    def named(self) -> dict[str, Wrapping]:
+        """Every wrapping that a token can be shown with, by key ARN and material as one text."""
+        return {f"{arn} {material or ''}": (arn, material) for arn, material in self.wrappings}
+
+    def is_named(self, stored: Any, names: Sequence[str]) -> ColumnElement[bool]:
+        """True for tokens under the wrapping of one of some names, with "" those under none that is known."""
+        known = self.named()
+        told = self.is_under(stored, [known[name] for name in names if name])
+        if "" not in names:
+            return told
+        return or_(told, not_(func.coalesce(self.is_under(stored, self.wrappings), False)))
+
+    def has_evidence(self, stored: Any, evidence: Evidence) -> ColumnElement[bool]:
+        """True for tokens with the evidence. The tokens must be `joined` with all answers."""
+        if evidence is Evidence.VERIFIED:
+            return false() if self.answers is None else self.answers.c.key_arn.is_not(None)
+        if evidence is Evidence.UNKNOWN:
+            others = (e for e in Evidence if e is not Evidence.UNKNOWN)
+            return not_(func.coalesce(or_(*(self.has_evidence(stored, e) for e in others)), False))
+        prefixes = self.single if evidence is Evidence.INFERRED else self.conflicts
+        grouped = in_groups(stored, prefixes)
+        return grouped if self.answers is None else and_(self.answers.c.digest.is_(None), grouped)
+
+
+def unlike_their_group(relation: FromClause, groups: Mapping[bytes, frozenset[Wrapping]]) -> FromClause:
+    """Those answers that say something else about a value than is said of its group."""
+    r = relation.c
+    agreeing = []
+    for prefix, wrappings in groups.items():
+        if len(wrappings) == 1:
+            (wrapping,) = wrappings
+            agreeing.append(and_(r.edk_prefix == prefix, _says(r, wrapping)))
+    agrees = func.coalesce(or_(false(), *agreeing), False)
+    return select(*relation.c).where(~agrees).subquery("answers")
+
+
+def _says(answer: Any, wrapping: Wrapping) -> ColumnElement[bool]:
+    key_arn, material = wrapping
+    same = answer.key_material_id.is_(None) if material is None else answer.key_material_id == material
+    return and_(answer.key_arn == key_arn, same)

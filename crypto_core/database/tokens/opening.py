@@ -1,0 +1,65 @@
+"""Opens stored values of any format, for whoever has to compare the tokens and not the envelopes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from crypto_core.cipher import TokenCipher
+from crypto_core.database.tokens.store import StoredToken
+from crypto_core.envelope import DEV_KEY, Format, open_dev
+from crypto_core.errors import (
+    CredentialsError,
+    EnvelopeError,
+    InvalidReferenceError,
+    InvalidTokenError,
+    KmsError,
+    SettingsError,
+)
+from crypto_core.keyring.data_keys import KeyAnswer
+from crypto_core.keyring.kms_keyring import KmsKeyring
+from crypto_core.log.observation import SILENT, Observer
+from crypto_core.secret import Secret
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedValue:
+    """The token of a stored value, and the key that it was under; or, without a token, why there is none.
+
+    The token is the caller's to wipe.
+    """
+
+    token: Secret | None
+    wrapped_by: KeyAnswer | None = None
+    reason: str = ""
+
+
+class ValueOpener:
+    """Opens stored values. Blocks on KMS; thread-safe."""
+
+    def __init__(self, keyring: KmsKeyring, *, dev_key: str = DEV_KEY, observer: Observer = SILENT) -> None:
+        self._cipher = TokenCipher(keyring, observer=observer)
+        self._dev_key = dev_key
+
+    def open(self, stored: StoredToken) -> OpenedValue:
+        """Return the token (envelopes: one KMS call, more where several keys are trusted).
+
+        A value that can't be opened is told with its reason. Raises the KmsError that another try may not
+        meet, and CredentialsError.
+        """
+        if stored.format is Format.EMPTY:
+            return OpenedValue(None, reason="no token is stored")
+        try:
+            if stored.format in (Format.PLAINTEXT, Format.UNRECOGNISED):
+                # What is not recognised may be a plaintext token whose beginning nobody knows.
+                # A copy, as from an envelope: the caller may wipe it.
+                return OpenedValue(Secret.of(stored.value.reveal()))
+            if stored.format is Format.DEV:
+                return OpenedValue(open_dev(stored.value.reveal(), self._dev_key))
+            opened = self._cipher.open(stored.value.reveal(), ref=stored.ref)
+        except (EnvelopeError, InvalidReferenceError, InvalidTokenError, SettingsError) as error:
+            return OpenedValue(None, reason=error.message)
+        except KmsError as error:
+            if error.transient or isinstance(error, CredentialsError):
+                raise
+            return OpenedValue(None, reason=error.message)
+        return OpenedValue(opened.token, opened.wrapped_by)

@@ -1,0 +1,130 @@
+"""What the inventory can be sorted by, in SQL and as it is compared here.
+
+A value is the same here and there: a number, or a text that compares by code points (COLLATE "C"). Then comes
+the column, then the id in its own type and collation, so that the primary key's index serves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import DateTime, cast, false, func, literal, literal_column, or_, true
+from sqlalchemy import Text as SqlText
+
+from crypto_core.database.tokens.inventory_expressions import Place, has_format
+from crypto_core.database.tokens.key_expressions import KeyView
+from crypto_core.envelope import Format
+from crypto_core.findings.severity import FORMAT_SEVERITY, Severity
+from crypto_core.lists.coverage import Evidence
+
+Value = str | int
+
+
+class SortKey(StrEnum):
+    """What the inventory can be sorted by. Ties are broken by column and id, so equal rows never jump."""
+
+    STATE = "state"
+    REFERENCE = "reference"
+    ORGANISATION = "org"
+    PROVIDER = "provider"
+    FORMAT = "format"
+    KEY = "key"
+    EVIDENCE = "evidence"
+    CREATED = "created"
+    CHARACTERS = "characters"
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """One order. `value` gives what a token is sorted by, as SQL.
+
+    An order by `formats` or by `choices` needs none: its values are known beforehand. `choices` gives them
+    for a column; `chosen` is the condition for a token to have one or another of them. Every token has one;
+    it's `otherwise`, which is dear to ask for, if it's no other.
+    `few` says whether there are likely to be few values, so that it pays to find them out.
+    """
+
+    value: Callable[[Place], Any] = lambda _: literal_column("0")
+    formats: Mapping[Value, frozenset[Format]] | None = None
+    choices: Callable[[Place, KeyView], Sequence[Value]] | None = None
+    chosen: Callable[[Place, KeyView, Sequence[Any]], Any] = lambda *_: true()
+    otherwise: Value | None = None
+    few: bool = True
+    compared: Callable[[Any], Any] = lambda value: value
+    """The value as it is compared here; a cursor has what is `kept` of it, which `read` gives back to SQL."""
+    kept: Callable[[Any], Any] = lambda value: value
+    read: Callable[[Any], Any] = literal
+
+    def known(self, place: Place, keys: KeyView, formats: frozenset[Format]) -> Sequence[Value] | None:
+        """The values that tokens of these formats may have; None if not known."""
+        if self.choices is not None:
+            return self.choices(place, keys)
+        if self.formats is None:
+            return None
+        return [value for value, some in self.formats.items() if some & formats]
+
+    def has(self, values: Sequence[Value], place: Place, keys: KeyView) -> Any:
+        """The condition for a token of the column to have one of some values."""
+        if self.choices is not None:
+            return self.chosen(place, keys, values)
+        if self.formats is not None:
+            return has_format(place.stored, frozenset[Format]().union(*(self.formats[v] for v in values)))
+        return self.value(place).in_(values)
+
+
+_STATES: Mapping[Value, frozenset[Format]] = {
+    severity.rank: frozenset(f for f, s in FORMAT_SEVERITY.items() if s is severity) for severity in Severity
+}
+_FORMATS: Mapping[Value, frozenset[Format]] = {f.value: frozenset({f}) for f in Format}
+
+
+_EARLIEST: Any = literal_column("'-infinity'::timestamptz")
+
+
+def _created(place: Place) -> Any:
+    name = place.table.created
+    if name is not None and name in place.table.required:
+        return place.created
+    return func.coalesce(place.created, _EARLIEST)
+
+
+_EVIDENCES = tuple(Evidence)
+
+
+def _shows(place: Place, keys: KeyView, ranks: Sequence[int]) -> Any:
+    return or_(false(), *(keys.has_evidence(place.stored, _EVIDENCES[rank]) for rank in ranks))
+
+
+ORDERS: Mapping[SortKey, Order] = {
+    SortKey.STATE: Order(formats=_STATES),
+    SortKey.FORMAT: Order(formats=_FORMATS),
+    SortKey.PROVIDER: Order(choices=lambda place, _: (place.table.provider,)),
+    SortKey.REFERENCE: Order(choices=lambda *_: (0,)),
+    SortKey.ORGANISATION: Order(lambda place: place.organisation.collate("C")),
+    SortKey.KEY: Order(
+        choices=lambda _, keys: (*keys.named(), ""),
+        chosen=lambda place, keys, names: keys.is_named(place.stored, names),
+        otherwise="",
+    ),
+    SortKey.EVIDENCE: Order(
+        choices=lambda *_: range(len(_EVIDENCES)),
+        chosen=_shows,
+        otherwise=_EVIDENCES.index(Evidence.UNKNOWN),
+    ),
+    SortKey.CHARACTERS: Order(lambda place: place.characters),
+    SortKey.CREATED: Order(
+        _created,
+        few=False,
+        compared=lambda value: func.extract("epoch", value),
+        kept=lambda value: cast(value, SqlText),
+        read=lambda text: cast(literal(text), DateTime(timezone=True)),
+    ),
+}
+
+
+def needs_keys(sort: SortKey) -> bool:
+    """True if the order needs to know which key sealed a token."""
+    return sort in (SortKey.KEY, SortKey.EVIDENCE)

@@ -1,0 +1,412 @@
+"""Reading and writing stored tokens. Every write is a compare-and-swap that another writer's value survives.
+
+The comparison is made on SHA-256 digests, so a plaintext that is being replaced is never sent back to the
+server (where a failing statement would end up in its log). The replaced envelope goes into
+keydeck.envelope_backup in the same transaction; a plaintext or dev value is never backed up.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import groupby
+from threading import Event
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    LargeBinary,
+    and_,
+    bindparam,
+    func,
+    insert,
+    literal,
+    or_,
+    select,
+    true,
+    update,
+)
+from sqlalchemy import Text as SqlText
+from sqlalchemy import column as sql_column
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.types import NullType
+
+from crypto_core.database.connection.engine import connected
+from crypto_core.database.schema import envelope_backup
+from crypto_core.database.tokens.attribution_cache import AnswerBook
+from crypto_core.database.tokens.catalogue import LiveCatalogue
+from crypto_core.database.tokens.expressions import (
+    MARK_BEGINS,
+    MARK_BYTES,
+    digest_of,
+    edk_prefix_of,
+    format_of,
+    id_in,
+    id_text,
+    table_of,
+)
+from crypto_core.database.tokens.key_expressions import in_groups
+from crypto_core.database.tokens.tables import TokenColumn, TokenTable
+from crypto_core.envelope import ENVELOPE_FORMATS, STORED_PREFIXES, Format, classify
+from crypto_core.errors import RowVanishedError
+from crypto_core.keyring.data_keys import KeyAnswer
+from crypto_core.references import TokenRef
+from crypto_core.secret import Secret
+
+
+@dataclass(frozen=True, slots=True)
+class StoredToken:
+    """A stored value as read, hidden in a Secret whatever its format."""
+
+    ref: TokenRef
+    format: Format
+    value: Secret
+    digest: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Replacement:
+    """A new envelope for a token, and the stored value that it replaces if that is still there."""
+
+    old: StoredToken
+    stored: str = field(repr=False)
+    source: KeyAnswer | None
+
+
+@dataclass(frozen=True, slots=True)
+class TokenScope:
+    """Which tokens, in terms of the database. Everything given must hold.
+
+    `edk_prefixes` are key material groups; None among them stands for envelopes without a KMS header.
+    With `key_arns` (one key's, its replicas' too), tokens that KMS was asked about one by one count by their
+    own answer, and only the others by their group. `unasked` leaves out every token that KMS was asked about.
+    """
+
+    formats: frozenset[Format] = frozenset(Format)
+    references: tuple[TokenRef, ...] | None = None
+    key_arns: frozenset[str] = frozenset()
+    edk_prefixes: tuple[bytes | None, ...] | None = None
+    unasked: bool = False
+
+
+class TokenStore:
+    """The stored tokens of one database. Thread-safe; every method blocks on SQL."""
+
+    def __init__(self, engine: Engine, catalogue: LiveCatalogue, answers: AnswerBook) -> None:
+        self._engine = engine
+        self._catalogue = catalogue
+        self._answers = answers
+
+    def read(self, ref: TokenRef) -> StoredToken:
+        """Return one stored token. Raises InvalidReferenceError, RowVanishedError if it isn't there."""
+        found = self.read_many([ref])
+        if not found:
+            raise RowVanishedError(f"{ref}: there is no such row, or it holds no token.")
+        return found[0]
+
+    def read_many(self, refs: Iterable[TokenRef]) -> list[StoredToken]:
+        """Return those of `refs` that are there and not NULL, ordered by column."""
+        catalogue = self._catalogue()
+        ordered = sorted({r for ref in refs for r in catalogue.references(ref)})
+        found: list[StoredToken] = []
+        with connected(self._engine) as connection:
+            for (table_name, column), group in groupby(ordered, key=lambda r: (r.table, r.column)):
+                table = catalogue.table(table_name)
+                source = table_of(table)
+                stored = source.c[column]
+                statement = select(id_text(table, source), stored).where(
+                    id_in(table, source, [r.row_id for r in group]), stored.is_not(None)
+                )
+                found += _tokens(table_name, column, connection.execute(statement))
+        return found
+
+    def count(self, scope: TokenScope) -> dict[str, int]:
+        """Return how many tokens of each column are in the scope, by column name."""
+        return {column: sum(by_format.values()) for column, by_format in self.tally(scope).items()}
+
+    def tally(self, scope: TokenScope, *, cancelled: Event | None = None) -> dict[str, dict[Format, int]]:
+        """Return how many tokens are in the scope, by column name and format; no entry is zero.
+
+        Raises InterruptedRunError once `cancelled` is set.
+        """
+        tallies: dict[str, dict[Format, int]] = {}
+        with connected(self._engine, cancelled=cancelled) as connection:
+            for table, column, source, condition in self.scoped(scope):
+                format_ = format_of(source.c[column])
+                rows = connection.execute(
+                    select(format_.label("format"), func.count())
+                    .select_from(source)
+                    .where(condition)
+                    .group_by(format_)
+                )
+                by_format = {Format(name): number for name, number in rows}
+                if by_format:
+                    tallies[f"{table.name}.{column}"] = by_format
+        return tallies
+
+    def pages(self, scope: TokenScope, *, size: int = 500) -> Iterator[list[StoredToken]]:
+        """Give the scope's tokens in pages, in order of column and id.
+
+        Each page is a statement of its own: what changed since the last one is seen as it is now. A pass ends
+        at the highest id that a column had at its beginning, so it ends while others go on inserting.
+        """
+        for table, column, source, condition in self.scoped(scope):
+            # The id itself, in its own order, so that the primary key's index serves.
+            identifier = source.c[table.id_column]
+            if scope.references is not None:
+                with connected(self._engine) as connection:
+                    statement = select(id_text(table, source)).where(condition).order_by(identifier)
+                    ids = connection.scalars(statement).all()
+                refs = [TokenRef(table.name, column, row_id) for row_id in ids]
+                yield from self._listed(scope, refs, size)
+                continue
+            with connected(self._engine) as connection:
+                # Not max(): uuid has none.
+                highest = (
+                    select(identifier).where(identifier.is_not(None)).order_by(identifier.desc()).limit(1)
+                )
+                last = connection.scalar(highest)
+            after: Any = None
+            while last is not None and (after is None or after != last):
+                bounds = [identifier <= last, *([identifier > after] if after is not None else [])]
+                statement = (
+                    select(id_text(table, source), source.c[column], identifier.label("position"))
+                    .where(condition, *bounds)
+                    .order_by(identifier)
+                    .limit(size)
+                )
+                with connected(self._engine) as connection:
+                    rows = connection.execute(statement).all()
+                if not rows:
+                    break
+                after = rows[-1].position
+                yield _tokens(table.name, column, ((row[0], row[1]) for row in rows))
+                if len(rows) < size:
+                    break
+
+    def _listed(self, scope: TokenScope, refs: Sequence[TokenRef], size: int) -> Iterator[list[StoredToken]]:
+        """Pages of references of one column, each asking for its own alone."""
+        for first in range(0, len(refs), size):
+            some = replace(scope, references=tuple(refs[first : first + size]))
+            for table, column, source, condition in self.scoped(some):
+                statement = select(id_text(table, source), source.c[column]).where(condition)
+                with connected(self._engine) as connection:
+                    rows = connection.execute(statement.order_by(source.c[table.id_column])).all()
+                if rows:
+                    yield _tokens(table.name, column, ((row[0], row[1]) for row in rows))
+
+    def page(
+        self, scope: TokenScope, of: TokenColumn, after: str | None, upto: str | None, *, size: int
+    ) -> list[StoredToken]:
+        """Return the first tokens of one column behind one id and up to another, as far as in the scope.
+
+        Ids are as PostgreSQL writes them, and it alone compares them.
+        """
+        for table, column, source, condition in self.scoped(scope, of=of):
+            identifier = source.c[table.id_column]
+            bounds = []
+            if after is not None:
+                bounds.append(identifier > bindparam("after", after, NullType(), unique=True))
+            if upto is not None:
+                bounds.append(identifier <= bindparam("upto", upto, NullType(), unique=True))
+            statement = (
+                select(id_text(table, source), source.c[column])
+                .where(condition, *bounds)
+                .order_by(identifier)
+                .limit(size)
+            )
+            with connected(self._engine) as connection:
+                return _tokens(
+                    table.name, column, ((row[0], row[1]) for row in connection.execute(statement))
+                )
+        return []
+
+    def among(self, scope: TokenScope, of: TokenColumn, ids: Sequence[str]) -> list[StoredToken]:
+        """Return those tokens of one column, of rows with these ids, that are in the scope now."""
+        found: list[StoredToken] = []
+        if ids:
+            refs = tuple(TokenRef(of.table, of.column, row_id) for row_id in ids)
+            for page in self._listed(scope, refs, len(refs)):
+                found += page
+        return found
+
+    def written_in(self, run_id: UUID, digests: Sequence[bytes]) -> frozenset[bytes]:
+        """Return those of some values' digests that a run has written."""
+        told = bindparam("digests", list(digests), ARRAY(LargeBinary))
+        statement = select(envelope_backup.c.written_digest).where(
+            envelope_backup.c.run_id == run_id, envelope_backup.c.written_digest == func.any(told)
+        )
+        with connected(self._engine) as connection:
+            return frozenset(bytes(found) for found in connection.scalars(statement))
+
+    def write(
+        self,
+        run_id: UUID,
+        verb: str,
+        replacements: Sequence[Replacement],
+        *,
+        within: Callable[[Connection, frozenset[TokenRef]], None] | None = None,
+        wait: bool = True,
+    ) -> frozenset[TokenRef]:
+        """Swap in the new envelopes and back up the old ones, all in one transaction.
+
+        Returns the references that were written; one that is missing had changed or vanished, and is left as
+        it is. So is, without `wait`, one whose row another transaction holds. `within` is called in the
+        transaction, before it commits, with what was written. Raises DatabaseError, in which case nothing was
+        written.
+        """
+        by_column: dict[tuple[str, str], list[Replacement]] = {}
+        for replacement in replacements:
+            by_column.setdefault((replacement.old.ref.table, replacement.old.ref.column), []).append(
+                replacement
+            )
+        written: set[TokenRef] = set()
+        locked: dict[str, frozenset[str]] = {}
+        with connected(self._engine, write=True) as connection:
+            for table_name in sorted({table_name for table_name, _ in by_column}):
+                ids = {r.old.ref.row_id for r in replacements if r.old.ref.table == table_name}
+                locked[table_name] = _lock(
+                    connection, self._catalogue().table(table_name), sorted(ids), wait=wait
+                )
+            for (table_name, column), all_of_it in sorted(by_column.items()):
+                table = self._catalogue().table(table_name)
+                group = [r for r in all_of_it if r.old.ref.row_id in locked[table_name]]
+                matched = set(_swap(connection, table, column, group)) if group else set()
+                swapped = [r for r in group if r.old.ref.row_id in matched]
+                written.update(r.old.ref for r in swapped)
+                _back_up(connection, run_id, verb, swapped)
+            if within is not None:
+                within(connection, frozenset(written))
+        return frozenset(written)
+
+    def scoped(
+        self, scope: TokenScope, *, of: TokenColumn | None = None
+    ) -> Iterator[tuple[TokenTable, str, Any, ColumnElement[bool]]]:
+        """Give what a scope means in SQL: each column's table, its name, and the condition; or `of` one.
+
+        The table has its columns under `c`.
+        """
+        catalogue = self._catalogue()
+        answers = self._answers.relation() if scope.key_arns or scope.unasked else None
+        for table in catalogue.tables:
+            for column in table.token_columns:
+                if of not in (None, TokenColumn(table.name, column)):
+                    continue
+                source = table_of(table)
+                stored = source.c[column]
+                conditions: list[ColumnElement[bool]] = [stored.is_not(None)]
+                if scope.references is not None:
+                    ids = [r.row_id for r in scope.references if (r.table, r.column) == (table.name, column)]
+                    if not ids:
+                        continue
+                    conditions.append(id_in(table, source, ids))
+                if scope.formats != frozenset(Format):
+                    conditions.append(format_of(stored).in_(sorted(f.value for f in scope.formats)))
+                grouped = true() if scope.edk_prefixes is None else _prefix_in(stored, scope.edk_prefixes)
+                if answers is None:
+                    conditions.append(grouped)
+                else:
+                    asked = select(answers.c.key_arn).where(answers.c.digest == digest_of(stored))
+                    unasked_and_grouped = and_(~asked.correlate(source).exists(), grouped)
+                    if scope.unasked:
+                        conditions.append(unasked_and_grouped)
+                    else:
+                        told = asked.where(answers.c.key_arn.in_(sorted(scope.key_arns)))
+                        conditions.append(or_(told.correlate(source).exists(), unasked_and_grouped))
+                yield table, column, source, and_(*conditions)
+
+
+def _prefix_in(stored: Any, prefixes: Sequence[bytes | None]) -> ColumnElement[bool]:
+    named = in_groups(stored, (prefix for prefix in prefixes if prefix is not None))
+    return or_(named, edk_prefix_of(stored).is_(None)) if None in prefixes else named
+
+
+def digest(stored: str) -> bytes:
+    """What tells a stored value from others, as `expressions.digest_of` computes it in SQL.
+
+    An envelope's mark, then SHA-256 of the value: a join by the mark hashes few values, not a million.
+    """
+    encoded = stored.encode()
+    enveloped = stored.startswith(tuple(STORED_PREFIXES[f] for f in ENVELOPE_FORMATS))
+    mark = encoded[MARK_BEGINS : MARK_BEGINS + MARK_BYTES] if enveloped else b""
+    return mark + hashlib.sha256(encoded).digest()
+
+
+def _tokens(table: str, column: str, rows: Iterable[Any]) -> list[StoredToken]:
+    return [
+        StoredToken(
+            TokenRef(table, column, row_id), classify(stored).format, Secret.of(stored), digest(stored)
+        )
+        for row_id, stored in rows
+    ]
+
+
+def _lock(connection: Connection, table: TokenTable, ids: Sequence[str], *, wait: bool) -> frozenset[str]:
+    """Lock rows in the order of their ids: of two writers of the same rows, one waits for the other.
+
+    Returns the ids of those that are there and, without `wait`, not locked by another.
+    """
+    source = table_of(table)
+    rows = select(id_text(table, source)).where(id_in(table, source, ids)).order_by(source.c[table.id_column])
+    return frozenset(connection.scalars(rows.with_for_update(key_share=True, skip_locked=not wait)))
+
+
+def _swap(
+    connection: Connection, table: TokenTable, column: str, replacements: Sequence[Replacement]
+) -> Iterator[str]:
+    """One UPDATE … FROM unnest(…) WHERE id = … AND digest of the column = … ; gives the ids that matched."""
+    source = table_of(table)
+    stored = source.c[column]
+    identifier = id_text(table, source)
+
+    def array(name: str, values: Sequence[object], kind: Any) -> Any:
+        return bindparam(name, values, ARRAY(kind), unique=True)
+
+    new = (
+        func.unnest(
+            array("ids", [r.old.ref.row_id for r in replacements], SqlText),
+            array("digests", [r.old.digest for r in replacements], LargeBinary),
+            array("envelopes", [r.stored for r in replacements], SqlText),
+        )
+        .table_valued(
+            sql_column("id", SqlText), sql_column("digest", LargeBinary), sql_column("envelope", SqlText)
+        )
+        .render_derived(name="new")
+    )
+    matches = id_in(table, source, [r.old.ref.row_id for r in replacements])
+    statement = (
+        update(source)
+        .values({column: new.c.envelope})
+        .where(matches, identifier == new.c.id, digest_of(stored) == new.c.digest)
+        .returning(new.c.id)
+    )
+    for row in connection.execute(statement):
+        yield str(row[0])
+
+
+def _back_up(connection: Connection, run_id: UUID, verb: str, replacements: Sequence[Replacement]) -> None:
+    """One INSERT … SELECT FROM unnest(…), of the envelopes alone: a plaintext or dev value is never kept."""
+    kept = [r for r in replacements if r.old.format.protected]
+    if not kept:
+        return
+    columns: dict[str, tuple[list[Any], Any]] = {
+        "token_column": ([f"{r.old.ref.table}.{r.old.ref.column}" for r in kept], SqlText),
+        "row_id": ([r.old.ref.row_id for r in kept], SqlText),
+        "envelope": ([r.old.value.reveal() for r in kept], SqlText),
+        "key_arn": ([r.source.key_arn if r.source else None for r in kept], SqlText),
+        "key_material_id": ([r.source.key_material_id if r.source else None for r in kept], SqlText),
+        "written_digest": ([digest(r.stored) for r in kept], LargeBinary),
+    }
+    arrays = (bindparam(name, values, ARRAY(kind), unique=True) for name, (values, kind) in columns.items())
+    rows = (
+        func.unnest(*arrays)
+        .table_valued(*(sql_column(name, kind) for name, (_, kind) in columns.items()))
+        .render_derived(name="kept")
+    )
+    same: list[Any] = [literal(run_id), literal(verb), func.statement_timestamp()]
+    told = select(*same, *(rows.c[name] for name in columns))
+    connection.execute(insert(envelope_backup).from_select(["run_id", "verb", "replaced_at", *columns], told))

@@ -1,0 +1,195 @@
+"""Takes a survey: counts the tokens of every value in every column, each table read once.
+
+The ids of segments with few tokens are collected on the way, so that no further scan has to find them. Which
+those are, a sample of the table tells beforehand; where it errs, ids are looked up later or are not kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from threading import Event
+from typing import Any
+
+from sqlalchemy import (
+    ARRAY,
+    Connection,
+    and_,
+    case,
+    cast,
+    false,
+    func,
+    literal_column,
+    or_,
+    select,
+    tablesample,
+)
+from sqlalchemy import Text as SqlText
+
+from crypto_core.cancelling import stop_if
+from crypto_core.database.tokens.expressions import apart
+from crypto_core.database.tokens.inventory_expressions import Place
+from crypto_core.database.tokens.inventory_filter_sql import Matcher
+from crypto_core.database.tokens.key_expressions import KeyView
+from crypto_core.database.tokens.orders import Order, Value
+from crypto_core.database.tokens.surveys import Segment, Survey
+
+SAMPLED = 0.5
+"""Per cent of a table's pages in the sample."""
+CHOOSY = 0.3
+"""Up to which share of a table's rows a filter has to let through to be asked before anything else."""
+
+
+def read_together(places: Iterable[Place], matcher: Matcher, keys: KeyView) -> Iterator[list[Place]]:
+    """Give the columns that a filter may let through, those of a table together where one scan tells all."""
+    there = [p for p in places if not matcher.excludes(p)]
+    for _, group in groupby(there, key=lambda p: p.table.name):
+        columns = list(group)
+        apart = keys.answers is not None or matcher.names_rows(columns[0])
+        yield from [[place] for place in columns] if apart else [columns]
+
+
+def source_of(places: Sequence[Place], keys: KeyView) -> Any:
+    """Return what columns that are read together are read from."""
+    return keys.joined(places[0].source, places[0].stored)
+
+
+@dataclass(slots=True)
+class Surveyor:
+    """Counts within one transaction."""
+
+    connection: Connection
+    order: Order
+    matcher: Matcher
+    keys: KeyView
+    cancelled: Event | None
+    _counts: dict[Segment, int] = field(default_factory=dict)
+    _found: dict[Segment, list[str | int]] = field(default_factory=dict)
+    _too_many: bool = False
+
+    def take(self, survey: Survey, places: Sequence[Place]) -> None:
+        """Fill the survey, unless it's known. Raises DatabaseError, InterruptedRunError."""
+        with survey.taking(self.cancelled) as needed:
+            if not needed:
+                return
+            for together in read_together(places, self.matcher, self.keys):
+                stop_if(self.cancelled)
+                values = [self.order.known(p, self.keys, self.matcher.formats) for p in together]
+                known = [v for v in values if v is not None]
+                if len(known) == len(together):
+                    # Where the filter leaves no value, no token passes: by format v1 and v2 at once.
+                    if all(known):
+                        self._count_known(together, known)
+                else:
+                    for place in together:
+                        self._count_values(place)
+            survey.learn(self._counts, self._found, too_many=self._too_many)
+
+    def _count_values(self, place: Place) -> None:
+        sorted_by = self.order.value(place).label("sorted_by")
+        counted = select(sorted_by, func.count()).select_from(source_of([place], self.keys))
+        counted = counted.where(self.matcher.passing(place))
+        counted = counted.group_by(literal_column(sorted_by.name)).limit(Survey.VALUES + 1)
+        rows = self.connection.execute(counted).all()
+        self._too_many = self._too_many or len(rows) > Survey.VALUES
+        self._counts |= {(row[0], place.number): row[1] for row in rows}
+
+    def _count_known(self, places: Sequence[Place], known: Sequence[Sequence[Value]]) -> None:
+        sampled, choosy = self._sample(places, known)
+        few = {segment for segment, number in sampled.items() if number * 100 / SAMPLED <= Survey.SPARSE}
+        # What many tokens have is asked for first: then nothing else is asked about them.
+        falling = [
+            sorted(values, key=lambda v, p=p: -sampled[v, p.number])  # type: ignore[misc]
+            for p, values in zip(places, known, strict=True)
+        ]
+        for segments, number, ids in self._groups(places, falling, few, choosy=choosy):
+            for segment in segments:
+                self._counts[segment] = self._counts.get(segment, 0) + number
+                if segment in few and ids is not None:
+                    self._found.setdefault(segment, []).extend(ids)
+        for segment in few:
+            # Not all came along where they were more than the sample said.
+            if len(self._found.get(segment, ())) != self._counts.get(segment, 0):
+                self._found.pop(segment, None)
+
+    def _sample(
+        self, places: Sequence[Place], known: Sequence[Sequence[Value]]
+    ) -> tuple[dict[Segment, int], bool]:
+        """How many tokens of each segment a sample has, and whether the filter lets few of its rows through.
+
+        Many, where nothing is to be gained from a sample.
+        """
+        segments = [(value, p.number) for p, values in zip(places, known, strict=True) for value in values]
+        if Survey.SPARSE < 1 or self.matcher.names_rows(places[0]):
+            return dict.fromkeys(segments, Survey.SPARSE), False
+        counts = dict.fromkeys(segments, 0)
+        passing = rows = 0
+        sample = tablesample(places[0].source, func.system(SAMPLED))
+        for found, number, _ in self._groups([p.among(sample) for p in places], known, ()):
+            rows += number
+            passing += number if found else 0
+            for segment in found:
+                counts[segment] += number
+        return counts, passing < rows * CHOOSY
+
+    def _groups(
+        self,
+        places: Sequence[Place],
+        values: Sequence[Sequence[Value]],
+        few: Collection[Segment],
+        *,
+        choosy: bool = False,
+    ) -> Iterator[tuple[list[Segment], int, list[str | int] | None]]:
+        """Rows whose tokens are in the same segments: these, how many rows, and their ids if one has few."""
+        statement = self._statement(places, values, few, choosy=choosy)
+        for *numbers, count, ids in self.connection.execute(statement):
+            segments = [
+                (those[number], place.number)
+                for place, those, number in zip(places, values, numbers, strict=True)
+                if number is not None
+            ]
+            yield segments, count, ids
+
+    def _statement(
+        self,
+        places: Sequence[Place],
+        values: Sequence[Sequence[Value]],
+        few: Collection[Segment],
+        *,
+        choosy: bool,
+    ) -> Any:
+        of_row, passing = self.matcher.parted(places)
+        if choosy:
+            # Rather twice of a few rows than further work on all that don't pass.
+            of_row = and_(of_row, or_(*passing))
+        told = [
+            case((passes, self._numbered(place, those))).label(f"value_{place.number}")
+            for place, passes, those in zip(places, passing, values, strict=True)
+        ]
+        row_id: Any = places[0].id if places[0].table.id_kind == "integer" else cast(places[0].id, SqlText)
+        rows = apart(
+            select(row_id.label("row_id"), *told).select_from(source_of(places, self.keys)).where(of_row)
+        )
+        numbers = [rows.c[column.name] for column in told]
+        wanted = or_(
+            false(),
+            *(
+                number.in_([n for n, value in enumerate(those) if (value, place.number) in few])
+                for place, those, number in zip(places, values, numbers, strict=True)
+            ),
+        )
+        collected = func.array_agg(rows.c.row_id, type_=ARRAY(row_id.type)).filter(wanted)
+        ids = case((func.count().filter(wanted) <= 2 * Survey.SPARSE, collected))
+        return select(*numbers, func.count(), ids).group_by(*numbers)
+
+    def _numbered(self, place: Place, values: Sequence[Value]) -> Any:
+        """The place among the values of the one that a token has: all but one are asked for, one by one."""
+        otherwise = self.order.otherwise if self.order.otherwise in values else values[-1]
+        asked = [(n, value) for n, value in enumerate(values) if value != otherwise]
+        if not asked:
+            return literal_column("0")
+        conditions: list[Any] = [
+            (self.order.has([value], place, self.keys), literal_column(str(n))) for n, value in asked
+        ]
+        return case(*conditions, else_=literal_column(str(values.index(otherwise))))

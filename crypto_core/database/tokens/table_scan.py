@@ -1,0 +1,268 @@
+"""Finds where the rows of a page stand, by the shortest way that the database has without an index of ours.
+
+An order is walked as segments: the tokens of one column that have one value, in the order of their ids, which
+the primary key's index gives. A segment with many tokens fills a page from a few thousand rows. Whether a
+segment has few or none can't be told from near by, so once rows run out a survey counts them all: one scan,
+remembered while that list is paged through (see surveys.py), as are the ids of segments with few tokens.
+Orders with too many values for that, such as dates, are read by one scan a page.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from threading import Event
+from typing import Any
+
+from sqlalchemy import Connection, and_, or_, select
+
+from crypto_core.cancelling import stop_if
+from crypto_core.database.tokens.expressions import id_in
+from crypto_core.database.tokens.inventory_expressions import Place
+from crypto_core.database.tokens.inventory_filter_sql import Matcher
+from crypto_core.database.tokens.key_expressions import KeyView
+from crypto_core.database.tokens.orders import Order, Value
+from crypto_core.database.tokens.surveying import Surveyor
+from crypto_core.database.tokens.surveys import Survey
+
+NEAR = 20_000
+"""Rows of a table that are looked at, one by one, before a scan of all is worth it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where a row stands: by its value, then by its column's number, then by its id in the id's own order.
+
+    `kept` is the value as a cursor keeps it.
+    """
+
+    number: int
+    value: Any
+    kept: Value
+    row_id: str | int
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """What is looked for: the next rows behind `start` (or at it, if `inclusive`), in one direction."""
+
+    start: Position | None
+    descending: bool
+    backwards: bool
+    inclusive: bool
+    limit: int
+
+    @property
+    def falling(self) -> bool:
+        """True if values fall on the way."""
+        return self.descending is not self.backwards
+
+
+class Walker:
+    """Finds positions for one query, within one transaction."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        places: Sequence[Place],
+        order: Order,
+        matcher: Matcher,
+        keys: KeyView,
+        survey: Survey,
+        cancelled: Event | None,
+    ) -> None:
+        self._surveyor = Surveyor(connection, order, matcher, keys, cancelled)
+        self._connection = connection
+        self._places = [p for p in places if not matcher.excludes(p)]
+        self._order = order
+        self._matcher = matcher
+        self._keys = keys
+        self._survey = survey
+        self._cancelled = cancelled
+
+    def find(self, search: Search) -> list[Position]:
+        """Return up to `limit` positions, the nearest first. Raises DatabaseError, InterruptedRunError."""
+        if not self._order.few:
+            return self._scan(search)
+        if not self._survey.known and any(self._known(p) is None for p in self._places):
+            self._take_survey()
+        if self._survey.too_many:
+            return self._scan(search)
+        found: list[Position] = []
+        for value, place in self._segments(search):
+            stop_if(self._cancelled)
+            after = search.start if search.start is not None and _at(search.start, value, place) else None
+            found += self._walk(value, place, after, search, search.limit - len(found))
+            if len(found) >= search.limit:
+                break
+        return found
+
+    def _segments(self, search: Search) -> list[tuple[Value, Place]]:
+        """The segments from the start on, in the direction of the search; empty ones as far as not known."""
+        if self._survey.known:
+            by_number = {p.number: p for p in self._places}
+            pairs = [(v, by_number[n]) for v, n in self._survey.counts if n in by_number]
+        else:
+            pairs = [(v, p) for p in self._places for v in self._known(p) or ()]
+        pairs.sort(key=lambda s: s[1].number, reverse=search.backwards)
+        pairs.sort(key=lambda s: s[0], reverse=search.falling)
+        start = search.start
+        return [s for s in pairs if start is None or _at(start, *s) or _behind(search, start, *s)]
+
+    def _take_survey(self) -> None:
+        self._surveyor.take(self._survey, self._places)
+
+    def _known(self, place: Place) -> Sequence[Value] | None:
+        return self._order.known(place, self._keys, self._matcher.formats)
+
+    def _walk(
+        self, value: Value, place: Place, after: Position | None, search: Search, limit: int
+    ) -> list[Position]:
+        """The next tokens of one segment."""
+        survey, segment = self._survey, (value, place.number)
+        if survey.known and not survey.counts.get(segment):
+            return []
+        if self._matcher.names_rows(place):
+            bounds = _from(place, after, search) if after is not None else None
+            return self._select(value, place, bounds, search, limit)
+        if survey.is_sparse(segment):
+            return self._among(value, place, after, search, limit)
+        near, end = self._near(value, place, after, search, limit)
+        if len(near) >= limit or end is None:
+            return near
+        if not survey.known:
+            self._take_survey()
+            if not survey.counts.get(segment):
+                return near
+            if survey.is_sparse(segment):
+                return self._among(value, place, after, search, limit)
+        rest = self._select(value, place, _beyond(place.id, end, search.backwards), search, limit - len(near))
+        return near + rest
+
+    def _near(
+        self, value: Value, place: Place, after: Position | None, search: Search, limit: int
+    ) -> tuple[list[Position], str | int | None]:
+        """The tokens of a segment among the next rows, and the last of these rows if there may be more."""
+        bounds = [_from(place, after, search)] if after is not None else []
+        ids = place.id.desc() if search.backwards else place.id
+        rows = select(*place.source.c).where(*bounds).order_by(ids).limit(NEAR).subquery("near")
+        found = self._select(value, place.among(rows), None, search, limit)
+        if len(found) >= limit:
+            return found, None
+        last = select(place.id).where(*bounds).order_by(ids).offset(NEAR - 1).limit(1)
+        end = self._connection.scalar(last)
+        return found, end if end is None or isinstance(end, int) else str(end)
+
+    def _among(
+        self, value: Value, place: Place, after: Position | None, search: Search, limit: int
+    ) -> list[Position]:
+        """The next tokens of a segment whose few ids are remembered."""
+        ids = self._survey.ids((value, place.number))
+        if ids is None:
+            ids = self._ids(value, place)
+            self._survey.remember((value, place.number), ids)
+        if search.backwards:
+            ids = ids[::-1]
+        if after is not None and after.row_id in ids:
+            ids = ids[ids.index(after.row_id) :]
+        found: list[Position] = []
+        # A token that has changed meanwhile has left the segment: then the next ones are looked up.
+        for first in range(0, len(ids), 2 * limit):
+            some = ids[first : first + 2 * limit]
+            bounds = [place.id.in_(some), *([_from(place, after, search)] if after is not None else [])]
+            found += self._select(value, place, and_(*bounds), search, limit - len(found))
+            if len(found) >= limit:
+                break
+        return found
+
+    def _ids(self, value: Value, place: Place) -> list[str | int]:
+        """The ids of a segment with few tokens, in order: of those that the survey found, else by a scan."""
+        found = self._survey.found((value, place.number))
+        if found is not None:
+            there = id_in(place.table, place.source, [str(row_id) for row_id in found])
+            statement = select(place.id).where(there)
+        else:
+            statement = self._segment(value, place).limit(self._survey.SPARSE + 1)
+        return [_plain(row[0]) for row in self._connection.execute(statement.order_by(place.id))]
+
+    def _select(self, value: Value, place: Place, bounds: Any, search: Search, limit: int) -> list[Position]:
+        statement = self._segment(value, place)
+        if bounds is not None:
+            statement = statement.where(bounds)
+        statement = statement.order_by(place.id.desc() if search.backwards else place.id).limit(limit)
+        return [
+            Position(place.number, value, value, _plain(row[0]))
+            for row in self._connection.execute(statement)
+        ]
+
+    def _segment(self, value: Value, place: Place) -> Any:
+        condition = self._order.has([value], place, self._keys)
+        tokens = self._keys.joined(place.source, place.stored)
+        return select(place.id).select_from(tokens).where(self._matcher.passing(place), condition)
+
+    def _scan(self, search: Search) -> list[Position]:
+        found: list[Position] = []
+        for place in self._places:
+            stop_if(self._cancelled)
+            value = self._order.value(place)
+            tokens = self._keys.joined(place.source, place.stored)
+            conditions = [self._matcher.passing(place)]
+            if search.start is not None:
+                conditions.append(self._behind(value, place, search.start, search))
+            statement = (
+                select(
+                    self._order.compared(value).label("value"),
+                    self._order.kept(value).label("kept"),
+                    place.id.label("row_id"),
+                )
+                .select_from(tokens)
+                .where(*conditions)
+                .order_by(
+                    value.desc() if search.falling else value,
+                    place.id.desc() if search.backwards else place.id,
+                )
+                .limit(search.limit)
+            )
+            found += [
+                Position(place.number, row.value, row.kept, _plain(row.row_id))
+                for row in self._connection.execute(statement)
+            ]
+        # Both sorts are stable, and the tokens of one column are in order already.
+        found.sort(key=lambda p: p.number, reverse=search.backwards)
+        found.sort(key=lambda p: p.value, reverse=search.falling)
+        return found[: search.limit]
+
+    def _behind(self, value: Any, place: Place, start: Position, search: Search) -> Any:
+        """The condition for tokens behind the start, so that an index on value and id may serve."""
+        at = self._order.read(start.kept)
+        beyond = value < at if search.falling else value > at
+        or_at = value <= at if search.falling else value >= at
+        if place.number != start.number:
+            later = place.number < start.number if search.backwards else place.number > start.number
+            return or_at if later else beyond
+        return and_(or_at, or_(beyond, _from(place, start, search)))
+
+
+def _plain(row_id: Any) -> str | int:
+    return row_id if isinstance(row_id, int) else str(row_id)
+
+
+def _at(start: Position, value: Value, place: Place) -> bool:
+    return (start.value, start.number) == (value, place.number)
+
+
+def _behind(search: Search, start: Position, value: Value, place: Place) -> bool:
+    """True if a segment comes behind that of the start."""
+    if start.value != value:
+        return bool(value < start.value if search.falling else value > start.value)
+    return place.number < start.number if search.backwards else place.number > start.number
+
+
+def _from(place: Place, start: Position, search: Search) -> Any:
+    if search.inclusive:
+        return place.id <= start.row_id if search.backwards else place.id >= start.row_id
+    return _beyond(place.id, start.row_id, search.backwards)
+
+
+def _beyond(identifier: Any, row_id: str | int, backwards: bool) -> Any:
+    return identifier < row_id if backwards else identifier > row_id

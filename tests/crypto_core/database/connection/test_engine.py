@@ -1,0 +1,265 @@
+"""Connections: every failure is an error of ours, in time, and says what to do."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import Engine, make_url, text
+
+from console.sandbox.sandbox import Sandbox
+from crypto_core.database.connection import engine as engine_module
+from crypto_core.database.connection import watchdog
+from crypto_core.database.connection.engine import connected, open_engine
+from crypto_core.errors import (
+    DatabaseError,
+    DatabaseReadOnlyError,
+    DatabaseTimeoutError,
+    DatabaseUnreachableError,
+    MissingGrantError,
+    MissingSchemaError,
+    SettingsError,
+)
+
+
+@pytest.fixture
+def engine(environment: dict[str, str]) -> Iterator[Engine]:
+    opened = open_engine(environment["DATABASE_URL"])
+    yield opened
+    opened.dispose()
+
+
+@pytest.fixture(scope="module")
+def own() -> Iterator[Sandbox]:
+    """A sandbox whose PostgreSQL a test may stop."""
+    with Sandbox.start(data=False) as running:
+        yield running
+
+
+@pytest.mark.parametrize(
+    ("statement", "kind", "says"),
+    [
+        ("SELECT * FROM pg_authid", MissingGrantError, "permission denied"),
+        ("SELECT * FROM keydeck.journal", MissingSchemaError, "keydeck init"),
+        ("SELECT * FROM not_there", DatabaseError, "42P01"),
+        ("SELECT 1/0", DatabaseError, "22012"),
+        ("SET statement_timeout = 50; SELECT pg_sleep(30)", DatabaseTimeoutError, "took too long"),
+        ("SELECT pg_terminate_backend(pg_backend_pid())", DatabaseUnreachableError, "closed the connection"),
+    ],
+)
+def test_a_failure_is_told_apart(
+    engine: Engine, statement: str, kind: type[DatabaseError], says: str
+) -> None:
+    with pytest.raises(kind, match=says) as caught, connected(engine) as connection:
+        connection.execute(text(statement))
+    assert type(caught.value) is kind
+    with connected(engine) as connection:
+        assert connection.scalar(text("SELECT 1")) == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"port": 1}, "No connection"),
+        ({"database": "not_there"}, "not_there"),
+        ({"username": "nobody"}, "nobody"),
+        ({"password": "wrong-password"}, "authentication failed"),
+        ({"host": "no-such-host.invalid"}, "No connection"),
+    ],
+)
+def test_a_database_that_lets_nobody_in_is_unreachable_and_no_password_is_repeated(
+    environment: dict[str, str], change: dict[str, object], says: str
+) -> None:
+    url = make_url(environment["DATABASE_URL"])
+    opened = open_engine(url.set(**change).render_as_string(hide_password=False))  # type: ignore[arg-type]
+    with pytest.raises(DatabaseUnreachableError, match=says) as caught, connected(opened):
+        pass
+    told = f"{caught.value} {caught.value.__cause__} {opened!r}"
+    assert str(url.password) not in told
+    assert "wrong-password" not in told
+    opened.dispose()
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "not a url",
+        "mysql://u:secret-word@h/d",
+        "sqlite:///x",
+        "postgresql://u:secret-word@h:port/d",
+        "postgresql+asyncpg://",
+    ],
+)
+def test_what_is_no_postgresql_url_is_told_with_the_form_and_not_repeated(url: str) -> None:
+    try:
+        open_engine(url, setting="KEYDECK_STATE_URL").dispose()
+    except SettingsError as error:
+        told = error
+    else:
+        assert url == "postgresql+asyncpg://"
+        return
+    assert "KEYDECK_STATE_URL" in told.message
+    assert "postgresql://user:password@host:5432/database" in told.remedy
+    assert "secret-word" not in f"{told} {told.__cause__}"
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE gh_connection SET org_id = org_id",
+        "CREATE TABLE x (y int)",
+        "DELETE FROM slack_connection",
+        "SELECT 1 FROM gh_connection FOR UPDATE",
+    ],
+)
+def test_a_read_only_session_is_refused_by_the_server(environment: dict[str, str], statement: str) -> None:
+    opened = open_engine(environment["DATABASE_URL"], read_only=True)
+    with pytest.raises(DatabaseReadOnlyError), connected(opened, write=True) as connection:
+        connection.execute(text(statement))
+    opened.dispose()
+
+
+def test_what_is_not_written_is_rolled_back(engine: Engine, platform: Engine) -> None:
+    with connected(engine) as connection:
+        connection.execute(text("UPDATE slack_connection SET org_id = 'changed'"))
+    with platform.connect() as connection:
+        changed = connection.scalar(text("SELECT count(*) FROM slack_connection WHERE org_id = 'changed'"))
+    assert changed == 0
+
+
+def test_the_session_has_time_limits_and_a_name(engine: Engine) -> None:
+    with connected(engine) as connection:
+        limits = {
+            name: connection.scalar(text(f"SHOW {name}"))
+            for name in ("statement_timeout", "lock_timeout", "application_name")
+        }
+        wrapped: Any = connection.connection.dbapi_connection
+        parameters = wrapped.info.dsn_parameters
+    assert limits["statement_timeout"] == "1min"
+    assert limits["lock_timeout"] == "10s"
+    assert limits["application_name"] == "keydeck"
+    # A network that swallows packets: keepalives find it while idle, the other while data is under way.
+    assert int(parameters["keepalives_idle"]) + int(parameters["keepalives_interval"]) * 3 <= 30
+    assert 0 < int(parameters["tcp_user_timeout"]) <= 60_000
+
+
+def test_statement_parameters_are_in_no_exception(engine: Engine) -> None:
+    canary = f"canary-{uuid4().hex}"
+    with pytest.raises(DatabaseError) as caught, connected(engine) as connection:
+        connection.execute(text("SELECT 1/0, CAST(:canary AS text)"), {"canary": canary})
+    assert canary not in f"{caught.value} {caught.value.__cause__} {caught.value.__cause__.__cause__}"  # type: ignore[union-attr]
+
+
+def test_more_users_than_connections_wait_and_are_told(
+    environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine_module, "CONNECT_TIMEOUT_SECONDS", 1)
+    opened = open_engine(environment["DATABASE_URL"])
+    held = [opened.connect() for _ in range(16)]
+    with pytest.raises(DatabaseUnreachableError, match="can't be used"), connected(opened):
+        pass
+    for connection in held:
+        connection.close()
+    with connected(opened) as connection:
+        assert connection.scalar(text("SELECT 1")) == 1
+    opened.dispose()
+
+
+def test_a_server_that_stops_and_comes_back_is_used_again(own: Sandbox) -> None:
+    opened = open_engine(own.database_url)
+    with connected(opened) as connection:
+        connection.scalar(text("SELECT 1"))
+    own.postgres.stop()
+    for _ in range(2):
+        with pytest.raises(DatabaseUnreachableError, match="No connection"), connected(opened):
+            pass
+    own.postgres.restart()
+    with connected(opened) as connection:
+        assert connection.scalar(text("SELECT 1")) == 1
+    opened.dispose()
+
+
+def test_a_server_that_stops_in_the_middle_of_a_statement_is_told(own: Sandbox) -> None:
+    opened = open_engine(own.database_url)
+
+    def sleep() -> None:
+        with connected(opened) as connection:
+            connection.execute(text("SELECT pg_sleep(60)"))
+
+    with ThreadPoolExecutor(1) as pool:
+        sleeping = pool.submit(sleep)
+        wait_until(lambda: bool(sessions(own, "pg_sleep")))
+        own.postgres.stop()
+        with pytest.raises(DatabaseUnreachableError):
+            sleeping.result(timeout=30)
+    own.postgres.restart()
+    opened.dispose()
+
+
+@pytest.mark.quick(1)
+@pytest.mark.parametrize("waiting_for", ["a new session", "a statement", "the end of a transaction"])
+def test_a_server_that_freezes_is_not_waited_for_without_end(
+    own: Sandbox, monkeypatch: pytest.MonkeyPatch, waiting_for: str
+) -> None:
+    monkeypatch.setattr(watchdog, "LIMIT_SECONDS", 0.5)
+    monkeypatch.setattr(engine_module, "CONNECT_TIMEOUT_SECONDS", 2)
+    opened = open_engine(own.platform_database_url)
+    with connected(opened) as connection:
+        connection.execute(text("SELECT 1"))
+
+    def use() -> None:
+        with connected(opened, write=True) as connection:
+            if waiting_for == "a statement":
+                own.postgres.pause()
+            connection.execute(text("UPDATE gh_connection SET org_id = 'x'"))
+            own.postgres.pause()
+
+    if waiting_for == "a new session":
+        own.postgres.pause()
+    with ThreadPoolExecutor(1) as pool:
+        using = pool.submit(use)
+        try:
+            with pytest.raises(DatabaseUnreachableError):
+                using.result(timeout=30)
+        finally:
+            own.postgres.resume()
+    with connected(opened) as connection:
+        assert connection.scalar(text("SELECT 1")) == 1
+    opened.dispose()
+
+
+@pytest.mark.deep
+def test_a_statement_within_its_time_limit_is_left_alone(
+    environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watchdog, "LIMIT_SECONDS", 1.0)
+    opened = open_engine(environment["DATABASE_URL"])
+    with connected(opened) as connection:
+        for _ in range(5):
+            connection.execute(text("SELECT pg_sleep(0.3)"))
+        rows = connection.execution_options(yield_per=2).execute(text("SELECT generate_series(1, 9)"))
+        assert len(rows.all()) == 9
+    opened.dispose()
+
+
+def sessions(sandbox: Sandbox, part: str) -> int:
+    admin = open_engine(sandbox.superuser_url)
+    with connected(admin) as connection:
+        found = connection.scalar(
+            text("SELECT count(*) FROM pg_stat_activity WHERE query LIKE :part AND pid <> pg_backend_pid()"),
+            {"part": f"%{part}%"},
+        )
+    admin.dispose()
+    return int(found or 0)
+
+
+def wait_until(true: Callable[[], bool], seconds: float = 30) -> None:
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)

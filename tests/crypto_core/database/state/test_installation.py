@@ -1,0 +1,210 @@
+"""Keydeck's own schema: installed once, the same by hand, and only by who may."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+from uuid import uuid4
+
+import psycopg2
+import pytest
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import Engine, make_url, text
+
+from console.sandbox.postgres import OPERATOR, PLATFORM
+from console.sandbox.sandbox import Sandbox
+from console.wiring import Wired
+from crypto_core.database.connection.engine import open_engine
+from crypto_core.database.schema import metadata
+from crypto_core.database.state.installation import _config, ddl, install, require_schema
+from crypto_core.database.state.journal import Journal, Outcome
+from crypto_core.errors import DatabaseReadOnlyError, MissingGrantError, MissingSchemaError
+
+
+@pytest.fixture
+def empty(sandbox: Sandbox) -> Iterator[Callable[[str], Engine]]:
+    """Makes empty databases; gives an engine to each for a role."""
+    engines: list[Engine] = []
+    names: list[str] = []
+
+    def make(role: str = OPERATOR, name: str = "") -> Engine:
+        if not name:
+            name = f"empty_{uuid4().hex[:12]}"
+            sandbox.postgres.create_database(name)
+            names.append(name)
+        engines.append(open_engine(sandbox.postgres.url(role, name)))
+        return engines[-1]
+
+    yield make
+    for engine in engines:
+        engine.dispose()
+    admin = open_engine(str(make_url(sandbox.superuser_url).set(database="postgres").render_as_string(False)))
+    with admin.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
+        for name in names:
+            connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+    admin.dispose()
+
+
+def shape(engine: Engine) -> dict[str, list[Any]]:
+    """What information_schema and the catalogue tell of schema keydeck."""
+    statements = {
+        "columns": "SELECT table_name, column_name, data_type, character_maximum_length, is_nullable,"
+        " column_default, is_identity, identity_generation FROM information_schema.columns"
+        " WHERE table_schema = 'keydeck'",
+        "constraints": "SELECT table_name, constraint_name, constraint_type"
+        " FROM information_schema.table_constraints WHERE table_schema = 'keydeck'"
+        " AND constraint_type <> 'CHECK'",
+        "indexes": "SELECT indexdef FROM pg_indexes WHERE schemaname = 'keydeck'",
+        "triggers": "SELECT pg_get_triggerdef(t.oid) FROM pg_trigger t JOIN pg_class c ON c.oid = tgrelid"
+        " WHERE c.relnamespace = 'keydeck'::regnamespace AND NOT tgisinternal",
+        "functions": "SELECT pg_get_functiondef(oid) FROM pg_proc"
+        " WHERE pronamespace = 'keydeck'::regnamespace",
+        "version": "SELECT version_num FROM keydeck.version",
+    }
+    with engine.connect() as connection:
+        return {
+            name: sorted(tuple(row) for row in connection.execute(text(statement)))
+            for name, statement in statements.items()
+        }
+
+
+def test_installing_twice_changes_nothing_the_second_time(empty: Callable[..., Engine]) -> None:
+    engine = empty()
+    assert install(engine) is True
+    before = shape(engine)
+    assert install(engine) is False
+    assert shape(engine) == before
+    require_schema(engine)
+
+
+@pytest.mark.parametrize("version", ["0001", "0002"])
+def test_an_older_schema_is_updated_to_the_same_with_what_it_holds(
+    empty: Callable[..., Engine], version: str
+) -> None:
+    fresh, older = empty(), empty()
+    install(fresh)
+    with older.begin() as connection:
+        config = _config()
+        config.attributes["connection"] = connection
+        command.upgrade(config, version)
+    Journal(older, lambda: "ana").record("init", "schema keydeck", Outcome.DONE)
+    with pytest.raises(MissingSchemaError, match="is needed"):
+        require_schema(older)
+    assert install(older) is True
+    require_schema(older)
+    assert shape(older) == shape(fresh)
+    assert [entry.action for entry in Journal(older, lambda: "ana").entries()] == ["init"]
+
+
+def test_the_printed_ddl_makes_the_same_schema(empty: Callable[..., Engine]) -> None:
+    installed, by_hand = empty(), empty()
+    install(installed)
+    connection = psycopg2.connect(by_hand.url.set(drivername="postgresql").render_as_string(False))
+    with connection.cursor() as cursor:
+        cursor.execute(ddl())
+    connection.commit()
+    connection.close()
+    assert shape(by_hand) == shape(installed)
+    assert len(shape(installed)["columns"]) > 20
+    assert install(by_hand) is False
+
+
+def test_the_printed_ddl_is_only_ddl_of_the_schema(capsys: pytest.CaptureFixture[str]) -> None:
+    printed = ddl()
+    assert capsys.readouterr().out == ""
+    assert "CREATE SCHEMA IF NOT EXISTS keydeck" in printed
+    assert "gh_connection" not in printed
+    assert printed.count("BEGIN;") == printed.count("COMMIT;") == 1
+    assert ddl() == printed
+
+
+def test_the_migrations_make_what_the_code_declares(empty: Callable[..., Engine]) -> None:
+    engine = empty()
+    install(engine)
+    with engine.connect() as connection:
+        context = MigrationContext.configure(
+            connection,
+            opts={
+                "include_schemas": True,
+                "compare_type": True,
+                "compare_server_default": True,
+                "include_name": lambda name, kind, _parents: kind != "schema" or name == "keydeck",
+                "include_object": lambda _o, name, kind, _r, _c: not (kind == "table" and name == "version"),
+            },
+        )
+        assert compare_metadata(context, metadata) == []
+
+
+def test_a_role_that_may_not_create_the_schema_is_told_the_grant(
+    empty: Callable[..., Engine], sandbox: Sandbox
+) -> None:
+    engine = empty()
+    owner = open_engine(sandbox.postgres.url(PLATFORM, str(engine.url.database)))
+    with owner.begin() as connection:
+        connection.execute(text(f"REVOKE CREATE ON DATABASE {engine.url.database} FROM {OPERATOR}"))
+    with pytest.raises(MissingGrantError, match="may not create schema keydeck") as caught:
+        install(engine)
+    assert "GRANT CREATE ON DATABASE" in caught.value.remedy
+    assert "keydeck init --sql" in caught.value.remedy
+    with pytest.raises(MissingSchemaError, match="no backup and no journal"):
+        require_schema(engine)
+    with owner.begin() as connection:
+        connection.execute(text(f"GRANT CREATE ON DATABASE {engine.url.database} TO {OPERATOR}"))
+    owner.dispose()
+    assert install(engine) is True
+
+
+def test_a_role_without_create_may_use_a_schema_that_is_there(
+    empty: Callable[..., Engine], sandbox: Sandbox
+) -> None:
+    engine = empty()
+    owner = open_engine(sandbox.postgres.url(PLATFORM, str(engine.url.database)))
+    install(owner)
+    with owner.begin() as connection:
+        connection.execute(text(f"REVOKE CREATE ON DATABASE {engine.url.database} FROM {OPERATOR}"))
+        connection.execute(text(f"GRANT USAGE ON SCHEMA keydeck TO {OPERATOR}"))
+        connection.execute(text(f"GRANT SELECT, INSERT ON ALL TABLES IN SCHEMA keydeck TO {OPERATOR}"))
+    assert install(engine) is False
+    Journal(engine, lambda: "tester").record("rewrap", "x", Outcome.DONE)
+    assert Journal(owner, lambda: "").verify() is None
+    owner.dispose()
+
+
+def test_a_read_only_session_installs_nothing(empty: Callable[..., Engine], sandbox: Sandbox) -> None:
+    engine = empty()
+    reading = open_engine(engine.url.render_as_string(hide_password=False), read_only=True)
+    with pytest.raises(DatabaseReadOnlyError):
+        install(reading)
+    reading.dispose()
+    with pytest.raises(MissingSchemaError):
+        require_schema(engine)
+
+
+def test_a_failed_installation_leaves_nothing_half_done(
+    empty: Callable[..., Engine], sandbox: Sandbox
+) -> None:
+    engine = empty()
+    with engine.begin() as connection:
+        connection.execute(text("CREATE SCHEMA keydeck"))
+        connection.execute(text("CREATE TABLE keydeck.journal (x int)"))
+    with pytest.raises(Exception, match="already exists"):
+        install(engine)
+    with engine.connect() as connection:
+        tables = connection.scalars(
+            text("SELECT tablename FROM pg_tables WHERE schemaname = 'keydeck'")
+        ).all()
+    assert tables == ["journal"]
+
+
+def test_the_platforms_tables_are_not_touched(services: Wired, platform: Engine) -> None:
+    with platform.connect() as connection:
+        public = connection.scalars(
+            text("SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY 1")
+        ).all()
+        triggers = connection.scalar(
+            text("SELECT count(*) FROM information_schema.triggers WHERE event_object_schema = 'public'")
+        )
+    assert public == ["confluence_connection", "gh_connection", "jira_connection", "slack_connection"]
+    assert triggers == 0

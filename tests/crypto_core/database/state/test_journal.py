@@ -1,0 +1,342 @@
+"""The journal: append-only, chained, and a change to it shows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta, timezone
+from itertools import pairwise
+from threading import Barrier, Event
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sqlalchemy import Engine, text
+from sqlalchemy.exc import DBAPIError
+
+from console.sandbox.endpoint import Fault
+from console.sandbox.sandbox import Sandbox
+from console.sandbox.world import World
+from console.settings import load
+from console.wiring import Wired, wire
+from crypto_core.database.connection.engine import connected
+from crypto_core.database.state.installation import install
+from crypto_core.database.state.journal import FIRST, Entry, Journal, Outcome
+from crypto_core.errors import MissingSchemaError, RefusedError
+from crypto_core.guard.consent import Consent
+from crypto_core.reencryption.plan import Selection, Verb
+
+NOW = datetime(2026, 11, 24, 12, 0, 0, 123456, tzinfo=UTC)
+
+
+@pytest.fixture
+def journal(services: Wired) -> Journal:
+    ticks = iter(NOW + timedelta(seconds=n) for n in range(10_000))
+    return Journal(services.engine, lambda: "arn:aws:sts::1:role/tester", clock=lambda: next(ticks))
+
+
+@pytest.fixture
+def filled(journal: Journal) -> Journal:
+    for number in range(1, 9):
+        journal.record("rewrap", f"gh_connection.access_token:gh-{number}", Outcome.DONE, {"n": number})
+    return journal
+
+
+@pytest.fixture
+def forge(superuser: Engine) -> Callable[..., None]:
+    """Runs statements on the journal as a superuser who has disabled its trigger."""
+
+    def execute(*statements: str) -> None:
+        with superuser.begin() as connection:
+            connection.execute(text("ALTER TABLE keydeck.journal DISABLE TRIGGER append_only"))
+            for statement in statements:
+                connection.execute(text(statement))
+            connection.execute(text("ALTER TABLE keydeck.journal ENABLE TRIGGER append_only"))
+
+    return execute
+
+
+def test_an_empty_journal_is_whole(journal: Journal) -> None:
+    assert journal.verify() is None
+    assert journal.entries() == ()
+
+
+def test_entries_come_back_as_written_oldest_first(filled: Journal) -> None:
+    entries = filled.entries()
+    assert [e.seq for e in entries] == list(range(1, 9))
+    first = entries[0]
+    assert (first.action, first.subject, first.outcome) == (
+        "rewrap",
+        "gh_connection.access_token:gh-1",
+        "done",
+    )
+    assert (first.actor, first.at, json.loads(first.detail)) == ("arn:aws:sts::1:role/tester", NOW, {"n": 1})
+    assert first.previous == FIRST
+    assert all(b.previous == a.digest for a, b in pairwise(entries))
+    assert [e.seq for e in filled.entries(limit=3)] == [6, 7, 8]
+    assert filled.verify() is None
+
+
+@pytest.mark.parametrize(
+    "statement",
+    ["UPDATE keydeck.journal SET actor = 'me'", "DELETE FROM keydeck.journal", "TRUNCATE keydeck.journal"],
+)
+@pytest.mark.parametrize("who", ["operator", "superuser"])
+def test_the_database_refuses_to_change_an_entry(
+    filled: Journal, superuser: Engine, services: Wired, statement: str, who: str
+) -> None:
+    engine = services.engine if who == "operator" else superuser
+    with pytest.raises(DBAPIError, match=r"keydeck\.journal is append-only"), engine.begin() as connection:
+        connection.execute(text(statement))
+    assert len(filled.entries()) == 8
+    assert filled.verify() is None
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("actor", "'somebody else'"),
+        ("host", "'elsewhere'"),
+        ("action", "'encrypt'"),
+        ("subject", "subject || ' '"),
+        ("outcome", "'refused'"),
+        ("detail", "'{}'"),
+        ("at", "at + interval '1 microsecond'"),
+        ("digest", "sha256('x')"),
+    ],
+)
+def test_a_changed_entry_is_found(
+    filled: Journal, forge: Callable[..., None], column: str, value: str
+) -> None:
+    forge(f"UPDATE keydeck.journal SET {column} = {value} WHERE seq = 5")
+    assert filled.verify() == "Entry 5 was changed."
+
+
+def test_moving_text_from_one_field_to_the_next_is_found(filled: Journal, forge: Callable[..., None]) -> None:
+    forge("UPDATE keydeck.journal SET actor = actor || 'x', host = substr(host, 2) WHERE seq = 3")
+    assert filled.verify() == "Entry 3 was changed."
+
+
+@pytest.mark.parametrize(
+    ("seq", "says"), [(1, "Entry 1 is missing"), (4, "Entry 4 is missing: the next one is 5")]
+)
+def test_a_removed_entry_is_found(filled: Journal, forge: Callable[..., None], seq: int, says: str) -> None:
+    forge(f"DELETE FROM keydeck.journal WHERE seq = {seq}")
+    assert (filled.verify() or "").startswith(says)
+
+
+def test_a_removed_entry_is_found_even_if_the_rest_moves_up(
+    filled: Journal, forge: Callable[..., None]
+) -> None:
+    forge(
+        "DELETE FROM keydeck.journal WHERE seq = 4",
+        "UPDATE keydeck.journal SET seq = -seq WHERE seq > 4",
+        "UPDATE keydeck.journal SET seq = -seq - 1 WHERE seq < 0",
+    )
+    assert filled.verify() == "Entry 4 does not follow the entry before it."
+
+
+def test_reordered_entries_are_found(filled: Journal, forge: Callable[..., None]) -> None:
+    forge(
+        "UPDATE keydeck.journal SET seq = -1 WHERE seq = 3",
+        "UPDATE keydeck.journal SET seq = 3 WHERE seq = 4",
+        "UPDATE keydeck.journal SET seq = 4 WHERE seq = -1",
+    )
+    assert filled.verify() == "Entry 3 does not follow the entry before it."
+
+
+def test_an_entry_put_in_between_is_found(filled: Journal, forge: Callable[..., None]) -> None:
+    forge(
+        "UPDATE keydeck.journal SET seq = seq + 100 WHERE seq > 4",
+        "INSERT INTO keydeck.journal SELECT 5, at, 'forger', host, action, subject, outcome, detail, digest,"
+        " sha256('forged') FROM keydeck.journal WHERE seq = 4",
+        "UPDATE keydeck.journal SET seq = seq - 99 WHERE seq > 100",
+    )
+    assert filled.verify() == "Entry 5 was changed."
+
+
+def test_entries_go_on_behind_a_break_and_the_break_stays_visible(
+    filled: Journal, forge: Callable[..., None]
+) -> None:
+    forge("UPDATE keydeck.journal SET actor = 'x' WHERE seq = 2")
+    filled.record("rewrap", "later", Outcome.DONE)
+    assert filled.verify() == "Entry 2 was changed."
+
+
+def test_concurrent_appends_keep_the_chain_whole(services: Wired) -> None:
+    barrier = Barrier(4)
+
+    def append(number: int) -> None:
+        journal = Journal(services.engine, lambda: f"thread {number}")
+        barrier.wait(timeout=30)
+        for entry in range(25):
+            journal.record("rewrap", f"{number}/{entry}", Outcome.DONE)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(append, range(4)))
+    journal = Journal(services.engine, lambda: "")
+    entries = journal.entries()
+    assert journal.verify() is None
+    assert [e.seq for e in entries] == list(range(1, 101))
+    for number in range(4):
+        own = [e.subject for e in entries if e.actor == f"thread {number}"]
+        assert own == [f"{number}/{entry}" for entry in range(25)]
+
+
+def test_an_entry_within_a_transaction_shares_its_fate(journal: Journal, services: Wired) -> None:
+    with connected(services.engine) as connection:
+        journal.record("rewrap", "rolled back", Outcome.DONE, within=connection)
+    assert journal.entries() == ()
+    with connected(services.engine, write=True) as connection:
+        journal.record("rewrap", "one", Outcome.DONE, within=connection)
+        journal.record("rewrap", "two", Outcome.DONE, within=connection)
+    assert [e.subject for e in journal.entries()] == ["one", "two"]
+    assert journal.verify() is None
+
+
+def test_hostile_text_is_cleaned_and_the_chain_holds(services: Wired) -> None:
+    journal = Journal(services.engine, lambda: "actor\x1b[31m\u202e\x00" + "x" * 1000)
+    hostile = "sub\x00ject\ud800\n\u200b" + "y" * 1000
+    journal.record("act\x07ion", hostile, Outcome.DONE, {"text": "\x00\ud800ü'\"\\%s"})
+    (entry,) = journal.entries()
+    for value in (entry.actor, entry.action, entry.subject):
+        assert value.isprintable()
+        assert len(value) <= 500
+    assert json.loads(entry.detail) == {"text": "\x00\ud800ü'\"\\%s"}
+    assert journal.verify() is None
+
+
+def test_an_entrys_digest_does_not_depend_on_the_sessions_time_zone(
+    filled: Journal, superuser: Engine
+) -> None:
+    with superuser.begin() as connection:
+        name = connection.engine.url.database
+        connection.execute(text(f"ALTER DATABASE {name} SET timezone = 'Asia/Kathmandu'"))
+    filled.engine.dispose()
+    with filled.engine.connect() as connection:
+        assert connection.scalar(text("SHOW timezone")) == "Asia/Kathmandu"
+    assert filled.entries()[0].at == NOW
+    assert filled.verify() is None
+
+
+_texts = st.text(st.characters(exclude_categories=("Cs",)), max_size=8)
+
+
+@given(st.lists(_texts, min_size=6, max_size=6), st.lists(_texts, min_size=6, max_size=6))
+def test_no_two_different_entries_have_one_digest(first: list[str], second: list[str]) -> None:
+    def digest(texts: list[str]) -> bytes:
+        return Entry(1, NOW, *texts, previous=FIRST, digest=b"").computed_digest()  # type: ignore[misc]
+
+    assert (digest(first) == digest(second)) is (first == second)
+
+
+def test_one_moment_has_one_digest_in_every_zone() -> None:
+    def digest(moment: datetime) -> bytes:
+        return Entry(1, moment, "", "", "", "", "", "", FIRST, b"").computed_digest()
+
+    assert digest(NOW) == digest(NOW.astimezone(timezone(timedelta(hours=5, minutes=45))))
+    assert digest(NOW) != digest(NOW + timedelta(microseconds=1))
+
+
+def test_without_the_schema_an_entry_is_refused_with_the_remedy(environment: dict[str, str]) -> None:
+    wired = wire(load().settings)
+    with pytest.raises(MissingSchemaError, match="Keydeck's own schema") as caught:
+        wired.journal.record("rewrap", "x", Outcome.DONE)
+    assert "keydeck init" in caught.value.remedy
+    wired.close()
+
+
+# What operators did
+
+
+def told(wired: Wired) -> list[tuple[str, str]]:
+    return [(e.action, e.outcome) for e in wired.journal.entries()]
+
+
+def last(wired: Wired) -> tuple[Entry, dict[str, Any]]:
+    entry = wired.journal.entries()[-1]
+    return entry, json.loads(entry.detail)
+
+
+def test_a_dry_run_a_run_and_its_end_are_told(services: Wired, world: World) -> None:
+    refs = world.sealed_under(world.old_key)[:3]
+    plan = services.services.work.plan(Verb.REENCRYPT, Selection(refs), world.current_key.alias)
+    assert told(services) == [("reencrypt", "dry run")]
+    entry, detail = last(services)
+    assert (detail["to"], detail["tokens"]) == (world.current_key.arn, 3)
+    assert "role/keydeck-oncall" in entry.actor
+    assert "database role operator" in entry.actor
+    services.services.work.run(plan, Consent.by_option(plan))
+    entries = services.journal.entries()
+    outcomes = [e.outcome for e in entries]
+    assert outcomes[:2] == ["dry run", "started"]
+    assert set(outcomes[2:]) == {"done"}
+    written = [r for e in entries[2:-1] for r in json.loads(e.detail)["references"]]
+    assert sorted(written) == sorted(map(str, refs))
+    _, end = last(services)
+    assert (end["run_ended"], end["done"], end["remaining"]) == (True, 3, 0)
+    assert services.journal.verify() is None
+
+
+def test_a_refusal_is_told_with_its_reason(services: Wired, world: World) -> None:
+    selection = Selection(under_key=world.old_key.arn)
+    with pytest.raises(RefusedError):
+        services.services.work.plan(Verb.REWRAP, selection, world.old_key.arn)
+    entry, detail = last(services)
+    assert (entry.action, entry.outcome) == ("rewrap", "refused")
+    assert "same key" in detail["reason"]
+
+
+def test_a_cancelled_run_is_told_as_interrupted(services: Wired, world: World) -> None:
+    plan = services.services.work.plan(Verb.REENCRYPT, Selection(everything=True), world.current_key.arn)
+    cancelled = Event()
+    cancelled.set()
+    services.services.work.run(plan, Consent.by_option(plan), cancelled=cancelled)
+    assert told(services)[-1] == ("reencrypt", "interrupted")
+
+
+@pytest.mark.usefixtures("short_waits")
+def test_a_run_that_kms_stopped_is_told_as_failed_with_the_reason(
+    services: Wired, world: World, sandbox: Sandbox
+) -> None:
+    plan = services.services.work.plan(Verb.ENCRYPT, Selection(unprotected=True), world.current_key.arn)
+    sandbox.control.add_fault(Fault("GenerateDataKey", "KMSInternalException"))
+    services.services.work.run(plan, Consent.by_option(plan))
+    sandbox.control.clear()
+    entry, detail = last(services)
+    assert entry.outcome == "failed"
+    assert "GenerateDataKey" in detail["stopped_by"]
+
+
+@pytest.fixture
+def elsewhere(sandbox: Sandbox, services: Wired) -> Iterator[Wired]:
+    """Services whose journal is in another database, where Keydeck's schema is not yet."""
+    name = f"state_{uuid4().hex[:12]}"
+    sandbox.postgres.create_database(name)
+    wired = wire(load({"state_url": sandbox.postgres.url("operator", name)}).settings)
+    yield wired
+    wired.close()
+
+
+def test_the_journal_may_be_in_another_database(elsewhere: Wired, services: Wired, world: World) -> None:
+    install(elsewhere.state_engine)
+    ref = world.sealed_under(world.old_key)[0]
+    plan = elsewhere.services.work.plan(Verb.REENCRYPT, Selection((ref,)), world.current_key.arn)
+    assert elsewhere.services.work.run(plan, Consent.by_option(plan)).done == 1
+    assert [o for _, o in told(elsewhere)] == ["dry run", "started", "done", "done"]
+    assert services.journal.entries() == ()
+
+
+def test_nothing_is_written_where_the_journal_could_not_tell_it(
+    elsewhere: Wired, services: Wired, world: World
+) -> None:
+    ref = world.sealed_under(world.old_key)[0]
+    before = services.store.read(ref)
+    plan = elsewhere.services.work.plan(Verb.REENCRYPT, Selection((ref,)), world.current_key.arn)
+    assert any("not journaled" in warning for warning in plan.warnings)
+    with pytest.raises(MissingSchemaError):
+        elsewhere.services.work.run(plan, Consent.by_option(plan))
+    assert services.store.read(ref) == before

@@ -1,0 +1,245 @@
+"""Checkpoints: a journal whose end is gone, or that was made anew, does not pass for whole."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, text
+
+from console.sandbox.endpoint import Denial
+from console.sandbox.sandbox import Sandbox
+from console.wiring import Wired
+from crypto_core.aws.kms_signer import KmsSigner
+from crypto_core.database.state.journal import Journal, Outcome
+from crypto_core.database.state.journal_checkpoints import Checkpoint, JournalCheckpoints, checkpoint_of
+from crypto_core.database.state.journal_entry import Entry
+from crypto_core.errors import KmsAccessDeniedError, ReadOnlyError, RefusedError, SettingsError
+
+
+@pytest.fixture
+def key(sandbox: Sandbox) -> str:
+    made = sandbox.client("kms").create_key(KeyUsage="GENERATE_VERIFY_MAC", KeySpec="HMAC_256")
+    return str(made["KeyMetadata"]["Arn"])
+
+
+@pytest.fixture
+def journal(services: Wired) -> Journal:
+    journal = Journal(services.engine, lambda: "arn:aws:sts::1:assumed-role/oncall/ana, database role x")
+    for number in range(5):
+        journal.record("rewrap", f"token {number}", Outcome.DONE)
+    return journal
+
+
+@pytest.fixture
+def checkpoints(services: Wired, journal: Journal, key: str) -> JournalCheckpoints:
+    return JournalCheckpoints(journal, KmsSigner(services.kms.call, [key]), read_only=False)
+
+
+@pytest.fixture
+def forge(superuser: Engine) -> Callable[..., None]:
+    """Runs statements as a superuser who has switched the triggers off."""
+
+    def execute(*statements: str) -> None:
+        with superuser.begin() as connection:
+            connection.execute(text("SET LOCAL session_replication_role = replica"))
+            for statement in statements:
+                connection.execute(text(statement))
+
+    return execute
+
+
+def test_a_checkpoint_anchors_all_before_it_and_is_journaled(
+    journal: Journal, checkpoints: JournalCheckpoints, key: str
+) -> None:
+    made = checkpoints.checkpoint()
+    fifth, entry = journal.entries()[4:]
+    assert (made.seq, made.digest, made.signature.key_arn) == (5, fifth.digest, key)
+    assert (entry.action, entry.outcome) == ("journal checkpoint", "done")
+    assert json.loads(entry.detail) == made.as_json()
+    check = checkpoints.verify()
+    assert (check.whole, check.entries, check.checkpoints) == (True, 6, 1)
+    assert (check.anchored, check.anchored_at, check.unchecked) == (5, made.at, "")
+    journal.record("rewrap", "later", Outcome.DONE)
+    checkpoints.checkpoint()
+    again = checkpoints.verify()
+    assert (again.anchored, again.checkpoints, again.problems) == (7, 2, ())
+
+
+@dataclass(frozen=True, slots=True)
+class Forgery:
+    """Statements, and the beginning of what is then said."""
+
+    statements: tuple[str, ...]
+    says: str
+
+
+_SECOND = (
+    "INSERT INTO keydeck.journal_checkpoint (seq, digest, at, actor, key_arn, algorithm, signature)"
+    " SELECT seq - 1, digest, at, actor, key_arn, algorithm, signature FROM keydeck.journal_checkpoint"
+)
+
+FORGERIES = {
+    "the newest entries are gone": Forgery(
+        ("DELETE FROM keydeck.journal WHERE seq >= 4",), "Entry 5 is gone, at which the journal was signed"
+    ),
+    "the checkpoint's own entry is gone": Forgery(
+        ("DELETE FROM keydeck.journal WHERE seq = 6",), "The checkpoint over entry 5 of"
+    ),
+    "the checkpoint is gone": Forgery(
+        ("DELETE FROM keydeck.journal_checkpoint",), "The checkpoint over entry 5 of"
+    ),
+    "its digest": Forgery(("UPDATE keydeck.journal_checkpoint SET digest = sha256('x')",), "The checkpoint"),
+    "its time": Forgery(
+        ("UPDATE keydeck.journal_checkpoint SET at = at + interval '1 microsecond'",), "The checkpoint"
+    ),
+    "its place": Forgery(("UPDATE keydeck.journal_checkpoint SET seq = 4",), "The checkpoint"),
+    "its maker": Forgery(("UPDATE keydeck.journal_checkpoint SET actor = 'ben'",), "The checkpoint"),
+    "its key": Forgery(("UPDATE keydeck.journal_checkpoint SET key_arn = key_arn || 'x'",), "The checkpoint"),
+    "its algorithm": Forgery(
+        ("UPDATE keydeck.journal_checkpoint SET algorithm = 'HMAC_SHA_512'",), "The checkpoint"
+    ),
+    "its signature": Forgery(
+        ("UPDATE keydeck.journal_checkpoint SET signature = set_byte(signature, 3, 7)",), "The checkpoint"
+    ),
+    "a second one": Forgery((_SECOND,), "The checkpoint"),
+}
+
+
+def test_what_is_done_to_entries_or_checkpoints_is_found(
+    checkpoints: JournalCheckpoints, forge: Callable[..., None]
+) -> None:
+    checkpoints.checkpoint()
+    tables = ("journal", "journal_checkpoint")
+    forge(*(f"CREATE TABLE keydeck.kept_{name} AS TABLE keydeck.{name}" for name in tables))
+    unseen = {}
+    for name, forgery in FORGERIES.items():
+        forge(*forgery.statements)
+        check = checkpoints.verify()
+        if not any(problem.startswith(forgery.says) for problem in check.problems):
+            unseen[name] = check.problems
+        for table in tables:
+            back = f"INSERT INTO keydeck.{table} OVERRIDING SYSTEM VALUE TABLE keydeck.kept_{table}"
+            forge(f"DELETE FROM keydeck.{table}", back)
+    assert unseen == {}
+    assert checkpoints.verify().whole
+
+
+def made_anew(entries: tuple[Entry, ...], changed: int) -> list[str]:
+    """Statements that change an entry and make every digest from there on anew, as a forger would."""
+    statements, previous = [], bytes(32)
+    for entry in entries:
+        actor = "nobody" if entry.seq == changed else entry.actor
+        fields = {f: getattr(entry, f) for f in Entry.__slots__} | {"actor": actor, "previous": previous}
+        previous = Entry(**fields).computed_digest()
+        before = fields["previous"].hex()
+        statements.append(
+            f"UPDATE keydeck.journal SET actor = '{actor}', previous = '\\x{before}',"
+            f" digest = '\\x{previous.hex()}' WHERE seq = {entry.seq}"
+        )
+    return statements
+
+
+def test_a_chain_made_anew_passes_by_itself_and_not_by_its_checkpoint(
+    journal: Journal, checkpoints: JournalCheckpoints, forge: Callable[..., None]
+) -> None:
+    checkpoints.checkpoint()
+    forge(*made_anew(journal.entries(), 2))
+    assert journal.verify() is None
+    check = checkpoints.verify()
+    assert check.problems == ("Entry 5 is not the one that was signed there.",)
+    assert check.anchored == 0
+    with pytest.raises(RefusedError, match="is not the one that was signed there"):
+        checkpoints.checkpoint()
+
+
+def test_one_kept_elsewhere_tells_when_both_were_removed(
+    journal: Journal, checkpoints: JournalCheckpoints, forge: Callable[..., None]
+) -> None:
+    kept = checkpoint_of(json.loads(json.dumps(checkpoints.checkpoint().as_json())))
+    forge("DELETE FROM keydeck.journal_checkpoint", "DELETE FROM keydeck.journal WHERE seq > 4")
+    assert checkpoints.verify().whole
+    assert checkpoints.verify(kept=[kept]).problems[0].startswith("Entry 5 is gone")
+    journal.record("rewrap", "in its place", Outcome.DONE)
+    assert checkpoints.verify(kept=[kept]).problems == ("Entry 5 is not the one that was signed there.",)
+
+
+def test_a_broken_or_empty_journal_is_not_signed(
+    services: Wired, checkpoints: JournalCheckpoints, forge: Callable[..., None], journal: Journal
+) -> None:
+    forge("UPDATE keydeck.journal SET subject = 'x' WHERE seq = 3")
+    with pytest.raises(RefusedError, match="Entry 3 was changed"):
+        checkpoints.checkpoint()
+    entry = journal.entries()[-1]
+    assert (entry.action, entry.outcome) == ("journal checkpoint", "refused")
+    assert "Entry 3 was changed" in entry.detail
+    forge("DELETE FROM keydeck.journal")
+    with pytest.raises(RefusedError, match="empty"):
+        checkpoints.checkpoint()
+
+
+def test_without_a_key_all_works_unanchored_and_says_so(
+    services: Wired, journal: Journal, checkpoints: JournalCheckpoints
+) -> None:
+    checkpoints.checkpoint()
+    without = JournalCheckpoints(journal, None, read_only=False)
+    check = without.verify()
+    assert (check.whole, check.anchored, check.failed) == (True, 0, False)
+    assert "KEYDECK_SIGNING_KEY" in check.unchecked
+    with pytest.raises(SettingsError, match="No signing key") as caught:
+        without.checkpoint()
+    assert "KEYDECK_SIGNING_KEY" in caught.value.remedy
+    assert not without.possible
+
+
+def test_read_only_looks_and_signs_nothing(
+    services: Wired, journal: Journal, checkpoints: JournalCheckpoints, key: str
+) -> None:
+    checkpoints.checkpoint()
+    looking = JournalCheckpoints(journal, KmsSigner(services.kms.call, [key]), read_only=True)
+    assert looking.verify().anchored == 5
+    with pytest.raises(ReadOnlyError):
+        looking.checkpoint()
+    assert len(journal.entries()) == 6
+
+
+def test_kms_that_refuses_is_told_apart_from_a_wrong_signature(
+    sandbox: Sandbox, journal: Journal, checkpoints: JournalCheckpoints, key: str
+) -> None:
+    checkpoints.checkpoint()
+    sandbox.control.add_denial(Denial("*", "kms:*Mac", key))
+    try:
+        check = checkpoints.verify()
+        assert (check.problems, check.failed, check.anchored) == ((), True, 0)
+        assert "kms:VerifyMac" in check.unchecked
+        with pytest.raises(KmsAccessDeniedError):
+            checkpoints.checkpoint()
+    finally:
+        sandbox.control.clear()
+    entry = journal.entries()[-1]
+    assert (entry.action, entry.outcome) == ("journal checkpoint", "failed")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"seq": "x"}, {"digest": "[/red]"}, {"at": "\x1b[31m"}, {"signature": "é"}, {"at": None}, {"digest": 5}],
+)
+def test_a_file_that_is_no_checkpoint_is_refused(change: dict[str, Any]) -> None:
+    document = {
+        "seq": 5,
+        "digest": "ab" * 32,
+        "at": "2026-11-26T07:00:00.000001+00:00",
+        "key_arn": "arn",
+        "algorithm": "HMAC_SHA_256",
+        "signature": "YWI=",
+    }
+    assert isinstance(checkpoint_of(document), Checkpoint)
+    assert checkpoint_of(document).at.utcoffset() == timedelta(0)
+    with pytest.raises(RefusedError, match="no checkpoint"):
+        checkpoint_of(document | change)
+    with pytest.raises(RefusedError, match="no checkpoint"):
+        checkpoint_of({})

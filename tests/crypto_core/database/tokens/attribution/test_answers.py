@@ -1,0 +1,178 @@
+"""Attribution: one question a group, answers that are remembered, verified and in conflict."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from threading import Event
+
+import pytest
+from sqlalchemy import Engine, text
+
+from console.sandbox.world import World
+from console.wiring import Wired
+from crypto_core import encrypt_token
+from crypto_core.database.tokens.attribution_cache import Answer, AnswerBook
+from crypto_core.envelope import parse
+from crypto_core.errors import InterruptedRunError
+from crypto_core.findings.severity import Severity
+from crypto_core.lists.coverage import Evidence
+from crypto_core.lists.paging import Query
+from crypto_core.reencryption.plan import Selection
+from tests.crypto_core.database.tokens.attribution.scene import (
+    OTHER_ARN,
+    adds_up,
+    by_key,
+    only,
+    put,
+    share_of,
+)
+
+
+def test_a_census_asks_kms_one_question_for_each_key_material(
+    services: Wired, world: World, decrypts: Callable[[], int]
+) -> None:
+    status = services.services.status.take()
+    assert decrypts() == len(world.by_key) == 3
+    known = {k: n for k, n in by_key(status).items() if k[0] is not None}
+    damaged = sum(s.tokens for s in status.keys if s.key_arn is None)
+    assert sum(world.by_key.values()) == sum(known.values()) + damaged
+    assert damaged <= len(world.corrupt)
+    assert all(world.by_key[k] - damaged <= n <= world.by_key[k] for k, n in known.items())  # type: ignore[index]
+    assert {s.evidence for s in status.keys if s.key_arn} == {Evidence.INFERRED}
+    assert adds_up(status)
+    assert status.coverage.complete
+
+
+@pytest.mark.parametrize("schema", [True, False])
+def test_a_second_census_asks_nothing(
+    fresh: Callable[..., Wired],
+    request: pytest.FixtureRequest,
+    decrypts: Callable[[], int],
+    schema: bool,
+) -> None:
+    if schema:
+        request.getfixturevalue("services")
+    wired = fresh()
+    first = wired.services.status.take()
+    asked = decrypts()
+    second = wired.services.status.take()
+    assert decrypts() == asked == 3
+    assert by_key(first) == by_key(second)
+    fresh().services.status.take()
+    assert decrypts() == (asked if schema else 2 * asked)
+
+
+def test_read_only_asks_once_and_writes_no_answer(
+    services: Wired, fresh: Callable[..., Wired], decrypts: Callable[[], int], superuser: Engine
+) -> None:
+    wired = fresh(read_only=True)
+    first, second = wired.services.status.take(), wired.services.status.take()
+    assert decrypts() == 3
+    assert by_key(first) == by_key(second)
+    with superuser.connect() as connection:
+        assert connection.scalar(text("SELECT count(*) FROM keydeck.key_answer")) == 0
+
+
+def test_after_verifying_all_the_counts_are_verified_and_the_generators(
+    services: Wired, world: World, decrypts: Callable[[], int]
+) -> None:
+    services.services.work.verify(Selection(everything=True))
+    asked = decrypts()
+    status = services.services.status.take()
+    assert decrypts() == asked
+    keyed = [s for s in status.keys if s.key_arn]
+    assert {s.evidence for s in keyed} == {Evidence.VERIFIED}
+    assert all(s.asked == s.tokens for s in status.keys)
+    intact = {
+        (key.arn, material): len(world.sealed_under(key, material))
+        for key in (world.current_key, world.old_key)
+        for material in key.material_ids
+    }
+    assert {(s.key_arn, s.key_material_id): s.tokens for s in keyed} == intact
+    damaged = [s for s in status.keys if not s.key_arn]
+    assert {s.evidence for s in damaged} == {Evidence.UNKNOWN}
+    assert adds_up(status)
+    titles = {p.title: p.tokens for p in status.problems}
+    assert titles["damaged: the envelope does not open"]
+    assert "under a key that is not known" not in titles
+
+
+def test_one_question_more_leaves_the_rest_of_a_group_inferred(services: Wired, world: World) -> None:
+    services.services.status.take()
+    ref = world.sealed_under(world.old_key)[-1]
+    services.services.work.verify(Selection((ref,)))
+    share = share_of(services.services.status.take(), world.old_key.arn)
+    old = (world.old_key.arn, world.old_key.material_ids[0])
+    # A damaged member that was asked about is no longer counted under the key.
+    assert len(world.sealed_under(world.old_key)) <= share.tokens <= world.by_key[old]
+    assert share.evidence is Evidence.INFERRED
+    assert 1 <= share.asked < share.tokens
+    assert services.services.inventory.row(ref).evidence is Evidence.VERIFIED
+
+
+def test_a_group_of_which_every_token_was_asked_is_verified(
+    services: Wired, platform: Engine, environment: dict[str, str]
+) -> None:
+    only(platform)
+    put(platform, "gh-only", encrypt_token("gho_only"))
+    (share,) = services.services.status.take().keys
+    assert (share.tokens, share.asked, share.evidence) == (1, 1, Evidence.VERIFIED)
+
+
+def test_answers_that_disagree_make_a_group_a_conflict_and_are_never_averaged(
+    services: Wired, world: World, platform: Engine
+) -> None:
+    ref = world.sealed_under(world.old_key)[0]
+    envelope = parse(services.store.read(ref).value.reveal())
+    contradiction = Answer(b"x" * 32, envelope.edk_prefix, OTHER_ARN, "m-other")
+    services.services.status.take()
+    AnswerBook(services.engine).remember([contradiction])
+    status = services.services.status.take()
+    conflicts = [s for s in status.keys if s.evidence is Evidence.CONFLICT]
+    assert len(conflicts) == 1
+    assert conflicts[0].key_arn is None
+    assert OTHER_ARN in conflicts[0].note
+    assert world.old_key.arn in conflicts[0].note
+    asked = sum(s.tokens for s in status.keys if s.key_arn == world.old_key.arn)
+    assert conflicts[0].tokens + asked >= len(world.sealed_under(world.old_key))
+    assert adds_up(status)
+    problem = next(p for p in status.problems if "disagree" in p.title)
+    assert (problem.severity, problem.tokens) == (Severity.HIGH, conflicts[0].tokens)
+    assert not status.well
+    rows = services.services.inventory.page(Query("key:unknown"), limit=500).rows
+    assert Evidence.CONFLICT in {row.evidence for row in rows}
+    assert ref in {row.ref for row in rows} or services.services.inventory.row(ref).key_arn
+
+
+def test_verifying_the_tokens_of_a_conflict_settles_which_key_each_is_under(
+    services: Wired, world: World
+) -> None:
+    envelope = parse(services.store.read(world.sealed_under(world.old_key)[0]).value.reveal())
+    AnswerBook(services.engine).remember([Answer(b"x" * 32, envelope.edk_prefix, OTHER_ARN, "m-other")])
+    services.services.work.verify(Selection(everything=True))
+    status = services.services.status.take()
+    assert Evidence.CONFLICT not in {s.evidence for s in status.keys}
+    assert share_of(status, world.old_key.arn).tokens == len(world.sealed_under(world.old_key))
+
+
+def test_a_census_can_be_cancelled(services: Wired, decrypts: Callable[[], int]) -> None:
+    cancelled = Event()
+    cancelled.set()
+    with pytest.raises(InterruptedRunError):
+        services.services.status.take(cancelled=cancelled)
+    assert decrypts() == 0
+
+
+def test_a_token_written_anew_loses_its_answer_and_keeps_its_group(
+    services: Wired, world: World, platform: Engine
+) -> None:
+    services.services.work.verify(Selection(everything=True))
+    ref = world.sealed_under(world.current_key)[0]
+    assert services.services.inventory.row(ref).evidence is Evidence.VERIFIED
+    with platform.begin() as connection:
+        connection.execute(
+            text(f"UPDATE {ref.table} SET {ref.column} = :new WHERE id::text = :id"),
+            {"new": encrypt_token("gho_new"), "id": ref.row_id},
+        )
+    row = services.services.inventory.row(ref)
+    assert (row.evidence, row.key_arn) == (Evidence.INFERRED, world.current_key.arn)

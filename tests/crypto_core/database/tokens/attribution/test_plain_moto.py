@@ -1,0 +1,62 @@
+"""Attribution: plain moto's envelopes, which tell no key material."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import boto3
+import pytest
+from moto.server import ThreadedMotoServer
+from sqlalchemy import Engine
+
+from console.wiring import Wired
+from crypto_core import encrypt_token
+from crypto_core.database.tokens.store import TokenScope
+from crypto_core.envelope import edk_prefix, parse
+from crypto_core.lists.coverage import Evidence
+from crypto_core.lists.paging import Query
+from tests.crypto_core.database.tokens.attribution.scene import only, put
+
+
+@pytest.fixture
+def moto(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """AWS as plain moto, whose ciphertexts have no header; gives a key's ARN, under which is written."""
+    server = ThreadedMotoServer(port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    url = f"http://{host}:{port}"
+    monkeypatch.setenv("AWS_ENDPOINT_URL", url)
+    kms = boto3.client("kms", endpoint_url=url, region_name="eu-west-1")
+    key = str(kms.create_key()["KeyMetadata"]["Arn"])
+    monkeypatch.setenv("TOKEN_ENCRYPTION_KEY_ID", key)
+    monkeypatch.delenv("KEYDECK_TRUSTED_KEYS")
+    yield key
+    server.stop()
+
+
+def test_plain_motos_envelopes_are_attributed_one_by_one_without_a_material(
+    services: Wired, moto: str, platform: Engine, fresh: Callable[..., Wired]
+) -> None:
+    only(platform)
+    for number in range(5):
+        stored = encrypt_token(f"gho_{number}")
+        assert edk_prefix(parse(stored).encrypted_data_key) is None
+        put(platform, f"gh-{number}", stored)
+    wired = fresh()
+    status = wired.services.status.take()
+    (share,) = status.keys
+    assert (share.key_arn, share.key_material_id, share.tokens, share.evidence) == (
+        moto,
+        None,
+        5,
+        Evidence.VERIFIED,
+    )
+    assert status.coverage.complete
+    asked = wired.kms.calls
+    assert wired.services.status.take().keys == status.keys
+    assert wired.store.count(TokenScope(key_arns=frozenset({moto}), edk_prefixes=())) == {
+        "gh_connection.access_token": 5
+    }
+    assert wired.kms.calls - asked < 5
+    rows = wired.services.inventory.page(Query(f"key:{moto}")).rows
+    assert len(rows) == 5

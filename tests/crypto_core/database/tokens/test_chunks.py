@@ -1,0 +1,161 @@
+"""Chunks cover every token once, whatever the ids are, and PostgreSQL alone compares them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from uuid import UUID, uuid4
+
+import pytest
+from sqlalchemy import Engine, text
+
+from console.sandbox.postgres import OPERATOR
+from console.wiring import Wired
+from crypto_core.database.connection.engine import connected
+from crypto_core.database.state.installation import VERSION, require_schema
+from crypto_core.database.state.jobs import JobDraft, JobStore
+from crypto_core.database.tokens.attribution_cache import AnswerBook
+from crypto_core.database.tokens.catalogue import LiveCatalogue
+from crypto_core.database.tokens.chunks import Chunk, ChunkStore, Counted
+from crypto_core.database.tokens.store import TokenScope, TokenStore
+from crypto_core.database.tokens.tables import TokenTable
+from crypto_core.envelope import Format
+from crypto_core.errors import LeaseLostError, MissingSchemaError
+from crypto_core.references import TokenRef
+
+HOSTILE = ["", " ", "'", "''; --", '"', "\\", "\\'", "%s", "%(id)s", ":id", "{a,b}", "NULL", "ä", "Z", "a"]
+HOSTILE += ["é", "e\u0301", "\u202e", "\n", "0", "00", "-1", "10", "9", "x" * 300, "😀"]
+
+IDS = {
+    "integer": [*range(-3, 40), 2_147_483_647, -2_147_483_648],
+    "bigint": [*range(0, 40, 3), 2**62, -(2**62), 2**31],
+    "uuid": [UUID(int=i * 2**120 + i) for i in range(40)],
+    "text": [*HOSTILE, *(f"gh-{i}" for i in range(30))],
+    'text COLLATE "C"': [*HOSTILE, *(f"gh-{i}" for i in range(30))],
+}
+
+
+def draft() -> JobDraft:
+    return JobDraft(
+        run_id=uuid4(),
+        verb="reencrypt",
+        selection="every envelope",
+        scope={},
+        source_key_arn=None,
+        target_key_arn="arn",
+        write_format="v1",
+        allow_downgrade=False,
+        verify="local",
+        plan={},
+        plan_digest="",
+        planned=0,
+        calls_per_second=1.0,
+        census_before=None,
+        created_by="",
+        host="",
+        consent="option",
+    )
+
+
+def claimed(chunks: ChunkStore, job: int) -> Iterator[Chunk]:
+    while (chunk := chunks.claim(job, uuid4(), 60.0)) is not None:
+        yield chunk
+
+
+@pytest.mark.parametrize("kind", IDS)
+@pytest.mark.parametrize("size", [1, 4, 1_000])
+def test_chunks_cover_every_row_once(services: Wired, superuser: Engine, kind: str, size: int) -> None:
+    ids = IDS[kind]
+    with superuser.begin() as connection:
+        connection.execute(text(f"CREATE TABLE vault (id {kind} PRIMARY KEY, token text)"))
+        connection.execute(text(f"GRANT SELECT, UPDATE ON vault TO {OPERATOR}"))
+        for row_id in ids:
+            statement = text("INSERT INTO vault VALUES (:id, :token)")
+            connection.execute(statement, {"id": row_id, "token": f"ghp_{row_id}"})
+        connection.execute(text("UPDATE vault SET token = NULL WHERE token LIKE '%3'"))
+        expected = set(connection.scalars(text("SELECT id::text FROM vault WHERE token IS NOT NULL")))
+    id_kind = "integer" if kind in ("integer", "bigint") else "text"
+    table = TokenTable("vault", "id", id_kind, ("token",), (), "github")  # type: ignore[arg-type]
+    catalogue = LiveCatalogue(services.engine, [table])
+    store = TokenStore(services.engine, catalogue, AnswerBook(services.engine))
+    chunks, jobs = ChunkStore(services.engine, store), JobStore(services.engine)
+    scope = TokenScope(frozenset({Format.PLAINTEXT}))
+    with connected(services.engine, write=True) as connection:
+        job = jobs.create(connection, draft())
+        assert chunks.cut(connection, job, 1, scope, size=size) == len(expected)
+    assert jobs.counts([job])[job].chunks == -(-len(expected) // size)
+    found: list[str] = []
+    for chunk in claimed(chunks, job):
+        # Half of it is read by one process, the rest by the next one, behind the position.
+        first = store.page(scope, chunk.column, chunk.after_id, chunk.upto_id, size=max(1, size // 2))
+        rest = store.page(scope, chunk.column, first[-1].ref.row_id, chunk.upto_id, size=10_000)
+        assert len(first) + len(rest) == chunk.expected
+        found += [t.ref.row_id for t in (*first, *rest)]
+        refs = [t.ref.row_id for t in first]
+        assert {t.ref.row_id for t in store.among(scope, chunk.column, refs)} == set(refs)
+    assert len(found) == len(expected)
+    assert set(found) == expected
+
+
+def test_listed_tokens_are_chunks_of_their_own(services: Wired) -> None:
+    chunks, jobs = ChunkStore(services.engine, services.store), JobStore(services.engine)
+    refs = [TokenRef("gh_connection", "access_token", f"gh-{i}") for i in range(5)]
+    refs += [TokenRef("slack_connection", "bot_token", str(i)) for i in range(3)]
+    with connected(services.engine, write=True) as connection:
+        job = jobs.create(connection, draft())
+        assert chunks.cut_listed(connection, job, 1, [*refs, refs[0]], size=2) == len(refs)
+    listed = [
+        TokenRef(c.table_name, c.column_name, row_id)
+        for c in claimed(chunks, job)
+        for row_id in c.row_ids or ()
+    ]
+    assert sorted(listed) == sorted(refs)
+
+
+def test_a_lease_runs_out_by_the_databases_clock_and_renewing_keeps_it(services: Wired) -> None:
+    chunks, jobs = ChunkStore(services.engine, services.store), JobStore(services.engine)
+    refs = [TokenRef("gh_connection", "access_token", f"gh-{i}") for i in range(2)]
+    with connected(services.engine, write=True) as connection:
+        job = jobs.create(connection, draft())
+        chunks.cut_listed(connection, job, 1, refs)
+    one, other = uuid4(), uuid4()
+    chunk = chunks.claim(job, one, 0.0)
+    assert chunk is not None
+    beat = chunks.renew(job, one, chunk, 60.0)
+    assert (beat.state, beat.held) == ("running", True)
+    assert chunks.claim(job, other, 60.0) is None
+    chunks.renew(job, one, chunk, 0.0)
+    taken = chunks.claim(job, other, 60.0)
+    assert taken is not None
+    assert (taken.id, taken.attempt) == (chunk.id, 2)
+    assert not chunks.renew(job, one, chunk, 60.0).held
+    with pytest.raises(LeaseLostError):
+        chunks.finish(chunk, Counted(done=2))
+    chunks.release(taken, "gh-0", Counted(done=1))
+    again = chunks.claim(job, one, 60.0)
+    assert again is not None
+    assert again.position == "gh-0"
+    chunks.finish(again, Counted(done=1))
+    counts = jobs.counts([job])[job]
+    assert (counts.done, counts.chunks, counts.chunks_done, counts.left) == (2, 1, 1, 0)
+
+
+def test_a_chunk_of_a_job_that_does_not_run_is_not_given(services: Wired) -> None:
+    chunks, jobs = ChunkStore(services.engine, services.store), JobStore(services.engine)
+    with connected(services.engine, write=True) as connection:
+        job = jobs.create(connection, draft())
+        chunks.cut_listed(connection, job, 1, [TokenRef("gh_connection", "access_token", "gh-1")])
+    assert jobs.change(job, "paused", ["running"])
+    assert not jobs.change(job, "paused", ["running"])
+    assert chunks.claim(job, uuid4(), 60.0) is None
+    assert jobs.change(job, "running", ["paused"])
+    assert chunks.claim(job, uuid4(), 60.0) is not None
+
+
+def test_an_older_schema_is_told_to_be_updated(services: Wired, superuser: Engine) -> None:
+    require_schema(services.engine)
+    with superuser.begin() as connection:
+        assert connection.scalar(text("SELECT version_num FROM keydeck.version")) == VERSION
+        connection.execute(text("UPDATE keydeck.version SET version_num = '0001'"))
+    with pytest.raises(MissingSchemaError, match="version 0001") as caught:
+        require_schema(services.engine)
+    assert "keydeck init" in caught.value.remedy
