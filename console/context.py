@@ -17,7 +17,7 @@ from weakref import WeakSet
 
 from sqlalchemy import Engine
 
-from console.deferring import if_made
+from console.lazy_services import if_made
 from console.settings import Settings, masked_url
 from console.wiring import Wired, wire
 from crypto_core.errors import KeydeckError, SettingsError

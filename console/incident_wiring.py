@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from crypto_core.database.state.incidents import IncidentStore
     from crypto_core.database.state.journal_checkpoints import JournalCheckpoints
     from crypto_core.guard.approvals import ApprovalGate
-    from crypto_core.incidents.doing import Toolbox
     from crypto_core.incidents.service import IncidentService
+    from crypto_core.incidents.step_contracts import Toolbox
     from crypto_core.incidents.tokens.parts import RestoredDatabase
     from crypto_core.providers.answers import ProviderWork
     from crypto_core.trail.coverage_record import CoverageRecord
@@ -118,7 +118,7 @@ def _token_tools(parts: IncidentGround, store: IncidentStore) -> Toolbox:
     from crypto_core.envelope import Format
     from crypto_core.incidents.tokens.parts import TokenParts
     from crypto_core.incidents.tokens.toolbox import token_tools
-    from crypto_core.reencryption.entering import TokenEntering
+    from crypto_core.reencryption.replacing_token.service import TokenEntering
 
     ground, settings = parts.ground, parts.ground.settings
     opener = value_opener(ground)
@@ -172,7 +172,7 @@ def _contents(store: IncidentStore, incident: int, kind: str) -> Sequence[str]:
 @contextmanager
 def _restored(ground: Ground, name: str) -> Iterator[RestoredDatabase]:
     from crypto_core.errors import SettingsError
-    from crypto_core.incidents.tokens.restored import restored_at
+    from crypto_core.incidents.tokens.verify_restored import restored_at
     from crypto_core.text.cleaning import clean
 
     known = ground.settings.databases

@@ -9,7 +9,6 @@ from typing import Any
 import click
 
 from console.printing import print_table, say
-from crypto_core.incidents.doing import ActionPlan, ActionResult
 from crypto_core.incidents.model import (
     CheckResult,
     CheckState,
@@ -22,6 +21,7 @@ from crypto_core.incidents.model import (
 )
 from crypto_core.incidents.placeholders import filled
 from crypto_core.incidents.runbook import Runbook
+from crypto_core.incidents.step_contracts import ActionPlan, ActionResult
 from crypto_core.text.cleaning import clean
 
 _SIGNS = {

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from crypto_core.log.observation import Observer
     from crypto_core.providers.answers import ProviderWork
     from crypto_core.reencryption.jobs.parts import JobParts
-    from crypto_core.reencryption.jobs.undoing import Undoing
+    from crypto_core.reencryption.jobs.undo import Undoing
     from crypto_core.reencryption.planner import Planner
     from crypto_core.reencryption.verification import Verifier
     from crypto_core.trail.coverage_record import CoverageRecord
@@ -199,7 +199,7 @@ def _job_parts(ground: Ground) -> JobParts:
 
 def undoing(ground: Ground) -> Undoing:
     """Return what undoes jobs and forgets replaced envelopes."""
-    from crypto_core.reencryption.jobs.undoing import Undoing
+    from crypto_core.reencryption.jobs.undo import Undoing
 
     return Undoing(
         _job_parts(ground),
@@ -212,10 +212,10 @@ def undoing(ground: Ground) -> Undoing:
 def jobs(ground: Ground, coverage: CoverageRecord) -> JobWork:
     """Return what writes many tokens anew as jobs."""
     from crypto_core.reencryption.jobs.access import AccessComparison
-    from crypto_core.reencryption.jobs.closing import Closer
-    from crypto_core.reencryption.jobs.piped import piped
-    from crypto_core.reencryption.jobs.planning import JobPlanner
-    from crypto_core.reencryption.jobs.restoring import restoring
+    from crypto_core.reencryption.jobs.chunk_pipeline import piped
+    from crypto_core.reencryption.jobs.final_census import Closer
+    from crypto_core.reencryption.jobs.job_plan import JobPlanner
+    from crypto_core.reencryption.jobs.restore_chunks import restoring
     from crypto_core.reencryption.jobs.runner import JobRunner
     from crypto_core.reencryption.jobs.service import JobService
     from crypto_core.reencryption.jobs.writers import Writers
@@ -368,7 +368,7 @@ def event_use(ground: Ground, coverage: CoverageRecord) -> UseSource:
 
 def key_monitor(ground: Ground, puller: EventPuller, coverage: CoverageRecord) -> MonitorSource:
     """Return what watches keys that nobody should use any more."""
-    from crypto_core.trail.monitor import KeyMonitor
+    from crypto_core.trail.key_watch.monitor import KeyMonitor
 
     return KeyMonitor(
         ground.events,

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Engine
 
 from console import later
-from console.deferring import deferred, if_made
 from console.environment_probe import Surveyor
 from console.event_file import open_events
 from console.incident_wiring import IncidentGround, incidents
+from console.lazy_services import deferred, if_made
 from console.settings import Settings
 from crypto_core.aws.kms import KmsApi
 from crypto_core.database.connection.engine import open_engine
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from console.host_processes import HostProcesses
     from crypto_core.database.state.approval_book import ApprovalBook
     from crypto_core.database.state.journal_checkpoints import JournalCheckpoints
-    from crypto_core.reencryption.jobs.undoing import Undoing
+    from crypto_core.reencryption.jobs.undo import Undoing
     from crypto_core.trail.coverage_record import CoverageRecord
     from crypto_core.trail.query import Aliases
     from crypto_core.trail.sources.puller import EventPuller

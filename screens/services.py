@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from crypto_core.errors import KmsError
     from crypto_core.guard.approvals import ApprovalGate
     from crypto_core.guard.consent import Consent
-    from crypto_core.incidents.doing import ActionPlan, ActionResult, InputField
     from crypto_core.incidents.model import CheckResult, Evidence, IncidentView, Scope, StepView
     from crypto_core.incidents.report.signing import ReportCheck
     from crypto_core.incidents.runbook import Runbook
+    from crypto_core.incidents.step_contracts import ActionPlan, ActionResult, InputField
     from crypto_core.keys.changes.change import KeyChange
     from crypto_core.keys.changes.plan import ChangePlan, ChangeResult
     from crypto_core.keys.policy.reading import KeyPolicy
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from crypto_core.keys.status import Status
     from crypto_core.lists.coverage import Coverage
     from crypto_core.reencryption.jobs.model import JobOptions, JobPlan, JobView
-    from crypto_core.reencryption.jobs.undoing import RestorePlan
+    from crypto_core.reencryption.jobs.undo import RestorePlan
     from crypto_core.reencryption.materials import KeyMaterials
     from crypto_core.reencryption.plan import (
         Plan,
@@ -46,13 +46,13 @@ if TYPE_CHECKING:
     )
     from crypto_core.references import TokenRef
     from crypto_core.secret import Secret
-    from crypto_core.trail.key_watch import KeyWatch
+    from crypto_core.trail.key_watch.sightings import Look
+    from crypto_core.trail.key_watch.watch import KeyWatch
     from crypto_core.trail.rules.service import Examined
-    from crypto_core.trail.sightings import Look
     from crypto_core.trail.sources.plan import PullPlan
     from crypto_core.trail.sources.report import Progress, PullReport
     from crypto_core.trail.store import StoredEvent, Summary
-    from crypto_core.trail.store.counting import Histogram, Pivot
+    from crypto_core.trail.store.counts import Histogram, Pivot
     from crypto_core.trail.store.suppressions import Suppression
     from crypto_core.trail.use.blast_radius import BlastRadius
     from crypto_core.trail.use.keys import KeyUseSummary

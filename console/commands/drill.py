@@ -26,7 +26,7 @@ from crypto_core.keys.status import Status
 from crypto_core.reencryption.plan import Plan, RunResult, Selection, Verb, Verification
 from crypto_core.references import TokenRef
 from crypto_core.text.counting import counted
-from crypto_core.trail.rules.watched import name_of
+from crypto_core.trail.rules.rule_context import name_of
 
 if TYPE_CHECKING:
     from console.sandbox.sandbox import Sandbox

@@ -21,7 +21,7 @@ from crypto_core.lists.row_files import CsvWriter
 from crypto_core.text.cleaning import clean
 from crypto_core.text.counting import counted
 from crypto_core.trail.query import PIVOTS
-from crypto_core.trail.reading import load
+from crypto_core.trail.record_reader import load
 from crypto_core.trail.store import EventStore, StoredEvent
 from crypto_core.trail.store.tallies import Tallies, Tally, moment_json
 from crypto_core.trail.use.tokens import joined

@@ -16,8 +16,8 @@ from console.printing import say
 from crypto_core.cancelling import stop_if
 from crypto_core.lists.filter_language import how_long
 from crypto_core.text.cleaning import clean
-from crypto_core.trail.monitor import SHORTEST_SECONDS
-from crypto_core.trail.sightings import KeyUse, Look
+from crypto_core.trail.key_watch.monitor import SHORTEST_SECONDS
+from crypto_core.trail.key_watch.sightings import KeyUse, Look
 from crypto_core.trail.use.reach import at
 
 _BEFORE = timedelta(days=1)

@@ -10,7 +10,6 @@ from typing import IO, TYPE_CHECKING
 import click
 
 from console.commands.session import json_option, trust_option, wired
-from console.deferring import if_made
 from console.incident_words import (
     check_document,
     print_check,
@@ -19,13 +18,14 @@ from console.incident_words import (
     step_document,
 )
 from console.interrupts import IN_HAND, cancelled_by_interrupt
-from console.joining import work_on
+from console.job_progress import work_on
+from console.lazy_services import if_made
 from console.printing import meter, print_json, say
 from console.runners import environment_of
 from crypto_core.errors import RefusedError, SettingsError
 from crypto_core.guard.consent import Consent, Danger, agrees
-from crypto_core.incidents.doing import ActionPlan, InputField
 from crypto_core.incidents.model import StepState, StepView
+from crypto_core.incidents.step_contracts import ActionPlan, InputField
 from crypto_core.reencryption.jobs.model import JobState
 from crypto_core.secret import Secret
 

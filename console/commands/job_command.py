@@ -5,8 +5,8 @@ from __future__ import annotations
 from console.asking import Asked, consent_to
 from console.commands.jobs import work_of
 from console.interrupts import cancelled_by_interrupt
+from console.job_progress import work_on
 from console.job_words import code_of, print_takes, say_end, takes_of
-from console.joining import work_on
 from console.plan_words import print_nothing_to_do, print_plan
 from console.printing import print_json, say
 from console.runners import environment_of

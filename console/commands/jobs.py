@@ -11,6 +11,7 @@ from console.asking import typed_consent
 from console.commands.session import json_option, trust_option, wired
 from console.garbage import settle
 from console.interrupts import IN_HAND, cancelled_by_interrupt
+from console.job_progress import follow, work_on
 from console.job_words import (
     code_of,
     describe,
@@ -20,7 +21,6 @@ from console.job_words import (
     say_end,
     unwritten_of,
 )
-from console.joining import follow, work_on
 from console.printing import print_json, say
 from console.runners import MOST_PROCESSES, ends_with_parent, environment_of
 from crypto_core.errors import ReadOnlyError, RefusedError

@@ -6,8 +6,8 @@ import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from console.deferring import if_made
 from console.game_day.scenario import End
+from console.lazy_services import if_made
 from console.runners import GRACE_SECONDS
 from console.sandbox.endpoint import ACCOUNT
 from console.settings import load

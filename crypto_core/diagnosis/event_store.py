@@ -15,7 +15,7 @@ from crypto_core.errors import EventStoreError, KmsError, SettingsError
 from crypto_core.lists.paging import Query
 from crypto_core.text.counting import counted
 from crypto_core.trail.event import TrailEvent
-from crypto_core.trail.sources.asking import moment
+from crypto_core.trail.sources.pull_query import moment
 from crypto_core.trail.store import EventStore
 from crypto_core.trail.store.pulls import PullBook, Window
 

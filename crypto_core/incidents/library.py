@@ -9,8 +9,8 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 
 from crypto_core.errors import RunbookError
-from crypto_core.incidents.reading import SIZE_LIMIT, read_runbook
 from crypto_core.incidents.runbook import Runbook
+from crypto_core.incidents.runbook_toml import SIZE_LIMIT, read_runbook
 from crypto_core.text.cleaning import clean
 
 _FILE_LIMIT = 500

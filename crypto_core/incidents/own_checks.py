@@ -7,9 +7,9 @@ from datetime import datetime
 
 from crypto_core.database.state.incidents import IncidentStore, IncidentWhole
 from crypto_core.incidents.catalogue import CaptureKind, CheckKind
-from crypto_core.incidents.doing import IncidentCheck, Situation
-from crypto_core.incidents.keeping import NOTHING_SHA256
+from crypto_core.incidents.evidence_sanitising import NOTHING_SHA256
 from crypto_core.incidents.model import CheckResult, CheckState, EntryKind
+from crypto_core.incidents.step_contracts import IncidentCheck, Situation
 
 EVIDENCE_CHECKS = frozenset({CheckKind.EVIDENCE_CAPTURED, CheckKind.DRILL_RECORDED})
 """Checks that look at evidence: it is captured before they look, not after."""

@@ -16,12 +16,12 @@ from crypto_core.database.state.installation import require_schema
 from crypto_core.database.state.journal import Journal, Outcome
 from crypto_core.errors import DatabaseError, EvidenceError, ReadOnlyError, RefusedError, RunbookError
 from crypto_core.incidents.catalogue import SubjectKind
-from crypto_core.incidents.doing import Toolbox
 from crypto_core.incidents.library import RunbookLibrary
 from crypto_core.incidents.model import IncidentState, IncidentView, StepState, StepView
 from crypto_core.incidents.own_checks import own_checks
-from crypto_core.incidents.reading import read_runbook
 from crypto_core.incidents.runbook import Runbook
+from crypto_core.incidents.runbook_toml import read_runbook
+from crypto_core.incidents.step_contracts import Toolbox
 from crypto_core.incidents.views import incident_of, incident_view, present_of, step_views
 from crypto_core.text.cleaning import clean
 

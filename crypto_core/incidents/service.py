@@ -15,11 +15,9 @@ from crypto_core.database.state.journal import Journal, Outcome
 from crypto_core.errors import KeydeckError, MissingSchemaError, RefusedError
 from crypto_core.guard.approvals import ApprovalGate
 from crypto_core.guard.consent import Consent
-from crypto_core.incidents.capturing import StepEvidence
 from crypto_core.incidents.catalogue import CaptureKind
-from crypto_core.incidents.deciding import StepDecisions
-from crypto_core.incidents.doing import ActionPlan, ActionResult, InputField, Toolbox
-from crypto_core.incidents.keeping import NOTHING_SHA256, kept_text
+from crypto_core.incidents.evidence_capture import StepEvidence
+from crypto_core.incidents.evidence_sanitising import NOTHING_SHA256, kept_text
 from crypto_core.incidents.library import RunbookLibrary
 from crypto_core.incidents.model import (
     CheckResult,
@@ -31,10 +29,12 @@ from crypto_core.incidents.model import (
     StepView,
 )
 from crypto_core.incidents.parts import IncidentParts
-from crypto_core.incidents.proving import StepProof
+from crypto_core.incidents.run_action import StepActions
 from crypto_core.incidents.runbook import Runbook
-from crypto_core.incidents.running import StepActions
-from crypto_core.incidents.scoping import checked_scope
+from crypto_core.incidents.scope_check import checked_scope
+from crypto_core.incidents.step_checks import StepProof
+from crypto_core.incidents.step_contracts import ActionPlan, ActionResult, InputField, Toolbox
+from crypto_core.incidents.step_decisions import StepDecisions
 from crypto_core.secret import Secret
 from crypto_core.text.cleaning import clean
 from crypto_core.text.counting import counted

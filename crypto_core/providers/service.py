@@ -29,13 +29,13 @@ from crypto_core.providers.answers import (
     RevocationResult,
     TokenLiveness,
 )
-from crypto_core.providers.asking import Patience, ask, in_turn
-from crypto_core.providers.drafting import Draft, asked_digest, draft
 from crypto_core.providers.endpoints import Endpoints
+from crypto_core.providers.liveness_polling import Patience, ask, in_turn
 from crypto_core.providers.messages import Said, Target, unknown
 from crypto_core.providers.record import RevocationRecord
-from crypto_core.providers.revoking import Revocation
-from crypto_core.providers.sending import Unopened, all_to_send, to_send, wipe
+from crypto_core.providers.revocation import Revocation
+from crypto_core.providers.revocation_plan import Draft, asked_digest, draft
+from crypto_core.providers.sendable_tokens import Unopened, all_to_send, to_send, wipe
 from crypto_core.providers.targets import hosts, not_asked_before_opening, target_of
 from crypto_core.providers.transport import Clock, Transport
 from crypto_core.references import TokenRef

@@ -31,7 +31,7 @@ from crypto_core.keyring.preflight import DECRYPT, Preflight, Sample
 from crypto_core.keys.inventory import KeyInventory
 from crypto_core.keys.state import KeyState
 from crypto_core.lists.coverage import Coverage
-from crypto_core.reencryption.filtered import ManyFiltered, Tally, filtered, of_formats
+from crypto_core.reencryption.filter_selection import ManyFiltered, Tally, filtered, of_formats
 from crypto_core.reencryption.plan import Plan, Selection, Unwritten, Verb
 from crypto_core.references import RowRef, TokenRef
 from crypto_core.text.counting import counted

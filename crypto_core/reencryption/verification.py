@@ -23,7 +23,7 @@ from crypto_core.errors import (
 )
 from crypto_core.keyring.kms_keyring import KmsKeyring
 from crypto_core.log.observation import SILENT, Observer
-from crypto_core.reencryption.filtered import filtered
+from crypto_core.reencryption.filter_selection import filtered
 from crypto_core.reencryption.patience import Patience, is_passing
 from crypto_core.reencryption.plan import RunProgress, Selection, Verification
 

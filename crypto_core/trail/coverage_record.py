@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 
 from crypto_core.lists.coverage import Coverage
 from crypto_core.trail.columns import seconds
-from crypto_core.trail.sources.asking import LATE, moment
+from crypto_core.trail.sources.pull_query import LATE, moment
 from crypto_core.trail.store import EventStore
 from crypto_core.trail.store.pulls import PullBook, Window
 from crypto_core.trail.use.reach import Reached

@@ -26,6 +26,15 @@ SEALS = frozenset({"Encrypt", "GenerateDataKey", "GenerateDataKeyWithoutPlaintex
 
 DENIED = ("AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "Client.UnauthorizedOperation")
 
+KEY_USES = frozenset(
+    {
+        *("Decrypt", "Encrypt", "ReEncrypt", "GenerateDataKey", "GenerateDataKeyWithoutPlaintext"),
+        *("GenerateDataKeyPair", "GenerateDataKeyPairWithoutPlaintext"),
+        *("Sign", "Verify", "GenerateMac", "VerifyMac", "DeriveSharedSecret"),
+    }
+)
+"""KMS's cryptographic operations: what a key is for."""
+
 
 @dataclass(frozen=True, slots=True)
 class Principal:

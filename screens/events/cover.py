@@ -11,7 +11,7 @@ from crypto_core.lists.coverage import Coverage
 from crypto_core.text.cleaning import clean
 from crypto_core.text.counting import counted
 from crypto_core.trail.coverage_record import FRESH
-from crypto_core.trail.sources.asking import LATE
+from crypto_core.trail.sources.pull_query import LATE
 from crypto_core.trail.store import Summary
 from screens.ages import local
 from screens.blocking import Trouble

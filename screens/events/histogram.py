@@ -8,7 +8,7 @@ from textual.app import RenderResult
 from textual.content import Content
 from textual.widget import Widget
 
-from crypto_core.trail.store.counting import Histogram
+from crypto_core.trail.store.counts import Histogram
 from screens.ages import span
 from screens.facts import Facts
 from screens.moments import end_of_axis, moment, seconds

@@ -15,7 +15,7 @@ from crypto_core.text.cleaning import clean
 from crypto_core.text.counting import counted
 from crypto_core.trail.query import PIVOTS
 from crypto_core.trail.store import Summary
-from crypto_core.trail.store.counting import Pivot, Value
+from crypto_core.trail.store.counts import Pivot, Value
 from screens.actions.action import Action, Scope
 from screens.actions.performing import bindings
 from screens.asking import Asked, ask

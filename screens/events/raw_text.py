@@ -8,7 +8,7 @@ from textual.content import Content
 from textual.highlight import highlight
 
 from crypto_core.text.cleaning import clean
-from crypto_core.trail.reading import load
+from crypto_core.trail.record_reader import load
 
 MOST_CHARACTERS = 100_000
 LONGEST_LINE = 2_000

@@ -20,7 +20,7 @@ from crypto_core.lists.paging import Query
 from crypto_core.text.cleaning import clean
 from crypto_core.trail.sources.report import PullReport
 from crypto_core.trail.store import StoredEvent, Summary
-from crypto_core.trail.store.counting import Histogram
+from crypto_core.trail.store.counts import Histogram
 from screens.actions.action import Action, Scope
 from screens.actions.performing import Host, bindings
 from screens.asking import Asked, ask

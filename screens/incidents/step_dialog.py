@@ -12,8 +12,8 @@ from textual.content import Content
 from textual.widgets import Button, Input, Static
 
 from crypto_core.guard.consent import Consent, Danger, agrees
-from crypto_core.incidents.doing import ActionPlan, InputField
 from crypto_core.incidents.model import StepView
+from crypto_core.incidents.step_contracts import ActionPlan, InputField
 from crypto_core.secret import Secret
 from crypto_core.text.cleaning import clean
 from screens.asking import Asked, ask

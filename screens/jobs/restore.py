@@ -7,7 +7,7 @@ from textual.content import Content
 from crypto_core.cancelling import Cancellation
 from crypto_core.errors import RefusedError
 from crypto_core.guard.consent import Consent
-from crypto_core.reencryption.jobs.undoing import RestorePlan
+from crypto_core.reencryption.jobs.undo import RestorePlan
 from crypto_core.text.counting import counted
 from screens.facts import Facts
 from screens.jobs.proposal import Begun, Proposal, worked_on

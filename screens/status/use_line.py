@@ -15,7 +15,7 @@ from screens.services import EventSource
 from screens.widgets.line_list import Line
 
 if TYPE_CHECKING:
-    from crypto_core.trail.store.counting import Histogram
+    from crypto_core.trail.store.counts import Histogram
 
 SHOWN = "-service since:24h"
 BEFORE = "-service until:24h"

@@ -9,8 +9,8 @@ from textual.content import Content
 from crypto_core.lists.coverage import Coverage
 from crypto_core.text.cleaning import clean
 from crypto_core.text.counting import counted
-from crypto_core.trail.sightings import KeyUse, Look, UseKind
-from crypto_core.trail.sources.asking import LATE
+from crypto_core.trail.key_watch.sightings import KeyUse, Look, UseKind
+from crypto_core.trail.sources.pull_query import LATE
 from screens.ages import span, stamp
 from screens.event_filters import term
 from screens.facts import Facts

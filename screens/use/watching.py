@@ -8,8 +8,8 @@ from datetime import datetime
 from threading import Event, Lock
 
 from crypto_core.cancelling import stop_if
-from crypto_core.trail.key_watch import KeyWatch
-from crypto_core.trail.sightings import KeyUse, Look
+from crypto_core.trail.key_watch.sightings import KeyUse, Look
+from crypto_core.trail.key_watch.watch import KeyWatch
 from crypto_core.trail.use.asking import NamedKeys
 from screens.services import MonitorSource
 

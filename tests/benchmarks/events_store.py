@@ -21,7 +21,7 @@ from statistics import median
 
 from crypto_core.lists.paging import Query
 from crypto_core.trail.query import PIVOTS
-from crypto_core.trail.reading import read_record
+from crypto_core.trail.record_reader import read_record
 from crypto_core.trail.store import EventStore
 from tests.benchmarks.measuring import (
     Target,

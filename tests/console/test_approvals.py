@@ -26,7 +26,7 @@ from crypto_core.errors import ApprovalNeededError, SettingsError
 from crypto_core.guard.consent import Consent
 from crypto_core.keys.changes import service
 from crypto_core.reencryption.jobs.model import JobOptions
-from crypto_core.reencryption.jobs.undoing import RestorePlan
+from crypto_core.reencryption.jobs.undo import RestorePlan
 from crypto_core.reencryption.plan import Selection, Verb
 
 Keydeck = Callable[..., Any]

@@ -22,7 +22,7 @@ from console.__main__ import run
 from console.event_file import open_events
 from console.settings import load
 from crypto_core.lists.paging import Query
-from crypto_core.trail.reading import read_record
+from crypto_core.trail.record_reader import read_record
 from tests.conftest import Ran
 from tests.crypto_core.trail.records import record
 from tests.crypto_core.trail.sources.hostile import NASTY, hostile

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from console import joining
+from console import job_progress as joining
 from console.sandbox.world import World
 from console.worker_scaling import LOOK_SECONDS, WORTH_SECONDS, Growth, cores, idle_cores
 from crypto_core.reencryption.jobs.model import JobState, JobView

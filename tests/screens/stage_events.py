@@ -14,7 +14,7 @@ from weakref import finalize
 from crypto_core.lists.paging import Cursor, Page, Query
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.store import EventStore, StoredEvent, Summary
-from crypto_core.trail.store.counting import Histogram, Pivot
+from crypto_core.trail.store.counts import Histogram, Pivot
 
 
 def _remove(store: EventStore, folder: Path) -> None:

@@ -21,7 +21,6 @@ from crypto_core.errors import (
 from crypto_core.guard.approvals import Approval, Decision
 from crypto_core.guard.consent import Consent, Danger, require
 from crypto_core.incidents.catalogue import CaptureKind
-from crypto_core.incidents.doing import ActionPlan, ActionResult, InputField
 from crypto_core.incidents.model import (
     CheckResult,
     CheckState,
@@ -38,6 +37,7 @@ from crypto_core.incidents.model import (
 )
 from crypto_core.incidents.report.signing import ReportCheck
 from crypto_core.incidents.runbook import Runbook
+from crypto_core.incidents.step_contracts import ActionPlan, ActionResult, InputField
 from crypto_core.secret import Secret
 from tests.screens.sample_runbooks import KEY_COMPROMISE, RESTORE_DRILL, TOKEN_COMPROMISE
 from tests.screens.samples import CURRENT, NOW, OLD

@@ -22,7 +22,7 @@ from crypto_core.reencryption.jobs.model import (
     Sample,
     calls_per_token,
 )
-from crypto_core.reencryption.jobs.undoing import RestorePlan
+from crypto_core.reencryption.jobs.undo import RestorePlan
 from crypto_core.reencryption.plan import Plan, Selection, Unwritten, Verb
 from tests.screens.samples import CURRENT, NOW, OLD
 

@@ -10,8 +10,8 @@ from crypto_core.cancelling import stop_if
 from crypto_core.guard.consent import Consent
 from crypto_core.trail.columns import seconds
 from crypto_core.trail.event import TrailEvent
-from crypto_core.trail.sources.asking import asked
 from crypto_core.trail.sources.plan import PullPlan
+from crypto_core.trail.sources.pull_query import asked
 from crypto_core.trail.sources.report import Progress, PullProgress, PullReport
 from crypto_core.trail.store.pulls import PullBook, Run, Window
 from tests.screens.stage_events import StageEvents

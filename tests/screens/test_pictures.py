@@ -12,8 +12,8 @@ import pytest
 from syrupy.assertion import SnapshotAssertion
 
 from crypto_core.errors import DatabaseUnreachableError
-from crypto_core.incidents.doing import InputField
 from crypto_core.incidents.model import IncidentState, Scope
+from crypto_core.incidents.step_contracts import InputField
 from screens.main_screen import MainScreen
 from screens.memory import Memory
 from tests.screens.deck import LARGE, SMALL, Deck, deck

@@ -14,9 +14,9 @@ from threading import Event
 
 from crypto_core.errors import KeydeckError, NotConfirmedError
 from crypto_core.guard.consent import Consent, Danger, Origin, require
-from crypto_core.incidents.doing import ActionPlan, ActionResult, Progress
 from crypto_core.incidents.keys.ground import Changes
 from crypto_core.incidents.keys.subject import said
+from crypto_core.incidents.step_contracts import ActionPlan, ActionResult, Progress
 from crypto_core.keys.changes.plan import ChangePlan, ChangeResult
 
 _DANGERS = (Danger.NONE, Danger.CONFIRM, Danger.TYPED)

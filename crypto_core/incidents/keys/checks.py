@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from crypto_core.errors import KeyNotFoundError
-from crypto_core.incidents.doing import Situation
 from crypto_core.incidents.keys.ground import KeyGround
 from crypto_core.incidents.keys.locked_policy import USES
 from crypto_core.incidents.keys.subject import (
@@ -19,6 +18,7 @@ from crypto_core.incidents.keys.subject import (
 )
 from crypto_core.incidents.keys.workers import responder_of
 from crypto_core.incidents.model import CheckResult, CheckState
+from crypto_core.incidents.step_contracts import Situation
 from crypto_core.key_names import account_of, same_key
 from crypto_core.keys.changes.reading import at_risk
 from crypto_core.keys.policy.access import Access

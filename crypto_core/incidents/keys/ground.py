@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from crypto_core.database.tokens.inventory import Inventory
     from crypto_core.guard.consent import Consent
-    from crypto_core.incidents.fetching import Monitor
+    from crypto_core.incidents.event_fetching import Monitor
     from crypto_core.keys.changes.change import KeyChange
     from crypto_core.keys.changes.plan import ChangePlan, ChangeResult
     from crypto_core.keys.inventory import KeyInventory

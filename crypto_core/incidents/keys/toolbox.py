@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from crypto_core.incidents.catalogue import ActionKind, CheckKind
-from crypto_core.incidents.doing import Toolbox
 from crypto_core.incidents.keys.captures import KeyCaptures
+from crypto_core.incidents.keys.census_checks import EmptiedChecks
 from crypto_core.incidents.keys.checks import KeyChecks
-from crypto_core.incidents.keys.emptied import EmptiedChecks
 from crypto_core.incidents.keys.ground import KeyGround
+from crypto_core.incidents.keys.key_use_checks import WatchingChecks
 from crypto_core.incidents.keys.lifecycle import lifecycle_actions
-from crypto_core.incidents.keys.locking import LockingKey
-from crypto_core.incidents.keys.making import MakingKey
-from crypto_core.incidents.keys.moving import MovingTokens
+from crypto_core.incidents.keys.lock_down import LockingKey
+from crypto_core.incidents.keys.new_key import MakingKey
+from crypto_core.incidents.keys.reencryption_job import MovingTokens
 from crypto_core.incidents.keys.subject import KeyCheck
-from crypto_core.incidents.keys.watching import WatchingChecks
+from crypto_core.incidents.step_contracts import Toolbox
 from crypto_core.reencryption.plan import Verb
 
 

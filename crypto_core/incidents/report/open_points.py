@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 
 from crypto_core.findings.severity import Severity
-from crypto_core.incidents.keeping import joined
+from crypto_core.incidents.evidence_sanitising import joined
 from crypto_core.incidents.model import CheckState, IncidentView, StepState, StepView
 from crypto_core.incidents.report.exhibits import Exhibit
 from crypto_core.incidents.report.masking import shown

@@ -13,8 +13,8 @@ from crypto_core.database.tokens.inventory import InventoryRow
 from crypto_core.database.tokens.store import StoredToken
 from crypto_core.envelope import Format
 from crypto_core.incidents.catalogue import CaptureKind
-from crypto_core.incidents.doing import Captured, Progress
 from crypto_core.incidents.model import Incident
+from crypto_core.incidents.step_contracts import Captured, Progress
 from crypto_core.incidents.tokens.marks import Comparison, Held, Mark, Marker
 from crypto_core.incidents.tokens.parts import TokenParts
 from crypto_core.incidents.tokens.remembered import Answers, Before, Remembered, mark_json

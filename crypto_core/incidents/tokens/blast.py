@@ -12,8 +12,8 @@ from crypto_core.database.tokens.inventory import InventoryRow
 from crypto_core.envelope import Format
 from crypto_core.errors import KeyNotFoundError, SettingsError
 from crypto_core.incidents.catalogue import CaptureKind
-from crypto_core.incidents.doing import Captured, Situation
-from crypto_core.incidents.fetching import begin_of, fetched
+from crypto_core.incidents.event_fetching import begin_of, fetched
+from crypto_core.incidents.step_contracts import Captured, Situation
 from crypto_core.incidents.tokens.baseline import Baseline
 from crypto_core.incidents.tokens.parts import TokenParts
 from crypto_core.lists.paging import Query

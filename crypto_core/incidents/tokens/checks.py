@@ -12,8 +12,8 @@ from crypto_core.errors import (
     RefusedError,
     SettingsError,
 )
-from crypto_core.incidents.doing import Situation
 from crypto_core.incidents.model import CheckResult, CheckState
+from crypto_core.incidents.step_contracts import Situation
 from crypto_core.incidents.tokens.baseline import Baseline
 from crypto_core.incidents.tokens.marks import Held
 from crypto_core.incidents.tokens.parts import OpenRestored

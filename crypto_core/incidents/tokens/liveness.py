@@ -10,10 +10,17 @@ from typing import Any
 from crypto_core.errors import NotConfirmedError
 from crypto_core.guard.consent import Consent, Danger
 from crypto_core.incidents.catalogue import CaptureKind
-from crypto_core.incidents.doing import ActionPlan, ActionResult, Captured, InputField, Progress, Situation
+from crypto_core.incidents.step_contracts import (
+    ActionPlan,
+    ActionResult,
+    Captured,
+    InputField,
+    Progress,
+    Situation,
+)
+from crypto_core.incidents.tokens.action_plans import agreed, digest_of, must_be_whole
 from crypto_core.incidents.tokens.baseline import Baseline, Standing
 from crypto_core.incidents.tokens.marks import Mark
-from crypto_core.incidents.tokens.planning import agreed, digest_of, must_be_whole
 from crypto_core.incidents.tokens.remembered import counts
 from crypto_core.incidents.tokens.verified import listed
 from crypto_core.providers.answers import Liveness, ProviderWork, Question, TokenLiveness

@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     from crypto_core.database.tokens.inventory import Inventory
     from crypto_core.database.tokens.opening import ValueOpener
     from crypto_core.database.tokens.store import TokenStore
-    from crypto_core.incidents.doing import Progress
-    from crypto_core.incidents.fetching import Monitor
+    from crypto_core.incidents.event_fetching import Monitor
+    from crypto_core.incidents.step_contracts import Progress
     from crypto_core.incidents.tokens.verified import Verified
     from crypto_core.keyring.kms_keyring import KmsKeyring
     from crypto_core.keys.inventory import KeyInventory
     from crypto_core.keys.service import StatusService
     from crypto_core.providers.answers import ProviderWork
-    from crypto_core.reencryption.entering import TokenEntering
+    from crypto_core.reencryption.replacing_token.service import TokenEntering
     from crypto_core.reencryption.verification import Verifier
     from crypto_core.trail.store import EventStore
     from crypto_core.trail.use.service import EventUse

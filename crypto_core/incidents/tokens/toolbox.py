@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from crypto_core.incidents.catalogue import ActionKind, CaptureKind, CheckKind
-from crypto_core.incidents.doing import Toolbox
+from crypto_core.incidents.step_contracts import Toolbox
 from crypto_core.incidents.tokens.baseline import Baseline
 from crypto_core.incidents.tokens.blast import BlastRadiusCapture, EventsCapture
 from crypto_core.incidents.tokens.captures import (
@@ -19,13 +19,13 @@ from crypto_core.incidents.tokens.checks import (
     TokensReplaced,
     tokens_open,
 )
-from crypto_core.incidents.tokens.entering import EnterToken
+from crypto_core.incidents.tokens.enter_token import EnterToken
 from crypto_core.incidents.tokens.liveness import AskLiveness
 from crypto_core.incidents.tokens.parts import TokenParts
 from crypto_core.incidents.tokens.replica import ReplicaAnswers
-from crypto_core.incidents.tokens.restored import VerifyRestored
-from crypto_core.incidents.tokens.revoking import RevokeTokens
-from crypto_core.incidents.tokens.verifying import VerifyTokens
+from crypto_core.incidents.tokens.revoke_tokens import RevokeTokens
+from crypto_core.incidents.tokens.verify_restored import VerifyRestored
+from crypto_core.incidents.tokens.verify_tokens import VerifyTokens
 
 
 def token_tools(parts: TokenParts) -> Toolbox:

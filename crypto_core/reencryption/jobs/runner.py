@@ -22,12 +22,12 @@ from crypto_core.envelope import Format
 from crypto_core.errors import DatabaseError, KeydeckError, KmsError, LeaseLostError
 from crypto_core.key_names import same_key
 from crypto_core.reencryption.bulk.ports import Order
-from crypto_core.reencryption.jobs.closing import Closer, Closing
-from crypto_core.reencryption.jobs.enduring import Endurance
+from crypto_core.reencryption.jobs.final_census import Closer, Closing
 from crypto_core.reencryption.jobs.heartbeat import Heartbeat
-from crypto_core.reencryption.jobs.outstanding import Outstanding
+from crypto_core.reencryption.jobs.in_flight import Outstanding
 from crypto_core.reencryption.jobs.parts import JobParts
 from crypto_core.reencryption.jobs.ports import ChunkWork, OpenRestoring, OpenWork
+from crypto_core.reencryption.jobs.transient_retry import Endurance
 from crypto_core.reencryption.jobs.work import ChunkGround, ChunkPages, ChunkSink
 from crypto_core.reencryption.plan import Verb
 from crypto_core.references import TokenRef

@@ -41,10 +41,10 @@ from crypto_core.errors import (
 from crypto_core.guard.approvals import ApprovalGate
 from crypto_core.guard.consent import Consent, require
 from crypto_core.keys.service import StatusService
-from crypto_core.reencryption.jobs.closing import selection_as_json
+from crypto_core.reencryption.jobs.final_census import selection_as_json
+from crypto_core.reencryption.jobs.job_plan import JobPlanner
 from crypto_core.reencryption.jobs.model import FEW, JobOptions, JobPlan, JobView
 from crypto_core.reencryption.jobs.parts import JobParts
-from crypto_core.reencryption.jobs.planning import JobPlanner
 from crypto_core.reencryption.jobs.runner import JobRunner
 from crypto_core.reencryption.jobs.views import job_view
 from crypto_core.reencryption.plan import Plan, Selection, Unwritten, Verb, with_note

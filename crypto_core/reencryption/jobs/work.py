@@ -20,8 +20,8 @@ from crypto_core.database.tokens.job_tokens import Unwritable, UnwritableStore
 from crypto_core.database.tokens.store import StoredToken, TokenScope, TokenStore, digest
 from crypto_core.errors import DatabaseError
 from crypto_core.reencryption.bulk.ports import Committed, Outcome, Poison, Sealed
-from crypto_core.reencryption.jobs.enduring import Endurance
-from crypto_core.reencryption.jobs.outstanding import Outstanding
+from crypto_core.reencryption.jobs.in_flight import Outstanding
+from crypto_core.reencryption.jobs.transient_retry import Endurance
 from crypto_core.references import TokenRef
 
 PAGE = 500

@@ -15,9 +15,9 @@ from crypto_core.keys.policy.comparison import compare
 from crypto_core.keys.policy.document import PolicyDocument, parse_policy
 from crypto_core.keys.principal import Principal as Named
 from crypto_core.trail.event import KMS, TrailEvent
-from crypto_core.trail.rules.making import Kind, Say, told
+from crypto_core.trail.rules.change_findings import Kind, Say, told
 from crypto_core.trail.rules.rule import Rule, Sigma
-from crypto_core.trail.rules.watched import Watched, listed, request, text
+from crypto_core.trail.rules.rule_context import Watched, listed, request, text
 from crypto_core.trail.store.history import Span, has
 
 _POLICY = "event-key-policy"

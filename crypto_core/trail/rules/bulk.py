@@ -9,7 +9,7 @@ from crypto_core.findings.finding import Finding, Gap
 from crypto_core.findings.severity import Severity
 from crypto_core.findings.techniques import CLOUD_ACCOUNTS, DATABASES, DISCOVERY, STEAL_TOKEN
 from crypto_core.trail.rules.rule import Correlation, Rule, Sigma
-from crypto_core.trail.rules.watched import (
+from crypto_core.trail.rules.rule_context import (
     FAILED,
     NO_SERVICE,
     OF_KMS,

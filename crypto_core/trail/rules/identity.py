@@ -9,7 +9,7 @@ from crypto_core.findings.severity import Severity
 from crypto_core.findings.techniques import CLOUD_ACCOUNTS
 from crypto_core.trail.event import KMS, OPENS, SEALS
 from crypto_core.trail.rules.rule import Rule, Sigma
-from crypto_core.trail.rules.watched import (
+from crypto_core.trail.rules.rule_context import (
     NO_SERVICE,
     OF_KMS,
     Watched,

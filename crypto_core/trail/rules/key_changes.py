@@ -13,9 +13,9 @@ from crypto_core.findings.finding import Finding, Gap
 from crypto_core.findings.severity import Severity
 from crypto_core.findings.techniques import DESTRUCTION, ENCRYPTED, NO_RECOVERY
 from crypto_core.trail.event import KMS, TrailEvent
-from crypto_core.trail.rules.making import Kind, Say, told
+from crypto_core.trail.rules.change_findings import Kind, Say, told
 from crypto_core.trail.rules.rule import Rule, Sigma
-from crypto_core.trail.rules.watched import Watched, found, request, subject_of, text, where_from, who
+from crypto_core.trail.rules.rule_context import Watched, found, request, subject_of, text, where_from, who
 from crypto_core.trail.store.history import Span, has
 
 SHORT_DAYS = 14

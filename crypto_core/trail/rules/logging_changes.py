@@ -11,9 +11,9 @@ from crypto_core.findings.techniques import CLOUD_LOGS
 from crypto_core.keys.posture.trails import recorded
 from crypto_core.text.cleaning import clean
 from crypto_core.trail.event import CLOUDTRAIL, TrailEvent
-from crypto_core.trail.rules.making import Kind, Say, told
+from crypto_core.trail.rules.change_findings import Kind, Say, told
 from crypto_core.trail.rules.rule import Rule, Sigma
-from crypto_core.trail.rules.watched import Watched, request, text
+from crypto_core.trail.rules.rule_context import Watched, request, text
 
 _RULES = {
     "event-trail-stopped": ("StopLogging",),

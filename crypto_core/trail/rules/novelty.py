@@ -14,7 +14,7 @@ from crypto_core.findings.finding import Finding, Gap
 from crypto_core.findings.severity import Severity
 from crypto_core.findings.techniques import CLOUD_ACCOUNTS, CLOUD_SECRETS, STEAL_TOKEN
 from crypto_core.trail.rules.rule import Rule, Sigma
-from crypto_core.trail.rules.watched import Watched, found, listed, lower, name_of, times, where_from
+from crypto_core.trail.rules.rule_context import Watched, found, listed, lower, name_of, times, where_from
 from crypto_core.trail.store.history import Group, flag, has
 
 NEW_PRINCIPAL = "event-decrypt-new-principal"

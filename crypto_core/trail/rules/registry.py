@@ -6,12 +6,12 @@ from crypto_core.trail.rules import (
     access_changes,
     bulk,
     contexts,
+    foreign_data_keys,
     identity,
     key_changes,
     logging_changes,
     novelty,
     retired,
-    writing,
 )
 from crypto_core.trail.rules.rule import Rule
 
@@ -20,7 +20,7 @@ RULES: tuple[Rule, ...] = (
     *novelty.RULES,
     *bulk.RULES,
     *contexts.RULES,
-    *writing.RULES,
+    *foreign_data_keys.RULES,
     *key_changes.RULES,
     *access_changes.RULES,
     *logging_changes.RULES,

@@ -10,7 +10,16 @@ from crypto_core.findings.techniques import CLOUD_SECRETS, STEAL_TOKEN
 from crypto_core.trail.event import OPENS, SEALS
 from crypto_core.trail.rules.configured import patterns
 from crypto_core.trail.rules.rule import Rule, Sigma
-from crypto_core.trail.rules.watched import OF_KMS, Watched, calls, found, listed, lower, name_of, where_from
+from crypto_core.trail.rules.rule_context import (
+    OF_KMS,
+    Watched,
+    calls,
+    found,
+    listed,
+    lower,
+    name_of,
+    where_from,
+)
 from crypto_core.trail.store.history import Group, has, like
 
 USES = tuple(sorted(OPENS | SEALS | {"GenerateMac", "VerifyMac", "Sign", "Verify", "DeriveSharedSecret"}))

@@ -10,7 +10,7 @@ from crypto_core.findings.finding import Finding, Gap
 from crypto_core.findings.severity import Severity
 
 if TYPE_CHECKING:
-    from crypto_core.trail.rules.watched import Watched
+    from crypto_core.trail.rules.rule_context import Watched
 
 
 @dataclass(frozen=True, slots=True)

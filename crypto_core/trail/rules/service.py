@@ -17,7 +17,7 @@ from crypto_core.trail.query import Aliases
 from crypto_core.trail.rules.configured import Configured, resolve
 from crypto_core.trail.rules.registry import RULES
 from crypto_core.trail.rules.rule import Rule
-from crypto_core.trail.rules.watched import BASELINE_DAYS, MOST_FINDINGS, Watched
+from crypto_core.trail.rules.rule_context import BASELINE_DAYS, MOST_FINDINGS, Watched
 from crypto_core.trail.store import EventStore
 from crypto_core.trail.store.history import History, Span
 from crypto_core.trail.store.suppressions import Suppressed, Suppression, Suppressions, sift

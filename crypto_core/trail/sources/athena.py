@@ -20,11 +20,11 @@ from crypto_core.aws.kms import KmsApi
 from crypto_core.cancelling import stop_if
 from crypto_core.errors import KmsError, SettingsError
 from crypto_core.text.cleaning import clean
-from crypto_core.trail.sources.asking import Asked
+from crypto_core.trail.sources.lake_sql import Query, iso, question
 from crypto_core.trail.sources.objects import Bucket
 from crypto_core.trail.sources.places import FILES, delivered, folders, place_at
-from crypto_core.trail.sources.question import Query, iso, question
-from crypto_core.trail.sources.running import Look, Patience, run_to_end
+from crypto_core.trail.sources.pull_query import Asked
+from crypto_core.trail.sources.query_run import Look, Patience, run_to_end
 from crypto_core.trail.sources.tally import Tally
 from crypto_core.trail.sources.trouble import why
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from crypto_core.errors import TrailError
 from crypto_core.text.counting import counted
-from crypto_core.trail.reading import load, records_of
+from crypto_core.trail.record_reader import load, records_of
 
 LARGEST = 128 * 1024 * 1024
 """Bytes, unpacked, of one JSON document. Of documents that stand in lines, a file may hold any number."""

@@ -26,11 +26,11 @@ from cryptography.hazmat.primitives.serialization import load_der_public_key
 from crypto_core.aws.kms import KmsApi
 from crypto_core.errors import KmsAccessDeniedError, KmsError, TrailError
 from crypto_core.text.cleaning import clean
-from crypto_core.trail.reading import load
-from crypto_core.trail.sources.asking import Asked
+from crypto_core.trail.record_reader import load
+from crypto_core.trail.sources.lake_sql import iso
 from crypto_core.trail.sources.objects import BrokenObjectError, Bucket, unpacked
 from crypto_core.trail.sources.places import DIGESTS, FILES, Folder, Place, delivered, folders
-from crypto_core.trail.sources.question import iso
+from crypto_core.trail.sources.pull_query import Asked
 from crypto_core.trail.sources.s3 import THREADS
 from crypto_core.trail.sources.threads import side_by_side
 from crypto_core.trail.sources.trouble import why

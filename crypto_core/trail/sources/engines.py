@@ -18,13 +18,13 @@ from crypto_core.errors import NotConfirmedError, RefusedError, SettingsError
 from crypto_core.text.cleaning import clean
 from crypto_core.trail.columns import seconds
 from crypto_core.trail.event import TrailEvent
-from crypto_core.trail.reading import read_record
-from crypto_core.trail.sources.asking import Asked, settled
+from crypto_core.trail.record_reader import read_record
 from crypto_core.trail.sources.athena import Athena, AthenaSettings
 from crypto_core.trail.sources.lake import Lake
+from crypto_core.trail.sources.lake_sql import MISSING, record_of
 from crypto_core.trail.sources.plan import PullPlan
-from crypto_core.trail.sources.question import MISSING, record_of
-from crypto_core.trail.sources.running import Patience, Rest
+from crypto_core.trail.sources.pull_query import Asked, settled
+from crypto_core.trail.sources.query_run import Patience, Rest
 from crypto_core.trail.sources.tally import Tally
 from crypto_core.trail.store import EventStore
 from crypto_core.trail.store.pulls import PullBook, Run

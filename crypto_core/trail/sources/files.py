@@ -22,12 +22,12 @@ from crypto_core.trail.seen_file import FileName, SeenFile
 from crypto_core.trail.sources.batches import Batches
 from crypto_core.trail.sources.chunks import Chunk, File, parted
 from crypto_core.trail.sources.decoding import LARGEST
+from crypto_core.trail.sources.find_files import Found, Walk
 from crypto_core.trail.sources.import_report import ImportProgress, ImportReport
 from crypto_core.trail.sources.intake import Intake
 from crypto_core.trail.sources.one_file import PIECE, seen
 from crypto_core.trail.sources.readers import Readers
 from crypto_core.trail.sources.readers import processes as reading_processes
-from crypto_core.trail.sources.walking import Found, Walk
 from crypto_core.trail.store import EventStore
 
 STDIN = "-"

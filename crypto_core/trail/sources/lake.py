@@ -17,9 +17,9 @@ from crypto_core.aws.kms import KmsApi
 from crypto_core.cancelling import stop_if
 from crypto_core.errors import TrailError
 from crypto_core.text.cleaning import clean
-from crypto_core.trail.sources.asking import Asked
-from crypto_core.trail.sources.question import Query, question
-from crypto_core.trail.sources.running import Look, Patience, run_to_end
+from crypto_core.trail.sources.lake_sql import Query, question
+from crypto_core.trail.sources.pull_query import Asked
+from crypto_core.trail.sources.query_run import Look, Patience, run_to_end
 from crypto_core.trail.sources.tally import Tally
 
 DOLLARS_PER_GB = 0.005

@@ -23,8 +23,8 @@ from crypto_core.errors import KmsError, KmsThrottledError, PageTokenError
 from crypto_core.keys.posture.pace import Pace
 from crypto_core.trail.columns import seconds
 from crypto_core.trail.event import CLOUDTRAIL, KMS
-from crypto_core.trail.sources.asking import Asked, moment, read_texts, settled
-from crypto_core.trail.sources.running import Rest
+from crypto_core.trail.sources.pull_query import Asked, moment, read_texts, settled
+from crypto_core.trail.sources.query_run import Rest
 from crypto_core.trail.sources.tally import Tally
 from crypto_core.trail.sources.threads import side_by_side
 from crypto_core.trail.sources.trouble import why

@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 
 from crypto_core.text.counting import counted
 from crypto_core.trail.event import TrailEvent
-from crypto_core.trail.reading import read_records
+from crypto_core.trail.record_reader import read_records
 from crypto_core.trail.seen_file import FileName, SeenFile
 from crypto_core.trail.sources.decoding import UnreadableError, records_in, unpacked
-from crypto_core.trail.sources.walking import NO_FILE, why
+from crypto_core.trail.sources.find_files import NO_FILE, why
 
 TOLD_EVERY = 2_000
 """Events of one file after which progress is told, and it is seen whether the operator still waits."""

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 
 from crypto_core.guard.consent import Danger
 from crypto_core.text.cleaning import clean
-from crypto_core.trail.sources.asking import Asked
 from crypto_core.trail.sources.lookup import ATTRIBUTES, Attribute
 from crypto_core.trail.sources.places import Place
+from crypto_core.trail.sources.pull_query import Asked
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,6 @@ from crypto_core.errors import KmsError, SettingsError
 from crypto_core.guard.consent import Consent, Danger, require
 from crypto_core.text.cleaning import clean
 from crypto_core.trail.query import Aliases
-from crypto_core.trail.sources.asking import Asked, asked, moment
 from crypto_core.trail.sources.digests import DigestValidator, Validation
 from crypto_core.trail.sources.engines import Engines, EngineSettings
 from crypto_core.trail.sources.lookup import (
@@ -28,8 +27,9 @@ from crypto_core.trail.sources.lookup import (
 )
 from crypto_core.trail.sources.places import Place, is_address, place_at, places_of_trails
 from crypto_core.trail.sources.plan import PullPlan
+from crypto_core.trail.sources.pull_query import Asked, asked, moment
+from crypto_core.trail.sources.query_run import Rest
 from crypto_core.trail.sources.report import Progress, PullReport
-from crypto_core.trail.sources.running import Rest
 from crypto_core.trail.sources.s3 import BucketSource
 from crypto_core.trail.sources.tally import Tally
 from crypto_core.trail.sources.trouble import why

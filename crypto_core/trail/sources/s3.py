@@ -24,10 +24,10 @@ from crypto_core.errors import (
 from crypto_core.text.cleaning import clean
 from crypto_core.trail.columns import seconds
 from crypto_core.trail.event import TrailEvent
-from crypto_core.trail.reading import load, read_records, records_of
-from crypto_core.trail.sources.asking import Asked, Read, settled
+from crypto_core.trail.record_reader import load, read_records, records_of
 from crypto_core.trail.sources.objects import BrokenObjectError, Bucket, Listed, unpacked
 from crypto_core.trail.sources.places import FILES, Folder, Place, delivered, folders
+from crypto_core.trail.sources.pull_query import Asked, Read, settled
 from crypto_core.trail.sources.tally import Tally
 from crypto_core.trail.sources.threads import side_by_side
 from crypto_core.trail.sources.trouble import why

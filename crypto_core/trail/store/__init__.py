@@ -1,7 +1,7 @@
 """The local store of events: one SQLite file of the operator's own."""
 
 from crypto_core.trail.seen_file import SeenFile
+from crypto_core.trail.store.event_writer import Added
 from crypto_core.trail.store.store import Arrivals, EventStore, StoredEvent, Summary
-from crypto_core.trail.store.writing import Added
 
 __all__ = ["Added", "Arrivals", "EventStore", "SeenFile", "StoredEvent", "Summary"]

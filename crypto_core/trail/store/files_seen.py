@@ -9,7 +9,7 @@ from operator import attrgetter
 from sqlalchemy import Column, Connection, Integer, LargeBinary, Table
 
 from crypto_core.trail.seen_file import FileName, SeenFile
-from crypto_core.trail.store.inserting import PARAMETERS, insert
+from crypto_core.trail.store.bulk_insert import PARAMETERS, insert
 from crypto_core.trail.store.schema import metadata
 
 _COLUMNS = tuple(field.name for field in fields(SeenFile))

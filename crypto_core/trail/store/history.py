@@ -19,9 +19,9 @@ from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.query import Aliases
 from crypto_core.trail.store.blocks import event_of
 from crypto_core.trail.store.conditions import Bounds, Conditions, resolve
-from crypto_core.trail.store.counting import parts, texts_of
+from crypto_core.trail.store.counts import parts, texts_of
 from crypto_core.trail.store.database import StoreFile
-from crypto_core.trail.store.listing import read
+from crypto_core.trail.store.pages import read
 from crypto_core.trail.store.schema import event, rollup
 
 _BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)

@@ -20,19 +20,19 @@ from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.prepared import Prepared, prepare
 from crypto_core.trail.query import PIVOTS, Aliases, parse
 from crypto_core.trail.seen_file import FileName, SeenFile
-from crypto_core.trail.store import arrivals, counting, tallies
-from crypto_core.trail.store.arrivals import BEGINNING, Anchor
+from crypto_core.trail.store import counts, new_since, tallies
 from crypto_core.trail.store.blocks import Row, event_of, with_records
 from crypto_core.trail.store.conditions import Conditions, resolve
-from crypto_core.trail.store.counting import Histogram, Pivot
+from crypto_core.trail.store.counts import Histogram, Pivot
 from crypto_core.trail.store.database import StoreFile
+from crypto_core.trail.store.event_writer import Added, add
 from crypto_core.trail.store.files_seen import recall, remember
-from crypto_core.trail.store.listing import read
+from crypto_core.trail.store.new_since import BEGINNING, Anchor
+from crypto_core.trail.store.pages import read
 from crypto_core.trail.store.retention import Vacuumed, changed, forget_before
 from crypto_core.trail.store.schema import event, keeping, note
 from crypto_core.trail.store.tallies import Day, Tallies
 from crypto_core.trail.store.vocabulary import Vocabulary
-from crypto_core.trail.store.writing import Added, add
 
 AT_ONCE = 10_000
 """Events of one transaction."""
@@ -206,18 +206,18 @@ class EventStore:
     def count(self, query: Query, *, cancelled: Event | None = None) -> int:
         """Return how many events the filter lets through."""
         with self._file.reading(cancelled) as connection:
-            return counting.count(connection, self._resolved(connection, query.filter))
+            return counts.count(connection, self._resolved(connection, query.filter))
 
     def summary(self, expression: str, *, cancelled: Event | None = None) -> Summary:
         """Return how many events a filter lets through, and how many more its `-service` hides."""
         with self._file.reading(cancelled) as connection:
             found = self._resolved(connection, expression)
-            shown = counting.count(connection, found)
+            shown = counts.count(connection, found)
             terms = tuple(t for t in found.terms if not (t.mark is Mark.SERVICE and t.negated))
             hidden = 0
             if len(terms) != len(found.terms):
-                hidden = counting.count(connection, Conditions(terms, found.bounds, found.rolled)) - shown
-            ends = counting.span(connection, found)
+                hidden = counts.count(connection, Conditions(terms, found.bounds, found.rolled)) - shown
+            ends = counts.span(connection, found)
         first, last = (_moment(ends[0]), _moment(ends[1])) if ends else (None, None)
         return Summary(shown, hidden, first, last)
 
@@ -226,7 +226,7 @@ class EventStore:
     ) -> Histogram | None:
         """Return events over time in at most `bars` bars; None where there are none."""
         with self._file.reading(cancelled) as connection:
-            return counting.histogram(connection, self._resolved(connection, expression), bars)
+            return counts.histogram(connection, self._resolved(connection, expression), bars)
 
     def pivot(
         self, field: str, expression: str = "", *, limit: int = 100, cancelled: Event | None = None
@@ -235,7 +235,7 @@ class EventStore:
         if field not in (*PIVOTS, "session", "access_key"):
             raise unknown_sort(field, PIVOTS)
         with self._file.reading(cancelled) as connection:
-            return counting.pivot(connection, self._resolved(connection, expression), field, limit)
+            return counts.pivot(connection, self._resolved(connection, expression), field, limit)
 
     def tally(
         self,
@@ -268,7 +268,7 @@ class EventStore:
         """Return what came to the store after `after`, by order of coming, whatever its date."""
         with self._file.reading(cancelled) as connection:
             found = self._resolved(connection, expression)
-            rows, reached, more, anew = arrivals.arrived(connection, found, after, limit)
+            rows, reached, more, anew = new_since.arrived(connection, found, after, limit)
         return Arrivals(tuple(_stored(row) for row in rows), reached, more, anew)
 
     def event(self, event_id: str) -> StoredEvent:

@@ -16,9 +16,9 @@ from sqlalchemy import ColumnElement, Connection, Select, func, select
 from crypto_core.trail.columns import DETAILS, ROLLED, Mark
 from crypto_core.trail.event import UNDATED
 from crypto_core.trail.store.conditions import Bounds, Conditions
-from crypto_core.trail.store.counting import count, parts, texts_of
-from crypto_core.trail.store.ends import Ends, find_ends
-from crypto_core.trail.store.listing import by_index, few
+from crypto_core.trail.store.counts import count, parts, texts_of
+from crypto_core.trail.store.first_last_seen import Ends, find_ends
+from crypto_core.trail.store.pages import by_index, few
 from crypto_core.trail.store.schema import event
 
 FIELDS = (*ROLLED, *DETAILS)

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, select
 
 from crypto_core.lists.filter_language import lower
 from crypto_core.trail.columns import Kind
-from crypto_core.trail.store.inserting import insert
+from crypto_core.trail.store.bulk_insert import insert
 from crypto_core.trail.store.schema import keeping, term
 
 _MOST = 100_000

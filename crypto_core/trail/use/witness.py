@@ -8,9 +8,8 @@ from threading import Event
 
 from crypto_core.key_names import is_multi_region, region_of
 from crypto_core.keys.replacement.witness import UseSeen
-from crypto_core.trail.event import SEALS
-from crypto_core.trail.sightings import USES
-from crypto_core.trail.sources.asking import LATE
+from crypto_core.trail.event import KEY_USES, SEALS
+from crypto_core.trail.sources.pull_query import LATE
 from crypto_core.trail.store import EventStore
 from crypto_core.trail.store.tallies import Tally
 from crypto_core.trail.use.asking import term
@@ -38,7 +37,7 @@ class StoreWitness:
         """Return the successful uses of a key. Raises EventStoreError, InterruptedRunError."""
         ids = dict.fromkeys(arn.rsplit("/", 1)[-1] if is_multi_region(arn) else arn for arn in key_arns)
         begin = since.replace(microsecond=0)
-        asked = f"{term('key', *ids)} {term('name', *sorted(USES))} -failed since:{begin.isoformat()}"
+        asked = f"{term('key', *ids)} {term('name', *sorted(KEY_USES))} -failed since:{begin.isoformat()}"
         found = self._store.tally(("principal", "name", "key"), asked, limit=_MOST, cancelled=cancelled)
         by: dict[str, Tally] = {}
         seals: Tally | None = None

@@ -21,7 +21,7 @@ from console.__main__ import run
 from crypto_core.database.state.incident_changes import IncidentChange
 from crypto_core.database.tokens.chunks import ChunkStore
 from crypto_core.database.tokens.store import TokenStore
-from crypto_core.incidents import capturing, proving, running
+from crypto_core.incidents import evidence_capture, run_action, step_checks
 from crypto_core.providers.transport import Transport
 from crypto_core.reencryption.jobs.service import JobService
 
@@ -41,13 +41,13 @@ CHUNK = 10
 """Tokens of a chunk, so that a small job has a middle."""
 
 POINTS: dict[str, tuple[type, str, bool]] = {
-    "its action is begun": (running.StepActions, "_begun", True),
-    "its effect is not remembered": (running.StepActions, "_kept", False),
-    "its effect is remembered": (running.StepActions, "_kept", True),
-    "its check was looked at": (proving.StepProof, "_seen", True),
-    "evidence is captured and not kept": (capturing.StepEvidence, "_keep", False),
-    "some evidence is kept": (capturing.StepEvidence, "_keep", True),
-    "it is proved and not ended": (proving.StepProof, "_end", False),
+    "its action is begun": (run_action.StepActions, "_begun", True),
+    "its effect is not remembered": (run_action.StepActions, "_kept", False),
+    "its effect is remembered": (run_action.StepActions, "_kept", True),
+    "its check was looked at": (step_checks.StepProof, "_seen", True),
+    "evidence is captured and not kept": (evidence_capture.StepEvidence, "_keep", False),
+    "some evidence is kept": (evidence_capture.StepEvidence, "_keep", True),
+    "it is proved and not ended": (step_checks.StepProof, "_end", False),
     "a change is not committed": (IncidentChange, "record", True),
     "its job is started": (JobService, "start", True),
     "its job has written a part": (ChunkStore, "finish", True),

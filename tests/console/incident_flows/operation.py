@@ -15,7 +15,7 @@ from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
 from crypto_core.incidents.model import IncidentView, StepState
 from crypto_core.providers.answers import Liveness
-from crypto_core.providers.asking import ask
+from crypto_core.providers.liveness_polling import ask
 from crypto_core.providers.messages import Target
 from crypto_core.providers.transport import Clock, Transport
 from crypto_core.references import TokenRef

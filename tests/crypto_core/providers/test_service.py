@@ -30,8 +30,8 @@ from crypto_core.errors import (
 )
 from crypto_core.guard.consent import Consent
 from crypto_core.providers.answers import Liveness, RevocationPlan, RevocationResult
-from crypto_core.providers.asking import Patience
 from crypto_core.providers.endpoints import Endpoints
+from crypto_core.providers.liveness_polling import Patience
 from crypto_core.providers.service import ProviderService
 from crypto_core.references import TokenRef
 from crypto_core.secret import Secret

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from crypto_core.trail.event import TrailEvent
-from crypto_core.trail.reading import read_record
+from crypto_core.trail.record_reader import read_record
 
 ACCOUNT = "111122223333"
 REGION = "eu-west-1"

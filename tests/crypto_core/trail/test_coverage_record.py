@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from crypto_core.trail.columns import seconds
 from crypto_core.trail.coverage_record import CoverageRecord, _missing
-from crypto_core.trail.sources.asking import moment
+from crypto_core.trail.sources.pull_query import moment
 from crypto_core.trail.store import EventStore
 from crypto_core.trail.store.pulls import PullBook, Run, Window
 from tests.crypto_core.trail.records import NOW

@@ -12,7 +12,7 @@ from crypto_core.trail.columns import stored_id
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.packing import unpack
 from crypto_core.trail.prepared import Prepared, prepare
-from crypto_core.trail.reading import read_record
+from crypto_core.trail.record_reader import read_record
 from tests.crypto_core.trail.records import record
 from tests.lanes import examples
 

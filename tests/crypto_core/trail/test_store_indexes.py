@@ -11,7 +11,7 @@ from sqlalchemy import select
 from crypto_core.lists.paging import Query
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.store import EventStore
-from crypto_core.trail.store.listing import by_index
+from crypto_core.trail.store.pages import by_index
 from crypto_core.trail.store.schema import INDEXED
 from crypto_core.trail.store.schema import event as table
 from tests.crypto_core.trail.records import NOW, context, denied, event, read, user

@@ -19,7 +19,7 @@ from crypto_core.database.state.journal import Journal
 from crypto_core.errors import ApprovalNeededError, ReadOnlyError, RefusedError
 from crypto_core.guard.approvals import ACTIONS, ApprovalGate, Decision
 from crypto_core.keys.changes.change import ChangeKind
-from crypto_core.reencryption.jobs.undoing import PURGE, RESTORE
+from crypto_core.reencryption.jobs.undo import PURGE, RESTORE
 from crypto_core.reencryption.plan import Verb
 
 ANA = "arn:aws:sts::123456789012:assumed-role/oncall/ana"

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine
 
-from console.deferring import if_made
+from console.lazy_services import if_made
 from console.sandbox import access_keys
 from console.sandbox.endpoint import Denial, Fault, PastCall
 from console.sandbox.sandbox import Sandbox
@@ -20,11 +20,11 @@ from console.wiring import Wired, wire
 from crypto_core.database.tokens.backups import backups_under
 from crypto_core.guard.consent import Consent, Danger
 from crypto_core.incidents.catalogue import ActionKind, CaptureKind, CheckKind
-from crypto_core.incidents.doing import ActionPlan, ActionResult, Captured, Situation, Toolbox
 from crypto_core.incidents.keys.ground import KeyGround
 from crypto_core.incidents.keys.toolbox import key_tools
 from crypto_core.incidents.model import CheckResult, Incident, IncidentState, Scope
 from crypto_core.incidents.runbook import OptionValue, RunbookStep
+from crypto_core.incidents.step_contracts import ActionPlan, ActionResult, Captured, Situation, Toolbox
 from crypto_core.keys.changes.service import KeyChangeService
 from crypto_core.trail.use.witness import StoreWitness
 from tests.crypto_core.keys.replacement.conftest import Stage

@@ -15,7 +15,8 @@ from crypto_core.errors import ApprovalNeededError, KmsAccessDeniedError
 from crypto_core.guard.approvals import Approval, Decision
 from crypto_core.guard.consent import Danger, require
 from crypto_core.incidents.catalogue import ActionKind, CaptureKind, CheckKind
-from crypto_core.incidents.doing import (
+from crypto_core.incidents.model import CheckResult, CheckState
+from crypto_core.incidents.step_contracts import (
     ActionPlan,
     ActionResult,
     Captured,
@@ -27,7 +28,6 @@ from crypto_core.incidents.doing import (
     Situation,
     Toolbox,
 )
-from crypto_core.incidents.model import CheckResult, CheckState
 
 KEY = "arn:aws:kms:eu-west-1:123456789012:key/11111111-2222-3333-4444-555555555555"
 

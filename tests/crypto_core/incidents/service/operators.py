@@ -7,8 +7,8 @@ from collections.abc import Callable
 from sqlalchemy import Engine
 
 from crypto_core.database.state.journal import Journal
-from crypto_core.incidents.doing import ActionResult
 from crypto_core.incidents.service import IncidentService
+from crypto_core.incidents.step_contracts import ActionResult
 
 Act = Callable[..., ActionResult]
 Operator = Callable[..., IncidentService]

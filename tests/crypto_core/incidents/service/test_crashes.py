@@ -16,9 +16,9 @@ from sqlalchemy import Connection, Engine
 
 from crypto_core.database.state.journal import Journal, Outcome
 from crypto_core.errors import RefusedError
-from crypto_core.incidents.doing import ActionResult
 from crypto_core.incidents.model import EntryKind, IncidentView, Scope, StepState
 from crypto_core.incidents.service import IncidentService
+from crypto_core.incidents.step_contracts import ActionResult
 from tests.crypto_core.incidents.service.doubles import KEY, Doubles, ended, interrupted
 
 Act = Callable[..., ActionResult]

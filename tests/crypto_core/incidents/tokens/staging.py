@@ -20,12 +20,12 @@ from crypto_core.envelope import Format
 from crypto_core.errors import SettingsError
 from crypto_core.guard.consent import Consent, Danger, require
 from crypto_core.incidents.catalogue import ActionKind, CaptureKind, CheckKind
-from crypto_core.incidents.doing import ActionPlan, ActionResult, Captured, Situation, Toolbox
 from crypto_core.incidents.model import CheckResult, Incident, IncidentState, Scope
 from crypto_core.incidents.runbook import RunbookStep
+from crypto_core.incidents.step_contracts import ActionPlan, ActionResult, Captured, Situation, Toolbox
 from crypto_core.incidents.tokens.parts import TokenParts
-from crypto_core.incidents.tokens.restored import RestoredTokens, restored_at
 from crypto_core.incidents.tokens.toolbox import token_tools
+from crypto_core.incidents.tokens.verify_restored import RestoredTokens, restored_at
 from crypto_core.providers.answers import (
     ByHand,
     HashedQuery,
@@ -37,7 +37,7 @@ from crypto_core.providers.answers import (
     Revoked,
     TokenLiveness,
 )
-from crypto_core.reencryption.entering import TokenEntering
+from crypto_core.reencryption.replacing_token.service import TokenEntering
 from crypto_core.reencryption.verification import Verifier
 from crypto_core.references import TokenRef
 from crypto_core.secret import Secret

@@ -50,6 +50,6 @@ def test_every_step_can_be_done_and_says_what_to_do_if_it_fails(
             answers[step["id"]] = step.get("choices", [])
             assert not (step.get("choices") and (action or "check" in step))
             assert max(map(len, step["do"])) <= 500
-    if find_spec("crypto_core.incidents.reading"):
-        reading = import_module("crypto_core.incidents.reading")
+    if find_spec("crypto_core.incidents.runbook_toml"):
+        reading = import_module("crypto_core.incidents.runbook_toml")
         assert reading.read_runbook(text).id == name

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from console.deferring import if_made
+from console.lazy_services import if_made
 from console.sandbox.endpoint import Denial, Fault
 from console.sandbox.sandbox import Sandbox
 from console.wiring import Wired

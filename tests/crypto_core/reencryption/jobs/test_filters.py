@@ -18,7 +18,7 @@ from crypto_core.envelope import Format
 from crypto_core.errors import InterruptedRunError, InvalidFilterError, RefusedError
 from crypto_core.guard.consent import Consent
 from crypto_core.lists.paging import Query
-from crypto_core.reencryption.jobs.closing import selection_of
+from crypto_core.reencryption.jobs.final_census import selection_of
 from crypto_core.reencryption.jobs.model import JobOptions, JobState
 from crypto_core.reencryption.plan import Selection, Verb
 from crypto_core.references import TokenRef

@@ -26,15 +26,15 @@ from crypto_core.keyring.preflight import Preflight
 from crypto_core.keys.replacement.witness import UseWitness
 from crypto_core.reencryption.bulk.ports import Order, Outcome, Poison, Sealed, TokenPages, TokenSink
 from crypto_core.reencryption.bulk.watch import CallSample
-from crypto_core.reencryption.jobs.closing import Closer
+from crypto_core.reencryption.jobs.final_census import Closer
+from crypto_core.reencryption.jobs.job_plan import JobPlanner
 from crypto_core.reencryption.jobs.model import JobOptions
 from crypto_core.reencryption.jobs.parts import JobParts
-from crypto_core.reencryption.jobs.planning import JobPlanner
 from crypto_core.reencryption.jobs.ports import CompareAccess, Compared
-from crypto_core.reencryption.jobs.restoring import restoring
+from crypto_core.reencryption.jobs.restore_chunks import restoring
 from crypto_core.reencryption.jobs.runner import JobRunner
 from crypto_core.reencryption.jobs.service import JobService
-from crypto_core.reencryption.jobs.undoing import Undoing
+from crypto_core.reencryption.jobs.undo import Undoing
 from crypto_core.reencryption.jobs.writers import Writers
 from crypto_core.reencryption.plan import Selection, Verb
 from crypto_core.reencryption.planner import Planner

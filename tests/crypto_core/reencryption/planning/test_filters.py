@@ -77,7 +77,7 @@ def test_a_run_of_a_filter_writes_what_its_plan_lists_and_nothing_that_came_late
 def test_a_filter_that_lets_too_many_through_is_refused_with_what_takes_more(
     services: Wired, plan: Callable[..., Plan], world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("crypto_core.reencryption.filtered.MOST", 10)
+    monkeypatch.setattr("crypto_core.reencryption.filter_selection.MOST", 10)
     with pytest.raises(RefusedError, match=f"lets {len(world.tokens)} tokens through; at most 10") as caught:
         plan(Verb.REENCRYPT, Selection(filter=""), world.current_key.arn)
     assert "keydeck reencrypt --from KEY or --all" in caught.value.remedy

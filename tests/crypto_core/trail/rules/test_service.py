@@ -16,7 +16,7 @@ from crypto_core.errors import InterruptedRunError, KmsAccessDeniedError, Refuse
 from crypto_core.findings.finding import Finding
 from crypto_core.findings.severity import Severity
 from crypto_core.findings.techniques import TECHNIQUES
-from crypto_core.trail.reading import load, read_record, records_of
+from crypto_core.trail.record_reader import load, read_record, records_of
 from crypto_core.trail.rules.configured import Configured
 from crypto_core.trail.rules.registry import BY_ID, RULES
 from crypto_core.trail.rules.service import TrailRules

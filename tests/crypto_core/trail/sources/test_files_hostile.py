@@ -16,7 +16,7 @@ from crypto_core.lists.paging import Query
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.packing import pack, unpack
 from crypto_core.trail.query import PIVOTS
-from crypto_core.trail.reading import as_raw, load, read_record, read_records, records_of
+from crypto_core.trail.record_reader import as_raw, load, read_record, read_records, records_of
 from crypto_core.trail.sources.decoding import UnreadableError
 from crypto_core.trail.sources.files import FileImport
 from crypto_core.trail.store import EventStore

@@ -13,9 +13,9 @@ import pytest
 
 from crypto_core.errors import InterruptedRunError, KeyNotFoundError, KmsThrottledError
 from crypto_core.trail.event import TrailEvent
-from crypto_core.trail.monitor import KeyMonitor
-from crypto_core.trail.sightings import UseKind
-from crypto_core.trail.sources.asking import LATE
+from crypto_core.trail.key_watch.monitor import KeyMonitor
+from crypto_core.trail.key_watch.sightings import UseKind
+from crypto_core.trail.sources.pull_query import LATE
 from crypto_core.trail.sources.report import PullReport
 from crypto_core.trail.store import EventStore
 from crypto_core.trail.use.reach import Reached

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from crypto_core.trail.coverage_record import CoverageRecord
-from crypto_core.trail.sources.asking import LATE, seconds
+from crypto_core.trail.sources.pull_query import LATE, seconds
 from crypto_core.trail.store import EventStore
 from crypto_core.trail.store.pulls import PullBook, Run, Window
 from crypto_core.trail.use.witness import StoreWitness

@@ -1,0 +1,142 @@
+"""Nothing is left under the old key, nothing is unprotected: by the job's end and a census taken now."""
+
+from __future__ import annotations
+
+from threading import Event
+
+from crypto_core.cancelling import stop_if
+from crypto_core.envelope import Format
+from crypto_core.errors import DatabaseError
+from crypto_core.incidents.keys.ground import KeyGround
+from crypto_core.incidents.keys.reencryption_job import job_of, unwritten
+from crypto_core.incidents.keys.subject import ENCRYPT_JOB, JOB, at, old_key
+from crypto_core.incidents.model import CheckResult, CheckState
+from crypto_core.incidents.step_contracts import Situation
+from crypto_core.keys.changes.plan import TokensAtRisk
+from crypto_core.keys.changes.reading import at_risk
+from crypto_core.reencryption.jobs.model import JobState, JobView
+from crypto_core.reencryption.plan import Selection, Verb
+from crypto_core.text.counting import counted
+
+
+class EmptiedChecks:
+    """Looks at jobs and censuses. Blocks on the database and KMS; changes nothing."""
+
+    def __init__(self, ground: KeyGround) -> None:
+        self._ground = ground
+
+    def nothing_under_key(self, situation: Situation) -> CheckResult:
+        """Pass if the census finds no token under the old key now, and found none a while before.
+
+        The job's own last two censuses count; without a job a second one is taken after the ground's
+        `settle_seconds`. While the job runs none is taken: its progress is told.
+        """
+        name = old_key(situation)
+        view = job_of(self._ground.jobs, situation.incident, JOB, Verb.REENCRYPT, Selection(under_key=name))
+        lines = _told(view) if view else ["No job has been started."]
+        if view is not None and view.state is not JobState.DONE:
+            return self._under_way(view, lines)
+        if view is not None and view.poisoned:
+            lines += unwritten(self._ground.jobs, view)
+        arn = self._ground.keys.describe(name).key_arn
+        tokens = self._count(situation, arn)
+        lines += [*_counted(tokens), *self._backups(arn)]
+        done, total = (view.done, view.done + tokens.under) if view else (0, tokens.under)
+        state = _state(tokens)
+        if state is CheckState.NOT_YET and view is not None and view.poisoned >= tokens.under:
+            # What the job could not write does not move by waiting.
+            state = CheckState.FAILED
+        if state is CheckState.PASSED and (view is None or view.zeroes < 2):
+            lines.append(f"None at {at(self._ground.clock())}; counted again after a while")
+            (situation.cancelled or Event()).wait(self._ground.settle_seconds)
+            stop_if(situation.cancelled)
+            tokens = self._count(situation, arn)
+            lines += _counted(tokens)
+            state = _state(tokens)
+        return CheckResult(state, tuple(lines), done, total)
+
+    def nothing_unprotected(self, situation: Situation) -> CheckResult:
+        """Pass if no token is stored in plaintext or in dev format."""
+        selection = Selection(unprotected=True)
+        view = job_of(self._ground.jobs, situation.incident, ENCRYPT_JOB, Verb.ENCRYPT, selection)
+        lines = _told(view) if view else []
+        if view is not None and view.state is not JobState.DONE:
+            return self._under_way(view, lines)
+        if view is not None and view.poisoned:
+            lines += unwritten(self._ground.jobs, view)
+        status = self._ground.status.take(cancelled=situation.cancelled)
+        plain, dev = status.by_format.get(Format.PLAINTEXT, 0), status.by_format.get(Format.DEV, 0)
+        left = plain + dev
+        lines.append(f"In plaintext: {counted(plain, 'token')}; in dev format: {counted(dev, 'token')}")
+        lines += [
+            f"{column.column}: {counted(n, 'token')}"
+            for column in status.by_column
+            if (n := column.by_format.get(Format.PLAINTEXT, 0) + column.by_format.get(Format.DEV, 0))
+        ]
+        odd = status.by_format.get(Format.UNRECOGNISED, 0)
+        if odd:
+            lines.append(
+                f"Open point: {counted(odd, 'token')} not recognised, plaintext or corrupt. Look at each: "
+                "keydeck connections --filter format:unrecognised"
+            )
+        done = view.done if view else 0
+        if left:
+            stuck = view is not None and view.poisoned >= left
+            return CheckResult(
+                CheckState.FAILED if stuck else CheckState.NOT_YET, tuple(lines), done, done + left
+            )
+        if not status.coverage.complete:
+            lines += [f"Not seen: {reason}" for reason in status.coverage.reasons]
+            return CheckResult(CheckState.UNKNOWN, tuple(lines), done, done)
+        return CheckResult(CheckState.PASSED, tuple(lines), done, done)
+
+    def _count(self, situation: Situation, arn: str) -> TokensAtRisk:
+        return at_risk(self._ground.status.take(cancelled=situation.cancelled), arn, None)
+
+    def _under_way(self, view: JobView, lines: list[str]) -> CheckResult:
+        done, total = view.done, view.done + view.remaining + view.poisoned
+        if view.state in (JobState.FAILED, JobState.CANCELLED):
+            why = view.why or "It was cancelled: run the step's action again."
+            return CheckResult(CheckState.FAILED, (*lines, why), done, total)
+        if any(not runner.ended for runner in view.runners):
+            return CheckResult(CheckState.NOT_YET, tuple(lines), done, total)
+        if self._ground.at_work(view.job.id):
+            lines.append("Processes here are starting to work on it")
+        else:
+            lines.append(
+                f"No process works on it: run the step's action again, or keydeck jobs join {view.job.id}"
+            )
+        return CheckResult(CheckState.NOT_YET, tuple(lines), done, total)
+
+    def _backups(self, arn: str) -> list[str]:
+        try:
+            number = self._ground.backups(arn)
+        except DatabaseError as error:
+            return [f"Replaced envelopes under it that Keydeck keeps: not known: {error.message}"]
+        if not number:
+            return ["Keydeck keeps no replaced envelope under it"]
+        kept = counted(number, "replaced envelope")
+        return [f"{kept} under it in keydeck.envelope_backup: no tokens any more, and not without the key"]
+
+
+def _told(view: JobView) -> list[str]:
+    rate = f", {view.tokens_per_second:,.0f}/s" if view.tokens_per_second else ""
+    line = (
+        f"Job {view.job.id} is {view.state}: {view.done:,} done, {view.remaining:,} to do, "
+        f"{view.conflicts:,} conflicts retried, {view.poisoned:,} that can't be written{rate}"
+    )
+    zeroes = [f"Its last {view.zeroes} censuses found nothing left"] if view.state is JobState.DONE else []
+    return [line, *zeroes, *view.remarks]
+
+
+def _counted(tokens: TokensAtRisk) -> list[str]:
+    lines = [f"Census: {tokens} under the old key"]
+    if tokens.doubtful:
+        lines.append("Ask about each of which the key is not known: keydeck verify --all")
+    return [*lines, *(f"Not counted: {gap}" for gap in tokens.gaps)]
+
+
+def _state(tokens: TokensAtRisk) -> CheckState:
+    if tokens.under:
+        return CheckState.NOT_YET
+    return CheckState.PASSED if tokens.none else CheckState.UNKNOWN

@@ -1,0 +1,198 @@
+"""What CloudTrail and the database show of the platform: it seals under the new key, the old one is quiet.
+
+CloudTrail delivers within fifteen minutes or so: quiet is claimed only up to then, and only where that was
+covered in all Regions of the key. A connection that was made meanwhile shows sooner, in the database, under
+which key the platform seals.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from crypto_core.errors import TrailError
+from crypto_core.incidents.keys.ground import KeyGround
+from crypto_core.incidents.keys.subject import at, new_key, old_key
+from crypto_core.incidents.model import CheckResult, CheckState
+from crypto_core.incidents.step_contracts import Situation
+from crypto_core.keys.replacement.guide import Guide, StepId, StepState
+from crypto_core.lists.paging import Query
+from crypto_core.text.counting import counted
+from crypto_core.trail.event import SEALS
+from crypto_core.trail.key_watch.sightings import KeyUse, Look, UseKind
+from crypto_core.trail.sources.pull_query import LATE
+
+DEFAULT_MINUTES = 60
+_LOOKS = 40
+"""So many times at most a watch is asked on, for 500 uses each: busier keys are not quiet anyway."""
+_SLACK = timedelta(minutes=1)
+
+
+@dataclass(frozen=True, slots=True)
+class _Watched:
+    """All uses that one watch told, and its last look."""
+
+    uses: tuple[KeyUse, ...]
+    look: Look
+    note: str = ""
+
+    @property
+    def gaps(self) -> tuple[str, ...]:
+        """What is not known of the time that was asked about."""
+        more = ("There are more uses than were looked at.",) if self.look.more else ()
+        return (*self.look.gaps, *more)
+
+    def seals(self) -> list[KeyUse]:
+        """The uses by others than Keydeck that brought something new under the key."""
+        return [
+            use
+            for use in self.uses
+            if use.kind is UseKind.USE and not use.own and use.event.name in SEALS - {"ReEncrypt"}
+        ]
+
+
+class WatchingChecks:
+    """Looks. Fetches events, which may take seconds; blocks on the database and KMS."""
+
+    def __init__(self, ground: KeyGround) -> None:
+        self._ground = ground
+
+    def platform_switched(self, situation: Situation) -> CheckResult:
+        """Pass if the platform is seen to seal under the new key, and since then not under the old one.
+
+        Seen by a connection in the database, or in CloudTrail; what Keydeck wrote itself does not count.
+        """
+        old, new = old_key(situation), new_key(situation)
+        if not new:
+            return CheckResult(CheckState.NOT_YET, ("There is no new key yet.",))
+        since = situation.incident.declared_at
+        guide = self._guide(situation, old, new, since)
+        step = guide.step(StepId.IN_USE)
+        lines = list(step.evidence)
+        if step.state is StepState.DONE:
+            return CheckResult(CheckState.PASSED, (*lines, *step.warnings))
+        switched, told = self._by_events(situation, old, new, since)
+        lines += told
+        if switched:
+            return CheckResult(CheckState.PASSED, tuple(lines))
+        lines += [instruction.text for instruction in step.do]
+        lines += [guide.outside] if guide.outside else []
+        unknown = step.state is StepState.UNKNOWN or guide.outside
+        return CheckResult(CheckState.UNKNOWN if unknown else CheckState.NOT_YET, tuple(lines))
+
+    def key_quiet(self, situation: Situation) -> CheckResult:
+        """Pass if nobody but Keydeck used the old key in the last minutes that are covered.
+
+        Denied calls do not break the quiet, and are told. `done` and `total` are minutes.
+        """
+        minutes = int(situation.step.check_options.get("minutes", DEFAULT_MINUTES))
+        period = timedelta(minutes=minutes)
+        since = self._ground.clock() - period - LATE - _SLACK
+        watched = self._watched(situation, old_key(situation), since)
+        look = watched.look
+        lines = _who(watched.uses)
+        denied = look.counts.get(UseKind.DENIED.value, 0)
+        lines += [f"Denied: {counted(denied, 'call')}, which do not count as use"] if denied else []
+        lines += [f"Keydeck's own calls, which do not count: {look.own:,}"] if look.own else []
+        lines += [watched.note] if watched.note else []
+        lines += [f"Not known: {gap}" for gap in watched.gaps]
+        done = min(minutes, int(look.quiet_for.total_seconds() // 60))
+        if not watched.gaps and look.is_quiet(period):
+            lines.insert(
+                0, f"No use from {at(look.quiet_since)} to {at(look.covered_until)} in {_in(look.regions)}"
+            )
+            return CheckResult(CheckState.PASSED, tuple(lines), minutes, minutes)
+        if look.used:
+            lines.insert(0, f"Last used at {at(look.last_use)}: somebody still needs the old key")
+            return CheckResult(CheckState.NOT_YET, tuple(lines), done, minutes)
+        if watched.gaps or look.covered_until is None:
+            lines.insert(0, "Whether it is quiet is not known")
+            return CheckResult(CheckState.UNKNOWN, tuple(lines), done, minutes)
+        lines.insert(0, f"Quiet for {done} of {minutes} minutes; covered up to {at(look.covered_until)}")
+        return CheckResult(CheckState.NOT_YET, tuple(lines), done, minutes)
+
+    def _guide(self, situation: Situation, old: str, new: str, since: datetime) -> Guide:
+        """The guide since the new key was made, or since the platform was last seen to use the old one.
+
+        Instances are restarted one after the other: what counts is the time after the last one.
+        """
+        look, cancelled = self._ground.replacement.look, situation.cancelled
+        guide = look(old, new, cancelled=cancelled)
+        chosen = guide.new is not None and guide.new.created_at is not None and guide.new.created_at < since
+        if guide.step(StepId.IN_USE).state is StepState.DONE and not chosen:
+            return guide
+        if guide.outside or guide.new is None:
+            return guide
+        last = self._last_under(situation, guide.old.key_arn, since)
+        begin = since if last is None else last + timedelta(seconds=1)
+        return look(old, new, since=begin, cancelled=cancelled)
+
+    def _last_under(self, situation: Situation, arn: str, since: datetime) -> datetime | None:
+        """When the newest connection under the old key was made since the incident was declared."""
+        query = Query(f"key:{arn} created:>={since.isoformat()}", "created", descending=True)
+        rows = self._ground.inventory.page(query, limit=1, cancelled=situation.cancelled).rows
+        return rows[0].created_at if rows else None
+
+    def _by_events(self, situation: Situation, old: str, new: str, since: datetime) -> tuple[bool, list[str]]:
+        """Whether CloudTrail shows the switch: a data key under the new key after the last under the old."""
+        try:
+            ours = self._watched(situation, new, since)
+            theirs = self._watched(situation, old, since)
+        except TrailError as error:
+            return False, [f"CloudTrail: not known: {error}"]
+        made, still = ours.seals(), theirs.seals()
+        lines = [f"CloudTrail, new key: {line}" for line in _who(made)]
+        lines += [f"CloudTrail, old key, sealed: {line}" for line in _who(still)]
+        lines += [f"CloudTrail: not known: {gap}" for gap in dict.fromkeys((*ours.gaps, *theirs.gaps))]
+        if not made:
+            lines.append(
+                f"CloudTrail: no data key under the new key since {at(since)}, but for Keydeck's own"
+            )
+            return False, lines
+        last = max((use.event.time for use in still), default=None)
+        after = [use.event.time for use in made if last is None or use.event.time > last]
+        ends = (ours.look.covered_until, theirs.look.covered_until)
+        if not after or ours.gaps or theirs.gaps or None in ends:
+            return False, lines
+        covered = min(end for end in ends if end is not None)
+        if min(after) > covered:
+            lines.append(f"CloudTrail is known up to {at(covered)}: wait until it has caught up.")
+            return False, lines
+        lines.append(f"From {at(min(after))} to {at(covered)} nothing was sealed under the old key")
+        return True, lines
+
+    def _watched(self, situation: Situation, key: str, since: datetime) -> _Watched:
+        cancelled = situation.cancelled
+        watch = self._ground.monitor.begin([key], since, cancelled=cancelled)
+        uses: list[KeyUse] = []
+        look = watch.look(cancelled=cancelled)
+        uses += look.uses
+        for _ in range(_LOOKS):
+            if not look.more:
+                break
+            look = watch.look(cancelled=cancelled)
+            uses += look.uses
+        return _Watched(tuple(uses), look, watch.note)
+
+
+def _who(uses: Sequence[KeyUse]) -> list[str]:
+    """Who did what how often, but for Keydeck, the busiest first."""
+    counts: Counter[tuple[str, str, str]] = Counter()
+    last: dict[tuple[str, str, str], datetime] = {}
+    for use in uses:
+        if use.own or use.kind is UseKind.CHANGE:
+            continue
+        how = "" if use.kind is UseKind.USE else f" ({use.kind})"
+        who = (use.event.principal.name or use.event.principal.arn or "somebody", use.event.name, how)
+        counts[who] += 1
+        last[who] = max(last.get(who, use.event.time), use.event.time)
+    return [
+        f"{name} by {principal}{how}: {number:,} times, last at {at(last[principal, name, how])}"
+        for (principal, name, how), number in counts.most_common(10)
+    ]
+
+
+def _in(regions: Sequence[str]) -> str:
+    return " and ".join(regions) or "no Region"

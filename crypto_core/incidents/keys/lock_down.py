@@ -1,0 +1,216 @@
+"""Locking the old key down: nobody seals under it any more, and only who is named opens what is left.
+
+Tokens that are still under it must stay readable for the platform until they are moved, so it may keep
+Decrypt till then. AWS KMS Developer Guide, "Key policies", "Grants in AWS KMS".
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from crypto_core.errors import DatabaseError, KmsError, RefusedError
+from crypto_core.incidents.event_fetching import begin_of
+from crypto_core.incidents.keys.bundle import bundled, run_bundle
+from crypto_core.incidents.keys.ground import KeyGround
+from crypto_core.incidents.keys.locked_policy import USES, locked_policy
+from crypto_core.incidents.keys.subject import (
+    LEFT_OUT,
+    READERS,
+    RESPONDER,
+    entered,
+    everywhere,
+    listed,
+    old_key,
+    remembered,
+    unasked,
+)
+from crypto_core.incidents.keys.workers import responder_of, workers_of
+from crypto_core.incidents.step_contracts import ActionPlan, ActionResult, InputField, Progress, Situation
+from crypto_core.keys.changes.change import ChangeKind, KeyChange
+from crypto_core.keys.changes.plan import ChangePlan
+from crypto_core.keys.grants import Grant
+from crypto_core.keys.policy.least_privilege import is_principal
+from crypto_core.keys.policy.reading import KeyPolicy
+from crypto_core.keys.state import KeyState
+from crypto_core.lists.coverage import Evidence
+from crypto_core.text.cleaning import clean
+
+PLATFORM, GRANTS = "platform", "grants"
+YES, NO = "yes", "no"
+REVOKE, KEEP = "revoke", "keep"
+
+
+@dataclass(frozen=True, slots=True)
+class _Sight:
+    states: tuple[KeyState, ...]
+    policies: Mapping[str, KeyPolicy]
+    responder: str
+    readers: tuple[str, ...]
+    """Who makes and opens data keys under it, as far as that is known."""
+    gaps: tuple[str, ...]
+
+    def grants(self) -> Iterator[tuple[KeyState, Grant]]:
+        """The grants by which somebody opens or seals, with their keys."""
+        for state in self.states:
+            for grant in self.policies[state.key_arn].grants:
+                if USES & set(grant.operations):
+                    yield state, grant
+
+
+class LockingKey:
+    """Puts the policy, and revokes the grants, in each Region of the key."""
+
+    def __init__(self, ground: KeyGround) -> None:
+        self._ground = ground
+
+    def fields(self, situation: Situation) -> tuple[InputField, ...]:
+        """Return who goes on opening what is under the key."""
+        sight = self._look(situation)
+        number = len([*sight.grants()])
+        grants = (
+            InputField(
+                GRANTS,
+                f"{number:,} {'grant lets' if number == 1 else 'grants let'} somebody use the key",
+                REVOKE,
+                ((REVOKE, "revoke them"), (KEEP, "leave them, and name them")),
+            ),
+        )
+        return (
+            InputField(RESPONDER, "Who opens what is under the key, as an ARN", sight.responder),
+            InputField(
+                PLATFORM,
+                "Tokens that are still under the key",
+                self._default(situation),
+                ((YES, "the platform keeps reading until they are moved"), (NO, "nobody but the responder")),
+            ),
+            InputField(
+                READERS,
+                "The platform's readers, as ARNs; leave out whoever is suspected",
+                ", ".join(sight.readers),
+                required=False,
+            ),
+            *(grants if number else ()),
+        )
+
+    def plan(self, situation: Situation) -> ActionPlan:
+        """Return the policy that is put and the grants that are revoked. Raises RefusedError, KmsError."""
+        sight = self._look(situation)
+        responder = _principal(entered(situation, RESPONDER, sight.responder), "the responder")
+        keeps = entered(situation, PLATFORM) or self._default(situation)
+        wanted = listed(entered(situation, READERS, ", ".join(sight.readers))) if keeps != NO else ()
+        readers = tuple(_principal(arn, "the platform") for arn in wanted if arn != responder)
+        revokes = (entered(situation, GRANTS) or REVOKE) != KEEP
+        plans: list[ChangePlan] = []
+        warnings: list[str] = [*sight.gaps]
+        if keeps != NO and not readers:
+            warnings.append(
+                "Nobody is named as the platform's reader: it can't open the tokens that are under the key."
+            )
+        warnings += [f"{arn} keeps Decrypt. Is it beyond suspicion?" for arn in readers]
+        for state in sight.states:
+            policy = self._policy(sight, state, responder, readers, warnings)
+            put = KeyChange(ChangeKind.PUT_POLICY, key=state.key_arn, policy=policy)
+            plans.append(self._ground.changes.plan(put, cancelled=situation.cancelled))
+        for state, grant in sight.grants():
+            if not revokes:
+                warnings.append(
+                    f"Grant {grant.grant_id} goes on letting {grant.grantee.name} use the key. Revoke it "
+                    f"with: keydeck keys revoke-grant {state.key_arn} {grant.grant_id}"
+                )
+                continue
+            if grant.grantee.kind == "Service":
+                warnings.append(
+                    f"Grant {grant.grant_id} is of the AWS service {grant.grantee.name}: what it keeps under "
+                    "the key, such as a volume, stops working."
+                )
+            revoke = KeyChange(ChangeKind.REVOKE_GRANT, key=state.key_arn, grant_id=grant.grant_id)
+            plans.append(self._ground.changes.plan(revoke, cancelled=situation.cancelled))
+        return bundled(
+            f"Lock {sight.states[0].name} down",
+            plans,
+            does=(
+                f"Only {responder} opens what is under the key"
+                + (f", and until the tokens are moved {', '.join(readers)}." if readers else "."),
+                "Nobody seals anything under it any more.",
+            ),
+            does_not=("Re-encrypts nothing: a data key that is known opens its token until that is done.",),
+            warnings=warnings,
+            values=((RESPONDER, responder), (READERS, remembered(readers))),
+            told=() if len(plans) == 1 else (responder, *readers),
+        )
+
+    def run(
+        self, situation: Situation, plan: ActionPlan, consent: Any, progress: Progress | None = None
+    ) -> ActionResult:
+        """Put the policies, then revoke the grants. See IncidentAction.run."""
+        result, _ = run_bundle(
+            self._ground.changes,
+            plan,
+            consent,
+            progress=progress,
+            cancelled=situation.cancelled,
+        )
+        return result
+
+    @staticmethod
+    def _policy(
+        sight: _Sight, state: KeyState, responder: str, readers: tuple[str, ...], warnings: list[str]
+    ) -> str:
+        now = sight.policies[state.key_arn].document
+        locked = locked_policy(now, state.key_arn, responder, readers)
+        warnings += [f"{state.name} in {state.region}: {words}." for words in locked.dropped]
+        for who in locked.administrators:
+            warnings.append(f"{who} may still put another policy. Whoever is suspected must not be of it.")
+        return json.dumps(locked.raw)
+
+    def _default(self, situation: Situation) -> str:
+        """Whether the platform keeps reading: as long as there may be something under the key."""
+        try:
+            status = self._ground.status.take(cancelled=situation.cancelled)
+        except DatabaseError:
+            return YES
+        unknown = [
+            k for k in status.keys if k.key_arn is None and (k.evidence is Evidence.CONFLICT or not k.asked)
+        ]
+        under = status.tokens_under(self._ground.keys.describe(old_key(situation)).key_arn)
+        return YES if under or unknown or not status.coverage.complete else NO
+
+    def _look(self, situation: Situation) -> _Sight:
+        found = everywhere(self._ground.keys, old_key(situation))
+        policies, gaps = {}, [f"Not locked down: {why}" for why in unasked(found)]
+        states = tuple(state for state in found if "state" not in state.missing)
+        for state in states:
+            policy = policies[state.key_arn] = self._ground.policies.of(state)
+            gaps += [f"{part.capitalize()} of {state.key_arn}: {why}" for part, why in policy.missing.items()]
+        accesses = policies[states[0].key_arn].accesses
+        since = begin_of(situation.incident)
+        workers = workers_of(self._ground, states[0], accesses, since, situation.cancelled)
+        responder = ""
+        try:
+            known = (*workers.named, *workers.sealing, *workers.opening)
+            responder = responder_of(self._ground.identity(), known)
+        except KmsError as error:
+            gaps.append(f"Who you are is not known: {clean(error, 300)}")
+        # Who was left out of the new key is suspected, or not of the platform.
+        but = {responder, *listed(situation.incident.values.get(LEFT_OUT, ""))}
+        told = listed(situation.incident.values.get(READERS, ""))
+        readers = dict.fromkeys((*told, *(arn for arn in workers.platform(responder) if arn not in but)))
+        return _Sight(
+            states,
+            policies,
+            responder,
+            tuple(arn for arn in readers if arn != responder),
+            (*gaps, *workers.gaps),
+        )
+
+
+def _principal(arn: str, whose: str) -> str:
+    if not is_principal(arn) or arn.endswith(":root"):
+        raise RefusedError(
+            f"{clean(arn, 200) or 'Nobody'} is no IAM role or user, for {whose}.",
+            remedy="Write it as arn:aws:iam::123456789012:role/name.",
+        )
+    return arn

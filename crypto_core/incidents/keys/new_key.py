@@ -1,0 +1,286 @@
+"""The key that takes the old one's place: made for everybody who works with the old one, or chosen.
+
+Whoever is suspected must not get it too, so the platform's principals are entered, and whoever is left out is
+named in the plan. A key that was made before a crash is found again by its description.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC
+from typing import Any
+
+from crypto_core.errors import KmsError, RefusedError
+from crypto_core.guard.consent import Danger, require
+from crypto_core.incidents.event_fetching import begin_of
+from crypto_core.incidents.keys.bundle import Bundle, bundled, digest_of, run_bundle
+from crypto_core.incidents.keys.ground import KeyGround
+from crypto_core.incidents.keys.subject import LEFT_OUT, NEW_KEY, entered, listed, old_key, remembered, said
+from crypto_core.incidents.keys.workers import Workers, responder_of, workers_of
+from crypto_core.incidents.model import Incident
+from crypto_core.incidents.step_contracts import ActionPlan, ActionResult, InputField, Progress, Situation
+from crypto_core.key_names import same_key, short_key
+from crypto_core.keys.changes.change import DEFAULT_PERIOD_DAYS, ChangeKind, KeyChange
+from crypto_core.keys.policy.least_privilege import Role, is_principal
+from crypto_core.keys.state import KeyState
+from crypto_core.reencryption.jobs.access import AccessComparison
+from crypto_core.text.cleaning import clean
+
+NEW = "new"
+KEY, ALIAS, PLATFORM = "key", "alias", "platform"
+_PENDING = ("PendingDeletion", "PendingReplicaDeletion")
+_TRIES = 20
+
+
+def description_of(incident: Incident, old_arn: str) -> str:
+    """Return the description of the key that is made for an incident: it is found again by it."""
+    declared_at = incident.declared_at.astimezone(UTC)
+    return f"Keydeck {incident.name} of {declared_at:%Y-%m-%dT%H:%M:%SZ}, in place of {old_arn}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Sight:
+    """What is asked before: the old key, who works with it, and the key that was made for this incident."""
+
+    old: KeyState
+    workers: Workers
+    responder: str
+    made: KeyState | None
+    unknown: str = ""
+    """Why who may use the old key is not known, "" if it is."""
+    targets: tuple[KeyState, ...] = ()
+    """The keys that could take its place."""
+
+
+class MakingKey:
+    """Makes or chooses the new key; becomes value `new_key`."""
+
+    def __init__(self, ground: KeyGround) -> None:
+        self._ground = ground
+
+    def fields(self, situation: Situation) -> tuple[InputField, ...]:
+        """Return which key, and for a new one its alias and who makes and opens data keys under it."""
+        sight = self._look(situation)
+        targets = [
+            (state.key_arn, clean(f"{state.name} {short_key(state.key_arn)} in {state.region}", 200))
+            for state in sight.targets
+        ]
+        made = sight.made.key_arn if sight.made is not None and sight.made.usable else ""
+        return (
+            InputField(
+                KEY, "Which key takes its place", made or NEW, ((NEW, "a key that is made now"), *targets)
+            ),
+            InputField(ALIAS, "Alias of a new key", self._alias(situation, sight.old), required=False),
+            InputField(
+                PLATFORM,
+                "Who seals and opens tokens under a new key, as ARNs; leave out whoever is suspected",
+                ", ".join(sight.workers.platform(sight.responder)),
+                required=False,
+            ),
+        )
+
+    def plan(self, situation: Situation) -> ActionPlan:
+        """Return which key is made, for whom, and who is left out. Raises RefusedError, KmsError."""
+        sight = self._look(situation)
+        chosen = entered(situation, KEY, NEW)
+        if sight.made is not None and chosen in (NEW, sight.made.key_arn):
+            return self._going_on(situation, sight, sight.made)
+        if chosen != NEW:
+            return self._choosing(situation, sight, chosen)
+        return self._making(situation, sight)
+
+    def run(
+        self, situation: Situation, plan: ActionPlan, consent: Any, progress: Progress | None = None
+    ) -> ActionResult:
+        """Make the key, unless it was made meanwhile, and remember it. See IncidentAction.run."""
+        bundle: Bundle = plan.inner
+        if any(p.change.kind is ChangeKind.CREATE for p in bundle.plans):
+            old = self._ground.keys.describe(old_key(situation))
+            made = self._made(situation.incident, old, self._ground.keys.list())
+            if made is not None:
+                require(consent, plan)
+                values = dict(bundle.values) | {NEW_KEY: made.key_arn}
+                return ActionResult(True, (f"{made.key_arn} has been made for this by now.",), values)
+        result, changes = run_bundle(
+            self._ground.changes,
+            plan,
+            consent,
+            progress=progress,
+            cancelled=situation.cancelled,
+        )
+        arn = next((c.key_arn for c in changes if c.key_arn), dict(bundle.values).get(NEW_KEY, ""))
+        values = dict(result.values) | ({NEW_KEY: arn} if arn else {})
+        lines = result.lines if changes else (f"{arn} is the new key of {situation.incident.name}.",)
+        return ActionResult(result.complete, lines, values)
+
+    def _making(self, situation: Situation, sight: _Sight) -> ActionPlan:
+        old, given = sight.old, self._principals(situation, sight)
+        left_out = _left_out(sight.workers, given)
+        inner = self._ground.changes.plan(
+            KeyChange(
+                ChangeKind.CREATE,
+                period_days=old.rotation_period_days or DEFAULT_PERIOD_DAYS,
+                alias=entered(situation, ALIAS, self._alias(situation, old)),
+                description=description_of(situation.incident, old.key_arn),
+                principals=given,
+                multi_region=old.multi_region,
+            ),
+            cancelled=situation.cancelled,
+        )
+        warnings = [*_warnings(sight, left_out)]
+        if inner.region != old.region:
+            warnings.append(
+                f"It would be made in {inner.region}, the old key is in {old.region}: put {old.region} first "
+                "in KEYDECK_REGIONS, or whoever reads must ask both."
+            )
+        others = [arn for arn in old.replica_arns if not old.is_replica]
+        if others:
+            warnings.append(
+                "The old key has replicas, a new one has none: keydeck keys replicate, once it is made."
+            )
+        return bundled(
+            inner.title,
+            (inner,),
+            does=(f"It takes the place of {old.name} ({old.key_arn}).",),
+            does_not=("Moves no token, and does not touch the old key.",),
+            warnings=warnings,
+            values=((LEFT_OUT, remembered(left_out)),),
+            told=(LEFT_OUT, *left_out),
+        )
+
+    def _going_on(self, situation: Situation, sight: _Sight, made: KeyState) -> ActionPlan:
+        """What is left to do for the key that was made before."""
+        alias = entered(situation, ALIAS, self._alias(situation, sight.old))
+        plans = []
+        if alias and not made.aliases:
+            change = KeyChange(ChangeKind.POINT_ALIAS, key=made.key_arn, alias=alias)
+            plans.append(self._ground.changes.plan(change, cancelled=situation.cancelled))
+        left_out = _left_out(sight.workers, self._principals(situation, sight))
+        return bundled(
+            f"Take {made.name}, which was made for {situation.incident.name}",
+            plans,
+            does=(f"{made.key_arn} is {made.state}; no other key is made.",),
+            warnings=_warnings(sight, left_out),
+            values=((NEW_KEY, made.key_arn), (LEFT_OUT, remembered(left_out))),
+            told=(made.key_arn, *left_out),
+        )
+
+    def _choosing(self, situation: Situation, sight: _Sight, name: str) -> ActionPlan:
+        key = self._ground.keys.describe(name)
+        old = sight.old
+        if same_key(key.key_arn, old.key_arn):
+            raise RefusedError(
+                f"{key.key_arn} is the key that the incident is about, or its replica.",
+                remedy="Choose another one, or make a new one.",
+            )
+        if not _fits(key):
+            raise RefusedError(
+                f"{key.name} is {key.state}, {key.spec}: tokens need an enabled symmetric customer key.",
+                remedy="Choose another one, or make a new one.",
+            )
+        compared = AccessComparison(
+            self._ground.keys, self._ground.policies, self._ground.witness, identity=self._ground.identity
+        ).compare(old.key_arn, key.key_arn)
+        values = ((NEW_KEY, key.key_arn), (LEFT_OUT, ""))
+        return ActionPlan(
+            title=f"Take {key.name} in place of {old.name}",
+            digest=digest_of("choose", situation.incident.id, old.key_arn, key.key_arn, *compared.losses),
+            danger=Danger.CONFIRM,
+            does=(f"{key.key_arn} is remembered as the new key.",),
+            does_not=("Changes nothing in AWS, and moves no token.",),
+            warnings=said(
+                [*(f"Before the first token moves: {x}" for x in compared.losses), *compared.notes]
+            ),
+            inner=Bundle((), values),
+        )
+
+    def _principals(self, situation: Situation, sight: _Sight) -> Mapping[Role, tuple[str, ...]]:
+        platform = listed(entered(situation, PLATFORM, ", ".join(sight.workers.platform(sight.responder))))
+        for arn in platform:
+            if not is_principal(arn):
+                raise RefusedError(
+                    f"{clean(arn, 200)} is no IAM role, user or account.",
+                    remedy="Write it as arn:aws:iam::123456789012:role/name.",
+                )
+        if not platform:
+            raise RefusedError(
+                "Nobody is named who seals and opens tokens under the new key: the platform would go dark.",
+                remedy="Name the platform's role as arn:aws:iam::123456789012:role/name.",
+            )
+        given: dict[Role, tuple[str, ...]] = {**sight.workers.by_role, Role.PLATFORM: platform}
+        if sight.responder and sight.responder not in given.get(Role.RESPONDER, ()):
+            given[Role.RESPONDER] = (*given.get(Role.RESPONDER, ()), sight.responder)
+        return given
+
+    def _look(self, situation: Situation) -> _Sight:
+        old = self._ground.keys.show(old_key(situation))
+        why = ""
+        try:
+            found = self._ground.policies.of(old).accesses
+        except KmsError as error:
+            found, why = (), clean(error, 600)
+        workers = workers_of(self._ground, old, found, begin_of(situation.incident), situation.cancelled)
+        known = (*workers.named, *workers.sealing, *workers.opening)
+        states = self._ground.keys.list()
+        return _Sight(
+            old,
+            workers,
+            responder_of(self._ground.identity(), known),
+            self._made(situation.incident, old, states),
+            why,
+            tuple(s for s in states if _fits(s) and not same_key(s.key_arn, old.key_arn)),
+        )
+
+    @staticmethod
+    def _made(incident: Incident, old: KeyState, states: Iterable[KeyState]) -> KeyState | None:
+        """The key that was made for this incident, by its description."""
+        wanted = description_of(incident, old.key_arn)
+        for state in states:
+            if state.description == wanted and state.state not in _PENDING and not state.is_replica:
+                return state
+        return None
+
+    def _alias(self, situation: Situation, old: KeyState) -> str:
+        """An alias that is free, after the old key's."""
+        base = old.aliases[0] if old.aliases else "alias/tokens"
+        wanted = f"{base}-inc{situation.incident.id}"
+        taken = {name for names in self._ground.keys.known_aliases().values() for name in names}
+        return next((w for w in (wanted, *(f"{wanted}-{n}" for n in range(2, _TRIES))) if w not in taken), "")
+
+
+def _fits(key: KeyState) -> bool:
+    """True for a key that tokens may be written under."""
+    return key.usable and key.manager == "CUSTOMER" and key.spec == "SYMMETRIC_DEFAULT"
+
+
+def _left_out(workers: Workers, given: Mapping[Role, Sequence[str]]) -> tuple[str, ...]:
+    """Who uses the old key, or may, and gets nothing of the new one."""
+    gets = {arn for arns in given.values() for arn in arns}
+    who = dict.fromkeys((*workers.named, *workers.sealing, *workers.opening, *(o for o, _ in workers.others)))
+    return tuple(arn for arn in who if arn not in gets and "*" not in arn)
+
+
+def _warnings(sight: _Sight, left_out: Sequence[str]) -> list[str]:
+    workers = sight.workers
+    told = [f"Who may use the old key is not known: {sight.unknown}"] if sight.unknown else []
+    told += workers.gaps
+    told += [
+        f"Not proposed, for a finding: {arn}. {title}."
+        for arn, title in workers.suspected.items()
+        if arn in left_out and arn in workers.strangers
+    ]
+    told += [
+        f"It would get the new key, and has a finding: {arn}. {title}."
+        for arn, title in workers.suspected.items()
+        if arn not in left_out
+    ]
+    for arn in left_out:
+        if arn in workers.opening or arn in workers.sealing:
+            told.append(f"Loses access: {arn}, seen to use the old key in the last 90 days.")
+        elif not any(arn == who for who, _ in workers.others):
+            told.append(f"Loses access: {arn}, which may use the old key.")
+    told += [f"Not so under the new key: {words}." for who, words in workers.others if who in left_out]
+    if not sight.responder:
+        told.append("You are not among those who may use it: no policy can name who you are.")
+    return told

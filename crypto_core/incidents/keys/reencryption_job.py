@@ -1,0 +1,213 @@
+"""Re-encrypting all that is under the old key, and encrypting what is not protected: always as a job.
+
+The job is in PostgreSQL and is worked on by processes of its own: it goes on without this console, and an
+action that is run again goes on with the job that there is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from crypto_core.errors import KeydeckError, RefusedError, UnknownJobError
+from crypto_core.guard.consent import Danger, require
+from crypto_core.incidents.keys.bundle import digest_of
+from crypto_core.incidents.keys.ground import Jobs, KeyGround
+from crypto_core.incidents.keys.subject import (
+    ENCRYPT_JOB,
+    JOB,
+    LEFT_OUT,
+    listed,
+    old_key,
+    required_new_key,
+    said,
+)
+from crypto_core.incidents.model import Incident
+from crypto_core.incidents.step_contracts import ActionPlan, ActionResult, InputField, Progress, Situation
+from crypto_core.key_names import same_key
+from crypto_core.reencryption.jobs.model import JobOptions, JobPlan, JobState, JobView
+from crypto_core.reencryption.plan import Selection, Verb
+from crypto_core.text.counting import counted
+
+_SHOWN = 10
+
+
+@dataclass(frozen=True, slots=True)
+class _GoingOn:
+    """A job that is there, and how it is to go on."""
+
+    job: int
+    state: JobState
+
+
+def job_of(jobs: Jobs, incident: Incident, value: str, verb: Verb, selection: Selection) -> JobView | None:
+    """Return the job of an incident, also one that was started but not remembered; None without one.
+
+    Raises DatabaseError.
+    """
+    known = incident.values.get(value, "")
+    if known.isascii() and known.isdecimal():
+        try:
+            return jobs.show(int(known))
+        except UnknownJobError:
+            return None
+    for view in jobs.jobs():
+        job = view.job
+        mine = job.verb is verb and job.selection == str(selection)
+        to_new = same_key(job.target_key_arn, incident.values.get("new_key", ""))
+        begun = job.created_at >= incident.declared_at and view.state is not JobState.CANCELLED
+        if mine and to_new and begun:
+            return view
+    return None
+
+
+class MovingTokens:
+    """Writes many tokens anew under the new key, as a job that is remembered as a value."""
+
+    def __init__(self, ground: KeyGround, verb: Verb) -> None:
+        """`verb` is REENCRYPT, of what is under the old key, or ENCRYPT, of what is not protected."""
+        self._ground = ground
+        self._verb = verb
+        self._value = JOB if verb is Verb.REENCRYPT else ENCRYPT_JOB
+
+    def fields(self, situation: Situation) -> tuple[InputField, ...]:
+        """Return nothing: all is known."""
+        return ()
+
+    def plan(self, situation: Situation) -> ActionPlan:
+        """Return the job that is started, or how the one that there is goes on.
+
+        Raises RefusedError without a new key, and what JobService.plan raises.
+        """
+        target = required_new_key(situation)
+        selection = self._selection(situation)
+        view = job_of(self._ground.jobs, situation.incident, self._value, self._verb, selection)
+        if view is not None and (not view.state.ended or (view.state is JobState.DONE and view.poisoned)):
+            return self._going_on(view)
+        # Who was left out of the new key on purpose loses nothing that is to be warned of again.
+        left_out = listed(situation.incident.values.get(LEFT_OUT, ""))
+        options = JobOptions(accepted=tuple(arn for arn in left_out if "*" not in arn))
+        inner = self._ground.jobs.plan(self._verb, selection, target, options, cancelled=situation.cancelled)
+        return self._starting(inner)
+
+    def run(
+        self, situation: Situation, plan: ActionPlan, consent: Any, progress: Progress | None = None
+    ) -> ActionResult:
+        """Start the job, or let it go on, and have processes work on it. See IncidentAction.run."""
+        jobs, inner = self._ground.jobs, plan.inner
+        if not isinstance(inner, _GoingOn | JobPlan):
+            raise RefusedError("This plan is not one of a job.", remedy="Look at a new preview.")
+        if isinstance(inner, _GoingOn):
+            require(consent, plan)
+            job = inner.job
+            state = jobs.show(job).state
+            if state in (JobState.PAUSED, JobState.FAILED):
+                jobs.resume(job)
+            elif state is JobState.DONE:
+                jobs.retry(job)
+        else:
+            if not inner.plan.tokens:
+                require(consent, plan)
+                return ActionResult(True, ("There is no such token: nothing had to be written.",))
+            running = job_of(jobs, situation.incident, self._value, self._verb, self._selection(situation))
+            if running is not None and not running.state.ended:
+                raise RefusedError(
+                    f"Job {running.job.id} does this already.",
+                    remedy="Look at the step again to go on with it.",
+                )
+            job = jobs.start(inner, consent)
+        return self._worked_on(situation, job, progress)
+
+    def _worked_on(self, situation: Situation, job: int, progress: Progress | None) -> ActionResult:
+        values = {self._value: str(job)}
+        old = situation.incident.scope.key
+        trusted = dict.fromkeys(key for key in (old, situation.incident.values.get("new_key", "")) if key)
+        trouble: tuple[str, ...] = ()
+        try:
+            self._ground.work_on(job, tuple(trusted))
+        except KeydeckError as error:
+            trouble = (
+                f"Nothing here works on it: {error} From a terminal: keydeck jobs join {job} --trust {old}",
+            )
+        view = self._ground.jobs.show(job)
+        if progress is not None:
+            progress(view.done, view.done + view.remaining)
+        lines = [f"Job {job} is {view.state}: {counted(view.done, 'token')} done, {view.remaining:,} to do."]
+        if not view.state.ended and not trouble:
+            lines.append("It goes on by itself: the step's check shows how far it is.")
+        if view.poisoned:
+            lines += unwritten(self._ground.jobs, view)
+        return ActionResult(view.complete, said([*trouble, *lines]), values)
+
+    def _selection(self, situation: Situation) -> Selection:
+        if self._verb is Verb.ENCRYPT:
+            return Selection(unprotected=True)
+        return Selection(under_key=old_key(situation))
+
+    def _starting(self, inner: JobPlan) -> ActionPlan:
+        plan = inner.plan
+        columns = [f"{column}: {counted(n, 'token')}" for column, n in plan.by_column.items() if n]
+        new = "New data keys, nonces and ciphertexts under the new key: no data key that leaked opens them."
+        in_place = (
+            "Seals under the new key what is stored in plaintext or under the published development key."
+        )
+        does = [
+            new if self._verb is Verb.REENCRYPT else in_place,
+            f"{counted(plan.tokens, 'token')} to {plan.target_name} ({plan.target_key_arn})",
+            *columns,
+            (
+                f"About {inner.seconds:,.0f} s at {inner.calls_per_second:,.0f} calls of KMS a second, "
+                f"{inner.quota_share:.0%} of the quota"
+            ),
+        ]
+        does_not = ["Does not revoke a token: who has read one goes on having it."]
+        if self._verb is Verb.REENCRYPT:
+            does_not.append("Does not delete the old envelopes: they are kept until they are purged.")
+        return ActionPlan(
+            title=f"{plan.verb.words.capitalize()} {plan.selection}",
+            digest=inner.digest,
+            danger=inner.danger,
+            confirmation=inner.confirmation,
+            does=said(does),
+            does_not=tuple(does_not),
+            warnings=said(
+                [
+                    *(f"Loses access: {loss}" for loss in inner.losses),
+                    *plan.warnings,
+                    *(f"Not written: {u.reference}: {u.reason}" for u in plan.refused),
+                    *(f"Not seen: {reason}" for reason in plan.coverage.reasons),
+                ]
+            ),
+            inner=inner,
+        )
+
+    def _going_on(self, view: JobView) -> ActionPlan:
+        job = view.job.id
+        retries = view.state is JobState.DONE
+        title = f"Try again what job {job} could not write" if retries else f"Go on with job {job}"
+        does = [
+            (
+                f"Job {job} ({view.job.selection}) is {view.state}: {counted(view.done, 'token')} done, "
+                f"{view.remaining:,} to do, {view.poisoned:,} could not be written."
+            ),
+            "Processes here work on it; no other job is started.",
+        ]
+        warnings = [view.why] if view.why else []
+        return ActionPlan(
+            title=title,
+            digest=digest_of("job", job, view.state),
+            danger=Danger.CONFIRM,
+            does=said(does),
+            warnings=said([*warnings, *unwritten(self._ground.jobs, view)]),
+            inner=_GoingOn(job, view.state),
+        )
+
+
+def unwritten(jobs: Jobs, view: JobView) -> list[str]:
+    """Return some tokens that a job could not write, and how many more there are. Raises DatabaseError."""
+    if not view.poisoned:
+        return []
+    shown = jobs.unwritten(view.job.id, limit=_SHOWN)
+    more = view.poisoned - len(shown)
+    lines = [f"Could not be written: {u.reference}: {u.reason}" for u in shown]
+    return [*lines, *([f"and {more:,} more: keydeck jobs show {view.job.id}"] if more > 0 else [])]

@@ -1,0 +1,89 @@
+"""What an incident is about must be what its runbook is about, named in full."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from crypto_core.database.tokens.inventory_expressions import FIELDS
+from crypto_core.errors import RefusedError
+from crypto_core.incidents.catalogue import SubjectKind
+from crypto_core.incidents.evidence_sanitising import kept_text
+from crypto_core.incidents.model import Scope
+from crypto_core.incidents.runbook import Runbook
+from crypto_core.key_names import is_key_arn
+from crypto_core.lists.filter_language import parse_filter
+from crypto_core.log.redaction import redacted
+from crypto_core.references import parse_reference
+from crypto_core.text.cleaning import clean
+
+REFERENCE_LIMIT = 10_000
+
+
+def checked_scope(runbook: Runbook, scope: Scope) -> Scope:
+    """Return the scope as it is kept.
+
+    Raises RefusedError where it isn't what the runbook is about; InvalidReferenceError, InvalidFilterError.
+    """
+    given = {
+        SubjectKind.KEY: bool(scope.key),
+        SubjectKind.TOKENS: bool(scope.references or scope.filter),
+        SubjectKind.DATABASE: bool(scope.database),
+    }
+    wanted = runbook.subject
+    if not given[wanted] or sum(given.values()) > 1:
+        raise RefusedError(
+            f"Runbook {runbook.id} is about {_ABOUT[wanted]}: its incident must name that, and nothing else.",
+            remedy=_REMEDY[wanted],
+        )
+    if scope.since is not None and scope.since.tzinfo is None:
+        raise RefusedError("The moment since when it is suspected has no time zone.")
+    _check[wanted](scope)
+    return replace(scope, origin=kept_text(scope.origin, 300))
+
+
+def _check_key(scope: Scope) -> None:
+    if not is_key_arn(scope.key):
+        raise RefusedError(
+            f"Not the ARN of a KMS key: {kept_text(scope.key, 100)!r}.", remedy=_REMEDY[SubjectKind.KEY]
+        )
+
+
+def _check_tokens(scope: Scope) -> None:
+    if scope.references and scope.filter:
+        raise RefusedError("Tokens are named by reference or by filter, not both.")
+    if len(scope.references) > REFERENCE_LIMIT:
+        raise RefusedError(
+            f"An incident names at most {REFERENCE_LIMIT:,} tokens.", remedy="Name them by a filter."
+        )
+    for reference in scope.references:
+        parse_reference(reference)
+        if clean(reference, 1_000) != reference:
+            raise RefusedError("A token reference has control characters, or is too long.")
+    if scope.filter:
+        if clean(scope.filter, 2_000) != scope.filter:
+            raise RefusedError("The filter has control characters, or is too long.")
+        if redacted(scope.filter) != scope.filter:
+            raise RefusedError("The filter holds what looks like a secret, and would be kept.")
+        parse_filter(scope.filter, FIELDS)
+
+
+def _check_database(scope: Scope) -> None:
+    if clean(scope.database, 200) != scope.database or redacted(scope.database) != scope.database:
+        raise RefusedError("A restored database is named as in the settings, not by its URL.")
+
+
+_check = {
+    SubjectKind.KEY: _check_key,
+    SubjectKind.TOKENS: _check_tokens,
+    SubjectKind.DATABASE: _check_database,
+}
+_ABOUT = {
+    SubjectKind.KEY: "a KMS key",
+    SubjectKind.TOKENS: "tokens",
+    SubjectKind.DATABASE: "a restored database",
+}
+_REMEDY = {
+    SubjectKind.KEY: "Name one key by its ARN (arn:aws:kms:…:key/…).",
+    SubjectKind.TOKENS: "Name tokens by reference or by a filter.",
+    SubjectKind.DATABASE: "Name a database of the settings file.",
+}

@@ -1,0 +1,217 @@
+"""Action enter-token: takes a new token from the operator and writes it over the old one of a row."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from crypto_core.errors import InvalidTokenError, NotConfirmedError, RefusedError
+from crypto_core.guard.consent import Consent, Danger
+from crypto_core.incidents.step_contracts import (
+    ActionPlan,
+    ActionResult,
+    Captured,
+    InputField,
+    Progress,
+    Situation,
+)
+from crypto_core.incidents.tokens.action_plans import SAVE_UNCHECKED, agreed
+from crypto_core.incidents.tokens.baseline import Baseline, Standing
+from crypto_core.incidents.tokens.liveness import captured_liveness, liveness_row
+from crypto_core.incidents.tokens.marks import Held, Mark
+from crypto_core.incidents.tokens.parts import TokenParts
+from crypto_core.providers.answers import Liveness
+from crypto_core.reencryption.replacing_token.plan import EntryPlan
+from crypto_core.reencryption.replacing_token.validation import stripped
+from crypto_core.references import TokenRef, parse_reference
+from crypto_core.secret import Secret
+from crypto_core.text.cleaning import clean
+from crypto_core.text.counting import counted
+
+REFERENCE, TOKEN = "reference", "token"  # names of fields
+_OFFERED = 200
+_YES, _NO = "yes", "no"
+_READ_BACK = {
+    True: "Read back: it is what was written.",
+    False: "Read back: another writer has replaced it again since. Their value stays.",
+    None: "It could not be read back: look at the row.",
+}
+
+
+class EnterToken:
+    """An IncidentAction. One row at a time; complete once no row holds its old token."""
+
+    def __init__(self, baseline: Baseline, parts: TokenParts) -> None:
+        self._baseline = baseline
+        self._entering = parts.entering
+        self._inventory = parts.inventory
+
+    def fields(self, situation: Situation) -> tuple[InputField, ...]:
+        """Return the row, the token, and whether to save one that could not be checked."""
+        standing = self._baseline.standing(situation.incident, cancelled=situation.cancelled)
+        left = standing.holding(Held.SAME, Held.UNKNOWN)
+        rows = self._inventory.rows(left[:_OFFERED])
+        choices = tuple((str(row.ref), _whose(row.provider, row.shown)) for row in rows)
+        return (
+            InputField(REFERENCE, "Row", default=choices[0][0] if choices else "", choices=choices),
+            InputField(TOKEN, "New token", secret=True),
+            InputField(
+                SAVE_UNCHECKED,
+                "Save although not checked",
+                default=_NO,
+                choices=(
+                    (_NO, "Refuse a token that its provider does not call alive."),
+                    (_YES, "Save it too where nobody can say whether it is alive; never a dead one."),
+                ),
+                required=False,
+            ),
+        )
+
+    def plan(self, situation: Situation) -> ActionPlan:
+        """Return what would be written. Sends nothing to a provider."""
+        standing = self._baseline.standing(situation.incident, cancelled=situation.cancelled)
+        ref = _chosen(standing, situation.text(REFERENCE))
+        entry = self._entering.plan(
+            ref,
+            _token(situation),
+            replaced=ref in standing.holding(Held.REPLACED),
+            cause=situation.incident.name,
+        )
+        if entry.already:
+            done = f"{entry.ref} holds this token already: nothing is left to do for it."
+            return ActionPlan("Enter nothing", entry.digest, Danger.NONE, does=(done,), inner=entry)
+        unchecked = situation.text(SAVE_UNCHECKED) == _YES
+        return ActionPlan(
+            title=f"Write a new token over the old one of {entry.ref}",
+            digest=entry.digest,
+            danger=entry.danger,
+            confirmation=entry.confirmation if entry.danger is Danger.TYPED else "",
+            does=(
+                clean(f"Replaces the token of {entry.ref} ({_whose(entry.provider, entry.whose)})."),
+                f"Asks {entry.provider} first whether the new token is alive. A dead one is refused.",
+                f"Seals it as {entry.format.value} under {entry.key_arn}, opens that and compares.",
+                _what_becomes_of_the_old(entry),
+            ),
+            does_not=(
+                "Overwrites nothing that the platform writes meanwhile.",
+                "Revokes nothing.",
+            ),
+            warnings=(*entry.warnings, *_doubts(standing, ref, unchecked=unchecked)),
+            inner=entry,
+        )
+
+    def run(
+        self,
+        situation: Situation,
+        plan: ActionPlan,
+        consent: Consent | None,
+        progress: Progress | None = None,
+    ) -> ActionResult:
+        """Ask the provider, write, read back.
+
+        Raises NotConfirmedError, ReadOnlyError, RefusedError for a dead or unchecked token and where the
+        platform has replaced the old one, and what TokenEntering raises.
+        """
+        agreed(plan, consent)
+        incident, token = situation.incident, _token(situation)
+        # Before anything is written: this is what the old tokens are known by.
+        before = self._baseline.standing(incident, cancelled=situation.cancelled)
+        entry = plan.inner if isinstance(plan.inner, EntryPlan) else self._again(situation, plan)
+        if entry.already:
+            return self._result(situation, before, plan.does)
+        entered = self._entering.enter(
+            entry,
+            token,
+            consent,
+            although_unchecked=situation.text(SAVE_UNCHECKED) == _YES,
+            cause=incident.name,
+            cancelled=situation.cancelled,
+        )
+        if progress is not None:
+            progress(1, 1)
+        lines = (
+            f"{entered.ref}: written as {entered.format.value} under {entered.key_arn}.",
+            clean(f"{entry.provider} says of it: {entered.liveness.value}. {entered.reason}"),
+            _READ_BACK[entered.still_there],
+        )
+        said = liveness_row(
+            entered.ref,
+            entry.provider,
+            entered.liveness,
+            entered.reason,
+            Mark(entered.ref, "", self._mark(situation)),
+            entered=True,
+        )
+        return self._result(situation, before, lines, captured_liveness({"tokens": [said]}))
+
+    def _result(
+        self, situation: Situation, before: Standing, lines: tuple[str, ...], *evidence: Captured
+    ) -> ActionResult:
+        """What came of it, by what the rows hold now."""
+        old = before.before.marks
+        tokens = self._baseline.read([mark.ref for mark in old])
+        entered = before.answers.entered | {self._mark(situation)}
+        now = self._baseline.marker.compare(situation.incident, old, tokens, entered=entered)
+        left = [str(one.ref) for one in now if one.held in (Held.SAME, Held.UNKNOWN)]
+        replaced = sum(one.held is Held.REPLACED for one in now)
+        told = f"{replaced:,} of {counted(len(old), 'row')} in scope hold a new token."
+        return ActionResult(
+            not left,
+            (*lines, told, *(f"{len(left):,} left, the next: {one}" for one in left[:1])),
+            {"replaced": str(replaced)},
+            (*before.fresh, *evidence),
+        )
+
+    def _mark(self, situation: Situation) -> str:
+        with stripped(_token(situation)) as token:
+            return self._baseline.marker.of_secret(situation.incident, token)
+
+    def _again(self, situation: Situation, plan: ActionPlan) -> EntryPlan:
+        anew = self.plan(situation)
+        if anew.digest != plan.digest or not isinstance(anew.inner, EntryPlan):
+            raise NotConfirmedError("What was agreed to is something else than what is to be done.")
+        return anew.inner
+
+
+def _whose(provider: str, shown: Sequence[tuple[str, str]]) -> str:
+    """What helps to recognise a row. Cleaned."""
+    told = ", ".join(f"{name} {text}" for name, text in shown[:3] if text)
+    return clean(f"{provider}: {told}" if told else provider, 200)
+
+
+def _token(situation: Situation) -> Secret:
+    token = situation.secret(TOKEN)
+    if token is None:
+        raise InvalidTokenError("No token was entered.", remedy="Paste the new token into its field.")
+    return token
+
+
+def _chosen(standing: Standing, text: str) -> TokenRef:
+    """The row in scope that is meant by a text; its own form first, for ids that don't read back."""
+    for mark in standing.before.marks:
+        if str(mark.ref) == text.strip():
+            return mark.ref
+    if not text.strip():
+        raise RefusedError("No row was chosen.", remedy="Choose the row that the new token is for.")
+    raise RefusedError(
+        f"{parse_reference(text.strip())} is not in the scope of this incident.",
+        remedy="Choose one of the rows in scope, such as gh_connection.access_token:gh-42.",
+    )
+
+
+def _what_becomes_of_the_old(entry: EntryPlan) -> str:
+    if not entry.kept:
+        return f"The old value is {entry.old_format.value}. It is not kept, so as not to keep the leak alive."
+    under = f" under {entry.old_key}" if entry.old_key else ""
+    return f"Keeps the old envelope ({entry.old_format.value}{under}) until it is purged."
+
+
+def _doubts(standing: Standing, ref: TokenRef, *, unchecked: bool) -> tuple[str, ...]:
+    doubts = []
+    if standing.answers.of(standing.marks[ref]) is not Liveness.DEAD:
+        doubts.append(
+            "Nobody has proved the old token dead. Once it is replaced here, Keydeck can no longer ask: "
+            "revoke it first."
+        )
+    if unchecked:
+        doubts.append("It is saved too if the provider can't say whether it is alive.")
+    return tuple(doubts)

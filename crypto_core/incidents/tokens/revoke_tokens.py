@@ -1,0 +1,191 @@
+"""Action revoke-tokens: revokes the old tokens at their providers, and proves it by liveness."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from crypto_core.database.tokens.store import TokenScope
+from crypto_core.envelope import Format
+from crypto_core.errors import NotConfirmedError
+from crypto_core.guard.consent import Consent, Danger
+from crypto_core.incidents.step_contracts import ActionPlan, ActionResult, InputField, Progress, Situation
+from crypto_core.incidents.tokens.action_plans import agreed, digest_of, must_be_whole
+from crypto_core.incidents.tokens.baseline import Baseline, Standing
+from crypto_core.incidents.tokens.liveness import captured_liveness, liveness_row
+from crypto_core.incidents.tokens.marks import Held, Mark
+from crypto_core.incidents.tokens.parts import TokenParts
+from crypto_core.incidents.tokens.remembered import counts
+from crypto_core.incidents.tokens.verified import listed
+from crypto_core.providers.answers import ByHand, Liveness, RevocationPlan, RevocationResult
+from crypto_core.references import TokenRef
+from crypto_core.text.cleaning import clean
+from crypto_core.text.counting import counted
+
+_UNSEALED = TokenScope(frozenset({Format.PLAINTEXT, Format.DEV}))
+
+
+class RevokeTokens:
+    """An IncidentAction. A token that was replaced since, or that is known to be dead, is left alone."""
+
+    def __init__(self, baseline: Baseline, parts: TokenParts) -> None:
+        self._baseline = baseline
+        self._providers = parts.providers
+        self._store = parts.store
+
+    def fields(self, situation: Situation) -> tuple[InputField, ...]:
+        """Return none: all is known."""
+        return ()
+
+    def plan(self, situation: Situation) -> ActionPlan:
+        """Return which tokens would be revoked where, and which need a person. Revokes nothing."""
+        standing = self._baseline.standing(situation.incident, cancelled=situation.cancelled)
+        must_be_whole(standing.before)
+        left_alone = self._left_alone(standing)
+        refs = _left(standing)
+        if not refs:
+            dead = counts(standing.before.marks, standing.answers)["dead"]
+            nothing = (
+                f"Nothing is left to revoke here: {dead} of {counted(len(standing.marks), 'token')} dead."
+            )
+            digest = digest_of(situation.incident.name, nothing, *left_alone)
+            return ActionPlan("Revoke nothing", digest, Danger.NONE, does=(nothing,), does_not=left_alone)
+        inner = self._providers.plan_revocation(refs)
+        hand = listed(f"{one.ref} ({one.provider}), by hand: {one.how}" for one in inner.by_hand)
+        if not inner.tokens:
+            nothing = f"No call revokes these: {counted(len(inner.by_hand), 'token')} to be revoked by hand."
+            return ActionPlan(
+                "Revoke by hand",
+                digest_of(situation.incident.name, nothing, *hand),
+                Danger.NONE,
+                does=(nothing,),
+                does_not=(*hand, *left_alone),
+                inner=inner,
+            )
+        hosts = ", ".join(clean(host, 200) for host in inner.endpoints)
+        return ActionPlan(
+            title=f"Revoke {counted(len(inner.tokens), 'token')} at the source",
+            digest=inner.digest,
+            danger=inner.danger,
+            confirmation=inner.confirmation,
+            does=(
+                *(
+                    f"{clean(name, 100)}: revokes {counted(number, 'token')} in "
+                    f"{counted(inner.calls.get(name, 0), 'request')}."
+                    for name, number in sorted(inner.by_provider.items())
+                ),
+                f"Calls {hosts}, then asks until each token is dead.",
+                f"These: {'; '.join(listed(map(str, inner.tokens)))}.",
+            ),
+            does_not=(*hand, *left_alone),
+            warnings=(*map(clean, inner.warnings), *self._outside(situation)),
+            inner=inner,
+        )
+
+    def run(
+        self,
+        situation: Situation,
+        plan: ActionPlan,
+        consent: Consent | None,
+        progress: Progress | None = None,
+    ) -> ActionResult:
+        """Revoke, and tell what is dead. Run again, it takes only what nobody has said to be dead.
+
+        Raises NotConfirmedError, ReadOnlyError, InterruptedRunError and what the providers' service raises.
+        """
+        agreed(plan, consent)
+        incident = situation.incident
+        # Before anything is revoked: this is what the old tokens are known by.
+        standing = self._baseline.standing(incident, cancelled=situation.cancelled)
+        if plan.danger is Danger.NONE:
+            by_hand = plan.inner.by_hand if isinstance(plan.inner, RevocationPlan) else ()
+            values = counts(standing.before.marks, standing.answers)
+            done = not by_hand and values["dead"] == values["tokens"]
+            return ActionResult(done, (*plan.does, *plan.does_not), values, standing.fresh)
+        inner = plan.inner if isinstance(plan.inner, RevocationPlan) else self._again(situation, plan)
+        result = self._providers.revoke(inner, consent, progress=progress, cancelled=situation.cancelled)
+        content = _evidence(result, standing.marks)
+        values = counts(standing.before.marks, self._baseline.remembered.answers(incident, [content]))
+        done = not (result.stopped_by or result.by_hand) and values["dead"] == values["tokens"]
+        return ActionResult(done, _lines(result), values, (*standing.fresh, captured_liveness(content)))
+
+    def _left_alone(self, standing: Standing) -> tuple[str, ...]:
+        unknown = {one.ref: one.reason for one in standing.comparisons if one.held is Held.UNKNOWN}
+        replaced = standing.holding(Held.REPLACED)
+        undead = [ref for ref in replaced if standing.answers.of(standing.marks[ref]) is not Liveness.DEAD]
+        return (
+            *((f"Leaves alone the new tokens of {counted(len(replaced), 'row')}.",) if replaced else ()),
+            *listed(
+                f"{ref}: its old token is no longer stored and was never proved dead: revoke it by hand."
+                for ref in undead
+            ),
+            *listed(f"{ref}: left alone: {reason}" for ref, reason in unknown.items()),
+        )
+
+    def _outside(self, situation: Situation) -> tuple[str, ...]:
+        """What a key's tokens leave out, where the database has leaked."""
+        if not situation.incident.scope.key:
+            return ()
+        number = sum(self._store.count(_UNSEALED).values())
+        if not number:
+            return ()
+        others = (
+            f"{counted(number, 'token')} stored in plaintext or dev format are under no key, so not among"
+        )
+        return (
+            f"{others} these. Who has the database has them: declare an incident over format:plaintext,dev.",
+        )
+
+    def _again(self, situation: Situation, plan: ActionPlan) -> RevocationPlan:
+        anew = self.plan(situation)
+        if anew.digest != plan.digest or not isinstance(anew.inner, RevocationPlan):
+            raise NotConfirmedError("What was agreed to is something else than what is to be done.")
+        return anew.inner
+
+
+def _left(standing: Standing) -> tuple[TokenRef, ...]:
+    """The rows that still hold an old token of which nobody has said that it is dead."""
+    marks = standing.marks
+    return tuple(
+        ref for ref in standing.holding(Held.SAME) if standing.answers.of(marks[ref]) is not Liveness.DEAD
+    )
+
+
+def _evidence(result: RevocationResult, marks: Mapping[TokenRef, Mark]) -> dict[str, Any]:
+    return {
+        "tokens": [
+            liveness_row(one.ref, one.provider, one.proved, one.reason, marks.get(one.ref))
+            | {"revocation_accepted": one.accepted}
+            for one in result.tokens
+        ],
+        "by_hand": [_hand_json(one) for one in result.by_hand],
+        "stopped_by": clean(result.stopped_by) or None,
+    }
+
+
+def _hand_json(one: ByHand) -> dict[str, str]:
+    return {"reference": str(one.ref), "provider": clean(one.provider, 100), "how": clean(one.how)}
+
+
+def _lines(result: RevocationResult) -> tuple[str, ...]:
+    asked = Counter(one.provider for one in result.tokens)
+    accepted = Counter(one.provider for one in result.tokens if one.accepted)
+    dead = Counter(one.provider for one in result.tokens if one.proved is Liveness.DEAD)
+    undead: Sequence[str] = [
+        f"{one.ref}: {one.proved.value}: {one.reason}."
+        for one in result.tokens
+        if one.proved is not Liveness.DEAD
+    ]
+    return (
+        *(
+            clean(
+                f"{name}: {counted(asked[name], 'token')}, revocation accepted of {accepted[name]:,}, "
+                f"proved dead {dead[name]:,}."
+            )
+            for name in sorted(asked)
+        ),
+        *listed(undead),
+        *((f"Stopped: {clean(result.stopped_by)}",) if result.stopped_by else ()),
+        *listed(f"By hand: {one.ref} ({one.provider}): {one.how}" for one in result.by_hand),
+    )

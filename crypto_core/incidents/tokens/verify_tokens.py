@@ -1,0 +1,97 @@
+"""Action verify-tokens: opens a sample of the tokens in scope, or all, and says only whether they opened."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from hashlib import sha256
+
+from crypto_core.database.tokens.store import TokenScope
+from crypto_core.guard.consent import Consent, Danger
+from crypto_core.incidents.step_contracts import ActionPlan, ActionResult, InputField, Progress, Situation
+from crypto_core.incidents.tokens.action_plans import agreed, digest_of, sample_of
+from crypto_core.incidents.tokens.baseline import Baseline
+from crypto_core.incidents.tokens.parts import TokenParts
+from crypto_core.incidents.tokens.verified import captured_verification, listed, share, verified_of
+from crypto_core.references import TokenRef
+from crypto_core.text.cleaning import clean
+from crypto_core.text.counting import counted
+
+MOST = 1_000_000
+"""Tokens that are verified in one go."""
+
+
+class VerifyTokens:
+    """An IncidentAction. Changes nothing; every token that is tried is a call of KMS."""
+
+    def __init__(self, baseline: Baseline, parts: TokenParts) -> None:
+        self._scoped = baseline.scoped
+        self._verifier = parts.verifier
+
+    def fields(self, situation: Situation) -> tuple[InputField, ...]:
+        """Return none: all is known."""
+        return ()
+
+    def plan(self, situation: Situation) -> ActionPlan:
+        """Return how many tokens would be opened."""
+        refs, gaps = self._refs(situation)
+        tried = len(picked(refs, sample_of(situation), situation.incident.name))
+        told = f"Opens {counted(tried, 'token')} of {len(refs):,} and says only whether each opened."
+        return ActionPlan(
+            title="Verify the tokens",
+            digest=digest_of(situation.incident.name, situation.step.id, str(sample_of(situation))),
+            danger=Danger.NONE,
+            does=(told, f"Calls KMS {counted(tried, 'time')} or a little more."),
+            does_not=("Changes nothing. No token is shown or kept.",),
+            warnings=tuple(map(clean, gaps)),
+        )
+
+    def run(
+        self,
+        situation: Situation,
+        plan: ActionPlan,
+        consent: Consent | None,
+        progress: Progress | None = None,
+    ) -> ActionResult:
+        """Open them. Raises KmsError if KMS can't be asked at all, DatabaseError."""
+        agreed(plan, consent)
+        refs, gaps = self._refs(situation)
+        chosen = picked(refs, sample_of(situation), situation.incident.name)
+        verified = verified_of(
+            self._verifier, TokenScope(references=chosen), len(refs), progress, situation.cancelled
+        )
+        content = verified.as_json() | {
+            "scope": str(situation.incident.scope),
+            "gaps": list(map(clean, gaps)),
+        }
+        return ActionResult(
+            # Whether they opened is for the check to say; the trying is done.
+            not verified.interrupted,
+            (*verified.lines, *listed(gaps)),
+            verified.values,
+            (captured_verification(verified, content),),
+        )
+
+    def _refs(self, situation: Situation) -> tuple[tuple[TokenRef, ...], tuple[str, ...]]:
+        found = self._scoped.resolve(situation.incident, most=MOST, cancelled=situation.cancelled)
+        return found.refs, found.gaps
+
+
+def picked(refs: Sequence[TokenRef], sample: int, salt: str) -> tuple[TokenRef, ...]:
+    """Return a sample, each column by its share and with one at least; all of them where it is 0.
+
+    `salt` decides which: the same one picks the same tokens.
+    """
+    if not sample or sample >= len(refs):
+        return tuple(refs)
+    by_column: dict[tuple[str, str], list[TokenRef]] = {}
+    for ref in refs:
+        by_column.setdefault((ref.table, ref.column), []).append(ref)
+    chosen: list[TokenRef] = []
+    for own in by_column.values():
+        ranked = sorted(own, key=lambda ref: _rank(salt, ref))
+        chosen += ranked[: share(sample, len(own), len(refs))]
+    return tuple(sorted(chosen))
+
+
+def _rank(salt: str, ref: TokenRef) -> bytes:
+    return sha256(f"{salt}\x00{ref.row_id}".encode(errors="surrogatepass")).digest()

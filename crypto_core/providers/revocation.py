@@ -1,0 +1,180 @@
+"""Carries out a revocation: tells the providers, then asks about each token until it is dead."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from threading import Event, Lock
+
+from crypto_core.cancelling import stop_if
+from crypto_core.errors import InterruptedRunError, ProviderError
+from crypto_core.providers import atlassian, github, slack
+from crypto_core.providers.answers import ByHand, Liveness, Progress, Revoked
+from crypto_core.providers.endpoints import Endpoints
+from crypto_core.providers.liveness_polling import Patience, in_turn, prove
+from crypto_core.providers.messages import Accepted, NoAnswer, Reply, Said, Target
+from crypto_core.providers.transport import Clock, Transport
+from crypto_core.references import TokenRef
+from crypto_core.secret import Secret
+
+_ONE_LOOK = Patience(whole=0.0)
+_NOT_SENT = Accepted(False, "not sent")
+
+
+class Way(StrEnum):
+    """How a token is revoked."""
+
+    GITHUB_CREDENTIALS = "github-credentials"
+    GITHUB_APP = "github-app"
+    GITHUB_INSTALLATION = "github-installation"
+    SLACK = "slack"
+
+
+_GITHUB = {
+    github.Way.CREDENTIALS: Way.GITHUB_CREDENTIALS,
+    github.Way.APPLICATION: Way.GITHUB_APP,
+    github.Way.INSTALLATION: Way.GITHUB_INSTALLATION,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """One token that is to be revoked; `stored` is the digest of what is stored."""
+
+    target: Target
+    way: Way
+    stored: bytes = field(repr=False)
+    token: Secret
+
+
+def way_of(target: Target, token: str, endpoints: Endpoints) -> Way | ByHand:
+    """Return how a token is revoked, or how a person does it."""
+    if target.provider == "github":
+        way = github.way_of(token, endpoints)
+        return ByHand(target.ref, "github", github.by_hand()) if way is None else _GITHUB[way]
+    if target.provider == "slack":
+        return Way.SLACK if slack.revocable(token) else ByHand(target.ref, "slack", slack.by_hand(token))
+    return ByHand(target.ref, target.provider, atlassian.by_hand(token))
+
+
+class Revocation:
+    """One revocation on its way. What became of each token is there whenever it stops."""
+
+    def __init__(
+        self,
+        orders: Sequence[Order],
+        endpoints: Endpoints,
+        transport: Transport,
+        clock: Clock,
+        patience: Patience,
+        *,
+        progress: Progress | None = None,
+        cancelled: Event | None = None,
+    ) -> None:
+        self._orders = {order.target.ref: order for order in orders}
+        self._endpoints = endpoints
+        self._transport = transport
+        self._clock = clock
+        self._patience = patience
+        self._progress: Callable[[int, int], None] = progress or (lambda done, total: None)
+        self._cancelled = cancelled
+        self._lock = Lock()
+        self._took: dict[TokenRef, Accepted] = {}
+        self._unanswered: set[TokenRef] = set()
+        self._said: dict[TokenRef, Said] = {}
+        self._settled: set[TokenRef] = set()
+
+    def run(self) -> str:
+        """Revoke and prove; returns what stopped it, "" if nothing did."""
+        try:
+            self._send()
+            self._prove()
+        except (InterruptedRunError, ProviderError) as error:
+            return error.message
+        return ""
+
+    def results(self) -> tuple[Revoked, ...]:
+        """Return what became of each token, in order of reference."""
+        return tuple(self._result(ref) for ref in sorted(self._orders))
+
+    def _result(self, ref: TokenRef) -> Revoked:
+        took, said = self._took.get(ref, _NOT_SENT), self._said.get(ref)
+        reason = took.reason if said is None else f"{took.reason}; {said.reason}"
+        proved = Liveness.UNKNOWN if said is None else said.liveness
+        return Revoked(ref, self._orders[ref].target.provider, took.accepted, proved, reason)
+
+    def _send(self) -> None:
+        of = {way: [r for r, o in self._orders.items() if o.way is way] for way in Way}
+        in_turn(of[Way.SLACK], self._slack)
+        in_turn(of[Way.GITHUB_INSTALLATION], self._installation)
+        others: list[TokenRef] = []
+        in_turn(of[Way.GITHUB_APP], lambda ref: self._app(ref, others))
+        self._credentials([*of[Way.GITHUB_CREDENTIALS], *others])
+
+    def _slack(self, ref: TokenRef) -> None:
+        order = self._orders[ref]
+        request = slack.revocation(order.target.base, order.token.reveal())
+        reply = self._transport.send(request, self._cancelled)
+        self._took_it([ref], reply, slack.read_revocation(reply))
+
+    def _installation(self, ref: TokenRef) -> None:
+        order = self._orders[ref]
+        request = github.revocation_by_itself(order.target.base, order.token.reveal())
+        reply = self._transport.send(request, self._cancelled)
+        self._took_it([ref], reply, github.read_revocation(reply, github.Way.INSTALLATION))
+
+    def _app(self, ref: TokenRef, others: list[TokenRef]) -> None:
+        request = github.revocation_by_app(self._endpoints, self._orders[ref].token.reveal())
+        reply = self._transport.send(request, self._cancelled)
+        if github.is_not_the_apps(reply):
+            with self._lock:
+                others.append(ref)
+            return
+        self._took_it([ref], reply, github.read_revocation(reply, github.Way.APPLICATION))
+
+    def _credentials(self, refs: Sequence[TokenRef]) -> None:
+        for first in range(0, len(refs), github.BATCH):
+            stop_if(self._cancelled)
+            some = refs[first : first + github.BATCH]
+            tokens = [self._orders[ref].token.reveal() for ref in some]
+            reply = self._transport.send(github.revocation(self._endpoints.github, tokens), self._cancelled)
+            took = github.read_revocation(reply, github.Way.CREDENTIALS)
+            self._took_it(some, reply, took)
+            if not isinstance(reply, NoAnswer) and github.rate_limited(reply):
+                # More of them would only be refused, too.
+                self._took.update(
+                    (ref, Accepted(False, f"not sent: {took.reason}")) for ref in refs[first + len(some) :]
+                )
+                return
+
+    def _took_it(self, refs: Sequence[TokenRef], reply: Reply, took: Accepted) -> None:
+        with self._lock:
+            self._took.update((ref, took) for ref in refs)
+            if isinstance(reply, NoAnswer):
+                self._unanswered.update(refs)
+            done = len(self._took)
+        self._progress(done, 2 * len(self._orders))
+
+    def _prove(self) -> None:
+        # What was not answered may have been done all the same.
+        hoped = {r: None for r, took in self._took.items() if took.accepted or r in self._unanswered}
+        rest = [ref for ref in self._took if ref not in hoped]
+        for refs, patience in ((rest, _ONE_LOOK), (hoped, self._patience)):
+            pending = {ref: (self._orders[ref].target, self._orders[ref].token) for ref in refs}
+            prove(
+                self._transport,
+                self._clock,
+                patience,
+                pending,
+                told=self._told,
+                cancelled=self._cancelled,
+            )
+
+    def _told(self, ref: TokenRef, said: Said) -> None:
+        with self._lock:
+            self._said[ref] = said
+            if said.liveness is Liveness.DEAD:
+                self._settled.add(ref)
+            done = len(self._orders) + len(self._settled)
+        self._progress(done, 2 * len(self._orders))

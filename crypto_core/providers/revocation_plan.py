@@ -1,0 +1,145 @@
+"""What a revocation would do: which tokens by which requests, what is left to a person, and warnings."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from crypto_core.providers import github
+from crypto_core.providers.answers import ByHand, RevocationPlan
+from crypto_core.providers.endpoints import GITHUB, Endpoints
+from crypto_core.providers.messages import Target
+from crypto_core.providers.revocation import Order, Way, way_of
+from crypto_core.providers.sendable_tokens import Unopened, stored_alike, wipe
+from crypto_core.providers.targets import hosts
+from crypto_core.references import TokenRef
+from crypto_core.secret import Secret
+
+_ASK = "Keydeck knows no way to revoke it: ask its provider"
+_NAMED = 10
+"""Groups of equal tokens that are named one by one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A plan with the opened tokens that it is about. Close it: then they are wiped."""
+
+    plan: RevocationPlan
+    orders: tuple[Order, ...]
+    opened: Mapping[TokenRef, Secret | Unopened] = field(repr=False)
+
+    def close(self) -> None:
+        """Wipe the tokens."""
+        wipe(self.opened)
+
+
+def draft(
+    targets: Sequence[Target | ByHand],
+    opened: Mapping[TokenRef, Secret | Unopened],
+    stored: Mapping[TokenRef, bytes],
+    endpoints: Endpoints,
+) -> Draft:
+    """Return what would be revoked. `stored` are the digests of what is stored."""
+    orders: list[Order] = []
+    by_hand: list[ByHand] = []
+    for target in targets:
+        token = opened.get(target.ref)
+        if isinstance(target, ByHand) and not isinstance(token, Secret):
+            by_hand.append(target)
+        elif not isinstance(token, Secret):
+            why = token.reason if token is not None else "its row is gone"
+            by_hand.append(ByHand(target.ref, target.provider, f"not revoked: {why}"))
+        else:
+            way = _way(target, token, endpoints)
+            if isinstance(target, Target) and isinstance(way, Way):
+                orders.append(Order(target, way, stored[target.ref], token))
+            else:
+                by_hand.append(way if isinstance(way, ByHand) else ByHand(target.ref, target.provider, _ASK))
+    orders.sort(key=lambda order: order.target.ref)
+    refs = tuple(order.target.ref for order in orders)
+    called = hosts([order.target for order in orders])
+    plan = RevocationPlan(
+        tokens=refs,
+        by_provider=dict(Counter(order.target.provider for order in orders)),
+        calls=_calls(orders),
+        by_hand=tuple(sorted(by_hand, key=lambda hand: hand.ref)),
+        warnings=tuple(_warnings(orders, opened, endpoints)),
+        endpoints=called,
+        digest=_digest(orders, called),
+        stored=tuple(order.stored for order in orders),
+    )
+    return Draft(plan, tuple(orders), opened)
+
+
+def asked_digest(refs: Iterable[TokenRef], endpoints: Sequence[str]) -> str:
+    """Return what names a question: its tokens and the hosts they would be sent to."""
+    return _hash([[[ref.table, ref.column, ref.row_id] for ref in refs], list(endpoints)])
+
+
+def _digest(orders: Sequence[Order], called: Sequence[str]) -> str:
+    told = [
+        [o.target.ref.table, o.target.ref.column, o.target.ref.row_id, o.stored.hex(), o.way, o.target.base]
+        for o in orders
+    ]
+    return _hash([told, list(called)])
+
+
+def _hash(told: object) -> str:
+    return hashlib.sha256(json.dumps(told).encode()).hexdigest()
+
+
+def _way(target: Target | ByHand, token: Secret, endpoints: Endpoints) -> Way | ByHand:
+    # Of a token whose row names no host to ask, a person still has to know where it is revoked.
+    known = target if isinstance(target, Target) else Target(target.ref, target.provider, "")
+    if known.provider not in ("github", "slack", "jira", "confluence"):
+        return ByHand(target.ref, target.provider, _ASK)
+    return way_of(known, token.reveal(), endpoints)
+
+
+def _calls(orders: Sequence[Order]) -> dict[str, int]:
+    calls: Counter[str] = Counter()
+    batched = sum(order.way is Way.GITHUB_CREDENTIALS for order in orders)
+    if batched:
+        calls["github"] = -(-batched // github.BATCH)
+    for order in orders:
+        if order.way is not Way.GITHUB_CREDENTIALS:
+            calls[order.target.provider] += 1
+    return dict(calls)
+
+
+def _warnings(
+    orders: Sequence[Order], opened: Mapping[TokenRef, Secret | Unopened], endpoints: Endpoints
+) -> Iterable[str]:
+    ways = Counter(order.way for order in orders)
+    if orders:
+        yield "A revocation can't be undone: whoever uses these tokens is cut off until new ones are issued."
+    if batched := ways[Way.GITHUB_CREDENTIALS]:
+        yield "GitHub writes to the owner of each token that it revokes."
+        requests = -(-batched // github.BATCH)
+        if requests > github.REVOCATIONS_AN_HOUR:
+            yield (
+                f"GitHub takes {github.REVOCATIONS_AN_HOUR} requests an hour from one address and "
+                f"{requests:,} are needed: what is left has to be revoked later."
+            )
+        if endpoints.github != GITHUB:
+            yield "A GitHub Enterprise Server may refuse revocations without authentication: the proof tells."
+    if ways[Way.GITHUB_APP]:
+        yield (
+            "Tokens that the configured OAuth app did not issue are revoked as leaked credentials: GitHub "
+            "writes to their owners."
+        )
+    if any(order.target.ref.column == "refresh_token" for order in orders):
+        yield "Nobody can be asked whether a refresh token is dead: for those there is no proof."
+    alike = stored_alike(opened)
+    for group in alike[:_NAMED]:
+        yield f"One and the same token, so that revoking it ends all of them: {_listed(group)}."
+    if len(alike) > _NAMED:
+        yield f"{len(alike) - _NAMED:,} more tokens are stored in more than one place."
+
+
+def _listed(refs: Sequence[TokenRef]) -> str:
+    more = f" and {len(refs) - 5:,} more" if len(refs) > 5 else ""
+    return ", ".join(map(str, refs[:5])) + more

@@ -1,0 +1,134 @@
+"""What a job is going to be: the tokens, how long it takes, what it costs, and who would lose access."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from threading import Event
+
+from crypto_core.cancelling import stop_if
+from crypto_core.database.tokens.column_selection import Picked
+from crypto_core.database.tokens.store import TokenStore
+from crypto_core.envelope import Format
+from crypto_core.key_names import region_of, same_key
+from crypto_core.reencryption.bulk.quota import DEFAULT_SHARE, dollars, quota_of
+from crypto_core.reencryption.filter_selection import of_formats
+from crypto_core.reencryption.jobs.final_census import scope_formats
+from crypto_core.reencryption.jobs.model import JobOptions, JobPlan, calls_per_token
+from crypto_core.reencryption.jobs.ports import CompareAccess
+from crypto_core.reencryption.plan import Plan, Selection, Unwritten, Verb
+from crypto_core.reencryption.planner import Planner
+from crypto_core.text.counting import counted
+
+_V2_STAYS = "a v2 envelope is bound to the key that it names; re-encrypt it instead"
+
+
+class JobPlanner:
+    """Makes plans of jobs. Blocks on SQL and KMS."""
+
+    def __init__(
+        self,
+        planner: Planner,
+        store: TokenStore,
+        compare: CompareAccess,
+        in_use: Callable[[], Iterable[str]],
+        *,
+        quota: Callable[[str], int] = quota_of,
+    ) -> None:
+        """`in_use` gives the ARNs of all keys that tokens are under."""
+        self._planner = planner
+        self._store = store
+        self._compare = compare
+        self._in_use = in_use
+        self._quota = quota
+
+    def plan(
+        self,
+        verb: Verb,
+        selection: Selection,
+        target: str,
+        options: JobOptions,
+        *,
+        cancelled: Event | None = None,
+    ) -> JobPlan:
+        """Return what would happen. Nothing is changed.
+
+        Raises as Planner.plan, and InterruptedRunError once `cancelled` is set.
+        """
+        return self._taking(self._plan(verb, selection, target, options, cancelled), options, cancelled)
+
+    def plan_fitting(
+        self, verb: Verb, selection: Selection, target: str, options: JobOptions, *, few: int
+    ) -> JobPlan | Plan:
+        """Return what would happen: up to `few` tokens need no job. Raises as Planner.plan."""
+        plan = self._plan(verb, selection, target, options, None)
+        return plan if plan.tokens <= few else self._taking(plan, options, None)
+
+    def _plan(
+        self,
+        verb: Verb,
+        selection: Selection,
+        target: str,
+        options: JobOptions,
+        cancelled: Event | None,
+    ) -> Plan:
+        downgrade = options.allow_downgrade
+        return self._planner.plan(
+            verb, selection, target, allow_downgrade=downgrade, many=True, cancelled=cancelled
+        )
+
+    def picked(self, plan: Plan) -> Iterator[Picked]:
+        """Give the tokens of a plan that does not list them. Raises InvalidFilterError, DatabaseError."""
+        return self._planner.filtered(plan.selection).picked(plan.scope.formats)
+
+    def _taking(self, plan: Plan, options: JobOptions, cancelled: Event | None) -> JobPlan:
+        """The plan, with what it takes as a job."""
+        verb = plan.verb
+        if verb is Verb.REWRAP and plan.by_format.get(Format.V2):
+            plan = self._without_v2(plan)
+        quota = self._quota(region_of(plan.target_key_arn) or "")
+        rate = options.calls_per_second or quota * DEFAULT_SHARE
+        calls = plan.tokens * (calls_per_token(verb) + options.ask_kms)
+        compared = []
+        for source in self._sources(plan):
+            stop_if(cancelled)
+            compared.append(self._compare(source, plan.target_key_arn, options.accepted))
+        stop_if(cancelled)
+        notes = dict.fromkeys(note for one in compared for note in one.notes)
+        return JobPlan(
+            plan=replace(plan, warnings=(*plan.warnings, *notes)),
+            options=options,
+            calls_per_second=rate,
+            seconds=calls / rate if rate else 0.0,
+            dollars=dollars(calls),
+            quota=quota,
+            losses=tuple(dict.fromkeys(loss for one in compared for loss in one.losses)),
+        )
+
+    def _sources(self, plan: Plan) -> list[str]:
+        """The keys that tokens may leave: of a selection over several keys, all that there are."""
+        if plan.verb is Verb.ENCRYPT or not plan.tokens:
+            return []
+        found = [plan.source_key_arn] if plan.source_key_arn else sorted(set(self._in_use()))
+        return [arn for arn in found if not same_key(arn, plan.target_key_arn)]
+
+    def _without_v2(self, plan: Plan) -> Plan:
+        """The plan without what can't be rewrapped, which is counted as refused."""
+        scope = replace(plan.scope, formats=scope_formats(plan.verb))
+        if plan.unlisted:
+            tally = of_formats(self._planner.filtered(plan.selection).tally(), scope.formats)
+        else:
+            tally = self._store.tally(scope)
+        by_format = Counter[Format]()
+        for formats in tally.values():
+            by_format.update(formats)
+        v2 = counted(plan.by_format[Format.V2], "v2 envelope")
+        return replace(
+            plan,
+            scope=scope,
+            tokens=by_format.total(),
+            by_column={column: sum(formats.values()) for column, formats in tally.items()},
+            by_format=by_format,
+            refused=(*plan.refused, Unwritten(v2, _V2_STAYS)),
+        )

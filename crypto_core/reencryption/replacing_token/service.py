@@ -1,0 +1,315 @@
+"""Writes a token that an operator entered over the old one of a row.
+
+The provider is asked whether the new token is alive before it is written. The write is a compare-and-swap on
+the value that the plan was made for: whatever another writer stored meanwhile stays. The new envelope is
+opened by KMS and compared before anything is written, and what is stored is read back afterwards.
+"""
+
+from __future__ import annotations
+
+import logging
+from threading import Event
+from typing import Any
+from uuid import uuid4
+
+from sqlalchemy import Connection, Engine
+
+from crypto_core.cancelling import stop_if
+from crypto_core.cipher import SealedToken, TokenCipher
+from crypto_core.database.state.installation import require_schema
+from crypto_core.database.state.journal import Journal, Outcome
+from crypto_core.database.tokens.attribution_cache import Answer, AnswerBook
+from crypto_core.database.tokens.catalogue import LiveCatalogue
+from crypto_core.database.tokens.inventory import Inventory
+from crypto_core.database.tokens.opening import ValueOpener
+from crypto_core.database.tokens.store import Replacement, StoredToken, TokenStore, digest
+from crypto_core.database.tokens.tables import TokenColumn
+from crypto_core.envelope import Format, at_least, parse
+from crypto_core.errors import (
+    DatabaseError,
+    InterruptedRunError,
+    KeydeckError,
+    KmsAccessDeniedError,
+    MissingSchemaError,
+    NewEnvelopeError,
+    NotConfirmedError,
+    ProviderError,
+    ReadOnlyError,
+    RefusedError,
+    RowVanishedError,
+    SettingsError,
+)
+from crypto_core.guard.consent import Consent, require
+from crypto_core.key_names import is_key_arn
+from crypto_core.keyring.data_keys import KeyAnswer
+from crypto_core.keyring.kms_keyring import KmsKeyring
+from crypto_core.keys.inventory import KeyInventory
+from crypto_core.log.observation import SILENT, Observer
+from crypto_core.providers.answers import Liveness, ProviderWork
+from crypto_core.reencryption.replacing_token.plan import VERB, Entered, EntryPlan, digest_of_entry
+from crypto_core.reencryption.replacing_token.validation import taken
+from crypto_core.references import TokenRef
+from crypto_core.secret import Secret
+
+_log = logging.getLogger(__name__)
+
+
+class TokenEntering:
+    """Plans and writes. Blocks on SQL, KMS and the provider: call it from a worker."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        catalogue: LiveCatalogue,
+        store: TokenStore,
+        inventory: Inventory,
+        answers: AnswerBook,
+        keyring: KmsKeyring,
+        keys: KeyInventory,
+        opener: ValueOpener,
+        providers: ProviderWork,
+        journal: Journal,
+        *,
+        same_database: bool,
+        read_only: bool,
+        write_format: Format = Format.V1,
+        observer: Observer = SILENT,
+    ) -> None:
+        """`same_database` is True if the journal is in the tokens' own database, as for Runner."""
+        self._engine = engine
+        self._catalogue = catalogue
+        self._store = store
+        self._inventory = inventory
+        self._answers = answers
+        self._keyring = keyring
+        self._keys = keys
+        self._opener = opener
+        self._providers = providers
+        self._journal = journal
+        self._same_database = same_database
+        self._read_only = read_only
+        self._write_format = write_format
+        self._observer = observer
+
+    def plan(self, ref: TokenRef, raw: Secret, *, replaced: bool = False, cause: str = "") -> EntryPlan:
+        """Return what would happen; journaled as a dry run, `cause` with it (such as an incident's name).
+
+        `replaced` says that the row's old token is known to be gone: then one that holds the entered token
+        already is done, and not refused. Raises InvalidTokenError, InvalidReferenceError, RowVanishedError,
+        RefusedError, SettingsError without a key to write under, KmsError, DatabaseError.
+        """
+        try:
+            plan = self._plan(ref, raw, replaced=replaced)
+        except KeydeckError as error:
+            self._try_to_record(ref, Outcome.REFUSED, {"reason": error.message, "cause": cause})
+            raise
+        self._try_to_record(plan.ref, Outcome.DRY_RUN, plan.as_json() | {"cause": cause})
+        return plan
+
+    def enter(
+        self,
+        plan: EntryPlan,
+        raw: Secret,
+        consent: Consent | None,
+        *,
+        although_unchecked: bool = False,
+        cause: str = "",
+        cancelled: Event | None = None,
+    ) -> Entered:
+        """Ask the provider of the new token, and write it.
+
+        `although_unchecked` is for a provider that does not say whether the token is alive. Raises
+        ReadOnlyError, MissingSchemaError, NotConfirmedError, RefusedError for a dead token, for one that
+        could not be checked, and where the row was changed meanwhile; InvalidTokenError, KmsError,
+        DatabaseError. What is raised before the write leaves the old value in its place; after it, the
+        message says that the token was written.
+        """
+        if self._read_only:
+            raise ReadOnlyError(f"Cannot {VERB}: Keydeck is read only.")
+        require_schema(self._engine)
+        # The journal may be in a database of its own; what it can't tell is not done.
+        require_schema(self._journal.engine)
+        told: dict[str, Any] = {"to": plan.key_arn, "plan": plan.digest, "cause": cause}
+        begun = False
+        try:
+            given = require(consent, plan)
+            token = taken(raw, plan.ref, plan.provider)
+            if _digest(plan, token) != plan.digest:
+                raise NotConfirmedError("What was agreed to is another token than the one to be written.")
+            if plan.already:
+                return _already(plan)
+            old = self._still_old(plan)
+            liveness, reason = self._ask(plan, token, although_unchecked=although_unchecked)
+            told |= {"consent": given.origin.value, "format": plan.format.value, "liveness": liveness.value}
+            stop_if(cancelled)
+            self._journal.record(VERB, str(plan.ref), Outcome.STARTED, told)
+            begun = True
+            still_there = self._write(plan, old, token, told)
+        except KeydeckError as error:
+            # A refusal in the middle is one too: nothing was written.
+            refused = isinstance(error, RefusedError) or not begun
+            outcome = Outcome.REFUSED if refused else Outcome.FAILED
+            if isinstance(error, InterruptedRunError):
+                outcome = Outcome.INTERRUPTED
+            self._try_to_record(plan.ref, outcome, told | {"reason": error.message})
+            _log.warning("Entering a new token of %s ended: %s", plan.ref, error.message)
+            raise
+        _log.info("A new token of %s was written.", plan.ref)
+        return Entered(plan.ref, True, liveness, reason, plan.key_arn, plan.format, still_there)
+
+    def _plan(self, reference: TokenRef, raw: Secret, *, replaced: bool) -> EntryPlan:
+        catalogue = self._catalogue()
+        ref = catalogue.references(reference)[0]
+        table = catalogue.table(ref.table)
+        token = taken(raw, ref, table.provider)
+        grant = catalogue.unwritable.get(TokenColumn(ref.table, ref.column))
+        if grant:
+            raise RefusedError(
+                f"This database role may not write {ref.table}.{ref.column}.", remedy=f"Needed: {grant}"
+            )
+        key_arn, warnings = self._target()
+        old = self._store.read(ref)
+        found = self._opener.open(old)
+        already = False
+        if found.token is None:
+            warnings.append(
+                f"The old token can't be opened, so whether the new one differs is not known: {found.reason}"
+            )
+        else:
+            with found.token as before:
+                already = before == token
+        if already and not replaced:
+            raise RefusedError(
+                f"{ref}: this is the token that is stored, the one to be replaced.",
+                remedy="Have the provider issue a new one, and enter that.",
+            )
+        format_ = at_least(old.format, self._write_format) if old.format.protected else self._write_format
+        if not old.format.protected and not already:
+            warnings.append(f"The old value is {old.format.value} and is not kept: it can't be had back.")
+        if format_ is Format.V2 and old.format is not Format.V2:
+            warnings.append("The new envelope is v2: the platform must read v2 first.")
+        row = self._inventory.row(ref)
+        return EntryPlan(
+            ref=ref,
+            provider=table.provider,
+            whose=row.shown,
+            old_format=old.format,
+            old_key=found.wrapped_by.key_arn if found.wrapped_by else row.key_arn or "",
+            key_arn=key_arn,
+            format=format_,
+            digest=digest_of_entry(ref, old.digest, key_arn, format_, token, already=already),
+            warnings=tuple(warnings),
+            already=already,
+            old_digest=old.digest,
+            source=found.wrapped_by,
+        )
+
+    def _target(self) -> tuple[str, list[str]]:
+        """The key to write under, as far as KMS describes it."""
+        name = self._keyring.write_key
+        if not name:
+            raise SettingsError("No KMS key to write with.", remedy="Set TOKEN_ENCRYPTION_KEY_ID.")
+        try:
+            key = self._keys.describe(name)
+        except KmsAccessDeniedError as error:
+            if not is_key_arn(name):
+                raise
+            return name, [f"The state of {name} is not known: {error.action} is not allowed."]
+        if not key.usable:
+            raise RefusedError(
+                f"The key to write under, {key.key_arn}, is {key.state}.",
+                remedy="Set TOKEN_ENCRYPTION_KEY_ID to an enabled key, or enable this one.",
+            )
+        return key.key_arn, []
+
+    def _still_old(self, plan: EntryPlan) -> StoredToken:
+        old = self._store.read(plan.ref)
+        if old.digest != plan.old_digest:
+            raise _changed(plan.ref)
+        return old
+
+    def _ask(self, plan: EntryPlan, token: Secret, *, although_unchecked: bool) -> tuple[Liveness, str]:
+        try:
+            # Agreed to with the plan, which says whom it asks.
+            said = self._providers.ask_of(plan.ref, token, True)
+            liveness, reason = said.liveness, said.reason
+        except ProviderError as error:
+            liveness, reason = Liveness.UNKNOWN, error.message
+        if liveness is Liveness.DEAD:
+            raise RefusedError(
+                f"{plan.ref}: {plan.provider} says that the new token is dead: {reason}",
+                remedy="Nothing was written. Have the provider issue another one.",
+            )
+        if liveness is not Liveness.ALIVE and not although_unchecked:
+            raise RefusedError(
+                f"{plan.ref}: whether the new token is alive is not known: {reason}",
+                remedy="Nothing was written. Try again, or say that it is to be saved although not checked.",
+            )
+        return liveness, reason
+
+    def _write(self, plan: EntryPlan, old: StoredToken, token: Secret, told: dict[str, Any]) -> bool | None:
+        """Write it; returns whether it is still there when it is read back, None if it can't be."""
+        cipher = TokenCipher(
+            self._keyring.trusting(plan.key_arn), write_format=plan.format, observer=self._observer
+        )
+        sealed = cipher.encrypt(token, plan.key_arn, ref=plan.ref)
+        # KMS itself opens it: what only we could open would be lost with this process.
+        with cipher.open(sealed.stored, plan.key_arn, ref=plan.ref).token as opened:
+            if opened != token:
+                raise NewEnvelopeError("The new envelope does not hold the token; it was dropped.")
+        source = plan.source or (KeyAnswer(plan.old_key, None) if plan.old_key else None)
+        actor = self._journal.actor()
+        run_id = uuid4()
+        done = told | {"run": str(run_id)}
+
+        def journal(connection: Connection, written: frozenset[TokenRef]) -> None:
+            if self._same_database and written:
+                subject = str(plan.ref)
+                self._journal.record(VERB, subject, Outcome.DONE, done, within=connection, actor=actor)
+
+        if not self._store.write(run_id, VERB, [Replacement(old, sealed.stored, source)], within=journal):
+            raise _changed(plan.ref)
+        if not self._same_database:
+            try:
+                self._journal.record(VERB, str(plan.ref), Outcome.DONE, done, actor=actor)
+            except DatabaseError as error:
+                raise DatabaseError(
+                    f"{plan.ref}: the new token was written, and that could not be journaled: {error.message}"
+                ) from error
+        self._remember(sealed)
+        try:
+            return self._store.read(plan.ref).digest == digest(sealed.stored)
+        except RowVanishedError:
+            return False
+        except DatabaseError:
+            return None
+
+    def _remember(self, sealed: SealedToken) -> None:
+        key = sealed.wrapped_by
+        prefix = parse(sealed.stored).edk_prefix
+        self._answers.remember([Answer(digest(sealed.stored), prefix, key.key_arn, key.key_material_id)])
+
+    def _try_to_record(self, ref: TokenRef, outcome: Outcome, detail: dict[str, Any]) -> None:
+        """Journal what changed nothing; without a journal it is in the log alone."""
+        if self._read_only:
+            return
+        try:
+            self._journal.record(VERB, str(ref), outcome, detail)
+        except (MissingSchemaError, DatabaseError) as error:
+            _log.warning("Not journaled: %s %s: %s", VERB, outcome.value, error.message)
+
+
+def _digest(plan: EntryPlan, token: Secret) -> str:
+    return digest_of_entry(plan.ref, plan.old_digest, plan.key_arn, plan.format, token, already=plan.already)
+
+
+def _already(plan: EntryPlan) -> Entered:
+    reason = "the row holds this token already"
+    return Entered(plan.ref, False, Liveness.UNKNOWN, reason, plan.key_arn, plan.format)
+
+
+def _changed(ref: TokenRef) -> RefusedError:
+    return RefusedError(
+        f"{ref}: somebody else has changed the stored value meanwhile; theirs stays, nothing was written.",
+        remedy="Look at the row: the platform may hold a new token already. If not, plan it again.",
+    )

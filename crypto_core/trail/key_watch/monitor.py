@@ -1,0 +1,126 @@
+"""Watches keys that nobody should use any more: every use since a time, and for how long there is none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
+from threading import Event
+
+from crypto_core.cancelling import stop_if
+from crypto_core.errors import KmsError
+from crypto_core.key_names import is_multi_region
+from crypto_core.text.cleaning import clean
+from crypto_core.trail.key_watch.sightings import Look
+from crypto_core.trail.key_watch.watch import KeyWatch, Puller
+from crypto_core.trail.query import Aliases
+from crypto_core.trail.store import EventStore
+from crypto_core.trail.use.asking import NamedKeys, named_keys
+from crypto_core.trail.use.keys import known_keys
+from crypto_core.trail.use.reach import Reaches, reached_nothing
+
+SHORTEST_SECONDS = 5.0
+"""Between two looks: LookupEvents answers twice a second, for the whole account."""
+
+Replicas = Callable[[str], Sequence[str]]
+"""The ARNs of all replicas of a multi-Region key, its own among them. Raises KmsError."""
+
+
+class KeyMonitor:
+    """Watches keys over the store, and fetches what is new before each look where there is a puller."""
+
+    def __init__(
+        self,
+        store: EventStore,
+        *,
+        aliases: Aliases = dict,
+        puller: Puller | None = None,
+        replicas: Replicas | None = None,
+        identity: Callable[[], str] | None = None,
+        reaches: Reaches = reached_nothing,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        """`identity` gives the ARN of who works with Keydeck; it may raise KmsError.
+
+        `reaches` says how far the store is covered; it counts where nothing is pulled.
+        """
+        self._store = store
+        self._aliases = aliases
+        self._puller = puller
+        self._replicas = replicas
+        self._identity = identity
+        self._reaches = reaches
+        self._clock = clock
+
+    def begin(
+        self,
+        keys: Sequence[str],
+        since: datetime,
+        *,
+        source: str = "lookup",
+        pull: bool = True,
+        cancelled: Event | None = None,
+    ) -> KeyWatch:
+        """Return a watch over keys by ARN, id or alias, all their replicas, that has not looked yet.
+
+        Raises SettingsError, KeyNotFoundError, EventStoreError, InterruptedRunError.
+        """
+        known = known_keys(self._store, cancelled=cancelled)
+        arns: dict[str, None] = {}
+        gaps = []
+        named = named_keys(keys, self._aliases, known)
+        for arn in named.arns:
+            arns[arn] = None
+            if not is_multi_region(arn):
+                continue
+            try:
+                if self._replicas is None:
+                    gaps.append(f"The Regions of {arn} are not known: AWS is not asked")
+                else:
+                    arns |= dict.fromkeys(self._replicas(arn))
+            except KmsError as error:
+                gaps.append(f"The Regions of {arn} are not known: {error}")
+        if not arns:
+            gaps.append(f"The Region of {named.name} is not known: name it by its ARN")
+        whole = NamedKeys(named.name, named.ids, tuple(arns), named.aliases)
+        caller, note = "", ""
+        try:
+            caller = self._identity() if self._identity is not None else ""
+        except KmsError as error:
+            note = clean(f"Which uses are Keydeck's own is not known: {error.message}", 300)
+        return KeyWatch(
+            whole,
+            since.replace(microsecond=0),  # as events have it: none of the first second is left out
+            store=self._store,
+            puller=self._puller if pull else None,
+            source=source,
+            reaches=self._reaches,
+            clock=self._clock,
+            gaps=gaps,
+            caller=caller,
+            note=note,
+        )
+
+    def watch(
+        self,
+        keys: Sequence[str],
+        since: datetime,
+        *,
+        every: float,
+        cancelled: Event,
+        source: str = "lookup",
+        pull: bool = True,
+    ) -> Iterator[Look]:
+        """Yield a look now and every so many seconds, for ever; uses that are too many come at once after.
+
+        A fetch that fails is a gap of that look, and is made again with the next one. Raises as `begin`,
+        InterruptedRunError once `cancelled` is set, ValueError for less than `SHORTEST_SECONDS`.
+        """
+        if every < SHORTEST_SECONDS:
+            raise ValueError(f"At least {SHORTEST_SECONDS:g} seconds lie between two looks.")
+        watch = self.begin(keys, since, source=source, pull=pull, cancelled=cancelled)
+        while True:
+            look = watch.look(cancelled=cancelled)
+            yield look
+            if not look.more:
+                cancelled.wait(every)
+            stop_if(cancelled)

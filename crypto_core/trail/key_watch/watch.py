@@ -1,0 +1,178 @@
+"""One watch over keys: fetches what is new, tells each use once, and notes how far all is covered.
+
+CloudTrail delivers late and out of order (User Guide, "How CloudTrail works": on average within 5 minutes of
+a call). So events are told in the order in which they come, whatever their date, and quiet is claimed only up
+to `LATE` before the last look, and only where that was covered in all Regions of the keys.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
+from threading import Event
+from typing import Protocol
+
+from crypto_core.errors import KmsError, TrailError
+from crypto_core.key_names import region_of
+from crypto_core.text.cleaning import clean
+from crypto_core.trail.key_watch.sightings import KeyUse, Look, UseKind, kind_of, made_by
+from crypto_core.trail.sources.pull_query import LATE
+from crypto_core.trail.sources.report import Progress, PullReport
+from crypto_core.trail.store import EventStore
+from crypto_core.trail.store.new_since import BEGINNING, Anchor
+from crypto_core.trail.use.asking import NamedKeys, term
+from crypto_core.trail.use.reach import Reaches
+
+AT_ONCE = 500
+"""Uses of one look at most; further ones come with the next one, at once."""
+_REMEMBERED = 100_000
+"""Uses that are known again where the store was vacuumed meanwhile; of earlier ones one may be told twice."""
+_READS = "-name:Describe*,Get*,List*"
+
+
+class Puller(Protocol):
+    """What fetches events into the store."""
+
+    def pull(
+        self,
+        source: str = "lookup",
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        expression: str = "",
+        regions: Iterable[str] = (),
+        progress: Progress | None = None,
+        cancelled: Event | None = None,
+    ) -> PullReport:
+        """Fetch the events of a period. Raises KmsError, TrailError, InterruptedRunError."""
+        ...
+
+
+class KeyWatch:
+    """One watch: what it has told, and how far it is covered. Used by one thread at a time."""
+
+    def __init__(
+        self,
+        keys: NamedKeys,
+        since: datetime,
+        *,
+        store: EventStore,
+        puller: Puller | None,
+        source: str,
+        reaches: Reaches,
+        clock: Callable[[], datetime],
+        gaps: Sequence[str] = (),
+        caller: str = "",
+        note: str = "",
+    ) -> None:
+        self.keys = keys
+        self.since = since
+        self.note = note
+        """What the operator should know besides, "" if there is nothing."""
+        self._store = store
+        self._puller = puller
+        self._reaches = reaches
+        self._clock = clock
+        self._source = source
+        self._lasting = tuple(gaps)
+        self._gaps: tuple[str, ...] = tuple(gaps)
+        self._caller = caller
+        self._anchor: Anchor = BEGINNING
+        self._told: OrderedDict[str, None] = OrderedDict()
+        self._newest: datetime | None = None
+        self._coming: datetime | None = None
+        self._counts = dict.fromkeys((*UseKind, "own"), 0)
+        self._broken: datetime | None = None
+        self._covered: datetime | None = None
+        self._more = False
+        self._filter = f"{term('key', *keys.ids, *keys.aliases)} since:{since.isoformat()} {_READS}"
+
+    @property
+    def regions(self) -> tuple[str, ...]:
+        """The Regions that the keys are in."""
+        return tuple(dict.fromkeys(region for arn in self.keys.arns if (region := region_of(arn))))
+
+    def look(self, *, cancelled: Event | None = None) -> Look:
+        """Fetch what is new, unless there is more of the last look; return the uses that weren't told yet.
+
+        Raises EventStoreError, InterruptedRunError.
+        """
+        now = self._clock()
+        if not self._more:
+            self._cover(now, cancelled)
+        arrivals = self._store.arrivals(self._filter, self._anchor, limit=AT_ONCE, cancelled=cancelled)
+        self._anchor, self._more = arrivals.reached, arrivals.more
+        uses = []
+        for stored in arrivals.events:
+            event = stored.event
+            about = any(map(self.keys.includes, event.key_arns)) or (
+                not event.key_arns and event.alias in self.keys.aliases
+            )
+            if about and event.event_id not in self._told:
+                own = made_by(event, self._caller)
+                late = self._newest is not None and event.time < self._newest
+                uses.append(KeyUse(event, kind_of(event), own=own, late=late))
+        uses.sort(key=lambda use: use.event.time)
+        for use in uses:
+            self._count(use)
+        if not self._more:
+            self._newest = self._coming
+        return Look(
+            at=now,
+            uses=tuple(uses),
+            more=self._more,
+            counts={kind.value: self._counts[kind] for kind in UseKind},
+            own=self._counts["own"],
+            since=self.since,
+            last_use=self._broken,
+            covered_until=self._covered,
+            regions=self.regions,
+            gaps=self._gaps,
+        )
+
+    def _count(self, use: KeyUse) -> None:
+        self._told[use.event.event_id] = None
+        while len(self._told) > _REMEMBERED:
+            self._told.popitem(last=False)
+        time = use.event.time
+        self._coming = time if self._coming is None else max(self._coming, time)
+        self._counts["own" if use.own else use.kind] += 1
+        if use.breaks_quiet:
+            self._broken = time if self._broken is None else max(self._broken, time)
+
+    def _cover(self, now: datetime, cancelled: Event | None) -> None:
+        """Fetch what is new, and note how far it is covered now."""
+        gaps = [*self._lasting]
+        if self._puller is None:
+            reached = self._reaches(self.since, self.regions)
+            gaps += reached.gaps
+            if reached.until is not None:
+                self._covered = min(reached.until, now - LATE)
+        else:
+            begin = self.since if self._covered is None else self._covered
+            try:
+                report = self._puller.pull(
+                    source=self._source,
+                    since=begin,
+                    until=now,
+                    regions=self.regions,
+                    cancelled=cancelled,
+                )
+            except (KmsError, TrailError) as error:
+                gaps.append(f"Events could not be fetched: {error}")
+            else:
+                missing = _missing(report, begin, self.regions)
+                gaps += missing
+                if not missing:
+                    self._covered = max(self._covered or begin, min(report.until, now) - LATE)
+        self._gaps = tuple(dict.fromkeys(clean(gap, 500) for gap in gaps))
+
+
+def _missing(report: PullReport, begin: datetime, regions: Sequence[str]) -> list[str]:
+    """What a pull left out of the time from `begin` on."""
+    missing = list(report.gaps)
+    missing += [f"Not read: {region}" for region in regions if region not in report.regions]
+    if report.since > begin:
+        missing.append(f"Not read: from {begin.isoformat()} to {report.since.isoformat()}")
+    return missing

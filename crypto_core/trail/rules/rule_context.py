@@ -1,0 +1,231 @@
+"""What rules look at: a window of the store's events, what came before it, and the keys that matter."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cached_property
+from typing import Any
+
+from crypto_core.findings.finding import Finding, Gap
+from crypto_core.findings.severity import Severity
+from crypto_core.lists.filter_language import Alternative, Term
+from crypto_core.text.cleaning import clean
+from crypto_core.text.counting import counted
+from crypto_core.trail.event import KMS, TrailEvent
+from crypto_core.trail.record_reader import load
+from crypto_core.trail.rules.configured import Keys, patterns
+from crypto_core.trail.store.history import Group, History, Span, flag, has, like
+
+BASELINE_DAYS = 3
+"""A baseline needs so many days of events before the window."""
+MOST_EVENTS = 20
+"""So many events are named as a finding's evidence; its text says how many there are."""
+MOST_CHANGES = 2_000
+"""So many changes of keys or trails are looked at one by one."""
+MOST_FINDINGS = 50
+"""So many findings of one rule are told; a gap says how many more there are."""
+
+OF_KMS = has("source", KMS)
+NO_SERVICE = flag("service", negated=True)
+DID = flag("failed", negated=True)
+FAILED = flag("failed")
+
+
+@dataclass
+class Watched:
+    """One examination. Its questions block on the store."""
+
+    history: History
+    since: datetime
+    until: datetime
+    keys: Keys = field(default_factory=Keys)
+
+    @cached_property
+    def window(self) -> Span:
+        """What is examined."""
+        return Span(self.since, self.until)
+
+    @cached_property
+    def before(self) -> Span:
+        """What came before it: what is normal."""
+        return Span(None, self.since)
+
+    @cached_property
+    def days_before(self) -> int:
+        """On how many days before the window there were events."""
+        return self.history.days(self.before)
+
+    @property
+    def has_baseline(self) -> bool:
+        """True if there is enough before the window to tell what is normal."""
+        return self.days_before >= BASELINE_DAYS
+
+    @cached_property
+    def on_guarded(self) -> tuple[Term, ...]:
+        """The terms for calls with keys that guard tokens, or that name no key; all where none is known."""
+        if not self.keys.guarding:
+            return ()
+        return (like("key", *patterns(self.keys.guarding, self.keys.names or {})),)
+
+    @cached_property
+    def openings(self) -> tuple[Term, ...]:
+        """The terms for what opened something under a guarded key, services' own doings left out.
+
+        What an AWS service opens in somebody's name is sealed by that service, such as objects of S3: it
+        never is a token.
+        """
+        return (OF_KMS, has("name", "Decrypt", "ReEncrypt"), DID, NO_SERVICE, *self.on_guarded)
+
+    @cached_property
+    def opened(self) -> tuple[Group, ...]:
+        """Who opened something in the window, each with how often."""
+        return self.history.groups(("principal",), self.openings, self.window)
+
+    @cached_property
+    def opened_before(self) -> Mapping[str, Group]:
+        """Who opened something before the window, by principal."""
+        return {g.values[0]: g for g in self.history.groups(("principal",), self.openings, self.before)}
+
+    @cached_property
+    def seen_before(self) -> frozenset[str]:
+        """Everybody who made any call before the window that did not fail."""
+        groups = self.history.groups(("principal",), (DID,), self.before)
+        return frozenset(g.values[0] for g in groups)
+
+    def of(self, principal: str, terms: Iterable[Term] = ()) -> tuple[Term, ...]:
+        """The terms for one principal's events."""
+        named = (
+            has("principal", principal)
+            if principal
+            else Term("principal", (Alternative(text="*"),), negated=True, position=0)
+        )
+        return (named, *terms)
+
+    def evidence(
+        self, terms: Iterable[Term], span: Span | None = None, *, newest_first: bool = False
+    ) -> tuple[TrailEvent, ...]:
+        """Return some of the events that terms are about, as many as a finding names."""
+        return self.history.events(terms, span or self.window, limit=MOST_EVENTS, newest_first=newest_first)
+
+    def changes(self, source: str, *names: str) -> tuple[tuple[TrailEvent, ...], tuple[Gap, ...]]:
+        """Return the window's calls of these names, the oldest first, and a gap where they are too many.
+
+        Services' doings are among them: CloudFormation deletes keys for whoever tells it to.
+        """
+        found = self.history.events(
+            (has("source", source), has("name", *names)),
+            self.window,
+            limit=MOST_CHANGES + 1,
+            newest_first=False,
+        )
+        if len(found) <= MOST_CHANGES:
+            return found, ()
+        reason = f"CloudTrail events: of {', '.join(names)} only the first {MOST_CHANGES:,} were examined"
+        return found[:MOST_CHANGES], (Gap(reason, Severity.MEDIUM),)
+
+    def weighed(self, severity: Severity, arns: Sequence[str]) -> Severity:
+        """Return a severity for keys: at most medium where they guard no tokens."""
+        if self.keys.guards(arns) or severity.rank > Severity.MEDIUM.rank:
+            return severity
+        return Severity.MEDIUM
+
+    def key(self, arn: str) -> str:
+        """A key in a title."""
+        return self.keys.name(arn)
+
+
+def lower(severity: Severity, steps: int = 1) -> Severity:
+    """A severity so many degrees less, low at the least."""
+    order = (Severity.CRITICAL, Severity.HIGH, Severity.MEDIUM, Severity.LOW)
+    return order[min(severity.rank + steps, len(order) - 1)]
+
+
+def found(
+    rule: str,
+    severity: Severity,
+    subject: str,
+    title: str,
+    evidence: str,
+    remedy: str,
+    events: Sequence[TrailEvent],
+    *,
+    first_at: datetime | None = None,
+    last_at: datetime | None = None,
+) -> Finding:
+    """Return a finding with its events; the registry adds what the rule is about."""
+    dated = [e.time for e in events if e.dated]
+    return Finding(
+        rule,
+        severity,
+        subject,
+        title,
+        evidence,
+        remedy,
+        events=tuple(e.event_id for e in events[:MOST_EVENTS]),
+        first_at=first_at or min(dated, default=None),
+        last_at=last_at or max(dated, default=None),
+    )
+
+
+def who(event: TrailEvent) -> str:
+    """A principal as a title has room for it."""
+    principal = event.principal
+    if principal.is_root and principal.account:
+        return f"root of {principal.account}"
+    return short(principal.name) or "an unknown principal"
+
+
+def short(name: str) -> str:
+    """A name as a title has room for it."""
+    return clean(name, 64)
+
+
+def name_of(arn: str) -> str:
+    """A principal's ARN as a title has room for it: role/platform."""
+    rest = arn.rsplit(":", 1)[-1] if arn.startswith("arn:") else arn
+    kind, _, path = rest.partition("/")
+    return short(f"{kind}/{path.rsplit('/', 1)[-1]}" if path else rest) or "an unknown principal"
+
+
+def subject_of(event: TrailEvent) -> str:
+    """What a finding about one call's key is about."""
+    return (event.key_arns[0] if event.key_arns else event.alias) or event.principal.arn or event.event_id
+
+
+def where_from(events: Sequence[TrailEvent]) -> str:
+    """The addresses that calls came from, some of them."""
+    return listed(dict.fromkeys(e.source_ip for e in events if e.source_ip))
+
+
+def listed(values: Iterable[str], most: int = 5) -> str:
+    """Some of many values, with how many more there are."""
+    all_ = [clean(v, 120) for v in values if v]
+    more = len(all_) - most
+    return ", ".join(all_[:most]) + (f" and {more:,} more" if more > 0 else "")
+
+
+def times(number: int) -> str:
+    """How often: once, 12 times."""
+    return "once" if number == 1 else f"{number:,} times"
+
+
+def calls(number: int) -> str:
+    """How many calls."""
+    return counted(number, "call")
+
+
+def request(event: TrailEvent) -> Mapping[str, Any]:
+    """The parameters of a call as they were recorded: neither clean nor sure to be of the right type."""
+    try:
+        record = load(event.raw) if event.raw else {}
+    except ValueError:
+        return {}
+    parameters = record.get("requestParameters") if isinstance(record, dict) else None
+    return parameters if isinstance(parameters, dict) else {}
+
+
+def text(value: object, limit: int = 200) -> str:
+    """A parameter as text; "" for what is none."""
+    return clean(value, limit) if isinstance(value, str | int) and not isinstance(value, bool) else ""

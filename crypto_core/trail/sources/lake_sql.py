@@ -1,0 +1,391 @@
+"""The filter as SQL for Athena and CloudTrail Lake, as far as it means exactly the same there.
+
+Athena Developer Guide, "Query AWS CloudTrail logs"; CloudTrail User Guide, "Supported SQL schemas for event
+data stores". What is pushed down may let more through than the filter, never less: every row is held against
+the whole filter again when it arrives. Values are bound, or quoted where a service binds none.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    FromClause,
+    TextClause,
+    and_,
+    func,
+    literal_column,
+    not_,
+    null,
+    or_,
+    select,
+)
+from sqlalchemy.engine.default import DefaultDialect
+
+from crypto_core.key_names import is_key_arn
+from crypto_core.lists.filter_language import SET, Alternative, Term, lower
+from crypto_core.trail.event import DENIED
+from crypto_core.trail.record_reader import load
+from crypto_core.trail.sources.pull_query import KEPT_SOURCES, Asked
+
+LONGEST = 1_000
+"""Characters of one value as a literal; Athena takes 1,024."""
+_LONGEST_ASKED = 400
+"""Characters of a filter's value that is pushed down: written for SQL it may be twice as long."""
+_ESCAPE = "!"
+
+PLAIN = {
+    "eventID": "eventid",
+    "eventTime": "eventtime",
+    "eventSource": "eventsource",
+    "eventName": "eventname",
+    "awsRegion": "awsregion",
+    "sourceIPAddress": "sourceipaddress",
+    "userAgent": "useragent",
+    "errorCode": "errorcode",
+    "errorMessage": "errormessage",
+    "requestID": "requestid",
+    "readOnly": "readonly",
+    "eventType": "eventtype",
+    "recipientAccountId": "recipientaccountid",
+}
+"""A record's fields that are columns of text, by the column."""
+DOCUMENTS = {
+    "requestParameters": "requestparameters",
+    "responseElements": "responseelements",
+    "additionalEventData": "additionaleventdata",
+    "serviceEventDetails": "serviceeventdetails",
+}
+"""Those that hold JSON in Athena, and a map in Lake."""
+IDENTITY = {
+    "type": "useridentity.type",
+    "principalId": "useridentity.principalid",
+    "arn": "useridentity.arn",
+    "accountId": "useridentity.accountid",
+    "invokedBy": "useridentity.invokedby",
+    "accessKeyId": "useridentity.accesskeyid",
+    "userName": "useridentity.username",
+}
+SESSION = {
+    "mfaAuthenticated": "useridentity.sessioncontext.attributes.mfaauthenticated",
+    "issuerArn": "useridentity.sessioncontext.sessionissuer.arn",
+}
+MISSING = ("sessionCredentialFromConsole", "tlsDetails", "vpcEndpointId", "sharedEventID", "addendum")
+"""Fields of a record that rows of a query engine don't bring."""
+
+_ARNS = "json_format(CAST(transform(resources, r -> r.arn) AS JSON))"
+_EXACT = {
+    "name": "eventname",
+    "ip": "sourceipaddress",
+    "error": "errorcode",
+    "region": "awsregion",
+    "source": "eventsource",
+    "access_key": "useridentity.accesskeyid",
+    "id": "eventid",
+}
+"""Fields whose values only AWS writes: in SQL they are what they are here."""
+_ACCOUNT = re.compile(r"[0-9]{12}")
+_KEY_ID = re.compile(r"(?:mrk-)?[0-9a-f-]{32,36}")
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A statement with a ? for each of its values, and the fields of the filter that it leaves to us."""
+
+    statement: str
+    values: tuple[str, ...]
+    left: tuple[str, ...]
+
+    @property
+    def literals(self) -> tuple[str, ...]:
+        """The values as SQL literals, in order."""
+        return tuple(quoted(value) for value in self.values)
+
+    @property
+    def inlined(self) -> str:
+        """The statement with its values in it, as literals."""
+        parts = self.statement.split("?")
+        literals = (*self.literals, "")
+        if len(parts) != len(literals):
+            raise ValueError("a statement must have as many places as values")
+        return "".join(part + literal for part, literal in zip(parts, literals, strict=True))
+
+
+def quoted(value: str) -> str:
+    """Return a text as a literal of Trino and Presto. Raises ValueError for what can't safely be one.
+
+    SQL-92: within quotes only the quote itself is special. Control and format characters are refused.
+    """
+    if not can_be_literal(value):
+        raise ValueError("a text that can't be a literal")
+    return "'" + value.replace("'", "''") + "'"
+
+
+def can_be_literal(value: str) -> bool:
+    """True for a text of bounded length without control, format, private or unassigned characters."""
+    length = len(value) + value.count("'")
+    return length <= LONGEST and not any(unicodedata.category(c)[0] == "C" for c in value)
+
+
+def question(
+    asked: Asked,
+    source: FromClause | TextClause,
+    *,
+    written: Callable[[datetime], str],
+    regions: Sequence[str] = (),
+    as_json: bool,
+    columns: frozenset[str] | None = None,
+    more: Sequence[ColumnElement[bool]] = (),
+    limit: int,
+) -> Query:
+    """Return the query for what is asked, in some Regions or, with none, in all.
+
+    `written` gives a moment as the engine writes it; `as_json` is for maps, which become JSON; `columns` are
+    those that are there, None for all; `more` are conditions on partitions.
+    """
+    there = [*_selected(as_json=as_json, columns=columns)]
+    window = _between(written(asked.since), written(asked.until))
+    conditions: list[ColumnElement[bool]] = [window, *more]
+    conditions.append(literal_column("eventsource").in_(KEPT_SOURCES))
+    if regions:
+        conditions.append(literal_column("awsregion").in_(list(regions)))
+    left: dict[str, None] = {}
+    for term in asked.terms:
+        pushed = _pushed(term, asked, written, as_json=as_json)
+        if pushed is None:
+            left[term.field or "free text"] = None
+        else:
+            conditions.append(pushed)
+    wanted = (
+        select(*there).select_from(source).where(and_(*conditions)).limit(literal_column(str(int(limit))))
+    )
+    compiled = wanted.compile(
+        dialect=DefaultDialect(paramstyle="qmark"), compile_kwargs={"render_postcompile": True}
+    )
+    names = compiled.positiontup or []
+    statement = " ".join(str(compiled).split())
+    return Query(statement, tuple(str(compiled.params[name]) for name in names), tuple(left))
+
+
+def record_of(row: Mapping[str, str | None]) -> dict[str, object]:
+    """Return the record that a row tells of, as far as it does; see MISSING."""
+    record: dict[str, object] = {name: row.get(column) for name, column in PLAIN.items()}
+    record["readOnly"] = {"true": True, "false": False}.get(str(row.get("readonly")).lower())
+    for name, column in DOCUMENTS.items():
+        record[name] = _document(row.get(column))
+    identity: dict[str, object] = {name: row.get(f"identity_{name.lower()}") for name in IDENTITY}
+    identity["sessionContext"] = {
+        "attributes": {"mfaAuthenticated": row.get("session_mfaauthenticated")},
+        "sessionIssuer": {"arn": row.get("session_issuerarn")},
+    }
+    record["userIdentity"] = identity
+    arns = _document(row.get("resource_arns"))
+    record["resources"] = [{"ARN": arn} for arn in arns] if isinstance(arns, list) else None
+    return record
+
+
+def _document(text: str | None) -> object:
+    """JSON, whose values may be JSON in texts again: what a map of texts holds."""
+    if not text:
+        return None
+    try:
+        found = load(text)
+    except ValueError:
+        return None
+    if isinstance(found, dict):
+        for name, value in found.items():
+            if isinstance(value, str) and value.startswith("{"):
+                try:
+                    found[name] = load(value)
+                except ValueError:
+                    continue
+    return found
+
+
+def _selected(*, as_json: bool, columns: frozenset[str] | None) -> Iterator[ColumnElement[Any]]:
+    def column(expression: str, label: str) -> ColumnElement[Any]:
+        name = expression.partition(".")[0]
+        if columns is not None and name not in columns:
+            return null().label(label)
+        return literal_column(expression).label(label)
+
+    for one in PLAIN.values():
+        yield column(one, one)
+    for one in DOCUMENTS.values():
+        if columns is not None and one not in columns:
+            yield null().label(one)
+        else:
+            yield _document_column(one, as_json=as_json).label(one)
+    for name, one in IDENTITY.items():
+        yield column(one, f"identity_{name.lower()}")
+    for name, one in SESSION.items():
+        yield column(one, f"session_{name.lower()}")
+    if columns is not None and "resources" not in columns:
+        yield null().label("resource_arns")
+    else:
+        yield literal_column(_ARNS).label("resource_arns")
+
+
+def _document_column(name: str, *, as_json: bool) -> ColumnElement[str]:
+    return literal_column(f"json_format(CAST({name} AS JSON))" if as_json else name)
+
+
+def _between(first: str | None, last: str | None) -> ColumnElement[bool]:
+    at: ColumnElement[str] = literal_column("eventtime")
+    ends = [] if first is None else [at >= first]
+    return and_(*ends, *([] if last is None else [at <= last]))
+
+
+def _pushed(
+    term: Term, asked: Asked, written: Callable[[datetime], str], *, as_json: bool
+) -> ColumnElement[bool] | None:
+    """The term as a condition; None for one that SQL can't decide, or not in the same way."""
+    field = term.field or ""
+    if field == "time" and not term.negated:
+        return _at(term.alternatives, written)
+    if term.alternatives == SET and field in _FLAGS:
+        return not_(_FLAGS[field]) if term.negated else _FLAGS[field]
+    texts = [value.text for value in term.alternatives if not value.is_range]
+    if len(texts) != len(term.alternatives) or not all(_can_be_asked(text) for text in texts):
+        return None
+    if field in _EXACT and not (field == "ip" and any("/" in text for text in texts)):
+        column = func.lower(literal_column(_EXACT[field]))
+        found = or_(*(_spelt(column, value, field) for value in term.alternatives))
+        return or_(column.is_(None), column == "", not_(found)) if term.negated else found
+    if field == "account":
+        return _not_of_accounts(texts) if term.negated else _of_accounts(term.alternatives)
+    if term.negated:
+        return None
+    if field == "principal":
+        return _principal(term.alternatives)
+    if field == "key":
+        return _key(term.alternatives, asked, as_json=as_json)
+    return None
+
+
+def _can_be_asked(text: str) -> bool:
+    return text.isascii() and len(text) <= _LONGEST_ASKED and can_be_literal(text)
+
+
+def _at(ranges: Iterable[Alternative], written: Callable[[datetime], str]) -> ColumnElement[bool] | None:
+    """Times as a condition, both ends included; the years are those that can be written with four digits."""
+    found = []
+    for one in ranges:
+        ends = [end for end in (one.at_least, one.at_most) if isinstance(end, datetime)]
+        if not ends or any(end.year < 1_000 for end in ends):
+            return None
+        first, last = (
+            written(end) if isinstance(end, datetime) else None for end in (one.at_least, one.at_most)
+        )
+        found.append(_between(first, last))
+    return or_(*found)
+
+
+def _spelt(column: ColumnElement[str], value: Alternative, field: str) -> ColumnElement[bool]:
+    spelt = _like(column, value.parts)
+    if field == "source":
+        return or_(spelt, _like(column, (*value.parts[:-1], value.parts[-1] + ".amazonaws.com")))
+    return spelt
+
+
+def _like(column: ColumnElement[str], parts: Sequence[str]) -> ColumnElement[bool]:
+    if len(parts) == 1:
+        return column == lower(parts[0])
+    return column.like("%".join(_escaped(lower(part)) for part in parts), escape=_ESCAPE)
+
+
+def _escaped(text: str) -> str:
+    return re.sub("([!%_])", r"!\1", text)
+
+
+def _of_accounts(values: Iterable[Alternative]) -> ColumnElement[bool]:
+    """An event's account is the trail's, or the caller's where the trail's is no account."""
+    columns: list[ColumnElement[str]] = [
+        literal_column(name) for name in ("recipientaccountid", IDENTITY["accountId"])
+    ]
+    return or_(*(_like(func.lower(column), value.parts) for value in values for column in columns))
+
+
+def _not_of_accounts(texts: Sequence[str]) -> ColumnElement[bool] | None:
+    """None for what may be equal to a column's text without being an account."""
+    if not all(_ACCOUNT.fullmatch(text) for text in texts):
+        return None
+    account: ColumnElement[str | None] = func.coalesce(
+        literal_column("recipientaccountid"), literal_column(IDENTITY["accountId"])
+    )
+    return or_(account.is_(None), account.not_in(texts))
+
+
+def _principal(values: Iterable[Alternative]) -> ColumnElement[bool] | None:
+    """A role's session has another ARN than the role: the name behind the last / or : is in both."""
+    columns = [IDENTITY[name] for name in ("arn", "userName", "invokedBy", "principalId")]
+    conditions: list[ColumnElement[bool]] = []
+    for value in values:
+        names = [name for part in value.parts for name in re.split("[:/]", part) if name]
+        name = lower(names[-1]) if names else ""
+        if name in "iam":
+            return None
+        conditions += [
+            _like(func.lower(literal_column(column)), ("", name, ""))
+            for column in (*columns, SESSION["issuerArn"])
+        ]
+    return or_(*conditions)
+
+
+def _key(values: Iterable[Alternative], asked: Asked, *, as_json: bool) -> ColumnElement[bool] | None:
+    """A key's id is wherever a record names the key: resources, request, answer or error message."""
+    ids: dict[str, None] = {}
+    for value in values:
+        text = value.text
+        if is_key_arn(text) or _KEY_ID.fullmatch(text):
+            ids[text.rsplit("/", 1)[-1]] = None
+        elif text.startswith("alias/") and len(value.parts) == 1:
+            ids[text] = None
+            known = asked.aliases().items()
+            same = lower(text)
+            ids |= {arn.rsplit("/", 1)[-1]: None for arn, names in known if same in map(lower, names)}
+        else:
+            return None
+    places: list[ColumnElement[str]] = [literal_column(_ARNS), literal_column("errormessage")]
+    places += [
+        _document_column(name, as_json=as_json)
+        for name in ("requestparameters", "responseelements", "serviceeventdetails")
+    ]
+    return or_(*(_like(func.lower(place), ("", key, "")) for key in ids for place in places))
+
+
+def _flags() -> dict[str, ColumnElement[bool]]:
+    """Properties as conditions that are never NULL: see TrailEvent."""
+
+    def text(column: str) -> ColumnElement[str]:
+        return func.coalesce(literal_column(column), "")
+
+    ip, invoked, error = text("sourceipaddress"), text("useridentity.invokedby"), text("errorcode")
+    kind = text("useridentity.type")
+    services = [column.like("%.amazonaws.com") for column in (ip, invoked)]
+    return {
+        "service": or_(
+            text("eventtype") == "AwsServiceEvent",
+            kind == "AWSService",
+            ip == "AWS Internal",
+            invoked == "AWS Internal",
+            *services,
+        ),
+        "failed": error != "",
+        "denied": or_(*(error.like(f"{code}%") for code in DENIED)),
+        "root": kind == "Root",
+    }
+
+
+_FLAGS = _flags()
+
+
+def iso(moment: datetime) -> str:
+    """A moment as CloudTrail writes it."""
+    return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"

@@ -1,0 +1,123 @@
+"""What is asked of a pull: the window, and which events are kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import partial
+
+from crypto_core.lists.filter_language import Term, passes
+from crypto_core.trail.columns import seconds
+from crypto_core.trail.event import CLOUDTRAIL, KMS, TrailEvent
+from crypto_core.trail.query import FREE, Aliases, parse, values
+from crypto_core.trail.record_reader import load, read_record
+from crypto_core.trail.store.pulls import KMS_EVENTS, Window
+
+LATE = timedelta(minutes=15)
+"""How long CloudTrail takes to deliver an event, as its User Guide has it: about five to fifteen minutes."""
+
+FILTERED = "filter"
+"""How the scope of what a filter leaves begins: no filter may be taken for KMS_EVENTS."""
+
+KEPT_SOURCES = (KMS, CLOUDTRAIL)
+"""Whose events are kept: KMS's, and those that change what CloudTrail records."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A window and a filter. Both ends are whole seconds and belong to the window."""
+
+    since: datetime
+    until: datetime
+    expression: str = ""
+    terms: tuple[Term, ...] = ()
+    aliases: Aliases = dict
+
+    @property
+    def window(self) -> Window:
+        """The window in seconds."""
+        return Window(seconds(self.since), seconds(self.until))
+
+    @property
+    def scope(self) -> str:
+        """What is fetched, as the store's book calls it.
+
+        A filter that counts back from now is another one each time.
+        """
+        expression = self.expression.strip()
+        if not expression:
+            return KMS_EVENTS
+        ends = [(a.at_least, a.at_most) for term in self.terms for a in term.alternatives if a.is_range]
+        moments = [end.isoformat() for two in ends for end in two if isinstance(end, datetime)]
+        return " ".join((FILTERED, expression, *moments))
+
+    def wants(self, event: TrailEvent) -> bool:
+        """True for an event that is to be kept, whenever it happened."""
+        if event.source not in KEPT_SOURCES:
+            return False
+        known = self.aliases() if self.terms else {}
+        return passes(self.terms, partial(values, event, aliases=known), free=FREE)
+
+
+def asked(
+    since: datetime,
+    until: datetime,
+    expression: str,
+    *,
+    aliases: Aliases,
+    now: datetime,
+) -> Asked:
+    """Return what is asked. Raises InvalidFilterError."""
+    return Asked(
+        since.replace(microsecond=0),
+        until.replace(microsecond=0),
+        expression,
+        parse(expression, now),
+        aliases,
+    )
+
+
+def moment(second: int) -> datetime:
+    """Return the moment of a second since 1970."""
+    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=second)
+
+
+def settled(window: Window, now: datetime) -> Window:
+    """Return what of a window is whole by now: later events may still be on their way."""
+    return Window(window.since, min(window.until, seconds(now - LATE)))
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """Records that were read: events to keep, how many there were, and how many are no records."""
+
+    kept: tuple[TrailEvent, ...]
+    records: int
+    unreadable: int = 0
+
+
+def read_texts(texts: Iterable[object], wants: Callable[[TrailEvent], bool]) -> Read:
+    """Return what records given as JSON in texts tell of."""
+    kept, records, unreadable = [], 0, 0
+    for text in texts:
+        records += 1
+        found = None
+        if isinstance(text, str):
+            try:
+                found = read_record(load(text), _as_bytes(text))
+            except ValueError:
+                found = None
+        if found is None:
+            unreadable += 1
+        elif wants(found):
+            kept.append(found)
+    return Read(tuple(kept), records, unreadable)
+
+
+def _as_bytes(text: str) -> bytes:
+    """The text as it came; nothing for one that can't be kept so, whose record is written anew."""
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        return b""
