@@ -23,7 +23,7 @@ from console.terminal import Title
 from console.themes import DARK, THEMES, defaults_for, theme_after, theme_named
 from crypto_core.log.tracebacks import crash_lines
 from crypto_core.text.cleaning import clean
-from screens.actions.action import Action, Scope
+from screens.actions.action import Action, ActionScope
 from screens.actions.performing import Actor, bindings, perform, within_reach
 from screens.actions.registry import ACTIONS
 from screens.ages import Clock, system_clock
@@ -31,7 +31,7 @@ from screens.asking import ask
 from screens.blocking import DaemonThreads, Trouble
 from screens.command_line.palette import ActionProvider
 from screens.command_line.screen import ENTER, CommandLine
-from screens.command_line.screen import Choice as Command
+from screens.command_line.screen import CommandChoice as Command
 from screens.facts import Facts
 from screens.main_screen import MainScreen
 from screens.memory import Memory
@@ -64,10 +64,14 @@ from screens.widgets.line_input import LONGEST
 
 if TYPE_CHECKING:
     from crypto_core.log.logbook import LogBook
-    from screens.context.screen import Choice
+    from screens.context.screen import ContextChange
     from screens.help.screen import Doable
 
-_RANKS = dict.fromkeys(Scope, 0) | {Scope.EVERYWHERE: 1, Scope.TABLE: 2, Scope.LIST: 3}
+_RANKS = dict.fromkeys(ActionScope, 0) | {
+    ActionScope.EVERYWHERE: 1,
+    ActionScope.TABLE: 2,
+    ActionScope.LIST: 3,
+}
 """In which order commands are offered: those of the screen first, moving about last."""
 
 _log = logging.getLogger(__name__)
@@ -86,9 +90,9 @@ class KeydeckApp(Actor, App[None]):
     SUB_TITLE = "envelope encryption of API tokens"
     ENABLE_COMMAND_PALETTE = False
     CSS = "Toast { background: $panel; padding: 0 1; }"
-    ACTS: ClassVar[tuple[Scope, ...]] = (Scope.EVERYWHERE,)
+    ACTS: ClassVar[tuple[ActionScope, ...]] = (ActionScope.EVERYWHERE,)
     BINDINGS: ClassVar[list[BindingType]] = [
-        *bindings(Scope.EVERYWHERE),
+        *bindings(ActionScope.EVERYWHERE),
         Binding("ctrl+q", "quit", "quit", show=False, priority=True, system=True),
     ]
 
@@ -424,7 +428,7 @@ class KeydeckApp(Actor, App[None]):
 
     def do_context(self, argument: str) -> None:
         """Another AWS profile, Region or database."""
-        from screens.context.screen import Choice, ContextDialog
+        from screens.context.screen import ContextChange, ContextDialog
 
         contexts = self.facts.services.contexts
         if contexts is None:
@@ -437,9 +441,9 @@ class KeydeckApp(Actor, App[None]):
         if kind not in ("profile", "region", "database") or not name.strip():
             self.tell("Write :context profile NAME, region NAME or database NAME.", trouble=True)
             return
-        self._switch(Choice(**{kind: name.strip()}))
+        self._switch(ContextChange(**{kind: name.strip()}))
 
-    def _switch(self, choice: Choice | None) -> None:
+    def _switch(self, choice: ContextChange | None) -> None:
         contexts = self.facts.services.contexts
         if choice is None or contexts is None:
             return

@@ -13,7 +13,7 @@ from crypto_core.reencryption.plan import Plan
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class WritingOptions:
     """The options that rewrap, reencrypt and encrypt have in common."""
 
     target: str | None

@@ -10,7 +10,7 @@ from console.machine import look_at_machine
 from console.sandbox_parts import look_at_sandbox_parts
 from console.settings import LoadedSettings
 from console.settings_check import look_at_settings
-from crypto_core.diagnosis import Area, Check, Outcome, examine
+from crypto_core.diagnosis import Area, Check, CheckOutcome, examine
 from crypto_core.diagnosis.examination import LIMIT_SECONDS
 from crypto_core.errors import SettingsError
 
@@ -58,7 +58,7 @@ def _areas(loaded: LoadedSettings | SettingsError) -> tuple[Area, ...]:
 
 
 def _not_looked_at(title: str) -> Area:
-    check = Check(title, "all", Outcome.SKIPPED, "Not looked at: the settings can't be used.")
+    check = Check(title, "all", CheckOutcome.SKIPPED, "Not looked at: the settings can't be used.")
     return Area(title, lambda _: [check])
 
 
@@ -70,7 +70,7 @@ def _databases(loaded: LoadedSettings) -> Iterator[Area]:
         check = Check(
             DATABASE,
             "address",
-            Outcome.FAILED,
+            CheckOutcome.FAILED,
             "No database is configured.",
             "Set DATABASE_URL, or database_url in the settings file. To try Keydeck: keydeck demo.",
         )

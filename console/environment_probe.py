@@ -64,7 +64,7 @@ class DatabaseSide:
     trouble: str = ""
 
 
-class Surveyor:
+class EnvironmentProbe:
     """Looks around. Thread-safe."""
 
     def __init__(

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from threading import Lock
 from time import monotonic, sleep
 
-from console.runners import MOST_PROCESSES, Runner, environment_of, fitting_processes
+from console.runners import MOST_PROCESSES, RunnerProcess, environment_of, fitting_processes
 from console.settings import Settings
 from crypto_core.errors import JobError, ReadOnlyError
 from crypto_core.text.cleaning import clean
@@ -30,7 +30,7 @@ class HostProcesses:
         self._settings = settings
         self._trust = tuple(trust)
         self._lock = Lock()
-        self._started: list[tuple[int, Runner]] = []
+        self._started: list[tuple[int, RunnerProcess]] = []
         self._trouble: dict[int, str] = {}
         self._left = False
 
@@ -51,7 +51,7 @@ class HostProcesses:
             self._trouble.pop(job, None)
             for _ in range(processes):
                 try:
-                    self._started.append((job, Runner(job, environment)))
+                    self._started.append((job, RunnerProcess(job, environment)))
                 except OSError as error:
                     raise JobError(
                         f"No process could be started: {clean(error.strerror, 200) or 'refused'}.",

@@ -12,12 +12,12 @@ from console.printing import print_table, say
 from crypto_core.incidents.model import (
     CheckResult,
     CheckState,
-    Entry,
-    Evidence,
+    EvidencePiece,
     IncidentState,
     IncidentView,
     StepState,
     StepView,
+    TimelineEntry,
 )
 from crypto_core.incidents.placeholders import filled
 from crypto_core.incidents.runbook import Runbook
@@ -76,7 +76,7 @@ def step_document(view: StepView) -> dict[str, Any]:
     }
 
 
-def evidence_document(piece: Evidence) -> dict[str, Any]:
+def evidence_document(piece: EvidencePiece) -> dict[str, Any]:
     """Return a piece of evidence, without its content, as a JSON document's part."""
     return {
         "id": piece.id,
@@ -90,7 +90,7 @@ def evidence_document(piece: Evidence) -> dict[str, Any]:
     }
 
 
-def entry_document(entry: Entry) -> dict[str, Any]:
+def entry_document(entry: TimelineEntry) -> dict[str, Any]:
     """Return a line of the timeline as a JSON document's part."""
     return {
         "at": _when(entry.at),

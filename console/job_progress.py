@@ -7,7 +7,7 @@ from threading import Event
 
 from console.garbage import settle
 from console.printing import meter, say
-from console.runners import Runner, runners
+from console.runners import RunnerProcess, runners
 from console.worker_scaling import Growth, cores
 from crypto_core.reencryption.jobs.model import JobState, JobView
 from screens.services import JobWork
@@ -42,7 +42,7 @@ def work_on(
         def progress(view: JobView) -> None:
             shown.show(*through(view), view.tokens_per_second)
             if growth.wants_more(1 + len(others), view):
-                others.append(Runner(job, environment))
+                others.append(RunnerProcess(job, environment))
 
         view = work.join(job, progress=progress, cancelled=cancelled)
     _tell(others)
@@ -60,7 +60,7 @@ def follow(work: JobWork, job: int, cancelled: Event) -> JobView:
             view = work.show(job)
 
 
-def _tell(others: list[Runner]) -> None:
+def _tell(others: list[RunnerProcess]) -> None:
     """Say which processes did not end well, and their last words."""
     for one in others:
         if one.code not in (0, 1, 130):

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from crypto_core.database.state.journal import Journal
     from crypto_core.database.state.journal_checkpoints import JournalCheckpoints
     from crypto_core.database.tokens.attribution import Attributor
-    from crypto_core.database.tokens.attribution_cache import AnswerBook
+    from crypto_core.database.tokens.attribution_cache import AttributionCache
     from crypto_core.database.tokens.catalogue import LiveCatalogue
     from crypto_core.database.tokens.inspection import Inspector
     from crypto_core.database.tokens.inventory import Inventory
@@ -64,7 +64,7 @@ class Ground:
     kms: KmsApi
     keyring: KmsKeyring
     catalogue: LiveCatalogue
-    answers: AnswerBook
+    answers: AttributionCache
     store: TokenStore
     attributor: Attributor
     keys: KeyInventory
@@ -294,12 +294,12 @@ def key_changes(ground: Ground) -> KeyWork:
 def replacement(ground: Ground, coverage: CoverageRecord) -> ReplacementSource:
     """Return the guide through a manual rotation."""
     from crypto_core.keyring.preflight import Preflight
-    from crypto_core.keys.replacement.seen import Configuration, Sight
+    from crypto_core.keys.replacement.seen import Configuration, RotationReader
     from crypto_core.keys.replacement.service import ManualRotation
     from crypto_core.trail.use.witness import StoreWitness
 
     settings = ground.settings
-    sight = Sight(
+    sight = RotationReader(
         ground.engine,
         ground.state_engine,
         ground.keys,

@@ -90,7 +90,7 @@ def command(job: int) -> list[str]:
     return [sys.executable, "-P", "-m", "console", "jobs", "join", str(job), "--runner"]
 
 
-class Runner:
+class RunnerProcess:
     """One further process. What it says is kept, the end of it."""
 
     def __init__(self, job: int, environment: Mapping[str, str]) -> None:
@@ -147,12 +147,12 @@ class Runner:
 
 
 @contextmanager
-def runners(job: int, number: int, environment: Mapping[str, str]) -> Iterator[list[Runner]]:
+def runners(job: int, number: int, environment: Mapping[str, str]) -> Iterator[list[RunnerProcess]]:
     """Give so many further processes that work on a job; all have ended when the block has."""
-    started: list[Runner] = []
+    started: list[RunnerProcess] = []
     try:
         while len(started) < number:
-            started.append(Runner(job, environment))
+            started.append(RunnerProcess(job, environment))
         yield started
     finally:
         for one in started:

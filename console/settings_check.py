@@ -14,7 +14,7 @@ from sqlalchemy.exc import ArgumentError
 
 from console.logfile import log_path
 from console.settings import FILE_VARIABLE, LoadedSettings, Settings, masked_url, settings_file
-from crypto_core.diagnosis import Check, Outcome
+from crypto_core.diagnosis import Check, CheckOutcome
 from crypto_core.diagnosis.trying import trying
 from crypto_core.errors import SettingsError
 from crypto_core.text.cleaning import clean
@@ -35,11 +35,13 @@ def look_at_settings(area: str, loaded: LoadedSettings | SettingsError) -> Itera
 
 def _file(area: str, path: Path, loaded: LoadedSettings | SettingsError) -> Check:
     if isinstance(loaded, SettingsError):
-        return Check(area, "settings", Outcome.FAILED, loaded.message, loaded.remedy)
+        return Check(area, "settings", CheckOutcome.FAILED, loaded.message, loaded.remedy)
     if not path.exists():
-        return Check(area, "settings", Outcome.OK, f"From the environment alone; there is no file {path}.")
+        return Check(
+            area, "settings", CheckOutcome.OK, f"From the environment alone; there is no file {path}."
+        )
     named = f" (named by {FILE_VARIABLE})" if os.environ.get(FILE_VARIABLE) else ""
-    return Check(area, "settings", Outcome.OK, f"Valid; the file is {path}{named}.")
+    return Check(area, "settings", CheckOutcome.OK, f"Valid; the file is {path}{named}.")
 
 
 def _file_permissions(area: str, path: Path) -> Iterator[Check]:
@@ -53,12 +55,12 @@ def _file_permissions(area: str, path: Path) -> Iterator[Check]:
     said = f"Mode {mode:03o}"
     if mode & 0o077 and secret:
         said = f"{said}: the file holds a password, and others may read or change it."
-        yield Check(area, "file's mode", Outcome.WARNING, said, f"chmod 600 {path}")
+        yield Check(area, "file's mode", CheckOutcome.WARNING, said, f"chmod 600 {path}")
     elif mode & 0o022:
         said = f"{said}: others may change the settings."
-        yield Check(area, "file's mode", Outcome.WARNING, said, f"chmod go-w {path}")
+        yield Check(area, "file's mode", CheckOutcome.WARNING, said, f"chmod go-w {path}")
     else:
-        yield Check(area, "file's mode", Outcome.OK, f"{said}.")
+        yield Check(area, "file's mode", CheckOutcome.OK, f"{said}.")
 
 
 def _holds_secret(content: Any) -> bool:
@@ -81,28 +83,28 @@ def _has_password(url: str) -> bool:
 def _places(area: str, loaded: LoadedSettings) -> Check:
     settings = loaded.settings
     if not settings.database_url:
-        return Check(area, "database", Outcome.SKIPPED, "None is configured.")
+        return Check(area, "database", CheckOutcome.SKIPPED, "None is configured.")
     origin = loaded.origins.get("database_url", "default")
-    return Check(area, "database", Outcome.OK, f"{masked_url(settings.database_url)}, from {origin}.")
+    return Check(area, "database", CheckOutcome.OK, f"{masked_url(settings.database_url)}, from {origin}.")
 
 
 def _write_key(area: str, settings: Settings) -> Check:
     if settings.write_key:
-        return Check(area, "write key", Outcome.OK, settings.write_key)
+        return Check(area, "write key", CheckOutcome.OK, settings.write_key)
     said = "None is configured: tokens are shown, but whether their key is the right one is not known."
     remedy = "Set TOKEN_ENCRYPTION_KEY_ID to the key that the platform writes under, best as a key ARN."
-    return Check(area, "write key", Outcome.WARNING, said, remedy)
+    return Check(area, "write key", CheckOutcome.WARNING, said, remedy)
 
 
 def _log(area: str, settings: Settings) -> Check:
     path = log_path(settings)
     if path is None:
-        return Check(area, "log file", Outcome.SKIPPED, "None, as set: the log is kept in memory alone.")
+        return Check(area, "log file", CheckOutcome.SKIPPED, "None, as set: the log is kept in memory alone.")
     remedy = "Set KEYDECK_LOG_FILE to a file that you may write, or to none."
     trouble = _unwritable(path)
     if trouble:
-        return Check(area, "log file", Outcome.WARNING, f"{path} {trouble}.", remedy)
-    return Check(area, "log file", Outcome.OK, f"{path}{'' if path.exists() else ' (not there yet)'}")
+        return Check(area, "log file", CheckOutcome.WARNING, f"{path} {trouble}.", remedy)
+    return Check(area, "log file", CheckOutcome.OK, f"{path}{'' if path.exists() else ' (not there yet)'}")
 
 
 def _unwritable(path: Path) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Engine
 
 from console import later
-from console.environment_probe import Surveyor
+from console.environment_probe import EnvironmentProbe
 from console.event_file import open_events
 from console.incident_wiring import IncidentGround, incidents
 from console.lazy_services import deferred, if_made
@@ -19,7 +19,7 @@ from crypto_core.aws.kms import KmsApi
 from crypto_core.database.connection.engine import open_engine
 from crypto_core.database.state.journal import Journal
 from crypto_core.database.tokens.attribution import Attributor
-from crypto_core.database.tokens.attribution_cache import AnswerBook
+from crypto_core.database.tokens.attribution_cache import AttributionCache
 from crypto_core.database.tokens.catalogue import LiveCatalogue
 from crypto_core.database.tokens.inspection import Inspector
 from crypto_core.database.tokens.inventory import Inventory
@@ -87,11 +87,11 @@ def wire(settings: Settings, *, trust: Iterable[str] = (), observer: Observer = 
     kms = KmsApi(settings.regions, profile=settings.profile, read_only=settings.read_only, observer=observer)
     keyring = KmsKeyring(kms, write_key=settings.write_key, trusted=trusted_keys, observer=observer)
     catalogue = LiveCatalogue(engine, settings.all_tables)
-    answers = AnswerBook(engine, read_only=settings.read_only)
+    answers = AttributionCache(engine, read_only=settings.read_only)
     store = TokenStore(engine, catalogue, answers)
     attributor = Attributor(store, keyring, answers)
     keys = KeyInventory(kms, guarding=lambda: (*keyring.trusted, *attributor.met))
-    surveyor = Surveyor(settings, engine, kms, keys.aliases)
+    surveyor = EnvironmentProbe(settings, engine, kms, keys.aliases)
     inventory = Inventory(engine, catalogue, answers, aliases=keys.known_aliases)
     ground = later.Ground(
         settings,

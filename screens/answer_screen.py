@@ -11,7 +11,7 @@ from textual.geometry import Size
 from textual.widget import Widget
 
 from crypto_core.cancelling import Cancellation
-from screens.asking import LIMIT_SECONDS, Asked, ask
+from screens.asking import LIMIT_SECONDS, PendingCall, ask
 from screens.blocking import Trouble
 from screens.facts import Facts
 from screens.main_screen import MainScreen
@@ -37,7 +37,7 @@ class AnswerScreen(MainScreen, Generic[Answer]):
         self._trouble: Trouble | None = None
         self._tried: datetime | None = None
         self._asking = False
-        self._asked: Asked[Answer] | None = None
+        self._asked: PendingCall[Answer] | None = None
         self._began = self._took = 0.0
 
     def ask_for(self, cancelled: Cancellation) -> Answer:

@@ -17,7 +17,7 @@ LIMIT_SECONDS = 90.0
 """Longer than every time limit of the services, which say better what did not answer."""
 
 
-class Asked(Generic[T]):
+class PendingCall(Generic[T]):
     """A call under way. Its answer comes once, or never after `drop`."""
 
     def __init__(self, then: Callable[[T | Trouble], None]) -> None:
@@ -62,7 +62,7 @@ def ask(
     *,
     group: str = "ask",
     limit: float = LIMIT_SECONDS,
-) -> Asked[T]:
+) -> PendingCall[T]:
     """Make a call that blocks and hand its answer, or the trouble that it ended in, to `then`.
 
     Called from the app's thread, and so is `then`. `limit` is in seconds. An answer that comes after the app
@@ -73,7 +73,7 @@ def ask(
         if _is_there(node):
             then(answer)
 
-    asked: Asked[T] = Asked(tell)
+    asked: PendingCall[T] = PendingCall(tell)
     app = node.app
 
     def work() -> None:

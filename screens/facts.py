@@ -18,7 +18,7 @@ from textual.signal import Signal
 
 from crypto_core.cancelling import Cancellation
 from screens.ages import Clock
-from screens.asking import Asked, ask
+from screens.asking import PendingCall, ask
 from screens.blocking import Trouble
 from screens.key_words import KeyWords
 from screens.memory import Memory
@@ -38,7 +38,7 @@ MOMENT_SECONDS = 0.1
 
 
 @dataclass(frozen=True, slots=True)
-class Fact(Generic[T]):
+class Loaded(Generic[T]):
     """One answer: its value, when it came, the last attempt's trouble, whether it's being asked for."""
 
     value: T | None = None
@@ -72,11 +72,11 @@ class Facts:
         self.log = log
         self.timer: Callable[[], float] = monotonic
         """Seconds on a clock that only goes forward: what an answer took is measured by it."""
-        self.surroundings: Fact[Surroundings] = Fact()
-        self.status: Fact[Status] = Fact()
-        self.keys: Fact[tuple[KeyState, ...]] = Fact()
-        self.posture: Fact[Posture] = Fact()
-        self.trail: Fact[Examined] = Fact()
+        self.surroundings: Loaded[Surroundings] = Loaded()
+        self.status: Loaded[Status] = Loaded()
+        self.keys: Loaded[tuple[KeyState, ...]] = Loaded()
+        self.posture: Loaded[Posture] = Loaded()
+        self.trail: Loaded[Examined] = Loaded()
         """What CloudTrail's events show, and which findings are suppressed."""
         self.key_words = KeyWords()
         """Names for the keys that are known by now."""
@@ -85,7 +85,7 @@ class Facts:
         self._moment: tuple[float, datetime] | None = None
         self._app = app
         self._changed: Signal[None] = Signal(app, "facts")
-        self._asked: dict[str, Asked[Any]] = {}
+        self._asked: dict[str, PendingCall[Any]] = {}
         self._left = False
 
     @property
@@ -111,8 +111,8 @@ class Facts:
         self._drop_all()
         self.services = services
         self.epoch += 1
-        self.surroundings, self.status, self.keys, self.posture = Fact(), Fact(), Fact(), Fact()
-        self.trail = Fact()
+        self.surroundings, self.status, self.keys, self.posture = Loaded(), Loaded(), Loaded(), Loaded()
+        self.trail = Loaded()
         self.key_words = KeyWords()
         self._changed.publish(None)
         self.ask_all()
@@ -159,7 +159,7 @@ class Facts:
         self._asked.clear()
 
     def _ask(self, name: str, call: Callable[[Cancellation], object]) -> None:
-        fact: Fact[Any] = getattr(self, name)
+        fact: Loaded[Any] = getattr(self, name)
         if fact.asking or self._left:
             return
         self._set(name, replace(fact, asking=True))
@@ -172,13 +172,13 @@ class Facts:
         )
 
     def _learn(self, name: str, answer: object, took: float) -> None:
-        fact: Fact[Any] = getattr(self, name)
+        fact: Loaded[Any] = getattr(self, name)
         if isinstance(answer, Trouble):
             self._set(name, replace(fact, trouble=answer, asking=False, tried=self.clock()))
         else:
-            self._set(name, Fact(value=answer, at=self.clock(), took=took))
+            self._set(name, Loaded(value=answer, at=self.clock(), took=took))
 
-    def _set(self, name: str, fact: Fact[Any]) -> None:
+    def _set(self, name: str, fact: Loaded[Any]) -> None:
         setattr(self, name, fact)
         if name == "keys":
             self.key_words = KeyWords(self.keys.value or ())

@@ -13,7 +13,7 @@ from textual.events import Paste
 from textual.screen import Screen
 from textual.widget import Widget
 
-from screens.actions.action import Scope
+from screens.actions.action import ActionScope
 from screens.actions.performing import Actor
 from screens.command_line.screen import CommandLine
 from screens.facts import Facts
@@ -33,7 +33,7 @@ class MainScreen(Actor, CursorFollower, Screen[None]):
     """The screen's mode, or what a screen behind a line is called: for settings and the memory."""
     EVERY: ClassVar[float] = 30.0
     """Seconds between refreshes where nobody chose."""
-    ACTS: ClassVar[tuple[Scope, ...]] = ()
+    ACTS: ClassVar[tuple[ActionScope, ...]] = ()
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide"), (180, "-vast")]  # noqa: RUF012 - declared so by Screen
     VERTICAL_BREAKPOINTS = [(0, "-short"), (32, "-tall")]  # noqa: RUF012 - declared so by Screen
 

@@ -25,7 +25,7 @@ def may_be_remembered(text: str) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class SortOrder:
     """What a table is sorted by."""
 
     sort: str = ""
@@ -77,14 +77,14 @@ class Memory:
         """Forget a saved filter."""
         self._put("filters", table, {n: t for n, t in self.saved_filters(table).items() if n != name})
 
-    def order(self, table: str) -> Order:
+    def order(self, table: str) -> SortOrder:
         """Return what a table was last sorted by."""
         match self._section("orders").get(table):
             case [str(sort), bool(descending)]:
-                return Order(sort, descending)
-        return Order()
+                return SortOrder(sort, descending)
+        return SortOrder()
 
-    def remember_order(self, table: str, order: Order) -> None:
+    def remember_order(self, table: str, order: SortOrder) -> None:
         """Remember what a table is sorted by."""
         self._put("orders", table, [order.sort, order.descending])
 

@@ -16,7 +16,7 @@ DEEPEST = 12
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class NavigationPlace:
     """Where the operator is: a mode, and the screens on top of its first one."""
 
     mode: str
@@ -33,16 +33,16 @@ class Navigation:
     def __init__(self, app: App[Any], modes: Mapping[str, Callable[[], MainScreen]]) -> None:
         self._app = app
         self._modes = modes
-        self._last: Place | None = None
+        self._last: NavigationPlace | None = None
         self._kept: tuple[MainScreen, ...] = ()
         for mode, screen in modes.items():
             app.add_mode(mode, cast("Callable[[], Screen[Any]]", screen))
 
     @property
-    def here(self) -> Place:
+    def here(self) -> NavigationPlace:
         """Where the operator is now."""
         above = tuple(s for s in self._app.screen_stack[1:] if isinstance(s, MainScreen))
-        return Place(self._app.current_mode, above)
+        return NavigationPlace(self._app.current_mode, above)
 
     async def start(self, mode: str) -> None:
         """Open the first screen."""
@@ -119,7 +119,7 @@ class Navigation:
         for _ in leaving:
             await self._app.pop_screen()
 
-    def _moved(self, left: Place) -> None:
+    def _moved(self, left: NavigationPlace) -> None:
         if left == self.here:
             return
         self._last = left

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from crypto_core.errors import KmsError
     from crypto_core.guard.approvals import ApprovalGate
     from crypto_core.guard.consent import Consent
-    from crypto_core.incidents.model import CheckResult, Evidence, IncidentView, Scope, StepView
+    from crypto_core.incidents.model import CheckResult, EvidencePiece, IncidentScope, IncidentView, StepView
     from crypto_core.incidents.report.signing import ReportCheck
     from crypto_core.incidents.runbook import Runbook
     from crypto_core.incidents.step_contracts import ActionPlan, ActionResult, InputField
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     )
     from crypto_core.references import TokenRef
     from crypto_core.secret import Secret
-    from crypto_core.trail.key_watch.sightings import Look
+    from crypto_core.trail.key_watch.sightings import WatchStatus
     from crypto_core.trail.key_watch.watch import KeyWatch
     from crypto_core.trail.rules.service import Examined
     from crypto_core.trail.sources.plan import PullPlan
@@ -584,7 +584,7 @@ class MonitorSource(Protocol):
         cancelled: Event,
         source: str = "lookup",
         pull: bool = True,
-    ) -> Iterator[Look]:
+    ) -> Iterator[WatchStatus]:
         """Yield a look now and every so many seconds. Raises as `begin`, and once `cancelled` is set."""
         ...
 
@@ -631,7 +631,7 @@ class IncidentWork(Protocol):
         """Return why runbooks of the team's can't be read, a sentence each."""
         ...
 
-    def declare(self, runbook: str, scope: Scope, title: str = "") -> int:
+    def declare(self, runbook: str, scope: IncidentScope, title: str = "") -> int:
         """Open an incident and return its number.
 
         Raises RunbookError, RefusedError where the scope isn't what the runbook is about, ReadOnlyError,
@@ -694,7 +694,9 @@ class IncidentWork(Protocol):
         """Return what a step's check sees now, and remember it. May take seconds."""
         ...
 
-    def capture(self, incident: int, step: str, *, cancelled: Event | None = None) -> tuple[Evidence, ...]:
+    def capture(
+        self, incident: int, step: str, *, cancelled: Event | None = None
+    ) -> tuple[EvidencePiece, ...]:
         """Keep the evidence that a step names. Raises what can't be had, after the rest was kept."""
         ...
 

@@ -12,15 +12,15 @@ import click
 
 from console.commands.session import json_option, loaded
 from console.printing import print_json
-from crypto_core.diagnosis import Check, Outcome
+from crypto_core.diagnosis import Check, CheckOutcome
 from crypto_core.text.counting import counted
 
 _SIGNS = {
-    Outcome.OK: "●",
-    Outcome.WARNING: "▲",
-    Outcome.FAILED: "✖",
-    Outcome.UNKNOWN: "?",
-    Outcome.SKIPPED: "·",
+    CheckOutcome.OK: "●",
+    CheckOutcome.WARNING: "▲",
+    CheckOutcome.FAILED: "✖",
+    CheckOutcome.UNKNOWN: "?",
+    CheckOutcome.SKIPPED: "·",
 }
 _NAME_WIDTH = 30
 _INDENT = " " * 13
@@ -53,7 +53,7 @@ def doctor(ctx: click.Context, *, as_json: bool) -> int:
         click.echo(_sentence(counts))
     if isinstance(settings, SettingsError):
         return 2
-    return 1 if counts[Outcome.FAILED] else 0
+    return 1 if counts[CheckOutcome.FAILED] else 0
 
 
 def _printed(checks: Iterable[Check]) -> Iterator[Check]:
@@ -93,11 +93,11 @@ def _folded(line: str, indent: str, width: int) -> list[str]:
     )
 
 
-def _summary(counts: Counter[Outcome]) -> dict[str, object]:
-    return {"well": not counts[Outcome.FAILED], **{o.value: counts[o] for o in Outcome}}
+def _summary(counts: Counter[CheckOutcome]) -> dict[str, object]:
+    return {"well": not counts[CheckOutcome.FAILED], **{o.value: counts[o] for o in CheckOutcome}}
 
 
-def _sentence(counts: Counter[Outcome]) -> str:
-    told = [f"{counts[o]:,} {o.value}" for o in Outcome if counts[o]]
-    verdict = "not well" if counts[Outcome.FAILED] else "well"
+def _sentence(counts: Counter[CheckOutcome]) -> str:
+    told = [f"{counts[o]:,} {o.value}" for o in CheckOutcome if counts[o]]
+    verdict = "not well" if counts[CheckOutcome.FAILED] else "well"
     return f"{verdict}: {counted(sum(counts.values()), 'check')}, {', '.join(told)}"

@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from console.commands.events_options import HEADERS, Table, cells, expression, filter_options, store
+from console.commands.events_options import HEADERS, StreamedTable, cells, expression, filter_options, store
 from console.commands.session import json_option
 from console.printing import print_csv, print_json, print_table, say
 from crypto_core.errors import EventVanishedError
@@ -23,7 +23,7 @@ from crypto_core.text.counting import counted
 from crypto_core.trail.query import PIVOTS
 from crypto_core.trail.record_reader import load
 from crypto_core.trail.store import EventStore, StoredEvent
-from crypto_core.trail.store.tallies import Tallies, Tally, moment_json
+from crypto_core.trail.store.tallies import EventTally, Tallies, moment_json
 from crypto_core.trail.use.tokens import joined
 
 _PAGE = 500
@@ -80,7 +80,7 @@ def list_(
         if as_csv:
             _print_csv(rows)
         else:
-            table = Table(HEADERS)
+            table = StreamedTable(HEADERS)
             for page in _pages(rows):
                 table.write(cells(stored.event) for stored in page)
     if cut:
@@ -257,10 +257,10 @@ def _print_csv(rows: Iterator[StoredEvent]) -> None:
 
 def _split(found: Tallies, limit: int) -> Tallies:
     """Count each of an event's keys, or materials, by itself."""
-    single: dict[str, Tally] = {}
+    single: dict[str, EventTally] = {}
     for row in found.rows:
         for text in row.texts[0].split(" "):
-            alone = Tally((text,), row.events, row.failed, row.denied, row.first, row.last)
+            alone = EventTally((text,), row.events, row.failed, row.denied, row.first, row.last)
             single[text] = joined(single.get(text), alone)
     ordered = sorted(single.values(), key=lambda t: (-t.events, t.texts))
     left = ordered[limit:]

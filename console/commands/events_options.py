@@ -134,7 +134,7 @@ def cells(event: TrailEvent) -> tuple[str, ...]:
     )
 
 
-class Table:
+class StreamedTable:
     """Columns that are as wide as the first rows need: later ones follow without all being held."""
 
     def __init__(self, headers: Sequence[str]) -> None:

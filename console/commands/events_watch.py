@@ -17,7 +17,7 @@ from crypto_core.cancelling import stop_if
 from crypto_core.lists.filter_language import how_long
 from crypto_core.text.cleaning import clean
 from crypto_core.trail.key_watch.monitor import SHORTEST_SECONDS
-from crypto_core.trail.key_watch.sightings import KeyUse, Look
+from crypto_core.trail.key_watch.sightings import KeyUse, WatchStatus
 from crypto_core.trail.use.reach import at
 
 _BEFORE = timedelta(days=1)
@@ -75,7 +75,7 @@ def watch(
     """
     begin = since or datetime.now(UTC) - (timedelta(0) if quiet else _BEFORE)
     told: tuple[str, ...] = ()
-    look: Look | None = None
+    look: WatchStatus | None = None
     stop = "Stopped watching."
     with wired(ctx) as services, cancelled_by_interrupt(stop) as cancelled:
         monitor = services.services.key_monitor
@@ -105,7 +105,7 @@ def watch(
     return code
 
 
-def _end(look: Look, quiet: timedelta | None, *, once: bool) -> int | None:
+def _end(look: WatchStatus, quiet: timedelta | None, *, once: bool) -> int | None:
     """The exit code; None where the watch goes on."""
     if quiet is not None:
         if look.used:
@@ -118,7 +118,7 @@ def _end(look: Look, quiet: timedelta | None, *, once: bool) -> int | None:
     return None
 
 
-def _document(look: Look, quiet: timedelta | None) -> dict[str, Any]:
+def _document(look: WatchStatus, quiet: timedelta | None) -> dict[str, Any]:
     return look.as_json() | {"quiet": look.is_quiet(quiet) if quiet is not None else None}
 
 
@@ -143,7 +143,7 @@ def _line(document: dict[str, Any]) -> None:
     click.echo(json.dumps(document, ensure_ascii=True))
 
 
-def _say_end(look: Look, quiet: timedelta | None) -> None:
+def _say_end(look: WatchStatus, quiet: timedelta | None) -> None:
     counts = ", ".join(f"{kind} {number:,}" for kind, number in look.counts.items())
     say(f"Since {at(look.since)}: {counts}, by Keydeck itself {look.own:,}.")
     if look.last_use:

@@ -19,7 +19,7 @@ from console.incident_words import (
     runbook_document,
 )
 from console.printing import print_json, print_table, say
-from crypto_core.incidents.model import IncidentState, Scope
+from crypto_core.incidents.model import IncidentScope, IncidentState
 from crypto_core.key_names import is_key_arn
 
 
@@ -80,7 +80,7 @@ def start(
         arn = key or ""
         if arn and not is_key_arn(arn):
             arn = services.services.keys.show(arn).key_arn
-        scope = Scope(arn, references, expression, database, since, "the command line")
+        scope = IncidentScope(arn, references, expression, database, since, "the command line")
         declared = work.declare(runbook, scope, title)
         view = work.show(declared)
     if as_json:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from console.asking import Asked, consent_to
+from console.asking import WritingOptions, consent_to
 from console.commands.jobs import work_of
 from console.interrupts import cancelled_by_interrupt
 from console.job_progress import work_on
@@ -16,7 +16,7 @@ from crypto_core.reencryption.jobs.model import JobPlan
 from crypto_core.text.counting import counted
 
 
-def run_as_job(services: Wired, job_plan: JobPlan, asked: Asked) -> int:
+def run_as_job(services: Wired, job_plan: JobPlan, asked: WritingOptions) -> int:
     """Start a job as planned and work on it until it ends or stops; returns the exit code."""
     work = work_of(services)
     plan, processes = job_plan.plan, asked.processes or None

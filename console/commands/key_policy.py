@@ -10,7 +10,7 @@ import click
 from console.commands.session import json_option, wired
 from console.printing import print_json, say
 from crypto_core.errors import PolicyError
-from crypto_core.keys.policy.comparison import Comparison, compare, written
+from crypto_core.keys.policy.comparison import PolicyComparison, compare, written
 from crypto_core.keys.policy.document import MOST_BYTES, parse_policy
 from crypto_core.keys.policy.explanation import Sentence
 from crypto_core.keys.policy.least_privilege import Role, least_privilege
@@ -114,7 +114,7 @@ def _show_sentences(now: KeyPolicy, *, as_json: bool) -> None:
         click.echo(str(sentence))
 
 
-def _show_comparison(found: Comparison, *, as_json: bool) -> None:
+def _show_comparison(found: PolicyComparison, *, as_json: bool) -> None:
     if as_json:
         changes = [{"who": c.who, "gains": sorted(c.gains), "loses": sorted(c.loses)} for c in found.changes]
         print_json({"same": found.same, "changes": changes, "diff": list(found.lines)})

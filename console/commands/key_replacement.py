@@ -10,18 +10,18 @@ from console.commands.moments import moment
 from console.commands.session import json_option, wired
 from console.interrupts import cancelled_by_interrupt
 from console.printing import meter, print_json, print_table, say
-from crypto_core.keys.replacement.guide import DoKind, Guide, Step, StepId, StepState
+from crypto_core.keys.replacement.guide import DoKind, Guide, GuideStepState, Step, StepId
 from crypto_core.keys.replacement.service import SHORTEST_SECONDS
 from crypto_core.reencryption.materials import KeyMaterials, MaterialTokens
 from crypto_core.text.cleaning import clean
 from crypto_core.text.counting import counted
 
 _SIGNS = {
-    StepState.DONE: "✓",
-    StepState.NOW: "▸",
-    StepState.WAITING: "·",
-    StepState.UNKNOWN: "?",
-    StepState.IMPOSSIBLE: "✗",
+    GuideStepState.DONE: "✓",
+    GuideStepState.NOW: "▸",
+    GuideStepState.WAITING: "·",
+    GuideStepState.UNKNOWN: "?",
+    GuideStepState.IMPOSSIBLE: "✗",
 }
 
 
@@ -142,12 +142,12 @@ def print_guide(guide: Guide) -> None:
         for text in step.warnings:
             _line("Note: ", text)
     click.echo()
-    left = sum(1 for s in guide.steps if s.state is not StepState.DONE and not s.optional)
+    left = sum(1 for s in guide.steps if s.state is not GuideStepState.DONE and not s.optional)
     click.echo("complete" if guide.complete else f"not complete: {counted(left, 'step')} left")
 
 
 def _print_instructions(step: Step) -> None:
-    first = "Later: " if step.state is StepState.WAITING else "Do: "
+    first = "Later: " if step.state is GuideStepState.WAITING else "Do: "
     for instruction in step.do:
         _line(first, instruction.text)
         if instruction.instead_of:

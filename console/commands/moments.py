@@ -7,11 +7,11 @@ from datetime import UTC, datetime, timedelta
 import click
 
 from crypto_core.errors import InvalidFilterError
-from crypto_core.lists.filter_language import Field, Kind, parse_filter
+from crypto_core.lists.filter_language import Field, ValueKind, parse_filter
 
 REMEDY = "Write it as 2026-11-24, 2026-11-24T12:00 (UTC), or how long ago: 90s, 30m, 2h, 7d, 2w."
 
-_FIELDS = {"since": Field("since", Kind.SINCE), "until": Field("until", Kind.UNTIL)}
+_FIELDS = {"since": Field("since", ValueKind.SINCE), "until": Field("until", ValueKind.UNTIL)}
 
 
 def moment(ctx: click.Context, param: click.Parameter, value: str | None) -> datetime | None:

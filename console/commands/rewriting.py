@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from console.asking import Asked, consent_to
+from console.asking import WritingOptions, consent_to
 from console.commands.job_command import run_as_job
 from console.commands.jobs import work_of
 from console.commands.session import json_option, trust_option, wired
@@ -93,7 +93,7 @@ def rewrap(
     For moving to a new key in peace. After a compromise, re-encrypt instead.
     """
     selection = _envelopes(references, source, expression, everything=everything)
-    return _write(ctx, Verb.REWRAP, selection, Asked(**options))
+    return _write(ctx, Verb.REWRAP, selection, WritingOptions(**options))
 
 
 @click.command()
@@ -123,7 +123,7 @@ def reencrypt(
     Can be interrupted and run again. Replaced envelopes are kept in keydeck.envelope_backup.
     """
     selection = _envelopes(references, source, expression, everything=everything)
-    return _write(ctx, Verb.REENCRYPT, selection, Asked(**options))
+    return _write(ctx, Verb.REENCRYPT, selection, WritingOptions(**options))
 
 
 @click.command()
@@ -150,7 +150,7 @@ def encrypt(
     if sum((bool(references), unprotected, expression is not None)) != 1:
         raise click.UsageError("Name references, or --plaintext, or --filter EXPR.")
     selection = Selection(_parsed(references), unprotected=unprotected, filter=expression)
-    return _write(ctx, Verb.ENCRYPT, selection, Asked(**options))
+    return _write(ctx, Verb.ENCRYPT, selection, WritingOptions(**options))
 
 
 def _envelopes(
@@ -165,7 +165,7 @@ def _parsed(references: tuple[str, ...]) -> tuple[TokenRef | RowRef, ...]:
     return tuple(parse_reference(reference) for reference in references)
 
 
-def _write(ctx: click.Context, verb: Verb, selection: Selection, asked: Asked) -> int:
+def _write(ctx: click.Context, verb: Verb, selection: Selection, asked: WritingOptions) -> int:
     with wired(ctx, trust=asked.trust) as services:
         key = asked.target or services.settings.write_key
         if not key:
@@ -187,7 +187,9 @@ def _write(ctx: click.Context, verb: Verb, selection: Selection, asked: Asked) -
         return _run(services, plan, consent_to(plan, plan, yes=asked.yes), as_json=asked.as_json)
 
 
-def _planned(services: Wired, verb: Verb, selection: Selection, key: str, asked: Asked) -> Plan | JobPlan:
+def _planned(
+    services: Wired, verb: Verb, selection: Selection, key: str, asked: WritingOptions
+) -> Plan | JobPlan:
     """Return the one plan that is made and journaled: of a job where there is to be one."""
     if asked.as_job:
         return work_of(services).plan(verb, selection, key, asked.job_options)

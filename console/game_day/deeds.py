@@ -12,7 +12,7 @@ from console.game_day.scenario import Act
 from crypto_core.references import TokenRef
 
 
-class Came(StrEnum):
+class CallOutcome(StrEnum):
     """What came of a call."""
 
     DONE = "done"
@@ -28,7 +28,7 @@ class Deed:
     at: datetime
     act: Act
     persona: str
-    came: Came
+    came: CallOutcome
     ref: TokenRef | None = None
 
 
@@ -54,9 +54,9 @@ def shut_out_at(deeds: Iterable[Deed]) -> datetime | None:
     """Return since when all that the intruder tries is refused; None if it isn't, or tried nothing since."""
     since: datetime | None = None
     for deed in deeds:
-        if deed.came is Came.DONE:
+        if deed.came is CallOutcome.DONE:
             since = None
-        elif deed.came is Came.REFUSED and since is None:
+        elif deed.came is CallOutcome.REFUSED and since is None:
             since = deed.at
     return since
 
@@ -64,5 +64,7 @@ def shut_out_at(deeds: Iterable[Deed]) -> datetime | None:
 def opened(deeds: Iterable[Deed]) -> frozenset[TokenRef]:
     """Return the tokens that the intruder opened."""
     return frozenset(
-        deed.ref for deed in deeds if deed.act is Act.OPEN and deed.came is Came.DONE and deed.ref is not None
+        deed.ref
+        for deed in deeds
+        if deed.act is Act.OPEN and deed.came is CallOutcome.DONE and deed.ref is not None
     )

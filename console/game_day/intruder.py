@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from console.game_day.deeds import Came, Deed, Deeds
+from console.game_day.deeds import CallOutcome, Deed, Deeds
 from console.game_day.loot import Stored, seal_mark
 from console.game_day.scenario import Act, Move, Persona, Scenario
 from crypto_core.envelope import Envelope, open_envelope
@@ -96,9 +96,9 @@ class Intruder:
         None if something could not be tried. To be called after `stop`.
         """
         came = [came for way in self._ways for came in self._round(self._scenario.persona(way))]
-        if Came.DONE in came:
+        if CallOutcome.DONE in came:
             return True
-        return None if Came.LOST in came or not came else False
+        return None if CallOutcome.LOST in came or not came else False
 
     def _play(self, delay: float) -> None:
         at = -delay
@@ -114,24 +114,26 @@ class Intruder:
             if self._waits(self._scenario.again):
                 return
             came = self._go_on()
-            refused = refused + 1 if came is Came.REFUSED else refused if came is Came.LOST else 0
+            refused = (
+                refused + 1 if came is CallOutcome.REFUSED else refused if came is CallOutcome.LOST else 0
+            )
         self.gave_up.set()
 
     def _waits(self, seconds: float) -> bool:
         """Wait so many seconds of the script; True if it was stopped meanwhile."""
         return self._stopped.wait(max(0.0, seconds) / self._pace)
 
-    def _go_on(self) -> Came:
+    def _go_on(self) -> CallOutcome:
         """Try its ways one after another until one is let in."""
         lost = False
         for way in tuple(self._ways):
             came = list(self._round(self._scenario.persona(way)))
-            if Came.DONE in came:
-                return Came.DONE
-            lost = lost or Came.LOST in came
-        return Came.LOST if lost else Came.REFUSED
+            if CallOutcome.DONE in came:
+                return CallOutcome.DONE
+            lost = lost or CallOutcome.LOST in came
+        return CallOutcome.LOST if lost else CallOutcome.REFUSED
 
-    def _round(self, persona: Persona) -> Iterator[Came]:
+    def _round(self, persona: Persona) -> Iterator[CallOutcome]:
         """Try once what it is after, as one of its identities."""
         for act in self._scenario.aim:
             match act:
@@ -163,21 +165,23 @@ class Intruder:
                     self._use(persona)
                 case _:
                     came = self._note(move.act, persona, self._call(move.act, persona, move))
-                    if move.act is Act.GRANT and came is Came.DONE and move.to not in self._ways:
+                    if move.act is Act.GRANT and came is CallOutcome.DONE and move.to not in self._ways:
                         self._ways.append(move.to)
 
-    def _note(self, act: Act, persona: Persona, came: Came, ref: TokenRef | None = None) -> Came:
+    def _note(
+        self, act: Act, persona: Persona, came: CallOutcome, ref: TokenRef | None = None
+    ) -> CallOutcome:
         self.deeds.add(Deed(self._now(), act, persona.name, came, ref))
         return came
 
-    def _read(self, persona: Persona) -> Came:
+    def _read(self, persona: Persona) -> CallOutcome:
         """Copy what the database holds. Of a database that it can't reach, it keeps the copy that it has."""
         if not persona.database:
-            return Came.REFUSED
+            return CallOutcome.REFUSED
         try:
             stored = [one for one in self._stage.database() if one.envelope is not None]
         except DatabaseError:
-            return Came.LOST
+            return CallOutcome.LOST
         column = self._scenario.opens_column
         if column:
             stored = [one for one in stored if f"{one.ref.table}.{one.ref.column}" == column]
@@ -189,7 +193,7 @@ class Intruder:
         self._draw.shuffle(fresh)
         # What is new is tried first: whether it is let in is told by that as well as by what it stole before.
         self._stolen = [*fresh, *self._stolen]
-        return Came.DONE
+        return CallOutcome.DONE
 
     def _largest(self, stored: list[Stored]) -> str:
         """The organisation with the most tokens that open under the key."""
@@ -205,16 +209,16 @@ class Intruder:
         old = number // 2
         return [*self._stolen[: number - old], *(self._stolen[-old:] if old else ())]
 
-    def _open(self, persona: Persona, stored: Stored) -> Came:
+    def _open(self, persona: Persona, stored: Stored) -> CallOutcome:
         envelope = stored.envelope
         if envelope is None:
-            return Came.LOST
+            return CallOutcome.LOST
         parameters: dict[str, Any] = {"CiphertextBlob": envelope.encrypted_data_key}
         context = dict(envelope.context_for(stored.ref))
         if context:
             parameters["EncryptionContext"] = context
         came, answer = self._ask(persona, "kms", "decrypt", parameters)
-        if came is Came.DONE:
+        if came is CallOutcome.DONE:
             self._keep(stored.ref, envelope, answer)
         return self._note(Act.OPEN, persona, came, stored.ref)
 
@@ -232,7 +236,7 @@ class Intruder:
         if token not in kept:
             kept.append(token)
 
-    def _use(self, persona: Persona) -> Came | None:
+    def _use(self, persona: Persona) -> CallOutcome | None:
         """Try the tokens that it keeps, the last of each connection, until one works at its provider.
 
         None if it has none, or nobody says whether they work.
@@ -244,9 +248,9 @@ class Intruder:
         ]
         if not said:
             return None
-        return self._note(Act.USE, persona, Came.DONE if any(said) else Came.REFUSED)
+        return self._note(Act.USE, persona, CallOutcome.DONE if any(said) else CallOutcome.REFUSED)
 
-    def _call(self, act: Act, persona: Persona, move: Move) -> Came:
+    def _call(self, act: Act, persona: Persona, move: Move) -> CallOutcome:
         key = {"KeyId": self._stage.key_arn}
         match act:
             case Act.LOOK:
@@ -257,7 +261,7 @@ class Intruder:
                     ("list_grants", key),
                 )
                 came = [self._ask(persona, "kms", name, dict(what))[0] for name, what in asked]
-                return Came.DONE if Came.DONE in came else came[0]
+                return CallOutcome.DONE if CallOutcome.DONE in came else came[0]
             case Act.SEAL:
                 return self._ask(persona, "kms", "generate_data_key", {**key, "KeySpec": "AES_256"})[0]
             case Act.GRANT:
@@ -278,12 +282,12 @@ class Intruder:
                 wanted = {**key, "PendingWindowInDays": WINDOW_DAYS}
                 return self._ask(persona, "kms", "schedule_key_deletion", wanted)[0]
             case _:
-                return Came.LOST
+                return CallOutcome.LOST
 
-    def _let_in(self, persona: Persona, key: dict[str, str]) -> Came:
+    def _let_in(self, persona: Persona, key: dict[str, str]) -> CallOutcome:
         """Add a statement for itself to the key's policy."""
         came, answer = self._ask(persona, "kms", "get_key_policy", {**key, "PolicyName": "default"})
-        if came is not Came.DONE:
+        if came is not CallOutcome.DONE:
             return came
         policy = json.loads(answer["Policy"])
         policy["Statement"].append(
@@ -300,7 +304,7 @@ class Intruder:
 
     def _ask(
         self, persona: Persona, service: str, operation: str, parameters: dict[str, Any]
-    ) -> tuple[Came, dict[str, Any]]:
+    ) -> tuple[CallOutcome, dict[str, Any]]:
         """Make one call as an identity; return what came of it, and the answer."""
         from botocore.exceptions import BotoCoreError, ClientError
 
@@ -309,11 +313,11 @@ class Intruder:
             if client is None:
                 client = self._stage.client(service, persona)
                 self._clients[service, persona.access_key] = client
-            return Came.DONE, getattr(client, operation)(**parameters)
+            return CallOutcome.DONE, getattr(client, operation)(**parameters)
         except ClientError as error:
             code = error.response.get("Error", {}).get("Code", "")
             # To take a key away that is gone already is no refusal: it will be tried again.
             gone = code == "KMSInvalidStateException" and operation in _TAKING_AWAY
-            return (Came.REFUSED if code in REFUSED and not gone else Came.LOST), {}
+            return (CallOutcome.REFUSED if code in REFUSED and not gone else CallOutcome.LOST), {}
         except BotoCoreError:
-            return Came.LOST, {}
+            return CallOutcome.LOST, {}

@@ -10,7 +10,7 @@ from console.game_day.measures import Measures, agreed
 from console.game_day.scenario import End, Scenario
 from crypto_core.errors import InvalidReferenceError, KeydeckError
 from crypto_core.incidents.catalogue import ActionKind, CheckKind, SubjectKind
-from crypto_core.incidents.model import Scope, StepView
+from crypto_core.incidents.model import IncidentScope, StepView
 from crypto_core.incidents.runbook import Runbook
 from crypto_core.incidents.step_contracts import InputField
 from crypto_core.references import TokenRef, parse_reference
@@ -80,12 +80,12 @@ class RunbookWork:
         self._tell(f"Declared {incidents.show(number).incident.name} by the runbook {clean(runbook.title)}.")
         return number
 
-    def _scope(self, runbook: Runbook) -> Scope:
+    def _scope(self, runbook: Runbook) -> IncidentScope:
         origin = f"game day {self._game.scenario.id}"
         if runbook.subject is SubjectKind.KEY:
-            return Scope(key=self._game.sandbox.world.current_key.arn, origin=origin)
+            return IncidentScope(key=self._game.sandbox.world.current_key.arn, origin=origin)
         opened = sorted(self._game.intruder.tokens or self._game.intruder.seals)
-        return Scope(references=tuple(str(ref) for ref in opened), origin=origin)
+        return IncidentScope(references=tuple(str(ref) for ref in opened), origin=origin)
 
     def _work_through(self, number: int) -> None:
         for _ in range(_MOST_STEPS):

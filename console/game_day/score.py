@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from console.game_day.deeds import Came, Deed, opened, shut_out_at
+from console.game_day.deeds import CallOutcome, Deed, opened, shut_out_at
 from console.game_day.referee import EndSeen
 from console.game_day.scenario import Act, Scenario
 from crypto_core.incidents.catalogue import PhaseKind
@@ -185,7 +185,7 @@ def score(
     began = deeds[0].at if deeds else None
     declared = sorted(incidents, key=lambda view: view.incident.declared_at)
     shut_out = shut_out_at(deeds)
-    gains = [deed for deed in deeds if deed.act in _GAINS and deed.came is Came.DONE]
+    gains = [deed for deed in deeds if deed.act in _GAINS and deed.came is CallOutcome.DONE]
     counted_ends = [end for end in ends if end.reached is not None]
     points_ends = _part(ENDS, [1.0 if end.reached else 0.0 for end in counted_ends])
     times: tuple[PhaseTime, ...] = ()

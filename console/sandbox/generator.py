@@ -17,8 +17,8 @@ from cryptography.fernet import Fernet
 from sqlalchemy import Engine, func, select
 
 from console.sandbox.corruption import corrupt
-from console.sandbox.endpoint import DataKey as IssuedKey
 from console.sandbox.endpoint import EndpointControl
+from console.sandbox.endpoint import MadeDataKey as IssuedKey
 from console.sandbox.platform import metadata
 from console.sandbox.provider_tokens import issue
 from console.sandbox.rows import ORGANISATIONS, PlannedRow, PlannedToken, plan, sizes

@@ -12,7 +12,7 @@ WRONG_TRIES = 10
 _BYTES = 32
 
 
-class Refusal(Enum):
+class AdmissionRefusal(Enum):
     """Why nobody came in."""
 
     WRONG = "That is not the address that keydeck serve printed."
@@ -29,14 +29,14 @@ class Admission:
         self._wrong = 0
         self._session: str | None = None
 
-    def exchange(self, token: str) -> str | Refusal:
+    def exchange(self, token: str) -> str | AdmissionRefusal:
         """Return the session's secret for the token, the first time; else why not."""
         if not self._open:
-            return Refusal.LOCKED if self._session is None else Refusal.USED
+            return AdmissionRefusal.LOCKED if self._session is None else AdmissionRefusal.USED
         if not _same(token, self.token):
             self._wrong += 1
             self._open = self._wrong < WRONG_TRIES
-            return Refusal.WRONG if self._open else Refusal.LOCKED
+            return AdmissionRefusal.WRONG if self._open else AdmissionRefusal.LOCKED
         self._open = False
         self._session = secrets.token_urlsafe(_BYTES)
         return self._session

@@ -10,7 +10,7 @@ from string import Template
 from aiohttp import web
 
 from console.web.addresses import Addresses
-from console.web.admission import Admission, Refusal
+from console.web.admission import Admission, AdmissionRefusal
 from console.web.headers import security_headers
 from console.web.reports import report
 
@@ -20,7 +20,7 @@ _NO_COOKIE = "This browser has no access. Open the address that keydeck serve pr
 _ELSEWHERE = "This server is not known by that address. Open the one that keydeck serve printed."
 
 
-class Gate:
+class RequestGate:
     """Turns requests away. `locked` is called when so many wrong tokens came that none is taken any more."""
 
     def __init__(self, addresses: Addresses, admission: Admission, locked: Callable[[], None]) -> None:
@@ -72,8 +72,8 @@ class Gate:
 
     def _exchanged(self, token: str) -> web.StreamResponse:
         session = self._admission.exchange(token)
-        if isinstance(session, Refusal):
-            if session is Refusal.LOCKED:
+        if isinstance(session, AdmissionRefusal):
+            if session is AdmissionRefusal.LOCKED:
                 self._locked()
             return self._refused(session.value)
         response = _to_index()

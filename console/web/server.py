@@ -12,7 +12,7 @@ from aiohttp import web
 
 from console.web.addresses import Addresses, addresses
 from console.web.admission import Admission
-from console.web.gate import Gate
+from console.web.gate import RequestGate
 from console.web.site import Site
 from crypto_core.errors import SettingsError
 
@@ -57,7 +57,7 @@ async def serve(
 
     where = addresses(host, listening.getsockname()[1], public_url)
     admission = Admission()
-    site = Site(Gate(where, admission, lock), command)
+    site = Site(RequestGate(where, admission, lock), command)
     runner = web.AppRunner(
         site.application(), access_log=None, logger=_silent, shutdown_timeout=_LAST_ANSWERS
     )

@@ -9,7 +9,7 @@ from aiohttp import web
 from textual_serve.download_manager import DownloadManager
 
 from console.web.files import INDEX, PageFile, page_files
-from console.web.gate import Gate
+from console.web.gate import RequestGate
 from console.web.process import ConsoleProcess
 from console.web.reports import report
 from console.web.session import MESSAGE_BYTES, Seat, clamped, relay
@@ -21,7 +21,7 @@ _CLOSING = 2.0
 class Site:
     """Answers what the gate lets through. `command` is the command line of the console."""
 
-    def __init__(self, gate: Gate, command: Sequence[str]) -> None:
+    def __init__(self, gate: RequestGate, command: Sequence[str]) -> None:
         self._gate = gate
         self._command = command
         self._files = page_files()

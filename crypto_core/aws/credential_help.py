@@ -18,7 +18,7 @@ _LONGEST_CHAIN = 5
 """Profiles that take on roles by way of other profiles; AWS's own tools follow as many as there are."""
 
 
-def way_out(profiles: Profiles, environment: Mapping[str, str], chosen: str | None) -> str:
+def renewal_instructions(profiles: Profiles, environment: Mapping[str, str], chosen: str | None) -> str:
     """Return one sentence that says what renews the credentials.
 
     `profiles` is what the configuration and credentials files say, by profile; `chosen` the profile that was

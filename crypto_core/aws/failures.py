@@ -160,7 +160,7 @@ _LIMITS: dict[str, str] = {
 """The way out of a limit, by the operation that met it."""
 
 
-def told_apart(response: Any, operation: str, keys: Sequence[str], service: str = "kms") -> KmsError:
+def error_from_response(response: Any, operation: str, keys: Sequence[str], service: str = "kms") -> KmsError:
     """Return the error for what AWS answered to a call that concerns `keys`."""
     error = response.get("Error", {})
     code = str(error.get("Code", ""))
@@ -215,7 +215,7 @@ def unreadable(error: OSError, operation: str) -> CredentialsError:
     return CredentialsError(f"AWS credentials can't be read ({what}).", operation=operation)
 
 
-def not_answered(error: Exception, operation: str, keys: Sequence[str]) -> KmsError | SettingsError:
+def error_from_exception(error: Exception, operation: str, keys: Sequence[str]) -> KmsError | SettingsError:
     """Return the error for what kept botocore from asking, or AWS from answering."""
     from botocore import exceptions as b
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from crypto_core.aws import clock as aws_clock
-from crypto_core.aws.failures import not_answered, told_apart, unreadable
+from crypto_core.aws.failures import error_from_exception, error_from_response, unreadable
 from crypto_core.aws.sessions import AccessKey, AwsSessions
 from crypto_core.errors import (
     CredentialsError,
@@ -120,7 +120,7 @@ class Identity:
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class CredentialRefusal:
     """AWS does not take the credentials. `remedy` is what renews them, `expired` True if they ran out."""
 
     message: str
@@ -179,7 +179,7 @@ class KmsApi:
         self._lock = threading.Lock()
         self._calls = 0
         self._sessions = AwsSessions(profile)
-        self._refusal: Refusal | None = None
+        self._refusal: CredentialRefusal | None = None
 
     @property
     def regions(self) -> tuple[str, ...]:
@@ -192,7 +192,7 @@ class KmsApi:
             # AWS's other SDKs read AWS_REGION; boto3 reads AWS_DEFAULT_REGION and the profile.
             region = os.environ.get("AWS_REGION") or self._sessions.region()
         except BotoCoreError as error:
-            raise not_answered(error, "", ()) from error
+            raise error_from_exception(error, "", ()) from error
         if not region:
             raise SettingsError("No AWS Region is configured.", remedy="Set AWS_REGION or KEYDECK_REGIONS.")
         return (region,)
@@ -229,7 +229,7 @@ class KmsApi:
         return self._calls
 
     @property
-    def refusal(self) -> Refusal | None:
+    def refusal(self) -> CredentialRefusal | None:
         """Why AWS does not take the credentials; None before that, and again once a call has succeeded."""
         return self._refusal
 
@@ -298,7 +298,9 @@ class KmsApi:
     def give_up(self, error: CredentialsError) -> None:
         """Remember that AWS does not take the credentials, and tell in the error what renews them."""
         error.remedy = self._sessions.renewal()
-        self._refusal = Refusal(error.message, error.remedy, isinstance(error, CredentialsExpiredError))
+        self._refusal = CredentialRefusal(
+            error.message, error.remedy, isinstance(error, CredentialsExpiredError)
+        )
 
     def _send(self, service: str, operation: str, region: str, parameters: dict[str, Any]) -> dict[str, Any]:
         """Ask AWS; where it refuses the credentials and there are others by now, once more with those.
@@ -342,9 +344,9 @@ class KmsApi:
         try:
             answer = call(**parameters)
         except ClientError as error:
-            raise told_apart(error.response, operation, keys, service) from error
+            raise error_from_response(error.response, operation, keys, service) from error
         except BotoCoreError as error:
-            raise not_answered(error, operation, keys) from error
+            raise error_from_exception(error, operation, keys) from error
         except OSError as error:
             raise unreadable(error, operation) from error
         except RuntimeError as error:
@@ -384,9 +386,9 @@ def _translated(operation: str, keys: Sequence[str] = (), service: str = "kms") 
     try:
         yield
     except ClientError as error:
-        raise told_apart(error.response, operation, keys, service) from error
+        raise error_from_response(error.response, operation, keys, service) from error
     except BotoCoreError as error:
-        raise not_answered(error, operation, keys) from error
+        raise error_from_exception(error, operation, keys) from error
     except ValueError as error:
         raise SettingsError(
             f"AWS configuration: {clean(error, 300)}.", remedy="Check AWS_ENDPOINT_URL."

@@ -20,7 +20,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from crypto_core.aws.clock import signs_by_it
-from crypto_core.aws.credential_help import way_out
+from crypto_core.aws.credential_help import renewal_instructions
 from crypto_core.errors import CredentialsError
 from crypto_core.log.level_caps import cap
 
@@ -159,7 +159,7 @@ class AwsSessions:
             profiles = Session().full_config["profiles"]
         except BotoCoreError:
             return "Mend AWS's configuration files, then renew the credentials in them."
-        return way_out(profiles, os.environ, self.profile)
+        return renewal_instructions(profiles, os.environ, self.profile)
 
     def _look(self) -> None:
         """Drop the session if the files behind its credentials have changed."""

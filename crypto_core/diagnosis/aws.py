@@ -11,9 +11,9 @@ from threading import Event, Lock
 from typing import Any
 from urllib.parse import urlsplit
 
-from crypto_core.aws.failures import not_answered
+from crypto_core.aws.failures import error_from_exception
 from crypto_core.aws.kms import KmsApi
-from crypto_core.diagnosis.check import Check, Outcome
+from crypto_core.diagnosis.check import Check, CheckOutcome
 from crypto_core.diagnosis.clocks import REMEDY, Clock, clock_check, system_clock
 from crypto_core.diagnosis.trying import trying
 from crypto_core.errors import (
@@ -101,18 +101,20 @@ def look_at_aws(place: AwsPlace, apis: Apis, stop: Event, clock: Clock = system_
         regions = apis.regions
         session = _session(place)
     except KeydeckError as error:
-        yield Check(AREA, "configuration", Outcome.FAILED, error.message, error.remedy)
-        yield Check(AREA, "the rest", Outcome.SKIPPED, "Not asked: AWS's configuration can't be used.")
+        yield Check(AREA, "configuration", CheckOutcome.FAILED, error.message, error.remedy)
+        yield Check(AREA, "the rest", CheckOutcome.SKIPPED, "Not asked: AWS's configuration can't be used.")
         return
     profile = f"profile {place.profile}" if place.profile else "no profile named"
-    yield Check(AREA, "configuration", Outcome.OK, f"Regions: {', '.join(regions)}; {profile}.")
+    yield Check(AREA, "configuration", CheckOutcome.OK, f"Regions: {', '.join(regions)}; {profile}.")
     yield trying(AREA, "endpoint", lambda: _endpoint(session, regions[0]))
     if stop.is_set():
         return
     credentials = trying(AREA, "credentials", lambda: _credentials(session, clock()))
     yield credentials
-    if credentials.outcome is Outcome.FAILED:
-        yield Check(AREA, "the rest", Outcome.SKIPPED, "Not asked: there are no credentials to ask with.")
+    if credentials.outcome is CheckOutcome.FAILED:
+        yield Check(
+            AREA, "the rest", CheckOutcome.SKIPPED, "Not asked: there are no credentials to ask with."
+        )
         return
     if stop.is_set():
         return
@@ -138,7 +140,7 @@ def _session(place: AwsPlace) -> Any:
     try:
         return boto3.Session(profile_name=place.profile)
     except BotoCoreError as error:
-        raise not_answered(error, "", ()) from error
+        raise error_from_exception(error, "", ()) from error
 
 
 def _endpoint(session: Any, region: str) -> Check:
@@ -146,12 +148,12 @@ def _endpoint(session: Any, region: str) -> Check:
     parts = urlsplit(url)
     host = parts.hostname or ""
     if host.endswith(_AWS_HOSTS):
-        return Check(AREA, "endpoint", Outcome.OK, f"{url}: AWS's own.")
+        return Check(AREA, "endpoint", CheckOutcome.OK, f"{url}: AWS's own.")
     said = f"{url} instead of AWS's own (AWS_ENDPOINT_URL or endpoint_url in AWS's configuration)."
     if parts.scheme == "http" and not _is_loopback(host):
         said += " It is not encrypted: data keys can be read on the way."
-        return Check(AREA, "endpoint", Outcome.WARNING, said, "Use an https URL.")
-    return Check(AREA, "endpoint", Outcome.OK, said)
+        return Check(AREA, "endpoint", CheckOutcome.WARNING, said, "Use an https URL.")
+    return Check(AREA, "endpoint", CheckOutcome.OK, said)
 
 
 def _is_loopback(host: str) -> bool:
@@ -167,26 +169,26 @@ def _credentials(session: Any, now: datetime) -> Check:
     found = session.get_credentials()
     if found is None:
         said = "boto3 finds no credentials."
-        return Check(AREA, name, Outcome.FAILED, said, CredentialsError.default_remedy)
+        return Check(AREA, name, CheckOutcome.FAILED, said, CredentialsError.default_remedy)
     frozen = found.get_frozen_credentials()
     source = _METHODS.get(found.method, str(found.method))
     if frozen.token is None:
         kind = "a long-lived access key" if frozen.access_key.startswith("AKIA") else "no session token"
-        return Check(AREA, name, Outcome.OK, f"From {source}: {kind}, {frozen.access_key}.")
+        return Check(AREA, name, CheckOutcome.OK, f"From {source}: {kind}, {frozen.access_key}.")
     expires = getattr(found, "_expiry_time", None)
     if not isinstance(expires, datetime):
-        return Check(AREA, name, Outcome.OK, f"From {source}: temporary; until when is not told.")
+        return Check(AREA, name, CheckOutcome.OK, f"From {source}: temporary; until when is not told.")
     left = expires.astimezone(UTC) - now
     until = f"until {expires.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
     if left <= timedelta(0):
         said = f"From {source}: expired, valid {until}."
-        return Check(AREA, name, Outcome.FAILED, said, "Renew them (for SSO: aws sso login).")
+        return Check(AREA, name, CheckOutcome.FAILED, said, "Renew them (for SSO: aws sso login).")
     if left < _EXPIRES_SOON:
         said = f"From {source}: valid only {until}, {left.total_seconds() / 60:.0f} min more."
         return Check(
-            AREA, name, Outcome.WARNING, said, "Renew them before a long run (for SSO: aws sso login)."
+            AREA, name, CheckOutcome.WARNING, said, "Renew them before a long run (for SSO: aws sso login)."
         )
-    return Check(AREA, name, Outcome.OK, f"From {source}: temporary, valid {until}.")
+    return Check(AREA, name, CheckOutcome.OK, f"From {source}: temporary, valid {until}.")
 
 
 def _identity(api: KmsApi) -> Check:
@@ -194,11 +196,11 @@ def _identity(api: KmsApi) -> Check:
     try:
         who = api.identity()
     except CredentialsError as error:
-        return Check(AREA, name, Outcome.FAILED, error.message, error.remedy)
+        return Check(AREA, name, CheckOutcome.FAILED, error.message, error.remedy)
     except KeydeckError as error:
         said = f"Who AWS takes us for is not known: {error.message}"
-        return Check(AREA, name, Outcome.UNKNOWN, said, error.remedy)
-    return Check(AREA, name, Outcome.OK, f"{who.arn}, account {who.account}.")
+        return Check(AREA, name, CheckOutcome.UNKNOWN, said, error.remedy)
+    return Check(AREA, name, CheckOutcome.OK, f"{who.arn}, account {who.account}.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,23 +225,25 @@ def _list(api: KmsApi, operation: str, region: str, clock: Clock) -> _Answered:
         skewed = any(word in error.message for word in _SKEW_WORDS)
         if isinstance(error, KmsAccessDeniedError):
             check = Check(
-                AREA, name, Outcome.WARNING, f"Denied: {error.action}. {error.message}", error.remedy
+                AREA, name, CheckOutcome.WARNING, f"Denied: {error.action}. {error.message}", error.remedy
             )
             return _Answered(check, aws_time=_date(headers), our_time=now)
         if isinstance(error, CredentialsError):
-            check = Check(AREA, name, Outcome.FAILED, error.message, REMEDY if skewed else error.remedy)
+            check = Check(AREA, name, CheckOutcome.FAILED, error.message, REMEDY if skewed else error.remedy)
         elif isinstance(error, KmsUnreachableError):
-            check = Check(AREA, name, Outcome.FAILED, error.message, error.remedy)
+            check = Check(AREA, name, CheckOutcome.FAILED, error.message, error.remedy)
         else:
             check = Check(
-                AREA, name, Outcome.UNKNOWN, f"{action} is not known: {error.message}", error.remedy
+                AREA, name, CheckOutcome.UNKNOWN, f"{action} is not known: {error.message}", error.remedy
             )
         return _Answered(check, not headers, _date(headers), now, skewed)
     except KeydeckError as error:
-        return _Answered(Check(AREA, name, Outcome.FAILED, error.message, error.remedy), unreachable=True)
+        return _Answered(
+            Check(AREA, name, CheckOutcome.FAILED, error.message, error.remedy), unreachable=True
+        )
     now = clock()
     headers = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {})
-    return _Answered(Check(AREA, name, Outcome.OK, "Allowed."), aws_time=_date(headers), our_time=now)
+    return _Answered(Check(AREA, name, CheckOutcome.OK, "Allowed."), aws_time=_date(headers), our_time=now)
 
 
 def _date(headers: Any) -> datetime | None:
@@ -252,12 +256,12 @@ def _date(headers: Any) -> datetime | None:
 
 def _clock(answered: _Answered | None) -> Check:
     if answered is None or answered.aws_time is None or answered.our_time is None:
-        return Check(AREA, "clock", Outcome.UNKNOWN, "Not known: no answer from AWS told the time.")
+        return Check(AREA, "clock", CheckOutcome.UNKNOWN, "Not known: no answer from AWS told the time.")
     # A Date has whole seconds.
     off_by = (answered.aws_time - answered.our_time).total_seconds() + 0.5
     consequence = "AWS refuses signatures that are more than 5 min off."
     check = clock_check(AREA, "clock", "AWS", off_by, _SKEW_SECONDS, consequence=consequence)
-    if answered.skewed and check.outcome is Outcome.OK:
+    if answered.skewed and check.outcome is CheckOutcome.OK:
         said = "AWS refused a signature because of its time."
-        return Check(AREA, "clock", Outcome.FAILED, said, REMEDY)
+        return Check(AREA, "clock", CheckOutcome.FAILED, said, REMEDY)
     return check

@@ -9,7 +9,7 @@ from crypto_core.log.redaction import redacted
 from crypto_core.text.cleaning import clean
 
 
-class Outcome(StrEnum):
+class CheckOutcome(StrEnum):
     """How a check came out."""
 
     OK = "ok"
@@ -38,7 +38,7 @@ class Check:
 
     area: str
     name: str
-    outcome: Outcome
+    outcome: CheckOutcome
     said: str
     remedy: str = ""
 

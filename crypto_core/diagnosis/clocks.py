@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from crypto_core.diagnosis.check import Check, Outcome
+from crypto_core.diagnosis.check import Check, CheckOutcome
 
 Clock = Callable[[], datetime]
 
@@ -29,8 +29,8 @@ def clock_check(
         said = f"The clock of {whose} is {_span(distance)} {direction} this machine's."
     warning, failure = limits
     if distance <= warning:
-        return Check(area, name, Outcome.OK, said)
-    outcome = Outcome.FAILED if distance > failure else Outcome.WARNING
+        return Check(area, name, CheckOutcome.OK, said)
+    outcome = CheckOutcome.FAILED if distance > failure else CheckOutcome.WARNING
     return Check(area, name, outcome, f"{said} {consequence}".rstrip(), REMEDY)
 
 

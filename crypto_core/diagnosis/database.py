@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Engine, text
 
 from crypto_core.database.connection.engine import connected, open_engine
 from crypto_core.database.tokens.tables import TokenTable
-from crypto_core.diagnosis.check import Check, Outcome
+from crypto_core.diagnosis.check import Check, CheckOutcome
 from crypto_core.diagnosis.clocks import Clock, clock_check, system_clock
 from crypto_core.diagnosis.own_schema import own_schema
 from crypto_core.diagnosis.token_columns import token_columns
@@ -50,13 +50,15 @@ def look_at_database(place: DatabasePlace, stop: Event, clock: Clock = system_cl
     try:
         engine = open_engine(place.url, read_only=place.read_only, setting=place.setting)
     except KeydeckError as error:
-        yield Check(place.area, "address", Outcome.FAILED, error.message, error.remedy)
+        yield Check(place.area, "address", CheckOutcome.FAILED, error.message, error.remedy)
         return
     try:
         reached = _reach(engine, place)
         yield reached
-        if reached.outcome is Outcome.FAILED:
-            yield Check(place.area, "the rest", Outcome.SKIPPED, "Not asked: the database can't be used.")
+        if reached.outcome is CheckOutcome.FAILED:
+            yield Check(
+                place.area, "the rest", CheckOutcome.SKIPPED, "Not asked: the database can't be used."
+            )
             return
         for name, find in _ASKED:
             if stop.is_set():
@@ -87,11 +89,11 @@ def _reach(engine: Engine, place: DatabasePlace) -> Check:
             asking = perf_counter() - started
     except DatabaseUnreachableError as error:
         remedy = f"Check {place.setting}, and that the server is up and lets this machine and role in."
-        return Check(place.area, "reachable", Outcome.FAILED, error.message, remedy)
+        return Check(place.area, "reachable", CheckOutcome.FAILED, error.message, remedy)
     except KeydeckError as error:
-        return Check(place.area, "reachable", Outcome.FAILED, error.message, error.remedy)
+        return Check(place.area, "reachable", CheckOutcome.FAILED, error.message, error.remedy)
     said = f"Connected in {connecting * 1000:,.0f} ms; an answer takes {asking * 1000:,.1f} ms."
-    return Check(place.area, "reachable", Outcome.OK, said)
+    return Check(place.area, "reachable", CheckOutcome.OK, said)
 
 
 def _version(engine: Engine, place: DatabasePlace, name: str) -> Check:
@@ -100,8 +102,8 @@ def _version(engine: Engine, place: DatabasePlace, name: str) -> Check:
         said = f"PostgreSQL {connection.scalar(text('SHOW server_version'))}."
     if number // 10_000 < OLDEST_VERSION:
         remedy = f"Keydeck is made for PostgreSQL {OLDEST_VERSION} and newer."
-        return Check(place.area, name, Outcome.WARNING, said, remedy)
-    return Check(place.area, name, Outcome.OK, said)
+        return Check(place.area, name, CheckOutcome.WARNING, said, remedy)
+    return Check(place.area, name, CheckOutcome.OK, said)
 
 
 def _encryption(engine: Engine, place: DatabasePlace, name: str) -> Check:
@@ -112,13 +114,15 @@ def _encryption(engine: Engine, place: DatabasePlace, name: str) -> Check:
         driver: Any = connection.connection.dbapi_connection
         host = str(driver.info.host or "")
     if tls is not None and tls.ssl:
-        return Check(place.area, name, Outcome.OK, f"{tls.version}, {tls.cipher}.")
+        return Check(place.area, name, CheckOutcome.OK, f"{tls.version}, {tls.cipher}.")
     if _is_local(host):
-        return Check(place.area, name, Outcome.OK, "Not encrypted; the connection stays on this machine.")
+        return Check(
+            place.area, name, CheckOutcome.OK, "Not encrypted; the connection stays on this machine."
+        )
     return Check(
         place.area,
         name,
-        Outcome.WARNING,
+        CheckOutcome.WARNING,
         f"The connection to {host} is not encrypted: tokens in plaintext can be read on the way.",
         f"Add sslmode=verify-full (at least sslmode=require) to {place.setting}.",
     )
@@ -142,8 +146,8 @@ def _role(engine: Engine, place: DatabasePlace, name: str) -> Check:
     if superuser:
         said = f"{role} is a superuser: no grant limits what Keydeck, or whoever holds its password, may do."
         remedy = "Use a role that has what README.md lists, and no more."
-        return Check(place.area, name, Outcome.WARNING, said, remedy)
-    return Check(place.area, name, Outcome.OK, f"{role}.")
+        return Check(place.area, name, CheckOutcome.WARNING, said, remedy)
+    return Check(place.area, name, CheckOutcome.OK, f"{role}.")
 
 
 def _session(engine: Engine, place: DatabasePlace, name: str) -> Check:
@@ -154,19 +158,23 @@ def _session(engine: Engine, place: DatabasePlace, name: str) -> Check:
         return Check(
             place.area,
             name,
-            Outcome.FAILED,
+            CheckOutcome.FAILED,
             "The session may write although Keydeck is read only: something in between resets sessions.",
             "Connect to PostgreSQL directly, or: ALTER ROLE … SET default_transaction_read_only = on;",
         )
     if place.read_only:
-        return Check(place.area, name, Outcome.OK, "Read only, as set.")
+        return Check(place.area, name, CheckOutcome.OK, "Read only, as set.")
     if read_only:
         why = "it is a standby" if standby else "the server or the role sets it so"
         said = f"The database accepts no writes: {why}. Inspection works."
         return Check(
-            place.area, name, Outcome.WARNING, said, "Connect to the primary, with a role that may write."
+            place.area,
+            name,
+            CheckOutcome.WARNING,
+            said,
+            "Connect to the primary, with a role that may write.",
         )
-    return Check(place.area, name, Outcome.OK, "May write.")
+    return Check(place.area, name, CheckOutcome.OK, "May write.")
 
 
 def _clock(engine: Engine, place: DatabasePlace, clock: Clock) -> Check:

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from threading import Event
 
-from crypto_core.diagnosis.check import Check, Outcome
+from crypto_core.diagnosis.check import Check, CheckOutcome
 from crypto_core.diagnosis.clocks import Clock, system_clock
 from crypto_core.errors import EventStoreError, KmsError, SettingsError
 from crypto_core.lists.paging import Query
@@ -17,7 +17,7 @@ from crypto_core.text.counting import counted
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.sources.pull_query import moment
 from crypto_core.trail.store import EventStore
-from crypto_core.trail.store.pulls import PullBook, Window
+from crypto_core.trail.store.pulls import PullBook, TimeWindow
 
 STALE = timedelta(days=1)
 """So far behind the present the rules about CloudTrail's events, which look at the last day, are blind."""
@@ -40,7 +40,7 @@ def look_at_event_store(place: EventStorePlace, stop: Event, clock: Clock = syst
     try:
         mode = place.path.lstat().st_mode
     except FileNotFoundError:
-        yield Check(area, "file", Outcome.SKIPPED, f"{place.path}: not there yet.", _FILL)
+        yield Check(area, "file", CheckOutcome.SKIPPED, f"{place.path}: not there yet.", _FILL)
         return
     except OSError:
         mode = 0  # opening it says why
@@ -52,7 +52,7 @@ def look_at_event_store(place: EventStorePlace, stop: Event, clock: Clock = syst
         ]
         covered = PullBook(store.file).covered()
     except EventStoreError as error:
-        yield Check(area, "file", Outcome.FAILED, error.message, error.remedy)
+        yield Check(area, "file", CheckOutcome.FAILED, error.message, error.remedy)
         return
     finally:
         store.close()
@@ -61,7 +61,7 @@ def look_at_event_store(place: EventStorePlace, stop: Event, clock: Clock = syst
     try:
         regions = tuple(place.regions())
     except (KmsError, SettingsError) as error:
-        yield Check(area, "Regions", Outcome.UNKNOWN, f"Not known: {error.message}", error.remedy)
+        yield Check(area, "Regions", CheckOutcome.UNKNOWN, f"Not known: {error.message}", error.remedy)
         regions = ()
     for region in dict.fromkeys((*regions, *covered)):
         yield _fetched(area, region, covered.get(region, []), clock())
@@ -71,26 +71,26 @@ def _file(place: EventStorePlace, mode: int, size: int) -> Check:
     said = f"{place.path}, {size / 1_000_000:,.1f} MB."
     if not mode & stat.S_IWUSR:
         said += " You may not write it: nothing new is kept."
-        return Check(place.area, "file", Outcome.WARNING, said, f"chmod u+w {place.path}")
+        return Check(place.area, "file", CheckOutcome.WARNING, said, f"chmod u+w {place.path}")
     if stat.S_IMODE(mode) & 0o077:
         said += " Others on this machine may open it."
-        return Check(place.area, "file", Outcome.WARNING, said, f"chmod 600 {place.path}")
-    return Check(place.area, "file", Outcome.OK, said)
+        return Check(place.area, "file", CheckOutcome.WARNING, said, f"chmod 600 {place.path}")
+    return Check(place.area, "file", CheckOutcome.OK, said)
 
 
 def _events(area: str, events: int, newest: Sequence[TrailEvent]) -> Check:
     if not newest:
-        return Check(area, "events", Outcome.WARNING, "None.", _FILL)
+        return Check(area, "events", CheckOutcome.WARNING, "None.", _FILL)
     when = f"{newest[0].time:%Y-%m-%d %H:%M} UTC" if newest[0].dated else "without a date"
-    return Check(area, "events", Outcome.OK, f"{counted(events, 'event')}, the newest {when}.")
+    return Check(area, "events", CheckOutcome.OK, f"{counted(events, 'event')}, the newest {when}.")
 
 
-def _fetched(area: str, region: str, windows: Sequence[Window], now: datetime) -> Check:
+def _fetched(area: str, region: str, windows: Sequence[TimeWindow], now: datetime) -> Check:
     """What pulls fetched of one Region as a whole."""
     name, pull = f"fetched from {region}", f"keydeck events pull --region {region}"
     if not windows:
         said = "Nothing yet: what happened there is not known, but for what was imported from files."
-        return Check(area, name, Outcome.WARNING, said, pull)
+        return Check(area, name, CheckOutcome.WARNING, said, pull)
     whole = _joined(windows)
     said = f"From {_at(whole[0].since)} to {_at(whole[-1].until)} UTC"
     if len(whole) > 1:
@@ -98,19 +98,19 @@ def _fetched(area: str, region: str, windows: Sequence[Window], now: datetime) -
         gap = f"{_at(first.until)} to {_at(second.since)} UTC"
         since, until = (moment(second).isoformat() for second in (first.until, second.since))
         said += f", but not all: the last of {counted(len(whole) - 1, 'gap')} is from {gap}."
-        return Check(area, name, Outcome.WARNING, said, f"{pull} --since {since} --until {until}")
+        return Check(area, name, CheckOutcome.WARNING, said, f"{pull} --since {since} --until {until}")
     behind = now - moment(whole[-1].until)
     if behind > STALE:
-        return Check(area, name, Outcome.WARNING, f"{said}, {behind.days:,} days behind.", pull)
-    return Check(area, name, Outcome.OK, f"{said}, without a gap.")
+        return Check(area, name, CheckOutcome.WARNING, f"{said}, {behind.days:,} days behind.", pull)
+    return Check(area, name, CheckOutcome.OK, f"{said}, without a gap.")
 
 
-def _joined(windows: Sequence[Window]) -> list[Window]:
+def _joined(windows: Sequence[TimeWindow]) -> list[TimeWindow]:
     """The windows without what lies in another one or begins where it ends, the earliest first."""
-    joined: list[Window] = []
+    joined: list[TimeWindow] = []
     for window in sorted(windows, key=lambda w: w.since):
         if joined and window.since <= joined[-1].until + 1:
-            joined[-1] = Window(joined[-1].since, max(joined[-1].until, window.until))
+            joined[-1] = TimeWindow(joined[-1].since, max(joined[-1].until, window.until))
         else:
             joined.append(window)
     return joined

@@ -10,7 +10,7 @@ from threading import Event
 from time import monotonic
 from typing import Protocol
 
-from crypto_core.diagnosis.check import Check, Outcome, heading
+from crypto_core.diagnosis.check import Check, CheckOutcome, heading
 from crypto_core.errors import KeydeckError
 from crypto_core.log.tracebacks import type_name
 
@@ -96,7 +96,7 @@ def _taken(
             said = "Not everything was found out in time: something does not answer."
             for late in missing:
                 yield Check(
-                    late.title, "time", Outcome.FAILED, said, "Look at the last check above this one."
+                    late.title, "time", CheckOutcome.FAILED, said, "Look at the last check above this one."
                 )
             return
         if check is None:
@@ -112,9 +112,9 @@ def _work(area: Area, stop: Event, queue: SimpleQueue[tuple[Area, Check | None]]
             if stop.is_set():
                 break
     except KeydeckError as error:
-        queue.put((area, Check(area.title, "check", Outcome.FAILED, error.message, error.remedy)))
+        queue.put((area, Check(area.title, "check", CheckOutcome.FAILED, error.message, error.remedy)))
     except Exception as error:  # noqa: BLE001  # a diagnosis that breaks is a result too
         said = f"This could not be looked at: {type_name(error)}."
-        queue.put((area, Check(area.title, "check", Outcome.UNKNOWN, said)))
+        queue.put((area, Check(area.title, "check", CheckOutcome.UNKNOWN, said)))
     finally:
         queue.put((area, None))

@@ -10,7 +10,7 @@ from typing import Any
 
 from crypto_core.aws.kms import READ_ONLY_OPERATIONS, KmsApi
 from crypto_core.diagnosis.aws import Apis, AwsPlace
-from crypto_core.diagnosis.check import Check, Outcome
+from crypto_core.diagnosis.check import Check, CheckOutcome
 from crypto_core.errors import (
     CredentialsError,
     KeydeckError,
@@ -67,7 +67,7 @@ def look_at_key(key: KeyPlace, place: AwsPlace, apis: Apis, stop: Event) -> Iter
     try:
         places = _in_regions(key.name, apis.regions)
     except KeydeckError as error:
-        yield Check(key.area, "key", Outcome.SKIPPED, f"Not asked: {error.message}")
+        yield Check(key.area, "key", CheckOutcome.SKIPPED, f"Not asked: {error.message}")
         return
     for region, name in places:
         if stop.is_set():
@@ -110,7 +110,7 @@ class _Look:
             if self.stop.is_set():
                 return
             if self.ended_by:
-                yield self._check("the rest", Outcome.SKIPPED, f"Not asked: {self.ended_by}")
+                yield self._check("the rest", CheckOutcome.SKIPPED, f"Not asked: {self.ended_by}")
                 return
             yield from step()
 
@@ -123,46 +123,46 @@ class _Look:
         except KeyNotFoundError as error:
             self.ended_by = "there is no such key here."
             elsewhere = bool(self.where)
-            outcome = Outcome.SKIPPED if elsewhere else self._severity
+            outcome = CheckOutcome.SKIPPED if elsewhere else self._severity
             yield self._check(action, outcome, error.message, "" if elsewhere else error.remedy)
             return ""
         except KeydeckError as error:
             yield self._failed(action, error)
             return self.name if parse_key_name(self.name).key_id else ""
         except (KeyError, TypeError):
-            yield self._check(action, Outcome.UNKNOWN, "Not known: what answered is not KMS.")
+            yield self._check(action, CheckOutcome.UNKNOWN, "Not known: what answered is not KMS.")
             return ""
         if state != "Enabled":
             remedy = "Enable it (kms:EnableKey), or name another key."
             said = f"Allowed. {arn} is {state}: no token under it can be opened, none written."
             yield self._check(action, self._severity, said, remedy)
         else:
-            yield self._check(action, Outcome.OK, f"Allowed. {arn} is enabled.")
+            yield self._check(action, CheckOutcome.OK, f"Allowed. {arn} is enabled.")
         return arn
 
     def _read(self, operation: str, arn: str) -> Iterator[Check]:
         action = f"kms:{operation}"
         if not arn:
             yield self._check(
-                action, Outcome.SKIPPED, "Not asked: it takes a key id, which DescribeKey tells."
+                action, CheckOutcome.SKIPPED, "Not asked: it takes a key id, which DescribeKey tells."
             )
             return
         if operation not in READ_ONLY_OPERATIONS:
             yield self._check(
-                action, Outcome.SKIPPED, "Not asked: it is not among what read-only mode permits."
+                action, CheckOutcome.SKIPPED, "Not asked: it is not among what read-only mode permits."
             )
             return
         try:
             self.api.call(operation, KeyId=arn, **_READ[operation])
         except KmsRequestError as error:
             if "UnsupportedOperation" in error.message:
-                yield self._check(action, Outcome.OK, "Allowed; this kind of key has none.")
+                yield self._check(action, CheckOutcome.OK, "Allowed; this kind of key has none.")
             else:
                 yield self._failed(action, error)
         except KeydeckError as error:
             yield self._failed(action, error)
         else:
-            yield self._check(action, Outcome.OK, "Allowed.")
+            yield self._check(action, CheckOutcome.OK, "Allowed.")
 
     def _generate(self) -> Iterator[Check]:
         yield self._permission(Preflight(self.api).may_generate(self.name))
@@ -177,7 +177,7 @@ class _Look:
         ours, theirs = region_of(self.name), region_of(target)
         if ours and theirs and ours != theirs:
             said = "Not asked: KMS rewraps within one Region only. Re-encrypt works."
-            yield self._check(REENCRYPT_FROM, Outcome.SKIPPED, said)
+            yield self._check(REENCRYPT_FROM, CheckOutcome.SKIPPED, said)
             return
         asked = Preflight(self.api).may_reencrypt(
             self.name, self.name if self.key.is_write_key else target, None
@@ -189,29 +189,29 @@ class _Look:
         action = permission.action
         if permission.allowed:
             said = f"Allowed. {permission.reason}".rstrip()
-            return self._check(action, Outcome.OK, said)
+            return self._check(action, CheckOutcome.OK, said)
         if permission.allowed is None:
-            return self._check(action, Outcome.UNKNOWN, permission.reason, permission.remedy)
+            return self._check(action, CheckOutcome.UNKNOWN, permission.reason, permission.remedy)
         if action != DECRYPT and self.place.read_only:
             said = f"Refused, and not needed while Keydeck is read only. {permission.reason}"
-            return self._check(action, Outcome.SKIPPED, said)
+            return self._check(action, CheckOutcome.SKIPPED, said)
         # Without ReEncrypt a token can still be re-encrypted.
-        outcome = self._severity if action in (DECRYPT, GENERATE) else Outcome.WARNING
+        outcome = self._severity if action in (DECRYPT, GENERATE) else CheckOutcome.WARNING
         return self._check(action, outcome, f"Refused. {permission.reason}", permission.remedy)
 
     def _failed(self, action: str, error: KeydeckError) -> Check:
         if isinstance(error, _NO_ANSWER):
             self.ended_by = error.message
         if isinstance(error, KmsAccessDeniedError):
-            return self._check(action, Outcome.WARNING, f"Refused. {error.message}", error.remedy)
-        outcome = Outcome.FAILED if isinstance(error, _NO_ANSWER) else Outcome.UNKNOWN
+            return self._check(action, CheckOutcome.WARNING, f"Refused. {error.message}", error.remedy)
+        outcome = CheckOutcome.FAILED if isinstance(error, _NO_ANSWER) else CheckOutcome.UNKNOWN
         said = error.message if isinstance(error, KmsError) else f"Not known: {error.message}"
         return self._check(action, outcome, said, error.remedy)
 
     @property
-    def _severity(self) -> Outcome:
+    def _severity(self) -> CheckOutcome:
         """How bad it is that the key can't be used: others than the write key may be meant to be dead."""
-        return Outcome.FAILED if self.key.is_write_key else Outcome.WARNING
+        return CheckOutcome.FAILED if self.key.is_write_key else CheckOutcome.WARNING
 
-    def _check(self, action: str, outcome: Outcome, said: str, remedy: str = "") -> Check:
+    def _check(self, action: str, outcome: CheckOutcome, said: str, remedy: str = "") -> Check:
         return Check(self.key.area, f"{action}{self.where}", outcome, said, remedy)

@@ -10,7 +10,7 @@ from sqlalchemy import Engine, text
 from crypto_core import database
 from crypto_core.database.connection.engine import connected
 from crypto_core.database.schema import SCHEMA, metadata
-from crypto_core.diagnosis.check import Check, Outcome
+from crypto_core.diagnosis.check import Check, CheckOutcome
 from crypto_core.diagnosis.trying import trying
 from crypto_core.errors import KeydeckError
 
@@ -41,22 +41,22 @@ def own_schema(engine: Engine, *, area: str, read_only: bool) -> Iterator[Check]
             found = connection.execute(_SCHEMA, {"schema": SCHEMA}).one_or_none()
             rows = connection.execute(_TABLES, {"schema": SCHEMA}).all()
     except KeydeckError as error:
-        yield Check(area, name, Outcome.UNKNOWN, f"Not known: {error.message}", error.remedy)
+        yield Check(area, name, CheckOutcome.UNKNOWN, f"Not known: {error.message}", error.remedy)
         return
     if found is None:
         if read_only:
-            yield Check(area, name, Outcome.OK, "Not there; read only, Keydeck needs none.")
+            yield Check(area, name, CheckOutcome.OK, "Not there; read only, Keydeck needs none.")
             return
         said = (
             "Not there: no token can be written, for no backup and no journal can be kept. Inspection works."
         )
-        yield Check(area, name, Outcome.WARNING, said, "Create it with: keydeck init.")
+        yield Check(area, name, CheckOutcome.WARNING, said, "Create it with: keydeck init.")
         return
     if not found.usable:
         yield Check(
             area,
             name,
-            Outcome.WARNING,
+            CheckOutcome.WARNING,
             "There, but this role can't use it.",
             f"GRANT USAGE ON SCHEMA {SCHEMA} TO {found.role};",
         )
@@ -69,7 +69,7 @@ def own_schema(engine: Engine, *, area: str, read_only: bool) -> Iterator[Check]
             yield _table(table, held, found.role, area, read_only)
         else:
             yield Check(
-                area, f"{SCHEMA}.{table}", Outcome.FAILED, "Not there.", "Create it with: keydeck init."
+                area, f"{SCHEMA}.{table}", CheckOutcome.FAILED, "Not there.", "Create it with: keydeck init."
             )
 
 
@@ -78,9 +78,9 @@ def _table(table: str, held: set[tuple[str, str]], role: str, area: str, read_on
     needed = ("SELECT",) if read_only else _PRIVILEGES.get(table, _OTHERWISE)
     missing = [privilege for privilege in needed if (table, privilege) not in held]
     if not missing:
-        return Check(area, name, Outcome.OK, f"{', '.join(needed)}: granted.")
+        return Check(area, name, CheckOutcome.OK, f"{', '.join(needed)}: granted.")
     grant = f"GRANT {', '.join(missing)} ON {name} TO {role};"
-    return Check(area, name, Outcome.WARNING, f"{', '.join(missing)}: not granted.", grant)
+    return Check(area, name, CheckOutcome.WARNING, f"{', '.join(missing)}: not granted.", grant)
 
 
 def _version(engine: Engine, area: str, name: str) -> Check:
@@ -88,12 +88,12 @@ def _version(engine: Engine, area: str, name: str) -> Check:
         there = str(connection.scalar(text(f"SELECT version_num FROM {SCHEMA}.version")) or "")  # noqa: S608
     latest, known = _versions()
     if there == latest:
-        return Check(area, name, Outcome.OK, f"There, version {there}.")
+        return Check(area, name, CheckOutcome.OK, f"There, version {there}.")
     if there in known:
         said = f"Version {there}; this Keydeck needs {latest}."
-        return Check(area, name, Outcome.FAILED, said, "Update it with: keydeck init.")
+        return Check(area, name, CheckOutcome.FAILED, said, "Update it with: keydeck init.")
     said = f"Version {there or 'not known'}: another version of Keydeck made it, and this one has {latest}."
-    return Check(area, name, Outcome.WARNING, said, "Use the same version of Keydeck everywhere.")
+    return Check(area, name, CheckOutcome.WARNING, said, "Use the same version of Keydeck everywhere.")
 
 
 def _versions() -> tuple[str, frozenset[str]]:

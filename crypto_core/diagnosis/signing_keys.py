@@ -8,7 +8,7 @@ from threading import Event
 
 from crypto_core.aws.kms_signer import rehearsals
 from crypto_core.diagnosis.aws import Apis
-from crypto_core.diagnosis.check import Check, Outcome
+from crypto_core.diagnosis.check import Check, CheckOutcome
 from crypto_core.errors import (
     DryRunPassedError,
     InvalidSignatureError,
@@ -53,7 +53,7 @@ def look_at_signing_key(key: SigningPlace, apis: Apis, stop: Event) -> Iterator[
     except KeydeckError as error:
         yield _told(key, described, error)
         return
-    yield Check(key.area, described, Outcome.OK, f"Allowed. {arn} can sign.")
+    yield Check(key.area, described, CheckOutcome.OK, f"Allowed. {arn} can sign.")
     for operation, parameters in calls.items():
         if stop.is_set():
             return
@@ -63,18 +63,18 @@ def look_at_signing_key(key: SigningPlace, apis: Apis, stop: Event) -> Iterator[
         try:
             api.call(operation, region=region_of(arn), DryRun=True, **parameters)
         except (DryRunPassedError, InvalidSignatureError):
-            yield Check(key.area, action, Outcome.OK, "Allowed.")
+            yield Check(key.area, action, CheckOutcome.OK, "Allowed.")
         except KeydeckError as error:
             yield _told(key, action, error)
         else:
-            yield Check(key.area, action, Outcome.OK, "Allowed.")
+            yield Check(key.area, action, CheckOutcome.OK, "Allowed.")
 
 
 def _told(key: SigningPlace, action: str, error: KeydeckError) -> Check:
     """What a call failed with. Without a key that only verifies, older signatures can't be verified."""
-    severity = Outcome.FAILED if key.signs else Outcome.WARNING
+    severity = CheckOutcome.FAILED if key.signs else CheckOutcome.WARNING
     if isinstance(error, KmsAccessDeniedError):
         return Check(key.area, action, severity, f"Refused. {error.message}", error.remedy)
     if isinstance(error, _DEAD) or not isinstance(error, KmsError):
         return Check(key.area, action, severity, error.message, error.remedy)
-    return Check(key.area, action, Outcome.UNKNOWN, f"Not known: {error.message}", error.remedy)
+    return Check(key.area, action, CheckOutcome.UNKNOWN, f"Not known: {error.message}", error.remedy)

@@ -8,7 +8,7 @@ from sqlalchemy import Engine
 
 from crypto_core.database.tokens.catalogue import Catalogue, read_catalogue
 from crypto_core.database.tokens.tables import TokenColumn, TokenTable
-from crypto_core.diagnosis.check import Check, Outcome
+from crypto_core.diagnosis.check import Check, CheckOutcome
 from crypto_core.errors import KeydeckError
 
 
@@ -19,34 +19,34 @@ def token_columns(
     try:
         catalogue = read_catalogue(engine, tables)
     except KeydeckError as error:
-        yield Check(area, "token columns", Outcome.UNKNOWN, f"Not known: {error.message}", error.remedy)
+        yield Check(area, "token columns", CheckOutcome.UNKNOWN, f"Not known: {error.message}", error.remedy)
         return
     if not _present(catalogue):
         said = "No token table was found, on the role's search path."
         remedy = "Check the URL's database name, or describe the tables in the settings file."
-        yield Check(area, "token columns", Outcome.FAILED, said, remedy)
+        yield Check(area, "token columns", CheckOutcome.FAILED, said, remedy)
         return
     for unreadable in catalogue.unreadable:
         said = "Can't be read: its tokens are neither counted nor shown."
-        yield Check(area, str(unreadable.column), Outcome.FAILED, said, f"{unreadable.grant};")
+        yield Check(area, str(unreadable.column), CheckOutcome.FAILED, said, f"{unreadable.grant};")
     for column in catalogue.columns:
         yield _column(catalogue, column, area, read_only)
     for table in catalogue.tables:
-        yield Check(area, f"{table.name}.{table.id_column}", Outcome.OK, "Names one row.")
+        yield Check(area, f"{table.name}.{table.id_column}", CheckOutcome.OK, "Names one row.")
     yield from _ambiguous(engine, catalogue, area)
     absent = [t.name for t in tables if t.name not in _present(catalogue)]
     if absent:
-        yield Check(area, "not in this database", Outcome.SKIPPED, ", ".join(absent))
+        yield Check(area, "not in this database", CheckOutcome.SKIPPED, ", ".join(absent))
 
 
 def _column(catalogue: Catalogue, column: TokenColumn, area: str, read_only: bool) -> Check:
     grant = catalogue.unwritable.get(column)
     if grant is None:
-        return Check(area, str(column), Outcome.OK, "May be read and written.")
+        return Check(area, str(column), CheckOutcome.OK, "May be read and written.")
     if read_only:
-        return Check(area, str(column), Outcome.OK, "May be read; read only, Keydeck needs no more.")
+        return Check(area, str(column), CheckOutcome.OK, "May be read; read only, Keydeck needs no more.")
     said = "May be read, not written: its tokens can't be encrypted, re-encrypted or rewrapped."
-    return Check(area, str(column), Outcome.WARNING, said, f"{grant};")
+    return Check(area, str(column), CheckOutcome.WARNING, said, f"{grant};")
 
 
 def _ambiguous(engine: Engine, catalogue: Catalogue, area: str) -> Iterator[Check]:
@@ -57,7 +57,7 @@ def _ambiguous(engine: Engine, catalogue: Catalogue, area: str) -> Iterator[Chec
         yield Check(
             area,
             f"{table}.{id_column}",
-            Outcome.FAILED,
+            CheckOutcome.FAILED,
             "May be NULL or occur twice: a token reference could mean two rows, so no token here is offered.",
             f"ALTER TABLE {quoted} ADD PRIMARY KEY ({quoted_id}); (of a view, describe the table behind it)",
         )

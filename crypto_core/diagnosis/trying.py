@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from crypto_core.diagnosis.check import Check, Outcome
+from crypto_core.diagnosis.check import Check, CheckOutcome
 from crypto_core.errors import KeydeckError
 from crypto_core.log.tracebacks import type_name
 
@@ -14,6 +14,8 @@ def trying(area: str, name: str, find: Callable[[], Check]) -> Check:
     try:
         return find()
     except KeydeckError as error:
-        return Check(area, name, Outcome.UNKNOWN, f"Not known: {error.message}", error.remedy)
+        return Check(area, name, CheckOutcome.UNKNOWN, f"Not known: {error.message}", error.remedy)
     except Exception as error:  # noqa: BLE001  # a check that breaks is a result too
-        return Check(area, name, Outcome.UNKNOWN, f"Not known: looking at it failed ({type_name(error)}).")
+        return Check(
+            area, name, CheckOutcome.UNKNOWN, f"Not known: looking at it failed ({type_name(error)})."
+        )

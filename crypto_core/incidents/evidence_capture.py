@@ -16,7 +16,7 @@ from crypto_core.database.state.journal import Outcome
 from crypto_core.errors import InterruptedRunError, KeydeckError, RefusedError
 from crypto_core.incidents.catalogue import CaptureKind
 from crypto_core.incidents.evidence_sanitising import NOTHING, Hiding, kept_text
-from crypto_core.incidents.model import EntryKind, Evidence, IncidentView, StepState, StepView
+from crypto_core.incidents.model import EntryKind, EvidencePiece, IncidentView, StepState, StepView
 from crypto_core.incidents.own_checks import kept_kinds
 from crypto_core.incidents.parts import IncidentParts, require_open
 from crypto_core.incidents.step_contracts import Captured, Situation
@@ -24,7 +24,7 @@ from crypto_core.incidents.views import evidence_of
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
+class CaptureFailure:
     """A kind of evidence that can't be had now."""
 
     kind: CaptureKind
@@ -37,7 +37,9 @@ class StepEvidence:
     def __init__(self, parts: IncidentParts) -> None:
         self._parts = parts
 
-    def capture(self, number: int, step_id: str, *, cancelled: Event | None = None) -> tuple[Evidence, ...]:
+    def capture(
+        self, number: int, step_id: str, *, cancelled: Event | None = None
+    ) -> tuple[EvidencePiece, ...]:
         """Keep all evidence that a step names. Raises for what can't be had, after the rest was kept."""
         self._parts.may_write("keep evidence")
         view = self._parts.view(number)
@@ -67,9 +69,9 @@ class StepEvidence:
 
     def _capture(
         self, situation: Situation, kinds: Sequence[CaptureKind], actor: str, hiding: Hiding
-    ) -> tuple[tuple[Evidence, ...], list[Failure]]:
-        kept: list[Evidence] = []
-        failures: list[Failure] = []
+    ) -> tuple[tuple[EvidencePiece, ...], list[CaptureFailure]]:
+        kept: list[EvidencePiece] = []
+        failures: list[CaptureFailure] = []
         for kind in kinds:
             stop_if(situation.cancelled)
             try:
@@ -78,7 +80,7 @@ class StepEvidence:
             except InterruptedRunError:
                 raise
             except KeydeckError as error:
-                failures.append(Failure(kind, error))
+                failures.append(CaptureFailure(kind, error))
                 continue
             kept += self._keep(situation, drafts, actor)
         return tuple(kept), failures
@@ -90,7 +92,7 @@ class StepEvidence:
         nothing = Captured(kind, f"{kind}: nothing was there", NOTHING)
         return capture.capture(situation) or (nothing,)
 
-    def _keep(self, situation: Situation, drafts: Sequence[EvidenceDraft], actor: str) -> list[Evidence]:
+    def _keep(self, situation: Situation, drafts: Sequence[EvidenceDraft], actor: str) -> list[EvidencePiece]:
         step_id = situation.step.id
         with self._parts.store.change(situation.incident.id, actor) as change:
             require_open(change)
@@ -99,7 +101,7 @@ class StepEvidence:
                 change.set_step(step_id, row.state, row.state, begun_at=change.now)
             return [evidence_of(change.keep(step_id, draft)) for draft in drafts]
 
-    def _note_failures(self, number: int, step: StepView, failures: Sequence[Failure]) -> None:
+    def _note_failures(self, number: int, step: StepView, failures: Sequence[CaptureFailure]) -> None:
         told = kept_text(f"Not captured: {_listed(failures)}", 2_000)
         with self._parts.store.change(number, self._parts.last_actor()) as change:
             require_open(change)
@@ -111,7 +113,7 @@ class StepEvidence:
             change.record("incident evidence", step.step.id, Outcome.FAILED, detail)
 
 
-def _failed(view: IncidentView, step: StepView, failures: Sequence[Failure]) -> KeydeckError:
+def _failed(view: IncidentView, step: StepView, failures: Sequence[CaptureFailure]) -> KeydeckError:
     """Return the error about evidence that can't be had. What could be had was kept."""
     first = failures[0].error
     error = KeydeckError(
@@ -122,5 +124,5 @@ def _failed(view: IncidentView, step: StepView, failures: Sequence[Failure]) -> 
     return error
 
 
-def _listed(failures: Sequence[Failure]) -> str:
+def _listed(failures: Sequence[CaptureFailure]) -> str:
     return "; ".join(f"{failure.kind}: {failure.error.message}" for failure in failures)

@@ -62,7 +62,7 @@ class EntryKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Scope:
+class IncidentScope:
     """What an incident is about, as it was declared: the part that its runbook's subject names is set.
 
     `since` is since when the compromise is suspected, `origin` what it was declared from in words, such as
@@ -105,7 +105,7 @@ class Incident:
     id: int
     title: str
     state: IncidentState
-    scope: Scope
+    scope: IncidentScope
     declared_at: datetime
     declared_by: str
     values: Mapping[str, str] = field(default_factory=dict)
@@ -137,7 +137,7 @@ class CheckResult:
 
 
 @dataclass(frozen=True, slots=True)
-class Evidence:
+class EvidencePiece:
     """A piece of evidence without its content. `sha256` is in hex, over the content's UTF-8 text."""
 
     id: int
@@ -151,7 +151,7 @@ class Evidence:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class TimelineEntry:
     """One line of the timeline. Cleaned text."""
 
     at: datetime
@@ -203,8 +203,8 @@ class IncidentView:
     incident: Incident
     runbook: Runbook
     steps: tuple[StepView, ...]
-    evidence: tuple[Evidence, ...] = ()
-    entries: tuple[Entry, ...] = ()
+    evidence: tuple[EvidencePiece, ...] = ()
+    entries: tuple[TimelineEntry, ...] = ()
     present: tuple[Present, ...] = ()
 
     @property

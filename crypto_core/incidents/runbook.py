@@ -11,7 +11,7 @@ OptionValue = str | int | bool
 
 
 @dataclass(frozen=True, slots=True)
-class Condition:
+class StepCondition:
     """A step that is needed only after a certain answer to an earlier one."""
 
     step: str
@@ -37,7 +37,7 @@ class RunbookStep:
     captures: tuple[CaptureKind, ...] = ()
     choices: tuple[str, ...] = ()
     """The answers of a step that decides something; it is done once one is given."""
-    only_if: Condition | None = None
+    only_if: StepCondition | None = None
     on_failure: str = ""
     """What to do if the action fails or the check does not pass."""
     budget_seconds: int = 0

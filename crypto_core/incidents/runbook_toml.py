@@ -45,7 +45,7 @@ from crypto_core.incidents.catalogue import (
 )
 from crypto_core.incidents.fields import Fields, Word
 from crypto_core.incidents.placeholders import PLACEHOLDERS, unknown_placeholders
-from crypto_core.incidents.runbook import Condition, OptionValue, Phase, Runbook, RunbookStep
+from crypto_core.incidents.runbook import OptionValue, Phase, Runbook, RunbookStep, StepCondition
 from crypto_core.text.cleaning import clean
 
 SIZE_LIMIT = 256 * 1024
@@ -197,7 +197,7 @@ def _kind(
     return kind, given
 
 
-def _condition(fields: Fields, earlier: Mapping[str, RunbookStep]) -> Condition | None:
+def _condition(fields: Fields, earlier: Mapping[str, RunbookStep]) -> StepCondition | None:
     value = fields.take("only_if")
     if value is None:
         return None
@@ -213,7 +213,7 @@ def _condition(fields: Fields, earlier: Mapping[str, RunbookStep]) -> Condition 
             f"is none of {', '.join(choices)}" if choices else f"can't be: step {step_id} has no choices"
         )
         table.refuse("answer", f"{answer!r} {offered}")
-    return Condition(step_id, answer)
+    return StepCondition(step_id, answer)
 
 
 def _seconds(fields: Fields) -> int:

@@ -8,7 +8,7 @@ from crypto_core.database.tokens.inventory_expressions import FIELDS
 from crypto_core.errors import RefusedError
 from crypto_core.incidents.catalogue import SubjectKind
 from crypto_core.incidents.evidence_sanitising import kept_text
-from crypto_core.incidents.model import Scope
+from crypto_core.incidents.model import IncidentScope
 from crypto_core.incidents.runbook import Runbook
 from crypto_core.key_names import is_key_arn
 from crypto_core.lists.filter_language import parse_filter
@@ -19,7 +19,7 @@ from crypto_core.text.cleaning import clean
 REFERENCE_LIMIT = 10_000
 
 
-def checked_scope(runbook: Runbook, scope: Scope) -> Scope:
+def checked_scope(runbook: Runbook, scope: IncidentScope) -> IncidentScope:
     """Return the scope as it is kept.
 
     Raises RefusedError where it isn't what the runbook is about; InvalidReferenceError, InvalidFilterError.
@@ -41,14 +41,14 @@ def checked_scope(runbook: Runbook, scope: Scope) -> Scope:
     return replace(scope, origin=kept_text(scope.origin, 300))
 
 
-def _check_key(scope: Scope) -> None:
+def _check_key(scope: IncidentScope) -> None:
     if not is_key_arn(scope.key):
         raise RefusedError(
             f"Not the ARN of a KMS key: {kept_text(scope.key, 100)!r}.", remedy=_REMEDY[SubjectKind.KEY]
         )
 
 
-def _check_tokens(scope: Scope) -> None:
+def _check_tokens(scope: IncidentScope) -> None:
     if scope.references and scope.filter:
         raise RefusedError("Tokens are named by reference or by filter, not both.")
     if len(scope.references) > REFERENCE_LIMIT:
@@ -67,7 +67,7 @@ def _check_tokens(scope: Scope) -> None:
         parse_filter(scope.filter, FIELDS)
 
 
-def _check_database(scope: Scope) -> None:
+def _check_database(scope: IncidentScope) -> None:
     if clean(scope.database, 200) != scope.database or redacted(scope.database) != scope.database:
         raise RefusedError("A restored database is named as in the settings, not by its URL.")
 

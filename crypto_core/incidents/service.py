@@ -22,9 +22,9 @@ from crypto_core.incidents.library import RunbookLibrary
 from crypto_core.incidents.model import (
     CheckResult,
     EntryKind,
-    Evidence,
+    EvidencePiece,
+    IncidentScope,
     IncidentView,
-    Scope,
     StepState,
     StepView,
 )
@@ -101,7 +101,7 @@ class IncidentService:
         """Return why runbooks can't be read, a sentence each."""
         return self._parts.library.read().troubles
 
-    def declare(self, runbook: str, scope: Scope, title: str = "") -> int:
+    def declare(self, runbook: str, scope: IncidentScope, title: str = "") -> int:
         """Open an incident and return its number; its first step is begun.
 
         Raises RunbookError, RefusedError where the scope isn't what the runbook is about (journaled),
@@ -210,7 +210,9 @@ class IncidentService:
         """
         return self._proof.look(incident, step, cancelled=cancelled)
 
-    def capture(self, incident: int, step: str, *, cancelled: Event | None = None) -> tuple[Evidence, ...]:
+    def capture(
+        self, incident: int, step: str, *, cancelled: Event | None = None
+    ) -> tuple[EvidencePiece, ...]:
         """Keep the evidence that a step names, again if it has it. Of an ended step too.
 
         Raises KeydeckError naming the kinds that can't be had, after the rest was kept.
@@ -303,7 +305,7 @@ def _host() -> str:
     return clean(socket.gethostname(), 100)
 
 
-def _shortened(scope: Scope) -> dict[str, object]:
+def _shortened(scope: IncidentScope) -> dict[str, object]:
     """The scope for the journal: of very many references how many they are."""
     told = scope.as_json()
     if len(scope.references) > 100:

@@ -11,16 +11,16 @@ from crypto_core.database.state.incidents import IncidentWhole, PresenceRow
 from crypto_core.incidents.model import (
     CheckResult,
     CheckState,
-    Entry,
     EntryKind,
-    Evidence,
+    EvidencePiece,
     Incident,
+    IncidentScope,
     IncidentState,
     IncidentView,
     Present,
-    Scope,
     StepState,
     StepView,
+    TimelineEntry,
 )
 from crypto_core.incidents.runbook import Runbook
 from crypto_core.text.cleaning import clean
@@ -36,7 +36,9 @@ def incident_view(whole: IncidentWhole, runbook: Runbook) -> IncidentView:
         step_views(runbook, whole.steps),
         tuple(evidence_of(row) for row in whole.evidence),
         tuple(
-            Entry(row.at, clean(row.actor), EntryKind(row.kind), clean(row.step_id), clean(row.text, _LONG))
+            TimelineEntry(
+                row.at, clean(row.actor), EntryKind(row.kind), clean(row.step_id), clean(row.text, _LONG)
+            )
             for row in whole.entries
         ),
         present_of(whole.present),
@@ -89,9 +91,9 @@ def step_view(runbook: Runbook, row: StepRow, number: int) -> StepView:
     )
 
 
-def evidence_of(row: EvidenceRow) -> Evidence:
+def evidence_of(row: EvidenceRow) -> EvidencePiece:
     """Return a piece of evidence without its content."""
-    return Evidence(
+    return EvidencePiece(
         row.id,
         clean(row.step_id),
         clean(row.kind),
@@ -103,10 +105,10 @@ def evidence_of(row: EvidenceRow) -> Evidence:
     )
 
 
-def scope_of(stored: Mapping[str, Any]) -> Scope:
+def scope_of(stored: Mapping[str, Any]) -> IncidentScope:
     """Return a scope from what `Scope.as_json` made of it."""
     since = stored.get("since")
-    return Scope(
+    return IncidentScope(
         key=str(stored.get("key") or ""),
         references=tuple(map(str, stored.get("references") or ())),
         filter=str(stored.get("filter") or ""),

@@ -71,7 +71,7 @@ class Permission:
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
+class WrappedSample:
     """An encrypted data key that a key had wrapped, with its encryption context."""
 
     encrypted_data_key: bytes = field(repr=False)
@@ -145,7 +145,7 @@ class Preflight:
     def for_run(
         self,
         target: str,
-        sources: Mapping[str, Sample | None],
+        sources: Mapping[str, WrappedSample | None],
         *,
         rewrap: bool = False,
         context: EncryptionContext = NO_CONTEXT,

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from crypto_core.aws.kms import KmsApi
-from crypto_core.keys.principal import Principal
+from crypto_core.keys.principal import PolicyPrincipal
 from crypto_core.text.cleaning import clean
 
 
@@ -18,8 +18,8 @@ class Grant:
 
     grant_id: str
     name: str
-    grantee: Principal
-    retiring: Principal | None
+    grantee: PolicyPrincipal
+    retiring: PolicyPrincipal | None
     operations: tuple[str, ...]
     constraints: Mapping[str, Mapping[str, str]]
     created_at: datetime | None
@@ -56,8 +56,8 @@ def parse_grant(raw: Mapping[str, Any]) -> Grant:
     )
 
 
-def _grantee(value: str) -> Principal:
-    return Principal("Service" if value.endswith(".amazonaws.com") else "AWS", value)
+def _grantee(value: str) -> PolicyPrincipal:
+    return PolicyPrincipal("Service" if value.endswith(".amazonaws.com") else "AWS", value)
 
 
 def read_grants(kms: KmsApi, region: str, key_arn: str) -> tuple[Grant, ...]:

@@ -8,7 +8,7 @@ from crypto_core.text.cleaning import clean
 
 
 @dataclass(frozen=True, slots=True)
-class Principal:
+class PolicyPrincipal:
     """Whom a statement is about. `kind` is AWS, Service, Federated or CanonicalUser, as in the policy."""
 
     kind: str

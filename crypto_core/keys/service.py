@@ -9,7 +9,7 @@ from sqlalchemy import Engine
 
 from crypto_core.cancelling import stop_if
 from crypto_core.database.tokens.attribution import Attributor, KeyCount
-from crypto_core.database.tokens.attribution_cache import AnswerBook
+from crypto_core.database.tokens.attribution_cache import AttributionCache
 from crypto_core.database.tokens.catalogue import LiveCatalogue
 from crypto_core.database.tokens.census import Census, take_census
 from crypto_core.envelope import Format
@@ -30,7 +30,7 @@ class StatusService:
         self,
         engine: Engine,
         catalogue: LiveCatalogue,
-        answers: AnswerBook,
+        answers: AttributionCache,
         attributor: Attributor,
         keys: KeyInventory,
         keyring: KmsKeyring,

@@ -18,7 +18,7 @@ from enum import Enum
 from crypto_core.errors import InvalidFilterError
 
 
-class Kind(Enum):
+class ValueKind(Enum):
     """What a field's values are."""
 
     TEXT = "text"
@@ -37,7 +37,7 @@ class Field:
     """A field that can be asked for. `values` are the only ones it takes, where there are only some."""
 
     name: str
-    kind: Kind = Kind.TEXT
+    kind: ValueKind = ValueKind.TEXT
     values: tuple[str, ...] = ()
     of: str = ""
     """The field that `since` and `until` are about."""
@@ -196,7 +196,7 @@ class _Parser:
             if field is None:
                 known = ", ".join(dict.fromkeys(f.name for f in self._fields.values()))
                 raise self._error(f"There is no field {name[0]!r}.", self._at, f"Fields: {known}.")
-            if field.kind is Kind.FLAG:
+            if field.kind is ValueKind.FLAG:
                 raise self._error(
                     f"{field.name} takes no value.", name.end(), f"Write {field.name} or -{field.name}."
                 )
@@ -212,7 +212,7 @@ class _Parser:
         """The property that the next word stands for, if it does."""
         word = re.compile(r"[A-Za-z]+(?![^\s])").match(self._text, self._at)
         field = self._fields.get(word[0].lower()) if word else None
-        if word is None or field is None or field.kind is not Kind.FLAG:
+        if word is None or field is None or field.kind is not ValueKind.FLAG:
             return None
         self._at = word.end()
         return field
@@ -226,7 +226,7 @@ class _Parser:
         self._at += len(value)
         if not value:
             raise self._error("A value is missing here.", start)
-        if field is not None and field.kind is not Kind.TEXT:
+        if field is not None and field.kind is not ValueKind.TEXT:
             return self._range(field, value, start)
         return self._known(field, Alternative(text=value), start)
 
@@ -238,7 +238,7 @@ class _Parser:
         self._at = end + 1
         if not value:
             raise self._error("A value is missing here.", start)
-        if field is not None and field.kind is not Kind.TEXT:
+        if field is not None and field.kind is not ValueKind.TEXT:
             return self._range(field, value, start + 1)
         return self._known(field, Alternative(text=value, literal=True), start)
 
@@ -254,9 +254,9 @@ class _Parser:
         return value
 
     def _range(self, field: Field, value: str, start: int) -> Alternative:
-        if field.kind in (Kind.SINCE, Kind.UNTIL):
+        if field.kind in (ValueKind.SINCE, ValueKind.UNTIL):
             moment = self._moment(value, start)
-            if field.kind is Kind.SINCE:
+            if field.kind is ValueKind.SINCE:
                 return Alternative(at_least=moment.first)
             return Alternative(at_most=moment.last, include_most=moment.whole)
         if ".." in value:
@@ -286,7 +286,7 @@ class _Parser:
                 return Alternative(at_most=bound.last, include_most=bound.whole)
 
     def _span(self, field: Field, value: str, start: int) -> _Span:
-        if field.kind is Kind.DATE:
+        if field.kind is ValueKind.DATE:
             return self._date(value, start)
         number = self._number(value, start)
         return _Span(number, number)

@@ -9,7 +9,7 @@ from time import perf_counter
 from typing import Protocol
 
 from crypto_core.errors import DryRunPassedError, KeydeckError
-from crypto_core.log.rate_limit import Seldom
+from crypto_core.log.rate_limit import LogRateLimit
 
 _log = logging.getLogger(__name__)
 
@@ -17,7 +17,7 @@ UNEXPECTED = "UnexpectedError"
 """What is told of an exception that is none of this package's errors."""
 
 
-_FAILURES = Seldom(seconds=10.0)
+_FAILURES = LogRateLimit(seconds=10.0)
 """A throttled run fails thousands of times a second, each time alike."""
 
 

@@ -10,7 +10,7 @@ _MOST = 1_000
 """How many kinds are remembered; past that, all are forgotten."""
 
 
-class Seldom:
+class LogRateLimit:
     """Lets one event of a kind through in so many seconds. Thread-safe."""
 
     def __init__(self, seconds: float, clock: Callable[[], float] = monotonic) -> None:

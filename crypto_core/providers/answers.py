@@ -119,7 +119,7 @@ class HashedQuery:
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class LivenessRequest:
     """A liveness check before it is made: whom it asks. A subject of a consent; danger CONFIRM."""
 
     tokens: tuple[TokenRef, ...]
@@ -137,13 +137,13 @@ Progress = Callable[[int, int], None]
 class ProviderWork(Protocol):
     """Asks providers, and revokes. Opens the tokens itself; one leaves `Secret` only for its provider."""
 
-    def question(self, refs: tuple[TokenRef, ...]) -> Question:
+    def question(self, refs: tuple[TokenRef, ...]) -> LivenessRequest:
         """Return whom a liveness check would ask. Sends nothing. Raises DatabaseError, RowVanishedError."""
         ...
 
     def ask(
         self,
-        question: Question,
+        question: LivenessRequest,
         consent: Consent | None,
         *,
         progress: Progress | None = None,

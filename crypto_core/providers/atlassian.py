@@ -12,7 +12,16 @@ from typing import Any
 
 from crypto_core.providers.answers import Liveness
 from crypto_core.providers.endpoints import ATLASSIAN
-from crypto_core.providers.messages import Answer, Request, Said, Target, basic, bearer, unexpected, unknown
+from crypto_core.providers.messages import (
+    ProviderAnswer,
+    Request,
+    Said,
+    Target,
+    basic,
+    bearer,
+    unexpected,
+    unknown,
+)
 from crypto_core.text.cleaning import clean
 
 _API = ("ATATT", "ATCTT")
@@ -49,7 +58,7 @@ def question(target: Target, token: str) -> Request | str:
     return Request("GET", target.base + path, headers | basic(target.email, token))
 
 
-def read(answer: Answer, target: Target) -> Said:
+def read(answer: ProviderAnswer, target: Target) -> Said:
     """Return what the answer to `question` says."""
     if not target.email:
         return _read_resources(answer)
@@ -74,7 +83,7 @@ def _rejected(name: str) -> Said:
     return Said(Liveness.DEAD, f"{name} does not take it with the row's e-mail address")
 
 
-def _read_resources(answer: Answer) -> Said:
+def _read_resources(answer: ProviderAnswer) -> Said:
     document = answer.document()
     if answer.status == 200 and isinstance(document, list):
         return Said(Liveness.ALIVE, "Atlassian takes it", _sites(document))

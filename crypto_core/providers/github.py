@@ -17,8 +17,8 @@ from crypto_core.providers.answers import Liveness
 from crypto_core.providers.endpoints import Endpoints
 from crypto_core.providers.messages import (
     Accepted,
-    Answer,
     NoAnswer,
+    ProviderAnswer,
     Reply,
     Request,
     Said,
@@ -38,7 +38,7 @@ _ACCEPT = {"Accept": "application/vnd.github+json", "X-GitHub-Api-Version": "202
 _JSON = {"Content-Type": "application/json"}
 
 
-class Way(StrEnum):
+class GitHubRevocation(StrEnum):
     """How a token is revoked."""
 
     CREDENTIALS = "credentials"
@@ -52,13 +52,13 @@ class Way(StrEnum):
 _CREDENTIALS = ("ghp_", "github_pat_", "gho_", "ghu_", "ghr_")
 
 
-def way_of(token: str, endpoints: Endpoints) -> Way | None:
+def way_of(token: str, endpoints: Endpoints) -> GitHubRevocation | None:
     """Return how a token can be revoked, None if only by hand."""
     if token.startswith("ghs_"):
-        return Way.INSTALLATION
+        return GitHubRevocation.INSTALLATION
     if token.startswith("gho_") and endpoints.github_app:
-        return Way.APPLICATION
-    return Way.CREDENTIALS if token.startswith(_CREDENTIALS) else None
+        return GitHubRevocation.APPLICATION
+    return GitHubRevocation.CREDENTIALS if token.startswith(_CREDENTIALS) else None
 
 
 def question(base: str, token: str) -> Request | str:
@@ -68,7 +68,7 @@ def question(base: str, token: str) -> Request | str:
     return Request("GET", f"{base}/user", _ACCEPT | bearer(token))
 
 
-def read(answer: Answer, token: str) -> Said:
+def read(answer: ProviderAnswer, token: str) -> Said:
     """Return what the answer to `question` says."""
     said = answer.fields()
     if answer.status == 200 and isinstance(login := said.get("login"), str) and login:
@@ -84,7 +84,7 @@ def read(answer: Answer, token: str) -> Said:
     return unknown("asked too often" if rate_limited(answer) else unexpected(answer))
 
 
-def rate_limited(answer: Answer) -> bool:
+def rate_limited(answer: ProviderAnswer) -> bool:
     """Whether GitHub refused for having been asked too often; it says so with 403, too."""
     if answer.status == 429:
         return True
@@ -112,22 +112,22 @@ def revocation_by_itself(base: str, token: str) -> Request:
     return Request("DELETE", f"{base}/installation/token", _ACCEPT | bearer(token))
 
 
-def read_revocation(reply: Reply, way: Way) -> Accepted:
+def read_revocation(reply: Reply, way: GitHubRevocation) -> Accepted:
     """Return whether GitHub took a revocation. That is no proof that a token is dead."""
     if isinstance(reply, NoAnswer):
         return Accepted(False, reply.reason)
-    if reply.status == (202 if way is Way.CREDENTIALS else 204):
+    if reply.status == (202 if way is GitHubRevocation.CREDENTIALS else 204):
         return Accepted(True, "GitHub took the revocation")
     if rate_limited(reply):
         return Accepted(False, f"GitHub takes {REVOCATIONS_AN_HOUR} revocations an hour{_again(reply)}")
-    if reply.status == 401 and way is Way.INSTALLATION:
+    if reply.status == 401 and way is GitHubRevocation.INSTALLATION:
         return Accepted(False, "GitHub did not take it any more")
-    if way is Way.APPLICATION and reply.status in (401, 403):
+    if way is GitHubRevocation.APPLICATION and reply.status in (401, 403):
         return Accepted(False, f"GitHub does not take the app's client id and secret: {unexpected(reply)}")
     return Accepted(False, unexpected(reply))
 
 
-def _again(answer: Answer) -> str:
+def _again(answer: ProviderAnswer) -> str:
     """From when GitHub takes more: its header names the second."""
     told = answer.headers.get("x-ratelimit-reset", "")
     if not (told.isascii() and told.isdigit() and len(told) <= 11):
@@ -137,7 +137,7 @@ def _again(answer: Answer) -> str:
 
 def is_not_the_apps(reply: Reply) -> bool:
     """Whether GitHub says that the token is none of the app's."""
-    return isinstance(reply, Answer) and reply.status in (404, 422)
+    return isinstance(reply, ProviderAnswer) and reply.status in (404, 422)
 
 
 def hashed_query(token: str) -> str:

@@ -19,7 +19,7 @@ WORKERS = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class PollingLimits:
     """How long a revocation may take to show, and how often to look, in seconds."""
 
     whole: float = 90.0
@@ -42,7 +42,7 @@ def ask(transport: Transport, target: Target, token: Secret, cancelled: Event | 
 def prove(
     transport: Transport,
     clock: Clock,
-    patience: Patience,
+    patience: PollingLimits,
     pending: Mapping[TokenRef, tuple[Target, Secret]],
     *,
     told: Callable[[TokenRef, Said], None],

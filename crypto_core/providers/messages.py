@@ -42,7 +42,7 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ProviderAnswer:
     """What came back. Foreign data: what is shown of it is cleaned first."""
 
     status: int
@@ -70,7 +70,7 @@ class NoAnswer:
     reason: str
 
 
-Reply = Answer | NoAnswer
+Reply = ProviderAnswer | NoAnswer
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +110,7 @@ def basic(user: str, password: str) -> dict[str, str]:
     return {"Authorization": f"Basic {b64encode(f'{user}:{password}'.encode()).decode('ascii')}"}
 
 
-def unexpected(answer: Answer) -> str:
+def unexpected(answer: ProviderAnswer) -> str:
     """Return what there is to tell of an answer that says neither."""
     if answer.status == 429:
         return "asked too often: HTTP 429"

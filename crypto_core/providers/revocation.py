@@ -12,17 +12,17 @@ from crypto_core.errors import InterruptedRunError, ProviderError
 from crypto_core.providers import atlassian, github, slack
 from crypto_core.providers.answers import ByHand, Liveness, Progress, Revoked
 from crypto_core.providers.endpoints import Endpoints
-from crypto_core.providers.liveness_polling import Patience, in_turn, prove
+from crypto_core.providers.liveness_polling import PollingLimits, in_turn, prove
 from crypto_core.providers.messages import Accepted, NoAnswer, Reply, Said, Target
 from crypto_core.providers.transport import Clock, Transport
 from crypto_core.references import TokenRef
 from crypto_core.secret import Secret
 
-_ONE_LOOK = Patience(whole=0.0)
+_ONE_LOOK = PollingLimits(whole=0.0)
 _NOT_SENT = Accepted(False, "not sent")
 
 
-class Way(StrEnum):
+class RevocationMethod(StrEnum):
     """How a token is revoked."""
 
     GITHUB_CREDENTIALS = "github-credentials"
@@ -32,29 +32,33 @@ class Way(StrEnum):
 
 
 _GITHUB = {
-    github.Way.CREDENTIALS: Way.GITHUB_CREDENTIALS,
-    github.Way.APPLICATION: Way.GITHUB_APP,
-    github.Way.INSTALLATION: Way.GITHUB_INSTALLATION,
+    github.GitHubRevocation.CREDENTIALS: RevocationMethod.GITHUB_CREDENTIALS,
+    github.GitHubRevocation.APPLICATION: RevocationMethod.GITHUB_APP,
+    github.GitHubRevocation.INSTALLATION: RevocationMethod.GITHUB_INSTALLATION,
 }
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class RevocationOrder:
     """One token that is to be revoked; `stored` is the digest of what is stored."""
 
     target: Target
-    way: Way
+    way: RevocationMethod
     stored: bytes = field(repr=False)
     token: Secret
 
 
-def way_of(target: Target, token: str, endpoints: Endpoints) -> Way | ByHand:
+def way_of(target: Target, token: str, endpoints: Endpoints) -> RevocationMethod | ByHand:
     """Return how a token is revoked, or how a person does it."""
     if target.provider == "github":
         way = github.way_of(token, endpoints)
         return ByHand(target.ref, "github", github.by_hand()) if way is None else _GITHUB[way]
     if target.provider == "slack":
-        return Way.SLACK if slack.revocable(token) else ByHand(target.ref, "slack", slack.by_hand(token))
+        return (
+            RevocationMethod.SLACK
+            if slack.revocable(token)
+            else ByHand(target.ref, "slack", slack.by_hand(token))
+        )
     return ByHand(target.ref, target.provider, atlassian.by_hand(token))
 
 
@@ -63,11 +67,11 @@ class Revocation:
 
     def __init__(
         self,
-        orders: Sequence[Order],
+        orders: Sequence[RevocationOrder],
         endpoints: Endpoints,
         transport: Transport,
         clock: Clock,
-        patience: Patience,
+        patience: PollingLimits,
         *,
         progress: Progress | None = None,
         cancelled: Event | None = None,
@@ -105,12 +109,12 @@ class Revocation:
         return Revoked(ref, self._orders[ref].target.provider, took.accepted, proved, reason)
 
     def _send(self) -> None:
-        of = {way: [r for r, o in self._orders.items() if o.way is way] for way in Way}
-        in_turn(of[Way.SLACK], self._slack)
-        in_turn(of[Way.GITHUB_INSTALLATION], self._installation)
+        of = {way: [r for r, o in self._orders.items() if o.way is way] for way in RevocationMethod}
+        in_turn(of[RevocationMethod.SLACK], self._slack)
+        in_turn(of[RevocationMethod.GITHUB_INSTALLATION], self._installation)
         others: list[TokenRef] = []
-        in_turn(of[Way.GITHUB_APP], lambda ref: self._app(ref, others))
-        self._credentials([*of[Way.GITHUB_CREDENTIALS], *others])
+        in_turn(of[RevocationMethod.GITHUB_APP], lambda ref: self._app(ref, others))
+        self._credentials([*of[RevocationMethod.GITHUB_CREDENTIALS], *others])
 
     def _slack(self, ref: TokenRef) -> None:
         order = self._orders[ref]
@@ -122,7 +126,7 @@ class Revocation:
         order = self._orders[ref]
         request = github.revocation_by_itself(order.target.base, order.token.reveal())
         reply = self._transport.send(request, self._cancelled)
-        self._took_it([ref], reply, github.read_revocation(reply, github.Way.INSTALLATION))
+        self._took_it([ref], reply, github.read_revocation(reply, github.GitHubRevocation.INSTALLATION))
 
     def _app(self, ref: TokenRef, others: list[TokenRef]) -> None:
         request = github.revocation_by_app(self._endpoints, self._orders[ref].token.reveal())
@@ -131,7 +135,7 @@ class Revocation:
             with self._lock:
                 others.append(ref)
             return
-        self._took_it([ref], reply, github.read_revocation(reply, github.Way.APPLICATION))
+        self._took_it([ref], reply, github.read_revocation(reply, github.GitHubRevocation.APPLICATION))
 
     def _credentials(self, refs: Sequence[TokenRef]) -> None:
         for first in range(0, len(refs), github.BATCH):
@@ -139,7 +143,7 @@ class Revocation:
             some = refs[first : first + github.BATCH]
             tokens = [self._orders[ref].token.reveal() for ref in some]
             reply = self._transport.send(github.revocation(self._endpoints.github, tokens), self._cancelled)
-            took = github.read_revocation(reply, github.Way.CREDENTIALS)
+            took = github.read_revocation(reply, github.GitHubRevocation.CREDENTIALS)
             self._took_it(some, reply, took)
             if not isinstance(reply, NoAnswer) and github.rate_limited(reply):
                 # More of them would only be refused, too.

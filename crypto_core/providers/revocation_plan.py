@@ -12,7 +12,7 @@ from crypto_core.providers import github
 from crypto_core.providers.answers import ByHand, RevocationPlan
 from crypto_core.providers.endpoints import GITHUB, Endpoints
 from crypto_core.providers.messages import Target
-from crypto_core.providers.revocation import Order, Way, way_of
+from crypto_core.providers.revocation import RevocationMethod, RevocationOrder, way_of
 from crypto_core.providers.sendable_tokens import Unopened, stored_alike, wipe
 from crypto_core.providers.targets import hosts
 from crypto_core.references import TokenRef
@@ -28,7 +28,7 @@ class Draft:
     """A plan with the opened tokens that it is about. Close it: then they are wiped."""
 
     plan: RevocationPlan
-    orders: tuple[Order, ...]
+    orders: tuple[RevocationOrder, ...]
     opened: Mapping[TokenRef, Secret | Unopened] = field(repr=False)
 
     def close(self) -> None:
@@ -43,7 +43,7 @@ def draft(
     endpoints: Endpoints,
 ) -> Draft:
     """Return what would be revoked. `stored` are the digests of what is stored."""
-    orders: list[Order] = []
+    orders: list[RevocationOrder] = []
     by_hand: list[ByHand] = []
     for target in targets:
         token = opened.get(target.ref)
@@ -54,8 +54,8 @@ def draft(
             by_hand.append(ByHand(target.ref, target.provider, f"not revoked: {why}"))
         else:
             way = _way(target, token, endpoints)
-            if isinstance(target, Target) and isinstance(way, Way):
-                orders.append(Order(target, way, stored[target.ref], token))
+            if isinstance(target, Target) and isinstance(way, RevocationMethod):
+                orders.append(RevocationOrder(target, way, stored[target.ref], token))
             else:
                 by_hand.append(way if isinstance(way, ByHand) else ByHand(target.ref, target.provider, _ASK))
     orders.sort(key=lambda order: order.target.ref)
@@ -79,7 +79,7 @@ def asked_digest(refs: Iterable[TokenRef], endpoints: Sequence[str]) -> str:
     return _hash([[[ref.table, ref.column, ref.row_id] for ref in refs], list(endpoints)])
 
 
-def _digest(orders: Sequence[Order], called: Sequence[str]) -> str:
+def _digest(orders: Sequence[RevocationOrder], called: Sequence[str]) -> str:
     told = [
         [o.target.ref.table, o.target.ref.column, o.target.ref.row_id, o.stored.hex(), o.way, o.target.base]
         for o in orders
@@ -91,7 +91,7 @@ def _hash(told: object) -> str:
     return hashlib.sha256(json.dumps(told).encode()).hexdigest()
 
 
-def _way(target: Target | ByHand, token: Secret, endpoints: Endpoints) -> Way | ByHand:
+def _way(target: Target | ByHand, token: Secret, endpoints: Endpoints) -> RevocationMethod | ByHand:
     # Of a token whose row names no host to ask, a person still has to know where it is revoked.
     known = target if isinstance(target, Target) else Target(target.ref, target.provider, "")
     if known.provider not in ("github", "slack", "jira", "confluence"):
@@ -99,24 +99,24 @@ def _way(target: Target | ByHand, token: Secret, endpoints: Endpoints) -> Way | 
     return way_of(known, token.reveal(), endpoints)
 
 
-def _calls(orders: Sequence[Order]) -> dict[str, int]:
+def _calls(orders: Sequence[RevocationOrder]) -> dict[str, int]:
     calls: Counter[str] = Counter()
-    batched = sum(order.way is Way.GITHUB_CREDENTIALS for order in orders)
+    batched = sum(order.way is RevocationMethod.GITHUB_CREDENTIALS for order in orders)
     if batched:
         calls["github"] = -(-batched // github.BATCH)
     for order in orders:
-        if order.way is not Way.GITHUB_CREDENTIALS:
+        if order.way is not RevocationMethod.GITHUB_CREDENTIALS:
             calls[order.target.provider] += 1
     return dict(calls)
 
 
 def _warnings(
-    orders: Sequence[Order], opened: Mapping[TokenRef, Secret | Unopened], endpoints: Endpoints
+    orders: Sequence[RevocationOrder], opened: Mapping[TokenRef, Secret | Unopened], endpoints: Endpoints
 ) -> Iterable[str]:
     ways = Counter(order.way for order in orders)
     if orders:
         yield "A revocation can't be undone: whoever uses these tokens is cut off until new ones are issued."
-    if batched := ways[Way.GITHUB_CREDENTIALS]:
+    if batched := ways[RevocationMethod.GITHUB_CREDENTIALS]:
         yield "GitHub writes to the owner of each token that it revokes."
         requests = -(-batched // github.BATCH)
         if requests > github.REVOCATIONS_AN_HOUR:
@@ -126,7 +126,7 @@ def _warnings(
             )
         if endpoints.github != GITHUB:
             yield "A GitHub Enterprise Server may refuse revocations without authentication: the proof tells."
-    if ways[Way.GITHUB_APP]:
+    if ways[RevocationMethod.GITHUB_APP]:
         yield (
             "Tokens that the configured OAuth app did not issue are revoked as leaked credentials: GitHub "
             "writes to their owners."

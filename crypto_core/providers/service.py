@@ -23,14 +23,14 @@ from crypto_core.providers import github
 from crypto_core.providers.answers import (
     ByHand,
     HashedQuery,
+    LivenessRequest,
     Progress,
-    Question,
     RevocationPlan,
     RevocationResult,
     TokenLiveness,
 )
 from crypto_core.providers.endpoints import Endpoints
-from crypto_core.providers.liveness_polling import Patience, ask, in_turn
+from crypto_core.providers.liveness_polling import PollingLimits, ask, in_turn
 from crypto_core.providers.messages import Said, Target, unknown
 from crypto_core.providers.record import RevocationRecord
 from crypto_core.providers.revocation import Revocation
@@ -58,7 +58,7 @@ class ProviderService:
         *,
         read_only: bool,
         clock: Clock | None = None,
-        patience: Patience | None = None,
+        patience: PollingLimits | None = None,
     ) -> None:
         self._inventory = inventory
         self._store = store
@@ -68,9 +68,9 @@ class ProviderService:
         self._endpoints = endpoints
         self._read_only = read_only
         self._clock = clock or Clock()
-        self._patience = patience or Patience()
+        self._patience = patience or PollingLimits()
 
-    def question(self, refs: tuple[TokenRef, ...]) -> Question:
+    def question(self, refs: tuple[TokenRef, ...]) -> LivenessRequest:
         """Return whom a liveness check would ask. Sends nothing and opens nothing.
 
         Raises InvalidReferenceError, RowVanishedError, DatabaseError.
@@ -86,11 +86,11 @@ class ProviderService:
             else:
                 asked.append(target)
         tokens, endpoints = tuple(target.ref for target in asked), hosts(asked)
-        return Question(tokens, endpoints, asked_digest(tokens, endpoints), tuple(not_asked))
+        return LivenessRequest(tokens, endpoints, asked_digest(tokens, endpoints), tuple(not_asked))
 
     def ask(
         self,
-        question: Question,
+        question: LivenessRequest,
         consent: Consent | None,
         *,
         progress: Progress | None = None,
@@ -224,7 +224,9 @@ class ProviderService:
             raise RowVanishedError(f"{min(missing)}: there is no such row, or it holds no token.")
         return rows
 
-    def _agreed_target(self, ref: TokenRef, row: InventoryRow | None, question: Question) -> Target | ByHand:
+    def _agreed_target(
+        self, ref: TokenRef, row: InventoryRow | None, question: LivenessRequest
+    ) -> Target | ByHand:
         """Whom to ask about a token now, or why it is not asked about."""
         if row is None:
             return ByHand(ref, "", _GONE)

@@ -8,8 +8,8 @@ from __future__ import annotations
 from crypto_core.providers.answers import Liveness
 from crypto_core.providers.messages import (
     Accepted,
-    Answer,
     NoAnswer,
+    ProviderAnswer,
     Reply,
     Request,
     Said,
@@ -31,7 +31,7 @@ def question(base: str, token: str) -> Request | str:
     return Request("POST", f"{base}/api/auth.test", bearer(token))
 
 
-def read(answer: Answer) -> Said:
+def read(answer: ProviderAnswer) -> Said:
     """Return what the answer to `question` says."""
     said = answer.fields()
     if answer.status != 200 or not isinstance(said.get("ok"), bool):

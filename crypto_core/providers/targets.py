@@ -10,7 +10,7 @@ from crypto_core.errors import RefusedError
 from crypto_core.providers import atlassian, github, slack
 from crypto_core.providers.answers import ByHand
 from crypto_core.providers.endpoints import ATLASSIAN, Endpoints, atlassian_site, host_of
-from crypto_core.providers.messages import Answer, Request, Said, Target
+from crypto_core.providers.messages import ProviderAnswer, Request, Said, Target
 
 _NAMES = {
     "github": "github",
@@ -86,7 +86,7 @@ def question_of(target: Target, token: str) -> Request | str:
     return atlassian.question(target, token)
 
 
-def said_of(target: Target, token: str, answer: Answer) -> Said:
+def said_of(target: Target, token: str, answer: ProviderAnswer) -> Said:
     """Return what an answer to the question says."""
     match target.provider:
         case "github":

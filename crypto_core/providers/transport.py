@@ -22,7 +22,7 @@ from crypto_core.cancelling import stop_if
 from crypto_core.errors import ProviderError
 from crypto_core.log.level_caps import cap
 from crypto_core.providers.endpoints import host_of, is_loopback
-from crypto_core.providers.messages import Answer, NoAnswer, Reply, Request
+from crypto_core.providers.messages import NoAnswer, ProviderAnswer, Reply, Request
 
 if TYPE_CHECKING:
     import httpx
@@ -135,7 +135,7 @@ class Transport:
 
     def _asked_to_wait(self, reply: Reply) -> float:
         """The seconds of a Retry-After header (RFC 9110, section 10.2.3)."""
-        told = reply.headers.get("retry-after", "") if isinstance(reply, Answer) else ""
+        told = reply.headers.get("retry-after", "") if isinstance(reply, ProviderAnswer) else ""
         if told.isascii() and told.isdigit():
             return float(told[:9])
         try:
@@ -160,7 +160,7 @@ class Transport:
             return _failure(error, httpx)
         except (httpx.InvalidURL, httpx.StreamError, UnicodeError):
             return NoAnswer("the request could not be made"), False
-        return reply, isinstance(reply, Answer) and (
+        return reply, isinstance(reply, ProviderAnswer) and (
             reply.status in _AGAIN or (reply.status == 403 and "retry-after" in reply.headers)
         )
 
@@ -175,7 +175,7 @@ class Transport:
             if self._clock.monotonic() > ends:
                 return NoAnswer(f"no whole answer within {WHOLE_SECONDS:g} s")
         headers = {name.lower(): value for name, value in response.headers.items()}
-        return Answer(response.status_code, headers, bytes(body))
+        return ProviderAnswer(response.status_code, headers, bytes(body))
 
     def _client(self, here: bool) -> httpx.Client:
         """The client; for this machine one that no proxy of the environment's stands before."""
@@ -202,7 +202,7 @@ class Transport:
 
 def _throttled(reply: Reply) -> bool:
     """Whether a host refused for having been asked too often, which says that it is there."""
-    return isinstance(reply, Answer) and reply.status in (403, 429)
+    return isinstance(reply, ProviderAnswer) and reply.status in (403, 429)
 
 
 def _failure(error: Exception, httpx: ModuleType) -> tuple[NoAnswer, bool]:

@@ -12,7 +12,7 @@ from sqlalchemy import Engine
 from crypto_core.cancelling import stop_if
 from crypto_core.database.connection.engine import connected
 from crypto_core.database.tokens.attribution import Attributor, KeyCount
-from crypto_core.database.tokens.attribution_cache import AnswerBook
+from crypto_core.database.tokens.attribution_cache import AttributionCache
 from crypto_core.database.tokens.catalogue import LiveCatalogue
 from crypto_core.database.tokens.census import take_census
 from crypto_core.database.tokens.inventory import Inventory
@@ -27,7 +27,7 @@ from crypto_core.errors import (
     RefusedError,
 )
 from crypto_core.key_names import parse_key_name, same_key
-from crypto_core.keyring.preflight import DECRYPT, Preflight, Sample
+from crypto_core.keyring.preflight import DECRYPT, Preflight, WrappedSample
 from crypto_core.keys.inventory import KeyInventory
 from crypto_core.keys.state import KeyState
 from crypto_core.lists.coverage import Coverage
@@ -72,7 +72,7 @@ _NOT_TAKEN: dict[Format, str] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Resolved:
+class ResolvedSelection:
     """A selection as the database has it now. `failure` is as for Attribution: then some may be missing."""
 
     scope: TokenScope
@@ -91,7 +91,7 @@ class Planner:
         self,
         engine: Engine,
         catalogue: LiveCatalogue,
-        answers: AnswerBook,
+        answers: AttributionCache,
         store: TokenStore,
         attributor: Attributor,
         keys: KeyInventory,
@@ -177,7 +177,7 @@ class Planner:
         return ManyFiltered(self._inventory, selection)
 
     def _permissions(
-        self, verb: Verb, target_arn: str, resolved: Resolved, selection: Selection
+        self, verb: Verb, target_arn: str, resolved: ResolvedSelection, selection: Selection
     ) -> tuple[str, ...]:
         """Return what KMS would refuse for a part of the tokens, or doesn't say.
 
@@ -218,14 +218,16 @@ class Planner:
                 return self._store.read_many(refs[:SAMPLES])
         return []
 
-    def _sources(self, page: Sequence[StoredToken], source_key_arn: str | None) -> dict[str, Sample | None]:
+    def _sources(
+        self, page: Sequence[StoredToken], source_key_arn: str | None
+    ) -> dict[str, WrappedSample | None]:
         """The keys that some tokens are under, each with one of their encrypted data keys.
 
         Where a group's key is not known yet, KMS is asked about one token of it, as for a census.
         """
         known = self._known()
         asked: dict[bytes | None, str] = {}
-        sources: dict[str, Sample | None] = {}
+        sources: dict[str, WrappedSample | None] = {}
         for token in page:
             if not token.format.protected:
                 continue
@@ -240,7 +242,7 @@ class Planner:
             if arn is None and len(asked) < QUESTIONS:
                 arn = asked[envelope.edk_prefix] = self._key_of(token)
             if arn and arn not in sources:
-                sources[arn] = Sample(envelope.encrypted_data_key, context)
+                sources[arn] = WrappedSample(envelope.encrypted_data_key, context)
         return sources
 
     def _key_of(self, token: StoredToken) -> str:
@@ -285,7 +287,7 @@ class Planner:
         *,
         many: bool = False,
         cancelled: Event | None = None,
-    ) -> Resolved:
+    ) -> ResolvedSelection:
         """Return what the selection means now; for tokens under a key, KMS is asked as for a census."""
         formats = FORMATS[verb]
         if selection.references:
@@ -299,9 +301,11 @@ class Planner:
             return self._under_key(selection.under_key, formats, cancelled)
         if selection.unprotected and verb is not Verb.ENCRYPT:
             raise RefusedError("Only encrypt in place takes tokens stored in plaintext.")
-        return Resolved(TokenScope(formats), None, (), ())
+        return ResolvedSelection(TokenScope(formats), None, (), ())
 
-    def _references(self, references: tuple[TokenRef | RowRef, ...], verb: Verb, target_arn: str) -> Resolved:
+    def _references(
+        self, references: tuple[TokenRef | RowRef, ...], verb: Verb, target_arn: str
+    ) -> ResolvedSelection:
         wanted: list[TokenRef] = []
         refused: list[Unwritten] = []
         for reference in dict.fromkeys(references):
@@ -310,11 +314,13 @@ class Planner:
             if not found:
                 refused.append(Unwritten(str(reference), "there is no such row, or it holds no token"))
             _sort_out(verb, target_arn, found, wanted, refused)
-        return Resolved(TokenScope(FORMATS[verb], references=tuple(wanted)), None, tuple(refused), ())
+        return ResolvedSelection(
+            TokenScope(FORMATS[verb], references=tuple(wanted)), None, tuple(refused), ()
+        )
 
     def _filtered(
         self, selection: Selection, verb: Verb, target_arn: str, cancelled: Event | None
-    ) -> Resolved:
+    ) -> ResolvedSelection:
         wanted: list[TokenRef] = []
         refused: list[Unwritten] = []
         for page in filtered(self._inventory, selection, more=_MORE):
@@ -322,9 +328,11 @@ class Planner:
                 stop_if(cancelled)
                 found = self._store.read_many(page[first : first + READ])
                 _sort_out(verb, target_arn, found, wanted, refused)
-        return Resolved(TokenScope(FORMATS[verb], references=tuple(wanted)), None, tuple(refused), ())
+        return ResolvedSelection(
+            TokenScope(FORMATS[verb], references=tuple(wanted)), None, tuple(refused), ()
+        )
 
-    def _under_key(self, name: str, formats: frozenset[Format], cancelled: Event | None) -> Resolved:
+    def _under_key(self, name: str, formats: frozenset[Format], cancelled: Event | None) -> ResolvedSelection:
         source_arn = self._arn_of(name)
         census = take_census(self._engine, self._catalogue, self._answers, cancelled=cancelled)
         attribution = self._attributor.attribute(census, cancelled=cancelled)
@@ -344,7 +352,7 @@ class Planner:
         told = {c.wrapping[0] for c in attribution.counts if c.wrapping}
         arns = frozenset({source_arn, *(arn for arn in told if same_key(arn, source_arn))})
         scope = TokenScope(formats, key_arns=arns, edk_prefixes=prefixes)
-        return Resolved(scope, source_arn, (), attribution.gaps, attribution.failure)
+        return ResolvedSelection(scope, source_arn, (), attribution.gaps, attribution.failure)
 
     def _known(self) -> dict[bytes, frozenset[tuple[str, str | None]]]:
         with connected(self._engine) as connection:
@@ -399,7 +407,7 @@ class Planner:
             )
 
 
-def _unlisted(verb: Verb, tally: Tally) -> Resolved:
+def _unlisted(verb: Verb, tally: Tally) -> ResolvedSelection:
     """More tokens than are listed: what the verb does not take is told by its format."""
     formats = FORMATS[verb]
     others = Counter[Format]()
@@ -412,7 +420,7 @@ def _unlisted(verb: Verb, tally: Tally) -> Resolved:
     )
     # No token is in this scope: those that a job writes are on the lists of its chunks.
     nothing = TokenScope(formats, references=())
-    return Resolved(nothing, None, refused, (), tally=of_formats(tally, formats))
+    return ResolvedSelection(nothing, None, refused, (), tally=of_formats(tally, formats))
 
 
 def _sort_out(

@@ -21,7 +21,7 @@ from crypto_core.aws.kms import KmsApi
 from crypto_core.cipher import SealedToken, TokenCipher
 from crypto_core.database.state.journal import Journal, Outcome
 from crypto_core.database.tokens.attribution import Attributor
-from crypto_core.database.tokens.attribution_cache import Answer, AnswerBook
+from crypto_core.database.tokens.attribution_cache import AttributionCache, KnownAttribution
 from crypto_core.database.tokens.store import Replacement, StoredToken, TokenScope, TokenStore, digest
 from crypto_core.envelope import DEV_KEY, Format, parse
 from crypto_core.errors import (
@@ -96,7 +96,7 @@ class Runner:
         keyring: KmsKeyring,
         planner: Planner,
         store: TokenStore,
-        answers: AnswerBook,
+        answers: AttributionCache,
         attributor: Attributor,
         journal: Journal,
         *,
@@ -260,7 +260,7 @@ class Runner:
             return _Written(token, poison=error.message)
         except EnvelopeError as error:
             if token.format.protected:
-                self._answers.remember([Answer(token.digest, None, None, None, error.message)])
+                self._answers.remember([KnownAttribution(token.digest, None, None, None, error.message)])
             return _Written(token, poison=error.message)
         except (IncorrectKeyError, InvalidCiphertextError, UntrustedKeyError) as error:
             return self._not_under_the_source(plan, token, error)
@@ -295,7 +295,9 @@ class Runner:
         if plan.source_key_arn is None or source is None or same_key(source.key_arn, plan.source_key_arn):
             return _Written(token, sealed)
         prefix = parse(token.value.reveal()).edk_prefix
-        self._answers.remember([Answer(token.digest, prefix, source.key_arn, source.key_material_id)])
+        self._answers.remember(
+            [KnownAttribution(token.digest, prefix, source.key_arn, source.key_material_id)]
+        )
         return _Written(token, elsewhere=True)
 
     def _not_under_the_source(self, plan: Plan, token: StoredToken, error: KmsError) -> _Written:
@@ -353,7 +355,7 @@ class Runner:
         if not self._same_database and written:
             self._record_batch(plan, run_id, written, actor, None)
         self._answers.remember(
-            Answer(
+            KnownAttribution(
                 digest(s.stored),
                 parse(s.stored).edk_prefix,
                 s.wrapped_by.key_arn,

@@ -9,7 +9,7 @@ from threading import Event
 from time import monotonic
 
 from crypto_core.cipher import TokenCipher
-from crypto_core.database.tokens.attribution_cache import Answer, AnswerBook
+from crypto_core.database.tokens.attribution_cache import AttributionCache, KnownAttribution
 from crypto_core.database.tokens.catalogue import LiveCatalogue
 from crypto_core.database.tokens.inventory import Inventory
 from crypto_core.database.tokens.store import StoredToken, TokenScope, TokenStore
@@ -35,7 +35,7 @@ NOT_AN_ENVELOPE: dict[Format, str] = {
 }
 """What is said of stored values that there is nothing to open about."""
 
-_Outcome = tuple[Verification, Answer | None]
+_Outcome = tuple[Verification, KnownAttribution | None]
 """What is told about a token, and what is remembered of KMS's answer."""
 
 
@@ -47,7 +47,7 @@ class Verifier:
         keyring: KmsKeyring,
         store: TokenStore,
         catalogue: LiveCatalogue,
-        answers: AnswerBook,
+        answers: AttributionCache,
         *,
         workers: int = 16,
         observer: Observer = SILENT,
@@ -146,7 +146,7 @@ class Verifier:
         try:
             opened = self._cipher.open(stored, ref=token.ref)
         except (EnvelopeError, InvalidReferenceError) as error:
-            broken = Answer(token.digest, None, None, None, error.message)
+            broken = KnownAttribution(token.digest, None, None, None, error.message)
             return Verification(token.ref, False, None, None, error.message), broken
         except KmsError as error:
             if is_passing(error):
@@ -157,5 +157,5 @@ class Verifier:
             return Verification(token.ref, False, error.key or None, None, str(error)), None
         opened.token.wipe()
         key = opened.wrapped_by
-        answer = Answer(token.digest, parse(stored).edk_prefix, key.key_arn, key.key_material_id)
+        answer = KnownAttribution(token.digest, parse(stored).edk_prefix, key.key_arn, key.key_material_id)
         return Verification(token.ref, True, key.key_arn, key.key_material_id), answer

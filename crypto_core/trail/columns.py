@@ -13,7 +13,7 @@ from crypto_core.trail.event import UNDATED, TrailEvent
 _EPOCH = datetime(1970, 1, 1, tzinfo=UNDATED.tzinfo)
 
 
-class Kind(IntEnum):
+class TextKind(IntEnum):
     """What a text is."""
 
     NAME = 1
@@ -32,7 +32,7 @@ class Kind(IntEnum):
     MESSAGE = 14
 
 
-class Mark(IntFlag):
+class EventProperty(IntFlag):
     """Properties of an event."""
 
     SERVICE = 1
@@ -45,24 +45,24 @@ class Mark(IntFlag):
 
 
 ROLLED = {
-    "name": Kind.NAME,
-    "source": Kind.SOURCE,
-    "principal": Kind.PRINCIPAL,
-    "ip": Kind.IP,
-    "agent": Kind.AGENT,
-    "error": Kind.ERROR,
-    "key": Kind.KEYS,
-    "material": Kind.MATERIALS,
-    "region": Kind.REGION,
-    "account": Kind.ACCOUNT,
+    "name": TextKind.NAME,
+    "source": TextKind.SOURCE,
+    "principal": TextKind.PRINCIPAL,
+    "ip": TextKind.IP,
+    "agent": TextKind.AGENT,
+    "error": TextKind.ERROR,
+    "key": TextKind.KEYS,
+    "material": TextKind.MATERIALS,
+    "region": TextKind.REGION,
+    "account": TextKind.ACCOUNT,
 }
 """The columns of texts that both tables have, each with what its texts are."""
 
 DETAILS = {
-    "session": Kind.SESSION,
-    "access_key": Kind.ACCESS_KEY,
-    "token": Kind.TOKEN,
-    "message": Kind.MESSAGE,
+    "session": TextKind.SESSION,
+    "access_key": TextKind.ACCESS_KEY,
+    "token": TextKind.TOKEN,
+    "message": TextKind.MESSAGE,
 }
 """Those that are an event's alone: they differ too much to be counted by the hour."""
 

@@ -13,7 +13,7 @@ from crypto_core.lists.coverage import Coverage
 from crypto_core.trail.columns import seconds
 from crypto_core.trail.sources.pull_query import LATE, moment
 from crypto_core.trail.store import EventStore
-from crypto_core.trail.store.pulls import PullBook, Window
+from crypto_core.trail.store.pulls import PullBook, TimeWindow
 from crypto_core.trail.use.reach import Reached
 
 FRESH = timedelta(hours=1)
@@ -95,19 +95,19 @@ class CoverageRecord:
         return Reached(moment(end) if end >= seconds(since) else None, tuple(dict.fromkeys(gaps)))
 
 
-def _missing(windows: Sequence[Window], since: int, until: int) -> Window | None:
+def _missing(windows: Sequence[TimeWindow], since: int, until: int) -> TimeWindow | None:
     """What of a span no window holds: from the first second that is missing to the last."""
-    gaps: list[Window] = []
+    gaps: list[TimeWindow] = []
     at = since
     for window in sorted(windows, key=lambda w: w.since):
         if window.until < at:
             continue
         if window.since > at:
-            gaps.append(Window(at, min(window.since - 1, until)))
+            gaps.append(TimeWindow(at, min(window.since - 1, until)))
         at = max(at, window.until + 1)
         if at > until:
             break
     if at <= until:
-        gaps.append(Window(at, until))
+        gaps.append(TimeWindow(at, until))
     gaps = [gap for gap in gaps if gap.since <= gap.until]
-    return Window(gaps[0].since, gaps[-1].until) if gaps else None
+    return TimeWindow(gaps[0].since, gaps[-1].until) if gaps else None

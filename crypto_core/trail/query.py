@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
-from crypto_core.lists.filter_language import Field, Kind, Term, Value, parse_filter
+from crypto_core.lists.filter_language import Field, Term, Value, ValueKind, parse_filter
 from crypto_core.trail.event import TrailEvent
 
 Aliases = Callable[[], Mapping[str, Sequence[str]]]
@@ -32,10 +32,10 @@ _FIELDS = (
     Field("source"),
     Field("access_key"),
     Field("id"),
-    Field("time", Kind.DATE),
-    Field("since", Kind.SINCE, of="time"),
-    Field("until", Kind.UNTIL, of="time"),
-    *(Field(flag, Kind.FLAG) for flag in FLAGS),
+    Field("time", ValueKind.DATE),
+    Field("since", ValueKind.SINCE, of="time"),
+    Field("until", ValueKind.UNTIL, of="time"),
+    *(Field(flag, ValueKind.FLAG) for flag in FLAGS),
 )
 FIELDS: dict[str, Field] = {field.name: field for field in _FIELDS}
 

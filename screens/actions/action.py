@@ -8,7 +8,7 @@ from enum import StrEnum
 from crypto_core.guard.consent import Danger
 
 
-class Scope(StrEnum):
+class ActionScope(StrEnum):
     """Where an action can be done: on every screen, in a list or table, or on one screen."""
 
     EVERYWHERE = "everywhere"
@@ -56,9 +56,9 @@ class Action:
     """The key as the footer shows it, where Textual's name isn't what is printed on it."""
 
     @property
-    def scope(self) -> Scope:
+    def scope(self) -> ActionScope:
         """Where it can be done."""
-        return Scope(self.id.partition(".")[0])
+        return ActionScope(self.id.partition(".")[0])
 
     @property
     def name(self) -> str:

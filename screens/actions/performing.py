@@ -10,7 +10,7 @@ from textual.binding import Binding
 from textual.dom import DOMNode
 from textual.screen import Screen
 
-from screens.actions.action import Action, Scope
+from screens.actions.action import Action, ActionScope
 from screens.actions.registry import BY_ID, of_scope
 
 
@@ -31,7 +31,7 @@ class Host(Protocol):
 class Actor:
     """Mixed into what can do actions: the app, screens, lists. It has a method `do_…` for each of them."""
 
-    ACTS: ClassVar[tuple[Scope, ...]] = ()
+    ACTS: ClassVar[tuple[ActionScope, ...]] = ()
 
     def possible(self, action: Action) -> bool | None:
         """True if the action can be done now, None if not now (it's greyed), False if it isn't offered."""
@@ -70,7 +70,7 @@ async def perform(actor: Actor, action: Action, argument: str = "") -> bool:
     return True
 
 
-def bindings(scope: Scope) -> list[Binding]:
+def bindings(scope: ActionScope) -> list[Binding]:
     """Return the keys of a scope's actions. Their ids are the actions', so settings can give them others."""
     return [
         Binding(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from crypto_core.guard.consent import Danger
-from screens.actions.action import Action, Scope
+from screens.actions.action import Action, ActionScope
 
 ACTIONS: tuple[Action, ...] = (
     # Places
@@ -800,6 +800,6 @@ ACTIONS: tuple[Action, ...] = (
 BY_ID: Mapping[str, Action] = {action.id: action for action in ACTIONS}
 
 
-def of_scope(scope: Scope) -> tuple[Action, ...]:
+def of_scope(scope: ActionScope) -> tuple[Action, ...]:
     """Return the actions of one scope, in order."""
     return tuple(action for action in ACTIONS if action.scope is scope)

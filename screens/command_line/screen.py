@@ -24,7 +24,7 @@ SHOWN = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class CommandChoice:
     """A command that can be typed, what follows it, and what it does. `possible` is False where not now."""
 
     command: str
@@ -58,7 +58,7 @@ class CommandLine(ModalScreen[str | None]):
         Binding("shift+tab", "complete(-1)", "complete", show=False),
     ]
 
-    def __init__(self, choices: Sequence[Choice], history: Sequence[str]) -> None:
+    def __init__(self, choices: Sequence[CommandChoice], history: Sequence[str]) -> None:
         super().__init__()
         self._choices = choices
         self._recall = Recall(history)
@@ -151,12 +151,12 @@ class CommandLine(ModalScreen[str | None]):
             return [f"{name} {value}" for value in values if value.startswith(argument.strip())]
         return [c.command + (" " if c.argument else "") for c in self._matching()]
 
-    def _matching(self) -> list[Choice]:
+    def _matching(self) -> list[CommandChoice]:
         """Commands that begin with what was typed, then those that hold it, then those it explains."""
         name = self._typed.strip().removeprefix(":").lower().partition(" ")[0]
         if not name:
             return list(self._choices)
-        ranked: list[list[Choice]] = [[], [], []]
+        ranked: list[list[CommandChoice]] = [[], [], []]
         for choice in self._choices:
             if choice.command.startswith(name):
                 ranked[0].append(choice)

@@ -13,7 +13,7 @@ from crypto_core.guard.consent import Consent
 from crypto_core.reencryption.plan import Plan, RunProgress, RunResult, Selection, Unwritten, Verification
 from crypto_core.text.cleaning import clean
 from crypto_core.text.counting import counted
-from screens.asking import Asked, ask
+from screens.asking import PendingCall, ask
 from screens.blocking import Trouble
 from screens.facts import Facts
 from screens.reencryption.preview import unwritten_lines
@@ -44,7 +44,7 @@ class Run(Dialog[Outcome | None]):
         self._count = count
         self._progress: RunProgress | None = None
         self._outcome: Outcome | None = None
-        self._asked: Asked[RunResult | tuple[Verification, ...]] | None = None
+        self._asked: PendingCall[RunResult | tuple[Verification, ...]] | None = None
 
     def compose(self) -> ComposeResult:
         """Progress, then the result, and one button."""

@@ -12,7 +12,7 @@ from textual.widget import Widget
 from crypto_core.database.tokens.inventory import InventoryRow
 from crypto_core.references import TokenRef
 from crypto_core.text.counting import counted
-from screens.actions.action import Action, Scope
+from screens.actions.action import Action, ActionScope
 from screens.actions.performing import bindings
 from screens.blocking import Trouble
 from screens.connections.detail import TokenDetail
@@ -31,8 +31,8 @@ class ConnectionsScreen(ListScreen[InventoryRow]):
 
     CSS_PATH = "screen.tcss"
     NAME = "connections"
-    ACTS: ClassVar[tuple[Scope, ...]] = (Scope.CONNECTIONS,)
-    BINDINGS: ClassVar[list[BindingType]] = [*bindings(Scope.CONNECTIONS)]
+    ACTS: ClassVar[tuple[ActionScope, ...]] = (ActionScope.CONNECTIONS,)
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings(ActionScope.CONNECTIONS)]
 
     def body(self) -> Iterable[Widget]:
         """The tokens, the envelope under the cursor."""
@@ -78,7 +78,7 @@ class ConnectionsScreen(ListScreen[InventoryRow]):
         """Grey out what has no token to act on."""
         if action.name == "incident" and self.facts.services.incidents is None:
             return False
-        if action.scope is Scope.CONNECTIONS:
+        if action.scope is ActionScope.CONNECTIONS:
             there = self.is_mounted and self.pane.is_mounted and self.pane.table.current is not None
             return True if there else None
         return super().possible(action)

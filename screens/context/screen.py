@@ -28,7 +28,7 @@ _REGIONS = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class ContextChange:
     """One change of the context; None keeps what is."""
 
     profile: str | None = None
@@ -36,7 +36,7 @@ class Choice:
     database: str | None = None
 
 
-class ContextDialog(Dialog[Choice | None]):
+class ContextDialog(Dialog[ContextChange | None]):
     """Returns the choice, None if all stays as it is."""
 
     DEFAULT_CSS = """
@@ -92,7 +92,7 @@ class ContextDialog(Dialog[Choice | None]):
     @on(Input.Submitted, "#search")
     def take_first(self) -> None:
         """Enter in the search goes to the list; where one name is left, it is taken."""
-        lines = [line for line in self._lines(self.size) if isinstance(line.target, Choice)]
+        lines = [line for line in self._lines(self.size) if isinstance(line.target, ContextChange)]
         if len(lines) == 1:
             self.dismiss(lines[0].target)  # type: ignore[arg-type]
         else:
@@ -107,16 +107,19 @@ class ContextDialog(Dialog[Choice | None]):
             return
         sought = self.query_one("#search", Input).value.strip().lower()
         regions = offered.regions if sought else offered.regions[:_REGIONS]
-        sections: list[tuple[str, list[tuple[str, str, bool, Choice]]]] = [
+        sections: list[tuple[str, list[tuple[str, str, bool, ContextChange]]]] = [
             (
                 "database",
-                [(d.name, d.url, d.name == now.database, Choice(database=d.name)) for d in offered.databases],
+                [
+                    (d.name, d.url, d.name == now.database, ContextChange(database=d.name))
+                    for d in offered.databases
+                ],
             ),
             (
                 "AWS profile",
-                [(p or "(none)", "", p == now.profile, Choice(profile=p)) for p in offered.profiles],
+                [(p or "(none)", "", p == now.profile, ContextChange(profile=p)) for p in offered.profiles],
             ),
-            ("Region", [(r, "", r == now.region, Choice(region=r)) for r in regions]),
+            ("Region", [(r, "", r == now.region, ContextChange(region=r)) for r in regions]),
         ]
         for title, choices in sections:
             found = [c for c in choices if sought in c[0].lower()]
@@ -137,7 +140,7 @@ class ContextDialog(Dialog[Choice | None]):
     def choose(self, event: Followed) -> None:
         """Switch to what is under the cursor."""
         event.stop()
-        if isinstance(event.target, Choice):
+        if isinstance(event.target, ContextChange):
             self.dismiss(event.target)
 
     @on(Button.Pressed, "#cancel")

@@ -11,7 +11,7 @@ from textual.widgets import Static
 
 from crypto_core.cancelling import Cancellation
 from crypto_core.trail.store import Summary
-from screens.asking import Asked, ask
+from screens.asking import PendingCall, ask
 from screens.blocking import Trouble
 from screens.event_filters import window
 from screens.events.cover import Covered, cover, gap_words
@@ -39,7 +39,7 @@ class CoverLine(Static):
         super().__init__()
         self._facts = facts
         self._expression = ""
-        self._asked: dict[str, Asked[Any]] = {}
+        self._asked: dict[str, PendingCall[Any]] = {}
         self._summary: Summary | Trouble | None = None
         self._fetched: Covered | Trouble | None = None
         self._shown = Content("")

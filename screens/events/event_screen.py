@@ -14,7 +14,7 @@ from textual.widget import Widget
 from crypto_core.cancelling import Cancellation
 from crypto_core.text.cleaning import clean
 from crypto_core.trail.store import StoredEvent
-from screens.actions.action import Action, Scope
+from screens.actions.action import Action, ActionScope
 from screens.actions.performing import bindings
 from screens.answer_screen import AnswerScreen
 from screens.asking import ask
@@ -45,8 +45,8 @@ class EventScreen(AnswerScreen[EventPage]):
     NAME = "event"
     EVERY = 300.0
     ASKING = "Reading the event…"
-    ACTS: ClassVar[tuple[Scope, ...]] = (Scope.EVENT,)
-    BINDINGS: ClassVar[list[BindingType]] = [*bindings(Scope.EVENT)]
+    ACTS: ClassVar[tuple[ActionScope, ...]] = (ActionScope.EVENT,)
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings(ActionScope.EVENT)]
 
     def __init__(self, facts: Facts, event_id: str) -> None:
         super().__init__(facts)
@@ -91,7 +91,7 @@ class EventScreen(AnswerScreen[EventPage]):
         """Nothing can be done to an event that isn't there."""
         if action.name == "incident" and self.facts.services.incidents is None:
             return False
-        if action.scope is Scope.EVENT and self.answer is None:
+        if action.scope is ActionScope.EVENT and self.answer is None:
             return None
         if action.id == "event.principal" and self.answer and not self.answer.row.event.principal.arn:
             return None

@@ -16,9 +16,9 @@ from crypto_core.text.counting import counted
 from crypto_core.trail.query import PIVOTS
 from crypto_core.trail.store import Summary
 from crypto_core.trail.store.counts import Pivot, Value
-from screens.actions.action import Action, Scope
+from screens.actions.action import Action, ActionScope
 from screens.actions.performing import bindings
-from screens.asking import Asked, ask
+from screens.asking import PendingCall, ask
 from screens.blocking import Trouble
 from screens.event_filters import term, with_term
 from screens.facts import Facts
@@ -49,8 +49,8 @@ class PivotScreen(MainScreen):
 
     NAME = "pivots"
     EVERY = 60.0
-    ACTS: ClassVar[tuple[Scope, ...]] = (Scope.PIVOTS,)
-    BINDINGS: ClassVar[list[BindingType]] = [*bindings(Scope.PIVOTS)]
+    ACTS: ClassVar[tuple[ActionScope, ...]] = (ActionScope.PIVOTS,)
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings(ActionScope.PIVOTS)]
 
     def __init__(self, facts: Facts, expression: str, field: str = "") -> None:
         super().__init__(facts)
@@ -60,7 +60,7 @@ class PivotScreen(MainScreen):
         self._pivots: dict[str, Pivot | Trouble] = {}
         self._total: int | None = None
         self._at: datetime | None = None
-        self._asked: Asked[Any] | None = None
+        self._asked: PendingCall[Any] | None = None
 
     @property
     def crumb(self) -> tuple[str, str]:
@@ -154,7 +154,7 @@ class PivotScreen(MainScreen):
 
     def possible(self, action: Action) -> bool | None:
         """Only a principal has a page of its own."""
-        if action.scope is Scope.PIVOTS and not self._principal:
+        if action.scope is ActionScope.PIVOTS and not self._principal:
             return None
         return super().possible(action)
 

@@ -10,7 +10,7 @@ from textual.timer import Timer
 
 from crypto_core.text.cleaning import clean
 from crypto_core.trail.sources.report import PullProgress, PullReport
-from screens.asking import Asked, ask
+from screens.asking import PendingCall, ask
 from screens.blocking import Trouble
 from screens.services import PullSource
 
@@ -27,7 +27,7 @@ class Pulling:
     ) -> None:
         self._node = node
         self._changed, self._ended = changed, ended
-        self._asked: Asked[PullReport] | None = None
+        self._asked: PendingCall[PullReport] | None = None
         self._progress: PullProgress | None = None
         self._timer: Timer | None = None
 

@@ -21,9 +21,9 @@ from crypto_core.text.cleaning import clean
 from crypto_core.trail.sources.report import PullReport
 from crypto_core.trail.store import StoredEvent, Summary
 from crypto_core.trail.store.counts import Histogram
-from screens.actions.action import Action, Scope
+from screens.actions.action import Action, ActionScope
 from screens.actions.performing import Host, bindings
-from screens.asking import Asked, ask
+from screens.asking import PendingCall, ask
 from screens.blocking import Trouble
 from screens.event_filters import FIRST, between, since, term, with_or_without_service, with_term
 from screens.events.cover import nothing
@@ -60,8 +60,8 @@ class EventsScreen(ListScreen[StoredEvent]):
     CSS_PATH = "screen.tcss"
     NAME = "events"
     EVERY = 5.0
-    ACTS: ClassVar[tuple[Scope, ...]] = (Scope.EVENTS,)
-    BINDINGS: ClassVar[list[BindingType]] = [*bindings(Scope.EVENTS)]
+    ACTS: ClassVar[tuple[ActionScope, ...]] = (ActionScope.EVENTS,)
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings(ActionScope.EVENTS)]
 
     def __init__(self, facts: Facts, expression: str = FIRST) -> None:
         super().__init__(facts, expression)
@@ -70,7 +70,7 @@ class EventsScreen(ListScreen[StoredEvent]):
         """Counts how often the rows were asked for because something may be new."""
         self._counted: object = None
         """What the counts that are shown, or asked for, are about."""
-        self._asked: dict[str, Asked[Any]] = {}
+        self._asked: dict[str, PendingCall[Any]] = {}
         self._store_state: tuple[int, int] | None = None
         self._checked: datetime | None = None
         self._zooms: list[tuple[str, str]] = []
@@ -472,7 +472,7 @@ class EventsScreen(ListScreen[StoredEvent]):
         """Grey out what has nothing to act on."""
         if action.name == "incident" and self.facts.services.incidents is None:
             return False
-        if action.scope is Scope.EVENTS:
+        if action.scope is ActionScope.EVENTS:
             if not self.is_mounted or self._pane is None or not self._pane.is_mounted:
                 return None
             if action.name in _NEEDS_ROW and self.pane.table.current is None:

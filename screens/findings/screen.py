@@ -19,12 +19,12 @@ from crypto_core.key_names import is_key_arn
 from crypto_core.text.cleaning import clean
 from crypto_core.text.counting import counted
 from crypto_core.trail.store.suppressions import MOST_DAYS, Suppressed, Suppression
-from screens.actions.action import Action, Scope
+from screens.actions.action import Action, ActionScope
 from screens.actions.performing import Host, bindings
 from screens.ages import ago
 from screens.asking import ask
 from screens.blocking import Trouble
-from screens.facts import Fact, Facts
+from screens.facts import Facts, Loaded
 from screens.findings.listing import EXAMPLE, LISTING, events_filter, hidden, reasons, told
 from screens.keys.ask_for import AskFor
 from screens.keys.key_actor import number
@@ -46,8 +46,8 @@ class FindingsScreen(ListScreen[Finding]):
     CSS_PATH = "screen.tcss"
     NAME = "findings"
     EVERY = 300.0
-    ACTS: ClassVar[tuple[Scope, ...]] = (Scope.FINDINGS,)
-    BINDINGS: ClassVar[list[BindingType]] = [*bindings(Scope.FINDINGS)]
+    ACTS: ClassVar[tuple[ActionScope, ...]] = (ActionScope.FINDINGS,)
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings(ActionScope.FINDINGS)]
 
     def __init__(self, facts: Facts, expression: str = "") -> None:
         super().__init__(facts, expression)
@@ -235,7 +235,7 @@ class FindingsScreen(ListScreen[Finding]):
         self.facts.ask_trail()
 
 
-def _unasked(fact: Fact[Any]) -> bool:
+def _unasked(fact: Loaded[Any]) -> bool:
     return fact.value is None and fact.trouble is None and not fact.asking
 
 

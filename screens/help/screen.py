@@ -13,7 +13,7 @@ from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
 from textual.widgets import Static
 
-from screens.actions.action import Action, Scope
+from screens.actions.action import Action, ActionScope
 from screens.widgets.cells import fit
 from screens.widgets.dialog import Dialog
 
@@ -28,9 +28,9 @@ _SIGNS = (
     ("○ low", "$muted", "empty, or not seen"),
 )
 _GROUPS = {
-    Scope.TABLE: "in the table",
-    Scope.LIST: "moving",
-    Scope.EVERYWHERE: "everywhere",
+    ActionScope.TABLE: "in the table",
+    ActionScope.LIST: "moving",
+    ActionScope.EVERYWHERE: "everywhere",
 }
 
 

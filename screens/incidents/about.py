@@ -8,7 +8,7 @@ from datetime import datetime
 
 from crypto_core.findings.finding import Finding
 from crypto_core.incidents.catalogue import SubjectKind
-from crypto_core.incidents.model import Scope
+from crypto_core.incidents.model import IncidentScope
 from crypto_core.key_names import is_key_arn
 from crypto_core.references import TokenRef
 from crypto_core.text.cleaning import clean
@@ -35,9 +35,9 @@ class About:
             kinds.add(SubjectKind.TOKENS)
         return frozenset(kinds)
 
-    def scope(self, kind: SubjectKind) -> Scope:
+    def scope(self, kind: SubjectKind) -> IncidentScope:
         """Return the part that a runbook of that kind is about."""
-        scope = Scope(since=self.since, origin=clean(self.origin, 300))
+        scope = IncidentScope(since=self.since, origin=clean(self.origin, 300))
         match kind:
             case SubjectKind.KEY:
                 return replace(scope, key=self.key)

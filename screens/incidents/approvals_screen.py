@@ -12,7 +12,7 @@ from textual.content import Content
 from crypto_core.cancelling import Cancellation
 from crypto_core.guard.approvals import Approval, Decision
 from crypto_core.text.cleaning import clean
-from screens.actions.action import Action, Scope
+from screens.actions.action import Action, ActionScope
 from screens.actions.performing import Host, bindings, perform
 from screens.actions.registry import BY_ID
 from screens.ages import ago
@@ -45,8 +45,8 @@ class ApprovalsScreen(UseScreen[tuple[Approval, ...]]):
     NAME = "approvals"
     EVERY = 3.0
     ASKING = "Asking what waits for approval…"
-    ACTS: ClassVar[tuple[Scope, ...]] = (Scope.APPROVALS,)
-    BINDINGS: ClassVar[list[BindingType]] = [*bindings(Scope.APPROVALS)]
+    ACTS: ClassVar[tuple[ActionScope, ...]] = (ActionScope.APPROVALS,)
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings(ActionScope.APPROVALS)]
 
     def __init__(self, facts: Facts) -> None:
         super().__init__(facts)

@@ -9,7 +9,7 @@ from textual.dom import DOMNode
 
 from crypto_core.guard.approvals import Approval, Decision
 from screens.ages import ago
-from screens.asking import Asked, ask
+from screens.asking import PendingCall, ask
 from screens.blocking import Trouble
 from screens.facts import Facts
 from screens.incidents.running import Waiting
@@ -24,7 +24,7 @@ class Asking:
 
     def __init__(self, node: DOMNode, facts: Facts, changed: Callable[[], None]) -> None:
         self._node, self._facts, self._changed = node, facts, changed
-        self._asked: Asked[tuple[Approval, ...]] | None = None
+        self._asked: PendingCall[tuple[Approval, ...]] | None = None
         self._at: datetime | None = None
         self.known: Sequence[Approval] = ()
 

@@ -19,7 +19,7 @@ from screens.widgets.line_list import Line, LineList
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class AnswerLine:
     """One answer: what a line leads to."""
 
     text: str
@@ -48,7 +48,7 @@ class ChooseAnswer(Dialog[str | None]):
         answers.styles.height = min(len(choices), 8)
         answers.write(
             lambda size: [
-                Line(Content.assemble(" ", (fit(choice, max(size.width - 2, 8)), "bold")), Answer(choice))
+                Line(Content.assemble(" ", (fit(choice, max(size.width - 2, 8)), "bold")), AnswerLine(choice))
                 for choice in choices
             ]
         )
@@ -58,7 +58,7 @@ class ChooseAnswer(Dialog[str | None]):
     def choose(self, event: Followed) -> None:
         """Go on with the answer."""
         event.stop()
-        if isinstance(event.target, Answer):
+        if isinstance(event.target, AnswerLine):
             self.dismiss(event.target.text)
 
     @on(Button.Pressed, "#cancel")

@@ -15,13 +15,13 @@ from textual.widgets import Button, Input, Static
 
 from crypto_core.errors import InvalidReferenceError, RefusedError
 from crypto_core.incidents.catalogue import SubjectKind
-from crypto_core.incidents.model import Scope
+from crypto_core.incidents.model import IncidentScope
 from crypto_core.incidents.runbook import Runbook
 from crypto_core.references import parse_reference
 from crypto_core.text.cleaning import clean
 from crypto_core.text.counting import counted
 from screens.ages import span
-from screens.asking import Asked, ask
+from screens.asking import PendingCall, ask
 from screens.blocking import Trouble
 from screens.event_filters import since
 from screens.facts import Facts
@@ -46,7 +46,7 @@ Lines = Callable[[int], list[Line]]
 
 
 @dataclass(frozen=True, slots=True)
-class Subject:
+class SubjectChoice:
     """What an incident can be about: what a line leads to."""
 
     value: str
@@ -70,8 +70,8 @@ class DeclareDialog(Dialog[int | None]):
         self._facts = facts
         self._about = about
         self._runbook: Runbook | None = None
-        self._scope = Scope()
-        self._declaring: Asked[int] | None = None
+        self._scope = IncidentScope()
+        self._declaring: PendingCall[int] | None = None
         self._ask_for_subject = False
 
     def compose(self) -> ComposeResult:
@@ -148,7 +148,7 @@ class DeclareDialog(Dialog[int | None]):
                     self._ask_rest(ask_subject=False)
                 else:
                     self._ask_subject(book.subject)
-            case Subject(value=value) if self._runbook is not None:
+            case SubjectChoice(value=value) if self._runbook is not None:
                 self._scope = _with_subject(self._scope, self._runbook.subject, value)
                 self._ask_rest(ask_subject=False)
 
@@ -166,7 +166,7 @@ class DeclareDialog(Dialog[int | None]):
             ask(
                 self,
                 lambda _: tuple(
-                    Subject(key.key_arn)
+                    SubjectChoice(key.key_arn)
                     for key in (known if known is not None else facts.services.keys.list())
                 ),
                 self._offer_subjects,
@@ -181,7 +181,7 @@ class DeclareDialog(Dialog[int | None]):
                 group="subjects",
             )
 
-    def _offer_subjects(self, answer: tuple[Subject, ...] | Trouble) -> None:
+    def _offer_subjects(self, answer: tuple[SubjectChoice, ...] | Trouble) -> None:
         if isinstance(answer, Trouble) or not answer:
             self._ask_rest(ask_subject=True)
             if isinstance(answer, Trouble):
@@ -204,7 +204,7 @@ class DeclareDialog(Dialog[int | None]):
             len(ordered),
         )
 
-    def _by_tokens(self, keys: Sequence[Subject]) -> list[Subject]:
+    def _by_tokens(self, keys: Sequence[SubjectChoice]) -> list[SubjectChoice]:
         """The key with most tokens first: it is the one that hurts."""
         status = self._facts.status.value
         return sorted(keys, key=lambda one: -status.tokens_under(one.value) if status is not None else 0)
@@ -289,13 +289,13 @@ class DeclareDialog(Dialog[int | None]):
         self.dismiss(None)
 
 
-def restored_databases(contexts: Contexts) -> tuple[Subject, ...]:
+def restored_databases(contexts: Contexts) -> tuple[SubjectChoice, ...]:
     """Return the databases that a drill can be about: those of the settings but the one in use."""
     here = contexts.current().database
-    return tuple(Subject(one.name) for one in contexts.offered().databases if one.name != here)
+    return tuple(SubjectChoice(one.name) for one in contexts.offered().databases if one.name != here)
 
 
-def opened_content(book: Runbook, scope: Scope, facts: Facts) -> Content:
+def opened_content(book: Runbook, scope: IncidentScope, facts: Facts) -> Content:
     """Return what will be opened: about what, from where, with which phases."""
     budget = sum(step.budget_seconds for step in book.steps)
     lines = [Content(clean(book.summary, 600)), Content("")]
@@ -336,7 +336,7 @@ def _written(moment: datetime | None) -> str:
     return moment.isoformat(timespec="seconds") if moment is not None else ""
 
 
-def _with_subject(scope: Scope, kind: SubjectKind, text: str) -> Scope:
+def _with_subject(scope: IncidentScope, kind: SubjectKind, text: str) -> IncidentScope:
     """Return the scope with its subject as the operator named it."""
     match kind:
         case SubjectKind.KEY:

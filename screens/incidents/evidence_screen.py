@@ -14,10 +14,10 @@ from textual.content import Content
 from textual.widget import Widget
 
 from crypto_core.cancelling import Cancellation
-from crypto_core.incidents.model import Evidence, IncidentView
+from crypto_core.incidents.model import EvidencePiece, IncidentView
 from crypto_core.text.cleaning import clean
 from crypto_core.text.counting import counted
-from screens.actions.action import Action, Scope
+from screens.actions.action import Action, ActionScope
 from screens.actions.performing import bindings
 from screens.ages import stamp
 from screens.answer_screen import AnswerScreen
@@ -52,8 +52,8 @@ class EvidenceListScreen(UseScreen[IncidentView]):
     NAME = "evidence"
     EVERY = 5.0
     ASKING = "Reading the list of evidence…"
-    ACTS: ClassVar[tuple[Scope, ...]] = (Scope.EVIDENCE,)
-    BINDINGS: ClassVar[list[BindingType]] = [*bindings(Scope.EVIDENCE)]
+    ACTS: ClassVar[tuple[ActionScope, ...]] = (ActionScope.EVIDENCE,)
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings(ActionScope.EVIDENCE)]
 
     def __init__(self, facts: Facts, incident: int, step: str = "") -> None:
         super().__init__(facts)
@@ -118,7 +118,7 @@ def _room(width: int, digest: int) -> int:
     return max(width - digest - _BESIDE - (_PERSON + 2 if width >= _WIDE else 0), 10)
 
 
-def _piece(piece: Evidence, width: int, digest: int, at: str, incident: int) -> Line:
+def _piece(piece: EvidencePiece, width: int, digest: int, at: str, incident: int) -> Line:
     right = f"  {fit_middle(clean(piece.sha256, 64), digest)}  {at}"
     if width >= _WIDE:
         right += f"  {fit(person(piece.captured_by), _PERSON)}"
@@ -159,8 +159,8 @@ class EvidenceScreen(AnswerScreen[LaidOut]):
     NAME = "evidence-text"
     EVERY = 300.0
     ASKING = "Reading the evidence and comparing its hash…"
-    ACTS: ClassVar[tuple[Scope, ...]] = (Scope.EVIDENCE,)
-    BINDINGS: ClassVar[list[BindingType]] = [*bindings(Scope.EVIDENCE)]
+    ACTS: ClassVar[tuple[ActionScope, ...]] = (ActionScope.EVIDENCE,)
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings(ActionScope.EVIDENCE)]
 
     def __init__(self, facts: Facts, piece: EvidenceBehind) -> None:
         super().__init__(facts)

@@ -9,18 +9,18 @@ from textual import work
 
 from crypto_core.cancelling import Cancellation
 from crypto_core.errors import ApprovalNeededError
-from crypto_core.incidents.model import Evidence, IncidentState, IncidentView, StepState, StepView
+from crypto_core.incidents.model import EvidencePiece, IncidentState, IncidentView, StepState, StepView
 from crypto_core.secret import Secret
 from crypto_core.text.cleaning import clean
 from crypto_core.text.counting import counted
-from screens.actions.action import Action, Scope
+from screens.actions.action import Action, ActionScope
 from screens.actions.performing import Host, perform
 from screens.actions.registry import BY_ID
 from screens.asking import ask
 from screens.blocking import Trouble
 from screens.facts import Facts
 from screens.incidents.next_thing import next_thing
-from screens.incidents.running import Outcome, Run, Runs, StepKey, Waiting, runs_of
+from screens.incidents.running import CallResult, RunningCall, Runs, StepKey, Waiting, runs_of
 from screens.incidents.work import incident_work
 from screens.main_screen import MainScreen
 from screens.routes import ApprovalsBehind, EntriesBehind, EvidenceListBehind, Followed
@@ -37,7 +37,7 @@ Answer = TypeVar("Answer")
 class IncidentActor(MainScreen):
     """A screen that has an incident and one of its steps in hand."""
 
-    ACTS: ClassVar[tuple[Scope, ...]] = (Scope.INCIDENT,)
+    ACTS: ClassVar[tuple[ActionScope, ...]] = (ActionScope.INCIDENT,)
     incident: int
 
     def __init__(self, facts: Facts) -> None:
@@ -69,7 +69,7 @@ class IncidentActor(MainScreen):
 
     def possible(self, action: Action) -> bool | None:
         """Grey out what the incident's or the step's state has no use for."""
-        if action.scope is Scope.INCIDENT:
+        if action.scope is ActionScope.INCIDENT:
             if action.name == "approvals" and self.facts.services.approvals is None:
                 return False
             view, step = self.view, self.step_in_hand
@@ -89,7 +89,7 @@ class IncidentActor(MainScreen):
         outcome = runs.outcomes.get(key)
         return key in runs.waiting or (outcome is not None and not outcome.complete)
 
-    def _run_of(self, step: StepView | None) -> Run | None:
+    def _run_of(self, step: StepView | None) -> RunningCall | None:
         return runs_of(self.facts).running.get((self.incident, step.step.id)) if step is not None else None
 
     # Enter
@@ -141,7 +141,7 @@ class IncidentActor(MainScreen):
         service, incident, id_ = incident_work(self.facts), self.incident, step.step.id
         plan, consent, inputs = agreed.plan, agreed.consent, agreed.inputs
 
-        def call(run: Run, cancelled: Cancellation) -> ActionResult | Waiting:
+        def call(run: RunningCall, cancelled: Cancellation) -> ActionResult | Waiting:
             try:
                 return service.run(
                     incident, id_, plan, consent, inputs, progress=run.progress, cancelled=cancelled
@@ -314,12 +314,12 @@ class IncidentActor(MainScreen):
         service = incident_work(self.facts)
         self._begin(step, words, lambda _, cancelled: call(service, cancelled))
 
-    def _begin(self, step: StepView, words: str, call: Callable[[Run, Cancellation], Any]) -> None:
+    def _begin(self, step: StepView, words: str, call: Callable[[RunningCall, Cancellation], Any]) -> None:
         runs, key = runs_of(self.facts), (self.incident, step.step.id)
         if key in runs.running:
             self._tell("That is under way. X stops it.")
             return
-        run = Run(words, self.facts.clock())
+        run = RunningCall(words, self.facts.clock())
         runs.begin(key, run)
         app, number = self.app, step.number
         run.asked = ask(
@@ -396,21 +396,21 @@ def closing_words(view: IncidentView) -> str:
     return f"Worked through: {counted(done, 'step')} done{left_out}."
 
 
-def outcome_of(answer: Any) -> Outcome:
+def outcome_of(answer: Any) -> CallResult:
     """Return what is shown of an answer."""
     from crypto_core.incidents.step_contracts import ActionResult
 
     match answer:
         case Trouble():
-            return Outcome(complete=False, trouble=answer)
+            return CallResult(complete=False, trouble=answer)
         case Waiting():
-            return Outcome(complete=False)
+            return CallResult(complete=False)
         case ActionResult(complete=complete, lines=lines):
-            return Outcome(lines, complete)
+            return CallResult(lines, complete)
         case tuple():
-            pieces = [piece for piece in answer if isinstance(piece, Evidence)]
-            return Outcome(tuple(f"captured: {piece.title}" for piece in pieces))
-    return Outcome()
+            pieces = [piece for piece in answer if isinstance(piece, EvidencePiece)]
+            return CallResult(tuple(f"captured: {piece.title}" for piece in pieces))
+    return CallResult()
 
 
 def wipe(inputs: Mapping[str, str | Secret]) -> None:

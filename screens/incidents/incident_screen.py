@@ -15,10 +15,10 @@ from textual.widget import Widget
 
 from crypto_core.cancelling import Cancellation
 from crypto_core.incidents.model import CheckResult, IncidentState, IncidentView, StepView
-from screens.actions.action import Scope
+from screens.actions.action import ActionScope
 from screens.actions.performing import bindings
 from screens.answer_screen import AnswerScreen
-from screens.asking import Asked, ask
+from screens.asking import PendingCall, ask
 from screens.blocking import Trouble
 from screens.facts import Facts
 from screens.incidents.approving import Asking, request_words
@@ -52,7 +52,7 @@ class IncidentScreen(IncidentActor, AnswerScreen[IncidentView]):
     NAME = "incident"
     EVERY = 0.5
     ASKING = "Asking where the incident stands…"
-    BINDINGS: ClassVar[list[BindingType]] = [*bindings(Scope.INCIDENT)]
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings(ActionScope.INCIDENT)]
 
     def __init__(self, facts: Facts, incident: int) -> None:
         super().__init__(facts)
@@ -60,11 +60,11 @@ class IncidentScreen(IncidentActor, AnswerScreen[IncidentView]):
         self._seen: dict[str, CheckResult] = {}
         """What checks said last, by step."""
         self._check_troubles: dict[str, str] = {}
-        self._look: Asked[CheckResult] | None = None
+        self._look: PendingCall[CheckResult] | None = None
         self._looked: dict[str, datetime] = {}
         self._look_took = 0.0
         self._looking = ""
-        self._join: Asked[None] | None = None
+        self._join: PendingCall[None] | None = None
         self._joined: datetime | None = None
         self._join_trouble: Trouble | None = None
         self._requests = Asking(self, facts, self._paint)

@@ -26,7 +26,7 @@ _MOST_CHOICES = 6
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class FieldChoice:
     """One of the choices of a field: what a line leads to."""
 
     field: str
@@ -99,7 +99,10 @@ class InputsForm(VerticalScroll, can_focus=False):
 
         def lines(width: int) -> list[Line]:
             return [
-                Line(Content.assemble(" ", fit(words or value, max(width - 2, 8))), Choice(field.name, value))
+                Line(
+                    Content.assemble(" ", fit(words or value, max(width - 2, 8))),
+                    FieldChoice(field.name, value),
+                )
                 for value, words in field.choices
             ]
 
@@ -140,7 +143,7 @@ class InputsForm(VerticalScroll, can_focus=False):
                     taken[field.name] = secret
             elif isinstance(widget, LineList):
                 target = widget.current.target if widget.current is not None else None
-                taken[field.name] = target.value if isinstance(target, Choice) else ""
+                taken[field.name] = target.value if isinstance(target, FieldChoice) else ""
             elif isinstance(widget, Input):
                 taken[field.name] = widget.value.strip()
         return taken

@@ -14,7 +14,7 @@ from textual.widgets import Button, Input, Static
 from crypto_core.incidents.model import Incident
 from crypto_core.lists.new_files import ExportError, write_new
 from crypto_core.text.cleaning import clean
-from screens.asking import Asked, ask
+from screens.asking import PendingCall, ask
 from screens.blocking import Trouble
 from screens.facts import Facts
 from screens.incidents.work import incident_work
@@ -59,7 +59,7 @@ class ReportDialog(Dialog[None]):
         self._facts = facts
         self._incident = incident
         self._path = path or f"keydeck-{incident.name}-{facts.clock():%Y%m%d-%H%M}.html"
-        self._asked: Asked[int] | None = None
+        self._asked: PendingCall[int] | None = None
 
     def compose(self) -> ComposeResult:
         """The forms, the file's name, and the ways on and back."""

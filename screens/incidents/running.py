@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from screens.asking import Asked
+from screens.asking import PendingCall
 from screens.blocking import Trouble
 from screens.facts import Facts
 
@@ -25,14 +25,14 @@ class Waiting:
 
 
 @dataclass(slots=True)
-class Run:
+class RunningCall:
     """A call under way: what it does, since when, how many of how many are done as far as it is counted."""
 
     words: str
     began: datetime
     done: int = 0
     total: int = 0
-    asked: Asked[Any] | None = None
+    asked: PendingCall[Any] | None = None
 
     def progress(self, done: int, total: int) -> None:
         """Note how far it is. Called from the call's own thread."""
@@ -40,7 +40,7 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class CallResult:
     """What came of a call: its lines, or the trouble it ended in."""
 
     lines: tuple[str, ...] = ()
@@ -52,16 +52,16 @@ class Outcome:
 class Runs:
     """By step: what is under way, what came of the last call, and what waits for approval."""
 
-    running: dict[StepKey, Run] = field(default_factory=dict)
-    outcomes: dict[StepKey, Outcome] = field(default_factory=dict)
+    running: dict[StepKey, RunningCall] = field(default_factory=dict)
+    outcomes: dict[StepKey, CallResult] = field(default_factory=dict)
     waiting: dict[StepKey, Waiting] = field(default_factory=dict)
 
-    def begin(self, key: StepKey, run: Run) -> None:
+    def begin(self, key: StepKey, run: RunningCall) -> None:
         """Note that a call was begun; what came of the one before is forgotten."""
         self.running[key] = run
         self.outcomes.pop(key, None)
 
-    def end(self, key: StepKey, outcome: Outcome) -> None:
+    def end(self, key: StepKey, outcome: CallResult) -> None:
         """Note what came of it."""
         self.running.pop(key, None)
         self.outcomes[key] = outcome

@@ -16,9 +16,9 @@ from textual.widgets import Static
 from crypto_core.incidents.model import IncidentState, IncidentView
 from crypto_core.text.cleaning import clean
 from crypto_core.text.counting import counted
-from screens.actions.action import Action, Scope
+from screens.actions.action import Action, ActionScope
 from screens.actions.performing import bindings
-from screens.asking import Asked, ask
+from screens.asking import PendingCall, ask
 from screens.blocking import Trouble
 from screens.facts import Facts
 from screens.incidents.listing import EXAMPLE, LISTING
@@ -50,13 +50,13 @@ class IncidentsScreen(ListScreen[IncidentView]):
     CSS_PATH = "screen.tcss"
     NAME = "incidents"
     EVERY = 5.0
-    ACTS: ClassVar[tuple[Scope, ...]] = (Scope.INCIDENTS,)
-    BINDINGS: ClassVar[list[BindingType]] = [*bindings(Scope.INCIDENTS)]
+    ACTS: ClassVar[tuple[ActionScope, ...]] = (ActionScope.INCIDENTS,)
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings(ActionScope.INCIDENTS)]
 
     def __init__(self, facts: Facts) -> None:
         super().__init__(facts)
         self._lead: Lead | Trouble = Lead()
-        self._asked: Asked[Lead] | None = None
+        self._asked: PendingCall[Lead] | None = None
         self._lead_at: float | None = None
 
     def body(self) -> Iterable[Widget]:

@@ -16,7 +16,7 @@ from crypto_core.incidents.model import StepView
 from crypto_core.incidents.step_contracts import ActionPlan, InputField
 from crypto_core.secret import Secret
 from crypto_core.text.cleaning import clean
-from screens.asking import Asked, ask
+from screens.asking import PendingCall, ask
 from screens.blocking import Trouble
 from screens.facts import Facts
 from screens.incidents.inputs import InputsForm, defaults, needs_input
@@ -55,7 +55,7 @@ class StepDialog(Dialog[Agreed | None]):
         self._everything = everything
         self._inputs: dict[str, str | Secret] = {}
         self._plan: ActionPlan | None = None
-        self._asked: Asked[tuple[InputField, ...]] | Asked[ActionPlan] | None = None
+        self._asked: PendingCall[tuple[InputField, ...]] | PendingCall[ActionPlan] | None = None
         self._rounds = 0
         self._kept = False
         """True once the inputs are handed on: whoever has them then wipes them."""

@@ -12,7 +12,7 @@ from crypto_core.incidents import placeholders
 from crypto_core.incidents.model import (
     CheckResult,
     CheckState,
-    Evidence,
+    EvidencePiece,
     IncidentState,
     IncidentView,
     StepState,
@@ -21,7 +21,7 @@ from crypto_core.incidents.model import (
 from crypto_core.text.cleaning import clean
 from screens.ages import ago, local
 from screens.facts import Facts
-from screens.incidents.running import Outcome, Run
+from screens.incidents.running import CallResult, RunningCall
 from screens.incidents.words import CHECKS, LATE, budget, filled, person, step_sign
 from screens.use.lines import BLANK, prose
 from screens.widgets.cells import bar, cut, fit, percent, spread
@@ -42,8 +42,8 @@ class StepNow:
     check: CheckResult | None = None
     looking: bool = False
     check_trouble: str = ""
-    run: Run | None = None
-    outcome: Outcome | None = None
+    run: RunningCall | None = None
+    outcome: CallResult | None = None
     waiting: str = ""
     """What is said of the request for approval, "" where there is none."""
     approved: bool = False
@@ -243,7 +243,9 @@ def _evidence(view: IncidentView, step: StepView, width: int, now: datetime) -> 
             yield Line(Content.assemble((fit(name, _NAME), "$muted"), part.stylize("$muted")))
 
 
-def evidence_lines(pieces: Iterable[Evidence], width: int, now: datetime, *, name: str) -> Iterator[Line]:
+def evidence_lines(
+    pieces: Iterable[EvidencePiece], width: int, now: datetime, *, name: str
+) -> Iterator[Line]:
     """Yield pieces of evidence with the beginning of their hashes."""
     for number, piece in enumerate(pieces):
         right = f"  sha256 {clean(piece.sha256, 64)[:8]}…  {local(piece.captured_at, now):%H:%M}"

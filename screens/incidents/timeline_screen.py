@@ -8,7 +8,7 @@ from textual.content import Content
 from textual.widget import Widget
 
 from crypto_core.cancelling import Cancellation
-from crypto_core.incidents.model import Entry, EntryKind, IncidentView
+from crypto_core.incidents.model import EntryKind, IncidentView, TimelineEntry
 from crypto_core.text.cleaning import clean
 from screens.ages import local
 from screens.facts import Facts
@@ -75,7 +75,7 @@ def entry_lines(view: IncidentView, width: int, facts: Facts) -> Iterator[Line]:
         yield Line(Content.assemble(("Nothing yet.", "$muted")))
 
 
-def _entry(entry: Entry, at: str, number: int | None, width: int) -> Iterator[Line]:
+def _entry(entry: TimelineEntry, at: str, number: int | None, width: int) -> Iterator[Line]:
     step = f"step {number}: " if number is not None else ""
     parts = Content.assemble((step, "$muted"), clean(entry.text, 600)).wrap(max(width - _LEAD, 16))
     for index, part in enumerate(parts):

@@ -10,10 +10,10 @@ from crypto_core.incidents import placeholders
 from crypto_core.incidents.model import (
     CheckState,
     Incident,
+    IncidentScope,
     IncidentState,
     IncidentView,
     Present,
-    Scope,
     StepState,
     StepView,
 )
@@ -69,7 +69,7 @@ def there(present: Iterable[Present], now: datetime) -> str:
     return " + ".join(dict.fromkeys(person(p.actor) for p in near))
 
 
-def subject(scope: Scope, facts: Facts) -> str:
+def subject(scope: IncidentScope, facts: Facts) -> str:
     """Return what an incident is about, a key by the name that it goes by."""
     return facts.key_words.long(scope.key) if scope.key else clean(str(scope), 400)
 

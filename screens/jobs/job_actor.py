@@ -9,7 +9,7 @@ from textual import work
 
 from crypto_core.reencryption.jobs.model import JobState, JobView
 from crypto_core.text.counting import counted
-from screens.actions.action import Action, Scope
+from screens.actions.action import Action, ActionScope
 from screens.actions.performing import Host
 from screens.asking import ask
 from screens.blocking import Trouble
@@ -25,7 +25,7 @@ from screens.widgets.cells import tokens
 class JobActor(MainScreen):
     """A screen that has a job in hand, or none yet."""
 
-    ACTS: ClassVar[tuple[Scope, ...]] = (Scope.JOB,)
+    ACTS: ClassVar[tuple[ActionScope, ...]] = (ActionScope.JOB,)
 
     @property
     def job_in_hand(self) -> JobView | None:
@@ -34,7 +34,7 @@ class JobActor(MainScreen):
 
     def possible(self, action: Action) -> bool | None:
         """Grey out what the job's state has no use for."""
-        if action.scope is Scope.JOB:
+        if action.scope is ActionScope.JOB:
             if action.name == "work-here" and self.facts.services.job_processes is None:
                 return False
             if action.name == "restore-job" and self.facts.services.undoing is None:

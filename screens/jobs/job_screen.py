@@ -10,7 +10,7 @@ from textual.content import Content
 
 from crypto_core.cancelling import Cancellation
 from crypto_core.reencryption.jobs.model import JobView
-from screens.actions.action import Scope
+from screens.actions.action import ActionScope
 from screens.actions.performing import bindings
 from screens.blocking import Trouble
 from screens.facts import Facts
@@ -28,8 +28,8 @@ class JobScreen(JobActor, UseScreen[JobView]):
     NAME = "job"
     EVERY = 0.5
     ASKING = "Asking where the job stands…"
-    ACTS: ClassVar[tuple[Scope, ...]] = (Scope.JOB,)
-    BINDINGS: ClassVar[list[BindingType]] = [*bindings(Scope.JOB)]
+    ACTS: ClassVar[tuple[ActionScope, ...]] = (ActionScope.JOB,)
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings(ActionScope.JOB)]
 
     def __init__(self, facts: Facts, job: int) -> None:
         super().__init__(facts)

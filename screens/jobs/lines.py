@@ -9,7 +9,7 @@ from typing import Any
 
 from textual.content import Content
 
-from crypto_core.reencryption.jobs.model import JobState, JobView, Sample
+from crypto_core.reencryption.jobs.model import JobState, JobView, ThroughputSample
 from screens.ages import ago, span, stamp
 from screens.facts import Facts
 from screens.jobs.words import at_work, how_to_work, share_done, state_sign, to_go, whole
@@ -117,7 +117,7 @@ def _kms(view: JobView, width: int) -> Iterator[Line]:
         )
 
 
-def _window(samples: Sequence[Sample]) -> str:
+def _window(samples: Sequence[ThroughputSample]) -> str:
     return span(samples[-1].at - samples[0].at + timedelta(seconds=1))
 
 

@@ -16,7 +16,7 @@ from textual.widgets import Button, Input, Static
 from crypto_core.cancelling import Cancellation
 from crypto_core.guard.consent import Consent, Danger, Subject, agrees
 from crypto_core.text.cleaning import clean
-from screens.asking import Asked, ask
+from screens.asking import PendingCall, ask
 from screens.blocking import Trouble, attempt
 from screens.facts import Facts
 from screens.services import JobProcesses
@@ -51,7 +51,7 @@ class Proposal(Dialog[Begun | None], Generic[P]):
         self.facts = facts
         self._title = title
         self._plan: P | None = None
-        self._asked: Asked[P] | Asked[Begun] | None = None
+        self._asked: PendingCall[P] | PendingCall[Begun] | None = None
         self._starting = False
 
     def make(self, cancelled: Cancellation) -> P:

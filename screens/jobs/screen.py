@@ -12,7 +12,7 @@ from textual.widget import Widget
 
 from crypto_core.reencryption.jobs.model import JobState, JobView
 from crypto_core.text.cleaning import clean
-from screens.actions.action import Scope
+from screens.actions.action import ActionScope
 from screens.actions.performing import bindings
 from screens.facts import Facts
 from screens.jobs.job_actor import JobActor
@@ -31,7 +31,7 @@ class JobsScreen(JobActor, ListScreen[JobView]):
     CSS_PATH = "screen.tcss"
     NAME = "jobs"
     EVERY = 5.0
-    BINDINGS: ClassVar[list[BindingType]] = [*bindings(Scope.JOB)]
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings(ActionScope.JOB)]
 
     def body(self) -> Iterable[Widget]:
         """The jobs, and a word on the one under the cursor."""

@@ -12,9 +12,9 @@ from textual.widgets import Button, Input, Static
 
 from crypto_core.guard.consent import Consent, Danger, agrees
 from crypto_core.keys.changes.change import KeyChange
-from crypto_core.keys.changes.plan import ChangePlan, ChangeResult, Fact
+from crypto_core.keys.changes.plan import ChangedFact, ChangePlan, ChangeResult
 from crypto_core.text.cleaning import clean
-from screens.asking import Asked, ask
+from screens.asking import PendingCall, ask
 from screens.blocking import Trouble
 from screens.facts import Facts
 from screens.widgets.dialog import Dialog, button
@@ -42,7 +42,7 @@ class ChangeDialog(Dialog[ChangeResult | None]):
         self._change = change
         self._plan: ChangePlan | None = None
         self._result: ChangeResult | None = None
-        self._asked: Asked[ChangeResult] | None = None
+        self._asked: PendingCall[ChangeResult] | None = None
 
     def compose(self) -> ComposeResult:
         """The plan when it is made; the safe button has the focus from the start."""
@@ -203,7 +203,7 @@ def result_content(result: ChangeResult) -> Content:
     return Content("\n").join(lines)
 
 
-def _facts(facts: Iterable[Fact]) -> list[Content]:
+def _facts(facts: Iterable[ChangedFact]) -> list[Content]:
     shown, facts = [], tuple(facts)
     width = max((len(clean(fact.name, 60)) for fact in facts), default=0)
     for fact in facts:

@@ -9,9 +9,9 @@ from textual.binding import BindingType
 from textual.content import Content
 
 from crypto_core.cancelling import Cancellation
-from crypto_core.keys.replacement.guide import DoKind, Guide, Instruction, Step, StepState
+from crypto_core.keys.replacement.guide import DoKind, Guide, GuideStepState, Instruction, Step
 from crypto_core.text.cleaning import clean
-from screens.actions.action import Action, Scope
+from screens.actions.action import Action, ActionScope
 from screens.actions.performing import bindings
 from screens.answer_screen import AnswerScreen
 from screens.facts import Facts
@@ -21,11 +21,11 @@ from screens.widgets.clipboard import cell_as_text, send_to_clipboard
 from screens.widgets.line_list import Line, LineList
 
 STATES = {
-    StepState.DONE: Sign("✔", "$success"),
-    StepState.NOW: Sign("▶", "$accent"),
-    StepState.WAITING: Sign("·", "$muted"),
-    StepState.UNKNOWN: Sign("?", "$warning"),
-    StepState.IMPOSSIBLE: Sign("✖", "$error"),
+    GuideStepState.DONE: Sign("✔", "$success"),
+    GuideStepState.NOW: Sign("▶", "$accent"),
+    GuideStepState.WAITING: Sign("·", "$muted"),
+    GuideStepState.UNKNOWN: Sign("?", "$warning"),
+    GuideStepState.IMPOSSIBLE: Sign("✖", "$error"),
 }
 
 
@@ -35,8 +35,8 @@ class GuideScreen(AnswerScreen[Guide]):
     NAME = "rotation"
     EVERY = 10.0
     ASKING = "Looking at both keys and the tokens…"
-    ACTS: ClassVar[tuple[Scope, ...]] = (Scope.ROTATION,)
-    BINDINGS: ClassVar[list[BindingType]] = [*bindings(Scope.ROTATION)]
+    ACTS: ClassVar[tuple[ActionScope, ...]] = (ActionScope.ROTATION,)
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings(ActionScope.ROTATION)]
 
     def __init__(self, facts: Facts, old: str, new: str | None) -> None:
         super().__init__(facts)
@@ -60,7 +60,7 @@ class GuideScreen(AnswerScreen[Guide]):
 
     def possible(self, action: Action) -> bool | None:
         """Only what is to be typed somewhere can be copied."""
-        if action.scope is Scope.ROTATION:
+        if action.scope is ActionScope.ROTATION:
             there = self.is_mounted and bool(self.query(LineList))
             return True if there and self.query_one(LineList).current is not None else None
         return super().possible(action)
@@ -74,7 +74,7 @@ class GuideScreen(AnswerScreen[Guide]):
 
 def guide_lines(guide: Guide, width: int) -> list[Line]:
     """Return a guide: where it stands, then each step with what was seen and what to do."""
-    done = sum(step.state is StepState.DONE for step in guide.steps)
+    done = sum(step.state is GuideStepState.DONE for step in guide.steps)
     words = "complete" if guide.complete else f"{done} of {len(guide.steps)} steps done"
     under = "not counted" if guide.tokens is None else tokens(guide.tokens)
     lines = [Line(Content.assemble((words, "bold"), (f"   under the old key: {under}", "$muted")))]
@@ -91,7 +91,7 @@ def guide_lines(guide: Guide, width: int) -> list[Line]:
 def _step(step: Step, width: int) -> Iterator[Line]:
     sign = STATES[step.state]
     about = step.state.value + (", optional" if step.optional else "")
-    title = (clean(step.title, 120), "$muted" if step.state is StepState.WAITING else "bold")
+    title = (clean(step.title, 120), "$muted" if step.state is GuideStepState.WAITING else "bold")
     yield Line(Content.assemble(sign, f" {step.number} ", title, (f"   {about}", sign.style)))
     for text in step.evidence:
         yield from _prose("    ", "", clean(text, 600), width, style="$muted")

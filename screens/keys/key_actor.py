@@ -12,7 +12,7 @@ from crypto_core.errors import InvalidFilterError, PolicyError, RefusedError
 from crypto_core.keys.changes.change import DEFAULT_PERIOD_DAYS, DEFAULT_WINDOW_DAYS, ChangeKind, KeyChange
 from crypto_core.keys.policy.document import MOST_BYTES
 from crypto_core.text.cleaning import clean
-from screens.actions.action import Action, Scope
+from screens.actions.action import Action, ActionScope
 from screens.actions.performing import Host
 from screens.event_filters import since
 from screens.keys.ask_for import AskFor
@@ -26,7 +26,7 @@ from screens.routes import Followed, KeyUseBehind, PolicyBehind, RotationBehind,
 class KeyActor(MainScreen):
     """A screen that has a key in hand, or none yet."""
 
-    ACTS: ClassVar[tuple[Scope, ...]] = (Scope.KEY,)
+    ACTS: ClassVar[tuple[ActionScope, ...]] = (ActionScope.KEY,)
 
     @property
     def key_in_hand(self) -> str | None:
@@ -35,7 +35,7 @@ class KeyActor(MainScreen):
 
     def possible(self, action: Action) -> bool | None:
         """Without a key nothing can be done to one."""
-        if action.scope is Scope.KEY and action.name != "create" and self.key_in_hand is None:
+        if action.scope is ActionScope.KEY and action.name != "create" and self.key_in_hand is None:
             return None
         if action.name == "incident" and self.facts.services.incidents is None:
             return False

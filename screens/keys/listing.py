@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from crypto_core.key_names import is_multi_region
 from crypto_core.keys.state import KeyState
-from crypto_core.lists.filter_language import Field, Kind, Value
+from crypto_core.lists.filter_language import Field, Value, ValueKind
 from crypto_core.lists.in_memory import MemorySource
 from crypto_core.lists.paging import PagedSource
 from crypto_core.text.cleaning import clean
@@ -29,9 +29,9 @@ FIELDS: dict[str, Field] = {
         Field("manager"),
         Field("region"),
         Field("rotation", values=("on", "off", "unknown")),
-        Field("tokens", Kind.NUMBER),
-        Field("created", Kind.DATE),
-        Field("used", Kind.DATE),
+        Field("tokens", ValueKind.NUMBER),
+        Field("created", ValueKind.DATE),
+        Field("used", ValueKind.DATE),
     )
 }
 FIELDS |= {"alias": FIELDS["name"]}

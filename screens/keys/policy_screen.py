@@ -15,7 +15,7 @@ from crypto_core.keys.policy.comparison import written
 from crypto_core.keys.policy.reading import KeyPolicy
 from crypto_core.text.cleaning import clean
 from crypto_core.text.counting import counted
-from screens.actions.action import Action, Scope
+from screens.actions.action import Action, ActionScope
 from screens.actions.performing import bindings
 from screens.answer_screen import AnswerScreen
 from screens.facts import Facts
@@ -41,8 +41,8 @@ class PolicyScreen(AnswerScreen[KeyPolicy]):
 
     NAME = "policy"
     EVERY = 300.0
-    ACTS: ClassVar[tuple[Scope, ...]] = (Scope.POLICY,)
-    BINDINGS: ClassVar[list[BindingType]] = [*bindings(Scope.POLICY)]
+    ACTS: ClassVar[tuple[ActionScope, ...]] = (ActionScope.POLICY,)
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings(ActionScope.POLICY)]
 
     def __init__(self, facts: Facts, key_arn: str) -> None:
         super().__init__(facts)

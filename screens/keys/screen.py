@@ -15,7 +15,7 @@ from textual.widgets import Static
 
 from crypto_core.keys.state import KeyState
 from crypto_core.text.cleaning import clean
-from screens.actions.action import Scope
+from screens.actions.action import ActionScope
 from screens.actions.performing import bindings
 from screens.ages import ago
 from screens.facts import Facts
@@ -36,8 +36,8 @@ class KeysScreen(KeyActor, ListScreen[KeyState]):
     CSS_PATH = "screen.tcss"
     NAME = "keys"
     EVERY = 60.0
-    ACTS: ClassVar[tuple[Scope, ...]] = (Scope.KEYS, Scope.KEY)
-    BINDINGS: ClassVar[list[BindingType]] = [*bindings(Scope.KEYS), *bindings(Scope.KEY)]
+    ACTS: ClassVar[tuple[ActionScope, ...]] = (ActionScope.KEYS, ActionScope.KEY)
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings(ActionScope.KEYS), *bindings(ActionScope.KEY)]
 
     def __init__(self, facts: Facts) -> None:
         super().__init__(facts)

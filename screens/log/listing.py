@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 
 from crypto_core.findings.severity import Severity
-from crypto_core.lists.filter_language import Field, Kind, Value
+from crypto_core.lists.filter_language import Field, Value, ValueKind
 from crypto_core.lists.in_memory import MemorySource
 from crypto_core.lists.paging import PagedSource
 from crypto_core.log.logbook import LogLine
@@ -21,7 +21,7 @@ FIELDS: dict[str, Field] = {
         Field("level", values=("debug", "info", "warning", "error", "critical")),
         Field("logger"),
         Field("message"),
-        Field("at", Kind.DATE),
+        Field("at", ValueKind.DATE),
     )
 }
 

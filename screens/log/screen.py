@@ -13,7 +13,7 @@ from textual.widgets import Static
 
 from crypto_core.log.logbook import LogLine
 from crypto_core.text.cleaning import clean
-from screens.actions.action import Scope
+from screens.actions.action import ActionScope
 from screens.actions.performing import bindings
 from screens.facts import Facts
 from screens.list_screen import ListScreen
@@ -27,8 +27,8 @@ class LogScreen(ListScreen[LogLine]):
     CSS_PATH = "screen.tcss"
     NAME = "log"
     EVERY = 2.0
-    ACTS: ClassVar[tuple[Scope, ...]] = (Scope.LOG,)
-    BINDINGS: ClassVar[list[BindingType]] = [*bindings(Scope.LOG)]
+    ACTS: ClassVar[tuple[ActionScope, ...]] = (ActionScope.LOG,)
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings(ActionScope.LOG)]
 
     def __init__(self, facts: Facts) -> None:
         super().__init__(facts)

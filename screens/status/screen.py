@@ -12,10 +12,10 @@ from textual.content import Content
 from textual.geometry import Size
 from textual.widget import Widget
 
-from screens.actions.action import Action, Scope
+from screens.actions.action import Action, ActionScope
 from screens.actions.performing import bindings
 from screens.ages import ago
-from screens.asking import Asked, ask
+from screens.asking import PendingCall, ask
 from screens.blocking import Trouble
 from screens.facts import Facts
 from screens.main_screen import MainScreen
@@ -39,15 +39,15 @@ class StatusScreen(MainScreen):
     """The census and the keys behind it on one page. What was learnt last stays while it's asked anew."""
 
     NAME = "status"
-    ACTS: ClassVar[tuple[Scope, ...]] = (Scope.STATUS,)
-    BINDINGS: ClassVar[list[BindingType]] = [*bindings(Scope.STATUS)]
+    ACTS: ClassVar[tuple[ActionScope, ...]] = (ActionScope.STATUS,)
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings(ActionScope.STATUS)]
 
     def __init__(self, facts: Facts) -> None:
         super().__init__(facts)
         self._use: RecentUse | None = None
-        self._asked_use: Asked[RecentUse | None] | None = None
+        self._asked_use: PendingCall[RecentUse | None] | None = None
         self._incidents: tuple[IncidentView, ...] = ()
-        self._asked_incidents: Asked[tuple[IncidentView, ...]] | None = None
+        self._asked_incidents: PendingCall[tuple[IncidentView, ...]] | None = None
         self._use_of: tuple[object, int] | None = None
         """The answer beside which the keys' use was asked for."""
 

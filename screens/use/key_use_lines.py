@@ -8,7 +8,7 @@ from textual.content import Content
 
 from crypto_core.text.cleaning import clean
 from crypto_core.text.counting import counted
-from crypto_core.trail.store.tallies import Tally
+from crypto_core.trail.store.tallies import EventTally
 from crypto_core.trail.use.asking import term
 from crypto_core.trail.use.keys import KeyUseSummary
 from screens.facts import Facts
@@ -27,14 +27,14 @@ def key_use_lines(answer: KeyUseSummary, width: int, facts: Facts) -> Iterator[L
         yield BLANK
         yield Line(Content.assemble(("No event in the store is about this key.", "$muted")))
 
-    def material(row: Tally) -> str:
+    def material(row: EventTally) -> str:
         ids = [text for text in row.texts[0].split(" ") if text]
         if not ids:
             return "not told by the record"
         arn = answer.keys.arns[0] if answer.keys.arns else None
         return "  ".join(f"material {facts.key_words.generation(arn, one)}" for one in ids)
 
-    def replica(row: Tally) -> str:
+    def replica(row: EventTally) -> str:
         arns = [text for text in row.texts[0].split(" ") if text]
         names = " → ".join(facts.key_words.long(arn) for arn in arns)
         return f"{clean(row.texts[1], 60) or '-'}  {names or '-'}"
@@ -54,7 +54,7 @@ def key_use_lines(answer: KeyUseSummary, width: int, facts: Facts) -> Iterator[L
         yield from day_lines(answer.days, answer.filter, width)
 
 
-def _text(row: Tally) -> str:
+def _text(row: EventTally) -> str:
     return clean("  ".join(text for text in row.texts if text), 400) or "-"
 
 

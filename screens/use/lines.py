@@ -10,7 +10,7 @@ from textual.content import Content
 from crypto_core.lists.coverage import Coverage
 from crypto_core.text.cleaning import clean
 from crypto_core.trail.event import UNDATED, Principal
-from crypto_core.trail.store.tallies import Day, Tallies, Tally
+from crypto_core.trail.store.tallies import Day, EventTally, Tallies
 from screens.event_filters import term
 from screens.facts import Facts
 from screens.moments import clock_time
@@ -114,7 +114,7 @@ def failed_words(failed: int) -> tuple[str, str]:
 def group_lines(
     title: str,
     found: Tallies,
-    shown: Callable[[Tally], str],
+    shown: Callable[[EventTally], str],
     expression: str,
     width: int,
     facts: Facts,

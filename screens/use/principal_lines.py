@@ -8,7 +8,7 @@ from textual.content import Content
 
 from crypto_core.text.cleaning import clean
 from crypto_core.text.counting import counted
-from crypto_core.trail.store.tallies import Tally
+from crypto_core.trail.store.tallies import EventTally
 from crypto_core.trail.use.blast_radius import BlastRadius, Reachable, tokens_of
 from crypto_core.trail.use.radius import MAKES
 from crypto_core.trail.use.tokens import OPENED, UNNAMED
@@ -63,7 +63,7 @@ def principal_lines(answer: BlastRadius, width: int, facts: Facts) -> Iterator[L
         yield from prose(assumption, width, lead="· ", lead_style="$muted", style="$muted")
 
 
-def _text(row: Tally) -> str:
+def _text(row: EventTally) -> str:
     return clean("  ".join(text for text in row.texts if text), 400) or "-"
 
 

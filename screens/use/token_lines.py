@@ -10,7 +10,7 @@ from textual.content import Content
 from crypto_core.text.cleaning import clean
 from crypto_core.text.counting import counted
 from crypto_core.trail.event import OPENS, SEALS
-from crypto_core.trail.store.tallies import Tally
+from crypto_core.trail.store.tallies import EventTally
 from crypto_core.trail.use.token_timeline import MaterialUse, NamedUse, TokenTimeline
 from crypto_core.trail.use.tokens import joined
 from screens.ages import ago, stamp
@@ -111,7 +111,7 @@ def _named(named: NamedUse, width: int, facts: Facts) -> Iterator[Line]:
     yield from _by_principal(named, width, facts)
     yield BLANK
 
-    def words_of(row: Tally) -> str:
+    def words_of(row: EventTally) -> str:
         name, principal, ip, error = (clean(text, 200) for text in row.texts)
         parts = [name, who(principal), f"from {ip or '-'}", *([error] if error else [])]
         return "  ".join(parts)
@@ -120,7 +120,7 @@ def _named(named: NamedUse, width: int, facts: Facts) -> Iterator[Line]:
 
 
 def _by_principal(named: NamedUse, width: int, facts: Facts) -> Iterator[Line]:
-    together: dict[str, Tally] = {}
+    together: dict[str, EventTally] = {}
     opened: dict[str, int] = {}
     sealed: dict[str, int] = {}
     for row in named.rows.rows:

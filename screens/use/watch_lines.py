@@ -9,7 +9,7 @@ from textual.content import Content
 from crypto_core.lists.coverage import Coverage
 from crypto_core.text.cleaning import clean
 from crypto_core.text.counting import counted
-from crypto_core.trail.key_watch.sightings import KeyUse, Look, UseKind
+from crypto_core.trail.key_watch.sightings import KeyUse, UseKind, WatchStatus
 from crypto_core.trail.sources.pull_query import LATE
 from screens.ages import span, stamp
 from screens.event_filters import term
@@ -18,7 +18,7 @@ from screens.moments import clock_time
 from screens.routes import EventBehind, EventsBehind, KeyBehind
 from screens.signs import Sign
 from screens.use.lines import BLANK, fact, gap_lines, prose, who
-from screens.use.watching import Seen
+from screens.use.watching import WatchedUses
 from screens.widgets.cells import cut, fit, fit_middle
 from screens.widgets.line_list import Line
 
@@ -33,7 +33,7 @@ _TIME, _KIND, _NAME, _FROM = 15, 9, 16, 18
 _ROOMY = 100
 
 
-def watch_lines(seen: Seen, width: int, facts: Facts) -> Iterator[Line]:
+def watch_lines(seen: WatchedUses, width: int, facts: Facts) -> Iterator[Line]:
     """Yield the page."""
     look, now = seen.look, facts.clock()
     for place, arn in enumerate(seen.keys.arns or (seen.keys.name,)):
@@ -52,7 +52,7 @@ def watch_lines(seen: Seen, width: int, facts: Facts) -> Iterator[Line]:
     yield from _uses(seen, width, facts)
 
 
-def _counts(look: Look, width: int) -> Line:
+def _counts(look: WatchStatus, width: int) -> Line:
     number = look.counts
     words = (
         f"use {number[UseKind.USE]:,} · failed {number[UseKind.FAILED]:,} · "
@@ -62,7 +62,7 @@ def _counts(look: Look, width: int) -> Line:
     return fact("seen", words, width, style="bold")
 
 
-def _quiet(look: Look, width: int, facts: Facts) -> Line:
+def _quiet(look: WatchStatus, width: int, facts: Facts) -> Line:
     """For how long there was provably no use; never more than that is claimed."""
     now = facts.clock()
     last = f"; last use {clock_time(look.last_use, now)}" if look.last_use else ""
@@ -79,7 +79,7 @@ def _quiet(look: Look, width: int, facts: Facts) -> Line:
     return fact("quiet", words, width, style="$warning" if look.last_use else "$success")
 
 
-def _covered(look: Look, width: int, facts: Facts) -> Line:
+def _covered(look: WatchStatus, width: int, facts: Facts) -> Line:
     """Up to when all is known."""
     late = f"CloudTrail may be {span(LATE)} late"
     if look.gaps or look.covered_until is None:
@@ -91,7 +91,7 @@ def _covered(look: Look, width: int, facts: Facts) -> Line:
     return fact("covered", f"until {until}{where} ({late})", width)
 
 
-def _uses(seen: Seen, width: int, facts: Facts) -> Iterator[Line]:
+def _uses(seen: WatchedUses, width: int, facts: Facts) -> Iterator[Line]:
     if not seen.uses:
         yield Line(Content.assemble(("No use came yet.", "bold")))
         yield from prose(

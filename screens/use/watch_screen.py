@@ -12,11 +12,11 @@ from screens.blocking import Trouble
 from screens.facts import Facts
 from screens.use.use_screen import UseScreen
 from screens.use.watch_lines import watch_lines
-from screens.use.watching import Seen, Watching
+from screens.use.watching import WatchedUses, Watching
 from screens.widgets.line_list import Line
 
 
-class WatchScreen(UseScreen[Seen]):
+class WatchScreen(UseScreen[WatchedUses]):
     """Looks while it is in sight: fetches what is new, then shows what came. Left, it stops at once."""
 
     NAME = "watch"
@@ -39,15 +39,15 @@ class WatchScreen(UseScreen[Seen]):
         """So that two looks are never nearer to one another than the monitor allows."""
         return SHORTEST_SECONDS / 20
 
-    def ask_for(self, cancelled: Cancellation) -> Seen:
+    def ask_for(self, cancelled: Cancellation) -> WatchedUses:
         """Look once."""
         return self._watching.look(cancelled)
 
-    def lines(self, answer: Seen, width: int) -> Iterable[Line]:
+    def lines(self, answer: WatchedUses, width: int) -> Iterable[Line]:
         """Return the page."""
         return watch_lines(answer, width, self.facts)
 
-    def _keep(self, answer: Seen | Trouble) -> None:
+    def _keep(self, answer: WatchedUses | Trouble) -> None:
         super()._keep(answer)
         self._go_on()
 

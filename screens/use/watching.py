@@ -8,7 +8,7 @@ from datetime import datetime
 from threading import Event, Lock
 
 from crypto_core.cancelling import stop_if
-from crypto_core.trail.key_watch.sightings import KeyUse, Look
+from crypto_core.trail.key_watch.sightings import KeyUse, WatchStatus
 from crypto_core.trail.key_watch.watch import KeyWatch
 from crypto_core.trail.use.asking import NamedKeys
 from screens.services import MonitorSource
@@ -18,11 +18,11 @@ MOST = 1_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Seen:
+class WatchedUses:
     """What a watch has seen by now. `uses` are the last that came, the newest first."""
 
     keys: NamedKeys
-    look: Look
+    look: WatchStatus
     uses: tuple[KeyUse, ...]
     note: str
 
@@ -41,7 +41,7 @@ class Watching:
         self._watch: KeyWatch | None = None
         self._uses: deque[KeyUse] = deque(maxlen=MOST)
 
-    def look(self, cancelled: Event) -> Seen:
+    def look(self, cancelled: Event) -> WatchedUses:
         """Fetch what is new and return all that is known by now.
 
         What came is kept also where nobody waits for this answer any more. Raises as MonitorSource.begin and
@@ -53,4 +53,4 @@ class Watching:
                 self._watch = self._monitor.begin([self._key], self._since, cancelled=cancelled)
             look = self._watch.look(cancelled=cancelled)
             self._uses.extendleft(look.uses)
-            return Seen(self._watch.keys, look, tuple(self._uses), self._watch.note)
+            return WatchedUses(self._watch.keys, look, tuple(self._uses), self._watch.note)

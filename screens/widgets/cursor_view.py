@@ -15,7 +15,7 @@ from textual.strip import Strip
 from textual.style import Style
 from textual.visual import Visual
 
-from screens.actions.action import Action, Scope
+from screens.actions.action import Action, ActionScope
 from screens.actions.performing import Actor, bindings
 
 
@@ -46,8 +46,8 @@ class CursorView(Actor, ScrollView, can_focus=True, inherit_bindings=False):
     }
     """
     COMPONENT_CLASSES: ClassVar[set[str]] = {"cursor-view--cursor"}
-    ACTS: ClassVar[tuple[Scope, ...]] = (Scope.LIST,)
-    BINDINGS: ClassVar[list[BindingType]] = [*bindings(Scope.LIST)]
+    ACTS: ClassVar[tuple[ActionScope, ...]] = (ActionScope.LIST,)
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings(ActionScope.LIST)]
 
     STICKY = 0
     """1 where a subclass paints a heading above the lines that scroll."""

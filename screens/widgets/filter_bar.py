@@ -14,7 +14,7 @@ from textual.message import Message
 from textual.suggester import Suggester
 from textual.widgets import Input, Static
 
-from crypto_core.lists.filter_language import Field, Kind
+from crypto_core.lists.filter_language import Field, ValueKind
 from crypto_core.text.cleaning import clean
 from screens.blocking import Trouble
 from screens.widgets.line_input import LineInput
@@ -177,7 +177,7 @@ class _FilterSuggester(Suggester):
             found = _first(self._fields, word)
             return f"{lead}{negated}{found}:" if found else None
         field = self._fields.get(name.lower())
-        if field is None or field.kind is not Kind.TEXT or not field.values:
+        if field is None or field.kind is not ValueKind.TEXT or not field.values:
             return None
         before, comma, last = typed.rpartition(",")
         found = _first(field.values, last) if last else None

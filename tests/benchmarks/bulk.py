@@ -42,8 +42,8 @@ from crypto_core.envelope import classify, seal, serialise
 from crypto_core.reencryption.bulk.control import Control
 from crypto_core.reencryption.bulk.pace import CallPace
 from crypto_core.reencryption.bulk.pipeline import run
-from crypto_core.reencryption.bulk.ports import Committed, Order, Outcome, Sealed
-from crypto_core.reencryption.bulk.signing import KmsSigner
+from crypto_core.reencryption.bulk.ports import Committed, Outcome, Sealed, TokenTask
+from crypto_core.reencryption.bulk.signing import RequestSigner
 from crypto_core.reencryption.bulk.transport import KmsTransport
 from crypto_core.reencryption.plan import Verb
 from crypto_core.references import TokenRef
@@ -104,7 +104,7 @@ def keydeck(url: str, tokens: int) -> Callable[[], int]:
     async def go() -> int:
         kms = KmsApi([REGION], endpoint_url=url)
         async with KmsTransport(kms, CallPace(1_000_000)) as transport:
-            await run(memory, memory, Order(Verb.REENCRYPT, NEW, OLD), transport, Control())
+            await run(memory, memory, TokenTask(Verb.REENCRYPT, NEW, OLD), transport, Control())
         return memory.written
 
     return lambda: asyncio.run(go())
@@ -181,7 +181,7 @@ def sockets(url: str, tokens: int) -> Callable[[], int]:
     import boto3
 
     credentials = boto3.Session().get_credentials().get_frozen_credentials()  # type: ignore[union-attr]
-    signer = KmsSigner(credentials, REGION, url)
+    signer = RequestSigner(credentials, REGION, url)
     host, _, port = url.removeprefix("http://").partition(":")
     blob = b64encode(encrypted_data_key()).decode()
     body = json.dumps({"KeyId": OLD, "CiphertextBlob": blob}).encode()

@@ -12,7 +12,7 @@ from pathlib import Path
 from console.app import KeydeckApp
 from crypto_core.findings.finding import Finding, Gap
 from crypto_core.findings.severity import Severity
-from crypto_core.keys.principal import Principal
+from crypto_core.keys.principal import PolicyPrincipal
 from crypto_core.keys.state import CustomKeyStore
 from crypto_core.keys.status import Problem
 from crypto_core.lists.coverage import Coverage
@@ -54,7 +54,7 @@ def hostile_stage() -> Stage:
     stage.policy = {
         "Statement": [{"Sid": text, "Effect": "Allow", "Principal": principal, "Action": "kms:*"}]
     }
-    stage.grants = (replace(GRANTS[0], name=text, grantee=Principal("AWS", text)),)
+    stage.grants = (replace(GRANTS[0], name=text, grantee=PolicyPrincipal("AWS", text)),)
     stage.findings = (Finding(text, Severity.HIGH, text, text, text, text, (text,)),)
     stage.gaps = (Gap(text, Severity.HIGH),)
     stage.change_more = {

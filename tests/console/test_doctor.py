@@ -23,7 +23,7 @@ from console.sandbox.endpoint.control import Denial, Fault
 from console.sandbox.sandbox import Sandbox
 from console.settings import load
 from console.settings_check import look_at_settings
-from crypto_core.diagnosis import Check, Outcome
+from crypto_core.diagnosis import Check, CheckOutcome
 from crypto_core.errors import SettingsError
 from crypto_core.log.redaction import redacted
 
@@ -87,7 +87,7 @@ def test_json_is_one_document_whose_summary_adds_up(keydeck: Keydeck) -> None:
     document = ran.json
     assert set(document) == {"checks", "summary"}
     assert set(document["summary"]) == {"well", "ok", "warning", "failed", "unknown", "skipped"}
-    assert sum(document["summary"][o.value] for o in Outcome) == len(document["checks"]) > 40
+    assert sum(document["summary"][o.value] for o in CheckOutcome) == len(document["checks"]) > 40
     assert document["summary"]["well"] is True
     # Keydeck's schema is not there yet: a warning.
     assert by_name(document)["database", "schema keydeck"]["outcome"] == "warning"
@@ -235,14 +235,14 @@ def test_hostile_text_and_secrets_reach_no_output(
 
 
 def test_lines_are_aligned_and_folded_only_on_a_terminal() -> None:
-    check = Check("a", "name", Outcome.FAILED, "word " * 60, "do " * 60)
+    check = Check("a", "name", CheckOutcome.FAILED, "word " * 60, "do " * 60)
     for plain in lines(check):
         assert len(plain) > 150
     folded = lines(check, 80)
     assert len(folded) > 5
     assert all(len(line) <= 80 for line in folded)
     assert folded[0].startswith("  ✖ failed   name")
-    starts = {lines(Check("a", "x" * n, o, "said"))[0].index("said") for n in (1, 9) for o in Outcome}
+    starts = {lines(Check("a", "x" * n, o, "said"))[0].index("said") for n in (1, 9) for o in CheckOutcome}
     assert len(starts) == 1
 
 
@@ -269,30 +269,30 @@ def machine(told: Terminal, theme: str = "keydeck-dark") -> dict[str, Check]:
 @pytest.mark.parametrize(
     ("told", "name", "outcome", "said"),
     [
-        (terminal(), "size", Outcome.OK, "120 × 40"),
-        (terminal((79, 40)), "size", Outcome.WARNING, "79 × 40"),
-        (terminal((80, 23)), "size", Outcome.WARNING, "80 × 23"),
-        (terminal(None), "terminal", Outcome.SKIPPED, "commands work"),
-        (terminal(TERM="dumb"), "terminal", Outcome.FAILED, "dumb"),
-        (terminal(TERM=""), "terminal", Outcome.FAILED, "not set"),
-        (terminal(TERM_PROGRAM="WezTerm"), "terminal", Outcome.OK, "WezTerm"),
-        (terminal(encoding="ANSI_X3.4-1968"), "characters", Outcome.WARNING, "ANSI_X3.4-1968"),
-        (terminal(encoding="UTF8"), "characters", Outcome.OK, "UTF-8"),
-        (terminal(TMUX="/tmp/tmux-0"), "multiplexer", Outcome.OK, "set-clipboard"),
-        (terminal(STY="1.pts"), "multiplexer", Outcome.OK, "GNU screen"),
-        (terminal(COLORTERM="truecolor"), "colours", Outcome.OK, "16 million"),
-        (terminal(), "colours", Outcome.OK, "256"),
-        (terminal(TERM="xterm"), "colours", Outcome.WARNING, "16"),
-        (terminal(NO_COLOR="1"), "colours", Outcome.OK, "NO_COLOR"),
-        (terminal(COLORFGBG="0;15"), "theme", Outcome.OK, "ground is light"),
-        (terminal(COLORFGBG="15;0"), "theme", Outcome.OK, "ground is dark"),
+        (terminal(), "size", CheckOutcome.OK, "120 × 40"),
+        (terminal((79, 40)), "size", CheckOutcome.WARNING, "79 × 40"),
+        (terminal((80, 23)), "size", CheckOutcome.WARNING, "80 × 23"),
+        (terminal(None), "terminal", CheckOutcome.SKIPPED, "commands work"),
+        (terminal(TERM="dumb"), "terminal", CheckOutcome.FAILED, "dumb"),
+        (terminal(TERM=""), "terminal", CheckOutcome.FAILED, "not set"),
+        (terminal(TERM_PROGRAM="WezTerm"), "terminal", CheckOutcome.OK, "WezTerm"),
+        (terminal(encoding="ANSI_X3.4-1968"), "characters", CheckOutcome.WARNING, "ANSI_X3.4-1968"),
+        (terminal(encoding="UTF8"), "characters", CheckOutcome.OK, "UTF-8"),
+        (terminal(TMUX="/tmp/tmux-0"), "multiplexer", CheckOutcome.OK, "set-clipboard"),
+        (terminal(STY="1.pts"), "multiplexer", CheckOutcome.OK, "GNU screen"),
+        (terminal(COLORTERM="truecolor"), "colours", CheckOutcome.OK, "16 million"),
+        (terminal(), "colours", CheckOutcome.OK, "256"),
+        (terminal(TERM="xterm"), "colours", CheckOutcome.WARNING, "16"),
+        (terminal(NO_COLOR="1"), "colours", CheckOutcome.OK, "NO_COLOR"),
+        (terminal(COLORFGBG="0;15"), "theme", CheckOutcome.OK, "ground is light"),
+        (terminal(COLORFGBG="15;0"), "theme", CheckOutcome.OK, "ground is dark"),
     ],
 )
-def test_the_terminal_is_told_as_it_is(told: Terminal, name: str, outcome: Outcome, said: str) -> None:
+def test_the_terminal_is_told_as_it_is(told: Terminal, name: str, outcome: CheckOutcome, said: str) -> None:
     check = machine(told)[name]
     assert check.outcome is outcome
     assert said in check.said
-    assert bool(check.remedy) or outcome not in (Outcome.WARNING, Outcome.FAILED)
+    assert bool(check.remedy) or outcome not in (CheckOutcome.WARNING, CheckOutcome.FAILED)
 
 
 def test_a_theme_that_suits_the_ground_is_proposed() -> None:
@@ -309,7 +309,7 @@ def test_hostile_variables_reach_no_output() -> None:
 
 def test_python_and_the_libraries_are_told() -> None:
     checks = machine(terminal())
-    assert checks["Python"].outcome is Outcome.OK
+    assert checks["Python"].outcome is CheckOutcome.OK
     assert "textual 8" in checks["libraries"].said
 
 
@@ -324,16 +324,16 @@ def settings_checks() -> dict[str, Check]:
 @pytest.mark.parametrize(
     ("content", "mode", "outcome"),
     [
-        (f'database_url = "postgresql://u:{SECRET}@h/d"', 0o644, Outcome.WARNING),
-        (f'database_url = "postgresql://u:{SECRET}@h/d"', 0o600, Outcome.OK),
-        (f'[databases.other]\nurl = "postgresql://u:{SECRET}@h/d"', 0o640, Outcome.WARNING),
-        (f'database_url = "postgresql://u@h/d?password={SECRET}"', 0o644, Outcome.WARNING),
-        ('database_url = "postgresql://u@h/d"', 0o644, Outcome.OK),
-        ('database_url = "postgresql://u@h/d"', 0o666, Outcome.WARNING),
+        (f'database_url = "postgresql://u:{SECRET}@h/d"', 0o644, CheckOutcome.WARNING),
+        (f'database_url = "postgresql://u:{SECRET}@h/d"', 0o600, CheckOutcome.OK),
+        (f'[databases.other]\nurl = "postgresql://u:{SECRET}@h/d"', 0o640, CheckOutcome.WARNING),
+        (f'database_url = "postgresql://u@h/d?password={SECRET}"', 0o644, CheckOutcome.WARNING),
+        ('database_url = "postgresql://u@h/d"', 0o644, CheckOutcome.OK),
+        ('database_url = "postgresql://u@h/d"', 0o666, CheckOutcome.WARNING),
     ],
 )
 def test_a_settings_file_with_a_password_must_be_private(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str, mode: int, outcome: Outcome
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str, mode: int, outcome: CheckOutcome
 ) -> None:
     path = tmp_path / "settings.toml"
     path.write_text(content)
@@ -342,7 +342,7 @@ def test_a_settings_file_with_a_password_must_be_private(
     monkeypatch.delenv("DATABASE_URL", raising=False)
     checks = settings_checks()
     assert checks["file's mode"].outcome is outcome
-    assert checks["settings"].outcome is Outcome.OK
+    assert checks["settings"].outcome is CheckOutcome.OK
     assert SECRET not in str(checks)
 
 
@@ -353,7 +353,7 @@ def test_a_settings_file_that_is_broken_fails_with_its_path(
     path.write_text(f'database_url = "postgresql://u:{SECRET}@h/d')
     monkeypatch.setenv("KEYDECK_SETTINGS", str(path))
     checks = settings_checks()
-    assert checks["settings"].outcome is Outcome.FAILED
+    assert checks["settings"].outcome is CheckOutcome.FAILED
     assert str(path) in checks["settings"].said
     assert SECRET not in str(checks)
 
@@ -363,17 +363,17 @@ def test_a_log_that_cannot_be_written_is_a_warning_and_looking_makes_none(
 ) -> None:
     log = tmp_path / "new" / "keydeck.log"
     monkeypatch.setenv("KEYDECK_LOG_FILE", str(log))
-    assert settings_checks()["log file"].outcome is Outcome.OK
+    assert settings_checks()["log file"].outcome is CheckOutcome.OK
     assert not log.parent.exists()
     (tmp_path / "link").symlink_to(tmp_path / "elsewhere")
     (tmp_path / "file").touch()
     for trap in (tmp_path / "link", tmp_path, tmp_path / "file" / "keydeck.log"):
         monkeypatch.setenv("KEYDECK_LOG_FILE", str(trap))
         check = settings_checks()["log file"]
-        assert check.outcome is Outcome.WARNING, trap
+        assert check.outcome is CheckOutcome.WARNING, trap
         assert "KEYDECK_LOG_FILE" in check.remedy
     monkeypatch.setenv("KEYDECK_LOG_FILE", "none")
-    assert settings_checks()["log file"].outcome is Outcome.SKIPPED
+    assert settings_checks()["log file"].outcome is CheckOutcome.SKIPPED
 
 
 def test_on_a_terminal_it_tells_the_terminal(bare: dict[str, str]) -> None:

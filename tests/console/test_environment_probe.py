@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy import make_url
 
 from console import environment_probe as module
-from console.environment_probe import ASK_AGAIN_SECONDS, FRESH_SECONDS, Surveyor, alias_of
+from console.environment_probe import ASK_AGAIN_SECONDS, FRESH_SECONDS, EnvironmentProbe, alias_of
 from console.sandbox.endpoint import ACCOUNT, Denial, EndpointControl, Fault
 from console.sandbox.leftovers import claim_folder
 from console.sandbox.postgres import OPERATOR, Postgres
@@ -49,9 +49,9 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def surveyor(services: Wired, clock: Clock) -> Surveyor:
+def surveyor(services: Wired, clock: Clock) -> EnvironmentProbe:
     """A surveyor whose time stands still between the test's steps."""
-    return Surveyor(services.settings, services.engine, services.kms, dict, clock=clock)
+    return EnvironmentProbe(services.settings, services.engine, services.kms, dict, clock=clock)
 
 
 @pytest.fixture
@@ -178,7 +178,7 @@ def test_a_question_that_hangs_is_not_asked_a_second_time(
 
 
 def test_aws_is_asked_once_while_its_answer_is_fresh(
-    surveyor: Surveyor, clock: Clock, control: EndpointControl
+    surveyor: EnvironmentProbe, clock: Clock, control: EndpointControl
 ) -> None:
     before = sts_calls(control)
     for _ in range(5):
@@ -190,7 +190,7 @@ def test_aws_is_asked_once_while_its_answer_is_fresh(
 
 
 def test_in_trouble_aws_is_asked_once_a_minute(
-    surveyor: Surveyor, clock: Clock, control: EndpointControl
+    surveyor: EnvironmentProbe, clock: Clock, control: EndpointControl
 ) -> None:
     control.add_fault(Fault("GetCallerIdentity", "ServiceUnavailable"))
     before = sts_calls(control)
@@ -205,7 +205,9 @@ def test_in_trouble_aws_is_asked_once_a_minute(
     assert sts_calls(control) == before + 2
 
 
-def test_many_who_ask_at_once_share_one_question(surveyor: Surveyor, control: EndpointControl) -> None:
+def test_many_who_ask_at_once_share_one_question(
+    surveyor: EnvironmentProbe, control: EndpointControl
+) -> None:
     control.set_latency(200)
     before = sts_calls(control)
     with ThreadPoolExecutor(8) as pool:
@@ -250,7 +252,7 @@ def test_expired_credentials_are_told_with_the_way_out_and_their_renewal_is_noti
 
 
 def test_a_call_that_goes_through_again_clears_the_trouble_at_once(
-    services: Wired, surveyor: Surveyor, control: EndpointControl
+    services: Wired, surveyor: EnvironmentProbe, control: EndpointControl
 ) -> None:
     assert surveyor.now().account
     control.add_fault(Fault("*", "ExpiredTokenException"))
@@ -268,7 +270,7 @@ def test_a_call_that_goes_through_again_clears_the_trouble_at_once(
 
 
 def test_while_credentials_are_refused_sts_is_left_alone_for_a_minute(
-    surveyor: Surveyor, clock: Clock, control: EndpointControl
+    surveyor: EnvironmentProbe, clock: Clock, control: EndpointControl
 ) -> None:
     control.add_fault(Fault("*", "ExpiredTokenException"))
     before = sts_calls(control)

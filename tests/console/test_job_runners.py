@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from console import runners as module
-from console.runners import Runner, command, environment_of, processes_for, runners
+from console.runners import RunnerProcess, command, environment_of, processes_for, runners
 from console.settings import Settings, load
 
 SETTINGS = """
@@ -100,7 +100,7 @@ def test_processes_end_with_the_block_and_their_last_words_are_kept(monkeypatch:
 
 def test_one_that_does_not_end_is_made_to(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "command", lambda _job: [sys.executable, "-c", STUBBORN])
-    one = Runner(31, os.environ)
+    one = RunnerProcess(31, os.environ)
     assert one.end(0.1) != 0
     assert one.code is not None
 
@@ -108,14 +108,14 @@ def test_one_that_does_not_end_is_made_to(monkeypatch: pytest.MonkeyPatch) -> No
 def test_where_one_cant_be_started_those_before_it_end(monkeypatch: pytest.MonkeyPatch) -> None:
     commands = [[sys.executable, "-c", ALIVE], ["/nowhere/python"]]
     monkeypatch.setattr(module, "command", lambda _job: commands.pop(0))
-    kept: list[Runner] = []
-    init = Runner.__init__
+    kept: list[RunnerProcess] = []
+    init = RunnerProcess.__init__
 
-    def remember(self: Runner, *arguments: object) -> None:
+    def remember(self: RunnerProcess, *arguments: object) -> None:
         init(self, *arguments)  # type: ignore[arg-type]
         kept.append(self)
 
-    monkeypatch.setattr(Runner, "__init__", remember)
+    monkeypatch.setattr(RunnerProcess, "__init__", remember)
     with pytest.raises(FileNotFoundError), runners(31, 2, os.environ):
         pass
     assert [one.code for one in kept] == [0]

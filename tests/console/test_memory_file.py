@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from console.memory_file import remembered, state_folder
-from screens.memory import Memory, Order
+from screens.memory import Memory, SortOrder
 from tests.screens.deck import deck
 
 
@@ -35,13 +35,13 @@ def test_what_is_remembered_is_there_the_next_day(file: Path) -> None:
     memory = remembered(file)
     memory.remember("command", "sort org")
     memory.save_filter("connections", "leaks", "format:plaintext")
-    memory.remember_order("connections", Order("org", descending=True))
+    memory.remember_order("connections", SortOrder("org", descending=True))
     memory.remember_interval("status", 60)
     memory.remember_theme("keydeck-light")
     again = remembered(file)
     assert again.history("command") == ["sort org"]
     assert again.saved_filters("connections") == {"leaks": "format:plaintext"}
-    assert again.order("connections") == Order("org", descending=True)
+    assert again.order("connections") == SortOrder("org", descending=True)
     assert again.interval("status") == 60
     assert again.theme == "keydeck-light"
 
@@ -113,7 +113,7 @@ def test_a_file_that_makes_no_sense_is_as_good_as_none_and_is_replaced(file: Pat
     memory = given(file, content)
     assert memory.history("command") == []
     assert memory.saved_filters("connections") == {}
-    assert memory.order("connections") == Order()
+    assert memory.order("connections") == SortOrder()
     assert memory.columns("connections").widths in (None, {})
     assert memory.interval("status") is None
     assert memory.theme == ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from crypto_core.incidents.catalogue import ActionKind, CaptureKind, CheckKind, PhaseKind, SubjectKind
-from crypto_core.incidents.runbook import Condition, Phase, Runbook, RunbookStep
+from crypto_core.incidents.runbook import Phase, Runbook, RunbookStep, StepCondition
 
 KEY_COMPROMISE = Runbook(
     id="key-compromise",
@@ -111,7 +111,7 @@ KEY_COMPROMISE = Runbook(
                     who="responder",
                     action=ActionKind.REVOKE_TOKENS,
                     check=CheckKind.TOKENS_DEAD,
-                    only_if=Condition("leaked", "yes: the database or a backup leaked"),
+                    only_if=StepCondition("leaked", "yes: the database or a backup leaked"),
                     budget_seconds=3_600,
                 ),
             ),

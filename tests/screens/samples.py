@@ -12,12 +12,12 @@ from crypto_core.envelope import Format
 from crypto_core.findings.finding import Finding
 from crypto_core.findings.severity import Severity
 from crypto_core.keys.grants import Grant
-from crypto_core.keys.principal import Principal
+from crypto_core.keys.principal import PolicyPrincipal
 from crypto_core.keys.replacement.guide import (
     Guide,
+    GuideStepState,
     Step,
     StepId,
-    StepState,
     command,
     note,
     setting,
@@ -151,7 +151,7 @@ GRANTS = (
     Grant(
         grant_id="a1" * 32,
         name="legacy import",
-        grantee=Principal("AWS", f"{_ROLE}/legacy"),
+        grantee=PolicyPrincipal("AWS", f"{_ROLE}/legacy"),
         retiring=None,
         operations=("Decrypt",),
         constraints={},
@@ -194,11 +194,11 @@ GUIDE = Guide(
     old=KEYS[1],
     new=KEYS[0],
     steps=(
-        Step(StepId.NEW_KEY, StepState.DONE, ("alias/tokens is Enabled", "nobody loses access")),
-        Step(StepId.PREFLIGHT, StepState.DONE, ("kms:Decrypt and kms:GenerateDataKey are allowed",)),
+        Step(StepId.NEW_KEY, GuideStepState.DONE, ("alias/tokens is Enabled", "nobody loses access")),
+        Step(StepId.PREFLIGHT, GuideStepState.DONE, ("kms:Decrypt and kms:GenerateDataKey are allowed",)),
         Step(
             StepId.SWITCH,
-            StepState.NOW,
+            GuideStepState.NOW,
             ("TOKEN_ENCRYPTION_KEY_ID names the old key",),
             (
                 setting(f"TOKEN_ENCRYPTION_KEY_ID={CURRENT}", f"TOKEN_ENCRYPTION_KEY_ID={OLD}"),
@@ -207,9 +207,9 @@ GUIDE = Guide(
             ),
             ("The platform may read its key from elsewhere.",),
         ),
-        Step(StepId.IN_USE, StepState.WAITING),
-        Step(StepId.REST, StepState.WAITING, optional=True),
-        Step(StepId.OLD_KEY, StepState.UNKNOWN, ("the database did not answer",)),
+        Step(StepId.IN_USE, GuideStepState.WAITING),
+        Step(StepId.REST, GuideStepState.WAITING, optional=True),
+        Step(StepId.OLD_KEY, GuideStepState.UNKNOWN, ("the database did not answer",)),
     ),
     tokens=60,
     coverage=Coverage(("backups are not counted",)),

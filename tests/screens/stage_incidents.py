@@ -24,16 +24,16 @@ from crypto_core.incidents.catalogue import CaptureKind
 from crypto_core.incidents.model import (
     CheckResult,
     CheckState,
-    Entry,
     EntryKind,
-    Evidence,
+    EvidencePiece,
     Incident,
+    IncidentScope,
     IncidentState,
     IncidentView,
     Present,
-    Scope,
     StepState,
     StepView,
+    TimelineEntry,
 )
 from crypto_core.incidents.report.signing import ReportCheck
 from crypto_core.incidents.runbook import Runbook
@@ -48,20 +48,22 @@ BEN = "arn:aws:sts::123456789012:assumed-role/oncall/ben"
 
 
 def incident_view(
-    number: int = 7, runbook: Runbook = KEY_COMPROMISE, scope: Scope | None = None, **more: Any
+    number: int = 7, runbook: Runbook = KEY_COMPROMISE, scope: IncidentScope | None = None, **more: Any
 ) -> IncidentView:
     """An incident that was just declared; `more` is of the incident."""
     about: dict[str, Any] = {
         "id": number,
         "title": runbook.title,
         "state": IncidentState.OPEN,
-        "scope": scope or Scope(key=OLD, origin="finding kms-public"),
+        "scope": scope or IncidentScope(key=OLD, origin="finding kms-public"),
         "declared_at": NOW - timedelta(minutes=14, seconds=31),
         "declared_by": ANA,
     }
     incident = Incident(**(about | more))
     steps = tuple(StepView(step, number) for number, step in enumerate(runbook.steps, start=1))
-    entry = Entry(incident.declared_at, ANA, EntryKind.DECLARED, "", f"{incident.name}: {incident.title}")
+    entry = TimelineEntry(
+        incident.declared_at, ANA, EntryKind.DECLARED, "", f"{incident.name}: {incident.title}"
+    )
     return IncidentView(incident, runbook, steps, entries=(entry,))
 
 
@@ -80,7 +82,7 @@ def key_compromise(number: int = 7) -> IncidentView:
             )
             for kind in step.step.captures:
                 evidence.append(piece(len(evidence) + 1, step.step.id, kind, ended - timedelta(seconds=10)))
-            entries.append(Entry(ended, by, EntryKind.DONE, step.step.id, f"{step.step.title}: done"))
+            entries.append(TimelineEntry(ended, by, EntryKind.DONE, step.step.id, f"{step.step.title}: done"))
         elif step.step.id == "reencrypt":
             check = CheckResult(
                 CheckState.NOT_YET,
@@ -125,12 +127,12 @@ def with_steps(view: IncidentView, **states: StepState) -> IncidentView:
     return replace(view, steps=steps)
 
 
-def piece(number: int, step: str, kind: CaptureKind, at: Any) -> Evidence:
+def piece(number: int, step: str, kind: CaptureKind, at: Any) -> EvidencePiece:
     """A piece of evidence; its content is what `content_of` says."""
     text = content_of(number)
     of = "the platform" if kind is CaptureKind.EVENTS else "alias/tokens-old"
     title = f"{kind.value.replace('-', ' ').capitalize()} of {of}"
-    return Evidence(
+    return EvidencePiece(
         number, step, kind.value, title, at, ANA, hashlib.sha256(text.encode()).hexdigest(), len(text)
     )
 
@@ -176,7 +178,7 @@ class StageIncidents:
         """Those that a test says."""
         return self.unread
 
-    def declare(self, runbook: str, scope: Scope, title: str = "") -> int:
+    def declare(self, runbook: str, scope: IncidentScope, title: str = "") -> int:
         """The next number."""
         self._change("declare", (runbook, scope, title))
         book = next(book for book in self.books if book.id == runbook)
@@ -270,7 +272,9 @@ class StageIncidents:
         known = self.views[incident].step(step).check
         return self.checks.get(step) or known or CheckResult(CheckState.PASSED, ("as it should be",), at=NOW)
 
-    def capture(self, incident: int, step: str, *, cancelled: Event | None = None) -> tuple[Evidence, ...]:
+    def capture(
+        self, incident: int, step: str, *, cancelled: Event | None = None
+    ) -> tuple[EvidencePiece, ...]:
         """A piece for each kind."""
         self._change("capture", step, cancelled)
         view = self.views[incident]
@@ -313,7 +317,7 @@ class StageIncidents:
         """In the timeline."""
         self._change("note", (step, text))
         view = self.views[incident]
-        entry = Entry(NOW, ANA, EntryKind.NOTE, step, text)
+        entry = TimelineEntry(NOW, ANA, EntryKind.NOTE, step, text)
         self.views[incident] = replace(view, entries=(*view.entries, entry))
 
     def evidence(self, incident: int, evidence: int) -> str:

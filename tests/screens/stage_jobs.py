@@ -19,7 +19,7 @@ from crypto_core.reencryption.jobs.model import (
     JobRunnerView,
     JobState,
     JobView,
-    Sample,
+    ThroughputSample,
     calls_per_token,
 )
 from crypto_core.reencryption.jobs.undo import RestorePlan
@@ -73,10 +73,12 @@ def job_view(number: int = 31, state: JobState = JobState.RUNNING, **more: Any) 
     return JobView(**(shown | more))
 
 
-def _sample(second: int) -> Sample:
+def _sample(second: int) -> ThroughputSample:
     throttled = 30 if second == 40 else 0
     p50, p99 = 1.3 + second % 7 / 10, 3.1 + second * 7 % 13 / 10
-    return Sample(NOW - timedelta(seconds=60 - second), 3_000 + second * 27, 8_000, throttled, p50, p99)
+    return ThroughputSample(
+        NOW - timedelta(seconds=60 - second), 3_000 + second * 27, 8_000, throttled, p50, p99
+    )
 
 
 def census(under_old: int, under_current: int = 200_000) -> Mapping[str, Any]:

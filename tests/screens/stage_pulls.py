@@ -13,7 +13,7 @@ from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.sources.plan import PullPlan
 from crypto_core.trail.sources.pull_query import asked
 from crypto_core.trail.sources.report import Progress, PullProgress, PullReport
-from crypto_core.trail.store.pulls import PullBook, Run, Window
+from crypto_core.trail.store.pulls import PullBook, PullScope, TimeWindow
 from tests.screens.stage_events import StageEvents
 
 
@@ -84,9 +84,9 @@ class StagePuller:
             progress(PullProgress(plan.source, plan.regions[0], 1, len(self.brings), added.new))
         if not self.gaps:
             book = PullBook(self._events.store.file)
-            window = Window(seconds(plan.asked.since), seconds(plan.asked.until))
+            window = TimeWindow(seconds(plan.asked.since), seconds(plan.asked.until))
             for region in plan.regions:
-                book.cover(Run(plan.source, region), window, seconds(self._clock()))
+                book.cover(PullScope(plan.source, region), window, seconds(self._clock()))
         return PullReport(
             plan.source,
             plan.regions,

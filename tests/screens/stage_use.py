@@ -10,7 +10,7 @@ from typing import Any
 from crypto_core.lists.coverage import Coverage
 from crypto_core.references import TokenRef
 from crypto_core.trail.key_watch.monitor import KeyMonitor
-from crypto_core.trail.key_watch.sightings import Look
+from crypto_core.trail.key_watch.sightings import WatchStatus
 from crypto_core.trail.key_watch.watch import KeyWatch
 from crypto_core.trail.store import EventStore
 from crypto_core.trail.use.blast_radius import BlastRadius
@@ -91,7 +91,7 @@ class StageMonitor:
         self._enter("monitor.begin", options.get("cancelled"))
         return self._monitor.begin(keys, since, **options)
 
-    def watch(self, keys: Sequence[str], since: datetime, **options: Any) -> Iterator[Look]:
+    def watch(self, keys: Sequence[str], since: datetime, **options: Any) -> Iterator[WatchStatus]:
         """Watch."""
         self._enter("monitor.watch", options.get("cancelled"))
         return self._monitor.watch(keys, since, **options)

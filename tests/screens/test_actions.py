@@ -16,7 +16,7 @@ from crypto_core.guard.consent import Consent, Danger
 from crypto_core.incidents.model import StepState
 from crypto_core.reencryption.jobs.model import JobState
 from crypto_core.reencryption.plan import Selection, Verb
-from screens.actions.action import Action, Scope
+from screens.actions.action import Action, ActionScope
 from screens.actions.performing import Actor, bindings, within_reach
 from screens.actions.registry import ACTIONS, BY_ID, of_scope
 from screens.help.screen import Help
@@ -30,25 +30,25 @@ from tests.screens.stage_jobs import job_view
 from tests.screens.test_context import StageContexts
 
 CHANGING = [action for action in ACTIONS if action.changes]
-ANYWHERE = (Scope.EVERYWHERE, Scope.LIST)
+ANYWHERE = (ActionScope.EVERYWHERE, ActionScope.LIST)
 REACH = {
-    "status": (Scope.STATUS, *ANYWHERE),
-    "connections": (Scope.CONNECTIONS, Scope.TABLE, *ANYWHERE),
-    "keys": (Scope.KEYS, Scope.KEY, Scope.TABLE, *ANYWHERE),
-    "key": (Scope.KEY, *ANYWHERE),
-    "policy": (Scope.POLICY, *ANYWHERE),
-    "rotation": (Scope.ROTATION, *ANYWHERE),
-    "incidents": (Scope.INCIDENTS, Scope.TABLE, *ANYWHERE),
-    "incident": (Scope.INCIDENT, *ANYWHERE),
-    "evidence": (Scope.EVIDENCE, *ANYWHERE),
-    "approvals": (Scope.APPROVALS, *ANYWHERE),
-    "jobs": (Scope.JOB, Scope.TABLE, *ANYWHERE),
-    "job": (Scope.JOB, *ANYWHERE),
-    "findings": (Scope.FINDINGS, Scope.TABLE, *ANYWHERE),
-    "log": (Scope.LOG, Scope.TABLE, *ANYWHERE),
-    "events": (Scope.EVENTS, Scope.TABLE, *ANYWHERE),
-    "event": (Scope.EVENT, *ANYWHERE),
-    "pivots": (Scope.PIVOTS, *ANYWHERE),
+    "status": (ActionScope.STATUS, *ANYWHERE),
+    "connections": (ActionScope.CONNECTIONS, ActionScope.TABLE, *ANYWHERE),
+    "keys": (ActionScope.KEYS, ActionScope.KEY, ActionScope.TABLE, *ANYWHERE),
+    "key": (ActionScope.KEY, *ANYWHERE),
+    "policy": (ActionScope.POLICY, *ANYWHERE),
+    "rotation": (ActionScope.ROTATION, *ANYWHERE),
+    "incidents": (ActionScope.INCIDENTS, ActionScope.TABLE, *ANYWHERE),
+    "incident": (ActionScope.INCIDENT, *ANYWHERE),
+    "evidence": (ActionScope.EVIDENCE, *ANYWHERE),
+    "approvals": (ActionScope.APPROVALS, *ANYWHERE),
+    "jobs": (ActionScope.JOB, ActionScope.TABLE, *ANYWHERE),
+    "job": (ActionScope.JOB, *ANYWHERE),
+    "findings": (ActionScope.FINDINGS, ActionScope.TABLE, *ANYWHERE),
+    "log": (ActionScope.LOG, ActionScope.TABLE, *ANYWHERE),
+    "events": (ActionScope.EVENTS, ActionScope.TABLE, *ANYWHERE),
+    "event": (ActionScope.EVENT, *ANYWHERE),
+    "pivots": (ActionScope.PIVOTS, *ANYWHERE),
 }
 
 
@@ -82,7 +82,7 @@ def recorder(done: list[tuple[str, tuple[str, ...]]], action: Action) -> Any:
 
 def test_ids_are_unique_and_belong_to_a_scope() -> None:
     assert [i for i, n in Counter(action.id for action in ACTIONS).items() if n > 1] == []
-    assert all(action.scope in Scope and action.name for action in ACTIONS)
+    assert all(action.scope in ActionScope and action.name for action in ACTIONS)
 
 
 def test_every_action_has_a_key_and_a_command_and_says_what_it_does() -> None:
@@ -90,8 +90,8 @@ def test_every_action_has_a_key_and_a_command_and_says_what_it_does() -> None:
         assert action.keys
         assert action.commands[0] == action.name
         assert action.explanation.strip()
-    ids = [binding.id for scope in Scope for binding in bindings(scope)]
-    assert ids == [action.id for scope in Scope for action in of_scope(scope)]
+    ids = [binding.id for scope in ActionScope for binding in bindings(scope)]
+    assert ids == [action.id for scope in ActionScope for action in of_scope(scope)]
 
 
 @pytest.mark.parametrize("screen", REACH)
@@ -185,7 +185,7 @@ async def test_what_can_be_done_to_a_key_is_done_by_key_and_by_command_on_list_a
     async with deck(start="keys", size=LARGE) as d:
         if page:
             await d.press("enter")
-        for action in of_scope(Scope.KEY):
+        for action in of_scope(ActionScope.KEY):
             actor = actor_of(d, action)
             assert actor.possible(action)
             for way in (*action.keys.split(","), *(f":{command}" for command in action.commands)):
@@ -204,7 +204,7 @@ async def test_what_can_be_done_to_events_is_done_by_key_and_by_command(
     async with deck(stage, start="events", size=LARGE) as d:
         if page:
             await d.press("enter")
-        for action in of_scope(Scope.EVENT if page else Scope.EVENTS):
+        for action in of_scope(ActionScope.EVENT if page else ActionScope.EVENTS):
             actor = actor_of(d, action)
             assert actor.possible(action)
             for way in (*action.keys.split(","), *(f":{command}" for command in action.commands)):
@@ -244,16 +244,16 @@ async def test_the_palette_finds_an_action_by_its_words_and_does_it() -> None:
         assert d.app.current_mode == "keys"
 
 
-STARTS: dict[Scope, tuple[str, tuple[str, ...]]] = {
-    Scope.KEY: ("keys", ()),
-    Scope.JOB: ("jobs", ()),
-    Scope.STATUS: ("status", ()),
-    Scope.FINDINGS: ("findings", ()),
-    Scope.EVENTS: ("events", ()),
-    Scope.EVENT: ("events", ("enter",)),
-    Scope.INCIDENTS: ("incidents", ()),
-    Scope.INCIDENT: ("incidents", ("enter",)),
-    Scope.APPROVALS: ("incidents", ("H",)),
+STARTS: dict[ActionScope, tuple[str, tuple[str, ...]]] = {
+    ActionScope.KEY: ("keys", ()),
+    ActionScope.JOB: ("jobs", ()),
+    ActionScope.STATUS: ("status", ()),
+    ActionScope.FINDINGS: ("findings", ()),
+    ActionScope.EVENTS: ("events", ()),
+    ActionScope.EVENT: ("events", ("enter",)),
+    ActionScope.INCIDENTS: ("incidents", ()),
+    ActionScope.INCIDENT: ("incidents", ("enter",)),
+    ActionScope.APPROVALS: ("incidents", ("H",)),
 }
 """Where the actions of a scope can be done: the screen, and the keys that lead on from it."""
 

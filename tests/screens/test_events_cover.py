@@ -10,7 +10,7 @@ from crypto_core.errors import EventStoreError
 from crypto_core.findings.finding import Finding
 from crypto_core.findings.severity import Severity
 from crypto_core.lists.coverage import Coverage
-from crypto_core.trail.store.pulls import PullBook, Run, Window
+from crypto_core.trail.store.pulls import PullBook, PullScope, TimeWindow
 from screens.blocking import Trouble
 from screens.event_filters import window
 from screens.events.cover import Covered, cover, gap_words
@@ -28,7 +28,7 @@ from tests.screens.test_token_timeline import there
 def fetched(stage: Stage, since: datetime, until: datetime) -> None:
     """Write down that a time was fetched."""
     book = PullBook(stage.events.store.file)
-    book.cover(Run("lookup", "eu-west-1"), Window(seconds(since), seconds(until)), seconds(NOW))
+    book.cover(PullScope("lookup", "eu-west-1"), TimeWindow(seconds(since), seconds(until)), seconds(NOW))
 
 
 @pytest.mark.deep

@@ -9,7 +9,7 @@ from textual.widgets import Input
 
 from crypto_core.errors import DatabaseUnreachableError
 from crypto_core.guard.consent import Danger
-from crypto_core.incidents.model import Scope, StepState
+from crypto_core.incidents.model import IncidentScope, StepState
 from crypto_core.incidents.step_contracts import InputField
 from crypto_core.secret import Secret
 from screens.incidents.running import runs_of
@@ -107,7 +107,9 @@ async def test_a_text_that_could_not_be_kept_is_there_when_the_dialog_is_opened_
 
 
 async def test_a_secret_is_masked_handed_on_hidden_and_gone_afterwards() -> None:
-    book_view = incident_view(9, TOKEN_COMPROMISE, Scope(references=("gh_connection.access_token:gh-2",)))
+    book_view = incident_view(
+        9, TOKEN_COMPROMISE, IncidentScope(references=("gh_connection.access_token:gh-2",))
+    )
     stage = staged(book_view)
     stage.incidents.needs["enter"] = (InputField("token", "The new token", secret=True),)
     memory = Memory()
@@ -146,7 +148,9 @@ async def test_a_secret_is_masked_handed_on_hidden_and_gone_afterwards() -> None
 
 @pytest.mark.deep
 async def test_messages_about_a_secret_field_do_not_hold_it() -> None:
-    stage = staged(incident_view(9, TOKEN_COMPROMISE, Scope(references=("gh_connection.access_token:gh-2",))))
+    stage = staged(
+        incident_view(9, TOKEN_COMPROMISE, IncidentScope(references=("gh_connection.access_token:gh-2",)))
+    )
     stage.incidents.needs["enter"] = (InputField("token", "The new token", secret=True),)
     async with deck(stage, start="incidents") as d:
         await d.press("enter", "enter")

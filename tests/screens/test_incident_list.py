@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from crypto_core.errors import DatabaseUnreachableError, ReadOnlyError, RefusedError
-from crypto_core.incidents.model import IncidentState, Scope
+from crypto_core.incidents.model import IncidentScope, IncidentState
 from crypto_core.key_names import is_key_arn
 from crypto_core.references import TokenRef
 from screens.incidents.declare import DeclareDialog
@@ -30,7 +30,7 @@ def two() -> Stage:
     closed = incident_view(
         8,
         TOKEN_COMPROMISE,
-        Scope(filter="provider:slack"),
+        IncidentScope(filter="provider:slack"),
         title="Slack token in a log",
         state=IncidentState.CLOSED,
         closed_at=NOW,
@@ -116,7 +116,7 @@ async def test_a_key_compromise_is_begun_in_four_presses_from_the_list() -> None
         await d.press("enter")
         assert isinstance(d.app.screen, IncidentScreen)
     [(_, (runbook, scope, title))] = stage.incidents.done("declare")
-    assert (runbook, scope, title) == ("key-compromise", Scope(key=CURRENT), "")
+    assert (runbook, scope, title) == ("key-compromise", IncidentScope(key=CURRENT), "")
 
 
 @pytest.mark.deep
@@ -216,11 +216,11 @@ async def test_what_is_refused_leaves_the_buttons_in_sight(size: tuple[int, int]
         assert "╰" in d.text()
 
 
-async def started(d: Deck, *keys: str) -> Scope:
+async def started(d: Deck, *keys: str) -> IncidentScope:
     """Start an incident where the deck is, with what is offered first; returns its scope."""
     await d.press(*keys)
     assert isinstance(d.app.screen, IncidentScreen), d.text()
-    scope: Scope = d.stage.incidents.done("declare")[-1][1][1]
+    scope: IncidentScope = d.stage.incidents.done("declare")[-1][1][1]
     return scope
 
 
@@ -317,7 +317,7 @@ async def test_hostile_text_in_incidents_and_runbooks_is_harmless(text: str) -> 
     book = replace(TOKEN_COMPROMISE, title=text, summary=text, source=text, id=text)
     stage.incidents.books = (book,)
     stage.incidents.add(
-        incident_view(1, book, Scope(references=(text,), origin=text), title=text, declared_by=text)
+        incident_view(1, book, IncidentScope(references=(text,), origin=text), title=text, declared_by=text)
     )
     stage.incidents.due = text
     stage.approvals.add(approval(action=text, summary=text))

@@ -13,7 +13,7 @@ from textual.widgets import Button, Input
 from crypto_core.errors import KmsAccessDeniedError, KmsUnreachableError
 from crypto_core.guard.consent import Danger
 from crypto_core.keys.changes.change import ChangeKind
-from crypto_core.keys.changes.plan import Fact, TokensAtRisk
+from crypto_core.keys.changes.plan import ChangedFact, TokensAtRisk
 from crypto_core.keys.policy.least_privilege import Role
 from screens.keys.ask_for import AskFor
 from screens.keys.change_dialog import ChangeDialog
@@ -158,7 +158,7 @@ async def test_a_refusal_by_kms_is_told_and_nothing_is_claimed() -> None:
         ),
         ({"next_steps": ("keydeck keys alias a b",)}, ("→ keydeck keys alias a b",)),
         ({"unjournaled": "the database is gone"}, ("▲ not in the journal: the database is gone",)),
-        ({"facts": (Fact("state", "Enabled", "Enabled"),)}, ("state  Enabled",)),
+        ({"facts": (ChangedFact("state", "Enabled", "Enabled"),)}, ("state  Enabled",)),
     ],
 )
 async def test_the_result_says_what_was_seen(more: dict[str, Any], words: tuple[str, ...]) -> None:

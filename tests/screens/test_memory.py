@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crypto_core.envelope import PROVIDER_PREFIXES, STORED_PREFIXES
-from screens.memory import KEPT, Columns, Memory, Order, may_be_remembered
+from screens.memory import KEPT, Columns, Memory, SortOrder, may_be_remembered
 from screens.widgets.recall import Recall
 
 SECTIONS = ("history", "filters", "orders", "columns", "intervals", "looks", "other")
@@ -47,8 +47,8 @@ def test_whatever_is_in_the_file_what_is_not_understood_is_left_out(content: dic
     assert memory.history("connections")[-1] == "org:acme"
     assert memory.save_filter("connections", "mine", "org:acme")
     assert memory.saved_filters("connections")["mine"] == "org:acme"
-    memory.remember_order("connections", Order("org", descending=True))
-    assert memory.order("connections") == Order("org", descending=True)
+    memory.remember_order("connections", SortOrder("org", descending=True))
+    assert memory.order("connections") == SortOrder("org", descending=True)
     memory.remember_columns("connections", Columns(("org",), {"org": 9}))
     assert memory.columns("connections") == Columns(("org",), {"org": 9})
     saved = json.dumps(kept[-1])
@@ -64,18 +64,18 @@ def test_what_is_remembered_is_there_again_for_whoever_is_given_what_was_saved()
     memory = Memory(save=kept.append)
     memory.remember("command", "keys")
     memory.save_filter("connections", "risky", "format:plaintext,dev")
-    memory.remember_order("connections", Order("org", descending=True))
+    memory.remember_order("connections", SortOrder("org", descending=True))
     memory.remember_columns("connections", Columns(("org", "format"), {"org": 30}))
     memory.remember_interval("status", 0)
     memory.remember_theme("keydeck-light")
     again = Memory(json.loads(json.dumps(kept[-1])))
     assert again.history("command") == ["keys"]
     assert again.saved_filters("connections") == {"risky": "format:plaintext,dev"}
-    assert again.order("connections") == Order("org", descending=True)
+    assert again.order("connections") == SortOrder("org", descending=True)
     assert again.columns("connections") == Columns(("org", "format"), {"org": 30})
     assert again.interval("status") == 0
     assert again.theme == "keydeck-light"
-    assert again.order("keys") == Order()
+    assert again.order("keys") == SortOrder()
     again.forget_filter("connections", "risky")
     assert again.saved_filters("connections") == {}
 

@@ -9,7 +9,7 @@ from textual.app import App
 
 from crypto_core.cancelling import Cancellation
 from crypto_core.errors import DatabaseUnreachableError
-from screens.asking import Asked, ask
+from screens.asking import PendingCall, ask
 from screens.blocking import DaemonThreads, Trouble
 from tests.screens.deck import LARGE, Deck, deck
 from tests.screens.stage import Stage
@@ -147,12 +147,12 @@ async def test_a_call_that_gives_no_answer_in_time_ends_in_trouble_and_is_told_t
 
 async def test_an_answer_comes_once_and_never_after_it_was_dropped() -> None:
     answers: list[object] = []
-    asked: Asked[int] = Asked(answers.append)
+    asked: PendingCall[int] = PendingCall(answers.append)
     asked.answer(1)
     asked.answer(2)
     asked.cancel(Trouble("x"))
     assert answers == [1]
-    dropped: Asked[int] = Asked(answers.append)
+    dropped: PendingCall[int] = PendingCall(answers.append)
     dropped.drop()
     dropped.answer(3)
     dropped.cancel(Trouble("x"))

@@ -12,7 +12,7 @@ import pytest
 from syrupy.assertion import SnapshotAssertion
 
 from crypto_core.errors import DatabaseUnreachableError
-from crypto_core.incidents.model import IncidentState, Scope
+from crypto_core.incidents.model import IncidentScope, IncidentState
 from crypto_core.incidents.step_contracts import InputField
 from screens.main_screen import MainScreen
 from screens.memory import Memory
@@ -331,7 +331,7 @@ INCIDENTS: dict[str, tuple[str, tuple[str, ...]]] = {
 def stage_for_pictures() -> Stage:
     """An open key compromise, a closed incident, a request and a drill that is due."""
     stage = Stage()
-    scope = Scope(references=("slack_connection.bot_token:17",))
+    scope = IncidentScope(references=("slack_connection.bot_token:17",))
     closed = incident_view(
         6,
         TOKEN_COMPROMISE,

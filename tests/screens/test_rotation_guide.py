@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from crypto_core.errors import KmsUnreachableError
-from crypto_core.keys.replacement.guide import StepState, command, note, setting
+from crypto_core.keys.replacement.guide import GuideStepState, command, note, setting
 from crypto_core.lists.coverage import Coverage
 from screens.keys.ask_for import AskFor
 from screens.keys.guide_screen import GuideScreen
@@ -98,7 +98,7 @@ async def test_m_asks_for_the_new_key_and_takes_none_for_an_answer() -> None:
 async def test_the_guide_looks_again_by_itself_and_goes_on_from_what_it_sees() -> None:
     async with deck(start="keys", size=LARGE) as d:
         await guide(d)
-        done = tuple(replace(step, state=StepState.DONE, do=()) for step in GUIDE.steps)
+        done = tuple(replace(step, state=GuideStepState.DONE, do=()) for step in GUIDE.steps)
         d.stage.guide = replace(GUIDE, steps=done, tokens=0, coverage=Coverage())
         assert "complete" not in d.lines()[2]
         await d.tick(11)

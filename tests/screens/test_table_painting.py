@@ -16,7 +16,7 @@ from screens.connections.detail import TokenDetail
 from screens.widgets.cells import fit
 from screens.widgets.table.painting import MOST_PAINTED, Painter
 from screens.widgets.table.table import Table
-from screens.widgets.table.window import Window
+from screens.widgets.table.window import RowWindow
 from tests.screens.deck import LARGE, Deck, deck
 from tests.screens.many_rows import many, row
 from tests.screens.stage import Stage
@@ -158,7 +158,7 @@ def test_a_row_that_is_as_it_was_stays_the_very_same_object() -> None:
     def page(*rows: Any) -> Page[Any]:
         return Page(rows, Cursor((0,)), Cursor((1,)), above=False, below=False)
 
-    window: Window[Any] = Window(lambda r: r.ref)
+    window: RowWindow[Any] = RowWindow(lambda r: r.ref)
     first, second = row(1), row(2)
     window.show([page(first, second)], 0)
     other = replace(second, organisation="elsewhere")

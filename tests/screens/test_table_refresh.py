@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from crypto_core.envelope import Format
-from screens.memory import Memory, Order
+from screens.memory import Memory, SortOrder
 from tests.screens.deck import LARGE, Deck, deck
 from tests.screens.stage import Stage
 from tests.screens.test_table_paging import jump, long_stage, many
@@ -131,7 +131,7 @@ async def test_the_order_chosen_last_is_remembered_for_the_next_day() -> None:
 
 async def test_an_order_that_there_is_no_more_is_not_asked_for() -> None:
     memory = Memory()
-    memory.remember_order("connections", Order("colour", descending=True))
+    memory.remember_order("connections", SortOrder("colour", descending=True))
     async with deck(start="connections", memory=memory) as d:
         assert "sort: state ↓" in d.lines()[1]
         assert "1,200 tokens" in d.lines()[1]

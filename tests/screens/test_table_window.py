@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from crypto_core.lists.paging import Cursor, Page
 from screens.widgets.table.marks import Marks
-from screens.widgets.table.window import Window
+from screens.widgets.table.window import RowWindow
 
 Row = tuple[int, str]
 
@@ -20,15 +20,15 @@ def page(numbers: Sequence[int], *, above: bool = False, below: bool = False, te
     return Page(rows, ends[0] if ends else None, ends[-1] if ends else None, above=above, below=below)
 
 
-def window(most: int = 6) -> Window[Row]:
-    return Window(lambda row: row[0], most)
+def window(most: int = 6) -> RowWindow[Row]:
+    return RowWindow(lambda row: row[0], most)
 
 
-def numbers(held: Window[Row]) -> list[int]:
+def numbers(held: RowWindow[Row]) -> list[int]:
     return [n for n, _ in held.rows]
 
 
-def assert_sound(held: Window[Row]) -> None:
+def assert_sound(held: RowWindow[Row]) -> None:
     assert len(set(numbers(held))) == len(held.rows)
     assert [held.place(n) for n in numbers(held)] == list(range(len(held.rows)))
     assert len(held._places) == len(held.rows)
@@ -192,7 +192,7 @@ def test_however_it_is_paged_the_window_is_a_gapless_stretch_of_the_list(
             assert held.below == (first + len(here) < len(alive))
 
 
-def _edges(held: Window[Row]) -> set[int]:
+def _edges(held: RowWindow[Row]) -> set[int]:
     ends = [cursor for part in held._parts for cursor in (part.first, part.last) if cursor]
     return {int(cursor.values[0]) for cursor in ends}
 

@@ -12,7 +12,7 @@ sets what no AWS API can set: latency, throttling, faults, denials, past rotatio
 from console.sandbox.endpoint.control import EndpointControl, EndpointControlError
 from console.sandbox.endpoint.principals import ACCOUNT, ANALYST, INTRUDER, ONCALL, OPERATOR, PLATFORM
 from console.sandbox.endpoint.process import EndpointProcess, EndpointStartError
-from console.sandbox.endpoint.scenario import DataKey, Denial, EndpointStats, Fault, PastCall
+from console.sandbox.endpoint.scenario import Denial, EndpointStats, Fault, MadeDataKey, PastCall
 
 __all__ = [
     "ACCOUNT",
@@ -21,7 +21,6 @@ __all__ = [
     "ONCALL",
     "OPERATOR",
     "PLATFORM",
-    "DataKey",
     "Denial",
     "EndpointControl",
     "EndpointControlError",
@@ -29,5 +28,6 @@ __all__ = [
     "EndpointStartError",
     "EndpointStats",
     "Fault",
+    "MadeDataKey",
     "PastCall",
 ]

@@ -16,7 +16,7 @@ import signal
 import sys
 import threading
 
-from console.sandbox.endpoint.gate import Gate
+from console.sandbox.endpoint.gate import EndpointGate
 from console.sandbox.endpoint.server import EndpointServer, serve
 
 
@@ -29,7 +29,7 @@ def main() -> None:
     root_secret = os.urandom(32)
     if options.seed is not None:
         root_secret = hashlib.sha256(f"keydeck sandbox seed {options.seed}".encode()).digest()
-    gate = Gate(options.region, root_secret, options.seed)
+    gate = EndpointGate(options.region, root_secret, options.seed)
     asyncio.run(_run(EndpointServer(gate, options.delivery_interval), options.port))
     # Nothing here outlives the process, and taking moto and a full trail apart takes half a second.
     sys.stderr.flush()

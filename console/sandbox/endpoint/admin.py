@@ -14,7 +14,7 @@ from console.sandbox.endpoint.bookmark import Bookmark, bookmark, go_back
 from console.sandbox.endpoint.crypto import seal
 from console.sandbox.endpoint.errors import ServiceError, not_found, validation
 from console.sandbox.endpoint.faults import DenyRule, fault_rule
-from console.sandbox.endpoint.gate import Gate
+from console.sandbox.endpoint.gate import EndpointGate
 from console.sandbox.endpoint.history import add_history, region_of
 from console.sandbox.endpoint.keys import KeyStore
 from console.sandbox.endpoint.records import rotation_event
@@ -41,7 +41,7 @@ _DATA_KEY_BYTES = 32
 class Admin:
     """Answers the admin calls for one gate."""
 
-    def __init__(self, gate: Gate) -> None:
+    def __init__(self, gate: EndpointGate) -> None:
         self._gate = gate
         self._bookmarked: Bookmark | None = None
         self._calls: dict[str, Call] = {

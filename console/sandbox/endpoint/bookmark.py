@@ -9,7 +9,7 @@ from copy import copy
 from dataclasses import dataclass
 from typing import Any
 
-from console.sandbox.endpoint.gate import Gate
+from console.sandbox.endpoint.gate import EndpointGate
 from console.sandbox.endpoint.keys import KeptBesideMoto
 
 _Attributes = dict[str, Any]
@@ -27,19 +27,19 @@ class Bookmark:
     records: int
 
 
-async def bookmark(gate: Gate) -> Bookmark:
+async def bookmark(gate: EndpointGate) -> Bookmark:
     """Return where the endpoint is now; what waits for delivery is delivered before."""
     await gate.delivery.deliver()
     return await gate.moto.run(lambda: _taken(gate))
 
 
-async def go_back(gate: Gate, to: Bookmark) -> None:
+async def go_back(gate: EndpointGate, to: Bookmark) -> None:
     """Let the endpoint be as it was at the bookmark, which stays good for another time."""
     await gate.moto.run(lambda: _restore(gate, to))
     gate.trail.forget_after(to.records)
 
 
-def _taken(gate: Gate) -> Bookmark:
+def _taken(gate: EndpointGate) -> Bookmark:
     return Bookmark(
         keys={
             region: [(key, _copied(vars(key))) for key in backend.keys.values()]
@@ -55,7 +55,7 @@ def _taken(gate: Gate) -> Bookmark:
     )
 
 
-def _restore(gate: Gate, to: Bookmark) -> None:
+def _restore(gate: EndpointGate, to: Bookmark) -> None:
     for region, backend in gate.moto.backends("kms").items():
         backend.keys.clear()
         for key, attributes in to.keys.get(region, []):
@@ -87,6 +87,6 @@ def _copy(value: Any) -> Any:
     return [copy(held) for held in value] if isinstance(value, list) else value
 
 
-def _buckets(gate: Gate) -> dict[str, Any]:
+def _buckets(gate: EndpointGate) -> dict[str, Any]:
     backends = gate.moto.backends("s3")
     return backends["aws"].buckets if "aws" in backends else {}

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from console.sandbox.endpoint.scenario import DataKey, Denial, EndpointStats, Fault, PastCall
+from console.sandbox.endpoint.scenario import Denial, EndpointStats, Fault, MadeDataKey, PastCall
 
 Rotation = Literal["AUTOMATIC", "ON_DEMAND"]
 
@@ -102,7 +102,7 @@ class EndpointControl:
         *,
         contexts: Sequence[Mapping[str, str]] | None = None,
         region: str | None = None,
-    ) -> list[DataKey]:
+    ) -> list[MadeDataKey]:
         """Return many data keys at once, without trail records.
 
         `material` is the KeyMaterialId that wraps them (default: the current one). `contexts` gives each
@@ -120,7 +120,7 @@ class EndpointControl:
         )
         arn, material_id = answer["key_arn"], answer["key_material_id"]
         return [
-            DataKey(base64.b64decode(plaintext), base64.b64decode(blob), arn, material_id)
+            MadeDataKey(base64.b64decode(plaintext), base64.b64decode(blob), arn, material_id)
             for plaintext, blob in answer["data_keys"]
         ]
 

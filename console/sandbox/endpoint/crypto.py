@@ -32,7 +32,7 @@ _TAG = 16
 
 
 @dataclass(frozen=True, slots=True)
-class KeyMaterial:
+class MaterialGeneration:
     """One generation of a KMS key: `id` is KMS's KeyMaterialId, `header` the first 37 bytes of its blobs."""
 
     id: str
@@ -40,23 +40,23 @@ class KeyMaterial:
     cipher: AESGCM = field(repr=False)
 
 
-def derive_material(root: bytes, key_id: str, generation: int) -> KeyMaterial:
+def derive_material(root: bytes, key_id: str, generation: int) -> MaterialGeneration:
     """Return the material of a key's generation; the same root secret always gives the same material."""
     secret = hmac.digest(root, f"{key_id}/{generation}".encode(), "sha256")
-    return KeyMaterial(
+    return MaterialGeneration(
         id=hashlib.sha256(b"key material id" + secret).hexdigest(),
         header=VERSION + hashlib.sha256(b"ciphertext identifier" + secret).digest(),
         cipher=AESGCM(secret),
     )
 
 
-def seal(material: KeyMaterial, plaintext: bytes, context: Mapping[str, str] | None) -> bytes:
+def seal(material: MaterialGeneration, plaintext: bytes, context: Mapping[str, str] | None) -> bytes:
     """Wrap `plaintext` (1 to 4096 bytes) and bind it to the encryption context."""
     prefix = material.header + os.urandom(_FILLER_AND_NONCE)
     return prefix + material.cipher.encrypt(prefix[_NONCE], plaintext, prefix + _encode(context))
 
 
-def unseal(material: KeyMaterial, blob: bytes, context: Mapping[str, str] | None) -> bytes | None:
+def unseal(material: MaterialGeneration, blob: bytes, context: Mapping[str, str] | None) -> bytes | None:
     """Unwrap `blob`, or return None when it is damaged or bound to another encryption context."""
     prefix = blob[:_SEALED_FROM]
     try:

@@ -24,7 +24,7 @@ from console.sandbox.endpoint.digests import DeliveredFile, DigestWriter
 from console.sandbox.endpoint.moto_server import MotoServer
 from console.sandbox.endpoint.principals import ACCOUNT
 from console.sandbox.endpoint.records import Record
-from console.sandbox.endpoint.trail import Trail
+from console.sandbox.endpoint.trail import SandboxTrail
 
 if TYPE_CHECKING:
     from moto.cloudtrail.models import Trail as MotoTrail
@@ -54,7 +54,7 @@ class Destination:
 class Delivery:
     """Writes what the trail has not delivered yet."""
 
-    def __init__(self, trail: Trail, moto: MotoServer) -> None:
+    def __init__(self, trail: SandboxTrail, moto: MotoServer) -> None:
         self._trail = trail
         self._moto = moto
         self.digests = DigestWriter()

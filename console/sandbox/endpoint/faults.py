@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from console.sandbox.endpoint.errors import ServiceError, access_denied, throttled, validation
 from console.sandbox.endpoint.key_access import allows
-from console.sandbox.endpoint.principals import Principal
+from console.sandbox.endpoint.principals import SandboxPrincipal
 from console.sandbox.endpoint.records import Record
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ class DenyRule:
     resource: str
     reason: str
 
-    def refuses(self, principal: Principal, action: str, names: tuple[str, ...]) -> bool:
+    def refuses(self, principal: SandboxPrincipal, action: str, names: tuple[str, ...]) -> bool:
         """Whether the rule speaks about this call."""
         return (
             fnmatchcase(action.lower(), self.action.lower())
@@ -186,7 +186,7 @@ class Faults:
                 reason = rule.reason or f"because no identity-based policy allows the {action} action"
                 raise access_denied(record.identity.arn, action, names[0], reason)
 
-    def is_held(self, principal: Principal) -> bool:
+    def is_held(self, principal: SandboxPrincipal) -> bool:
         """Whether key policies and grants decide what a principal may do."""
         return any(fnmatchcase(principal.name, name) for name in self.held)
 

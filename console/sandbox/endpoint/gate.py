@@ -1,6 +1,6 @@
 """The gate: who calls, what goes wrong on purpose, who answers, and the record of it.
 
-One `Gate` holds the endpoint's whole state. `answer` takes a request and returns what goes back; the HTTP
+One `EndpointGate` holds the whole state. `answer` takes a request and returns what goes back; the HTTP
 server around it is `server.py`.
 """
 
@@ -47,7 +47,7 @@ from console.sandbox.endpoint.services import (
 )
 from console.sandbox.endpoint.signatures import require_time
 from console.sandbox.endpoint.signing import SigningOperations
-from console.sandbox.endpoint.trail import Trail
+from console.sandbox.endpoint.trail import SandboxTrail
 from console.sandbox.http_message import HttpAnswer, HttpRequest
 
 MAX_BODY = 64 * 1024 * 1024
@@ -75,14 +75,14 @@ class Call:
     s3: S3Call | None = None
 
 
-class Gate:
+class EndpointGate:
     """The endpoint's state and its way of answering."""
 
     def __init__(self, region: str, root_secret: bytes, seed: int | None = None) -> None:
         self.region = region
         self.moto = MotoServer(seed)
         self.faults = Faults()
-        self.trail = Trail()
+        self.trail = SandboxTrail()
         self.keys = KeyStore(self.moto, root_secret)
         self.principals = PrincipalDirectory(self.moto.issued_to)
         self.delivery = Delivery(self.trail, self.moto)

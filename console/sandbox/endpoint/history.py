@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from console.sandbox.endpoint.errors import access_denied, incorrect_key, throttled
-from console.sandbox.endpoint.gate import Gate
+from console.sandbox.endpoint.gate import EndpointGate
 from console.sandbox.endpoint.keys import SYMMETRIC
 from console.sandbox.endpoint.records import Record, refuse
 
@@ -22,7 +22,7 @@ _MESSAGES = {
 }
 
 
-def add_history(gate: Gate, calls: Iterable[Mapping[str, Any]]) -> int:
+def add_history(gate: EndpointGate, calls: Iterable[Mapping[str, Any]]) -> int:
     """Record past calls; successful cryptographic ones count as uses of their key. Returns how many.
 
     Each names `time` (epoch seconds), `access_key_id`, `operation`, and may name `service` (default kms),
@@ -38,7 +38,7 @@ def add_history(gate: Gate, calls: Iterable[Mapping[str, Any]]) -> int:
     return len(records)
 
 
-def _past_record(gate: Gate, call: Mapping[str, Any]) -> Record:
+def _past_record(gate: EndpointGate, call: Mapping[str, Any]) -> Record:
     moment = float(call["time"])
     name = str(call["operation"])
     access_key_id = str(call["access_key_id"])

@@ -10,16 +10,16 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from console.sandbox.endpoint.principals import ACCOUNT, Principal
+from console.sandbox.endpoint.principals import ACCOUNT, SandboxPrincipal
 
 if TYPE_CHECKING:
     from moto.kms.models import Key
 
     from crypto_core.keys.policy.document import Condition, PolicyDocument, Statement
-    from crypto_core.keys.principal import Principal as Named
+    from crypto_core.keys.principal import PolicyPrincipal as Named
 
 
-def allows(key: Key, caller: Principal, action: str) -> bool:
+def allows(key: Key, caller: SandboxPrincipal, action: str) -> bool:
     """Whether `caller` may do `action`, such as kms:Decrypt, with the key. A denial outweighs all else."""
     name = action.partition(":")[2]
     about = [
@@ -41,25 +41,25 @@ def _parsed(policy: str) -> PolicyDocument:
     return parse_policy(policy)
 
 
-def _arns(caller: Principal) -> tuple[str, ...]:
+def _arns(caller: SandboxPrincipal) -> tuple[str, ...]:
     """The session, and the role whose session it is."""
     if caller.kind == "user":
         return (caller.arn,)
     return (caller.arn, f"arn:aws:iam::{ACCOUNT}:role/{caller.name}")
 
 
-def _names(statement: Statement, caller: Principal) -> bool:
+def _names(statement: Statement, caller: SandboxPrincipal) -> bool:
     named = any(_is(principal, caller) for principal in statement.principals)
     return named is not statement.all_principals_but and all(_met(c, caller) for c in statement.conditions)
 
 
-def _is(principal: Named, caller: Principal) -> bool:
+def _is(principal: Named, caller: SandboxPrincipal) -> bool:
     if principal.is_everyone or (principal.is_account and principal.account == ACCOUNT):
         return True
     return principal.value in _arns(caller)
 
 
-def _met(condition: Condition, caller: Principal) -> bool:
+def _met(condition: Condition, caller: SandboxPrincipal) -> bool:
     """Whether the caller passes a test. Tests about anything but who is calling are not passed."""
     from crypto_core.keys.policy.patterns import like
 

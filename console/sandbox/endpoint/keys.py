@@ -10,7 +10,7 @@ import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from console.sandbox.endpoint.crypto import KeyMaterial, derive_material
+from console.sandbox.endpoint.crypto import MaterialGeneration, derive_material
 from console.sandbox.endpoint.errors import ServiceError, invalid_state, not_found, validation
 from console.sandbox.endpoint.moto_server import MotoServer
 from console.sandbox.endpoint.principals import ACCOUNT
@@ -38,7 +38,7 @@ _REFUSING_STATES = {
 class Generation:
     """One key material of a key. `since` is epoch seconds; `rotation` is None for the first."""
 
-    material: KeyMaterial
+    material: MaterialGeneration
     since: float
     rotation: str | None
 
@@ -89,7 +89,7 @@ class KeptBesideMoto:
     """What the gate keeps about all keys at one moment."""
 
     companions: dict[str, Companion]
-    by_identifier: dict[bytes, tuple[str, KeyMaterial]]
+    by_identifier: dict[bytes, tuple[str, MaterialGeneration]]
     last_uses: dict[str, LastUse]
 
 
@@ -100,7 +100,7 @@ class KeyStore:
         self.moto = moto
         self._root = root_secret
         self._companions: dict[str, Companion] = {}
-        self._by_identifier: dict[bytes, tuple[str, KeyMaterial]] = {}
+        self._by_identifier: dict[bytes, tuple[str, MaterialGeneration]] = {}
         self._found: dict[tuple[str, str], Key] = {}
         self.last_uses: dict[str, LastUse] = {}
 
@@ -181,14 +181,14 @@ class KeyStore:
         first = companion.generations[0]
         companion.generations[0] = Generation(first.material, created, None)
 
-    def material(self, key: "Key", material_id: str) -> KeyMaterial:
+    def material(self, key: "Key", material_id: str) -> MaterialGeneration:
         """Return the generation of that KeyMaterialId. Raises NotFoundException."""
         for generation in self.companion(key).generations:
             if generation.material.id == material_id:
                 return generation.material
         raise not_found(f"Key '{key.arn}' has no key material {material_id}")
 
-    def by_identifier(self, region: str, identifier: bytes) -> "tuple[Key, KeyMaterial] | None":
+    def by_identifier(self, region: str, identifier: bytes) -> "tuple[Key, MaterialGeneration] | None":
         """Return the key of this region, and its material, that made blobs with this identifier."""
         found = self._by_identifier.get(identifier)
         if found is None:

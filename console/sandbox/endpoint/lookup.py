@@ -14,7 +14,7 @@ from typing import Any
 
 from console.sandbox.endpoint.errors import ServiceError
 from console.sandbox.endpoint.records import Record, as_uuid
-from console.sandbox.endpoint.trail import Position, Trail
+from console.sandbox.endpoint.trail import Position, SandboxTrail
 
 PAGE = 50
 _WINDOW = 90 * 86_400.0
@@ -31,7 +31,7 @@ _MATCHERS: dict[str, Callable[[Record, str], bool]] = {
 }
 
 
-def lookup_events(trail: Trail, region: str, request: Mapping[str, Any]) -> dict[str, Any]:
+def lookup_events(trail: SandboxTrail, region: str, request: Mapping[str, Any]) -> dict[str, Any]:
     """Return one page of a Region's events.
 
     Raises InvalidLookupAttributesException, InvalidTimeRangeException, InvalidMaxResultsException,

@@ -16,7 +16,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 from urllib.parse import unquote_to_bytes
 
-from console.sandbox.endpoint.principals import ACCOUNT, Principal
+from console.sandbox.endpoint.principals import ACCOUNT, SandboxPrincipal
 from console.sandbox.http_message import HttpAnswer, HttpRequest
 
 if TYPE_CHECKING:
@@ -105,16 +105,16 @@ class MotoServer:
         stored = s3_backends[ACCOUNT]["aws"].put_object(bucket, key, value)
         stored.set_metadata(dict(metadata or {}))
 
-    def issued_to(self, access_key_id: str) -> Principal | None:
+    def issued_to(self, access_key_id: str) -> SandboxPrincipal | None:
         """Return whom moto issued an access key to: a role session or an IAM user."""
         from moto.iam.models import iam_backends
         from moto.sts.models import sts_backends
 
         role = sts_backends[ACCOUNT]["aws"].get_assumed_role_from_access_key(access_key_id)
         if role is not None:
-            return Principal(role.role_arn.rpartition("/")[2], "role", session=role.session_name)
+            return SandboxPrincipal(role.role_arn.rpartition("/")[2], "role", session=role.session_name)
         user = iam_backends[ACCOUNT]["aws"].get_user_from_access_key_id(access_key_id)
-        return Principal(user.name, "user") if user is not None else None
+        return SandboxPrincipal(user.name, "user") if user is not None else None
 
     def _load(self) -> None:
         from moto.moto_api._internal import mock_random

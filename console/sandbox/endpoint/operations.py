@@ -10,7 +10,7 @@ from binascii import b2a_base64
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from console.sandbox.endpoint.crypto import KeyMaterial, identifier_of, seal, unseal
+from console.sandbox.endpoint.crypto import MaterialGeneration, identifier_of, seal, unseal
 from console.sandbox.endpoint.errors import ServiceError, dry_run_worked, incorrect_key, invalid_ciphertext
 from console.sandbox.endpoint.faults import Faults
 from console.sandbox.endpoint.keys import SYMMETRIC, KeyStore, require_usable
@@ -151,7 +151,7 @@ class CryptoOperations:
 
     def _opened_by(
         self, record: Record, blob: bytes | None, key_id: object, action: str
-    ) -> "tuple[Key, KeyMaterial]":
+    ) -> "tuple[Key, MaterialGeneration]":
         """Return the key and material that made `blob`, once the caller and the key's state allow it.
 
         Without a blob (a dry run that ignores it) it is the key that `key_id` names.
@@ -176,7 +176,7 @@ class CryptoOperations:
         require_usable(key)
         return key, material
 
-    def _sealed_by(self, record: Record, key_id: object, action: str) -> "tuple[Key, KeyMaterial]":
+    def _sealed_by(self, record: Record, key_id: object, action: str) -> "tuple[Key, MaterialGeneration]":
         """Return the key that `key_id` names and its current material, if it may be used."""
         key = self._keys.find(record.region, key_id)
         record.resources = (*record.resources, key.arn)

@@ -21,7 +21,7 @@ _TYPE_OF_KIND = {"role": "AssumedRole", "user": "IAMUser"}
 
 
 @dataclass(frozen=True, slots=True)
-class Principal:
+class SandboxPrincipal:
     """A role session or an IAM user. `name` is the role's or user's; `session` is None for users."""
 
     name: str
@@ -90,25 +90,25 @@ ANALYST = "AKIAKEYDECKANALYST01"
 INTRUDER = "AKIAKEYDECKINTRUDER1"
 
 BUILT_IN = {
-    PLATFORM: Principal("keydeck-platform", "role", session="platform-api"),
-    OPERATOR: Principal("keydeck-operator", "role", session="olga.operator", mfa=True),
-    ONCALL: Principal("keydeck-oncall", "role", session="omar.oncall", mfa=True),
-    ANALYST: Principal("keydeck-analyst", "user"),
-    INTRUDER: Principal("intruder", "user"),
+    PLATFORM: SandboxPrincipal("keydeck-platform", "role", session="platform-api"),
+    OPERATOR: SandboxPrincipal("keydeck-operator", "role", session="olga.operator", mfa=True),
+    ONCALL: SandboxPrincipal("keydeck-oncall", "role", session="omar.oncall", mfa=True),
+    ANALYST: SandboxPrincipal("keydeck-analyst", "user"),
+    INTRUDER: SandboxPrincipal("intruder", "user"),
 }
 
 
 class PrincipalDirectory:
     """Access key id to principal: the built-in table, what control added, then what moto issued."""
 
-    def __init__(self, issued: Callable[[str], Principal | None]) -> None:
+    def __init__(self, issued: Callable[[str], SandboxPrincipal | None]) -> None:
         self._known = dict(BUILT_IN)
         self.addresses: dict[str, str] = {}
         """Where calls come from, by access key id; else from where they really do."""
-        self._strangers: dict[str, Principal] = {}
+        self._strangers: dict[str, SandboxPrincipal] = {}
         self._issued = issued
 
-    def of(self, access_key_id: str) -> Principal:
+    def of(self, access_key_id: str) -> SandboxPrincipal:
         """Return the principal of an access key id; unknown ids are users of that name."""
         principal = self._known.get(access_key_id) or self._strangers.get(access_key_id)
         if principal is None:
@@ -118,15 +118,17 @@ class PrincipalDirectory:
                 return principal
             if len(self._strangers) >= 1000:
                 self._strangers.clear()
-            principal = self._strangers[access_key_id] = Principal(access_key_id or "anonymous", "user")
+            principal = self._strangers[access_key_id] = SandboxPrincipal(
+                access_key_id or "anonymous", "user"
+            )
         return principal
 
-    def add(self, access_key_id: str, name: str, kind: str, session: str | None) -> Principal:
+    def add(self, access_key_id: str, name: str, kind: str, session: str | None) -> SandboxPrincipal:
         """Register a principal; a role without a session name gets its access key id as one."""
         if kind == "role":
-            principal = Principal(name, "role", session=session or access_key_id)
+            principal = SandboxPrincipal(name, "role", session=session or access_key_id)
         elif kind == "user":
-            principal = Principal(name, "user")
+            principal = SandboxPrincipal(name, "user")
         else:
             raise validation(f"A principal's kind is 'role' or 'user', not {kind!r}")
         self._known[access_key_id] = principal

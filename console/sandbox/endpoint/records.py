@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from console.sandbox.endpoint.principals import ACCOUNT, Principal
+from console.sandbox.endpoint.principals import ACCOUNT, SandboxPrincipal
 
 KMS = "kms.amazonaws.com"
 CLOUDTRAIL = "cloudtrail.amazonaws.com"
@@ -70,7 +70,7 @@ class Record:
     source: str
     name: str
     region: str
-    identity: Principal | None
+    identity: SandboxPrincipal | None
     access_key_id: str
     source_ip: str
     user_agent: str

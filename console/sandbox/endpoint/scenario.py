@@ -7,7 +7,7 @@ from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
-class DataKey:
+class MadeDataKey:
     """A 32-byte data key as GenerateDataKey would have made it, and the material that wrapped it."""
 
     plaintext: bytes = field(repr=False)

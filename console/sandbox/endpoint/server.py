@@ -15,7 +15,7 @@ from aiohttp import web
 from aiohttp.web_request import BaseRequest
 
 from console.sandbox.endpoint.admin import Admin
-from console.sandbox.endpoint.gate import MAX_BODY, Gate, HalfAnswerError, ResetConnectionError
+from console.sandbox.endpoint.gate import MAX_BODY, EndpointGate, HalfAnswerError, ResetConnectionError
 from console.sandbox.endpoint.services import JSON
 from console.sandbox.http_message import HttpAnswer, HttpRequest
 from console.sandbox.providers import PREFIX, ProviderResetError, Providers
@@ -30,7 +30,7 @@ _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 class EndpointServer:
     """Listens, and hands every request to the gate, to the admin calls (`/_gate/`) or to the providers."""
 
-    def __init__(self, gate: Gate, delivery_interval: float) -> None:
+    def __init__(self, gate: EndpointGate, delivery_interval: float) -> None:
         self._gate = gate
         self._admin = Admin(gate)
         self._providers = Providers()

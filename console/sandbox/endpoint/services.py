@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl, unquote
 from xml.sax.saxutils import escape
 
 from console.sandbox.endpoint.errors import ServiceError
-from console.sandbox.endpoint.principals import ACCOUNT, Principal
+from console.sandbox.endpoint.principals import ACCOUNT, SandboxPrincipal
 
 JSON = "application/x-amz-json-1.1"
 XML = "text/xml"
@@ -109,7 +109,7 @@ def error_body(service: str, error: ServiceError, request_id: str) -> tuple[str,
     return XML, f'<?xml version="1.0" encoding="UTF-8"?>{document}'.encode()
 
 
-def caller_identity(principal: Principal, request_id: str) -> bytes:
+def caller_identity(principal: SandboxPrincipal, request_id: str) -> bytes:
     """https://docs.aws.amazon.com/STS/latest/APIReference/API_GetCallerIdentity.html"""
     return (
         '<GetCallerIdentityResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/">'

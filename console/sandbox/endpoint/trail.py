@@ -11,7 +11,7 @@ CAPACITY = 500_000
 Position = tuple[float, int]
 
 
-class Trail:
+class SandboxTrail:
     """Keeps the newest `capacity` records and a queue of those not yet delivered to S3.
 
     When it overflows, the oldest tenth goes at once (so the cost is spread), and `dropped` counts it.

@@ -18,10 +18,10 @@ from sqlalchemy import Connection, Engine, func, insert, select
 from crypto_core.database.connection.engine import connected
 from crypto_core.database.schema import journal as table
 from crypto_core.database.state.journal_chain import Chain
-from crypto_core.database.state.journal_entry import FIRST, Entry, Outcome, entry_of, selecting
+from crypto_core.database.state.journal_entry import FIRST, JournalEntry, Outcome, entry_of, selecting
 from crypto_core.text.cleaning import clean
 
-__all__ = ["FIRST", "Entry", "EntryFilter", "Journal", "Outcome", "chained"]
+__all__ = ["FIRST", "EntryFilter", "Journal", "JournalEntry", "Outcome", "chained"]
 
 _LOCK = 0x6B657964  # "keyd": one writer at a time extends the chain
 _PAGE = 1000
@@ -103,7 +103,7 @@ class Journal:
         last = connection.execute(
             select(table.c.seq, table.c.digest).order_by(table.c.seq.desc()).limit(1)
         ).first()
-        entry = Entry(
+        entry = JournalEntry(
             seq=last.seq + 1 if last else 1,
             at=self._clock(),
             actor=clean(actor, 500),
@@ -115,10 +115,10 @@ class Journal:
             previous=bytes(last.digest) if last else FIRST,
             digest=b"",
         )
-        values = {f: getattr(entry, f) for f in Entry.__slots__} | {"digest": entry.computed_digest()}
+        values = {f: getattr(entry, f) for f in JournalEntry.__slots__} | {"digest": entry.computed_digest()}
         connection.execute(insert(table), values)
 
-    def entries(self, *, limit: int = 1000, which: EntryFilter | None = None) -> tuple[Entry, ...]:
+    def entries(self, *, limit: int = 1000, which: EntryFilter | None = None) -> tuple[JournalEntry, ...]:
         """Return the newest `limit` entries that the filter lets through, oldest first.
 
         Raises DatabaseError.
@@ -136,7 +136,7 @@ class Journal:
             return next((wrong for entry in chained(connection) if (wrong := chain.follow(entry))), None)
 
 
-def chained(connection: Connection, *, after: int | None = None) -> Iterator[Entry]:
+def chained(connection: Connection, *, after: int | None = None) -> Iterator[JournalEntry]:
     """Yield all entries, or those behind a number, in their order, without holding them all."""
     behind = () if after is None else (table.c.seq > after,)
     statement = selecting().where(*behind).order_by(table.c.seq)

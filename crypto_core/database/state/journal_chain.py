@@ -6,7 +6,7 @@ that the newest are gone, or that everything from some entry on was made anew: o
 
 from __future__ import annotations
 
-from crypto_core.database.state.journal_entry import FIRST, Entry
+from crypto_core.database.state.journal_entry import FIRST, JournalEntry
 
 
 class Chain:
@@ -15,18 +15,18 @@ class Chain:
     def __init__(self, *, after: int = 0) -> None:
         """`after` is the number before the first entry that is given; its digest is taken as it is told."""
         self.entries = 0
-        self.last: Entry | None = None
+        self.last: JournalEntry | None = None
         self._seq = after
         self._digest: bytes | None = FIRST if after == 0 else None
 
-    def follow(self, entry: Entry) -> str:
+    def follow(self, entry: JournalEntry) -> str:
         """Take the next entry; return one sentence saying what is wrong with it, "" if nothing is."""
         wrong = self._wrong(entry)
         self.entries += 1
         self.last, self._seq, self._digest = entry, entry.seq, entry.digest
         return wrong
 
-    def _wrong(self, entry: Entry) -> str:
+    def _wrong(self, entry: JournalEntry) -> str:
         expected = self._seq + 1
         if entry.seq > expected:
             return f"Entry {expected} is missing: the next one is {entry.seq}."

@@ -26,7 +26,7 @@ from crypto_core.database.schema import journal_checkpoint as table
 from crypto_core.database.state.installation import require_schema
 from crypto_core.database.state.journal import Journal, chained
 from crypto_core.database.state.journal_chain import Chain
-from crypto_core.database.state.journal_entry import Entry, Outcome, microseconds, moment_of
+from crypto_core.database.state.journal_entry import JournalEntry, Outcome, microseconds, moment_of
 from crypto_core.errors import (
     DatabaseError,
     KeydeckError,
@@ -253,7 +253,7 @@ class JournalCheckpoints:
                 problems.add(f"{_named(checkpoint)} is not signed by a configured key.")
         return valid, "", False
 
-    def _end(self) -> Entry:
+    def _end(self) -> JournalEntry:
         """The journal's last entry, once all since the last checkpoint has been looked at."""
         with connected(self._journal.engine) as connection:
             newest = max((found for found, _ in _stored(connection)), key=lambda c: c.seq, default=None)
@@ -312,7 +312,7 @@ def _stored(connection: Connection) -> list[tuple[Checkpoint, str]]:
     ]
 
 
-def _journaled(entry: Entry) -> Checkpoint | None:
+def _journaled(entry: JournalEntry) -> Checkpoint | None:
     """The checkpoint that an entry tells of, None if it tells of none."""
     if entry.action != ACTION or entry.outcome != Outcome.DONE:
         return None

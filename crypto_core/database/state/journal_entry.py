@@ -40,7 +40,7 @@ class Outcome(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class JournalEntry:
     """One journal entry. `detail` is JSON text; it never holds a token or an envelope."""
 
     seq: int
@@ -110,11 +110,11 @@ def selecting() -> Select[Any]:
     return select(*others, microseconds(table.c.at).label("at"))
 
 
-def entry_of(row: Any) -> Entry:
+def entry_of(row: Any) -> JournalEntry:
     """Return the entry of a row, whatever has become of it."""
     texts = ("actor", "host", "action", "subject", "outcome", "detail")
     read: dict[str, Any] = {name: _text(getattr(row, name)) for name in texts}
-    return Entry(
+    return JournalEntry(
         seq=row.seq or 0,
         at=moment_of(row.at),
         previous=bytes(row.previous or b""),

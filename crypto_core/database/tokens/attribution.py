@@ -15,7 +15,7 @@ from itertools import islice
 from threading import Event
 
 from crypto_core.cancelling import stop_if
-from crypto_core.database.tokens.attribution_cache import Answer, AnswerBook, Wrapping
+from crypto_core.database.tokens.attribution_cache import AttributionCache, KnownAttribution, Wrapping
 from crypto_core.database.tokens.census import Census, GroupCount
 from crypto_core.database.tokens.store import StoredToken, TokenScope, TokenStore
 from crypto_core.envelope import ENVELOPE_FORMATS, parse
@@ -67,7 +67,7 @@ class _Probe:
     """One question and its outcome: an answer to remember, or why there is none."""
 
     token: StoredToken
-    answer: Answer | None
+    answer: KnownAttribution | None
     failure: KmsError | None = None
 
 
@@ -88,7 +88,7 @@ class Attributor:
         self,
         store: TokenStore,
         keyring: KmsKeyring,
-        answers: AnswerBook,
+        answers: AttributionCache,
         *,
         limit: int = 5_000,
         workers: int = 8,
@@ -164,7 +164,7 @@ class Attributor:
             envelope = parse(token.value.reveal())
             context = envelope.context_for(token.ref)
         except (EnvelopeError, InvalidReferenceError) as error:
-            return _Probe(token, Answer(token.digest, None, None, None, error.message))
+            return _Probe(token, KnownAttribution(token.digest, None, None, None, error.message))
         try:
             answer = self._keyring.attribute(
                 envelope.encrypted_data_key, named=envelope.named_key, context=context
@@ -172,7 +172,7 @@ class Attributor:
         except KmsError as error:
             return _Probe(token, None, error)
         return _Probe(
-            token, Answer(token.digest, envelope.edk_prefix, answer.key_arn, answer.key_material_id)
+            token, KnownAttribution(token.digest, envelope.edk_prefix, answer.key_arn, answer.key_material_id)
         )
 
     def _group(self, prefix: bytes, groups: Sequence[GroupCount], tokens: int, budget: int) -> _Found:

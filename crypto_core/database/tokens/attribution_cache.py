@@ -29,7 +29,7 @@ Wrapping = tuple[str, str | None]
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class KnownAttribution:
     """What is known about one stored value. `key_arn` is None for an envelope that can't be opened."""
 
     digest: bytes
@@ -39,7 +39,7 @@ class Answer:
     reason: str = ""
 
 
-class AnswerBook:
+class AttributionCache:
     """The remembered answers of one database. Thread-safe."""
 
     def __init__(self, engine: Engine, *, read_only: bool = False) -> None:
@@ -47,9 +47,9 @@ class AnswerBook:
         self._read_only = read_only
         self._lock = threading.Lock()
         self._granted: set[str] = set()
-        self._memory: dict[bytes, Answer] = {}
+        self._memory: dict[bytes, KnownAttribution] = {}
 
-    def remember(self, answers: Iterable[Answer]) -> None:
+    def remember(self, answers: Iterable[KnownAttribution]) -> None:
         """Keep answers; the newer one about a value replaces the older."""
         batch = list({a.digest: a for a in answers}.values())
         if not batch:
@@ -84,10 +84,10 @@ class AnswerBook:
                     groups.setdefault(answer.edk_prefix, set()).add((answer.key_arn, answer.key_material_id))
         return {prefix: _once_a_key(wrappings) for prefix, wrappings in groups.items()}
 
-    def about(self, connection: Connection, digests: Iterable[bytes]) -> Mapping[bytes, Answer]:
+    def about(self, connection: Connection, digests: Iterable[bytes]) -> Mapping[bytes, KnownAttribution]:
         """Return the answers about some stored values, by digest."""
         wanted = list(digests)
-        known: dict[bytes, Answer] = {}
+        known: dict[bytes, KnownAttribution] = {}
         if wanted and self._stored("SELECT", connection):
             t = key_answer.c
             rows = connection.execute(
@@ -96,14 +96,14 @@ class AnswerBook:
                 )
             )
             for digest, prefix, key_arn, material, reason in rows:
-                known[bytes(digest)] = Answer(
+                known[bytes(digest)] = KnownAttribution(
                     bytes(digest), bytes(prefix) if prefix else None, key_arn, material, reason
                 )
         with self._lock:
             known.update({d: self._memory[d] for d in wanted if d in self._memory})
         return known
 
-    def of(self, digest: bytes) -> Answer | None:
+    def of(self, digest: bytes) -> KnownAttribution | None:
         """Return the answer about one stored value. Raises DatabaseError."""
         with connected(self._engine) as connection:
             return self.about(connection, [digest]).get(digest)
@@ -160,7 +160,7 @@ _MAY = text(
 )
 
 
-def _upsert(connection: Connection, answers: list[Answer]) -> None:
+def _upsert(connection: Connection, answers: list[KnownAttribution]) -> None:
     now = datetime.now(UTC)
     statement = insert(key_answer)
     new = statement.excluded
@@ -190,7 +190,7 @@ def _upsert(connection: Connection, answers: list[Answer]) -> None:
     )
 
 
-def _as_select(answers: list[Answer]):  # type: ignore[no-untyped-def]  # the type of a select over unnest
+def _as_select(answers: list[KnownAttribution]):  # type: ignore[no-untyped-def]  # the type of a select over unnest
     def values(name: str, content: list[object], kind: object) -> object:
         return bindparam(name, content, ARRAY(kind), unique=True)  # type: ignore[arg-type]
 

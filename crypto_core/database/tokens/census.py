@@ -11,7 +11,7 @@ from sqlalchemy import BigInteger, Engine, String, and_, case, cast, func, liter
 from sqlalchemy import Text as SqlText
 
 from crypto_core.database.connection.engine import connected
-from crypto_core.database.tokens.attribution_cache import AnswerBook, Wrapping
+from crypto_core.database.tokens.attribution_cache import AttributionCache, Wrapping
 from crypto_core.database.tokens.catalogue import Catalogue, LiveCatalogue
 from crypto_core.database.tokens.expressions import (
     apart,
@@ -58,7 +58,7 @@ class Census:
 
 
 def take_census(
-    engine: Engine, catalogue: LiveCatalogue, answers: AnswerBook, *, cancelled: Event | None = None
+    engine: Engine, catalogue: LiveCatalogue, answers: AttributionCache, *, cancelled: Event | None = None
 ) -> Census:
     """Return the census. No token value leaves the database. Raises DatabaseError, InterruptedRunError."""
     current = catalogue.refresh()

@@ -47,7 +47,7 @@ LISTED = 1_000
 
 
 @dataclass(frozen=True, slots=True)
-class Counted:
+class BatchCounts:
     """What a batch came to. `changed` are tokens that somebody else has changed for good, or removed."""
 
     done: int = 0
@@ -56,11 +56,11 @@ class Counted:
     poisoned: int = 0
     kms_calls: int = 0
 
-    def __add__(self, other: Counted) -> Counted:
-        return Counted(*(getattr(self, name) + getattr(other, name) for name in _COUNTS))
+    def __add__(self, other: BatchCounts) -> BatchCounts:
+        return BatchCounts(*(getattr(self, name) + getattr(other, name) for name in _COUNTS))
 
 
-_COUNTS = tuple(f.name for f in fields(Counted))
+_COUNTS = tuple(f.name for f in fields(BatchCounts))
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +91,9 @@ class Chunk:
         return TokenColumn(self.table_name, self.column_name)
 
     @property
-    def counted(self) -> Counted:
+    def counted(self) -> BatchCounts:
         """What had been counted when it was claimed."""
-        return Counted(*(getattr(self, name) for name in _COUNTS))
+        return BatchCounts(*(getattr(self, name) for name in _COUNTS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,7 +230,7 @@ class ChunkStore:
             state, rate, runners, held = connection.execute(_RENEW, parameters).one()
         return Beat(state, rate, max(1, runners), chunk is None or bool(held))
 
-    def counted(self, connection: Connection, chunk: Chunk) -> Counted:
+    def counted(self, connection: Connection, chunk: Chunk) -> BatchCounts:
         """Return what has been counted of a chunk of ours. Raises LeaseLostError."""
         c = job_chunk.c
         found = connection.execute(
@@ -238,9 +238,11 @@ class ChunkStore:
         ).one_or_none()
         if found is None:
             raise _lost(chunk)
-        return Counted(*found)
+        return BatchCounts(*found)
 
-    def advance(self, connection: Connection, chunk: Chunk, position: str | None, counted: Counted) -> None:
+    def advance(
+        self, connection: Connection, chunk: Chunk, position: str | None, counted: BatchCounts
+    ) -> None:
         """Count a batch in the transaction that writes it. Raises LeaseLostError: then that must not commit.
 
         `position` is the last id up to which every token is finished, None for as it was.
@@ -251,14 +253,14 @@ class ChunkStore:
             changes["position"] = literal(position)
         self._fenced(connection, chunk, changes or {"position": c.position})
 
-    def finish(self, chunk: Chunk, counted: Counted) -> None:
+    def finish(self, chunk: Chunk, counted: BatchCounts) -> None:
         """Tell that a chunk is done. Raises LeaseLostError."""
         c = job_chunk.c
         changes = {name: c[name] + getattr(counted, name) for name in _COUNTS}
         with connected(self._engine, write=True) as connection:
             self._fenced(connection, chunk, changes | {"state": "done", "lease_until": None})
 
-    def release(self, chunk: Chunk, position: str | None, counted: Counted) -> None:
+    def release(self, chunk: Chunk, position: str | None, counted: BatchCounts) -> None:
         """Give a chunk back, to be gone on with by whoever claims it. Raises LeaseLostError."""
         c = job_chunk.c
         changes = {name: c[name] + getattr(counted, name) for name in _COUNTS}

@@ -13,11 +13,11 @@ from sqlalchemy import Connection, Engine, func, select
 
 from crypto_core.cancelling import stop_if
 from crypto_core.database.connection.engine import connected
-from crypto_core.database.tokens.attribution_cache import Answer, AnswerBook, Wrapping
+from crypto_core.database.tokens.attribution_cache import AttributionCache, KnownAttribution, Wrapping
 from crypto_core.database.tokens.catalogue import Catalogue, LiveCatalogue
 from crypto_core.database.tokens.column_selection import Picked
 from crypto_core.database.tokens.expressions import format_of, id_in
-from crypto_core.database.tokens.inventory_expressions import FIELDS, Place, has_format, places_of
+from crypto_core.database.tokens.inventory_expressions import FIELDS, ColumnPlace, has_format, places_of
 from crypto_core.database.tokens.inventory_filter_sql import Matcher, asks_for_evidence, asks_for_keys
 from crypto_core.database.tokens.key_expressions import KeyView, unlike_their_group
 from crypto_core.database.tokens.orders import ORDERS, SortKey, needs_keys
@@ -91,7 +91,7 @@ class Inventory:
         self,
         engine: Engine,
         catalogue: LiveCatalogue,
-        answers: AnswerBook,
+        answers: AttributionCache,
         *,
         aliases: Callable[[], Mapping[str, Sequence[str]]] = dict,
     ) -> None:
@@ -103,7 +103,7 @@ class Inventory:
         # What one page is put together from is all of one moment.
         self._snapshots = engine.execution_options(isolation_level="REPEATABLE READ")
         self._surveys = Surveys()
-        self._placed: tuple[Catalogue | None, tuple[Place, ...]] = (None, ())
+        self._placed: tuple[Catalogue | None, tuple[ColumnPlace, ...]] = (None, ())
 
     def page(
         self,
@@ -281,7 +281,7 @@ class Inventory:
         """The aliases of keys, where a filter may name one. KMS may be slow: hold no connection meanwhile."""
         return self._aliases() if any(term.field == "key" for term in terms) else {}
 
-    def _places(self) -> tuple[Place, ...]:
+    def _places(self) -> tuple[ColumnPlace, ...]:
         """The token columns that the catalogue has now."""
         catalogue = self._catalogue()
         known, places = self._placed
@@ -331,7 +331,7 @@ class Inventory:
 
 
 def _row(
-    ref: TokenRef, row: Any, known: Mapping[bytes, frozenset[Wrapping]], answer: Answer | None
+    ref: TokenRef, row: Any, known: Mapping[bytes, frozenset[Wrapping]], answer: KnownAttribution | None
 ) -> InventoryRow:
     """What is shown of a token: KMS's own answer about it, if there is one, else that about its group."""
     evidence, wrapping = Evidence.UNKNOWN, None
@@ -367,7 +367,7 @@ def _sort(query: Query) -> SortKey:
         raise unknown_sort(query.sort, SortKey) from error
 
 
-def _position(cursor: Cursor, places: Sequence[Place]) -> Position:
+def _position(cursor: Cursor, places: Sequence[ColumnPlace]) -> Position:
     kept, name, row_id, _ = cursor.values
     number = next((p.number for p in places if p.name == name), None)
     if number is None:

@@ -36,7 +36,7 @@ from crypto_core.database.tokens.tables import TokenTable
 from crypto_core.envelope import ENVELOPE_FORMATS, PROVIDER_PREFIXES, STORED_PREFIXES, Format
 from crypto_core.findings.severity import Severity
 from crypto_core.lists.coverage import Evidence
-from crypto_core.lists.filter_language import Field, Kind
+from crypto_core.lists.filter_language import Field, ValueKind
 
 _ENVELOPES = frozenset(ENVELOPE_FORMATS)
 
@@ -55,8 +55,8 @@ FIELDS: dict[str, Field] = {
         Field("key"),
         Field("material"),
         Field("evidence", values=tuple(e.value for e in Evidence)),
-        Field("characters", Kind.NUMBER),
-        Field("created", Kind.DATE),
+        Field("characters", ValueKind.NUMBER),
+        Field("created", ValueKind.DATE),
     )
 }
 FIELDS |= {"ref": FIELDS["reference"], "material_id": FIELDS["material"], "state": FIELDS["severity"]}
@@ -64,7 +64,7 @@ FIELDS |= {"ref": FIELDS["reference"], "material_id": FIELDS["material"], "state
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class ColumnPlace:
     """One token column. `number` is its place among all, `source` its table or some rows of that."""
 
     number: int
@@ -134,21 +134,21 @@ class Place:
         """What is shown of a token, without its value."""
         return _shown(self)
 
-    def among(self, rows: Any) -> Place:
+    def among(self, rows: Any) -> ColumnPlace:
         """The same column of only some rows."""
-        return Place(self.number, self.table, self.column, rows)
+        return ColumnPlace(self.number, self.table, self.column, rows)
 
 
-def places_of(tables: Iterable[TokenTable]) -> tuple[Place, ...]:
+def places_of(tables: Iterable[TokenTable]) -> tuple[ColumnPlace, ...]:
     """Return the token columns of some tables. Keep them: what is asked about them is put together once."""
     tables = tuple(tables)
     sources = {table.name: table_of(table) for table in tables}
     columns = ((table, column) for table in tables for column in table.token_columns)
-    return tuple(Place(n, table, c, sources[table.name]) for n, (table, c) in enumerate(columns))
+    return tuple(ColumnPlace(n, table, c, sources[table.name]) for n, (table, c) in enumerate(columns))
 
 
 @lru_cache(maxsize=64)
-def _shown(place: Place) -> tuple[Any, ...]:
+def _shown(place: ColumnPlace) -> tuple[Any, ...]:
     shown = [n for n in place.table.shown if n != place.table.organisation]
     pairs = (part for name in shown for part in (name, cast(place.source.c[name], SqlText)))
     return (

@@ -17,7 +17,7 @@ from sqlalchemy import Text as SqlText
 from sqlalchemy.sql.elements import False_, True_
 
 from crypto_core.database.tokens.attribution_cache import Wrapping
-from crypto_core.database.tokens.inventory_expressions import Place, has_format, leaked_by
+from crypto_core.database.tokens.inventory_expressions import ColumnPlace, has_format, leaked_by
 from crypto_core.database.tokens.key_expressions import KeyView
 from crypto_core.envelope import ENVELOPE_FORMATS, PROVIDER_PREFIXES, Format
 from crypto_core.findings.severity import FORMAT_SEVERITY
@@ -56,11 +56,11 @@ class Matcher:
         self.formats = frozenset(f for f in Format if all(_lets_through(term, f) for term in terms))
         """The formats that the filter leaves, as far as its terms name them."""
 
-    def passing(self, place: Place) -> ColumnElement[bool]:
+    def passing(self, place: ColumnPlace) -> ColumnElement[bool]:
         """The condition for a token of the column; SQL's FALSE where none can pass."""
         return and_(place.stored.is_not(None), *(self._term(term, place) for term in self._terms))
 
-    def parted(self, places: Sequence[Place]) -> tuple[ColumnElement[bool], list[ColumnElement[bool]]]:
+    def parted(self, places: Sequence[ColumnPlace]) -> tuple[ColumnElement[bool], list[ColumnElement[bool]]]:
         """The condition for a row of a table, and further ones for the token of each of these columns.
 
         What the filter says of the row itself is asked once, not for each of its tokens.
@@ -75,11 +75,11 @@ class Matcher:
         ]
         return and_(there, *of_row), further
 
-    def excludes(self, place: Place) -> bool:
+    def excludes(self, place: ColumnPlace) -> bool:
         """True if no token of the column can pass."""
         return any(isinstance(self._term(term, place), False_) for term in self._terms)
 
-    def names_rows(self, place: Place) -> bool:
+    def names_rows(self, place: ColumnPlace) -> bool:
         """True if the filter names single rows of the column, so that the primary key finds them."""
         return any(
             not term.negated
@@ -88,13 +88,13 @@ class Matcher:
             for term in self._terms
         )
 
-    def _term(self, term: Term, place: Place) -> ColumnElement[bool]:
+    def _term(self, term: Term, place: ColumnPlace) -> ColumnElement[bool]:
         found = _any(self._alternative(term.field, a, place) for a in term.alternatives)
         if not term.negated:
             return found
         return not_(found if isinstance(found, True_ | False_) else func.coalesce(found, False))
 
-    def _alternative(self, field: str | None, value: Alternative, place: Place) -> ColumnElement[bool]:
+    def _alternative(self, field: str | None, value: Alternative, place: ColumnPlace) -> ColumnElement[bool]:
         if field is None:
             return self._anywhere(value, place)
         constant = {"table": place.table.name, "column": place.column, "provider": place.table.provider}
@@ -114,7 +114,7 @@ class Matcher:
             return self._about_keys(field, value, place)
         return has_format(place.stored, (f for f in Format if value.matches(_called(field, f))))
 
-    def _anywhere(self, value: Alternative, place: Place) -> ColumnElement[bool]:
+    def _anywhere(self, value: Alternative, place: ColumnPlace) -> ColumnElement[bool]:
         if value.matches(place.table.provider, anywhere=True) or value.matches(
             f"{place.name}:", anywhere=True
         ):
@@ -124,7 +124,7 @@ class Matcher:
         reference = place.id_text if inside else place.reference
         return or_(*(_has_text(text, value) for text in (reference, *place.texts(value.parts))))
 
-    def _about_keys(self, field: str, value: Alternative, place: Place) -> ColumnElement[bool]:
+    def _about_keys(self, field: str, value: Alternative, place: ColumnPlace) -> ColumnElement[bool]:
         if field == "evidence":
             wanted = [e for e in Evidence if value.matches(e.value)]
             return _any(self._keys.has_evidence(place.stored, e) for e in wanted)
@@ -208,7 +208,7 @@ def _escaped(text: str) -> str:
     return re.sub(r"([\\%_])", r"\\\1", text)
 
 
-def _identified(field: str, value: Alternative, place: Place) -> ColumnElement[bool]:
+def _identified(field: str, value: Alternative, place: ColumnPlace) -> ColumnElement[bool]:
     """By reference or id: through the primary key where the whole id is given."""
     whole = len(value.parts) == 1
     if not whole:
@@ -217,7 +217,7 @@ def _identified(field: str, value: Alternative, place: Place) -> ColumnElement[b
     return false() if row_id is None else _is_id(row_id, place)
 
 
-def _row_id(field: str, value: Alternative, place: Place) -> str | None:
+def _row_id(field: str, value: Alternative, place: ColumnPlace) -> str | None:
     """The id that is named, None if it is that of another column's row."""
     if field == "id":
         return value.text
@@ -226,14 +226,14 @@ def _row_id(field: str, value: Alternative, place: Place) -> str | None:
     return value.text[len(begins) :] if named.text and named.matches(begins) else None
 
 
-def _is_indexed(field: str, value: Alternative, place: Place) -> bool:
+def _is_indexed(field: str, value: Alternative, place: ColumnPlace) -> bool:
     row_id = _row_id(field, value, place)
     if row_id is None or place.table.id_kind == "integer" or place.table.id_type == "uuid":
         return True
     return bool(_spellings(row_id)) and place.table.id_type in _PLAIN
 
 
-def _is_id(text: str, place: Place) -> ColumnElement[bool]:
+def _is_id(text: str, place: ColumnPlace) -> ColumnElement[bool]:
     if place.table.id_kind == "integer":
         plain = re.fullmatch(r"0|-?[1-9][0-9]{0,18}", text)
         return place.id == int(text) if plain and abs(int(text)) < _LARGEST else false()

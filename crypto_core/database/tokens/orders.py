@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import DateTime, cast, false, func, literal, literal_column, or_, true
 from sqlalchemy import Text as SqlText
 
-from crypto_core.database.tokens.inventory_expressions import Place, has_format
+from crypto_core.database.tokens.inventory_expressions import ColumnPlace, has_format
 from crypto_core.database.tokens.key_expressions import KeyView
 from crypto_core.envelope import Format
 from crypto_core.findings.severity import FORMAT_SEVERITY, Severity
@@ -38,7 +38,7 @@ class SortKey(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class ColumnOrder:
     """One order. `value` gives what a token is sorted by, as SQL.
 
     An order by `formats` or by `choices` needs none: its values are known beforehand. `choices` gives them
@@ -47,10 +47,10 @@ class Order:
     `few` says whether there are likely to be few values, so that it pays to find them out.
     """
 
-    value: Callable[[Place], Any] = lambda _: literal_column("0")
+    value: Callable[[ColumnPlace], Any] = lambda _: literal_column("0")
     formats: Mapping[Value, frozenset[Format]] | None = None
-    choices: Callable[[Place, KeyView], Sequence[Value]] | None = None
-    chosen: Callable[[Place, KeyView, Sequence[Any]], Any] = lambda *_: true()
+    choices: Callable[[ColumnPlace, KeyView], Sequence[Value]] | None = None
+    chosen: Callable[[ColumnPlace, KeyView, Sequence[Any]], Any] = lambda *_: true()
     otherwise: Value | None = None
     few: bool = True
     compared: Callable[[Any], Any] = lambda value: value
@@ -58,7 +58,7 @@ class Order:
     kept: Callable[[Any], Any] = lambda value: value
     read: Callable[[Any], Any] = literal
 
-    def known(self, place: Place, keys: KeyView, formats: frozenset[Format]) -> Sequence[Value] | None:
+    def known(self, place: ColumnPlace, keys: KeyView, formats: frozenset[Format]) -> Sequence[Value] | None:
         """The values that tokens of these formats may have; None if not known."""
         if self.choices is not None:
             return self.choices(place, keys)
@@ -66,7 +66,7 @@ class Order:
             return None
         return [value for value, some in self.formats.items() if some & formats]
 
-    def has(self, values: Sequence[Value], place: Place, keys: KeyView) -> Any:
+    def has(self, values: Sequence[Value], place: ColumnPlace, keys: KeyView) -> Any:
         """The condition for a token of the column to have one of some values."""
         if self.choices is not None:
             return self.chosen(place, keys, values)
@@ -84,7 +84,7 @@ _FORMATS: Mapping[Value, frozenset[Format]] = {f.value: frozenset({f}) for f in 
 _EARLIEST: Any = literal_column("'-infinity'::timestamptz")
 
 
-def _created(place: Place) -> Any:
+def _created(place: ColumnPlace) -> Any:
     name = place.table.created
     if name is not None and name in place.table.required:
         return place.created
@@ -94,28 +94,28 @@ def _created(place: Place) -> Any:
 _EVIDENCES = tuple(Evidence)
 
 
-def _shows(place: Place, keys: KeyView, ranks: Sequence[int]) -> Any:
+def _shows(place: ColumnPlace, keys: KeyView, ranks: Sequence[int]) -> Any:
     return or_(false(), *(keys.has_evidence(place.stored, _EVIDENCES[rank]) for rank in ranks))
 
 
-ORDERS: Mapping[SortKey, Order] = {
-    SortKey.STATE: Order(formats=_STATES),
-    SortKey.FORMAT: Order(formats=_FORMATS),
-    SortKey.PROVIDER: Order(choices=lambda place, _: (place.table.provider,)),
-    SortKey.REFERENCE: Order(choices=lambda *_: (0,)),
-    SortKey.ORGANISATION: Order(lambda place: place.organisation.collate("C")),
-    SortKey.KEY: Order(
+ORDERS: Mapping[SortKey, ColumnOrder] = {
+    SortKey.STATE: ColumnOrder(formats=_STATES),
+    SortKey.FORMAT: ColumnOrder(formats=_FORMATS),
+    SortKey.PROVIDER: ColumnOrder(choices=lambda place, _: (place.table.provider,)),
+    SortKey.REFERENCE: ColumnOrder(choices=lambda *_: (0,)),
+    SortKey.ORGANISATION: ColumnOrder(lambda place: place.organisation.collate("C")),
+    SortKey.KEY: ColumnOrder(
         choices=lambda _, keys: (*keys.named(), ""),
         chosen=lambda place, keys, names: keys.is_named(place.stored, names),
         otherwise="",
     ),
-    SortKey.EVIDENCE: Order(
+    SortKey.EVIDENCE: ColumnOrder(
         choices=lambda *_: range(len(_EVIDENCES)),
         chosen=_shows,
         otherwise=_EVIDENCES.index(Evidence.UNKNOWN),
     ),
-    SortKey.CHARACTERS: Order(lambda place: place.characters),
-    SortKey.CREATED: Order(
+    SortKey.CHARACTERS: ColumnOrder(lambda place: place.characters),
+    SortKey.CREATED: ColumnOrder(
         _created,
         few=False,
         compared=lambda value: func.extract("epoch", value),

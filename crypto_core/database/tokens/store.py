@@ -37,7 +37,7 @@ from sqlalchemy.types import NullType
 
 from crypto_core.database.connection.engine import connected
 from crypto_core.database.schema import envelope_backup
-from crypto_core.database.tokens.attribution_cache import AnswerBook
+from crypto_core.database.tokens.attribution_cache import AttributionCache
 from crypto_core.database.tokens.catalogue import LiveCatalogue
 from crypto_core.database.tokens.expressions import (
     MARK_BEGINS,
@@ -96,7 +96,7 @@ class TokenScope:
 class TokenStore:
     """The stored tokens of one database. Thread-safe; every method blocks on SQL."""
 
-    def __init__(self, engine: Engine, catalogue: LiveCatalogue, answers: AnswerBook) -> None:
+    def __init__(self, engine: Engine, catalogue: LiveCatalogue, answers: AttributionCache) -> None:
         self._engine = engine
         self._catalogue = catalogue
         self._answers = answers

@@ -29,10 +29,10 @@ from sqlalchemy import Text as SqlText
 
 from crypto_core.cancelling import stop_if
 from crypto_core.database.tokens.expressions import apart
-from crypto_core.database.tokens.inventory_expressions import Place
+from crypto_core.database.tokens.inventory_expressions import ColumnPlace
 from crypto_core.database.tokens.inventory_filter_sql import Matcher
 from crypto_core.database.tokens.key_expressions import KeyView
-from crypto_core.database.tokens.orders import Order, Value
+from crypto_core.database.tokens.orders import ColumnOrder, Value
 from crypto_core.database.tokens.surveys import Segment, Survey
 
 SAMPLED = 0.5
@@ -41,7 +41,9 @@ CHOOSY = 0.3
 """Up to which share of a table's rows a filter has to let through to be asked before anything else."""
 
 
-def read_together(places: Iterable[Place], matcher: Matcher, keys: KeyView) -> Iterator[list[Place]]:
+def read_together(
+    places: Iterable[ColumnPlace], matcher: Matcher, keys: KeyView
+) -> Iterator[list[ColumnPlace]]:
     """Give the columns that a filter may let through, those of a table together where one scan tells all."""
     there = [p for p in places if not matcher.excludes(p)]
     for _, group in groupby(there, key=lambda p: p.table.name):
@@ -50,7 +52,7 @@ def read_together(places: Iterable[Place], matcher: Matcher, keys: KeyView) -> I
         yield from [[place] for place in columns] if apart else [columns]
 
 
-def source_of(places: Sequence[Place], keys: KeyView) -> Any:
+def source_of(places: Sequence[ColumnPlace], keys: KeyView) -> Any:
     """Return what columns that are read together are read from."""
     return keys.joined(places[0].source, places[0].stored)
 
@@ -60,7 +62,7 @@ class Surveyor:
     """Counts within one transaction."""
 
     connection: Connection
-    order: Order
+    order: ColumnOrder
     matcher: Matcher
     keys: KeyView
     cancelled: Event | None
@@ -68,7 +70,7 @@ class Surveyor:
     _found: dict[Segment, list[str | int]] = field(default_factory=dict)
     _too_many: bool = False
 
-    def take(self, survey: Survey, places: Sequence[Place]) -> None:
+    def take(self, survey: Survey, places: Sequence[ColumnPlace]) -> None:
         """Fill the survey, unless it's known. Raises DatabaseError, InterruptedRunError."""
         with survey.taking(self.cancelled) as needed:
             if not needed:
@@ -86,7 +88,7 @@ class Surveyor:
                         self._count_values(place)
             survey.learn(self._counts, self._found, too_many=self._too_many)
 
-    def _count_values(self, place: Place) -> None:
+    def _count_values(self, place: ColumnPlace) -> None:
         sorted_by = self.order.value(place).label("sorted_by")
         counted = select(sorted_by, func.count()).select_from(source_of([place], self.keys))
         counted = counted.where(self.matcher.passing(place))
@@ -95,7 +97,7 @@ class Surveyor:
         self._too_many = self._too_many or len(rows) > Survey.VALUES
         self._counts |= {(row[0], place.number): row[1] for row in rows}
 
-    def _count_known(self, places: Sequence[Place], known: Sequence[Sequence[Value]]) -> None:
+    def _count_known(self, places: Sequence[ColumnPlace], known: Sequence[Sequence[Value]]) -> None:
         sampled, choosy = self._sample(places, known)
         few = {segment for segment, number in sampled.items() if number * 100 / SAMPLED <= Survey.SPARSE}
         # What many tokens have is asked for first: then nothing else is asked about them.
@@ -114,7 +116,7 @@ class Surveyor:
                 self._found.pop(segment, None)
 
     def _sample(
-        self, places: Sequence[Place], known: Sequence[Sequence[Value]]
+        self, places: Sequence[ColumnPlace], known: Sequence[Sequence[Value]]
     ) -> tuple[dict[Segment, int], bool]:
         """How many tokens of each segment a sample has, and whether the filter lets few of its rows through.
 
@@ -135,7 +137,7 @@ class Surveyor:
 
     def _groups(
         self,
-        places: Sequence[Place],
+        places: Sequence[ColumnPlace],
         values: Sequence[Sequence[Value]],
         few: Collection[Segment],
         *,
@@ -153,7 +155,7 @@ class Surveyor:
 
     def _statement(
         self,
-        places: Sequence[Place],
+        places: Sequence[ColumnPlace],
         values: Sequence[Sequence[Value]],
         few: Collection[Segment],
         *,
@@ -183,7 +185,7 @@ class Surveyor:
         ids = case((func.count().filter(wanted) <= 2 * Survey.SPARSE, collected))
         return select(*numbers, func.count(), ids).group_by(*numbers)
 
-    def _numbered(self, place: Place, values: Sequence[Value]) -> Any:
+    def _numbered(self, place: ColumnPlace, values: Sequence[Value]) -> Any:
         """The place among the values of the one that a token has: all but one are asked for, one by one."""
         otherwise = self.order.otherwise if self.order.otherwise in values else values[-1]
         asked = [(n, value) for n, value in enumerate(values) if value != otherwise]

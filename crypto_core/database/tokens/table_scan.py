@@ -18,10 +18,10 @@ from sqlalchemy import Connection, and_, or_, select
 
 from crypto_core.cancelling import stop_if
 from crypto_core.database.tokens.expressions import id_in
-from crypto_core.database.tokens.inventory_expressions import Place
+from crypto_core.database.tokens.inventory_expressions import ColumnPlace
 from crypto_core.database.tokens.inventory_filter_sql import Matcher
 from crypto_core.database.tokens.key_expressions import KeyView
-from crypto_core.database.tokens.orders import Order, Value
+from crypto_core.database.tokens.orders import ColumnOrder, Value
 from crypto_core.database.tokens.surveying import Surveyor
 from crypto_core.database.tokens.surveys import Survey
 
@@ -64,8 +64,8 @@ class Walker:
     def __init__(
         self,
         connection: Connection,
-        places: Sequence[Place],
-        order: Order,
+        places: Sequence[ColumnPlace],
+        order: ColumnOrder,
         matcher: Matcher,
         keys: KeyView,
         survey: Survey,
@@ -97,7 +97,7 @@ class Walker:
                 break
         return found
 
-    def _segments(self, search: Search) -> list[tuple[Value, Place]]:
+    def _segments(self, search: Search) -> list[tuple[Value, ColumnPlace]]:
         """The segments from the start on, in the direction of the search; empty ones as far as not known."""
         if self._survey.known:
             by_number = {p.number: p for p in self._places}
@@ -112,11 +112,11 @@ class Walker:
     def _take_survey(self) -> None:
         self._surveyor.take(self._survey, self._places)
 
-    def _known(self, place: Place) -> Sequence[Value] | None:
+    def _known(self, place: ColumnPlace) -> Sequence[Value] | None:
         return self._order.known(place, self._keys, self._matcher.formats)
 
     def _walk(
-        self, value: Value, place: Place, after: Position | None, search: Search, limit: int
+        self, value: Value, place: ColumnPlace, after: Position | None, search: Search, limit: int
     ) -> list[Position]:
         """The next tokens of one segment."""
         survey, segment = self._survey, (value, place.number)
@@ -140,7 +140,7 @@ class Walker:
         return near + rest
 
     def _near(
-        self, value: Value, place: Place, after: Position | None, search: Search, limit: int
+        self, value: Value, place: ColumnPlace, after: Position | None, search: Search, limit: int
     ) -> tuple[list[Position], str | int | None]:
         """The tokens of a segment among the next rows, and the last of these rows if there may be more."""
         bounds = [_from(place, after, search)] if after is not None else []
@@ -154,7 +154,7 @@ class Walker:
         return found, end if end is None or isinstance(end, int) else str(end)
 
     def _among(
-        self, value: Value, place: Place, after: Position | None, search: Search, limit: int
+        self, value: Value, place: ColumnPlace, after: Position | None, search: Search, limit: int
     ) -> list[Position]:
         """The next tokens of a segment whose few ids are remembered."""
         ids = self._survey.ids((value, place.number))
@@ -175,7 +175,7 @@ class Walker:
                 break
         return found
 
-    def _ids(self, value: Value, place: Place) -> list[str | int]:
+    def _ids(self, value: Value, place: ColumnPlace) -> list[str | int]:
         """The ids of a segment with few tokens, in order: of those that the survey found, else by a scan."""
         found = self._survey.found((value, place.number))
         if found is not None:
@@ -185,7 +185,9 @@ class Walker:
             statement = self._segment(value, place).limit(self._survey.SPARSE + 1)
         return [_plain(row[0]) for row in self._connection.execute(statement.order_by(place.id))]
 
-    def _select(self, value: Value, place: Place, bounds: Any, search: Search, limit: int) -> list[Position]:
+    def _select(
+        self, value: Value, place: ColumnPlace, bounds: Any, search: Search, limit: int
+    ) -> list[Position]:
         statement = self._segment(value, place)
         if bounds is not None:
             statement = statement.where(bounds)
@@ -195,7 +197,7 @@ class Walker:
             for row in self._connection.execute(statement)
         ]
 
-    def _segment(self, value: Value, place: Place) -> Any:
+    def _segment(self, value: Value, place: ColumnPlace) -> Any:
         condition = self._order.has([value], place, self._keys)
         tokens = self._keys.joined(place.source, place.stored)
         return select(place.id).select_from(tokens).where(self._matcher.passing(place), condition)
@@ -232,7 +234,7 @@ class Walker:
         found.sort(key=lambda p: p.value, reverse=search.falling)
         return found[: search.limit]
 
-    def _behind(self, value: Any, place: Place, start: Position, search: Search) -> Any:
+    def _behind(self, value: Any, place: ColumnPlace, start: Position, search: Search) -> Any:
         """The condition for tokens behind the start, so that an index on value and id may serve."""
         at = self._order.read(start.kept)
         beyond = value < at if search.falling else value > at
@@ -247,18 +249,18 @@ def _plain(row_id: Any) -> str | int:
     return row_id if isinstance(row_id, int) else str(row_id)
 
 
-def _at(start: Position, value: Value, place: Place) -> bool:
+def _at(start: Position, value: Value, place: ColumnPlace) -> bool:
     return (start.value, start.number) == (value, place.number)
 
 
-def _behind(search: Search, start: Position, value: Value, place: Place) -> bool:
+def _behind(search: Search, start: Position, value: Value, place: ColumnPlace) -> bool:
     """True if a segment comes behind that of the start."""
     if start.value != value:
         return bool(value < start.value if search.falling else value > start.value)
     return place.number < start.number if search.backwards else place.number > start.number
 
 
-def _from(place: Place, start: Position, search: Search) -> Any:
+def _from(place: ColumnPlace, start: Position, search: Search) -> Any:
     if search.inclusive:
         return place.id <= start.row_id if search.backwards else place.id >= start.row_id
     return _beyond(place.id, start.row_id, search.backwards)

@@ -17,11 +17,11 @@ from crypto_core.incidents.keys.ground import KeyGround
 from crypto_core.incidents.keys.subject import at, new_key, old_key
 from crypto_core.incidents.model import CheckResult, CheckState
 from crypto_core.incidents.step_contracts import Situation
-from crypto_core.keys.replacement.guide import Guide, StepId, StepState
+from crypto_core.keys.replacement.guide import Guide, GuideStepState, StepId
 from crypto_core.lists.paging import Query
 from crypto_core.text.counting import counted
 from crypto_core.trail.event import SEALS
-from crypto_core.trail.key_watch.sightings import KeyUse, Look, UseKind
+from crypto_core.trail.key_watch.sightings import KeyUse, UseKind, WatchStatus
 from crypto_core.trail.sources.pull_query import LATE
 
 DEFAULT_MINUTES = 60
@@ -35,7 +35,7 @@ class _Watched:
     """All uses that one watch told, and its last look."""
 
     uses: tuple[KeyUse, ...]
-    look: Look
+    look: WatchStatus
     note: str = ""
 
     @property
@@ -71,7 +71,7 @@ class WatchingChecks:
         guide = self._guide(situation, old, new, since)
         step = guide.step(StepId.IN_USE)
         lines = list(step.evidence)
-        if step.state is StepState.DONE:
+        if step.state is GuideStepState.DONE:
             return CheckResult(CheckState.PASSED, (*lines, *step.warnings))
         switched, told = self._by_events(situation, old, new, since)
         lines += told
@@ -79,7 +79,7 @@ class WatchingChecks:
             return CheckResult(CheckState.PASSED, tuple(lines))
         lines += [instruction.text for instruction in step.do]
         lines += [guide.outside] if guide.outside else []
-        unknown = step.state is StepState.UNKNOWN or guide.outside
+        unknown = step.state is GuideStepState.UNKNOWN or guide.outside
         return CheckResult(CheckState.UNKNOWN if unknown else CheckState.NOT_YET, tuple(lines))
 
     def key_quiet(self, situation: Situation) -> CheckResult:
@@ -121,7 +121,7 @@ class WatchingChecks:
         look, cancelled = self._ground.replacement.look, situation.cancelled
         guide = look(old, new, cancelled=cancelled)
         chosen = guide.new is not None and guide.new.created_at is not None and guide.new.created_at < since
-        if guide.step(StepId.IN_USE).state is StepState.DONE and not chosen:
+        if guide.step(StepId.IN_USE).state is GuideStepState.DONE and not chosen:
             return guide
         if guide.outside or guide.new is None:
             return guide

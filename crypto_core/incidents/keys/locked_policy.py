@@ -16,7 +16,7 @@ from crypto_core.keys.policy.actions import POWERS, Power
 from crypto_core.keys.policy.document import PolicyDocument, Statement, parse_policy
 from crypto_core.keys.policy.least_privilege import NEEDS, Role
 from crypto_core.keys.policy.narrowing import narrowings
-from crypto_core.keys.principal import Principal
+from crypto_core.keys.principal import PolicyPrincipal
 
 ADMINISTERS = NEEDS[Role.ADMINISTRATOR] - {"ReplicateKey"}
 """What is left to those who administer the key: a replica would have a policy of its own."""
@@ -95,7 +95,7 @@ def _kept(statement: Statement, raw: dict[str, Any], now: PolicyDocument) -> dic
     return raw
 
 
-def _without_deleted(raw: Any, principals: Sequence[Principal]) -> Any:
+def _without_deleted(raw: Any, principals: Sequence[PolicyPrincipal]) -> Any:
     """The principals but for deleted ones, whom KMS takes in no policy; None if none is left."""
     gone = {p.value for p in principals if p.is_gone}
     if not gone or not isinstance(raw, Mapping):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from crypto_core.database.state.journal import Entry as JournalEntry
+from crypto_core.database.state.journal import JournalEntry
 from crypto_core.incidents.model import Incident
 from crypto_core.incidents.report.masking import shown
 from crypto_core.incidents.report.parts import ActionRow

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from crypto_core.envelope.formats import Format
-from crypto_core.incidents.report.exhibits import Counted, Exhibit
+from crypto_core.incidents.report.exhibits import CensusCounts, Exhibit
 from crypto_core.incidents.report.parts import CensusPart, Difference
 from crypto_core.key_names import same_key
 
@@ -36,7 +36,7 @@ def under_key(exhibits: Sequence[Exhibit], key_arn: str) -> tuple[int | None, in
     return _under(first, key_arn), _under(last, key_arn) if last else None
 
 
-def _ends(exhibits: Sequence[Exhibit]) -> tuple[Counted, Counted | None] | None:
+def _ends(exhibits: Sequence[Exhibit]) -> tuple[CensusCounts, CensusCounts | None] | None:
     taken = sorted(
         (exhibit.census for exhibit in exhibits if exhibit.census is not None),
         key=lambda census: (census.at, census.evidence),
@@ -49,11 +49,11 @@ def _ends(exhibits: Sequence[Exhibit]) -> tuple[Counted, Counted | None] | None:
     return same[0], same[-1] if len(same) > 1 else None
 
 
-def _under(census: Counted, key_arn: str) -> int:
+def _under(census: CensusCounts, key_arn: str) -> int:
     return sum(key.tokens for name, key in census.keys.items() if same_key(name, key_arn))
 
 
-def _by_format(first: Counted, last: Counted | None) -> tuple[Difference, ...]:
+def _by_format(first: CensusCounts, last: CensusCounts | None) -> tuple[Difference, ...]:
     return tuple(
         Difference(
             f.value,
@@ -70,7 +70,7 @@ def _says(format_: Format) -> str:
     return "protected" if format_.protected else "" if format_ is Format.EMPTY else "not protected"
 
 
-def _by_key(first: Counted, last: Counted | None) -> tuple[Difference, ...]:
+def _by_key(first: CensusCounts, last: CensusCounts | None) -> tuple[Difference, ...]:
     names = dict.fromkeys((*first.keys, *(last.keys if last else ())))
     rows = []
     for name in names:

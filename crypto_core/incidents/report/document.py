@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
-from crypto_core.database.state.journal import Entry as JournalEntry
+from crypto_core.database.state.journal import JournalEntry
 from crypto_core.findings.severity import Severity
-from crypto_core.incidents.model import Entry, IncidentState, IncidentView, Scope, StepView
+from crypto_core.incidents.model import IncidentScope, IncidentState, IncidentView, StepView, TimelineEntry
 from crypto_core.incidents.report.actions import Actions, actions_of, job_numbers
 from crypto_core.incidents.report.differences import census_part
 from crypto_core.incidents.report.exhibits import Exhibit, read
@@ -21,14 +21,14 @@ from crypto_core.incidents.report.open_points import of_evidence, of_steps, of_t
 from crypto_core.incidents.report.parts import (
     DRAFT,
     FINAL,
-    EvidenceRow,
     Head,
-    JobRow,
     Named,
     OpenPoint,
     Report,
+    ReportEvidence,
+    ReportJob,
+    ReportStep,
     ScopePart,
-    StepRow,
     TimelineRow,
     TokensPart,
 )
@@ -106,7 +106,7 @@ def _head(view: IncidentView, now: datetime, host: str, version: str) -> Head:
     )
 
 
-def _scope(scope: Scope, kind: str) -> ScopePart:
+def _scope(scope: IncidentScope, kind: str) -> ScopePart:
     return ScopePart(
         kind=kind,
         key=shown(scope.key, 300),
@@ -119,10 +119,10 @@ def _scope(scope: Scope, kind: str) -> ScopePart:
     )
 
 
-def _jobs(view: IncidentView, exhibits: Sequence[Exhibit]) -> tuple[JobRow, ...]:
+def _jobs(view: IncidentView, exhibits: Sequence[Exhibit]) -> tuple[ReportJob, ...]:
     """The last that evidence tells of each job, and the jobs of which it tells nothing."""
     jobs = {
-        number: JobRow(number, "", "", None, None, None, None) for number in job_numbers(view.incident)
+        number: ReportJob(number, "", "", None, None, None, None) for number in job_numbers(view.incident)
     } | {exhibit.job.id: exhibit.job for exhibit in exhibits if exhibit.job is not None}
     return tuple(jobs[number] for number in sorted(jobs))
 
@@ -145,11 +145,11 @@ def _open_points(
     return tuple(sorted(points, key=lambda point: point.severity.rank))
 
 
-def _step(view: StepView, whole: IncidentView, times: Times) -> StepRow:
+def _step(view: StepView, whole: IncidentView, times: Times) -> ReportStep:
     phase = whole.runbook.phase_of(view.step.id)
     time = times.step(view.step.id)
     check = view.check
-    return StepRow(
+    return ReportStep(
         number=view.number,
         id=shown(view.step.id, 100),
         title=shown(view.step.title, 200),
@@ -171,14 +171,14 @@ def _step(view: StepView, whole: IncidentView, times: Times) -> StepRow:
     )
 
 
-def _line(entry: Entry, titles: Mapping[str, str]) -> TimelineRow:
+def _line(entry: TimelineEntry, titles: Mapping[str, str]) -> TimelineRow:
     step = titles.get(entry.step_id, shown(entry.step_id, 100))
     return TimelineRow(entry.at, shown(entry.actor, 300), entry.kind.value, step, shown(entry.text))
 
 
-def _evidence(exhibit: Exhibit, titles: Mapping[str, str]) -> EvidenceRow:
+def _evidence(exhibit: Exhibit, titles: Mapping[str, str]) -> ReportEvidence:
     piece = exhibit.evidence
-    return EvidenceRow(
+    return ReportEvidence(
         id=piece.id,
         step=titles.get(piece.step_id, shown(piece.step_id, 100)),
         kind=shown(piece.kind, 60),

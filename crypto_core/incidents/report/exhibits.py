@@ -17,9 +17,9 @@ from typing import Any
 from crypto_core.envelope.formats import Format
 from crypto_core.errors import EvidenceError, KeydeckError
 from crypto_core.incidents.catalogue import CaptureKind
-from crypto_core.incidents.model import Evidence
+from crypto_core.incidents.model import EvidencePiece
 from crypto_core.incidents.report.masking import shown
-from crypto_core.incidents.report.parts import JobRow
+from crypto_core.incidents.report.parts import ReportJob
 from crypto_core.providers.answers import Liveness
 from crypto_core.text.counting import counted
 
@@ -37,7 +37,7 @@ class CountedKey:
 
 
 @dataclass(frozen=True, slots=True)
-class Counted:
+class CensusCounts:
     """What is taken from a census."""
 
     evidence: int
@@ -63,20 +63,20 @@ class Counted:
 class Exhibit:
     """One piece, whether it is what was captured, and what is taken from it."""
 
-    evidence: Evidence
+    evidence: EvidencePiece
     agrees: bool
     trouble: str = ""
     gaps: tuple[str, ...] = ()
     """Why what it covers isn't whole."""
-    census: Counted | None = None
-    job: JobRow | None = None
+    census: CensusCounts | None = None
+    job: ReportJob | None = None
     liveness: Mapping[str, str] = field(default_factory=dict)
     """What the provider said of a token, by reference."""
     by_hand: Mapping[str, str] = field(default_factory=dict)
     """How a token is revoked that no call revokes, by reference."""
 
 
-def read(piece: Evidence, content_of: Callable[[int], str]) -> Exhibit:
+def read(piece: EvidencePiece, content_of: Callable[[int], str]) -> Exhibit:
     """Return what is taken from a piece. Raises nothing that has to do with that piece."""
     try:
         text = content_of(piece.id)
@@ -123,7 +123,7 @@ def _gaps(part: Mapping[str, Any]) -> Iterator[str]:
         yield f"{counted(left, 'token')} not looked at."
 
 
-def _census(piece: Evidence, parts: tuple[Mapping[str, Any], ...]) -> Counted | None:
+def _census(piece: EvidencePiece, parts: tuple[Mapping[str, Any], ...]) -> CensusCounts | None:
     found = next((part for part in parts if isinstance(part.get("by_format"), dict)), None)
     if found is None:
         return None
@@ -135,15 +135,15 @@ def _census(piece: Evidence, parts: tuple[Mapping[str, Any], ...]) -> Counted | 
             tokens[name] += count
             about[name] = shown(key.get("alias"), 200), shown(key.get("key_state"), 40)
     keys = {name: CountedKey(name, count, *about[name]) for name, count in tokens.items()}
-    return Counted(piece.id, piece.captured_at, by_format, keys, shown(parts[0].get("database"), 100))
+    return CensusCounts(piece.id, piece.captured_at, by_format, keys, shown(parts[0].get("database"), 100))
 
 
-def _job(piece: Evidence, parts: tuple[Mapping[str, Any], ...]) -> JobRow | None:
+def _job(piece: EvidencePiece, parts: tuple[Mapping[str, Any], ...]) -> ReportJob | None:
     for part in parts:
         number = _count(part.get("job", part.get("id")))
         if number is None:
             continue
-        return JobRow(
+        return ReportJob(
             id=number,
             verb=shown(part.get("verb"), 40),
             state=shown(part.get("state"), 40),

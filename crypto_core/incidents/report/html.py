@@ -13,7 +13,7 @@ from html import escape
 
 from crypto_core.incidents.report.outline import headline, outline
 from crypto_core.incidents.report.parts import DRAFT, Signed
-from crypto_core.incidents.report.sections import Cell, Look, Section, Table, Tone
+from crypto_core.incidents.report.sections import Cell, ReportTable, Section, TextLook, Tone
 from crypto_core.incidents.report.stylesheet import BAR_STEPS, STYLESHEET
 
 _POLICY = (
@@ -71,7 +71,7 @@ def _section(section: Section) -> Iterator[str]:
     yield "</section>"
 
 
-def _table(table: Table, *, named: bool) -> Iterator[str]:
+def _table(table: ReportTable, *, named: bool) -> Iterator[str]:
     if not table.rows:
         yield f'<p class="empty"><b>{escape(table.caption)}:</b> {escape(table.empty)}</p>'
         return
@@ -91,7 +91,7 @@ def _table(table: Table, *, named: bool) -> Iterator[str]:
 
 def _cell(cell: Cell) -> str:
     """The lines of a cell, each by itself: a right-to-left text turns nothing around it."""
-    tag = "code" if cell.look is Look.CODE else "span"
+    tag = "code" if cell.look is TextLook.CODE else "span"
     tone = f' class="{cell.tone.value}"' if cell.tone is not Tone.PLAIN else ""
     text = f'<{tag}{tone} dir="auto">{escape(cell.text)}</{tag}>' if cell.text else ""
     more = "".join(f'<small dir="auto">{escape(line)}</small>' for line in cell.more if line)

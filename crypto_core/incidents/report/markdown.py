@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 
 from crypto_core.incidents.report.outline import headline, outline
 from crypto_core.incidents.report.parts import Signed
-from crypto_core.incidents.report.sections import Cell, Look, Section, Table
+from crypto_core.incidents.report.sections import Cell, ReportTable, Section, TextLook
 from crypto_core.text.cleaning import clean
 
 # A character reference can't be taken for structure (CommonMark 0.31, section 2.5), nor can it be undone by
@@ -64,7 +64,7 @@ def _section(section: Section) -> Iterator[str]:
         yield from ("", *_table(table, named=section.names_tables))
 
 
-def _table(table: Table, *, named: bool) -> Iterator[str]:
+def _table(table: ReportTable, *, named: bool) -> Iterator[str]:
     if named:
         yield from (f"### {escaped(table.caption)}", "")
     if not table.rows:
@@ -72,7 +72,7 @@ def _table(table: Table, *, named: bool) -> Iterator[str]:
         return
     yield _row(escaped(header) for header in table.headers)
     looks = [cell.look for cell in table.rows[0]]
-    yield _row("---:" if look is Look.NUMBER else "---" for look in looks)
+    yield _row("---:" if look is TextLook.NUMBER else "---" for look in looks)
     for row in table.rows:
         yield _row(_cell(cell) for cell in row)
 
@@ -82,6 +82,6 @@ def _row(cells: Iterable[str]) -> str:
 
 
 def _cell(cell: Cell) -> str:
-    first = cell.look is Look.CODE and _PLAIN_CODE.fullmatch(cell.text)
+    first = cell.look is TextLook.CODE and _PLAIN_CODE.fullmatch(cell.text)
     lines = [f"`{cell.text}`" if first and line is cell.text else escaped(line) for line in cell.lines]
     return " · ".join(lines)

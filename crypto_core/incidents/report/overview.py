@@ -9,9 +9,9 @@ from crypto_core.incidents.report.parts import Difference, Report, Signed
 from crypto_core.incidents.report.sections import (
     WORD_TONE,
     Cell,
-    Look,
+    ReportTable,
     Section,
-    Table,
+    TextLook,
     Tone,
     code,
     facts,
@@ -145,15 +145,15 @@ def census(report: Report) -> Section:
     )
 
 
-def _differences(caption: str, first: str, rows: tuple[Difference, ...], *, keys: bool) -> Table:
+def _differences(caption: str, first: str, rows: tuple[Difference, ...], *, keys: bool) -> ReportTable:
     def name(row: Difference) -> Cell:
         tone = Tone.WARNING if row.note == "not protected" and row.after else Tone.PLAIN
-        return Cell(row.name, tone, Look.CODE if keys else Look.TEXT, (row.note,))
+        return Cell(row.name, tone, TextLook.CODE if keys else TextLook.TEXT, (row.note,))
 
     def change(row: Difference) -> Cell:
         if row.after is None:
-            return Cell("–", look=Look.NUMBER)
-        return Cell(f"{row.after - row.before:+,}" if row.after != row.before else "0", look=Look.NUMBER)
+            return Cell("–", look=TextLook.NUMBER)
+        return Cell(f"{row.after - row.before:+,}" if row.after != row.before else "0", look=TextLook.NUMBER)
 
     after = [row.after for row in rows if row.after is not None]
     total = Difference("In all", sum(row.before for row in rows), sum(after) if after else None)

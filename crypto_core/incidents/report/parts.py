@@ -82,7 +82,7 @@ class TimelineRow:
 
 
 @dataclass(frozen=True, slots=True)
-class StepRow:
+class ReportStep:
     """A step and how it went. Times are in seconds; a budget of 0 is none."""
 
     number: int
@@ -122,7 +122,7 @@ class ActionRow:
 
 
 @dataclass(frozen=True, slots=True)
-class EvidenceRow:
+class ReportEvidence:
     """A piece of evidence without its content. `agrees` if the content still has the hash."""
 
     id: int
@@ -162,7 +162,7 @@ class CensusPart:
 
 
 @dataclass(frozen=True, slots=True)
-class JobRow:
+class ReportJob:
     """A job that did a part of it. Counts are of tokens."""
 
     id: int
@@ -209,12 +209,12 @@ class Report:
     found: tuple[Named, ...]
     census: CensusPart | None
     tokens: TokensPart
-    jobs: tuple[JobRow, ...]
-    steps: tuple[StepRow, ...]
+    jobs: tuple[ReportJob, ...]
+    steps: tuple[ReportStep, ...]
     timeline: tuple[TimelineRow, ...]
     actions: tuple[ActionRow, ...]
     actions_left_out: int
-    evidence: tuple[EvidenceRow, ...]
+    evidence: tuple[ReportEvidence, ...]
     people: tuple[Person, ...]
     journal_state: str
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from crypto_core.incidents.report.parts import Report, StepRow
+from crypto_core.incidents.report.parts import Report, ReportStep
 from crypto_core.incidents.report.sections import (
     WORD_TONE,
     Cell,
-    Look,
     Section,
+    TextLook,
     Tone,
     at_time,
     code,
@@ -56,7 +56,7 @@ def steps(report: Report, names: Names) -> Section:
     )
 
 
-def _step_row(step: StepRow, names: Names) -> tuple[Cell, ...]:
+def _step_row(step: ReportStep, names: Names) -> tuple[Cell, ...]:
     budget = f"of {duration(step.budget_seconds)}" if step.budget_seconds else ""
     kind = f" ({step.phase_kind})" if step.phase.casefold() != step.phase_kind else ""
     over = "over budget" if step.within is False else ""
@@ -126,7 +126,7 @@ def evidence(report: Report, names: Names) -> Section:
         (
             number(row.id),
             Cell(row.title, more=(row.kind, row.step)),
-            Cell(moment(row.at), look=Look.TIME, more=(names.short(row.by),)),
+            Cell(moment(row.at), look=TextLook.TIME, more=(names.short(row.by),)),
             code(row.sha256),
             number(row.characters),
             Cell(

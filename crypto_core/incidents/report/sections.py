@@ -36,7 +36,7 @@ WORD_TONE = {
 """Words of states, outcomes and verdicts."""
 
 
-class Look(StrEnum):
+class TextLook(StrEnum):
     """What kind of text it is."""
 
     TEXT = "text"
@@ -52,7 +52,7 @@ class Cell:
 
     text: str
     tone: Tone = Tone.PLAIN
-    look: Look = Look.TEXT
+    look: TextLook = TextLook.TEXT
     more: tuple[str, ...] = ()
     share: int | None = None
 
@@ -63,7 +63,7 @@ class Cell:
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class ReportTable:
     """Rows under headers; `empty` is said where there are none."""
 
     caption: str
@@ -73,7 +73,7 @@ class Table:
 
 
 @dataclass(frozen=True, slots=True)
-class Fact:
+class NamedValue:
     """A named value."""
 
     name: str
@@ -87,8 +87,8 @@ class Section:
     id: str
     title: str
     lead: str = ""
-    facts: tuple[Fact, ...] = ()
-    tables: tuple[Table, ...] = ()
+    facts: tuple[NamedValue, ...] = ()
+    tables: tuple[ReportTable, ...] = ()
 
     @property
     def names_tables(self) -> bool:
@@ -96,10 +96,10 @@ class Section:
         return len(self.tables) > 1 or bool(self.facts)
 
 
-def facts(*pairs: tuple[str, str | Cell]) -> tuple[Fact, ...]:
+def facts(*pairs: tuple[str, str | Cell]) -> tuple[NamedValue, ...]:
     """Return the facts that have a value."""
     told = ((name, value if isinstance(value, Cell) else Cell(value)) for name, value in pairs)
-    return tuple(Fact(name, cell) for name, cell in told if cell.lines)
+    return tuple(NamedValue(name, cell) for name, cell in told if cell.lines)
 
 
 def quiet(text: str) -> Cell:
@@ -109,18 +109,20 @@ def quiet(text: str) -> Cell:
 
 def code(text: str, *more: str) -> Cell:
     """Return a hash, an ARN or a reference."""
-    return Cell(text, look=Look.CODE, more=more)
+    return Cell(text, look=TextLook.CODE, more=more)
 
 
 def number(value: int | None) -> Cell:
     """Return a count, with a dash for one that isn't known."""
-    return Cell("–" if value is None else f"{value:,}", look=Look.NUMBER)
+    return Cell("–" if value is None else f"{value:,}", look=TextLook.NUMBER)
 
 
-def table(caption: str, headers: str, rows: Iterable[tuple[Cell | str, ...]], empty: str = "None.") -> Table:
+def table(
+    caption: str, headers: str, rows: Iterable[tuple[Cell | str, ...]], empty: str = "None."
+) -> ReportTable:
     """Return a table; `headers` are separated by bars."""
     cells = tuple(tuple(c if isinstance(c, Cell) else Cell(c) for c in row) for row in rows)
-    return Table(caption, tuple(headers.split("|")), cells, empty)
+    return ReportTable(caption, tuple(headers.split("|")), cells, empty)
 
 
 def word(text: str, *more: str) -> Cell:
@@ -130,7 +132,7 @@ def word(text: str, *more: str) -> Cell:
 
 def at_time(text: str) -> Cell:
     """Return a moment."""
-    return Cell(text, look=Look.TIME)
+    return Cell(text, look=TextLook.TIME)
 
 
 def share(seconds: float | None, budget: int) -> int | None:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from importlib import metadata
 from typing import Protocol
 
-from crypto_core.database.state.journal import Entry
+from crypto_core.database.state.journal import JournalEntry
 from crypto_core.errors import DatabaseError, RefusedError
 from crypto_core.guard.signature import Signer
 from crypto_core.incidents.model import IncidentView
@@ -34,7 +34,7 @@ ENTRIES_READ = 100_000
 class ReadJournal(Protocol):
     """What of the journal a report needs."""
 
-    def entries(self, *, limit: int = ...) -> tuple[Entry, ...]:
+    def entries(self, *, limit: int = ...) -> tuple[JournalEntry, ...]:
         """Return the newest entries, oldest first."""
         ...
 
@@ -102,7 +102,7 @@ class ReportService:
         """
         return check_report(text, self._signer, no_signer_because=self._no_signer_because)
 
-    def _read_journal(self, view: IncidentView) -> tuple[Sequence[Entry], str, tuple[str, ...]]:
+    def _read_journal(self, view: IncidentView) -> tuple[Sequence[JournalEntry], str, tuple[str, ...]]:
         try:
             broken = self._journal.verify()
             entries = self._journal.entries(limit=ENTRIES_READ)

@@ -15,7 +15,7 @@ from crypto_core.envelope import Format
 from crypto_core.incidents.catalogue import CaptureKind
 from crypto_core.incidents.model import Incident
 from crypto_core.incidents.step_contracts import Captured, Progress
-from crypto_core.incidents.tokens.marks import Comparison, Held, Mark, Marker
+from crypto_core.incidents.tokens.marks import Held, Marker, TokenComparison, TokenMark
 from crypto_core.incidents.tokens.parts import TokenParts
 from crypto_core.incidents.tokens.remembered import Answers, Before, Remembered, mark_json
 from crypto_core.incidents.tokens.scoped import InScope, ScopedTokens
@@ -35,13 +35,13 @@ class Standing:
     """
 
     before: Before
-    comparisons: tuple[Comparison, ...]
+    comparisons: tuple[TokenComparison, ...]
     answers: Answers
     fresh: tuple[Captured, ...] = ()
     now: dict[TokenRef, StoredToken] = field(default_factory=dict, repr=False)
 
     @property
-    def marks(self) -> dict[TokenRef, Mark]:
+    def marks(self) -> dict[TokenRef, TokenMark]:
         """The old tokens' marks by row."""
         return {mark.ref: mark for mark in self.before.marks}
 
@@ -106,11 +106,11 @@ class Baseline:
 
 
 def _content(
-    incident: Incident, found: InScope, marks: Sequence[Mark], rows: Sequence[InventoryRow]
+    incident: Incident, found: InScope, marks: Sequence[TokenMark], rows: Sequence[InventoryRow]
 ) -> dict[str, Any]:
     row_of = {row.ref: row for row in rows}
 
-    def told(mark: Mark) -> dict[str, Any]:
+    def told(mark: TokenMark) -> dict[str, Any]:
         row = row_of.get(mark.ref)
         format_, key = (row.format.value, row.key_arn) if row else (None, None)
         return mark_json(mark) | {"format": format_, "key_arn": key}

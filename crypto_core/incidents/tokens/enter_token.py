@@ -17,7 +17,7 @@ from crypto_core.incidents.step_contracts import (
 from crypto_core.incidents.tokens.action_plans import SAVE_UNCHECKED, agreed
 from crypto_core.incidents.tokens.baseline import Baseline, Standing
 from crypto_core.incidents.tokens.liveness import captured_liveness, liveness_row
-from crypto_core.incidents.tokens.marks import Held, Mark
+from crypto_core.incidents.tokens.marks import Held, TokenMark
 from crypto_core.incidents.tokens.parts import TokenParts
 from crypto_core.providers.answers import Liveness
 from crypto_core.reencryption.replacing_token.plan import EntryPlan
@@ -138,7 +138,7 @@ class EnterToken:
             entry.provider,
             entered.liveness,
             entered.reason,
-            Mark(entered.ref, "", self._mark(situation)),
+            TokenMark(entered.ref, "", self._mark(situation)),
             entered=True,
         )
         return self._result(situation, before, lines, captured_liveness({"tokens": [said]}))

@@ -20,10 +20,10 @@ from crypto_core.incidents.step_contracts import (
 )
 from crypto_core.incidents.tokens.action_plans import agreed, digest_of, must_be_whole
 from crypto_core.incidents.tokens.baseline import Baseline, Standing
-from crypto_core.incidents.tokens.marks import Mark
+from crypto_core.incidents.tokens.marks import TokenMark
 from crypto_core.incidents.tokens.remembered import counts
 from crypto_core.incidents.tokens.verified import listed
-from crypto_core.providers.answers import Liveness, ProviderWork, Question, TokenLiveness
+from crypto_core.providers.answers import Liveness, LivenessRequest, ProviderWork, TokenLiveness
 from crypto_core.references import TokenRef
 from crypto_core.text.cleaning import clean
 from crypto_core.text.counting import counted
@@ -81,7 +81,7 @@ class AskLiveness:
         standing = self._baseline.standing(incident, cancelled=situation.cancelled)
         if plan.danger is Danger.NONE:
             return ActionResult(True, plan.does, evidence=standing.fresh)
-        question = plan.inner if isinstance(plan.inner, Question) else self._again(situation, plan)
+        question = plan.inner if isinstance(plan.inner, LivenessRequest) else self._again(situation, plan)
         refs = (*question.tokens, *(by_hand.ref for by_hand in question.not_asked))
         marks = self.marks_now(situation, standing, refs)
         said = self._providers.ask(question, consent, progress=progress, cancelled=situation.cancelled)
@@ -108,10 +108,10 @@ class AskLiveness:
 
     def marks_now(
         self, situation: Situation, standing: Standing, refs: Sequence[TokenRef]
-    ) -> dict[TokenRef, Mark]:
+    ) -> dict[TokenRef, TokenMark]:
         """Return the marks of what rows hold now; only what has changed since is opened."""
         incident, known = situation.incident, standing.marks
-        found: dict[TokenRef, Mark] = {}
+        found: dict[TokenRef, TokenMark] = {}
         to_open = []
         for ref in refs:
             token = standing.now.get(ref)
@@ -126,8 +126,8 @@ class AskLiveness:
         return found | {mark.ref: mark for mark in opened}
 
     def unchanged(
-        self, marks: Mapping[TokenRef, Mark], standing: Standing, situation: Situation
-    ) -> dict[TokenRef, Mark]:
+        self, marks: Mapping[TokenRef, TokenMark], standing: Standing, situation: Situation
+    ) -> dict[TokenRef, TokenMark]:
         """Return the marks of the rows that nobody wrote meanwhile: only of these is known what was asked."""
         after = {token.ref: token.digest for token in self._baseline.read(tuple(marks), situation.cancelled)}
         return {
@@ -136,14 +136,14 @@ class AskLiveness:
             if ref in standing.now and after.get(ref) == standing.now[ref].digest
         }
 
-    def _again(self, situation: Situation, plan: ActionPlan) -> Question:
+    def _again(self, situation: Situation, plan: ActionPlan) -> LivenessRequest:
         anew = self.plan(situation)
-        if anew.digest != plan.digest or not isinstance(anew.inner, Question):
+        if anew.digest != plan.digest or not isinstance(anew.inner, LivenessRequest):
             raise NotConfirmedError("What was agreed to is something else than what is to be done.")
         return anew.inner
 
 
-def liveness_json(said: Iterable[TokenLiveness], marks: Mapping[TokenRef, Mark]) -> dict[str, Any]:
+def liveness_json(said: Iterable[TokenLiveness], marks: Mapping[TokenRef, TokenMark]) -> dict[str, Any]:
     """Return answers as evidence; each with the marks of the token that was asked about."""
     return {
         "tokens": [
@@ -160,7 +160,7 @@ def liveness_row(
     provider: str,
     liveness: Liveness,
     reason: str,
-    mark: Mark | None,
+    mark: TokenMark | None,
     at: datetime | None = None,
     whose: str = "",
     *,

@@ -32,7 +32,7 @@ Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
+class TokenMark:
     """What tells one stored token from others. `stored` marks the stored value, `token` the token itself.
 
     `token` is "" where the value can't be opened; `reason` says why.
@@ -54,7 +54,7 @@ class Held(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class TokenComparison:
     """One row then and now. `sealed` is True if it holds an envelope now; `reason` says what isn't known."""
 
     ref: TokenRef
@@ -86,13 +86,13 @@ class Marker:
         *,
         progress: Progress | None = None,
         cancelled: Event | None = None,
-    ) -> tuple[Mark, ...]:
+    ) -> tuple[TokenMark, ...]:
         """Return the marks of some tokens, in their order; each envelope is opened (one KMS call).
 
         Raises the KmsError that another try may not meet, CredentialsError, InterruptedRunError.
         """
         key = _key(incident)
-        found: list[Mark] = []
+        found: list[TokenMark] = []
         with ThreadPoolExecutor(max_workers=_WORKERS) as pool:
             for first in range(0, len(tokens), _PAGE):
                 stop_if(cancelled)
@@ -104,12 +104,12 @@ class Marker:
     def compare(
         self,
         incident: Incident,
-        before: Sequence[Mark],
+        before: Sequence[TokenMark],
         now: Sequence[StoredToken],
         *,
         entered: frozenset[str] = frozenset(),
         cancelled: Event | None = None,
-    ) -> tuple[Comparison, ...]:
+    ) -> tuple[TokenComparison, ...]:
         """Return what rows hold now, in the order of `before`. A value that is still the same is not opened.
 
         `entered` are marks of tokens that an operator entered since. Raises as `marks`.
@@ -123,7 +123,7 @@ class Marker:
         marks = {mark.ref: mark for mark in self.marks(incident, changed, cancelled=cancelled)}
         return tuple(_compared(old, values.get(old.ref), marks.get(old.ref), entered) for old in before)
 
-    def _one(self, key: bytes, stored: StoredToken) -> Mark:
+    def _one(self, key: bytes, stored: StoredToken) -> TokenMark:
         mark = _mark(key, b"stored", stored.digest)
         with self._lock:
             known = self._known.get((key, stored.digest))
@@ -131,29 +131,33 @@ class Marker:
             opened = self._opener.open(stored)
             if opened.token is None:
                 # Not remembered: the key may be usable the next time.
-                return Mark(stored.ref, mark, "", opened.reason)
+                return TokenMark(stored.ref, mark, "", opened.reason)
             with opened.token as token:
                 known = (_mark(key, b"token", exposed(token)), "")
             with self._lock:
                 if len(self._known) >= _REMEMBERED:
                     self._known.clear()
                 self._known[key, stored.digest] = known
-        return Mark(stored.ref, mark, *known)
+        return TokenMark(stored.ref, mark, *known)
 
 
-def _compared(old: Mark, now: StoredToken | None, mark: Mark | None, entered: frozenset[str]) -> Comparison:
+def _compared(
+    old: TokenMark, now: StoredToken | None, mark: TokenMark | None, entered: frozenset[str]
+) -> TokenComparison:
     if now is None or not len(now.value):
-        return Comparison(old.ref, Held.GONE, False)
+        return TokenComparison(old.ref, Held.GONE, False)
     sealed = now.format.protected
     if mark is None:
-        return Comparison(old.ref, Held.SAME, sealed)
+        return TokenComparison(old.ref, Held.SAME, sealed)
     if not mark.token:
-        return Comparison(old.ref, Held.UNKNOWN, sealed, f"what is stored now can't be opened: {mark.reason}")
+        return TokenComparison(
+            old.ref, Held.UNKNOWN, sealed, f"what is stored now can't be opened: {mark.reason}"
+        )
     if old.token:
-        return Comparison(old.ref, Held.SAME if mark.token == old.token else Held.REPLACED, sealed)
+        return TokenComparison(old.ref, Held.SAME if mark.token == old.token else Held.REPLACED, sealed)
     if mark.token in entered:
-        return Comparison(old.ref, Held.REPLACED, sealed)
-    return Comparison(
+        return TokenComparison(old.ref, Held.REPLACED, sealed)
+    return TokenComparison(
         old.ref, Held.UNKNOWN, sealed, "the old value could not be opened, so the two can't be compared"
     )
 

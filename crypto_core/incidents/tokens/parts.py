@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Engine
 
-    from crypto_core.database.tokens.attribution_cache import AnswerBook
+    from crypto_core.database.tokens.attribution_cache import AttributionCache
     from crypto_core.database.tokens.catalogue import LiveCatalogue
     from crypto_core.database.tokens.inventory import Inventory
     from crypto_core.database.tokens.opening import ValueOpener
@@ -72,7 +72,7 @@ class TokenParts:
     engine: Engine
     catalogue: LiveCatalogue
     store: TokenStore
-    answers: AnswerBook
+    answers: AttributionCache
     inventory: Inventory
     keyring: KmsKeyring
     keys: KeyInventory

@@ -10,7 +10,7 @@ from typing import Any
 from crypto_core.errors import EvidenceError, InvalidReferenceError
 from crypto_core.incidents.catalogue import CaptureKind
 from crypto_core.incidents.model import Incident
-from crypto_core.incidents.tokens.marks import Mark
+from crypto_core.incidents.tokens.marks import TokenMark
 from crypto_core.incidents.tokens.parts import EvidenceReader
 from crypto_core.providers.answers import Liveness
 from crypto_core.references import TokenRef, parse_reference
@@ -22,7 +22,7 @@ _LONGEST_ID = 2_000
 class Before:
     """The tokens as they were first captured. `whole` is False if some in scope are not among them."""
 
-    marks: tuple[Mark, ...]
+    marks: tuple[TokenMark, ...]
     whole: bool
     captured_at: str
     gaps: tuple[str, ...] = ()
@@ -38,7 +38,7 @@ class Answers:
     at: str = ""
     """When the last answer was given."""
 
-    def of(self, mark: Mark) -> Liveness | None:
+    def of(self, mark: TokenMark) -> Liveness | None:
         """Return what was said of a token, None if nobody was asked."""
         said = [self.by_mark[m] for m in (mark.stored, mark.token) if m in self.by_mark]
         definite = [one for one in said if one is not Liveness.UNKNOWN]
@@ -104,7 +104,7 @@ class Remembered:
                 yield content
 
 
-def counts(marks: Sequence[Mark], answers: Answers) -> dict[str, str]:
+def counts(marks: Sequence[TokenMark], answers: Answers) -> dict[str, str]:
     """Return the values that an incident remembers: how many old tokens are dead, alive, and not known."""
     said = [answers.of(mark) for mark in marks]
     dead = said.count(Liveness.DEAD)
@@ -117,7 +117,7 @@ def counts(marks: Sequence[Mark], answers: Answers) -> dict[str, str]:
     }
 
 
-def mark_json(mark: Mark) -> dict[str, Any]:
+def mark_json(mark: TokenMark) -> dict[str, Any]:
     """Return a mark as evidence has it; `_mark_of` reads it back."""
     told: dict[str, Any] = {"reference": str(mark.ref), "stored": mark.stored, "token": mark.token or None}
     if mark.reason:
@@ -128,14 +128,14 @@ def mark_json(mark: Mark) -> dict[str, Any]:
     return told
 
 
-def _mark_of(row: Mapping[str, Any]) -> Mark:
+def _mark_of(row: Mapping[str, Any]) -> TokenMark:
     try:
         ref = parse_reference(str(row["reference"]))
         if not isinstance(ref, TokenRef):
             raise EvidenceError("A token of the evidence is named by its row alone.")
         if "row_id" in row:
             ref = TokenRef(ref.table, ref.column, str(json.loads(row["row_id"])))
-        return Mark(ref, str(row["stored"]), str(row.get("token") or ""), str(row.get("not_opened", "")))
+        return TokenMark(ref, str(row["stored"]), str(row.get("token") or ""), str(row.get("not_opened", "")))
     except (KeyError, ValueError, InvalidReferenceError) as error:
         raise EvidenceError("The evidence of the tokens can't be read.") from error
 

@@ -14,7 +14,7 @@ from crypto_core.incidents.step_contracts import ActionPlan, ActionResult, Input
 from crypto_core.incidents.tokens.action_plans import agreed, digest_of, must_be_whole
 from crypto_core.incidents.tokens.baseline import Baseline, Standing
 from crypto_core.incidents.tokens.liveness import captured_liveness, liveness_row
-from crypto_core.incidents.tokens.marks import Held, Mark
+from crypto_core.incidents.tokens.marks import Held, TokenMark
 from crypto_core.incidents.tokens.parts import TokenParts
 from crypto_core.incidents.tokens.remembered import counts
 from crypto_core.incidents.tokens.verified import listed
@@ -152,7 +152,7 @@ def _left(standing: Standing) -> tuple[TokenRef, ...]:
     )
 
 
-def _evidence(result: RevocationResult, marks: Mapping[TokenRef, Mark]) -> dict[str, Any]:
+def _evidence(result: RevocationResult, marks: Mapping[TokenRef, TokenMark]) -> dict[str, Any]:
     return {
         "tokens": [
             liveness_row(one.ref, one.provider, one.proved, one.reason, marks.get(one.ref))

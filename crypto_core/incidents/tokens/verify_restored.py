@@ -13,7 +13,7 @@ from sqlalchemy import Engine, func, literal, select, text
 from sqlalchemy import Text as SqlText
 
 from crypto_core.database.connection.engine import connected, open_engine
-from crypto_core.database.tokens.attribution_cache import AnswerBook
+from crypto_core.database.tokens.attribution_cache import AttributionCache
 from crypto_core.database.tokens.catalogue import LiveCatalogue
 from crypto_core.database.tokens.census import take_census
 from crypto_core.database.tokens.expressions import id_text, table_of
@@ -111,7 +111,7 @@ class RestoredTokens:
     ) -> None:
         self._engine = engine
         self._catalogue = LiveCatalogue(engine, tables)
-        self._answers = AnswerBook(engine, read_only=True)
+        self._answers = AttributionCache(engine, read_only=True)
         self._store = TokenStore(engine, self._catalogue, self._answers)
         self._verifier = Verifier(keyring, self._store, self._catalogue, self._answers)
 

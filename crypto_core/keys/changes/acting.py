@@ -10,7 +10,7 @@ from crypto_core.cancelling import stop_if
 from crypto_core.keys.changes.reading import key_id_of
 
 
-class Acting:
+class CallRecorder:
     """One change on its way. `done` are the operations that KMS carried out."""
 
     def __init__(self, kms: KmsApi, key_arn: str, region: str, cancelled: Event | None = None) -> None:

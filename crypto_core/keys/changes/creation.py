@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from crypto_core.errors import RefusedError
 from crypto_core.guard.consent import Danger
-from crypto_core.keys.changes.acting import Acting
+from crypto_core.keys.changes.acting import CallRecorder
 from crypto_core.keys.changes.aliases import NO_KEY
 from crypto_core.keys.changes.change import KeyChange
 from crypto_core.keys.changes.plan import ChangePlan
@@ -89,7 +89,7 @@ def _warnings(change: KeyChange) -> list[str]:
     return found
 
 
-def _act(acting: Acting, plan: ChangePlan) -> None:
+def _act(acting: CallRecorder, plan: ChangePlan) -> None:
     answer = acting.call(
         "CreateKey",
         Policy=plan.policy,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from crypto_core.errors import RefusedError
 from crypto_core.guard.consent import Danger
-from crypto_core.keys.changes.acting import Acting
+from crypto_core.keys.changes.acting import CallRecorder
 from crypto_core.keys.changes.change import ChangeKind, KeyChange
 from crypto_core.keys.changes.plan import ChangePlan
 from crypto_core.keys.changes.reading import KeyReader, typed_name
@@ -74,7 +74,7 @@ def _draft(reader: KeyReader, change: KeyChange) -> ChangePlan:
     )
 
 
-def _act(acting: Acting, plan: ChangePlan) -> None:
+def _act(acting: CallRecorder, plan: ChangePlan) -> None:
     (operation,) = plan.operations
     acting.call(operation, KeyId=acting.key_id, GrantId=plan.change.grant_id)
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from crypto_core.errors import RefusedError
 from crypto_core.guard.consent import Danger
 from crypto_core.key_names import region_of
-from crypto_core.keys.changes.acting import Acting
+from crypto_core.keys.changes.acting import CallRecorder
 from crypto_core.keys.changes.change import KeyChange
 from crypto_core.keys.changes.plan import UNCOUNTED, ChangePlan, TokensAtRisk
 from crypto_core.keys.changes.reading import KeyReader, typed_name
@@ -52,7 +52,7 @@ def _draft_enable(reader: KeyReader, change: KeyChange) -> ChangePlan:
     )
 
 
-def _act_enable(acting: Acting, plan: ChangePlan) -> None:
+def _act_enable(acting: CallRecorder, plan: ChangePlan) -> None:
     acting.call("EnableKey", KeyId=acting.key_id)
 
 
@@ -73,7 +73,7 @@ def _draft_cancel(reader: KeyReader, change: KeyChange) -> ChangePlan:
     )
 
 
-def _act_cancel(acting: Acting, plan: ChangePlan) -> None:
+def _act_cancel(acting: CallRecorder, plan: ChangePlan) -> None:
     acting.call("CancelKeyDeletion", KeyId=acting.key_id)
 
 
@@ -102,7 +102,7 @@ def _draft_disable(reader: KeyReader, change: KeyChange) -> ChangePlan:
     )
 
 
-def _act_disable(acting: Acting, plan: ChangePlan) -> None:
+def _act_disable(acting: CallRecorder, plan: ChangePlan) -> None:
     acting.call("DisableKey", KeyId=acting.key_id)
 
 
@@ -147,7 +147,7 @@ def _draft_schedule(reader: KeyReader, change: KeyChange) -> ChangePlan:
     )
 
 
-def _act_schedule(acting: Acting, plan: ChangePlan) -> None:
+def _act_schedule(acting: CallRecorder, plan: ChangePlan) -> None:
     acting.call("ScheduleKeyDeletion", KeyId=acting.key_id, PendingWindowInDays=plan.change.window_days)
 
 

@@ -17,7 +17,7 @@ UNCOUNTED = "uncounted"
 
 
 @dataclass(frozen=True, slots=True)
-class Fact:
+class ChangedFact:
     """One thing about the key, before and after the change. Cleaned text."""
 
     name: str
@@ -136,11 +136,11 @@ class ChangePlan:
         return self.tokens is not None and not self.tokens.none and not self.changes_nothing
 
     @property
-    def facts(self) -> tuple[Fact, ...]:
+    def facts(self) -> tuple[ChangedFact, ...]:
         """The key before and, if all goes well, after."""
         names = dict.fromkeys((*self.seen, *self.expected))
         return tuple(
-            Fact(n, self.seen.get(n, "-"), self.expected.get(n, self.seen.get(n, "-"))) for n in names
+            ChangedFact(n, self.seen.get(n, "-"), self.expected.get(n, self.seen.get(n, "-"))) for n in names
         )
 
     @property
@@ -193,7 +193,7 @@ class ChangeResult:
     """The key that was changed or made; "" if none was."""
     verified: bool
     """True if KMS, asked again, showed the effect."""
-    facts: tuple[Fact, ...]
+    facts: tuple[ChangedFact, ...]
     done: tuple[str, ...] = ()
     """The operations that KMS carried out."""
     stopped_by: str = ""

@@ -11,13 +11,13 @@ from collections.abc import Iterator
 
 from crypto_core.errors import KmsError, PolicyError, RefusedError
 from crypto_core.guard.consent import Danger
-from crypto_core.keys.changes.acting import Acting
+from crypto_core.keys.changes.acting import CallRecorder
 from crypto_core.keys.changes.change import KeyChange
 from crypto_core.keys.changes.plan import ChangePlan
 from crypto_core.keys.changes.reading import KeyReader, policy_fact, typed_name
 from crypto_core.keys.changes.recipe import Readings, Recipe
 from crypto_core.keys.policy.access import Access, accesses
-from crypto_core.keys.policy.comparison import Comparison, compare
+from crypto_core.keys.policy.comparison import PolicyComparison, compare
 from crypto_core.keys.policy.document import PolicyDocument, parse_policy
 from crypto_core.text.cleaning import clean
 
@@ -67,7 +67,7 @@ def _draft(reader: KeyReader, change: KeyChange) -> ChangePlan:
     )
 
 
-def _act(acting: Acting, plan: ChangePlan) -> None:
+def _act(acting: CallRecorder, plan: ChangePlan) -> None:
     acting.call("PutKeyPolicy", KeyId=acting.key_id, PolicyName="default", Policy=plan.policy)
 
 
@@ -143,7 +143,7 @@ def _is(value: str, caller: str, session: re.Match[str] | None) -> bool:
 
 
 def _access_warnings(
-    now: PolicyDocument, then: PolicyDocument, found: Comparison, key_arn: str
+    now: PolicyDocument, then: PolicyDocument, found: PolicyComparison, key_arn: str
 ) -> Iterator[str]:
     before = {a.principal.value for a in accesses(now, (), key_arn) if a.is_public}
     for access in accesses(then, (), key_arn):

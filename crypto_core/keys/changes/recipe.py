@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from crypto_core.errors import RefusedError
-from crypto_core.keys.changes.acting import Acting
+from crypto_core.keys.changes.acting import CallRecorder
 from crypto_core.keys.changes.change import KeyChange
 from crypto_core.keys.changes.plan import ChangePlan
 from crypto_core.keys.changes.reading import KeyReader
@@ -31,8 +31,8 @@ class Recipe:
 
     draft: Callable[[KeyReader, KeyChange], ChangePlan]
     """Reads and plans. Raises RefusedError where the change can't be, KmsError."""
-    act: Callable[[Acting, ChangePlan], None]
-    """Asks KMS for it. Raises KmsError; what was done till then is in Acting."""
+    act: Callable[[CallRecorder, ChangePlan], None]
+    """Asks KMS for it. Raises KmsError; what was done till then is in its CallRecorder."""
     look: Callable[[KeyReader, ChangePlan, str], Readings]
     """Reads again what the plan has seen, of the key with this ARN. Raises KmsError."""
     there: Callable[[ChangePlan, Readings], bool] = as_expected

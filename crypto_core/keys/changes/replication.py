@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from crypto_core.errors import KmsError, RefusedError
 from crypto_core.key_names import in_region
-from crypto_core.keys.changes.acting import Acting
+from crypto_core.keys.changes.acting import CallRecorder
 from crypto_core.keys.changes.change import KeyChange
 from crypto_core.keys.changes.plan import ChangePlan
 from crypto_core.keys.changes.reading import KeyReader, not_known
@@ -74,7 +74,7 @@ def replica_in(region: str) -> str:
     return f"replica in {region}"
 
 
-def _act(acting: Acting, plan: ChangePlan) -> None:
+def _act(acting: CallRecorder, plan: ChangePlan) -> None:
     policy = {"Policy": plan.policy} if plan.policy else {}
     acting.call("ReplicateKey", KeyId=acting.key_id, ReplicaRegion=plan.change.region, **policy)
 

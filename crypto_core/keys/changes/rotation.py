@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from crypto_core.errors import RefusedError
 from crypto_core.guard.consent import Danger
-from crypto_core.keys.changes.acting import Acting
+from crypto_core.keys.changes.acting import CallRecorder
 from crypto_core.keys.changes.change import DEFAULT_PERIOD_DAYS, KeyChange
 from crypto_core.keys.changes.plan import ChangePlan
 from crypto_core.keys.changes.reading import KeyReader, every, ordinal_of_limit, typed_name
@@ -70,7 +70,7 @@ def _draft_enable(reader: KeyReader, change: KeyChange) -> ChangePlan:
     )
 
 
-def _act_enable(acting: Acting, plan: ChangePlan) -> None:
+def _act_enable(acting: CallRecorder, plan: ChangePlan) -> None:
     days = int(plan.expected[AUTOMATIC].split()[1].replace(",", ""))
     acting.call("EnableKeyRotation", KeyId=acting.key_id, RotationPeriodInDays=days)
 
@@ -96,7 +96,7 @@ def _draft_disable(reader: KeyReader, change: KeyChange) -> ChangePlan:
     )
 
 
-def _act_disable(acting: Acting, plan: ChangePlan) -> None:
+def _act_disable(acting: CallRecorder, plan: ChangePlan) -> None:
     acting.call("DisableKeyRotation", KeyId=acting.key_id)
 
 
@@ -176,7 +176,7 @@ def _draft_now(reader: KeyReader, change: KeyChange) -> ChangePlan:
     )
 
 
-def _act_now(acting: Acting, plan: ChangePlan) -> None:
+def _act_now(acting: CallRecorder, plan: ChangePlan) -> None:
     acting.call("RotateKeyOnDemand", KeyId=acting.key_id)
 
 

@@ -27,9 +27,9 @@ from crypto_core.errors import (
 from crypto_core.guard.approvals import ApprovalGate
 from crypto_core.guard.consent import Consent, Origin, require
 from crypto_core.keys.changes import aliases, creation, grants, lifecycle, policies, replication, rotation
-from crypto_core.keys.changes.acting import Acting
+from crypto_core.keys.changes.acting import CallRecorder
 from crypto_core.keys.changes.change import ChangeKind, KeyChange, check
-from crypto_core.keys.changes.plan import ChangePlan, ChangeResult, Fact
+from crypto_core.keys.changes.plan import ChangedFact, ChangePlan, ChangeResult
 from crypto_core.keys.changes.reading import KeyReader
 from crypto_core.keys.changes.recipe import Readings, Recipe
 
@@ -136,7 +136,7 @@ class KeyChangeService:
         begun = {"run": run_id, "plan": plan.digest, "consent": consent.origin.value, **_told(plan)}
         self._record(plan.change, Outcome.STARTED, begun)
         _log.info("Begins to %s.", _words(plan.change))
-        acting = Acting(self._reader.kms, plan.key_arn, plan.region, cancelled)
+        acting = CallRecorder(self._reader.kms, plan.key_arn, plan.region, cancelled)
         stopped: KeydeckError | None = None
         try:
             try:
@@ -165,7 +165,7 @@ class KeyChangeService:
         self,
         plan: ChangePlan,
         recipe: Recipe,
-        acting: Acting,
+        acting: CallRecorder,
         stopped: KeydeckError | None,
         cancelled: Event | None,
     ) -> ChangeResult:
@@ -189,7 +189,7 @@ class KeyChangeService:
             plan=plan,
             key_arn=acting.key_arn,
             verified=there,
-            facts=tuple(Fact(name, plan.seen.get(name, "-"), value) for name, value in seen.items()),
+            facts=tuple(ChangedFact(name, plan.seen.get(name, "-"), value) for name, value in seen.items()),
             done=tuple(acting.done),
             stopped_by=_stop(stopped, acting, there=there) if stopped else "",
             unverified=why,
@@ -281,7 +281,7 @@ def _not_seen(plan: ChangePlan, seen: Readings, *, made: bool) -> str:
     return "; ".join(missing) or "; ".join(f"{name} is {value} as before" for name, value in seen.items())
 
 
-def _stop(stopped: KeydeckError, acting: Acting, *, there: bool) -> str:
+def _stop(stopped: KeydeckError, acting: CallRecorder, *, there: bool) -> str:
     """What stopped a change, and what that leaves."""
     done = ", ".join(f"kms:{operation}" for operation in acting.done)
     after = f" Done before that: {done}." if done else ""

@@ -15,14 +15,14 @@ from crypto_core.keys.grants import Grant
 from crypto_core.keys.policy.actions import POWERS
 from crypto_core.keys.policy.document import Condition, PolicyDocument, Statement
 from crypto_core.keys.policy.narrowing import Narrowing, narrowings
-from crypto_core.keys.principal import Principal
+from crypto_core.keys.principal import PolicyPrincipal
 
 
 @dataclass(frozen=True, slots=True)
 class Access:
     """What one principal may do with the key, and by which statement or grant."""
 
-    principal: Principal
+    principal: PolicyPrincipal
     all_but: bool
     """True if it is everyone but this principal."""
     actions: frozenset[str]
@@ -88,7 +88,7 @@ def accesses(policy: PolicyDocument, grants: Sequence[Grant] = (), key_arn: str 
     return tuple(found)
 
 
-def _denied(principal: Principal, denials: Iterable[Statement]) -> frozenset[str]:
+def _denied(principal: PolicyPrincipal, denials: Iterable[Statement]) -> frozenset[str]:
     """The actions that are denied to a principal whatever it does."""
     found: set[str] = set()
     for denial in denials:
@@ -100,7 +100,7 @@ def _denied(principal: Principal, denials: Iterable[Statement]) -> frozenset[str
     return frozenset(found)
 
 
-def _is_of(principal: Principal, named: Principal) -> bool:
+def _is_of(principal: PolicyPrincipal, named: PolicyPrincipal) -> bool:
     """True if a statement about `named` is one about `principal` as well."""
     if named.is_everyone or principal == named:
         return True

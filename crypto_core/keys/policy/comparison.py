@@ -34,7 +34,7 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class PolicyComparison:
     """Two policies of one key."""
 
     changes: tuple[Change, ...]
@@ -47,7 +47,7 @@ class Comparison:
         return not self.lines
 
 
-def compare(before: PolicyDocument, after: PolicyDocument, key_arn: str = "*") -> Comparison:
+def compare(before: PolicyDocument, after: PolicyDocument, key_arn: str = "*") -> PolicyComparison:
     """Return what changes for whom from one policy to the other."""
     account = account_of(key_arn)
     was = _by_whom(accesses(before, (), key_arn), account)
@@ -63,7 +63,7 @@ def compare(before: PolicyDocument, after: PolicyDocument, key_arn: str = "*") -
     lines = difflib.unified_diff(
         written(before.raw).splitlines(), written(after.raw).splitlines(), "now", "then", lineterm=""
     )
-    return Comparison(
+    return PolicyComparison(
         tuple(c for c in changes if c.gains or c.loses), tuple(clean(line, 2_000) for line in lines)
     )
 

@@ -14,7 +14,7 @@ from typing import Any
 from crypto_core.errors import PolicyError
 from crypto_core.keys.policy.actions import POWERS, named_by
 from crypto_core.keys.policy.patterns import like
-from crypto_core.keys.principal import Principal
+from crypto_core.keys.principal import PolicyPrincipal
 from crypto_core.text.cleaning import clean
 
 MOST_BYTES = 32 * 1024
@@ -49,7 +49,7 @@ class Statement:
 
     sid: str
     allows: bool
-    principals: tuple[Principal, ...]
+    principals: tuple[PolicyPrincipal, ...]
     all_principals_but: bool
     actions: tuple[str, ...]
     all_actions_but: bool
@@ -142,9 +142,9 @@ def _one_of(raw: Mapping[str, Any], name: str, negated: str, where: str) -> tupl
     return (raw[negated], True) if negated in raw else (raw[name], False)
 
 
-def _principals(raw: Any, where: str) -> Iterator[Principal]:
+def _principals(raw: Any, where: str) -> Iterator[PolicyPrincipal]:
     if raw == "*":
-        yield Principal("AWS", "*")
+        yield PolicyPrincipal("AWS", "*")
         return
     if not isinstance(raw, dict) or not raw:
         raise PolicyError(f'{where}: Principal is neither "*" nor an object.')
@@ -152,7 +152,7 @@ def _principals(raw: Any, where: str) -> Iterator[Principal]:
         if kind not in _KINDS:
             raise PolicyError(f"{where}: {clean(kind, 40)} is no kind of principal: {', '.join(_KINDS)} are.")
         for value in _texts(values, f"{where}: Principal"):
-            yield Principal(kind, value)
+            yield PolicyPrincipal(kind, value)
 
 
 def _conditions(raw: Any, where: str) -> Iterator[Condition]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from crypto_core.keys.policy.access import Access
 from crypto_core.keys.policy.document import Statement
 from crypto_core.keys.policy.patterns import like
-from crypto_core.keys.principal import Principal
+from crypto_core.keys.principal import PolicyPrincipal
 from crypto_core.text.cleaning import clean
 
 USES = ("Decrypt", "GenerateDataKey")
@@ -70,7 +70,7 @@ def seen(arn: str, before: Iterable[Access]) -> Access | None:
     None where the policy or a grant names it, or everyone: then `losses` tells. Its conditions are those
     under which its account may.
     """
-    access = Access(Principal("AWS", arn), False, frozenset({"Decrypt"}))
+    access = Access(PolicyPrincipal("AWS", arn), False, frozenset({"Decrypt"}))
     opening = [a for a in before if "Decrypt" in a.actions]
     if access.principal.account is None or any(_is_of(access, a) for a in opening):
         return None
@@ -124,7 +124,7 @@ def _is_of_account(access: Access, other: Access) -> bool:
     )
 
 
-def _same(principal: Principal, other: Principal) -> bool:
+def _same(principal: PolicyPrincipal, other: PolicyPrincipal) -> bool:
     if principal.is_account and other.is_account:
         return principal.account == other.account
     return principal == other
@@ -143,6 +143,6 @@ def _same_denial(one: Statement, other: Statement) -> bool:
     )
 
 
-def _is_accepted(principal: Principal, accepted: Sequence[str]) -> bool:
+def _is_accepted(principal: PolicyPrincipal, accepted: Sequence[str]) -> bool:
     names = (principal.value, principal.account if principal.is_account else None)
     return any(like(pattern, name) for pattern in accepted for name in names if name)

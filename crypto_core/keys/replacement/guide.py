@@ -33,7 +33,7 @@ TITLES = {
 }
 
 
-class StepState(StrEnum):
+class GuideStepState(StrEnum):
     """How far a step is."""
 
     DONE = "done"
@@ -94,7 +94,7 @@ class Step:
     """
 
     id: StepId
-    state: StepState
+    state: GuideStepState
     evidence: tuple[str, ...] = ()
     do: tuple[Instruction, ...] = ()
     warnings: tuple[str, ...] = ()
@@ -144,17 +144,17 @@ class Guide:
     @property
     def complete(self) -> bool:
         """True if every step is done that has to be."""
-        return all(step.state is StepState.DONE or step.optional for step in self.steps)
+        return all(step.state is GuideStepState.DONE or step.optional for step in self.steps)
 
     @property
     def possible(self) -> bool:
         """False if a step can't be done as it was asked for."""
-        return not any(step.state is StepState.IMPOSSIBLE for step in self.steps)
+        return not any(step.state is GuideStepState.IMPOSSIBLE for step in self.steps)
 
     @property
     def in_use(self) -> bool:
         """True once the platform was seen to use the new key."""
-        return self.step(StepId.IN_USE).state is StepState.DONE
+        return self.step(StepId.IN_USE).state is GuideStepState.DONE
 
     def step(self, step_id: StepId) -> Step:
         """Return one step."""
@@ -177,7 +177,7 @@ def in_turn(steps: Iterable[Step]) -> Iterator[Step]:
     """Yield steps with the turn of each: what comes behind one that is not done and blocks has to wait."""
     blocked = False
     for step in steps:
-        waits = blocked and not step.urgent and step.state in (StepState.NOW, StepState.UNKNOWN)
-        yield replace(step, state=StepState.WAITING) if waits else step
-        if step.blocks and not step.optional and step.state is not StepState.DONE:
+        waits = blocked and not step.urgent and step.state in (GuideStepState.NOW, GuideStepState.UNKNOWN)
+        yield replace(step, state=GuideStepState.WAITING) if waits else step
+        if step.blocks and not step.optional and step.state is not GuideStepState.DONE:
             blocked = True

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from crypto_core.key_names import same_key
-from crypto_core.keys.replacement.guide import Instruction, Step, StepId, StepState, command, note
-from crypto_core.keys.replacement.seen import Seen
+from crypto_core.keys.replacement.guide import GuideStepState, Instruction, Step, StepId, command, note
+from crypto_core.keys.replacement.seen import RotationState
 from crypto_core.keys.replacement.switching import in_use
 from crypto_core.keys.replacement.trust import is_trusted, trust
 from crypto_core.text.counting import counted
@@ -25,13 +25,13 @@ DUMPS = (
 )
 
 
-def rest(seen: Seen) -> Step:
+def rest(seen: RotationState) -> Step:
     """Return what is left under the old key; moving it is up to the operator."""
     if seen.same:
-        return Step(StepId.REST, StepState.NOW, optional=True)
+        return Step(StepId.REST, GuideStepState.NOW, optional=True)
     if seen.status is None:
         why = (f"Not counted: {seen.uncounted}",)
-        return Step(StepId.REST, StepState.UNKNOWN, why, optional=True)
+        return Step(StepId.REST, GuideStepState.UNKNOWN, why, optional=True)
     tokens = seen.tokens
     evidence = (
         f"Under the old key: {tokens}",
@@ -40,10 +40,10 @@ def rest(seen: Seen) -> Step:
     )
     if tokens.none:
         # While the platform may still write under it, there can be tokens again at any moment.
-        state = StepState.DONE if _is_left(seen) else StepState.NOW
+        state = GuideStepState.DONE if _is_left(seen) else GuideStepState.NOW
         return Step(StepId.REST, state, evidence, optional=True)
     if seen.new is None:
-        return Step(StepId.REST, StepState.NOW, evidence, optional=True)
+        return Step(StepId.REST, GuideStepState.NOW, evidence, optional=True)
     old, new = seen.old.key_arn, seen.new.key_arn
     do: list[Instruction] = []
     if tokens.under:
@@ -53,13 +53,13 @@ def rest(seen: Seen) -> Step:
             do.append(command(f"keydeck rewrap REF --to {new}"))
     if not tokens.under or tokens.doubtful:
         do.append(command("keydeck verify --all"))
-    return Step(StepId.REST, StepState.NOW, evidence, tuple(do), (NO_RECOVERY,), optional=True)
+    return Step(StepId.REST, GuideStepState.NOW, evidence, tuple(do), (NO_RECOVERY,), optional=True)
 
 
-def old_key(seen: Seen) -> Step:
+def old_key(seen: RotationState) -> Step:
     """Return whether the old key still opens what is under it, and what may be done once nothing is."""
     if seen.same:
-        return Step(StepId.OLD_KEY, StepState.NOW)
+        return Step(StepId.OLD_KEY, GuideStepState.NOW)
     old, tokens = seen.old, seen.tokens
     evidence = [f"{old.key_arn} is {old.state}", f"Under it: {tokens}", _backups(seen)]
     if seen.status is None:
@@ -69,7 +69,12 @@ def old_key(seen: Seen) -> Step:
     needed = not tokens.none
     if needed and old.state != "Enabled":
         return Step(
-            StepId.OLD_KEY, StepState.NOW, tuple(evidence), (*_enable(seen),), (_shut(seen),), urgent=True
+            StepId.OLD_KEY,
+            GuideStepState.NOW,
+            tuple(evidence),
+            (*_enable(seen),),
+            (_shut(seen),),
+            urgent=True,
         )
     trusted = is_trusted(seen)
     if trusted:
@@ -77,13 +82,13 @@ def old_key(seen: Seen) -> Step:
     elif needed:
         do = (trust(seen), note("The same where the platform reads through crypto_core."))
         evidence.append("It is not trusted for reading once it is no longer written under")
-        return Step(StepId.OLD_KEY, StepState.NOW, tuple(evidence), do)
+        return Step(StepId.OLD_KEY, GuideStepState.NOW, tuple(evidence), do)
     if needed:
-        state = StepState.UNKNOWN if seen.status is None else StepState.DONE
+        state = GuideStepState.UNKNOWN if seen.status is None else GuideStepState.DONE
         warning = "It must stay enabled while tokens are under it."
         return Step(StepId.OLD_KEY, state, tuple(evidence), (), (warning,))
     if not _is_left(seen):
-        return Step(StepId.OLD_KEY, StepState.NOW, tuple(evidence))
+        return Step(StepId.OLD_KEY, GuideStepState.NOW, tuple(evidence))
     do_: tuple[Instruction, ...] = ()
     if old.state == "Enabled":
         do_ = (
@@ -94,15 +99,15 @@ def old_key(seen: Seen) -> Step:
             ),
             command(f"keydeck keys disable {old.key_arn}"),
         )
-    return Step(StepId.OLD_KEY, StepState.DONE, tuple(evidence), do_, (DUMPS,))
+    return Step(StepId.OLD_KEY, GuideStepState.DONE, tuple(evidence), do_, (DUMPS,))
 
 
-def _is_left(seen: Seen) -> bool:
+def _is_left(seen: RotationState) -> bool:
     """True if the platform is seen to write under the new key, and no longer under this one."""
-    return in_use(seen).state is StepState.DONE
+    return in_use(seen).state is GuideStepState.DONE
 
 
-def _by_material(seen: Seen) -> Iterator[str]:
+def _by_material(seen: RotationState) -> Iterator[str]:
     old = seen.old
     for share in seen.status.keys if seen.status else ():
         if share.key_arn is None or not same_key(share.key_arn, old.key_arn):
@@ -113,7 +118,7 @@ def _by_material(seen: Seen) -> Iterator[str]:
         yield f"{counted(share.tokens, 'token')} on {which}, {share.evidence.value}"
 
 
-def _backups(seen: Seen) -> str:
+def _backups(seen: RotationState) -> str:
     backups = seen.tokens.backups
     if backups is None:
         return "Replaced envelopes under it that Keydeck keeps: not known"
@@ -122,13 +127,13 @@ def _backups(seen: Seen) -> str:
     return f"{counted(backups, 'replaced envelope')} under it in keydeck.envelope_backup: not without the key"
 
 
-def _enable(seen: Seen) -> Iterator[Instruction]:
+def _enable(seen: RotationState) -> Iterator[Instruction]:
     if seen.old.state in ("PendingDeletion", "PendingReplicaDeletion"):
         yield command(f"keydeck keys cancel-deletion {seen.old.key_arn}")
     yield command(f"keydeck keys enable {seen.old.key_arn}")
 
 
-def _shut(seen: Seen) -> str:
+def _shut(seen: RotationState) -> str:
     what = "No token under it opens" if seen.tokens.under else "Tokens may be under it that do not open"
     until = f"; it is deleted on {seen.old.deletion_at:%Y-%m-%d %H:%M %Z}" if seen.old.deletion_at else ""
     return f"{what} while it is {seen.old.state}{until}."

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from crypto_core.key_names import account_of, region_of
 from crypto_core.keys.changes.reading import every
 from crypto_core.keys.replacement.access import losses, new_denials
-from crypto_core.keys.replacement.guide import Instruction, Step, StepId, StepState, command, note
+from crypto_core.keys.replacement.guide import GuideStepState, Instruction, Step, StepId, command, note
 from crypto_core.keys.replacement.making import making
-from crypto_core.keys.replacement.seen import Seen
+from crypto_core.keys.replacement.seen import RotationState
 from crypto_core.keys.state import KeyState
 
 DARK = (
@@ -23,17 +23,19 @@ OWN = "This is what KMS permits to this identity; it says nothing of the platfor
 _ASYMMETRIC = "Tokens need a symmetric key (SYMMETRIC_DEFAULT, ENCRYPT_DECRYPT)."
 
 
-def new_key(seen: Seen) -> Step:
+def new_key(seen: RotationState) -> Step:
     """Return how far the new key is: there, usable, and open to everybody who works with the old one."""
     if seen.new is None:
         return _missing(seen)
     new, old = seen.new, seen.old
     unfit = _unfit(seen, new)
     if unfit:
-        return Step(StepId.NEW_KEY, StepState.IMPOSSIBLE, (unfit,), (note("Name another key with --by."),))
+        return Step(
+            StepId.NEW_KEY, GuideStepState.IMPOSSIBLE, (unfit,), (note("Name another key with --by."),)
+        )
     evidence = [f"{new.key_arn} is {new.state}", _rotation(new)]
     if new.state != "Enabled":
-        return Step(StepId.NEW_KEY, StepState.NOW, tuple(evidence), _mend(new))
+        return Step(StepId.NEW_KEY, GuideStepState.NOW, tuple(evidence), _mend(new))
     lost = losses(
         seen.old_allowed.accesses or (),
         seen.new_allowed.accesses or (),
@@ -45,7 +47,7 @@ def new_key(seen: Seen) -> Step:
     if seen.old_allowed.accesses is None or seen.new_allowed.accesses is None:
         evidence += [f"Not known: {gap}" for gap in gaps]
         do = (note("Who may decrypt under both keys could not be compared. Let the policies be read."),)
-        return Step(StepId.NEW_KEY, StepState.UNKNOWN, tuple(evidence), do, (DARK, *warnings))
+        return Step(StepId.NEW_KEY, GuideStepState.UNKNOWN, tuple(evidence), do, (DARK, *warnings))
     do_: list[Instruction] = []
     if lost:
         evidence += [str(loss) for loss in lost]
@@ -60,16 +62,16 @@ def new_key(seen: Seen) -> Step:
             "Everybody who may Decrypt or GenerateDataKey under the old key may under the new one"
         )
     evidence += [f"Not known: {gap}" for gap in gaps]
-    state = StepState.NOW if lost else StepState.UNKNOWN if gaps else StepState.DONE
+    state = GuideStepState.NOW if lost else GuideStepState.UNKNOWN if gaps else GuideStepState.DONE
     if gaps and not lost:
         do_.append(note("Let the grants be listed: who works by a grant can't be compared without."))
     return Step(StepId.NEW_KEY, state, tuple(evidence), tuple(do_), tuple(warnings))
 
 
-def preflight(seen: Seen) -> Step:
+def preflight(seen: RotationState) -> Step:
     """Return whether KMS would let this identity work under the new key, by DryRun."""
     if seen.new is None or seen.same:
-        return Step(StepId.PREFLIGHT, StepState.NOW, blocks=False)
+        return Step(StepId.PREFLIGHT, GuideStepState.NOW, blocks=False)
     evidence = []
     for permission in seen.permissions:
         word = {True: "permitted", False: "refused", None: "not known"}[permission.allowed]
@@ -80,25 +82,25 @@ def preflight(seen: Seen) -> Step:
     if refused:
         remedies = dict.fromkeys(p.remedy for p in refused if p.remedy)
         do = (note("Let this identity use the new key, or run this as one that may."), *map(note, remedies))
-        return Step(StepId.PREFLIGHT, StepState.NOW, tuple(evidence), do, (OWN,))
-    state = StepState.DONE if all(p.allowed for p in needed) else StepState.UNKNOWN
+        return Step(StepId.PREFLIGHT, GuideStepState.NOW, tuple(evidence), do, (OWN,))
+    state = GuideStepState.DONE if all(p.allowed for p in needed) else GuideStepState.UNKNOWN
     return Step(StepId.PREFLIGHT, state, tuple(evidence), (), (OWN,), blocks=False)
 
 
-def _missing(seen: Seen) -> Step:
+def _missing(seen: RotationState) -> Step:
     made = making(seen.old, seen.old_allowed.accesses, seen.region)
     again = command(f"keydeck keys replace {seen.old.key_arn} --by NEW")
     if seen.new_name:
         evidence = (f"{seen.new_name}: {seen.new_trouble}",)
         if seen.new_trouble.startswith("not known"):
-            return Step(StepId.NEW_KEY, StepState.UNKNOWN, evidence)
+            return Step(StepId.NEW_KEY, GuideStepState.UNKNOWN, evidence)
         do = (note("Name a key that is there with --by, or make one:"), command(made.command))
-        return Step(StepId.NEW_KEY, StepState.NOW, evidence, do, made.untold)
+        return Step(StepId.NEW_KEY, GuideStepState.NOW, evidence, do, made.untold)
     found = (f"The old key is {seen.old.key_arn}", _rotation(seen.old))
-    return Step(StepId.NEW_KEY, StepState.NOW, found, (command(made.command), again), made.untold)
+    return Step(StepId.NEW_KEY, GuideStepState.NOW, found, (command(made.command), again), made.untold)
 
 
-def _unfit(seen: Seen, new: KeyState) -> str:
+def _unfit(seen: RotationState, new: KeyState) -> str:
     """Why a key can never take the old one's place, "" if it can."""
     if new.key_arn == seen.old.key_arn:
         named = f"{seen.new_name} and the key to replace are one key: {new.key_arn}."
@@ -129,7 +131,7 @@ def _rotation(state: KeyState) -> str:
     return f"Automatic rotation: {period if state.rotation_enabled else 'off'}"
 
 
-def _warnings(seen: Seen, new: KeyState) -> Iterator[str]:
+def _warnings(seen: RotationState, new: KeyState) -> Iterator[str]:
     old, days = seen.old, seen.configured.rotation_days
     slow = new.rotation_enabled and (new.rotation_period_days or 365) > days
     if new.rotatable and (slow or new.rotation_enabled is False):

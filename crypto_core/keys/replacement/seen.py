@@ -65,7 +65,7 @@ class Configuration:
 
 
 @dataclass(frozen=True, slots=True)
-class Resolved:
+class ResolvedKey:
     """The key that a configured name means now. `key_arn` is None where that is not known, by `trouble`."""
 
     name: str
@@ -106,7 +106,7 @@ class Written:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class RotationState:
     """All that the steps go by, as it is at one moment."""
 
     configured: Configuration
@@ -118,10 +118,10 @@ class Seen:
     """As it was asked for, or found in the settings; "" if there is none."""
     new_trouble: str
     """Why the new key can't be looked at, "" where it can."""
-    write: Resolved | None
-    alias: Resolved | None
+    write: ResolvedKey | None
+    alias: ResolvedKey | None
     """KEYDECK_WRITE_ALIAS, where it is set."""
-    trusted: tuple[Resolved, ...]
+    trusted: tuple[ResolvedKey, ...]
     old_allowed: Allowed
     new_allowed: Allowed
     permissions: tuple[Permission, ...]
@@ -147,7 +147,7 @@ class Seen:
         return self.new.key_arn if self.new else "NEW"
 
 
-class Sight:
+class RotationReader:
     """Looks. Blocks on KMS and SQL; changes nothing, also where it is not read only."""
 
     def __init__(
@@ -182,7 +182,7 @@ class Sight:
         since: datetime | None = None,
         accepted: Sequence[str] = (),
         cancelled: Event | None = None,
-    ) -> Seen:
+    ) -> RotationState:
         """Return what is seen now. Without `new`, the key that is configured, if that is another one.
 
         Raises SettingsError for what is no key name, KmsError where the old key can't be described or AWS
@@ -208,7 +208,7 @@ class Sight:
             uncounted = str(error)
         stop_if(cancelled)
         old_use = self._used((state, *replicas), written.since, cancelled)
-        return Seen(
+        return RotationState(
             configured=self._configured,
             old=state,
             old_replicas=replicas,
@@ -250,17 +250,17 @@ class Sight:
         except KmsAccessDeniedError as error:
             return None, f"not known: {error.action} is not allowed"
 
-    def _resolved(self, name: str) -> Resolved:
+    def _resolved(self, name: str) -> ResolvedKey:
         if is_key_arn(name):
-            return Resolved(name, name)
+            return ResolvedKey(name, name)
         try:
-            return Resolved(name, self._keys.describe(name).key_arn)
+            return ResolvedKey(name, self._keys.describe(name).key_arn)
         except (CredentialsError, KmsUnreachableError):
             raise
         except KmsAccessDeniedError as error:
-            return Resolved(name, None, f"{error.action} is not allowed")
+            return ResolvedKey(name, None, f"{error.action} is not allowed")
         except KmsError as error:
-            return Resolved(name, None, error.message)
+            return ResolvedKey(name, None, error.message)
 
     def _replicas(self, state: KeyState) -> tuple[KeyState, ...]:
         """The old key in its other Regions; one that can't be looked at has its last use missing."""
@@ -341,7 +341,7 @@ def _under(state: KeyState, status: Status) -> str:
     return "key:" + ",".join(arn for arn in arns if same_key(arn, state.key_arn))
 
 
-def _other(old: KeyState, configured: Resolved | None) -> str:
+def _other(old: KeyState, configured: ResolvedKey | None) -> str:
     """The key that is configured, where it is another than the old one."""
     if configured is None or configured.key_arn is None or same_key(configured.key_arn, old.key_arn):
         return ""

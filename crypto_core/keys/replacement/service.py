@@ -10,10 +10,10 @@ from threading import Event
 
 from crypto_core.cancelling import stop_if
 from crypto_core.errors import KmsError
-from crypto_core.keys.replacement.guide import Guide, Step, StepId, StepState, in_turn
+from crypto_core.keys.replacement.guide import Guide, GuideStepState, Step, StepId, in_turn
 from crypto_core.keys.replacement.keeping import old_key, rest
 from crypto_core.keys.replacement.new_key import new_key, preflight
-from crypto_core.keys.replacement.seen import Seen, Sight
+from crypto_core.keys.replacement.seen import RotationReader, RotationState
 from crypto_core.keys.replacement.switching import in_use, switch
 from crypto_core.lists.coverage import Coverage
 
@@ -22,7 +22,7 @@ _log = logging.getLogger(__name__)
 SHORTEST_SECONDS = 5.0
 """Between two looks: each takes a census and some ten calls of KMS."""
 
-_STEPS: tuple[Callable[[Seen], Step], ...] = (new_key, preflight, switch, in_use, rest, old_key)
+_STEPS: tuple[Callable[[RotationState], Step], ...] = (new_key, preflight, switch, in_use, rest, old_key)
 
 
 class ManualRotation:
@@ -32,7 +32,9 @@ class ManualRotation:
     process, on another machine.
     """
 
-    def __init__(self, sight: Sight, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+    def __init__(
+        self, sight: RotationReader, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+    ) -> None:
         self._sight = sight
         self._clock = clock
 
@@ -56,7 +58,7 @@ class ManualRotation:
         """
         seen = self._sight.look(old, new, since=since, accepted=accepted, cancelled=cancelled)
         steps = [step(seen) for step in _STEPS]
-        if steps[list(StepId).index(StepId.IN_USE)].state is StepState.DONE:
+        if steps[list(StepId).index(StepId.IN_USE)].state is GuideStepState.DONE:
             # The platform's own use says more than what this identity would be permitted.
             steps = [replace(s, optional=True) if s.id is StepId.PREFLIGHT else s for s in steps]
         return Guide(
@@ -105,7 +107,7 @@ class ManualRotation:
             yield guide
 
 
-def _gaps(seen: Seen) -> tuple[str, ...]:
+def _gaps(seen: RotationState) -> tuple[str, ...]:
     """What could not be seen."""
     gaps = [*seen.old_allowed.gaps, *seen.new_allowed.gaps, *seen.tokens.gaps]
     for state in (seen.old, *seen.old_replicas, *((seen.new,) if seen.new else ())):

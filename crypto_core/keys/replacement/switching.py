@@ -10,8 +10,16 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from crypto_core.key_names import region_of, same_key
-from crypto_core.keys.replacement.guide import Instruction, Step, StepId, StepState, command, note, setting
-from crypto_core.keys.replacement.seen import SEALS, Resolved, Seen
+from crypto_core.keys.replacement.guide import (
+    GuideStepState,
+    Instruction,
+    Step,
+    StepId,
+    command,
+    note,
+    setting,
+)
+from crypto_core.keys.replacement.seen import SEALS, ResolvedKey, RotationState
 from crypto_core.keys.replacement.trust import is_trusted, trust
 from crypto_core.keys.state import KeyState
 from crypto_core.text.counting import counted
@@ -27,10 +35,10 @@ LAST_ALONE = (
 )
 
 
-def switch(seen: Seen) -> Step:
+def switch(seen: RotationState) -> Step:
     """Return whether the configured names mean the new key, and the exact lines that make them."""
     if seen.new is None or seen.same:
-        return Step(StepId.SWITCH, StepState.NOW)
+        return Step(StepId.SWITCH, GuideStepState.NOW)
     names = [name for name in (seen.write, seen.alias) if name is not None]
     evidence = [_means(seen, name) for name in names]
     if seen.write is None:
@@ -38,7 +46,7 @@ def switch(seen: Seen) -> Step:
     left = [n for n in names if n.key_arn is None or not same_key(n.key_arn, seen.new.key_arn)]
     warnings = [*_warnings(seen, seen.new)]
     if not left and seen.write is not None:
-        return Step(StepId.SWITCH, StepState.DONE, tuple(evidence), (), (OWN_SETTING, *warnings))
+        return Step(StepId.SWITCH, GuideStepState.DONE, tuple(evidence), (), (OWN_SETTING, *warnings))
     do = [*_do(seen, seen.new, left)]
     if not is_trusted(seen):
         do.insert(0, trust(seen))
@@ -46,34 +54,34 @@ def switch(seen: Seen) -> Step:
         do.append(note("Restart every instance of the platform."))
         warnings.append(RESTART)
     unknown = any(name.trouble for name in left)
-    state = StepState.UNKNOWN if unknown else StepState.NOW
+    state = GuideStepState.UNKNOWN if unknown else GuideStepState.NOW
     return Step(StepId.SWITCH, state, tuple(evidence), tuple(do), tuple(warnings))
 
 
-def in_use(seen: Seen) -> Step:
+def in_use(seen: RotationState) -> Step:
     """Return whether the platform is seen to seal under the new key, and no longer under the old one."""
     new, old, written = seen.new, seen.old, seen.written
     if new is None or seen.same:
-        return Step(StepId.IN_USE, StepState.NOW)
+        return Step(StepId.IN_USE, GuideStepState.NOW)
     evidence = [f"New key: {_use(new)}"]
     olds = (old, *seen.old_replicas)
     evidence += [f"Old key{f' in {region_of(s.key_arn)}' if s is not old else ''}: {_use(s)}" for s in olds]
     if seen.uncounted or seen.status is None:
         evidence.append(f"Not known what was written: {seen.uncounted}")
-        return Step(StepId.IN_USE, StepState.UNKNOWN, tuple(evidence), _wait(seen))
+        return Step(StepId.IN_USE, GuideStepState.UNKNOWN, tuple(evidence), _wait(seen))
     evidence.append(f"Census: {counted(seen.status.tokens_under(new.key_arn), 'token')} under the new key")
     evidence += [f"Not counted: {gap}" for gap in seen.tokens.gaps]
     if seen.old_use is not None:
         evidence.append(f"Old key, {seen.old_use}")
     if written.unknown:
         evidence.append(f"Not known who wrote what is under the new key: {written.unknown}")
-        return Step(StepId.IN_USE, StepState.UNKNOWN, tuple(evidence), _wait(seen))
+        return Step(StepId.IN_USE, GuideStepState.UNKNOWN, tuple(evidence), _wait(seen))
     if not written.connections:
         evidence.append(
             "No connection made since has a token under the new key, but for what Keydeck wrote itself"
             + (f" (since {_at(written.since)})" if written.since else "")
         )
-        return Step(StepId.IN_USE, StepState.NOW, tuple(evidence), _wait(seen))
+        return Step(StepId.IN_USE, GuideStepState.NOW, tuple(evidence), _wait(seen))
     number = counted(written.connections, "connection")
     evidence.append(
         f"{number} made under the new key since {_at(written.since)}, last {_at(written.newest_at)}"
@@ -81,19 +89,19 @@ def in_use(seen: Seen) -> Step:
     still = [*_still(seen, olds, written.since)]
     if still:
         do = (note("Give every instance of the platform the new key and restart it."), *_wait(seen))
-        return Step(StepId.IN_USE, StepState.NOW, (*evidence, *still), do)
+        return Step(StepId.IN_USE, GuideStepState.NOW, (*evidence, *still), do)
     evidence.append(f"No connection made under the old key since {_at(written.since)}")
     blind = [*_blind(olds, written.since)]
     if blind:
         do = (note("Whether data keys are still made under the old key is not known."), *_wait(seen))
-        return Step(StepId.IN_USE, StepState.UNKNOWN, (*evidence, *blind), do)
+        return Step(StepId.IN_USE, GuideStepState.UNKNOWN, (*evidence, *blind), do)
     if seen.old_use is not None and seen.old_use.proves_no_use:
-        return Step(StepId.IN_USE, StepState.DONE, tuple(evidence))
+        return Step(StepId.IN_USE, GuideStepState.DONE, tuple(evidence))
     hidden = any(s.last_used_at and written.since and s.last_used_at > written.since for s in olds)
-    return Step(StepId.IN_USE, StepState.DONE, tuple(evidence), (), (LAST_ALONE,) if hidden else ())
+    return Step(StepId.IN_USE, GuideStepState.DONE, tuple(evidence), (), (LAST_ALONE,) if hidden else ())
 
 
-def _means(seen: Seen, name: Resolved) -> str:
+def _means(seen: RotationState, name: ResolvedKey) -> str:
     variable = "KEYDECK_WRITE_ALIAS" if name is seen.alias else "TOKEN_ENCRYPTION_KEY_ID"
     if name.key_arn is None:
         return f"{variable} is {name.name}: which key that means is not known: {name.trouble}"
@@ -106,7 +114,7 @@ def _means(seen: Seen, name: Resolved) -> str:
     return f"{variable} is {name.name}: {which}"
 
 
-def _do(seen: Seen, new: KeyState, left: list[Resolved]) -> Iterator[Instruction]:
+def _do(seen: RotationState, new: KeyState, left: list[ResolvedKey]) -> Iterator[Instruction]:
     moved = set()
     for name in left:
         there = region_of(name.key_arn or "") in (None, new.region)
@@ -121,7 +129,7 @@ def _do(seen: Seen, new: KeyState, left: list[Resolved]) -> Iterator[Instruction
         yield setting(f"TOKEN_ENCRYPTION_KEY_ID={new.key_arn}")
 
 
-def _warnings(seen: Seen, new: KeyState) -> Iterator[str]:
+def _warnings(seen: RotationState, new: KeyState) -> Iterator[str]:
     configured = {name.alias for name in (seen.write, seen.alias) if name is not None}
     others = [alias for alias in seen.old.aliases if alias not in configured]
     if others:
@@ -132,7 +140,7 @@ def _warnings(seen: Seen, new: KeyState) -> Iterator[str]:
         yield f"An alias is of one Region: one of the same name in {told} is not moved."
 
 
-def _still(seen: Seen, olds: tuple[KeyState, ...], since: datetime | None) -> Iterator[str]:
+def _still(seen: RotationState, olds: tuple[KeyState, ...], since: datetime | None) -> Iterator[str]:
     """What shows that something still seals under the old key."""
     if seen.old_use is not None and seen.old_use.seals:
         yield (
@@ -173,7 +181,7 @@ def _use(state: KeyState) -> str:
     return "KMS does not tell its last use"
 
 
-def _wait(seen: Seen) -> tuple[Instruction, ...]:
+def _wait(seen: RotationState) -> tuple[Instruction, ...]:
     return (
         command(f"keydeck keys replace {seen.old.key_arn} --by {seen.new_reference} --wait"),
         note("It shows with the next connection that the platform makes."),

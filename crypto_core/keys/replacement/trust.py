@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from crypto_core.key_names import parse_key_name, same_key
 from crypto_core.keys.replacement.guide import Instruction, setting
-from crypto_core.keys.replacement.seen import Seen
+from crypto_core.keys.replacement.seen import RotationState
 
 
-def is_trusted(seen: Seen) -> bool:
+def is_trusted(seen: RotationState) -> bool:
     """True if the old key may be read with, whatever becomes of the key to write under.
 
     A name counts as long as it goes on meaning the old key: an alias that is to be moved does not.
@@ -21,7 +21,7 @@ def is_trusted(seen: Seen) -> bool:
     )
 
 
-def trust(seen: Seen) -> Instruction:
+def trust(seen: RotationState) -> Instruction:
     """Return the line that lets the old key be read with."""
     now = ",".join(name.name for name in seen.trusted)
     line = ",".join([*(name.name for name in seen.trusted), seen.old.key_arn])

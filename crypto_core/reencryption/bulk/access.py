@@ -22,7 +22,7 @@ LOOK_SECONDS = 5.0
 _log = logging.getLogger(__name__)
 
 
-class Access:
+class LoopCredentials:
     """Credentials for one event loop."""
 
     def __init__(self, kms: KmsApi, threads: Executor, *, clock: Callable[[], float] = monotonic) -> None:

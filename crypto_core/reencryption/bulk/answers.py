@@ -7,7 +7,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 from crypto_core.reencryption.bulk.retrying import Refused
-from crypto_core.reencryption.bulk.wire import MAX_ANSWER_BYTES, HttpAnswer
+from crypto_core.reencryption.bulk.wire import MAX_ANSWER_BYTES, WireAnswer
 
 _SKEWED = frozenset({"RequestExpired", "RequestTimeTooSkewed"})
 _SKEWED_SIGNATURE = ("Signature expired", "Signature not yet current")
@@ -17,7 +17,7 @@ LEAST_SKEW_SECONDS = 30.0
 """Less than this is no reason for AWS to refuse a signature: it allows five minutes."""
 
 
-def document_of(answer: HttpAnswer) -> dict[str, Any] | None:
+def document_of(answer: WireAnswer) -> dict[str, Any] | None:
     """Return the JSON object that the body is, None if it is none or too long to be one of KMS's."""
     import orjson
 
@@ -30,7 +30,7 @@ def document_of(answer: HttpAnswer) -> dict[str, Any] | None:
     return document if isinstance(document, dict) else None
 
 
-def refusal_of(answer: HttpAnswer) -> Refused:
+def refusal_of(answer: WireAnswer) -> Refused:
     """Return what an answer other than 200 says, as botocore reads it."""
     document = document_of(answer) or {}
     code = str(document.get("__type") or answer.headers.get("x-amzn-errortype") or answer.status)

@@ -16,7 +16,7 @@ GRACE_SECONDS = 0.5
 
 
 @dataclass(slots=True)
-class Tally:
+class RunTally:
     """What a run has come to so far. Written by the run alone."""
 
     read: int = 0
@@ -49,4 +49,4 @@ class Control:
     """Set, the run ends: what is sealed is written, what is not is left."""
     in_flight: int = IN_FLIGHT
     patience_seconds: float = PATIENCE_SECONDS
-    tally: Tally = field(default_factory=Tally)
+    tally: RunTally = field(default_factory=RunTally)

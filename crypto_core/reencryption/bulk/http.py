@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from crypto_core.aws.kms import KmsGround
-from crypto_core.reencryption.bulk.signing import KmsSigner
-from crypto_core.reencryption.bulk.wire import BrokenAnswerError, HttpAnswer, Wire
+from crypto_core.reencryption.bulk.signing import RequestSigner
+from crypto_core.reencryption.bulk.wire import BrokenAnswerError, Wire, WireAnswer
 
 if TYPE_CHECKING:
     from aiohttp import ClientRequest
@@ -46,11 +46,11 @@ class Endpoint:
         self._timeout = ClientTimeout(sock_connect=ground.connect_timeout)
         self._idle: list[Wire] = []
         self._head = ""
-        self._signer: tuple[ReadOnlyCredentials, KmsSigner] | None = None
+        self._signer: tuple[ReadOnlyCredentials, RequestSigner] | None = None
 
     async def send(
         self, operation: str, body: bytes, credentials: ReadOnlyCredentials, now: float
-    ) -> HttpAnswer | Exception:
+    ) -> WireAnswer | Exception:
         """Send one signed call. Returns the answer, or botocore's exception where there was none."""
         from aiohttp import ClientError
 
@@ -95,9 +95,9 @@ class Endpoint:
         self._head = self._head or _head(self._model)
         return Wire(connection)
 
-    def _signed_by(self, credentials: ReadOnlyCredentials) -> KmsSigner:
+    def _signed_by(self, credentials: ReadOnlyCredentials) -> RequestSigner:
         if self._signer is None or self._signer[0] is not credentials:
-            signer = KmsSigner(credentials, self._ground.region, self._ground.endpoint_url)
+            signer = RequestSigner(credentials, self._ground.region, self._ground.endpoint_url)
             self._signer = (credentials, signer)
         return self._signer[1]
 

@@ -16,18 +16,18 @@ from contextlib import suppress
 from typing import Any
 
 from crypto_core.errors import KmsError, LeaseLostError
-from crypto_core.reencryption.bulk.control import GRACE_SECONDS, Control, Tally
+from crypto_core.reencryption.bulk.control import GRACE_SECONDS, Control, RunTally
 from crypto_core.reencryption.bulk.ports import (
     BulkKms,
     Committed,
-    Order,
     Outcome,
     Poison,
     TokenPages,
     TokenSink,
+    TokenTask,
 )
 from crypto_core.reencryption.bulk.sealing import sealed
-from crypto_core.reencryption.bulk.window import Entry, Window
+from crypto_core.reencryption.bulk.window import InFlightWindow, TokenInFlight
 
 BATCH = 500
 BATCH_SECONDS = 0.1
@@ -47,7 +47,9 @@ _LONGEST_WAIT = 5
 """Times that the wait for KMS, of 0.1 s at first, is doubled."""
 
 
-async def run(pages: TokenPages, sink: TokenSink, order: Order, kms: BulkKms, control: Control) -> Tally:
+async def run(
+    pages: TokenPages, sink: TokenSink, order: TokenTask, kms: BulkKms, control: Control
+) -> RunTally:
     """Write every token of `pages` anew and return what it came to.
 
     Ends early, with `complete` False, when `control` says stop or the lease is lost. Raises KmsError once KMS
@@ -63,7 +65,7 @@ async def run(pages: TokenPages, sink: TokenSink, order: Order, kms: BulkKms, co
 
 class _Run:
     def __init__(
-        self, pages: TokenPages, sink: TokenSink, order: Order, kms: BulkKms, control: Control
+        self, pages: TokenPages, sink: TokenSink, order: TokenTask, kms: BulkKms, control: Control
     ) -> None:
         self._pages, self._sink, self._order, self._kms = pages, sink, order, kms
         self._control = control
@@ -71,11 +73,11 @@ class _Run:
         self._loop = asyncio.get_running_loop()
         self._reader = ThreadPoolExecutor(1, thread_name_prefix="keydeck-reader")
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="keydeck-writer")
-        self._window = Window()
+        self._window = InFlightWindow()
         self._workers: set[asyncio.Task[None]] = set()
         self._reading: asyncio.Task[None] | None = None
         self._writing: asyncio.Task[None] | None = None
-        self._changed: list[tuple[float, list[Entry]]] = []
+        self._changed: list[tuple[float, list[TokenInFlight]]] = []
         self._all_read = False
         self._failure: BaseException | None = None
         self._halted_at: float | None = None
@@ -83,7 +85,7 @@ class _Run:
         self._succeeded_at = self._wrote_at = self._loop.time()
         self._turn = asyncio.Event()
 
-    async def through(self) -> Tally:
+    async def through(self) -> RunTally:
         """Go on until everything is done, or nothing more is to be."""
         while not self._is_done():
             halted = self._halt()
@@ -156,11 +158,11 @@ class _Run:
             tokens = await self._loop.run_in_executor(self._reader, self._pages.next)
             self._all_read = not tokens
             self._tally.read += len(tokens)
-            self._window.add([Entry(token) for token in tokens])
+            self._window.add([TokenInFlight(token) for token in tokens])
         finally:
             self._reading = None
 
-    async def _read_again(self, entries: Sequence[Entry]) -> None:
+    async def _read_again(self, entries: Sequence[TokenInFlight]) -> None:
         before = {entry.token.ref: entry for entry in entries}
         refs = [entry.token for entry in entries]
         try:
@@ -196,7 +198,7 @@ class _Run:
             if to_write or to_read:
                 self._turn.set()
 
-    async def _sealed(self, entry: Entry) -> Outcome | None:
+    async def _sealed(self, entry: TokenInFlight) -> Outcome | None:
         """The token's outcome; None if the run is held back before there is one."""
         attempt = 0
         while True:
@@ -218,7 +220,7 @@ class _Run:
         if batch:
             self._writing = self._started(self._write(batch))
 
-    def _due(self) -> list[Entry]:
+    def _due(self) -> list[TokenInFlight]:
         """A batch that is large enough, or has waited long enough; at the end what there is."""
         window, now = self._window, self._loop.time()
         at_the_end = self._all_read and not window.waiting and not self._workers
@@ -228,7 +230,7 @@ class _Run:
             return []
         return window.ordered(BATCH)
 
-    async def _write(self, entries: Sequence[Entry]) -> None:
+    async def _write(self, entries: Sequence[TokenInFlight]) -> None:
         batch = [entry.outcome for entry in entries if entry.outcome is not None]
         try:
             done = await self._loop.run_in_executor(self._writer, self._sink.commit, batch)
@@ -242,8 +244,8 @@ class _Run:
         by_ref = {entry.token.ref: entry for entry in entries}
         self._try_again([by_ref[token.ref] for token in done.changed])
 
-    def _try_again(self, entries: Sequence[Entry]) -> None:
-        later: dict[int, list[Entry]] = {}
+    def _try_again(self, entries: Sequence[TokenInFlight]) -> None:
+        later: dict[int, list[TokenInFlight]] = {}
         for entry in entries:
             if entry.tries >= TRIES:
                 entry.outcome = Poison(entry.token, CHANGING, _CHANGED)

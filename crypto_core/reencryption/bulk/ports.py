@@ -32,7 +32,7 @@ class BulkKms(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class TokenTask:
     """What is done to each token of a job.
 
     `source` is the ARN of the key that opens the envelopes, None where they are under several: then `keys`

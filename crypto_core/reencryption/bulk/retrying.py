@@ -16,7 +16,7 @@ ATTEMPTS = 5
 LONGEST_WAIT_SECONDS = 5.0
 
 
-class Failure(Enum):
+class CallFailure(Enum):
     """What is to be thought of a failed call."""
 
     THROTTLED = "throttled"
@@ -56,7 +56,7 @@ class Retries:
         self._transient = TransientRetryableChecker()
         self._backoff = ExponentialBackoff(max_backoff=int(LONGEST_WAIT_SECONDS))
 
-    def failure(self, happened: Refused | Exception) -> Failure:
+    def failure(self, happened: Refused | Exception) -> CallFailure:
         """Return what kind of failure AWS's refusal, or botocore's exception for no answer, is."""
         from botocore.retries.standard import RetryContext
 
@@ -65,8 +65,8 @@ class Retries:
         else:
             context = RetryContext(1, parsed_response=happened.response, http_response=happened)
         if self._throttled.is_retryable(context) or _too_many(happened):
-            return Failure.THROTTLED
-        return Failure.TRANSIENT if self._transient.is_retryable(context) else Failure.FINAL
+            return CallFailure.THROTTLED
+        return CallFailure.TRANSIENT if self._transient.is_retryable(context) else CallFailure.FINAL
 
     def wait_seconds(self, attempt: int) -> float:
         """Return how long to wait after the transient failure of an attempt, counted from 1."""

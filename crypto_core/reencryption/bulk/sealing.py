@@ -42,7 +42,7 @@ from crypto_core.errors import (
 from crypto_core.key_names import same_key
 from crypto_core.keyring.checked_answers import must_be_named
 from crypto_core.keyring.data_keys import KeyAnswer
-from crypto_core.reencryption.bulk.ports import BulkKms, Order, Outcome, Poison, Sealed
+from crypto_core.reencryption.bulk.ports import BulkKms, Outcome, Poison, Sealed, TokenTask
 from crypto_core.reencryption.plan import Verb
 from crypto_core.references import TokenRef
 from crypto_core.secret import Secret
@@ -82,7 +82,7 @@ class _UnknownKeyError(KmsError):
     """No key is known for the envelope's data key."""
 
 
-async def sealed(token: StoredToken, order: Order, kms: BulkKms) -> Outcome:
+async def sealed(token: StoredToken, order: TokenTask, kms: BulkKms) -> Outcome:
     """Return the token's new envelope, or why there is none.
 
     Raises KmsError for what is not about this token: throttling and outages, credentials, the target key,
@@ -119,7 +119,7 @@ class _Way:
 
     __slots__ = ("_kms", "_order", "_token", "asks_target", "calls", "source")
 
-    def __init__(self, token: StoredToken, order: Order, kms: BulkKms) -> None:
+    def __init__(self, token: StoredToken, order: TokenTask, kms: BulkKms) -> None:
         self._token = token
         self._order = order
         self._kms = kms

@@ -21,7 +21,7 @@ TARGET = "TrentService."
 """Stands before an operation's name in X-Amz-Target."""
 
 
-class KmsSigner:
+class RequestSigner:
     """Signs calls of one endpoint with one set of credentials. For one thread."""
 
     def __init__(self, credentials: ReadOnlyCredentials, region: str, url: str) -> None:

@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Any, Self
 
-from crypto_core.aws.failures import not_answered, told_apart
+from crypto_core.aws.failures import error_from_exception, error_from_response
 from crypto_core.aws.kms import READ_ONLY_OPERATIONS, KmsApi
 from crypto_core.aws.region_failover import Routes
 from crypto_core.envelope.encryption_context import EncryptionContext
@@ -38,13 +38,13 @@ from crypto_core.key_names import is_multi_region, parse_key_name, region_of
 from crypto_core.keyring.checked_answers import encrypted_data_key_of, material_of, pinned, take_plaintext
 from crypto_core.keyring.data_keys import GeneratedDataKey, KeyAnswer, RewrappedDataKey, UnwrappedDataKey
 from crypto_core.log.observation import SILENT, Observer, observed_call
-from crypto_core.reencryption.bulk.access import Access
+from crypto_core.reencryption.bulk.access import LoopCredentials
 from crypto_core.reencryption.bulk.answers import document_of, refusal_of, skew_of, take_bytes
 from crypto_core.reencryption.bulk.http import Endpoint, tls_context
 from crypto_core.reencryption.bulk.pace import CallPace
-from crypto_core.reencryption.bulk.retrying import ATTEMPTS, Failure, Refused, Retries
+from crypto_core.reencryption.bulk.retrying import ATTEMPTS, CallFailure, Refused, Retries
 from crypto_core.reencryption.bulk.watch import CallWatch
-from crypto_core.reencryption.bulk.wire import HttpAnswer
+from crypto_core.reencryption.bulk.wire import WireAnswer
 from crypto_core.secret import DataKey
 
 _RENEWALS = 3
@@ -88,7 +88,7 @@ class KmsTransport:
 
     async def __aenter__(self) -> Self:
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="keydeck-aws")
-        self._access = Access(self._kms, self._threads)
+        self._access = LoopCredentials(self._kms, self._threads)
         self._reaching = asyncio.Lock()
         self._retries = Retries()
         asyncio.get_running_loop().set_exception_handler(_log_kind)
@@ -220,9 +220,9 @@ class KmsTransport:
             signed = self._clock() + self._skew
             happened = await endpoint.send(operation, body, access.credentials, signed)
             self._watch.call(time.perf_counter() - started)
-            if isinstance(happened, HttpAnswer) and happened.status == 200:
+            if isinstance(happened, WireAnswer) and happened.status == 200:
                 return _read(happened, operation, keys)
-            refused = refusal_of(happened) if isinstance(happened, HttpAnswer) else happened
+            refused = refusal_of(happened) if isinstance(happened, WireAnswer) else happened
             failure = self._retries.failure(refused)
             error = _error_of(refused, failure, operation, keys)
             if isinstance(error, CredentialsError) and isinstance(refused, Refused):
@@ -234,12 +234,12 @@ class KmsTransport:
                     renewals -= 1
                     await self._access.renewed(access, error)
                     continue
-            if failure is Failure.THROTTLED:
+            if failure is CallFailure.THROTTLED:
                 self._watch.throttled += 1
                 self._pace.throttled()
-            if failure is Failure.FINAL or attempt >= self._attempts:
+            if failure is CallFailure.FINAL or attempt >= self._attempts:
                 raise error
-            if failure is Failure.TRANSIENT:
+            if failure is CallFailure.TRANSIENT:
                 await asyncio.sleep(self._retries.wait_seconds(attempt))
             attempt += 1
 
@@ -267,7 +267,7 @@ class KmsTransport:
         return self._kms.regions[0]
 
 
-def _read(answer: HttpAnswer, operation: str, keys: Sequence[str]) -> dict[str, Any]:
+def _read(answer: WireAnswer, operation: str, keys: Sequence[str]) -> dict[str, Any]:
     document = document_of(answer)
     if document is None:
         raise KmsUnreadableError(
@@ -280,16 +280,18 @@ def _read(answer: HttpAnswer, operation: str, keys: Sequence[str]) -> dict[str, 
 
 
 def _error_of(
-    refused: Refused | Exception, failure: Failure, operation: str, keys: Sequence[str]
+    refused: Refused | Exception, failure: CallFailure, operation: str, keys: Sequence[str]
 ) -> KeydeckError:
     if isinstance(refused, Exception):
-        return not_answered(refused, operation, keys)
-    error = told_apart(refused.response, operation, keys)
-    if failure is Failure.FINAL or error.transient:
+        return error_from_exception(refused, operation, keys)
+    error = error_from_response(refused.response, operation, keys)
+    if failure is CallFailure.FINAL or error.transient:
         return error
     # A code that told_apart does not know, with a status or by a name that botocore retries.
-    code = "ThrottlingException" if failure is Failure.THROTTLED else "InternalFailure"
-    return told_apart(Refused(refused.status_code, code, refused.message, {}).response, operation, keys)
+    code = "ThrottlingException" if failure is CallFailure.THROTTLED else "InternalFailure"
+    return error_from_response(
+        Refused(refused.status_code, code, refused.message, {}).response, operation, keys
+    )
 
 
 def _text(blob: bytes) -> str:

@@ -16,31 +16,31 @@ MOST = 4_000
 
 
 @dataclass(slots=True, eq=False)
-class Entry:
+class TokenInFlight:
     """A token on its way. `tries` counts how often it was to be written, this time included."""
 
     token: StoredToken
     tries: int = 1
     outcome: Outcome | None = field(default=None, repr=False)
 
-    def again(self, token: StoredToken) -> Entry:
+    def again(self, token: StoredToken) -> TokenInFlight:
         """Return the entry for another try, with the token as it was read by now.
 
         Where it is what it was, another writer only held its row, and the new envelope is still good.
         """
         outcome = self.outcome
         if isinstance(outcome, Sealed) and token.digest == outcome.replacement.old.digest:
-            return Entry(token, self.tries + 1, replace(outcome, kms_calls=0))
-        return Entry(token, self.tries + 1)
+            return TokenInFlight(token, self.tries + 1, replace(outcome, kms_calls=0))
+        return TokenInFlight(token, self.tries + 1)
 
 
-class Window:
+class InFlightWindow:
     """Entries in order. For one event loop."""
 
     def __init__(self) -> None:
-        self._waiting: deque[Entry] = deque()
-        self._open: deque[Entry] = deque()
-        self._ready: deque[Entry] = deque()
+        self._waiting: deque[TokenInFlight] = deque()
+        self._open: deque[TokenInFlight] = deque()
+        self._ready: deque[TokenInFlight] = deque()
         self._settled = 0
 
     def __len__(self) -> int:
@@ -67,7 +67,7 @@ class Window:
         """True if there is anything to write, in whatever order."""
         return self._settled > 0
 
-    def add(self, entries: Iterable[Entry]) -> None:
+    def add(self, entries: Iterable[TokenInFlight]) -> None:
         """Put entries at the end. Those that have an outcome don't wait for one."""
         for entry in entries:
             self._open.append(entry)
@@ -77,27 +77,27 @@ class Window:
                 self._settled += 1
         self._advance()
 
-    def take(self) -> Entry | None:
+    def take(self) -> TokenInFlight | None:
         """Return the first entry that waits, None where none does."""
         return self._waiting.popleft() if self._waiting else None
 
-    def put_back(self, entry: Entry) -> None:
+    def put_back(self, entry: TokenInFlight) -> None:
         """Let an entry wait again, before the others."""
         self._waiting.appendleft(entry)
 
-    def settle(self, entry: Entry, outcome: Outcome) -> None:
+    def settle(self, entry: TokenInFlight, outcome: Outcome) -> None:
         """Give an entry its outcome."""
         entry.outcome = outcome
         self._settled += 1
         self._advance()
 
-    def ordered(self, most: int) -> list[Entry]:
+    def ordered(self, most: int) -> list[TokenInFlight]:
         """Hand out ready entries, in order."""
         batch = [self._ready.popleft() for _ in range(min(most, len(self._ready)))]
         self._settled -= len(batch)
         return batch
 
-    def settled(self, most: int) -> list[Entry]:
+    def settled(self, most: int) -> list[TokenInFlight]:
         """Hand out entries that have an outcome, also those behind one that has none."""
         batch = self.ordered(most)
         if len(batch) < most and self._settled:

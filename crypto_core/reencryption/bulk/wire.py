@@ -24,7 +24,7 @@ class BrokenAnswerError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class HttpAnswer:
+class WireAnswer:
     """What came back, header names in lower case. The body may hold a data key."""
 
     status: int
@@ -46,7 +46,7 @@ class Wire(asyncio.Protocol):
         self._connection = connection
         self._transport = transport
         self._parser = HttpResponseParser(self)
-        self._asked: asyncio.Future[HttpAnswer] | None = None
+        self._asked: asyncio.Future[WireAnswer] | None = None
         self._until = 0.0
         self._clock: asyncio.TimerHandle | None = None
         self._begin()
@@ -58,7 +58,7 @@ class Wire(asyncio.Protocol):
         """False once the connection can't be used any more."""
         return not self._transport.is_closing()
 
-    async def post(self, request: bytes, seconds: float) -> HttpAnswer:
+    async def post(self, request: bytes, seconds: float) -> WireAnswer:
         """Send a request, return its answer.
 
         Raises BrokenAnswerError, TimeoutError after so many seconds. Whatever it raises, cancelled too, the
@@ -66,7 +66,7 @@ class Wire(asyncio.Protocol):
         """
         if self._transport.is_closing() or self._begun:
             raise BrokenAnswerError  # What is left of another answer would be taken for this call's.
-        asked: asyncio.Future[HttpAnswer] = self._loop.create_future()
+        asked: asyncio.Future[WireAnswer] = self._loop.create_future()
         self._asked = asked
         self._until = self._loop.time() + seconds
         if self._clock is None:
@@ -121,7 +121,7 @@ class Wire(asyncio.Protocol):
     def on_message_complete(self) -> None:
         """Hand over the answer."""
         status = self._parser.get_status_code()
-        answer = HttpAnswer(status, self._headers, bytes(self._body))
+        answer = WireAnswer(status, self._headers, bytes(self._body))
         keep = self._parser.should_keep_alive()
         self._begin()
         if status < 200:

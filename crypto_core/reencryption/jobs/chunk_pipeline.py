@@ -14,7 +14,7 @@ from crypto_core.log.observation import Observer
 from crypto_core.reencryption.bulk import pipeline
 from crypto_core.reencryption.bulk.control import Control
 from crypto_core.reencryption.bulk.pace import CallPace
-from crypto_core.reencryption.bulk.ports import Order, TokenPages, TokenSink
+from crypto_core.reencryption.bulk.ports import TokenPages, TokenSink, TokenTask
 from crypto_core.reencryption.bulk.transport import KmsTransport
 from crypto_core.reencryption.bulk.watch import CallSample, CallWatch
 from crypto_core.reencryption.jobs.ports import ChunkWork
@@ -35,7 +35,7 @@ class Piped:
         self._watch = watch
         self._dev_key = dev_key
 
-    def run(self, pages: TokenPages, sink: TokenSink, order: Order, stop: Event) -> None:
+    def run(self, pages: TokenPages, sink: TokenSink, order: TokenTask, stop: Event) -> None:
         """Write every token of `pages` anew; see ChunkWork."""
         order = replace(order, dev_key=self._dev_key)
         tally = self._loop.run(pipeline.run(pages, sink, order, self._kms, Control(stop=stop)))

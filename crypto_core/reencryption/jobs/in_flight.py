@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field, replace
 from threading import Lock
 
-from crypto_core.database.tokens.chunks import Counted
+from crypto_core.database.tokens.chunks import BatchCounts
 
 
 @dataclass(slots=True)
@@ -19,7 +19,7 @@ class Outstanding:
 
     _order: deque[str] = field(default_factory=deque)
     _settled: set[str] = field(default_factory=set)
-    _counted: Counted = field(default_factory=Counted)
+    _counted: BatchCounts = field(default_factory=BatchCounts)
     _position: str | None = None
     _lock: Lock = field(default_factory=Lock)
 
@@ -57,12 +57,12 @@ class Outstanding:
                 kms_calls=before.kms_calls + kms_calls,
             )
 
-    def counted(self) -> Counted:
+    def counted(self) -> BatchCounts:
         """Return what has been counted since `written_down`."""
         with self._lock:
             return self._counted
 
-    def written_down(self, counted: Counted) -> None:
+    def written_down(self, counted: BatchCounts) -> None:
         """Forget what has been written down."""
         with self._lock:
             before = self._counted

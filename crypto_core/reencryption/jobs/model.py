@@ -122,7 +122,7 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
+class ThroughputSample:
     """What a second of work came to, over all runners. Latencies are in milliseconds."""
 
     at: datetime
@@ -170,7 +170,7 @@ class JobView:
     """None where there is no telling."""
     errors: Mapping[str, int] = field(default_factory=dict)
     """Tokens that can't be written, by kind."""
-    samples: tuple[Sample, ...] = ()
+    samples: tuple[ThroughputSample, ...] = ()
     runners: tuple[JobRunnerView, ...] = ()
     census_before: Mapping[str, Any] | None = None
     census_after: Mapping[str, Any] | None = None

@@ -9,7 +9,7 @@ from sqlalchemy import Engine
 from crypto_core.database.state.jobs import JobStore
 from crypto_core.database.state.journal import Journal
 from crypto_core.database.tokens.attribution import Attributor
-from crypto_core.database.tokens.attribution_cache import AnswerBook
+from crypto_core.database.tokens.attribution_cache import AttributionCache
 from crypto_core.database.tokens.chunks import ChunkStore
 from crypto_core.database.tokens.job_tokens import UnwritableStore
 from crypto_core.database.tokens.store import TokenStore
@@ -24,7 +24,7 @@ class JobParts:
     chunks: ChunkStore
     unwritable: UnwritableStore
     store: TokenStore
-    answers: AnswerBook
+    answers: AttributionCache
     attributor: Attributor
     journal: Journal
     same_database: bool

@@ -9,14 +9,14 @@ from threading import Event
 from typing import Protocol
 from uuid import UUID
 
-from crypto_core.reencryption.bulk.ports import Order, TokenPages, TokenSink
+from crypto_core.reencryption.bulk.ports import TokenPages, TokenSink, TokenTask
 from crypto_core.reencryption.bulk.watch import CallSample
 
 
 class ChunkWork(Protocol):
     """Writes the tokens of one chunk after the other. Used by one thread, but for `pace` and `measured`."""
 
-    def run(self, pages: TokenPages, sink: TokenSink, order: Order, stop: Event) -> None:
+    def run(self, pages: TokenPages, sink: TokenSink, order: TokenTask, stop: Event) -> None:
         """Write every token of `pages` anew. Blocks.
 
         Once `stop` is set KMS is asked nothing more, what is sealed is written, and this returns. Raises

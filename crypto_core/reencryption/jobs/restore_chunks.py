@@ -23,7 +23,7 @@ from crypto_core.errors import (
     UntrustedKeyError,
 )
 from crypto_core.keyring.kms_keyring import KmsKeyring
-from crypto_core.reencryption.bulk.ports import Order, Outcome, Poison, Sealed, TokenPages, TokenSink
+from crypto_core.reencryption.bulk.ports import Outcome, Poison, Sealed, TokenPages, TokenSink, TokenTask
 from crypto_core.reencryption.bulk.watch import CallSample
 from crypto_core.reencryption.jobs.ports import ChunkWork, OpenRestoring
 from crypto_core.reencryption.patience import Patience, is_passing
@@ -43,7 +43,7 @@ class Restoring:
         self._keyring = keyring
         self._pool = pool
 
-    def run(self, pages: TokenPages, sink: TokenSink, order: Order, stop: Event) -> None:
+    def run(self, pages: TokenPages, sink: TokenSink, order: TokenTask, stop: Event) -> None:
         """Put back what there is. `order` names the keys that both envelopes may be under, beside those
         that are trusted anyway.
         """
@@ -58,7 +58,7 @@ class Restoring:
         """Return nothing: what botocore's clients measure is in the metrics."""
         return CallSample()
 
-    def _batch(self, tokens: Sequence[StoredToken], sink: TokenSink, order: Order, stop: Event) -> None:
+    def _batch(self, tokens: Sequence[StoredToken], sink: TokenSink, order: TokenTask, stop: Event) -> None:
         kept = previous(self._engine, self._run_id, [t.digest for t in tokens])
         named = [order.target, *([order.source] if order.source else [])]
         cipher = TokenCipher(self._keyring.trusting(*named))

@@ -21,7 +21,7 @@ from crypto_core.database.tokens.store import StoredToken
 from crypto_core.envelope import Format
 from crypto_core.errors import DatabaseError, KeydeckError, KmsError, LeaseLostError
 from crypto_core.key_names import same_key
-from crypto_core.reencryption.bulk.ports import Order
+from crypto_core.reencryption.bulk.ports import TokenTask
 from crypto_core.reencryption.jobs.final_census import Closer, Closing
 from crypto_core.reencryption.jobs.heartbeat import Heartbeat
 from crypto_core.reencryption.jobs.in_flight import Outstanding
@@ -105,7 +105,7 @@ class JobRunner:
 
     def _work_on(self, job: JobRow, runner: UUID, work: ChunkWork, heart: Heartbeat, actor: str) -> None:
         parts, endure = self._parts, Endurance(heart.stop)
-        order: Order | None = None
+        order: TokenTask | None = None
         while not heart.stop.is_set():
             claim = partial(parts.chunks.claim, job.id, runner, self._lease_seconds)
             chunk = endure(claim)
@@ -122,7 +122,7 @@ class JobRunner:
                 heart.stop.wait(IDLE_SECONDS)
 
     def _chunk(
-        self, job: JobRow, order: Order, chunk: Chunk, work: ChunkWork, heart: Heartbeat, actor: str
+        self, job: JobRow, order: TokenTask, chunk: Chunk, work: ChunkWork, heart: Heartbeat, actor: str
     ) -> None:
         parts, outstanding = self._parts, Outstanding()
         ground = ChunkGround(
@@ -165,13 +165,13 @@ class JobRunner:
             else:
                 chunks.release(chunk, outstanding.position(), counted)
 
-    def _order(self, job: JobRow) -> Order:
+    def _order(self, job: JobRow) -> TokenTask:
         keys: dict[bytes, str] = {}
         if job.source_key_arn is None:
             with connected(self._parts.engine) as connection:
                 groups = self._parts.answers.by_group(connection)
             keys = {prefix: next(iter(ws))[0] for prefix, ws in groups.items() if len(ws) == 1}
-        return Order(
+        return TokenTask(
             verb=Verb(job.verb),
             target=job.target_key_arn,
             source=job.source_key_arn,
@@ -181,7 +181,7 @@ class JobRunner:
             ask_kms=job.verify == "kms",
         )
 
-    def _elsewhere(self, order: Order, token: StoredToken) -> bool:
+    def _elsewhere(self, order: TokenTask, token: StoredToken) -> bool:
         """True if the token is under another key than the one that is emptied; that is remembered then.
 
         Raises KmsError where KMS fails for now to say so.

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from crypto_core.database.state.jobs import LIVELY_SECONDS, JobCounts, JobRow, RunnerRow
-from crypto_core.reencryption.jobs.model import Job, JobRunnerView, JobState, JobView, Sample
+from crypto_core.reencryption.jobs.model import Job, JobRunnerView, JobState, JobView, ThroughputSample
 from crypto_core.reencryption.plan import Verb
 
 LATELY_SECONDS = 10.0
@@ -83,16 +83,16 @@ def _lately(runners: Iterable[RunnerRow], now: datetime) -> float:
     return rate
 
 
-def _merged(runners: Iterable[RunnerRow]) -> tuple[Sample, ...]:
+def _merged(runners: Iterable[RunnerRow]) -> tuple[ThroughputSample, ...]:
     """One sample a second, over all runners: the median weighed by calls, of the 99th the worst."""
-    by_second: dict[datetime, Sample] = {}
+    by_second: dict[datetime, ThroughputSample] = {}
     for runner in runners:
         for told in runner.samples:
             at = datetime.fromisoformat(told["at"]).replace(microsecond=0)
-            before = by_second.get(at, Sample(at, 0, 0, 0, 0.0, 0.0))
+            before = by_second.get(at, ThroughputSample(at, 0, 0, 0, 0.0, 0.0))
             calls = before.calls + told["calls"]
             weighed = before.p50_ms * before.calls + told["p50_ms"] * told["calls"]
-            by_second[at] = Sample(
+            by_second[at] = ThroughputSample(
                 at,
                 before.tokens + told["tokens"],
                 calls,

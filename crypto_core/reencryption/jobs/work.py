@@ -15,7 +15,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
-from crypto_core.database.tokens.chunks import Chunk, ChunkStore, Counted
+from crypto_core.database.tokens.chunks import BatchCounts, Chunk, ChunkStore
 from crypto_core.database.tokens.job_tokens import Unwritable, UnwritableStore
 from crypto_core.database.tokens.store import StoredToken, TokenScope, TokenStore, digest
 from crypto_core.errors import DatabaseError
@@ -126,7 +126,7 @@ class ChunkSink:
         self._outstanding = outstanding
         self._known = chunk.counted
         """What is counted of the chunk, as far as we have heard."""
-        self._tried = Counted()
+        self._tried = BatchCounts()
         """What the last transaction that reached its end was to write down of `outstanding`."""
         self.written = 0
         """Tokens written through this sink."""
@@ -201,7 +201,7 @@ class ChunkSink:
         """Write and count. `untold` are those of `refused` that are not known to be counted yet."""
         ground, chunk, outstanding = self._ground, self._chunk, self._outstanding
         calls = {s.replacement.old.ref: s.kms_calls for s in sealed}
-        before = counted = Counted()
+        before = counted = BatchCounts()
 
         def within(connection: Connection, written: frozenset[TokenRef]) -> None:
             nonlocal before, counted
@@ -209,7 +209,7 @@ class ChunkSink:
             if known != self._known:
                 # An earlier try was committed, and its answer was lost.
                 outstanding.written_down(self._tried)
-                self._known, self._tried = known, Counted()
+                self._known, self._tried = known, BatchCounts()
                 untold.clear()
             before = self._tried = outstanding.counted()
             settled = {ref.row_id for ref in written} | {p.token.ref.row_id for p in refused}

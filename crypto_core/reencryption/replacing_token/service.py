@@ -18,7 +18,7 @@ from crypto_core.cancelling import stop_if
 from crypto_core.cipher import SealedToken, TokenCipher
 from crypto_core.database.state.installation import require_schema
 from crypto_core.database.state.journal import Journal, Outcome
-from crypto_core.database.tokens.attribution_cache import Answer, AnswerBook
+from crypto_core.database.tokens.attribution_cache import AttributionCache, KnownAttribution
 from crypto_core.database.tokens.catalogue import LiveCatalogue
 from crypto_core.database.tokens.inventory import Inventory
 from crypto_core.database.tokens.opening import ValueOpener
@@ -63,7 +63,7 @@ class TokenEntering:
         catalogue: LiveCatalogue,
         store: TokenStore,
         inventory: Inventory,
-        answers: AnswerBook,
+        answers: AttributionCache,
         keyring: KmsKeyring,
         keys: KeyInventory,
         opener: ValueOpener,
@@ -287,7 +287,9 @@ class TokenEntering:
     def _remember(self, sealed: SealedToken) -> None:
         key = sealed.wrapped_by
         prefix = parse(sealed.stored).edk_prefix
-        self._answers.remember([Answer(digest(sealed.stored), prefix, key.key_arn, key.key_material_id)])
+        self._answers.remember(
+            [KnownAttribution(digest(sealed.stored), prefix, key.key_arn, key.key_material_id)]
+        )
 
     def _try_to_record(self, ref: TokenRef, outcome: Outcome, detail: dict[str, Any]) -> None:
         """Journal what changed nothing; without a journal it is in the log alone."""

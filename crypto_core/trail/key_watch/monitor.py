@@ -10,7 +10,7 @@ from crypto_core.cancelling import stop_if
 from crypto_core.errors import KmsError
 from crypto_core.key_names import is_multi_region
 from crypto_core.text.cleaning import clean
-from crypto_core.trail.key_watch.sightings import Look
+from crypto_core.trail.key_watch.sightings import WatchStatus
 from crypto_core.trail.key_watch.watch import KeyWatch, Puller
 from crypto_core.trail.query import Aliases
 from crypto_core.trail.store import EventStore
@@ -109,7 +109,7 @@ class KeyMonitor:
         cancelled: Event,
         source: str = "lookup",
         pull: bool = True,
-    ) -> Iterator[Look]:
+    ) -> Iterator[WatchStatus]:
         """Yield a look now and every so many seconds, for ever; uses that are too many come at once after.
 
         A fetch that fails is a gap of that look, and is made again with the next one. Raises as `begin`,

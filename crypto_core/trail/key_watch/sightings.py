@@ -54,7 +54,7 @@ class KeyUse:
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class WatchStatus:
     """What a watch knows at one moment. `uses` are those not told before, the oldest first.
 
     `counts` are all so far by kind, but for Keydeck's `own`. `covered_until` is up to when all is known, the

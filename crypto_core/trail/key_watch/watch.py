@@ -16,7 +16,7 @@ from typing import Protocol
 from crypto_core.errors import KmsError, TrailError
 from crypto_core.key_names import region_of
 from crypto_core.text.cleaning import clean
-from crypto_core.trail.key_watch.sightings import KeyUse, Look, UseKind, kind_of, made_by
+from crypto_core.trail.key_watch.sightings import KeyUse, UseKind, WatchStatus, kind_of, made_by
 from crypto_core.trail.sources.pull_query import LATE
 from crypto_core.trail.sources.report import Progress, PullReport
 from crypto_core.trail.store import EventStore
@@ -93,7 +93,7 @@ class KeyWatch:
         """The Regions that the keys are in."""
         return tuple(dict.fromkeys(region for arn in self.keys.arns if (region := region_of(arn))))
 
-    def look(self, *, cancelled: Event | None = None) -> Look:
+    def look(self, *, cancelled: Event | None = None) -> WatchStatus:
         """Fetch what is new, unless there is more of the last look; return the uses that weren't told yet.
 
         Raises EventStoreError, InterruptedRunError.
@@ -118,7 +118,7 @@ class KeyWatch:
             self._count(use)
         if not self._more:
             self._newest = self._coming
-        return Look(
+        return WatchStatus(
             at=now,
             uses=tuple(uses),
             more=self._more,

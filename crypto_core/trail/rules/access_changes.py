@@ -13,11 +13,11 @@ from crypto_core.keys.policy.access import Access, accesses
 from crypto_core.keys.policy.actions import Power, powers
 from crypto_core.keys.policy.comparison import compare
 from crypto_core.keys.policy.document import PolicyDocument, parse_policy
-from crypto_core.keys.principal import Principal as Named
+from crypto_core.keys.principal import PolicyPrincipal as Named
 from crypto_core.trail.event import KMS, TrailEvent
-from crypto_core.trail.rules.change_findings import Kind, Say, told
+from crypto_core.trail.rules.change_findings import JudgedChange, Say, findings_for_changes
 from crypto_core.trail.rules.rule import Rule, Sigma
-from crypto_core.trail.rules.rule_context import Watched, listed, request, text
+from crypto_core.trail.rules.rule_context import RuleContext, listed, request, text
 from crypto_core.trail.store.history import Span, has
 
 _POLICY = "event-key-policy"
@@ -25,11 +25,11 @@ _GRANT = "event-key-grant"
 _GRAVE = (Power.OPEN, Power.DELEGATE, Power.DESTROY)
 
 
-def _name(watched: Watched, event: TrailEvent) -> str:
+def _name(watched: RuleContext, event: TrailEvent) -> str:
     return watched.key(event.key_arns[0]) if event.key_arns else "a key"
 
 
-def _policy(watched: Watched, event: TrailEvent) -> Say:
+def _policy(watched: RuleContext, event: TrailEvent) -> Say:
     """What the new policy lets through, and what it changes where the one before is in the store."""
     arn = event.key_arns[0] if event.key_arns else "*"
     did = f"replaced the policy of {_name(watched, event)}"
@@ -67,7 +67,7 @@ def _document(event: TrailEvent) -> PolicyDocument | None:
     return parse_policy(given) if isinstance(given, str) else None
 
 
-def _difference(watched: Watched, event: TrailEvent, policy: PolicyDocument, arn: str) -> str:
+def _difference(watched: RuleContext, event: TrailEvent, policy: PolicyDocument, arn: str) -> str:
     """What changes for whom, from the last policy that the store knows of."""
     earlier = watched.history.events(
         (has("source", KMS), has("name", "PutKeyPolicy", "CreateKey"), has("key", arn)),
@@ -86,7 +86,7 @@ def _difference(watched: Watched, event: TrailEvent, policy: PolicyDocument, arn
     return "the policy before is not in the store: compare with keydeck keys policy"
 
 
-def _grant(watched: Watched, event: TrailEvent) -> Say | None:
+def _grant(watched: RuleContext, event: TrailEvent) -> Say | None:
     """To whom, and what for. What services grant themselves or roles of the key's account is their work.
 
     EC2, RDS and others make a grant for each disk they attach: that is noise, a grant to another account is
@@ -118,13 +118,13 @@ def _grant(watched: Watched, event: TrailEvent) -> Say | None:
 _KINDS = {
     kind.rule: kind
     for kind in (
-        Kind(
+        JudgedChange(
             _POLICY,
             _policy,
             "Look at it: keydeck keys policy KEY --explain. If nobody meant it, put the one before back: "
             "keydeck keys put-policy.",
         ),
-        Kind(
+        JudgedChange(
             _GRANT,
             _grant,
             "If nobody meant it: keydeck keys revoke-grant. A grant needs no policy and is easily "
@@ -134,10 +134,10 @@ _KINDS = {
 }
 
 
-def _changes(watched: Watched, rule: str, name: str) -> Iterator[Finding | Gap]:
+def _changes(watched: RuleContext, rule: str, name: str) -> Iterator[Finding | Gap]:
     events, gaps = watched.changes(KMS, name)
     yield from gaps
-    yield from told(watched, events, _KINDS[rule])
+    yield from findings_for_changes(watched, events, _KINDS[rule])
 
 
 RULES = (

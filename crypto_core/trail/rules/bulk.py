@@ -13,7 +13,7 @@ from crypto_core.trail.rules.rule_context import (
     FAILED,
     NO_SERVICE,
     OF_KMS,
-    Watched,
+    RuleContext,
     calls,
     found,
     listed,
@@ -44,7 +44,7 @@ _NOT_FAILED = ("ThrottlingException", "DryRunOperationException")
 """KMS asks to wait, or says that a call would have passed: nobody was refused anything."""
 
 
-def _tokens(watched: Watched) -> Iterator[Finding | Gap]:
+def _tokens(watched: RuleContext) -> Iterator[Finding | Gap]:
     """Yield who opened many different tokens within minutes; only v2 names them in CloudTrail."""
     now = watched.history.bursts(
         watched.openings, watched.window, minutes=MINUTES, distinct="token", present="token"
@@ -74,7 +74,7 @@ def _tokens(watched: Watched) -> Iterator[Finding | Gap]:
         )
 
 
-def _decrypts(watched: Watched) -> Iterator[Finding | Gap]:
+def _decrypts(watched: RuleContext) -> Iterator[Finding | Gap]:
     """Yield who made far more Decrypts in an hour than ever before.
 
     For v1 no token is named, so calls are counted; without a baseline only a principal that is no platform's
@@ -102,7 +102,7 @@ def _decrypts(watched: Watched) -> Iterator[Finding | Gap]:
         )
 
 
-def _failures(watched: Watched) -> Iterator[Finding | Gap]:
+def _failures(watched: RuleContext) -> Iterator[Finding | Gap]:
     """Yield who failed again and again within minutes, or was denied one operation after another.
 
     AWS services look around everywhere and are denied much: theirs are left out.
@@ -131,7 +131,7 @@ DENIALS = ("AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "Cl
 
 
 def _failed(
-    watched: Watched, principal: str, burst: Burst, severity: Severity, what: str, before: int | None
+    watched: RuleContext, principal: str, burst: Burst, severity: Severity, what: str, before: int | None
 ) -> Finding:
     terms = watched.of(principal, (OF_KMS, NO_SERVICE, FAILED, has("error", *_NOT_FAILED, negated=True)))
     events = watched.evidence(terms, _stretch(burst, MINUTES))
@@ -157,7 +157,7 @@ def _unusual(many: dict[str, Burst], usual: dict[str, Burst]) -> Iterator[tuple[
             yield principal, burst, before
 
 
-def _lately(watched: Watched) -> Span:
+def _lately(watched: RuleContext) -> Span:
     return Span(watched.since - timedelta(days=DAYS), watched.since)
 
 

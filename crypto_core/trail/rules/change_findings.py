@@ -14,7 +14,7 @@ from crypto_core.findings.finding import Finding
 from crypto_core.findings.severity import Severity
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.rules.rule_context import (
-    Watched,
+    RuleContext,
     calls,
     found,
     listed,
@@ -29,18 +29,20 @@ Say = tuple[Severity, str, str]
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class JudgedChange:
     """One kind of change. `say` judges a call; None leaves it out. `undo` is the call that undoes it."""
 
     rule: str
-    say: Callable[[Watched, TrailEvent], Say | None]
+    say: Callable[[RuleContext, TrailEvent], Say | None]
     remedy: str
     undo: str = ""
     subject: Callable[[TrailEvent], str] = subject_of
     about_keys: bool = True
 
 
-def told(watched: Watched, events: Sequence[TrailEvent], kind: Kind) -> Iterator[Finding]:
+def findings_for_changes(
+    watched: RuleContext, events: Sequence[TrailEvent], kind: JudgedChange
+) -> Iterator[Finding]:
     """Yield a finding for each principal, subject and thing done, with all the calls that did it."""
     undone = _undone(watched, events, kind)
     groups: dict[tuple[str, str, str, bool], list[tuple[TrailEvent, Say]]] = {}
@@ -81,7 +83,7 @@ def told(watched: Watched, events: Sequence[TrailEvent], kind: Kind) -> Iterator
         )
 
 
-def _undone(watched: Watched, events: Sequence[TrailEvent], kind: Kind) -> dict[str, datetime]:
+def _undone(watched: RuleContext, events: Sequence[TrailEvent], kind: JudgedChange) -> dict[str, datetime]:
     """When what a change did was last undone, by subject."""
     if not kind.undo or not events:
         return {}

@@ -12,7 +12,7 @@ from crypto_core.trail.rules.rule import Rule, Sigma
 from crypto_core.trail.rules.rule_context import (
     NO_SERVICE,
     OF_KMS,
-    Watched,
+    RuleContext,
     calls,
     found,
     listed,
@@ -35,7 +35,7 @@ _INVALID = ("InvalidCiphertextException", "IncorrectKeyException")
 _NO_TOKEN = Term("token", (Alternative(text="*"),), negated=True, position=0)
 
 
-def _wrong(watched: Watched) -> Iterator[Finding | Gap]:
+def _wrong(watched: RuleContext) -> Iterator[Finding | Gap]:
     """Yield who offered envelopes that KMS could not open: of another row, changed, or of another key.
 
     Keydeck itself does so while it looks for the Region of a v1 envelope; its calls name it as application.
@@ -65,7 +65,7 @@ def _wrong(watched: Watched) -> Iterator[Finding | Gap]:
         )
 
 
-def _missing(watched: Watched) -> Iterator[Finding | Gap]:
+def _missing(watched: RuleContext) -> Iterator[Finding | Gap]:
     """Yield who opened something without a row's context under a key whose tokens are all v2.
 
     Only where that was so before the window: while v1 moves to v2 both are normal.

@@ -14,7 +14,7 @@ from crypto_core.trail.rules.rule_context import (
     DID,
     NO_SERVICE,
     OF_KMS,
-    Watched,
+    RuleContext,
     calls,
     found,
     listed,
@@ -27,7 +27,7 @@ _ID = "event-wrong-write-key"
 _MAKES = ("GenerateDataKey", "GenerateDataKeyWithoutPlaintext", "Encrypt")
 
 
-def _wrong_key(watched: Watched) -> Iterator[Finding | Gap]:
+def _wrong_key(watched: RuleContext) -> Iterator[Finding | Gap]:
     """Yield who writes under the configured key, and also under another one.
 
     A key that the principal wrote under before as well is told as low: it may be meant for something else,

@@ -12,7 +12,7 @@ from crypto_core.trail.rules.rule import Rule, Sigma
 from crypto_core.trail.rules.rule_context import (
     NO_SERVICE,
     OF_KMS,
-    Watched,
+    RuleContext,
     calls,
     found,
     listed,
@@ -27,7 +27,7 @@ _CONSOLE = "event-console-use"
 _USES = tuple(sorted(OPENS | SEALS))
 
 
-def _root(watched: Watched) -> Iterator[Finding | Gap]:
+def _root(watched: RuleContext) -> Iterator[Finding | Gap]:
     """Yield root users who called KMS, for whichever key.
 
     What a service opens in root's name, such as an object of S3, is told as well, one degree less: root
@@ -66,7 +66,7 @@ def _account(principal: str) -> str:
     return f"account {parts[4]}" if len(parts) >= 6 and parts[4] else "an account"
 
 
-def _console(watched: Watched) -> Iterator[Finding | Gap]:
+def _console(watched: RuleContext) -> Iterator[Finding | Gap]:
     """Yield console sessions that used a guarded key.
 
     What services open while somebody looks around in the console, such as objects of S3, is left out: it is

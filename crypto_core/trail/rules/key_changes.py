@@ -13,9 +13,17 @@ from crypto_core.findings.finding import Finding, Gap
 from crypto_core.findings.severity import Severity
 from crypto_core.findings.techniques import DESTRUCTION, ENCRYPTED, NO_RECOVERY
 from crypto_core.trail.event import KMS, TrailEvent
-from crypto_core.trail.rules.change_findings import Kind, Say, told
+from crypto_core.trail.rules.change_findings import JudgedChange, Say, findings_for_changes
 from crypto_core.trail.rules.rule import Rule, Sigma
-from crypto_core.trail.rules.rule_context import Watched, found, request, subject_of, text, where_from, who
+from crypto_core.trail.rules.rule_context import (
+    RuleContext,
+    found,
+    request,
+    subject_of,
+    text,
+    where_from,
+    who,
+)
 from crypto_core.trail.store.history import Span, has
 
 SHORT_DAYS = 14
@@ -26,17 +34,17 @@ RANSOM_HOURS = 24
 """Who retires a key disables it, waits, and deletes it later; who destroys it doesn't wait."""
 
 
-def _name(watched: Watched, event: TrailEvent) -> str:
+def _name(watched: RuleContext, event: TrailEvent) -> str:
     return watched.key(event.key_arns[0]) if event.key_arns else event.alias or "a key"
 
 
-def _disabled(watched: Watched, event: TrailEvent) -> Say:
+def _disabled(watched: RuleContext, event: TrailEvent) -> Say:
     retired = watched.keys.is_retired(event.key_arns)
     severity = Severity.LOW if retired else Severity.HIGH
     return severity, f"disabled {_name(watched, event)}", "the key is retired, as expected" if retired else ""
 
 
-def _deletion(watched: Watched, event: TrailEvent) -> Say:
+def _deletion(watched: RuleContext, event: TrailEvent) -> Say:
     given = request(event).get("pendingWindowInDays")
     days = given if isinstance(given, int) and not isinstance(given, bool) else DEFAULT_DAYS
     retired = watched.keys.is_retired(event.key_arns)
@@ -48,11 +56,11 @@ def _deletion(watched: Watched, event: TrailEvent) -> Say:
     )
 
 
-def _rotation_off(watched: Watched, event: TrailEvent) -> Say:
+def _rotation_off(watched: RuleContext, event: TrailEvent) -> Say:
     return Severity.MEDIUM, f"turned rotation of {_name(watched, event)} off", ""
 
 
-def _material_gone(watched: Watched, event: TrailEvent) -> Say:
+def _material_gone(watched: RuleContext, event: TrailEvent) -> Say:
     return (
         Severity.CRITICAL,
         f"deleted the imported key material of {_name(watched, event)}",
@@ -60,7 +68,7 @@ def _material_gone(watched: Watched, event: TrailEvent) -> Say:
     )
 
 
-def _material_imported(watched: Watched, event: TrailEvent) -> Say:
+def _material_imported(watched: RuleContext, event: TrailEvent) -> Say:
     expires = text(request(event).get("expirationModel"), 60)
     return (
         Severity.HIGH,
@@ -69,7 +77,7 @@ def _material_imported(watched: Watched, event: TrailEvent) -> Say:
     )
 
 
-def _primary(watched: Watched, event: TrailEvent) -> Say:
+def _primary(watched: RuleContext, event: TrailEvent) -> Say:
     region = text(request(event).get("primaryRegion"), 40)
     return Severity.HIGH, f"made another Region primary of {_name(watched, event)}", f"primaryRegion {region}"
 
@@ -81,7 +89,7 @@ _ALIAS_WORDS = {
 }
 
 
-def _alias(watched: Watched, event: TrailEvent) -> Say | None:
+def _alias(watched: RuleContext, event: TrailEvent) -> Say | None:
     name = event.alias or text(request(event).get("aliasName"), 256)
     matters = name in watched.keys.aliases or not watched.keys.guarding
     if event.name == "CreateAlias" and name not in watched.keys.aliases:
@@ -100,43 +108,45 @@ def _of_alias(event: TrailEvent) -> str:
     return event.alias or text(request(event).get("aliasName"), 256) or subject_of(event)
 
 
-_KINDS: dict[str, Kind] = {
+_KINDS: dict[str, JudgedChange] = {
     kind.rule: kind
     for kind in (
-        Kind(
+        JudgedChange(
             "event-key-disabled",
             _disabled,
             "Nothing under it can be opened until keydeck keys enable. Ask who did it; if nobody of yours, "
             "take the permission away first.",
             "EnableKey",
         ),
-        Kind(
+        JudgedChange(
             "event-key-deletion",
             _deletion,
             "While it waits it can be kept: keydeck keys cancel-deletion, then keydeck keys enable. After "
             "that nothing under it can ever be opened.",
             "CancelKeyDeletion",
         ),
-        Kind(
+        JudgedChange(
             "event-rotation-off",
             _rotation_off,
             "Turn it on again: keydeck keys enable-rotation.",
             "EnableKeyRotation",
         ),
-        Kind(
+        JudgedChange(
             "event-material-deleted",
             _material_gone,
             "Import the same material again from where it is kept: nothing else opens what is under it.",
             "ImportKeyMaterial",
         ),
-        Kind(
+        JudgedChange(
             "event-material-imported",
             _material_imported,
             "Make sure that the material is yours and is kept safe outside AWS: who has it opens every "
             "envelope, and when it expires nobody does.",
         ),
-        Kind("event-primary-region", _primary, "Rotation and deletion follow the primary: check it there."),
-        Kind(
+        JudgedChange(
+            "event-primary-region", _primary, "Rotation and deletion follow the primary: check it there."
+        ),
+        JudgedChange(
             "event-alias-changed",
             _alias,
             "Whoever is told its key by this alias seals under another key from now on: compare with "
@@ -148,13 +158,13 @@ _KINDS: dict[str, Kind] = {
 }
 
 
-def _changes(watched: Watched, rule: str, *names: str) -> Iterator[Finding | Gap]:
+def _changes(watched: RuleContext, rule: str, *names: str) -> Iterator[Finding | Gap]:
     events, gaps = watched.changes(KMS, *names)
     yield from gaps
-    yield from told(watched, events, _KINDS[rule])
+    yield from findings_for_changes(watched, events, _KINDS[rule])
 
 
-def _ransom(watched: Watched) -> Iterator[Finding | Gap]:
+def _ransom(watched: RuleContext) -> Iterator[Finding | Gap]:
     """Yield keys that were disabled, and within a day scheduled for deletion. Only what succeeded counts."""
     scheduled, _ = watched.changes(KMS, "ScheduleKeyDeletion")
     for event in scheduled:

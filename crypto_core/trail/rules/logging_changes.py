@@ -11,9 +11,9 @@ from crypto_core.findings.techniques import CLOUD_LOGS
 from crypto_core.keys.posture.trails import recorded
 from crypto_core.text.cleaning import clean
 from crypto_core.trail.event import CLOUDTRAIL, TrailEvent
-from crypto_core.trail.rules.change_findings import Kind, Say, told
+from crypto_core.trail.rules.change_findings import JudgedChange, Say, findings_for_changes
 from crypto_core.trail.rules.rule import Rule, Sigma
-from crypto_core.trail.rules.rule_context import Watched, request, text
+from crypto_core.trail.rules.rule_context import RuleContext, request, text
 
 _RULES = {
     "event-trail-stopped": ("StopLogging",),
@@ -32,11 +32,11 @@ def _short(event: TrailEvent) -> str:
     return clean(_trail(event).rsplit("/", 1)[-1], 60)
 
 
-def _stopped(_: Watched, event: TrailEvent) -> Say:
+def _stopped(_: RuleContext, event: TrailEvent) -> Say:
     return Severity.CRITICAL, f"stopped trail {_short(event)}", ""
 
 
-def _deleted(_: Watched, event: TrailEvent) -> Say:
+def _deleted(_: RuleContext, event: TrailEvent) -> Say:
     return Severity.CRITICAL, f"deleted trail {_short(event)}", ""
 
 
@@ -48,7 +48,7 @@ _OFF = {
 _MOVED = ("s3BucketName", "s3KeyPrefix", "kmsKeyId", "snsTopicName", "cloudWatchLogsLogGroupArn")
 
 
-def _updated(_: Watched, event: TrailEvent) -> Say:
+def _updated(_: RuleContext, event: TrailEvent) -> Say:
     given = request(event)
     off = [words for name, words in _OFF.items() if given.get(name) is False]
     moved = [f"{name} {text(given[name], 120) or 'none'}" for name in _MOVED if name in given]
@@ -60,7 +60,7 @@ def _updated(_: Watched, event: TrailEvent) -> Say:
     )
 
 
-def _selectors(_: Watched, event: TrailEvent) -> Say | None:
+def _selectors(_: RuleContext, event: TrailEvent) -> Say | None:
     """None where all of KMS's events are still taken."""
     given = request(event)
     name = _short(event)
@@ -104,7 +104,7 @@ def _value(value: object) -> Any:
 _KINDS = {
     kind.rule: kind
     for kind in (
-        Kind(
+        JudgedChange(
             "event-trail-stopped",
             _stopped,
             "Start it: aws cloudtrail start-logging. What happened meanwhile is in CloudTrail's event "
@@ -113,7 +113,7 @@ _KINDS = {
             subject=_trail,
             about_keys=False,
         ),
-        Kind(
+        JudgedChange(
             "event-trail-deleted",
             _deleted,
             "Create it again with log file validation; its files stay in the bucket. Fetch what is missing "
@@ -122,14 +122,14 @@ _KINDS = {
             subject=_trail,
             about_keys=False,
         ),
-        Kind(
+        JudgedChange(
             "event-trail-changed",
             _updated,
             "Compare with how the trail should be, and change it back: aws cloudtrail update-trail.",
             subject=_trail,
             about_keys=False,
         ),
-        Kind(
+        JudgedChange(
             "event-trail-hides-kms",
             _selectors,
             "Let the trail take all management events again, reads and writes: aws cloudtrail "
@@ -141,10 +141,10 @@ _KINDS = {
 }
 
 
-def _changes(watched: Watched, rule: str) -> Iterator[Finding | Gap]:
+def _changes(watched: RuleContext, rule: str) -> Iterator[Finding | Gap]:
     events, gaps = watched.changes(CLOUDTRAIL, *_RULES[rule])
     yield from gaps
-    yield from told(watched, events, _KINDS[rule])
+    yield from findings_for_changes(watched, events, _KINDS[rule])
 
 
 def _rule(rule: str, title: str, severity: Severity, limits: str = "") -> Rule:

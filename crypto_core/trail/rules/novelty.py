@@ -14,7 +14,7 @@ from crypto_core.findings.finding import Finding, Gap
 from crypto_core.findings.severity import Severity
 from crypto_core.findings.techniques import CLOUD_ACCOUNTS, CLOUD_SECRETS, STEAL_TOKEN
 from crypto_core.trail.rules.rule import Rule, Sigma
-from crypto_core.trail.rules.rule_context import Watched, found, listed, lower, name_of, times, where_from
+from crypto_core.trail.rules.rule_context import RuleContext, found, listed, lower, name_of, times, where_from
 from crypto_core.trail.store.history import Group, flag, has
 
 NEW_PRINCIPAL = "event-decrypt-new-principal"
@@ -71,7 +71,7 @@ def family(agent: str) -> str:
     return f"{product} app/{application[1].lower()}" if application else product
 
 
-def _new_principal(watched: Watched) -> Iterator[Finding | Gap]:
+def _new_principal(watched: RuleContext) -> Iterator[Finding | Gap]:
     if not watched.has_baseline:
         return
     for group in watched.opened:
@@ -96,7 +96,7 @@ def _new_principal(watched: Watched) -> Iterator[Finding | Gap]:
         )
 
 
-def _new_network(watched: Watched) -> Iterator[Finding | Gap]:
+def _new_network(watched: RuleContext) -> Iterator[Finding | Gap]:
     for principal, new, before, groups in _news(watched, "ip", network):
         outside = [net for net in new if not is_private(net)]
         severity = Severity.MEDIUM if outside else Severity.LOW
@@ -118,7 +118,7 @@ def _new_network(watched: Watched) -> Iterator[Finding | Gap]:
         )
 
 
-def _new_agent(watched: Watched) -> Iterator[Finding | Gap]:
+def _new_agent(watched: RuleContext) -> Iterator[Finding | Gap]:
     for principal, new, before, groups in _news(watched, "agent", family):
         agents = [g.values[1] for g in groups]
         terms = watched.of(principal, (*watched.openings, has("agent", *agents)))
@@ -135,7 +135,7 @@ def _new_agent(watched: Watched) -> Iterator[Finding | Gap]:
 
 
 def _news(
-    watched: Watched, field: str, kind: Callable[[str], str]
+    watched: RuleContext, field: str, kind: Callable[[str], str]
 ) -> Iterator[tuple[str, list[str], set[str], list[Group]]]:
     """Yield each known principal with the kinds that are new for it, those before, and the new groups."""
     if not watched.has_baseline:
@@ -154,7 +154,7 @@ def _news(
         yield principal, new, before[principal], groups
 
 
-def _human(watched: Watched) -> Iterator[Finding | Gap]:
+def _human(watched: RuleContext) -> Iterator[Finding | Gap]:
     """Yield people who opened something by hand.
 
     Whoever is known to do so is told as low. A user whose software is an SDK is most likely a program with

@@ -12,7 +12,7 @@ from crypto_core.trail.rules.configured import patterns
 from crypto_core.trail.rules.rule import Rule, Sigma
 from crypto_core.trail.rules.rule_context import (
     OF_KMS,
-    Watched,
+    RuleContext,
     calls,
     found,
     listed,
@@ -26,7 +26,7 @@ USES = tuple(sorted(OPENS | SEALS | {"GenerateMac", "VerifyMac", "Sign", "Verify
 _ID = "event-retired-key"
 
 
-def _use(watched: Watched) -> Iterator[Finding | Gap]:
+def _use(watched: RuleContext) -> Iterator[Finding | Gap]:
     """Yield a finding for each principal that used a retired key, or tried to.
 
     Services' uses count: whoever tells a service to open something uses the key as well. Reads about the

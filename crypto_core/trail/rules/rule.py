@@ -10,7 +10,7 @@ from crypto_core.findings.finding import Finding, Gap
 from crypto_core.findings.severity import Severity
 
 if TYPE_CHECKING:
-    from crypto_core.trail.rules.rule_context import Watched
+    from crypto_core.trail.rules.rule_context import RuleContext
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,4 +48,4 @@ class Rule:
     severity: Severity
     techniques: tuple[str, ...]
     sigma: Sigma
-    examine: Callable[[Watched], Iterator[Finding | Gap]]
+    examine: Callable[[RuleContext], Iterator[Finding | Gap]]

@@ -34,7 +34,7 @@ FAILED = flag("failed")
 
 
 @dataclass
-class Watched:
+class RuleContext:
     """One examination. Its questions block on the store."""
 
     history: History

@@ -17,7 +17,7 @@ from crypto_core.trail.query import Aliases
 from crypto_core.trail.rules.configured import Configured, resolve
 from crypto_core.trail.rules.registry import RULES
 from crypto_core.trail.rules.rule import Rule
-from crypto_core.trail.rules.rule_context import BASELINE_DAYS, MOST_FINDINGS, Watched
+from crypto_core.trail.rules.rule_context import BASELINE_DAYS, MOST_FINDINGS, RuleContext
 from crypto_core.trail.store import EventStore
 from crypto_core.trail.store.history import History, Span
 from crypto_core.trail.store.suppressions import Suppressed, Suppression, Suppressions, sift
@@ -87,7 +87,7 @@ class TrailRules:
         if not history.any(Span(since, until)):
             return Examined(since, until, gaps=(_empty(since, history.first()),), suppressions=active)
         keys, gaps = resolve(self._configured, self._aliases(), self._describe)
-        watched = Watched(history, since, until, keys)
+        watched = RuleContext(history, since, until, keys)
         said: list[Finding | Gap] = [*gaps, *_baseline(watched)]
         for rule in self._rules:
             stop_if(cancelled)
@@ -130,7 +130,7 @@ def _empty(since: datetime, first: datetime | None) -> Gap:
     )
 
 
-def _baseline(watched: Watched) -> Iterable[Gap]:
+def _baseline(watched: RuleContext) -> Iterable[Gap]:
     if not watched.has_baseline:
         yield Gap(
             f"CloudTrail events: no baseline yet: events on {counted(watched.days_before, 'day')} before "

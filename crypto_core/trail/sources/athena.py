@@ -20,12 +20,12 @@ from crypto_core.aws.kms import KmsApi
 from crypto_core.cancelling import stop_if
 from crypto_core.errors import KmsError, SettingsError
 from crypto_core.text.cleaning import clean
-from crypto_core.trail.sources.lake_sql import Query, iso, question
+from crypto_core.trail.sources.lake_sql import LakeStatement, iso, question
 from crypto_core.trail.sources.objects import Bucket
 from crypto_core.trail.sources.places import FILES, delivered, folders, place_at
-from crypto_core.trail.sources.pull_query import Asked
-from crypto_core.trail.sources.query_run import Look, Patience, run_to_end
-from crypto_core.trail.sources.tally import Tally
+from crypto_core.trail.sources.pull_query import PullQuery
+from crypto_core.trail.sources.query_run import QueryLimits, QueryStatus, run_to_end
+from crypto_core.trail.sources.tally import PullTally
 from crypto_core.trail.sources.trouble import why
 
 DOLLARS_PER_TB = 5.0
@@ -83,13 +83,13 @@ class Athena:
 
     def prepare(
         self,
-        asked: Asked,
+        asked: PullQuery,
         regions: Sequence[str] = (),
         *,
         most_rows: int,
         estimate: bool = True,
         cancelled: Event | None = None,
-    ) -> tuple[Query, int | None, list[str]]:
+    ) -> tuple[LakeStatement, int | None, list[str]]:
         """Return the query, the bytes that it is expected to scan (None: not known), and remarks."""
         database, _, name = self._settings.table.partition(".")
         metadata, remarks = self._metadata(database, name)
@@ -119,7 +119,9 @@ class Athena:
             scanned = None
         return query, scanned, remarks
 
-    def rows(self, query: Query, patience: Patience, tally: Tally) -> Iterator[Mapping[str, str | None]]:
+    def rows(
+        self, query: LakeStatement, patience: QueryLimits, tally: PullTally
+    ) -> Iterator[Mapping[str, str | None]]:
         """Run the query and yield its rows."""
         wanted: dict[str, Any] = {
             "QueryString": query.statement,
@@ -131,11 +133,11 @@ class Athena:
             wanted["ResultConfiguration"] = {"OutputLocation": self._settings.output}
         execution = str(self._ask("StartQueryExecution", **wanted).get("QueryExecutionId") or "")
 
-        def look() -> Look:
+        def look() -> QueryStatus:
             answer = self._ask("GetQueryExecution", QueryExecutionId=execution).get("QueryExecution") or {}
             status = answer.get("Status") or {}
             state = str(status.get("State"))
-            return Look(
+            return QueryStatus(
                 int((answer.get("Statistics") or {}).get("DataScannedInBytes") or 0),
                 state == "SUCCEEDED",
                 f"{state}: {status.get('StateChangeReason')}" if state in ("FAILED", "CANCELLED") else "",
@@ -172,7 +174,7 @@ class Athena:
             return {}, [f"How the table is partitioned is not known, so all of it is scanned: {why(error)}"]
         return answer.get("TableMetadata") or {}, []
 
-    def _scanned(self, location: str, asked: Asked | None, cancelled: Event | None) -> int | None:
+    def _scanned(self, location: str, asked: PullQuery | None, cancelled: Event | None) -> int | None:
         """The size of the files of the window's days, or of all; None where they lie otherwise."""
         place = place_at(location, self._region)
         bucket = Bucket(self._kms, self._region, place.bucket)
@@ -196,7 +198,7 @@ class Athena:
         return self._kms.read("athena", operation, region=self._region, **parameters)
 
 
-def _partition(metadata: Mapping[str, Any], asked: Asked) -> ColumnElement[bool] | None:
+def _partition(metadata: Mapping[str, Any], asked: PullQuery) -> ColumnElement[bool] | None:
     """The condition on the table's partitions by day; None where it has none that is known."""
     keys = [str(k.get("Name")).lower() for k in metadata.get("PartitionKeys") or () if isinstance(k, Mapping)]
     parameters = metadata.get("Parameters") or {}

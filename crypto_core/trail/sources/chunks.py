@@ -37,14 +37,14 @@ class File:
 
 
 @dataclass(frozen=True, slots=True)
-class Chunk:
+class FileChunk:
     """Files in the order in which they were found."""
 
     files: Sequence[File]
     readers: Readers | None = None
     asked: Future[Answer] | None = None
 
-    def begun(self, readers: Readers) -> Chunk:
+    def begun(self, readers: Readers) -> FileChunk:
         """Have small files read by a process. All that are to be read are small, or none is."""
         paths = [file.path for file in self.files if file.small]
         return replace(self, readers=readers, asked=readers.ask(paths)) if paths else self
@@ -59,20 +59,20 @@ class Chunk:
         return self.readers.answered(self.asked, cancelled)
 
 
-def parted(files: Sequence[File]) -> Iterator[Chunk]:
+def parted(files: Sequence[File]) -> Iterator[FileChunk]:
     """Yield the files in chunks. One that is large, to be read here, is a chunk by itself."""
     some: list[File] = []
     number = size = 0
     for file in files:
         large = file.to_read and not file.small
         if some and (large or number >= _FILES or size + file.size > _BYTES):
-            yield Chunk(some)
+            yield FileChunk(some)
             some, number, size = [], 0, 0
         if large:
-            yield Chunk([file])
+            yield FileChunk([file])
             continue
         some.append(file)
         number += file.to_read
         size += file.size
     if some:
-        yield Chunk(some)
+        yield FileChunk(some)

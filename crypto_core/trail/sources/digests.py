@@ -29,8 +29,8 @@ from crypto_core.text.cleaning import clean
 from crypto_core.trail.record_reader import load
 from crypto_core.trail.sources.lake_sql import iso
 from crypto_core.trail.sources.objects import BrokenObjectError, Bucket, unpacked
-from crypto_core.trail.sources.places import DIGESTS, FILES, Folder, Place, delivered, folders
-from crypto_core.trail.sources.pull_query import Asked
+from crypto_core.trail.sources.places import DIGESTS, FILES, Folder, TrailBucket, delivered, folders
+from crypto_core.trail.sources.pull_query import PullQuery
 from crypto_core.trail.sources.s3 import THREADS
 from crypto_core.trail.sources.threads import side_by_side
 from crypto_core.trail.sources.trouble import why
@@ -125,8 +125,8 @@ class DigestValidator:
 
     def validate(
         self,
-        asked: Asked,
-        place: Place,
+        asked: PullQuery,
+        place: TrailBucket,
         only: frozenset[str],
         now: datetime,
         cancelled: Event | None = None,
@@ -151,7 +151,7 @@ class DigestValidator:
         bucket: Bucket,
         listed: Sequence[str],
         folder: Folder,
-        asked: Asked,
+        asked: PullQuery,
         now: datetime,
         cancelled: Event | None,
     ) -> Validation:
@@ -191,7 +191,7 @@ class DigestValidator:
         return result + self._before(bucket, later, asked, cancelled)
 
     def _before(
-        self, bucket: Bucket, oldest: _Digest | None, asked: Asked, cancelled: Event | None
+        self, bucket: Bucket, oldest: _Digest | None, asked: PullQuery, cancelled: Event | None
     ) -> Validation:
         """Whether the digest before the oldest is there, if it still is of the window."""
         start = oldest.text("digestStartTime") if oldest else ""
@@ -270,10 +270,10 @@ class DigestValidator:
 
 def _without(
     bucket: Bucket,
-    place: Place,
+    place: TrailBucket,
     only: frozenset[str],
     told: Collection[tuple[str, str]],
-    asked: Asked,
+    asked: PullQuery,
     cancelled: Event | None,
 ) -> Iterator[str]:
     """Name what has no digest at all: Regions that the trail records, and folders of log files."""
@@ -294,7 +294,7 @@ def _without(
 
 
 def _chains(
-    bucket: Bucket, place: Place, folder: Folder, asked: Asked, cancelled: Event | None
+    bucket: Bucket, place: TrailBucket, folder: Folder, asked: PullQuery, cancelled: Event | None
 ) -> list[list[str]]:
     """The keys of a window's digests, a list for each trail, the newest first, backfills before them."""
     found: dict[str, dict[str, str]] = {}

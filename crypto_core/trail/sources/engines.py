@@ -23,11 +23,11 @@ from crypto_core.trail.sources.athena import Athena, AthenaSettings
 from crypto_core.trail.sources.lake import Lake
 from crypto_core.trail.sources.lake_sql import MISSING, record_of
 from crypto_core.trail.sources.plan import PullPlan
-from crypto_core.trail.sources.pull_query import Asked, settled
-from crypto_core.trail.sources.query_run import Patience, Rest
-from crypto_core.trail.sources.tally import Tally
+from crypto_core.trail.sources.pull_query import PullQuery, settled
+from crypto_core.trail.sources.query_run import QueryLimits, Rest
+from crypto_core.trail.sources.tally import PullTally
 from crypto_core.trail.store import EventStore
-from crypto_core.trail.store.pulls import PullBook, Run
+from crypto_core.trail.store.pulls import PullBook, PullScope
 
 MOST_SCANNED = 100 * 10**9
 """Bytes that a query may scan unless the operator says otherwise."""
@@ -76,7 +76,7 @@ class Engines:
     def plan(
         self,
         kind: str,
-        asked: Asked,
+        asked: PullQuery,
         regions: tuple[str, ...],
         *,
         most: int | None = None,
@@ -117,7 +117,7 @@ class Engines:
             costs=True,
         )
 
-    def pull(self, plan: PullPlan, tally: Tally, *, cancelled: Event | None = None) -> tuple[str, ...]:
+    def pull(self, plan: PullPlan, tally: PullTally, *, cancelled: Event | None = None) -> tuple[str, ...]:
         """Run a plan's query and store its rows; return the Regions of the events.
 
         Raises NotConfirmedError for a query that is not the plan's any more.
@@ -135,7 +135,7 @@ class Engines:
             )
         for remark in remarks:
             tally.note(remark)
-        rows = engine.rows(query, Patience(plan.most or MOST_SCANNED, self._rest, cancelled), tally)
+        rows = engine.rows(query, QueryLimits(plan.most or MOST_SCANNED, self._rest, cancelled), tally)
         regions: dict[str, None] = {}
         total, whole = 0, True
         while some := list(islice(rows, _AT_ONCE)):
@@ -158,9 +158,9 @@ class Engines:
             )
         return plan.regions or tuple(sorted(regions))
 
-    def _run(self, kind: str, scope: str) -> Run:
+    def _run(self, kind: str, scope: str) -> PullScope:
         place = self._settings.athena.table if kind == "athena" else self._settings.lake_store
-        return Run(kind, "", scope, place)
+        return PullScope(kind, "", scope, place)
 
     def _engine(self, kind: str) -> Athena | Lake:
         if kind == "athena":
@@ -177,7 +177,7 @@ class Engines:
         return Lake(self._kms, arn, found["id"], found["region"])
 
 
-def _wanted(event: TrailEvent, asked: Asked, regions: tuple[str, ...]) -> bool:
+def _wanted(event: TrailEvent, asked: PullQuery, regions: tuple[str, ...]) -> bool:
     return asked.wants(event) and (not regions or event.region in regions)
 
 

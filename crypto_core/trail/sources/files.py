@@ -20,7 +20,7 @@ from crypto_core.cancelling import stop_if
 from crypto_core.errors import InterruptedRunError
 from crypto_core.trail.seen_file import FileName, SeenFile
 from crypto_core.trail.sources.batches import Batches
-from crypto_core.trail.sources.chunks import Chunk, File, parted
+from crypto_core.trail.sources.chunks import File, FileChunk, parted
 from crypto_core.trail.sources.decoding import LARGEST
 from crypto_core.trail.sources.find_files import Found, Walk
 from crypto_core.trail.sources.import_report import ImportProgress, ImportReport
@@ -100,15 +100,15 @@ class FileImport:
             interrupted=interrupted,
         )
 
-    def _chunks(self, walk: Walk, stack: ExitStack, *, again: bool) -> Iterator[Chunk]:
+    def _chunks(self, walk: Walk, stack: ExitStack, *, again: bool) -> Iterator[FileChunk]:
         """The files, in the order in which they are found. Some chunks ahead are under way in processes."""
         readers: Readers | None = None
-        ahead: deque[Chunk] = deque()
+        ahead: deque[FileChunk] = deque()
         for files in self._looked_up(walk, again=again):
             if readers is None and self._processes and _work(files) >= self._least:
                 readers = stack.enter_context(Readers(self._processes, self._largest))
             if readers is None:
-                yield Chunk(files)
+                yield FileChunk(files)
                 continue
             for chunk in parted(files):
                 ahead.append(chunk.begun(readers))

@@ -11,7 +11,7 @@ from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.prepared import Prepared
 from crypto_core.trail.seen_file import FileName
 from crypto_core.trail.sources.batches import Batches
-from crypto_core.trail.sources.chunks import Chunk
+from crypto_core.trail.sources.chunks import FileChunk
 from crypto_core.trail.sources.import_report import FailedFile, ImportProgress
 from crypto_core.trail.sources.one_file import FileRead, FileReader
 from crypto_core.trail.sources.reading_process import LEFT, Part
@@ -47,7 +47,7 @@ class Intake:
             self._fail(b"standard input", trouble)
         self._tell()
 
-    def take(self, chunk: Chunk) -> None:
+    def take(self, chunk: FileChunk) -> None:
         """Take the events of some files, read here or by a process."""
         answer = chunk.answer(self._cancelled)
         parts = None if answer is None else iter(answer)

@@ -17,10 +17,10 @@ from crypto_core.aws.kms import KmsApi
 from crypto_core.cancelling import stop_if
 from crypto_core.errors import TrailError
 from crypto_core.text.cleaning import clean
-from crypto_core.trail.sources.lake_sql import Query, question
-from crypto_core.trail.sources.pull_query import Asked
-from crypto_core.trail.sources.query_run import Look, Patience, run_to_end
-from crypto_core.trail.sources.tally import Tally
+from crypto_core.trail.sources.lake_sql import LakeStatement, question
+from crypto_core.trail.sources.pull_query import PullQuery
+from crypto_core.trail.sources.query_run import QueryLimits, QueryStatus, run_to_end
+from crypto_core.trail.sources.tally import PullTally
 
 DOLLARS_PER_GB = 0.005
 _LONGEST_STATEMENT = 10_000
@@ -44,13 +44,13 @@ class Lake:
 
     def prepare(
         self,
-        asked: Asked,
+        asked: PullQuery,
         regions: Sequence[str] = (),
         *,
         most_rows: int,
         estimate: bool = True,
         cancelled: Event | None = None,
-    ) -> tuple[Query, int | None, list[str]]:
+    ) -> tuple[LakeStatement, int | None, list[str]]:
         """Return the query; what it scans is not known before. Raises TrailError for a filter too long."""
         stop_if(cancelled)
         remarks = []
@@ -70,15 +70,17 @@ class Lake:
             raise TrailError("The filter is too long for CloudTrail Lake.", remedy="Ask for less at once.")
         return query, None, remarks
 
-    def rows(self, query: Query, patience: Patience, tally: Tally) -> Iterator[Mapping[str, str | None]]:
+    def rows(
+        self, query: LakeStatement, patience: QueryLimits, tally: PullTally
+    ) -> Iterator[Mapping[str, str | None]]:
         """Run the query and yield its rows."""
         execution = str(self._ask("StartQuery", QueryStatement=query.inlined).get("QueryId") or "")
 
-        def look() -> Look:
+        def look() -> QueryStatus:
             answer = self._ask("DescribeQuery", QueryId=execution)
             state = str(answer.get("QueryStatus"))
             failed = state in ("FAILED", "CANCELLED", "TIMED_OUT")
-            return Look(
+            return QueryStatus(
                 int((answer.get("QueryStatistics") or {}).get("BytesScanned") or 0),
                 state == "FINISHED",
                 f"{state}: {answer.get('ErrorMessage')}" if failed else "",

@@ -32,7 +32,7 @@ from crypto_core.key_names import is_key_arn
 from crypto_core.lists.filter_language import SET, Alternative, Term, lower
 from crypto_core.trail.event import DENIED
 from crypto_core.trail.record_reader import load
-from crypto_core.trail.sources.pull_query import KEPT_SOURCES, Asked
+from crypto_core.trail.sources.pull_query import KEPT_SOURCES, PullQuery
 
 LONGEST = 1_000
 """Characters of one value as a literal; Athena takes 1,024."""
@@ -95,7 +95,7 @@ _KEY_ID = re.compile(r"(?:mrk-)?[0-9a-f-]{32,36}")
 
 
 @dataclass(frozen=True, slots=True)
-class Query:
+class LakeStatement:
     """A statement with a ? for each of its values, and the fields of the filter that it leaves to us."""
 
     statement: str
@@ -134,7 +134,7 @@ def can_be_literal(value: str) -> bool:
 
 
 def question(
-    asked: Asked,
+    asked: PullQuery,
     source: FromClause | TextClause,
     *,
     written: Callable[[datetime], str],
@@ -143,7 +143,7 @@ def question(
     columns: frozenset[str] | None = None,
     more: Sequence[ColumnElement[bool]] = (),
     limit: int,
-) -> Query:
+) -> LakeStatement:
     """Return the query for what is asked, in some Regions or, with none, in all.
 
     `written` gives a moment as the engine writes it; `as_json` is for maps, which become JSON; `columns` are
@@ -170,7 +170,7 @@ def question(
     )
     names = compiled.positiontup or []
     statement = " ".join(str(compiled).split())
-    return Query(statement, tuple(str(compiled.params[name]) for name in names), tuple(left))
+    return LakeStatement(statement, tuple(str(compiled.params[name]) for name in names), tuple(left))
 
 
 def record_of(row: Mapping[str, str | None]) -> dict[str, object]:
@@ -243,7 +243,7 @@ def _between(first: str | None, last: str | None) -> ColumnElement[bool]:
 
 
 def _pushed(
-    term: Term, asked: Asked, written: Callable[[datetime], str], *, as_json: bool
+    term: Term, asked: PullQuery, written: Callable[[datetime], str], *, as_json: bool
 ) -> ColumnElement[bool] | None:
     """The term as a condition; None for one that SQL can't decide, or not in the same way."""
     field = term.field or ""
@@ -338,7 +338,7 @@ def _principal(values: Iterable[Alternative]) -> ColumnElement[bool] | None:
     return or_(*conditions)
 
 
-def _key(values: Iterable[Alternative], asked: Asked, *, as_json: bool) -> ColumnElement[bool] | None:
+def _key(values: Iterable[Alternative], asked: PullQuery, *, as_json: bool) -> ColumnElement[bool] | None:
     """A key's id is wherever a record names the key: resources, request, answer or error message."""
     ids: dict[str, None] = {}
     for value in values:

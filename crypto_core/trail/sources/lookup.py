@@ -23,13 +23,13 @@ from crypto_core.errors import KmsError, KmsThrottledError, PageTokenError
 from crypto_core.keys.posture.pace import Pace
 from crypto_core.trail.columns import seconds
 from crypto_core.trail.event import CLOUDTRAIL, KMS
-from crypto_core.trail.sources.pull_query import Asked, moment, read_texts, settled
+from crypto_core.trail.sources.pull_query import PullQuery, moment, read_texts, settled
 from crypto_core.trail.sources.query_run import Rest
-from crypto_core.trail.sources.tally import Tally
+from crypto_core.trail.sources.tally import PullTally
 from crypto_core.trail.sources.threads import side_by_side
 from crypto_core.trail.sources.trouble import why
 from crypto_core.trail.store import EventStore
-from crypto_core.trail.store.pulls import PullBook, Run, Unfinished, Window
+from crypto_core.trail.store.pulls import PullBook, PullScope, TimeWindow, Unfinished
 
 PER_SECOND = 2.0
 PAGE = 50
@@ -38,7 +38,7 @@ DAYS = 90
 _PATIENCE = 8
 """Waits in a row before a Region is given up; its place is kept."""
 _LONGEST_WAIT = 20.0
-_NOTHING = Window(1, 0)
+_NOTHING = TimeWindow(1, 0)
 _SKEW = timedelta(minutes=1)
 
 Attribute = tuple[str, str]
@@ -63,18 +63,18 @@ class _Errand:
     region: str
     attribute: Attribute
 
-    def run(self, scope: str) -> Run:
+    def run(self, scope: str) -> PullScope:
         """How the book knows it. The events of KMS are what coverage is about."""
         if self.attribute == ATTRIBUTES[0]:
-            return Run("lookup", self.region, scope)
-        return Run("lookup", self.region, f"{self.attribute[0]}={self.attribute[1]} {scope}")
+            return PullScope("lookup", self.region, scope)
+        return PullScope("lookup", self.region, f"{self.attribute[0]}={self.attribute[1]} {scope}")
 
 
 @dataclass(frozen=True, slots=True)
 class _Part:
     """A window to fetch, and where in it to go on. `aside` keeps what another pull is to go on with."""
 
-    window: Window
+    window: TimeWindow
     state: Unfinished | None = None
     aside: bool = False
 
@@ -113,9 +113,9 @@ class LookupSource:
 
     def pull(
         self,
-        asked: Asked,
+        asked: PullQuery,
         regions: Iterable[str],
-        tally: Tally,
+        tally: PullTally,
         *,
         attributes: Iterable[Attribute] = ATTRIBUTES,
         cancelled: Event | None = None,
@@ -149,7 +149,7 @@ class LookupSource:
         return (self._clock() - timedelta(days=DAYS)).replace(microsecond=0) + timedelta(seconds=1)
 
     def _region(
-        self, errand: _Errand, asked: Asked, tally: Tally, cancelled: Event | None
+        self, errand: _Errand, asked: PullQuery, tally: PullTally, cancelled: Event | None
     ) -> KmsError | None:
         try:
             for part in self._parts(errand.run(asked.scope), asked, tally):
@@ -158,7 +158,7 @@ class LookupSource:
             return error
         return None
 
-    def _parts(self, run: Run, asked: Asked, tally: Tally) -> Iterator[_Part]:
+    def _parts(self, run: PullScope, asked: PullQuery, tally: PullTally) -> Iterator[_Part]:
         """What is to be fetched: first what an interrupted pull left, then what is newer."""
         wanted, state = asked.window, self._book.unfinished(run)
         if state is None:
@@ -174,18 +174,18 @@ class LookupSource:
         words = "is left for later" if aside else "goes on"
         tally.note(f"{run.region}: an interrupted pull {words}, from {back}.")
         # All that is newer than what came last is stored.
-        newer = Window(state.reached + 1, whole)
+        newer = TimeWindow(state.reached + 1, whole)
         self._book.cover(run, newer, seconds(self._clock()), going_on=True)
         if left.since < seconds(self._oldest()):
             # Its token is for a window that AWS no longer takes.
-            left, state = Window(wanted.since, state.reached), None
+            left, state = TimeWindow(wanted.since, state.reached), None
         if not aside:
             yield _Part(left, state)
         if whole < wanted.until:
-            yield _Part(Window(max(wanted.since, whole), wanted.until), aside=aside)
+            yield _Part(TimeWindow(max(wanted.since, whole), wanted.until), aside=aside)
 
     def _window(
-        self, errand: _Errand, asked: Asked, part: _Part, tally: Tally, cancelled: Event | None
+        self, errand: _Errand, asked: PullQuery, part: _Part, tally: PullTally, cancelled: Event | None
     ) -> None:
         """Fetch one frozen window, page by page."""
         run = errand.run(asked.scope)
@@ -208,7 +208,7 @@ class LookupSource:
                     f"{errand.region}: the page token had expired; the window is fetched anew from "
                     f"{moment(reached):%Y-%m-%d %H:%M:%S} UTC back."
                 )
-                token, frozen = "", Window(frozen.since, max(reached, frozen.since))
+                token, frozen = "", TimeWindow(frozen.since, max(reached, frozen.since))
                 continue
             latest = min(latest, self._told_time(answer, tally))
             events = answer.get("Events")
@@ -238,7 +238,7 @@ class LookupSource:
                 return
 
     def _page(
-        self, errand: _Errand, window: Window, token: str, tally: Tally, cancelled: Event | None
+        self, errand: _Errand, window: TimeWindow, token: str, tally: PullTally, cancelled: Event | None
     ) -> dict[str, Any]:
         """One page. Where AWS asks to wait or doesn't answer, again, after ever longer waits."""
         parameters: dict[str, Any] = {
@@ -269,7 +269,7 @@ class LookupSource:
                 self._paces[region] = Pace(self._per_second, rest=self._rest)
             return self._paces[region]
 
-    def _told_time(self, answer: Mapping[str, Any], tally: Tally) -> datetime:
+    def _told_time(self, answer: Mapping[str, Any], tally: PullTally) -> datetime:
         """The time by AWS's clock, as far as it tells: up to then events can have happened."""
         here = self._clock()
         headers = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {})
@@ -289,7 +289,7 @@ def _text(event: object) -> object:
     return event.get("CloudTrailEvent") if isinstance(event, Mapping) else None
 
 
-def _seconds(events: object, window: Window) -> Iterator[int]:
+def _seconds(events: object, window: TimeWindow) -> Iterator[int]:
     """When events happened; pages come the newest first, so the last of them tells how far it is."""
     for event in events if isinstance(events, list) else ():
         at = event.get("EventTime") if isinstance(event, Mapping) else None

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from threading import Event
 from typing import Any
 
-from crypto_core.aws.failures import not_answered
+from crypto_core.aws.failures import error_from_exception
 from crypto_core.aws.kms import KmsApi
 from crypto_core.cancelling import stop_if
 from crypto_core.errors import KmsRequestError, TrailError
@@ -91,7 +91,7 @@ class Bucket:
                     raise BrokenObjectError(f"it has more than {MOST_BYTES // 1024 // 1024} MB.")
                 parts.append(chunk)
         except BotoCoreError as error:
-            found = not_answered(error, "GetObject", ())
+            found = error_from_exception(error, "GetObject", ())
             raise found from error
         except (HTTPError, OSError) as error:
             raise KmsRequestError(f"S3 broke off GetObject ({type(error).__name__}).") from error

@@ -20,7 +20,7 @@ from crypto_core.errors import KmsError, SettingsError
 from crypto_core.keys.posture.trails import recorded
 from crypto_core.text.cleaning import clean
 from crypto_core.trail.sources.objects import Bucket, Listed
-from crypto_core.trail.sources.tally import Tally
+from crypto_core.trail.sources.tally import PullTally
 from crypto_core.trail.sources.trouble import why
 
 LOGS = "AWSLogs/"
@@ -36,7 +36,7 @@ _LATE_DAYS = 1
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class TrailBucket:
     """A bucket and the prefix in front of AWSLogs/, which is empty or ends in a slash.
 
     `regions` are those that a trail is known to record there; empty where that isn't known. `trail` is the
@@ -70,7 +70,7 @@ def is_address(text: str) -> bool:
     return text.startswith("s3://")
 
 
-def place_at(address: str, region: str) -> Place:
+def place_at(address: str, region: str) -> TrailBucket:
     """Return the place that s3://bucket/prefix names. Raises SettingsError."""
     found = _ADDRESS.fullmatch(address)
     if found is None:
@@ -79,16 +79,16 @@ def place_at(address: str, region: str) -> Place:
         )
     written = (found["prefix"] or "").rstrip("/")
     names = takewhile(lambda name: f"{name}/" != LOGS, written.split("/") if written else ())
-    return Place(found["bucket"], "".join(f"{name}/" for name in names), region)
+    return TrailBucket(found["bucket"], "".join(f"{name}/" for name in names), region)
 
 
 def places_of_trails(
     kms: KmsApi,
     regions: Iterable[str],
     since: datetime,
-    tally: Tally,
+    tally: PullTally,
     cancelled: Event | None = None,
-) -> list[Place]:
+) -> list[TrailBucket]:
     """Return where the trails of these Regions deliver. What can't be asked is a gap.
 
     Also that a trail does not have all of KMS's events from `since` on, unless another one has them. Raises
@@ -122,7 +122,7 @@ def places_of_trails(
         told.append((frozenset(covered), [f"{clean(arn, 200)} {sentence}" for sentence in sentences]))
         prefix = str(trail.get("S3KeyPrefix") or "")
         places.append(
-            Place(
+            TrailBucket(
                 str(trail["S3BucketName"]),
                 f"{prefix}/" if prefix and not prefix.endswith("/") else prefix,
                 home,
@@ -163,7 +163,9 @@ def _off(kms: KmsApi, arn: str, home: str) -> tuple[list[str], datetime | None]:
     return found, started if isinstance(started, datetime) else None
 
 
-def folders(bucket: Bucket, place: Place, kind: str, cancelled: Event | None = None) -> Iterator[Folder]:
+def folders(
+    bucket: Bucket, place: TrailBucket, kind: str, cancelled: Event | None = None
+) -> Iterator[Folder]:
     """Yield the accounts' Regions below a place. `kind` is FILES or DIGESTS. Raises KmsError."""
     for root in (place.prefix + LOGS, *_organisations(bucket, place, cancelled)):
         for account in bucket.folders(root, cancelled):
@@ -175,7 +177,7 @@ def folders(bucket: Bucket, place: Place, kind: str, cancelled: Event | None = N
                     yield Folder(account, region, f"{path}{region}/")
 
 
-def _organisations(bucket: Bucket, place: Place, cancelled: Event | None) -> Iterator[str]:
+def _organisations(bucket: Bucket, place: TrailBucket, cancelled: Event | None) -> Iterator[str]:
     for name in bucket.folders(place.prefix + LOGS, cancelled):
         if _ORGANISATION.fullmatch(name):
             yield f"{place.prefix}{LOGS}{name}/"

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from crypto_core.guard.consent import Danger
 from crypto_core.text.cleaning import clean
 from crypto_core.trail.sources.lookup import ATTRIBUTES, Attribute
-from crypto_core.trail.sources.places import Place
-from crypto_core.trail.sources.pull_query import Asked
+from crypto_core.trail.sources.places import TrailBucket
+from crypto_core.trail.sources.pull_query import PullQuery
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,9 +22,9 @@ class PullPlan:
     """
 
     source: str
-    asked: Asked = field(repr=False)
+    asked: PullQuery = field(repr=False)
     regions: tuple[str, ...]
-    place: Place | None = None
+    place: TrailBucket | None = None
     attributes: tuple[Attribute, ...] = ATTRIBUTES
     remarks: tuple[str, ...] = ()
     statement: str = ""

@@ -12,7 +12,7 @@ from crypto_core.trail.columns import seconds
 from crypto_core.trail.event import CLOUDTRAIL, KMS, TrailEvent
 from crypto_core.trail.query import FREE, Aliases, parse, values
 from crypto_core.trail.record_reader import load, read_record
-from crypto_core.trail.store.pulls import KMS_EVENTS, Window
+from crypto_core.trail.store.pulls import KMS_EVENTS, TimeWindow
 
 LATE = timedelta(minutes=15)
 """How long CloudTrail takes to deliver an event, as its User Guide has it: about five to fifteen minutes."""
@@ -25,7 +25,7 @@ KEPT_SOURCES = (KMS, CLOUDTRAIL)
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class PullQuery:
     """A window and a filter. Both ends are whole seconds and belong to the window."""
 
     since: datetime
@@ -35,9 +35,9 @@ class Asked:
     aliases: Aliases = dict
 
     @property
-    def window(self) -> Window:
+    def window(self) -> TimeWindow:
         """The window in seconds."""
-        return Window(seconds(self.since), seconds(self.until))
+        return TimeWindow(seconds(self.since), seconds(self.until))
 
     @property
     def scope(self) -> str:
@@ -67,9 +67,9 @@ def asked(
     *,
     aliases: Aliases,
     now: datetime,
-) -> Asked:
+) -> PullQuery:
     """Return what is asked. Raises InvalidFilterError."""
-    return Asked(
+    return PullQuery(
         since.replace(microsecond=0),
         until.replace(microsecond=0),
         expression,
@@ -83,9 +83,9 @@ def moment(second: int) -> datetime:
     return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=second)
 
 
-def settled(window: Window, now: datetime) -> Window:
+def settled(window: TimeWindow, now: datetime) -> TimeWindow:
     """Return what of a window is whole by now: later events may still be on their way."""
-    return Window(window.since, min(window.until, seconds(now - LATE)))
+    return TimeWindow(window.since, min(window.until, seconds(now - LATE)))
 
 
 @dataclass(frozen=True, slots=True)

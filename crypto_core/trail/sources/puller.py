@@ -25,13 +25,13 @@ from crypto_core.trail.sources.lookup import (
     Attribute,
     LookupSource,
 )
-from crypto_core.trail.sources.places import Place, is_address, place_at, places_of_trails
+from crypto_core.trail.sources.places import TrailBucket, is_address, place_at, places_of_trails
 from crypto_core.trail.sources.plan import PullPlan
-from crypto_core.trail.sources.pull_query import Asked, asked, moment
+from crypto_core.trail.sources.pull_query import PullQuery, asked, moment
 from crypto_core.trail.sources.query_run import Rest
 from crypto_core.trail.sources.report import Progress, PullReport
 from crypto_core.trail.sources.s3 import BucketSource
-from crypto_core.trail.sources.tally import Tally
+from crypto_core.trail.sources.tally import PullTally
 from crypto_core.trail.sources.trouble import why
 from crypto_core.trail.store import EventStore
 from crypto_core.trail.store.pulls import PullBook
@@ -149,7 +149,7 @@ class EventPuller:
         """
         if plan.danger is not Danger.NONE:
             require(consent, plan)
-        tally = Tally(plan.source, progress)
+        tally = PullTally(plan.source, progress)
         regions = plan.regions
         if plan.source == "lookup":
             self._lookup.pull(plan.asked, regions, tally, attributes=plan.attributes, cancelled=cancelled)
@@ -178,7 +178,7 @@ class EventPuller:
 
     def validate(self, plan: PullPlan, *, cancelled: Event | None = None) -> Validation:
         """Return whether the files of a plan's window are as CloudTrail delivered them. Changes nothing."""
-        tally, result = Tally(plan.source), Validation()
+        tally, result = PullTally(plan.source), Validation()
         validator = DigestValidator(self._kms)
         places = self.places(plan, tally, cancelled)
         if not places:
@@ -191,7 +191,9 @@ class EventPuller:
                 result = result.but(f"{place}: {why(error)}")
         return result
 
-    def places(self, plan: PullPlan, tally: Tally, cancelled: Event | None = None) -> Sequence[Place]:
+    def places(
+        self, plan: PullPlan, tally: PullTally, cancelled: Event | None = None
+    ) -> Sequence[TrailBucket]:
         """Return the buckets that a plan reads: the one that was named, or those of the trails."""
         if plan.place:
             return (plan.place,)
@@ -201,7 +203,7 @@ class EventPuller:
             tally.gap("No trail delivers to a bucket here. Name one: --from s3://bucket/prefix.")
         return places
 
-    def _pull_buckets(self, plan: PullPlan, tally: Tally, cancelled: Event | None) -> tuple[str, ...]:
+    def _pull_buckets(self, plan: PullPlan, tally: PullTally, cancelled: Event | None) -> tuple[str, ...]:
         """Read every bucket that can be read; what another one holds back is a gap."""
         found: dict[str, None] = {}
         places, failures = self.places(plan, tally, cancelled), []
@@ -225,7 +227,7 @@ class EventPuller:
         kind: str,
         regions: Sequence[str],
         scope: str,
-        place: Place | None,
+        place: TrailBucket | None,
         attributes: Sequence[Attribute],
     ) -> list[int | None]:
         """From when on each Region's events are still to be fetched; None for one of which none ever were."""
@@ -236,7 +238,7 @@ class EventPuller:
         return [self._engines.last(kind, scope)]
 
 
-def _remarks(wanted: Asked, now: datetime) -> Iterable[str]:
+def _remarks(wanted: PullQuery, now: datetime) -> Iterable[str]:
     if wanted.until - wanted.since > _LONG:
         yield (
             f"LookupEvents gives about {EVENTS_PER_SECOND} events a second and Region at best: 100,000 take "

@@ -10,7 +10,7 @@ from threading import Event
 from crypto_core.cancelling import stop_if
 from crypto_core.errors import InterruptedRunError, KmsError, TrailError
 from crypto_core.text.cleaning import clean
-from crypto_core.trail.sources.tally import Tally
+from crypto_core.trail.sources.tally import PullTally
 
 _LOOK_SECONDS = 1.0
 
@@ -18,7 +18,7 @@ Rest = Callable[[Event, float], object]
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class QueryStatus:
     """How a query stands. `failure` is set if it came to nothing, `scanned` are bytes so far."""
 
     scanned: int
@@ -27,7 +27,7 @@ class Look:
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class QueryLimits:
     """How long a query is waited for: until it has scanned `most` bytes, or `cancelled` is set."""
 
     most: int
@@ -37,11 +37,11 @@ class Patience:
 
 def run_to_end(
     name: str,
-    look: Callable[[], Look],
+    look: Callable[[], QueryStatus],
     stop: Callable[[], object],
     price: Callable[[int], str],
-    patience: Patience,
-    tally: Tally,
+    patience: QueryLimits,
+    tally: PullTally,
 ) -> None:
     """Return once the query `name` is done. Raises TrailError, InterruptedRunError, KmsError."""
     ended = False
@@ -61,7 +61,7 @@ def run_to_end(
     tally.note(f"{name} scanned {now.scanned:,} bytes, {price(now.scanned)} at list price.")
 
 
-def _judge(name: str, now: Look, most: int) -> None:
+def _judge(name: str, now: QueryStatus, most: int) -> None:
     """Raise TrailError for a query that came to nothing, or goes on for too long."""
     if now.failure:
         raise TrailError(

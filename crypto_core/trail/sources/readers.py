@@ -23,7 +23,7 @@ from crypto_core.trail.prepared import Prepared
 from crypto_core.trail.seen_file import FileName
 from crypto_core.trail.sources.frames import receive, send
 from crypto_core.trail.sources.one_file import FileRead
-from crypto_core.trail.sources.reading_process import DONE, LEFT, READY, Asked, Part
+from crypto_core.trail.sources.reading_process import DONE, LEFT, READY, FilesToRead, Part
 
 MOST_PROCESSES = 8
 """One that stores is kept busy by fewer."""
@@ -202,7 +202,7 @@ class _Process:
         """Return the answer on some files. Raises GoneError."""
         found: Answer = []
         try:
-            send(self._questions, Asked(paths, largest))
+            send(self._questions, FilesToRead(paths, largest))
         except (OSError, ValueError) as error:
             raise GoneError from error
         while (part := self._next()) != DONE:

@@ -39,14 +39,14 @@ Part = Prepared | FileRead | None
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class FilesToRead:
     """Files to read, and the size of the largest document that is read, in bytes, unpacked."""
 
     paths: Sequence[FileName]
     largest: int
 
 
-def answer(asked: Asked) -> Iterator[Part]:
+def answer(asked: FilesToRead) -> Iterator[Part]:
     """Read files; yields a FileRead or LEFT for each in their order, and before it all of its events."""
     events: list[TrailEvent] = []
     read: list[FileRead] = []

@@ -26,13 +26,13 @@ from crypto_core.trail.columns import seconds
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.record_reader import load, read_records, records_of
 from crypto_core.trail.sources.objects import BrokenObjectError, Bucket, Listed, unpacked
-from crypto_core.trail.sources.places import FILES, Folder, Place, delivered, folders
-from crypto_core.trail.sources.pull_query import Asked, Read, settled
-from crypto_core.trail.sources.tally import Tally
+from crypto_core.trail.sources.places import FILES, Folder, TrailBucket, delivered, folders
+from crypto_core.trail.sources.pull_query import PullQuery, Read, settled
+from crypto_core.trail.sources.tally import PullTally
 from crypto_core.trail.sources.threads import side_by_side
 from crypto_core.trail.sources.trouble import why
 from crypto_core.trail.store import EventStore
-from crypto_core.trail.store.pulls import PullBook, Run, Window, object_name
+from crypto_core.trail.store.pulls import PullBook, PullScope, TimeWindow, object_name
 
 THREADS = 8
 _AT_ONCE = 2_000
@@ -68,14 +68,14 @@ class BucketSource:
 
     def last(self, region: str, scope: str, place: str | None) -> int | None:
         """Return up to when a Region's events are whole, in one place or, None, in all."""
-        return self._book.last(Run("s3", region, scope, place or ""), anywhere=place is None)
+        return self._book.last(PullScope("s3", region, scope, place or ""), anywhere=place is None)
 
     def pull(
         self,
-        asked: Asked,
-        place: Place,
+        asked: PullQuery,
+        place: TrailBucket,
         regions: Iterable[str],
-        tally: Tally,
+        tally: PullTally,
         *,
         cancelled: Event | None = None,
     ) -> tuple[str, ...]:
@@ -98,18 +98,18 @@ class BucketSource:
         whole = (place.regions & there if place.trail else there) if place.whole else set()
         window = settled(asked.window, began)
         if place.begins:
-            window = Window(max(window.since, seconds(place.begins)), window.until)
+            window = TimeWindow(max(window.since, seconds(place.begins)), window.until)
         for region in sorted(whole - trouble):
-            self._book.cover(Run("s3", region, asked.scope, str(place)), window, seconds(self._clock()))
+            self._book.cover(PullScope("s3", region, asked.scope, str(place)), window, seconds(self._clock()))
         return tuple(sorted(there))
 
     def _folder(
         self,
         bucket: Bucket,
-        place: Place,
+        place: TrailBucket,
         folder: Folder,
-        asked: Asked,
-        tally: Tally,
+        asked: PullQuery,
+        tally: PullTally,
         cancelled: Event | None,
     ) -> bool:
         """Read what an account delivered of one Region; True if nothing is missing."""
@@ -162,7 +162,7 @@ class BucketSource:
         return complete
 
     def _wanted(
-        self, bucket: Bucket, folder: Folder, asked: Asked, cancelled: Event | None
+        self, bucket: Bucket, folder: Folder, asked: PullQuery, cancelled: Event | None
     ) -> Iterator[_Wanted]:
         """The files of the days that were not read yet."""
         oldest = asked.since - _CLOCKS
@@ -179,7 +179,7 @@ class BucketSource:
             )
 
     def _read(
-        self, bucket: Bucket, one: _Wanted, asked: Asked, cancelled: Event | None
+        self, bucket: Bucket, one: _Wanted, asked: PullQuery, cancelled: Event | None
     ) -> Read | KmsError | BrokenObjectError:
         """What is in a file, or why it can't be read."""
         try:

@@ -13,7 +13,7 @@ MOST_GAPS = 50
 """Gaps that are named one by one; of more, how many there are."""
 
 
-class Tally:
+class PullTally:
     """Counts one pull. Thread-safe; `progress` is never called by two threads at once."""
 
     def __init__(self, source: str, progress: Progress | None = None) -> None:

@@ -29,7 +29,7 @@ from sqlalchemy import (
 from crypto_core.key_names import is_key_arn
 from crypto_core.lists.filter_language import Alternative, Term, lower
 from crypto_core.text.cleaning import DEFAULT_LIMIT
-from crypto_core.trail.columns import DETAILS, ROLLED, Kind, Mark, seconds, stored_id
+from crypto_core.trail.columns import DETAILS, ROLLED, EventProperty, TextKind, seconds, stored_id
 from crypto_core.trail.event import UNDATED
 from crypto_core.trail.query import FREE, SHORTENED, Aliases, key_names
 from crypto_core.trail.store.schema import PARTIAL, event, note, term
@@ -40,12 +40,12 @@ _LONGEST = 2 * DEFAULT_LIMIT
 """No text in the store is longer."""
 
 _MARKS = {
-    "service": Mark.SERVICE,
-    "failed": Mark.FAILED,
-    "denied": Mark.DENIED,
-    "human": Mark.HUMAN,
-    "root": Mark.ROOT,
-    "console": Mark.CONSOLE,
+    "service": EventProperty.SERVICE,
+    "failed": EventProperty.FAILED,
+    "denied": EventProperty.DENIED,
+    "human": EventProperty.HUMAN,
+    "root": EventProperty.ROOT,
+    "console": EventProperty.CONSOLE,
 }
 _COLUMNS = ROLLED | DETAILS
 _KEY_ID = re.compile("(?:mrk-)?[0-9a-f-]{32,36}")
@@ -112,7 +112,7 @@ class ResolvedTerm:
     negated: bool
     column: str = ""
     numbers: Numbers = field(default_factory=Numbers)
-    mark: Mark | None = None
+    mark: EventProperty | None = None
     others: tuple[ColumnElement[bool], ...] = ()
 
     def on(self, table: Table) -> ColumnElement[bool]:
@@ -278,7 +278,7 @@ def _keys(
 ) -> Iterator[int]:
     """Sets of keys are few: a store has as many as keys were used together."""
     patterns = [re.compile(lower(value.regex()), re.DOTALL) for value in alternatives]
-    rows = connection.execute(select(term.c.id, term.c.text).where(term.c.kind == Kind.KEYS))
+    rows = connection.execute(select(term.c.id, term.c.text).where(term.c.kind == TextKind.KEYS))
     for number, text in rows:
         names = [lower(name) for arn in text.split(" ") for name in key_names(arn, aliases)]
         if any((p.search(name) if anywhere else p.fullmatch(name)) for p in patterns for name in names):
@@ -286,7 +286,7 @@ def _keys(
 
 
 def _materials(connection: Connection, alternatives: Sequence[Alternative]) -> Iterator[int]:
-    rows = connection.execute(select(term.c.id, term.c.text).where(term.c.kind == Kind.MATERIALS))
+    rows = connection.execute(select(term.c.id, term.c.text).where(term.c.kind == TextKind.MATERIALS))
     for number, text in rows:
         if any(value.matches(one) for value in alternatives for one in text.split(" ")):
             yield number
@@ -306,7 +306,7 @@ def _network(value: Alternative) -> Network | None:
 
 
 def _inside(connection: Connection, network: Network) -> Iterator[int]:
-    rows = connection.execute(select(term.c.id, term.c.text).where(term.c.kind == Kind.IP))
+    rows = connection.execute(select(term.c.id, term.c.text).where(term.c.kind == TextKind.IP))
     for number, text in rows:
         try:
             address = ipaddress.ip_address(text)

@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, func, select
 
-from crypto_core.trail.columns import HOUR, Mark
+from crypto_core.trail.columns import HOUR, EventProperty
 from crypto_core.trail.store.conditions import Bounds, Conditions
 from crypto_core.trail.store.first_last_seen import Ends, find_ends
 from crypto_core.trail.store.schema import event, rollup, term
@@ -159,7 +159,7 @@ def histogram(connection: Connection, found: Conditions, bars: int) -> Histogram
     totals: dict[int, list[int]] = {}
     for part in parts(found, exact=exact):
         slot = (part.columns["at"] - first) // width
-        failed = func.iif(part.columns["marks"].bitwise_and(int(Mark.FAILED)) != 0, part.number, 0)
+        failed = func.iif(part.columns["marks"].bitwise_and(int(EventProperty.FAILED)) != 0, part.number, 0)
         rows = connection.execute(
             select(slot, func.sum(part.number), func.sum(failed)).where(part.condition).group_by(slot)
         )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-from crypto_core.trail.columns import DETAILS, HOUR, ROLLED, Kind
+from crypto_core.trail.columns import DETAILS, HOUR, ROLLED, TextKind
 from crypto_core.trail.prepared import Prepared, Texts
 from crypto_core.trail.store.blocks import write_blocks
 from crypto_core.trail.store.bulk_insert import PARAMETERS, insert
@@ -64,7 +64,7 @@ def _write(connection: Connection, events: Prepared, vocabulary: Vocabulary) -> 
     changed(connection)
 
 
-def _numbered(connection: Connection, kind: Kind, column: Texts, vocabulary: Vocabulary) -> list[int]:
+def _numbered(connection: Connection, kind: TextKind, column: Texts, vocabulary: Vocabulary) -> list[int]:
     numbers = vocabulary.numbers(connection, kind, column.texts)
     return list(map(numbers.__getitem__, column.places))
 

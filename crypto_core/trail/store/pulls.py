@@ -75,7 +75,7 @@ read_object = Table(
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class PullScope:
     """What is fetched from where: the events of one scope in one Region. `place` is a bucket or a table."""
 
     source: str
@@ -85,7 +85,7 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
+class TimeWindow:
     """Seconds from `since` up to `until`, both included."""
 
     since: int
@@ -99,7 +99,7 @@ class Unfinished:
     `began` is when the newest page was asked for: what was delivered later is not in what came.
     """
 
-    window: Window
+    window: TimeWindow
     token: str
     reached: int
     began: int
@@ -111,7 +111,7 @@ class PullBook:
     def __init__(self, file: StoreFile) -> None:
         self._file = file
 
-    def cover(self, run: Run, window: Window, at: int, *, going_on: bool = False) -> None:
+    def cover(self, run: PullScope, window: TimeWindow, at: int, *, going_on: bool = False) -> None:
         """Note that a window was fetched as a whole, `at` a time.
 
         There is nothing to go on with any more, unless `going_on`: then an interrupted pull stays.
@@ -137,18 +137,18 @@ class PullBook:
                 )
             )
 
-    def covered(self, scopes: Iterable[str] = (KMS_EVENTS, ALL_EVENTS)) -> dict[str, list[Window]]:
+    def covered(self, scopes: Iterable[str] = (KMS_EVENTS, ALL_EVENTS)) -> dict[str, list[TimeWindow]]:
         """Return the windows that were fetched as a whole, by Region, the earliest first."""
-        found: dict[str, list[Window]] = {}
+        found: dict[str, list[TimeWindow]] = {}
         wanted = select(pulled.c.region, pulled.c.since, pulled.c.until).where(
             pulled.c.scope.in_(list(scopes))
         )
         with self._file.reading() as connection:
             for region, since, until in connection.execute(wanted.order_by(pulled.c.since)):
-                found.setdefault(region, []).append(Window(since, until))
+                found.setdefault(region, []).append(TimeWindow(since, until))
         return found
 
-    def last(self, run: Run, *, anywhere: bool = False) -> int | None:
+    def last(self, run: PullScope, *, anywhere: bool = False) -> int | None:
         """Return up to when a run's newest window is whole; None before the first.
 
         `anywhere` asks whatever the place is, for the one that is furthest behind.
@@ -161,15 +161,15 @@ class PullBook:
             ends = connection.scalars(wanted.group_by(pulled.c.place)).all()
         return min(ends, default=None)
 
-    def unfinished(self, run: Run) -> Unfinished | None:
+    def unfinished(self, run: PullScope) -> Unfinished | None:
         """Return where an interrupted pull is to go on, None where there is none."""
         with self._file.reading() as connection:
             row = connection.execute(select(unfinished).where(_of(unfinished, run))).one_or_none()
         if row is None:
             return None
-        return Unfinished(Window(row.since, row.until), row.token, row.reached, row.at)
+        return Unfinished(TimeWindow(row.since, row.until), row.token, row.reached, row.at)
 
-    def save(self, run: Run, state: Unfinished) -> None:
+    def save(self, run: PullScope, state: Unfinished) -> None:
         """Note where a pull is to go on if it is interrupted now."""
         values = {
             "since": state.window.since,
@@ -218,13 +218,13 @@ def forget_pulls_before(connection: Connection, at: int) -> None:
     connection.execute(delete(read_object).where(read_object.c.at < at))
 
 
-def _named(run: Run) -> dict[str, str]:
+def _named(run: PullScope) -> dict[str, str]:
     return {"source": run.source, "place": run.place, "region": run.region, "scope": run.scope}
 
 
-def _of(table: Table, run: Run) -> ColumnElement[bool]:
+def _of(table: Table, run: PullScope) -> ColumnElement[bool]:
     return and_(*(table.c[name] == value for name, value in _named(run).items()))
 
 
-def _forget(connection: Connection, run: Run) -> None:
+def _forget(connection: Connection, run: PullScope) -> None:
     connection.execute(delete(unfinished).where(_of(unfinished, run)))

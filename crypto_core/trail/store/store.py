@@ -15,7 +15,7 @@ from sqlalchemy.dialects.sqlite import insert
 from crypto_core.errors import EventVanishedError
 from crypto_core.lists.paging import Cursor, Page, Query, unknown_sort
 from crypto_core.text.cleaning import clean
-from crypto_core.trail.columns import Mark, seconds, stored_id
+from crypto_core.trail.columns import EventProperty, seconds, stored_id
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.prepared import Prepared, prepare
 from crypto_core.trail.query import PIVOTS, Aliases, parse
@@ -213,7 +213,7 @@ class EventStore:
         with self._file.reading(cancelled) as connection:
             found = self._resolved(connection, expression)
             shown = counts.count(connection, found)
-            terms = tuple(t for t in found.terms if not (t.mark is Mark.SERVICE and t.negated))
+            terms = tuple(t for t in found.terms if not (t.mark is EventProperty.SERVICE and t.negated))
             hidden = 0
             if len(terms) != len(found.terms):
                 hidden = counts.count(connection, Conditions(terms, found.bounds, found.rolled)) - shown

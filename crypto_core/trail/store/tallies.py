@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, func, select
 
-from crypto_core.trail.columns import DETAILS, ROLLED, Mark
+from crypto_core.trail.columns import DETAILS, ROLLED, EventProperty
 from crypto_core.trail.event import UNDATED
 from crypto_core.trail.store.conditions import Bounds, Conditions
 from crypto_core.trail.store.counts import count, parts, texts_of
@@ -31,7 +31,7 @@ _SOME = 100_000
 
 
 @dataclass(frozen=True, slots=True)
-class Tally:
+class EventTally:
     """Events that are alike. `texts` are what they have in the columns asked for, "" for none.
 
     An event about two keys has both in one text, as CloudTrail names them, with a space between; so have its
@@ -56,7 +56,7 @@ class Tallies:
     """Events by `fields`, the most common first. `others` are further groups, with `rest` events."""
 
     fields: tuple[str, ...] = ()
-    rows: tuple[Tally, ...] = ()
+    rows: tuple[EventTally, ...] = ()
     others: int = 0
     rest: int = 0
 
@@ -137,7 +137,7 @@ def tally(connection: Connection, found: Conditions, fields: Sequence[str], limi
     find_ends(connection, found, fields, chosen)
     named = texts_of(connection, sorted({number for key in chosen for number in key}))
     rows = tuple(
-        Tally(
+        EventTally(
             tuple(named[number] for number in key),
             group.events,
             group.failed,
@@ -203,7 +203,7 @@ def _by_way(statement: Select[Any], index: str) -> Select[Any]:
 
 
 def _numbers(number: ColumnElement[int], marks: ColumnElement[Any]) -> list[ColumnElement[int]]:
-    def of(mark: Mark) -> ColumnElement[int]:
+    def of(mark: EventProperty) -> ColumnElement[int]:
         return func.iif(marks.bitwise_and(int(mark)) != 0, number, 0)
 
-    return [number, of(Mark.FAILED), of(Mark.DENIED)]
+    return [number, of(EventProperty.FAILED), of(EventProperty.DENIED)]

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from sqlalchemy import Connection, select
 
 from crypto_core.lists.filter_language import lower
-from crypto_core.trail.columns import Kind
+from crypto_core.trail.columns import TextKind
 from crypto_core.trail.store.bulk_insert import insert
 from crypto_core.trail.store.schema import keeping, term
 
@@ -21,7 +21,7 @@ class Vocabulary:
     """Numbers texts. Used by one writer at a time, within its transaction."""
 
     def __init__(self) -> None:
-        self._known: defaultdict[Kind, dict[str, int]] = defaultdict(lambda: {"": 0})
+        self._known: defaultdict[TextKind, dict[str, int]] = defaultdict(lambda: {"": 0})
         self._forgotten = -1
 
     def forget(self) -> None:
@@ -35,7 +35,7 @@ class Vocabulary:
             self._known.clear()
             self._forgotten = forgotten
 
-    def numbers(self, connection: Connection, kind: Kind, texts: Sequence[str]) -> list[int]:
+    def numbers(self, connection: Connection, kind: TextKind, texts: Sequence[str]) -> list[int]:
         """Return the number of each text, which is 0 for ""."""
         if len(self._known[kind]) > _MOST:
             del self._known[kind]
@@ -45,7 +45,7 @@ class Vocabulary:
             self._learn(connection, kind, missing[start : start + _AT_ONCE])
         return list(map(known.__getitem__, texts))
 
-    def _learn(self, connection: Connection, kind: Kind, texts: Sequence[str]) -> None:
+    def _learn(self, connection: Connection, kind: TextKind, texts: Sequence[str]) -> None:
         known = self._known[kind]
         folded = [lower(text) for text in texts]
         rows = connection.execute(

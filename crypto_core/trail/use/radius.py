@@ -15,7 +15,7 @@ from crypto_core.lists.coverage import Coverage
 from crypto_core.lists.paging import Query
 from crypto_core.text.cleaning import clean
 from crypto_core.trail.store import EventStore
-from crypto_core.trail.store.tallies import Tallies, Tally
+from crypto_core.trail.store.tallies import EventTally, Tallies
 from crypto_core.trail.use.asking import term
 from crypto_core.trail.use.blast_radius import BlastRadius, Reachable
 from crypto_core.trail.use.principals import NamedPrincipals, named_principals
@@ -28,7 +28,7 @@ MAKES = "name:GenerateDataKey,GenerateDataKeyWithoutPlaintext,GenerateDataKeyPai
 """What makes a data key."""
 
 
-class Census(Protocol):
+class CensusTaker(Protocol):
     """What counts the tokens; its questions to KMS come first, so that filters know the keys."""
 
     def take(self, *, cancelled: Event | None = None) -> Status:
@@ -49,7 +49,7 @@ class _Used:
     """A key that something was opened with, by material; "" is for records that don't tell it."""
 
     arns: dict[str, None]
-    by_material: dict[str, Tally]
+    by_material: dict[str, EventTally]
 
 
 class BlastRadii:
@@ -58,7 +58,7 @@ class BlastRadii:
     def __init__(
         self,
         store: EventStore,
-        census: Census,
+        census: CensusTaker,
         inventory: Counter,
         backups: Callable[[str], int],
         covered: Covered,
@@ -177,7 +177,7 @@ class BlastRadii:
         self,
         arn: str,
         material: str | None,
-        tally: Tally,
+        tally: EventTally,
         expression: str,
         untold: int,
         backups: int | None,

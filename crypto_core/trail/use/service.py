@@ -13,7 +13,7 @@ from crypto_core.trail.query import Aliases
 from crypto_core.trail.store import EventStore
 from crypto_core.trail.use.blast_radius import BlastRadius
 from crypto_core.trail.use.keys import KeyUses, KeyUseSummary
-from crypto_core.trail.use.radius import BlastRadii, Census, Counter
+from crypto_core.trail.use.radius import BlastRadii, CensusTaker, Counter
 from crypto_core.trail.use.reach import Covered, not_recorded
 from crypto_core.trail.use.token_timeline import TokenTimeline
 from crypto_core.trail.use.tokens import TokenTimelines
@@ -29,7 +29,7 @@ class EventUse:
         row: Callable[[TokenRef], InventoryRow],
         asked: Callable[[TokenRef], InventoryRow],
         replaced: Callable[[TokenRef], Sequence[Replaced]],
-        census: Census,
+        census: CensusTaker,
         inventory: Counter,
         backups: Callable[[str], int],
         aliases: Aliases,

@@ -17,7 +17,7 @@ from crypto_core.envelope import Format
 from crypto_core.lists.coverage import Coverage, Evidence
 from crypto_core.references import TokenRef
 from crypto_core.text.counting import counted
-from crypto_core.trail.store.tallies import Day, Tallies, Tally, moment_json
+from crypto_core.trail.store.tallies import Day, EventTally, Tallies, moment_json
 from crypto_core.trail.use.reach import at
 
 _JSON = {"name": "operation", "ip": "source_ip", "error": "error_code"}
@@ -89,7 +89,7 @@ class MaterialUse:
     """When the token can have been sealed at the earliest; None where that isn't known."""
     replaced_at: datetime | None
     """When Keydeck replaced this envelope; None for the one that is stored now."""
-    by: tuple[Tally, ...]
+    by: tuple[EventTally, ...]
     calls: int
     without_material: int
     first: datetime | None

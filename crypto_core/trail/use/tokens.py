@@ -16,7 +16,7 @@ from crypto_core.lists.coverage import Coverage, Evidence
 from crypto_core.references import TokenRef
 from crypto_core.trail.event import OPENS, SEALS
 from crypto_core.trail.store import EventStore
-from crypto_core.trail.store.tallies import Tallies, Tally
+from crypto_core.trail.store.tallies import EventTally, Tallies
 from crypto_core.trail.use.asking import term
 from crypto_core.trail.use.reach import Covered, reach
 from crypto_core.trail.use.token_timeline import MaterialUse, NamedUse, TokenTimeline, statements_about
@@ -146,7 +146,7 @@ class TokenTimelines:
         found = self._store.tally(
             ("principal", "name", "key", "material"), expression, limit=ALL, cancelled=cancelled
         )
-        by: dict[str, Tally] = {}
+        by: dict[str, EventTally] = {}
         without = 0
         for one in found.rows:
             principal, _, keys, materials = one.texts
@@ -185,11 +185,11 @@ def opened_with(keys: str, materials: str) -> tuple[str, str]:
     return arns[0], used[0]
 
 
-def joined(one: Tally | None, other: Tally) -> Tally:
+def joined(one: EventTally | None, other: EventTally) -> EventTally:
     """Return the tally of two groups together, called as the second one."""
     if one is None:
         return other
-    return Tally(
+    return EventTally(
         other.texts,
         one.events + other.events,
         one.failed + other.failed,

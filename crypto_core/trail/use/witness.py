@@ -11,7 +11,7 @@ from crypto_core.keys.replacement.witness import UseSeen
 from crypto_core.trail.event import KEY_USES, SEALS
 from crypto_core.trail.sources.pull_query import LATE
 from crypto_core.trail.store import EventStore
-from crypto_core.trail.store.tallies import Tally
+from crypto_core.trail.store.tallies import EventTally
 from crypto_core.trail.use.asking import term
 from crypto_core.trail.use.reach import Reaches
 from crypto_core.trail.use.tokens import joined
@@ -39,8 +39,8 @@ class StoreWitness:
         begin = since.replace(microsecond=0)
         asked = f"{term('key', *ids)} {term('name', *sorted(KEY_USES))} -failed since:{begin.isoformat()}"
         found = self._store.tally(("principal", "name", "key"), asked, limit=_MOST, cancelled=cancelled)
-        by: dict[str, Tally] = {}
-        seals: Tally | None = None
+        by: dict[str, EventTally] = {}
+        seals: EventTally | None = None
         for row in found.rows:
             principal, name, keys = row.texts
             by[principal] = joined(by.get(principal), row)

@@ -15,7 +15,7 @@ from textual.widgets import Button, Input, Static
 from crypto_core.cancelling import Cancellation
 from crypto_core.lists.paging import Query
 from crypto_core.text.cleaning import clean
-from screens.asking import Asked, ask
+from screens.asking import PendingCall, ask
 from screens.blocking import Trouble
 from screens.facts import Facts
 from screens.widgets.dialog import Dialog, button
@@ -47,7 +47,7 @@ class ExportDialog(Dialog[None], Generic[Row]):
         self._marked = marks.rows if marks and not marks.whole else None
         self._all_but = marks.rows if marks.whole else ()
         self._path = path or self._proposed()
-        self._asked: Asked[int] | None = None
+        self._asked: PendingCall[int] | None = None
         self._written = 0
 
     def compose(self) -> ComposeResult:

@@ -13,11 +13,11 @@ from textual.dom import DOMNode
 
 from crypto_core.cancelling import Cancellation
 from crypto_core.lists.paging import Cursor, Page, Query
-from screens.asking import Asked, ask
+from screens.asking import PendingCall, ask
 from screens.blocking import Trouble
 from screens.facts import Facts
 from screens.widgets.table.listing import Listing
-from screens.widgets.table.window import Window
+from screens.widgets.table.window import RowWindow
 
 Row = TypeVar("Row")
 
@@ -30,7 +30,7 @@ REREAD = 200
 CANCELLED = Trouble("Cancelled: what is shown was there before.", "r asks again.")
 
 
-class Kind(Enum):
+class PageKind(Enum):
     """What pages are for."""
 
     FRESH = "fresh"
@@ -46,10 +46,10 @@ class Kind(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Came:
+class RowsCame:
     """Rows came and are in the window. `moved` is how far the rows held before have moved down, or up."""
 
-    kind: Kind
+    kind: PageKind
     rows: Sequence[Any]
     moved: int = 0
     gone: Sequence[Hashable] = ()
@@ -65,14 +65,14 @@ class Feed(Generic[Row]):
         facts: Facts,
         listing: Listing[Row],
         *,
-        came: Callable[[Came], None],
+        came: Callable[[RowsCame], None],
         failed: Callable[[Trouble, Query], None],
         changed: Callable[[], None],
     ) -> None:
         """`came` is called when the window has other rows, `failed` when pages did not come, `changed` when
         asking begins or ends, and when the count is known.
         """
-        self.window: Window[Row] = Window(listing.identity)
+        self.window: RowWindow[Row] = RowWindow(listing.identity)
         self.shown = listing.first_query()
         """The query of the rows in the window."""
         self.asked = self.shown
@@ -85,9 +85,9 @@ class Feed(Generic[Row]):
         self._facts = facts
         self._listing = listing
         self._came, self._failed, self._changed = came, failed, changed
-        self._pages: Asked[list[Page[Row]]] | None = None
-        self._kind = Kind.FRESH
-        self._counting: Asked[int] | None = None
+        self._pages: PendingCall[list[Page[Row]]] | None = None
+        self._kind = PageKind.FRESH
+        self._counting: PendingCall[int] | None = None
         self._counts: dict[str, int] = {}
         self._recount = False
 
@@ -99,7 +99,7 @@ class Feed(Generic[Row]):
     @property
     def busy_for_operator(self) -> bool:
         """True while something is asked for that the operator waits for, not just more of the same."""
-        return self.asking and self._kind in (Kind.FRESH, Kind.END)
+        return self.asking and self._kind in (PageKind.FRESH, PageKind.END)
 
     @property
     def count(self) -> int | None:
@@ -110,17 +110,17 @@ class Feed(Generic[Row]):
 
     def begin(self, query: Query) -> None:
         """Ask for the first rows of a query, and for their number once they are there."""
-        self._ask(Kind.FRESH, query, lambda cancelled: [self._page(query, cancelled)])
+        self._ask(PageKind.FRESH, query, lambda cancelled: [self._page(query, cancelled)])
 
     def again(self) -> None:
         """Ask for the rows that are held as they are now, and then for their number."""
-        if self.busy_for_operator and self._kind is Kind.END:
+        if self.busy_for_operator and self._kind is PageKind.END:
             return
         if self.at is None or self.busy_for_operator:
             self.begin(self.asked)
             return
         query, start = self.shown, self.window.first if self.window.above else None
-        self._ask(Kind.AGAIN, query, partial(self._range, query, start, len(self.window.rows)))
+        self._ask(PageKind.AGAIN, query, partial(self._range, query, start, len(self.window.rows)))
         self._recount = True
 
     def more(self, *, above: bool) -> None:
@@ -129,7 +129,7 @@ class Feed(Generic[Row]):
         if self.asking or not (window.above if above else window.below):
             return
         query, start = self.shown, window.first if above else window.last
-        kind = Kind.ABOVE if above else Kind.BELOW
+        kind = PageKind.ABOVE if above else PageKind.BELOW
         self._ask(kind, query, lambda cancelled: [self._page(query, cancelled, start, backwards=above)])
 
     def reread(self, refs: Sequence[Hashable], read: Callable[[], Sequence[Row]]) -> None:
@@ -142,12 +142,12 @@ class Feed(Generic[Row]):
     def end(self) -> None:
         """Ask for the last rows."""
         query = self.shown
-        self._ask(Kind.END, query, lambda cancelled: [self._page(query, cancelled, backwards=True)])
+        self._ask(PageKind.END, query, lambda cancelled: [self._page(query, cancelled, backwards=True)])
 
     def top(self) -> None:
         """Ask for the first rows of what is shown."""
         query = self.shown
-        self._ask(Kind.FRESH, query, lambda cancelled: [self._page(query, cancelled)])
+        self._ask(PageKind.FRESH, query, lambda cancelled: [self._page(query, cancelled)])
 
     def cancel(self) -> bool:
         """Stop asking; what is shown stays. Returns whether anything was asked for."""
@@ -187,7 +187,7 @@ class Feed(Generic[Row]):
             if rows <= 0 or not page.below or start is None:
                 return pages
 
-    def _ask(self, kind: Kind, query: Query, call: Callable[[Cancellation], list[Page[Row]]]) -> None:
+    def _ask(self, kind: PageKind, query: Query, call: Callable[[Cancellation], list[Page[Row]]]) -> None:
         if self._pages is not None:
             self._pages.drop()
         self.asked, self._kind = query, kind
@@ -216,7 +216,7 @@ class Feed(Generic[Row]):
             group="count",
         )
 
-    def _take(self, kind: Kind, query: Query, answer: list[Page[Row]] | Trouble) -> None:
+    def _take(self, kind: PageKind, query: Query, answer: list[Page[Row]] | Trouble) -> None:
         if isinstance(answer, Trouble):
             # Before the first rows, what was asked for is still what the operator wants to see.
             self.asked = self.shown if self.at is not None else query
@@ -229,20 +229,20 @@ class Feed(Generic[Row]):
         self.shown = query
         moved = 0
         match kind:
-            case Kind.BELOW:
+            case PageKind.BELOW:
                 moved = -self.window.append(answer[0])
-            case Kind.ABOVE:
+            case PageKind.ABOVE:
                 moved = self.window.prepend(answer[0])
-            case Kind.AGAIN:
+            case PageKind.AGAIN:
                 self.window.show(answer, self.window.base)
-            case Kind.FRESH:
+            case PageKind.FRESH:
                 self.window.show(answer, 0)
-            case Kind.END:
+            case PageKind.END:
                 self.window.show(answer, None)
                 self._rebase()
-        if kind in (Kind.FRESH, Kind.AGAIN):
+        if kind in (PageKind.FRESH, PageKind.AGAIN):
             self._count(query)
-        self._came(Came(kind, [row for page in answer for row in page.rows], moved))
+        self._came(RowsCame(kind, [row for page in answer for row in page.rows], moved))
         self._changed()
 
     def _take_some(self, refs: Sequence[Hashable], answer: Sequence[Row] | Trouble) -> None:
@@ -255,7 +255,7 @@ class Feed(Generic[Row]):
             self.window.replace(row)
         for ref in gone:
             self.window.remove(ref)
-        self._came(Came(Kind.SOME, answer, gone=gone))
+        self._came(RowsCame(PageKind.SOME, answer, gone=gone))
         self._changed()
 
     def _know_count(self, query: Query, answer: int | Trouble, before: int | None) -> None:

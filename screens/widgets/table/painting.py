@@ -25,7 +25,7 @@ MOST_PAINTED = 500
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class LineLook:
     """What all lines of a table have in common. `width` is in cells, the track beside the lines included."""
 
     width: int
@@ -54,7 +54,7 @@ class Painter(Generic[Row]):
         """`cells` returns what a row shows, cut and padded, but for its first cell, which is the cursor's."""
         self._widget = widget
         self._cells = cells
-        self._look: Look | None = None
+        self._look: LineLook | None = None
         self._ground = Color(0, 0, 0)
         self._beside: dict[bool, Segment] = {}
         """A cell of the track: True in its thumb."""
@@ -74,7 +74,7 @@ class Painter(Generic[Row]):
         self._lines.clear()
         self._styles.clear()
 
-    def like(self, look: Look) -> None:
+    def like(self, look: LineLook) -> None:
         """Paint like this from now on."""
         if look != self._look:
             self._look = look
@@ -112,7 +112,7 @@ class Painter(Generic[Row]):
         return strip
 
     @property
-    def _given(self) -> Look:
+    def _given(self) -> LineLook:
         if self._look is None:
             raise RuntimeError("Nothing can be painted before it is said how.")
         return self._look

@@ -14,17 +14,17 @@ from textual.content import Content
 from textual.message import Message
 
 from crypto_core.lists.paging import Query
-from screens.actions.action import Action, Scope
+from screens.actions.action import Action, ActionScope
 from screens.actions.performing import Actor, Host, bindings
 from screens.blocking import Trouble
 from screens.facts import Facts
-from screens.memory import Columns, Order
+from screens.memory import Columns, SortOrder
 from screens.widgets.filter_bar import FilterBar
 from screens.widgets.notice import Notice
 from screens.widgets.table.column_chooser import ColumnChooser
 from screens.widgets.table.copying import copy
 from screens.widgets.table.export_dialog import ExportDialog
-from screens.widgets.table.feed import Came, Feed, Kind
+from screens.widgets.table.feed import Feed, PageKind, RowsCame
 from screens.widgets.table.listing import Listing
 from screens.widgets.table.ordering import order_after, order_named
 from screens.widgets.table.saved_filters import SavedFilters, saved_name
@@ -38,8 +38,8 @@ class TablePane(Actor, Vertical, Generic[Row]):
     """What a screen needs to list rows. It shows what it has until there is something newer."""
 
     DEFAULT_CSS = "TablePane { height: 1fr; min-height: 4; }"
-    ACTS: ClassVar[tuple[Scope, ...]] = (Scope.TABLE,)
-    BINDINGS: ClassVar[list[BindingType]] = [*bindings(Scope.TABLE)]
+    ACTS: ClassVar[tuple[ActionScope, ...]] = (ActionScope.TABLE,)
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings(ActionScope.TABLE)]
 
     class Changed(Message):
         """Rows came, or the count, or the table began or ceased to ask; or marks changed."""
@@ -104,24 +104,24 @@ class TablePane(Actor, Vertical, Generic[Row]):
 
     # What the feed tells
 
-    def _rows_came(self, came: Came) -> None:
+    def _rows_came(self, came: RowsCame) -> None:
         table = self.table
         table.query_shown = self.feed.shown
-        if came.kind is Kind.FRESH and table.marks.whole and table.marks.filter != self.feed.shown.filter:
+        if came.kind is PageKind.FRESH and table.marks.whole and table.marks.filter != self.feed.shown.filter:
             table.marks.clear()
         if table.marks:
             for row in came.rows:
                 table.marks.learn(row)
             for identity in came.gone:
                 table.marks.forget(identity)
-        anew = came.kind is Kind.FRESH
-        if came.kind is Kind.AGAIN and self._order_unknown:
+        anew = came.kind is PageKind.FRESH
+        if came.kind is PageKind.AGAIN and self._order_unknown:
             anew = table.left_alone and not self.bar.is_open
-        table.rows_changed(came.rows, moved=came.moved, anew=anew, at_end=came.kind is Kind.END)
-        if came.kind is not Kind.SOME:
+        table.rows_changed(came.rows, moved=came.moved, anew=anew, at_end=came.kind is PageKind.END)
+        if came.kind is not PageKind.SOME:
             self._order_unknown = False
             self.query_one(Notice).tell(None)
-        if came.kind is Kind.FRESH and self.bar.is_open:
+        if came.kind is PageKind.FRESH and self.bar.is_open:
             self._close_bar()
 
     def _rows_failed(self, trouble: Trouble, asked: Query) -> None:
@@ -270,7 +270,7 @@ class TablePane(Actor, Vertical, Generic[Row]):
         if isinstance(query, Trouble):
             self._tell(str(query), trouble=True)
             return
-        self.facts.memory.remember_order(self.listing.name, Order(query.sort, query.descending))
+        self.facts.memory.remember_order(self.listing.name, SortOrder(query.sort, query.descending))
         self.feed.begin(query)
 
     def do_columns(self) -> None:

@@ -19,9 +19,9 @@ from screens.widgets.table.columns import GAP, Cell, Column
 from screens.widgets.table.listing import Listing
 from screens.widgets.table.marks import Marks
 from screens.widgets.table.ordering import arrow
-from screens.widgets.table.painting import Look, Painter
+from screens.widgets.table.painting import LineLook, Painter
 from screens.widgets.table.shown_columns import ShownColumns
-from screens.widgets.table.window import Window
+from screens.widgets.table.window import RowWindow
 
 Row = TypeVar("Row")
 
@@ -67,7 +67,7 @@ class Table(CursorView, Generic[Row]):
             super().__init__()
             self.column = column
 
-    def __init__(self, facts: Facts, listing: Listing[Row], window: Window[Row]) -> None:
+    def __init__(self, facts: Facts, listing: Listing[Row], window: RowWindow[Row]) -> None:
         super().__init__()
         self._facts = facts
         self._listing = listing
@@ -259,8 +259,8 @@ class Table(CursorView, Generic[Row]):
         line = self.line(index)
         return self._painter.line(line.plain, lambda: line, thumb=beside)
 
-    def _look(self) -> Look:
-        return Look(
+    def _look(self) -> LineLook:
+        return LineLook(
             width=self.size.width,
             theme=self.app.theme,
             plain=self.visual_style,

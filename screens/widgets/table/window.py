@@ -24,7 +24,7 @@ class _Part:
     last: Cursor | None
 
 
-class Window(Generic[Row]):
+class RowWindow(Generic[Row]):
     """Rows in order, no two with one identity. Far ends are let go as pages come at the other end."""
 
     def __init__(self, identity: Callable[[Row], Hashable], most: int = MOST) -> None:

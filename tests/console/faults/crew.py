@@ -25,7 +25,7 @@ from console.settings import load
 from console.wiring import Wired, wire
 from crypto_core.database.connection.engine import open_engine
 from crypto_core.database.state.installation import install
-from crypto_core.incidents.model import IncidentView, Scope, StepView
+from crypto_core.incidents.model import IncidentScope, IncidentView, StepView
 from screens.services import IncidentWork
 from tests.console.faults.scene import Child, Platform, until
 
@@ -62,7 +62,7 @@ class Crew:
         assert found is not None
         return found
 
-    def declare(self, runbook: str, scope: Scope) -> None:
+    def declare(self, runbook: str, scope: IncidentScope) -> None:
         self.incident = self.work.declare(runbook, scope)
 
     def view(self) -> IncidentView:

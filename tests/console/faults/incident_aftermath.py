@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from sqlalchemy import text
 
 from crypto_core.cipher import TokenCipher
-from crypto_core.database.state.journal import Entry, Outcome
+from crypto_core.database.state.journal import JournalEntry, Outcome
 from crypto_core.envelope import Format, classify, open_dev
 from crypto_core.incidents.model import EntryKind, IncidentState, IncidentView, StepState
 from tests.console.faults.crew import Crew
@@ -55,7 +55,7 @@ def assert_told_whole(crew: Crew) -> IncidentView:
     return view
 
 
-def _assert_steps_told(view: IncidentView, mine: list[Entry]) -> None:
+def _assert_steps_told(view: IncidentView, mine: list[JournalEntry]) -> None:
     told = Counter((entry.kind, entry.step_id) for entry in view.entries)
     assert told[EntryKind.DECLARED, ""] == told[EntryKind.CLOSED, ""] == 1
     ends = {
@@ -80,7 +80,7 @@ def _assert_steps_told(view: IncidentView, mine: list[Entry]) -> None:
     assert len({entry.actor for entry in view.entries}) >= 2
 
 
-def _assert_evidence(crew: Crew, view: IncidentView, mine: list[Entry]) -> None:
+def _assert_evidence(crew: Crew, view: IncidentView, mine: list[JournalEntry]) -> None:
     journaled = {}
     for entry in mine:
         if entry.action == "incident evidence" and entry.outcome == Outcome.DONE:
@@ -102,7 +102,7 @@ def _assert_evidence(crew: Crew, view: IncidentView, mine: list[Entry]) -> None:
                 assert len(captured[step.step.id, kind.value]) <= 1, (step.step.id, kind)
 
 
-def _assert_begun_before_done(entries: tuple[Entry, ...]) -> None:
+def _assert_begun_before_done(entries: tuple[JournalEntry, ...]) -> None:
     """What changed keys and tokens was announced before; a job's parts are, with the job."""
     announced: set[tuple[str, object]] = set()
     own = {"incident", "journal", "approval"}

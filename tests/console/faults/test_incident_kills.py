@@ -22,7 +22,7 @@ from console.game_day.stage import providers_of
 from console.sandbox.endpoint import ACCOUNT
 from console.sandbox.provider_tokens import issue
 from crypto_core.cipher import TokenCipher
-from crypto_core.incidents.model import Scope
+from crypto_core.incidents.model import IncidentScope
 from crypto_core.reencryption.plan import Verb
 from crypto_core.references import TokenRef
 from crypto_core.secret import Secret
@@ -139,7 +139,7 @@ def test_killing_the_console_at_every_step_about_a_key_loses_and_doubles_nothing
         began = time.monotonic()
         key = crew.sandbox.world.current_key.arn
         before = opened_tokens(crew)
-        crew.declare("key-compromise", Scope(key=key))
+        crew.declare("key-compromise", IncidentScope(key=key))
 
         def each(step: str) -> list[str]:
             if step == "switch":
@@ -211,7 +211,7 @@ def test_killing_the_console_while_tokens_are_revoked_and_entered_loses_none_and
         new = {ref: _issued(crew, ref) for ref in (slack, github, entered)}
         file = tmp_path / "token"
         file.write_text(f"{new[entered]}\n")
-        crew.declare("token-compromise", Scope(references=tuple(map(str, new))))
+        crew.declare("token-compromise", IncidentScope(references=tuple(map(str, new))))
         now = dict(before)
 
         def each(step: str) -> list[str]:

@@ -25,7 +25,7 @@ from console.wiring import wire
 from crypto_core.database.connection.engine import open_engine
 from crypto_core.database.state.installation import install
 from crypto_core.incidents.catalogue import SubjectKind
-from crypto_core.incidents.model import Incident, IncidentState, IncidentView, Scope
+from crypto_core.incidents.model import Incident, IncidentScope, IncidentState, IncidentView
 from crypto_core.incidents.runbook import Runbook
 
 pytestmark = pytest.mark.deep
@@ -183,7 +183,7 @@ def test_the_platform_is_switched_to_an_incidents_new_key_and_owners_connect_aga
             kms = sandbox.client("kms", access_keys.DEPLOYMENT)
             new_key = kms.create_key(Description="after the game")["KeyMetadata"]["Arn"]
             incident = Incident(
-                1, "", IncidentState.OPEN, Scope(), datetime.now(UTC), "omar", {"new_key": new_key}
+                1, "", IncidentState.OPEN, IncidentScope(), datetime.now(UTC), "omar", {"new_key": new_key}
             )
             book = Runbook("key-compromise", 1, "", SubjectKind.KEY, "", (), "00")
             for _ in game.intruder.tokens:

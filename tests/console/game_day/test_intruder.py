@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 
-from console.game_day.deeds import Came
+from console.game_day.deeds import CallOutcome
 from console.game_day.intruder import Intruder
 from console.game_day.loot import Stored
 from console.game_day.past import begins, past_calls
@@ -107,13 +107,13 @@ def test_the_intruder_goes_on_through_the_grant_that_was_left_and_gives_up_once_
     try:
         assert intruder.played.wait(60)
         assert {(d.act, d.came) for d in intruder.deeds.all()} >= {
-            (Act.LOOK, Came.DONE),
-            (Act.READ, Came.DONE),
-            (Act.OPEN, Came.DONE),
-            (Act.GRANT, Came.DONE),
+            (Act.LOOK, CallOutcome.DONE),
+            (Act.READ, CallOutcome.DONE),
+            (Act.OPEN, CallOutcome.DONE),
+            (Act.GRANT, CallOutcome.DONE),
         }
         put(sandbox, key, CLOSED)
-        until(lambda: any(d.persona == "friend" and d.came is Came.DONE for d in intruder.deeds.all()))
+        until(lambda: any(d.persona == "friend" and d.came is CallOutcome.DONE for d in intruder.deeds.all()))
         assert not intruder.gave_up.is_set()
         kms = sandbox.client("kms", access_keys.DEPLOYMENT)
         for grant in kms.list_grants(KeyId=key)["Grants"]:
@@ -152,7 +152,7 @@ def test_trouble_is_no_refusal_and_ends_nothing() -> None:
     intruder.start()
     assert intruder.played.wait(60)
     intruder.stop()
-    assert {d.came for d in intruder.deeds.all()} == {Came.LOST}
+    assert {d.came for d in intruder.deeds.all()} == {CallOutcome.LOST}
     assert not intruder.tokens
     assert intruder.try_every_way() is None
 

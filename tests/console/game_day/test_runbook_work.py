@@ -14,7 +14,14 @@ from console.game_day.scenarios import SCENARIOS
 from crypto_core.errors import KeydeckError, KmsAccessDeniedError, RefusedError
 from crypto_core.guard.consent import Danger, require
 from crypto_core.incidents.catalogue import ActionKind, CheckKind, PhaseKind, SubjectKind
-from crypto_core.incidents.model import Incident, IncidentState, IncidentView, Scope, StepState, StepView
+from crypto_core.incidents.model import (
+    Incident,
+    IncidentScope,
+    IncidentState,
+    IncidentView,
+    StepState,
+    StepView,
+)
 from crypto_core.incidents.runbook import Phase, Runbook, RunbookStep
 from crypto_core.incidents.step_contracts import ActionPlan, ActionResult, InputField
 from crypto_core.references import TokenRef
@@ -49,7 +56,7 @@ class MemoryIncidents:
     def runbooks(self) -> tuple[Runbook, ...]:
         return (BOOK,)
 
-    def declare(self, runbook: str, scope: Scope, title: str = "") -> int:
+    def declare(self, runbook: str, scope: IncidentScope, title: str = "") -> int:
         incident = Incident(1, title, IncidentState.OPEN, scope, datetime.now(UTC), "omar")
         steps = tuple(StepView(step, n) for n, step in enumerate(BOOK.steps, start=1))
         self.views[1] = IncidentView(incident, BOOK, steps)

@@ -9,14 +9,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from console.game_day.deeds import Came, Deed, opened, shut_out_at
+from console.game_day.deeds import CallOutcome, Deed, opened, shut_out_at
 from console.game_day.referee import EndSeen
 from console.game_day.scenario import Act, End
 from console.game_day.scenarios import SCENARIOS
 from console.game_day.score import PhaseTime, Score, score, span
 from console.game_day.telling import score_lines
 from crypto_core.incidents.catalogue import PhaseKind, SubjectKind
-from crypto_core.incidents.model import Incident, IncidentState, IncidentView, Scope, StepState, StepView
+from crypto_core.incidents.model import (
+    Incident,
+    IncidentScope,
+    IncidentState,
+    IncidentView,
+    StepState,
+    StepView,
+)
 from crypto_core.incidents.runbook import Phase, Runbook, RunbookStep
 from crypto_core.references import TokenRef
 
@@ -39,7 +46,7 @@ def runbook(*budgets: int, id_: str = "key-compromise") -> Runbook:
 def view(book: Runbook, declared: float, *ended: float | None, number: int = 7) -> IncidentView:
     """An incident declared and with steps ended so many seconds after the intruder began."""
     incident = Incident(
-        number, "", IncidentState.OPEN, Scope(key="k"), BEGAN + timedelta(seconds=declared), "omar"
+        number, "", IncidentState.OPEN, IncidentScope(key="k"), BEGAN + timedelta(seconds=declared), "omar"
     )
     steps = tuple(
         StepView(
@@ -53,13 +60,15 @@ def view(book: Runbook, declared: float, *ended: float | None, number: int = 7) 
     return IncidentView(incident, book, steps)
 
 
-def deed(seconds: float, came: Came = Came.DONE, act: Act = Act.OPEN) -> Deed:
+def deed(seconds: float, came: CallOutcome = CallOutcome.DONE, act: Act = Act.OPEN) -> Deed:
     return Deed(BEGAN + timedelta(seconds=seconds), act, "build-bot", came, REF)
 
 
 def test_a_perfect_game_is_100_points() -> None:
     book = runbook(60, 60, 60, 60)
-    told = score(SCENARIO, [deed(0), deed(70, Came.REFUSED)], [view(book, 30, 40, 60, 90, 120)], REACHED)
+    told = score(
+        SCENARIO, [deed(0), deed(70, CallOutcome.REFUSED)], [view(book, 30, 40, 60, 90, 120)], REACHED
+    )
     assert (told.points, told.reached, told.shut_out_seconds) == (100, True, 70.0)
     assert [time.seconds for time in told.times] == [30.0, 30.0, 60.0, 90.0]
     assert [time.budget_seconds for time in told.times] == [SCENARIO.detect_seconds, 120, 180, 240]
@@ -104,7 +113,12 @@ def test_a_step_that_was_not_needed_has_no_budget() -> None:
 
 
 def test_what_the_intruder_got_after_the_declaration_costs_points_and_looking_around_does_not() -> None:
-    deeds = [deed(0), *(deed(50 + n) for n in range(7)), deed(90, act=Act.LOOK), deed(95, Came.REFUSED)]
+    deeds = [
+        deed(0),
+        *(deed(50 + n) for n in range(7)),
+        deed(90, act=Act.LOOK),
+        deed(95, CallOutcome.REFUSED),
+    ]
     told = score(SCENARIO, deeds, [view(runbook(), 30)], REACHED)
     assert (told.gained, told.gained_after, told.points_after) == (8, 7, 9)
     assert told.opened == 1
@@ -143,7 +157,7 @@ def test_a_time_never_gains_by_being_later(seconds: float, budget: int) -> None:
 
 
 _deeds = st.lists(
-    st.builds(deed, st.integers(0, 5_000), st.sampled_from(Came), st.sampled_from(Act)), max_size=30
+    st.builds(deed, st.integers(0, 5_000), st.sampled_from(CallOutcome), st.sampled_from(Act)), max_size=30
 ).map(lambda deeds: sorted(deeds, key=lambda one: one.at))
 _seconds = st.none() | st.integers(0, 9_000)
 
@@ -177,8 +191,8 @@ def test_points_are_0_to_100_and_the_parts_are_the_whole(
 @given(_deeds)
 def test_refused_for_good_means_that_nothing_succeeded_since(deeds: list[Deed]) -> None:
     since = shut_out_at(deeds)
-    last = next((n for n, one in reversed(list(enumerate(deeds))) if one.came is Came.DONE), -1)
-    refused = [one for one in deeds[last + 1 :] if one.came is Came.REFUSED]
+    last = next((n for n, one in reversed(list(enumerate(deeds))) if one.came is CallOutcome.DONE), -1)
+    refused = [one for one in deeds[last + 1 :] if one.came is CallOutcome.REFUSED]
     assert since == (refused[0].at if refused else None)
     assert opened(deeds) <= {REF}
 

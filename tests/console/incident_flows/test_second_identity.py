@@ -13,7 +13,7 @@ from console.sandbox.world import World
 from console.settings import load
 from console.wiring import Wired, wire
 from crypto_core.errors import ApprovalNeededError
-from crypto_core.incidents.model import Scope
+from crypto_core.incidents.model import IncidentScope
 from crypto_core.providers.answers import Liveness
 from screens.incidents.approval_dialogs import ApprovalNeeded, DecideDialog
 from screens.incidents.approvals_screen import ApprovalsScreen
@@ -74,7 +74,7 @@ async def test_a_second_console_approves_a_revocation_and_a_third_only_reads(
         for name, read_only in (("ana", False), ("ben", False), ("ana", True))
     )
     number = ana.services.incidents.declare(
-        "token-compromise", Scope(references=tuple(map(str, refs.values())))
+        "token-compromise", IncidentScope(references=tuple(map(str, refs.values())))
     )
     for step in ("scope", "evidence"):
         ana.services.incidents.skip(number, step, "Not what this is about.")

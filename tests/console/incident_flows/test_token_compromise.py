@@ -33,7 +33,7 @@ from screens.incidents.choose_answer import ChooseAnswer
 from screens.incidents.declare import DeclareDialog
 from screens.incidents.evidence_screen import EvidenceListScreen, EvidenceScreen
 from screens.incidents.incident_screen import IncidentScreen
-from screens.incidents.inputs import Choice, InputsForm
+from screens.incidents.inputs import FieldChoice, InputsForm
 from screens.incidents.step_dialog import StepDialog
 from screens.widgets.line_list import LineList
 from screens.widgets.secret_input import SecretInput
@@ -67,11 +67,11 @@ async def enter_token(deck: Deck, ref: TokenRef, token: str) -> StepDialog:
     rows = shown.query_one("#field-0", LineList)
     for _ in range(len(rows.written)):
         target = rows.current.target if rows.current is not None else None
-        if isinstance(target, Choice) and target.value == str(ref):
+        if isinstance(target, FieldChoice) and target.value == str(ref):
             break
         await deck.press("down")
     assert rows.current is not None
-    assert rows.current.target == Choice("reference", str(ref)), deck.text()
+    assert rows.current.target == FieldChoice("reference", str(ref)), deck.text()
     if rows.has_focus:  # where one row is left there is nothing to choose
         await deck.press("enter")
     await paste(deck, f"  {token} ")

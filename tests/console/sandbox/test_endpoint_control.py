@@ -12,10 +12,10 @@ from botocore.config import Config
 from console.sandbox.endpoint import (
     ANALYST,
     PLATFORM,
-    DataKey,
     EndpointControl,
     EndpointControlError,
     EndpointProcess,
+    MadeDataKey,
     PastCall,
 )
 
@@ -104,7 +104,7 @@ def test_data_keys_can_be_bound_to_their_rows(kms: Any, key: Any, control: Endpo
 
 
 def test_a_data_key_hides_its_plaintext_from_repr() -> None:
-    assert "secret" not in repr(DataKey(b"secret", b"blob", "arn", "id"))
+    assert "secret" not in repr(MadeDataKey(b"secret", b"blob", "arn", "id"))
 
 
 def test_a_rotation_can_lie_in_the_past(
@@ -263,9 +263,9 @@ def test_nonces_stay_random_under_a_seed() -> None:
 def test_the_trail_drops_its_oldest_records_when_it_is_full() -> None:
     from console.sandbox.endpoint.principals import BUILT_IN
     from console.sandbox.endpoint.records import Record
-    from console.sandbox.endpoint.trail import Trail
+    from console.sandbox.endpoint.trail import SandboxTrail
 
-    trail = Trail(capacity=100)
+    trail = SandboxTrail(capacity=100)
     now = time.time()
     for number in range(105):
         trail.add(

@@ -18,7 +18,7 @@ from aiohttp import web
 
 from console.web.addresses import addresses
 from console.web.admission import Admission
-from console.web.gate import Gate
+from console.web.gate import RequestGate
 from console.web.server import listen
 from console.web.site import Site
 
@@ -85,7 +85,7 @@ async def serving() -> AsyncIterator[Serving]:
             listening = stack.enter_context(listen("127.0.0.1", 0))
             where = addresses("127.0.0.1", listening.getsockname()[1], public_url)
             admission, locked = Admission(), []
-            gate = Gate(where, admission, lambda: locked.append(True))
+            gate = RequestGate(where, admission, lambda: locked.append(True))
             runner = web.AppRunner(Site(gate, command).application(), access_log=None, shutdown_timeout=1)
             await runner.setup()
             stack.push_async_callback(runner.cleanup)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 
-from console.web.admission import WRONG_TRIES, Admission, Refusal
+from console.web.admission import WRONG_TRIES, Admission, AdmissionRefusal
 
 
 def test_a_token_has_256_bits_and_no_two_are_alike() -> None:
@@ -19,7 +19,7 @@ def test_the_token_works_once() -> None:
     assert isinstance(session, str)
     assert session != admission.token
     assert admission.admits(session)
-    assert admission.exchange(admission.token) is Refusal.USED
+    assert admission.exchange(admission.token) is AdmissionRefusal.USED
     assert admission.admits(session)
 
 
@@ -35,20 +35,20 @@ def test_nothing_but_the_session_is_admitted() -> None:
 def test_a_wrong_token_is_refused_and_the_right_one_still_works() -> None:
     admission = Admission()
     for guess in ("", "é\udcff", admission.token[:-1], admission.token + "A"):
-        assert admission.exchange(guess) is Refusal.WRONG
+        assert admission.exchange(guess) is AdmissionRefusal.WRONG
     assert isinstance(admission.exchange(admission.token), str)
 
 
 def test_too_many_wrong_tokens_end_the_token() -> None:
     admission = Admission()
     answers = [admission.exchange("guess") for _ in range(WRONG_TRIES)]
-    assert answers == [Refusal.WRONG] * (WRONG_TRIES - 1) + [Refusal.LOCKED]
-    assert admission.exchange(admission.token) is Refusal.LOCKED
+    assert answers == [AdmissionRefusal.WRONG] * (WRONG_TRIES - 1) + [AdmissionRefusal.LOCKED]
+    assert admission.exchange(admission.token) is AdmissionRefusal.LOCKED
 
 
 def test_wrong_tokens_can_not_end_a_session() -> None:
     admission = Admission()
     session = admission.exchange(admission.token)
-    assert {admission.exchange("guess") for _ in range(2 * WRONG_TRIES)} == {Refusal.USED}
+    assert {admission.exchange("guess") for _ in range(2 * WRONG_TRIES)} == {AdmissionRefusal.USED}
     assert isinstance(session, str)
     assert admission.admits(session)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from crypto_core.aws.credential_help import way_out
+from crypto_core.aws.credential_help import renewal_instructions
 
 PROFILES = {
     "default": {"aws_access_key_id": "AKIAEXAMPLE", "aws_secret_access_key": "s"},
@@ -53,29 +53,33 @@ ENVIRONMENT = {"AWS_ACCESS_KEY_ID": "ASIAEXAMPLE", "AWS_SESSION_TOKEN": "t"}
     ],
 )
 def test_the_way_out_follows_the_profile(profile: str, says: str) -> None:
-    told = way_out(PROFILES, ENVIRONMENT, profile)
+    told = renewal_instructions(PROFILES, ENVIRONMENT, profile)
     assert says in told
     assert "hunter2" not in told
 
 
 def test_profiles_that_go_round_in_circles_end() -> None:
-    assert "by way of" in way_out(PROFILES, {}, "round")
+    assert "by way of" in renewal_instructions(PROFILES, {}, "round")
 
 
 def test_without_a_named_profile_the_environment_comes_first_as_in_boto3() -> None:
-    assert "AWS_SESSION_TOKEN" in way_out(PROFILES, ENVIRONMENT | {"AWS_PROFILE": "session"}, None)
-    assert "aws sso login --profile session" in way_out(PROFILES, {"AWS_PROFILE": "session"}, None)
-    assert "profile default" in way_out(PROFILES, {}, None)
-    assert "/run/token" in way_out({}, {"AWS_WEB_IDENTITY_TOKEN_FILE": "/run/token"}, None)
-    assert "AWS_PROFILE" in way_out({}, {}, None)
+    assert "AWS_SESSION_TOKEN" in renewal_instructions(
+        PROFILES, ENVIRONMENT | {"AWS_PROFILE": "session"}, None
+    )
+    assert "aws sso login --profile session" in renewal_instructions(
+        PROFILES, {"AWS_PROFILE": "session"}, None
+    )
+    assert "profile default" in renewal_instructions(PROFILES, {}, None)
+    assert "/run/token" in renewal_instructions({}, {"AWS_WEB_IDENTITY_TOKEN_FILE": "/run/token"}, None)
+    assert "AWS_PROFILE" in renewal_instructions({}, {}, None)
 
 
 def test_another_credentials_file_is_named() -> None:
     environment = {"AWS_SHARED_CREDENTIALS_FILE": "/srv/aws/keys"}
-    assert "/srv/aws/keys" in way_out(PROFILES, environment, "temporary")
+    assert "/srv/aws/keys" in renewal_instructions(PROFILES, environment, "temporary")
 
 
 def test_a_hostile_profile_name_stays_text() -> None:
-    told = way_out({"a\x1b]0;b;rm -rf ~": {"sso_session": "s"}}, {}, "a\x1b]0;b;rm -rf ~")
+    told = renewal_instructions({"a\x1b]0;b;rm -rf ~": {"sso_session": "s"}}, {}, "a\x1b]0;b;rm -rf ~")
     assert "\x1b" not in told
     assert "--profile 'a" in told

@@ -14,7 +14,7 @@ import pytest
 from console.sandbox.endpoint.control import Denial, EndpointControl, Fault
 from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
-from crypto_core.diagnosis import Check, Outcome
+from crypto_core.diagnosis import Check, CheckOutcome
 from crypto_core.diagnosis.aws import Apis, AwsPlace, look_at_aws
 from crypto_core.diagnosis.key_permissions import keys_of, look_at_key
 from tests.crypto_core.canary import CANARY, assert_tells_nothing
@@ -54,8 +54,8 @@ def write_key(place: AwsPlace) -> dict[str, Check]:
     return next(checks for area, checks in of_keys(place).items() if area.startswith("write key"))
 
 
-def outcomes(checks: dict[str, Check]) -> dict[str, Outcome]:
-    return {name: c.outcome for name, c in checks.items() if c.outcome is not Outcome.OK}
+def outcomes(checks: dict[str, Check]) -> dict[str, CheckOutcome]:
+    return {name: c.outcome for name, c in checks.items() if c.outcome is not CheckOutcome.OK}
 
 
 def test_where_all_is_well_every_check_is_ok(place: AwsPlace, world: World, sandbox: Sandbox) -> None:
@@ -80,7 +80,7 @@ def test_a_denied_action_is_named_with_what_allows_it(
     checks = write_key(place)
     check = checks[action]
     failing = action in ("kms:Decrypt", "kms:GenerateDataKey")
-    assert check.outcome is (Outcome.FAILED if failing else Outcome.WARNING)
+    assert check.outcome is (CheckOutcome.FAILED if failing else CheckOutcome.WARNING)
     assert check.said.startswith("Refused.")
     assert f"Allow {action}" in check.remedy
     others = {"kms:ReEncryptTo"} if action == "kms:ReEncryptFrom" else set()
@@ -94,17 +94,17 @@ def test_what_writing_needs_is_not_missed_while_read_only(
         aws.add_denial(Denial("*", action))
     reading = AwsPlace((REGION,), None, world.current_key.arn, (), read_only=True)
     assert outcomes(write_key(reading)) == {
-        "kms:GenerateDataKey": Outcome.SKIPPED,
-        "kms:Decrypt": Outcome.FAILED,
-        "kms:ReEncryptFrom": Outcome.SKIPPED,
-        "kms:ReEncryptTo": Outcome.UNKNOWN,
+        "kms:GenerateDataKey": CheckOutcome.SKIPPED,
+        "kms:Decrypt": CheckOutcome.FAILED,
+        "kms:ReEncryptFrom": CheckOutcome.SKIPPED,
+        "kms:ReEncryptTo": CheckOutcome.UNKNOWN,
     }
 
 
 def test_listing_that_is_denied_is_a_warning_by_region(place: AwsPlace, aws: EndpointControl) -> None:
     aws.add_denial(Denial("*", "kms:ListAliases"))
     checks = asked(place)
-    assert outcomes(checks) == {f"kms:ListAliases in {REGION}": Outcome.WARNING}
+    assert outcomes(checks) == {f"kms:ListAliases in {REGION}": CheckOutcome.WARNING}
     assert "kms:ListAliases" in checks[f"kms:ListAliases in {REGION}"].said
 
 
@@ -114,30 +114,30 @@ def test_a_trusted_key_that_is_disabled_is_a_warning_and_a_write_key_a_failure(
     dead = new_key()
     sandbox.client("kms").disable_key(KeyId=dead)
     written = write_key(AwsPlace((REGION,), None, dead))
-    assert written["kms:DescribeKey"].outcome is Outcome.FAILED
+    assert written["kms:DescribeKey"].outcome is CheckOutcome.FAILED
     assert "is Disabled" in written["kms:DescribeKey"].said
-    assert written["kms:GenerateDataKey"].outcome is Outcome.FAILED
+    assert written["kms:GenerateDataKey"].outcome is CheckOutcome.FAILED
     (trusted,) = of_keys(AwsPlace((REGION,), None, None, (dead,))).values()
-    assert trusted["kms:DescribeKey"].outcome is Outcome.WARNING
-    assert trusted["kms:Decrypt"].outcome is Outcome.WARNING
-    assert Outcome.FAILED not in outcomes(trusted).values()
+    assert trusted["kms:DescribeKey"].outcome is CheckOutcome.WARNING
+    assert trusted["kms:Decrypt"].outcome is CheckOutcome.WARNING
+    assert CheckOutcome.FAILED not in outcomes(trusted).values()
 
 
 def test_a_key_that_is_not_there_is_told_once(aws: EndpointControl) -> None:
     arn = f"arn:aws:kms:{REGION}:123456789012:key/00000000-0000-0000-0000-000000000000"
     checks = write_key(AwsPlace((REGION,), None, arn))
-    assert outcomes(checks) == {"kms:DescribeKey": Outcome.FAILED, "the rest": Outcome.SKIPPED}
+    assert outcomes(checks) == {"kms:DescribeKey": CheckOutcome.FAILED, "the rest": CheckOutcome.SKIPPED}
 
 
 def test_an_alias_is_looked_for_in_every_region(aws: EndpointControl) -> None:
     checks = write_key(AwsPlace((REGION, "eu-central-1"), None, "alias/tokens"))
-    assert checks[f"kms:Decrypt in {REGION}"].outcome is Outcome.OK
-    assert checks[f"kms:GetKeyPolicy in {REGION}"].outcome is Outcome.OK
-    assert checks["kms:DescribeKey in eu-central-1"].outcome is Outcome.SKIPPED
+    assert checks[f"kms:Decrypt in {REGION}"].outcome is CheckOutcome.OK
+    assert checks[f"kms:GetKeyPolicy in {REGION}"].outcome is CheckOutcome.OK
+    assert checks["kms:DescribeKey in eu-central-1"].outcome is CheckOutcome.SKIPPED
     aws.add_denial(Denial("*", "kms:DescribeKey"))
     denied = write_key(AwsPlace((REGION,), None, "alias/tokens"))
-    assert denied["kms:GetKeyPolicy"].outcome is Outcome.SKIPPED
-    assert denied["kms:Decrypt"].outcome is Outcome.OK
+    assert denied["kms:GetKeyPolicy"].outcome is CheckOutcome.SKIPPED
+    assert denied["kms:Decrypt"].outcome is CheckOutcome.OK
 
 
 def test_keys_that_look_alike_have_areas_of_their_own() -> None:
@@ -173,7 +173,7 @@ def _apis(place: AwsPlace) -> list[object]:
 def test_throttling_leaves_a_permission_not_known(place: AwsPlace, aws: EndpointControl) -> None:
     aws.add_fault(Fault("GetKeyPolicy", "ThrottlingException"))
     checks = write_key(place)
-    assert outcomes(checks) == {"kms:GetKeyPolicy": Outcome.UNKNOWN}
+    assert outcomes(checks) == {"kms:GetKeyPolicy": CheckOutcome.UNKNOWN}
     assert "throttles" in checks["kms:GetKeyPolicy"].said
 
 
@@ -185,16 +185,16 @@ def test_an_endpoint_that_does_not_answer_is_asked_once_and_given_up(
     started = time.monotonic()
     checks = write_key(AwsPlace((REGION,), None, place.write_key))
     assert time.monotonic() - started < 12
-    assert outcomes(checks) == {"kms:DescribeKey": Outcome.FAILED, "the rest": Outcome.SKIPPED}
+    assert outcomes(checks) == {"kms:DescribeKey": CheckOutcome.FAILED, "the rest": CheckOutcome.SKIPPED}
 
 
 def test_no_route_to_aws_is_told_with_what_to_check(place: AwsPlace, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
     checks = asked(place)
-    assert checks["identity"].outcome is Outcome.UNKNOWN
-    assert checks[f"kms:ListKeys in {REGION}"].outcome is Outcome.FAILED
+    assert checks["identity"].outcome is CheckOutcome.UNKNOWN
+    assert checks[f"kms:ListKeys in {REGION}"].outcome is CheckOutcome.FAILED
     assert "AWS_ENDPOINT_URL" in checks[f"kms:ListKeys in {REGION}"].remedy
-    assert checks["clock"].outcome is Outcome.UNKNOWN
+    assert checks["clock"].outcome is CheckOutcome.UNKNOWN
 
 
 def test_an_endpoint_elsewhere_without_tls_is_a_warning(
@@ -202,11 +202,11 @@ def test_an_endpoint_elsewhere_without_tls_is_a_warning(
 ) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://user:secret-word@192.0.2.1:9/")
     monkeypatch.setattr(
-        "crypto_core.diagnosis.aws._identity", lambda _: Check("AWS", "identity", Outcome.OK, "")
+        "crypto_core.diagnosis.aws._identity", lambda _: Check("AWS", "identity", CheckOutcome.OK, "")
     )
     monkeypatch.setattr("crypto_core.diagnosis.aws._LISTED", ())
     check = asked(place)["endpoint"]
-    assert check.outcome is Outcome.WARNING
+    assert check.outcome is CheckOutcome.WARNING
     assert "secret-word" not in check.said
 
 
@@ -214,9 +214,12 @@ def test_without_credentials_nothing_is_asked(place: AwsPlace, monkeypatch: pyte
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
     checks = asked(place)
-    assert outcomes(checks) == {"credentials": Outcome.FAILED, "the rest": Outcome.SKIPPED}
+    assert outcomes(checks) == {"credentials": CheckOutcome.FAILED, "the rest": CheckOutcome.SKIPPED}
     assert "AWS_PROFILE" in checks["credentials"].remedy
-    assert outcomes(write_key(place)) == {"kms:DescribeKey": Outcome.FAILED, "the rest": Outcome.SKIPPED}
+    assert outcomes(write_key(place)) == {
+        "kms:DescribeKey": CheckOutcome.FAILED,
+        "the rest": CheckOutcome.SKIPPED,
+    }
 
 
 def test_without_a_region_the_configuration_fails(
@@ -225,27 +228,33 @@ def test_without_a_region_the_configuration_fails(
     monkeypatch.delenv("AWS_REGION")
     monkeypatch.delenv("AWS_DEFAULT_REGION")
     nowhere = AwsPlace(write_key=world.current_key.arn)
-    assert outcomes(asked(nowhere)) == {"configuration": Outcome.FAILED, "the rest": Outcome.SKIPPED}
-    assert outcomes(write_key(nowhere)) == {"key": Outcome.SKIPPED}
+    assert outcomes(asked(nowhere)) == {
+        "configuration": CheckOutcome.FAILED,
+        "the rest": CheckOutcome.SKIPPED,
+    }
+    assert outcomes(write_key(nowhere)) == {"key": CheckOutcome.SKIPPED}
 
 
 def test_a_profile_that_is_not_there_fails(place: AwsPlace) -> None:
     checks = asked(AwsPlace((REGION,), "no[/red]\x1bsuch"))
-    assert outcomes(checks) == {"configuration": Outcome.FAILED, "the rest": Outcome.SKIPPED}
+    assert outcomes(checks) == {"configuration": CheckOutcome.FAILED, "the rest": CheckOutcome.SKIPPED}
     assert "no[/red]such" in checks["configuration"].said
     assert all(c.said.isprintable() for c in checks.values())
 
 
 @pytest.mark.parametrize(
     ("lasts", "outcome", "said"),
-    [(timedelta(hours=5), Outcome.OK, "valid until"), (timedelta(minutes=10), Outcome.WARNING, "min more")],
+    [
+        (timedelta(hours=5), CheckOutcome.OK, "valid until"),
+        (timedelta(minutes=10), CheckOutcome.WARNING, "min more"),
+    ],
 )
 def test_credentials_that_run_out_are_told_with_their_end(
     place: AwsPlace,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     lasts: timedelta,
-    outcome: Outcome,
+    outcome: CheckOutcome,
     said: str,
 ) -> None:
     expires = (datetime.now(UTC) + lasts).isoformat()
@@ -267,8 +276,8 @@ def test_credentials_that_run_out_are_told_with_their_end(
     assert "session-word" not in str(checks)
 
 
-@pytest.mark.parametrize(("ahead", "outcome"), [(120, Outcome.WARNING), (-900, Outcome.FAILED)])
-def test_a_clock_that_differs_from_aws_is_told(place: AwsPlace, ahead: int, outcome: Outcome) -> None:
+@pytest.mark.parametrize(("ahead", "outcome"), [(120, CheckOutcome.WARNING), (-900, CheckOutcome.FAILED)])
+def test_a_clock_that_differs_from_aws_is_told(place: AwsPlace, ahead: int, outcome: CheckOutcome) -> None:
     check = asked(place, lambda: datetime.now(UTC) + timedelta(seconds=ahead))["clock"]
     assert check.outcome is outcome
     assert "5 min" in check.said
@@ -276,14 +285,16 @@ def test_a_clock_that_differs_from_aws_is_told(place: AwsPlace, ahead: int, outc
 
 def test_the_clock_is_compared_by_a_refusal_too(place: AwsPlace, aws: EndpointControl) -> None:
     aws.add_denial(Denial("*", "kms:List*"))
-    assert asked(place, lambda: datetime.now(UTC) + timedelta(hours=1))["clock"].outcome is Outcome.FAILED
+    assert (
+        asked(place, lambda: datetime.now(UTC) + timedelta(hours=1))["clock"].outcome is CheckOutcome.FAILED
+    )
 
 
 def test_a_signature_refused_for_its_time_is_told_as_the_clock(place: AwsPlace, aws: EndpointControl) -> None:
     message = "Signature expired: 20260101T000000Z is now earlier than 20260101T001500Z"
     aws.add_fault(Fault("List*", "InvalidSignatureException", message=message))
     checks = asked(place)
-    assert checks["clock"].outcome is Outcome.FAILED
+    assert checks["clock"].outcome is CheckOutcome.FAILED
     assert "NTP" in checks[f"kms:ListKeys in {REGION}"].remedy
 
 
@@ -301,4 +312,4 @@ def test_hostile_text_and_secrets_in_an_answer_reach_no_output(place: AwsPlace, 
 def test_an_error_that_is_not_ours_is_a_result(place: AwsPlace, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_CONFIG_FILE", str(Path(__file__).parent))
     checks = asked(AwsPlace((REGION,), "x"))
-    assert next(iter(checks.values())).outcome is Outcome.FAILED
+    assert next(iter(checks.values())).outcome is CheckOutcome.FAILED

@@ -16,7 +16,7 @@ from console.sandbox.sandbox import Sandbox
 from console.wiring import Wired
 from crypto_core.database.connection.engine import open_engine
 from crypto_core.database.tokens.tables import PLATFORM_TABLES, TokenTable
-from crypto_core.diagnosis import Check, Outcome
+from crypto_core.diagnosis import Check, CheckOutcome
 from crypto_core.diagnosis.database import DatabasePlace, _session, look_at_database
 
 
@@ -36,8 +36,8 @@ def run(superuser: Engine, *statements: str) -> None:
             connection.execute(text(statement))
 
 
-def not_ok(checks: dict[str, Check]) -> dict[str, Outcome]:
-    return {name: c.outcome for name, c in checks.items() if c.outcome is not Outcome.OK}
+def not_ok(checks: dict[str, Check]) -> dict[str, CheckOutcome]:
+    return {name: c.outcome for name, c in checks.items() if c.outcome is not CheckOutcome.OK}
 
 
 def test_a_database_that_is_well_is_all_ok(services: Wired, database_url: str) -> None:
@@ -62,14 +62,14 @@ def test_a_session_that_may_write_although_read_only_is_set_fails(database_url: 
         check = _session(engine, place(database_url, read_only=True), "session")
     finally:
         engine.dispose()
-    assert check.outcome is Outcome.FAILED
+    assert check.outcome is CheckOutcome.FAILED
 
 
 def test_a_database_that_accepts_no_writes_is_a_warning(superuser: Engine, database_url: str) -> None:
     name = make_url(database_url).database
     run(superuser, f"ALTER ROLE {OPERATOR} IN DATABASE {name} SET default_transaction_read_only = on")
     check = found(database_url)["session"]
-    assert check.outcome is Outcome.WARNING
+    assert check.outcome is CheckOutcome.WARNING
     assert "accepts no writes" in check.said
 
 
@@ -85,22 +85,22 @@ def test_a_missing_grant_is_named_to_the_letter_and_the_statement_mends_it(
     )
     checks = found(database_url)
     assert not_ok(checks) == {
-        "gh_connection.access_token": Outcome.FAILED,
-        "gh_connection.refresh_token": Outcome.FAILED,
-        "slack_connection.bot_token": Outcome.FAILED,
-        "jira_connection.access_token": Outcome.WARNING,
-        "jira_connection.refresh_token": Outcome.WARNING,
-        "keydeck.envelope_backup": Outcome.WARNING,
+        "gh_connection.access_token": CheckOutcome.FAILED,
+        "gh_connection.refresh_token": CheckOutcome.FAILED,
+        "slack_connection.bot_token": CheckOutcome.FAILED,
+        "jira_connection.access_token": CheckOutcome.WARNING,
+        "jira_connection.refresh_token": CheckOutcome.WARNING,
+        "keydeck.envelope_backup": CheckOutcome.WARNING,
     }
     assert (
         checks["slack_connection.bot_token"].remedy
         == "GRANT SELECT (id, bot_token) ON slack_connection TO operator;"
     )
     read_only = found(database_url, read_only=True)
-    assert read_only["jira_connection.access_token"].outcome is Outcome.OK
+    assert read_only["jira_connection.access_token"].outcome is CheckOutcome.OK
     run(superuser, *(c.remedy for c in checks.values() if c.remedy))
     again = found(database_url)
-    left = {n: c.remedy for n, c in again.items() if c.outcome is not Outcome.OK}
+    left = {n: c.remedy for n, c in again.items() if c.outcome is not CheckOutcome.OK}
     assert set(left) == {
         "gh_connection.access_token",
         "gh_connection.refresh_token",
@@ -112,8 +112,8 @@ def test_a_missing_grant_is_named_to_the_letter_and_the_statement_mends_it(
 
 def test_without_keydecks_schema_inspection_works_and_writing_does_not(database_url: str) -> None:
     check = found(database_url)["schema keydeck"]
-    assert (check.outcome, check.remedy) == (Outcome.WARNING, "Create it with: keydeck init.")
-    assert found(database_url, read_only=True)["schema keydeck"].outcome is Outcome.OK
+    assert (check.outcome, check.remedy) == (CheckOutcome.WARNING, "Create it with: keydeck init.")
+    assert found(database_url, read_only=True)["schema keydeck"].outcome is CheckOutcome.OK
 
 
 @pytest.mark.parametrize(
@@ -122,10 +122,10 @@ def test_without_keydecks_schema_inspection_works_and_writing_does_not(database_
         (
             "UPDATE keydeck.version SET version_num = '9999'",
             "schema keydeck",
-            Outcome.WARNING,
+            CheckOutcome.WARNING,
             "same version",
         ),
-        ("DROP TABLE keydeck.key_answer", "keydeck.key_answer", Outcome.FAILED, "keydeck init"),
+        ("DROP TABLE keydeck.key_answer", "keydeck.key_answer", CheckOutcome.FAILED, "keydeck init"),
     ],
 )
 def test_a_schema_of_another_version_is_told(
@@ -134,7 +134,7 @@ def test_a_schema_of_another_version_is_told(
     database_url: str,
     statement: str,
     name: str,
-    outcome: Outcome,
+    outcome: CheckOutcome,
     remedy: str,
 ) -> None:
     run(superuser, statement)
@@ -159,9 +159,9 @@ def test_ids_that_may_occur_twice_fail(superuser: Engine, database_url: str) -> 
         "CREATE UNIQUE INDEX pair ON slack_connection (id, org_id)",
     )
     check = found(database_url)["slack_connection.id"]
-    assert check.outcome is Outcome.FAILED
+    assert check.outcome is CheckOutcome.FAILED
     run(superuser, check.remedy.partition(";")[0])
-    assert found(database_url)["slack_connection.id"].outcome is Outcome.OK
+    assert found(database_url)["slack_connection.id"].outcome is CheckOutcome.OK
 
 
 def test_a_view_in_place_of_a_table_fails_for_its_ids_identify_nothing(
@@ -174,7 +174,7 @@ def test_a_view_in_place_of_a_table_fails_for_its_ids_identify_nothing(
         f"GRANT SELECT, UPDATE ON slack_connection TO {OPERATOR}",
     )
     check = found(database_url)["slack_connection.id"]
-    assert check.outcome is Outcome.FAILED
+    assert check.outcome is CheckOutcome.FAILED
     assert "view" in check.remedy
 
 
@@ -184,29 +184,29 @@ def test_tables_that_are_not_there_are_told_and_none_at_all_fails(
     run(superuser, "DROP TABLE slack_connection")
     assert found(database_url)["not in this database"].said == "slack_connection"
     run(superuser, "DROP TABLE gh_connection, jira_connection, confluence_connection")
-    assert found(database_url)["token columns"].outcome is Outcome.FAILED
+    assert found(database_url)["token columns"].outcome is CheckOutcome.FAILED
 
 
 def test_a_superuser_is_a_warning(sandbox: Sandbox, database_url: str) -> None:
     url = make_url(sandbox.superuser_url).set(database=make_url(database_url).database)
     check = found(url.render_as_string(hide_password=False))["role"]
-    assert check.outcome is Outcome.WARNING
+    assert check.outcome is CheckOutcome.WARNING
     assert "superuser" in check.said
 
 
 def test_a_connection_to_another_machine_without_tls_is_a_warning(database_url: str) -> None:
     url = make_url(database_url).set(host="db.example.com").update_query_dict({"hostaddr": "127.0.0.1"})
     check = found(url.render_as_string(hide_password=False))["encryption"]
-    assert check.outcome is Outcome.WARNING
+    assert check.outcome is CheckOutcome.WARNING
     assert "db.example.com" in check.said
     assert "sslmode" in check.remedy
 
 
 @pytest.mark.parametrize(
-    ("ahead", "outcome"), [(0, Outcome.OK), (60, Outcome.WARNING), (-3600, Outcome.FAILED)]
+    ("ahead", "outcome"), [(0, CheckOutcome.OK), (60, CheckOutcome.WARNING), (-3600, CheckOutcome.FAILED)]
 )
 def test_a_clock_that_differs_from_the_servers_is_told(
-    database_url: str, ahead: int, outcome: Outcome
+    database_url: str, ahead: int, outcome: CheckOutcome
 ) -> None:
     def clock() -> datetime:
         return datetime.now(UTC) + timedelta(seconds=ahead)
@@ -229,7 +229,7 @@ def test_a_server_that_does_not_answer_fails_in_time_and_the_rest_is_skipped(mut
     started = time.monotonic()
     checks = found(f"postgresql://operator:secret-word@127.0.0.1:{mute_server}/tokens")
     assert time.monotonic() - started < 10
-    assert [c.outcome for c in checks.values()] == [Outcome.FAILED, Outcome.SKIPPED]
+    assert [c.outcome for c in checks.values()] == [CheckOutcome.FAILED, CheckOutcome.SKIPPED]
     assert "secret-word" not in str(checks)
 
 
@@ -244,15 +244,15 @@ def test_a_server_that_does_not_answer_fails_in_time_and_the_rest_is_skipped(mut
 )
 def test_an_address_that_leads_nowhere_fails_and_repeats_no_password(url: str) -> None:
     checks = found(url)
-    assert next(iter(checks.values())).outcome is Outcome.FAILED
-    assert all(check.remedy or check.outcome is Outcome.SKIPPED for check in checks.values())
+    assert next(iter(checks.values())).outcome is CheckOutcome.FAILED
+    assert all(check.remedy or check.outcome is CheckOutcome.SKIPPED for check in checks.values())
     assert "secret-word" not in str(list(checks.values()))
 
 
 def test_a_wrong_password_fails_and_says_which_setting(database_url: str) -> None:
     url = make_url(database_url).set(password="wrong-secret-word").render_as_string(hide_password=False)
     check = found(url)["reachable"]
-    assert check.outcome is Outcome.FAILED
+    assert check.outcome is CheckOutcome.FAILED
     assert "password authentication failed" in check.said
     assert "DATABASE_URL" in check.remedy
     assert "wrong-secret-word" not in str(check)
@@ -266,7 +266,7 @@ def test_hostile_names_in_the_database_reach_no_terminal(superuser: Engine, data
     try:
         url = make_url(database_url).set(username=role, password="x").render_as_string(hide_password=False)
         checks = found(url)
-        assert checks["role"].outcome is Outcome.WARNING
+        assert checks["role"].outcome is CheckOutcome.WARNING
         assert checks["role"].said.isprintable()
         name = "db[/red]\x1b[2J\nx"
         missing = found(make_url(database_url).set(database=name).render_as_string(hide_password=False))

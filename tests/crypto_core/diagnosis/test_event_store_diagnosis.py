@@ -10,12 +10,12 @@ from threading import Event
 
 import pytest
 
-from crypto_core.diagnosis import Check, Outcome
+from crypto_core.diagnosis import Check, CheckOutcome
 from crypto_core.diagnosis.event_store import EventStorePlace, look_at_event_store
 from crypto_core.errors import EventStoreError, SettingsError
 from crypto_core.trail.columns import seconds
 from crypto_core.trail.store import EventStore
-from crypto_core.trail.store.pulls import PullBook, Run, Window
+from crypto_core.trail.store.pulls import PullBook, PullScope, TimeWindow
 from tests.crypto_core.trail.records import NOW, event
 
 NOBODY = 65_534
@@ -47,12 +47,12 @@ def store(path: Path) -> Iterator[EventStore]:
 def fetched(store: EventStore, region: str, *windows: tuple[int, int]) -> None:
     """Note what was fetched of a Region, in seconds before NOW."""
     for since, until in windows:
-        PullBook(store.file).cover(Run("lookup", region), Window(AT - since, AT - until), AT)
+        PullBook(store.file).cover(PullScope("lookup", region), TimeWindow(AT - since, AT - until), AT)
 
 
 def test_a_store_that_is_not_there_is_no_failure_and_is_not_made(path: Path) -> None:
     (check,) = look(path, "eu-west-1").values()
-    assert check.outcome is Outcome.SKIPPED
+    assert check.outcome is CheckOutcome.SKIPPED
     assert str(path) in check.said
     assert "keydeck events pull" in check.remedy
     assert not path.exists()
@@ -61,7 +61,7 @@ def test_a_store_that_is_not_there_is_no_failure_and_is_not_made(path: Path) -> 
 def test_it_tells_the_file_the_events_and_what_was_fetched(store: EventStore, path: Path) -> None:
     fetched(store, "eu-west-1", (3 * DAY, 1_000), (1_000, 900))
     found = look(path, "eu-west-1")
-    assert {check.outcome for check in found.values()} == {Outcome.OK}
+    assert {check.outcome for check in found.values()} == {CheckOutcome.OK}
     assert str(path) in found["file"].said
     assert found["events"].said == "2 events, the newest 2026-11-25 11:59 UTC."
     assert found["fetched from eu-west-1"].said == (
@@ -78,14 +78,14 @@ def test_looking_changes_nothing(store: EventStore, path: Path) -> None:
     assert path.read_bytes() == before
     assert path.stat().st_mode & 0o777 == 0o644
     assert [each.name for each in path.parent.iterdir()] == [path.name]
-    assert found["file"].outcome is Outcome.WARNING
+    assert found["file"].outcome is CheckOutcome.WARNING
     assert found["file"].remedy == f"chmod 600 {path}"
 
 
 def test_a_gap_is_told_with_the_pull_that_closes_it(store: EventStore, path: Path) -> None:
     fetched(store, "eu-west-1", (9 * DAY, 8 * DAY), (6 * DAY, 5 * DAY), (2 * DAY, 900))
     check = look(path, "eu-west-1")["fetched from eu-west-1"]
-    assert check.outcome is Outcome.WARNING
+    assert check.outcome is CheckOutcome.WARNING
     assert "the last of 2 gaps is from 2026-11-20 12:00 to 2026-11-23 12:00 UTC" in check.said
     assert check.remedy == (
         "keydeck events pull --region eu-west-1 --since 2026-11-20T12:00:00+00:00"
@@ -98,12 +98,12 @@ def test_what_is_long_ago_and_what_was_never_fetched_are_warnings(store: EventSt
     fetched(store, "eu-north-1", (DAY, 900))
     found = look(path, "eu-west-1", "us-east-1")
     old, never = found["fetched from eu-west-1"], found["fetched from us-east-1"]
-    assert old.outcome is never.outcome is Outcome.WARNING
+    assert old.outcome is never.outcome is CheckOutcome.WARNING
     assert "2 days behind" in old.said
     assert never.said.startswith("Nothing yet")
     assert never.remedy == "keydeck events pull --region us-east-1"
     # What was fetched counts, whether a key is known there or not.
-    assert found["fetched from eu-north-1"].outcome is Outcome.OK
+    assert found["fetched from eu-north-1"].outcome is CheckOutcome.OK
 
 
 def test_an_empty_store_says_how_to_fill_it(store: EventStore, path: Path) -> None:
@@ -111,7 +111,7 @@ def test_an_empty_store_says_how_to_fill_it(store: EventStore, path: Path) -> No
     path.unlink()
     EventStore(path).state()
     found = look(path)
-    assert found["events"].outcome is Outcome.WARNING
+    assert found["events"].outcome is CheckOutcome.WARNING
     assert "keydeck events import" in found["events"].remedy
 
 
@@ -120,7 +120,7 @@ def test_a_damaged_file_is_told_with_what_to_do_and_left_alone(path: Path, conte
     path.write_bytes(content)
     path.chmod(0o600)
     (check,) = look(path).values()
-    assert check.outcome is Outcome.FAILED
+    assert check.outcome is CheckOutcome.FAILED
     assert "damaged, or no event store" in check.said
     assert "Move it away" in check.remedy
     assert path.read_bytes() == content
@@ -131,7 +131,7 @@ def test_a_store_whose_pages_are_overwritten_is_damaged(store: EventStore, path:
     whole = path.read_bytes()
     path.write_bytes(whole[:4_096] + b"\xff" * (len(whole) - 4_096))
     (check,) = look(path).values()
-    assert check.outcome is Outcome.FAILED
+    assert check.outcome is CheckOutcome.FAILED
     assert "damaged" in check.said
 
 
@@ -153,8 +153,8 @@ def test_without_a_region_the_rest_is_told(store: EventStore, path: Path) -> Non
 
     place = EventStorePlace(path, "events", regions)
     found = {check.name: check for check in look_at_event_store(place, Event(), lambda: NOW)}
-    assert found["Regions"].outcome is Outcome.UNKNOWN
-    assert found["fetched from eu-west-1"].outcome is Outcome.OK
+    assert found["Regions"].outcome is CheckOutcome.UNKNOWN
+    assert found["fetched from eu-west-1"].outcome is CheckOutcome.OK
 
 
 @pytest.fixture
@@ -181,7 +181,7 @@ def test_a_file_that_may_not_be_read_is_told_with_what_to_do(mine: Path, mode: i
     kept.close()
     path.chmod(mode)
     (check,) = look(path).values()
-    assert check.outcome is Outcome.FAILED
+    assert check.outcome is CheckOutcome.FAILED
     assert "can't be opened" in check.said
     assert f"chmod u+rw {path}" in check.remedy
 
@@ -193,7 +193,7 @@ def test_a_folder_that_may_not_be_entered_is_told_with_what_to_do(mine: Path) ->
     kept.close()
     mine.chmod(0o000)
     (check,) = look(path).values()
-    assert check.outcome is Outcome.FAILED
+    assert check.outcome is CheckOutcome.FAILED
     assert "its folder" in check.said
 
 
@@ -204,7 +204,7 @@ def test_a_file_that_may_only_be_read_is_told_with_what_to_do(mine: Path) -> Non
     kept.close()
     path.chmod(0o400)
     found = look(path)
-    assert found["file"].outcome is Outcome.WARNING
+    assert found["file"].outcome is CheckOutcome.WARNING
     assert found["file"].remedy == f"chmod u+w {path}"
     assert found["events"].said.startswith("1 event,")
     with pytest.raises(EventStoreError, match="you may not read and write it"):

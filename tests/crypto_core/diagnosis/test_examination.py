@@ -9,7 +9,7 @@ from threading import Event
 
 import pytest
 
-from crypto_core.diagnosis import Area, Check, Outcome, examine
+from crypto_core.diagnosis import Area, Check, CheckOutcome, examine
 from crypto_core.diagnosis.clocks import clock_check
 from crypto_core.errors import SettingsError
 from tests.crypto_core.canary import CANARY, assert_tells_nothing
@@ -18,7 +18,7 @@ HOSTILE = "[/red]\x1b]52;c;aGk=\x07\u202etxt\u200b\nsecond\x00line"
 
 
 def check(area: str, name: str = "x") -> Check:
-    return Check(area, name, Outcome.OK, "fine")
+    return Check(area, name, CheckOutcome.OK, "fine")
 
 
 def area(title: str, *pauses: float) -> Area:
@@ -56,8 +56,8 @@ def test_what_hangs_is_given_up_in_time_and_said_so(in_order: bool) -> None:
     blocked.set()
     assert time.monotonic() - started < 2
     assert [(c.area, c.outcome) for c in found if c.area == "hangs"] == [
-        ("hangs", Outcome.OK),
-        ("hangs", Outcome.FAILED),
+        ("hangs", CheckOutcome.OK),
+        ("hangs", CheckOutcome.FAILED),
     ]
     assert any(c.area == "well" for c in found)
 
@@ -107,24 +107,28 @@ def raising(error: Exception) -> Callable[[Event], Iterator[Check]]:
 
 def test_an_area_that_breaks_is_a_result_and_tells_no_foreign_text() -> None:
     found = list(examine([Area("a", raising(ValueError(CANARY))), area("b", 0.0)]))
-    broken = next(c for c in found if c.outcome is Outcome.UNKNOWN)
+    broken = next(c for c in found if c.outcome is CheckOutcome.UNKNOWN)
     assert "ValueError" in broken.said
     assert_tells_nothing(broken.said)
     assert "b" in {c.area for c in found}
     ours = list(examine([Area("a", raising(SettingsError("No Region.", remedy="Set one.")))]))[-1]
-    assert (ours.outcome, ours.said, ours.remedy) == (Outcome.FAILED, "No Region.", "Set one.")
+    assert (ours.outcome, ours.said, ours.remedy) == (CheckOutcome.FAILED, "No Region.", "Set one.")
 
 
 def test_a_checks_text_is_cleaned_and_redacted_wherever_it_comes_from() -> None:
     made = Check(
-        HOSTILE, f"{HOSTILE} {CANARY}", Outcome.OK, f"x {CANARY[:9]}\x1b{CANARY[9:]}", "postgresql://u:pw@h/d"
+        HOSTILE,
+        f"{HOSTILE} {CANARY}",
+        CheckOutcome.OK,
+        f"x {CANARY[:9]}\x1b{CANARY[9:]}",
+        "postgresql://u:pw@h/d",
     )
     for text in (made.area, made.name, made.said, made.remedy):
         assert text.isprintable()
     assert_tells_nothing(made.name + made.said)
     assert made.remedy == "postgresql://u:[hidden-password]@h/d"
     assert made.said == "x [hidden-token]"
-    assert len(Check("a", "b", Outcome.OK, "w " * 5000).said) == 600
+    assert len(Check("a", "b", CheckOutcome.OK, "w " * 5000).said) == 600
     assert set(made.as_json()) == {"area", "name", "outcome", "said", "remedy"}
     assert Area(HOSTILE, lambda _: []).title == made.area
 
@@ -132,17 +136,17 @@ def test_a_checks_text_is_cleaned_and_redacted_wherever_it_comes_from() -> None:
 @pytest.mark.parametrize(
     ("off_by", "outcome", "said"),
     [
-        (0.2, Outcome.OK, "agree within 0.2 s"),
-        (-4, Outcome.OK, "4 s behind this machine's"),
-        (90, Outcome.WARNING, "90 s ahead of this machine's"),
-        (-3600, Outcome.FAILED, "60 min behind this machine's"),
-        (86400, Outcome.FAILED, "24.0 h ahead of"),
+        (0.2, CheckOutcome.OK, "agree within 0.2 s"),
+        (-4, CheckOutcome.OK, "4 s behind this machine's"),
+        (90, CheckOutcome.WARNING, "90 s ahead of this machine's"),
+        (-3600, CheckOutcome.FAILED, "60 min behind this machine's"),
+        (86400, CheckOutcome.FAILED, "24.0 h ahead of"),
     ],
 )
 def test_a_clock_that_differs_is_told_by_how_much_and_which_way(
-    off_by: float, outcome: Outcome, said: str
+    off_by: float, outcome: CheckOutcome, said: str
 ) -> None:
     told = clock_check("a", "clock", "AWS", off_by, (60, 300))
     assert told.outcome is outcome
     assert said in told.said
-    assert bool(told.remedy) is (outcome is not Outcome.OK)
+    assert bool(told.remedy) is (outcome is not CheckOutcome.OK)

@@ -10,7 +10,7 @@ import pytest
 
 from console.sandbox.world import World
 from console.wiring import Wired
-from crypto_core.database.state.journal import Entry
+from crypto_core.database.state.journal import JournalEntry
 from crypto_core.envelope import Format
 from crypto_core.errors import NotConfirmedError, RefusedError
 from crypto_core.guard.consent import Consent, Danger, Origin, require
@@ -126,7 +126,7 @@ def test_other_tokens_take_a_consent_of_their_own(several: Plan) -> None:
 # The service
 
 
-def refused(services: Wired) -> list[Entry]:
+def refused(services: Wired) -> list[JournalEntry]:
     return [e for e in services.journal.entries() if e.outcome == "refused"]
 
 

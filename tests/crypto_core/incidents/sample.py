@@ -9,24 +9,23 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from crypto_core.database.state.journal import FIRST
-from crypto_core.database.state.journal import Entry as JournalEntry
+from crypto_core.database.state.journal import FIRST, JournalEntry
 from crypto_core.incidents.catalogue import ActionKind, CaptureKind, CheckKind, PhaseKind, SubjectKind
 from crypto_core.incidents.model import (
     CheckResult,
     CheckState,
-    Entry,
     EntryKind,
-    Evidence,
+    EvidencePiece,
     Incident,
+    IncidentScope,
     IncidentState,
     IncidentView,
     Present,
-    Scope,
     StepState,
     StepView,
+    TimelineEntry,
 )
-from crypto_core.incidents.runbook import Condition, Phase, Runbook, RunbookStep
+from crypto_core.incidents.runbook import Phase, Runbook, RunbookStep, StepCondition
 
 BEGAN = datetime(2026, 3, 12, 12, 0, tzinfo=UTC)
 """When it was declared."""
@@ -98,7 +97,7 @@ PHASES = (
                 20,
                 action=ActionKind.REVOKE_TOKENS,
                 check=CheckKind.TOKENS_DEAD,
-                only_if=Condition("leaked", "yes"),
+                only_if=StepCondition("leaked", "yes"),
             ),
             step("plain", "Encrypt what was plaintext", 10, action=ActionKind.ENCRYPT_UNPROTECTED),
         ),
@@ -211,7 +210,7 @@ class Sample:
         """The same with one more piece of evidence, captured last."""
         text = content if isinstance(content, str) else json.dumps(content)
         number = max(self.contents) + 1
-        piece = Evidence(number, "quiet", kind, title, at(96), ANA, _sha256(text), len(text))
+        piece = EvidencePiece(number, "quiet", kind, title, at(96), ANA, _sha256(text), len(text))
         view = replace(self.view, evidence=(*self.view.evidence, piece))
         return replace(self, view=view, contents={**self.contents, number: text})
 
@@ -226,7 +225,7 @@ def sample(*, open_: bool = False) -> Sample:
         id=7,
         title="alias/tokens may be used by an intruder",
         state=IncidentState.CLOSED,
-        scope=Scope(key=OLD_KEY, since=at(-190), origin="finding kms-key-shared of alias/tokens"),
+        scope=IncidentScope(key=OLD_KEY, since=at(-190), origin="finding kms-key-shared of alias/tokens"),
         declared_at=BEGAN,
         declared_by=ANA,
         values={"new_key": NEW_KEY, "job": "31", "encrypt_job": "32"},
@@ -298,7 +297,7 @@ def _steps() -> tuple[StepView, ...]:
     return tuple(steps)
 
 
-def _entries() -> tuple[Entry, ...]:
+def _entries() -> tuple[TimelineEntry, ...]:
     told = (
         (0, ANA, EntryKind.DECLARED, "", "Declared from finding kms-key-shared"),
         (8, ANA, EntryKind.EVIDENCE, "evidence", "4 pieces kept"),
@@ -309,15 +308,19 @@ def _entries() -> tuple[Entry, ...]:
         (59, ANA, EntryKind.SKIPPED, "plain", "Test connections, ended by their owner"),
         (105, ANA, EntryKind.CLOSED, "", "Nothing is left under the old key"),
     )
-    return tuple(Entry(at(minutes), who, kind, step_, text) for minutes, who, kind, step_, text in told)
+    return tuple(
+        TimelineEntry(at(minutes), who, kind, step_, text) for minutes, who, kind, step_, text in told
+    )
 
 
-def _evidence() -> tuple[tuple[Evidence, ...], dict[int, str]]:
+def _evidence() -> tuple[tuple[EvidencePiece, ...], dict[int, str]]:
     pieces, contents = [], {}
     for number, (step_, kind, title, content, minutes, who) in enumerate(CONTENTS, start=11):
         text = json.dumps(content)
         contents[number] = text
-        pieces.append(Evidence(number, step_, kind.value, title, at(minutes), who, _sha256(text), len(text)))
+        pieces.append(
+            EvidencePiece(number, step_, kind.value, title, at(minutes), who, _sha256(text), len(text))
+        )
     return tuple(pieces), contents
 
 

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from crypto_core.errors import RunbookError
 from crypto_core.incidents.catalogue import ActionKind, CaptureKind, CheckKind, PhaseKind, SubjectKind
-from crypto_core.incidents.model import Incident, IncidentState, Scope
+from crypto_core.incidents.model import Incident, IncidentScope, IncidentState
 from crypto_core.incidents.placeholders import PLACEHOLDERS, filled
-from crypto_core.incidents.runbook import Condition, RunbookStep
+from crypto_core.incidents.runbook import RunbookStep, StepCondition
 from crypto_core.incidents.runbook_toml import read_runbook
 from crypto_core.text.cleaning import clean
 from tests.lanes import examples
@@ -81,7 +81,7 @@ def test_a_runbook_comes_back_as_it_was_written() -> None:
     assert (later.action, later.action_options) == (ActionKind.SCHEDULE_DELETION, {"days": 30})
     assert (later.check, later.check_options) == (CheckKind.KEY_STATE, {"state": "PendingDeletion"})
     assert later.captures == (CaptureKind.KEY, CaptureKind.POLICY)
-    assert (later.only_if, later.budget_seconds) == (Condition("leaked", "yes"), 7_200)
+    assert (later.only_if, later.budget_seconds) == (StepCondition("leaked", "yes"), 7_200)
     end = runbook.step("end")
     assert (end.action, end.action_options, end.budget_seconds) == (ActionKind.ENABLE_KEY, {}, 90)
     assert runbook.step("leaked").choices == ("yes", "no")
@@ -219,7 +219,7 @@ def test_any_change_of_a_runbook_is_read_or_refused(data: st.DataObject) -> None
 
 
 def test_placeholders_are_filled_in_and_what_is_not_known_is_said() -> None:
-    scope = Scope(key="arn:x", references=("a:1", "b:2"), since=datetime(2026, 1, 2, tzinfo=UTC))
+    scope = IncidentScope(key="arn:x", references=("a:1", "b:2"), since=datetime(2026, 1, 2, tzinfo=UTC))
     declared = datetime(2026, 1, 3, tzinfo=UTC)
     incident = Incident(7, "T {key}", IncidentState.OPEN, scope, declared, "ana", {"new_key": "arn:y"})
     text = "{incident} {number} {title} {key} {new_key} {job} {filter} {references} {since} {} {x} ${HOME}"

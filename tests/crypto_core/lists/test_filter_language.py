@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from crypto_core.database.tokens.inventory import FIELDS
 from crypto_core.errors import InvalidFilterError
-from crypto_core.lists.filter_language import Alternative, Field, Kind, Term, parse_filter
+from crypto_core.lists.filter_language import Alternative, Field, Term, ValueKind, parse_filter
 
 DAY = datetime(2026, 1, 31, tzinfo=UTC)
 
@@ -219,7 +219,7 @@ def test_known_values_are_named_in_any_case(expression: str) -> None:
 
 
 def test_other_fields_can_be_given() -> None:
-    fields = {"size": Field("size", Kind.NUMBER), "who": Field("who")}
+    fields = {"size": Field("size", ValueKind.NUMBER), "who": Field("who")}
     assert [t.field for t in parse_filter("who:me size:>3", fields)] == ["who", "size"]
     with pytest.raises(InvalidFilterError, match="Fields: size, who"):
         parse_filter("org:acme", fields)

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crypto_core.errors import InterruptedRunError, InvalidFilterError, KeydeckError
-from crypto_core.lists.filter_language import Field, Kind, Value
+from crypto_core.lists.filter_language import Field, Value, ValueKind
 from crypto_core.lists.in_memory import MemorySource
 from crypto_core.lists.paging import Cursor, Page, PagedSource, Query
 
@@ -28,8 +28,8 @@ class Entry:
 FIELDS = {
     "name": Field("name"),
     "names": Field("names"),
-    "size": Field("size", Kind.NUMBER),
-    "at": Field("at", Kind.DATE),
+    "size": Field("size", ValueKind.NUMBER),
+    "at": Field("at", ValueKind.DATE),
 }
 
 

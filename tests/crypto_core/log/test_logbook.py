@@ -15,7 +15,7 @@ from console.wiring import Wired
 from crypto_core.aws.kms import KmsApi
 from crypto_core.errors import KmsError
 from crypto_core.log.logbook import LogLine, Recent
-from crypto_core.log.rate_limit import Seldom
+from crypto_core.log.rate_limit import LogRateLimit
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 
@@ -52,14 +52,14 @@ def test_levels_have_words() -> None:
 
 def test_one_event_of_a_kind_is_let_through_in_a_while() -> None:
     times = iter([0.0, 1.0, 1.0, 10.0, 10.5])
-    seldom = Seldom(10.0, clock=lambda: next(times))
+    seldom = LogRateLimit(10.0, clock=lambda: next(times))
     assert [seldom.due(kind) for kind in ("a", "a", "b", "a", "a")] == [True, False, True, True, False]
 
 
 def test_kms_calls_that_fail_are_logged_once_and_the_others_not(
     services: Wired, sandbox: Sandbox, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("crypto_core.log.observation._FAILURES", Seldom(1000.0))
+    monkeypatch.setattr("crypto_core.log.observation._FAILURES", LogRateLimit(1000.0))
     caplog.set_level(logging.INFO, "crypto_core")
     api = KmsApi(attempts=1)
     api.call("ListKeys")

@@ -11,7 +11,7 @@ import pytest
 from crypto_core.providers import atlassian, github, slack
 from crypto_core.providers.answers import Liveness
 from crypto_core.providers.endpoints import Endpoints
-from crypto_core.providers.messages import Answer, Request, Target
+from crypto_core.providers.messages import ProviderAnswer, Request, Target
 from crypto_core.providers.targets import question_of, said_of
 from crypto_core.references import TokenRef
 
@@ -82,7 +82,7 @@ def test_only_the_providers_own_word_is_taken(
     target: Target, token: str, status: int, document: Any, headers: Mapping[str, str], liveness: Liveness
 ) -> None:
     body = document if isinstance(document, str) else json.dumps(document)
-    assert said_of(target, token, Answer(status, headers, body.encode())).liveness is liveness
+    assert said_of(target, token, ProviderAnswer(status, headers, body.encode())).liveness is liveness
 
 
 @pytest.mark.parametrize(
@@ -100,7 +100,7 @@ def test_only_the_providers_own_word_is_taken(
     ],
 )
 def test_hostile_answers_are_cleaned(target: Target, token: str, status: int, document: Any) -> None:
-    said = said_of(target, token, Answer(status, {}, json.dumps(document).encode()))
+    said = said_of(target, token, ProviderAnswer(status, {}, json.dumps(document).encode()))
     for text in (said.reason, said.whose):
         assert text.isprintable()
         assert len(text) < 300
@@ -146,9 +146,9 @@ def test_revocations_of_leaked_credentials_are_not_authenticated() -> None:
 def test_github_tokens_are_revoked_by_their_kind() -> None:
     plain, app = Endpoints(), Endpoints(github_client_id="i", github_client_secret="s")
     ways = {t: github.way_of(t + "1", plain) for t in ("ghp_", "github_pat_", "gho_", "ghu_", "ghr_")}
-    assert set(ways.values()) == {github.Way.CREDENTIALS}
-    assert github.way_of("ghs_1", plain) is github.Way.INSTALLATION
-    assert github.way_of("gho_1", app) is github.Way.APPLICATION
+    assert set(ways.values()) == {github.GitHubRevocation.CREDENTIALS}
+    assert github.way_of("ghs_1", plain) is github.GitHubRevocation.INSTALLATION
+    assert github.way_of("gho_1", app) is github.GitHubRevocation.APPLICATION
     assert github.way_of("0123456789abcdef", plain) is None
     assert "s3cret" not in repr(Endpoints(github_client_secret="s3cret"))
 
@@ -163,7 +163,7 @@ def test_github_tokens_are_revoked_by_their_kind() -> None:
     ],
 )
 def test_slack_has_revoked_only_what_it_says_it_has(document: Any, accepted: bool) -> None:
-    assert slack.read_revocation(Answer(200, {}, json.dumps(document).encode())).accepted is accepted
+    assert slack.read_revocation(ProviderAnswer(200, {}, json.dumps(document).encode())).accepted is accepted
 
 
 def test_atlassian_tokens_are_left_to_a_person_who_is_told_where() -> None:

@@ -31,7 +31,7 @@ from crypto_core.errors import (
 from crypto_core.guard.consent import Consent
 from crypto_core.providers.answers import Liveness, RevocationPlan, RevocationResult
 from crypto_core.providers.endpoints import Endpoints
-from crypto_core.providers.liveness_polling import Patience
+from crypto_core.providers.liveness_polling import PollingLimits
 from crypto_core.providers.service import ProviderService
 from crypto_core.references import TokenRef
 from crypto_core.secret import Secret
@@ -340,13 +340,13 @@ def test_a_token_that_its_provider_still_takes_is_not_called_dead(
 ) -> None:
     providers.behave(delay=3_600)
     (ref,) = add_github(platform, github_token("ghp_"))
-    (token,) = revoked(make(patience=Patience(whole=0.0)), ref).tokens
+    (token,) = revoked(make(patience=PollingLimits(whole=0.0)), ref).tokens
     assert (token.accepted, token.proved) == (True, Liveness.ALIVE)
 
     # What was not answered may have been done: it is asked about until it is dead.
     providers.clear()
     providers.fault("github", "error", 3, path="/credentials/revoke")
-    (token,) = revoked(make(patience=Patience(whole=0.0)), ref).tokens
+    (token,) = revoked(make(patience=PollingLimits(whole=0.0)), ref).tokens
     assert (token.accepted, token.proved) == (False, Liveness.ALIVE)
 
 

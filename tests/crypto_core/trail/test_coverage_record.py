@@ -13,7 +13,7 @@ from crypto_core.trail.columns import seconds
 from crypto_core.trail.coverage_record import CoverageRecord, _missing
 from crypto_core.trail.sources.pull_query import moment
 from crypto_core.trail.store import EventStore
-from crypto_core.trail.store.pulls import PullBook, Run, Window
+from crypto_core.trail.store.pulls import PullBook, PullScope, TimeWindow
 from tests.crypto_core.trail.records import NOW
 
 HERE, THERE = "eu-west-1", "us-east-1"
@@ -30,8 +30,8 @@ def cover(store: EventStore) -> Cover:
     book = PullBook(store.file)
 
     def note(begin: float, end: float, region: str = HERE, **run: str) -> None:
-        window = Window(seconds(ago(begin)), seconds(ago(end)))
-        book.cover(Run(run.pop("source", "lookup"), region, **run), window, seconds(NOW))
+        window = TimeWindow(seconds(ago(begin)), seconds(ago(end)))
+        book.cover(PullScope(run.pop("source", "lookup"), region, **run), window, seconds(NOW))
 
     return note
 
@@ -121,14 +121,16 @@ def test_an_open_period_begins_with_the_first_pull_of_these_regions(
     assert both.between(ago(300), ago(200)).complete
 
 
-WINDOWS = st.lists(st.tuples(st.integers(0, 40), st.integers(0, 15)).map(lambda t: Window(t[0], t[0] + t[1])))
+WINDOWS = st.lists(
+    st.tuples(st.integers(0, 40), st.integers(0, 15)).map(lambda t: TimeWindow(t[0], t[0] + t[1]))
+)
 
 
 @given(WINDOWS, st.integers(0, 50), st.integers(0, 50))
-def test_what_is_missing_is_what_no_window_holds(windows: list[Window], since: int, until: int) -> None:
+def test_what_is_missing_is_what_no_window_holds(windows: list[TimeWindow], since: int, until: int) -> None:
     held = {second for w in windows for second in range(w.since, w.until + 1)}
     absent = [second for second in range(since, until + 1) if second not in held]
-    assert _missing(windows, since, until) == (Window(absent[0], absent[-1]) if absent else None)
+    assert _missing(windows, since, until) == (TimeWindow(absent[0], absent[-1]) if absent else None)
 
 
 def test_a_second_is_a_moment_again() -> None:

@@ -230,7 +230,7 @@ def test_a_failure_of_cloudtrail_is_told_in_its_name(aws: EndpointControl, kms: 
     with pytest.raises(KmsRequestError, match="There is no such bucket"):
         kms.read("s3", "GetObject", region=REGION, Bucket="nobodys-bucket", Key="x")
     answer = {"Error": {"Code": "AccessDeniedException"}}
-    told = kms_errors.told_apart(answer, "GetTrailStatus", (), "cloudtrail")
+    told = kms_errors.error_from_response(answer, "GetTrailStatus", (), "cloudtrail")
     assert isinstance(told, KmsAccessDeniedError)
     assert told.action == "cloudtrail:GetTrailStatus"
 

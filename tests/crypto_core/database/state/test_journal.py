@@ -24,7 +24,7 @@ from console.settings import load
 from console.wiring import Wired, wire
 from crypto_core.database.connection.engine import connected
 from crypto_core.database.state.installation import install
-from crypto_core.database.state.journal import FIRST, Entry, Journal, Outcome
+from crypto_core.database.state.journal import FIRST, Journal, JournalEntry, Outcome
 from crypto_core.errors import MissingSchemaError, RefusedError
 from crypto_core.guard.consent import Consent
 from crypto_core.reencryption.plan import Selection, Verb
@@ -228,14 +228,14 @@ _texts = st.text(st.characters(exclude_categories=("Cs",)), max_size=8)
 @given(st.lists(_texts, min_size=6, max_size=6), st.lists(_texts, min_size=6, max_size=6))
 def test_no_two_different_entries_have_one_digest(first: list[str], second: list[str]) -> None:
     def digest(texts: list[str]) -> bytes:
-        return Entry(1, NOW, *texts, previous=FIRST, digest=b"").computed_digest()  # type: ignore[misc]
+        return JournalEntry(1, NOW, *texts, previous=FIRST, digest=b"").computed_digest()  # type: ignore[misc]
 
     assert (digest(first) == digest(second)) is (first == second)
 
 
 def test_one_moment_has_one_digest_in_every_zone() -> None:
     def digest(moment: datetime) -> bytes:
-        return Entry(1, moment, "", "", "", "", "", "", FIRST, b"").computed_digest()
+        return JournalEntry(1, moment, "", "", "", "", "", "", FIRST, b"").computed_digest()
 
     assert digest(NOW) == digest(NOW.astimezone(timezone(timedelta(hours=5, minutes=45))))
     assert digest(NOW) != digest(NOW + timedelta(microseconds=1))
@@ -256,7 +256,7 @@ def told(wired: Wired) -> list[tuple[str, str]]:
     return [(e.action, e.outcome) for e in wired.journal.entries()]
 
 
-def last(wired: Wired) -> tuple[Entry, dict[str, Any]]:
+def last(wired: Wired) -> tuple[JournalEntry, dict[str, Any]]:
     entry = wired.journal.entries()[-1]
     return entry, json.loads(entry.detail)
 

@@ -17,7 +17,7 @@ from console.wiring import Wired
 from crypto_core.aws.kms_signer import KmsSigner
 from crypto_core.database.state.journal import Journal, Outcome
 from crypto_core.database.state.journal_checkpoints import Checkpoint, JournalCheckpoints, checkpoint_of
-from crypto_core.database.state.journal_entry import Entry
+from crypto_core.database.state.journal_entry import JournalEntry
 from crypto_core.errors import KmsAccessDeniedError, ReadOnlyError, RefusedError, SettingsError
 
 
@@ -129,13 +129,16 @@ def test_what_is_done_to_entries_or_checkpoints_is_found(
     assert checkpoints.verify().whole
 
 
-def made_anew(entries: tuple[Entry, ...], changed: int) -> list[str]:
+def made_anew(entries: tuple[JournalEntry, ...], changed: int) -> list[str]:
     """Statements that change an entry and make every digest from there on anew, as a forger would."""
     statements, previous = [], bytes(32)
     for entry in entries:
         actor = "nobody" if entry.seq == changed else entry.actor
-        fields = {f: getattr(entry, f) for f in Entry.__slots__} | {"actor": actor, "previous": previous}
-        previous = Entry(**fields).computed_digest()
+        fields = {f: getattr(entry, f) for f in JournalEntry.__slots__} | {
+            "actor": actor,
+            "previous": previous,
+        }
+        previous = JournalEntry(**fields).computed_digest()
         before = fields["previous"].hex()
         statements.append(
             f"UPDATE keydeck.journal SET actor = '{actor}', previous = '\\x{before}',"

@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError
 
 from console.wiring import Wired
 from crypto_core.database.schema import journal as table
-from crypto_core.database.state.journal import Entry, Journal, Outcome, chained
+from crypto_core.database.state.journal import Journal, JournalEntry, Outcome, chained
 from crypto_core.database.state.journal_chain import Chain
 from crypto_core.database.state.journal_entry import NO_MOMENT, moment_of
 
@@ -63,7 +63,7 @@ def changed_bytes(draw: random.Random, value: bytes) -> bytes:
     return draw.choice((bytes(turned), value[:-1], value + b"\0", b""))
 
 
-def change_of(draw: random.Random, entries: tuple[Entry, ...]) -> Tampering:
+def change_of(draw: random.Random, entries: tuple[JournalEntry, ...]) -> Tampering:
     """One random change of a journal of these entries."""
     entry = draw.choice(entries)
     kind = draw.choice(
@@ -102,7 +102,7 @@ def change_of(draw: random.Random, entries: tuple[Entry, ...]) -> Tampering:
     return inserted(draw, entry, len(entries))
 
 
-def swapped(draw: random.Random, entry: Entry, other: Entry) -> Tampering:
+def swapped(draw: random.Random, entry: JournalEntry, other: JournalEntry) -> Tampering:
     """Two rows exchanged: their numbers, or all but their numbers and digests."""
     c = table.c
     if draw.random() < 0.5:
@@ -122,7 +122,7 @@ def swapped(draw: random.Random, entry: Entry, other: Entry) -> Tampering:
     return Tampering(f"the fields of {entry.seq} and {other.seq} exchanged", exchange_fields)
 
 
-def inserted(draw: random.Random, entry: Entry, entries: int) -> Tampering:
+def inserted(draw: random.Random, entry: JournalEntry, entries: int) -> Tampering:
     """A row too many: before the first, in between with the rest moved up, or the same number twice."""
     where = draw.choice(("before", "between", "twice", "behind"))
 
@@ -133,7 +133,7 @@ def inserted(draw: random.Random, entry: Entry, entries: int) -> Tampering:
             on.execute(text("UPDATE keydeck.journal SET seq = -seq + 1 WHERE seq < 0"))
         if where == "twice":
             on.execute(text("ALTER TABLE keydeck.journal DROP CONSTRAINT journal_pkey"))
-        copy = {name: getattr(entry, name) for name in Entry.__slots__}
+        copy = {name: getattr(entry, name) for name in JournalEntry.__slots__}
         on.execute(insert(table).values(copy | {"seq": seq}))
 
     return Tampering(f"a copy of {entry.seq} put in {where}", insert_row)
@@ -248,7 +248,7 @@ def test_a_long_journal_is_read_page_by_page(filled: Journal) -> None:
 
 
 def test_two_spellings_of_one_letter_are_two_texts() -> None:
-    entry = Entry(1, NOW, "é", "", "", "", "", "", bytes(32), b"")
+    entry = JournalEntry(1, NOW, "é", "", "", "", "", "", bytes(32), b"")
     assert entry.computed_digest() != replace(entry, actor="e\u0301").computed_digest()
 
 

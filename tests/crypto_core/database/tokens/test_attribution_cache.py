@@ -13,7 +13,7 @@ from console.settings import load
 from console.wiring import Wired, wire
 from crypto_core.database.connection.engine import connected, open_engine
 from crypto_core.database.schema import key_answer
-from crypto_core.database.tokens.attribution_cache import Answer, AnswerBook
+from crypto_core.database.tokens.attribution_cache import AttributionCache, KnownAttribution
 from crypto_core.lists.paging import Query
 
 PREFIX = bytes.fromhex("0102030078") + bytes(range(32))
@@ -21,11 +21,13 @@ ARN = "arn:aws:kms:eu-west-1:123456789012:key/00000000-0000-0000-0000-0000000000
 OTHER = "arn:aws:kms:eu-west-1:123456789012:key/00000000-0000-0000-0000-000000000002"
 
 
-def answer(number: int, key_arn: str | None = ARN, material: str | None = "m1", reason: str = "") -> Answer:
-    return Answer(bytes([number]) * 32, PREFIX if key_arn else None, key_arn, material, reason)
+def answer(
+    number: int, key_arn: str | None = ARN, material: str | None = "m1", reason: str = ""
+) -> KnownAttribution:
+    return KnownAttribution(bytes([number]) * 32, PREFIX if key_arn else None, key_arn, material, reason)
 
 
-def broken(number: int) -> Answer:
+def broken(number: int) -> KnownAttribution:
     return answer(number, None, None, "Malformed nonce")
 
 
@@ -42,7 +44,7 @@ def stored(engine: Engine) -> int:
         return int(connection.scalar(select(func.count()).select_from(key_answer)) or 0)
 
 
-def told(book: AnswerBook, engine: Engine) -> dict[bytes, tuple[str | None, str | None, str]]:
+def told(book: AttributionCache, engine: Engine) -> dict[bytes, tuple[str | None, str | None, str]]:
     """The answers as a relation to join, one row a value."""
     relation = book.relation()
     if relation is None:
@@ -56,23 +58,23 @@ def told(book: AnswerBook, engine: Engine) -> dict[bytes, tuple[str | None, str 
     return found
 
 
-def asked(book: AnswerBook, engine: Engine, *numbers: int) -> dict[bytes, Answer]:
+def asked(book: AttributionCache, engine: Engine, *numbers: int) -> dict[bytes, KnownAttribution]:
     with connected(engine) as connection:
         return dict(book.about(connection, [bytes([n]) * 32 for n in numbers]))
 
 
-def groups(book: AnswerBook, engine: Engine) -> dict[bytes, frozenset[Any]]:
+def groups(book: AttributionCache, engine: Engine) -> dict[bytes, frozenset[Any]]:
     with connected(engine) as connection:
         return book.by_group(connection)
 
 
 @pytest.fixture(params=["in the schema", "in memory", "read only beside the schema"])
-def book(request: pytest.FixtureRequest, engine: Engine) -> Iterator[AnswerBook]:
+def book(request: pytest.FixtureRequest, engine: Engine) -> Iterator[AttributionCache]:
     """An answer book, wherever it keeps its answers."""
     if request.param in ("in the schema", "read only beside the schema"):
         request.getfixturevalue("services")
     reading = open_engine(str(engine.url.render_as_string(hide_password=False)), read_only=True)
-    yield AnswerBook(
+    yield AttributionCache(
         reading if request.param.startswith("read only") else engine,
         read_only=request.param.startswith("read only"),
     )
@@ -80,7 +82,7 @@ def book(request: pytest.FixtureRequest, engine: Engine) -> Iterator[AnswerBook]
 
 
 def test_an_answer_is_given_back_by_digest_by_group_and_as_a_relation(
-    book: AnswerBook, engine: Engine
+    book: AttributionCache, engine: Engine
 ) -> None:
     book.remember([answer(1), answer(2), broken(3)])
     assert asked(book, engine, 1, 3, 9) == {bytes([1]) * 32: answer(1), bytes([3]) * 32: broken(3)}
@@ -89,7 +91,9 @@ def test_an_answer_is_given_back_by_digest_by_group_and_as_a_relation(
     assert told(book, engine)[bytes([3]) * 32] == (None, None, "Malformed nonce")
 
 
-def test_a_newer_answer_about_a_value_replaces_the_older_whole(book: AnswerBook, engine: Engine) -> None:
+def test_a_newer_answer_about_a_value_replaces_the_older_whole(
+    book: AttributionCache, engine: Engine
+) -> None:
     """What could not be opened while a Region was missing may open later."""
     book.remember([broken(1)])
     book.remember([answer(1)])
@@ -101,23 +105,23 @@ def test_a_newer_answer_about_a_value_replaces_the_older_whole(book: AnswerBook,
     assert groups(book, engine) == {}
 
 
-def test_answers_that_disagree_about_a_group_are_all_kept(book: AnswerBook, engine: Engine) -> None:
+def test_answers_that_disagree_about_a_group_are_all_kept(book: AttributionCache, engine: Engine) -> None:
     book.remember([answer(1), answer(2, OTHER, "m2"), answer(3, ARN, None)])
     assert groups(book, engine) == {PREFIX: {(ARN, "m1"), (OTHER, "m2"), (ARN, None)}}
 
 
-def test_broken_envelopes_alone_can_be_joined(book: AnswerBook, engine: Engine) -> None:
+def test_broken_envelopes_alone_can_be_joined(book: AttributionCache, engine: Engine) -> None:
     book.remember([broken(1), broken(2)])
     assert set(told(book, engine)) == {bytes([1]) * 32, bytes([2]) * 32}
 
 
-def test_nothing_to_remember_is_no_error(book: AnswerBook, engine: Engine) -> None:
+def test_nothing_to_remember_is_no_error(book: AttributionCache, engine: Engine) -> None:
     book.remember([])
     assert asked(book, engine) == {}
     assert told(book, engine) == {}
 
 
-def test_reasons_of_any_text_come_back_as_they_were(book: AnswerBook, engine: Engine) -> None:
+def test_reasons_of_any_text_come_back_as_they_were(book: AttributionCache, engine: Engine) -> None:
     hostile = 'it\'s \\ "quoted" {braces}, 100 % NULL — ü'
     book.remember([answer(1, None, None, hostile), answer(2, None, None, "")])
     assert asked(book, engine, 1)[bytes([1]) * 32].reason == hostile
@@ -127,8 +131,8 @@ def test_reasons_of_any_text_come_back_as_they_were(book: AnswerBook, engine: En
 def test_memory_beside_the_table_gives_each_value_one_answer_the_newer(
     services: Wired, engine: Engine
 ) -> None:
-    AnswerBook(engine).remember([answer(1, OTHER, "old"), answer(2)])
-    book = AnswerBook(engine, read_only=True)
+    AttributionCache(engine).remember([answer(1, OTHER, "old"), answer(2)])
+    book = AttributionCache(engine, read_only=True)
     book.remember([answer(1), answer(3)])
     assert stored(engine) == 2
     assert told(book, engine) == {
@@ -139,14 +143,14 @@ def test_memory_beside_the_table_gives_each_value_one_answer_the_newer(
 
 
 def test_answers_outlive_the_process_only_in_the_schema(services: Wired, engine: Engine) -> None:
-    AnswerBook(engine).remember([answer(1)])
-    assert asked(AnswerBook(engine), engine, 1)
+    AttributionCache(engine).remember([answer(1)])
+    assert asked(AttributionCache(engine), engine, 1)
     with connected(engine, write=True) as connection:
         connection.execute(text("DROP SCHEMA keydeck CASCADE"))
-    book = AnswerBook(engine)
+    book = AttributionCache(engine)
     book.remember([answer(1)])
     assert asked(book, engine, 1)
-    assert not asked(AnswerBook(engine), engine, 1)
+    assert not asked(AttributionCache(engine), engine, 1)
 
 
 def test_a_role_that_may_not_write_the_table_remembers_in_memory(
@@ -155,7 +159,7 @@ def test_a_role_that_may_not_write_the_table_remembers_in_memory(
     with superuser.begin() as connection:
         connection.execute(text("ALTER TABLE keydeck.key_answer OWNER TO postgres"))
         connection.execute(text(f"GRANT SELECT, INSERT ON keydeck.key_answer TO {OPERATOR}"))
-    book = AnswerBook(engine)
+    book = AttributionCache(engine)
     book.remember([answer(1)])
     assert stored(engine) == 0
     assert asked(book, engine, 1)

@@ -14,7 +14,7 @@ from console.sandbox.provider_tokens import MARKER
 from console.sandbox.world import World
 from console.settings import load
 from console.wiring import Wired, wire
-from crypto_core.database.tokens.attribution_cache import AnswerBook
+from crypto_core.database.tokens.attribution_cache import AttributionCache
 from crypto_core.database.tokens.census import Census, take_census
 from crypto_core.database.tokens.inventory import SortKey
 from crypto_core.database.tokens.store import TokenScope
@@ -25,7 +25,7 @@ from crypto_core.reencryption.plan import Selection
 
 
 def census_of(wired: Wired) -> Census:
-    return take_census(wired.engine, wired.catalogue, AnswerBook(wired.engine))
+    return take_census(wired.engine, wired.catalogue, AttributionCache(wired.engine))
 
 
 def counted(census: Census, key: Callable[[Any], Any]) -> dict[Any, int]:

@@ -13,9 +13,9 @@ from console.wiring import Wired
 from crypto_core.database.connection.engine import connected
 from crypto_core.database.state.installation import VERSION, require_schema
 from crypto_core.database.state.jobs import JobDraft, JobStore
-from crypto_core.database.tokens.attribution_cache import AnswerBook
+from crypto_core.database.tokens.attribution_cache import AttributionCache
 from crypto_core.database.tokens.catalogue import LiveCatalogue
-from crypto_core.database.tokens.chunks import Chunk, ChunkStore, Counted
+from crypto_core.database.tokens.chunks import BatchCounts, Chunk, ChunkStore
 from crypto_core.database.tokens.store import TokenScope, TokenStore
 from crypto_core.database.tokens.tables import TokenTable
 from crypto_core.envelope import Format
@@ -76,7 +76,7 @@ def test_chunks_cover_every_row_once(services: Wired, superuser: Engine, kind: s
     id_kind = "integer" if kind in ("integer", "bigint") else "text"
     table = TokenTable("vault", "id", id_kind, ("token",), (), "github")  # type: ignore[arg-type]
     catalogue = LiveCatalogue(services.engine, [table])
-    store = TokenStore(services.engine, catalogue, AnswerBook(services.engine))
+    store = TokenStore(services.engine, catalogue, AttributionCache(services.engine))
     chunks, jobs = ChunkStore(services.engine, store), JobStore(services.engine)
     scope = TokenScope(frozenset({Format.PLAINTEXT}))
     with connected(services.engine, write=True) as connection:
@@ -129,12 +129,12 @@ def test_a_lease_runs_out_by_the_databases_clock_and_renewing_keeps_it(services:
     assert (taken.id, taken.attempt) == (chunk.id, 2)
     assert not chunks.renew(job, one, chunk, 60.0).held
     with pytest.raises(LeaseLostError):
-        chunks.finish(chunk, Counted(done=2))
-    chunks.release(taken, "gh-0", Counted(done=1))
+        chunks.finish(chunk, BatchCounts(done=2))
+    chunks.release(taken, "gh-0", BatchCounts(done=1))
     again = chunks.claim(job, one, 60.0)
     assert again is not None
     assert again.position == "gh-0"
-    chunks.finish(again, Counted(done=1))
+    chunks.finish(again, BatchCounts(done=1))
     counts = jobs.counts([job])[job]
     assert (counts.done, counts.chunks, counts.chunks_done, counts.left) == (2, 1, 1, 0)
 

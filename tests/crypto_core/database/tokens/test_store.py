@@ -16,7 +16,7 @@ from console.sandbox.provider_tokens import MARKER
 from console.sandbox.world import World
 from console.wiring import Wired
 from crypto_core import decrypt_token, encrypt_token
-from crypto_core.database.tokens.attribution_cache import Answer, AnswerBook
+from crypto_core.database.tokens.attribution_cache import AttributionCache, KnownAttribution
 from crypto_core.database.tokens.store import Replacement, StoredToken, TokenScope, TokenStore, digest
 from crypto_core.database.tokens.tables import PLATFORM_TABLES
 from crypto_core.envelope import Format, parse
@@ -135,7 +135,7 @@ def test_the_scopes_count_what_their_pages_give(services: Wired, store: TokenSto
     prefix = parse(store.read(old[0]).value.reveal()).edk_prefix
     told_otherwise = "arn:aws:kms:eu-west-1:123456789012:key/00000000-0000-0000-0000-000000000000"
     other = store.read(old[-1])
-    AnswerBook(services.engine).remember([Answer(other.digest, prefix, told_otherwise, "m")])
+    AttributionCache(services.engine).remember([KnownAttribution(other.digest, prefix, told_otherwise, "m")])
     v1 = frozenset({Format.V1})
     scopes = {
         "all": TokenScope(),

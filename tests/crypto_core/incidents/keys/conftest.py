@@ -22,7 +22,7 @@ from crypto_core.guard.consent import Consent, Danger
 from crypto_core.incidents.catalogue import ActionKind, CaptureKind, CheckKind
 from crypto_core.incidents.keys.ground import KeyGround
 from crypto_core.incidents.keys.toolbox import key_tools
-from crypto_core.incidents.model import CheckResult, Incident, IncidentState, Scope
+from crypto_core.incidents.model import CheckResult, Incident, IncidentScope, IncidentState
 from crypto_core.incidents.runbook import OptionValue, RunbookStep
 from crypto_core.incidents.step_contracts import ActionPlan, ActionResult, Captured, Situation, Toolbox
 from crypto_core.keys.changes.service import KeyChangeService
@@ -98,7 +98,7 @@ class Scene:
         check: Mapping[str, OptionValue] | None = None,
     ) -> Situation:
         """A step of the incident as it stands."""
-        scope = Scope(key=self.key, since=self.since)
+        scope = IncidentScope(key=self.key, since=self.since)
         incident = Incident(7, "Key", IncidentState.OPEN, scope, self.declared_at, "ana", dict(self.values))
         step = RunbookStep("s", "t", "p", action_options=action or {}, check_options=check or {})
         return Situation(incident, step, inputs or {}, Event())

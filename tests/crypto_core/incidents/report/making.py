@@ -10,7 +10,7 @@ from datetime import datetime
 from hashlib import sha256
 from typing import Any
 
-from crypto_core.database.state.journal import Entry as JournalEntry
+from crypto_core.database.state.journal import JournalEntry
 from crypto_core.guard.signature import Signature, Signer
 from crypto_core.incidents.report.document import build
 from crypto_core.incidents.report.parts import Report

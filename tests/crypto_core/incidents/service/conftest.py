@@ -17,7 +17,7 @@ from crypto_core.database.state.installation import install
 from crypto_core.database.state.journal import Journal
 from crypto_core.guard.consent import Consent
 from crypto_core.incidents.library import RunbookLibrary
-from crypto_core.incidents.model import Scope
+from crypto_core.incidents.model import IncidentScope
 from crypto_core.incidents.service import IncidentService
 from crypto_core.incidents.step_contracts import ActionResult
 from tests.crypto_core.incidents.service.doubles import DRILL, KEY, TEAM, Doubles
@@ -101,7 +101,7 @@ def ben(operator: Callable[..., IncidentService]) -> IncidentService:
 
 @pytest.fixture
 def incident(ana: IncidentService) -> int:
-    return ana.declare("team-key", Scope(key=KEY))
+    return ana.declare("team-key", IncidentScope(key=KEY))
 
 
 @pytest.fixture

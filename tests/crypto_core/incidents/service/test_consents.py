@@ -15,7 +15,7 @@ from crypto_core.errors import (
     UnknownIncidentError,
 )
 from crypto_core.guard.consent import Consent
-from crypto_core.incidents.model import CheckState, Scope, StepState
+from crypto_core.incidents.model import CheckState, IncidentScope, StepState
 from crypto_core.incidents.service import IncidentService
 from tests.crypto_core.incidents.service.doubles import KEY, DoubleGate, Doubles
 from tests.crypto_core.incidents.service.operators import Act, Operator, journaled
@@ -67,7 +67,7 @@ def test_read_only_shows_and_changes_nothing(
     plan = viewer.plan(incident, "lock")
     viewer.join(incident)
     for change in (
-        lambda: viewer.declare("team-key", Scope(key=KEY)),
+        lambda: viewer.declare("team-key", IncidentScope(key=KEY)),
         lambda: viewer.run(incident, "lock", plan, Consent.pressed(plan)),
         lambda: viewer.capture(incident, "proof"),
         lambda: viewer.finish(incident, "scope"),

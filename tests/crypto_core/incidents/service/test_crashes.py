@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Engine
 
 from crypto_core.database.state.journal import Journal, Outcome
 from crypto_core.errors import RefusedError
-from crypto_core.incidents.model import EntryKind, IncidentView, Scope, StepState
+from crypto_core.incidents.model import EntryKind, IncidentScope, IncidentView, StepState
 from crypto_core.incidents.service import IncidentService
 from crypto_core.incidents.step_contracts import ActionResult
 from tests.crypto_core.incidents.service.doubles import KEY, Doubles, ended, interrupted
@@ -112,7 +112,7 @@ def test_a_console_that_ends_while_it_writes_anything_at_all_loses_nothing(
     doubles: Doubles,
 ) -> None:
     for moment in count(1):
-        incident = ben.declare("team-key", Scope(key=KEY))
+        incident = ben.declare("team-key", IncidentScope(key=KEY))
         journal = BreakingJournal(engine, lambda: "ana")
         ana = operator("ana", journal=journal)
         journal.breaks_at = moment
@@ -132,7 +132,7 @@ def test_a_process_that_is_killed_holds_nothing(
     incident_url: str, ben: IncidentService, act: Act, doubles: Doubles
 ) -> None:
     points = ("lock-down-key before", "lock-down-key after", "grants capture")
-    incidents = [ben.declare("team-key", Scope(key=KEY)) for _ in points]
+    incidents = [ben.declare("team-key", IncidentScope(key=KEY)) for _ in points]
     environment = os.environ | {"PYTHONPATH": str(Path.cwd())}
     script = Path(__file__).with_name("dying.py")
     started = [

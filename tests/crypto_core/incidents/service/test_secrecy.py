@@ -12,7 +12,7 @@ from sqlalchemy.exc import DBAPIError
 
 from crypto_core.errors import EvidenceError, KeydeckError, RefusedError
 from crypto_core.incidents.catalogue import ActionKind, CaptureKind, CheckKind
-from crypto_core.incidents.model import CheckResult, CheckState, Scope
+from crypto_core.incidents.model import CheckResult, CheckState, IncidentScope
 from crypto_core.incidents.service import IncidentService
 from crypto_core.incidents.step_contracts import ActionResult, Captured
 from crypto_core.secret import Secret
@@ -51,7 +51,7 @@ def assert_harmless(stored: str) -> None:
 def test_hostile_text_is_cleaned_wherever_it_comes_in(
     engine: Engine, ana: IncidentService, act: Act, doubles: Doubles
 ) -> None:
-    incident = ana.declare("team-key", Scope(key=KEY, origin=HOSTILE), HOSTILE)
+    incident = ana.declare("team-key", IncidentScope(key=KEY, origin=HOSTILE), HOSTILE)
     ana.note(incident, HOSTILE, "scope")
     ana.skip(incident, "scope", HOSTILE)
     with pytest.raises(RefusedError) as refused:
@@ -176,4 +176,4 @@ def test_evidence_that_was_changed_is_found_out(
     with pytest.raises(EvidenceError, match="not what the journal says"):
         ana.evidence(incident, other.id)
     with pytest.raises(EvidenceError, match="no piece of evidence"):
-        ana.evidence(ana.declare("team-key", Scope(key=KEY)), piece.id)
+        ana.evidence(ana.declare("team-key", IncidentScope(key=KEY)), piece.id)

@@ -12,7 +12,7 @@ from sqlalchemy import Engine, text
 
 from crypto_core.errors import RefusedError
 from crypto_core.incidents.catalogue import ActionKind
-from crypto_core.incidents.model import EntryKind, Scope, StepState
+from crypto_core.incidents.model import EntryKind, IncidentScope, StepState
 from crypto_core.incidents.service import IncidentService
 from crypto_core.incidents.step_contracts import ActionResult
 from tests.crypto_core.incidents.service.doubles import KEY, Doubles
@@ -117,7 +117,7 @@ def test_who_works_on_an_incident_is_seen_for_as_long_as_they_do(
     assert [who.actor for who in ana.show(incident).present] == ["ben"]
     [listed] = [view for view in ana.incidents() if view.incident.id == incident]
     assert [who.actor for who in listed.present] == ["ben"], "the list names who is there too"
-    other = ana.declare("team-drill", Scope(database="restored"))
+    other = ana.declare("team-drill", IncidentScope(database="restored"))
     ana.skip(other, "record", "A test only")
     ana.close(other, "Nothing")
     ben.join(other)

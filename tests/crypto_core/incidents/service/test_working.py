@@ -21,7 +21,14 @@ from crypto_core.errors import (
 )
 from crypto_core.guard.consent import Consent
 from crypto_core.incidents.catalogue import CaptureKind
-from crypto_core.incidents.model import CheckResult, CheckState, EntryKind, IncidentState, Scope, StepState
+from crypto_core.incidents.model import (
+    CheckResult,
+    CheckState,
+    EntryKind,
+    IncidentScope,
+    IncidentState,
+    StepState,
+)
 from crypto_core.incidents.service import IncidentService
 from tests.crypto_core.incidents.report.making import service_of
 from tests.crypto_core.incidents.sample import sample
@@ -34,7 +41,7 @@ def test_an_incident_is_worked_through_to_its_end_and_all_of_it_is_told_and_jour
 ) -> None:
     closed: list[int] = []
     ana = operator("ana", on_close=lambda: closed.append(1))
-    incident = ana.declare("team-key", Scope(key=KEY, origin="event 42"), "Leak at night")
+    incident = ana.declare("team-key", IncidentScope(key=KEY, origin="event 42"), "Leak at night")
     view = ana.show(incident)
     assert (view.incident.title, view.incident.state, view.incident.declared_by) == (
         "Leak at night",
@@ -146,7 +153,7 @@ def test_an_incident_goes_on_by_its_own_runbook_though_the_file_changes(
     file.unlink()
     assert fresh.show(incident).runbook.id == "team-key"
     with pytest.raises(RunbookError, match=r"no runbook 'team-key'.*team-drill"):
-        fresh.declare("team-key", Scope(key=KEY))
+        fresh.declare("team-key", IncidentScope(key=KEY))
     with forging.begin() as connection:
         change = "UPDATE keydeck.incident SET runbook_text = replace(runbook_text, '3', '4') WHERE id = :id"
         connection.execute(text(change), {"id": incident})
@@ -160,13 +167,13 @@ def test_an_incident_goes_on_by_its_own_runbook_though_the_file_changes(
 @pytest.mark.parametrize(
     ("scope", "said"),
     [
-        (Scope(), "is about a KMS key"),
-        (Scope(references=("gh_connection.access_token:gh-1",)), "is about a KMS key"),
-        (Scope(key=KEY, filter="provider:slack"), "nothing else"),
-        (Scope(key="alias/tokens"), "Not the ARN"),
+        (IncidentScope(), "is about a KMS key"),
+        (IncidentScope(references=("gh_connection.access_token:gh-1",)), "is about a KMS key"),
+        (IncidentScope(key=KEY, filter="provider:slack"), "nothing else"),
+        (IncidentScope(key="alias/tokens"), "Not the ARN"),
     ],
 )
-def test_a_scope_is_what_the_runbook_is_about(ana: IncidentService, scope: Scope, said: str) -> None:
+def test_a_scope_is_what_the_runbook_is_about(ana: IncidentService, scope: IncidentScope, said: str) -> None:
     with pytest.raises(RefusedError, match=said):
         ana.declare("team-key", scope)
 
@@ -186,7 +193,7 @@ def test_a_list_takes_as_many_statements_for_many_incidents_as_for_one(
     engine: Engine, ana: IncidentService, incident: int
 ) -> None:
     for _ in range(4):
-        ana.declare("team-key", Scope(key=KEY))
+        ana.declare("team-key", IncidentScope(key=KEY))
     ana.incidents()
     statements: list[str] = []
 
@@ -209,7 +216,7 @@ def test_without_keydecks_schema_incidents_say_so(
 ) -> None:
     engine = open_engine(environment["DATABASE_URL"])
     ana = IncidentService(engine, Journal(engine, lambda: "ana"), library, doubles.toolbox(), read_only=False)
-    for call in (lambda: ana.declare("team-key", Scope(key=KEY)), ana.incidents, lambda: ana.show(1)):
+    for call in (lambda: ana.declare("team-key", IncidentScope(key=KEY)), ana.incidents, lambda: ana.show(1)):
         with pytest.raises(MissingSchemaError, match="keydeck init"):
             call()
     assert ana.drill_due() == ""
@@ -229,7 +236,7 @@ def test_a_drill_is_due_when_the_last_one_is_too_old(services: Any, library: Any
     ana = with_days(90)
     assert "No restore drill is on record; one is wanted every 90 days" in ana.drill_due()
     assert with_days(0).drill_due() == ""
-    incident = ana.declare("team-drill", Scope(database="restored"))
+    incident = ana.declare("team-drill", IncidentScope(database="restored"))
     doubles.missing.add(CaptureKind.VERIFICATION)
     with pytest.raises(RefusedError, match="No verification is kept as evidence"):
         ana.finish(incident, "record")
@@ -250,7 +257,7 @@ def test_what_fails_after_closing_is_told_in_the_timeline(operator: Operator, li
         raise KmsAccessDeniedError("The journal could not be signed.")
 
     ana = operator("ana", on_close=fails, reports=service_of(sample()))
-    incident = ana.declare("team-drill", Scope(database="restored"))
+    incident = ana.declare("team-drill", IncidentScope(database="restored"))
     forms = ana.reports(incident)
     assert sorted(forms) == ["html", "json", "markdown"]
     assert all(f"INC-{incident}" in text for text in forms.values())

@@ -14,13 +14,13 @@ from typing import Any
 from sqlalchemy import Engine, text
 
 from console.wiring import Wired
-from crypto_core.database.tokens.attribution_cache import AnswerBook
+from crypto_core.database.tokens.attribution_cache import AttributionCache
 from crypto_core.database.tokens.opening import ValueOpener
 from crypto_core.envelope import Format
 from crypto_core.errors import SettingsError
 from crypto_core.guard.consent import Consent, Danger, require
 from crypto_core.incidents.catalogue import ActionKind, CaptureKind, CheckKind
-from crypto_core.incidents.model import CheckResult, Incident, IncidentState, Scope
+from crypto_core.incidents.model import CheckResult, Incident, IncidentScope, IncidentState
 from crypto_core.incidents.runbook import RunbookStep
 from crypto_core.incidents.step_contracts import ActionPlan, ActionResult, Captured, Situation, Toolbox
 from crypto_core.incidents.tokens.parts import TokenParts
@@ -30,8 +30,8 @@ from crypto_core.providers.answers import (
     ByHand,
     HashedQuery,
     Liveness,
+    LivenessRequest,
     Progress,
-    Question,
     RevocationPlan,
     RevocationResult,
     Revoked,
@@ -66,16 +66,16 @@ class Providers:
     revoked: list[TokenRef] = field(default_factory=list)
     before: Callable[[], None] = lambda: None
 
-    def question(self, refs: tuple[TokenRef, ...]) -> Question:
+    def question(self, refs: tuple[TokenRef, ...]) -> LivenessRequest:
         hand = tuple(
             ByHand(r, "confluence", "no site is known") for r in refs if r.table == "confluence_connection"
         )
         asked = tuple(r for r in refs if r.table != "confluence_connection")
-        return Question(asked, ("api.github.com",), name_of(f"question {asked}"), hand)
+        return LivenessRequest(asked, ("api.github.com",), name_of(f"question {asked}"), hand)
 
     def ask(
         self,
-        question: Question,
+        question: LivenessRequest,
         consent: Consent | None,
         *,
         progress: Progress | None = None,
@@ -141,12 +141,12 @@ class Stage:
     tools: Toolbox
     kept: list[tuple[str, str]]
     incident: Incident = field(
-        default_factory=lambda: Incident(7, "leak", IncidentState.OPEN, Scope(), DECLARED, "ana")
+        default_factory=lambda: Incident(7, "leak", IncidentState.OPEN, IncidentScope(), DECLARED, "ana")
     )
 
     def about(self, *refs: TokenRef | str, **scope: Any) -> Stage:
         """Say what the incident is about."""
-        self.incident = replace(self.incident, scope=Scope(references=tuple(map(str, refs)), **scope))
+        self.incident = replace(self.incident, scope=IncidentScope(references=tuple(map(str, refs)), **scope))
         return self
 
     def keep_values(self, **values: str) -> None:
@@ -212,7 +212,7 @@ def build(
     wired: Wired, *, write_format: Format = Format.V1, read_only: bool = False, most: int = 25_000
 ) -> Stage:
     """Put the tools together from the services, as the console does."""
-    answers, opener, providers = AnswerBook(wired.engine), ValueOpener(wired.keyring), Providers(wired)
+    answers, opener, providers = AttributionCache(wired.engine), ValueOpener(wired.keyring), Providers(wired)
     services: Any = wired.services
     kept: list[tuple[str, str]] = []
 

@@ -9,7 +9,7 @@ import pytest
 
 from console.sandbox.endpoint import Denial, EndpointControl, Fault
 from crypto_core.errors import SettingsError
-from crypto_core.keyring.preflight import Preflight, Sample
+from crypto_core.keyring.preflight import Preflight, WrappedSample
 from tests.crypto_core.keyring.preflight.scene import (
     CONTEXT,
     DECRYPT,
@@ -28,7 +28,7 @@ def test_a_reencryption_needs_decrypt_on_every_source_and_generate_on_the_target
 ) -> None:
     first, second, target = new_key(), new_key(), new_key()
     aws.add_denial(Denial("keydeck-oncall", DECRYPT, second))
-    sources = {first: Sample(wrapped(client, first, CONTEXT), CONTEXT), second: None}
+    sources = {first: WrappedSample(wrapped(client, first, CONTEXT), CONTEXT), second: None}
     assert verdicts(preflight.for_run(target, sources, context=CONTEXT)) == [
         (GENERATE, target, True),
         (DECRYPT, first, True),
@@ -48,7 +48,7 @@ def test_a_rewrap_needs_both_sides_and_opens_before_and_after(
     preflight: Preflight, client: Any, new_key: Callable[[], str]
 ) -> None:
     first, target = new_key(), new_key()
-    sources = {first: Sample(wrapped(client, first))}
+    sources = {first: WrappedSample(wrapped(client, first))}
     assert verdicts(preflight.for_run(target, sources, rewrap=True)) == [
         (DECRYPT, first, True),
         (FROM, first, True),
@@ -61,7 +61,7 @@ def test_what_several_sources_tell_of_the_target_is_one_permission_and_a_refusal
     aws: EndpointControl, preflight: Preflight, new_key: Callable[[], str]
 ) -> None:
     first, second, target = new_key(), new_key(), new_key()
-    sources: dict[str, Sample | None] = {first: None, second: None}
+    sources: dict[str, WrappedSample | None] = {first: None, second: None}
     aws.add_denial(Denial("keydeck-oncall", FROM, first))
     told = preflight.for_run(target, sources, rewrap=True)
     assert [(p.key, p.allowed) for p in told if p.action == FROM] == [(first, False), (second, True)]
@@ -87,13 +87,13 @@ def test_a_rewrap_under_the_same_key_asks_about_decrypt_once(
     kms: Overheard, preflight: Preflight, client: Any, new_key: Callable[[], str]
 ) -> None:
     key = new_key()
-    told = preflight.for_run(key, {key: Sample(wrapped(client, key))}, rewrap=True)
+    told = preflight.for_run(key, {key: WrappedSample(wrapped(client, key))}, rewrap=True)
     assert verdicts(told) == [(DECRYPT, key, True), (FROM, key, True), (TO, key, True)]
     assert len(kms.asked) == 2
 
 
 def test_a_sample_shows_no_bytes() -> None:
-    assert "secret" not in repr(Sample(b"secret"))
+    assert "secret" not in repr(WrappedSample(b"secret"))
 
 
 def test_what_is_no_key_name_is_refused_before_anything_is_sent(kms: Overheard, preflight: Preflight) -> None:

@@ -11,7 +11,7 @@ from console.lazy_services import if_made
 from console.sandbox.endpoint import Denial, Fault
 from console.sandbox.sandbox import Sandbox
 from console.wiring import Wired
-from crypto_core.database.state.journal import Entry
+from crypto_core.database.state.journal import JournalEntry
 from crypto_core.guard.consent import Consent, Danger
 from crypto_core.keys.changes.change import KeyChange
 from crypto_core.keys.changes.plan import ChangePlan, ChangeResult
@@ -70,7 +70,7 @@ def journaled(services: Wired) -> Callable[[], list[tuple[str, str]]]:
 
 
 @pytest.fixture
-def last_entry(services: Wired) -> Callable[[], Entry]:
+def last_entry(services: Wired) -> Callable[[], JournalEntry]:
     """Read the journal's newest entry."""
     return lambda: services.journal.entries()[-1]
 

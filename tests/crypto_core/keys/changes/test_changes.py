@@ -12,7 +12,7 @@ import pytest
 
 from console.settings import load
 from console.wiring import Wired, wire
-from crypto_core.database.state.journal import Entry
+from crypto_core.database.state.journal import JournalEntry
 from crypto_core.errors import RefusedError
 from crypto_core.guard.consent import Danger
 from crypto_core.key_names import in_region
@@ -117,7 +117,7 @@ def test_the_26th_rotation_on_demand_is_refused_before_it_is_sent(
 
 
 def test_a_key_is_made_with_policy_alias_and_rotation(
-    changes: KeyChangeService, made: Made, key: str, kms: Any, last_entry: Callable[[], Entry]
+    changes: KeyChangeService, made: Made, key: str, kms: Any, last_entry: Callable[[], JournalEntry]
 ) -> None:
     alias = own_alias(key)
     change = KeyChange(

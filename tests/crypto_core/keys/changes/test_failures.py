@@ -13,7 +13,7 @@ from sqlalchemy import Engine, text
 from console.sandbox.sandbox import Sandbox
 from console.wiring import Wired
 from crypto_core.aws.kms import KmsApi
-from crypto_core.database.state.journal import Entry, Journal
+from crypto_core.database.state.journal import Journal, JournalEntry
 from crypto_core.errors import (
     InterruptedRunError,
     KmsAccessDeniedError,
@@ -38,14 +38,14 @@ Fail = Callable[[str, str], None]
 Deny = Callable[..., None]
 
 
-def detail(entry: Entry) -> dict[str, Any]:
+def detail(entry: JournalEntry) -> dict[str, Any]:
     found = json.loads(entry.detail)
     assert isinstance(found, dict)
     return found
 
 
 def test_a_denied_change_is_told_by_its_action_and_journaled_as_failed(
-    changes: KeyChangeService, key: str, kms: Any, deny: Deny, last_entry: Callable[[], Entry]
+    changes: KeyChangeService, key: str, kms: Any, deny: Deny, last_entry: Callable[[], JournalEntry]
 ) -> None:
     plan = changes.plan(KeyChange(ChangeKind.DISABLE, key))
     deny("kms:DisableKey")
@@ -97,7 +97,7 @@ def test_a_key_whose_alias_is_denied_is_told_with_how_to_go_on(
     kms: Any,
     deny: Deny,
     sandbox: Sandbox,
-    last_entry: Callable[[], Entry],
+    last_entry: Callable[[], JournalEntry],
 ) -> None:
     alias = f"alias/late-{key.rsplit('/', 1)[-1]}"
     change = KeyChange(
@@ -167,7 +167,7 @@ def test_kms_gone_before_the_change_leaves_no_beginning(
 
 
 def test_a_change_that_is_not_answered_is_looked_for(
-    changes: KeyChangeService, key: str, fail: Fail, last_entry: Callable[[], Entry]
+    changes: KeyChangeService, key: str, fail: Fail, last_entry: Callable[[], JournalEntry]
 ) -> None:
     plan = changes.plan(KeyChange(ChangeKind.ROTATE, key))
     fail("RotateKeyOnDemand", "reset")
@@ -198,7 +198,7 @@ def test_a_change_whose_answer_was_lost_is_seen_to_be_there(
     services: Wired,
     key: str,
     monkeypatch: pytest.MonkeyPatch,
-    last_entry: Callable[[], Entry],
+    last_entry: Callable[[], JournalEntry],
     error: Exception,
 ) -> None:
     plan = changes.plan(KeyChange(ChangeKind.DISABLE, key))
@@ -228,7 +228,7 @@ def test_kms_gone_when_the_effect_is_to_be_read_back(
     key: str,
     fail: Fail,
     monkeypatch: pytest.MonkeyPatch,
-    last_entry: Callable[[], Entry],
+    last_entry: Callable[[], JournalEntry],
 ) -> None:
     plan = changes.plan(KeyChange(ChangeKind.DISABLE, key))
     call = services.kms.call
@@ -315,7 +315,7 @@ def test_a_change_that_is_broken_off_says_what_was_sent(
     services: Wired,
     key: str,
     monkeypatch: pytest.MonkeyPatch,
-    last_entry: Callable[[], Entry],
+    last_entry: Callable[[], JournalEntry],
 ) -> None:
     plan = changes.plan(KeyChange(ChangeKind.ROTATE, key))
     after_it_is_done(monkeypatch, services.kms, "RotateKeyOnDemand", KeyboardInterrupt())

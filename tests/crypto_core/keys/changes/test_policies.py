@@ -17,7 +17,7 @@ from crypto_core.keys.changes.policies import _may_be
 from crypto_core.keys.changes.reading import normal
 from crypto_core.keys.changes.service import KeyChangeService
 from crypto_core.keys.policy.access import Access
-from crypto_core.keys.principal import Principal
+from crypto_core.keys.principal import PolicyPrincipal
 
 ACCOUNT = "123456789012"
 ROOT = f"arn:aws:iam::{ACCOUNT}:root"
@@ -132,7 +132,7 @@ def test_who_the_caller_is() -> None:
     session = f"arn:aws:sts::{ACCOUNT}:assumed-role/keydeck-oncall/omar"
 
     def allowed(value: str, caller: str = session, *, all_but: bool = False) -> bool:
-        return _may_be(Access(Principal("AWS", value), all_but, frozenset({"PutKeyPolicy"})), caller)
+        return _may_be(Access(PolicyPrincipal("AWS", value), all_but, frozenset({"PutKeyPolicy"})), caller)
 
     assert allowed(ONCALL)
     assert allowed(session)

@@ -13,7 +13,7 @@ from console.sandbox.world import World
 from console.settings import load
 from console.wiring import Wired, wire
 from crypto_core.cipher import TokenCipher
-from crypto_core.database.state.journal import Entry
+from crypto_core.database.state.journal import JournalEntry
 from crypto_core.errors import (
     KmsError,
     MissingSchemaError,
@@ -134,7 +134,7 @@ def test_read_only_refuses_every_kind_before_anything_is_sent(
 
 
 def test_every_kind_takes_the_consent_that_its_danger_demands_and_no_less(
-    changes: KeyChangeService, kms: Any, sent: Sent, last_entry: Callable[[], Entry]
+    changes: KeyChangeService, kms: Any, sent: Sent, last_entry: Callable[[], JournalEntry]
 ) -> None:
     plans = plan_of_each_kind(changes, kms)
     typed = {kind for kind, plan in plans.items() if plan.danger is Danger.TYPED}
@@ -279,7 +279,7 @@ def test_without_the_schema_nothing_is_changed(
 
 
 def test_a_key_that_changed_since_the_preview_is_left_alone(
-    changes: KeyChangeService, key: str, kms: Any, sent: Sent, last_entry: Callable[[], Entry]
+    changes: KeyChangeService, key: str, kms: Any, sent: Sent, last_entry: Callable[[], JournalEntry]
 ) -> None:
     plan = changes.plan(KeyChange(ChangeKind.ROTATE, key))
     kms.rotate_key_on_demand(KeyId=key)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from crypto_core.errors import PolicyError
 from crypto_core.keys.policy.actions import POWERS, Power, in_words, named_by, powers
 from crypto_core.keys.policy.document import MOST_BYTES, Condition, Statement, parse_policy
-from crypto_core.keys.principal import Principal
+from crypto_core.keys.principal import PolicyPrincipal
 
 ACCOUNT = "123456789012"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/platform"
@@ -42,15 +42,15 @@ def only(**elements: Any) -> Statement:
 def test_a_statement_is_read_whole() -> None:
     found = only(
         Sid="PlatformUses",
-        Principal={"AWS": [ROLE, ACCOUNT], "Service": "s3.amazonaws.com"},
+        PolicyPrincipal={"AWS": [ROLE, ACCOUNT], "Service": "s3.amazonaws.com"},
         Action=["kms:Decrypt", "kms:GenerateDataKey*"],
         Condition={"StringEquals": {"kms:ViaService": ["s3.eu-west-1.amazonaws.com"]}, "Bool": {"a:b": True}},
     )
     assert (found.sid, found.allows) == ("PlatformUses", True)
     assert found.principals == (
-        Principal("AWS", ROLE),
-        Principal("AWS", ACCOUNT),
-        Principal("Service", "s3.amazonaws.com"),
+        PolicyPrincipal("AWS", ROLE),
+        PolicyPrincipal("AWS", ACCOUNT),
+        PolicyPrincipal("Service", "s3.amazonaws.com"),
     )
     assert found.actions == ("kms:Decrypt", "kms:GenerateDataKey*")
     assert found.conditions == (
@@ -159,7 +159,7 @@ def test_hostile_texts_are_inert_in_refusals_and_names() -> None:
 def test_principals_have_the_names_that_operators_know(
     value: str, name: str, account: str | None, whole: bool
 ) -> None:
-    principal = Principal("AWS", value)
+    principal = PolicyPrincipal("AWS", value)
     assert (principal.name, principal.account, principal.is_account) == (name, account, whole)
 
 

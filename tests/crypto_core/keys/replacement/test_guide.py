@@ -10,7 +10,7 @@ from console.sandbox.sandbox import Sandbox
 from console.wiring import Wired
 from crypto_core.guard.consent import Consent, Danger
 from crypto_core.keys.changes.change import ChangeKind, KeyChange
-from crypto_core.keys.replacement.guide import DoKind, Guide, Step, StepId, StepState, in_turn
+from crypto_core.keys.replacement.guide import DoKind, Guide, GuideStepState, Step, StepId, in_turn
 from crypto_core.reencryption.plan import Selection, Verb
 from tests.crypto_core.keys.replacement.conftest import Stage, told
 
@@ -108,7 +108,7 @@ def test_a_rotation_by_alias_names_the_move_and_sees_it(stage: Stage) -> None:
     stage.connect(stage.old)
     new = stage.key()
     switch = stage.step(StepId.SWITCH, new, old=alias)
-    assert switch.state is StepState.NOW
+    assert switch.state is GuideStepState.NOW
     assert lines(switch, DoKind.COMMAND) == [(f"keydeck keys alias {alias} {new}", "")]
     assert lines(switch, DoKind.SETTING) == [(f"KEYDECK_TRUSTED_KEYS={stage.old}", "")]
     assert "restart every instance" in told(switch)
@@ -135,7 +135,7 @@ def test_the_platforms_alias_is_moved_too_where_keydeck_is_told_an_arn(stage: St
     )
     stage.configure(TOKEN_ENCRYPTION_KEY_ID=new)
     switch = stage.step(StepId.SWITCH, new)
-    assert switch.state is StepState.NOW
+    assert switch.state is GuideStepState.NOW
     assert f"KEYDECK_WRITE_ALIAS is {alias}: the old key" in switch.evidence
     stage.kms.update_alias(AliasName=alias, TargetKeyId=new)
     assert stage.states(new)["switch"] == DONE
@@ -145,7 +145,7 @@ def test_without_a_configured_key_the_line_is_new(stage: Stage, monkeypatch: pyt
     monkeypatch.delenv("TOKEN_ENCRYPTION_KEY_ID")
     new = stage.key()
     switch = stage.step(StepId.SWITCH, new)
-    assert switch.state is StepState.NOW
+    assert switch.state is GuideStepState.NOW
     assert (f"TOKEN_ENCRYPTION_KEY_ID={new}", "") in lines(switch, DoKind.SETTING)
     assert "TOKEN_ENCRYPTION_KEY_ID is not set here" in switch.evidence
 
@@ -154,7 +154,7 @@ def test_a_third_key_in_the_settings_is_told(stage: Stage) -> None:
     new, third = stage.key(), stage.key()
     stage.configure(TOKEN_ENCRYPTION_KEY_ID=third)
     switch = stage.step(StepId.SWITCH, new)
-    assert switch.state is StepState.NOW
+    assert switch.state is GuideStepState.NOW
     assert f"TOKEN_ENCRYPTION_KEY_ID is {third}: {third}, neither of both" in switch.evidence
 
 
@@ -164,7 +164,7 @@ def test_an_alias_that_may_not_be_resolved_is_not_known(stage: Stage, deny: Call
     stage.configure(TOKEN_ENCRYPTION_KEY_ID="alias/nobody-made-this")
     new = stage.key()
     switch = stage.step(StepId.SWITCH, new)
-    assert switch.state is StepState.UNKNOWN
+    assert switch.state is GuideStepState.UNKNOWN
     assert "which key that means is not known" in told(switch)
     stage.configure(TOKEN_ENCRYPTION_KEY_ID=new)
     assert stage.states(new)["switch"] == DONE
@@ -232,20 +232,20 @@ def test_json_has_every_step_and_its_lines(stage: Stage) -> None:
 
 
 def test_what_is_not_done_holds_up_what_comes_behind_it() -> None:
-    def turns(*states: Step) -> list[StepState]:
+    def turns(*states: Step) -> list[GuideStepState]:
         return [s.state for s in in_turn(states)]
 
-    now, done, unknown = StepState.NOW, StepState.DONE, StepState.UNKNOWN
+    now, done, unknown = GuideStepState.NOW, GuideStepState.DONE, GuideStepState.UNKNOWN
     one, two, three = StepId.NEW_KEY, StepId.PREFLIGHT, StepId.SWITCH
-    assert turns(Step(one, done), Step(two, now), Step(three, now)) == [done, now, StepState.WAITING]
-    assert turns(Step(one, unknown), Step(three, now)) == [unknown, StepState.WAITING]
+    assert turns(Step(one, done), Step(two, now), Step(three, now)) == [done, now, GuideStepState.WAITING]
+    assert turns(Step(one, unknown), Step(three, now)) == [unknown, GuideStepState.WAITING]
     assert turns(Step(one, unknown), Step(three, done)) == [unknown, done]
     assert turns(Step(one, now), Step(three, now, urgent=True)) == [now, now]
     assert turns(Step(two, unknown, blocks=False), Step(three, now)) == [unknown, now]
     assert turns(Step(two, now, optional=True), Step(three, now)) == [now, now]
-    assert turns(Step(one, StepState.IMPOSSIBLE), Step(three, unknown)) == [
-        StepState.IMPOSSIBLE,
-        StepState.WAITING,
+    assert turns(Step(one, GuideStepState.IMPOSSIBLE), Step(three, unknown)) == [
+        GuideStepState.IMPOSSIBLE,
+        GuideStepState.WAITING,
     ]
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from crypto_core.errors import KeyNotFoundError, SettingsError
-from crypto_core.keys.replacement.guide import StepId, StepState
+from crypto_core.keys.replacement.guide import GuideStepState, StepId
 from tests.crypto_core.keys.replacement.conftest import Stage, told
 
 ACCOUNT = "123456789012"
@@ -45,10 +45,10 @@ def test_a_key_that_is_not_symmetric_is_not_possible(
 ) -> None:
     guide = stage.look(stage.key(**parameters))
     step = guide.step(StepId.NEW_KEY)
-    assert step.state is StepState.IMPOSSIBLE
+    assert step.state is GuideStepState.IMPOSSIBLE
     assert word in told(step)
     assert "symmetric key" in told(step)
-    assert all(s.state is StepState.WAITING for s in guide.steps[1:])
+    assert all(s.state is GuideStepState.WAITING for s in guide.steps[1:])
 
 
 def test_a_replica_is_the_old_key(stage: Stage) -> None:
@@ -56,7 +56,7 @@ def test_a_replica_is_the_old_key(stage: Stage) -> None:
     stage.kms.replicate_key(KeyId=old.rpartition("/")[2], ReplicaRegion="eu-central-1")
     replica = old.replace("eu-west-1", "eu-central-1")
     step = stage.step(StepId.NEW_KEY, replica, old=old)
-    assert step.state is StepState.IMPOSSIBLE
+    assert step.state is GuideStepState.IMPOSSIBLE
     assert "the same key material" in told(step)
 
 
@@ -71,20 +71,20 @@ def test_a_key_that_is_not_enabled_comes_with_the_way_out(stage: Stage, state: s
         stage._sandbox.control.set_key_state(new, state)
     guide = stage.look(new)
     step = guide.step(StepId.NEW_KEY)
-    assert step.state is StepState.NOW
+    assert step.state is GuideStepState.NOW
     assert f"{new} is {state}" in step.evidence
     assert [i.text for i in step.do] == {
         "Disabled": [f"keydeck keys enable {new}"],
         "PendingDeletion": [f"keydeck keys cancel-deletion {new}", f"keydeck keys enable {new}"],
         "PendingImport": [f"Wait until the key is Enabled: keydeck keys show {new}"],
     }[state]
-    assert guide.step(StepId.SWITCH).state is StepState.WAITING
+    assert guide.step(StepId.SWITCH).state is GuideStepState.WAITING
 
 
 def test_a_key_that_is_not_there_is_said_to_be_missing(stage: Stage) -> None:
     guide = stage.look(MISSING)
     step = guide.step(StepId.NEW_KEY)
-    assert (guide.new, step.state) == (None, StepState.NOW)
+    assert (guide.new, step.state) == (None, GuideStepState.NOW)
     assert step.evidence[0].startswith(f"{MISSING}: ")
     assert any(i.text.startswith("keydeck keys create") for i in step.do)
 
@@ -94,9 +94,9 @@ def test_a_key_that_may_not_be_looked_at_is_not_known(stage: Stage, deny: Callab
     deny("kms:DescribeKey", resource=new)
     guide = stage.look(new)
     step = guide.step(StepId.NEW_KEY)
-    assert step.state is StepState.UNKNOWN
+    assert step.state is GuideStepState.UNKNOWN
     assert "kms:DescribeKey is not allowed" in told(step)
-    assert guide.step(StepId.SWITCH).state is StepState.WAITING
+    assert guide.step(StepId.SWITCH).state is GuideStepState.WAITING
 
 
 def test_an_old_key_that_is_not_there_is_an_error(stage: Stage) -> None:
@@ -113,12 +113,12 @@ def test_who_would_lose_access_is_named_before_the_switch(stage: Stage) -> None:
     stage.put_policy(new, ADMINISTRATION, allow(PLATFORM, USES), allow(WORKER, "kms:GenerateDataKey"))
     guide = stage.look(new)
     step = guide.step(StepId.NEW_KEY)
-    assert step.state is StepState.NOW
+    assert step.state is GuideStepState.NOW
     assert "role/worker loses Decrypt" in step.evidence
     assert not any("keydeck-platform" in text for text in step.evidence)
     assert "or the platform goes dark" in told(step)
     assert f"keydeck keys policy {new} --explain" in told(step)
-    assert guide.step(StepId.SWITCH).state is StepState.WAITING
+    assert guide.step(StepId.SWITCH).state is GuideStepState.WAITING
     # The operator says that it is meant, or gives it to them.
     assert stage.states(new, accepted=[WORKER])["new-key"] == "done"
     stage.put_policy(new, ADMINISTRATION, allow([PLATFORM, WORKER], USES))
@@ -153,10 +153,10 @@ def test_access_that_may_not_be_read_is_not_taken_for_granted(
     deny(action, resource=new if of_new else stage.old)
     guide = stage.look(new)
     step = guide.step(StepId.NEW_KEY)
-    assert step.state is StepState.UNKNOWN
+    assert step.state is GuideStepState.UNKNOWN
     assert word in told(step)
     assert word in " ".join(guide.coverage.reasons)
-    assert guide.step(StepId.SWITCH).state is StepState.WAITING
+    assert guide.step(StepId.SWITCH).state is GuideStepState.WAITING
 
 
 def test_rotation_that_is_not_as_wanted_is_warned_of(stage: Stage) -> None:
@@ -192,7 +192,7 @@ def test_a_key_of_another_region_is_told_what_it_means(stage: Stage) -> None:
     new = stage.key("eu-central-1")
     guide = stage.look(new)
     step = guide.step(StepId.NEW_KEY)
-    assert step.state is StepState.DONE
+    assert step.state is GuideStepState.DONE
     assert "must ask both Regions" in told(step)
     assert "ReEncrypt" not in told(guide.step(StepId.PREFLIGHT))
     assert "rewrap" not in told(guide.step(StepId.REST))
@@ -234,10 +234,10 @@ def test_the_preflight_is_this_identitys_own(stage: Stage, deny: Callable[..., N
     deny(action, principal="*keydeck-oncall*", resource=new)
     guide = stage.look(new)
     step = guide.step(StepId.PREFLIGHT)
-    assert step.state is StepState.NOW
+    assert step.state is GuideStepState.NOW
     assert f"{action} on {new}: refused" in told(step)
     assert "says nothing of the platform's" in told(step)
-    assert guide.step(StepId.SWITCH).state is StepState.WAITING
+    assert guide.step(StepId.SWITCH).state is GuideStepState.WAITING
     # The platform's own use says more.
     stage.configure(TOKEN_ENCRYPTION_KEY_ID=new, KEYDECK_TRUSTED_KEYS=stage.old)
     if action == "kms:GenerateDataKey":
@@ -253,8 +253,8 @@ def test_a_permission_that_kms_does_not_tell_is_not_known(
     new = stage.key()
     fail("GenerateDataKey", "KMSInternalException")
     guide = stage.look(new)
-    assert guide.step(StepId.PREFLIGHT).state is StepState.UNKNOWN
-    assert guide.step(StepId.SWITCH).state is StepState.NOW
+    assert guide.step(StepId.PREFLIGHT).state is GuideStepState.UNKNOWN
+    assert guide.step(StepId.SWITCH).state is GuideStepState.NOW
     assert not guide.complete
 
 
@@ -262,7 +262,7 @@ def test_rewrapping_is_rehearsed_but_not_needed(stage: Stage, deny: Callable[...
     new = stage.key()
     deny("kms:ReEncryptTo", resource=new)
     step = stage.step(StepId.PREFLIGHT, new)
-    assert step.state is StepState.DONE
+    assert step.state is GuideStepState.DONE
     assert f"kms:ReEncryptTo on {new}: refused" in told(step)
 
 

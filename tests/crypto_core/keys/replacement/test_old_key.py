@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from crypto_core.keys.replacement.guide import StepId, StepState
+from crypto_core.keys.replacement.guide import GuideStepState, StepId
 from tests.crypto_core.keys.replacement.conftest import Stage, told
 
 OLD_KEY = StepId.OLD_KEY
@@ -31,7 +31,7 @@ def test_an_old_key_that_opens_nothing_is_urgent(stage: Stage, new: str, state: 
         stage.kms.schedule_key_deletion(KeyId=stage.old)
     guide = stage.look(new)
     step = guide.step(OLD_KEY)
-    assert step.state is StepState.NOW
+    assert step.state is GuideStepState.NOW
     assert f"while it is {state}" in told(step)
     commands = [i.text for i in step.do]
     assert commands[-1] == f"keydeck keys enable {stage.old}"
@@ -40,7 +40,7 @@ def test_an_old_key_that_opens_nothing_is_urgent(stage: Stage, new: str, state: 
         assert "it is deleted on" in told(step)
     assert not guide.complete
     # Also before anything else is done.
-    assert stage.step(OLD_KEY, stage.key()).state is StepState.NOW
+    assert stage.step(OLD_KEY, stage.key()).state is GuideStepState.NOW
 
 
 @pytest.mark.parametrize("named", ["arn", "id", "other alias"])
@@ -49,7 +49,7 @@ def test_it_counts_as_trusted_by_a_name_that_stays(stage: Stage, new: str, named
     stage.kms.create_alias(AliasName=alias, TargetKeyId=stage.old)
     name = {"arn": stage.old, "id": stage.old.rpartition("/")[2], "other alias": alias}[named]
     stage.configure(KEYDECK_TRUSTED_KEYS=f"{stage.key()},{name}")
-    assert stage.step(OLD_KEY, new).state is StepState.DONE
+    assert stage.step(OLD_KEY, new).state is GuideStepState.DONE
 
 
 def test_trust_by_the_alias_that_moves_goes_with_it(stage: Stage) -> None:
@@ -67,7 +67,7 @@ def test_being_written_under_is_no_lasting_trust(stage: Stage, new: str) -> None
     other = stage.key()
     stage.configure(KEYDECK_TRUSTED_KEYS=other)
     step = stage.step(OLD_KEY, new)
-    assert step.state is StepState.NOW
+    assert step.state is GuideStepState.NOW
     assert (f"KEYDECK_TRUSTED_KEYS={other},{stage.old}", f"KEYDECK_TRUSTED_KEYS={other}") in [
         (i.text, i.instead_of) for i in step.do
     ]
@@ -77,14 +77,14 @@ def test_tokens_of_an_unknown_key_may_be_under_it(stage: Stage, new: str, deny: 
     stage.empty()
     stage.connect(new)
     guide = stage.look(new)
-    assert guide.step(StepId.REST).state is StepState.DONE
+    assert guide.step(StepId.REST).state is GuideStepState.DONE
     assert f"keydeck keys disable {stage.old}" in told(guide.step(OLD_KEY))
     other = stage.key()
     stage.connect(other)
     deny("kms:Decrypt", resource=other)
     guide = stage.look(new)
     rest = guide.step(StepId.REST)
-    assert rest.state is StepState.NOW
+    assert rest.state is GuideStepState.NOW
     assert "0 tokens, not all could be counted" in told(rest)
     assert "keydeck verify --all" in told(rest)
     assert "keydeck keys disable" not in told(guide.step(OLD_KEY))
@@ -93,5 +93,5 @@ def test_tokens_of_an_unknown_key_may_be_under_it(stage: Stage, new: str, deny: 
 def test_an_empty_key_is_not_let_go_of_while_it_is_written_under(stage: Stage) -> None:
     guide = stage.look(stage.key())
     assert guide.tokens == 0
-    assert [s.state for s in guide.steps[-2:]] == [StepState.WAITING] * 2
+    assert [s.state for s in guide.steps[-2:]] == [GuideStepState.WAITING] * 2
     assert "keydeck keys disable" not in told(guide.step(OLD_KEY))

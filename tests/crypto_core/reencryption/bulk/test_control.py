@@ -9,9 +9,9 @@ import pytest
 
 from crypto_core.envelope import open_envelope, parse
 from crypto_core.errors import DatabaseUnreachableError, KmsThrottledError, LeaseLostError
-from crypto_core.reencryption.bulk.control import Control, Tally
+from crypto_core.reencryption.bulk.control import Control, RunTally
 from crypto_core.reencryption.bulk.pipeline import BATCH, CHANGING, TRIES, run
-from crypto_core.reencryption.bulk.ports import Order, Outcome
+from crypto_core.reencryption.bulk.ports import Outcome, TokenTask
 from crypto_core.reencryption.bulk.window import MOST
 from crypto_core.reencryption.plan import Verb
 from tests.crypto_core.reencryption.bulk.kms_in_memory import (
@@ -23,7 +23,7 @@ from tests.crypto_core.reencryption.bulk.kms_in_memory import (
 )
 from tests.crypto_core.reencryption.bulk.memory import Table, ref, until
 
-ORDER = Order(Verb.REENCRYPT, NEW, OLD)
+ORDER = TokenTask(Verb.REENCRYPT, NEW, OLD)
 
 
 def must_hold_their_tokens(table: Table) -> None:
@@ -84,7 +84,7 @@ async def test_stopped_while_held_back_a_run_ends() -> None:
     control.gate.clear()
     running = asyncio.create_task(run(table, table, ORDER, KmsInMemory(), control))
     control.stop.set()
-    assert (await running) == Tally()
+    assert (await running) == RunTally()
 
 
 async def test_what_is_sealed_behind_a_token_that_hangs_is_written_when_the_run_is_stopped() -> None:

@@ -25,10 +25,10 @@ from crypto_core.errors import (
     ReadOnlyError,
 )
 from crypto_core.keyring.data_keys import NO_CONTEXT
-from crypto_core.reencryption.bulk.control import Control, Tally
+from crypto_core.reencryption.bulk.control import Control, RunTally
 from crypto_core.reencryption.bulk.pace import CallPace
 from crypto_core.reencryption.bulk.pipeline import run
-from crypto_core.reencryption.bulk.ports import Order, Poison
+from crypto_core.reencryption.bulk.ports import Poison, TokenTask
 from crypto_core.reencryption.bulk.transport import KmsTransport
 from crypto_core.reencryption.bulk.watch import CallWatch
 from crypto_core.reencryption.plan import Verb
@@ -51,12 +51,12 @@ def keys(new_key: Callable[[], str]) -> tuple[str, str]:
 
 def written(
     table: Table,
-    order: Order,
+    order: TokenTask,
     kms: KmsApi,
     control: Control | None = None,
     watch: CallWatch | None = None,
-) -> Tally:
-    async def go() -> Tally:
+) -> RunTally:
+    async def go() -> RunTally:
         async with transport(kms, watch=watch) as made:
             return await run(table, table, order, made, control or Control())
 
@@ -80,7 +80,7 @@ def test_what_passes_is_asked_again_until_every_token_is_written(
     old, new = keys
     table = Table(enveloped(aws, old, 60))
     aws.add_fault(Fault("*", error, fraction=0.3))
-    tally = written(table, Order(verb, new, old), kms)
+    tally = written(table, TokenTask(verb, new, old), kms)
     assert (tally.written, tally.poisoned, tally.complete) == (60, 0, True)
 
 
@@ -90,7 +90,7 @@ def test_calls_that_hang_run_into_their_time_limit_and_are_made_again(
     old, new = keys
     table = Table(enveloped(aws, old, 20))
     aws.add_fault(Fault("*", "hang", count=3))
-    tally = written(table, Order(Verb.REENCRYPT, new, old), kms)
+    tally = written(table, TokenTask(Verb.REENCRYPT, new, old), kms)
     assert (tally.written, tally.poisoned) == (20, 0)
 
 
@@ -102,7 +102,7 @@ def test_throttled_the_pace_falls_and_no_token_is_poisoned(
     table = Table(enveloped(aws, old, 200))
     aws.set_throttle(150)
     watch = CallWatch()
-    tally = written(table, Order(Verb.REENCRYPT, new, old), kms, watch=watch)
+    tally = written(table, TokenTask(Verb.REENCRYPT, new, old), kms, watch=watch)
     assert (tally.written, tally.poisoned, tally.complete) == (200, 0, True)
     assert watch.throttled > 0
 
@@ -133,7 +133,7 @@ def test_a_denied_target_ends_the_run_and_poisons_nothing(
     table = Table(enveloped(aws, old, 30))
     aws.add_denial(Denial("*", "kms:GenerateDataKey", new))
     with pytest.raises(KmsAccessDeniedError, match="kms:GenerateDataKey"):
-        written(table, Order(Verb.REENCRYPT, new, old), kms)
+        written(table, TokenTask(Verb.REENCRYPT, new, old), kms)
     assert not table.changed
     assert not table.poisoned
 
@@ -145,7 +145,7 @@ def test_a_disabled_source_ends_the_run_of_one_key(
     table = Table(enveloped(aws, old, 30))
     aws.set_key_state(old, "Disabled")
     with pytest.raises(KeyDisabledError):
-        written(table, Order(Verb.REENCRYPT, new, old), kms)
+        written(table, TokenTask(Verb.REENCRYPT, new, old), kms)
     assert not table.poisoned
 
 
@@ -167,7 +167,7 @@ def test_of_several_source_keys_a_disabled_one_poisons_its_own_tokens_only(
         prefixes[blob[:37]] = key
     aws.set_key_state(other, "Disabled")
     table = Table(stored)
-    tally = written(table, Order(verb, new, keys=prefixes), kms)
+    tally = written(table, TokenTask(verb, new, keys=prefixes), kms)
     assert (tally.written, tally.poisoned, tally.complete) == (20, 20, True)
     assert {poison.kind for poison in table.poisoned} == {"key-disabled"}
     assert table.changed == {ref(number) for number in range(20)}
@@ -184,7 +184,7 @@ def test_what_can_not_be_written_is_told_by_kind_and_the_others_are_written(
     stored[ref(4)] = stored[ref(4)][:-8] + ("AAAAAAA=" if not stored[ref(4)].endswith("=") else "AAAAAA==")
     stored[ref(5)] = enveloped(aws, old, 6, Format.V2)[ref(4)]
     table = Table(stored)
-    tally = written(table, Order(Verb.REENCRYPT, new, old), kms)
+    tally = written(table, TokenTask(Verb.REENCRYPT, new, old), kms)
     kinds = {poison.token.ref.row_id: poison.kind for poison in table.poisoned}
     assert tally.written == 5
     assert kinds["gh-1"] == "incorrect-key"
@@ -199,7 +199,7 @@ def test_what_no_key_is_named_for_is_poison_without_a_call(
 ) -> None:
     old, new = keys
     table = Table(enveloped(aws, old, 5))
-    tally = written(table, Order(Verb.REENCRYPT, new, keys={b"another": old}), kms)
+    tally = written(table, TokenTask(Verb.REENCRYPT, new, keys={b"another": old}), kms)
     assert (tally.poisoned, tally.kms_calls) == (5, 0)
     assert {poison.kind for poison in table.poisoned} == {"unknown-key"}
 
@@ -209,7 +209,7 @@ def test_v2_is_not_rewrapped_under_another_key(
 ) -> None:
     old, new = keys
     table = Table(enveloped(aws, old, 5, Format.V2))
-    written(table, Order(Verb.REWRAP, new, old), kms)
+    written(table, TokenTask(Verb.REWRAP, new, old), kms)
     assert [(p.kind, p.kms_calls) for p in table.poisoned] == [("bound-to-its-key", 0)] * 5
 
 
@@ -222,7 +222,7 @@ def test_plaintext_and_dev_values_are_encrypted(
 
     dev = encode(b"dev|" + Fernet(DEV_KEY).encrypt(b"ghp_1")).decode()
     table = Table({ref(0): "ghp_" + "a" * 36, ref(1): dev})
-    tally = written(table, Order(Verb.ENCRYPT, keys[1], write_format=Format.V2), kms)
+    tally = written(table, TokenTask(Verb.ENCRYPT, keys[1], write_format=Format.V2), kms)
     assert (tally.written, tally.kms_calls) == (2, 2)
     assert {parse(stored).named_key for stored in table.stored.values()} == {keys[1]}
 
@@ -233,7 +233,7 @@ def test_hostile_texts_of_kms_are_clean_by_the_time_they_are_told(
     old, new = keys
     table = Table(enveloped(aws, old, 3))
     aws.add_fault(Fault("Decrypt", "InvalidCiphertextException", message=HOSTILE))
-    written(table, Order(Verb.REENCRYPT, new, old), kms)
+    written(table, TokenTask(Verb.REENCRYPT, new, old), kms)
     reasons = {poison.reason for poison in table.poisoned if isinstance(poison, Poison)}
     assert len(table.poisoned) == 3
     assert all(reason.isprintable() and "\u202e" not in reason for reason in reasons)
@@ -268,7 +268,7 @@ def test_a_source_key_of_another_region_works(
     far = "eu-central-1"
     old = KmsApi([far]).call("CreateKey", Description="made by a test")["KeyMetadata"]["Arn"]
     table = Table(enveloped(aws, old, 10, region=far))
-    tally = written(table, Order(Verb.REENCRYPT, new_key(), old), kms)
+    tally = written(table, TokenTask(Verb.REENCRYPT, new_key(), old), kms)
     assert (tally.written, tally.complete) == (10, True)
 
 
@@ -295,7 +295,7 @@ def test_credentials_that_run_out_in_the_middle_are_renewed(
             aws.add_fault(Fault("*", "ExpiredTokenException", count=2))
 
     table.committing = expire
-    tally = written(table, Order(Verb.REENCRYPT, new, old), KmsApi([REGION]), Control(in_flight=4))
+    tally = written(table, TokenTask(Verb.REENCRYPT, new, old), KmsApi([REGION]), Control(in_flight=4))
     assert (tally.written, tally.poisoned, tally.complete) == (100, 0, True)
 
 
@@ -306,7 +306,7 @@ def test_credentials_that_are_not_renewed_end_the_run_with_the_remedy(
     table = Table(enveloped(aws, old, 30))
     aws.add_fault(Fault("*", "ExpiredTokenException"))
     with pytest.raises(CredentialsExpiredError) as raised:
-        written(table, Order(Verb.REENCRYPT, new, old), kms)
+        written(table, TokenTask(Verb.REENCRYPT, new, old), kms)
     assert raised.value.remedy
     assert kms.refusal is not None
     assert not table.poisoned
@@ -319,9 +319,11 @@ def test_a_pace_can_be_changed_while_calls_wait(
     table = Table(enveloped(aws, old, 40))
     pace = CallPace(0.01)
 
-    async def go() -> Tally:
+    async def go() -> RunTally:
         async with KmsTransport(kms, pace) as made:
-            running = asyncio.create_task(run(table, table, Order(Verb.REENCRYPT, new, old), made, Control()))
+            running = asyncio.create_task(
+                run(table, table, TokenTask(Verb.REENCRYPT, new, old), made, Control())
+            )
             await asyncio.sleep(0.3)
             assert not table.changed
             pace.set_rate(10_000)

@@ -9,7 +9,7 @@ from botocore.exceptions import ConnectionClosedError, ReadTimeoutError
 
 from crypto_core.reencryption.bulk.pace import FALL, FALL_SECONDS, RECOVERY_SECONDS, SLOWEST, CallPace
 from crypto_core.reencryption.bulk.quota import dollars, quota_of
-from crypto_core.reencryption.bulk.retrying import LONGEST_WAIT_SECONDS, Failure, Refused, Retries
+from crypto_core.reencryption.bulk.retrying import LONGEST_WAIT_SECONDS, CallFailure, Refused, Retries
 
 
 class Clock:
@@ -108,20 +108,22 @@ async def test_whoever_waits_gets_a_turn_when_the_limit_rises() -> None:
 @pytest.mark.parametrize(
     ("happened", "failure"),
     [
-        (Refused(400, "ThrottlingException", "", {}), Failure.THROTTLED),
-        (Refused(400, "RequestLimitExceeded", "", {}), Failure.THROTTLED),
-        (Refused(429, "429", "", {}), Failure.THROTTLED),
-        (Refused(500, "KMSInternalException", "", {}), Failure.TRANSIENT),
-        (Refused(500, "KeyUnavailableException", "", {}), Failure.TRANSIENT),
-        (Refused(503, "503", "", {}), Failure.TRANSIENT),
-        (ConnectionClosedError(endpoint_url="https://kms"), Failure.TRANSIENT),
-        (ReadTimeoutError(endpoint_url="https://kms"), Failure.TRANSIENT),
-        (Refused(400, "AccessDeniedException", "", {}), Failure.FINAL),
-        (Refused(400, "IncorrectKeyException", "", {}), Failure.FINAL),
-        (Refused(400, "DisabledException", "", {}), Failure.FINAL),
+        (Refused(400, "ThrottlingException", "", {}), CallFailure.THROTTLED),
+        (Refused(400, "RequestLimitExceeded", "", {}), CallFailure.THROTTLED),
+        (Refused(429, "429", "", {}), CallFailure.THROTTLED),
+        (Refused(500, "KMSInternalException", "", {}), CallFailure.TRANSIENT),
+        (Refused(500, "KeyUnavailableException", "", {}), CallFailure.TRANSIENT),
+        (Refused(503, "503", "", {}), CallFailure.TRANSIENT),
+        (ConnectionClosedError(endpoint_url="https://kms"), CallFailure.TRANSIENT),
+        (ReadTimeoutError(endpoint_url="https://kms"), CallFailure.TRANSIENT),
+        (Refused(400, "AccessDeniedException", "", {}), CallFailure.FINAL),
+        (Refused(400, "IncorrectKeyException", "", {}), CallFailure.FINAL),
+        (Refused(400, "DisabledException", "", {}), CallFailure.FINAL),
     ],
 )
-def test_failures_are_told_apart_as_botocore_does(happened: Refused | Exception, failure: Failure) -> None:
+def test_failures_are_told_apart_as_botocore_does(
+    happened: Refused | Exception, failure: CallFailure
+) -> None:
     assert Retries().failure(happened) is failure
 
 

@@ -12,9 +12,9 @@ from crypto_core.aws.kms import KmsApi
 from crypto_core.cipher import TokenCipher
 from crypto_core.envelope import Format, parse
 from crypto_core.keyring.kms_keyring import KmsKeyring
-from crypto_core.reencryption.bulk.control import Control, Tally
+from crypto_core.reencryption.bulk.control import Control, RunTally
 from crypto_core.reencryption.bulk.pipeline import run
-from crypto_core.reencryption.bulk.ports import Order
+from crypto_core.reencryption.bulk.ports import TokenTask
 from crypto_core.reencryption.plan import Verb
 from crypto_core.references import TokenRef
 from tests.crypto_core.reencryption.bulk.memory import REGION, Table, enveloped, transport
@@ -31,9 +31,9 @@ def keys(new_key: Callable[[], str]) -> tuple[str, str]:
 
 
 def written(
-    table: Table, order: Order, kms: KmsApi, control: Control | None = None, rate: float = 100_000.0
-) -> Tally:
-    async def go() -> Tally:
+    table: Table, order: TokenTask, kms: KmsApi, control: Control | None = None, rate: float = 100_000.0
+) -> RunTally:
+    async def go() -> RunTally:
         async with transport(kms, rate) as made:
             return await run(table, table, order, made, control or Control())
 
@@ -54,7 +54,7 @@ def test_every_token_is_re_encrypted_under_the_new_key(
 ) -> None:
     old, new = keys
     table = Table(enveloped(aws, old, 120))
-    tally = written(table, Order(Verb.REENCRYPT, new, old, ask_kms=ask_kms), kms)
+    tally = written(table, TokenTask(Verb.REENCRYPT, new, old, ask_kms=ask_kms), kms)
     assert (tally.written, tally.complete, tally.kms_calls) == (120, True, 120 * calls)
     assert table.changed == set(table.stored)
     must_hold_their_tokens(table, kms, new)
@@ -65,7 +65,7 @@ def test_rewrap_leaves_nonce_and_ciphertext_byte_for_byte(
 ) -> None:
     old, new = keys
     table = Table(enveloped(aws, old, 60))
-    tally = written(table, Order(Verb.REWRAP, new, old), kms)
+    tally = written(table, TokenTask(Verb.REWRAP, new, old), kms)
     assert (tally.written, tally.kms_calls) == (60, 120)
     for reference, stored in table.stored.items():
         before, after = parse(table.before[reference]), parse(stored)
@@ -79,7 +79,7 @@ def test_batches_have_the_tokens_in_the_order_of_the_pages(
 ) -> None:
     old, new = keys
     table = Table(enveloped(aws, old, 300))
-    written(table, Order(Verb.REENCRYPT, new, old), kms)
+    written(table, TokenTask(Verb.REENCRYPT, new, old), kms)
     order: list[TokenRef] = [o.replacement.old.ref for batch in table.batches for o in batch]  # type: ignore[union-attr]
     assert order == list(table.stored)
 
@@ -89,7 +89,7 @@ def test_v2_envelopes_stay_bound_to_their_rows(
 ) -> None:
     old, new = keys
     table = Table(enveloped(aws, old, 40, Format.V2))
-    tally = written(table, Order(Verb.REENCRYPT, new, old), kms)
+    tally = written(table, TokenTask(Verb.REENCRYPT, new, old), kms)
     assert tally.written == 40
     assert {parse(stored).named_key for stored in table.stored.values()} == {new}
     must_hold_their_tokens(table, kms, new)

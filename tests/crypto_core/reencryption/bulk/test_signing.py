@@ -12,7 +12,7 @@ from botocore.credentials import ReadOnlyCredentials
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crypto_core.reencryption.bulk.signing import CONTENT_TYPE, KmsSigner
+from crypto_core.reencryption.bulk.signing import CONTENT_TYPE, RequestSigner
 
 URLS = (
     "https://kms.eu-west-1.amazonaws.com",
@@ -55,7 +55,7 @@ def test_every_call_is_signed_as_botocore_would(
     second: int,
 ) -> None:
     credentials = ReadOnlyCredentials(access_key, secret, token)
-    signer = KmsSigner(credentials, region, url)
+    signer = RequestSigner(credentials, region, url)
     now = datetime.fromtimestamp(second, UTC)
     for body in bodies:
         signed = signer.headers(operation, body, second + 0.25)
@@ -63,7 +63,7 @@ def test_every_call_is_signed_as_botocore_would(
 
 
 def test_operations_and_seconds_do_not_share_a_signature() -> None:
-    signer = KmsSigner(ReadOnlyCredentials("AKIA", "secret", None), "eu-west-1", URLS[0])
+    signer = RequestSigner(ReadOnlyCredentials("AKIA", "secret", None), "eu-west-1", URLS[0])
     signatures = {
         signer.headers(operation, b"{}", second)["Authorization"]
         for operation in OPERATIONS
@@ -73,7 +73,7 @@ def test_operations_and_seconds_do_not_share_a_signature() -> None:
 
 
 def test_going_back_a_second_signs_for_that_second() -> None:
-    signer = KmsSigner(ReadOnlyCredentials("AKIA", "secret", None), "eu-west-1", URLS[0])
+    signer = RequestSigner(ReadOnlyCredentials("AKIA", "secret", None), "eu-west-1", URLS[0])
     first = signer.headers("Decrypt", b"{}", 100.9)
     signer.headers("Decrypt", b"{}", 101.0)
     assert signer.headers("Decrypt", b"{}", 100.1) == first
@@ -81,5 +81,5 @@ def test_going_back_a_second_signs_for_that_second() -> None:
 
 @pytest.mark.parametrize("token", [None, "a session token"])
 def test_the_secret_is_in_no_header(token: str | None) -> None:
-    signer = KmsSigner(ReadOnlyCredentials("AKIA", "very-secret", token), "eu-west-1", URLS[0])
+    signer = RequestSigner(ReadOnlyCredentials("AKIA", "very-secret", token), "eu-west-1", URLS[0])
     assert "very-secret" not in str(signer.headers("Decrypt", b"{}", 100.0))

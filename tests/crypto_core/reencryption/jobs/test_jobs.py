@@ -407,7 +407,7 @@ def test_losing_the_lease_rolls_a_batch_back(jobs: Jobs, superuser: Engine, worl
     from uuid import uuid4
 
     from crypto_core.database.connection.engine import connected
-    from crypto_core.database.tokens.chunks import Counted
+    from crypto_core.database.tokens.chunks import BatchCounts
 
     first = parts.chunks.claim(number, uuid4(), 0.0)
     assert first is not None
@@ -415,12 +415,12 @@ def test_losing_the_lease_rolls_a_batch_back(jobs: Jobs, superuser: Engine, worl
     assert second is not None
     assert (second.id, second.attempt) == (first.id, 2)
     with pytest.raises(LeaseLostError), connected(parts.engine, write=True) as connection:
-        parts.chunks.advance(connection, first, "x", Counted(done=1))
+        parts.chunks.advance(connection, first, "x", BatchCounts(done=1))
     for give_back in (
-        lambda: parts.chunks.finish(first, Counted()),
-        lambda: parts.chunks.release(first, None, Counted()),
+        lambda: parts.chunks.finish(first, BatchCounts()),
+        lambda: parts.chunks.release(first, None, BatchCounts()),
     ):
         with pytest.raises(LeaseLostError):
             give_back()
-    parts.chunks.finish(second, Counted())
+    parts.chunks.finish(second, BatchCounts())
     assert scalar(superuser, f"SELECT done FROM keydeck.job_chunk WHERE id = {first.id}") == 0

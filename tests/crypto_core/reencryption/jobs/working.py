@@ -15,7 +15,7 @@ from console.wiring import Wired, wire
 from crypto_core.cipher import SealedToken, TokenCipher
 from crypto_core.database.state.jobs import JobStore
 from crypto_core.database.tokens.attribution import Attributor
-from crypto_core.database.tokens.attribution_cache import AnswerBook
+from crypto_core.database.tokens.attribution_cache import AttributionCache
 from crypto_core.database.tokens.chunks import ChunkStore
 from crypto_core.database.tokens.job_tokens import UnwritableStore
 from crypto_core.database.tokens.store import Replacement, StoredToken
@@ -24,7 +24,7 @@ from crypto_core.errors import EnvelopeError, IncorrectKeyError, InvalidCipherte
 from crypto_core.guard.consent import Consent
 from crypto_core.keyring.preflight import Preflight
 from crypto_core.keys.replacement.witness import UseWitness
-from crypto_core.reencryption.bulk.ports import Order, Outcome, Poison, Sealed, TokenPages, TokenSink
+from crypto_core.reencryption.bulk.ports import Outcome, Poison, Sealed, TokenPages, TokenSink, TokenTask
 from crypto_core.reencryption.bulk.watch import CallSample
 from crypto_core.reencryption.jobs.final_census import Closer
 from crypto_core.reencryption.jobs.job_plan import JobPlanner
@@ -50,7 +50,7 @@ class SlowWork:
     sealed: list[StoredToken] = field(default_factory=list)
     pace_told: float = 0.0
 
-    def run(self, pages: TokenPages, sink: TokenSink, order: Order, stop: Event) -> None:
+    def run(self, pages: TokenPages, sink: TokenSink, order: TokenTask, stop: Event) -> None:
         while not stop.is_set() and (page := list(pages.next())):
             while page and not stop.is_set():
                 some, page = page[: self.batch], page[self.batch :]
@@ -64,7 +64,7 @@ class SlowWork:
     def measured(self) -> CallSample:
         return CallSample(calls=1, p50_ms=1.0, p99_ms=2.0)
 
-    def _one(self, token: StoredToken, order: Order) -> Outcome:
+    def _one(self, token: StoredToken, order: TokenTask) -> Outcome:
         self.before()
         self.sealed.append(token)
         source = order.source
@@ -81,7 +81,7 @@ class SlowWork:
         return Sealed(Replacement(token, sealed.stored, sealed.source), 2)
 
 
-def _sealed(cipher: TokenCipher, token: StoredToken, order: Order) -> SealedToken:
+def _sealed(cipher: TokenCipher, token: StoredToken, order: TokenTask) -> SealedToken:
     stored = token.value.reveal()
     if order.verb is Verb.REWRAP:
         return cipher.rewrap(stored, order.target, order.source, ref=token.ref)
@@ -117,7 +117,7 @@ def jobs_of(
     in_use: tuple[str, ...] = (),
 ) -> Jobs:
     """Jobs over the services of a test."""
-    answers = AnswerBook(wired.engine)
+    answers = AttributionCache(wired.engine)
     attributor = Attributor(wired.store, wired.keyring, answers)
     chunks = ChunkStore(wired.engine, wired.store)
     unwritable, jobs = UnwritableStore(wired.engine), JobStore(wired.engine)

@@ -10,7 +10,7 @@ from sqlalchemy import Engine
 from console.sandbox.world import World
 from console.wiring import Wired
 from crypto_core.cipher import TokenCipher
-from crypto_core.database.tokens.attribution_cache import Answer, AnswerBook
+from crypto_core.database.tokens.attribution_cache import AttributionCache, KnownAttribution
 from crypto_core.envelope import parse
 from crypto_core.guard.consent import Consent
 from crypto_core.reencryption.plan import Selection, Verb
@@ -50,7 +50,9 @@ def test_a_token_of_another_key_in_a_doubtful_group_is_not_moved(
     current = world.sealed_under(world.current_key)
     prefix = parse(before[current[0]]).edk_prefix
     old = world.old_key
-    AnswerBook(services.engine).remember([Answer(b"x" * 32, prefix, old.arn, old.material_ids[0])])
+    AttributionCache(services.engine).remember(
+        [KnownAttribution(b"x" * 32, prefix, old.arn, old.material_ids[0])]
+    )
     target = services.services.keys.describe(world.current_key.arn)
     made = plan(services, Verb.REENCRYPT, Selection(under_key=old.arn), target.key_arn)
     assert made.tokens > len(world.sealed_under(old))
@@ -70,8 +72,8 @@ def test_a_multi_region_key_is_emptied_whichever_replica_kms_has_named(
     sealing = TokenCipher(services.keyring.trusting(primary))
     refs = [insert(platform, f"gh-mrk-{n}", sealing.encrypt(f"gho_{n}", primary).stored) for n in range(4)]
     envelopes = [services.store.read(ref) for ref in refs]
-    AnswerBook(services.engine).remember(
-        Answer(t.digest, parse(t.value.reveal()).edk_prefix, replica, "m") for t in envelopes[:2]
+    AttributionCache(services.engine).remember(
+        KnownAttribution(t.digest, parse(t.value.reveal()).edk_prefix, replica, "m") for t in envelopes[:2]
     )
     result = run(services, Verb.REENCRYPT, Selection(under_key=primary), world.current_key.arn)
     assert (result.done, result.complete) == (4, True)

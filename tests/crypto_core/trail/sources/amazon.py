@@ -17,7 +17,7 @@ from crypto_core.trail.sources.engines import EngineSettings
 from crypto_core.trail.sources.puller import EventPuller
 from crypto_core.trail.sources.report import PullProgress
 from crypto_core.trail.store import EventStore
-from crypto_core.trail.store.pulls import Window
+from crypto_core.trail.store.pulls import TimeWindow
 from tests.crypto_core.trail.records import record
 
 HERE, THERE = "eu-west-1", "us-east-1"
@@ -144,9 +144,9 @@ def day_of(first: datetime) -> dict[str, datetime]:
     return {"since": first - timedelta(minutes=5), "until": first + timedelta(hours=23)}
 
 
-def window_of(first: datetime) -> Window:
+def window_of(first: datetime) -> TimeWindow:
     day = day_of(first)
-    return Window(seconds(day["since"]), seconds(day["until"]))
+    return TimeWindow(seconds(day["since"]), seconds(day["until"]))
 
 
 def pages(aws: WatchedAws, source: str = "kms.amazonaws.com", region: str = HERE) -> list[dict[str, Any]]:

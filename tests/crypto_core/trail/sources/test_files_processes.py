@@ -186,7 +186,7 @@ def test_of_a_bomb_a_process_unpacks_no_more_than_it_may(folder: Path) -> None:
     (folder / "bomb.json.gz").write_bytes(gzip.compress(bytes(64 * 2**20)))
     put(folder / "sound.json", [record()])
     paths = [os.fsencode(folder / name) for name in ("bomb.json.gz", "sound.json")]
-    parts = list(reading_process.answer(reading_process.Asked(paths, 2**30)))
+    parts = list(reading_process.answer(reading_process.FilesToRead(paths, 2**30)))
     assert parts[0] is reading_process.LEFT
     assert len(parts) == 3
 

@@ -15,8 +15,8 @@ from sqlalchemy import table, text
 
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.record_reader import read_record
-from crypto_core.trail.sources.lake_sql import Query, can_be_literal, iso, question, quoted, record_of
-from crypto_core.trail.sources.pull_query import Asked, asked
+from crypto_core.trail.sources.lake_sql import LakeStatement, can_be_literal, iso, question, quoted, record_of
+from crypto_core.trail.sources.pull_query import PullQuery, asked
 from tests.crypto_core.trail.records import KEY, NOW, OTHER_KEY, context, denied, record, role, user
 from tests.crypto_core.trail.sources.engine_server import STORE, asked_of, row_of
 
@@ -56,17 +56,17 @@ HOSTILE = (
 )
 
 
-def ask(expression: str = "", **window: Any) -> Asked:
+def ask(expression: str = "", **window: Any) -> PullQuery:
     since, until = window.get("since", NOW - timedelta(days=1)), window.get("until", NOW)
     return asked(since, until, expression, aliases=lambda: ALIASES, now=NOW)
 
 
-def for_athena(what: Asked, **more: Any) -> Query:
+def for_athena(what: PullQuery, **more: Any) -> LakeStatement:
     where = table("logs", schema="audit")
     return question(what, where, written=iso, as_json=False, limit=100_000, **more)
 
 
-def for_lake(what: Asked) -> Query:
+def for_lake(what: PullQuery) -> LakeStatement:
     return question(
         what,
         text(STORE),
@@ -76,7 +76,7 @@ def for_lake(what: Asked) -> Query:
     )
 
 
-def ids(what: Asked, records: list[dict[str, Any]]) -> tuple[set[str], set[str]]:
+def ids(what: PullQuery, records: list[dict[str, Any]]) -> tuple[set[str], set[str]]:
     """The records that the query lets through, and those that are wanted."""
     query = for_athena(what)
     found = {str(row["eventid"]) for row in asked_of(query.inlined, map(row_of, records))}

@@ -18,7 +18,7 @@ from crypto_core.trail.columns import seconds
 from crypto_core.trail.coverage_record import CoverageRecord
 from crypto_core.trail.sources.report import PullProgress
 from crypto_core.trail.store import EventStore
-from crypto_core.trail.store.pulls import PullBook, Run
+from crypto_core.trail.store.pulls import PullBook, PullScope
 from tests.crypto_core.trail.sources.amazon import (
     BOTH,
     HERE,
@@ -287,6 +287,6 @@ def test_a_clock_that_is_wrong_is_told_and_covers_nothing_that_has_not_happened(
     clock.now += timedelta(days=1)
     report = puller(aws, store, clock).pull(since=real - timedelta(hours=2))
     assert any("1,440 minutes ahead of AWS's" in note for note in report.notes)
-    last = PullBook(store.file).last(Run("lookup", HERE))
+    last = PullBook(store.file).last(PullScope("lookup", HERE))
     assert last is not None
     assert last <= seconds(datetime.now(UTC)) - 15 * 60

@@ -12,14 +12,14 @@ from crypto_core.errors import InterruptedRunError, InvalidFilterError, KmsError
 from crypto_core.guard.consent import Danger
 from crypto_core.trail.sources.puller import EventPuller
 from crypto_core.trail.sources.report import PullProgress
-from crypto_core.trail.sources.tally import MOST_GAPS, Tally
+from crypto_core.trail.sources.tally import MOST_GAPS, PullTally
 from crypto_core.trail.sources.threads import side_by_side
 from crypto_core.trail.store import Added, EventStore
 from crypto_core.trail.store.pulls import (
     PullBook,
-    Run,
+    PullScope,
+    TimeWindow,
     Unfinished,
-    Window,
     forget_pulls_before,
     object_name,
 )
@@ -95,7 +95,7 @@ def test_another_pull_has_another_digest(pull: EventPuller, clock: Clock) -> Non
 
 def test_a_report_counts_tells_and_bounds_what_is_missing() -> None:
     told: list[PullProgress] = []
-    tally = Tally("lookup", told.append)
+    tally = PullTally("lookup", told.append)
     tally.count(HERE, pages=1, records=5, added=Added(3, 2, 3))
     tally.throttled(THERE)
     for n in range(MOST_GAPS + 7):
@@ -172,59 +172,59 @@ def book(store: EventStore) -> PullBook:
     return PullBook(store.file)
 
 
-RUN = Run("lookup", HERE)
+RUN = PullScope("lookup", HERE)
 
 
 def test_windows_that_touch_become_one(book: PullBook) -> None:
     for since, until in ((100, 200), (400, 500), (201, 300), (450, 600), (50, 120)):
-        book.cover(RUN, Window(since, until), 1)
-    assert book.covered() == {HERE: [Window(50, 300), Window(400, 600)]}
-    book.cover(RUN, Window(10, 1_000), 1)
-    assert book.covered() == {HERE: [Window(10, 1_000)]}
+        book.cover(RUN, TimeWindow(since, until), 1)
+    assert book.covered() == {HERE: [TimeWindow(50, 300), TimeWindow(400, 600)]}
+    book.cover(RUN, TimeWindow(10, 1_000), 1)
+    assert book.covered() == {HERE: [TimeWindow(10, 1_000)]}
     assert book.last(RUN) == 1_000
 
 
 def test_an_empty_window_covers_nothing_and_ends_what_was_under_way(book: PullBook) -> None:
-    book.save(RUN, Unfinished(Window(1, 9), "token", 5, began=9))
-    book.cover(RUN, Window(9, 8), 1)
+    book.save(RUN, Unfinished(TimeWindow(1, 9), "token", 5, began=9))
+    book.cover(RUN, TimeWindow(9, 8), 1)
     assert book.covered() == {}
     assert book.unfinished(RUN) is None
 
 
 def test_sources_places_and_scopes_are_kept_apart(book: PullBook) -> None:
-    book.cover(RUN, Window(0, 100), 1)
-    book.cover(Run("s3", HERE, place="a"), Window(0, 300), 1)
-    book.cover(Run("s3", HERE, place="b"), Window(0, 200), 1)
-    book.cover(Run("lookup", HERE, "filter name:x"), Window(0, 900), 1)
+    book.cover(RUN, TimeWindow(0, 100), 1)
+    book.cover(PullScope("s3", HERE, place="a"), TimeWindow(0, 300), 1)
+    book.cover(PullScope("s3", HERE, place="b"), TimeWindow(0, 200), 1)
+    book.cover(PullScope("lookup", HERE, "filter name:x"), TimeWindow(0, 900), 1)
     assert book.last(RUN) == 100
-    assert book.last(Run("s3", HERE, place="a")) == 300
+    assert book.last(PullScope("s3", HERE, place="a")) == 300
     # Of all places, the one that is furthest behind.
-    assert book.last(Run("s3", HERE), anywhere=True) == 200
-    assert book.last(Run("s3", THERE), anywhere=True) is None
-    assert book.covered() == {HERE: [Window(0, 100), Window(0, 300), Window(0, 200)]}
+    assert book.last(PullScope("s3", HERE), anywhere=True) == 200
+    assert book.last(PullScope("s3", THERE), anywhere=True) is None
+    assert book.covered() == {HERE: [TimeWindow(0, 100), TimeWindow(0, 300), TimeWindow(0, 200)]}
 
 
 def test_what_was_under_way_is_kept_until_it_is_whole(book: PullBook, store: EventStore) -> None:
-    state = Unfinished(Window(1, 9), "t" * 5_000, 5, began=8)
-    book.save(RUN, Unfinished(Window(1, 9), "first", 7, began=8))
+    state = Unfinished(TimeWindow(1, 9), "t" * 5_000, 5, began=8)
+    book.save(RUN, Unfinished(TimeWindow(1, 9), "first", 7, began=8))
     book.save(RUN, state)
     assert PullBook(store.file).unfinished(RUN) == state
-    assert book.unfinished(Run("lookup", THERE)) is None
-    book.cover(RUN, Window(6, 9), 1, going_on=True)
+    assert book.unfinished(PullScope("lookup", THERE)) is None
+    book.cover(RUN, TimeWindow(6, 9), 1, going_on=True)
     assert book.unfinished(RUN) == state
-    book.cover(RUN, Window(1, 9), 1)
+    book.cover(RUN, TimeWindow(1, 9), 1)
     assert book.unfinished(RUN) is None
 
 
 def test_what_is_forgotten_is_fetched_again(book: PullBook, store: EventStore) -> None:
-    book.cover(RUN, Window(0, 100), 1)
-    book.cover(RUN, Window(200, 300), 1)
+    book.cover(RUN, TimeWindow(0, 100), 1)
+    book.cover(RUN, TimeWindow(200, 300), 1)
     old, new = (object_name("kms", "b", key, "e") for key in ("old", "new"))
     book.remember([(old, 100), (new, 260), (new, 260)])
     assert book.known([old, new]) == {old, new}
     with store.file.writing() as connection:
         forget_pulls_before(connection, 250)
-    assert book.covered() == {HERE: [Window(250, 300)]}
+    assert book.covered() == {HERE: [TimeWindow(250, 300)]}
     assert book.known([old, new]) == {new}
 
 

@@ -9,7 +9,7 @@ import pytest
 from crypto_core.trail.coverage_record import CoverageRecord
 from crypto_core.trail.sources.pull_query import LATE, seconds
 from crypto_core.trail.store import EventStore
-from crypto_core.trail.store.pulls import PullBook, Run, Window
+from crypto_core.trail.store.pulls import PullBook, PullScope, TimeWindow
 from crypto_core.trail.use.witness import StoreWitness
 from tests.crypto_core.trail.records import KEY, NOW, OTHER_KEY, REGION, denied, event, read, role, user
 
@@ -30,7 +30,7 @@ def witness(store: EventStore, record: CoverageRecord) -> StoreWitness:
 def cover(store: EventStore, since: datetime, until: datetime, region: str = REGION) -> None:
     """Note that all KMS events of a time were fetched."""
     PullBook(store.file).cover(
-        Run("lookup", region), Window(seconds(since), seconds(until)), int(NOW.timestamp())
+        PullScope("lookup", region), TimeWindow(seconds(since), seconds(until)), int(NOW.timestamp())
     )
 
 

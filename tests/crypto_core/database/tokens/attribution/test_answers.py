@@ -11,7 +11,7 @@ from sqlalchemy import Engine, text
 from console.sandbox.world import World
 from console.wiring import Wired
 from crypto_core import encrypt_token
-from crypto_core.database.tokens.attribution_cache import Answer, AnswerBook
+from crypto_core.database.tokens.attribution_cache import AttributionCache, KnownAttribution
 from crypto_core.envelope import parse
 from crypto_core.errors import InterruptedRunError
 from crypto_core.findings.severity import Severity
@@ -124,9 +124,9 @@ def test_answers_that_disagree_make_a_group_a_conflict_and_are_never_averaged(
 ) -> None:
     ref = world.sealed_under(world.old_key)[0]
     envelope = parse(services.store.read(ref).value.reveal())
-    contradiction = Answer(b"x" * 32, envelope.edk_prefix, OTHER_ARN, "m-other")
+    contradiction = KnownAttribution(b"x" * 32, envelope.edk_prefix, OTHER_ARN, "m-other")
     services.services.status.take()
-    AnswerBook(services.engine).remember([contradiction])
+    AttributionCache(services.engine).remember([contradiction])
     status = services.services.status.take()
     conflicts = [s for s in status.keys if s.evidence is Evidence.CONFLICT]
     assert len(conflicts) == 1
@@ -148,7 +148,9 @@ def test_verifying_the_tokens_of_a_conflict_settles_which_key_each_is_under(
     services: Wired, world: World
 ) -> None:
     envelope = parse(services.store.read(world.sealed_under(world.old_key)[0]).value.reveal())
-    AnswerBook(services.engine).remember([Answer(b"x" * 32, envelope.edk_prefix, OTHER_ARN, "m-other")])
+    AttributionCache(services.engine).remember(
+        [KnownAttribution(b"x" * 32, envelope.edk_prefix, OTHER_ARN, "m-other")]
+    )
     services.services.work.verify(Selection(everything=True))
     status = services.services.status.take()
     assert Evidence.CONFLICT not in {s.evidence for s in status.keys}

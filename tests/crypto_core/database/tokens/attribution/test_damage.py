@@ -11,7 +11,7 @@ from sqlalchemy import Engine
 from console.wiring import Wired
 from crypto_core import encrypt_token
 from crypto_core.database.tokens.attribution import MEMBERS_TRIED
-from crypto_core.database.tokens.attribution_cache import AnswerBook
+from crypto_core.database.tokens.attribution_cache import AttributionCache
 from crypto_core.database.tokens.census import take_census
 from crypto_core.envelope import Format, parse, serialise
 from crypto_core.lists.coverage import Evidence
@@ -40,7 +40,7 @@ def test_an_edk_that_is_too_short_is_a_group_of_its_own(services: Wired, platfor
     for length in (1, 36, 37):
         cut = envelope.encrypted_data_key[:length]
         put(platform, f"gh-{length}", serialise(replace(envelope, encrypted_data_key=cut)))
-    census = take_census(services.engine, services.catalogue, AnswerBook(services.engine))
+    census = take_census(services.engine, services.catalogue, AttributionCache(services.engine))
     assert {(g.edk_prefix, g.tokens) for g in census.groups} == {(envelope.edk_prefix, 1), (None, 3)}
     status = services.services.status.take()
     assert adds_up(status)

@@ -13,7 +13,7 @@ from console.sandbox.world import World
 from console.wiring import Wired
 from crypto_core import encrypt_token
 from crypto_core.database.tokens.attribution import Attributor
-from crypto_core.database.tokens.attribution_cache import AnswerBook
+from crypto_core.database.tokens.attribution_cache import AttributionCache
 from crypto_core.database.tokens.census import take_census
 from crypto_core.envelope import Format
 from crypto_core.lists.coverage import Evidence
@@ -134,7 +134,7 @@ def test_the_limit_of_questions_is_told_in_the_coverage(
     put(platform, "gh-whole", sealed)
     for number in range(8):
         put(platform, f"gh-{number}", without_header(sealed))
-    answers = AnswerBook(services.engine)
+    answers = AttributionCache(services.engine)
     attributor = Attributor(services.store, services.keyring, answers, limit=5)
     census = take_census(services.engine, services.catalogue, answers)
     before = decrypts()
@@ -145,7 +145,7 @@ def test_the_limit_of_questions_is_told_in_the_coverage(
 
 
 def test_without_any_question_left_groups_are_told_as_not_asked(services: Wired, world: World) -> None:
-    answers = AnswerBook(services.engine)
+    answers = AttributionCache(services.engine)
     attributor = Attributor(services.store, services.keyring, answers, limit=0)
     attribution = attributor.attribute(take_census(services.engine, services.catalogue, answers))
     assert sum(c.tokens for c in attribution.counts) == world.by_format[Format.V1]
