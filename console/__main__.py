@@ -32,6 +32,7 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "journal": ("console.commands.journal", "List, verify and sign the journal."),
     "init": ("console.commands.init", "Create Keydeck's own schema."),
     "settings": ("console.commands.settings", "Show each setting and where it came from."),
+    "grants": ("console.commands.grants", "Print the SQL privileges and IAM policy of a role."),
     "doctor": ("console.commands.doctor", "Look whether everything is in place."),
     "serve": ("console.commands.serve", "Serve the console to a browser."),
 }

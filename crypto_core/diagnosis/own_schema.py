@@ -7,17 +7,16 @@ from pathlib import Path
 
 from sqlalchemy import Engine, text
 
-from crypto_core import database
+from crypto_core.database import state
 from crypto_core.database.connection.engine import connected
 from crypto_core.database.schema import SCHEMA, metadata
 from crypto_core.diagnosis.check import Check, CheckOutcome
 from crypto_core.diagnosis.trying import trying
 from crypto_core.errors import KeydeckError
+from crypto_core.guard.operations import READ, Role, own_tables
 
-_APPEND_ONLY = ("journal", "journal_checkpoint", "incident_evidence", "incident_entry")
-_PRIVILEGES = dict.fromkeys(_APPEND_ONLY, ("SELECT", "INSERT")) | {"version": ("SELECT",)}
-_OTHERWISE = ("SELECT", "INSERT", "UPDATE")
-"""What writing tokens needs on each table."""
+_NEEDED = own_tables(Role.RESPONDER)
+"""What is needed on each table by whoever does all that Keydeck can do."""
 
 _SCHEMA = text(
     "SELECT has_schema_privilege(oid, 'USAGE') AS usable, quote_ident(current_user) AS role"
@@ -75,7 +74,7 @@ def own_schema(engine: Engine, *, area: str, read_only: bool) -> Iterator[Check]
 
 def _table(table: str, held: set[tuple[str, str]], role: str, area: str, read_only: bool) -> Check:
     name = f"{SCHEMA}.{table}"
-    needed = ("SELECT",) if read_only else _PRIVILEGES.get(table, _OTHERWISE)
+    needed = READ if read_only else _NEEDED.get(table, READ)
     missing = [privilege for privilege in needed if (table, privilege) not in held]
     if not missing:
         return Check(area, name, CheckOutcome.OK, f"{', '.join(needed)}: granted.")
@@ -100,5 +99,5 @@ def _versions() -> tuple[str, frozenset[str]]:
     """The schema's latest version, and all versions that this Keydeck knows."""
     from alembic.script import ScriptDirectory
 
-    scripts = ScriptDirectory(str(Path(next(iter(database.__path__))) / "migrations"))
+    scripts = ScriptDirectory(str(Path(next(iter(state.__path__))) / "migrations"))
     return str(scripts.get_current_head()), frozenset(s.revision for s in scripts.walk_revisions())

@@ -12,29 +12,10 @@ from enum import StrEnum
 from typing import Any, Protocol
 from uuid import UUID
 
-ACTIONS = (
-    "keys enable-rotation",
-    "keys disable-rotation",
-    "keys rotate",
-    "keys create",
-    "keys alias",
-    "keys enable",
-    "keys disable",
-    "keys schedule-deletion",
-    "keys cancel-deletion",
-    "keys put-policy",
-    "keys revoke-grant",
-    "keys retire-grant",
-    "keys replicate",
-    "rewrap",
-    "reencrypt",
-    "encrypt",
-    "jobs restore",
-    "backups purge",
-    "revoke",
-)
-"""All that can be made to need four eyes, as commands and the journal call it; revoke is at a provider."""
+from crypto_core.guard.operations import OPERATIONS
 
+ACTIONS = tuple(operation.name for operation in OPERATIONS if operation.second_person)
+"""All that can be made to need four eyes, as commands and the journal call it; revoke is at a provider."""
 
 SAME_AS = {"incident revoke-tokens": "revoke", "revoke tokens": "revoke"}
 """Other words for an action. An incident's other steps act by services that ask for approval themselves."""

@@ -1,0 +1,44 @@
+"""keydeck grants."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from console.commands.session import json_option, wired
+from console.printing import print_json
+from crypto_core.database.role_grants import role_grants
+from crypto_core.guard.operations import Role, iam_policy
+from crypto_core.text.cleaning import clean
+
+
+@click.command()
+@click.argument("role", type=click.Choice([role.value for role in Role]))
+@click.option("--to", "grantee", metavar="NAME", help="The database role; keydeck_ROLE unless you name one.")
+@json_option
+@click.pass_context
+def grants(ctx: click.Context, *, role: str, grantee: str | None, as_json: bool) -> None:
+    """Print the SQL privileges and the IAM policy that a role needs. Changes nothing.
+
+    An inspector looks and verifies. An operator also writes tokens anew. A responder also works on incidents,
+    changes KMS keys and revokes tokens.
+    """
+    wanted = Role(role)
+    with wired(ctx) as services:
+        settings = services.settings
+        named = grantee or f"keydeck_{wanted.value}"
+        sql = role_grants(services.engine, services.catalogue().tables, wanted, named)
+        keys = [*([settings.write_key] if settings.write_key else []), *settings.trusted_keys]
+        policy = iam_policy(wanted, [*keys, *settings.signing_key])
+        gaps = services.catalogue().gaps
+    if as_json:
+        print_json({"role": wanted.value, "sql": sql, "iam_policy": policy, "not_covered": gaps})
+        return
+    click.echo("-- SQL, for a role that exists: CREATE ROLE first, or name yours with --to")
+    for statement in sql:
+        click.echo(clean(statement))
+    for gap in gaps:
+        click.echo(f"-- Not covered: {clean(gap)}")
+    click.echo("\n-- IAM policy")
+    click.echo(json.dumps(policy, indent=2))

@@ -1,0 +1,50 @@
+"""The SQL privileges that a role needs, as statements for a DBA."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from sqlalchemy import Engine, text
+
+from crypto_core.database.connection.engine import connected
+from crypto_core.database.schema import SCHEMA, metadata
+from crypto_core.database.tokens.tables import TokenTable
+from crypto_core.guard.operations import READ, Role, of_role, own_tables
+
+_PLACE = text(
+    """
+    SELECT quote_ident(n.nspname) AS schema, quote_ident(n.nspname) || '.' || quote_ident(c.relname) AS name
+    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE c.oid = to_regclass(quote_ident(:table))
+    """
+)
+_QUOTED = text("SELECT quote_ident(:name)")
+
+
+def role_grants(engine: Engine, tables: Iterable[TokenTable], role: Role, grantee: str) -> tuple[str, ...]:
+    """Return the statements that let the database role `grantee` work as `role`. Raises DatabaseError.
+
+    Tables of the platform are named with their schema, and no column is granted that Keydeck does not use.
+    """
+    writes = any(operation.writes_tokens for operation in of_role(role))
+    with connected(engine) as connection:
+
+        def quoted(names: Iterable[str]) -> str:
+            return ", ".join(str(connection.scalar(_QUOTED, {"name": name})) for name in names)
+
+        def statements() -> Iterator[str]:
+            to = f"TO {quoted([grantee])};"
+            places = {t: connection.execute(_PLACE, {"table": t.name}).one() for t in tables}
+            for schema in dict.fromkeys(place.schema for place in places.values()):
+                yield f"GRANT USAGE ON SCHEMA {schema} {to}"
+            for table, place in places.items():
+                read = dict.fromkeys((table.id_column, *table.token_columns, *table.shown))
+                yield f"GRANT SELECT ({quoted(read)}) ON {place.name} {to}"
+                if writes:
+                    yield f"GRANT UPDATE ({quoted(table.token_columns)}) ON {place.name} {to}"
+            yield f"GRANT USAGE ON SCHEMA {SCHEMA} {to}"
+            needed = own_tables(role)
+            for name in sorted({table.name for table in metadata.tables.values()} | {"version"}):
+                yield f"GRANT {', '.join(needed.get(name, READ))} ON {SCHEMA}.{name} {to}"
+
+        return tuple(statements())

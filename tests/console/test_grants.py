@@ -1,0 +1,105 @@
+"""keydeck grants: what it prints is enough for a role's work, and no more."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import Engine, make_url, text
+
+from console.sandbox.sandbox import Sandbox
+from console.sandbox.world import World
+from console.wiring import Wired
+from crypto_core.guard.operations import Role
+from tests.console.command_types import Keydeck, NewKey
+
+
+@dataclass
+class Allowed:
+    """A database role with exactly what was printed, and the actions that its IAM policy allows."""
+
+    name: str
+    actions: set[str]
+
+
+@pytest.fixture(params=list(Role))
+def allowed(
+    request: pytest.FixtureRequest,
+    services: Wired,
+    keydeck: Keydeck,
+    superuser: Engine,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Allowed]:
+    """A new database role with the printed privileges; the process works as this role from now on."""
+    name, password = f"R {uuid4().hex[:8]}", uuid4().hex
+    printed = keydeck("grants", request.param.value, "--to", name, "--json").json
+    with superuser.begin() as connection:
+        connection.execute(text(f"CREATE ROLE \"{name}\" LOGIN PASSWORD '{password}'"))
+        for statement in printed["sql"]:
+            connection.execute(text(statement))
+    url = make_url(services.settings.database_url).set(username=name, password=password)
+    monkeypatch.setenv("DATABASE_URL", url.render_as_string(hide_password=False))
+    statements = printed["iam_policy"]["Statement"]
+    yield Allowed(request.param.value, {action for s in statements for action in s["Action"]})
+    with superuser.begin() as connection:
+        connection.execute(text(f'DROP OWNED BY "{name}"'))
+        connection.execute(text(f'DROP ROLE "{name}"'))
+
+
+def called(sandbox: Sandbox, before: dict[str, int]) -> set[str]:
+    """The IAM actions of the calls since then."""
+    now = sandbox.control.stats().calls
+    made = {action for action, count in now.items() if count > before.get(action, 0)}
+    if "kms:ReEncrypt" in made:
+        made = made - {"kms:ReEncrypt"} | {"kms:ReEncryptFrom", "kms:ReEncryptTo"}
+    return made - {"sts:GetCallerIdentity"}  # needs no permission
+
+
+def test_a_role_does_its_work_with_what_is_printed_and_is_refused_what_is_not_its_own(
+    allowed: Allowed, keydeck: Keydeck, sandbox: Sandbox, world: World, new_key: NewKey
+) -> None:
+    one, two = map(str, world.sealed_under(world.current_key)[:2])
+    key, another = new_key(), new_key()
+    before = dict(sandbox.control.stats().calls)
+    status = keydeck("status", "--json")
+    assert (status.exit_code, status.json["coverage"]["complete"]) == (0, True)
+    assert keydeck("verify", one).exit_code == 0
+    keydeck("findings", "--json")
+    written = [
+        keydeck(verb, ref, "--to", key, "--yes") for verb, ref in (("rewrap", one), ("reencrypt", two))
+    ]
+    declared = keydeck("incident", "start", "key-compromise", "--key", key)
+    disabled = keydeck("keys", "disable", another, "--yes") if declared.exit_code == 0 else declared
+    works = (allowed.name != "inspector", allowed.name == "responder", allowed.name == "responder")
+    done = (all(w.exit_code == 0 for w in written), declared.exit_code == 0, disabled.exit_code == 0)
+    assert done == works, (written, declared, disabled)
+    assert called(sandbox, before) <= allowed.actions
+    if allowed.name == "inspector":
+        assert "GRANT" in written[0].stderr
+
+
+def test_the_statements_name_columns_and_no_more(services: Wired, keydeck: Keydeck) -> None:
+    sql = keydeck("grants", "operator", "--json").json["sql"]
+    assert not [s for s in sql if "ALL" in s.split() or "DELETE" in s or "TRUNCATE" in s]
+    updates = [s for s in sql if s.startswith("GRANT UPDATE (")]
+    assert "GRANT UPDATE (bot_token) ON public.slack_connection TO keydeck_operator;" in updates
+    assert len(updates) == 4
+
+
+def test_as_text_the_policy_is_json_below_the_statements(services: Wired, keydeck: Keydeck) -> None:
+    said = keydeck("grants", "inspector").stdout
+    above, _, below = said.partition("-- IAM policy")
+    policy: dict[str, Any] = json.loads(below)
+    assert policy["Version"] == "2012-10-17"
+    assert [line for line in above.splitlines() if line.startswith("GRANT SELECT (id, bot_token")]
+
+
+def test_a_hostile_name_is_one_identifier(services: Wired, keydeck: Keydeck) -> None:
+    hostile = 'x; DROP TABLE gh_connection; -- "\x1b[31m'
+    sql = keydeck("grants", "inspector", "--to", hostile, "--json").json["sql"]
+    assert all(s.endswith('"x; DROP TABLE gh_connection; -- ""\x1b[31m";') for s in sql)
+    assert "\x1b" not in keydeck("grants", "inspector", "--to", hostile).stdout
