@@ -18,9 +18,9 @@ from console.wiring import Wired, wire
 from crypto_core.cipher import TokenCipher
 from crypto_core.database.connection.engine import connected
 from crypto_core.database.schema import envelope_backup
-from crypto_core.database.state.journal import Outcome
 from crypto_core.errors import KeydeckError, KeyDisabledError, KmsError
 from crypto_core.guard.consent import Consent
+from crypto_core.guard.outcome import Outcome
 from crypto_core.key_names import short_key
 from crypto_core.keys.status import Status
 from crypto_core.reencryption.plan import Plan, RunResult, Selection, Verb, Verification

@@ -6,9 +6,9 @@ import click
 
 from console.commands.session import wired
 from crypto_core.database.state.installation import ddl, install
-from crypto_core.database.state.journal import Outcome
 from crypto_core.database.tokens.indexes import offered
 from crypto_core.errors import ReadOnlyError
+from crypto_core.guard.outcome import Outcome
 
 
 @click.command()

@@ -12,9 +12,10 @@ import click
 from console.commands.moments import moment
 from console.commands.session import json_option, wired
 from console.printing import print_json, print_table, say
-from crypto_core.database.state.journal import EntryFilter, Outcome
+from crypto_core.database.state.journal import EntryFilter
 from crypto_core.database.state.journal_checkpoints import Checkpoint, JournalCheck, checkpoint_of
 from crypto_core.errors import RefusedError
+from crypto_core.guard.outcome import Outcome
 from crypto_core.text.cleaning import clean
 from crypto_core.text.counting import counted
 

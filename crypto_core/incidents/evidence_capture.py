@@ -12,8 +12,8 @@ from threading import Event
 
 from crypto_core.cancelling import stop_if
 from crypto_core.database.state.incident_changes import EvidenceDraft
-from crypto_core.database.state.journal import Outcome
 from crypto_core.errors import InterruptedRunError, KeydeckError, RefusedError
+from crypto_core.guard.outcome import Outcome
 from crypto_core.incidents.catalogue import CaptureKind
 from crypto_core.incidents.evidence_sanitising import NOTHING, Hiding, kept_text
 from crypto_core.incidents.model import EntryKind, EvidencePiece, IncidentView, StepState, StepView
@@ -41,7 +41,7 @@ class StepEvidence:
         self, number: int, step_id: str, *, cancelled: Event | None = None
     ) -> tuple[EvidencePiece, ...]:
         """Keep all evidence that a step names. Raises for what can't be had, after the rest was kept."""
-        self._parts.may_write("keep evidence")
+        self._parts.guard.may_change("keep evidence")
         view = self._parts.view(number)
         step = self._parts.step_of(view, step_id)
         if not step.step.captures:

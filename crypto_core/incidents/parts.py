@@ -6,15 +6,15 @@ import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
 
 from sqlalchemy import Engine
 
 from crypto_core.database.state.incident_changes import IncidentChange, IncidentRow, StepRow
 from crypto_core.database.state.incidents import IncidentStore
-from crypto_core.database.state.installation import require_schema
-from crypto_core.database.state.journal import Journal, Outcome
-from crypto_core.errors import DatabaseError, EvidenceError, ReadOnlyError, RefusedError, RunbookError
+from crypto_core.database.state.installation import require_schemas
+from crypto_core.database.state.journal import Journal
+from crypto_core.errors import EvidenceError, RefusedError, RunbookError
+from crypto_core.guard.guard import Guard
 from crypto_core.incidents.catalogue import SubjectKind
 from crypto_core.incidents.library import RunbookLibrary
 from crypto_core.incidents.model import IncidentState, IncidentView, StepState, StepView
@@ -45,16 +45,11 @@ class IncidentParts:
         self.library = library
         self.store = IncidentStore(engine, journal, clock=clock)
         self.toolbox = replace(toolbox, checks={**own_checks(self.store), **toolbox.checks})
+        self.guard = Guard(journal, read_only=read_only, ready=require_schemas(engine))
         self.read_only = read_only
         self._journal = journal
         self._actor = ""
         self._runbooks: dict[str, Runbook] = {}
-
-    def may_write(self, what: str) -> None:
-        """Raise ReadOnlyError if nothing may be changed, MissingSchemaError without Keydeck's schema."""
-        if self.read_only:
-            raise ReadOnlyError(f"Read-only is set: Keydeck does not {what}.")
-        require_schema(self.engine)
 
     def actor(self) -> str:
         """Return who acts. May ask AWS and the database."""
@@ -64,15 +59,6 @@ class IncidentParts:
     def last_actor(self) -> str:
         """Return who acts, as it was last known. Asks only if it never was."""
         return self._actor or self.actor()
-
-    def try_to_record(self, action: str, subject: str, outcome: Outcome, detail: Mapping[str, Any]) -> None:
-        """Journal a dry run or a refusal. That it can't be is logged, and stops nothing."""
-        if self.read_only:
-            return
-        try:
-            self._journal.record(action, subject, outcome, detail)
-        except DatabaseError as error:
-            _log.warning("A journal entry (%s, %s) could not be written: %s", action, outcome.value, error)
 
     def view(self, number: int) -> IncidentView:
         """Return an incident with all that is known of it.

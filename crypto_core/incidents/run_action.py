@@ -14,16 +14,14 @@ from dataclasses import replace
 from threading import Event
 
 from crypto_core.database.state.incident_locks import held
-from crypto_core.database.state.journal import Outcome
 from crypto_core.errors import (
     DatabaseError,
-    InterruptedRunError,
     KeydeckError,
-    NotConfirmedError,
     RefusedError,
 )
 from crypto_core.guard.approvals import ApprovalGate
 from crypto_core.guard.consent import Consent, Danger, require
+from crypto_core.guard.outcome import Outcome, ended_by
 from crypto_core.incidents.evidence_sanitising import Hiding, joined, kept_text, told_inputs
 from crypto_core.incidents.model import EntryKind, IncidentView, StepState, StepView
 from crypto_core.incidents.parts import IncidentParts, out_of_order, still_open
@@ -65,16 +63,11 @@ class StepActions:
         action = self._action(view, step)
         subject = f"{view.incident.name} {step_id}"
         detail = {"action": str(step.step.action), **told_inputs(inputs)}
-        try:
+        guard = self._parts.guard
+        with guard.recording("incident plan", subject, detail, lambda error: kept_text(error.message)):
             plan = action.plan(Situation(view.incident, step.step, inputs, cancelled))
-        except InterruptedRunError:
-            raise
-        except KeydeckError as error:
-            refused = detail | {"reason": kept_text(error.message)}
-            self._parts.try_to_record("incident plan", subject, Outcome.REFUSED, refused)
-            raise
         planned = detail | {"plan": plan.digest, "title": kept_text(plan.title)}
-        self._parts.try_to_record("incident plan", subject, Outcome.DRY_RUN, planned)
+        guard.dry_run("incident plan", subject, planned)
         return plan
 
     def run(
@@ -89,7 +82,7 @@ class StepActions:
         cancelled: Event | None,
     ) -> ActionResult:
         """Do what the plan says, keep what came of it, and end the step if it is proved."""
-        self._parts.may_write("run an action")
+        self._parts.guard.may_change("run an action")
         view, step = self._parts.open_step(number, step_id)
         action = self._action(view, step)
         given = self._agreed(view, step, plan, consent)
@@ -126,13 +119,9 @@ class StepActions:
     def _agreed(
         self, view: IncidentView, step: StepView, plan: ActionPlan, consent: Consent | None
     ) -> Consent:
-        try:
+        detail = {"action": str(step.step.action), "plan": plan.digest}
+        with self._parts.guard.recording("incident run", f"{view.incident.name} {step.step.id}", detail):
             return require(consent, plan)
-        except NotConfirmedError as error:
-            detail = {"action": str(step.step.action), "plan": plan.digest, "reason": error.message}
-            subject = f"{view.incident.name} {step.step.id}"
-            self._parts.try_to_record("incident run", subject, Outcome.REFUSED, detail)
-            raise
 
     def _approved(self, view: IncidentView, step: StepView, plan: ActionPlan) -> None:
         """Pass if a second identity isn't needed, or has approved. Raises ApprovalNeededError."""
@@ -181,11 +170,7 @@ class StepActions:
         self, view: IncidentView, step: StepView, error: BaseException, actor: str, hiding: Hiding
     ) -> None:
         """Keep why an action ended without a result. What it did is seen by its check."""
-        outcome = Outcome.FAILED
-        if isinstance(error, InterruptedRunError) or not isinstance(error, Exception):
-            outcome = Outcome.INTERRUPTED
-        elif isinstance(error, RefusedError):
-            outcome = Outcome.REFUSED
+        outcome = ended_by(error)
         # Only our own errors are made to be shown.
         known = isinstance(error, KeydeckError)
         reason = hiding.text(error if known else type(error).__name__, 2_000)

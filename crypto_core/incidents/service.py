@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Protocol
 from sqlalchemy import Engine
 
 from crypto_core.database.state.incidents import IncidentDraft
-from crypto_core.database.state.journal import Journal, Outcome
-from crypto_core.errors import KeydeckError, MissingSchemaError, RefusedError
+from crypto_core.database.state.journal import Journal
+from crypto_core.errors import MissingSchemaError, RefusedError
 from crypto_core.guard.approvals import ApprovalGate
 from crypto_core.guard.consent import Consent
+from crypto_core.guard.outcome import Outcome
 from crypto_core.incidents.catalogue import CaptureKind
 from crypto_core.incidents.evidence_capture import StepEvidence
 from crypto_core.incidents.evidence_sanitising import NOTHING_SHA256, kept_text
@@ -107,14 +108,12 @@ class IncidentService:
         Raises RunbookError, RefusedError where the scope isn't what the runbook is about (journaled),
         InvalidReferenceError, InvalidFilterError, ReadOnlyError, MissingSchemaError, DatabaseError.
         """
-        self._parts.may_write("declare an incident")
+        self._parts.guard.may_change("declare an incident")
         found = self._parts.library.get(runbook)
-        try:
+        runbook_named = {"runbook": found.id}
+        guard = self._parts.guard
+        with guard.recording("incident declare", found.id, runbook_named, lambda e: kept_text(e.message)):
             about = checked_scope(found, scope)
-        except KeydeckError as error:
-            reason = {"reason": kept_text(error.message), "runbook": found.id}
-            self._parts.try_to_record("incident declare", found.id, Outcome.REFUSED, reason)
-            raise
         named = kept_text(title, TITLE_LIMIT) or clean(found.title, TITLE_LIMIT)
         first = found.steps[0]
         draft = IncidentDraft(

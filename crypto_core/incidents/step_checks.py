@@ -7,8 +7,8 @@ from datetime import datetime
 from threading import Event
 
 from crypto_core.cancelling import stop_if
-from crypto_core.database.state.journal import Outcome
 from crypto_core.errors import InterruptedRunError, KeydeckError, RefusedError
+from crypto_core.guard.outcome import Outcome
 from crypto_core.incidents.evidence_capture import StepEvidence
 from crypto_core.incidents.evidence_sanitising import Hiding, joined, kept_text
 from crypto_core.incidents.model import (
@@ -53,7 +53,7 @@ class StepProof:
 
     def finish(self, number: int, step_id: str, *, cancelled: Event | None = None) -> None:
         """End a step if its check passes. Raises RefusedError where it does not, and as `capture`."""
-        self._parts.may_write("end a step")
+        self._parts.guard.may_change("end a step")
         view, step = self._parts.open_step(number, step_id)
         if step.step.choices:
             raise RefusedError(

@@ -6,8 +6,8 @@ import logging
 from collections.abc import Callable
 
 from crypto_core.database.state.incident_changes import IncidentChange
-from crypto_core.database.state.journal import Outcome
 from crypto_core.errors import KeydeckError, RefusedError
+from crypto_core.guard.outcome import Outcome
 from crypto_core.incidents.conditions import consequences
 from crypto_core.incidents.evidence_capture import StepEvidence
 from crypto_core.incidents.evidence_sanitising import Hiding, kept_text
@@ -43,7 +43,7 @@ class StepDecisions:
 
     def answer(self, number: int, step_id: str, choice: str) -> None:
         """Decide what a step asks; the steps that hang on it become needed, or not."""
-        self._parts.may_write("decide")
+        self._parts.guard.may_change("decide")
         view, step = self._parts.open_step(number, step_id)
         if choice not in step.step.choices:
             offered = ", ".join(step.step.choices) or "it asks nothing"
@@ -81,7 +81,7 @@ class StepDecisions:
 
     def skip(self, number: int, step_id: str, reason: str) -> None:
         """End a step without doing it."""
-        self._parts.may_write("skip a step")
+        self._parts.guard.may_change("skip a step")
         why = _reason(reason, f"skip step {clean(step_id, 60)}")
         view, step = self._parts.open_step(number, step_id)
         actor = self._parts.actor()
@@ -101,7 +101,7 @@ class StepDecisions:
 
     def reopen(self, number: int, step_id: str, reason: str) -> None:
         """Take a step up again that had ended; what hangs on its answer waits for the next one."""
-        self._parts.may_write("reopen a step")
+        self._parts.guard.may_change("reopen a step")
         why = _reason(reason, f"reopen step {clean(step_id, 60)}")
         view = self._parts.view(number)
         step = self._parts.step_of(view, step_id)
@@ -132,7 +132,7 @@ class StepDecisions:
 
     def note(self, number: int, text: str, step_id: str) -> None:
         """Write a note into the timeline, about a step or the incident."""
-        self._parts.may_write("write a note")
+        self._parts.guard.may_change("write a note")
         written = kept_text(text, NOTE_LIMIT)
         if not written:
             raise RefusedError("There is nothing in the note.")
@@ -146,7 +146,7 @@ class StepDecisions:
 
     def close(self, number: int, outcome: str) -> None:
         """Close an incident of which no step is left."""
-        self._parts.may_write("close an incident")
+        self._parts.guard.may_change("close an incident")
         view = self._parts.view(number)
         ended = _reason(outcome, f"close {view.incident.name}")
         actor = self._parts.actor()
@@ -158,13 +158,11 @@ class StepDecisions:
                 change.tell(EntryKind.CLOSED.value, "", ended)
                 change.record("incident close", "", Outcome.DONE, {"outcome": ended})
         if left:
-            refused = RefusedError(
-                f"{view.incident.name} has steps that are not ended: {', '.join(left)}.",
-                remedy="Finish each, or skip it with a reason.",
-            )
-            detail = {"reason": refused.message}
-            self._parts.try_to_record("incident close", view.incident.name, Outcome.REFUSED, detail)
-            raise refused
+            with self._parts.guard.recording("incident close", view.incident.name):
+                raise RefusedError(
+                    f"{view.incident.name} has steps that are not ended: {', '.join(left)}.",
+                    remedy="Finish each, or skip it with a reason.",
+                )
         self._after_closing(number, actor)
 
     def _after_closing(self, number: int, actor: str) -> None:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from typing import Any
 from uuid import uuid4
 
-from crypto_core.database.state.installation import require_schema
-from crypto_core.database.state.journal import Journal, Outcome
-from crypto_core.errors import DatabaseError, KeydeckError
+from crypto_core.database.state.journal import Journal
 from crypto_core.guard.consent import Consent
+from crypto_core.guard.guard import Guard
+from crypto_core.guard.outcome import Outcome
 from crypto_core.providers.answers import Liveness, RevocationPlan, RevocationResult
 
 _log = logging.getLogger(__name__)
@@ -24,50 +24,38 @@ _LISTED = 1_000
 class RevocationRecord:
     """Journals revocations from the dry run to the end."""
 
-    def __init__(self, journal: Journal, *, read_only: bool) -> None:
+    def __init__(self, journal: Journal, guard: Guard) -> None:
         self._journal = journal
-        self._read_only = read_only
-
-    def require(self) -> None:
-        """Raise MissingSchemaError where nothing can be journaled."""
-        require_schema(self._journal.engine)
+        self._guard = guard
 
     def planned(self, plan: RevocationPlan) -> str:
         """Journal a dry run; returns why it could not be, "" if it was."""
-        return self._try(len(plan.tokens), Outcome.DRY_RUN, {"plan": plan.digest, **_told(plan)})
+        shown = {"plan": plan.digest, **_told(plan)}
+        return self._guard.dry_run(ACTION, subject_of(len(plan.tokens)), shown)
 
-    def refused(self, number: int, error: KeydeckError, digest: str = "") -> None:
-        """Journal what was not begun, if that can be."""
-        self._try(number, Outcome.REFUSED, {"plan": digest or None, "reason": error.message})
-        _log.info("Refused to revoke %s: %s", _subject(number), error.message)
+    def ending(self, number: int, digest: str = "") -> AbstractContextManager[None]:
+        """Journal what ends a revocation of so many tokens before it begins."""
+        return self._guard.recording(ACTION, subject_of(number), {"plan": digest or None})
 
     def started(self, plan: RevocationPlan, consent: Consent) -> str:
         """Journal the beginning, before anything is sent; returns the run's id. Raises DatabaseError."""
         run_id = str(uuid4())
         begun = {"run": run_id, "plan": plan.digest, "consent": consent.origin.value, **_told(plan)}
-        self._journal.record(ACTION, _subject(len(plan.tokens)), Outcome.STARTED, begun)
-        _log.info("Begins to revoke %s.", _subject(len(plan.tokens)))
+        self._journal.record(ACTION, subject_of(len(plan.tokens)), Outcome.STARTED, begun)
+        _log.info("Begins to revoke %s.", subject_of(len(plan.tokens)))
         return run_id
 
     def ended(self, run_id: str, plan: RevocationPlan, result: RevocationResult, *, interrupted: bool) -> str:
         """Journal the end; returns why it could not be, "" if it was."""
         outcome = _outcome(result, interrupted=interrupted)
         told = {"run": run_id, "run_ended": True, "plan": plan.digest, **_counted(result)}
-        subject = _subject(len(plan.tokens))
+        subject = subject_of(len(plan.tokens))
         _log.info("Ended to revoke %s: %s, %d dead.", subject, outcome.value, result.dead)
-        return self._try(len(plan.tokens), outcome, told)
-
-    def _try(self, number: int, outcome: Outcome, detail: Mapping[str, Any]) -> str:
-        if self._read_only:
-            return "Keydeck is read only."
-        try:
-            self._journal.record(ACTION, _subject(number), outcome, detail)
-        except DatabaseError as error:
-            return str(error)
-        return ""
+        return self._guard.try_to_record(ACTION, subject, outcome, told)
 
 
-def _subject(number: int) -> str:
+def subject_of(number: int) -> str:
+    """Return what a revocation of so many tokens is about."""
     return f"{number:,} {'token' if number == 1 else 'tokens'}"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from threading import Event, Lock
 
+from crypto_core.database.state.installation import require_schemas
 from crypto_core.database.state.journal import Journal
 from crypto_core.database.tokens.catalogue import LiveCatalogue
 from crypto_core.database.tokens.inventory import Inventory, InventoryRow
@@ -12,13 +13,12 @@ from crypto_core.database.tokens.opening import ValueOpener
 from crypto_core.database.tokens.store import TokenStore
 from crypto_core.envelope import Format
 from crypto_core.errors import (
-    KeydeckError,
     NotConfirmedError,
-    ReadOnlyError,
     RefusedError,
     RowVanishedError,
 )
 from crypto_core.guard.consent import Consent, require
+from crypto_core.guard.guard import Guard
 from crypto_core.providers import github
 from crypto_core.providers.answers import (
     ByHand,
@@ -32,7 +32,7 @@ from crypto_core.providers.answers import (
 from crypto_core.providers.endpoints import Endpoints
 from crypto_core.providers.liveness_polling import PollingLimits, ask, in_turn
 from crypto_core.providers.messages import Said, Target, unknown
-from crypto_core.providers.record import RevocationRecord
+from crypto_core.providers.record import ACTION, RevocationRecord
 from crypto_core.providers.revocation import Revocation
 from crypto_core.providers.revocation_plan import Draft, asked_digest, draft
 from crypto_core.providers.sendable_tokens import Unopened, all_to_send, to_send, wipe
@@ -64,9 +64,9 @@ class ProviderService:
         self._store = store
         self._catalogue = catalogue
         self._opener = opener
-        self._record = RevocationRecord(journal, read_only=read_only)
+        self._guard = Guard(journal, read_only=read_only, ready=require_schemas(journal.engine))
+        self._record = RevocationRecord(journal, self._guard)
         self._endpoints = endpoints
-        self._read_only = read_only
         self._clock = clock or Clock()
         self._patience = patience or PollingLimits()
 
@@ -152,13 +152,10 @@ class ProviderService:
         (journaled too) for no tokens, InvalidReferenceError, RowVanishedError, DatabaseError, and KmsError if
         no token can be opened now.
         """
-        try:
+        with self._record.ending(len(set(refs))):
             if not refs:
                 raise RefusedError("No token was named.", remedy="Name the tokens to revoke.")
             drafted = self._draft(refs)
-        except KeydeckError as error:
-            self._record.refused(len(set(refs)), error)
-            raise
         drafted.close()
         plan = drafted.plan
         unrecorded = self._record.planned(plan)
@@ -181,15 +178,10 @@ class ProviderService:
         has been replaced or its row says something else since the plan (journaled too), DatabaseError,
         KmsError.
         """
-        if self._read_only:
-            raise ReadOnlyError("Cannot revoke tokens: Keydeck is read only.")
-        self._record.require()
-        try:
+        self._guard.may_change(ACTION)
+        with self._record.ending(len(plan.tokens), plan.digest):
             given = require(consent, plan)
             drafted = self._as_planned(plan)
-        except KeydeckError as error:
-            self._record.refused(len(plan.tokens), error, plan.digest)
-            raise
         try:
             return self._carry_out(plan, drafted, given, progress, cancelled)
         finally:

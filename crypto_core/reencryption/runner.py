@@ -19,7 +19,7 @@ from sqlalchemy import Connection
 
 from crypto_core.aws.kms import KmsApi
 from crypto_core.cipher import SealedToken, TokenCipher
-from crypto_core.database.state.journal import Journal, Outcome
+from crypto_core.database.state.journal import Journal
 from crypto_core.database.tokens.attribution import Attributor
 from crypto_core.database.tokens.attribution_cache import AttributionCache, KnownAttribution
 from crypto_core.database.tokens.store import Replacement, StoredToken, TokenScope, TokenStore, digest
@@ -39,6 +39,7 @@ from crypto_core.errors import (
     UntrustedKeyError,
 )
 from crypto_core.guard.consent import Origin
+from crypto_core.guard.outcome import Outcome
 from crypto_core.key_names import same_key
 from crypto_core.keyring.kms_keyring import KmsKeyring
 from crypto_core.log.observation import SILENT, Observer

@@ -8,18 +8,14 @@ from threading import Event
 
 from sqlalchemy import Engine
 
-from crypto_core.database.state.installation import require_schema
-from crypto_core.database.state.journal import Journal, Outcome
+from crypto_core.database.state.installation import require_schemas
+from crypto_core.database.state.journal import Journal
 from crypto_core.errors import (
-    ApprovalNeededError,
-    DatabaseError,
-    KeydeckError,
-    MissingSchemaError,
-    ReadOnlyError,
     RefusedError,
 )
 from crypto_core.guard.approvals import ApprovalGate
-from crypto_core.guard.consent import Consent, require
+from crypto_core.guard.consent import Consent
+from crypto_core.guard.guard import Guard
 from crypto_core.reencryption.plan import (
     Plan,
     RunProgress,
@@ -52,13 +48,15 @@ class TokenWorkService:
         approvals: ApprovalGate | None = None,
     ) -> None:
         """`approvals` is asked before a run; None where nothing needs a second identity."""
-        self._approvals = approvals
-        self._engine = engine
+        self._guard = Guard(
+            journal,
+            read_only=read_only,
+            ready=require_schemas(engine, journal.engine),
+            approvals=approvals,
+        )
         self._planner = planner
         self._runner = runner
         self._verifier = verifier
-        self._journal = journal
-        self._read_only = read_only
 
     def plan(self, verb: Verb, selection: Selection, target: str, *, allow_downgrade: bool = False) -> Plan:
         """Return what would happen; journaled as a dry run.
@@ -67,12 +65,9 @@ class TokenWorkService:
         RefusedError (journaled too) where a run must not start, InvalidReferenceError, KmsError,
         DatabaseError.
         """
-        try:
+        with self._guard.recording(verb.value, str(selection), {"to": target}):
             plan = self._planner.plan(verb, selection, target, allow_downgrade=allow_downgrade)
-        except KeydeckError as error:
-            self._try_to_record(verb, selection, Outcome.REFUSED, {"to": target, "reason": error.message})
-            raise
-        return with_note(plan, self._try_to_record(verb, selection, Outcome.DRY_RUN, plan.as_json()))
+        return with_note(plan, self._guard.dry_run(verb.value, str(selection), plan.as_json()))
 
     def run(
         self,
@@ -88,22 +83,18 @@ class TokenWorkService:
         to this very plan, NotConfirmedError (journaled as refused) before anything is changed. Raises
         DatabaseError if the database fails on the way; what was written before stays written.
         """
-        if self._read_only:
-            raise ReadOnlyError(f"Cannot {plan.verb.words}: Keydeck is read only.")
+        self._guard.may_change(plan.verb.words)
         if plan.unlisted:
             raise RefusedError(f"To {plan.verb.words} {counted(plan.tokens, 'token')} takes a job.")
-        require_schema(self._engine)
-        # The journal may be in a database of its own; what it can't tell is not done.
-        require_schema(self._journal.engine)
-        try:
-            given = require(consent, plan)
-            if self._approvals is not None:
-                self._approvals.require(plan.verb.value, plan.summary, plan.digest, plan.as_json())
-        except (RefusedError, ApprovalNeededError) as error:
-            detail = {"to": plan.target_key_arn, "planned": plan.tokens, "reason": error.message}
-            self._try_to_record(plan.verb, plan.selection, Outcome.REFUSED, detail)
-            _log.warning("Refused to %s: %s", plan.verb.words, error.message)
-            raise
+        given = self._guard.agreed(
+            plan,
+            consent,
+            action=plan.verb.value,
+            subject=str(plan.selection),
+            summary=plan.summary,
+            shown=plan.as_json(),
+            detail={"to": plan.target_key_arn, "planned": plan.tokens},
+        )
         _log.info("Begins to %s %s.", plan.verb.words, counted(plan.tokens, "token"))
         result = self._runner.run(plan, consent=given.origin, progress=progress, cancelled=cancelled)
         _log.info(
@@ -128,17 +119,3 @@ class TokenWorkService:
     ) -> tuple[Verification, ...]:
         """Open each selected token and say only whether it opened. Changes nothing."""
         return self._verifier.verify(selection, progress=progress, cancelled=cancelled)
-
-    def _try_to_record(
-        self, verb: Verb, selection: Selection, outcome: Outcome, detail: dict[str, object]
-    ) -> str:
-        """Journal what changed nothing; returns why it could not be journaled, "" if it was."""
-        if self._read_only:
-            return "Keydeck is read only."
-        try:
-            self._journal.record(verb.value, str(selection), outcome, detail)
-        except MissingSchemaError as error:
-            return str(error)
-        except DatabaseError as error:
-            return error.message
-        return ""

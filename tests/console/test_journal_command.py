@@ -13,8 +13,8 @@ from console.sandbox.endpoint import Denial
 from console.sandbox.sandbox import Sandbox
 from console.settings import load
 from console.wiring import Wired
-from crypto_core.database.state.journal import Outcome
 from crypto_core.errors import SettingsError
+from crypto_core.guard.outcome import Outcome
 
 Keydeck = Callable[..., Any]
 

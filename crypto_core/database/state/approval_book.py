@@ -19,10 +19,11 @@ from sqlalchemy import ColumnElement, Connection, Engine, func, insert, select, 
 from crypto_core.database.connection.engine import connected
 from crypto_core.database.schema import approval as table
 from crypto_core.database.state.installation import require_schema
-from crypto_core.database.state.journal import Journal, Outcome
+from crypto_core.database.state.journal import Journal
 from crypto_core.errors import ApprovalNeededError, ReadOnlyError, RefusedError
 from crypto_core.guard.approvals import ACTIONS, DEFAULT_MINUTES, SAME_AS, Approval, Decision
 from crypto_core.guard.distinct_people import person_of, same_person
+from crypto_core.guard.outcome import Outcome
 from crypto_core.text.cleaning import clean
 
 LONGEST_TEXT = 4000

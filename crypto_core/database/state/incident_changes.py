@@ -17,8 +17,9 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from crypto_core.database.schema import incident, incident_entry, incident_evidence, incident_step
-from crypto_core.database.state.journal import Journal, Outcome
+from crypto_core.database.state.journal import Journal
 from crypto_core.errors import UnknownIncidentError
+from crypto_core.guard.outcome import Outcome
 
 OPEN, CLOSED, TODO = "open", "closed", "to do"
 

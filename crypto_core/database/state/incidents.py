@@ -38,8 +38,9 @@ from crypto_core.database.state.incident_changes import (
     checked_number,
     read_incident,
 )
-from crypto_core.database.state.journal import Journal, Outcome
+from crypto_core.database.state.journal import Journal
 from crypto_core.errors import EvidenceError
+from crypto_core.guard.outcome import Outcome
 from crypto_core.text.cleaning import clean
 
 PRESENT_SECONDS = 60.0

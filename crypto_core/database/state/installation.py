@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
@@ -63,6 +64,19 @@ def require_schema(engine: Engine) -> None:
             f"Keydeck's own schema is of version {version} here, and {VERSION} is needed.",
             remedy="Update it with: keydeck init.",
         )
+
+
+def require_schemas(*engines: Engine) -> Callable[[], None]:
+    """Return what raises MissingSchemaError unless Keydeck's schema is in each of these databases.
+
+    The journal may be in a database of its own; what it can't tell is not done.
+    """
+
+    def look() -> None:
+        for engine in engines:
+            require_schema(engine)
+
+    return look
 
 
 def _version(connection: Any) -> str | None:

@@ -18,10 +18,11 @@ from sqlalchemy import Connection, Engine, func, insert, select
 from crypto_core.database.connection.engine import connected
 from crypto_core.database.schema import journal as table
 from crypto_core.database.state.journal_chain import Chain
-from crypto_core.database.state.journal_entry import FIRST, JournalEntry, Outcome, entry_of, selecting
+from crypto_core.database.state.journal_entry import FIRST, JournalEntry, entry_of, selecting
+from crypto_core.guard.outcome import Outcome
 from crypto_core.text.cleaning import clean
 
-__all__ = ["FIRST", "EntryFilter", "Journal", "JournalEntry", "Outcome", "chained"]
+__all__ = ["FIRST", "EntryFilter", "Journal", "JournalEntry", "chained"]
 
 _LOCK = 0x6B657964  # "keyd": one writer at a time extends the chain
 _PAGE = 1000

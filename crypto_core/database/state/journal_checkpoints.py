@@ -26,7 +26,7 @@ from crypto_core.database.schema import journal_checkpoint as table
 from crypto_core.database.state.installation import require_schema
 from crypto_core.database.state.journal import Journal, chained
 from crypto_core.database.state.journal_chain import Chain
-from crypto_core.database.state.journal_entry import JournalEntry, Outcome, microseconds, moment_of
+from crypto_core.database.state.journal_entry import JournalEntry, microseconds, moment_of
 from crypto_core.errors import (
     DatabaseError,
     KeydeckError,
@@ -35,6 +35,7 @@ from crypto_core.errors import (
     RefusedError,
     SettingsError,
 )
+from crypto_core.guard.outcome import Outcome
 from crypto_core.guard.signature import Signature, Signer, digest_of
 from crypto_core.text.cleaning import clean
 

@@ -11,7 +11,6 @@ import hashlib
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
-from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, Text, cast, extract, select
@@ -26,17 +25,6 @@ NO_MOMENT = datetime.min.replace(tzinfo=UTC)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NOTHING = "\0"
 """Stands for NULL, where a table was altered to take it: no text of PostgreSQL's holds it."""
-
-
-class Outcome(StrEnum):
-    """How what was asked for ended."""
-
-    STARTED = "started"
-    DONE = "done"
-    DRY_RUN = "dry run"
-    REFUSED = "refused"
-    FAILED = "failed"
-    INTERRUPTED = "interrupted"
 
 
 @dataclass(frozen=True, slots=True)

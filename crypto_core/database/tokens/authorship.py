@@ -14,8 +14,8 @@ from sqlalchemy.dialects.postgresql import ARRAY
 
 from crypto_core.database.connection.engine import connected
 from crypto_core.database.schema import envelope_backup, journal
-from crypto_core.database.state.journal import Outcome
 from crypto_core.errors import MissingSchemaError
+from crypto_core.guard.outcome import Outcome
 from crypto_core.references import TokenRef
 
 _IN_PLACE = "encrypt"

@@ -9,23 +9,21 @@ from threading import Event
 from typing import Any
 from uuid import uuid4
 
-from crypto_core.database.state.installation import require_schema
-from crypto_core.database.state.journal import Journal, Outcome
+from crypto_core.database.state.installation import require_schemas
+from crypto_core.database.state.journal import Journal
 from crypto_core.errors import (
-    DatabaseError,
-    InterruptedRunError,
     KeydeckError,
     KmsDependencyTimeoutError,
     KmsInternalError,
     KmsUnreachableError,
     KmsUnreadableError,
-    MissingSchemaError,
     NotConfirmedError,
-    ReadOnlyError,
     RefusedError,
 )
 from crypto_core.guard.approvals import ApprovalGate
-from crypto_core.guard.consent import Consent, Origin, require
+from crypto_core.guard.consent import Consent, Origin
+from crypto_core.guard.guard import Guard
+from crypto_core.guard.outcome import Outcome, ended_by
 from crypto_core.keys.changes import aliases, creation, grants, lifecycle, policies, replication, rotation
 from crypto_core.keys.changes.acting import CallRecorder
 from crypto_core.keys.changes.change import ChangeKind, KeyChange, check
@@ -71,10 +69,11 @@ class KeyChangeService:
         patience: tuple[float, ...] = PATIENCE,
     ) -> None:
         """`approvals` is asked before anything is sent; None where nothing needs a second identity."""
-        self._approvals = approvals
+        self._guard = Guard(
+            journal, read_only=read_only, ready=require_schemas(journal.engine), approvals=approvals
+        )
         self._reader = reader
         self._journal = journal
-        self._read_only = read_only
         self._patience = patience
 
     def plan(self, change: KeyChange, *, cancelled: Event | None = None) -> ChangePlan:
@@ -84,11 +83,8 @@ class KeyChangeService:
         RefusedError (journaled too) where the change can't be, PolicyError, SettingsError for what is no key
         name, KmsError, and InterruptedRunError once `cancelled` is set.
         """
-        try:
+        with self._guard.recording(_action(change), change.subject, change.as_json()):
             plan = self._draft(change, cancelled)
-        except KeydeckError as error:
-            self._try_to_record(change, _refused(error), {"reason": error.message})
-            raise
         unrecorded = self._try_to_record(change, Outcome.DRY_RUN, _told(plan))
         if not unrecorded:
             return plan
@@ -109,27 +105,26 @@ class KeyChangeService:
         it. Where KMS did a part, or may have, the result says so in `stopped_by` instead. Raises
         InterruptedRunError once `cancelled` is set, if nothing was done by then.
         """
-        if self._read_only:
-            raise ReadOnlyError(f"Cannot {_words(plan.change)}: Keydeck is read only.")
-        require_schema(self._journal.engine)
-        try:
-            given = _agreed(consent, plan)
-            now = self._draft(plan.change, cancelled)
-            _require_unchanged(plan, now)
-            self._require_approval(plan)
-        except KeydeckError as error:
-            reason = {"plan": plan.digest, "reason": error.message}
-            self._try_to_record(plan.change, _refused(error), reason)
-            _log.info("Refused to %s: %s", _words(plan.change), error.message)
-            raise
+        self._guard.may_change(_words(plan.change))
+
+        def still() -> None:
+            _require_number(plan, consent)
+            _require_unchanged(plan, self._draft(plan.change, cancelled))
+
+        given = self._guard.agreed(
+            plan,
+            consent,
+            action=_action(plan.change),
+            subject=plan.change.subject,
+            summary=plan.title,
+            shown=plan.as_json(),
+            detail=plan.change.as_json(),
+            still=still,
+            alone=plan.changes_nothing,
+        )
         if plan.changes_nothing:
             return ChangeResult(plan, plan.key_arn, verified=True, facts=plan.facts)
         return self._carry_out(plan, given, cancelled)
-
-    def _require_approval(self, plan: ChangePlan) -> None:
-        if self._approvals is not None and not plan.changes_nothing:
-            action = f"keys {plan.change.kind.value}"
-            self._approvals.require(action, plan.title, plan.digest, plan.as_json())
 
     def _carry_out(self, plan: ChangePlan, consent: Consent, cancelled: Event | None) -> ChangeResult:
         recipe, run_id = RECIPES[plan.change.kind], str(uuid4())
@@ -144,10 +139,8 @@ class KeyChangeService:
             except KeydeckError as error:
                 stopped = error
                 if not acting.done and not isinstance(error, MAYBE_DONE):
-                    interrupted = isinstance(error, InterruptedRunError)
-                    outcome = Outcome.INTERRUPTED if interrupted else Outcome.FAILED
                     ended = {"run": run_id, "run_ended": True, "done": [], "reason": error.message}
-                    self._try_to_record(plan.change, outcome, ended)
+                    self._try_to_record(plan.change, ended_by(error), ended)
                     raise
             result = self._read_back(plan, recipe, acting, stopped, cancelled)
         except KeydeckError:
@@ -156,8 +149,7 @@ class KeyChangeService:
             ended = {"run": run_id, "run_ended": True, "done": acting.done, "reason": type(error).__name__}
             if acting.trying:
                 ended["unanswered"] = acting.trying
-            outcome = Outcome.FAILED if isinstance(error, Exception) else Outcome.INTERRUPTED
-            self._try_to_record(plan.change, outcome, ended)
+            self._try_to_record(plan.change, ended_by(error), ended)
             raise
         return self._ended(plan, result, run_id, stopped)
 
@@ -201,8 +193,7 @@ class KeyChangeService:
     ) -> ChangeResult:
         outcome = Outcome.DONE
         if stopped is not None and not result.verified:
-            interrupted = isinstance(stopped, InterruptedRunError)
-            outcome = Outcome.INTERRUPTED if interrupted else Outcome.FAILED
+            outcome = ended_by(stopped)
         detail = {"run": run_id, "run_ended": True, **result.as_json()}
         unrecorded = self._try_to_record(plan.change, outcome, detail)
         _log.info(
@@ -216,30 +207,21 @@ class KeyChangeService:
         return RECIPES[change.kind].draft(self._reader.until(cancelled), change)
 
     def _record(self, change: KeyChange, outcome: Outcome, detail: Mapping[str, Any]) -> None:
-        self._journal.record(f"keys {change.kind.value}", change.subject, outcome, detail)
+        self._journal.record(_action(change), change.subject, outcome, detail)
 
     def _try_to_record(self, change: KeyChange, outcome: Outcome, detail: Mapping[str, Any]) -> str:
-        """Journal what was not begun or has ended; returns why it could not be journaled, "" if it was."""
-        if self._read_only:
-            return "Keydeck is read only."
-        try:
-            self._record(change, outcome, {**change.as_json(), **detail})
-        except MissingSchemaError as error:
-            return str(error)
-        except DatabaseError as error:
-            return error.message
-        return ""
+        return self._guard.try_to_record(
+            _action(change), change.subject, outcome, {**change.as_json(), **detail}
+        )
 
 
-def _refused(error: KeydeckError) -> Outcome:
-    """How a change ended that was not begun."""
-    return Outcome.INTERRUPTED if isinstance(error, InterruptedRunError) else Outcome.REFUSED
+def _action(change: KeyChange) -> str:
+    return f"keys {change.kind.value}"
 
 
-def _agreed(consent: Consent | None, plan: ChangePlan) -> Consent:
-    """The consent, if it is to this plan; where tokens would be lost, only if their number was typed."""
-    given = require(consent, plan)
-    if plan.refused_unless_typed and given.origin is not Origin.TYPED:
+def _require_number(plan: ChangePlan, given_by: Consent | None) -> None:
+    """Raise NotConfirmedError where tokens would be lost, unless their number was typed."""
+    if plan.refused_unless_typed and (given_by is None or given_by.origin is not Origin.TYPED):
         raise NotConfirmedError(
             f"{plan.title}: refused, there are tokens under the key ({plan.tokens}).",
             remedy=(
@@ -247,7 +229,6 @@ def _agreed(consent: Consent | None, plan: ChangePlan) -> Consent:
                 f"--lose-tokens {plan.confirmation}."
             ),
         )
-    return given
 
 
 def _require_unchanged(plan: ChangePlan, now: ChangePlan) -> None:

@@ -19,11 +19,11 @@ from sqlalchemy import Connection, func, select
 
 from crypto_core.database.connection.engine import connected
 from crypto_core.database.state.jobs import DONE, FAILED, RUNNING, JobRow
-from crypto_core.database.state.journal import Outcome
 from crypto_core.database.tokens.column_selection import Picked
 from crypto_core.database.tokens.scopes import scope_as_json
 from crypto_core.database.tokens.store import TokenScope
 from crypto_core.errors import KmsError, RefusedError
+from crypto_core.guard.outcome import Outcome
 from crypto_core.key_names import same_key
 from crypto_core.keys.service import StatusService
 from crypto_core.keys.status import Status

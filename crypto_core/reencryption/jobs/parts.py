@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Engine
 
+from crypto_core.database.state.installation import require_schemas
 from crypto_core.database.state.jobs import JobStore
 from crypto_core.database.state.journal import Journal
 from crypto_core.database.tokens.attribution import Attributor
@@ -13,6 +14,8 @@ from crypto_core.database.tokens.attribution_cache import AttributionCache
 from crypto_core.database.tokens.chunks import ChunkStore
 from crypto_core.database.tokens.job_tokens import UnwritableStore
 from crypto_core.database.tokens.store import TokenStore
+from crypto_core.guard.approvals import ApprovalGate
+from crypto_core.guard.guard import Guard
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,3 +32,8 @@ class JobParts:
     journal: Journal
     same_database: bool
     """True if the journal is in the tokens' own database."""
+
+    def guard(self, *, read_only: bool, approvals: ApprovalGate | None) -> Guard:
+        """Return what stands before changes of jobs: both databases must be able to keep what it takes."""
+        ready = require_schemas(self.engine, self.journal.engine)
+        return Guard(self.journal, read_only=read_only, ready=ready, approvals=approvals)

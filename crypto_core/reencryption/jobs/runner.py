@@ -14,12 +14,12 @@ from sqlalchemy import Connection
 
 from crypto_core.database.connection.engine import connected
 from crypto_core.database.state.jobs import FAILED, RUNNING, JobRow
-from crypto_core.database.state.journal import Outcome
 from crypto_core.database.tokens.chunks import Chunk
 from crypto_core.database.tokens.scopes import scope_from_json
 from crypto_core.database.tokens.store import StoredToken
 from crypto_core.envelope import Format
 from crypto_core.errors import DatabaseError, KeydeckError, KmsError, LeaseLostError
+from crypto_core.guard.outcome import Outcome
 from crypto_core.key_names import same_key
 from crypto_core.reencryption.bulk.ports import TokenTask
 from crypto_core.reencryption.jobs.final_census import Closer, Closing

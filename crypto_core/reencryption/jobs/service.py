@@ -14,7 +14,6 @@ from uuid import uuid4
 from sqlalchemy import Connection
 
 from crypto_core.database.connection.engine import connected
-from crypto_core.database.state.installation import require_schema
 from crypto_core.database.state.jobs import (
     CANCELLED,
     DONE,
@@ -25,21 +24,15 @@ from crypto_core.database.state.jobs import (
     JobDraft,
     JobRow,
 )
-from crypto_core.database.state.journal import Outcome
 from crypto_core.database.tokens.scopes import scope_as_json
 from crypto_core.errors import (
-    ApprovalNeededError,
     DatabaseError,
-    InterruptedRunError,
     JobError,
     KeydeckError,
-    MissingSchemaError,
-    ReadOnlyError,
-    RefusedError,
-    UnknownJobError,
 )
 from crypto_core.guard.approvals import ApprovalGate
-from crypto_core.guard.consent import Consent, require
+from crypto_core.guard.consent import Consent
+from crypto_core.guard.outcome import Outcome
 from crypto_core.keys.service import StatusService
 from crypto_core.reencryption.jobs.final_census import selection_as_json
 from crypto_core.reencryption.jobs.job_plan import JobPlanner
@@ -72,12 +65,11 @@ class JobService:
         """`runner` makes what works on one job for this process. `approvals` is asked before a job is made;
         None where nothing needs a second identity.
         """
-        self._approvals = approvals
+        self._guard = parts.guard(read_only=read_only, approvals=approvals)
         self._parts = parts
         self._planner = planner
         self._runner = runner
         self._status = status
-        self._read_only = read_only
 
     def plan(
         self,
@@ -92,33 +84,22 @@ class JobService:
 
         Raises RefusedError, InvalidReferenceError, KmsError, DatabaseError.
         """
-        with self._refusals_recorded(verb, selection, target):
+        with self._guard.recording(verb.value, str(selection), {"to": target}):
             plan = self._planner.plan(verb, selection, target, options, cancelled=cancelled)
-        unrecorded = self._try_to_record(verb, selection, Outcome.DRY_RUN, _told(plan))
+        unrecorded = self._guard.dry_run(verb.value, str(selection), _told(plan))
         return replace(plan, plan=with_note(plan.plan, unrecorded))
 
     def plan_fitting(
         self, verb: Verb, selection: Selection, target: str, options: JobOptions, *, few: int = FEW
     ) -> JobPlan | Plan:
         """Return what would happen, as a job for more than `few` tokens; journaled once. Raises as `plan`."""
-        with self._refusals_recorded(verb, selection, target):
+        with self._guard.recording(verb.value, str(selection), {"to": target}):
             plan = self._planner.plan_fitting(verb, selection, target, options, few=few)
         told = _told(plan) if isinstance(plan, JobPlan) else plan.as_json()
-        unrecorded = self._try_to_record(verb, selection, Outcome.DRY_RUN, told)
+        unrecorded = self._guard.dry_run(verb.value, str(selection), told)
         if isinstance(plan, JobPlan):
             return replace(plan, plan=with_note(plan.plan, unrecorded))
         return with_note(plan, unrecorded)
-
-    @contextmanager
-    def _refusals_recorded(self, verb: Verb, selection: Selection, target: str) -> Iterator[None]:
-        """Journal what refuses a plan; a plan that nobody waits for any more was not refused."""
-        try:
-            yield
-        except InterruptedRunError:
-            raise
-        except KeydeckError as error:
-            self._try_to_record(verb, selection, Outcome.REFUSED, {"to": target, "reason": error.message})
-            raise
 
     def start(self, plan: JobPlan, consent: Consent | None) -> int:
         """Make the job of a plan and return its number.
@@ -127,16 +108,17 @@ class JobService:
         (journaled as refused) before anything is changed. Raises ApprovalNeededError, journaled too, where
         the settings want a second identity and none has approved this plan.
         """
-        self._may_write(f"start to {plan.plan.verb.words}")
+        self._guard.may_change(f"start to {plan.plan.verb.words}")
         parts, what = self._parts, plan.plan
-        try:
-            given = require(consent, plan)
-            if self._approvals is not None:
-                self._approvals.require(what.verb.value, what.summary, plan.digest, _told(plan))
-        except (RefusedError, ApprovalNeededError) as error:
-            refused = {"to": what.target_key_arn, "planned": what.tokens, "reason": error.message}
-            self._try_to_record(what.verb, what.selection, Outcome.REFUSED, refused)
-            raise
+        given = self._guard.agreed(
+            plan,
+            consent,
+            action=what.verb.value,
+            subject=str(what.selection),
+            summary=what.summary,
+            shown=_told(plan),
+            detail={"to": what.target_key_arn, "planned": what.tokens},
+        )
         actor = parts.journal.actor()
         draft = JobDraft(
             run_id=uuid4(),
@@ -192,7 +174,7 @@ class JobService:
 
         Raises UnknownJobError, KmsError and DatabaseError for what stops this process.
         """
-        self._may_write("work on a job")
+        self._guard.may_change("work on a job")
         ended = cancelled or Event()
         failures: list[KeydeckError] = []
 
@@ -242,7 +224,7 @@ class JobService:
 
     def retry(self, job: int) -> int:
         """Try the tokens anew that could not be written; returns how many. Raises JobError, journaled."""
-        self._may_write("retry")
+        self._guard.may_change("retry")
         parts = self._parts
         actor = parts.journal.actor()
         with self._steering("retry", job, actor) as (connection, row):
@@ -257,7 +239,7 @@ class JobService:
         return len(refs)
 
     def _change(self, job: int, word: str, to: str, among: tuple[str, ...]) -> JobView:
-        self._may_write(f"{word} a job")
+        self._guard.may_change(f"{word} a job")
         parts = self._parts
         actor = parts.journal.actor()
         with self._steering(word, job, actor) as (connection, row):
@@ -270,17 +252,9 @@ class JobService:
     @contextmanager
     def _steering(self, word: str, job: int, actor: str) -> Iterator[tuple[Connection, JobRow]]:
         """A transaction over a job; what is refused in it is journaled after it was rolled back."""
-        journal = self._parts.journal
-        try:
-            with connected(self._parts.engine, write=True) as connection:
-                yield connection, self._parts.jobs.get(job, connection)
-        except UnknownJobError:
-            raise
-        except JobError as error:
-            told = {"reason": error.message}
-            with suppress(DatabaseError):
-                journal.record(f"jobs {word}", f"job {job}", Outcome.REFUSED, told, actor=actor)
-            raise
+        recording = self._guard.recording(f"jobs {word}", f"job {job}")
+        with recording, connected(self._parts.engine, write=True) as connection:
+            yield connection, self._parts.jobs.get(job, connection)
 
     def _record(self, row: JobRow, word: str, detail: dict[str, Any], connection: Any, actor: str) -> None:
         journal, told = self._parts.journal, {"job": row.id, "run": str(row.run_id), **detail}
@@ -297,28 +271,6 @@ class JobService:
             job_view(row, counts.get(row.id, JobCounts()), [r for r in runners if r.job_id == row.id])
             for row in rows
         )
-
-    def _may_write(self, what: str) -> None:
-        if self._read_only:
-            raise ReadOnlyError(f"Cannot {what}: Keydeck is read only.")
-        require_schema(self._parts.engine)
-        # The journal may be in a database of its own; what it can't tell is not done.
-        require_schema(self._parts.journal.engine)
-
-    def _try_to_record(
-        self, verb: Verb, selection: Selection, outcome: Outcome, detail: dict[str, Any]
-    ) -> str:
-        """Journal what changed nothing; returns why it could not be journaled, "" if it was."""
-        if self._read_only:
-            return "Keydeck is read only."
-        try:
-            self._parts.journal.record(verb.value, str(selection), outcome, detail)
-        except MissingSchemaError as error:
-            return str(error)
-        except DatabaseError as error:
-            _log.warning("Not journaled: %s", error.message)
-            return error.message
-        return ""
 
 
 def _told(plan: JobPlan) -> dict[str, Any]:

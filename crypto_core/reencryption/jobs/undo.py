@@ -5,29 +5,23 @@ from __future__ import annotations
 import hashlib
 import json
 import socket
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 from uuid import uuid4
 
 from crypto_core.database.connection.engine import connected
-from crypto_core.database.state.installation import require_schema
 from crypto_core.database.state.jobs import CANCELLED, DONE, JobDraft, JobRow
-from crypto_core.database.state.journal import Outcome
 from crypto_core.database.tokens import backups
 from crypto_core.database.tokens.scopes import scope_as_json
 from crypto_core.database.tokens.store import TokenScope
 from crypto_core.envelope import ENVELOPE_FORMATS
 from crypto_core.errors import (
-    ApprovalNeededError,
-    DatabaseError,
-    KeydeckError,
-    ReadOnlyError,
     RefusedError,
 )
 from crypto_core.guard.approvals import ApprovalGate
-from crypto_core.guard.consent import Consent, Danger, require
+from crypto_core.guard.consent import Consent, Danger
+from crypto_core.guard.outcome import Outcome
 from crypto_core.keys.inventory import KeyInventory
 from crypto_core.reencryption.jobs.parts import JobParts
 from crypto_core.reencryption.plan import Verb
@@ -115,10 +109,9 @@ class Undoing:
         approvals: ApprovalGate | None = None,
     ) -> None:
         """`approvals` is asked before anything is changed; None where nothing needs a second identity."""
-        self._approvals = approvals
+        self._guard = parts.guard(read_only=read_only, approvals=approvals)
         self._parts = parts
         self._keys = keys
-        self._read_only = read_only
 
     def plan_restore(self, job: int) -> RestorePlan:
         """Return what undoing a job comes to; journaled as a dry run, a refusal too.
@@ -126,12 +119,9 @@ class Undoing:
         Raises UnknownJobError, KmsError, DatabaseError; RefusedError where there is nothing to put back, or a
         key that it was under can't be used.
         """
-        try:
+        with self._guard.recording(RESTORE, f"job {job}"):
             plan = self._restoring(job)
-        except KeydeckError as error:
-            self._try_to_record(RESTORE, f"job {job}", Outcome.REFUSED, {"reason": error.message})
-            raise
-        self._try_to_record(RESTORE, f"job {job}", Outcome.DRY_RUN, _told(plan))
+        self._guard.dry_run(RESTORE, f"job {job}", _told(plan))
         return plan
 
     def _restoring(self, job: int) -> RestorePlan:
@@ -183,7 +173,7 @@ class Undoing:
         """
         kept = backups.kept(self._parts.engine, run_id=self._run(job), before=before)
         plan = PurgePlan(kept, job, before)
-        self._try_to_record(PURGE, plan.subject, Outcome.DRY_RUN, _told(plan))
+        self._guard.dry_run(PURGE, plan.subject, _told(plan))
         return plan
 
     def purge(self, plan: PurgePlan, consent: Consent | None) -> int:
@@ -210,25 +200,10 @@ class Undoing:
     def _agreed(
         self, action: str, subject: str, plan: RestorePlan | PurgePlan, consent: Consent | None
     ) -> Consent:
-        if self._read_only:
-            raise ReadOnlyError(f"Cannot do it: {action} changes something, and Keydeck is read only.")
-        require_schema(self._parts.engine)
-        require_schema(self._parts.journal.engine)
-        try:
-            given = require(consent, plan)
-            if self._approvals is not None:
-                self._approvals.require(action, plan.summary, plan.digest, _told(plan))
-        except (RefusedError, ApprovalNeededError) as error:
-            self._parts.journal.record(action, subject, Outcome.REFUSED, {"reason": error.message})
-            raise
-        return given
-
-    def _try_to_record(self, action: str, subject: str, outcome: Outcome, detail: dict[str, Any]) -> None:
-        """Journal what changed nothing, where it can be."""
-        if self._read_only:
-            return
-        with suppress(DatabaseError):
-            self._parts.journal.record(action, subject, outcome, detail)
+        self._guard.may_change(plan.summary[0].lower() + plan.summary[1:])
+        return self._guard.agreed(
+            plan, consent, action=action, subject=subject, summary=plan.summary, shown=_told(plan)
+        )
 
 
 def _told(plan: RestorePlan | PurgePlan) -> dict[str, Any]:

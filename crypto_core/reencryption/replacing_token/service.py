@@ -16,8 +16,8 @@ from sqlalchemy import Connection, Engine
 
 from crypto_core.cancelling import stop_if
 from crypto_core.cipher import SealedToken, TokenCipher
-from crypto_core.database.state.installation import require_schema
-from crypto_core.database.state.journal import Journal, Outcome
+from crypto_core.database.state.installation import require_schemas
+from crypto_core.database.state.journal import Journal
 from crypto_core.database.tokens.attribution_cache import AttributionCache, KnownAttribution
 from crypto_core.database.tokens.catalogue import LiveCatalogue
 from crypto_core.database.tokens.inventory import Inventory
@@ -27,19 +27,17 @@ from crypto_core.database.tokens.tables import TokenColumn
 from crypto_core.envelope import Format, at_least, parse
 from crypto_core.errors import (
     DatabaseError,
-    InterruptedRunError,
-    KeydeckError,
     KmsAccessDeniedError,
-    MissingSchemaError,
     NewEnvelopeError,
     NotConfirmedError,
     ProviderError,
-    ReadOnlyError,
     RefusedError,
     RowVanishedError,
     SettingsError,
 )
 from crypto_core.guard.consent import Consent, require
+from crypto_core.guard.guard import Guard
+from crypto_core.guard.outcome import Outcome
 from crypto_core.key_names import is_key_arn
 from crypto_core.keyring.data_keys import KeyAnswer
 from crypto_core.keyring.kms_keyring import KmsKeyring
@@ -76,7 +74,7 @@ class TokenEntering:
         observer: Observer = SILENT,
     ) -> None:
         """`same_database` is True if the journal is in the tokens' own database, as for Runner."""
-        self._engine = engine
+        self._guard = Guard(journal, read_only=read_only, ready=require_schemas(engine, journal.engine))
         self._catalogue = catalogue
         self._store = store
         self._inventory = inventory
@@ -87,7 +85,6 @@ class TokenEntering:
         self._providers = providers
         self._journal = journal
         self._same_database = same_database
-        self._read_only = read_only
         self._write_format = write_format
         self._observer = observer
 
@@ -98,12 +95,9 @@ class TokenEntering:
         already is done, and not refused. Raises InvalidTokenError, InvalidReferenceError, RowVanishedError,
         RefusedError, SettingsError without a key to write under, KmsError, DatabaseError.
         """
-        try:
+        with self._guard.recording(VERB, str(ref), {"cause": cause}):
             plan = self._plan(ref, raw, replaced=replaced)
-        except KeydeckError as error:
-            self._try_to_record(ref, Outcome.REFUSED, {"reason": error.message, "cause": cause})
-            raise
-        self._try_to_record(plan.ref, Outcome.DRY_RUN, plan.as_json() | {"cause": cause})
+        self._guard.dry_run(VERB, str(plan.ref), plan.as_json() | {"cause": cause})
         return plan
 
     def enter(
@@ -124,14 +118,9 @@ class TokenEntering:
         DatabaseError. What is raised before the write leaves the old value in its place; after it, the
         message says that the token was written.
         """
-        if self._read_only:
-            raise ReadOnlyError(f"Cannot {VERB}: Keydeck is read only.")
-        require_schema(self._engine)
-        # The journal may be in a database of its own; what it can't tell is not done.
-        require_schema(self._journal.engine)
+        self._guard.may_change(VERB)
         told: dict[str, Any] = {"to": plan.key_arn, "plan": plan.digest, "cause": cause}
-        begun = False
-        try:
+        with self._guard.recording(VERB, str(plan.ref), told):
             given = require(consent, plan)
             token = taken(raw, plan.ref, plan.provider)
             if _digest(plan, token) != plan.digest:
@@ -143,17 +132,7 @@ class TokenEntering:
             told |= {"consent": given.origin.value, "format": plan.format.value, "liveness": liveness.value}
             stop_if(cancelled)
             self._journal.record(VERB, str(plan.ref), Outcome.STARTED, told)
-            begun = True
             still_there = self._write(plan, old, token, told)
-        except KeydeckError as error:
-            # A refusal in the middle is one too: nothing was written.
-            refused = isinstance(error, RefusedError) or not begun
-            outcome = Outcome.REFUSED if refused else Outcome.FAILED
-            if isinstance(error, InterruptedRunError):
-                outcome = Outcome.INTERRUPTED
-            self._try_to_record(plan.ref, outcome, told | {"reason": error.message})
-            _log.warning("Entering a new token of %s ended: %s", plan.ref, error.message)
-            raise
         _log.info("A new token of %s was written.", plan.ref)
         return Entered(plan.ref, True, liveness, reason, plan.key_arn, plan.format, still_there)
 
@@ -290,15 +269,6 @@ class TokenEntering:
         self._answers.remember(
             [KnownAttribution(digest(sealed.stored), prefix, key.key_arn, key.key_material_id)]
         )
-
-    def _try_to_record(self, ref: TokenRef, outcome: Outcome, detail: dict[str, Any]) -> None:
-        """Journal what changed nothing; without a journal it is in the log alone."""
-        if self._read_only:
-            return
-        try:
-            self._journal.record(VERB, str(ref), outcome, detail)
-        except (MissingSchemaError, DatabaseError) as error:
-            _log.warning("Not journaled: %s %s: %s", VERB, outcome.value, error.message)
 
 
 def _digest(plan: EntryPlan, token: Secret) -> str:

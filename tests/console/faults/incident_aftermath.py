@@ -9,8 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 from sqlalchemy import text
 
 from crypto_core.cipher import TokenCipher
-from crypto_core.database.state.journal import JournalEntry, Outcome
+from crypto_core.database.state.journal import JournalEntry
 from crypto_core.envelope import Format, classify, open_dev
+from crypto_core.guard.outcome import Outcome
 from crypto_core.incidents.model import EntryKind, IncidentState, IncidentView, StepState
 from tests.console.faults.crew import Crew
 from tests.console.faults.writer import COLUMNS

@@ -18,7 +18,6 @@ from console.sandbox.providers import CLIENT_ID, CLIENT_SECRET
 from console.sandbox.providers_control import ProviderControl
 from console.sandbox.world import World
 from console.wiring import Wired
-from crypto_core.database.state.journal import Outcome
 from crypto_core.database.tokens.opening import ValueOpener
 from crypto_core.envelope import Format
 from crypto_core.errors import (
@@ -29,6 +28,7 @@ from crypto_core.errors import (
     RowVanishedError,
 )
 from crypto_core.guard.consent import Consent
+from crypto_core.guard.outcome import Outcome
 from crypto_core.providers.answers import Liveness, RevocationPlan, RevocationResult
 from crypto_core.providers.endpoints import Endpoints
 from crypto_core.providers.liveness_polling import PollingLimits

@@ -13,9 +13,9 @@ from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
 from console.settings import load
 from console.wiring import Wired, wire
-from crypto_core.database.state.journal import Outcome
 from crypto_core.envelope import classify
 from crypto_core.errors import MissingPermissionError
+from crypto_core.guard.outcome import Outcome
 from crypto_core.reencryption.plan import Plan, Selection, Verb
 from crypto_core.references import TokenRef
 

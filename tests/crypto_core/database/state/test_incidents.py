@@ -17,8 +17,9 @@ from console.wiring import Wired
 from crypto_core.database.state.incident_changes import EvidenceDraft, StepRow
 from crypto_core.database.state.incident_locks import held
 from crypto_core.database.state.incidents import IncidentDraft, IncidentStore
-from crypto_core.database.state.journal import Journal, Outcome
+from crypto_core.database.state.journal import Journal
 from crypto_core.errors import DatabaseError, MissingGrantError, UnknownIncidentError
+from crypto_core.guard.outcome import Outcome
 
 DRAFT = IncidentDraft(
     title="T",

@@ -19,8 +19,9 @@ from console.wiring import Wired
 from crypto_core.database.connection.engine import open_engine
 from crypto_core.database.schema import metadata
 from crypto_core.database.state.installation import _config, ddl, install, require_schema
-from crypto_core.database.state.journal import Journal, Outcome
+from crypto_core.database.state.journal import Journal
 from crypto_core.errors import DatabaseReadOnlyError, MissingGrantError, MissingSchemaError
+from crypto_core.guard.outcome import Outcome
 
 
 @pytest.fixture

@@ -24,9 +24,10 @@ from console.settings import load
 from console.wiring import Wired, wire
 from crypto_core.database.connection.engine import connected
 from crypto_core.database.state.installation import install
-from crypto_core.database.state.journal import FIRST, Journal, JournalEntry, Outcome
+from crypto_core.database.state.journal import FIRST, Journal, JournalEntry
 from crypto_core.errors import MissingSchemaError, RefusedError
 from crypto_core.guard.consent import Consent
+from crypto_core.guard.outcome import Outcome
 from crypto_core.reencryption.plan import Selection, Verb
 
 NOW = datetime(2026, 11, 24, 12, 0, 0, 123456, tzinfo=UTC)

@@ -15,10 +15,11 @@ from console.sandbox.endpoint import Denial
 from console.sandbox.sandbox import Sandbox
 from console.wiring import Wired
 from crypto_core.aws.kms_signer import KmsSigner
-from crypto_core.database.state.journal import Journal, Outcome
+from crypto_core.database.state.journal import Journal
 from crypto_core.database.state.journal_checkpoints import Checkpoint, JournalCheckpoints, checkpoint_of
 from crypto_core.database.state.journal_entry import JournalEntry
 from crypto_core.errors import KmsAccessDeniedError, ReadOnlyError, RefusedError, SettingsError
+from crypto_core.guard.outcome import Outcome
 
 
 @pytest.fixture

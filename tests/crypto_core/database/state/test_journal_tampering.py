@@ -13,9 +13,10 @@ from sqlalchemy.exc import DBAPIError
 
 from console.wiring import Wired
 from crypto_core.database.schema import journal as table
-from crypto_core.database.state.journal import Journal, JournalEntry, Outcome, chained
+from crypto_core.database.state.journal import Journal, JournalEntry, chained
 from crypto_core.database.state.journal_chain import Chain
 from crypto_core.database.state.journal_entry import NO_MOMENT, moment_of
+from crypto_core.guard.outcome import Outcome
 
 CHANGES = 1_000
 SEED = 20_261_126

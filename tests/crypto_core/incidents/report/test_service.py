@@ -10,8 +10,8 @@ import pytest
 from sqlalchemy import Engine, text
 
 from console.wiring import Wired
-from crypto_core.database.state.journal import Outcome
 from crypto_core.errors import DatabaseError, RefusedError
+from crypto_core.guard.outcome import Outcome
 from crypto_core.incidents.report.service import ReportService
 from tests.crypto_core.incidents.report.making import KeptJournal, service_of
 from tests.crypto_core.incidents.sample import journal_entry, sample

@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, Engine
 
-from crypto_core.database.state.journal import Journal, Outcome
+from crypto_core.database.state.journal import Journal
 from crypto_core.errors import RefusedError
+from crypto_core.guard.outcome import Outcome
 from crypto_core.incidents.model import EntryKind, IncidentScope, IncidentView, StepState
 from crypto_core.incidents.service import IncidentService
 from crypto_core.incidents.step_contracts import ActionResult

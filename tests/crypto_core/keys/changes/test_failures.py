@@ -163,7 +163,7 @@ def test_kms_gone_before_the_change_leaves_no_beginning(
     fail("*", "reset")
     with pytest.raises(KmsUnreachableError):
         changes.run(plan, agreed(plan))
-    assert [o for _, o in journaled()] == ["dry run", "refused"]
+    assert [o for _, o in journaled()] == ["dry run", "failed"]
 
 
 def test_a_change_that_is_not_answered_is_looked_for(

@@ -14,7 +14,6 @@ from console.sandbox.world import World
 from console.settings import load
 from console.wiring import Wired, wire
 from crypto_core.database.state.installation import install
-from crypto_core.database.state.journal import Outcome
 from crypto_core.errors import (
     DatabaseReadOnlyError,
     InvalidReferenceError,
@@ -28,6 +27,7 @@ from crypto_core.errors import (
     SettingsError,
 )
 from crypto_core.guard.consent import Consent
+from crypto_core.guard.outcome import Outcome
 from crypto_core.reencryption.plan import Plan, Selection, Verb
 from crypto_core.references import TokenRef
 from tests.crypto_core.reencryption.planning.snapshot import everything
