@@ -137,6 +137,7 @@ def _token_tools(parts: IncidentGround, store: IncidentStore) -> Toolbox:
         read_only=settings.read_only,
         write_format=Format(settings.write_format),
         observer=ground.observer,
+        approvals=parts.approvals,
     )
     return token_tools(
         TokenParts(

@@ -80,9 +80,9 @@ class Operation:
     second_person: bool = True
 
 
-def _of_tokens(name: str, *iam: str) -> Operation:
+def _of_tokens(name: str, *iam: str, role: Role = Role.OPERATOR) -> Operation:
     tables = (*JOURNAL, *APPROVAL, *TOKENS, *JOBS)
-    return Operation(name, iam, Role.OPERATOR, tables, writes_tokens=True)
+    return Operation(name, iam, role, tables, writes_tokens=True)
 
 
 def _of_keys(name: str, *operations: str) -> Operation:
@@ -110,6 +110,7 @@ OPERATIONS: tuple[Operation, ...] = (
     _of_tokens("encrypt", "kms:GenerateDataKey", "kms:Decrypt"),
     _of_tokens("jobs restore", "kms:Decrypt"),
     _of_tokens("backups purge"),
+    _of_tokens("enter token", "kms:GenerateDataKey", "kms:Decrypt", role=Role.RESPONDER),
     Operation("revoke", ("kms:Decrypt",), Role.RESPONDER),
     Operation(
         "incident", ("kms:Decrypt",), Role.RESPONDER, (*JOURNAL, *APPROVAL, *INCIDENTS), second_person=False

@@ -81,7 +81,7 @@ class EnterToken:
             return ActionPlan("Enter nothing", entry.digest, Danger.NONE, does=(done,), inner=entry)
         unchecked = situation.text(SAVE_UNCHECKED) == _YES
         return ActionPlan(
-            title=f"Write a new token over the old one of {entry.ref}",
+            title=entry.summary,
             digest=entry.digest,
             danger=entry.danger,
             confirmation=entry.confirmation if entry.danger is Danger.TYPED else "",

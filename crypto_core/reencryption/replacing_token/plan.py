@@ -41,6 +41,11 @@ class EntryPlan:
     """What KMS said the old token was under; None where it was not asked or did not say."""
 
     @property
+    def summary(self) -> str:
+        """What is to be done, on one line."""
+        return f"Write a new token over the old one of {self.ref}"
+
+    @property
     def kept(self) -> bool:
         """True if the old value is kept: an envelope is, plaintext and dev format never."""
         return self.old_format.protected

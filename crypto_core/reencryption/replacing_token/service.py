@@ -35,7 +35,8 @@ from crypto_core.errors import (
     RowVanishedError,
     SettingsError,
 )
-from crypto_core.guard.consent import Consent, require
+from crypto_core.guard.approvals import ApprovalGate
+from crypto_core.guard.consent import Consent
 from crypto_core.guard.guard import Guard
 from crypto_core.guard.outcome import Outcome
 from crypto_core.key_names import is_key_arn
@@ -72,9 +73,17 @@ class TokenEntering:
         read_only: bool,
         write_format: Format = Format.V1,
         observer: Observer = SILENT,
+        approvals: ApprovalGate | None = None,
     ) -> None:
-        """`same_database` is True if the journal is in the tokens' own database, as for Runner."""
-        self._guard = Guard(journal, read_only=read_only, ready=require_schemas(engine, journal.engine))
+        """`same_database` is True if the journal is in the tokens' own database, as for Runner. `approvals`
+        is asked before a token is sent or written; None where nothing needs a second identity.
+        """
+        self._guard = Guard(
+            journal,
+            read_only=read_only,
+            ready=require_schemas(engine, journal.engine),
+            approvals=approvals,
+        )
         self._catalogue = catalogue
         self._store = store
         self._inventory = inventory
@@ -113,20 +122,36 @@ class TokenEntering:
         """Ask the provider of the new token, and write it.
 
         `although_unchecked` is for a provider that does not say whether the token is alive. Raises
-        ReadOnlyError, MissingSchemaError, NotConfirmedError, RefusedError for a dead token, for one that
-        could not be checked, and where the row was changed meanwhile; InvalidTokenError, KmsError,
-        DatabaseError. What is raised before the write leaves the old value in its place; after it, the
-        message says that the token was written.
+        ReadOnlyError, MissingSchemaError, NotConfirmedError; ApprovalNeededError where the settings want a
+        second identity and none has approved this plan; RefusedError for a dead token, for one that could not
+        be checked, and where the row was changed meanwhile; InvalidTokenError, KmsError, DatabaseError. What
+        is raised before the write leaves the old value in its place; after it, the message says that the
+        token was written.
         """
         self._guard.may_change(VERB)
         told: dict[str, Any] = {"to": plan.key_arn, "plan": plan.digest, "cause": cause}
-        with self._guard.recording(VERB, str(plan.ref), told):
-            given = require(consent, plan)
-            token = taken(raw, plan.ref, plan.provider)
-            if _digest(plan, token) != plan.digest:
+
+        def still() -> None:
+            if _digest(plan, taken(raw, plan.ref, plan.provider)) != plan.digest:
                 raise NotConfirmedError("What was agreed to is another token than the one to be written.")
-            if plan.already:
-                return _already(plan)
+            if not plan.already:
+                self._still_old(plan)
+
+        given = self._guard.agreed(
+            plan,
+            consent,
+            action=VERB,
+            subject=str(plan.ref),
+            summary=plan.summary,
+            shown=plan.as_json(),
+            detail=told,
+            still=still,
+            alone=plan.already,
+        )
+        if plan.already:
+            return _already(plan)
+        with self._guard.recording(VERB, str(plan.ref), told):
+            token = taken(raw, plan.ref, plan.provider)
             old = self._still_old(plan)
             liveness, reason = self._ask(plan, token, although_unchecked=although_unchecked)
             told |= {"consent": given.origin.value, "format": plan.format.value, "liveness": liveness.value}

@@ -18,6 +18,7 @@ from crypto_core.database.tokens.attribution_cache import AttributionCache
 from crypto_core.database.tokens.opening import ValueOpener
 from crypto_core.envelope import Format
 from crypto_core.errors import SettingsError
+from crypto_core.guard.approvals import ApprovalGate
 from crypto_core.guard.consent import Consent, Danger, require
 from crypto_core.incidents.catalogue import ActionKind, CaptureKind, CheckKind
 from crypto_core.incidents.model import CheckResult, Incident, IncidentScope, IncidentState
@@ -209,7 +210,12 @@ class Stage:
 
 
 def build(
-    wired: Wired, *, write_format: Format = Format.V1, read_only: bool = False, most: int = 25_000
+    wired: Wired,
+    *,
+    write_format: Format = Format.V1,
+    read_only: bool = False,
+    most: int = 25_000,
+    approvals: ApprovalGate | None = None,
 ) -> Stage:
     """Put the tools together from the services, as the console does."""
     answers, opener, providers = AttributionCache(wired.engine), ValueOpener(wired.keyring), Providers(wired)
@@ -249,6 +255,7 @@ def build(
             same_database=True,
             read_only=read_only,
             write_format=write_format,
+            approvals=approvals,
         ),
         providers=providers,
         events=wired.events,

@@ -6,8 +6,9 @@ import logging
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import Engine
@@ -17,7 +18,15 @@ from console.settings import load
 from console.wiring import Wired, wire
 from crypto_core.cipher import TokenCipher
 from crypto_core.envelope import Format, classify
-from crypto_core.errors import InvalidTokenError, KeydeckError, NotConfirmedError, ReadOnlyError, RefusedError
+from crypto_core.errors import (
+    ApprovalNeededError,
+    InvalidTokenError,
+    KeydeckError,
+    NotConfirmedError,
+    ReadOnlyError,
+    RefusedError,
+)
+from crypto_core.guard.approvals import ApprovalGate
 from crypto_core.guard.consent import Consent, Danger
 from crypto_core.incidents.catalogue import ActionKind, CaptureKind, CheckKind
 from crypto_core.incidents.model import CheckState
@@ -112,6 +121,41 @@ def test_an_old_plaintext_token_is_never_kept_and_its_row_has_to_be_typed(
     assert opens_to(stage.wired, ref, stored(ref)) == CANARY
     assert backups() == []
     assert "p" * 36 not in stage.everything_kept()
+
+
+class SecondPerson(ApprovalGate):
+    """A gate that wants a second person, who has `approved` some plans by their digest."""
+
+    def __init__(self) -> None:
+        self.approved: set[str] = set()
+        self.shown: list[tuple[str, str]] = []
+
+    def require(self, action: str, summary: str, digest: str, plan: Mapping[str, Any]) -> None:
+        assert_tells_nothing(f"{summary} {plan}")
+        self.shown.append((action, summary))
+        if digest not in self.approved:
+            raise ApprovalNeededError("Somebody else has to approve it.", request="1")
+
+
+def test_where_a_second_person_is_wanted_nothing_is_sent_or_written_before(
+    services: Wired, world: World, stored: Stored
+) -> None:
+    second, ref = SecondPerson(), github(world)
+    stage = build(services, approvals=second).about(ref)
+    old, inputs = stored(ref), {"reference": str(ref), "token": Secret.of(CANARY)}
+    plan = stage.plan(ENTER, **inputs)
+    for _ in range(2):
+        with pytest.raises(ApprovalNeededError):
+            stage.run(ENTER, **inputs)
+    second.approved.add("the digest of another plan")
+    with pytest.raises(ApprovalNeededError):
+        stage.run(ENTER, **inputs)
+    assert (stored(ref), stage.providers.asked) == (old, [])
+    assert second.shown == [(VERB, f"Write a new token over the old one of {ref}")] * 3
+    assert {outcome for _, outcome in stage.journaled()} == {"dry run", "refused"}
+    second.approved.add(plan.digest)
+    assert stage.run(ENTER, **inputs).complete
+    assert opens_to(services, ref, stored(ref)) == CANARY
 
 
 def test_what_the_platform_writes_meanwhile_stays(
