@@ -10,7 +10,7 @@ from threading import Event
 from crypto_core.errors import InterruptedRunError
 from crypto_core.providers.answers import Liveness
 from crypto_core.providers.messages import NoAnswer, Said, Target, sendable, unknown
-from crypto_core.providers.targets import question_of, said_of
+from crypto_core.providers.registry import provider_of
 from crypto_core.providers.transport import Clock, Transport
 from crypto_core.references import TokenRef
 from crypto_core.secret import Secret
@@ -32,11 +32,15 @@ def ask(transport: Transport, target: Target, token: Secret, cancelled: Event | 
     text = token.reveal()
     if not sendable(text):
         return unknown("it holds characters that no provider's token has")
-    request = question_of(target, text)
+    request = provider_of(target).question(target, text)
     if isinstance(request, str):
         return unknown(request)
     reply = transport.send(request, cancelled)
-    return unknown(reply.reason) if isinstance(reply, NoAnswer) else said_of(target, text, reply)
+    return (
+        unknown(reply.reason)
+        if isinstance(reply, NoAnswer)
+        else provider_of(target).said(target, text, reply)
+    )
 
 
 def prove(
@@ -77,7 +81,7 @@ def prove(
 
 
 def _can_be_asked(target: Target, token: Secret) -> bool:
-    return not isinstance(question_of(target, token.reveal()), str)
+    return not isinstance(provider_of(target).question(target, token.reveal()), str)
 
 
 def in_turn(refs: Iterable[TokenRef], one: Callable[[TokenRef], None]) -> None:

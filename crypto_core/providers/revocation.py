@@ -4,38 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
 from threading import Event, Lock
 
 from crypto_core.cancelling import stop_if
 from crypto_core.errors import InterruptedRunError, ProviderError
-from crypto_core.providers import atlassian, github, slack
-from crypto_core.providers.answers import ByHand, Liveness, Progress, Revoked
+from crypto_core.providers import github, slack
+from crypto_core.providers.answers import Liveness, Progress, Revoked
 from crypto_core.providers.endpoints import Endpoints
 from crypto_core.providers.liveness_polling import PollingLimits, in_turn, prove
 from crypto_core.providers.messages import Accepted, NoAnswer, Reply, Said, Target
+from crypto_core.providers.registry import RevocationMethod
 from crypto_core.providers.transport import Clock, Transport
 from crypto_core.references import TokenRef
 from crypto_core.secret import Secret
 
 _ONE_LOOK = PollingLimits(whole=0.0)
 _NOT_SENT = Accepted(False, "not sent")
-
-
-class RevocationMethod(StrEnum):
-    """How a token is revoked."""
-
-    GITHUB_CREDENTIALS = "github-credentials"
-    GITHUB_APP = "github-app"
-    GITHUB_INSTALLATION = "github-installation"
-    SLACK = "slack"
-
-
-_GITHUB = {
-    github.GitHubRevocation.CREDENTIALS: RevocationMethod.GITHUB_CREDENTIALS,
-    github.GitHubRevocation.APPLICATION: RevocationMethod.GITHUB_APP,
-    github.GitHubRevocation.INSTALLATION: RevocationMethod.GITHUB_INSTALLATION,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,20 +30,6 @@ class RevocationOrder:
     way: RevocationMethod
     stored: bytes = field(repr=False)
     token: Secret
-
-
-def way_of(target: Target, token: str, endpoints: Endpoints) -> RevocationMethod | ByHand:
-    """Return how a token is revoked, or how a person does it."""
-    if target.provider == "github":
-        way = github.way_of(token, endpoints)
-        return ByHand(target.ref, "github", github.by_hand()) if way is None else _GITHUB[way]
-    if target.provider == "slack":
-        return (
-            RevocationMethod.SLACK
-            if slack.revocable(token)
-            else ByHand(target.ref, "slack", slack.by_hand(token))
-        )
-    return ByHand(target.ref, target.provider, atlassian.by_hand(token))
 
 
 class Revocation:

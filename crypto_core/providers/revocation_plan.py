@@ -12,7 +12,8 @@ from crypto_core.providers import github
 from crypto_core.providers.answers import ByHand, RevocationPlan
 from crypto_core.providers.endpoints import GITHUB, Endpoints
 from crypto_core.providers.messages import Target
-from crypto_core.providers.revocation import RevocationMethod, RevocationOrder, way_of
+from crypto_core.providers.registry import PROVIDERS, RevocationMethod
+from crypto_core.providers.revocation import RevocationOrder
 from crypto_core.providers.sendable_tokens import Unopened, stored_alike, wipe
 from crypto_core.providers.targets import hosts
 from crypto_core.references import TokenRef
@@ -94,9 +95,10 @@ def _hash(told: object) -> str:
 def _way(target: Target | ByHand, token: Secret, endpoints: Endpoints) -> RevocationMethod | ByHand:
     # Of a token whose row names no host to ask, a person still has to know where it is revoked.
     known = target if isinstance(target, Target) else Target(target.ref, target.provider, "")
-    if known.provider not in ("github", "slack", "jira", "confluence"):
+    provider = PROVIDERS.get(known.provider)
+    if provider is None:
         return ByHand(target.ref, target.provider, _ASK)
-    return way_of(known, token.reveal(), endpoints)
+    return provider.revocation(known, token.reveal(), endpoints)
 
 
 def _calls(orders: Sequence[RevocationOrder]) -> dict[str, int]:

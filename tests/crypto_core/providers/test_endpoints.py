@@ -6,11 +6,12 @@ import pytest
 
 from crypto_core.database.tokens.inventory import InventoryRow
 from crypto_core.envelope import Format
-from crypto_core.errors import RefusedError, SettingsError
+from crypto_core.errors import ProviderError, RefusedError, SettingsError
 from crypto_core.lists.coverage import Evidence
 from crypto_core.providers.answers import ByHand
 from crypto_core.providers.endpoints import Endpoints, atlassian_site, base_url
 from crypto_core.providers.messages import Target
+from crypto_core.providers.registry import PROVIDERS, provider_of, provider_of_row
 from crypto_core.providers.targets import hosts, target_of
 from crypto_core.references import TokenRef
 
@@ -133,3 +134,17 @@ def test_base_urls_of_the_settings_are_https_or_on_this_machine(url: str) -> Non
 def test_other_base_urls_are_refused(url: str) -> None:
     with pytest.raises(SettingsError):
         base_url(url)
+
+
+def test_a_provider_that_is_in_no_register_is_an_error_and_not_another_one() -> None:
+    forgotten = Target(TokenRef("t", "token", "1"), "gitlab\x1b[31m", "https://gitlab.com")
+    with pytest.raises(ProviderError, match=r"knows no provider 'gitlab\[31m'"):
+        provider_of(forgotten)
+
+
+def test_every_provider_is_found_by_its_names_in_any_case() -> None:
+    for provider in PROVIDERS.values():
+        for name in (provider.name, *provider.other_names):
+            assert provider_of_row(name.upper()) is provider
+            assert isinstance(target_of(row("t", name), Endpoints()), Target | ByHand)
+    assert provider_of_row("gitlab") is None

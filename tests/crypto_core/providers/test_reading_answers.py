@@ -12,7 +12,7 @@ from crypto_core.providers import atlassian, github, slack
 from crypto_core.providers.answers import Liveness
 from crypto_core.providers.endpoints import Endpoints
 from crypto_core.providers.messages import ProviderAnswer, Request, Target
-from crypto_core.providers.targets import question_of, said_of
+from crypto_core.providers.registry import provider_of
 from crypto_core.references import TokenRef
 
 ALIVE, DEAD, UNKNOWN = Liveness.ALIVE, Liveness.DEAD, Liveness.UNKNOWN
@@ -82,7 +82,10 @@ def test_only_the_providers_own_word_is_taken(
     target: Target, token: str, status: int, document: Any, headers: Mapping[str, str], liveness: Liveness
 ) -> None:
     body = document if isinstance(document, str) else json.dumps(document)
-    assert said_of(target, token, ProviderAnswer(status, headers, body.encode())).liveness is liveness
+    assert (
+        provider_of(target).said(target, token, ProviderAnswer(status, headers, body.encode())).liveness
+        is liveness
+    )
 
 
 @pytest.mark.parametrize(
@@ -100,7 +103,7 @@ def test_only_the_providers_own_word_is_taken(
     ],
 )
 def test_hostile_answers_are_cleaned(target: Target, token: str, status: int, document: Any) -> None:
-    said = said_of(target, token, ProviderAnswer(status, {}, json.dumps(document).encode()))
+    said = provider_of(target).said(target, token, ProviderAnswer(status, {}, json.dumps(document).encode()))
     for text in (said.reason, said.whose):
         assert text.isprintable()
         assert len(text) < 300
@@ -114,7 +117,7 @@ def test_what_can_only_be_used_is_not_asked_about() -> None:
         (OAUTH, "ATATT3x"),
         (JIRA, "eyJ"),
     ):
-        assert isinstance(question_of(target, token), str)
+        assert isinstance(provider_of(target).question(target, token), str)
 
 
 @pytest.mark.parametrize(
@@ -128,7 +131,7 @@ def test_what_can_only_be_used_is_not_asked_about() -> None:
     ],
 )
 def test_each_is_asked_as_its_provider_says(target: Target, token: str, method: str, url: str) -> None:
-    request = question_of(target, token)
+    request = provider_of(target).question(target, token)
     assert isinstance(request, Request)
     assert (request.method, request.url) == (method, url)
     assert "Authorization" in request.headers

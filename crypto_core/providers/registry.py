@@ -1,0 +1,148 @@
+"""The providers that Keydeck can ask, each one record: all that differs between them is named here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from crypto_core.database.tokens.inventory import InventoryRow
+from crypto_core.errors import ProviderError, RefusedError
+from crypto_core.providers import atlassian, github, slack
+from crypto_core.providers.answers import ByHand
+from crypto_core.providers.endpoints import ATLASSIAN, Endpoints, atlassian_site, host_of
+from crypto_core.providers.messages import ProviderAnswer, Request, Said, Target
+from crypto_core.text.cleaning import clean
+
+_SITE_COLUMNS = ("cloud_base_url", "base_url")
+
+
+class RevocationMethod(StrEnum):
+    """How a token is revoked."""
+
+    GITHUB_CREDENTIALS = "github-credentials"
+    GITHUB_APP = "github-app"
+    GITHUB_INSTALLATION = "github-installation"
+    SLACK = "slack"
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """One provider, under the name that targets, plans and the journal have for it."""
+
+    name: str
+    target: Callable[[InventoryRow, Endpoints], Target | ByHand]
+    """Whom a token's row says to ask."""
+    question: Callable[[Target, str], Request | str]
+    """The request that asks about a token, or why there is none."""
+    said: Callable[[Target, str, ProviderAnswer], Said]
+    """What an answer to the question says."""
+    revocation: Callable[[Target, str, Endpoints], RevocationMethod | ByHand]
+    """How a token is revoked, or how a person does it."""
+    not_asked: Callable[[Target, str], str] = lambda target, kind: ""
+    """Why a token of a kind, as its row calls it, is not asked about; "" where it may be."""
+    other_names: tuple[str, ...] = ()
+    """What tables may call it besides."""
+
+
+_GITHUB = {
+    github.GitHubRevocation.CREDENTIALS: RevocationMethod.GITHUB_CREDENTIALS,
+    github.GitHubRevocation.APPLICATION: RevocationMethod.GITHUB_APP,
+    github.GitHubRevocation.INSTALLATION: RevocationMethod.GITHUB_INSTALLATION,
+}
+
+
+def _github_revocation(target: Target, token: str, endpoints: Endpoints) -> RevocationMethod | ByHand:
+    way = github.way_of(token, endpoints)
+    return ByHand(target.ref, target.provider, github.by_hand()) if way is None else _GITHUB[way]
+
+
+def _slack_revocation(target: Target, token: str, endpoints: Endpoints) -> RevocationMethod | ByHand:
+    if slack.revocable(token):
+        return RevocationMethod.SLACK
+    return ByHand(target.ref, target.provider, slack.by_hand(token))
+
+
+def _of_atlassian(name: str, *other_names: str) -> Provider:
+    def target(row: InventoryRow, endpoints: Endpoints) -> Target | ByHand:
+        return _atlassian_target(row, name, endpoints)
+
+    return Provider(
+        name,
+        target=target,
+        question=atlassian.question,
+        said=lambda target, token, answer: atlassian.read(answer, target),
+        revocation=lambda target, token, endpoints: ByHand(
+            target.ref, target.provider, atlassian.by_hand(token)
+        ),
+        not_asked=_atlassian_not_asked,
+        other_names=other_names,
+    )
+
+
+def _atlassian_target(row: InventoryRow, name: str, endpoints: Endpoints) -> Target | ByHand:
+    shown = dict(row.shown)
+    email = shown.get("email", "")
+    if email and not atlassian.is_email(email):
+        return ByHand(row.ref, name, "what the row holds as its e-mail address is none")
+    named = next((shown[column] for column in _SITE_COLUMNS if shown.get(column)), "")
+    if endpoints.atlassian:
+        return Target(row.ref, name, endpoints.atlassian, email, _forwarded(named))
+    if not email:
+        # An OAuth token is asked about without its site.
+        return Target(row.ref, name, ATLASSIAN)
+    try:
+        return Target(row.ref, name, atlassian_site(named), email)
+    except RefusedError as error:
+        return ByHand(row.ref, name, error.message)
+
+
+def _forwarded(named: str) -> str:
+    """The site's host, for a proxy that stands before several sites; "" for one that is not Atlassian's."""
+    try:
+        return host_of(atlassian_site(named))
+    except RefusedError:
+        return ""
+
+
+def _atlassian_not_asked(target: Target, kind: str) -> str:
+    if not target.email and "api" in kind:
+        return "an API token is asked about with its owner's e-mail address, which the row does not hold"
+    return ""
+
+
+PROVIDERS: Mapping[str, Provider] = {
+    provider.name: provider
+    for provider in (
+        Provider(
+            "github",
+            target=lambda row, endpoints: Target(row.ref, "github", endpoints.github),
+            question=lambda target, token: github.question(target.base, token),
+            said=lambda target, token, answer: github.read(answer, token),
+            revocation=_github_revocation,
+        ),
+        Provider(
+            "slack",
+            target=lambda row, endpoints: Target(row.ref, "slack", endpoints.slack),
+            question=lambda target, token: slack.question(target.base, token),
+            said=lambda target, token, answer: slack.read(answer),
+            revocation=_slack_revocation,
+        ),
+        _of_atlassian("jira", "atlassian"),
+        _of_atlassian("confluence"),
+    )
+}
+_BY_ANY_NAME = {name: p for p in PROVIDERS.values() for name in (p.name, *p.other_names)}
+
+
+def provider_of_row(name: str) -> Provider | None:
+    """Return the provider that a table names, in any case; None for one that Keydeck can't ask."""
+    return _BY_ANY_NAME.get(name.lower())
+
+
+def provider_of(target: Target) -> Provider:
+    """Return a target's provider. Raises ProviderError for one that is not in the registry."""
+    try:
+        return PROVIDERS[target.provider]
+    except KeyError:
+        raise ProviderError(f"Keydeck knows no provider {clean(target.provider, 60)!r}.") from None
