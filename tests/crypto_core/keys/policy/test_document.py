@@ -42,7 +42,7 @@ def only(**elements: Any) -> Statement:
 def test_a_statement_is_read_whole() -> None:
     found = only(
         Sid="PlatformUses",
-        PolicyPrincipal={"AWS": [ROLE, ACCOUNT], "Service": "s3.amazonaws.com"},
+        Principal={"AWS": [ROLE, ACCOUNT], "Service": "s3.amazonaws.com"},
         Action=["kms:Decrypt", "kms:GenerateDataKey*"],
         Condition={"StringEquals": {"kms:ViaService": ["s3.eu-west-1.amazonaws.com"]}, "Bool": {"a:b": True}},
     )
