@@ -51,6 +51,7 @@ async def test_help_lists_what_can_be_done_here_and_what_cannot_now() -> None:
         assert isinstance(d.app.screen, ConnectionsScreen)
 
 
+@pytest.mark.deep
 async def test_t_goes_round_all_themes() -> None:
     async with deck() as d:
         seen = []

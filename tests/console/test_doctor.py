@@ -376,6 +376,7 @@ def test_a_log_that_cannot_be_written_is_a_warning_and_looking_makes_none(
     assert settings_checks()["log file"].outcome is CheckOutcome.SKIPPED
 
 
+@pytest.mark.deep
 def test_on_a_terminal_it_tells_the_terminal(bare: dict[str, str]) -> None:
     controller, worker = pty.openpty()
     process = subprocess.Popen(

@@ -88,7 +88,7 @@ COMMANDS = [
 ]
 
 
-@pytest.mark.quick(4)
+@pytest.mark.quick(2)
 @pytest.mark.parametrize(
     "arguments", COMMANDS, ids=lambda a: " ".join(a)[:20].encode("ascii", "ignore").decode()
 )

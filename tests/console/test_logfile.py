@@ -116,6 +116,7 @@ def test_a_message_of_megabytes_becomes_a_bounded_line(book: FileLogBook) -> Non
     assert_tells_nothing(book.lines()[1].message)
 
 
+@pytest.mark.deep
 def test_memory_keeps_the_latest_lines_and_tells_by_number_what_went(book: FileLogBook) -> None:
     for number in range(5_100):
         own.info("line %d", number)

@@ -289,6 +289,7 @@ def test_what_is_hostile_is_shown_as_text(session: tuple[Terminal, int, int]) ->
         assert shown in text
 
 
+@pytest.mark.quick(1)
 def test_the_title_names_the_place_and_is_put_back_at_the_end(session: tuple[Terminal, int, int]) -> None:
     sequences, _ = parsed(session[0].output)
     titles = [s.parameters.removeprefix("0;") for s in sequences if s.parameters.startswith("0;")]

@@ -134,6 +134,7 @@ def test_without_the_schema_nothing_is_written_and_the_way_out_is_named(
     assert stored(ref) == before
 
 
+@pytest.mark.deep
 def test_read_only_inspects_and_refuses_every_change(
     keydeck: Keydeck, world: World, new_key: NewKey, stored: Stored
 ) -> None:

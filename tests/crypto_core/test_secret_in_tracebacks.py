@@ -174,6 +174,7 @@ def test_no_frame_of_a_failure_holds_data_key_derived_key_or_token(
     assert_frames_hold_none_of(error, [*SECRETS, *derived_keys])
 
 
+@pytest.mark.quick(6)
 @pytest.mark.parametrize("name", FAILURES)
 def test_no_traceback_with_local_variables_shows_them(name: str, derived_keys: list[bytes]) -> None:
     error = failed(name)

@@ -102,6 +102,7 @@ async def test_capital_s_reverses() -> None:
         assert "slack_connection.bot_token:99" in d.lines()[3]
 
 
+@pytest.mark.deep
 async def test_a_command_sorts_by_any_column_and_says_which_there_are() -> None:
     async with deck(start="connections") as d:
         await d.command("sort org desc")

@@ -10,6 +10,7 @@ from tests.screens.deck import LARGE, deck
 from tests.screens.events_scene import column, counted, expression, shown, stage
 
 
+@pytest.mark.deep
 async def test_zooming_in_narrows_the_list_to_the_time_around_the_cursor_and_out_comes_back() -> None:
     async with deck(stage(), start="events") as d:
         for _ in range(3):

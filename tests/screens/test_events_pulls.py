@@ -14,6 +14,7 @@ from tests.screens.samples import NOW
 from tests.screens.stage import Stage
 
 
+@pytest.mark.deep
 async def test_new_events_come_by_themselves_and_following_stays_with_the_newest() -> None:
     there = stage()
     async with deck(there, start="events") as d:
@@ -41,6 +42,7 @@ async def test_an_unchanged_store_is_not_read_again() -> None:
         assert there.calls.count("events.page") == before
 
 
+@pytest.mark.deep
 async def test_following_pulls_every_minute_from_a_little_before_the_last_event() -> None:
     there = stage()
     async with deck(there, start="events") as d:
@@ -88,6 +90,7 @@ async def test_a_pull_says_what_it_brought_and_what_it_lacks() -> None:
         assert "Pull: No route." in d.text()
 
 
+@pytest.mark.deep
 async def test_an_empty_store_says_why_and_what_to_do() -> None:
     async with deck(Stage(), start="events") as d:
         assert "No events are in the store: nothing was fetched or imported yet." in d.text()

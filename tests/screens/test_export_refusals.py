@@ -69,6 +69,7 @@ async def test_after_a_refusal_another_name_can_be_given_at_once(tmp_path: Path)
     assert len((tmp_path / "b.jsonl").read_text().splitlines()) == 3
 
 
+@pytest.mark.deep
 async def test_how_far_an_export_is_is_said_while_it_is_under_way(tmp_path: Path) -> None:
     stage = Stage(rows=many(PAGE * 3))
     async with deck(stage, start="connections", size=LARGE) as d:

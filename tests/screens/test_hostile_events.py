@@ -45,6 +45,7 @@ async def everywhere(d: Deck, size: tuple[int, int]) -> None:
         assert_harmless(d, size)
 
 
+@pytest.mark.deep
 @EACH_TEXT_AND_SIZE
 async def test_hostile_records_are_inert_in_list_bars_pivots_filters_and_clipboard(
     text: str, size: tuple[int, int]
@@ -57,6 +58,7 @@ async def test_hostile_records_are_inert_in_list_bars_pivots_filters_and_clipboa
         assert all(unicodedata.category(c) != "Cc" for c in d.app.clipboard if c not in "\t\n")
 
 
+@pytest.mark.deep
 @EACH_TEXT
 async def test_hostile_records_are_inert_on_the_events_own_page(text: str) -> None:
     stage = Stage()

@@ -40,6 +40,7 @@ async def test_hostile_rows_are_shown_as_they_are_written(size: tuple[int, int])
         assert "[bold]O" in d.text()
 
 
+@pytest.mark.deep
 @EACH_TEXT
 async def test_hostile_text_anywhere_else_neither_crashes_nor_acts(text: str) -> None:
     stage = Stage(rows=hostile_rows())
@@ -75,6 +76,7 @@ async def test_hostile_text_anywhere_else_neither_crashes_nor_acts(text: str) ->
         assert_harmless(d, SMALL)
 
 
+@pytest.mark.deep
 @EACH_TEXT
 async def test_hostile_text_in_plans_results_and_errors_is_harmless(text: str) -> None:
     stage = Stage(plan_more={"refused": (Unwritten(text, text),), "warnings": (text,), "target_name": text})
@@ -128,6 +130,7 @@ async def test_hostile_names_of_the_place_are_inert_in_the_header_and_the_termin
     assert len(shown) <= 130
 
 
+@pytest.mark.deep
 @EACH_TEXT
 async def test_hostile_text_is_inert_where_it_is_remembered_offered_and_said_in_passing(text: str) -> None:
     memory = Memory()
@@ -156,6 +159,7 @@ async def test_hostile_text_is_inert_in_what_is_answered_to_a_command(text: str)
                 await d.press("escape")
 
 
+@pytest.mark.deep
 @EACH_TEXT
 async def test_hostile_text_is_inert_in_every_column_of_every_table(text: str) -> None:
     stage = Stage(rows=[replace(row, key_material_id=text) for row in hostile_rows()])

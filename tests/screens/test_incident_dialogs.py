@@ -68,6 +68,7 @@ async def test_what_an_action_has_to_be_told_is_asked_and_what_has_a_default_onl
         assert stage.incidents.inputs == {"alias": "alias/x"}
 
 
+@pytest.mark.deep
 async def test_what_has_one_choice_alone_is_chosen_and_the_next_field_has_the_focus() -> None:
     stage = staged(at_step("new-key"))
     row = InputField("row", "Row", required=True, choices=(("gh-2", "acme: gh-2"),))

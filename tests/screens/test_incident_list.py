@@ -41,6 +41,7 @@ def two() -> Stage:
     return stage
 
 
+@pytest.mark.deep
 async def test_5_lists_incidents_the_open_one_on_top_with_its_step_budget_and_people() -> None:
     async with deck(two(), size=LARGE) as d:
         await d.press("5")

@@ -43,6 +43,7 @@ async def test_the_page_says_what_is_done_by_whom_what_is_now_what_proves_it_and
         assert "✔" in d.line_with("Declare and count")
 
 
+@pytest.mark.deep
 async def test_every_step_can_be_looked_at_and_what_is_longer_than_the_page_scrolled() -> None:
     view = key_compromise()
     long = replace(KEY_COMPROMISE.steps[5], do=tuple(f"Line {n}." for n in range(40)))
@@ -68,6 +69,7 @@ async def test_a_line_to_do_by_hand_names_the_keys() -> None:
         assert "Set TOKEN_ENCRYPTION_KEY_ID=alias/tokens …9f2c where the platform reads it." in pane(d)
 
 
+@pytest.mark.deep
 async def test_time_over_its_budget_is_told_by_a_word_and_a_sign() -> None:
     async with deck(staged(), start="incidents", size=LARGE) as d:
         await d.press("enter")
@@ -79,6 +81,7 @@ async def test_time_over_its_budget_is_told_by_a_word_and_a_sign() -> None:
         assert "✖ open 00:47:31" in d.lines()[1]
 
 
+@pytest.mark.deep
 async def test_what_a_second_operator_does_shows_and_the_cursor_goes_on_with_the_work() -> None:
     stage = staged()
     async with deck(stage, start="incidents", size=LARGE) as d:
@@ -120,6 +123,7 @@ async def test_the_check_is_looked_at_calmly_and_at_once_after_something_was_don
         assert len(stage.incidents.done("look")) == 4
 
 
+@pytest.mark.deep
 async def test_a_check_that_could_not_look_is_unknown_never_passed_and_keeps_what_was_seen() -> None:
     stage = staged()
     async with deck(stage, start="incidents", size=LARGE) as d:
@@ -193,6 +197,7 @@ async def test_that_somebody_is_here_is_said_every_few_seconds_while_the_page_is
         assert len(stage.incidents.done("join")) == said
 
 
+@pytest.mark.deep
 async def test_elapsed_time_goes_on_and_stops_when_it_is_closed() -> None:
     closed = key_compromise()
     closed = replace(

@@ -51,6 +51,7 @@ async def test_the_timeline_tells_who_did_what_the_newest_first() -> None:
         assert "ben" in d.line_with("step 4: Switch the platform: done")
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize(("ending", "form"), [(".md", "markdown"), (".json", "json"), (".html", "html")])
 async def test_the_report_has_the_form_that_its_name_says(tmp_path: Path, ending: str, form: str) -> None:
     async with deck(staged(), start="incidents") as d:
@@ -62,6 +63,7 @@ async def test_the_report_has_the_form_that_its_name_says(tmp_path: Path, ending
         assert "Only you may read it." in d.says()
 
 
+@pytest.mark.deep
 async def test_a_name_without_an_ending_is_that_of_every_form(tmp_path: Path) -> None:
     async with deck(staged(), start="incidents") as d:
         await d.press("enter")

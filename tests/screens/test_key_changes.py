@@ -177,6 +177,7 @@ async def test_a_change_that_hangs_can_be_left() -> None:
         assert not isinstance(d.app.screen, ChangeDialog)
 
 
+@pytest.mark.deep
 async def test_a_preview_that_hangs_can_be_left() -> None:
     async with deck(start="keys") as d:
         d.stage.hold("key change")
@@ -244,6 +245,7 @@ async def test_an_empty_answer_goes_nowhere() -> None:
         assert d.app.screen.query_one("#preview", Button).disabled
 
 
+@pytest.mark.deep
 async def test_a_policy_comes_from_a_file(tmp_path: Path) -> None:
     file = tmp_path / "policy.json"
     file.write_text(json.dumps(POLICY), encoding="utf-8")
@@ -264,6 +266,7 @@ async def test_a_policy_comes_from_a_file(tmp_path: Path) -> None:
         assert "+  new\n-  old" in d.says()
 
 
+@pytest.mark.deep
 async def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     async with deck(start="keys", size=LARGE) as d:
         await d.command(f"put-policy {tmp_path / 'none.json'}")
@@ -286,6 +289,7 @@ def test_what_is_no_number_of_days_is_refused(text: str) -> None:
         number(text)
 
 
+@pytest.mark.deep
 async def test_a_grant_is_chosen_from_those_of_the_key() -> None:
     grants = (replace(GRANTS[0], grant_id="b2" * 32, name=""), *GRANTS)
     async with deck(Stage(grants=grants), start="keys", size=LARGE) as d:
@@ -380,6 +384,7 @@ async def test_a_new_key_without_rotation_and_one_with_a_wrong_period() -> None:
         assert len(d.stage.changes) == 1
 
 
+@pytest.mark.deep
 @EACH_TEXT_AND_SIZE
 async def test_hostile_text_in_a_change_is_harmless(text: str, size: tuple[int, int]) -> None:
     stage = Stage(

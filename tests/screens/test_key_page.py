@@ -75,6 +75,7 @@ async def test_of_many_accesses_the_page_shows_some_and_says_how_many_more() -> 
         assert "by 5 statements and 40 grants" in d.text()
 
 
+@pytest.mark.deep
 async def test_a_policy_that_may_not_be_read_is_named_and_the_rest_is_there() -> None:
     stage = Stage()
     stage.faults["policy"] = KmsAccessDeniedError("Denied.", remedy="Allow kms:GetKeyPolicy.")
@@ -100,6 +101,7 @@ async def test_a_policy_that_hangs_holds_up_nothing() -> None:
         assert d.app.screen.crumb[0] == "Keys"
 
 
+@pytest.mark.deep
 async def test_what_was_known_of_a_policy_stays_when_it_is_refused_later() -> None:
     async with deck(start="keys", size=LARGE) as d:
         await page(d)
@@ -147,6 +149,7 @@ async def test_a_long_line_of_a_policy_is_folded_not_cut() -> None:
         assert text.count("long" * 60) >= 1
 
 
+@pytest.mark.deep
 async def test_the_page_leads_to_the_findings_about_the_key_and_shows_them_once_examined() -> None:
     async with deck(start="keys", size=LARGE) as d:
         assert "findings     not examined yet" in await page(d)
@@ -161,6 +164,7 @@ async def test_the_page_leads_to_the_findings_about_the_key_and_shows_them_once_
         assert "Enter: the findings. Take the wildcard principal out" in d.says()
 
 
+@pytest.mark.deep
 async def test_a_key_without_findings_says_so_once_it_was_examined() -> None:
     async with deck(Stage(findings=()), start="findings", size=LARGE) as d:
         await d.press("3")

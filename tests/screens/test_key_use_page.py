@@ -130,6 +130,7 @@ async def test_counting_freezes_nothing_and_ends_when_the_page_is_left() -> None
         await d.until(lambda: stage.waiting == 0)
 
 
+@pytest.mark.deep
 @EACH_TEXT_AND_SIZE
 async def test_hostile_records_of_a_key_are_inert(text: str, size: tuple[int, int]) -> None:
     stage = Stage()

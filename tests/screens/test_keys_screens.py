@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
+import pytest
+
 from crypto_core.errors import CredentialsExpiredError, KmsAccessDeniedError
 from screens.connections.screen import ConnectionsScreen
 from screens.keys.key_screen import KeyScreen
@@ -61,6 +63,7 @@ async def test_the_cursor_stays_on_its_key_when_the_counts_come_after_it_was_mov
         assert "3 of 4 keys" in d.lines()[1]
 
 
+@pytest.mark.deep
 async def test_the_cursor_stays_on_its_key_when_the_counts_come_while_a_filter_is_typed() -> None:
     stage = Stage()
     counts = stage.hold("status")

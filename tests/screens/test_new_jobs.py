@@ -50,6 +50,7 @@ async def agree(d: Deck) -> None:
     await d.press("enter")
 
 
+@pytest.mark.quick(1)
 @BOTH
 @pytest.mark.parametrize("verb", [Verb.REENCRYPT, Verb.REWRAP])
 async def test_from_the_list_of_jobs_to_the_page_of_a_new_one(verb: Verb, size: tuple[int, int]) -> None:
@@ -411,6 +412,7 @@ async def test_what_was_encrypted_in_place_is_not_offered_to_be_undone() -> None
         assert "undo.plan" not in stage.calls
 
 
+@pytest.mark.deep
 @EACH_TEXT_AND_SIZE
 async def test_hostile_texts_of_a_plan_are_inert(text: str, size: tuple[int, int]) -> None:
     stage = Stage()

@@ -57,6 +57,7 @@ async def test_a_call_that_began_before_a_screen_was_left_ends_without_harm() ->
         assert "✖ 4 problems" in d.text()
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize(
     ("keys", "name"),
     [(("c",), "offered"), (("x",), "targets"), (("x", "enter"), "plan"), (("v",), "verify")],

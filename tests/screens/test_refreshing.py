@@ -162,6 +162,7 @@ async def test_a_page_that_was_asked_for_in_vain_is_asked_for_again_at_its_rhyth
         assert d.stage.calls.count("show") == asked_ + 1
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize(
     ("start", "call", "seconds"),
     [

@@ -157,6 +157,7 @@ async def test_a_look_that_hangs_can_be_left() -> None:
         assert d.app.screen.crumb[0] == "Keys"
 
 
+@pytest.mark.deep
 @EACH_TEXT_AND_SIZE
 async def test_hostile_text_in_a_guide_is_harmless(text: str, size: tuple[int, int]) -> None:
     do = (command(text), setting(text, text), note(text))

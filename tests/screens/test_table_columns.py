@@ -120,6 +120,7 @@ async def test_a_column_is_made_wider_or_narrower_in_place_and_that_is_remembere
         assert (memory.columns("connections").widths or {})["format"] == before + by
 
 
+@pytest.mark.deep
 async def test_a_column_is_never_narrower_than_three_cells_nor_wider_than_the_terminal() -> None:
     async with deck(start="connections") as d:
         await d.press("right", *["less_than_sign"] * 6)

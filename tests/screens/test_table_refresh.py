@@ -137,6 +137,7 @@ async def test_an_order_that_there_is_no_more_is_not_asked_for() -> None:
         assert "1,200 tokens" in d.lines()[1]
 
 
+@pytest.mark.deep
 async def test_ties_never_jump_however_often_the_same_is_asked() -> None:
     async with deck(Stage(rows=many(400)[::-1]), start="connections") as d:
         await d.command("sort org")

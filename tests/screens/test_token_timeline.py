@@ -180,6 +180,7 @@ async def test_an_events_page_leads_to_the_timeline_of_its_token_and_that_to_the
         assert "gh-2" in d.cursor_line()
 
 
+@pytest.mark.deep
 @EACH_TEXT
 async def test_hostile_records_of_a_token_are_inert(text: str) -> None:
     stage = there()

@@ -35,6 +35,7 @@ async def test_another_width_for_one_column_takes_no_spare_column_away_the_next_
         assert headings(d) == before
 
 
+@pytest.mark.deep
 async def test_who_chose_columns_sees_those_and_no_others_even_with_another_width() -> None:
     memory = Memory()
     memory.remember_columns("connections", Columns(("org", "format")))

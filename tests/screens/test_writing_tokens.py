@@ -56,6 +56,7 @@ async def test_the_marked_tokens_are_written_and_the_marks_are_gone_after_that()
         assert d.stage.calls.count("row") == 3
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("verb", list(Verb))
 async def test_enter_alone_never_writes(verb: Verb) -> None:
     async with deck(start="connections") as d:
@@ -105,6 +106,7 @@ async def test_rewrap_says_twice_that_it_is_no_recovery_from_a_compromise() -> N
         assert "It is no recovery from a compromise" in d.says()
 
 
+@pytest.mark.deep
 async def test_the_write_key_is_under_the_cursor_and_another_can_be_chosen() -> None:
     stage = Stage()
     stage.keys = tuple(key if key.key_arn != OLD else _enabled(key) for key in stage.keys)
@@ -135,6 +137,7 @@ async def test_what_makes_no_sense_for_a_token_is_refused_with_a_reason() -> Non
         assert [b.id for b in d.app.screen.query(Button)] == ["cancel"]
 
 
+@pytest.mark.deep
 async def test_the_preview_counts_calls_and_shows_warnings() -> None:
     async with deck(start="connections", size=LARGE) as d:
         await filtered(d, "provider:jira")
@@ -144,6 +147,7 @@ async def test_the_preview_counts_calls_and_shows_warnings() -> None:
         assert "2  jira_connection.access_token" in d.text()
 
 
+@pytest.mark.deep
 async def test_a_plan_that_is_refused_says_why_and_offers_nothing() -> None:
     async with deck(start="connections") as d:
         d.stage.faults["plan"] = RefusedError("The key is disabled.", remedy="Enable it.")
@@ -231,6 +235,7 @@ async def test_verify_says_which_tokens_opened_and_changes_nothing() -> None:
         assert "run" not in d.stage.calls
 
 
+@pytest.mark.deep
 async def test_a_token_that_vanished_meanwhile_leaves_the_list_and_the_cursor_stays_near() -> None:
     async with deck(start="connections", size=LARGE) as d:
         await filtered(d, "provider:slack")

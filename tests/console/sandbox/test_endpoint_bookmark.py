@@ -66,6 +66,7 @@ def test_keys_are_as_they_were_with_policy_alias_grants_material_and_state(
         kms.disable_key(KeyId=arn)
 
 
+@pytest.mark.deep
 def test_records_buckets_objects_and_trails_that_came_since_are_forgotten(
     endpoint: EndpointProcess, kms: Any, client: Client
 ) -> None:

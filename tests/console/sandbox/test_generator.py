@@ -314,6 +314,7 @@ def test_the_current_key_was_rotated_once_and_the_old_one_never(
     assert len(old.material_ids) == 1
 
 
+@pytest.mark.deep
 def test_a_world_too_small_for_every_kind_is_refused(
     sandbox: Sandbox, keys: tuple[WorldKey, WorldKey]
 ) -> None:

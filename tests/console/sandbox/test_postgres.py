@@ -153,6 +153,7 @@ def test_a_paused_server_keeps_sessions_open_and_silent_until_it_goes_on(folder:
         assert ask(postgres.superuser_url, "SELECT 1") == [(1,)]
 
 
+@pytest.mark.deep
 def test_a_paused_server_can_be_stopped(folder: Path) -> None:
     postgres = Postgres.start(folder)
     assert postgres.pid is not None

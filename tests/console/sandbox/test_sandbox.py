@@ -118,6 +118,7 @@ def owner_in(place: Path, script: str = OWNER_SCRIPT) -> Iterator[Owner]:
                 process.wait(30)
 
 
+@pytest.mark.deep
 def test_it_offers_a_database_and_aws_to_whoever_takes_its_environment(
     sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:

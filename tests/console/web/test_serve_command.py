@@ -37,6 +37,7 @@ def browser() -> aiohttp.ClientSession:
     return aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True))
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 async def test_it_serves_without_a_terminal_until_it_is_told_to_end(
     command: Serve, number: signal.Signals
@@ -139,6 +140,7 @@ async def test_broken_requests_leave_no_trace_of_what_they_carried(command: Serv
     assert len(said.splitlines()) == 2
 
 
+@pytest.mark.deep
 async def test_a_module_in_the_working_directory_is_not_what_is_served(
     environment: dict[str, str], tmp_path: Path
 ) -> None:

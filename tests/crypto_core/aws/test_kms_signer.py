@@ -67,6 +67,7 @@ def test_the_algorithm_is_the_keys_best(
     assert not signer.verify(digest_of("another purpose", "what is signed"), signature)
 
 
+@pytest.mark.deep
 def test_the_first_key_signs_and_the_others_are_verified_with(kms: KmsApi, client: Any, ecc: str) -> None:
     older = KmsSigner(kms.call, [ecc]).sign(DIGEST)
     newer = made(client, "GENERATE_VERIFY_MAC", "HMAC_256")
@@ -121,6 +122,7 @@ def test_an_answer_by_another_key_is_dropped(kms: KmsApi, ecc: str) -> None:
 _parts = st.lists(st.one_of(st.text(max_size=6), st.binary(max_size=6)), min_size=1, max_size=4)
 
 
+@pytest.mark.deep
 @given(_parts, _parts)
 def test_no_two_things_to_sign_have_one_digest(first: list[str | bytes], second: list[str | bytes]) -> None:
     def digest(parts: list[str | bytes]) -> bytes:

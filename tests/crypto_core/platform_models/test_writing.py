@@ -162,6 +162,7 @@ REFUSED: dict[str, Callable[[Session, Any], object]] = {
 }
 
 
+@pytest.mark.quick(20)
 @pytest.mark.parametrize("way", REFUSED)
 @pytest.mark.parametrize(
     "unsealed", [CANARY, Secret.of(CANARY), CANARY.encode()], ids=["str", "Secret", "bytes"]

@@ -158,6 +158,7 @@ def test_a_missing_permission_is_told_beside_what_is_known(
     assert any("kms:ListKeyRotations is not allowed" in gap for gap in found.coverage.reasons)
 
 
+@pytest.mark.deep
 def test_tokens_under_other_keys_do_not_count(
     key: str, new_key: Callable[[], str], seal: Callable[..., None]
 ) -> None:

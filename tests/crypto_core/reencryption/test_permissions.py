@@ -25,6 +25,7 @@ def plan(services: Wired) -> Callable[..., Plan]:
     return services.services.work.plan
 
 
+@pytest.mark.deep
 def test_a_target_that_may_not_make_data_keys_is_refused_before_the_first_token(
     services: Wired, sandbox: Sandbox, world: World, stored: Callable[[TokenRef], str]
 ) -> None:

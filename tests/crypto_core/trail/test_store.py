@@ -128,6 +128,7 @@ def many(count: int, step: int = 37) -> list[TrailEvent]:
     ]
 
 
+@pytest.mark.quick(4)
 @pytest.mark.parametrize("descending", [True, False])
 @pytest.mark.parametrize(
     "expression", ["", "name:Decrypt", "principal:*intruder*", "error:*", "session:api-*", "since:3h"]
@@ -190,6 +191,7 @@ def test_there_is_no_other_order_than_that_of_time(store: EventStore) -> None:
         store.page(Query("", "principal"))
 
 
+@pytest.mark.quick(3)
 @pytest.mark.parametrize(
     "expression",
     ["", "since:5h until:90m", "-human", "denied", "session:api-1", "name:Decrypt key:alias/tokens"],

@@ -184,6 +184,7 @@ def test_a_server_that_stops_and_comes_back_is_used_again(own: Sandbox) -> None:
     opened.dispose()
 
 
+@pytest.mark.deep
 def test_a_server_that_stops_in_the_middle_of_a_statement_is_told(own: Sandbox) -> None:
     opened = open_engine(own.database_url)
 

@@ -61,6 +61,7 @@ def claimed(chunks: ChunkStore, job: int) -> Iterator[Chunk]:
         yield chunk
 
 
+@pytest.mark.quick(5)
 @pytest.mark.parametrize("kind", IDS)
 @pytest.mark.parametrize("size", [1, 4, 1_000])
 def test_chunks_cover_every_row_once(services: Wired, superuser: Engine, kind: str, size: int) -> None:

@@ -115,7 +115,8 @@ def everything(services: Wired, inventory: Inventory) -> dict[TokenRef, dict[str
     return {row.ref: read(row, raw) for row in inventory.page(Query(), limit=1000).rows}
 
 
-@settings(max_examples=examples(250, quick=15), suppress_health_check=[HealthCheck.function_scoped_fixture])
+@pytest.mark.deep
+@settings(max_examples=examples(250, quick=8), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(_terms, min_size=1, max_size=3).map(" ".join))
 @example("key:unknown -leaked:*")
 @example("-evidence:verified id:7,gh-3")
@@ -144,6 +145,7 @@ def test_the_same_moment_is_meant(inventory: Inventory) -> None:
     assert all(r.created_at is not None and r.created_at >= datetime(2026, 1, 1, tzinfo=UTC) for r in rows)
 
 
+@pytest.mark.deep
 def test_a_group_is_told_by_its_beginning_as_by_decoding_it(services: Wired, platform: Engine) -> None:
     """Also for values that are cut off or changed where the beginning ends."""
     gh = next(t for t in services.catalogue().tables if t.name == "gh_connection")

@@ -107,7 +107,7 @@ PAIRS = [(sort, [*WAYS][n % len(WAYS)]) for n, sort in enumerate(SortKey)]
 """Each order and each way; the property below draws from all pairs of them."""
 
 
-@pytest.mark.quick(3)
+@pytest.mark.quick(2)
 @pytest.mark.parametrize(("sort", "way"), PAIRS)
 def test_pages_backwards_are_the_pages_forwards(
     inventory: Inventory, monkeypatch: pytest.MonkeyPatch, sort: SortKey, way: str
@@ -173,7 +173,7 @@ def test_any_way_through_the_pages_meets_the_rows_that_stand_there(
                 assert (page.above, page.below) == (begin > 0, end < len(whole))
 
 
-@pytest.mark.quick(3)
+@pytest.mark.quick(2)
 @pytest.mark.parametrize("way", WAYS)
 def test_a_page_goes_on_where_the_row_of_the_cursor_stood(
     own_inventory: Inventory, platform: Engine, monkeypatch: pytest.MonkeyPatch, way: str
@@ -373,7 +373,7 @@ def test_a_filter_that_nothing_can_pass_lets_nothing_through(
     assert plain.count(query) == 0
 
 
-@pytest.mark.quick(8)
+@pytest.mark.quick(4)
 @pytest.mark.parametrize(
     "filter_",
     [*FILTERS, "org-a*", "key:unknown", "evidence:verified", "-key:*", "created:2026-01-01.."],

@@ -63,6 +63,7 @@ def test_quiet_is_what_cloudtrail_covers_and_own_calls_do_not_break_it(scene: Sc
     assert (used.state, used.done, used.total) == (CheckState.NOT_YET, 0, 3)
 
 
+@pytest.mark.deep
 def test_what_can_not_be_fetched_proves_nothing(scene: Scene, deny: Callable[..., None]) -> None:
     deny("cloudtrail:LookupEvents")
     look = scene.look(QUIET, minutes=5)

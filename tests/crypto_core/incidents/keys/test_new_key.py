@@ -101,6 +101,7 @@ def test_where_iam_decides_cloudtrail_tells_who_the_platform_is(scene: Scene) ->
     assert ready.state is CheckState.PASSED, told(ready)
 
 
+@pytest.mark.deep
 def test_an_intruder_who_seals_like_the_platform_is_not_proposed_for_the_new_key(scene: Scene) -> None:
     scene.stage.put_policy(scene.key, statement("Account", ROOT, "*"))
     now = datetime.now(UTC)

@@ -91,6 +91,7 @@ def test_a_paused_job_is_resumed_and_a_cancelled_one_is_not(moved: Scene) -> Non
     assert int(other.values["job"]) != job
 
 
+@pytest.mark.deep
 def test_a_token_that_can_not_be_written_is_named_and_tried_again(moved: Scene, platform: Engine) -> None:
     scene = moved
     with platform.begin() as connection:
@@ -168,6 +169,7 @@ def test_what_aws_does_not_tell_is_not_known(
     sandbox.control.clear()
 
 
+@pytest.mark.deep
 def test_what_a_dead_database_does_not_tell_is_not_known(
     moved: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -32,6 +32,7 @@ def no_ciphertext_at_all(client: Any, key: str, other: str) -> tuple[bytes, dict
 UNFIT = [damaged, of_another_key, of_another_row, no_ciphertext_at_all]
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("unfit", UNFIT, ids=lambda unfit: unfit.__name__)
 def test_a_sample_that_kms_refuses_does_not_hide_the_permission(
     kms: Overheard,

@@ -368,6 +368,7 @@ def test_a_beginning_that_cannot_be_journaled_stops_the_change(
 LIMIT = "LimitExceededException"
 
 
+@pytest.mark.quick(2)
 @pytest.mark.parametrize(
     ("operation", "error", "kind", "said", "remedy"),
     [

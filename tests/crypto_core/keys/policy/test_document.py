@@ -112,6 +112,7 @@ def test_no_text_ends_in_anything_but_a_policy_or_our_error(text: str) -> None:
         parse_policy(text)
 
 
+@pytest.mark.deep
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.text(max_size=5),

@@ -63,6 +63,7 @@ def test_the_sandbox_as_it_is_generated(services: Wired, world: World) -> None:
     assert "material 2" not in old.evidence
 
 
+@pytest.mark.quick(2)
 @pytest.mark.parametrize(
     ("action", "part", "hides"),
     [
@@ -94,6 +95,7 @@ def test_a_last_use_that_may_not_be_read_is_told_for_the_old_key(
     assert gap_of(services.services.posture.examine(), reason).hides is Severity.MEDIUM
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize(
     ("action", "where"),
     [

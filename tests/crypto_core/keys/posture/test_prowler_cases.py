@@ -76,6 +76,7 @@ AGREEING: list[tuple[str, str, Put, bool]] = [
 ]
 
 
+@pytest.mark.quick(4)
 @pytest.mark.parametrize(
     ("check", "rule", "put", "fails"),
     AGREEING,

@@ -133,6 +133,7 @@ def test_a_rollout_that_ended_later_counts_from_then(stage: Stage, new: str) -> 
     assert stage.step(IN_USE, new, since=at(12)).state is GuideStepState.NOW
 
 
+@pytest.mark.deep
 def test_what_many_new_connections_have_left_behind_counts_no_more(
     stage: Stage, new: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -172,6 +172,7 @@ def test_rotation_that_is_not_as_wanted_is_warned_of(stage: Stage) -> None:
     assert "Automatic rotation: every 180 days" in step.evidence
 
 
+@pytest.mark.deep
 def test_what_a_multi_region_key_has_and_the_new_one_lacks(stage: Stage) -> None:
     old = stage.key(MultiRegion=True)
     stage.kms.replicate_key(KeyId=old.rpartition("/")[2], ReplicaRegion="eu-central-1")

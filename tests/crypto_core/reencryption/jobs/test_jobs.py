@@ -127,6 +127,7 @@ def test_a_rewrap_leaves_the_ciphertext_and_a_job_over_all_takes_several_keys(
     assert all_hold_their_tokens(services, superuser, world)
 
 
+@pytest.mark.deep
 def test_plaintext_is_encrypted_in_place_and_the_journal_names_the_tokens(
     jobs: Jobs, services: Wired, superuser: Engine, world: World
 ) -> None:
@@ -253,6 +254,7 @@ def test_the_chunk_of_a_killed_process_returns_after_its_lease(
     assert all_hold_their_tokens(services, superuser, world)
 
 
+@pytest.mark.deep
 def test_a_runner_whose_lease_was_lost_writes_nothing_more(
     jobs: Jobs, superuser: Engine, world: World
 ) -> None:
@@ -401,6 +403,7 @@ def test_a_row_that_another_transaction_holds_does_not_hold_up_the_others(
     assert (view.state, view.poisoned, view.done) == (JobState.DONE, 0, view.job.planned)
 
 
+@pytest.mark.deep
 def test_losing_the_lease_rolls_a_batch_back(jobs: Jobs, superuser: Engine, world: World) -> None:
     number = jobs.start(old(world), world.current_key.arn)
     parts = jobs.parts

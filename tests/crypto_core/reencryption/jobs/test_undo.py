@@ -41,6 +41,7 @@ def put_back(jobs: Jobs, number: int) -> int:
     return jobs.undoing.restore(plan, Consent.by_option(plan))
 
 
+@pytest.mark.deep
 def test_a_job_is_undone_but_for_what_is_newer(
     jobs: Jobs,
     services: Wired,

@@ -145,6 +145,7 @@ def test_a_token_that_never_stops_changing_is_told_and_keeps_the_others_value(
     assert cipher.decrypt(everything(platform)[ref]).reveal() == writes[-1]
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("becomes", ["deleted", "plaintext", "under the new key"])
 def test_what_others_have_written_or_removed_meanwhile_is_left_alone(
     services: Wired,

@@ -121,6 +121,7 @@ def test_a_digest_that_was_changed_is_named_and_the_chain_shows_it(
     assert later in found.problems
 
 
+@pytest.mark.quick(2)
 @pytest.mark.parametrize("signature", ["", "zz", "00" * 256, "x" * 9], ids=["none", "no-hex", "zero", "long"])
 def test_a_signature_that_is_none_is_no_signature(
     chain: Chain, validate: Callable[..., Validation], client: Callable[..., Any], signature: str
@@ -205,6 +206,7 @@ def test_all_digests_cannot_be_deleted_unseen(
     assert "there are no digest files for this window" in found.problems[0]
 
 
+@pytest.mark.deep
 def test_the_digests_of_one_region_cannot_be_deleted_unseen(
     chain: Chain, validate: Callable[..., Validation], clock: Clock
 ) -> None:

@@ -109,6 +109,7 @@ def test_what_follows_gzip_data_is_told_and_the_data_read(store: EventStore, fol
     assert reason.startswith("What follows the gzip data is none.")
 
 
+@pytest.mark.deep
 def test_a_decompression_bomb_is_told_in_bounded_memory(store: EventStore, folder: Path) -> None:
     bomb = gzip.compress(bytes(64 * 2**20))
     (folder / "bomb.json.gz").write_bytes(bomb)

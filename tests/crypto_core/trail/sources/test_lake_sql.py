@@ -208,6 +208,7 @@ def test_what_the_query_does_not_decide_is_said() -> None:
     assert query.left == ("agent", "token", "free text", "principal", "ip")
 
 
+@pytest.mark.quick(60)
 @pytest.mark.parametrize("value", HOSTILE, ids=range(len(HOSTILE)))
 @pytest.mark.parametrize("field", ["name", "error", "ip", "principal", "source", "key", "account", ""])
 def test_hostile_values_are_values_and_nothing_else(value: str, field: str) -> None:
@@ -245,6 +246,7 @@ def test_wildcards_of_sql_in_a_value_stand_for_themselves() -> None:
     assert len(found) == 2
 
 
+@pytest.mark.deep
 @given(st.text(max_size=40))
 def test_a_literal_is_the_text_that_it_was_made_of(value: str) -> None:
     if not can_be_literal(value):

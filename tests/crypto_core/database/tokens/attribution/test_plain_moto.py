@@ -34,6 +34,7 @@ def moto(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterat
     server.stop()
 
 
+@pytest.mark.deep
 def test_plain_motos_envelopes_are_attributed_one_by_one_without_a_material(
     services: Wired, moto: str, platform: Engine, fresh: Callable[..., Wired]
 ) -> None:

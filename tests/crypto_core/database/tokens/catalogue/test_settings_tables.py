@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from uuid import uuid4
 
+import pytest
 from sqlalchemy import Engine, text
 
 from console.sandbox.world import World
@@ -37,6 +38,7 @@ token_columns = ["token"]
 """
 
 
+@pytest.mark.deep
 def test_tables_of_the_settings_file_are_offered_besides_the_platforms(
     with_tables: Callable[[str], Wired], platform: Engine, world: World
 ) -> None:
