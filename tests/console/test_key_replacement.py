@@ -12,7 +12,6 @@ from typing import Any
 
 import boto3
 import pytest
-from moto.server import ThreadedMotoServer
 from sqlalchemy import Engine, text
 
 from console.sandbox.endpoint import Denial
@@ -22,6 +21,7 @@ from console.wiring import Wired
 from crypto_core.database.tokens.tables import PLATFORM_TABLES
 from crypto_core.envelope import EnvelopeV1, serialise
 from crypto_core.secret import DataKey, Secret
+from tests.plain_moto import plain_moto
 
 Keydeck = Callable[..., Any]
 MISSING = "arn:aws:kms:eu-west-1:123456789012:key/00000000-0000-4000-8000-000000000000"
@@ -29,11 +29,8 @@ MISSING = "arn:aws:kms:eu-west-1:123456789012:key/00000000-0000-4000-8000-000000
 
 @pytest.fixture(scope="module")
 def moto_url() -> Iterator[str]:
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
+    with plain_moto() as url:
+        yield url
 
 
 @pytest.fixture

@@ -8,13 +8,13 @@ from datetime import UTC, datetime
 
 import boto3
 import pytest
-from moto.server import ThreadedMotoServer
 from sqlalchemy import insert, make_url, text
 
 from console.sandbox.platform import create_tables, gh_connection, slack_connection
 from console.sandbox.sandbox import Sandbox
 from crypto_core import encrypt_token
 from crypto_core.database.connection.engine import open_engine
+from tests.plain_moto import plain_moto
 
 pytestmark = pytest.mark.deep
 
@@ -24,11 +24,8 @@ PLAINTEXT = "xoxb-000000000000-000000000000-plainmotoplainmoto"
 
 @pytest.fixture(scope="module")
 def moto_url() -> Iterator[str]:
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
+    with plain_moto() as url:
+        yield url
 
 
 @pytest.fixture

@@ -9,10 +9,10 @@ from typing import Any
 
 import boto3
 import pytest
-from moto.server import ThreadedMotoServer
 
 from console.wiring import Wired
 from crypto_core.keys.changes import service
+from tests.plain_moto import plain_moto
 
 pytestmark = pytest.mark.deep
 
@@ -22,11 +22,8 @@ Keydeck = Callable[..., Any]
 
 @pytest.fixture(scope="module")
 def moto_url() -> Iterator[str]:
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
+    with plain_moto() as url:
+        yield url
 
 
 @pytest.fixture

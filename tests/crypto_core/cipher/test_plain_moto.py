@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 import boto3
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from moto.server import ThreadedMotoServer
 
 from crypto_core.aws.kms import KmsApi
 from crypto_core.cipher import TokenCipher
@@ -18,6 +17,7 @@ from crypto_core.errors import KmsAccessDeniedError, KmsError
 from crypto_core.keyring.data_keys import KeyAnswer
 from crypto_core.keyring.kms_keyring import KmsKeyring
 from tests.crypto_core.cipher.scene import TOKEN
+from tests.plain_moto import plain_moto
 
 # Plain moto, as a platform's own tests run it: it denies a wrong KeyId, ignores SourceKeyId, and knows no
 # key material.
@@ -25,11 +25,8 @@ from tests.crypto_core.cipher.scene import TOKEN
 
 @pytest.fixture(scope="module")
 def moto_url() -> Iterator[str]:
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
+    with plain_moto() as url:
+        yield url
 
 
 @pytest.fixture

@@ -6,20 +6,17 @@ import os
 from collections.abc import Iterator
 
 import pytest
-from moto.server import ThreadedMotoServer
 
 from crypto_core.keyring.preflight import Permission, Preflight
 from crypto_core.secret import DataKey, exposed
 from tests.crypto_core.keyring.preflight.scene import DECRYPT, FROM, GENERATE, TO, Overheard, verdicts
+from tests.plain_moto import plain_moto
 
 
 @pytest.fixture(scope="module")
 def moto_url() -> Iterator[str]:
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
+    with plain_moto() as url:
+        yield url
 
 
 @pytest.fixture

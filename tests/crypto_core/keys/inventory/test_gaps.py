@@ -7,7 +7,6 @@ from typing import Any
 
 import boto3
 import pytest
-from moto.server import ThreadedMotoServer
 
 from console.sandbox.endpoint import Fault
 from console.sandbox.sandbox import Sandbox
@@ -16,6 +15,7 @@ from crypto_core.aws.kms import KmsApi
 from crypto_core.errors import KmsAccessDeniedError, KmsThrottledError, KmsUnreachableError
 from crypto_core.keys.inventory import KeyInventory
 from tests.crypto_core.keys.inventory.listing import listed
+from tests.plain_moto import plain_moto
 
 
 @pytest.mark.parametrize(
@@ -166,13 +166,9 @@ def test_a_region_that_is_down_leaves_the_keys_of_the_others(
 @pytest.fixture
 def moto(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """AWS as plain moto; gives its KMS client."""
-    server = ThreadedMotoServer(port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
-    client = boto3.client("kms", region_name="eu-west-1")
-    yield client
-    server.stop()
+    with plain_moto() as url:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", url)
+        yield boto3.client("kms", region_name="eu-west-1")
 
 
 @pytest.mark.deep

@@ -10,7 +10,6 @@ from uuid import uuid4
 
 import boto3
 import pytest
-from moto.server import ThreadedMotoServer
 from sqlalchemy import Engine, text
 
 from console.sandbox.sandbox import Sandbox
@@ -20,6 +19,7 @@ from crypto_core.cipher import TokenCipher
 from crypto_core.database.tokens.tables import PLATFORM_TABLES
 from crypto_core.findings.finding import Finding
 from crypto_core.keys.posture.examination import Posture
+from tests.plain_moto import plain_moto
 
 
 class Endpoint:
@@ -93,11 +93,8 @@ def key_id(arn: str) -> str:
 @pytest.fixture(scope="session")
 def moto_url() -> Iterator[str]:
     """A moto server without anything of ours before it."""
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
+    with plain_moto() as url:
+        yield url
 
 
 @pytest.fixture(params=["sandbox", pytest.param("plain moto", marks=pytest.mark.deep)])

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 
 import boto3
 import pytest
-from moto.server import ThreadedMotoServer
 from sqlalchemy import Engine
 
 from console.wiring import Wired
@@ -16,22 +15,19 @@ from crypto_core.envelope import edk_prefix, parse
 from crypto_core.lists.coverage import Evidence
 from crypto_core.lists.paging import Query
 from tests.crypto_core.database.tokens.attribution.scene import only, put
+from tests.plain_moto import plain_moto
 
 
 @pytest.fixture
 def moto(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """AWS as plain moto, whose ciphertexts have no header; gives a key's ARN, under which is written."""
-    server = ThreadedMotoServer(port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    url = f"http://{host}:{port}"
-    monkeypatch.setenv("AWS_ENDPOINT_URL", url)
-    kms = boto3.client("kms", endpoint_url=url, region_name="eu-west-1")
-    key = str(kms.create_key()["KeyMetadata"]["Arn"])
-    monkeypatch.setenv("TOKEN_ENCRYPTION_KEY_ID", key)
-    monkeypatch.delenv("KEYDECK_TRUSTED_KEYS")
-    yield key
-    server.stop()
+    with plain_moto() as url:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", url)
+        kms = boto3.client("kms", endpoint_url=url, region_name="eu-west-1")
+        key = str(kms.create_key()["KeyMetadata"]["Arn"])
+        monkeypatch.setenv("TOKEN_ENCRYPTION_KEY_ID", key)
+        monkeypatch.delenv("KEYDECK_TRUSTED_KEYS")
+        yield key
 
 
 @pytest.mark.deep
