@@ -123,7 +123,7 @@ OPERATIONS: tuple[Operation, ...] = (
         second_person=False,
     ),
 )
-"""All of them, in the order in which they are told."""
+"""All of them, in the order in which settings and messages name them."""
 
 
 def of_role(role: Role) -> tuple[Operation, ...]:

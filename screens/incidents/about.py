@@ -68,7 +68,7 @@ def about_event(row: StoredEvent) -> About:
 
 
 def about_finding(finding: Finding) -> About:
-    """Return what a finding is about; only a key is told by its subject."""
+    """Return what a finding is about; its subject names a key or nothing that is known here."""
     return About(
         origin=f"finding {finding.rule}: {finding.title}",
         key=finding.subject if is_key_arn(finding.subject) else "",

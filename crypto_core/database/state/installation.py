@@ -69,7 +69,7 @@ def require_schema(engine: Engine) -> None:
 def require_schemas(*engines: Engine) -> Callable[[], None]:
     """Return what raises MissingSchemaError unless Keydeck's schema is in each of these databases.
 
-    The journal may be in a database of its own; what it can't tell is not done.
+    The journal may be in a database of its own, and nothing is done that it could not record.
     """
 
     def look() -> None:

@@ -57,7 +57,7 @@ class Planned:
 
 
 class Second(ApprovalGate):
-    """A gate that wants a second person, and is told what for."""
+    """A gate that wants a second person, and remembers what for."""
 
     def __init__(self) -> None:
         self.asked: list[tuple[str, str, str]] = []
