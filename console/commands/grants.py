@@ -9,12 +9,12 @@ import click
 from console.commands.session import json_option, wired
 from console.printing import print_json
 from crypto_core.database.role_grants import role_grants
-from crypto_core.guard.operations import Role, iam_policy
+from crypto_core.guard.operations import KeydeckRole, iam_policy
 from crypto_core.text.cleaning import clean
 
 
 @click.command()
-@click.argument("role", type=click.Choice([role.value for role in Role]))
+@click.argument("role", type=click.Choice([role.value for role in KeydeckRole]))
 @click.option("--to", "grantee", metavar="NAME", help="The database role; keydeck_ROLE unless you name one.")
 @json_option
 @click.pass_context
@@ -24,7 +24,7 @@ def grants(ctx: click.Context, *, role: str, grantee: str | None, as_json: bool)
     An inspector looks and verifies. An operator also writes tokens anew. A responder also works on incidents,
     changes KMS keys and revokes tokens.
     """
-    wanted = Role(role)
+    wanted = KeydeckRole(role)
     with wired(ctx) as services:
         settings = services.settings
         named = grantee or f"keydeck_{wanted.value}"

@@ -9,7 +9,7 @@ from sqlalchemy import Engine, text
 from crypto_core.database.connection.engine import connected
 from crypto_core.database.schema import SCHEMA, metadata
 from crypto_core.database.tokens.tables import TokenTable
-from crypto_core.guard.operations import READ, Role, of_role, own_tables
+from crypto_core.guard.operations import READ, KeydeckRole, of_role, own_tables
 
 _PLACE = text(
     """
@@ -21,7 +21,9 @@ _PLACE = text(
 _QUOTED = text("SELECT quote_ident(:name)")
 
 
-def role_grants(engine: Engine, tables: Iterable[TokenTable], role: Role, grantee: str) -> tuple[str, ...]:
+def role_grants(
+    engine: Engine, tables: Iterable[TokenTable], role: KeydeckRole, grantee: str
+) -> tuple[str, ...]:
     """Return the statements that let the database role `grantee` work as `role`. Raises DatabaseError.
 
     Tables of the platform are named with their schema, and no column is granted that Keydeck does not use.

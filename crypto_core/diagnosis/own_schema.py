@@ -13,9 +13,9 @@ from crypto_core.database.schema import SCHEMA, metadata
 from crypto_core.diagnosis.check import Check, CheckOutcome
 from crypto_core.diagnosis.trying import trying
 from crypto_core.errors import KeydeckError
-from crypto_core.guard.operations import READ, Role, own_tables
+from crypto_core.guard.operations import READ, KeydeckRole, own_tables
 
-_NEEDED = own_tables(Role.RESPONDER)
+_NEEDED = own_tables(KeydeckRole.RESPONDER)
 """What is needed on each table by whoever does all that Keydeck can do."""
 
 _SCHEMA = text(

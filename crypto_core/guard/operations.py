@@ -49,7 +49,7 @@ INCIDENTS = (
 )
 
 
-class Role(StrEnum):
+class KeydeckRole(StrEnum):
     """Who works with Keydeck; each may do all that the one before may."""
 
     INSPECTOR = "inspector"
@@ -57,9 +57,9 @@ class Role(StrEnum):
     RESPONDER = "responder"
 
     @property
-    def includes(self) -> tuple[Role, ...]:
+    def includes(self) -> tuple[KeydeckRole, ...]:
         """The roles that this one is, too."""
-        roles = tuple(Role)
+        roles = tuple(KeydeckRole)
         return roles[: roles.index(self) + 1]
 
 
@@ -74,24 +74,24 @@ class Operation:
 
     name: str
     iam: tuple[str, ...]
-    role: Role
+    role: KeydeckRole
     tables: tuple[tuple[str, tuple[str, ...]], ...] = (*JOURNAL, *APPROVAL)
     writes_tokens: bool = False
     second_person: bool = True
 
 
-def _of_tokens(name: str, *iam: str, role: Role = Role.OPERATOR) -> Operation:
+def _of_tokens(name: str, *iam: str, role: KeydeckRole = KeydeckRole.OPERATOR) -> Operation:
     tables = (*JOURNAL, *APPROVAL, *TOKENS, *JOBS)
     return Operation(name, iam, role, tables, writes_tokens=True)
 
 
 def _of_keys(name: str, *operations: str) -> Operation:
-    return Operation(f"keys {name}", tuple(f"kms:{o}" for o in operations), Role.RESPONDER)
+    return Operation(f"keys {name}", tuple(f"kms:{o}" for o in operations), KeydeckRole.RESPONDER)
 
 
 OPERATIONS: tuple[Operation, ...] = (
-    Operation("inspect", _INSPECTED, Role.INSPECTOR, (), second_person=False),
-    Operation("verify", ("kms:Decrypt",), Role.INSPECTOR, (), second_person=False),
+    Operation("inspect", _INSPECTED, KeydeckRole.INSPECTOR, (), second_person=False),
+    Operation("verify", ("kms:Decrypt",), KeydeckRole.INSPECTOR, (), second_person=False),
     _of_keys("enable-rotation", "EnableKeyRotation"),
     _of_keys("disable-rotation", "DisableKeyRotation"),
     _of_keys("rotate", "RotateKeyOnDemand"),
@@ -110,15 +110,19 @@ OPERATIONS: tuple[Operation, ...] = (
     _of_tokens("encrypt", "kms:GenerateDataKey", "kms:Decrypt"),
     _of_tokens("jobs restore", "kms:Decrypt"),
     _of_tokens("backups purge"),
-    _of_tokens("enter token", "kms:GenerateDataKey", "kms:Decrypt", role=Role.RESPONDER),
-    Operation("revoke", ("kms:Decrypt",), Role.RESPONDER),
+    _of_tokens("enter token", "kms:GenerateDataKey", "kms:Decrypt", role=KeydeckRole.RESPONDER),
+    Operation("revoke", ("kms:Decrypt",), KeydeckRole.RESPONDER),
     Operation(
-        "incident", ("kms:Decrypt",), Role.RESPONDER, (*JOURNAL, *APPROVAL, *INCIDENTS), second_person=False
+        "incident",
+        ("kms:Decrypt",),
+        KeydeckRole.RESPONDER,
+        (*JOURNAL, *APPROVAL, *INCIDENTS),
+        second_person=False,
     ),
     Operation(
         "journal checkpoint",
         ("kms:Sign", "kms:Verify", "kms:GenerateMac", "kms:VerifyMac"),
-        Role.OPERATOR,
+        KeydeckRole.OPERATOR,
         JOURNAL,
         second_person=False,
     ),
@@ -126,12 +130,12 @@ OPERATIONS: tuple[Operation, ...] = (
 """All of them, in the order in which settings and messages name them."""
 
 
-def of_role(role: Role) -> tuple[Operation, ...]:
+def of_role(role: KeydeckRole) -> tuple[Operation, ...]:
     """Return what a role may do."""
     return tuple(operation for operation in OPERATIONS if operation.role in role.includes)
 
 
-def own_tables(role: Role) -> dict[str, tuple[str, ...]]:
+def own_tables(role: KeydeckRole) -> dict[str, tuple[str, ...]]:
     """Return the privileges on Keydeck's own tables beyond reading them."""
     needed: dict[str, tuple[str, ...]] = {}
     for operation in of_role(role):
@@ -140,14 +144,14 @@ def own_tables(role: Role) -> dict[str, tuple[str, ...]]:
     return needed
 
 
-def iam_policy(role: Role, keys: Sequence[str]) -> dict[str, Any]:
+def iam_policy(role: KeydeckRole, keys: Sequence[str]) -> dict[str, Any]:
     """Return an IAM policy that allows a role its calls.
 
     `keys` are the configured keys, with which alone tokens may be sealed and opened if all are named by ARN.
     Else, and for a responder, who makes new ones, it is any key of the account: key policies narrow it down.
     """
     account = next((account_of(key) for key in keys if is_key_arn(key)), None) or "*"
-    alone = bool(keys) and all(map(is_key_arn, keys)) and role is not Role.RESPONDER
+    alone = bool(keys) and all(map(is_key_arn, keys)) and role is not KeydeckRole.RESPONDER
     named = sorted({_everywhere(key) for key in keys}) if alone else []
     partition = next((key.split(":")[1] for key in keys if is_key_arn(key)), "aws")
     any_key = f"arn:{partition}:kms:*:{account}:key/*"

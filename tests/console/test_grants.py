@@ -14,7 +14,7 @@ from sqlalchemy import Engine, make_url, text
 from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
 from console.wiring import Wired
-from crypto_core.guard.operations import Role
+from crypto_core.guard.operations import KeydeckRole
 from tests.console.command_types import Keydeck, NewKey
 
 
@@ -26,7 +26,7 @@ class Allowed:
     actions: set[str]
 
 
-@pytest.fixture(params=list(Role))
+@pytest.fixture(params=list(KeydeckRole))
 def allowed(
     request: pytest.FixtureRequest,
     services: Wired,

@@ -8,7 +8,7 @@ import pytest
 
 from crypto_core.database.schema import metadata
 from crypto_core.guard.approvals import ACTIONS
-from crypto_core.guard.operations import OPERATIONS, Role, iam_policy, of_role, own_tables
+from crypto_core.guard.operations import OPERATIONS, KeydeckRole, iam_policy, of_role, own_tables
 from crypto_core.keys.changes.change import ChangeKind
 from crypto_core.reencryption.plan import Verb
 
@@ -34,33 +34,33 @@ def test_whatever_changes_keys_or_tokens_can_need_a_second_person() -> None:
 
 
 def test_each_role_may_what_the_one_before_may() -> None:
-    inspector, operator, responder = (actions(iam_policy(role, ())) for role in Role)
+    inspector, operator, responder = (actions(iam_policy(role, ())) for role in KeydeckRole)
     assert inspector < operator < responder
-    assert set(of_role(Role.RESPONDER)) == set(OPERATIONS)
+    assert set(of_role(KeydeckRole.RESPONDER)) == set(OPERATIONS)
 
 
 def test_an_inspector_changes_nothing() -> None:
-    assert own_tables(Role.INSPECTOR) == {}
-    assert not [operation for operation in of_role(Role.INSPECTOR) if operation.writes_tokens]
-    verbs = {action.partition(":")[2] for action in actions(iam_policy(Role.INSPECTOR, ()))}
+    assert own_tables(KeydeckRole.INSPECTOR) == {}
+    assert not [operation for operation in of_role(KeydeckRole.INSPECTOR) if operation.writes_tokens]
+    verbs = {action.partition(":")[2] for action in actions(iam_policy(KeydeckRole.INSPECTOR, ()))}
     assert all(verb.startswith(("Describe", "Get", "List", "Lookup")) or verb == "Decrypt" for verb in verbs)
 
 
 def test_only_a_responder_changes_keys() -> None:
     changing = {action for o in OPERATIONS if o.name.startswith("keys ") for action in o.iam}
-    assert changing <= actions(iam_policy(Role.RESPONDER, ()))
-    assert not changing & actions(iam_policy(Role.OPERATOR, ()))
+    assert changing <= actions(iam_policy(KeydeckRole.RESPONDER, ()))
+    assert not changing & actions(iam_policy(KeydeckRole.OPERATOR, ()))
 
 
 def test_the_privileges_are_on_tables_that_there_are_and_append_only_ones_are_not_updated() -> None:
-    needed = own_tables(Role.RESPONDER)
+    needed = own_tables(KeydeckRole.RESPONDER)
     assert set(needed) == {table.name for table in metadata.tables.values()}
     for name in ("journal", "journal_checkpoint", "incident_evidence", "incident_entry"):
         assert needed[name] == ("SELECT", "INSERT")
 
 
 def test_tokens_are_opened_with_the_configured_keys_alone() -> None:
-    policy = iam_policy(Role.OPERATOR, (KEY, REPLICATED))
+    policy = iam_policy(KeydeckRole.OPERATOR, (KEY, REPLICATED))
     resources = next(s["Resource"] for s in policy["Statement"] if s["Sid"] == "KeydeckTokens")
     assert resources == [REPLICATED.replace("eu-west-1", "*"), KEY]
     assert {"kms:Decrypt", "kms:GenerateDataKey"} <= actions(policy, "Tokens")
@@ -68,19 +68,19 @@ def test_tokens_are_opened_with_the_configured_keys_alone() -> None:
 
 @pytest.mark.parametrize("keys", [(), ("alias/tokens",), (KEY, "alias/tokens")], ids=str)
 def test_where_a_key_is_named_otherwise_key_policies_narrow_it_down(keys: tuple[str, ...]) -> None:
-    policy = iam_policy(Role.OPERATOR, keys)
+    policy = iam_policy(KeydeckRole.OPERATOR, keys)
     account = ACCOUNT if KEY in keys else "*"
     resource = next(s["Resource"] for s in policy["Statement"] if s["Sid"] == "KeydeckTokens")
     assert resource == f"arn:aws:kms:*:{account}:key/*"
 
 
 def test_a_responder_works_with_keys_that_are_yet_to_be_made() -> None:
-    policy = iam_policy(Role.RESPONDER, (KEY,))
+    policy = iam_policy(KeydeckRole.RESPONDER, (KEY,))
     resource = next(s["Resource"] for s in policy["Statement"] if s["Sid"] == "KeydeckTokens")
     assert resource == f"arn:aws:kms:*:{ACCOUNT}:key/*"
 
 
 def test_in_another_partition_every_arn_is_of_that_partition() -> None:
-    text = json.dumps(iam_policy(Role.RESPONDER, (KEY.replace("arn:aws:", "arn:aws-cn:"),)))
+    text = json.dumps(iam_policy(KeydeckRole.RESPONDER, (KEY.replace("arn:aws:", "arn:aws-cn:"),)))
     assert "arn:aws:" not in text
     assert text.count("arn:aws-cn:") == 5
