@@ -37,7 +37,9 @@ def grants(ctx: click.Context, *, role: str, grantee: str | None, as_json: bool)
         return
     click.echo("-- SQL, for a role that exists: CREATE ROLE first, or name yours with --to")
     for statement in sql:
-        click.echo(clean(statement))
+        # Cleaned, a name may be another one's: such a statement is not there to be run.
+        safe = clean(statement) == statement
+        click.echo(statement if safe else f"-- Only with --json, a name is not printable: {clean(statement)}")
     for gap in gaps:
         click.echo(f"-- Not covered: {clean(gap)}")
     click.echo("\n-- IAM policy")

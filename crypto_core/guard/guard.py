@@ -1,4 +1,4 @@
-"""The one way to a change: may anything be changed, who agreed, who else approved, and what the journal says.
+"""What stands before every change: may anything be changed, who agreed, who else approved, what is journaled.
 
 A service plans within `recording`, which journals what ends it; records the plan with `dry_run`; and begins
 only with what `agreed` returns. Whatever ends either of these is journaled in one way, and that it can't be
