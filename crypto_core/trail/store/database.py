@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Event, Lock
+from time import monotonic, sleep
 from typing import Any
 
 from sqlalchemy import Connection, Engine, QueuePool, create_engine, event
@@ -126,7 +127,7 @@ class StoreFile:
             if self._read_only:
                 connection.execute("PRAGMA query_only = ON")
                 return
-            connection.execute("PRAGMA journal_mode = WAL")
+            _write_ahead(connection)
             # A lost last second can be fetched again; the file itself stays whole.
             connection.execute("PRAGMA synchronous = NORMAL")
             connection.execute("PRAGMA cache_size = -16000")
@@ -197,6 +198,19 @@ def _ending(connection: Connection, cancelled: Event | None) -> Iterator[None]:
         yield
     finally:
         driver.set_progress_handler(None, 0)
+
+
+def _write_ahead(connection: sqlite3.Connection) -> None:
+    """Turn the write-ahead log on; SQLite itself does not wait while another process writes a new file."""
+    until = monotonic() + _WAIT_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or monotonic() > until:
+                raise
+            sleep(0.01)
 
 
 def _make_private(path: Path) -> None:

@@ -6,9 +6,10 @@ import os
 import sqlite3
 import stat
 from collections import Counter
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
-from threading import Event, Thread
+from threading import Event, Thread, Timer
 
 import pytest
 
@@ -402,6 +403,20 @@ def test_two_stores_of_one_file_add_at_the_same_time(store: EventStore) -> None:
     other.close()
     assert store.count(NEWEST) == 600
     assert sum(v.events for v in store.pivot("principal").values) == 600
+
+
+def test_a_new_store_is_opened_while_another_process_writes_its_file(tmp_path: Path) -> None:
+    """SQLite refuses the write-ahead log at once then, however long a connection would wait."""
+    path = tmp_path / "new"
+    path.touch(mode=0o600)
+    with closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        done = Timer(0.2, other.commit)
+        done.start()
+        store = EventStore(path)
+        assert store.add([event()]).new == 1
+        store.close()
+        done.join()
 
 
 def test_records_are_packed_small_and_whole() -> None:
