@@ -57,7 +57,6 @@ def incidents(parts: IncidentGround) -> IncidentService:
         RunbookLibrary(settings.runbooks),
         tools(parts, store),
         read_only=settings.read_only,
-        approvals=parts.approvals,
         drill_days=settings.drill_days,
         on_close=partial(_anchor, parts.checkpoints) if signs is not None else None,
         reports=ReportService(store.content, ground.journal, signs),

@@ -420,4 +420,5 @@ def providers(ground: Ground) -> ProviderWork:
         ground.journal,
         settings.endpoints,
         read_only=settings.read_only,
+        approvals=approvals(ground),
     )

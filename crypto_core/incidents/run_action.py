@@ -1,7 +1,9 @@
-"""Runs the actions of steps: planned, agreed to, approved where that is asked for, begun, kept, proved.
+"""Runs the actions of steps: planned, agreed to, begun, kept, proved.
 
 That a step was begun is written before its action runs, what came of it after: whatever ends a console in
-between, the next one sees a step that was begun, and runs it again or looks at its check.
+between, the next one sees a step that was begun, and runs it again or looks at its check. A second
+identity is asked by the service that an action calls, right before anything is changed; until somebody has
+approved, the step is as if it was not begun.
 """
 
 from __future__ import annotations
@@ -15,12 +17,12 @@ from threading import Event
 
 from crypto_core.database.state.incident_locks import held
 from crypto_core.errors import (
+    ApprovalNeededError,
     DatabaseError,
     KeydeckError,
     RefusedError,
 )
-from crypto_core.guard.approvals import ApprovalGate
-from crypto_core.guard.consent import Consent, Danger, require
+from crypto_core.guard.consent import Consent, require
 from crypto_core.guard.outcome import Outcome, ended_by
 from crypto_core.incidents.evidence_sanitising import Hiding, joined, kept_text, told_inputs
 from crypto_core.incidents.model import EntryKind, IncidentView, StepState, StepView
@@ -44,10 +46,9 @@ Inputs = Mapping[str, str | Secret]
 class StepActions:
     """Plans and runs the actions of steps. Everything blocks on SQL and AWS."""
 
-    def __init__(self, parts: IncidentParts, proof: StepProof, approvals: ApprovalGate | None) -> None:
+    def __init__(self, parts: IncidentParts, proof: StepProof) -> None:
         self._parts = parts
         self._proof = proof
-        self._approvals = approvals
 
     def fields(
         self, number: int, step_id: str, inputs: Inputs, cancelled: Event | None
@@ -95,13 +96,13 @@ class StepActions:
                     remedy="Wait for it to end; if its console was killed, it is free again at once.",
                 )
             with _hiding(inputs) as hiding:
-                self._approved(view, step, plan)
+                was = step.state
                 view, step = self._begun(view, step, plan, given, inputs, actor)
                 situation = Situation(view.incident, step.step, inputs, cancelled)
                 try:
                     result = action.run(situation, plan, given, progress)
                 except BaseException as error:
-                    self._failed(view, step, error, actor, hiding)
+                    self._failed(view, step, was, error, actor, hiding)
                     raise
                 result = self._kept(view, step, result, actor, hiding)
                 return self._settled(view, step, replace(situation, inputs={}), result, hiding)
@@ -122,16 +123,6 @@ class StepActions:
         detail = {"action": str(step.step.action), "plan": plan.digest}
         with self._parts.guard.recording("incident run", f"{view.incident.name} {step.step.id}", detail):
             return require(consent, plan)
-
-    def _approved(self, view: IncidentView, step: StepView, plan: ActionPlan) -> None:
-        """Pass if a second identity isn't needed, or has approved. Raises ApprovalNeededError."""
-        gate, action = self._approvals, f"incident {step.step.action}"
-        # A plan that changes nothing says what is left, and needs nobody.
-        if gate is not None and plan.danger is not Danger.NONE and gate.needed(action):
-            # Nothing is asked for that would be refused for another reason.
-            self._parts.open_step(view.incident.id, step.step.id)
-            summary = kept_text(f"{view.incident.name} {step.step.title}: {plan.title}", 300)
-            gate.require(action, summary, plan.digest, plan.as_json())
 
     def _begun(
         self,
@@ -167,9 +158,16 @@ class StepActions:
         return self._parts.open_step(view.incident.id, step_id)
 
     def _failed(
-        self, view: IncidentView, step: StepView, error: BaseException, actor: str, hiding: Hiding
+        self,
+        view: IncidentView,
+        step: StepView,
+        was: StepState,
+        error: BaseException,
+        actor: str,
+        hiding: Hiding,
     ) -> None:
         """Keep why an action ended without a result. What it did is seen by its check."""
+        left = was if isinstance(error, ApprovalNeededError) else StepState.BEGUN
         outcome = ended_by(error)
         # Only our own errors are made to be shown.
         known = isinstance(error, KeydeckError)
@@ -179,7 +177,7 @@ class StepActions:
             with self._parts.store.change(view.incident.id, actor) as change:
                 row = change.step(step_id)
                 if row.state == StepState.BEGUN.value:
-                    change.set_step(step_id, row.state, row.state, trouble=reason)
+                    change.set_step(step_id, row.state, left.value, trouble=reason)
                 change.tell(EntryKind.ACTION.value, step_id, f"{outcome.value.capitalize()}: {reason}")
                 detail = {"action": str(step.step.action), "reason": reason}
                 change.record("incident run", step_id, outcome, detail)

@@ -13,7 +13,6 @@ from sqlalchemy import Engine
 from crypto_core.database.state.incidents import IncidentDraft
 from crypto_core.database.state.journal import Journal
 from crypto_core.errors import MissingSchemaError, RefusedError
-from crypto_core.guard.approvals import ApprovalGate
 from crypto_core.guard.consent import Consent
 from crypto_core.guard.outcome import Outcome
 from crypto_core.incidents.catalogue import CaptureKind
@@ -75,7 +74,6 @@ class IncidentService:
         toolbox: Toolbox,
         *,
         read_only: bool,
-        approvals: ApprovalGate | None = None,
         drill_days: int = 90,
         clock: Callable[[], datetime] | None = None,
         on_close: Callable[[], None] | None = None,
@@ -83,13 +81,12 @@ class IncidentService:
     ) -> None:
         """`engine` is that of the journal's database. `clock` None is the database's own.
 
-        `approvals` asks a second identity, `on_close` is called after an incident was closed, `reports`
-        makes reports.
+        `on_close` is called after an incident was closed, `reports` makes reports.
         """
         self._parts = IncidentParts(engine, journal, library, toolbox, read_only=read_only, clock=clock)
         self._evidence = StepEvidence(self._parts)
         self._proof = StepProof(self._parts, self._evidence)
-        self._actions = StepActions(self._parts, self._proof, approvals)
+        self._actions = StepActions(self._parts, self._proof)
         self._decisions = StepDecisions(self._parts, self._evidence, on_close)
         self._drill_days = drill_days
         self._reports = reports

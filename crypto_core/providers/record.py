@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
 from uuid import uuid4
@@ -13,6 +14,7 @@ from crypto_core.guard.consent import Consent
 from crypto_core.guard.guard import Guard
 from crypto_core.guard.outcome import Outcome
 from crypto_core.providers.answers import Liveness, RevocationPlan, RevocationResult
+from crypto_core.text.cleaning import clean
 
 _log = logging.getLogger(__name__)
 
@@ -33,9 +35,24 @@ class RevocationRecord:
         shown = {"plan": plan.digest, **_told(plan)}
         return self._guard.dry_run(ACTION, subject_of(len(plan.tokens)), shown)
 
-    def ending(self, number: int, digest: str = "") -> AbstractContextManager[None]:
-        """Journal what ends a revocation of so many tokens before it begins."""
-        return self._guard.recording(ACTION, subject_of(number), {"plan": digest or None})
+    def planning(self, number: int) -> AbstractContextManager[None]:
+        """Journal what ends the planning of a revocation of so many tokens."""
+        return self._guard.recording(ACTION, subject_of(number), {"plan": None})
+
+    def agreed(self, plan: RevocationPlan, consent: Consent | None, still: Callable[[], None]) -> Consent:
+        """Return the consent to a plan, as Guard.agreed does."""
+        subject = subject_of(len(plan.tokens))
+        names = ", ".join(sorted(plan.by_provider))
+        return self._guard.agreed(
+            plan,
+            consent,
+            action=ACTION,
+            subject=subject,
+            summary=clean(f"Revoke {subject} at {names}", 300),
+            shown=_told(plan) | {"warnings": list(plan.warnings)},
+            still=still,
+            alone=not plan.tokens,
+        )
 
     def started(self, plan: RevocationPlan, consent: Consent) -> str:
         """Journal the beginning, before anything is sent; returns the run's id. Raises DatabaseError."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from threading import Event, Lock
 
@@ -17,6 +18,7 @@ from crypto_core.errors import (
     RefusedError,
     RowVanishedError,
 )
+from crypto_core.guard.approvals import ApprovalGate
 from crypto_core.guard.consent import Consent, require
 from crypto_core.guard.guard import Guard
 from crypto_core.providers import github
@@ -57,14 +59,18 @@ class ProviderService:
         endpoints: Endpoints,
         *,
         read_only: bool,
+        approvals: ApprovalGate | None = None,
         clock: Clock | None = None,
         patience: PollingLimits | None = None,
     ) -> None:
+        """`approvals` is asked before anything is revoked; None where nothing needs a second identity."""
         self._inventory = inventory
         self._store = store
         self._catalogue = catalogue
         self._opener = opener
-        self._guard = Guard(journal, read_only=read_only, ready=require_schemas(journal.engine))
+        self._guard = Guard(
+            journal, read_only=read_only, ready=require_schemas(journal.engine), approvals=approvals
+        )
         self._record = RevocationRecord(journal, self._guard)
         self._endpoints = endpoints
         self._clock = clock or Clock()
@@ -152,7 +158,7 @@ class ProviderService:
         (journaled too) for no tokens, InvalidReferenceError, RowVanishedError, DatabaseError, and KmsError if
         no token can be opened now.
         """
-        with self._record.ending(len(set(refs))):
+        with self._record.planning(len(set(refs))):
             if not refs:
                 raise RefusedError("No token was named.", remedy="Name the tokens to revoke.")
             drafted = self._draft(refs)
@@ -175,17 +181,18 @@ class ProviderService:
 
         Once cancelled it stops: the result says of each token what became of it until then. Raises
         ReadOnlyError, MissingSchemaError, NotConfirmedError (journaled as refused), RefusedError if a token
-        has been replaced or its row says something else since the plan (journaled too), DatabaseError,
-        KmsError.
+        has been replaced or its row says something else since the plan (journaled too), ApprovalNeededError
+        where the settings want a second identity and none has approved this plan, DatabaseError, KmsError.
         """
         self._guard.may_change(ACTION)
-        with self._record.ending(len(plan.tokens), plan.digest):
-            given = require(consent, plan)
-            drafted = self._as_planned(plan)
-        try:
-            return self._carry_out(plan, drafted, given, progress, cancelled)
-        finally:
-            drafted.close()
+        with ExitStack() as opened:
+            drafts: list[Draft] = []
+
+            def still() -> None:
+                drafts.append(opened.enter_context(closing(self._as_planned(plan))))
+
+            given = self._record.agreed(plan, consent, still)
+            return self._carry_out(plan, drafts[0], given, progress, cancelled)
 
     def hashed_queries(self, refs: tuple[TokenRef, ...]) -> tuple[HashedQuery, ...]:
         """Return the audit log query of each GitHub token; those that don't open have none.

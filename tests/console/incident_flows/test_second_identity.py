@@ -41,8 +41,8 @@ ANA, BEN = "ASIATESTOFINCIDENTSA", "ASIATESTOFINCIDENTSB"
 async def decide(deck: Deck) -> str:
     """Approve what waits on the page of approvals; returns what was shown of it."""
     assert isinstance(deck.app.screen, ApprovalsScreen)
-    await patiently(deck, lambda: "revoke-tokens" in deck.text())
-    await go_to(deck, "revoke-tokens")
+    await patiently(deck, lambda: "revoke tokens" in deck.text())
+    await go_to(deck, "revoke tokens")
     await deck.press("enter")
     await dialog(deck, DecideDialog)
     plan = deck.says()
@@ -113,7 +113,7 @@ async def test_a_second_console_approves_a_revocation_and_a_third_only_reads(
         await deck.press("escape")
 
         plan = await asyncio.to_thread(asyncio.run, approve())
-        for told in ("Revoke 2 tokens at the source", *map(str, refs.values()), "keydeck-oncall/ana"):
+        for told in ("Revoke 2 tokens at github, slack", *map(str, refs.values()), "keydeck-oncall/ana"):
             assert told in plan
         await patiently(deck, lambda: "Approved by ben" in said(deck))
         assert not [call for call in sandbox.providers.calls() if "revoke" in call.path]
@@ -124,8 +124,8 @@ async def test_a_second_console_approves_a_revocation_and_a_third_only_reads(
         for ref in refs.values():
             assert provider_says(sandbox, ref, world.token_for(ref)) is Liveness.DEAD
         await deck.press("H")
-        await patiently(deck, lambda: "✔ incident revoke-tokens" in deck.text())
-        assert "used" in deck.line_with("✔ incident revoke-tokens")
+        await patiently(deck, lambda: "✔ revoke tokens" in deck.text())
+        assert "used" in deck.line_with("✔ revoke tokens")
     (used,) = ana.approvals.requests(pending=False)
     with pytest.raises(ApprovalNeededError):
         ana.approvals.require(used.action, used.summary, used.digest, used.plan)

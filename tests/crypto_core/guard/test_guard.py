@@ -24,10 +24,10 @@ from crypto_core.errors import (
     RowVanishedError,
     UntrustedKeyError,
 )
-from crypto_core.guard.approvals import ApprovalGate
 from crypto_core.guard.consent import Consent, Danger
 from crypto_core.guard.guard import Guard
 from crypto_core.guard.outcome import Outcome, ended_by
+from tests.crypto_core.second_person import SecondPerson
 
 ACTION, SUBJECT = "keys disable", "alias/tokens"
 
@@ -54,17 +54,6 @@ class Planned:
     digest: str = "d1"
     danger: Danger = Danger.CONFIRM
     confirmation: str = "12"
-
-
-class Second(ApprovalGate):
-    """A gate that wants a second person, and remembers what for."""
-
-    def __init__(self) -> None:
-        self.asked: list[tuple[str, str, str]] = []
-
-    def require(self, action: str, summary: str, digest: str, plan: Mapping[str, Any]) -> None:
-        self.asked.append((action, summary, digest))
-        raise ApprovalNeededError("Ben has to approve it.", request=str(UUID(int=1)))
 
 
 def guard(paper: Paper, *, read_only: bool = False, **more: Any) -> Guard:
@@ -158,7 +147,7 @@ def test_only_a_consent_to_this_very_plan_passes() -> None:
 
 
 def test_what_is_no_longer_as_planned_is_refused_before_anybody_else_is_asked() -> None:
-    paper, second = Paper(), Second()
+    paper, second = Paper(), SecondPerson()
 
     def still() -> None:
         raise RefusedError("The key has changed.")
@@ -170,7 +159,7 @@ def test_what_is_no_longer_as_planned_is_refused_before_anybody_else_is_asked() 
 
 
 def test_a_second_person_is_asked_about_this_plan_unless_nobody_needs_to_be() -> None:
-    paper, second = Paper(), Second()
+    paper, second = Paper(), SecondPerson()
     one = guard(paper, approvals=second)
     with pytest.raises(ApprovalNeededError):
         agree(one, Consent.pressed(Planned()))

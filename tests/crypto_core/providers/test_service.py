@@ -21,6 +21,7 @@ from console.wiring import Wired
 from crypto_core.database.tokens.opening import ValueOpener
 from crypto_core.envelope import Format
 from crypto_core.errors import (
+    ApprovalNeededError,
     InterruptedRunError,
     NotConfirmedError,
     ReadOnlyError,
@@ -37,6 +38,7 @@ from crypto_core.references import TokenRef
 from crypto_core.secret import Secret
 from tests.crypto_core.canary import chain_of
 from tests.crypto_core.providers.conftest import Waited
+from tests.crypto_core.second_person import SecondPerson
 
 HOSTILE = "[/red]\x1b]0;owned\x07\u202e" + "x" * 4_000
 Make = Callable[..., ProviderService]
@@ -272,6 +274,43 @@ def test_a_token_that_was_replaced_since_the_plan_stays(
     assert last_entries(services)[-1][0] == Outcome.REFUSED
     with pytest.raises(RefusedError):
         service.plan_revocation(())
+
+
+def test_where_a_second_person_is_wanted_nothing_is_sent_before(
+    make: Make, services: Wired, platform: Engine, providers: ProviderControl
+) -> None:
+    second = SecondPerson()
+    service = make(approvals=second)
+    refs = add_github(platform, github_token("ghp_"), github_token("ghp_", 1))
+    plan = service.plan_revocation(refs)
+    for _ in range(2):
+        with pytest.raises(ApprovalNeededError):
+            service.revoke(plan, typed(plan))
+    with pytest.raises(NotConfirmedError):
+        service.revoke(plan, None)
+    assert providers.calls() == ()
+    assert second.asked == [("revoke tokens", "Revoke 2 tokens at github", plan.digest)] * 2
+    assert [outcome for outcome, _ in last_entries(services)] == ["dry run", *["refused"] * 3]
+    assert second.shown[0]["tokens"] == [str(ref) for ref in refs]
+    assert MARKER not in repr(second.shown)
+
+    # What one plan was approved for is no approval of another.
+    second.approved.add(plan.digest)
+    other = service.plan_revocation(refs[:1])
+    with pytest.raises(ApprovalNeededError):
+        service.revoke(other, typed(other))
+    assert providers.calls() == ()
+    assert service.revoke(plan, typed(plan)).dead == 2
+
+
+def test_revoking_nothing_asks_no_second_person(make: Make, platform: Engine) -> None:
+    second = SecondPerson()
+    (ref,) = add_github(platform, "")
+    service = make(approvals=second)
+    plan = service.plan_revocation((ref,))
+    assert (plan.tokens, len(plan.by_hand)) == ((), 1)
+    service.revoke(plan, typed(plan))
+    assert second.asked == []
 
 
 def test_read_only_plans_and_refuses(make: Make, platform: Engine, providers: ProviderControl) -> None:

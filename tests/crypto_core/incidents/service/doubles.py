@@ -9,10 +9,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
-from crypto_core.errors import ApprovalNeededError, KmsAccessDeniedError
-from crypto_core.guard.approvals import Approval, Decision
+from crypto_core.errors import KmsAccessDeniedError
 from crypto_core.guard.consent import Danger, require
 from crypto_core.incidents.catalogue import ActionKind, CaptureKind, CheckKind
 from crypto_core.incidents.model import CheckResult, CheckState
@@ -250,34 +248,6 @@ class DoubleCapture:
             return ()
         content = self.doubles.contents.get(self.kind, {"kind": self.kind.value})
         return (Captured(self.kind, f"The {self.kind}", content),)
-
-
-@dataclass
-class DoubleGate:
-    """Wants four eyes for one action."""
-
-    wanted: str
-    approved: bool = False
-    asked: list[tuple[str, str]] = field(default_factory=list)
-
-    def needed(self, action: str) -> bool:
-        return action == self.wanted
-
-    def request(self, action: str, summary: str, digest: str, plan: Mapping[str, Any]) -> Approval:
-        now = datetime.now(UTC)
-        return Approval(uuid4(), action, summary, digest, plan, "ana", now, now, Decision.PENDING)
-
-    def require(self, action: str, summary: str, digest: str, plan: Mapping[str, Any]) -> None:
-        self.asked.append((action, digest))
-        if not self.approved:
-            raise ApprovalNeededError("A second identity has to approve this.", request="r-1")
-        self.approved = False
-
-    def decide(self, request: Any, *, approve: bool) -> Approval:
-        raise NotImplementedError
-
-    def requests(self, *, pending: bool = True, limit: int = 200) -> tuple[Approval, ...]:
-        return ()
 
 
 def killed(situation: Situation) -> None:

@@ -9,6 +9,8 @@ from crypto_core.database.connection.engine import open_engine
 from crypto_core.database.state.journal import Journal
 from crypto_core.errors import (
     ApprovalNeededError,
+    KeydeckError,
+    KmsUnreachableError,
     NotConfirmedError,
     ReadOnlyError,
     RefusedError,
@@ -17,7 +19,8 @@ from crypto_core.errors import (
 from crypto_core.guard.consent import Consent
 from crypto_core.incidents.model import CheckState, IncidentScope, StepState
 from crypto_core.incidents.service import IncidentService
-from tests.crypto_core.incidents.service.doubles import KEY, DoubleGate, Doubles
+from crypto_core.incidents.step_contracts import Situation
+from tests.crypto_core.incidents.service.doubles import KEY, Doubles
 from tests.crypto_core.incidents.service.operators import Act, Operator, journaled
 
 
@@ -40,20 +43,40 @@ def test_nothing_runs_without_a_consent_to_this_plan(
             ana.show(number)
 
 
-def test_a_second_identity_is_asked_before_a_step_is_begun(
-    operator: Operator, act: Act, incident: int
+def test_a_step_that_waits_for_a_second_identity_is_not_begun_and_says_so(
+    engine: Engine, doubles: Doubles, operator: Operator, act: Act, incident: int
 ) -> None:
-    gate = DoubleGate("incident lock-down-key")
-    ana = operator("ana", approvals=gate)
+    """The service that an action calls asks for it; the step is run again once somebody has approved."""
+    ana = operator("ana")
+
+    def waits(_: Situation) -> None:
+        raise ApprovalNeededError("A second identity has to approve this.", request="r")
+
+    doubles.hooks["lock-down-key before"] = waits
     with pytest.raises(ApprovalNeededError):
         act(ana, incident, "lock")
-    assert ana.show(incident).step("lock").state is StepState.TODO
-    gate.approved = True
+    step = ana.show(incident).step("lock")
+    assert step.state is StepState.TODO
+    assert step.trouble.startswith("A second identity has to approve this.")
+    assert journaled(engine, incident)[-1] == ("incident run", "lock", "refused")
+    del doubles.hooks["lock-down-key before"]
     act(ana, incident, "lock")
     assert ana.show(incident).step("lock").state is StepState.DONE
-    assert gate.asked == [("incident lock-down-key", f"INC-{incident} lock lock-down-key")] * 2
-    act(ana, incident, "replace")
-    assert len(gate.asked) == 2
+
+
+def test_a_step_that_was_begun_stays_so_while_its_second_run_waits_for_a_second_identity(
+    doubles: Doubles, operator: Operator, act: Act, incident: int
+) -> None:
+    ana = operator("ana")
+    for error in (KmsUnreachableError("KMS does not answer."), ApprovalNeededError("Wait.", request="r")):
+
+        def fails(_: Situation, error: KeydeckError = error) -> None:
+            raise error
+
+        doubles.hooks["lock-down-key after"] = fails
+        with pytest.raises(type(error)):
+            act(ana, incident, "lock")
+        assert ana.show(incident).step("lock").state is StepState.BEGUN
 
 
 def test_read_only_shows_and_changes_nothing(

@@ -6,9 +6,8 @@ import logging
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from sqlalchemy import Engine
@@ -26,7 +25,6 @@ from crypto_core.errors import (
     ReadOnlyError,
     RefusedError,
 )
-from crypto_core.guard.approvals import ApprovalGate
 from crypto_core.guard.consent import Consent, Danger
 from crypto_core.incidents.catalogue import ActionKind, CaptureKind, CheckKind
 from crypto_core.incidents.model import CheckState
@@ -36,6 +34,7 @@ from crypto_core.references import TokenRef
 from crypto_core.secret import Secret
 from tests.crypto_core.canary import CANARY, assert_tells_nothing, chain_of
 from tests.crypto_core.incidents.tokens.staging import Stage, build, insert, name_of, put
+from tests.crypto_core.second_person import SecondPerson
 
 ENTER = ActionKind.ENTER_TOKEN
 Stored = Callable[[TokenRef], str]
@@ -123,20 +122,6 @@ def test_an_old_plaintext_token_is_never_kept_and_its_row_has_to_be_typed(
     assert "p" * 36 not in stage.everything_kept()
 
 
-class SecondPerson(ApprovalGate):
-    """A gate that wants a second person, who has `approved` some plans by their digest."""
-
-    def __init__(self) -> None:
-        self.approved: set[str] = set()
-        self.shown: list[tuple[str, str]] = []
-
-    def require(self, action: str, summary: str, digest: str, plan: Mapping[str, Any]) -> None:
-        assert_tells_nothing(f"{summary} {plan}")
-        self.shown.append((action, summary))
-        if digest not in self.approved:
-            raise ApprovalNeededError("Somebody else has to approve it.", request="1")
-
-
 def test_where_a_second_person_is_wanted_nothing_is_sent_or_written_before(
     services: Wired, world: World, stored: Stored
 ) -> None:
@@ -151,7 +136,9 @@ def test_where_a_second_person_is_wanted_nothing_is_sent_or_written_before(
     with pytest.raises(ApprovalNeededError):
         stage.run(ENTER, **inputs)
     assert (stored(ref), stage.providers.asked) == (old, [])
-    assert second.shown == [(VERB, f"Write a new token over the old one of {ref}")] * 3
+    summary = f"Write a new token over the old one of {ref}"
+    assert second.asked == [(VERB, summary, plan.digest)] * 3
+    assert_tells_nothing(repr(second.shown))
     assert {outcome for _, outcome in stage.journaled()} == {"dry run", "refused"}
     second.approved.add(plan.digest)
     assert stage.run(ENTER, **inputs).complete
