@@ -1,1 +1,1 @@
-"""The keydeck command, the Textual application, settings, wiring and the sandbox."""
+"""The keydeck command, the Textual application, settings, the container of services and the sandbox."""

@@ -17,9 +17,9 @@ from weakref import WeakSet
 
 from sqlalchemy import Engine
 
+from console.container import Container
 from console.lazy_services import if_made
 from console.settings import Settings, masked_url
-from console.wiring import Wired, wire
 from crypto_core.errors import KeydeckError, SettingsError
 from crypto_core.text.cleaning import clean
 from screens.services import Context, DatabaseChoice, Offered, Services, Surroundings
@@ -36,27 +36,27 @@ _log = logging.getLogger(__name__)
 class ConsoleContexts:
     """The services of one place at a time. Thread-safe; see `screens.services.Contexts`."""
 
-    def __init__(self, settings: Settings, *, wiring: Callable[[Settings], Wired] = wire) -> None:
+    def __init__(self, settings: Settings, *, making: Callable[[Settings], Container] = Container) -> None:
         """`settings` say where to begin. Raises SettingsError."""
         self._settings = settings
-        self._wiring = wiring
+        self._making = making
         self._lock = Lock()
         self._chosen = Context(settings.profile or "", "", DEFAULT)
-        self._wired = wiring(settings)
+        self._container = making(settings)
         self._left: WeakSet[Engine] = WeakSet()
         self._processes: list[HostProcesses] = []
 
     @property
     def services(self) -> Services:
         """The services for where the console works now."""
-        return self._services(self._wired)
+        return self._services(self._container)
 
     def current(self) -> Context:
         """Return where the console works now."""
         with self._lock:
-            chosen, wired = self._chosen, self._wired
+            chosen, container = self._chosen, self._container
         try:
-            region = chosen.region or wired.kms.regions[0]
+            region = chosen.region or container.kms.regions[0]
         except KeydeckError:
             region = ""
         return replace(chosen, region=region)
@@ -86,12 +86,12 @@ class ConsoleContexts:
                 before.region if region is None else self._checked_region(region),
                 before.database if database is None else self._checked_database(database),
             )
-            wired = self._wiring(self._settings_for(chosen))
-            self._left |= {self._wired.engine, self._wired.state_engine}
+            container = self._making(self._settings_for(chosen))
+            self._left |= {self._container.engine, self._container.state_engine}
             # What works on jobs there goes on.
-            if (started := if_made(self._wired.job_processes)) is not None:
+            if (started := if_made(self._container.job_processes)) is not None:
                 self._processes.append(started)
-            self._wired, self._chosen = wired, chosen
+            self._container, self._chosen = container, chosen
         _log.info(
             "Context: profile %s, Region %s, database %s.",
             clean(chosen.profile) or "not set",
@@ -99,7 +99,7 @@ class ConsoleContexts:
             clean(chosen.database),
         )
         self._sweep()
-        return self._services(wired)
+        return self._services(container)
 
     def close(self) -> tuple[int, ...]:
         """Close all connections that no call is using, and ask what works on jobs to end; waits for nothing.
@@ -107,10 +107,10 @@ class ConsoleContexts:
         Returns the jobs that were being worked on, in whichever place.
         """
         self._sweep()
-        if (started := if_made(self._wired.job_processes)) is not None:
+        if (started := if_made(self._container.job_processes)) is not None:
             self._processes.append(started)
         jobs = {job for one in self._processes for job in one.leave()}
-        self._wired.close()
+        self._container.close()
         return tuple(sorted(jobs))
 
     def wait(self, seconds: float) -> None:
@@ -118,12 +118,12 @@ class ConsoleContexts:
         for one in self._processes:
             one.wait(seconds)
 
-    def _services(self, wired: Wired) -> Services:
-        return replace(wired.services, surroundings=partial(self._surroundings, wired), contexts=self)
+    def _services(self, container: Container) -> Services:
+        return replace(container.services, surroundings=partial(self._surroundings, container), contexts=self)
 
-    def _surroundings(self, wired: Wired) -> Surroundings:
+    def _surroundings(self, container: Container) -> Surroundings:
         self._sweep()
-        return wired.services.surroundings()
+        return container.services.surroundings()
 
     def _sweep(self) -> None:
         """Close what idles of the places that were left.

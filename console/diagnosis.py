@@ -108,8 +108,8 @@ def _aws(loaded: LoadedSettings) -> Iterator[Area]:
 
 def _events(loaded: LoadedSettings) -> Area:
     def look(stop: Event) -> Iterator[Check]:
+        from console.container import regions_of
         from console.event_file import events_file
-        from console.later import regions_of
         from crypto_core.aws.kms import KmsApi
         from crypto_core.diagnosis.event_store import EventStorePlace, look_at_event_store
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from threading import Event
+from typing import TYPE_CHECKING
 
 from console.garbage import settle
 from console.printing import meter, say
 from console.runners import RunnerProcess, runners
 from console.worker_scaling import Growth, cores
 from crypto_core.reencryption.jobs.model import JobState, JobView
-from screens.services import JobWork
+
+if TYPE_CHECKING:
+    from crypto_core.reencryption.jobs.service import JobService
 
 POLL_SECONDS = 0.5
 
@@ -22,7 +25,7 @@ def through(view: JobView) -> tuple[int, int]:
 
 
 def work_on(
-    work: JobWork,
+    work: JobService,
     job: int,
     cancelled: Event,
     *,
@@ -32,7 +35,7 @@ def work_on(
     """Work on a job, with further processes beside this one, until it ends or stops; return where it is then.
 
     Without a number of `processes` there is one at first, and further ones as growing.py says. `environment`
-    is what the further processes are started in. Raises as JobWork.join.
+    is what the further processes are started in. Raises as JobService.join.
     """
     label = work.show(job).job.verb.words
     growth = Growth(cores() if processes is None else processes)
@@ -49,7 +52,7 @@ def work_on(
     return work.show(job) if others else view
 
 
-def follow(work: JobWork, job: int, cancelled: Event) -> JobView:
+def follow(work: JobService, job: int, cancelled: Event) -> JobView:
     """Tell how far a job is until it ends or stops, or `cancelled` is set; return where it is then."""
     view = work.show(job)
     with meter(view.job.verb.words) as shown:

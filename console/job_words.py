@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,7 +14,9 @@ from crypto_core.text.cleaning import clean
 from crypto_core.text.counting import counted
 from screens.ages import span
 from screens.plan_words import takes_words
-from screens.services import JobWork
+
+if TYPE_CHECKING:
+    from crypto_core.reencryption.jobs.service import JobService
 
 
 def document_of(view: JobView, *, whole: bool = False) -> dict[str, Any]:
@@ -113,7 +115,7 @@ def print_unwritten(view: JobView, unwritten: Mapping[str, Sequence[tuple[str, s
             say(f"{kind}: {len(tokens):,} of {view.errors[kind]:,}. More with --limit.")
 
 
-def unwritten_of(work: JobWork, view: JobView, limit: int) -> dict[str, list[tuple[str, str]]]:
+def unwritten_of(work: JobService, view: JobView, limit: int) -> dict[str, list[tuple[str, str]]]:
     """Return tokens that a job can't write, with their reasons, at most so many of each kind."""
     return {
         kind: [(u.reference, u.reason) for u in work.unwritten(view.job.id, kind, limit=limit)]

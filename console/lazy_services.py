@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from threading import RLock
-from typing import Any, TypeVar, cast
+from typing import Any, Generic, TypeVar, cast, overload
 
 Service = TypeVar("Service")
 
@@ -31,6 +31,28 @@ class _Deferred:
 def deferred(make: Callable[[], Service]) -> Service:
     """Return what stands for the object that `make` makes; its methods and attributes are that object's."""
     return cast("Service", _Deferred(make))
+
+
+class deferred_property(Generic[Service]):  # noqa: N801
+    """A property that is a deferred service, the same one for each look at it."""
+
+    def __init__(self, make: Callable[[Any], Service]) -> None:
+        self.__doc__ = make.__doc__
+        self._make = make
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    @overload
+    def __get__(self, instance: None, owner: type) -> deferred_property[Service]: ...
+    @overload
+    def __get__(self, instance: object, owner: type) -> Service: ...
+    def __get__(self, instance: object | None, owner: type) -> deferred_property[Service] | Service:
+        if instance is None:
+            return self
+        service = deferred(lambda: self._make(instance))
+        # Of two threads that look at the same time, both get the one that was first.
+        return cast("Service", instance.__dict__.setdefault(self._name, service))
 
 
 def if_made(service: Service) -> Service | None:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from threading import Event, Thread
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from crypto_core.cancelling import stop_if
 from crypto_core.database.tokens.inventory import InventoryRow, SortKey
 from crypto_core.keys.status import Status
 from crypto_core.lists.paging import Cursor, Page, Query
-from crypto_core.references import TokenRef
 from screens.memory import Memory
-from screens.services import InventorySource, Services, StatusSource
+from screens.services import Services
+
+if TYPE_CHECKING:
+    from crypto_core.database.tokens.inventory import Inventory
+    from crypto_core.keys.service import StatusService
 
 T = TypeVar("T")
 
@@ -26,9 +29,9 @@ def foreseen(services: Services, screen: str, memory: Memory) -> Services:
     if screen == "connections":
         order = memory.order(screen)
         query = Query(sort=order.sort or SortKey.STATE.value, descending=order.descending)
-        return replace(services, inventory=_Inventory(services.inventory, query))
+        return replace(services, inventory=cast("Inventory", _Inventory(services.inventory, query)))
     if screen == "status":
-        return replace(services, status=_Status(services.status))
+        return replace(services, status=cast("StatusService", _Status(services.status)))
     return services
 
 
@@ -68,7 +71,7 @@ class _Ahead(Generic[T]):
 class _Inventory:
     """An inventory whose first page is on its way."""
 
-    def __init__(self, source: InventorySource, query: Query) -> None:
+    def __init__(self, source: Inventory, query: Query) -> None:
         self._source = source
         self._query = query
         self._ahead = _Ahead(lambda: source.page(query))
@@ -83,7 +86,7 @@ class _Inventory:
         limit: int = 200,
         cancelled: Event | None = None,
     ) -> Page[InventoryRow]:
-        """Return a page as InventorySource says."""
+        """Return a page as Inventory says."""
         foreseen_one = query == self._query and start is None and not backwards and limit == 200
         if foreseen_one and self._ahead.fresh:
             return self._ahead.take(cancelled)
@@ -91,26 +94,20 @@ class _Inventory:
             query, start, backwards=backwards, inclusive=inclusive, limit=limit, cancelled=cancelled
         )
 
-    def count(self, query: Query, *, cancelled: Event | None = None) -> int:
-        """Return a count as InventorySource says."""
-        return self._source.count(query, cancelled=cancelled)
-
-    def row(self, ref: TokenRef) -> InventoryRow:
-        """Return a row as InventorySource says."""
-        return self._source.row(ref)
-
-    def rows(self, refs: Sequence[TokenRef]) -> tuple[InventoryRow, ...]:
-        """Return rows as InventorySource says."""
-        return self._source.rows(refs)
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._source, name)
 
 
 class _Status:
     """A status that is being taken."""
 
-    def __init__(self, source: StatusSource) -> None:
+    def __init__(self, source: StatusService) -> None:
         self._source = source
         self._ahead = _Ahead(source.take)
 
     def take(self, *, cancelled: Event | None = None) -> Status:
-        """Return the status as StatusSource says."""
+        """Return the status as StatusService says."""
         return self._ahead.take(cancelled) if self._ahead.fresh else self._source.take(cancelled=cancelled)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._source, name)

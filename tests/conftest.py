@@ -23,11 +23,11 @@ from sqlalchemy.dialects.postgresql.psycopg2 import PGDialect_psycopg2
 from sqlalchemy.util import LRUCache
 
 from console.__main__ import run
+from console.container import Container
 from console.sandbox.postgres import OPERATOR, PLATFORM
 from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
 from console.settings import load
-from console.wiring import Wired, wire
 from crypto_core.database.connection.engine import open_engine
 from crypto_core.database.state.installation import install
 from crypto_core.reencryption import patience
@@ -238,12 +238,12 @@ def stored(superuser: Engine) -> Callable[[TokenRef], str]:
 
 
 @pytest.fixture
-def services(environment: dict[str, str]) -> Iterator[Wired]:
+def services(environment: dict[str, str]) -> Iterator[Container]:
     """The services over the test's own database, Keydeck's schema installed."""
-    wired = wire(load().settings)
-    install(wired.engine)  # it is there, unless a test asked for this after the database
-    yield wired
-    wired.close()
+    container = Container(load().settings)
+    install(container.engine)  # it is there, unless a test asked for this after the database
+    yield container
+    container.close()
 
 
 @pytest.fixture
@@ -295,7 +295,7 @@ def keydeck(environment: dict[str, str]) -> Callable[..., Ran]:
 class ForReading:
     """A database that a module's tests share to read it, and the services with which it is made ready."""
 
-    services: Wired
+    services: Container
     platform: Engine
     superuser: Engine
 
@@ -320,7 +320,7 @@ def for_reading(
     with pytest.MonkeyPatch.context() as patch:
         url = _as(sandbox.database_url, name)
         _point_at(sandbox, url, tmp_path_factory.mktemp("for-reading"), patch)
-        services = wire(load().settings)
+        services = Container(load().settings)
         yield ForReading(services, platform, superuser)
         services.close()
     platform.dispose()
@@ -329,11 +329,11 @@ def for_reading(
 
 
 @pytest.fixture
-def reading(for_reading: ForReading) -> Iterator[Wired]:
+def reading(for_reading: ForReading) -> Iterator[Container]:
     """Services of the test's own over the database that its module shares."""
-    wired = wire(load().settings)
-    yield wired
-    wired.close()
+    container = Container(load().settings)
+    yield container
+    container.close()
 
 
 def _point_at(

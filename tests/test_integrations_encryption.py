@@ -12,9 +12,9 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import Engine, text
 
+from console.container import Container
 from console.sandbox.endpoint import Denial
 from console.sandbox.sandbox import Sandbox
-from console.wiring import Wired
 from crypto_core import Format, classify, decrypt_token, encrypt_token
 from crypto_core.database.tokens.store import Replacement
 from crypto_core.errors import (
@@ -117,7 +117,7 @@ def test_the_same_token_never_gets_the_same_envelope(environment: dict[str, str]
 
 
 def test_a_stored_token_is_read_back_through_the_adapter(
-    services: Wired, platform: Engine, provider: Provider
+    services: Container, platform: Engine, provider: Provider
 ) -> None:
     provider.store(platform, encrypt_token(provider.token))
     found = services.store.read(provider.ref)
@@ -127,7 +127,7 @@ def test_a_stored_token_is_read_back_through_the_adapter(
 
 
 def test_the_adapter_swaps_in_a_new_envelope_that_holds_the_same_token(
-    services: Wired, platform: Engine, provider: Provider
+    services: Container, platform: Engine, provider: Provider
 ) -> None:
     provider.store(platform, encrypt_token(provider.token))
     old = services.store.read(provider.ref)
@@ -141,7 +141,7 @@ def test_the_adapter_swaps_in_a_new_envelope_that_holds_the_same_token(
 
 
 def test_a_token_in_plaintext_is_sealed_in_place(
-    services: Wired, platform: Engine, provider: Provider
+    services: Container, platform: Engine, provider: Provider
 ) -> None:
     provider.store(platform, provider.token)
     old = services.store.read(provider.ref)
@@ -215,7 +215,7 @@ def test_a_refusal_names_the_key_or_the_action_and_never_the_token(
 
 
 def test_the_handbooks_check_finds_no_plaintext_in_what_was_stored_encrypted(
-    services: Wired, platform: Engine
+    services: Container, platform: Engine
 ) -> None:
     with platform.begin() as connection:
         connection.execute(text("TRUNCATE gh_connection"))

@@ -10,7 +10,7 @@ from uuid import UUID
 
 import click
 
-from console.commands.session import json_option, wired
+from console.commands.session import json_option, services_of
 from console.printing import print_json, print_table, say
 from crypto_core.guard.approvals import Approval, Decision
 from crypto_core.text.cleaning import clean
@@ -34,7 +34,7 @@ def approvals() -> None:
 @click.pass_context
 def list_(ctx: click.Context, *, all_: bool, limit: int, as_json: bool) -> None:
     """List what waits for approval, the newest first."""
-    with wired(ctx) as services:
+    with services_of(ctx) as services:
         found = services.approvals.requests(pending=not all_, limit=limit)
     if as_json:
         print_json({"approvals": [_document(one) for one in found]})
@@ -54,7 +54,7 @@ def list_(ctx: click.Context, *, all_: bool, limit: int, as_json: bool) -> None:
 @click.pass_context
 def show(ctx: click.Context, *, request: UUID, as_json: bool) -> None:
     """Show one request with its whole plan."""
-    with wired(ctx) as services:
+    with services_of(ctx) as services:
         found = services.approvals.show(request)
     if as_json:
         print_json(_document(found) | {"plan": found.plan})
@@ -83,7 +83,7 @@ def deny(ctx: click.Context, *, request: UUID, yes: bool, as_json: bool) -> None
 
 
 def _decide(ctx: click.Context, request: UUID, *, approve: bool, yes: bool, as_json: bool) -> None:
-    with wired(ctx) as services:
+    with services_of(ctx) as services:
         if not yes:
             _print(services.approvals.show(request), err=True)
             _agree("approve" if approve else "deny")

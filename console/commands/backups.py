@@ -8,7 +8,7 @@ import click
 
 from console.asking import typed_consent
 from console.commands.moments import moment
-from console.commands.session import json_option, wired
+from console.commands.session import json_option, services_of
 from console.printing import print_json, say
 from crypto_core.text.counting import counted
 
@@ -29,7 +29,7 @@ def purge(
     ctx: click.Context, *, job: int | None, before: datetime | None, dry_run: bool, yes: bool, as_json: bool
 ) -> int:
     """Forget replaced envelopes for good: what they were of can no longer be restored."""
-    with wired(ctx) as services:
+    with services_of(ctx) as services:
         plan = services.undoing.plan_purge(job=job, before=before)
         purged = 0
         if plan.envelopes and not dry_run:

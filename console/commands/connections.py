@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import click
 
-from console.commands.session import json_option, trust_option, wired
+from console.commands.session import json_option, services_of, trust_option
+from console.container import Container
 from console.printing import print_csv, print_json, print_table, say
-from console.wiring import Wired
 from crypto_core.database.tokens.inspection import Inspection
 from crypto_core.database.tokens.inventory import InventoryRow, SortKey
 from crypto_core.errors import RowVanishedError
@@ -45,7 +45,7 @@ def connections(
     if as_json and as_csv:
         raise click.UsageError("Choose --json or --csv.")
     query = Query(filter_, sort, reverse)
-    with wired(ctx) as services:
+    with services_of(ctx) as services:
         total = services.services.inventory.count(query)
         rows = _rows(services, query, limit)
         if as_json:
@@ -77,7 +77,7 @@ def inspect(ctx: click.Context, *, reference: str, trust: tuple[str, ...], as_js
     REFERENCE is table.column:row-id, or table:row-id for every token of a row.
     """
     parsed = parse_reference(reference)
-    with wired(ctx, trust=trust) as services:
+    with services_of(ctx, trust=trust) as services:
         refs = services.catalogue().references(parsed)
         found = []
         for ref in refs:
@@ -99,7 +99,7 @@ def inspect(ctx: click.Context, *, reference: str, trust: tuple[str, ...], as_js
     return 1 if any(i.broken for i in found) else 0
 
 
-def _rows(services: Wired, query: Query, limit: int | None) -> Iterator[InventoryRow]:
+def _rows(services: Container, query: Query, limit: int | None) -> Iterator[InventoryRow]:
     cursor, given = None, 0
     while True:
         size = 1000 if limit is None else min(1000, limit - given)

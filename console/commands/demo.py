@@ -69,10 +69,10 @@ def demo(
         for line in scenario_lines():
             click.echo(line)
         return 0
+    from console.container import Container
     from console.sandbox.interruption import terminate_on_signal
     from console.sandbox.sandbox import Sandbox
     from console.settings import load
-    from console.wiring import wire
     from crypto_core.database.state.installation import install
 
     on_terminal = sys.stdin.isatty() and sys.stdout.isatty() and not drill
@@ -86,7 +86,7 @@ def demo(
             environment = sandbox.environment()
             os.environ.clear()
             os.environ.update(environment)
-            with closing(wire(load().settings)) as owner:
+            with closing(Container(load().settings)) as owner:
                 install(owner.engine)
             if scenario is not None:
                 from console.game_day.game import Game
@@ -116,10 +116,10 @@ def _console(sandbox: Sandbox, *, read_only: bool | None) -> int:
 
 def _console_game(game: Game, pace: float) -> Score:
     """The operator responds in the console; the score is reckoned once it is left."""
+    from console.container import Container
     from console.game_day.platform_team import PlatformTeam
     from console.game_day.telling import briefing_lines
     from console.settings import load
-    from console.wiring import wire
 
     for line in briefing_lines(game.scenario):
         click.echo(line)
@@ -132,8 +132,8 @@ def _console_game(game: Game, pace: float) -> Score:
         _console(game.sandbox, read_only=None)
     finally:
         team.stop()
-    with closing(wire(load().settings)) as wired:
-        return game.finish(wired.services.incidents)
+    with closing(Container(load().settings)) as container:
+        return game.finish(container.services.incidents)
 
 
 def _scripted_game(game: Game, *, as_json: bool) -> Score:

@@ -10,11 +10,11 @@ import click
 from sqlalchemy import select
 
 from console.commands.status import print_status
+from console.container import Container
 from console.plan_words import print_plan, print_result
 from console.printing import meter, print_table
 from console.settings import load
 from console.signs import SIGNS
-from console.wiring import Wired, wire
 from crypto_core.cipher import TokenCipher
 from crypto_core.database.connection.engine import connected
 from crypto_core.database.schema import envelope_backup
@@ -49,7 +49,7 @@ class Drill:
 
     def play(self) -> int:
         """Play all steps; returns 0, or 1 after saying what failed."""
-        services = wire(load().settings)
+        services = Container(load().settings)
         try:
             self._play(services)
         except KeydeckError as error:
@@ -60,7 +60,7 @@ class Drill:
         click.echo(PASSED)
         return 0
 
-    def _play(self, services: Wired) -> None:
+    def _play(self, services: Container) -> None:
         """All steps. From the fourth on, the services write under the new key, as the platform does."""
         old_key = self._sandbox.world.current_key.arn
         self._tell("Census: what is stored, and under which key")
@@ -83,14 +83,14 @@ class Drill:
         new_key = self._create_key(services)
         services.close()
         trusted = (*services.settings.trusted_keys, old_key)
-        services = wire(load({"write_key": new_key, "trusted_keys": trusted}).settings)
+        services = Container(load({"write_key": new_key, "trusted_keys": trusted}).settings)
         try:
             self._respond(services, old_key, new_key, damaged)
         finally:
             services.close()
 
     def _respond(
-        self, services: Wired, old_key: str, new_key: str, damaged: Mapping[TokenRef, bytes]
+        self, services: Container, old_key: str, new_key: str, damaged: Mapping[TokenRef, bytes]
     ) -> None:
         self._tell("Dry run: what would be re-encrypted")
         plan = self._plan(services, Verb.REENCRYPT, Selection(under_key=old_key), new_key)
@@ -131,7 +131,7 @@ class Drill:
         click.echo()
         click.echo(f"── {self._step}. {title}")
 
-    def _trail(self, services: Wired, key: str) -> None:
+    def _trail(self, services: Container, key: str) -> None:
         """The trail's files are fetched from their bucket, and an intruder shows in them."""
         self._sandbox.control.deliver()  # CloudTrail delivers every few minutes
         since = datetime.now(UTC) - timedelta(days=7)
@@ -159,7 +159,7 @@ class Drill:
             click.echo(f"{SIGNS[finding.severity]} {finding.severity.value:8} {finding.title}")
         _must(any(f.subject.endswith(INTRUDER) for f in found), "The rules did not find the intruder.")
 
-    def _create_key(self, services: Wired) -> str:
+    def _create_key(self, services: Container) -> str:
         created = services.kms.call("CreateKey", Description="Connection tokens, after the compromise")
         new_key = str(created["KeyMetadata"]["Arn"])
         services.kms.call("EnableKeyRotation", KeyId=new_key)
@@ -173,13 +173,13 @@ class Drill:
         click.echo(f"The platform writes under it from now on: TOKEN_ENCRYPTION_KEY_ID={new_key}")
         return new_key
 
-    def _plan(self, services: Wired, verb: Verb, selection: Selection, target: str) -> Plan:
+    def _plan(self, services: Container, verb: Verb, selection: Selection, target: str) -> Plan:
         plan = services.services.work.plan(verb, selection, target)
         print_plan(plan)
         _must(plan.coverage.complete, f"The plan is not whole: {'; '.join(plan.coverage.reasons)}")
         return plan
 
-    def _run(self, services: Wired, plan: Plan) -> RunResult:
+    def _run(self, services: Container, plan: Plan) -> RunResult:
         with meter(plan.verb.words) as shown:
             result = services.services.work.run(plan, Consent.by_option(plan), progress=shown.update)
         print_result(result)
@@ -191,7 +191,7 @@ class Drill:
         """Every token opens, but for the corrupt ones, which stand as they stood."""
         settings = load({"write_key": new_key, "trusted_keys": (self._sandbox.world.old_key.arn,)}).settings
         # The old key is no longer trusted: what opens now, opens without it.
-        services = wire(settings)
+        services = Container(settings)
         try:
             with meter("verify") as shown:
                 results = services.services.work.verify(Selection(everything=True), progress=shown.update)
@@ -216,7 +216,7 @@ class Drill:
         left = status.tokens_under(old_key)
         _must(left == 0, f"{left:,} tokens are still under the compromised key.")
 
-    def _backup_is_useless(self, services: Wired, old_key: str) -> None:
+    def _backup_is_useless(self, services: Container, old_key: str) -> None:
         with connected(services.engine) as connection:
             backup = connection.execute(
                 select(envelope_backup)
@@ -235,7 +235,7 @@ class Drill:
         else:
             raise DrillFailedError(f"The old envelope of {reference} still opens.")
 
-    def _digests(self, services: Wired, refs: Mapping[TokenRef, object]) -> dict[TokenRef, bytes]:
+    def _digests(self, services: Container, refs: Mapping[TokenRef, object]) -> dict[TokenRef, bytes]:
         return {token.ref: token.digest for token in services.store.read_many(refs)}
 
 

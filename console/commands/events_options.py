@@ -85,8 +85,8 @@ class OpenStore:
 @contextmanager
 def store(ctx: click.Context) -> Iterator[OpenStore]:
     """Give the store alone: no database, and AWS only where a filter names a key by its alias."""
+    from console.container import aliases_of, coverage_of
     from console.event_file import open_events
-    from console.wiring import aliases_of, coverage_of
 
     settings = loaded(ctx).settings
     read = aliases_of(settings)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from console.commands.moments import moment
-from console.commands.session import json_option, wired
+from console.commands.session import json_option, services_of
 from console.interrupts import cancelled_by_interrupt
 from console.printing import print_json, say
 from crypto_core.errors import NotConfirmedError, SettingsError
@@ -18,7 +18,7 @@ from crypto_core.guard.consent import Consent, Danger
 from crypto_core.text.counting import counted
 
 if TYPE_CHECKING:
-    from console.wiring import Wired
+    from console.container import Container
     from crypto_core.trail.sources.digests import Validation
     from crypto_core.trail.sources.plan import PullPlan
     from crypto_core.trail.sources.report import PullProgress, PullReport
@@ -81,7 +81,7 @@ def pull(
     """
     if validate and not source.startswith("s3"):
         raise click.UsageError("--validate checks the files of a bucket: use it with --from s3.")
-    with wired(ctx) as services, cancelled_by_interrupt(_STOPPING) as cancelled:
+    with services_of(ctx) as services, cancelled_by_interrupt(_STOPPING) as cancelled:
         puller = services.event_puller
         plan = puller.plan(
             source,
@@ -129,7 +129,7 @@ def _tell(report: PullReport, validation: Validation | None, *, as_json: bool) -
         say(f"Not covered: {gap}")
 
 
-def _validated(services: Wired, plan: PullPlan, cancelled: Event) -> Validation:
+def _validated(services: Container, plan: PullPlan, cancelled: Event) -> Validation:
     return services.event_puller.validate(plan, cancelled=cancelled)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import click
 
 from console.commands.events_options import HEADERS, cells
-from console.commands.session import json_option, wired
+from console.commands.session import json_option, services_of
 from console.interrupts import cancelled_by_interrupt
 from console.printing import print_json, print_table, say
 from crypto_core.key_names import short_key
@@ -40,7 +40,7 @@ def token(ctx: click.Context, *, reference: str, as_json: bool) -> None:
     instead.
     """
     parsed = parse_reference(reference)
-    with wired(ctx) as services, cancelled_by_interrupt(_STOP) as cancelled:
+    with services_of(ctx) as services, cancelled_by_interrupt(_STOP) as cancelled:
         refs = (parsed,) if isinstance(parsed, TokenRef) else services.catalogue().references(parsed)
         found = [services.services.event_use.token_timeline(ref, cancelled=cancelled) for ref in refs]
         if not as_json:
@@ -62,7 +62,7 @@ def principal(ctx: click.Context, *, name: str, as_json: bool) -> None:
 
     NAME is its ARN, the ARN of a role's session, or a part of the ARN such as role/platform or intruder.
     """
-    with wired(ctx) as services, cancelled_by_interrupt(_STOP) as cancelled:
+    with services_of(ctx) as services, cancelled_by_interrupt(_STOP) as cancelled:
         radius = services.services.event_use.blast_radius(name, cancelled=cancelled)
     if as_json:
         print_json(radius.as_json())

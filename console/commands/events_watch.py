@@ -10,7 +10,7 @@ import click
 
 from console.commands.events_options import cells
 from console.commands.moments import moment
-from console.commands.session import json_option, wired
+from console.commands.session import json_option, services_of
 from console.interrupts import cancelled_by_interrupt
 from console.printing import say
 from crypto_core.cancelling import stop_if
@@ -77,7 +77,7 @@ def watch(
     told: tuple[str, ...] = ()
     look: WatchStatus | None = None
     stop = "Stopped watching."
-    with wired(ctx) as services, cancelled_by_interrupt(stop) as cancelled:
+    with services_of(ctx) as services, cancelled_by_interrupt(stop) as cancelled:
         monitor = services.services.key_monitor
         watching = monitor.begin(keys, begin, pull=not no_pull, cancelled=cancelled)
         if watching.note:

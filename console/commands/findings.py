@@ -13,10 +13,10 @@ from typing import Any
 import click
 
 from console.commands.moments import moment
-from console.commands.session import json_option, wired
+from console.commands.session import json_option, services_of
+from console.container import Container
 from console.printing import print_json, print_table, say
 from console.signs import SIGNS
-from console.wiring import Wired
 from crypto_core.errors import EventStoreError, EventVanishedError
 from crypto_core.findings.finding import Finding, Gap
 from crypto_core.findings.severity import Severity
@@ -68,7 +68,7 @@ def findings(
         for document in documents(RULES):
             click.echo(f"---\n{json.dumps(document, indent=2, ensure_ascii=True)}")
         return 0
-    with wired(ctx) as services:
+    with services_of(ctx) as services:
         posture, suppressed = _examine(services, since, until)
         if ocsf:
             _print_ocsf(services, posture, suppressed if hidden else ())
@@ -91,7 +91,7 @@ def findings(
 
 
 def _examine(
-    services: Wired, since: datetime | None, until: datetime | None
+    services: Container, since: datetime | None, until: datetime | None
 ) -> tuple[Posture, tuple[Suppressed, ...]]:
     """What the keys and what the events show, together; and what of it is suppressed."""
     posture = services.services.posture.examine()
@@ -124,7 +124,7 @@ def _finding(finding: Finding) -> dict[str, Any]:
     return finding.as_json() | ({"sigma_id": sigma_id(rule)} if rule else {})
 
 
-def _print_ocsf(services: Wired, posture: Posture, suppressed: Iterable[Suppressed]) -> None:
+def _print_ocsf(services: Container, posture: Posture, suppressed: Iterable[Suppressed]) -> None:
     version = metadata.version("keydeck")
     told = [(finding, "") for finding in posture.findings]
     told += [(one.finding, f"{one.by.reason} ({one.by.by})") for one in suppressed]
@@ -139,7 +139,7 @@ def _print_ocsf(services: Wired, posture: Posture, suppressed: Iterable[Suppress
         click.echo(json.dumps(document, ensure_ascii=True))
 
 
-def _events(services: Wired, finding: Finding) -> list[TrailEvent]:
+def _events(services: Container, finding: Finding) -> list[TrailEvent]:
     """The events that a finding names, as far as they are still in the store."""
     events: list[TrailEvent] = []
     for event_id in finding.events:
@@ -194,7 +194,7 @@ def _print_suppressed(one: Suppressed) -> None:
 @click.pass_context
 def suppress(ctx: click.Context, rule: str, *, subject: str, reason: str, days: int) -> None:
     """Don't tell a rule's findings for a while. They are counted, and --suppressed lists them."""
-    with wired(ctx) as services:
+    with services_of(ctx) as services:
         made = services.services.trail_rules.suppress(rule, subject, reason, days, _by(services))
     click.echo(f"Suppression {made.number}: {made.rule} about {made.subject} until {made.until:%Y-%m-%d}.")
 
@@ -204,7 +204,7 @@ def suppress(ctx: click.Context, rule: str, *, subject: str, reason: str, days: 
 @click.pass_context
 def unsuppress(ctx: click.Context, number: int) -> None:
     """Take a suppression back, by its number."""
-    with wired(ctx) as services:
+    with services_of(ctx) as services:
         services.services.trail_rules.unsuppress(number)
     click.echo(f"Suppression {number} is gone.")
 
@@ -215,7 +215,7 @@ def unsuppress(ctx: click.Context, number: int) -> None:
 @click.pass_context
 def suppressions(ctx: click.Context, *, expired: bool, as_json: bool) -> None:
     """List the suppressions that hold now."""
-    with wired(ctx) as services:
+    with services_of(ctx) as services:
         found = services.services.trail_rules.suppressions(expired=expired)
     if as_json:
         print_json({"suppressions": [one.as_json() for one in found]})
@@ -230,6 +230,6 @@ def suppressions(ctx: click.Context, *, expired: bool, as_json: bool) -> None:
     )
 
 
-def _by(services: Wired) -> str:
+def _by(services: Container) -> str:
     """Who suppresses: the AWS identity, without an answer the user of this machine."""
     return services.services.surroundings().identity or getuser()

@@ -6,7 +6,7 @@ import json
 
 import click
 
-from console.commands.session import json_option, wired
+from console.commands.session import json_option, services_of
 from console.printing import print_json
 from crypto_core.database.role_grants import role_grants
 from crypto_core.guard.operations import KeydeckRole, iam_policy
@@ -25,7 +25,7 @@ def grants(ctx: click.Context, *, role: str, grantee: str | None, as_json: bool)
     changes KMS keys and revokes tokens.
     """
     wanted = KeydeckRole(role)
-    with wired(ctx) as services:
+    with services_of(ctx) as services:
         settings = services.settings
         named = grantee or f"keydeck_{wanted.value}"
         sql = role_grants(services.engine, services.catalogue().tables, wanted, named)

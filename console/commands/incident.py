@@ -9,7 +9,7 @@ import click
 from console.commands.incident_doing import check, next_, number, reopen, skip, work_of
 from console.commands.incident_report import report, verify_report
 from console.commands.moments import moment
-from console.commands.session import json_option, wired
+from console.commands.session import json_option, services_of
 from console.incident_words import (
     document_of,
     evidence_document,
@@ -40,7 +40,7 @@ for _command in (next_, check, skip, reopen, report, verify_report):
 @click.pass_context
 def runbooks(ctx: click.Context, *, as_json: bool) -> int:
     """List the runbooks: those built in, and the team's own. Exit 1 if one can't be read."""
-    with wired(ctx) as services:
+    with services_of(ctx) as services:
         work = work_of(services)
         found, troubles = work.runbooks(), work.runbook_troubles()
     if as_json:
@@ -75,7 +75,7 @@ def start(
     as_json: bool,
 ) -> int:
     """Declare an incident that is worked through by RUNBOOK; prints its number."""
-    with wired(ctx) as services:
+    with services_of(ctx) as services:
         work = work_of(services)
         arn = key or ""
         if arn and not is_key_arn(arn):
@@ -97,7 +97,7 @@ def start(
 @click.pass_context
 def list_(ctx: click.Context, *, open_only: bool, as_json: bool) -> int:
     """List incidents, open ones first."""
-    with wired(ctx) as services:
+    with services_of(ctx) as services:
         work = work_of(services)
         found = work.incidents(closed=not open_only)
         due = work.drill_due()
@@ -118,7 +118,7 @@ def list_(ctx: click.Context, *, open_only: bool, as_json: bool) -> int:
 @click.pass_context
 def show(ctx: click.Context, *, incident: int, as_json: bool) -> int:
     """Show where an incident stands. Exit 0 once it is closed, else 1."""
-    with wired(ctx) as services:
+    with services_of(ctx) as services:
         view = work_of(services).show(incident)
     if as_json:
         print_json(document_of(view, whole=True))
@@ -135,7 +135,7 @@ def show(ctx: click.Context, *, incident: int, as_json: bool) -> int:
 @click.pass_context
 def note(ctx: click.Context, *, incident: int, text: str, step: str, as_json: bool) -> int:
     """Write a note into the timeline. No tokens: notes are in the report."""
-    with wired(ctx) as services:
+    with services_of(ctx) as services:
         work = work_of(services)
         work.note(incident, text, step)
         view = work.show(incident) if as_json else None
@@ -151,7 +151,7 @@ def note(ctx: click.Context, *, incident: int, text: str, step: str, as_json: bo
 @click.pass_context
 def evidence(ctx: click.Context, *, incident: int, piece: int | None, as_json: bool) -> int:
     """List the evidence of an incident, or print one piece, whose hash is compared before."""
-    with wired(ctx) as services:
+    with services_of(ctx) as services:
         work = work_of(services)
         if piece is not None:
             click.echo(work.evidence(incident, piece))
@@ -177,7 +177,7 @@ def evidence(ctx: click.Context, *, incident: int, piece: int | None, as_json: b
 @click.pass_context
 def close(ctx: click.Context, *, incident: int, outcome: str, as_json: bool) -> int:
     """Close an incident of which every step has ended."""
-    with wired(ctx) as services:
+    with services_of(ctx) as services:
         view = work_of(services).close(incident, outcome)
     if as_json:
         print_json(document_of(view))

@@ -9,7 +9,7 @@ from typing import IO, TYPE_CHECKING
 
 import click
 
-from console.commands.session import json_option, trust_option, wired
+from console.commands.session import json_option, services_of, trust_option
 from console.incident_words import (
     check_document,
     print_check,
@@ -30,8 +30,8 @@ from crypto_core.reencryption.jobs.model import JobState
 from crypto_core.secret import Secret
 
 if TYPE_CHECKING:
-    from console.wiring import Wired
-    from screens.services import IncidentWork
+    from console.container import Container
+    from crypto_core.incidents.service import IncidentService
 
 JOB_VALUES = ("job", "encrypt_job")
 """Under which names an incident knows its jobs."""
@@ -58,14 +58,14 @@ _secret = click.option(
 )
 
 
-def work_of(services: Wired) -> IncidentWork:
+def work_of(services: Container) -> IncidentService:
     """Return what keeps incidents. Raises RefusedError where nothing does."""
     if services.services.incidents is None:
         raise RefusedError("No incidents can be kept here.")
     return services.services.incidents
 
 
-def step_in_hand(work: IncidentWork, incident: int, step: str | None) -> StepView:
+def step_in_hand(work: IncidentService, incident: int, step: str | None) -> StepView:
     """Return the step that is named, or the current one. Raises RefusedError where there is none."""
     view = work.show(incident)
     if step is None:
@@ -168,7 +168,7 @@ def consent_to(plan: ActionPlan, *, yes: bool, typed: str | None) -> Consent:
     return Consent.typed(plan, answer)
 
 
-def work_on_jobs(services: Wired, incident: int, cancelled: Event, trust: tuple[str, ...]) -> None:
+def work_on_jobs(services: Container, incident: int, cancelled: Event, trust: tuple[str, ...]) -> None:
     """Work on the incident's jobs from here until they end: processes that a command started end with it."""
     jobs = services.services.jobs
     if jobs is None:
@@ -232,7 +232,7 @@ def next_(
     Exit 0 once the step has ended, 1 while its check does not pass.
     """
     inputs = inputs_of(given, secrets)
-    with wired(ctx, trust=trust) as services, cancelled_by_interrupt(IN_HAND) as cancelled:
+    with services_of(ctx, trust=trust) as services, cancelled_by_interrupt(IN_HAND) as cancelled:
         work = work_of(services)
         view = step_in_hand(work, incident, step)
         name = view.step.id
@@ -310,7 +310,7 @@ def _tell(view: StepView, *, as_json: bool) -> int:
 @click.pass_context
 def check(ctx: click.Context, *, incident: int, step: str | None, as_json: bool) -> int:
     """Look at a step's check; ends nothing. Exit 0 if it passes, else 1."""
-    with wired(ctx) as services, cancelled_by_interrupt() as cancelled:
+    with services_of(ctx) as services, cancelled_by_interrupt() as cancelled:
         work = work_of(services)
         name = step_in_hand(work, incident, step).step.id
         result = work.look(incident, name, cancelled=cancelled)
@@ -329,7 +329,7 @@ def check(ctx: click.Context, *, incident: int, step: str | None, as_json: bool)
 @click.pass_context
 def skip(ctx: click.Context, *, incident: int, step: str, reason: str, as_json: bool) -> int:
     """End a step without doing it."""
-    with wired(ctx) as services:
+    with services_of(ctx) as services:
         view = work_of(services).skip(incident, step, reason)
     _stands(view, as_json=as_json)
     return 0
@@ -343,7 +343,7 @@ def skip(ctx: click.Context, *, incident: int, step: str, reason: str, as_json: 
 @click.pass_context
 def reopen(ctx: click.Context, *, incident: int, step: str, reason: str, as_json: bool) -> int:
     """Take a step up again that had ended."""
-    with wired(ctx) as services:
+    with services_of(ctx) as services:
         view = work_of(services).reopen(incident, step, reason)
     _stands(view, as_json=as_json)
     return 0 if view.state is not StepState.DONE else 1

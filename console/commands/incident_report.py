@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from console.commands.incident_doing import number, work_of
-from console.commands.session import json_option, wired
+from console.commands.session import json_option, services_of
 from console.printing import print_json, say
 from crypto_core.errors import SettingsError
 from crypto_core.incidents.report.signing import ReportCheck
@@ -49,7 +49,7 @@ def report(
 
     if folder is not None and (form is not None or output is not None):
         raise click.UsageError("--all writes every form into its folder: leave --format and --output out.")
-    with wired(ctx) as services:
+    with services_of(ctx) as services:
         work = work_of(services)
         if folder is not None:
             name = work.show(incident).incident.name
@@ -83,7 +83,7 @@ def verify_report(ctx: click.Context, *, file: Path, as_json: bool) -> int:
     Exit 0 if it is, 1 if it was changed, is signed by another key, or not signed at all.
     """
     text = _read(file)
-    with wired(ctx) as services:
+    with services_of(ctx) as services:
         check = work_of(services).verify_report(text)
     if as_json:
         print_json(check.as_json())

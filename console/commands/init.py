@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from console.commands.session import wired
+from console.commands.session import services_of
 from crypto_core.database.state.installation import ddl, install
 from crypto_core.database.tokens.indexes import offered
 from crypto_core.errors import ReadOnlyError
@@ -31,11 +31,11 @@ def init(ctx: click.Context, *, sql: bool, indexes: bool) -> None:
         click.echo(ddl(), nl=False)
         return
     if indexes:
-        with wired(ctx) as services:
+        with services_of(ctx) as services:
             for statement in offered(services.catalogue().tables):
                 click.echo(statement)
         return
-    with wired(ctx) as services:
+    with services_of(ctx) as services:
         if services.settings.read_only:
             raise ReadOnlyError("Cannot create the schema: Keydeck is read only.")
         engines = {str(e.url): e for e in (services.engine, services.state_engine)}

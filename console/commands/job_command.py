@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from console.asking import WritingOptions, consent_to
 from console.commands.jobs import work_of
+from console.container import Container
 from console.interrupts import cancelled_by_interrupt
 from console.job_progress import work_on
 from console.job_words import code_of, print_takes, say_end, takes_of
 from console.plan_words import print_nothing_to_do, print_plan
 from console.printing import print_json, say
 from console.runners import environment_of
-from console.wiring import Wired
 from crypto_core.errors import RefusedError
 from crypto_core.reencryption.jobs.model import JobPlan
 from crypto_core.text.counting import counted
 
 
-def run_as_job(services: Wired, job_plan: JobPlan, asked: WritingOptions) -> int:
+def run_as_job(services: Container, job_plan: JobPlan, asked: WritingOptions) -> int:
     """Start a job as planned and work on it until it ends or stops; returns the exit code."""
     work = work_of(services)
     plan, processes = job_plan.plan, asked.processes or None

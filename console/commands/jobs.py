@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from console.asking import typed_consent
-from console.commands.session import json_option, trust_option, wired
+from console.commands.session import json_option, services_of, trust_option
 from console.garbage import settle
 from console.interrupts import IN_HAND, cancelled_by_interrupt
 from console.job_progress import follow, work_on
@@ -28,14 +28,14 @@ from crypto_core.guard.consent import agrees
 from crypto_core.text.counting import counted
 
 if TYPE_CHECKING:
-    from console.wiring import Wired
-    from screens.services import JobWork
+    from console.container import Container
+    from crypto_core.reencryption.jobs.service import JobService
 
 _job = click.argument("job", type=click.IntRange(min=1), metavar="JOB")
 _yes = click.option("--yes", is_flag=True, help="Do not ask.")
 
 
-def work_of(services: Wired) -> JobWork:
+def work_of(services: Container) -> JobService:
     """Return what does jobs. Raises RefusedError where nothing does."""
     if services.services.jobs is None:
         raise RefusedError("There are no jobs here.")
@@ -57,7 +57,7 @@ def jobs() -> None:
 @click.pass_context
 def list_(ctx: click.Context, *, limit: int, as_json: bool) -> int:
     """List jobs, the newest first."""
-    with wired(ctx) as services:
+    with services_of(ctx) as services:
         found = work_of(services).jobs(limit)
     if as_json:
         print_json({"jobs": [document_of(view) for view in found]})
@@ -83,7 +83,7 @@ def list_(ctx: click.Context, *, limit: int, as_json: bool) -> int:
 @click.pass_context
 def show(ctx: click.Context, *, job: int, errors: bool, limit: int, as_json: bool) -> int:
     """Show where a job stands. Exit 0 once it is done with every token written, else 1."""
-    with wired(ctx) as services:
+    with services_of(ctx) as services:
         work = work_of(services)
         view = work.show(job)
         unwritten = unwritten_of(work, view, limit) if errors else {}
@@ -111,7 +111,10 @@ def _listed(unwritten: dict[str, list[tuple[str, str]]]) -> list[dict[str, str]]
 @click.pass_context
 def watch(ctx: click.Context, *, job: int, as_json: bool) -> int:
     """Tell how far a job is until it ends or stops. Works on nothing itself."""
-    with wired(ctx) as services, cancelled_by_interrupt("Stopped watching; the job goes on.") as cancelled:
+    with (
+        services_of(ctx) as services,
+        cancelled_by_interrupt("Stopped watching; the job goes on.") as cancelled,
+    ):
         view = follow(work_of(services), job, cancelled)
     say_end(view, as_json=as_json)
     return code_of(view, interrupted=cancelled.is_set())
@@ -135,7 +138,7 @@ def join(
     ctx: click.Context, *, job: int, processes: int, runner: bool, trust: tuple[str, ...], as_json: bool
 ) -> int:
     """Work on a job until it ends or stops, from this host too. Ctrl-C ends this process's part alone."""
-    with wired(ctx, trust=trust) as services, cancelled_by_interrupt(IN_HAND) as cancelled:
+    with services_of(ctx, trust=trust) as services, cancelled_by_interrupt(IN_HAND) as cancelled:
         work = work_of(services)
         if runner:
             ends_with_parent(cancelled)
@@ -153,7 +156,7 @@ def join(
 @click.pass_context
 def pause(ctx: click.Context, *, job: int, as_json: bool) -> int:
     """Pause a job: within a second no process asks KMS any more. What is sealed is written."""
-    with wired(ctx) as services:
+    with services_of(ctx) as services:
         view = work_of(services).pause(job)
     say_end(view, as_json=as_json)
     return 0
@@ -165,7 +168,7 @@ def pause(ctx: click.Context, *, job: int, as_json: bool) -> int:
 @click.pass_context
 def resume(ctx: click.Context, *, job: int, as_json: bool) -> int:
     """Let a paused or failed job go on. Processes that still wait for it go on by themselves."""
-    with wired(ctx) as services:
+    with services_of(ctx) as services:
         view = work_of(services).resume(job)
     say_end(view, as_json=as_json)
     if not any(not runner.ended for runner in view.runners):
@@ -180,7 +183,7 @@ def resume(ctx: click.Context, *, job: int, as_json: bool) -> int:
 @click.pass_context
 def cancel(ctx: click.Context, *, job: int, yes: bool, as_json: bool) -> int:
     """End a job for good. What is written stays written."""
-    with wired(ctx) as services:
+    with services_of(ctx) as services:
         work = work_of(services)
         view = work.show(job)
         if services.settings.read_only:
@@ -213,7 +216,7 @@ def restore(
     ctx: click.Context, *, job: int, dry_run: bool, yes: bool, trust: tuple[str, ...], as_json: bool
 ) -> int:
     """Put back the envelopes that a job has replaced, where nothing newer is there. It is a job itself."""
-    with wired(ctx, trust=trust) as services:
+    with services_of(ctx, trust=trust) as services:
         work, undoing = work_of(services), services.undoing
         plan = undoing.plan_restore(job)
         if dry_run and as_json:
@@ -238,7 +241,7 @@ def restore(
 @click.pass_context
 def retry(ctx: click.Context, *, job: int) -> int:
     """Let the tokens be tried anew that could not be written. A job that was done runs again."""
-    with wired(ctx) as services:
+    with services_of(ctx) as services:
         tried = work_of(services).retry(job)
     if not tried:
         say(f"Job {job} has no token that could not be written.")

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from console.commands.moments import moment
-from console.commands.session import json_option, wired
+from console.commands.session import json_option, services_of
 from console.printing import print_json, print_table, say
 from crypto_core.database.state.journal import EntryFilter
 from crypto_core.database.state.journal_checkpoints import Checkpoint, JournalCheck, checkpoint_of
@@ -54,7 +54,7 @@ def list_(
 ) -> None:
     """List the newest entries, oldest first."""
     which = EntryFilter(since, until, actor, action, subject, outcome or "")
-    with wired(ctx) as services:
+    with services_of(ctx) as services:
         # One more than is shown tells whether there are more.
         entries = services.journal.entries(limit=limit + 1, which=which)
     more, entries = len(entries) > limit, entries[-limit:]
@@ -85,7 +85,7 @@ def verify(ctx: click.Context, *, files: tuple[Path, ...], as_json: bool) -> int
     the signatures.
     """
     kept = [_read(file) for file in files]
-    with wired(ctx) as services:
+    with services_of(ctx) as services:
         check = services.checkpoints.verify(kept=kept)
     if as_json:
         print_json(check.as_json())
@@ -125,7 +125,7 @@ def checkpoint(ctx: click.Context, *, as_json: bool) -> None:
     From then on it shows if an entry up to there is removed or made anew. For cron. Keep what --json prints
     elsewhere: `verify --checkpoint FILE` then also tells if checkpoints were removed with the entries.
     """
-    with wired(ctx) as services:
+    with services_of(ctx) as services:
         made = services.checkpoints.checkpoint()
     if as_json:
         print_json(made.as_json())

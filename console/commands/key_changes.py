@@ -9,7 +9,7 @@ from typing import IO, Any, TypeVar
 import click
 
 from console.commands.key_policy import policy_text
-from console.commands.session import json_option, wired
+from console.commands.session import json_option, services_of
 from console.printing import print_json, print_table, say
 from crypto_core.guard.consent import Consent, Danger, agrees
 from crypto_core.keys.changes.change import (
@@ -190,7 +190,7 @@ def put_policy(ctx: click.Context, *, key: str, file: IO[bytes], accept_lockout:
 @click.pass_context
 def grants(ctx: click.Context, *, key: str, as_json: bool) -> None:
     """List the grants on KEY."""
-    with wired(ctx) as services:
+    with services_of(ctx) as services:
         state = services.services.keys.show(key)
         found = read_grants(services.kms, state.region, state.key_arn)
     if as_json:
@@ -268,7 +268,7 @@ def _change(
     as_json: bool,
     lose_tokens: str | None = None,
 ) -> int:
-    with wired(ctx) as services:
+    with services_of(ctx) as services:
         work = services.services.key_changes
         plan = work.plan(change)
         if dry_run:

@@ -7,7 +7,7 @@ from typing import IO, Any
 
 import click
 
-from console.commands.session import json_option, wired
+from console.commands.session import json_option, services_of
 from console.printing import print_json, say
 from crypto_core.errors import PolicyError
 from crypto_core.keys.policy.comparison import PolicyComparison, compare, written
@@ -67,7 +67,7 @@ def policy(
     if generate and not principals:
         raise click.UsageError("Say for whom: --platform ARN, --inspector ARN, …")
     then = parse_policy(policy_text(other)) if other is not None else None
-    with wired(ctx) as services:
+    with services_of(ctx) as services:
         if generate:
             print_json(least_privilege(services.services.keys.show(key).key_arn, principals))
             return

@@ -7,7 +7,7 @@ from datetime import datetime
 import click
 
 from console.commands.moments import moment
-from console.commands.session import json_option, wired
+from console.commands.session import json_option, services_of
 from console.interrupts import cancelled_by_interrupt
 from console.printing import meter, print_json, print_table, say
 from crypto_core.keys.replacement.guide import DoKind, Guide, GuideStepState, Step, StepId
@@ -68,7 +68,7 @@ def replace(
     Says which steps are done, by what is seen in KMS and the database, and the exact command or line for the
     next one. Exit 0 once it is complete, 1 while steps are left. Name OLD by its ARN: an alias may be moved.
     """
-    with wired(ctx) as services:
+    with services_of(ctx) as services:
         rotation = services.services.replacement
         if not wait:
             guide = rotation.look(old, new, since=since, accepted=accepted)
@@ -117,7 +117,11 @@ def materials(ctx: click.Context, *, key: str, verify: int | None, as_json: bool
     Rotation re-encrypts nothing: a token stays on the material that sealed it, and opens with it.
     """
     trust = (key,) if verify else ()
-    with wired(ctx, trust=trust) as services, cancelled_by_interrupt() as cancelled, meter("verify") as shown:
+    with (
+        services_of(ctx, trust=trust) as services,
+        cancelled_by_interrupt() as cancelled,
+        meter("verify") as shown,
+    ):
         found = services.services.materials.examine(
             key, verify=verify or 0, progress=shown.update, cancelled=cancelled
         )

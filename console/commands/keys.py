@@ -11,9 +11,9 @@ import click
 from console.commands.key_changes import COMMANDS
 from console.commands.key_policy import policy
 from console.commands.key_replacement import materials, replace
-from console.commands.session import json_option, wired
+from console.commands.session import json_option, services_of
+from console.container import Container
 from console.printing import print_json, print_table, say
-from console.wiring import Wired
 from crypto_core.errors import DatabaseError
 from crypto_core.key_names import region_of
 from crypto_core.keys.policy.actions import in_words
@@ -40,7 +40,7 @@ for changing in COMMANDS:
 @click.pass_context
 def list_(ctx: click.Context, *, as_json: bool) -> None:
     """List the keys that guard tokens and all that can be listed."""
-    with wired(ctx) as services:
+    with services_of(ctx) as services:
         taken, reason = _status(services)
         states = list(services.services.keys.list())
     coverage = _coverage(states, taken, reason)
@@ -71,7 +71,7 @@ def list_(ctx: click.Context, *, as_json: bool) -> None:
 @click.pass_context
 def show(ctx: click.Context, *, key: str, as_json: bool) -> None:
     """Show one key. KEY is a key ARN, key id, alias or alias ARN."""
-    with wired(ctx) as services:
+    with services_of(ctx) as services:
         state = services.services.keys.show(key)
         taken, reason = _status(services)
     if as_json:
@@ -165,7 +165,7 @@ def _coverage(states: list[KeyState], taken: Status | None, reason: str) -> Cove
     return Coverage(tuple(dict.fromkeys(gaps)))
 
 
-def _status(services: Wired) -> tuple[Status | None, str]:
+def _status(services: Container) -> tuple[Status | None, str]:
     """The status, or why there is none: keys can be looked at without the database."""
     try:
         return services.services.status.take(), ""

@@ -23,12 +23,12 @@ from console.printing import say
 @click.pass_context
 def metrics(ctx: click.Context, *, output: Path | None) -> int:
     """Take a census and print it for Prometheus, with the KMS calls that this run took."""
-    from console.wiring import wire
+    from console.container import Container
     from crypto_core.metrics import Metrics
 
     target = _target(output) if output else None
     counted = Metrics()
-    with closing(wire(loaded(ctx).settings, observer=counted)) as services:
+    with closing(Container(loaded(ctx).settings, observer=counted)) as services:
         taken = services.services.status.take()
     for reason in taken.coverage.reasons:
         say(f"Not covered: {reason}")

@@ -10,12 +10,12 @@ import click
 from console.asking import WritingOptions, consent_to
 from console.commands.job_command import run_as_job
 from console.commands.jobs import work_of
-from console.commands.session import json_option, trust_option, wired
+from console.commands.session import json_option, services_of, trust_option
+from console.container import Container
 from console.interrupts import cancelled_by_interrupt
 from console.plan_words import print_nothing_to_do, print_plan, print_result
 from console.printing import meter, print_json
 from console.runners import MOST_PROCESSES
-from console.wiring import Wired
 from crypto_core.errors import SettingsError
 from crypto_core.guard.consent import Consent
 from crypto_core.reencryption.jobs.model import FEW, JobPlan
@@ -166,7 +166,7 @@ def _parsed(references: tuple[str, ...]) -> tuple[TokenRef | RowRef, ...]:
 
 
 def _write(ctx: click.Context, verb: Verb, selection: Selection, asked: WritingOptions) -> int:
-    with wired(ctx, trust=asked.trust) as services:
+    with services_of(ctx, trust=asked.trust) as services:
         key = asked.target or services.settings.write_key
         if not key:
             raise SettingsError(
@@ -188,7 +188,7 @@ def _write(ctx: click.Context, verb: Verb, selection: Selection, asked: WritingO
 
 
 def _planned(
-    services: Wired, verb: Verb, selection: Selection, key: str, asked: WritingOptions
+    services: Container, verb: Verb, selection: Selection, key: str, asked: WritingOptions
 ) -> Plan | JobPlan:
     """Return the one plan that is made and journaled: of a job where there is to be one."""
     if asked.as_job:
@@ -198,7 +198,7 @@ def _planned(
     return services.services.jobs.plan_fitting(verb, selection, key, asked.job_options, few=FEW)
 
 
-def _run(services: Wired, plan: Plan, consent: Consent, *, as_json: bool) -> int:
+def _run(services: Container, plan: Plan, consent: Consent, *, as_json: bool) -> int:
     with cancelled_by_interrupt() as cancelled, meter(plan.verb.words) as shown:
         result = services.services.work.run(plan, consent, progress=shown.update, cancelled=cancelled)
     if as_json:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
+    from console.container import Container
     from console.settings import LoadedSettings
-    from console.wiring import Wired
 
 trust_option = click.option(
     "--trust", "trust", multiple=True, metavar="KEY", help="Trust this KMS key too, for this command."
@@ -26,17 +26,17 @@ def loaded(ctx: click.Context) -> LoadedSettings:
 
 
 @contextmanager
-def wired(ctx: click.Context, *, trust: Sequence[str] = ()) -> Iterator[Wired]:
+def services_of(ctx: click.Context, *, trust: Sequence[str] = ()) -> Iterator[Container]:
     """Give the services; connections are closed at the end. Raises SettingsError.
 
     A command keeps a log only where KEYDECK_LOG_FILE asks for one: what it has to say is on stderr.
     """
+    from console.container import Container
     from console.logfile import logging_to
-    from console.wiring import wire
 
     settings = loaded(ctx).settings
     with logging_to(settings) if settings.log_file else nullcontext():
-        services = wire(settings, trust=trust)
+        services = Container(settings, trust=trust)
         try:
             yield services
         finally:

@@ -7,10 +7,10 @@ from typing import Any
 
 import click
 
-from console.commands.session import json_option, wired
+from console.commands.session import json_option, services_of
+from console.container import Container
 from console.printing import print_json, print_table, say
 from console.signs import SIGNS
-from console.wiring import Wired
 from crypto_core.envelope import Format
 from crypto_core.errors import KmsError
 from crypto_core.findings.finding import Gap
@@ -27,7 +27,7 @@ from crypto_core.text.counting import counted
 @click.pass_context
 def status(ctx: click.Context, *, as_json: bool) -> None:
     """Count all tokens by format, by column, by KMS key and key material."""
-    with wired(ctx) as services:
+    with services_of(ctx) as services:
         taken = services.services.status.take()
     if as_json:
         print_json(taken.as_json())
@@ -43,7 +43,7 @@ def check(ctx: click.Context, *, as_json: bool) -> int:
 
     Findings of severity high or worse fail it too, and so does a posture that could not be examined for them.
     """
-    with wired(ctx) as services:
+    with services_of(ctx) as services:
         taken = services.services.status.take()
         posture = _posture(services, taken)
     well = taken.well and posture.well
@@ -110,7 +110,7 @@ def _print_problems(taken: Status) -> None:
         click.echo()
 
 
-def _posture(services: Wired, taken: Status) -> Posture:
+def _posture(services: Container, taken: Status) -> Posture:
     """The posture; where AWS can't be asked, one that says so."""
     try:
         return services.services.posture.examine(status=taken)

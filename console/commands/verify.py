@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from console.commands.session import json_option, trust_option, wired
+from console.commands.session import json_option, services_of, trust_option
 from console.interrupts import cancelled_by_interrupt
 from console.printing import meter, print_json, print_table
 from crypto_core.reencryption.plan import Selection
@@ -29,7 +29,11 @@ def verify(
     if bool(references) == everything:
         raise click.UsageError("Name references, or --all.")
     selection = Selection(tuple(parse_reference(r) for r in references), everything=everything)
-    with wired(ctx, trust=trust) as services, cancelled_by_interrupt() as cancelled, meter("verify") as shown:
+    with (
+        services_of(ctx, trust=trust) as services,
+        cancelled_by_interrupt() as cancelled,
+        meter("verify") as shown,
+    ):
         results = services.services.work.verify(selection, progress=shown.update, cancelled=cancelled)
         interrupted = cancelled.is_set()
     failed = [v for v in results if not v.opened]

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from console.container import Container
 from console.game_day.intruder import Intruder
 from console.game_day.past import past_calls
 from console.game_day.platform_part import PlatformPart
@@ -15,14 +16,13 @@ from console.game_day.referee import Referee
 from console.game_day.score import Score, score
 from console.game_day.stage import TokenUse, stage_in
 from console.settings import load
-from console.wiring import wire
 from crypto_core.errors import KeydeckError
 
 if TYPE_CHECKING:
     from console.game_day.scenario import Scenario
     from console.sandbox.sandbox import Sandbox
     from crypto_core.incidents.model import IncidentView
-    from screens.services import IncidentWork
+    from crypto_core.incidents.service import IncidentService
 
 HEAD_START = 20.0
 """Seconds of the script that the operator has before the intruder begins."""
@@ -58,7 +58,7 @@ class Game:
         """Let the intruder begin, so many seconds of the script from now."""
         self.intruder.start(head_start)
 
-    def finish(self, incidents: IncidentWork | None) -> Score:
+    def finish(self, incidents: IncidentService | None) -> Score:
         """End the intruder and return the score. Where incidents can't be read, the score says why."""
         self.intruder.stop()
         deeds = self.intruder.deeds.all()
@@ -85,9 +85,9 @@ class Game:
 
     def _mend(self) -> None:
         """Let the owners of damaged tokens connect again: no runbook could prove that these open."""
-        with closing(wire(load().settings)) as wired:
-            PlatformPart(self.sandbox).reconnect(sorted(self.sandbox.world.corrupt), wired.keyring)
+        with closing(Container(load().settings)) as container:
+            PlatformPart(self.sandbox).reconnect(sorted(self.sandbox.world.corrupt), container.keyring)
 
-    def _declared(self, incidents: IncidentWork) -> tuple[IncidentView, ...]:
+    def _declared(self, incidents: IncidentService) -> tuple[IncidentView, ...]:
         found = incidents.incidents(closed=True, limit=_MOST_INCIDENTS)
         return tuple(view for view in found if view.incident.declared_at >= self._prepared_at)

@@ -6,12 +6,12 @@ import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from console.container import Container
 from console.game_day.scenario import End
 from console.lazy_services import if_made
 from console.runners import GRACE_SECONDS
 from console.sandbox.endpoint import ACCOUNT
 from console.settings import load
-from console.wiring import Wired, wire
 from crypto_core.errors import KeydeckError
 from crypto_core.guard.consent import Consent, Danger, Subject
 from crypto_core.key_names import short_key
@@ -43,10 +43,10 @@ def agreed(plan: Subject) -> Consent:
 
 
 class Measures:
-    """Takes measures. `wired` are the services, which change when the platform's key does."""
+    """Takes measures. `container` are the services, which change when the platform's key does."""
 
     def __init__(self, game: Game, platform: PlatformPart, tell: Callable[[str], None]) -> None:
-        self.wired: Wired = wire(load().settings)
+        self.container: Container = Container(load().settings)
         self.new_key = ""
         self._game = game
         self._platform = platform
@@ -65,7 +65,7 @@ class Measures:
 
     def close(self) -> None:
         """Close the services."""
-        _leave(self.wired)
+        _leave(self.container)
 
     def take(self, end: End) -> None:
         """Do what reaches an end; what is done already is left alone. Raises KeydeckError."""
@@ -74,16 +74,16 @@ class Measures:
     def write_under(self, key_arn: str) -> None:
         """Switch the platform, and the services with it, to another key."""
         self.new_key = key_arn
-        trusted = tuple(dict.fromkeys((*self.wired.settings.trusted_keys, self._key)))
-        _leave(self.wired)
-        self.wired = wire(load({"write_key": key_arn, "trusted_keys": trusted}).settings)
+        trusted = tuple(dict.fromkeys((*self.container.settings.trusted_keys, self._key)))
+        _leave(self.container)
+        self.container = Container(load({"write_key": key_arn, "trusted_keys": trusted}).settings)
         self._platform.writes_under(key_arn)
 
     def _shut_out(self) -> None:
         """Leave the platform, the responder and the administrator in the key's policy, and no grant."""
         policy = json.dumps(least_privilege(self._key, ROLES))
         self._change(KeyChange(ChangeKind.PUT_POLICY, self._key, policy=policy))
-        for grant in self.wired.services.policies.read(self._key).grants:
+        for grant in self.container.services.policies.read(self._key).grants:
             self._change(KeyChange(ChangeKind.REVOKE_GRANT, self._key, grant_id=grant.grant_id))
 
     def _move_everything(self) -> None:
@@ -92,7 +92,7 @@ class Measures:
         if not self.new_key:
             change = KeyChange(ChangeKind.CREATE, alias=NEW_ALIAS, period_days=365, principals=ROLES)
             self.write_under(self._change(change))
-        services = self.wired.services
+        services = self.container.services
         if services.status.take().tokens_under(self._key):
             self._write(Verb.REENCRYPT, Selection(under_key=self._key), self.new_key)
         left = services.status.take().tokens_under(self._key)
@@ -100,17 +100,17 @@ class Measures:
             raise MeasureFailedError(f"{counted(left, 'token')} still under the compromised key.")
 
     def _disable(self) -> None:
-        if str(self.wired.services.keys.show(self._key).state) == "PendingDeletion":
+        if str(self.container.services.keys.show(self._key).state) == "PendingDeletion":
             return
         self._change(KeyChange(ChangeKind.DISABLE, self._key))
 
     def _make_usable(self) -> None:
-        if str(self.wired.services.keys.show(self._key).state) == "PendingDeletion":
+        if str(self.container.services.keys.show(self._key).state) == "PendingDeletion":
             self._change(KeyChange(ChangeKind.CANCEL_DELETION, self._key))
         self._change(KeyChange(ChangeKind.ENABLE, self._key))
 
     def _verify(self) -> None:
-        results = self.wired.services.work.verify(Selection(everything=True))
+        results = self.container.services.work.verify(Selection(everything=True))
         open_ = sum(one.opened for one in results)
         self._tell(f"{open_:,} of {counted(len(results), 'envelope')} open.")
         closed = [one for one in results if not one.opened and one.ref in self._game.referee.sound]
@@ -128,19 +128,19 @@ class Measures:
         refs = tuple(sorted(self._game.intruder.seals))
         done = self._game.referee.look_at(End.TOKENS_SEALED_ANEW, self._game.intruder).reached
         if refs and not done:
-            target = self.wired.settings.write_key or self._key
+            target = self.container.settings.write_key or self._key
             self._write(Verb.REENCRYPT, Selection(references=refs), target)
 
     def _replace(self) -> None:
         if self._game.referee.look_at(End.TOKENS_REPLACED, self._game.intruder).reached:
             return
         refs = sorted(self._game.intruder.tokens)
-        written = self._platform.reconnect(refs, self.wired.keyring)
+        written = self._platform.reconnect(refs, self.container.keyring)
         self._tell(f"{counted(written, 'token')} issued anew: their owners connected again.")
 
     def _change(self, change: KeyChange) -> str:
         """Plan, agree, do, and see the effect; returns the key's ARN. Raises KeydeckError."""
-        work = self.wired.services.key_changes
+        work = self.container.services.key_changes
         plan = work.plan(change)
         if plan.changes_nothing:
             return plan.key_arn
@@ -153,7 +153,7 @@ class Measures:
         return result.key_arn
 
     def _write(self, verb: Verb, selection: Selection, target: str) -> None:
-        work = self.wired.services.work
+        work = self.container.services.work
         plan = work.plan(verb, selection, target)
         result = work.run(plan, agreed(plan))
         if result.stopped_by:
@@ -161,10 +161,10 @@ class Measures:
         self._tell(f"{verb.words} {selection}: {counted(result.done, 'token')}.")
 
 
-def _leave(wired: Wired) -> None:
+def _leave(container: Container) -> None:
     """End the processes that steps have started, which are through with their jobs, and the connections."""
-    processes = if_made(wired.job_processes)
+    processes = if_made(container.job_processes)
     if processes is not None:
         processes.leave()
         processes.wait(GRACE_SECONDS)
-    wired.close()
+    container.close()

@@ -10,9 +10,9 @@ import logging
 import threading
 from typing import TYPE_CHECKING
 
+from console.container import Container
 from console.game_day.platform_part import PlatformPart
 from console.settings import load
-from console.wiring import Wired, wire
 from crypto_core.errors import KeydeckError
 from crypto_core.text.cleaning import clean
 
@@ -38,7 +38,7 @@ class PlatformTeam:
         self._game = game
         self._every = max(_SHORTEST, EVERY / pace)
         self._platform = PlatformPart(game.sandbox)
-        self._wired: Wired | None = None
+        self._container: Container | None = None
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._work, name="platform-team", daemon=True)
 
@@ -51,9 +51,9 @@ class PlatformTeam:
         self._stopped.set()
         if self._thread.is_alive():
             self._thread.join(30)
-        if self._wired is not None:
-            self._wired.close()
-            self._wired = None
+        if self._container is not None:
+            self._container.close()
+            self._container = None
 
     def play_along(self, incidents: Iterable[IncidentView]) -> None:
         """Do what there is to do now. Raises KeydeckError, and what boto3 raises."""
@@ -76,15 +76,15 @@ class PlatformTeam:
                 _log.info("The platform's team could not go on: %s", clean(error, 200))
 
     @property
-    def _services(self) -> Wired:
-        if self._wired is None:
-            self._wired = wire(load().settings)
-        return self._wired
+    def _services(self) -> Container:
+        if self._container is None:
+            self._container = Container(load().settings)
+        return self._container
 
     def _write_under(self, key: str) -> None:
         if self._services.settings.write_key != key:
             self._services.close()
-            self._wired = wire(load({"write_key": key}).settings)
+            self._container = Container(load({"write_key": key}).settings)
 
     def _reconnect(self) -> None:
         """Let owners connect again whose stored token is dead."""

@@ -58,7 +58,7 @@ class Responder:
                 if end is not End.SHUT_OUT:
                     self._take(end)
             self._tell("")
-            return self._game.finish(self._measures.wired.services.incidents)
+            return self._game.finish(self._measures.container.services.incidents)
         finally:
             self._measures.close()
 
@@ -87,7 +87,7 @@ class Responder:
 
     def findings(self) -> tuple[Finding, ...]:
         """Return what the rules find about the intruder. Raises KmsError, TrailError."""
-        services, now = self._measures.wired.services, datetime.now(UTC)
+        services, now = self._measures.container.services, datetime.now(UTC)
         self._game.sandbox.control.deliver()
         report = services.event_puller.pull("s3", since=now - _BASELINE)
         self._tell(f"{counted(report.new, 'event')} from the trail's bucket.")

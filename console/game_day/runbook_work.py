@@ -21,7 +21,7 @@ from crypto_core.text.counting import counted
 if TYPE_CHECKING:
     from console.game_day.game import Game
     from console.game_day.platform_part import PlatformPart
-    from screens.services import IncidentWork
+    from crypto_core.incidents.service import IncidentService
 
 _MOST_STEPS = 200
 _MOST_RUNS = 60
@@ -64,17 +64,17 @@ class RunbookWork:
             self._tell(f"The runbook could not be worked through: {error}")
 
     @property
-    def _incidents(self) -> IncidentWork | None:
-        return self._measures.wired.services.incidents
+    def _incidents(self) -> IncidentService | None:
+        return self._measures.container.services.incidents
 
     @property
-    def _at_work(self) -> IncidentWork:
+    def _at_work(self) -> IncidentService:
         incidents = self._incidents
         if incidents is None:
             raise KeydeckError("Incidents can't be kept any more.")
         return incidents
 
-    def _declare(self, incidents: IncidentWork) -> int:
+    def _declare(self, incidents: IncidentService) -> int:
         runbook = fitting(incidents.runbooks(), self._game.scenario)
         number = incidents.declare(runbook.id, self._scope(runbook), self._game.scenario.title)
         self._tell(f"Declared {incidents.show(number).incident.name} by the runbook {clean(runbook.title)}.")
@@ -116,7 +116,7 @@ class RunbookWork:
             if step.check is CheckKind.PLATFORM_SWITCHED and self._measures.new_key:
                 self._platform.writes_under(self._measures.new_key)
                 self._game.sandbox.control.deliver()
-                self._measures.wired.services.event_puller.pull("s3")
+                self._measures.container.services.event_puller.pull("s3")
             self._finish(number, step.id, 1 if step.check is CheckKind.KEY_QUIET else _LOOKS)
         except KeydeckError as error:
             self._tell(f"   not done: {clean(error.message, 300)}")
@@ -155,13 +155,13 @@ class RunbookWork:
 
     def _join(self, values: Mapping[str, str]) -> None:
         """Work on the job that an action has made, until it has ended."""
-        jobs = self._measures.wired.services.jobs
+        jobs = self._measures.container.services.jobs
         for name in _JOBS:
             job = values.get(name, "")
             if jobs is not None and job.isdecimal():
                 jobs.join(int(job))
 
-    def _inputs(self, incidents: IncidentWork, number: int, step: str) -> dict[str, str | Secret]:
+    def _inputs(self, incidents: IncidentService, number: int, step: str) -> dict[str, str | Secret]:
         """Fill in what an action asks for: what it offers, or, where a token is asked for, a new one."""
         inputs: dict[str, str | Secret] = {}
         for _ in range(3):  # what is asked for may depend on what was entered

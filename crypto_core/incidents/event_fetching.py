@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from threading import Event
 from time import monotonic
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from crypto_core.cancelling import stop_if
 from crypto_core.errors import InterruptedRunError, KeydeckError
@@ -14,28 +14,12 @@ from crypto_core.incidents.model import Incident
 from crypto_core.text.cleaning import clean
 
 if TYPE_CHECKING:
-    from crypto_core.trail.key_watch.watch import KeyWatch
+    from crypto_core.trail.key_watch.monitor import KeyMonitor
 
 BEFORE = timedelta(hours=24)
 """How long before its declaration an incident's events matter where it isn't said since when."""
 LIMIT_SECONDS = 60.0
 """How long events are fetched at most: LookupEvents answers twice a second, and containment does not wait."""
-
-
-class Monitor(Protocol):
-    """Watches keys over CloudTrail's events: see KeyMonitor."""
-
-    def begin(
-        self,
-        keys: Sequence[str],
-        since: datetime,
-        *,
-        source: str = "lookup",
-        pull: bool = True,
-        cancelled: Event | None = None,
-    ) -> KeyWatch:
-        """Return a watch that has not looked yet."""
-        ...
 
 
 def begin_of(incident: Incident) -> datetime:
@@ -61,7 +45,7 @@ class _Until(Event):
 
 
 def fetched(
-    monitor: Monitor,
+    monitor: KeyMonitor,
     keys: Sequence[str],
     since: datetime,
     cancelled: Event | None = None,

@@ -1,4 +1,4 @@
-"""What screens and commands call to work on incidents: see IncidentWork in screens/services.py."""
+"""What screens and commands call to work on incidents."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import socket
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from threading import Event
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from sqlalchemy import Engine
 
@@ -40,27 +40,12 @@ from crypto_core.text.cleaning import clean
 from crypto_core.text.counting import counted
 
 if TYPE_CHECKING:
+    from crypto_core.incidents.report.service import ReportService
     from crypto_core.incidents.report.signing import ReportCheck
 
 Inputs = Mapping[str, str | Secret]
 
 TITLE_LIMIT = 200
-
-
-class ReportMaking(Protocol):
-    """Makes and verifies reports: see ReportService."""
-
-    def report(self, view: IncidentView, form: str = ...) -> str:
-        """Return the report in a form."""
-        ...
-
-    def reports(self, view: IncidentView) -> dict[str, str]:
-        """Return all forms of one signed document."""
-        ...
-
-    def verify(self, text: str) -> ReportCheck:
-        """Return what an exported report proves."""
-        ...
 
 
 class IncidentService:
@@ -77,7 +62,7 @@ class IncidentService:
         drill_days: int = 90,
         clock: Callable[[], datetime] | None = None,
         on_close: Callable[[], None] | None = None,
-        reports: ReportMaking | None = None,
+        reports: ReportService | None = None,
     ) -> None:
         """`engine` is that of the journal's database. `clock` None is the database's own.
 
@@ -288,7 +273,7 @@ class IncidentService:
         """Return what an exported JSON report proves. Raises RefusedError without a key, KmsError."""
         return self._making().verify(text)
 
-    def _making(self) -> ReportMaking:
+    def _making(self) -> ReportService:
         if self._reports is None:
             raise RefusedError("Reports can't be made here.")
         return self._reports

@@ -6,12 +6,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from threading import Event
-from typing import Any, Protocol
+from typing import Any
 
-from crypto_core.guard.consent import Consent, Danger
+from crypto_core.guard.consent import Danger
 from crypto_core.references import TokenRef
-from crypto_core.secret import Secret
 
 
 class Liveness(StrEnum):
@@ -132,48 +130,3 @@ class LivenessRequest:
 
 
 Progress = Callable[[int, int], None]
-
-
-class ProviderWork(Protocol):
-    """Asks providers, and revokes. Opens the tokens itself; one leaves `Secret` only for its provider."""
-
-    def question(self, refs: tuple[TokenRef, ...]) -> LivenessRequest:
-        """Return whom a liveness check would ask. Sends nothing. Raises DatabaseError, RowVanishedError."""
-        ...
-
-    def ask(
-        self,
-        question: LivenessRequest,
-        consent: Consent | None,
-        *,
-        progress: Progress | None = None,
-        cancelled: Event | None = None,
-    ) -> tuple[TokenLiveness, ...]:
-        """Ask each token's provider whether it is alive. Raises NotConfirmedError, InterruptedRunError."""
-        ...
-
-    def ask_of(self, ref: TokenRef, token: Secret, consent_given: bool) -> TokenLiveness:
-        """Ask of a token that isn't stored yet, for the connection `ref`. Raises NotConfirmedError."""
-        ...
-
-    def plan_revocation(self, refs: tuple[TokenRef, ...]) -> RevocationPlan:
-        """Return what would be revoked (journaled as a dry run). Raises RefusedError, DatabaseError."""
-        ...
-
-    def revoke(
-        self,
-        plan: RevocationPlan,
-        consent: Consent | None,
-        *,
-        progress: Progress | None = None,
-        cancelled: Event | None = None,
-    ) -> RevocationResult:
-        """Revoke, then ask until each is dead or the patience ends; journaled.
-
-        Raises ReadOnlyError, NotConfirmedError, RefusedError if a token has been replaced since the plan.
-        """
-        ...
-
-    def hashed_queries(self, refs: tuple[TokenRef, ...]) -> tuple[HashedQuery, ...]:
-        """Return the audit log query of each GitHub token. Raises DatabaseError, KmsError."""
-        ...

@@ -47,7 +47,7 @@ _GONE = "its row is gone"
 
 
 class ProviderService:
-    """ProviderWork over one database. Blocks on SQL, KMS and the providers: call it from a worker."""
+    """Asks about tokens, and revokes them. Blocks on SQL, KMS and the providers: call it from a worker."""
 
     def __init__(
         self,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from textual.dom import DOMNode
 from textual.timer import Timer
@@ -12,7 +13,9 @@ from crypto_core.text.cleaning import clean
 from crypto_core.trail.sources.report import PullProgress, PullReport
 from screens.asking import PendingCall, ask
 from screens.blocking import Trouble
-from screens.services import PullSource
+
+if TYPE_CHECKING:
+    from crypto_core.trail.sources.puller import EventPuller
 
 STOPPED = Trouble("The pull was stopped: what came by then is kept.", "P pulls again.")
 _LONGEST = 6 * 3_600.0
@@ -45,7 +48,7 @@ class Pulling:
         throttled = f", throttled {p.throttled:,}×" if p.throttled else ""
         return f"pulling {clean(p.where, 24)} {p.records:,} events, {p.new:,} new{throttled}"
 
-    def begin(self, source: PullSource, from_: datetime) -> None:
+    def begin(self, source: EventPuller, from_: datetime) -> None:
         """Fetch, unless that is being done."""
         if self.under_way:
             return

@@ -24,9 +24,9 @@ from screens.incidents.running import CallResult, RunningCall, Runs, StepKey, Wa
 from screens.incidents.work import incident_work
 from screens.main_screen import MainScreen
 from screens.routes import ApprovalsBehind, EntriesBehind, EvidenceListBehind, Followed
-from screens.services import IncidentWork
 
 if TYPE_CHECKING:
+    from crypto_core.incidents.service import IncidentService
     from crypto_core.incidents.step_contracts import ActionResult
     from screens.incidents.step_dialog import Agreed
 
@@ -208,7 +208,7 @@ class IncidentActor(MainScreen):
 
     @work(exclusive=True, group="write")
     async def _with_reason(
-        self, verb: str, about: str, reason: str, do: Callable[[IncidentWork, str, str], StepView]
+        self, verb: str, about: str, reason: str, do: Callable[[IncidentService, str, str], StepView]
     ) -> None:
         step = self.step_in_hand
         if step is None:
@@ -310,7 +310,7 @@ class IncidentActor(MainScreen):
 
     # Calls that go on whichever screen is in sight
 
-    def _do(self, step: StepView, words: str, call: Callable[[IncidentWork, Cancellation], Any]) -> None:
+    def _do(self, step: StepView, words: str, call: Callable[[IncidentService, Cancellation], Any]) -> None:
         service = incident_work(self.facts)
         self._begin(step, words, lambda _, cancelled: call(service, cancelled))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from textual import on
 from textual.app import ComposeResult
@@ -19,12 +20,14 @@ from screens.blocking import Trouble
 from screens.facts import Facts
 from screens.incidents.work import incident_work
 from screens.routes import Followed
-from screens.services import IncidentWork
 from screens.widgets.cells import fit
 from screens.widgets.dialog import Dialog, button
 from screens.widgets.line_input import LineInput
 from screens.widgets.line_list import Line, LineList
 from screens.widgets.notice import trouble_content
+
+if TYPE_CHECKING:
+    from crypto_core.incidents.service import IncidentService
 
 _LONG = 600.0
 
@@ -141,7 +144,7 @@ def _named(path: Path) -> str:
     return name if path.suffix else f"{name}.html, {name}.md and {name}.json"
 
 
-def write_report(service: IncidentWork, incident: int, path: Path) -> int:
+def write_report(service: IncidentService, incident: int, path: Path) -> int:
     """Write the report in the form that the file's name says, to a new file; returns its characters.
 
     A name without an ending is that of three files, one for each form. Raises ExportError for a name that

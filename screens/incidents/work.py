@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 from crypto_core.errors import RefusedError
 from screens.facts import Facts
-from screens.services import IncidentWork
 
 if TYPE_CHECKING:
     from crypto_core.guard.approvals import ApprovalGate
+    from crypto_core.incidents.service import IncidentService
 
 
-def incident_work(facts: Facts) -> IncidentWork:
+def incident_work(facts: Facts) -> IncidentService:
     """Return what keeps incidents. Raises RefusedError where nothing does."""
     work = facts.services.incidents
     if work is None:

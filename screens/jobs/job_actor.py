@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import ClassVar, cast
+from typing import TYPE_CHECKING, ClassVar, cast
 
 from textual import work
 
@@ -18,8 +18,10 @@ from screens.jobs.question import Question
 from screens.jobs.words import at_work, restorable
 from screens.jobs.work import job_work
 from screens.main_screen import MainScreen
-from screens.services import JobWork
 from screens.widgets.cells import tokens
+
+if TYPE_CHECKING:
+    from crypto_core.reencryption.jobs.service import JobService
 
 
 class JobActor(MainScreen):
@@ -142,7 +144,7 @@ class JobActor(MainScreen):
         view: JobView,
         title: str,
         about: Sequence[str],
-        do: Callable[[JobWork], JobView | int],
+        do: Callable[[JobService], JobView | int],
         typed: str = "",
     ) -> None:
         question = Question(f"{title} job {view.job.id}?", about, title, typed, safe="Go back")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from textual.content import Content
 
 from crypto_core.cancelling import Cancellation
@@ -12,8 +14,10 @@ from crypto_core.text.counting import counted
 from screens.facts import Facts
 from screens.jobs.proposal import Begun, Proposal, worked_on
 from screens.key_words import KeyWords
-from screens.services import JobUndoing
 from screens.widgets.cells import fit_middle, tokens
+
+if TYPE_CHECKING:
+    from crypto_core.reencryption.jobs.undo import Undoing
 
 _WARNING = ("▲ ", "$warning")
 
@@ -42,7 +46,7 @@ class RestoreDialog(Proposal[RestorePlan]):
         job = self._undoing().restore(plan, consent)
         return worked_on(self.facts.services.job_processes, job, 1, trust=plan.key_arns)
 
-    def _undoing(self) -> JobUndoing:
+    def _undoing(self) -> Undoing:
         undoing = self.facts.services.undoing
         if undoing is None:
             raise RefusedError("Jobs can't be undone here.")

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from crypto_core.errors import RefusedError
 from screens.facts import Facts
-from screens.services import JobWork
+
+if TYPE_CHECKING:
+    from crypto_core.reencryption.jobs.service import JobService
 
 
-def job_work(facts: Facts) -> JobWork:
+def job_work(facts: Facts) -> JobService:
     """Return what does jobs. Raises RefusedError where nothing does."""
     work = facts.services.jobs
     if work is None:

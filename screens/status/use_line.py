@@ -11,10 +11,10 @@ from textual.content import Content
 from crypto_core.cancelling import Cancellation
 from crypto_core.lists.paging import Query
 from screens.routes import EventsBehind
-from screens.services import EventSource
 from screens.widgets.line_list import Line
 
 if TYPE_CHECKING:
+    from crypto_core.trail.store import EventStore
     from crypto_core.trail.store.counts import Histogram
 
 SHOWN = "-service since:24h"
@@ -34,7 +34,7 @@ class RecentUse:
     new_principals: int | None
 
 
-def recent_use(events: EventSource, cancelled: Cancellation) -> RecentUse | None:
+def recent_use(events: EventStore, cancelled: Cancellation) -> RecentUse | None:
     """Return the last 24 hours; None where the store has no events at all."""
     if not events.state()[0]:
         return None

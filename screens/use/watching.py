@@ -6,12 +6,15 @@ from collections import deque
 from dataclasses import dataclass
 from datetime import datetime
 from threading import Event, Lock
+from typing import TYPE_CHECKING
 
 from crypto_core.cancelling import stop_if
 from crypto_core.trail.key_watch.sightings import KeyUse, WatchStatus
 from crypto_core.trail.key_watch.watch import KeyWatch
 from crypto_core.trail.use.asking import NamedKeys
-from screens.services import MonitorSource
+
+if TYPE_CHECKING:
+    from crypto_core.trail.key_watch.monitor import KeyMonitor
 
 MOST = 1_000
 """Uses that are kept to be shown; all are counted."""
@@ -35,7 +38,7 @@ class WatchedUses:
 class Watching:
     """Looks from whichever thread: the next one waits for the one before, which ends once it is cancelled."""
 
-    def __init__(self, monitor: MonitorSource, key: str, since: datetime) -> None:
+    def __init__(self, monitor: KeyMonitor, key: str, since: datetime) -> None:
         self._monitor, self._key, self._since = monitor, key, since
         self._lock = Lock()
         self._watch: KeyWatch | None = None
@@ -44,7 +47,7 @@ class Watching:
     def look(self, cancelled: Event) -> WatchedUses:
         """Fetch what is new and return all that is known by now.
 
-        What came is kept also where nobody waits for this answer any more. Raises as MonitorSource.begin and
+        What came is kept also where nobody waits for this answer any more. Raises as KeyMonitor.begin and
         KeyWatch.look.
         """
         with self._lock:

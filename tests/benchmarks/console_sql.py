@@ -21,13 +21,12 @@ from functools import partial
 from pathlib import Path
 from statistics import median
 
+from console.container import Container
 from console.sandbox.sandbox import Sandbox
 from console.settings import load
-from console.wiring import Wired, wire
-from crypto_core.database.tokens.inventory import SortKey
+from crypto_core.database.tokens.inventory import Inventory, SortKey
 from crypto_core.lists.paging import Query
 from crypto_core.log.observation import Silent
-from screens.services import InventorySource
 from tests.benchmarks.measuring import (
     Target,
     environment,
@@ -66,10 +65,10 @@ class Case:
     limit: float | None
 
 
-def cases(wired: Wired) -> Iterator[Case]:
+def cases(container: Container) -> Iterator[Case]:
     """Everything that is measured, in order: the status comes first, so that the keys are known."""
-    inventory = wired.services.inventory
-    yield Case("status", lambda: wired.services.status.take, STATUS)
+    inventory = container.services.inventory
+    yield Case("status", lambda: container.services.status.take, STATUS)
     yield _counting(inventory, Query(), "count")
     yield _first(inventory, Query(), "first page", FIRST)
     yield from _onwards(inventory, Query(), "default order")
@@ -86,15 +85,15 @@ def cases(wired: Wired) -> Iterator[Case]:
         yield _counting(inventory, query, f"filter {filter_}: count")
 
 
-def _first(inventory: InventorySource, query: Query, name: str, limit: float) -> Case:
+def _first(inventory: Inventory, query: Query, name: str, limit: float) -> Case:
     return Case(name, lambda: partial(inventory.page, query), limit)
 
 
-def _counting(inventory: InventorySource, query: Query, name: str) -> Case:
+def _counting(inventory: Inventory, query: Query, name: str) -> Case:
     return Case(name, lambda: partial(inventory.count, query), COUNTED)
 
 
-def _onwards(inventory: InventorySource, query: Query, name: str) -> Iterator[Case]:
+def _onwards(inventory: Inventory, query: Query, name: str) -> Iterator[Case]:
     """Pages behind others, both ways. Where an order is read by a scan a page, nothing is promised."""
     limit = None if query.sort == SortKey.CREATED else NEXT
 
@@ -118,9 +117,9 @@ class _Calls(Silent):
         self.decrypts += operation == "Decrypt"
 
 
-def _questions(wired: Wired, calls: _Calls) -> Target:
+def _questions(container: Container, calls: _Calls) -> Target:
     """How often the first status asks KMS to open a data key, at most once for each key material."""
-    status = wired.services.status.take()
+    status = container.services.status.take()
     materials = len({(k.key_arn, k.key_material_id) for k in status.keys if k.key_arn})
     return Target(
         "first status: Decrypt calls", calls.decrypts, materials + 1, f"for {materials} key materials"
@@ -152,10 +151,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         else:
             os.environ.update(stack.enter_context(Sandbox.start(connections=chosen.connections)).settings())
         calls = _Calls()
-        wired = stack.enter_context(closing(wire(load().settings, observer=calls)))
-        questions = _questions(wired, calls)
-        tokens = wired.services.inventory.count(Query())
-        rows = [(case, measured(case, chosen.rounds)) for case in cases(wired)]
+        container = stack.enter_context(closing(Container(load().settings, observer=calls)))
+        questions = _questions(container, calls)
+        tokens = container.services.inventory.count(Query())
+        rows = [(case, measured(case, chosen.rounds)) for case in cases(container)]
     targets = [
         Target(case.name, median(taken), case.limit, "ms") for case, taken in rows if case.limit is not None
     ]

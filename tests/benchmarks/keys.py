@@ -18,9 +18,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from statistics import median
 
+from console.container import Container
 from console.sandbox.sandbox import Sandbox
 from console.settings import load
-from console.wiring import wire
 from tests.benchmarks.measuring import (
     Target,
     environment,
@@ -62,15 +62,15 @@ def measure(rounds: int) -> dict[str, list[Round]]:
     found: dict[str, list[Round]] = {"list": [], "examine": []}
     for _ in range(rounds):
         for name, taken in found.items():
-            wired = wire(load().settings)
-            call = wired.services.keys.list if name == "list" else wired.services.posture.examine
+            container = Container(load().settings)
+            call = container.services.keys.list if name == "list" else container.services.posture.examine
             began = time.perf_counter()
             waited = asyncio.run(_beside(call))
-            taken.append(Round(time.perf_counter() - began, wired.kms.calls, waited))
-            missing = [s for s in wired.services.keys.list() if s.missing] if name == "list" else []
+            taken.append(Round(time.perf_counter() - began, container.kms.calls, waited))
+            missing = [s for s in container.services.keys.list() if s.missing] if name == "list" else []
             if missing:
                 sys.exit(f"KMS did not answer everything: {missing[0].missing}")
-            wired.close()
+            container.close()
     return found
 
 

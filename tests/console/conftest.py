@@ -8,9 +8,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from console.container import Container
 from console.sandbox.sandbox import Sandbox
 from console.settings import load
-from console.wiring import wire
 from crypto_core.database.state.installation import install
 
 
@@ -23,7 +23,7 @@ def own_sandbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
             monkeypatch.delenv(name)
         for name, value in environment.items():
             monkeypatch.setenv(name, value)
-        services = wire(load().settings)
+        services = Container(load().settings)
         install(services.engine)
         services.close()
         yield sandbox

@@ -16,10 +16,10 @@ from sqlalchemy import Engine
 
 from console.__main__ import keydeck as command
 from console.commands import approvals as commands
+from console.container import Container
 from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
 from console.settings import load
-from console.wiring import Wired, wire
 from crypto_core.database.state.approval_book import ApprovalBook
 from crypto_core.database.state.journal import Journal
 from crypto_core.errors import ApprovalNeededError, SettingsError
@@ -54,7 +54,7 @@ def acting(
 
 def test_a_key_is_disabled_once_a_second_person_has_approved_it(
     acting: Callable[[str], None],
-    services: Wired,
+    services: Container,
     keydeck: Keydeck,
     sandbox: Sandbox,
     new_key: Callable[[], str],
@@ -101,19 +101,19 @@ def test_a_key_is_disabled_once_a_second_person_has_approved_it(
     assert keydeck("journal", "verify").exit_code == 0
 
 
-def approve(wired: Wired, error: ApprovalNeededError) -> None:
+def approve(container: Container, error: ApprovalNeededError) -> None:
     """Approve a request as somebody else."""
     ben = "arn:aws:sts::123456789012:assumed-role/keydeck-oncall/ben"
-    book = ApprovalBook(wired.engine, Journal(wired.engine, lambda: ben), lambda: ben)
+    book = ApprovalBook(container.engine, Journal(container.engine, lambda: ben), lambda: ben)
     (waiting,) = (a for a in book.requests() if str(a.id) == error.request)
     book.decide(waiting.id, approve=True)
 
 
 def test_tokens_and_backups_wait_for_it_too_however_few(
-    acting: Callable[[str], None], services: Wired, world: World, stored: Callable[..., str]
+    acting: Callable[[str], None], services: Container, world: World, stored: Callable[..., str]
 ) -> None:
-    wired = wire(load().settings)
-    jobs, work, undoing = wired.services.jobs, wired.services.work, wired.undoing
+    container = Container(load().settings)
+    jobs, work, undoing = container.services.jobs, container.services.work, container.undoing
     assert jobs is not None
     ref = world.sealed_under(world.old_key)[0]
     before = stored(ref)
@@ -121,7 +121,7 @@ def test_tokens_and_backups_wait_for_it_too_however_few(
     with pytest.raises(ApprovalNeededError, match="Re-encrypt") as caught:
         work.run(plan, Consent.by_option(plan))
     assert stored(ref) == before
-    approve(wired, caught.value)
+    approve(container, caught.value)
     again = work.plan(Verb.REENCRYPT, Selection((ref,)), world.current_key.arn)
     assert work.run(again, Consent.by_option(again)).done == 1
 
@@ -130,7 +130,7 @@ def test_tokens_and_backups_wait_for_it_too_however_few(
     with pytest.raises(ApprovalNeededError) as caught:
         jobs.start(job_plan, Consent.by_option(job_plan))
     assert jobs.jobs() == ()
-    approve(wired, caught.value)
+    approve(container, caught.value)
     job = jobs.start(job_plan, Consent.by_option(job_plan))
     assert jobs.cancel(job).job.id == job
     with pytest.raises(ApprovalNeededError):
@@ -145,24 +145,24 @@ def test_tokens_and_backups_wait_for_it_too_however_few(
     with pytest.raises(ApprovalNeededError, match="Forget 1 replaced envelope for good") as caught:
         undoing.purge(purge, Consent.by_option(purge))
     assert undoing.plan_purge().envelopes == 1
-    approve(wired, caught.value)
+    approve(container, caught.value)
     assert undoing.purge(undoing.plan_purge(), Consent.by_option(purge)) == 1
-    told = [(e.action, e.outcome) for e in wired.journal.entries()]
+    told = [(e.action, e.outcome) for e in container.journal.entries()]
     for entry in (("backups purge", "dry run"), ("backups purge", "refused"), ("reencrypt", "refused")):
         assert entry in told
-    wired.close()
+    container.close()
 
 
 _DIGESTS = """
 import json, sys
 from console.settings import load
-from console.wiring import wire
+from console.container import Container
 from crypto_core.keys.changes.change import ChangeKind, KeyChange
 from crypto_core.reencryption.jobs.model import JobOptions
 from crypto_core.reencryption.plan import Selection, Verb
 from crypto_core.references import parse_reference
 old, new, rows = json.loads(sys.argv[1])
-services = wire(load().settings).services
+services = Container(load().settings).services
 refs = tuple(parse_reference(row) for row in rows)
 kinds = (ChangeKind.DISABLE, ChangeKind.SCHEDULE_DELETION, ChangeKind.ROTATE, ChangeKind.ENABLE_ROTATION)
 plans = [services.key_changes.plan(KeyChange(kind, old, period_days=400)) for kind in kinds]
@@ -175,7 +175,9 @@ print(json.dumps([plan.digest for plan in plans]))
 
 
 @pytest.mark.deep
-def test_a_plan_has_one_digest_in_every_process_while_nothing_changes(services: Wired, world: World) -> None:
+def test_a_plan_has_one_digest_in_every_process_while_nothing_changes(
+    services: Container, world: World
+) -> None:
     rows = sorted({f"{ref.table}:{ref.row_id}" for ref in world.sealed_under(world.old_key)})[:5]
     told = json.dumps([world.old_key.arn, world.current_key.arn, rows])
     found = []
@@ -199,7 +201,7 @@ def test_a_plan_has_one_digest_in_every_process_while_nothing_changes(services: 
 )
 def test_on_a_terminal_the_plan_is_shown_and_the_word_is_typed(
     acting: Callable[[str], None],
-    services: Wired,
+    services: Container,
     keydeck: Keydeck,
     new_key: Callable[[], str],
     monkeypatch: pytest.MonkeyPatch,
@@ -235,7 +237,7 @@ def test_settings_that_name_no_action_are_refused_with_the_list(
 
 
 def test_without_approvals_nothing_is_asked_of_anybody(
-    services: Wired, keydeck: Keydeck, new_key: Callable[[], str], superuser: Engine
+    services: Container, keydeck: Keydeck, new_key: Callable[[], str], superuser: Engine
 ) -> None:
     assert services.services.approvals is None
     assert keydeck("keys", "disable", new_key(), "--yes").exit_code in (0, 1)

@@ -198,13 +198,13 @@ def test_a_place_that_does_not_answer_can_be_switched_to_and_left_again(contexts
 def test_what_is_not_there_is_refused_and_all_stays_as_it_was(
     contexts: ConsoleContexts, choice: dict[str, str], says: str
 ) -> None:
-    before, wired = contexts.current(), contexts._wired
+    before, container = contexts.current(), contexts._container
     with pytest.raises(SettingsError) as caught:
         contexts.switch(**choice)  # type: ignore[arg-type]
     assert re.search(says, str(caught.value))
     assert caught.value.remedy
     assert contexts.current() == before
-    assert contexts._wired is wired
+    assert contexts._container is container
 
 
 def test_a_profile_that_is_gone_can_be_left(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -237,7 +237,7 @@ def test_read_only_stays_read_only_wherever_the_console_goes(settings: Settings,
 
 
 def test_a_call_under_way_ends_on_the_connection_that_it_began_with(contexts: ConsoleContexts) -> None:
-    old = contexts._wired
+    old = contexts._container
     with ThreadPoolExecutor(1) as pool, old.engine.connect() as connection:
         slow = pool.submit(lambda: connection.scalar(text("SELECT pg_sleep(0.5)::text || 'done'")))
         contexts.switch(database="empty")
@@ -248,7 +248,7 @@ def test_a_call_under_way_ends_on_the_connection_that_it_began_with(contexts: Co
 
 def test_connections_of_a_place_that_was_left_are_closed(contexts: ConsoleContexts) -> None:
     closed: list[Any] = []
-    old = contexts._wired
+    old = contexts._container
     event.listen(old.engine, "close", lambda *_: closed.append(1))
     old.services.status.take()
     contexts.switch(database="empty")
@@ -261,7 +261,7 @@ def test_connections_of_a_place_that_was_left_are_closed(contexts: ConsoleContex
 
 @pytest.mark.deep
 def test_a_place_that_nobody_asks_any_more_is_forgotten(contexts: ConsoleContexts) -> None:
-    engine = weakref.ref(contexts._wired.engine)
+    engine = weakref.ref(contexts._container.engine)
     contexts.services.surroundings()
     contexts.switch(database="empty")
     gc.collect()
@@ -275,7 +275,7 @@ def test_switching_does_not_wait_for_a_place_that_hangs(
     with superuser.begin() as holder, ThreadPoolExecutor(1) as pool:
         holder.execute(text("LOCK TABLE gh_connection IN ACCESS EXCLUSIVE MODE"))
         hung = pool.submit(contexts.services.status.take)
-        while not contexts._wired.engine.pool.checkedout():  # type: ignore[attr-defined]
+        while not contexts._container.engine.pool.checkedout():  # type: ignore[attr-defined]
             pass
         assert contexts.switch(database="empty").status.take().tokens == 0
         assert not hung.done()

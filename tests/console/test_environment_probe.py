@@ -14,6 +14,7 @@ import pytest
 from sqlalchemy import make_url
 
 from console import environment_probe as module
+from console.container import Container
 from console.environment_probe import ASK_AGAIN_SECONDS, FRESH_SECONDS, EnvironmentProbe, alias_of
 from console.sandbox.endpoint import ACCOUNT, Denial, EndpointControl, Fault
 from console.sandbox.leftovers import claim_folder
@@ -21,7 +22,6 @@ from console.sandbox.postgres import OPERATOR, Postgres
 from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
 from console.settings import load
-from console.wiring import Wired, wire
 from crypto_core.errors import CredentialsExpiredError, KmsError
 
 OLD, NEW = "AKIAKEYDECKOLD000002", "AKIAKEYDECKNEW000002"
@@ -49,7 +49,7 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def surveyor(services: Wired, clock: Clock) -> EnvironmentProbe:
+def surveyor(services: Container, clock: Clock) -> EnvironmentProbe:
     """A surveyor whose time stands still between the test's steps."""
     return EnvironmentProbe(services.settings, services.engine, services.kms, dict, clock=clock)
 
@@ -88,7 +88,7 @@ def sts_calls(control: EndpointControl) -> int:
 
 
 def test_it_tells_account_region_database_role_and_keys(
-    services: Wired, world: World, database_url: str, sandbox: Sandbox
+    services: Container, world: World, database_url: str, sandbox: Sandbox
 ) -> None:
     services.services.keys.list()  # the aliases are known from then on
     place = services.services.surroundings()
@@ -103,7 +103,7 @@ def test_it_tells_account_region_database_role_and_keys(
     assert (place.aws_trouble, place.database_trouble, place.credentials_expired) == ("", "", False)
 
 
-def test_an_alias_that_is_not_known_yet_is_not_asked_for(services: Wired) -> None:
+def test_an_alias_that_is_not_known_yet_is_not_asked_for(services: Container) -> None:
     calls = services.kms.calls
     assert services.services.surroundings().write_key_alias == ""
     assert services.kms.calls == calls + 1, "only the write key itself is looked at"
@@ -130,7 +130,7 @@ def test_the_alias_is_found_in_whatever_form_the_key_is_named(key: str | None, a
 
 
 def test_aws_that_hangs_does_not_hold_up_the_database(
-    services: Wired, control: EndpointControl, monkeypatch: pytest.MonkeyPatch
+    services: Container, control: EndpointControl, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "ANSWER_SECONDS", 1.0)
     control.add_fault(Fault("GetCallerIdentity", "hang"))
@@ -149,19 +149,19 @@ def test_a_database_that_hangs_does_not_hold_up_aws(
 ) -> None:
     monkeypatch.setattr(module, "ANSWER_SECONDS", 2.0)
     monkeypatch.setenv("DATABASE_URL", f"postgresql://nobody:secret@127.0.0.1:{black_hole}/tokens")
-    wired = wire(load().settings)
+    container = Container(load().settings)
     began = monotonic()
-    place = wired.services.surroundings()
+    place = container.services.surroundings()
     assert monotonic() - began < 3.5
     assert place.account == ACCOUNT
     assert not place.aws_trouble
     assert place.database_trouble.startswith("No answer within")
     assert "secret" not in repr(place)
-    wired.close()
+    container.close()
 
 
 def test_a_question_that_hangs_is_not_asked_a_second_time(
-    services: Wired, control: EndpointControl, monkeypatch: pytest.MonkeyPatch
+    services: Container, control: EndpointControl, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "ANSWER_SECONDS", 0.3)
     control.add_fault(Fault("GetCallerIdentity", "hang"))
@@ -226,15 +226,15 @@ def test_expired_credentials_are_told_with_the_way_out_and_their_renewal_is_noti
     control.add_principal(OLD, "before")
     control.add_principal(NEW, "after")
     profile(OLD, "old")
-    wired = wire(load().settings)
-    place = wired.services.surroundings()
+    container = Container(load().settings)
+    place = container.services.surroundings()
     assert place.profile == "ops"
     assert place.identity.endswith("user/before")
 
     control.add_fault(Fault("*", "ExpiredTokenException"))
     with pytest.raises(CredentialsExpiredError):
-        wired.services.keys.list()
-    place = wired.services.surroundings()
+        container.services.keys.list()
+    place = container.services.surroundings()
     assert place.credentials_expired
     assert "expired" in place.aws_trouble
     assert "aws_session_token" in place.credentials_remedy
@@ -245,14 +245,14 @@ def test_expired_credentials_are_told_with_the_way_out_and_their_renewal_is_noti
     control.clear()
     profile(NEW, "new")
     sleep(1.1)  # how often the files are looked at
-    place = wired.services.surroundings()
+    place = container.services.surroundings()
     assert place.identity.endswith("user/after")
     assert (place.credentials_expired, place.aws_trouble, place.credentials_remedy) == (False, "", "")
-    wired.close()
+    container.close()
 
 
 def test_a_call_that_goes_through_again_clears_the_trouble_at_once(
-    services: Wired, surveyor: EnvironmentProbe, control: EndpointControl
+    services: Container, surveyor: EnvironmentProbe, control: EndpointControl
 ) -> None:
     assert surveyor.now().account
     control.add_fault(Fault("*", "ExpiredTokenException"))
@@ -286,21 +286,21 @@ def test_an_unknown_profile_is_told_and_stays_told(
     environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_PROFILE", "nobody")
-    wired = wire(load().settings)
+    container = Container(load().settings)
     for _ in range(2):
-        place = wired.services.surroundings()
+        place = container.services.surroundings()
         assert "nobody" in place.aws_trouble
         assert place.database_role == OPERATOR
-    wired.close()
+    container.close()
 
 
 # The write key
 
 
 def trouble_with(write_key: str, **options: Any) -> str:
-    wired = wire(load({"write_key": write_key, **options}).settings)
-    trouble = wired.services.surroundings().aws_trouble
-    wired.close()
+    container = Container(load({"write_key": write_key, **options}).settings)
+    trouble = container.services.surroundings().aws_trouble
+    container.close()
     return trouble
 
 
@@ -337,17 +337,17 @@ def postgres(monkeypatch: pytest.MonkeyPatch, environment: dict[str, str]) -> It
 
 
 def test_a_database_that_comes_back_is_used_again_without_a_restart(postgres: Postgres) -> None:
-    wired = wire(load().settings)
-    assert not wired.services.surroundings().database_trouble
+    container = Container(load().settings)
+    assert not container.services.surroundings().database_trouble
     postgres.stop()
-    place = wired.services.surroundings()
+    place = container.services.surroundings()
     assert "database" in place.database_trouble
     assert place.database_role == OPERATOR, "what was known stays"
     assert place.account == ACCOUNT
     postgres.restart()
-    place = wired.services.surroundings()
+    place = container.services.surroundings()
     assert (place.database_role, place.database_trouble) == (OPERATOR, "")
-    wired.close()
+    container.close()
 
 
 @pytest.mark.deep
@@ -355,23 +355,23 @@ def test_a_database_that_is_frozen_is_told_in_time_and_used_again_once_it_moves(
     postgres: Postgres, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "ANSWER_SECONDS", 1.0)
-    wired = wire(load().settings)
-    assert not wired.services.surroundings().database_trouble
+    container = Container(load().settings)
+    assert not container.services.surroundings().database_trouble
     postgres.pause()
     try:
         began = monotonic()
-        place = wired.services.surroundings()
+        place = container.services.surroundings()
         assert monotonic() - began < 2.5
         assert place.database_trouble.startswith("No answer within")
         assert place.account == ACCOUNT
     finally:
         postgres.resume()
-    assert wired.services.surroundings().database_trouble == ""
-    wired.close()
+    assert container.services.surroundings().database_trouble == ""
+    container.close()
 
 
 def test_the_journal_names_who_acts_while_aws_is_away(
-    services: Wired, control: EndpointControl, monkeypatch: pytest.MonkeyPatch
+    services: Container, control: EndpointControl, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     control.add_fault(Fault("GetCallerIdentity", "reset"))
     with pytest.raises(KmsError):

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
+from console.container import Container
 from console.sandbox.world import World
-from console.wiring import Wired
 from crypto_core.trail.store import EventStore
 from tests.crypto_core.trail.records import KEY, context, denied, event, read, role, user
 
@@ -21,7 +21,7 @@ EVIL = "[/red][bold]OK[/]\x1b]0;owned\x07\x1b[2J\x9b31m\u202egnp\u2066\x00\x7f\r
 
 
 @pytest.fixture
-def hostile(services: Wired, world: World) -> EventStore:
+def hostile(services: Container, world: World) -> EventStore:
     """A store in which every text of a record is an attack."""
     store = services.events
     fields = {

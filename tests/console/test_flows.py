@@ -9,11 +9,11 @@ from typing import Any
 from sqlalchemy import Engine, text
 
 from console.app import KeydeckApp
+from console.container import Container
 from console.sandbox.endpoint.control import Denial
 from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
 from console.settings import load
-from console.wiring import Wired, wire
 from screens.connections.screen import ConnectionsScreen
 from screens.keys.key_screen import KeyScreen
 from tests.screens.deck import LARGE, Deck
@@ -23,8 +23,8 @@ Stored = Callable[[Any], str]
 
 
 @asynccontextmanager
-async def console(services: Wired, *, start: str = "status") -> AsyncIterator[Deck]:
-    """The console over wired services, at rest on its first screen."""
+async def console(services: Container, *, start: str = "status") -> AsyncIterator[Deck]:
+    """The console over container services, at rest on its first screen."""
     app = KeydeckApp(services.services, start_screen=start)
     async with app.run_test(size=LARGE, notifications=True) as pilot:
         deck = Deck(app, pilot, Stage())
@@ -40,7 +40,7 @@ async def choose(deck: Deck, expression: str) -> None:
 
 
 async def test_status_shows_what_is_wrong_and_leads_to_the_rows_behind_it(
-    services: Wired, world: World
+    services: Container, world: World
 ) -> None:
     async with console(services) as deck:
         top = deck.line_with("in plaintext")
@@ -52,7 +52,7 @@ async def test_status_shows_what_is_wrong_and_leads_to_the_rows_behind_it(
 
 
 async def test_a_plaintext_token_is_encrypted_in_place_and_its_row_shows_that(
-    services: Wired, world: World, stored: Stored
+    services: Container, world: World, stored: Stored
 ) -> None:
     ref = world.plaintext_refs[0]
     async with console(services, start="connections") as deck:
@@ -70,7 +70,7 @@ async def test_a_plaintext_token_is_encrypted_in_place_and_its_row_shows_that(
 
 
 async def test_rewrap_says_that_it_is_no_recovery_and_moves_the_key(
-    services: Wired, world: World, sandbox: Sandbox, new_key: Callable[[], str]
+    services: Container, world: World, sandbox: Sandbox, new_key: Callable[[], str]
 ) -> None:
     arn = new_key()
     # The write key comes first in the list, then keys with an alias, by name.
@@ -89,7 +89,9 @@ async def test_rewrap_says_that_it_is_no_recovery_and_moves_the_key(
     assert services.services.inventory.row(ref).key_arn == arn
 
 
-async def test_verify_says_whether_a_token_opened_and_never_shows_it(services: Wired, world: World) -> None:
+async def test_verify_says_whether_a_token_opened_and_never_shows_it(
+    services: Container, world: World
+) -> None:
     ref = world.sealed_under(world.current_key)[0]
     async with console(services, start="connections") as deck:
         await choose(deck, f"column:{ref.column} id:{ref.row_id}")
@@ -98,7 +100,7 @@ async def test_verify_says_whether_a_token_opened_and_never_shows_it(services: W
         assert world.token_for(ref) not in deck.text()
 
 
-async def test_the_detail_shows_the_envelope_field_by_field(services: Wired, world: World) -> None:
+async def test_the_detail_shows_the_envelope_field_by_field(services: Container, world: World) -> None:
     ref = world.sealed_under(world.current_key)[0]
     async with console(services, start="connections") as deck:
         await choose(deck, f"column:{ref.column} id:{ref.row_id}")
@@ -107,7 +109,7 @@ async def test_the_detail_shows_the_envelope_field_by_field(services: Wired, wor
             assert told in deck.text()
 
 
-async def test_keys_show_state_material_and_the_tokens_under_each(services: Wired, world: World) -> None:
+async def test_keys_show_state_material_and_the_tokens_under_each(services: Container, world: World) -> None:
     under = sum(n for (arn, _), n in world.by_key.items() if arn == world.current_key.arn)
     async with console(services, start="keys") as deck:
         line = deck.line_with("alias/tokens …")
@@ -119,7 +121,7 @@ async def test_keys_show_state_material_and_the_tokens_under_each(services: Wire
 
 
 async def test_a_key_is_rotated_from_its_page_and_the_effect_is_seen(
-    services: Wired, new_key: Callable[[], str]
+    services: Container, new_key: Callable[[], str]
 ) -> None:
     arn = new_key()
     async with console(services, start="keys") as deck:
@@ -140,7 +142,7 @@ async def test_a_key_is_rotated_from_its_page_and_the_effect_is_seen(
 
 
 async def test_a_key_with_tokens_is_not_disabled_without_typing_how_many(
-    services: Wired, world: World
+    services: Container, world: World
 ) -> None:
     async with console(services, start="keys") as deck:
         await choose(deck, f"key:{world.current_key.key_id}")
@@ -152,7 +154,7 @@ async def test_a_key_with_tokens_is_not_disabled_without_typing_how_many(
     assert services.services.keys.describe(world.current_key.arn).state == "Enabled"
 
 
-async def test_findings_are_those_of_the_posture(services: Wired) -> None:
+async def test_findings_are_those_of_the_posture(services: Container) -> None:
     expected = services.services.posture.examine()
     async with console(services, start="findings") as deck:
         assert expected.findings[0].title[:40] in deck.text()
@@ -160,11 +162,11 @@ async def test_findings_are_those_of_the_posture(services: Wired) -> None:
 
 
 async def test_read_only_refuses_in_the_services_whatever_the_screen_offers(
-    services: Wired, world: World, stored: Stored, environment: dict[str, str]
+    services: Container, world: World, stored: Stored, environment: dict[str, str]
 ) -> None:
     ref = world.plaintext_refs[0]
     before = stored(ref)
-    reading = wire(load({"read_only": True}).settings)
+    reading = Container(load({"read_only": True}).settings)
     try:
         async with console(reading, start="connections") as deck:
             assert "[RO]" in deck.text()
@@ -176,7 +178,7 @@ async def test_read_only_refuses_in_the_services_whatever_the_screen_offers(
 
 
 async def test_a_denied_permission_is_named_and_the_rest_goes_on(
-    services: Wired, sandbox: Sandbox, world: World
+    services: Container, sandbox: Sandbox, world: World
 ) -> None:
     sandbox.control.add_denial(Denial("*", "kms:GetKeyRotationStatus"))
     async with console(services, start="keys") as deck:
@@ -188,7 +190,9 @@ async def test_a_denied_permission_is_named_and_the_rest_goes_on(
     sandbox.control.clear()
 
 
-async def test_hostile_text_in_the_database_is_inert_on_screen(services: Wired, superuser: Engine) -> None:
+async def test_hostile_text_in_the_database_is_inert_on_screen(
+    services: Container, superuser: Engine
+) -> None:
     hostile = "[/red][bold]OK[/]\x1b]52;c;aGk=\x07\u202etxt" + "W" * 3000
     with superuser.begin() as connection:
         connection.execute(text("UPDATE slack_connection SET org_id = :h"), {"h": hostile})

@@ -11,9 +11,9 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import Engine, make_url, text
 
+from console.container import Container
 from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
-from console.wiring import Wired
 from crypto_core.guard.operations import KeydeckRole
 from tests.console.command_types import Keydeck, NewKey
 
@@ -29,7 +29,7 @@ class Allowed:
 @pytest.fixture(params=list(KeydeckRole))
 def allowed(
     request: pytest.FixtureRequest,
-    services: Wired,
+    services: Container,
     keydeck: Keydeck,
     superuser: Engine,
     monkeypatch: pytest.MonkeyPatch,
@@ -82,7 +82,7 @@ def test_a_role_does_its_work_with_what_is_printed_and_is_refused_what_is_not_it
         assert "GRANT" in written[0].stderr
 
 
-def test_the_statements_name_columns_and_no_more(services: Wired, keydeck: Keydeck) -> None:
+def test_the_statements_name_columns_and_no_more(services: Container, keydeck: Keydeck) -> None:
     sql = keydeck("grants", "operator", "--json").json["sql"]
     assert not [s for s in sql if "ALL" in s.split() or "DELETE" in s or "TRUNCATE" in s]
     updates = [s for s in sql if s.startswith("GRANT UPDATE (")]
@@ -90,7 +90,7 @@ def test_the_statements_name_columns_and_no_more(services: Wired, keydeck: Keyde
     assert len(updates) == 4
 
 
-def test_as_text_the_policy_is_json_below_the_statements(services: Wired, keydeck: Keydeck) -> None:
+def test_as_text_the_policy_is_json_below_the_statements(services: Container, keydeck: Keydeck) -> None:
     said = keydeck("grants", "inspector").stdout
     above, _, below = said.partition("-- IAM policy")
     policy: dict[str, Any] = json.loads(below)
@@ -98,7 +98,7 @@ def test_as_text_the_policy_is_json_below_the_statements(services: Wired, keydec
     assert [line for line in above.splitlines() if line.startswith("GRANT SELECT (id, bot_token")]
 
 
-def test_a_hostile_name_is_one_identifier(services: Wired, keydeck: Keydeck) -> None:
+def test_a_hostile_name_is_one_identifier(services: Container, keydeck: Keydeck) -> None:
     hostile = 'x; DROP TABLE gh_connection; -- "\x1b[31m'
     sql = keydeck("grants", "inspector", "--to", hostile, "--json").json["sql"]
     assert all(s.endswith('"x; DROP TABLE gh_connection; -- ""\x1b[31m";') for s in sql)

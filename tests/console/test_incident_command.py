@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
+from console.container import Container
 from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
-from console.wiring import Wired
 from crypto_core.references import TokenRef, parse_reference
 
 Keydeck = Callable[..., Any]
@@ -68,7 +68,7 @@ def clean_of(text: str) -> bool:
 
 
 def test_an_incident_is_worked_through_and_every_ending_has_its_exit_code(
-    services: Wired, world: World, runbooks: Path, keydeck: Keydeck, tmp_path: Path
+    services: Container, world: World, runbooks: Path, keydeck: Keydeck, tmp_path: Path
 ) -> None:
     ref = github(world)
     assert keydeck("incident", "list").stderr.startswith("No incidents.")
@@ -128,7 +128,7 @@ def test_an_incident_is_worked_through_and_every_ending_has_its_exit_code(
 
 
 def test_nothing_is_done_for_what_is_not_there_and_a_broken_runbook_hides_no_other(
-    services: Wired, world: World, runbooks: Path, keydeck: Keydeck
+    services: Container, world: World, runbooks: Path, keydeck: Keydeck
 ) -> None:
     assert keydeck("incident", "runbooks").exit_code == 0
     (runbooks / "broken.toml").write_text(
@@ -160,7 +160,7 @@ def test_nothing_is_done_for_what_is_not_there_and_a_broken_runbook_hides_no_oth
 
 
 def test_a_secret_comes_from_a_file_alone_and_a_dry_run_changes_nothing(
-    services: Wired,
+    services: Container,
     world: World,
     runbooks: Path,
     keydeck: Keydeck,
@@ -207,7 +207,7 @@ def test_a_secret_comes_from_a_file_alone_and_a_dry_run_changes_nothing(
     ("usage", "spec"), [("SIGN_VERIFY", "ECC_NIST_P256"), ("GENERATE_VERIFY_MAC", "HMAC_256")]
 )
 def test_a_signed_report_is_verified_and_one_changed_letter_is_found(
-    services: Wired,
+    services: Container,
     world: World,
     runbooks: Path,
     sandbox: Sandbox,

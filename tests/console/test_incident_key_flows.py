@@ -14,13 +14,13 @@ from typing import Any
 import pytest
 
 from console.__main__ import run
+from console.container import Container
 from console.context import ConsoleContexts
 from console.game_day.loot import envelopes, read_all
 from console.sandbox import access_keys
 from console.sandbox.endpoint import Fault
 from console.sandbox.sandbox import Sandbox
 from console.settings import load
-from console.wiring import wire
 from crypto_core.database.connection.engine import open_engine
 from crypto_core.database.state.installation import install
 from crypto_core.envelope import Envelope, open_envelope
@@ -53,8 +53,8 @@ def large(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Sandbox]:
             monkeypatch.setenv(name, value)
         monkeypatch.chdir(tmp_path)
         sandbox.control.set_lookup_throttle(None)
-        with closing(wire(load().settings)) as wired:
-            install(wired.engine)
+        with closing(Container(load().settings)) as container:
+            install(container.engine)
         mend(sandbox)
         yield sandbox
 
@@ -158,10 +158,10 @@ async def test_a_compromised_key_of_twenty_thousand_tokens_is_given_up_in_fewer_
         assert len(works.keys) < MOST_KEYS, f"{len(works.keys)}: {' '.join(works.keys)}"
     contexts.close()
 
-    with closing(wire(load().settings)) as wired:
-        incidents = wired.services.incidents
+    with closing(Container(load().settings)) as container:
+        incidents = container.services.incidents
         assert incidents is not None
-        assert wired.journal.verify() is None
+        assert container.journal.verify() is None
         view, document = incidents.show(1), json.loads(incidents.report(1, "json"))["report"]
     (path,) = tmp_path.glob("keydeck-INC-1-*.html")
     assert path.name in said
@@ -244,10 +244,10 @@ async def test_a_key_that_waits_for_its_deletion_is_brought_back_and_every_token
     assert kms.describe_key(KeyId=key)["KeyMetadata"]["KeyState"] == "Enabled"
     (path,) = tmp_path.glob("keydeck-INC-1-*.html")
     written = path.read_text(encoding="utf-8")
-    with closing(wire(load().settings)) as wired:
-        assert wired.journal.verify() is None
-        assert wired.services.incidents is not None
-        pieces = wired.services.incidents.show(1).evidence
+    with closing(Container(load().settings)) as container:
+        assert container.journal.verify() is None
+        assert container.services.incidents is not None
+        pieces = container.services.incidents.show(1).evidence
     assert {"key", "census", "events", "verification"} <= {piece.kind for piece in pieces}
     assert [piece.sha256 for piece in pieces if piece.sha256 not in written] == []
     assert f"{under} of {under} tokens opened" in written
@@ -267,9 +267,9 @@ async def test_where_a_keys_region_is_down_its_replica_opens_and_every_token_is_
     monkeypatch.setenv("KEYDECK_REGIONS", f"{home},{other}")
     under = world.sealed_under(world.current_key)
     engine = open_engine(small.platform_database_url)
-    with closing(wire(load().settings)) as wired:
-        put_under(engine, world, wired.keyring, under, key)
-        wired.services.status.take()
+    with closing(Container(load().settings)) as container:
+        put_under(engine, world, container.keyring, under, key)
+        container.services.status.take()
     engine.dispose()
     small.control.add_fault(Fault("*", "reset", region=home))
     started = keydeck("incident", "start", "key-lost", "--key", key, "--json")
@@ -395,6 +395,6 @@ def keydeck(*arguments: str) -> Ran:
 def mend(sandbox: Sandbox) -> None:
     """Let the owners of damaged tokens connect again: no runbook could prove that these open."""
     engine = open_engine(sandbox.platform_database_url)
-    with closing(wire(load().settings)) as wired:
-        put_under(engine, sandbox.world, wired.keyring, sandbox.world.corrupt)
+    with closing(Container(load().settings)) as container:
+        put_under(engine, sandbox.world, container.keyring, sandbox.world.corrupt)
     engine.dispose()

@@ -10,16 +10,16 @@ import pytest
 from sqlalchemy import Engine, text
 
 from console.app import KeydeckApp
+from console.container import Container
 from console.context import ConsoleContexts
 from console.sandbox.world import World
 from console.settings import Settings, load
-from console.wiring import Wired
 from crypto_core.database.state.installation import install
 from crypto_core.reencryption.jobs.model import JobState, JobView
+from crypto_core.reencryption.jobs.service import JobService
 from screens.jobs.job_screen import JobScreen
 from screens.jobs.preview import JobPreview
 from screens.jobs.restore import RestoreDialog
-from screens.services import JobWork
 from tests.screens.deck import LARGE, Deck
 from tests.screens.stage import Stage
 
@@ -38,7 +38,7 @@ async def console(contexts: ConsoleContexts) -> AsyncIterator[Deck]:
 
 
 @pytest.fixture
-def contexts(services: Wired, superuser: Engine, world: World, new_key: NewKey) -> ConsoleContexts:
+def contexts(services: Container, superuser: Engine, world: World, new_key: NewKey) -> ConsoleContexts:
     """A place that writes under a new key, with only tokens that open."""
     install(services.engine)
     with superuser.begin() as connection:
@@ -49,7 +49,7 @@ def contexts(services: Wired, superuser: Engine, world: World, new_key: NewKey) 
     return ConsoleContexts(settings.model_copy(update={"write_key": new_key(), "trusted_keys": trusted}))
 
 
-def jobs_of(deck: Deck) -> JobWork:
+def jobs_of(deck: Deck) -> JobService:
     work = deck.facts.services.jobs
     assert work is not None
     return work

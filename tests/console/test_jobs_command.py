@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from console import later
+from console.container import Container
 from crypto_core.guard.consent import Origin
 from crypto_core.reencryption.jobs.model import JobState, JobView
 from crypto_core.reencryption.plan import Verb
@@ -20,9 +20,9 @@ Keydeck = Callable[..., Any]
 
 @pytest.fixture
 def jobs(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> StageJobs:
-    """Jobs in memory, wired in place of the real ones."""
+    """Jobs in memory, container in place of the real ones."""
     stage = StageJobs(lambda *_: None)
-    monkeypatch.setattr(later, "jobs", lambda *_: stage)
+    monkeypatch.setattr(Container, "jobs", stage)
     return stage
 
 

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, text
 
+from console.container import Container
 from console.sandbox.endpoint import Denial
 from console.sandbox.sandbox import Sandbox
 from console.settings import load
-from console.wiring import Wired
 from crypto_core.errors import SettingsError
 from crypto_core.guard.outcome import Outcome
 
@@ -35,7 +35,7 @@ def forged(superuser: Engine, statement: str) -> None:
 
 
 def test_the_journal_is_signed_verified_and_found_out(
-    services: Wired,
+    services: Container,
     signing_key: str,
     keydeck: Keydeck,
     superuser: Engine,
@@ -88,7 +88,7 @@ def test_the_journal_is_signed_verified_and_found_out(
 
 @pytest.mark.parametrize("content", [b"", b"\xff\xfe", b"[1]", b"[" * 50_000, b'{"seq": 1}'])
 def test_a_file_that_is_no_checkpoint_is_named(
-    services: Wired, keydeck: Keydeck, tmp_path: Path, content: bytes
+    services: Container, keydeck: Keydeck, tmp_path: Path, content: bytes
 ) -> None:
     file = tmp_path / "no-checkpoint"
     file.write_bytes(content)
@@ -97,7 +97,7 @@ def test_a_file_that_is_no_checkpoint_is_named(
     assert f"{file} is no checkpoint" in ran.stderr
 
 
-def test_a_list_is_filtered_and_says_when_it_is_not_whole(services: Wired, keydeck: Keydeck) -> None:
+def test_a_list_is_filtered_and_says_when_it_is_not_whole(services: Container, keydeck: Keydeck) -> None:
     services.journal.record("keys disable", "alias/100%_x", Outcome.REFUSED, actor="arn:ana, role x")
     services.journal.record("rewrap", "token 1", Outcome.DONE, actor="arn:ben, role x")
     services.journal.record("rewrap", "token 2", Outcome.DONE, actor="arn:ana, role x")

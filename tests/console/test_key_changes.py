@@ -15,10 +15,10 @@ from sqlalchemy import Engine, text
 from console.__main__ import keydeck as command
 from console.__main__ import run
 from console.commands import key_changes
+from console.container import Container
 from console.sandbox.endpoint import Denial, Fault
 from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
-from console.wiring import Wired
 from crypto_core.keys.changes import service
 from crypto_core.keys.changes.change import ChangeKind
 
@@ -27,7 +27,7 @@ PLATFORM = "arn:aws:iam::123456789012:role/keydeck-platform"
 
 
 @pytest.fixture(autouse=True)
-def _schema(services: Wired, monkeypatch: pytest.MonkeyPatch) -> None:
+def _schema(services: Container, monkeypatch: pytest.MonkeyPatch) -> None:
     """Keydeck's schema is there, and effects are looked for once."""
     monkeypatch.setattr(service.KeyChangeService.__init__, "__kwdefaults__", {"patience": ()})
 
@@ -137,7 +137,7 @@ def test_yes_alone_loses_no_token(
 
 @pytest.mark.deep
 def test_the_number_of_tokens_is_the_one_at_run_time(
-    keydeck: Keydeck, services: Wired, kms: Any, key: str, platform: Engine
+    keydeck: Keydeck, services: Container, kms: Any, key: str, platform: Engine
 ) -> None:
     from crypto_core.cipher import TokenCipher
     from crypto_core.secret import Secret

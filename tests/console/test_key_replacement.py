@@ -14,10 +14,10 @@ import boto3
 import pytest
 from sqlalchemy import Engine, text
 
+from console.container import Container
 from console.sandbox.endpoint import Denial
 from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
-from console.wiring import Wired
 from crypto_core.database.tokens.tables import PLATFORM_TABLES
 from crypto_core.envelope import EnvelopeV1, serialise
 from crypto_core.secret import DataKey, Secret
@@ -54,7 +54,9 @@ def in_tokyo(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     time.tzset()
 
 
-def test_a_rotation_that_is_complete_exits_with_0(keydeck: Keydeck, services: Wired, world: World) -> None:
+def test_a_rotation_that_is_complete_exits_with_0(
+    keydeck: Keydeck, services: Container, world: World
+) -> None:
     ran = keydeck("keys", "replace", world.old_key.arn)
     assert (ran.exit_code, ran.stderr) == (0, "")
     assert f"new key: alias/tokens  {world.current_key.arn}" in ran.stdout
@@ -227,7 +229,7 @@ def test_a_gap_of_materials_is_said(keydeck: Keydeck, denied: Callable[[str], No
 @pytest.mark.deep
 def test_over_a_plain_moto_server_what_it_does_not_tell_is_not_known(
     keydeck: Keydeck,
-    services: Wired,
+    services: Container,
     moto_url: str,
     platform: Engine,
     monkeypatch: pytest.MonkeyPatch,

@@ -10,7 +10,7 @@ from typing import Any
 import boto3
 import pytest
 
-from console.wiring import Wired
+from console.container import Container
 from crypto_core.keys.changes import service
 from tests.plain_moto import plain_moto
 
@@ -27,7 +27,7 @@ def moto_url() -> Iterator[str]:
 
 
 @pytest.fixture
-def plain(services: Wired, moto_url: str, monkeypatch: pytest.MonkeyPatch) -> Any:
+def plain(services: Container, moto_url: str, monkeypatch: pytest.MonkeyPatch) -> Any:
     """A client of a plain moto server, which the command's AWS settings point at."""
     monkeypatch.setattr(service.KeyChangeService.__init__, "__kwdefaults__", {"patience": ()})
     monkeypatch.setenv("AWS_ENDPOINT_URL", moto_url)

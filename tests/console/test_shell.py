@@ -13,12 +13,12 @@ import pytest
 from sqlalchemy import Engine, make_url, text
 
 from console.app import KeydeckApp
+from console.container import Container
 from console.context import ConsoleContexts
 from console.sandbox.postgres import OPERATOR, PLATFORM
 from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
 from console.settings import DatabaseSettings, load
-from console.wiring import Wired
 from crypto_core.database.connection.engine import open_engine
 from screens.connections.screen import ConnectionsScreen
 from screens.keys.key_screen import KeyScreen
@@ -83,7 +83,7 @@ def small_database(server: Engine, sandbox: Sandbox) -> Iterator[str]:
 
 
 async def test_every_way_to_a_write_is_refused_when_read_only_and_nothing_is_written(
-    services: Wired, world: World, stored: Stored
+    services: Container, world: World, stored: Stored
 ) -> None:
     ref = world.plaintext_refs[0]
     before = stored(ref)
@@ -106,7 +106,7 @@ async def test_every_way_to_a_write_is_refused_when_read_only_and_nothing_is_wri
 
 @pytest.mark.deep
 async def test_from_a_problem_to_its_tokens_to_a_key_and_back_each_as_it_was_left(
-    services: Wired, world: World
+    services: Container, world: World
 ) -> None:
     async with console(services.services) as deck:
         await deck.press("enter")
@@ -128,7 +128,7 @@ async def test_from_a_problem_to_its_tokens_to_a_key_and_back_each_as_it_was_lef
 
 @pytest.mark.deep
 async def test_a_list_is_filtered_and_sorted_in_sql_marked_verified_and_exported(
-    services: Wired, world: World, tmp_path: Path
+    services: Container, world: World, tmp_path: Path
 ) -> None:
     under = world.sealed_under(world.current_key)
     memory = Memory()
@@ -158,7 +158,7 @@ async def test_a_list_is_filtered_and_sorted_in_sql_marked_verified_and_exported
 
 @pytest.mark.deep
 async def test_another_database_is_switched_to_without_a_restart(
-    services: Wired, world: World, small_database: str
+    services: Container, world: World, small_database: str
 ) -> None:
     settings = load().settings.model_copy(
         update={"databases": {"small": DatabaseSettings(url=small_database, environment="copy")}}
@@ -186,7 +186,7 @@ async def test_another_database_is_switched_to_without_a_restart(
 
 @pytest.mark.deep
 async def test_a_database_that_dies_is_told_and_what_was_known_stays_until_it_is_back(
-    services: Wired, server: Engine, database_url: str, world: World
+    services: Container, server: Engine, database_url: str, world: World
 ) -> None:
     name = str(make_url(database_url).database)
     async with console(services.services) as deck:
@@ -207,7 +207,7 @@ async def test_a_database_that_dies_is_told_and_what_was_known_stays_until_it_is
 
 @pytest.mark.deep
 async def test_an_endpoint_that_does_not_answer_leaves_rows_usable_and_q_quits_at_once(
-    services: Wired, sandbox: Sandbox, world: World
+    services: Container, sandbox: Sandbox, world: World
 ) -> None:
     async with console(services.services, start="connections") as deck:
         sandbox.control.set_latency(20_000)
@@ -225,7 +225,7 @@ async def test_an_endpoint_that_does_not_answer_leaves_rows_usable_and_q_quits_a
 
 @pytest.mark.deep
 async def test_what_the_platform_writes_appears_at_the_next_refresh_and_the_cursor_stays(
-    services: Wired, platform: Engine, world: World
+    services: Container, platform: Engine, world: World
 ) -> None:
     async with console(services.services, start="connections") as deck:
         await deck.command("sort reference")

@@ -85,4 +85,4 @@ def test_a_service_is_loaded_when_it_is_used(tmp_path: Path) -> None:
 def test_help_loads_neither_services_nor_screens(command: str, tmp_path: Path) -> None:
     modules = loaded_by(f"from console.__main__ import run; run({command.split()!r})", tmp_path)
     assert "console.__main__" in modules
-    assert not modules & {"boto3", "sqlalchemy", "textual", "pydantic", "console.wiring"}
+    assert not modules & {"boto3", "sqlalchemy", "textual", "pydantic", "console.container"}

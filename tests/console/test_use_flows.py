@@ -7,13 +7,13 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from console.container import Container
 from console.lazy_services import if_made
 from console.sandbox import access_keys
 from console.sandbox.endpoint import PastCall
 from console.sandbox.sandbox import Sandbox
 from console.sandbox.traffic import INTRUDER_ADDRESS
 from console.sandbox.world import World
-from console.wiring import Wired
 from crypto_core.envelope import Format
 from crypto_core.envelope.encryption_context import encryption_context
 from crypto_core.references import TokenRef
@@ -36,7 +36,7 @@ def opened(world: World) -> TokenRef:
 
 
 @pytest.fixture(autouse=True)
-def unthrottled(sandbox: Sandbox, services: Wired) -> None:
+def unthrottled(sandbox: Sandbox, services: Container) -> None:
     """LookupEvents answers at once, and is asked as fast: other tests left thousands of events."""
     sandbox.control.set_lookup_throttle(None)
     assert callable(services.event_puller.plan)
@@ -58,7 +58,7 @@ def past(world: World, *, minutes: float, **more: object) -> PastCall:
 
 
 async def test_from_an_event_to_its_principal_to_a_token_that_it_opened_to_the_connection(
-    sandbox: Sandbox, services: Wired, world: World, opened: TokenRef
+    sandbox: Sandbox, services: Container, world: World, opened: TokenRef
 ) -> None:
     sandbox.control.history([past(world, minutes=30, encryption_context=encryption_context(opened))])
     services.event_puller.pull(since=datetime.now(UTC) - timedelta(hours=1))
@@ -86,7 +86,7 @@ async def test_from_an_event_to_its_principal_to_a_token_that_it_opened_to_the_c
 
 @pytest.mark.deep
 async def test_a_keys_use_adds_up_and_a_watch_fetches_what_it_shows(
-    sandbox: Sandbox, services: Wired, world: World, new_key: Callable[[], str]
+    sandbox: Sandbox, services: Container, world: World, new_key: Callable[[], str]
 ) -> None:
     key = new_key()
     used = past(world, minutes=40, key_id=key)
@@ -108,7 +108,7 @@ async def test_a_keys_use_adds_up_and_a_watch_fetches_what_it_shows(
 
 
 @pytest.mark.deep
-async def test_what_was_fetched_is_complete_and_what_was_not_is_a_gap(services: Wired) -> None:
+async def test_what_was_fetched_is_complete_and_what_was_not_is_a_gap(services: Container) -> None:
     async with console(services, start="events") as deck:
         await deck.filter("since:2h")
         await deck.command("pull 3h")

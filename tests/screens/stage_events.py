@@ -23,7 +23,7 @@ def _remove(store: EventStore, folder: Path) -> None:
 
 
 class StageEvents:
-    """An EventSource. `enter` is what each call begins with: it may raise, or hang."""
+    """An EventStore. `enter` is what each call begins with: it may raise, or hang."""
 
     def __init__(self, enter: Callable[[str, Event | None], None], clock: Callable[[], datetime]) -> None:
         self._enter = enter

@@ -18,7 +18,7 @@ from tests.screens.stage_events import StageEvents
 
 
 class StagePuller:
-    """A PullSource. `brings` are the events that the next pull fetches, `gaps` what it says is missing."""
+    """An EventPuller. `brings` are the events that the next pull fetches, `gaps` what it says is missing."""
 
     def __init__(
         self, enter: Callable[[str, Event | None], None], events: StageEvents, clock: Callable[[], datetime]

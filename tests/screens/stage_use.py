@@ -33,7 +33,7 @@ def aliases() -> dict[str, tuple[str, ...]]:
 
 
 class StageUse:
-    """A UseSource. `enter` is what each call begins with. `covered` is what the events cover."""
+    """An EventUse. `enter` is what each call begins with. `covered` is what the events cover."""
 
     def __init__(self, enter: Enter, store: EventStore, inventory: Any, census: Any) -> None:
         self._enter = enter
@@ -69,7 +69,7 @@ class StageUse:
 
 
 class StageMonitor:
-    """A MonitorSource that fetches nothing: it asks only what of the time is covered ("monitor.look")."""
+    """A KeyMonitor that fetches nothing: it asks only what of the time is covered ("monitor.look")."""
 
     def __init__(self, enter: Enter, store: EventStore, clock: Callable[[], datetime]) -> None:
         self._enter = enter

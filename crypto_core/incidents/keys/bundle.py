@@ -11,13 +11,16 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from threading import Event
+from typing import TYPE_CHECKING
 
 from crypto_core.errors import KeydeckError, NotConfirmedError
 from crypto_core.guard.consent import Consent, Danger, Origin, require
-from crypto_core.incidents.keys.ground import Changes
 from crypto_core.incidents.keys.subject import said
 from crypto_core.incidents.step_contracts import ActionPlan, ActionResult, Progress
 from crypto_core.keys.changes.plan import ChangePlan, ChangeResult
+
+if TYPE_CHECKING:
+    from crypto_core.keys.changes.service import KeyChangeService
 
 _DANGERS = (Danger.NONE, Danger.CONFIRM, Danger.TYPED)
 
@@ -68,7 +71,7 @@ def _does(plan: ChangePlan, *, alone: bool) -> list[str]:
 
 
 def run_bundle(
-    changes: Changes,
+    changes: KeyChangeService,
     outer: ActionPlan,
     consent: Consent | None,
     *,
@@ -122,7 +125,7 @@ def told_of(result: ChangeResult) -> list[str]:
     return [*lines, *result.next_steps]
 
 
-def _agreed(changes: Changes, outer: ActionPlan, consent: Consent | None) -> Consent:
+def _agreed(changes: KeyChangeService, outer: ActionPlan, consent: Consent | None) -> Consent:
     try:
         return require(consent, outer)
     except NotConfirmedError:

@@ -14,8 +14,8 @@ from crypto_core.errors import KeydeckError, KmsError, TrailError, UnknownJobErr
 from crypto_core.findings.finding import Finding
 from crypto_core.incidents.catalogue import CaptureKind
 from crypto_core.incidents.event_fetching import BEFORE, begin_of, fetched
+from crypto_core.incidents.keys.dependencies import KeyDependencies
 from crypto_core.incidents.keys.evidence_json import kept
-from crypto_core.incidents.keys.ground import KeyGround
 from crypto_core.incidents.keys.subject import ENCRYPT_JOB, JOB, elsewhere, everywhere, new_key, old_key
 from crypto_core.incidents.step_contracts import Captured, Situation
 from crypto_core.keys.state import KeyState
@@ -29,11 +29,11 @@ class KeyCapture:
 
     kind: CaptureKind
     take: Callable[[Situation], Iterator[tuple[str, dict[str, Any]]]]
-    ground: KeyGround
+    services: KeyDependencies
 
     def capture(self, situation: Situation) -> tuple[Captured, ...]:
         """Return what is there now. Raises KmsError, DatabaseError, TrailError, InterruptedRunError."""
-        taken_at = self.ground.clock().isoformat()
+        taken_at = self.services.clock().isoformat()
         head = {"incident": situation.incident.name, "taken_at": taken_at}
         return tuple(
             Captured(self.kind, title, kept(head | content)) for title, content in self.take(situation)
@@ -43,8 +43,8 @@ class KeyCapture:
 class KeyCaptures:
     """Takes evidence. Blocks on KMS, the database and the events' store; changes nothing."""
 
-    def __init__(self, ground: KeyGround) -> None:
-        self._ground = ground
+    def __init__(self, services: KeyDependencies) -> None:
+        self._services = services
 
     def by_kind(self) -> dict[CaptureKind, KeyCapture]:
         """Return the captures by their kind."""
@@ -57,7 +57,7 @@ class KeyCaptures:
             CaptureKind.JOB: self.job,
             CaptureKind.FINDINGS: self.findings,
         }
-        return {kind: KeyCapture(kind, take, self._ground) for kind, take in functions.items()}
+        return {kind: KeyCapture(kind, take, self._services) for kind, take in functions.items()}
 
     def key(self, situation: Situation) -> Iterator[tuple[str, dict[str, Any]]]:
         """Yield each key in each of its Regions as KMS describes it, or why it does not."""
@@ -65,15 +65,15 @@ class KeyCaptures:
             if not name:
                 continue
             try:
-                states = everywhere(self._ground.keys, name)
+                states = everywhere(self._services.keys, name)
             except KmsError as error:
                 yield f"{which} {name}", {"key_arn": name, "not_known": str(error)}
-                states = elsewhere(self._ground.keys, name)
+                states = elsewhere(self._services.keys, name)
             for state in states:
                 if "state" in state.missing:
                     yield f"{which} {state.key_arn}", _unasked(state)
                     continue
-                shown = self._ground.keys.show(state.key_arn)
+                shown = self._services.keys.show(state.key_arn)
                 yield f"{which} {state.name} in {state.region}", shown.as_json()
 
     def policy(self, situation: Situation) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -82,7 +82,7 @@ class KeyCaptures:
             if "state" in state.missing:
                 yield f"Policy of {state.key_arn}", _unasked(state)
                 continue
-            policy = self._ground.policies.of(state)
+            policy = self._services.policies.of(state)
             lines = policy.text.split("\n")
             shown = [_escaped(line) for line in lines]
             yield (
@@ -103,7 +103,7 @@ class KeyCaptures:
                 yield f"Grants of {state.key_arn}", _unasked(state)
                 continue
             missing: dict[str, str] = {}
-            found = self._ground.policies.grants_of(state, missing)
+            found = self._services.policies.grants_of(state, missing)
             yield (
                 f"Grants of the {which.lower()} {state.name} in {state.region}",
                 {
@@ -115,14 +115,14 @@ class KeyCaptures:
 
     def key_use(self, situation: Situation) -> Iterator[tuple[str, dict[str, Any]]]:
         """Yield who used the old key: KMS's last use, and the events, fetched anew, with what they cover."""
-        arn = self._ground.keys.describe(old_key(situation)).key_arn
+        arn = self._services.keys.describe(old_key(situation)).key_arn
         since, cancelled = situation.incident.scope.since, situation.cancelled
         last: list[dict[str, Any]] = []
         for _, state in self._states(situation):
             if "state" in state.missing:
                 last.append(_unasked(state))
                 continue
-            shown = self._ground.keys.show(state.key_arn)
+            shown = self._services.keys.show(state.key_arn)
             last.append(
                 {
                     "key_arn": shown.key_arn,
@@ -133,9 +133,9 @@ class KeyCaptures:
                 }
             )
         begin = begin_of(situation.incident)
-        gaps = fetched(self._ground.monitor, (arn,), begin, cancelled)
-        summary = self._ground.use.key_use(arn, since=since, cancelled=cancelled)
-        by_whom = self._ground.events.tally(
+        gaps = fetched(self._services.monitor, (arn,), begin, cancelled)
+        summary = self._services.use.key_use(arn, since=since, cancelled=cancelled)
+        by_whom = self._services.events.tally(
             ("principal", "name"), summary.filter, limit=_PRINCIPALS, cancelled=cancelled
         )
         yield (
@@ -151,7 +151,7 @@ class KeyCaptures:
 
     def census(self, situation: Situation) -> Iterator[tuple[str, dict[str, Any]]]:
         """Yield the census as it is now."""
-        status = self._ground.status.take(cancelled=situation.cancelled)
+        status = self._services.status.take(cancelled=situation.cancelled)
         content = status.as_json() | {"counted_at": status.taken_at}
         scope, new = situation.incident.scope.key, new_key(situation)
         for name, key in (("under_old_key", scope), ("under_new_key", new)):
@@ -166,11 +166,11 @@ class KeyCaptures:
             if not (number.isascii() and number.isdecimal()):
                 continue
             try:
-                view = self._ground.jobs.show(int(number))
+                view = self._services.jobs.show(int(number))
             except UnknownJobError as error:
                 yield f"Job {number}", {"job": int(number), "not_known": error.message}
                 continue
-            unwritten = self._ground.jobs.unwritten(view.job.id)
+            unwritten = self._services.jobs.unwritten(view.job.id)
             yield (
                 f"Job {view.job.id}: {view.job.verb.words}",
                 {
@@ -190,7 +190,7 @@ class KeyCaptures:
 
     def findings(self, situation: Situation) -> Iterator[tuple[str, dict[str, Any]]]:
         """Yield what the rules about keys and about events say of the old key."""
-        states = everywhere(self._ground.keys, old_key(situation))
+        states = everywhere(self._services.keys, old_key(situation))
         names = {name for s in states for name in (s.key_arn, s.key_arn.rpartition("/")[2], *s.aliases)}
         incident = situation.incident
         since = incident.scope.since or incident.declared_at - BEFORE
@@ -198,14 +198,14 @@ class KeyCaptures:
         others = 0
         gaps: list[str] = []
         try:
-            posture = self._ground.posture.examine(cancelled=situation.cancelled)
+            posture = self._services.posture.examine(cancelled=situation.cancelled)
             gaps += posture.coverage.reasons
             told += [{"by": "posture", **f.as_json()} for f in posture.findings if _is_about(f, names)]
             others += sum(not _is_about(f, names) for f in posture.findings)
         except KmsError as error:
             gaps.append(f"The posture could not be examined: {error}")
         try:
-            examined = self._ground.trail_rules.examine(since, None, situation.cancelled)
+            examined = self._services.trail_rules.examine(since, None, situation.cancelled)
             gaps += examined.coverage.reasons
             told += [{"by": "events", **f.as_json()} for f in examined.findings if _is_about(f, names)]
             others += sum(not _is_about(f, names) for f in examined.findings)
@@ -225,17 +225,17 @@ class KeyCaptures:
 
     def _under(self, status: Any, key: str) -> int | None:
         try:
-            return int(status.tokens_under(self._ground.keys.describe(key).key_arn))
+            return int(status.tokens_under(self._services.keys.describe(key).key_arn))
         except KeydeckError:
             return None
 
     def _states(self, situation: Situation) -> Iterator[tuple[str, KeyState]]:
         """The old key in each of its Regions, then the new one where there is one."""
-        for state in everywhere(self._ground.keys, old_key(situation)):
+        for state in everywhere(self._services.keys, old_key(situation)):
             yield "Old key", state
         new = new_key(situation)
         if new:
-            yield "New key", self._ground.keys.describe(new)
+            yield "New key", self._services.keys.describe(new)
 
 
 _PART = 1_500

@@ -7,7 +7,7 @@ from threading import Event
 from crypto_core.cancelling import stop_if
 from crypto_core.envelope import Format
 from crypto_core.errors import DatabaseError
-from crypto_core.incidents.keys.ground import KeyGround
+from crypto_core.incidents.keys.dependencies import KeyDependencies
 from crypto_core.incidents.keys.reencryption_job import job_of, unwritten
 from crypto_core.incidents.keys.subject import ENCRYPT_JOB, JOB, at, old_key
 from crypto_core.incidents.model import CheckResult, CheckState
@@ -22,23 +22,23 @@ from crypto_core.text.counting import counted
 class EmptiedChecks:
     """Looks at jobs and censuses. Blocks on the database and KMS; changes nothing."""
 
-    def __init__(self, ground: KeyGround) -> None:
-        self._ground = ground
+    def __init__(self, services: KeyDependencies) -> None:
+        self._services = services
 
     def nothing_under_key(self, situation: Situation) -> CheckResult:
         """Pass if the census finds no token under the old key now, and found none a while before.
 
-        The job's own last two censuses count; without a job a second one is taken after the ground's
+        The job's own last two censuses count; without a job a second one is taken after
         `settle_seconds`. While the job runs none is taken: its progress is told.
         """
         name = old_key(situation)
-        view = job_of(self._ground.jobs, situation.incident, JOB, Verb.REENCRYPT, Selection(under_key=name))
+        view = job_of(self._services.jobs, situation.incident, JOB, Verb.REENCRYPT, Selection(under_key=name))
         lines = _told(view) if view else ["No job has been started."]
         if view is not None and view.state is not JobState.DONE:
             return self._under_way(view, lines)
         if view is not None and view.poisoned:
-            lines += unwritten(self._ground.jobs, view)
-        arn = self._ground.keys.describe(name).key_arn
+            lines += unwritten(self._services.jobs, view)
+        arn = self._services.keys.describe(name).key_arn
         tokens = self._count(situation, arn)
         lines += [*_counted(tokens), *self._backups(arn)]
         done, total = (view.done, view.done + tokens.under) if view else (0, tokens.under)
@@ -47,8 +47,8 @@ class EmptiedChecks:
             # What the job could not write does not move by waiting.
             state = CheckState.FAILED
         if state is CheckState.PASSED and (view is None or view.zeroes < 2):
-            lines.append(f"None at {at(self._ground.clock())}; counted again after a while")
-            (situation.cancelled or Event()).wait(self._ground.settle_seconds)
+            lines.append(f"None at {at(self._services.clock())}; counted again after a while")
+            (situation.cancelled or Event()).wait(self._services.settle_seconds)
             stop_if(situation.cancelled)
             tokens = self._count(situation, arn)
             lines += _counted(tokens)
@@ -58,13 +58,13 @@ class EmptiedChecks:
     def nothing_unprotected(self, situation: Situation) -> CheckResult:
         """Pass if no token is stored in plaintext or in dev format."""
         selection = Selection(unprotected=True)
-        view = job_of(self._ground.jobs, situation.incident, ENCRYPT_JOB, Verb.ENCRYPT, selection)
+        view = job_of(self._services.jobs, situation.incident, ENCRYPT_JOB, Verb.ENCRYPT, selection)
         lines = _told(view) if view else []
         if view is not None and view.state is not JobState.DONE:
             return self._under_way(view, lines)
         if view is not None and view.poisoned:
-            lines += unwritten(self._ground.jobs, view)
-        status = self._ground.status.take(cancelled=situation.cancelled)
+            lines += unwritten(self._services.jobs, view)
+        status = self._services.status.take(cancelled=situation.cancelled)
         plain, dev = status.by_format.get(Format.PLAINTEXT, 0), status.by_format.get(Format.DEV, 0)
         left = plain + dev
         lines.append(f"In plaintext: {counted(plain, 'token')}; in dev format: {counted(dev, 'token')}")
@@ -91,7 +91,7 @@ class EmptiedChecks:
         return CheckResult(CheckState.PASSED, tuple(lines), done, done)
 
     def _count(self, situation: Situation, arn: str) -> TokensAtRisk:
-        return at_risk(self._ground.status.take(cancelled=situation.cancelled), arn, None)
+        return at_risk(self._services.status.take(cancelled=situation.cancelled), arn, None)
 
     def _under_way(self, view: JobView, lines: list[str]) -> CheckResult:
         done, total = view.done, view.done + view.remaining + view.poisoned
@@ -100,7 +100,7 @@ class EmptiedChecks:
             return CheckResult(CheckState.FAILED, (*lines, why), done, total)
         if any(not runner.ended for runner in view.runners):
             return CheckResult(CheckState.NOT_YET, tuple(lines), done, total)
-        if self._ground.at_work(view.job.id):
+        if self._services.at_work(view.job.id):
             lines.append("Processes here are starting to work on it")
         else:
             lines.append(
@@ -110,7 +110,7 @@ class EmptiedChecks:
 
     def _backups(self, arn: str) -> list[str]:
         try:
-            number = self._ground.backups(arn)
+            number = self._services.backups(arn)
         except DatabaseError as error:
             return [f"Replaced envelopes under it that Keydeck keeps: not known: {error.message}"]
         if not number:

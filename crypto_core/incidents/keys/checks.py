@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from crypto_core.errors import KeyNotFoundError
-from crypto_core.incidents.keys.ground import KeyGround
+from crypto_core.incidents.keys.dependencies import KeyDependencies
 from crypto_core.incidents.keys.locked_policy import USES
 from crypto_core.incidents.keys.subject import (
     LEFT_OUT,
@@ -37,18 +37,18 @@ _ALONE = "everyone"
 class KeyChecks:
     """Looks at keys. Blocks on KMS, the database and the events' store; changes nothing."""
 
-    def __init__(self, ground: KeyGround) -> None:
-        self._ground = ground
+    def __init__(self, services: KeyDependencies) -> None:
+        self._services = services
 
     def scope_known(self, situation: Situation) -> CheckResult:
         """Pass if the key is there and the tokens under it are counted."""
         name = old_key(situation)
         try:
-            states = everywhere(self._ground.keys, name)
+            states = everywhere(self._services.keys, name)
         except KeyNotFoundError as error:
             return CheckResult(CheckState.FAILED, (str(error),))
         lines = [_is(state) for state in states]
-        status = self._ground.status.take(cancelled=situation.cancelled)
+        status = self._services.status.take(cancelled=situation.cancelled)
         tokens = at_risk(status, states[0].key_arn, None)
         lines.append(f"Under it: {tokens}, of {counted(status.tokens, 'token')} in all")
         lines += [f"Not counted: {gap}" for gap in tokens.gaps]
@@ -67,10 +67,10 @@ class KeyChecks:
         if not name:
             return CheckResult(CheckState.NOT_YET, ("There is no new key yet.",))
         try:
-            new = self._ground.keys.show(name)
+            new = self._services.keys.show(name)
         except KeyNotFoundError as error:
             return CheckResult(CheckState.FAILED, (str(error),))
-        old = self._ground.keys.describe(old_key(situation))
+        old = self._services.keys.describe(old_key(situation))
         lines = [f"New key {new.name}: {_is(new)}"]
         if same_key(new.key_arn, old.key_arn):
             lines.append("It is the old key, or its replica: it has the same key material.")
@@ -79,7 +79,10 @@ class KeyChecks:
             return CheckResult(CheckState.NOT_YET, (*lines, f"Enable it: keydeck keys enable {new.key_arn}"))
         left_out = tuple(a for a in listed(situation.incident.values.get(LEFT_OUT, "")) if "*" not in a)
         compared = AccessComparison(
-            self._ground.keys, self._ground.policies, self._ground.witness, identity=self._ground.identity
+            self._services.keys,
+            self._services.policies,
+            self._services.witness,
+            identity=self._services.identity,
         ).compare(old.key_arn, new.key_arn, left_out)
         lost = [x for x in compared.losses if not x.startswith(_ALONE)]
         unread = [x for x in lost if x.startswith(_UNREAD)]
@@ -98,15 +101,15 @@ class KeyChecks:
 
     def locked_down(self, situation: Situation) -> CheckResult:
         """Pass if nobody seals under the old key and only who was named opens, in every Region of it."""
-        states = everywhere(self._ground.keys, old_key(situation))
+        states = everywhere(self._services.keys, old_key(situation))
         values = situation.incident.values
         allowed = {*listed(values.get(RESPONDER, "")), *listed(values.get(READERS, ""))}
         missing = [*unasked(states)]
         states = tuple(state for state in states if "state" not in state.missing)
-        policies = [self._ground.policies.of(state) for state in states]
+        policies = [self._services.policies.of(state) for state in states]
         if RESPONDER not in values:
             known = [a.principal.value for policy in policies for a in policy.accesses]
-            allowed.add(responder_of(self._ground.identity(), known))
+            allowed.add(responder_of(self._services.identity(), known))
         lines: list[str] = []
         for state, policy in zip(states, policies, strict=True):
             missing += [f"{p.capitalize()} of {state.key_arn}: {why}" for p, why in policy.missing.items()]
@@ -134,7 +137,7 @@ class KeyChecks:
         """Pass if the key is in the state of the step's option, out of use in all Regions if it is to be."""
         wanted = str(situation.step.check_options.get("state", "Enabled"))
         try:
-            states = everywhere(self._ground.keys, old_key(situation))
+            states = everywhere(self._services.keys, old_key(situation))
         except KeyNotFoundError as error:
             return CheckResult(CheckState.FAILED, (str(error), "KMS has no key of this name any more."))
         lines = [_is(state) for state in states]

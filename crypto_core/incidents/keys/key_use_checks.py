@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from crypto_core.errors import TrailError
-from crypto_core.incidents.keys.ground import KeyGround
+from crypto_core.incidents.keys.dependencies import KeyDependencies
 from crypto_core.incidents.keys.subject import at, new_key, old_key
 from crypto_core.incidents.model import CheckResult, CheckState
 from crypto_core.incidents.step_contracts import Situation
@@ -56,8 +56,8 @@ class _Watched:
 class WatchingChecks:
     """Looks. Fetches events, which may take seconds; blocks on the database and KMS."""
 
-    def __init__(self, ground: KeyGround) -> None:
-        self._ground = ground
+    def __init__(self, services: KeyDependencies) -> None:
+        self._services = services
 
     def platform_switched(self, situation: Situation) -> CheckResult:
         """Pass if the platform is seen to seal under the new key, and since then not under the old one.
@@ -89,7 +89,7 @@ class WatchingChecks:
         """
         minutes = int(situation.step.check_options.get("minutes", DEFAULT_MINUTES))
         period = timedelta(minutes=minutes)
-        since = self._ground.clock() - period - LATE - _SLACK
+        since = self._services.clock() - period - LATE - _SLACK
         watched = self._watched(situation, old_key(situation), since)
         look = watched.look
         lines = _who(watched.uses)
@@ -118,7 +118,7 @@ class WatchingChecks:
 
         Instances are restarted one after the other: what counts is the time after the last one.
         """
-        look, cancelled = self._ground.replacement.look, situation.cancelled
+        look, cancelled = self._services.replacement.look, situation.cancelled
         guide = look(old, new, cancelled=cancelled)
         chosen = guide.new is not None and guide.new.created_at is not None and guide.new.created_at < since
         if guide.step(StepId.IN_USE).state is GuideStepState.DONE and not chosen:
@@ -132,7 +132,7 @@ class WatchingChecks:
     def _last_under(self, situation: Situation, arn: str, since: datetime) -> datetime | None:
         """When the newest connection under the old key was made since the incident was declared."""
         query = Query(f"key:{arn} created:>={since.isoformat()}", "created", descending=True)
-        rows = self._ground.inventory.page(query, limit=1, cancelled=situation.cancelled).rows
+        rows = self._services.inventory.page(query, limit=1, cancelled=situation.cancelled).rows
         return rows[0].created_at if rows else None
 
     def _by_events(self, situation: Situation, old: str, new: str, since: datetime) -> tuple[bool, list[str]]:
@@ -165,7 +165,7 @@ class WatchingChecks:
 
     def _watched(self, situation: Situation, key: str, since: datetime) -> _Watched:
         cancelled = situation.cancelled
-        watch = self._ground.monitor.begin([key], since, cancelled=cancelled)
+        watch = self._services.monitor.begin([key], since, cancelled=cancelled)
         uses: list[KeyUse] = []
         look = watch.look(cancelled=cancelled)
         uses += look.uses

@@ -12,7 +12,7 @@ from typing import Any
 from crypto_core.errors import KeyNotFoundError, KmsError, RefusedError
 from crypto_core.incidents.catalogue import ActionKind
 from crypto_core.incidents.keys.bundle import bundled, run_bundle
-from crypto_core.incidents.keys.ground import KeyGround
+from crypto_core.incidents.keys.dependencies import KeyDependencies
 from crypto_core.incidents.keys.subject import entered, everywhere, old_key, unasked
 from crypto_core.incidents.step_contracts import ActionPlan, ActionResult, InputField, Progress, Situation
 from crypto_core.key_names import in_region
@@ -32,7 +32,7 @@ class ChangingState:
 
     def __init__(
         self,
-        ground: KeyGround,
+        services: KeyDependencies,
         kind: ChangeKind,
         words: str,
         applies: Callable[[KeyState], bool],
@@ -40,7 +40,7 @@ class ChangingState:
         replicas_first: bool = False,
     ) -> None:
         """`applies` tells of which keys the state is to be changed."""
-        self._ground = ground
+        self._services = services
         self._kind = kind
         self._words = words
         self._applies = applies
@@ -54,7 +54,7 @@ class ChangingState:
 
     def plan(self, situation: Situation) -> ActionPlan:
         """Return what is changed in which Region. Raises RefusedError, KmsError."""
-        states = list(everywhere(self._ground.keys, old_key(situation)))
+        states = list(everywhere(self._services.keys, old_key(situation)))
         name = states[0].name
         if self._replicas_first:
             states.sort(key=lambda state: not state.is_replica)
@@ -65,7 +65,7 @@ class ChangingState:
                 continue
             if self._applies(state):
                 change = KeyChange(self._kind, key=state.key_arn, window_days=days)
-                plans.append(self._ground.changes.plan(change, cancelled=situation.cancelled))
+                plans.append(self._services.changes.plan(change, cancelled=situation.cancelled))
             else:
                 does.append(f"{state.key_arn} is {state.state} and is left so.")
         warnings = [f"Left as it is: {why}" for why in unasked(states)]
@@ -83,7 +83,7 @@ class ChangingState:
     ) -> ActionResult:
         """Change it, and read back what came of it. See IncidentAction.run."""
         result, _ = run_bundle(
-            self._ground.changes,
+            self._services.changes,
             plan,
             consent,
             progress=progress,
@@ -102,8 +102,8 @@ class ChangingState:
 class Replicating:
     """Makes a replica of a multi-Region key in another Region; becomes value `replica`."""
 
-    def __init__(self, ground: KeyGround) -> None:
-        self._ground = ground
+    def __init__(self, services: KeyDependencies) -> None:
+        self._services = services
 
     def fields(self, situation: Situation) -> tuple[InputField, ...]:
         """Return the Region, where the step does not say."""
@@ -122,7 +122,7 @@ class Replicating:
             return bundled(
                 f"Replicate {key.name} to {region}", (), does=(words,), values=values, told=(wanted,)
             )
-        inner = self._ground.changes.plan(
+        inner = self._services.changes.plan(
             KeyChange(ChangeKind.REPLICATE, key=key.key_arn, region=region), cancelled=situation.cancelled
         )
         return bundled(inner.title, (inner,), values=((REPLICA, wanted),))
@@ -132,7 +132,7 @@ class Replicating:
     ) -> ActionResult:
         """Make it. See IncidentAction.run."""
         result, _ = run_bundle(
-            self._ground.changes,
+            self._services.changes,
             plan,
             consent,
             progress=progress,
@@ -141,11 +141,11 @@ class Replicating:
         return result
 
     def _primary(self, situation: Situation) -> KeyState:
-        key = self._ground.keys.describe(old_key(situation))
+        key = self._services.keys.describe(old_key(situation))
         if not key.is_replica or key.primary_arn is None:
             return key
         try:
-            return self._ground.keys.describe(key.primary_arn)
+            return self._services.keys.describe(key.primary_arn)
         except KeyNotFoundError:
             raise
         except KmsError as error:
@@ -158,24 +158,24 @@ class Replicating:
             ) from error
 
 
-def lifecycle_actions(ground: KeyGround) -> dict[ActionKind, ChangingState | Replicating]:
+def lifecycle_actions(services: KeyDependencies) -> dict[ActionKind, ChangingState | Replicating]:
     """Return the actions by their kind."""
     return {
         ActionKind.DISABLE_KEY: ChangingState(
-            ground, ChangeKind.DISABLE, "Disable", lambda s: s.state not in ("Disabled", *PENDING)
+            services, ChangeKind.DISABLE, "Disable", lambda s: s.state not in ("Disabled", *PENDING)
         ),
         ActionKind.SCHEDULE_DELETION: ChangingState(
-            ground,
+            services,
             ChangeKind.SCHEDULE_DELETION,
             "Schedule the deletion of",
             lambda s: s.state not in PENDING,
             replicas_first=True,
         ),
         ActionKind.CANCEL_DELETION: ChangingState(
-            ground, ChangeKind.CANCEL_DELETION, "Cancel the deletion of", lambda s: s.state in PENDING
+            services, ChangeKind.CANCEL_DELETION, "Cancel the deletion of", lambda s: s.state in PENDING
         ),
         ActionKind.ENABLE_KEY: ChangingState(
-            ground, ChangeKind.ENABLE, "Enable", lambda s: s.state != "Enabled"
+            services, ChangeKind.ENABLE, "Enable", lambda s: s.state != "Enabled"
         ),
-        ActionKind.REPLICATE_KEY: Replicating(ground),
+        ActionKind.REPLICATE_KEY: Replicating(services),
     }

@@ -14,7 +14,7 @@ from typing import Any
 from crypto_core.errors import DatabaseError, KmsError, RefusedError
 from crypto_core.incidents.event_fetching import begin_of
 from crypto_core.incidents.keys.bundle import bundled, run_bundle
-from crypto_core.incidents.keys.ground import KeyGround
+from crypto_core.incidents.keys.dependencies import KeyDependencies
 from crypto_core.incidents.keys.locked_policy import USES, locked_policy
 from crypto_core.incidents.keys.subject import (
     LEFT_OUT,
@@ -63,8 +63,8 @@ class _Sight:
 class LockingKey:
     """Puts the policy, and revokes the grants, in each Region of the key."""
 
-    def __init__(self, ground: KeyGround) -> None:
-        self._ground = ground
+    def __init__(self, services: KeyDependencies) -> None:
+        self._services = services
 
     def fields(self, situation: Situation) -> tuple[InputField, ...]:
         """Return who goes on opening what is under the key."""
@@ -113,7 +113,7 @@ class LockingKey:
         for state in sight.states:
             policy = self._policy(sight, state, responder, readers, warnings)
             put = KeyChange(ChangeKind.PUT_POLICY, key=state.key_arn, policy=policy)
-            plans.append(self._ground.changes.plan(put, cancelled=situation.cancelled))
+            plans.append(self._services.changes.plan(put, cancelled=situation.cancelled))
         for state, grant in sight.grants():
             if not revokes:
                 warnings.append(
@@ -127,7 +127,7 @@ class LockingKey:
                     "the key, such as a volume, stops working."
                 )
             revoke = KeyChange(ChangeKind.REVOKE_GRANT, key=state.key_arn, grant_id=grant.grant_id)
-            plans.append(self._ground.changes.plan(revoke, cancelled=situation.cancelled))
+            plans.append(self._services.changes.plan(revoke, cancelled=situation.cancelled))
         return bundled(
             f"Lock {sight.states[0].name} down",
             plans,
@@ -147,7 +147,7 @@ class LockingKey:
     ) -> ActionResult:
         """Put the policies, then revoke the grants. See IncidentAction.run."""
         result, _ = run_bundle(
-            self._ground.changes,
+            self._services.changes,
             plan,
             consent,
             progress=progress,
@@ -169,29 +169,29 @@ class LockingKey:
     def _default(self, situation: Situation) -> str:
         """Whether the platform keeps reading: as long as there may be something under the key."""
         try:
-            status = self._ground.status.take(cancelled=situation.cancelled)
+            status = self._services.status.take(cancelled=situation.cancelled)
         except DatabaseError:
             return YES
         unknown = [
             k for k in status.keys if k.key_arn is None and (k.evidence is Evidence.CONFLICT or not k.asked)
         ]
-        under = status.tokens_under(self._ground.keys.describe(old_key(situation)).key_arn)
+        under = status.tokens_under(self._services.keys.describe(old_key(situation)).key_arn)
         return YES if under or unknown or not status.coverage.complete else NO
 
     def _look(self, situation: Situation) -> _Sight:
-        found = everywhere(self._ground.keys, old_key(situation))
+        found = everywhere(self._services.keys, old_key(situation))
         policies, gaps = {}, [f"Not locked down: {why}" for why in unasked(found)]
         states = tuple(state for state in found if "state" not in state.missing)
         for state in states:
-            policy = policies[state.key_arn] = self._ground.policies.of(state)
+            policy = policies[state.key_arn] = self._services.policies.of(state)
             gaps += [f"{part.capitalize()} of {state.key_arn}: {why}" for part, why in policy.missing.items()]
         accesses = policies[states[0].key_arn].accesses
         since = begin_of(situation.incident)
-        workers = workers_of(self._ground, states[0], accesses, since, situation.cancelled)
+        workers = workers_of(self._services, states[0], accesses, since, situation.cancelled)
         responder = ""
         try:
             known = (*workers.named, *workers.sealing, *workers.opening)
-            responder = responder_of(self._ground.identity(), known)
+            responder = responder_of(self._services.identity(), known)
         except KmsError as error:
             gaps.append(f"Who you are is not known: {clean(error, 300)}")
         # Who was left out of the new key is suspected, or not of the platform.

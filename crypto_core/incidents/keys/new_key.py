@@ -15,7 +15,7 @@ from crypto_core.errors import KmsError, RefusedError
 from crypto_core.guard.consent import Danger, require
 from crypto_core.incidents.event_fetching import begin_of
 from crypto_core.incidents.keys.bundle import Bundle, bundled, digest_of, run_bundle
-from crypto_core.incidents.keys.ground import KeyGround
+from crypto_core.incidents.keys.dependencies import KeyDependencies
 from crypto_core.incidents.keys.subject import LEFT_OUT, NEW_KEY, entered, listed, old_key, remembered, said
 from crypto_core.incidents.keys.workers import Workers, responder_of, workers_of
 from crypto_core.incidents.model import Incident
@@ -56,8 +56,8 @@ class _Sight:
 class MakingKey:
     """Makes or chooses the new key; becomes value `new_key`."""
 
-    def __init__(self, ground: KeyGround) -> None:
-        self._ground = ground
+    def __init__(self, services: KeyDependencies) -> None:
+        self._services = services
 
     def fields(self, situation: Situation) -> tuple[InputField, ...]:
         """Return which key, and for a new one its alias and who makes and opens data keys under it."""
@@ -96,14 +96,14 @@ class MakingKey:
         """Make the key, unless it was made meanwhile, and remember it. See IncidentAction.run."""
         bundle: Bundle = plan.inner
         if any(p.change.kind is ChangeKind.CREATE for p in bundle.plans):
-            old = self._ground.keys.describe(old_key(situation))
-            made = self._made(situation.incident, old, self._ground.keys.list())
+            old = self._services.keys.describe(old_key(situation))
+            made = self._made(situation.incident, old, self._services.keys.list())
             if made is not None:
                 require(consent, plan)
                 values = dict(bundle.values) | {NEW_KEY: made.key_arn}
                 return ActionResult(True, (f"{made.key_arn} has been made for this by now.",), values)
         result, changes = run_bundle(
-            self._ground.changes,
+            self._services.changes,
             plan,
             consent,
             progress=progress,
@@ -117,7 +117,7 @@ class MakingKey:
     def _making(self, situation: Situation, sight: _Sight) -> ActionPlan:
         old, given = sight.old, self._principals(situation, sight)
         left_out = _left_out(sight.workers, given)
-        inner = self._ground.changes.plan(
+        inner = self._services.changes.plan(
             KeyChange(
                 ChangeKind.CREATE,
                 period_days=old.rotation_period_days or DEFAULT_PERIOD_DAYS,
@@ -155,7 +155,7 @@ class MakingKey:
         plans = []
         if alias and not made.aliases:
             change = KeyChange(ChangeKind.POINT_ALIAS, key=made.key_arn, alias=alias)
-            plans.append(self._ground.changes.plan(change, cancelled=situation.cancelled))
+            plans.append(self._services.changes.plan(change, cancelled=situation.cancelled))
         left_out = _left_out(sight.workers, self._principals(situation, sight))
         return bundled(
             f"Take {made.name}, which was made for {situation.incident.name}",
@@ -167,7 +167,7 @@ class MakingKey:
         )
 
     def _choosing(self, situation: Situation, sight: _Sight, name: str) -> ActionPlan:
-        key = self._ground.keys.describe(name)
+        key = self._services.keys.describe(name)
         old = sight.old
         if same_key(key.key_arn, old.key_arn):
             raise RefusedError(
@@ -180,7 +180,10 @@ class MakingKey:
                 remedy="Choose another one, or make a new one.",
             )
         compared = AccessComparison(
-            self._ground.keys, self._ground.policies, self._ground.witness, identity=self._ground.identity
+            self._services.keys,
+            self._services.policies,
+            self._services.witness,
+            identity=self._services.identity,
         ).compare(old.key_arn, key.key_arn)
         values = ((NEW_KEY, key.key_arn), (LEFT_OUT, ""))
         return ActionPlan(
@@ -214,19 +217,19 @@ class MakingKey:
         return given
 
     def _look(self, situation: Situation) -> _Sight:
-        old = self._ground.keys.show(old_key(situation))
+        old = self._services.keys.show(old_key(situation))
         why = ""
         try:
-            found = self._ground.policies.of(old).accesses
+            found = self._services.policies.of(old).accesses
         except KmsError as error:
             found, why = (), clean(error, 600)
-        workers = workers_of(self._ground, old, found, begin_of(situation.incident), situation.cancelled)
+        workers = workers_of(self._services, old, found, begin_of(situation.incident), situation.cancelled)
         known = (*workers.named, *workers.sealing, *workers.opening)
-        states = self._ground.keys.list()
+        states = self._services.keys.list()
         return _Sight(
             old,
             workers,
-            responder_of(self._ground.identity(), known),
+            responder_of(self._services.identity(), known),
             self._made(situation.incident, old, states),
             why,
             tuple(s for s in states if _fits(s) and not same_key(s.key_arn, old.key_arn)),
@@ -245,7 +248,7 @@ class MakingKey:
         """An alias that is free, after the old key's."""
         base = old.aliases[0] if old.aliases else "alias/tokens"
         wanted = f"{base}-inc{situation.incident.id}"
-        taken = {name for names in self._ground.keys.known_aliases().values() for name in names}
+        taken = {name for names in self._services.keys.known_aliases().values() for name in names}
         return next((w for w in (wanted, *(f"{wanted}-{n}" for n in range(2, _TRIES))) if w not in taken), "")
 
 

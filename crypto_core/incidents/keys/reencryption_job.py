@@ -7,12 +7,12 @@ action that is run again goes on with the job that there is.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from crypto_core.errors import KeydeckError, RefusedError, UnknownJobError
 from crypto_core.guard.consent import Danger, require
 from crypto_core.incidents.keys.bundle import digest_of
-from crypto_core.incidents.keys.ground import Jobs, KeyGround
+from crypto_core.incidents.keys.dependencies import KeyDependencies
 from crypto_core.incidents.keys.subject import (
     ENCRYPT_JOB,
     JOB,
@@ -29,6 +29,9 @@ from crypto_core.reencryption.jobs.model import JobOptions, JobPlan, JobState, J
 from crypto_core.reencryption.plan import Selection, Verb
 from crypto_core.text.counting import counted
 
+if TYPE_CHECKING:
+    from crypto_core.reencryption.jobs.service import JobService
+
 _SHOWN = 10
 
 
@@ -40,7 +43,9 @@ class _GoingOn:
     state: JobState
 
 
-def job_of(jobs: Jobs, incident: Incident, value: str, verb: Verb, selection: Selection) -> JobView | None:
+def job_of(
+    jobs: JobService, incident: Incident, value: str, verb: Verb, selection: Selection
+) -> JobView | None:
     """Return the job of an incident, also one that was started but not remembered; None without one.
 
     Raises DatabaseError.
@@ -64,9 +69,9 @@ def job_of(jobs: Jobs, incident: Incident, value: str, verb: Verb, selection: Se
 class MovingTokens:
     """Writes many tokens anew under the new key, as a job that is remembered as a value."""
 
-    def __init__(self, ground: KeyGround, verb: Verb) -> None:
+    def __init__(self, services: KeyDependencies, verb: Verb) -> None:
         """`verb` is REENCRYPT, of what is under the old key, or ENCRYPT, of what is not protected."""
-        self._ground = ground
+        self._services = services
         self._verb = verb
         self._value = JOB if verb is Verb.REENCRYPT else ENCRYPT_JOB
 
@@ -81,20 +86,22 @@ class MovingTokens:
         """
         target = required_new_key(situation)
         selection = self._selection(situation)
-        view = job_of(self._ground.jobs, situation.incident, self._value, self._verb, selection)
+        view = job_of(self._services.jobs, situation.incident, self._value, self._verb, selection)
         if view is not None and (not view.state.ended or (view.state is JobState.DONE and view.poisoned)):
             return self._going_on(view)
         # Who was left out of the new key on purpose loses nothing that is to be warned of again.
         left_out = listed(situation.incident.values.get(LEFT_OUT, ""))
         options = JobOptions(accepted=tuple(arn for arn in left_out if "*" not in arn))
-        inner = self._ground.jobs.plan(self._verb, selection, target, options, cancelled=situation.cancelled)
+        inner = self._services.jobs.plan(
+            self._verb, selection, target, options, cancelled=situation.cancelled
+        )
         return self._starting(inner)
 
     def run(
         self, situation: Situation, plan: ActionPlan, consent: Any, progress: Progress | None = None
     ) -> ActionResult:
         """Start the job, or let it go on, and have processes work on it. See IncidentAction.run."""
-        jobs, inner = self._ground.jobs, plan.inner
+        jobs, inner = self._services.jobs, plan.inner
         if not isinstance(inner, _GoingOn | JobPlan):
             raise RefusedError("This plan is not one of a job.", remedy="Look at a new preview.")
         if isinstance(inner, _GoingOn):
@@ -124,19 +131,19 @@ class MovingTokens:
         trusted = dict.fromkeys(key for key in (old, situation.incident.values.get("new_key", "")) if key)
         trouble: tuple[str, ...] = ()
         try:
-            self._ground.work_on(job, tuple(trusted))
+            self._services.work_on(job, tuple(trusted))
         except KeydeckError as error:
             trouble = (
                 f"Nothing here works on it: {error} From a terminal: keydeck jobs join {job} --trust {old}",
             )
-        view = self._ground.jobs.show(job)
+        view = self._services.jobs.show(job)
         if progress is not None:
             progress(view.done, view.done + view.remaining)
         lines = [f"Job {job} is {view.state}: {counted(view.done, 'token')} done, {view.remaining:,} to do."]
         if not view.state.ended and not trouble:
             lines.append("It goes on by itself: the step's check shows how far it is.")
         if view.poisoned:
-            lines += unwritten(self._ground.jobs, view)
+            lines += unwritten(self._services.jobs, view)
         return ActionResult(view.complete, said([*trouble, *lines]), values)
 
     def _selection(self, situation: Situation) -> Selection:
@@ -198,12 +205,12 @@ class MovingTokens:
             digest=digest_of("job", job, view.state),
             danger=Danger.CONFIRM,
             does=said(does),
-            warnings=said([*warnings, *unwritten(self._ground.jobs, view)]),
+            warnings=said([*warnings, *unwritten(self._services.jobs, view)]),
             inner=_GoingOn(job, view.state),
         )
 
 
-def unwritten(jobs: Jobs, view: JobView) -> list[str]:
+def unwritten(jobs: JobService, view: JobView) -> list[str]:
     """Return some tokens that a job could not write, and how many more there are. Raises DatabaseError."""
     if not view.poisoned:
         return []

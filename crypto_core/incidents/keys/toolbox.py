@@ -6,7 +6,7 @@ from crypto_core.incidents.catalogue import ActionKind, CheckKind
 from crypto_core.incidents.keys.captures import KeyCaptures
 from crypto_core.incidents.keys.census_checks import EmptiedChecks
 from crypto_core.incidents.keys.checks import KeyChecks
-from crypto_core.incidents.keys.ground import KeyGround
+from crypto_core.incidents.keys.dependencies import KeyDependencies
 from crypto_core.incidents.keys.key_use_checks import WatchingChecks
 from crypto_core.incidents.keys.lifecycle import lifecycle_actions
 from crypto_core.incidents.keys.lock_down import LockingKey
@@ -17,12 +17,12 @@ from crypto_core.incidents.step_contracts import Toolbox
 from crypto_core.reencryption.plan import Verb
 
 
-def key_tools(ground: KeyGround) -> Toolbox:
+def key_tools(services: KeyDependencies) -> Toolbox:
     """Return what can be done about keys. SCOPE_KNOWN is that of an incident about a key.
 
     Asks nothing by itself.
     """
-    keys, emptied, watching = KeyChecks(ground), EmptiedChecks(ground), WatchingChecks(ground)
+    keys, emptied, watching = KeyChecks(services), EmptiedChecks(services), WatchingChecks(services)
     checks = {
         CheckKind.SCOPE_KNOWN: keys.scope_known,
         CheckKind.NEW_KEY_READY: keys.new_key_ready,
@@ -35,12 +35,12 @@ def key_tools(ground: KeyGround) -> Toolbox:
     }
     return Toolbox(
         actions={
-            ActionKind.CREATE_KEY: MakingKey(ground),
-            ActionKind.LOCK_DOWN_KEY: LockingKey(ground),
-            ActionKind.REENCRYPT: MovingTokens(ground, Verb.REENCRYPT),
-            ActionKind.ENCRYPT_UNPROTECTED: MovingTokens(ground, Verb.ENCRYPT),
-            **lifecycle_actions(ground),
+            ActionKind.CREATE_KEY: MakingKey(services),
+            ActionKind.LOCK_DOWN_KEY: LockingKey(services),
+            ActionKind.REENCRYPT: MovingTokens(services, Verb.REENCRYPT),
+            ActionKind.ENCRYPT_UNPROTECTED: MovingTokens(services, Verb.ENCRYPT),
+            **lifecycle_actions(services),
         },
-        checks={kind: KeyCheck(see, ground.clock) for kind, see in checks.items()},
-        captures=KeyCaptures(ground).by_kind(),
+        checks={kind: KeyCheck(see, services.clock) for kind, see in checks.items()},
+        captures=KeyCaptures(services).by_kind(),
     )

@@ -14,7 +14,7 @@ from threading import Event
 
 from crypto_core.errors import TrailError
 from crypto_core.findings.severity import Severity
-from crypto_core.incidents.keys.ground import KeyGround
+from crypto_core.incidents.keys.dependencies import KeyDependencies
 from crypto_core.key_names import is_multi_region
 from crypto_core.keys.policy.access import Access
 from crypto_core.keys.policy.least_privilege import Role, is_principal
@@ -67,7 +67,7 @@ class Workers:
 
 
 def workers_of(
-    ground: KeyGround,
+    services: KeyDependencies,
     key: KeyState,
     accesses: Sequence[Access],
     since: datetime,
@@ -94,8 +94,8 @@ def workers_of(
     for who, may in actions.items():
         for role in roles(may):
             by_role.setdefault(role, {})[who] = None
-    sealing, opening, gaps = _seen(ground, key, cancelled)
-    suspected, strangers, unexamined = _suspected(ground, since, cancelled)
+    sealing, opening, gaps = _seen(services, key, cancelled)
+    suspected, strangers, unexamined = _suspected(services, since, cancelled)
     return Workers(
         {role: tuple(arns) for role, arns in by_role.items()},
         sealing,
@@ -125,11 +125,11 @@ def responder_of(identity: str, known: Iterable[str] = ()) -> str:
 
 
 def _suspected(
-    ground: KeyGround, since: datetime, cancelled: Event | None
+    services: KeyDependencies, since: datetime, cancelled: Event | None
 ) -> tuple[dict[str, str], frozenset[str], tuple[str, ...]]:
     """Who has a grave finding since then, with its title; who is a stranger; and why that may not be all."""
     try:
-        found = ground.trail_rules.examine(since, None, cancelled).findings
+        found = services.trail_rules.examine(since, None, cancelled).findings
     except TrailError as error:
         return {}, frozenset(), (clean(f"Whether one of them is suspected is not known: {error}", 600),)
     grave = (Severity.HIGH, Severity.CRITICAL)
@@ -147,15 +147,15 @@ def _in_words(access: Access) -> str:
 
 
 def _seen(
-    ground: KeyGround, key: KeyState, cancelled: Event | None
+    services: KeyDependencies, key: KeyState, cancelled: Event | None
 ) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
     """Who made data keys, who only opened some, and why that may not be all."""
     arns = dict.fromkeys((key.key_arn, key.primary_arn or key.key_arn, *key.replica_arns))
     ids = dict.fromkeys(arn.rsplit("/", 1)[-1] if is_multi_region(arn) else arn for arn in arns)
-    since = (ground.clock() - SEEN_FOR).replace(microsecond=0)
+    since = (services.clock() - SEEN_FOR).replace(microsecond=0)
     asked = f"{term('key', *ids)} {term('name', *_SEALING, *_OPENING)} -failed since:{since.isoformat()}"
     try:
-        found = ground.events.tally(("principal", "name"), asked, limit=1_000, cancelled=cancelled)
+        found = services.events.tally(("principal", "name"), asked, limit=1_000, cancelled=cancelled)
     except TrailError as error:
         return (), (), (clean(f"Who used the key lately is not known: {error}", 600),)
     plain = [row.texts for row in found.rows if is_principal(row.texts[0])]

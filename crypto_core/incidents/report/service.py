@@ -6,9 +6,8 @@ import socket
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib import metadata
-from typing import Protocol
 
-from crypto_core.database.state.journal import JournalEntry
+from crypto_core.database.state.journal import Journal, JournalEntry
 from crypto_core.errors import DatabaseError, RefusedError
 from crypto_core.guard.signature import Signer
 from crypto_core.incidents.model import IncidentView
@@ -31,25 +30,13 @@ ENTRIES_READ = 100_000
 """How many of the journal's newest entries are read for a report; more are told, not dropped silently."""
 
 
-class ReadJournal(Protocol):
-    """What of the journal a report needs."""
-
-    def entries(self, *, limit: int = ...) -> tuple[JournalEntry, ...]:
-        """Return the newest entries, oldest first."""
-        ...
-
-    def verify(self) -> str | None:
-        """Return None if the chain is whole, else where it breaks."""
-        ...
-
-
 class ReportService:
     """Reports of incidents. Writes nothing, so it works with --read-only; then nothing is signed."""
 
     def __init__(
         self,
         evidence: Callable[[int, int], str],
-        journal: ReadJournal,
+        journal: Journal,
         signer: Signer | None = None,
         *,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),

@@ -15,8 +15,8 @@ from crypto_core.envelope import Format
 from crypto_core.incidents.catalogue import CaptureKind
 from crypto_core.incidents.model import Incident
 from crypto_core.incidents.step_contracts import Captured, Progress
+from crypto_core.incidents.tokens.dependencies import TokenDependencies
 from crypto_core.incidents.tokens.marks import Held, Marker, TokenComparison, TokenMark
-from crypto_core.incidents.tokens.parts import TokenParts
 from crypto_core.incidents.tokens.remembered import Answers, Before, Remembered, mark_json
 from crypto_core.incidents.tokens.scoped import InScope, ScopedTokens
 from crypto_core.references import TokenRef
@@ -53,7 +53,7 @@ class Standing:
 class Baseline:
     """Takes and reads it. Blocks on SQL and KMS."""
 
-    def __init__(self, parts: TokenParts) -> None:
+    def __init__(self, parts: TokenDependencies) -> None:
         self._parts = parts
         self.scoped = ScopedTokens(parts)
         self.marker = Marker(parts.opener)

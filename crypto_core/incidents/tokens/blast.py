@@ -15,7 +15,7 @@ from crypto_core.incidents.catalogue import CaptureKind
 from crypto_core.incidents.event_fetching import begin_of, fetched
 from crypto_core.incidents.step_contracts import Captured, Situation
 from crypto_core.incidents.tokens.baseline import Baseline
-from crypto_core.incidents.tokens.parts import TokenParts
+from crypto_core.incidents.tokens.dependencies import TokenDependencies
 from crypto_core.lists.paging import Query
 from crypto_core.references import TokenRef
 from crypto_core.text.cleaning import clean
@@ -117,7 +117,7 @@ class _Radius:
 class BlastRadiusCapture:
     """An IncidentCapture. Facts and what could have been are told apart: v1 names no token."""
 
-    def __init__(self, baseline: Baseline, parts: TokenParts) -> None:
+    def __init__(self, baseline: Baseline, parts: TokenDependencies) -> None:
         self._baseline = baseline
         self._parts = parts
 
@@ -157,7 +157,7 @@ class BlastRadiusCapture:
 class EventsCapture:
     """An IncidentCapture. The newest events about the tokens or the key since the suspicion begins."""
 
-    def __init__(self, baseline: Baseline, parts: TokenParts) -> None:
+    def __init__(self, baseline: Baseline, parts: TokenDependencies) -> None:
         self._baseline = baseline
         self._parts = parts
 

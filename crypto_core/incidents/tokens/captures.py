@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from crypto_core.errors import RefusedError
 from crypto_core.incidents.catalogue import CaptureKind
@@ -11,9 +11,11 @@ from crypto_core.incidents.step_contracts import Captured, Situation
 from crypto_core.incidents.tokens.baseline import Baseline
 from crypto_core.incidents.tokens.blast import scope_refs
 from crypto_core.incidents.tokens.remembered import Remembered, counts
-from crypto_core.providers.answers import ProviderWork
 from crypto_core.text.cleaning import clean
 from crypto_core.text.counting import counted
+
+if TYPE_CHECKING:
+    from crypto_core.providers.service import ProviderService
 
 QUERIES = 1_000
 """Tokens whose audit log queries are made."""
@@ -33,7 +35,7 @@ class TokensCapture:
 class HashedQueryCapture:
     """An IncidentCapture: what to search GitHub's audit log for, token by token, without the token."""
 
-    def __init__(self, baseline: Baseline, providers: ProviderWork) -> None:
+    def __init__(self, baseline: Baseline, providers: ProviderService) -> None:
         self._baseline = baseline
         self._providers = providers
 

@@ -15,8 +15,8 @@ from crypto_core.errors import (
 from crypto_core.incidents.model import CheckResult, CheckState
 from crypto_core.incidents.step_contracts import Situation
 from crypto_core.incidents.tokens.baseline import Baseline
+from crypto_core.incidents.tokens.dependencies import OpenRestored
 from crypto_core.incidents.tokens.marks import Held
-from crypto_core.incidents.tokens.parts import OpenRestored
 from crypto_core.incidents.tokens.remembered import Remembered, counts
 from crypto_core.incidents.tokens.verified import FAILED, OPENED, UNSEALED, VERIFIED_AT, WHOLE, listed
 from crypto_core.providers.answers import Liveness

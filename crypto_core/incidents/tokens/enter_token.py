@@ -16,9 +16,9 @@ from crypto_core.incidents.step_contracts import (
 )
 from crypto_core.incidents.tokens.action_plans import SAVE_UNCHECKED, agreed
 from crypto_core.incidents.tokens.baseline import Baseline, Standing
+from crypto_core.incidents.tokens.dependencies import TokenDependencies
 from crypto_core.incidents.tokens.liveness import captured_liveness, liveness_row
 from crypto_core.incidents.tokens.marks import Held, TokenMark
-from crypto_core.incidents.tokens.parts import TokenParts
 from crypto_core.providers.answers import Liveness
 from crypto_core.reencryption.replacing_token.plan import EntryPlan
 from crypto_core.reencryption.replacing_token.validation import stripped
@@ -40,7 +40,7 @@ _READ_BACK = {
 class EnterToken:
     """An IncidentAction. One row at a time; complete once no row holds its old token."""
 
-    def __init__(self, baseline: Baseline, parts: TokenParts) -> None:
+    def __init__(self, baseline: Baseline, parts: TokenDependencies) -> None:
         self._baseline = baseline
         self._entering = parts.entering
         self._inventory = parts.inventory

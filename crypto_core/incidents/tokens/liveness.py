@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from crypto_core.errors import NotConfirmedError
 from crypto_core.guard.consent import Consent, Danger
@@ -23,16 +23,19 @@ from crypto_core.incidents.tokens.baseline import Baseline, Standing
 from crypto_core.incidents.tokens.marks import TokenMark
 from crypto_core.incidents.tokens.remembered import counts
 from crypto_core.incidents.tokens.verified import listed
-from crypto_core.providers.answers import Liveness, LivenessRequest, ProviderWork, TokenLiveness
+from crypto_core.providers.answers import Liveness, LivenessRequest, TokenLiveness
 from crypto_core.references import TokenRef
 from crypto_core.text.cleaning import clean
 from crypto_core.text.counting import counted
+
+if TYPE_CHECKING:
+    from crypto_core.providers.service import ProviderService
 
 
 class AskLiveness:
     """An IncidentAction. Only running it sends a token, and only to its own provider."""
 
-    def __init__(self, baseline: Baseline, providers: ProviderWork) -> None:
+    def __init__(self, baseline: Baseline, providers: ProviderService) -> None:
         self._baseline = baseline
         self._providers = providers
 

@@ -10,8 +10,8 @@ from typing import Any
 from crypto_core.errors import EvidenceError, InvalidReferenceError
 from crypto_core.incidents.catalogue import CaptureKind
 from crypto_core.incidents.model import Incident
+from crypto_core.incidents.tokens.dependencies import EvidenceReader
 from crypto_core.incidents.tokens.marks import TokenMark
-from crypto_core.incidents.tokens.parts import EvidenceReader
 from crypto_core.providers.answers import Liveness
 from crypto_core.references import TokenRef, parse_reference
 

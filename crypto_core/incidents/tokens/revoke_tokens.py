@@ -13,9 +13,9 @@ from crypto_core.guard.consent import Consent, Danger
 from crypto_core.incidents.step_contracts import ActionPlan, ActionResult, InputField, Progress, Situation
 from crypto_core.incidents.tokens.action_plans import agreed, digest_of, must_be_whole
 from crypto_core.incidents.tokens.baseline import Baseline, Standing
+from crypto_core.incidents.tokens.dependencies import TokenDependencies
 from crypto_core.incidents.tokens.liveness import captured_liveness, liveness_row
 from crypto_core.incidents.tokens.marks import Held, TokenMark
-from crypto_core.incidents.tokens.parts import TokenParts
 from crypto_core.incidents.tokens.remembered import counts
 from crypto_core.incidents.tokens.verified import listed
 from crypto_core.providers.answers import ByHand, Liveness, RevocationPlan, RevocationResult
@@ -29,7 +29,7 @@ _UNSEALED = TokenScope(frozenset({Format.PLAINTEXT, Format.DEV}))
 class RevokeTokens:
     """An IncidentAction. A token that was replaced since, or that is known to be dead, is left alone."""
 
-    def __init__(self, baseline: Baseline, parts: TokenParts) -> None:
+    def __init__(self, baseline: Baseline, parts: TokenDependencies) -> None:
         self._baseline = baseline
         self._providers = parts.providers
         self._store = parts.store

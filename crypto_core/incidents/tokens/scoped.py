@@ -10,7 +10,7 @@ from crypto_core.cancelling import stop_if
 from crypto_core.envelope import Format
 from crypto_core.errors import InvalidReferenceError, RefusedError
 from crypto_core.incidents.model import Incident
-from crypto_core.incidents.tokens.parts import TokenParts
+from crypto_core.incidents.tokens.dependencies import TokenDependencies
 from crypto_core.key_names import is_key_arn
 from crypto_core.lists.paging import Query
 from crypto_core.references import TokenRef, parse_reference
@@ -49,7 +49,7 @@ class InScope:
 class ScopedTokens:
     """Resolves scopes. Blocks on SQL; for a key's tokens on KMS too, as a census does."""
 
-    def __init__(self, parts: TokenParts) -> None:
+    def __init__(self, parts: TokenDependencies) -> None:
         self._parts = parts
 
     def resolve(

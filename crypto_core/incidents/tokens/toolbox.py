@@ -19,16 +19,16 @@ from crypto_core.incidents.tokens.checks import (
     TokensReplaced,
     tokens_open,
 )
+from crypto_core.incidents.tokens.dependencies import TokenDependencies
 from crypto_core.incidents.tokens.enter_token import EnterToken
 from crypto_core.incidents.tokens.liveness import AskLiveness
-from crypto_core.incidents.tokens.parts import TokenParts
 from crypto_core.incidents.tokens.replica import ReplicaAnswers
 from crypto_core.incidents.tokens.revoke_tokens import RevokeTokens
 from crypto_core.incidents.tokens.verify_restored import VerifyRestored
 from crypto_core.incidents.tokens.verify_tokens import VerifyTokens
 
 
-def token_tools(parts: TokenParts) -> Toolbox:
+def token_tools(parts: TokenDependencies) -> Toolbox:
     """Return all actions, checks and captures about tokens and restored databases. Asks nobody yet."""
     baseline = Baseline(parts)
     remembered = baseline.remembered

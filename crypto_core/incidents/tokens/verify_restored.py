@@ -32,7 +32,7 @@ from crypto_core.incidents.step_contracts import (
     Situation,
 )
 from crypto_core.incidents.tokens.action_plans import agreed, digest_of, sample_of
-from crypto_core.incidents.tokens.parts import OpenRestored
+from crypto_core.incidents.tokens.dependencies import OpenRestored
 from crypto_core.incidents.tokens.verified import Verified, captured_verification, share, verified_of
 from crypto_core.keyring.kms_keyring import KmsKeyring
 from crypto_core.reencryption.verification import Verifier

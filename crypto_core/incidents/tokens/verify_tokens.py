@@ -10,7 +10,7 @@ from crypto_core.guard.consent import Consent, Danger
 from crypto_core.incidents.step_contracts import ActionPlan, ActionResult, InputField, Progress, Situation
 from crypto_core.incidents.tokens.action_plans import agreed, digest_of, sample_of
 from crypto_core.incidents.tokens.baseline import Baseline
-from crypto_core.incidents.tokens.parts import TokenParts
+from crypto_core.incidents.tokens.dependencies import TokenDependencies
 from crypto_core.incidents.tokens.verified import captured_verification, listed, share, verified_of
 from crypto_core.references import TokenRef
 from crypto_core.text.cleaning import clean
@@ -23,7 +23,7 @@ MOST = 1_000_000
 class VerifyTokens:
     """An IncidentAction. Changes nothing; every token that is tried is a call of KMS."""
 
-    def __init__(self, baseline: Baseline, parts: TokenParts) -> None:
+    def __init__(self, baseline: Baseline, parts: TokenDependencies) -> None:
         self._scoped = baseline.scoped
         self._verifier = parts.verifier
 

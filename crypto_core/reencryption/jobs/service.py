@@ -1,4 +1,4 @@
-"""What screens and commands call to have many tokens written anew: see JobWork in screens/services.py."""
+"""What screens and commands call to have many tokens written anew."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ class JobService:
         *,
         cancelled: Event | None = None,
     ) -> JobPlan:
-        """Return what would happen; journaled as a dry run, a refusal too. See `JobWork.plan`.
+        """Return what would happen; journaled as a dry run, a refusal too.
 
         Raises RefusedError, InvalidReferenceError, KmsError, DatabaseError.
         """

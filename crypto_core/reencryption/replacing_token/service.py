@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from threading import Event
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from sqlalchemy import Connection, Engine
@@ -44,11 +44,14 @@ from crypto_core.keyring.data_keys import KeyAnswer
 from crypto_core.keyring.kms_keyring import KmsKeyring
 from crypto_core.keys.inventory import KeyInventory
 from crypto_core.log.observation import SILENT, Observer
-from crypto_core.providers.answers import Liveness, ProviderWork
+from crypto_core.providers.answers import Liveness
 from crypto_core.reencryption.replacing_token.plan import VERB, Entered, EntryPlan, digest_of_entry
 from crypto_core.reencryption.replacing_token.validation import taken
 from crypto_core.references import TokenRef
 from crypto_core.secret import Secret
+
+if TYPE_CHECKING:
+    from crypto_core.providers.service import ProviderService
 
 _log = logging.getLogger(__name__)
 
@@ -66,7 +69,7 @@ class TokenEntering:
         keyring: KmsKeyring,
         keys: KeyInventory,
         opener: ValueOpener,
-        providers: ProviderWork,
+        providers: ProviderService,
         journal: Journal,
         *,
         same_database: bool,

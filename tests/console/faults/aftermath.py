@@ -44,8 +44,8 @@ def assert_all_is_well(scene: Scene, written: dict[str, Any]) -> JobView:
     _assert_nothing_twice(scene, view, stored, last)
     _assert_told_once(scene, view, written["kms_calls"])
     nobody = f"SELECT count(*) FROM pg_stat_activity WHERE usename = '{OPERATOR}'"
-    scene.wired.engine.dispose()
-    scene.wired.state_engine.dispose()
+    scene.container.engine.dispose()
+    scene.container.state_engine.dispose()
     until(lambda: scene.scalar(nobody) == 0, "the end of all sessions")
     return view
 
@@ -68,7 +68,7 @@ def _assert_last_written(scene: Scene, stored: dict[str, str], last: dict[str, s
     tokens = {str(r): world.token_for(r) for r in world.tokens if (r.table, r.row_id) not in rows}
     tokens = {ref: token for ref, token in (tokens | last).items() if token is not None}
     assert stored.keys() == tokens.keys()
-    cipher = TokenCipher(scene.wired.keyring.trusting(scene.target))
+    cipher = TokenCipher(scene.container.keyring.trusting(scene.target))
 
     def opened(ref: str) -> tuple[str, str]:
         value = stored[ref]
@@ -86,7 +86,7 @@ def _assert_last_written(scene: Scene, stored: dict[str, str], last: dict[str, s
             assert token == tokens[ref], ref
             keys[key] += 1
     assert not keys[scene.source], keys
-    census = scene.wired.services.status.take()
+    census = scene.container.services.status.take()
     assert census.tokens_under(scene.source) == 0
     assert census.coverage.complete, census.coverage.reasons
     assert census.tokens_under(scene.target) == keys[scene.target]
@@ -132,7 +132,7 @@ def _assert_told_once(scene: Scene, view: JobView, by_platform: int) -> None:
         for name in ("GenerateDataKey", "Decrypt")
     )
     assert 2 * view.done <= view.kms_calls <= made - by_platform
-    journal = scene.wired.journal
+    journal = scene.container.journal
     assert journal.verify() is None
     mine = [e for e in journal.entries(limit=100_000) if f'"job": {scene.job},' in e.detail]
     assert sum('"run_ended": true' in e.detail for e in mine) == 1

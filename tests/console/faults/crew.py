@@ -18,15 +18,15 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine
 
+from console.container import Container
 from console.game_day.platform_part import PlatformPart
 from console.sandbox import access_keys
 from console.sandbox.sandbox import Sandbox
 from console.settings import load
-from console.wiring import Wired, wire
 from crypto_core.database.connection.engine import open_engine
 from crypto_core.database.state.installation import install
 from crypto_core.incidents.model import IncidentScope, IncidentView, StepView
-from screens.services import IncidentWork
+from crypto_core.incidents.service import IncidentService
 from tests.console.faults.scene import Child, Platform, until
 
 SHIFT = (access_keys.OPERATOR, access_keys.ON_CALL)
@@ -43,7 +43,7 @@ class Crew:
     """Works on one incident of a sandbox. `environment` is what each operator finds, but for who it is."""
 
     sandbox: Sandbox
-    wired: Wired
+    container: Container
     superuser: Engine
     environment: dict[str, str]
     folder: Path
@@ -57,8 +57,8 @@ class Crew:
     _turns: Iterator[str] = field(default_factory=lambda: cycle(SHIFT))
 
     @property
-    def work(self) -> IncidentWork:
-        found = self.wired.services.incidents
+    def work(self) -> IncidentService:
+        found = self.container.services.incidents
         assert found is not None
         return found
 
@@ -191,15 +191,15 @@ def crew_of(
             monkeypatch.delenv(name)
         for name, value in environment.items():
             monkeypatch.setenv(name, value)
-        wired = wire(load().settings)
-        install(wired.engine)
+        container = Container(load().settings)
+        install(container.engine)
         # The owners of damaged tokens connect again: no runbook could prove that these open.
-        PlatformPart(sandbox).reconnect(sorted(sandbox.world.corrupt), wired.keyring)
+        PlatformPart(sandbox).reconnect(sorted(sandbox.world.corrupt), container.keyring)
         superuser = open_engine(sandbox.superuser_url)
-        crew = Crew(sandbox, wired, superuser, environment, folder, dice)
+        crew = Crew(sandbox, container, superuser, environment, folder, dice)
         try:
             yield crew
         finally:
             crew.close()
-            wired.close()
+            container.close()
             superuser.dispose()

@@ -27,7 +27,7 @@ def opened_tokens(crew: Crew, *trusted: str) -> dict[str, str]:
                     text(f"SELECT id::text, {column} FROM {table} WHERE {column} > ''")
                 ).all()
                 stored |= {f"{table}.{column}:{id_}": value for id_, value in rows}
-    cipher = TokenCipher(crew.wired.keyring.trusting(*trusted) if trusted else crew.wired.keyring)
+    cipher = TokenCipher(crew.container.keyring.trusting(*trusted) if trusted else crew.container.keyring)
 
     def opened(value: str) -> str:
         format_ = classify(value).format
@@ -46,8 +46,8 @@ def assert_told_whole(crew: Crew) -> IncidentView:
     view = crew.view()
     assert view.incident.state is IncidentState.CLOSED
     assert all(step.state.ended for step in view.steps)
-    entries = crew.wired.journal.entries(limit=100_000)
-    assert crew.wired.journal.verify() is None
+    entries = crew.container.journal.entries(limit=100_000)
+    assert crew.container.journal.verify() is None
     mine = [e for e in entries if f"{e.subject} ".startswith(f"{view.incident.name} ")]
     _assert_steps_told(view, mine)
     _assert_evidence(crew, view, mine)

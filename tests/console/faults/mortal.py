@@ -30,7 +30,7 @@ LOADED = (
     "httpx",
     "console.commands.incident",
     "console.later",
-    "console.wiring",
+    "console.container",
     "crypto_core.incidents.keys.toolbox",
     "crypto_core.incidents.report.service",
     "crypto_core.incidents.service",

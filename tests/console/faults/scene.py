@@ -19,11 +19,11 @@ import pytest
 from sqlalchemy import Engine, text
 
 import console
+from console.container import Container
 from console.sandbox import access_keys
 from console.sandbox.postgres import OPERATOR
 from console.sandbox.sandbox import Sandbox
 from console.settings import load
-from console.wiring import Wired, wire
 from crypto_core.database.connection.engine import open_engine
 from crypto_core.database.state.installation import install
 from crypto_core.database.tokens.chunks import ChunkStore
@@ -139,7 +139,7 @@ class Scene:
     """One job that empties `source`, and who works on it."""
 
     sandbox: Sandbox
-    wired: Wired
+    container: Container
     superuser: Engine
     source: str
     target: str
@@ -180,7 +180,7 @@ class Scene:
         """Where the job stands, once the database says."""
         while True:
             try:
-                return self.wired.services.jobs.show(self.job)  # type: ignore[union-attr]
+                return self.container.services.jobs.show(self.job)  # type: ignore[union-attr]
             except DatabaseError:
                 time.sleep(0.1)
 
@@ -281,40 +281,40 @@ def staged(
         for name, value in environment.items():
             monkeypatch.setenv(name, value)
         superuser = open_engine(sandbox.superuser_url)
-        wired = wire(load().settings)
-        install(wired.engine)
-        install(wired.state_engine)
+        container = Container(load().settings)
+        install(container.engine)
+        install(container.state_engine)
         with superuser.begin() as connection:
             for ref in sandbox.world.corrupt:
                 connection.execute(text(f"DELETE FROM {ref.table} WHERE id::text = :id"), {"id": ref.row_id})
         source = sandbox.world.current_key.arn
         target = str(sandbox.client("kms").create_key(Description="made by a test")["KeyMetadata"]["Arn"])
-        scene = _begun(sandbox, wired, superuser, source, target, environment, rate)
+        scene = _begun(sandbox, container, superuser, source, target, environment, rate)
         try:
             yield scene
         finally:
             scene.end_all()
-            wired.close()
+            container.close()
             superuser.dispose()
 
 
 def _begun(
     sandbox: Sandbox,
-    wired: Wired,
+    container: Container,
     superuser: Engine,
     source: str,
     target: str,
     environment: dict[str, str],
     rate: float,
 ) -> Scene:
-    work = wired.services.jobs
+    work = container.services.jobs
     assert work is not None
     options = JobOptions(calls_per_second=rate, accepted=("*",))
     plan = work.plan(Verb.REENCRYPT, Selection(under_key=source), target, options)
     calls = sandbox.control.stats().calls
     job = work.start(plan, Consent.by_option(plan))
     assert work.show(job).state is JobState.RUNNING
-    return Scene(sandbox, wired, superuser, source, target, job, plan.plan.tokens, environment, calls)
+    return Scene(sandbox, container, superuser, source, target, job, plan.plan.tokens, environment, calls)
 
 
 def is_gone(pid: int) -> bool:

@@ -176,7 +176,7 @@ def _assert_tokens(crew: Crew, before: dict[str, str], last: dict[str, str | Non
     expected = {ref: token for ref, token in (before | last).items() if token is not None}
     assert opened_tokens(crew, old_key, new_key) == expected
     assert last
-    census = crew.wired.services.status.take()
+    census = crew.container.services.status.take()
     assert census.coverage.complete, census.coverage.reasons
     assert census.tokens_under(old_key) == 0
     crew.sandbox.client("kms").schedule_key_deletion(KeyId=old_key)
@@ -184,7 +184,7 @@ def _assert_tokens(crew: Crew, before: dict[str, str], last: dict[str, str | Non
 
 def _assert_one_key(crew: Crew, old_key: str) -> None:
     """One key was made for the incident, with one alias; the old one is to be deleted."""
-    states = {state.key_arn: state for state in crew.wired.services.keys.list()}
+    states = {state.key_arn: state for state in crew.container.services.keys.list()}
     name = crew.view().incident.name
     made = [arn for arn, state in states.items() if f" {name} of " in state.description]
     assert made == [crew.value("new_key")]
@@ -193,7 +193,7 @@ def _assert_one_key(crew: Crew, old_key: str) -> None:
 
 
 def _assert_one_job_a_step(crew: Crew) -> None:
-    jobs = crew.wired.services.jobs
+    jobs = crew.container.services.jobs
     assert jobs is not None
     made = {view.job.verb: view for view in jobs.jobs()}
     assert len(made) == len(jobs.jobs()) == 2
@@ -260,7 +260,7 @@ def _issued(crew: Crew, ref: TokenRef) -> str:
 
 def _reconnect(crew: Crew, ref: TokenRef, token: str) -> None:
     """Have the platform write what a provider has issued anew."""
-    stored = TokenCipher(crew.wired.keyring).encrypt(token, ref=ref).stored
+    stored = TokenCipher(crew.container.keyring).encrypt(token, ref=ref).stored
     with crew.superuser.begin() as connection:
         statement = f"UPDATE {ref.table} SET {ref.column} = :stored WHERE id::text = :id"
         connection.execute(text(statement), {"stored": stored, "id": ref.row_id})

@@ -11,6 +11,7 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import make_url, text
 
+from console.container import Container
 from console.game_day.game import Game
 from console.game_day.platform_team import PlatformTeam
 from console.game_day.responder import Responder, concerns
@@ -21,7 +22,6 @@ from console.sandbox.postgres import OPERATOR, PLATFORM
 from console.sandbox.provider_tokens import MARKER
 from console.sandbox.sandbox import Sandbox
 from console.settings import load
-from console.wiring import wire
 from crypto_core.database.connection.engine import open_engine
 from crypto_core.database.state.installation import install
 from crypto_core.incidents.catalogue import SubjectKind
@@ -61,9 +61,9 @@ def sandbox(grounds: Sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
         monkeypatch.delenv(variable)
     for variable, value in environment.items():
         monkeypatch.setenv(variable, value)
-    wired = wire(load().settings)
-    install(wired.engine)
-    wired.close()
+    container = Container(load().settings)
+    install(container.engine)
+    container.close()
     yield grounds
     with admin.connect() as connection:
         connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
@@ -88,14 +88,14 @@ def _as(url: str, database: str) -> str:
 
 def found_before(scenario: Scenario) -> list[str]:
     """What the rules say about the intruder's identities before it has begun."""
-    wired = wire(load().settings)
+    container = Container(load().settings)
     try:
         now = datetime.now(UTC)
-        wired.services.event_puller.pull("s3", since=now - timedelta(days=7))
-        examined = wired.services.trail_rules.examine(now - timedelta(hours=26))
+        container.services.event_puller.pull("s3", since=now - timedelta(days=7))
+        examined = container.services.trail_rules.examine(now - timedelta(hours=26))
         return [f.title for f in examined.findings if concerns(f, scenario)]
     finally:
-        wired.close()
+        container.close()
 
 
 @pytest.mark.parametrize("name", list(SCENARIOS))
@@ -157,7 +157,7 @@ def test_rewrapping_what_was_opened_is_not_enough_and_a_grant_left_lets_the_insi
             kms.create_grant(
                 KeyId=key, GranteePrincipal=grants[0]["GranteePrincipal"], Operations=grants[0]["Operations"]
             )
-            work = measures.wired.services.work
+            work = measures.container.services.work
             refs = tuple(sorted(game.intruder.seals))
             plan = work.plan(Verb.REWRAP, Selection(references=refs), key)
             work.run(plan, agreed(plan))

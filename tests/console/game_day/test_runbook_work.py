@@ -46,7 +46,7 @@ BOOK = Runbook(
 
 
 class MemoryIncidents:
-    """IncidentWork in memory, of which some steps go wrong."""
+    """IncidentService in memory, of which some steps go wrong."""
 
     def __init__(self) -> None:
         self.views: dict[int, IncidentView] = {}
@@ -126,7 +126,7 @@ class Measures:
         self.joined: list[int] = []
         jobs = SimpleNamespace(join=self.joined.append)
         puller = SimpleNamespace(pull=lambda source: None)
-        self.wired = SimpleNamespace(
+        self.container = SimpleNamespace(
             services=SimpleNamespace(incidents=incidents, jobs=jobs, event_puller=puller)
         )
 

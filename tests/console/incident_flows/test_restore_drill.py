@@ -11,12 +11,12 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import Engine, make_url, text
 
+from console.container import Container
 from console.context import ConsoleContexts
 from console.sandbox.provider_tokens import MARKER
 from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
 from console.settings import load
-from console.wiring import Wired
 from crypto_core.database.connection.engine import open_engine
 from crypto_core.incidents.model import IncidentState
 from screens.incidents.choose_answer import ChooseAnswer
@@ -80,7 +80,7 @@ async def choose(deck: Deck, words: str) -> None:
 
 @pytest.mark.deep
 async def test_a_restore_drill_is_played_to_the_report_and_the_reminder_goes(
-    services: Wired,
+    services: Container,
     world: World,
     restored: str,
     environment: dict[str, str],

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from textual.widgets import Button
 
+from console.container import Container
 from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
 from console.settings import load
-from console.wiring import Wired, wire
 from crypto_core.errors import ApprovalNeededError
 from crypto_core.incidents.model import IncidentScope
 from crypto_core.providers.answers import Liveness
@@ -54,7 +54,7 @@ async def decide(deck: Deck) -> str:
 @pytest.mark.deep
 async def test_a_second_console_approves_a_revocation_and_a_third_only_reads(
     sandbox: Sandbox,
-    services: Wired,
+    services: Container,
     world: World,
     stored: Stored,
     tmp_path: Path,
@@ -70,7 +70,7 @@ async def test_a_second_console_approves_a_revocation_and_a_third_only_reads(
     refs = leaked(world)
     refs = {name: refs[name] for name in ("v1", "slack")}
     ana, ben, reader = (
-        wire(load({"profile": name, "read_only": read_only}).settings)
+        Container(load({"profile": name, "read_only": read_only}).settings)
         for name, read_only in (("ana", False), ("ben", False), ("ana", True))
     )
     number = ana.services.incidents.declare(
@@ -153,5 +153,5 @@ async def test_a_second_console_approves_a_revocation_and_a_third_only_reads(
         await patiently(deck, lambda: '"liveness": "dead"' in deck.text())
     assert ana.services.incidents.show(number) == before
     assert len(ana.journal.entries()) == entries
-    for wired in (ana, ben, reader):
-        wired.close()
+    for container in (ana, ben, reader):
+        container.close()

@@ -13,6 +13,7 @@ from sqlalchemy import Engine, text
 from textual.events import Paste
 from textual.widgets import Button, Input
 
+from console.container import Container
 from console.logfile import logging_to
 from console.memory_file import remembered
 from console.sandbox import access_keys
@@ -22,7 +23,6 @@ from console.sandbox.sandbox import Sandbox
 from console.sandbox.traffic import INTRUDER_ADDRESS
 from console.sandbox.world import World
 from console.settings import load
-from console.wiring import Wired
 from crypto_core.cipher import TokenCipher
 from crypto_core.envelope import Format, classify
 from crypto_core.envelope.encryption_context import encryption_context
@@ -109,7 +109,7 @@ def put(platform: Engine, ref: TokenRef, stored: str) -> None:
 @pytest.mark.deep
 async def test_a_token_compromise_is_played_from_marked_rows_to_the_report(
     sandbox: Sandbox,
-    services: Wired,
+    services: Container,
     world: World,
     superuser: Engine,
     platform: Engine,

@@ -11,9 +11,9 @@ from threading import Event
 import pytest
 from sqlalchemy import Engine, make_url, text
 
+from console.container import Container
 from console.sandbox.postgres import OPERATOR
 from console.sandbox.sandbox import Sandbox
-from console.wiring import Wired
 from crypto_core.database.connection.engine import open_engine
 from crypto_core.database.tokens.tables import PLATFORM_TABLES, TokenTable
 from crypto_core.diagnosis import Check, CheckOutcome
@@ -40,7 +40,7 @@ def not_ok(checks: dict[str, Check]) -> dict[str, CheckOutcome]:
     return {name: c.outcome for name, c in checks.items() if c.outcome is not CheckOutcome.OK}
 
 
-def test_a_database_that_is_well_is_all_ok(services: Wired, database_url: str) -> None:
+def test_a_database_that_is_well_is_all_ok(services: Container, database_url: str) -> None:
     checks = found(database_url)
     assert not_ok(checks) == {}
     assert checks["role"].said == "operator."
@@ -50,7 +50,7 @@ def test_a_database_that_is_well_is_all_ok(services: Wired, database_url: str) -
     assert checks["session"].said == "May write."
 
 
-def test_read_only_is_said_as_set(services: Wired, database_url: str) -> None:
+def test_read_only_is_said_as_set(services: Container, database_url: str) -> None:
     checks = found(database_url, read_only=True)
     assert checks["session"].said == "Read only, as set."
     assert not_ok(checks) == {}
@@ -74,7 +74,7 @@ def test_a_database_that_accepts_no_writes_is_a_warning(superuser: Engine, datab
 
 
 def test_a_missing_grant_is_named_to_the_letter_and_the_statement_mends_it(
-    services: Wired, superuser: Engine, database_url: str
+    services: Container, superuser: Engine, database_url: str
 ) -> None:
     run(
         superuser,
@@ -129,7 +129,7 @@ def test_without_keydecks_schema_inspection_works_and_writing_does_not(database_
     ],
 )
 def test_a_schema_of_another_version_is_told(
-    services: Wired,
+    services: Container,
     superuser: Engine,
     database_url: str,
     statement: str,
@@ -144,7 +144,7 @@ def test_a_schema_of_another_version_is_told(
 
 
 def test_a_schema_that_may_not_be_used_names_the_grant(
-    services: Wired, superuser: Engine, database_url: str
+    services: Container, superuser: Engine, database_url: str
 ) -> None:
     run(superuser, "ALTER SCHEMA keydeck OWNER TO postgres", f"REVOKE ALL ON SCHEMA keydeck FROM {OPERATOR}")
     check = found(database_url)["schema keydeck"]
@@ -276,7 +276,7 @@ def test_hostile_names_in_the_database_reach_no_terminal(superuser: Engine, data
             connection.execute(text(f"DROP ROLE {quoted}".replace(":", "\\:")))
 
 
-def test_a_diagnosis_writes_nothing(services: Wired, superuser: Engine, database_url: str) -> None:
+def test_a_diagnosis_writes_nothing(services: Container, superuser: Engine, database_url: str) -> None:
     def state() -> list[object]:
         statement = text(
             "SELECT relname, n_tup_ins, n_tup_upd, n_tup_del FROM pg_stat_user_tables ORDER BY 1"
@@ -291,7 +291,7 @@ def test_a_diagnosis_writes_nothing(services: Wired, superuser: Engine, database
     assert state() == before
 
 
-def test_the_journals_own_database_is_asked_for_no_tokens(services: Wired, database_url: str) -> None:
+def test_the_journals_own_database_is_asked_for_no_tokens(services: Container, database_url: str) -> None:
     checks = list(look_at_database(place(database_url, tables=()), Event()))
     assert "keydeck.journal" in {c.name for c in checks}
     assert not any("access_token" in c.name for c in checks)

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from console.container import Container
 from console.sandbox.world import World
-from console.wiring import Wired
 from crypto_core.database.state.journal import JournalEntry
 from crypto_core.envelope import Format
 from crypto_core.errors import NotConfirmedError, RefusedError
@@ -71,13 +71,13 @@ def test_no_consent_and_one_to_something_else_are_refused(danger: Danger) -> Non
 
 
 @pytest.fixture
-def several(services: Wired, world: World) -> Plan:
+def several(services: Container, world: World) -> Plan:
     refs = tuple(world.sealed_under(world.old_key)[:3])
     return services.services.work.plan(Verb.REENCRYPT, Selection(refs), world.current_key.arn)
 
 
 @pytest.fixture
-def single(services: Wired, world: World) -> Plan:
+def single(services: Container, world: World) -> Plan:
     refs = tuple(world.sealed_under(world.old_key)[:1])
     return services.services.work.plan(Verb.REENCRYPT, Selection(refs), world.current_key.arn)
 
@@ -88,7 +88,7 @@ def test_a_plan_says_how_much_asking_it_takes(several: Plan, single: Plan) -> No
     assert replace(single, tokens=0).danger is Danger.NONE
 
 
-def test_a_plan_made_again_is_the_same_one(services: Wired, several: Plan) -> None:
+def test_a_plan_made_again_is_the_same_one(services: Container, several: Plan) -> None:
     again = services.services.work.plan(several.verb, several.selection, several.target_key_arn)
     assert again.digest == several.digest
     assert len(again.digest) == 64
@@ -126,7 +126,7 @@ def test_other_tokens_take_a_consent_of_their_own(several: Plan) -> None:
 # The service
 
 
-def refused(services: Wired) -> list[JournalEntry]:
+def refused(services: Container) -> list[JournalEntry]:
     return [e for e in services.journal.entries() if e.outcome == "refused"]
 
 
@@ -142,7 +142,7 @@ def refused(services: Wired) -> list[JournalEntry]:
     ids=["none", "pressed", "wrong number", "typed for another plan", "option for another plan"],
 )
 def test_a_run_without_the_consent_it_demands_changes_nothing_and_is_journaled(
-    services: Wired,
+    services: Container,
     several: Plan,
     single: Plan,
     stored: Stored,
@@ -165,7 +165,7 @@ def test_a_run_without_the_consent_it_demands_changes_nothing_and_is_journaled(
 
 @pytest.mark.parametrize("origin", Origin)
 def test_the_journal_says_how_the_operator_agreed(
-    services: Wired, several: Plan, single: Plan, origin: Origin
+    services: Container, several: Plan, single: Plan, origin: Origin
 ) -> None:
     plan, consent = {
         Origin.PRESSED: (single, Consent.pressed(single)),
@@ -180,7 +180,7 @@ def test_the_journal_says_how_the_operator_agreed(
 
 
 def test_the_command_agrees_by_its_option_and_only_by_it(
-    services: Wired, world: World, keydeck: Callable[..., Any]
+    services: Container, world: World, keydeck: Callable[..., Any]
 ) -> None:
     ref = str(world.sealed_under(world.old_key)[0])
     command = ("reencrypt", ref, "--to", world.current_key.arn)

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, text
 
+from console.container import Container
 from console.sandbox.endpoint import Denial
 from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
 from console.settings import load
-from console.wiring import Wired, wire
 from crypto_core import encrypt_token
 from crypto_core.cipher import TokenCipher
 from crypto_core.database.tokens.tables import PLATFORM_TABLES
@@ -30,7 +30,7 @@ def kms(sandbox: Sandbox) -> Any:
 
 
 @pytest.fixture
-def store_under(services: Wired, platform: Engine) -> Callable[[str, int], None]:
+def store_under(services: Container, platform: Engine) -> Callable[[str, int], None]:
     """Leaves only connections whose tokens are under one key."""
 
     def fill(key: str, tokens: int) -> None:
@@ -52,9 +52,9 @@ def store_under(services: Wired, platform: Engine) -> Callable[[str, int], None]
 
 def taken(**options: Any) -> Status:
     """The status of services over settings as they are now."""
-    wired = wire(load(options).settings)
-    status = wired.services.status.take()
-    wired.close()
+    container = Container(load(options).settings)
+    status = container.services.status.take()
+    container.close()
     return status
 
 
@@ -63,7 +63,7 @@ def about(status: Status, key_arn: str) -> dict[str, Problem]:
 
 
 def test_every_token_under_a_trusted_enabled_key_is_well(
-    services: Wired, store_under: Callable[[str, int], None], world: World
+    services: Container, store_under: Callable[[str, int], None], world: World
 ) -> None:
     store_under(world.current_key.arn, 4)
     status = services.services.status.take()
@@ -74,7 +74,7 @@ def test_every_token_under_a_trusted_enabled_key_is_well(
     assert (share.alias, share.key_state, share.trusted) == ("alias/tokens", "Enabled", True)
 
 
-def test_the_totals_of_columns_formats_and_keys_agree(services: Wired, world: World) -> None:
+def test_the_totals_of_columns_formats_and_keys_agree(services: Container, world: World) -> None:
     status = services.services.status.take()
     assert status.tokens == sum(status.by_format.values()) == sum(c.tokens for c in status.by_column)
     assert dict(status.by_format) == world.by_format
@@ -86,7 +86,7 @@ def test_the_totals_of_columns_formats_and_keys_agree(services: Wired, world: Wo
     assert sum(under) + sum(s.tokens for s in status.keys if not s.key_arn) == status.protected
 
 
-def test_the_worst_problem_is_first_and_each_leads_to_its_rows(services: Wired, world: World) -> None:
+def test_the_worst_problem_is_first_and_each_leads_to_its_rows(services: Container, world: World) -> None:
     services.services.work.verify(Selection(everything=True))
     status = services.services.status.take()
     ranks = [problem.severity.rank for problem in status.problems]
@@ -103,7 +103,7 @@ def test_the_worst_problem_is_first_and_each_leads_to_its_rows(services: Wired, 
         assert services.services.inventory.count(Query(filter_)) == tokens, filter_
 
 
-def test_a_problem_says_where_its_tokens_are(services: Wired, world: World) -> None:
+def test_a_problem_says_where_its_tokens_are(services: Container, world: World) -> None:
     status = services.services.status.take()
     plaintext = next(p for p in status.problems if p.filter == "format:plaintext")
     for column, formats in world.by_column.items():
@@ -112,7 +112,7 @@ def test_a_problem_says_where_its_tokens_are(services: Wired, world: World) -> N
 
 
 def test_tokens_under_a_key_pending_deletion_are_critical(
-    services: Wired, store_under: Callable[[str, int], None], new_key: Callable[[], str], kms: Any
+    services: Container, store_under: Callable[[str, int], None], new_key: Callable[[], str], kms: Any
 ) -> None:
     key = new_key()
     store_under(key, 3)
@@ -127,7 +127,7 @@ def test_tokens_under_a_key_pending_deletion_are_critical(
 
 
 def test_tokens_under_a_disabled_key_are_a_high_problem(
-    services: Wired, store_under: Callable[[str, int], None], new_key: Callable[[], str], kms: Any
+    services: Container, store_under: Callable[[str, int], None], new_key: Callable[[], str], kms: Any
 ) -> None:
     key = new_key()
     store_under(key, 3)
@@ -141,7 +141,7 @@ def test_tokens_under_a_disabled_key_are_a_high_problem(
 
 @pytest.mark.parametrize("state", ["PendingImport", "Unavailable"])
 def test_any_other_state_that_does_not_open_is_a_high_problem(
-    services: Wired,
+    services: Container,
     store_under: Callable[[str, int], None],
     new_key: Callable[[], str],
     sandbox: Sandbox,
@@ -156,7 +156,7 @@ def test_any_other_state_that_does_not_open_is_a_high_problem(
 
 
 def test_tokens_under_a_key_that_is_not_trusted_are_a_high_problem(
-    services: Wired, store_under: Callable[[str, int], None], new_key: Callable[[], str]
+    services: Container, store_under: Callable[[str, int], None], new_key: Callable[[], str]
 ) -> None:
     key = new_key()
     store_under(key, 2)
@@ -171,7 +171,7 @@ def test_tokens_under_a_key_that_is_not_trusted_are_a_high_problem(
 
 @pytest.mark.parametrize("name", ["arn", "key_id", "alias"])
 def test_a_key_may_be_trusted_by_any_of_its_names(
-    services: Wired, store_under: Callable[[str, int], None], world: World, name: str
+    services: Container, store_under: Callable[[str, int], None], world: World, name: str
 ) -> None:
     key = world.old_key
     store_under(key.arn, 2)
@@ -181,7 +181,7 @@ def test_a_key_may_be_trusted_by_any_of_its_names(
 
 
 def test_a_trusted_alias_that_cannot_be_resolved_is_told(
-    services: Wired, store_under: Callable[[str, int], None], world: World
+    services: Container, store_under: Callable[[str, int], None], world: World
 ) -> None:
     store_under(world.current_key.arn, 1)
     status = taken(trusted_keys=("alias/not-there",))
@@ -190,7 +190,7 @@ def test_a_trusted_alias_that_cannot_be_resolved_is_told(
 
 
 def test_a_write_key_that_is_disabled_is_a_high_problem(
-    services: Wired,
+    services: Container,
     store_under: Callable[[str, int], None],
     new_key: Callable[[], str],
     kms: Any,
@@ -208,7 +208,7 @@ def test_a_write_key_that_is_disabled_is_a_high_problem(
 
 
 def test_without_a_write_key_that_is_told(
-    services: Wired,
+    services: Container,
     store_under: Callable[[str, int], None],
     world: World,
     monkeypatch: pytest.MonkeyPatch,
@@ -225,7 +225,7 @@ def test_without_a_write_key_that_is_told(
 
 
 def test_a_state_that_may_not_be_read_is_told_by_its_action(
-    services: Wired, sandbox: Sandbox, world: World
+    services: Container, sandbox: Sandbox, world: World
 ) -> None:
     sandbox.control.add_denial(Denial("*", "kms:DescribeKey", world.old_key.key_id))
     status = services.services.status.take()
@@ -240,7 +240,7 @@ def test_a_state_that_may_not_be_read_is_told_by_its_action(
 
 
 def test_aliases_that_may_not_be_read_only_lack_the_alias(
-    services: Wired, sandbox: Sandbox, world: World, environment: dict[str, str]
+    services: Container, sandbox: Sandbox, world: World, environment: dict[str, str]
 ) -> None:
     sandbox.control.add_denial(Denial("*", "kms:ListAliases"))
     status = taken()
@@ -250,7 +250,7 @@ def test_aliases_that_may_not_be_read_only_lack_the_alias(
 
 
 def test_after_everything_is_put_right_the_status_is_well(
-    services: Wired, world: World, platform: Engine
+    services: Container, world: World, platform: Engine
 ) -> None:
     work, key = services.services.work, world.current_key.arn
     for verb, selection in (
@@ -273,7 +273,7 @@ def test_after_everything_is_put_right_the_status_is_well(
     assert {s.key_arn for s in status.keys} == {key}
 
 
-def test_the_status_is_a_json_document_with_every_format(services: Wired, world: World) -> None:
+def test_the_status_is_a_json_document_with_every_format(services: Container, world: World) -> None:
     document = services.services.status.take().as_json()
     assert set(document) == {"tokens", "by_format", "by_column", "keys", "coverage"}
     assert document["by_format"] == {f.value: n for f, n in world.by_format.items()}

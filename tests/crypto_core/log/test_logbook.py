@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
+from console.container import Container
 from console.sandbox.endpoint.control import Denial
 from console.sandbox.sandbox import Sandbox
-from console.wiring import Wired
 from crypto_core.aws.kms import KmsApi
 from crypto_core.errors import KmsError
 from crypto_core.log.logbook import LogLine, Recent
@@ -57,7 +57,7 @@ def test_one_event_of_a_kind_is_let_through_in_a_while() -> None:
 
 
 def test_kms_calls_that_fail_are_logged_once_and_the_others_not(
-    services: Wired, sandbox: Sandbox, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    services: Container, sandbox: Sandbox, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("crypto_core.log.observation._FAILURES", LogRateLimit(1000.0))
     caplog.set_level(logging.INFO, "crypto_core")
@@ -74,7 +74,7 @@ def test_kms_calls_that_fail_are_logged_once_and_the_others_not(
 
 
 def test_a_run_is_logged_with_its_counts_and_no_token(
-    keydeck: Callable[..., Any], services: Wired, world: Any, caplog: pytest.LogCaptureFixture
+    keydeck: Callable[..., Any], services: Container, world: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "crypto_core")
     ref = world.plaintext_refs[0]

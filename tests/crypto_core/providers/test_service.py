@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, text
 
+from console.container import Container
 from console.sandbox.provider_tokens import MARKER, Style
 from console.sandbox.providers import CLIENT_ID, CLIENT_SECRET
 from console.sandbox.providers_control import ProviderControl
 from console.sandbox.world import World
-from console.wiring import Wired
 from crypto_core.database.tokens.opening import ValueOpener
 from crypto_core.envelope import Format
 from crypto_core.errors import (
@@ -45,7 +45,7 @@ Make = Callable[..., ProviderService]
 
 
 @pytest.fixture
-def make(services: Wired, providers: ProviderControl, waited: Waited) -> Make:
+def make(services: Container, providers: ProviderControl, waited: Waited) -> Make:
     """Make a service over the test's own database; what isn't named is as the settings have it."""
 
     def service(**changed: Any) -> ProviderService:
@@ -88,7 +88,7 @@ def revoked(service: ProviderService, *refs: TokenRef, **options: Any) -> Revoca
     return service.revoke(plan, typed(plan), **options)
 
 
-def last_entries(services: Wired) -> list[tuple[str, dict[str, Any]]]:
+def last_entries(services: Container) -> list[tuple[str, dict[str, Any]]]:
     return [
         (e.outcome, json.loads(e.detail)) for e in services.journal.entries() if e.action == "revoke tokens"
     ]
@@ -198,7 +198,7 @@ def test_a_row_that_names_another_host_meanwhile_is_not_followed(make: Make, pla
 
 def test_tokens_are_revoked_proved_and_journaled_and_nothing_tells_them(
     make: Make,
-    services: Wired,
+    services: Container,
     world: World,
     platform: Engine,
     providers: ProviderControl,
@@ -258,7 +258,7 @@ def test_tokens_are_revoked_proved_and_journaled_and_nothing_tells_them(
 
 
 def test_a_token_that_was_replaced_since_the_plan_stays(
-    make: Make, services: Wired, platform: Engine, providers: ProviderControl
+    make: Make, services: Container, platform: Engine, providers: ProviderControl
 ) -> None:
     service = make()
     one, two = add_github(platform, github_token("ghp_"), github_token("ghp_", 1))
@@ -277,7 +277,7 @@ def test_a_token_that_was_replaced_since_the_plan_stays(
 
 
 def test_where_a_second_person_is_wanted_nothing_is_sent_before(
-    make: Make, services: Wired, platform: Engine, providers: ProviderControl
+    make: Make, services: Container, platform: Engine, providers: ProviderControl
 ) -> None:
     second = SecondPerson()
     service = make(approvals=second)
@@ -325,7 +325,7 @@ def test_read_only_plans_and_refuses(make: Make, platform: Engine, providers: Pr
 
 @pytest.mark.deep
 def test_many_tokens_are_revoked_a_thousand_at_a_time_and_a_failed_batch_is_told_token_by_token(
-    make: Make, services: Wired, platform: Engine, providers: ProviderControl
+    make: Make, services: Container, platform: Engine, providers: ProviderControl
 ) -> None:
     service = make()
     # Refresh tokens: they are revoked like others, and nobody can be asked about them.
@@ -352,7 +352,7 @@ def test_many_tokens_are_revoked_a_thousand_at_a_time_and_a_failed_batch_is_told
 
 
 def test_an_oauth_apps_own_tokens_are_revoked_by_the_app(
-    make: Make, services: Wired, platform: Engine, providers: ProviderControl
+    make: Make, services: Container, platform: Engine, providers: ProviderControl
 ) -> None:
     app = replace(services.settings.endpoints, github_client_id=CLIENT_ID, github_client_secret=CLIENT_SECRET)
     dead = github_token("gho_", 1)
@@ -412,7 +412,7 @@ def test_one_token_in_two_places_is_told_before_it_is_revoked(
 
 
 def test_cancelled_it_says_what_was_sent_and_what_was_not(
-    make: Make, services: Wired, platform: Engine, providers: ProviderControl
+    make: Make, services: Container, platform: Engine, providers: ProviderControl
 ) -> None:
     cancelled = Event()
     refs = add_github(platform, *(github_token("ghr_", number) for number in range(1_001)))

@@ -11,10 +11,10 @@ import pytest
 from sqlalchemy import Engine, text
 
 import crypto_core
+from console.container import Container
 from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
 from console.settings import load
-from console.wiring import Wired, wire
 from crypto_core.envelope import Format, classify, parse
 from crypto_core.envelope.encryption_context import encryption_context
 from crypto_core.errors import EnvelopeError, InvalidCiphertextError, MissingReferenceError
@@ -26,15 +26,15 @@ from crypto_core.references import TokenRef
 
 
 @pytest.fixture
-def v2(services: Wired) -> Iterator[Wired]:
+def v2(services: Container) -> Iterator[Container]:
     """The services as they are where KEYDECK_WRITE_FORMAT is v2."""
-    wired = wire(load({"write_format": "v2"}).settings)
-    yield wired
-    wired.close()
+    container = Container(load({"write_format": "v2"}).settings)
+    yield container
+    container.close()
 
 
-def written(wired: Wired, verb: Verb, selection: Selection, key: str, **more: Any) -> RunResult:
-    work = wired.services.work
+def written(container: Container, verb: Verb, selection: Selection, key: str, **more: Any) -> RunResult:
+    work = container.services.work
     planned = work.plan(verb, selection, key, **more)
     return work.run(planned, Consent.by_option(planned))
 
@@ -56,7 +56,7 @@ def move(platform: Engine, source: TokenRef, target: TokenRef) -> None:
 
 @pytest.mark.deep
 def test_envelopes_become_v2_and_every_token_still_opens(
-    v2: Wired, world: World, stored: Callable[[TokenRef], str]
+    v2: Container, world: World, stored: Callable[[TokenRef], str]
 ) -> None:
     refs = world.sealed_under(world.old_key)
     plan = v2.services.work.plan(
@@ -74,14 +74,14 @@ def test_envelopes_become_v2_and_every_token_still_opens(
 
 @pytest.mark.deep
 def test_v2_is_attributed_by_the_same_groups_as_v1(
-    v2: Wired, world: World, stored: Callable[[TokenRef], str]
+    v2: Container, world: World, stored: Callable[[TokenRef], str]
 ) -> None:
     """Without remembered answers nothing but the data key's prefix tells the key."""
     before = v2.services.status.take()
     written(v2, Verb.REENCRYPT, Selection(under_key=world.old_key.arn), world.current_key.arn)
     with v2.engine.begin() as connection:
         connection.execute(text("DELETE FROM keydeck.key_answer"))
-    fresh = wire(load().settings)
+    fresh = Container(load().settings)
     try:
         status = fresh.services.status.take()
     finally:
@@ -99,7 +99,7 @@ def test_v2_is_attributed_by_the_same_groups_as_v1(
 
 
 def test_plaintext_and_dev_values_become_v2_in_place(
-    v2: Wired, world: World, stored: Callable[[TokenRef], str]
+    v2: Container, world: World, stored: Callable[[TokenRef], str]
 ) -> None:
     result = written(v2, Verb.ENCRYPT, Selection(unprotected=True), world.current_key.arn)
     refs = world.plaintext_refs + world.dev_refs
@@ -110,7 +110,7 @@ def test_plaintext_and_dev_values_become_v2_in_place(
 
 
 def test_a_v2_envelope_stays_v2_where_v1_is_written(
-    v2: Wired, services: Wired, world: World, stored: Callable[[TokenRef], str]
+    v2: Container, services: Container, world: World, stored: Callable[[TokenRef], str]
 ) -> None:
     ref = world.sealed_under(world.current_key)[0]
     written(v2, Verb.REENCRYPT, Selection((ref,)), world.current_key.arn)
@@ -125,7 +125,7 @@ def test_a_v2_envelope_stays_v2_where_v1_is_written(
 
 
 def test_only_an_explicit_downgrade_makes_v1_of_v2(
-    v2: Wired, services: Wired, world: World, stored: Callable[[TokenRef], str]
+    v2: Container, services: Container, world: World, stored: Callable[[TokenRef], str]
 ) -> None:
     ref = world.sealed_under(world.current_key)[0]
     written(v2, Verb.REENCRYPT, Selection((ref,)), world.current_key.arn)
@@ -139,7 +139,7 @@ def test_only_an_explicit_downgrade_makes_v1_of_v2(
 
 
 def test_a_v2_envelope_in_another_row_does_not_open_and_the_reason_says_so(
-    v2: Wired, world: World, platform: Engine, stored: Callable[[TokenRef], str]
+    v2: Container, world: World, platform: Engine, stored: Callable[[TokenRef], str]
 ) -> None:
     source, target = world.sealed_under(world.current_key)[:2]
     written(v2, Verb.REENCRYPT, Selection((source,)), world.current_key.arn)
@@ -153,7 +153,9 @@ def test_a_v2_envelope_in_another_row_does_not_open_and_the_reason_says_so(
     assert own.opened
 
 
-def test_a_v1_envelope_in_another_row_opens_there(services: Wired, world: World, platform: Engine) -> None:
+def test_a_v1_envelope_in_another_row_opens_there(
+    services: Container, world: World, platform: Engine
+) -> None:
     """What v2 is for: v1 promises no such thing."""
     source, target = world.sealed_under(world.current_key)[:2]
     move(platform, source, target)
@@ -162,7 +164,7 @@ def test_a_v1_envelope_in_another_row_opens_there(services: Wired, world: World,
 
 
 def test_a_moved_v2_envelope_is_not_re_encrypted_into_its_new_row(
-    v2: Wired, world: World, platform: Engine, stored: Callable[[TokenRef], str]
+    v2: Container, world: World, platform: Engine, stored: Callable[[TokenRef], str]
 ) -> None:
     source, target = world.sealed_under(world.current_key)[:2]
     written(v2, Verb.REENCRYPT, Selection((source,)), world.current_key.arn)
@@ -175,7 +177,7 @@ def test_a_moved_v2_envelope_is_not_re_encrypted_into_its_new_row(
 
 
 def test_a_v2_envelope_is_not_rewrapped_under_another_key(
-    v2: Wired, world: World, stored: Callable[[TokenRef], str]
+    v2: Container, world: World, stored: Callable[[TokenRef], str]
 ) -> None:
     ref = world.sealed_under(world.current_key)[0]
     written(v2, Verb.REENCRYPT, Selection((ref,)), world.current_key.arn)
@@ -186,7 +188,7 @@ def test_a_v2_envelope_is_not_rewrapped_under_another_key(
 
 
 def test_a_v2_envelope_is_rewrapped_to_its_keys_current_material(
-    v2: Wired,
+    v2: Container,
     sandbox: Sandbox,
     world: World,
     new_key: Callable[[], str],
@@ -195,7 +197,7 @@ def test_a_v2_envelope_is_rewrapped_to_its_keys_current_material(
 ) -> None:
     key = new_key()
     monkeypatch.setenv("KEYDECK_TRUSTED_KEYS", key)
-    v2 = wire(load({"write_format": "v2"}).settings)
+    v2 = Container(load({"write_format": "v2"}).settings)
     ref = world.sealed_under(world.current_key)[0]
     written(v2, Verb.REENCRYPT, Selection((ref,)), key)
     before = parse(stored(ref))
@@ -210,7 +212,7 @@ def test_a_v2_envelope_is_rewrapped_to_its_keys_current_material(
 
 
 def test_cloudtrail_says_which_token_was_opened_in_v2_and_not_in_v1(
-    v2: Wired, sandbox: Sandbox, world: World
+    v2: Container, sandbox: Sandbox, world: World
 ) -> None:
     # Two tokens that nothing else in this file makes v2: the trail is there for all tests.
     first, second = world.sealed_under(world.current_key)[-2:]
@@ -227,7 +229,7 @@ def test_cloudtrail_says_which_token_was_opened_in_v2_and_not_in_v1(
     assert encryption_context(second) not in contexts
 
 
-def test_inspection_tells_the_fields_of_v2_and_asks_kms_for_this_row(v2: Wired, world: World) -> None:
+def test_inspection_tells_the_fields_of_v2_and_asks_kms_for_this_row(v2: Container, world: World) -> None:
     ref = world.sealed_under(world.current_key)[0]
     written(v2, Verb.REENCRYPT, Selection((ref,)), world.current_key.arn)
     with v2.engine.begin() as connection:
@@ -241,7 +243,7 @@ def test_inspection_tells_the_fields_of_v2_and_asks_kms_for_this_row(v2: Wired, 
     assert (found.wrapped_by.key_arn, found.evidence) == (world.current_key.arn, Evidence.VERIFIED)
 
 
-def test_the_inventory_finds_v2_tokens_by_their_key(v2: Wired, world: World) -> None:
+def test_the_inventory_finds_v2_tokens_by_their_key(v2: Container, world: World) -> None:
     refs = world.sealed_under(world.old_key)
     written(v2, Verb.REENCRYPT, Selection(refs[:3]), world.current_key.arn)
     query = Query(f"format:v2 key:{world.current_key.key_id}")
@@ -251,7 +253,7 @@ def test_the_inventory_finds_v2_tokens_by_their_key(v2: Wired, world: World) -> 
 
 
 def test_a_v2_envelope_that_names_another_key_than_the_one_that_wrapped_it_is_not_opened(
-    v2: Wired, world: World, platform: Engine, stored: Callable[[TokenRef], str]
+    v2: Container, world: World, platform: Engine, stored: Callable[[TokenRef], str]
 ) -> None:
     """The ARN in an envelope is a claim of whoever wrote the row."""
     ref = world.sealed_under(world.current_key)[0]
@@ -306,7 +308,7 @@ def test_what_is_no_text_is_refused_with_an_error_of_ours(environment: dict[str,
 
 
 def test_inspecting_a_moved_v2_envelope_says_that_it_does_not_belong_there(
-    v2: Wired, world: World, platform: Engine
+    v2: Container, world: World, platform: Engine
 ) -> None:
     """Also where KMS is known to have opened the same value in its own row."""
     source, target = world.sealed_under(world.current_key)[:2]
@@ -321,7 +323,7 @@ def test_inspecting_a_moved_v2_envelope_says_that_it_does_not_belong_there(
 
 
 def test_a_new_envelope_that_can_not_be_made_says_nothing_of_the_old_one(
-    v2: Wired, world: World, platform: Engine
+    v2: Container, world: World, platform: Engine
 ) -> None:
     ref = world.sealed_under(world.current_key)[0]
     long = TokenRef(ref.table, ref.column, "x" * 1025)
@@ -345,7 +347,7 @@ def test_the_id_of_a_reference_is_text(environment: dict[str, str], monkeypatch:
             crypto_core.encrypt_token("xoxb-made-up", reference)  # type: ignore[arg-type]
 
 
-def test_a_number_is_one_id_however_it_is_typed(services: Wired, world: World) -> None:
+def test_a_number_is_one_id_however_it_is_typed(services: Container, world: World) -> None:
     ref = next(
         r for r in world.tokens if r.table == "slack_connection" and world.tokens[r].format is Format.V1
     )

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
+from console.container import Container
 from console.sandbox.endpoint.control import Denial
 from console.sandbox.sandbox import Sandbox
-from console.wiring import Wired
 from crypto_core.errors import EventStoreError
 from crypto_core.keys.replacement.witness import UseSeen
 from crypto_core.reencryption.jobs.access import AccessComparison
@@ -53,14 +53,14 @@ def key(sandbox: Sandbox, new_key: Callable[[], str]) -> Callable[..., str]:
     return make
 
 
-def comparison(services: Wired, witness: Seen | None = None, identity: str = "") -> AccessComparison:
+def comparison(services: Container, witness: Seen | None = None, identity: str = "") -> AccessComparison:
     keys: Any = services.services.keys
     policies: Any = services.services.policies
     return AccessComparison(keys, policies, witness, identity=lambda: identity)
 
 
 def test_who_the_target_does_not_name_is_named_with_what_is_lost(
-    services: Wired, key: Callable[..., str]
+    services: Container, key: Callable[..., str]
 ) -> None:
     old, new = key(allow(aws(PLATFORM, role("backup")))), key(allow(aws(PLATFORM)))
     assert comparison(services).compare(old, new).losses == ("role/backup loses Decrypt and GenerateDataKey",)
@@ -69,7 +69,9 @@ def test_who_the_target_does_not_name_is_named_with_what_is_lost(
     assert comparison(services).compare(old, new, [role("other")]).losses != ()
 
 
-def test_a_grant_counts_as_a_policy_does(services: Wired, sandbox: Sandbox, key: Callable[..., str]) -> None:
+def test_a_grant_counts_as_a_policy_does(
+    services: Container, sandbox: Sandbox, key: Callable[..., str]
+) -> None:
     old, new = key(), key()
     sandbox.client("kms").create_grant(KeyId=old, GranteePrincipal=PLATFORM, Operations=["Decrypt"])
     assert comparison(services).compare(old, new).losses == ("role/platform loses Decrypt",)
@@ -78,7 +80,7 @@ def test_a_grant_counts_as_a_policy_does(services: Wired, sandbox: Sandbox, key:
 
 
 def test_who_was_seen_and_whom_the_new_keys_policy_does_not_know_is_named(
-    services: Wired, key: Callable[..., str]
+    services: Container, key: Callable[..., str]
 ) -> None:
     old, new = key(allow(aws(ROOT))), key(allow(aws(role("b"))))
     told = comparison(services, Seen({old: (PLATFORM,)})).compare(old, new).losses
@@ -86,7 +88,7 @@ def test_who_was_seen_and_whom_the_new_keys_policy_does_not_know_is_named(
 
 
 def test_where_iam_decides_under_both_only_who_was_seen_under_the_new_key_surely_may(
-    services: Wired, key: Callable[..., str]
+    services: Container, key: Callable[..., str]
 ) -> None:
     old, new = key(allow(aws(ROOT))), key(allow(aws(ROOT)))
     assert comparison(services).compare(old, new).losses == ()
@@ -97,14 +99,14 @@ def test_where_iam_decides_under_both_only_who_was_seen_under_the_new_key_surely
 
 
 def test_who_is_named_by_both_policies_and_seen_loses_nothing(
-    services: Wired, key: Callable[..., str]
+    services: Container, key: Callable[..., str]
 ) -> None:
     named = allow(aws(PLATFORM), Condition=VIA)
     old, new = key(named), key(named)
     assert comparison(services, Seen({old: (PLATFORM,)})).compare(old, new).losses == ()
 
 
-def test_keydecks_own_uses_are_the_preflights(services: Wired, key: Callable[..., str]) -> None:
+def test_keydecks_own_uses_are_the_preflights(services: Container, key: Callable[..., str]) -> None:
     old, new = key(allow(aws(ROOT))), key(allow(aws(ROOT)))
     witness = Seen({old: (role("ops/oncall"), "s3.amazonaws.com")})
     session = "arn:aws:sts::123456789012:assumed-role/oncall/ana"
@@ -112,7 +114,7 @@ def test_keydecks_own_uses_are_the_preflights(services: Wired, key: Callable[...
     assert comparison(services, witness, session.replace("oncall", "other")).compare(old, new).losses != ()
 
 
-def test_a_new_denial_under_conditions_is_told(services: Wired, key: Callable[..., str]) -> None:
+def test_a_new_denial_under_conditions_is_told(services: Container, key: Callable[..., str]) -> None:
     named = allow(aws(PLATFORM))
     old, new = key(named), key(named, allow("*", Effect="Deny", Condition=VIA))
     (told,) = comparison(services).compare(old, new).losses
@@ -121,7 +123,7 @@ def test_a_new_denial_under_conditions_is_told(services: Wired, key: Callable[..
 
 @pytest.mark.parametrize("operation", ["kms:GetKeyPolicy", "kms:ListGrants"])
 def test_what_may_not_be_read_is_a_loss_and_never_taken_as_fine(
-    services: Wired, sandbox: Sandbox, key: Callable[..., str], operation: str
+    services: Container, sandbox: Sandbox, key: Callable[..., str], operation: str
 ) -> None:
     old, new = key(allow(aws(PLATFORM))), key(allow(aws(PLATFORM)))
     sandbox.control.add_denial(Denial("*", operation))
@@ -134,7 +136,7 @@ def test_what_may_not_be_read_is_a_loss_and_never_taken_as_fine(
     assert accepted.notes == told
 
 
-def test_what_the_events_do_not_tell_is_noted(services: Wired, key: Callable[..., str]) -> None:
+def test_what_the_events_do_not_tell_is_noted(services: Container, key: Callable[..., str]) -> None:
     old, new = key(allow(aws(PLATFORM))), key(allow(aws(PLATFORM)))
     witness = Seen({}, gaps=("eu-west-1: not fetched",))
     (note,) = comparison(services, witness).compare(old, new).notes
@@ -144,7 +146,7 @@ def test_what_the_events_do_not_tell_is_noted(services: Wired, key: Callable[...
 
 
 @pytest.mark.parametrize("text", HOSTILE)
-def test_hostile_names_are_cleaned(services: Wired, key: Callable[..., str], text: str) -> None:
+def test_hostile_names_are_cleaned(services: Container, key: Callable[..., str], text: str) -> None:
     old, new = key(allow(aws(ROOT))), key(allow(aws(ROOT)))
     told = comparison(services, Seen({old: (role(text),)}, gaps=(text,))).compare(old, new)
     for line in (*told.losses, *told.notes):

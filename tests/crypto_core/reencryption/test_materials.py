@@ -8,10 +8,10 @@ from threading import Event
 import pytest
 from sqlalchemy import Engine, text
 
+from console.container import Container
 from console.sandbox.endpoint import Denial
 from console.sandbox.sandbox import Sandbox
 from console.settings import load
-from console.wiring import Wired, wire
 from crypto_core.database.state.installation import install
 from crypto_core.database.tokens.tables import PLATFORM_TABLES
 from crypto_core.envelope import EnvelopeV1, serialise
@@ -65,7 +65,7 @@ def seal(sandbox: Sandbox, platform: Engine, environment: dict[str, str]) -> Ite
 
 def examine(key: str, *, verify: int = 0, trust: bool = True, cancelled: Event | None = None) -> KeyMaterials:
     """The materials, by services of their own."""
-    services: Wired = wire(load().settings, trust=(key,) if trust else ())
+    services: Container = Container(load().settings, trust=(key,) if trust else ())
     install(services.engine)
     try:
         return services.services.materials.examine(key, verify=verify, cancelled=cancelled)

@@ -15,10 +15,10 @@ import pytest
 from sqlalchemy import Engine, text
 
 import console
+from console.container import Container
 from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
 from console.settings import load
-from console.wiring import Wired, wire
 from crypto_core.cipher import TokenCipher
 from crypto_core.database.connection.engine import open_engine
 from crypto_core.database.state.installation import install
@@ -55,9 +55,9 @@ def own(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
 
 
 @pytest.fixture
-def wired(own: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Iterator[Wired]:
+def container(own: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Iterator[Container]:
     monkeypatch.setattr(runner, "PAGE", 5)
-    services = wire(load().settings)
+    services = Container(load().settings)
     install(services.engine)
     yield services
     services.close()
@@ -70,9 +70,9 @@ def superuser(own: Sandbox) -> Iterator[Engine]:
     engine.dispose()
 
 
-def all_hold_their_tokens(wired: Wired, superuser: Engine, world: World) -> bool:
+def all_hold_their_tokens(container: Container, superuser: Engine, world: World) -> bool:
     """Every generated token that opened before opens, and is what was issued."""
-    cipher = TokenCipher(wired.keyring)
+    cipher = TokenCipher(container.keyring)
     opened = 0
     with superuser.connect() as connection:
         for table in PLATFORM_TABLES:
@@ -96,24 +96,24 @@ def backups(superuser: Engine) -> int:
         return int(connection.scalar(text("SELECT count(*) FROM keydeck.envelope_backup")) or 0)
 
 
-def completes(wired: Wired, superuser: Engine, world: World) -> bool:
+def completes(container: Container, superuser: Engine, world: World) -> bool:
     """A second run completes, nothing is left under the old key, and the journal is whole."""
-    selection, work = Selection(under_key=world.old_key.arn), wired.services.work
+    selection, work = Selection(under_key=world.old_key.arn), container.services.work
     planned = work.plan(Verb.REENCRYPT, selection, world.current_key.arn)
     result = work.run(planned, Consent.by_option(planned))
     assert (result.stopped_by, result.remaining) == ("", 0)
     verified = work.verify(Selection(everything=True))
     assert not [v for v in verified if v.key_arn == world.old_key.arn]
     assert backups(superuser) == len(world.sealed_under(world.old_key))
-    assert wired.journal.verify() is None
-    return all_hold_their_tokens(wired, superuser, world)
+    assert container.journal.verify() is None
+    return all_hold_their_tokens(container, superuser, world)
 
 
 @pytest.mark.deep
 def test_a_database_that_stops_in_the_middle_loses_nothing(
-    own: Sandbox, wired: Wired, superuser: Engine
+    own: Sandbox, container: Container, superuser: Engine
 ) -> None:
-    work, world = wired.services.work, own.world
+    work, world = container.services.work, own.world
     plan = work.plan(Verb.REENCRYPT, Selection(under_key=world.old_key.arn), world.current_key.arn)
     done: list[int] = []
 
@@ -125,7 +125,7 @@ def test_a_database_that_stops_in_the_middle_loses_nothing(
     with pytest.raises(DatabaseUnreachableError):
         work.run(plan, Consent.by_option(plan), progress=progress)
     for call in (
-        wired.services.status.take,
+        container.services.status.take,
         lambda: work.plan(plan.verb, plan.selection, plan.target_key_arn),
     ):
         with pytest.raises(DatabaseUnreachableError):
@@ -133,19 +133,19 @@ def test_a_database_that_stops_in_the_middle_loses_nothing(
     own.postgres.restart()
     superuser.dispose()
     assert 0 < done[-1] < plan.tokens
-    told = wired.journal.entries()
+    told = container.journal.entries()
     assert "started" in {e.outcome for e in told}
     assert not [e for e in told if "run_ended" in e.detail]
     assert backups(superuser) == done[-1]
-    assert all_hold_their_tokens(wired, superuser, world)
-    assert completes(wired, superuser, world)
+    assert all_hold_their_tokens(container, superuser, world)
+    assert completes(container, superuser, world)
 
 
 @pytest.mark.deep
 def test_sessions_that_are_ended_in_the_middle_lose_nothing(
-    own: Sandbox, wired: Wired, superuser: Engine
+    own: Sandbox, container: Container, superuser: Engine
 ) -> None:
-    work, world = wired.services.work, own.world
+    work, world = container.services.work, own.world
     plan = work.plan(Verb.REWRAP, Selection(everything=True), world.current_key.arn)
     pages = 0
 
@@ -161,14 +161,14 @@ def test_sessions_that_are_ended_in_the_middle_lose_nothing(
     result = work.run(plan, Consent.by_option(plan), progress=progress)
     assert pages > 3
     assert (result.stopped_by, result.remaining) == ("", 0)
-    assert all_hold_their_tokens(wired, superuser, world)
+    assert all_hold_their_tokens(container, superuser, world)
 
 
 @pytest.mark.deep
 def test_a_database_that_freezes_for_a_while_only_delays_the_run(
-    own: Sandbox, wired: Wired, superuser: Engine
+    own: Sandbox, container: Container, superuser: Engine
 ) -> None:
-    work, world = wired.services.work, own.world
+    work, world = container.services.work, own.world
     plan = work.plan(Verb.REENCRYPT, Selection(under_key=world.old_key.arn), world.current_key.arn)
     timers: list[Timer] = []
 
@@ -181,7 +181,7 @@ def test_a_database_that_freezes_for_a_while_only_delays_the_run(
     result = work.run(plan, Consent.by_option(plan), progress=progress)
     timers[0].join()
     assert (result.stopped_by, result.remaining) == ("", 0)
-    assert completes(wired, superuser, world)
+    assert completes(container, superuser, world)
 
 
 @contextmanager
@@ -205,7 +205,7 @@ def command(own: Sandbox, *arguments: str) -> Iterator[subprocess.Popen[str]]:
 @pytest.mark.deep
 @pytest.mark.parametrize("written", [1, 8])
 def test_a_process_that_is_killed_in_the_middle_loses_nothing(
-    own: Sandbox, wired: Wired, superuser: Engine, written: int
+    own: Sandbox, container: Container, superuser: Engine, written: int
 ) -> None:
     world = own.world
     own.control.set_latency(150)
@@ -216,20 +216,20 @@ def test_a_process_that_is_killed_in_the_middle_loses_nothing(
         assert process.wait(timeout=30) == -9
     own.control.clear()
     assert written <= backups(superuser) < len(world.sealed_under(world.old_key))
-    assert all_hold_their_tokens(wired, superuser, world)
-    assert completes(wired, superuser, world)
+    assert all_hold_their_tokens(container, superuser, world)
+    assert completes(container, superuser, world)
 
 
 @pytest.mark.deep
 def test_a_process_that_is_killed_while_it_encrypts_in_place_loses_nothing(
-    own: Sandbox, wired: Wired, superuser: Engine
+    own: Sandbox, container: Container, superuser: Engine
 ) -> None:
     world = own.world
     sealed = len(world.plaintext_refs) + len(world.dev_refs)
 
     def unprotected() -> int:
         scope = TokenScope(frozenset({Format.PLAINTEXT, Format.DEV}))
-        return sum(wired.store.count(scope).values())
+        return sum(container.store.count(scope).values())
 
     # Each column is written in a page of its own: slow enough that the first one is seen before the next.
     own.control.set_latency(1000)
@@ -238,17 +238,19 @@ def test_a_process_that_is_killed_while_it_encrypts_in_place_loses_nothing(
         process.kill()
     own.control.clear()
     assert 0 < unprotected() < sealed
-    work = wired.services.work
+    work = container.services.work
     planned = work.plan(Verb.ENCRYPT, Selection(unprotected=True), world.current_key.arn)
     result = work.run(planned, Consent.by_option(planned))
     assert result.complete
     assert unprotected() == backups(superuser) == 0
-    assert all_hold_their_tokens(wired, superuser, world)
-    assert wired.journal.verify() is None
+    assert all_hold_their_tokens(container, superuser, world)
+    assert container.journal.verify() is None
 
 
 @pytest.mark.deep
-def test_three_processes_at_once_move_each_token_once(own: Sandbox, wired: Wired, superuser: Engine) -> None:
+def test_three_processes_at_once_move_each_token_once(
+    own: Sandbox, container: Container, superuser: Engine
+) -> None:
     world = own.world
     own.control.set_latency(10)
     arguments = ("reencrypt", "--from", world.old_key.arn, "--to", world.current_key.arn, "--yes")
@@ -257,20 +259,22 @@ def test_three_processes_at_once_move_each_token_once(own: Sandbox, wired: Wired
     own.control.clear()
     assert all(code in (0, 1) for _, code in ends), ends
     assert backups(superuser) == len(world.sealed_under(world.old_key))
-    assert completes(wired, superuser, world)
+    assert completes(container, superuser, world)
 
 
-def test_a_standby_refuses_and_nothing_is_changed(own: Sandbox, wired: Wired, superuser: Engine) -> None:
-    world, work = own.world, wired.services.work
+def test_a_standby_refuses_and_nothing_is_changed(
+    own: Sandbox, container: Container, superuser: Engine
+) -> None:
+    world, work = own.world, container.services.work
     plan = work.plan(Verb.REENCRYPT, Selection(under_key=world.old_key.arn), world.current_key.arn)
     with superuser.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text("ALTER DATABASE tokens SET default_transaction_read_only = on"))
-    wired.engine.dispose()
+    container.engine.dispose()
     with pytest.raises(DatabaseError, match="read only"):
         work.run(plan, Consent.by_option(plan))
     # What can't be written into the schema is remembered all the same.
-    assert wired.services.status.take().tokens == len(world.tokens)
-    assert all_hold_their_tokens(wired, superuser, world)
+    assert container.services.status.take().tokens == len(world.tokens)
+    assert all_hold_their_tokens(container, superuser, world)
     assert backups(superuser) == 0
 
 

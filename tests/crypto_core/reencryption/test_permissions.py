@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
+from console.container import Container
 from console.sandbox.endpoint import Denial
 from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
 from console.settings import load
-from console.wiring import Wired, wire
 from crypto_core.envelope import classify
 from crypto_core.errors import MissingPermissionError
 from crypto_core.guard.outcome import Outcome
@@ -21,13 +21,13 @@ from crypto_core.references import TokenRef
 
 
 @pytest.fixture
-def plan(services: Wired) -> Callable[..., Plan]:
+def plan(services: Container) -> Callable[..., Plan]:
     return services.services.work.plan
 
 
 @pytest.mark.deep
 def test_a_target_that_may_not_make_data_keys_is_refused_before_the_first_token(
-    services: Wired, sandbox: Sandbox, world: World, stored: Callable[[TokenRef], str]
+    services: Container, sandbox: Sandbox, world: World, stored: Callable[[TokenRef], str]
 ) -> None:
     ref = world.sealed_under(world.old_key)[0]
     before = stored(ref)
@@ -58,7 +58,7 @@ def test_both_sides_of_a_rewrap_are_tried(plan: Callable[..., Plan], sandbox: Sa
 
 
 def test_one_of_several_sources_that_may_not_be_opened_is_told_and_holds_up_nobody(
-    services: Wired, plan: Callable[..., Plan], sandbox: Sandbox, world: World
+    services: Container, plan: Callable[..., Plan], sandbox: Sandbox, world: World
 ) -> None:
     services.services.status.take()
     sandbox.control.add_denial(Denial("*", "kms:Decrypt", world.old_key.key_id))
@@ -68,7 +68,7 @@ def test_one_of_several_sources_that_may_not_be_opened_is_told_and_holds_up_nobo
 
 
 def test_asking_brings_no_data_key_home_and_writes_nothing(
-    services: Wired,
+    services: Container,
     plan: Callable[..., Plan],
     sandbox: Sandbox,
     world: World,
@@ -91,19 +91,19 @@ def test_asking_brings_no_data_key_home_and_writes_nothing(
 def test_a_plan_asks_in_read_only_mode_too(
     environment: dict[str, str], sandbox: Sandbox, world: World
 ) -> None:
-    wired = wire(load({"read_only": True}).settings)
+    container = Container(load({"read_only": True}).settings)
     selection = Selection((world.plaintext_refs[0],))
     try:
-        assert wired.services.work.plan(Verb.ENCRYPT, selection, world.current_key.arn).tokens == 1
+        assert container.services.work.plan(Verb.ENCRYPT, selection, world.current_key.arn).tokens == 1
         sandbox.control.add_denial(Denial("*", "kms:GenerateDataKey", world.current_key.key_id))
         with pytest.raises(MissingPermissionError):
-            wired.services.work.plan(Verb.ENCRYPT, selection, world.current_key.arn)
+            container.services.work.plan(Verb.ENCRYPT, selection, world.current_key.arn)
     finally:
-        wired.close()
+        container.close()
 
 
 def test_the_command_says_what_is_missing_and_exits_as_for_what_failed_outside(
-    keydeck: Callable[..., Any], services: Wired, sandbox: Sandbox, world: World
+    keydeck: Callable[..., Any], services: Container, sandbox: Sandbox, world: World
 ) -> None:
     ref = world.plaintext_refs[0]
     sandbox.control.add_denial(Denial("*", "kms:GenerateDataKey", world.current_key.key_id))

@@ -11,7 +11,7 @@ from threading import Event, Thread, Timer
 import pytest
 from sqlalchemy import Engine, text
 
-from console.wiring import Wired
+from console.container import Container
 from crypto_core.cancelling import Cancellation
 from crypto_core.database.connection.engine import connected, open_engine
 from crypto_core.errors import DatabaseTimeoutError, InterruptedRunError
@@ -133,7 +133,7 @@ def test_many_calls_at_once_end_only_those_that_are_cancelled(engine: Engine) ->
 
 
 @pytest.mark.deep
-def test_pages_counts_and_the_status_are_ended(services: Wired, platform: Engine) -> None:
+def test_pages_counts_and_the_status_are_ended(services: Container, platform: Engine) -> None:
     """The platform holds a lock: without cancelling, each call would wait for it."""
     inventory, status = services.services.inventory, services.services.status
     inventory.page(Query())

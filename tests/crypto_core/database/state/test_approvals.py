@@ -13,7 +13,7 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import Engine, text
 
-from console.wiring import Wired
+from console.container import Container
 from crypto_core.database.state.approval_book import LONGEST_TEXT, ApprovalBook
 from crypto_core.database.state.journal import Journal
 from crypto_core.errors import ApprovalNeededError, ReadOnlyError, RefusedError
@@ -32,27 +32,27 @@ PLAN = {"does": ["The key neither wraps nor opens."], "tokens": 0}
 class Desk:
     """Consoles of several people over one database, with a clock that the test sets."""
 
-    wired: Wired
+    container: Container
     now: datetime = field(default_factory=lambda: datetime(2026, 11, 26, 12, 0, tzinfo=UTC))
 
     def of(
         self, who: str, *, needed: tuple[str, ...] = ("keys disable",), read_only: bool = False
     ) -> ApprovalBook:
-        journal = Journal(self.wired.engine, lambda: f"{who}, database role operator")
+        journal = Journal(self.container.engine, lambda: f"{who}, database role operator")
         return ApprovalBook(
-            *(self.wired.engine, journal, lambda: who, needed),
+            *(self.container.engine, journal, lambda: who, needed),
             minutes=30,
             clock=lambda: self.now,
             read_only=read_only,
         )
 
     def told(self) -> list[tuple[str, str, str]]:
-        entries = self.wired.journal.entries()
+        entries = self.container.journal.entries()
         return [(e.action, e.outcome, e.actor.partition(",")[0].rpartition("/")[2]) for e in entries]
 
 
 @pytest.fixture
-def desk(services: Wired) -> Desk:
+def desk(services: Container) -> Desk:
     return Desk(services)
 
 
@@ -102,7 +102,7 @@ def test_a_second_person_approves_and_it_goes_through_once(desk: Desk) -> None:
         ("approvals use", "done", "ana"),
         ("approvals request", "done", "ana"),
     ]
-    details = [json.loads(e.detail) for e in desk.wired.journal.entries()]
+    details = [json.loads(e.detail) for e in desk.container.journal.entries()]
     assert len({d["shown"] for d in details}) == 1
     assert details[1]["decided_by"] == BEN
 
@@ -186,7 +186,7 @@ def test_of_many_consoles_one_uses_an_approval(desk: Desk) -> None:
     # The others found it used up, and have one new request between them.
     assert len(set(ends)) == 2
     assert [entry[0] for entry in desk.told()].count("approvals use") == 1
-    assert desk.wired.journal.verify() is None
+    assert desk.container.journal.verify() is None
 
 
 def test_who_is_not_known_neither_asks_nor_approves(desk: Desk) -> None:

@@ -13,7 +13,7 @@ from threading import Barrier
 import pytest
 from sqlalchemy import Engine, create_engine, event, text
 
-from console.wiring import Wired
+from console.container import Container
 from crypto_core.database.state.incident_changes import EvidenceDraft, StepRow
 from crypto_core.database.state.incident_locks import held
 from crypto_core.database.state.incidents import IncidentDraft, IncidentStore
@@ -38,7 +38,7 @@ DRAFT = IncidentDraft(
 
 
 @pytest.fixture
-def engine(services: Wired) -> Engine:
+def engine(services: Container) -> Engine:
     return services.state_engine
 
 

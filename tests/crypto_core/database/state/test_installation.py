@@ -13,9 +13,9 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Engine, make_url, text
 
+from console.container import Container
 from console.sandbox.postgres import OPERATOR, PLATFORM
 from console.sandbox.sandbox import Sandbox
-from console.wiring import Wired
 from crypto_core.database.connection.engine import open_engine
 from crypto_core.database.schema import metadata
 from crypto_core.database.state.installation import _config, ddl, install, require_schema
@@ -199,7 +199,7 @@ def test_a_failed_installation_leaves_nothing_half_done(
     assert tables == ["journal"]
 
 
-def test_the_platforms_tables_are_not_touched(services: Wired, platform: Engine) -> None:
+def test_the_platforms_tables_are_not_touched(services: Container, platform: Engine) -> None:
     with platform.connect() as connection:
         public = connection.scalars(
             text("SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY 1")

@@ -17,11 +17,11 @@ from hypothesis import strategies as st
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import DBAPIError
 
+from console.container import Container
 from console.sandbox.endpoint import Fault
 from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
 from console.settings import load
-from console.wiring import Wired, wire
 from crypto_core.database.connection.engine import connected
 from crypto_core.database.state.installation import install
 from crypto_core.database.state.journal import FIRST, Journal, JournalEntry
@@ -34,7 +34,7 @@ NOW = datetime(2026, 11, 24, 12, 0, 0, 123456, tzinfo=UTC)
 
 
 @pytest.fixture
-def journal(services: Wired) -> Journal:
+def journal(services: Container) -> Journal:
     ticks = iter(NOW + timedelta(seconds=n) for n in range(10_000))
     return Journal(services.engine, lambda: "arn:aws:sts::1:role/tester", clock=lambda: next(ticks))
 
@@ -87,7 +87,7 @@ def test_entries_come_back_as_written_oldest_first(filled: Journal) -> None:
 )
 @pytest.mark.parametrize("who", ["operator", "superuser"])
 def test_the_database_refuses_to_change_an_entry(
-    filled: Journal, superuser: Engine, services: Wired, statement: str, who: str
+    filled: Journal, superuser: Engine, services: Container, statement: str, who: str
 ) -> None:
     engine = services.engine if who == "operator" else superuser
     with pytest.raises(DBAPIError, match=r"keydeck\.journal is append-only"), engine.begin() as connection:
@@ -167,7 +167,7 @@ def test_entries_go_on_behind_a_break_and_the_break_stays_visible(
     assert filled.verify() == "Entry 2 was changed."
 
 
-def test_concurrent_appends_keep_the_chain_whole(services: Wired) -> None:
+def test_concurrent_appends_keep_the_chain_whole(services: Container) -> None:
     barrier = Barrier(4)
 
     def append(number: int) -> None:
@@ -187,7 +187,7 @@ def test_concurrent_appends_keep_the_chain_whole(services: Wired) -> None:
         assert own == [f"{number}/{entry}" for entry in range(25)]
 
 
-def test_an_entry_within_a_transaction_shares_its_fate(journal: Journal, services: Wired) -> None:
+def test_an_entry_within_a_transaction_shares_its_fate(journal: Journal, services: Container) -> None:
     with connected(services.engine) as connection:
         journal.record("rewrap", "rolled back", Outcome.DONE, within=connection)
     assert journal.entries() == ()
@@ -198,7 +198,7 @@ def test_an_entry_within_a_transaction_shares_its_fate(journal: Journal, service
     assert journal.verify() is None
 
 
-def test_hostile_text_is_cleaned_and_the_chain_holds(services: Wired) -> None:
+def test_hostile_text_is_cleaned_and_the_chain_holds(services: Container) -> None:
     journal = Journal(services.engine, lambda: "actor\x1b[31m\u202e\x00" + "x" * 1000)
     hostile = "sub\x00ject\ud800\n\u200b" + "y" * 1000
     journal.record("act\x07ion", hostile, Outcome.DONE, {"text": "\x00\ud800ü'\"\\%s"})
@@ -243,26 +243,26 @@ def test_one_moment_has_one_digest_in_every_zone() -> None:
 
 
 def test_without_the_schema_an_entry_is_refused_with_the_remedy(environment: dict[str, str]) -> None:
-    wired = wire(load().settings)
+    container = Container(load().settings)
     with pytest.raises(MissingSchemaError, match="Keydeck's own schema") as caught:
-        wired.journal.record("rewrap", "x", Outcome.DONE)
+        container.journal.record("rewrap", "x", Outcome.DONE)
     assert "keydeck init" in caught.value.remedy
-    wired.close()
+    container.close()
 
 
 # What operators did
 
 
-def told(wired: Wired) -> list[tuple[str, str]]:
-    return [(e.action, e.outcome) for e in wired.journal.entries()]
+def told(container: Container) -> list[tuple[str, str]]:
+    return [(e.action, e.outcome) for e in container.journal.entries()]
 
 
-def last(wired: Wired) -> tuple[JournalEntry, dict[str, Any]]:
-    entry = wired.journal.entries()[-1]
+def last(container: Container) -> tuple[JournalEntry, dict[str, Any]]:
+    entry = container.journal.entries()[-1]
     return entry, json.loads(entry.detail)
 
 
-def test_a_dry_run_a_run_and_its_end_are_told(services: Wired, world: World) -> None:
+def test_a_dry_run_a_run_and_its_end_are_told(services: Container, world: World) -> None:
     refs = world.sealed_under(world.old_key)[:3]
     plan = services.services.work.plan(Verb.REENCRYPT, Selection(refs), world.current_key.alias)
     assert told(services) == [("reencrypt", "dry run")]
@@ -282,7 +282,7 @@ def test_a_dry_run_a_run_and_its_end_are_told(services: Wired, world: World) -> 
     assert services.journal.verify() is None
 
 
-def test_a_refusal_is_told_with_its_reason(services: Wired, world: World) -> None:
+def test_a_refusal_is_told_with_its_reason(services: Container, world: World) -> None:
     selection = Selection(under_key=world.old_key.arn)
     with pytest.raises(RefusedError):
         services.services.work.plan(Verb.REWRAP, selection, world.old_key.arn)
@@ -291,7 +291,7 @@ def test_a_refusal_is_told_with_its_reason(services: Wired, world: World) -> Non
     assert "same key" in detail["reason"]
 
 
-def test_a_cancelled_run_is_told_as_interrupted(services: Wired, world: World) -> None:
+def test_a_cancelled_run_is_told_as_interrupted(services: Container, world: World) -> None:
     plan = services.services.work.plan(Verb.REENCRYPT, Selection(everything=True), world.current_key.arn)
     cancelled = Event()
     cancelled.set()
@@ -301,7 +301,7 @@ def test_a_cancelled_run_is_told_as_interrupted(services: Wired, world: World) -
 
 @pytest.mark.usefixtures("short_waits")
 def test_a_run_that_kms_stopped_is_told_as_failed_with_the_reason(
-    services: Wired, world: World, sandbox: Sandbox
+    services: Container, world: World, sandbox: Sandbox
 ) -> None:
     plan = services.services.work.plan(Verb.ENCRYPT, Selection(unprotected=True), world.current_key.arn)
     sandbox.control.add_fault(Fault("GenerateDataKey", "KMSInternalException"))
@@ -313,16 +313,18 @@ def test_a_run_that_kms_stopped_is_told_as_failed_with_the_reason(
 
 
 @pytest.fixture
-def elsewhere(sandbox: Sandbox, services: Wired) -> Iterator[Wired]:
+def elsewhere(sandbox: Sandbox, services: Container) -> Iterator[Container]:
     """Services whose journal is in another database, where Keydeck's schema is not yet."""
     name = f"state_{uuid4().hex[:12]}"
     sandbox.postgres.create_database(name)
-    wired = wire(load({"state_url": sandbox.postgres.url("operator", name)}).settings)
-    yield wired
-    wired.close()
+    container = Container(load({"state_url": sandbox.postgres.url("operator", name)}).settings)
+    yield container
+    container.close()
 
 
-def test_the_journal_may_be_in_another_database(elsewhere: Wired, services: Wired, world: World) -> None:
+def test_the_journal_may_be_in_another_database(
+    elsewhere: Container, services: Container, world: World
+) -> None:
     install(elsewhere.state_engine)
     ref = world.sealed_under(world.old_key)[0]
     plan = elsewhere.services.work.plan(Verb.REENCRYPT, Selection((ref,)), world.current_key.arn)
@@ -332,7 +334,7 @@ def test_the_journal_may_be_in_another_database(elsewhere: Wired, services: Wire
 
 
 def test_nothing_is_written_where_the_journal_could_not_tell_it(
-    elsewhere: Wired, services: Wired, world: World
+    elsewhere: Container, services: Container, world: World
 ) -> None:
     ref = world.sealed_under(world.old_key)[0]
     before = services.store.read(ref)

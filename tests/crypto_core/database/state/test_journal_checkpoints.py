@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, text
 
+from console.container import Container
 from console.sandbox.endpoint import Denial
 from console.sandbox.sandbox import Sandbox
-from console.wiring import Wired
 from crypto_core.aws.kms_signer import KmsSigner
 from crypto_core.database.state.journal import Journal
 from crypto_core.database.state.journal_checkpoints import Checkpoint, JournalCheckpoints, checkpoint_of
@@ -29,7 +29,7 @@ def key(sandbox: Sandbox) -> str:
 
 
 @pytest.fixture
-def journal(services: Wired) -> Journal:
+def journal(services: Container) -> Journal:
     journal = Journal(services.engine, lambda: "arn:aws:sts::1:assumed-role/oncall/ana, database role x")
     for number in range(5):
         journal.record("rewrap", f"token {number}", Outcome.DONE)
@@ -37,7 +37,7 @@ def journal(services: Wired) -> Journal:
 
 
 @pytest.fixture
-def checkpoints(services: Wired, journal: Journal, key: str) -> JournalCheckpoints:
+def checkpoints(services: Container, journal: Journal, key: str) -> JournalCheckpoints:
     return JournalCheckpoints(journal, KmsSigner(services.kms.call, [key]), read_only=False)
 
 
@@ -173,7 +173,7 @@ def test_one_kept_elsewhere_tells_when_both_were_removed(
 
 
 def test_a_broken_or_empty_journal_is_not_signed(
-    services: Wired, checkpoints: JournalCheckpoints, forge: Callable[..., None], journal: Journal
+    services: Container, checkpoints: JournalCheckpoints, forge: Callable[..., None], journal: Journal
 ) -> None:
     forge("UPDATE keydeck.journal SET subject = 'x' WHERE seq = 3")
     with pytest.raises(RefusedError, match="Entry 3 was changed"):
@@ -187,7 +187,7 @@ def test_a_broken_or_empty_journal_is_not_signed(
 
 
 def test_without_a_key_all_works_unanchored_and_says_so(
-    services: Wired, journal: Journal, checkpoints: JournalCheckpoints
+    services: Container, journal: Journal, checkpoints: JournalCheckpoints
 ) -> None:
     checkpoints.checkpoint()
     without = JournalCheckpoints(journal, None, read_only=False)
@@ -201,7 +201,7 @@ def test_without_a_key_all_works_unanchored_and_says_so(
 
 
 def test_read_only_looks_and_signs_nothing(
-    services: Wired, journal: Journal, checkpoints: JournalCheckpoints, key: str
+    services: Container, journal: Journal, checkpoints: JournalCheckpoints, key: str
 ) -> None:
     checkpoints.checkpoint()
     looking = JournalCheckpoints(journal, KmsSigner(services.kms.call, [key]), read_only=True)

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import Connection, Engine, delete, insert, text, update
 from sqlalchemy.exc import DBAPIError
 
-from console.wiring import Wired
+from console.container import Container
 from crypto_core.database.schema import journal as table
 from crypto_core.database.state.journal import Journal, JournalEntry, chained
 from crypto_core.database.state.journal_chain import Chain
@@ -26,7 +26,7 @@ HARD = ("é", "e\u0301", "ß", "日本", "\U0001f511", "", "[/red]", "%s", "\\",
 
 
 @pytest.fixture
-def filled(services: Wired) -> Journal:
+def filled(services: Container) -> Journal:
     """A journal of texts that a careless encoding would take for one another, and of odd moments."""
     offsets = (timedelta(0), timedelta(microseconds=1), timedelta(days=200), timedelta(days=-20_000))
     ticks = iter([NOW + offset for offset in offsets] * 20)

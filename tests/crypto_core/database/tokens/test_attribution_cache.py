@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, func, select, text
 
+from console.container import Container
 from console.sandbox.postgres import OPERATOR
 from console.settings import load
-from console.wiring import Wired, wire
 from crypto_core.database.connection.engine import connected, open_engine
 from crypto_core.database.schema import key_answer
 from crypto_core.database.tokens.attribution_cache import AttributionCache, KnownAttribution
@@ -129,7 +129,7 @@ def test_reasons_of_any_text_come_back_as_they_were(book: AttributionCache, engi
 
 
 def test_memory_beside_the_table_gives_each_value_one_answer_the_newer(
-    services: Wired, engine: Engine
+    services: Container, engine: Engine
 ) -> None:
     AttributionCache(engine).remember([answer(1, OTHER, "old"), answer(2)])
     book = AttributionCache(engine, read_only=True)
@@ -142,7 +142,7 @@ def test_memory_beside_the_table_gives_each_value_one_answer_the_newer(
     }
 
 
-def test_answers_outlive_the_process_only_in_the_schema(services: Wired, engine: Engine) -> None:
+def test_answers_outlive_the_process_only_in_the_schema(services: Container, engine: Engine) -> None:
     AttributionCache(engine).remember([answer(1)])
     assert asked(AttributionCache(engine), engine, 1)
     with connected(engine, write=True) as connection:
@@ -154,7 +154,7 @@ def test_answers_outlive_the_process_only_in_the_schema(services: Wired, engine:
 
 
 def test_a_role_that_may_not_write_the_table_remembers_in_memory(
-    services: Wired, superuser: Engine, engine: Engine
+    services: Container, superuser: Engine, engine: Engine
 ) -> None:
     with superuser.begin() as connection:
         connection.execute(text("ALTER TABLE keydeck.key_answer OWNER TO postgres"))
@@ -171,7 +171,7 @@ def test_a_role_that_may_not_write_the_table_remembers_in_memory(
     ["REVOKE ALL ON SCHEMA keydeck FROM operator", "REVOKE ALL ON keydeck.key_answer FROM operator"],
 )
 def test_inspection_works_for_a_role_that_may_not_use_keydecks_schema(
-    services: Wired, superuser: Engine, environment: dict[str, str], taken: str
+    services: Container, superuser: Engine, environment: dict[str, str], taken: str
 ) -> None:
     services.services.status.take()
     with superuser.begin() as connection:
@@ -179,9 +179,9 @@ def test_inspection_works_for_a_role_that_may_not_use_keydecks_schema(
         connection.execute(text("ALTER TABLE keydeck.key_answer OWNER TO postgres"))
         connection.execute(text("GRANT USAGE ON SCHEMA keydeck TO operator"))
         connection.execute(text(taken))
-    wired = wire(load().settings)
-    first, second = wired.services.status.take(), wired.services.status.take()
+    container = Container(load().settings)
+    first, second = container.services.status.take(), container.services.status.take()
     assert first.coverage.complete
     assert [(s.key_arn, s.tokens) for s in first.keys] == [(s.key_arn, s.tokens) for s in second.keys]
-    assert wired.services.inventory.page(Query("key:alias/tokens")).rows
-    wired.close()
+    assert container.services.inventory.page(Query("key:alias/tokens")).rows
+    container.close()

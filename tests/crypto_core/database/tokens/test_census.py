@@ -10,10 +10,10 @@ import psycopg2.extensions
 import pytest
 from sqlalchemy import Engine, event, text
 
+from console.container import Container
 from console.sandbox.provider_tokens import MARKER
 from console.sandbox.world import World
 from console.settings import load
-from console.wiring import Wired, wire
 from crypto_core.database.tokens.attribution_cache import AttributionCache
 from crypto_core.database.tokens.census import Census, take_census
 from crypto_core.database.tokens.inventory import SortKey
@@ -24,8 +24,8 @@ from crypto_core.lists.paging import Query
 from crypto_core.reencryption.plan import Selection
 
 
-def census_of(wired: Wired) -> Census:
-    return take_census(wired.engine, wired.catalogue, AttributionCache(wired.engine))
+def census_of(container: Container) -> Census:
+    return take_census(container.engine, container.catalogue, AttributionCache(container.engine))
 
 
 def counted(census: Census, key: Callable[[Any], Any]) -> dict[Any, int]:
@@ -40,7 +40,7 @@ def not_null(platform: Engine, table: str, column: str) -> int:
         return int(connection.scalar(text(f"SELECT count({column}) FROM {table}")) or 0)
 
 
-def test_the_totals_are_the_generators_numbers(services: Wired, world: World) -> None:
+def test_the_totals_are_the_generators_numbers(services: Container, world: World) -> None:
     census = census_of(services)
     assert sum(group.tokens for group in census.groups) == len(world.tokens)
     assert counted(census, lambda g: g.format) == {f: n for f, n in world.by_format.items() if n}
@@ -50,19 +50,19 @@ def test_the_totals_are_the_generators_numbers(services: Wired, world: World) ->
     assert by_column == world.by_column
 
 
-def test_v1_tokens_fall_into_one_group_a_key_material(services: Wired, world: World) -> None:
+def test_v1_tokens_fall_into_one_group_a_key_material(services: Container, world: World) -> None:
     groups = counted(census_of(services), lambda g: g.edk_prefix)
     groups.pop(None)
     assert sorted(groups.values()) == sorted(world.by_key.values())
 
 
-def test_every_sample_is_a_token_of_its_group(services: Wired, world: World) -> None:
+def test_every_sample_is_a_token_of_its_group(services: Container, world: World) -> None:
     for group in census_of(services).groups:
         token = world.tokens[group.sample]
         assert (token.column, token.format) == (group.column, group.format)
 
 
-def test_a_null_is_no_token_and_not_counted(services: Wired, platform: Engine) -> None:
+def test_a_null_is_no_token_and_not_counted(services: Container, platform: Engine) -> None:
     before = counted(census_of(services), lambda g: g.column)["gh_connection.refresh_token"]
     assert before == not_null(platform, "gh_connection", "refresh_token")
     with platform.begin() as connection:
@@ -74,7 +74,7 @@ def test_a_null_is_no_token_and_not_counted(services: Wired, platform: Engine) -
     assert services.services.inventory.count(Query("column:refresh_token table:gh_connection")) == 0
 
 
-def test_an_empty_database_has_an_empty_census(services: Wired, platform: Engine) -> None:
+def test_an_empty_database_has_an_empty_census(services: Container, platform: Engine) -> None:
     with platform.begin() as connection:
         for table in ("gh_connection", "jira_connection", "slack_connection", "confluence_connection"):
             connection.execute(text(f"TRUNCATE {table}"))
@@ -83,7 +83,7 @@ def test_an_empty_database_has_an_empty_census(services: Wired, platform: Engine
     assert (status.tokens, status.keys, status.well) == (0, (), True)
 
 
-def test_without_any_token_table_the_census_is_empty(services: Wired, platform: Engine) -> None:
+def test_without_any_token_table_the_census_is_empty(services: Container, platform: Engine) -> None:
     with platform.begin() as connection:
         for table in ("gh_connection", "jira_connection", "slack_connection", "confluence_connection"):
             connection.execute(text(f"DROP TABLE {table}"))
@@ -95,19 +95,21 @@ def test_without_any_token_table_the_census_is_empty(services: Wired, platform: 
 
 @pytest.mark.parametrize("read_only", [False, True])
 def test_verifying_twice_counts_no_token_twice(
-    services: Wired, world: World, environment: dict[str, str], read_only: bool
+    services: Container, world: World, environment: dict[str, str], read_only: bool
 ) -> None:
     """In read-only mode answers are kept in memory, beside those in the table."""
     services.services.work.verify(Selection(everything=True))
-    wired = wire(load({"read_only": read_only}).settings)
-    wired.services.work.verify(Selection(everything=True))
-    status = wired.services.status.take()
+    container = Container(load({"read_only": read_only}).settings)
+    container.services.work.verify(Selection(everything=True))
+    status = container.services.status.take()
     assert status.tokens == sum(share.tokens for share in status.by_column) == len(world.tokens)
     v1 = world.by_format[Format.V1]
     assert sum(share.tokens for share in status.keys) == v1
-    assert wired.services.inventory.count(Query("key:*")) == sum(s.tokens for s in status.keys if s.key_arn)
+    assert container.services.inventory.count(Query("key:*")) == sum(
+        s.tokens for s in status.keys if s.key_arn
+    )
     assert {s.evidence for s in status.keys if s.key_arn} == {Evidence.VERIFIED}
-    wired.close()
+    container.close()
 
 
 class _Recording(psycopg2.extensions.cursor):
@@ -132,7 +134,7 @@ class _Recording(psycopg2.extensions.cursor):
 
 
 @pytest.fixture
-def fetched(services: Wired) -> Iterator[list[Any]]:
+def fetched(services: Container) -> Iterator[list[Any]]:
     """Every row that the services' engine fetches during the test."""
     _Recording.rows = []
 
@@ -172,7 +174,7 @@ def leaks(rows: list[Any], stored: set[str]) -> list[Any]:
     return [row for row in rows if row is not None and any(map(tells, row))]
 
 
-def test_the_census_fetches_no_token_value(services: Wired, fetched: list[Any], stored: set[str]) -> None:
+def test_the_census_fetches_no_token_value(services: Container, fetched: list[Any], stored: set[str]) -> None:
     census_of(services)
     assert len(fetched) > 10
     assert leaks(fetched, stored) == []
@@ -181,7 +183,7 @@ def test_the_census_fetches_no_token_value(services: Wired, fetched: list[Any], 
 @pytest.mark.quick(3)
 @pytest.mark.parametrize("sort", SortKey)
 def test_the_inventory_fetches_no_token_value(
-    services: Wired, fetched: list[Any], stored: set[str], sort: SortKey
+    services: Container, fetched: list[Any], stored: set[str], sort: SortKey
 ) -> None:
     inventory = services.services.inventory
     for filter_ in ("", "key:unknown", "org-", "-format:v1 characters:>1", f'"{MARKER}"'):
@@ -192,6 +194,6 @@ def test_the_inventory_fetches_no_token_value(
     assert leaks(fetched, stored) == []
 
 
-def test_reading_tokens_would_be_noticed(services: Wired, fetched: list[Any], stored: set[str]) -> None:
+def test_reading_tokens_would_be_noticed(services: Container, fetched: list[Any], stored: set[str]) -> None:
     next(services.store.pages(TokenScope()))
     assert leaks(fetched, stored)

@@ -8,8 +8,8 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import Engine, text
 
+from console.container import Container
 from console.sandbox.postgres import OPERATOR
-from console.wiring import Wired
 from crypto_core.database.connection.engine import connected
 from crypto_core.database.state.installation import VERSION, require_schema
 from crypto_core.database.state.jobs import JobDraft, JobStore
@@ -64,7 +64,7 @@ def claimed(chunks: ChunkStore, job: int) -> Iterator[Chunk]:
 @pytest.mark.quick(5)
 @pytest.mark.parametrize("kind", IDS)
 @pytest.mark.parametrize("size", [1, 4, 1_000])
-def test_chunks_cover_every_row_once(services: Wired, superuser: Engine, kind: str, size: int) -> None:
+def test_chunks_cover_every_row_once(services: Container, superuser: Engine, kind: str, size: int) -> None:
     ids = IDS[kind]
     with superuser.begin() as connection:
         connection.execute(text(f"CREATE TABLE vault (id {kind} PRIMARY KEY, token text)"))
@@ -97,7 +97,7 @@ def test_chunks_cover_every_row_once(services: Wired, superuser: Engine, kind: s
     assert set(found) == expected
 
 
-def test_listed_tokens_are_chunks_of_their_own(services: Wired) -> None:
+def test_listed_tokens_are_chunks_of_their_own(services: Container) -> None:
     chunks, jobs = ChunkStore(services.engine, services.store), JobStore(services.engine)
     refs = [TokenRef("gh_connection", "access_token", f"gh-{i}") for i in range(5)]
     refs += [TokenRef("slack_connection", "bot_token", str(i)) for i in range(3)]
@@ -112,7 +112,7 @@ def test_listed_tokens_are_chunks_of_their_own(services: Wired) -> None:
     assert sorted(listed) == sorted(refs)
 
 
-def test_a_lease_runs_out_by_the_databases_clock_and_renewing_keeps_it(services: Wired) -> None:
+def test_a_lease_runs_out_by_the_databases_clock_and_renewing_keeps_it(services: Container) -> None:
     chunks, jobs = ChunkStore(services.engine, services.store), JobStore(services.engine)
     refs = [TokenRef("gh_connection", "access_token", f"gh-{i}") for i in range(2)]
     with connected(services.engine, write=True) as connection:
@@ -140,7 +140,7 @@ def test_a_lease_runs_out_by_the_databases_clock_and_renewing_keeps_it(services:
     assert (counts.done, counts.chunks, counts.chunks_done, counts.left) == (2, 1, 1, 0)
 
 
-def test_a_chunk_of_a_job_that_does_not_run_is_not_given(services: Wired) -> None:
+def test_a_chunk_of_a_job_that_does_not_run_is_not_given(services: Container) -> None:
     chunks, jobs = ChunkStore(services.engine, services.store), JobStore(services.engine)
     with connected(services.engine, write=True) as connection:
         job = jobs.create(connection, draft())
@@ -152,7 +152,7 @@ def test_a_chunk_of_a_job_that_does_not_run_is_not_given(services: Wired) -> Non
     assert chunks.claim(job, uuid4(), 60.0) is not None
 
 
-def test_an_older_schema_is_told_to_be_updated(services: Wired, superuser: Engine) -> None:
+def test_an_older_schema_is_told_to_be_updated(services: Container, superuser: Engine) -> None:
     require_schema(services.engine)
     with superuser.begin() as connection:
         assert connection.scalar(text("SELECT version_num FROM keydeck.version")) == VERSION

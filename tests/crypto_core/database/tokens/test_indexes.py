@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, event, text
 
-from console.wiring import Wired
+from console.container import Container
 from crypto_core.database.tokens.indexes import offered
 from crypto_core.database.tokens.inventory import SortKey
 from crypto_core.lists.paging import Query
@@ -17,7 +17,7 @@ from crypto_core.lists.paging import Query
 @pytest.mark.parametrize("nullable", [False, True], ids=["never NULL", "may be NULL"])
 @pytest.mark.parametrize(("sort", "name"), [(SortKey.CREATED, "created"), (SortKey.ORGANISATION, "org")])
 def test_a_list_is_read_through_the_index_that_is_offered_for_it(
-    services: Wired,
+    services: Container,
     platform: Engine,
     superuser: Engine,
     monkeypatch: pytest.MonkeyPatch,
@@ -67,7 +67,7 @@ def test_init_prints_the_indexes_and_makes_none(keydeck: Callable[..., Any], sup
     assert keydeck("init", "--indexes", "--sql").exit_code == 2
 
 
-def test_no_index_is_offered_that_could_not_serve(services: Wired, platform: Engine) -> None:
+def test_no_index_is_offered_that_could_not_serve(services: Container, platform: Engine) -> None:
     with platform.begin() as connection:
         connection.execute(text("ALTER TABLE slack_connection ALTER created_at TYPE date"))
         connection.execute(text("ALTER TABLE slack_connection ALTER org_id TYPE integer USING 1"))

@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, text
 
+from console.container import Container
 from console.sandbox.corruption import Corruption
 from console.sandbox.endpoint import Denial, Fault
 from console.sandbox.provider_tokens import MARKER
 from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
 from console.settings import load
-from console.wiring import Wired, wire
 from crypto_core.database.tokens.inspection import Inspection
 from crypto_core.envelope import Format
 from crypto_core.errors import InvalidReferenceError, RowVanishedError
@@ -25,7 +25,7 @@ from crypto_core.references import TokenRef
 
 
 @pytest.fixture
-def inspect(services: Wired) -> Callable[..., Inspection]:
+def inspect(services: Container) -> Callable[..., Inspection]:
     return services.services.inspector.inspect
 
 
@@ -48,7 +48,7 @@ def test_an_envelope_is_told_field_by_field_and_its_key_is_verified(
 
 
 def test_what_is_verified_is_not_asked_again(
-    services: Wired, inspect: Callable[..., Inspection], world: World
+    services: Container, inspect: Callable[..., Inspection], world: World
 ) -> None:
     ref = world.sealed_under(world.old_key)[0]
     first = inspect(ref)
@@ -58,7 +58,7 @@ def test_what_is_verified_is_not_asked_again(
 
 
 def test_without_asking_kms_the_group_is_the_evidence(
-    services: Wired, inspect: Callable[..., Inspection], world: World
+    services: Container, inspect: Callable[..., Inspection], world: World
 ) -> None:
     first, second = world.sealed_under(world.old_key)[:2]
     assert inspect(first, ask_kms=False).evidence is Evidence.UNKNOWN
@@ -79,7 +79,7 @@ def test_without_asking_kms_the_group_is_the_evidence(
     ],
 )
 def test_what_is_no_envelope_is_told_without_asking_kms(
-    services: Wired, inspect: Callable[..., Inspection], world: World, format_: Format, says: str
+    services: Container, inspect: Callable[..., Inspection], world: World, format_: Format, says: str
 ) -> None:
     ref = next(r for r, t in world.tokens.items() if t.format is format_)
     calls = services.kms.calls
@@ -108,7 +108,7 @@ def test_a_damaged_envelope_is_told_as_broken(
 
 
 def test_a_disabled_key_is_named_by_the_refusal(
-    services: Wired,
+    services: Container,
     sandbox: Sandbox,
     inspect: Callable[..., Inspection],
     world: World,
@@ -156,10 +156,10 @@ def test_a_row_that_is_gone_is_told(inspect: Callable[..., Inspection]) -> None:
 
 
 def test_inspection_works_read_only_without_the_schema(environment: dict[str, str], world: World) -> None:
-    wired = wire(load({"read_only": True}).settings)
-    found = wired.services.inspector.inspect(world.sealed_under(world.current_key)[0])
+    container = Container(load({"read_only": True}).settings)
+    found = container.services.inspector.inspect(world.sealed_under(world.current_key)[0])
     assert (found.evidence, found.key_unknown) == (Evidence.VERIFIED, "")
-    wired.close()
+    container.close()
 
 
 def test_a_broken_v2_envelope_is_told_as_broken(
@@ -178,7 +178,7 @@ def test_a_broken_v2_envelope_is_told_as_broken(
 
 @pytest.mark.parametrize("corruption", [Corruption.FLIPPED_BIT, Corruption.SWAPPED_DATA_KEY])
 def test_looking_at_a_damaged_token_does_not_make_it_well(
-    services: Wired, inspect: Callable[..., Inspection], world: World, corruption: Corruption
+    services: Container, inspect: Callable[..., Inspection], world: World, corruption: Corruption
 ) -> None:
     """KMS opens its data key gladly; that the ciphertext does not open under it is known from verifying."""
     ref = next(r for r, c in world.corrupt.items() if c is corruption)

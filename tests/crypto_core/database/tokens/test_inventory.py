@@ -12,9 +12,9 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine, event, insert, text
 
+from console.container import Container
 from console.sandbox.platform import confluence_connection, gh_connection
 from console.sandbox.world import World
-from console.wiring import Wired
 from crypto_core.database.tokens.inventory import Inventory, InventoryRow, SortKey
 from crypto_core.envelope import Format
 from crypto_core.errors import InvalidFilterError, InvalidReferenceError, RowVanishedError
@@ -37,7 +37,7 @@ COLUMNS = (
 
 
 @pytest.fixture
-def inventory(services: Wired) -> Inventory:
+def inventory(services: Container) -> Inventory:
     found = services.services.inventory
     assert isinstance(found, Inventory)
     return found
@@ -51,7 +51,7 @@ def _known(for_reading: ForReading) -> None:
 
 
 @pytest.fixture
-def read_only(_known: None, reading: Wired) -> Inventory:
+def read_only(_known: None, reading: Container) -> Inventory:
     """An inventory of the test's own of what all read."""
     found = reading.services.inventory
     assert isinstance(found, Inventory)
@@ -161,7 +161,7 @@ def test_state_ascending_has_the_worst_first(read_only: Inventory) -> None:
 
 
 def test_a_row_says_what_is_stored_without_the_value(
-    services: Wired, inventory: Inventory, world: World, platform: Engine
+    services: Container, inventory: Inventory, world: World, platform: Engine
 ) -> None:
     services.services.status.take()
     for ref, token in list(world.tokens.items())[::7]:
@@ -189,7 +189,7 @@ def test_what_is_shown_comes_in_the_tables_order(read_only: Inventory) -> None:
     assert [name for name, _ in github.shown][:2] == ["user_id", "token_type"]
 
 
-def test_evidence_is_told_for_each_row(services: Wired, inventory: Inventory, world: World) -> None:
+def test_evidence_is_told_for_each_row(services: Container, inventory: Inventory, world: World) -> None:
     old = world.sealed_under(world.old_key)
     assert inventory.row(old[0]).evidence is Evidence.UNKNOWN
     services.services.work.verify(Selection((old[0],)))
@@ -286,7 +286,7 @@ def test_free_text_is_looked_for_in_values_and_not_in_the_names_of_columns(read_
 @pytest.mark.quick(2)
 @pytest.mark.parametrize("name", ["arn", "id", "ID", "alias", "alias*", "*-old"], ids=lambda n: f"by {n}")
 def test_tokens_are_found_by_any_name_of_their_key(
-    services: Wired, inventory: Inventory, world: World, name: str
+    services: Container, inventory: Inventory, world: World, name: str
 ) -> None:
     services.services.work.verify(Selection(everything=True))
     old = world.old_key
@@ -305,7 +305,9 @@ def test_tokens_are_found_by_any_name_of_their_key(
     )
 
 
-def test_tokens_are_found_by_their_keys_material(services: Wired, inventory: Inventory, world: World) -> None:
+def test_tokens_are_found_by_their_keys_material(
+    services: Container, inventory: Inventory, world: World
+) -> None:
     services.services.work.verify(Selection(everything=True))
     for material in world.current_key.material_ids:
         found = {row.ref for row in walk(inventory, f"material:{material}")}
@@ -389,7 +391,7 @@ def test_hostile_names_come_out_clean(inventory: Inventory, platform: Engine) ->
 
 
 @pytest.fixture
-def sent(services: Wired) -> Iterator[list[str]]:
+def sent(services: Container) -> Iterator[list[str]]:
     """The text of every statement that the services' engine sends, parameters left out."""
     statements: list[str] = []
 
@@ -402,7 +404,7 @@ def sent(services: Wired) -> Iterator[list[str]]:
 
 
 def test_the_operators_words_are_never_part_of_the_sql(
-    services: Wired, inventory: Inventory, sent: list[str]
+    services: Container, inventory: Inventory, sent: list[str]
 ) -> None:
     services.services.status.take()
     sent.clear()

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine, select, text
 
-from console.wiring import Wired
+from console.container import Container
 from crypto_core.database.tokens.expressions import edk_prefix_of, table_of
 from crypto_core.database.tokens.inventory import FIELDS, Inventory, InventoryRow
 from crypto_core.database.tokens.key_expressions import in_groups
@@ -25,7 +25,7 @@ NAMES = ("", "acme", "ACME", "Ünïcode", "a.b*c", "100%", "a_b", "back\\slash",
 
 
 @pytest.fixture
-def inventory(services: Wired, platform: Engine) -> Inventory:
+def inventory(services: Container, platform: Engine) -> Inventory:
     """Few rows, with names that mean something to LIKE, to regular expressions or to the filter language."""
     with platform.begin() as connection:
         connection.execute(text("DELETE FROM jira_connection WHERE id !~ '[12]$'"))
@@ -64,7 +64,7 @@ def read(row: InventoryRow, raw: dict[TokenRef, tuple[str, ...]]) -> dict[str, V
     }
 
 
-def stored_texts(services: Wired) -> dict[TokenRef, tuple[str, ...]]:
+def stored_texts(services: Container) -> dict[TokenRef, tuple[str, ...]]:
     """What is shown of each row as it is stored: the inventory's rows are cleaned."""
     texts: dict[TokenRef, tuple[str, ...]] = {}
     with services.engine.connect() as connection:
@@ -109,7 +109,7 @@ _terms = st.one_of(
 
 
 @pytest.fixture
-def everything(services: Wired, inventory: Inventory) -> dict[TokenRef, dict[str, Value]]:
+def everything(services: Container, inventory: Inventory) -> dict[TokenRef, dict[str, Value]]:
     """Every row without a filter, as memory reads it."""
     raw = stored_texts(services)
     return {row.ref: read(row, raw) for row in inventory.page(Query(), limit=1000).rows}
@@ -146,7 +146,7 @@ def test_the_same_moment_is_meant(inventory: Inventory) -> None:
 
 
 @pytest.mark.deep
-def test_a_group_is_told_by_its_beginning_as_by_decoding_it(services: Wired, platform: Engine) -> None:
+def test_a_group_is_told_by_its_beginning_as_by_decoding_it(services: Container, platform: Engine) -> None:
     """Also for values that are cut off or changed where the beginning ends."""
     gh = next(t for t in services.catalogue().tables if t.name == "gh_connection")
     stored = table_of(gh).c.access_token

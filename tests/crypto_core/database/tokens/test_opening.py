@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import Engine, text
 
+from console.container import Container
 from console.sandbox.endpoint import Denial
 from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
-from console.wiring import Wired
 from crypto_core.database.tokens.opening import ValueOpener
 from crypto_core.envelope import Format
 from crypto_core.errors import CredentialsError, KmsError
@@ -17,7 +17,7 @@ from crypto_core.references import TokenRef
 TOKEN = "partner-7f3a9c4e21"
 
 
-def test_every_value_of_a_database_opens_or_says_why_not(services: Wired, world: World) -> None:
+def test_every_value_of_a_database_opens_or_says_why_not(services: Container, world: World) -> None:
     opener = ValueOpener(services.keyring)
     seen = set()
     for stored in services.store.read_many(tuple(sorted(world.tokens))):
@@ -41,7 +41,7 @@ def test_every_value_of_a_database_opens_or_says_why_not(services: Wired, world:
 
 
 def test_what_nobody_recognises_is_taken_for_a_token_and_another_dev_key_is_told(
-    services: Wired, world: World, platform: Engine
+    services: Container, world: World, platform: Engine
 ) -> None:
     ref = TokenRef(
         "gh_connection", "access_token", next(r for r in world.tokens if r.table == "gh_connection").row_id
@@ -59,7 +59,7 @@ def test_what_nobody_recognises_is_taken_for_a_token_and_another_dev_key_is_told
 
 
 def test_a_refusal_is_a_reason_and_what_may_pass_is_raised(
-    services: Wired, world: World, sandbox: Sandbox
+    services: Container, world: World, sandbox: Sandbox
 ) -> None:
     ref = next(r for r, t in world.tokens.items() if t.format is Format.V1 and t.corruption is None)
     stored = services.store.read(ref)
@@ -74,7 +74,7 @@ def test_a_refusal_is_a_reason_and_what_may_pass_is_raised(
 
 
 def test_credentials_that_ran_out_are_no_reason_of_one_token(
-    services: Wired, world: World, monkeypatch: pytest.MonkeyPatch
+    services: Container, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ref = next(r for r, t in world.tokens.items() if t.format is Format.V1 and t.corruption is None)
     stored = services.store.read(ref)

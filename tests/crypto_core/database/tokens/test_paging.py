@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine, event, text
 
-from console.wiring import Wired
+from console.container import Container
 from crypto_core.database.tokens import surveys, table_scan
 from crypto_core.database.tokens.inventory import Inventory, InventoryRow, SortKey
 from crypto_core.errors import InterruptedRunError, InvalidFilterError, KeydeckError
@@ -33,7 +33,7 @@ WAYS = {
 """How a page may be found; all must find the same."""
 
 
-def make_varied(services: Wired, platform: Engine) -> None:
+def make_varied(services: Container, platform: Engine) -> None:
     """Tokens with equal values, with none, empty ones, of every evidence; ids are texts and numbers."""
     with platform.begin() as connection:
         for table in ("gh_connection", "slack_connection"):
@@ -62,7 +62,7 @@ def varied(for_reading: ForReading) -> None:
 
 
 @pytest.fixture
-def inventory(varied: None, reading: Wired) -> Inventory:
+def inventory(varied: None, reading: Container) -> Inventory:
     """An inventory of the test's own of what all read."""
     found = reading.services.inventory
     assert isinstance(found, Inventory)
@@ -70,7 +70,7 @@ def inventory(varied: None, reading: Wired) -> Inventory:
 
 
 @pytest.fixture
-def own_inventory(services: Wired, platform: Engine) -> Inventory:
+def own_inventory(services: Container, platform: Engine) -> Inventory:
     """A varied inventory in which a test may write."""
     make_varied(services, platform)
     found = services.services.inventory
@@ -304,7 +304,7 @@ def scans(sent: list[str]) -> list[str]:
 
 
 @pytest.fixture
-def plain(services: Wired) -> Inventory:
+def plain(services: Container) -> Inventory:
     """The tokens as they were generated."""
     found = services.services.inventory
     assert isinstance(found, Inventory)

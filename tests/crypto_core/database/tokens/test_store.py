@@ -12,9 +12,9 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import Connection, Engine, event, text
 
+from console.container import Container
 from console.sandbox.provider_tokens import MARKER
 from console.sandbox.world import World
-from console.wiring import Wired
 from crypto_core import decrypt_token, encrypt_token
 from crypto_core.database.tokens.attribution_cache import AttributionCache, KnownAttribution
 from crypto_core.database.tokens.store import Replacement, StoredToken, TokenScope, TokenStore, digest
@@ -35,7 +35,7 @@ RUN = UUID(int=7)
 
 
 @pytest.fixture
-def store(services: Wired) -> TokenStore:
+def store(services: Container) -> TokenStore:
     return services.store
 
 
@@ -129,7 +129,7 @@ def test_a_page_sees_what_changed_since_the_last_one(
 
 
 @pytest.mark.deep
-def test_the_scopes_count_what_their_pages_give(services: Wired, store: TokenStore, world: World) -> None:
+def test_the_scopes_count_what_their_pages_give(services: Container, store: TokenStore, world: World) -> None:
     services.services.status.take()
     old = world.sealed_under(world.old_key)
     prefix = parse(store.read(old[0]).value.reveal()).edk_prefix
@@ -295,7 +295,7 @@ def test_a_constraint_of_the_platform_undoes_the_whole_batch(
 
 
 def test_a_row_that_is_locked_for_long_is_a_timeout_and_nothing_is_written(
-    services: Wired, store: TokenStore, platform: Engine, world: World
+    services: Container, store: TokenStore, platform: Engine, world: World
 ) -> None:
     token = store.read(world.sealed_under(world.current_key)[0])
 
@@ -356,22 +356,22 @@ def test_writers_of_different_columns_of_the_same_rows_wait_for_each_other(
 
 
 def test_a_read_only_session_refuses_the_write_itself(
-    environment: dict[str, str], services: Wired, world: World, platform: Engine
+    environment: dict[str, str], services: Container, world: World, platform: Engine
 ) -> None:
+    from console.container import Container
     from console.settings import load
-    from console.wiring import wire
 
     before = everything(platform)
-    wired = wire(load({"read_only": True}).settings)
-    token = wired.store.read(world.sealed_under(world.current_key)[0])
+    container = Container(load({"read_only": True}).settings)
+    token = container.store.read(world.sealed_under(world.current_key)[0])
     with pytest.raises(DatabaseReadOnlyError):
-        wired.store.write(RUN, "reencrypt", [renewed(token)])
-    wired.close()
+        container.store.write(RUN, "reencrypt", [renewed(token)])
+    container.close()
     assert everything(platform) == before
 
 
 @pytest.fixture
-def sent(services: Wired) -> Iterator[list[str]]:
+def sent(services: Container) -> Iterator[list[str]]:
     """Every statement that the services' engine sends, parameters included."""
     statements: list[str] = []
 
@@ -384,7 +384,7 @@ def sent(services: Wired) -> Iterator[list[str]]:
 
 
 def test_a_plaintext_that_is_replaced_is_never_sent_to_the_server(
-    services: Wired, store: TokenStore, world: World, sent: list[str]
+    services: Container, store: TokenStore, world: World, sent: list[str]
 ) -> None:
     refs = [*world.plaintext_refs, *world.dev_refs]
     tokens = store.read_many(refs)
@@ -394,7 +394,9 @@ def test_a_plaintext_that_is_replaced_is_never_sent_to_the_server(
     assert not [s for s in sent if MARKER in s]
 
 
-def test_a_run_never_sends_plaintext_to_the_server(services: Wired, world: World, sent: list[str]) -> None:
+def test_a_run_never_sends_plaintext_to_the_server(
+    services: Container, world: World, sent: list[str]
+) -> None:
     from crypto_core.reencryption.plan import Selection, Verb
 
     for verb, selection in (

@@ -11,16 +11,16 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine
 
+from console.container import Container
 from console.lazy_services import if_made
 from console.sandbox import access_keys
 from console.sandbox.endpoint import Denial, Fault, PastCall
 from console.sandbox.sandbox import Sandbox
 from console.settings import load
-from console.wiring import Wired, wire
 from crypto_core.database.tokens.backups import backups_under
 from crypto_core.guard.consent import Consent, Danger
 from crypto_core.incidents.catalogue import ActionKind, CaptureKind, CheckKind
-from crypto_core.incidents.keys.ground import KeyGround
+from crypto_core.incidents.keys.dependencies import KeyDependencies
 from crypto_core.incidents.keys.toolbox import key_tools
 from crypto_core.incidents.model import CheckResult, Incident, IncidentScope, IncidentState
 from crypto_core.incidents.runbook import OptionValue, RunbookStep
@@ -40,11 +40,11 @@ SUSPECT = f"arn:aws:iam::{ACCOUNT}:user/build-bot"
 class Scene:
     """One incident, and what its steps are done with. `values` are what is remembered of it."""
 
-    def __init__(self, stage: Stage, sandbox: Sandbox, wired: Wired) -> None:
+    def __init__(self, stage: Stage, sandbox: Sandbox, container: Container) -> None:
         self.stage = stage
         self.sandbox = sandbox
-        self.wired = wired
-        self.jobs: Jobs = jobs_of(wired)
+        self.container = container
+        self.jobs: Jobs = jobs_of(container)
         self.works = True
         """Whether processes work on a job that is started."""
         self.worked_on: list[tuple[int, tuple[str, ...]]] = []
@@ -54,18 +54,18 @@ class Scene:
         self.key = stage.old
         self.since: datetime | None = None
         self.declared_at = datetime.now(UTC) - timedelta(seconds=1)
-        self.tools: Toolbox = key_tools(self._ground(wired))
+        self.tools: Toolbox = key_tools(self._dependencies(container))
 
-    def _ground(self, wired: Wired) -> KeyGround:
-        services = wired.services
-        witness = StoreWitness(wired.events, wired.event_coverage.reached)
+    def _dependencies(self, container: Container) -> KeyDependencies:
+        services = container.services
+        witness = StoreWitness(container.events, container.event_coverage.reached)
         changes = services.key_changes
         assert callable(changes.plan)
         made = if_made(changes)
         assert isinstance(made, KeyChangeService)
         made._patience = ()
-        return KeyGround(
-            keys=services.keys,  # type: ignore[arg-type]  # what wiring made
+        return KeyDependencies(
+            keys=services.keys,  # type: ignore[arg-type]  # what the container made
             policies=services.policies,  # type: ignore[arg-type]
             status=services.status,  # type: ignore[arg-type]
             inventory=services.inventory,  # type: ignore[arg-type]
@@ -74,11 +74,11 @@ class Scene:
             replacement=services.replacement,
             monitor=services.key_monitor,
             use=services.event_use,
-            events=wired.events,
+            events=container.events,
             posture=services.posture,
             trail_rules=services.trail_rules,
-            identity=lambda: wired.kms.identity().arn,
-            backups=lambda arn: backups_under(wired.engine, arn),
+            identity=lambda: container.kms.identity().arn,
+            backups=lambda arn: backups_under(container.engine, arn),
             work_on=self._work_on,
             witness=witness,
             settle_seconds=0.0,
@@ -136,8 +136,8 @@ class Scene:
 
     def journaled(self) -> list[tuple[str, str]]:
         """What the journal has, oldest first. The chain must be whole."""
-        assert self.wired.journal.verify() is None
-        return [(entry.action, entry.outcome) for entry in self.wired.journal.entries()]
+        assert self.container.journal.verify() is None
+        return [(entry.action, entry.outcome) for entry in self.container.journal.entries()]
 
     def past(self, minutes: int, key: str) -> None:
         """Let the platform have made a data key under a key so many minutes ago."""
@@ -147,7 +147,7 @@ class Scene:
     def pull(self) -> None:
         """Fetch the events of late."""
         now = datetime.now(UTC)
-        self.wired.event_puller.pull(since=now - timedelta(hours=1), until=now)
+        self.container.event_puller.pull(since=now - timedelta(hours=1), until=now)
 
 
 def agreed(plan: ActionPlan) -> Consent:
@@ -172,7 +172,7 @@ def statement(sid: str, principal: Any, *actions: str, **more: Any) -> dict[str,
 
 @pytest.fixture
 def scene(
-    services: Wired,
+    services: Container,
     environment: dict[str, str],
     sandbox: Sandbox,
     platform: Engine,
@@ -187,9 +187,9 @@ def scene(
         statement("Platform", PLATFORM, "Decrypt", "GenerateDataKey"),
         statement("Suspect", SUSPECT, "Decrypt"),
     )
-    wired = wire(load().settings)
-    yield Scene(stage, sandbox, wired)
-    wired.close()
+    container = Container(load().settings)
+    yield Scene(stage, sandbox, container)
+    container.close()
     sandbox.control.clear()
 
 

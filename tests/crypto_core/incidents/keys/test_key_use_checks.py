@@ -54,7 +54,7 @@ def test_quiet_is_what_cloudtrail_covers_and_own_calls_do_not_break_it(scene: Sc
     assert half.state is CheckState.NOT_YET, told(half)
     assert 0 < half.done < 30
     assert "GenerateDataKey by role/keydeck-platform: 1 times" in told(half)
-    scene.wired.kms.call("GenerateDataKey", KeyId=scene.key, KeySpec="AES_256")
+    scene.container.kms.call("GenerateDataKey", KeyId=scene.key, KeySpec="AES_256")
     quiet = scene.look(QUIET, minutes=3)
     assert quiet.state is CheckState.PASSED, told(quiet)
     assert "Keydeck's own calls, which do not count: 1" in told(quiet)

@@ -8,9 +8,9 @@ from collections.abc import Callable
 import pytest
 from sqlalchemy import Engine, text
 
+from console.container import Container
 from console.sandbox.sandbox import Sandbox
 from console.settings import load
-from console.wiring import wire
 from crypto_core.errors import JobError, NotConfirmedError, RefusedError
 from crypto_core.guard.consent import Consent, Danger
 from crypto_core.incidents.catalogue import ActionKind, CheckKind
@@ -152,7 +152,7 @@ def test_a_process_that_does_not_start_is_said_and_the_job_is_remembered(moved: 
         raise JobError("No process could be started.")
 
     moved._work_on = refuse  # type: ignore[method-assign]
-    moved.tools = key_tools(moved._ground(moved.wired))
+    moved.tools = key_tools(moved._dependencies(moved.container))
     result = moved.do(REENCRYPT)
     assert result.values["job"]
     assert f"keydeck jobs join {result.values['job']} --trust {moved.key}" in told(result)
@@ -174,11 +174,11 @@ def test_what_a_dead_database_does_not_tell_is_not_known(
     moved: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", "postgresql://nobody@127.0.0.1:9/none")
-    wired = wire(load().settings)
-    dead = Scene(moved.stage, moved.sandbox, wired)
+    container = Container(load().settings)
+    dead = Scene(moved.stage, moved.sandbox, container)
     dead.values = dict(moved.values)
     for kind in (EMPTY, SEALED, CheckKind.PLATFORM_SWITCHED, CheckKind.SCOPE_KNOWN):
         look = dead.look(kind)
         assert look.state is CheckState.UNKNOWN, (kind, look)
         assert "database" in told(look).lower()
-    wired.close()
+    container.close()

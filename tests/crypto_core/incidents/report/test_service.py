@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import Engine, text
 
-from console.wiring import Wired
+from console.container import Container
 from crypto_core.errors import DatabaseError, RefusedError
 from crypto_core.guard.outcome import Outcome
 from crypto_core.incidents.report.service import ReportService
@@ -43,7 +43,7 @@ def test_an_empty_journal_is_told() -> None:
     assert service_of(sample(), journal=KeptJournal(())).signed(sample().view).report.journal_state == "empty"
 
 
-def test_what_the_journal_of_the_database_holds_is_reported(services: Wired, superuser: Engine) -> None:
+def test_what_the_journal_of_the_database_holds_is_reported(services: Container, superuser: Engine) -> None:
     made = sample()
     now = datetime.now(UTC)
     incident = replace(

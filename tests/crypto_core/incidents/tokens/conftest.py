@@ -7,12 +7,12 @@ from collections.abc import Callable
 import pytest
 from sqlalchemy import Engine, text
 
-from console.wiring import Wired
+from console.container import Container
 from tests.crypto_core.incidents.tokens.staging import Stage, build
 
 
 @pytest.fixture
-def stage(services: Wired) -> Stage:
+def stage(services: Container) -> Stage:
     """An incident over the test's own database."""
     return build(services)
 

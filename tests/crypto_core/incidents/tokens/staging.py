@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy import Engine, text
 
-from console.wiring import Wired
+from console.container import Container
 from crypto_core.database.tokens.attribution_cache import AttributionCache
 from crypto_core.database.tokens.opening import ValueOpener
 from crypto_core.envelope import Format
@@ -24,7 +24,7 @@ from crypto_core.incidents.catalogue import ActionKind, CaptureKind, CheckKind
 from crypto_core.incidents.model import CheckResult, Incident, IncidentScope, IncidentState
 from crypto_core.incidents.runbook import RunbookStep
 from crypto_core.incidents.step_contracts import ActionPlan, ActionResult, Captured, Situation, Toolbox
-from crypto_core.incidents.tokens.parts import TokenParts
+from crypto_core.incidents.tokens.dependencies import TokenDependencies
 from crypto_core.incidents.tokens.toolbox import token_tools
 from crypto_core.incidents.tokens.verify_restored import RestoredTokens, restored_at
 from crypto_core.providers.answers import (
@@ -53,13 +53,13 @@ def name_of(token: str) -> str:
 
 @dataclass
 class Providers:
-    """A ProviderWork over the stored tokens, which is asked nothing over a network.
+    """A ProviderService over the stored tokens, which is asked nothing over a network.
 
     `silent` tokens get no answer, `stubborn` ones stay alive whatever is accepted. `asked` are the tokens
     that left for a provider, `before` is called before one is asked about.
     """
 
-    wired: Wired
+    container: Container
     dead: set[str] = field(default_factory=set)
     silent: set[str] = field(default_factory=set)
     stubborn: set[str] = field(default_factory=set)
@@ -120,7 +120,7 @@ class Providers:
         return tuple(HashedQuery(r, f'hashed_token:"{self._name(r)[:43]}="') for r in of_github)
 
     def _name(self, ref: TokenRef) -> str:
-        opened = ValueOpener(self.wired.keyring).open(self.wired.store.read(ref))
+        opened = ValueOpener(self.container.keyring).open(self.container.store.read(ref))
         return name_of(opened.token.reveal()) if opened.token is not None else "unopened"
 
     def _said(self, ref: TokenRef, name: str) -> TokenLiveness:
@@ -136,9 +136,9 @@ class Providers:
 class Stage:
     """An incident that is worked on: its evidence and values are kept as the engine keeps them."""
 
-    wired: Wired
+    container: Container
     providers: Providers
-    parts: TokenParts
+    parts: TokenDependencies
     tools: Toolbox
     kept: list[tuple[str, str]]
     incident: Incident = field(
@@ -200,17 +200,17 @@ class Stage:
 
     def journaled(self) -> list[tuple[str, str]]:
         """What was done with tokens that were entered: subject and outcome."""
-        entries = self.wired.journal.entries()
+        entries = self.container.journal.entries()
         return [(e.subject, e.outcome) for e in entries if e.action == "enter token"]
 
     def everything_kept(self) -> str:
         """All that the journal and the evidence hold."""
-        entries = self.wired.journal.entries()
+        entries = self.container.journal.entries()
         return "\n".join([*(text for _, text in self.kept), *(f"{e.subject} {e.detail}" for e in entries)])
 
 
 def build(
-    wired: Wired,
+    container: Container,
     *,
     write_format: Format = Format.V1,
     read_only: bool = False,
@@ -218,56 +218,62 @@ def build(
     approvals: ApprovalGate | None = None,
 ) -> Stage:
     """Put the tools together from the services, as the console does."""
-    answers, opener, providers = AttributionCache(wired.engine), ValueOpener(wired.keyring), Providers(wired)
-    services: Any = wired.services
+    answers, opener, providers = (
+        AttributionCache(container.engine),
+        ValueOpener(container.keyring),
+        Providers(container),
+    )
+    services: Any = container.services
     kept: list[tuple[str, str]] = []
 
     @contextmanager
     def open_restored(name: str) -> Iterator[RestoredTokens]:
         if name != "restored":
             raise SettingsError(f"There is no database {name!r} in the settings.")
-        url = wired.engine.url.render_as_string(hide_password=False)
-        with restored_at(url, wired.keyring) as database:
+        url = container.engine.url.render_as_string(hide_password=False)
+        with restored_at(url, container.keyring) as database:
             yield database
 
-    parts = TokenParts(
-        engine=wired.engine,
-        catalogue=wired.catalogue,
-        store=wired.store,
+    parts = TokenDependencies(
+        engine=container.engine,
+        catalogue=container.catalogue,
+        store=container.store,
         answers=answers,
         inventory=services.inventory,
-        keyring=wired.keyring,
+        keyring=container.keyring,
         keys=services.keys,
         status=services.status,
-        verifier=Verifier(wired.keyring, wired.store, wired.catalogue, answers, inventory=services.inventory),
+        verifier=Verifier(
+            container.keyring, container.store, container.catalogue, answers, inventory=services.inventory
+        ),
         opener=opener,
         entering=TokenEntering(
-            wired.engine,
-            wired.catalogue,
-            wired.store,
+            container.engine,
+            container.catalogue,
+            container.store,
             services.inventory,
             answers,
-            wired.keyring,
+            container.keyring,
             services.keys,
             opener,
             providers,
-            wired.journal,
+            container.journal,
             same_database=True,
             read_only=read_only,
             write_format=write_format,
             approvals=approvals,
         ),
         providers=providers,
-        events=wired.events,
+        events=container.events,
         use=services.event_use,
         monitor=services.key_monitor,
         evidence=lambda number, kind: [text for k, text in kept if k == kind],
         open_restored=open_restored,
-        regions=lambda: wired.kms.regions,
-        covered=wired.event_coverage.between,
+        regions=lambda: container.kms.regions,
+        covered=container.event_coverage.between,
         most=most,
     )
-    return Stage(wired, providers, parts, token_tools(parts), kept)
+    return Stage(container, providers, parts, token_tools(parts), kept)
 
 
 def put(platform: Engine, ref: TokenRef, stored: str | None) -> None:

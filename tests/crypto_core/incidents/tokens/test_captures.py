@@ -26,12 +26,12 @@ def test_who_opened_a_token_is_told_apart_from_who_could_have(
     stage: Stage, world: World, platform: Engine
 ) -> None:
     v1, v2 = [r for r in world.sealed_under(world.current_key) if r.table == "gh_connection"][:2]
-    cipher = TokenCipher(stage.wired.keyring, write_format=Format.V2)
+    cipher = TokenCipher(stage.container.keyring, write_format=Format.V2)
     put(platform, v2, cipher.encrypt("ghp_" + "b" * 36, ref=v2).stored)
     key, material = world.tokens[v1].key_arn, world.tokens[v1].key_material_id
     used = {"key": key, "additionalEventData": {"keyMaterialId": material}}
     context = {"keydeck:table": v2.table, "keydeck:column": v2.column, "keydeck:id": v2.row_id}
-    stage.wired.events.add(
+    stage.container.events.add(
         [
             event(ago=60, who=user("intruder"), context=context, userAgent=HOSTILE, **used),
             event(ago=50, who=user("intruder"), **used),
@@ -103,10 +103,10 @@ def test_the_events_about_the_tokens_keys_are_fetched_before_they_are_kept(
     kms.decrypt(CiphertextBlob=blob, KeyId=world.current_key.arn)
     (ref,) = [r for r in world.sealed_under(world.current_key) if r.table == "gh_connection"][:1]
     stage.about(ref, since=datetime.now(UTC) - timedelta(hours=1))
-    assert stage.wired.events.count(Query("")) == 0
+    assert stage.container.events.count(Query("")) == 0
     told = stage.capture(CaptureKind.EVENTS)
     assert told["not_fetched"] == []
-    assert stage.wired.events.count(Query("name:Decrypt")) > 0
+    assert stage.container.events.count(Query("name:Decrypt")) > 0
     radius = stage.capture(CaptureKind.BLAST_RADIUS)
     assert radius["could_have_opened"]
 

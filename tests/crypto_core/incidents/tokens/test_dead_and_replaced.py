@@ -30,7 +30,7 @@ def of_column(world: World, table: str, column: str = "access_token") -> list[To
 
 
 def reencrypt(stage: Stage, ref: TokenRef, target: str) -> None:
-    work = stage.wired.services.work
+    work = stage.container.services.work
     plan = work.plan(Verb.REENCRYPT, Selection((ref,)), target)
     assert work.run(plan, Consent.by_option(plan)).complete
 
@@ -104,7 +104,7 @@ def test_asking_sends_nothing_before_it_is_agreed_to_and_silence_is_no_death(
     # A token that is written while it is asked about: nobody knows which one was asked.
     stage.providers.dead.add(name_of(world.token_for(second)))
     stage.providers.silent.clear()
-    sealed = TokenCipher(stage.wired.keyring).encrypt(NEW).stored
+    sealed = TokenCipher(stage.container.keyring).encrypt(NEW).stored
     stage.providers.before = lambda: put(platform, second, sealed)
     stage.run(ASK)
     assert stage.look(DEAD).done == 1
@@ -170,7 +170,7 @@ def test_a_key_incidents_tokens_are_those_under_the_key_and_those_that_were_move
     stage.keep_values(new_key=world.current_key.arn)
     assert old <= set(scoped.resolve(stage.incident).refs)
     # Only few are asked about here: what a plan warns of is the rest of the database.
-    few = build(stage.wired).about(key=world.old_key.arn)
+    few = build(stage.container).about(key=world.old_key.arn)
     unsealed = world.by_format[Format.PLAINTEXT] + world.by_format[Format.DEV]
     assert any(f"{unsealed:,} tokens stored in plaintext" in w for w in few.plan(REVOKE).warnings)
 
@@ -181,7 +181,7 @@ def test_a_scope_is_told_whole_or_not_acted_on(stage: Stage, world: World) -> No
     seen = stage.look(CheckKind.SCOPE_KNOWN)
     assert (seen.state, seen.total) == (CheckState.FAILED, 2)
     assert ["gh_connection:gone" in seen.lines[1], "no_table" in seen.lines[0]] == [True, True]
-    small = build(stage.wired, most=3).about(filter="provider:github")
+    small = build(stage.container, most=3).about(filter="provider:github")
     assert "than the 3 that one incident acts on" in small.look(CheckKind.SCOPE_KNOWN).lines[0]
     told = small.capture(CaptureKind.TOKENS)
     assert (told["whole"], len(told["tokens"])) == (False, 3)

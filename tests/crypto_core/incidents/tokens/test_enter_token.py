@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine
 
+from console.container import Container
 from console.sandbox.world import World
 from console.settings import load
-from console.wiring import Wired, wire
 from crypto_core.cipher import TokenCipher
 from crypto_core.envelope import Format, classify
 from crypto_core.errors import (
@@ -47,8 +47,8 @@ def github(world: World, number: int = 0) -> TokenRef:
     return [r for r in refs if (r.table, r.column) == ("gh_connection", "access_token")][number]
 
 
-def opens_to(wired: Wired, ref: TokenRef, stored: str) -> str:
-    return TokenCipher(wired.keyring).open(stored, ref=ref).token.reveal()
+def opens_to(container: Container, ref: TokenRef, stored: str) -> str:
+    return TokenCipher(container.keyring).open(stored, ref=ref).token.reveal()
 
 
 def test_a_new_token_is_asked_about_sealed_and_written_and_leaves_no_trace_of_itself(
@@ -68,13 +68,13 @@ def test_a_new_token_is_asked_about_sealed_and_written_and_leaves_no_trace_of_it
     result = stage.run(ENTER, reference=str(ref), token=pasted)
     assert result.complete
     assert stage.providers.asked == [ref]
-    assert opens_to(stage.wired, ref, stored(ref)) == CANARY
+    assert opens_to(stage.container, ref, stored(ref)) == CANARY
     assert classify(stored(ref)).format is Format.V1
     assert backups() == [(VERB, old)]
     assert stage.journaled()[-3:] == [(str(ref), "dry run"), (str(ref), "started"), (str(ref), "done")]
     check = stage.again().look(CheckKind.TOKENS_REPLACED)
     assert (check.state, check.done, check.total) == (CheckState.PASSED, 1, 1)
-    assert stage.wired.services.inventory.row(ref).key_arn == world.current_key.arn
+    assert stage.container.services.inventory.row(ref).key_arn == world.current_key.arn
     told = (*result.lines, *plan.does, *plan.does_not, *plan.warnings, repr(plan), repr(result))
     assert_tells_nothing("\n".join(told))
     assert_tells_nothing(repr(plan.inner) + str(plan.as_json()))
@@ -88,17 +88,17 @@ def test_v2_stays_v2_and_is_bound_to_its_row(
     stage: Stage, world: World, platform: Engine, stored: Stored
 ) -> None:
     first, second = github(world, 0), github(world, 1)
-    cipher = TokenCipher(stage.wired.keyring, write_format=Format.V2)
+    cipher = TokenCipher(stage.container.keyring, write_format=Format.V2)
     put(platform, first, cipher.encrypt("ghp_" + "o" * 36, ref=first).stored)
     stage.about(first, second)
     entered = stage.run(ENTER, reference=str(first), token=Secret.of(CANARY))
     assert not entered.complete
     assert entered.lines[-2:] == ("1 of 2 rows in scope hold a new token.", f"1 left, the next: {second}")
     assert classify(stored(first)).format is Format.V2
-    assert opens_to(stage.wired, first, stored(first)) == CANARY
+    assert opens_to(stage.container, first, stored(first)) == CANARY
     with pytest.raises(KeydeckError):
-        opens_to(stage.wired, second, stored(first))
-    raised = build(stage.wired, write_format=Format.V2).about(second)
+        opens_to(stage.container, second, stored(first))
+    raised = build(stage.container, write_format=Format.V2).about(second)
     plan = raised.plan(ENTER, reference=str(second), token=Secret.of(CANARY))
     assert any("must read v2 first" in warning for warning in plan.warnings)
     raised.run(ENTER, reference=str(second), token=Secret.of(CANARY))
@@ -117,13 +117,13 @@ def test_an_old_plaintext_token_is_never_kept_and_its_row_has_to_be_typed(
     with pytest.raises(NotConfirmedError):
         stage.tools.actions[ENTER].run(stage.situation(**inputs), plan, Consent.pressed(plan))
     stage.run(ENTER, **inputs)
-    assert opens_to(stage.wired, ref, stored(ref)) == CANARY
+    assert opens_to(stage.container, ref, stored(ref)) == CANARY
     assert backups() == []
     assert "p" * 36 not in stage.everything_kept()
 
 
 def test_where_a_second_person_is_wanted_nothing_is_sent_or_written_before(
-    services: Wired, world: World, stored: Stored
+    services: Container, world: World, stored: Stored
 ) -> None:
     second, ref = SecondPerson(), github(world)
     stage = build(services, approvals=second).about(ref)
@@ -149,7 +149,7 @@ def test_what_the_platform_writes_meanwhile_stays(
     stage: Stage, world: World, platform: Engine, stored: Stored, backups: Backups
 ) -> None:
     ref = github(world)
-    theirs = TokenCipher(stage.wired.keyring).encrypt("gho_" + "t" * 36).stored
+    theirs = TokenCipher(stage.container.keyring).encrypt("gho_" + "t" * 36).stored
     stage.about(ref).capture(CaptureKind.TOKENS)
     # Between the last look at the row and the write.
     stage.providers.before = lambda: put(platform, ref, theirs)
@@ -164,7 +164,7 @@ def test_what_the_platform_writes_meanwhile_stays(
     stage.providers.before, asked = (lambda: None), len(stage.providers.asked)
     inputs = {"reference": str(ref), "token": Secret.of(CANARY)}
     plan = stage.plan(ENTER, **inputs)
-    put(platform, ref, TokenCipher(stage.wired.keyring).encrypt("gho_" + "u" * 36).stored)
+    put(platform, ref, TokenCipher(stage.container.keyring).encrypt("gho_" + "u" * 36).stored)
     with pytest.raises(RefusedError, match="somebody else has changed"):
         stage.tools.actions[ENTER].run(stage.situation(**inputs), plan, Consent.pressed(plan))
     assert len(stage.providers.asked) == asked
@@ -185,7 +185,7 @@ def test_a_dead_token_is_refused_and_one_that_nobody_knows_takes_a_word(
         stage.run(ENTER, **inputs)
     assert (stored(ref), backups()) == (old, [])
     assert stage.run(ENTER, **inputs, **{SAVE_UNCHECKED: "yes"}).complete
-    assert opens_to(stage.wired, ref, stored(ref)) == CANARY
+    assert opens_to(stage.container, ref, stored(ref)) == CANARY
 
 
 def test_what_can_be_no_new_token_is_refused_without_repeating_it(
@@ -239,33 +239,33 @@ def test_a_consent_is_to_this_very_token(stage: Stage, world: World, stored: Sto
 def test_read_only_refuses(environment: dict[str, str], stage: Stage, world: World, stored: Stored) -> None:
     ref = github(world)
     old = stored(ref)
-    wired = wire(load().settings.model_copy(update={"read_only": True}))
+    container = Container(load().settings.model_copy(update={"read_only": True}))
     try:
-        reading = build(wired, read_only=True).about(ref)
+        reading = build(container, read_only=True).about(ref)
         with pytest.raises(ReadOnlyError):
             reading.run(ENTER, reference=str(ref), token=Secret.of(CANARY))
     finally:
-        wired.close()
+        container.close()
     assert (stored(ref), reading.providers.asked, stage.journaled()) == (old, [], [])
 
 
 _KILLED = """
 import os, sys
 from console.settings import load
-from console.wiring import wire
+from console.container import Container
 from crypto_core.incidents.catalogue import ActionKind
 from crypto_core.reencryption.replacing_token import service as entering
 from crypto_core.secret import Secret
 from tests.crypto_core.incidents.tokens.staging import build
 reference, token, when = sys.argv[1:]
-stage = build(wire(load().settings)).about(reference)
+stage = build(Container(load().settings)).about(reference)
 if when == "before commit":
-    record = stage.wired.journal.record
+    record = stage.container.journal.record
     def die(action, subject, outcome, *more, within=None, **named):
         record(action, subject, outcome, *more, within=within, **named)
         if within is not None:
             os._exit(9)
-    stage.wired.journal.record = die
+    stage.container.journal.record = die
 else:
     entering.TokenEntering._remember = lambda self, sealed: os._exit(9)
 stage.run(ActionKind.ENTER_TOKEN, reference=reference, token=Secret.of(token))
@@ -290,7 +290,7 @@ def test_killed_before_or_after_the_commit_the_row_holds_one_whole_token_and_it_
     assert stage.journaled()[-1] == (str(ref), "started")
     assert not stage.again().look(CheckKind.TOKENS_REPLACED).passed
     assert killed("after commit") == 9
-    assert opens_to(stage.wired, ref, stored(ref)) == new
+    assert opens_to(stage.container, ref, stored(ref)) == new
     assert backups() == [(VERB, old)]
     assert stage.journaled()[-1] == (str(ref), "done")
     written = stored(ref)
@@ -304,7 +304,7 @@ def test_killed_before_or_after_the_commit_the_row_holds_one_whole_token_and_it_
 
 
 def test_hostile_rows_can_be_chosen_and_harm_nothing(stage: Stage, platform: Engine, stored: Stored) -> None:
-    sealed = TokenCipher(stage.wired.keyring).encrypt("ghp_" + "h" * 36).stored
+    sealed = TokenCipher(stage.container.keyring).encrypt("ghp_" + "h" * 36).stored
     ref = insert(platform, "gh\x1b]0;x\x07-[/red]\u202e", sealed, organisation="[bold]\x1b[2J" + "o" * 5_000)
     stage.about(filter="org:*[bold]*")
     told = stage.capture(CaptureKind.TOKENS)
@@ -313,7 +313,7 @@ def test_hostile_rows_can_be_chosen_and_harm_nothing(stage: Stage, platform: Eng
     plan = stage.plan(ENTER, reference=chosen, token=Secret.of(CANARY))
     result = stage.run(ENTER, reference=chosen, token=Secret.of(CANARY))
     assert result.complete
-    assert opens_to(stage.wired, ref, stored(ref)) == CANARY
+    assert opens_to(stage.container, ref, stored(ref)) == CANARY
     assert stage.again().look(CheckKind.TOKENS_REPLACED).passed
     shown = "\n".join(
         (*plan.does, *plan.warnings, plan.title, plan.confirmation, *result.lines, chosen, str(told))

@@ -99,11 +99,11 @@ def test_a_restored_database_is_tried_counted_and_left_as_it_is(
 
 
 def test_the_database_in_use_is_no_restored_one(stage: Stage) -> None:
-    wired = stage.wired
-    url = wired.engine.url.render_as_string(hide_password=False)
+    container = stage.container
+    url = container.engine.url.render_as_string(hide_password=False)
     with (
         pytest.raises(RefusedError, match="the database in use"),
-        restored_at(url, wired.keyring, in_use=wired.engine),
+        restored_at(url, container.keyring, in_use=container.engine),
     ):
         pass
 
@@ -115,10 +115,10 @@ def _down(name: str) -> tuple[str, ...]:
 def test_a_replica_is_asked_itself(stage: Stage, sandbox: Sandbox, platform: Engine, world: World) -> None:
     kms = sandbox.client("kms")
     key = str(kms.create_key(MultiRegion=True)["KeyMetadata"]["Arn"])
-    v1 = TokenCipher(stage.wired.keyring.trusting(key)).encrypt("ghp_" + "r" * 36, key).stored
+    v1 = TokenCipher(stage.container.keyring.trusting(key)).encrypt("ghp_" + "r" * 36, key).stored
     insert(platform, "gh-replicated-1", v1)
     ref = TokenRef("gh_connection", "access_token", "gh-replicated-2")
-    v2 = TokenCipher(stage.wired.keyring.trusting(key), write_format=Format.V2)
+    v2 = TokenCipher(stage.container.keyring.trusting(key), write_format=Format.V2)
     insert(platform, ref.row_id, v2.encrypt("ghp_" + "s" * 36, key, ref=ref).stored)
     stage.about(key=key)
     answers = CheckKind.REPLICA_ANSWERS

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
+from console.container import Container
 from console.lazy_services import if_made
 from console.sandbox.endpoint import Denial, Fault
 from console.sandbox.sandbox import Sandbox
-from console.wiring import Wired
 from crypto_core.database.state.journal import JournalEntry
 from crypto_core.guard.consent import Consent, Danger
 from crypto_core.keys.changes.change import KeyChange
@@ -31,8 +31,8 @@ def key(new_key: Callable[[], str]) -> str:
 
 
 @pytest.fixture
-def changes(services: Wired) -> KeyChangeService:
-    """The service as it is wired, but for how often it looks for an effect: once."""
+def changes(services: Container) -> KeyChangeService:
+    """The service as it is container, but for how often it looks for an effect: once."""
     service = services.services.key_changes
     assert callable(service.plan)
     found = if_made(service)
@@ -59,7 +59,7 @@ def agreed(plan: ChangePlan) -> Consent:
 
 
 @pytest.fixture
-def journaled(services: Wired) -> Callable[[], list[tuple[str, str]]]:
+def journaled(services: Container) -> Callable[[], list[tuple[str, str]]]:
     """What the journal has, oldest first: action and outcome. The chain must be whole."""
 
     def read() -> list[tuple[str, str]]:
@@ -70,7 +70,7 @@ def journaled(services: Wired) -> Callable[[], list[tuple[str, str]]]:
 
 
 @pytest.fixture
-def last_entry(services: Wired) -> Callable[[], JournalEntry]:
+def last_entry(services: Container) -> Callable[[], JournalEntry]:
     """Read the journal's newest entry."""
     return lambda: services.journal.entries()[-1]
 

@@ -10,8 +10,8 @@ from typing import Any
 import boto3
 import pytest
 
+from console.container import Container
 from console.settings import load
-from console.wiring import Wired, wire
 from crypto_core.database.state.journal import JournalEntry
 from crypto_core.errors import RefusedError
 from crypto_core.guard.consent import Danger
@@ -167,7 +167,7 @@ def test_a_new_key_does_not_take_an_alias_from_another(changes: KeyChangeService
 def test_an_alias_is_made_and_then_moved_and_the_inventory_knows(
     changes: KeyChangeService,
     made: Made,
-    services: Wired,
+    services: Container,
     key: str,
     new_key: Callable[[], str],
     kms: Any,
@@ -191,22 +191,24 @@ def test_an_alias_is_made_and_then_moved_and_the_inventory_knows(
 
 
 def test_moving_the_alias_that_is_written_under_is_warned_of(
-    services: Wired, key: str, kms: Any, monkeypatch: pytest.MonkeyPatch
+    services: Container, key: str, kms: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     alias = own_alias(key)
     kms.create_alias(AliasName=alias, TargetKeyId=key)
     monkeypatch.setenv("TOKEN_ENCRYPTION_KEY_ID", alias)
-    wired = wire(load().settings)
-    plan = wired.services.key_changes.plan(KeyChange(ChangeKind.DISABLE, key))
+    container = Container(load().settings)
+    plan = container.services.key_changes.plan(KeyChange(ChangeKind.DISABLE, key))
     assert any("New tokens are written under this key" in w for w in plan.warnings)
-    plan = wired.services.key_changes.plan(KeyChange(ChangeKind.POINT_ALIAS, world_key(wired), alias=alias))
-    wired.close()
+    plan = container.services.key_changes.plan(
+        KeyChange(ChangeKind.POINT_ALIAS, world_key(container), alias=alias)
+    )
+    container.close()
     assert any("is the key to write under" in w for w in plan.warnings)
 
 
-def world_key(wired: Wired) -> str:
+def world_key(container: Container) -> str:
     """Another key that is enabled."""
-    return next(k.key_arn for k in wired.services.keys.targets() if "alias/tokens" in k.aliases)
+    return next(k.key_arn for k in container.services.keys.targets() if "alias/tokens" in k.aliases)
 
 
 def test_a_key_is_disabled_and_enabled(made: Made, changes: KeyChangeService, key: str, kms: Any) -> None:

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, text
 
+from console.container import Container
 from console.sandbox.sandbox import Sandbox
-from console.wiring import Wired
 from crypto_core.aws.kms import KmsApi
 from crypto_core.database.state.journal import Journal, JournalEntry
 from crypto_core.errors import (
@@ -195,7 +195,7 @@ def after_it_is_done(monkeypatch: pytest.MonkeyPatch, kms: KmsApi, operation: st
 @pytest.mark.parametrize("error", [KmsUnreachableError("No answer."), KmsInternalError("Failed.")])
 def test_a_change_whose_answer_was_lost_is_seen_to_be_there(
     changes: KeyChangeService,
-    services: Wired,
+    services: Container,
     key: str,
     monkeypatch: pytest.MonkeyPatch,
     last_entry: Callable[[], JournalEntry],
@@ -211,7 +211,7 @@ def test_a_change_whose_answer_was_lost_is_seen_to_be_there(
 
 
 def test_a_key_that_may_have_been_made_is_not_named(
-    changes: KeyChangeService, services: Wired, monkeypatch: pytest.MonkeyPatch
+    changes: KeyChangeService, services: Container, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plan = changes.plan(KeyChange(ChangeKind.CREATE))
     after_it_is_done(monkeypatch, services.kms, "CreateKey", KmsUnreachableError("No answer."))
@@ -224,7 +224,7 @@ def test_a_key_that_may_have_been_made_is_not_named(
 
 def test_kms_gone_when_the_effect_is_to_be_read_back(
     changes: KeyChangeService,
-    services: Wired,
+    services: Container,
     key: str,
     fail: Fail,
     monkeypatch: pytest.MonkeyPatch,
@@ -247,7 +247,7 @@ def test_kms_gone_when_the_effect_is_to_be_read_back(
 
 
 def test_an_effect_that_kms_shows_late_is_waited_for(
-    changes: KeyChangeService, services: Wired, key: str, monkeypatch: pytest.MonkeyPatch
+    changes: KeyChangeService, services: Container, key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plan = changes.plan(KeyChange(ChangeKind.DISABLE, key))
     call, told = services.kms.call, []
@@ -267,7 +267,7 @@ def test_an_effect_that_kms_shows_late_is_waited_for(
 
 
 def test_an_effect_that_is_not_there_is_not_verified(
-    changes: KeyChangeService, services: Wired, key: str, monkeypatch: pytest.MonkeyPatch
+    changes: KeyChangeService, services: Container, key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plan = changes.plan(KeyChange(ChangeKind.ENABLE_ROTATION, key, period_days=100))
     call = services.kms.call
@@ -312,7 +312,7 @@ def test_a_census_that_is_cancelled_ends_preview_and_change(
 
 def test_a_change_that_is_broken_off_says_what_was_sent(
     changes: KeyChangeService,
-    services: Wired,
+    services: Container,
     key: str,
     monkeypatch: pytest.MonkeyPatch,
     last_entry: Callable[[], JournalEntry],
@@ -327,7 +327,7 @@ def test_a_change_that_is_broken_off_says_what_was_sent(
 
 def test_an_end_that_cannot_be_journaled_is_told(
     changes: KeyChangeService,
-    services: Wired,
+    services: Container,
     key: str,
     superuser: Engine,
     monkeypatch: pytest.MonkeyPatch,
@@ -435,7 +435,7 @@ def test_hostile_text_in_a_grant_acts_nowhere(
 
 
 def test_hostile_text_in_an_alias_is_not_typed_to_mean_its_key(
-    changes: KeyChangeService, services: Wired, key: str, monkeypatch: pytest.MonkeyPatch
+    changes: KeyChangeService, services: Container, key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(services.services.keys, "known_aliases", lambda: {key: ("alias/[/red] x",)})
     plan = changes.plan(KeyChange(ChangeKind.ROTATE, key))

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from console.wiring import Wired
+from console.container import Container
 from crypto_core.errors import KmsAccessDeniedError, PolicyError, RefusedError
 from crypto_core.guard.consent import Danger
 from crypto_core.keys.changes.change import ChangeKind, KeyChange
@@ -204,7 +204,7 @@ def test_a_policy_is_put_while_deletion_is_pending(
 
 
 def test_where_the_caller_is_not_known_the_plan_says_so(
-    changes: KeyChangeService, services: Wired, key: str, deny: Callable[..., None]
+    changes: KeyChangeService, services: Container, key: str, deny: Callable[..., None]
 ) -> None:
     deny("sts:GetCallerIdentity")
     plan = planned(changes, key, policy(statement({"AWS": PLATFORM}, "*")))

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from console.container import Container
 from console.sandbox.sandbox import Sandbox
-from console.wiring import Wired
 from crypto_core.errors import DatabaseTimeoutError, KmsRequestError, NotConfirmedError, RefusedError
 from crypto_core.guard.consent import Consent
 from crypto_core.keys.changes.change import ChangeKind, KeyChange
@@ -79,7 +79,7 @@ def test_backups_that_cannot_be_counted_are_told(
     assert any("kept as backups could not be counted" in w for w in plan.warnings)
 
 
-def under_way(monkeypatch: pytest.MonkeyPatch, services: Wired, begun: list[bool]) -> None:
+def under_way(monkeypatch: pytest.MonkeyPatch, services: Container, begun: list[bool]) -> None:
     """KMS rotates in the background, and says so once `begun` holds something."""
     call = services.kms.call
 
@@ -96,7 +96,7 @@ def under_way(monkeypatch: pytest.MonkeyPatch, services: Wired, begun: list[bool
 
 
 def test_a_rotation_that_kms_has_begun_counts_as_seen(
-    changes: KeyChangeService, services: Wired, key: str, monkeypatch: pytest.MonkeyPatch
+    changes: KeyChangeService, services: Container, key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     under_way(monkeypatch, services, [])
     plan = changes.plan(KeyChange(ChangeKind.ROTATE, key))
@@ -108,7 +108,7 @@ def test_a_rotation_that_kms_has_begun_counts_as_seen(
 
 
 def test_a_rotation_is_not_begun_while_one_is_under_way(
-    changes: KeyChangeService, services: Wired, key: str, monkeypatch: pytest.MonkeyPatch
+    changes: KeyChangeService, services: Container, key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     under_way(monkeypatch, services, [True])
     with pytest.raises(RefusedError, match="is under way"):

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, text
 
+from console.container import Container
 from console.sandbox.world import World
 from console.settings import load
-from console.wiring import Wired, wire
 from crypto_core.cipher import TokenCipher
 from crypto_core.database.state.journal import JournalEntry
 from crypto_core.errors import (
@@ -117,19 +117,19 @@ def test_read_only_refuses_every_kind_before_anything_is_sent(
     assert set(plans) == set(ChangeKind) == set(RECIPES)
     assert all(plan.operations for plan in plans.values())
     monkeypatch.setenv("KEYDECK_READ_ONLY", "true")
-    wired = wire(load().settings)
+    container = Container(load().settings)
     sent()
     for kind, plan in plans.items():
         with pytest.raises(ReadOnlyError):
-            wired.services.key_changes.run(plan, agreed(plan))
+            container.services.key_changes.run(plan, agreed(plan))
         # The screens' and the service's word is not all: KMS itself is not asked either.
         for operation in plan.operations:
             with pytest.raises(ReadOnlyError, match=f"kms:{operation} is refused"):
-                wired.kms.call(operation, KeyId=plan.key_arn)
+                container.kms.call(operation, KeyId=plan.key_arn)
         if kind is not ChangeKind.CREATE:
-            preview = wired.services.key_changes.plan(plan.change)
+            preview = container.services.key_changes.plan(plan.change)
             assert "The dry run was not journaled: Keydeck is read only." in preview.warnings
-    wired.close()
+    container.close()
     assert sent() == {}
 
 
@@ -185,7 +185,7 @@ def test_a_key_with_tokens_is_kept_unless_their_number_is_typed(
 
 
 def test_typing_the_number_of_tokens_disables_a_key_that_has_them(
-    changes: KeyChangeService, services: Wired, kms: Any, key: str, platform: Engine
+    changes: KeyChangeService, services: Container, kms: Any, key: str, platform: Engine
 ) -> None:
     put_under(services, platform, key)
     plan = changes.plan(KeyChange(ChangeKind.DISABLE, key))
@@ -196,7 +196,7 @@ def test_typing_the_number_of_tokens_disables_a_key_that_has_them(
 
 
 def test_a_token_that_comes_under_the_key_meanwhile_stops_the_change(
-    changes: KeyChangeService, services: Wired, kms: Any, key: str, platform: Engine, sent: Sent
+    changes: KeyChangeService, services: Container, kms: Any, key: str, platform: Engine, sent: Sent
 ) -> None:
     plan = changes.plan(KeyChange(ChangeKind.SCHEDULE_DELETION, key))
     assert not plan.refused_unless_typed
@@ -208,21 +208,21 @@ def test_a_token_that_comes_under_the_key_meanwhile_stops_the_change(
 
 
 def test_backups_under_the_key_are_told_but_do_not_keep_it(
-    changes: KeyChangeService, services: Wired, key: str, platform: Engine, new_key: Callable[[], str]
+    changes: KeyChangeService, services: Container, key: str, platform: Engine, new_key: Callable[[], str]
 ) -> None:
     put_under(services, platform, key)
-    wired = wire(load().settings, trust=[key])
-    work = wired.services.work
+    container = Container(load().settings, trust=[key])
+    work = container.services.work
     plan = work.plan(Verb.REENCRYPT, Selection(under_key=key), new_key())
     assert work.run(plan, Consent.by_option(plan)).done == 1
-    wired.close()
+    container.close()
     found = changes.plan(KeyChange(ChangeKind.SCHEDULE_DELETION, key))
     assert not found.refused_unless_typed
     said = "1 replaced envelope in keydeck.envelope_backup: none can be put back without the key."
     assert said in found.warnings
 
 
-def put_under(services: Wired, platform: Engine, key: str) -> None:
+def put_under(services: Container, platform: Engine, key: str) -> None:
     """Seal one more token, under `key`."""
     sealed = TokenCipher(services.keyring.trusting(key)).encrypt(Secret(b"xoxb-1-2-test"), key).stored
     with platform.begin() as connection:
@@ -257,9 +257,9 @@ def test_without_the_database_nothing_is_known_of_the_tokens(
     changes: KeyChangeService, key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", "postgresql://nobody@127.0.0.1:1/none")
-    wired = wire(load().settings)
-    plan = wired.services.key_changes.plan(KeyChange(ChangeKind.DISABLE, key))
-    wired.close()
+    container = Container(load().settings)
+    plan = container.services.key_changes.plan(KeyChange(ChangeKind.DISABLE, key))
+    container.close()
     assert (plan.refused_unless_typed, plan.confirmation) == (True, UNCOUNTED)
     assert any("can't be counted" in w for w in plan.warnings)
     assert any(w.startswith("The dry run was not journaled") for w in plan.warnings)

@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
+from console.container import Container
 from console.sandbox.endpoint import Denial
 from console.sandbox.sandbox import Sandbox
-from console.wiring import Wired
 from crypto_core.keys.inventory import KeyInventory
 
 
 @pytest.fixture
-def keys(services: Wired) -> KeyInventory:
+def keys(services: Container) -> KeyInventory:
     found = services.services.keys
     assert isinstance(found, KeyInventory)
     return found

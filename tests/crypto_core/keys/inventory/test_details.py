@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from console.container import Container
 from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
-from console.wiring import Wired
 from crypto_core.aws.kms import KmsApi
 from crypto_core.errors import KeyNotFoundError, SettingsError
 from crypto_core.keys.inventory import KeyInventory
@@ -128,7 +128,7 @@ def test_a_key_that_is_not_there_is_told(keys: KeyInventory) -> None:
 
 @pytest.mark.parametrize("name", ["", "tokens", "arn:aws:s3:::bucket", "alias/", "key/1", "'; --", "a b"])
 def test_what_is_no_key_name_is_refused_before_kms_is_asked(
-    keys: KeyInventory, services: Wired, name: str
+    keys: KeyInventory, services: Container, name: str
 ) -> None:
     before = services.kms.calls
     with pytest.raises(SettingsError, match="Not a KMS key"):

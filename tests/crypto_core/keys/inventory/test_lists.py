@@ -7,10 +7,10 @@ from typing import Any
 
 import boto3
 
+from console.container import Container
 from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
 from console.settings import load
-from console.wiring import Wired, wire
 from crypto_core.aws.kms import KmsApi
 from crypto_core.keys.inventory import KeyInventory
 from tests.crypto_core.keys.inventory.listing import listed
@@ -115,7 +115,7 @@ def test_only_some_keys_are_asked_about_in_detail_those_that_guard_tokens_first(
 
 
 def test_keys_that_attribution_met_are_listed_without_being_configured(
-    services: Wired, deny: Callable[..., None], world: World
+    services: Container, deny: Callable[..., None], world: World
 ) -> None:
     services.services.status.take()
     deny("kms:ListKeys")
@@ -125,7 +125,7 @@ def test_keys_that_attribution_met_are_listed_without_being_configured(
 
 
 def test_read_only_reads_all_of_it(environment: dict[str, str], world: World) -> None:
-    wired = wire(load({"read_only": True}).settings)
-    assert wired.services.keys.show(world.current_key.arn).missing == {}
-    assert wired.services.keys.list()
-    wired.close()
+    container = Container(load({"read_only": True}).settings)
+    assert container.services.keys.show(world.current_key.arn).missing == {}
+    assert container.services.keys.list()
+    container.close()

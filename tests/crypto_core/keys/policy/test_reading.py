@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
+from console.container import Container
 from console.sandbox.endpoint import Denial
 from console.sandbox.sandbox import Sandbox
-from console.wiring import Wired
 from crypto_core.errors import KeyNotFoundError, KmsAccessDeniedError, KmsRequestError, SettingsError
 from crypto_core.keys.policy.least_privilege import NEEDS, Role, least_privilege
 
@@ -41,7 +41,7 @@ def put(kms: Any, key: str, policy: dict[str, Any]) -> None:
     kms.put_key_policy(KeyId=key.rpartition("/")[2], PolicyName="default", Policy=json.dumps(policy))
 
 
-def test_a_key_is_read_with_its_policy_and_all_its_grants(services: Wired, kms: Any, key: str) -> None:
+def test_a_key_is_read_with_its_policy_and_all_its_grants(services: Container, kms: Any, key: str) -> None:
     put(kms, key, least_privilege(key, {Role.PLATFORM: (PLATFORM,)}))
     for number in range(60):
         kms.create_grant(
@@ -56,12 +56,12 @@ def test_a_key_is_read_with_its_policy_and_all_its_grants(services: Wired, kms: 
     assert len(found.sentences) == 62
 
 
-def test_a_key_can_be_named_by_alias(services: Wired) -> None:
+def test_a_key_can_be_named_by_alias(services: Container) -> None:
     assert services.services.policies.read("alias/tokens").key.aliases == ("alias/tokens",)
 
 
 def test_grants_that_may_not_be_listed_are_missing_by_their_action(
-    services: Wired, key: str, deny: Callable[[str], None]
+    services: Container, key: str, deny: Callable[[str], None]
 ) -> None:
     deny("kms:ListGrants")
     found = services.services.policies.read(key)
@@ -70,21 +70,21 @@ def test_grants_that_may_not_be_listed_are_missing_by_their_action(
 
 
 def test_without_the_policy_there_is_nothing_to_show(
-    services: Wired, key: str, deny: Callable[[str], None]
+    services: Container, key: str, deny: Callable[[str], None]
 ) -> None:
     deny("kms:GetKeyPolicy")
     with pytest.raises(KmsAccessDeniedError, match="GetKeyPolicy"):
         services.services.policies.read(key)
 
 
-def test_names_of_no_key_are_refused(services: Wired) -> None:
+def test_names_of_no_key_are_refused(services: Container) -> None:
     with pytest.raises(SettingsError):
         services.services.policies.read("not a key")
     with pytest.raises(KeyNotFoundError):
         services.services.policies.read("alias/nowhere")
 
 
-def test_a_policy_that_is_none_is_said_to_be_none(services: Wired, kms: Any, key: str) -> None:
+def test_a_policy_that_is_none_is_said_to_be_none(services: Container, kms: Any, key: str) -> None:
     put(kms, key, least_privilege(key, {Role.PLATFORM: (PLATFORM,)}) | {"Statement": []})
     with pytest.raises(KmsRequestError, match="has no Statement"):
         services.services.policies.read(key)

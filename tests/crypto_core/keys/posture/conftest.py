@@ -12,9 +12,9 @@ import boto3
 import pytest
 from sqlalchemy import Engine, text
 
+from console.container import Container
 from console.sandbox.sandbox import Sandbox
 from console.settings import load
-from console.wiring import wire
 from crypto_core.cipher import TokenCipher
 from crypto_core.database.tokens.tables import PLATFORM_TABLES
 from crypto_core.findings.finding import Finding
@@ -57,8 +57,8 @@ class Endpoint:
     def fill(self, key: str, tokens: int) -> None:
         """Leave only so many tokens, all under one key, which is written under."""
         self.configure(TOKEN_ENCRYPTION_KEY_ID=key)
-        wired = wire(load().settings)
-        cipher = TokenCipher(wired.keyring)
+        container = Container(load().settings)
+        cipher = TokenCipher(container.keyring)
         with self._platform.begin() as connection:
             for table in PLATFORM_TABLES:
                 connection.execute(text(f"TRUNCATE {table.name}"))
@@ -70,15 +70,15 @@ class Endpoint:
                     ),
                     {"token": cipher.encrypt(f"xoxb-{number}", key).stored},
                 )
-        wired.close()
+        container.close()
 
     def examine(self) -> Posture:
         """The posture with the settings as they are now."""
-        wired = wire(load().settings)
+        container = Container(load().settings)
         try:
-            return wired.services.posture.examine()
+            return container.services.posture.examine()
         finally:
-            wired.close()
+            container.close()
 
     def findings(self, subject: str) -> dict[str, Finding]:
         """What is said of one subject, by rule."""

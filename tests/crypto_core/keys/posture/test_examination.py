@@ -10,13 +10,13 @@ from threading import Event
 
 import pytest
 
+from console.container import Container
 from console.sandbox import access_keys
 from console.sandbox.endpoint import Denial, Fault
 from console.sandbox.endpoint.scenario import PastCall
 from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
 from console.settings import load
-from console.wiring import Wired, wire
 from crypto_core.errors import InterruptedRunError, KmsUnreachableError
 from crypto_core.findings.finding import Finding, Gap
 from crypto_core.findings.severity import Severity
@@ -47,7 +47,7 @@ def rules(posture: Posture, subject: str) -> set[str]:
     return {f.rule for f in posture.findings if f.subject == subject}
 
 
-def test_the_sandbox_as_it_is_generated(services: Wired, world: World) -> None:
+def test_the_sandbox_as_it_is_generated(services: Container, world: World) -> None:
     posture = services.services.posture.examine()
     aged = {"kms-material-old", "kms-single-region"}
     assert rules(posture, world.current_key.arn) == rules(posture, world.old_key.arn) == aged
@@ -75,7 +75,7 @@ def test_the_sandbox_as_it_is_generated(services: Wired, world: World) -> None:
     ],
 )
 def test_a_missing_permission_names_key_and_action(
-    services: Wired, world: World, deny: Callable[..., None], action: str, part: str, hides: str
+    services: Container, world: World, deny: Callable[..., None], action: str, part: str, hides: str
 ) -> None:
     key = world.current_key.arn
     before = services.services.posture.examine()
@@ -88,7 +88,7 @@ def test_a_missing_permission_names_key_and_action(
 
 
 def test_a_last_use_that_may_not_be_read_is_told_for_the_old_key(
-    services: Wired, world: World, deny: Callable[..., None]
+    services: Container, world: World, deny: Callable[..., None]
 ) -> None:
     deny("kms:GetKeyLastUsage")
     reason = f"{world.old_key.arn}: last use: kms:GetKeyLastUsage is not allowed"
@@ -105,7 +105,7 @@ def test_a_last_use_that_may_not_be_read_is_told_for_the_old_key(
     ],
 )
 def test_trails_that_may_not_be_looked_at_are_no_trails_in_order(
-    services: Wired, deny: Callable[..., None], action: str, where: str
+    services: Container, deny: Callable[..., None], action: str, where: str
 ) -> None:
     assert services.services.posture.examine().examined
     deny(action)
@@ -116,7 +116,7 @@ def test_trails_that_may_not_be_looked_at_are_no_trails_in_order(
 
 
 def test_keys_that_may_not_be_listed_leave_those_that_are_known(
-    services: Wired, world: World, deny: Callable[..., None]
+    services: Container, world: World, deny: Callable[..., None]
 ) -> None:
     deny("kms:ListKeys")
     posture = services.services.posture.examine()
@@ -130,8 +130,8 @@ def test_a_region_that_is_down_is_a_gap_and_the_others_are_examined(
     monkeypatch.setenv("KEYDECK_REGIONS", "eu-west-1,us-east-1")
     sandbox.control.add_fault(Fault("*", "reset", region="us-east-1"))
     try:
-        with closing(wire(load().settings)) as wired:
-            posture = wired.services.posture.examine()
+        with closing(Container(load().settings)) as container:
+            posture = container.services.posture.examine()
     finally:
         sandbox.control.clear()
     assert rules(posture, world.current_key.arn) == {"kms-material-old", "kms-single-region"}
@@ -145,19 +145,19 @@ def test_a_key_that_tokens_were_found_under_is_examined_though_nobody_named_it(
 ) -> None:
     monkeypatch.delenv("KEYDECK_TRUSTED_KEYS")
     deny("kms:ListKeys")
-    wired = wire(load().settings)
-    posture = wired.services.posture.examine()
-    wired.close()
+    container = Container(load().settings)
+    posture = container.services.posture.examine()
+    container.close()
     assert "kms-material-old" in rules(posture, world.old_key.arn)
 
 
 def test_without_the_database_the_keys_are_examined_and_tokens_are_not_counted(
-    services: Wired, world: World, monkeypatch: pytest.MonkeyPatch
+    services: Container, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", "postgresql://operator@127.0.0.1:1/tokens")
-    wired = wire(load().settings)
-    posture = wired.services.posture.examine()
-    wired.close()
+    container = Container(load().settings)
+    posture = container.services.posture.examine()
+    container.close()
     assert gap_of(posture, "Tokens are not counted").hides is Severity.CRITICAL
     (found,) = [f for f in posture.findings if f.subject == world.current_key.arn]
     assert found.rule == "kms-single-region"
@@ -165,21 +165,21 @@ def test_without_the_database_the_keys_are_examined_and_tokens_are_not_counted(
     assert not posture.examined
 
 
-def test_without_aws_there_is_no_posture(services: Wired, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_aws_there_is_no_posture(services: Container, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
-    wired = wire(load().settings)
+    container = Container(load().settings)
     with pytest.raises(KmsUnreachableError):
-        wired.services.posture.examine()
-    wired.close()
+        container.services.posture.examine()
+    container.close()
 
 
-def test_a_cloudtrail_that_fails_is_a_gap_in_its_own_name(services: Wired, sandbox: Sandbox) -> None:
+def test_a_cloudtrail_that_fails_is_a_gap_in_its_own_name(services: Container, sandbox: Sandbox) -> None:
     sandbox.control.add_fault(Fault("DescribeTrails", "InternalFailure"))
     found = gap_of(services.services.posture.examine(), "eu-west-1: trails")
     assert "CloudTrail failed internally at DescribeTrails" in found.reason
 
 
-def test_it_can_be_cancelled(services: Wired) -> None:
+def test_it_can_be_cancelled(services: Container) -> None:
     cancelled = Event()
     cancelled.set()
     with pytest.raises(InterruptedRunError):
@@ -194,16 +194,18 @@ def test_it_changes_nothing_and_asks_only_what_may_be_asked(
 ) -> None:
     monkeypatch.setenv("KEYDECK_READ_ONLY", "true")
     before = dict(sandbox.control.stats().calls)
-    wired = wire(load().settings)
-    assert wired.services.posture.examine().examined
-    wired.close()
+    container = Container(load().settings)
+    assert container.services.posture.examine().examined
+    container.close()
     called = {name for name, n in sandbox.control.stats().calls.items() if n > before.get(name, 0)}
     verbs = {name.partition(":")[2] for name in called}
     assert {"ListKeys", "GetKeyPolicy", "DescribeTrails", "GetEventSelectors", "GetTrailStatus"} <= verbs
     assert not {v for v in verbs if not v.startswith(("Describe", "Get", "List", "Decrypt"))}
 
 
-def test_what_a_status_does_not_cover_may_hide_anything(services: Wired, deny: Callable[..., None]) -> None:
+def test_what_a_status_does_not_cover_may_hide_anything(
+    services: Container, deny: Callable[..., None]
+) -> None:
     deny("kms:Decrypt")
     posture = services.services.posture.examine()
     reasons = services.services.status.take().coverage.reasons
@@ -328,7 +330,9 @@ def test_the_pace_lets_through_so_many_a_second() -> None:
         pace.wait(cancelled)
 
 
-def test_grants_that_are_known_are_not_asked_again(services: Wired, sandbox: Sandbox, world: World) -> None:
+def test_grants_that_are_known_are_not_asked_again(
+    services: Container, sandbox: Sandbox, world: World
+) -> None:
     state = services.services.keys.show(world.current_key.arn)
     before = dict(sandbox.control.stats().calls).get("kms:ListGrants", 0)
     policy = services.services.policies.of(replace(state, grants=()))

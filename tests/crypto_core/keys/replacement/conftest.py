@@ -13,11 +13,11 @@ import boto3
 import pytest
 from sqlalchemy import Engine, text
 
+from console.container import Container
 from console.sandbox import access_keys
 from console.sandbox.endpoint import Denial, Fault
 from console.sandbox.sandbox import Sandbox
 from console.settings import load
-from console.wiring import Wired, wire
 from crypto_core.database.tokens.tables import PLATFORM_TABLES
 from crypto_core.envelope import EnvelopeV1, serialise
 from crypto_core.keys.replacement.guide import Guide, Step, StepId
@@ -94,9 +94,9 @@ class Stage:
                 )
 
     @contextmanager
-    def wired(self) -> Iterator[Wired]:
+    def container(self) -> Iterator[Container]:
         """Services of their own, by the settings as they are now."""
-        services = wire(load().settings)
+        services = Container(load().settings)
         try:
             yield services
         finally:
@@ -111,7 +111,7 @@ class Stage:
         accepted: Sequence[str] = (),
     ) -> Guide:
         """Where the rotation stands, as another process sees it."""
-        with self.wired() as services:
+        with self.container() as services:
             return services.services.replacement.look(old or self.old, new, since=since, accepted=accepted)
 
     def states(self, new: str | None = None, **how: Any) -> dict[str, str]:
@@ -125,7 +125,7 @@ class Stage:
 
 @pytest.fixture
 def stage(
-    services: Wired,
+    services: Container,
     environment: dict[str, str],
     sandbox: Sandbox,
     platform: Engine,

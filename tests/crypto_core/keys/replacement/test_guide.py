@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
+from console.container import Container
 from console.sandbox.sandbox import Sandbox
-from console.wiring import Wired
 from crypto_core.guard.consent import Consent, Danger
 from crypto_core.keys.changes.change import ChangeKind, KeyChange
 from crypto_core.keys.replacement.guide import DoKind, Guide, GuideStepState, Step, StepId, in_turn
@@ -18,16 +18,16 @@ DONE, NOW, WAITING, UNKNOWN = "done", "now", "waiting", "not known"
 
 
 def changed(stage: Stage, change: KeyChange) -> None:
-    with stage.wired() as wired:
-        work = wired.services.key_changes
+    with stage.container() as container:
+        work = container.services.key_changes
         plan = work.plan(change)
         typed = plan.danger is Danger.TYPED
         work.run(plan, Consent.typed(plan, plan.confirmation) if typed else Consent.pressed(plan))
 
 
 def moved(stage: Stage, source: str, target: str) -> int:
-    with stage.wired() as wired:
-        work = wired.services.work
+    with stage.container() as container:
+        work = container.services.work
         plan = work.plan(Verb.REENCRYPT, Selection(under_key=source), target)
         return work.run(plan, Consent.typed(plan, plan.confirmation)).done
 
@@ -200,7 +200,7 @@ def test_read_only_it_tells_the_same(stage: Stage) -> None:
 
 @pytest.mark.deep
 def test_looking_changes_nothing_in_kms_in_the_database_or_in_the_journal(
-    stage: Stage, sandbox: Sandbox, services: Wired
+    stage: Stage, sandbox: Sandbox, services: Container
 ) -> None:
     stage.connect(stage.old, 2)
     new = stage.key()

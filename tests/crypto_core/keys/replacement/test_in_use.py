@@ -36,8 +36,8 @@ def test_a_use_by_somebody_is_told_but_is_no_proof(stage: Stage, new: str) -> No
 @pytest.mark.parametrize("verb", [Verb.REENCRYPT, Verb.REWRAP])
 def test_what_keydeck_wrote_is_no_use_of_the_platforms(stage: Stage, new: str, verb: Verb) -> None:
     stage.connect(stage.old, 2)  # after the new key was made, under the old one
-    with stage.wired() as wired:
-        work = wired.services.work
+    with stage.container() as container:
+        work = container.services.work
         plan = work.plan(verb, Selection(under_key=stage.old), new)
         assert work.run(plan, Consent.typed(plan, plan.confirmation)).done == 2
     step = stage.step(IN_USE, new)
@@ -50,8 +50,8 @@ def test_what_keydeck_wrote_is_no_use_of_the_platforms(stage: Stage, new: str, v
 
 def test_what_keydeck_encrypted_in_place_is_no_use_of_the_platforms(stage: Stage, new: str) -> None:
     stage.connect_in_plaintext(2)  # the platform stores it so
-    with stage.wired() as wired:
-        work = wired.services.work
+    with stage.container() as container:
+        work = container.services.work
         plan = work.plan(Verb.ENCRYPT, Selection(unprotected=True), new)
         assert work.run(plan, Consent.typed(plan, plan.confirmation)).done == 2
     step = stage.step(IN_USE, new)

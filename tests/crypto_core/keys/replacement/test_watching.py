@@ -37,8 +37,8 @@ def test_it_looks_until_the_platform_uses_the_new_key(stage: Stage) -> None:
         lambda: stage.connect(stage.old),
         lambda: stage.connect(new),
     )
-    with stage.wired() as wired:
-        rotation = wired.services.replacement
+    with stage.container() as container:
+        rotation = container.services.replacement
         seen = [
             g.step(StepId.IN_USE).state.value
             for g in rotation.watch(stage.old, new, every=7, cancelled=between)
@@ -50,8 +50,8 @@ def test_it_looks_until_the_platform_uses_the_new_key(stage: Stage) -> None:
 def test_it_ends_when_it_is_told_to(stage: Stage) -> None:
     between = Meanwhile()
     between.happens.append(between.set)
-    with stage.wired() as wired:
-        rotation = wired.services.replacement
+    with stage.container() as container:
+        rotation = container.services.replacement
         looks = rotation.watch(stage.old, stage.key(), every=7, cancelled=between)
         next(looks)
         with pytest.raises(InterruptedRunError):
@@ -59,16 +59,16 @@ def test_it_ends_when_it_is_told_to(stage: Stage) -> None:
 
 
 def test_it_does_not_wait_for_what_is_not_possible(stage: Stage) -> None:
-    with stage.wired() as wired:
-        rotation = wired.services.replacement
+    with stage.container() as container:
+        rotation = container.services.replacement
         looks = list(rotation.watch(stage.old, stage.old, every=7, cancelled=Meanwhile()))
     assert len(looks) == 1
     assert not looks[0].possible
 
 
 def test_it_asks_not_too_often(stage: Stage) -> None:
-    with stage.wired() as wired:
-        rotation = wired.services.replacement
+    with stage.container() as container:
+        rotation = container.services.replacement
         with pytest.raises(ValueError, match="At least 5 seconds"):
             next(rotation.watch(stage.old, every=SHORTEST_SECONDS - 0.1, cancelled=Event()))
 
@@ -85,8 +85,8 @@ def test_a_look_that_fails_in_passing_is_made_again(
         stage.connect(new)
 
     between = Meanwhile(lambda: fail("DescribeKey", "KMSInternalException"), mended)
-    with stage.wired() as wired:
-        rotation = wired.services.replacement
+    with stage.container() as container:
+        rotation = container.services.replacement
         looks = list(rotation.watch(stage.old, new, every=7, cancelled=between, missed=missed.append))
     assert [guide.in_use for guide in looks] == [False, True]
     assert [type(error) for error in missed] == [KmsInternalError]
@@ -94,8 +94,8 @@ def test_a_look_that_fails_in_passing_is_made_again(
 
 def test_a_look_that_is_refused_ends_the_waiting(stage: Stage, deny: Callable[..., None]) -> None:
     between = Meanwhile(lambda: deny("kms:DescribeKey", resource=stage.old))
-    with stage.wired() as wired:
-        looks = wired.services.replacement.watch(stage.old, stage.key(), every=7, cancelled=between)
+    with stage.container() as container:
+        looks = container.services.replacement.watch(stage.old, stage.key(), every=7, cancelled=between)
         next(looks)
         with pytest.raises(KmsAccessDeniedError):
             next(looks)
@@ -106,8 +106,8 @@ def test_a_look_ends_when_it_is_cancelled_and_takes_no_census(stage: Stage, sand
     cancelled = Event()
     cancelled.set()
     before = sandbox.control.stats().calls.get("kms:Decrypt", 0)
-    with stage.wired() as wired, pytest.raises(InterruptedRunError):
-        wired.services.replacement.look(stage.old, cancelled=cancelled)
+    with stage.container() as container, pytest.raises(InterruptedRunError):
+        container.services.replacement.look(stage.old, cancelled=cancelled)
     assert sandbox.control.stats().calls.get("kms:Decrypt", 0) == before
 
 
@@ -116,8 +116,8 @@ def test_a_look_ends_when_it_is_cancelled_in_the_census(
 ) -> None:
     stage.connect(stage.old)
     cancelled = Event()
-    with stage.wired() as wired:
-        attributor = wired.services.status._attributor  # type: ignore[attr-defined]
+    with stage.container() as container:
+        attributor = container.services.status._attributor  # type: ignore[attr-defined]
         attribute = attributor.attribute
 
         def interrupted(*arguments: object, **how: object) -> object:
@@ -126,4 +126,4 @@ def test_a_look_ends_when_it_is_cancelled_in_the_census(
 
         monkeypatch.setattr(attributor, "attribute", interrupted)
         with pytest.raises(InterruptedRunError):
-            wired.services.replacement.look(stage.old, cancelled=cancelled)
+            container.services.replacement.look(stage.old, cancelled=cancelled)

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, text
 
+from console.container import Container
 from console.sandbox.endpoint import Fault
 from console.sandbox.sandbox import Sandbox
 from console.settings import load
-from console.wiring import Wired, wire
 from crypto_core.cipher import TokenCipher
 from crypto_core.database.connection.engine import open_engine
 from crypto_core.database.state.installation import install
@@ -45,22 +45,24 @@ def own(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
 
 
 @pytest.fixture
-def wired(own: Sandbox) -> Iterator[Wired]:
-    services = wire(load().settings)
+def container(own: Sandbox) -> Iterator[Container]:
+    services = Container(load().settings)
     install(services.engine)
     yield services
     services.close()
 
 
-def opened(wired: Wired, engine: Engine, ids: Collection[str]) -> dict[str, str]:
-    cipher = TokenCipher(wired.keyring)
+def opened(container: Container, engine: Engine, ids: Collection[str]) -> dict[str, str]:
+    cipher = TokenCipher(container.keyring)
     with engine.connect() as connection:
         rows = connection.execute(text("SELECT id, access_token FROM gh_connection")).all()
     return {row_id: cipher.decrypt(stored).reveal() for row_id, stored in rows if row_id in ids}
 
 
-def test_a_database_that_is_restarted_in_the_middle_only_delays_a_job(own: Sandbox, wired: Wired) -> None:
-    world, jobs = own.world, jobs_of(wired)
+def test_a_database_that_is_restarted_in_the_middle_only_delays_a_job(
+    own: Sandbox, container: Container
+) -> None:
+    world, jobs = own.world, jobs_of(container)
     number = jobs.start(Selection(under_key=world.old_key.arn), world.current_key.arn)
     restarted: list[int] = []
 
@@ -78,17 +80,17 @@ def test_a_database_that_is_restarted_in_the_middle_only_delays_a_job(own: Sandb
         0,
         len(world.sealed_under(world.old_key)),
     )
-    assert wired.services.status.take().tokens_under(world.old_key.arn) == 0
-    assert wired.journal.verify() is None
+    assert container.services.status.take().tokens_under(world.old_key.arn) == 0
+    assert container.journal.verify() is None
 
 
 def test_what_the_platform_writes_meanwhile_stays_and_is_found_by_the_closing_census(
-    own: Sandbox, wired: Wired
+    own: Sandbox, container: Container
 ) -> None:
     """The platform still seals under the old key, and changes, removes and adds rows."""
-    world, jobs = own.world, jobs_of(wired)
+    world, jobs = own.world, jobs_of(container)
     platform = open_engine(own.platform_database_url)
-    cipher = TokenCipher(wired.keyring.trusting(world.old_key.arn))
+    cipher = TokenCipher(container.keyring.trusting(world.old_key.arn))
     last: dict[str, str | None] = {}
     stop, trouble = Event(), list[BaseException]()
     ids = [r.row_id for r in world.sealed_under(world.old_key) if r.table == "gh_connection"]
@@ -144,16 +146,16 @@ def test_what_the_platform_writes_meanwhile_stays_and_is_found_by_the_closing_ce
     assert view.wave > 1
     assert (view.poisoned, view.remaining) == (0, 0)
     assert view.done > planned // 2
-    status = wired.services.status.take()
+    status = container.services.status.take()
     assert status.tokens_under(world.old_key.arn) == 0
-    now = opened(wired, platform, last)
+    now = opened(container, platform, last)
     assert sum(value is None for value in last.values()) > 0
     for row_id, value in last.items():
         assert now.get(row_id) == value
     platform.dispose()
 
 
-def test_a_key_that_is_still_sealed_under_keeps_a_job_open(own: Sandbox, wired: Wired) -> None:
+def test_a_key_that_is_still_sealed_under_keeps_a_job_open(own: Sandbox, container: Container) -> None:
     world = own.world
     asked: list[int] = []
 
@@ -165,17 +167,17 @@ def test_a_key_that_is_still_sealed_under_keeps_a_job_open(own: Sandbox, wired: 
             seals = int(len(asked) < 3)
             return UseSeen(since, uses=seals, seals=seals, by=("platform",))  # type: ignore[arg-type]
 
-    jobs = jobs_of(wired, witness=Trail())  # type: ignore[arg-type]
+    jobs = jobs_of(container, witness=Trail())  # type: ignore[arg-type]
     view = jobs.service.join(jobs.start(Selection(under_key=world.old_key.arn), world.current_key.arn))
     assert (view.state, view.zeroes, len(asked)) == (JobState.DONE, 4, 3)
     assert not any("Still in use" in remark for remark in view.remarks)
 
 
 def test_what_a_transaction_counted_whose_end_was_not_heard_of_is_not_counted_again(
-    own: Sandbox, wired: Wired, monkeypatch: pytest.MonkeyPatch
+    own: Sandbox, container: Container, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of each batch's first two tries the answer to COMMIT is lost, while tokens change; some are damaged."""
-    world, jobs = own.world, jobs_of(wired)
+    world, jobs = own.world, jobs_of(container)
     platform = open_engine(own.platform_database_url)
     number = jobs.start(Selection(everything=True), world.current_key.arn)
     write, lost = TokenStore.write, list[int]()
@@ -189,7 +191,7 @@ def test_what_a_transaction_counted_whose_end_was_not_heard_of_is_not_counted_ag
 
     monkeypatch.setattr(TokenStore, "write", unheard)
     changed: list[str] = []
-    cipher = TokenCipher(wired.keyring)
+    cipher = TokenCipher(container.keyring)
 
     def before() -> None:
         """Change a token that is sealed and not yet written, every other time to what is no envelope."""
@@ -209,7 +211,7 @@ def test_what_a_transaction_counted_whose_end_was_not_heard_of_is_not_counted_ag
     assert view.state is JobState.DONE, view.why
     assert len(changed) == 6
     sums = "sum(done), sum(changed), sum(poisoned), sum(conflicts), sum(kms_calls), sum(expected)"
-    with wired.engine.connect() as connection:
+    with container.engine.connect() as connection:
         row = connection.execute(text(f"SELECT {sums} FROM keydeck.job_chunk")).one()
         backups = connection.scalar(text("SELECT count(*) FROM keydeck.envelope_backup"))
     done, gone, poisoned, conflicts, calls, expected = row
@@ -219,7 +221,7 @@ def test_what_a_transaction_counted_whose_end_was_not_heard_of_is_not_counted_ag
     assert done + gone + poisoned == expected
     assert conflicts >= gone >= 1
     assert calls == 2 * (done + conflicts) + poisoned
-    assert wired.journal.verify() is None
+    assert container.journal.verify() is None
     platform.dispose()
 
 
@@ -228,12 +230,12 @@ def test_what_a_transaction_counted_whose_end_was_not_heard_of_is_not_counted_ag
     [(False, "KMSInternalException"), (False, "reset"), (True, "ThrottlingException")],
 )
 def test_a_census_that_kms_keeps_from_being_whole_ends_no_job(
-    own: Sandbox, wired: Wired, monkeypatch: pytest.MonkeyPatch, everything: bool, error: str
+    own: Sandbox, container: Container, monkeypatch: pytest.MonkeyPatch, everything: bool, error: str
 ) -> None:
     """The platform's key got new material, which only KMS can tell whose it is, and KMS fails just then."""
-    world, jobs = own.world, jobs_of(wired)
+    world, jobs = own.world, jobs_of(container)
     platform = open_engine(own.platform_database_url)
-    cipher = TokenCipher(wired.keyring.trusting(world.old_key.arn))
+    cipher = TokenCipher(container.keyring.trusting(world.old_key.arn))
     selection = Selection(everything=True) if everything else Selection(under_key=world.old_key.arn)
     number = jobs.start(selection, world.current_key.arn)
     failing: list[int] = []
@@ -264,8 +266,10 @@ def test_a_census_that_kms_keeps_from_being_whole_ends_no_job(
     platform.dispose()
 
 
-def test_a_key_that_fails_for_good_fails_the_job_until_it_is_resumed(own: Sandbox, wired: Wired) -> None:
-    world, jobs = own.world, jobs_of(wired)
+def test_a_key_that_fails_for_good_fails_the_job_until_it_is_resumed(
+    own: Sandbox, container: Container
+) -> None:
+    world, jobs = own.world, jobs_of(container)
     number = jobs.start(Selection(under_key=world.old_key.arn), world.current_key.arn)
     own.control.set_key_state(world.current_key.arn, "Disabled")
     with pytest.raises(Exception, match="disabled") as caught:

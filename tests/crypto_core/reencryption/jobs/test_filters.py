@@ -9,8 +9,8 @@ from math import ceil
 import pytest
 from sqlalchemy import Engine, text
 
+from console.container import Container
 from console.sandbox.world import World
-from console.wiring import Wired
 from crypto_core.cancelling import Cancellation
 from crypto_core.cipher import TokenCipher
 from crypto_core.database.tokens import chunks
@@ -28,7 +28,7 @@ GITHUB = "table:gh_connection"
 
 
 @pytest.fixture(params=["listed", "not listed"])
-def jobs(request: pytest.FixtureRequest, services: Wired, monkeypatch: pytest.MonkeyPatch) -> Jobs:
+def jobs(request: pytest.FixtureRequest, services: Container, monkeypatch: pytest.MonkeyPatch) -> Jobs:
     """Jobs whose plans list the tokens of a filter, or for which they are too many."""
     if request.param == "not listed":
         monkeypatch.setattr("crypto_core.reencryption.planner.LISTED", 5)
@@ -38,13 +38,13 @@ def jobs(request: pytest.FixtureRequest, services: Wired, monkeypatch: pytest.Mo
 
 
 @pytest.fixture
-def many(services: Wired, monkeypatch: pytest.MonkeyPatch) -> Jobs:
+def many(services: Container, monkeypatch: pytest.MonkeyPatch) -> Jobs:
     """Jobs for whose plans the tokens of a filter are too many."""
     monkeypatch.setattr("crypto_core.reencryption.planner.LISTED", 5)
     return jobs_of(services)
 
 
-def rows(services: Wired, filter_: str) -> set[TokenRef]:
+def rows(services: Container, filter_: str) -> set[TokenRef]:
     return {row.ref for row in services.services.inventory.page(Query(filter_), limit=10_000).rows}
 
 
@@ -69,7 +69,7 @@ def insert_like(superuser: Engine, ref: TokenRef, row_id: str, stored: str) -> T
 
 @pytest.mark.quick(1)
 def test_all_that_a_filter_lets_through_is_written_and_nothing_else(
-    jobs: Jobs, services: Wired, world: World
+    jobs: Jobs, services: Container, world: World
 ) -> None:
     services.services.status.take()
     chosen = rows(services, f"{GITHUB} format:v1")
@@ -91,7 +91,7 @@ def test_all_that_a_filter_lets_through_is_written_and_nothing_else(
 
 @pytest.mark.quick(1)
 def test_tokens_that_come_while_it_runs_are_found_by_a_further_wave(
-    jobs: Jobs, services: Wired, superuser: Engine, world: World
+    jobs: Jobs, services: Container, superuser: Engine, world: World
 ) -> None:
     sealed = TokenCipher(services.keyring.trusting(world.old_key.arn)).encrypt("ghp_later", world.old_key.arn)
     like = next(ref for ref in sorted(rows(services, GITHUB)) if ref.column == "access_token")
@@ -114,7 +114,7 @@ def test_tokens_that_come_while_it_runs_are_found_by_a_further_wave(
 
 @pytest.mark.quick(1)
 def test_what_is_left_out_stays_as_it_is_also_when_it_is_looked_for_again(
-    jobs: Jobs, services: Wired, world: World
+    jobs: Jobs, services: Container, world: World
 ) -> None:
     whole = rows(services, f"{GITHUB} format:v1") - set(world.corrupt)
     left_out = tuple(sorted(whole))[:3]
@@ -129,7 +129,7 @@ def test_what_is_left_out_stays_as_it_is_also_when_it_is_looked_for_again(
 
 
 def test_plaintext_that_a_filter_lets_through_is_encrypted_until_none_is_left(
-    jobs: Jobs, services: Wired, superuser: Engine, world: World
+    jobs: Jobs, services: Container, superuser: Engine, world: World
 ) -> None:
     chosen = rows(services, "provider:slack format:plaintext")
     number = jobs.start(Selection(filter="provider:slack"), world.current_key.arn, Verb.ENCRYPT)
@@ -146,7 +146,7 @@ def test_plaintext_that_a_filter_lets_through_is_encrypted_until_none_is_left(
 
 
 def test_a_plan_of_more_than_is_listed_counts_in_the_database_and_tells_others_by_format(
-    many: Jobs, services: Wired, world: World
+    many: Jobs, services: Container, world: World
 ) -> None:
     plan = many.service.plan(Verb.REENCRYPT, Selection(filter=""), world.current_key.arn, JobOptions()).plan
     everything = services.services.inventory.page(Query(""), limit=10_000).rows
@@ -168,7 +168,7 @@ def test_a_plan_of_more_than_is_listed_counts_in_the_database_and_tells_others_b
 
 @pytest.mark.deep
 def test_a_plan_of_many_says_what_lies_under_a_key_that_nobody_can_tell(
-    many: Jobs, services: Wired, world: World
+    many: Jobs, services: Container, world: World
 ) -> None:
     view = many.service.join(many.start(Selection(filter=f"{GITHUB} format:v1"), world.current_key.arn))
     unknown = rows(services, f"{GITHUB} format:v1 key:unknown")
@@ -178,7 +178,7 @@ def test_a_plan_of_many_says_what_lies_under_a_key_that_nobody_can_tell(
 
 
 def test_a_plan_that_lists_nothing_is_refused_for_a_run_without_a_job(
-    many: Jobs, services: Wired, world: World
+    many: Jobs, services: Container, world: World
 ) -> None:
     plan = many.service.plan(Verb.REENCRYPT, Selection(filter=""), world.current_key.arn, JobOptions()).plan
     with pytest.raises(RefusedError, match="takes a job"):
@@ -190,7 +190,7 @@ def test_a_wrong_filter_is_refused_for_a_job_too(many: Jobs, world: World) -> No
         many.service.plan(Verb.REENCRYPT, Selection(filter="format:v9"), world.current_key.arn, JobOptions())
 
 
-def test_a_plan_is_given_up_once_nobody_waits_for_it(many: Jobs, services: Wired, world: World) -> None:
+def test_a_plan_is_given_up_once_nobody_waits_for_it(many: Jobs, services: Container, world: World) -> None:
     cancelled = Cancellation()
     cancelled.set()
     for selection in (
@@ -206,7 +206,7 @@ def test_a_plan_is_given_up_once_nobody_waits_for_it(many: Jobs, services: Wired
 
 
 def test_a_filter_and_what_it_leaves_out_outlive_the_process_that_began(
-    many: Jobs, services: Wired, world: World
+    many: Jobs, services: Container, world: World
 ) -> None:
     odd = TokenRef("gh_connection", "access_token", "a\u202eb" + "c" * 300)
     selection = Selection(filter=f"{GITHUB} format:v1", except_for=(odd,))

@@ -16,8 +16,8 @@ import pytest
 from sqlalchemy import Engine, text
 
 import console
+from console.container import Container
 from console.sandbox.world import World
-from console.wiring import Wired
 from crypto_core.cipher import TokenCipher
 from crypto_core.database.tokens import chunks
 from crypto_core.database.tokens.tables import PLATFORM_TABLES
@@ -33,7 +33,7 @@ HOME = Path(console.__file__).resolve().parents[1]
 
 
 @pytest.fixture
-def jobs(services: Wired, monkeypatch: pytest.MonkeyPatch) -> Jobs:
+def jobs(services: Container, monkeypatch: pytest.MonkeyPatch) -> Jobs:
     """Jobs whose chunks are small, so that there are several."""
     monkeypatch.setattr(chunks.ChunkStore.cut, "__kwdefaults__", {"size": 7})
     return jobs_of(services)
@@ -44,7 +44,7 @@ def old(world: World) -> Selection:
 
 
 def all_hold_their_tokens(
-    services: Wired, superuser: Engine, world: World, but: set[str] = frozenset()
+    services: Container, superuser: Engine, world: World, but: set[str] = frozenset()
 ) -> bool:  # type: ignore[assignment]
     """Every generated token that opened before opens, and is what was issued."""
     cipher = TokenCipher(services.keyring)
@@ -76,7 +76,7 @@ def wait_until(true: Callable[[], bool], seconds: float = 60) -> None:
 
 
 def test_a_job_empties_a_key_and_says_so(
-    jobs: Jobs, services: Wired, superuser: Engine, world: World
+    jobs: Jobs, services: Container, superuser: Engine, world: World
 ) -> None:
     under_old = len(world.sealed_under(world.old_key))
     number = jobs.start(old(world), world.current_key.arn)
@@ -112,7 +112,7 @@ def test_what_cannot_be_known_of_writers_is_said(jobs: Jobs, world: World) -> No
 
 @pytest.mark.deep
 def test_a_rewrap_leaves_the_ciphertext_and_a_job_over_all_takes_several_keys(
-    jobs: Jobs, services: Wired, superuser: Engine, world: World
+    jobs: Jobs, services: Container, superuser: Engine, world: World
 ) -> None:
     number = jobs.start(Selection(everything=True), world.current_key.arn, Verb.REWRAP)
     view = jobs.service.join(number)
@@ -129,7 +129,7 @@ def test_a_rewrap_leaves_the_ciphertext_and_a_job_over_all_takes_several_keys(
 
 @pytest.mark.deep
 def test_plaintext_is_encrypted_in_place_and_the_journal_names_the_tokens(
-    jobs: Jobs, services: Wired, superuser: Engine, world: World
+    jobs: Jobs, services: Container, superuser: Engine, world: World
 ) -> None:
     number = jobs.start(Selection(unprotected=True), world.current_key.arn, Verb.ENCRYPT)
     view = jobs.service.join(number)
@@ -142,7 +142,7 @@ def test_plaintext_is_encrypted_in_place_and_the_journal_names_the_tokens(
 
 
 @pytest.mark.deep
-def test_the_journal_has_the_jobs_changes_and_no_batch(jobs: Jobs, services: Wired, world: World) -> None:
+def test_the_journal_has_the_jobs_changes_and_no_batch(jobs: Jobs, services: Container, world: World) -> None:
     number = jobs.start(old(world), world.current_key.arn)
     jobs.service.pause(number)
     assert jobs.service.join(number).state is JobState.PAUSED
@@ -159,7 +159,7 @@ def test_the_journal_has_the_jobs_changes_and_no_batch(jobs: Jobs, services: Wir
 
 
 @pytest.mark.deep
-def test_a_job_needs_a_consent_to_this_very_plan(jobs: Jobs, services: Wired, world: World) -> None:
+def test_a_job_needs_a_consent_to_this_very_plan(jobs: Jobs, services: Container, world: World) -> None:
     plan = jobs.service.plan(Verb.REENCRYPT, old(world), world.current_key.arn, JobOptions())
     other = jobs.service.plan(Verb.REWRAP, old(world), world.current_key.arn, JobOptions())
     for consent in (None, Consent.by_option(other), Consent.pressed(plan)):
@@ -170,7 +170,7 @@ def test_a_job_needs_a_consent_to_this_very_plan(jobs: Jobs, services: Wired, wo
         jobs.service.show(1)
 
 
-def test_a_plan_tells_time_cost_and_quota(services: Wired, world: World) -> None:
+def test_a_plan_tells_time_cost_and_quota(services: Container, world: World) -> None:
     lost = Compared(("arn:aws:iam::1:role/billing: no statement allows it",), ("No events are kept.",))
     made = jobs_of(services, compare=lambda *_: lost)
     plan = made.service.plan(
@@ -187,7 +187,7 @@ def test_a_plan_tells_time_cost_and_quota(services: Wired, world: World) -> None
 
 
 def test_of_every_key_that_tokens_may_leave_it_is_asked_who_loses_access(
-    services: Wired, world: World
+    services: Container, world: World
 ) -> None:
     old, new = world.old_key.arn, world.current_key.arn
 
@@ -204,7 +204,7 @@ def test_of_every_key_that_tokens_may_leave_it_is_asked_who_loses_access(
 
 @pytest.mark.deep
 def test_two_runners_share_the_chunks_and_none_is_done_twice(
-    jobs: Jobs, services: Wired, superuser: Engine, world: World
+    jobs: Jobs, services: Container, superuser: Engine, world: World
 ) -> None:
     under_old = len(world.sealed_under(world.old_key))
     second = jobs_of(services)
@@ -232,7 +232,7 @@ def test_two_runners_share_the_chunks_and_none_is_done_twice(
 
 @pytest.mark.deep
 def test_the_chunk_of_a_killed_process_returns_after_its_lease(
-    jobs: Jobs, services: Wired, superuser: Engine, world: World, environment: dict[str, str]
+    jobs: Jobs, services: Container, superuser: Engine, world: World, environment: dict[str, str]
 ) -> None:
     number = jobs.start(Selection(everything=True), world.current_key.arn)
     command = [sys.executable, "-m", "tests.crypto_core.reencryption.jobs.working", str(number), "50", "1.5"]
@@ -284,7 +284,7 @@ def test_a_runner_whose_lease_was_lost_writes_nothing_more(
 @pytest.mark.quick(1)
 @pytest.mark.parametrize("word", ["pause", "cancel"])
 def test_a_job_that_is_paused_or_cancelled_asks_nothing_more(
-    jobs: Jobs, services: Wired, superuser: Engine, world: World, word: str
+    jobs: Jobs, services: Container, superuser: Engine, world: World, word: str
 ) -> None:
     number = jobs.start(old(world), world.current_key.arn)
 
@@ -316,7 +316,7 @@ def test_a_job_that_is_paused_or_cancelled_asks_nothing_more(
 
 @pytest.mark.deep
 def test_what_the_database_refuses_is_recorded_counted_and_retried(
-    jobs: Jobs, services: Wired, superuser: Engine, world: World
+    jobs: Jobs, services: Container, superuser: Engine, world: World
 ) -> None:
     refs = [r for r in world.sealed_under(world.old_key) if r.table == "gh_connection"][:2]
     names = ", ".join(f"'{r.row_id}'" for r in refs)
@@ -355,7 +355,7 @@ def test_what_the_database_refuses_is_recorded_counted_and_retried(
 
 
 @pytest.mark.deep
-def test_a_full_disk_is_waited_out(jobs: Jobs, services: Wired, superuser: Engine, world: World) -> None:
+def test_a_full_disk_is_waited_out(jobs: Jobs, services: Container, superuser: Engine, world: World) -> None:
     with superuser.begin() as connection:
         connection.execute(
             text(
@@ -388,7 +388,7 @@ def test_a_full_disk_is_waited_out(jobs: Jobs, services: Wired, superuser: Engin
 
 @pytest.mark.deep
 def test_a_row_that_another_transaction_holds_does_not_hold_up_the_others(
-    jobs: Jobs, services: Wired, platform: Engine, world: World
+    jobs: Jobs, services: Container, platform: Engine, world: World
 ) -> None:
     ref = next(r for r in world.sealed_under(world.old_key) if r.table == "jira_connection")
     number = jobs.start(old(world), world.current_key.arn)

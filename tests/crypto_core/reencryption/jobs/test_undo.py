@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 import pytest
 from sqlalchemy import Engine, text
 
+from console.container import Container
 from console.sandbox.world import World
-from console.wiring import Wired
 from crypto_core.cipher import TokenCipher
 from crypto_core.database.tokens.authorship import written_by_keydeck
 from crypto_core.database.tokens.backups import backups_under, replaced
@@ -24,7 +24,7 @@ EPOCH = datetime(2020, 1, 1, tzinfo=UTC)
 
 
 @pytest.fixture
-def jobs(services: Wired) -> Jobs:
+def jobs(services: Container) -> Jobs:
     return jobs_of(services)
 
 
@@ -44,7 +44,7 @@ def put_back(jobs: Jobs, number: int) -> int:
 @pytest.mark.deep
 def test_a_job_is_undone_but_for_what_is_newer(
     jobs: Jobs,
-    services: Wired,
+    services: Container,
     superuser: Engine,
     platform: Engine,
     world: World,
@@ -78,7 +78,7 @@ def test_a_job_is_undone_but_for_what_is_newer(
 
 @pytest.mark.deep
 def test_what_a_later_job_wrote_is_not_undone_with_an_earlier_one(
-    jobs: Jobs, services: Wired, world: World, done: int, new_key: Callable[[], str]
+    jobs: Jobs, services: Container, world: World, done: int, new_key: Callable[[], str]
 ) -> None:
     later = jobs.service.join(jobs.start(Selection(under_key=world.current_key.arn), new_key()))
     assert later.done
@@ -89,7 +89,7 @@ def test_what_a_later_job_wrote_is_not_undone_with_an_earlier_one(
 
 @pytest.mark.deep
 def test_undoing_is_refused_where_it_could_not_be(
-    jobs: Jobs, services: Wired, world: World, done: int
+    jobs: Jobs, services: Container, world: World, done: int
 ) -> None:
     plan = jobs.undoing.plan_restore(done)
     with pytest.raises(NotConfirmedError):
@@ -112,7 +112,7 @@ def test_undoing_is_refused_where_it_could_not_be(
 
 @pytest.mark.deep
 def test_purged_envelopes_are_gone_and_their_tokens_still_count_as_keydecks(
-    jobs: Jobs, services: Wired, superuser: Engine, world: World, done: int
+    jobs: Jobs, services: Container, superuser: Engine, world: World, done: int
 ) -> None:
     refs = world.sealed_under(world.old_key)
     assert backups_under(services.engine, world.old_key.arn) == len(refs)

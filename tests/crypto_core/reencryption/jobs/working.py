@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from threading import Event
 from time import sleep
 
+from console.container import Container
 from console.settings import load
-from console.wiring import Wired, wire
 from crypto_core.cipher import SealedToken, TokenCipher
 from crypto_core.database.state.jobs import JobStore
 from crypto_core.database.tokens.attribution import Attributor
@@ -44,7 +44,7 @@ from crypto_core.reencryption.planner import Planner
 class SlowWork:
     """Writes tokens one by one. `before` is called before each, `sealed` counts what was asked of KMS."""
 
-    wired: Wired
+    container: Container
     batch: int = 3
     before: Callable[[], None] = lambda: None
     sealed: list[StoredToken] = field(default_factory=list)
@@ -69,7 +69,7 @@ class SlowWork:
         self.sealed.append(token)
         source = order.source
         names = [order.target, *([source] if source else order.keys.values())]
-        cipher = TokenCipher(self.wired.keyring.trusting(*names), write_format=order.write_format)
+        cipher = TokenCipher(self.container.keyring.trusting(*names), write_format=order.write_format)
         try:
             sealed = _sealed(cipher, token, order)
         except (IncorrectKeyError, UntrustedKeyError) as error:
@@ -108,7 +108,7 @@ class Jobs:
 
 
 def jobs_of(
-    wired: Wired,
+    container: Container,
     *,
     lease_seconds: float = 15.0,
     settle_seconds: float = 0.0,
@@ -117,23 +117,31 @@ def jobs_of(
     in_use: tuple[str, ...] = (),
 ) -> Jobs:
     """Jobs over the services of a test."""
-    answers = AttributionCache(wired.engine)
-    attributor = Attributor(wired.store, wired.keyring, answers)
-    chunks = ChunkStore(wired.engine, wired.store)
-    unwritable, jobs = UnwritableStore(wired.engine), JobStore(wired.engine)
-    keys, status = wired.services.keys, wired.services.status
+    answers = AttributionCache(container.engine)
+    attributor = Attributor(container.store, container.keyring, answers)
+    chunks = ChunkStore(container.engine, container.store)
+    unwritable, jobs = UnwritableStore(container.engine), JobStore(container.engine)
+    keys, status = container.services.keys, container.services.status
     planner = Planner(
-        wired.engine,
-        wired.catalogue,
+        container.engine,
+        container.catalogue,
         answers,
-        wired.store,
+        container.store,
         attributor,
-        keys,  # type: ignore[arg-type]  # what wiring made
-        wired.keyring.trusted,
-        preflight=Preflight(wired.kms),
+        keys,  # type: ignore[arg-type]  # what the container made
+        container.keyring.trusted,
+        preflight=Preflight(container.kms),
     )
     parts = JobParts(
-        wired.engine, jobs, chunks, unwritable, wired.store, answers, attributor, wired.journal, True
+        container.engine,
+        jobs,
+        chunks,
+        unwritable,
+        container.store,
+        answers,
+        attributor,
+        container.journal,
+        True,
     )
     writers = Writers(keys, witness)  # type: ignore[arg-type]
     closer = Closer(
@@ -143,32 +151,32 @@ def jobs_of(
         writers,
         settle_seconds=settle_seconds,
     )
-    work = SlowWork(wired)
+    work = SlowWork(container)
 
     @contextmanager
     def opened() -> Iterator[SlowWork]:
         yield work
 
-    put_back = restoring(wired.engine, wired.keyring)
+    put_back = restoring(container.engine, container.keyring)
 
     def runner() -> JobRunner:
         return JobRunner(parts, closer, opened, put_back, lease_seconds=lease_seconds)
 
     service = JobService(
         parts,
-        JobPlanner(planner, wired.store, compare, lambda: in_use),
+        JobPlanner(planner, container.store, compare, lambda: in_use),
         runner,
         status,  # type: ignore[arg-type]
-        read_only=wired.settings.read_only,
+        read_only=container.settings.read_only,
     )
-    undoing = Undoing(parts, keys, read_only=wired.settings.read_only)  # type: ignore[arg-type]
+    undoing = Undoing(parts, keys, read_only=container.settings.read_only)  # type: ignore[arg-type]
     return Jobs(service, undoing, parts, work)
 
 
 def main(job: int, pause_ms: int, lease_seconds: float) -> None:
     """Join a job in a process of its own, waiting before each token."""
-    wired = wire(load().settings)
-    made = jobs_of(wired, lease_seconds=lease_seconds)
+    container = Container(load().settings)
+    made = jobs_of(container, lease_seconds=lease_seconds)
     made.work.before = lambda: sleep(pause_ms / 1000)
     made.work.batch = 1
     print("joins", os.getpid(), flush=True)

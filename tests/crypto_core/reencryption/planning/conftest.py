@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
+from console.container import Container
 from console.sandbox.sandbox import Sandbox
-from console.wiring import Wired
 from crypto_core.reencryption.plan import Plan
 
 
 @pytest.fixture
-def plan(services: Wired) -> Callable[..., Plan]:
+def plan(services: Container) -> Callable[..., Plan]:
     return services.services.work.plan
 
 

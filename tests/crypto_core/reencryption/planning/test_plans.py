@@ -7,10 +7,10 @@ from collections.abc import Callable
 import pytest
 from sqlalchemy import Engine
 
+from console.container import Container
 from console.sandbox.endpoint import Fault
 from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
-from console.wiring import Wired
 from crypto_core.envelope import Format
 from crypto_core.guard.consent import Consent
 from crypto_core.reencryption.plan import Plan, Selection, Verb
@@ -93,7 +93,7 @@ def test_a_reference_named_twice_is_one_token(plan: Callable[..., Plan], world: 
     assert plan(Verb.REENCRYPT, Selection((ref, row, ref)), world.current_key.arn).tokens == 1
 
 
-def test_a_plan_of_nothing_is_a_plan(plan: Callable[..., Plan], services: Wired, world: World) -> None:
+def test_a_plan_of_nothing_is_a_plan(plan: Callable[..., Plan], services: Container, world: World) -> None:
     made = plan(Verb.ENCRYPT, Selection((world.sealed_under(world.old_key)[0],)), world.current_key.arn)
     assert (made.tokens, len(made.refused)) == (0, 1)
     result = services.services.work.run(made, Consent.by_option(made))

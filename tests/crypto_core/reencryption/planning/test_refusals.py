@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, text
 
+from console.container import Container
 from console.sandbox.endpoint import Denial
 from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
 from console.settings import load
-from console.wiring import Wired, wire
 from crypto_core.database.state.installation import install
 from crypto_core.errors import (
     DatabaseReadOnlyError,
@@ -37,7 +37,9 @@ GONE = "arn:aws:kms:eu-west-1:123456789012:key/00000000-0000-0000-0000-000000000
 # Reasons not to begin
 
 
-def refused(services: Wired, platform: Engine, verb: Verb, selection: Selection, target: str) -> KeydeckError:
+def refused(
+    services: Container, platform: Engine, verb: Verb, selection: Selection, target: str
+) -> KeydeckError:
     """The refusal of a plan; nothing was changed, and the journal tells it."""
     before = everything(platform)
     with pytest.raises((RefusedError, KmsError, SettingsError)) as caught:
@@ -51,7 +53,7 @@ ANYTHING = Selection(everything=True)
 
 
 def test_a_disabled_target_is_refused(
-    services: Wired, platform: Engine, new_key: Callable[[], str], kms: Any
+    services: Container, platform: Engine, new_key: Callable[[], str], kms: Any
 ) -> None:
     key = new_key()
     kms.disable_key(KeyId=key)
@@ -62,7 +64,7 @@ def test_a_disabled_target_is_refused(
 
 
 def test_a_target_pending_deletion_is_refused(
-    services: Wired, platform: Engine, new_key: Callable[[], str], kms: Any
+    services: Container, platform: Engine, new_key: Callable[[], str], kms: Any
 ) -> None:
     key = new_key()
     kms.schedule_key_deletion(KeyId=key)
@@ -72,13 +74,13 @@ def test_a_target_pending_deletion_is_refused(
 
 
 @pytest.mark.parametrize("name", [GONE, "alias/not-there", "00000000-0000-0000-0000-000000000000"])
-def test_a_target_that_is_not_there_is_refused(services: Wired, platform: Engine, name: str) -> None:
+def test_a_target_that_is_not_there_is_refused(services: Container, platform: Engine, name: str) -> None:
     error = refused(services, platform, Verb.REENCRYPT, ANYTHING, name)
     assert isinstance(error, KeyNotFoundError)
     assert name in error.message
 
 
-def test_what_is_no_key_name_is_refused(services: Wired, platform: Engine) -> None:
+def test_what_is_no_key_name_is_refused(services: Container, platform: Engine) -> None:
     assert isinstance(refused(services, platform, Verb.REENCRYPT, ANYTHING, "tokens"), SettingsError)
 
 
@@ -86,7 +88,7 @@ def test_what_is_no_key_name_is_refused(services: Wired, platform: Engine) -> No
     ("spec", "usage"), [("RSA_2048", "SIGN_VERIFY"), ("HMAC_256", "GENERATE_VERIFY_MAC")]
 )
 def test_a_target_that_cannot_wrap_is_refused(
-    services: Wired, platform: Engine, kms: Any, spec: str, usage: str
+    services: Container, platform: Engine, kms: Any, spec: str, usage: str
 ) -> None:
     key = kms.create_key(KeySpec=spec, KeyUsage=usage)["KeyMetadata"]["Arn"]
     error = refused(services, platform, Verb.ENCRYPT, Selection(unprotected=True), key)
@@ -96,7 +98,9 @@ def test_a_target_that_cannot_wrap_is_refused(
 
 
 @pytest.mark.parametrize("name", ["arn", "key_id", "alias"])
-def test_a_key_is_not_emptied_into_itself(services: Wired, platform: Engine, world: World, name: str) -> None:
+def test_a_key_is_not_emptied_into_itself(
+    services: Container, platform: Engine, world: World, name: str
+) -> None:
     key = world.current_key
     error = refused(services, platform, Verb.REENCRYPT, Selection(under_key=key.alias), getattr(key, name))
     assert isinstance(error, RefusedError)
@@ -104,7 +108,7 @@ def test_a_key_is_not_emptied_into_itself(services: Wired, platform: Engine, wor
 
 
 def test_a_multi_region_key_is_not_emptied_into_its_replica(
-    services: Wired, platform: Engine, kms: Any
+    services: Container, platform: Engine, kms: Any
 ) -> None:
     primary = kms.create_key(MultiRegion=True)["KeyMetadata"]["Arn"]
     replica = kms.replicate_key(KeyId=primary, ReplicaRegion="us-east-1")["ReplicaKeyMetadata"]["Arn"]
@@ -113,7 +117,7 @@ def test_a_multi_region_key_is_not_emptied_into_its_replica(
 
 
 def test_a_source_that_is_disabled_is_refused(
-    services: Wired, platform: Engine, new_key: Callable[[], str], kms: Any, world: World
+    services: Container, platform: Engine, new_key: Callable[[], str], kms: Any, world: World
 ) -> None:
     key = new_key()
     work = services.services.work
@@ -131,7 +135,7 @@ def test_a_source_that_is_disabled_is_refused(
 
 
 def test_a_source_that_may_not_be_decrypted_is_refused(
-    services: Wired, platform: Engine, sandbox: Sandbox, world: World
+    services: Container, platform: Engine, sandbox: Sandbox, world: World
 ) -> None:
     sandbox.control.add_denial(Denial("*", "kms:Decrypt", world.old_key.key_id))
     selection = Selection(under_key=world.old_key.arn)
@@ -147,7 +151,7 @@ def test_a_source_that_is_gone_has_no_tokens(plan: Callable[..., Plan], world: W
 
 
 def test_a_target_that_may_not_be_described_is_taken_by_its_arn_only(
-    services: Wired, plan: Callable[..., Plan], sandbox: Sandbox, world: World
+    services: Container, plan: Callable[..., Plan], sandbox: Sandbox, world: World
 ) -> None:
     sandbox.control.add_denial(Denial("*", "kms:DescribeKey"))
     ref = world.sealed_under(world.old_key)[0]
@@ -158,7 +162,7 @@ def test_a_target_that_may_not_be_described_is_taken_by_its_arn_only(
     sandbox.control.clear()
 
 
-def test_only_encrypt_takes_what_is_unprotected(services: Wired, platform: Engine, world: World) -> None:
+def test_only_encrypt_takes_what_is_unprotected(services: Container, platform: Engine, world: World) -> None:
     error = refused(services, platform, Verb.REENCRYPT, Selection(unprotected=True), world.current_key.arn)
     assert "Only encrypt in place" in error.message
 
@@ -167,7 +171,7 @@ def test_only_encrypt_takes_what_is_unprotected(services: Wired, platform: Engin
     "reference", [TokenRef("nowhere", "token", "1"), TokenRef("slack_connection", "bot_token", "x")]
 )
 def test_a_wrong_reference_is_refused(
-    services: Wired, plan: Callable[..., Plan], world: World, reference: TokenRef
+    services: Container, plan: Callable[..., Plan], world: World, reference: TokenRef
 ) -> None:
     with pytest.raises(InvalidReferenceError):
         plan(Verb.REENCRYPT, Selection((reference,)), world.current_key.arn)
@@ -175,14 +179,14 @@ def test_a_wrong_reference_is_refused(
 
 
 def test_a_dead_kms_is_an_error_before_anything_is_changed(
-    services: Wired, platform: Engine, world: World, monkeypatch: pytest.MonkeyPatch
+    services: Container, platform: Engine, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = everything(platform)
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
-    wired = wire(load().settings)
+    container = Container(load().settings)
     with pytest.raises(KmsError, match="No answer"):
-        wired.services.work.plan(Verb.REENCRYPT, ANYTHING, world.current_key.arn)
-    wired.close()
+        container.services.work.plan(Verb.REENCRYPT, ANYTHING, world.current_key.arn)
+    container.close()
     assert everything(platform) == before
 
 
@@ -190,23 +194,23 @@ def test_a_dead_kms_is_an_error_before_anything_is_changed(
 
 
 def test_read_only_plans_but_refuses_to_run_and_the_session_would_refuse_too(
-    services: Wired, platform: Engine, world: World
+    services: Container, platform: Engine, world: World
 ) -> None:
     before = everything(platform)
-    wired = wire(load({"read_only": True}).settings)
-    work = wired.services.work
+    container = Container(load({"read_only": True}).settings)
+    work = container.services.work
     made = work.plan(Verb.REENCRYPT, Selection(under_key=world.old_key.arn), world.current_key.arn)
     assert made.tokens
     assert any("read only" in warning for warning in made.warnings)
-    calls = wired.kms.calls
+    calls = container.kms.calls
     with pytest.raises(ReadOnlyError, match="re-encrypt"):
         work.run(made, Consent.by_option(made))
-    assert wired.kms.calls == calls
+    assert container.kms.calls == calls
     with pytest.raises(ReadOnlyError, match="GenerateDataKey"):
-        wired.kms.call("GenerateDataKey", KeyId=world.current_key.arn, KeySpec="AES_256")
+        container.kms.call("GenerateDataKey", KeyId=world.current_key.arn, KeySpec="AES_256")
     with pytest.raises(DatabaseReadOnlyError):
-        wired.journal.record("x", "x", Outcome.DONE)
-    wired.close()
+        container.journal.record("x", "x", Outcome.DONE)
+    container.close()
     assert everything(platform) == before
     assert services.journal.entries() == ()
 
@@ -216,8 +220,8 @@ def test_without_the_schema_a_plan_says_so_and_a_run_is_refused(
     environment: dict[str, str], platform: Engine, world: World
 ) -> None:
     before = everything(platform)
-    wired = wire(load().settings)
-    work = wired.services.work
+    container = Container(load().settings)
+    work = container.services.work
     made = work.plan(Verb.REENCRYPT, Selection(under_key=world.old_key.arn), world.current_key.arn)
     assert made.tokens >= len(world.sealed_under(world.old_key))
     (warning,) = made.warnings
@@ -226,6 +230,6 @@ def test_without_the_schema_a_plan_says_so_and_a_run_is_refused(
     with pytest.raises(MissingSchemaError, match="no backup and no journal"):
         work.run(made, Consent.by_option(made))
     assert everything(platform) == before
-    install(wired.engine)
+    install(container.engine)
     assert work.run(made, Consent.by_option(made)).done == len(world.sealed_under(world.old_key))
-    wired.close()
+    container.close()

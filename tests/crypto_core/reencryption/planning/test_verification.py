@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine
 
+from console.container import Container
 from console.sandbox.world import World
 from console.settings import load
-from console.wiring import Wired, wire
 from crypto_core.envelope import Format
 from crypto_core.errors import InvalidReferenceError, KmsError, RowVanishedError
 from crypto_core.guard.consent import Consent
@@ -19,7 +19,7 @@ from crypto_core.references import RowRef, TokenRef
 from tests.crypto_core.reencryption.planning.snapshot import everything
 
 
-def test_verify_says_of_each_token_whether_it_opened(services: Wired, world: World) -> None:
+def test_verify_says_of_each_token_whether_it_opened(services: Container, world: World) -> None:
     told: list[RunProgress] = []
     verified = services.services.work.verify(Selection(everything=True), progress=told.append)
     assert [v.ref for v in verified] == sorted(world.tokens)
@@ -41,13 +41,13 @@ def test_verify_changes_nothing_and_works_read_only_without_the_schema(
     environment: dict[str, str], platform: Engine, world: World
 ) -> None:
     before = everything(platform)
-    wired = wire(load({"read_only": True}).settings)
-    assert len(wired.services.work.verify(Selection(everything=True))) == len(world.tokens)
-    wired.close()
+    container = Container(load({"read_only": True}).settings)
+    assert len(container.services.work.verify(Selection(everything=True))) == len(world.tokens)
+    container.close()
     assert everything(platform) == before
 
 
-def test_verify_takes_references_and_tells_what_is_not_there(services: Wired, world: World) -> None:
+def test_verify_takes_references_and_tells_what_is_not_there(services: Container, world: World) -> None:
     work = services.services.work
     ref = world.sealed_under(world.old_key)[0]
     (verified,) = work.verify(Selection((ref,)))
@@ -63,29 +63,29 @@ def test_verify_takes_references_and_tells_what_is_not_there(services: Wired, wo
 
 
 def test_a_token_under_a_key_that_is_not_trusted_does_not_verify(
-    services: Wired, world: World, monkeypatch: pytest.MonkeyPatch
+    services: Container, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("KEYDECK_TRUSTED_KEYS")
-    wired = wire(load().settings)
-    (verified,) = wired.services.work.verify(Selection((world.sealed_under(world.old_key)[0],)))
+    container = Container(load().settings)
+    (verified,) = container.services.work.verify(Selection((world.sealed_under(world.old_key)[0],)))
     assert not verified.opened
     assert "not made under" in verified.reason
-    trusting = wire(load().settings, trust=[world.old_key.arn])
+    trusting = Container(load().settings, trust=[world.old_key.arn])
     (again,) = trusting.services.work.verify(Selection((verified.ref,)))
     assert again.opened
-    wired.close()
+    container.close()
     trusting.close()
 
 
 def test_a_disabled_key_is_told_for_each_of_its_tokens_and_not_remembered_as_damage(
-    services: Wired, world: World, new_key: Callable[[], str], kms: Any
+    services: Container, world: World, new_key: Callable[[], str], kms: Any
 ) -> None:
     key, work = new_key(), services.services.work
     refs = world.sealed_under(world.old_key)[:2]
     planned = work.plan(Verb.REENCRYPT, Selection(refs), key)
     work.run(planned, Consent.by_option(planned))
     kms.disable_key(KeyId=key)
-    trusting = wire(load().settings, trust=[key])
+    trusting = Container(load().settings, trust=[key])
     assert [v.opened for v in trusting.services.work.verify(Selection(refs))] == [False, False]
     kms.enable_key(KeyId=key)
     assert [v.opened for v in trusting.services.work.verify(Selection(refs))] == [True, True]
@@ -93,13 +93,13 @@ def test_a_disabled_key_is_told_for_each_of_its_tokens_and_not_remembered_as_dam
 
 
 def test_a_kms_that_is_gone_is_an_error_and_not_an_answer_about_tokens(
-    services: Wired, world: World, monkeypatch: pytest.MonkeyPatch
+    services: Container, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     selection = Selection((world.sealed_under(world.old_key)[0],))
     with monkeypatch.context() as elsewhere:
         elsewhere.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
-        wired = wire(load().settings)
+        container = Container(load().settings)
         with pytest.raises(KmsError, match="No answer"):
-            wired.services.work.verify(selection)
-        wired.close()
+            container.services.work.verify(selection)
+        container.close()
     assert services.services.work.verify(selection)[0].opened

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
+from console.container import Container
 from console.sandbox.world import World
-from console.wiring import Wired
 from crypto_core.cipher import TokenCipher
 from crypto_core.reencryption import patience, runner
 
 
 @pytest.fixture
-def cipher(services: Wired, world: World) -> TokenCipher:
+def cipher(services: Container, world: World) -> TokenCipher:
     """Opens what is under any key of the test: the world's and those that a test trusts by `trusting`."""
     return TokenCipher(services.keyring)
 

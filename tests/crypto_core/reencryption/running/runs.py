@@ -6,8 +6,8 @@ from typing import Any
 
 from sqlalchemy import Engine, text
 
+from console.container import Container
 from console.sandbox.world import World
-from console.wiring import Wired
 from crypto_core.cipher import TokenCipher
 from crypto_core.database.tokens.tables import PLATFORM_TABLES
 from crypto_core.envelope import Format, classify
@@ -50,16 +50,16 @@ def insert(platform: Engine, row_id: str, stored: str) -> TokenRef:
     return TokenRef("gh_connection", "access_token", row_id)
 
 
-def plan(services: Wired, verb: Verb, selection: Selection, target: str) -> Plan:
+def plan(services: Container, verb: Verb, selection: Selection, target: str) -> Plan:
     return services.services.work.plan(verb, selection, target)
 
 
-def run(services: Wired, verb: Verb, selection: Selection, target: str, **options: Any) -> RunResult:
+def run(services: Container, verb: Verb, selection: Selection, target: str, **options: Any) -> RunResult:
     made = plan(services, verb, selection, target)
     return services.services.work.run(made, Consent.by_option(made), **options)
 
 
-def under(services: Wired, key_arn: str) -> int:
+def under(services: Container, key_arn: str) -> int:
     """How many tokens are under a key, every one of them asked."""
     verified = services.services.work.verify(Selection(everything=True))
     return sum(v.key_arn == key_arn for v in verified)

@@ -7,8 +7,8 @@ from threading import Event
 import pytest
 from sqlalchemy import Engine
 
+from console.container import Container
 from console.sandbox.world import World
-from console.wiring import Wired
 from crypto_core.cipher import TokenCipher
 from crypto_core.guard.consent import Consent
 from crypto_core.reencryption.plan import RunProgress, Selection, Verb
@@ -18,7 +18,7 @@ from tests.crypto_core.reencryption.running.runs import all_hold_their_tokens, e
 @pytest.mark.deep
 @pytest.mark.usefixtures("small_pages")
 def test_a_cancelled_run_leaves_whole_tokens_and_goes_on_later(
-    services: Wired, world: World, platform: Engine, cipher: TokenCipher
+    services: Container, world: World, platform: Engine, cipher: TokenCipher
 ) -> None:
     made = plan(services, Verb.REENCRYPT, Selection(everything=True), world.current_key.arn)
     cancelled = Event()
@@ -38,7 +38,7 @@ def test_a_cancelled_run_leaves_whole_tokens_and_goes_on_later(
 
 
 def test_a_run_cancelled_before_it_begins_asks_nothing_and_writes_nothing(
-    services: Wired, world: World, platform: Engine
+    services: Container, world: World, platform: Engine
 ) -> None:
     before = everything(platform)
     made = plan(services, Verb.ENCRYPT, Selection(unprotected=True), world.current_key.arn)

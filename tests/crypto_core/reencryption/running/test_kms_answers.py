@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine
 
+from console.container import Container
 from console.sandbox.endpoint import Denial, Fault
 from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
-from console.wiring import Wired
 from crypto_core.envelope import parse
 from crypto_core.guard.consent import Consent
 from crypto_core.reencryption.plan import Selection, Verb
@@ -19,7 +19,7 @@ from tests.crypto_core.reencryption.running.runs import everything, run
 
 
 def test_a_source_that_may_not_be_opened_under_the_target_changes_nothing(
-    services: Wired, sandbox: Sandbox, world: World, platform: Engine, new_key: Callable[[], str]
+    services: Container, sandbox: Sandbox, world: World, platform: Engine, new_key: Callable[[], str]
 ) -> None:
     """Rewrap opens the new envelope before it is stored; without Decrypt on the target nothing is."""
     target = new_key()
@@ -37,7 +37,7 @@ def test_a_source_that_may_not_be_opened_under_the_target_changes_nothing(
 
 
 def test_a_wrong_answer_of_kms_is_never_stored(
-    services: Wired, world: World, platform: Engine, monkeypatch: pytest.MonkeyPatch
+    services: Container, world: World, platform: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A rewrapped data key that is not the token's own: the new envelope would not open."""
     other = parse(services.store.read(world.sealed_under(world.current_key)[0]).value.reveal())
@@ -60,7 +60,7 @@ def test_a_wrong_answer_of_kms_is_never_stored(
 
 
 @pytest.mark.usefixtures("small_pages")
-def test_a_kms_error_says_nothing_of_the_token(services: Wired, sandbox: Sandbox, world: World) -> None:
+def test_a_kms_error_says_nothing_of_the_token(services: Container, sandbox: Sandbox, world: World) -> None:
     ref = world.plaintext_refs[0]
     sandbox.control.add_fault(Fault("GenerateDataKey", "KMSInternalException"))
     result = run(services, Verb.ENCRYPT, Selection((ref,)), world.current_key.arn)

@@ -7,10 +7,10 @@ from collections.abc import Callable
 import pytest
 from sqlalchemy import Engine
 
+from console.container import Container
 from console.sandbox.endpoint import Denial, Fault
 from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
-from console.wiring import Wired
 from crypto_core.cipher import TokenCipher
 from crypto_core.guard.consent import Consent
 from crypto_core.reencryption.plan import RunProgress, Selection, Verb
@@ -50,7 +50,7 @@ def cause(sandbox: Sandbox, trouble: Fault | Denial) -> None:
 @EACH_TROUBLE
 @pytest.mark.usefixtures("small_pages")
 def test_a_kms_that_fails_in_the_middle_stops_the_run_and_a_second_run_completes_it(
-    services: Wired,
+    services: Container,
     sandbox: Sandbox,
     world: World,
     platform: Engine,
@@ -86,7 +86,7 @@ def test_a_kms_that_fails_in_the_middle_stops_the_run_and_a_second_run_completes
 @pytest.mark.parametrize("operation", ["Decrypt", "ReEncrypt"])
 @pytest.mark.usefixtures("small_pages")
 def test_a_rewrap_that_is_stopped_in_the_middle_loses_nothing(
-    services: Wired, sandbox: Sandbox, world: World, platform: Engine, cipher: TokenCipher, operation: str
+    services: Container, sandbox: Sandbox, world: World, platform: Engine, cipher: TokenCipher, operation: str
 ) -> None:
     made = plan(services, Verb.REWRAP, Selection(everything=True), world.current_key.arn)
 
@@ -103,7 +103,7 @@ def test_a_rewrap_that_is_stopped_in_the_middle_loses_nothing(
 
 @pytest.mark.deep
 def test_some_calls_that_fail_are_retried_and_the_run_completes(
-    services: Wired, sandbox: Sandbox, world: World, platform: Engine, cipher: TokenCipher
+    services: Container, sandbox: Sandbox, world: World, platform: Engine, cipher: TokenCipher
 ) -> None:
     made = plan(services, Verb.REENCRYPT, Selection(under_key=world.old_key.arn), world.current_key.arn)
     sandbox.control.add_fault(Fault("*", "KMSInternalException", count=3))
@@ -115,7 +115,7 @@ def test_some_calls_that_fail_are_retried_and_the_run_completes(
 
 @pytest.mark.usefixtures("small_pages")
 def test_a_target_that_is_disabled_in_the_middle_stops_the_run(
-    services: Wired, sandbox: Sandbox, world: World, platform: Engine, new_key: Callable[[], str]
+    services: Container, sandbox: Sandbox, world: World, platform: Engine, new_key: Callable[[], str]
 ) -> None:
     target, kms = new_key(), sandbox.client("kms")
     made = plan(services, Verb.REENCRYPT, Selection(everything=True), target)

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, text
 
+from console.container import Container
 from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
-from console.wiring import Wired
 from crypto_core.cipher import TokenCipher
 from crypto_core.guard.consent import Consent
 from crypto_core.reencryption import runner
@@ -24,7 +24,7 @@ from tests.crypto_core.reencryption.running.runs import everything, insert, plan
 class Writer:
     """Writes under the old key while a run goes on, as a platform does that has not been switched over."""
 
-    def __init__(self, platform: Engine, services: Wired, world: World) -> None:
+    def __init__(self, platform: Engine, services: Container, world: World) -> None:
         self._platform = platform
         self._world = world
         self._cipher = TokenCipher(services.keyring)
@@ -65,7 +65,7 @@ class Writer:
 @pytest.mark.parametrize("verb", [Verb.REENCRYPT, Verb.REWRAP])
 @pytest.mark.usefixtures("small_pages")
 def test_a_platform_that_goes_on_writing_under_the_old_key_loses_nothing(
-    services: Wired, sandbox: Sandbox, world: World, platform: Engine, cipher: TokenCipher, verb: Verb
+    services: Container, sandbox: Sandbox, world: World, platform: Engine, cipher: TokenCipher, verb: Verb
 ) -> None:
     writer = Writer(platform, services, world)
     made = plan(services, verb, Selection(under_key=world.old_key.arn), world.current_key.arn)
@@ -106,7 +106,7 @@ def test_a_platform_that_goes_on_writing_under_the_old_key_loses_nothing(
 
 @pytest.mark.usefixtures("small_pages")
 def test_a_token_that_changes_under_the_runs_hands_is_read_and_tried_again(
-    services: Wired, world: World, platform: Engine, cipher: TokenCipher, monkeypatch: pytest.MonkeyPatch
+    services: Container, world: World, platform: Engine, cipher: TokenCipher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ref = world.sealed_under(world.old_key)[0]
     newer = cipher.encrypt("gho_newer", world.old_key.arn).stored
@@ -127,7 +127,7 @@ def test_a_token_that_changes_under_the_runs_hands_is_read_and_tried_again(
 
 
 def test_a_token_that_never_stops_changing_is_told_and_keeps_the_others_value(
-    services: Wired, world: World, platform: Engine, cipher: TokenCipher, monkeypatch: pytest.MonkeyPatch
+    services: Container, world: World, platform: Engine, cipher: TokenCipher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ref = world.sealed_under(world.old_key)[0]
     original = services.store.write
@@ -148,7 +148,7 @@ def test_a_token_that_never_stops_changing_is_told_and_keeps_the_others_value(
 @pytest.mark.quick(1)
 @pytest.mark.parametrize("becomes", ["deleted", "plaintext", "under the new key"])
 def test_what_others_have_written_or_removed_meanwhile_is_left_alone(
-    services: Wired,
+    services: Container,
     world: World,
     platform: Engine,
     cipher: TokenCipher,
@@ -183,7 +183,7 @@ def test_what_others_have_written_or_removed_meanwhile_is_left_alone(
 
 @pytest.mark.deep
 def test_a_platform_that_never_stops_is_told_as_not_complete(
-    services: Wired, world: World, platform: Engine, cipher: TokenCipher
+    services: Container, world: World, platform: Engine, cipher: TokenCipher
 ) -> None:
     made = plan(services, Verb.REENCRYPT, Selection(under_key=world.old_key.arn), world.current_key.arn)
     number = 0
@@ -201,7 +201,7 @@ def test_a_platform_that_never_stops_is_told_as_not_complete(
 
 @pytest.mark.deep
 def test_a_row_that_the_database_rejects_holds_up_no_other_and_is_told_once(
-    services: Wired, world: World, platform: Engine, cipher: TokenCipher
+    services: Container, world: World, platform: Engine, cipher: TokenCipher
 ) -> None:
     refs = [
         r
@@ -234,7 +234,7 @@ def test_a_row_that_the_database_rejects_holds_up_no_other_and_is_told_once(
 
 
 def test_nobody_is_asked_who_acts_while_rows_are_locked(
-    services: Wired, world: World, superuser: Engine, monkeypatch: pytest.MonkeyPatch
+    services: Container, world: World, superuser: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """AWS may take its whole time limit to say who acts; the platform must not wait for its rows so long."""
     locked: list[int] = []

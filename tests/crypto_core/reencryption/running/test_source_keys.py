@@ -7,8 +7,8 @@ from collections.abc import Callable
 import boto3
 from sqlalchemy import Engine
 
+from console.container import Container
 from console.sandbox.world import World
-from console.wiring import Wired
 from crypto_core.cipher import TokenCipher
 from crypto_core.database.tokens.attribution_cache import AttributionCache, KnownAttribution
 from crypto_core.envelope import parse
@@ -18,7 +18,7 @@ from tests.crypto_core.reencryption.running.runs import everything, insert, plan
 
 
 def test_tokens_under_a_key_that_is_not_trusted_are_told_and_left_alone(
-    services: Wired, world: World, platform: Engine, new_key: Callable[[], str]
+    services: Container, world: World, platform: Engine, new_key: Callable[[], str]
 ) -> None:
     foreign = new_key()
     sealed = TokenCipher(services.keyring.trusting(foreign)).encrypt("gho_foreign", foreign).stored
@@ -33,7 +33,7 @@ def test_tokens_under_a_key_that_is_not_trusted_are_told_and_left_alone(
 
 
 def test_a_key_named_as_source_is_trusted_for_the_run(
-    services: Wired, world: World, platform: Engine, cipher: TokenCipher, new_key: Callable[[], str]
+    services: Container, world: World, platform: Engine, cipher: TokenCipher, new_key: Callable[[], str]
 ) -> None:
     foreign = new_key()
     sealed = TokenCipher(services.keyring.trusting(foreign)).encrypt("gho_foreign", foreign).stored
@@ -43,7 +43,7 @@ def test_a_key_named_as_source_is_trusted_for_the_run(
 
 
 def test_a_token_of_another_key_in_a_doubtful_group_is_not_moved(
-    services: Wired, world: World, platform: Engine
+    services: Container, world: World, platform: Engine
 ) -> None:
     """The prefix is a hint: KMS's answer about the very token decides, also between two trusted keys."""
     before = everything(platform)
@@ -64,7 +64,7 @@ def test_a_token_of_another_key_in_a_doubtful_group_is_not_moved(
 
 
 def test_a_multi_region_key_is_emptied_whichever_replica_kms_has_named(
-    services: Wired, environment: dict[str, str], world: World, platform: Engine
+    services: Container, environment: dict[str, str], world: World, platform: Engine
 ) -> None:
     kms = boto3.client("kms", region_name="eu-west-1")
     primary = kms.create_key(MultiRegion=True)["KeyMetadata"]["Arn"]

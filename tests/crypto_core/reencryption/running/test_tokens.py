@@ -7,10 +7,10 @@ from collections.abc import Callable
 import pytest
 from sqlalchemy import Engine, text
 
+from console.container import Container
 from console.sandbox.corruption import Corruption
 from console.sandbox.world import World
 from console.settings import load
-from console.wiring import Wired, wire
 from crypto_core.cipher import TokenCipher
 from crypto_core.envelope import Format, parse
 from crypto_core.guard.consent import Consent
@@ -21,7 +21,7 @@ from tests.crypto_core.reencryption.running.runs import all_hold_their_tokens, e
 
 @pytest.mark.parametrize("verb", [Verb.REWRAP, Verb.REENCRYPT])
 def test_one_token_is_moved_to_another_key(
-    services: Wired, world: World, platform: Engine, cipher: TokenCipher, verb: Verb
+    services: Container, world: World, platform: Engine, cipher: TokenCipher, verb: Verb
 ) -> None:
     ref = world.sealed_under(world.old_key)[0]
     before = everything(platform)
@@ -45,7 +45,7 @@ def test_one_token_is_moved_to_another_key(
 
 @pytest.mark.parametrize("format_", [Format.PLAINTEXT, Format.DEV])
 def test_one_token_is_encrypted_in_place(
-    services: Wired, world: World, platform: Engine, cipher: TokenCipher, format_: Format
+    services: Container, world: World, platform: Engine, cipher: TokenCipher, format_: Format
 ) -> None:
     ref = next(r for r, t in world.tokens.items() if t.format is format_)
     result = run(services, Verb.ENCRYPT, Selection((ref,)), world.current_key.arn)
@@ -54,7 +54,7 @@ def test_one_token_is_encrypted_in_place(
 
 
 def test_a_row_reference_moves_every_token_of_the_row(
-    services: Wired, world: World, platform: Engine, cipher: TokenCipher
+    services: Container, world: World, platform: Engine, cipher: TokenCipher
 ) -> None:
     refresh = next(
         r
@@ -69,7 +69,7 @@ def test_a_row_reference_moves_every_token_of_the_row(
         assert opened.wrapped_by.key_arn == world.current_key.arn
 
 
-def test_the_alias_of_a_key_may_name_the_target(services: Wired, world: World, platform: Engine) -> None:
+def test_the_alias_of_a_key_may_name_the_target(services: Container, world: World, platform: Engine) -> None:
     ref = world.sealed_under(world.old_key)[0]
     made = plan(services, Verb.REENCRYPT, Selection((ref,)), world.current_key.alias)
     assert (made.target_key_arn, made.target_name) == (world.current_key.arn, world.current_key.alias)
@@ -77,7 +77,7 @@ def test_the_alias_of_a_key_may_name_the_target(services: Wired, world: World, p
 
 
 def test_a_token_can_move_to_a_key_that_is_not_configured(
-    services: Wired, world: World, platform: Engine, new_key: Callable[[], str]
+    services: Container, world: World, platform: Engine, new_key: Callable[[], str]
 ) -> None:
     target, ref = new_key(), world.sealed_under(world.current_key)[0]
     assert run(services, Verb.REENCRYPT, Selection((ref,)), target).complete
@@ -88,7 +88,7 @@ def test_a_token_can_move_to_a_key_that_is_not_configured(
 @pytest.mark.parametrize("verb", [Verb.REWRAP, Verb.REENCRYPT])
 @pytest.mark.usefixtures("small_pages")
 def test_a_key_is_emptied_and_every_token_is_what_it_was(
-    services: Wired, world: World, platform: Engine, cipher: TokenCipher, superuser: Engine, verb: Verb
+    services: Container, world: World, platform: Engine, cipher: TokenCipher, superuser: Engine, verb: Verb
 ) -> None:
     old = world.old_key
     before = everything(platform)
@@ -113,7 +113,7 @@ def test_a_key_is_emptied_and_every_token_is_what_it_was(
 
 
 def test_the_broken_tokens_of_an_emptied_key_are_told_and_left_byte_for_byte(
-    services: Wired, world: World, platform: Engine
+    services: Container, world: World, platform: Engine
 ) -> None:
     before = everything(platform)
     broken = {r for r in world.corrupt if world.tokens[r].format is Format.V1}
@@ -129,7 +129,7 @@ def test_the_broken_tokens_of_an_emptied_key_are_told_and_left_byte_for_byte(
 
 
 @pytest.mark.deep
-def test_a_second_run_finds_nothing_left_to_do(services: Wired, world: World) -> None:
+def test_a_second_run_finds_nothing_left_to_do(services: Container, world: World) -> None:
     selection = Selection(under_key=world.old_key.arn)
     run(services, Verb.REENCRYPT, selection, world.current_key.arn)
     again = plan(services, Verb.REENCRYPT, selection, world.current_key.arn)
@@ -140,7 +140,7 @@ def test_a_second_run_finds_nothing_left_to_do(services: Wired, world: World) ->
 
 @pytest.mark.usefixtures("small_pages")
 def test_everything_unprotected_is_encrypted_in_place(
-    services: Wired, world: World, platform: Engine, cipher: TokenCipher, superuser: Engine
+    services: Container, world: World, platform: Engine, cipher: TokenCipher, superuser: Engine
 ) -> None:
     result = run(services, Verb.ENCRYPT, Selection(unprotected=True), world.current_key.arn)
     refs = {*world.plaintext_refs, *world.dev_refs}
@@ -155,7 +155,7 @@ def test_everything_unprotected_is_encrypted_in_place(
 
 
 def test_every_envelope_gets_a_new_data_key(
-    services: Wired, world: World, platform: Engine, cipher: TokenCipher
+    services: Container, world: World, platform: Engine, cipher: TokenCipher
 ) -> None:
     before = everything(platform)
     run(services, Verb.REENCRYPT, Selection(everything=True), world.current_key.arn)
@@ -171,14 +171,14 @@ def test_every_envelope_gets_a_new_data_key(
 
 
 def test_dev_tokens_under_another_dev_key_are_left_alone(
-    services: Wired, world: World, platform: Engine, environment: dict[str, str]
+    services: Container, world: World, platform: Engine, environment: dict[str, str]
 ) -> None:
     from cryptography.fernet import Fernet
 
     before = everything(platform)
-    wired = wire(load({"dev_key": Fernet.generate_key().decode()}).settings)
-    result = run(wired, Verb.ENCRYPT, Selection(unprotected=True), world.current_key.arn)
-    wired.close()
+    container = Container(load({"dev_key": Fernet.generate_key().decode()}).settings)
+    result = run(container, Verb.ENCRYPT, Selection(unprotected=True), world.current_key.arn)
+    container.close()
     assert {u.reference for u in result.poisoned} == set(map(str, world.dev_refs))
     assert (result.done, result.remaining) == (len(world.plaintext_refs), 0)
     after = everything(platform)

@@ -11,12 +11,12 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import Engine, text
 
+from console.container import Container
 from console.sandbox import access_keys
 from console.sandbox.endpoint import PastCall
 from console.sandbox.sandbox import Sandbox
 from console.sandbox.traffic import INTRUDER_ADDRESS
 from console.sandbox.world import World
-from console.wiring import Wired
 from crypto_core.cipher import TokenCipher
 from crypto_core.envelope import Format
 from crypto_core.envelope.encryption_context import encryption_context
@@ -43,7 +43,7 @@ def looked_up(sandbox: Sandbox) -> Iterator[TrailEvent]:
 
 
 @pytest.fixture
-def pull(sandbox: Sandbox, services: Wired) -> Callable[[], None]:
+def pull(sandbox: Sandbox, services: Container) -> Callable[[], None]:
     """Fetch all events into the store."""
 
     def fetch() -> None:
@@ -53,12 +53,12 @@ def pull(sandbox: Sandbox, services: Wired) -> Callable[[], None]:
 
 
 @pytest.fixture
-def use(services: Wired) -> EventUse:
+def use(services: Container) -> EventUse:
     return cast("EventUse", services.services.event_use)
 
 
 @pytest.fixture
-def write_v2(services: Wired, platform: Engine, world: World) -> Callable[[TokenRef], str]:
+def write_v2(services: Container, platform: Engine, world: World) -> Callable[[TokenRef], str]:
     """Seal a token as v2, as the platform does that reads through crypto_core."""
     cipher = TokenCipher(services.keyring, write_format=Format.V2)
 
@@ -91,7 +91,7 @@ def past(world: World, operation: str = "Decrypt", *, ago: float = 1, **more: ob
 
 def test_of_a_v2_token_each_opening_is_told_exactly(
     sandbox: Sandbox,
-    services: Wired,
+    services: Container,
     world: World,
     use: EventUse,
     pull: Callable[[], None],
@@ -132,7 +132,7 @@ def test_of_a_v2_token_each_opening_is_told_exactly(
 
 
 def test_of_a_v1_token_it_is_only_told_what_could_have_opened_it(
-    world: World, services: Wired, use: EventUse, pull: Callable[[], None]
+    world: World, services: Container, use: EventUse, pull: Callable[[], None]
 ) -> None:
     pull()
     ref = v1_tokens(world)[-1]
@@ -163,7 +163,7 @@ def test_of_a_v1_token_it_is_only_told_what_could_have_opened_it(
 
 def test_a_token_that_went_from_v1_to_v2_has_both_told(
     sandbox: Sandbox,
-    services: Wired,
+    services: Container,
     world: World,
     use: EventUse,
     pull: Callable[[], None],
@@ -246,7 +246,7 @@ def test_a_table_that_there_is_not_is_refused(use: EventUse) -> None:
 
 
 def test_rows_that_differ_in_case_alone_are_not_mixed_up(
-    services: Wired, world: World, use: EventUse
+    services: Container, world: World, use: EventUse
 ) -> None:
     from tests.crypto_core.trail.records import context, event
 
@@ -264,7 +264,7 @@ def test_an_empty_store_says_so_and_claims_nothing(world: World, use: EventUse) 
 
 @pytest.mark.deep
 def test_the_blast_radius_tells_what_was_opened_from_what_could_have_been(
-    sandbox: Sandbox, services: Wired, world: World, use: EventUse, pull: Callable[[], None]
+    sandbox: Sandbox, services: Container, world: World, use: EventUse, pull: Callable[[], None]
 ) -> None:
     opened, tried = v1_tokens(world)[3:5]
     sandbox.control.history(
@@ -309,7 +309,7 @@ def test_the_blast_radius_tells_what_was_opened_from_what_could_have_been(
 
 @pytest.mark.deep
 def test_a_key_that_was_only_the_destination_of_a_reencrypt_is_not_in_reach(
-    sandbox: Sandbox, services: Wired, world: World, use: EventUse, pull: Callable[[], None]
+    sandbox: Sandbox, services: Container, world: World, use: EventUse, pull: Callable[[], None]
 ) -> None:
     name = f"mover-{uuid4().hex[:8]}"
     access_key = f"ASIA{uuid4().hex[:16].upper()}"
@@ -340,7 +340,7 @@ def test_nobody_by_that_name_is_a_gap_not_an_all_clear(use: EventUse, pull: Call
 
 
 def test_without_the_database_the_events_are_told_and_the_rest_is_a_gap(
-    services: Wired, use: EventUse, pull: Callable[[], None], superuser: Engine
+    services: Container, use: EventUse, pull: Callable[[], None], superuser: Engine
 ) -> None:
     pull()
     with superuser.begin() as connection:
@@ -353,7 +353,7 @@ def test_without_the_database_the_events_are_told_and_the_rest_is_a_gap(
 
 
 def test_the_use_of_a_key_adds_up_by_everything(
-    services: Wired, world: World, use: EventUse, pull: Callable[[], None]
+    services: Container, world: World, use: EventUse, pull: Callable[[], None]
 ) -> None:
     pull()
     for name in (world.current_key.arn, world.current_key.key_id, world.current_key.alias):
@@ -377,7 +377,7 @@ def test_an_alias_that_nobody_knows_is_refused(use: EventUse) -> None:
         use.key_use("alias/unheard-of")
 
 
-def _all(services: Wired) -> list[object]:
+def _all(services: Container) -> list[object]:
     rows: list[object] = []
     cursor = None
     while True:

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from console.container import Container
 from console.sandbox.sandbox import Sandbox
 from console.settings import load
-from console.wiring import Wired, wire
 
 
 @pytest.fixture
@@ -23,14 +23,14 @@ def decrypts(sandbox: Sandbox) -> Callable[[], int]:
 
 
 @pytest.fixture
-def fresh(environment: dict[str, str]) -> Iterator[Callable[..., Wired]]:
+def fresh(environment: dict[str, str]) -> Iterator[Callable[..., Container]]:
     """Wires further services over the same settings, as another process would."""
-    made: list[Wired] = []
+    made: list[Container] = []
 
-    def make(**options: object) -> Wired:
-        made.append(wire(load(options).settings))
+    def make(**options: object) -> Container:
+        made.append(Container(load(options).settings))
         return made[-1]
 
     yield make
-    for wired in made:
-        wired.close()
+    for container in made:
+        container.close()

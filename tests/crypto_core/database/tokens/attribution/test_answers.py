@@ -8,8 +8,8 @@ from threading import Event
 import pytest
 from sqlalchemy import Engine, text
 
+from console.container import Container
 from console.sandbox.world import World
-from console.wiring import Wired
 from crypto_core import encrypt_token
 from crypto_core.database.tokens.attribution_cache import AttributionCache, KnownAttribution
 from crypto_core.envelope import parse
@@ -29,7 +29,7 @@ from tests.crypto_core.database.tokens.attribution.scene import (
 
 
 def test_a_census_asks_kms_one_question_for_each_key_material(
-    services: Wired, world: World, decrypts: Callable[[], int]
+    services: Container, world: World, decrypts: Callable[[], int]
 ) -> None:
     status = services.services.status.take()
     assert decrypts() == len(world.by_key) == 3
@@ -45,17 +45,17 @@ def test_a_census_asks_kms_one_question_for_each_key_material(
 
 @pytest.mark.parametrize("schema", [True, False])
 def test_a_second_census_asks_nothing(
-    fresh: Callable[..., Wired],
+    fresh: Callable[..., Container],
     request: pytest.FixtureRequest,
     decrypts: Callable[[], int],
     schema: bool,
 ) -> None:
     if schema:
         request.getfixturevalue("services")
-    wired = fresh()
-    first = wired.services.status.take()
+    container = fresh()
+    first = container.services.status.take()
     asked = decrypts()
-    second = wired.services.status.take()
+    second = container.services.status.take()
     assert decrypts() == asked == 3
     assert by_key(first) == by_key(second)
     fresh().services.status.take()
@@ -63,10 +63,10 @@ def test_a_second_census_asks_nothing(
 
 
 def test_read_only_asks_once_and_writes_no_answer(
-    services: Wired, fresh: Callable[..., Wired], decrypts: Callable[[], int], superuser: Engine
+    services: Container, fresh: Callable[..., Container], decrypts: Callable[[], int], superuser: Engine
 ) -> None:
-    wired = fresh(read_only=True)
-    first, second = wired.services.status.take(), wired.services.status.take()
+    container = fresh(read_only=True)
+    first, second = container.services.status.take(), container.services.status.take()
     assert decrypts() == 3
     assert by_key(first) == by_key(second)
     with superuser.connect() as connection:
@@ -74,7 +74,7 @@ def test_read_only_asks_once_and_writes_no_answer(
 
 
 def test_after_verifying_all_the_counts_are_verified_and_the_generators(
-    services: Wired, world: World, decrypts: Callable[[], int]
+    services: Container, world: World, decrypts: Callable[[], int]
 ) -> None:
     services.services.work.verify(Selection(everything=True))
     asked = decrypts()
@@ -97,7 +97,7 @@ def test_after_verifying_all_the_counts_are_verified_and_the_generators(
     assert "under a key that is not known" not in titles
 
 
-def test_one_question_more_leaves_the_rest_of_a_group_inferred(services: Wired, world: World) -> None:
+def test_one_question_more_leaves_the_rest_of_a_group_inferred(services: Container, world: World) -> None:
     services.services.status.take()
     ref = world.sealed_under(world.old_key)[-1]
     services.services.work.verify(Selection((ref,)))
@@ -111,7 +111,7 @@ def test_one_question_more_leaves_the_rest_of_a_group_inferred(services: Wired, 
 
 
 def test_a_group_of_which_every_token_was_asked_is_verified(
-    services: Wired, platform: Engine, environment: dict[str, str]
+    services: Container, platform: Engine, environment: dict[str, str]
 ) -> None:
     only(platform)
     put(platform, "gh-only", encrypt_token("gho_only"))
@@ -120,7 +120,7 @@ def test_a_group_of_which_every_token_was_asked_is_verified(
 
 
 def test_answers_that_disagree_make_a_group_a_conflict_and_are_never_averaged(
-    services: Wired, world: World, platform: Engine
+    services: Container, world: World, platform: Engine
 ) -> None:
     ref = world.sealed_under(world.old_key)[0]
     envelope = parse(services.store.read(ref).value.reveal())
@@ -145,7 +145,7 @@ def test_answers_that_disagree_make_a_group_a_conflict_and_are_never_averaged(
 
 
 def test_verifying_the_tokens_of_a_conflict_settles_which_key_each_is_under(
-    services: Wired, world: World
+    services: Container, world: World
 ) -> None:
     envelope = parse(services.store.read(world.sealed_under(world.old_key)[0]).value.reveal())
     AttributionCache(services.engine).remember(
@@ -157,7 +157,7 @@ def test_verifying_the_tokens_of_a_conflict_settles_which_key_each_is_under(
     assert share_of(status, world.old_key.arn).tokens == len(world.sealed_under(world.old_key))
 
 
-def test_a_census_can_be_cancelled(services: Wired, decrypts: Callable[[], int]) -> None:
+def test_a_census_can_be_cancelled(services: Container, decrypts: Callable[[], int]) -> None:
     cancelled = Event()
     cancelled.set()
     with pytest.raises(InterruptedRunError):
@@ -166,7 +166,7 @@ def test_a_census_can_be_cancelled(services: Wired, decrypts: Callable[[], int])
 
 
 def test_a_token_written_anew_loses_its_answer_and_keeps_its_group(
-    services: Wired, world: World, platform: Engine
+    services: Container, world: World, platform: Engine
 ) -> None:
     services.services.work.verify(Selection(everything=True))
     ref = world.sealed_under(world.current_key)[0]

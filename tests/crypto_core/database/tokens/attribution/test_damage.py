@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from sqlalchemy import Engine
 
-from console.wiring import Wired
+from console.container import Container
 from crypto_core import encrypt_token
 from crypto_core.database.tokens.attribution import MEMBERS_TRIED
 from crypto_core.database.tokens.attribution_cache import AttributionCache
@@ -19,7 +19,7 @@ from tests.crypto_core.database.tokens.attribution.scene import adds_up, only, p
 
 
 def test_envelopes_without_a_kms_header_are_asked_one_by_one(
-    services: Wired, platform: Engine, decrypts: Callable[[], int]
+    services: Container, platform: Engine, decrypts: Callable[[], int]
 ) -> None:
     only(platform)
     sealed = encrypt_token("gho_x")
@@ -33,7 +33,7 @@ def test_envelopes_without_a_kms_header_are_asked_one_by_one(
     assert "7 tokens" in status.coverage.reasons[0]
 
 
-def test_an_edk_that_is_too_short_is_a_group_of_its_own(services: Wired, platform: Engine) -> None:
+def test_an_edk_that_is_too_short_is_a_group_of_its_own(services: Container, platform: Engine) -> None:
     only(platform)
     envelope = parse(encrypt_token("gho_x"))
     put(platform, "gh-whole", serialise(envelope))
@@ -48,7 +48,7 @@ def test_an_edk_that_is_too_short_is_a_group_of_its_own(services: Wired, platfor
 
 
 def test_a_damaged_member_of_a_group_is_passed_over_and_counted_as_damaged(
-    services: Wired, platform: Engine, decrypts: Callable[[], int]
+    services: Container, platform: Engine, decrypts: Callable[[], int]
 ) -> None:
     only(platform)
     sealed = encrypt_token("gho_x")
@@ -68,7 +68,9 @@ def test_a_damaged_member_of_a_group_is_passed_over_and_counted_as_damaged(
     assert adds_up(status)
 
 
-def test_an_edk_that_kms_cannot_open_lets_the_next_member_be_asked(services: Wired, platform: Engine) -> None:
+def test_an_edk_that_kms_cannot_open_lets_the_next_member_be_asked(
+    services: Container, platform: Engine
+) -> None:
     only(platform)
     envelope = parse(encrypt_token("gho_x"))
     edk = envelope.encrypted_data_key
@@ -80,7 +82,7 @@ def test_an_edk_that_kms_cannot_open_lets_the_next_member_be_asked(services: Wir
 
 
 def test_a_group_whose_members_are_all_damaged_is_unknown_and_says_so(
-    services: Wired, platform: Engine
+    services: Container, platform: Engine
 ) -> None:
     only(platform)
     sealed = encrypt_token("gho_x")
@@ -96,7 +98,7 @@ def test_a_group_whose_members_are_all_damaged_is_unknown_and_says_so(
 
 
 def test_a_broken_v2_envelope_is_counted_and_its_field_told(
-    services: Wired, platform: Engine, decrypts: Callable[[], int]
+    services: Container, platform: Engine, decrypts: Callable[[], int]
 ) -> None:
     only(platform)
     put(platform, "gh-v2", base64.b64encode(b"v2|" + b"A" * 90).decode())
@@ -110,7 +112,7 @@ def test_a_broken_v2_envelope_is_counted_and_its_field_told(
 
 
 def test_an_envelope_too_broken_to_be_asked_about_is_remembered(
-    services: Wired, platform: Engine, decrypts: Callable[[], int]
+    services: Container, platform: Engine, decrypts: Callable[[], int]
 ) -> None:
     only(platform)
     edk = base64.b64encode(b"short").decode()

@@ -8,7 +8,7 @@ import boto3
 import pytest
 from sqlalchemy import Engine
 
-from console.wiring import Wired
+from console.container import Container
 from crypto_core import encrypt_token
 from crypto_core.database.tokens.store import TokenScope
 from crypto_core.envelope import edk_prefix, parse
@@ -32,15 +32,15 @@ def moto(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterat
 
 @pytest.mark.deep
 def test_plain_motos_envelopes_are_attributed_one_by_one_without_a_material(
-    services: Wired, moto: str, platform: Engine, fresh: Callable[..., Wired]
+    services: Container, moto: str, platform: Engine, fresh: Callable[..., Container]
 ) -> None:
     only(platform)
     for number in range(5):
         stored = encrypt_token(f"gho_{number}")
         assert edk_prefix(parse(stored).encrypted_data_key) is None
         put(platform, f"gh-{number}", stored)
-    wired = fresh()
-    status = wired.services.status.take()
+    container = fresh()
+    status = container.services.status.take()
     (share,) = status.keys
     assert (share.key_arn, share.key_material_id, share.tokens, share.evidence) == (
         moto,
@@ -49,11 +49,11 @@ def test_plain_motos_envelopes_are_attributed_one_by_one_without_a_material(
         Evidence.VERIFIED,
     )
     assert status.coverage.complete
-    asked = wired.kms.calls
-    assert wired.services.status.take().keys == status.keys
-    assert wired.store.count(TokenScope(key_arns=frozenset({moto}), edk_prefixes=())) == {
+    asked = container.kms.calls
+    assert container.services.status.take().keys == status.keys
+    assert container.store.count(TokenScope(key_arns=frozenset({moto}), edk_prefixes=())) == {
         "gh_connection.access_token": 5
     }
-    assert wired.kms.calls - asked < 5
-    rows = wired.services.inventory.page(Query(f"key:{moto}")).rows
+    assert container.kms.calls - asked < 5
+    rows = container.services.inventory.page(Query(f"key:{moto}")).rows
     assert len(rows) == 5

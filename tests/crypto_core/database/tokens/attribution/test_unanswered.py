@@ -7,10 +7,10 @@ from collections.abc import Callable
 import pytest
 from sqlalchemy import Engine
 
+from console.container import Container
 from console.sandbox.endpoint import Denial, Fault
 from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
-from console.wiring import Wired
 from crypto_core import encrypt_token
 from crypto_core.database.tokens.attribution import Attributor
 from crypto_core.database.tokens.attribution_cache import AttributionCache
@@ -22,7 +22,7 @@ from tests.crypto_core.database.tokens.attribution.scene import adds_up, only, p
 
 def test_a_disabled_key_is_named_by_kmss_refusal(
     sandbox: Sandbox,
-    services: Wired,
+    services: Container,
     platform: Engine,
     new_key: Callable[[], str],
     monkeypatch: pytest.MonkeyPatch,
@@ -46,7 +46,7 @@ def test_a_disabled_key_is_named_by_kmss_refusal(
 
 
 def test_where_kms_denies_decrypt_the_coverage_names_the_action_and_all_tokens_are_there(
-    sandbox: Sandbox, services: Wired, world: World
+    sandbox: Sandbox, services: Container, world: World
 ) -> None:
     sandbox.control.add_denial(Denial("*", "kms:Decrypt"))
     status = services.services.status.take()
@@ -60,7 +60,7 @@ def test_where_kms_denies_decrypt_the_coverage_names_the_action_and_all_tokens_a
 
 
 def test_where_only_one_key_is_denied_the_others_are_attributed(
-    sandbox: Sandbox, services: Wired, world: World
+    sandbox: Sandbox, services: Container, world: World
 ) -> None:
     sandbox.control.add_denial(Denial("*", "kms:Decrypt", world.old_key.key_id))
     status = services.services.status.take()
@@ -80,7 +80,7 @@ def test_where_only_one_key_is_denied_the_others_are_attributed(
     "error", ["KMSInternalException", "ThrottlingException", "ExpiredTokenException", "reset"]
 )
 def test_where_kms_fails_the_tokens_are_unknown_and_the_coverage_says_why(
-    sandbox: Sandbox, services: Wired, world: World, error: str
+    sandbox: Sandbox, services: Container, world: World, error: str
 ) -> None:
     sandbox.control.add_fault(Fault("Decrypt", error))
     status = services.services.status.take()
@@ -96,38 +96,38 @@ def test_where_kms_fails_the_tokens_are_unknown_and_the_coverage_says_why(
 
 
 def test_a_kms_that_does_not_answer_is_not_asked_about_every_group(
-    services: Wired, world: World, monkeypatch: pytest.MonkeyPatch, fresh: Callable[..., Wired]
+    services: Container, world: World, monkeypatch: pytest.MonkeyPatch, fresh: Callable[..., Container]
 ) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
-    wired = fresh()
-    before = wired.kms.calls
-    status = wired.services.status.take()
+    container = fresh()
+    before = container.kms.calls
+    status = container.services.status.take()
     assert status.tokens == len(world.tokens)
     assert adds_up(status)
     assert len(status.coverage.reasons) >= 3
     assert {s.evidence for s in status.keys} == {Evidence.UNKNOWN}
     # One question about a group, the aliases, and one key's state: each may take its whole time limit.
-    assert wired.kms.calls - before <= 4
+    assert container.kms.calls - before <= 4
 
 
 @pytest.mark.deep
 def test_a_kms_that_is_gone_ends_asking_one_by_one(
-    services: Wired, platform: Engine, monkeypatch: pytest.MonkeyPatch, fresh: Callable[..., Wired]
+    services: Container, platform: Engine, monkeypatch: pytest.MonkeyPatch, fresh: Callable[..., Container]
 ) -> None:
     only(platform)
     sealed = encrypt_token("gho_x")
     for number in range(120):
         put(platform, f"gh-{number}", without_header(sealed))
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
-    wired = fresh()
-    status = wired.services.status.take()
+    container = fresh()
+    status = container.services.status.take()
     assert adds_up(status)
     assert any("120 tokens" in reason for reason in status.coverage.reasons)
-    assert wired.kms.calls < 60
+    assert container.kms.calls < 60
 
 
 def test_the_limit_of_questions_is_told_in_the_coverage(
-    services: Wired, platform: Engine, decrypts: Callable[[], int]
+    services: Container, platform: Engine, decrypts: Callable[[], int]
 ) -> None:
     only(platform)
     sealed = encrypt_token("gho_x")
@@ -144,7 +144,7 @@ def test_the_limit_of_questions_is_told_in_the_coverage(
     assert any("at most 5 questions" in gap and "verify --all" in gap for gap in attribution.gaps)
 
 
-def test_without_any_question_left_groups_are_told_as_not_asked(services: Wired, world: World) -> None:
+def test_without_any_question_left_groups_are_told_as_not_asked(services: Container, world: World) -> None:
     answers = AttributionCache(services.engine)
     attributor = Attributor(services.store, services.keyring, answers, limit=0)
     attribution = attributor.attribute(take_census(services.engine, services.catalogue, answers))

@@ -8,24 +8,24 @@ from uuid import uuid4
 
 import pytest
 
+from console.container import Container
 from console.settings import load
-from console.wiring import Wired, wire
 
 
 @pytest.fixture
 def with_tables(
     environment: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Callable[[str], Wired]]:
+) -> Iterator[Callable[[str], Container]]:
     """Wires services over a settings file with tables of its own."""
-    made: list[Wired] = []
+    made: list[Container] = []
 
-    def make(tables: str) -> Wired:
+    def make(tables: str) -> Container:
         file = tmp_path / f"{uuid4().hex}.toml"
         file.write_text(tables)
         monkeypatch.setenv("KEYDECK_SETTINGS", str(file))
-        made.append(wire(load().settings))
+        made.append(Container(load().settings))
         return made[-1]
 
     yield make
-    for wired in made:
-        wired.close()
+    for container in made:
+        container.close()

@@ -10,9 +10,9 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import Engine, event, text
 
+from console.container import Container
 from console.sandbox.postgres import OPERATOR
 from console.sandbox.world import World
-from console.wiring import Wired
 from crypto_core import encrypt_token
 from crypto_core.database.tokens.catalogue import read_catalogue
 from crypto_core.database.tokens.store import Replacement
@@ -36,7 +36,7 @@ def everything(platform: Engine) -> set[tuple[str, str, str | None]]:
 
 
 def test_an_unreadable_column_is_told_with_the_grant_that_makes_it_readable(
-    services: Wired, platform: Engine, superuser: Engine, world: World
+    services: Container, platform: Engine, superuser: Engine, world: World
 ) -> None:
     run(
         platform,
@@ -56,7 +56,7 @@ def test_an_unreadable_column_is_told_with_the_grant_that_makes_it_readable(
 
 
 def test_a_table_that_cannot_be_read_at_all_is_told_with_its_grants(
-    services: Wired, platform: Engine, superuser: Engine, world: World
+    services: Container, platform: Engine, superuser: Engine, world: World
 ) -> None:
     run(platform, f"REVOKE ALL ON jira_connection FROM {OPERATOR}")
     services.catalogue.refresh()
@@ -71,7 +71,7 @@ def test_a_table_that_cannot_be_read_at_all_is_told_with_its_grants(
 
 
 def test_an_id_that_cannot_be_read_hides_no_token_column(
-    services: Wired, platform: Engine, superuser: Engine
+    services: Container, platform: Engine, superuser: Engine
 ) -> None:
     run(
         platform,
@@ -85,36 +85,36 @@ def test_an_id_that_cannot_be_read_hides_no_token_column(
 
 
 def test_grants_name_tables_columns_and_roles_as_sql_needs_them(
-    with_tables: Callable[[str], Wired], superuser: Engine
+    with_tables: Callable[[str], Container], superuser: Engine
 ) -> None:
     run(
         superuser,
         'CREATE TABLE "Order" ("Id" text PRIMARY KEY, "user" text)',
         "INSERT INTO \"Order\" VALUES ('o-1', 'gho_1')",
     )
-    wired = with_tables(
+    container = with_tables(
         '[[tables]]\nname = "Order"\nid = "Id"\ntoken_columns = ["user"]\nprovider = "shop"\n'
     )
-    (unreadable,) = wired.catalogue().unreadable
+    (unreadable,) = container.catalogue().unreadable
     assert str(unreadable.column) == "Order.user"
     run(superuser, unreadable.grant)
-    wired.catalogue.refresh()
-    assert wired.store.read(TokenRef("Order", "user", "o-1")).value.reveal() == "gho_1"
+    container.catalogue.refresh()
+    assert container.store.read(TokenRef("Order", "user", "o-1")).value.reveal() == "gho_1"
     with pytest.raises(RefusedError) as caught:
-        wired.services.work.plan(
-            Verb.ENCRYPT, Selection((RowRef("Order", "o-1"),)), str(wired.settings.write_key)
+        container.services.work.plan(
+            Verb.ENCRYPT, Selection((RowRef("Order", "o-1"),)), str(container.settings.write_key)
         )
     needed = re.search(r"Needed: (.*?)\.?$", caught.value.remedy)
     assert needed
     run(superuser, needed[1])
-    plan = wired.services.work.plan(
-        Verb.ENCRYPT, Selection((RowRef("Order", "o-1"),)), str(wired.settings.write_key)
+    plan = container.services.work.plan(
+        Verb.ENCRYPT, Selection((RowRef("Order", "o-1"),)), str(container.settings.write_key)
     )
     assert plan.tokens == 1
 
 
 def test_a_role_with_a_hostile_name_gets_a_grant_that_works(
-    services: Wired, superuser: Engine, world: World
+    services: Container, superuser: Engine, world: World
 ) -> None:
     role = 'odd "role"; --'
     quoted = '"' + role.replace('"', '""') + '"'
@@ -134,7 +134,7 @@ def test_a_role_with_a_hostile_name_gets_a_grant_that_works(
 
 
 def test_an_unwritable_column_is_refused_before_the_first_row(
-    services: Wired, platform: Engine, superuser: Engine, world: World
+    services: Container, platform: Engine, superuser: Engine, world: World
 ) -> None:
     run(
         platform,
@@ -152,7 +152,9 @@ def test_an_unwritable_column_is_refused_before_the_first_row(
     assert work.run(plan, Consent.by_option(plan)).complete
 
 
-def test_what_is_not_to_be_written_may_be_unwritable(services: Wired, platform: Engine, world: World) -> None:
+def test_what_is_not_to_be_written_may_be_unwritable(
+    services: Container, platform: Engine, world: World
+) -> None:
     run(platform, f"REVOKE UPDATE ON slack_connection FROM {OPERATOR}")
     ref = world.sealed_under(world.old_key)[0]
     assert ref.table != "slack_connection"
@@ -160,7 +162,9 @@ def test_what_is_not_to_be_written_may_be_unwritable(services: Wired, platform: 
     assert services.services.work.run(plan, Consent.by_option(plan)).done == 1
 
 
-def test_a_grant_that_is_taken_away_meanwhile_is_an_error_of_ours(services: Wired, platform: Engine) -> None:
+def test_a_grant_that_is_taken_away_meanwhile_is_an_error_of_ours(
+    services: Container, platform: Engine
+) -> None:
     services.catalogue()
     old = services.store.read(TokenRef("slack_connection", "bot_token", "1"))
     run(platform, f"REVOKE UPDATE ON slack_connection FROM {OPERATOR}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from console.wiring import Wired
+from console.container import Container
 from crypto_core.errors import InvalidReferenceError, RowVanishedError
 from crypto_core.references import RowRef, TokenRef, parse_reference
 
@@ -27,7 +27,7 @@ from crypto_core.references import RowRef, TokenRef, parse_reference
         ("pg_user.passwd:postgres", "There is no token table"),
     ],
 )
-def test_a_wrong_reference_says_what_is_wrong(services: Wired, reference: str, message: str) -> None:
+def test_a_wrong_reference_says_what_is_wrong(services: Container, reference: str, message: str) -> None:
     with pytest.raises(InvalidReferenceError, match=message):
         services.catalogue().references(parse_reference(reference))
 
@@ -41,7 +41,7 @@ def test_a_wrong_reference_says_what_is_wrong(services: Wired, reference: str, m
         "gh_connection:x'; --",
     ],
 )
-def test_a_row_that_is_gone_is_told(services: Wired, reference: str) -> None:
+def test_a_row_that_is_gone_is_told(services: Container, reference: str) -> None:
     refs = services.catalogue().references(parse_reference(reference))
     assert services.store.read_many(refs) == []
     with pytest.raises(RowVanishedError, match="no such row"):
@@ -58,7 +58,7 @@ def test_what_is_no_reference_is_told_the_two_forms(reference: str) -> None:
     assert "table.column:row-id" in caught.value.remedy
 
 
-def test_a_row_reference_is_every_token_column_of_the_row(services: Wired) -> None:
+def test_a_row_reference_is_every_token_column_of_the_row(services: Container) -> None:
     catalogue = services.catalogue()
     assert catalogue.references(RowRef("gh_connection", "gh-1")) == (
         TokenRef("gh_connection", "access_token", "gh-1"),

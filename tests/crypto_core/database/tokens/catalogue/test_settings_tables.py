@@ -8,8 +8,8 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import Engine, text
 
+from console.container import Container
 from console.sandbox.world import World
-from console.wiring import Wired
 from crypto_core import encrypt_token
 from crypto_core.guard.consent import Consent
 from crypto_core.lists.paging import Query
@@ -40,7 +40,7 @@ token_columns = ["token"]
 
 @pytest.mark.deep
 def test_tables_of_the_settings_file_are_offered_besides_the_platforms(
-    with_tables: Callable[[str], Wired], platform: Engine, world: World
+    with_tables: Callable[[str], Container], platform: Engine, world: World
 ) -> None:
     run(platform, BITBUCKET)
     uid = uuid4()
@@ -49,23 +49,23 @@ def test_tables_of_the_settings_file_are_offered_besides_the_platforms(
             text("INSERT INTO bitbucket_connection VALUES (:uid, 'acme', :token, 'ghp_plain', now())"),
             {"uid": uid, "token": encrypt_token("app-password")},
         )
-    wired = with_tables(TABLES)
-    assert "not_there.token" not in {str(c) for c in wired.catalogue().columns}
-    status = wired.services.status.take()
+    container = with_tables(TABLES)
+    assert "not_there.token" not in {str(c) for c in container.catalogue().columns}
+    status = container.services.status.take()
     assert status.tokens == len(world.tokens) + 2
     assert {c.column: c.tokens for c in status.by_column if c.column.startswith("bitbucket")} == {
         "bitbucket_connection.app_password": 1,
         "bitbucket_connection.refresh": 1,
     }
-    rows = wired.services.inventory.page(Query("org:acme")).rows
+    rows = container.services.inventory.page(Query("org:acme")).rows
     assert {row.provider for row in rows} == {"bitbucket"}
     assert {row.ref.row_id for row in rows} == {str(uid)}
-    (row,) = wired.services.inventory.page(Query(f"provider:bitbucket key:{world.current_key.arn}")).rows
+    (row,) = container.services.inventory.page(Query(f"provider:bitbucket key:{world.current_key.arn}")).rows
     assert row.ref.column == "app_password"
 
 
 def test_tokens_of_a_settings_file_table_are_written_like_the_platforms(
-    with_tables: Callable[[str], Wired], services: Wired, platform: Engine, world: World
+    with_tables: Callable[[str], Container], services: Container, platform: Engine, world: World
 ) -> None:
     run(platform, BITBUCKET)
     uids = [str(uuid4()) for _ in range(5)]
@@ -75,42 +75,42 @@ def test_tokens_of_a_settings_file_table_are_written_like_the_platforms(
                 text("INSERT INTO bitbucket_connection VALUES (:uid, 'acme', :token, 'ghp_plain', now())"),
                 {"uid": uid, "token": encrypt_token(f"app-{uid}")},
             )
-    wired = with_tables(TABLES)
+    container = with_tables(TABLES)
     selection = Selection(tuple(RowRef("bitbucket_connection", uid) for uid in uids))
     for verb in (Verb.REENCRYPT, Verb.ENCRYPT):
-        plan = wired.services.work.plan(verb, selection, world.old_key.arn)
+        plan = container.services.work.plan(verb, selection, world.old_key.arn)
         assert plan.tokens == 5
-        assert wired.services.work.run(plan, Consent.by_option(plan)).done == 5
-    verified = wired.services.work.verify(selection)
+        assert container.services.work.run(plan, Consent.by_option(plan)).done == 5
+    verified = container.services.work.verify(selection)
     assert len(verified) == 10
     assert {(v.opened, v.key_arn) for v in verified} == {(True, world.old_key.arn)}
 
 
 def test_a_settings_file_table_replaces_the_built_in_one_of_its_name(
-    with_tables: Callable[[str], Wired], world: World
+    with_tables: Callable[[str], Container], world: World
 ) -> None:
-    wired = with_tables(
+    container = with_tables(
         '[[tables]]\nname = "slack_connection"\nid_kind = "integer"\ntoken_columns = ["bot_token"]\n'
         'shown = ["team_id"]\nprovider = "chat"\norganisation = "team_id"\n'
     )
-    assert wired.services.status.take().tokens == len(world.tokens)
-    row = wired.services.inventory.row(TokenRef("slack_connection", "bot_token", "1"))
+    assert container.services.status.take().tokens == len(world.tokens)
+    row = container.services.inventory.row(TokenRef("slack_connection", "bot_token", "1"))
     assert row.provider == "chat"
-    assert len({c.table for c in wired.catalogue().columns}) == 4
+    assert len({c.table for c in container.catalogue().columns}) == 4
 
 
 def test_a_created_at_that_is_no_time_fails_no_list(
-    with_tables: Callable[[str], Wired], platform: Engine, world: World
+    with_tables: Callable[[str], Container], platform: Engine, world: World
 ) -> None:
     run(
         platform,
         "CREATE TABLE other_connection (id bigint PRIMARY KEY, token text, created_at bigint)",
         "INSERT INTO other_connection VALUES (1, 'ghp_1', 1700000000)",
     )
-    wired = with_tables(
+    container = with_tables(
         '[[tables]]\nname = "other_connection"\nid_kind = "integer"\ntoken_columns = ["token"]\n'
         'shown = ["created_at"]\n'
     )
-    row = wired.services.inventory.row(TokenRef("other_connection", "token", "1"))
+    row = container.services.inventory.row(TokenRef("other_connection", "token", "1"))
     assert (row.created_at, dict(row.shown)) == (None, {"created_at": "1700000000"})
-    assert len(wired.services.inventory.page(Query(), limit=500).rows) == len(world.tokens) + 1
+    assert len(container.services.inventory.page(Query(), limit=500).rows) == len(world.tokens) + 1

@@ -7,9 +7,9 @@ from collections.abc import Callable
 import pytest
 from sqlalchemy import Engine, text
 
+from console.container import Container
 from console.sandbox.postgres import OPERATOR
 from console.sandbox.world import World
-from console.wiring import Wired
 from crypto_core.database.tokens.catalogue import LiveCatalogue
 from crypto_core.database.tokens.tables import PLATFORM_TABLES, TokenTable
 from crypto_core.errors import InvalidReferenceError
@@ -18,7 +18,7 @@ from crypto_core.references import TokenRef
 from tests.crypto_core.database.tokens.catalogue.statements import run
 
 
-def test_the_platforms_tables_are_all_offered(services: Wired) -> None:
+def test_the_platforms_tables_are_all_offered(services: Container) -> None:
     catalogue = services.catalogue()
     assert [str(c) for c in catalogue.columns] == [
         "gh_connection.access_token",
@@ -33,7 +33,9 @@ def test_the_platforms_tables_are_all_offered(services: Wired) -> None:
     assert catalogue.unwritable == {}
 
 
-def test_a_table_that_is_not_there_is_not_offered(services: Wired, platform: Engine, world: World) -> None:
+def test_a_table_that_is_not_there_is_not_offered(
+    services: Container, platform: Engine, world: World
+) -> None:
     run(platform, "DROP TABLE jira_connection", "ALTER TABLE gh_connection DROP COLUMN refresh_token")
     status = services.services.status.take()
     assert {c.column for c in status.by_column} == {
@@ -48,7 +50,9 @@ def test_a_table_that_is_not_there_is_not_offered(services: Wired, platform: Eng
     assert "gh_connection" in caught.value.remedy
 
 
-def test_a_shown_column_that_is_missing_or_unreadable_is_left_out(services: Wired, platform: Engine) -> None:
+def test_a_shown_column_that_is_missing_or_unreadable_is_left_out(
+    services: Container, platform: Engine
+) -> None:
     run(
         platform,
         "ALTER TABLE slack_connection DROP COLUMN created_at",
@@ -61,7 +65,7 @@ def test_a_shown_column_that_is_missing_or_unreadable_is_left_out(services: Wire
     assert (row.organisation, row.created_at) == ("", None)
 
 
-def test_a_table_without_anything_to_show_is_listed(services: Wired, platform: Engine) -> None:
+def test_a_table_without_anything_to_show_is_listed(services: Container, platform: Engine) -> None:
     run(
         platform,
         f"REVOKE SELECT ON slack_connection FROM {OPERATOR}",
@@ -75,7 +79,7 @@ def test_a_table_without_anything_to_show_is_listed(services: Wired, platform: E
 
 
 def test_a_table_in_the_way_of_a_names_case_is_found_only_by_its_exact_name(
-    services: Wired, platform: Engine
+    services: Container, platform: Engine
 ) -> None:
     run(platform, 'CREATE TABLE "Gh_Connection" (id text PRIMARY KEY, access_token text)')
     table = TokenTable("Gh_Connection", "id", "text", ("access_token",), (), "x", None)
@@ -106,41 +110,41 @@ UNIDENTIFIED = {
 
 @pytest.mark.parametrize("statements", UNIDENTIFIED.values(), ids=UNIDENTIFIED)
 def test_a_table_whose_ids_may_occur_twice_is_not_offered_and_told(
-    with_tables: Callable[[str], Wired], platform: Engine, world: World, statements: tuple[str, ...]
+    with_tables: Callable[[str], Container], platform: Engine, world: World, statements: tuple[str, ...]
 ) -> None:
     run(platform, *(statement.format("twice") for statement in statements))
     run(platform, "INSERT INTO twice (id, token) SELECT 1, 'ghp_1' WHERE false")
-    wired = with_tables(
+    container = with_tables(
         '[[tables]]\nname = "twice"\nid_kind = "integer"\ntoken_columns = ["token"]\nprovider = "github"\n'
     )
-    assert "twice" not in {c.table for c in wired.catalogue().columns}
-    (gap,) = wired.catalogue().gaps
+    assert "twice" not in {c.table for c in container.catalogue().columns}
+    (gap,) = container.catalogue().gaps
     assert gap.startswith("twice.token is not offered: twice.id may be NULL or occur twice.")
     assert "unique index on id alone, and NOT NULL" in gap
-    status = wired.services.status.take()
+    status = container.services.status.take()
     assert status.tokens == len(world.tokens)
     assert gap in status.coverage.reasons
     with pytest.raises(InvalidReferenceError, match=r"twice\.id may be NULL or occur twice"):
-        wired.services.inventory.row(TokenRef("twice", "token", "1"))
+        container.services.inventory.row(TokenRef("twice", "token", "1"))
 
 
 @pytest.mark.parametrize(
     "index", ["PRIMARY KEY", "NOT NULL UNIQUE", "NOT NULL UNIQUE DEFERRABLE INITIALLY DEFERRED"]
 )
 def test_any_unique_index_over_the_id_alone_will_do(
-    with_tables: Callable[[str], Wired], platform: Engine, index: str
+    with_tables: Callable[[str], Container], platform: Engine, index: str
 ) -> None:
     run(platform, f"CREATE TABLE once (id bigint {index}, token text)")
     run(platform, "INSERT INTO once VALUES (1, 'ghp_1')")
-    wired = with_tables(
+    container = with_tables(
         '[[tables]]\nname = "once"\nid_kind = "integer"\ntoken_columns = ["token"]\nprovider = "github"\n'
     )
-    assert wired.catalogue().gaps == ()
-    assert wired.services.inventory.count(Query("table:once")) == 1
+    assert container.catalogue().gaps == ()
+    assert container.services.inventory.count(Query("table:once")) == 1
 
 
 def test_rows_with_ids_of_any_type_are_paged_through(
-    with_tables: Callable[[str], Wired], platform: Engine
+    with_tables: Callable[[str], Container], platform: Engine
 ) -> None:
     """Text in the column's own collation; uuid, which has no greatest in SQL."""
     run(
@@ -150,13 +154,13 @@ def test_rows_with_ids_of_any_type_are_paged_through(
         "INSERT INTO words SELECT w, 'ghp_' || w FROM unnest('{b,B,a,A,ä,Z,z,é,e,\"a b\",_}'::text[]) w",
         "INSERT INTO uuids SELECT gen_random_uuid(), 'ghp_1' FROM generate_series(1, 12)",
     )
-    wired = with_tables(
+    container = with_tables(
         "\n".join(
             f'[[tables]]\nname = "{name}"\ntoken_columns = ["token"]\nprovider = "x"\n'
             for name in ("words", "uuids")
         )
     )
-    inventory = wired.services.inventory
+    inventory = container.services.inventory
     with platform.connect() as connection:
         words = connection.scalars(text("SELECT id FROM words ORDER BY id")).all()
     for sort in ("", "reference", "key", "created", "characters"):

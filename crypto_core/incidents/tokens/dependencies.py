@@ -21,15 +21,15 @@ if TYPE_CHECKING:
     from crypto_core.database.tokens.inventory import Inventory
     from crypto_core.database.tokens.opening import ValueOpener
     from crypto_core.database.tokens.store import TokenStore
-    from crypto_core.incidents.event_fetching import Monitor
     from crypto_core.incidents.step_contracts import Progress
     from crypto_core.incidents.tokens.verified import Verified
     from crypto_core.keyring.kms_keyring import KmsKeyring
     from crypto_core.keys.inventory import KeyInventory
     from crypto_core.keys.service import StatusService
-    from crypto_core.providers.answers import ProviderWork
+    from crypto_core.providers.service import ProviderService
     from crypto_core.reencryption.replacing_token.service import TokenEntering
     from crypto_core.reencryption.verification import Verifier
+    from crypto_core.trail.key_watch.monitor import KeyMonitor
     from crypto_core.trail.store import EventStore
     from crypto_core.trail.use.service import EventUse
 
@@ -66,8 +66,8 @@ OpenRestored = Callable[[str], AbstractContextManager[RestoredDatabase]]
 
 
 @dataclass(frozen=True, slots=True)
-class TokenParts:
-    """Existing services, as `console/later.py` makes them, and what is an incident's own."""
+class TokenDependencies:
+    """Existing services, as `console/container.py` makes them, and what is an incident's own."""
 
     engine: Engine
     catalogue: LiveCatalogue
@@ -80,10 +80,10 @@ class TokenParts:
     verifier: Verifier
     opener: ValueOpener
     entering: TokenEntering
-    providers: ProviderWork
+    providers: ProviderService
     events: EventStore
     use: EventUse
-    monitor: Monitor
+    monitor: KeyMonitor
     evidence: EvidenceReader
     open_restored: OpenRestored
     regions: Callable[[], Sequence[str]]

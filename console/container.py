@@ -1,0 +1,640 @@
+"""The one place where services are built from settings. Nothing is connected or asked before it is needed.
+
+What the first rows need is made at once; everything else is a deferred property, which loads its module when
+it is first used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cache, cached_property, partial
+from typing import TYPE_CHECKING
+
+from console.environment_probe import EnvironmentProbe
+from console.event_file import open_events
+from console.lazy_services import deferred_property, if_made
+from console.settings import Settings
+from crypto_core.aws.kms import KmsApi
+from crypto_core.database.connection.engine import open_engine
+from crypto_core.database.state.journal import Journal
+from crypto_core.database.tokens.attribution import Attributor
+from crypto_core.database.tokens.attribution_cache import AttributionCache
+from crypto_core.database.tokens.catalogue import LiveCatalogue
+from crypto_core.database.tokens.inspection import Inspector
+from crypto_core.database.tokens.inventory import Inventory
+from crypto_core.database.tokens.store import TokenStore
+from crypto_core.envelope import Format
+from crypto_core.key_names import is_key_arn, region_of
+from crypto_core.keyring.kms_keyring import KmsKeyring
+from crypto_core.keys.inventory import KeyInventory
+from crypto_core.keys.service import StatusService
+from crypto_core.log.observation import SILENT, Observer
+from screens.services import Services
+
+if TYPE_CHECKING:
+    from console.host_processes import HostProcesses
+    from crypto_core.database.state.approval_book import ApprovalBook
+    from crypto_core.database.state.journal_checkpoints import JournalCheckpoints
+    from crypto_core.database.tokens.opening import ValueOpener
+    from crypto_core.guard.signature import Signer
+    from crypto_core.incidents.service import IncidentService
+    from crypto_core.incidents.step_contracts import Toolbox
+    from crypto_core.incidents.tokens.dependencies import RestoredDatabase
+    from crypto_core.keys.changes.service import KeyChangeService
+    from crypto_core.keys.policy.reading import KeyPolicies
+    from crypto_core.keys.posture.examination import PostureService
+    from crypto_core.keys.replacement.service import ManualRotation
+    from crypto_core.providers.service import ProviderService
+    from crypto_core.reencryption.jobs.parts import JobParts
+    from crypto_core.reencryption.jobs.service import JobService
+    from crypto_core.reencryption.jobs.undo import Undoing
+    from crypto_core.reencryption.materials import MaterialService
+    from crypto_core.reencryption.planner import Planner
+    from crypto_core.reencryption.replacing_token.service import TokenEntering
+    from crypto_core.reencryption.service import TokenWorkService
+    from crypto_core.reencryption.verification import Verifier
+    from crypto_core.trail.coverage_record import CoverageRecord
+    from crypto_core.trail.key_watch.monitor import KeyMonitor
+    from crypto_core.trail.query import Aliases
+    from crypto_core.trail.rules.service import TrailRules
+    from crypto_core.trail.sources.puller import EventPuller
+    from crypto_core.trail.store import EventStore
+    from crypto_core.trail.use.service import EventUse
+    from crypto_core.trail.use.witness import StoreWitness
+
+
+class Container:
+    """All services over one database and one set of credentials. Thread-safe."""
+
+    def __init__(self, settings: Settings, *, trust: Iterable[str] = (), observer: Observer = SILENT) -> None:
+        """`trust` are keys trusted for this command alone; `observer` is told of every call of KMS and every
+        operation on a token. Raises SettingsError.
+        """
+        read_only = settings.read_only
+        self.settings = settings
+        self.observer = observer
+        self.trusted_keys = (*settings.trusted_keys, *trust)
+        self.engine = open_engine(settings.required_database_url(), read_only=read_only)
+        self.same_database = settings.state_url in (None, settings.database_url)
+        self.state_engine = (
+            self.engine
+            if self.same_database
+            else open_engine(str(settings.state_url), read_only=read_only, setting="KEYDECK_STATE_URL")
+        )
+        self.kms = KmsApi(settings.regions, profile=settings.profile, read_only=read_only, observer=observer)
+        self.keyring = KmsKeyring(
+            self.kms, write_key=settings.write_key, trusted=self.trusted_keys, observer=observer
+        )
+        self.catalogue = LiveCatalogue(self.engine, settings.all_tables)
+        self.answers = AttributionCache(self.engine, read_only=read_only)
+        self.store = TokenStore(self.engine, self.catalogue, self.answers)
+        self.attributor = Attributor(self.store, self.keyring, self.answers)
+        self.keys = KeyInventory(self.kms, guarding=lambda: (*self.keyring.trusted, *self.attributor.met))
+        self.probe = EnvironmentProbe(settings, self.engine, self.kms, self.keys.aliases)
+        self.inventory = Inventory(self.engine, self.catalogue, self.answers, aliases=self.keys.known_aliases)
+        self.status = StatusService(
+            self.engine, self.catalogue, self.answers, self.attributor, self.keys, self.keyring
+        )
+        self.inspector = Inspector(self.inventory, self.store, self.attributor)
+        self.journal = Journal(self.state_engine, self.probe.actor)
+
+    def close(self) -> None:
+        """Close the database connections."""
+        self.engine.dispose()
+        self.state_engine.dispose()
+        events = if_made(self.events)
+        if events is not None:
+            events.close()
+
+    @cached_property
+    def services(self) -> Services:
+        """What the screens call."""
+        return Services(
+            surroundings=self.probe.now,
+            status=self.status,
+            inventory=self.inventory,
+            inspector=self.inspector,
+            keys=self.keys,
+            policies=self.policies,
+            posture=self.posture,
+            work=self.work,
+            key_changes=self.key_changes,
+            replacement=self.replacement,
+            materials=self.materials,
+            events=self.events,
+            event_puller=self.event_puller,
+            event_coverage=self.event_coverage,
+            event_use=self.event_use,
+            key_monitor=self.key_monitor,
+            trail_rules=self.trail_rules,
+            read_only=self.settings.read_only,
+            write_key=self.settings.write_key,
+            jobs=self.jobs,
+            job_processes=self.job_processes,
+            undoing=self.undoing,
+            incidents=self.incidents,
+            approvals=self.approvals if self.settings.approvals else None,
+        )
+
+    # The state of Keydeck itself.
+
+    @deferred_property
+    def approvals(self) -> ApprovalBook:
+        """What is asked before something is done that needs a second identity."""
+        from crypto_core.database.state.approval_book import ApprovalBook
+
+        return ApprovalBook(
+            self.state_engine,
+            self.journal,
+            self._identity,
+            self.settings.approvals,
+            minutes=self.settings.approval_minutes,
+            read_only=self.settings.read_only,
+        )
+
+    @deferred_property
+    def checkpoints(self) -> JournalCheckpoints:
+        """What signs the journal's end, and checks the journal by that."""
+        from crypto_core.database.state.journal_checkpoints import JournalCheckpoints
+
+        return JournalCheckpoints(self.journal, self._signer(), read_only=self.settings.read_only)
+
+    def _signer(self) -> Signer | None:
+        if not self.settings.signing_key:
+            return None
+        from crypto_core.aws.kms_signer import KmsSigner
+
+        return KmsSigner(self.kms.call, self.settings.signing_key)
+
+    def _identity(self) -> str:
+        return self.kms.identity().arn
+
+    # Keys.
+
+    @deferred_property
+    def policies(self) -> KeyPolicies:
+        """What reads key policies."""
+        from crypto_core.keys.policy.reading import KeyPolicies
+
+        return KeyPolicies(self.kms, self.keys)
+
+    @deferred_property
+    def posture(self) -> PostureService:
+        """The rules about keys, access and trails."""
+        from crypto_core.keys.posture.examination import PostureService
+
+        return PostureService(
+            self.kms,
+            self.keys,
+            self.policies,
+            self.status,
+            write_key=self.settings.write_key,
+            trusted=lambda: self.keyring.trusted,
+            limits=self.settings.limits,
+        )
+
+    @deferred_property
+    def key_changes(self) -> KeyChangeService:
+        """What changes keys."""
+        from crypto_core.keys.changes.reading import KeyReader
+        from crypto_core.keys.changes.service import KeyChangeService
+
+        reader = KeyReader(
+            self.kms, self.keys, self.status, self._backups_under, write_key=self.settings.write_key
+        )
+        return KeyChangeService(
+            reader, self.journal, read_only=self.settings.read_only, approvals=self.approvals
+        )
+
+    @deferred_property
+    def replacement(self) -> ManualRotation:
+        """The guide through a manual rotation."""
+        from crypto_core.keyring.preflight import Preflight
+        from crypto_core.keys.replacement.seen import Configuration, RotationReader
+        from crypto_core.keys.replacement.service import ManualRotation
+
+        settings = self.settings
+        reader = RotationReader(
+            self.engine,
+            self.state_engine,
+            self.keys,
+            self.policies,
+            Preflight(self.kms),
+            self.inventory,
+            self.status,
+            lambda: self.kms.regions,
+            Configuration(
+                settings.write_key, settings.write_alias, settings.trusted_keys, settings.rotation_days
+            ),
+            self._witness(),
+        )
+        return ManualRotation(reader)
+
+    def _backups_under(self, key: str) -> int:
+        from crypto_core.database.tokens.backups import backups_under
+
+        return backups_under(self.engine, key)
+
+    # Writing tokens anew.
+
+    def _planner(self) -> Planner:
+        from crypto_core.keyring.preflight import Preflight
+        from crypto_core.reencryption.planner import Planner
+
+        return Planner(
+            self.engine,
+            self.catalogue,
+            self.answers,
+            self.store,
+            self.attributor,
+            self.keys,
+            self.keyring.trusted,
+            preflight=Preflight(self.kms),
+            write_format=Format(self.settings.write_format),
+        )
+
+    @deferred_property
+    def verifier(self) -> Verifier:
+        """What opens tokens and says only whether they opened."""
+        from crypto_core.reencryption.verification import Verifier
+
+        return Verifier(
+            self.keyring,
+            self.store,
+            self.catalogue,
+            self.answers,
+            observer=self.observer,
+            inventory=self.inventory,
+        )
+
+    @deferred_property
+    def opener(self) -> ValueOpener:
+        """What opens stored values of any format."""
+        from crypto_core.database.tokens.opening import ValueOpener
+
+        return ValueOpener(self.keyring, dev_key=self.settings.dev_key, observer=self.observer)
+
+    @deferred_property
+    def work(self) -> TokenWorkService:
+        """What writes tokens anew."""
+        from crypto_core.reencryption.runner import Runner
+        from crypto_core.reencryption.service import TokenWorkService
+
+        planner = self._planner()
+        runner = Runner(
+            self.kms,
+            self.keyring,
+            planner,
+            self.store,
+            self.answers,
+            self.attributor,
+            self.journal,
+            same_database=self.same_database,
+            dev_key=self.settings.dev_key,
+            observer=self.observer,
+        )
+        return TokenWorkService(
+            self.engine,
+            planner,
+            runner,
+            self.verifier,
+            self.journal,
+            read_only=self.settings.read_only,
+            approvals=self.approvals,
+        )
+
+    @deferred_property
+    def materials(self) -> MaterialService:
+        """What counts tokens by key material."""
+        from crypto_core.reencryption.materials import MaterialService
+
+        return MaterialService(self.keys, self.status, self.inventory, self.verifier)
+
+    def _job_parts(self) -> JobParts:
+        from crypto_core.database.state.jobs import JobStore
+        from crypto_core.database.tokens.chunks import ChunkStore
+        from crypto_core.database.tokens.job_tokens import UnwritableStore
+        from crypto_core.reencryption.jobs.parts import JobParts
+
+        return JobParts(
+            self.engine,
+            JobStore(self.engine),
+            ChunkStore(self.engine, self.store),
+            UnwritableStore(self.engine),
+            self.store,
+            self.answers,
+            self.attributor,
+            self.journal,
+            self.same_database,
+        )
+
+    @deferred_property
+    def jobs(self) -> JobService:
+        """What writes many tokens anew as jobs."""
+        from crypto_core.reencryption.jobs.access import AccessComparison
+        from crypto_core.reencryption.jobs.chunk_pipeline import piped
+        from crypto_core.reencryption.jobs.final_census import Closer
+        from crypto_core.reencryption.jobs.job_plan import JobPlanner
+        from crypto_core.reencryption.jobs.restore_chunks import restoring
+        from crypto_core.reencryption.jobs.runner import JobRunner
+        from crypto_core.reencryption.jobs.service import JobService
+        from crypto_core.reencryption.jobs.writers import Writers
+
+        planner, witness, parts = self._planner(), self._witness(), self._job_parts()
+        access = AccessComparison(self.keys, self.policies, witness, identity=self._identity)
+        closer = Closer(parts, planner, self.status, Writers(self.keys, witness))
+        writing = piped(self.kms, dev_key=self.settings.dev_key, observer=self.observer)
+        putting_back = restoring(self.engine, self.keyring)
+        return JobService(
+            parts,
+            JobPlanner(
+                planner,
+                self.store,
+                access.compare,
+                lambda: (one.key_arn for one in self.status.take().keys if one.key_arn and one.tokens),
+            ),
+            lambda: JobRunner(parts, closer, writing, putting_back),
+            self.status,
+            read_only=self.settings.read_only,
+            approvals=self.approvals,
+        )
+
+    @deferred_property
+    def undoing(self) -> Undoing:
+        """What undoes jobs and forgets replaced envelopes."""
+        from crypto_core.reencryption.jobs.undo import Undoing
+
+        return Undoing(
+            self._job_parts(), self.keys, read_only=self.settings.read_only, approvals=self.approvals
+        )
+
+    @deferred_property
+    def job_processes(self) -> HostProcesses:
+        """What starts processes that work on jobs."""
+        from console.host_processes import HostProcesses
+
+        return HostProcesses(self.settings, self.trusted_keys)
+
+    # CloudTrail.
+
+    @deferred_property
+    def events(self) -> EventStore:
+        """The events that are kept on this machine."""
+        return open_events(self.settings, self.keys.known_aliases)
+
+    @deferred_property
+    def event_puller(self) -> EventPuller:
+        """What fetches CloudTrail's events."""
+        from crypto_core.trail.sources.athena import AthenaSettings
+        from crypto_core.trail.sources.engines import EngineSettings
+        from crypto_core.trail.sources.puller import EventPuller
+
+        settings = self.settings
+        athena = AthenaSettings(settings.athena_table, settings.athena_output, settings.athena_workgroup)
+        return EventPuller(
+            self.kms,
+            self.events,
+            regions=partial(regions_of, self.kms, self.keyring.trusted, settings),
+            aliases=self.keys.known_aliases,
+            engines=EngineSettings(athena, settings.lake_store),
+        )
+
+    @deferred_property
+    def event_coverage(self) -> CoverageRecord:
+        """What tells which periods the events cover, of the Regions that matter."""
+        from crypto_core.trail.coverage_record import CoverageRecord
+
+        return CoverageRecord(self.events, partial(regions_of, self.kms, self.keyring.trusted, self.settings))
+
+    def _witness(self) -> StoreWitness:
+        from crypto_core.trail.use.witness import StoreWitness
+
+        return StoreWitness(self.events, self.event_coverage.reached)
+
+    @deferred_property
+    def event_use(self) -> EventUse:
+        """What tells the use of tokens and keys."""
+        from crypto_core.database.tokens.backups import replaced
+        from crypto_core.trail.use.service import EventUse
+
+        return EventUse(
+            self.events,
+            row=self.inventory.row,
+            asked=lambda ref: self.inspector.inspect(ref).row,
+            replaced=partial(replaced, self.engine),
+            census=self.status,
+            inventory=self.inventory,
+            backups=self._backups_under,
+            aliases=self.keys.known_aliases,
+            coverage=self.event_coverage.between,
+        )
+
+    @deferred_property
+    def key_monitor(self) -> KeyMonitor:
+        """What watches keys that nobody should use any more."""
+        from crypto_core.trail.key_watch.monitor import KeyMonitor
+
+        return KeyMonitor(
+            self.events,
+            aliases=self.keys.known_aliases,
+            puller=self.event_puller,
+            reaches=self.event_coverage.reached,
+            replicas=self.keys.replicas,
+            identity=self._identity,
+        )
+
+    @deferred_property
+    def trail_rules(self) -> TrailRules:
+        """The rules about CloudTrail's events."""
+        from crypto_core.trail.rules.configured import Configured
+        from crypto_core.trail.rules.service import TrailRules
+
+        settings = self.settings
+        return TrailRules(
+            self.events,
+            Configured(
+                settings.write_key,
+                self.trusted_keys,
+                settings.retired_keys,
+                settings.write_alias,
+                frozenset(settings.trusted_accounts),
+            ),
+            aliases=self.keys.known_aliases,
+            describe=lambda name: self.keys.describe(name).key_arn,
+        )
+
+    # Providers and incidents.
+
+    @deferred_property
+    def providers(self) -> ProviderService:
+        """What asks providers about tokens and revokes them."""
+        from crypto_core.providers.service import ProviderService
+
+        return ProviderService(
+            self.inventory,
+            self.store,
+            self.catalogue,
+            self.opener,
+            self.journal,
+            self.settings.endpoints,
+            read_only=self.settings.read_only,
+            approvals=self.approvals,
+        )
+
+    @deferred_property
+    def entering(self) -> TokenEntering:
+        """What writes a token that somebody entered over the old one."""
+        from crypto_core.reencryption.replacing_token.service import TokenEntering
+
+        return TokenEntering(
+            self.engine,
+            self.catalogue,
+            self.store,
+            self.inventory,
+            self.answers,
+            self.keyring,
+            self.keys,
+            self.opener,
+            self.providers,
+            self.journal,
+            same_database=self.same_database,
+            read_only=self.settings.read_only,
+            write_format=Format(self.settings.write_format),
+            observer=self.observer,
+            approvals=self.approvals,
+        )
+
+    @deferred_property
+    def incidents(self) -> IncidentService:
+        """What keeps incidents and works on them."""
+        from crypto_core.database.state.incidents import IncidentStore
+        from crypto_core.incidents.library import RunbookLibrary
+        from crypto_core.incidents.report.service import ReportService
+        from crypto_core.incidents.service import IncidentService
+
+        store = IncidentStore(self.state_engine, self.journal)
+        signer = self._signer()
+        return IncidentService(
+            self.state_engine,
+            self.journal,
+            RunbookLibrary(self.settings.runbooks),
+            self.tools,
+            read_only=self.settings.read_only,
+            drill_days=self.settings.drill_days,
+            on_close=self._anchor if signer is not None else None,
+            reports=ReportService(store.content, self.journal, signer),
+        )
+
+    @cached_property
+    def tools(self) -> Toolbox:
+        """All that steps of incidents can do, check and capture."""
+        from crypto_core.incidents.keys.dependencies import KeyDependencies
+        from crypto_core.incidents.keys.toolbox import key_tools
+        from crypto_core.incidents.subjects import joined
+        from crypto_core.incidents.tokens.dependencies import TokenDependencies
+        from crypto_core.incidents.tokens.toolbox import token_tools
+
+        of_keys = KeyDependencies(
+            keys=self.keys,
+            policies=self.policies,
+            status=self.status,
+            inventory=self.inventory,
+            changes=self.key_changes,
+            jobs=self.jobs,
+            replacement=self.replacement,
+            monitor=self.key_monitor,
+            use=self.event_use,
+            events=self.events,
+            posture=self.posture,
+            trail_rules=self.trail_rules,
+            identity=self._identity,
+            backups=self._backups_under,
+            work_on=self._work_on,
+            witness=self._witness(),
+            at_work=lambda job: self.job_processes.at_work().get(job, 0) > 0,
+        )
+        of_tokens = TokenDependencies(
+            engine=self.engine,
+            catalogue=self.catalogue,
+            store=self.store,
+            answers=self.answers,
+            inventory=self.inventory,
+            keyring=self.keyring,
+            keys=self.keys,
+            status=self.status,
+            verifier=self.verifier,
+            opener=self.opener,
+            entering=self.entering,
+            providers=self.providers,
+            events=self.events,
+            use=self.event_use,
+            monitor=self.key_monitor,
+            evidence=self._evidence,
+            open_restored=self._restored,
+            regions=lambda: self.kms.regions,
+            covered=self.event_coverage.between,
+        )
+        return joined(key_tools(of_keys), token_tools(of_tokens))
+
+    def _anchor(self) -> None:
+        self.checkpoints.checkpoint()
+
+    def _work_on(self, job: int, trust: tuple[str, ...]) -> None:
+        """Start processes for a job, as many as it is worth, unless some of this host are at it."""
+        if self.job_processes.at_work().get(job):
+            return
+        view = self.jobs.show(job)
+        fitting = self.job_processes.fitting(view.calls_per_second, view.job.planned)
+        self.job_processes.work_on(job, fitting, trust=trust)
+
+    def _evidence(self, incident: int, kind: str) -> Sequence[str]:
+        """The contents of an incident's evidence of one kind, the oldest first."""
+        from crypto_core.database.state.incidents import IncidentStore
+
+        store = IncidentStore(self.state_engine, self.journal)
+        pieces = [piece for piece in store.whole(incident).evidence if piece.kind == kind]
+        return [store.content(incident, piece.id) for piece in sorted(pieces, key=lambda piece: piece.id)]
+
+    @contextmanager
+    def _restored(self, name: str) -> Iterator[RestoredDatabase]:
+        from crypto_core.errors import SettingsError
+        from crypto_core.incidents.tokens.verify_restored import restored_at
+        from crypto_core.text.cleaning import clean
+
+        known = self.settings.databases
+        if name not in known:
+            raise SettingsError(
+                f"The settings know no database {clean(name, 100)!r}.",
+                remedy=f"Name one of [databases]: {', '.join(sorted(known)) or 'there is none yet'}.",
+            )
+        with restored_at(
+            known[name].url, self.keyring, self.settings.all_tables, in_use=self.engine
+        ) as database:
+            yield database
+
+
+def regions_of(kms: KmsApi, trusted: Iterable[str], settings: Settings) -> tuple[str, ...]:
+    """Return the Regions in which keys are used that matter: those configured, and those of such keys."""
+    arns = [key for key in (*trusted, *settings.retired_keys) if is_key_arn(key)]
+    return tuple(dict.fromkeys([*kms.regions, *(region for arn in arns if (region := region_of(arn)))]))
+
+
+def coverage_of(settings: Settings, events: EventStore) -> CoverageRecord:
+    """Return what tells which periods a store covers, of the settings' Regions. It asks nobody."""
+    from crypto_core.trail.coverage_record import CoverageRecord
+
+    kms = KmsApi(settings.regions, profile=settings.profile)
+    named = [key for key in (settings.write_key, *settings.trusted_keys) if key]
+    return CoverageRecord(events, partial(regions_of, kms, named, settings))
+
+
+def aliases_of(settings: Settings) -> Aliases:
+    """Return what reads the aliases of keys from KMS, once it is asked: nothing is connected before."""
+
+    @cache
+    def read() -> Mapping[str, Sequence[str]]:
+        kms = KmsApi(settings.regions, profile=settings.profile, read_only=True)
+        return KeyInventory(kms).known_aliases()
+
+    return read

@@ -1,0 +1,59 @@
+"""What actions, checks and captures about keys are made from: services, by what is asked of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from crypto_core.database.tokens.inventory import Inventory
+    from crypto_core.keys.changes.service import KeyChangeService
+    from crypto_core.keys.inventory import KeyInventory
+    from crypto_core.keys.policy.reading import KeyPolicies
+    from crypto_core.keys.posture.examination import PostureService
+    from crypto_core.keys.replacement.service import ManualRotation
+    from crypto_core.keys.replacement.witness import UseWitness
+    from crypto_core.keys.service import StatusService
+    from crypto_core.reencryption.jobs.service import JobService
+    from crypto_core.trail.key_watch.monitor import KeyMonitor
+    from crypto_core.trail.rules.service import TrailRules
+    from crypto_core.trail.store import EventStore
+    from crypto_core.trail.use.service import EventUse
+
+WorkOn = Callable[[int, tuple[str, ...]], Any]
+"""Lets processes work on a job, trusting these keys for it, if none here does. Returns at once.
+
+Raises JobError, ReadOnlyError.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class KeyDependencies:
+    """What everything here is made from.
+
+    `identity` is the ARN of who works with Keydeck (raises KmsError), `backups` how many replaced envelopes
+    are kept under a key (raises DatabaseError), `at_work` whether processes of this console are at a job,
+    even if none has entered itself yet. Two censuses that prove a key empty lie `settle_seconds` apart.
+    """
+
+    keys: KeyInventory
+    policies: KeyPolicies
+    status: StatusService
+    inventory: Inventory
+    changes: KeyChangeService
+    jobs: JobService
+    replacement: ManualRotation
+    monitor: KeyMonitor
+    use: EventUse
+    events: EventStore
+    posture: PostureService
+    trail_rules: TrailRules
+    identity: Callable[[], str]
+    backups: Callable[[str], int]
+    work_on: WorkOn
+    witness: UseWitness | None = None
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+    settle_seconds: float = 10.0
+    at_work: Callable[[int], bool] = lambda job: False
