@@ -7,7 +7,7 @@ from functools import lru_cache
 
 from crypto_core.aws.kms import KmsApi
 from crypto_core.cipher import TokenCipher
-from crypto_core.envelope import Format
+from crypto_core.envelope import ENVELOPE_FORMATS, Format
 from crypto_core.errors import InvalidReferenceError, SettingsError
 from crypto_core.keyring.kms_keyring import KmsKeyring
 from crypto_core.references import TokenRef, parse_reference
@@ -71,8 +71,9 @@ def _cipher(
     write_key: str, trusted: str, regions: str, write_format: str, *, context: tuple[str | None, ...]
 ) -> TokenCipher:
     # `context` tells apart what boto3 reads by itself.
-    if write_format not in ("", Format.V1, Format.V2):
-        raise SettingsError("KEYDECK_WRITE_FORMAT is neither v1 nor v2.", remedy="Set it to v1, or unset it.")
+    if write_format not in ("", *ENVELOPE_FORMATS):
+        known = " nor ".join(ENVELOPE_FORMATS)
+        raise SettingsError(f"KEYDECK_WRITE_FORMAT is neither {known}.", remedy="Set it to v1, or unset it.")
     kms = KmsApi([r.strip() for r in regions.split(",") if r.strip()])
     keys = [k.strip() for k in trusted.split(",") if k.strip()]
     keyring = KmsKeyring(kms, write_key=write_key or None, trusted=keys)

@@ -26,6 +26,8 @@ class Envelope(ABC):
     format: ClassVar[Format]
     summary: ClassVar[str]
     """What the version promises, in an operator's words."""
+    meaning: ClassVar[str]
+    """The same of one stored value, shorter."""
     field_names: ClassVar[tuple[str, ...]]
     """Names of the fields behind the version mark, in stored order."""
 

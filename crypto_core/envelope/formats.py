@@ -6,6 +6,7 @@ string, whatever follows; SQL tells the formats apart by the same prefixes.
 
 from __future__ import annotations
 
+from base64 import b64encode
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -23,10 +24,33 @@ class Format(StrEnum):
     @property
     def protected(self) -> bool:
         """True where only KMS can open the token: the envelope formats."""
-        return self in ENVELOPE_FORMATS
+        return self in _PROMISES
+
+    @property
+    def names_key(self) -> bool:
+        """True for envelopes that name, right behind their mark, the key that wrapped their data key.
+
+        They are bound to it, and can't be rewrapped.
+        """
+        return self in _PROMISES and _PROMISES[self].names_key
+
+    @property
+    def binds_row(self) -> bool:
+        """True for envelopes that open only for their row, which the encryption context tells CloudTrail."""
+        return self in _PROMISES and _PROMISES[self].binds_row
 
 
-ENVELOPE_FORMATS = (Format.V1, Format.V2)
+@dataclass(frozen=True, slots=True)
+class _Promises:
+    """What a version of the envelope promises."""
+
+    names_key: bool = False
+    binds_row: bool = False
+
+
+_PROMISES = {Format.V1: _Promises(), Format.V2: _Promises(names_key=True, binds_row=True)}
+
+ENVELOPE_FORMATS = tuple(_PROMISES)
 """The formats of envelopes, the oldest first: a later one promises all that an earlier one does, and more."""
 
 
@@ -35,7 +59,10 @@ def at_least(source: Format, other: Format) -> Format:
     return max(source, other, key=ENVELOPE_FORMATS.index)
 
 
-STORED_PREFIXES: dict[Format, str] = {Format.V1: "djF8", Format.V2: "djJ8", Format.DEV: "ZGV2f"}
+STORED_PREFIXES: dict[Format, str] = {
+    **{format_: b64encode(f"{format_}|".encode()).decode() for format_ in ENVELOPE_FORMATS},
+    Format.DEV: "ZGV2f",
+}
 """What a stored value begins with: base64 of "v1|", "v2|" and "dev|". SQL counts by these."""
 
 PROVIDER_PREFIXES: dict[str, tuple[str, ...]] = {

@@ -36,6 +36,7 @@ class EnvelopeV1(Envelope):
 
     format: ClassVar[Format] = Format.V1
     summary: ClassVar[str] = "v1, not bound to its row, no encryption context"
+    meaning: ClassVar[str] = "not bound to its row"
     field_names: ClassVar[tuple[str, ...]] = ("encrypted data key", "nonce", "ciphertext")
 
     encrypted_data_key: bytes = field(repr=False)

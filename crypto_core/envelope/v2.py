@@ -60,6 +60,7 @@ class EnvelopeV2(Envelope):
 
     format: ClassVar[Format] = Format.V2
     summary: ClassVar[str] = "v2, bound to its row and key, key-committing"
+    meaning: ClassVar[str] = "bound to this row, key-committing"
     field_names: ClassVar[tuple[str, ...]] = ("key ARN", "encrypted data key", "nonce", "ciphertext")
 
     key_arn: str

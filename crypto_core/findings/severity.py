@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from crypto_core.envelope import Format
+from crypto_core.envelope import ENVELOPE_FORMATS, Format
 
 
 class Severity(StrEnum):
@@ -27,7 +27,6 @@ FORMAT_SEVERITY: dict[Format, Severity] = {
     Format.DEV: Severity.CRITICAL,
     Format.UNRECOGNISED: Severity.HIGH,
     Format.EMPTY: Severity.LOW,
-    Format.V1: Severity.NONE,
-    Format.V2: Severity.NONE,
+    **dict.fromkeys(ENVELOPE_FORMATS, Severity.NONE),
 }
 """What the way a token is stored means by itself. Dev counts as unprotected: its key is public."""

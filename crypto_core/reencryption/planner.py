@@ -62,8 +62,7 @@ _NO_RECOVERY = (
 )
 
 _NOT_TAKEN: dict[Format, str] = {
-    Format.V1: "it is an envelope already",
-    Format.V2: "it is an envelope already",
+    **dict.fromkeys(ENVELOPE_FORMATS, "it is an envelope already"),
     Format.DEV: "it is in dev format; encrypt it in place",
     Format.PLAINTEXT: "it is plaintext; encrypt it in place",
     Format.UNRECOGNISED: "it is not recognised: plaintext or corrupt",
@@ -257,13 +256,16 @@ class Planner:
     ) -> tuple[str, ...]:
         if verb is Verb.REWRAP:
             return ()
-        if self._write_format is Format.V2:
-            return ("New envelopes are v2: the platform must read v2 before the first is written.",)
-        if allow_downgrade and by_format.get(Format.V2):
-            return (
-                f"{counted(by_format[Format.V2], 'v2 envelope')} will be v1: no longer bound to the row.",
-            )
-        return ()
+        new = self._write_format
+        if new is not Format.V1:
+            return (f"New envelopes are {new}: the platform must read {new} before the first is written.",)
+        if not allow_downgrade:
+            return ()
+        return tuple(
+            f"{counted(number, f'{format_} envelope')} will be {new}: no longer bound to the row."
+            for format_, number in by_format.items()
+            if format_.binds_row and number
+        )
 
     def _warnings(self, verb: Verb, key: KeyState | None, named: str, target_arn: str) -> tuple[str, ...]:
         warnings = [_NO_RECOVERY] if verb is Verb.REWRAP else []

@@ -8,7 +8,7 @@ from textual.content import Content
 
 from crypto_core.database.tokens.inspection import Inspection
 from crypto_core.database.tokens.inventory import InventoryRow
-from crypto_core.envelope import Format
+from crypto_core.envelope import VERSIONS, Format
 from crypto_core.lists.coverage import Evidence
 from crypto_core.text.cleaning import clean
 from screens.blocking import Trouble
@@ -20,8 +20,7 @@ _IN_THE_TITLE = ("version", "stored as")
 """Fields of an inspection that say what the title's words say."""
 
 _MEANING = {
-    Format.V1: "envelope, not bound to its row",
-    Format.V2: "envelope, bound to this row, key-committing",
+    **{f: f"envelope, {version.meaning}" for f, version in VERSIONS.items()},
     Format.DEV: "its key is public knowledge",
     Format.PLAINTEXT: "stored in plaintext",
     Format.UNRECOGNISED: "plaintext or corrupt",

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from textual.content import Content
 
-from crypto_core.envelope import Format
+from crypto_core.envelope import ENVELOPE_FORMATS, Format
 from crypto_core.keys.status import Status
 from screens.routes import TokensBehind
 from screens.signs import format_style
@@ -14,8 +14,7 @@ from screens.widgets.cells import fit, fit_middle
 from screens.widgets.line_list import Line
 
 _HEADINGS: Mapping[Format, tuple[str, str]] = {
-    Format.V1: ("v1", "v1"),
-    Format.V2: ("v2", "v2"),
+    **{f: (f.value, f.value) for f in ENVELOPE_FORMATS},
     Format.DEV: ("dev", "dev"),
     Format.PLAINTEXT: ("plain", "plaintext"),
     Format.UNRECOGNISED: ("unrec.", "unrecognised"),

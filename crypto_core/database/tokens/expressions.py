@@ -118,35 +118,35 @@ def head_of(stored: Text_) -> Text_:
     """As much of the value as its format and EDK prefix need, beginning with the version's mark.
 
     Envelopes of one key material share at most about a thousand heads, so that what is costly to compute is
-    computed for each head, not for each row. In a v2 head the EDK's base64 follows the mark at once.
+    computed for each head, not for each row. Where an envelope names its key, the EDK's base64 follows the
+    mark at once in its head.
     """
     behind = func.substr(stored, 5, V2_CHARACTERS)
-    readable = and_(
-        func.starts_with(stored, STORED_PREFIXES[Format.V2]),
-        func.length(stored) >= V2_CHARACTERS + 4,
-        not_(behind.regexp_match(_FOREIGN)),
-    )
     edk = func.left(func.split_part(_decoded(behind), "|", 2), _EDK_CHARACTERS)
-    return case(
-        (readable, func.concat(STORED_PREFIXES[Format.V2], edk)),
-        (func.starts_with(stored, STORED_PREFIXES[Format.V2]), literal(STORED_PREFIXES[Format.V2])),
-        else_=func.left(stored, HEAD_CHARACTERS),
-    )
+    ways: list[tuple[ColumnElement[bool], ColumnElement[Any]]] = []
+    for mark in _marks(names_key=True):
+        readable = and_(
+            func.starts_with(stored, mark),
+            func.length(stored) >= V2_CHARACTERS + 4,
+            not_(behind.regexp_match(_FOREIGN)),
+        )
+        ways += [(readable, func.concat(mark, edk)), (func.starts_with(stored, mark), literal(mark))]
+    return case(*ways, else_=func.left(stored, HEAD_CHARACTERS))
 
 
 def edk_prefix_of_head(head: Text_) -> Text_:
     """The 37-byte EDK prefix as bytea, from a head; NULL where there is none with a KMS header."""
     behind = func.substr(head, 5, 68)
+    readable = (
+        func.length(behind) == HEAD_CHARACTERS - MARK_CHARACTERS,
+        not_(behind.regexp_match(_FOREIGN)),
+    )
     return case(
-        (
-            and_(
-                func.starts_with(head, STORED_PREFIXES[Format.V1]),
-                func.length(behind) == HEAD_CHARACTERS - MARK_CHARACTERS,
-                not_(behind.regexp_match(_FOREIGN)),
-            ),
-            _prefix(_decoded(behind)),
+        *(
+            (and_(func.starts_with(head, mark), *readable), _prefix(_decoded(behind)))
+            for mark in _marks(names_key=False)
         ),
-        (func.starts_with(head, STORED_PREFIXES[Format.V2]), _prefix(behind)),
+        *((func.starts_with(head, mark), _prefix(behind)) for mark in _marks(names_key=True)),
         else_=cast(null(), LargeBinary),
     )
 
@@ -154,6 +154,11 @@ def edk_prefix_of_head(head: Text_) -> Text_:
 def edk_prefix_of(stored: Text_) -> Text_:
     """The 37-byte EDK prefix of an envelope as bytea; NULL where there is none with a KMS header."""
     return edk_prefix_of_head(head_of(stored))
+
+
+def _marks(*, names_key: bool) -> list[str]:
+    """What envelopes begin with that name their key before the EDK, or those that don't."""
+    return [STORED_PREFIXES[f] for f in ENVELOPE_FORMATS if f.names_key is names_key]
 
 
 def _decoded(encoded: Text_) -> Text_:

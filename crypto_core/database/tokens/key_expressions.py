@@ -36,7 +36,7 @@ from crypto_core.database.tokens.expressions import (
     is_envelope,
     mark_of,
 )
-from crypto_core.envelope import STORED_PREFIXES, Format
+from crypto_core.envelope import ENVELOPE_FORMATS, STORED_PREFIXES
 from crypto_core.lists.coverage import Evidence
 
 _ALPHABET = string.ascii_uppercase + string.ascii_lowercase + string.digits + "+/"
@@ -49,30 +49,36 @@ def in_groups(stored: Any, edk_prefixes: Iterable[bytes]) -> ColumnElement[bool]
     prefixes = sorted(set(edk_prefixes))
     if not prefixes:
         return false()
-    v1 = func.left(stored, HEAD_CHARACTERS).in_(_v1_heads(prefixes))
-    v2 = and_(func.starts_with(stored, STORED_PREFIXES[Format.V2]), edk_prefix_of(stored).in_(prefixes))
-    return or_(v1, v2)
+    by_head = func.left(stored, HEAD_CHARACTERS).in_(_heads(prefixes))
+    named = (
+        and_(func.starts_with(stored, STORED_PREFIXES[f]), edk_prefix_of(stored).in_(prefixes))
+        for f in ENVELOPE_FORMATS
+        if f.names_key
+    )
+    return or_(by_head, *named)
 
 
-def _v1_heads(edk_prefixes: Iterable[bytes]) -> SelectBase:
-    """How v1 values of some groups begin: some thousand texts, put together where they are looked up."""
+def _heads(edk_prefixes: Iterable[bytes]) -> SelectBase:
+    """How values of some groups begin where the EDK is first: some thousand texts, put together in SQL."""
+    marks = [STORED_PREFIXES[f] for f in ENVELOPE_FORMATS if not f.names_key]
     ways = []
     for begins, endings in map(_beginnings, edk_prefixes):
-        ending = func.unnest(func.string_to_array(endings, ",")).column_valued("ending")
-        ways.append(select(func.concat(begins, ending)))
+        for mark in marks:
+            ending = func.unnest(func.string_to_array(endings, ",")).column_valued("ending")
+            ways.append(select(func.concat(mark + begins, ending)))
     return union_all(*ways)
 
 
 @lru_cache(maxsize=256)
 def _beginnings(edk_prefix: bytes) -> tuple[str, str]:
-    """How v1 values of a group begin, and what the four characters that follow may be, parted by commas."""
+    """How values of a group go on behind their mark, and what may be the four characters after that."""
     encoded = base64.b64encode(edk_prefix).decode()
     sure, last = encoded[:_SURE], encoded[_SURE : _SURE + 2]
     # The 37th byte ends two bits into the 50th character: any of those that agree in them may stand there.
     first = _ALPHABET.index(last[1]) & 0b110000
     fiftieth = _ALPHABET[first : first + 16]
     endings = {_base64(last[0] + a + b) for a in fiftieth for b in _ALPHABET}
-    return STORED_PREFIXES[Format.V1] + _base64(sure), ",".join(sorted(endings))
+    return _base64(sure), ",".join(sorted(endings))
 
 
 def _base64(text: str) -> str:

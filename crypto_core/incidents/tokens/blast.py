@@ -9,7 +9,6 @@ from typing import Any
 
 from crypto_core.cancelling import stop_if
 from crypto_core.database.tokens.inventory import InventoryRow
-from crypto_core.envelope import Format
 from crypto_core.errors import KeyNotFoundError, SettingsError
 from crypto_core.incidents.catalogue import CaptureKind
 from crypto_core.incidents.event_fetching import begin_of, fetched
@@ -212,7 +211,7 @@ class EventsCapture:
 
     def _sealed(self, refs: Sequence[TokenRef]) -> list[InventoryRow]:
         rows = self._parts.inventory.rows(list(refs))
-        return [row for row in rows if row.format in (Format.V1, Format.V2)]
+        return [row for row in rows if row.format.protected]
 
     def _of_key(self, key: str) -> str:
         try:

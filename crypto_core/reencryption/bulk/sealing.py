@@ -100,7 +100,7 @@ async def sealed(token: StoredToken, order: TokenTask, kms: BulkKms) -> Outcome:
     except _UnknownKeyError as error:
         return Poison(token, "unknown-key", error.message, way.calls)
     except InvalidCiphertextError as error:
-        told = " It is damaged, or was sealed for another row." if token.format is Format.V2 else ""
+        told = " It is damaged, or was sealed for another row." if token.format.binds_row else ""
         return Poison(token, _kind(error), f"{error.message}{told}", way.calls)
     except _OF_THE_TOKEN as error:
         return Poison(token, _kind(error), error.message, way.calls)

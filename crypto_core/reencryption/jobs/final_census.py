@@ -288,10 +288,8 @@ class Closer:
 
 
 def scope_formats(verb: Verb) -> frozenset[Any]:
-    """Return the formats that a job takes: a v2 envelope is bound to its key, and is not rewrapped."""
-    from crypto_core.envelope import Format
-
-    return FORMATS[verb] - ({Format.V2} if verb is Verb.REWRAP else set())
+    """Return the formats that a job takes: what is bound to the key that it names is not rewrapped."""
+    return frozenset(f for f in FORMATS[verb] if verb is not Verb.REWRAP or not f.names_key)
 
 
 def selection_as_json(selection: Selection) -> dict[str, Any]:

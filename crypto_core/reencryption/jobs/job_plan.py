@@ -21,7 +21,7 @@ from crypto_core.reencryption.plan import Plan, Selection, Unwritten, Verb
 from crypto_core.reencryption.planner import Planner
 from crypto_core.text.counting import counted
 
-_V2_STAYS = "a v2 envelope is bound to the key that it names; re-encrypt it instead"
+_STAYS = "such an envelope is bound to the key that it names; re-encrypt it instead"
 
 
 class JobPlanner:
@@ -85,8 +85,8 @@ class JobPlanner:
     def _taking(self, plan: Plan, options: JobOptions, cancelled: Event | None) -> JobPlan:
         """The plan, with what it takes as a job."""
         verb = plan.verb
-        if verb is Verb.REWRAP and plan.by_format.get(Format.V2):
-            plan = self._without_v2(plan)
+        if verb is Verb.REWRAP and any(f.names_key and n for f, n in plan.by_format.items()):
+            plan = self._without_bound(plan)
         quota = self._quota(region_of(plan.target_key_arn) or "")
         rate = options.calls_per_second or quota * DEFAULT_SHARE
         calls = plan.tokens * (calls_per_token(verb) + options.ask_kms)
@@ -113,7 +113,7 @@ class JobPlanner:
         found = [plan.source_key_arn] if plan.source_key_arn else sorted(set(self._in_use()))
         return [arn for arn in found if not same_key(arn, plan.target_key_arn)]
 
-    def _without_v2(self, plan: Plan) -> Plan:
+    def _without_bound(self, plan: Plan) -> Plan:
         """The plan without what can't be rewrapped, which is counted as refused."""
         scope = replace(plan.scope, formats=scope_formats(plan.verb))
         if plan.unlisted:
@@ -123,12 +123,13 @@ class JobPlanner:
         by_format = Counter[Format]()
         for formats in tally.values():
             by_format.update(formats)
-        v2 = counted(plan.by_format[Format.V2], "v2 envelope")
+        bound = ((f, n) for f, n in plan.by_format.items() if f.names_key and n)
+        stays = tuple(Unwritten(counted(number, f"{f} envelope"), _STAYS) for f, number in bound)
         return replace(
             plan,
             scope=scope,
             tokens=by_format.total(),
             by_column={column: sum(formats.values()) for column, formats in tally.items()},
             by_format=by_format,
-            refused=(*plan.refused, Unwritten(v2, _V2_STAYS)),
+            refused=(*plan.refused, *stays),
         )

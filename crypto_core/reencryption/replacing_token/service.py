@@ -193,8 +193,8 @@ class TokenEntering:
         format_ = at_least(old.format, self._write_format) if old.format.protected else self._write_format
         if not old.format.protected and not already:
             warnings.append(f"The old value is {old.format.value} and is not kept: it can't be had back.")
-        if format_ is Format.V2 and old.format is not Format.V2:
-            warnings.append("The new envelope is v2: the platform must read v2 first.")
+        if format_ is not Format.V1 and old.format is not format_:
+            warnings.append(f"The new envelope is {format_}: the platform must read {format_} first.")
         row = self._inventory.row(ref)
         return EntryPlan(
             ref=ref,

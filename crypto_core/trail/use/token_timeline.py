@@ -13,7 +13,7 @@ from typing import Any
 
 from crypto_core.database.tokens.backups import Replaced
 from crypto_core.database.tokens.inventory import InventoryRow
-from crypto_core.envelope import Format
+from crypto_core.envelope import ENVELOPE_FORMATS, Format
 from crypto_core.lists.coverage import Coverage, Evidence
 from crypto_core.references import TokenRef
 from crypto_core.text.counting import counted
@@ -22,8 +22,12 @@ from crypto_core.trail.use.reach import at
 
 _JSON = {"name": "operation", "ip": "source_ip", "error": "error_code"}
 
-V2 = "The encryption context of a v2 envelope names its row, so these events are about this very token."
-V1 = (
+_BINDING = next(format_ for format_ in ENVELOPE_FORMATS if format_.binds_row)
+NAMED = (
+    f"The encryption context of a {_BINDING} envelope names its row, so these events are about this very "
+    "token."
+)
+UNNAMED = (
     "CloudTrail can't name this token: a v1 envelope has no encryption context. What is told instead is "
     "every call that opened something under its key material without naming a token: this token, or another."
 )
@@ -145,6 +149,11 @@ class TokenTimeline:
         }
 
 
+def unnamed(format_: Format) -> bool:
+    """True for envelopes that CloudTrail can't name: their data keys are sealed without their row."""
+    return format_.protected and not format_.binds_row
+
+
 def statements_about(
     row: InventoryRow | None, before: Sequence[Replaced], named: NamedUse, could: Iterable[MaterialUse]
 ) -> Iterator[str]:
@@ -152,17 +161,17 @@ def statements_about(
     if format_ in UNSEALED:
         yield UNSEALED[format_]
     if named.events:
-        yield V2
-        if format_ is not None and format_ is not Format.V2:
+        yield NAMED
+        if format_ is not None and not format_.binds_row:
             yield (
-                f"It is stored as {format_.value} now, and was v2 before: "
+                f"It is stored as {format_.value} now, and was {_BINDING} before: "
                 f"{counted(named.events, 'event')} in the store with its name."
             )
-    elif format_ is Format.V2:
-        yield f"{V2} There is none in the store."
+    elif format_ is not None and format_.binds_row:
+        yield f"{NAMED} There is none in the store."
     for use in could:
         if use.replaced_at is None:
-            yield V1
+            yield UNNAMED
         else:
             yield (
                 f"Until {at(use.replaced_at)} it was stored as v1 under {use.key_arn}, of which CloudTrail "
@@ -177,5 +186,5 @@ def statements_about(
             )
         if use.without_material:
             yield f"Records that don't tell the key material: {use.without_material:,}; they are counted too."
-    if row is not None and row.format is Format.V2 and not any(old.format is Format.V1 for old in before):
+    if row is not None and row.format.binds_row and not any(unnamed(old.format) for old in before):
         yield "Whether it was stored otherwise before is not known: Keydeck keeps no older envelope of it."

@@ -9,7 +9,6 @@ from threading import Event
 
 from crypto_core.database.tokens.backups import Replaced
 from crypto_core.database.tokens.inventory import InventoryRow
-from crypto_core.envelope import Format
 from crypto_core.errors import DatabaseError, KmsError, MissingSchemaError
 from crypto_core.key_names import is_multi_region, same_key
 from crypto_core.lists.coverage import Coverage, Evidence
@@ -19,7 +18,13 @@ from crypto_core.trail.store import EventStore
 from crypto_core.trail.store.tallies import EventTally, Tallies
 from crypto_core.trail.use.asking import term
 from crypto_core.trail.use.reach import Covered, reach
-from crypto_core.trail.use.token_timeline import MaterialUse, NamedUse, TokenTimeline, statements_about
+from crypto_core.trail.use.token_timeline import (
+    MaterialUse,
+    NamedUse,
+    TokenTimeline,
+    statements_about,
+    unnamed,
+)
 
 MOST = 200
 """Groups told of one answer."""
@@ -62,7 +67,7 @@ class TokenTimelines:
         before: tuple[Replaced, ...] = ()
         try:
             row = self._row(ref)
-            if row.format is Format.V1 and row.key_arn is None:
+            if unnamed(row.format) and row.key_arn is None:
                 row = self._asked(ref)
         except (DatabaseError, KmsError) as error:
             gaps.append(f"How the token is stored is not known: {error}")
@@ -76,7 +81,7 @@ class TokenTimelines:
         could = tuple(self._could(row, before, cancelled))
         since = row.created_at if row else None
         told = reach(self._store, self._covered, since, None, cancelled=cancelled)
-        if row is not None and row.format is Format.V1 and row.key_arn is None:
+        if row is not None and unnamed(row.format) and row.key_arn is None:
             gaps.append(f"Which key sealed it is not known ({row.evidence.value}): keydeck inspect {ref}")
         reasons = tuple(dict.fromkeys((*gaps, *told.reasons)))
         statements = tuple(statements_about(row, before, named, could))
@@ -112,13 +117,13 @@ class TokenTimelines:
     ) -> Iterator[MaterialUse]:
         since = row.created_at if row else None
         done: set[tuple[str, str | None]] = set()
-        if row is not None and row.format is Format.V1 and row.key_arn:
+        if row is not None and unnamed(row.format) and row.key_arn:
             done.add((row.key_arn, row.key_material_id))
             yield self._material(
                 row.key_arn, row.key_material_id, row.evidence, since, None, cancelled=cancelled
             )
         for old in before:
-            if old.format is Format.V1 and old.key_arn and (old.key_arn, old.key_material_id) not in done:
+            if unnamed(old.format) and old.key_arn and (old.key_arn, old.key_material_id) not in done:
                 done.add((old.key_arn, old.key_material_id))
                 yield self._material(
                     old.key_arn,

@@ -28,7 +28,7 @@ from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.record_reader import read_record, records_of
 from crypto_core.trail.use.blast_radius import tokens_of
 from crypto_core.trail.use.service import EventUse
-from crypto_core.trail.use.token_timeline import V1
+from crypto_core.trail.use.token_timeline import UNNAMED
 
 
 def looked_up(sandbox: Sandbox) -> Iterator[TrailEvent]:
@@ -138,7 +138,7 @@ def test_of_a_v1_token_it_is_only_told_what_could_have_opened_it(
     ref = v1_tokens(world)[-1]
     timeline = use.token_timeline(ref)
     assert timeline.named.events == 0
-    assert V1 in timeline.statements
+    assert UNNAMED in timeline.statements
     (could,) = timeline.could
     assert could.key_arn == world.current_key.arn
     assert could.key_material_id == world.tokens[ref].key_material_id
