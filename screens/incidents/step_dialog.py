@@ -4,28 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 from textual import on
-from textual.app import ComposeResult
-from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.content import Content
-from textual.widgets import Button, Input, Static
+from textual.widgets import Button
 
-from crypto_core.guard.consent import Consent, Danger, agrees
+from crypto_core.cancelling import Cancellation
+from crypto_core.guard.consent import Consent, Danger
 from crypto_core.incidents.model import StepView
 from crypto_core.incidents.step_contracts import ActionPlan, InputField
 from crypto_core.secret import Secret
 from crypto_core.text.cleaning import clean
-from screens.asking import PendingCall, ask
+from screens.asking import ask
 from screens.blocking import Trouble
 from screens.facts import Facts
 from screens.incidents.inputs import InputsForm, defaults, needs_input
 from screens.incidents.work import incident_work
-from screens.widgets.dialog import Dialog, button
-from screens.widgets.line_input import LineInput
+from screens.widgets.dialog import button
 from screens.widgets.notice import trouble_content
+from screens.widgets.plan_dialog import LOOKING, WARNING, PlanDialog
 
-_LONG = 600.0
 _ROUNDS = 5
 """How often an answer may lead to further fields."""
 
@@ -39,85 +38,62 @@ class Agreed:
     inputs: Mapping[str, str | Secret]
 
 
-class StepDialog(Dialog[Agreed | None]):
+class StepDialog(PlanDialog[ActionPlan, Agreed]):
     """Returns the plan with the operator's consent to it, else None. What was entered is gone then."""
 
     DEFAULT_CSS = """
-    StepDialog #typed { width: 48; height: 1; margin-top: 1; padding: 0 1; border: none; background: $panel; }
+    StepDialog #typed { width: 48; }
     """
+    LOOKING: ClassVar[str] = "Looking at what is needed…"
 
     def __init__(self, facts: Facts, incident: int, step: StepView, *, everything: bool) -> None:
         """Asked is for what the action can't do without, or, `everything`, for all it can be told."""
-        super().__init__()
-        self._facts = facts
+        super().__init__(facts, clean(step.step.title, 60))
         self._incident = incident
-        self._step = step
+        self._step = step.step.id
         self._everything = everything
         self._inputs: dict[str, str | Secret] = {}
-        self._plan: ActionPlan | None = None
-        self._asked: PendingCall[tuple[InputField, ...]] | PendingCall[ActionPlan] | None = None
         self._rounds = 0
-        self._kept = False
-        """True once the inputs are handed on: whoever has them then wipes them."""
-
-    def compose(self) -> ComposeResult:
-        """The safe button has the focus from the start."""
-        with Vertical(classes="frame") as frame:
-            title = clean(self._step.step.title, 60)
-            frame.border_title = Content(f"{title}: nothing has been changed yet")
-            with VerticalScroll(classes="body", can_focus=False):
-                yield Static(Content("Looking at what is needed…"), id="plan")
-            with Horizontal(classes="buttons"):
-                yield button("Cancel", "cancel")
-
-    def on_mount(self) -> None:
-        """Ask what the action has to be told."""
-        self.query_one("#cancel").focus()
-        self._ask_fields()
 
     def on_unmount(self) -> None:
-        """Nobody waits any more, and nothing that was entered stays."""
-        if self._asked is not None:
-            self._asked.drop()
-        if not self._kept:
+        """Nothing that was entered stays, unless it was handed on: whoever has it then wipes it."""
+        super().on_unmount()
+        if not self._agreed:
             for value in self._inputs.values():
                 if isinstance(value, Secret):
                     value.wipe()
 
     # What it has to be told
 
-    def _ask_fields(self) -> None:
+    def begin(self) -> None:
+        """Ask what the action has to be told."""
         self._rounds += 1
-        fields, incident, step, inputs = (
-            incident_work(self._facts).fields,
-            self._incident,
-            self._step.step.id,
-            dict(self._inputs),
-        )
+        fields, inputs = incident_work(self.facts).fields, dict(self._inputs)
         self._asked = ask(
             self,
-            lambda cancelled: fields(incident, step, inputs, cancelled=cancelled),
+            lambda cancelled: fields(self._incident, self._step, inputs, cancelled=cancelled),
             self._show_fields,
             group="plan",
-            limit=_LONG,
+            limit=self.LIMIT_SECONDS,
         )
 
     def _show_fields(self, answer: tuple[InputField, ...] | Trouble) -> None:
         if not self.is_mounted:
             return
         if isinstance(answer, Trouble):
-            self._show_trouble(answer)
+            self.tell("", trouble_content(answer))
             return
         open_ = [field for field in answer if field.name not in self._inputs]
         if not open_ or self._rounds > _ROUNDS:
-            self._ask_plan()
+            self.tell("", Content(LOOKING))
+            super().begin()
         elif self._everything or any(needs_input(field) for field in open_):
-            self._body.display = False
+            self.query_one(".body").display = False
             self.query_one(".frame").mount(InputsForm(open_), before=self.query_one(".buttons"))
             self.query_one(".buttons").mount(button("Preview", "preview"))
         else:
             self._inputs.update(defaults(open_))
-            self._ask_fields()
+            self.begin()
 
     @on(InputsForm.Filled)
     @on(Button.Pressed, "#preview")
@@ -128,86 +104,34 @@ class StepDialog(Dialog[Agreed | None]):
             if taken is None:
                 return
             self._inputs.update(taken)
-            self._body.display = True
-            self.query_one("#plan", Static).update(Content("Looking at what would happen…"))
+            self.tell("", Content(LOOKING))
             self.query_one("#cancel").focus()
             await form.remove()
             await self.query("#preview").remove()
-            self._ask_fields()
+            self.begin()
 
     # What would happen
 
-    def _ask_plan(self) -> None:
-        self.query_one("#plan", Static).update(Content("Looking at what would happen…"))
-        plan, incident, step, inputs = (
-            incident_work(self._facts).plan,
-            self._incident,
-            self._step.step.id,
-            dict(self._inputs),
-        )
-        self._asked = ask(
-            self,
-            lambda cancelled: plan(incident, step, inputs, cancelled=cancelled),
-            self._show_plan,
-            group="plan",
-            limit=_LONG,
-        )
+    def make(self, cancelled: Cancellation) -> ActionPlan:
+        """Ask for the plan."""
+        plan = incident_work(self.facts).plan
+        return plan(self._incident, self._step, dict(self._inputs), cancelled=cancelled)
 
-    def _show_plan(self, answer: ActionPlan | Trouble) -> None:
-        if not self.is_mounted:
-            return
-        if isinstance(answer, Trouble):
-            self._show_trouble(answer)
-            return
-        self._plan = answer
-        self.query_one("#plan", Static).update(plan_content(answer))
-        title = clean(answer.title, 80)
-        self.query_one(".frame").border_title = Content(f"{title}: nothing has been changed yet")
-        confirm = button(clean(answer.title, 40), "confirm")
-        self.query_one(".buttons").mount(confirm)
-        if answer.danger is Danger.TYPED:
-            confirm.disabled = True
-            typed = LineInput(
-                placeholder=f"Type {clean(answer.confirmation, 200)} to go on", id="typed", compact=True
-            )
-            self.query_one(".frame").mount(typed, before=self.query_one(".buttons"))
-            typed.focus()
+    def content(self, plan: ActionPlan) -> Content:
+        """What the action would do."""
+        return plan_content(plan)
 
-    def _show_trouble(self, trouble: Trouble) -> None:
-        self._body.display = True
-        self.query_one("#plan", Static).update(trouble_content(trouble))
+    def heading(self, plan: ActionPlan) -> str:
+        """What the action would do, in short."""
+        return clean(plan.title, 80)
 
-    @property
-    def _body(self) -> VerticalScroll:
-        return self.query_one(".body", VerticalScroll)
+    def label(self, plan: ActionPlan) -> str:
+        """The same, shorter."""
+        return clean(plan.title, 40)
 
-    @on(Input.Changed, "#typed")
-    def typed(self) -> None:
-        """Offer to go on once what has to be typed is typed."""
-        self.query_one("#confirm", Button).disabled = self._consent() is None
-
-    @on(Input.Submitted, "#typed")
-    @on(Button.Pressed, "#confirm")
-    def confirm(self) -> None:
-        """Go on with the plan."""
-        consent = self._consent()
-        if self._plan is not None and consent is not None:
-            self._kept = True
-            self.dismiss(Agreed(self._plan, consent, self._inputs))
-
-    def _consent(self) -> Consent | None:
-        """What the operator has agreed to by now, None if not yet."""
-        if self._plan is None:
-            return None
-        if self._plan.danger is not Danger.TYPED:
-            return Consent.pressed(self._plan)
-        written = self.query_one("#typed", Input).value
-        return Consent.typed(self._plan, written) if agrees(written, self._plan.confirmation) else None
-
-    @on(Button.Pressed, "#cancel")
-    def cancel(self) -> None:
-        """Go back; nothing was changed."""
-        self.dismiss(None)
+    def go_on(self, plan: ActionPlan, consent: Consent) -> None:
+        """Hand it on."""
+        self.dismiss(Agreed(plan, consent, self._inputs))
 
 
 def plan_content(plan: ActionPlan) -> Content:
@@ -216,7 +140,7 @@ def plan_content(plan: ActionPlan) -> Content:
     lines += [Content.assemble(("◦ ", "$muted"), clean(text, 1_000)) for text in plan.does_not]
     if plan.warnings:
         lines.append(Content(""))
-    lines += [Content.assemble(("▲ ", "$warning"), clean(text, 1_000)) for text in plan.warnings]
+    lines += [Content.assemble(WARNING, clean(text, 1_000)) for text in plan.warnings]
     if plan.danger is Danger.NONE:
         lines += [Content(""), Content.assemble(("It changes nothing.", "$muted"))]
     elif plan.danger is Danger.TYPED:

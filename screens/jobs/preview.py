@@ -111,7 +111,7 @@ class JobPreview(Proposal[JobPlan]):
         rate = _number(text)
         return plan.at(rate) if rate else None
 
-    def begin(self, plan: JobPlan, consent: Consent) -> Begun:
+    def start(self, plan: JobPlan, consent: Consent) -> Begun:
         """Make the job, and let processes of this host work on it."""
         job = job_work(self.facts).start(plan, consent)
         return worked_on(self.facts.services.job_processes, job, self._number)

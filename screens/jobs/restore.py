@@ -41,7 +41,7 @@ class RestoreDialog(Proposal[RestorePlan]):
         """How many would be put back."""
         return f"Put {tokens(plan.tokens)} back" if plan.tokens else ""
 
-    def begin(self, plan: RestorePlan, consent: Consent) -> Begun:
+    def start(self, plan: RestorePlan, consent: Consent) -> Begun:
         """Make the job that undoes the other."""
         job = self._undoing().restore(plan, consent)
         return worked_on(self.facts.services.job_processes, job, 1, trust=plan.key_arns)

@@ -4,148 +4,74 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from textual import on
-from textual.app import ComposeResult
-from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.content import Content
-from textual.widgets import Button, Input, Static
 
-from crypto_core.guard.consent import Consent, Danger, agrees
+from crypto_core.cancelling import Cancellation
+from crypto_core.guard.consent import Consent
 from crypto_core.keys.changes.change import KeyChange
 from crypto_core.keys.changes.plan import ChangedFact, ChangePlan, ChangeResult
 from crypto_core.text.cleaning import clean
-from screens.asking import PendingCall, ask
+from screens.asking import ask
 from screens.blocking import Trouble
 from screens.facts import Facts
-from screens.widgets.dialog import Dialog, button
-from screens.widgets.line_input import LineInput
 from screens.widgets.notice import trouble_content
+from screens.widgets.plan_dialog import WARNING, PlanDialog
 
 MOST_LINES = 400
 """Lines of a policy's difference that are shown."""
-_WARNING = ("▲ ", "$warning")
 _BAD = ("✖ ", "$error")
 _GOOD = ("● ", "$success")
 
 
-class ChangeDialog(Dialog[ChangeResult | None]):
+class ChangeDialog(PlanDialog[ChangePlan, ChangeResult]):
     """Returns what came of the change, None if nothing was tried."""
 
     DEFAULT_CSS = """
-    ChangeDialog #typed { height: 1; margin-top: 1; padding: 0 1; border: none; background: $panel; }
+    ChangeDialog #typed { width: 100%; }
     """
 
     def __init__(self, facts: Facts, change: Callable[[], KeyChange]) -> None:
         """`change` says what is to be changed; it may block, and raise what a plan may."""
-        super().__init__()
-        self._facts = facts
+        super().__init__(facts, "")
         self._change = change
-        self._plan: ChangePlan | None = None
         self._result: ChangeResult | None = None
-        self._asked: PendingCall[ChangeResult] | None = None
 
-    def compose(self) -> ComposeResult:
-        """The plan when it is made; the safe button has the focus from the start."""
-        with Vertical(classes="frame") as frame:
-            frame.border_title = Content("Nothing has been changed yet")
-            with VerticalScroll(classes="body", can_focus=False):
-                yield Static(Content("Looking at what would happen…"), id="plan")
-            with Horizontal(classes="buttons"):
-                yield button("Cancel", "cancel")
+    def make(self, cancelled: Cancellation) -> ChangePlan:
+        """Ask for the plan."""
+        return self.facts.services.key_changes.plan(self._change(), cancelled=cancelled)
 
-    def on_mount(self) -> None:
-        """Make the plan."""
-        self.query_one("#cancel").focus()
-        plan = self._facts.services.key_changes.plan
-        ask(
-            self,
-            lambda cancelled: plan(self._change(), cancelled=cancelled),
-            self._show,
-            group="plan",
-            limit=600,
-        )
+    def content(self, plan: ChangePlan) -> Content:
+        """What would be changed."""
+        return plan_content(plan)
 
-    def on_unmount(self) -> None:
-        """Nobody waits any more; what KMS was asked for may have been done."""
-        if self._asked is not None:
-            self._asked.drop()
+    def heading(self, plan: ChangePlan) -> str:
+        """The change, and of which key."""
+        return plan.title
 
-    def _show(self, answer: ChangePlan | Trouble) -> None:
-        """Show the plan, and offer to do it if there is anything to do."""
-        if not self.is_mounted:
-            return
-        body = self.query_one("#plan", Static)
-        if isinstance(answer, Trouble):
-            body.update(trouble_content(answer))
-            return
-        plan = answer
-        body.update(plan_content(plan))
-        self._retitle(f"{plan.title}: nothing has been changed yet")
-        if plan.changes_nothing:
-            return
-        self._plan = plan
-        confirm = button(clean(plan.title, 60), "confirm")
-        self.query_one(".buttons").mount(confirm)
-        if plan.danger is Danger.TYPED:
-            confirm.disabled = True
-            typed = LineInput(
-                placeholder=f"Type {clean(plan.confirmation, 200)} to go on", id="typed", compact=True
-            )
-            self.query_one(".frame").mount(typed, before=self.query_one(".buttons"))
-            typed.focus()
+    def label(self, plan: ChangePlan) -> str:
+        """The change."""
+        return "" if plan.changes_nothing else plan.title
 
-    def _retitle(self, words: str) -> None:
-        self.query_one(".frame").border_title = Content(clean(words, 120))
-
-    @on(Input.Changed, "#typed")
-    def typed(self) -> None:
-        """Offer to go on once what has to be typed is typed."""
-        self.query_one("#confirm", Button).disabled = self._consent() is None
-
-    @on(Input.Submitted, "#typed")
-    @on(Button.Pressed, "#confirm")
-    def confirm(self) -> None:
+    def go_on(self, plan: ChangePlan, consent: Consent) -> None:
         """Make the change."""
-        plan, consent = self._plan, self._consent()
-        if plan is None or consent is None or self._asked is not None:
-            return
-        for gone in self.query("#typed, #confirm"):
-            gone.display = False
-        self.query_one("#cancel").focus()
-        self.query_one("#cancel", Button).label = Content(" Leave ")
-        self._retitle(f"{plan.title}: under way")
-        self.query_one("#plan", Static).update(Content("Asking KMS, then reading the effect back…"))
-        run = self._facts.services.key_changes.run
+        self.under_way(f"{plan.title}: under way", "Asking KMS, then reading the effect back…")
+        run = self.facts.services.key_changes.run
         self._asked = ask(
             self,
             lambda cancelled: run(plan, consent, cancelled=cancelled),
             self._end,
             group="change",
-            limit=600,
+            limit=self.LIMIT_SECONDS,
         )
 
     def _end(self, outcome: ChangeResult | Trouble) -> None:
         """Show what came of it."""
-        body = self.query_one("#plan", Static)
-        self.query_one("#cancel", Button).label = Content(" Close ")
         if isinstance(outcome, Trouble):
-            self._retitle("Not done")
-            body.update(trouble_content(outcome))
+            self.tell("Not done", trouble_content(outcome), leave="Close")
             return
         self._result = outcome
-        self._retitle(outcome.plan.title)
-        body.update(result_content(outcome))
+        self.tell(outcome.plan.title, result_content(outcome), leave="Close")
 
-    def _consent(self) -> Consent | None:
-        """What the operator has agreed to by now, None if not yet."""
-        if self._plan is None:
-            return None
-        if self._plan.danger is not Danger.TYPED:
-            return Consent.pressed(self._plan)
-        written = self.query_one("#typed", Input).value
-        return Consent.typed(self._plan, written) if agrees(written, self._plan.confirmation) else None
-
-    @on(Button.Pressed, "#cancel")
     def action_leave(self) -> None:
         """Close. A change that is under way is asked to stop; what KMS has done by then stays done."""
         self.dismiss(self._result)
@@ -162,10 +88,10 @@ def plan_content(plan: ChangePlan) -> Content:
         lost = f"{plan.tokens} can't be opened while the key can't be used. Refused unless you type "
         lines += [Content(""), Content.assemble(_BAD, (clean(lost), "bold"), clean(plan.confirmation), ".")]
         if plan.tokens is not None:
-            lines += [Content.assemble(_WARNING, "not counted: ", clean(gap)) for gap in plan.tokens.gaps]
+            lines += [Content.assemble(WARNING, "not counted: ", clean(gap)) for gap in plan.tokens.gaps]
     lines += [Content(""), *(Content(f"• {clean(text)}") for text in plan.does)]
     lines += [Content.assemble(("◦ ", "$muted"), clean(text)) for text in plan.does_not]
-    lines += [Content.assemble(_WARNING, clean(text)) for text in plan.warnings]
+    lines += [Content.assemble(WARNING, clean(text)) for text in plan.warnings]
     lines += _facts(plan.facts)
     if plan.policy_changes:
         lines += [Content(""), *(Content(f"• {clean(text)}") for text in plan.policy_changes)]
@@ -188,9 +114,9 @@ def result_content(result: ChangeResult) -> Content:
         if result.verified:
             lines.append(Content.assemble(_GOOD, "The effect is there all the same."))
     else:
-        lines = [Content.assemble(_WARNING, ("Done, as KMS says, but the effect was not seen.", "bold"))]
+        lines = [Content.assemble(WARNING, ("Done, as KMS says, but the effect was not seen.", "bold"))]
     if result.unverified:
-        lines.append(Content.assemble(_WARNING, clean(result.unverified)))
+        lines.append(Content.assemble(WARNING, clean(result.unverified)))
     if result.done and (result.stopped_by or not result.verified):
         lines.append(Content(f"Carried out: {', '.join(f'kms:{operation}' for operation in result.done)}."))
     if result.key_arn:
@@ -199,7 +125,7 @@ def result_content(result: ChangeResult) -> Content:
     if result.next_steps:
         lines += [Content(""), *(Content(f"→ {clean(step)}") for step in result.next_steps)]
     if result.unjournaled:
-        lines += [Content(""), Content.assemble(_WARNING, "not in the journal: ", clean(result.unjournaled))]
+        lines += [Content(""), Content.assemble(WARNING, "not in the journal: ", clean(result.unjournaled))]
     return Content("\n").join(lines)
 
 

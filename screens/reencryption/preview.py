@@ -4,116 +4,47 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from textual import on
-from textual.app import ComposeResult
-from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.content import Content
-from textual.widgets import Button, Input, Static
 
-from crypto_core.guard.consent import Consent, Danger, agrees
+from crypto_core.cancelling import Cancellation
+from crypto_core.guard.consent import Consent
 from crypto_core.key_names import short_key
 from crypto_core.reencryption.plan import Plan, Selection, Unwritten, Verb
 from crypto_core.text.cleaning import clean
 from crypto_core.text.counting import counted
-from screens.asking import ask
-from screens.blocking import Trouble
 from screens.facts import Facts
 from screens.reencryption.choose_key import ABOUT
 from screens.widgets.cells import tokens
-from screens.widgets.dialog import Dialog, button
-from screens.widgets.line_input import LineInput
-from screens.widgets.notice import trouble_content
+from screens.widgets.plan_dialog import WARNING, PlanDialog
 
 SHOWN = 50
 """How many refused tokens are named one by one."""
-_WARNING = ("▲ ", "$warning")
 
 
-class Preview(Dialog[tuple[Plan, Consent] | None]):
+class Preview(PlanDialog[Plan, tuple[Plan, Consent]]):
     """Returns the plan with the operator's consent to it, else None."""
 
-    DEFAULT_CSS = """
-    Preview #typed { width: 36; height: 1; margin-top: 1; padding: 0 1; border: none; background: $panel; }
-    """
-
     def __init__(self, facts: Facts, verb: Verb, selection: Selection, target: str) -> None:
-        super().__init__()
-        self._facts = facts
+        super().__init__(facts, verb.words.capitalize())
         self._verb = verb
         self._selection = selection
         self._target = target
-        self._plan: Plan | None = None
 
-    def compose(self) -> ComposeResult:
-        """The plan when it is made; the safe button has the focus from the start."""
-        with Vertical(classes="frame") as frame:
-            frame.border_title = Content(f"{self._verb.words.capitalize()}: nothing has been changed yet")
-            with VerticalScroll(classes="body", can_focus=False):
-                yield Static(Content("Looking at what would happen…"), id="plan")
-            with Horizontal(classes="buttons"):
-                yield button("Cancel", "cancel")
+    def make(self, cancelled: Cancellation) -> Plan:
+        """Ask for the plan."""
+        return self.facts.services.work.plan(self._verb, self._selection, self._target)
 
-    def on_mount(self) -> None:
-        """Make the plan."""
-        self.query_one("#cancel").focus()
-        plan = self._facts.services.work.plan
-        ask(
-            self,
-            lambda _: plan(self._verb, self._selection, self._target),
-            self._show,
-            group="plan",
-            limit=600,
-        )
+    def content(self, plan: Plan) -> Content:
+        """What would happen to which tokens."""
+        return plan_content(plan)
 
-    def _show(self, answer: Plan | Trouble) -> None:
-        """Show the plan, and offer to do it if there is anything to do."""
-        if not self.is_mounted:
-            return
-        body = self.query_one("#plan", Static)
-        if isinstance(answer, Trouble):
-            body.update(trouble_content(answer))
-            return
-        plan = answer
-        body.update(plan_content(plan))
-        if not plan.tokens:
-            return
-        self._plan = plan
-        words = plan.verb.words.capitalize()
-        confirm = button(f"{words} {tokens(plan.tokens)}", "confirm")
-        self.query_one(".buttons").mount(confirm)
-        if plan.danger is Danger.TYPED:
-            confirm.disabled = True
-            typed = LineInput(placeholder=f"Type {plan.confirmation} to go on", id="typed", compact=True)
-            self.query_one(".frame").mount(typed, before=self.query_one(".buttons"))
-            typed.cursor_blink = False
-            typed.focus()
+    def label(self, plan: Plan) -> str:
+        """What would be done, to how many tokens."""
+        return f"{plan.verb.words.capitalize()} {tokens(plan.tokens)}" if plan.tokens else ""
 
-    @on(Input.Changed, "#typed")
-    def typed(self) -> None:
-        """Offer to go on once what has to be typed is typed."""
-        self.query_one("#confirm", Button).disabled = self._consent() is None
-
-    @on(Input.Submitted, "#typed")
-    @on(Button.Pressed, "#confirm")
-    def confirm(self) -> None:
-        """Go on with the plan."""
-        consent = self._consent()
-        if self._plan is not None and consent is not None:
-            self.dismiss((self._plan, consent))
-
-    def _consent(self) -> Consent | None:
-        """What the operator has agreed to by now, None if not yet."""
-        if self._plan is None:
-            return None
-        if self._plan.danger is not Danger.TYPED:
-            return Consent.pressed(self._plan)
-        written = self.query_one("#typed", Input).value
-        return Consent.typed(self._plan, written) if agrees(written, self._plan.confirmation) else None
-
-    @on(Button.Pressed, "#cancel")
-    def cancel(self) -> None:
-        """Go back; nothing was changed."""
-        self.dismiss(None)
+    def go_on(self, plan: Plan, consent: Consent) -> None:
+        """Hand it on."""
+        self.dismiss((plan, consent))
 
 
 def plan_content(plan: Plan, kms_calls: int | None = None) -> Content:
@@ -132,11 +63,11 @@ def plan_content(plan: Plan, kms_calls: int | None = None) -> Content:
             *(_column(f"{c.source} becomes {c.written}", c.tokens) for c in plan.conversions if c.changes),
         ]
         if plan.verb is Verb.REWRAP:
-            lines.append(Content.assemble(_WARNING, ABOUT[Verb.REWRAP]))
-        lines += [Content.assemble(_WARNING, clean(warning)) for warning in plan.warnings]
+            lines.append(Content.assemble(WARNING, ABOUT[Verb.REWRAP]))
+        lines += [Content.assemble(WARNING, clean(warning)) for warning in plan.warnings]
     else:
         lines.append(Content.assemble(("Nothing would be written.", "bold")))
-    lines += [Content.assemble(_WARNING, "not seen: ", clean(reason)) for reason in plan.coverage.reasons]
+    lines += [Content.assemble(WARNING, "not seen: ", clean(reason)) for reason in plan.coverage.reasons]
     if plan.refused:
         count = len(plan.refused)
         words = f"{tokens(count)} would be left as {'it is' if count == 1 else 'they are'}:"

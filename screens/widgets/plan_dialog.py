@@ -1,0 +1,189 @@
+"""From a plan to the consent to it: looked at in a worker, shown whole, agreed to as its danger demands.
+
+The safe button has the focus from the start, and what is dangerous has to be typed: pressing Enter alone
+agrees to nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, ClassVar, Generic, TypeVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.content import Content
+from textual.widget import Widget
+from textual.widgets import Button, Input, Static
+
+from crypto_core.cancelling import Cancellation
+from crypto_core.guard.consent import Consent, Danger, Subject, agrees
+from crypto_core.text.cleaning import clean
+from screens.asking import PendingCall, ask
+from screens.blocking import Trouble
+from screens.facts import Facts
+from screens.widgets.dialog import Dialog, button
+from screens.widgets.line_input import LineInput
+from screens.widgets.notice import trouble_content
+
+Plan = TypeVar("Plan", bound=Subject)
+Result = TypeVar("Result")
+
+WARNING = ("▲ ", "$warning")
+LOOKING = "Looking at what would happen…"
+UNCHANGED = "nothing has been changed yet"
+
+
+class PlanDialog(Dialog[Result | None], Generic[Plan, Result]):
+    """Returns what `go_on` dismisses it with, None where nothing was agreed to."""
+
+    DEFAULT_CSS = """
+    PlanDialog #typed { width: 36; height: 1; margin-top: 1; padding: 0 1; border: none; background: $panel; }
+    """
+    LOOKING: ClassVar[str] = LOOKING
+    """What is said while the plan is made."""
+    LIMIT_SECONDS: ClassVar[float] = 600.0
+
+    def __init__(self, facts: Facts, title: str) -> None:
+        super().__init__()
+        self.facts = facts
+        self._title = title
+        self._plan: Plan | None = None
+        self._asked: PendingCall[Any] | None = None
+        self._agreed = False
+
+    def make(self, cancelled: Cancellation) -> Plan:
+        """Return the plan; called in a worker. Raises what the service raises."""
+        raise NotImplementedError
+
+    def content(self, plan: Plan) -> Content:
+        """Return the plan in words."""
+        raise NotImplementedError
+
+    def label(self, plan: Plan) -> str:
+        """Return what the button says that goes on, "" where there is nothing to do."""
+        raise NotImplementedError
+
+    def go_on(self, plan: Plan, consent: Consent) -> None:
+        """Do what was agreed to, or hand it on; called once."""
+        raise NotImplementedError
+
+    def heading(self, plan: Plan) -> str:
+        """Return the title once there is a plan."""
+        return self._title
+
+    def settings(self) -> Iterable[Widget]:
+        """Return what can be set before it is done, shown once there is a plan."""
+        return ()
+
+    def chosen(self, plan: Plan) -> Plan | None:
+        """Return the plan as it was set, None where that makes no sense."""
+        return plan
+
+    def compose(self) -> ComposeResult:
+        """The plan when it is made."""
+        with Vertical(classes="frame") as frame:
+            frame.border_title = Content(
+                f"{self._title}: {UNCHANGED}" if self._title else UNCHANGED.capitalize()
+            )
+            with VerticalScroll(classes="body", can_focus=False):
+                yield Static(Content(self.LOOKING), id="plan")
+            with Horizontal(classes="buttons"):
+                yield button("Cancel", "cancel")
+
+    def on_mount(self) -> None:
+        """Begin with the plan."""
+        self.query_one("#cancel").focus()
+        self.begin()
+
+    def begin(self) -> None:
+        """Make the plan."""
+        self._asked = ask(self, self.make, self._show, group="plan", limit=self.LIMIT_SECONDS)
+
+    def on_unmount(self) -> None:
+        """Nobody waits any more: what is under way is asked to stop."""
+        if self._asked is not None:
+            self._asked.drop()
+
+    def tell(self, title: str, content: Content, *, leave: str = "") -> None:
+        """Show something else in the plan's place; `leave` is what the button back says."""
+        if title:
+            self.query_one(".frame").border_title = Content(clean(title, 120))
+        self.query_one(".body").display = True
+        self.query_one("#plan", Static).update(content)
+        if leave:
+            self.query_one("#cancel", Button).label = Content(f" {leave} ")
+        self.call_after_refresh(self._say_more)
+
+    def under_way(self, title: str, words: str) -> None:
+        """Say that it is being done: there is nothing to be agreed to any more, and the way out stays."""
+        for gone in self.query("#typed, #confirm, .setting"):
+            gone.display = False
+        self.query_one("#cancel").focus()
+        self.tell(title, Content(words), leave="Leave")
+
+    def _show(self, answer: Plan | Trouble) -> None:
+        if not self.is_mounted:
+            return
+        if isinstance(answer, Trouble):
+            self.tell("", trouble_content(answer))
+            return
+        title = self.heading(answer)
+        self.tell(f"{title}: {UNCHANGED}", self.content(answer))
+        label = self.label(answer)
+        if not label:
+            return
+        self._plan = answer
+        buttons = self.query_one(".buttons")
+        frame = self.query_one(".frame")
+        for widget in self.settings():
+            frame.mount(widget, before=buttons)
+        confirm = button(clean(label, 60), "confirm")
+        buttons.mount(confirm)
+        if answer.danger is Danger.TYPED:
+            confirm.disabled = True
+            words = f"Type {clean(answer.confirmation, 200)} to go on"
+            typed = LineInput(placeholder=words, id="typed", compact=True)
+            frame.mount(typed, before=buttons)
+            typed.focus()
+
+    def on_resize(self) -> None:
+        """The text may fit now, or no longer."""
+        self.call_after_refresh(self._say_more)
+
+    def _say_more(self) -> None:
+        """Say how to see what is below, where there is something."""
+        longer = self.query_one(".body").max_scroll_y > 0
+        self.query_one(".frame").border_subtitle = (
+            Content("PgUp PgDn: the rest of the text") if longer else None
+        )
+
+    @on(Input.Changed)
+    def show_ready(self) -> None:
+        """Offer to go on once what has to be typed is typed."""
+        for confirm in self.query("#confirm"):
+            confirm.disabled = self._agreement() is None
+
+    @on(Input.Submitted, "#typed")
+    @on(Button.Pressed, "#confirm")
+    def confirm(self) -> None:
+        """Go on, once."""
+        agreement = self._agreement()
+        if agreement is not None and not self._agreed:
+            self._agreed = True
+            self.go_on(*agreement)
+
+    def _agreement(self) -> tuple[Plan, Consent] | None:
+        """What the operator has agreed to by now, None if not yet."""
+        plan = self.chosen(self._plan) if self._plan is not None else None
+        if plan is None:
+            return None
+        if plan.danger is not Danger.TYPED:
+            return plan, Consent.pressed(plan)
+        typed = self.query("#typed").first(Input).value if self.query("#typed") else ""
+        return (plan, Consent.typed(plan, typed)) if agrees(typed, plan.confirmation) else None
+
+    @on(Button.Pressed, "#cancel")
+    def cancel(self) -> None:
+        """Go back."""
+        self.action_leave()
