@@ -60,6 +60,7 @@ _share_compiled_statements()
 def pytest_configure(config: pytest.Config) -> None:
     """Choose the lane, and keep what all processes of a run would make again."""
     lanes.choose(config)
+    config.pluginmanager.register(_LongOnesFirst())
     _keep_compiled()
     _keep_in_memory()
     if hasattr(config, "workerinput"):
@@ -77,6 +78,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     lanes.mark_cases(items)
     if lanes.is_deep(config):
         lanes.mark_properties(items)
+
+
+class _LongOnesFirst:
+    """Comes after all that chooses tests and mixes them."""
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
+        """Begin with the longest."""
+        lanes.long_ones_first(items, getattr(config, "workerinput", {}).get("workercount", 1))
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import random
 from collections import defaultdict
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,21 @@ def mark_cases(items: Sequence[pytest.Item]) -> None:
         for place, item in enumerate(among):
             if place not in kept:
                 item.add_marker("deep")
+
+
+def long_ones_first(items: list[pytest.Item], workers: int) -> None:
+    """Let each process begin with its share of the tests marked `long`; none is left for the end.
+
+    Processes get equal parts of the list, in its order, and take from each other once they are through.
+    """
+    long = [item for item in items if item.get_closest_marker("long")]
+    rest = iter([item for item in items if not item.get_closest_marker("long")])
+    ordered: list[pytest.Item] = []
+    for worker in range(workers):
+        mine = long[worker::workers]
+        part = (len(items) - len(ordered)) // (workers - worker)
+        ordered += [*mine, *islice(rest, max(part - len(mine), 0))]
+    items[:] = [*ordered, *rest]
 
 
 def mark_properties(items: list[pytest.Item]) -> None:

@@ -72,3 +72,27 @@ def test_so_many_cases_as_are_quick_are_in_the_default_lane(quick: int | None, d
     lanes.mark_cases(cast(list[pytest.Item], items))
     assert {case.place for case in cases if case.marked != ["deep"]} == default
     assert not any(case.marked for case in another)
+
+
+@pytest.mark.parametrize(
+    ("tests", "long", "workers"), [(20, 5, 3), (7, 7, 2), (5, 0, 4), (2, 1, 6), (0, 0, 2)]
+)
+def test_each_process_begins_with_its_share_of_the_long_tests(tests: int, long: int, workers: int) -> None:
+    names = [f"{'long' if n >= tests - long else 'short'} {n}" for n in range(tests)]
+    items: Any = [
+        SimpleNamespace(name=name, get_closest_marker=lambda mark, name=name: name.startswith(mark) or None)
+        for name in names
+    ]
+    lanes.long_ones_first(items, workers)
+    ordered = [item.name for item in items]
+    assert sorted(ordered) == sorted(names)
+    for worker in range(workers):
+        # As pytest-xdist hands them out.
+        part = len(ordered) // (workers - worker)
+        mine, ordered = ordered[:part], ordered[part:]
+        kinds = [name.startswith("short") for name in mine]
+        assert kinds == sorted(kinds)
+        if part > long // workers + 1:
+            assert abs(kinds.count(False) - long / workers) < 1
+    short = [item.name for item in items if item.name.startswith("short")]
+    assert short == [name for name in names if name.startswith("short")]

@@ -37,6 +37,7 @@ def throttled(scene: Scene) -> int:
     return sum(sample.throttled for sample in scene.view().samples)
 
 
+@pytest.mark.long
 def test_whatever_kms_does_a_runner_goes_on_and_so_does_its_end(
     monkeypatch: pytest.MonkeyPatch, sign_in: Callable[[str], str]
 ) -> None:
@@ -64,6 +65,7 @@ def test_whatever_kms_does_a_runner_goes_on_and_so_does_its_end(
         assert_all_is_well(scene, written)
 
 
+@pytest.mark.long
 def test_credentials_that_run_out_for_good_stop_a_job_until_they_are_renewed(
     monkeypatch: pytest.MonkeyPatch, sign_in: Callable[[str], str]
 ) -> None:

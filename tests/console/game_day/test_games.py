@@ -98,6 +98,7 @@ def found_before(scenario: Scenario) -> list[str]:
         container.close()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", list(SCENARIOS))
 def test_a_game_is_noticed_answered_and_won(
     sandbox: Sandbox, name: str, capfd: pytest.CaptureFixture[str]

@@ -106,6 +106,7 @@ def put(platform: Engine, ref: TokenRef, stored: str) -> None:
         )
 
 
+@pytest.mark.long
 @pytest.mark.deep
 async def test_a_token_compromise_is_played_from_marked_rows_to_the_report(
     sandbox: Sandbox,

@@ -115,6 +115,7 @@ def everything(services: Container, inventory: Inventory) -> dict[TokenRef, dict
     return {row.ref: read(row, raw) for row in inventory.page(Query(), limit=1000).rows}
 
 
+@pytest.mark.long
 @pytest.mark.deep
 @settings(max_examples=examples(250, quick=8), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(_terms, min_size=1, max_size=3).map(" ".join))

@@ -135,6 +135,7 @@ FILTERS = [
 ]
 
 
+@pytest.mark.long
 @settings(max_examples=examples(60, quick=10), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.sampled_from(list(WAYS)),
