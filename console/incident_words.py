@@ -196,13 +196,13 @@ def print_step(step: StepView, view: IncidentView) -> None:
     click.echo(clean(f"Step {step.number}: {step.step.title}", 600))
     click.echo(clean(step.step.purpose, 2000))
     for line in step.step.do:
-        click.echo(clean(f"  - {filled(line, view.incident)}", 2000))
+        click.echo(clean(f"  - {filled(line, view.incident.placeholders)}", 2000))
     if step.check is not None:
         print_check(step.check)
     if step.trouble:
         click.echo(clean(f"trouble   {step.trouble}", 2000))
         if step.step.on_failure:
-            click.echo(clean(f"          {filled(step.step.on_failure, view.incident)}", 2000))
+            click.echo(clean(f"          {filled(step.step.on_failure, view.incident.placeholders)}", 2000))
     for piece in view.evidence:
         if piece.step_id == step.step.id:
             click.echo(clean(f"evidence  {piece.id}  {piece.title}  sha256 {piece.sha256}", 600))

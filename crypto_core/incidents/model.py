@@ -8,6 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from crypto_core.incidents.placeholders import KNOWN_LATER
 from crypto_core.incidents.runbook import Runbook, RunbookStep
 
 
@@ -118,6 +119,24 @@ class Incident:
     def name(self) -> str:
         """What it is called, such as INC-7."""
         return f"INC-{self.id}"
+
+    @property
+    def placeholders(self) -> Mapping[str, str]:
+        """What its runbook's placeholders stand for; "" for what is not known."""
+        scope = self.scope
+        return {
+            "incident": self.name,
+            "number": str(self.id),
+            "title": self.title,
+            "subject": str(scope),
+            "key": scope.key,
+            "references": ", ".join(scope.references),
+            "filter": scope.filter,
+            "database": scope.database,
+            "since": scope.since.isoformat(timespec="seconds") if scope.since else "",
+            "origin": scope.origin,
+            **{known: self.values.get(known, "") for known in KNOWN_LATER},
+        }
 
 
 @dataclass(frozen=True, slots=True)

@@ -172,5 +172,5 @@ def _check_detail(seen: CheckResult) -> dict[str, object]:
 def _unproved(view: IncidentView, step: RunbookStep, seen: CheckResult) -> RefusedError:
     return RefusedError(
         f"Step {step.id} of {view.incident.name} is not done: {seen.state}. {joined(seen.lines[:5])}",
-        remedy=filled(step.on_failure, view.incident),
+        remedy=filled(step.on_failure, view.incident.placeholders),
     )

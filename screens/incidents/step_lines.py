@@ -158,7 +158,7 @@ def _trouble(view: IncidentView, step: StepView, known: StepNow, width: int) -> 
     told, trouble = step.trouble, known.outcome.trouble if known.outcome is not None else None
     if trouble is not None:
         # What the runbook says of a failure stands below, in the operator's own names.
-        said_below = trouble.remedy == placeholders.filled(step.step.on_failure, view.incident)
+        said_below = trouble.remedy == placeholders.filled(step.step.on_failure, view.incident.placeholders)
         told = trouble.message if said_below else str(trouble)
     elif known.outcome is not None and known.outcome.lines:
         # What came of the last call stands there already, line by line.

@@ -144,4 +144,4 @@ def filled(text: str, incident: Incident, facts: Facts) -> str:
     for name, arn in (("{new_key}", incident.values.get("new_key", "")), ("{key}", incident.scope.key)):
         if arn:
             text = text.replace(name, facts.key_words.long(arn))
-    return placeholders.filled(text, incident)
+    return placeholders.filled(text, incident.placeholders)

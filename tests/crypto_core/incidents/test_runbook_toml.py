@@ -223,8 +223,8 @@ def test_placeholders_are_filled_in_and_what_is_not_known_is_said() -> None:
     declared = datetime(2026, 1, 3, tzinfo=UTC)
     incident = Incident(7, "T {key}", IncidentState.OPEN, scope, declared, "ana", {"new_key": "arn:y"})
     text = "{incident} {number} {title} {key} {new_key} {job} {filter} {references} {since} {} {x} ${HOME}"
-    assert filled(text, incident) == (
+    assert filled(text, incident.placeholders) == (
         "INC-7 7 T {key} arn:x arn:y (job not known yet) (filter not given) a:1, b:2 "
         "2026-01-02T00:00:00+00:00 {} {x} ${HOME}"
     )
-    assert all("{" not in filled(f"{{{name}}}", incident) for name in PLACEHOLDERS - {"title"})
+    assert all("{" not in filled(f"{{{name}}}", incident.placeholders) for name in PLACEHOLDERS - {"title"})
