@@ -77,7 +77,7 @@ def keydeck(ctx: click.Context, *, read_only: bool | None, screen: str) -> None:
     if ctx.invoked_subcommand is None:
         if not (sys.stdin.isatty() and sys.stdout.isatty()):
             raise click.UsageError("The console needs a terminal. For scripts: keydeck status --json.")
-        from console.console_session import open_console
+        from console.application.console_session import open_console
 
         ctx.exit(open_console(read_only=read_only, screen=screen))
 

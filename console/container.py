@@ -33,13 +33,13 @@ from crypto_core.log.observation import SILENT, Observer
 from screens.services import Services
 
 if TYPE_CHECKING:
-    from console.host_processes import HostProcesses
+    from console.host.host_processes import HostProcesses
     from crypto_core.database.state.approval_book import ApprovalBook
     from crypto_core.database.state.journal_checkpoints import JournalCheckpoints
     from crypto_core.database.tokens.opening import ValueOpener
     from crypto_core.guard.signature import Signer
     from crypto_core.incidents.service import IncidentService
-    from crypto_core.incidents.step_contracts import Toolbox
+    from crypto_core.incidents.steps.step_contracts import Toolbox
     from crypto_core.incidents.tokens.dependencies import RestoredDatabase
     from crypto_core.keys.changes.service import KeyChangeService
     from crypto_core.keys.policy.reading import KeyPolicies
@@ -372,7 +372,7 @@ class Container:
     @deferred_property
     def job_processes(self) -> HostProcesses:
         """What starts processes that work on jobs."""
-        from console.host_processes import HostProcesses
+        from console.host.host_processes import HostProcesses
 
         return HostProcesses(self.settings, self.trusted_keys)
 
@@ -386,8 +386,8 @@ class Container:
     @deferred_property
     def event_puller(self) -> EventPuller:
         """What fetches CloudTrail's events."""
-        from crypto_core.trail.sources.athena import AthenaSettings
-        from crypto_core.trail.sources.engines import EngineSettings
+        from crypto_core.trail.sources.engines.athena import AthenaSettings
+        from crypto_core.trail.sources.engines.engines import EngineSettings
         from crypto_core.trail.sources.puller import EventPuller
 
         settings = self.settings
@@ -509,8 +509,8 @@ class Container:
     def incidents(self) -> IncidentService:
         """What keeps incidents and works on them."""
         from crypto_core.database.state.incidents import IncidentStore
-        from crypto_core.incidents.library import RunbookLibrary
         from crypto_core.incidents.report.service import ReportService
+        from crypto_core.incidents.runbooks.library import RunbookLibrary
         from crypto_core.incidents.service import IncidentService
 
         store = IncidentStore(self.state_engine, self.journal)

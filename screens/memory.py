@@ -1,7 +1,7 @@
 """What the console remembers from one day to the next: histories, saved filters, orders, columns, theme.
 
-It holds plain lists and texts, so that whoever keeps it (console/memory_file.py) can write it as JSON. A text
-in which a token or an envelope may stand is not remembered.
+It holds plain lists and texts, so that whoever keeps it (console/files/memory_file.py) can write it as JSON.
+A text in which a token or an envelope may stand is not remembered.
 """
 
 from __future__ import annotations

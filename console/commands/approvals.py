@@ -11,7 +11,7 @@ from uuid import UUID
 import click
 
 from console.commands.session import json_option, services_of
-from console.printing import print_json, print_table, say
+from console.printed.printing import print_json, print_table, say
 from crypto_core.guard.approvals import Approval, Decision
 from crypto_core.text.cleaning import clean
 

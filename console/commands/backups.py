@@ -6,10 +6,10 @@ from datetime import datetime
 
 import click
 
-from console.asking import typed_consent
+from console.commands.asking import typed_consent
 from console.commands.moments import moment
 from console.commands.session import json_option, services_of
-from console.printing import print_json, say
+from console.printed.printing import print_json, say
 from crypto_core.text.counting import counted
 
 

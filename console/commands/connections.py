@@ -8,7 +8,7 @@ import click
 
 from console.commands.session import json_option, services_of, trust_option
 from console.container import Container
-from console.printing import print_csv, print_json, print_table, say
+from console.printed.printing import print_csv, print_json, print_table, say
 from crypto_core.database.tokens.inspection import Inspection
 from crypto_core.database.tokens.inventory import InventoryRow, SortKey
 from crypto_core.errors import RowVanishedError

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from console.printing import print_json, say
+from console.printed.printing import print_json, say
 
 if TYPE_CHECKING:
     from console.game_day.game import Game
@@ -105,7 +105,7 @@ def demo(
 
 
 def _console(sandbox: Sandbox, *, read_only: bool | None) -> int:
-    from console.console_session import open_console
+    from console.application.console_session import open_console
     from console.settings import load
 
     # The log goes with the sandbox: nothing of a demonstration is left behind.

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 import click
 
 from console.commands.session import json_option, loaded
-from console.printing import print_json
+from console.printed.printing import print_json
 from crypto_core.diagnosis import Check, CheckOutcome
 from crypto_core.text.counting import counted
 
@@ -34,7 +34,7 @@ def doctor(ctx: click.Context, *, as_json: bool) -> int:
 
     Exit code 1 if anything has failed, 2 if the settings can't be used.
     """
-    from console.diagnosis import FullDiagnosis
+    from console.checks.diagnosis import FullDiagnosis
     from console.settings import LoadedSettings
     from crypto_core.errors import SettingsError
 

@@ -11,10 +11,10 @@ from sqlalchemy import select
 
 from console.commands.status import print_status
 from console.container import Container
-from console.plan_words import print_plan, print_result
-from console.printing import meter, print_table
+from console.printed.plan_words import print_plan, print_result
+from console.printed.printing import meter, print_table
+from console.printed.signs import SIGNS
 from console.settings import load
-from console.signs import SIGNS
 from crypto_core.cipher import TokenCipher
 from crypto_core.database.connection.engine import connected
 from crypto_core.database.schema import envelope_backup

@@ -13,14 +13,14 @@ import click
 from console.commands.session import json_option, loaded
 from console.event_file import open_events
 from console.garbage import uncollected
-from console.interrupts import cancelled_by_interrupt
-from console.printing import print_json, say
+from console.host.interrupts import cancelled_by_interrupt
+from console.printed.printing import print_json, say
 from crypto_core.errors import ReadOnlyError
 from crypto_core.lists.paging import Query
 from crypto_core.text.cleaning import clean
 from crypto_core.text.counting import counted
-from crypto_core.trail.sources.files import STDIN, FileImport
-from crypto_core.trail.sources.import_report import ImportProgress, ImportReport
+from crypto_core.trail.sources.files.event_files import STDIN, FileImport
+from crypto_core.trail.sources.files.import_report import ImportProgress, ImportReport
 
 _SHOWN = 50
 """Failed files that are named as text; --json names all."""

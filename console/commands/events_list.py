@@ -14,7 +14,7 @@ import click
 
 from console.commands.events_options import HEADERS, StreamedTable, cells, expression, filter_options, store
 from console.commands.session import json_option
-from console.printing import print_csv, print_json, print_table, say
+from console.printed.printing import print_csv, print_json, print_table, say
 from crypto_core.errors import EventVanishedError
 from crypto_core.lists.paging import Query
 from crypto_core.lists.row_files import CsvWriter

@@ -11,15 +11,15 @@ import click
 
 from console.commands.moments import moment
 from console.commands.session import json_option, services_of
-from console.interrupts import cancelled_by_interrupt
-from console.printing import print_json, say
+from console.host.interrupts import cancelled_by_interrupt
+from console.printed.printing import print_json, say
 from crypto_core.errors import NotConfirmedError, SettingsError
 from crypto_core.guard.consent import Consent, Danger
 from crypto_core.text.counting import counted
 
 if TYPE_CHECKING:
     from console.container import Container
-    from crypto_core.trail.sources.digests import Validation
+    from crypto_core.trail.sources.bucket.digests import Validation
     from crypto_core.trail.sources.plan import PullPlan
     from crypto_core.trail.sources.report import PullProgress, PullReport
 

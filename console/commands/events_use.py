@@ -9,8 +9,8 @@ import click
 
 from console.commands.events_options import HEADERS, cells
 from console.commands.session import json_option, services_of
-from console.interrupts import cancelled_by_interrupt
-from console.printing import print_json, print_table, say
+from console.host.interrupts import cancelled_by_interrupt
+from console.printed.printing import print_json, print_table, say
 from crypto_core.key_names import short_key
 from crypto_core.lists.paging import Query
 from crypto_core.references import TokenRef, parse_reference

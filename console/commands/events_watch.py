@@ -11,8 +11,8 @@ import click
 from console.commands.events_options import cells
 from console.commands.moments import moment
 from console.commands.session import json_option, services_of
-from console.interrupts import cancelled_by_interrupt
-from console.printing import say
+from console.host.interrupts import cancelled_by_interrupt
+from console.printed.printing import say
 from crypto_core.cancelling import stop_if
 from crypto_core.lists.filter_language import how_long
 from crypto_core.text.cleaning import clean

@@ -15,8 +15,8 @@ import click
 from console.commands.moments import moment
 from console.commands.session import json_option, services_of
 from console.container import Container
-from console.printing import print_json, print_table, say
-from console.signs import SIGNS
+from console.printed.printing import print_json, print_table, say
+from console.printed.signs import SIGNS
 from crypto_core.errors import EventStoreError, EventVanishedError
 from crypto_core.findings.finding import Finding, Gap
 from crypto_core.findings.severity import Severity

@@ -7,7 +7,7 @@ import json
 import click
 
 from console.commands.session import json_option, services_of
-from console.printing import print_json
+from console.printed.printing import print_json
 from crypto_core.database.role_grants import role_grants
 from crypto_core.guard.operations import KeydeckRole, iam_policy
 from crypto_core.text.cleaning import clean

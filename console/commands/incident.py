@@ -10,7 +10,7 @@ from console.commands.incident_doing import check, next_, number, reopen, skip, 
 from console.commands.incident_report import report, verify_report
 from console.commands.moments import moment
 from console.commands.session import json_option, services_of
-from console.incident_words import (
+from console.printed.incident_words import (
     document_of,
     evidence_document,
     print_incident,
@@ -18,7 +18,7 @@ from console.incident_words import (
     print_runbooks,
     runbook_document,
 )
-from console.printing import print_json, print_table, say
+from console.printed.printing import print_json, print_table, say
 from crypto_core.incidents.model import IncidentScope, IncidentState
 from crypto_core.key_names import is_key_arn
 

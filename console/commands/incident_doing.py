@@ -10,22 +10,22 @@ from typing import IO, TYPE_CHECKING
 import click
 
 from console.commands.session import json_option, services_of, trust_option
-from console.incident_words import (
+from console.host.interrupts import IN_HAND, cancelled_by_interrupt
+from console.host.job_progress import work_on
+from console.host.runners import environment_of
+from console.lazy_services import if_made
+from console.printed.incident_words import (
     check_document,
     print_check,
     print_plan,
     say_result,
     step_document,
 )
-from console.interrupts import IN_HAND, cancelled_by_interrupt
-from console.job_progress import work_on
-from console.lazy_services import if_made
-from console.printing import meter, print_json, say
-from console.runners import environment_of
+from console.printed.printing import meter, print_json, say
 from crypto_core.errors import RefusedError, SettingsError
 from crypto_core.guard.consent import Consent, Danger, agrees
 from crypto_core.incidents.model import StepState, StepView
-from crypto_core.incidents.step_contracts import ActionPlan, InputField
+from crypto_core.incidents.steps.step_contracts import ActionPlan, InputField
 from crypto_core.reencryption.jobs.model import JobState
 from crypto_core.secret import Secret
 

@@ -8,7 +8,7 @@ import click
 
 from console.commands.incident_doing import number, work_of
 from console.commands.session import json_option, services_of
-from console.printing import print_json, say
+from console.printed.printing import print_json, say
 from crypto_core.errors import SettingsError
 from crypto_core.incidents.report.signing import ReportCheck
 from crypto_core.text.cleaning import clean

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from console.asking import WritingOptions, consent_to
+from console.commands.asking import WritingOptions, consent_to
 from console.commands.jobs import work_of
 from console.container import Container
-from console.interrupts import cancelled_by_interrupt
-from console.job_progress import work_on
-from console.job_words import code_of, print_takes, say_end, takes_of
-from console.plan_words import print_nothing_to_do, print_plan
-from console.printing import print_json, say
-from console.runners import environment_of
+from console.host.interrupts import cancelled_by_interrupt
+from console.host.job_progress import work_on
+from console.host.runners import environment_of
+from console.printed.job_words import code_of, print_takes, say_end, takes_of
+from console.printed.plan_words import print_nothing_to_do, print_plan
+from console.printed.printing import print_json, say
 from crypto_core.errors import RefusedError
 from crypto_core.reencryption.jobs.model import JobPlan
 from crypto_core.text.counting import counted

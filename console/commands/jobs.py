@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from console.asking import typed_consent
+from console.commands.asking import typed_consent
 from console.commands.session import json_option, services_of, trust_option
 from console.garbage import settle
-from console.interrupts import IN_HAND, cancelled_by_interrupt
-from console.job_progress import follow, work_on
-from console.job_words import (
+from console.host.interrupts import IN_HAND, cancelled_by_interrupt
+from console.host.job_progress import follow, work_on
+from console.host.runners import MOST_PROCESSES, ends_with_parent, environment_of
+from console.printed.job_words import (
     code_of,
     describe,
     document_of,
@@ -21,8 +22,7 @@ from console.job_words import (
     say_end,
     unwritten_of,
 )
-from console.printing import print_json, say
-from console.runners import MOST_PROCESSES, ends_with_parent, environment_of
+from console.printed.printing import print_json, say
 from crypto_core.errors import ReadOnlyError, RefusedError
 from crypto_core.guard.consent import agrees
 from crypto_core.text.counting import counted

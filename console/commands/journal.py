@@ -11,7 +11,7 @@ import click
 
 from console.commands.moments import moment
 from console.commands.session import json_option, services_of
-from console.printing import print_json, print_table, say
+from console.printed.printing import print_json, print_table, say
 from crypto_core.database.state.journal import EntryFilter
 from crypto_core.database.state.journal_checkpoints import Checkpoint, JournalCheck, checkpoint_of
 from crypto_core.errors import RefusedError

@@ -10,7 +10,7 @@ import click
 
 from console.commands.key_policy import policy_text
 from console.commands.session import json_option, services_of
-from console.printing import print_json, print_table, say
+from console.printed.printing import print_json, print_table, say
 from crypto_core.guard.consent import Consent, Danger, agrees
 from crypto_core.keys.changes.change import (
     DEFAULT_WINDOW_DAYS,

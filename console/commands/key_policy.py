@@ -8,7 +8,7 @@ from typing import IO, Any
 import click
 
 from console.commands.session import json_option, services_of
-from console.printing import print_json, say
+from console.printed.printing import print_json, say
 from crypto_core.errors import PolicyError
 from crypto_core.keys.policy.comparison import PolicyComparison, compare, written
 from crypto_core.keys.policy.document import MOST_BYTES, parse_policy

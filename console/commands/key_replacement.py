@@ -8,8 +8,8 @@ import click
 
 from console.commands.moments import moment
 from console.commands.session import json_option, services_of
-from console.interrupts import cancelled_by_interrupt
-from console.printing import meter, print_json, print_table, say
+from console.host.interrupts import cancelled_by_interrupt
+from console.printed.printing import meter, print_json, print_table, say
 from crypto_core.keys.replacement.guide import DoKind, Guide, GuideStepState, Step, StepId
 from crypto_core.keys.replacement.service import SHORTEST_SECONDS
 from crypto_core.reencryption.materials import KeyMaterials, MaterialTokens

@@ -13,7 +13,7 @@ from console.commands.key_policy import policy
 from console.commands.key_replacement import materials, replace
 from console.commands.session import json_option, services_of
 from console.container import Container
-from console.printing import print_json, print_table, say
+from console.printed.printing import print_json, print_table, say
 from crypto_core.errors import DatabaseError
 from crypto_core.key_names import region_of
 from crypto_core.keys.policy.actions import in_words

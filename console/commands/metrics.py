@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from console.commands.session import loaded
-from console.printing import say
+from console.printed.printing import say
 
 
 @click.command()

@@ -7,15 +7,15 @@ from typing import Any
 
 import click
 
-from console.asking import WritingOptions, consent_to
+from console.commands.asking import WritingOptions, consent_to
 from console.commands.job_command import run_as_job
 from console.commands.jobs import work_of
 from console.commands.session import json_option, services_of, trust_option
 from console.container import Container
-from console.interrupts import cancelled_by_interrupt
-from console.plan_words import print_nothing_to_do, print_plan, print_result
-from console.printing import meter, print_json
-from console.runners import MOST_PROCESSES
+from console.host.interrupts import cancelled_by_interrupt
+from console.host.runners import MOST_PROCESSES
+from console.printed.plan_words import print_nothing_to_do, print_plan, print_result
+from console.printed.printing import meter, print_json
 from crypto_core.errors import SettingsError
 from crypto_core.guard.consent import Consent
 from crypto_core.reencryption.jobs.model import FEW, JobPlan

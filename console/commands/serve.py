@@ -7,7 +7,7 @@ import asyncio
 import click
 
 from console.commands.session import loaded
-from console.printing import say
+from console.printed.printing import say
 from crypto_core.errors import SettingsError
 
 

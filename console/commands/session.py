@@ -32,7 +32,7 @@ def services_of(ctx: click.Context, *, trust: Sequence[str] = ()) -> Iterator[Co
     A command keeps a log only where KEYDECK_LOG_FILE asks for one: what it has to say is on stderr.
     """
     from console.container import Container
-    from console.logfile import logging_to
+    from console.files.logfile import logging_to
 
     settings = loaded(ctx).settings
     with logging_to(settings) if settings.log_file else nullcontext():

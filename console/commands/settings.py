@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from console.commands.session import json_option, loaded
-from console.printing import print_json, print_table
+from console.printed.printing import print_json, print_table
 
 
 @click.command()

@@ -9,8 +9,8 @@ import click
 
 from console.commands.session import json_option, services_of
 from console.container import Container
-from console.printing import print_json, print_table, say
-from console.signs import SIGNS
+from console.printed.printing import print_json, print_table, say
+from console.printed.signs import SIGNS
 from crypto_core.envelope import Format
 from crypto_core.errors import KmsError
 from crypto_core.findings.finding import Gap

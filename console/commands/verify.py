@@ -5,8 +5,8 @@ from __future__ import annotations
 import click
 
 from console.commands.session import json_option, services_of, trust_option
-from console.interrupts import cancelled_by_interrupt
-from console.printing import meter, print_json, print_table
+from console.host.interrupts import cancelled_by_interrupt
+from console.printed.printing import meter, print_json, print_table
 from crypto_core.reencryption.plan import Selection
 from crypto_core.references import parse_reference
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from console.container import Container
 from console.game_day.scenario import End
+from console.host.runners import GRACE_SECONDS
 from console.lazy_services import if_made
-from console.runners import GRACE_SECONDS
 from console.sandbox.endpoint import ACCOUNT
 from console.settings import load
 from crypto_core.errors import KeydeckError

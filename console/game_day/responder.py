@@ -11,7 +11,7 @@ from console.game_day.platform_part import PlatformPart
 from console.game_day.runbook_work import RunbookWork
 from console.game_day.scenario import Act, End, Scenario
 from console.game_day.telling import briefing_lines
-from console.signs import SIGNS
+from console.printed.signs import SIGNS
 from crypto_core.errors import KeydeckError
 from crypto_core.findings.finding import Finding
 from crypto_core.text.counting import counted

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 from console.game_day.measures import Measures, agreed
 from console.game_day.scenario import End, Scenario
 from crypto_core.errors import InvalidReferenceError, KeydeckError
-from crypto_core.incidents.catalogue import ActionKind, CheckKind, SubjectKind
 from crypto_core.incidents.model import IncidentScope, StepView
-from crypto_core.incidents.runbook import Runbook
-from crypto_core.incidents.step_contracts import InputField
+from crypto_core.incidents.runbooks.catalogue import ActionKind, CheckKind, SubjectKind
+from crypto_core.incidents.runbooks.runbook import Runbook
+from crypto_core.incidents.steps.step_contracts import InputField
 from crypto_core.references import TokenRef, parse_reference
 from crypto_core.secret import Secret
 from crypto_core.text.cleaning import clean

@@ -24,8 +24,8 @@ from typing import Any
 from console.game_day.deeds import CallOutcome, Deed, opened, shut_out_at
 from console.game_day.referee import EndSeen
 from console.game_day.scenario import Act, Scenario
-from crypto_core.incidents.catalogue import PhaseKind
 from crypto_core.incidents.model import IncidentView, StepState
+from crypto_core.incidents.runbooks.catalogue import PhaseKind
 from crypto_core.text.cleaning import clean
 from crypto_core.text.counting import counted
 

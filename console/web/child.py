@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sys
 
-from console.console_session import open_console
+from console.application.console_session import open_console
 from console.exit_codes import exit_code
-from console.printing import say
+from console.printed.printing import say
 from console.secrecy import guard_process
 from crypto_core.errors import KeydeckError
 

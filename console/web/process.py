@@ -17,7 +17,7 @@ from aiohttp import web
 from textual_serve.app_service import AppService
 from textual_serve.download_manager import DownloadManager
 
-from console.printing import say
+from console.printed.printing import say
 from console.web.reports import report
 
 GRACE = 5.0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from console.printing import say
+from console.printed.printing import say
 from crypto_core.log.tracebacks import crash_lines
 
 

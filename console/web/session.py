@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 
 from aiohttp import WSMsgType, web
 
-from console.printing import say
+from console.printed.printing import say
 from console.web.process import ConsoleProcess
 
 MESSAGE_BYTES = 256 * 1024

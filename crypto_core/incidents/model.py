@@ -8,8 +8,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from crypto_core.incidents.placeholders import KNOWN_LATER
-from crypto_core.incidents.runbook import Runbook, RunbookStep
+from crypto_core.incidents.runbooks.placeholders import KNOWN_LATER
+from crypto_core.incidents.runbooks.runbook import Runbook, RunbookStep
 
 
 class IncidentState(StrEnum):

@@ -6,10 +6,10 @@ from dataclasses import replace
 
 from crypto_core.database.tokens.inventory_expressions import FIELDS
 from crypto_core.errors import RefusedError
-from crypto_core.incidents.catalogue import SubjectKind
-from crypto_core.incidents.evidence_sanitising import kept_text
 from crypto_core.incidents.model import IncidentScope
-from crypto_core.incidents.runbook import Runbook
+from crypto_core.incidents.runbooks.catalogue import SubjectKind
+from crypto_core.incidents.runbooks.runbook import Runbook
+from crypto_core.incidents.steps.evidence_sanitising import kept_text
 from crypto_core.key_names import is_key_arn
 from crypto_core.lists.filter_language import parse_filter
 from crypto_core.log.redaction import redacted

@@ -15,10 +15,6 @@ from crypto_core.database.state.journal import Journal
 from crypto_core.errors import MissingSchemaError, RefusedError
 from crypto_core.guard.consent import Consent
 from crypto_core.guard.outcome import Outcome
-from crypto_core.incidents.catalogue import CaptureKind
-from crypto_core.incidents.evidence_capture import StepEvidence
-from crypto_core.incidents.evidence_sanitising import NOTHING_SHA256, kept_text
-from crypto_core.incidents.library import RunbookLibrary
 from crypto_core.incidents.model import (
     CheckResult,
     EntryKind,
@@ -28,13 +24,17 @@ from crypto_core.incidents.model import (
     StepState,
     StepView,
 )
-from crypto_core.incidents.parts import IncidentParts
-from crypto_core.incidents.run_action import StepActions
-from crypto_core.incidents.runbook import Runbook
+from crypto_core.incidents.runbooks.catalogue import CaptureKind
+from crypto_core.incidents.runbooks.library import RunbookLibrary
+from crypto_core.incidents.runbooks.runbook import Runbook
 from crypto_core.incidents.scope_check import checked_scope
-from crypto_core.incidents.step_checks import StepProof
-from crypto_core.incidents.step_contracts import ActionPlan, ActionResult, InputField, Toolbox
-from crypto_core.incidents.step_decisions import StepDecisions
+from crypto_core.incidents.steps.evidence_capture import StepEvidence
+from crypto_core.incidents.steps.evidence_sanitising import NOTHING_SHA256, kept_text
+from crypto_core.incidents.steps.parts import IncidentParts
+from crypto_core.incidents.steps.run_action import StepActions
+from crypto_core.incidents.steps.step_checks import StepProof
+from crypto_core.incidents.steps.step_contracts import ActionPlan, ActionResult, InputField, Toolbox
+from crypto_core.incidents.steps.step_decisions import StepDecisions
 from crypto_core.secret import Secret
 from crypto_core.text.cleaning import clean
 from crypto_core.text.counting import counted

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from crypto_core.incidents.catalogue import CheckKind
 from crypto_core.incidents.model import CheckResult
-from crypto_core.incidents.step_contracts import IncidentCheck, Situation, Toolbox
+from crypto_core.incidents.runbooks.catalogue import CheckKind
+from crypto_core.incidents.steps.step_contracts import IncidentCheck, Situation, Toolbox
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from crypto_core.incidents.catalogue import PhaseKind
 from crypto_core.incidents.model import IncidentView, StepState, StepView
+from crypto_core.incidents.runbooks.catalogue import PhaseKind
 from crypto_core.text.counting import counted
 
 

@@ -22,7 +22,7 @@ from crypto_core.incidents.model import (
     StepView,
     TimelineEntry,
 )
-from crypto_core.incidents.runbook import Runbook
+from crypto_core.incidents.runbooks.runbook import Runbook
 from crypto_core.text.cleaning import clean
 
 _LONG = 4_000

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from crypto_core.findings.finding import Finding
-from crypto_core.incidents.catalogue import SubjectKind
 from crypto_core.incidents.model import IncidentScope
+from crypto_core.incidents.runbooks.catalogue import SubjectKind
 from crypto_core.key_names import is_key_arn
 from crypto_core.references import TokenRef
 from crypto_core.text.cleaning import clean

@@ -14,9 +14,9 @@ from textual.content import Content
 from textual.widgets import Button, Input, Static
 
 from crypto_core.errors import InvalidReferenceError, RefusedError
-from crypto_core.incidents.catalogue import SubjectKind
 from crypto_core.incidents.model import IncidentScope
-from crypto_core.incidents.runbook import Runbook
+from crypto_core.incidents.runbooks.catalogue import SubjectKind
+from crypto_core.incidents.runbooks.runbook import Runbook
 from crypto_core.references import parse_reference
 from crypto_core.text.cleaning import clean
 from crypto_core.text.counting import counted

@@ -27,7 +27,7 @@ from screens.routes import ApprovalsBehind, EntriesBehind, EvidenceListBehind, F
 
 if TYPE_CHECKING:
     from crypto_core.incidents.service import IncidentService
-    from crypto_core.incidents.step_contracts import ActionResult
+    from crypto_core.incidents.steps.step_contracts import ActionResult
     from screens.incidents.step_dialog import Agreed
 
 _DAY = 86_400.0
@@ -398,7 +398,7 @@ def closing_words(view: IncidentView) -> str:
 
 def outcome_of(answer: Any) -> CallResult:
     """Return what is shown of an answer."""
-    from crypto_core.incidents.step_contracts import ActionResult
+    from crypto_core.incidents.steps.step_contracts import ActionResult
 
     match answer:
         case Trouble():

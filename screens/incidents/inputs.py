@@ -13,7 +13,7 @@ from textual.message import Message
 from textual.widget import Widget
 from textual.widgets import Input, Static
 
-from crypto_core.incidents.step_contracts import InputField
+from crypto_core.incidents.steps.step_contracts import InputField
 from crypto_core.secret import Secret
 from crypto_core.text.cleaning import clean
 from screens.routes import Followed

@@ -13,7 +13,7 @@ from textual.widgets import Button
 from crypto_core.cancelling import Cancellation
 from crypto_core.guard.consent import Consent, Danger
 from crypto_core.incidents.model import StepView
-from crypto_core.incidents.step_contracts import ActionPlan, InputField
+from crypto_core.incidents.steps.step_contracts import ActionPlan, InputField
 from crypto_core.secret import Secret
 from crypto_core.text.cleaning import clean
 from screens.asking import ask

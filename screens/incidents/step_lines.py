@@ -8,7 +8,6 @@ from datetime import datetime
 
 from textual.content import Content
 
-from crypto_core.incidents import placeholders
 from crypto_core.incidents.model import (
     CheckResult,
     CheckState,
@@ -18,6 +17,7 @@ from crypto_core.incidents.model import (
     StepState,
     StepView,
 )
+from crypto_core.incidents.runbooks import placeholders
 from crypto_core.text.cleaning import clean
 from screens.ages import ago, local
 from screens.facts import Facts

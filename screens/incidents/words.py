@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from crypto_core.incidents import placeholders
 from crypto_core.incidents.model import (
     CheckState,
     Incident,
@@ -17,6 +16,7 @@ from crypto_core.incidents.model import (
     StepState,
     StepView,
 )
+from crypto_core.incidents.runbooks import placeholders
 from crypto_core.text.cleaning import clean
 from screens.ages import span
 from screens.facts import Facts

@@ -33,7 +33,7 @@ from pathlib import Path
 
 import orjson
 
-from crypto_core.trail.sources.files import FileImport
+from crypto_core.trail.sources.files.event_files import FileImport
 from crypto_core.trail.store import EventStore
 from tests.benchmarks.measuring import (
     Target,

@@ -13,7 +13,7 @@ from textual.pilot import Pilot
 from textual.screen import Screen
 from textual.widgets import Button
 
-from console.app import KeydeckApp
+from console.application.app import KeydeckApp
 from console.sandbox import access_keys, platform
 from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World

@@ -9,7 +9,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from console.app import KeydeckApp
+from console.application.app import KeydeckApp
 from crypto_core.findings.finding import Finding, Gap
 from crypto_core.findings.severity import Severity
 from crypto_core.keys.principal import PolicyPrincipal

@@ -16,13 +16,13 @@ from typing import Any
 import pytest
 from sqlalchemy import make_url
 
+from console.checks.diagnosis import FullDiagnosis
+from console.checks.machine import Terminal, look_at_machine
+from console.checks.settings_check import look_at_settings
 from console.commands.doctor import lines
-from console.diagnosis import FullDiagnosis
-from console.machine import Terminal, look_at_machine
 from console.sandbox.endpoint.control import Denial, Fault
 from console.sandbox.sandbox import Sandbox
 from console.settings import load
-from console.settings_check import look_at_settings
 from crypto_core.diagnosis import Check, CheckOutcome
 from crypto_core.errors import SettingsError
 from crypto_core.log.redaction import redacted

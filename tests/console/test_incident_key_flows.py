@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from console.__main__ import run
+from console.application.context import ConsoleContexts
 from console.container import Container
-from console.context import ConsoleContexts
 from console.game_day.loot import envelopes, read_all
 from console.sandbox import access_keys
 from console.sandbox.endpoint import Fault
@@ -25,7 +25,7 @@ from crypto_core.database.connection.engine import open_engine
 from crypto_core.database.state.installation import install
 from crypto_core.envelope import Envelope, open_envelope
 from crypto_core.incidents.model import CheckState, StepState
-from crypto_core.incidents.runbook import Runbook
+from crypto_core.incidents.runbooks.runbook import Runbook
 from crypto_core.references import TokenRef
 from crypto_core.secret import DataKey
 from screens.incidents.declare import DeclareDialog

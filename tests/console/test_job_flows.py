@@ -9,9 +9,9 @@ from contextlib import asynccontextmanager
 import pytest
 from sqlalchemy import Engine, text
 
-from console.app import KeydeckApp
+from console.application.app import KeydeckApp
+from console.application.context import ConsoleContexts
 from console.container import Container
-from console.context import ConsoleContexts
 from console.sandbox.world import World
 from console.settings import Settings, load
 from crypto_core.database.state.installation import install

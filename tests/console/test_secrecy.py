@@ -19,7 +19,7 @@ from sqlalchemy import text
 
 from console.__main__ import run
 from console.commands.drill import PASSED, Drill
-from console.logfile import logging_to
+from console.files.logfile import logging_to
 from console.sandbox.provider_tokens import MARKER
 from console.sandbox.sandbox import Sandbox
 from console.settings import load

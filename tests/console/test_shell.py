@@ -12,9 +12,9 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import Engine, make_url, text
 
-from console.app import KeydeckApp
+from console.application.app import KeydeckApp
+from console.application.context import ConsoleContexts
 from console.container import Container
-from console.context import ConsoleContexts
 from console.sandbox.postgres import OPERATOR, PLATFORM
 from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World

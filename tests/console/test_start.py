@@ -12,10 +12,10 @@ import pytest
 
 HOME = Path(__file__).parents[2]
 CONSOLE = """
-from console.app import KeydeckApp
-from console.context import ConsoleContexts
-from console.prefetch import foreseen
-from console.main_screens import main_screen
+from console.application.app import KeydeckApp
+from console.application.context import ConsoleContexts
+from console.application.prefetch import foreseen
+from console.application.main_screens import main_screen
 from console.settings import load
 contexts = ConsoleContexts(load().settings)
 app = KeydeckApp(contexts.services, start_screen="{screen}")

@@ -32,7 +32,7 @@ CONSOLE = """
 import sys
 from dataclasses import replace
 from datetime import UTC, datetime
-from console.app import KeydeckApp
+from console.application.app import KeydeckApp
 from crypto_core.lists.coverage import Coverage
 from crypto_core.keys.status import Problem
 from crypto_core.log.logbook import Recent

@@ -16,7 +16,7 @@ from textual.pilot import Pilot
 from textual.widgets import Static
 from textual.worker import Worker
 
-from console.app import KeydeckApp
+from console.application.app import KeydeckApp
 from screens.connections import detail
 from screens.connections.detail import TokenDetail
 from screens.facts import Facts

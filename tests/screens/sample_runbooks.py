@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
-from crypto_core.incidents.catalogue import ActionKind, CaptureKind, CheckKind, PhaseKind, SubjectKind
-from crypto_core.incidents.runbook import Phase, Runbook, RunbookStep, StepCondition
+from crypto_core.incidents.runbooks.catalogue import (
+    ActionKind,
+    CaptureKind,
+    CheckKind,
+    PhaseKind,
+    SubjectKind,
+)
+from crypto_core.incidents.runbooks.runbook import Phase, Runbook, RunbookStep, StepCondition
 
 KEY_COMPROMISE = Runbook(
     id="key-compromise",

@@ -322,7 +322,7 @@ def sample_log() -> SampleLog:
     """Return a log of what happens on an ordinary day."""
     log = SampleLog()
     for seconds, level, logger, message in (
-        (300, logging.INFO, "console.context", "Working in eu-west-1 with database default."),
+        (300, logging.INFO, "console.application.context", "Working in eu-west-1 with database default."),
         (240, logging.INFO, "crypto_core.reencryption.service", "rewrap of 3 tokens began."),
         (239, logging.INFO, "crypto_core.reencryption.service", "rewrap ended: 3 done, 0 failed, 9 calls."),
         (120, logging.WARNING, "crypto_core.aws.kms", "KMS throttles Decrypt: the request quota is used up."),

@@ -20,7 +20,6 @@ from crypto_core.errors import (
 )
 from crypto_core.guard.approvals import Approval, Decision
 from crypto_core.guard.consent import Consent, Danger, require
-from crypto_core.incidents.catalogue import CaptureKind
 from crypto_core.incidents.model import (
     CheckResult,
     CheckState,
@@ -36,8 +35,9 @@ from crypto_core.incidents.model import (
     TimelineEntry,
 )
 from crypto_core.incidents.report.signing import ReportCheck
-from crypto_core.incidents.runbook import Runbook
-from crypto_core.incidents.step_contracts import ActionPlan, ActionResult, InputField
+from crypto_core.incidents.runbooks.catalogue import CaptureKind
+from crypto_core.incidents.runbooks.runbook import Runbook
+from crypto_core.incidents.steps.step_contracts import ActionPlan, ActionResult, InputField
 from crypto_core.secret import Secret
 from tests.screens.sample_runbooks import KEY_COMPROMISE, RESTORE_DRILL, TOKEN_COMPROMISE
 from tests.screens.samples import CURRENT, NOW, OLD

@@ -7,9 +7,9 @@ from dataclasses import replace
 
 from crypto_core.errors import DatabaseUnreachableError, KmsError
 from crypto_core.guard.consent import Danger
-from crypto_core.incidents.catalogue import ActionKind
 from crypto_core.incidents.model import CheckResult, CheckState, Present, StepState
-from crypto_core.incidents.step_contracts import ActionResult, InputField
+from crypto_core.incidents.runbooks.catalogue import ActionKind
+from crypto_core.incidents.steps.step_contracts import ActionResult, InputField
 from tests.screens.deck import SMALL, deck
 from tests.screens.hostile import EACH_TEXT
 from tests.screens.incident_scene import staged

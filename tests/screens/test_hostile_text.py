@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from rich.cells import cell_len
 
-from console.terminal import Title
+from console.application.terminal import Title
 from crypto_core.errors import KmsError
 from crypto_core.findings.severity import Severity
 from crypto_core.keys.status import Problem

@@ -10,7 +10,7 @@ from textual.widgets import Input
 from crypto_core.errors import DatabaseUnreachableError
 from crypto_core.guard.consent import Danger
 from crypto_core.incidents.model import IncidentScope, StepState
-from crypto_core.incidents.step_contracts import InputField
+from crypto_core.incidents.steps.step_contracts import InputField
 from crypto_core.secret import Secret
 from screens.incidents.running import runs_of
 from screens.incidents.step_dialog import StepDialog

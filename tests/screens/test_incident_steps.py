@@ -9,7 +9,7 @@ from textual.widgets import Input
 
 from crypto_core.errors import RefusedError
 from crypto_core.incidents.model import CheckResult, CheckState, IncidentState, StepState
-from crypto_core.incidents.step_contracts import ActionResult
+from crypto_core.incidents.steps.step_contracts import ActionResult
 from screens.incidents.incident_screen import IncidentScreen
 from screens.incidents.running import runs_of
 from screens.incidents.step_dialog import StepDialog

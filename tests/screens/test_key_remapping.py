@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from console.keymap import checked_keys
+from console.application.keymap import checked_keys
 from crypto_core.errors import SettingsError
 from tests.screens.deck import LARGE, deck
 

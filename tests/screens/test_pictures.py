@@ -13,7 +13,7 @@ from syrupy.assertion import SnapshotAssertion
 
 from crypto_core.errors import DatabaseUnreachableError
 from crypto_core.incidents.model import IncidentScope, IncidentState
-from crypto_core.incidents.step_contracts import InputField
+from crypto_core.incidents.steps.step_contracts import InputField
 from screens.main_screen import MainScreen
 from screens.memory import Memory
 from tests.screens.deck import LARGE, SMALL, Deck, deck

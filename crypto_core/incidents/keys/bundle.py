@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from crypto_core.errors import KeydeckError, NotConfirmedError
 from crypto_core.guard.consent import Consent, Danger, Origin, require
 from crypto_core.incidents.keys.subject import said
-from crypto_core.incidents.step_contracts import ActionPlan, ActionResult, Progress
+from crypto_core.incidents.steps.step_contracts import ActionPlan, ActionResult, Progress
 from crypto_core.keys.changes.plan import ChangePlan, ChangeResult
 
 if TYPE_CHECKING:

@@ -12,12 +12,12 @@ from typing import Any
 
 from crypto_core.errors import KeydeckError, KmsError, TrailError, UnknownJobError
 from crypto_core.findings.finding import Finding
-from crypto_core.incidents.catalogue import CaptureKind
 from crypto_core.incidents.event_fetching import BEFORE, begin_of, fetched
 from crypto_core.incidents.keys.dependencies import KeyDependencies
 from crypto_core.incidents.keys.evidence_json import kept
 from crypto_core.incidents.keys.subject import ENCRYPT_JOB, JOB, elsewhere, everywhere, new_key, old_key
-from crypto_core.incidents.step_contracts import Captured, Situation
+from crypto_core.incidents.runbooks.catalogue import CaptureKind
+from crypto_core.incidents.steps.step_contracts import Captured, Situation
 from crypto_core.keys.state import KeyState
 
 _PRINCIPALS = 500

@@ -11,7 +11,7 @@ from crypto_core.incidents.keys.dependencies import KeyDependencies
 from crypto_core.incidents.keys.reencryption_job import job_of, unwritten
 from crypto_core.incidents.keys.subject import ENCRYPT_JOB, JOB, at, old_key
 from crypto_core.incidents.model import CheckResult, CheckState
-from crypto_core.incidents.step_contracts import Situation
+from crypto_core.incidents.steps.step_contracts import Situation
 from crypto_core.keys.changes.plan import TokensAtRisk
 from crypto_core.keys.changes.reading import at_risk
 from crypto_core.reencryption.jobs.model import JobState, JobView

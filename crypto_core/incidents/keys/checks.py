@@ -18,7 +18,7 @@ from crypto_core.incidents.keys.subject import (
 )
 from crypto_core.incidents.keys.workers import responder_of
 from crypto_core.incidents.model import CheckResult, CheckState
-from crypto_core.incidents.step_contracts import Situation
+from crypto_core.incidents.steps.step_contracts import Situation
 from crypto_core.key_names import account_of, same_key
 from crypto_core.keys.changes.reading import at_risk
 from crypto_core.keys.policy.access import Access

@@ -16,7 +16,7 @@ from crypto_core.errors import TrailError
 from crypto_core.incidents.keys.dependencies import KeyDependencies
 from crypto_core.incidents.keys.subject import at, new_key, old_key
 from crypto_core.incidents.model import CheckResult, CheckState
-from crypto_core.incidents.step_contracts import Situation
+from crypto_core.incidents.steps.step_contracts import Situation
 from crypto_core.keys.replacement.guide import Guide, GuideStepState, StepId
 from crypto_core.lists.paging import Query
 from crypto_core.text.counting import counted

@@ -10,11 +10,17 @@ from collections.abc import Callable
 from typing import Any
 
 from crypto_core.errors import KeyNotFoundError, KmsError, RefusedError
-from crypto_core.incidents.catalogue import ActionKind
 from crypto_core.incidents.keys.bundle import bundled, run_bundle
 from crypto_core.incidents.keys.dependencies import KeyDependencies
 from crypto_core.incidents.keys.subject import entered, everywhere, old_key, unasked
-from crypto_core.incidents.step_contracts import ActionPlan, ActionResult, InputField, Progress, Situation
+from crypto_core.incidents.runbooks.catalogue import ActionKind
+from crypto_core.incidents.steps.step_contracts import (
+    ActionPlan,
+    ActionResult,
+    InputField,
+    Progress,
+    Situation,
+)
 from crypto_core.key_names import in_region
 from crypto_core.keys.changes.change import DEFAULT_WINDOW_DAYS, ChangeKind, KeyChange
 from crypto_core.keys.state import KeyState

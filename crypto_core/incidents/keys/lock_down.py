@@ -28,7 +28,13 @@ from crypto_core.incidents.keys.subject import (
     unasked,
 )
 from crypto_core.incidents.keys.workers import responder_of, workers_of
-from crypto_core.incidents.step_contracts import ActionPlan, ActionResult, InputField, Progress, Situation
+from crypto_core.incidents.steps.step_contracts import (
+    ActionPlan,
+    ActionResult,
+    InputField,
+    Progress,
+    Situation,
+)
 from crypto_core.keys.changes.change import ChangeKind, KeyChange
 from crypto_core.keys.changes.plan import ChangePlan
 from crypto_core.keys.grants import Grant

@@ -19,7 +19,13 @@ from crypto_core.incidents.keys.dependencies import KeyDependencies
 from crypto_core.incidents.keys.subject import LEFT_OUT, NEW_KEY, entered, listed, old_key, remembered, said
 from crypto_core.incidents.keys.workers import Workers, responder_of, workers_of
 from crypto_core.incidents.model import Incident
-from crypto_core.incidents.step_contracts import ActionPlan, ActionResult, InputField, Progress, Situation
+from crypto_core.incidents.steps.step_contracts import (
+    ActionPlan,
+    ActionResult,
+    InputField,
+    Progress,
+    Situation,
+)
 from crypto_core.key_names import same_key, short_key
 from crypto_core.keys.changes.change import DEFAULT_PERIOD_DAYS, ChangeKind, KeyChange
 from crypto_core.keys.policy.least_privilege import Role, is_principal

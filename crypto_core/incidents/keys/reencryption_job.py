@@ -23,7 +23,13 @@ from crypto_core.incidents.keys.subject import (
     said,
 )
 from crypto_core.incidents.model import Incident
-from crypto_core.incidents.step_contracts import ActionPlan, ActionResult, InputField, Progress, Situation
+from crypto_core.incidents.steps.step_contracts import (
+    ActionPlan,
+    ActionResult,
+    InputField,
+    Progress,
+    Situation,
+)
 from crypto_core.key_names import same_key
 from crypto_core.reencryption.jobs.model import JobOptions, JobPlan, JobState, JobView
 from crypto_core.reencryption.plan import Selection, Verb

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from crypto_core.cancelling import stop_if
 from crypto_core.errors import DatabaseError, KeyNotFoundError, KmsError, RefusedError, TrailError
 from crypto_core.incidents.model import CheckResult, CheckState
-from crypto_core.incidents.step_contracts import Situation
+from crypto_core.incidents.steps.step_contracts import Situation
 from crypto_core.key_names import in_region, is_multi_region, region_of
 from crypto_core.keys.inventory import KeyInventory
 from crypto_core.keys.state import KeyState

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from crypto_core.incidents.catalogue import ActionKind, CheckKind
 from crypto_core.incidents.keys.captures import KeyCaptures
 from crypto_core.incidents.keys.census_checks import EmptiedChecks
 from crypto_core.incidents.keys.checks import KeyChecks
@@ -13,7 +12,8 @@ from crypto_core.incidents.keys.lock_down import LockingKey
 from crypto_core.incidents.keys.new_key import MakingKey
 from crypto_core.incidents.keys.reencryption_job import MovingTokens
 from crypto_core.incidents.keys.subject import KeyCheck
-from crypto_core.incidents.step_contracts import Toolbox
+from crypto_core.incidents.runbooks.catalogue import ActionKind, CheckKind
+from crypto_core.incidents.steps.step_contracts import Toolbox
 from crypto_core.reencryption.plan import Verb
 
 

@@ -16,10 +16,10 @@ from typing import Any
 
 from crypto_core.envelope.formats import Format
 from crypto_core.errors import EvidenceError, KeydeckError
-from crypto_core.incidents.catalogue import CaptureKind
 from crypto_core.incidents.model import EvidencePiece
 from crypto_core.incidents.report.masking import shown
 from crypto_core.incidents.report.parts import ReportJob
+from crypto_core.incidents.runbooks.catalogue import CaptureKind
 from crypto_core.providers.answers import Liveness
 from crypto_core.text.counting import counted
 

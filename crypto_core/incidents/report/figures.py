@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from crypto_core.incidents.catalogue import CheckKind
 from crypto_core.incidents.model import IncidentView, StepState
 from crypto_core.incidents.report.differences import under_key
 from crypto_core.incidents.report.exhibits import Exhibit
 from crypto_core.incidents.report.parts import CensusPart, Named, OpenPoint, TokensPart
+from crypto_core.incidents.runbooks.catalogue import CheckKind
 from crypto_core.providers.answers import Liveness
 from crypto_core.text.counting import counted
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 
 from crypto_core.findings.severity import Severity
-from crypto_core.incidents.evidence_sanitising import joined
 from crypto_core.incidents.model import CheckState, IncidentView, StepState, StepView
 from crypto_core.incidents.report.exhibits import Exhibit
 from crypto_core.incidents.report.masking import shown
 from crypto_core.incidents.report.parts import OpenPoint, TokensPart
+from crypto_core.incidents.steps.evidence_sanitising import joined
 from crypto_core.text.counting import counted
 
 BY_HAND_SHOWN = 100

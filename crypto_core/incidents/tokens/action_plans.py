@@ -6,7 +6,7 @@ from hashlib import sha256
 
 from crypto_core.errors import RefusedError
 from crypto_core.guard.consent import Consent, Danger, require
-from crypto_core.incidents.step_contracts import ActionPlan, Situation
+from crypto_core.incidents.steps.step_contracts import ActionPlan, Situation
 from crypto_core.incidents.tokens.remembered import Before
 
 SAVE_UNCHECKED = "although_unchecked"

@@ -12,9 +12,9 @@ from crypto_core.cancelling import stop_if
 from crypto_core.database.tokens.inventory import InventoryRow
 from crypto_core.database.tokens.store import StoredToken
 from crypto_core.envelope import Format
-from crypto_core.incidents.catalogue import CaptureKind
 from crypto_core.incidents.model import Incident
-from crypto_core.incidents.step_contracts import Captured, Progress
+from crypto_core.incidents.runbooks.catalogue import CaptureKind
+from crypto_core.incidents.steps.step_contracts import Captured, Progress
 from crypto_core.incidents.tokens.dependencies import TokenDependencies
 from crypto_core.incidents.tokens.marks import Held, Marker, TokenComparison, TokenMark
 from crypto_core.incidents.tokens.remembered import Answers, Before, Remembered, mark_json

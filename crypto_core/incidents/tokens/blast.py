@@ -10,9 +10,9 @@ from typing import Any
 from crypto_core.cancelling import stop_if
 from crypto_core.database.tokens.inventory import InventoryRow
 from crypto_core.errors import KeyNotFoundError, SettingsError
-from crypto_core.incidents.catalogue import CaptureKind
 from crypto_core.incidents.event_fetching import begin_of, fetched
-from crypto_core.incidents.step_contracts import Captured, Situation
+from crypto_core.incidents.runbooks.catalogue import CaptureKind
+from crypto_core.incidents.steps.step_contracts import Captured, Situation
 from crypto_core.incidents.tokens.baseline import Baseline
 from crypto_core.incidents.tokens.dependencies import TokenDependencies
 from crypto_core.lists.paging import Query

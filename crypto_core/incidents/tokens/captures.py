@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from crypto_core.errors import RefusedError
-from crypto_core.incidents.catalogue import CaptureKind
-from crypto_core.incidents.step_contracts import Captured, Situation
+from crypto_core.incidents.runbooks.catalogue import CaptureKind
+from crypto_core.incidents.steps.step_contracts import Captured, Situation
 from crypto_core.incidents.tokens.baseline import Baseline
 from crypto_core.incidents.tokens.blast import scope_refs
 from crypto_core.incidents.tokens.remembered import Remembered, counts

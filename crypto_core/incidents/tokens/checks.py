@@ -13,7 +13,7 @@ from crypto_core.errors import (
     SettingsError,
 )
 from crypto_core.incidents.model import CheckResult, CheckState
-from crypto_core.incidents.step_contracts import Situation
+from crypto_core.incidents.steps.step_contracts import Situation
 from crypto_core.incidents.tokens.baseline import Baseline
 from crypto_core.incidents.tokens.dependencies import OpenRestored
 from crypto_core.incidents.tokens.marks import Held

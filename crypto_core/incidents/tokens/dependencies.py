@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from crypto_core.database.tokens.inventory import Inventory
     from crypto_core.database.tokens.opening import ValueOpener
     from crypto_core.database.tokens.store import TokenStore
-    from crypto_core.incidents.step_contracts import Progress
+    from crypto_core.incidents.steps.step_contracts import Progress
     from crypto_core.incidents.tokens.verified import Verified
     from crypto_core.keyring.kms_keyring import KmsKeyring
     from crypto_core.keys.inventory import KeyInventory

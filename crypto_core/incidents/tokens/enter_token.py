@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from crypto_core.errors import InvalidTokenError, NotConfirmedError, RefusedError
 from crypto_core.guard.consent import Consent, Danger
-from crypto_core.incidents.step_contracts import (
+from crypto_core.incidents.steps.step_contracts import (
     ActionPlan,
     ActionResult,
     Captured,

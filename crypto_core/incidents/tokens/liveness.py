@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from crypto_core.errors import NotConfirmedError
 from crypto_core.guard.consent import Consent, Danger
-from crypto_core.incidents.catalogue import CaptureKind
-from crypto_core.incidents.step_contracts import (
+from crypto_core.incidents.runbooks.catalogue import CaptureKind
+from crypto_core.incidents.steps.step_contracts import (
     ActionPlan,
     ActionResult,
     Captured,

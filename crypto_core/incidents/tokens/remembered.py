@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from crypto_core.errors import EvidenceError, InvalidReferenceError
-from crypto_core.incidents.catalogue import CaptureKind
 from crypto_core.incidents.model import Incident
+from crypto_core.incidents.runbooks.catalogue import CaptureKind
 from crypto_core.incidents.tokens.dependencies import EvidenceReader
 from crypto_core.incidents.tokens.marks import TokenMark
 from crypto_core.providers.answers import Liveness

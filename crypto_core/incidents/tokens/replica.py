@@ -9,7 +9,7 @@ from crypto_core.database.tokens.store import StoredToken
 from crypto_core.envelope import open_envelope, parse
 from crypto_core.errors import EnvelopeError, InvalidReferenceError, KmsError
 from crypto_core.incidents.model import CheckResult, CheckState
-from crypto_core.incidents.step_contracts import Situation
+from crypto_core.incidents.steps.step_contracts import Situation
 from crypto_core.incidents.tokens.checks import seen
 from crypto_core.incidents.tokens.dependencies import TokenDependencies
 from crypto_core.key_names import in_region, is_multi_region, region_of

@@ -10,7 +10,13 @@ from crypto_core.database.tokens.store import TokenScope
 from crypto_core.envelope import Format
 from crypto_core.errors import NotConfirmedError
 from crypto_core.guard.consent import Consent, Danger
-from crypto_core.incidents.step_contracts import ActionPlan, ActionResult, InputField, Progress, Situation
+from crypto_core.incidents.steps.step_contracts import (
+    ActionPlan,
+    ActionResult,
+    InputField,
+    Progress,
+    Situation,
+)
 from crypto_core.incidents.tokens.action_plans import agreed, digest_of, must_be_whole
 from crypto_core.incidents.tokens.baseline import Baseline, Standing
 from crypto_core.incidents.tokens.dependencies import TokenDependencies

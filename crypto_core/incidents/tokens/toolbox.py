@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from crypto_core.incidents.catalogue import ActionKind, CaptureKind, CheckKind
-from crypto_core.incidents.step_contracts import Toolbox
+from crypto_core.incidents.runbooks.catalogue import ActionKind, CaptureKind, CheckKind
+from crypto_core.incidents.steps.step_contracts import Toolbox
 from crypto_core.incidents.tokens.baseline import Baseline
 from crypto_core.incidents.tokens.blast import BlastRadiusCapture, EventsCapture
 from crypto_core.incidents.tokens.captures import (

@@ -12,8 +12,8 @@ from typing import Any
 
 from crypto_core.database.tokens.store import TokenScope
 from crypto_core.envelope import Format
-from crypto_core.incidents.catalogue import CaptureKind
-from crypto_core.incidents.step_contracts import Captured, Progress
+from crypto_core.incidents.runbooks.catalogue import CaptureKind
+from crypto_core.incidents.steps.step_contracts import Captured, Progress
 from crypto_core.reencryption.plan import RunProgress, Verification
 from crypto_core.reencryption.verification import NOT_AN_ENVELOPE, Verifier
 from crypto_core.text.cleaning import clean

@@ -22,8 +22,8 @@ from crypto_core.database.tokens.tables import PLATFORM_TABLES, TokenTable
 from crypto_core.envelope import Format
 from crypto_core.errors import RefusedError
 from crypto_core.guard.consent import Consent, Danger
-from crypto_core.incidents.catalogue import CaptureKind
-from crypto_core.incidents.step_contracts import (
+from crypto_core.incidents.runbooks.catalogue import CaptureKind
+from crypto_core.incidents.steps.step_contracts import (
     ActionPlan,
     ActionResult,
     Captured,

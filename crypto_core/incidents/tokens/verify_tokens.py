@@ -7,7 +7,13 @@ from hashlib import sha256
 
 from crypto_core.database.tokens.store import TokenScope
 from crypto_core.guard.consent import Consent, Danger
-from crypto_core.incidents.step_contracts import ActionPlan, ActionResult, InputField, Progress, Situation
+from crypto_core.incidents.steps.step_contracts import (
+    ActionPlan,
+    ActionResult,
+    InputField,
+    Progress,
+    Situation,
+)
 from crypto_core.incidents.tokens.action_plans import agreed, digest_of, sample_of
 from crypto_core.incidents.tokens.baseline import Baseline
 from crypto_core.incidents.tokens.dependencies import TokenDependencies

@@ -14,8 +14,10 @@ from crypto_core.errors import KmsError, SettingsError
 from crypto_core.guard.consent import Consent, Danger, require
 from crypto_core.text.cleaning import clean
 from crypto_core.trail.query import Aliases
-from crypto_core.trail.sources.digests import DigestValidator, Validation
-from crypto_core.trail.sources.engines import Engines, EngineSettings
+from crypto_core.trail.sources.bucket.digests import DigestValidator, Validation
+from crypto_core.trail.sources.bucket.places import TrailBucket, is_address, place_at, places_of_trails
+from crypto_core.trail.sources.bucket.s3 import BucketSource
+from crypto_core.trail.sources.engines.engines import Engines, EngineSettings
 from crypto_core.trail.sources.lookup import (
     ATTRIBUTE_NAMES,
     ATTRIBUTES,
@@ -25,12 +27,10 @@ from crypto_core.trail.sources.lookup import (
     Attribute,
     LookupSource,
 )
-from crypto_core.trail.sources.places import TrailBucket, is_address, place_at, places_of_trails
 from crypto_core.trail.sources.plan import PullPlan
 from crypto_core.trail.sources.pull_query import PullQuery, asked, moment
 from crypto_core.trail.sources.query_run import Rest
 from crypto_core.trail.sources.report import Progress, PullReport
-from crypto_core.trail.sources.s3 import BucketSource
 from crypto_core.trail.sources.tally import PullTally
 from crypto_core.trail.sources.trouble import why
 from crypto_core.trail.store import EventStore

@@ -21,7 +21,7 @@ from console.__main__ import run
 from crypto_core.database.state.incident_changes import IncidentChange
 from crypto_core.database.tokens.chunks import ChunkStore
 from crypto_core.database.tokens.store import TokenStore
-from crypto_core.incidents import evidence_capture, run_action, step_checks
+from crypto_core.incidents.steps import evidence_capture, run_action, step_checks
 from crypto_core.providers.transport import Transport
 from crypto_core.reencryption.jobs.service import JobService
 
@@ -29,7 +29,6 @@ LOADED = (
     "boto3",
     "httpx",
     "console.commands.incident",
-    "console.later",
     "console.container",
     "crypto_core.incidents.keys.toolbox",
     "crypto_core.incidents.report.service",

@@ -24,9 +24,9 @@ from console.sandbox.sandbox import Sandbox
 from console.settings import load
 from crypto_core.database.connection.engine import open_engine
 from crypto_core.database.state.installation import install
-from crypto_core.incidents.catalogue import SubjectKind
 from crypto_core.incidents.model import Incident, IncidentScope, IncidentState, IncidentView
-from crypto_core.incidents.runbook import Runbook
+from crypto_core.incidents.runbooks.catalogue import SubjectKind
+from crypto_core.incidents.runbooks.runbook import Runbook
 
 pytestmark = pytest.mark.deep
 

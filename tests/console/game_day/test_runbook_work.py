@@ -13,7 +13,6 @@ from console.game_day.runbook_work import RunbookWork, fitting
 from console.game_day.scenarios import SCENARIOS
 from crypto_core.errors import KeydeckError, KmsAccessDeniedError, RefusedError
 from crypto_core.guard.consent import Danger, require
-from crypto_core.incidents.catalogue import ActionKind, CheckKind, PhaseKind, SubjectKind
 from crypto_core.incidents.model import (
     Incident,
     IncidentScope,
@@ -22,8 +21,9 @@ from crypto_core.incidents.model import (
     StepState,
     StepView,
 )
-from crypto_core.incidents.runbook import Phase, Runbook, RunbookStep
-from crypto_core.incidents.step_contracts import ActionPlan, ActionResult, InputField
+from crypto_core.incidents.runbooks.catalogue import ActionKind, CheckKind, PhaseKind, SubjectKind
+from crypto_core.incidents.runbooks.runbook import Phase, Runbook, RunbookStep
+from crypto_core.incidents.steps.step_contracts import ActionPlan, ActionResult, InputField
 from crypto_core.references import TokenRef
 from crypto_core.secret import Secret
 

@@ -15,7 +15,6 @@ from console.game_day.scenario import Act, End
 from console.game_day.scenarios import SCENARIOS
 from console.game_day.score import PhaseTime, Score, score, span
 from console.game_day.telling import score_lines
-from crypto_core.incidents.catalogue import PhaseKind, SubjectKind
 from crypto_core.incidents.model import (
     Incident,
     IncidentScope,
@@ -24,7 +23,8 @@ from crypto_core.incidents.model import (
     StepState,
     StepView,
 )
-from crypto_core.incidents.runbook import Phase, Runbook, RunbookStep
+from crypto_core.incidents.runbooks.catalogue import PhaseKind, SubjectKind
+from crypto_core.incidents.runbooks.runbook import Phase, Runbook, RunbookStep
 from crypto_core.references import TokenRef
 
 BEGAN = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)

@@ -9,7 +9,7 @@ from typing import Any
 
 from textual.widgets import Button, Static
 
-from console.app import KeydeckApp
+from console.application.app import KeydeckApp
 from console.sandbox.provider_tokens import Style
 from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World

@@ -11,8 +11,8 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import Engine, make_url, text
 
+from console.application.context import ConsoleContexts
 from console.container import Container
-from console.context import ConsoleContexts
 from console.sandbox.provider_tokens import MARKER
 from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World

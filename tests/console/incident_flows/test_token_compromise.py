@@ -14,8 +14,8 @@ from textual.events import Paste
 from textual.widgets import Button, Input
 
 from console.container import Container
-from console.logfile import logging_to
-from console.memory_file import remembered
+from console.files.logfile import logging_to
+from console.files.memory_file import remembered
 from console.sandbox import access_keys
 from console.sandbox.endpoint import PastCall
 from console.sandbox.provider_tokens import MARKER, Style, issue

@@ -10,7 +10,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from crypto_core.database.state.journal import FIRST, JournalEntry
-from crypto_core.incidents.catalogue import ActionKind, CaptureKind, CheckKind, PhaseKind, SubjectKind
 from crypto_core.incidents.model import (
     CheckResult,
     CheckState,
@@ -25,7 +24,14 @@ from crypto_core.incidents.model import (
     StepView,
     TimelineEntry,
 )
-from crypto_core.incidents.runbook import Phase, Runbook, RunbookStep, StepCondition
+from crypto_core.incidents.runbooks.catalogue import (
+    ActionKind,
+    CaptureKind,
+    CheckKind,
+    PhaseKind,
+    SubjectKind,
+)
+from crypto_core.incidents.runbooks.runbook import Phase, Runbook, RunbookStep, StepCondition
 
 BEGAN = datetime(2026, 3, 12, 12, 0, tzinfo=UTC)
 """When it was declared."""

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crypto_core.incidents.catalogue import PhaseKind
 from crypto_core.incidents.model import IncidentState, IncidentView, StepState, StepView
+from crypto_core.incidents.runbooks.catalogue import PhaseKind
 from crypto_core.incidents.times import Time, Times, times_of
 from tests.crypto_core.incidents.sample import BEGAN, RUNBOOK, at, sample
 from tests.lanes import examples

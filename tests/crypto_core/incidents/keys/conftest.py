@@ -19,12 +19,12 @@ from console.sandbox.sandbox import Sandbox
 from console.settings import load
 from crypto_core.database.tokens.backups import backups_under
 from crypto_core.guard.consent import Consent, Danger
-from crypto_core.incidents.catalogue import ActionKind, CaptureKind, CheckKind
 from crypto_core.incidents.keys.dependencies import KeyDependencies
 from crypto_core.incidents.keys.toolbox import key_tools
 from crypto_core.incidents.model import CheckResult, Incident, IncidentScope, IncidentState
-from crypto_core.incidents.runbook import OptionValue, RunbookStep
-from crypto_core.incidents.step_contracts import ActionPlan, ActionResult, Captured, Situation, Toolbox
+from crypto_core.incidents.runbooks.catalogue import ActionKind, CaptureKind, CheckKind
+from crypto_core.incidents.runbooks.runbook import OptionValue, RunbookStep
+from crypto_core.incidents.steps.step_contracts import ActionPlan, ActionResult, Captured, Situation, Toolbox
 from crypto_core.keys.changes.service import KeyChangeService
 from crypto_core.trail.use.witness import StoreWitness
 from tests.crypto_core.keys.replacement.conftest import Stage

@@ -12,9 +12,9 @@ from sqlalchemy import Engine, text
 
 from console.sandbox import access_keys
 from console.sandbox.endpoint import PastCall
-from crypto_core.incidents.catalogue import ActionKind, CaptureKind
 from crypto_core.incidents.keys.captures import _escaped
 from crypto_core.incidents.keys.evidence_json import MOST_ITEMS, kept
+from crypto_core.incidents.runbooks.catalogue import ActionKind, CaptureKind
 from tests.crypto_core.incidents.keys.conftest import PLATFORM, SUSPECT, Scene
 
 HOSTILE = "[/red]\x1b]52;c;eA==\x07\u202e" + "x" * 5_000

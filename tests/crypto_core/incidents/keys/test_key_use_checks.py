@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from crypto_core.incidents.catalogue import CheckKind
 from crypto_core.incidents.model import CheckState
+from crypto_core.incidents.runbooks.catalogue import CheckKind
 from tests.crypto_core.incidents.keys.conftest import Scene, told
 
 SWITCHED, QUIET = CheckKind.PLATFORM_SWITCHED, CheckKind.KEY_QUIET

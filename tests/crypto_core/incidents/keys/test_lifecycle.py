@@ -9,8 +9,8 @@ import pytest
 from console.sandbox.endpoint import Denial
 from crypto_core.errors import NotConfirmedError, RefusedError
 from crypto_core.guard.consent import Consent, Danger
-from crypto_core.incidents.catalogue import ActionKind, CaptureKind, CheckKind
 from crypto_core.incidents.model import CheckState
+from crypto_core.incidents.runbooks.catalogue import ActionKind, CaptureKind, CheckKind
 from tests.crypto_core.incidents.keys.conftest import Scene, agreed, told
 
 STATE = CheckKind.KEY_STATE

@@ -10,9 +10,9 @@ import pytest
 
 from crypto_core.errors import NotConfirmedError, RefusedError
 from crypto_core.guard.consent import Consent, Danger
-from crypto_core.incidents.catalogue import ActionKind, CheckKind
 from crypto_core.incidents.keys.locked_policy import USES, locked_policy
 from crypto_core.incidents.model import CheckState
+from crypto_core.incidents.runbooks.catalogue import ActionKind, CheckKind
 from crypto_core.keys.policy.access import accesses
 from crypto_core.keys.policy.document import parse_policy
 from tests.crypto_core.incidents.keys.conftest import (

@@ -13,8 +13,8 @@ from console.sandbox.endpoint import PastCall
 from console.sandbox.sandbox import Sandbox
 from crypto_core.errors import NotConfirmedError, RefusedError
 from crypto_core.guard.consent import Danger
-from crypto_core.incidents.catalogue import ActionKind, CheckKind
 from crypto_core.incidents.model import CheckState
+from crypto_core.incidents.runbooks.catalogue import ActionKind, CheckKind
 from tests.crypto_core.incidents.keys.conftest import ONCALL, PLATFORM, ROOT, SUSPECT, Scene, statement, told
 
 CREATE, READY = ActionKind.CREATE_KEY, CheckKind.NEW_KEY_READY

@@ -13,9 +13,9 @@ from console.sandbox.sandbox import Sandbox
 from console.settings import load
 from crypto_core.errors import JobError, NotConfirmedError, RefusedError
 from crypto_core.guard.consent import Consent, Danger
-from crypto_core.incidents.catalogue import ActionKind, CheckKind
 from crypto_core.incidents.keys.toolbox import key_tools
 from crypto_core.incidents.model import CheckState
+from crypto_core.incidents.runbooks.catalogue import ActionKind, CheckKind
 from tests.crypto_core.incidents.keys.conftest import Scene, told
 
 REENCRYPT, EMPTY = ActionKind.REENCRYPT, CheckKind.NOTHING_UNDER_KEY

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import crypto_core.incidents
-from crypto_core.incidents.catalogue import (
+from crypto_core.incidents.runbooks.catalogue import (
     ACTION_OPTIONS,
     CHECK_OPTIONS,
     ActionKind,

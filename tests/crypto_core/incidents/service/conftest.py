@@ -16,10 +16,10 @@ from crypto_core.database.connection.engine import open_engine
 from crypto_core.database.state.installation import install
 from crypto_core.database.state.journal import Journal
 from crypto_core.guard.consent import Consent
-from crypto_core.incidents.library import RunbookLibrary
 from crypto_core.incidents.model import IncidentScope
+from crypto_core.incidents.runbooks.library import RunbookLibrary
 from crypto_core.incidents.service import IncidentService
-from crypto_core.incidents.step_contracts import ActionResult
+from crypto_core.incidents.steps.step_contracts import ActionResult
 from tests.crypto_core.incidents.service.doubles import DRILL, KEY, TEAM, Doubles
 
 

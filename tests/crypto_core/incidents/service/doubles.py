@@ -12,9 +12,9 @@ from typing import Any
 
 from crypto_core.errors import KmsAccessDeniedError
 from crypto_core.guard.consent import Danger, require
-from crypto_core.incidents.catalogue import ActionKind, CaptureKind, CheckKind
 from crypto_core.incidents.model import CheckResult, CheckState
-from crypto_core.incidents.step_contracts import (
+from crypto_core.incidents.runbooks.catalogue import ActionKind, CaptureKind, CheckKind
+from crypto_core.incidents.steps.step_contracts import (
     ActionPlan,
     ActionResult,
     Captured,

@@ -8,7 +8,7 @@ from pathlib import Path
 from crypto_core.database.connection.engine import open_engine
 from crypto_core.database.state.journal import Journal
 from crypto_core.guard.consent import Consent
-from crypto_core.incidents.library import RunbookLibrary
+from crypto_core.incidents.runbooks.library import RunbookLibrary
 from crypto_core.incidents.service import IncidentService
 from tests.crypto_core.incidents.service.doubles import Doubles, killed
 

@@ -8,7 +8,7 @@ from sqlalchemy import Engine
 
 from crypto_core.database.state.journal import Journal
 from crypto_core.incidents.service import IncidentService
-from crypto_core.incidents.step_contracts import ActionResult
+from crypto_core.incidents.steps.step_contracts import ActionResult
 
 Act = Callable[..., ActionResult]
 Operator = Callable[..., IncidentService]

@@ -19,7 +19,7 @@ from crypto_core.errors import (
 from crypto_core.guard.consent import Consent
 from crypto_core.incidents.model import CheckState, IncidentScope, StepState
 from crypto_core.incidents.service import IncidentService
-from crypto_core.incidents.step_contracts import Situation
+from crypto_core.incidents.steps.step_contracts import Situation
 from tests.crypto_core.incidents.service.doubles import KEY, Doubles
 from tests.crypto_core.incidents.service.operators import Act, Operator, journaled
 

@@ -19,7 +19,7 @@ from crypto_core.errors import RefusedError
 from crypto_core.guard.outcome import Outcome
 from crypto_core.incidents.model import EntryKind, IncidentScope, IncidentView, StepState
 from crypto_core.incidents.service import IncidentService
-from crypto_core.incidents.step_contracts import ActionResult
+from crypto_core.incidents.steps.step_contracts import ActionResult
 from tests.crypto_core.incidents.service.doubles import KEY, Doubles, ended, interrupted
 
 Act = Callable[..., ActionResult]

@@ -11,10 +11,10 @@ import pytest
 from sqlalchemy import Engine, text
 
 from crypto_core.errors import RefusedError
-from crypto_core.incidents.catalogue import ActionKind
 from crypto_core.incidents.model import EntryKind, IncidentScope, StepState
+from crypto_core.incidents.runbooks.catalogue import ActionKind
 from crypto_core.incidents.service import IncidentService
-from crypto_core.incidents.step_contracts import ActionResult
+from crypto_core.incidents.steps.step_contracts import ActionResult
 from tests.crypto_core.incidents.service.doubles import KEY, Doubles
 
 Act = Callable[..., ActionResult]

@@ -8,10 +8,10 @@ import pytest
 from sqlalchemy import Engine
 
 from crypto_core.errors import KeydeckError, KmsAccessDeniedError, RefusedError
-from crypto_core.incidents.catalogue import ActionKind, CaptureKind, CheckKind
 from crypto_core.incidents.model import CheckResult, CheckState, EntryKind, StepState
+from crypto_core.incidents.runbooks.catalogue import ActionKind, CaptureKind, CheckKind
 from crypto_core.incidents.service import IncidentService
-from crypto_core.incidents.step_contracts import ActionResult
+from crypto_core.incidents.steps.step_contracts import ActionResult
 from tests.crypto_core.incidents.service.doubles import Doubles
 from tests.crypto_core.incidents.service.operators import Act, journaled
 

@@ -20,7 +20,6 @@ from crypto_core.errors import (
     RunbookError,
 )
 from crypto_core.guard.consent import Consent
-from crypto_core.incidents.catalogue import CaptureKind
 from crypto_core.incidents.model import (
     CheckResult,
     CheckState,
@@ -29,6 +28,7 @@ from crypto_core.incidents.model import (
     IncidentState,
     StepState,
 )
+from crypto_core.incidents.runbooks.catalogue import CaptureKind
 from crypto_core.incidents.service import IncidentService
 from tests.crypto_core.incidents.report.making import service_of
 from tests.crypto_core.incidents.sample import sample

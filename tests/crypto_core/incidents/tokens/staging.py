@@ -20,10 +20,10 @@ from crypto_core.envelope import Format
 from crypto_core.errors import SettingsError
 from crypto_core.guard.approvals import ApprovalGate
 from crypto_core.guard.consent import Consent, Danger, require
-from crypto_core.incidents.catalogue import ActionKind, CaptureKind, CheckKind
 from crypto_core.incidents.model import CheckResult, Incident, IncidentScope, IncidentState
-from crypto_core.incidents.runbook import RunbookStep
-from crypto_core.incidents.step_contracts import ActionPlan, ActionResult, Captured, Situation, Toolbox
+from crypto_core.incidents.runbooks.catalogue import ActionKind, CaptureKind, CheckKind
+from crypto_core.incidents.runbooks.runbook import RunbookStep
+from crypto_core.incidents.steps.step_contracts import ActionPlan, ActionResult, Captured, Situation, Toolbox
 from crypto_core.incidents.tokens.dependencies import TokenDependencies
 from crypto_core.incidents.tokens.toolbox import token_tools
 from crypto_core.incidents.tokens.verify_restored import RestoredTokens, restored_at

@@ -13,7 +13,7 @@ from console.sandbox.world import World
 from crypto_core.cipher import TokenCipher
 from crypto_core.envelope import Format
 from crypto_core.errors import RefusedError
-from crypto_core.incidents.catalogue import CaptureKind
+from crypto_core.incidents.runbooks.catalogue import CaptureKind
 from crypto_core.lists.paging import Query
 from crypto_core.references import TokenRef
 from tests.crypto_core.incidents.tokens.staging import Stage, put

@@ -10,8 +10,8 @@ from crypto_core.cipher import TokenCipher
 from crypto_core.envelope import Format
 from crypto_core.errors import NotConfirmedError, RefusedError
 from crypto_core.guard.consent import Consent, Danger
-from crypto_core.incidents.catalogue import ActionKind, CaptureKind, CheckKind
 from crypto_core.incidents.model import CheckState
+from crypto_core.incidents.runbooks.catalogue import ActionKind, CaptureKind, CheckKind
 from crypto_core.incidents.tokens.scoped import ScopedTokens
 from crypto_core.reencryption.plan import Selection, Verb
 from crypto_core.references import TokenRef

@@ -26,8 +26,8 @@ from crypto_core.errors import (
     RefusedError,
 )
 from crypto_core.guard.consent import Consent, Danger
-from crypto_core.incidents.catalogue import ActionKind, CaptureKind, CheckKind
 from crypto_core.incidents.model import CheckState
+from crypto_core.incidents.runbooks.catalogue import ActionKind, CaptureKind, CheckKind
 from crypto_core.incidents.tokens.action_plans import SAVE_UNCHECKED
 from crypto_core.reencryption.replacing_token.plan import VERB
 from crypto_core.references import TokenRef
@@ -253,7 +253,7 @@ _KILLED = """
 import os, sys
 from console.settings import load
 from console.container import Container
-from crypto_core.incidents.catalogue import ActionKind
+from crypto_core.incidents.runbooks.catalogue import ActionKind
 from crypto_core.reencryption.replacing_token import service as entering
 from crypto_core.secret import Secret
 from tests.crypto_core.incidents.tokens.staging import build

@@ -9,7 +9,13 @@ from typing import Any
 
 import pytest
 
-from crypto_core.incidents.catalogue import ACTION_OPTIONS, ActionKind, CaptureKind, CheckKind, PhaseKind
+from crypto_core.incidents.runbooks.catalogue import (
+    ACTION_OPTIONS,
+    ActionKind,
+    CaptureKind,
+    CheckKind,
+    PhaseKind,
+)
 from crypto_core.text.cleaning import clean
 from tests.crypto_core.incidents.tokens.staging import Stage
 
@@ -50,6 +56,6 @@ def test_every_step_can_be_done_and_says_what_to_do_if_it_fails(
             answers[step["id"]] = step.get("choices", [])
             assert not (step.get("choices") and (action or "check" in step))
             assert max(map(len, step["do"])) <= 500
-    if find_spec("crypto_core.incidents.runbook_toml"):
-        reading = import_module("crypto_core.incidents.runbook_toml")
+    if find_spec("crypto_core.incidents.runbooks.runbook_toml"):
+        reading = import_module("crypto_core.incidents.runbooks.runbook_toml")
         assert reading.read_runbook(text).id == name

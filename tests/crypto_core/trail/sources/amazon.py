@@ -13,7 +13,7 @@ from typing import Any
 from crypto_core.aws.kms import KmsApi
 from crypto_core.errors import KmsAccessDeniedError
 from crypto_core.trail.columns import seconds
-from crypto_core.trail.sources.engines import EngineSettings
+from crypto_core.trail.sources.engines.engines import EngineSettings
 from crypto_core.trail.sources.puller import EventPuller
 from crypto_core.trail.sources.report import PullProgress
 from crypto_core.trail.store import EventStore

@@ -1,0 +1,1 @@
+"""The Textual application on a terminal, from its start to its end."""

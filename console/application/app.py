@@ -1,0 +1,524 @@
+"""The console on a terminal: its screens, its themes, what can be done everywhere, and how it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from functools import partial
+from typing import TYPE_CHECKING, ClassVar
+
+from textual import on
+from textual.app import App
+from textual.binding import Binding, BindingType
+from textual.command import CommandPalette
+from textual.events import Event, Key, Paste
+from textual.widgets import Input
+from textual.worker import WorkerFailed
+
+from console.application.main_screens import NAMES, main_screen
+from console.application.terminal import Title
+from console.application.themes import DARK, THEMES, defaults_for, theme_after, theme_named
+from console.crash import EXIT_CODE, crash_report
+from console.garbage import collect_again
+from crypto_core.log.tracebacks import crash_lines
+from crypto_core.text.cleaning import clean
+from screens.actions.action import Action, ActionScope
+from screens.actions.performing import Actor, bindings, perform, within_reach
+from screens.actions.registry import ACTIONS
+from screens.ages import Clock, system_clock
+from screens.asking import ask
+from screens.blocking import DaemonThreads, Trouble
+from screens.command_line.palette import ActionProvider
+from screens.command_line.screen import ENTER, CommandLine
+from screens.command_line.screen import CommandChoice as Command
+from screens.facts import Facts
+from screens.main_screen import MainScreen
+from screens.memory import Memory
+from screens.navigation import Navigation
+from screens.routes import (
+    ApprovalsBehind,
+    EntriesBehind,
+    EventBehind,
+    EventsBehind,
+    EventsNarrowed,
+    EvidenceBehind,
+    EvidenceListBehind,
+    FindingsBehind,
+    Followed,
+    IncidentBehind,
+    JobBehind,
+    JobErrorsBehind,
+    KeyBehind,
+    KeyUseBehind,
+    PivotsBehind,
+    PolicyBehind,
+    PrincipalBehind,
+    RotationBehind,
+    TimelineBehind,
+    TokensBehind,
+    WatchBehind,
+)
+from screens.services import JobProcesses, Services
+from screens.widgets.line_input import LONGEST
+
+if TYPE_CHECKING:
+    from crypto_core.log.logbook import LogBook
+    from screens.context.screen import ContextChange
+    from screens.help.screen import Doable
+
+_RANKS = dict.fromkeys(ActionScope, 0) | {
+    ActionScope.EVERYWHERE: 1,
+    ActionScope.TABLE: 2,
+    ActionScope.LIST: 3,
+}
+"""In which order commands are offered: those of the screen first, moving about last."""
+
+_log = logging.getLogger(__name__)
+
+ROWS_FIRST_SECONDS = 0.4
+LOADED_SECONDS = 2.0
+"""After so long everything that is needed at first has been loaded."""
+SURROUNDINGS_SECONDS = 10
+"""How often it is asked where the console works: trouble shows, and goes, within that time."""
+
+
+class KeydeckApp(Actor, App[None]):
+    """Main screens side by side over one bundle of services. `return_code` is 0, or 3 after a crash."""
+
+    TITLE = "keydeck"
+    SUB_TITLE = "envelope encryption of API tokens"
+    ENABLE_COMMAND_PALETTE = False
+    CSS = "Toast { background: $panel; padding: 0 1; }"
+    ACTS: ClassVar[tuple[ActionScope, ...]] = (ActionScope.EVERYWHERE,)
+    BINDINGS: ClassVar[list[BindingType]] = [
+        *bindings(ActionScope.EVERYWHERE),
+        Binding("ctrl+q", "quit", "quit", show=False, priority=True, system=True),
+    ]
+
+    def __init__(
+        self,
+        services: Services,
+        *,
+        start_screen: str = "status",
+        clock: Clock = system_clock,
+        memory: Memory | None = None,
+        log: LogBook | None = None,
+        theme: str = "",
+        intervals: Mapping[str, float] | None = None,
+        keys: Mapping[str, str] | None = None,
+        reduced_motion: bool = False,
+    ) -> None:
+        """`keys` are other keys for actions, by the action's id. `theme` is the one of the settings."""
+        super().__init__()
+        self.use_command_palette = True
+        for known in THEMES:
+            self.register_theme(known)
+        self.facts = Facts(self, services, clock, memory=memory, intervals=intervals, log=log)
+        chosen = self.facts.memory.theme or theme
+        self.theme = theme_named(chosen, self.available_themes) or DARK.name
+        if reduced_motion:
+            self.animation_level = "none"
+        self.navigation = Navigation(
+            self,
+            {name: partial(main_screen, name, self.facts) for name in NAMES},
+        )
+        self._start_screen = start_screen
+        self._crews: list[JobProcesses] = []
+        """What works on jobs in places that were left: it goes on there."""
+        self._terminal_title = Title()
+        self.set_keymap(dict(keys or {}))
+
+    # What actions are told
+
+    @property
+    def read_only(self) -> bool:
+        """True if nothing may be changed."""
+        return self.facts.read_only
+
+    def tell(self, message: str, *, trouble: bool = False) -> None:
+        """Say something in passing; the text is text, never markup."""
+        self.notify(clean(message), severity="warning" if trouble else "information", markup=False)
+
+    def get_theme_variable_defaults(self) -> dict[str, str]:
+        """Colours of ours that a foreign theme doesn't define."""
+        return defaults_for(self.current_theme)
+
+    # From beginning to end
+
+    async def on_mount(self) -> None:
+        """Begin on the first screen, with everything asked for."""
+        asyncio.get_running_loop().set_default_executor(DaemonThreads())
+        self.facts.subscribe(self, lambda _: self._show_title())
+        self.screen_change_signal.subscribe(self, lambda _: self._show_title())
+        await self.navigation.start(self._start_screen)
+        if self._start_screen in ("status", "keys"):
+            self.facts.ask_all()
+        else:
+            # Rows first: loading AWS's library takes the time that they need to be painted.
+            self.set_timer(ROWS_FIRST_SECONDS, self.facts.ask_all)
+        self.set_interval(SURROUNDINGS_SECONDS, self.facts.ask_surroundings)
+        self.set_timer(LOADED_SECONDS, collect_again)
+
+    async def on_event(self, event: Event) -> None:
+        """What is pasted is foreign text: it enters cleaned, whatever it is pasted into."""
+        if isinstance(event, Paste) and not event.is_forwarded:
+            event = Paste(clean(event.text, LONGEST))
+        await super().on_event(event)
+
+    def on_key(self, event: Key) -> None:
+        """A letter that no field took though one is there was typed before it was: it is the field's."""
+        text = ENTER if event.key == "enter" else event.character if event.is_printable else None
+        if text is None:
+            return
+        if isinstance(self.screen, CommandLine):
+            self.screen.type_ahead(text)
+            event.prevent_default()
+        elif isinstance(self.focused, Input) and text != ENTER:
+            self.focused.insert_text_at_cursor(text)
+            event.prevent_default()
+
+    def on_unmount(self) -> None:
+        """Tell the calls that are under way that nobody waits for them."""
+        self.facts.leave()
+        self._terminal_title.restore()
+
+    def _show_title(self) -> None:
+        """Name the place in the terminal's tab."""
+        place = self.facts.surroundings.value
+        where = [place.environment, place.database] if place is not None else []
+        screen = self.screen.crumb[0] if isinstance(self.screen, MainScreen) else ""
+        self._terminal_title.show(self._driver, " ".join(filter(None, ["keydeck", *where, screen])))
+
+    @on(Followed)
+    async def follow(self, event: Followed) -> None:
+        """Go to the tokens or the key behind a line, unless the operator has gone elsewhere meanwhile."""
+        if event.origin is not self.screen:
+            return
+        # Each is loaded when it is first opened: nothing holds up the first rows.
+        match event.target:
+            case TokensBehind(filter=expression):
+                from screens.connections.screen import ConnectionsScreen
+
+                screen: MainScreen = ConnectionsScreen(self.facts, expression)
+            case KeyBehind(key_arn=arn):
+                from screens.keys.key_screen import KeyScreen
+
+                screen = KeyScreen(self.facts, arn)
+            case FindingsBehind(filter=expression):
+                from screens.findings.screen import FindingsScreen
+
+                screen = FindingsScreen(self.facts, expression)
+            case JobBehind(job=job):
+                from screens.jobs.job_screen import JobScreen
+
+                screen = JobScreen(self.facts, job)
+            case JobErrorsBehind(job=job, kind=kind):
+                from screens.jobs.errors_screen import JobErrorsScreen
+
+                screen = JobErrorsScreen(self.facts, job, kind)
+            case (
+                IncidentBehind()
+                | EvidenceListBehind()
+                | EvidenceBehind()
+                | EntriesBehind()
+                | ApprovalsBehind()
+            ):
+                from screens.incidents.ways import incident_screen_behind
+
+                screen = incident_screen_behind(self.facts, event.target)
+            case RotationBehind(old=old, new=new):
+                from screens.keys.guide_screen import GuideScreen
+
+                screen = GuideScreen(self.facts, old, new)
+            case PolicyBehind(key_arn=arn):
+                from screens.keys.policy_screen import PolicyScreen
+
+                screen = PolicyScreen(self.facts, arn)
+            case (
+                EventsBehind()
+                | EventBehind()
+                | PivotsBehind()
+                | PrincipalBehind()
+                | KeyUseBehind()
+                | TimelineBehind()
+                | WatchBehind()
+                | EventsNarrowed()
+            ):
+                from screens.events.ways import back_to_events, screen_behind
+
+                found = screen_behind(self.facts, event.target)
+                if found is None:
+                    await self.navigation.ascend(back_to_events(self.screen_stack, event.target))
+                    return
+                screen = found
+            case _:
+                return
+        if not await self.navigation.deeper(screen):
+            self.tell("That is deep enough: Esc goes back.")
+
+    # Actions
+
+    async def do_status(self) -> None:
+        """To Status."""
+        await self.navigation.go("status")
+
+    async def do_connections(self) -> None:
+        """To Connections."""
+        await self.navigation.go("connections")
+
+    async def do_keys(self) -> None:
+        """To Keys."""
+        await self.navigation.go("keys")
+
+    async def do_events(self) -> None:
+        """To the events."""
+        await self.navigation.go("events")
+
+    async def do_incidents(self) -> None:
+        """To the incidents."""
+        await self.navigation.go("incidents")
+
+    async def do_jobs(self) -> None:
+        """To the jobs."""
+        await self.navigation.go("jobs")
+
+    async def do_findings(self) -> None:
+        """To what is wrong with the keys."""
+        await self.navigation.go("findings")
+
+    async def do_log(self) -> None:
+        """To the log."""
+        await self.navigation.go("log")
+
+    async def do_back(self) -> None:
+        """One step back within the screen, else to the screen below."""
+        if isinstance(self.screen, MainScreen) and not self.screen.back():
+            await self.navigation.back()
+
+    async def action_ascend(self, depth: int) -> None:
+        """Back to a screen of the path in the header."""
+        await self.navigation.ascend(depth)
+
+    async def do_previous(self) -> None:
+        """Back and forth between the last two places."""
+        if not await self.navigation.previous():
+            self.tell("There is no place before this one.")
+
+    def do_help(self) -> None:
+        """Explain what can be done on this screen, now."""
+        from screens.help.screen import Help
+
+        title = self.screen.crumb[0] if isinstance(self.screen, MainScreen) else ""
+        self.push_screen(Help(title, self._doables()))
+
+    def _doables(self) -> list[Doable]:
+        from screens.help.screen import Doable
+
+        keys: dict[str, list[str]] = {}
+        for active in self.screen.active_bindings.values():
+            keys.setdefault(active.binding.id or "", []).append(self.get_key_display(active.binding))
+        doables = []
+        for actor, action in within_reach(self.screen):
+            why_not = "" if actor.possible(action) else "not now"
+            if action.changes and self.read_only:
+                why_not = "read-only"
+            doables.append(Doable(action, tuple(dict.fromkeys(keys.get(action.id, ()))), why_not))
+        order = {action.id: number for number, action in enumerate(ACTIONS)}
+        return sorted(doables, key=lambda d: order[d.action.id])
+
+    def do_command(self) -> None:
+        """Type a command."""
+        values = {"theme": tuple(self._theme_names()), "filter": self._saved_names(), "sort": self._sorts()}
+        choices = [
+            Command(
+                action.name,
+                action.argument,
+                action.explanation,
+                bool(actor.possible(action)) and not (action.changes and self.read_only),
+                values.get(action.name, ()),
+            )
+            for actor, action in sorted(within_reach(self.screen), key=lambda pair: _RANKS[pair[1].scope])
+        ]
+        line = CommandLine(choices, self.facts.memory.history("command"))
+        self.push_screen(line, self._typed)
+
+    async def _typed(self, text: str | None) -> None:
+        if text:
+            self.facts.memory.remember("command", text)
+            await self.run_command(text)
+
+    async def run_command(self, text: str) -> bool:
+        """Do what a command says, as if its key had been pressed; returns whether it was begun."""
+        name, _, argument = text.strip().partition(" ")
+        for actor, action in within_reach(self.screen):
+            if name.lower() in action.commands:
+                return await perform(actor, action, argument.strip())
+        self.tell(f"There is no command :{name} here. ? lists what there is.", trouble=True)
+        return False
+
+    def do_palette(self) -> None:
+        """Find a command by any part of its words."""
+        if not isinstance(self.screen, CommandPalette):
+            self.push_screen(
+                CommandPalette(providers=[ActionProvider], placeholder="Part of a command's words")
+            )
+
+    def do_refresh(self) -> None:
+        """Ask for what this screen shows anew."""
+        self.facts.ask_surroundings()
+        if isinstance(self.screen, MainScreen):
+            self.screen.ask_anew()
+
+    def do_pause(self) -> None:
+        """Pause refreshing by itself, or go on."""
+        if isinstance(self.screen, MainScreen):
+            self.screen.refreshing.pause()
+            self.screen.show_facts()
+
+    def do_interval(self, seconds: str) -> None:
+        """Refresh this screen so often by itself; without a number, the next interval that is offered."""
+        if not isinstance(self.screen, MainScreen):
+            return
+        refreshing = self.screen.refreshing
+        if not seconds:
+            refreshing.choose(refreshing.next())
+        elif seconds == "never":
+            refreshing.choose(0)
+        else:
+            try:
+                wanted = float(seconds.removesuffix("s"))
+            except ValueError:
+                wanted = -1
+            if not 1 <= wanted <= 86_400:
+                self.tell("How many seconds, from 1 to 86,400? Or never.", trouble=True)
+                return
+            refreshing.choose(wanted)
+        words = f"every {refreshing.seconds:g} s" if refreshing.seconds else "only when asked"
+        self.tell(f"This screen refreshes {words}.")
+        self.screen.show_facts()
+
+    def do_theme(self, name: str) -> None:
+        """Another theme: the one that is named, or the next one."""
+        chosen = theme_named(name, self.available_themes) if name else theme_after(self.theme)
+        if chosen is None:
+            self.tell(f"There is no theme {name}. Themes: {', '.join(self._theme_names())}.", trouble=True)
+            return
+        self.theme = chosen
+        self.facts.memory.remember_theme(chosen)
+        self.tell(f"Theme: {chosen}")
+
+    def _theme_names(self) -> list[str]:
+        own = [theme.name for theme in THEMES]
+        return [*own, *(name for name in self.available_themes if name not in own)]
+
+    def _saved_names(self) -> tuple[str, ...]:
+        if not isinstance(self.screen, MainScreen):
+            return ()
+        return tuple(f"@{name}" for name in self.facts.memory.saved_filters(self.screen.NAME))
+
+    def _sorts(self) -> tuple[str, ...]:
+        for actor, action in within_reach(self.screen):
+            if action.id == "table.sort":
+                listing = getattr(actor, "listing", None)
+                return tuple(c.name for c in listing.columns if c.sort) if listing is not None else ()
+        return ()
+
+    # Where to work
+
+    def do_context(self, argument: str) -> None:
+        """Another AWS profile, Region or database."""
+        from screens.context.screen import ContextChange, ContextDialog
+
+        contexts = self.facts.services.contexts
+        if contexts is None:
+            self.tell("This place can't be changed.", trouble=True)
+            return
+        if not argument:
+            self.push_screen(ContextDialog(contexts), self._switch)
+            return
+        kind, _, name = argument.partition(" ")
+        if kind not in ("profile", "region", "database") or not name.strip():
+            self.tell("Write :context profile NAME, region NAME or database NAME.", trouble=True)
+            return
+        self._switch(ContextChange(**{kind: name.strip()}))
+
+    def _switch(self, choice: ContextChange | None) -> None:
+        contexts = self.facts.services.contexts
+        if choice is None or contexts is None:
+            return
+        switch = partial(
+            contexts.switch, profile=choice.profile, region=choice.region, database=choice.database
+        )
+        ask(self, lambda _: switch(), self._switched, group="switch")
+
+    async def _arrive(self, services: Services) -> None:
+        if (crew := self.facts.services.job_processes) is not None:
+            self._crews.append(crew)
+        self.facts.use(services)
+        await self.navigation.start_over()
+        self.tell("Working there now: everything is asked for anew.")
+
+    def _switched(self, answer: Services | Trouble) -> None:
+        if isinstance(answer, Trouble):
+            self.tell(str(answer), trouble=True)
+        else:
+            self.call_later(self._arrive, answer)
+
+    # The end
+
+    def action_help_quit(self) -> None:
+        """Ctrl+C does not quit: an operator may only want to copy."""
+        self.tell("q quits")
+
+    async def do_quit(self) -> None:
+        """Leave at once."""
+        await self.action_quit()
+
+    async def action_quit(self) -> None:
+        """Leave at once; while this console works on a job or an incident's step, only if that is meant."""
+        from screens.incidents.running import runs_of
+
+        jobs = self._jobs_here()
+        actions = {incident: run.words for (incident, _), run in runs_of(self.facts).running.items()}
+        if not jobs and not actions:
+            self._leave(True)
+            return
+        from screens.jobs.leaving import Leaving
+
+        if isinstance(self.screen, Leaving):
+            self._leave(True)
+        else:
+            self.push_screen(Leaving(jobs, actions), self._leave)
+
+    def _leave(self, meant: bool | None) -> None:
+        if meant:
+            self.facts.leave()
+            self.exit()
+
+    def _jobs_here(self) -> tuple[int, ...]:
+        """The jobs that this console works on, here and in the places that were left."""
+        here = self.facts.services.job_processes
+        crews = [*self._crews, *([here] if here is not None else [])]
+        return tuple(sorted({job for crew in crews for job in crew.at_work()}))
+
+    def possible(self, action: Action) -> bool | None:
+        """Grey out what leads nowhere."""
+        if action.name == "context" and self.facts.services.contexts is None:
+            return None
+        if action.id == "everywhere.jobs" and self.facts.services.jobs is None:
+            return False
+        if action.id == "everywhere.incidents" and self.facts.services.incidents is None:
+            return False
+        return super().possible(action)
+
+    def _handle_exception(self, error: Exception) -> None:
+        """End with a report without values, where Textual would print every frame's local variables."""
+        if self._exception is None:
+            self._exception = error
+            self._exception_event.set()
+        self._return_code = EXIT_CODE
+        cause = error.error if isinstance(error, WorkerFailed) else error
+        _log.error("The console stopped: %s", "\n".join(crash_lines(cause)))
+        self._exit_renderables.append(crash_report(error))
+        self._close_messages_no_wait()

@@ -1,0 +1,73 @@
+"""The console on a terminal, until the operator leaves."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from console.settings import Settings
+
+
+GRACE_SECONDS = 5.0
+"""How long processes that work on jobs may take to write what they hold before the terminal is given back."""
+
+
+def open_console(
+    *, read_only: bool | None, screen: str, settings: Settings | None = None, remember: bool = True
+) -> int:
+    """Run the console until the operator leaves; returns the exit code. Raises SettingsError.
+
+    `settings` stands in for what files and environment say, for the sandbox. Without `remember` nothing of
+    what the operator chose is kept.
+    """
+    from console.application.hangup import ended_with_the_terminal
+    from console.garbage import uncollected
+
+    with ended_with_the_terminal(), uncollected():
+        return _run(read_only=read_only, screen=screen, settings=settings, remember=remember)
+
+
+def _run(*, read_only: bool | None, screen: str, settings: Settings | None, remember: bool) -> int:
+    from console.application.context import ConsoleContexts
+    from console.application.prefetch import foreseen
+    from console.files.logfile import logging_to
+    from console.files.memory_file import remembered
+    from console.settings import load
+    from screens.memory import Memory
+
+    settings = settings or load({"read_only": read_only}).settings
+    with logging_to(settings) as log:
+        contexts = ConsoleContexts(settings)
+        try:
+            memory = remembered() if remember else Memory()
+            services = foreseen(contexts.services, screen, memory)
+            # Loaded while the database answers.
+            from console.application.app import KeydeckApp
+            from console.application.keymap import checked_keys
+
+            app = KeydeckApp(
+                services,
+                start_screen=screen,
+                memory=memory,
+                log=log,
+                theme=settings.theme,
+                intervals=settings.refresh,
+                keys=checked_keys(settings.keys),
+                reduced_motion=settings.reduced_motion,
+            )
+            app.run()
+        finally:
+            left = contexts.close()
+            _say_left(left, stays=remember)
+            if left:
+                contexts.wait(GRACE_SECONDS)
+        return app.return_code or 0
+
+
+def _say_left(jobs: tuple[int, ...], *, stays: bool = True) -> None:
+    """Say which jobs nobody here works on any more: where they stand is in the database, if that stays."""
+    from console.printed.printing import say
+
+    for job in jobs:
+        how = f"It goes on with: keydeck jobs join {job}" if stays else "It ends with the sandbox."
+        say(f"Job {job} is no longer worked on from here. {how}")

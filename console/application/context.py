@@ -1,0 +1,214 @@
+"""Where the console works, changed while it runs: another AWS profile, Region or database.
+
+A choice is checked against what AWS's configuration files and the settings offer; whether anybody answers
+there shows in the surroundings. What was set to be read only stays so.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
+
+from sqlalchemy import Engine
+
+from console.container import Container
+from console.lazy_services import if_made
+from console.settings import Settings, masked_url
+from crypto_core.errors import KeydeckError, SettingsError
+from crypto_core.text.cleaning import clean
+from screens.services import Context, DatabaseChoice, Offered, Services, Surroundings
+
+if TYPE_CHECKING:
+    from console.host.host_processes import HostProcesses
+
+DEFAULT = "default"
+"""What the database of DATABASE_URL is called."""
+
+_log = logging.getLogger(__name__)
+
+
+class ConsoleContexts:
+    """The services of one place at a time. Thread-safe; see `screens.services.Contexts`."""
+
+    def __init__(self, settings: Settings, *, making: Callable[[Settings], Container] = Container) -> None:
+        """`settings` say where to begin. Raises SettingsError."""
+        self._settings = settings
+        self._making = making
+        self._lock = Lock()
+        self._chosen = Context(settings.profile or "", "", DEFAULT)
+        self._container = making(settings)
+        self._left: WeakSet[Engine] = WeakSet()
+        self._processes: list[HostProcesses] = []
+
+    @property
+    def services(self) -> Services:
+        """The services for where the console works now."""
+        return self._services(self._container)
+
+    def current(self) -> Context:
+        """Return where the console works now."""
+        with self._lock:
+            chosen, container = self._chosen, self._container
+        try:
+            region = chosen.region or container.kms.regions[0]
+        except KeydeckError:
+            region = ""
+        return replace(chosen, region=region)
+
+    def offered(self) -> Offered:
+        """Return what can be switched to."""
+        profiles, trouble = self._profiles()
+        first = () if self._settings.profile else ("",)
+        regions = dict.fromkeys([*self._settings.regions, self.current().region, *self._known_regions()])
+        databases = [(DEFAULT, self._settings.required_database_url())]
+        databases += [(name, d.url) for name, d in self._settings.databases.items() if name != DEFAULT]
+        return Offered(
+            profiles=(*first, *(p for p in profiles if clean(p, 200) == p)),
+            regions=tuple(region for region in regions if region and clean(region, 60) == region),
+            databases=tuple(DatabaseChoice(clean(name, 60), masked_url(url)) for name, url in databases),
+            trouble=trouble,
+        )
+
+    def switch(
+        self, *, profile: str | None = None, region: str | None = None, database: str | None = None
+    ) -> Services:
+        """Return services for another place; Region "" is the one of the settings. Raises SettingsError."""
+        with self._lock:
+            before = self._chosen
+            chosen = Context(
+                before.profile if profile is None else self._checked_profile(profile),
+                before.region if region is None else self._checked_region(region),
+                before.database if database is None else self._checked_database(database),
+            )
+            container = self._making(self._settings_for(chosen))
+            self._left |= {self._container.engine, self._container.state_engine}
+            # What works on jobs there goes on.
+            if (started := if_made(self._container.job_processes)) is not None:
+                self._processes.append(started)
+            self._container, self._chosen = container, chosen
+        _log.info(
+            "Context: profile %s, Region %s, database %s.",
+            clean(chosen.profile) or "not set",
+            clean(chosen.region) or "as configured",
+            clean(chosen.database),
+        )
+        self._sweep()
+        return self._services(container)
+
+    def close(self) -> tuple[int, ...]:
+        """Close all connections that no call is using, and ask what works on jobs to end; waits for nothing.
+
+        Returns the jobs that were being worked on, in whichever place.
+        """
+        self._sweep()
+        if (started := if_made(self._container.job_processes)) is not None:
+            self._processes.append(started)
+        jobs = {job for one in self._processes for job in one.leave()}
+        self._container.close()
+        return tuple(sorted(jobs))
+
+    def wait(self, seconds: float) -> None:
+        """Wait for what was asked to end by `close`, for that long at most."""
+        for one in self._processes:
+            one.wait(seconds)
+
+    def _services(self, container: Container) -> Services:
+        return replace(container.services, surroundings=partial(self._surroundings, container), contexts=self)
+
+    def _surroundings(self, container: Container) -> Surroundings:
+        self._sweep()
+        return container.services.surroundings()
+
+    def _sweep(self) -> None:
+        """Close what idles of the places that were left.
+
+        A call under way there keeps its connection to its end, and may open others: so again, now and then.
+        """
+        with self._lock:
+            left = list(self._left)
+        for engine in left:
+            engine.dispose()
+
+    def _settings_for(self, chosen: Context) -> Settings:
+        update: dict[str, object] = {"profile": chosen.profile or None}
+        if chosen.region:
+            update["regions"] = tuple(dict.fromkeys([chosen.region, *self._settings.regions]))
+        if chosen.database != DEFAULT:
+            database = self._settings.databases[chosen.database]
+            update |= {
+                "database_url": database.url,
+                "environment": database.environment or chosen.database[:20],
+                "environment_colour": database.environment_colour,
+            }
+        return self._settings.model_copy(update=update)
+
+    def _checked_profile(self, name: str) -> str:
+        if name == (self._settings.profile or ""):
+            return name
+        profiles, trouble = self._profiles()
+        if name in profiles:
+            return name
+        if trouble:
+            raise SettingsError(trouble, remedy="Mend the file, then choose again.")
+        known = ", ".join(clean(p, 60) for p in profiles[:20]) or "none"
+        raise SettingsError(
+            f"There is no AWS profile {clean(name, 60)!r}.",
+            remedy=f"Profiles: {known}. Add one with: aws configure sso.",
+        )
+
+    def _checked_region(self, name: str) -> str:
+        if not name or name in self._settings.regions:
+            return name
+        from botocore.exceptions import UnknownRegionError
+
+        try:
+            _regions_of_boto3().get_partition_for_region(name)
+        except UnknownRegionError as error:
+            raise SettingsError(
+                f"There is no AWS Region {clean(name, 60)!r}.", remedy="Write it as in eu-west-1."
+            ) from error
+        return name
+
+    def _checked_database(self, name: str) -> str:
+        if name == DEFAULT or name in self._settings.databases:
+            return name
+        known = ", ".join([DEFAULT, *(clean(d, 60) for d in self._settings.databases)])
+        raise SettingsError(
+            f"There is no database {clean(name, 60)!r} in the settings.",
+            remedy=f"Databases: {known}. Others go into the settings file, below [databases].",
+        )
+
+    def _profiles(self) -> tuple[list[str], str]:
+        """The profiles of AWS's configuration files, and why they can't be told."""
+        from botocore.exceptions import BotoCoreError
+        from botocore.session import Session
+
+        try:
+            return list(Session().available_profiles), ""
+        except (BotoCoreError, OSError) as error:
+            return [], f"AWS's configuration files can't be read: {clean(error, 200)}"
+
+    def _known_regions(self) -> list[str]:
+        """The Regions of this partition in which boto3 knows KMS."""
+        from botocore.exceptions import UnknownRegionError
+
+        session = _regions_of_boto3()
+        try:
+            partition = session.get_partition_for_region(self.current().region or "us-east-1")
+        except UnknownRegionError:
+            partition = "aws"
+        return list(session.get_available_regions("kms", partition_name=partition))
+
+
+def _regions_of_boto3() -> Any:
+    """A botocore session that knows the Regions whatever profiles and files say."""
+    from botocore.session import Session
+
+    nothing = dict.fromkeys(("config_file", "credentials_file"), (None, None, os.devnull, None))
+    return Session(session_vars={"profile": (None, None, None, None), **nothing})

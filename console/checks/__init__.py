@@ -1,0 +1,1 @@
+"""What `keydeck doctor` looks at on this machine."""

@@ -1,0 +1,122 @@
+"""The whole diagnosis: this machine, the settings, the database, AWS, CloudTrail's events, the sandbox."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from threading import Event
+
+from console.checks.machine import look_at_machine
+from console.checks.sandbox_parts import look_at_sandbox_parts
+from console.checks.settings_check import look_at_settings
+from console.settings import LoadedSettings
+from crypto_core.diagnosis import Area, Check, CheckOutcome, examine
+from crypto_core.diagnosis.examination import LIMIT_SECONDS
+from crypto_core.errors import SettingsError
+
+MACHINE, SETTINGS, DATABASE, STATE, AWS, EVENTS, SANDBOX = (
+    "this machine",
+    "settings",
+    "database",
+    "journal's database",
+    "AWS",
+    "CloudTrail's events",
+    "sandbox",
+)
+
+
+class FullDiagnosis:
+    """All checks. It opens connections of its own, which end with it, and changes nothing."""
+
+    def __init__(self, loaded: LoadedSettings | SettingsError) -> None:
+        """`loaded` are the settings, or why there are none: then the rest is looked at without them."""
+        self._loaded = loaded
+        self._areas = _areas(loaded)
+
+    @property
+    def areas(self) -> tuple[str, ...]:
+        """The headings, in the order in which they are shown."""
+        return tuple(area.title for area in self._areas)
+
+    def examine(
+        self, *, cancelled: Event | None = None, in_order: bool = False, limit: float = LIMIT_SECONDS
+    ) -> Iterator[Check]:
+        """Yield the checks as they are found, or area by area `in_order`, within `limit` seconds."""
+        return examine(self._areas, limit=limit, cancelled=cancelled, in_order=in_order)
+
+
+def _areas(loaded: LoadedSettings | SettingsError) -> tuple[Area, ...]:
+    theme = "" if isinstance(loaded, SettingsError) else loaded.settings.theme
+    own = (
+        Area(MACHINE, lambda _: look_at_machine(MACHINE, theme=theme)),
+        Area(SETTINGS, lambda _: look_at_settings(SETTINGS, loaded)),
+    )
+    sandbox = Area(SANDBOX, lambda _: look_at_sandbox_parts(SANDBOX))
+    if isinstance(loaded, SettingsError):
+        return (*own, _not_looked_at(DATABASE), _not_looked_at(AWS), _not_looked_at(EVENTS), sandbox)
+    return (*own, *_databases(loaded), *_aws(loaded), _events(loaded), sandbox)
+
+
+def _not_looked_at(title: str) -> Area:
+    check = Check(title, "all", CheckOutcome.SKIPPED, "Not looked at: the settings can't be used.")
+    return Area(title, lambda _: [check])
+
+
+def _databases(loaded: LoadedSettings) -> Iterator[Area]:
+    from crypto_core.diagnosis.database import DatabasePlace, look_at_database
+
+    settings = loaded.settings
+    if not settings.database_url:
+        check = Check(
+            DATABASE,
+            "address",
+            CheckOutcome.FAILED,
+            "No database is configured.",
+            "Set DATABASE_URL, or database_url in the settings file. To try Keydeck: keydeck demo.",
+        )
+        yield Area(DATABASE, lambda _: [check])
+    else:
+        place = DatabasePlace(
+            settings.database_url, "DATABASE_URL", DATABASE, settings.read_only, settings.all_tables
+        )
+        yield Area(DATABASE, partial(look_at_database, place))
+    if settings.state_url and settings.state_url != settings.database_url:
+        state = DatabasePlace(settings.state_url, "KEYDECK_STATE_URL", STATE, settings.read_only)
+        yield Area(STATE, partial(look_at_database, state))
+
+
+def _aws(loaded: LoadedSettings) -> Iterator[Area]:
+    from crypto_core.diagnosis.aws import Apis, AwsPlace, look_at_aws
+    from crypto_core.diagnosis.key_permissions import keys_of, look_at_key
+    from crypto_core.diagnosis.signing_keys import look_at_signing_key, signing_keys_of
+
+    settings = loaded.settings
+    place = AwsPlace(
+        regions=settings.regions,
+        profile=settings.profile,
+        write_key=settings.write_key,
+        trusted_keys=settings.trusted_keys,
+        read_only=settings.read_only,
+    )
+    apis = Apis(place)
+    yield Area(AWS, partial(look_at_aws, place, apis))
+    for key in keys_of(place):
+        yield Area(key.area, partial(look_at_key, key, place, apis))
+    for signing in signing_keys_of(settings.signing_key):
+        yield Area(signing.area, partial(look_at_signing_key, signing, apis))
+
+
+def _events(loaded: LoadedSettings) -> Area:
+    def look(stop: Event) -> Iterator[Check]:
+        from console.container import regions_of
+        from console.event_file import events_file
+        from crypto_core.aws.kms import KmsApi
+        from crypto_core.diagnosis.event_store import EventStorePlace, look_at_event_store
+
+        settings = loaded.settings
+        named = [key for key in (settings.write_key, *settings.trusted_keys) if key]
+        kms = KmsApi(settings.regions, profile=settings.profile, read_only=True)
+        regions = partial(regions_of, kms, named, settings)
+        return look_at_event_store(EventStorePlace(events_file(settings), EVENTS, regions), stop)
+
+    return Area(EVENTS, look)

@@ -1,0 +1,127 @@
+"""The settings as Keydeck finds them: the file, who may read it, the write key, and where the log goes."""
+
+from __future__ import annotations
+
+import os
+import stat
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import make_url
+from sqlalchemy.exc import ArgumentError
+
+from console.files.logfile import log_path
+from console.settings import FILE_VARIABLE, LoadedSettings, Settings, masked_url, settings_file
+from crypto_core.diagnosis import Check, CheckOutcome
+from crypto_core.diagnosis.trying import trying
+from crypto_core.errors import SettingsError
+from crypto_core.text.cleaning import clean
+
+
+def look_at_settings(area: str, loaded: LoadedSettings | SettingsError) -> Iterator[Check]:
+    """Yield the checks of the settings. No value of a secret is shown."""
+    path = settings_file()
+    yield _file(area, path, loaded)
+    yield from _file_permissions(area, path)
+    if isinstance(loaded, SettingsError):
+        return
+    settings = loaded.settings
+    yield _places(area, loaded)
+    yield _write_key(area, settings)
+    yield trying(area, "log file", lambda: _log(area, settings))
+
+
+def _file(area: str, path: Path, loaded: LoadedSettings | SettingsError) -> Check:
+    if isinstance(loaded, SettingsError):
+        return Check(area, "settings", CheckOutcome.FAILED, loaded.message, loaded.remedy)
+    if not path.exists():
+        return Check(
+            area, "settings", CheckOutcome.OK, f"From the environment alone; there is no file {path}."
+        )
+    named = f" (named by {FILE_VARIABLE})" if os.environ.get(FILE_VARIABLE) else ""
+    return Check(area, "settings", CheckOutcome.OK, f"Valid; the file is {path}{named}.")
+
+
+def _file_permissions(area: str, path: Path) -> Iterator[Check]:
+    """Nothing for a file that isn't there or can't be read: the check of its content says so."""
+    try:
+        mode = stat.S_IMODE(path.stat().st_mode)
+        with path.open("rb") as file:
+            secret = _holds_secret(tomllib.load(file))
+    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError):
+        return
+    said = f"Mode {mode:03o}"
+    if mode & 0o077 and secret:
+        said = f"{said}: the file holds a password, and others may read or change it."
+        yield Check(area, "file's mode", CheckOutcome.WARNING, said, f"chmod 600 {path}")
+    elif mode & 0o022:
+        said = f"{said}: others may change the settings."
+        yield Check(area, "file's mode", CheckOutcome.WARNING, said, f"chmod go-w {path}")
+    else:
+        yield Check(area, "file's mode", CheckOutcome.OK, f"{said}.")
+
+
+def _holds_secret(content: Any) -> bool:
+    """True if any text in the file is a key, or an address with a password."""
+    if isinstance(content, dict):
+        return "dev_key" in content or any(_holds_secret(value) for value in content.values())
+    if isinstance(content, list):
+        return any(_holds_secret(value) for value in content)
+    return isinstance(content, str) and "://" in content and _has_password(content)
+
+
+def _has_password(url: str) -> bool:
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError):
+        return "@" in url
+    return parsed.password is not None or any("pass" in name.lower() for name in parsed.query)
+
+
+def _places(area: str, loaded: LoadedSettings) -> Check:
+    settings = loaded.settings
+    if not settings.database_url:
+        return Check(area, "database", CheckOutcome.SKIPPED, "None is configured.")
+    origin = loaded.origins.get("database_url", "default")
+    return Check(area, "database", CheckOutcome.OK, f"{masked_url(settings.database_url)}, from {origin}.")
+
+
+def _write_key(area: str, settings: Settings) -> Check:
+    if settings.write_key:
+        return Check(area, "write key", CheckOutcome.OK, settings.write_key)
+    said = "None is configured: tokens are shown, but whether their key is the right one is not known."
+    remedy = "Set TOKEN_ENCRYPTION_KEY_ID to the key that the platform writes under, best as a key ARN."
+    return Check(area, "write key", CheckOutcome.WARNING, said, remedy)
+
+
+def _log(area: str, settings: Settings) -> Check:
+    path = log_path(settings)
+    if path is None:
+        return Check(area, "log file", CheckOutcome.SKIPPED, "None, as set: the log is kept in memory alone.")
+    remedy = "Set KEYDECK_LOG_FILE to a file that you may write, or to none."
+    trouble = _unwritable(path)
+    if trouble:
+        return Check(area, "log file", CheckOutcome.WARNING, f"{path} {trouble}.", remedy)
+    return Check(area, "log file", CheckOutcome.OK, f"{path}{'' if path.exists() else ' (not there yet)'}")
+
+
+def _unwritable(path: Path) -> str:
+    """Why the console could not write its log there, "" if it could. Creates nothing."""
+    try:
+        found = path.lstat()
+    except FileNotFoundError:
+        folder = path.parent
+        while not folder.exists() and folder != folder.parent:
+            folder = folder.parent
+        if not folder.is_dir():
+            return f"can't be made: {clean(folder)} is no folder"
+        return (
+            "" if os.access(folder, os.W_OK | os.X_OK) else f"can't be made: {clean(folder)} is not writable"
+        )
+    except OSError as error:
+        return f"can't be looked at: {clean(error.strerror)}"
+    if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid() or found.st_nlink > 1:
+        return "is not a plain file of yours"
+    return "" if os.access(path, os.W_OK) else "is not writable"

@@ -1,0 +1,1 @@
+"""Keydeck's own files on this machine: the log, and what the console remembers."""

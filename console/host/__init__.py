@@ -1,0 +1,1 @@
+"""Processes of this host that work on jobs, and how they are interrupted."""

@@ -1,0 +1,176 @@
+"""Jobs in words for a terminal: a list, one job, how it ended, which tokens are not written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from console.printed.printing import print_json, print_table, say
+from crypto_core.reencryption.jobs.model import JobPlan, JobState, JobView
+from crypto_core.text.cleaning import clean
+from crypto_core.text.counting import counted
+from screens.ages import span
+from screens.plan_words import takes_words
+
+if TYPE_CHECKING:
+    from crypto_core.reencryption.jobs.service import JobService
+
+
+def document_of(view: JobView, *, whole: bool = False) -> dict[str, Any]:
+    """Return a job as one JSON document; `whole` has the processes and both censuses too."""
+    job = view.job
+    document = view.as_json() | {
+        "from": job.source_key_arn,
+        "created_at": job.created_at.isoformat(),
+        "created_by": job.created_by,
+        "host": job.host,
+        "restores": job.restores,
+        "calls_per_second": view.calls_per_second,
+        "eta_seconds": view.eta_seconds,
+    }
+    if whole:
+        document |= {
+            "chunks": view.chunks,
+            "chunks_done": view.chunks_done,
+            "censuses_of_zero": view.zeroes,
+            "runners": [
+                {
+                    "host": runner.host,
+                    "pid": runner.pid,
+                    "actor": runner.actor,
+                    "seen_at": runner.seen_at.isoformat(),
+                    "ended": runner.ended,
+                }
+                for runner in view.runners
+            ],
+            "census_before": view.census_before,
+            "census_after": view.census_after,
+        }
+    return document
+
+
+def print_list(found: Sequence[JobView]) -> None:
+    """Print jobs as a table."""
+    print_table(
+        ("job", "state", "what", "planned", "written", "not written", "left", "tokens/s", "begun", "by"),
+        [
+            (
+                view.job.id,
+                view.state.value,
+                f"{view.job.verb.words}: {view.job.selection}",
+                view.job.planned,
+                view.done,
+                view.poisoned,
+                view.remaining,
+                round(view.tokens_per_second),
+                f"{view.job.created_at.astimezone(UTC):%Y-%m-%d %H:%M}",
+                view.job.created_by,
+            )
+            for view in found
+        ],
+    )
+
+
+def describe(view: JobView) -> Iterator[str]:
+    """Yield one job, line by line, cleaned."""
+    job = view.job
+    yield _line(f"job {job.id}: {view.state.value}", view.why)
+    yield _line(f"{job.verb.words}: {job.selection}")
+    if job.source_key_arn:
+        yield _line(f"from {job.source_key_arn}")
+    yield _line(f"to   {job.target_key_arn}")
+    yield _line(f"begun {_at(job.created_at)} by {job.created_by} on {job.host}")
+    if job.restores is not None:
+        yield _line(f"puts back what job {job.restores} replaced")
+    yield _line(
+        f"written {view.done:,} of {job.planned:,}, left {view.remaining:,}, not written {view.poisoned:,}, "
+        f"conflicts tried again {view.conflicts:,}"
+    )
+    throttled = sum(sample.throttled for sample in view.samples)
+    yield _line(
+        f"{counted(view.kms_calls, 'KMS call')} in {view.seconds:,.1f} s, "
+        f"{view.tokens_per_second:,.0f} tokens/s, at most {view.calls_per_second:,.0f} calls/s",
+        f"throttled of late {throttled:,}" if throttled else "",
+    )
+    if view.eta_seconds is not None and view.state is JobState.RUNNING:
+        yield _line(f"about {span(timedelta(seconds=view.eta_seconds))} to go")
+    for kind, tokens in view.errors.items():
+        yield _line(f"not written, {kind}: {tokens:,}")
+    for runner in view.runners:
+        words = "ended" if runner.ended else f"seen {_at(runner.seen_at)}"
+        yield _line(f"process {runner.pid} on {runner.host}, {words}, as {runner.actor}")
+    for remark in view.remarks:
+        yield _line(f"Note: {remark}")
+
+
+def print_unwritten(view: JobView, unwritten: Mapping[str, Sequence[tuple[str, str]]]) -> None:
+    """Print the tokens that can't be written, by kind; says where not all are named."""
+    for kind, tokens in unwritten.items():
+        for reference, reason in tokens:
+            click.echo(_line(f"not written, {kind}: {reference}", reason))
+        if len(tokens) < view.errors.get(kind, 0):
+            say(f"{kind}: {len(tokens):,} of {view.errors[kind]:,}. More with --limit.")
+
+
+def unwritten_of(work: JobService, view: JobView, limit: int) -> dict[str, list[tuple[str, str]]]:
+    """Return tokens that a job can't write, with their reasons, at most so many of each kind."""
+    return {
+        kind: [(u.reference, u.reason) for u in work.unwritten(view.job.id, kind, limit=limit)]
+        for kind in view.errors
+    }
+
+
+def say_end(view: JobView, *, as_json: bool, more: Mapping[str, Any] | None = None) -> None:
+    """Print where a job is now that nobody here works on it any more: the document, or words."""
+    if as_json:
+        print_json(document_of(view) | dict(more or {}))
+        return
+    for line in describe(view):
+        click.echo(line)
+    if view.state is JobState.RUNNING:
+        say(f"Job {view.job.id} is not at its end. Work on it with: keydeck jobs join {view.job.id}")
+    elif view.state in (JobState.PAUSED, JobState.FAILED):
+        say(f"Job {view.job.id} goes on after: keydeck jobs resume {view.job.id}")
+    if view.poisoned:
+        say(f"Not written: {view.poisoned:,}. Which, and why: keydeck jobs show {view.job.id} --errors")
+
+
+def code_of(view: JobView, *, interrupted: bool) -> int:
+    """Return the exit code: 0 only where every token is written."""
+    if view.complete:
+        return 0
+    if view.state is JobState.FAILED:
+        return 3
+    return 130 if interrupted and not view.state.ended else 1
+
+
+def print_takes(plan: JobPlan, *, processes: int | None, err: bool = False) -> None:
+    """Print what a job takes, and who loses access by it; `processes` None: as cores are full and free."""
+    for line in (takes_words(plan, processes), *(f"Loses access: {loss}" for loss in plan.losses)):
+        click.echo(_line(line), err=err)
+
+
+def takes_of(plan: JobPlan, processes: int | None) -> dict[str, Any]:
+    """Return what a job takes as a part of a dry run's document."""
+    return {
+        "kms_calls": plan.kms_calls,
+        "calls_per_second": plan.calls_per_second,
+        "estimated_seconds": round(plan.seconds, 1),
+        "estimated_dollars": round(plan.dollars, 4),
+        "quota": plan.quota,
+        "quota_share": round(plan.quota_share, 4),
+        "processes": processes,
+        "losses": list(plan.losses),
+        "plan_digest": plan.digest,
+    }
+
+
+def _line(text: str, more: str = "") -> str:
+    return clean(f"{text}: {more}" if more else text, 2_000)
+
+
+def _at(moment: datetime) -> str:
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"

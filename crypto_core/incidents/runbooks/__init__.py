@@ -1,0 +1,1 @@
+"""Runbooks: what they may name, read from TOML, kept in a library."""

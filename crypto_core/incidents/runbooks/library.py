@@ -1,0 +1,117 @@
+"""The runbooks that there are: the built-in ones, then those of the team's folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import resources
+from importlib.resources.abc import Traversable
+from pathlib import Path
+
+from crypto_core.errors import RunbookError
+from crypto_core.incidents.runbooks.runbook import Runbook
+from crypto_core.incidents.runbooks.runbook_toml import SIZE_LIMIT, read_runbook
+from crypto_core.text.cleaning import clean
+
+_FILE_LIMIT = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Shelf:
+    """The runbooks that can be read, and why others can't, a sentence each."""
+
+    runbooks: tuple[Runbook, ...]
+    troubles: tuple[str, ...] = ()
+
+
+class RunbookLibrary:
+    """Reads runbooks anew each time, so that a corrected file counts at once. Thread-safe."""
+
+    def __init__(self, folder: str | Path = "") -> None:
+        """`folder` holds the team's own runbooks as *.toml; "" for none."""
+        self._folder = Path(folder) if folder else None
+
+    def read(self) -> Shelf:
+        """Return all runbooks. A file that can't be read hides no other. Raises nothing."""
+        runbooks: dict[str, Runbook] = {}
+        troubles: list[str] = []
+        for read in (self._built_in, self._own):
+            for found in read():
+                if isinstance(found, str):
+                    troubles.append(found)
+                elif (other := runbooks.get(found.id)) is not None:
+                    told = RunbookError(
+                        f"{found.source}: id {found.id} is that of another runbook ({other.source}).",
+                        remedy="Give it an id of its own.",
+                    )
+                    troubles.append(str(told))
+                else:
+                    runbooks[found.id] = found
+        return Shelf(tuple(runbooks.values()), tuple(troubles))
+
+    def get(self, runbook: str) -> Runbook:
+        """Return one runbook by its id. Raises RunbookError, which says what there is and what is broken."""
+        shelf = self.read()
+        for found in shelf.runbooks:
+            if found.id == runbook:
+                return found
+        known = ", ".join(found.id for found in shelf.runbooks) or "none"
+        raise RunbookError(
+            f"There is no runbook {clean(runbook, 60)!r}; there is: {known}.", remedy=" ".join(shelf.troubles)
+        )
+
+    def _built_in(self) -> Iterator[Runbook | str]:
+        folder = resources.files(__package__).joinpath("builtin")
+        if folder.is_dir():
+            for file in sorted(folder.iterdir(), key=lambda one: one.name):
+                if file.name.endswith(".toml"):
+                    yield _read(file, "built in", f"built-in {file.name}")
+
+    def _own(self) -> Iterator[Runbook | str]:
+        if self._folder is None:
+            return
+        try:
+            files = sorted(file for file in self._folder.iterdir() if file.suffix == ".toml")
+        except OSError as error:
+            told = RunbookError(
+                f"The folder of runbooks {self._folder} can't be read: {error.strerror}.",
+                remedy="Check KEYDECK_RUNBOOKS.",
+            )
+            yield str(told)
+            return
+        if len(files) > _FILE_LIMIT:
+            yield f"{clean(self._folder, 300)} holds more than {_FILE_LIMIT} runbooks; the rest is left out."
+        for file in files[:_FILE_LIMIT]:
+            yield _read(file, str(file), str(file))
+
+
+def _read(file: Traversable | Path, source: str, named: str) -> Runbook | str:
+    """Return the runbook of a file, or why there is none; an error names the file."""
+    try:
+        text = _text(file, named)
+        return read_runbook(text, source) if source == named else _built_in(text, source, named)
+    except RunbookError as error:
+        return str(error)
+
+
+def _text(file: Traversable | Path, named: str) -> str:
+    try:
+        if not file.is_file():
+            raise RunbookError(f"{named} is not a file.")
+        with file.open("rb") as opened:
+            content = opened.read(SIZE_LIMIT + 1)
+    except OSError as error:
+        raise RunbookError(f"{named} can't be read: {error.strerror}.") from error
+    if len(content) > SIZE_LIMIT:
+        raise RunbookError(f"{named} is longer than {SIZE_LIMIT // 1024} KiB.")
+    try:
+        return content.decode()
+    except UnicodeDecodeError as error:
+        raise RunbookError(f"{named} is not text in UTF-8.") from error
+
+
+def _built_in(text: str, source: str, named: str) -> Runbook:
+    try:
+        return read_runbook(text, source)
+    except RunbookError as error:
+        raise RunbookError(f"{named}: {error.message}") from error

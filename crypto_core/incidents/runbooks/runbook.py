@@ -1,0 +1,95 @@
+"""A runbook: what to do, in which order, and what proves that it was done. Data, never code."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from crypto_core.incidents.runbooks.catalogue import (
+    ActionKind,
+    CaptureKind,
+    CheckKind,
+    PhaseKind,
+    SubjectKind,
+)
+
+OptionValue = str | int | bool
+
+
+@dataclass(frozen=True, slots=True)
+class StepCondition:
+    """A step that is needed only after a certain answer to an earlier one."""
+
+    step: str
+    answer: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunbookStep:
+    """One step. Texts are cleaned; `id` is unique in its runbook and never changes."""
+
+    id: str
+    title: str
+    purpose: str
+    """Why it is done, in two or three sentences."""
+    who: str = ""
+    """Whose step it is, such as the responder or the platform's team."""
+    do: tuple[str, ...] = ()
+    """What to do by hand, a line each; `{key}`, `{new_key}`, `{incident}` are filled in."""
+    action: ActionKind | None = None
+    action_options: Mapping[str, OptionValue] = field(default_factory=dict)
+    check: CheckKind | None = None
+    check_options: Mapping[str, OptionValue] = field(default_factory=dict)
+    captures: tuple[CaptureKind, ...] = ()
+    choices: tuple[str, ...] = ()
+    """The answers of a step that decides something; it is done once one is given."""
+    only_if: StepCondition | None = None
+    on_failure: str = ""
+    """What to do if the action fails or the check does not pass."""
+    budget_seconds: int = 0
+    """How long it should take; 0 for no budget."""
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """Steps that serve one purpose."""
+
+    kind: PhaseKind
+    title: str
+    steps: tuple[RunbookStep, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Runbook:
+    """A runbook as it was read. `digest` is SHA-256, in hex, over the text that it was read from."""
+
+    id: str
+    version: int
+    title: str
+    subject: SubjectKind
+    summary: str
+    phases: tuple[Phase, ...]
+    digest: str
+    source: str = "built in"
+    """"built in", or the file's path."""
+    text: str = field(default="", repr=False)
+    """The text itself: an incident keeps it, so that it goes on by the runbook that it began with."""
+
+    @property
+    def steps(self) -> tuple[RunbookStep, ...]:
+        """All steps, in their order."""
+        return tuple(step for phase in self.phases for step in phase.steps)
+
+    def step(self, step_id: str) -> RunbookStep:
+        """Return one step. Raises KeyError."""
+        for step in self.steps:
+            if step.id == step_id:
+                return step
+        raise KeyError(step_id)
+
+    def phase_of(self, step_id: str) -> Phase:
+        """Return the phase of a step. Raises KeyError."""
+        for phase in self.phases:
+            if any(step.id == step_id for step in phase.steps):
+                return phase
+        raise KeyError(step_id)

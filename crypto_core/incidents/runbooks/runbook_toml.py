@@ -1,0 +1,228 @@
+"""Runbooks from TOML (toml.io, version 1.0.0). Whatever they name is in the catalogue, or they are refused.
+
+id = "key-compromise"            # small letters, digits and hyphens; never changes
+version = 1
+title = "KMS key compromise"
+subject = "key"                  # key, tokens or database
+summary = "…"
+
+[[phase]]
+kind = "contain"                 # detect, contain, eradicate, recover or close
+title = "Contain"
+
+[[phase.step]]
+id = "lock-down"
+title = "Lock the old key down"
+purpose = "…"
+who = "The responder"
+do = ["Tell the platform's team that {key} only decrypts from now on."]
+action = "lock-down-key"         # or {kind = "…", option = …}
+check = {kind = "key-state", state = "Enabled"}
+captures = ["policy", "grants"]
+choices = ["yes", "no"]          # of a step that decides: it has neither action nor check
+only_if = {step = "leaked", answer = "yes"}
+on_failure = "…"
+budget = "10 min"                # or seconds
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import tomllib
+from collections.abc import Mapping
+
+from crypto_core.errors import RunbookError
+from crypto_core.incidents.runbooks.catalogue import (
+    ACTION_OPTIONS,
+    CHECK_OPTIONS,
+    ActionKind,
+    CaptureKind,
+    CheckKind,
+    Options,
+    PhaseKind,
+    SubjectKind,
+)
+from crypto_core.incidents.runbooks.fields import Fields, Word
+from crypto_core.incidents.runbooks.placeholders import PLACEHOLDERS, unknown_placeholders
+from crypto_core.incidents.runbooks.runbook import OptionValue, Phase, Runbook, RunbookStep, StepCondition
+from crypto_core.text.cleaning import clean
+
+SIZE_LIMIT = 256 * 1024
+"""Bytes of a runbook's text."""
+
+STEP_LIMIT = 60
+_PHASE_LIMIT = 20
+_MONTH_SECONDS = 31 * 86_400
+
+_ID = re.compile(r"[a-z][a-z0-9-]{0,39}")
+_TIME = re.compile(r"(\d{1,7}) ?(s|sec|seconds?|min|minutes?|h|hours?|d|days?)")
+_SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
+_DEMANDED = {CheckKind.KEY_STATE: "state"}
+
+
+def read_runbook(text: str, source: str = "built in") -> Runbook:
+    """Return the runbook that a text is; `source` is its file. Raises RunbookError: file, step and field."""
+    where = clean(source, 300) or "The runbook"
+    top = Fields(_table(text, where), where)
+    runbook_id = _id(top)
+    version = top.number("version", 1, 1_000_000)
+    if version is None:
+        top.refuse("version", "is missing")
+    title = top.text("title", 120, required=True)
+    subject = top.word("subject", SubjectKind)
+    if subject is None:
+        top.refuse("subject", "is missing")
+    summary = top.text("summary", 2_000, required=True)
+    earlier: dict[str, RunbookStep] = {}
+    phases = tuple(
+        _phase(table, f"{where}: phase {number}", where, earlier)
+        for number, table in enumerate(top.tables("phase", _PHASE_LIMIT), 1)
+    )
+    top.none_left()
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    return Runbook(runbook_id, version, title, subject, summary, phases, digest, where, text)
+
+
+def _table(text: str, where: str) -> Mapping[str, object]:
+    try:
+        size = len(text.encode())
+    except UnicodeEncodeError as error:
+        raise RunbookError(f"{where} is not text in UTF-8.") from error
+    if size > SIZE_LIMIT:
+        raise RunbookError(f"{where} is longer than {SIZE_LIMIT // 1024} KiB.")
+    try:
+        return tomllib.loads(text)
+    except RecursionError as error:
+        raise RunbookError(f"{where} is not TOML that can be read: it is nested too deeply.") from error
+    except ValueError as error:
+        raise RunbookError(f"{where} is not TOML: {clean(error, 200)}.") from error
+
+
+def _id(fields: Fields) -> str:
+    value = fields.take("id")
+    if not isinstance(value, str) or _ID.fullmatch(value) is None:
+        fields.refuse("id", "must be small letters, digits and hyphens, at most 40, a letter first")
+    return value
+
+
+def _phase(table: object, place: str, where: str, earlier: dict[str, RunbookStep]) -> Phase:
+    fields = Fields(table, place)
+    kind = fields.word("kind", PhaseKind)
+    if kind is None:
+        fields.refuse("kind", "is missing")
+    title = fields.text("title", 120, required=True)
+    steps = []
+    for number, step_table in enumerate(fields.tables("step", STEP_LIMIT), 1):
+        step = _step(step_table, f"{place}, step {number}", where, earlier)
+        earlier[step.id] = step
+        if len(earlier) > STEP_LIMIT:
+            raise RunbookError(f"{where} has more than {STEP_LIMIT} steps.")
+        steps.append(step)
+    fields.none_left()
+    return Phase(kind, title, tuple(steps))
+
+
+def _step(table: object, place: str, where: str, earlier: Mapping[str, RunbookStep]) -> RunbookStep:
+    fields = Fields(table, place)
+    step_id = _id(fields)
+    fields.where = f"{where}: step {step_id}"
+    if step_id in earlier:
+        fields.refuse("id", "is another step's already")
+    action, action_options = _kind(fields, "action", ActionKind, ACTION_OPTIONS)
+    check, check_options = _kind(fields, "check", CheckKind, CHECK_OPTIONS)
+    if check in _DEMANDED and _DEMANDED[check] not in check_options:
+        fields.refuse("check", f"{check} needs {_DEMANDED[check]}")
+    step = RunbookStep(
+        id=step_id,
+        title=fields.text("title", 120, required=True),
+        purpose=fields.text("purpose", 1_200, required=True),
+        who=fields.text("who", 120),
+        do=fields.texts("do", 500, 30),
+        action=action,
+        action_options=action_options,
+        check=check,
+        check_options=check_options,
+        captures=fields.words("captures", CaptureKind),
+        choices=fields.texts("choices", 60, 8),
+        only_if=_condition(fields, earlier),
+        on_failure=fields.text("on_failure", 1_200),
+        budget_seconds=_seconds(fields),
+    )
+    fields.none_left()
+    _fit_together(fields, step)
+    return step
+
+
+def _fit_together(fields: Fields, step: RunbookStep) -> None:
+    for name, lines in (("do", step.do), ("on_failure", (step.on_failure,))):
+        for unknown in (name for line in lines for name in unknown_placeholders(line)):
+            known = ", ".join(sorted(PLACEHOLDERS))
+            fields.refuse(name, f"has {{{clean(unknown, 40)}}}, which is none of {known}")
+    if step.choices:
+        if len(step.choices) < 2 or len({choice.casefold() for choice in step.choices}) < len(step.choices):
+            fields.refuse("choices", "must be two or more, and differ")
+        if step.action or step.check:
+            fields.refuse("choices", "can't stand beside an action or a check; make them steps of their own")
+    if step.check is CheckKind.EVIDENCE_CAPTURED and not step.captures:
+        fields.refuse("captures", f"is missing: {step.check} looks whether they were")
+
+
+def _kind(
+    fields: Fields, name: str, words: type[Word], options: Mapping[Word, Options]
+) -> tuple[Word | None, Mapping[str, OptionValue]]:
+    value = fields.take(name)
+    if value is None:
+        return None, {}
+    if isinstance(value, str):
+        return fields.known(name, value, words), {}
+    table = Fields(value, f"{fields.where}: {name}")
+    kind = table.word("kind", words)
+    if kind is None:
+        table.refuse("kind", "is missing")
+    given: dict[str, OptionValue] = {}
+    for option, type_ in options.get(kind, Options()).types.items():
+        taken: OptionValue | None
+        if type_ is int:
+            taken = table.number(option, 0, 10_000_000)
+        elif type_ is bool:
+            taken = table.take(option)
+            if taken is not None and not isinstance(taken, bool):
+                table.refuse(option, "is neither true nor false")
+        else:
+            taken = table.text(option, 120) or None
+        if taken is not None:
+            given[option] = taken
+    table.none_left()
+    return kind, given
+
+
+def _condition(fields: Fields, earlier: Mapping[str, RunbookStep]) -> StepCondition | None:
+    value = fields.take("only_if")
+    if value is None:
+        return None
+    table = Fields(value, f"{fields.where}: only_if")
+    step_id = table.text("step", 40, required=True)
+    answer = table.text("answer", 60, required=True)
+    table.none_left()
+    if step_id not in earlier:
+        table.refuse("step", f"{step_id!r} is no earlier step")
+    choices = earlier[step_id].choices
+    if answer not in choices:
+        offered = (
+            f"is none of {', '.join(choices)}" if choices else f"can't be: step {step_id} has no choices"
+        )
+        table.refuse("answer", f"{answer!r} {offered}")
+    return StepCondition(step_id, answer)
+
+
+def _seconds(fields: Fields) -> int:
+    value = fields.take("budget")
+    if value is None:
+        return 0
+    seconds = value if type(value) is int else -1
+    if isinstance(value, str) and (found := _TIME.fullmatch(value.strip())):
+        seconds = int(found[1]) * _SECONDS[found[2][0]]
+    if not 0 <= seconds <= _MONTH_SECONDS:
+        fields.refuse("budget", 'is no time such as "30 min", "2 h" or a number of seconds, up to 31 days')
+    return seconds

@@ -1,0 +1,1 @@
+"""Working on the steps of an incident: actions, checks, evidence, decisions."""

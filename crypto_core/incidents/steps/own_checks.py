@@ -1,0 +1,95 @@
+"""The checks that look at the incident itself: was the evidence captured, was the drill recorded."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+
+from crypto_core.database.state.incidents import IncidentStore, IncidentWhole
+from crypto_core.incidents.model import CheckResult, CheckState, EntryKind
+from crypto_core.incidents.runbooks.catalogue import CaptureKind, CheckKind
+from crypto_core.incidents.steps.evidence_sanitising import NOTHING_SHA256
+from crypto_core.incidents.steps.step_contracts import IncidentCheck, Situation
+
+EVIDENCE_CHECKS = frozenset({CheckKind.EVIDENCE_CAPTURED, CheckKind.DRILL_RECORDED})
+"""Checks that look at evidence: it is captured before they look, not after."""
+
+_LENGTHS = ("duration_seconds", "seconds", "took_seconds")
+
+
+def own_checks(store: IncidentStore) -> dict[CheckKind, IncidentCheck]:
+    """Return the checks that need nothing but the store."""
+    return {
+        CheckKind.EVIDENCE_CAPTURED: EvidenceCaptured(store),
+        CheckKind.DRILL_RECORDED: DrillRecorded(store),
+    }
+
+
+def kept_kinds(whole: IncidentWhole, step_id: str, *, nothing: bool = True) -> frozenset[str]:
+    """Return the kinds of evidence that a step has since its action last ended, or it was taken up again.
+
+    Unless `nothing` is set, those don't count of which there was nothing.
+    """
+    since = max(
+        (
+            entry.at
+            for entry in whole.entries
+            if entry.step_id == step_id and entry.kind in (EntryKind.ACTION.value, EntryKind.REOPENED.value)
+        ),
+        default=None,
+    )
+    return frozenset(
+        piece.kind
+        for piece in whole.evidence
+        if piece.step_id == step_id
+        and (since is None or piece.captured_at >= since)
+        and (nothing or piece.sha256 != NOTHING_SHA256)
+    )
+
+
+class EvidenceCaptured:
+    """Every kind of evidence that the step names has a piece."""
+
+    def __init__(self, store: IncidentStore) -> None:
+        self._store = store
+
+    def look(self, situation: Situation) -> CheckResult:
+        """Return which kinds are there, and which are missing."""
+        named = situation.step.captures
+        kept = kept_kinds(self._store.whole(situation.incident.id), situation.step.id)
+        missing = [kind.value for kind in named if kind.value not in kept]
+        lines = (f"Not captured yet: {', '.join(missing)}.",) if missing else ("All evidence is captured.",)
+        state = CheckState.NOT_YET if missing else CheckState.PASSED
+        return CheckResult(state, lines, len(named) - len(missing), len(named))
+
+
+class DrillRecorded:
+    """The incident has the evidence of a verification, with when it was and how long it took."""
+
+    def __init__(self, store: IncidentStore) -> None:
+        self._store = store
+
+    def look(self, situation: Situation) -> CheckResult:
+        """Return when the last verification was, and how long it took."""
+        whole = self._store.whole(situation.incident.id)
+        pieces = [
+            piece
+            for piece in whole.evidence
+            if piece.kind == CaptureKind.VERIFICATION.value and piece.sha256 != NOTHING_SHA256
+        ]
+        if not pieces:
+            return CheckResult(CheckState.NOT_YET, ("No verification is kept as evidence.",))
+        last = pieces[-1]
+        content = json.loads(self._store.content(situation.incident.id, last.id))
+        seconds = _length(content, whole.incident.declared_at, last.captured_at)
+        line = f"Verified on {last.captured_at:%Y-%m-%d} in {seconds:,.0f} s."
+        return CheckResult(CheckState.PASSED, (line, f"Evidence {last.id}, SHA-256 {last.sha256}."), 1, 1)
+
+
+def _length(content: object, declared_at: datetime, captured_at: datetime) -> float:
+    """How long the verification took; where that isn't told, how long after the declaration it was kept."""
+    if isinstance(content, dict):
+        for name in _LENGTHS:
+            if isinstance(content.get(name), int | float):
+                return float(content[name])
+    return (captured_at - declared_at).total_seconds()

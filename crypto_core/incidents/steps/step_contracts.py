@@ -1,0 +1,152 @@
+"""What actions, checks and captures are to the engine: given an incident and a step, they act or look.
+
+An action is planned first and shown; it runs only with a consent to exactly that plan. What it changes is
+journaled by the service that changes it, as everywhere. A check only looks. A capture returns JSON that is
+kept with its hash; it never holds a token, an envelope or a data key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from threading import Event
+from typing import Any, Protocol
+
+from crypto_core.guard.consent import Danger
+from crypto_core.incidents.model import CheckResult, Incident
+from crypto_core.incidents.runbooks.catalogue import ActionKind, CaptureKind, CheckKind
+from crypto_core.incidents.runbooks.runbook import RunbookStep
+from crypto_core.secret import Secret
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """Which step of which incident. `inputs` is what the operator has entered for it, by field name."""
+
+    incident: Incident
+    step: RunbookStep
+    inputs: Mapping[str, str | Secret] = field(default_factory=dict)
+    cancelled: Event | None = None
+
+    def text(self, name: str) -> str:
+        """Return an input that is no secret, "" where there is none."""
+        value = self.inputs.get(name, "")
+        return value if isinstance(value, str) else ""
+
+    def secret(self, name: str) -> Secret | None:
+        """Return an input that is a secret."""
+        value = self.inputs.get(name)
+        return value if isinstance(value, Secret) else None
+
+
+@dataclass(frozen=True, slots=True)
+class InputField:
+    """What an action needs to be told. `choices` are offered, each with a word on it. A secret is masked."""
+
+    name: str
+    label: str
+    default: str = ""
+    choices: tuple[tuple[str, str], ...] = ()
+    secret: bool = False
+    required: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class ActionPlan:
+    """What an action would do; nothing has been changed. Cleaned text. A subject of a consent.
+
+    `inner` is the plan of the service that does it, which only the action itself looks into.
+    """
+
+    title: str
+    digest: str
+    danger: Danger
+    confirmation: str = ""
+    does: tuple[str, ...] = ()
+    does_not: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    inner: Any = field(default=None, repr=False, compare=False)
+
+    def as_json(self) -> dict[str, Any]:
+        """The document that --dry-run prints."""
+        return {
+            "dry_run": True,
+            "title": self.title,
+            "danger": self.danger.value,
+            "confirmation": self.confirmation,
+            "plan": self.digest,
+            "does": list(self.does),
+            "does_not": list(self.does_not),
+            "warnings": list(self.warnings),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Captured:
+    """Something to keep as evidence: JSON that holds no token, envelope or data key."""
+
+    kind: CaptureKind
+    title: str
+    content: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ActionResult:
+    """What came of an action. `complete` is False where it goes on, or where a part failed."""
+
+    complete: bool
+    lines: tuple[str, ...] = ()
+    values: Mapping[str, str] = field(default_factory=dict)
+    """What is to be remembered in the incident."""
+    evidence: tuple[Captured, ...] = ()
+
+
+Progress = Callable[[int, int], None]
+"""Told how many of how many are done."""
+
+
+class IncidentAction(Protocol):
+    """One kind of action."""
+
+    def fields(self, situation: Situation) -> tuple[InputField, ...]:
+        """Return what has to be entered before it can be planned. May ask AWS and the database."""
+        ...
+
+    def plan(self, situation: Situation) -> ActionPlan:
+        """Return what would happen. Raises RefusedError and what its service raises."""
+        ...
+
+    def run(
+        self, situation: Situation, plan: ActionPlan, consent: Any, progress: Progress | None = None
+    ) -> ActionResult:
+        """Do what the plan says; `consent` is a Consent to `plan`.
+
+        Raises NotConfirmedError without one given as the plan demands, ReadOnlyError, and what its service
+        raises. Run again after a crash, it goes on where it was, or finds that it is done.
+        """
+        ...
+
+
+class IncidentCheck(Protocol):
+    """One kind of check."""
+
+    def look(self, situation: Situation) -> CheckResult:
+        """Return what is seen now. Trouble with AWS or the database is UNKNOWN, with its reason."""
+        ...
+
+
+class IncidentCapture(Protocol):
+    """One kind of evidence."""
+
+    def capture(self, situation: Situation) -> tuple[Captured, ...]:
+        """Return what is there now. Raises what its service raises."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Toolbox:
+    """All that steps can do, by the names of the catalogue. What isn't there can't be done here."""
+
+    actions: Mapping[ActionKind, IncidentAction] = field(default_factory=dict)
+    checks: Mapping[CheckKind, IncidentCheck] = field(default_factory=dict)
+    captures: Mapping[CaptureKind, IncidentCapture] = field(default_factory=dict)

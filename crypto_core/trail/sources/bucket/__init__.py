@@ -1,0 +1,1 @@
+"""A trail's bucket: its places, objects and signed digests."""

@@ -1,0 +1,365 @@
+"""Whether the files of a trail are as CloudTrail delivered them: its signed digest files tell.
+
+CloudTrail User Guide, "Custom implementations of CloudTrail log file integrity validation" and "CloudTrail
+digest file structure". A digest names the files of an hour with their hashes, is signed by a key of its
+Region (SHA-256 with RSA), and holds hash and signature of the digest before it: what was changed, deleted or
+left out breaks the chain. A file that nobody signed is not looked for: digests tell of what was delivered.
+One comes every hour, whether anything happened or not: where the last ones are missing, they were deleted.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from threading import Event
+from typing import Any
+
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import load_der_public_key
+
+from crypto_core.aws.kms import KmsApi
+from crypto_core.errors import KmsAccessDeniedError, KmsError, TrailError
+from crypto_core.text.cleaning import clean
+from crypto_core.trail.record_reader import load
+from crypto_core.trail.sources.bucket.objects import BrokenObjectError, Bucket, unpacked
+from crypto_core.trail.sources.bucket.places import DIGESTS, FILES, Folder, TrailBucket, delivered, folders
+from crypto_core.trail.sources.bucket.s3 import THREADS
+from crypto_core.trail.sources.lake_sql import iso
+from crypto_core.trail.sources.pull_query import PullQuery
+from crypto_core.trail.sources.threads import side_by_side
+from crypto_core.trail.sources.trouble import why
+
+_MOST_PROBLEMS = 200
+_MOST_FILES = 100_000
+"""Files that one digest may name."""
+_ALGORITHM = "SHA256withRSA"
+_BEFORE = timedelta(hours=2)
+"""A digest is delivered up to about an hour after what it tells of."""
+_AFTER = timedelta(hours=3)
+"""So old the newest digest of a Region may be."""
+_DAY = timedelta(days=1)
+"""Whole days of digests are read, and one more for late delivery."""
+_BACKFILL = "_backfill.json.gz"
+_NAME = re.compile(r"(?P<chain>.+)_(?P<stamp>[0-9]{8}T[0-9]{6}Z)(?P<backfill>_backfill)?\.json\.gz")
+
+
+@dataclass(frozen=True, slots=True)
+class Validation:
+    """What validating found. Counts of digest files and log files; `breaks` are ends of the chain."""
+
+    digests: int = 0
+    digests_invalid: int = 0
+    digests_missing: int = 0
+    files: int = 0
+    files_invalid: int = 0
+    files_missing: int = 0
+    breaks: int = 0
+    problems: tuple[str, ...] = ()
+
+    @property
+    def well(self) -> bool:
+        """True if there are digests, and nothing is wrong."""
+        return bool(self.digests) and not self.problems
+
+    @property
+    def summary(self) -> str:
+        """The counts, in one line."""
+        return (
+            f"Validation: {self.digests:,} digest files valid, {self.digests_invalid:,} invalid, "
+            f"{self.digests_missing:,} missing; {self.files:,} log files valid, {self.files_invalid:,} "
+            f"invalid, {self.files_missing:,} missing; {self.breaks:,} breaks in the chain."
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        """The result as a JSON document's part."""
+        return {
+            "well": self.well,
+            "digests": {
+                "valid": self.digests,
+                "invalid": self.digests_invalid,
+                "missing": self.digests_missing,
+            },
+            "files": {"valid": self.files, "invalid": self.files_invalid, "missing": self.files_missing},
+            "breaks": self.breaks,
+            "problems": list(self.problems),
+        }
+
+    def __add__(self, other: Validation) -> Validation:
+        both = {
+            name: getattr(self, name) + getattr(other, name)
+            for name in self.__dataclass_fields__
+            if name != "problems"
+        }
+        return Validation(**both, problems=(*self.problems, *other.problems)[:_MOST_PROBLEMS])
+
+    def but(self, problem: str, **counts: int) -> Validation:
+        """The same with a problem more."""
+        return self + Validation(**counts, problems=(clean(problem, 600),))
+
+
+@dataclass(frozen=True, slots=True)
+class _Digest:
+    """A digest file as it was read. `hashed` is the SHA-256 of its content, in hexadecimal."""
+
+    key: str
+    hashed: str
+    signature: str
+    document: Mapping[str, Any] = field(repr=False)
+
+    def text(self, name: str) -> str:
+        value = self.document.get(name)
+        return value if isinstance(value, str) else ""
+
+
+class DigestValidator:
+    """Validates what trails delivered to a place."""
+
+    def __init__(self, kms: KmsApi) -> None:
+        self._kms = kms
+
+    def validate(
+        self,
+        asked: PullQuery,
+        place: TrailBucket,
+        only: frozenset[str],
+        now: datetime,
+        cancelled: Event | None = None,
+    ) -> Validation:
+        """Return what the digests of a window say. Raises KmsError where they can't be listed."""
+        bucket = Bucket(self._kms, place.region, place.bucket)
+        result, told = Validation(), set()
+        for folder in folders(bucket, place, DIGESTS, cancelled):
+            if not only or folder.region in only:
+                for chain in _chains(bucket, place, folder, asked, cancelled):
+                    result += self._chain(bucket, chain, folder, asked, now, cancelled)
+                    told.add((folder.account, folder.region))
+        for missing in _without(bucket, place, only, told, asked, cancelled):
+            result = result.but(
+                f"{place}: {missing}: there are no digest files for this window: validation isn't switched "
+                "on for the trail, or they were deleted."
+            )
+        return result
+
+    def _chain(
+        self,
+        bucket: Bucket,
+        listed: Sequence[str],
+        folder: Folder,
+        asked: PullQuery,
+        now: datetime,
+        cancelled: Event | None,
+    ) -> Validation:
+        """What the digests of one trail say of one Region. `listed` are their keys, the newest first."""
+        keys = self._public_keys(folder.region, asked.since - _DAY, min(asked.until + _DAY, now))
+        if isinstance(keys, str):
+            return Validation().but(f"{folder.region}: public keys: {keys}")
+        result, later = Validation(), None
+        newest = next((key for key in listed if not key.endswith(_BACKFILL)), "")
+        if newest[-len("20261125T120000Z.json.gz") :] < f"{min(asked.until, now) - _AFTER:%Y%m%dT%H%M%SZ}":
+            result = result.but(
+                f"s3://{bucket.name}/{newest or folder.path}: no later digest is there: deleted, or logging "
+                "or validation was switched off.",
+                breaks=1,
+            )
+        for key in listed:
+            digest = self._read(bucket, key, cancelled)
+            if isinstance(digest, str):
+                result = result.but(f"s3://{bucket.name}/{key}: {digest}", digests_invalid=1, breaks=1)
+                later = None
+                continue
+            wrong = _wrong(digest, bucket.name, keys)
+            if wrong:
+                result = result.but(f"s3://{bucket.name}/{key}: {wrong}", digests_invalid=1)
+            elif digest.text("digestEndTime") >= iso(asked.since):
+                result += Validation(digests=1) + self._files(bucket, digest, cancelled)
+            if key.endswith(_BACKFILL):
+                continue
+            if later is not None:
+                broken = _broken(later, digest, bucket.name)
+                if broken:
+                    missing = int(later.text("previousDigestS3Object") not in listed)
+                    result = result.but(
+                        f"s3://{bucket.name}/{later.key}: {broken}", breaks=1, digests_missing=missing
+                    )
+            later = digest
+        return result + self._before(bucket, later, asked, cancelled)
+
+    def _before(
+        self, bucket: Bucket, oldest: _Digest | None, asked: PullQuery, cancelled: Event | None
+    ) -> Validation:
+        """Whether the digest before the oldest is there, if it still is of the window."""
+        start = oldest.text("digestStartTime") if oldest else ""
+        if oldest is None or start <= iso(asked.since):
+            return Validation()
+        key = oldest.text("previousDigestS3Object")
+        if not key:
+            return Validation().but(
+                f"s3://{bucket.name}/{oldest.key}: the chain begins here, at {start}: nothing vouches for "
+                "what was delivered before."
+            )
+        digest = self._read(bucket, key, cancelled)
+        if isinstance(digest, str):
+            return Validation().but(f"s3://{bucket.name}/{key}: {digest}", digests_missing=1, breaks=1)
+        broken = _broken(oldest, digest, bucket.name)
+        return (
+            Validation().but(f"s3://{bucket.name}/{oldest.key}: {broken}", breaks=1)
+            if broken
+            else Validation()
+        )
+
+    def _read(self, bucket: Bucket, key: str, cancelled: Event | None) -> _Digest | str:
+        """A digest file, or why it can't be read."""
+        try:
+            content = bucket.read(key, cancelled)
+            body = unpacked(content.body)
+            document = load(body)
+        except (KmsError, TrailError) as error:
+            return why(error)
+        except ValueError:
+            return "it is not JSON."
+        if not isinstance(document, Mapping):
+            return "it is no digest."
+        return _Digest(key, hashlib.sha256(body).hexdigest(), content.metadata.get("signature", ""), document)
+
+    def _files(self, bucket: Bucket, digest: _Digest, cancelled: Event | None) -> Validation:
+        """Hold each log file against its hash."""
+        entries = digest.document.get("logFiles")
+        files = [one for one in entries if isinstance(one, Mapping)] if isinstance(entries, list) else []
+        if len(files) > _MOST_FILES:
+            return Validation().but(f"s3://{bucket.name}/{digest.key}: it names too many files.")
+        result = Validation()
+        for _, outcome in side_by_side(
+            lambda one: _file(bucket, one, cancelled), files, threads=THREADS, cancelled=cancelled
+        ):
+            result += outcome
+        return result
+
+    def _public_keys(self, region: str, since: datetime, until: datetime) -> dict[str, RSAPublicKey] | str:
+        """CloudTrail's public keys of a window by fingerprint, or why they can't be had."""
+        found: dict[str, RSAPublicKey] = {}
+        token: dict[str, str] = {}
+        while True:
+            try:
+                answer = self._kms.read(
+                    "cloudtrail",
+                    "ListPublicKeys",
+                    region=region,
+                    StartTime=since - _BEFORE,
+                    EndTime=until + _BEFORE,
+                    **token,
+                )
+            except KmsError as error:
+                return why(error)
+            for one in answer.get("PublicKeyList") or ():
+                try:
+                    key = load_der_public_key(bytes(one.get("Value") or b""))
+                except (ValueError, TypeError, UnsupportedAlgorithm):
+                    continue
+                if isinstance(key, RSAPublicKey):
+                    found[str(one.get("Fingerprint"))] = key
+            if not isinstance(answer.get("NextToken"), str):
+                return found
+            token = {"NextToken": answer["NextToken"]}
+
+
+def _without(
+    bucket: Bucket,
+    place: TrailBucket,
+    only: frozenset[str],
+    told: Collection[tuple[str, str]],
+    asked: PullQuery,
+    cancelled: Event | None,
+) -> Iterator[str]:
+    """Name what has no digest at all: Regions that the trail records, and folders of log files."""
+    with_digests = {region for _, region in told}
+    recorded = sorted((place.regions & only if only else place.regions) - with_digests)
+    yield from recorded
+    unsigned = [
+        f"{folder.account} {folder.region}"
+        for folder in folders(bucket, place, FILES, cancelled)
+        if (not only or folder.region in only)
+        and folder.region not in recorded
+        and (folder.account, folder.region) not in told
+        and any(delivered(bucket, folder.path, asked.since, asked.until, cancelled=cancelled))
+    ]
+    yield from unsigned
+    if not told and not recorded and not unsigned:
+        yield "All Regions"
+
+
+def _chains(
+    bucket: Bucket, place: TrailBucket, folder: Folder, asked: PullQuery, cancelled: Event | None
+) -> list[list[str]]:
+    """The keys of a window's digests, a list for each trail, the newest first, backfills before them."""
+    found: dict[str, dict[str, str]] = {}
+    for one in delivered(bucket, folder.path, asked.since, asked.until, cancelled=cancelled):
+        named = _NAME.fullmatch(one.key.rsplit("/", 1)[-1])
+        of_trail = f"{folder.account}_{DIGESTS}_{folder.region}_{place.trail}_{place.region}"
+        if named and (not place.trail or named["chain"] == of_trail):
+            order = f"{named['backfill'] or ''}{named['stamp']}"
+            found.setdefault(named["chain"], {})[order] = one.key
+    return [[keys[order] for order in sorted(keys, reverse=True)] for keys in found.values()]
+
+
+def signed_text(document: Mapping[str, Any], hashed: str) -> bytes:
+    """Return what CloudTrail signs of a digest; the first of a chain has no signature before it."""
+    before = document.get("previousDigestSignature")
+    place = f"{document.get('digestS3Bucket')}/{document.get('digestS3Object')}"
+    return "\n".join(
+        (str(document.get("digestEndTime")), place, hashed, before if isinstance(before, str) else "null")
+    ).encode("utf-8", "replace")
+
+
+def _wrong(digest: _Digest, bucket: str, keys: Mapping[str, RSAPublicKey]) -> str:
+    """What is wrong with a digest by itself; "" for nothing."""
+    if digest.text("digestS3Bucket") != bucket or digest.text("digestS3Object") != digest.key:
+        return "it was moved here from elsewhere."
+    if digest.text("digestSignatureAlgorithm") != _ALGORITHM:
+        return "it is signed in a way that CloudTrail doesn't use."
+    key = keys.get(digest.text("digestPublicKeyFingerprint"))
+    if key is None:
+        return "CloudTrail has no public key of its fingerprint."
+    try:
+        signature = bytes.fromhex(digest.signature)
+        key.verify(signature, signed_text(digest.document, digest.hashed), PKCS1v15(), SHA256())
+    except (InvalidSignature, ValueError):
+        return "the signature doesn't match."
+    return ""
+
+
+def _broken(later: _Digest, earlier: _Digest, bucket: str) -> str:
+    """What breaks the chain between two digests that follow each other; "" for nothing."""
+    before = later.text("previousDigestS3Object")
+    if not before:
+        return "the chain begins anew here: logging or validation was switched off before."
+    if before != earlier.key or later.text("previousDigestS3Bucket") != bucket:
+        return f"the digest before it is missing: {clean(before, 300)}."
+    if later.text("previousDigestHashValue").lower() != earlier.hashed:
+        return "the digest before it is another one than it was."
+    if later.text("previousDigestSignature").lower() != earlier.signature.lower():
+        return "the digest before it has another signature than it had."
+    return ""
+
+
+def _file(bucket: Bucket, entry: Mapping[str, Any], cancelled: Event | None) -> Validation:
+    key = entry.get("s3Object")
+    if not isinstance(key, str) or entry.get("s3Bucket") != bucket.name:
+        return Validation().but("A digest names a file that is no object of this bucket.", files_invalid=1)
+    where = f"s3://{bucket.name}/{clean(key, 400)}"
+    try:
+        body = unpacked(bucket.read(key, cancelled).body)
+    except BrokenObjectError as error:
+        return Validation().but(f"{where}: {error.message}", files_invalid=1)
+    except KmsAccessDeniedError as error:
+        return Validation().but(f"{where}: {why(error)}")
+    except KmsError as error:
+        return Validation().but(f"{where}: {why(error)}", files_missing=1)
+    if hashlib.sha256(body).hexdigest() != str(entry.get("hashValue")).lower():
+        return Validation().but(f"{where}: its content was changed after delivery.", files_invalid=1)
+    return Validation(files=1)

@@ -1,0 +1,203 @@
+"""Where trails deliver: buckets and prefixes, and in them a folder for each account, Region and day.
+
+CloudTrail User Guide, "Finding your CloudTrail log files":
+PREFIX/AWSLogs/[o-ORGANISATION/]ACCOUNT/CloudTrail/REGION/YYYY/MM/DD/. The day is that of delivery.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import takewhile
+from threading import Event
+from typing import Any
+
+from crypto_core.aws.kms import KmsApi
+from crypto_core.cancelling import stop_if
+from crypto_core.errors import KmsError, SettingsError
+from crypto_core.keys.posture.trails import recorded
+from crypto_core.text.cleaning import clean
+from crypto_core.trail.sources.bucket.objects import Bucket, Listed
+from crypto_core.trail.sources.tally import PullTally
+from crypto_core.trail.sources.trouble import why
+
+LOGS = "AWSLogs/"
+FILES, DIGESTS = "CloudTrail", "CloudTrail-Digest"
+
+_ADDRESS = re.compile(r"s3://(?P<bucket>[a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:/(?P<prefix>.*))?", re.DOTALL)
+_ACCOUNT = re.compile(r"[0-9]{12}")
+_ORGANISATION = re.compile(r"o-[a-z0-9]{4,32}")
+_REGION = re.compile(r"[a-z]{2,8}(?:-[a-z]+)+-[0-9]{1,2}")
+_BEGINS = "was switched on at {:%Y-%m-%d %H:%M} UTC: it may have nothing from before."
+_LATE_DAYS = 1
+"""Files of an event lie in the day of its delivery, and may be copied there later."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrailBucket:
+    """A bucket and the prefix in front of AWSLogs/, which is empty or ends in a slash.
+
+    `regions` are those that a trail is known to record there; empty where that isn't known. `trail` is the
+    trail's name, "" if a bucket was named without one. `whole` is False where not all events of KMS come to
+    it, or that isn't known. `begins` is from when on they do, None where that was always so.
+    """
+
+    bucket: str
+    prefix: str
+    region: str
+    regions: frozenset[str] = frozenset()
+    trail: str = ""
+    whole: bool = True
+    begins: datetime | None = None
+
+    def __str__(self) -> str:
+        return clean(f"s3://{self.bucket}/{self.prefix}", 300)
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """What one account's trail delivers of one Region. `path` is that of its years, with a slash."""
+
+    account: str
+    region: str
+    path: str
+
+
+def is_address(text: str) -> bool:
+    """True for s3://bucket/prefix."""
+    return text.startswith("s3://")
+
+
+def place_at(address: str, region: str) -> TrailBucket:
+    """Return the place that s3://bucket/prefix names. Raises SettingsError."""
+    found = _ADDRESS.fullmatch(address)
+    if found is None:
+        raise SettingsError(
+            f"{clean(address, 100)!r} is no address in S3.", remedy="Write it as s3://bucket/prefix."
+        )
+    written = (found["prefix"] or "").rstrip("/")
+    names = takewhile(lambda name: f"{name}/" != LOGS, written.split("/") if written else ())
+    return TrailBucket(found["bucket"], "".join(f"{name}/" for name in names), region)
+
+
+def places_of_trails(
+    kms: KmsApi,
+    regions: Iterable[str],
+    since: datetime,
+    tally: PullTally,
+    cancelled: Event | None = None,
+) -> list[TrailBucket]:
+    """Return where the trails of these Regions deliver. What can't be asked is a gap.
+
+    Also that a trail does not have all of KMS's events from `since` on, unless another one has them. Raises
+    KmsError if no Region can be asked.
+    """
+    described: dict[str, tuple[dict[str, Any], set[str]]] = {}
+    failures: list[KmsError] = []
+    wanted = list(regions)
+    for region in wanted:
+        stop_if(cancelled)
+        try:
+            answer = kms.read("cloudtrail", "DescribeTrails", region=region, includeShadowTrails=True)
+        except KmsError as error:
+            failures.append(error)
+            tally.gap(f"{region}: trails: {why(error)}")
+            continue
+        for trail in answer.get("trailList") or ():
+            home = trail.get("HomeRegion") or region
+            if trail.get("S3BucketName") and (trail.get("IsMultiRegionTrail") or home == region):
+                described.setdefault(str(trail.get("TrailARN")), (trail, set()))[1].add(region)
+    if wanted and len(failures) == len(wanted):
+        raise failures[0]
+    places, told = [], []
+    for arn, (trail, covered) in described.items():
+        stop_if(cancelled)
+        home = str(trail.get("HomeRegion") or min(covered))
+        off, begins = _off(kms, arn, home)
+        missing = [*_left_out(kms, arn, home), *off]
+        late = begins if begins and begins > since else None
+        sentences = [*missing, *([_BEGINS.format(late.astimezone(UTC))] if late else [])]
+        told.append((frozenset(covered), [f"{clean(arn, 200)} {sentence}" for sentence in sentences]))
+        prefix = str(trail.get("S3KeyPrefix") or "")
+        places.append(
+            TrailBucket(
+                str(trail["S3BucketName"]),
+                f"{prefix}/" if prefix and not prefix.endswith("/") else prefix,
+                home,
+                frozenset(covered),
+                str(trail.get("Name") or ""),
+                whole=not missing,
+                begins=late,
+            )
+        )
+    elsewhere = {r for place in places if place.whole and not place.begins for r in place.regions}
+    for covered_by, sentences in told:
+        for sentence in sentences:
+            (tally.note if covered_by <= elsewhere else tally.gap)(sentence)
+    return places
+
+
+def _left_out(kms: KmsApi, arn: str, home: str) -> Iterator[str]:
+    """Say whether a trail leaves out events of KMS."""
+    try:
+        found = recorded(kms.read("cloudtrail", "GetEventSelectors", region=home, TrailName=arn))
+    except KmsError as error:
+        yield f"may leave out events of KMS: {why(error)}"
+        return
+    if not found.whole:
+        yield f"leaves out events of KMS{f' ({found.limits})' if found.limits else ''}."
+
+
+def _off(kms: KmsApi, arn: str, home: str) -> tuple[list[str], datetime | None]:
+    """Say whether a trail is off or can't deliver, and when it was last switched on."""
+    try:
+        status = kms.read("cloudtrail", "GetTrailStatus", region=home, Name=arn)
+    except KmsError as error:
+        return [f"may be switched off: {why(error)}"], None
+    found = [] if status.get("IsLogging") else ["is switched off: it records nothing."]
+    trouble, started = status.get("LatestDeliveryError"), status.get("StartLoggingTime")
+    if trouble:
+        found.append(f"can't deliver to its bucket ({clean(trouble, 200)}).")
+    return found, started if isinstance(started, datetime) else None
+
+
+def folders(
+    bucket: Bucket, place: TrailBucket, kind: str, cancelled: Event | None = None
+) -> Iterator[Folder]:
+    """Yield the accounts' Regions below a place. `kind` is FILES or DIGESTS. Raises KmsError."""
+    for root in (place.prefix + LOGS, *_organisations(bucket, place, cancelled)):
+        for account in bucket.folders(root, cancelled):
+            if not _ACCOUNT.fullmatch(account):
+                continue
+            path = f"{root}{account}/{kind}/"
+            for region in bucket.folders(path, cancelled):
+                if _REGION.fullmatch(region):
+                    yield Folder(account, region, f"{path}{region}/")
+
+
+def _organisations(bucket: Bucket, place: TrailBucket, cancelled: Event | None) -> Iterator[str]:
+    for name in bucket.folders(place.prefix + LOGS, cancelled):
+        if _ORGANISATION.fullmatch(name):
+            yield f"{place.prefix}{LOGS}{name}/"
+
+
+def delivered(
+    bucket: Bucket,
+    path: str,
+    since: datetime,
+    until: datetime,
+    *,
+    before: int = 0,
+    cancelled: Event | None = None,
+) -> Iterator[Listed]:
+    """Yield the objects of the days in whose folders files of a window may lie. `path` is that of the years.
+
+    Those of late delivery are included, and so many days `before`. S3 lists names in order. Raises KmsError.
+    """
+    first, last = since.date() - timedelta(days=before), until.date() + timedelta(days=_LATE_DAYS)
+    for one in bucket.objects(path, cancelled, after=f"{path}{first:%Y/%m/%d}"):
+        if one.key[len(path) :][:10] > f"{last:%Y/%m/%d}":
+            return
+        yield one

@@ -1,0 +1,204 @@
+"""Events from the trail's bucket: all that it delivered, of all Regions and accounts.
+
+Only the days that are asked for are listed, and two before: a file that was read is remembered by its key and
+its content's ETag, so that one which arrives late is read when it comes. Nothing is skipped by the order of
+names. A file that can't be read, or not all of it, is tried again by every pull of its days.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+from threading import Event
+
+from crypto_core.aws.kms import KmsApi
+from crypto_core.errors import (
+    CredentialsError,
+    InterruptedRunError,
+    KeydeckError,
+    KmsError,
+    KmsUnreachableError,
+)
+from crypto_core.text.cleaning import clean
+from crypto_core.trail.columns import seconds
+from crypto_core.trail.event import TrailEvent
+from crypto_core.trail.record_reader import load, read_records, records_of
+from crypto_core.trail.sources.bucket.objects import BrokenObjectError, Bucket, Listed, unpacked
+from crypto_core.trail.sources.bucket.places import FILES, Folder, TrailBucket, delivered, folders
+from crypto_core.trail.sources.pull_query import PullQuery, Read, settled
+from crypto_core.trail.sources.tally import PullTally
+from crypto_core.trail.sources.threads import side_by_side
+from crypto_core.trail.sources.trouble import why
+from crypto_core.trail.store import EventStore
+from crypto_core.trail.store.pulls import PullBook, PullScope, TimeWindow, object_name
+
+THREADS = 8
+_AT_ONCE = 2_000
+"""Events that are collected before they are stored: small files share a transaction."""
+_FILES_AT_ONCE = 500
+_LATE_DAYS = 2
+"""Days before the window in whose folders files are looked for that came late."""
+_CLOCKS = timedelta(hours=1)
+"""How far the clocks of S3 and CloudTrail may be apart."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    listed: Listed
+    name: bytes
+
+
+class BucketSource:
+    """The files of trails. Thread-safe."""
+
+    def __init__(
+        self,
+        kms: KmsApi,
+        store: EventStore,
+        book: PullBook,
+        *,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._kms = kms
+        self._store = store
+        self._book = book
+        self._clock = clock
+
+    def last(self, region: str, scope: str, place: str | None) -> int | None:
+        """Return up to when a Region's events are whole, in one place or, None, in all."""
+        return self._book.last(PullScope("s3", region, scope, place or ""), anywhere=place is None)
+
+    def pull(
+        self,
+        asked: PullQuery,
+        place: TrailBucket,
+        regions: Iterable[str],
+        tally: PullTally,
+        *,
+        cancelled: Event | None = None,
+    ) -> tuple[str, ...]:
+        """Read the files of a window that were not read yet; return the Regions that were found.
+
+        `regions` narrows to some; none is all that are there. A file that can't be read is a gap by its name.
+        Raises KmsError where the bucket can't be listed.
+        """
+        only, began = frozenset(regions), self._clock()
+        bucket = Bucket(self._kms, place.region, place.bucket)
+        found = [f for f in folders(bucket, place, FILES, cancelled) if not only or f.region in only]
+        trouble: set[str] = set()
+        if not found and not place.regions:
+            tally.gap(f"{place}: there are no folders of CloudTrail's below AWSLogs/.")
+        for folder in found:
+            if not self._folder(bucket, place, folder, asked, tally, cancelled):
+                trouble.add(folder.region)
+        there = {folder.region for folder in found} | (place.regions & only if only else place.regions)
+        # Where a trail is known, so is what it records; a folder besides may be another trail's.
+        whole = (place.regions & there if place.trail else there) if place.whole else set()
+        window = settled(asked.window, began)
+        if place.begins:
+            window = TimeWindow(max(window.since, seconds(place.begins)), window.until)
+        for region in sorted(whole - trouble):
+            self._book.cover(PullScope("s3", region, asked.scope, str(place)), window, seconds(self._clock()))
+        return tuple(sorted(there))
+
+    def _folder(
+        self,
+        bucket: Bucket,
+        place: TrailBucket,
+        folder: Folder,
+        asked: PullQuery,
+        tally: PullTally,
+        cancelled: Event | None,
+    ) -> bool:
+        """Read what an account delivered of one Region; True if nothing is missing."""
+        where, complete, unanswered = f"{folder.account} {folder.region}", True, 0
+        kept: list[TrailEvent] = []
+        read: list[tuple[bytes, int]] = []
+
+        def write() -> None:
+            added = self._store.add(kept)
+            self._book.remember(read)
+            tally.count(where, added=added, reached=max((e.time for e in kept if e.dated), default=None))
+            kept.clear()
+            read.clear()
+
+        try:
+            wanted = self._wanted(bucket, folder, asked, cancelled)
+            for one, result in side_by_side(
+                lambda one: self._read(bucket, one, asked, cancelled),
+                wanted,
+                threads=THREADS,
+                cancelled=cancelled,
+            ):
+                name = f"s3://{bucket.name}/{clean(one.listed.key, 300)}"
+                if isinstance(result, KeydeckError):
+                    complete = False
+                    unanswered = unanswered + 1 if isinstance(result, KmsUnreachableError) else 0
+                    if unanswered > THREADS:
+                        raise result
+                    tally.gap(f"{name}: {why(result)}")
+                    tally.count(where, pages=1)
+                    continue
+                unanswered = 0
+                kept.extend(result.kept)
+                if result.unreadable:
+                    complete = False
+                    tally.gap(f"{name}: {result.unreadable:,} records can't be read.")
+                else:
+                    read.append((one.name, seconds(one.listed.written)))
+                tally.count(where, pages=1, records=result.records)
+                if len(kept) >= _AT_ONCE or len(read) >= _FILES_AT_ONCE:
+                    write()
+            write()
+        except (CredentialsError, InterruptedRunError):
+            write()
+            raise
+        except KmsError as error:
+            write()
+            tally.gap(f"{place}: {where}: {why(error)}")
+            return False
+        return complete
+
+    def _wanted(
+        self, bucket: Bucket, folder: Folder, asked: PullQuery, cancelled: Event | None
+    ) -> Iterator[_Wanted]:
+        """The files of the days that were not read yet."""
+        oldest = asked.since - _CLOCKS
+        found = delivered(
+            bucket, folder.path, asked.since, asked.until, before=_LATE_DAYS, cancelled=cancelled
+        )
+        # What was written before the window began can't hold its events.
+        listed = (one for one in found if one.written >= oldest and not one.key.endswith("/"))
+        while some := list(islice(listed, 1_000)):
+            names = [object_name(asked.scope, one.bucket, one.key, one.etag) for one in some]
+            there = self._book.known(names)
+            yield from (
+                _Wanted(one, name) for one, name in zip(some, names, strict=True) if name not in there
+            )
+
+    def _read(
+        self, bucket: Bucket, one: _Wanted, asked: PullQuery, cancelled: Event | None
+    ) -> Read | KmsError | BrokenObjectError:
+        """What is in a file, or why it can't be read."""
+        try:
+            return read_document(load(unpacked(bucket.read(one.listed.key, cancelled).body)), asked.wants)
+        except CredentialsError:
+            raise
+        except (BrokenObjectError, KmsError) as error:
+            return error
+        except ValueError as error:
+            return BrokenObjectError(f"it is not JSON ({clean(error, 100)}).")
+
+
+def read_document(document: object, wants: Callable[[TrailEvent], bool]) -> Read:
+    """Return what a file's document tells of."""
+    kept, records, unreadable = [], 0, 0
+    for found in read_records(records_of(document)):
+        records += 1
+        if found is None:
+            unreadable += 1
+        elif wants(found):
+            kept.append(found)
+    return Read(tuple(kept), records, unreadable)

@@ -1,0 +1,1 @@
+"""Query engines over a trail: Athena and CloudTrail Lake."""

@@ -1,0 +1,191 @@
+"""Athena and CloudTrail Lake: for estates whose logs are too many for one machine.
+
+Each scans where the logs are, for money: what it costs is told before, and a limit ends it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from itertools import islice
+from threading import Event
+
+from crypto_core.aws.kms import KmsApi
+from crypto_core.cancelling import stop_if
+from crypto_core.errors import NotConfirmedError, RefusedError, SettingsError
+from crypto_core.text.cleaning import clean
+from crypto_core.trail.columns import seconds
+from crypto_core.trail.event import TrailEvent
+from crypto_core.trail.record_reader import read_record
+from crypto_core.trail.sources.engines.athena import Athena, AthenaSettings
+from crypto_core.trail.sources.engines.lake import Lake
+from crypto_core.trail.sources.lake_sql import MISSING, record_of
+from crypto_core.trail.sources.plan import PullPlan
+from crypto_core.trail.sources.pull_query import PullQuery, settled
+from crypto_core.trail.sources.query_run import QueryLimits, Rest
+from crypto_core.trail.sources.tally import PullTally
+from crypto_core.trail.store import EventStore
+from crypto_core.trail.store.pulls import PullBook, PullScope
+
+MOST_SCANNED = 100 * 10**9
+"""Bytes that a query may scan unless the operator says otherwise."""
+MOST_ROWS = 1_000_000
+_AT_ONCE = 1_000
+
+_SET_STORE = "Set KEYDECK_LAKE_STORE to the ARN of an event data store."
+_STORE = re.compile(
+    r"arn:[a-z0-9-]+:cloudtrail:(?P<region>[a-z0-9-]+):\d{12}:eventdatastore/(?P<id>[0-9a-f-]{36})"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSettings:
+    """Which table and which event data store are asked; "" where none is set up."""
+
+    athena: AthenaSettings = field(default_factory=AthenaSettings)
+    lake_store: str = ""
+
+
+class Engines:
+    """The query engines. Thread-safe."""
+
+    def __init__(
+        self,
+        kms: KmsApi,
+        store: EventStore,
+        book: PullBook,
+        settings: EngineSettings | None = None,
+        *,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        rest: Rest = Event.wait,
+    ) -> None:
+        """`rest` waits between two looks at a running query."""
+        self._kms = kms
+        self._store = store
+        self._book = book
+        self._settings = settings or EngineSettings()
+        self._clock = clock
+        self._rest = rest
+
+    def last(self, kind: str, scope: str) -> int | None:
+        """Return up to when all was fetched. An engine's tables know no single Region."""
+        return self._book.last(self._run(kind, scope))
+
+    def plan(
+        self,
+        kind: str,
+        asked: PullQuery,
+        regions: tuple[str, ...],
+        *,
+        most: int | None = None,
+        cancelled: Event | None = None,
+    ) -> PullPlan:
+        """Return the query, and what it is expected to scan. Raises RefusedError if that is too much."""
+        most = MOST_SCANNED if most is None else most
+        engine = self._engine(kind)
+        query, scanned, remarks = engine.prepare(asked, regions, most_rows=MOST_ROWS + 1, cancelled=cancelled)
+        if scanned is not None and scanned > most:
+            raise RefusedError(
+                f"The query would scan about {size(scanned)}; {size(most)} are allowed.",
+                remedy="Ask for a shorter window, or allow more with --max-bytes.",
+            )
+        expected = (
+            f"expected to scan about {size(scanned)}, {engine.price(scanned)}"
+            if scanned is not None
+            else "how much it scans is not known before"
+        )
+        told = [
+            (
+                f"{engine.name}: {expected}; it is stopped beyond {size(most)}, {engine.price(most)}. "
+                "List prices; they vary by Region."
+            ),
+            f"Rows don't bring: {', '.join(MISSING)}.",
+            *remarks,
+        ]
+        if query.left:
+            told.append(f"Not decided by the query, but here: {', '.join(query.left)}.")
+        return PullPlan(
+            kind,
+            asked,
+            regions,
+            remarks=tuple(told),
+            statement=query.inlined,
+            scanned=scanned,
+            most=most,
+            costs=True,
+        )
+
+    def pull(self, plan: PullPlan, tally: PullTally, *, cancelled: Event | None = None) -> tuple[str, ...]:
+        """Run a plan's query and store its rows; return the Regions of the events.
+
+        Raises NotConfirmedError for a query that is not the plan's any more.
+        """
+        engine, asked = self._engine(plan.source), plan.asked
+        began = self._clock()
+        query, _, remarks = engine.prepare(
+            asked, plan.regions, most_rows=MOST_ROWS + 1, estimate=False, cancelled=cancelled
+        )
+        if query.inlined != plan.statement:
+            raise NotConfirmedError(
+                "The query has become another one than was agreed to: the table or the aliases of keys are "
+                "others now.",
+                remedy="Look at it again, then run it.",
+            )
+        for remark in remarks:
+            tally.note(remark)
+        rows = engine.rows(query, QueryLimits(plan.most or MOST_SCANNED, self._rest, cancelled), tally)
+        regions: dict[str, None] = {}
+        total, whole = 0, True
+        while some := list(islice(rows, _AT_ONCE)):
+            found = [read_record(record_of(row)) for row in some]
+            total += len(some)
+            if None in found:
+                whole = False
+                tally.gap(f"{engine.name}: {found.count(None)} rows are no records.")
+            kept = [e for e in found if e is not None and _wanted(e, asked, plan.regions)]
+            regions |= {event.region: None for event in kept}
+            stop_if(cancelled)
+            added = self._store.add(kept)
+            tally.count(engine.name, pages=1, records=len(some), added=added)
+        if total > MOST_ROWS:
+            whole = False
+            tally.gap(f"{engine.name}: more than {MOST_ROWS:,} rows; narrow the filter or the window.")
+        if whole and not plan.regions:
+            self._book.cover(
+                self._run(plan.source, asked.scope), settled(asked.window, began), seconds(self._clock())
+            )
+        return plan.regions or tuple(sorted(regions))
+
+    def _run(self, kind: str, scope: str) -> PullScope:
+        place = self._settings.athena.table if kind == "athena" else self._settings.lake_store
+        return PullScope(kind, "", scope, place)
+
+    def _engine(self, kind: str) -> Athena | Lake:
+        if kind == "athena":
+            return Athena(self._kms, self._settings.athena, self._kms.regions[0])
+        arn = self._settings.lake_store
+        if not arn:
+            raise SettingsError("No event data store is set up.", remedy=_SET_STORE)
+        found = _STORE.fullmatch(arn)
+        if found is None:
+            raise SettingsError(
+                f"{clean(arn, 200)!r} is no event data store.",
+                remedy=_SET_STORE,
+            )
+        return Lake(self._kms, arn, found["id"], found["region"])
+
+
+def _wanted(event: TrailEvent, asked: PullQuery, regions: tuple[str, ...]) -> bool:
+    return asked.wants(event) and (not regions or event.region in regions)
+
+
+def size(count: int) -> str:
+    """Bytes as an operator reads them, in powers of ten."""
+    number = float(count)
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if number < 1_000:
+            return f"{number:,.0f} {unit}" if unit == "bytes" else f"{number:,.1f} {unit}"
+        number /= 1_000
+    return f"{number:,.1f} TB"

@@ -1,0 +1,1 @@
+"""CloudTrail's files: found, read by several processes, taken into the store."""

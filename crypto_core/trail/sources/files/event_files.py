@@ -1,0 +1,149 @@
+"""Reads CloudTrail's files and folders into the store.
+
+What can't be read is told by name, and the rest is read. A file that was read whole is known again as long as
+its size, time and inode stay, and is not read a second time. File names say nothing of what is in a file:
+CloudTrail delivers late and out of order. Where many are to be read, processes on the other cores read ahead;
+what they bring is stored in the order in which the files are found, as if there were none.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from itertools import islice
+from threading import Event
+
+from crypto_core.cancelling import stop_if
+from crypto_core.errors import InterruptedRunError
+from crypto_core.trail.seen_file import FileName, SeenFile
+from crypto_core.trail.sources.files.batches import Batches
+from crypto_core.trail.sources.files.chunks import File, FileChunk, parted
+from crypto_core.trail.sources.files.decoding import LARGEST
+from crypto_core.trail.sources.files.find_files import Found, Walk
+from crypto_core.trail.sources.files.import_report import ImportProgress, ImportReport
+from crypto_core.trail.sources.files.intake import Intake
+from crypto_core.trail.sources.files.one_file import PIECE, seen
+from crypto_core.trail.sources.files.readers import Readers
+from crypto_core.trail.sources.files.readers import processes as reading_processes
+from crypto_core.trail.store import EventStore
+
+STDIN = "-"
+"""The path that means standard input."""
+LEAST = 250
+"""Fewer files than these are read sooner than a process is started."""
+_AS_MUCH = 16 * 1024
+"""Bytes, packed, that take as long to read as one more file does."""
+_AT_ONCE = 500
+"""Files that are looked up at once."""
+_LOOK_SECONDS = 0.2
+"""How often a pipe that brings nothing is left to see whether the operator still waits."""
+
+
+class FileImport:
+    """Imports files into a store."""
+
+    def __init__(
+        self, store: EventStore, *, largest: int = LARGEST, processes: int | None = None, least: int = LEAST
+    ) -> None:
+        """`largest` is the size of the largest document that is read, in bytes, unpacked.
+
+        By `processes` (None: as the machine has cores) small files are read, once `least` or more of those
+        that are looked up at once are not known, or fewer that are as much to read.
+        """
+        self._store = store
+        self._largest = largest
+        self._processes = reading_processes() if processes is None else processes
+        self._least = least
+
+    def run(
+        self,
+        paths: Sequence[str | os.PathLike[str]],
+        progress: Callable[[ImportProgress], None] | None = None,
+        cancelled: Event | None = None,
+        *,
+        again: bool = False,
+    ) -> ImportReport:
+        """Read files, and all files below folders; `-` is standard input. Raises EventStoreError.
+
+        `again` also reads files that are known and unchanged. Once `cancelled` is set, what was read is
+        stored and reported.
+        """
+        named = [os.fspath(path) for path in paths]
+        walk = Walk([path for path in named if path != STDIN])
+        of = 0
+        if progress is not None:
+            of = sum(1 for _ in Walk([path for path in named if path != STDIN])) + (STDIN in named)
+        interrupted = False
+        with Batches(self._store) as batches, ExitStack() as stack:
+            intake = Intake(batches, self._largest, progress, cancelled, of)
+            try:
+                if STDIN in named:
+                    intake.piped(_piped(cancelled))
+                for chunk in self._chunks(walk, stack, again=again):
+                    intake.take(chunk)
+            except InterruptedRunError:
+                interrupted = True
+        return ImportReport(
+            files=intake.files,
+            records=intake.records,
+            new=batches.stored.new,
+            duplicates=intake.records - batches.stored.new,
+            kms=intake.kms,
+            failed=tuple(intake.failed),
+            unchanged=intake.unchanged,
+            digests=walk.skipped["Digest"],
+            insights=walk.skipped["Insight"],
+            others=walk.skipped["hidden"] + walk.skipped["other"],
+            interrupted=interrupted,
+        )
+
+    def _chunks(self, walk: Walk, stack: ExitStack, *, again: bool) -> Iterator[FileChunk]:
+        """The files, in the order in which they are found. Some chunks ahead are under way in processes."""
+        readers: Readers | None = None
+        ahead: deque[FileChunk] = deque()
+        for files in self._looked_up(walk, again=again):
+            if readers is None and self._processes and _work(files) >= self._least:
+                readers = stack.enter_context(Readers(self._processes, self._largest))
+            if readers is None:
+                yield FileChunk(files)
+                continue
+            for chunk in parted(files):
+                ahead.append(chunk.begun(readers))
+                if len(ahead) > 2 * self._processes:
+                    yield ahead.popleft()
+        yield from ahead
+
+    def _looked_up(self, walk: Walk, *, again: bool) -> Iterator[list[File]]:
+        found = iter(walk)
+        while some := list(islice(found, _AT_ONCE)):
+            named = [(file, os.fsencode(file.path)) for file in some]
+            known = {} if again else self._store.seen([path for file, path in named if file.status])
+            yield [_file(file, path, known.get(path)) for file, path in named]
+
+
+def _work(files: Sequence[File]) -> int:
+    """How many files of a few events are as much to read as these, of the small ones."""
+    return sum(1 + file.size // _AS_MUCH for file in files if file.small)
+
+
+def _file(found: Found, path: FileName, before: SeenFile | None) -> File:
+    if found.status is None:
+        return File(path, trouble=found.trouble)
+    if before is not None and before.same_as(seen(path, found.status)):
+        return File(path, unchanged=before)
+    return File(path, size=found.status.st_size)
+
+
+def _piped(cancelled: Event | None) -> Iterator[bytes]:
+    """The bytes of standard input, however slowly they come."""
+    while True:
+        stop_if(cancelled)
+        ready, _, _ = select.select([0], [], [], _LOOK_SECONDS)
+        if ready:
+            piece = os.read(0, PIECE)
+            if not piece:
+                return
+            yield piece

@@ -1,0 +1,104 @@
+"""Takes what the files of an import hold into the store, file by file, and counts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from threading import Event
+
+from crypto_core.cancelling import stop_if
+from crypto_core.text.cleaning import clean
+from crypto_core.trail.event import TrailEvent
+from crypto_core.trail.prepared import Prepared
+from crypto_core.trail.seen_file import FileName
+from crypto_core.trail.sources.files.batches import Batches
+from crypto_core.trail.sources.files.chunks import FileChunk
+from crypto_core.trail.sources.files.import_report import FailedFile, ImportProgress
+from crypto_core.trail.sources.files.one_file import FileRead, FileReader
+from crypto_core.trail.sources.files.reading_process import LEFT, Part
+
+
+class Intake:
+    """Of one import. Numbers are as ImportReport has them.
+
+    Raises InterruptedRunError within moments of `cancelled`, and EventStoreError.
+    """
+
+    def __init__(
+        self,
+        batches: Batches,
+        largest: int,
+        progress: Callable[[ImportProgress], None] | None,
+        cancelled: Event | None,
+        of: int,
+    ) -> None:
+        self.files = self.records = self.kms = self.unchanged = 0
+        self.failed: list[FailedFile] = []
+        self._batches = batches
+        self._progress = progress
+        self._cancelled = cancelled
+        self._of = of
+        self._reader = FileReader(self._put, largest, stop=self._stop, tell=self._stop_or_tell)
+
+    def piped(self, pieces: Iterable[bytes]) -> None:
+        """Take the events of standard input."""
+        self.files += 1
+        trouble = self._reader.take(pieces).trouble
+        if trouble:
+            self._fail(b"standard input", trouble)
+        self._tell()
+
+    def take(self, chunk: FileChunk) -> None:
+        """Take the events of some files, read here or by a process."""
+        answer = chunk.answer(self._cancelled)
+        parts = None if answer is None else iter(answer)
+        for file in chunk.files:
+            if parts is None:
+                self._stop()
+            self.files += 1
+            if file.unchanged is not None:
+                self.unchanged += 1
+                self.records += file.unchanged.records
+                self.kms += file.unchanged.kms
+            elif file.trouble:
+                self._fail(file.path, file.trouble)
+            else:
+                read = self._taken(parts) if parts is not None else LEFT
+                self._note(file.path, self._reader.read(file.path) if read is LEFT else read)
+            self._tell()
+
+    def _taken(self, parts: Iterator[Part]) -> FileRead | None:
+        """Take the events that a process read, up to what became of the next file."""
+        for part in parts:
+            if not isinstance(part, Prepared):
+                return part
+            self.records += part.given
+            self.kms += part.kms_given
+            self._batches.put_prepared(part)
+        return LEFT
+
+    def _put(self, event: TrailEvent) -> None:
+        self.records += 1
+        self.kms += event.is_kms
+        self._batches.put(event)
+
+    def _note(self, path: FileName, read: FileRead) -> None:
+        if read.seen is not None:
+            self._batches.note(read.seen)
+        else:
+            self._fail(path, read.trouble)
+
+    def _fail(self, path: FileName, reason: str) -> None:
+        name = path.decode("utf-8", "backslashreplace")
+        self.failed.append(FailedFile(clean(name, 4_096), clean(reason.strip(), 500)))
+
+    def _stop(self) -> None:
+        stop_if(self._cancelled)
+
+    def _stop_or_tell(self) -> None:
+        self._stop()
+        self._tell()
+
+    def _tell(self) -> None:
+        if self._progress is not None:
+            of = max(self._of, self.files)
+            self._progress(ImportProgress(self.files, of, self.records, self._batches.stored.new))

@@ -1,0 +1,119 @@
+"""A process that reads small files for an import: paths in, prepared events out.
+
+    python -P -m crypto_core.trail.sources.files.reading_process
+
+It ends when its standard input does, so also with whoever started it, and never by Ctrl-C: that is the
+import's to decide. It needs neither the store nor SQLAlchemy, which take long to load.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+from crypto_core.trail.event import TrailEvent
+from crypto_core.trail.prepared import Prepared, prepare
+from crypto_core.trail.seen_file import FileName
+from crypto_core.trail.sources.files.frames import BrokenPipeOfFramesError, receive, send
+from crypto_core.trail.sources.files.one_file import FileRead, FileReader, OversizeError
+
+READY, DONE = "ready", "done"
+"""What is said once at the start, and after the last part of an answer."""
+
+LEFT = None
+"""Stands for a file that is better read where its events can be stored meanwhile: it holds too much."""
+
+EVENTS, BYTES = 2_000, 16 * 1024 * 1024
+"""A batch is full with so many events, or so many bytes of records."""
+_MOST_BYTES = 48 * 1024 * 1024
+"""Of one file, unpacked, that are read here."""
+_MOST_EVENTS = 50_000
+"""Of one file, and of one answer, that are held here."""
+
+Part = Prepared | FileRead | None
+"""Of an answer: events, or what became of the next file, whose events all came before; or LEFT."""
+
+
+@dataclass(frozen=True, slots=True)
+class FilesToRead:
+    """Files to read, and the size of the largest document that is read, in bytes, unpacked."""
+
+    paths: Sequence[FileName]
+    largest: int
+
+
+def answer(asked: FilesToRead) -> Iterator[Part]:
+    """Read files; yields a FileRead or LEFT for each in their order, and before it all of its events."""
+    events: list[TrailEvent] = []
+    read: list[FileRead] = []
+    size = total = 0
+    for path in asked.paths:
+        one = None if total > _MOST_EVENTS else _read(path, asked.largest)
+        if one is not None:
+            of_file, became = one
+            events += of_file
+            read.append(became)
+            total += len(of_file)
+            size += sum(len(event.raw) for event in of_file)
+        if one is None or len(events) >= EVENTS or size >= BYTES:
+            yield from _batches(events)
+            yield from read
+            events, read, size = [], [], 0
+        if one is None:
+            yield LEFT
+    yield from _batches(events)
+    yield from read
+
+
+def _read(path: FileName, largest: int) -> tuple[list[TrailEvent], FileRead] | None:
+    events: list[TrailEvent] = []
+
+    def count() -> None:
+        if len(events) > _MOST_EVENTS:
+            raise OversizeError
+
+    try:
+        became = FileReader(events.append, largest, _MOST_BYTES, tell=count).read(path)
+    except Exception:  # noqa: BLE001  # whatever it is, it happens again where it can be told
+        return None
+    return events, became
+
+
+def _batches(events: Sequence[TrailEvent]) -> Iterator[Prepared]:
+    some: list[TrailEvent] = []
+    size = 0
+    for event in events:
+        some.append(event)
+        size += len(event.raw)
+        if len(some) >= EVENTS or size >= BYTES:
+            yield prepare(some)
+            some, size = [], 0
+    if some:
+        yield prepare(some)
+
+
+def main() -> None:
+    """Answer until nothing more is asked."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    questions, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    nothing = os.open(os.devnull, os.O_RDWR)
+    # What a library prints must not come between answers.
+    os.dup2(nothing, 0)
+    os.dup2(nothing, 1)
+    gc.freeze()
+    gc.disable()
+    with suppress(OSError, EOFError, BrokenPipeOfFramesError):
+        send(answers, READY)
+        while True:
+            for part in answer(receive(questions)):
+                send(answers, part)
+            send(answers, DONE)
+            gc.collect()
+
+
+if __name__ == "__main__":
+    main()
