@@ -20,7 +20,7 @@ from crypto_core.lists.paging import Query
 from crypto_core.lists.row_files import CsvWriter
 from crypto_core.text.cleaning import clean
 from crypto_core.text.counting import counted
-from crypto_core.trail.query import PIVOTS
+from crypto_core.trail.event_fields import PIVOTS
 from crypto_core.trail.record_reader import load
 from crypto_core.trail.store import EventStore, StoredEvent
 from crypto_core.trail.store.tallies import EventTally, Tallies, moment_json

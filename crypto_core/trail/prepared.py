@@ -6,8 +6,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import compress
 
-from crypto_core.trail.columns import DETAILS, ROLLED, TEXTS, marks, seconds, stored_id
+from crypto_core.trail.columns import marks, seconds, stored_id
 from crypto_core.trail.event import TrailEvent
+from crypto_core.trail.event_fields import DETAILS, EVENT_FIELDS, ROLLED
 from crypto_core.trail.packing import Block, pack, unpack
 
 
@@ -78,7 +79,7 @@ def prepare(events: Sequence[TrailEvent]) -> Prepared:
         list(by_id),
         [seconds(event.time) for event in once],
         list(map(marks, once)),
-        {name: texts_of(list(map(TEXTS[name], once))) for name in (*ROLLED, *DETAILS)},
+        {name: texts_of(list(map(EVENT_FIELDS[name].text, once))) for name in (*ROLLED, *DETAILS)},
         pack([event.raw for event in once]),
     )
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from crypto_core.text.cleaning import clean
 from crypto_core.trail.event import Principal, TrailEvent
+from crypto_core.trail.event_fields import EVENT_FIELDS
 from crypto_core.trail.query import FIELDS
 from crypto_core.trail.store import StoredEvent
 from screens.facts import Facts
@@ -114,22 +115,10 @@ def values(row: StoredEvent, column: str) -> tuple[str, str]:
     match column:
         case "time":
             return "time", event.time.isoformat().replace("+00:00", "Z") if event.dated else ""
-        case "principal":
-            return "principal", event.principal.arn
         case "key":
             return "key", event.key_arns[0] if event.key_arns else event.alias
-        case "token":
-            return "token", str(event.token_ref) if event.token_ref else ""
-        case "session":
-            return "session", event.principal.session
-        case "name" | "region" | "account" | "source":
-            return column, getattr(event, column)
-        case "ip":
-            return "ip", event.source_ip
-        case "error":
-            return "error", event.error_code
-        case "agent":
-            return "agent", event.user_agent
+    if column in EVENT_FIELDS:
+        return column, EVENT_FIELDS[column].text(event)
     return "id", event.event_id
 
 

@@ -13,7 +13,7 @@ from textual.widget import Widget
 
 from crypto_core.text.cleaning import clean
 from crypto_core.text.counting import counted
-from crypto_core.trail.query import PIVOTS
+from crypto_core.trail.event_fields import PIVOTS
 from crypto_core.trail.store import Summary
 from crypto_core.trail.store.counts import Pivot, Value
 from screens.actions.action import Action, ActionScope

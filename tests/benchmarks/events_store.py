@@ -20,7 +20,7 @@ from pathlib import Path
 from statistics import median
 
 from crypto_core.lists.paging import Query
-from crypto_core.trail.query import PIVOTS
+from crypto_core.trail.event_fields import PIVOTS
 from crypto_core.trail.record_reader import read_record
 from crypto_core.trail.store import EventStore
 from tests.benchmarks.measuring import (

@@ -10,7 +10,8 @@ from functools import partial
 from crypto_core.lists.filter_language import Term, passes
 from crypto_core.trail.columns import seconds
 from crypto_core.trail.event import CLOUDTRAIL, KMS, TrailEvent
-from crypto_core.trail.query import FREE, Aliases, parse, values
+from crypto_core.trail.event_fields import FREE
+from crypto_core.trail.query import Aliases, parse, values
 from crypto_core.trail.record_reader import load, read_record
 from crypto_core.trail.store.pulls import KMS_EVENTS, TimeWindow
 

@@ -29,9 +29,10 @@ from sqlalchemy import (
 from crypto_core.key_names import is_key_arn
 from crypto_core.lists.filter_language import Alternative, Term, lower
 from crypto_core.text.cleaning import DEFAULT_LIMIT
-from crypto_core.trail.columns import DETAILS, ROLLED, EventProperty, TextKind, seconds, stored_id
+from crypto_core.trail.columns import EventProperty, seconds, stored_id
 from crypto_core.trail.event import UNDATED
-from crypto_core.trail.query import FREE, SHORTENED, Aliases, key_names
+from crypto_core.trail.event_fields import DETAILS, EVENT_FIELDS, FREE, ROLLED, TextKind, key_names
+from crypto_core.trail.query import Aliases
 from crypto_core.trail.store.schema import PARTIAL, event, note, term
 
 MOST_NUMBERS = 2_000
@@ -240,7 +241,7 @@ def _looked_up(
 
 def _spelt(value: Alternative, column: str) -> Iterator[ColumnElement[bool]]:
     yield _like(value)
-    for character in SHORTENED.get(column, ""):
+    for character in EVENT_FIELDS[column].shortened:
         yield term.c.folded.like("%" + _escape(character) + _pattern(value), escape="\\")
     if column == "source":
         yield _like(Alternative(text=f"{value.text}.amazonaws.com", literal=value.literal))

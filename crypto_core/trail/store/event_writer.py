@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-from crypto_core.trail.columns import DETAILS, HOUR, ROLLED, TextKind
+from crypto_core.trail.columns import HOUR
+from crypto_core.trail.event_fields import DETAILS, ROLLED, TextKind
 from crypto_core.trail.prepared import Prepared, Texts
 from crypto_core.trail.store.blocks import write_blocks
 from crypto_core.trail.store.bulk_insert import PARAMETERS, insert

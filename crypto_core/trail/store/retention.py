@@ -7,7 +7,8 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, func, insert, not_, select, update
 
-from crypto_core.trail.columns import DETAILS, HOUR, ROLLED
+from crypto_core.trail.columns import HOUR
+from crypto_core.trail.event_fields import DETAILS, ROLLED
 from crypto_core.trail.store.blocks import blocks_of, forget_records
 from crypto_core.trail.store.pulls import forget_pulls_before
 from crypto_core.trail.store.schema import event, keeping, note, rollup, term

@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import Column, Index, Integer, LargeBinary, MetaData, Table, Text, text
 
-from crypto_core.trail.columns import DETAILS, ROLLED
+from crypto_core.trail.event_fields import DETAILS, ROLLED
 
 VERSION = 2
 """Written to the file as `user_version`; a file with a higher one is not opened."""

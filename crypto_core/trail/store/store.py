@@ -17,8 +17,9 @@ from crypto_core.lists.paging import Cursor, Page, Query, unknown_sort
 from crypto_core.text.cleaning import clean
 from crypto_core.trail.columns import EventProperty, seconds, stored_id
 from crypto_core.trail.event import TrailEvent
+from crypto_core.trail.event_fields import PIVOTS
 from crypto_core.trail.prepared import Prepared, prepare
-from crypto_core.trail.query import PIVOTS, Aliases, parse
+from crypto_core.trail.query import Aliases, parse
 from crypto_core.trail.seen_file import FileName, SeenFile
 from crypto_core.trail.store import counts, new_since, tallies
 from crypto_core.trail.store.blocks import Row, event_of, with_records

@@ -13,8 +13,9 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, func, select
 
-from crypto_core.trail.columns import DETAILS, ROLLED, EventProperty
+from crypto_core.trail.columns import EventProperty
 from crypto_core.trail.event import UNDATED
+from crypto_core.trail.event_fields import DETAILS, ROLLED
 from crypto_core.trail.store.conditions import Bounds, Conditions
 from crypto_core.trail.store.counts import count, parts, texts_of
 from crypto_core.trail.store.first_last_seen import Ends, find_ends

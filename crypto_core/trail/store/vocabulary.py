@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from sqlalchemy import Connection, select
 
 from crypto_core.lists.filter_language import lower
-from crypto_core.trail.columns import TextKind
+from crypto_core.trail.event_fields import TextKind
 from crypto_core.trail.store.bulk_insert import insert
 from crypto_core.trail.store.schema import keeping, term
 

@@ -9,17 +9,10 @@ from typing import Any
 
 from crypto_core.lists.coverage import Coverage
 from crypto_core.text.counting import counted
+from crypto_core.trail.event_fields import SAID
 from crypto_core.trail.store.tallies import Tallies, moment_json
 from crypto_core.trail.use.principals import NamedPrincipals
 from crypto_core.trail.use.reach import at
-
-_CALLED = {
-    "name": "operation",
-    "ip": "source_ip",
-    "agent": "user_agent",
-    "error": "error_code",
-    "access_key": "access_key_id",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,11 +120,11 @@ class BlastRadius:
                 "rows": [reachable.as_json() for reachable in self.could],
             },
             "data_keys_made": self.data_keys,
-            "operations": self.operations.as_json(_CALLED),
-            "addresses": self.addresses.as_json(_CALLED),
-            "agents": self.agents.as_json(_CALLED),
-            "sessions": self.sessions.as_json(_CALLED),
-            "access_keys": self.access_keys.as_json(_CALLED),
+            "operations": self.operations.as_json(SAID),
+            "addresses": self.addresses.as_json(SAID),
+            "agents": self.agents.as_json(SAID),
+            "sessions": self.sessions.as_json(SAID),
+            "access_keys": self.access_keys.as_json(SAID),
             "assumptions": list(self.assumptions()),
             "coverage": self.coverage.as_json(),
         }

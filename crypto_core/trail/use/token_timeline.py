@@ -17,10 +17,9 @@ from crypto_core.envelope import ENVELOPE_FORMATS, Format
 from crypto_core.lists.coverage import Coverage, Evidence
 from crypto_core.references import TokenRef
 from crypto_core.text.counting import counted
+from crypto_core.trail.event_fields import SAID
 from crypto_core.trail.store.tallies import Day, EventTally, Tallies, moment_json
 from crypto_core.trail.use.reach import at
-
-_JSON = {"name": "operation", "ip": "source_ip", "error": "error_code"}
 
 _BINDING = next(format_ for format_ in ENVELOPE_FORMATS if format_.binds_row)
 NAMED = (
@@ -73,7 +72,7 @@ class NamedUse:
             "failed": self.failed,
             "first": moment_json(self.first),
             "last": moment_json(self.last),
-            "by": self.rows.as_json(_JSON),
+            "by": self.rows.as_json(SAID),
             "days": [day.as_json() for day in self.days],
             "filter": self.filter,
         }

@@ -16,7 +16,8 @@ from crypto_core.errors import InvalidFilterError
 from crypto_core.lists.filter_language import Term, Value, passes
 from crypto_core.lists.paging import Query
 from crypto_core.trail.event import TrailEvent
-from crypto_core.trail.query import FIELDS, FREE, parse, values
+from crypto_core.trail.event_fields import FREE
+from crypto_core.trail.query import FIELDS, parse, values
 from crypto_core.trail.record_reader import load
 from crypto_core.trail.store import EventStore
 from tests.crypto_core.trail.conftest import ALIASES

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from crypto_core.lists.paging import Query
 from crypto_core.trail.event import TrailEvent
+from crypto_core.trail.event_fields import PIVOTS
 from crypto_core.trail.packing import pack, unpack
-from crypto_core.trail.query import PIVOTS
 from crypto_core.trail.record_reader import as_raw, load, read_record, read_records, records_of
 from crypto_core.trail.sources.files.decoding import UnreadableError
 from crypto_core.trail.sources.files.event_files import FileImport

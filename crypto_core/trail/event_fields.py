@@ -1,0 +1,150 @@
+"""The fields of an event: how each is asked for, stored and counted. One entry a field; all else derives.
+
+Beside its entry here a field needs a place in TrailEvent, which `record_reader` fills.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from operator import attrgetter
+
+from crypto_core.lists.filter_language import Value
+from crypto_core.trail.event import TrailEvent
+
+Named = Mapping[str, Sequence[str]]
+"""The aliases of key ARNs."""
+
+
+class TextKind(IntEnum):
+    """What a text in the store is. A number is never given out again."""
+
+    NAME = 1
+    SOURCE = 2
+    PRINCIPAL = 3
+    IP = 4
+    AGENT = 5
+    ERROR = 6
+    KEYS = 7
+    MATERIALS = 8
+    REGION = 9
+    ACCOUNT = 10
+    SESSION = 11
+    ACCESS_KEY = 12
+    TOKEN = 13
+    MESSAGE = 14
+
+
+@dataclass(frozen=True, slots=True)
+class EventField:
+    """One field. `text` is what the store keeps of it, "" for nothing.
+
+    `ways` is every way in which a value may be asked for, where that is more than its text. `rolled` fields
+    are counted by the hour; others differ too much from event to event. Free text is looked for in `free`
+    ones. `pivot` is its place among the fields that events are counted by, None where they are not. `said` is
+    what JSON documents call it.
+    """
+
+    name: str
+    kind: TextKind
+    text: Callable[[TrailEvent], str]
+    ways: Callable[[TrailEvent, Named], Value] | None = None
+    rolled: bool = True
+    free: bool = False
+    pivot: int | None = None
+    shortened: str = ""
+    """Its values may be given without their beginning, which ends with one of these characters."""
+    said: str = ""
+
+    def values(self, event: TrailEvent, aliases: Named) -> Value:
+        """Return what an event has in the field, in every way that it may be asked for; empty for nothing."""
+        if self.ways is not None:
+            return self.ways(event, aliases)
+        text = self.text(event)
+        return (suffixes(text, self.shortened) if self.shortened else text) if text else ()
+
+
+def suffixes(text: str, after: str) -> tuple[str, ...]:
+    """A text and what of it stands behind each of the characters `after`: how long names are shortened."""
+    return (text, *(text[i + 1 :] for i, c in enumerate(text) if c in after))
+
+
+def key_names(arn: str, aliases: Named) -> tuple[str, ...]:
+    """What a key may be called: its ARN, its id, its aliases."""
+    return (arn, arn.rsplit("/", 1)[-1], *aliases.get(arn, ()))
+
+
+def _keys(event: TrailEvent, aliases: Named) -> Value:
+    named = event.key_arns or ((event.alias,) if event.alias else ())
+    return [name for key in named for name in key_names(key, aliases)]
+
+
+def _source(event: TrailEvent, _aliases: Named) -> Value:
+    return (event.source, event.source.removesuffix(".amazonaws.com")) if event.source else ()
+
+
+def _of(*path: str) -> Callable[[TrailEvent], str]:
+    return attrgetter(".".join(path))
+
+
+EVENT_FIELDS: dict[str, EventField] = {
+    field.name: field
+    for field in (
+        EventField("name", TextKind.NAME, _of("name"), free=True, pivot=3, said="operation"),
+        EventField(
+            "principal", TextKind.PRINCIPAL, _of("principal", "arn"), free=True, pivot=0, shortened=":/"
+        ),
+        EventField("session", TextKind.SESSION, _of("principal", "session"), rolled=False, free=True),
+        EventField("ip", TextKind.IP, _of("source_ip"), free=True, pivot=1, said="source_ip"),
+        EventField("agent", TextKind.AGENT, _of("user_agent"), free=True, pivot=2, said="user_agent"),
+        EventField("error", TextKind.ERROR, _of("error_code"), free=True, pivot=4, said="error_code"),
+        EventField("message", TextKind.MESSAGE, _of("error_message"), rolled=False, free=True),
+        EventField(
+            *("key", TextKind.KEYS, lambda event: " ".join(event.key_arns) or event.alias, _keys),
+            free=True,
+            pivot=5,
+        ),
+        EventField(
+            *("material", TextKind.MATERIALS, lambda event: " ".join(event.material_ids)),
+            ways=lambda event, _: event.material_ids,
+            pivot=6,
+        ),
+        EventField(
+            *("token", TextKind.TOKEN, lambda event: str(event.token_ref) if event.token_ref else ""),
+            rolled=False,
+            free=True,
+            pivot=7,
+            shortened=":",
+        ),
+        EventField("region", TextKind.REGION, _of("region"), pivot=8),
+        EventField("account", TextKind.ACCOUNT, _of("account"), pivot=9),
+        EventField("source", TextKind.SOURCE, _of("source"), _source, pivot=10),
+        EventField(
+            *("access_key", TextKind.ACCESS_KEY, _of("principal", "access_key_id")),
+            rolled=False,
+            free=True,
+            said="access_key_id",
+        ),
+    )
+}
+"""All of them by name, in the order in which they are listed."""
+
+FREE = tuple(name for name, field in EVENT_FIELDS.items() if field.free)
+"""Where free text is looked for."""
+
+PIVOTS = tuple(
+    name for _, name in sorted((f.pivot, name) for name, f in EVENT_FIELDS.items() if f.pivot is not None)
+)
+"""The fields that events can be counted by."""
+
+_STORED = sorted(EVENT_FIELDS.values(), key=lambda field: field.kind)
+
+ROLLED = {field.name: field.kind for field in _STORED if field.rolled}
+"""The columns of texts that both of the store's tables have, each with what its texts are."""
+
+DETAILS = {field.name: field.kind for field in _STORED if not field.rolled}
+"""Those that are an event's alone: they differ too much to be counted by the hour."""
+
+SAID = {name: field.said for name, field in EVENT_FIELDS.items() if field.said}
+"""What JSON documents call a field, where that is something else."""
