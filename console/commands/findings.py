@@ -16,7 +16,6 @@ from console.commands.moments import moment
 from console.commands.session import json_option, services_of
 from console.container import Container
 from console.printed.printing import print_json, print_table, say
-from console.printed.signs import SIGNS
 from crypto_core.errors import EventStoreError, EventVanishedError
 from crypto_core.findings.finding import Finding, Gap
 from crypto_core.findings.severity import Severity
@@ -30,6 +29,7 @@ from crypto_core.trail.rules.registry import BY_ID, RULES
 from crypto_core.trail.rules.service import WINDOW, Examined
 from crypto_core.trail.rules.sigma import documents, sigma_id
 from crypto_core.trail.store.suppressions import MOST_DAYS, Suppressed, sift
+from screens.signs import SIGNS
 
 
 @click.group(invoke_without_command=True)
@@ -160,7 +160,7 @@ def print_findings(posture: Posture) -> None:
 
 def _print(finding: Finding) -> None:
     severity = finding.severity
-    click.echo(f"{SIGNS[severity]} {severity.value:8} {finding.title}")
+    click.echo(f"{SIGNS[severity].text} {severity.value:8} {finding.title}")
     events = len(finding.events)
     some = ", ".join(finding.events[:3]) + (f" and {events - 3:,} more" if events > 3 else "")
     for name, text in (

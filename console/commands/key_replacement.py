@@ -15,14 +15,7 @@ from crypto_core.keys.replacement.service import SHORTEST_SECONDS
 from crypto_core.reencryption.materials import KeyMaterials, MaterialTokens
 from crypto_core.text.cleaning import clean
 from crypto_core.text.counting import counted
-
-_SIGNS = {
-    GuideStepState.DONE: "✓",
-    GuideStepState.NOW: "▸",
-    GuideStepState.WAITING: "·",
-    GuideStepState.UNKNOWN: "?",
-    GuideStepState.IMPOSSIBLE: "✗",
-}
+from screens.keys.guide_signs import STEPS
 
 
 @click.command()
@@ -139,7 +132,7 @@ def print_guide(guide: Guide) -> None:
     for step in guide.steps:
         click.echo()
         optional = " (optional)" if step.optional else ""
-        click.echo(f"{_SIGNS[step.state]} {step.number}. {step.title}{optional}: {step.state.value}")
+        click.echo(f"{STEPS[step.state].text} {step.number}. {step.title}{optional}: {step.state.value}")
         for text in step.evidence:
             _line("", text)
         _print_instructions(step)

@@ -10,7 +10,6 @@ import click
 from console.commands.session import json_option, services_of
 from console.container import Container
 from console.printed.printing import print_json, print_table, say
-from console.printed.signs import SIGNS
 from crypto_core.envelope import Format
 from crypto_core.errors import KmsError
 from crypto_core.findings.finding import Gap
@@ -20,6 +19,7 @@ from crypto_core.keys.posture.examination import Posture
 from crypto_core.keys.status import Problem, Status
 from crypto_core.lists.coverage import Coverage
 from crypto_core.text.counting import counted
+from screens.signs import SIGNS
 
 
 @click.command()
@@ -102,9 +102,8 @@ def print_status(taken: Status) -> None:
 def _print_problems(taken: Status) -> None:
     for problem in taken.problems:
         count = f"{counted(problem.tokens, 'token')} " if problem.tokens else ""
-        click.echo(
-            f"{SIGNS[problem.severity]} {problem.severity.value:8} {count}{problem.title}: {problem.where}"
-        )
+        sign = SIGNS[problem.severity].text
+        click.echo(f"{sign} {problem.severity.value:8} {count}{problem.title}: {problem.where}")
         click.echo(f"             {problem.remedy}")
     if taken.problems:
         click.echo()

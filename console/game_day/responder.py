@@ -11,10 +11,10 @@ from console.game_day.platform_part import PlatformPart
 from console.game_day.runbook_work import RunbookWork
 from console.game_day.scenario import Act, End, Scenario
 from console.game_day.telling import briefing_lines
-from console.printed.signs import SIGNS
 from crypto_core.errors import KeydeckError
 from crypto_core.findings.finding import Finding
 from crypto_core.text.counting import counted
+from screens.signs import SIGNS
 
 if TYPE_CHECKING:
     from console.game_day.game import Game
@@ -80,7 +80,7 @@ class Responder:
             self._tell(f"The events could not be fetched: {error}")
             return
         for finding in found:
-            self._tell(f"{SIGNS[finding.severity]} {finding.severity.value:8} {finding.title}")
+            self._tell(f"{SIGNS[finding.severity].text} {finding.severity.value:8} {finding.title}")
         missed = set(self._game.scenario.findings) - {finding.rule for finding in found}
         if missed:
             self._tell(f"Not found by the rules: {', '.join(sorted(missed))}")

@@ -11,7 +11,6 @@ import click
 from console.printed.printing import print_table, say
 from crypto_core.incidents.model import (
     CheckResult,
-    CheckState,
     EvidencePiece,
     IncidentState,
     IncidentView,
@@ -23,20 +22,7 @@ from crypto_core.incidents.runbooks.placeholders import filled
 from crypto_core.incidents.runbooks.runbook import Runbook
 from crypto_core.incidents.steps.step_contracts import ActionPlan, ActionResult
 from crypto_core.text.cleaning import clean
-
-_SIGNS = {
-    StepState.TODO: "·",
-    StepState.BEGUN: "▸",
-    StepState.DONE: "✓",
-    StepState.SKIPPED: "-",
-    StepState.NOT_NEEDED: "-",
-}
-_CHECK_SIGNS = {
-    CheckState.PASSED: "✓",
-    CheckState.NOT_YET: "▸",
-    CheckState.FAILED: "✗",
-    CheckState.UNKNOWN: "?",
-}
+from screens.incidents.signs import CHECKS, OPEN, STEPS
 
 
 def _when(moment: datetime | None) -> str | None:
@@ -179,7 +165,7 @@ def print_incident(view: IncidentView) -> None:
     click.echo()
     now = view.current
     for step in view.steps:
-        sign = "▸" if step is now else _SIGNS[step.state]
+        sign = (OPEN if step is now else STEPS[step.state]).text
         about = step.state.value if step.state is not StepState.DONE else f"{step.ended_at:%H:%M:%S}"
         who = f"  {step.by}" if step.by and step.state.ended else ""
         answer = f"  {step.answer}" if step.answer else ""
@@ -211,7 +197,7 @@ def print_step(step: StepView, view: IncidentView) -> None:
 def print_check(result: CheckResult) -> None:
     """Print what a check saw."""
     so_far = f"  {result.done:,} of {result.total:,}" if result.total else ""
-    click.echo(f"check     {_CHECK_SIGNS[result.state]} {result.state.value}{so_far}")
+    click.echo(f"check     {CHECKS[result.state].text} {result.state.value}{so_far}")
     for line in result.lines:
         click.echo(clean(f"          {line}", 1000))
 

@@ -12,7 +12,8 @@ from crypto_core.incidents.model import IncidentView, StepState, StepView
 from crypto_core.text.cleaning import clean
 from screens.actions.action import Action
 from screens.ages import local
-from screens.incidents.words import OPEN, person, step_sign
+from screens.incidents.signs import OPEN
+from screens.incidents.words import person, step_sign
 from screens.main_screen import MainScreen
 from screens.signs import Sign
 from screens.widgets.cells import cut, fit

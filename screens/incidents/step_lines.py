@@ -22,7 +22,8 @@ from crypto_core.text.cleaning import clean
 from screens.ages import ago, local
 from screens.facts import Facts
 from screens.incidents.running import CallResult, RunningCall
-from screens.incidents.words import CHECKS, LATE, budget, filled, person, step_sign
+from screens.incidents.signs import CHECKS, LATE
+from screens.incidents.words import budget, filled, person, step_sign
 from screens.use.lines import BLANK, prose
 from screens.widgets.cells import bar, cut, fit, percent, spread
 from screens.widgets.line_list import Line

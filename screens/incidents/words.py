@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from crypto_core.incidents.model import (
-    CheckState,
     Incident,
     IncidentScope,
     IncidentState,
@@ -20,6 +19,7 @@ from crypto_core.incidents.runbooks import placeholders
 from crypto_core.text.cleaning import clean
 from screens.ages import span
 from screens.facts import Facts
+from screens.incidents.signs import LATE, NEARLY_LATE, OPEN, STEPS, WELL
 from screens.signs import Sign
 
 PRESENT_SECONDS = 60
@@ -27,32 +27,16 @@ PRESENT_SECONDS = 60
 NEARLY = 0.8
 """From which part of its budget on a step is nearly over."""
 
-OPEN = Sign("▶", "$accent")
-LATE = Sign("✖", "$error")
-NEARLY_LATE = Sign("▲", "$warning")
-WELL = Sign("●", "$success")
-_ENDED = {
-    StepState.DONE: Sign("✔", "$success"),
-    StepState.SKIPPED: Sign("»", "$warning"),
-    StepState.NOT_NEEDED: Sign("○", "$muted"),
-}
-CHECKS = {
-    CheckState.PASSED: WELL,
-    CheckState.NOT_YET: NEARLY_LATE,
-    CheckState.FAILED: LATE,
-    CheckState.UNKNOWN: Sign("?", "$warning"),
-}
-
 
 def step_sign(step: StepView, current: StepView | None) -> Sign:
     """Return a step's sign: how it ended, whether it is the one to do now, or neither."""
     if step.state.ended:
-        return _ENDED[step.state]
+        return STEPS[step.state]
     if step.trouble:
         return NEARLY_LATE
     if step.state is StepState.BEGUN or (current is not None and step.number == current.number):
         return OPEN
-    return Sign("·", "$muted")
+    return STEPS[StepState.TODO]
 
 
 def person(actor: str) -> str:

@@ -15,18 +15,10 @@ from screens.actions.action import Action, ActionScope
 from screens.actions.performing import bindings
 from screens.answer_screen import AnswerScreen
 from screens.facts import Facts
-from screens.signs import Sign
+from screens.keys.guide_signs import STEPS
 from screens.widgets.cells import tokens
 from screens.widgets.clipboard import cell_as_text, send_to_clipboard
 from screens.widgets.line_list import Line, LineList
-
-STATES = {
-    GuideStepState.DONE: Sign("✔", "$success"),
-    GuideStepState.NOW: Sign("▶", "$accent"),
-    GuideStepState.WAITING: Sign("·", "$muted"),
-    GuideStepState.UNKNOWN: Sign("?", "$warning"),
-    GuideStepState.IMPOSSIBLE: Sign("✖", "$error"),
-}
 
 
 class GuideScreen(AnswerScreen[Guide]):
@@ -89,7 +81,7 @@ def guide_lines(guide: Guide, width: int) -> list[Line]:
 
 
 def _step(step: Step, width: int) -> Iterator[Line]:
-    sign = STATES[step.state]
+    sign = STEPS[step.state]
     about = step.state.value + (", optional" if step.optional else "")
     title = (clean(step.title, 120), "$muted" if step.state is GuideStepState.WAITING else "bold")
     yield Line(Content.assemble(sign, f" {step.number} ", title, (f"   {about}", sign.style)))

@@ -60,8 +60,8 @@ def test_a_rotation_that_is_complete_exits_with_0(
     ran = keydeck("keys", "replace", world.old_key.arn)
     assert (ran.exit_code, ran.stderr) == (0, "")
     assert f"new key: alias/tokens  {world.current_key.arn}" in ran.stdout
-    assert "✓ 4. Wait until the platform is seen to use it: done" in ran.stdout
-    assert "▸ 5. Move the tokens that are left (optional): now" in ran.stdout
+    assert "✔ 4. Wait until the platform is seen to use it: done" in ran.stdout
+    assert "▶ 5. Move the tokens that are left (optional): now" in ran.stdout
     assert ran.stdout.splitlines()[-1] == "complete"
     ran = keydeck("--read-only", "keys", "replace", "alias/tokens-old", "--json")
     assert (ran.exit_code, ran.stderr, ran.json["complete"]) == (0, "", True)
@@ -106,7 +106,7 @@ def test_who_may_lose_access_is_named_with_except(
     told = keydeck("keys", "replace", world.current_key.arn, "--by", key)
     assert "account 123456789012 loses Decrypt and GenerateDataKey" in told.stdout
     told = keydeck("keys", "replace", world.current_key.arn, "--by", key, "--except", "123456789012")
-    assert "✓ 1." in told.stdout
+    assert "✔ 1." in told.stdout
 
 
 @pytest.mark.parametrize(
@@ -141,7 +141,7 @@ def test_a_dead_database_is_3_and_the_keys_are_told(
     ran = keydeck("keys", "replace", world.old_key.arn)
     assert ran.exit_code == 3
     assert "The database did not tell" in ran.stderr
-    assert "✓ 1." in ran.stdout
+    assert "✔ 1." in ran.stdout
     assert "? 4. Wait until the platform is seen to use it: not known" in ran.stdout
 
 

@@ -13,6 +13,7 @@ from crypto_core.incidents.runbooks.runbook import Runbook
 from crypto_core.incidents.runbooks.runbook_toml import SIZE_LIMIT, read_runbook
 from crypto_core.text.cleaning import clean
 
+_BUILT_IN = "builtin"
 _FILE_LIMIT = 500
 
 
@@ -61,11 +62,15 @@ class RunbookLibrary:
         )
 
     def _built_in(self) -> Iterator[Runbook | str]:
-        folder = resources.files(__package__).joinpath("builtin")
-        if folder.is_dir():
-            for file in sorted(folder.iterdir(), key=lambda one: one.name):
-                if file.name.endswith(".toml"):
-                    yield _read(file, "built in", f"built-in {file.name}")
+        folder = resources.files(__package__).joinpath(_BUILT_IN)
+        files = [file for file in folder.iterdir() if file.name.endswith(".toml")] if folder.is_dir() else []
+        if not files:
+            told = RunbookError(
+                "The built-in runbooks are missing: Keydeck is not whole.", remedy="Install it again."
+            )
+            yield str(told)
+        for file in sorted(files, key=lambda one: one.name):
+            yield _read(file, "built in", f"built-in {file.name}")
 
     def _own(self) -> Iterator[Runbook | str]:
         if self._folder is None:

@@ -94,7 +94,9 @@ async def test_a_restore_drill_is_played_to_the_report_and_the_reminder_goes(
     settings.chmod(0o600)
     runbooks = tmp_path / "runbooks"
     runbooks.mkdir()
-    drill = (resources.files("crypto_core.incidents") / "builtin" / "restore-drill.toml").read_text("utf-8")
+    drill = (resources.files("crypto_core.incidents.runbooks") / "builtin" / "restore-drill.toml").read_text(
+        "utf-8"
+    )
     for old, new in (
         ("restore-drill", "sample-drill"),
         ("Restore drill", "Sample drill"),

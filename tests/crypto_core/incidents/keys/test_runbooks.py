@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-import crypto_core.incidents
+import crypto_core.incidents.runbooks
 from crypto_core.incidents.runbooks.catalogue import (
     ACTION_OPTIONS,
     CHECK_OPTIONS,
@@ -19,7 +19,7 @@ from crypto_core.incidents.runbooks.catalogue import (
     SubjectKind,
 )
 
-BUILT_IN = Path(crypto_core.incidents.__file__).parent / "builtin"
+BUILT_IN = Path(crypto_core.incidents.runbooks.__file__).parent / "builtin"
 
 
 def read(name: str) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from crypto_core.errors import RunbookError
+from crypto_core.incidents.runbooks import library
 from crypto_core.incidents.runbooks.library import RunbookLibrary
 
 ONE = """
@@ -29,12 +30,22 @@ purpose = "It ends."
 def test_the_built_in_runbooks_can_all_be_read_and_come_first(tmp_path: Path) -> None:
     built_in = RunbookLibrary().read()
     assert built_in.troubles == ()
+    assert {"key-compromise", "token-compromise", "restore-drill"} <= {r.id for r in built_in.runbooks}
     assert all(runbook.source == "built in" for runbook in built_in.runbooks)
     (tmp_path / "b.toml").write_text(ONE.format("ours-b"))
     (tmp_path / "a.toml").write_text(ONE.format("ours-a"))
     shelf = RunbookLibrary(tmp_path).read()
     assert [r.id for r in shelf.runbooks] == [*(r.id for r in built_in.runbooks), "ours-a", "ours-b"]
     assert shelf.runbooks[-1].source == str(tmp_path / "b.toml")
+
+
+def test_built_in_runbooks_that_are_missing_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where an installation lost them: a library without a word would look like one that never had any."""
+    monkeypatch.setattr(library, "_BUILT_IN", "nowhere")
+    (tmp_path / "a.toml").write_text(ONE.format("ours"))
+    shelf = RunbookLibrary(tmp_path).read()
+    assert [r.id for r in shelf.runbooks] == ["ours"]
+    assert shelf.troubles == ("The built-in runbooks are missing: Keydeck is not whole. Install it again.",)
 
 
 def test_a_broken_file_is_told_and_hides_no_other(tmp_path: Path) -> None:
@@ -48,8 +59,8 @@ def test_a_broken_file_is_told_and_hides_no_other(tmp_path: Path) -> None:
     (tmp_path / "8.toml").symlink_to(tmp_path / "nowhere")
     (tmp_path / "9.toml").write_text(ONE.format("last"))
     (tmp_path / "notes.txt").write_text("not a runbook")
-    library = RunbookLibrary(tmp_path)
-    shelf = library.read()
+    books = RunbookLibrary(tmp_path)
+    shelf = books.read()
     own = [r for r in shelf.runbooks if r.source != "built in"]
     assert [r.id for r in own] == ["first", "last"]
     for trouble, (name, said) in zip(
@@ -69,9 +80,9 @@ def test_a_broken_file_is_told_and_hides_no_other(tmp_path: Path) -> None:
         assert said in trouble
         assert trouble.isprintable()
     with pytest.raises(RunbookError, match=r"no runbook 'second'; there is: .*first, last\..*2\.toml"):
-        library.get("second")
+        books.get("second")
     (tmp_path / "3.toml").write_text(ONE.format("second"))
-    assert library.get("second").id == "second", "a corrected file counts at once"
+    assert books.get("second").id == "second", "a corrected file counts at once"
 
 
 def test_an_id_of_a_built_in_runbook_can_not_be_taken(tmp_path: Path) -> None:

@@ -196,7 +196,7 @@ _LITERALS = st.sampled_from(
 @settings(max_examples=examples(300))
 @given(st.data())
 def test_any_change_of_a_runbook_is_read_or_refused(data: st.DataObject) -> None:
-    folder = resources.files("crypto_core.incidents").joinpath("builtin")
+    folder = resources.files("crypto_core.incidents.runbooks").joinpath("builtin")
     files = sorted(folder.iterdir(), key=lambda f: f.name) if folder.is_dir() else []
     text = data.draw(st.sampled_from([WHOLE, *(f.read_text() for f in files if f.name.endswith(".toml"))]))
     lines = text.splitlines()

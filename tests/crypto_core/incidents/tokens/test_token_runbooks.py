@@ -24,7 +24,7 @@ ELSEWHERE = {CheckKind.EVIDENCE_CAPTURED, CheckKind.DRILL_RECORDED, CaptureKind.
 
 
 def read(name: str) -> tuple[str, dict[str, Any]]:
-    text = (resources.files("crypto_core.incidents") / "builtin" / f"{name}.toml").read_text("utf-8")
+    text = (resources.files("crypto_core.incidents.runbooks") / "builtin" / f"{name}.toml").read_text("utf-8")
     return text, tomllib.loads(text)
 
 
