@@ -146,7 +146,7 @@ def _problems(
         *_unknown_problems(shares),
         *_write_key_problems(states, write_key),
     ]
-    return tuple(sorted(problems, key=lambda p: (p.severity.rank, -p.tokens, p.title)))
+    return tuple(sorted(problems, key=lambda p: (p.severity.rank, -p.tokens, p.title, p.where)))
 
 
 def _format_problems(census: Census) -> list[Problem]:
@@ -175,7 +175,7 @@ def _format_problems(census: Census) -> list[Problem]:
             if group.format is format_:
                 where[group.column] = where.get(group.column, 0) + group.tokens
         if where:
-            shown = " · ".join(f"{c} {n:,}" for c, n in sorted(where.items(), key=lambda i: -i[1]))
+            shown = " · ".join(f"{c} {n:,}" for c, n in sorted(where.items(), key=lambda i: (-i[1], i[0])))
             problems.append(
                 Problem(severity, title, shown, remedy, sum(where.values()), f"format:{format_.value}")
             )

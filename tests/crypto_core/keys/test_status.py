@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -15,10 +16,12 @@ from console.sandbox.world import World
 from console.settings import load
 from crypto_core import encrypt_token
 from crypto_core.cipher import TokenCipher
+from crypto_core.database.tokens.census import Census
 from crypto_core.database.tokens.tables import PLATFORM_TABLES
 from crypto_core.envelope import Format
 from crypto_core.findings.severity import Severity
 from crypto_core.guard.consent import Consent
+from crypto_core.keys import service as keys_service
 from crypto_core.keys.status import Problem, Status
 from crypto_core.lists.paging import Query
 from crypto_core.reencryption.plan import Selection, Verb
@@ -279,3 +282,20 @@ def test_the_status_is_a_json_document_with_every_format(services: Container, wo
     assert document["by_format"] == {f.value: n for f, n in world.by_format.items()}
     assert sum(key["tokens"] for key in document["keys"]) == world.by_format[Format.V1]
     assert document["coverage"] == {"complete": True, "reasons": []}
+
+
+def test_problems_are_told_alike_in_whatever_order_their_tokens_are_counted(
+    services: Container, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A page that is refreshed does not move where nothing has changed."""
+    services.status.take()  # what KMS says is known from here on
+    before = services.status.take().problems
+    take = keys_service.take_census
+
+    def backwards(*args: Any, **options: Any) -> Census:
+        census = take(*args, **options)
+        return replace(census, groups=census.groups[::-1])
+
+    monkeypatch.setattr(keys_service, "take_census", backwards)
+    assert services.status.take().problems == before
+    assert any("·" in problem.where for problem in before)
