@@ -24,7 +24,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 from crypto_core.database.tokens.tables import PLATFORM_TABLES, TokenTable
-from crypto_core.envelope import DEV_KEY
+from crypto_core.envelope import DEV_KEY, ENVELOPE_FORMATS
 from crypto_core.errors import SettingsError
 from crypto_core.guard.approvals import ACTIONS, DEFAULT_MINUTES
 from crypto_core.key_names import parse_key_name
@@ -94,7 +94,7 @@ class Settings(BaseSettings):
     state_url: str | None = Field(None, validation_alias="KEYDECK_STATE_URL", repr=False)
     """The database with Keydeck's journal; by default the same one, schema keydeck."""
 
-    write_format: Literal["v1", "v2"] = Field("v1", validation_alias="KEYDECK_WRITE_FORMAT")
+    write_format: str = Field("v1", validation_alias="KEYDECK_WRITE_FORMAT")
     """The version of the envelopes that Keydeck writes; v2 once the platform reads it."""
 
     read_only: bool = Field(False, validation_alias="KEYDECK_READ_ONLY")
@@ -238,6 +238,13 @@ class Settings(BaseSettings):
         if unknown is not None:
             raise ValueError(f"{clean(unknown, 60)!r} is no action; there are {', '.join(ACTIONS)}, and all")
         return named
+
+    @field_validator("write_format")
+    @classmethod
+    def _is_an_envelopes(cls, value: str) -> str:
+        if value not in ENVELOPE_FORMATS:
+            raise ValueError(f"not {' or '.join(ENVELOPE_FORMATS)}")
+        return value
 
     @field_validator("dev_key")
     @classmethod
