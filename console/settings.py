@@ -371,7 +371,8 @@ def _explained(error: Exception, origins: Mapping[str, str]) -> SettingsError:
         first = error.errors(include_url=False, include_input=False)[0]
         variable = str(first["loc"][0]) if first["loc"] else ""
         inner = ".".join(str(part) for part in first["loc"][1:])
-        message = f"{inner}: {first['msg']}" if inner else first["msg"]
+        said = first["msg"].removeprefix("Value error, ").rstrip(".")
+        message = f"{inner}: {said}" if inner else said
     name = _VARIABLES.get(variable, variable)
     return SettingsError(
         f"Setting {variable or 'of the environment'} (from {origins.get(name, 'default')}): {message}.",
