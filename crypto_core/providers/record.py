@@ -15,6 +15,7 @@ from crypto_core.guard.guard import Guard
 from crypto_core.guard.outcome import Outcome
 from crypto_core.providers.answers import Liveness, RevocationPlan, RevocationResult
 from crypto_core.text.cleaning import clean
+from crypto_core.text.counting import counted
 
 _log = logging.getLogger(__name__)
 
@@ -49,7 +50,7 @@ class RevocationRecord:
             action=ACTION,
             subject=subject,
             summary=clean(f"Revoke {subject} at {names}", 300),
-            shown=_told(plan) | {"warnings": list(plan.warnings)},
+            shown=_shown(plan),
             still=still,
             alone=not plan.tokens,
         )
@@ -73,7 +74,17 @@ class RevocationRecord:
 
 def subject_of(number: int) -> str:
     """Return what a revocation of so many tokens is about."""
-    return f"{number:,} {'token' if number == 1 else 'tokens'}"
+    return counted(number, "token")
+
+
+def _shown(plan: RevocationPlan) -> dict[str, Any]:
+    """A plan as a second person sees it: what it does first, then all that the journal keeps of it."""
+    does = [
+        f"Revokes {subject_of(number)} at {name}, in {counted(plan.calls.get(name, 0), 'request')}."
+        for name, number in sorted(plan.by_provider.items())
+    ]
+    left = [f"{one.ref} ({one.provider}), by hand: {one.how}" for one in plan.by_hand[:_LISTED]]
+    return {"does": does, "does_not": left, "warnings": list(plan.warnings), **_told(plan)}
 
 
 def _told(plan: RevocationPlan) -> dict[str, Any]:

@@ -291,6 +291,7 @@ def test_where_a_second_person_is_wanted_nothing_is_sent_before(
     assert providers.calls() == ()
     assert second.asked == [("revoke tokens", "Revoke 2 tokens at github", plan.digest)] * 2
     assert [outcome for outcome, _ in last_entries(services)] == ["dry run", *["refused"] * 3]
+    assert second.shown[0]["does"] == ["Revokes 2 tokens at github, in 1 request."]
     assert second.shown[0]["tokens"] == [str(ref) for ref in refs]
     assert MARKER not in repr(second.shown)
 
