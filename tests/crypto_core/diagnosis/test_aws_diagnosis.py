@@ -184,7 +184,7 @@ def test_an_endpoint_that_does_not_answer_is_asked_once_and_given_up(
     aws.add_fault(Fault("*", "hang"))
     started = time.monotonic()
     checks = write_key(AwsPlace((REGION,), None, place.write_key))
-    assert time.monotonic() - started < 12
+    assert time.monotonic() - started < 25
     assert outcomes(checks) == {"kms:DescribeKey": CheckOutcome.FAILED, "the rest": CheckOutcome.SKIPPED}
 
 

@@ -228,7 +228,7 @@ def mute_server() -> Iterator[int]:
 def test_a_server_that_does_not_answer_fails_in_time_and_the_rest_is_skipped(mute_server: int) -> None:
     started = time.monotonic()
     checks = found(f"postgresql://operator:secret-word@127.0.0.1:{mute_server}/tokens")
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - started < 25
     assert [c.outcome for c in checks.values()] == [CheckOutcome.FAILED, CheckOutcome.SKIPPED]
     assert "secret-word" not in str(checks)
 
