@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from crypto_core.errors import InvalidFilterError
 from crypto_core.lists.filter_language import passes
 from crypto_core.trail.query import parse, values
-from screens.event_filters import between, term, with_or_without_service, with_term
+from screens.event_filters import between, since, term, with_or_without_service, with_term
 from tests.crypto_core.trail import records
 
 NOW = records.NOW
@@ -29,6 +30,13 @@ def test_a_value_is_found_by_its_own_term(agent: str) -> None:
     assert passes(only, lambda name: values(found, name, {}))
     without = parse(term("agent", found.user_agent, negated=True), NOW)
     assert not passes(without, lambda name: values(found, name, {}))
+
+
+@pytest.mark.parametrize("words", ["yesterday-ish", '2h"', '"', "[/red]", "2026-13-01"])
+def test_words_that_name_no_time_say_how_one_is_written(words: str) -> None:
+    with pytest.raises(InvalidFilterError, match="is no time") as raised:
+        since(words, None, NOW)
+    assert "30m, 2h, 7d" in raised.value.remedy
 
 
 def test_a_term_is_added_once() -> None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from textual.widgets import Button
 
 from crypto_core.errors import KmsThrottledError, ReadOnlyError, RefusedError
-from crypto_core.reencryption.plan import Verb
+from crypto_core.reencryption.plan import Unwritten, Verb
 from screens.connections.run import Run
 from screens.connections.screen import ConnectionsScreen
 from screens.reencryption.choose_key import ChooseKey
-from screens.reencryption.preview import Preview
+from screens.reencryption.preview import SHOWN, Preview, unwritten_lines
 from screens.widgets.line_list import LineList
 from tests.screens.deck import LARGE, Deck, deck
 from tests.screens.samples import CURRENT, OLD
@@ -245,3 +247,35 @@ async def test_a_token_that_vanished_meanwhile_leaves_the_list_and_the_cursor_st
         refs = [str(row.ref) for row in d.pane.feed.window.rows]
         assert "slack_connection.bot_token:10" not in refs
         assert "slack_connection.bot_token:100 " in d.cursor_line()
+
+
+async def test_without_a_key_to_write_under_it_says_what_to_do() -> None:
+    stage = Stage()
+    stage.keys = [replace(key, state="Disabled") for key in stage.keys]
+    async with deck(stage, start="connections") as d:
+        await filtered(d, "provider:jira")
+        await d.press("e")
+        assert isinstance(d.app.screen, ChooseKey)
+        assert "No KMS key can be written under" in d.says()
+        await d.press("enter")
+        assert isinstance(d.app.screen, ConnectionsScreen)
+
+
+async def test_keys_that_cant_be_listed_are_told_and_nothing_is_written() -> None:
+    stage = Stage(faults={"targets": KmsThrottledError("KMS throttles.", operation="ListKeys")})
+    async with deck(stage, start="connections") as d:
+        await filtered(d, "provider:jira")
+        await d.press("e")
+        assert "KMS throttles." in d.says()
+        await d.press("enter")
+        assert isinstance(d.app.screen, ConnectionsScreen)
+        assert "run" not in stage.calls
+
+
+def test_of_many_tokens_that_are_left_some_are_named_and_all_are_counted() -> None:
+    lines = [
+        line.plain for line in unwritten_lines([Unwritten(f"t:{n}", "[/red]\x1b") for n in range(SHOWN + 7)])
+    ]
+    assert len(lines) == SHOWN + 2
+    assert lines[-1].strip() == "and 7 more"
+    assert "\x1b" not in "".join(lines)
