@@ -34,7 +34,7 @@ def work_on(
 ) -> JobView:
     """Work on a job, with further processes beside this one, until it ends or stops; return where it is then.
 
-    Without a number of `processes` there is one at first, and further ones as growing.py says. `environment`
+    Without a number of `processes` there is one at first, and further ones as Growth says. `environment`
     is what the further processes are started in. Raises as JobService.join.
     """
     label = work.show(job).job.verb.words
@@ -49,7 +49,7 @@ def work_on(
 
         view = work.join(job, progress=progress, cancelled=cancelled)
     _tell(others)
-    return work.show(job) if others else view
+    return work.at_end(job, cancelled) if others else view
 
 
 def follow(work: JobService, job: int, cancelled: Event) -> JobView:

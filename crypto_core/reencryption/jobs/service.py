@@ -39,6 +39,7 @@ from crypto_core.reencryption.jobs.job_plan import JobPlanner
 from crypto_core.reencryption.jobs.model import FEW, JobOptions, JobPlan, JobView
 from crypto_core.reencryption.jobs.parts import JobParts
 from crypto_core.reencryption.jobs.runner import JobRunner
+from crypto_core.reencryption.jobs.transient_retry import Endurance
 from crypto_core.reencryption.jobs.views import job_view
 from crypto_core.reencryption.plan import Plan, Selection, Unwritten, Verb, with_note
 from crypto_core.text.cleaning import clean
@@ -194,7 +195,15 @@ class JobService:
                     progress(self.show(job))
         if failures:
             raise failures[0]
-        return self.show(job)
+        return self.at_end(job, ended)
+
+    def at_end(self, job: int, cancelled: Event) -> JobView:
+        """Return where a job stands now that nobody here works on it any more.
+
+        A connection that breaks just then is no failure of the job: until `cancelled` is set, it is waited
+        for as by those who write. Raises UnknownJobError, DatabaseError.
+        """
+        return Endurance(cancelled)(lambda: self.show(job))
 
     def jobs(self, limit: int = 200) -> tuple[JobView, ...]:
         """Return jobs, the newest first."""

@@ -22,10 +22,17 @@ from crypto_core.cipher import TokenCipher
 from crypto_core.database.tokens import chunks
 from crypto_core.database.tokens.tables import PLATFORM_TABLES
 from crypto_core.envelope import Format, classify
-from crypto_core.errors import JobError, LeaseLostError, NotConfirmedError, UnknownJobError
+from crypto_core.errors import (
+    DatabaseUnreachableError,
+    JobError,
+    LeaseLostError,
+    NotConfirmedError,
+    UnknownJobError,
+)
 from crypto_core.guard.consent import Consent
 from crypto_core.reencryption.jobs.model import JobOptions, JobState, JobView
 from crypto_core.reencryption.jobs.ports import Compared
+from crypto_core.reencryption.jobs.service import JobService
 from crypto_core.reencryption.plan import Selection, Verb
 from tests.crypto_core.reencryption.jobs.working import Jobs, jobs_of
 
@@ -97,6 +104,34 @@ def test_a_job_empties_a_key_and_says_so(
     assert [r.ended for r in view.runners] == [True]
     document = json.loads(json.dumps(view.as_json()))
     assert (document["job"], document["done"], document["remaining"]) == (number, under_old, 0)
+
+
+def test_a_connection_that_breaks_after_the_last_token_is_no_failure_of_the_job(
+    jobs: Jobs, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    show, lost = JobService.show, [DatabaseUnreachableError("server closed the connection") for _ in range(3)]
+
+    def breaks(service: JobService, job: int) -> JobView:
+        if lost:
+            raise lost.pop()
+        return show(service, job)
+
+    number = jobs.start(Selection((world.sealed_under(world.old_key)[0],)), world.current_key.arn)
+    monkeypatch.setattr(JobService, "show", breaks)
+    view = jobs.service.join(number)
+    assert (view.state, view.done, lost) == (JobState.DONE, 1, [])
+
+
+def test_what_does_not_pass_is_told_at_once(
+    jobs: Jobs, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(service: JobService, job: int) -> JobView:
+        raise DatabaseUnreachableError("no such role", sqlstate="28000")
+
+    number = jobs.start(Selection((world.sealed_under(world.old_key)[0],)), world.current_key.arn)
+    monkeypatch.setattr(JobService, "show", refused)
+    with pytest.raises(DatabaseUnreachableError, match="no such role"):
+        jobs.service.join(number)
 
 
 def _under(census: object, arn: str) -> int:
