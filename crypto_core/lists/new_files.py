@@ -34,7 +34,7 @@ def write_new(texts: Mapping[Path, str]) -> None:
         with ExitStack() as files:
             for path, text in texts.items():
                 files.enter_context(_appearing(path, appeared)).write(text)
-    except BaseException:
+    except BaseException:  # raised again: all of them, or none
         for path in appeared:
             path.unlink(missing_ok=True)
         raise

@@ -90,6 +90,6 @@ def in_turn(refs: Iterable[TokenRef], one: Callable[[TokenRef], None]) -> None:
         try:
             for _ in pool.map(one, refs):
                 pass
-        except BaseException:
+        except BaseException:  # raised again: what has not begun is not begun
             pool.shutdown(wait=True, cancel_futures=True)
             raise

@@ -62,7 +62,7 @@ def all_to_send(
         with ThreadPoolExecutor(max_workers=_WORKERS) as pool:
             for _ in pool.map(one, stored):
                 pass
-    except BaseException:
+    except BaseException:  # raised again: no opened token is left behind
         wipe(opened)
         raise
     return opened

@@ -241,7 +241,7 @@ class ProviderService:
         opened = all_to_send(self._opener, stored)
         try:
             return draft(targets, opened, {token.ref: token.digest for token in stored}, self._endpoints)
-        except BaseException:
+        except BaseException:  # raised again: no opened token is left behind
             wipe(opened)
             raise
 

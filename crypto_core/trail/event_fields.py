@@ -1,6 +1,7 @@
 """The fields of an event: how each is asked for, stored and counted. One entry a field; all else derives.
 
-Beside its entry here a field needs a place in TrailEvent, which `record_reader` fills.
+Beside its entry here a field needs a place in TrailEvent, which `record_reader` fills. Stores that were made
+before lack its column: it takes a higher `schema.VERSION`, and a step to it in `StoreFile`.
 """
 
 from __future__ import annotations

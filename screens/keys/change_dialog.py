@@ -45,7 +45,7 @@ class ChangeDialog(PlanDialog[ChangePlan, ChangeResult]):
         return plan_content(plan)
 
     def heading(self, plan: ChangePlan) -> str:
-        """The change, and of which key."""
+        """The change and its key."""
         return plan.title
 
     def label(self, plan: ChangePlan) -> str:

@@ -96,8 +96,7 @@ class StepActions:
                     remedy="Wait for it to end; if its console was killed, it is free again at once.",
                 )
             with _hiding(inputs) as hiding:
-                was = step.state
-                view, step = self._begun(view, step, plan, given, inputs, actor)
+                view, step, was = self._begun(view, step, plan, given, inputs, actor)
                 situation = Situation(view.incident, step.step, inputs, cancelled)
                 try:
                     result = action.run(situation, plan, given, progress)
@@ -132,7 +131,8 @@ class StepActions:
         given: Consent,
         inputs: Inputs,
         actor: str,
-    ) -> tuple[IncidentView, StepView]:
+    ) -> tuple[IncidentView, StepView, StepState]:
+        """Note that the step is begun; returns it with the state that it was in, as its lock has seen it."""
         step_id = step.step.id
         with self._parts.store.change(view.incident.id, actor) as change:
             row = still_open(change, step_id)
@@ -155,7 +155,7 @@ class StepActions:
                 **told_inputs(inputs),
             }
             change.record("incident begin", step_id, Outcome.STARTED, detail)
-        return self._parts.open_step(view.incident.id, step_id)
+        return *self._parts.open_step(view.incident.id, step_id), StepState(row.state)
 
     def _failed(
         self,

@@ -46,7 +46,7 @@ BOOK = Runbook(
 
 
 class MemoryIncidents:
-    """IncidentService in memory, of which some steps go wrong."""
+    """An incident service in memory, some of whose steps go wrong."""
 
     def __init__(self) -> None:
         self.views: dict[int, IncidentView] = {}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from sqlalchemy import Engine
 
@@ -19,6 +21,7 @@ from crypto_core.errors import (
 from crypto_core.guard.consent import Consent
 from crypto_core.incidents.model import CheckState, IncidentScope, StepState
 from crypto_core.incidents.service import IncidentService
+from crypto_core.incidents.steps.run_action import StepActions
 from crypto_core.incidents.steps.step_contracts import Situation
 from tests.crypto_core.incidents.service.doubles import KEY, Doubles
 from tests.crypto_core.incidents.service.operators import Act, Operator, journaled
@@ -77,6 +80,34 @@ def test_a_step_that_was_begun_stays_so_while_its_second_run_waits_for_a_second_
         with pytest.raises(type(error)):
             act(ana, incident, "lock")
         assert ana.show(incident).step("lock").state is StepState.BEGUN
+
+
+def test_a_step_that_another_console_has_begun_meanwhile_stays_begun(
+    doubles: Doubles, operator: Operator, act: Act, incident: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it did there may be done: waiting for a second identity does not make it as if it was not."""
+    ana, ben = operator("ana"), operator("ben")
+    errors: list[KeydeckError] = [
+        KmsUnreachableError("KMS does not answer."),
+        ApprovalNeededError("Wait.", request="r"),
+    ]
+
+    def fails(_: Situation) -> None:
+        raise errors.pop(0)
+
+    agreed = StepActions._agreed
+
+    def and_ben_runs_it(actions: StepActions, *args: Any) -> Consent:
+        monkeypatch.undo()
+        with pytest.raises(KmsUnreachableError):
+            act(ben, incident, "lock")
+        return agreed(actions, *args)
+
+    doubles.hooks["lock-down-key after"] = fails
+    monkeypatch.setattr(StepActions, "_agreed", and_ben_runs_it)
+    with pytest.raises(ApprovalNeededError):
+        act(ana, incident, "lock")
+    assert ana.show(incident).step("lock").state is StepState.BEGUN
 
 
 def test_read_only_shows_and_changes_nothing(
