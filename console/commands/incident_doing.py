@@ -242,7 +242,7 @@ def next_(
             return _tell(ended, as_json=as_json)
         if view.step.action is not None and not check_only:
             asked_for = asked(work.fields(incident, name, inputs, cancelled=cancelled), inputs)
-            plan = work.plan(incident, name, asked_for, cancelled=cancelled)
+            plan = work.plan_action(incident, name, asked_for, cancelled=cancelled)
             print_plan(plan)
             if dry_run:
                 if as_json:
@@ -250,7 +250,7 @@ def next_(
                 return 0
             consent = consent_to(plan, yes=yes, typed=typed)
             with meter(name) as shown:
-                result = work.run(
+                result = work.run_action(
                     incident,
                     name,
                     plan,
@@ -313,7 +313,7 @@ def check(ctx: click.Context, *, incident: int, step: str | None, as_json: bool)
     with services_of(ctx) as services, cancelled_by_interrupt() as cancelled:
         work = work_of(services)
         name = step_in_hand(work, incident, step).step.id
-        result = work.look(incident, name, cancelled=cancelled)
+        result = work.look_at_check(incident, name, cancelled=cancelled)
     if as_json:
         print_json({"step": name, "check": check_document(result)})
     else:

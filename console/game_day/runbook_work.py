@@ -139,8 +139,8 @@ class RunbookWork:
         incidents, step = self._at_work, view.step.id
         for run in range(_MOST_RUNS if view.step.action is ActionKind.ENTER_TOKEN else 1):
             inputs = self._inputs(incidents, number, step)
-            plan = incidents.plan(number, step, inputs)
-            result = incidents.run(number, step, plan, agreed(plan), inputs)
+            plan = incidents.plan_action(number, step, inputs)
+            result = incidents.run_action(number, step, plan, agreed(plan), inputs)
             self._tell_lines(result.lines, _MOST_LINES if run == 0 else 1)
             self._join(result.values)
             if result.complete or incidents.show(number).step(step).state.ended:

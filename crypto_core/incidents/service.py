@@ -154,16 +154,16 @@ class IncidentService:
         """
         return self._actions.fields(incident, step, inputs or {}, cancelled)
 
-    def plan(
+    def plan_action(
         self, incident: int, step: str, inputs: Inputs | None = None, *, cancelled: Event | None = None
     ) -> ActionPlan:
         """Return what a step's action would do (journaled as a dry run, a refusal too).
 
         Raises RefusedError, KmsError, DatabaseError, and whatever the action raises.
         """
-        return self._actions.plan(incident, step, inputs or {}, cancelled)
+        return self._actions.plan_action(incident, step, inputs or {}, cancelled)
 
-    def run(
+    def run_action(
         self,
         incident: int,
         step: str,
@@ -180,16 +180,16 @@ class IncidentService:
         NotConfirmedError, ApprovalNeededError, RefusedError (somebody else has ended the step, or runs it),
         and what the action raises: the step stays begun then.
         """
-        return self._actions.run(
+        return self._actions.run_action(
             incident, step, plan, consent, inputs or {}, progress=progress, cancelled=cancelled
         )
 
-    def look(self, incident: int, step: str, *, cancelled: Event | None = None) -> CheckResult:
+    def look_at_check(self, incident: int, step: str, *, cancelled: Event | None = None) -> CheckResult:
         """Return what a step's check sees now, and remember it while the step isn't ended.
 
         Trouble is UNKNOWN. Raises RefusedError for a step without a check.
         """
-        return self._proof.look(incident, step, cancelled=cancelled)
+        return self._proof.look_at_check(incident, step, cancelled=cancelled)
 
     def capture(
         self, incident: int, step: str, *, cancelled: Event | None = None

@@ -2,31 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from crypto_core.incidents.model import CheckResult
 from crypto_core.incidents.runbooks.catalogue import CheckKind
-from crypto_core.incidents.steps.step_contracts import IncidentCheck, Situation, Toolbox
+from crypto_core.incidents.steps.step_contracts import IncidentCheck, Toolbox
 
 
-@dataclass(frozen=True, slots=True)
-class BySubject:
-    """An IncidentCheck that there is for keys and for tokens."""
-
-    of_key: IncidentCheck
-    of_tokens: IncidentCheck
-
-    def look(self, situation: Situation) -> CheckResult:
-        """Return what the check sees that fits the incident's scope."""
-        about = self.of_key if situation.incident.scope.key else self.of_tokens
-        return about.look(situation)
+def _by_subject(of_key: IncidentCheck, of_tokens: IncidentCheck) -> IncidentCheck:
+    """Return the check that fits the incident's scope, of one that there is for keys and for tokens."""
+    return lambda situation: (of_key if situation.incident.scope.key else of_tokens)(situation)
 
 
 def joined(keys: Toolbox, tokens: Toolbox) -> Toolbox:
     """Return both toolboxes as one. Where both have a check, the incident's scope decides."""
     checks: dict[CheckKind, IncidentCheck] = {**keys.checks, **tokens.checks}
     for kind in keys.checks.keys() & tokens.checks.keys():
-        checks[kind] = BySubject(keys.checks[kind], tokens.checks[kind])
+        checks[kind] = _by_subject(keys.checks[kind], tokens.checks[kind])
     return Toolbox(
         actions={**keys.actions, **tokens.actions},
         checks=checks,

@@ -491,7 +491,7 @@ ACTIONS: tuple[Action, ...] = (
         "a",
         danger=Danger.TYPED,
         changes=True,
-        calls="incidents.run",
+        calls="incidents.run_action",
         shown=True,
     ),
     Action(
@@ -517,7 +517,7 @@ ACTIONS: tuple[Action, ...] = (
         "check",
         "Look now at what proves the step's effect",
         "v",
-        calls="incidents.look",
+        calls="incidents.look_at_check",
         shown=True,
     ),
     Action(
@@ -566,7 +566,7 @@ ACTIONS: tuple[Action, ...] = (
         "stop",
         "Stop what is under way for the step; what is done by then stays done",
         "X",
-        calls="incidents.run",
+        calls="incidents.run_action",
     ),
     Action(
         "incident.evidence",

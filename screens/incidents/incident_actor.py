@@ -143,7 +143,7 @@ class IncidentActor(MainScreen):
 
         def call(run: RunningCall, cancelled: Cancellation) -> ActionResult | Waiting:
             try:
-                return service.run(
+                return service.run_action(
                     incident, id_, plan, consent, inputs, progress=run.progress, cancelled=cancelled
                 )
             except ApprovalNeededError as error:

@@ -286,7 +286,7 @@ class IncidentScreen(IncidentActor, AnswerScreen[IncidentView]):
         work = incident_work(self.facts)
         self._look = ask(
             self,
-            lambda cancelled: work.look(self.incident, step_id, cancelled=cancelled),
+            lambda cancelled: work.look_at_check(self.incident, step_id, cancelled=cancelled),
             lambda answer: self._keep_look(step_id, began, answer),
             group="look",
         )

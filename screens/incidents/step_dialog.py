@@ -114,7 +114,7 @@ class StepDialog(PlanDialog[ActionPlan, Agreed]):
 
     def make(self, cancelled: Cancellation) -> ActionPlan:
         """Ask for the plan."""
-        plan = incident_work(self.facts).plan
+        plan = incident_work(self.facts).plan_action
         return plan(self._incident, self._step, dict(self._inputs), cancelled=cancelled)
 
     def content(self, plan: ActionPlan) -> Content:

@@ -215,7 +215,7 @@ class StageIncidents:
         self.enter("incident.fields", cancelled)
         return self.needs.get(step, ())
 
-    def plan(
+    def plan_action(
         self,
         incident: int,
         step: str,
@@ -236,7 +236,7 @@ class StageIncidents:
         )
         return replace(plan, **self.plan_more)  # type: ignore[arg-type]
 
-    def run(
+    def run_action(
         self,
         incident: int,
         step: str,
@@ -265,7 +265,7 @@ class StageIncidents:
             self._done(incident, step)
         return self.result
 
-    def look(self, incident: int, step: str, *, cancelled: Event | None = None) -> CheckResult:
+    def look_at_check(self, incident: int, step: str, *, cancelled: Event | None = None) -> CheckResult:
         """As the stage says; else what it saw last, or passed."""
         self.enter("incident.look", cancelled)
         self.asked.append(("look", step))

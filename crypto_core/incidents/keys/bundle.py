@@ -11,12 +11,20 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from threading import Event
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from crypto_core.errors import KeydeckError, NotConfirmedError
 from crypto_core.guard.consent import Consent, Danger, Origin, require
+from crypto_core.incidents.keys.dependencies import KeyDependencies
 from crypto_core.incidents.keys.subject import said
-from crypto_core.incidents.steps.step_contracts import ActionPlan, ActionResult, Progress
+from crypto_core.incidents.steps.step_contracts import (
+    ActionPlan,
+    ActionResult,
+    IncidentAction,
+    Progress,
+    Situation,
+)
+from crypto_core.keys.changes.change import KeyChange
 from crypto_core.keys.changes.plan import ChangePlan, ChangeResult
 
 if TYPE_CHECKING:
@@ -68,6 +76,32 @@ def bundled(
 def _does(plan: ChangePlan, *, alone: bool) -> list[str]:
     head = [] if alone else [f"{plan.title} in {plan.region}"]
     return [*head, *plan.does, *plan.policy_changes]
+
+
+class KeyAction(IncidentAction):
+    """An action that changes keys. One of its own says what it plans, as a bundle of changes."""
+
+    def __init__(self, services: KeyDependencies) -> None:
+        self._services = services
+
+    def run_action(
+        self, situation: Situation, plan: ActionPlan, consent: Any, progress: Progress | None = None
+    ) -> ActionResult:
+        """Make the changes in their order, and read back what came of each. See IncidentAction.run_action."""
+        result, _ = self.run_changes(situation, plan, consent, progress)
+        return result
+
+    def plan_change(self, situation: Situation, change: KeyChange) -> ChangePlan:
+        """Return what one change would do. Raises RefusedError, KmsError."""
+        return self._services.changes.plan(change, cancelled=situation.cancelled)
+
+    def run_changes(
+        self, situation: Situation, plan: ActionPlan, consent: Consent | None, progress: Progress | None
+    ) -> tuple[ActionResult, tuple[ChangeResult, ...]]:
+        """Make the changes, and return what came of each too. Raises as `run_bundle`."""
+        return run_bundle(
+            self._services.changes, plan, consent, progress=progress, cancelled=situation.cancelled
+        )
 
 
 def run_bundle(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from crypto_core.errors import KeydeckError, KmsError, TrailError, UnknownJobError
@@ -17,27 +17,10 @@ from crypto_core.incidents.keys.dependencies import KeyDependencies
 from crypto_core.incidents.keys.evidence_json import kept
 from crypto_core.incidents.keys.subject import ENCRYPT_JOB, JOB, elsewhere, everywhere, new_key, old_key
 from crypto_core.incidents.runbooks.catalogue import CaptureKind
-from crypto_core.incidents.steps.step_contracts import Captured, Situation
+from crypto_core.incidents.steps.step_contracts import Captured, IncidentCapture, Situation
 from crypto_core.keys.state import KeyState
 
 _PRINCIPALS = 500
-
-
-@dataclass(frozen=True, slots=True)
-class KeyCapture:
-    """One kind of evidence, by one function."""
-
-    kind: CaptureKind
-    take: Callable[[Situation], Iterator[tuple[str, dict[str, Any]]]]
-    services: KeyDependencies
-
-    def capture(self, situation: Situation) -> tuple[Captured, ...]:
-        """Return what is there now. Raises KmsError, DatabaseError, TrailError, InterruptedRunError."""
-        taken_at = self.services.clock().isoformat()
-        head = {"incident": situation.incident.name, "taken_at": taken_at}
-        return tuple(
-            Captured(self.kind, title, kept(head | content)) for title, content in self.take(situation)
-        )
 
 
 class KeyCaptures:
@@ -46,7 +29,7 @@ class KeyCaptures:
     def __init__(self, services: KeyDependencies) -> None:
         self._services = services
 
-    def by_kind(self) -> dict[CaptureKind, KeyCapture]:
+    def by_kind(self) -> dict[CaptureKind, IncidentCapture]:
         """Return the captures by their kind."""
         functions = {
             CaptureKind.KEY: self.key,
@@ -57,7 +40,17 @@ class KeyCaptures:
             CaptureKind.JOB: self.job,
             CaptureKind.FINDINGS: self.findings,
         }
-        return {kind: KeyCapture(kind, take, self._services) for kind, take in functions.items()}
+        return {kind: partial(self._captured, kind, read) for kind, read in functions.items()}
+
+    def _captured(
+        self,
+        kind: CaptureKind,
+        read: Callable[[Situation], Iterator[tuple[str, dict[str, Any]]]],
+        situation: Situation,
+    ) -> tuple[Captured, ...]:
+        """What is there now, each with the incident and the time. Raises as its services do."""
+        head = {"incident": situation.incident.name, "taken_at": self._services.clock().isoformat()}
+        return tuple(Captured(kind, title, kept(head | content)) for title, content in read(situation))
 
     def key(self, situation: Situation) -> Iterator[tuple[str, dict[str, Any]]]:
         """Yield each key in each of its Regions as KMS describes it, or why it does not."""

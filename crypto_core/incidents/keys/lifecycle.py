@@ -7,20 +7,13 @@ KMS Developer Guide, "Key states of AWS KMS keys" and "Deleting multi-Region key
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from crypto_core.errors import KeyNotFoundError, KmsError, RefusedError
-from crypto_core.incidents.keys.bundle import bundled, run_bundle
+from crypto_core.incidents.keys.bundle import KeyAction, bundled
 from crypto_core.incidents.keys.dependencies import KeyDependencies
 from crypto_core.incidents.keys.subject import entered, everywhere, old_key, unasked
 from crypto_core.incidents.runbooks.catalogue import ActionKind
-from crypto_core.incidents.steps.step_contracts import (
-    ActionPlan,
-    ActionResult,
-    InputField,
-    Progress,
-    Situation,
-)
+from crypto_core.incidents.steps.step_contracts import ActionPlan, InputField, Situation
 from crypto_core.key_names import in_region
 from crypto_core.keys.changes.change import DEFAULT_WINDOW_DAYS, ChangeKind, KeyChange
 from crypto_core.keys.state import KeyState
@@ -33,7 +26,7 @@ _BACKUPS = (
 )
 
 
-class ChangingState:
+class ChangingState(KeyAction):
     """Brings the key into another state, in each of its Regions; where it is so already, nothing is done."""
 
     def __init__(
@@ -46,7 +39,7 @@ class ChangingState:
         replicas_first: bool = False,
     ) -> None:
         """`applies` tells of which keys the state is to be changed."""
-        self._services = services
+        super().__init__(services)
         self._kind = kind
         self._words = words
         self._applies = applies
@@ -58,7 +51,7 @@ class ChangingState:
             return ()
         return (InputField(DAYS, "Days until the key is deleted, 7 to 30", str(DEFAULT_WINDOW_DAYS)),)
 
-    def plan(self, situation: Situation) -> ActionPlan:
+    def plan_action(self, situation: Situation) -> ActionPlan:
         """Return what is changed in which Region. Raises RefusedError, KmsError."""
         states = list(everywhere(self._services.keys, old_key(situation)))
         name = states[0].name
@@ -71,7 +64,7 @@ class ChangingState:
                 continue
             if self._applies(state):
                 change = KeyChange(self._kind, key=state.key_arn, window_days=days)
-                plans.append(self._services.changes.plan(change, cancelled=situation.cancelled))
+                plans.append(self.plan_change(situation, change))
             else:
                 does.append(f"{state.key_arn} is {state.state} and is left so.")
         warnings = [f"Left as it is: {why}" for why in unasked(states)]
@@ -84,19 +77,6 @@ class ChangingState:
             warnings=warnings,
         )
 
-    def run(
-        self, situation: Situation, plan: ActionPlan, consent: Any, progress: Progress | None = None
-    ) -> ActionResult:
-        """Change it, and read back what came of it. See IncidentAction.run."""
-        result, _ = run_bundle(
-            self._services.changes,
-            plan,
-            consent,
-            progress=progress,
-            cancelled=situation.cancelled,
-        )
-        return result
-
     def _days(self, situation: Situation) -> int:
         option = situation.step.action_options.get(DAYS)
         text = entered(situation, DAYS, str(option if option is not None else DEFAULT_WINDOW_DAYS))
@@ -105,11 +85,8 @@ class ChangingState:
         return int(text[:4])
 
 
-class Replicating:
+class Replicating(KeyAction):
     """Makes a replica of a multi-Region key in another Region; becomes value `replica`."""
-
-    def __init__(self, services: KeyDependencies) -> None:
-        self._services = services
 
     def fields(self, situation: Situation) -> tuple[InputField, ...]:
         """Return the Region, where the step does not say."""
@@ -117,7 +94,7 @@ class Replicating:
             return ()
         return (InputField(REGION, "AWS Region of the replica, such as eu-central-1"),)
 
-    def plan(self, situation: Situation) -> ActionPlan:
+    def plan_action(self, situation: Situation) -> ActionPlan:
         """Return what is made where. Raises RefusedError, KmsError."""
         region = entered(situation, REGION, str(situation.step.action_options.get(REGION, "")))
         key = self._primary(situation)
@@ -128,23 +105,8 @@ class Replicating:
             return bundled(
                 f"Replicate {key.name} to {region}", (), does=(words,), values=values, told=(wanted,)
             )
-        inner = self._services.changes.plan(
-            KeyChange(ChangeKind.REPLICATE, key=key.key_arn, region=region), cancelled=situation.cancelled
-        )
+        inner = self.plan_change(situation, KeyChange(ChangeKind.REPLICATE, key=key.key_arn, region=region))
         return bundled(inner.title, (inner,), values=((REPLICA, wanted),))
-
-    def run(
-        self, situation: Situation, plan: ActionPlan, consent: Any, progress: Progress | None = None
-    ) -> ActionResult:
-        """Make it. See IncidentAction.run."""
-        result, _ = run_bundle(
-            self._services.changes,
-            plan,
-            consent,
-            progress=progress,
-            cancelled=situation.cancelled,
-        )
-        return result
 
     def _primary(self, situation: Situation) -> KeyState:
         key = self._services.keys.describe(old_key(situation))

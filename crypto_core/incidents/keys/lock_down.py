@@ -9,12 +9,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from crypto_core.errors import DatabaseError, KmsError, RefusedError
 from crypto_core.incidents.event_fetching import begin_of
-from crypto_core.incidents.keys.bundle import bundled, run_bundle
-from crypto_core.incidents.keys.dependencies import KeyDependencies
+from crypto_core.incidents.keys.bundle import KeyAction, bundled
 from crypto_core.incidents.keys.locked_policy import USES, locked_policy
 from crypto_core.incidents.keys.subject import (
     LEFT_OUT,
@@ -28,13 +26,7 @@ from crypto_core.incidents.keys.subject import (
     unasked,
 )
 from crypto_core.incidents.keys.workers import responder_of, workers_of
-from crypto_core.incidents.steps.step_contracts import (
-    ActionPlan,
-    ActionResult,
-    InputField,
-    Progress,
-    Situation,
-)
+from crypto_core.incidents.steps.step_contracts import ActionPlan, InputField, Situation
 from crypto_core.keys.changes.change import ChangeKind, KeyChange
 from crypto_core.keys.changes.plan import ChangePlan
 from crypto_core.keys.grants import Grant
@@ -66,15 +58,12 @@ class _Sight:
                     yield state, grant
 
 
-class LockingKey:
+class LockingKey(KeyAction):
     """Puts the policy, and revokes the grants, in each Region of the key."""
-
-    def __init__(self, services: KeyDependencies) -> None:
-        self._services = services
 
     def fields(self, situation: Situation) -> tuple[InputField, ...]:
         """Return who goes on opening what is under the key."""
-        sight = self._look(situation)
+        sight = self._read_key(situation)
         number = len([*sight.grants()])
         grants = (
             InputField(
@@ -101,9 +90,9 @@ class LockingKey:
             *(grants if number else ()),
         )
 
-    def plan(self, situation: Situation) -> ActionPlan:
+    def plan_action(self, situation: Situation) -> ActionPlan:
         """Return the policy that is put and the grants that are revoked. Raises RefusedError, KmsError."""
-        sight = self._look(situation)
+        sight = self._read_key(situation)
         responder = _principal(entered(situation, RESPONDER, sight.responder), "the responder")
         keeps = entered(situation, PLATFORM) or self._default(situation)
         wanted = listed(entered(situation, READERS, ", ".join(sight.readers))) if keeps != NO else ()
@@ -119,7 +108,7 @@ class LockingKey:
         for state in sight.states:
             policy = self._policy(sight, state, responder, readers, warnings)
             put = KeyChange(ChangeKind.PUT_POLICY, key=state.key_arn, policy=policy)
-            plans.append(self._services.changes.plan(put, cancelled=situation.cancelled))
+            plans.append(self.plan_change(situation, put))
         for state, grant in sight.grants():
             if not revokes:
                 warnings.append(
@@ -133,7 +122,7 @@ class LockingKey:
                     "the key, such as a volume, stops working."
                 )
             revoke = KeyChange(ChangeKind.REVOKE_GRANT, key=state.key_arn, grant_id=grant.grant_id)
-            plans.append(self._services.changes.plan(revoke, cancelled=situation.cancelled))
+            plans.append(self.plan_change(situation, revoke))
         return bundled(
             f"Lock {sight.states[0].name} down",
             plans,
@@ -147,19 +136,6 @@ class LockingKey:
             values=((RESPONDER, responder), (READERS, remembered(readers))),
             told=() if len(plans) == 1 else (responder, *readers),
         )
-
-    def run(
-        self, situation: Situation, plan: ActionPlan, consent: Any, progress: Progress | None = None
-    ) -> ActionResult:
-        """Put the policies, then revoke the grants. See IncidentAction.run."""
-        result, _ = run_bundle(
-            self._services.changes,
-            plan,
-            consent,
-            progress=progress,
-            cancelled=situation.cancelled,
-        )
-        return result
 
     @staticmethod
     def _policy(
@@ -184,7 +160,7 @@ class LockingKey:
         under = status.tokens_under(self._services.keys.describe(old_key(situation)).key_arn)
         return YES if under or unknown or not status.coverage.complete else NO
 
-    def _look(self, situation: Situation) -> _Sight:
+    def _read_key(self, situation: Situation) -> _Sight:
         found = everywhere(self._services.keys, old_key(situation))
         policies, gaps = {}, [f"Not locked down: {why}" for why in unasked(found)]
         states = tuple(state for state in found if "state" not in state.missing)

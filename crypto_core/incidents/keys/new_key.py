@@ -14,8 +14,7 @@ from typing import Any
 from crypto_core.errors import KmsError, RefusedError
 from crypto_core.guard.consent import Danger, require
 from crypto_core.incidents.event_fetching import begin_of
-from crypto_core.incidents.keys.bundle import Bundle, bundled, digest_of, run_bundle
-from crypto_core.incidents.keys.dependencies import KeyDependencies
+from crypto_core.incidents.keys.bundle import Bundle, KeyAction, bundled, digest_of
 from crypto_core.incidents.keys.subject import LEFT_OUT, NEW_KEY, entered, listed, old_key, remembered, said
 from crypto_core.incidents.keys.workers import Workers, responder_of, workers_of
 from crypto_core.incidents.model import Incident
@@ -59,15 +58,12 @@ class _Sight:
     """The keys that could take its place."""
 
 
-class MakingKey:
+class MakingKey(KeyAction):
     """Makes or chooses the new key; becomes value `new_key`."""
-
-    def __init__(self, services: KeyDependencies) -> None:
-        self._services = services
 
     def fields(self, situation: Situation) -> tuple[InputField, ...]:
         """Return which key, and for a new one its alias and who makes and opens data keys under it."""
-        sight = self._look(situation)
+        sight = self._read_keys(situation)
         targets = [
             (state.key_arn, clean(f"{state.name} {short_key(state.key_arn)} in {state.region}", 200))
             for state in sight.targets
@@ -86,9 +82,9 @@ class MakingKey:
             ),
         )
 
-    def plan(self, situation: Situation) -> ActionPlan:
+    def plan_action(self, situation: Situation) -> ActionPlan:
         """Return which key is made, for whom, and who is left out. Raises RefusedError, KmsError."""
-        sight = self._look(situation)
+        sight = self._read_keys(situation)
         chosen = entered(situation, KEY, NEW)
         if sight.made is not None and chosen in (NEW, sight.made.key_arn):
             return self._going_on(situation, sight, sight.made)
@@ -96,10 +92,10 @@ class MakingKey:
             return self._choosing(situation, sight, chosen)
         return self._making(situation, sight)
 
-    def run(
+    def run_action(
         self, situation: Situation, plan: ActionPlan, consent: Any, progress: Progress | None = None
     ) -> ActionResult:
-        """Make the key, unless it was made meanwhile, and remember it. See IncidentAction.run."""
+        """Make the key, unless it was made meanwhile, and remember it. See IncidentAction.run_action."""
         bundle: Bundle = plan.inner
         if any(p.change.kind is ChangeKind.CREATE for p in bundle.plans):
             old = self._services.keys.describe(old_key(situation))
@@ -108,13 +104,7 @@ class MakingKey:
                 require(consent, plan)
                 values = dict(bundle.values) | {NEW_KEY: made.key_arn}
                 return ActionResult(True, (f"{made.key_arn} has been made for this by now.",), values)
-        result, changes = run_bundle(
-            self._services.changes,
-            plan,
-            consent,
-            progress=progress,
-            cancelled=situation.cancelled,
-        )
+        result, changes = self.run_changes(situation, plan, consent, progress)
         arn = next((c.key_arn for c in changes if c.key_arn), dict(bundle.values).get(NEW_KEY, ""))
         values = dict(result.values) | ({NEW_KEY: arn} if arn else {})
         lines = result.lines if changes else (f"{arn} is the new key of {situation.incident.name}.",)
@@ -123,7 +113,8 @@ class MakingKey:
     def _making(self, situation: Situation, sight: _Sight) -> ActionPlan:
         old, given = sight.old, self._principals(situation, sight)
         left_out = _left_out(sight.workers, given)
-        inner = self._services.changes.plan(
+        inner = self.plan_change(
+            situation,
             KeyChange(
                 ChangeKind.CREATE,
                 period_days=old.rotation_period_days or DEFAULT_PERIOD_DAYS,
@@ -132,7 +123,6 @@ class MakingKey:
                 principals=given,
                 multi_region=old.multi_region,
             ),
-            cancelled=situation.cancelled,
         )
         warnings = [*_warnings(sight, left_out)]
         if inner.region != old.region:
@@ -161,7 +151,7 @@ class MakingKey:
         plans = []
         if alias and not made.aliases:
             change = KeyChange(ChangeKind.POINT_ALIAS, key=made.key_arn, alias=alias)
-            plans.append(self._services.changes.plan(change, cancelled=situation.cancelled))
+            plans.append(self.plan_change(situation, change))
         left_out = _left_out(sight.workers, self._principals(situation, sight))
         return bundled(
             f"Take {made.name}, which was made for {situation.incident.name}",
@@ -222,7 +212,7 @@ class MakingKey:
             given[Role.RESPONDER] = (*given.get(Role.RESPONDER, ()), sight.responder)
         return given
 
-    def _look(self, situation: Situation) -> _Sight:
+    def _read_keys(self, situation: Situation) -> _Sight:
         old = self._services.keys.show(old_key(situation))
         why = ""
         try:

@@ -26,7 +26,7 @@ from crypto_core.incidents.model import Incident
 from crypto_core.incidents.steps.step_contracts import (
     ActionPlan,
     ActionResult,
-    InputField,
+    IncidentAction,
     Progress,
     Situation,
 )
@@ -72,7 +72,7 @@ def job_of(
     return None
 
 
-class MovingTokens:
+class MovingTokens(IncidentAction):
     """Writes many tokens anew under the new key, as a job that is remembered as a value."""
 
     def __init__(self, services: KeyDependencies, verb: Verb) -> None:
@@ -81,11 +81,7 @@ class MovingTokens:
         self._verb = verb
         self._value = JOB if verb is Verb.REENCRYPT else ENCRYPT_JOB
 
-    def fields(self, situation: Situation) -> tuple[InputField, ...]:
-        """Return nothing: all is known."""
-        return ()
-
-    def plan(self, situation: Situation) -> ActionPlan:
+    def plan_action(self, situation: Situation) -> ActionPlan:
         """Return the job that is started, or how the one that there is goes on.
 
         Raises RefusedError without a new key, and what JobService.plan raises.
@@ -103,10 +99,10 @@ class MovingTokens:
         )
         return self._starting(inner)
 
-    def run(
+    def run_action(
         self, situation: Situation, plan: ActionPlan, consent: Any, progress: Progress | None = None
     ) -> ActionResult:
-        """Start the job, or let it go on, and have processes work on it. See IncidentAction.run."""
+        """Start the job, or let it go on, and have processes work on it. See IncidentAction.run_action."""
         jobs, inner = self._services.jobs, plan.inner
         if not isinstance(inner, _GoingOn | JobPlan):
             raise RefusedError("This plan is not one of a job.", remedy="Look at a new preview.")

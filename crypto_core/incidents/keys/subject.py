@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 
-from crypto_core.cancelling import stop_if
-from crypto_core.errors import DatabaseError, KeyNotFoundError, KmsError, RefusedError, TrailError
+from crypto_core.errors import KeyNotFoundError, KmsError, RefusedError
 from crypto_core.incidents.model import CheckResult, CheckState
-from crypto_core.incidents.steps.step_contracts import Situation
+from crypto_core.incidents.steps.step_contracts import IncidentCheck, Situation
 from crypto_core.key_names import in_region, is_multi_region, region_of
 from crypto_core.keys.inventory import KeyInventory
 from crypto_core.keys.state import KeyState
@@ -128,20 +127,14 @@ def at(moment: datetime | None) -> str:
     return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC" if moment else "?"
 
 
-@dataclass(frozen=True, slots=True)
-class KeyCheck:
-    """A check by one function. What AWS, the database or the events' store can't tell is UNKNOWN."""
+def key_check(look: IncidentCheck, clock: Callable[[], datetime]) -> IncidentCheck:
+    """Return a check of keys by what looks. What is refused is not there yet; each line is said once."""
 
-    see: Callable[[Situation], CheckResult]
-    clock: Callable[[], datetime]
-
-    def look(self, situation: Situation) -> CheckResult:
-        """Return what is seen now. Raises InterruptedRunError once cancelled."""
-        stop_if(situation.cancelled)
+    def look_at_key(situation: Situation) -> CheckResult:
         try:
-            result = self.see(situation)
-        except (KmsError, DatabaseError, TrailError) as error:
-            result = CheckResult(CheckState.UNKNOWN, (clean(error, 600),))
+            result = look(situation)
         except RefusedError as error:
             result = CheckResult(CheckState.NOT_YET, (clean(error, 600),))
-        return replace(result, lines=said(result.lines), at=self.clock())
+        return replace(result, lines=said(result.lines), at=clock())
+
+    return look_at_key

@@ -11,7 +11,7 @@ from crypto_core.incidents.keys.lifecycle import lifecycle_actions
 from crypto_core.incidents.keys.lock_down import LockingKey
 from crypto_core.incidents.keys.new_key import MakingKey
 from crypto_core.incidents.keys.reencryption_job import MovingTokens
-from crypto_core.incidents.keys.subject import KeyCheck
+from crypto_core.incidents.keys.subject import key_check
 from crypto_core.incidents.runbooks.catalogue import ActionKind, CheckKind
 from crypto_core.incidents.steps.step_contracts import Toolbox
 from crypto_core.reencryption.plan import Verb
@@ -41,6 +41,6 @@ def key_tools(services: KeyDependencies) -> Toolbox:
             ActionKind.ENCRYPT_UNPROTECTED: MovingTokens(services, Verb.ENCRYPT),
             **lifecycle_actions(services),
         },
-        checks={kind: KeyCheck(see, services.clock) for kind, see in checks.items()},
+        checks={kind: key_check(look, services.clock) for kind, look in checks.items()},
         captures=KeyCaptures(services).by_kind(),
     )

@@ -90,7 +90,7 @@ class StepEvidence:
         if capture is None:
             raise RefusedError(f"Evidence of kind {kind} can't be captured here.")
         nothing = Captured(kind, f"{kind}: nothing was there", NOTHING)
-        return capture.capture(situation) or (nothing,)
+        return capture(situation) or (nothing,)
 
     def _keep(self, situation: Situation, drafts: Sequence[EvidenceDraft], actor: str) -> list[EvidencePiece]:
         step_id = situation.step.id

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import datetime
+from functools import partial
 
 from crypto_core.database.state.incidents import IncidentStore, IncidentWhole
 from crypto_core.incidents.model import CheckResult, CheckState, EntryKind
@@ -20,8 +21,8 @@ _LENGTHS = ("duration_seconds", "seconds", "took_seconds")
 def own_checks(store: IncidentStore) -> dict[CheckKind, IncidentCheck]:
     """Return the checks that need nothing but the store."""
     return {
-        CheckKind.EVIDENCE_CAPTURED: EvidenceCaptured(store),
-        CheckKind.DRILL_RECORDED: DrillRecorded(store),
+        CheckKind.EVIDENCE_CAPTURED: partial(_evidence_captured, store),
+        CheckKind.DRILL_RECORDED: partial(_drill_recorded, store),
     }
 
 
@@ -47,43 +48,31 @@ def kept_kinds(whole: IncidentWhole, step_id: str, *, nothing: bool = True) -> f
     )
 
 
-class EvidenceCaptured:
+def _evidence_captured(store: IncidentStore, situation: Situation) -> CheckResult:
     """Every kind of evidence that the step names has a piece."""
-
-    def __init__(self, store: IncidentStore) -> None:
-        self._store = store
-
-    def look(self, situation: Situation) -> CheckResult:
-        """Return which kinds are there, and which are missing."""
-        named = situation.step.captures
-        kept = kept_kinds(self._store.whole(situation.incident.id), situation.step.id)
-        missing = [kind.value for kind in named if kind.value not in kept]
-        lines = (f"Not captured yet: {', '.join(missing)}.",) if missing else ("All evidence is captured.",)
-        state = CheckState.NOT_YET if missing else CheckState.PASSED
-        return CheckResult(state, lines, len(named) - len(missing), len(named))
+    named = situation.step.captures
+    kept = kept_kinds(store.whole(situation.incident.id), situation.step.id)
+    missing = [kind.value for kind in named if kind.value not in kept]
+    lines = (f"Not captured yet: {', '.join(missing)}.",) if missing else ("All evidence is captured.",)
+    state = CheckState.NOT_YET if missing else CheckState.PASSED
+    return CheckResult(state, lines, len(named) - len(missing), len(named))
 
 
-class DrillRecorded:
+def _drill_recorded(store: IncidentStore, situation: Situation) -> CheckResult:
     """The incident has the evidence of a verification, with when it was and how long it took."""
-
-    def __init__(self, store: IncidentStore) -> None:
-        self._store = store
-
-    def look(self, situation: Situation) -> CheckResult:
-        """Return when the last verification was, and how long it took."""
-        whole = self._store.whole(situation.incident.id)
-        pieces = [
-            piece
-            for piece in whole.evidence
-            if piece.kind == CaptureKind.VERIFICATION.value and piece.sha256 != NOTHING_SHA256
-        ]
-        if not pieces:
-            return CheckResult(CheckState.NOT_YET, ("No verification is kept as evidence.",))
-        last = pieces[-1]
-        content = json.loads(self._store.content(situation.incident.id, last.id))
-        seconds = _length(content, whole.incident.declared_at, last.captured_at)
-        line = f"Verified on {last.captured_at:%Y-%m-%d} in {seconds:,.0f} s."
-        return CheckResult(CheckState.PASSED, (line, f"Evidence {last.id}, SHA-256 {last.sha256}."), 1, 1)
+    whole = store.whole(situation.incident.id)
+    pieces = [
+        piece
+        for piece in whole.evidence
+        if piece.kind == CaptureKind.VERIFICATION.value and piece.sha256 != NOTHING_SHA256
+    ]
+    if not pieces:
+        return CheckResult(CheckState.NOT_YET, ("No verification is kept as evidence.",))
+    last = pieces[-1]
+    content = json.loads(store.content(situation.incident.id, last.id))
+    seconds = _length(content, whole.incident.declared_at, last.captured_at)
+    line = f"Verified on {last.captured_at:%Y-%m-%d} in {seconds:,.0f} s."
+    return CheckResult(CheckState.PASSED, (line, f"Evidence {last.id}, SHA-256 {last.sha256}."), 1, 1)
 
 
 def _length(content: object, declared_at: datetime, captured_at: datetime) -> float:

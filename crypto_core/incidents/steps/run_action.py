@@ -58,7 +58,7 @@ class StepActions:
         action = self._action(view, step)
         return action.fields(Situation(view.incident, step.step, inputs, cancelled))
 
-    def plan(self, number: int, step_id: str, inputs: Inputs, cancelled: Event | None) -> ActionPlan:
+    def plan_action(self, number: int, step_id: str, inputs: Inputs, cancelled: Event | None) -> ActionPlan:
         """Return what a step's action would do; journaled as a dry run, or as refused."""
         view, step = self._parts.open_step(number, step_id)
         action = self._action(view, step)
@@ -66,12 +66,12 @@ class StepActions:
         detail = {"action": str(step.step.action), **told_inputs(inputs)}
         guard = self._parts.guard
         with guard.recording("incident plan", subject, detail, lambda error: kept_text(error.message)):
-            plan = action.plan(Situation(view.incident, step.step, inputs, cancelled))
+            plan = action.plan_action(Situation(view.incident, step.step, inputs, cancelled))
         planned = detail | {"plan": plan.digest, "title": kept_text(plan.title)}
         guard.dry_run("incident plan", subject, planned)
         return plan
 
-    def run(
+    def run_action(
         self,
         number: int,
         step_id: str,
@@ -99,7 +99,7 @@ class StepActions:
                 view, step, was = self._begun(view, step, plan, given, inputs, actor)
                 situation = Situation(view.incident, step.step, inputs, cancelled)
                 try:
-                    result = action.run(situation, plan, given, progress)
+                    result = action.run_action(situation, plan, given, progress)
                 except BaseException as error:
                     self._failed(view, step, was, error, actor, hiding)
                     raise

@@ -6,8 +6,7 @@ from dataclasses import replace
 from datetime import datetime
 from threading import Event
 
-from crypto_core.cancelling import stop_if
-from crypto_core.errors import InterruptedRunError, KeydeckError, RefusedError
+from crypto_core.errors import RefusedError
 from crypto_core.guard.outcome import Outcome
 from crypto_core.incidents.model import (
     CheckResult,
@@ -24,7 +23,7 @@ from crypto_core.incidents.steps.evidence_capture import StepEvidence
 from crypto_core.incidents.steps.evidence_sanitising import Hiding, joined, kept_text
 from crypto_core.incidents.steps.own_checks import EVIDENCE_CHECKS
 from crypto_core.incidents.steps.parts import IncidentParts, begin_next, out_of_order, still_open
-from crypto_core.incidents.steps.step_contracts import Situation
+from crypto_core.incidents.steps.step_contracts import Situation, looked_at
 from crypto_core.incidents.views import check_as_json
 
 ENDED, INCOMPLETE = "Ended.", "Not complete."
@@ -41,7 +40,7 @@ class StepProof:
         self._parts = parts
         self._evidence = evidence
 
-    def look(self, number: int, step_id: str, *, cancelled: Event | None = None) -> CheckResult:
+    def look_at_check(self, number: int, step_id: str, *, cancelled: Event | None = None) -> CheckResult:
         """Return what a step's check sees now; of a step that isn't ended, it is remembered."""
         view = self._parts.view(number)
         step = self._parts.step_of(view, step_id)
@@ -85,16 +84,10 @@ class StepProof:
         """What a step's check sees. Trouble is UNKNOWN, which never passes."""
         kind = situation.step.check
         check = self._parts.toolbox.checks.get(kind) if kind is not None else None
-        stop_if(situation.cancelled)
         if check is None:
             seen = CheckResult(CheckState.UNKNOWN, (f"Check {kind} can't be looked at here.",))
         else:
-            try:
-                seen = check.look(situation)
-            except InterruptedRunError:
-                raise
-            except KeydeckError as error:
-                seen = CheckResult(CheckState.UNKNOWN, (str(error),))
+            seen = looked_at(check, situation)
         lines = (hiding or Hiding({})).lines(seen.lines)
         return replace(seen, lines=lines, at=seen.at or self._parts.store.now())
 

@@ -12,8 +12,10 @@ from dataclasses import dataclass, field
 from threading import Event
 from typing import Any, Protocol
 
+from crypto_core.cancelling import stop_if
+from crypto_core.errors import InterruptedRunError, KeydeckError
 from crypto_core.guard.consent import Danger
-from crypto_core.incidents.model import CheckResult, Incident
+from crypto_core.incidents.model import CheckResult, CheckState, Incident
 from crypto_core.incidents.runbooks.catalogue import ActionKind, CaptureKind, CheckKind
 from crypto_core.incidents.runbooks.runbook import RunbookStep
 from crypto_core.secret import Secret
@@ -106,17 +108,20 @@ Progress = Callable[[int, int], None]
 
 
 class IncidentAction(Protocol):
-    """One kind of action."""
+    """One kind of action. An action of its own inherits this, and says what it plans and does."""
 
     def fields(self, situation: Situation) -> tuple[InputField, ...]:
-        """Return what has to be entered before it can be planned. May ask AWS and the database."""
-        ...
+        """Return what has to be entered before it can be planned: nothing, unless an action says otherwise.
 
-    def plan(self, situation: Situation) -> ActionPlan:
+        May ask AWS and the database.
+        """
+        return ()
+
+    def plan_action(self, situation: Situation) -> ActionPlan:
         """Return what would happen. Raises RefusedError and what its service raises."""
         ...
 
-    def run(
+    def run_action(
         self, situation: Situation, plan: ActionPlan, consent: Any, progress: Progress | None = None
     ) -> ActionResult:
         """Do what the plan says; `consent` is a Consent to `plan`.
@@ -127,20 +132,22 @@ class IncidentAction(Protocol):
         ...
 
 
-class IncidentCheck(Protocol):
-    """One kind of check."""
+IncidentCheck = Callable[[Situation], CheckResult]
+"""Returns what is seen now of one kind of effect. Raises what its services raise; see `looked_at`."""
 
-    def look(self, situation: Situation) -> CheckResult:
-        """Return what is seen now. Trouble with AWS or the database is UNKNOWN, with its reason."""
-        ...
+IncidentCapture = Callable[[Situation], tuple[Captured, ...]]
+"""Returns one kind of evidence as it is now. Raises what its services raise."""
 
 
-class IncidentCapture(Protocol):
-    """One kind of evidence."""
-
-    def capture(self, situation: Situation) -> tuple[Captured, ...]:
-        """Return what is there now. Raises what its service raises."""
-        ...
+def looked_at(check: IncidentCheck, situation: Situation) -> CheckResult:
+    """Return what a check sees. Trouble is UNKNOWN, with its reason. Raises InterruptedRunError."""
+    stop_if(situation.cancelled)
+    try:
+        return check(situation)
+    except InterruptedRunError:
+        raise
+    except KeydeckError as error:
+        return CheckResult(CheckState.UNKNOWN, (str(error),))
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from crypto_core.database.tokens.store import StoredToken
 from crypto_core.envelope import Format
 from crypto_core.incidents.model import Incident
 from crypto_core.incidents.runbooks.catalogue import CaptureKind
-from crypto_core.incidents.steps.step_contracts import Captured, Progress
+from crypto_core.incidents.steps.step_contracts import Captured, Situation
 from crypto_core.incidents.tokens.dependencies import TokenDependencies
 from crypto_core.incidents.tokens.marks import Held, Marker, TokenComparison, TokenMark
 from crypto_core.incidents.tokens.remembered import Answers, Before, Remembered, mark_json
@@ -59,28 +59,28 @@ class Baseline:
         self.marker = Marker(parts.opener)
         self.remembered = Remembered(parts.evidence)
 
-    def take(
-        self, incident: Incident, *, progress: Progress | None = None, cancelled: Event | None = None
-    ) -> Captured:
+    def captured(self, situation: Situation) -> tuple[Captured, ...]:
         """Return the tokens in scope as evidence: row by row, without any value.
 
         Raises RefusedError for an incident that is about no tokens, KmsError, DatabaseError,
         InterruptedRunError.
         """
+        incident, cancelled = situation.incident, situation.cancelled
         found = self.scoped.resolve(incident, cancelled=cancelled)
         # A filter may let empty values through; nothing can become of these.
         tokens = [t for t in self.read(found.refs, cancelled) if t.format is not Format.EMPTY]
-        marks = self.marker.marks(incident, tokens, progress=progress, cancelled=cancelled)
+        marks = self.marker.marks(incident, tokens, cancelled=cancelled)
         rows = self._rows([token.ref for token in tokens], cancelled)
         content = _content(incident, found, marks, rows)
-        return Captured(CaptureKind.TOKENS, f"{counted(len(marks), 'token')} in scope", content)
+        return (Captured(CaptureKind.TOKENS, f"{counted(len(marks), 'token')} in scope", content),)
 
-    def standing(self, incident: Incident, *, cancelled: Event | None = None) -> Standing:
-        """Return where the old tokens stand; they are captured now if they never were. Raises as `take`."""
+    def standing(self, situation: Situation) -> Standing:
+        """Return where the old tokens stand; captured now if they never were. Raises as `captured`."""
+        incident, cancelled = situation.incident, situation.cancelled
         before = self.remembered.before(incident)
         fresh: tuple[Captured, ...] = ()
         if before is None or not before.whole:
-            fresh = (self.take(incident, cancelled=cancelled),)
+            fresh = self.captured(situation)
             before = self.remembered.read(fresh[0].content)
         tokens = self.read([mark.ref for mark in before.marks], cancelled)
         answers = self.remembered.answers(incident)

@@ -113,17 +113,18 @@ class _Radius:
         }
 
 
-class BlastRadiusCapture:
-    """An IncidentCapture. Facts and what could have been are told apart: v1 names no token."""
+class TrailCaptures:
+    """Captures what CloudTrail tells of the tokens or the key. Blocks on SQL, AWS and the events' store."""
 
     def __init__(self, baseline: Baseline, parts: TokenDependencies) -> None:
         self._baseline = baseline
         self._parts = parts
 
-    def capture(self, situation: Situation) -> tuple[Captured, ...]:
+    def blast_radius(self, situation: Situation) -> tuple[Captured, ...]:
         """Return who opened the tokens and who could have; for a key, who used it.
 
-        Raises RefusedError for an incident that is about no tokens, DatabaseError, EventStoreError.
+        Facts and what could have been are told apart: v1 names no token. Raises RefusedError for an incident
+        that is about no tokens, DatabaseError, EventStoreError.
         """
         scope = situation.incident.scope
         if scope.key:
@@ -152,16 +153,8 @@ class BlastRadiusCapture:
         }
         return (Captured(CaptureKind.BLAST_RADIUS, title, content),)
 
-
-class EventsCapture:
-    """An IncidentCapture. The newest events about the tokens or the key since the suspicion begins."""
-
-    def __init__(self, baseline: Baseline, parts: TokenDependencies) -> None:
-        self._baseline = baseline
-        self._parts = parts
-
-    def capture(self, situation: Situation) -> tuple[Captured, ...]:
-        """Return the events of the local store, and what that covers.
+    def newest_events(self, situation: Situation) -> tuple[Captured, ...]:
+        """Return the newest events since the suspicion begins, of the local store, and what that covers.
 
         Those about the keys of tokens in scope are fetched before, for a minute at most; those about a key
         are where its use is captured. Raises RefusedError, DatabaseError, EventStoreError,

@@ -2,72 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import UTC, datetime
 
-from crypto_core.errors import (
-    InterruptedRunError,
-    InvalidFilterError,
-    KeydeckError,
-    RefusedError,
-    SettingsError,
-)
+from crypto_core.errors import InvalidFilterError, RefusedError, SettingsError
 from crypto_core.incidents.model import CheckResult, CheckState
 from crypto_core.incidents.steps.step_contracts import Situation
 from crypto_core.incidents.tokens.baseline import Baseline
 from crypto_core.incidents.tokens.dependencies import OpenRestored
 from crypto_core.incidents.tokens.marks import Held
-from crypto_core.incidents.tokens.remembered import Remembered, counts
+from crypto_core.incidents.tokens.remembered import Before, counts
 from crypto_core.incidents.tokens.verified import FAILED, OPENED, UNSEALED, VERIFIED_AT, WHOLE, listed
 from crypto_core.providers.answers import Liveness
 from crypto_core.text.counting import counted
-
-Look = Callable[[Situation], CheckResult]
-
-
-class LookAtTokens:
-    """An IncidentCheck of a function that looks; what could not be seen is UNKNOWN, with its reason."""
-
-    def __init__(self, look: Look) -> None:
-        self._look = look
-
-    def look(self, situation: Situation) -> CheckResult:
-        """Return what is seen now."""
-        try:
-            return self._look(situation)
-        except InterruptedRunError:
-            raise
-        except KeydeckError as error:
-            return seen(CheckState.UNKNOWN, str(error))
 
 
 def seen(state: CheckState, *lines: str, done: int = 0, total: int = 0) -> CheckResult:
     """Return a result, looked at now."""
     return CheckResult(state, lines, done, total, datetime.now(UTC))
-
-
-class ScopeKnown:
-    """What the incident is about is there, and counted."""
-
-    def __init__(self, baseline: Baseline, open_restored: OpenRestored) -> None:
-        self._scoped = baseline.scoped
-        self._open = open_restored
-
-    def look(self, situation: Situation) -> CheckResult:
-        """Return how many tokens are in scope. FAILED if there are none, or a declared one is not there."""
-        incident = situation.incident
-        try:
-            if incident.scope.database:
-                with self._open(incident.scope.database) as database:
-                    return _counted(database.tokens(), ())
-            found = self._scoped.resolve(incident, cancelled=situation.cancelled)
-        except (RefusedError, SettingsError, InvalidFilterError) as error:
-            return seen(CheckState.FAILED, str(error))
-        if found.failed:
-            return seen(CheckState.UNKNOWN, *listed(found.gaps))
-        if found.missing or found.over:
-            return seen(CheckState.FAILED, *listed(found.gaps), total=len(found.refs) + found.over)
-        return _counted(len(found.refs), found.notes)
 
 
 def _counted(number: int, notes: tuple[str, ...]) -> CheckResult:
@@ -94,23 +45,41 @@ def tokens_open(situation: Situation) -> CheckResult:
     return seen(state, *lines, done=opened, total=opened + failed)
 
 
-class TokensDead:
-    """The providers have said of every old token that it is dead. Asks none: it goes by what they said."""
+class TokenChecks:
+    """Looks at the tokens in scope. Blocks on SQL and KMS; changes nothing."""
 
-    def __init__(self, remembered: Remembered) -> None:
-        self._remembered = remembered
+    def __init__(self, baseline: Baseline, open_restored: OpenRestored) -> None:
+        self._baseline = baseline
+        self._open = open_restored
 
-    def look(self, situation: Situation) -> CheckResult:
-        """Return how many are dead. UNKNOWN while some were never asked about; silence is not death."""
+    def scope_known(self, situation: Situation) -> CheckResult:
+        """Return how many tokens are in scope. FAILED if there are none, or a declared one is not there."""
         incident = situation.incident
-        before = self._remembered.before(incident)
+        try:
+            if incident.scope.database:
+                with self._open(incident.scope.database) as database:
+                    return _counted(database.tokens(), ())
+            found = self._baseline.scoped.resolve(incident, cancelled=situation.cancelled)
+        except (RefusedError, SettingsError, InvalidFilterError) as error:
+            return seen(CheckState.FAILED, str(error))
+        if found.failed:
+            return seen(CheckState.UNKNOWN, *listed(found.gaps))
+        if found.missing or found.over:
+            return seen(CheckState.FAILED, *listed(found.gaps), total=len(found.refs) + found.over)
+        return _counted(len(found.refs), found.notes)
+
+    def tokens_dead(self, situation: Situation) -> CheckResult:
+        """Return of how many old tokens the providers have said that they are dead. Asks none.
+
+        UNKNOWN while some were never asked about; silence is not death.
+        """
+        incident, remembered = situation.incident, self._baseline.remembered
+        before = remembered.before(incident)
         if before is None:
             return seen(CheckState.NOT_YET, "The tokens in scope are not captured yet, and nobody was asked.")
-        if not before.whole:
-            return seen(CheckState.UNKNOWN, "Not all tokens in scope are captured.", *listed(before.gaps))
-        if not before.marks:
-            return seen(CheckState.FAILED, "There is no token in scope.")
-        answers = self._remembered.answers(incident)
+        if (short := _falls_short(before)) is not None:
+            return short
+        answers = remembered.answers(incident)
         told = counts(before.marks, answers)
         dead, total = int(told["dead"]), len(before.marks)
         line = (
@@ -124,30 +93,20 @@ class TokensDead:
         names = listed(f"{mark.ref}: {_said(answers.of(mark))}." for mark in left)
         return seen(state, line, *names, done=dead, total=total)
 
+    def tokens_replaced(self, situation: Situation) -> CheckResult:
+        """Return how many rows hold another token than when the tokens were first captured, sealed.
 
-def _said(liveness: Liveness | None) -> str:
-    return "nobody was asked" if liveness is None else liveness.value
-
-
-class TokensReplaced:
-    """Every row in scope holds another token than when the tokens were first captured, sealed."""
-
-    def __init__(self, baseline: Baseline) -> None:
-        self._baseline = baseline
-
-    def look(self, situation: Situation) -> CheckResult:
-        """Return how many do. A re-encrypted token is the same one; a row without a token counts as done."""
+        A re-encrypted token is the same one; a row without a token counts as done.
+        """
         incident = situation.incident
         before = self._baseline.remembered.before(incident)
         if before is None:
             return seen(
                 CheckState.UNKNOWN, "The tokens were not captured: what was stored then is not known."
             )
-        if not before.whole:
-            return seen(CheckState.UNKNOWN, "Not all tokens in scope are captured.", *listed(before.gaps))
-        if not before.marks:
-            return seen(CheckState.FAILED, "There is no token in scope.")
-        compared = self._baseline.standing(incident, cancelled=situation.cancelled).comparisons
+        if (short := _falls_short(before)) is not None:
+            return short
+        compared = self._baseline.standing(situation).comparisons
         done = [c for c in compared if c.held is Held.GONE or (c.held is Held.REPLACED and c.sealed)]
         gone = sum(c.held is Held.GONE for c in compared)
         line = f"{len(done):,} of {counted(len(compared), 'row')} done."
@@ -161,6 +120,17 @@ class TokensReplaced:
         state = CheckState.UNKNOWN if unknown else CheckState.NOT_YET
         names = listed(f"{c.ref}: {_why(c.held, c.reason)}." for c in left)
         return seen(state, line, *names, done=len(done), total=len(compared))
+
+
+def _falls_short(before: Before) -> CheckResult | None:
+    """Why nothing can be said of all tokens in scope, None where it can."""
+    if not before.whole:
+        return seen(CheckState.UNKNOWN, "Not all tokens in scope are captured.", *listed(before.gaps))
+    return None if before.marks else seen(CheckState.FAILED, "There is no token in scope.")
+
+
+def _said(liveness: Liveness | None) -> str:
+    return "nobody was asked" if liveness is None else liveness.value
 
 
 def _why(held: Held, reason: str) -> str:

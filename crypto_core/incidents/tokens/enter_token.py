@@ -4,21 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from crypto_core.errors import InvalidTokenError, NotConfirmedError, RefusedError
-from crypto_core.guard.consent import Consent, Danger
+from crypto_core.errors import InvalidTokenError, RefusedError
+from crypto_core.guard.consent import Danger
 from crypto_core.incidents.steps.step_contracts import (
     ActionPlan,
     ActionResult,
     Captured,
     InputField,
-    Progress,
     Situation,
 )
-from crypto_core.incidents.tokens.action_plans import SAVE_UNCHECKED, agreed
 from crypto_core.incidents.tokens.baseline import Baseline, Standing
 from crypto_core.incidents.tokens.dependencies import TokenDependencies
 from crypto_core.incidents.tokens.liveness import captured_liveness, liveness_row
 from crypto_core.incidents.tokens.marks import Held, TokenMark
+from crypto_core.incidents.tokens.token_action import AgreedRun, TokenAction
 from crypto_core.providers.answers import Liveness
 from crypto_core.reencryption.replacing_token.plan import EntryPlan
 from crypto_core.reencryption.replacing_token.validation import stripped
@@ -27,7 +26,7 @@ from crypto_core.secret import Secret
 from crypto_core.text.cleaning import clean
 from crypto_core.text.counting import counted
 
-REFERENCE, TOKEN = "reference", "token"  # names of fields
+REFERENCE, TOKEN, SAVE_UNCHECKED = "reference", "token", "although_unchecked"  # names of fields
 _OFFERED = 200
 _YES, _NO = "yes", "no"
 _READ_BACK = {
@@ -37,8 +36,8 @@ _READ_BACK = {
 }
 
 
-class EnterToken:
-    """An IncidentAction. One row at a time; complete once no row holds its old token."""
+class EnterToken(TokenAction):
+    """One row at a time; complete once no row holds its old token."""
 
     def __init__(self, baseline: Baseline, parts: TokenDependencies) -> None:
         self._baseline = baseline
@@ -47,7 +46,7 @@ class EnterToken:
 
     def fields(self, situation: Situation) -> tuple[InputField, ...]:
         """Return the row, the token, and whether to save one that could not be checked."""
-        standing = self._baseline.standing(situation.incident, cancelled=situation.cancelled)
+        standing = self._baseline.standing(situation)
         left = standing.holding(Held.SAME, Held.UNKNOWN)
         rows = self._inventory.rows(left[:_OFFERED])
         choices = tuple((str(row.ref), _whose(row.provider, row.shown)) for row in rows)
@@ -66,9 +65,9 @@ class EnterToken:
             ),
         )
 
-    def plan(self, situation: Situation) -> ActionPlan:
+    def plan_action(self, situation: Situation) -> ActionPlan:
         """Return what would be written. Sends nothing to a provider."""
-        standing = self._baseline.standing(situation.incident, cancelled=situation.cancelled)
+        standing = self._baseline.standing(situation)
         ref = _chosen(standing, situation.text(REFERENCE))
         entry = self._entering.plan(
             ref,
@@ -99,35 +98,28 @@ class EnterToken:
             inner=entry,
         )
 
-    def run(
-        self,
-        situation: Situation,
-        plan: ActionPlan,
-        consent: Consent | None,
-        progress: Progress | None = None,
-    ) -> ActionResult:
+    def run_agreed(self, run: AgreedRun) -> ActionResult:
         """Ask the provider, write, read back.
 
-        Raises NotConfirmedError, ReadOnlyError, RefusedError for a dead or unchecked token and where the
-        platform has replaced the old one, and what TokenEntering raises.
+        Raises ReadOnlyError, RefusedError for a dead or unchecked token and where the platform has replaced
+        the old one, and what TokenEntering raises.
         """
-        agreed(plan, consent)
-        incident, token = situation.incident, _token(situation)
+        situation = run.situation
         # Before anything is written: this is what the old tokens are known by.
-        before = self._baseline.standing(incident, cancelled=situation.cancelled)
-        entry = plan.inner if isinstance(plan.inner, EntryPlan) else self._again(situation, plan)
+        before = self._baseline.standing(situation)
+        entry = self.inner_plan(run, EntryPlan)
         if entry.already:
-            return self._result(situation, before, plan.does)
+            return self._result(situation, before, run.plan.does)
         entered = self._entering.enter(
             entry,
-            token,
-            consent,
+            _token(situation),
+            run.consent,
             although_unchecked=situation.text(SAVE_UNCHECKED) == _YES,
-            cause=incident.name,
+            cause=situation.incident.name,
             cancelled=situation.cancelled,
         )
-        if progress is not None:
-            progress(1, 1)
+        if run.progress is not None:
+            run.progress(1, 1)
         lines = (
             f"{entered.ref}: written as {entered.format.value} under {entered.key_arn}.",
             clean(f"{entry.provider} says of it: {entered.liveness.value}. {entered.reason}"),
@@ -164,12 +156,6 @@ class EnterToken:
     def _mark(self, situation: Situation) -> str:
         with stripped(_token(situation)) as token:
             return self._baseline.marker.of_secret(situation.incident, token)
-
-    def _again(self, situation: Situation, plan: ActionPlan) -> EntryPlan:
-        anew = self.plan(situation)
-        if anew.digest != plan.digest or not isinstance(anew.inner, EntryPlan):
-            raise NotConfirmedError("What was agreed to is something else than what is to be done.")
-        return anew.inner
 
 
 def _whose(provider: str, shown: Sequence[tuple[str, str]]) -> str:

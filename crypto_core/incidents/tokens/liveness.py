@@ -7,21 +7,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from crypto_core.errors import NotConfirmedError
-from crypto_core.guard.consent import Consent, Danger
+from crypto_core.guard.consent import Danger
 from crypto_core.incidents.runbooks.catalogue import CaptureKind
-from crypto_core.incidents.steps.step_contracts import (
-    ActionPlan,
-    ActionResult,
-    Captured,
-    InputField,
-    Progress,
-    Situation,
-)
-from crypto_core.incidents.tokens.action_plans import agreed, digest_of, must_be_whole
+from crypto_core.incidents.steps.step_contracts import ActionPlan, ActionResult, Captured, Situation
 from crypto_core.incidents.tokens.baseline import Baseline, Standing
 from crypto_core.incidents.tokens.marks import TokenMark
 from crypto_core.incidents.tokens.remembered import counts
+from crypto_core.incidents.tokens.token_action import (
+    AgreedRun,
+    TokenAction,
+    must_be_whole,
+    nothing_to_do,
+)
 from crypto_core.incidents.tokens.verified import listed
 from crypto_core.providers.answers import Liveness, LivenessRequest, TokenLiveness
 from crypto_core.references import TokenRef
@@ -32,27 +29,21 @@ if TYPE_CHECKING:
     from crypto_core.providers.service import ProviderService
 
 
-class AskLiveness:
-    """An IncidentAction. Only running it sends a token, and only to its own provider."""
+class AskLiveness(TokenAction):
+    """Only running it sends a token, and only to its own provider."""
 
     def __init__(self, baseline: Baseline, providers: ProviderService) -> None:
         self._baseline = baseline
         self._providers = providers
 
-    def fields(self, situation: Situation) -> tuple[InputField, ...]:
-        """Return none: all is known."""
-        return ()
-
-    def plan(self, situation: Situation) -> ActionPlan:
+    def plan_action(self, situation: Situation) -> ActionPlan:
         """Return whom it would ask. Sends nothing."""
-        standing = self._baseline.standing(situation.incident, cancelled=situation.cancelled)
+        standing = self._baseline.standing(situation)
         must_be_whole(standing.before)
         refs = tuple(ref for ref in standing.marks if _is_there(standing, ref))
         if not refs:
             nothing = "No row in scope holds a token: there is nothing to ask about."
-            return ActionPlan(
-                "Ask nobody", digest_of(situation.incident.name, nothing), Danger.NONE, does=(nothing,)
-            )
+            return nothing_to_do("Ask nobody", situation, nothing)
         question = self._providers.question(refs)
         hosts = ", ".join(clean(host, 200) for host in question.endpoints) or "none"
         number = counted(len(question.tokens), "token")
@@ -71,30 +62,25 @@ class AskLiveness:
             inner=question,
         )
 
-    def run(
-        self,
-        situation: Situation,
-        plan: ActionPlan,
-        consent: Consent | None,
-        progress: Progress | None = None,
-    ) -> ActionResult:
-        """Ask. Raises NotConfirmedError, InterruptedRunError and what the providers' service raises."""
-        agreed(plan, consent)
-        incident = situation.incident
-        standing = self._baseline.standing(incident, cancelled=situation.cancelled)
-        if plan.danger is Danger.NONE:
-            return ActionResult(True, plan.does, evidence=standing.fresh)
-        question = plan.inner if isinstance(plan.inner, LivenessRequest) else self._again(situation, plan)
+    def run_agreed(self, run: AgreedRun) -> ActionResult:
+        """Ask. Raises InterruptedRunError and what the providers' service raises."""
+        situation = run.situation
+        standing = self._baseline.standing(situation)
+        if run.plan.danger is Danger.NONE:
+            return ActionResult(True, run.plan.does, evidence=standing.fresh)
+        question = self.inner_plan(run, LivenessRequest)
         refs = (*question.tokens, *(by_hand.ref for by_hand in question.not_asked))
         marks = self.marks_now(situation, standing, refs)
-        said = self._providers.ask(question, consent, progress=progress, cancelled=situation.cancelled)
+        said = self._providers.ask(
+            question, run.consent, progress=run.progress, cancelled=situation.cancelled
+        )
         unchanged = self.unchanged(marks, standing, situation)
         content = liveness_json(said, unchanged)
         content["tokens"] += [
             liveness_row(by_hand.ref, by_hand.provider, Liveness.UNKNOWN, by_hand.how, marks.get(by_hand.ref))
             for by_hand in question.not_asked
         ]
-        answers = self._baseline.remembered.answers(incident, [content])
+        answers = self._baseline.remembered.answers(situation.incident, [content])
         tally = Counter(one.liveness for one in said)
         tally[Liveness.UNKNOWN] += len(question.not_asked)
         told = (f"{tally[state]:,} {state.value}" for state in Liveness)
@@ -138,12 +124,6 @@ class AskLiveness:
             for ref, mark in marks.items()
             if ref in standing.now and after.get(ref) == standing.now[ref].digest
         }
-
-    def _again(self, situation: Situation, plan: ActionPlan) -> LivenessRequest:
-        anew = self.plan(situation)
-        if anew.digest != plan.digest or not isinstance(anew.inner, LivenessRequest):
-            raise NotConfirmedError("What was agreed to is something else than what is to be done.")
-        return anew.inner
 
 
 def liveness_json(said: Iterable[TokenLiveness], marks: Mapping[TokenRef, TokenMark]) -> dict[str, Any]:

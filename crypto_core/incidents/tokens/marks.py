@@ -80,12 +80,7 @@ class Marker:
         return _mark(_key(incident), b"token", exposed(token))
 
     def marks(
-        self,
-        incident: Incident,
-        tokens: Sequence[StoredToken],
-        *,
-        progress: Progress | None = None,
-        cancelled: Event | None = None,
+        self, incident: Incident, tokens: Sequence[StoredToken], *, cancelled: Event | None = None
     ) -> tuple[TokenMark, ...]:
         """Return the marks of some tokens, in their order; each envelope is opened (one KMS call).
 
@@ -97,8 +92,6 @@ class Marker:
             for first in range(0, len(tokens), _PAGE):
                 stop_if(cancelled)
                 found += pool.map(lambda token: self._one(key, token), tokens[first : first + _PAGE])
-                if progress is not None:
-                    progress(len(found), len(tokens))
         return tuple(found)
 
     def compare(

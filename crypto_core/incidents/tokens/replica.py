@@ -26,7 +26,7 @@ class ReplicaAnswers:
     def __init__(self, parts: TokenDependencies) -> None:
         self._parts = parts
 
-    def look(self, situation: Situation) -> CheckResult:
+    def replica_answers(self, situation: Situation) -> CheckResult:
         """Return which replicas opened a sample. Raises DatabaseError."""
         key = situation.incident.scope.key
         if not is_multi_region(key):

@@ -8,21 +8,19 @@ from typing import Any
 
 from crypto_core.database.tokens.store import TokenScope
 from crypto_core.envelope import Format
-from crypto_core.errors import NotConfirmedError
-from crypto_core.guard.consent import Consent, Danger
-from crypto_core.incidents.steps.step_contracts import (
-    ActionPlan,
-    ActionResult,
-    InputField,
-    Progress,
-    Situation,
-)
-from crypto_core.incidents.tokens.action_plans import agreed, digest_of, must_be_whole
+from crypto_core.guard.consent import Danger
+from crypto_core.incidents.steps.step_contracts import ActionPlan, ActionResult, Situation
 from crypto_core.incidents.tokens.baseline import Baseline, Standing
 from crypto_core.incidents.tokens.dependencies import TokenDependencies
 from crypto_core.incidents.tokens.liveness import captured_liveness, liveness_row
 from crypto_core.incidents.tokens.marks import Held, TokenMark
 from crypto_core.incidents.tokens.remembered import counts
+from crypto_core.incidents.tokens.token_action import (
+    AgreedRun,
+    TokenAction,
+    must_be_whole,
+    nothing_to_do,
+)
 from crypto_core.incidents.tokens.verified import listed
 from crypto_core.providers.answers import ByHand, Liveness, RevocationPlan, RevocationResult
 from crypto_core.references import TokenRef
@@ -32,21 +30,17 @@ from crypto_core.text.counting import counted
 _UNSEALED = TokenScope(frozenset({Format.PLAINTEXT, Format.DEV}))
 
 
-class RevokeTokens:
-    """An IncidentAction. A token that was replaced since, or that is known to be dead, is left alone."""
+class RevokeTokens(TokenAction):
+    """A token that was replaced since, or that is known to be dead, is left alone."""
 
     def __init__(self, baseline: Baseline, parts: TokenDependencies) -> None:
         self._baseline = baseline
         self._providers = parts.providers
         self._store = parts.store
 
-    def fields(self, situation: Situation) -> tuple[InputField, ...]:
-        """Return none: all is known."""
-        return ()
-
-    def plan(self, situation: Situation) -> ActionPlan:
+    def plan_action(self, situation: Situation) -> ActionPlan:
         """Return which tokens would be revoked where, and which need a person. Revokes nothing."""
-        standing = self._baseline.standing(situation.incident, cancelled=situation.cancelled)
+        standing = self._baseline.standing(situation)
         must_be_whole(standing.before)
         left_alone = self._left_alone(standing)
         refs = _left(standing)
@@ -55,20 +49,12 @@ class RevokeTokens:
             nothing = (
                 f"Nothing is left to revoke here: {dead} of {counted(len(standing.marks), 'token')} dead."
             )
-            digest = digest_of(situation.incident.name, nothing, *left_alone)
-            return ActionPlan("Revoke nothing", digest, Danger.NONE, does=(nothing,), does_not=left_alone)
+            return nothing_to_do("Revoke nothing", situation, nothing, *left_alone)
         inner = self._providers.plan_revocation(refs)
         hand = listed(f"{one.ref} ({one.provider}), by hand: {one.how}" for one in inner.by_hand)
         if not inner.tokens:
             nothing = f"No call revokes these: {counted(len(inner.by_hand), 'token')} to be revoked by hand."
-            return ActionPlan(
-                "Revoke by hand",
-                digest_of(situation.incident.name, nothing, *hand),
-                Danger.NONE,
-                does=(nothing,),
-                does_not=(*hand, *left_alone),
-                inner=inner,
-            )
+            return nothing_to_do("Revoke by hand", situation, nothing, *hand, *left_alone, inner=inner)
         hosts = ", ".join(clean(host, 200) for host in inner.endpoints)
         return ActionPlan(
             title=f"Revoke {counted(len(inner.tokens), 'token')} at the source",
@@ -89,28 +75,21 @@ class RevokeTokens:
             inner=inner,
         )
 
-    def run(
-        self,
-        situation: Situation,
-        plan: ActionPlan,
-        consent: Consent | None,
-        progress: Progress | None = None,
-    ) -> ActionResult:
+    def run_agreed(self, run: AgreedRun) -> ActionResult:
         """Revoke, and tell what is dead. Run again, it takes only what nobody has said to be dead.
 
-        Raises NotConfirmedError, ReadOnlyError, InterruptedRunError and what the providers' service raises.
+        Raises ReadOnlyError, InterruptedRunError and what the providers' service raises.
         """
-        agreed(plan, consent)
-        incident = situation.incident
+        incident, plan, cancelled = run.situation.incident, run.plan, run.situation.cancelled
         # Before anything is revoked: this is what the old tokens are known by.
-        standing = self._baseline.standing(incident, cancelled=situation.cancelled)
+        standing = self._baseline.standing(run.situation)
         if plan.danger is Danger.NONE:
             by_hand = plan.inner.by_hand if isinstance(plan.inner, RevocationPlan) else ()
             values = counts(standing.before.marks, standing.answers)
             done = not by_hand and values["dead"] == values["tokens"]
             return ActionResult(done, (*plan.does, *plan.does_not), values, standing.fresh)
-        inner = plan.inner if isinstance(plan.inner, RevocationPlan) else self._again(situation, plan)
-        result = self._providers.revoke(inner, consent, progress=progress, cancelled=situation.cancelled)
+        inner = self.inner_plan(run, RevocationPlan)
+        result = self._providers.revoke(inner, run.consent, progress=run.progress, cancelled=cancelled)
         content = _evidence(result, standing.marks)
         values = counts(standing.before.marks, self._baseline.remembered.answers(incident, [content]))
         done = not (result.stopped_by or result.by_hand) and values["dead"] == values["tokens"]
@@ -142,12 +121,6 @@ class RevokeTokens:
         return (
             f"{others} these. Who has the database has them: declare an incident over format:plaintext,dev.",
         )
-
-    def _again(self, situation: Situation, plan: ActionPlan) -> RevocationPlan:
-        anew = self.plan(situation)
-        if anew.digest != plan.digest or not isinstance(anew.inner, RevocationPlan):
-            raise NotConfirmedError("What was agreed to is something else than what is to be done.")
-        return anew.inner
 
 
 def _left(standing: Standing) -> tuple[TokenRef, ...]:

@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from crypto_core.incidents.runbooks.catalogue import ActionKind, CaptureKind, CheckKind
 from crypto_core.incidents.steps.step_contracts import Toolbox
 from crypto_core.incidents.tokens.baseline import Baseline
-from crypto_core.incidents.tokens.blast import BlastRadiusCapture, EventsCapture
-from crypto_core.incidents.tokens.captures import (
-    HashedQueryCapture,
-    TokensCapture,
-    liveness_summary,
-    verification_summary,
-)
-from crypto_core.incidents.tokens.checks import (
-    LookAtTokens,
-    ScopeKnown,
-    TokensDead,
-    TokensReplaced,
-    tokens_open,
-)
+from crypto_core.incidents.tokens.blast import TrailCaptures
+from crypto_core.incidents.tokens.captures import hashed_queries, liveness_summary, verification_summary
+from crypto_core.incidents.tokens.checks import TokenChecks, tokens_open
 from crypto_core.incidents.tokens.dependencies import TokenDependencies
 from crypto_core.incidents.tokens.enter_token import EnterToken
 from crypto_core.incidents.tokens.liveness import AskLiveness
@@ -32,13 +23,7 @@ def token_tools(parts: TokenDependencies) -> Toolbox:
     """Return all actions, checks and captures about tokens and restored databases. Asks nobody yet."""
     baseline = Baseline(parts)
     remembered = baseline.remembered
-    looks = {
-        CheckKind.SCOPE_KNOWN: ScopeKnown(baseline, parts.open_restored).look,
-        CheckKind.TOKENS_OPEN: tokens_open,
-        CheckKind.TOKENS_DEAD: TokensDead(remembered).look,
-        CheckKind.TOKENS_REPLACED: TokensReplaced(baseline).look,
-        CheckKind.REPLICA_ANSWERS: ReplicaAnswers(parts).look,
-    }
+    checks, trail = TokenChecks(baseline, parts.open_restored), TrailCaptures(baseline, parts)
     return Toolbox(
         actions={
             ActionKind.VERIFY_TOKENS: VerifyTokens(baseline, parts),
@@ -47,13 +32,19 @@ def token_tools(parts: TokenDependencies) -> Toolbox:
             ActionKind.REVOKE_TOKENS: RevokeTokens(baseline, parts),
             ActionKind.ENTER_TOKEN: EnterToken(baseline, parts),
         },
-        checks={kind: LookAtTokens(look) for kind, look in looks.items()},
+        checks={
+            CheckKind.SCOPE_KNOWN: checks.scope_known,
+            CheckKind.TOKENS_OPEN: tokens_open,
+            CheckKind.TOKENS_DEAD: checks.tokens_dead,
+            CheckKind.TOKENS_REPLACED: checks.tokens_replaced,
+            CheckKind.REPLICA_ANSWERS: ReplicaAnswers(parts).replica_answers,
+        },
         captures={
-            CaptureKind.TOKENS: TokensCapture(baseline),
-            CaptureKind.EVENTS: EventsCapture(baseline, parts),
-            CaptureKind.BLAST_RADIUS: BlastRadiusCapture(baseline, parts),
-            CaptureKind.HASHED_QUERY: HashedQueryCapture(baseline, parts.providers),
-            CaptureKind.VERIFICATION: verification_summary(remembered),
-            CaptureKind.LIVENESS: liveness_summary(remembered),
+            CaptureKind.TOKENS: baseline.captured,
+            CaptureKind.EVENTS: trail.newest_events,
+            CaptureKind.BLAST_RADIUS: trail.blast_radius,
+            CaptureKind.HASHED_QUERY: partial(hashed_queries, baseline, parts.providers),
+            CaptureKind.VERIFICATION: partial(verification_summary, remembered),
+            CaptureKind.LIVENESS: partial(liveness_summary, remembered),
         },
     )

@@ -21,18 +21,17 @@ from crypto_core.database.tokens.store import TokenScope, TokenStore
 from crypto_core.database.tokens.tables import PLATFORM_TABLES, TokenTable
 from crypto_core.envelope import Format
 from crypto_core.errors import RefusedError
-from crypto_core.guard.consent import Consent, Danger
+from crypto_core.guard.consent import Danger
 from crypto_core.incidents.runbooks.catalogue import CaptureKind
 from crypto_core.incidents.steps.step_contracts import (
     ActionPlan,
     ActionResult,
     Captured,
-    InputField,
     Progress,
     Situation,
 )
-from crypto_core.incidents.tokens.action_plans import agreed, digest_of, sample_of
 from crypto_core.incidents.tokens.dependencies import OpenRestored
+from crypto_core.incidents.tokens.token_action import AgreedRun, TokenAction, digest_of, sample_of
 from crypto_core.incidents.tokens.verified import Verified, captured_verification, share, verified_of
 from crypto_core.keyring.kms_keyring import KmsKeyring
 from crypto_core.reencryption.verification import Verifier
@@ -43,17 +42,13 @@ from crypto_core.text.counting import counted
 _TOKENS = frozenset(f for f in Format if f is not Format.EMPTY)
 
 
-class VerifyRestored:
-    """An IncidentAction. The database is the one that the incident names."""
+class VerifyRestored(TokenAction):
+    """The database is the one that the incident names."""
 
     def __init__(self, open_restored: OpenRestored) -> None:
         self._open = open_restored
 
-    def fields(self, situation: Situation) -> tuple[InputField, ...]:
-        """Return none: all is known."""
-        return ()
-
-    def plan(self, situation: Situation) -> ActionPlan:
+    def plan_action(self, situation: Situation) -> ActionPlan:
         """Return how many tokens there are and would be opened. Raises SettingsError for another name."""
         name, sample = _named(situation), sample_of(situation)
         with self._open(name) as database:
@@ -72,20 +67,14 @@ class VerifyRestored:
             warnings=() if number else ("It holds no token: is it the right database?",),
         )
 
-    def run(
-        self,
-        situation: Situation,
-        plan: ActionPlan,
-        consent: Consent | None,
-        progress: Progress | None = None,
-    ) -> ActionResult:
+    def run_agreed(self, run: AgreedRun) -> ActionResult:
         """Open them. Raises SettingsError, RefusedError, KmsError if KMS can't be asked, DatabaseError."""
-        agreed(plan, consent)
+        situation = run.situation
         name, sample = _named(situation), sample_of(situation)
         with self._open(name) as database:
             census = database.census(cancelled=situation.cancelled)
             verified = database.verify(
-                sample, situation.incident.name, progress=progress, cancelled=situation.cancelled
+                sample, situation.incident.name, progress=run.progress, cancelled=situation.cancelled
             )
         content = verified.as_json() | {"database": clean(name, 100), "sample": sample}
         return ActionResult(

@@ -6,17 +6,11 @@ from collections.abc import Sequence
 from hashlib import sha256
 
 from crypto_core.database.tokens.store import TokenScope
-from crypto_core.guard.consent import Consent, Danger
-from crypto_core.incidents.steps.step_contracts import (
-    ActionPlan,
-    ActionResult,
-    InputField,
-    Progress,
-    Situation,
-)
-from crypto_core.incidents.tokens.action_plans import agreed, digest_of, sample_of
+from crypto_core.guard.consent import Danger
+from crypto_core.incidents.steps.step_contracts import ActionPlan, ActionResult, Situation
 from crypto_core.incidents.tokens.baseline import Baseline
 from crypto_core.incidents.tokens.dependencies import TokenDependencies
+from crypto_core.incidents.tokens.token_action import AgreedRun, TokenAction, digest_of, sample_of
 from crypto_core.incidents.tokens.verified import captured_verification, listed, share, verified_of
 from crypto_core.references import TokenRef
 from crypto_core.text.cleaning import clean
@@ -26,18 +20,14 @@ MOST = 1_000_000
 """Tokens that are verified in one go."""
 
 
-class VerifyTokens:
-    """An IncidentAction. Changes nothing; every token that is tried is a call of KMS."""
+class VerifyTokens(TokenAction):
+    """Changes nothing; every token that is tried is a call of KMS."""
 
     def __init__(self, baseline: Baseline, parts: TokenDependencies) -> None:
         self._scoped = baseline.scoped
         self._verifier = parts.verifier
 
-    def fields(self, situation: Situation) -> tuple[InputField, ...]:
-        """Return none: all is known."""
-        return ()
-
-    def plan(self, situation: Situation) -> ActionPlan:
+    def plan_action(self, situation: Situation) -> ActionPlan:
         """Return how many tokens would be opened."""
         refs, gaps = self._refs(situation)
         tried = len(picked(refs, sample_of(situation), situation.incident.name))
@@ -51,19 +41,13 @@ class VerifyTokens:
             warnings=tuple(map(clean, gaps)),
         )
 
-    def run(
-        self,
-        situation: Situation,
-        plan: ActionPlan,
-        consent: Consent | None,
-        progress: Progress | None = None,
-    ) -> ActionResult:
+    def run_agreed(self, run: AgreedRun) -> ActionResult:
         """Open them. Raises KmsError if KMS can't be asked at all, DatabaseError."""
-        agreed(plan, consent)
+        situation = run.situation
         refs, gaps = self._refs(situation)
         chosen = picked(refs, sample_of(situation), situation.incident.name)
         verified = verified_of(
-            self._verifier, TokenScope(references=chosen), len(refs), progress, situation.cancelled
+            self._verifier, TokenScope(references=chosen), len(refs), run.progress, situation.cancelled
         )
         content = verified.as_json() | {
             "scope": str(situation.incident.scope),

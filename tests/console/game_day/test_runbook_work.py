@@ -74,13 +74,13 @@ class MemoryIncidents:
         token = InputField("token", "New token", secret=True)
         return (choose, token) if inputs else (choose,)
 
-    def plan(self, incident: int, step: str, inputs: Any = None, **_: Any) -> ActionPlan:
+    def plan_action(self, incident: int, step: str, inputs: Any = None, **_: Any) -> ActionPlan:
         if step == "denied":
             raise KmsAccessDeniedError(f"Access denied: kms:DisableKey {HOSTILE}", operation="DisableKey")
         typed = step == "job"
         return ActionPlan(step, f"digest-{step}", Danger.TYPED if typed else Danger.CONFIRM, "45")
 
-    def run(
+    def run_action(
         self, incident: int, step: str, plan: ActionPlan, consent: Any, inputs: Any = None, **_: Any
     ) -> ActionResult:
         require(consent, plan)

@@ -24,7 +24,14 @@ from crypto_core.incidents.keys.toolbox import key_tools
 from crypto_core.incidents.model import CheckResult, Incident, IncidentScope, IncidentState
 from crypto_core.incidents.runbooks.catalogue import ActionKind, CaptureKind, CheckKind
 from crypto_core.incidents.runbooks.runbook import OptionValue, RunbookStep
-from crypto_core.incidents.steps.step_contracts import ActionPlan, ActionResult, Captured, Situation, Toolbox
+from crypto_core.incidents.steps.step_contracts import (
+    ActionPlan,
+    ActionResult,
+    Captured,
+    Situation,
+    Toolbox,
+    looked_at,
+)
 from crypto_core.keys.changes.service import KeyChangeService
 from crypto_core.trail.use.witness import StoreWitness
 from tests.crypto_core.keys.replacement.conftest import Stage
@@ -106,11 +113,11 @@ class Scene:
     def plan(
         self, kind: ActionKind, inputs: Mapping[str, str] | None = None, **options: OptionValue
     ) -> ActionPlan:
-        return self.tools.actions[kind].plan(self.situation(inputs, action=options))
+        return self.tools.actions[kind].plan_action(self.situation(inputs, action=options))
 
     def run(self, kind: ActionKind, plan: ActionPlan, consent: Consent | None = None) -> ActionResult:
         """Run a plan, agreed to as it demands; what it found is remembered."""
-        result = self.tools.actions[kind].run(self.situation(), plan, consent or agreed(plan))
+        result = self.tools.actions[kind].run_action(self.situation(), plan, consent or agreed(plan))
         self.values |= result.values
         return result
 
@@ -124,10 +131,10 @@ class Scene:
         return {f.name: f.default for f in self.tools.actions[kind].fields(self.situation())}
 
     def look(self, kind: CheckKind, **options: OptionValue) -> CheckResult:
-        return self.tools.checks[kind].look(self.situation(check=options))
+        return looked_at(self.tools.checks[kind], self.situation(check=options))
 
     def capture(self, kind: CaptureKind) -> tuple[Captured, ...]:
-        return self.tools.captures[kind].capture(self.situation())
+        return self.tools.captures[kind](self.situation())
 
     def policy(self, key: str | None = None) -> dict[str, Any]:
         """A key's policy as KMS has it."""

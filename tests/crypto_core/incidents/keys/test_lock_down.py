@@ -61,7 +61,7 @@ def test_the_old_key_opens_for_the_responder_and_until_then_for_the_platform(sce
     assert "\x1b" not in json.dumps(plan.as_json(), ensure_ascii=False)
     for consent in (None, Consent.pressed(plan), Consent.typed(plan, "another")):
         with pytest.raises(NotConfirmedError):
-            scene.tools.actions[LOCK].run(scene.situation(), plan, consent)
+            scene.tools.actions[LOCK].run_action(scene.situation(), plan, consent)
     assert ("keys put-policy", "refused") in scene.journaled()
     assert PLATFORM in json.dumps(scene.policy())
     result = scene.run(LOCK, plan)

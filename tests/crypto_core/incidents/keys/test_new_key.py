@@ -34,7 +34,7 @@ def test_a_key_is_made_without_the_suspect_once_and_is_ready(scene: Scene) -> No
     assert any(SUSPECT in line and "Loses access" in line for line in plan.warnings)
     assert any("role/keydeck-platform may Decrypt, GenerateDataKey" in line for line in plan.does)
     with pytest.raises(NotConfirmedError):
-        scene.tools.actions[CREATE].run(scene.situation(), plan, None)
+        scene.tools.actions[CREATE].run_action(scene.situation(), plan, None)
     assert ("keys create", "refused") in scene.journaled()
     result = scene.run(CREATE, plan)
     assert result.complete, told(result)

@@ -39,7 +39,7 @@ def test_all_that_is_under_the_old_key_is_moved_by_one_job_also_after_a_crash(mo
     assert (plan.danger, plan.confirmation, plan.digest) == (Danger.TYPED, "3", plan.inner.digest)
     for consent in (None, Consent.typed(plan, "4")):
         with pytest.raises(NotConfirmedError):
-            scene.tools.actions[REENCRYPT].run(scene.situation(), plan, consent)
+            scene.tools.actions[REENCRYPT].run_action(scene.situation(), plan, consent)
     # The console ends after the job was started and before it is remembered.
     scene.works = False
     started = scene.run(REENCRYPT, plan)

@@ -109,8 +109,8 @@ def act() -> Callable[..., ActionResult]:
     """Plan a step's action, agree to it, and run it."""
 
     def run(service: IncidentService, incident: int, step: str, inputs: Any = None) -> ActionResult:
-        plan = service.plan(incident, step, inputs)
-        return service.run(incident, step, plan, Consent.pressed(plan), inputs)
+        plan = service.plan_action(incident, step, inputs)
+        return service.run_action(incident, step, plan, Consent.pressed(plan), inputs)
 
     return run
 

@@ -195,12 +195,12 @@ class DoubleAction:
     def fields(self, situation: Situation) -> tuple[InputField, ...]:
         return (InputField("ticket", "Ticket", required=False), InputField("token", "Token", secret=True))
 
-    def plan(self, situation: Situation) -> ActionPlan:
+    def plan_action(self, situation: Situation) -> ActionPlan:
         self.doubles.at(f"{self.kind} plan", situation)
         name = f"{situation.incident.name} {situation.step.id} {self.kind}"
         return ActionPlan(f"Do {self.kind}", name, Danger.CONFIRM)
 
-    def run(
+    def run_action(
         self, situation: Situation, plan: ActionPlan, consent: Any, progress: Progress | None = None
     ) -> ActionResult:
         require(consent, plan)
@@ -222,7 +222,7 @@ class DoubleCheck:
     doubles: Doubles
     kind: CheckKind
 
-    def look(self, situation: Situation) -> CheckResult:
+    def __call__(self, situation: Situation) -> CheckResult:
         self.doubles.at(f"{self.kind} look", situation)
         there = ActionKind.LOCK_DOWN_KEY.value in self.doubles.effects(situation.incident.id)
         seen = (
@@ -240,7 +240,7 @@ class DoubleCapture:
     doubles: Doubles
     kind: CaptureKind
 
-    def capture(self, situation: Situation) -> tuple[Captured, ...]:
+    def __call__(self, situation: Situation) -> tuple[Captured, ...]:
         self.doubles.at(f"{self.kind} capture", situation)
         if self.kind in self.doubles.denied:
             raise KmsAccessDeniedError(f"Not allowed: {self.kind}.", operation="Get", remedy="Ask for it.")

@@ -19,5 +19,5 @@ if __name__ == "__main__":
     service = IncidentService(
         engine, Journal(engine, lambda: "ana"), RunbookLibrary(), doubles.toolbox(), read_only=False
     )
-    plan = service.plan(int(number), "lock")
-    service.run(int(number), "lock", plan, Consent.pressed(plan))
+    plan = service.plan_action(int(number), "lock")
+    service.run_action(int(number), "lock", plan, Consent.pressed(plan))

@@ -30,17 +30,17 @@ from tests.crypto_core.incidents.service.operators import Act, Operator, journal
 def test_nothing_runs_without_a_consent_to_this_plan(
     engine: Engine, ana: IncidentService, incident: int, doubles: Doubles
 ) -> None:
-    plan, other = ana.plan(incident, "lock"), ana.plan(incident, "replace")
+    plan, other = ana.plan_action(incident, "lock"), ana.plan_action(incident, "replace")
     for consent in (None, Consent.pressed(other)):
         with pytest.raises(NotConfirmedError):
-            ana.run(incident, "lock", plan, consent)
+            ana.run_action(incident, "lock", plan, consent)
     assert ana.show(incident).step("lock").state is StepState.TODO
     assert doubles.effects(incident) == []
     assert journaled(engine, incident)[-1] == ("incident run", "lock", "refused")
     with pytest.raises(RefusedError, match="no action"):
-        ana.plan(incident, "scope")
+        ana.plan_action(incident, "scope")
     with pytest.raises(RefusedError, match="no step 'nothing'"):
-        ana.plan(incident, "nothing")
+        ana.plan_action(incident, "nothing")
     for number in (10**6, 0, -1, 10**30):
         with pytest.raises(UnknownIncidentError, match=f"no incident {number}"):
             ana.show(number)
@@ -117,12 +117,12 @@ def test_read_only_shows_and_changes_nothing(
     viewer = operator("vera", engine=reading, journal=Journal(reading, lambda: "vera"), read_only=True)
     before = viewer.show(incident)
     assert viewer.incidents(limit=1)
-    assert viewer.look(incident, "lock").state is CheckState.NOT_YET
-    plan = viewer.plan(incident, "lock")
+    assert viewer.look_at_check(incident, "lock").state is CheckState.NOT_YET
+    plan = viewer.plan_action(incident, "lock")
     viewer.join(incident)
     for change in (
         lambda: viewer.declare("team-key", IncidentScope(key=KEY)),
-        lambda: viewer.run(incident, "lock", plan, Consent.pressed(plan)),
+        lambda: viewer.run_action(incident, "lock", plan, Consent.pressed(plan)),
         lambda: viewer.capture(incident, "proof"),
         lambda: viewer.finish(incident, "scope"),
         lambda: viewer.answer(incident, "leaked", "no"),

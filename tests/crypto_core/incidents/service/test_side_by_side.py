@@ -38,7 +38,7 @@ def test_who_ends_a_step_that_another_has_ended_meanwhile_is_told_who_and_when(
     for late in (
         lambda: ana.skip(incident, "lock", "Mine"),
         lambda: ana.finish(incident, "lock"),
-        lambda: ana.plan(incident, "lock"),
+        lambda: ana.plan_action(incident, "lock"),
     ):
         with pytest.raises(RefusedError, match="skipped by ben"):
             late()

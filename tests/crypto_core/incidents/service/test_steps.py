@@ -24,14 +24,14 @@ def test_a_check_that_does_not_pass_ends_nothing_and_is_remembered_once(
     first = ana.show(incident).step("lock").check
     assert first is not None
     assert (first.state, first.lines) == (CheckState.NOT_YET, ("Open.",))
-    assert ana.look(incident, "lock").lines == ("Open.",)
+    assert ana.look_at_check(incident, "lock").lines == ("Open.",)
     doubles.checks[CheckKind.KEY_LOCKED_DOWN] = CheckResult(CheckState.NOT_YET, ("Half.",), 1, 2)
-    ana.look(incident, "lock")
+    ana.look_at_check(incident, "lock")
     view = ana.show(incident)
     assert view.step("lock").check == first, "numbers alone are not written each second"
     assert view.evidence == ()
     doubles.checks[CheckKind.KEY_LOCKED_DOWN] = CheckResult(CheckState.FAILED, ("Never.",))
-    ana.look(incident, "lock")
+    ana.look_at_check(incident, "lock")
     assert [e.text for e in ana.show(incident).entries if e.kind is EntryKind.CHECK] == [
         "Check key-locked-down: not yet. Open.",
         "Check key-locked-down: failed. Never.",
@@ -41,7 +41,7 @@ def test_a_check_that_does_not_pass_ends_nothing_and_is_remembered_once(
         raise KmsAccessDeniedError("You may not.", remedy="kms:GetKeyPolicy.")
 
     doubles.hooks["key-locked-down look"] = denied
-    seen = ana.look(incident, "lock")
+    seen = ana.look_at_check(incident, "lock")
     assert (seen.state, seen.lines) == (CheckState.UNKNOWN, ("You may not. kms:GetKeyPolicy.",))
 
 
@@ -102,7 +102,7 @@ def test_evidence_that_cannot_be_had_is_said_and_the_rest_is_kept(
     view = ana.show(incident)
     assert [piece.kind for piece in view.evidence] == ["census"]
     assert "key: Not allowed" in view.step("proof").trouble
-    seen = ana.look(incident, "proof")
+    seen = ana.look_at_check(incident, "proof")
     assert (seen.state, seen.lines, seen.done, seen.total) == (
         CheckState.NOT_YET,
         ("Not captured yet: key.",),
@@ -131,7 +131,7 @@ def test_an_answer_decides_what_is_needed_until_it_is_taken_back(ana: IncidentSe
     ana.answer(incident, "leaked", "no")
     assert states() == ["not needed"] * 3
     with pytest.raises(RefusedError, match=r"revoke of INC-.* is not needed, by what ana decided"):
-        ana.plan(incident, "revoke")
+        ana.plan_action(incident, "revoke")
     with pytest.raises(RefusedError, match="finished by ana"):
         ana.answer(incident, "leaked", "yes")
     with pytest.raises(RefusedError, match="reason"):

@@ -58,8 +58,8 @@ def test_an_incident_is_worked_through_to_its_end_and_all_of_it_is_told_and_jour
     assert (decided.state, decided.answer) == (StepState.DONE, "no")
     assert [f.name for f in ana.fields(incident, "lock")] == ["ticket", "token"]
     steps: list[tuple[int, int]] = []
-    plan = ana.plan(incident, "lock")
-    result = ana.run(
+    plan = ana.plan_action(incident, "lock")
+    result = ana.run_action(
         incident, "lock", plan, Consent.pressed(plan), progress=lambda done, of: steps.append((done, of))
     )
     assert (result.complete, result.lines, steps) == (True, ("lock-down-key done",), [(1, 1)])
@@ -140,7 +140,7 @@ def test_an_incident_is_worked_through_to_its_end_and_all_of_it_is_told_and_jour
     ):
         with pytest.raises(RefusedError, match=f"INC-{incident} was closed by ana at"):
             change()
-    assert ana.look(incident, "lock").passed
+    assert ana.look_at_check(incident, "lock").passed
 
 
 def test_an_incident_goes_on_by_its_own_runbook_though_the_file_changes(

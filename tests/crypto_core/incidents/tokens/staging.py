@@ -23,7 +23,14 @@ from crypto_core.guard.consent import Consent, Danger, require
 from crypto_core.incidents.model import CheckResult, Incident, IncidentScope, IncidentState
 from crypto_core.incidents.runbooks.catalogue import ActionKind, CaptureKind, CheckKind
 from crypto_core.incidents.runbooks.runbook import RunbookStep
-from crypto_core.incidents.steps.step_contracts import ActionPlan, ActionResult, Captured, Situation, Toolbox
+from crypto_core.incidents.steps.step_contracts import (
+    ActionPlan,
+    ActionResult,
+    Captured,
+    Situation,
+    Toolbox,
+    looked_at,
+)
 from crypto_core.incidents.tokens.dependencies import TokenDependencies
 from crypto_core.incidents.tokens.toolbox import token_tools
 from crypto_core.incidents.tokens.verify_restored import RestoredTokens, restored_at
@@ -169,17 +176,17 @@ class Stage:
     def plan(
         self, kind: ActionKind, options: Mapping[str, Any] | None = None, **inputs: str | Secret
     ) -> ActionPlan:
-        return self.tools.actions[kind].plan(self.situation(options, **inputs))
+        return self.tools.actions[kind].plan_action(self.situation(options, **inputs))
 
     def run(
         self, kind: ActionKind, options: Mapping[str, Any] | None = None, **inputs: str | Secret
     ) -> ActionResult:
         """Plan, agree as the plan demands, run, and keep what came of it."""
         situation = self.situation(options, **inputs)
-        plan = self.tools.actions[kind].plan(situation)
+        plan = self.tools.actions[kind].plan_action(situation)
         typed = plan.danger is Danger.TYPED
         consent = Consent.typed(plan, plan.confirmation) if typed else Consent.pressed(plan)
-        return self.keep(self.tools.actions[kind].run(situation, plan, consent))
+        return self.keep(self.tools.actions[kind].run_action(situation, plan, consent))
 
     def keep(self, result: ActionResult) -> ActionResult:
         self.keep_values(**result.values)
@@ -190,10 +197,10 @@ class Stage:
         self.kept += [(piece.kind.value, json.dumps(piece.content, allow_nan=False)) for piece in pieces]
 
     def look(self, kind: CheckKind) -> CheckResult:
-        return self.tools.checks[kind].look(self.situation())
+        return looked_at(self.tools.checks[kind], self.situation())
 
     def capture(self, kind: CaptureKind) -> dict[str, Any]:
-        pieces = self.tools.captures[kind].capture(self.situation())
+        pieces = self.tools.captures[kind](self.situation())
         self.keep_all(pieces)
         content: dict[str, Any] = json.loads(self.kept[-1][1])
         return content

@@ -48,7 +48,7 @@ def test_a_revocation_is_typed_proved_and_taken_up_again_until_all_are_dead(
     assert plan.digest == stage.providers.plan_revocation((first, second, by_hand)).digest
     assert any(str(by_hand) in line and "id.atlassian.com" in line for line in plan.does_not)
     with pytest.raises(NotConfirmedError):
-        stage.tools.actions[REVOKE].run(stage.situation(), plan, Consent.pressed(plan))
+        stage.tools.actions[REVOKE].run_action(stage.situation(), plan, Consent.pressed(plan))
     assert stage.providers.revoked == []
     stage.providers.stubborn.add(name_of(world.token_for(second)))
     result = stage.run(REVOKE)
@@ -89,7 +89,7 @@ def test_asking_sends_nothing_before_it_is_agreed_to_and_silence_is_no_death(
     assert (plan.danger, stage.providers.asked) == (Danger.CONFIRM, [])
     assert any(str(nobody) in line for line in plan.does_not)
     with pytest.raises(NotConfirmedError):
-        stage.tools.actions[ASK].run(stage.situation(), plan, None)
+        stage.tools.actions[ASK].run_action(stage.situation(), plan, None)
     assert stage.providers.asked == []
     stage.providers.dead.add(name_of(world.token_for(first)))
     stage.providers.silent.add(name_of(world.token_for(second)))

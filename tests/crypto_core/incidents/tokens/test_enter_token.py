@@ -28,7 +28,7 @@ from crypto_core.errors import (
 from crypto_core.guard.consent import Consent, Danger
 from crypto_core.incidents.model import CheckState
 from crypto_core.incidents.runbooks.catalogue import ActionKind, CaptureKind, CheckKind
-from crypto_core.incidents.tokens.action_plans import SAVE_UNCHECKED
+from crypto_core.incidents.tokens.enter_token import SAVE_UNCHECKED
 from crypto_core.reencryption.replacing_token.plan import VERB
 from crypto_core.references import TokenRef
 from crypto_core.secret import Secret
@@ -115,7 +115,7 @@ def test_an_old_plaintext_token_is_never_kept_and_its_row_has_to_be_typed(
     plan = stage.plan(ENTER, **inputs)
     assert (plan.danger, plan.confirmation) == (Danger.TYPED, ref.row_id)
     with pytest.raises(NotConfirmedError):
-        stage.tools.actions[ENTER].run(stage.situation(**inputs), plan, Consent.pressed(plan))
+        stage.tools.actions[ENTER].run_action(stage.situation(**inputs), plan, Consent.pressed(plan))
     stage.run(ENTER, **inputs)
     assert opens_to(stage.container, ref, stored(ref)) == CANARY
     assert backups() == []
@@ -166,7 +166,7 @@ def test_what_the_platform_writes_meanwhile_stays(
     plan = stage.plan(ENTER, **inputs)
     put(platform, ref, TokenCipher(stage.container.keyring).encrypt("gho_" + "u" * 36).stored)
     with pytest.raises(RefusedError, match="somebody else has changed"):
-        stage.tools.actions[ENTER].run(stage.situation(**inputs), plan, Consent.pressed(plan))
+        stage.tools.actions[ENTER].run_action(stage.situation(**inputs), plan, Consent.pressed(plan))
     assert len(stage.providers.asked) == asked
 
 
@@ -230,9 +230,9 @@ def test_a_consent_is_to_this_very_token(stage: Stage, world: World, stored: Sto
     action = stage.tools.actions[ENTER]
     other = stage.situation(reference=str(ref), token=Secret.of("ghp_" + "x" * 36))
     with pytest.raises(NotConfirmedError, match="another token"):
-        action.run(other, plan, Consent.pressed(plan))
+        action.run_action(other, plan, Consent.pressed(plan))
     with pytest.raises(NotConfirmedError):
-        action.run(stage.situation(reference=str(ref), token=Secret.of(CANARY)), plan, None)
+        action.run_action(stage.situation(reference=str(ref), token=Secret.of(CANARY)), plan, None)
     assert (stored(ref), stage.providers.asked) == (old, [])
 
 

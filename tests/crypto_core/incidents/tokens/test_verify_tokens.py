@@ -48,10 +48,10 @@ def test_tokens_in_scope_are_tried_and_what_did_not_open_is_named(stage: Stage, 
     stopped = Event()
     situation = replace(stage.about(*whole).situation({"sample": 2}), cancelled=stopped)
     action = stage.tools.actions[ActionKind.VERIFY_TOKENS]
-    plan = action.plan(situation)
+    plan = action.plan_action(situation)
     sample = picked(whole, 2, stage.incident.name)
     assert plan.does[0].startswith(f"Opens {len(sample)} tokens of 5")
-    cut = action.run(situation, plan, Consent.pressed(plan), lambda done, total: stopped.set())
+    cut = action.run_action(situation, plan, Consent.pressed(plan), lambda done, total: stopped.set())
     assert not stage.keep(cut).complete
     assert stage.look(OPEN).state is CheckState.NOT_YET
     assert world.token_for(whole[0]) not in stage.everything_kept()
@@ -130,5 +130,5 @@ def test_a_replica_is_asked_itself(stage: Stage, sandbox: Sandbox, platform: Eng
     away = replace(
         stage.parts, keys=SimpleNamespace(replicas=_down), regions=lambda: ("eu-west-1", "us-east-1")
     )
-    assert token_tools(away).checks[answers].look(stage.situation()).passed
+    assert token_tools(away).checks[answers](stage.situation()).passed
     assert stage.about(key=world.old_key.arn).look(answers).state is CheckState.FAILED

@@ -1,0 +1,90 @@
+"""What the actions about tokens have in common: they do what was agreed to, and nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any, TypeVar
+
+from crypto_core.errors import NotConfirmedError, RefusedError
+from crypto_core.guard.consent import Consent, Danger, require
+from crypto_core.incidents.steps.step_contracts import (
+    ActionPlan,
+    ActionResult,
+    IncidentAction,
+    Progress,
+    Situation,
+)
+from crypto_core.incidents.tokens.remembered import Before
+
+Inner = TypeVar("Inner")
+
+
+@dataclass(frozen=True, slots=True)
+class AgreedRun:
+    """A plan that was agreed to as it demands, and what it is run with."""
+
+    situation: Situation
+    plan: ActionPlan
+    consent: Consent | None
+    progress: Progress | None
+
+
+class TokenAction(IncidentAction):
+    """An action about tokens. One of its own says what it plans, and how it does it."""
+
+    def run_action(
+        self, situation: Situation, plan: ActionPlan, consent: Any, progress: Progress | None = None
+    ) -> ActionResult:
+        """Require the consent that the plan demands, then do it. See IncidentAction.run_action."""
+        if consent is not None or plan.danger is not Danger.NONE:
+            require(consent, plan)
+        return self.run_agreed(AgreedRun(situation, plan, consent, progress))
+
+    def run_agreed(self, run: AgreedRun) -> ActionResult:
+        """Do what was agreed to, read back what came of it, and return that as evidence."""
+        raise NotImplementedError
+
+    def inner_plan(self, run: AgreedRun, kind: type[Inner]) -> Inner:
+        """Return the plan of the service that does it.
+
+        Made anew where it was not handed on. Raises NotConfirmedError if it is another one by now.
+        """
+        if isinstance(run.plan.inner, kind):
+            return run.plan.inner
+        anew = self.plan_action(run.situation)
+        if anew.digest != run.plan.digest or not isinstance(anew.inner, kind):
+            raise NotConfirmedError("What was agreed to is something else than what is to be done.")
+        return anew.inner
+
+
+def nothing_to_do(
+    title: str, situation: Situation, why: str, *does_not: str, inner: object = None
+) -> ActionPlan:
+    """Return the plan that does nothing, and says why."""
+    digest = digest_of(situation.incident.name, why, *does_not)
+    return ActionPlan(title, digest, Danger.NONE, does=(why,), does_not=does_not, inner=inner)
+
+
+def digest_of(*parts: str) -> str:
+    """Return SHA-256, in hex, over some texts, each prefixed with its length (8 bytes, big-endian)."""
+    state = sha256()
+    for part in parts:
+        encoded = part.encode(errors="surrogatepass")
+        state.update(len(encoded).to_bytes(8, "big") + encoded)
+    return state.hexdigest()
+
+
+def sample_of(situation: Situation) -> int:
+    """Return how many tokens the step wants tried, 0 for all."""
+    asked = situation.step.action_options.get("sample", 0)
+    return max(asked, 0) if isinstance(asked, int) else 0
+
+
+def must_be_whole(before: Before) -> None:
+    """Raise RefusedError where not all tokens in scope are known: acting on a part would look like all."""
+    if not before.whole:
+        raise RefusedError(
+            "Not all tokens in scope can be acted on.",
+            remedy=" ".join(before.gaps) or "Capture the tokens again once KMS and the database answer.",
+        )
