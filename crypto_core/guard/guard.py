@@ -1,8 +1,9 @@
-"""What stands before every change: may anything be changed, who agreed, who else approved, what is journaled.
+"""The one way to change anything: may it be, who agreed, who else approved, what is journaled and read back.
 
-A service plans within `recording`, which journals what ends it; records the plan with `dry_run`; and begins
-only with what `agreed` returns. Whatever ends either of these is journaled in one way, and that it can't be
-journaled never takes the place of the error itself.
+`plan` makes a plan, which is journaled as a dry run, or as refused or failed. `run` does what was planned: it
+demands consent and a second person, has the service look again whether all is as
+planned, lets it act, has it read back what is there, and journals how that ended. Whatever ends any of these
+is journaled in one way, and that it can't be journaled never takes the place of the error itself.
 """
 
 from __future__ import annotations
@@ -11,11 +12,12 @@ import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from operator import attrgetter
-from typing import Any, Protocol
+from typing import Any, TypeVar
 
 from crypto_core.errors import DatabaseError, KeydeckError, MissingSchemaError, ReadOnlyError
 from crypto_core.guard.approvals import ApprovalGate
-from crypto_core.guard.consent import Consent, Subject, require
+from crypto_core.guard.consent import Consent, require
+from crypto_core.guard.guarded_change import Ended, GuardedChange, Recorder, Run
 from crypto_core.guard.outcome import Outcome, ended_by
 
 _log = logging.getLogger(__name__)
@@ -23,14 +25,9 @@ _log = logging.getLogger(__name__)
 READ_ONLY = "Keydeck is read only."
 
 
-class Recorder(Protocol):
-    """What takes entries of the journal."""
-
-    def record(
-        self, action: str, subject: str, outcome: Outcome, detail: Mapping[str, Any] | None = None
-    ) -> None:
-        """Append an entry. Raises DatabaseError, MissingSchemaError."""
-        ...
+A = TypeVar("A")
+P = TypeVar("P")
+R = TypeVar("R")
 
 
 class Guard:
@@ -79,35 +76,74 @@ class Guard:
             _log.info("%s, %s: %s: %s", action, subject, outcome.value, reason)
             raise
 
-    def dry_run(self, action: str, subject: str, plan: Mapping[str, Any]) -> str:
-        """Journal a plan that was shown; returns why it could not be journaled, "" if it was."""
-        return self.try_to_record(action, subject, Outcome.DRY_RUN, plan)
-
-    def agreed(
+    def plan(
         self,
-        plan: Subject,
-        consent: Consent | None,
-        *,
         action: str,
         subject: str,
-        summary: str,
-        shown: Mapping[str, Any],
+        make: Callable[[], P],
+        shown: Callable[[P], Mapping[str, Any]],
         detail: Mapping[str, Any] | None = None,
-        still: Callable[[], None] = lambda: None,
-        alone: bool = False,
-    ) -> Consent:
-        """Return the consent to a plan, once all is there that it takes.
+        said: Callable[[KeydeckError], str] = attrgetter("message"),
+    ) -> tuple[P, tuple[str, ...]]:
+        """Return the plan that `make` makes, journaled as a dry run, and the warning if it could not be.
 
-        `still` looks again whether all is as planned. `shown` is the plan as a second person sees it, who is
-        asked unless `alone`. Raises NotConfirmedError, ApprovalNeededError and what `still` raises, each
-        journaled.
+        Raises what `make` raises, journaled as by `recording`.
         """
-        with self.recording(action, subject, {"plan": plan.digest, **(detail or {})}):
-            given = require(consent, plan)
-            still()
-            if self._approvals is not None and not alone:
-                self._approvals.require(action, summary, plan.digest, shown)
+        with self.recording(action, subject, detail, said):
+            plan = make()
+        unrecorded = self.try_to_record(action, subject, Outcome.DRY_RUN, shown(plan))
+        return plan, (f"The dry run was not journaled: {unrecorded}",) if unrecorded else ()
+
+    def agreed(self, change: GuardedChange, consent: Consent | None) -> Consent:
+        """Return the consent to a change, once all is there that it takes.
+
+        Raises ReadOnlyError, MissingSchemaError, DatabaseError; NotConfirmedError, what looking again raises,
+        and ApprovalNeededError, each journaled.
+        """
+        self.may_change(change.words)
+        with self.recording(change.action, change.subject, {"plan": change.plan.digest, **change.detail}):
+            given = require(consent, change.plan)
+            change.still()
+            if self._approvals is not None and not change.changes_nothing:
+                self._approvals.require(change.action, change.summary, change.plan.digest, change.shown)
             return given
+
+    def run(
+        self,
+        change: GuardedChange,
+        consent: Consent | None,
+        act: Callable[[Run], A],
+        read_back: Callable[[Run, A], Ended[R]],
+    ) -> tuple[R, str]:
+        """Do what was planned; returns what came of it, and why its end could not be journaled, "" if it was.
+
+        `act` calls `Run.begin` right before it changes something; `read_back` looks at what is there now.
+        Raises what `agreed` raises before, and what `act` and `read_back` raise, journaled too.
+        """
+        run = Run(change, self.agreed(change, consent), self._journal)
+        _log.info("To %s was agreed.", change.words)
+        try:
+            done = act(run)
+            run.require_begun()
+            ended = read_back(run, done)
+        except BaseException as error:
+            self._broke_off(change, run, error)
+            raise
+        if ended.outcome is None:
+            return ended.result, ""
+        _log.info("Ended to %s: %s.", change.words, ended.outcome.value)
+        return ended.result, self._ended(change, run, ended.outcome, ended.detail)
+
+    def _broke_off(self, change: GuardedChange, run: Run, error: BaseException) -> None:
+        """Journal what ended a run instead of a result. Only our own errors are made to be shown."""
+        reason = error.message if isinstance(error, KeydeckError) else type(error).__name__
+        outcome = ended_by(error)
+        _log.info("%s, %s: %s: %s", change.action, change.subject, outcome.value, reason)
+        self._ended(change, run, outcome, {**run.so_far, "reason": reason})
+
+    def _ended(self, change: GuardedChange, run: Run, outcome: Outcome, detail: Mapping[str, Any]) -> str:
+        told = {**run.detail, **({"run_ended": True} if run.begun else {}), **detail}
+        return self.try_to_record(change.action, change.subject, outcome, told)
 
     def try_to_record(self, action: str, subject: str, outcome: Outcome, detail: Mapping[str, Any]) -> str:
         """Journal what was not begun or has ended; returns why it could not be journaled, "" if it was."""

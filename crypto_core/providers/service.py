@@ -21,6 +21,7 @@ from crypto_core.errors import (
 from crypto_core.guard.approvals import ApprovalGate
 from crypto_core.guard.consent import Consent, require
 from crypto_core.guard.guard import Guard
+from crypto_core.guard.guarded_change import Ended, Run
 from crypto_core.providers import github
 from crypto_core.providers.answers import (
     ByHand,
@@ -34,7 +35,7 @@ from crypto_core.providers.answers import (
 from crypto_core.providers.endpoints import Endpoints
 from crypto_core.providers.liveness_polling import PollingLimits, ask, in_turn
 from crypto_core.providers.messages import Said, Target, unknown
-from crypto_core.providers.record import ACTION, RevocationRecord
+from crypto_core.providers.record import ACTION, change_of, counts_of, ended, planned, subject_of
 from crypto_core.providers.revocation import Revocation
 from crypto_core.providers.revocation_plan import Draft, asked_digest, draft
 from crypto_core.providers.sendable_tokens import Unopened, all_to_send, to_send, wipe
@@ -71,7 +72,6 @@ class ProviderService:
         self._guard = Guard(
             journal, read_only=read_only, ready=require_schemas(journal.engine), approvals=approvals
         )
-        self._record = RevocationRecord(journal, self._guard)
         self._endpoints = endpoints
         self._clock = clock or Clock()
         self._patience = patience or PollingLimits()
@@ -158,16 +158,15 @@ class ProviderService:
         (journaled too) for no tokens, InvalidReferenceError, RowVanishedError, DatabaseError, and KmsError if
         no token can be opened now.
         """
-        with self._record.planning(len(set(refs))):
+
+        def make() -> RevocationPlan:
             if not refs:
                 raise RefusedError("No token was named.", remedy="Name the tokens to revoke.")
-            drafted = self._draft(refs)
-        drafted.close()
-        plan = drafted.plan
-        unrecorded = self._record.planned(plan)
-        if not unrecorded:
-            return plan
-        return replace(plan, warnings=(*plan.warnings, f"The dry run was not journaled: {unrecorded}"))
+            with closing(self._draft(refs)) as drafted:
+                return drafted.plan
+
+        plan, notes = self._guard.plan(ACTION, subject_of(len(set(refs))), make, planned, {"plan": None})
+        return replace(plan, warnings=plan.warnings + notes)
 
     def revoke(
         self,
@@ -184,15 +183,21 @@ class ProviderService:
         has been replaced or its row says something else since the plan (journaled too), ApprovalNeededError
         where the settings want a second identity and none has approved this plan, DatabaseError, KmsError.
         """
-        self._guard.may_change(ACTION)
         with ExitStack() as opened:
             drafts: list[Draft] = []
 
             def still() -> None:
                 drafts.append(opened.enter_context(closing(self._as_planned(plan))))
 
-            given = self._record.agreed(plan, consent, still)
-            return self._carry_out(plan, drafts[0], given, progress, cancelled)
+            def act(run: Run) -> RevocationResult:
+                run.begin(planned(plan))
+                return self._send(plan, drafts[0], run, progress, cancelled)
+
+            def read_back(_: Run, result: RevocationResult) -> Ended[RevocationResult]:
+                return ended(result, interrupted=cancelled is not None and cancelled.is_set())
+
+            result, unjournaled = self._guard.run(change_of(plan, still), consent, act, read_back)
+        return replace(result, unjournaled=unjournaled)
 
     def hashed_queries(self, refs: tuple[TokenRef, ...]) -> tuple[HashedQuery, ...]:
         """Return the audit log query of each GitHub token; those that don't open have none.
@@ -262,16 +267,14 @@ class ProviderService:
             remedy="Look at a new preview.",
         )
 
-    def _carry_out(
+    def _send(
         self,
         plan: RevocationPlan,
         drafted: Draft,
-        given: Consent,
+        run: Run,
         progress: Progress | None,
         cancelled: Event | None,
     ) -> RevocationResult:
-        run_id = self._record.started(plan, given)
-        stopped = "an unexpected end"
         with self._transport() as transport:
             revocation = Revocation(
                 *(drafted.orders, self._endpoints, transport, self._clock, self._patience),
@@ -279,15 +282,12 @@ class ProviderService:
                 cancelled=cancelled,
             )
             try:
-                stopped = revocation.run()
-            except BaseException as error:
-                stopped = type(error).__name__
+                return RevocationResult(
+                    stopped_by=revocation.run(), tokens=revocation.results(), by_hand=plan.by_hand
+                )
+            except BaseException:
+                run.so_far |= counts_of(RevocationResult(revocation.results(), plan.by_hand, ""))
                 raise
-            finally:
-                result = RevocationResult(revocation.results(), plan.by_hand, stopped)
-                interrupted = cancelled is not None and cancelled.is_set()
-                unrecorded = self._record.ended(run_id, plan, result, interrupted=interrupted)
-        return replace(result, unjournaled=unrecorded)
 
     def _answer(self, ref: TokenRef, provider: str, said: Said) -> TokenLiveness:
         return TokenLiveness(ref, provider, said.liveness, said.reason, self._clock.now(), said.whose)

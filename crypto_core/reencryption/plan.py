@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from typing import Any
 
@@ -188,13 +188,6 @@ class Plan:
             "kms_calls": self.kms_calls,
             "coverage": self.coverage.as_json(),
         }
-
-
-def with_note(plan: Plan, unrecorded: str) -> Plan:
-    """Return a plan that says why it was not journaled, if it was not."""
-    if not unrecorded:
-        return plan
-    return replace(plan, warnings=(*plan.warnings, f"The dry run was not journaled: {unrecorded}"))
 
 
 def _parts(value: Selection | TokenScope) -> list[tuple[str, str]]:

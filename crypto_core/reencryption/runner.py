@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from threading import Event
 from time import monotonic
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from sqlalchemy import Connection
 
@@ -38,7 +38,7 @@ from crypto_core.errors import (
     RefusedError,
     UntrustedKeyError,
 )
-from crypto_core.guard.consent import Origin
+from crypto_core.guard.guarded_change import Run
 from crypto_core.guard.outcome import Outcome
 from crypto_core.key_names import same_key
 from crypto_core.keyring.kms_keyring import KmsKeyring
@@ -124,39 +124,28 @@ class Runner:
     def run(
         self,
         plan: Plan,
+        run: Run,
         *,
-        consent: Origin,
         progress: Progress | None = None,
         cancelled: Event | None = None,
     ) -> RunResult:
-        """Do what the plan says; see RunResult. Raises DatabaseError; what was written before stays.
-
-        `consent` says how the operator agreed; it is journaled.
-        """
+        """Do what the plan says; see RunResult. Raises DatabaseError; what was written before stays."""
         tally = _Tally(plan.tokens, monotonic())
         calls_before = self._kms.calls
-        run_id = uuid4()
         sources = [plan.source_key_arn] if plan.source_key_arn else []
         cipher = TokenCipher(
             self._keyring.trusting(plan.target_key_arn, *sources),
             write_format=plan.write_format,
             observer=self._observer,
         )
-        begun = {
-            "run": str(run_id),
-            "to": plan.target_key_arn,
-            "planned": plan.tokens,
-            "plan": plan.digest,
-            "consent": consent.value,
-        }
-        self._journal.record(plan.verb.value, str(plan.selection), Outcome.STARTED, begun)
         scope, left_over = plan.scope, 0
         with ThreadPoolExecutor(max_workers=self._workers) as pool:
             for _ in range(PASSES):
                 done_before = tally.done
                 for page in self._store.pages(scope, size=PAGE):
                     left = [t for t in page if t.ref not in tally.poisoned]
-                    self._page(plan, cipher, pool, run_id, left, tally, cancelled)
+                    self._page(plan, cipher, pool, run.id, left, tally, cancelled)
+                    run.so_far["done"] = tally.done
                     if progress is not None:
                         progress(tally.progress())
                     if tally.stopped_by or _is_set(cancelled):
@@ -175,7 +164,7 @@ class Runner:
         interrupted = _is_set(cancelled)
         if interrupted or tally.stopped_by:
             left_over = plan.tokens - tally.done - tally.changed - len(tally.poisoned)
-        result = RunResult(
+        return RunResult(
             verb=plan.verb,
             target_key_arn=plan.target_key_arn,
             planned=plan.tokens,
@@ -189,8 +178,6 @@ class Runner:
             interrupted=interrupted,
             stopped_by=tally.stopped_by,
         )
-        self._record_end(plan, run_id, result)
-        return result
 
     def _page(
         self,
@@ -379,15 +366,6 @@ class Runner:
         subject = references[0] if len(references) == 1 else f"{len(references)} tokens"
         detail = {"run": str(run_id), "to": plan.target_key_arn, "references": references}
         self._journal.record(plan.verb.value, subject, Outcome.DONE, detail, within=connection, actor=actor)
-
-    def _record_end(self, plan: Plan, run_id: UUID, result: RunResult) -> None:
-        outcome = Outcome.DONE
-        if result.interrupted:
-            outcome = Outcome.INTERRUPTED
-        elif result.stopped_by:
-            outcome = Outcome.FAILED
-        detail = {"run": str(run_id), "run_ended": True, **result.as_json()}
-        self._journal.record(plan.verb.value, str(plan.selection), outcome, detail)
 
     def _count(self, scope: TokenScope) -> int:
         return sum(self._store.count(scope).values())

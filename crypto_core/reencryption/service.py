@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
+from dataclasses import replace
 from threading import Event
 
 from sqlalchemy import Engine
 
 from crypto_core.database.state.installation import require_schemas
 from crypto_core.database.state.journal import Journal
-from crypto_core.errors import (
-    RefusedError,
-)
+from crypto_core.errors import DatabaseError, RefusedError
 from crypto_core.guard.approvals import ApprovalGate
 from crypto_core.guard.consent import Consent
 from crypto_core.guard.guard import Guard
+from crypto_core.guard.guarded_change import Ended, GuardedChange, Run
+from crypto_core.guard.outcome import Outcome
 from crypto_core.reencryption.plan import (
     Plan,
     RunProgress,
@@ -23,14 +23,11 @@ from crypto_core.reencryption.plan import (
     Selection,
     Verb,
     Verification,
-    with_note,
 )
 from crypto_core.reencryption.planner import Planner
 from crypto_core.reencryption.runner import Runner
 from crypto_core.reencryption.verification import Verifier
 from crypto_core.text.counting import counted
-
-_log = logging.getLogger(__name__)
 
 
 class TokenWorkService:
@@ -65,9 +62,14 @@ class TokenWorkService:
         RefusedError (journaled too) where a run must not start, InvalidReferenceError, KmsError,
         DatabaseError.
         """
-        with self._guard.recording(verb.value, str(selection), {"to": target}):
-            plan = self._planner.plan(verb, selection, target, allow_downgrade=allow_downgrade)
-        return with_note(plan, self._guard.dry_run(verb.value, str(selection), plan.as_json()))
+        plan, notes = self._guard.plan(
+            verb.value,
+            str(selection),
+            lambda: self._planner.plan(verb, selection, target, allow_downgrade=allow_downgrade),
+            Plan.as_json,
+            {"to": target},
+        )
+        return replace(plan, warnings=plan.warnings + notes)
 
     def run(
         self,
@@ -83,31 +85,31 @@ class TokenWorkService:
         to this very plan, NotConfirmedError (journaled as refused) before anything is changed. Raises
         DatabaseError if the database fails on the way; what was written before stays written.
         """
-        self._guard.may_change(plan.verb.words)
-        if plan.unlisted:
-            raise RefusedError(f"To {plan.verb.words} {counted(plan.tokens, 'token')} takes a job.")
-        given = self._guard.agreed(
-            plan,
-            consent,
+
+        def still() -> None:
+            if plan.unlisted:
+                raise RefusedError(f"To {plan.verb.words} {counted(plan.tokens, 'token')} takes a job.")
+
+        change = GuardedChange(
             action=plan.verb.value,
             subject=str(plan.selection),
+            words=plan.verb.words,
+            plan=plan,
             summary=plan.summary,
             shown=plan.as_json(),
             detail={"to": plan.target_key_arn, "planned": plan.tokens},
+            still=still,
         )
-        _log.info("Begins to %s %s.", plan.verb.words, counted(plan.tokens, "token"))
-        result = self._runner.run(plan, consent=given.origin, progress=progress, cancelled=cancelled)
-        _log.info(
-            "Ended to %s: %d of %d done, %d not written, %d remaining, %.1f s.",
-            *(
-                plan.verb.words,
-                result.done,
-                result.planned,
-                len(result.poisoned),
-                result.remaining,
-                result.seconds,
-            ),
-        )
+
+        def act(run: Run) -> RunResult:
+            run.begin({})
+            return self._runner.run(plan, run, progress=progress, cancelled=cancelled)
+
+        result, unjournaled = self._guard.run(change, consent, act, _ended)
+        if unjournaled:
+            raise DatabaseError(
+                f"{counted(result.done, 'token')} written; the end could not be journaled: {unjournaled}"
+            )
         return result
 
     def verify(
@@ -119,3 +121,12 @@ class TokenWorkService:
     ) -> tuple[Verification, ...]:
         """Open each selected token and say only whether it opened. Changes nothing."""
         return self._verifier.verify(selection, progress=progress, cancelled=cancelled)
+
+
+def _ended(_: Run, result: RunResult) -> Ended[RunResult]:
+    outcome = Outcome.DONE
+    if result.interrupted:
+        outcome = Outcome.INTERRUPTED
+    elif result.stopped_by:
+        outcome = Outcome.FAILED
+    return Ended(result, outcome, result.as_json())

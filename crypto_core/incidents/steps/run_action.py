@@ -64,11 +64,14 @@ class StepActions:
         action = self._action(view, step)
         subject = f"{view.incident.name} {step_id}"
         detail = {"action": str(step.step.action), **told_inputs(inputs)}
-        guard = self._parts.guard
-        with guard.recording("incident plan", subject, detail, lambda error: kept_text(error.message)):
-            plan = action.plan_action(Situation(view.incident, step.step, inputs, cancelled))
-        planned = detail | {"plan": plan.digest, "title": kept_text(plan.title)}
-        guard.dry_run("incident plan", subject, planned)
+        plan, _ = self._parts.guard.plan(
+            "incident plan",
+            subject,
+            lambda: action.plan_action(Situation(view.incident, step.step, inputs, cancelled)),
+            lambda plan: detail | {"plan": plan.digest, "title": kept_text(plan.title)},
+            detail,
+            lambda error: kept_text(error.message),
+        )
         return plan
 
     def run_action(

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from dataclasses import replace
 from threading import Event
 from typing import Any
-from uuid import uuid4
 
 from crypto_core.database.state.installation import require_schemas
 from crypto_core.database.state.journal import Journal
@@ -23,6 +21,7 @@ from crypto_core.errors import (
 from crypto_core.guard.approvals import ApprovalGate
 from crypto_core.guard.consent import Consent, Origin
 from crypto_core.guard.guard import Guard
+from crypto_core.guard.guarded_change import Ended, GuardedChange, Run
 from crypto_core.guard.outcome import Outcome, ended_by
 from crypto_core.keys.changes import aliases, creation, grants, lifecycle, policies, replication, rotation
 from crypto_core.keys.changes.acting import CallRecorder
@@ -30,8 +29,6 @@ from crypto_core.keys.changes.change import ChangeKind, KeyChange, check
 from crypto_core.keys.changes.plan import ChangedFact, ChangePlan, ChangeResult
 from crypto_core.keys.changes.reading import KeyReader
 from crypto_core.keys.changes.recipe import Readings, Recipe
-
-_log = logging.getLogger(__name__)
 
 RECIPES: Mapping[ChangeKind, Recipe] = {
     ChangeKind.ENABLE_ROTATION: rotation.ENABLING,
@@ -73,7 +70,6 @@ class KeyChangeService:
             journal, read_only=read_only, ready=require_schemas(journal.engine), approvals=approvals
         )
         self._reader = reader
-        self._journal = journal
         self._patience = patience
 
     def plan(self, change: KeyChange, *, cancelled: Event | None = None) -> ChangePlan:
@@ -83,12 +79,15 @@ class KeyChangeService:
         RefusedError (journaled too) where the change can't be, PolicyError, SettingsError for what is no key
         name, KmsError, and InterruptedRunError once `cancelled` is set.
         """
-        with self._guard.recording(_action(change), change.subject, change.as_json()):
-            plan = self._draft(change, cancelled)
-        unrecorded = self._try_to_record(change, Outcome.DRY_RUN, _told(plan))
-        if not unrecorded:
-            return plan
-        return replace(plan, warnings=(*plan.warnings, f"The dry run was not journaled: {unrecorded}"))
+        told = change.as_json()
+        plan, notes = self._guard.plan(
+            _action(change),
+            change.subject,
+            lambda: self._draft(change, cancelled),
+            lambda plan: told | _told(plan),
+            told,
+        )
+        return replace(plan, warnings=plan.warnings + notes)
 
     def run(
         self, plan: ChangePlan, consent: Consent | None, *, cancelled: Event | None = None
@@ -105,114 +104,89 @@ class KeyChangeService:
         it. Where KMS did a part, or may have, the result says so in `stopped_by` instead. Raises
         InterruptedRunError once `cancelled` is set, if nothing was done by then.
         """
-        self._guard.may_change(_words(plan.change))
 
         def still() -> None:
             _require_number(plan, consent)
             _require_unchanged(plan, self._draft(plan.change, cancelled))
 
-        given = self._guard.agreed(
-            plan,
-            consent,
+        change = GuardedChange(
             action=_action(plan.change),
             subject=plan.change.subject,
+            words=_words(plan.change),
+            plan=plan,
             summary=plan.title,
             shown=plan.as_json(),
             detail=plan.change.as_json(),
             still=still,
-            alone=plan.changes_nothing,
+            changes_nothing=plan.changes_nothing,
         )
         if plan.changes_nothing:
+            self._guard.agreed(change, consent)
             return ChangeResult(plan, plan.key_arn, verified=True, facts=plan.facts)
-        return self._carry_out(plan, given, cancelled)
+        recipe = RECIPES[plan.change.kind]
+        calls = CallRecorder(self._reader.kms, plan.key_arn, plan.region, cancelled)
 
-    def _carry_out(self, plan: ChangePlan, consent: Consent, cancelled: Event | None) -> ChangeResult:
-        recipe, run_id = RECIPES[plan.change.kind], str(uuid4())
-        begun = {"run": run_id, "plan": plan.digest, "consent": consent.origin.value, **_told(plan)}
-        self._record(plan.change, Outcome.STARTED, begun)
-        _log.info("Begins to %s.", _words(plan.change))
-        acting = CallRecorder(self._reader.kms, plan.key_arn, plan.region, cancelled)
-        stopped: KeydeckError | None = None
-        try:
+        def act(run: Run) -> KeydeckError | None:
+            run.begin(_told(plan))
+            run.so_far["done"] = calls.done
             try:
-                recipe.act(acting, plan)
+                recipe.act(calls, plan)
             except KeydeckError as error:
-                stopped = error
-                if not acting.done and not isinstance(error, MAYBE_DONE):
-                    ended = {"run": run_id, "run_ended": True, "done": [], "reason": error.message}
-                    self._try_to_record(plan.change, ended_by(error), ended)
+                if not calls.done and not isinstance(error, MAYBE_DONE):
                     raise
-            result = self._read_back(plan, recipe, acting, stopped, cancelled)
-        except KeydeckError:
-            raise
-        except BaseException as error:
-            ended = {"run": run_id, "run_ended": True, "done": acting.done, "reason": type(error).__name__}
-            if acting.trying:
-                ended["unanswered"] = acting.trying
-            self._try_to_record(plan.change, ended_by(error), ended)
-            raise
-        return self._ended(plan, result, run_id, stopped)
+                return error
+            except BaseException:
+                if calls.trying:
+                    run.so_far["unanswered"] = calls.trying
+                raise
+            return None
+
+        def read_back(run: Run, stopped: KeydeckError | None) -> Ended[ChangeResult]:
+            result = self._read_back(plan, recipe, calls, stopped, cancelled)
+            outcome = ended_by(stopped) if stopped is not None and not result.verified else Outcome.DONE
+            return Ended(result, outcome, result.as_json())
+
+        result, unjournaled = self._guard.run(change, consent, act, read_back)
+        return replace(result, unjournaled=unjournaled)
 
     def _read_back(
         self,
         plan: ChangePlan,
         recipe: Recipe,
-        acting: CallRecorder,
+        calls: CallRecorder,
         stopped: KeydeckError | None,
         cancelled: Event | None,
     ) -> ChangeResult:
         """Look whether the effect is there, a few times: KMS does not show it everywhere at once."""
         seen: Readings = {}
         there, why = False, ""
-        if acting.key_arn:
+        if calls.key_arn:
             # After a failure one look tells what there is.
             for pause in (*self._patience, None) if stopped is None else (None,):
                 try:
-                    seen, why = recipe.look(self._reader, plan, acting.key_arn), ""
+                    seen, why = recipe.look(self._reader, plan, calls.key_arn), ""
                 except KeydeckError as error:
                     why = str(error)
                 there = not why and recipe.there(plan, seen)
                 if there or pause is None or (cancelled or Event()).wait(pause):
                     break
         if not there and not why:
-            why = _not_seen(plan, seen, made=bool(acting.key_arn))
+            why = _not_seen(plan, seen, made=bool(calls.key_arn))
         self._reader.keys.refresh_aliases()
         return ChangeResult(
             plan=plan,
-            key_arn=acting.key_arn,
+            key_arn=calls.key_arn,
             verified=there,
             facts=tuple(ChangedFact(name, plan.seen.get(name, "-"), value) for name, value in seen.items()),
-            done=tuple(acting.done),
-            stopped_by=_stop(stopped, acting, there=there) if stopped else "",
+            done=tuple(calls.done),
+            stopped_by=_stop(stopped, calls, there=there) if stopped else "",
             unverified=why,
-            next_steps=recipe.follow(plan, acting.key_arn, acting.done),
+            next_steps=recipe.follow(plan, calls.key_arn, calls.done),
         )
-
-    def _ended(
-        self, plan: ChangePlan, result: ChangeResult, run_id: str, stopped: KeydeckError | None
-    ) -> ChangeResult:
-        outcome = Outcome.DONE
-        if stopped is not None and not result.verified:
-            outcome = ended_by(stopped)
-        detail = {"run": run_id, "run_ended": True, **result.as_json()}
-        unrecorded = self._try_to_record(plan.change, outcome, detail)
-        _log.info(
-            "Ended to %s: %s, %s.",
-            *(_words(plan.change), outcome.value, "verified" if result.verified else "not verified"),
-        )
-        return replace(result, unjournaled=unrecorded) if unrecorded else result
 
     def _draft(self, change: KeyChange, cancelled: Event | None) -> ChangePlan:
         check(change)
         return RECIPES[change.kind].draft(self._reader.until(cancelled), change)
-
-    def _record(self, change: KeyChange, outcome: Outcome, detail: Mapping[str, Any]) -> None:
-        self._journal.record(_action(change), change.subject, outcome, detail)
-
-    def _try_to_record(self, change: KeyChange, outcome: Outcome, detail: Mapping[str, Any]) -> str:
-        return self._guard.try_to_record(
-            _action(change), change.subject, outcome, {**change.as_json(), **detail}
-        )
 
 
 def _action(change: KeyChange) -> str:
@@ -262,13 +236,13 @@ def _not_seen(plan: ChangePlan, seen: Readings, *, made: bool) -> str:
     return "; ".join(missing) or "; ".join(f"{name} is {value} as before" for name, value in seen.items())
 
 
-def _stop(stopped: KeydeckError, acting: CallRecorder, *, there: bool) -> str:
+def _stop(stopped: KeydeckError, calls: CallRecorder, *, there: bool) -> str:
     """What stopped a change, and what that leaves."""
-    done = ", ".join(f"kms:{operation}" for operation in acting.done)
+    done = ", ".join(f"kms:{operation}" for operation in calls.done)
     after = f" Done before that: {done}." if done else ""
-    if isinstance(stopped, MAYBE_DONE) and acting.trying:
+    if isinstance(stopped, MAYBE_DONE) and calls.trying:
         seen = "its effect is there" if there else "its effect was not seen, but it may have been done"
-        return f"{stopped} kms:{acting.trying} was sent: {seen}.{after}"
+        return f"{stopped} kms:{calls.trying} was sent: {seen}.{after}"
     return f"{stopped}{after}"
 
 

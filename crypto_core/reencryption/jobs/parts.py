@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 from crypto_core.database.state.installation import require_schemas
 from crypto_core.database.state.jobs import JobStore
@@ -37,3 +37,7 @@ class JobParts:
         """Return what stands before changes of jobs: both databases must be able to keep what it takes."""
         ready = require_schemas(self.engine, self.journal.engine)
         return Guard(self.journal, read_only=read_only, ready=ready, approvals=approvals)
+
+    def journaling(self, connection: Connection) -> Connection | None:
+        """Return the transaction that entries of the journal can share with the tokens'; None if none can."""
+        return connection if self.same_database else None

@@ -9,7 +9,6 @@ from contextlib import contextmanager, suppress
 from dataclasses import astuple, replace
 from threading import Event, Thread
 from typing import Any
-from uuid import uuid4
 
 from sqlalchemy import Connection
 
@@ -32,6 +31,7 @@ from crypto_core.errors import (
 )
 from crypto_core.guard.approvals import ApprovalGate
 from crypto_core.guard.consent import Consent
+from crypto_core.guard.guarded_change import GuardedChange, Run, ended_by_others
 from crypto_core.guard.outcome import Outcome
 from crypto_core.keys.service import StatusService
 from crypto_core.reencryption.jobs.final_census import selection_as_json
@@ -41,7 +41,7 @@ from crypto_core.reencryption.jobs.parts import JobParts
 from crypto_core.reencryption.jobs.runner import JobRunner
 from crypto_core.reencryption.jobs.transient_retry import Endurance
 from crypto_core.reencryption.jobs.views import job_view
-from crypto_core.reencryption.plan import Plan, Selection, Unwritten, Verb, with_note
+from crypto_core.reencryption.plan import Plan, Selection, Unwritten, Verb
 from crypto_core.text.cleaning import clean
 
 _log = logging.getLogger(__name__)
@@ -85,22 +85,29 @@ class JobService:
 
         Raises RefusedError, InvalidReferenceError, KmsError, DatabaseError.
         """
-        with self._guard.recording(verb.value, str(selection), {"to": target}):
-            plan = self._planner.plan(verb, selection, target, options, cancelled=cancelled)
-        unrecorded = self._guard.dry_run(verb.value, str(selection), _told(plan))
-        return replace(plan, plan=with_note(plan.plan, unrecorded))
+        plan, notes = self._guard.plan(
+            verb.value,
+            str(selection),
+            lambda: self._planner.plan(verb, selection, target, options, cancelled=cancelled),
+            _told,
+            {"to": target},
+        )
+        return _with_notes(plan, notes)
 
     def plan_fitting(
         self, verb: Verb, selection: Selection, target: str, options: JobOptions, *, few: int = FEW
     ) -> JobPlan | Plan:
         """Return what would happen, as a job for more than `few` tokens; journaled once. Raises as `plan`."""
-        with self._guard.recording(verb.value, str(selection), {"to": target}):
-            plan = self._planner.plan_fitting(verb, selection, target, options, few=few)
-        told = _told(plan) if isinstance(plan, JobPlan) else plan.as_json()
-        unrecorded = self._guard.dry_run(verb.value, str(selection), told)
+        plan, notes = self._guard.plan(
+            verb.value,
+            str(selection),
+            lambda: self._planner.plan_fitting(verb, selection, target, options, few=few),
+            lambda plan: _told(plan) if isinstance(plan, JobPlan) else plan.as_json(),
+            {"to": target},
+        )
         if isinstance(plan, JobPlan):
-            return replace(plan, plan=with_note(plan.plan, unrecorded))
-        return with_note(plan, unrecorded)
+            return _with_notes(plan, notes)
+        return replace(plan, warnings=plan.warnings + notes)
 
     def start(self, plan: JobPlan, consent: Consent | None) -> int:
         """Make the job of a plan and return its number.
@@ -109,60 +116,51 @@ class JobService:
         (journaled as refused) before anything is changed. Raises ApprovalNeededError, journaled too, where
         the settings want a second identity and none has approved this plan.
         """
-        self._guard.may_change(f"start to {plan.plan.verb.words}")
         parts, what = self._parts, plan.plan
-        given = self._guard.agreed(
-            plan,
-            consent,
+        change = GuardedChange(
             action=what.verb.value,
             subject=str(what.selection),
+            words=f"start to {what.verb.words}",
+            plan=plan,
             summary=what.summary,
             shown=_told(plan),
             detail={"to": what.target_key_arn, "planned": what.tokens},
         )
-        actor = parts.journal.actor()
-        draft = JobDraft(
-            run_id=uuid4(),
-            verb=what.verb.value,
-            selection=str(what.selection),
-            scope=scope_as_json(what.scope),
-            source_key_arn=what.source_key_arn,
-            target_key_arn=what.target_key_arn,
-            write_format=what.write_format.value,
-            allow_downgrade=what.allow_downgrade,
-            verify="kms" if plan.options.ask_kms else "local",
-            plan=_told(plan) | {"selected": selection_as_json(what.selection)},
-            plan_digest=plan.digest,
-            planned=what.tokens,
-            calls_per_second=plan.calls_per_second,
-            census_before=self._status.take().as_json(),
-            created_by=clean(actor, 300),
-            host=clean(socket.gethostname(), 100),
-            consent=given.origin.value,
-        )
-        detail = {
-            "run": str(draft.run_id),
-            "to": draft.target_key_arn,
-            "planned": draft.planned,
-            "plan": draft.plan_digest,
-            "consent": draft.consent,
-        }
-        with connected(parts.engine, write=True) as connection:
-            job_id = parts.jobs.create(connection, draft)
-            if what.unlisted:
-                for picked in self._planner.picked(what):
-                    parts.chunks.cut_picked(connection, job_id, 1, picked)
-            elif what.scope.references is not None:
-                parts.chunks.cut_listed(connection, job_id, 1, what.scope.references)
-            else:
-                parts.chunks.cut(connection, job_id, 1, what.scope)
-            entry = detail | {"job": job_id}
-            within = connection if parts.same_database else None
-            parts.journal.record(
-                draft.verb, draft.selection, Outcome.STARTED, entry, within=within, actor=actor
+
+        def act(run: Run) -> int:
+            actor = parts.journal.actor()
+            draft = JobDraft(
+                run_id=run.id,
+                verb=what.verb.value,
+                selection=str(what.selection),
+                scope=scope_as_json(what.scope),
+                source_key_arn=what.source_key_arn,
+                target_key_arn=what.target_key_arn,
+                write_format=what.write_format.value,
+                allow_downgrade=what.allow_downgrade,
+                verify="kms" if plan.options.ask_kms else "local",
+                plan=_told(plan) | {"selected": selection_as_json(what.selection)},
+                plan_digest=plan.digest,
+                planned=what.tokens,
+                calls_per_second=plan.calls_per_second,
+                census_before=self._status.take().as_json(),
+                created_by=clean(actor, 300),
+                host=clean(socket.gethostname(), 100),
+                consent=run.consent.origin.value,
             )
-        _log.info("Job %d is to %s %d tokens.", job_id, what.verb.words, what.tokens)
-        return job_id
+            with connected(parts.engine, write=True) as connection:
+                job_id = parts.jobs.create(connection, draft)
+                if what.unlisted:
+                    for picked in self._planner.picked(what):
+                        parts.chunks.cut_picked(connection, job_id, 1, picked)
+                elif what.scope.references is not None:
+                    parts.chunks.cut_listed(connection, job_id, 1, what.scope.references)
+                else:
+                    parts.chunks.cut(connection, job_id, 1, what.scope)
+                run.begin({"job": job_id}, within=parts.journaling(connection), actor=actor)
+            return job_id
+
+        return self._guard.run(change, consent, act, ended_by_others)[0]
 
     def join(
         self,
@@ -267,7 +265,7 @@ class JobService:
 
     def _record(self, row: JobRow, word: str, detail: dict[str, Any], connection: Any, actor: str) -> None:
         journal, told = self._parts.journal, {"job": row.id, "run": str(row.run_id), **detail}
-        within = connection if self._parts.same_database else None
+        within = self._parts.journaling(connection)
         journal.record(f"jobs {word}", f"job {row.id}", Outcome.DONE, told, within=within, actor=actor)
 
     def _views(self, rows: tuple[JobRow, ...]) -> tuple[JobView, ...]:
@@ -280,6 +278,10 @@ class JobService:
             job_view(row, counts.get(row.id, JobCounts()), [r for r in runners if r.job_id == row.id])
             for row in rows
         )
+
+
+def _with_notes(plan: JobPlan, notes: tuple[str, ...]) -> JobPlan:
+    return replace(plan, plan=replace(plan.plan, warnings=plan.plan.warnings + notes))
 
 
 def _told(plan: JobPlan) -> dict[str, Any]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import socket
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
-from uuid import uuid4
 
 from crypto_core.database.connection.engine import connected
 from crypto_core.database.state.jobs import CANCELLED, DONE, JobDraft, JobRow
@@ -16,11 +16,10 @@ from crypto_core.database.tokens import backups
 from crypto_core.database.tokens.scopes import scope_as_json
 from crypto_core.database.tokens.store import TokenScope
 from crypto_core.envelope import ENVELOPE_FORMATS
-from crypto_core.errors import (
-    RefusedError,
-)
+from crypto_core.errors import DatabaseError, RefusedError
 from crypto_core.guard.approvals import ApprovalGate
 from crypto_core.guard.consent import Consent, Danger
+from crypto_core.guard.guarded_change import Ended, GuardedChange, Run, ended_by_others
 from crypto_core.guard.outcome import Outcome
 from crypto_core.keys.inventory import KeyInventory
 from crypto_core.reencryption.jobs.parts import JobParts
@@ -119,9 +118,7 @@ class Undoing:
         Raises UnknownJobError, KmsError, DatabaseError; RefusedError where there is nothing to put back, or a
         key that it was under can't be used.
         """
-        with self._guard.recording(RESTORE, f"job {job}"):
-            plan = self._restoring(job)
-        self._guard.dry_run(RESTORE, f"job {job}", _told(plan))
+        plan, _ = self._guard.plan(RESTORE, f"job {job}", lambda: self._restoring(job), _told)
         return plan
 
     def _restoring(self, job: int) -> RestorePlan:
@@ -150,60 +147,82 @@ class Undoing:
 
         Raises ReadOnlyError, MissingSchemaError, NotConfirmedError, ApprovalNeededError.
         """
-        given = self._agreed(RESTORE, f"job {plan.job}", plan, consent)
         parts = self._parts
-        undone = parts.jobs.get(plan.job)
-        actor = parts.journal.actor()
-        draft = _draft(undone, plan, actor, given.origin.value)
-        with connected(parts.engine, write=True) as connection:
-            job = parts.jobs.create(connection, draft)
-            for refs in backups.backed_up(parts.engine, undone.run_id):
-                parts.chunks.cut_listed(connection, job, 1, refs)
-            detail = {"job": job, "run": str(draft.run_id), "restores": plan.job, "tokens": plan.tokens}
-            within = connection if parts.same_database else None
-            parts.journal.record(
-                RESTORE, f"job {plan.job}", Outcome.STARTED, detail, within=within, actor=actor
-            )
-        return job
+
+        def act(run: Run) -> int:
+            undone = parts.jobs.get(plan.job)
+            actor = parts.journal.actor()
+            draft = _draft(undone, plan, actor, run)
+            with connected(parts.engine, write=True) as connection:
+                job = parts.jobs.create(connection, draft)
+                for refs in backups.backed_up(parts.engine, undone.run_id):
+                    parts.chunks.cut_listed(connection, job, 1, refs)
+                told = {"job": job, "restores": plan.job, "tokens": plan.tokens}
+                run.begin(told, within=parts.journaling(connection), actor=actor)
+            return job
+
+        change = _guarded(RESTORE, f"job {plan.job}", plan, lambda: self._restoring(plan.job))
+        return self._guard.run(change, consent, act, ended_by_others)[0]
 
     def plan_purge(self, *, job: int | None = None, before: datetime | None = None) -> PurgePlan:
         """Return how many replaced envelopes would be forgotten; journaled as a dry run.
 
         Raises UnknownJobError, DatabaseError.
         """
-        kept = backups.kept(self._parts.engine, run_id=self._run(job), before=before)
-        plan = PurgePlan(kept, job, before)
-        self._guard.dry_run(PURGE, plan.subject, _told(plan))
+
+        plan, _ = self._guard.plan(
+            PURGE, PurgePlan(0, job).subject, lambda: self._purging(job, before), _told
+        )
         return plan
+
+    def _purging(self, job: int | None, before: datetime | None) -> PurgePlan:
+        kept = backups.kept(self._parts.engine, run_id=self._run(job), before=before)
+        return PurgePlan(kept, job, before)
 
     def purge(self, plan: PurgePlan, consent: Consent | None) -> int:
         """Forget replaced envelopes for good; returns how many. That Keydeck wrote the tokens stays known.
 
         Raises ReadOnlyError, MissingSchemaError, NotConfirmedError, ApprovalNeededError, DatabaseError.
         """
-        subject = plan.subject
-        given = self._agreed(PURGE, subject, plan, consent)
-        journal, actor = self._parts.journal, self._parts.journal.actor()
         told = {
             "envelopes": plan.envelopes,
             "before": plan.before.isoformat() if plan.before else None,
-            "consent": given.origin.value,
         }
-        journal.record(PURGE, subject, Outcome.STARTED, told, actor=actor)
-        purged = backups.purge(self._parts.engine, run_id=self._run(plan.job), before=plan.before)
-        journal.record(PURGE, subject, Outcome.DONE, told | {"purged": purged}, actor=actor)
+
+        def act(run: Run) -> int:
+            run.begin(told)
+            return backups.purge(self._parts.engine, run_id=self._run(plan.job), before=plan.before)
+
+        def read_back(_: Run, purged: int) -> Ended[int]:
+            return Ended(purged, Outcome.DONE, told | {"purged": purged})
+
+        change = _guarded(PURGE, plan.subject, plan, lambda: self._purging(plan.job, plan.before))
+        purged, unjournaled = self._guard.run(change, consent, act, read_back)
+        if unjournaled:
+            raise DatabaseError(
+                f"{counted(purged, 'envelope')} forgotten; that could not be journaled: {unjournaled}"
+            )
         return purged
 
     def _run(self, job: int | None) -> Any:
         return None if job is None else self._parts.jobs.get(job).run_id
 
-    def _agreed(
-        self, action: str, subject: str, plan: RestorePlan | PurgePlan, consent: Consent | None
-    ) -> Consent:
-        self._guard.may_change(plan.summary[0].lower() + plan.summary[1:])
-        return self._guard.agreed(
-            plan, consent, action=action, subject=subject, summary=plan.summary, shown=_told(plan)
-        )
+
+def _guarded(
+    action: str, subject: str, plan: RestorePlan | PurgePlan, again: Callable[[], RestorePlan | PurgePlan]
+) -> GuardedChange:
+    """The change that a plan is, refused if planning it `again` comes to something else."""
+
+    def still() -> None:
+        now = again()
+        if now.digest != plan.digest:
+            raise RefusedError(
+                f"What is kept has changed since the preview. It was: {plan.summary}. Now: {now.summary}.",
+                remedy="Nothing was done. Look at a new preview.",
+            )
+
+    words = plan.summary[0].lower() + plan.summary[1:]
+    return GuardedChange(action, subject, words, plan, plan.summary, _told(plan), still=still)
 
 
 def _told(plan: RestorePlan | PurgePlan) -> dict[str, Any]:
@@ -212,9 +231,9 @@ def _told(plan: RestorePlan | PurgePlan) -> dict[str, Any]:
     return told | {"plan": plan.digest}
 
 
-def _draft(undone: JobRow, plan: RestorePlan, actor: str, consent: str) -> JobDraft:
+def _draft(undone: JobRow, plan: RestorePlan, actor: str, run: Run) -> JobDraft:
     return JobDraft(
-        run_id=uuid4(),
+        run_id=run.id,
         verb=undone.verb,
         selection=f"{counted(plan.tokens, 'token')} of job {plan.job}, as before it",
         scope=scope_as_json(TokenScope(frozenset(ENVELOPE_FORMATS))),
@@ -230,7 +249,7 @@ def _draft(undone: JobRow, plan: RestorePlan, actor: str, consent: str) -> JobDr
         census_before=None,
         created_by=clean(actor, 300),
         host=clean(socket.gethostname(), 100),
-        consent=consent,
+        consent=run.consent.origin.value,
         restores=undone.id,
     )
 

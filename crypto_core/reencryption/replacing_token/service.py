@@ -8,9 +8,9 @@ opened by KMS and compared before anything is written, and what is stored is rea
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass, replace
 from threading import Event
-from typing import TYPE_CHECKING, Any
-from uuid import uuid4
+from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, Engine
 
@@ -38,6 +38,7 @@ from crypto_core.errors import (
 from crypto_core.guard.approvals import ApprovalGate
 from crypto_core.guard.consent import Consent
 from crypto_core.guard.guard import Guard
+from crypto_core.guard.guarded_change import Ended, GuardedChange, Run
 from crypto_core.guard.outcome import Outcome
 from crypto_core.key_names import is_key_arn
 from crypto_core.keyring.data_keys import KeyAnswer
@@ -54,6 +55,15 @@ if TYPE_CHECKING:
     from crypto_core.providers.service import ProviderService
 
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """What was written, and what the provider said of it before."""
+
+    liveness: Liveness
+    reason: str
+    sealed: SealedToken
 
 
 class TokenEntering:
@@ -107,10 +117,14 @@ class TokenEntering:
         already is done, and not refused. Raises InvalidTokenError, InvalidReferenceError, RowVanishedError,
         RefusedError, SettingsError without a key to write under, KmsError, DatabaseError.
         """
-        with self._guard.recording(VERB, str(ref), {"cause": cause}):
-            plan = self._plan(ref, raw, replaced=replaced)
-        self._guard.dry_run(VERB, str(plan.ref), plan.as_json() | {"cause": cause})
-        return plan
+        plan, notes = self._guard.plan(
+            VERB,
+            str(ref),
+            lambda: self._plan(ref, raw, replaced=replaced),
+            lambda plan: plan.as_json() | {"cause": cause},
+            {"cause": cause},
+        )
+        return replace(plan, warnings=plan.warnings + notes)
 
     def enter(
         self,
@@ -131,8 +145,6 @@ class TokenEntering:
         is raised before the write leaves the old value in its place; after it, the message says that the
         token was written.
         """
-        self._guard.may_change(VERB)
-        told: dict[str, Any] = {"to": plan.key_arn, "plan": plan.digest, "cause": cause}
 
         def still() -> None:
             if _digest(plan, taken(raw, plan.ref, plan.provider)) != plan.digest:
@@ -140,29 +152,45 @@ class TokenEntering:
             if not plan.already:
                 self._still_old(plan)
 
-        given = self._guard.agreed(
-            plan,
-            consent,
+        change = GuardedChange(
             action=VERB,
             subject=str(plan.ref),
+            words=VERB,
+            plan=plan,
             summary=plan.summary,
             shown=plan.as_json(),
-            detail=told,
+            detail={"to": plan.key_arn, "cause": cause},
             still=still,
-            alone=plan.already,
+            changes_nothing=plan.already,
         )
         if plan.already:
+            self._guard.agreed(change, consent)
             return _already(plan)
-        with self._guard.recording(VERB, str(plan.ref), told):
+
+        def act(run: Run) -> _Written:
             token = taken(raw, plan.ref, plan.provider)
             old = self._still_old(plan)
             liveness, reason = self._ask(plan, token, although_unchecked=although_unchecked)
-            told |= {"consent": given.origin.value, "format": plan.format.value, "liveness": liveness.value}
+            run.so_far |= {"format": plan.format.value, "liveness": liveness.value}
             stop_if(cancelled)
-            self._journal.record(VERB, str(plan.ref), Outcome.STARTED, told)
-            still_there = self._write(plan, old, token, told)
+            run.begin(run.so_far)
+            return _Written(liveness, reason, self._write(plan, old, token, run))
+
+        def read_back(run: Run, written: _Written) -> Ended[Entered]:
+            there = self._is_there(plan.ref, written.sealed)
+            entered = Entered(
+                *(plan.ref, True, written.liveness, written.reason, plan.key_arn, plan.format), there
+            )
+            # Where the journal is in the same database, the entry was written with the token.
+            return Ended(entered, None if self._same_database else Outcome.DONE, run.so_far)
+
+        entered, unjournaled = self._guard.run(change, consent, act, read_back)
+        if unjournaled:
+            raise DatabaseError(
+                f"{plan.ref}: the new token was written, and that could not be journaled: {unjournaled}"
+            )
         _log.info("A new token of %s was written.", plan.ref)
-        return Entered(plan.ref, True, liveness, reason, plan.key_arn, plan.format, still_there)
+        return entered
 
     def _plan(self, reference: TokenRef, raw: Secret, *, replaced: bool) -> EntryPlan:
         catalogue = self._catalogue()
@@ -254,8 +282,8 @@ class TokenEntering:
             )
         return liveness, reason
 
-    def _write(self, plan: EntryPlan, old: StoredToken, token: Secret, told: dict[str, Any]) -> bool | None:
-        """Write it; returns whether it is still there when it is read back, None if it can't be."""
+    def _write(self, plan: EntryPlan, old: StoredToken, token: Secret, run: Run) -> SealedToken:
+        """Write it, if KMS opens what is to be written and the old value is still there."""
         cipher = TokenCipher(
             self._keyring.trusting(plan.key_arn), write_format=plan.format, observer=self._observer
         )
@@ -266,26 +294,20 @@ class TokenEntering:
                 raise NewEnvelopeError("The new envelope does not hold the token; it was dropped.")
         source = plan.source or (KeyAnswer(plan.old_key, None) if plan.old_key else None)
         actor = self._journal.actor()
-        run_id = uuid4()
-        done = told | {"run": str(run_id)}
 
         def journal(connection: Connection, written: frozenset[TokenRef]) -> None:
             if self._same_database and written:
-                subject = str(plan.ref)
-                self._journal.record(VERB, subject, Outcome.DONE, done, within=connection, actor=actor)
+                run.record(Outcome.DONE, run.so_far, within=connection, actor=actor)
 
-        if not self._store.write(run_id, VERB, [Replacement(old, sealed.stored, source)], within=journal):
+        if not self._store.write(run.id, VERB, [Replacement(old, sealed.stored, source)], within=journal):
             raise _changed(plan.ref)
-        if not self._same_database:
-            try:
-                self._journal.record(VERB, str(plan.ref), Outcome.DONE, done, actor=actor)
-            except DatabaseError as error:
-                raise DatabaseError(
-                    f"{plan.ref}: the new token was written, and that could not be journaled: {error.message}"
-                ) from error
         self._remember(sealed)
+        return sealed
+
+    def _is_there(self, ref: TokenRef, sealed: SealedToken) -> bool | None:
+        """Whether it is there when it is read back; None if it can't be read."""
         try:
-            return self._store.read(plan.ref).digest == digest(sealed.stored)
+            return self._store.read(ref).digest == digest(sealed.stored)
         except RowVanishedError:
             return False
         except DatabaseError:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
 import pytest
+from sqlalchemy import Connection
 
 from crypto_core.errors import (
     ApprovalNeededError,
@@ -26,6 +27,7 @@ from crypto_core.errors import (
 )
 from crypto_core.guard.consent import Consent, Danger
 from crypto_core.guard.guard import Guard
+from crypto_core.guard.guarded_change import Ended, GuardedChange, Run, ended_by_others
 from crypto_core.guard.outcome import Outcome, ended_by
 from tests.crypto_core.second_person import SecondPerson
 
@@ -40,7 +42,14 @@ class Paper:
     entries: list[tuple[str, str, Outcome, dict[str, Any]]] = field(default_factory=list)
 
     def record(
-        self, action: str, subject: str, outcome: Outcome, detail: Mapping[str, Any] | None = None
+        self,
+        action: str,
+        subject: str,
+        outcome: Outcome,
+        detail: Mapping[str, Any] | None = None,
+        *,
+        within: Connection | None = None,
+        actor: str | None = None,
     ) -> None:
         if self.torn is not None:
             raise self.torn
@@ -60,9 +69,14 @@ def guard(paper: Paper, *, read_only: bool = False, **more: Any) -> Guard:
     return Guard(paper, read_only=read_only, ready=more.pop("ready", lambda: None), **more)
 
 
+def change(**more: Any) -> GuardedChange:
+    return GuardedChange(
+        ACTION, SUBJECT, "disable (alias/tokens)", Planned(), "Disable it", {"key": "k"}, **more
+    )
+
+
 def agree(one: Guard, consent: Consent | None, **more: Any) -> Consent:
-    given = {"action": ACTION, "subject": SUBJECT, "summary": "Disable it", "shown": {"key": "k"}} | more
-    return one.agreed(Planned(), consent, **given)
+    return one.agreed(change(**more), consent)
 
 
 def test_read_only_nothing_may_be_changed_and_nothing_is_journaled() -> None:
@@ -70,8 +84,20 @@ def test_read_only_nothing_may_be_changed_and_nothing_is_journaled() -> None:
     one = guard(paper, read_only=True)
     with pytest.raises(ReadOnlyError, match="Cannot disable a key"):
         one.may_change("disable a key")
-    assert one.dry_run(ACTION, SUBJECT, {}) == "Keydeck is read only."
+    with pytest.raises(ReadOnlyError, match="Cannot disable"):
+        agree(one, Consent.pressed(Planned()))
+    assert plan(one) == ("p", ("The dry run was not journaled: Keydeck is read only.",))
     assert paper.entries == []
+
+
+def plan(one: Guard) -> tuple[str, tuple[str, ...]]:
+    return one.plan(ACTION, SUBJECT, lambda: "p", lambda plan: {"plan": plan})
+
+
+def test_a_plan_is_journaled_as_a_dry_run() -> None:
+    paper = Paper()
+    assert plan(guard(paper)) == ("p", ())
+    assert paper.entries == [(ACTION, SUBJECT, Outcome.DRY_RUN, {"plan": "p"})]
 
 
 def test_without_what_it_takes_nothing_may_be_changed() -> None:
@@ -129,7 +155,7 @@ def test_a_journal_that_can_not_be_written_never_takes_the_place_of_the_error(to
         raise RefusedError("the reason")
     with pytest.raises(NotConfirmedError):
         agree(one, None)
-    assert torn.message in one.dry_run(ACTION, SUBJECT, {})
+    assert torn.message in plan(one)[1][0]
 
 
 def test_only_a_consent_to_this_very_plan_passes() -> None:
@@ -165,5 +191,120 @@ def test_a_second_person_is_asked_about_this_plan_unless_nobody_needs_to_be() ->
         agree(one, Consent.pressed(Planned()))
     assert second.asked == [(ACTION, "Disable it", "d1")]
     assert paper.entries[0][2] is Outcome.REFUSED
-    agree(one, Consent.pressed(Planned()), alone=True)
+    agree(one, Consent.pressed(Planned()), changes_nothing=True)
     assert len(second.asked) == 1
+
+
+def begun(run: Run) -> str:
+    run.begin({"more": 1})
+    return "done"
+
+
+def do(
+    one: Guard,
+    *,
+    act: Callable[[Run], str] = begun,
+    ended: Callable[[Run, str], Ended[str]] = lambda run, done: Ended(done, Outcome.DONE, {"of": done}),
+) -> tuple[str, str]:
+    return one.run(change(detail={"to": "k"}), Consent.pressed(Planned()), act, ended)
+
+
+def outcomes(paper: Paper) -> list[tuple[Outcome, dict[str, Any]]]:
+    """What is journaled, with the run's id replaced by whether there is one."""
+    return [
+        (outcome, detail | ({"run": bool(UUID(detail["run"]))} if "run" in detail else {}))
+        for _, _, outcome, detail in paper.entries
+    ]
+
+
+ALWAYS = {"to": "k", "run": True, "plan": "d1"}
+
+
+def test_a_run_is_journaled_when_it_begins_and_when_it_has_ended() -> None:
+    paper = Paper()
+    assert do(guard(paper)) == ("done", "")
+    assert outcomes(paper) == [
+        (Outcome.STARTED, ALWAYS | {"consent": "pressed", "more": 1}),
+        (Outcome.DONE, ALWAYS | {"run_ended": True, "of": "done"}),
+    ]
+    assert len({detail["run"] for *_, detail in paper.entries}) == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "outcome", "reason"),
+    [
+        (KmsUnreachableError("away"), Outcome.FAILED, "away"),
+        (RefusedError("no"), Outcome.REFUSED, "no"),
+        (InterruptedRunError("stop"), Outcome.INTERRUPTED, "stop"),
+        (KeyboardInterrupt(), Outcome.INTERRUPTED, "KeyboardInterrupt"),
+        (ValueError("a token"), Outcome.FAILED, "ValueError"),
+    ],
+)
+@pytest.mark.parametrize("where", ["before it begins", "while it acts", "while it reads back"])
+def test_whatever_ends_a_run_is_journaled_and_raised_on(
+    error: BaseException, outcome: Outcome, reason: str, where: str
+) -> None:
+    paper = Paper()
+
+    def act(run: Run) -> str:
+        if where == "before it begins":
+            raise error
+        run.begin({})
+        run.so_far["done"] = 3
+        if where == "while it acts":
+            raise error
+        return "done"
+
+    def ended(run: Run, done: str) -> Ended[str]:
+        raise error
+
+    with pytest.raises(type(error)):
+        do(guard(paper), act=act, ended=ended)
+    so_far = {} if where == "before it begins" else {"run_ended": True, "done": 3}
+    assert outcomes(paper)[-1] == (outcome, ALWAYS | so_far | {"reason": reason})
+    assert len(paper.entries) == (1 if where == "before it begins" else 2)
+
+
+def test_nothing_is_changed_whose_beginning_can_not_be_journaled() -> None:
+    acted: list[str] = []
+
+    def act(run: Run) -> str:
+        run.begin({})
+        acted.append("changed")
+        return "done"
+
+    with pytest.raises(DatabaseError, match="away"):
+        do(guard(Paper(DatabaseError("The database is away."))), act=act)
+    assert acted == []
+
+
+def test_an_end_that_can_not_be_journaled_is_told_with_the_result() -> None:
+    paper = Paper()
+
+    def ended(run: Run, done: str) -> Ended[str]:
+        paper.torn = DatabaseError("The database is away.")
+        return Ended(done, Outcome.DONE)
+
+    assert do(guard(paper), ended=ended) == ("done", "The database is away.")
+
+
+def test_who_acts_without_having_begun_is_found_out() -> None:
+    with pytest.raises(RuntimeError, match="without having begun"):
+        do(guard(Paper()), act=lambda run: "done")
+
+
+def test_an_end_that_others_journal_is_left_to_them() -> None:
+    paper = Paper()
+    assert do(guard(paper), ended=ended_by_others) == ("done", "")
+    assert [outcome for outcome, _ in outcomes(paper)] == [Outcome.STARTED]
+
+
+def test_nobody_acts_without_consent_or_where_nothing_may_be_changed() -> None:
+    def act(run: Run) -> str:
+        raise AssertionError("acted")
+
+    for one in (guard(Paper(), read_only=True), guard(Paper(), approvals=SecondPerson())):
+        with pytest.raises((ReadOnlyError, ApprovalNeededError)):
+            do(one, act=act)
+    with pytest.raises(NotConfirmedError):
+        guard(Paper()).run(change(), None, act, ended_by_others)

@@ -1,0 +1,118 @@
+"""A change as it passes the guard: what is to be done, the run that does it, and how that ended."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from uuid import UUID, uuid4
+
+from crypto_core.guard.consent import Consent, Subject
+from crypto_core.guard.outcome import Outcome
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+R = TypeVar("R")
+
+
+class Recorder(Protocol):
+    """What takes entries of the journal."""
+
+    def record(
+        self,
+        action: str,
+        subject: str,
+        outcome: Outcome,
+        detail: Mapping[str, Any] | None = None,
+        *,
+        within: Connection | None = None,
+        actor: str | None = None,
+    ) -> None:
+        """Append an entry, in the transaction of `within` where given. Raises DatabaseError,
+        MissingSchemaError.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class GuardedChange:
+    """What is to be done, as the operator, a second person and the journal see it."""
+
+    action: str
+    """The operation, as the journal calls it."""
+    subject: str
+    words: str
+    """What can't be done where nothing may be changed: "disable (alias/tokens)"."""
+    plan: Subject
+    summary: str
+    """The plan in one line, for a second person."""
+    shown: Mapping[str, Any]
+    """The plan as a second person reads it."""
+    detail: Mapping[str, Any] = field(default_factory=dict)
+    """What every entry about it holds besides the plan's digest."""
+    still: Callable[[], None] = lambda: None
+    """Looks again, right before, whether all is as planned; raises what speaks against it."""
+    changes_nothing: bool = False
+    """True if there is nothing to do: then no second person is asked."""
+
+
+class Run:
+    """A change under way, from what was agreed to until its end is journaled."""
+
+    def __init__(self, change: GuardedChange, consent: Consent, journal: Recorder) -> None:
+        self.id: UUID = uuid4()
+        self.consent = consent
+        self.begun = False
+        self.so_far: dict[str, Any] = {}
+        """What is known of it until now; the entry says so if an error ends it."""
+        self._change, self._journal = change, journal
+
+    @property
+    def detail(self) -> dict[str, Any]:
+        """What every entry of this run holds."""
+        return {**self._change.detail, "run": str(self.id), "plan": self._change.plan.digest}
+
+    def begin(
+        self, detail: Mapping[str, Any], *, within: Connection | None = None, actor: str | None = None
+    ) -> None:
+        """Journal that it begins; nothing may be changed before. Raises DatabaseError, MissingSchemaError.
+
+        `within` and `actor` as for Journal.record.
+        """
+        begun = {"consent": self.consent.origin.value, **detail}
+        self.record(Outcome.STARTED, begun, within=within, actor=actor)
+        self.begun = True
+
+    def record(
+        self,
+        outcome: Outcome,
+        detail: Mapping[str, Any],
+        *,
+        within: Connection | None = None,
+        actor: str | None = None,
+    ) -> None:
+        """Journal something of it: its beginning, or its end with what it changes. Raises as `begin`."""
+        told = {**self.detail, **detail}
+        change = self._change
+        self._journal.record(change.action, change.subject, outcome, told, within=within, actor=actor)
+
+    def require_begun(self) -> None:
+        """Pass if its beginning is journaled. Raises RuntimeError: whoever acts forgot it."""
+        if not self.begun:
+            raise RuntimeError(f"{self._change.action} was done without having begun.")
+
+
+@dataclass(frozen=True, slots=True)
+class Ended(Generic[R]):
+    """How a run ended: what the caller gets, and what the journal does."""
+
+    result: R
+    outcome: Outcome | None
+    """None where the end is journaled otherwise: with the change itself, or by whoever ends a job."""
+    detail: Mapping[str, Any] = field(default_factory=dict)
+
+
+def ended_by_others(_: Run, result: R) -> Ended[R]:
+    """Return a job that was made: whoever works on it at last journals its end."""
+    return Ended(result, None)
