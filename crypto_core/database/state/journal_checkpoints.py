@@ -14,8 +14,7 @@ import json
 from base64 import b64decode
 from binascii import Error as Base64Error
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -23,18 +22,16 @@ from sqlalchemy import Connection, insert, select
 
 from crypto_core.database.connection.engine import connected
 from crypto_core.database.schema import journal_checkpoint as table
-from crypto_core.database.state.installation import require_schema
+from crypto_core.database.state.installation import require_schemas
 from crypto_core.database.state.journal import Journal, chained
 from crypto_core.database.state.journal_chain import Chain
 from crypto_core.database.state.journal_entry import JournalEntry, microseconds, moment_of
 from crypto_core.errors import (
-    DatabaseError,
-    KeydeckError,
     KmsError,
-    ReadOnlyError,
     RefusedError,
     SettingsError,
 )
+from crypto_core.guard.guard import Guard
 from crypto_core.guard.outcome import Outcome
 from crypto_core.guard.signature import Signature, Signer, digest_of
 from crypto_core.text.cleaning import clean
@@ -137,6 +134,7 @@ class JournalCheckpoints:
         self._signer = signer
         self._read_only = read_only
         self._clock = clock
+        self._guard = Guard(journal, read_only=read_only, ready=require_schemas(journal.engine))
 
     @property
     def possible(self) -> bool:
@@ -150,37 +148,30 @@ class JournalCheckpoints:
         without a signing key or with one that can't sign, RefusedError for a journal that is empty or broken,
         KmsError, MissingSchemaError, DatabaseError.
         """
-        if self._read_only:
-            raise ReadOnlyError("Cannot make a checkpoint: Keydeck is read only.")
+        self._guard.may_change("make a checkpoint")
         if self._signer is None:
             raise SettingsError(
                 "No signing key is configured: the journal stays unanchored.",
                 remedy="Set KEYDECK_SIGNING_KEY to a KMS key for signing (SIGN_VERIFY) or HMAC.",
             )
-        require_schema(self._journal.engine)
         actor = self._journal.actor()
-        try:
+        with self._guard.recording(ACTION, "journal"):
             last = self._end()
             drafted = Checkpoint(last.seq, last.digest, self._clock(), Signature("", "", b""))
-            made = Checkpoint(last.seq, last.digest, drafted.at, self._signer.sign(drafted.signed))
-        except KeydeckError as error:
-            outcome = Outcome.REFUSED if isinstance(error, RefusedError) else Outcome.FAILED
-            with suppress(DatabaseError):
-                self._journal.record(ACTION, "journal", outcome, {"reason": error.message}, actor=actor)
-            raise
-        with connected(self._journal.engine, write=True) as connection:
-            row = {"seq": made.seq, "digest": made.digest, "at": made.at, "actor": clean(actor, 500)}
-            signature = made.signature
-            row |= {
-                "key_arn": signature.key_arn,
-                "algorithm": signature.algorithm,
-                "signature": signature.value,
-            }
-            connection.execute(insert(table), row)
-            subject = f"journal up to entry {made.seq}"
-            self._journal.record(
-                ACTION, subject, Outcome.DONE, made.as_json(), within=connection, actor=actor
-            )
+            signature = self._signer.sign(drafted.signed)
+            made = replace(drafted, signature=signature)
+            with connected(self._journal.engine, write=True) as connection:
+                row = {"seq": made.seq, "digest": made.digest, "at": made.at, "actor": clean(actor, 500)}
+                row |= {
+                    "key_arn": signature.key_arn,
+                    "algorithm": signature.algorithm,
+                    "signature": signature.value,
+                }
+                connection.execute(insert(table), row)
+                subject = f"journal up to entry {made.seq}"
+                self._journal.record(
+                    ACTION, subject, Outcome.DONE, made.as_json(), within=connection, actor=actor
+                )
         return made
 
     def verify(self, *, kept: Sequence[Checkpoint] = ()) -> JournalCheck:
