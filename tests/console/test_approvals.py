@@ -22,11 +22,11 @@ from console.sandbox.world import World
 from console.settings import load
 from crypto_core.database.state.approval_book import ApprovalBook
 from crypto_core.database.state.journal import Journal
-from crypto_core.errors import ApprovalNeededError, SettingsError
+from crypto_core.errors import ApprovalNeededError, RefusedError, SettingsError
 from crypto_core.guard.consent import Consent
 from crypto_core.keys.changes import service
 from crypto_core.reencryption.jobs.model import JobOptions
-from crypto_core.reencryption.jobs.undo import RestorePlan
+from crypto_core.reencryption.jobs.undo import PurgePlan, RestorePlan
 from crypto_core.reencryption.plan import Selection, Verb
 
 Keydeck = Callable[..., Any]
@@ -136,17 +136,29 @@ def test_tokens_and_backups_wait_for_it_too_however_few(
     with pytest.raises(ApprovalNeededError):
         jobs.start(job_plan, Consent.by_option(job_plan))
 
-    with pytest.raises(ApprovalNeededError, match="Put back 1 envelope that job"):
-        undoing.restore(
-            RestorePlan(job, 1, (world.old_key.arn,)),
-            Consent.by_option(RestorePlan(job, 1, (world.old_key.arn,))),
-        )
-    purge = undoing.plan_purge()
-    with pytest.raises(ApprovalNeededError, match="Forget 1 replaced envelope for good") as caught:
-        undoing.purge(purge, Consent.by_option(purge))
-    assert undoing.plan_purge().envelopes == 1
+    one = Selection((world.sealed_under(world.old_key)[1],))
+    one_plan = jobs.plan(Verb.REENCRYPT, one, world.current_key.arn, JobOptions())
+    with pytest.raises(ApprovalNeededError) as caught:
+        jobs.start(one_plan, Consent.by_option(one_plan))
     approve(container, caught.value)
-    assert undoing.purge(undoing.plan_purge(), Consent.by_option(purge)) == 1
+    moved = jobs.start(one_plan, Consent.by_option(one_plan))
+    assert jobs.join(moved).done == 1
+    restore = undoing.plan_restore(moved)
+    with pytest.raises(ApprovalNeededError, match="Put back 1 envelope that job"):
+        undoing.restore(restore, Consent.by_option(restore))
+    made_up = RestorePlan(job, 1, (world.old_key.arn,))
+    with pytest.raises(RefusedError, match="No envelope is kept"):
+        undoing.restore(made_up, Consent.by_option(made_up))
+
+    purge = undoing.plan_purge()
+    with pytest.raises(ApprovalNeededError, match="Forget 2 replaced envelopes for good") as caught:
+        undoing.purge(purge, Consent.by_option(purge))
+    assert undoing.plan_purge().envelopes == 2
+    approve(container, caught.value)
+    fewer = PurgePlan(1)
+    with pytest.raises(RefusedError, match="Now: Forget 2 replaced envelopes"):
+        undoing.purge(fewer, Consent.by_option(fewer))
+    assert undoing.purge(undoing.plan_purge(), Consent.by_option(purge)) == 2
     told = [(e.action, e.outcome) for e in container.journal.entries()]
     for entry in (("backups purge", "dry run"), ("backups purge", "refused"), ("reencrypt", "refused")):
         assert entry in told
