@@ -9,22 +9,10 @@ from crypto_core.findings.severity import Severity
 from crypto_core.text.cleaning import clean
 from screens.ages import span
 from screens.facts import Facts
-from screens.signs import EVIDENCE_STYLES, SIGNS, Sign, format_style, row_sign
+from screens.signs import EVIDENCE_STYLES, SIGNS, format_style, row_sign
 from screens.widgets.cells import fit_middle
 from screens.widgets.table.columns import Cell, Column
 from screens.widgets.table.listing import Listing
-
-
-def _reference(row: InventoryRow, _facts: Facts) -> Cell:
-    return str(row.ref), ""
-
-
-def _organisation(row: InventoryRow, _facts: Facts) -> Cell:
-    return row.organisation, ""
-
-
-def _provider(row: InventoryRow, _facts: Facts) -> Cell:
-    return row.provider, ""
 
 
 def _format(row: InventoryRow, _facts: Facts) -> Cell:
@@ -65,14 +53,14 @@ def _about(row: InventoryRow, _facts: Facts) -> Cell:
     return "  ".join(f"{name} {value}" for name, value in row.shown if value), "$muted"
 
 
-def _sign(row: InventoryRow, facts: Facts) -> Sign:
-    return row_sign(row, facts.key_words)
+def _reference(row: InventoryRow, _facts: Facts) -> Cell:
+    return str(row.ref), ""
 
 
 COLUMNS: tuple[Column[InventoryRow], ...] = (
     Column("reference", "token reference", _reference, SortKey.REFERENCE, 30, 60, 0, cut=fit_middle),
-    Column("org", "org", _organisation, SortKey.ORGANISATION, 8, 24, 3),
-    Column("provider", "provider", _provider, SortKey.PROVIDER, 10, 12, 5),
+    Column("org", "org", lambda row, _: (row.organisation, ""), SortKey.ORGANISATION, 8, 24, 3),
+    Column("provider", "provider", lambda row, _: (row.provider, ""), SortKey.PROVIDER, 10, 12, 5),
     Column("format", "format", _format, SortKey.FORMAT, 12, 12, 1),
     Column("key", "key · material", _key, SortKey.KEY, 14, 26, 2),
     Column("evidence", "evidence", _evidence, SortKey.EVIDENCE, 8, 10, 4),
@@ -91,7 +79,7 @@ LISTING: Listing[InventoryRow] = Listing(
     sort=SortKey.STATE.value,
     identity=lambda row: row.ref,
     reference=lambda row: clean(row.ref),
-    sign=_sign,
+    sign=lambda row, facts: row_sign(row, facts.key_words),
     record=lambda row: row.as_json(),
     one="token",
     many="tokens",

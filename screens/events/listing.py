@@ -57,17 +57,9 @@ def _time(row: StoredEvent, facts: Facts) -> Cell:
     return (clock_time(row.event.time, facts.moment), "") if row.event.dated else ("undated", "$warning")
 
 
-def _name(row: StoredEvent, _facts: Facts) -> Cell:
-    return row.event.name or "-", ""
-
-
 def _principal(row: StoredEvent, _facts: Facts) -> Cell:
     human = row.event.principal.is_human
     return principal_words(row.event.principal), "$warning" if human else ""
-
-
-def _ip(row: StoredEvent, _facts: Facts) -> Cell:
-    return row.event.source_ip or "-", ""
 
 
 def _key(row: StoredEvent, facts: Facts) -> Cell:
@@ -83,24 +75,8 @@ def _error(row: StoredEvent, _facts: Facts) -> Cell:
     return (row.event.error_code, "$error") if row.event.failed else ("-", "$muted")
 
 
-def _region(row: StoredEvent, _facts: Facts) -> Cell:
-    return row.event.region, "$muted"
-
-
-def _session(row: StoredEvent, _facts: Facts) -> Cell:
-    return row.event.principal.session, ""
-
-
-def _account(row: StoredEvent, _facts: Facts) -> Cell:
-    return row.event.account, ""
-
-
-def _agent(row: StoredEvent, _facts: Facts) -> Cell:
-    return row.event.user_agent, "$muted"
-
-
-def _source(row: StoredEvent, _facts: Facts) -> Cell:
-    return row.event.source.removesuffix(".amazonaws.com"), "$muted"
+def _service(row: StoredEvent) -> str:
+    return row.event.source.removesuffix(".amazonaws.com")
 
 
 def _note(row: StoredEvent, _facts: Facts) -> Cell:
@@ -128,18 +104,20 @@ def _record(row: StoredEvent) -> dict[str, Any]:
 
 COLUMNS: tuple[Column[StoredEvent], ...] = (
     Column("time", "time", _time, "time", 8, 19, 0),
-    Column("name", "event", _name, "", 15, 24, 1),
+    Column("name", "event", lambda row, _: (row.event.name or "-", ""), "", 15, 24, 1),
     Column("principal", "principal", _principal, "", 15, 30, 2),
     Column("error", "error", _error, "", 12, 24, 3),
-    Column("ip", "from", _ip, "", 12, 24, 4),
+    Column("ip", "from", lambda row, _: (row.event.source_ip or "-", ""), "", 12, 24, 4),
     Column("key", "key · material", _key, "", 12, 26, 5),
     Column("token", "token", _token, "", 16, 44, 6, cut=fit_middle),
-    Column("region", "Region", _region, "", 9, 16, 7),
+    Column("region", "Region", lambda row, _: (row.event.region, "$muted"), "", 9, 16, 7),
     Column("note", "note", _note, "", 8, 60, 8, shown=False),
-    Column("session", "session", _session, "", 8, 30, 9, shown=False),
-    Column("account", "account", _account, "", 12, 14, 10, shown=False),
-    Column("source", "source", _source, "", 4, 24, 11, shown=False),
-    Column("agent", "user agent", _agent, "", 20, 120, 12, shown=False),
+    Column("session", "session", lambda row, _: (row.event.principal.session, ""), "", 8, 30, 9, shown=False),
+    Column("account", "account", lambda row, _: (row.event.account, ""), "", 12, 14, 10, shown=False),
+    Column("source", "source", lambda row, _: (_service(row), "$muted"), "", 4, 24, 11, shown=False),
+    Column(
+        "agent", "user agent", lambda row, _: (row.event.user_agent, "$muted"), "", 20, 120, 12, shown=False
+    ),
 )
 
 LISTING: Listing[StoredEvent] = Listing(

@@ -5,27 +5,14 @@ from __future__ import annotations
 from crypto_core.findings.finding import Finding
 from crypto_core.findings.severity import Severity
 from crypto_core.key_names import is_key_arn, short_key
-from crypto_core.lists.filter_language import Field, Value
-from crypto_core.lists.in_memory import MemorySource
-from crypto_core.lists.paging import PagedSource
+from crypto_core.lists.filter_language import Field
 from crypto_core.trail.store.suppressions import Suppressed, sift
 from screens.ages import ago
 from screens.facts import Facts
-from screens.signs import SIGNS, Sign
+from screens.signs import SIGNS
 from screens.widgets.table.columns import Cell, Column
 from screens.widgets.table.listing import Listing
-
-FIELDS: dict[str, Field] = {
-    field.name: field
-    for field in (
-        Field("severity", values=tuple(s.value for s in Severity if s is not Severity.NONE)),
-        Field("rule"),
-        Field("subject"),
-        Field("title"),
-        Field("control"),
-        Field("technique"),
-    )
-}
+from screens.widgets.table.memory_rows import MemoryRows
 
 
 def subject_words(finding: Finding, facts: Facts) -> str:
@@ -39,47 +26,8 @@ def _severity(finding: Finding, _facts: Facts) -> Cell:
     return finding.severity.value, SIGNS[finding.severity].style
 
 
-def _title(finding: Finding, _facts: Facts) -> Cell:
-    return finding.title, "bold"
-
-
-def _subject(finding: Finding, facts: Facts) -> Cell:
-    return subject_words(finding, facts), ""
-
-
-def _rule(finding: Finding, _facts: Facts) -> Cell:
-    return finding.rule, "$muted"
-
-
-def _controls(finding: Finding, _facts: Facts) -> Cell:
-    return ", ".join(finding.controls), "$muted"
-
-
-def _techniques(finding: Finding, _facts: Facts) -> Cell:
-    return ", ".join(finding.techniques), "$muted"
-
-
 def _last(finding: Finding, facts: Facts) -> Cell:
     return (ago(finding.last_at, facts.moment) if finding.last_at else "-"), "$muted"
-
-
-def _sign(finding: Finding, _facts: Facts) -> Sign:
-    return SIGNS[finding.severity]
-
-
-def _read(facts: Facts, finding: Finding, field: str) -> Value:
-    match field:
-        case "severity":
-            return finding.severity.value
-        case "rule":
-            return finding.rule
-        case "subject":
-            return (finding.subject, finding.subject.rsplit("/", 1)[-1], subject_words(finding, facts))
-        case "control":
-            return finding.controls
-        case "technique":
-            return finding.techniques
-    return finding.title
 
 
 def told(facts: Facts) -> tuple[Finding, ...]:
@@ -114,42 +62,57 @@ def events_filter(finding: Finding) -> str:
     return "id:" + ",".join(f'"{event_id}"' for event_id in ids) if ids else ""
 
 
-def source(facts: Facts) -> PagedSource[Finding]:
-    """Return the findings that are known by now, the worst first."""
-    return MemorySource(
-        lambda: told(facts),
-        fields=FIELDS,
-        read=lambda finding, field: _read(facts, finding, field),
-        identity=lambda finding: f"{finding.rule} {finding.subject} {finding.title}",
-        free=("title", "subject", "rule"),
-        sorts={
-            "severity": lambda finding: finding.severity.rank,
-            "title": lambda finding: finding.title,
-            "subject": lambda finding: subject_words(finding, facts),
-            "rule": lambda finding: finding.rule,
-            "last": lambda finding: int(finding.last_at.timestamp()) if finding.last_at else 0,
-        },
-    )
+COLUMNS: tuple[Column[Finding], ...] = (
+    Column("severity", "severity", _severity, "severity", 10, 11, 0),
+    Column("title", "finding", lambda finding, _: (finding.title, "bold"), "title", 30, 90, 1),
+    Column("subject", "about", lambda f, facts: (subject_words(f, facts), ""), "subject", 18, 40, 2),
+    Column("rule", "rule", lambda finding, _: (finding.rule, "$muted"), "rule", 16, 26, 3),
+    Column(
+        "controls", "controls", lambda f, _: (", ".join(f.controls), "$muted"), "", 20, 60, 4, shown=False
+    ),
+    Column(
+        "techniques", "ATT&CK", lambda f, _: (", ".join(f.techniques), "$muted"), "", 10, 40, 5, shown=False
+    ),
+    Column("last", "last seen", _last, "last", 9, 12, 4),
+)
 
+ROWS: MemoryRows[Finding] = MemoryRows(
+    told,
+    {
+        Field("severity", values=tuple(s.value for s in Severity if s is not Severity.NONE)): (
+            lambda finding, _: finding.severity.value
+        ),
+        Field("rule"): lambda finding, _: finding.rule,
+        Field("subject"): lambda finding, facts: (
+            finding.subject,
+            finding.subject.rsplit("/", 1)[-1],
+            subject_words(finding, facts),
+        ),
+        Field("title"): lambda finding, _: finding.title,
+        Field("control"): lambda finding, _: finding.controls,
+        Field("technique"): lambda finding, _: finding.techniques,
+    },
+    identity=lambda finding: f"{finding.rule} {finding.subject} {finding.title}",
+    free=("title", "subject", "rule"),
+    sorts={
+        "severity": lambda finding, _: finding.severity.rank,
+        "title": lambda finding, _: finding.title,
+        "subject": subject_words,
+        "rule": lambda finding, _: finding.rule,
+        "last": lambda finding, _: int(finding.last_at.timestamp()) if finding.last_at else 0,
+    },
+)
 
 LISTING: Listing[Finding] = Listing(
     name="findings",
-    columns=(
-        Column("severity", "severity", _severity, "severity", 10, 11, 0),
-        Column("title", "finding", _title, "title", 30, 90, 1),
-        Column("subject", "about", _subject, "subject", 18, 40, 2),
-        Column("rule", "rule", _rule, "rule", 16, 26, 3),
-        Column("controls", "controls", _controls, "", 20, 60, 4, shown=False),
-        Column("techniques", "ATT&CK", _techniques, "", 10, 40, 5, shown=False),
-        Column("last", "last seen", _last, "last", 9, 12, 4),
-    ),
-    source=source,
-    fields=FIELDS,
+    columns=COLUMNS,
+    source=ROWS,
+    fields=ROWS.fields,
     sort="severity",
     worst_first="severity",
     identity=lambda finding: (finding.rule, finding.subject, finding.title),
     reference=lambda finding: finding.subject,
-    sign=_sign,
+    sign=lambda finding, _: SIGNS[finding.severity],
     record=lambda finding: finding.as_json(),
     one="finding",
     many="findings",

@@ -5,47 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 from crypto_core.incidents.model import IncidentState, IncidentView
-from crypto_core.lists.filter_language import Field, Value
-from crypto_core.lists.in_memory import MemorySource
-from crypto_core.lists.paging import PagedSource
+from crypto_core.lists.filter_language import Field
 from crypto_core.text.cleaning import clean
 from screens.ages import ago
 from screens.facts import Facts
-from screens.incidents.words import budget, incident_sign, person, subject, there, through
+from screens.incidents.words import budget, incident_sign, person, runbook_words, subject, there, through
 from screens.incidents.work import incident_work
-from screens.signs import Sign
 from screens.widgets.cells import fit_middle
 from screens.widgets.table.columns import Cell, Column
 from screens.widgets.table.listing import Listing
+from screens.widgets.table.memory_rows import MemoryRows
 
 MOST = 1_000
 """Incidents that are listed, the newest."""
-FIELDS: dict[str, Field] = {
-    field.name: field
-    for field in (
-        Field("state", values=tuple(s.value for s in IncidentState)),
-        Field("title"),
-        Field("subject"),
-        Field("runbook"),
-        Field("by"),
-    )
-}
-
-
-def _number(view: IncidentView, _facts: Facts) -> Cell:
-    return view.incident.name, "bold"
-
-
-def _state(view: IncidentView, facts: Facts) -> Cell:
-    return view.incident.state.value, incident_sign(view, facts.moment).style
-
-
-def _title(view: IncidentView, _facts: Facts) -> Cell:
-    return view.incident.title, ""
-
-
-def _subject(view: IncidentView, facts: Facts) -> Cell:
-    return subject(view.incident.scope, facts), "$muted"
 
 
 def _step(view: IncidentView, _facts: Facts) -> Cell:
@@ -55,10 +27,6 @@ def _step(view: IncidentView, _facts: Facts) -> Cell:
     if current is None:
         return f"{through(view)} done: close it", "$success"
     return f"{through(view)} {current.step.title}", ""
-
-
-def _age(view: IncidentView, facts: Facts) -> Cell:
-    return ago(view.incident.declared_at, facts.moment), "$muted"
 
 
 def _budget(view: IncidentView, facts: Facts) -> Cell:
@@ -75,45 +43,51 @@ def _who(view: IncidentView, facts: Facts) -> Cell:
     return there(view.present, facts.moment) or "nobody", "" if view.present else "$warning"
 
 
-def _runbook(view: IncidentView, _facts: Facts) -> Cell:
-    return f"{view.runbook.id} {view.runbook.version}", "$muted"
+def _state(view: IncidentView, facts: Facts) -> Cell:
+    return view.incident.state.value, incident_sign(view, facts.moment).style
 
 
-def _sign(view: IncidentView, facts: Facts) -> Sign:
-    return incident_sign(view, facts.moment)
+def _age(view: IncidentView, facts: Facts) -> Cell:
+    return ago(view.incident.declared_at, facts.moment), "$muted"
 
 
-def _read(view: IncidentView, field: str) -> Value:
-    match field:
-        case "state":
-            return view.incident.state.value
-        case "title":
-            return view.incident.title
-        case "runbook":
-            return view.runbook.id
-        case "by":
-            return view.incident.declared_by
-    return str(view.incident.scope)
+def _subject(view: IncidentView, facts: Facts) -> Cell:
+    return subject(view.incident.scope, facts), "$muted"
 
 
-def source(facts: Facts) -> PagedSource[IncidentView]:
-    """Return the incidents as they are whenever they are asked for."""
-    return MemorySource(
-        lambda: incident_work(facts).incidents(limit=MOST),
-        fields=FIELDS,
-        read=_read,
-        identity=lambda view: view.incident.id,
-        free=("title", "subject", "by"),
-        sorts={
-            # Descending, as the list begins: open ones on top, the newest first.
-            "incident": lambda view: (
-                view.incident.id + (10**9 if view.incident.state is IncidentState.OPEN else 0)
-            ),
-            "state": lambda view: view.incident.state.value,
-            "title": lambda view: view.incident.title,
-            "age": lambda view: int(view.incident.declared_at.timestamp()),
-        },
-    )
+COLUMNS: tuple[Column[IncidentView], ...] = (
+    Column("incident", "incident", lambda view, _: (view.incident.name, "bold"), "incident", 8, 10, 0),
+    Column("title", "title", lambda view, _: (view.incident.title, ""), "title", 18, 34, 1),
+    Column("step", "step", _step, "", 20, 48, 2),
+    Column("budget", "budget", _budget, "", 12, 34, 3),
+    Column("who", "who", _who, "", 8, 20, 4),
+    Column("age", "begun", _age, "age", 9, 12, 5),
+    Column("subject", "about", _subject, "", 14, 40, 6, cut=fit_middle),
+    Column("state", "state", _state, "state", 6, 8, 7, shown=False),
+    Column("runbook", "runbook", lambda view, _: (runbook_words(view), "$muted"), "", 14, 24, 8, shown=False),
+)
+
+ROWS: MemoryRows[IncidentView] = MemoryRows(
+    lambda facts: incident_work(facts).incidents(limit=MOST),
+    {
+        Field("state", values=tuple(s.value for s in IncidentState)): lambda v, _: v.incident.state.value,
+        Field("title"): lambda view, _: view.incident.title,
+        Field("subject"): lambda view, _: str(view.incident.scope),
+        Field("runbook"): lambda view, _: view.runbook.id,
+        Field("by"): lambda view, _: view.incident.declared_by,
+    },
+    identity=lambda view: view.incident.id,
+    free=("title", "subject", "by"),
+    sorts={
+        # Descending, as the list begins: open ones on top, the newest first.
+        "incident": lambda view, _: (
+            view.incident.id + (10**9 if view.incident.state is IncidentState.OPEN else 0)
+        ),
+        "state": lambda view, _: view.incident.state.value,
+        "title": lambda view, _: view.incident.title,
+        "age": lambda view, _: int(view.incident.declared_at.timestamp()),
+    },
+)
 
 
 def _record(view: IncidentView) -> dict[str, Any]:
@@ -136,24 +110,14 @@ def _record(view: IncidentView) -> dict[str, Any]:
 
 LISTING: Listing[IncidentView] = Listing(
     name="incidents",
-    columns=(
-        Column("incident", "incident", _number, "incident", 8, 10, 0),
-        Column("title", "title", _title, "title", 18, 34, 1),
-        Column("step", "step", _step, "", 20, 48, 2),
-        Column("budget", "budget", _budget, "", 12, 34, 3),
-        Column("who", "who", _who, "", 8, 20, 4),
-        Column("age", "begun", _age, "age", 9, 12, 5),
-        Column("subject", "about", _subject, "", 14, 40, 6, cut=fit_middle),
-        Column("state", "state", _state, "state", 6, 8, 7, shown=False),
-        Column("runbook", "runbook", _runbook, "", 14, 24, 8, shown=False),
-    ),
-    source=source,
-    fields=FIELDS,
+    columns=COLUMNS,
+    source=ROWS,
+    fields=ROWS.fields,
     sort="incident",
     descending=True,
     identity=lambda view: view.incident.id,
     reference=lambda view: view.incident.name,
-    sign=_sign,
+    sign=lambda view, facts: incident_sign(view, facts.moment),
     record=_record,
     one="incident",
     many="incidents",

@@ -58,6 +58,11 @@ def subject(scope: IncidentScope, facts: Facts) -> str:
     return facts.key_words.long(scope.key) if scope.key else clean(str(scope), 400)
 
 
+def runbook_words(view: IncidentView) -> str:
+    """Return which runbook is worked through, and which version of it."""
+    return f"{view.runbook.id} {view.runbook.version}"
+
+
 def through(view: IncidentView) -> str:
     """Return which step it is at: "6 of 11"; the ended ones do not count twice."""
     current = view.current

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from crypto_core.reencryption.jobs.model import JobState, JobView
+from crypto_core.reencryption.jobs.model import Job, JobState, JobView
 from crypto_core.reencryption.plan import Verb
 from screens.ages import span
 from screens.facts import Facts
@@ -24,6 +24,11 @@ def state_sign(view: JobView) -> Sign:
     if view.state is JobState.DONE and view.poisoned:
         return Sign("▲", "$warning")
     return SIGNS[view.state]
+
+
+def what_words(job: Job) -> str:
+    """Return what a job does to which tokens: "re-encrypt: every token under …9f2c"."""
+    return f"{job.verb.words}: {job.selection}"
 
 
 def at_work(view: JobView) -> int:

@@ -47,12 +47,12 @@ def fact_lines(key: KeyState, status: Status | None, now: datetime, width: int) 
 
 
 def _title(key: KeyState, status: Status | None, now: datetime) -> Line:
-    sign, state, style = state_words(key, now)
+    sign, state = state_words(key, now)
     words = [clean(key.spec), clean(key.origin), _multi_region(key)]
     count = status.tokens_under(key.key_arn) if status else None
     content = Content.assemble(
-        (f"{sign} ", style),
-        (state if key.state else "state unknown", f"bold {style}"),
+        (f"{sign.text} ", sign.style),
+        (state if key.state else "state unknown", f"bold {sign.style}"),
         ("".join(f" · {word}" for word in words if word), "$muted"),
         "    ",
         (tokens(count) if count is not None else "", "bold"),

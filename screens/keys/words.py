@@ -7,23 +7,21 @@ from datetime import datetime
 from crypto_core.keys.state import KeyState
 from crypto_core.text.cleaning import clean
 from screens.ages import day
+from screens.signs import Sign
 
 UNKNOWN = ("?", "$disabled")
 
 
-def state_words(key: KeyState, now: datetime) -> tuple[str, str, str]:
-    """Return the key's sign, its state in words, and their style."""
+def state_words(key: KeyState, now: datetime) -> tuple[Sign, str]:
+    """Return the key's sign, and its state in words."""
     if key.state is None:
-        return "○", "?", "$disabled"
+        return Sign("○", "$disabled"), "?"
     if key.state == "Enabled":
-        return "●", "Enabled", "$success"
+        return Sign("●", "$success"), "Enabled"
     if key.state == "PendingDeletion":
-        return (
-            "✖",
-            f"deletion {day(key.deletion_at, now)}" if key.deletion_at else "pending deletion",
-            "$error",
-        )
-    return "▲", clean(key.state, 40), "$warning"
+        on = f"deletion {day(key.deletion_at, now)}" if key.deletion_at else "pending deletion"
+        return Sign("✖", "$error"), on
+    return Sign("▲", "$warning"), clean(key.state, 40)
 
 
 def rotation_words(key: KeyState) -> tuple[str, str]:
