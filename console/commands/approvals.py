@@ -31,10 +31,9 @@ def approvals() -> None:
 @click.option("--all", "all_", is_flag=True, help="Also what was decided, used, or is over.")
 @click.option("--limit", type=click.IntRange(min=1), default=200, show_default=True, metavar="N")
 @json_option
-@click.pass_context
-def list_(ctx: click.Context, *, all_: bool, limit: int, as_json: bool) -> None:
+def list_(*, all_: bool, limit: int, as_json: bool) -> None:
     """List what waits for approval, the newest first."""
-    with services_of(ctx) as services:
+    with services_of() as services:
         found = services.approvals.requests(pending=not all_, limit=limit)
     if as_json:
         print_json({"approvals": [_document(one) for one in found]})
@@ -51,10 +50,9 @@ def list_(ctx: click.Context, *, all_: bool, limit: int, as_json: bool) -> None:
 @approvals.command()
 @_request
 @json_option
-@click.pass_context
-def show(ctx: click.Context, *, request: UUID, as_json: bool) -> None:
+def show(*, request: UUID, as_json: bool) -> None:
     """Show one request with its whole plan."""
-    with services_of(ctx) as services:
+    with services_of() as services:
         found = services.approvals.show(request)
     if as_json:
         print_json(_document(found) | {"plan": found.plan})
@@ -66,24 +64,22 @@ def show(ctx: click.Context, *, request: UUID, as_json: bool) -> None:
 @_request
 @_yes
 @json_option
-@click.pass_context
-def approve(ctx: click.Context, *, request: UUID, yes: bool, as_json: bool) -> None:
+def approve(*, request: UUID, yes: bool, as_json: bool) -> None:
     """Approve a request of somebody else: exactly this plan, once, within its time."""
-    _decide(ctx, request, approve=True, yes=yes, as_json=as_json)
+    _decide(request, approve=True, yes=yes, as_json=as_json)
 
 
 @approvals.command()
 @_request
 @_yes
 @json_option
-@click.pass_context
-def deny(ctx: click.Context, *, request: UUID, yes: bool, as_json: bool) -> None:
+def deny(*, request: UUID, yes: bool, as_json: bool) -> None:
     """Deny a request, also one that was approved and is not used yet."""
-    _decide(ctx, request, approve=False, yes=yes, as_json=as_json)
+    _decide(request, approve=False, yes=yes, as_json=as_json)
 
 
-def _decide(ctx: click.Context, request: UUID, *, approve: bool, yes: bool, as_json: bool) -> None:
-    with services_of(ctx) as services:
+def _decide(request: UUID, *, approve: bool, yes: bool, as_json: bool) -> None:
+    with services_of() as services:
         if not yes:
             _print(services.approvals.show(request), err=True)
             _agree("approve" if approve else "deny")

@@ -24,12 +24,9 @@ def backups() -> None:
 @click.option("--dry-run", is_flag=True, help="Say how many there are; change nothing.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @json_option
-@click.pass_context
-def purge(
-    ctx: click.Context, *, job: int | None, before: datetime | None, dry_run: bool, yes: bool, as_json: bool
-) -> int:
+def purge(*, job: int | None, before: datetime | None, dry_run: bool, yes: bool, as_json: bool) -> int:
     """Forget replaced envelopes for good: what they were of can no longer be restored."""
-    with services_of(ctx) as services:
+    with services_of() as services:
         plan = services.undoing.plan_purge(job=job, before=before)
         purged = 0
         if plan.envelopes and not dry_run:

@@ -30,9 +30,7 @@ _HEADERS = ("severity", "reference", "org", "provider", "format", "key", "materi
 )
 @json_option
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV.")
-@click.pass_context
 def connections(
-    ctx: click.Context,
     *,
     filter_: str,
     sort: str,
@@ -45,7 +43,7 @@ def connections(
     if as_json and as_csv:
         raise click.UsageError("Choose --json or --csv.")
     query = Query(filter_, sort, reverse)
-    with services_of(ctx) as services:
+    with services_of() as services:
         total = services.services.inventory.count(query)
         rows = _rows(services, query, limit)
         if as_json:
@@ -70,14 +68,13 @@ def connections(
 @click.argument("reference")
 @trust_option
 @json_option
-@click.pass_context
-def inspect(ctx: click.Context, *, reference: str, trust: tuple[str, ...], as_json: bool) -> int:
+def inspect(*, reference: str, trust: tuple[str, ...], as_json: bool) -> int:
     """Show how one token is stored, field by field, never the plaintext.
 
     REFERENCE is table.column:row-id, or table:row-id for every token of a row.
     """
     parsed = parse_reference(reference)
-    with services_of(ctx, trust=trust) as services:
+    with services_of(trust=trust) as services:
         refs = services.catalogue().references(parsed)
         found = []
         for ref in refs:

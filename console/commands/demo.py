@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from console.commands.session import read_only_asked
 from console.printed.printing import print_json, say
 
 if TYPE_CHECKING:
@@ -44,9 +45,7 @@ _LIST = "list"
     help="How many times faster than the script the intruder moves; your own times are never scaled.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print a game day's score as one JSON document.")
-@click.pass_context
 def demo(
-    ctx: click.Context,
     *,
     connections: int,
     seed: int,
@@ -76,7 +75,7 @@ def demo(
     from crypto_core.database.state.installation import install
 
     on_terminal = sys.stdin.isatty() and sys.stdout.isatty() and not drill
-    read_only = (ctx.find_root().obj or {}).get("read_only")
+    read_only = read_only_asked()
     if scenario is not None and read_only:
         raise click.UsageError("Nobody can respond with --read-only: leave it out.")
     with terminate_on_signal():

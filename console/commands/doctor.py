@@ -28,8 +28,7 @@ _INDENT = " " * 13
 
 @click.command()
 @json_option
-@click.pass_context
-def doctor(ctx: click.Context, *, as_json: bool) -> int:
+def doctor(*, as_json: bool) -> int:
     """Look whether all is in place: machine, settings, database, AWS, events, sandbox. Changes nothing.
 
     Exit code 1 if anything has failed, 2 if the settings can't be used.
@@ -40,7 +39,7 @@ def doctor(ctx: click.Context, *, as_json: bool) -> int:
 
     settings: LoadedSettings | SettingsError
     try:
-        settings = loaded(ctx)
+        settings = loaded()
     except SettingsError as error:
         settings = error
     found = FullDiagnosis(settings).examine(in_order=True)

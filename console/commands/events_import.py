@@ -33,8 +33,7 @@ _STOPPING = "Stopping; what was read is kept. Once more to stop at once."
 @click.argument("paths", nargs=-1, required=True, metavar="PATH...")
 @click.option("--again", is_flag=True, help="Read files again that are known and unchanged.")
 @json_option
-@click.pass_context
-def import_(ctx: click.Context, *, paths: tuple[str, ...], again: bool, as_json: bool) -> int:
+def import_(*, paths: tuple[str, ...], again: bool, as_json: bool) -> int:
     """Read CloudTrail's files, and all below folders, into the local store.
 
     Gzip or plain; JSON, JSON lines, or what `aws cloudtrail lookup-events` prints. - reads standard input.
@@ -44,7 +43,7 @@ def import_(ctx: click.Context, *, paths: tuple[str, ...], again: bool, as_json:
     for path in paths:
         if path != STDIN and not os.path.lexists(path):
             raise click.UsageError(f"There is no {clean(path, 300)}.")
-    store = open_events(loaded(ctx).settings)
+    store = open_events(loaded().settings)
     try:
         with cancelled_by_interrupt(_STOPPING) as cancelled, _progress() as shown, uncollected():
             report = FileImport(store).run(paths, shown, cancelled, again=again)
@@ -66,14 +65,13 @@ def import_(ctx: click.Context, *, paths: tuple[str, ...], again: bool, as_json:
 )
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @json_option
-@click.pass_context
-def vacuum(ctx: click.Context, *, days: int | None, yes: bool, as_json: bool) -> int:
+def vacuum(*, days: int | None, yes: bool, as_json: bool) -> int:
     """Forget old events and give their space back. What was reviewed or has a note stays.
 
     With 0 days nothing is forgotten, only space given back. Files whose events were forgotten are not read
     again by import, unless with --again.
     """
-    settings = loaded(ctx).settings
+    settings = loaded().settings
     if settings.read_only:
         raise ReadOnlyError("Events are not forgotten while read-only is set.")
     kept = settings.events_days if days is None else days

@@ -46,9 +46,7 @@ csv_option = click.option("--csv", "as_csv", is_flag=True, help="Print CSV.")
 @click.option("--oldest-first", is_flag=True, help="The oldest first.")
 @json_option
 @csv_option
-@click.pass_context
 def list_(
-    ctx: click.Context,
     *,
     filter_: str,
     since: datetime | None,
@@ -68,7 +66,7 @@ def list_(
         raise click.UsageError("Choose --json or --csv.")
     wanted = expression(filter_, since, until, service=service)
     query = Query(wanted, "time", descending=not oldest_first)
-    with store(ctx) as opened:
+    with store() as opened:
         summary = opened.events.summary(wanted)
         total = summary.events
         cut = (f"--limit: {limit:,} of {total:,} events",) if limit and limit < total else ()
@@ -96,12 +94,11 @@ def list_(
 @click.argument("event_id")
 @json_option
 @click.option("--raw", is_flag=True, help="Print the record alone, as it came.")
-@click.pass_context
-def show(ctx: click.Context, *, event_id: str, as_json: bool, raw: bool) -> None:
+def show(*, event_id: str, as_json: bool, raw: bool) -> None:
     """Show one event, the record as it came included."""
     if as_json and raw:
         raise click.UsageError("Choose --json or --raw.")
-    with store(ctx) as opened:
+    with store() as opened:
         stored = opened.events.event(event_id)
     if raw:
         click.echo(_ascii(stored.event.raw))
@@ -132,9 +129,7 @@ def show(ctx: click.Context, *, event_id: str, as_json: bool, raw: bool) -> None
 )
 @json_option
 @csv_option
-@click.pass_context
 def pivot(
-    ctx: click.Context,
     *,
     field: str,
     filter_: str,
@@ -149,7 +144,7 @@ def pivot(
     if as_json and as_csv:
         raise click.UsageError("Choose --json or --csv.")
     wanted = expression(filter_, since, until, service=service)
-    with store(ctx) as opened:
+    with store() as opened:
         hidden = opened.events.summary(wanted).hidden_service_events
         split = field in ("key", "material")
         most = _GROUPS if split or not limit else limit
@@ -193,14 +188,13 @@ def pivot(
 @click.argument("event_ids", nargs=-1, required=True, metavar="EVENT_ID…")
 @click.option("--note", metavar="TEXT", help='Write this on each of them; "" takes a note away.')
 @click.option("--undo", is_flag=True, help="They are no longer reviewed.")
-@click.pass_context
-def review(ctx: click.Context, *, event_ids: tuple[str, ...], note: str | None, undo: bool) -> None:
+def review(*, event_ids: tuple[str, ...], note: str | None, undo: bool) -> None:
     """Mark events as reviewed, or no longer so; with --note, what is to be said of them.
 
     It is kept in the store with the name of this user; what has a note is not forgotten with old events.
     """
     by = getpass.getuser()
-    with store(ctx) as opened:
+    with store() as opened:
         for event_id in event_ids:  # all or none of them
             opened.events.event(event_id)
         done = opened.events.review(event_ids, by, reviewed=not undo)

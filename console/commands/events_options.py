@@ -83,12 +83,12 @@ class OpenStore:
 
 
 @contextmanager
-def store(ctx: click.Context) -> Iterator[OpenStore]:
+def store() -> Iterator[OpenStore]:
     """Give the store alone: no database, and AWS only where a filter names a key by its alias."""
     from console.container import aliases_of, coverage_of
     from console.event_file import open_events
 
-    settings = loaded(ctx).settings
+    settings = loaded().settings
     read = aliases_of(settings)
 
     def aliases() -> Any:

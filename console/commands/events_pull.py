@@ -59,9 +59,7 @@ _SAID_EVERY = 20
 )
 @click.option("--yes", is_flag=True, help="Do not ask before a query that costs money.")
 @json_option
-@click.pass_context
 def pull(
-    ctx: click.Context,
     *,
     source: str,
     since: datetime | None,
@@ -81,7 +79,7 @@ def pull(
     """
     if validate and not source.startswith("s3"):
         raise click.UsageError("--validate checks the files of a bucket: use it with --from s3.")
-    with services_of(ctx) as services, cancelled_by_interrupt(_STOPPING) as cancelled:
+    with services_of() as services, cancelled_by_interrupt(_STOPPING) as cancelled:
         puller = services.event_puller
         plan = puller.plan(
             source,

@@ -31,8 +31,7 @@ _STOP = "Stopping."
 @click.command()
 @click.argument("reference")
 @json_option
-@click.pass_context
-def token(ctx: click.Context, *, reference: str, as_json: bool) -> None:
+def token(*, reference: str, as_json: bool) -> None:
     """Who opened one token, as far as CloudTrail can tell.
 
     REFERENCE is table.column:row-id, or table:row-id for every token of a row. Of a v2 token it is exact: its
@@ -40,7 +39,7 @@ def token(ctx: click.Context, *, reference: str, as_json: bool) -> None:
     instead.
     """
     parsed = parse_reference(reference)
-    with services_of(ctx) as services, cancelled_by_interrupt(_STOP) as cancelled:
+    with services_of() as services, cancelled_by_interrupt(_STOP) as cancelled:
         refs = (parsed,) if isinstance(parsed, TokenRef) else services.catalogue().references(parsed)
         found = [services.services.event_use.token_timeline(ref, cancelled=cancelled) for ref in refs]
         if not as_json:
@@ -56,13 +55,12 @@ def token(ctx: click.Context, *, reference: str, as_json: bool) -> None:
 @click.command()
 @click.argument("name")
 @json_option
-@click.pass_context
-def principal(ctx: click.Context, *, name: str, as_json: bool) -> None:
+def principal(*, name: str, as_json: bool) -> None:
     """Which tokens a principal opened, and which it could have opened.
 
     NAME is its ARN, the ARN of a role's session, or a part of the ARN such as role/platform or intruder.
     """
-    with services_of(ctx) as services, cancelled_by_interrupt(_STOP) as cancelled:
+    with services_of() as services, cancelled_by_interrupt(_STOP) as cancelled:
         radius = services.services.event_use.blast_radius(name, cancelled=cancelled)
     if as_json:
         print_json(radius.as_json())

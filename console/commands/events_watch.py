@@ -54,9 +54,7 @@ def _period(ctx: click.Context, param: click.Parameter, value: str | None) -> ti
 @click.option("--once", is_flag=True, help="Look once.")
 @click.option("--no-pull", is_flag=True, help="Fetch nothing: go by what the store holds.")
 @json_option
-@click.pass_context
 def watch(
-    ctx: click.Context,
     *,
     keys: tuple[str, ...],
     since: datetime | None,
@@ -77,7 +75,7 @@ def watch(
     told: tuple[str, ...] = ()
     look: WatchStatus | None = None
     stop = "Stopped watching."
-    with services_of(ctx) as services, cancelled_by_interrupt(stop) as cancelled:
+    with services_of() as services, cancelled_by_interrupt(stop) as cancelled:
         monitor = services.services.key_monitor
         watching = monitor.begin(keys, begin, pull=not no_pull, cancelled=cancelled)
         if watching.note:

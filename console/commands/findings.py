@@ -44,9 +44,7 @@ from screens.signs import SIGNS
 @click.option("--suppressed", "hidden", is_flag=True, help="List the suppressed findings too.")
 @click.option("--ocsf", is_flag=True, help="Print OCSF Detection Findings (class 2004), one JSON line each.")
 @click.option("--sigma", is_flag=True, help="Print the rules as Sigma rules, one YAML document each.")
-@click.pass_context
 def findings(
-    ctx: click.Context,
     *,
     as_json: bool,
     since: datetime | None,
@@ -60,7 +58,7 @@ def findings(
     Exit code 1 if there is anything; 3 if there is nothing, but what could not be examined may hide a
     finding of severity high or worse; else 0. Suppressed findings are counted, and don't count.
     """
-    if ctx.invoked_subcommand is not None:
+    if click.get_current_context().invoked_subcommand is not None:
         return 0
     if sum((as_json, ocsf, sigma)) > 1:
         raise click.UsageError("One of --json, --ocsf and --sigma.")
@@ -68,7 +66,7 @@ def findings(
         for document in documents(RULES):
             click.echo(f"---\n{json.dumps(document, indent=2, ensure_ascii=True)}")
         return 0
-    with services_of(ctx) as services:
+    with services_of() as services:
         posture, suppressed = _examine(services, since, until)
         if ocsf:
             _print_ocsf(services, posture, suppressed if hidden else ())
@@ -191,20 +189,18 @@ def _print_suppressed(one: Suppressed) -> None:
 )
 @click.option("--reason", required=True, help="Why this is expected.")
 @click.option("--days", required=True, type=click.IntRange(1, MOST_DAYS), help="For how long.")
-@click.pass_context
-def suppress(ctx: click.Context, rule: str, *, subject: str, reason: str, days: int) -> None:
+def suppress(rule: str, *, subject: str, reason: str, days: int) -> None:
     """Don't tell a rule's findings for a while. They are counted, and --suppressed lists them."""
-    with services_of(ctx) as services:
+    with services_of() as services:
         made = services.services.trail_rules.suppress(rule, subject, reason, days, _by(services))
     click.echo(f"Suppression {made.number}: {made.rule} about {made.subject} until {made.until:%Y-%m-%d}.")
 
 
 @findings.command()
 @click.argument("number", type=int)
-@click.pass_context
-def unsuppress(ctx: click.Context, number: int) -> None:
+def unsuppress(number: int) -> None:
     """Take a suppression back, by its number."""
-    with services_of(ctx) as services:
+    with services_of() as services:
         services.services.trail_rules.unsuppress(number)
     click.echo(f"Suppression {number} is gone.")
 
@@ -212,10 +208,9 @@ def unsuppress(ctx: click.Context, number: int) -> None:
 @findings.command()
 @click.option("--expired", is_flag=True, help="Those that are over too.")
 @json_option
-@click.pass_context
-def suppressions(ctx: click.Context, *, expired: bool, as_json: bool) -> None:
+def suppressions(*, expired: bool, as_json: bool) -> None:
     """List the suppressions that hold now."""
-    with services_of(ctx) as services:
+    with services_of() as services:
         found = services.services.trail_rules.suppressions(expired=expired)
     if as_json:
         print_json({"suppressions": [one.as_json() for one in found]})

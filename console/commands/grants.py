@@ -17,15 +17,14 @@ from crypto_core.text.cleaning import clean
 @click.argument("role", type=click.Choice([role.value for role in KeydeckRole]))
 @click.option("--to", "grantee", metavar="NAME", help="The database role; keydeck_ROLE unless you name one.")
 @json_option
-@click.pass_context
-def grants(ctx: click.Context, *, role: str, grantee: str | None, as_json: bool) -> None:
+def grants(*, role: str, grantee: str | None, as_json: bool) -> None:
     """Print the SQL privileges and the IAM policy that a role needs. Changes nothing.
 
     An inspector looks and verifies. An operator also writes tokens anew. A responder also works on incidents,
     changes KMS keys and revokes tokens.
     """
     wanted = KeydeckRole(role)
-    with services_of(ctx) as services:
+    with services_of() as services:
         settings = services.settings
         named = grantee or f"keydeck_{wanted.value}"
         sql = role_grants(services.engine, services.catalogue().tables, wanted, named)

@@ -37,10 +37,9 @@ for _command in (next_, check, skip, reopen, report, verify_report):
 
 @incident.command()
 @json_option
-@click.pass_context
-def runbooks(ctx: click.Context, *, as_json: bool) -> int:
+def runbooks(*, as_json: bool) -> int:
     """List the runbooks: those built in, and the team's own. Exit 1 if one can't be read."""
-    with services_of(ctx) as services:
+    with services_of() as services:
         work = work_of(services)
         found, troubles = work.runbooks(), work.runbook_troubles()
     if as_json:
@@ -61,9 +60,7 @@ def runbooks(ctx: click.Context, *, as_json: bool) -> int:
 @click.option("--since", callback=moment, metavar="TIME", help="Since when the compromise is suspected.")
 @click.option("--title", default="", metavar="TEXT", help="What it is called [the runbook's title].")
 @json_option
-@click.pass_context
 def start(
-    ctx: click.Context,
     *,
     runbook: str,
     key: str | None,
@@ -75,7 +72,7 @@ def start(
     as_json: bool,
 ) -> int:
     """Declare an incident that is worked through by RUNBOOK; prints its number."""
-    with services_of(ctx) as services:
+    with services_of() as services:
         work = work_of(services)
         arn = key or ""
         if arn and not is_key_arn(arn):
@@ -94,10 +91,9 @@ def start(
 @incident.command("list")
 @click.option("--open", "open_only", is_flag=True, help="Only those that are not closed.")
 @json_option
-@click.pass_context
-def list_(ctx: click.Context, *, open_only: bool, as_json: bool) -> int:
+def list_(*, open_only: bool, as_json: bool) -> int:
     """List incidents, open ones first."""
-    with services_of(ctx) as services:
+    with services_of() as services:
         work = work_of(services)
         found = work.incidents(closed=not open_only)
         due = work.drill_due()
@@ -115,10 +111,9 @@ def list_(ctx: click.Context, *, open_only: bool, as_json: bool) -> int:
 @incident.command()
 @number
 @json_option
-@click.pass_context
-def show(ctx: click.Context, *, incident: int, as_json: bool) -> int:
+def show(*, incident: int, as_json: bool) -> int:
     """Show where an incident stands. Exit 0 once it is closed, else 1."""
-    with services_of(ctx) as services:
+    with services_of() as services:
         view = work_of(services).show(incident)
     if as_json:
         print_json(document_of(view, whole=True))
@@ -132,10 +127,9 @@ def show(ctx: click.Context, *, incident: int, as_json: bool) -> int:
 @click.argument("text")
 @click.option("--step", default="", metavar="STEP", help="The step that it is about.")
 @json_option
-@click.pass_context
-def note(ctx: click.Context, *, incident: int, text: str, step: str, as_json: bool) -> int:
+def note(*, incident: int, text: str, step: str, as_json: bool) -> int:
     """Write a note into the timeline. No tokens: notes are in the report."""
-    with services_of(ctx) as services:
+    with services_of() as services:
         work = work_of(services)
         work.note(incident, text, step)
         view = work.show(incident) if as_json else None
@@ -148,10 +142,9 @@ def note(ctx: click.Context, *, incident: int, text: str, step: str, as_json: bo
 @number
 @click.argument("piece", type=click.IntRange(min=1), metavar="[ID]", required=False)
 @json_option
-@click.pass_context
-def evidence(ctx: click.Context, *, incident: int, piece: int | None, as_json: bool) -> int:
+def evidence(*, incident: int, piece: int | None, as_json: bool) -> int:
     """List the evidence of an incident, or print one piece, whose hash is compared before."""
-    with services_of(ctx) as services:
+    with services_of() as services:
         work = work_of(services)
         if piece is not None:
             click.echo(work.evidence(incident, piece))
@@ -174,10 +167,9 @@ def evidence(ctx: click.Context, *, incident: int, piece: int | None, as_json: b
 @number
 @click.option("--outcome", required=True, metavar="TEXT", help="How it ended, for the report.")
 @json_option
-@click.pass_context
-def close(ctx: click.Context, *, incident: int, outcome: str, as_json: bool) -> int:
+def close(*, incident: int, outcome: str, as_json: bool) -> int:
     """Close an incident of which every step has ended."""
-    with services_of(ctx) as services:
+    with services_of() as services:
         view = work_of(services).close(incident, outcome)
     if as_json:
         print_json(document_of(view))

@@ -208,10 +208,7 @@ def work_on_jobs(services: Container, incident: int, cancelled: Event, trust: tu
 @click.option("--confirm", "typed", metavar="TEXT", help="What would have to be typed.")
 @trust_option
 @json_option
-@click.pass_context
 def next_(
-    ctx: click.Context,
-    /,
     *,
     incident: int,
     step: str | None,
@@ -232,7 +229,7 @@ def next_(
     Exit 0 once the step has ended, 1 while its check does not pass.
     """
     inputs = inputs_of(given, secrets)
-    with services_of(ctx, trust=trust) as services, cancelled_by_interrupt(IN_HAND) as cancelled:
+    with services_of(trust=trust) as services, cancelled_by_interrupt(IN_HAND) as cancelled:
         work = work_of(services)
         view = step_in_hand(work, incident, step)
         name = view.step.id
@@ -307,10 +304,9 @@ def _tell(view: StepView, *, as_json: bool) -> int:
 @number
 @click.argument("step", metavar="[STEP]", required=False)
 @json_option
-@click.pass_context
-def check(ctx: click.Context, *, incident: int, step: str | None, as_json: bool) -> int:
+def check(*, incident: int, step: str | None, as_json: bool) -> int:
     """Look at a step's check; ends nothing. Exit 0 if it passes, else 1."""
-    with services_of(ctx) as services, cancelled_by_interrupt() as cancelled:
+    with services_of() as services, cancelled_by_interrupt() as cancelled:
         work = work_of(services)
         name = step_in_hand(work, incident, step).step.id
         result = work.look_at_check(incident, name, cancelled=cancelled)
@@ -326,10 +322,9 @@ def check(ctx: click.Context, *, incident: int, step: str | None, as_json: bool)
 @_step
 @_reason
 @json_option
-@click.pass_context
-def skip(ctx: click.Context, *, incident: int, step: str, reason: str, as_json: bool) -> int:
+def skip(*, incident: int, step: str, reason: str, as_json: bool) -> int:
     """End a step without doing it."""
-    with services_of(ctx) as services:
+    with services_of() as services:
         view = work_of(services).skip(incident, step, reason)
     _stands(view, as_json=as_json)
     return 0
@@ -340,10 +335,9 @@ def skip(ctx: click.Context, *, incident: int, step: str, reason: str, as_json: 
 @_step
 @_reason
 @json_option
-@click.pass_context
-def reopen(ctx: click.Context, *, incident: int, step: str, reason: str, as_json: bool) -> int:
+def reopen(*, incident: int, step: str, reason: str, as_json: bool) -> int:
     """Take a step up again that had ended."""
-    with services_of(ctx) as services:
+    with services_of() as services:
         view = work_of(services).reopen(incident, step, reason)
     _stands(view, as_json=as_json)
     return 0 if view.state is not StepState.DONE else 1

@@ -40,16 +40,13 @@ LARGEST_REPORT = 256 * 1024 * 1024
     metavar="DIRECTORY",
     help="One document, signed once, in every form: INC-N.md, INC-N.html and INC-N.json.",
 )
-@click.pass_context
-def report(
-    ctx: click.Context, *, incident: int, form: str | None, output: Path | None, folder: Path | None
-) -> int:
+def report(*, incident: int, form: str | None, output: Path | None, folder: Path | None) -> int:
     """Print the report: timeline, scope, actions, evidence with hashes, census, times, open points."""
     from crypto_core.lists.new_files import write_new
 
     if folder is not None and (form is not None or output is not None):
         raise click.UsageError("--all writes every form into its folder: leave --format and --output out.")
-    with services_of(ctx) as services:
+    with services_of() as services:
         work = work_of(services)
         if folder is not None:
             name = work.show(incident).incident.name
@@ -76,14 +73,13 @@ def _form_of(output: Path | None) -> str:
 @click.command("verify-report")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @json_option
-@click.pass_context
-def verify_report(ctx: click.Context, *, file: Path, as_json: bool) -> int:
+def verify_report(*, file: Path, as_json: bool) -> int:
     """Check FILE, a report exported as JSON: is it what the key of KEYDECK_SIGNING_KEY signed?
 
     Exit 0 if it is, 1 if it was changed, is signed by another key, or not signed at all.
     """
     text = _read(file)
-    with services_of(ctx) as services:
+    with services_of() as services:
         check = work_of(services).verify_report(text)
     if as_json:
         print_json(check.as_json())

@@ -18,8 +18,7 @@ from crypto_core.guard.outcome import Outcome
     is_flag=True,
     help="Print statements for indexes on the platform's tables that speed lists up; nothing is changed.",
 )
-@click.pass_context
-def init(ctx: click.Context, *, sql: bool, indexes: bool) -> None:
+def init(*, sql: bool, indexes: bool) -> None:
     """Create Keydeck's own schema `keydeck`: envelope backups, KMS's answers, the journal.
 
     The platform's tables are never touched. --indexes prints what their owner may add: with it lists by date
@@ -31,11 +30,11 @@ def init(ctx: click.Context, *, sql: bool, indexes: bool) -> None:
         click.echo(ddl(), nl=False)
         return
     if indexes:
-        with services_of(ctx) as services:
+        with services_of() as services:
             for statement in offered(services.catalogue().tables):
                 click.echo(statement)
         return
-    with services_of(ctx) as services:
+    with services_of() as services:
         if services.settings.read_only:
             raise ReadOnlyError("Cannot create the schema: Keydeck is read only.")
         engines = {str(e.url): e for e in (services.engine, services.state_engine)}

@@ -54,10 +54,9 @@ def jobs() -> None:
 @jobs.command("list")
 @click.option("--limit", type=click.IntRange(min=1), default=200, show_default=True, metavar="N")
 @json_option
-@click.pass_context
-def list_(ctx: click.Context, *, limit: int, as_json: bool) -> int:
+def list_(*, limit: int, as_json: bool) -> int:
     """List jobs, the newest first."""
-    with services_of(ctx) as services:
+    with services_of() as services:
         found = work_of(services).jobs(limit)
     if as_json:
         print_json({"jobs": [document_of(view) for view in found]})
@@ -80,10 +79,9 @@ def list_(ctx: click.Context, *, limit: int, as_json: bool) -> int:
     help="With --errors: at most so many of each kind.",
 )
 @json_option
-@click.pass_context
-def show(ctx: click.Context, *, job: int, errors: bool, limit: int, as_json: bool) -> int:
+def show(*, job: int, errors: bool, limit: int, as_json: bool) -> int:
     """Show where a job stands. Exit 0 once it is done with every token written, else 1."""
-    with services_of(ctx) as services:
+    with services_of() as services:
         work = work_of(services)
         view = work.show(job)
         unwritten = unwritten_of(work, view, limit) if errors else {}
@@ -108,11 +106,10 @@ def _listed(unwritten: dict[str, list[tuple[str, str]]]) -> list[dict[str, str]]
 @jobs.command()
 @_job
 @json_option
-@click.pass_context
-def watch(ctx: click.Context, *, job: int, as_json: bool) -> int:
+def watch(*, job: int, as_json: bool) -> int:
     """Tell how far a job is until it ends or stops. Works on nothing itself."""
     with (
-        services_of(ctx) as services,
+        services_of() as services,
         cancelled_by_interrupt("Stopped watching; the job goes on.") as cancelled,
     ):
         view = follow(work_of(services), job, cancelled)
@@ -133,12 +130,9 @@ def watch(ctx: click.Context, *, job: int, as_json: bool) -> int:
 @click.option("--runner", is_flag=True, hidden=True)
 @trust_option
 @json_option
-@click.pass_context
-def join(
-    ctx: click.Context, *, job: int, processes: int, runner: bool, trust: tuple[str, ...], as_json: bool
-) -> int:
+def join(*, job: int, processes: int, runner: bool, trust: tuple[str, ...], as_json: bool) -> int:
     """Work on a job until it ends or stops, from this host too. Ctrl-C ends this process's part alone."""
-    with services_of(ctx, trust=trust) as services, cancelled_by_interrupt(IN_HAND) as cancelled:
+    with services_of(trust=trust) as services, cancelled_by_interrupt(IN_HAND) as cancelled:
         work = work_of(services)
         if runner:
             ends_with_parent(cancelled)
@@ -153,10 +147,9 @@ def join(
 @jobs.command()
 @_job
 @json_option
-@click.pass_context
-def pause(ctx: click.Context, *, job: int, as_json: bool) -> int:
+def pause(*, job: int, as_json: bool) -> int:
     """Pause a job: within a second no process asks KMS any more. What is sealed is written."""
-    with services_of(ctx) as services:
+    with services_of() as services:
         view = work_of(services).pause(job)
     say_end(view, as_json=as_json)
     return 0
@@ -165,10 +158,9 @@ def pause(ctx: click.Context, *, job: int, as_json: bool) -> int:
 @jobs.command()
 @_job
 @json_option
-@click.pass_context
-def resume(ctx: click.Context, *, job: int, as_json: bool) -> int:
+def resume(*, job: int, as_json: bool) -> int:
     """Let a paused or failed job go on. Processes that still wait for it go on by themselves."""
-    with services_of(ctx) as services:
+    with services_of() as services:
         view = work_of(services).resume(job)
     say_end(view, as_json=as_json)
     if not any(not runner.ended for runner in view.runners):
@@ -180,10 +172,9 @@ def resume(ctx: click.Context, *, job: int, as_json: bool) -> int:
 @_job
 @_yes
 @json_option
-@click.pass_context
-def cancel(ctx: click.Context, *, job: int, yes: bool, as_json: bool) -> int:
+def cancel(*, job: int, yes: bool, as_json: bool) -> int:
     """End a job for good. What is written stays written."""
-    with services_of(ctx) as services:
+    with services_of() as services:
         work = work_of(services)
         view = work.show(job)
         if services.settings.read_only:
@@ -211,12 +202,9 @@ def _agree(job: int) -> None:
 @_yes
 @trust_option
 @json_option
-@click.pass_context
-def restore(
-    ctx: click.Context, *, job: int, dry_run: bool, yes: bool, trust: tuple[str, ...], as_json: bool
-) -> int:
+def restore(*, job: int, dry_run: bool, yes: bool, trust: tuple[str, ...], as_json: bool) -> int:
     """Put back the envelopes that a job has replaced, where nothing newer is there. It is a job itself."""
-    with services_of(ctx, trust=trust) as services:
+    with services_of(trust=trust) as services:
         work, undoing = work_of(services), services.undoing
         plan = undoing.plan_restore(job)
         if dry_run and as_json:
@@ -238,10 +226,9 @@ def restore(
 
 @jobs.command()
 @_job
-@click.pass_context
-def retry(ctx: click.Context, *, job: int) -> int:
+def retry(*, job: int) -> int:
     """Let the tokens be tried anew that could not be written. A job that was done runs again."""
-    with services_of(ctx) as services:
+    with services_of() as services:
         tried = work_of(services).retry(job)
     if not tried:
         say(f"Job {job} has no token that could not be written.")

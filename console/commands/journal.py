@@ -39,9 +39,7 @@ def journal() -> None:
     "--limit", type=click.IntRange(min=1), default=100, show_default=True, help="The newest so many."
 )
 @json_option
-@click.pass_context
 def list_(
-    ctx: click.Context,
     *,
     since: datetime | None,
     until: datetime | None,
@@ -54,7 +52,7 @@ def list_(
 ) -> None:
     """List the newest entries, oldest first."""
     which = EntryFilter(since, until, actor, action, subject, outcome or "")
-    with services_of(ctx) as services:
+    with services_of() as services:
         # One more than is shown tells whether there are more.
         entries = services.journal.entries(limit=limit + 1, which=which)
     more, entries = len(entries) > limit, entries[-limit:]
@@ -77,15 +75,14 @@ def list_(
     help="Check it by this checkpoint too, as journal checkpoint --json has printed it.",
 )
 @json_option
-@click.pass_context
-def verify(ctx: click.Context, *, files: tuple[Path, ...], as_json: bool) -> int:
+def verify(*, files: tuple[Path, ...], as_json: bool) -> int:
     """Check the hash chain, and the checkpoints' signatures.
 
     Exit 1 if an entry or a checkpoint was changed, removed or reordered; 3 if KMS could not be asked about
     the signatures.
     """
     kept = [_read(file) for file in files]
-    with services_of(ctx) as services:
+    with services_of() as services:
         check = services.checkpoints.verify(kept=kept)
     if as_json:
         print_json(check.as_json())
@@ -118,14 +115,13 @@ def _print(check: JournalCheck) -> None:
 
 @journal.command()
 @json_option
-@click.pass_context
-def checkpoint(ctx: click.Context, *, as_json: bool) -> None:
+def checkpoint(*, as_json: bool) -> None:
     """Sign the journal's end with the KMS key of KEYDECK_SIGNING_KEY.
 
     From then on it shows if an entry up to there is removed or made anew. For cron. Keep what --json prints
     elsewhere: `verify --checkpoint FILE` then also tells if checkpoints were removed with the entries.
     """
-    with services_of(ctx) as services:
+    with services_of() as services:
         made = services.checkpoints.checkpoint()
     if as_json:
         print_json(made.as_json())

@@ -40,7 +40,7 @@ def _change_options(command: _Command) -> _Command:
         click.option("--dry-run", is_flag=True, help="Say what would happen; change nothing."),
     ):
         command = option(command)
-    return click.pass_context(command)  # type: ignore[return-value]
+    return command
 
 
 def _principal_options(command: _Command) -> _Command:
@@ -59,25 +59,25 @@ def _principal_options(command: _Command) -> _Command:
 @click.argument("key")
 @click.option("--period", "period_days", type=int, metavar="DAYS", help="90 to 2560 [what it was, or 365].")
 @_change_options
-def enable_rotation(ctx: click.Context, *, key: str, period_days: int | None, **how: Any) -> int:
+def enable_rotation(*, key: str, period_days: int | None, **how: Any) -> int:
     """Let KMS rotate KEY by itself, and set the period. Re-encrypts nothing."""
-    return _change(ctx, KeyChange(ChangeKind.ENABLE_ROTATION, key, period_days=period_days), **how)
+    return _change(KeyChange(ChangeKind.ENABLE_ROTATION, key, period_days=period_days), **how)
 
 
 @click.command("disable-rotation")
 @click.argument("key")
 @_change_options
-def disable_rotation(ctx: click.Context, *, key: str, **how: Any) -> int:
+def disable_rotation(*, key: str, **how: Any) -> int:
     """Stop KMS from rotating KEY by itself."""
-    return _change(ctx, KeyChange(ChangeKind.DISABLE_ROTATION, key), **how)
+    return _change(KeyChange(ChangeKind.DISABLE_ROTATION, key), **how)
 
 
 @click.command()
 @click.argument("key")
 @_change_options
-def rotate(ctx: click.Context, *, key: str, **how: Any) -> int:
+def rotate(*, key: str, **how: Any) -> int:
     """Rotate KEY now: one of the 25 rotations on demand of its life. Re-encrypts nothing."""
-    return _change(ctx, KeyChange(ChangeKind.ROTATE, key), **how)
+    return _change(KeyChange(ChangeKind.ROTATE, key), **how)
 
 
 @click.command()
@@ -90,8 +90,6 @@ def rotate(ctx: click.Context, *, key: str, **how: Any) -> int:
 )
 @_change_options
 def create(
-    ctx: click.Context,
-    /,
     *,
     alias: str,
     description: str,
@@ -111,33 +109,33 @@ def create(
         period_days=period_days,
         principals={Role(name): arns for name, arns in roles.items() if arns},
     )
-    return _change(ctx, change, dry_run=dry_run, yes=yes, as_json=as_json)
+    return _change(change, dry_run=dry_run, yes=yes, as_json=as_json)
 
 
 @click.command()
 @click.argument("name")
 @click.argument("key")
 @_change_options
-def alias(ctx: click.Context, *, name: str, key: str, **how: Any) -> int:
+def alias(*, name: str, key: str, **how: Any) -> int:
     """Point the alias NAME at KEY; makes the alias if there is none."""
-    return _change(ctx, KeyChange(ChangeKind.POINT_ALIAS, key, alias=name), **how)
+    return _change(KeyChange(ChangeKind.POINT_ALIAS, key, alias=name), **how)
 
 
 @click.command()
 @click.argument("key")
 @_change_options
-def enable(ctx: click.Context, *, key: str, **how: Any) -> int:
+def enable(*, key: str, **how: Any) -> int:
     """Enable KEY."""
-    return _change(ctx, KeyChange(ChangeKind.ENABLE, key), **how)
+    return _change(KeyChange(ChangeKind.ENABLE, key), **how)
 
 
 @click.command()
 @click.argument("key")
 @_lose_tokens
 @_change_options
-def disable(ctx: click.Context, *, key: str, lose_tokens: str | None, **how: Any) -> int:
+def disable(*, key: str, lose_tokens: str | None, **how: Any) -> int:
     """Disable KEY. Refused while there are tokens under it."""
-    return _change(ctx, KeyChange(ChangeKind.DISABLE, key), lose_tokens=lose_tokens, **how)
+    return _change(KeyChange(ChangeKind.DISABLE, key), lose_tokens=lose_tokens, **how)
 
 
 @click.command("schedule-deletion")
@@ -153,20 +151,18 @@ def disable(ctx: click.Context, *, key: str, lose_tokens: str | None, **how: Any
 )
 @_lose_tokens
 @_change_options
-def schedule_deletion(
-    ctx: click.Context, *, key: str, window_days: int, lose_tokens: str | None, **how: Any
-) -> int:
+def schedule_deletion(*, key: str, window_days: int, lose_tokens: str | None, **how: Any) -> int:
     """Have KMS delete KEY. Refused while there are tokens under it."""
     change = KeyChange(ChangeKind.SCHEDULE_DELETION, key, window_days=window_days)
-    return _change(ctx, change, lose_tokens=lose_tokens, **how)
+    return _change(change, lose_tokens=lose_tokens, **how)
 
 
 @click.command("cancel-deletion")
 @click.argument("key")
 @_change_options
-def cancel_deletion(ctx: click.Context, *, key: str, **how: Any) -> int:
+def cancel_deletion(*, key: str, **how: Any) -> int:
     """Cancel the deletion of KEY. It stays disabled until it is enabled."""
-    return _change(ctx, KeyChange(ChangeKind.CANCEL_DELETION, key), **how)
+    return _change(KeyChange(ChangeKind.CANCEL_DELETION, key), **how)
 
 
 @click.command("put-policy")
@@ -178,19 +174,18 @@ def cancel_deletion(ctx: click.Context, *, key: str, **how: Any) -> int:
     help="Also a policy with which you seem unable to put another one. KMS checks that too.",
 )
 @_change_options
-def put_policy(ctx: click.Context, *, key: str, file: IO[bytes], accept_lockout: bool, **how: Any) -> int:
+def put_policy(*, key: str, file: IO[bytes], accept_lockout: bool, **how: Any) -> int:
     """Replace the policy of KEY by the one in FILE (- is stdin), after showing what that changes."""
     change = KeyChange(ChangeKind.PUT_POLICY, key, policy=policy_text(file), accept_lockout=accept_lockout)
-    return _change(ctx, change, **how)
+    return _change(change, **how)
 
 
 @click.command()
 @click.argument("key")
 @json_option
-@click.pass_context
-def grants(ctx: click.Context, *, key: str, as_json: bool) -> None:
+def grants(*, key: str, as_json: bool) -> None:
     """List the grants on KEY."""
-    with services_of(ctx) as services:
+    with services_of() as services:
         state = services.services.keys.show(key)
         found = read_grants(services.kms, state.region, state.key_arn)
     if as_json:
@@ -217,27 +212,27 @@ def grants(ctx: click.Context, *, key: str, as_json: bool) -> None:
 @click.argument("key")
 @click.argument("grant_id")
 @_change_options
-def revoke_grant(ctx: click.Context, *, key: str, grant_id: str, **how: Any) -> int:
+def revoke_grant(*, key: str, grant_id: str, **how: Any) -> int:
     """Revoke a grant on KEY: what it allows is refused from then on."""
-    return _change(ctx, KeyChange(ChangeKind.REVOKE_GRANT, key, grant_id=grant_id), **how)
+    return _change(KeyChange(ChangeKind.REVOKE_GRANT, key, grant_id=grant_id), **how)
 
 
 @click.command("retire-grant")
 @click.argument("key")
 @click.argument("grant_id")
 @_change_options
-def retire_grant(ctx: click.Context, *, key: str, grant_id: str, **how: Any) -> int:
+def retire_grant(*, key: str, grant_id: str, **how: Any) -> int:
     """Retire a grant on KEY that nobody needs any more."""
-    return _change(ctx, KeyChange(ChangeKind.RETIRE_GRANT, key, grant_id=grant_id), **how)
+    return _change(KeyChange(ChangeKind.RETIRE_GRANT, key, grant_id=grant_id), **how)
 
 
 @click.command()
 @click.argument("key")
 @click.argument("region")
 @_change_options
-def replicate(ctx: click.Context, *, key: str, region: str, **how: Any) -> int:
+def replicate(*, key: str, region: str, **how: Any) -> int:
     """Make a replica of the multi-Region key KEY in REGION."""
-    return _change(ctx, KeyChange(ChangeKind.REPLICATE, key, region=region), **how)
+    return _change(KeyChange(ChangeKind.REPLICATE, key, region=region), **how)
 
 
 COMMANDS: tuple[click.Command, ...] = (
@@ -260,7 +255,6 @@ COMMANDS: tuple[click.Command, ...] = (
 
 
 def _change(
-    ctx: click.Context,
     change: KeyChange,
     *,
     dry_run: bool,
@@ -268,7 +262,7 @@ def _change(
     as_json: bool,
     lose_tokens: str | None = None,
 ) -> int:
-    with services_of(ctx) as services:
+    with services_of() as services:
         work = services.services.key_changes
         plan = work.plan(change)
         if dry_run:

@@ -43,10 +43,7 @@ def _principals(role: Role) -> Callable[[_Command], _Command]:
 @_principals(Role.OPERATOR)
 @_principals(Role.RESPONDER)
 @json_option
-@click.pass_context
 def policy(
-    ctx: click.Context,
-    /,
     *,
     key: str,
     explained: bool,
@@ -67,7 +64,7 @@ def policy(
     if generate and not principals:
         raise click.UsageError("Say for whom: --platform ARN, --inspector ARN, …")
     then = parse_policy(policy_text(other)) if other is not None else None
-    with services_of(ctx) as services:
+    with services_of() as services:
         if generate:
             print_json(least_privilege(services.services.keys.show(key).key_arn, principals))
             return

@@ -44,9 +44,7 @@ from screens.keys.guide_signs import STEPS
     help="Who may do less under NEW: an ARN or account; * and ? as in IAM.",
 )
 @json_option
-@click.pass_context
 def replace(
-    ctx: click.Context,
     *,
     old: str,
     new: str | None,
@@ -61,7 +59,7 @@ def replace(
     Says which steps are done, by what is seen in KMS and the database, and the exact command or line for the
     next one. Exit 0 once it is complete, 1 while steps are left. Name OLD by its ARN: an alias may be moved.
     """
-    with services_of(ctx) as services:
+    with services_of() as services:
         rotation = services.services.replacement
         if not wait:
             guide = rotation.look(old, new, since=since, accepted=accepted)
@@ -103,15 +101,14 @@ def replace(
     help="Open up to N tokens on each material; says only whether they opened.",
 )
 @json_option
-@click.pass_context
-def materials(ctx: click.Context, *, key: str, verify: int | None, as_json: bool) -> int:
+def materials(*, key: str, verify: int | None, as_json: bool) -> int:
     """Show how many tokens are on which key material of KEY. Exit 1 if a token that was tried did not open.
 
     Rotation re-encrypts nothing: a token stays on the material that sealed it, and opens with it.
     """
     trust = (key,) if verify else ()
     with (
-        services_of(ctx, trust=trust) as services,
+        services_of(trust=trust) as services,
         cancelled_by_interrupt() as cancelled,
         meter("verify") as shown,
     ):

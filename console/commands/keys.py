@@ -37,10 +37,9 @@ for changing in COMMANDS:
 
 @keys.command("list")
 @json_option
-@click.pass_context
-def list_(ctx: click.Context, *, as_json: bool) -> None:
+def list_(*, as_json: bool) -> None:
     """List the keys that guard tokens and all that can be listed."""
-    with services_of(ctx) as services:
+    with services_of() as services:
         taken, reason = _status(services)
         states = list(services.services.keys.list())
     coverage = _coverage(states, taken, reason)
@@ -68,10 +67,9 @@ def list_(ctx: click.Context, *, as_json: bool) -> None:
 @keys.command()
 @click.argument("key")
 @json_option
-@click.pass_context
-def show(ctx: click.Context, *, key: str, as_json: bool) -> None:
+def show(*, key: str, as_json: bool) -> None:
     """Show one key. KEY is a key ARN, key id, alias or alias ARN."""
-    with services_of(ctx) as services:
+    with services_of() as services:
         state = services.services.keys.show(key)
         taken, reason = _status(services)
     if as_json:

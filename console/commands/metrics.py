@@ -20,15 +20,14 @@ from console.printed.printing import say
     metavar="FILE",
     help="Write there instead of stdout, at once and whole: for a node exporter's textfile collector.",
 )
-@click.pass_context
-def metrics(ctx: click.Context, *, output: Path | None) -> int:
+def metrics(*, output: Path | None) -> int:
     """Take a census and print it for Prometheus, with the KMS calls that this run took."""
     from console.container import Container
     from crypto_core.metrics import Metrics
 
     target = _target(output) if output else None
     counted = Metrics()
-    with closing(Container(loaded(ctx).settings, observer=counted)) as services:
+    with closing(Container(loaded().settings, observer=counted)) as services:
         taken = services.services.status.take()
     for reason in taken.coverage.reasons:
         say(f"Not covered: {reason}")

@@ -77,10 +77,7 @@ def _options(command: Callable[..., int]) -> Callable[..., int]:
 @_all
 @_filter
 @_options
-@click.pass_context
 def rewrap(
-    ctx: click.Context,
-    /,
     *,
     references: tuple[str, ...],
     source: str | None,
@@ -93,7 +90,7 @@ def rewrap(
     For moving to a new key in peace. After a compromise, re-encrypt instead.
     """
     selection = _envelopes(references, source, expression, everything=everything)
-    return _write(ctx, Verb.REWRAP, selection, WritingOptions(**options))
+    return _write(Verb.REWRAP, selection, WritingOptions(**options))
 
 
 @click.command()
@@ -107,10 +104,7 @@ def rewrap(
     help="Write v2 envelopes as v1 where KEYDECK_WRITE_FORMAT is v1: they are no longer bound to their rows.",
 )
 @_options
-@click.pass_context
 def reencrypt(
-    ctx: click.Context,
-    /,
     *,
     references: tuple[str, ...],
     source: str | None,
@@ -123,7 +117,7 @@ def reencrypt(
     Can be interrupted and run again. Replaced envelopes are kept in keydeck.envelope_backup.
     """
     selection = _envelopes(references, source, expression, everything=everything)
-    return _write(ctx, Verb.REENCRYPT, selection, WritingOptions(**options))
+    return _write(Verb.REENCRYPT, selection, WritingOptions(**options))
 
 
 @click.command()
@@ -133,10 +127,7 @@ def reencrypt(
 )
 @_filter
 @_options
-@click.pass_context
 def encrypt(
-    ctx: click.Context,
-    /,
     *,
     references: tuple[str, ...],
     unprotected: bool,
@@ -150,7 +141,7 @@ def encrypt(
     if sum((bool(references), unprotected, expression is not None)) != 1:
         raise click.UsageError("Name references, or --plaintext, or --filter EXPR.")
     selection = Selection(_parsed(references), unprotected=unprotected, filter=expression)
-    return _write(ctx, Verb.ENCRYPT, selection, WritingOptions(**options))
+    return _write(Verb.ENCRYPT, selection, WritingOptions(**options))
 
 
 def _envelopes(
@@ -165,8 +156,8 @@ def _parsed(references: tuple[str, ...]) -> tuple[TokenRef | RowRef, ...]:
     return tuple(parse_reference(reference) for reference in references)
 
 
-def _write(ctx: click.Context, verb: Verb, selection: Selection, asked: WritingOptions) -> int:
-    with services_of(ctx, trust=asked.trust) as services:
+def _write(verb: Verb, selection: Selection, asked: WritingOptions) -> int:
+    with services_of(trust=asked.trust) as services:
         key = asked.target or services.settings.write_key
         if not key:
             raise SettingsError(

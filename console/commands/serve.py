@@ -25,9 +25,7 @@ from crypto_core.errors import SettingsError
     "--public-url", metavar="URL", help="What browsers see of a TLS proxy in front: https://keydeck.example."
 )
 @click.option("--read-write", is_flag=True, help="Allow changes; without it every change is refused.")
-@click.pass_context
 def serve(
-    ctx: click.Context,
     *,
     host: str,
     port: int,
@@ -52,7 +50,7 @@ def serve(
     from console.web.addresses import Addresses
 
     _check_reach(host, public_url, allow_remote=allow_remote)
-    settings = loaded(ctx).settings
+    settings = loaded().settings
     if read_write and settings.read_only:
         raise click.UsageError("--read-write doesn't lift --read-only or the setting read_only.")
     settings.required_database_url()

@@ -18,15 +18,21 @@ trust_option = click.option(
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 
 
-def loaded(ctx: click.Context) -> LoadedSettings:
+def read_only_asked() -> bool | None:
+    """Return True if this run of keydeck was given --read-only; else None."""
+    options: dict[str, bool | None] = click.get_current_context().find_root().obj or {}
+    return options.get("read_only")
+
+
+def loaded() -> LoadedSettings:
     """Return the settings, options of the command line included. Raises SettingsError."""
     from console.settings import load
 
-    return load({"read_only": (ctx.find_root().obj or {}).get("read_only")})
+    return load({"read_only": read_only_asked()})
 
 
 @contextmanager
-def services_of(ctx: click.Context, *, trust: Sequence[str] = ()) -> Iterator[Container]:
+def services_of(*, trust: Sequence[str] = ()) -> Iterator[Container]:
     """Give the services; connections are closed at the end. Raises SettingsError.
 
     A command keeps a log only where KEYDECK_LOG_FILE asks for one: what it has to say is on stderr.
@@ -34,7 +40,7 @@ def services_of(ctx: click.Context, *, trust: Sequence[str] = ()) -> Iterator[Co
     from console.container import Container
     from console.files.logfile import logging_to
 
-    settings = loaded(ctx).settings
+    settings = loaded().settings
     with logging_to(settings) if settings.log_file else nullcontext():
         services = Container(settings, trust=trust)
         try:

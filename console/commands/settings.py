@@ -10,10 +10,9 @@ from console.printed.printing import print_json, print_table
 
 @click.command()
 @json_option
-@click.pass_context
-def settings(ctx: click.Context, *, as_json: bool) -> None:
+def settings(*, as_json: bool) -> None:
     """Show each setting and where it came from; secrets are masked."""
-    rows = loaded(ctx).shown()
+    rows = loaded().shown()
     if as_json:
         print_json({"settings": [{"name": n, "value": v, "origin": o} for n, v, o in rows]})
     else:

@@ -24,10 +24,9 @@ from screens.signs import SIGNS
 
 @click.command()
 @json_option
-@click.pass_context
-def status(ctx: click.Context, *, as_json: bool) -> None:
+def status(*, as_json: bool) -> None:
     """Count all tokens by format, by column, by KMS key and key material."""
-    with services_of(ctx) as services:
+    with services_of() as services:
         taken = services.services.status.take()
     if as_json:
         print_json(taken.as_json())
@@ -37,13 +36,12 @@ def status(ctx: click.Context, *, as_json: bool) -> None:
 
 @click.command()
 @json_option
-@click.pass_context
-def check(ctx: click.Context, *, as_json: bool) -> int:
+def check(*, as_json: bool) -> int:
     """Exit 1 unless every token is protected under a trusted, enabled key.
 
     Findings of severity high or worse fail it too, and so does a posture that could not be examined for them.
     """
-    with services_of(ctx) as services:
+    with services_of() as services:
         taken = services.services.status.take()
         posture = _posture(services, taken)
     well = taken.well and posture.well

@@ -16,9 +16,7 @@ from crypto_core.references import parse_reference
 @click.option("--all", "everything", is_flag=True, help="Every token.")
 @trust_option
 @json_option
-@click.pass_context
 def verify(
-    ctx: click.Context,
     *,
     references: tuple[str, ...],
     everything: bool,
@@ -30,7 +28,7 @@ def verify(
         raise click.UsageError("Name references, or --all.")
     selection = Selection(tuple(parse_reference(r) for r in references), everything=everything)
     with (
-        services_of(ctx, trust=trust) as services,
+        services_of(trust=trust) as services,
         cancelled_by_interrupt() as cancelled,
         meter("verify") as shown,
     ):
