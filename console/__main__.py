@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sys
-from importlib import import_module
 from typing import Any
 
 import click
 
 from console.exit_codes import exit_code
+from console.lazy_commands import LazyGroup
 from console.secrecy import guard_process
 
 _COMMANDS: dict[str, tuple[str, str]] = {
@@ -38,25 +38,11 @@ _COMMANDS: dict[str, tuple[str, str]] = {
 }
 
 
-class _LazyCommands(click.Group):
-    """A group whose commands are imported when they are run, so that --help is quick."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(_COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in _COMMANDS:
-            return None
-        command: click.Command = getattr(import_module(_COMMANDS[cmd_name][0]), cmd_name)
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, help_) for name, (_, help_) in _COMMANDS.items()])
-
-
-@click.command(
-    cls=_LazyCommands, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]}
+@click.group(
+    cls=LazyGroup,
+    table=_COMMANDS,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 @click.option("--read-only", is_flag=True, default=None, help="Refuse every change.")
 @click.option(

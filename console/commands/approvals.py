@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -10,13 +9,13 @@ from uuid import UUID
 
 import click
 
+from console.commands.asking import type_in, yes_option
 from console.commands.session import json_option, services_of
-from console.printed.printing import print_json, print_table, say
+from console.printed.printing import print_json, print_table, say, utc
 from crypto_core.guard.approvals import Approval, Decision
 from crypto_core.text.cleaning import clean
 
 _request = click.argument("request", type=click.UUID, metavar="ID")
-_yes = click.option("--yes", is_flag=True, help="Do not ask.")
 
 
 @click.group()
@@ -39,7 +38,7 @@ def list_(*, all_: bool, limit: int, as_json: bool) -> None:
         print_json({"approvals": [_document(one) for one in found]})
     elif found:
         rows = [
-            (str(a.id), a.action, a.decision.value, a.requested_by, _at(a.expires_at), a.summary)
+            (str(a.id), a.action, a.decision.value, a.requested_by, utc(a.expires_at), a.summary)
             for a in found
         ]
         print_table(("id", "action", "decision", "asked by", "until (UTC)", "what"), rows)
@@ -62,7 +61,7 @@ def show(*, request: UUID, as_json: bool) -> None:
 
 @approvals.command()
 @_request
-@_yes
+@yes_option
 @json_option
 def approve(*, request: UUID, yes: bool, as_json: bool) -> None:
     """Approve a request of somebody else: exactly this plan, once, within its time."""
@@ -71,7 +70,7 @@ def approve(*, request: UUID, yes: bool, as_json: bool) -> None:
 
 @approvals.command()
 @_request
-@_yes
+@yes_option
 @json_option
 def deny(*, request: UUID, yes: bool, as_json: bool) -> None:
     """Deny a request, also one that was approved and is not used yet."""
@@ -82,24 +81,16 @@ def _decide(request: UUID, *, approve: bool, yes: bool, as_json: bool) -> None:
     with services_of() as services:
         if not yes:
             _print(services.approvals.show(request), err=True)
-            _agree("approve" if approve else "deny")
+            word = "approve" if approve else "deny"
+            about = "Read it first: keydeck approvals show ID."
+            type_in(word, f"Type {word} to go on", about=about)
         made = services.approvals.decide(request, approve=approve)
     if as_json:
         print_json(_document(made))
         return
     click.echo(clean(f"{made.decision.value.capitalize()}: {made.summary}", 4000))
     if made.decision is Decision.APPROVED:
-        say(f"{made.requested_by} can do it now, once, until {_at(made.expires_at)} UTC.")
-
-
-def _agree(word: str) -> None:
-    if not sys.stdin.isatty():
-        raise click.UsageError(
-            "Without a terminal this needs --yes. Read it first: keydeck approvals show ID."
-        )
-    typed = click.prompt(f"Type {word} to go on", default="", show_default=False, err=True)
-    if typed.strip() != word:
-        raise click.Abort
+        say(f"{made.requested_by} can do it now, once, until {utc(made.expires_at)} UTC.")
 
 
 def _print(found: Approval, *, err: bool = False) -> None:
@@ -108,9 +99,9 @@ def _print(found: Approval, *, err: bool = False) -> None:
 
     line(found.summary)
     line(f"action:   {found.action}")
-    line(f"asked by: {found.requested_by}, {_at(found.requested_at)} UTC")
-    line(f"until:    {_at(found.expires_at)} UTC")
-    decided = f" by {found.decided_by}, {_at(found.decided_at)} UTC" if found.decided_at else ""
+    line(f"asked by: {found.requested_by}, {utc(found.requested_at)} UTC")
+    line(f"until:    {utc(found.expires_at)} UTC")
+    decided = f" by {found.decided_by}, {utc(found.decided_at)} UTC" if found.decided_at else ""
     line(f"decision: {found.decision.value}{decided}")
     line(f"plan:     {found.digest}")
     for told in _lines(found.plan):
@@ -146,7 +137,3 @@ def _document(found: Approval) -> dict[str, Any]:
 
 def _iso(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat()
-
-
-def _at(moment: datetime) -> str:
-    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S}"

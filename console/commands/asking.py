@@ -1,4 +1,4 @@
-"""What the commands that write tokens anew are asked, and what they ask before they begin."""
+"""What commands ask before they change something, and what those that write tokens anew are given."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import click
 from crypto_core.guard.consent import Consent, Danger, Subject, agrees
 from crypto_core.reencryption.jobs.model import JobOptions
 from crypto_core.reencryption.plan import Plan
+
+yes_option = click.option("--yes", is_flag=True, help="Do not ask.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,39 +41,52 @@ class WritingOptions:
         return JobOptions(self.rate or 0.0, self.verify == "kms", self.allow_downgrade, self.accepted)
 
 
-def typed_consent(subject: Subject, about: str, *, yes: bool) -> Consent:
-    """Ask for the text that a change takes, told in `about`; return the consent. Raises Abort, UsageError."""
-    if yes:
-        return Consent.by_option(subject)
-    if not sys.stdin.isatty():
-        raise click.UsageError(f"{about} Without a terminal it needs --yes; --dry-run only looks.")
-    typed = click.prompt(
-        f"{about} Type {subject.confirmation} to go on", default="", show_default=False, err=True
-    )
-    if not agrees(typed, subject.confirmation):
-        raise click.Abort
-    return Consent.typed(subject, typed)
+def consent_to(
+    subject: Subject,
+    question: str = "Go on?",
+    *,
+    yes: bool,
+    about: str,
+    typed: str = "",
+    otherwise: str = "; --dry-run only looks",
+) -> Consent:
+    """Ask as the danger of `subject` demands; return the consent. Raises Abort, UsageError.
 
-
-def consent_to(subject: Subject, plan: Plan, *, yes: bool) -> Consent:
-    """Ask as the danger of `subject`, `plan` or its job, demands; return the consent. Raises Abort."""
-    if yes:
+    `question` is answered by y. `typed` says what is to be typed where that is demanded, by default the text
+    itself. Without a terminal the refusal begins with `about` and ends with what can be done `otherwise`.
+    """
+    if yes or subject.danger is Danger.NONE:
         return Consent.by_option(subject)
-    if not sys.stdin.isatty():
-        raise click.UsageError(
-            "This changes tokens. Without a terminal it needs --yes; --dry-run only looks."
-        )
     if subject.danger is not Danger.TYPED:
-        click.confirm(
-            f"{plan.verb.words.capitalize()} {plan.selection}?", default=False, abort=True, err=True
-        )
+        confirm(question, about=about, otherwise=otherwise)
         return Consent.pressed(subject)
-    typed = click.prompt(
-        f"Type the number of tokens ({subject.confirmation}) to go on",
-        default="",
-        show_default=False,
-        err=True,
+    what = f"{typed} ({subject.confirmation})" if typed else subject.confirmation
+    return Consent.typed(
+        subject, type_in(subject.confirmation, f"Type {what} to go on", about=about, otherwise=otherwise)
     )
-    if not agrees(typed, subject.confirmation):
+
+
+def writing_consent(subject: Subject, plan: Plan, *, yes: bool) -> Consent:
+    """Ask before tokens are written anew: `subject` is the plan or its job. Raises Abort, UsageError."""
+    question = f"{plan.verb.words.capitalize()} {plan.selection}?"
+    return consent_to(subject, question, yes=yes, about="This changes tokens.", typed="the number of tokens")
+
+
+def confirm(question: str, *, about: str, otherwise: str = "") -> None:
+    """Ask for a y. Raises Abort, UsageError."""
+    _need_terminal(about, otherwise)
+    click.confirm(question, default=False, abort=True, err=True)
+
+
+def type_in(text: str, prompt: str, *, about: str, otherwise: str = "") -> str:
+    """Ask for `text` to be typed; return what was. Raises Abort, UsageError."""
+    _need_terminal(about, otherwise)
+    typed: str = click.prompt(prompt, default="", show_default=False, err=True)
+    if not agrees(typed, text):
         raise click.Abort
-    return Consent.typed(subject, typed)
+    return typed
+
+
+def _need_terminal(about: str, otherwise: str) -> None:
+    if not sys.stdin.isatty():
+        raise click.UsageError(f"{about} Without a terminal it needs --yes{otherwise}.")

@@ -6,7 +6,7 @@ from datetime import datetime
 
 import click
 
-from console.commands.asking import typed_consent
+from console.commands.asking import consent_to, yes_option
 from console.commands.moments import moment
 from console.commands.session import json_option, services_of
 from console.printed.printing import print_json, say
@@ -22,7 +22,7 @@ def backups() -> None:
 @click.option("--job", type=click.IntRange(min=1), metavar="JOB", help="Only those that this job replaced.")
 @click.option("--before", callback=moment, metavar="TIME", help="Only those that were replaced before.")
 @click.option("--dry-run", is_flag=True, help="Say how many there are; change nothing.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@yes_option
 @json_option
 def purge(*, job: int | None, before: datetime | None, dry_run: bool, yes: bool, as_json: bool) -> int:
     """Forget replaced envelopes for good: what they were of can no longer be restored."""
@@ -30,9 +30,9 @@ def purge(*, job: int | None, before: datetime | None, dry_run: bool, yes: bool,
         plan = services.undoing.plan_purge(job=job, before=before)
         purged = 0
         if plan.envelopes and not dry_run:
-            say(f"{counted(plan.envelopes, 'replaced envelope')} would be forgotten.")
             about = "They can't be restored then."
-            purged = services.undoing.purge(plan, typed_consent(plan, about, yes=yes))
+            say(f"{counted(plan.envelopes, 'replaced envelope')} would be forgotten. {about}")
+            purged = services.undoing.purge(plan, consent_to(plan, yes=yes, about=about))
     if as_json:
         print_json({"dry_run": dry_run, "envelopes": plan.envelopes, "purged": purged})
     elif dry_run or not plan.envelopes:

@@ -8,7 +8,7 @@ import click
 
 from console.commands.session import json_option, services_of, trust_option
 from console.container import Container
-from console.printed.printing import print_csv, print_json, print_table, say
+from console.printed.printing import print_csv, print_facts, print_json, print_table, say
 from crypto_core.database.tokens.inspection import Inspection
 from crypto_core.database.tokens.inventory import InventoryRow, SortKey
 from crypto_core.errors import RowVanishedError
@@ -140,6 +140,4 @@ def _print_inspection(inspection: Inspection) -> None:
     elif row.format.protected:
         facts.append(("KMS key", inspection.key_unknown or "not known"))
     facts += list(row.shown)
-    width = max(len(name) for name, _ in facts)
-    for name, value in facts:
-        click.echo(f"{name:{width}}  {value}")
+    print_facts(facts)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-
 import click
+
+from console.lazy_commands import LazyGroup
 
 _COMMANDS: dict[str, tuple[str, str]] = {
     "list": ("console.commands.events_list", "List events that pass a filter, the newest first."),
@@ -20,22 +20,6 @@ _COMMANDS: dict[str, tuple[str, str]] = {
 }
 
 
-class _LazyCommands(click.Group):
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(_COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in _COMMANDS:
-            return None
-        name = "import_" if cmd_name == "import" else "list_" if cmd_name == "list" else cmd_name
-        command: click.Command = getattr(import_module(_COMMANDS[cmd_name][0]), name)
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, help_) for name, (_, help_) in _COMMANDS.items()])
-
-
-@click.group(cls=_LazyCommands)
+@click.group(cls=LazyGroup, table=_COMMANDS)
 def events() -> None:
     """CloudTrail's events: who used the keys, for which token, and is that normal."""

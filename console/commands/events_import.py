@@ -10,6 +10,7 @@ from contextlib import contextmanager
 
 import click
 
+from console.commands.asking import confirm, yes_option
 from console.commands.session import json_option, loaded
 from console.event_file import open_events
 from console.garbage import uncollected
@@ -63,7 +64,7 @@ def import_(*, paths: tuple[str, ...], again: bool, as_json: bool) -> int:
 @click.option(
     "--days", type=click.IntRange(min=0), help="Forget events older than so many days [KEYDECK_EVENTS_DAYS]."
 )
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@yes_option
 @json_option
 def vacuum(*, days: int | None, yes: bool, as_json: bool) -> int:
     """Forget old events and give their space back. What was reviewed or has a note stays.
@@ -79,7 +80,8 @@ def vacuum(*, days: int | None, yes: bool, as_json: bool) -> int:
     try:
         old = store.count(Query(f"until:{kept}d -reviewed -noted")) if kept else 0
         if old and not yes:
-            _ask(old, kept)
+            events = counted(old, "event")
+            confirm(f"Forget {events} older than {counted(kept, 'day')}?", about=f"This forgets {events}.")
         done = store.forget_before(kept)
     finally:
         store.close()
@@ -122,18 +124,6 @@ def print_report(report: ImportReport) -> None:
         say(f"Failed: {failed.file}: {failed.reason}")
     if len(report.failed) > _SHOWN:
         say(f"Failed: {counted(len(report.failed) - _SHOWN, 'further file')}. --json names all.")
-
-
-def _ask(old: int, days: int) -> None:
-    """Ask before events are forgotten. Raises Abort."""
-    if not sys.stdin.isatty():
-        raise click.UsageError(f"This forgets {counted(old, 'event')}. Without a terminal it needs --yes.")
-    click.confirm(
-        f"Forget {counted(old, 'event')} older than {counted(days, 'day')}?",
-        default=False,
-        abort=True,
-        err=True,
-    )
 
 
 def _size(number: int) -> str:

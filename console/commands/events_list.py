@@ -14,11 +14,10 @@ import click
 
 from console.commands.events_options import HEADERS, StreamedTable, cells, expression, filter_options, store
 from console.commands.session import json_option
-from console.printed.printing import print_csv, print_json, print_table, say
+from console.printed.printing import print_csv, print_facts, print_gaps, print_json, print_table, say
 from crypto_core.errors import EventVanishedError
 from crypto_core.lists.paging import Query
 from crypto_core.lists.row_files import CsvWriter
-from crypto_core.text.cleaning import clean
 from crypto_core.text.counting import counted
 from crypto_core.trail.event_fields import PIVOTS
 from crypto_core.trail.record_reader import load
@@ -86,8 +85,7 @@ def list_(
     if summary.hidden_service_events:
         hidden = counted(summary.hidden_service_events, "event")
         say(f"{hidden} of AWS services not shown: --all shows them.")
-    for reason in coverage.reasons[len(cut) :]:
-        say(f"Not covered: {reason}")
+    print_gaps(coverage.reasons[len(cut) :])
 
 
 @click.command()
@@ -108,10 +106,10 @@ def show(*, event_id: str, as_json: bool, raw: bool) -> None:
         print_json(stored.as_json() | {"record": record})
         return
     facts = {name: value for name, value in stored.as_json().items() if value not in (None, [], {}, "")}
-    width = max(map(len, facts))
-    for name, value in facts.items():
-        text = json.dumps(value, ensure_ascii=True) if isinstance(value, list | dict) else value
-        click.echo(f"{name:{width}}  {clean(text, 4_000)}")
+    print_facts(
+        (name, json.dumps(value, ensure_ascii=True) if isinstance(value, list | dict) else str(value))
+        for name, value in facts.items()
+    )
     click.echo()
     print_json(record)
 
@@ -180,8 +178,7 @@ def pivot(
         say(reason)
     if hidden:
         say(f"{counted(hidden, 'event')} of AWS services not counted: --all counts them.")
-    for reason in coverage.reasons[len(cut) :]:
-        say(f"Not covered: {reason}")
+    print_gaps(coverage.reasons[len(cut) :])
 
 
 @click.command()

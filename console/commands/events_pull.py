@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import sys
-from datetime import datetime
+from datetime import datetime, timedelta
 from threading import Event
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from console.commands.asking import consent_to
 from console.commands.moments import moment
 from console.commands.session import json_option, services_of
 from console.host.interrupts import cancelled_by_interrupt
-from console.printed.printing import print_json, say
-from crypto_core.errors import NotConfirmedError, SettingsError
+from console.printed.printing import print_gaps, print_json, say
+from crypto_core.errors import SettingsError
 from crypto_core.guard.consent import Consent, Danger
 from crypto_core.text.counting import counted
+from screens.ages import span
 
 if TYPE_CHECKING:
     from console.container import Container
@@ -123,8 +124,7 @@ def _tell(report: PullReport, validation: Validation | None, *, as_json: bool) -
         say(note)
     for problem in validation.problems if validation is not None else ():
         say(f"Validation: {problem}")
-    for gap in report.gaps:
-        say(f"Not covered: {gap}")
+    print_gaps(report.gaps)
 
 
 def _validated(services: Container, plan: PullPlan, cancelled: Event) -> Validation:
@@ -134,16 +134,9 @@ def _validated(services: Container, plan: PullPlan, cancelled: Event) -> Validat
 def _consent(plan: PullPlan, *, yes: bool) -> Consent | None:
     if plan.danger is Danger.NONE:
         return None
-    if yes:
-        return Consent.by_option(plan)
-    if not sys.stdin.isatty():
-        raise NotConfirmedError(
-            "A query costs money, and nobody can be asked here.", remedy="Add --yes to run it."
-        )
-    say(plan.statement)
-    if not click.confirm("Run this query?", err=True):
-        raise NotConfirmedError("Nothing was run.")
-    return Consent.pressed(plan)
+    if not yes:
+        say(plan.statement)
+    return consent_to(plan, "Run this query?", yes=yes, about="A query costs money.", otherwise="")
 
 
 def _attribute(text: str | None) -> tuple[str, str] | None:
@@ -163,7 +156,9 @@ class _Progress:
 
     def __call__(self, progress: PullProgress) -> None:
         reached = f", at {progress.reached:%Y-%m-%d %H:%M}" if progress.reached else ""
-        left = f", about {_duration(progress.seconds_left)} left" if progress.seconds_left else ""
+        left = (
+            f", about {span(timedelta(seconds=progress.seconds_left))} left" if progress.seconds_left else ""
+        )
         throttled = f", throttled {progress.throttled:,}" if progress.throttled else ""
         if progress.pages >= self._said + _SAID_EVERY or (progress.pages and not self._said):
             self._said = progress.pages
@@ -171,9 +166,3 @@ class _Progress:
                 f"{progress.where}: {counted(progress.pages, 'page')}, "
                 f"{counted(progress.records, 'record')}, {progress.new:,} new{reached}{throttled}{left}"
             )
-
-
-def _duration(seconds: float) -> str:
-    if seconds >= 5_400:
-        return f"{seconds / 3_600:,.1f} hours"
-    return f"{seconds / 60:,.0f} minutes" if seconds >= 90 else f"{seconds:,.0f} seconds"

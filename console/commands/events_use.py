@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable
 
 import click
 
 from console.commands.events_options import HEADERS, cells
 from console.commands.session import json_option, services_of
 from console.host.interrupts import cancelled_by_interrupt
-from console.printed.printing import print_json, print_table, say
+from console.printed.printing import print_facts, print_gaps, print_json, print_table, say
 from crypto_core.key_names import short_key
 from crypto_core.lists.paging import Query
 from crypto_core.references import TokenRef, parse_reference
@@ -78,13 +77,15 @@ def _named_events(events: EventStore, timeline: TokenTimeline) -> list[TrailEven
 
 def _print_timeline(timeline: TokenTimeline, newest: list[TrailEvent]) -> None:
     row, named = timeline.stored, timeline.named
-    _facts(
-        ("token", str(timeline.ref)),
-        ("stored as", row.format.value if row else "not known"),
-        ("KMS key", (row.key_arn or "not known") if row and row.format.protected else "-"),
-        ("key material", (row.key_material_id or "not known") if row and row.format.protected else "-"),
-        ("evidence", row.evidence.value if row and row.format.protected else "-"),
-        ("connection made", at(row.created_at) if row else "?"),
+    print_facts(
+        (
+            ("token", str(timeline.ref)),
+            ("stored as", row.format.value if row else "not known"),
+            ("KMS key", (row.key_arn or "not known") if row and row.format.protected else "-"),
+            ("key material", (row.key_material_id or "not known") if row and row.format.protected else "-"),
+            ("evidence", row.evidence.value if row and row.format.protected else "-"),
+            ("connection made", at(row.created_at) if row else "?"),
+        )
     )
     for statement in timeline.statements:
         click.echo(clean(statement, 2_000))
@@ -104,7 +105,7 @@ def _print_timeline(timeline: TokenTimeline, newest: list[TrailEvent]) -> None:
     for use in timeline.could:
         click.echo()
         _print_could(use)
-    _print_gaps(timeline.coverage.reasons)
+    print_gaps(timeline.coverage.reasons)
 
 
 def _print_could(use: MaterialUse) -> None:
@@ -121,12 +122,14 @@ def _print_could(use: MaterialUse) -> None:
 def _print_radius(radius: BlastRadius) -> None:
     who = radius.who
     names = ", ".join(who.arns) or "nobody in the store"
-    _facts(
-        ("principal", f"{names}{f' and {who.further:,} more' if who.further else ''}"),
-        ("session", who.session or "all"),
-        ("events", f"{radius.events:,}, of them failed {radius.failed:,}, denied {radius.denied:,}"),
-        ("first", at(radius.first)),
-        ("last", at(radius.last)),
+    print_facts(
+        (
+            ("principal", f"{names}{f' and {who.further:,} more' if who.further else ''}"),
+            ("session", who.session or "all"),
+            ("events", f"{radius.events:,}, of them failed {radius.failed:,}, denied {radius.denied:,}"),
+            ("first", at(radius.first)),
+            ("last", at(radius.last)),
+        )
     )
     click.echo()
     click.echo(f"opened (facts, named by their records): {counted(tokens_of(radius.opened), 'token')}")
@@ -177,7 +180,7 @@ def _print_radius(radius: BlastRadius) -> None:
     click.echo()
     for assumption in radius.assumptions():
         click.echo(clean(assumption, 2_000))
-    _print_gaps(radius.coverage.reasons)
+    print_gaps(radius.coverage.reasons)
 
 
 def _print_tallies(found: Tallies, headers: tuple[str, ...]) -> None:
@@ -195,14 +198,3 @@ def _print_tallies(found: Tallies, headers: tuple[str, ...]) -> None:
 def _quoted(text: str) -> str:
     """A text as one word of a shell: it holds what others wrote."""
     return shlex.quote(clean(text, 2_000))
-
-
-def _facts(*facts: tuple[str, str]) -> None:
-    width = max(len(name) for name, _ in facts)
-    for name, value in facts:
-        click.echo(f"{name:{width}}  {clean(value, 2_000)}")
-
-
-def _print_gaps(reasons: Iterable[str]) -> None:
-    for reason in reasons:
-        say(f"Not covered: {reason}")

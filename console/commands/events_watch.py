@@ -12,7 +12,7 @@ from console.commands.events_options import cells
 from console.commands.moments import moment
 from console.commands.session import json_option, services_of
 from console.host.interrupts import cancelled_by_interrupt
-from console.printed.printing import say
+from console.printed.printing import print_gaps, say
 from crypto_core.cancelling import stop_if
 from crypto_core.lists.filter_language import how_long
 from crypto_core.text.cleaning import clean
@@ -90,8 +90,7 @@ def watch(
             if as_json:
                 _line({"type": "look", **_document(look, quiet)})
             elif look.gaps != told:
-                for gap in look.gaps:
-                    say(f"Not covered: {gap}")
+                print_gaps(look.gaps)
                 told = look.gaps
             code = _end(look, quiet, once=once)
             if code is not None:

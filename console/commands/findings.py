@@ -15,7 +15,7 @@ import click
 from console.commands.moments import moment
 from console.commands.session import json_option, services_of
 from console.container import Container
-from console.printed.printing import print_json, print_table, say
+from console.printed.printing import print_gaps, print_json, print_table, say
 from crypto_core.errors import EventStoreError, EventVanishedError
 from crypto_core.findings.finding import Finding, Gap
 from crypto_core.findings.severity import Severity
@@ -79,8 +79,7 @@ def findings(
         if hidden:
             for one in suppressed:
                 _print_suppressed(one)
-    for reason in posture.coverage.reasons:
-        say(f"Not covered: {reason}")
+    print_gaps(posture.coverage.reasons)
     if suppressed and not (hidden or as_json):
         say(f"Suppressed: {len(suppressed):,}. keydeck findings --suppressed lists them.")
     if posture.findings:

@@ -9,6 +9,7 @@ from typing import IO, TYPE_CHECKING
 
 import click
 
+from console.commands.asking import consent_to, yes_option
 from console.commands.session import json_option, services_of, trust_option
 from console.host.interrupts import IN_HAND, cancelled_by_interrupt
 from console.host.job_progress import work_on
@@ -23,7 +24,7 @@ from console.printed.incident_words import (
 )
 from console.printed.printing import meter, print_json, say
 from crypto_core.errors import RefusedError, SettingsError
-from crypto_core.guard.consent import Consent, Danger, agrees
+from crypto_core.guard.consent import Consent
 from crypto_core.incidents.model import StepState, StepView
 from crypto_core.incidents.steps.step_contracts import ActionPlan, InputField
 from crypto_core.reencryption.jobs.model import JobState
@@ -149,23 +150,12 @@ def _ask(field: InputField) -> str | Secret:
     return answer
 
 
-def consent_to(plan: ActionPlan, *, yes: bool, typed: str | None) -> Consent:
-    """Ask for what the plan demands; return the consent. Raises Abort, UsageError."""
+def _consent(plan: ActionPlan, *, yes: bool, typed: str | None) -> Consent:
+    """Ask for what the plan demands, unless it is `typed` already. Raises Abort, UsageError."""
     if typed is not None:
         return Consent.typed(plan, typed)
-    if plan.danger is Danger.NONE or yes:
-        return Consent.by_option(plan)
-    if not sys.stdin.isatty():
-        raise click.UsageError(
-            f"{plan.title}: without a terminal this needs --yes, or --confirm {plan.confirmation or 'TEXT'}."
-        )
-    if plan.danger is Danger.CONFIRM:
-        click.confirm(f"{plan.title}?", default=False, abort=True, err=True)
-        return Consent.pressed(plan)
-    answer = click.prompt(f"Type {plan.confirmation} to go on", default="", show_default=False, err=True)
-    if not agrees(answer, plan.confirmation):
-        raise click.Abort
-    return Consent.typed(plan, answer)
+    otherwise = f", or --confirm {plan.confirmation or 'TEXT'}"
+    return consent_to(plan, f"{plan.title}?", yes=yes, about=f"{plan.title}:", otherwise=otherwise)
 
 
 def work_on_jobs(services: Container, incident: int, cancelled: Event, trust: tuple[str, ...]) -> None:
@@ -204,7 +194,7 @@ def work_on_jobs(services: Container, incident: int, cancelled: Event, trust: tu
     metavar="SECONDS",
     help="With --wait: between two looks.",
 )
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@yes_option
 @click.option("--confirm", "typed", metavar="TEXT", help="What would have to be typed.")
 @trust_option
 @json_option
@@ -245,7 +235,7 @@ def next_(
                 if as_json:
                     print_json(plan.as_json())
                 return 0
-            consent = consent_to(plan, yes=yes, typed=typed)
+            consent = _consent(plan, yes=yes, typed=typed)
             with meter(name) as shown:
                 result = work.run_action(
                     incident,

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
 import click
 
-from console.commands.asking import typed_consent
+from console.commands.asking import consent_to, type_in, yes_option
 from console.commands.session import json_option, services_of, trust_option
 from console.garbage import settle
 from console.host.interrupts import IN_HAND, cancelled_by_interrupt
@@ -24,7 +23,6 @@ from console.printed.job_words import (
 )
 from console.printed.printing import print_json, say
 from crypto_core.errors import ReadOnlyError, RefusedError
-from crypto_core.guard.consent import agrees
 from crypto_core.text.counting import counted
 
 if TYPE_CHECKING:
@@ -32,7 +30,6 @@ if TYPE_CHECKING:
     from crypto_core.reencryption.jobs.service import JobService
 
 _job = click.argument("job", type=click.IntRange(min=1), metavar="JOB")
-_yes = click.option("--yes", is_flag=True, help="Do not ask.")
 
 
 def work_of(services: Container) -> JobService:
@@ -170,7 +167,7 @@ def resume(*, job: int, as_json: bool) -> int:
 
 @jobs.command()
 @_job
-@_yes
+@yes_option
 @json_option
 def cancel(*, job: int, yes: bool, as_json: bool) -> int:
     """End a job for good. What is written stays written."""
@@ -182,24 +179,17 @@ def cancel(*, job: int, yes: bool, as_json: bool) -> int:
         if not yes:
             for line in describe(view):
                 click.echo(line, err=True)
-            _agree(job)
+            about = "This ends the job for good."
+            type_in(str(job), f"Type the job's number ({job}) to end it", about=about)
         view = work.cancel(job)
     say_end(view, as_json=as_json)
     return 0
 
 
-def _agree(job: int) -> None:
-    if not sys.stdin.isatty():
-        raise click.UsageError("This ends the job for good. Without a terminal it needs --yes.")
-    typed = click.prompt(f"Type the job's number ({job}) to end it", default="", show_default=False, err=True)
-    if not agrees(typed, str(job)):
-        raise click.Abort
-
-
 @jobs.command()
 @_job
 @click.option("--dry-run", is_flag=True, help="Say what would be put back; change nothing.")
-@_yes
+@yes_option
 @trust_option
 @json_option
 def restore(*, job: int, dry_run: bool, yes: bool, trust: tuple[str, ...], as_json: bool) -> int:
@@ -207,16 +197,16 @@ def restore(*, job: int, dry_run: bool, yes: bool, trust: tuple[str, ...], as_js
     with services_of(trust=trust) as services:
         work, undoing = work_of(services), services.undoing
         plan = undoing.plan_restore(job)
+        about = "This puts tokens back under the key that they were moved from."
         if dry_run and as_json:
             print_json({"dry_run": True, "restores": job, "tokens": plan.tokens, "keys": list(plan.key_arns)})
         else:
             keys = ", ".join(plan.key_arns)
             kept = counted(plan.tokens, "envelope")
-            say(f"{kept} that job {job} replaced, under {keys}: put back where nothing newer is.")
+            say(f"{kept} that job {job} replaced, under {keys}: put back where nothing newer is. {about}")
         if dry_run:
             return 0
-        about = "This puts tokens back under the key that they were moved from."
-        number = undoing.restore(plan, typed_consent(plan, about, yes=yes))
+        number = undoing.restore(plan, consent_to(plan, yes=yes, about=about))
         say(f"Job {number} has begun.")
         with cancelled_by_interrupt(IN_HAND) as cancelled:
             view = work_on(work, number, cancelled, environment={})

@@ -11,13 +11,13 @@ import click
 
 from console.commands.moments import moment
 from console.commands.session import json_option, services_of
-from console.printed.printing import print_json, print_table, say
+from console.printed.printing import print_json, print_table, say, utc
 from crypto_core.database.state.journal import EntryFilter
 from crypto_core.database.state.journal_checkpoints import Checkpoint, JournalCheck, checkpoint_of
 from crypto_core.errors import RefusedError
 from crypto_core.guard.outcome import Outcome
 from crypto_core.text.cleaning import clean
-from crypto_core.text.counting import counted
+from screens.ages import ago
 
 LARGEST_CHECKPOINT = 65_536
 """Bytes of a file that may be a checkpoint."""
@@ -59,7 +59,7 @@ def list_(
     if as_json:
         print_json({"entries": [entry.as_json() for entry in entries], "more": more})
         return
-    rows = [(e.seq, _at(e.at), e.action, e.outcome, e.subject, e.actor) for e in entries]
+    rows = [(e.seq, utc(e.at), e.action, e.outcome, e.subject, e.actor) for e in entries]
     print_table(("seq", "at (UTC)", "action", "outcome", "subject", "actor"), rows)
     if more:
         say(f"The newest {limit:,} only; there are more: --limit N.")
@@ -101,8 +101,8 @@ def _print(check: JournalCheck) -> None:
     if check.anchored_at is not None:
         open_ = check.entries - check.anchored
         click.echo(
-            f"Anchored up to entry {check.anchored:,}, {_age(check.anchored_at)} ago "
-            f"({_at(check.anchored_at)} UTC); {_entries(open_)} since."
+            f"Anchored up to entry {check.anchored:,}, {ago(check.anchored_at, datetime.now(UTC))} "
+            f"({utc(check.anchored_at)} UTC); {_entries(open_)} since."
         )
     if check.unchecked:
         say(f"Signatures were not checked: {check.unchecked}")
@@ -148,14 +148,3 @@ def _read(file: Path) -> Checkpoint:
 
 def _entries(number: int) -> str:
     return f"{number:,} {'entry' if number == 1 else 'entries'}"
-
-
-def _age(moment: datetime) -> str:
-    minutes = max(int((datetime.now(UTC) - moment).total_seconds() // 60), 0)
-    if minutes < 120:
-        return counted(minutes, "minute")
-    return counted(minutes // 60, "hour") if minutes < 2 * 1440 else counted(minutes // 1440, "day")
-
-
-def _at(moment: datetime) -> str:
-    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S}"

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from typing import IO, Any, TypeVar
 
 import click
 
+from console.commands.asking import consent_to, yes_option
 from console.commands.key_policy import policy_text
 from console.commands.session import json_option, services_of
 from console.printed.printing import print_json, print_table, say
-from crypto_core.guard.consent import Consent, Danger, agrees
+from crypto_core.guard.consent import Consent
 from crypto_core.keys.changes.change import (
     DEFAULT_WINDOW_DAYS,
     ChangeKind,
@@ -36,7 +36,7 @@ def _change_options(command: _Command) -> _Command:
     """What every change has: --dry-run, --yes, --json."""
     for option in (
         json_option,
-        click.option("--yes", is_flag=True, help="Do not ask."),
+        yes_option,
         click.option("--dry-run", is_flag=True, help="Say what would happen; change nothing."),
     ):
         command = option(command)
@@ -341,18 +341,7 @@ def print_result(result: ChangeResult) -> None:
 
 def _consent(plan: ChangePlan, *, yes: bool, lose_tokens: str | None) -> Consent:
     """Ask as the plan's danger demands; returns what the operator agreed to. Raises Abort."""
-    if yes or plan.changes_nothing:
-        typed = lose_tokens if plan.refused_unless_typed else None
-        return Consent.by_option(plan) if typed is None else Consent.typed(plan, typed)
-    if not sys.stdin.isatty():
-        raise click.UsageError("This changes a key. Without a terminal it needs --yes; --dry-run only looks.")
-    if plan.danger is not Danger.TYPED:
-        click.confirm(f"{plan.title}?", default=False, abort=True, err=True)
-        return Consent.pressed(plan)
+    if yes and plan.refused_unless_typed and lose_tokens is not None:
+        return Consent.typed(plan, lose_tokens)
     what = "the number of tokens that will be lost" if plan.refused_unless_typed else "the name"
-    typed = click.prompt(
-        f"Type {what} ({plan.confirmation}) to go on", default="", show_default=False, err=True
-    )
-    if not agrees(typed, plan.confirmation):
-        raise click.Abort
-    return Consent.typed(plan, typed)
+    return consent_to(plan, f"{plan.title}?", yes=yes, about="This changes a key.", typed=what)

@@ -9,7 +9,7 @@ import click
 from console.commands.moments import moment
 from console.commands.session import json_option, services_of
 from console.host.interrupts import cancelled_by_interrupt
-from console.printed.printing import meter, print_json, print_table, say
+from console.printed.printing import meter, print_gaps, print_json, print_table, say
 from crypto_core.keys.replacement.guide import DoKind, Guide, GuideStepState, Step, StepId
 from crypto_core.keys.replacement.service import SHORTEST_SECONDS
 from crypto_core.reencryption.materials import KeyMaterials, MaterialTokens
@@ -84,8 +84,7 @@ def replace(
         print_json(guide.as_json())
     else:
         print_guide(guide)
-        for gap in guide.coverage.reasons:
-            say(f"Not covered: {gap}")
+        print_gaps(guide.coverage.reasons)
     if guide.outside:
         say(f"The database did not tell: {guide.outside}")
         return 3
@@ -170,8 +169,7 @@ def _print_materials(found: KeyMaterials, *, tried: bool) -> None:
     print_table([*headers, *(["opened"] if tried else [])], rows)
     for failure in found.failed:
         click.echo(clean(f"not opened: {failure.ref}: {failure.reason}", 2000))
-    for gap in found.coverage.reasons:
-        say(f"Not covered: {gap}")
+    print_gaps(found.coverage.reasons)
 
 
 def _material(m: MaterialTokens) -> list[object]:

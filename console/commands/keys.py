@@ -13,7 +13,7 @@ from console.commands.key_policy import policy
 from console.commands.key_replacement import materials, replace
 from console.commands.session import json_option, services_of
 from console.container import Container
-from console.printed.printing import print_json, print_table, say
+from console.printed.printing import print_facts, print_gaps, print_json, print_table
 from crypto_core.errors import DatabaseError
 from crypto_core.key_names import region_of
 from crypto_core.keys.policy.actions import in_words
@@ -60,8 +60,7 @@ def list_(*, as_json: bool) -> None:
         for s in states
     ]
     print_table(("name", "key", "state", "rotation", "tokens", "last used"), rows)
-    for gap in coverage.reasons:
-        say(f"Not covered: {gap}")
+    print_gaps(coverage.reasons)
 
 
 @keys.command()
@@ -77,9 +76,7 @@ def show(*, key: str, as_json: bool) -> None:
         return
     facts = [*_facts(state), ("tokens", _tokens_under(state, taken, reason)), *_materials(state, taken)]
     facts += [(f"{part} missing", why) for part, why in state.missing.items()]
-    width = max(len(name) for name, _ in facts)
-    for name, value in facts:
-        click.echo(f"{name:{width}}  {value}")
+    print_facts(facts)
 
 
 def _facts(state: KeyState) -> list[tuple[str, str]]:

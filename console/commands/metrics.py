@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from console.commands.session import loaded
-from console.printed.printing import say
+from console.printed.printing import print_gaps, say
 
 
 @click.command()
@@ -29,8 +29,7 @@ def metrics(*, output: Path | None) -> int:
     counted = Metrics()
     with closing(Container(loaded().settings, observer=counted)) as services:
         taken = services.services.status.take()
-    for reason in taken.coverage.reasons:
-        say(f"Not covered: {reason}")
+    print_gaps(taken.coverage.reasons)
     counted.census(taken.by_format, taken.taken_at, complete=taken.coverage.complete)
     if target is None:
         click.echo(counted.exposition(), nl=False)

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from console.commands.asking import WritingOptions, consent_to
+from console.commands.asking import WritingOptions, writing_consent, yes_option
 from console.commands.job_command import run_as_job
 from console.commands.jobs import work_of
 from console.commands.session import json_option, services_of, trust_option
@@ -27,7 +27,7 @@ _OPTIONS = (
         "--to", "target", metavar="KEY", help="The KMS key to write under [TOKEN_ENCRYPTION_KEY_ID]."
     ),
     click.option("--dry-run", is_flag=True, help="Say what would happen; change nothing."),
-    click.option("--yes", is_flag=True, help="Do not ask."),
+    yes_option,
     click.option("--job", is_flag=True, help=f"As a job also for {FEW} tokens or fewer."),
     click.option(
         "--processes",
@@ -175,7 +175,7 @@ def _write(verb: Verb, selection: Selection, asked: WritingOptions) -> int:
         if not plan.tokens:
             return print_nothing_to_do(plan, as_json=asked.as_json)
         print_plan(plan, err=True)
-        return _run(services, plan, consent_to(plan, plan, yes=asked.yes), as_json=asked.as_json)
+        return _run(services, plan, writing_consent(plan, plan, yes=asked.yes), as_json=asked.as_json)
 
 
 def _planned(

@@ -9,7 +9,7 @@ import click
 
 from console.commands.session import json_option, services_of
 from console.container import Container
-from console.printed.printing import print_json, print_table, say
+from console.printed.printing import print_gaps, print_json, print_table
 from crypto_core.envelope import Format
 from crypto_core.errors import KmsError
 from crypto_core.findings.finding import Gap
@@ -64,8 +64,7 @@ def check(*, as_json: bool) -> int:
 
         print_findings(replace(posture, findings=grave))
         click.echo("well" if well else "not well")
-        for reason in coverage.reasons:
-            say(f"Not covered: {reason}")
+        print_gaps(coverage.reasons)
     return 0 if well else 1
 
 
@@ -93,8 +92,7 @@ def print_status(taken: Status) -> None:
         ("column", "tokens", *(f.value for f in Format)),
         [(c.column, c.tokens, *(c.by_format.get(f, 0) for f in Format)) for c in taken.by_column],
     )
-    for reason in taken.coverage.reasons:
-        say(f"Not covered: {reason}")
+    print_gaps(taken.coverage.reasons)
 
 
 def _print_problems(taken: Status) -> None:

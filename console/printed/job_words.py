@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from console.printed.printing import print_json, print_table, say
+from console.printed.printing import print_json, print_table, say, utc
 from crypto_core.reencryption.jobs.model import JobPlan, JobState, JobView
 from crypto_core.text.cleaning import clean
 from crypto_core.text.counting import counted
@@ -66,7 +66,7 @@ def print_list(found: Sequence[JobView]) -> None:
                 view.poisoned,
                 view.remaining,
                 round(view.tokens_per_second),
-                f"{view.job.created_at.astimezone(UTC):%Y-%m-%d %H:%M}",
+                utc(view.job.created_at, "%Y-%m-%d %H:%M"),
                 view.job.created_by,
             )
             for view in found
@@ -82,7 +82,7 @@ def describe(view: JobView) -> Iterator[str]:
     if job.source_key_arn:
         yield _line(f"from {job.source_key_arn}")
     yield _line(f"to   {job.target_key_arn}")
-    yield _line(f"begun {_at(job.created_at)} by {job.created_by} on {job.host}")
+    yield _line(f"begun {utc(job.created_at)} UTC by {job.created_by} on {job.host}")
     if job.restores is not None:
         yield _line(f"puts back what job {job.restores} replaced")
     yield _line(
@@ -100,7 +100,7 @@ def describe(view: JobView) -> Iterator[str]:
     for kind, tokens in view.errors.items():
         yield _line(f"not written, {kind}: {tokens:,}")
     for runner in view.runners:
-        words = "ended" if runner.ended else f"seen {_at(runner.seen_at)}"
+        words = "ended" if runner.ended else f"seen {utc(runner.seen_at)} UTC"
         yield _line(f"process {runner.pid} on {runner.host}, {words}, as {runner.actor}")
     for remark in view.remarks:
         yield _line(f"Note: {remark}")
@@ -170,7 +170,3 @@ def takes_of(plan: JobPlan, processes: int | None) -> dict[str, Any]:
 
 def _line(text: str, more: str = "") -> str:
     return clean(f"{text}: {more}" if more else text, 2_000)
-
-
-def _at(moment: datetime) -> str:
-    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"

@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import Any
 
 import click
@@ -23,6 +24,25 @@ def print_json(document: Any) -> None:
 def say(message: str) -> None:
     """Print a message for the operator on stderr."""
     click.echo(clean(message, 4000), err=True)
+
+
+def print_gaps(reasons: Iterable[str]) -> None:
+    """Name on stderr what an answer doesn't cover."""
+    for reason in reasons:
+        say(f"Not covered: {reason}")
+
+
+def print_facts(facts: Iterable[tuple[str, str]]) -> None:
+    """Print names and their values, a line each, the values below each other."""
+    facts = [(clean(name), clean(value, 4_000)) for name, value in facts]
+    width = max(len(name) for name, _ in facts)
+    for name, value in facts:
+        click.echo(f"{name:{width}}  {value}".rstrip())
+
+
+def utc(moment: datetime, form: str = "%Y-%m-%d %H:%M:%S") -> str:
+    """Return a moment in UTC, which the text around it has to name."""
+    return f"{moment.astimezone(UTC):{form}}"
 
 
 def print_table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
