@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from datetime import datetime
 
 from textual.content import Content
 
 from crypto_core.findings.severity import Severity
-from crypto_core.key_names import region_of
-from crypto_core.keys.grants import Grant
-from crypto_core.keys.policy.actions import in_words
-from crypto_core.keys.state import ON_DEMAND_LIMIT, CustomKeyStore, KeyMaterial, KeyState
+from crypto_core.keys.state import KeyState
 from crypto_core.keys.status import Status
 from crypto_core.text.cleaning import clean
-from screens.ages import ago, day, stamp
+from screens.ages import day
 from screens.key_shares import by_material, evidence_words, token_sum
-from screens.keys.words import state_words
+from screens.keys.words import absent, key_facts, kind_words, material_note, state_words
 from screens.routes import TokensBehind
 from screens.signs import SIGNS
 from screens.widgets.cells import bar, cut, fit, tokens
@@ -42,123 +39,25 @@ def fact_lines(key: KeyState, status: Status | None, now: datetime, width: int) 
     return [
         _title(key, status, now),
         Line(Content.assemble((cut(key.key_arn, width), "$muted"))),
-        *(Line(fact(name, value, style, width)) for name, value, style in _fields(key, now)),
+        *(Line(fact(name, value, style, width)) for name, value, style in key_facts(key, now)),
     ]
 
 
 def _title(key: KeyState, status: Status | None, now: datetime) -> Line:
     sign, state = state_words(key, now)
-    words = [clean(key.spec), clean(key.origin), _multi_region(key)]
     count = status.tokens_under(key.key_arn) if status else None
     content = Content.assemble(
         (f"{sign.text} ", sign.style),
         (state if key.state else "state unknown", f"bold {sign.style}"),
-        ("".join(f" · {word}" for word in words if word), "$muted"),
+        ("".join(f" · {word}" for word in kind_words(key)), "$muted"),
         "    ",
         (tokens(count) if count is not None else "", "bold"),
     )
     return Line(content, TokensBehind(_filter(key)), hint="Enter: the tokens under this key.")
 
 
-def _multi_region(key: KeyState) -> str:
-    if not key.multi_region:
-        return ""
-    return (
-        "multi-Region replica"
-        if key.is_replica
-        else "multi-Region primary"
-        if key.primary_arn
-        else "multi-Region"
-    )
-
-
 def _filter(key: KeyState) -> str:
     return f"key:{key.key_arn.rsplit('/', 1)[-1]}"
-
-
-def _fields(key: KeyState, now: datetime) -> Iterator[tuple[str, str, str]]:
-    if len(key.aliases) != 1 or "aliases" in key.missing:
-        yield "aliases", ", ".join(clean(a, 120) for a in key.aliases) or _absent(key, "aliases", "none"), ""
-    if key.description:
-        yield "description", clean(key.description), ""
-    manager = {"CUSTOMER": "managed by the customer", "AWS": "managed by AWS"}.get(key.manager or "", "")
-    usage = clean(key.usage).lower().replace("_", " and ")
-    yield "kind", " · ".join(word for word in (manager, usage, clean(key.region)) if word), ""
-    if key.primary_arn:
-        yield "Regions", _regions(key), ""
-    if key.key_store:
-        yield "key store", *_key_store(key.key_store)
-    if key.created_at:
-        yield "created", f"{stamp(key.created_at, now)}   {ago(key.created_at, now)}", ""
-    if key.deletion_at:
-        yield "deletion", f"{stamp(key.deletion_at, now)}   {ago(key.deletion_at, now)}", "$error"
-    if key.expires_at:
-        yield "expires", f"{stamp(key.expires_at, now)}   {ago(key.expires_at, now)}, imported", "$warning"
-    yield "rotation", *_rotation(key, now)
-    if key.last_used_at:
-        operation = f"   {clean(key.last_used_for)}" if key.last_used_for else ""
-        yield "last used", f"{stamp(key.last_used_at, now)}   {ago(key.last_used_at, now)}{operation}", ""
-    else:
-        yield "last used", _absent(key, "last use", _unused(key, now)), "$disabled"
-    if key.tags:
-        yield "tags", " · ".join(f"{clean(n, 128)}={clean(v, 256)}" for n, v in key.tags.items()), ""
-    if key.grants:
-        yield "grants", _grants(key.grants), ""
-
-
-def _unused(key: KeyState, now: datetime) -> str:
-    """Without a use on record: since when there is a record."""
-    return f"not since {day(key.use_tracked_since, now)}" if key.use_tracked_since else "unknown"
-
-
-def _regions(key: KeyState) -> str:
-    def region(arn: str) -> str:
-        name = region_of(arn) or "?"
-        return f"{name} (this one)" if arn == key.key_arn else name
-
-    replicas = ", ".join(region(arn) for arn in key.replica_arns)
-    return f"primary {region(key.primary_arn or '')} · {f'replicas {replicas}' if replicas else 'no replica'}"
-
-
-def _key_store(store: CustomKeyStore) -> tuple[str, str]:
-    connection = store.connection or "connection unknown"
-    words = (store.name or store.store_id, store.kind or "", connection, store.error or "")
-    style = "" if store.connection == "CONNECTED" else "$warning"
-    return " · ".join(
-        word.lower().replace("_", " ") if word.isupper() else word for word in words if word
-    ), style
-
-
-def _grants(grants: Sequence[Grant]) -> str:
-    first = f"{grants[0].grantee.name} may {in_words(grants[0].operations)}"
-    return first if len(grants) == 1 else f"{len(grants):,}: {first} · …"
-
-
-def _rotation(key: KeyState, now: datetime) -> tuple[str, str]:
-    used = key.on_demand_used if key.rotatable else None
-    more = f" · on demand {used} of {ON_DEMAND_LIMIT} used" if used is not None else ""
-    if key.rotation_started_at:
-        more += " · rotating now"
-    if key.rotation_enabled is None:
-        return _absent(key, "rotation", _unrotated(key)), "$disabled"
-    if not key.rotation_enabled:
-        return f"off{more}", ""
-    period = f", every {key.rotation_period_days} d" if key.rotation_period_days else ""
-    following = f", next {day(key.next_rotation_at, now)}" if key.next_rotation_at else ""
-    return f"on{period}{following}{more}", ""
-
-
-def _unrotated(key: KeyState) -> str:
-    """Why KMS tells nothing of the rotation."""
-    if key.manager == "AWS":
-        return "by AWS, every year"
-    if key.state and key.manager and not key.rotatable:
-        return "KMS does not rotate such keys: only by another key behind the alias"
-    return "unknown"
-
-
-def _absent(key: KeyState, part: str, otherwise: str) -> str:
-    return "? see below" if part in key.missing else otherwise
 
 
 def fact(name: str, value: str, style: str, width: int) -> Content:
@@ -211,18 +110,8 @@ def material_lines(key: KeyState, status: Status | None, now: datetime, width: i
 
     for number in range(len(key.materials), 0, -1):
         material = key.materials[number - 1]
-        yield row(str(number), material.since, material.key_material_id, _material_note(key, material, now))
+        yield row(str(number), material.since, material.key_material_id, material_note(key, material, now))
     for material_id in list(left):
         yield row(f"{clean(material_id, 64)[:8]}…" if material_id else "unknown", None, material_id, "")
     if not key.materials and not shares:
-        yield Line(Content.assemble((_absent(key, "materials", "none known"), "$disabled")))
-
-
-def _material_note(key: KeyState, material: KeyMaterial, now: datetime) -> str:
-    if material.expires_at is not None:
-        return f"expires {day(material.expires_at, now)}"
-    if material.key_material_id == key.current_material_id:
-        return "current"
-    if material.state in (None, "NON_CURRENT"):
-        return ""
-    return clean(material.state, 60).lower().replace("_", " ")
+        yield Line(Content.assemble((absent(key, "materials", "none known"), "$disabled")))
