@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from crypto_core.database.tokens.inventory import InventoryRow
 from crypto_core.envelope import Format
 from crypto_core.findings.severity import FORMAT_SEVERITY, Severity
 from crypto_core.lists.coverage import Evidence
-from screens.key_words import KeyWords
+
+if TYPE_CHECKING:
+    from crypto_core.database.tokens.inventory import InventoryRow
+    from screens.key_words import KeyWords
 
 
 class Sign(NamedTuple):

@@ -11,9 +11,8 @@ import click
 
 from console.commands.asking import type_in, yes_option
 from console.commands.session import json_option, services_of
-from console.printed.printing import print_json, print_table, say, utc
+from console.printed.printing import print_json, print_line, print_table, say, utc
 from crypto_core.guard.approvals import Approval, Decision
-from crypto_core.text.cleaning import clean
 
 _request = click.argument("request", type=click.UUID, metavar="ID")
 
@@ -88,24 +87,23 @@ def _decide(request: UUID, *, approve: bool, yes: bool, as_json: bool) -> None:
     if as_json:
         print_json(_document(made))
         return
-    click.echo(clean(f"{made.decision.value.capitalize()}: {made.summary}", 4000))
+    print_line(f"{made.decision.value.capitalize()}: {made.summary}")
     if made.decision is Decision.APPROVED:
         say(f"{made.requested_by} can do it now, once, until {utc(made.expires_at)} UTC.")
 
 
 def _print(found: Approval, *, err: bool = False) -> None:
-    def line(text: str) -> None:
-        click.echo(clean(text, 5000), err=err)
-
-    line(found.summary)
-    line(f"action:   {found.action}")
-    line(f"asked by: {found.requested_by}, {utc(found.requested_at)} UTC")
-    line(f"until:    {utc(found.expires_at)} UTC")
     decided = f" by {found.decided_by}, {utc(found.decided_at)} UTC" if found.decided_at else ""
-    line(f"decision: {found.decision.value}{decided}")
-    line(f"plan:     {found.digest}")
-    for told in _lines(found.plan):
-        line(f"  {told}")
+    for text in (
+        found.summary,
+        f"action:   {found.action}",
+        f"asked by: {found.requested_by}, {utc(found.requested_at)} UTC",
+        f"until:    {utc(found.expires_at)} UTC",
+        f"decision: {found.decision.value}{decided}",
+        f"plan:     {found.digest}",
+        *(f"  {line}" for line in _lines(found.plan)),
+    ):
+        print_line(text, err=err)
 
 
 def _lines(value: Any, name: str = "") -> Iterator[str]:

@@ -12,7 +12,7 @@ from sqlalchemy import select
 from console.commands.status import print_status
 from console.container import Container
 from console.printed.plan_words import print_plan, print_result
-from console.printed.printing import meter, print_table
+from console.printed.printing import meter, print_marked, print_table
 from console.settings import load
 from crypto_core.cipher import TokenCipher
 from crypto_core.database.connection.engine import connected
@@ -26,7 +26,6 @@ from crypto_core.reencryption.plan import Plan, RunResult, Selection, Verb, Veri
 from crypto_core.references import TokenRef
 from crypto_core.text.counting import counted
 from crypto_core.trail.rules.rule_context import name_of
-from screens.signs import SIGNS
 
 if TYPE_CHECKING:
     from console.sandbox.sandbox import Sandbox
@@ -156,7 +155,7 @@ class Drill:
         click.echo()
         found = services.services.trail_rules.examine(since).findings
         for finding in found:
-            click.echo(f"{SIGNS[finding.severity].text} {finding.severity.value:8} {finding.title}")
+            print_marked(finding.severity, finding.title)
         _must(any(f.subject.endswith(INTRUDER) for f in found), "The rules did not find the intruder.")
 
     def _create_key(self, services: Container) -> str:

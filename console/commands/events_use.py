@@ -9,7 +9,7 @@ import click
 from console.commands.events_options import HEADERS, cells
 from console.commands.session import json_option, services_of
 from console.host.interrupts import cancelled_by_interrupt
-from console.printed.printing import print_facts, print_gaps, print_json, print_table, say
+from console.printed.printing import print_facts, print_gaps, print_json, print_line, print_table, say
 from crypto_core.key_names import short_key
 from crypto_core.lists.paging import Query
 from crypto_core.references import TokenRef, parse_reference
@@ -88,7 +88,7 @@ def _print_timeline(timeline: TokenTimeline, newest: list[TrailEvent]) -> None:
         )
     )
     for statement in timeline.statements:
-        click.echo(clean(statement, 2_000))
+        print_line(statement)
     if named.events:
         click.echo()
         click.echo(
@@ -179,7 +179,7 @@ def _print_radius(radius: BlastRadius) -> None:
         _print_tallies(found, headers_)
     click.echo()
     for assumption in radius.assumptions():
-        click.echo(clean(assumption, 2_000))
+        print_line(assumption)
     print_gaps(radius.coverage.reasons)
 
 

@@ -12,10 +12,9 @@ from console.commands.events_options import cells
 from console.commands.moments import moment
 from console.commands.session import json_option, services_of
 from console.host.interrupts import cancelled_by_interrupt
-from console.printed.printing import print_gaps, say
+from console.printed.printing import print_gaps, print_line, say
 from crypto_core.cancelling import stop_if
 from crypto_core.lists.filter_language import how_long
-from crypto_core.text.cleaning import clean
 from crypto_core.trail.key_watch.monitor import SHORTEST_SECONDS
 from crypto_core.trail.key_watch.sightings import KeyUse, WatchStatus
 from crypto_core.trail.use.reach import at
@@ -133,7 +132,7 @@ def _print_use(use: KeyUse, *, as_json: bool) -> None:
         *([] if result in ("ok", use.kind.value) else [result]),
         *(key, material, token, region, event_id),
     ]
-    click.echo(clean("  ".join(word for word in words if word), 2_000))
+    print_line("  ".join(word for word in words if word))
 
 
 def _line(document: dict[str, Any]) -> None:

@@ -15,11 +15,10 @@ import click
 from console.commands.moments import moment
 from console.commands.session import json_option, services_of
 from console.container import Container
-from console.printed.printing import print_gaps, print_json, print_table, say
+from console.printed.printing import print_gaps, print_json, print_marked, print_table, say
 from crypto_core.errors import EventStoreError, EventVanishedError
 from crypto_core.findings.finding import Finding, Gap
 from crypto_core.findings.severity import Severity
-from crypto_core.findings.techniques import in_words
 from crypto_core.keys.posture.examination import Posture
 from crypto_core.lists.coverage import Coverage
 from crypto_core.text.cleaning import clean
@@ -29,7 +28,10 @@ from crypto_core.trail.rules.registry import BY_ID, RULES
 from crypto_core.trail.rules.service import WINDOW, Examined
 from crypto_core.trail.rules.sigma import documents, sigma_id
 from crypto_core.trail.store.suppressions import MOST_DAYS, Suppressed, sift
-from screens.signs import SIGNS
+from screens.findings.words import finding_facts
+
+SHOWN_EVENTS = 3
+"""Events of a finding that are named as text; --json names all."""
 
 
 @click.group(invoke_without_command=True)
@@ -156,29 +158,20 @@ def print_findings(posture: Posture) -> None:
 
 
 def _print(finding: Finding) -> None:
-    severity = finding.severity
-    click.echo(f"{SIGNS[severity].text} {severity.value:8} {finding.title}")
-    events = len(finding.events)
-    some = ", ".join(finding.events[:3]) + (f" and {events - 3:,} more" if events > 3 else "")
-    for name, text in (
-        ("rule", finding.rule),
-        ("subject", finding.subject),
-        ("evidence", finding.evidence),
-        ("remedy", finding.remedy),
-        ("controls", ", ".join(finding.controls)),
-        ("ATT&CK", in_words(finding.techniques)),
-        ("events", clean(some, 400)),
-    ):
-        if text or (name == "controls" and not finding.techniques):
-            click.echo(f"             {name:8}  {text}")
+    print_marked(finding.severity, finding.title)
+    for name, text in finding_facts(finding, SHOWN_EVENTS):
+        click.echo(f"             {name:8}  {clean(text, 4_000)}")
 
 
 def _print_suppressed(one: Suppressed) -> None:
     finding, by = one.finding, one.by
     click.echo(f"- suppressed {finding.severity.value:8} {finding.title}")
-    click.echo(f"             {'rule':8}  {finding.rule}")
-    click.echo(f"             {'subject':8}  {finding.subject}")
-    click.echo(f"             {'reason':8}  {by.reason} (by {by.by}, until {by.until:%Y-%m-%d})")
+    for name, text in (
+        ("about", finding.subject),
+        ("rule", finding.rule),
+        ("reason", f"{by.reason} (by {by.by}, until {by.until:%Y-%m-%d})"),
+    ):
+        click.echo(f"             {name:8}  {text}")
 
 
 @findings.command()

@@ -8,10 +8,9 @@ import click
 
 from console.commands.incident_doing import number, work_of
 from console.commands.session import json_option, services_of
-from console.printed.printing import print_json, say
+from console.printed.printing import print_json, print_line, say
 from crypto_core.errors import SettingsError
 from crypto_core.incidents.report.signing import ReportCheck
-from crypto_core.text.cleaning import clean
 
 ENDINGS = {"markdown": ".md", "html": ".html", "json": ".json"}
 """How the files of a report's forms end."""
@@ -94,7 +93,7 @@ def _print(check: ReportCheck) -> None:
         click.echo(f"signed by  {check.key_arn} ({check.algorithm})")
         click.echo(f"sha256     {check.sha256}")
         return
-    click.echo(clean(check.wrong, 2000))
+    print_line(check.wrong)
     if check.key_arn:
         say(f"It names {check.key_arn} as its key.")
 

@@ -11,7 +11,7 @@ import click
 
 from console.commands.moments import moment
 from console.commands.session import json_option, services_of
-from console.printed.printing import print_json, print_table, say, utc
+from console.printed.printing import print_json, print_line, print_table, say, utc
 from crypto_core.database.state.journal import EntryFilter
 from crypto_core.database.state.journal_checkpoints import Checkpoint, JournalCheck, checkpoint_of
 from crypto_core.errors import RefusedError
@@ -95,7 +95,7 @@ def verify(*, files: tuple[Path, ...], as_json: bool) -> int:
 
 def _print(check: JournalCheck) -> None:
     for problem in check.problems:
-        click.echo(clean(problem, 1000))
+        print_line(problem)
     if check.whole:
         click.echo(f"The journal is whole: {_entries(check.entries)}.")
     if check.anchored_at is not None:

@@ -10,7 +10,7 @@ import click
 from console.commands.asking import consent_to, yes_option
 from console.commands.key_policy import policy_text
 from console.commands.session import json_option, services_of
-from console.printed.printing import print_json, print_table, say
+from console.printed.printing import print_json, print_line, print_table, say
 from crypto_core.guard.consent import Consent
 from crypto_core.keys.changes.change import (
     DEFAULT_WINDOW_DAYS,
@@ -21,7 +21,6 @@ from crypto_core.keys.changes.plan import ChangePlan, ChangeResult
 from crypto_core.keys.grants import read_grants
 from crypto_core.keys.policy.actions import in_words
 from crypto_core.keys.policy.least_privilege import Role
-from crypto_core.text.cleaning import clean
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -291,7 +290,7 @@ def print_plan(plan: ChangePlan, *, err: bool = False) -> None:
     """Print what a change would do."""
 
     def line(text: str) -> None:
-        click.echo(clean(text, 4000), err=err)
+        print_line(text, err=err)
 
     line(plan.title)
     if plan.key_arn:
@@ -328,7 +327,7 @@ def print_result(result: ChangeResult) -> None:
         click.echo(f"key: {result.key_arn}")
     for fact in result.facts:
         changed = f"{fact.before} -> {fact.after}" if fact.before != fact.after else fact.after
-        click.echo(clean(f"  {fact.name}: {changed}", 4000))
+        print_line(f"  {fact.name}: {changed}")
     if result.stopped_by:
         say(f"{'Note' if result.verified else 'Stopped'}: {result.stopped_by}")
     if result.unverified:

@@ -9,7 +9,7 @@ import click
 from console.commands.moments import moment
 from console.commands.session import json_option, services_of
 from console.host.interrupts import cancelled_by_interrupt
-from console.printed.printing import meter, print_gaps, print_json, print_table, say
+from console.printed.printing import meter, print_gaps, print_json, print_line, print_table, say
 from crypto_core.keys.replacement.guide import DoKind, Guide, GuideStepState, Step, StepId
 from crypto_core.keys.replacement.service import SHORTEST_SECONDS
 from crypto_core.reencryption.materials import KeyMaterials, MaterialTokens
@@ -168,7 +168,7 @@ def _print_materials(found: KeyMaterials, *, tried: bool) -> None:
     rows = [[*_material(m), *([_opened(m)] if tried else [])] for m in found.materials]
     print_table([*headers, *(["opened"] if tried else [])], rows)
     for failure in found.failed:
-        click.echo(clean(f"not opened: {failure.ref}: {failure.reason}", 2000))
+        print_line(f"not opened: {failure.ref}: {failure.reason}")
     print_gaps(found.coverage.reasons)
 
 

@@ -9,7 +9,7 @@ import click
 
 from console.commands.session import json_option, services_of
 from console.container import Container
-from console.printed.printing import print_gaps, print_json, print_table
+from console.printed.printing import print_gaps, print_json, print_marked, print_table
 from crypto_core.envelope import Format
 from crypto_core.errors import KmsError
 from crypto_core.findings.finding import Gap
@@ -19,7 +19,7 @@ from crypto_core.keys.posture.examination import Posture
 from crypto_core.keys.status import Problem, Status
 from crypto_core.lists.coverage import Coverage
 from crypto_core.text.counting import counted
-from screens.signs import SIGNS
+from screens.key_shares import evidence_words
 
 
 @click.command()
@@ -81,7 +81,7 @@ def print_status(taken: Status) -> None:
             (share.key_material_id or "")[:8],
             share.tokens,
             share.key_state or "",
-            share.evidence.value + (f" ({share.asked} asked)" if share.evidence.value == "inferred" else ""),
+            evidence_words([share])[0],
             share.note,
         )
         for share in taken.keys
@@ -98,8 +98,7 @@ def print_status(taken: Status) -> None:
 def _print_problems(taken: Status) -> None:
     for problem in taken.problems:
         count = f"{counted(problem.tokens, 'token')} " if problem.tokens else ""
-        sign = SIGNS[problem.severity].text
-        click.echo(f"{sign} {problem.severity.value:8} {count}{problem.title}: {problem.where}")
+        print_marked(problem.severity, f"{count}{problem.title}: {problem.where}")
         click.echo(f"             {problem.remedy}")
     if taken.problems:
         click.echo()

@@ -8,11 +8,10 @@ from typing import Any
 
 import click
 
-from console.printed.printing import print_table, say
+from console.printed.printing import print_line, print_table, say, utc
 from crypto_core.incidents.model import (
     CheckResult,
     EvidencePiece,
-    IncidentState,
     IncidentView,
     StepState,
     StepView,
@@ -21,8 +20,8 @@ from crypto_core.incidents.model import (
 from crypto_core.incidents.runbooks.placeholders import filled
 from crypto_core.incidents.runbooks.runbook import Runbook
 from crypto_core.incidents.steps.step_contracts import ActionPlan, ActionResult
-from crypto_core.text.cleaning import clean
-from screens.incidents.signs import CHECKS, OPEN, STEPS
+from screens.incidents.signs import CHECKS
+from screens.incidents.words import at_step, runbook_words, step_sign
 
 
 def _when(moment: datetime | None) -> str | None:
@@ -140,38 +139,34 @@ def print_runbooks(runbooks: Iterable[Runbook]) -> None:
 
 def print_list(views: Iterable[IncidentView]) -> None:
     """Print incidents, a line each."""
-    rows = []
-    for view in views:
-        current = view.current
-        at = f"{current.number} of {len(view.steps)}: {current.step.title}" if current else "all steps ended"
-        if view.incident.state is IncidentState.CLOSED:
-            at = view.incident.outcome
-        rows.append((view.incident.name, view.incident.state.value, view.incident.title, at))
-    print_table(("incident", "state", "title", "step"), rows)
+    print_table(
+        ("incident", "state", "title", "step"),
+        [(v.incident.name, v.incident.state.value, v.incident.title, at_step(v)) for v in views],
+    )
 
 
 def print_incident(view: IncidentView) -> None:
     """Print an incident: what it is about, and each step with what is known of it."""
     incident = view.incident
-    click.echo(clean(f"{incident.name}  {incident.title}  {incident.state.value}", 600))
-    click.echo(clean(f"about     {incident.scope}", 600))
-    click.echo(clean(f"runbook   {view.runbook.id} {view.runbook.version} ({view.runbook.source})", 600))
-    click.echo(clean(f"declared  {incident.declared_at:%Y-%m-%d %H:%M:%S %Z} by {incident.declared_by}", 600))
+    print_line(f"{incident.name}  {incident.title}  {incident.state.value}")
+    print_line(f"about     {incident.scope}")
+    print_line(f"runbook   {runbook_words(view)} ({view.runbook.source})")
+    print_line(f"declared  {utc(incident.declared_at)} UTC by {incident.declared_by}")
     if incident.closed_at is not None:
-        words = f"closed    {incident.closed_at:%Y-%m-%d %H:%M:%S %Z} by {incident.closed_by}"
-        click.echo(clean(f"{words}: {incident.outcome}", 2000))
+        closed = f"closed    {utc(incident.closed_at)} UTC by {incident.closed_by}"
+        print_line(f"{closed}: {incident.outcome}")
     for name, value in incident.values.items():
-        click.echo(clean(f"{name:<10}{value}", 600))
+        print_line(f"{name:<10}{value}")
     click.echo()
     now = view.current
     for step in view.steps:
-        sign = (OPEN if step is now else STEPS[step.state]).text
+        sign = step_sign(step, now).text
         about = step.state.value if step.state is not StepState.DONE else f"{step.ended_at:%H:%M:%S}"
         who = f"  {step.by}" if step.by and step.state.ended else ""
         answer = f"  {step.answer}" if step.answer else ""
-        click.echo(clean(f"{sign} {step.number:>2}  {step.step.title}  {about}{answer}{who}", 600))
+        print_line(f"{sign} {step.number:>2}  {step.step.title}  {about}{answer}{who}")
         if step.state is StepState.SKIPPED:
-            click.echo(clean(f"      skipped: {step.reason}", 600))
+            print_line(f"      skipped: {step.reason}")
     if now is not None:
         click.echo()
         print_step(now, view)
@@ -179,19 +174,19 @@ def print_incident(view: IncidentView) -> None:
 
 def print_step(step: StepView, view: IncidentView) -> None:
     """Print a step: why, what to do, what its check said, and what was captured."""
-    click.echo(clean(f"Step {step.number}: {step.step.title}", 600))
-    click.echo(clean(step.step.purpose, 2000))
+    print_line(f"Step {step.number}: {step.step.title}")
+    print_line(step.step.purpose)
     for line in step.step.do:
-        click.echo(clean(f"  - {filled(line, view.incident.placeholders)}", 2000))
+        print_line(f"  - {filled(line, view.incident.placeholders)}")
     if step.check is not None:
         print_check(step.check)
     if step.trouble:
-        click.echo(clean(f"trouble   {step.trouble}", 2000))
+        print_line(f"trouble   {step.trouble}")
         if step.step.on_failure:
-            click.echo(clean(f"          {filled(step.step.on_failure, view.incident.placeholders)}", 2000))
+            print_line(f"          {filled(step.step.on_failure, view.incident.placeholders)}")
     for piece in view.evidence:
         if piece.step_id == step.step.id:
-            click.echo(clean(f"evidence  {piece.id}  {piece.title}  sha256 {piece.sha256}", 600))
+            print_line(f"evidence  {piece.id}  {piece.title}  sha256 {piece.sha256}")
 
 
 def print_check(result: CheckResult) -> None:
@@ -199,7 +194,7 @@ def print_check(result: CheckResult) -> None:
     so_far = f"  {result.done:,} of {result.total:,}" if result.total else ""
     click.echo(f"check     {CHECKS[result.state].text} {result.state.value}{so_far}")
     for line in result.lines:
-        click.echo(clean(f"          {line}", 1000))
+        print_line(f"          {line}")
 
 
 def print_plan(plan: ActionPlan) -> None:

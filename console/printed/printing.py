@@ -11,9 +11,11 @@ from typing import Any
 
 import click
 
+from crypto_core.findings.severity import Severity
 from crypto_core.lists.row_files import CsvWriter
 from crypto_core.reencryption.plan import RunProgress
 from crypto_core.text.cleaning import clean
+from screens.signs import SIGNS
 
 
 def print_json(document: Any) -> None:
@@ -21,15 +23,25 @@ def print_json(document: Any) -> None:
     click.echo(json.dumps(document, indent=2, ensure_ascii=True))
 
 
+def print_line(text: str, *, err: bool = False) -> None:
+    """Print a line of text, in which nothing acts on a terminal."""
+    click.echo(clean(text, 5_000), err=err)
+
+
 def say(message: str) -> None:
     """Print a message for the operator on stderr."""
-    click.echo(clean(message, 4000), err=True)
+    print_line(message, err=True)
 
 
 def print_gaps(reasons: Iterable[str]) -> None:
     """Name on stderr what an answer doesn't cover."""
     for reason in reasons:
         say(f"Not covered: {reason}")
+
+
+def print_marked(severity: Severity, text: str) -> None:
+    """Print a text behind its severity, as a sign and as a word."""
+    click.echo(f"{SIGNS[severity].text} {severity.value:8} {text}")
 
 
 def print_facts(facts: Iterable[tuple[str, str]]) -> None:

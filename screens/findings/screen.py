@@ -14,7 +14,6 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from crypto_core.findings.finding import Finding
-from crypto_core.findings.techniques import in_words
 from crypto_core.key_names import is_key_arn
 from crypto_core.text.cleaning import clean
 from crypto_core.text.counting import counted
@@ -26,6 +25,7 @@ from screens.asking import ask
 from screens.blocking import Trouble
 from screens.facts import Facts, Loaded
 from screens.findings.listing import EXAMPLE, LISTING, events_filter, hidden, reasons, told
+from screens.findings.words import finding_facts
 from screens.keys.ask_for import AskFor
 from screens.keys.key_actor import number
 from screens.list_screen import ListScreen
@@ -258,23 +258,6 @@ def finding_lines(finding: Finding) -> list[Content]:
     """Return a finding whole: what, about what, what was seen, what to do, which controls it serves."""
     sign = SIGNS[finding.severity]
     rows = [Content.assemble(sign, " ", (finding.severity.value, sign.style), "  ", (finding.title, "bold"))]
-    for name, text in (
-        ("about", finding.subject),
-        ("evidence", finding.evidence),
-        ("remedy", finding.remedy),
-        ("seen", _seen(finding)),
-        ("ATT&CK", in_words(finding.techniques)),
-        ("controls", ", ".join(finding.controls)),
-        ("rule", finding.rule),
-        ("events", ", ".join(finding.events)),
-    ):
-        if text:
-            rows.append(Content.assemble((f"{name:<10}", "$muted"), clean(text, 1_200)))
+    for name, text in finding_facts(finding):
+        rows.append(Content.assemble((f"{name:<10}", "$muted"), clean(text, 1_200)))
     return rows
-
-
-def _seen(finding: Finding) -> str:
-    first, last = finding.first_at, finding.last_at
-    if first is None or last is None:
-        return ""
-    return f"{first:%Y-%m-%d %H:%M:%S}" + (f" to {last:%Y-%m-%d %H:%M:%S}" if last != first else "") + " UTC"

@@ -6,10 +6,9 @@ from typing import Any
 
 from crypto_core.incidents.model import IncidentState, IncidentView
 from crypto_core.lists.filter_language import Field
-from crypto_core.text.cleaning import clean
 from screens.ages import ago
 from screens.facts import Facts
-from screens.incidents.words import budget, incident_sign, person, runbook_words, subject, there, through
+from screens.incidents.words import at_step, budget, incident_sign, person, runbook_words, subject, there
 from screens.incidents.work import incident_work
 from screens.widgets.cells import fit_middle
 from screens.widgets.table.columns import Cell, Column
@@ -21,12 +20,9 @@ MOST = 1_000
 
 
 def _step(view: IncidentView, _facts: Facts) -> Cell:
-    current = view.current
     if view.incident.state is IncidentState.CLOSED:
-        return clean(view.incident.outcome, 200) or "closed", "$muted"
-    if current is None:
-        return f"{through(view)} done: close it", "$success"
-    return f"{through(view)} {current.step.title}", ""
+        return at_step(view), "$muted"
+    return at_step(view), "" if view.current else "$success"
 
 
 def _budget(view: IncidentView, facts: Facts) -> Cell:

@@ -70,6 +70,14 @@ def through(view: IncidentView) -> str:
     return f"{current.number} of {total}" if current is not None else f"all {total}"
 
 
+def at_step(view: IncidentView) -> str:
+    """Return where it stands: the step it is at, or how it ended."""
+    if view.incident.state is IncidentState.CLOSED:
+        return clean(view.incident.outcome, 200) or "closed"
+    current = view.current
+    return f"{through(view)} {current.step.title}" if current else f"{through(view)} done: close it"
+
+
 def elapsed(incident: Incident, now: datetime) -> str:
     """Return how long it has been open, or was, as 00:14:31, with days in front from one on."""
     until = incident.closed_at or now

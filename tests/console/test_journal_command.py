@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -57,7 +58,7 @@ def test_the_journal_is_signed_verified_and_found_out(
     assert (check["whole"], check["anchored"], check["unanchored"], check["entries"]) == (True, 3, 1, 4)
     assert "ECDSA_SHA_256" in keydeck("journal", "checkpoint").stdout
     words = keydeck("journal", "verify", "--checkpoint", str(kept))
-    assert "Anchored up to entry 4, 0 minutes ago" in words.stdout
+    assert re.search(r"^Anchored up to entry 4, (now|\d+ s ago) \(", words.stdout, re.MULTILINE)
 
     assert keydeck("--read-only", "journal", "checkpoint").exit_code == 2
     assert keydeck("--read-only", "journal", "verify").exit_code == 0
