@@ -24,7 +24,7 @@ from screens.keys.words import (
     key_facts,
     kind_words,
     material_note,
-    rotation_facts,
+    schedule_words,
     state_words,
 )
 
@@ -60,7 +60,7 @@ def list_(*, as_json: bool) -> None:
             s.name,
             s.key_arn,
             s.state or "not known",
-            rotation_facts(s, now)[0],
+            schedule_words(s, now)[0],
             f"{taken.tokens_under(s.key_arn):,}" if taken else "?",
             s.last_used_at.strftime("%Y-%m-%d %H:%M") if s.last_used_at else "",
         )

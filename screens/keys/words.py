@@ -120,17 +120,23 @@ def grant_words(grant: Grant) -> str:
 
 def rotation_facts(key: KeyState, now: datetime) -> tuple[str, str]:
     """Return all that is known of a key's rotation, and a style."""
-    used = key.on_demand_used if key.rotatable else None
-    more = f" · on demand {used} of {ON_DEMAND_LIMIT} used" if used is not None else ""
-    if key.rotation_started_at:
-        more += " · rotating now"
+    words, style = schedule_words(key, now)
+    if key.rotation_enabled is None:
+        return words, style
+    if key.rotatable and key.on_demand_used is not None:
+        words += f" · on demand {key.on_demand_used} of {ON_DEMAND_LIMIT} used"
+    return f"{words} · rotating now" if key.rotation_started_at else words, style
+
+
+def schedule_words(key: KeyState, now: datetime) -> tuple[str, str]:
+    """Return whether a key rotates by itself, how often and when next, and a style."""
     if key.rotation_enabled is None:
         return absent(key, "rotation", _unrotated(key)), "$disabled"
     if not key.rotation_enabled:
-        return f"off{more}", ""
+        return "off", ""
     period = f", every {key.rotation_period_days} d" if key.rotation_period_days else ""
     following = f", next {day(key.next_rotation_at, now)}" if key.next_rotation_at else ""
-    return f"on{period}{following}{more}", ""
+    return f"on{period}{following}", ""
 
 
 def _unrotated(key: KeyState) -> str:

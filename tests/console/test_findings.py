@@ -54,11 +54,11 @@ def test_findings_json_is_the_documented_document(keydeck: Keydeck, world: World
 def test_findings_as_text_put_the_worst_first(keydeck: Keydeck, world: World, public: None) -> None:
     lines = keydeck("findings").stdout.splitlines()
     assert lines[0] == "✖ critical alias/tokens is open to everybody"
-    assert lines[1].split() == ["rule", "kms-key-public"]
-    assert lines[2].split() == ["subject", world.current_key.arn]
-    assert "everyone may Decrypt (Open)" in lines[3]
-    assert lines[4].split()[0] == "remedy"
-    assert "AWS Security Hub KMS.5" in lines[5]
+    assert lines[1].split() == ["about", world.current_key.arn]
+    assert "everyone may Decrypt (Open)" in lines[2]
+    assert lines[3].split()[0] == "remedy"
+    assert "AWS Security Hub KMS.5" in lines[4]
+    assert lines[5].split() == ["rule", "kms-key-public"]
 
 
 @pytest.mark.usefixtures("protected")
