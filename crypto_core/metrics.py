@@ -33,6 +33,7 @@ from crypto_core import errors
 from crypto_core.aws.kms import READ_ONLY_OPERATIONS, REHEARSABLE_OPERATIONS
 from crypto_core.envelope import ENVELOPE_FORMATS, Format
 from crypto_core.errors import KeydeckError, SettingsError
+from crypto_core.guard.operations import VERBS, ChangeKind
 from crypto_core.log.observation import UNEXPECTED
 
 OTHER = "other"
@@ -41,7 +42,7 @@ OTHER = "other"
 UNKNOWN = "unknown"
 """The format of an operation that failed before its format was known."""
 
-OPERATIONS = frozenset({"decrypt", "encrypt", "reencrypt", "rewrap"})
+OPERATIONS = frozenset({"decrypt", *(operation.name for operation in VERBS)})
 """What is done to a token."""
 
 KINDS = frozenset(
@@ -53,26 +54,8 @@ KINDS = frozenset(
 KMS_OPERATIONS = (
     READ_ONLY_OPERATIONS
     | REHEARSABLE_OPERATIONS
-    | {
-        "CancelKeyDeletion",
-        "CreateAlias",
-        "CreateGrant",
-        "CreateKey",
-        "DisableKey",
-        "DisableKeyRotation",
-        "EnableKey",
-        "EnableKeyRotation",
-        "PutKeyPolicy",
-        "ReplicateKey",
-        "RetireGrant",
-        "RevokeGrant",
-        "RotateKeyOnDemand",
-        "ScheduleKeyDeletion",
-        "TagResource",
-        "UntagResource",
-        "UpdateAlias",
-        "UpdateKeyDescription",
-    }
+    | {call for kind in ChangeKind for call in kind.operation.kms_calls}
+    | {"CreateGrant", "UntagResource", "UpdateKeyDescription"}
 )
 """KMS's operations on keys and data keys, named as in its API reference."""
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from console.commands.session import services_of
@@ -9,6 +11,9 @@ from crypto_core.database.state.installation import ddl, install
 from crypto_core.database.tokens.indexes import offered
 from crypto_core.errors import ReadOnlyError
 from crypto_core.guard.outcome import Outcome
+
+if TYPE_CHECKING:
+    from console.container import Container
 
 
 @click.command()
@@ -35,10 +40,19 @@ def init(*, sql: bool, indexes: bool) -> None:
                 click.echo(statement)
         return
     with services_of() as services:
-        if services.settings.read_only:
-            raise ReadOnlyError("Cannot create the schema: Keydeck is read only.")
-        engines = {str(e.url): e for e in (services.engine, services.state_engine)}
-        changed = [install(engine) for engine in engines.values()]
-        if any(changed):
-            services.journal.record("init", "schema keydeck", Outcome.DONE)
-    click.echo("Schema keydeck is ready." if any(changed) else "Schema keydeck was there already.")
+        changed = set_up(services)
+    click.echo("Schema keydeck is ready." if changed else "Schema keydeck was there already.")
+
+
+def set_up(services: Container) -> bool:
+    """Create or update the schema where it is configured; return whether anything changed, journaled then.
+
+    Raises ReadOnlyError, MissingGrantError, DatabaseError.
+    """
+    if services.settings.read_only:
+        raise ReadOnlyError("Cannot create the schema: Keydeck is read only.")
+    engines = {str(e.url): e for e in (services.engine, services.state_engine)}
+    changed = [install(engine) for engine in engines.values()]
+    if any(changed):
+        services.journal.record("init", "schema keydeck", Outcome.DONE)
+    return any(changed)

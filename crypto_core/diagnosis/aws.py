@@ -31,7 +31,8 @@ _SKEW_SECONDS = (60.0, 300.0)
 
 _EXPIRES_SOON = timedelta(minutes=15)
 
-_LISTED = ("ListKeys", "ListAliases")
+LISTED = ("ListKeys", "ListAliases")
+"""What is asked of a Region, and of no key."""
 
 _AWS_HOSTS = (".amazonaws.com", ".amazonaws.com.cn", ".api.aws", ".on.aws")
 
@@ -121,7 +122,7 @@ def look_at_aws(place: AwsPlace, apis: Apis, stop: Event, clock: Clock = system_
     yield _identity(apis.of(regions[0]))
     answered: _Answered | None = None
     for region in regions:
-        for operation in _LISTED:
+        for operation in LISTED:
             if stop.is_set():
                 return
             found = _list(apis.of(region), operation, region, clock)

@@ -9,7 +9,7 @@ from threading import Event
 from typing import Any
 
 from crypto_core.aws.kms import READ_ONLY_OPERATIONS, KmsApi
-from crypto_core.diagnosis.aws import Apis, AwsPlace
+from crypto_core.diagnosis.aws import LISTED, Apis, AwsPlace
 from crypto_core.diagnosis.check import Check, CheckOutcome
 from crypto_core.errors import (
     CredentialsError,
@@ -20,17 +20,11 @@ from crypto_core.errors import (
     KmsRequestError,
     KmsUnreachableError,
 )
+from crypto_core.guard.operations import BY_NAME
 from crypto_core.key_names import in_region, is_multi_region, parse_key_name, region_of, short_key
 from crypto_core.keyring.preflight import DECRYPT, GENERATE, REENCRYPT_FROM, Permission, Preflight
 
-_READ: dict[str, dict[str, Any]] = {
-    "GetKeyRotationStatus": {},
-    "ListKeyRotations": {"Limit": 1},
-    "GetKeyLastUsage": {},
-    "GetKeyPolicy": {"PolicyName": "default"},
-    "ListGrants": {"Limit": 1},
-    "ListResourceTags": {"Limit": 1},
-}
+_READ = tuple(call for call in BY_NAME["inspect"].kms_calls if call not in ("DescribeKey", *LISTED))
 """What is asked of a key to inspect it, besides DescribeKey; none of these takes an alias."""
 
 _NO_ANSWER = (KmsUnreachableError, CredentialsError)
@@ -153,7 +147,7 @@ class _Look:
             )
             return
         try:
-            self.api.call(operation, KeyId=arn, **_READ[operation])
+            self.api.call(operation, KeyId=arn, **_parameters(operation))
         except KmsRequestError as error:
             if "UnsupportedOperation" in error.message:
                 yield self._check(action, CheckOutcome.OK, "Allowed; this kind of key has none.")
@@ -215,3 +209,10 @@ class _Look:
 
     def _check(self, action: str, outcome: CheckOutcome, said: str, remedy: str = "") -> Check:
         return Check(self.key.area, f"{action}{self.where}", outcome, said, remedy)
+
+
+def _parameters(operation: str) -> dict[str, Any]:
+    """The least that a call is asked for."""
+    if operation == "GetKeyPolicy":
+        return {"PolicyName": "default"}
+    return {"Limit": 1} if operation.startswith("List") else {}

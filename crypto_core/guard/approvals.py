@@ -17,9 +17,6 @@ from crypto_core.guard.operations import OPERATIONS
 ACTIONS = tuple(operation.name for operation in OPERATIONS if operation.second_person)
 """All that can be made to need four eyes, as commands and the journal call it; revoke is at a provider."""
 
-SAME_AS = {"revoke tokens": "revoke"}
-"""What the journal calls an action, where the setting has another name for it."""
-
 DEFAULT_MINUTES = 60.0
 """How long a request and its approval hold together."""
 

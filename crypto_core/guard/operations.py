@@ -1,17 +1,18 @@
-"""Every operation that Keydeck has: its name, the IAM actions and the privileges on its own tables it needs.
+"""Every operation that Keydeck has: its words and danger, what it changes, the rights that it needs.
 
-What can be made to need a second identity, the privileges that `keydeck doctor` looks for and what
-`keydeck grants` prints all come from here. AWS's Service Authorization Reference says which actions know
-resources.
+What actions on screen and commands say of it and ask before it, what can be made to need a second identity,
+the privileges that `keydeck doctor` looks for and what `keydeck grants` prints all come from here. AWS's
+Service Authorization Reference says which actions know resources.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from crypto_core.guard.consent import Danger
 from crypto_core.key_names import account_of, is_key_arn, is_multi_region, region_of
 
 READ = ("SELECT",)
@@ -19,8 +20,9 @@ APPEND = ("SELECT", "INSERT")
 WRITE = ("SELECT", "INSERT", "UPDATE")
 
 _INSPECTED = (
-    *("kms:DescribeKey", "kms:GetKeyPolicy", "kms:GetKeyRotationStatus", "kms:ListKeyRotations"),
-    *("kms:GetKeyLastUsage", "kms:ListGrants", "kms:ListResourceTags", "kms:ListKeys", "kms:ListAliases"),
+    *("kms:ListKeys", "kms:ListAliases", "kms:DescribeKey", "kms:GetKeyRotationStatus"),
+    *("kms:ListKeyRotations", "kms:GetKeyLastUsage", "kms:GetKeyPolicy", "kms:ListGrants"),
+    "kms:ListResourceTags",
     *("cloudtrail:DescribeTrails", "cloudtrail:GetTrailStatus", "cloudtrail:GetEventSelectors"),
     "cloudtrail:LookupEvents",
 )
@@ -63,71 +65,374 @@ class KeydeckRole(StrEnum):
         return roles[: roles.index(self) + 1]
 
 
+class ChangeKind(StrEnum):
+    """The changes of keys, named as the subcommands of `keydeck keys` are."""
+
+    ENABLE_ROTATION = "enable-rotation"
+    DISABLE_ROTATION = "disable-rotation"
+    ROTATE = "rotate"
+    CREATE = "create"
+    POINT_ALIAS = "alias"
+    ENABLE = "enable"
+    DISABLE = "disable"
+    SCHEDULE_DELETION = "schedule-deletion"
+    CANCEL_DELETION = "cancel-deletion"
+    PUT_POLICY = "put-policy"
+    REVOKE_GRANT = "revoke-grant"
+    RETIRE_GRANT = "retire-grant"
+    REPLICATE = "replicate"
+
+    @property
+    def operation(self) -> Operation:
+        """The operation that makes this change."""
+        return BY_NAME[f"keys {self.value}"]
+
+
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One operation. `name` is what commands, the journal and the setting `approvals` call it.
+    """One operation. `name` is what commands and the setting `approvals` call it.
 
-    `iam` are the actions it calls, `tables` the privileges on Keydeck's own tables, `role` is the least that
-    it takes. `writes_tokens` is True if it changes the platform's columns, `second_person` if another
-    identity's approval can be demanded for it.
+    `words` are short, for a footer and in sentences such as "Cannot …: read only"; `effect` says in a
+    sentence without its full stop what comes of it. `iam` are the actions it calls, `tables` the privileges
+    on Keydeck's own tables, `role` is the least that it takes.
     """
 
     name: str
-    iam: tuple[str, ...]
-    role: KeydeckRole
-    tables: tuple[tuple[str, tuple[str, ...]], ...] = (*JOURNAL, *APPROVAL)
-    writes_tokens: bool = False
-    second_person: bool = True
+    words: str
+    effect: str
+    iam: tuple[str, ...] = ()
+    role: KeydeckRole = KeydeckRole.RESPONDER
+    tables: tuple[tuple[str, tuple[str, ...]], ...] = JOURNAL
+    changes: str = ""
+    """What it changes, as in "This changes …"; "" for what only looks."""
+    danger: Danger = Danger.NONE
+    """How much asking it takes at least: a plan may ask for more."""
+    planned: bool = False
+    """True if its service shows a plan first, and refuses without a consent to it."""
+    second_person: bool = False
+    """True if another identity's approval of the plan can be demanded."""
+    journal_name: str = ""
+    """What the journal calls it; "" where that is its name."""
+
+    @property
+    def writes_tokens(self) -> bool:
+        """True if it changes the platform's columns."""
+        return self.changes == TOKENS_CHANGED
+
+    @property
+    def kms_calls(self) -> tuple[str, ...]:
+        """KMS's operations among its actions, named as in the API reference."""
+        return tuple(action.removeprefix("kms:") for action in self.iam if action.startswith("kms:"))
+
+    @property
+    def journaled_as(self) -> str:
+        """What the journal calls it."""
+        return self.journal_name or self.name
 
 
-def _of_tokens(name: str, *iam: str, role: KeydeckRole = KeydeckRole.OPERATOR) -> Operation:
-    tables = (*JOURNAL, *APPROVAL, *TOKENS, *JOBS)
-    return Operation(name, iam, role, tables, writes_tokens=True)
+TOKENS_CHANGED = "tokens"
 
 
-def _of_keys(name: str, *operations: str) -> Operation:
-    return Operation(f"keys {name}", tuple(f"kms:{o}" for o in operations), KeydeckRole.RESPONDER)
+def _of_tokens(
+    name: str,
+    words: str,
+    effect: str,
+    *iam: str,
+    role: KeydeckRole = KeydeckRole.OPERATOR,
+    danger: Danger = Danger.CONFIRM,
+) -> Operation:
+    return Operation(
+        name,
+        words,
+        effect,
+        iam,
+        role,
+        (*JOURNAL, *APPROVAL, *TOKENS, *JOBS),
+        changes=TOKENS_CHANGED,
+        danger=danger,
+        planned=True,
+        second_person=True,
+    )
 
+
+def _of_keys(
+    kind: ChangeKind, words: str, effect: str, *calls: str, danger: Danger = Danger.CONFIRM
+) -> Operation:
+    return Operation(
+        f"keys {kind.value}",
+        words,
+        effect,
+        tuple(f"kms:{call}" for call in calls),
+        tables=(*JOURNAL, *APPROVAL),
+        changes="a key",
+        danger=danger,
+        planned=True,
+        second_person=True,
+    )
+
+
+def _of_jobs(name: str, words: str, effect: str) -> Operation:
+    return Operation(
+        f"jobs {name}",
+        words,
+        effect,
+        role=KeydeckRole.OPERATOR,
+        tables=(*JOURNAL, *JOBS),
+        changes="a job",
+        danger=Danger.CONFIRM,
+    )
+
+
+def _of_incidents(name: str, words: str, effect: str, *iam: str, **more: Any) -> Operation:
+    return Operation(
+        f"incident {name}",
+        words,
+        effect,
+        iam,
+        tables=(*JOURNAL, *APPROVAL, *INCIDENTS),
+        changes="an incident",
+        danger=Danger.CONFIRM,
+        **more,
+    )
+
+
+def _of_approvals(word: str, effect: str) -> Operation:
+    return Operation(
+        f"approvals {word}",
+        word,
+        effect,
+        role=KeydeckRole.OPERATOR,
+        tables=(*JOURNAL, *APPROVAL),
+        changes="a request",
+        danger=Danger.CONFIRM,
+    )
+
+
+VERBS = (
+    _of_tokens(
+        "rewrap",
+        "rewrap",
+        "Same data keys under another KMS key; no recovery",
+        "kms:ReEncryptFrom",
+        "kms:ReEncryptTo",
+        "kms:Decrypt",
+    ),
+    _of_tokens(
+        "reencrypt",
+        "re-encrypt",
+        "New data keys and ciphertexts under a KMS key",
+        "kms:Decrypt",
+        "kms:GenerateDataKey",
+    ),
+    _of_tokens(
+        "encrypt",
+        "encrypt in place",
+        "Seal tokens that are stored in plaintext or dev format",
+        "kms:GenerateDataKey",
+        "kms:Decrypt",
+    ),
+)
+"""The ways to write tokens anew."""
 
 OPERATIONS: tuple[Operation, ...] = (
-    Operation("inspect", _INSPECTED, KeydeckRole.INSPECTOR, (), second_person=False),
-    Operation("verify", ("kms:Decrypt",), KeydeckRole.INSPECTOR, (), second_person=False),
-    _of_keys("enable-rotation", "EnableKeyRotation"),
-    _of_keys("disable-rotation", "DisableKeyRotation"),
-    _of_keys("rotate", "RotateKeyOnDemand"),
-    _of_keys("create", "CreateKey", "CreateAlias", "EnableKeyRotation", "TagResource"),
-    _of_keys("alias", "CreateAlias", "UpdateAlias"),
-    _of_keys("enable", "EnableKey"),
-    _of_keys("disable", "DisableKey"),
-    _of_keys("schedule-deletion", "ScheduleKeyDeletion"),
-    _of_keys("cancel-deletion", "CancelKeyDeletion"),
-    _of_keys("put-policy", "PutKeyPolicy"),
-    _of_keys("revoke-grant", "RevokeGrant"),
-    _of_keys("retire-grant", "RetireGrant"),
-    _of_keys("replicate", "ReplicateKey", "CreateKey", "TagResource"),
-    _of_tokens("rewrap", "kms:ReEncryptFrom", "kms:ReEncryptTo", "kms:Decrypt"),
-    _of_tokens("reencrypt", "kms:Decrypt", "kms:GenerateDataKey"),
-    _of_tokens("encrypt", "kms:GenerateDataKey", "kms:Decrypt"),
-    _of_tokens("jobs restore", "kms:Decrypt"),
-    _of_tokens("backups purge"),
-    _of_tokens("enter token", "kms:GenerateDataKey", "kms:Decrypt", role=KeydeckRole.RESPONDER),
-    Operation("revoke", ("kms:Decrypt",), KeydeckRole.RESPONDER),
     Operation(
-        "incident",
-        ("kms:Decrypt",),
-        KeydeckRole.RESPONDER,
-        (*JOURNAL, *APPROVAL, *INCIDENTS),
-        second_person=False,
+        "inspect",
+        "inspect",
+        "What is stored, and what AWS says of it",
+        _INSPECTED,
+        KeydeckRole.INSPECTOR,
+        (),
     ),
     Operation(
+        "verify",
+        "verify",
+        "Open the tokens; say only whether they opened",
+        ("kms:Decrypt",),
+        KeydeckRole.INSPECTOR,
+        (),
+    ),
+    _of_keys(
+        ChangeKind.ENABLE_ROTATION,
+        "enable rotation",
+        "Let KMS rotate the material by itself, every so many days",
+        "EnableKeyRotation",
+    ),
+    _of_keys(
+        ChangeKind.DISABLE_ROTATION,
+        "disable rotation",
+        "No longer rotate by itself",
+        "DisableKeyRotation",
+    ),
+    _of_keys(
+        ChangeKind.ROTATE,
+        "rotate now",
+        "New key material now, one of 25 times; re-encrypts nothing",
+        "RotateKeyOnDemand",
+        danger=Danger.TYPED,
+    ),
+    _of_keys(
+        ChangeKind.CREATE,
+        "new key",
+        "A new key with the policy that gives each role the least it needs",
+        "CreateKey",
+        "CreateAlias",
+        "EnableKeyRotation",
+        "TagResource",
+    ),
+    _of_keys(
+        ChangeKind.POINT_ALIAS,
+        "point alias",
+        "Point an alias to the key; a platform that is told its key by it writes under this key then",
+        "CreateAlias",
+        "UpdateAlias",
+    ),
+    _of_keys(ChangeKind.ENABLE, "enable", "Let the key be used again", "EnableKey"),
+    _of_keys(
+        ChangeKind.DISABLE,
+        "disable",
+        "Let nobody use the key; refused while tokens are under it",
+        "DisableKey",
+        danger=Danger.TYPED,
+    ),
+    _of_keys(
+        ChangeKind.SCHEDULE_DELETION,
+        "schedule deletion",
+        "Delete the key after a waiting time; what is under it can never be opened again",
+        "ScheduleKeyDeletion",
+        danger=Danger.TYPED,
+    ),
+    _of_keys(
+        ChangeKind.CANCEL_DELETION,
+        "cancel deletion",
+        "Keep a key that is to be deleted; it stays disabled",
+        "CancelKeyDeletion",
+    ),
+    _of_keys(
+        ChangeKind.PUT_POLICY,
+        "put policy",
+        "Replace the key policy by one from a file, the difference first",
+        "PutKeyPolicy",
+        danger=Danger.TYPED,
+    ),
+    _of_keys(
+        ChangeKind.REVOKE_GRANT, "revoke grant", "Take a grant back", "RevokeGrant", danger=Danger.TYPED
+    ),
+    _of_keys(
+        ChangeKind.RETIRE_GRANT,
+        "retire grant",
+        "Give a grant up, as whoever may retire it",
+        "RetireGrant",
+        danger=Danger.TYPED,
+    ),
+    _of_keys(
+        ChangeKind.REPLICATE,
+        "replicate",
+        "A replica of a multi-Region key in another Region",
+        "ReplicateKey",
+        "CreateKey",
+        "TagResource",
+    ),
+    *VERBS,
+    _of_tokens(
+        "jobs restore",
+        "restore",
+        "Put back what an ended job has replaced, where nothing newer is; it is a job itself",
+        "kms:Decrypt",
+        danger=Danger.TYPED,
+    ),
+    Operation(
+        "backups purge",
+        "purge",
+        "Forget replaced envelopes: what they were of can no longer be restored",
+        role=KeydeckRole.OPERATOR,
+        tables=(*JOURNAL, *APPROVAL, *TOKENS),
+        changes="replaced envelopes",
+        danger=Danger.TYPED,
+        planned=True,
+        second_person=True,
+    ),
+    _of_tokens(
+        "enter token",
+        "enter token",
+        "A new token, checked alive and sealed, over the old one",
+        "kms:GenerateDataKey",
+        "kms:Decrypt",
+        role=KeydeckRole.RESPONDER,
+    ),
+    Operation(
+        "revoke",
+        "revoke",
+        "Tokens revoked at their providers",
+        ("kms:Decrypt",),
+        tables=(*JOURNAL, *APPROVAL),
+        changes="tokens at their providers",
+        danger=Danger.TYPED,
+        planned=True,
+        second_person=True,
+        journal_name="revoke tokens",
+    ),
+    _of_jobs("pause", "pause", "Ask KMS no more until the job is resumed; what is sealed is written"),
+    _of_jobs("resume", "resume", "Let a paused or failed job go on"),
+    _of_jobs("retry", "retry", "Try the tokens anew that could not be written"),
+    _of_jobs("cancel", "cancel", "End the job for good; what is written stays written"),
+    _of_jobs(
+        "join",
+        "work here",
+        "Work on a running job with processes of this host, until it ends or the console is left",
+    ),
+    _of_incidents("declare", "incident", "Open an incident by a runbook, about a key, tokens or a database"),
+    _of_incidents(
+        "run",
+        "act",
+        "Do what a step does, once its plan was shown",
+        "kms:Decrypt",
+        planned=True,
+    ),
+    _of_incidents(
+        "finish",
+        "finish",
+        "Capture what the step names, look at its check, and end the step if it passes",
+        journal_name="incident done",
+    ),
+    _of_incidents("answer", "answer", "Decide what a step asks"),
+    _of_incidents(
+        "capture",
+        "capture",
+        "Keep the evidence that the step names, again if it was kept before",
+        journal_name="incident evidence",
+    ),
+    _of_incidents("skip", "skip", "End the step without doing it, with a reason"),
+    _of_incidents("reopen", "reopen", "Take a step up again that had ended, with a reason"),
+    _of_incidents("note", "note", "Write a note into the timeline"),
+    _of_incidents("close", "close", "Close the incident, and say how it ended"),
+    _of_approvals("approve", "Approve a request of somebody else: exactly this plan, once, within its time"),
+    _of_approvals("deny", "Deny a request, also one that was approved and is not used yet"),
+    Operation(
         "journal checkpoint",
+        "sign the journal",
+        "The journal's end signed with a KMS key",
         ("kms:Sign", "kms:Verify", "kms:GenerateMac", "kms:VerifyMac"),
         KeydeckRole.OPERATOR,
-        JOURNAL,
-        second_person=False,
+        changes="the journal",
+        danger=Danger.CONFIRM,
+    ),
+    Operation(
+        "init",
+        "set up",
+        "Create Keydeck's own schema `keydeck`: envelope backups, KMS's answers, the journal",
+        changes="the database",
+        danger=Danger.CONFIRM,
     ),
 )
 """All of them, in the order in which settings and messages name them."""
+
+BY_NAME: Mapping[str, Operation] = {operation.name: operation for operation in OPERATIONS}
+_BY_JOURNAL = {operation.journaled_as: operation for operation in OPERATIONS}
+
+
+def operation_of(action: str) -> Operation | None:
+    """Return the operation of this name, or that the journal calls so; None for another action."""
+    return BY_NAME.get(action) or _BY_JOURNAL.get(action)
 
 
 def of_role(role: KeydeckRole) -> tuple[Operation, ...]:

@@ -40,6 +40,7 @@ from crypto_core.errors import (
     KmsError,
     KmsRequestError,
 )
+from crypto_core.guard.operations import BY_NAME, Operation
 from crypto_core.key_names import is_key_arn, parse_key_name, region_of, same_key
 from crypto_core.keyring.checked_answers import take_plaintext
 from crypto_core.keyring.data_keys import NO_CONTEXT
@@ -147,25 +148,25 @@ class Preflight:
         target: str,
         sources: Mapping[str, WrappedSample | None],
         *,
-        rewrap: bool = False,
+        operation: Operation = BY_NAME["reencrypt"],
         context: EncryptionContext = NO_CONTEXT,
     ) -> tuple[Permission, ...]:
         """Return every permission that a run needs, each once.
 
         `sources` are the keys that the tokens are under, each with a sample if there is one; none for tokens
-        in plaintext. A run re-encrypts under `target`, with `context` on the new data keys, or rewraps to
-        it: then it opens the result with `target` too.
+        in plaintext. What a run needs is what the `operation` calls. It re-encrypts under `target`, with
+        `context` on the new data keys, or rewraps to it: then it opens the result with `target` too.
         """
         found: list[Permission] = []
-        if not rewrap:
+        if GENERATE in operation.iam:
             found.append(self.may_generate(target, context))
         for source, sample in sources.items():
             blob = sample.encrypted_data_key if sample else None
             bound_to = sample.context if sample else context
             found.append(self.may_decrypt(source, blob, bound_to))
-            if rewrap:
+            if REENCRYPT_FROM in operation.iam:
                 found += self.may_reencrypt(source, target, blob, bound_to)
-        if rewrap and target not in sources:
+        if REENCRYPT_TO in operation.iam and target not in sources:
             found.append(self.may_decrypt(target, None, context))
         return _each_once(found)
 

@@ -12,6 +12,7 @@ from typing import Any
 from crypto_core.database.tokens.store import TokenScope
 from crypto_core.envelope import Format, at_least
 from crypto_core.guard.consent import Danger
+from crypto_core.guard.operations import BY_NAME, Operation
 from crypto_core.lists.coverage import Coverage
 from crypto_core.references import RowRef, TokenRef
 from crypto_core.text.cleaning import clean
@@ -28,7 +29,12 @@ class Verb(StrEnum):
     @property
     def words(self) -> str:
         """The verb as an operator reads it."""
-        return {"rewrap": "rewrap", "reencrypt": "re-encrypt", "encrypt": "encrypt in place"}[self.value]
+        return self.operation.words
+
+    @property
+    def operation(self) -> Operation:
+        """The operation that it is."""
+        return BY_NAME[self.value]
 
     @property
     def calls_per_token(self) -> int:

@@ -189,12 +189,11 @@ class Planner:
         if not page:
             return ()
         sources = self._sources(page, resolved.source_key_arn)
-        rewrap = verb is Verb.REWRAP
         try:
-            context = {} if rewrap else version_of(self._write_format).context_for(page[0].ref)
+            context = {} if verb is Verb.REWRAP else version_of(self._write_format).context_for(page[0].ref)
         except InvalidReferenceError:
             context = {}  # that token will be told by itself
-        found = self._preflight.for_run(target_arn, sources, rewrap=rewrap, context=context)
+        found = self._preflight.for_run(target_arn, sources, operation=verb.operation, context=context)
         refused = [p for p in found if p.allowed is False]
         # One of several sources that can't be opened does not keep the others from being written.
         of_all = [p for p in refused if p.action != DECRYPT or len(sources) == 1 or p.key == target_arn]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from crypto_core.guard.consent import Danger
+from crypto_core.guard.operations import Operation
 
 
 class ActionScope(StrEnum):
@@ -37,23 +38,33 @@ class Action:
     """One thing that can be done.
 
     `id` is "scope.name"; settings give it other keys by it. `title` is for the footer and `explanation` for
-    the help. `keys` are Textual's names, separated by commas. `calls` is the service call that does it,
-    as a path into Services, "" for what only concerns the screen. `argument` names what may follow the
-    command, "" where nothing may.
+    the help. `keys` are Textual's names, separated by commas. `operation` is what it performs, None for
+    what only looks or concerns the screen. `calls` is the service call that does it, as a path into
+    Services, "" for what only concerns the screen. `argument` names what may follow the command, "" where
+    nothing may.
     """
 
     id: str
     title: str
     explanation: str
     keys: str
-    danger: Danger = Danger.NONE
-    changes: bool = False
+    operation: Operation | None = None
     calls: str = ""
     argument: str = ""
     aliases: tuple[str, ...] = ()
     shown: bool = False
     display: str = ""
     """The key as the footer shows it, where Textual's name isn't what is printed on it."""
+
+    @property
+    def changes(self) -> bool:
+        """True if it changes anything: read only, it is refused."""
+        return self.operation is not None and bool(self.operation.changes)
+
+    @property
+    def danger(self) -> Danger:
+        """How much asking it takes at least."""
+        return self.operation.danger if self.operation is not None else Danger.NONE
 
     @property
     def scope(self) -> ActionScope:

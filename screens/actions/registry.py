@@ -3,9 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
-from crypto_core.guard.consent import Danger
+from crypto_core.guard.operations import BY_NAME
 from screens.actions.action import Action, ActionScope
+
+
+def _does(
+    operation: str, id_: str, keys: str, *, title: str = "", explanation: str = "", **more: Any
+) -> Action:
+    """An action that performs an operation: what it does not say itself, the operation says."""
+    done = BY_NAME[operation]
+    return Action(id_, title or done.words, explanation or done.effect, keys, operation=done, **more)
+
+
+def _of_a_key(change: str, keys: str, **more: Any) -> Action:
+    return _does(f"keys {change}", f"key.{change}", keys, calls="key_changes.run", **more)
+
+
+def _of_a_job(word: str, keys: str, *, calls: str = "", **more: Any) -> Action:
+    return _does(f"jobs {word}", f"job.{word}-job", keys, calls=calls or f"jobs.{word}", **more)
+
+
+def _of_a_step(word: str, keys: str, **more: Any) -> Action:
+    return _does(f"incident {word}", f"incident.{word}", keys, calls=f"incidents.{word}", **more)
+
+
+def _start_incident(scope: str, explanation: str) -> Action:
+    calls = "incidents.declare"
+    return _does("incident declare", f"{scope}.incident", "I", explanation=explanation, calls=calls)
+
 
 ACTIONS: tuple[Action, ...] = (
     # Places
@@ -55,13 +82,7 @@ ACTIONS: tuple[Action, ...] = (
     ),
     Action("everywhere.command", "command", "Type a command", "colon", shown=True, display=":"),
     Action("everywhere.palette", "palette", "Find a command by any part of its words", "ctrl+p"),
-    Action(
-        "everywhere.refresh",
-        "refresh",
-        "Ask for what this screen shows anew",
-        "r",
-        calls="status.take",
-    ),
+    Action("everywhere.refresh", "refresh", "Ask for what this screen shows anew", "r", calls="status.take"),
     Action("everywhere.pause", "pause", "Pause refreshing by itself, or go on", "p"),
     Action(
         "everywhere.interval",
@@ -152,44 +173,10 @@ ACTIONS: tuple[Action, ...] = (
     ),
     Action("table.cancel", "cancel", "Stop asking; what was shown before stays", "X"),
     # Connections
-    Action(
-        "connections.verify",
-        "verify",
-        "Open the tokens; say only whether they opened",
-        "v",
-        calls="work.verify",
-        shown=True,
-    ),
-    Action(
-        "connections.rewrap",
-        "rewrap",
-        "Same data keys under another KMS key; no recovery",
-        "w",
-        danger=Danger.TYPED,
-        changes=True,
-        calls="work.run",
-        shown=True,
-    ),
-    Action(
-        "connections.reencrypt",
-        "re-encrypt",
-        "New data keys and ciphertexts under a KMS key",
-        "e",
-        danger=Danger.TYPED,
-        changes=True,
-        calls="work.run",
-        shown=True,
-    ),
-    Action(
-        "connections.encrypt",
-        "encrypt in place",
-        "Seal tokens that are stored in plaintext or dev format",
-        "x",
-        danger=Danger.TYPED,
-        changes=True,
-        calls="work.run",
-        shown=True,
-    ),
+    _does("verify", "connections.verify", "v", calls="work.verify", shown=True),
+    _does("rewrap", "connections.rewrap", "w", calls="work.run", shown=True),
+    _does("reencrypt", "connections.reencrypt", "e", calls="work.run", shown=True),
+    _does("encrypt", "connections.encrypt", "x", calls="work.run", shown=True),
     Action(
         "connections.ask-kms",
         "ask KMS",
@@ -204,15 +191,7 @@ ACTIONS: tuple[Action, ...] = (
         "T",
         calls="event_use.token_timeline",
     ),
-    Action(
-        "connections.incident",
-        "incident",
-        "Start an incident about the marked tokens, or the one under the cursor",
-        "I",
-        danger=Danger.CONFIRM,
-        changes=True,
-        calls="incidents.declare",
-    ),
+    _start_incident("connections", "Start an incident about the marked tokens, or the one under the cursor"),
     # Keys
     Action("key.policy", "policy", "Who may do what with the key", "P", calls="policies.read", shown=True),
     Action(
@@ -230,131 +209,19 @@ ACTIONS: tuple[Action, ...] = (
         calls="key_monitor.begin",
         argument="SINCE",
     ),
-    Action(
-        "key.rotate",
-        "rotate now",
-        "New key material now, one of 25 times; re-encrypts nothing",
-        "n",
-        danger=Danger.TYPED,
-        changes=True,
-        calls="key_changes.run",
-        shown=True,
-    ),
-    Action(
-        "key.enable-rotation",
-        "enable rotation",
-        "Let KMS rotate the material by itself, every so many days",
-        "a",
-        danger=Danger.CONFIRM,
-        changes=True,
-        calls="key_changes.run",
-        argument="DAYS",
-    ),
-    Action(
-        "key.disable-rotation",
-        "disable rotation",
-        "No longer rotate by itself",
-        "z",
-        danger=Danger.CONFIRM,
-        changes=True,
-        calls="key_changes.run",
-    ),
-    Action(
-        "key.alias",
-        "point alias",
-        "Point an alias to the key; a platform that is told its key by it writes under this key then",
-        "L",
-        danger=Danger.TYPED,
-        changes=True,
-        calls="key_changes.run",
-        argument="NAME",
-    ),
-    Action(
-        "key.enable",
-        "enable",
-        "Let the key be used again",
-        "e",
-        danger=Danger.CONFIRM,
-        changes=True,
-        calls="key_changes.run",
-    ),
-    Action(
-        "key.disable",
-        "disable",
-        "Let nobody use the key; refused while tokens are under it",
-        "d",
-        danger=Danger.TYPED,
-        changes=True,
-        calls="key_changes.run",
-    ),
-    Action(
-        "key.schedule-deletion",
-        "schedule deletion",
-        "Delete the key after a waiting time; what is under it can never be opened again",
-        "D",
-        danger=Danger.TYPED,
-        changes=True,
-        calls="key_changes.run",
-        argument="DAYS",
-    ),
-    Action(
-        "key.cancel-deletion",
-        "cancel deletion",
-        "Keep a key that is to be deleted; it stays disabled",
-        "C",
-        danger=Danger.CONFIRM,
-        changes=True,
-        calls="key_changes.run",
-    ),
-    Action(
-        "key.put-policy",
-        "put policy",
-        "Replace the key policy by one from a file, the difference first",
-        "W",
-        danger=Danger.TYPED,
-        changes=True,
-        calls="key_changes.run",
-        argument="FILE",
-    ),
-    Action(
-        "key.revoke-grant",
-        "revoke grant",
-        "Take a grant back",
-        "v",
-        danger=Danger.TYPED,
-        changes=True,
-        calls="key_changes.run",
-        argument="GRANT",
-    ),
-    Action(
-        "key.retire-grant",
-        "retire grant",
-        "Give a grant up, as whoever may retire it",
-        "V",
-        danger=Danger.TYPED,
-        changes=True,
-        calls="key_changes.run",
-        argument="GRANT",
-    ),
-    Action(
-        "key.replicate",
-        "replicate",
-        "A replica of a multi-Region key in another Region",
-        "M",
-        danger=Danger.CONFIRM,
-        changes=True,
-        calls="key_changes.run",
-        argument="REGION",
-    ),
-    Action(
-        "key.create",
-        "new key",
-        "A new key with the policy that gives each role the least it needs",
-        "N",
-        danger=Danger.CONFIRM,
-        changes=True,
-        calls="key_changes.run",
-    ),
+    _of_a_key("rotate", "n", shown=True),
+    _of_a_key("enable-rotation", "a", argument="DAYS"),
+    _of_a_key("disable-rotation", "z"),
+    _of_a_key("alias", "L", argument="NAME"),
+    _of_a_key("enable", "e"),
+    _of_a_key("disable", "d"),
+    _of_a_key("schedule-deletion", "D", argument="DAYS"),
+    _of_a_key("cancel-deletion", "C"),
+    _of_a_key("put-policy", "W", argument="FILE"),
+    _of_a_key("revoke-grant", "v", argument="GRANT"),
+    _of_a_key("retire-grant", "V", argument="GRANT"),
+    _of_a_key("replicate", "M", argument="REGION"),
+    _of_a_key("create", "N"),
     Action(
         "key.replace",
         "manual rotation",
@@ -363,114 +230,49 @@ ACTIONS: tuple[Action, ...] = (
         calls="replacement.look",
         argument="KEY",
     ),
-    Action(
+    _does(
+        "reencrypt",
         "key.move-tokens",
-        "move tokens",
-        "Re-encrypt or rewrap every token under the key, as a job",
         "b",
-        danger=Danger.TYPED,
-        changes=True,
+        title="move tokens",
+        explanation="Re-encrypt or rewrap every token under the key, as a job",
         calls="jobs.start",
         shown=True,
     ),
-    Action(
-        "key.incident",
-        "incident",
-        "Start an incident about the key",
-        "I",
-        danger=Danger.CONFIRM,
-        changes=True,
-        calls="incidents.declare",
-    ),
+    _start_incident("key", "Start an incident about the key"),
     # Status
-    Action(
+    _does(
+        "reencrypt",
         "status.move-tokens",
-        "move tokens",
-        "Re-encrypt or rewrap every token under the key under the cursor, or others, as a job",
         "b",
-        danger=Danger.TYPED,
-        changes=True,
+        title="move tokens",
+        explanation="Re-encrypt or rewrap every token under the key under the cursor, or others, as a job",
         calls="jobs.start",
         shown=True,
     ),
     # Jobs
-    Action(
+    _does(
+        "reencrypt",
         "job.new-job",
-        "new job",
-        "Re-encrypt or rewrap every token under a key, or encrypt in place what is unprotected",
         "n",
-        danger=Danger.TYPED,
-        changes=True,
+        title="new job",
+        explanation="Re-encrypt or rewrap every token under a key, or encrypt in place what is unprotected",
         calls="jobs.start",
         shown=True,
     ),
-    Action(
-        "job.pause-job",
-        "pause",
-        "Ask KMS no more until the job is resumed; what is sealed is written",
-        "z",
-        danger=Danger.CONFIRM,
-        changes=True,
-        calls="jobs.pause",
-        shown=True,
-    ),
-    Action(
-        "job.resume-job",
-        "resume",
-        "Let a paused or failed job go on",
-        "a",
-        danger=Danger.CONFIRM,
-        changes=True,
-        calls="jobs.resume",
-        shown=True,
-    ),
-    Action(
-        "job.retry-job",
-        "retry",
-        "Try the tokens anew that could not be written",
-        "v",
-        danger=Danger.CONFIRM,
-        changes=True,
-        calls="jobs.retry",
-        shown=True,
-    ),
-    Action(
-        "job.cancel-job",
-        "cancel",
-        "End the job for good; what is written stays written",
-        "x",
-        danger=Danger.TYPED,
-        changes=True,
-        calls="jobs.cancel",
-        shown=True,
-    ),
-    Action(
-        "job.work-here",
-        "work here",
-        "Work on a running job with processes of this host, until it ends or the console is left",
-        "w",
-        danger=Danger.CONFIRM,
-        changes=True,
-        calls="job_processes.work_on",
-        argument="PROCESSES",
-    ),
-    Action(
-        "job.restore-job",
-        "restore",
-        "Put back what an ended job has replaced, where nothing newer is; it is a job itself",
-        "U",
-        danger=Danger.TYPED,
-        changes=True,
-        calls="undoing.restore",
-    ),
+    _of_a_job("pause", "z", shown=True),
+    _of_a_job("resume", "a", shown=True),
+    _of_a_job("retry", "v", shown=True),
+    _of_a_job("cancel", "x", shown=True),
+    _does("jobs join", "job.work-here", "w", calls="job_processes.work_on", argument="PROCESSES"),
+    _of_a_job("restore", "U", calls="undoing.restore"),
     # Incidents
-    Action(
+    _does(
+        "incident declare",
         "incidents.new-incident",
-        "new incident",
-        "Choose a runbook and what it is about, and open an incident",
         "n",
-        danger=Danger.CONFIRM,
-        changes=True,
+        title="new incident",
+        explanation="Choose a runbook and what it is about, and open an incident",
         calls="incidents.declare",
         aliases=("incident",),
         shown=True,
@@ -484,34 +286,17 @@ ACTIONS: tuple[Action, ...] = (
         shown=True,
     ),
     # One incident
-    Action(
+    _does(
+        "incident run",
         "incident.act",
-        "act",
-        "Do what the step under the cursor does: ask for all it can be told, show the plan, then run it",
         "a",
-        danger=Danger.TYPED,
-        changes=True,
+        explanation="Do what the step under the cursor does: ask for all it can be told, show the plan, then "
+        "run it",
         calls="incidents.run_action",
         shown=True,
     ),
-    Action(
-        "incident.finish",
-        "finish",
-        "Capture what the step names, look at its check, and end the step if it passes",
-        "f",
-        danger=Danger.CONFIRM,
-        changes=True,
-        calls="incidents.finish",
-    ),
-    Action(
-        "incident.answer",
-        "answer",
-        "Decide what the step under the cursor asks",
-        "d",
-        danger=Danger.CONFIRM,
-        changes=True,
-        calls="incidents.answer",
-    ),
+    _of_a_step("finish", "f"),
+    _of_a_step("answer", "d", explanation="Decide what the step under the cursor asks"),
     Action(
         "incident.check",
         "check",
@@ -520,47 +305,10 @@ ACTIONS: tuple[Action, ...] = (
         calls="incidents.look_at_check",
         shown=True,
     ),
-    Action(
-        "incident.capture",
-        "capture",
-        "Keep the evidence that the step names, again if it was kept before",
-        "C",
-        danger=Danger.CONFIRM,
-        changes=True,
-        calls="incidents.capture",
-    ),
-    Action(
-        "incident.skip",
-        "skip",
-        "End the step without doing it, with a reason",
-        "s",
-        danger=Danger.CONFIRM,
-        changes=True,
-        calls="incidents.skip",
-        argument="REASON",
-        shown=True,
-    ),
-    Action(
-        "incident.reopen",
-        "reopen",
-        "Take a step up again that had ended, with a reason",
-        "o",
-        danger=Danger.CONFIRM,
-        changes=True,
-        calls="incidents.reopen",
-        argument="REASON",
-    ),
-    Action(
-        "incident.note",
-        "note",
-        "Write a note into the timeline",
-        "n",
-        danger=Danger.CONFIRM,
-        changes=True,
-        calls="incidents.note",
-        argument="TEXT",
-        shown=True,
-    ),
+    _of_a_step("capture", "C"),
+    _of_a_step("skip", "s", argument="REASON", shown=True),
+    _of_a_step("reopen", "o", argument="REASON"),
+    _of_a_step("note", "n", argument="TEXT", shown=True),
     Action(
         "incident.stop",
         "stop",
@@ -576,13 +324,7 @@ ACTIONS: tuple[Action, ...] = (
         calls="incidents.evidence",
         shown=True,
     ),
-    Action(
-        "incident.timeline",
-        "timeline",
-        "Who did what, and when",
-        "T",
-        calls="incidents.show",
-    ),
+    Action("incident.timeline", "timeline", "Who did what, and when", "T", calls="incidents.show"),
     Action(
         "incident.approvals",
         "approvals",
@@ -599,17 +341,7 @@ ACTIONS: tuple[Action, ...] = (
         argument="FILE",
         shown=True,
     ),
-    Action(
-        "incident.close",
-        "close",
-        "Close the incident, and say how it ended",
-        "x",
-        danger=Danger.CONFIRM,
-        changes=True,
-        calls="incidents.close",
-        argument="OUTCOME",
-        shown=True,
-    ),
+    _of_a_step("close", "x", argument="OUTCOME", shown=True),
     # Evidence
     Action(
         "evidence.copy-hash",
@@ -619,13 +351,12 @@ ACTIONS: tuple[Action, ...] = (
         shown=True,
     ),
     # What waits for a second identity
-    Action(
+    _does(
+        "approvals approve",
         "approvals.decide",
-        "decide",
-        "Look at the plan under the cursor, then approve or deny it",
         "a",
-        danger=Danger.CONFIRM,
-        changes=True,
+        title="decide",
+        explanation="Look at the plan under the cursor, then approve or deny it",
         calls="approvals.decide",
         shown=True,
     ),
@@ -647,15 +378,7 @@ ACTIONS: tuple[Action, ...] = (
         calls="trail_rules.unsuppress",
         argument="NUMBER",
     ),
-    Action(
-        "findings.incident",
-        "incident",
-        "Start an incident about what the finding under the cursor is about",
-        "I",
-        danger=Danger.CONFIRM,
-        changes=True,
-        calls="incidents.declare",
-    ),
+    _start_incident("findings", "Start an incident about what the finding under the cursor is about"),
     # Manual rotation
     Action(
         "rotation.copy-line",
@@ -740,15 +463,7 @@ ACTIONS: tuple[Action, ...] = (
         "P",
         argument="SINCE",
     ),
-    Action(
-        "events.incident",
-        "incident",
-        "Start an incident about the key or the token of the event under the cursor",
-        "I",
-        danger=Danger.CONFIRM,
-        changes=True,
-        calls="incidents.declare",
-    ),
+    _start_incident("events", "Start an incident about the key or the token of the event under the cursor"),
     # One event
     Action(
         "event.reviewed",
@@ -777,15 +492,7 @@ ACTIONS: tuple[Action, ...] = (
         calls="event_use.blast_radius",
     ),
     Action("event.copy-raw", "copy raw", "Send the record as it came to the clipboard", "Y", shown=True),
-    Action(
-        "event.incident",
-        "incident",
-        "Start an incident about the event's key or token",
-        "I",
-        danger=Danger.CONFIRM,
-        changes=True,
-        calls="incidents.declare",
-    ),
+    _start_incident("event", "Start an incident about the event's key or token"),
     # The values of events
     Action(
         "pivots.principal",

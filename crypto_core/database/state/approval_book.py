@@ -21,8 +21,9 @@ from crypto_core.database.schema import approval as table
 from crypto_core.database.state.installation import require_schema
 from crypto_core.database.state.journal import Journal
 from crypto_core.errors import ApprovalNeededError, ReadOnlyError, RefusedError
-from crypto_core.guard.approvals import ACTIONS, DEFAULT_MINUTES, SAME_AS, Approval, Decision
+from crypto_core.guard.approvals import DEFAULT_MINUTES, Approval, Decision
 from crypto_core.guard.distinct_people import person_of, same_person
+from crypto_core.guard.operations import operation_of
 from crypto_core.guard.outcome import Outcome
 from crypto_core.text.cleaning import clean
 
@@ -61,8 +62,10 @@ class ApprovalBook:
 
     def needed(self, action: str) -> bool:
         """Return whether the settings want four eyes for this action. Asks nobody."""
-        named = SAME_AS.get(action, action)
-        return named in self._needed or ("all" in self._needed and named in ACTIONS)
+        operation = operation_of(action)
+        if operation is None:
+            return False
+        return operation.name in self._needed or ("all" in self._needed and operation.second_person)
 
     def request(self, action: str, summary: str, digest: str, plan: Mapping[str, Any]) -> Approval:
         """Ask for approval, or return the request for this plan that this identity has already.

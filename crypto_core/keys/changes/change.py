@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Any
 
 from crypto_core.errors import RefusedError
+from crypto_core.guard.operations import ChangeKind as ChangeKind  # noqa: PLC0414
 from crypto_core.keys.policy.least_privilege import Role
 from crypto_core.text.cleaning import clean
 
@@ -24,24 +24,6 @@ MOST_DESCRIPTION = 8192
 _ALIAS = re.compile(r"alias/[A-Za-z0-9/_-]{1,250}")
 _REGION = re.compile(r"[a-z]{2}(?:-[a-z]+){1,3}-[0-9]{1,2}")
 _GRANT_ID = re.compile(r"[A-Za-z0-9]{1,128}")
-
-
-class ChangeKind(StrEnum):
-    """The changes, named as the subcommands of `keydeck keys` are."""
-
-    ENABLE_ROTATION = "enable-rotation"
-    DISABLE_ROTATION = "disable-rotation"
-    ROTATE = "rotate"
-    CREATE = "create"
-    POINT_ALIAS = "alias"
-    ENABLE = "enable"
-    DISABLE = "disable"
-    SCHEDULE_DELETION = "schedule-deletion"
-    CANCEL_DELETION = "cancel-deletion"
-    PUT_POLICY = "put-policy"
-    REVOKE_GRANT = "revoke-grant"
-    RETIRE_GRANT = "retire-grant"
-    REPLICATE = "replicate"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,28 +1,41 @@
 """Each operation of the table, by the service that does it.
 
-It is refused read only and without consent, waits for a second person, and is journaled on every outcome.
+It is refused read only and, where it shows a plan, without a consent to it; it waits for a second person
+where one can be demanded, and is journaled on every outcome. What only looks is not here.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 from sqlalchemy import Engine, text
 
+from console.commands.init import set_up
 from console.container import Container
 from console.sandbox.provider_tokens import MARKER
 from console.sandbox.providers_control import ProviderControl
 from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
 from console.settings import load
-from crypto_core.errors import ApprovalNeededError, NotConfirmedError, ReadOnlyError
-from crypto_core.guard.approvals import ACTIONS, SAME_AS
+from crypto_core.database.state.journal import JournalEntry
+from crypto_core.errors import (
+    ApprovalNeededError,
+    KeydeckError,
+    MissingSchemaError,
+    NotConfirmedError,
+    ReadOnlyError,
+)
+from crypto_core.guard.approvals import ACTIONS
 from crypto_core.guard.consent import Consent, Danger, Subject
-from crypto_core.guard.operations import OPERATIONS
+from crypto_core.guard.operations import BY_NAME, OPERATIONS
+from crypto_core.guard.outcome import Outcome
+from crypto_core.incidents.model import IncidentScope
+from crypto_core.incidents.service import IncidentService
 from crypto_core.keys.changes.change import ChangeKind, KeyChange
 from crypto_core.keys.policy.least_privilege import Role
 from crypto_core.reencryption.jobs.model import JobOptions
@@ -52,6 +65,22 @@ class Ground:
     platform: Engine
     providers: ProviderControl
     container: Container
+    setenv: Callable[[str, str], None]
+
+    def started(self, **options: Any) -> int:
+        """A job that has begun, and that nobody works on; its number."""
+        plan = self.container.jobs.plan(
+            Verb.REENCRYPT, self.sealed(), self.world.current_key.arn, JobOptions()
+        )
+        return self.container.jobs.start(plan, agreed(plan))
+
+    def incident(self) -> tuple[IncidentService, int]:
+        """An incident about a token of the test's own: what keeps it, and its number."""
+        incidents = self.container.services.incidents
+        assert incidents is not None
+        return incidents, incidents.declare(
+            "token-compromise", IncidentScope(references=(str(self.plaintext()),))
+        )
 
     def key(self, **options: Any) -> str:
         """A key of the test's own: its ARN."""
@@ -63,10 +92,8 @@ class Ground:
 
     def moved(self) -> int:
         """A job that has moved a token; its number."""
-        jobs = self.container.jobs
-        plan = jobs.plan(Verb.REENCRYPT, self.sealed(), self.world.current_key.arn, JobOptions())
-        job = jobs.start(plan, agreed(plan))
-        assert jobs.join(job).done == 1
+        job = self.started()
+        assert self.container.jobs.join(job).done == 1
         return job
 
     def plaintext(self, value: str = f"ghp_{MARKER}{1:025}") -> TokenRef:
@@ -87,9 +114,12 @@ def agreed(plan: Subject) -> Consent:
 
 
 @pytest.fixture
-def ground(sandbox: Sandbox, services: Container, world: World, platform: Engine) -> Iterator[Ground]:
+def ground(
+    sandbox: Sandbox, services: Container, world: World, platform: Engine, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Ground]:
     sandbox.providers.clear()
-    yield Ground(sandbox.client("kms"), world, platform, sandbox.providers, services)
+    kms = sandbox.client("kms")
+    yield Ground(kms, world, platform, sandbox.providers, services, monkeypatch.setenv)
     sandbox.providers.clear()
 
 
@@ -178,6 +208,16 @@ def revoke(ground: Ground) -> Recipe:
     )
 
 
+def incident_run(ground: Ground) -> Recipe:
+    incidents, number = ground.incident()
+
+    def run(container: Container, plan: Any, consent: Consent | None) -> object:
+        assert container.services.incidents is not None
+        return container.services.incidents.run_action(number, "revoke", plan, consent)
+
+    return Recipe(lambda container: incidents.plan_action(number, "revoke"), run)
+
+
 RECIPES: dict[str, Callable[[Ground], Recipe]] = {
     **{f"keys {kind.value}": lambda ground, kind=kind: of_a_key_kind(ground, kind) for kind in ChangeKind},
     **{verb.value: lambda ground, verb=verb: of_tokens(ground, verb) for verb in Verb},
@@ -186,6 +226,115 @@ RECIPES: dict[str, Callable[[Ground], Recipe]] = {
     "backups purge": purge,
     "enter token": enter,
     "revoke": revoke,
+    "incident run": incident_run,
+}
+
+
+@dataclass(frozen=True)
+class Deed:
+    """An operation that shows no plan: how it is done, and how the journal says that it ended."""
+
+    do: Callable[[Container], object]
+    outcome: str = "done"
+    journaled_as: str = ""
+
+
+def of_a_job_there_is(word: str) -> Callable[[Ground], Deed]:
+    def make(ground: Ground) -> Deed:
+        job = ground.started()
+        if word == "resume":
+            ground.container.jobs.pause(job)
+        return Deed(lambda container: getattr(container.jobs, word)(job))
+
+    return make
+
+
+def retry(ground: Ground) -> Deed:
+    """Of a job that was cancelled: refused."""
+    job = ground.started()
+    ground.container.jobs.cancel(job)
+    return Deed(lambda container: container.jobs.retry(job), "refused")
+
+
+def join(ground: Ground) -> Deed:
+    """The journal has what the job was begun as, and that it has ended."""
+    job = ground.started()
+    return Deed(lambda container: container.jobs.join(job), journaled_as="reencrypt")
+
+
+def of_a_step(word: str, step: str, *arguments: str, after: str = "") -> Callable[[Ground], Deed]:
+    def make(ground: Ground) -> Deed:
+        incidents, number = ground.incident()
+        if after:
+            getattr(incidents, after)(number, step, "Not needed here.")
+        return Deed(lambda container: getattr(container.services.incidents, word)(number, step, *arguments))
+
+    return make
+
+
+def declare(ground: Ground) -> Deed:
+    scope = IncidentScope(references=(str(ground.plaintext()),))
+    return Deed(lambda container: container.services.incidents.declare("token-compromise", scope))
+
+
+def note(ground: Ground) -> Deed:
+    _, number = ground.incident()
+    return Deed(lambda container: container.services.incidents.note(number, "Called the platform's team."))
+
+
+def close(ground: Ground) -> Deed:
+    incidents, number = ground.incident()
+    for step in incidents.show(number).steps:
+        incidents.skip(number, step.step.id, "Not needed here.")
+    return Deed(lambda container: container.services.incidents.close(number, "A false alarm."))
+
+
+def decide(approve: bool) -> Callable[[Ground], Deed]:
+    """One's own request, which can be denied and never approved."""
+
+    def make(ground: Ground) -> Deed:
+        asked = ground.container.approvals.request("keys disable", "Disable it", "d1", {})
+        return Deed(
+            lambda container: container.approvals.decide(asked.id, approve=approve),
+            "refused" if approve else "done",
+        )
+
+    return make
+
+
+def checkpoint(ground: Ground) -> Deed:
+    ground.container.journal.record("init", "schema keydeck", Outcome.DONE)
+    ground.setenv("KEYDECK_SIGNING_KEY", ground.key(KeySpec="ECC_NIST_P256", KeyUsage="SIGN_VERIFY"))
+
+    def sign(container: Container) -> None:
+        with closing(Container(load({"read_only": container.settings.read_only}).settings)) as signing:
+            signing.checkpoints.checkpoint()
+
+    return Deed(sign)
+
+
+def init(ground: Ground) -> Deed:
+    with ground.container.engine.begin() as connection:
+        connection.execute(text("DROP SCHEMA keydeck CASCADE"))
+    return Deed(set_up)
+
+
+DEEDS: dict[str, Callable[[Ground], Deed]] = {
+    **{f"jobs {word}": of_a_job_there_is(word) for word in ("pause", "resume", "cancel")},
+    "jobs retry": retry,
+    "jobs join": join,
+    "incident declare": declare,
+    "incident finish": of_a_step("finish", "access"),
+    "incident answer": of_a_step("answer", "key", "the key stays"),
+    "incident capture": of_a_step("capture", "scope"),
+    "incident skip": of_a_step("skip", "scope", "Not needed here."),
+    "incident reopen": of_a_step("reopen", "scope", "It is needed.", after="skip"),
+    "incident note": note,
+    "incident close": close,
+    "approvals approve": decide(approve=True),
+    "approvals deny": decide(approve=False),
+    "journal checkpoint": checkpoint,
+    "init": init,
 }
 
 
@@ -195,13 +344,18 @@ def name_of(recipe: str) -> str:
 
 
 def test_no_operation_is_without_its_recipe_here() -> None:
-    assert {name_of(recipe) for recipe in RECIPES} == set(ACTIONS)
-    assert {o.name for o in OPERATIONS if not o.second_person} == {
-        "inspect",
-        "verify",
-        "incident",
-        "journal checkpoint",
-    }
+    planned = {name_of(recipe) for recipe in RECIPES}
+    assert planned == {operation.name for operation in OPERATIONS if operation.planned}
+    assert {*planned, *DEEDS} == {operation.name for operation in OPERATIONS if operation.changes}
+    assert set(ACTIONS) == {operation.name for operation in OPERATIONS if operation.second_person} <= planned
+
+
+def test_what_changes_anything_takes_asking_and_what_looks_takes_none() -> None:
+    for operation in OPERATIONS:
+        assert (operation.danger is Danger.NONE) is (not operation.changes), operation.name
+        assert operation.words
+        assert operation.effect
+        assert not operation.effect.endswith(".")
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
@@ -226,21 +380,58 @@ def test_nothing_is_done_before_all_have_agreed_and_every_outcome_is_journaled(
             how.run(services, plan, consent)
     assert second.asked == []
 
-    with pytest.raises(ApprovalNeededError):
-        how.run(services, plan, agreed(plan))
-    ((action, _, digest),) = second.asked
-    assert (SAME_AS.get(action, action), digest) == (name_of(recipe), plan.digest)
+    operation = BY_NAME[name_of(recipe)]
+    if operation.second_person:
+        with pytest.raises(ApprovalNeededError):
+            how.run(services, plan, agreed(plan))
+        ((action, _, digest),) = second.asked
+        assert (action, digest) == (operation.journaled_as, plan.digest)
     assert changes(sandbox, ground) == done_before
+    assert plan.danger is not Danger.NONE
+    assert plan.danger is Danger.TYPED or operation.danger is not Danger.TYPED
 
     second.approved.add(plan.digest)
     how.run(services, plan, agreed(plan))
     assert changes(sandbox, ground) != done_before
-    entries = [e for e in services.journal.entries()[before:] if e.action == action]
+    entries = [e for e in services.journal.entries()[before:] if e.action == operation.journaled_as]
     outcomes = [entry.outcome for entry in entries]
     begun = ["dry run", "refused", "refused", "refused", "started"]
+    if not operation.second_person:
+        # The steps of incidents are planned, and begin, under names of their own.
+        begun = ["refused", "refused"]
     assert outcomes[: len(begun)] == begun
     as_a_job = recipe.endswith("as a job") or recipe == "jobs restore"
     assert {*outcomes[len(begun) :]} == (set() if as_a_job else {"done"})
+    assert services.journal.verify() is None
+
+
+def journaled(services: Container) -> tuple[JournalEntry, ...]:
+    """The journal's entries; none where there is no journal yet."""
+    try:
+        return tuple(services.journal.entries())
+    except MissingSchemaError:
+        return ()
+
+
+@pytest.mark.parametrize("name", DEEDS)
+def test_what_shows_no_plan_is_refused_read_only_and_journaled(
+    ground: Ground, services: Container, name: str
+) -> None:
+    deed = DEEDS[name](ground)
+    before = journaled(services)
+
+    reading = Container(load({"read_only": True}).settings)
+    with pytest.raises(ReadOnlyError):
+        deed.do(reading)
+    reading.close()
+    assert journaled(services) == before
+
+    refused = pytest.raises(KeydeckError) if deed.outcome == "refused" else nullcontext()
+    with refused:
+        deed.do(services)
+    action = deed.journaled_as or BY_NAME[name].journaled_as
+    ended = [e.outcome for e in services.journal.entries()[len(before) :] if e.action == action]
+    assert ended == [deed.outcome]
     assert services.journal.verify() is None
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from console.sandbox.endpoint import Denial, EndpointControl, Fault
 from crypto_core.errors import SettingsError
+from crypto_core.guard.operations import BY_NAME
 from crypto_core.keyring.preflight import Preflight, WrappedSample
 from tests.crypto_core.keyring.preflight.scene import (
     CONTEXT,
@@ -49,7 +50,7 @@ def test_a_rewrap_needs_both_sides_and_opens_before_and_after(
 ) -> None:
     first, target = new_key(), new_key()
     sources = {first: WrappedSample(wrapped(client, first))}
-    assert verdicts(preflight.for_run(target, sources, rewrap=True)) == [
+    assert verdicts(preflight.for_run(target, sources, operation=BY_NAME["rewrap"])) == [
         (DECRYPT, first, True),
         (FROM, first, True),
         (TO, target, True),
@@ -63,11 +64,11 @@ def test_what_several_sources_tell_of_the_target_is_one_permission_and_a_refusal
     first, second, target = new_key(), new_key(), new_key()
     sources: dict[str, WrappedSample | None] = {first: None, second: None}
     aws.add_denial(Denial("keydeck-oncall", FROM, first))
-    told = preflight.for_run(target, sources, rewrap=True)
+    told = preflight.for_run(target, sources, operation=BY_NAME["rewrap"])
     assert [(p.key, p.allowed) for p in told if p.action == FROM] == [(first, False), (second, True)]
     assert [(p.key, p.allowed) for p in told if p.action == TO] == [(target, True)]
     aws.add_denial(Denial("keydeck-oncall", TO, target))
-    told = preflight.for_run(target, sources, rewrap=True)
+    told = preflight.for_run(target, sources, operation=BY_NAME["rewrap"])
     assert [(p.key, p.allowed) for p in told if p.action == TO] == [(target, False)]
 
 
@@ -78,7 +79,7 @@ def test_a_target_that_is_refused_once_is_refused_whatever_else_was_answered(
     first, second, target = new_key(), new_key(), new_key()
     says = f"User: x is not authorized to perform: {TO} on resource: {target} because of a condition"
     aws.add_fault(Fault("ReEncrypt", "AccessDeniedException", count=1, message=says))
-    told = preflight.for_run(target, {first: None, second: None}, rewrap=True)
+    told = preflight.for_run(target, {first: None, second: None}, operation=BY_NAME["rewrap"])
     assert [(p.key, p.allowed) for p in told if p.action == TO] == [(target, False)]
     assert [(p.key, p.allowed) for p in told if p.action == FROM] == [(first, True), (second, True)]
 
@@ -87,7 +88,7 @@ def test_a_rewrap_under_the_same_key_asks_about_decrypt_once(
     kms: Overheard, preflight: Preflight, client: Any, new_key: Callable[[], str]
 ) -> None:
     key = new_key()
-    told = preflight.for_run(key, {key: WrappedSample(wrapped(client, key))}, rewrap=True)
+    told = preflight.for_run(key, {key: WrappedSample(wrapped(client, key))}, operation=BY_NAME["rewrap"])
     assert verdicts(told) == [(DECRYPT, key, True), (FROM, key, True), (TO, key, True)]
     assert len(kms.asked) == 2
 
