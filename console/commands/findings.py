@@ -18,13 +18,13 @@ from console.container import Container
 from console.printed.printing import print_gaps, print_json, print_marked, print_table, say
 from crypto_core.errors import EventStoreError, EventVanishedError
 from crypto_core.findings.finding import Finding, Gap
+from crypto_core.findings.registry import rule_by_id, rules_about
 from crypto_core.findings.severity import Severity
 from crypto_core.keys.posture.examination import Posture
 from crypto_core.lists.coverage import Coverage
 from crypto_core.text.cleaning import clean
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.rules.ocsf import detection
-from crypto_core.trail.rules.registry import BY_ID, RULES
 from crypto_core.trail.rules.service import WINDOW, Examined
 from crypto_core.trail.rules.sigma import documents, sigma_id
 from crypto_core.trail.store.suppressions import MOST_DAYS, Suppressed, sift
@@ -65,7 +65,7 @@ def findings(
     if sum((as_json, ocsf, sigma)) > 1:
         raise click.UsageError("One of --json, --ocsf and --sigma.")
     if sigma:
-        for document in documents(RULES):
+        for document in documents():
             click.echo(f"---\n{json.dumps(document, indent=2, ensure_ascii=True)}")
         return 0
     with services_of() as services:
@@ -119,8 +119,8 @@ def _document(posture: Posture, suppressed: Sequence[Suppressed], *, hidden: boo
 
 
 def _finding(finding: Finding) -> dict[str, Any]:
-    rule = BY_ID.get(finding.rule)
-    return finding.as_json() | ({"sigma_id": sigma_id(rule)} if rule else {})
+    rule = rule_by_id(finding.rule)
+    return finding.as_json() | ({"sigma_id": sigma_id(rule)} if rule and rule.sigma else {})
 
 
 def _print_ocsf(services: Container, posture: Posture, suppressed: Iterable[Suppressed]) -> None:
@@ -172,6 +172,22 @@ def _print_suppressed(one: Suppressed) -> None:
         ("reason", f"{by.reason} (by {by.by}, until {by.until:%Y-%m-%d})"),
     ):
         click.echo(f"             {name:8}  {text}")
+
+
+@findings.command()
+@json_option
+@click.pass_context
+def rules(ctx: click.Context, *, as_json: bool) -> None:
+    """List every rule: how bad its findings are at worst, and what they are about."""
+    del ctx
+    every = sorted(rules_about(), key=lambda rule: (rule.severity.rank, rule.id))
+    if as_json:
+        print_json({"rules": [rule.as_json() for rule in every]})
+        return
+    print_table(
+        ("rule", "severity", "about"),
+        [(r.id, r.severity.value, f"{r.title}{': ' if r.about else ''}{r.about}") for r in every],
+    )
 
 
 @findings.command()

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from console.sandbox.world import World
+from crypto_core.findings.severity import Severity
 from crypto_core.trail.store import EventStore
 from tests.crypto_core.trail.records import read
 from tests.crypto_core.trail.records import record as shaped
@@ -134,6 +135,18 @@ def test_ocsf_is_one_detection_finding_a_line(keydeck: Keydeck, disabled: str) -
     with_it = keydeck("findings", "--ocsf", "--suppressed").stdout.splitlines()
     (one,) = [json.loads(line) for line in with_it if RULE in line]
     assert (one["status_id"], one["status"]) == (3, "Suppressed")
+
+
+def test_rules_are_listed_the_worst_first_without_asking_anybody(
+    keydeck: Keydeck, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+    listed = keydeck("findings", "rules", "--json").json["rules"]
+    ranks = [Severity(one["severity"]).rank for one in listed]
+    assert ranks == sorted(ranks)
+    assert {"kms-rotation-off", "trail-none", RULE} <= {one["rule"] for one in listed}
+    text = keydeck("findings", "rules").stdout
+    assert all(one["title"] in text for one in listed)
 
 
 def test_sigma_prints_every_rule_without_asking_anybody(

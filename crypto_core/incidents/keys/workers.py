@@ -22,7 +22,7 @@ from crypto_core.keys.replacement.access import USES
 from crypto_core.keys.replacement.making import roles
 from crypto_core.keys.state import KeyState
 from crypto_core.text.cleaning import clean
-from crypto_core.trail.rules.novelty import NEW_PRINCIPAL
+from crypto_core.trail.rules.novelty import new_principal
 from crypto_core.trail.use.asking import term
 
 SEEN_FOR = timedelta(days=90)
@@ -134,7 +134,7 @@ def _suspected(
         return {}, frozenset(), (clean(f"Whether one of them is suspected is not known: {error}", 600),)
     grave = (Severity.HIGH, Severity.CRITICAL)
     of_principals = [f for f in found if f.severity in grave and is_principal(f.subject)]
-    strangers = frozenset(f.subject for f in of_principals if f.rule == NEW_PRINCIPAL)
+    strangers = frozenset(f.subject for f in of_principals if f.rule == new_principal.id)
     return {f.subject: f.title for f in of_principals}, strangers, ()
 
 

@@ -12,7 +12,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from crypto_core.findings.finding import Finding, Gap
+from crypto_core.findings.finding import Gap
+from crypto_core.findings.registry import Facts, Said, rule
 from crypto_core.findings.severity import Severity
 from crypto_core.keys.policy.access import Access
 from crypto_core.keys.policy.actions import Power, powers
@@ -37,9 +38,8 @@ _HARM = {
 """What it means that another account has a power over the key."""
 
 
-def policy_unknown(facts: KeyFacts, estate: Estate) -> Iterator[Finding | Gap]:
+def policy_unknown(facts: KeyFacts) -> Iterator[Gap]:
     """Yield the gaps of a customer key whose policy or grants could not be read."""
-    del estate
     if not facts.customer:
         return
     if facts.accesses is None:
@@ -48,27 +48,39 @@ def policy_unknown(facts: KeyFacts, estate: Estate) -> Iterator[Finding | Gap]:
         yield facts.gap("grants", facts.missing.get("grants", "KMS does not tell"), Severity.CRITICAL)
 
 
-def public(facts: KeyFacts, estate: Estate) -> Iterator[Finding | Gap]:
-    """Yield kms-key-public if the policy lets anybody with AWS credentials do something with the key."""
-    del estate
+@rule(
+    "kms-key-public",
+    "KMS key open to everybody",
+    Severity.CRITICAL,
+    Facts.KEY,
+    about="anybody with AWS credentials may use the key; conditions that bind callers are respected",
+    controls=("AWS Security Hub KMS.5", *LEAST),
+)
+def public(facts: KeyFacts, _: Estate) -> Said:
+    """Yield a finding if the policy lets anybody with AWS credentials do something with the key."""
     found = [a for a in _by_policy(facts) if a.is_public]
     if not found:
         return
     harmless = all(powers(a.actions) == (Power.LOOK,) for a in found)
-    yield Finding(
-        "kms-key-public",
+    yield facts.finding(
         Severity.MEDIUM if harmless else facts.weighed(Severity.CRITICAL),
-        facts.arn,
         f"{facts.key.name} is open to everybody" + (" to look at" if harmless else ""),
         f"policy: {_told(found, facts)}; {facts.tokens_in_words()}",
         "Name the principals, or bind them with aws:PrincipalOrgID or kms:CallerAccount: "
         f"keydeck keys policy {facts.arn} --generate.",
-        ("AWS Security Hub KMS.5", *LEAST),
     )
 
 
-def cross_account(facts: KeyFacts, estate: Estate) -> Iterator[Finding | Gap]:
-    """Yield kms-key-cross-account for principals of other accounts than the key's, by policy and by grant.
+@rule(
+    "kms-key-cross-account",
+    "KMS key used from other accounts",
+    Severity.HIGH,
+    Facts.KEY,
+    about="by policy or grant, by what they may do; KEYDECK_TRUSTED_ACCOUNTS are expected",
+    controls=LEAST,
+)
+def cross_account(facts: KeyFacts, estate: Estate) -> Said:
+    """Yield principals of other accounts than the key's, by policy and by grant.
 
     Accounts of KEYDECK_TRUSTED_ACCOUNTS are expected. A power is as bad as what it does; where a condition
     narrows it further, one degree less. Everybody of an organization or through a service, and a service that
@@ -85,32 +97,34 @@ def cross_account(facts: KeyFacts, estate: Estate) -> Iterator[Finding | Gap]:
             unbound.append(access)
     if foreign:
         beyond = sorted({account for access in foreign for account in _accounts(access) - expected})
-        yield Finding(
-            "kms-key-cross-account",
+        yield facts.finding(
             facts.weighed(_worst(_harm(a) for a in foreign)),
-            facts.arn,
             f"{facts.key.name} may be used from account {' and '.join(beyond[:_MOST])}",
             f"{_told(foreign, facts)}; {facts.tokens_in_words()}",
             "If that account is meant, name it in KEYDECK_TRUSTED_ACCOUNTS; else take it out of the key "
             "policy or revoke the grant.",
-            LEAST,
         )
     if unbound:
         opens = any(_worst_power(a) is Severity.HIGH for a in unbound)
-        yield Finding(
-            "kms-key-cross-account",
+        yield facts.finding(
             Severity.MEDIUM if opens else Severity.LOW,
-            facts.arn,
             f"{facts.key.name} may be used from accounts that its policy does not name",
             f"{_told(unbound, facts)}; {facts.tokens_in_words()}",
             "Bind the statement to accounts: kms:CallerAccount for principals, aws:SourceAccount or "
             "aws:SourceArn for services.",
-            LEAST,
         )
 
 
-def full_control(facts: KeyFacts, estate: Estate) -> Iterator[Finding | Gap]:
-    """Yield kms-key-full-control for roles and users who may do everything and are no administrators.
+@rule(
+    "kms-key-full-control",
+    "KMS key under full control of others than its administrators",
+    Severity.HIGH,
+    Facts.KEY,
+    about="roles and users with kms:* beyond KEYDECK_ADMINISTRATORS; medium where none are named",
+    controls=("NIST SP 800-53 AC-5", *LEAST),
+)
+def full_control(facts: KeyFacts, estate: Estate) -> Said:
+    """Yield roles and users who may do everything and are no administrators.
 
     High where KEYDECK_ADMINISTRATORS says who they are, else medium: then any role or user with full control
     is told. The key's account as a whole is none of them; other accounts and everybody have rules of their
@@ -128,21 +142,26 @@ def full_control(facts: KeyFacts, estate: Estate) -> Iterator[Finding | Gap]:
     if not found:
         return
     beyond = "is no administrator" if len(found) == 1 else "are no administrators"
-    yield Finding(
-        "kms-key-full-control",
+    yield facts.finding(
         facts.weighed(Severity.HIGH) if named else Severity.MEDIUM,
-        facts.arn,
         f"{facts.key.name} is under full control of {_counted(found)} who {beyond}",
         f"{_told(found, facts)}; KEYDECK_ADMINISTRATORS: {', '.join(named) or 'not set'}; "
         f"{facts.tokens_in_words()}",
         f"Give each role what it needs: keydeck keys policy {facts.arn} --generate; or name the "
         "administrators in KEYDECK_ADMINISTRATORS.",
-        ("NIST SP 800-53 AC-5", *LEAST),
     )
 
 
-def wide_grants(facts: KeyFacts, estate: Estate) -> Iterator[Finding | Gap]:
-    """Yield kms-grant-wide for grants to everybody, to a whole account, or to a pattern of principals."""
+@rule(
+    "kms-grant-wide",
+    "Grant on a KMS key to more than one principal",
+    Severity.CRITICAL,
+    Facts.KEY,
+    about="critical to everybody or to a pattern of principals, high to a whole account",
+    controls=LEAST,
+)
+def wide_grants(facts: KeyFacts, estate: Estate) -> Said:
+    """Yield grants to everybody, to a whole account, or to a pattern of principals."""
     expected = estate.limits.accounts
     found = [
         access
@@ -154,15 +173,12 @@ def wide_grants(facts: KeyFacts, estate: Estate) -> Iterator[Finding | Gap]:
     if not found:
         return
     stars = any("*" in a.principal.value for a in found)
-    yield Finding(
-        "kms-grant-wide",
+    yield facts.finding(
         facts.weighed(Severity.CRITICAL if stars else Severity.HIGH),
-        facts.arn,
         f"{facts.key.name} has {_counted(found, 'grant')} to more than one principal",
         f"{_told(found, facts)}; {facts.tokens_in_words()}",
         f"Revoke it (keydeck keys revoke-grant {facts.arn} GRANT) and grant to one role, with an "
         "encryption context.",
-        LEAST,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,18 +13,19 @@ from crypto_core.aws.kms import KmsApi
 from crypto_core.cancelling import stop_if
 from crypto_core.errors import DatabaseError, KmsError
 from crypto_core.findings.finding import Finding, Gap
+from crypto_core.findings.registry import Facts, Said, rules_about
 from crypto_core.findings.severity import Severity
 from crypto_core.key_names import parse_key_name, same_key
 from crypto_core.keys.grants import Grant
 from crypto_core.keys.inventory import KeyInventory
 from crypto_core.keys.policy.access import Access
 from crypto_core.keys.policy.reading import KeyPolicies
-from crypto_core.keys.posture import access, lifecycle, rotation, use
+from crypto_core.keys.posture.access import policy_unknown
 from crypto_core.keys.posture.facts import Estate, KeyFacts
+from crypto_core.keys.posture.lifecycle import state_unknown
 from crypto_core.keys.posture.limits import Limits
 from crypto_core.keys.posture.pace import Pace
 from crypto_core.keys.posture.trail_reading import read_trails
-from crypto_core.keys.posture.trails import judge
 from crypto_core.keys.state import KeyState
 from crypto_core.keys.status import Status
 from crypto_core.lists.coverage import Coverage
@@ -32,25 +33,6 @@ from crypto_core.lists.coverage import Coverage
 WORKERS = 8
 GRANT_LISTS_PER_SECOND = 50.0
 """Half of what KMS answers of ListGrants for an account and Region (Developer Guide, "Request quotas")."""
-
-Rule = Callable[[KeyFacts, Estate], Iterator[Finding | Gap]]
-
-RULES: tuple[Rule, ...] = (
-    lifecycle.pending_deletion,
-    lifecycle.unusable,
-    lifecycle.single_region,
-    access.policy_unknown,
-    access.public,
-    access.cross_account,
-    access.full_control,
-    access.wide_grants,
-    rotation.rotation_off,
-    rotation.rotation_period,
-    use.alias_elsewhere,
-    use.old_key_in_use,
-    use.old_material,
-)
-"""The rules about one key that KMS describes."""
 
 
 class StatusTaker(Protocol):
@@ -200,15 +182,17 @@ class PostureService:
         by_policy = tuple(a for a in policy.accesses if a.grant is None)
         return by_policy, None if policy.missing else policy.grants, {**policy.missing}
 
-    def _about_trails(self, estate: Estate, cancelled: Event | None) -> Iterator[Finding | Gap]:
+    def _about_trails(self, estate: Estate, cancelled: Event | None) -> Said:
         guarded = [facts.key.region for facts in estate.keys if facts.guards and facts.key.region]
         regions = tuple(dict.fromkeys([*self._kms.regions, *guarded]))
         trails, asked, gaps = read_trails(self._kms, regions, cancelled=cancelled)
         yield from gaps
-        yield from judge(trails, asked)
+        for rule in rules_about(Facts.TRAILS):
+            yield from rule(trails, asked)
 
 
-def _about_keys(estate: Estate) -> Iterator[Finding | Gap]:
+def _about_keys(estate: Estate) -> Said:
+    rules = rules_about(Facts.KEY)
     for facts in estate.keys:
         if "other keys" in facts.key.missing:
             # Those that tokens are under are known all the same.
@@ -217,11 +201,13 @@ def _about_keys(estate: Estate) -> Iterator[Finding | Gap]:
             if part.startswith("keys of "):
                 yield Gap(f"{part.removeprefix('keys of ')}: keys: {why}", Severity.HIGH)
         if facts.key.state is None:
-            yield from lifecycle.state_unknown(facts, estate)
+            yield from state_unknown(facts)
             continue
-        for rule in RULES:
+        yield from policy_unknown(facts)
+        for rule in rules:
             yield from rule(facts, estate)
-    yield from use.aliases_unknown(estate)
+    for rule in rules_about(Facts.KEYS):
+        yield from rule(estate)
 
 
 def _by_material(state: KeyState, status: Status | None) -> dict[str, int]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from crypto_core.findings.finding import Gap
+from crypto_core.findings.finding import Finding, Gap
 from crypto_core.findings.severity import Severity
 from crypto_core.key_names import account_of
 from crypto_core.keys.grants import Grant
@@ -57,6 +57,10 @@ class KeyFacts:
     def weighed(self, severity: Severity) -> Severity:
         """Return a severity for this key: at most medium where no token depends on it."""
         return severity if self.guards or severity.rank > Severity.MEDIUM.rank else Severity.MEDIUM
+
+    def finding(self, severity: Severity, title: str, evidence: str, remedy: str) -> Finding:
+        """Return what a rule finds wrong with this key."""
+        return Finding("", severity, self.arn, title, evidence, remedy)
 
     def gap(self, what: str, why: str, hides: Severity) -> Gap:
         """Return the gap for a part of this key that is not known, as bad as it can be for this key."""

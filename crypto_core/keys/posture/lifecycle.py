@@ -8,26 +8,33 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from crypto_core.findings.finding import Finding, Gap
+from crypto_core.findings.finding import Gap
+from crypto_core.findings.registry import Facts, Said, rule
 from crypto_core.findings.severity import Severity
 from crypto_core.keys.posture.facts import Estate, KeyFacts
 
 _AVAILABLE = ("NIST SP 800-53 SC-12(1)",)
-_DELETED = ("AWS Security Hub KMS.3", *_AVAILABLE)
 _PENDING = ("PendingDeletion", "PendingReplicaDeletion")
 _PASSING = ("Creating", "Updating")
 """States that end by themselves within minutes."""
 
 
-def state_unknown(facts: KeyFacts, estate: Estate) -> Iterator[Finding | Gap]:
+def state_unknown(facts: KeyFacts) -> Iterator[Gap]:
     """Yield the gap of a key that KMS won't describe: no rule can be asked about it."""
-    del estate
     if facts.key.state is None:
         yield facts.gap("state", facts.key.missing.get("state", "KMS does not tell"), Severity.CRITICAL)
 
 
-def pending_deletion(facts: KeyFacts, estate: Estate) -> Iterator[Finding | Gap]:
-    """Yield kms-key-pending-deletion. Without tokens it is low: deleting what guards nothing is no harm.
+@rule(
+    "kms-key-pending-deletion",
+    "KMS key pending deletion",
+    Severity.CRITICAL,
+    Facts.KEY,
+    about="critical with tokens under it, low without",
+    controls=("AWS Security Hub KMS.3", *_AVAILABLE),
+)
+def pending_deletion(facts: KeyFacts, estate: Estate) -> Said:
+    """Yield a key that waits for its deletion. Without tokens it is low: that deletion does no harm.
 
     Where a replica alone goes, its tokens open in the other Regions.
     """
@@ -37,63 +44,75 @@ def pending_deletion(facts: KeyFacts, estate: Estate) -> Iterator[Finding | Gap]
     left = (key.deletion_at - estate.now).days if key.deletion_at else None
     when = f"; deleted on {key.deletion_at:%Y-%m-%d}, in {left} days" if key.deletion_at else ""
     severity = Severity.HIGH if key.is_replica or facts.tokens is None else Severity.CRITICAL
-    yield Finding(
-        "kms-key-pending-deletion",
+    yield facts.finding(
         severity if facts.guards else Severity.LOW,
-        facts.arn,
         f"{key.name} is pending deletion" + (" while it guards tokens" if facts.guards else ""),
         f"DescribeKey: {key.state}{when}; {facts.tokens_in_words()}",
         f"Cancel the deletion: keydeck keys cancel-deletion {facts.arn}, then enable the key."
         if facts.guards
         else "If the deletion is meant, nothing; else cancel it before the date.",
-        _DELETED,
     )
 
 
-def unusable(facts: KeyFacts, estate: Estate) -> Iterator[Finding | Gap]:
-    """Yield kms-key-disabled, or kms-key-unusable for other states in which tokens don't open.
-
-    A disabled key without tokens is low: it is either forgotten or kept for nothing.
-    """
-    del estate
-    key = facts.key
-    if key.state in (None, "Enabled", *_PENDING, *_PASSING):
+@rule(
+    "kms-key-disabled",
+    "KMS key disabled",
+    Severity.HIGH,
+    Facts.KEY,
+    about="tokens under it don't open; low without tokens",
+    controls=_AVAILABLE,
+)
+def disabled(facts: KeyFacts, _: Estate) -> Said:
+    """Yield a disabled key. Without tokens it is low: it is either forgotten or kept for nothing."""
+    if facts.key.state != "Disabled" or not (facts.customer or facts.guards):
         return
-    if key.state == "Disabled":
-        if not facts.customer and not facts.guards:
-            return
-        yield Finding(
-            "kms-key-disabled",
-            Severity.HIGH if facts.guards else Severity.LOW,
-            facts.arn,
-            f"{key.name} is disabled" + (" while it guards tokens" if facts.guards else " and not used"),
-            f"DescribeKey: Disabled; {facts.tokens_in_words()}",
-            f"Enable it: keydeck keys enable {facts.arn}, or move its tokens under another key."
-            if facts.guards
-            else "Schedule its deletion once nothing else was sealed under it, or enable it.",
-            _AVAILABLE,
-        )
-    elif facts.guards:
-        gone = key.state == "NotFound"
-        yield Finding(
-            "kms-key-unusable",
-            Severity.CRITICAL if gone and facts.tokens else Severity.HIGH,
-            facts.arn,
-            f"{key.name} does not exist" if gone else f"{key.name} can't be used: {key.state}",
-            f"DescribeKey: {key.state}; {facts.tokens_in_words()}",
-            "Look for the key in its account and Region; what was sealed under a deleted key is lost."
-            if gone
-            else "Bring the key back to Enabled: import its material, or connect its key store.",
-            _AVAILABLE,
-        )
+    yield facts.finding(
+        Severity.HIGH if facts.guards else Severity.LOW,
+        f"{facts.key.name} is disabled" + (" while it guards tokens" if facts.guards else " and not used"),
+        f"DescribeKey: Disabled; {facts.tokens_in_words()}",
+        f"Enable it: keydeck keys enable {facts.arn}, or move its tokens under another key."
+        if facts.guards
+        else "Schedule its deletion once nothing else was sealed under it, or enable it.",
+    )
 
 
-def single_region(facts: KeyFacts, estate: Estate) -> Iterator[Finding | Gap]:
-    """Yield kms-single-region for a key with tokens that no other Region could open.
+@rule(
+    "kms-key-unusable",
+    "KMS key that can't be used",
+    Severity.CRITICAL,
+    Facts.KEY,
+    about="tokens under it don't open: critical for a key that is gone, high in other states",
+    controls=_AVAILABLE,
+)
+def unusable(facts: KeyFacts, _: Estate) -> Said:
+    """Yield a key in any other state in which tokens don't open."""
+    key = facts.key
+    if not facts.guards or key.state in (None, "Enabled", "Disabled", *_PENDING, *_PASSING):
+        return
+    gone = key.state == "NotFound"
+    yield facts.finding(
+        Severity.CRITICAL if gone and facts.tokens else Severity.HIGH,
+        f"{key.name} does not exist" if gone else f"{key.name} can't be used: {key.state}",
+        f"DescribeKey: {key.state}; {facts.tokens_in_words()}",
+        "Look for the key in its account and Region; what was sealed under a deleted key is lost."
+        if gone
+        else "Bring the key back to Enabled: import its material, or connect its key store.",
+    )
+
+
+@rule(
+    "kms-single-region",
+    "KMS key in one Region alone",
+    Severity.LOW,
+    Facts.KEY,
+    about="tokens under a key without a replica",
+    controls=_AVAILABLE,
+)
+def single_region(facts: KeyFacts, _: Estate) -> Said:
+    """Yield a key with tokens that no other Region could open.
 
     Low: a replica also widens what must be guarded. Which of the two weighs more is for the operator to say.
     """
-    del estate
     key = facts.key
     if not facts.customer or not facts.guards or not key.usable:
         return
@@ -103,15 +122,12 @@ def single_region(facts: KeyFacts, estate: Estate) -> Iterator[Finding | Gap]:
     if key.is_replica or key.replica_arns:
         return
     alone = "a multi-Region primary without a replica" if key.multi_region else "a single-Region key"
-    yield Finding(
-        "kms-single-region",
+    yield facts.finding(
         Severity.LOW,
-        facts.arn,
         f"{key.name} is in one Region alone",
         f"DescribeKey: {alone} in {key.region}; {facts.tokens_in_words()}",
         f"Replicate it into another Region: keydeck keys replicate {facts.arn} REGION."
         if key.multi_region
         else "If tokens must open while this Region is down, re-encrypt them under a multi-Region key "
         "with a replica. A single-Region key can't become one.",
-        _AVAILABLE,
     )

@@ -17,9 +17,8 @@ than the limit: whoever rotated by hand so far still has time. From then on its 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 
-from crypto_core.findings.finding import Finding, Gap
+from crypto_core.findings.registry import Facts, Said, rule
 from crypto_core.findings.severity import Severity
 from crypto_core.key_names import account_of, region_of, same_key
 from crypto_core.keys.posture.facts import Estate, KeyFacts
@@ -36,8 +35,16 @@ _EARLIER = re.compile(
 """What is behind an alias's name when its key is an earlier generation."""
 
 
-def rotation_off(facts: KeyFacts, estate: Estate) -> Iterator[Finding | Gap]:
-    """Yield kms-rotation-off for a key that could rotate, does not, and is not rotated by hand."""
+@rule(
+    "kms-rotation-off",
+    "KMS key without rotation",
+    Severity.MEDIUM,
+    Facts.KEY,
+    about="only keys that KMS can rotate; rotation by hand counts while it is younger than the limit",
+    controls=CONTROLS,
+)
+def rotation_off(facts: KeyFacts, estate: Estate) -> Said:
+    """Yield a key that could rotate, does not, and is not rotated by hand."""
     key = facts.key
     if not _rotates(facts):
         return
@@ -67,33 +74,35 @@ def rotation_off(facts: KeyFacts, estate: Estate) -> Iterator[Finding | Gap]:
             return
         last = f"{age.days:,} days ago, the limit is {estate.limits.rotation_days:,}"
         evidence += f"; rotated by hand the last time {last} (after {earlier[0].key.name} {earlier[0].arn})"
-    yield Finding(
-        "kms-rotation-off",
+    yield facts.finding(
         Severity.MEDIUM,
-        facts.arn,
         f"{key.name} does not rotate",
         f"{evidence}; {facts.tokens_in_words()}",
         f"Turn rotation on: keydeck keys enable-rotation {facts.arn} --period {estate.limits.rotation_days}.",
-        CONTROLS,
     )
 
 
-def rotation_period(facts: KeyFacts, estate: Estate) -> Iterator[Finding | Gap]:
-    """Yield kms-rotation-period for a key that rotates more seldom than the limit says."""
+@rule(
+    "kms-rotation-period",
+    "KMS key that rotates too seldom",
+    Severity.LOW,
+    Facts.KEY,
+    about="longer than KEYDECK_ROTATION_DAYS",
+    controls=CONTROLS,
+)
+def rotation_period(facts: KeyFacts, estate: Estate) -> Said:
+    """Yield a key that rotates more seldom than the limit says."""
     key, limit = facts.key, estate.limits.rotation_days
     if not _rotates(facts) or not key.rotation_enabled:
         return
     if key.rotation_period_days is None:
         yield facts.gap("rotation period", "KMS does not tell", Severity.LOW)
     elif key.rotation_period_days > limit:
-        yield Finding(
-            "kms-rotation-period",
+        yield facts.finding(
             Severity.LOW,
-            facts.arn,
             f"{key.name} rotates every {key.rotation_period_days:,} days, the limit is {limit:,}",
             f"GetKeyRotationStatus: period {key.rotation_period_days:,} days; {facts.tokens_in_words()}",
             f"Shorten the period: keydeck keys enable-rotation {facts.arn} --period {limit}.",
-            CONTROLS,
         )
 
 

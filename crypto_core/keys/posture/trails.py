@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from crypto_core.findings.finding import Finding, Gap
+from crypto_core.findings.registry import Facts, Said, rule
 from crypto_core.findings.severity import Severity
 from crypto_core.text.cleaning import clean
 
@@ -78,71 +79,100 @@ def recorded(answer: Mapping[str, Any]) -> Recorded:
     return _by_classic(selectors)
 
 
-def judge(trails: Sequence[Trail], regions: Iterable[str]) -> Iterator[Finding | Gap]:
-    """Yield what is wrong with the trails of these Regions.
-
-    A Region that no trail covers is high: what is done with its keys leaves no record that lasts. A trail
-    that leaves KMS out beside one that doesn't is low. Nothing is said of a trail that isn't known, but a
-    Region that perhaps is not covered is a gap.
-    """
-    told: dict[str, Finding | Gap] = {}
+@rule(
+    "trail-none",
+    "Region without a trail",
+    Severity.HIGH,
+    Facts.TRAILS,
+    about="no trail records KMS's events",
+    controls=CONTROLS,
+)
+def no_trail(trails: Sequence[Trail], regions: Sequence[str]) -> Said:
+    """Yield Regions that no trail is about: what is done with their keys leaves no record that lasts."""
     for region in regions:
-        here = [t for t in trails if region in t.regions]
-        covered = any(t.covers for t in here)
-        unknown = any(t.covers is None for t in here)
-        if not here:
-            yield _no_trail(region)
-        for trail in here:
-            if trail.covers is None:
-                reasons = "; ".join(f"{part}: {why}" for part, why in trail.missing.items())
-                hides = Severity.LOW if covered else Severity.HIGH
-                _keep_worst(told, trail.arn, Gap(f"{trail.arn}: {reasons}", hides))
-            elif not trail.covers:
-                severity = Severity.LOW if covered else Severity.MEDIUM if unknown else Severity.HIGH
-                _keep_worst(told, trail.arn, _left_out(trail, severity, region))
-    yield from told.values()
+        if not any(region in t.regions for t in trails):
+            yield Finding(
+                "",
+                Severity.HIGH,
+                region,
+                f"No trail records what is done with keys in {region}",
+                f"DescribeTrails in {region}: none; CloudTrail's own event history ends after 90 days",
+                "Create a multi-Region trail that takes all management events, with log file validation.",
+            )
 
 
-def _no_trail(region: str) -> Finding:
-    return Finding(
-        "trail-none",
-        Severity.HIGH,
-        region,
-        f"No trail records what is done with keys in {region}",
-        f"DescribeTrails in {region}: none; CloudTrail's own event history ends after 90 days",
-        "Create a multi-Region trail that takes all management events, with log file validation.",
-        CONTROLS,
-    )
+@rule(
+    "trail-stopped",
+    "Trail that is not logging",
+    Severity.HIGH,
+    Facts.TRAILS,
+    about="low where another trail records KMS's events",
+    controls=CONTROLS,
+)
+def stopped(trails: Sequence[Trail], regions: Sequence[str]) -> Said:
+    """Yield trails that are stopped, each once."""
+    for trail, severity, alone in _lacking(trails, regions, covers=False):
+        if trail.logging is False:
+            yield Finding(
+                "",
+                severity,
+                trail.arn,
+                f"Trail {trail.name} is not logging",
+                f"GetTrailStatus: IsLogging false; {alone}",
+                f"Start it: aws cloudtrail start-logging --name {trail.arn} --region {trail.home}.",
+            )
 
 
-def _left_out(trail: Trail, severity: Severity, region: str) -> Finding:
-    alone = (
-        "another trail records them"
-        if severity is Severity.LOW
-        else f"no other trail is known to in {region}"
-    )
-    if trail.logging is False:
-        rule, title = "trail-stopped", f"Trail {trail.name} is not logging"
-        evidence = "GetTrailStatus: IsLogging false"
-        remedy = f"Start it: aws cloudtrail start-logging --name {trail.arn} --region {trail.home}."
-    else:
-        rule, title = "trail-excludes-kms", f"Trail {trail.name} leaves out KMS events"
-        evidence = f"GetEventSelectors: {trail.recorded.limits if trail.recorded else ''}"
-        remedy = (
-            "Let it take all management events, reads and writes: aws cloudtrail put-event-selectors "
-            f"--trail-name {trail.arn} --region {trail.home} …"
-        )
-    return Finding(rule, severity, trail.arn, title, f"{evidence}; {alone}", remedy, CONTROLS)
+@rule(
+    "trail-excludes-kms",
+    "Trail that leaves KMS events out",
+    Severity.HIGH,
+    Facts.TRAILS,
+    about="low where another trail records KMS's events",
+    controls=CONTROLS,
+)
+def excludes_kms(trails: Sequence[Trail], regions: Sequence[str]) -> Said:
+    """Yield trails that log, but not all of KMS's events, each once; gaps for trails that are not known."""
+    for trail, severity, alone in _lacking(trails, regions, covers=False):
+        if trail.logging is not False:
+            yield Finding(
+                "",
+                severity,
+                trail.arn,
+                f"Trail {trail.name} leaves out KMS events",
+                f"GetEventSelectors: {trail.recorded.limits if trail.recorded else ''}; {alone}",
+                "Let it take all management events, reads and writes: aws cloudtrail put-event-selectors "
+                f"--trail-name {trail.arn} --region {trail.home} …",
+            )
+    for trail, severity, _ in _lacking(trails, regions, covers=None):
+        reasons = "; ".join(f"{part}: {why}" for part, why in trail.missing.items())
+        yield Gap(f"{trail.arn}: {reasons}", severity)
 
 
-def _keep_worst(told: dict[str, Finding | Gap], arn: str, found: Finding | Gap) -> None:
-    before = told.get(arn)
-    if before is None or _rank(found) < _rank(before):
-        told[arn] = found
+def _lacking(
+    trails: Sequence[Trail], regions: Sequence[str], *, covers: bool | None
+) -> Iterator[tuple[Trail, Severity, str]]:
+    """Yield the trails that don't cover KMS, or perhaps don't: how bad that is where it is worst, and why.
 
-
-def _rank(found: Finding | Gap) -> int:
-    return (found.hides if isinstance(found, Gap) else found.severity).rank
+    Low where another trail covers the Region; medium where one that isn't known may cover it.
+    """
+    for trail in trails:
+        if trail.covers is not covers:
+            continue
+        worst, alone = Severity.NONE, ""
+        for region in (r for r in regions if r in trail.regions):
+            here = [t for t in trails if region in t.regions]
+            severity = Severity.HIGH
+            if any(t.covers for t in here):
+                severity = Severity.LOW
+            elif covers is False and any(t.covers is None for t in here):
+                severity = Severity.MEDIUM
+            if severity.rank < worst.rank:
+                worst = severity
+                other = f"no other trail is known to in {region}"
+                alone = "another trail records them" if severity is Severity.LOW else other
+        if alone:
+            yield trail, worst, alone
 
 
 def _by_classic(selectors: Iterable[Mapping[str, Any]]) -> Recorded:

@@ -2,23 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from crypto_core.findings.finding import Finding, Gap
+from crypto_core.findings.registry import Facts, Said, rule
 from crypto_core.findings.severity import Severity
 from crypto_core.key_names import parse_key_name, same_key
 from crypto_core.keys.posture.facts import Estate, KeyFacts
 from crypto_core.keys.posture.rotation import comes_after, marked_earlier
 
 _RETIRED = ("PCI DSS v4.0 3.7.5",)
-_AGED = ("PCI DSS v4.0 3.7.4", "NIST SP 800-57 Part 1 5.3")
 _SEALS = ("Encrypt", "GenerateDataKey", "GenerateDataKeyWithoutPlaintext")
 STILL_DAYS = 30
 """A use within so many days counts as one of today's platform."""
 
 
-def alias_elsewhere(facts: KeyFacts, estate: Estate) -> Iterator[Finding | Gap]:
-    """Yield kms-alias-elsewhere for an alias of this key that should name the key written under.
+@rule(
+    "kms-alias-elsewhere",
+    "Alias that names another key than the one written under",
+    Severity.HIGH,
+    Facts.KEYS,
+    about="KEYDECK_WRITE_ALIAS, or an alias left behind, names another key than TOKEN_ENCRYPTION_KEY_ID",
+    controls=_RETIRED,
+)
+def alias_elsewhere(estate: Estate) -> Said:
+    """Yield aliases that should name the key written under: of other keys, and the one of settings."""
+    for facts in estate.keys:
+        if facts.key.state is not None:
+            yield from _aliases_of(facts, estate)
+    yield from _alias_of_settings(estate)
+
+
+def _aliases_of(facts: KeyFacts, estate: Estate) -> Said:
+    """Yield the aliases of this key that should name the key written under.
 
     That is the alias of KEYDECK_WRITE_ALIAS; the very alias that TOKEN_ENCRYPTION_KEY_ID names, where it
     means another key in another Region; and, where TOKEN_ENCRYPTION_KEY_ID names a key without an alias of
@@ -40,7 +54,7 @@ def alias_elsewhere(facts: KeyFacts, estate: Estate) -> Iterator[Finding | Gap]:
         else:
             continue
         yield Finding(
-            "kms-alias-elsewhere",
+            "",
             severity,
             alias,
             f"{alias} does not point to the key that tokens are written under",
@@ -48,11 +62,10 @@ def alias_elsewhere(facts: KeyFacts, estate: Estate) -> Iterator[Finding | Gap]:
             f"TOKEN_ENCRYPTION_KEY_ID is {writing.arn}; {why}",
             f"Point the alias to the key written under (keydeck keys alias {alias} {writing.arn}), or set "
             "TOKEN_ENCRYPTION_KEY_ID to what the alias names, in the platform too.",
-            _RETIRED,
         )
 
 
-def aliases_unknown(estate: Estate) -> Iterator[Finding | Gap]:
+def _alias_of_settings(estate: Estate) -> Said:
     """Yield what is wrong with the alias of KEYDECK_WRITE_ALIAS itself: not known, or of no key."""
     alias = estate.limits.alias
     if not alias or any(alias in facts.key.aliases for facts in estate.keys):
@@ -62,18 +75,25 @@ def aliases_unknown(estate: Estate) -> Iterator[Finding | Gap]:
         yield Gap(f"{alias}: where it points: {', '.join(sorted(why)) or 'no key is known'}", Severity.HIGH)
         return
     yield Finding(
-        "kms-alias-elsewhere",
+        "",
         Severity.HIGH,
         alias,
         f"{alias} points to no key that is known",
         f"ListAliases: {alias} is of none of {len(estate.keys):,} keys",
         "Create the alias for the key written under, or correct KEYDECK_WRITE_ALIAS and KEYDECK_REGIONS.",
-        _RETIRED,
     )
 
 
-def old_key_in_use(facts: KeyFacts, estate: Estate) -> Iterator[Finding | Gap]:
-    """Yield kms-old-key-in-use for a key under which new data keys are still made, though another is set.
+@rule(
+    "kms-old-key-in-use",
+    "Data keys made under a key that is no longer written under",
+    Severity.MEDIUM,
+    Facts.KEY,
+    about="its last use made a data key",
+    controls=_RETIRED,
+)
+def old_key_in_use(facts: KeyFacts, estate: Estate) -> Said:
+    """Yield a key under which new data keys are still made, though another is set.
 
     GetKeyLastUsage tells the last use alone, so a Decrypt hides what came before it: this rule proves that
     data keys are made, never that none are. CloudTrail tells both.
@@ -92,21 +112,26 @@ def old_key_in_use(facts: KeyFacts, estate: Estate) -> Iterator[Finding | Gap]:
     born = writing.key.created_at
     if born is None or key.last_used_at is None or key.last_used_at <= born:
         return
-    yield Finding(
-        "kms-old-key-in-use",
+    yield facts.finding(
         Severity.MEDIUM,
-        facts.arn,
         f"Data keys are still made under {key.name}, which is no longer written under",
         f"GetKeyLastUsage: {key.last_used_for} at {key.last_used_at:%Y-%m-%d %H:%M} UTC; "
         f"TOKEN_ENCRYPTION_KEY_ID is {writing.arn}",
         "Find out in CloudTrail who calls it; give every instance of the platform the new key, then take "
         "kms:GenerateDataKey away in this key's policy.",
-        _RETIRED,
     )
 
 
-def old_material(facts: KeyFacts, estate: Estate) -> Iterator[Finding | Gap]:
-    """Yield kms-material-old for a key with tokens on key material older than the limit.
+@rule(
+    "kms-material-old",
+    "Tokens on old key material",
+    Severity.MEDIUM,
+    Facts.KEY,
+    about="older than KEYDECK_MATERIAL_DAYS",
+    controls=("PCI DSS v4.0 3.7.4", "NIST SP 800-57 Part 1 5.3"),
+)
+def old_material(facts: KeyFacts, estate: Estate) -> Said:
+    """Yield a key with tokens on key material older than the limit.
 
     A replica has its primary's material: one of both is told, the primary where it is known.
     """
@@ -130,14 +155,11 @@ def old_material(facts: KeyFacts, estate: Estate) -> Iterator[Finding | Gap]:
     if not old:
         return
     old.sort(reverse=True)
-    yield Finding(
-        "kms-material-old",
+    yield facts.finding(
         Severity.MEDIUM,
-        facts.arn,
         f"{key.name} has tokens on key material older than {limit:,} days",
         "tokens: " + "; ".join(words for _, words in old),
         f"Re-encrypt them: keydeck reencrypt --from {facts.arn} --to KEY. Rotation leaves them as they are.",
-        _AGED,
     )
 
 

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from crypto_core.errors import PolicyError
-from crypto_core.findings.finding import Finding, Gap
 from crypto_core.findings.severity import Severity
 from crypto_core.findings.techniques import CLOUD_ROLES
 from crypto_core.key_names import account_of
@@ -15,24 +12,33 @@ from crypto_core.keys.policy.comparison import compare
 from crypto_core.keys.policy.document import PolicyDocument, parse_policy
 from crypto_core.keys.principal import PolicyPrincipal as Named
 from crypto_core.trail.event import KMS, TrailEvent
-from crypto_core.trail.rules.change_findings import JudgedChange, Say, findings_for_changes
-from crypto_core.trail.rules.rule import Rule, Sigma
+from crypto_core.trail.rules.change_findings import Judgement, change_rule
 from crypto_core.trail.rules.rule_context import RuleContext, listed, request, text
 from crypto_core.trail.store.history import Span, has
 
-_POLICY = "event-key-policy"
-_GRANT = "event-key-grant"
 _GRAVE = (Power.OPEN, Power.DELEGATE, Power.DESTROY)
 
 
-def _name(watched: RuleContext, event: TrailEvent) -> str:
-    return watched.key(event.key_arns[0]) if event.key_arns else "a key"
+def _name(context: RuleContext, event: TrailEvent) -> str:
+    return context.key(event.key_arns[0]) if event.key_arns else "a key"
 
 
-def _policy(watched: RuleContext, event: TrailEvent) -> Say:
+@change_rule(
+    "event-key-policy",
+    "Policy of a KMS key replaced",
+    Severity.CRITICAL,
+    techniques=(CLOUD_ROLES,),
+    names=("PutKeyPolicy",),
+    about="critical where it opens the key to everybody or to another account; says what changed",
+    limits="Keydeck reads the policy: everybody and other accounts are critical.",
+    falsepositives=("A deployment that changes the policy",),
+    remedy="Look at it: keydeck keys policy KEY --explain. If nobody meant it, put the one before back: "
+    "keydeck keys put-policy.",
+)
+def policy_replaced(context: RuleContext, event: TrailEvent) -> Judgement:
     """What the new policy lets through, and what it changes where the one before is in the store."""
     arn = event.key_arns[0] if event.key_arns else "*"
-    did = f"replaced the policy of {_name(watched, event)}"
+    did = f"replaced the policy of {_name(context, event)}"
     if event.failed:
         return Severity.HIGH, did, ""
     try:
@@ -44,17 +50,17 @@ def _policy(watched: RuleContext, event: TrailEvent) -> Say:
     found = accesses(policy, (), arn)
     public = [a for a in found if a.is_public]
     own = account_of(arn)
-    expected = watched.keys.accounts | ({own} if own else set())
+    expected = context.keys.accounts | ({own} if own else set())
     beyond = sorted({a for access in found if _grave(access) for a in access.accounts - expected})
-    said = [_difference(watched, event, policy, arn)]
+    said = [_difference(context, event, policy, arn)]
     if public:
         sids = listed(dict.fromkeys(a.statement for a in public))
         said.insert(0, f"open to everybody by {sids}")
         if any(_grave(a) for a in public):
-            return Severity.CRITICAL, f"opened {_name(watched, event)} to everybody", "; ".join(said)
+            return Severity.CRITICAL, f"opened {_name(context, event)} to everybody", "; ".join(said)
     if beyond:
         said.insert(0, f"lets in account {listed(beyond)}")
-        return Severity.CRITICAL, f"let another account use {_name(watched, event)}", "; ".join(said)
+        return Severity.CRITICAL, f"let another account use {_name(context, event)}", "; ".join(said)
     return (Severity.HIGH if public else Severity.MEDIUM), did, "; ".join(said)
 
 
@@ -67,9 +73,9 @@ def _document(event: TrailEvent) -> PolicyDocument | None:
     return parse_policy(given) if isinstance(given, str) else None
 
 
-def _difference(watched: RuleContext, event: TrailEvent, policy: PolicyDocument, arn: str) -> str:
+def _difference(context: RuleContext, event: TrailEvent, policy: PolicyDocument, arn: str) -> str:
     """What changes for whom, from the last policy that the store knows of."""
-    earlier = watched.history.events(
+    earlier = context.history.events(
         (has("source", KMS), has("name", "PutKeyPolicy", "CreateKey"), has("key", arn)),
         Span(None, event.time),
         limit=5,
@@ -86,7 +92,20 @@ def _difference(watched: RuleContext, event: TrailEvent, policy: PolicyDocument,
     return "the policy before is not in the store: compare with keydeck keys policy"
 
 
-def _grant(watched: RuleContext, event: TrailEvent) -> Say | None:
+@change_rule(
+    "event-key-grant",
+    "Grant on a KMS key created",
+    Severity.CRITICAL,
+    techniques=(CLOUD_ROLES,),
+    names=("CreateGrant",),
+    about="critical to everybody or to another account",
+    filters={"userIdentity.invokedBy|endswith": ".amazonaws.com"},
+    limits="Keydeck tells grants to other accounts also where a service makes them.",
+    falsepositives=("An administrator who gives a role access for a while",),
+    remedy="If nobody meant it: keydeck keys revoke-grant. A grant needs no policy and is easily overlooked; "
+    "whoever may create grants can pass them on.",
+)
+def grant_created(context: RuleContext, event: TrailEvent) -> Judgement | None:
     """To whom, and what for. What services grant themselves or roles of the key's account is their work.
 
     EC2, RDS and others make a grant for each disk they attach: that is noise, a grant to another account is
@@ -99,7 +118,7 @@ def _grant(watched: RuleContext, event: TrailEvent) -> Say | None:
     )
     principal = Named("Service" if grantee.endswith(".amazonaws.com") else "AWS", grantee)
     own = account_of(event.key_arns[0]) if event.key_arns else event.account
-    foreign = bool(principal.account) and principal.account not in watched.keys.accounts | {own}
+    foreign = bool(principal.account) and principal.account not in context.keys.accounts | {own}
     wide = "*" in grantee or principal.is_account
     if event.by_service and not foreign and not wide:
         return None
@@ -108,62 +127,8 @@ def _grant(watched: RuleContext, event: TrailEvent) -> Say | None:
     whom = principal.seen_from(own) if grantee else "a principal"
     return (
         Severity.CRITICAL if (foreign or wide) and grave else severity,
-        f"granted {whom} the use of {_name(watched, event)}",
+        f"granted {whom} the use of {_name(context, event)}",
         f"operations {listed(operations, 12) or 'not recorded'}; to {grantee or 'nobody recorded'}"
         + ("; of another account" if foreign else "")
         + ("; constrained by an encryption context" if given.get("constraints") else ""),
     )
-
-
-_KINDS = {
-    kind.rule: kind
-    for kind in (
-        JudgedChange(
-            _POLICY,
-            _policy,
-            "Look at it: keydeck keys policy KEY --explain. If nobody meant it, put the one before back: "
-            "keydeck keys put-policy.",
-        ),
-        JudgedChange(
-            _GRANT,
-            _grant,
-            "If nobody meant it: keydeck keys revoke-grant. A grant needs no policy and is easily "
-            "overlooked; whoever may create grants can pass them on.",
-        ),
-    )
-}
-
-
-def _changes(watched: RuleContext, rule: str, name: str) -> Iterator[Finding | Gap]:
-    events, gaps = watched.changes(KMS, name)
-    yield from gaps
-    yield from findings_for_changes(watched, events, _KINDS[rule])
-
-
-RULES = (
-    Rule(
-        _POLICY,
-        "Policy of a KMS key replaced",
-        Severity.CRITICAL,
-        (CLOUD_ROLES,),
-        Sigma(
-            {"eventSource": KMS, "eventName": "PutKeyPolicy"},
-            limits="Keydeck reads the policy: everybody and other accounts are critical.",
-            falsepositives=("A deployment that changes the policy",),
-        ),
-        lambda watched: _changes(watched, _POLICY, "PutKeyPolicy"),
-    ),
-    Rule(
-        _GRANT,
-        "Grant on a KMS key created",
-        Severity.CRITICAL,
-        (CLOUD_ROLES,),
-        Sigma(
-            {"eventSource": KMS, "eventName": "CreateGrant"},
-            {"userIdentity.invokedBy|endswith": ".amazonaws.com"},
-            limits="Keydeck tells grants to other accounts also where a service makes them.",
-            falsepositives=("An administrator who gives a role access for a while",),
-        ),
-        lambda watched: _changes(watched, _GRANT, "CreateGrant"),
-    ),
-)

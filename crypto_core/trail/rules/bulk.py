@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
+from functools import partial
 
-from crypto_core.findings.finding import Finding, Gap
+from crypto_core.findings.finding import Finding
+from crypto_core.findings.registry import Correlation, Facts, Said, Sigma, rule
 from crypto_core.findings.severity import Severity
 from crypto_core.findings.techniques import CLOUD_ACCOUNTS, DATABASES, DISCOVERY, STEAL_TOKEN
-from crypto_core.trail.rules.rule import Correlation, Rule, Sigma
+from crypto_core.lists.filter_language import Term
+from crypto_core.trail.event import KMS
 from crypto_core.trail.rules.rule_context import (
     FAILED,
     NO_SERVICE,
@@ -21,10 +24,6 @@ from crypto_core.trail.rules.rule_context import (
     where_from,
 )
 from crypto_core.trail.store.history import Burst, Span, has
-
-_TOKENS = "event-bulk-tokens"
-_DECRYPTS = "event-bulk-decrypt"
-_FAILURES = "event-failed-burst"
 
 MINUTES = 10
 TOKENS = 50
@@ -42,27 +41,37 @@ DAYS = 14
 
 _NOT_FAILED = ("ThrottlingException", "DryRunOperationException")
 """KMS asks to wait, or says that a call would have passed: nobody was refused anything."""
+DENIALS = ("AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "Client.UnauthorizedOperation")
+_FAILURES = (OF_KMS, NO_SERVICE, FAILED, has("error", *_NOT_FAILED, negated=True))
 
 
-def _tokens(watched: RuleContext) -> Iterator[Finding | Gap]:
+@rule(
+    "event-bulk-tokens",
+    "Many different tokens opened within minutes",
+    Severity.HIGH,
+    Facts.EVENTS,
+    techniques=(STEAL_TOKEN, DATABASES),
+    sigma=Sigma(
+        {
+            "eventSource": KMS,
+            "eventName": "Decrypt",
+            "requestParameters.encryptionContext.keydeck:id|exists": True,
+        },
+        falsepositives=("A job of the platform that reads all connections", "keydeck verify --all"),
+        correlation=Correlation(
+            TOKENS, f"{MINUTES}m", distinct="requestParameters.encryptionContext.keydeck:id"
+        ),
+    ),
+)
+def bulk_tokens(context: RuleContext) -> Said:
     """Yield who opened many different tokens within minutes; only v2 names them in CloudTrail."""
-    now = watched.history.bursts(
-        watched.openings, watched.window, minutes=MINUTES, distinct="token", present="token"
-    )
-    many = {who: burst for who, burst in now.items() if burst.number >= TOKENS}
-    if not many:
-        return
-    usual = watched.history.bursts(
-        (*watched.openings, has("principal", *many)),
-        _lately(watched),
-        minutes=MINUTES,
-        distinct="token",
-        present="token",
-    )
-    for principal, burst, before in _unusual(many, usual):
-        events = watched.evidence(watched.of(principal, watched.openings), _stretch(burst, MINUTES))
+    count = partial(context.history.bursts, minutes=MINUTES, distinct="token", present="token")
+    now = count(context.openings, context.window)
+    for principal, burst, before in _unusual(
+        now, TOKENS, lambda by: count((*context.openings, by), _lately(context))
+    ):
+        events = context.evidence(principal, context.openings, _stretch(burst, MINUTES))
         yield found(
-            _TOKENS,
             Severity.HIGH,
             principal,
             f"{name_of(principal)} opened many tokens within {MINUTES} minutes",
@@ -74,23 +83,33 @@ def _tokens(watched: RuleContext) -> Iterator[Finding | Gap]:
         )
 
 
-def _decrypts(watched: RuleContext) -> Iterator[Finding | Gap]:
+@rule(
+    "event-bulk-decrypt",
+    "Far more Decrypts within an hour than ever before",
+    Severity.HIGH,
+    Facts.EVENTS,
+    techniques=(STEAL_TOKEN, DATABASES),
+    sigma=Sigma(
+        {"eventSource": KMS, "eventName": ["Decrypt", "ReEncrypt"]},
+        limits="Sigma has no baseline: set the number to three times the busiest hour.",
+        falsepositives=("keydeck reencrypt", "A restart of the platform that empties its caches"),
+        correlation=Correlation(DECRYPTS, "1h"),
+    ),
+)
+def bulk_decrypt(context: RuleContext) -> Said:
     """Yield who made far more Decrypts in an hour than ever before.
 
     For v1 no token is named, so calls are counted; without a baseline only a principal that is no platform's
     could be told, and nobody knows which that is: the gap about the baseline says so.
     """
-    if not watched.has_baseline:
+    if not context.has_baseline:
         return
-    now = watched.history.hourly(watched.openings, watched.window)
-    many = {who: burst for who, burst in now.items() if burst.number >= DECRYPTS}
-    if not many:
-        return
-    usual = watched.history.hourly((*watched.openings, has("principal", *many)), watched.before)
-    for principal, burst, before in _unusual(many, usual):
-        events = watched.evidence(watched.of(principal, watched.openings), _stretch(burst, 60))
+    now = context.history.hourly(context.openings, context.window)
+    for principal, burst, before in _unusual(
+        now, DECRYPTS, lambda by: context.history.hourly((*context.openings, by), context.before)
+    ):
+        events = context.evidence(principal, context.openings, _stretch(burst, 60))
         yield found(
-            _DECRYPTS,
             Severity.HIGH,
             principal,
             f"{name_of(principal)} opened far more than ever within an hour",
@@ -102,42 +121,45 @@ def _decrypts(watched: RuleContext) -> Iterator[Finding | Gap]:
         )
 
 
-def _failures(watched: RuleContext) -> Iterator[Finding | Gap]:
+@rule(
+    "event-failed-burst",
+    "Failed or denied calls of KMS again and again",
+    Severity.HIGH,
+    Facts.EVENTS,
+    techniques=(DISCOVERY, CLOUD_ACCOUNTS),
+    sigma=Sigma(
+        {"eventSource": KMS, "errorCode|exists": True},
+        {"errorCode": list(_NOT_FAILED)},
+        falsepositives=("A deployment whose role lacks a permission",),
+        correlation=Correlation(FAILURES, f"{MINUTES}m"),
+    ),
+)
+def failed_burst(context: RuleContext) -> Said:
     """Yield who failed again and again within minutes, or was denied one operation after another.
 
     AWS services look around everywhere and are denied much: theirs are left out.
     """
-    terms = (OF_KMS, NO_SERVICE, FAILED, has("error", *_NOT_FAILED, negated=True))
-    many = {
-        who: burst
-        for who, burst in watched.history.bursts(terms, watched.window, minutes=MINUTES).items()
-        if burst.number >= FAILURES
-    }
-    usual = watched.history.bursts(terms, _lately(watched), minutes=MINUTES) if many else {}
+    count = partial(context.history.bursts, minutes=MINUTES)
+    now = count(_FAILURES, context.window)
     told: set[str] = set()
-    for principal, burst, before in _unusual(many, usual):
+    for principal, burst, before in _unusual(
+        now, FAILURES, lambda by: count((*_FAILURES, by), _lately(context))
+    ):
         told.add(principal)
-        yield _failed(watched, principal, burst, Severity.HIGH, f"{burst.number:,} failed calls", before)
-    tries = watched.history.bursts(
-        (*terms, has("error", *DENIALS)), watched.window, minutes=MINUTES, distinct="name"
-    )
+        what = f"{burst.number:,} failed calls"
+        yield _failed(context, principal, burst, Severity.HIGH, what, f", before at most {before:,}")
+    tries = count((*_FAILURES, has("error", *DENIALS)), context.window, distinct="name")
     for principal, burst in tries.items():
         if burst.number >= OPERATIONS and principal not in told:
             what = f"{burst.number:,} different operations denied"
-            yield _failed(watched, principal, burst, Severity.MEDIUM, what, None)
-
-
-DENIALS = ("AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "Client.UnauthorizedOperation")
+            yield _failed(context, principal, burst, Severity.MEDIUM, what, "")
 
 
 def _failed(
-    watched: RuleContext, principal: str, burst: Burst, severity: Severity, what: str, before: int | None
+    context: RuleContext, principal: str, burst: Burst, severity: Severity, what: str, usual: str
 ) -> Finding:
-    terms = watched.of(principal, (OF_KMS, NO_SERVICE, FAILED, has("error", *_NOT_FAILED, negated=True)))
-    events = watched.evidence(terms, _stretch(burst, MINUTES))
-    usual = "" if before is None else f", before at most {before:,}"
+    events = context.evidence(principal, _FAILURES, _stretch(burst, MINUTES))
     return found(
-        _FAILURES,
         severity,
         principal,
         f"{name_of(principal)} was refused again and again",
@@ -150,64 +172,24 @@ def _failed(
     )
 
 
-def _unusual(many: dict[str, Burst], usual: dict[str, Burst]) -> Iterator[tuple[str, Burst, int]]:
+def _unusual(
+    now: dict[str, Burst], least: int, usual: Callable[[Term], dict[str, Burst]]
+) -> Iterator[tuple[str, Burst, int]]:
+    """Yield who did at least so much and far more than before, with how much that was before.
+
+    `usual` returns what principals, which a term names, did before.
+    """
+    many = {who: burst for who, burst in now.items() if burst.number >= least}
+    before = usual(has("principal", *many)) if many else {}
     for principal, burst in many.items():
-        before = usual[principal].number if principal in usual else 0
-        if burst.number >= TIMES * before:
-            yield principal, burst, before
+        busiest = before[principal].number if principal in before else 0
+        if burst.number >= TIMES * busiest:
+            yield principal, burst, busiest
 
 
-def _lately(watched: RuleContext) -> Span:
-    return Span(watched.since - timedelta(days=DAYS), watched.since)
+def _lately(context: RuleContext) -> Span:
+    return Span(context.since - timedelta(days=DAYS), context.since)
 
 
 def _stretch(burst: Burst, minutes: int) -> Span:
     return Span(burst.since, burst.since + timedelta(minutes=minutes))
-
-
-RULES = (
-    Rule(
-        _TOKENS,
-        "Many different tokens opened within minutes",
-        Severity.HIGH,
-        (STEAL_TOKEN, DATABASES),
-        Sigma(
-            {
-                "eventSource": "kms.amazonaws.com",
-                "eventName": "Decrypt",
-                "requestParameters.encryptionContext.keydeck:id|exists": True,
-            },
-            falsepositives=("A job of the platform that reads all connections", "keydeck verify --all"),
-            correlation=Correlation(
-                TOKENS, f"{MINUTES}m", distinct="requestParameters.encryptionContext.keydeck:id"
-            ),
-        ),
-        _tokens,
-    ),
-    Rule(
-        _DECRYPTS,
-        "Far more Decrypts within an hour than ever before",
-        Severity.HIGH,
-        (STEAL_TOKEN, DATABASES),
-        Sigma(
-            {"eventSource": "kms.amazonaws.com", "eventName": ["Decrypt", "ReEncrypt"]},
-            limits="Sigma has no baseline: set the number to three times the busiest hour.",
-            falsepositives=("keydeck reencrypt", "A restart of the platform that empties its caches"),
-            correlation=Correlation(DECRYPTS, "1h"),
-        ),
-        _decrypts,
-    ),
-    Rule(
-        _FAILURES,
-        "Failed or denied calls of KMS again and again",
-        Severity.HIGH,
-        (DISCOVERY, CLOUD_ACCOUNTS),
-        Sigma(
-            {"eventSource": "kms.amazonaws.com", "errorCode|exists": True},
-            {"errorCode": list(_NOT_FAILED)},
-            falsepositives=("A deployment whose role lacks a permission",),
-            correlation=Correlation(FAILURES, f"{MINUTES}m"),
-        ),
-        _failures,
-    ),
-)

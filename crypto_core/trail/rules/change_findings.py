@@ -6,13 +6,13 @@ degree less. What services do in somebody's name counts: CloudFormation changes 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from crypto_core.findings.finding import Finding
+from crypto_core.findings.registry import Facts, Rule, Said, Sigma, rule
 from crypto_core.findings.severity import Severity
-from crypto_core.trail.event import TrailEvent
+from crypto_core.trail.event import KMS, TrailEvent
 from crypto_core.trail.rules.rule_context import (
     RuleContext,
     calls,
@@ -24,38 +24,76 @@ from crypto_core.trail.rules.rule_context import (
     who,
 )
 
-Say = tuple[Severity, str, str]
+Judgement = tuple[Severity, str, str]
 """How bad one call is, what it did in a few words behind the principal's name, and what was seen."""
+Judge = Callable[[RuleContext, TrailEvent], Judgement | None]
+"""Judges a call; None leaves it out."""
 
 
 @dataclass(frozen=True, slots=True)
-class JudgedChange:
-    """One kind of change. `say` judges a call; None leaves it out. `undo` is the call that undoes it."""
+class _Change:
+    """The calls that a rule is about. `undo` is the call that undoes them."""
 
-    rule: str
-    say: Callable[[RuleContext, TrailEvent], Say | None]
+    judge: Judge
+    source: str
+    names: tuple[str, ...]
     remedy: str
-    undo: str = ""
-    subject: Callable[[TrailEvent], str] = subject_of
-    about_keys: bool = True
+    undo: str
+    subject: Callable[[TrailEvent], str]
+    about_keys: bool
 
 
-def findings_for_changes(
-    watched: RuleContext, events: Sequence[TrailEvent], kind: JudgedChange
-) -> Iterator[Finding]:
-    """Yield a finding for each principal, subject and thing done, with all the calls that did it."""
-    undone = _undone(watched, events, kind)
-    groups: dict[tuple[str, str, str, bool], list[tuple[TrailEvent, Say]]] = {}
+def change_rule(
+    id_: str,
+    title: str,
+    severity: Severity,
+    *,
+    techniques: tuple[str, ...],
+    names: tuple[str, ...],
+    remedy: str,
+    source: str = KMS,
+    undo: str = "",
+    subject: Callable[[TrailEvent], str] = subject_of,
+    about_keys: bool = True,
+    about: str = "",
+    falsepositives: tuple[str, ...] = ("A planned change by the keys' administrators",),
+    filters: Mapping[str, str] | None = None,
+    limits: str = "",
+) -> Callable[[Judge], Rule[[RuleContext]]]:
+    """Declare a rule about calls of these names; the function below it judges each of them.
+
+    A finding is made for each principal, subject and thing done, with all the calls that did it. Its severity
+    is at most medium where the calls are about keys that guard no tokens.
+    """
+    sigma = Sigma({"eventSource": source, "eventName": list(names)}, filters or {}, limits, falsepositives)
+
+    def declare(judge: Judge) -> Rule[[RuleContext]]:
+        change = _Change(judge, source, names, remedy, undo, subject, about_keys)
+
+        @rule(id_, title, severity, Facts.EVENTS, about=about, techniques=techniques, sigma=sigma)
+        def examine(context: RuleContext) -> Said:
+            events, gaps = context.changes(source, *names)
+            yield from gaps
+            yield from _findings(context, events, change)
+
+        return examine
+
+    return declare
+
+
+def _findings(context: RuleContext, events: Sequence[TrailEvent], change: _Change) -> Said:
+    undone = _undone(context, change) if events else {}
+    groups: dict[tuple[str, str, str, bool], list[tuple[TrailEvent, Judgement]]] = {}
     for event in events:
-        said = kind.say(watched, event)
-        if said is not None:
-            key = (event.principal.arn, kind.subject(event), said[1], event.failed)
-            groups.setdefault(key, []).append((event, said))
+        judged = change.judge(context, event)
+        if judged is not None:
+            key = (event.principal.arn, change.subject(event), judged[1], event.failed)
+            groups.setdefault(key, []).append((event, judged))
     for (principal, subject, did, failed), members in groups.items():
         calls_ = [event for event, _ in members]
-        severity = min((said[0] for _, said in members), key=lambda s: s.rank)
-        if kind.about_keys:
-            severity = watched.weighed(severity, calls_[0].key_arns or (calls_[0].alias,))
+        severity = min((judged[0] for _, judged in members), key=lambda s: s.rank)
+        if change.about_keys:
+            severity = context.weighed(severity, calls_[0].key_arns or (calls_[0].alias,))
         back = subject in undone and max(e.time for e in calls_) <= undone[subject]
         if failed:
             severity = lower(severity, 2)
@@ -66,26 +104,25 @@ def findings_for_changes(
         parts = [
             f"{calls(len(calls_))} of {listed(dict.fromkeys(e.name for e in calls_))}"
             + (f", refused with {errors}" if failed else ""),
-            *dict.fromkeys(said[2] for _, said in members if said[2]),
+            *dict.fromkeys(judged[2] for _, judged in members if judged[2]),
             f"from {where_from(calls_)}",
             f"by {principal or 'nobody named'}",
             f"through {via}" if via else "",
-            f"undone since by {kind.undo}" if back and not failed else "",
+            f"undone since by {change.undo}" if back and not failed else "",
         ]
         yield found(
-            kind.rule,
             severity,
             subject,
             f"{who(calls_[0])} {'tried: ' if failed else ''}{did}",
             "; ".join(part for part in parts if part),
-            kind.remedy,
+            change.remedy,
             calls_,
         )
 
 
-def _undone(watched: RuleContext, events: Sequence[TrailEvent], kind: JudgedChange) -> dict[str, datetime]:
+def _undone(context: RuleContext, change: _Change) -> dict[str, datetime]:
     """When what a change did was last undone, by subject."""
-    if not kind.undo or not events:
+    if not change.undo:
         return {}
-    later, _ = watched.changes(events[0].source, kind.undo)
-    return {kind.subject(e): e.time for e in later if not e.failed}
+    later, _ = context.changes(change.source, change.undo)
+    return {change.subject(e): e.time for e in later if not e.failed}

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-from crypto_core.findings.finding import Finding, Gap
+from crypto_core.findings.registry import Facts, Said, Sigma, rule
 from crypto_core.findings.severity import Severity
 from crypto_core.findings.techniques import CLOUD_SECRETS, STEAL_TOKEN
 from crypto_core.lists.filter_language import Alternative, Term
-from crypto_core.trail.rules.rule import Rule, Sigma
+from crypto_core.trail.event import KMS
 from crypto_core.trail.rules.rule_context import (
     NO_SERVICE,
     OF_KMS,
@@ -22,9 +20,6 @@ from crypto_core.trail.rules.rule_context import (
 )
 from crypto_core.trail.store.history import Span, has
 
-_WRONG = "event-context-wrong"
-_MISSING = "event-context-missing"
-
 MANY = 10
 """So many refused envelopes of one principal are no slip."""
 ESTABLISHED = 20
@@ -35,7 +30,18 @@ _INVALID = ("InvalidCiphertextException", "IncorrectKeyException")
 _NO_TOKEN = Term("token", (Alternative(text="*"),), negated=True, position=0)
 
 
-def _wrong(watched: RuleContext) -> Iterator[Finding | Gap]:
+@rule(
+    "event-context-wrong",
+    "Decrypt of an envelope that is not this row's, or was changed",
+    Severity.HIGH,
+    Facts.EVENTS,
+    techniques=(STEAL_TOKEN, CLOUD_SECRETS),
+    sigma=Sigma(
+        {"eventSource": KMS, "eventName": ["Decrypt", "ReEncrypt"], "errorCode": list(_INVALID)},
+        falsepositives=("Keydeck's attribution of v1 envelopes", "Damaged rows"),
+    ),
+)
+def context_wrong(context: RuleContext) -> Said:
     """Yield who offered envelopes that KMS could not open: of another row, changed, or of another key.
 
     Keydeck itself does so while it looks for the Region of a v1 envelope; its calls name it as application.
@@ -43,16 +49,15 @@ def _wrong(watched: RuleContext) -> Iterator[Finding | Gap]:
     their own.
     """
     terms = (OF_KMS, NO_SERVICE, has("name", "Decrypt", "ReEncrypt"), has("error", *_INVALID))
-    for group in watched.history.groups(("principal",), terms, watched.window):
+    for group in context.history.groups(("principal",), terms, context.window):
         principal, number = group.values[0], group.events
-        events = watched.evidence(watched.of(principal, terms))
+        events = context.evidence(principal, terms)
         tokens = listed(dict.fromkeys(str(e.token_ref) for e in events if e.token_ref))
         keydeck = all("app/keydeck" in e.user_agent for e in events)
         severity = Severity.HIGH if number >= MANY else Severity.MEDIUM
         yield found(
-            _WRONG,
             Severity.LOW if keydeck else severity,
-            principal or "unknown",
+            principal,
             f"{name_of(principal)} offered envelopes that KMS could not open",
             f"{calls(number)}: {listed(dict.fromkeys(e.error_code for e in events))} from "
             + where_from(events)
@@ -65,14 +70,30 @@ def _wrong(watched: RuleContext) -> Iterator[Finding | Gap]:
         )
 
 
-def _missing(watched: RuleContext) -> Iterator[Finding | Gap]:
+@rule(
+    "event-context-missing",
+    "Decrypt without a row's encryption context though tokens are v2",
+    Severity.HIGH,
+    Facts.EVENTS,
+    techniques=(STEAL_TOKEN, CLOUD_SECRETS),
+    sigma=Sigma(
+        {
+            "eventSource": KMS,
+            "eventName": "Decrypt",
+            "requestParameters.encryptionContext.keydeck:id|exists": False,
+        },
+        limits="Only for keys whose tokens are all v2: add their ARNs as resources.ARN.",
+        falsepositives=("A v1 envelope restored from a backup",),
+    ),
+)
+def context_missing(context: RuleContext) -> Said:
     """Yield who opened something without a row's context under a key whose tokens are all v2.
 
     Only where that was so before the window: while v1 moves to v2 both are normal.
     """
-    if not watched.has_baseline:
+    if not context.has_baseline:
         return
-    before = watched.history.split_by_token(watched.openings, Span(None, watched.since))
+    before = context.history.split_by_token(context.openings, Span(None, context.since))
     by_key: dict[str, list[int]] = {}
     for (key, _), (named, unnamed) in before.items():
         known = by_key.setdefault(key, [0, 0])
@@ -85,18 +106,16 @@ def _missing(watched: RuleContext) -> Iterator[Finding | Gap]:
     }
     if not bound:
         return
-    now = watched.history.split_by_token(watched.openings, watched.window)
+    now = context.history.split_by_token(context.openings, context.window)
     for (key, principal), (_, unnamed) in now.items():
         if key not in bound or not unnamed:
             continue
-        terms = watched.of(principal, (*watched.openings, has("key", *key.split(" ")), _NO_TOKEN))
-        events = watched.evidence(terms)
+        events = context.evidence(principal, (*context.openings, has("key", *key.split(" ")), _NO_TOKEN))
         first = key.split(" ")[0]
         yield found(
-            _MISSING,
             Severity.HIGH if before.get((key, principal)) is None else lower(Severity.HIGH),
-            principal or "unknown",
-            f"{name_of(principal)} opened something under {watched.key(first)} without a row's context",
+            principal,
+            f"{name_of(principal)} opened something under {context.key(first)} without a row's context",
             f"{calls(unnamed)} without keydeck:table, column and id; before, {by_key[key][0]:,} of "
             f"{sum(by_key[key]):,} Decrypts under this key named a token; from {where_from(events)}; "
             f"by {principal}; key {first}",
@@ -104,38 +123,3 @@ def _missing(watched: RuleContext) -> Iterator[Finding | Gap]:
             "kind. Find out what it read.",
             events,
         )
-
-
-RULES = (
-    Rule(
-        _WRONG,
-        "Decrypt of an envelope that is not this row's, or was changed",
-        Severity.HIGH,
-        (STEAL_TOKEN, CLOUD_SECRETS),
-        Sigma(
-            {
-                "eventSource": "kms.amazonaws.com",
-                "eventName": ["Decrypt", "ReEncrypt"],
-                "errorCode": list(_INVALID),
-            },
-            falsepositives=("Keydeck's attribution of v1 envelopes", "Damaged rows"),
-        ),
-        _wrong,
-    ),
-    Rule(
-        _MISSING,
-        "Decrypt without a row's encryption context though tokens are v2",
-        Severity.HIGH,
-        (STEAL_TOKEN, CLOUD_SECRETS),
-        Sigma(
-            {
-                "eventSource": "kms.amazonaws.com",
-                "eventName": "Decrypt",
-                "requestParameters.encryptionContext.keydeck:id|exists": False,
-            },
-            limits="Only for keys whose tokens are all v2: add their ARNs as resources.ARN.",
-            falsepositives=("A v1 envelope restored from a backup",),
-        ),
-        _missing,
-    ),
-)

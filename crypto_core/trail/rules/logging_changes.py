@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
-from crypto_core.findings.finding import Finding, Gap
 from crypto_core.findings.severity import Severity
 from crypto_core.findings.techniques import CLOUD_LOGS
 from crypto_core.keys.posture.trails import recorded
 from crypto_core.text.cleaning import clean
 from crypto_core.trail.event import CLOUDTRAIL, TrailEvent
-from crypto_core.trail.rules.change_findings import JudgedChange, Say, findings_for_changes
-from crypto_core.trail.rules.rule import Rule, Sigma
+from crypto_core.trail.rules.change_findings import Judgement, change_rule
 from crypto_core.trail.rules.rule_context import RuleContext, request, text
-
-_RULES = {
-    "event-trail-stopped": ("StopLogging",),
-    "event-trail-deleted": ("DeleteTrail",),
-    "event-trail-changed": ("UpdateTrail",),
-    "event-trail-hides-kms": ("PutEventSelectors",),
-}
 
 
 def _trail(event: TrailEvent) -> str:
@@ -32,11 +24,39 @@ def _short(event: TrailEvent) -> str:
     return clean(_trail(event).rsplit("/", 1)[-1], 60)
 
 
-def _stopped(_: RuleContext, event: TrailEvent) -> Say:
+_trail_rule = partial(
+    change_rule,
+    techniques=(CLOUD_LOGS,),
+    source=CLOUDTRAIL,
+    subject=_trail,
+    about_keys=False,
+    falsepositives=("A planned change of the trail",),
+)
+
+
+@_trail_rule(
+    "event-trail-stopped",
+    "CloudTrail stopped",
+    Severity.CRITICAL,
+    names=("StopLogging",),
+    remedy="Start it: aws cloudtrail start-logging. What happened meanwhile is in CloudTrail's event "
+    "history for 90 days: keydeck events pull.",
+    undo="StartLogging",
+)
+def stopped(_: RuleContext, event: TrailEvent) -> Judgement:
     return Severity.CRITICAL, f"stopped trail {_short(event)}", ""
 
 
-def _deleted(_: RuleContext, event: TrailEvent) -> Say:
+@_trail_rule(
+    "event-trail-deleted",
+    "Trail deleted",
+    Severity.CRITICAL,
+    names=("DeleteTrail",),
+    remedy="Create it again with log file validation; its files stay in the bucket. Fetch what is missing "
+    "with keydeck events pull.",
+    undo="CreateTrail",
+)
+def deleted(_: RuleContext, event: TrailEvent) -> Judgement:
     return Severity.CRITICAL, f"deleted trail {_short(event)}", ""
 
 
@@ -48,7 +68,14 @@ _OFF = {
 _MOVED = ("s3BucketName", "s3KeyPrefix", "kmsKeyId", "snsTopicName", "cloudWatchLogsLogGroupArn")
 
 
-def _updated(_: RuleContext, event: TrailEvent) -> Say:
+@_trail_rule(
+    "event-trail-changed",
+    "Trail changed",
+    Severity.HIGH,
+    names=("UpdateTrail",),
+    remedy="Compare with how the trail should be, and change it back: aws cloudtrail update-trail.",
+)
+def changed(_: RuleContext, event: TrailEvent) -> Judgement:
     given = request(event)
     off = [words for name, words in _OFF.items() if given.get(name) is False]
     moved = [f"{name} {text(given[name], 120) or 'none'}" for name in _MOVED if name in given]
@@ -60,7 +87,16 @@ def _updated(_: RuleContext, event: TrailEvent) -> Say:
     )
 
 
-def _selectors(_: RuleContext, event: TrailEvent) -> Say | None:
+@_trail_rule(
+    "event-trail-hides-kms",
+    "Trail told to leave KMS events out",
+    Severity.CRITICAL,
+    names=("PutEventSelectors",),
+    remedy="Let the trail take all management events again, reads and writes: aws cloudtrail "
+    "put-event-selectors. CloudTrail's event history still has them for 90 days.",
+    limits="Keydeck reads the selectors, basic and advanced, and tells only those that leave KMS out.",
+)
+def hides_kms(_: RuleContext, event: TrailEvent) -> Judgement | None:
     """None where all of KMS's events are still taken."""
     given = request(event)
     name = _short(event)
@@ -99,77 +135,3 @@ def _value(value: object) -> Any:
     if isinstance(value, list):
         return [one for one in value if isinstance(one, str | dict)]
     return value if isinstance(value, bool) else text(value)
-
-
-_KINDS = {
-    kind.rule: kind
-    for kind in (
-        JudgedChange(
-            "event-trail-stopped",
-            _stopped,
-            "Start it: aws cloudtrail start-logging. What happened meanwhile is in CloudTrail's event "
-            "history for 90 days: keydeck events pull.",
-            "StartLogging",
-            subject=_trail,
-            about_keys=False,
-        ),
-        JudgedChange(
-            "event-trail-deleted",
-            _deleted,
-            "Create it again with log file validation; its files stay in the bucket. Fetch what is missing "
-            "with keydeck events pull.",
-            "CreateTrail",
-            subject=_trail,
-            about_keys=False,
-        ),
-        JudgedChange(
-            "event-trail-changed",
-            _updated,
-            "Compare with how the trail should be, and change it back: aws cloudtrail update-trail.",
-            subject=_trail,
-            about_keys=False,
-        ),
-        JudgedChange(
-            "event-trail-hides-kms",
-            _selectors,
-            "Let the trail take all management events again, reads and writes: aws cloudtrail "
-            "put-event-selectors. CloudTrail's event history still has them for 90 days.",
-            subject=_trail,
-            about_keys=False,
-        ),
-    )
-}
-
-
-def _changes(watched: RuleContext, rule: str) -> Iterator[Finding | Gap]:
-    events, gaps = watched.changes(CLOUDTRAIL, *_RULES[rule])
-    yield from gaps
-    yield from findings_for_changes(watched, events, _KINDS[rule])
-
-
-def _rule(rule: str, title: str, severity: Severity, limits: str = "") -> Rule:
-    return Rule(
-        rule,
-        title,
-        severity,
-        (CLOUD_LOGS,),
-        Sigma(
-            {"eventSource": CLOUDTRAIL, "eventName": list(_RULES[rule])},
-            limits=limits,
-            falsepositives=("A planned change of the trail",),
-        ),
-        lambda watched: _changes(watched, rule),
-    )
-
-
-RULES = (
-    _rule("event-trail-stopped", "CloudTrail stopped", Severity.CRITICAL),
-    _rule("event-trail-deleted", "Trail deleted", Severity.CRITICAL),
-    _rule("event-trail-changed", "Trail changed", Severity.HIGH),
-    _rule(
-        "event-trail-hides-kms",
-        "Trail told to leave KMS events out",
-        Severity.CRITICAL,
-        "Keydeck reads the selectors, basic and advanced, and tells only those that leave KMS out.",
-    ),
-)

@@ -10,17 +10,12 @@ import ipaddress
 import re
 from collections.abc import Callable, Iterator
 
-from crypto_core.findings.finding import Finding, Gap
+from crypto_core.findings.registry import Facts, Said, Sigma, rule
 from crypto_core.findings.severity import Severity
 from crypto_core.findings.techniques import CLOUD_ACCOUNTS, CLOUD_SECRETS, STEAL_TOKEN
-from crypto_core.trail.rules.rule import Rule, Sigma
+from crypto_core.trail.event import KMS
 from crypto_core.trail.rules.rule_context import RuleContext, found, listed, lower, name_of, times, where_from
 from crypto_core.trail.store.history import Group, flag, has
-
-NEW_PRINCIPAL = "event-decrypt-new-principal"
-_NETWORK = "event-decrypt-new-network"
-_AGENT = "event-decrypt-new-agent"
-_HUMAN = "event-decrypt-human"
 
 _PRIVATE = tuple(
     ipaddress.ip_network(own)
@@ -29,10 +24,13 @@ _PRIVATE = tuple(
 """RFC 1918, 6598, 4193, 4291. `ipaddress.is_private` has the networks of documentation besides."""
 _ROAMS = 10
 """Who came from so many networks comes from a new one as a matter of course."""
-_SELECTION = {"eventSource": "kms.amazonaws.com", "eventName": ["Decrypt", "ReEncrypt"]}
-_NO_SERVICE = {"userIdentity.type": "AWSService"}
-_BASELINE = "Sigma has no baseline: compare with who did so in the weeks before."
+_SELECTION = {"eventSource": KMS, "eventName": ["Decrypt", "ReEncrypt"]}
 _ASK = "Ask whoever is behind it. If nobody is, take its permission away and follow what it opened: "
+
+
+def _sigma(falsepositive: str) -> Sigma:
+    limits = "Sigma has no baseline: compare with who did so in the weeks before."
+    return Sigma(_SELECTION, {"userIdentity.type": "AWSService"}, limits, (falsepositive,))
 
 
 def network(address: str) -> str:
@@ -71,41 +69,54 @@ def family(agent: str) -> str:
     return f"{product} app/{application[1].lower()}" if application else product
 
 
-def _new_principal(watched: RuleContext) -> Iterator[Finding | Gap]:
-    if not watched.has_baseline:
+@rule(
+    "event-decrypt-new-principal",
+    "Decrypt by a principal that never did so before",
+    Severity.HIGH,
+    Facts.EVENTS,
+    about="never before in the store's own history",
+    techniques=(CLOUD_ACCOUNTS, STEAL_TOKEN, CLOUD_SECRETS),
+    sigma=_sigma("A new service or role of the platform"),
+)
+def new_principal(context: RuleContext) -> Said:
+    if not context.has_baseline:
         return
-    for group in watched.opened:
+    for group in context.opened:
         principal = group.values[0]
-        if principal in watched.opened_before:
+        if principal in context.opened_before:
             continue
-        known = principal in watched.seen_before
-        terms = watched.of(principal, watched.openings)
-        events = watched.evidence(terms)
-        keys = watched.history.groups(("key",), terms, watched.window)
+        known = principal in context.seen_before
+        events = context.evidence(principal, context.openings)
+        keys = context.history.groups(("key",), context.of(principal, context.openings), context.window)
         yield found(
-            NEW_PRINCIPAL,
             Severity.MEDIUM if known else Severity.HIGH,
-            principal or "unknown",
+            principal,
             f"{name_of(principal)} opened something for the first time",
             f"Decrypt or ReEncrypt {times(group.events)} from {where_from(events)} under "
-            f"{listed(watched.key(arn) for g in keys for arn in g.values[0].split(' '))}; by {principal}; "
+            f"{listed(context.key(arn) for g in keys for arn in g.values[0].split(' '))}; by {principal}; "
             + ("it made other calls before; " if known else "no call of it before; ")
-            + f"{watched.days_before:,} days with events before",
+            + f"{context.days_before:,} days with events before",
             _ASK + f"keydeck events principal {principal}.",
             events,
         )
 
 
-def _new_network(watched: RuleContext) -> Iterator[Finding | Gap]:
-    for principal, new, before, groups in _news(watched, "ip", network):
+@rule(
+    "event-decrypt-new-network",
+    "Decrypt from a network that the principal never came from",
+    Severity.MEDIUM,
+    Facts.EVENTS,
+    techniques=(CLOUD_ACCOUNTS, STEAL_TOKEN),
+    sigma=_sigma("New subnets, NAT gateways or Regions of the platform"),
+)
+def new_network(context: RuleContext) -> Said:
+    for principal, new, before, groups in _news(context, "ip", network):
         outside = [net for net in new if not is_private(net)]
         severity = Severity.MEDIUM if outside else Severity.LOW
         if len(before) >= _ROAMS:
             severity = lower(severity)
         addresses = [g.values[1] for g in groups]
-        terms = watched.of(principal, (*watched.openings, has("ip", *addresses)))
         yield found(
-            _NETWORK,
             severity,
             principal,
             f"{name_of(principal)} opened something from a new network",
@@ -114,65 +125,74 @@ def _new_network(watched: RuleContext) -> Iterator[Finding | Gap]:
             "If the platform has not moved, its credentials may be used elsewhere: rotate them. "
             + _ASK
             + f"keydeck events principal {principal}.",
-            watched.evidence(terms),
+            context.evidence(principal, (*context.openings, has("ip", *addresses))),
         )
 
 
-def _new_agent(watched: RuleContext) -> Iterator[Finding | Gap]:
-    for principal, new, before, groups in _news(watched, "agent", family):
+@rule(
+    "event-decrypt-new-agent",
+    "Decrypt with software that the principal never used",
+    Severity.MEDIUM,
+    Facts.EVENTS,
+    techniques=(CLOUD_ACCOUNTS, STEAL_TOKEN),
+    sigma=_sigma("The platform moved to another SDK"),
+)
+def new_agent(context: RuleContext) -> Said:
+    for principal, new, before, groups in _news(context, "agent", family):
         agents = [g.values[1] for g in groups]
-        terms = watched.of(principal, (*watched.openings, has("agent", *agents)))
         yield found(
-            _AGENT,
             Severity.MEDIUM,
             principal,
             f"{name_of(principal)} opened something with other software than before",
             f"{times(sum(g.events for g in groups)).capitalize()} with {listed(new)} ({listed(agents, 2)}); "
             f"before with {listed(sorted(before))}; by {principal}",
             "Compare with what was deployed. " + _ASK + f"keydeck events principal {principal}.",
-            watched.evidence(terms),
+            context.evidence(principal, (*context.openings, has("agent", *agents))),
         )
 
 
 def _news(
-    watched: RuleContext, field: str, kind: Callable[[str], str]
+    context: RuleContext, field: str, kind: Callable[[str], str]
 ) -> Iterator[tuple[str, list[str], set[str], list[Group]]]:
     """Yield each known principal with the kinds that are new for it, those before, and the new groups."""
-    if not watched.has_baseline:
+    if not context.has_baseline:
         return
-    before: dict[str, set[str]] = {}
-    for group in watched.history.groups(("principal", field), watched.openings, watched.before):
-        if group.values[1]:
-            before.setdefault(group.values[0], set()).add(kind(group.values[1]))
-    news: dict[str, list[Group]] = {}
-    for group in watched.history.groups(("principal", field), watched.openings, watched.window):
-        known = before.get(group.values[0])
-        if known and group.values[1] and kind(group.values[1]) not in known:
-            news.setdefault(group.values[0], []).append(group)
-    for principal, groups in news.items():
-        new = list(dict.fromkeys(kind(g.values[1]) for g in groups))
-        yield principal, new, before[principal], groups
+    usual = context.by_principal(context.openings, field, span=context.before)
+    for principal, groups in context.by_principal(context.openings, field).items():
+        before = {kind(g.values[1]) for g in usual.get(principal, ()) if g.values[1]}
+        others = [g for g in groups if g.values[1] and kind(g.values[1]) not in before]
+        if before and others:
+            yield principal, list(dict.fromkeys(kind(g.values[1]) for g in others)), before, others
 
 
-def _human(watched: RuleContext) -> Iterator[Finding | Gap]:
+@rule(
+    "event-decrypt-human",
+    "Decrypt by a person's identity",
+    Severity.MEDIUM,
+    Facts.EVENTS,
+    about="low for whoever is known to do so, and for an SDK with a user's access key",
+    techniques=(CLOUD_ACCOUNTS, CLOUD_SECRETS),
+    sigma=Sigma(
+        {**_SELECTION, "userIdentity.type": ["IAMUser", "Root", "IdentityCenterUser", "FederatedUser"]},
+        limits="Roles of IAM Identity Center: sessionIssuer.arn holds AWSReservedSSO.",
+        falsepositives=("Somebody on call who verifies tokens with Keydeck",),
+    ),
+)
+def human(context: RuleContext) -> Said:
     """Yield people who opened something by hand.
 
     Whoever is known to do so is told as low. A user whose software is an SDK is most likely a program with
     a user's keys: low as well, since it is no session of a person.
     """
-    terms = (*watched.openings, flag("human"))
-    before = {g.values[0] for g in watched.history.groups(("principal",), terms, watched.before)}
-    agents: dict[str, list[Group]] = {}
-    for group in watched.history.groups(("principal", "agent"), terms, watched.window):
-        agents.setdefault(group.values[0], []).append(group)
-    for principal, groups in agents.items():
+    terms = (*context.openings, flag("human"))
+    before = {g.values[0] for g in context.history.groups(("principal",), terms, context.before)}
+    for principal, groups in context.by_principal(terms, "agent").items():
         program = all(_is_sdk(g.values[1]) for g in groups)
-        usual = watched.has_baseline and principal in before
-        events = watched.evidence(watched.of(principal, terms))
+        usual = context.has_baseline and principal in before
+        events = context.evidence(principal, terms)
         yield found(
-            _HUMAN,
             Severity.LOW if usual or program else Severity.MEDIUM,
-            principal or "unknown",
+            principal,
             f"{name_of(principal)}, a person's identity, opened something",
             f"Decrypt or ReEncrypt {times(sum(g.events for g in groups))} from {where_from(events)} with "
             f"{listed((family(g.values[1]) for g in groups), 3)}; by {principal}"
@@ -185,43 +205,3 @@ def _human(watched: RuleContext) -> Iterator[Finding | Gap]:
 
 def _is_sdk(agent: str) -> bool:
     return family(agent).startswith(("boto3", "botocore", "aws-sdk", "apn"))
-
-
-RULES = (
-    Rule(
-        NEW_PRINCIPAL,
-        "Decrypt by a principal that never did so before",
-        Severity.HIGH,
-        (CLOUD_ACCOUNTS, STEAL_TOKEN, CLOUD_SECRETS),
-        Sigma(_SELECTION, _NO_SERVICE, _BASELINE, ("A new service or role of the platform",)),
-        _new_principal,
-    ),
-    Rule(
-        _NETWORK,
-        "Decrypt from a network that the principal never came from",
-        Severity.MEDIUM,
-        (CLOUD_ACCOUNTS, STEAL_TOKEN),
-        Sigma(_SELECTION, _NO_SERVICE, _BASELINE, ("New subnets, NAT gateways or Regions of the platform",)),
-        _new_network,
-    ),
-    Rule(
-        _AGENT,
-        "Decrypt with software that the principal never used",
-        Severity.MEDIUM,
-        (CLOUD_ACCOUNTS, STEAL_TOKEN),
-        Sigma(_SELECTION, _NO_SERVICE, _BASELINE, ("The platform moved to another SDK",)),
-        _new_agent,
-    ),
-    Rule(
-        _HUMAN,
-        "Decrypt by a person's identity",
-        Severity.MEDIUM,
-        (CLOUD_ACCOUNTS, CLOUD_SECRETS),
-        Sigma(
-            {**_SELECTION, "userIdentity.type": ["IAMUser", "Root", "IdentityCenterUser", "FederatedUser"]},
-            limits="Roles of IAM Identity Center: sessionIssuer.arn holds AWSReservedSSO.",
-            falsepositives=("Somebody on call who verifies tokens with Keydeck",),
-        ),
-        _human,
-    ),
-)

@@ -14,11 +14,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from crypto_core.findings.finding import Finding
+from crypto_core.findings.registry import Facts, rule_by_id
 from crypto_core.findings.severity import Severity
 from crypto_core.findings.techniques import TECHNIQUES, VERSION
 from crypto_core.key_names import account_of, is_key_arn, region_of
 from crypto_core.trail.event import TrailEvent
-from crypto_core.trail.rules.registry import BY_ID
 from crypto_core.trail.rules.sigma import sigma_id
 
 SCHEMA = "1.4.0"
@@ -53,13 +53,14 @@ def detection(
     suppressed: str = "",
 ) -> dict[str, Any]:
     """Return a finding as OCSF has it. `at` is when it was made, `suppressed` why it isn't told, if so."""
-    rule = BY_ID.get(finding.rule)
+    rule = rule_by_id(finding.rule)
+    of_events = rule is not None and rule.facts is Facts.EVENTS
     number, caption = _SEVERITY.get(finding.severity, (1, "Informational"))
     info: dict[str, Any] = {
         "uid": finding_uid(finding),
         "title": finding.title,
         "desc": finding.evidence,
-        "types": ["CloudTrail" if rule else "Key posture"],
+        "types": ["CloudTrail" if of_events else "Key posture"],
         "created_time": milliseconds(at),
         "analytic": {
             "uid": finding.rule,
@@ -67,9 +68,9 @@ def detection(
             "type_id": RULE_ANALYTIC,
             "type": "Rule",
         },
-        "data_sources": ["AWS CloudTrail"] if rule else ["AWS KMS", "AWS CloudTrail"],
+        "data_sources": ["AWS CloudTrail"] if of_events else ["AWS KMS", "AWS CloudTrail"],
     }
-    if rule:
+    if rule and rule.sigma:
         info["related_analytics"] = [
             {"uid": sigma_id(rule), "name": f"Sigma: {rule.title}", "type_id": RULE_ANALYTIC, "type": "Rule"}
         ]

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-from crypto_core.findings.finding import Finding, Gap
+from crypto_core.findings.registry import Facts, Said, Sigma, rule
 from crypto_core.findings.severity import Severity
 from crypto_core.findings.techniques import CLOUD_SECRETS, STEAL_TOKEN
-from crypto_core.trail.event import OPENS, SEALS
+from crypto_core.trail.event import KMS, OPENS, SEALS
 from crypto_core.trail.rules.configured import patterns
-from crypto_core.trail.rules.rule import Rule, Sigma
 from crypto_core.trail.rules.rule_context import (
     OF_KMS,
     RuleContext,
@@ -20,35 +17,43 @@ from crypto_core.trail.rules.rule_context import (
     name_of,
     where_from,
 )
-from crypto_core.trail.store.history import Group, has, like
+from crypto_core.trail.store.history import has, like
 
 USES = tuple(sorted(OPENS | SEALS | {"GenerateMac", "VerifyMac", "Sign", "Verify", "DeriveSharedSecret"}))
-_ID = "event-retired-key"
 
 
-def _use(watched: RuleContext) -> Iterator[Finding | Gap]:
+@rule(
+    "event-retired-key",
+    "Use of a compromised or retired KMS key",
+    Severity.CRITICAL,
+    Facts.EVENTS,
+    about="any use of a key in KEYDECK_RETIRED_KEYS",
+    techniques=(STEAL_TOKEN, CLOUD_SECRETS),
+    sigma=Sigma(
+        {"eventSource": KMS, "eventName": list(USES)},
+        limits="Add the ARNs of retired keys as resources.ARN.",
+        falsepositives=("An instance of the platform that has not been given the new key yet",),
+    ),
+)
+def retired_key(context: RuleContext) -> Said:
     """Yield a finding for each principal that used a retired key, or tried to.
 
     Services' uses count: whoever tells a service to open something uses the key as well. Reads about the
     key, such as DescribeKey, are no use.
     """
-    keys = watched.keys
+    keys = context.keys
     if not keys.retired:
         return
     about = like("key", *patterns(keys.retired, keys.names or {}))
     terms = (OF_KMS, has("name", *USES), about)
-    by_principal: dict[str, list[Group]] = {}
-    for group in watched.history.groups(("principal", "name", "key", "error"), terms, watched.window):
-        by_principal.setdefault(group.values[0], []).append(group)
-    for principal, groups in by_principal.items():
-        events = watched.evidence(watched.of(principal, terms))
+    for principal, groups in context.by_principal(terms, "name", "key", "error").items():
+        events = context.evidence(principal, terms)
         done = sum(g.events for g in groups if not g.values[3])
         tried = sum(g.events for g in groups if g.values[3])
         used = list(dict.fromkeys(arn for g in groups for arn in g.values[2].split(" ") if arn))
         mine = [arn for arn in used if keys.is_retired([arn])] or used
-        names = listed(dict.fromkeys(watched.key(arn) for arn in mine))
+        names = listed(dict.fromkeys(context.key(arn) for arn in mine))
         yield found(
-            _ID,
             Severity.CRITICAL if done else lower(Severity.HIGH),
             mine[0] if mine else principal,
             f"{name_of(principal)} {'used' if done else 'tried to use'} {names}, which is retired",
@@ -63,19 +68,3 @@ def _use(watched: RuleContext) -> Iterator[Finding | Gap]:
             "If not, the tokens that it opened are lost: have new ones issued.",
             events,
         )
-
-
-RULES = (
-    Rule(
-        _ID,
-        "Use of a compromised or retired KMS key",
-        Severity.CRITICAL,
-        (STEAL_TOKEN, CLOUD_SECRETS),
-        Sigma(
-            {"eventSource": "kms.amazonaws.com", "eventName": list(USES)},
-            limits="Add the ARNs of retired keys as resources.ARN.",
-            falsepositives=("An instance of the platform that has not been given the new key yet",),
-        ),
-        _use,
-    ),
-)

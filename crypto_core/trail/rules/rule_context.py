@@ -103,11 +103,22 @@ class RuleContext:
         )
         return (named, *terms)
 
+    def by_principal(
+        self, terms: Iterable[Term], *fields: str, span: Span | None = None
+    ) -> dict[str, list[Group]]:
+        """Return the window's events counted by principal and some fields, by principal."""
+        found: dict[str, list[Group]] = {}
+        for group in self.history.groups(("principal", *fields), terms, span or self.window):
+            found.setdefault(group.values[0], []).append(group)
+        return found
+
     def evidence(
-        self, terms: Iterable[Term], span: Span | None = None, *, newest_first: bool = False
+        self, principal: str, terms: Iterable[Term], span: Span | None = None
     ) -> tuple[TrailEvent, ...]:
-        """Return some of the events that terms are about, as many as a finding names."""
-        return self.history.events(terms, span or self.window, limit=MOST_EVENTS, newest_first=newest_first)
+        """Return some of one principal's events that terms are about, as many as a finding names."""
+        return self.history.events(
+            self.of(principal, terms), span or self.window, limit=MOST_EVENTS, newest_first=False
+        )
 
     def changes(self, source: str, *names: str) -> tuple[tuple[TrailEvent, ...], tuple[Gap, ...]]:
         """Return the window's calls of these names, the oldest first, and a gap where they are too many.
@@ -143,29 +154,25 @@ def lower(severity: Severity, steps: int = 1) -> Severity:
 
 
 def found(
-    rule: str,
     severity: Severity,
     subject: str,
     title: str,
     evidence: str,
     remedy: str,
     events: Sequence[TrailEvent],
-    *,
-    first_at: datetime | None = None,
-    last_at: datetime | None = None,
 ) -> Finding:
-    """Return a finding with its events; the registry adds what the rule is about."""
+    """Return a finding with its events; it is about `subject`, "" for a principal without a name."""
     dated = [e.time for e in events if e.dated]
     return Finding(
-        rule,
+        "",
         severity,
-        subject,
+        subject or "unknown",
         title,
         evidence,
         remedy,
         events=tuple(e.event_id for e in events[:MOST_EVENTS]),
-        first_at=first_at or min(dated, default=None),
-        last_at=last_at or max(dated, default=None),
+        first_at=min(dated, default=None),
+        last_at=max(dated, default=None),
     )
 
 

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from threading import Event
 
 from crypto_core.cancelling import stop_if
 from crypto_core.errors import RefusedError
 from crypto_core.findings.finding import Finding, Gap
+from crypto_core.findings.registry import Facts, rule_by_id, rules_about
 from crypto_core.findings.severity import Severity
 from crypto_core.lists.coverage import Coverage
 from crypto_core.text.counting import counted
 from crypto_core.trail.query import Aliases
 from crypto_core.trail.rules.configured import Configured, resolve
-from crypto_core.trail.rules.registry import RULES
-from crypto_core.trail.rules.rule import Rule
 from crypto_core.trail.rules.rule_context import BASELINE_DAYS, MOST_FINDINGS, RuleContext
 from crypto_core.trail.store import EventStore
 from crypto_core.trail.store.history import History, Span
@@ -57,7 +56,6 @@ class TrailRules:
         aliases: Aliases = dict,
         describe: Callable[[str], str] = lambda name: name,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
-        rules: Sequence[Rule] = RULES,
     ) -> None:
         """`aliases` are those of keys; `describe` returns a key's ARN by another name, it raises KmsError."""
         self._store = store
@@ -65,7 +63,6 @@ class TrailRules:
         self._aliases = aliases
         self._describe = describe
         self._clock = clock
-        self._rules = rules
         self._suppressions = Suppressions(store.file, clock)
 
     def examine(
@@ -87,11 +84,11 @@ class TrailRules:
         if not history.any(Span(since, until)):
             return Examined(since, until, gaps=(_empty(since, history.first()),), suppressions=active)
         keys, gaps = resolve(self._configured, self._aliases(), self._describe)
-        watched = RuleContext(history, since, until, keys)
-        said: list[Finding | Gap] = [*gaps, *_baseline(watched)]
-        for rule in self._rules:
+        context = RuleContext(history, since, until, keys)
+        said: list[Finding | Gap] = [*gaps, *_baseline(context)]
+        for rule in rules_about(Facts.EVENTS):
             stop_if(cancelled)
-            said += _bounded(rule, rule.examine(watched))
+            said += _bounded(rule.id, rule(context))
         findings = {(f.rule, f.subject, f.title): f for f in said if isinstance(f, Finding)}
         ordered = sorted(findings.values(), key=lambda f: (f.severity.rank, f.rule, f.subject, f.title))
         told, hidden = sift(ordered, active)
@@ -107,8 +104,10 @@ class TrailRules:
     def suppress(self, rule: str, subject: str, reason: str, days: int, by: str) -> Suppression:
         """Don't tell a rule's findings about a subject, or a pattern of subjects, for so many days.
 
-        Raises RefusedError without a reason or for too long a time, EventStoreError.
+        Raises RefusedError for an unknown rule, without a reason or for too long a time, EventStoreError.
         """
+        if rule_by_id(rule) is None:
+            raise RefusedError(f"No rule is called {rule}.", remedy="keydeck findings rules lists them.")
         return self._suppressions.add(rule, subject, reason, days, by)
 
     def unsuppress(self, number: int) -> None:
@@ -130,27 +129,22 @@ def _empty(since: datetime, first: datetime | None) -> Gap:
     )
 
 
-def _baseline(watched: RuleContext) -> Iterable[Gap]:
-    if not watched.has_baseline:
+def _baseline(context: RuleContext) -> Iterable[Gap]:
+    if not context.has_baseline:
         yield Gap(
-            f"CloudTrail events: no baseline yet: events on {counted(watched.days_before, 'day')} before "
-            f"{watched.since:%Y-%m-%d %H:%M} UTC, {BASELINE_DAYS} days are needed to tell what is new",
+            f"CloudTrail events: no baseline yet: events on {counted(context.days_before, 'day')} before "
+            f"{context.since:%Y-%m-%d %H:%M} UTC, {BASELINE_DAYS} days are needed to tell what is new",
             Severity.LOW,
         )
 
 
-def _bounded(rule: Rule, said: Iterable[Finding | Gap]) -> list[Finding | Gap]:
-    """The worst findings of one rule, with its techniques, and a gap for those that are too many."""
-    gaps: list[Finding | Gap] = []
-    findings: list[Finding] = []
-    for one in said:
-        if isinstance(one, Gap):
-            gaps.append(one)
-        else:
-            findings.append(replace(one, techniques=rule.techniques))
-    findings.sort(key=lambda f: f.severity.rank)
+def _bounded(rule: str, said: Iterable[Finding | Gap]) -> list[Finding | Gap]:
+    """The worst findings of one rule, and a gap for those that are too many."""
+    every = tuple(said)
+    gaps: list[Finding | Gap] = [one for one in every if isinstance(one, Gap)]
+    findings = sorted((one for one in every if isinstance(one, Finding)), key=lambda f: f.severity.rank)
     more = len(findings) - MOST_FINDINGS
     if more > 0:
         worst = findings[MOST_FINDINGS].severity
-        gaps.append(Gap(f"CloudTrail events: {more:,} more findings of {rule.id} are not told", worst))
+        gaps.append(Gap(f"CloudTrail events: {more:,} more findings of {rule} are not told", worst))
     return [*gaps, *findings[:MOST_FINDINGS]]

@@ -22,7 +22,7 @@ from console.commands.demo import GAMES
 from console.game_day.scenario import Act
 from console.game_day.scenarios import SCENARIOS
 from console.sandbox.provider_tokens import MARKER
-from crypto_core.trail.rules.registry import BY_ID
+from crypto_core.findings.registry import rules_about
 
 DEMO = [sys.executable, "-m", "console", "demo", "--tokens", "20", "--scenario"]
 
@@ -66,7 +66,7 @@ def test_every_scenario_is_whole() -> None:
         assert {move.by for move in scenario.moves} <= names
         assert {move.to for move in scenario.moves if move.act is Act.GRANT} <= names
         assert {past.by for past in scenario.past} <= names
-        assert set(scenario.findings) <= set(BY_ID)
+        assert set(scenario.findings) <= {rule.id for rule in rules_about()}
         assert [move.at for move in scenario.moves] == sorted(move.at for move in scenario.moves)
         assert 2 <= len(scenario.briefing) <= 3
 

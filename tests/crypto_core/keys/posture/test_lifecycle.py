@@ -7,8 +7,15 @@ from typing import Any
 
 import pytest
 
+from crypto_core.findings.finding import Finding
 from crypto_core.findings.severity import Severity
-from crypto_core.keys.posture.lifecycle import pending_deletion, single_region, state_unknown, unusable
+from crypto_core.keys.posture.lifecycle import (
+    disabled,
+    pending_deletion,
+    single_region,
+    state_unknown,
+    unusable,
+)
 from tests.crypto_core.keys.posture.samples import NOW, arn, ask, facts, finding, gap
 
 PENDING: dict[str, Any] = {"state": "PendingDeletion", "deletion_at": NOW + timedelta(days=9, hours=1)}
@@ -32,6 +39,7 @@ def test_a_key_pending_deletion_is_as_bad_as_what_is_lost(fields: dict[str, Any]
     assert "deleted on 2026-12-04, in 9 days" in found.evidence
     assert ("while it guards tokens" in found.title) is (severity is not Severity.LOW)
     assert found.remedy.startswith("Cancel the deletion") is (severity is not Severity.LOW)
+    assert ask(disabled, facts(**(PENDING | fields))) == []
     assert ask(unusable, facts(**(PENDING | fields))) == []
 
 
@@ -50,7 +58,9 @@ def test_a_key_pending_deletion_is_as_bad_as_what_is_lost(fields: dict[str, Any]
 def test_a_key_that_does_not_open_is_told(
     state: str, tokens: int | None, rule: str, severity: Severity, remedy: str
 ) -> None:
-    found = finding(unusable, facts(state=state, tokens=tokens))
+    about = facts(state=state, tokens=tokens)
+    (found,) = (*ask(disabled, about), *ask(unusable, about))
+    assert isinstance(found, Finding)
     assert found.remedy.startswith(remedy)
     assert ("not used" in found.title) is (tokens == 0)
     assert ("does not exist" in found.title) is (state == "NotFound")
@@ -63,23 +73,24 @@ def test_a_key_that_does_not_open_is_told(
     [("Enabled", 9), ("Creating", 9), ("Updating", 9), ("Unavailable", 0), ("PendingImport", 0)],
 )
 def test_other_states_are_no_finding(state: str, tokens: int) -> None:
+    assert ask(disabled, facts(state=state, tokens=tokens)) == []
     assert ask(unusable, facts(state=state, tokens=tokens)) == []
     assert ask(pending_deletion, facts(state=state, tokens=tokens)) == []
 
 
 def test_keys_of_aws_come_and_go_by_themselves() -> None:
     assert ask(pending_deletion, facts(**PENDING, tokens=0, manager="AWS")) == []
-    assert ask(unusable, facts(state="Disabled", tokens=0, manager="AWS")) == []
+    assert ask(disabled, facts(state="Disabled", tokens=0, manager="AWS")) == []
 
 
 def test_a_key_that_may_not_be_described_is_a_gap_as_bad_as_its_tokens() -> None:
     about = facts(state=None, tokens=2)
     about.key.missing["state"] = "kms:DescribeKey is not allowed"
-    found = gap(state_unknown, about)
+    (found,) = state_unknown(about)
     assert found.reason == f"{arn()}: state: kms:DescribeKey is not allowed"
     assert found.hides is Severity.CRITICAL
-    assert gap(state_unknown, facts(state=None, tokens=0)).hides is Severity.MEDIUM
-    for rule in (pending_deletion, unusable):
+    assert [g.hides for g in state_unknown(facts(state=None, tokens=0))] == [Severity.MEDIUM]
+    for rule in (pending_deletion, disabled, unusable):
         assert ask(rule, about) == []
 
 

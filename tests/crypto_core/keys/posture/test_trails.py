@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
 from crypto_core.findings.finding import Finding, Gap
+from crypto_core.findings.registry import Facts, rules_about
 from crypto_core.findings.severity import Severity
-from crypto_core.keys.posture.trails import Recorded, Trail, judge, recorded
+from crypto_core.keys.posture.trails import Recorded, Trail, recorded
 from tests.crypto_core.keys.posture.samples import ACCOUNT, HOSTILE
 
 KMS = "kms.amazonaws.com"
@@ -128,6 +130,11 @@ UNKNOWN: dict[str, Any] = {
     "recorded": None,
     "missing": {"event selectors": "cloudtrail:GetEventSelectors is not allowed"},
 }
+
+
+def judge(trails: Sequence[Trail], regions: Sequence[str]) -> list[Finding | Gap]:
+    """What the rules about trails say, in the order of the rules."""
+    return [said for rule in rules_about(Facts.TRAILS) for said in rule(trails, regions)]
 
 
 def judged(*trails: Trail, regions: tuple[str, ...] = ("eu-west-1",)) -> list[tuple[str, str]]:

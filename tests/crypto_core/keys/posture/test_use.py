@@ -11,7 +11,7 @@ import pytest
 from crypto_core.findings.finding import Finding, Gap
 from crypto_core.findings.severity import Severity
 from crypto_core.keys.posture.facts import KeyFacts
-from crypto_core.keys.posture.use import alias_elsewhere, aliases_unknown, old_key_in_use, old_material
+from crypto_core.keys.posture.use import alias_elsewhere, old_key_in_use, old_material
 from tests.crypto_core.keys.posture.samples import NOW, arn, ask, estate, facts, finding, gap, material
 
 
@@ -19,9 +19,19 @@ def writing(number: int = 1, **fields: Any) -> KeyFacts:
     return facts(number, **({"writes": True, "trusted": True, "tokens": 5, "age": 50} | fields))
 
 
+def aliases(*keys: KeyFacts, **limits: Any) -> list[Finding | Gap]:
+    return list(alias_elsewhere(estate(*keys, **limits)))
+
+
+def the_one(*keys: KeyFacts, **limits: Any) -> Finding:
+    (found,) = aliases(*keys, **limits)
+    assert isinstance(found, Finding)
+    return found
+
+
 def test_the_alias_that_the_platform_is_told_must_name_the_key_written_under() -> None:
     other = facts(2, aliases=("alias/tokens",))
-    found = finding(alias_elsewhere, other, writing(), alias="alias/tokens")
+    found = the_one(other, writing(), alias="alias/tokens")
     assert (found.rule, found.severity, found.subject) == (
         "kms-alias-elsewhere",
         Severity.HIGH,
@@ -29,58 +39,58 @@ def test_the_alias_that_the_platform_is_told_must_name_the_key_written_under() -
     )
     assert arn(1) in found.evidence
     assert arn(2) in found.evidence
-    assert ask(alias_elsewhere, other, writing()) == []
-    assert ask(alias_elsewhere, other, alias="alias/tokens") == []
-    assert ask(alias_elsewhere, writing(aliases=("alias/tokens",)), other, alias="alias/tokens") == []
+    assert aliases(other, writing()) == []
+    assert aliases(other, alias="alias/tokens") == []
+    assert aliases(writing(aliases=("alias/tokens",)), facts(2), alias="alias/tokens") == []
 
 
 def test_an_alias_left_on_the_key_before_is_told() -> None:
     before = facts(2, age=400, tokens=3, aliases=("alias/tokens", "alias/tokens-old"))
-    found = finding(alias_elsewhere, before, writing())
+    found = the_one(before, writing())
     assert (found.severity, found.subject) == (Severity.MEDIUM, "alias/tokens")
-    assert ask(alias_elsewhere, before, writing(aliases=("alias/new",))) == []
-    assert ask(alias_elsewhere, facts(2, age=400, tokens=0, aliases=("alias/tokens",)), writing()) == []
+    assert aliases(before, writing(aliases=("alias/new",))) == []
+    assert aliases(facts(2, age=400, tokens=0, aliases=("alias/tokens",)), writing()) == []
 
 
 def test_without_the_aliases_nothing_is_said_of_them() -> None:
     now = writing()
     now.key.missing["aliases"] = "kms:ListAliases is not allowed"
-    assert ask(alias_elsewhere, facts(2, age=400, tokens=3, aliases=("alias/tokens",)), now) == []
+    assert aliases(facts(2, age=400, tokens=3, aliases=("alias/tokens",)), now) == []
 
 
 def test_one_alias_for_two_keys_in_two_regions_is_told() -> None:
     far = facts(2, key_arn=arn(2, "us-east-1"), region="us-east-1", aliases=("alias/tokens",))
     now = writing(aliases=("alias/tokens",))
-    (found,) = alias_elsewhere(far, estate(far, now, write_key="alias/tokens"))
+    (found,) = alias_elsewhere(estate(far, now, write_key="alias/tokens"))
     assert isinstance(found, Finding)
     assert found.severity is Severity.MEDIUM
     assert "in eu-west-1 it means another key" in found.evidence
-    assert list(alias_elsewhere(far, estate(far, now, write_key=arn(1)))) == []
+    assert list(alias_elsewhere(estate(far, now, write_key=arn(1)))) == []
 
 
 def test_a_replica_in_another_region_is_the_same_key() -> None:
     primary = arn(1, multi=True)
     replica = facts(2, key_arn=arn(1, "us-east-1", multi=True), aliases=("alias/tokens",), region="us-east-1")
-    assert ask(alias_elsewhere, replica, writing(key_arn=primary), alias="alias/tokens") == []
+    assert aliases(replica, writing(key_arn=primary), alias="alias/tokens") == []
 
 
 def test_an_alias_of_no_key_is_told() -> None:
-    (found,) = aliases_unknown(estate(writing(), alias="alias/tokens"))
+    (found,) = alias_elsewhere(estate(writing(), alias="alias/tokens"))
     assert isinstance(found, Finding)
     assert (found.severity, found.subject) == (Severity.HIGH, "alias/tokens")
     known = estate(writing(aliases=("alias/tokens",)), alias="alias/tokens")
-    assert list(aliases_unknown(known)) == []
-    assert list(aliases_unknown(estate(writing()))) == []
+    assert list(alias_elsewhere(known)) == []
+    assert list(alias_elsewhere(estate(writing()))) == []
 
 
 def test_an_alias_that_may_not_be_listed_is_a_gap() -> None:
     now = writing()
     now.key.missing["aliases"] = "kms:ListAliases is not allowed"
-    (found,) = aliases_unknown(estate(now, alias="alias/tokens"))
+    (found,) = alias_elsewhere(estate(now, alias="alias/tokens"))
     assert isinstance(found, Gap)
     assert found.reason == "alias/tokens: where it points: kms:ListAliases is not allowed"
     assert found.hides is Severity.HIGH
-    (found,) = aliases_unknown(estate(alias="alias/tokens"))
+    (found,) = alias_elsewhere(estate(alias="alias/tokens"))
     assert isinstance(found, Gap)
     assert found.reason == "alias/tokens: where it points: no key is known"
 

@@ -1,0 +1,152 @@
+"""Every rule, declared once beside its function; whatever lists, exports or suppresses rules reads them here.
+
+A rule is a function under `@rule(…)` in a module of one of the packages that `Facts` names. All their modules
+are imported before rules are listed, so that a new rule is known by being written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from functools import cache
+from importlib import import_module
+from pkgutil import iter_modules
+from typing import Any, Generic, ParamSpec
+
+from crypto_core.findings.finding import Finding, Gap
+from crypto_core.findings.severity import Severity
+
+Said = Iterator[Finding | Gap]
+"""What a rule says. Its findings need no id, techniques or controls: the registry adds them."""
+
+_Facts = ParamSpec("_Facts")
+
+
+class Facts(StrEnum):
+    """What a rule reads."""
+
+    KEY = "key"
+    """One key that KMS describes, and the other keys beside it."""
+    KEYS = "keys"
+    """All keys together."""
+    TRAILS = "trails"
+    """How CloudTrail is set up."""
+    EVENTS = "events"
+    """CloudTrail's events in the store."""
+
+    @property
+    def package(self) -> str:
+        """The package whose modules declare these rules."""
+        return "crypto_core.trail.rules" if self is Facts.EVENTS else "crypto_core.keys.posture"
+
+
+@dataclass(frozen=True, slots=True)
+class Correlation:
+    """How many events of a selection, by whom, in how long: what Sigma calls a correlation."""
+
+    at_least: int
+    timespan: str
+    """Such as 10m."""
+    group_by: tuple[str, ...] = ("userIdentity.arn",)
+    distinct: str = ""
+    """The field whose different values are counted; "" counts events."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sigma:
+    """What of a rule Sigma can say. `selection` maps CloudTrail's fields to values, `filters` leave out.
+
+    `limits` says what Sigma can't, "" where it says all.
+    """
+
+    selection: Mapping[str, Any]
+    filters: Mapping[str, Any] = field(default_factory=dict)
+    limits: str = ""
+    falsepositives: tuple[str, ...] = ()
+    correlation: Correlation | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rule(Generic[_Facts]):
+    """One rule; called with its facts, it yields its findings and gaps.
+
+    `severity` is the worst that it says; a single finding may be less. `about` adds to the title what is
+    found and what is not. `techniques` are ids of MITRE ATT&CK, `controls` the published controls
+    that the rule serves. `sigma` is what other tools can search events for.
+    """
+
+    id: str
+    title: str
+    severity: Severity
+    facts: Facts
+    examine: Callable[_Facts, Said]
+    about: str = ""
+    techniques: tuple[str, ...] = ()
+    controls: tuple[str, ...] = ()
+    sigma: Sigma | None = None
+
+    def __call__(self, *facts: _Facts.args, **more: _Facts.kwargs) -> Said:
+        """Yield what the rule says of these facts."""
+        for one in self.examine(*facts, **more):
+            if isinstance(one, Gap):
+                yield one
+            else:
+                yield replace(one, rule=self.id, techniques=self.techniques, controls=self.controls)
+
+    def as_json(self) -> dict[str, Any]:
+        """The rule as a JSON document's part."""
+        return {
+            "rule": self.id,
+            "title": self.title,
+            "severity": self.severity.value,
+            "facts": self.facts.value,
+            "about": self.about,
+            "techniques": list(self.techniques),
+            "controls": list(self.controls),
+        }
+
+
+_declared: dict[str, Rule[...]] = {}
+
+
+def rule(
+    id_: str,
+    title: str,
+    severity: Severity,
+    facts: Facts,
+    *,
+    about: str = "",
+    techniques: tuple[str, ...] = (),
+    controls: tuple[str, ...] = (),
+    sigma: Sigma | None = None,
+) -> Callable[[Callable[_Facts, Said]], Rule[_Facts]]:
+    """Declare the function below it as a rule. Raises ValueError for an id that another rule has."""
+
+    def declare(examine: Callable[_Facts, Said]) -> Rule[_Facts]:
+        if id_ in _declared:
+            raise ValueError(f"two rules have the id {id_}")
+        made = Rule(id_, title, severity, facts, examine, about, techniques, controls, sigma)
+        _declared[id_] = made
+        return made
+
+    return declare
+
+
+def rules_about(*facts: Facts) -> tuple[Rule[...], ...]:
+    """Return the rules that read any of these facts, by default every rule, in the order of their ids."""
+    wanted = facts or tuple(Facts)
+    for package in dict.fromkeys(one.package for one in wanted):
+        _import_modules(package)
+    return tuple(_declared[id_] for id_ in sorted(_declared) if _declared[id_].facts in wanted)
+
+
+def rule_by_id(id_: str) -> Rule[...] | None:
+    """Return a rule, None if there is none of this id."""
+    return next((one for one in rules_about() if one.id == id_), None)
+
+
+@cache
+def _import_modules(package: str) -> None:
+    for module in iter_modules(import_module(package).__path__):
+        import_module(f"{package}.{module.name}")

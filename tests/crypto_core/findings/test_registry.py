@@ -1,0 +1,75 @@
+"""Every rule is declared once, whole, and known by being written."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+from pkgutil import iter_modules
+
+import pytest
+
+from crypto_core.findings.finding import Finding, Gap
+from crypto_core.findings.registry import Facts, Rule, Said, rule, rule_by_id, rules_about
+from crypto_core.findings.severity import Severity
+from crypto_core.findings.techniques import TECHNIQUES
+
+PACKAGES = sorted({facts.package for facts in Facts})
+
+
+@pytest.mark.parametrize("one", rules_about(), ids=lambda one: one.id)
+def test_a_rule_says_what_lists_and_exports_need(one: Rule[...]) -> None:
+    assert rule_by_id(one.id) is one
+    assert one.severity is not Severity.NONE
+    assert one.title[0].isupper()
+    assert not one.title.endswith(".")
+    assert set(one.techniques) <= set(TECHNIQUES)
+    if one.facts is Facts.EVENTS:
+        assert one.id.startswith("event-")
+        assert one.techniques
+        assert one.sigma is not None
+    else:
+        assert one.id.startswith(("kms-", "trail-"))
+        assert one.controls
+
+
+def test_two_rules_cannot_have_the_same_id() -> None:
+    known = rules_about()[0]
+    with pytest.raises(ValueError, match=known.id):
+        rule(known.id, "Another", Severity.LOW, Facts.KEY)(lambda: iter(()))
+    assert rule_by_id(known.id) is known
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_no_rule_is_written_and_not_declared(package: str) -> None:
+    """What says something of its own is a rule, and a finding's rule is told by the declaration alone."""
+    for found in iter_modules(import_module(package).__path__):
+        module = import_module(f"{package}.{found.name}")
+        assert module.__file__
+        for node in ast.walk(ast.parse(Path(module.__file__).read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Finding":
+                assert isinstance(node.args[0], ast.Constant), module
+                assert node.args[0].value == "", module
+            if isinstance(node, ast.FunctionDef) and not node.name.startswith("_"):
+                returns = isinstance(node.returns, ast.Name) and node.returns.id == "Said"
+                assert not returns or node.decorator_list, f"{node.name} is no rule"
+
+
+def test_rules_are_known_without_naming_their_modules() -> None:
+    code = "from crypto_core.findings.registry import rules_about; print(len(rules_about()))"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert int(ran.stdout) == len(rules_about()) > 30
+
+
+def test_a_finding_gets_id_techniques_and_controls_of_its_rule() -> None:
+    def says(subject: str) -> Said:
+        yield Finding("", Severity.LOW, subject, "t", "e", "r")
+        yield Gap("g", Severity.LOW)
+
+    finding, gap = Rule("x", "X", Severity.LOW, Facts.KEY, says, "", ("T1490",), ("CIS 1",))("s")
+    assert isinstance(finding, Finding)
+    assert (finding.rule, finding.subject) == ("x", "s")
+    assert (finding.techniques, finding.controls) == (("T1490",), ("CIS 1",))
+    assert gap == Gap("g", Severity.LOW)
