@@ -243,8 +243,8 @@ class Container:
         from crypto_core.reencryption.planner import Planner
 
         return Planner(
-            self.engine,
             self.catalogue,
+            self.inventory,
             self.answers,
             self.store,
             self.attributor,

@@ -10,13 +10,16 @@ from enum import StrEnum
 from typing import Any
 
 from crypto_core.database.tokens.store import TokenScope
-from crypto_core.envelope import Format, at_least
+from crypto_core.envelope import ENVELOPE_FORMATS, Format, at_least
 from crypto_core.guard.consent import Danger
 from crypto_core.guard.operations import BY_NAME, Operation
 from crypto_core.lists.coverage import Coverage
 from crypto_core.references import RowRef, TokenRef
 from crypto_core.text.cleaning import clean
 from crypto_core.text.counting import counted
+
+_ENVELOPES = frozenset(ENVELOPE_FORMATS)
+_IN_PLACE = frozenset({Format.PLAINTEXT, Format.DEV})
 
 
 class Verb(StrEnum):
@@ -40,6 +43,11 @@ class Verb(StrEnum):
     def calls_per_token(self) -> int:
         """KMS calls that one token takes."""
         return {"rewrap": 3, "reencrypt": 2, "encrypt": 1}[self.value]
+
+    @property
+    def formats(self) -> frozenset[Format]:
+        """What it takes. Unrecognised values are never encrypted: they may be damaged envelopes."""
+        return _IN_PLACE if self is Verb.ENCRYPT else _ENVELOPES
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,7 +45,7 @@ from crypto_core.keyring.kms_keyring import KmsKeyring
 from crypto_core.log.observation import SILENT, Observer
 from crypto_core.reencryption.patience import Patience, is_passing
 from crypto_core.reencryption.plan import Plan, RunProgress, RunResult, Unwritten, Verb
-from crypto_core.reencryption.planner import FORMATS, Planner
+from crypto_core.reencryption.planner import Planner
 from crypto_core.references import TokenRef
 
 PAGE = 200
@@ -228,7 +228,7 @@ class Runner:
         if not lost:
             return []
         tally.conflicts += len(lost)
-        tokens = [t for t in self._store.read_many(lost) if t.format in FORMATS[plan.verb]]
+        tokens = [t for t in self._store.read_many(lost) if t.format in plan.verb.formats]
         # Vanished, or written anew by the platform in a form that this plan is not about.
         tally.changed += len(lost) - len(tokens)
         return tokens

@@ -65,7 +65,7 @@ class TokenWorkService:
         plan, notes = self._guard.plan(
             verb.value,
             str(selection),
-            lambda: self._planner.plan(verb, selection, target, allow_downgrade=allow_downgrade),
+            lambda: self._planner.plan_tokens(verb, selection, target, allow_downgrade=allow_downgrade),
             Plan.as_json,
             {"to": target},
         )

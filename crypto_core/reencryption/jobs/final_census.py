@@ -31,7 +31,7 @@ from crypto_core.reencryption.jobs.parts import JobParts
 from crypto_core.reencryption.jobs.work import HELD
 from crypto_core.reencryption.jobs.writers import Writers
 from crypto_core.reencryption.plan import Selection, Verb
-from crypto_core.reencryption.planner import FORMATS, Planner
+from crypto_core.reencryption.planner import Planner
 from crypto_core.references import TokenRef
 from crypto_core.text.counting import counted
 
@@ -256,7 +256,7 @@ class Closer:
             target = job.target_key_arn
             others = {p: ws for p, ws in groups.items() if not all(same_key(arn, target) for arn, _ in ws)}
             arns = frozenset(arn for ws in others.values() for arn, _ in ws if not same_key(arn, target))
-            scope = TokenScope(FORMATS[verb], key_arns=arns or frozenset({""}), edk_prefixes=tuple(others))
+            scope = TokenScope(verb.formats, key_arns=arns or frozenset({""}), edk_prefixes=tuple(others))
         return replace(scope, formats=scope_formats(verb))
 
     def _sources(self, job: JobRow) -> tuple[str, ...]:
@@ -289,7 +289,7 @@ class Closer:
 
 def scope_formats(verb: Verb) -> frozenset[Any]:
     """Return the formats that a job takes: what is bound to the key that it names is not rewrapped."""
-    return frozenset(f for f in FORMATS[verb] if verb is not Verb.REWRAP or not f.names_key)
+    return frozenset(f for f in verb.formats if verb is not Verb.REWRAP or not f.names_key)
 
 
 def selection_as_json(selection: Selection) -> dict[str, Any]:

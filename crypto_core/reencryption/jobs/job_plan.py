@@ -54,14 +54,14 @@ class JobPlanner:
     ) -> JobPlan:
         """Return what would happen. Nothing is changed.
 
-        Raises as Planner.plan, and InterruptedRunError once `cancelled` is set.
+        Raises as Planner.plan_tokens, and InterruptedRunError once `cancelled` is set.
         """
         return self._taking(self._plan(verb, selection, target, options, cancelled), options, cancelled)
 
     def plan_fitting(
         self, verb: Verb, selection: Selection, target: str, options: JobOptions, *, few: int
     ) -> JobPlan | Plan:
-        """Return what would happen: up to `few` tokens need no job. Raises as Planner.plan."""
+        """Return what would happen: up to `few` tokens need no job. Raises as Planner.plan_tokens."""
         plan = self._plan(verb, selection, target, options, None)
         return plan if plan.tokens <= few else self._taking(plan, options, None)
 
@@ -74,7 +74,7 @@ class JobPlanner:
         cancelled: Event | None,
     ) -> Plan:
         downgrade = options.allow_downgrade
-        return self._planner.plan(
+        return self._planner.plan_tokens(
             verb, selection, target, allow_downgrade=downgrade, many=True, cancelled=cancelled
         )
 

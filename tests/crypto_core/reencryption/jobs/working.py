@@ -17,6 +17,7 @@ from crypto_core.database.state.jobs import JobStore
 from crypto_core.database.tokens.attribution import Attributor
 from crypto_core.database.tokens.attribution_cache import AttributionCache
 from crypto_core.database.tokens.chunks import ChunkStore
+from crypto_core.database.tokens.inventory import Inventory
 from crypto_core.database.tokens.job_tokens import UnwritableStore
 from crypto_core.database.tokens.store import Replacement, StoredToken
 from crypto_core.envelope import DEV_KEY, Format
@@ -123,8 +124,8 @@ def jobs_of(
     unwritable, jobs = UnwritableStore(container.engine), JobStore(container.engine)
     keys, status = container.services.keys, container.services.status
     planner = Planner(
-        container.engine,
         container.catalogue,
+        Inventory(container.engine, container.catalogue, answers, aliases=container.keys.known_aliases),
         answers,
         container.store,
         attributor,

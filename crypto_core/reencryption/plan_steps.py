@@ -1,0 +1,322 @@
+"""The steps from what was read to a plan: sort, check, plan. Pure: neither the database nor KMS is asked.
+
+`Planner` reads, and hands each step plain values. Sorting says which tokens the verb takes, and why it leaves
+the others; checking refuses; planning puts the frozen Plan together.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from crypto_core.database.tokens.attribution import Attribution
+from crypto_core.database.tokens.attribution_cache import Wrapping
+from crypto_core.database.tokens.catalogue import Catalogue
+from crypto_core.database.tokens.store import StoredToken, TokenScope
+from crypto_core.envelope import ENVELOPE_FORMATS, Envelope, Format, parse
+from crypto_core.errors import (
+    EnvelopeError,
+    InvalidReferenceError,
+    KmsError,
+    MissingPermissionError,
+    RefusedError,
+)
+from crypto_core.key_names import same_key
+from crypto_core.keyring.preflight import DECRYPT, Permission, WrappedSample
+from crypto_core.keys.state import KeyState
+from crypto_core.lists.coverage import Coverage
+from crypto_core.reencryption.filter_selection import Tally, of_formats
+from crypto_core.reencryption.plan import Plan, Selection, Unwritten, Verb
+from crypto_core.references import TokenRef
+from crypto_core.text.counting import counted
+
+_NO_RECOVERY = (
+    "Rewrap is no recovery from a compromise: the data keys stay the same. Re-encrypt if the old key leaked."
+)
+
+_NOT_TAKEN: dict[Format, str] = {
+    **dict.fromkeys(ENVELOPE_FORMATS, "it is an envelope already"),
+    Format.DEV: "it is in dev format; encrypt it in place",
+    Format.PLAINTEXT: "it is plaintext; encrypt it in place",
+    Format.UNRECOGNISED: "it is not recognised: plaintext or corrupt",
+    Format.EMPTY: "it is empty",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class TargetKey:
+    """The key to write under: as the operator named it, its ARN, and its state where KMS may be asked."""
+
+    named: str
+    arn: str
+    state: KeyState | None
+
+
+@dataclass(frozen=True, slots=True)
+class SourceKey:
+    """The key to be emptied, as KMS and a census have it.
+
+    `state` is None where KMS does not tell; `groups` are the wrappings known of each key material group.
+    """
+
+    arn: str
+    state: str | None
+    attribution: Attribution
+    groups: Mapping[bytes, frozenset[Wrapping]]
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedSelection:
+    """A selection as the database has it now. `failure` is as for Attribution: then some may be missing."""
+
+    scope: TokenScope
+    source_key_arn: str | None = None
+    refused: tuple[Unwritten, ...] = ()
+    gaps: tuple[str, ...] = ()
+    failure: KmsError | None = None
+    tally: Tally | None = None
+    """Of more tokens than are listed: how many they are. The scope has none of them then."""
+
+
+# Sort.
+
+
+def sort_tokens(
+    verb: Verb, target_arn: str, tokens: Iterable[StoredToken]
+) -> tuple[list[TokenRef], list[Unwritten]]:
+    """Return the tokens that the verb takes, and those that it leaves as they are, each with the reason."""
+    wanted: list[TokenRef] = []
+    refused: list[Unwritten] = []
+    for token in tokens:
+        reason = _not_taken(verb, token, target_arn)
+        if reason:
+            refused.append(Unwritten(str(token.ref), reason))
+        else:
+            wanted.append(token.ref)
+    return wanted, refused
+
+
+def sort_formats(verb: Verb, tally: Tally) -> ResolvedSelection:
+    """Return more tokens than are listed: what the verb does not take is told by its format."""
+    others = by_format(tally)
+    refused = tuple(
+        Unwritten(f"{counted(others[f], 'token')} of format {f.value}", _NOT_TAKEN[f])
+        for f in Format
+        if others[f] and f not in verb.formats
+    )
+    # No token is in this scope: those that a job writes are on the lists of its chunks.
+    nothing = TokenScope(verb.formats, references=())
+    return ResolvedSelection(nothing, refused=refused, tally=of_formats(tally, verb.formats))
+
+
+def sort_under_key(verb: Verb, source: SourceKey) -> ResolvedSelection:
+    """Return the tokens under a key: by KMS's own answer where there is one, else by their group's."""
+    prefixes = tuple(
+        prefix
+        for prefix, wrappings in source.groups.items()
+        if any(same_key(arn, source.arn) for arn, _ in wrappings)
+    )
+    told = {c.wrapping[0] for c in source.attribution.counts if c.wrapping}
+    arns = frozenset({source.arn, *(arn for arn in told if same_key(arn, source.arn))})
+    scope = TokenScope(verb.formats, key_arns=arns, edk_prefixes=prefixes)
+    return ResolvedSelection(
+        scope, source.arn, gaps=source.attribution.gaps, failure=source.attribution.failure
+    )
+
+
+def by_format(tally: Tally) -> Counter[Format]:
+    """Return how many tokens there are of each format, over all columns."""
+    found = Counter[Format]()
+    for formats in tally.values():
+        found.update(formats)
+    return found
+
+
+def by_column(tally: Tally) -> dict[str, int]:
+    """Return how many tokens there are in each column, of all formats."""
+    return {column: sum(formats.values()) for column, formats in tally.items()}
+
+
+def envelopes_of(tokens: Iterable[StoredToken]) -> list[tuple[StoredToken, Envelope, WrappedSample]]:
+    """Return those of some tokens that are intact envelopes, each parsed, and as a sample for KMS."""
+    found = []
+    for token in tokens:
+        if not token.format.protected:
+            continue
+        try:
+            envelope = parse(token.value.reveal())
+            context = envelope.context_for(token.ref)
+        except (EnvelopeError, InvalidReferenceError):
+            continue
+        found.append((token, envelope, WrappedSample(envelope.encrypted_data_key, context)))
+    return found
+
+
+def known_key(envelope: Envelope, groups: Mapping[bytes, frozenset[Wrapping]]) -> str | None:
+    """Return the key that an envelope is under, by its group if that is no conflict, else as it names it."""
+    wrappings = groups.get(envelope.edk_prefix, frozenset()) if envelope.edk_prefix else frozenset()
+    return next(iter(wrappings))[0] if len(wrappings) == 1 else envelope.named_key
+
+
+# Check.
+
+
+def check_catalogue(catalogue: Catalogue) -> None:
+    """Raise RefusedError where there is no table to write."""
+    if not catalogue.tables:
+        raise RefusedError("There is no token to write.", remedy=" ".join(catalogue.gaps))
+
+
+def check_target(target: TargetKey) -> None:
+    """Raise RefusedError for a key that can't wrap data keys, as far as KMS describes it."""
+    key = target.state
+    if key is None:
+        return
+    if not key.usable:
+        raise RefusedError(
+            f"Target key {key.key_arn} is {key.state}.",
+            remedy="Enable it, or name another key with --to.",
+        )
+    if key.spec != "SYMMETRIC_DEFAULT":
+        raise RefusedError(
+            f"Target key {key.key_arn} is {key.spec}: it can't wrap data keys.",
+            remedy="Name a symmetric key with --to.",
+        )
+
+
+def check_selection(verb: Verb, selection: Selection) -> None:
+    """Raise RefusedError for tokens that the verb never takes."""
+    if selection.unprotected and verb is not Verb.ENCRYPT:
+        raise RefusedError("Only encrypt in place takes tokens stored in plaintext.")
+
+
+def check_source(source: SourceKey) -> None:
+    """Raise RefusedError where what is under the key to be emptied can't be opened."""
+    under = [c for c in source.attribution.counts if c.wrapping and same_key(c.wrapping[0], source.arn)]
+    for count in under:
+        if count.note:
+            raise RefusedError(
+                f"{counted(count.tokens, 'token')} under {source.arn} can't be opened: {count.note}",
+                remedy="Make the key usable for this identity first.",
+            ) from source.attribution.failure
+    tokens = sum(count.tokens for count in under)
+    if tokens and source.state not in (None, "Enabled"):
+        raise RefusedError(
+            f"{counted(tokens, 'token')} under {source.arn} can't be opened: the key is {source.state}.",
+            remedy="Enable it (cancel its deletion first, if that is pending), then run this again.",
+        )
+
+
+def check_keys_differ(source_arn: str | None, target_arn: str) -> None:
+    """Raise RefusedError where tokens would stay under the key that they are under."""
+    if source_arn and same_key(source_arn, target_arn):
+        raise RefusedError(
+            f"Source and target are the same key: {target_arn}.", remedy="Name another key with --to."
+        )
+
+
+def check_writable(catalogue: Catalogue, columns: Iterable[str]) -> None:
+    """Raise RefusedError for columns that the database role may not write."""
+    wanted = set(columns)
+    blocked = {str(column): grant for column, grant in catalogue.unwritable.items() if str(column) in wanted}
+    if blocked:
+        raise RefusedError(
+            f"This database role may not write {', '.join(blocked)}.",
+            remedy=f"Needed: {'; '.join(blocked.values())}",
+        )
+
+
+def check_permissions(found: Sequence[Permission], target_arn: str, *, sources: int) -> tuple[str, ...]:
+    """Return what KMS would refuse for a part of the tokens, or doesn't say.
+
+    `sources` is how many keys the tokens are under. Raises MissingPermissionError if KMS would refuse for all
+    of them.
+    """
+    refused = [p for p in found if p.allowed is False]
+    # One of several sources that can't be opened does not keep the others from being written.
+    of_all = [p for p in refused if p.action != DECRYPT or sources == 1 or p.key == target_arn]
+    if of_all:
+        raise MissingPermissionError(
+            " ".join(f"{p.action} on {p.key} is refused: {p.reason}" for p in of_all),
+            remedy=of_all[0].remedy,
+        )
+    told = (f"{p.action} on {p.key} is refused: {p.reason}" for p in refused)
+    return (*told, *(f"{p.action} on {p.key}: {p.reason}" for p in found if p.allowed is None))
+
+
+# Plan.
+
+
+def build_plan(
+    verb: Verb,
+    selection: Selection,
+    target: TargetKey,
+    resolved: ResolvedSelection,
+    tally: Tally,
+    doubts: Sequence[str],
+    gaps: Sequence[str],
+    *,
+    trusted: Iterable[str],
+    write_format: Format,
+    allow_downgrade: bool,
+) -> Plan:
+    """Return the plan to write the tokens of a tally.
+
+    `doubts` are what KMS would refuse for some of them, `gaps` what can't be seen in the database, `trusted`
+    the keys that the platform is configured with.
+    """
+    columns, formats = by_column(tally), by_format(tally)
+    warnings = [_NO_RECOVERY] if verb is Verb.REWRAP else []
+    names = {target.named, target.arn, *(target.state.aliases if target.state else ())}
+    if not any(t in names or same_key(t, target.arn) for t in trusted):
+        warnings.append(
+            f"{target.arn} is neither TOKEN_ENCRYPTION_KEY_ID nor trusted: make sure that whoever reads "
+            "these tokens may Decrypt under it, or the platform goes dark."
+        )
+    if verb is not Verb.REWRAP:
+        warnings += _format_warnings(formats, write_format, allow_downgrade=allow_downgrade)
+    return Plan(
+        verb=verb,
+        selection=selection,
+        target_key_arn=target.arn,
+        target_name=target.state.name if target.state else target.named,
+        tokens=sum(columns.values()),
+        by_column=columns,
+        refused=resolved.refused,
+        warnings=(*warnings, *doubts),
+        # Named references are seen, or refused one by one.
+        coverage=Coverage((*resolved.gaps, *(() if selection.references else gaps))),
+        scope=resolved.scope,
+        source_key_arn=resolved.source_key_arn,
+        write_format=write_format,
+        allow_downgrade=allow_downgrade,
+        by_format=formats,
+        unlisted=resolved.tally is not None,
+    )
+
+
+def _format_warnings(formats: Mapping[Format, int], new: Format, *, allow_downgrade: bool) -> list[str]:
+    if new is not Format.V1:
+        return [f"New envelopes are {new}: the platform must read {new} before the first is written."]
+    if not allow_downgrade:
+        return []
+    return [
+        f"{counted(number, f'{format_} envelope')} will be {new}: no longer bound to the row."
+        for format_, number in formats.items()
+        if format_.binds_row and number
+    ]
+
+
+def _not_taken(verb: Verb, token: StoredToken, target_arn: str) -> str:
+    """Why a token is left as it is, "" if it is taken."""
+    if token.format not in verb.formats:
+        return _NOT_TAKEN[token.format]
+    if verb is Verb.REWRAP:
+        try:
+            named = parse(token.value.reveal()).named_key
+        except EnvelopeError as error:
+            return error.message
+        if named not in (None, target_arn):
+            return "a v2 envelope is bound to the key that it names; re-encrypt it instead"
+    return ""
