@@ -12,9 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from threading import Event
 
-from crypto_core.database.tokens.column_selection import Picked
 from crypto_core.database.tokens.inventory import Inventory
-from crypto_core.database.tokens.tables import TokenColumn
+from crypto_core.database.tokens.tables import Picked, TokenColumn
 from crypto_core.envelope import Format
 from crypto_core.errors import RefusedError
 from crypto_core.lists.paging import Query

@@ -20,10 +20,10 @@ from sqlalchemy import Connection
 from crypto_core.aws.kms import KmsApi
 from crypto_core.cipher import SealedToken, TokenCipher
 from crypto_core.database.state.journal import Journal
-from crypto_core.database.tokens.attribution import Attributor
+from crypto_core.database.tokens.attribution import Attributor, answer_about
 from crypto_core.database.tokens.attribution_cache import AttributionCache, KnownAttribution
-from crypto_core.database.tokens.store import Replacement, StoredToken, TokenScope, TokenStore, digest
-from crypto_core.envelope import DEV_KEY, Format, parse
+from crypto_core.database.tokens.store import Replacement, StoredToken, TokenScope, TokenStore
+from crypto_core.envelope import DEV_KEY, Format
 from crypto_core.errors import (
     CredentialsError,
     DatabaseError,
@@ -282,10 +282,7 @@ class Runner:
         source = sealed.source
         if plan.source_key_arn is None or source is None or same_key(source.key_arn, plan.source_key_arn):
             return _Written(token, sealed)
-        prefix = parse(token.value.reveal()).edk_prefix
-        self._answers.remember(
-            [KnownAttribution(token.digest, prefix, source.key_arn, source.key_material_id)]
-        )
+        self._answers.remember([answer_about(token.value.reveal(), source)])
         return _Written(token, elsewhere=True)
 
     def _not_under_the_source(self, plan: Plan, token: StoredToken, error: KmsError) -> _Written:
@@ -343,14 +340,7 @@ class Runner:
         if not self._same_database and written:
             self._record_batch(plan, run_id, written, actor, None)
         self._answers.remember(
-            KnownAttribution(
-                digest(s.stored),
-                parse(s.stored).edk_prefix,
-                s.wrapped_by.key_arn,
-                s.wrapped_by.key_material_id,
-            )
-            for ref, s in sealed.items()
-            if ref in written
+            answer_about(s.stored, s.wrapped_by) for ref, s in sealed.items() if ref in written
         )
         return written
 

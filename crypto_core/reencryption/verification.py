@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from itertools import chain
 from threading import Event
 from time import monotonic
 
 from crypto_core.cipher import TokenCipher
+from crypto_core.database.tokens.attribution import answer_about
 from crypto_core.database.tokens.attribution_cache import AttributionCache, KnownAttribution
 from crypto_core.database.tokens.catalogue import LiveCatalogue
 from crypto_core.database.tokens.inventory import Inventory
 from crypto_core.database.tokens.store import StoredToken, TokenScope, TokenStore
-from crypto_core.envelope import Format, parse
+from crypto_core.envelope import Format
 from crypto_core.errors import (
     CredentialsError,
     EnvelopeError,
@@ -24,7 +25,7 @@ from crypto_core.errors import (
 from crypto_core.keyring.kms_keyring import KmsKeyring
 from crypto_core.log.observation import SILENT, Observer
 from crypto_core.reencryption.filter_selection import filtered
-from crypto_core.reencryption.patience import Patience, is_passing
+from crypto_core.reencryption.patience import ask_patiently
 from crypto_core.reencryption.plan import RunProgress, Selection, Verification
 
 NOT_AN_ENVELOPE: dict[Format, str] = {
@@ -88,7 +89,8 @@ class Verifier:
         started = monotonic()
         with ThreadPoolExecutor(max_workers=self._workers) as pool:
             for page in self._store.pages(scope):
-                outcomes = self._page(pool, page, cancelled)
+                rounds = ask_patiently(pool, self._one, page, cancelled)
+                outcomes = list(chain.from_iterable(rounds))
                 self._answers.remember(answer for _, answer in outcomes if answer is not None)
                 results += [verification for verification, _ in outcomes]
                 failed = sum(not v.opened for v in results)
@@ -115,31 +117,8 @@ class Verifier:
             refs += [token.ref for token in found]
         return TokenScope(references=tuple(dict.fromkeys(refs)))
 
-    def _page(
-        self, pool: ThreadPoolExecutor, tokens: list[StoredToken], cancelled: Event | None
-    ) -> list[_Outcome]:
-        """Ask about a page, and again about what a passing failure of KMS left out."""
-        patience = Patience(cancelled)
-        settled: list[_Outcome] = []
-        while True:
-            held = Event()
-            outcomes = list(pool.map(partial(self._one, cancelled, held), tokens))
-            done = [o for o in outcomes if o is not None and not isinstance(o, KmsError)]
-            settled += done
-            if not held.is_set():
-                return settled
-            if not patience.wait(progress=bool(done)):
-                if cancelled is not None and cancelled.is_set():
-                    return settled
-                raise next(o for o in outcomes if isinstance(o, KmsError))
-            tokens = [
-                t for t, o in zip(tokens, outcomes, strict=True) if o is None or isinstance(o, KmsError)
-            ]
-
-    def _one(self, cancelled: Event | None, held: Event, token: StoredToken) -> _Outcome | KmsError | None:
-        """A token's verification, None if it was not asked about, or a failure that is worth waiting out."""
-        if held.is_set() or (cancelled is not None and cancelled.is_set()):
-            return None
+    def _one(self, token: StoredToken) -> _Outcome | KmsError:
+        """A token's verification, or a failure that is worth waiting out."""
         if not token.format.protected:
             return Verification(token.ref, False, None, None, NOT_AN_ENVELOPE[token.format]), None
         stored = token.value.reveal()
@@ -149,13 +128,10 @@ class Verifier:
             broken = KnownAttribution(token.digest, None, None, None, error.message)
             return Verification(token.ref, False, None, None, error.message), broken
         except KmsError as error:
-            if is_passing(error):
-                held.set()
-                return error
             if error.transient or isinstance(error, CredentialsError):
-                raise
+                return error
             return Verification(token.ref, False, error.key or None, None, str(error)), None
         opened.token.wipe()
         key = opened.wrapped_by
-        answer = KnownAttribution(token.digest, parse(stored).edk_prefix, key.key_arn, key.key_material_id)
+        answer = answer_about(stored, key)
         return Verification(token.ref, True, key.key_arn, key.key_material_id), answer

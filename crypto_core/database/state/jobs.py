@@ -26,8 +26,8 @@ LIVELY_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
-class JobDraft:
-    """A job that is to be made. `scope`, `plan` and `census_before` are JSON."""
+class JobTerms:
+    """What a job is to do, as it was agreed to. `scope`, `plan` and `census_before` are JSON."""
 
     run_id: UUID
     verb: str
@@ -39,42 +39,33 @@ class JobDraft:
     allow_downgrade: bool
     verify: str
     plan: Mapping[str, Any]
-    plan_digest: str
     planned: int
     calls_per_second: float
     census_before: Mapping[str, Any] | None
     created_by: str
     host: str
+
+
+@dataclass(frozen=True, slots=True)
+class JobDraft(JobTerms):
+    """A job that is to be made."""
+
+    plan_digest: str
     consent: str
     restores: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class JobRow:
+class JobRow(JobTerms):
     """A job as it stands."""
 
     id: int
-    run_id: UUID
-    verb: str
     state: str
     why: str
-    selection: str
-    scope: Mapping[str, Any]
-    source_key_arn: str | None
-    target_key_arn: str
-    write_format: str
-    allow_downgrade: bool
-    verify: str
-    plan: Mapping[str, Any]
-    planned: int
-    calls_per_second: float
     wave: int
     zeroes: int
-    census_before: Mapping[str, Any] | None
     census_after: Mapping[str, Any] | None
     remarks: Sequence[str]
-    created_by: str
-    host: str
     created_at: datetime
     started_at: datetime | None
     zero_at: datetime | None

@@ -17,7 +17,7 @@ from threading import Event
 from crypto_core.cancelling import stop_if
 from crypto_core.database.tokens.attribution_cache import AttributionCache, KnownAttribution, Wrapping
 from crypto_core.database.tokens.census import Census, GroupCount
-from crypto_core.database.tokens.store import StoredToken, TokenScope, TokenStore
+from crypto_core.database.tokens.store import StoredToken, TokenScope, TokenStore, digest
 from crypto_core.envelope import ENVELOPE_FORMATS, parse
 from crypto_core.errors import (
     CredentialsError,
@@ -28,6 +28,7 @@ from crypto_core.errors import (
     KmsError,
     KmsUnreachableError,
 )
+from crypto_core.keyring.data_keys import KeyAnswer
 from crypto_core.keyring.kms_keyring import KmsKeyring
 from crypto_core.lists.coverage import Evidence
 from crypto_core.text.counting import counted
@@ -171,9 +172,7 @@ class Attributor:
             )
         except KmsError as error:
             return _Probe(token, None, error)
-        return _Probe(
-            token, KnownAttribution(token.digest, envelope.edk_prefix, answer.key_arn, answer.key_material_id)
-        )
+        return _Probe(token, answer_about(token.value.reveal(), answer))
 
     def _group(self, prefix: bytes, groups: Sequence[GroupCount], tokens: int, budget: int) -> _Found:
         """Attribute one key material group. Only a damaged member makes the next one worth a question."""
@@ -190,12 +189,11 @@ class Attributor:
                 counts.append(_failed(probe.failure, tokens))
                 passing = probe.failure if _may_pass(probe.failure) else None
                 return _Found(asked, counts, _gap(probe.failure, tokens), passing)
-            elif probe.answer is not None and probe.answer.key_arn is None:
+            elif probe.answer is not None and probe.answer.wrapping is None:
                 counts.append(_unknown(1, probe.answer.reason, asked=1))
                 tokens -= 1
-            elif probe.answer is not None and probe.answer.key_arn is not None:
-                wrapping = (probe.answer.key_arn, probe.answer.key_material_id)
-                return _Found(asked, [*counts, _inferred(frozenset({wrapping}), tokens, 1)])
+            elif probe.answer is not None and probe.answer.wrapping is not None:
+                return _Found(asked, [*counts, _inferred(frozenset({probe.answer.wrapping}), tokens, 1)])
         reason = damaged.message if damaged else "no intact envelope among those asked"
         gap = _gap(damaged, tokens) if damaged else ""
         return _Found(asked, [*counts, *([_unknown(tokens, reason)] if tokens > 0 else [])], gap)
@@ -226,11 +224,10 @@ class Attributor:
                         failures[str(probe.failure)] = failures.get(str(probe.failure), 0) + 1
                     if _may_pass(probe.failure):
                         stopped = probe.failure
-                elif probe.answer is not None and probe.answer.key_arn is None:
-                    counts.append(_unknown(1, probe.answer.reason, asked=1))
-                elif probe.answer is not None and probe.answer.key_arn is not None:
-                    wrapping = (probe.answer.key_arn, probe.answer.key_material_id)
-                    counts.append(KeyCount(wrapping, 1, 1, Evidence.VERIFIED))
+                elif probe.answer is not None:
+                    wrapping = probe.answer.wrapping
+                    evidence = Evidence.VERIFIED if wrapping else Evidence.UNKNOWN
+                    counts.append(KeyCount(wrapping, 1, 1, evidence, probe.answer.reason))
         left = tokens - asked
         if left > 0 and stopped is not None:
             counts.append(_unknown(left, stopped.message))
@@ -242,6 +239,11 @@ class Attributor:
             f"{counted(number, 'token')}: {reason}" for reason, number in list(failures.items())[:3]
         )
         return _Found(asked, counts, gap, stopped)
+
+
+def answer_about(stored: str, key: KeyAnswer) -> KnownAttribution:
+    """Return what is to be remembered of an envelope's key."""
+    return KnownAttribution(digest(stored), parse(stored).edk_prefix, key.key_arn, key.key_material_id)
 
 
 def _damaged(group: GroupCount, census: Census) -> str:

@@ -13,12 +13,23 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, FromClause, LargeBinary, String, bindparam, func, select, text
-from sqlalchemy import column as sql_column
+from sqlalchemy import (
+    Connection,
+    Engine,
+    FromClause,
+    LargeBinary,
+    Select,
+    String,
+    bindparam,
+    func,
+    select,
+    text,
+)
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 
 from crypto_core.database.connection.engine import connected
 from crypto_core.database.schema import key_answer
+from crypto_core.database.tokens.expressions import unnested
 from crypto_core.errors import DatabaseError
 from crypto_core.key_names import same_key
 
@@ -37,6 +48,15 @@ class KnownAttribution:
     key_arn: str | None
     key_material_id: str | None
     reason: str = ""
+
+    @property
+    def wrapping(self) -> Wrapping | None:
+        """The key and its material; None for an envelope that can't be opened."""
+        return (self.key_arn, self.key_material_id) if self.key_arn else None
+
+
+_ANSWER = ("edk_prefix", "key_arn", "key_material_id", "reason")
+"""What is known of a digest, as the columns are called."""
 
 
 class AttributionCache:
@@ -80,8 +100,8 @@ class AttributionCache:
                 groups.setdefault(bytes(prefix), set()).add((key_arn, material))
         with self._lock:
             for answer in self._memory.values():
-                if answer.edk_prefix and answer.key_arn:
-                    groups.setdefault(answer.edk_prefix, set()).add((answer.key_arn, answer.key_material_id))
+                if answer.edk_prefix and answer.wrapping:
+                    groups.setdefault(answer.edk_prefix, set()).add(answer.wrapping)
         return {prefix: _once_a_key(wrappings) for prefix, wrappings in groups.items()}
 
     def about(self, connection: Connection, digests: Iterable[bytes]) -> Mapping[bytes, KnownAttribution]:
@@ -90,14 +110,11 @@ class AttributionCache:
         known: dict[bytes, KnownAttribution] = {}
         if wanted and self._stored("SELECT", connection):
             t = key_answer.c
-            rows = connection.execute(
-                select(t.envelope_digest, t.edk_prefix, t.key_arn, t.key_material_id, t.reason).where(
-                    t.envelope_digest == func.any(bindparam("digests", wanted, ARRAY(LargeBinary)))
-                )
-            )
-            for digest, prefix, key_arn, material, reason in rows:
+            asked_about = t.envelope_digest == func.any(bindparam("digests", wanted, ARRAY(LargeBinary)))
+            told = select(t.envelope_digest, *(t[name] for name in _ANSWER)).where(asked_about)
+            for digest, prefix, *rest in connection.execute(told):
                 known[bytes(digest)] = KnownAttribution(
-                    bytes(digest), bytes(prefix) if prefix else None, key_arn, material, reason
+                    bytes(digest), bytes(prefix) if prefix else None, *rest
                 )
         with self._lock:
             known.update({d: self._memory[d] for d in wanted if d in self._memory})
@@ -163,64 +180,24 @@ _MAY = text(
 def _upsert(connection: Connection, answers: list[KnownAttribution]) -> None:
     now = datetime.now(UTC)
     statement = insert(key_answer)
-    new = statement.excluded
-    statement = statement.on_conflict_do_update(
-        index_elements=["envelope_digest"],
-        set_={
-            "edk_prefix": new.edk_prefix,
-            "key_arn": new.key_arn,
-            "key_material_id": new.key_material_id,
-            "reason": new.reason,
-            "asked_at": new.asked_at,
-        },
-    )
+    newer = {name: statement.excluded[name] for name in (*_ANSWER, "asked_at")}
     connection.execute(
-        statement,
+        statement.on_conflict_do_update(index_elements=["envelope_digest"], set_=newer),
         [
-            {
-                "envelope_digest": a.digest,
-                "edk_prefix": a.edk_prefix,
-                "key_arn": a.key_arn,
-                "key_material_id": a.key_material_id,
-                "reason": a.reason,
-                "asked_at": now,
-            }
+            {"envelope_digest": a.digest, "asked_at": now, **{name: getattr(a, name) for name in _ANSWER}}
             for a in answers
         ],
     )
 
 
-def _as_select(answers: list[KnownAttribution]):  # type: ignore[no-untyped-def]  # the type of a select over unnest
-    def values(name: str, content: list[object], kind: object) -> object:
-        return bindparam(name, content, ARRAY(kind), unique=True)  # type: ignore[arg-type]
-
-    rows = (
-        func.unnest(
-            values("digests", [a.digest for a in answers], LargeBinary),
-            values("prefixes", [a.edk_prefix for a in answers], LargeBinary),
-            values("arns", [a.key_arn for a in answers], String),
-            values("materials", [a.key_material_id for a in answers], String),
-            values("reasons", [a.reason for a in answers], String),
-        )
-        .table_valued(
-            sql_column("digest", LargeBinary),
-            sql_column("edk_prefix", LargeBinary),
-            sql_column("key_arn", String),
-            sql_column("key_material_id", String),
-            sql_column("reason", String),
-        )
-        .render_derived(name="remembered")
-    )
+def _as_select(answers: list[KnownAttribution]) -> Select[Any]:
+    types = {"digest": LargeBinary, "edk_prefix": LargeBinary}
+    names = ("digest", *_ANSWER)
+    columns = {name: ([getattr(a, name) for a in answers], types.get(name, String)) for name in names}
+    rows = unnested("remembered", columns)
     return select(*_told(rows.c.digest, rows.c))
 
 
 def _told(digest: Any, c: Any) -> list[Any]:
     mark = func.substr(digest, 1, func.length(digest) - SHA256_BYTES, type_=LargeBinary)
-    return [
-        digest.label("digest"),
-        mark.label("mark"),
-        c.edk_prefix,
-        c.key_arn,
-        c.key_material_id,
-        c.reason,
-    ]
+    return [digest.label("digest"), mark.label("mark"), *(c[name] for name in _ANSWER)]

@@ -17,6 +17,7 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Engine,
+    Select,
     Subquery,
     bindparam,
     cast,
@@ -34,9 +35,8 @@ from sqlalchemy.dialects.postgresql import ARRAY, aggregate_order_by
 from crypto_core.database.connection.engine import connected
 from crypto_core.database.schema import job_chunk, job_token
 from crypto_core.database.state.jobs import LIVELY_SECONDS
-from crypto_core.database.tokens.column_selection import Picked
 from crypto_core.database.tokens.store import TokenScope, TokenStore
-from crypto_core.database.tokens.tables import TokenColumn
+from crypto_core.database.tokens.tables import Picked, TokenColumn
 from crypto_core.errors import LeaseLostError
 from crypto_core.references import TokenRef
 
@@ -58,6 +58,9 @@ class BatchCounts:
 
     def __add__(self, other: BatchCounts) -> BatchCounts:
         return BatchCounts(*(getattr(self, name) + getattr(other, name) for name in _COUNTS))
+
+    def __sub__(self, other: BatchCounts) -> BatchCounts:
+        return BatchCounts(*(getattr(self, name) - getattr(other, name) for name in _COUNTS))
 
 
 _COUNTS = tuple(f.name for f in fields(BatchCounts))
@@ -140,26 +143,10 @@ class ChunkStore:
             )
             before = func.lag(ends.c.id).over(order_by=ends.c.n)
             counted = ends.c.n - func.coalesce(func.lag(ends.c.n).over(order_by=ends.c.n), 0)
-            names = [
-                "job_id",
-                "wave",
-                "state",
-                "table_name",
-                "column_name",
-                "after_id",
-                "upto_id",
-                "expected",
-            ]
-            told: list[Any] = [
-                literal(job_id),
-                literal(wave),
-                literal("open"),
-                literal(table.name),
-                literal(column),
-            ]
-            chunks = select(*told, before, ends.c.id, counted).order_by(ends.c.n)
-            made = insert(job_chunk).from_select(names, chunks).returning(job_chunk.c.expected)
-            tokens += sum(connection.scalars(made))
+            new = _opened(job_id, wave, TokenColumn(table.name, column))
+            told: dict[str, Any] = {name: literal(value) for name, value in new.items()}
+            told |= {"after_id": before, "upto_id": ends.c.id, "expected": counted}
+            tokens += _made(connection, told, select(*told.values()).order_by(ends.c.n))
         return tokens
 
     def cut_listed(
@@ -169,18 +156,9 @@ class ChunkStore:
         tokens = 0
         for (table, column), group in groupby(sorted(set(refs)), key=lambda r: (r.table, r.column)):
             ids = [ref.row_id for ref in group]
-            rows = [
-                {
-                    "job_id": job_id,
-                    "wave": wave,
-                    "state": "open",
-                    "table_name": table,
-                    "column_name": column,
-                    "row_ids": ids[first : first + size],
-                    "expected": len(ids[first : first + size]),
-                }
-                for first in range(0, len(ids), size)
-            ]
+            new = _opened(job_id, wave, TokenColumn(table, column))
+            parts = (ids[first : first + size] for first in range(0, len(ids), size))
+            rows = [new | {"row_ids": part, "expected": len(part)} for part in parts]
             connection.execute(insert(job_chunk), rows)
             tokens += len(ids)
         return tokens
@@ -192,17 +170,11 @@ class ChunkStore:
         inside = _left(job_id, picked)
         part = (inside.c.n - 1) // size
         ids = func.array_agg(aggregate_order_by(inside.c.id, inside.c.n), type_=ARRAY(SqlText))
-        told: list[Any] = [
-            literal(job_id),
-            literal(wave),
-            literal("open"),
-            literal(picked.column.table),
-            literal(picked.column.column),
-        ]
-        names = ["job_id", "wave", "state", "table_name", "column_name", "row_ids", "expected"]
-        chunks = select(*told, ids, func.count()).select_from(inside).group_by(part).order_by(part)
-        made = insert(job_chunk).from_select(names, chunks).returning(job_chunk.c.expected)
-        return sum(connection.scalars(made))
+        new = _opened(job_id, wave, picked.column)
+        told: dict[str, Any] = {name: literal(value) for name, value in new.items()}
+        told |= {"row_ids": ids, "expected": func.count()}
+        chunks = select(*told.values()).select_from(inside).group_by(part).order_by(part)
+        return _made(connection, told, chunks)
 
     def count_picked(self, connection: Connection, job_id: int, picked: Picked) -> int:
         """Return how many of these tokens there are, but for those that the job can't write."""
@@ -247,28 +219,20 @@ class ChunkStore:
 
         `position` is the last id up to which every token is finished, None for as it was.
         """
-        c = job_chunk.c
-        changes = {name: c[name] + number for name in _COUNTS if (number := getattr(counted, name))}
-        if position is not None:
-            changes["position"] = literal(position)
-        self._fenced(connection, chunk, changes or {"position": c.position})
+        changes = _added(counted, position)
+        self._fenced(connection, chunk, changes or {"position": job_chunk.c.position})
 
     def finish(self, chunk: Chunk, counted: BatchCounts) -> None:
         """Tell that a chunk is done. Raises LeaseLostError."""
-        c = job_chunk.c
-        changes = {name: c[name] + getattr(counted, name) for name in _COUNTS}
+        changes = _added(counted) | {"state": "done", "lease_until": None}
         with connected(self._engine, write=True) as connection:
-            self._fenced(connection, chunk, changes | {"state": "done", "lease_until": None})
+            self._fenced(connection, chunk, changes)
 
     def release(self, chunk: Chunk, position: str | None, counted: BatchCounts) -> None:
         """Give a chunk back, to be gone on with by whoever claims it. Raises LeaseLostError."""
-        c = job_chunk.c
-        changes = {name: c[name] + getattr(counted, name) for name in _COUNTS}
-        changes |= {"state": "open", "runner_id": None, "lease_until": None}
+        changes = _added(counted, position) | {"state": "open", "runner_id": None, "lease_until": None}
         with connected(self._engine, write=True) as connection:
-            self._fenced(
-                connection, chunk, changes | ({} if position is None else {"position": literal(position)})
-            )
+            self._fenced(connection, chunk, changes)
 
     def left(self, connection: Connection, job_id: int) -> int:
         """Return how many chunks of a job are not done."""
@@ -285,6 +249,25 @@ class ChunkStore:
     def _fenced(self, connection: Connection, chunk: Chunk, changes: dict[str, object]) -> None:
         if not connection.execute(update(job_chunk).where(*_mine(chunk)).values(changes)).rowcount:
             raise _lost(chunk)
+
+
+def _opened(job_id: int, wave: int, column: TokenColumn) -> dict[str, Any]:
+    """What every chunk begins with, by column."""
+    of = {"table_name": column.table, "column_name": column.column}
+    return {"job_id": job_id, "wave": wave, "state": "open", **of}
+
+
+def _made(connection: Connection, names: Iterable[str], chunks: Select[Any]) -> int:
+    """Make the chunks that a statement gives; returns how many tokens they have."""
+    made = insert(job_chunk).from_select(list(names), chunks).returning(job_chunk.c.expected)
+    return sum(connection.scalars(made))
+
+
+def _added(counted: BatchCounts, position: str | None = None) -> dict[str, Any]:
+    """What changes in a chunk by a batch."""
+    c = job_chunk.c
+    changes: dict[str, Any] = {n: c[n] + more for n in _COUNTS if (more := getattr(counted, n))}
+    return changes | ({} if position is None else {"position": literal(position)})
 
 
 def _mine(chunk: Chunk) -> tuple[ColumnElement[bool], ...]:

@@ -8,7 +8,7 @@ between. Nothing is decoded before its alphabet is checked, so a corrupt row can
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import (
@@ -30,6 +30,7 @@ from sqlalchemy import (
 from sqlalchemy import Text as SqlText
 from sqlalchemy import column as sql_column
 from sqlalchemy import table as sql_table
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.sql.expression import TableClause
 from sqlalchemy.types import NullType
 
@@ -210,6 +211,15 @@ def id_in(table: TokenTable, source: Any, ids: Sequence[str]) -> ColumnElement[b
         bindparam("ids", listed, NullType(), unique=True)
     )
     return result
+
+
+def unnested(name: str, columns: Mapping[str, tuple[Sequence[Any], Any]]) -> Any:
+    """Values as rows called `name`: of each column its values and their type, as one parameter."""
+    arrays = (
+        bindparam(column, values, ARRAY(type_), unique=True) for column, (values, type_) in columns.items()
+    )
+    typed = (sql_column(column, type_) for column, (_, type_) in columns.items())
+    return func.unnest(*arrays).table_valued(*typed).render_derived(name=name)
 
 
 def _array(texts: Sequence[str]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from threading import Event
@@ -15,7 +16,6 @@ from crypto_core.cancelling import stop_if
 from crypto_core.database.connection.engine import connected
 from crypto_core.database.tokens.attribution_cache import AttributionCache, KnownAttribution, Wrapping
 from crypto_core.database.tokens.catalogue import Catalogue, LiveCatalogue
-from crypto_core.database.tokens.column_selection import Picked
 from crypto_core.database.tokens.expressions import format_of, id_in
 from crypto_core.database.tokens.inventory_expressions import FIELDS, ColumnPlace, has_format, places_of
 from crypto_core.database.tokens.inventory_filter_sql import Matcher, asks_for_evidence, asks_for_keys
@@ -24,7 +24,7 @@ from crypto_core.database.tokens.orders import ORDERS, SortKey, needs_keys
 from crypto_core.database.tokens.surveying import Surveyor, read_together, source_of
 from crypto_core.database.tokens.surveys import Surveys
 from crypto_core.database.tokens.table_scan import Position, Search, Walker
-from crypto_core.database.tokens.tables import TokenColumn
+from crypto_core.database.tokens.tables import Picked, TokenColumn
 from crypto_core.envelope import Format
 from crypto_core.errors import InvalidReferenceError, RowVanishedError
 from crypto_core.findings.severity import FORMAT_SEVERITY, Severity
@@ -120,20 +120,15 @@ class Inventory:
         Raises DatabaseError too.
         """
         sort = _sort(query)
-        terms = parse_filter(query.filter, FIELDS)
-        aliases = self._known_aliases(terms)
         places = self._places()
-        # Where a list is looked at anew, what was counted before is not to hide what has come since.
-        if start is None or inclusive:
-            number, survey = self._surveys.begin(query)
-        else:
-            number = int(start.values[-1])
-            survey = self._surveys.of(number)
-        at = _position(start, places) if start is not None else None
-        with connected(self._snapshots, cancelled=cancelled) as connection:
-            groups = self._answers.by_group(connection)
-            keys = self._key_view(connection, terms, groups, sort)
-            matcher = Matcher(terms, keys, aliases)
+        with self._matching(query.filter, sort, cancelled) as (connection, groups, keys, matcher):
+            # Where a list is looked at anew, what was counted before is not to hide what has come since.
+            if start is None or inclusive:
+                number, survey = self._surveys.begin(query)
+            else:
+                number = int(start.values[-1])
+                survey = self._surveys.of(number)
+            at = _position(start, places) if start is not None else None
             walker = Walker(connection, places, ORDERS[sort], matcher, keys, survey, cancelled)
             # The reference is itself what breaks ties: from the end, it is the walk that turns around.
             turned = sort is SortKey.REFERENCE and query.descending
@@ -160,14 +155,10 @@ class Inventory:
         Once after the beginning of a list it counts by the list's own values: its pages need that then.
         """
         sort = _sort(query)
-        terms = parse_filter(query.filter, FIELDS)
-        aliases = self._known_aliases(terms)
         survey = self._surveys.uncounted(query)
         surveyed = survey is not None and (survey.known or (ORDERS[sort].few and not needs_keys(sort)))
-        with connected(self._snapshots, cancelled=cancelled) as connection:
-            groups = self._answers.by_group(connection)
-            keys = self._key_view(connection, terms, groups, sort if surveyed else None)
-            matcher = Matcher(terms, keys, aliases)
+        matching = self._matching(query.filter, sort if surveyed else None, cancelled)
+        with matching as (connection, _, keys, matcher):
             if survey is not None and surveyed:
                 places = [p for p in self._places() if not matcher.excludes(p)]
                 Surveyor(connection, ORDERS[sort], matcher, keys, cancelled).take(survey, places)
@@ -192,16 +183,10 @@ class Inventory:
 
         Raises as `page`.
         """
-        terms = parse_filter(filter_, FIELDS)
-        aliases = self._known_aliases(terms)
         tallies: dict[str, dict[Format, int]] = {}
-        with connected(self._snapshots, cancelled=cancelled) as connection:
-            keys = self._key_view(connection, terms, self._answers.by_group(connection))
-            matcher = Matcher(terms, keys, aliases)
-            for place in self._places():
+        with self._matching(filter_, None, cancelled) as (connection, _, keys, matcher):
+            for place in self._left_by(matcher):
                 stop_if(cancelled)
-                if matcher.excludes(place):
-                    continue
                 format_ = format_of(place.stored)
                 counted = select(format_.label("format"), func.count())
                 counted = counted.select_from(keys.joined(place.source, place.stored))
@@ -216,35 +201,24 @@ class Inventory:
 
         It goes by what is known of keys now. Raises as `page`.
         """
-        terms = parse_filter(filter_, FIELDS)
-        aliases = self._known_aliases(terms)
-        with connected(self._snapshots) as connection:
-            keys = self._key_view(connection, terms, self._answers.by_group(connection))
-        matcher = Matcher(terms, keys, aliases)
-        return tuple(
-            Picked(
-                TokenColumn(place.table.name, place.column),
-                select(place.id.label("id"))
-                .select_from(keys.joined(place.source, place.stored))
-                .where(matcher.passing(place), has_format(place.stored, formats)),
+        with self._matching(filter_) as (_, _, keys, matcher):
+            return tuple(
+                Picked(
+                    TokenColumn(place.table.name, place.column),
+                    select(place.id.label("id"))
+                    .select_from(keys.joined(place.source, place.stored))
+                    .where(matcher.passing(place), has_format(place.stored, formats)),
+                )
+                for place in self._left_by(matcher)
             )
-            for place in self._places()
-            if not matcher.excludes(place)
-        )
 
     def references(self, filter_: str, *, cancelled: Event | None = None) -> Iterator[list[TokenRef]]:
         """Give, page by page, every token that a filter lets through at this moment, by column and id.
 
         Raises as `page`.
         """
-        terms = parse_filter(filter_, FIELDS)
-        aliases = self._known_aliases(terms)
-        with connected(self._snapshots, cancelled=cancelled) as connection:
-            keys = self._key_view(connection, terms, self._answers.by_group(connection))
-            matcher = Matcher(terms, keys, aliases)
-            for place in self._places():
-                if matcher.excludes(place):
-                    continue
+        with self._matching(filter_, None, cancelled) as (connection, _, keys, matcher):
+            for place in self._left_by(matcher):
                 tokens = keys.joined(place.source, place.stored)
                 statement = select(place.id).select_from(tokens).where(matcher.passing(place))
                 statement = statement.order_by(place.id).limit(_REFERENCES)
@@ -277,9 +251,21 @@ class Inventory:
             raise RowVanishedError(f"{ref}: there is no such row, or it holds no token.")
         return rows[0]
 
-    def _known_aliases(self, terms: Sequence[Term]) -> Mapping[str, Sequence[str]]:
-        """The aliases of keys, where a filter may name one. KMS may be slow: hold no connection meanwhile."""
-        return self._aliases() if any(term.field == "key" for term in terms) else {}
+    @contextmanager
+    def _matching(
+        self, filter_: str, sort: SortKey | None = None, cancelled: Event | None = None
+    ) -> Iterator[tuple[Connection, dict[bytes, frozenset[Wrapping]], KeyView, Matcher]]:
+        """One moment of the database: its groups of wrappings, what is known of keys, and the filter."""
+        terms = parse_filter(filter_, FIELDS)
+        # Where the filter may name a key. KMS may be slow: hold no connection meanwhile.
+        aliases = self._aliases() if any(term.field == "key" for term in terms) else {}
+        with connected(self._snapshots, cancelled=cancelled) as connection:
+            groups = self._answers.by_group(connection)
+            keys = self._key_view(connection, terms, groups, sort)
+            yield connection, groups, keys, Matcher(terms, keys, aliases)
+
+    def _left_by(self, matcher: Matcher) -> Iterator[ColumnPlace]:
+        return (place for place in self._places() if not matcher.excludes(place))
 
     def _places(self) -> tuple[ColumnPlace, ...]:
         """The token columns that the catalogue has now."""
@@ -295,7 +281,7 @@ class Inventory:
         connection: Connection,
         terms: Sequence[Term],
         groups: Mapping[bytes, frozenset[Wrapping]],
-        sort: SortKey | None = None,
+        sort: SortKey | None,
     ) -> KeyView:
         """What the query needs to know of the keys; as little as it can do with."""
         if not (asks_for_keys(terms) or (sort is not None and needs_keys(sort))):
@@ -337,8 +323,8 @@ def _row(
     evidence, wrapping = Evidence.UNKNOWN, None
     prefix = row.edk_prefix
     if answer is not None:
-        if answer.key_arn:
-            evidence, wrapping = Evidence.VERIFIED, (answer.key_arn, answer.key_material_id)
+        if answer.wrapping:
+            evidence, wrapping = Evidence.VERIFIED, answer.wrapping
     elif prefix is not None and (group := known.get(bytes(prefix))):
         if len(group) > 1:
             evidence = Evidence.CONFLICT

@@ -8,7 +8,7 @@ keydeck.envelope_backup in the same transaction; a plaintext or dev value is nev
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from threading import Event
@@ -31,7 +31,6 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy import Text as SqlText
-from sqlalchemy import column as sql_column
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.types import NullType
 
@@ -48,6 +47,7 @@ from crypto_core.database.tokens.expressions import (
     id_in,
     id_text,
     table_of,
+    unnested,
 )
 from crypto_core.database.tokens.key_expressions import in_groups
 from crypto_core.database.tokens.tables import TokenColumn, TokenTable
@@ -91,6 +91,29 @@ class TokenScope:
     key_arns: frozenset[str] = frozenset()
     edk_prefixes: tuple[bytes | None, ...] | None = None
     unasked: bool = False
+
+    def as_json(self) -> dict[str, Any]:
+        """The scope as a job keeps it, without its references, which the job's chunks list."""
+        prefixes = self.edk_prefixes
+        return {
+            "formats": sorted(f.value for f in self.formats),
+            "key_arns": sorted(self.key_arns),
+            "edk_prefixes": None if prefixes is None else [p if p is None else p.hex() for p in prefixes],
+            "unasked": self.unasked,
+        }
+
+    @classmethod
+    def from_json(cls, told: Mapping[str, Any]) -> TokenScope:
+        """Return the scope that `as_json` has told."""
+        prefixes = told["edk_prefixes"]
+        return cls(
+            frozenset(map(Format, told["formats"])),
+            key_arns=frozenset(told["key_arns"]),
+            edk_prefixes=None
+            if prefixes is None
+            else tuple(p if p is None else bytes.fromhex(p) for p in prefixes),
+            unasked=bool(told["unasked"]),
+        )
 
 
 class TokenStore:
@@ -184,7 +207,7 @@ class TokenStore:
                 if not rows:
                     break
                 after = rows[-1].position
-                yield _tokens(table.name, column, ((row[0], row[1]) for row in rows))
+                yield _tokens(table.name, column, rows)
                 if len(rows) < size:
                     break
 
@@ -197,7 +220,7 @@ class TokenStore:
                 with connected(self._engine) as connection:
                     rows = connection.execute(statement.order_by(source.c[table.id_column])).all()
                 if rows:
-                    yield _tokens(table.name, column, ((row[0], row[1]) for row in rows))
+                    yield _tokens(table.name, column, rows)
 
     def page(
         self, scope: TokenScope, of: TokenColumn, after: str | None, upto: str | None, *, size: int
@@ -220,19 +243,13 @@ class TokenStore:
                 .limit(size)
             )
             with connected(self._engine) as connection:
-                return _tokens(
-                    table.name, column, ((row[0], row[1]) for row in connection.execute(statement))
-                )
+                return _tokens(table.name, column, connection.execute(statement))
         return []
 
     def among(self, scope: TokenScope, of: TokenColumn, ids: Sequence[str]) -> list[StoredToken]:
         """Return those tokens of one column, of rows with these ids, that are in the scope now."""
-        found: list[StoredToken] = []
-        if ids:
-            refs = tuple(TokenRef(of.table, of.column, row_id) for row_id in ids)
-            for page in self._listed(scope, refs, len(refs)):
-                found += page
-        return found
+        refs = [TokenRef(of.table, of.column, row_id) for row_id in ids]
+        return next(self._listed(scope, refs, len(refs)), []) if refs else []
 
     def written_in(self, run_id: UUID, digests: Sequence[bytes]) -> frozenset[bytes]:
         """Return those of some values' digests that a run has written."""
@@ -266,14 +283,13 @@ class TokenStore:
             )
         written: set[TokenRef] = set()
         locked: dict[str, frozenset[str]] = {}
+        catalogue = self._catalogue()
         with connected(self._engine, write=True) as connection:
             for table_name in sorted({table_name for table_name, _ in by_column}):
                 ids = {r.old.ref.row_id for r in replacements if r.old.ref.table == table_name}
-                locked[table_name] = _lock(
-                    connection, self._catalogue().table(table_name), sorted(ids), wait=wait
-                )
+                locked[table_name] = _lock(connection, catalogue.table(table_name), sorted(ids), wait=wait)
             for (table_name, column), all_of_it in sorted(by_column.items()):
-                table = self._catalogue().table(table_name)
+                table = catalogue.table(table_name)
                 group = [r for r in all_of_it if r.old.ref.row_id in locked[table_name]]
                 matched = set(_swap(connection, table, column, group)) if group else set()
                 swapped = [r for r in group if r.old.ref.row_id in matched]
@@ -337,11 +353,12 @@ def digest(stored: str) -> bytes:
 
 
 def _tokens(table: str, column: str, rows: Iterable[Any]) -> list[StoredToken]:
+    """Tokens from rows that begin with an id and the stored value."""
     return [
         StoredToken(
             TokenRef(table, column, row_id), classify(stored).format, Secret.of(stored), digest(stored)
         )
-        for row_id, stored in rows
+        for row_id, stored, *_ in rows
     ]
 
 
@@ -362,21 +379,12 @@ def _swap(
     source = table_of(table)
     stored = source.c[column]
     identifier = id_text(table, source)
-
-    def array(name: str, values: Sequence[object], kind: Any) -> Any:
-        return bindparam(name, values, ARRAY(kind), unique=True)
-
-    new = (
-        func.unnest(
-            array("ids", [r.old.ref.row_id for r in replacements], SqlText),
-            array("digests", [r.old.digest for r in replacements], LargeBinary),
-            array("envelopes", [r.stored for r in replacements], SqlText),
-        )
-        .table_valued(
-            sql_column("id", SqlText), sql_column("digest", LargeBinary), sql_column("envelope", SqlText)
-        )
-        .render_derived(name="new")
-    )
+    columns: dict[str, tuple[list[Any], Any]] = {
+        "id": ([r.old.ref.row_id for r in replacements], SqlText),
+        "digest": ([r.old.digest for r in replacements], LargeBinary),
+        "envelope": ([r.stored for r in replacements], SqlText),
+    }
+    new = unnested("new", columns)
     matches = id_in(table, source, [r.old.ref.row_id for r in replacements])
     statement = (
         update(source)
@@ -401,12 +409,7 @@ def _back_up(connection: Connection, run_id: UUID, verb: str, replacements: Sequ
         "key_material_id": ([r.source.key_material_id if r.source else None for r in kept], SqlText),
         "written_digest": ([digest(r.stored) for r in kept], LargeBinary),
     }
-    arrays = (bindparam(name, values, ARRAY(kind), unique=True) for name, (values, kind) in columns.items())
-    rows = (
-        func.unnest(*arrays)
-        .table_valued(*(sql_column(name, kind) for name, (_, kind) in columns.items()))
-        .render_derived(name="kept")
-    )
+    rows = unnested("kept", columns)
     same: list[Any] = [literal(run_id), literal(verb), func.statement_timestamp()]
     told = select(*same, *(rows.c[name] for name in columns))
     connection.execute(insert(envelope_backup).from_select(["run_id", "verb", "replaced_at", *columns], told))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +44,18 @@ class TokenColumn:
 
     def __str__(self) -> str:
         return f"{self.table}.{self.column}"
+
+
+@dataclass(frozen=True, slots=True)
+class Picked:
+    """Tokens of one column that something has picked, as SQL: to be counted or listed where they are.
+
+    `ids` selects the rows' ids, as "id", in their own type; `but` are ids as text that are left out.
+    """
+
+    column: TokenColumn
+    ids: Any
+    but: tuple[str, ...] = ()
 
 
 PLATFORM_TABLES: tuple[TokenTable, ...] = (

@@ -19,9 +19,8 @@ from sqlalchemy import Connection, func, select
 
 from crypto_core.database.connection.engine import connected
 from crypto_core.database.state.jobs import DONE, FAILED, RUNNING, JobRow
-from crypto_core.database.tokens.column_selection import Picked
-from crypto_core.database.tokens.scopes import scope_as_json
 from crypto_core.database.tokens.store import TokenScope
+from crypto_core.database.tokens.tables import Picked
 from crypto_core.errors import KmsError, RefusedError
 from crypto_core.guard.outcome import Outcome
 from crypto_core.key_names import same_key
@@ -132,7 +131,7 @@ class Closer:
                 return Closing.ENDED
 
             def cut(wave: int) -> int:
-                self._jobs.set(job.id, connection, scope=scope_as_json(rest.scope))
+                self._jobs.set(job.id, connection, scope=rest.scope.as_json())
                 return rest.cut(wave)
 
             self._wave(connection, job, actor, told, cut)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from threading import Lock
 
 from crypto_core.database.tokens.chunks import BatchCounts
@@ -49,13 +49,7 @@ class Outstanding:
     def count(self, *, changed: int = 0, conflicts: int = 0, kms_calls: int = 0) -> None:
         """Count what is written down with the next batch."""
         with self._lock:
-            before = self._counted
-            self._counted = replace(
-                before,
-                changed=before.changed + changed,
-                conflicts=before.conflicts + conflicts,
-                kms_calls=before.kms_calls + kms_calls,
-            )
+            self._counted += BatchCounts(changed=changed, conflicts=conflicts, kms_calls=kms_calls)
 
     def counted(self) -> BatchCounts:
         """Return what has been counted since `written_down`."""
@@ -65,10 +59,4 @@ class Outstanding:
     def written_down(self, counted: BatchCounts) -> None:
         """Forget what has been written down."""
         with self._lock:
-            before = self._counted
-            self._counted = replace(
-                before,
-                changed=before.changed - counted.changed,
-                conflicts=before.conflicts - counted.conflicts,
-                kms_calls=before.kms_calls - counted.kms_calls,
-            )
+            self._counted -= counted

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from threading import Event
 
 from crypto_core.cancelling import stop_if
-from crypto_core.database.tokens.column_selection import Picked
 from crypto_core.database.tokens.store import TokenStore
-from crypto_core.envelope import Format
+from crypto_core.database.tokens.tables import Picked
 from crypto_core.key_names import region_of, same_key
 from crypto_core.reencryption.bulk.quota import DEFAULT_SHARE, dollars, quota_of
 from crypto_core.reencryption.filter_selection import of_formats
@@ -18,6 +16,7 @@ from crypto_core.reencryption.jobs.final_census import scope_formats
 from crypto_core.reencryption.jobs.model import JobOptions, JobPlan, calls_per_token
 from crypto_core.reencryption.jobs.ports import CompareAccess
 from crypto_core.reencryption.plan import Plan, Selection, Unwritten, Verb
+from crypto_core.reencryption.plan_steps import by_column, by_format
 from crypto_core.reencryption.planner import Planner
 from crypto_core.text.counting import counted
 
@@ -43,7 +42,7 @@ class JobPlanner:
         self._in_use = in_use
         self._quota = quota
 
-    def plan(
+    def plan_tokens(
         self,
         verb: Verb,
         selection: Selection,
@@ -51,28 +50,8 @@ class JobPlanner:
         options: JobOptions,
         *,
         cancelled: Event | None = None,
-    ) -> JobPlan:
-        """Return what would happen. Nothing is changed.
-
-        Raises as Planner.plan_tokens, and InterruptedRunError once `cancelled` is set.
-        """
-        return self._taking(self._plan(verb, selection, target, options, cancelled), options, cancelled)
-
-    def plan_fitting(
-        self, verb: Verb, selection: Selection, target: str, options: JobOptions, *, few: int
-    ) -> JobPlan | Plan:
-        """Return what would happen: up to `few` tokens need no job. Raises as Planner.plan_tokens."""
-        plan = self._plan(verb, selection, target, options, None)
-        return plan if plan.tokens <= few else self._taking(plan, options, None)
-
-    def _plan(
-        self,
-        verb: Verb,
-        selection: Selection,
-        target: str,
-        options: JobOptions,
-        cancelled: Event | None,
     ) -> Plan:
+        """Return what would happen to the tokens, however many. Nothing is changed. Raises as Planner."""
         downgrade = options.allow_downgrade
         return self._planner.plan_tokens(
             verb, selection, target, allow_downgrade=downgrade, many=True, cancelled=cancelled
@@ -82,8 +61,8 @@ class JobPlanner:
         """Give the tokens of a plan that does not list them. Raises InvalidFilterError, DatabaseError."""
         return self._planner.filtered(plan.selection).picked(plan.scope.formats)
 
-    def _taking(self, plan: Plan, options: JobOptions, cancelled: Event | None) -> JobPlan:
-        """The plan, with what it takes as a job."""
+    def plan_job(self, plan: Plan, options: JobOptions, *, cancelled: Event | None = None) -> JobPlan:
+        """Return the plan with what it takes as a job. Raises InterruptedRunError once `cancelled` is set."""
         verb = plan.verb
         if verb is Verb.REWRAP and any(f.names_key and n for f, n in plan.by_format.items()):
             plan = self._without_bound(plan)
@@ -120,16 +99,14 @@ class JobPlanner:
             tally = of_formats(self._planner.filtered(plan.selection).tally(), scope.formats)
         else:
             tally = self._store.tally(scope)
-        by_format = Counter[Format]()
-        for formats in tally.values():
-            by_format.update(formats)
+        formats = by_format(tally)
         bound = ((f, n) for f, n in plan.by_format.items() if f.names_key and n)
         stays = tuple(Unwritten(counted(number, f"{f} envelope"), _STAYS) for f, number in bound)
         return replace(
             plan,
             scope=scope,
-            tokens=by_format.total(),
-            by_column={column: sum(formats.values()) for column, formats in tally.items()},
-            by_format=by_format,
+            tokens=formats.total(),
+            by_column=by_column(tally),
+            by_format=formats,
             refused=(*plan.refused, *stays),
         )

@@ -26,7 +26,7 @@ from crypto_core.keyring.kms_keyring import KmsKeyring
 from crypto_core.reencryption.bulk.ports import Outcome, Poison, Sealed, TokenPages, TokenSink, TokenTask
 from crypto_core.reencryption.bulk.watch import CallSample
 from crypto_core.reencryption.jobs.ports import ChunkWork, OpenRestoring
-from crypto_core.reencryption.patience import Patience, is_passing
+from crypto_core.reencryption.patience import ask_patiently
 
 BATCH = 100
 WORKERS = 16
@@ -61,25 +61,14 @@ class Restoring:
     def _batch(self, tokens: Sequence[StoredToken], sink: TokenSink, order: TokenTask, stop: Event) -> None:
         kept = previous(self._engine, self._run_id, [t.digest for t in tokens])
         named = [order.target, *([order.source] if order.source else [])]
-        cipher = TokenCipher(self._keyring.trusting(*named))
-        patience = Patience(stop)
+        ask = partial(self._one, TokenCipher(self._keyring.trusting(*named)), kept)
         todo = [t for t in tokens if t.digest in kept]
-        while todo and not stop.is_set():
-            asked = list(self._pool.map(partial(self._one, cipher, kept, stop), todo))
+        rounds: Iterator[list[Outcome]] = ask_patiently(self._pool, ask, todo, stop)
+        for outcomes in rounds:
             # Whatever changed meanwhile is newer: it stays.
-            sink.commit([one for one in asked if isinstance(one, Sealed | Poison)])
-            failed = [one for one in asked if isinstance(one, KmsError)]
-            todo = [token for token, one in zip(todo, asked, strict=True) if isinstance(one, KmsError)]
-            if failed and not (is_passing(failed[0]) and patience.wait(progress=len(failed) < len(asked))):
-                if stop.is_set():
-                    return
-                raise failed[0]
+            sink.commit(outcomes)
 
-    def _one(
-        self, cipher: TokenCipher, kept: dict[bytes, str], stop: Event, token: StoredToken
-    ) -> Outcome | KmsError | None:
-        if stop.is_set():
-            return None
+    def _one(self, cipher: TokenCipher, kept: dict[bytes, str], token: StoredToken) -> Outcome | KmsError:
         before = kept[token.digest]
         try:
             now = cipher.open(token.value.reveal(), ref=token.ref)

@@ -15,8 +15,7 @@ from sqlalchemy import Connection
 from crypto_core.database.connection.engine import connected
 from crypto_core.database.state.jobs import FAILED, RUNNING, JobRow
 from crypto_core.database.tokens.chunks import Chunk
-from crypto_core.database.tokens.scopes import scope_from_json
-from crypto_core.database.tokens.store import StoredToken
+from crypto_core.database.tokens.store import StoredToken, TokenScope
 from crypto_core.envelope import Format
 from crypto_core.errors import DatabaseError, KeydeckError, KmsError, LeaseLostError
 from crypto_core.guard.outcome import Outcome
@@ -131,7 +130,7 @@ class JobRunner:
             parts.unwritable,
             job.run_id,
             job.verb,
-            scope_from_json(job.scope),
+            TokenScope.from_json(job.scope),
             Endurance(heart.halt),
             partial(self._elsewhere, order),
             partial(self._tell_references, job, actor) if order.verb is Verb.ENCRYPT else None,

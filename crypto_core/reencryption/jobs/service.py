@@ -23,7 +23,6 @@ from crypto_core.database.state.jobs import (
     JobDraft,
     JobRow,
 )
-from crypto_core.database.tokens.scopes import scope_as_json
 from crypto_core.errors import (
     DatabaseError,
     JobError,
@@ -85,23 +84,27 @@ class JobService:
 
         Raises RefusedError, InvalidReferenceError, KmsError, DatabaseError.
         """
-        plan, notes = self._guard.plan(
-            verb.value,
-            str(selection),
-            lambda: self._planner.plan(verb, selection, target, options, cancelled=cancelled),
-            _told,
-            {"to": target},
-        )
+
+        def job() -> JobPlan:
+            tokens = self._planner.plan_tokens(verb, selection, target, options, cancelled=cancelled)
+            return self._planner.plan_job(tokens, options, cancelled=cancelled)
+
+        plan, notes = self._guard.plan(verb.value, str(selection), job, _told, {"to": target})
         return _with_notes(plan, notes)
 
     def plan_fitting(
         self, verb: Verb, selection: Selection, target: str, options: JobOptions, *, few: int = FEW
     ) -> JobPlan | Plan:
         """Return what would happen, as a job for more than `few` tokens; journaled once. Raises as `plan`."""
+
+        def fitting() -> JobPlan | Plan:
+            tokens = self._planner.plan_tokens(verb, selection, target, options)
+            return self._planner.plan_job(tokens, options) if tokens.tokens > few else tokens
+
         plan, notes = self._guard.plan(
             verb.value,
             str(selection),
-            lambda: self._planner.plan_fitting(verb, selection, target, options, few=few),
+            fitting,
             lambda plan: _told(plan) if isinstance(plan, JobPlan) else plan.as_json(),
             {"to": target},
         )
@@ -133,7 +136,7 @@ class JobService:
                 run_id=run.id,
                 verb=what.verb.value,
                 selection=str(what.selection),
-                scope=scope_as_json(what.scope),
+                scope=what.scope.as_json(),
                 source_key_arn=what.source_key_arn,
                 target_key_arn=what.target_key_arn,
                 write_format=what.write_format.value,

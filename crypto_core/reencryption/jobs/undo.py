@@ -13,7 +13,6 @@ from typing import Any
 from crypto_core.database.connection.engine import connected
 from crypto_core.database.state.jobs import CANCELLED, DONE, JobDraft, JobRow
 from crypto_core.database.tokens import backups
-from crypto_core.database.tokens.scopes import scope_as_json
 from crypto_core.database.tokens.store import TokenScope
 from crypto_core.envelope import ENVELOPE_FORMATS
 from crypto_core.errors import DatabaseError, RefusedError
@@ -236,7 +235,7 @@ def _draft(undone: JobRow, plan: RestorePlan, actor: str, run: Run) -> JobDraft:
         run_id=run.id,
         verb=undone.verb,
         selection=f"{counted(plan.tokens, 'token')} of job {plan.job}, as before it",
-        scope=scope_as_json(TokenScope(frozenset(ENVELOPE_FORMATS))),
+        scope=TokenScope(frozenset(ENVELOPE_FORMATS)).as_json(),
         source_key_arn=undone.target_key_arn,
         target_key_arn=undone.source_key_arn or undone.target_key_arn,
         write_format=undone.write_format,

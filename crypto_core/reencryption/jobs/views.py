@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import fields
 from datetime import datetime
 
 from crypto_core.database.state.jobs import LIVELY_SECONDS, JobCounts, JobRow, RunnerRow
@@ -24,19 +25,7 @@ def job_view(row: JobRow, counts: JobCounts, runners: Sequence[RunnerRow]) -> Jo
         rate = counts.done / seconds
     remaining = 0 if state is JobState.DONE else counts.left
     return JobView(
-        job=Job(
-            row.id,
-            row.run_id,
-            Verb(row.verb),
-            row.selection,
-            row.source_key_arn,
-            row.target_key_arn,
-            row.planned,
-            row.created_at,
-            row.created_by,
-            row.host,
-            row.restores,
-        ),
+        job=Job(**{f.name: getattr(row, f.name) for f in fields(Job)} | {"verb": Verb(row.verb)}),
         state=state,
         why=row.why,
         wave=row.wave,

@@ -18,13 +18,14 @@ from crypto_core.cancelling import stop_if
 from crypto_core.cipher import SealedToken, TokenCipher
 from crypto_core.database.state.installation import require_schemas
 from crypto_core.database.state.journal import Journal
-from crypto_core.database.tokens.attribution_cache import AttributionCache, KnownAttribution
+from crypto_core.database.tokens.attribution import answer_about
+from crypto_core.database.tokens.attribution_cache import AttributionCache
 from crypto_core.database.tokens.catalogue import LiveCatalogue
 from crypto_core.database.tokens.inventory import Inventory
 from crypto_core.database.tokens.opening import ValueOpener
 from crypto_core.database.tokens.store import Replacement, StoredToken, TokenStore, digest
 from crypto_core.database.tokens.tables import TokenColumn
-from crypto_core.envelope import Format, at_least, parse
+from crypto_core.envelope import Format, at_least
 from crypto_core.errors import (
     DatabaseError,
     KmsAccessDeniedError,
@@ -301,7 +302,7 @@ class TokenEntering:
 
         if not self._store.write(run.id, VERB, [Replacement(old, sealed.stored, source)], within=journal):
             raise _changed(plan.ref)
-        self._remember(sealed)
+        self._answers.remember([answer_about(sealed.stored, sealed.wrapped_by)])
         return sealed
 
     def _is_there(self, ref: TokenRef, sealed: SealedToken) -> bool | None:
@@ -312,13 +313,6 @@ class TokenEntering:
             return False
         except DatabaseError:
             return None
-
-    def _remember(self, sealed: SealedToken) -> None:
-        key = sealed.wrapped_by
-        prefix = parse(sealed.stored).edk_prefix
-        self._answers.remember(
-            [KnownAttribution(digest(sealed.stored), prefix, key.key_arn, key.key_material_id)]
-        )
 
 
 def _digest(plan: EntryPlan, token: Secret) -> str:

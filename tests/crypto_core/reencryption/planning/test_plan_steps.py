@@ -120,7 +120,9 @@ def test_a_source_that_cannot_be_opened_is_refused_with_the_reason_and_its_cause
     steps.check_source(under_old())
     steps.check_source(under_old(state="Disabled", tokens=0))
     steps.check_source(under_old(state=None))
-    with pytest.raises(RefusedError, match=r"^3 tokens under .* can't be opened: the key is Disabled\. Enable"):
+    with pytest.raises(
+        RefusedError, match=r"^3 tokens under .* can't be opened: the key is Disabled\. Enable"
+    ):
         steps.check_source(under_old(state="Disabled"))
     source = under_old(note="kms:Decrypt is not allowed")
     failure = KmsThrottledError("Too many.", operation="Decrypt")
