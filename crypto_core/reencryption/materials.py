@@ -95,20 +95,14 @@ class KeyMaterials:
         }
 
 
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class MaterialService:
     """Tells tokens by key material, and opens some of each. Blocks on KMS and SQL; changes nothing."""
 
-    def __init__(
-        self,
-        keys: KeyInventory,
-        status: StatusService,
-        inventory: Inventory,
-        verifier: Verifier,
-    ) -> None:
-        self._keys = keys
-        self._status = status
-        self._inventory = inventory
-        self._verifier = verifier
+    keys: KeyInventory
+    status: StatusService
+    inventory: Inventory
+    verifier: Verifier
 
     def examine(
         self,
@@ -124,8 +118,8 @@ class MaterialService:
         plaintext is kept. `progress` is told of each material by itself. Raises SettingsError for what is no
         key name, KmsError, DatabaseError, and InterruptedRunError once `cancelled` is set.
         """
-        state = self._keys.show(key)
-        status = self._status.take(cancelled=cancelled)
+        state = self.keys.show(key)
+        status = self.status.take(cancelled=cancelled)
         listed = {m.key_material_id: m for m in state.materials}
         names = (*listed, *(s.key_material_id for s in _shares(status, state)))
         tried: dict[str | None, tuple[Verification, ...]] = {}
@@ -133,11 +127,11 @@ class MaterialService:
             stop_if(cancelled)
             refs = tuple(self._some(state, status, name, verify))
             if refs:
-                tried[name] = self._verifier.verify(Selection(refs), progress=progress, cancelled=cancelled)
+                tried[name] = self.verifier.verify(Selection(refs), progress=progress, cancelled=cancelled)
         stop_if(cancelled)
         if tried:
             # Who was asked about now counts as verified, and may be on another material than was inferred.
-            status = self._status.take(cancelled=cancelled)
+            status = self.status.take(cancelled=cancelled)
         ordered = dict.fromkeys((*listed, *(s.key_material_id for s in _shares(status, state)), *tried))
         found = tuple(_tokens(state, status, name, listed, tried.get(name, ())) for name in ordered)
         return KeyMaterials(state, found, Coverage(tuple(dict.fromkeys(_gaps(state, status)))))
@@ -147,7 +141,7 @@ class MaterialService:
         arns = dict.fromkeys((state.key_arn, *(s.key_arn for s in _shares(status, state) if s.key_arn)))
         material = "-material:*" if name is None else f'material:"{name}"'
         by_column: dict[tuple[str, str], list[TokenRef]] = {}
-        for page in self._inventory.references(f"key:{','.join(arns)} {material}"):
+        for page in self.inventory.references(f"key:{','.join(arns)} {material}"):
             kept = by_column.setdefault((page[0].table, page[0].column), [])
             kept += page[: most - len(kept)]
         turns = chain.from_iterable(zip_longest(*by_column.values()))

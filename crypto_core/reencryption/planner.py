@@ -8,6 +8,7 @@ ends the reading, so that KMS is asked nothing about a plan that can't be.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass
 from threading import Event
 
 from crypto_core.cancelling import stop_if
@@ -61,34 +62,22 @@ READ = 1_000
 _MORE = "keydeck reencrypt --from KEY or --all"
 
 
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Planner:
     """Turns a selection into a plan. Blocks on SQL and KMS."""
 
-    def __init__(
-        self,
-        catalogue: LiveCatalogue,
-        inventory: Inventory,
-        answers: AttributionCache,
-        store: TokenStore,
-        attributor: Attributor,
-        keys: KeyInventory,
-        trusted: Sequence[str] = (),
-        *,
-        preflight: Preflight,
-        write_format: Format = Format.V1,
-    ) -> None:
-        """`trusted` are the names of the keys that the platform is configured with, `write_format` is the
-        version of new envelopes.
-        """
-        self._preflight = preflight
-        self._write_format = write_format
-        self._catalogue = catalogue
-        self._inventory = inventory
-        self._answers = answers
-        self._store = store
-        self._attributor = attributor
-        self._keys = keys
-        self._trusted = tuple(trusted)
+    catalogue: LiveCatalogue
+    inventory: Inventory
+    answers: AttributionCache
+    store: TokenStore
+    attributor: Attributor
+    keys: KeyInventory
+    trusted: Sequence[str] = ()
+    """Names of the keys that the platform is configured with."""
+    _: KW_ONLY
+    preflight: Preflight
+    write_format: Format = Format.V1
+    """The version of new envelopes."""
 
     def plan_tokens(
         self,
@@ -106,7 +95,7 @@ class Planner:
         a filter may let through more tokens than a plan lists. Raises RefusedError where it must not start,
         InvalidReferenceError, KmsError, DatabaseError, and InterruptedRunError once `cancelled` is set.
         """
-        catalogue = self._catalogue.refresh()
+        catalogue = self.catalogue.refresh()
         check_catalogue(catalogue)
         key = self._target(target)
         check_target(key)
@@ -115,7 +104,7 @@ class Planner:
         check_keys_differ(resolved.source_key_arn, key.arn)
         tally = resolved.tally
         if tally is None:
-            tally = self._store.tally(resolved.scope, cancelled=cancelled)
+            tally = self.store.tally(resolved.scope, cancelled=cancelled)
         check_writable(catalogue, tally)
         stop_if(cancelled)
         doubts: tuple[str, ...] = ()
@@ -130,15 +119,15 @@ class Planner:
             resolved,
             tally,
             doubts,
-            self._catalogue().gaps,
-            trusted=self._trusted,
-            write_format=self._write_format,
+            self.catalogue().gaps,
+            trusted=self.trusted,
+            write_format=self.write_format,
             allow_downgrade=allow_downgrade,
         )
 
     def filtered(self, selection: Selection) -> ManyFiltered:
         """Return the tokens that the selection's filter lets through, read page by page."""
-        return ManyFiltered(self._inventory, selection)
+        return ManyFiltered(self.inventory, selection)
 
     def resolve(
         self,
@@ -166,7 +155,7 @@ class Planner:
 
     def _target(self, name: str) -> TargetKey:
         try:
-            key = self._keys.describe(name)
+            key = self.keys.describe(name)
         except KmsAccessDeniedError:
             if parse_key_name(name).is_key_arn:
                 return TargetKey(name, name, None)
@@ -192,44 +181,44 @@ class Planner:
     def _read(self, references: Iterable[TokenRef | RowRef]) -> Iterable[Sequence[StoredToken] | Unwritten]:
         """The tokens of each reference, or that there is none."""
         for reference in dict.fromkeys(references):
-            found = self._store.read_many(self._catalogue().references(reference))
+            found = self.store.read_many(self.catalogue().references(reference))
             yield found or Unwritten(str(reference), "there is no such row, or it holds no token")
 
     def _read_filtered(self, selection: Selection, cancelled: Event | None) -> Iterable[list[StoredToken]]:
-        for page in filtered(self._inventory, selection, more=_MORE):
+        for page in filtered(self.inventory, selection, more=_MORE):
             for first in range(0, len(page), READ):
                 stop_if(cancelled)
-                yield self._store.read_many(page[first : first + READ])
+                yield self.store.read_many(page[first : first + READ])
 
     def _source(self, name: str, cancelled: Event | None) -> SourceKey:
         try:
-            key = self._keys.describe(name)
+            key = self.keys.describe(name)
             arn, state = key.key_arn, key.state
         except KmsError:
             # A key that KMS no longer describes can still be named by its ARN.
             if not parse_key_name(name).is_key_arn:
                 raise
             arn, state = name, None
-        census = take_census(self._catalogue.engine, self._catalogue, self._answers, cancelled=cancelled)
-        attribution = self._attributor.attribute(census, cancelled=cancelled)
+        census = take_census(self.catalogue.engine, self.catalogue, self.answers, cancelled=cancelled)
+        attribution = self.attributor.attribute(census, cancelled=cancelled)
         return SourceKey(arn, state, attribution, self._groups())
 
     def _groups(self) -> Mapping[bytes, frozenset[Wrapping]]:
-        with connected(self._catalogue.engine) as connection:
-            return self._answers.by_group(connection)
+        with connected(self.catalogue.engine) as connection:
+            return self.answers.by_group(connection)
 
     def _sample(self, verb: Verb, selection: Selection, resolved: ResolvedSelection) -> list[StoredToken]:
         """Some tokens of those that are to be written."""
         if resolved.tally is None:
-            return next(self._store.pages(resolved.scope, size=SAMPLES), [])
+            return next(self.store.pages(resolved.scope, size=SAMPLES), [])
         for one in self.filtered(selection).picked(verb.formats):
-            with connected(self._catalogue.engine) as connection:
+            with connected(self.catalogue.engine) as connection:
                 ids = connection.scalars(one.ids.limit(SAMPLES + len(one.but))).all()
             refs = [
                 TokenRef(one.column.table, one.column.column, str(i)) for i in ids if str(i) not in one.but
             ]
             if refs:
-                return self._store.read_many(refs[:SAMPLES])
+                return self.store.read_many(refs[:SAMPLES])
         return []
 
     def _sources(
@@ -253,7 +242,7 @@ class Planner:
 
     def _key_of(self, token: StoredToken) -> str:
         """The key that a token is under, as KMS says or as its refusal names it; "" where neither does."""
-        probe = self._attributor.ask([token])[0]
+        probe = self.attributor.ask([token])[0]
         if probe.answer is not None:
             return probe.answer.key_arn or ""
         return probe.failure.key if probe.failure is not None else ""
@@ -262,7 +251,7 @@ class Planner:
         self, verb: Verb, target_arn: str, sources: Mapping[str, WrappedSample | None], first: TokenRef
     ) -> tuple[Permission, ...]:
         try:
-            context = {} if verb is Verb.REWRAP else version_of(self._write_format).context_for(first)
+            context = {} if verb is Verb.REWRAP else version_of(self.write_format).context_for(first)
         except InvalidReferenceError:
             context = {}  # that token will be told by itself
-        return self._preflight.for_run(target_arn, sources, operation=verb.operation, context=context)
+        return self.preflight.for_run(target_arn, sources, operation=verb.operation, context=context)

@@ -187,29 +187,18 @@ class TokenStore:
                 refs = [TokenRef(table.name, column, row_id) for row_id in ids]
                 yield from self._listed(scope, refs, size)
                 continue
+            # Not max(): uuid has none.
+            highest = select(id_text(table, source)).where(identifier.is_not(None))
             with connected(self._engine) as connection:
-                # Not max(): uuid has none.
-                highest = (
-                    select(identifier).where(identifier.is_not(None)).order_by(identifier.desc()).limit(1)
-                )
-                last = connection.scalar(highest)
-            after: Any = None
-            while last is not None and (after is None or after != last):
-                bounds = [identifier <= last, *([identifier > after] if after is not None else [])]
-                statement = (
-                    select(id_text(table, source), source.c[column], identifier.label("position"))
-                    .where(condition, *bounds)
-                    .order_by(identifier)
-                    .limit(size)
-                )
-                with connected(self._engine) as connection:
-                    rows = connection.execute(statement).all()
-                if not rows:
+                last = connection.scalar(highest.order_by(identifier.desc()).limit(1))
+            after: str | None = None
+            while last is not None and after != last:
+                found = self._behind(table, column, source, condition, after, last, size)
+                if found:
+                    yield found
+                if len(found) < size:
                     break
-                after = rows[-1].position
-                yield _tokens(table.name, column, rows)
-                if len(rows) < size:
-                    break
+                after = found[-1].ref.row_id
 
     def _listed(self, scope: TokenScope, refs: Sequence[TokenRef], size: int) -> Iterator[list[StoredToken]]:
         """Pages of references of one column, each asking for its own alone."""
@@ -230,21 +219,29 @@ class TokenStore:
         Ids are as PostgreSQL writes them, and it alone compares them.
         """
         for table, column, source, condition in self.scoped(scope, of=of):
-            identifier = source.c[table.id_column]
-            bounds = []
-            if after is not None:
-                bounds.append(identifier > bindparam("after", after, NullType(), unique=True))
-            if upto is not None:
-                bounds.append(identifier <= bindparam("upto", upto, NullType(), unique=True))
-            statement = (
-                select(id_text(table, source), source.c[column])
-                .where(condition, *bounds)
-                .order_by(identifier)
-                .limit(size)
-            )
-            with connected(self._engine) as connection:
-                return _tokens(table.name, column, connection.execute(statement))
+            return self._behind(table, column, source, condition, after, upto, size)
         return []
+
+    def _behind(
+        self,
+        table: TokenTable,
+        column: str,
+        source: Any,
+        condition: ColumnElement[bool],
+        after: str | None,
+        upto: str | None,
+        size: int,
+    ) -> list[StoredToken]:
+        identifier = source.c[table.id_column]
+        bounds = []
+        if after is not None:
+            bounds.append(identifier > bindparam("after", after, NullType(), unique=True))
+        if upto is not None:
+            bounds.append(identifier <= bindparam("upto", upto, NullType(), unique=True))
+        statement = select(id_text(table, source), source.c[column]).where(condition, *bounds)
+        with connected(self._engine) as connection:
+            rows = connection.execute(statement.order_by(identifier).limit(size))
+            return _tokens(table.name, column, rows)
 
     def among(self, scope: TokenScope, of: TokenColumn, ids: Sequence[str]) -> list[StoredToken]:
         """Return those tokens of one column, of rows with these ids, that are in the scope now."""

@@ -8,6 +8,7 @@ was seen there too.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import KW_ONLY, dataclass
 from datetime import UTC, datetime, timedelta
 
 from crypto_core.errors import (
@@ -30,24 +31,17 @@ SEEN_FOR = timedelta(days=90)
 """How far back events are looked at: as far as LookupEvents reaches."""
 
 
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class AccessComparison:
     """Looks at both keys. Blocks on KMS and the event store; changes nothing."""
 
-    def __init__(
-        self,
-        keys: KeyInventory,
-        policies: KeyPolicies,
-        witness: UseWitness | None = None,
-        *,
-        identity: Callable[[], str] = lambda: "",
-        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
-    ) -> None:
-        """`identity` is the ARN that Keydeck itself works as: its own permissions are the preflight's."""
-        self._keys = keys
-        self._policies = policies
-        self._witness = witness
-        self._identity = identity
-        self._clock = clock
+    keys: KeyInventory
+    policies: KeyPolicies
+    witness: UseWitness | None = None
+    _: KW_ONLY
+    identity: Callable[[], str] = lambda: ""
+    """Gives the ARN that Keydeck itself works as: its own permissions are the preflight's."""
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC)
 
     def compare(self, source_arn: str, target_arn: str, accepted: Sequence[str] = ()) -> Compared:
         """Return who loses access by a move from one key to another.
@@ -71,7 +65,7 @@ class AccessComparison:
         account = account_of(source_arn)
         lost |= {clean(loss, 600): None for loss in _lost(source.accesses, target, account, accepted)}
         used, used_target = self._uses(source_arn, notes), self._uses(target_arn, [])
-        own = self._identity() if used and used.by else ""
+        own = self.identity() if used and used.by else ""
         for arn in used.by if used else ():
             access = seen(arn, source.accesses)
             if access is None or _is_same(arn, own) or (used_target and arn in used_target.by):
@@ -85,7 +79,7 @@ class AccessComparison:
 
     def _policy(self, arn: str) -> tuple[KeyPolicy | None, tuple[str, ...]]:
         try:
-            policy = self._policies.read(arn)
+            policy = self.policies.read(arn)
         except (CredentialsError, KmsUnreachableError):
             raise
         except KmsAccessDeniedError as error:
@@ -97,11 +91,11 @@ class AccessComparison:
 
     def _uses(self, arn: str, notes: list[str]) -> UseSeen | None:
         """Who was seen to use a key and all its replicas."""
-        if self._witness is None:
+        if self.witness is None:
             return None
         try:
-            arns = [arn, *self._keys.replicas(arn)]
-            used = self._witness.uses(list(dict.fromkeys(arns)), self._clock() - SEEN_FOR)
+            arns = [arn, *self.keys.replicas(arn)]
+            used = self.witness.uses(list(dict.fromkeys(arns)), self.clock() - SEEN_FOR)
         except (TrailError, KmsError) as error:
             notes.append(clean(f"Who used {arn} lately is not known: {error}", 600))
             return None

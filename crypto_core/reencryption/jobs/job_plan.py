@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
+from dataclasses import KW_ONLY, dataclass, replace
 from threading import Event
 
 from crypto_core.cancelling import stop_if
@@ -23,24 +23,17 @@ from crypto_core.text.counting import counted
 _STAYS = "such an envelope is bound to the key that it names; re-encrypt it instead"
 
 
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class JobPlanner:
     """Makes plans of jobs. Blocks on SQL and KMS."""
 
-    def __init__(
-        self,
-        planner: Planner,
-        store: TokenStore,
-        compare: CompareAccess,
-        in_use: Callable[[], Iterable[str]],
-        *,
-        quota: Callable[[str], int] = quota_of,
-    ) -> None:
-        """`in_use` gives the ARNs of all keys that tokens are under."""
-        self._planner = planner
-        self._store = store
-        self._compare = compare
-        self._in_use = in_use
-        self._quota = quota
+    planner: Planner
+    store: TokenStore
+    compare: CompareAccess
+    in_use: Callable[[], Iterable[str]]
+    """Gives the ARNs of all keys that tokens are under."""
+    _: KW_ONLY
+    quota: Callable[[str], int] = quota_of
 
     def plan_tokens(
         self,
@@ -53,26 +46,26 @@ class JobPlanner:
     ) -> Plan:
         """Return what would happen to the tokens, however many. Nothing is changed. Raises as Planner."""
         downgrade = options.allow_downgrade
-        return self._planner.plan_tokens(
+        return self.planner.plan_tokens(
             verb, selection, target, allow_downgrade=downgrade, many=True, cancelled=cancelled
         )
 
     def picked(self, plan: Plan) -> Iterator[Picked]:
         """Give the tokens of a plan that does not list them. Raises InvalidFilterError, DatabaseError."""
-        return self._planner.filtered(plan.selection).picked(plan.scope.formats)
+        return self.planner.filtered(plan.selection).picked(plan.scope.formats)
 
     def plan_job(self, plan: Plan, options: JobOptions, *, cancelled: Event | None = None) -> JobPlan:
         """Return the plan with what it takes as a job. Raises InterruptedRunError once `cancelled` is set."""
         verb = plan.verb
         if verb is Verb.REWRAP and any(f.names_key and n for f, n in plan.by_format.items()):
             plan = self._without_bound(plan)
-        quota = self._quota(region_of(plan.target_key_arn) or "")
+        quota = self.quota(region_of(plan.target_key_arn) or "")
         rate = options.calls_per_second or quota * DEFAULT_SHARE
         calls = plan.tokens * (calls_per_token(verb) + options.ask_kms)
         compared = []
         for source in self._sources(plan):
             stop_if(cancelled)
-            compared.append(self._compare(source, plan.target_key_arn, options.accepted))
+            compared.append(self.compare(source, plan.target_key_arn, options.accepted))
         stop_if(cancelled)
         notes = dict.fromkeys(note for one in compared for note in one.notes)
         return JobPlan(
@@ -89,16 +82,16 @@ class JobPlanner:
         """The keys that tokens may leave: of a selection over several keys, all that there are."""
         if plan.verb is Verb.ENCRYPT or not plan.tokens:
             return []
-        found = [plan.source_key_arn] if plan.source_key_arn else sorted(set(self._in_use()))
+        found = [plan.source_key_arn] if plan.source_key_arn else sorted(set(self.in_use()))
         return [arn for arn in found if not same_key(arn, plan.target_key_arn)]
 
     def _without_bound(self, plan: Plan) -> Plan:
         """The plan without what can't be rewrapped, which is counted as refused."""
         scope = replace(plan.scope, formats=scope_formats(plan.verb))
         if plan.unlisted:
-            tally = of_formats(self._planner.filtered(plan.selection).tally(), scope.formats)
+            tally = of_formats(self.planner.filtered(plan.selection).tally(), scope.formats)
         else:
-            tally = self._store.tally(scope)
+            tally = self.store.tally(scope)
         formats = by_format(tally)
         bound = ((f, n) for f, n in plan.by_format.items() if f.names_key and n)
         stays = tuple(Unwritten(counted(number, f"{f} envelope"), _STAYS) for f, number in bound)
