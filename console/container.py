@@ -351,7 +351,7 @@ class Container:
             JobPlanner(
                 planner,
                 self.store,
-                access.compare,
+                access.compare_access,
                 lambda: (one.key_arn for one in self.status.take().keys if one.key_arn and one.tokens),
             ),
             lambda: JobRunner(parts, closer, writing, putting_back),
@@ -421,7 +421,7 @@ class Container:
         return EventUse(
             self.events,
             row=self.inventory.row,
-            asked=lambda ref: self.inspector.inspect(ref).row,
+            asked=lambda ref: self.inspector.inspect_token(ref).row,
             replaced=partial(replaced, self.engine),
             census=self.status,
             inventory=self.inventory,
@@ -584,7 +584,7 @@ class Container:
         """Start processes for a job, as many as it is worth, unless some of this host are at it."""
         if self.job_processes.at_work().get(job):
             return
-        view = self.jobs.show(job)
+        view = self.jobs.show_job(job)
         fitting = self.job_processes.fitting(view.calls_per_second, view.job.planned)
         self.job_processes.work_on(job, fitting, trust=trust)
 

@@ -120,7 +120,7 @@ def test_a_stored_token_is_read_back_through_the_adapter(
     services: Container, platform: Engine, provider: Provider
 ) -> None:
     provider.store(platform, encrypt_token(provider.token))
-    found = services.store.read(provider.ref)
+    found = services.store.read_token(provider.ref)
     assert found.format is Format.V1
     assert provider.token not in repr(found)
     assert decrypt_token(found.value.reveal()) == provider.token
@@ -130,8 +130,8 @@ def test_the_adapter_swaps_in_a_new_envelope_that_holds_the_same_token(
     services: Container, platform: Engine, provider: Provider
 ) -> None:
     provider.store(platform, encrypt_token(provider.token))
-    old = services.store.read(provider.ref)
-    written = services.store.write(
+    old = services.store.read_token(provider.ref)
+    written = services.store.write_tokens(
         uuid4(), "reencrypt", [Replacement(old, encrypt_token(provider.token), None)]
     )
     assert written == {provider.ref}
@@ -144,9 +144,9 @@ def test_a_token_in_plaintext_is_sealed_in_place(
     services: Container, platform: Engine, provider: Provider
 ) -> None:
     provider.store(platform, provider.token)
-    old = services.store.read(provider.ref)
+    old = services.store.read_token(provider.ref)
     assert not old.format.protected
-    services.store.write(uuid4(), "encrypt", [Replacement(old, encrypt_token(provider.token), None)])
+    services.store.write_tokens(uuid4(), "encrypt", [Replacement(old, encrypt_token(provider.token), None)])
     assert decrypt_token(provider.stored(platform)) == provider.token
 
 
@@ -224,8 +224,10 @@ def test_the_handbooks_check_finds_no_plaintext_in_what_was_stored_encrypted(
         connection_.store(platform, encrypt_token(connection_.token))
     for connection_ in connections[3:]:
         connection_.store(platform, connection_.token)
-        old = services.store.read(connection_.ref)
-        services.store.write(uuid4(), "encrypt", [Replacement(old, encrypt_token(connection_.token), None)])
+        old = services.store.read_token(connection_.ref)
+        services.store.write_tokens(
+            uuid4(), "encrypt", [Replacement(old, encrypt_token(connection_.token), None)]
+        )
     with platform.connect() as connection:
         rows = connection.execute(
             text("SELECT LENGTH(access_token), access_token LIKE 'github_pat_%' FROM gh_connection")

@@ -32,7 +32,7 @@ def purge(*, job: int | None, before: datetime | None, dry_run: bool, yes: bool,
         if plan.envelopes and not dry_run:
             about = "They can't be restored then."
             say(f"{counted(plan.envelopes, 'replaced envelope')} would be forgotten. {about}")
-            purged = services.undoing.purge(plan, consent_to(plan, yes=yes, about=about))
+            purged = services.undoing.purge_backups(plan, consent_to(plan, yes=yes, about=about))
     if as_json:
         print_json({"dry_run": dry_run, "envelopes": plan.envelopes, "purged": purged})
     elif dry_run or not plan.envelopes:

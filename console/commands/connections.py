@@ -79,7 +79,7 @@ def inspect(*, reference: str, trust: tuple[str, ...], as_json: bool) -> int:
         found = []
         for ref in refs:
             try:
-                found.append(services.services.inspector.inspect(ref))
+                found.append(services.services.inspector.inspect_token(ref))
             except RowVanishedError:
                 if isinstance(parsed, TokenRef):
                     raise

@@ -173,14 +173,14 @@ class Drill:
         return new_key
 
     def _plan(self, services: Container, verb: Verb, selection: Selection, target: str) -> Plan:
-        plan = services.services.work.plan(verb, selection, target)
+        plan = services.services.work.plan_reencryption(verb, selection, target)
         print_plan(plan)
         _must(plan.coverage.complete, f"The plan is not whole: {'; '.join(plan.coverage.reasons)}")
         return plan
 
     def _run(self, services: Container, plan: Plan) -> RunResult:
         with meter(plan.verb.words) as shown:
-            result = services.services.work.run(plan, Consent.by_option(plan), progress=shown.update)
+            result = services.services.work.run_plan(plan, Consent.by_option(plan), progress=shown.update)
         print_result(result)
         _must(not result.stopped_by, result.stopped_by)
         _must(not result.remaining, f"{result.remaining:,} tokens were not reached.")
@@ -193,7 +193,9 @@ class Drill:
         services = Container(settings)
         try:
             with meter("verify") as shown:
-                results = services.services.work.verify(Selection(everything=True), progress=shown.update)
+                results = services.services.work.verify_tokens(
+                    Selection(everything=True), progress=shown.update
+                )
             failed = [v for v in results if not v.opened]
             click.echo(f"{len(results) - len(failed):,} of {len(results):,} tokens open without the old key.")
             self._must_be_the_damaged(failed, damaged)

@@ -168,7 +168,7 @@ def work_on_jobs(services: Container, incident: int, cancelled: Event, trust: tu
     try:
         for name in JOB_VALUES:
             job = values.get(name)
-            if job and jobs.show(int(job)).state is JobState.RUNNING and not cancelled.is_set():
+            if job and jobs.show_job(int(job)).state is JobState.RUNNING and not cancelled.is_set():
                 work_on(jobs, int(job), cancelled, environment=environment)
     finally:
         started = if_made(services.job_processes)

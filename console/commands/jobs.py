@@ -80,7 +80,7 @@ def show(*, job: int, errors: bool, limit: int, as_json: bool) -> int:
     """Show where a job stands. Exit 0 once it is done with every token written, else 1."""
     with services_of() as services:
         work = work_of(services)
-        view = work.show(job)
+        view = work.show_job(job)
         unwritten = unwritten_of(work, view, limit) if errors else {}
     if as_json:
         document = document_of(view, whole=True)
@@ -134,7 +134,7 @@ def join(*, job: int, processes: int, runner: bool, trust: tuple[str, ...], as_j
         if runner:
             ends_with_parent(cancelled)
             settle()
-            return code_of(work.join(job, cancelled=cancelled), interrupted=cancelled.is_set())
+            return code_of(work.join_job(job, cancelled=cancelled), interrupted=cancelled.is_set())
         environment = environment_of(services.settings, trust)
         view = work_on(work, job, cancelled, processes=processes, environment=environment)
     say_end(view, as_json=as_json)
@@ -147,7 +147,7 @@ def join(*, job: int, processes: int, runner: bool, trust: tuple[str, ...], as_j
 def pause(*, job: int, as_json: bool) -> int:
     """Pause a job: within a second no process asks KMS any more. What is sealed is written."""
     with services_of() as services:
-        view = work_of(services).pause(job)
+        view = work_of(services).pause_job(job)
     say_end(view, as_json=as_json)
     return 0
 
@@ -158,7 +158,7 @@ def pause(*, job: int, as_json: bool) -> int:
 def resume(*, job: int, as_json: bool) -> int:
     """Let a paused or failed job go on. Processes that still wait for it go on by themselves."""
     with services_of() as services:
-        view = work_of(services).resume(job)
+        view = work_of(services).resume_job(job)
     say_end(view, as_json=as_json)
     if not any(not runner.ended for runner in view.runners):
         say(f"No process works on it. Work on it with: keydeck jobs join {job}")
@@ -173,7 +173,7 @@ def cancel(*, job: int, yes: bool, as_json: bool) -> int:
     """End a job for good. What is written stays written."""
     with services_of() as services:
         work = work_of(services)
-        view = work.show(job)
+        view = work.show_job(job)
         if services.settings.read_only:
             raise ReadOnlyError(f"Job {job} is not cancelled.")
         if not yes:
@@ -181,7 +181,7 @@ def cancel(*, job: int, yes: bool, as_json: bool) -> int:
                 click.echo(line, err=True)
             about = "This ends the job for good."
             type_in(str(job), f"Type the job's number ({job}) to end it", about=about)
-        view = work.cancel(job)
+        view = work.cancel_job(job)
     say_end(view, as_json=as_json)
     return 0
 
@@ -206,7 +206,7 @@ def restore(*, job: int, dry_run: bool, yes: bool, trust: tuple[str, ...], as_js
             say(f"{kept} that job {job} replaced, under {keys}: put back where nothing newer is. {about}")
         if dry_run:
             return 0
-        number = undoing.restore(plan, consent_to(plan, yes=yes, about=about))
+        number = undoing.start_restore(plan, consent_to(plan, yes=yes, about=about))
         say(f"Job {number} has begun.")
         with cancelled_by_interrupt(IN_HAND) as cancelled:
             view = work_on(work, number, cancelled, environment={})
@@ -219,7 +219,7 @@ def restore(*, job: int, dry_run: bool, yes: bool, trust: tuple[str, ...], as_js
 def retry(*, job: int) -> int:
     """Let the tokens be tried anew that could not be written. A job that was done runs again."""
     with services_of() as services:
-        tried = work_of(services).retry(job)
+        tried = work_of(services).retry_job(job)
     if not tried:
         say(f"Job {job} has no token that could not be written.")
         return 0

@@ -111,7 +111,7 @@ def materials(*, key: str, verify: int | None, as_json: bool) -> int:
         cancelled_by_interrupt() as cancelled,
         meter("verify") as shown,
     ):
-        found = services.services.materials.examine(
+        found = services.services.materials.examine_materials(
             key, verify=verify or 0, progress=shown.update, cancelled=cancelled
         )
     if as_json:

@@ -183,15 +183,17 @@ def _planned(
 ) -> Plan | JobPlan:
     """Return the one plan that is made and journaled: of a job where there is to be one."""
     if asked.as_job:
-        return work_of(services).plan(verb, selection, key, asked.job_options)
+        return work_of(services).plan_job(verb, selection, key, asked.job_options)
     if selection.references or services.services.jobs is None:
-        return services.services.work.plan(verb, selection, key, allow_downgrade=asked.allow_downgrade)
+        return services.services.work.plan_reencryption(
+            verb, selection, key, allow_downgrade=asked.allow_downgrade
+        )
     return services.services.jobs.plan_fitting(verb, selection, key, asked.job_options, few=FEW)
 
 
 def _run(services: Container, plan: Plan, consent: Consent, *, as_json: bool) -> int:
     with cancelled_by_interrupt() as cancelled, meter(plan.verb.words) as shown:
-        result = services.services.work.run(plan, consent, progress=shown.update, cancelled=cancelled)
+        result = services.services.work.run_plan(plan, consent, progress=shown.update, cancelled=cancelled)
     if as_json:
         document = result.as_json() | {"job": None}
         document["coverage"] = plan.coverage.as_json()

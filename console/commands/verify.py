@@ -32,7 +32,7 @@ def verify(
         cancelled_by_interrupt() as cancelled,
         meter("verify") as shown,
     ):
-        results = services.services.work.verify(selection, progress=shown.update, cancelled=cancelled)
+        results = services.services.work.verify_tokens(selection, progress=shown.update, cancelled=cancelled)
         interrupted = cancelled.is_set()
     failed = [v for v in results if not v.opened]
     if as_json:

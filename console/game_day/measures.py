@@ -110,7 +110,7 @@ class Measures:
         self._change(KeyChange(ChangeKind.ENABLE, self._key))
 
     def _verify(self) -> None:
-        results = self.container.services.work.verify(Selection(everything=True))
+        results = self.container.services.work.verify_tokens(Selection(everything=True))
         open_ = sum(one.opened for one in results)
         self._tell(f"{open_:,} of {counted(len(results), 'envelope')} open.")
         closed = [one for one in results if not one.opened and one.ref in self._game.referee.sound]
@@ -154,8 +154,8 @@ class Measures:
 
     def _write(self, verb: Verb, selection: Selection, target: str) -> None:
         work = self.container.services.work
-        plan = work.plan(verb, selection, target)
-        result = work.run(plan, agreed(plan))
+        plan = work.plan_reencryption(verb, selection, target)
+        result = work.run_plan(plan, agreed(plan))
         if result.stopped_by:
             raise MeasureFailedError(f"{verb.words}: {result.stopped_by}")
         self._tell(f"{verb.words} {selection}: {counted(result.done, 'token')}.")

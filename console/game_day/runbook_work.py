@@ -159,7 +159,7 @@ class RunbookWork:
         for name in _JOBS:
             job = values.get(name, "")
             if jobs is not None and job.isdecimal():
-                jobs.join(int(job))
+                jobs.join_job(int(job))
 
     def _inputs(self, incidents: IncidentService, number: int, step: str) -> dict[str, str | Secret]:
         """Fill in what an action asks for: what it offers, or, where a token is asked for, a new one."""

@@ -35,9 +35,9 @@ def work_on(
     """Work on a job, with further processes beside this one, until it ends or stops; return where it is then.
 
     Without a number of `processes` there is one at first, and further ones as Growth says. `environment`
-    is what the further processes are started in. Raises as JobService.join.
+    is what the further processes are started in. Raises as JobService.join_job.
     """
-    label = work.show(job).job.verb.words
+    label = work.show_job(job).job.verb.words
     growth = Growth(cores() if processes is None else processes)
     settle()
     with meter(label) as shown, runners(job, (processes or 1) - 1, environment) as others:
@@ -47,20 +47,20 @@ def work_on(
             if growth.wants_more(1 + len(others), view):
                 others.append(RunnerProcess(job, environment))
 
-        view = work.join(job, progress=progress, cancelled=cancelled)
+        view = work.join_job(job, progress=progress, cancelled=cancelled)
     _tell(others)
     return work.at_end(job, cancelled) if others else view
 
 
 def follow(work: JobService, job: int, cancelled: Event) -> JobView:
     """Tell how far a job is until it ends or stops, or `cancelled` is set; return where it is then."""
-    view = work.show(job)
+    view = work.show_job(job)
     with meter(view.job.verb.words) as shown:
         while True:
             shown.show(*through(view), view.tokens_per_second)
             if view.state is not JobState.RUNNING or cancelled.wait(POLL_SECONDS):
                 return view
-            view = work.show(job)
+            view = work.show_job(job)
 
 
 def _tell(others: list[RunnerProcess]) -> None:

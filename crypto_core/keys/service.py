@@ -48,7 +48,7 @@ class StatusService:
         Raises DatabaseError, and InterruptedRunError once `cancelled` is set.
         """
         census = take_census(self._engine, self._catalogue, self._answers, cancelled=cancelled)
-        attribution = self._attributor.attribute(census, cancelled=cancelled)
+        attribution = self._attributor.attribute_census(census, cancelled=cancelled)
         stop_if(cancelled)
         states, trouble = self._states(attribution.counts)
         trusted, untold = self._trusted(states)

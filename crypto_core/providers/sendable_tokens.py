@@ -35,7 +35,7 @@ def to_send(opener: ValueOpener, stored: StoredToken) -> Secret | Unopened:
     if stored.format in (Format.UNRECOGNISED, Format.EMPTY):
         # What is not known to be a token is no provider's to see.
         return Unopened("it could not be opened: what is stored is no envelope and no token.")
-    opened = opener.open(stored)
+    opened = opener.open_value(stored)
     if opened.token is None:
         return Unopened(f"it could not be opened: {opened.reason}")
     if sendable(opened.token.reveal()):

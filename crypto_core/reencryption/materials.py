@@ -104,7 +104,7 @@ class MaterialService:
     inventory: Inventory
     verifier: Verifier
 
-    def examine(
+    def examine_materials(
         self,
         key: str,
         *,
@@ -127,7 +127,9 @@ class MaterialService:
             stop_if(cancelled)
             refs = tuple(self._some(state, status, name, verify))
             if refs:
-                tried[name] = self.verifier.verify(Selection(refs), progress=progress, cancelled=cancelled)
+                tried[name] = self.verifier.verify_selection(
+                    Selection(refs), progress=progress, cancelled=cancelled
+                )
         stop_if(cancelled)
         if tried:
             # Who was asked about now counts as verified, and may be on another material than was inferred.

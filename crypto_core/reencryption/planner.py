@@ -100,7 +100,7 @@ class Planner:
         key = self._target(target)
         check_target(key)
         stop_if(cancelled)
-        resolved = self.resolve(verb, selection, key.arn, many=many, cancelled=cancelled)
+        resolved = self.resolve_selection(verb, selection, key.arn, many=many, cancelled=cancelled)
         check_keys_differ(resolved.source_key_arn, key.arn)
         tally = resolved.tally
         if tally is None:
@@ -129,7 +129,7 @@ class Planner:
         """Return the tokens that the selection's filter lets through, read page by page."""
         return ManyFiltered(self.inventory, selection)
 
-    def resolve(
+    def resolve_selection(
         self,
         verb: Verb,
         selection: Selection,
@@ -200,7 +200,7 @@ class Planner:
                 raise
             arn, state = name, None
         census = take_census(self.catalogue.engine, self.catalogue, self.answers, cancelled=cancelled)
-        attribution = self.attributor.attribute(census, cancelled=cancelled)
+        attribution = self.attributor.attribute_census(census, cancelled=cancelled)
         return SourceKey(arn, state, attribution, self._groups())
 
     def _groups(self) -> Mapping[bytes, frozenset[Wrapping]]:
@@ -242,7 +242,7 @@ class Planner:
 
     def _key_of(self, token: StoredToken) -> str:
         """The key that a token is under, as KMS says or as its refusal names it; "" where neither does."""
-        probe = self.attributor.ask([token])[0]
+        probe = self.attributor.ask_kms([token])[0]
         if probe.answer is not None:
             return probe.answer.key_arn or ""
         return probe.failure.key if probe.failure is not None else ""

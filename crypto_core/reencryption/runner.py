@@ -121,7 +121,7 @@ class Runner:
         self._workers = workers
         self._observer = observer
 
-    def run(
+    def run_plan(
         self,
         plan: Plan,
         run: Run,
@@ -154,7 +154,9 @@ class Runner:
                     break
                 # What the platform wrote under the old key meanwhile is found by looking again.
                 try:
-                    scope = self._planner.resolve(plan.verb, plan.selection, plan.target_key_arn).scope
+                    scope = self._planner.resolve_selection(
+                        plan.verb, plan.selection, plan.target_key_arn
+                    ).scope
                 except (RefusedError, KmsError) as error:
                     tally.stopped_by = str(error)
                     break
@@ -287,7 +289,7 @@ class Runner:
 
     def _not_under_the_source(self, plan: Plan, token: StoredToken, error: KmsError) -> _Written:
         """KMS disagrees with the attribution: ask about this very token, so that it is known from now on."""
-        probe = self._attributor.ask([token])[0]
+        probe = self._attributor.ask_kms([token])[0]
         if probe.answer is None or probe.answer.key_arn is None:
             return _Written(token, poison=str(error))
         if plan.source_key_arn and not same_key(probe.answer.key_arn, plan.source_key_arn):
@@ -336,7 +338,7 @@ class Runner:
             if self._same_database and written:
                 self._record_batch(plan, run_id, written, actor, connection)
 
-        written = self._store.write(run_id, plan.verb.value, replacements, within=journal)
+        written = self._store.write_tokens(run_id, plan.verb.value, replacements, within=journal)
         if not self._same_database and written:
             self._record_batch(plan, run_id, written, actor, None)
         self._answers.remember(

@@ -55,7 +55,9 @@ class TokenWorkService:
         self._runner = runner
         self._verifier = verifier
 
-    def plan(self, verb: Verb, selection: Selection, target: str, *, allow_downgrade: bool = False) -> Plan:
+    def plan_reencryption(
+        self, verb: Verb, selection: Selection, target: str, *, allow_downgrade: bool = False
+    ) -> Plan:
         """Return what would happen; journaled as a dry run.
 
         Without Keydeck's schema, or read only, the plan says that it could not be journaled. Raises
@@ -71,7 +73,7 @@ class TokenWorkService:
         )
         return replace(plan, warnings=plan.warnings + notes)
 
-    def run(
+    def run_plan(
         self,
         plan: Plan,
         consent: Consent | None,
@@ -103,7 +105,7 @@ class TokenWorkService:
 
         def act(run: Run) -> RunResult:
             run.begin({})
-            return self._runner.run(plan, run, progress=progress, cancelled=cancelled)
+            return self._runner.run_plan(plan, run, progress=progress, cancelled=cancelled)
 
         result, unjournaled = self._guard.run(change, consent, act, _ended)
         if unjournaled:
@@ -112,7 +114,7 @@ class TokenWorkService:
             )
         return result
 
-    def verify(
+    def verify_tokens(
         self,
         selection: Selection,
         *,
@@ -120,7 +122,7 @@ class TokenWorkService:
         cancelled: Event | None = None,
     ) -> tuple[Verification, ...]:
         """Open each selected token and say only whether it opened. Changes nothing."""
-        return self._verifier.verify(selection, progress=progress, cancelled=cancelled)
+        return self._verifier.verify_selection(selection, progress=progress, cancelled=cancelled)
 
 
 def _ended(_: Run, result: RunResult) -> Ended[RunResult]:

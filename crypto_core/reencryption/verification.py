@@ -62,7 +62,7 @@ class Verifier:
         self._workers = workers
         self._inventory = inventory or Inventory(catalogue.engine, catalogue, answers)
 
-    def verify(
+    def verify_selection(
         self,
         selection: Selection,
         *,
@@ -83,7 +83,7 @@ class Verifier:
         progress: Callable[[RunProgress], None] | None = None,
         cancelled: Event | None = None,
     ) -> tuple[Verification, ...]:
-        """Return one verification for each token of a scope; as `verify`."""
+        """Return one verification for each token of a scope; as `verify_selection`."""
         total = sum(self._store.count(scope).values())
         results: list[Verification] = []
         started = monotonic()

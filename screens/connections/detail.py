@@ -116,13 +116,13 @@ class TokenDetail(Static):
         if self._row is None or self._asking_kms is not None:
             return
         ref = self._asking_kms = self._row.ref
-        inspect = self._facts.services.inspector.inspect
+        inspect = self._facts.services.inspector.inspect_token
         ask(self, lambda _: inspect(ref), lambda answer: self._kms_told(ref, answer), group="inspect-kms")
         self.follow(self._row)
 
     def _read(self, ref: TokenRef) -> None:
         self._reading = ref
-        inspect = self._facts.services.inspector.inspect
+        inspect = self._facts.services.inspector.inspect_token
         ask(
             self,
             lambda _: inspect(ref, ask_kms=False),

@@ -72,8 +72,8 @@ class Run(Dialog[Outcome | None]):
         """In a thread; progress is picked up from there by a timer, so it can't flood the screen."""
         service = self._facts.services.work
         if isinstance(self._job, Plan):
-            return service.run(self._job, self._consent, progress=self._note, cancelled=cancelled)
-        return service.verify(self._job, progress=self._note, cancelled=cancelled)
+            return service.run_plan(self._job, self._consent, progress=self._note, cancelled=cancelled)
+        return service.verify_tokens(self._job, progress=self._note, cancelled=cancelled)
 
     def _note(self, progress: RunProgress) -> None:
         self._progress = progress

@@ -55,7 +55,7 @@ class JobActor(MainScreen):
             *_about(view),
             "Within a second no process asks KMS any more. What is sealed is written; the rest waits.",
         ]
-        await self._ask_and_do(view, "Pause", about, lambda jobs: jobs.pause(view.job.id))
+        await self._ask_and_do(view, "Pause", about, lambda jobs: jobs.pause_job(view.job.id))
 
     @work(exclusive=True, group="write")
     async def do_resume_job(self) -> None:
@@ -64,7 +64,7 @@ class JobActor(MainScreen):
         if view is None:
             return
         about = [*_about(view), *([f"It stopped: {view.why}"] if view.why else []), _who_works(view)]
-        await self._ask_and_do(view, "Resume", about, lambda jobs: jobs.resume(view.job.id))
+        await self._ask_and_do(view, "Resume", about, lambda jobs: jobs.resume_job(view.job.id))
 
     @work(exclusive=True, group="write")
     async def do_retry_job(self) -> None:
@@ -77,7 +77,7 @@ class JobActor(MainScreen):
             f"{tokens(view.poisoned)} that could not be written would be tried anew.",
             _who_works(view),
         ]
-        await self._ask_and_do(view, "Retry", about, lambda jobs: jobs.retry(view.job.id))
+        await self._ask_and_do(view, "Retry", about, lambda jobs: jobs.retry_job(view.job.id))
 
     @work(exclusive=True, group="write")
     async def do_cancel_job(self) -> None:
@@ -90,7 +90,7 @@ class JobActor(MainScreen):
             f"The job ends for good. What is written stays written: {tokens(view.done)}.",
         ]
         end, number = "End", str(view.job.id)
-        await self._ask_and_do(view, end, about, lambda jobs: jobs.cancel(view.job.id), typed=number)
+        await self._ask_and_do(view, end, about, lambda jobs: jobs.cancel_job(view.job.id), typed=number)
 
     @work(exclusive=True, group="write")
     async def do_new_job(self) -> None:

@@ -49,7 +49,7 @@ class JobScreen(JobActor, UseScreen[JobView]):
 
     def ask_for(self, cancelled: Cancellation) -> JobView:
         """Ask where it stands."""
-        return job_work(self.facts).show(self.job)
+        return job_work(self.facts).show_job(self.job)
 
     def lines(self, answer: JobView, width: int) -> Iterable[Line]:
         """Return the page."""

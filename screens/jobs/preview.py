@@ -51,7 +51,7 @@ class JobPreview(Proposal[JobPlan]):
 
     def make(self, cancelled: Cancellation) -> JobPlan:
         """Ask for the plan."""
-        plan = job_work(self.facts).plan
+        plan = job_work(self.facts).plan_job
         return plan(self._verb, self._selection, self._target, JobOptions(), cancelled=cancelled)
 
     def content(self, plan: JobPlan) -> Content:
@@ -113,7 +113,7 @@ class JobPreview(Proposal[JobPlan]):
 
     def start(self, plan: JobPlan, consent: Consent) -> Begun:
         """Make the job, and let processes of this host work on it."""
-        job = job_work(self.facts).start(plan, consent)
+        job = job_work(self.facts).start_job(plan, consent)
         return worked_on(self.facts.services.job_processes, job, self._number)
 
     def _processes(self) -> int | None:

@@ -43,7 +43,7 @@ class RestoreDialog(Proposal[RestorePlan]):
 
     def start(self, plan: RestorePlan, consent: Consent) -> Begun:
         """Make the job that undoes the other."""
-        job = self._undoing().restore(plan, consent)
+        job = self._undoing().start_restore(plan, consent)
         return worked_on(self.facts.services.job_processes, job, 1, trust=plan.key_arns)
 
     def _undoing(self) -> Undoing:

@@ -32,7 +32,7 @@ class Preview(PlanDialog[Plan, tuple[Plan, Consent]]):
 
     def make(self, cancelled: Cancellation) -> Plan:
         """Ask for the plan."""
-        return self.facts.services.work.plan(self._verb, self._selection, self._target)
+        return self.facts.services.work.plan_reencryption(self._verb, self._selection, self._target)
 
     def content(self, plan: Plan) -> Content:
         """What would happen to which tokens."""

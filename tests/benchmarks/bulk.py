@@ -41,7 +41,7 @@ from crypto_core.database.tokens.store import StoredToken, digest
 from crypto_core.envelope import classify, seal, serialise
 from crypto_core.reencryption.bulk.control import Control
 from crypto_core.reencryption.bulk.pace import CallPace
-from crypto_core.reencryption.bulk.pipeline import run
+from crypto_core.reencryption.bulk.pipeline import write_tokens
 from crypto_core.reencryption.bulk.ports import Committed, Outcome, Sealed, TokenTask
 from crypto_core.reencryption.bulk.signing import RequestSigner
 from crypto_core.reencryption.bulk.transport import KmsTransport
@@ -104,7 +104,7 @@ def keydeck(url: str, tokens: int) -> Callable[[], int]:
     async def go() -> int:
         kms = KmsApi([REGION], endpoint_url=url)
         async with KmsTransport(kms, CallPace(1_000_000)) as transport:
-            await run(memory, memory, TokenTask(Verb.REENCRYPT, NEW, OLD), transport, Control())
+            await write_tokens(memory, memory, TokenTask(Verb.REENCRYPT, NEW, OLD), transport, Control())
         return memory.written
 
     return lambda: asyncio.run(go())

@@ -117,48 +117,48 @@ def test_tokens_and_backups_wait_for_it_too_however_few(
     assert jobs is not None
     ref = world.sealed_under(world.old_key)[0]
     before = stored(ref)
-    plan = work.plan(Verb.REENCRYPT, Selection((ref,)), world.current_key.arn)
+    plan = work.plan_reencryption(Verb.REENCRYPT, Selection((ref,)), world.current_key.arn)
     with pytest.raises(ApprovalNeededError, match="Re-encrypt") as caught:
-        work.run(plan, Consent.by_option(plan))
+        work.run_plan(plan, Consent.by_option(plan))
     assert stored(ref) == before
     approve(container, caught.value)
-    again = work.plan(Verb.REENCRYPT, Selection((ref,)), world.current_key.arn)
-    assert work.run(again, Consent.by_option(again)).done == 1
+    again = work.plan_reencryption(Verb.REENCRYPT, Selection((ref,)), world.current_key.arn)
+    assert work.run_plan(again, Consent.by_option(again)).done == 1
 
     chosen = Selection(under_key=world.old_key.arn)
-    job_plan = jobs.plan(Verb.REENCRYPT, chosen, world.current_key.arn, JobOptions())
+    job_plan = jobs.plan_job(Verb.REENCRYPT, chosen, world.current_key.arn, JobOptions())
     with pytest.raises(ApprovalNeededError) as caught:
-        jobs.start(job_plan, Consent.by_option(job_plan))
+        jobs.start_job(job_plan, Consent.by_option(job_plan))
     assert jobs.jobs() == ()
     approve(container, caught.value)
-    job = jobs.start(job_plan, Consent.by_option(job_plan))
-    assert jobs.cancel(job).job.id == job
+    job = jobs.start_job(job_plan, Consent.by_option(job_plan))
+    assert jobs.cancel_job(job).job.id == job
     with pytest.raises(ApprovalNeededError):
-        jobs.start(job_plan, Consent.by_option(job_plan))
+        jobs.start_job(job_plan, Consent.by_option(job_plan))
 
     one = Selection((world.sealed_under(world.old_key)[1],))
-    one_plan = jobs.plan(Verb.REENCRYPT, one, world.current_key.arn, JobOptions())
+    one_plan = jobs.plan_job(Verb.REENCRYPT, one, world.current_key.arn, JobOptions())
     with pytest.raises(ApprovalNeededError) as caught:
-        jobs.start(one_plan, Consent.by_option(one_plan))
+        jobs.start_job(one_plan, Consent.by_option(one_plan))
     approve(container, caught.value)
-    moved = jobs.start(one_plan, Consent.by_option(one_plan))
-    assert jobs.join(moved).done == 1
+    moved = jobs.start_job(one_plan, Consent.by_option(one_plan))
+    assert jobs.join_job(moved).done == 1
     restore = undoing.plan_restore(moved)
     with pytest.raises(ApprovalNeededError, match="Put back 1 envelope that job"):
-        undoing.restore(restore, Consent.by_option(restore))
+        undoing.start_restore(restore, Consent.by_option(restore))
     made_up = RestorePlan(job, 1, (world.old_key.arn,))
     with pytest.raises(RefusedError, match="No envelope is kept"):
-        undoing.restore(made_up, Consent.by_option(made_up))
+        undoing.start_restore(made_up, Consent.by_option(made_up))
 
     purge = undoing.plan_purge()
     with pytest.raises(ApprovalNeededError, match="Forget 2 replaced envelopes for good") as caught:
-        undoing.purge(purge, Consent.by_option(purge))
+        undoing.purge_backups(purge, Consent.by_option(purge))
     assert undoing.plan_purge().envelopes == 2
     approve(container, caught.value)
     fewer = PurgePlan(1)
     with pytest.raises(RefusedError, match="Now: Forget 2 replaced envelopes"):
-        undoing.purge(fewer, Consent.by_option(fewer))
-    assert undoing.purge(undoing.plan_purge(), Consent.by_option(purge)) == 2
+        undoing.purge_backups(fewer, Consent.by_option(fewer))
+    assert undoing.purge_backups(undoing.plan_purge(), Consent.by_option(purge)) == 2
     told = [(e.action, e.outcome) for e in container.journal.entries()]
     for entry in (("backups purge", "dry run"), ("backups purge", "refused"), ("reencrypt", "refused")):
         assert entry in told
@@ -179,8 +179,8 @@ refs = tuple(parse_reference(row) for row in rows)
 kinds = (ChangeKind.DISABLE, ChangeKind.SCHEDULE_DELETION, ChangeKind.ROTATE, ChangeKind.ENABLE_ROTATION)
 plans = [services.key_changes.plan(KeyChange(kind, old, period_days=400)) for kind in kinds]
 for selection in (Selection(under_key=old), Selection(refs), Selection(everything=True)):
-    plans.append(services.jobs.plan(Verb.REENCRYPT, selection, new, JobOptions(accepted=("*",))))
-    plans.append(services.jobs.plan(Verb.REENCRYPT, selection, new, JobOptions()))
+    plans.append(services.jobs.plan_job(Verb.REENCRYPT, selection, new, JobOptions(accepted=("*",))))
+    plans.append(services.jobs.plan_job(Verb.REENCRYPT, selection, new, JobOptions()))
 plans.append(services.undoing.plan_purge())
 print(json.dumps([plan.digest for plan in plans]))
 """

@@ -58,7 +58,7 @@ def jobs_of(deck: Deck) -> JobService:
 async def ended(deck: Deck, job: int) -> JobView:
     """Wait until a job has ended, for as long as the machine takes."""
     for _ in range(1_200):
-        view = await asyncio.to_thread(jobs_of(deck).show, job)
+        view = await asyncio.to_thread(jobs_of(deck).show_job, job)
         if view.state is not JobState.RUNNING:
             return view
         await asyncio.sleep(0.1)
@@ -132,7 +132,7 @@ async def test_a_job_that_a_console_is_left_with_goes_on_wherever_it_is_joined(
     while processes.at_work():
         await asyncio.sleep(0.05)
     assert processes.trouble(job) == ""
-    left = work.show(job)
+    left = work.show_job(job)
     assert left.state is JobState.RUNNING
     assert left.remaining > 0
-    assert work.cancel(job).state is JobState.CANCELLED
+    assert work.cancel_job(job).state is JobState.CANCELLED

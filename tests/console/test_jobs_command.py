@@ -140,7 +140,7 @@ def test_join_works_until_the_job_ends_and_its_exit_code_is_the_jobs(
 
 def test_watch_ends_with_the_job_and_changes_nothing(keydeck: Keydeck, jobs: StageJobs) -> None:
     views = [job_view(), job_view(done=900_000), DONE]
-    jobs.show = lambda job: views.pop(0) if len(views) > 1 else views[0]  # type: ignore[method-assign]
+    jobs.show_job = lambda job: views.pop(0) if len(views) > 1 else views[0]  # type: ignore[method-assign]
     ran = keydeck("jobs", "watch", "30", "--json")
     assert (ran.exit_code, ran.json["job"]) == (0, 30)
     assert "re-encrypt: 412,003 of 1,000,000, 4,060 tokens/s" in ran.stderr

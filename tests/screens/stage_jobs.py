@@ -136,7 +136,7 @@ class StageJobs:
     )
     consent: Consent | None = None
 
-    def plan(
+    def plan_job(
         self,
         verb: Verb,
         selection: Selection,
@@ -158,10 +158,10 @@ class StageJobs:
         self, verb: Verb, selection: Selection, target: str, options: JobOptions, *, few: int
     ) -> JobPlan | Plan:
         """The same; few tokens take no job."""
-        made = self.plan(verb, selection, target, options)
+        made = self.plan_job(verb, selection, target, options)
         return made if made.plan.tokens > few else made.plan
 
-    def start(self, plan: JobPlan, consent: Consent | None) -> int:
+    def start_job(self, plan: JobPlan, consent: Consent | None) -> int:
         """Number 32."""
         self._change("job.start", plan.digest)
         self.consent = require(consent, plan)
@@ -169,7 +169,7 @@ class StageJobs:
         self.views[32] = replace(view, job=replace(view.job, verb=plan.plan.verb, planned=plan.plan.tokens))
         return 32
 
-    def join(
+    def join_job(
         self,
         job: int,
         *,
@@ -188,7 +188,7 @@ class StageJobs:
         self.enter("jobs")
         return tuple(self.views[number] for number in sorted(self.views, reverse=True)[:limit])
 
-    def show(self, job: int) -> JobView:
+    def show_job(self, job: int) -> JobView:
         """One."""
         self.enter("job.show")
         return self._view(job)
@@ -199,19 +199,19 @@ class StageJobs:
         self.asked.append(("unwritten", (job, kind)))
         return tuple(token for of, token in self.tokens if kind in ("", of))[:limit]
 
-    def pause(self, job: int) -> JobView:
+    def pause_job(self, job: int) -> JobView:
         """Paused."""
         return self._to("job.pause", job, JobState.PAUSED)
 
-    def resume(self, job: int) -> JobView:
+    def resume_job(self, job: int) -> JobView:
         """Running."""
         return self._to("job.resume", job, JobState.RUNNING)
 
-    def cancel(self, job: int) -> JobView:
+    def cancel_job(self, job: int) -> JobView:
         """Cancelled."""
         return self._to("job.cancel", job, JobState.CANCELLED)
 
-    def retry(self, job: int) -> int:
+    def retry_job(self, job: int) -> int:
         """All that could not be written."""
         self._change("job.retry", job)
         view = self._view(job)
@@ -278,9 +278,9 @@ class StageUndoing:
     def plan_restore(self, job: int) -> RestorePlan:
         """All that it has written."""
         self.jobs.enter("undo.plan")
-        return RestorePlan(job, self.jobs.show(job).done, (OLD,))
+        return RestorePlan(job, self.jobs.show_job(job).done, (OLD,))
 
-    def restore(self, plan: RestorePlan, consent: Consent | None) -> int:
+    def start_restore(self, plan: RestorePlan, consent: Consent | None) -> int:
         """Number 33."""
         self.jobs.enter("undo.restore")
         if self.jobs.read_only():

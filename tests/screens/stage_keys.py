@@ -158,7 +158,7 @@ class StageMaterials:
 
     stage: Stage
 
-    def examine(
+    def examine_materials(
         self,
         key: str,
         *,

@@ -215,7 +215,7 @@ class StageInspector:
 
     stage: Stage
 
-    def inspect(self, ref: TokenRef, *, ask_kms: bool = True) -> Inspection:
+    def inspect_token(self, ref: TokenRef, *, ask_kms: bool = True) -> Inspection:
         """One envelope."""
         self.stage.enter("inspect_kms" if ask_kms else "inspect")
         at = self.stage.index(ref)

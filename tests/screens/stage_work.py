@@ -35,7 +35,9 @@ class StageWork:
 
     stage: Stage
 
-    def plan(self, verb: Verb, selection: Selection, target: str, *, allow_downgrade: bool = False) -> Plan:
+    def plan_reencryption(
+        self, verb: Verb, selection: Selection, target: str, *, allow_downgrade: bool = False
+    ) -> Plan:
         """What would happen."""
         self.stage.enter("plan")
         rows = StageInventory(self.stage).selected(selection)
@@ -62,7 +64,7 @@ class StageWork:
         )
         return replace(plan, **self.stage.plan_more)  # type: ignore[arg-type]
 
-    def run(
+    def run_plan(
         self,
         plan: Plan,
         consent: Consent | None,
@@ -106,7 +108,7 @@ class StageWork:
             interrupted=done < len(refs),
         )
 
-    def verify(
+    def verify_tokens(
         self,
         selection: Selection,
         *,

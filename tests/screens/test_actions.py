@@ -140,13 +140,13 @@ def test_who_carries_out_a_change_refuses_without_consent_and_when_read_only() -
     stage = Stage()
     work = stage.services().work
     refs = tuple(row.ref for row in stage.rows if row.format.value == "plaintext")[:2]
-    plan = work.plan(Verb.ENCRYPT, Selection(references=refs), CURRENT)
+    plan = work.plan_reencryption(Verb.ENCRYPT, Selection(references=refs), CURRENT)
     for consent in (None, Consent.pressed(plan), Consent.typed(plan, "3")):
         with pytest.raises(NotConfirmedError):
-            work.run(plan, consent)
+            work.run_plan(plan, consent)
     stage.read_only = True
     with pytest.raises(ReadOnlyError):
-        work.run(plan, Consent.typed(plan, "2"))
+        work.run_plan(plan, Consent.typed(plan, "2"))
     assert "run" not in stage.calls
 
 

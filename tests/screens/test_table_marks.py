@@ -113,13 +113,13 @@ def recorded(d: Deck) -> list[Selection]:
     given: list[Selection] = []
 
     class Noting(StageWork):
-        def verify(self, selection, **more):  # type: ignore[no-untyped-def]
+        def verify_tokens(self, selection, **more):  # type: ignore[no-untyped-def]
             given.append(selection)
-            return super().verify(selection, **more)
+            return super().verify_tokens(selection, **more)
 
-        def plan(self, verb, selection, target, **more):  # type: ignore[no-untyped-def]
+        def plan_reencryption(self, verb, selection, target, **more):  # type: ignore[no-untyped-def]
             given.append(selection)
-            return super().plan(verb, selection, target, **more)
+            return super().plan_reencryption(verb, selection, target, **more)
 
     d.facts.services = replace(d.facts.services, work=Noting(d.stage))
     return given

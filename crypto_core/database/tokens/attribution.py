@@ -107,7 +107,7 @@ class Attributor:
         """ARNs of the keys that the last census came to; empty before one."""
         return self._met
 
-    def attribute(self, census: Census, *, cancelled: Event | None = None) -> Attribution:
+    def attribute_census(self, census: Census, *, cancelled: Event | None = None) -> Attribution:
         """Return the tokens of a census by key material, asking KMS where no answer is known.
 
         Trouble with KMS is part of the result. Raises DatabaseError, InterruptedRunError.
@@ -153,7 +153,7 @@ class Attributor:
         answer = self._answers.of(token.digest)
         return answer.reason if answer is not None and answer.key_arn is None else ""
 
-    def ask(self, tokens: Sequence[StoredToken]) -> list[_Probe]:
+    def ask_kms(self, tokens: Sequence[StoredToken]) -> list[_Probe]:
         """Ask KMS about envelopes, several at once, and remember what it says."""
         with ThreadPoolExecutor(max_workers=self._workers) as pool:
             probes = list(pool.map(self._probe, tokens))
@@ -182,7 +182,7 @@ class Attributor:
         damaged: KmsError | None = None
         asked = 0
         for asked, member in enumerate(islice(self._members(prefix, groups), MEMBERS_TRIED), start=1):
-            probe = self.ask([member])[0]
+            probe = self.ask_kms([member])[0]
             if isinstance(probe.failure, InvalidCiphertextError):
                 damaged = probe.failure
             elif probe.failure is not None:
@@ -216,7 +216,7 @@ class Attributor:
             stop_if(cancelled)
             if asked >= budget or stopped is not None:
                 break
-            for probe in self.ask(page[: budget - asked]):
+            for probe in self.ask_kms(page[: budget - asked]):
                 asked += 1
                 if probe.failure is not None:
                     counts.append(_failed(probe.failure, 1))

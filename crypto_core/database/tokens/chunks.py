@@ -117,7 +117,7 @@ class ChunkStore:
         self._engine = engine
         self._store = store
 
-    def cut(
+    def cut_scope(
         self, connection: Connection, job_id: int, wave: int, scope: TokenScope, *, size: int = CHUNK
     ) -> int:
         """Cut a scope into chunks of `size` tokens; returns how many tokens it has.
@@ -181,14 +181,14 @@ class ChunkStore:
         counted = select(func.count()).select_from(_left(job_id, picked))
         return int(connection.execute(counted).scalar_one())
 
-    def claim(self, job_id: int, runner: UUID, lease_seconds: float) -> Chunk | None:
+    def claim_chunk(self, job_id: int, runner: UUID, lease_seconds: float) -> Chunk | None:
         """Take a chunk of a running job that nobody has, or whose lease has run out; None without one."""
         parameters = {"job": job_id, "runner": runner, "lease": lease_seconds}
         with connected(self._engine, write=True) as connection:
             row = connection.execute(_CLAIM, parameters).one_or_none()
         return None if row is None else Chunk(*row)
 
-    def renew(self, job_id: int, runner: UUID, chunk: Chunk | None, lease_seconds: float) -> Beat:
+    def renew_lease(self, job_id: int, runner: UUID, chunk: Chunk | None, lease_seconds: float) -> Beat:
         """Say that a process is there, renew the lease of its chunk, and return what it has to know."""
         parameters = {
             "job": job_id,
@@ -212,7 +212,7 @@ class ChunkStore:
             raise _lost(chunk)
         return BatchCounts(*found)
 
-    def advance(
+    def count_batch(
         self, connection: Connection, chunk: Chunk, position: str | None, counted: BatchCounts
     ) -> None:
         """Count a batch in the transaction that writes it. Raises LeaseLostError: then that must not commit.
@@ -222,13 +222,13 @@ class ChunkStore:
         changes = _added(counted, position)
         self._fenced(connection, chunk, changes or {"position": job_chunk.c.position})
 
-    def finish(self, chunk: Chunk, counted: BatchCounts) -> None:
+    def finish_chunk(self, chunk: Chunk, counted: BatchCounts) -> None:
         """Tell that a chunk is done. Raises LeaseLostError."""
         changes = _added(counted) | {"state": "done", "lease_until": None}
         with connected(self._engine, write=True) as connection:
             self._fenced(connection, chunk, changes)
 
-    def release(self, chunk: Chunk, position: str | None, counted: BatchCounts) -> None:
+    def release_chunk(self, chunk: Chunk, position: str | None, counted: BatchCounts) -> None:
         """Give a chunk back, to be gone on with by whoever claims it. Raises LeaseLostError."""
         changes = _added(counted, position) | {"state": "open", "runner_id": None, "lease_until": None}
         with connected(self._engine, write=True) as connection:

@@ -56,7 +56,7 @@ class Inspector:
         self._store = store
         self._attributor = attributor
 
-    def inspect(self, ref: TokenRef, *, ask_kms: bool = True) -> Inspection:
+    def inspect_token(self, ref: TokenRef, *, ask_kms: bool = True) -> Inspection:
         """Return the anatomy of one stored token.
 
         With `ask_kms`, KMS is asked which key wrapped this very data key (one Decrypt, its answer dropped),
@@ -64,7 +64,7 @@ class Inspector:
         exception. Raises InvalidReferenceError, RowVanishedError, DatabaseError.
         """
         row = self._inventory.row(ref)
-        token = self._store.read(ref)
+        token = self._store.read_token(ref)
         if not token.format.protected:
             return Inspection(row, _fields_of_other(row), None, Evidence.UNKNOWN)
         try:
@@ -90,7 +90,7 @@ class Inspector:
         return Inspection(row, _fields(envelope), wrapped_by, row.evidence, key_unknown=refusal)
 
     def _ask(self, token: StoredToken) -> KmsError | None:
-        return self._attributor.ask([token])[0].failure
+        return self._attributor.ask_kms([token])[0].failure
 
 
 def _fields(envelope: Envelope) -> tuple[tuple[str, str], ...]:

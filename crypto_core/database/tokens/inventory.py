@@ -133,11 +133,11 @@ class Inventory:
             # The reference is itself what breaks ties: from the end, it is the walk that turns around.
             turned = sort is SortKey.REFERENCE and query.descending
             falling = query.descending and not turned
-            found = walker.find(Search(at, falling, backwards is not turned, inclusive, limit + 1))
+            found = walker.find_positions(Search(at, falling, backwards is not turned, inclusive, limit + 1))
             more, found = len(found) > limit, found[:limit]
             behind = at is not None
             if at is not None and inclusive:
-                behind = bool(walker.find(Search(at, falling, backwards is turned, False, 1)))
+                behind = bool(walker.find_positions(Search(at, falling, backwards is turned, False, 1)))
             if backwards:
                 found.reverse()
             refs = [
@@ -161,7 +161,7 @@ class Inventory:
         with matching as (connection, _, keys, matcher):
             if survey is not None and surveyed:
                 places = [p for p in self._places() if not matcher.excludes(p)]
-                Surveyor(connection, ORDERS[sort], matcher, keys, cancelled).take(survey, places)
+                Surveyor(connection, ORDERS[sort], matcher, keys, cancelled).take_survey(survey, places)
                 if not survey.too_many:
                     return sum(survey.counts.values())
             return self._plain_count(connection, matcher, keys, cancelled)

@@ -40,7 +40,7 @@ class ValueOpener:
         self._cipher = TokenCipher(keyring, observer=observer)
         self._dev_key = dev_key
 
-    def open(self, stored: StoredToken) -> OpenedValue:
+    def open_value(self, stored: StoredToken) -> OpenedValue:
         """Return the token (envelopes: one KMS call, more where several keys are trusted).
 
         A value that can't be opened is told with its reason. Raises the KmsError that another try may not

@@ -124,7 +124,7 @@ class TokenStore:
         self._catalogue = catalogue
         self._answers = answers
 
-    def read(self, ref: TokenRef) -> StoredToken:
+    def read_token(self, ref: TokenRef) -> StoredToken:
         """Return one stored token. Raises InvalidReferenceError, RowVanishedError if it isn't there."""
         found = self.read_many([ref])
         if not found:
@@ -257,7 +257,7 @@ class TokenStore:
         with connected(self._engine) as connection:
             return frozenset(bytes(found) for found in connection.scalars(statement))
 
-    def write(
+    def write_tokens(
         self,
         run_id: UUID,
         verb: str,

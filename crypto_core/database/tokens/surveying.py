@@ -70,7 +70,7 @@ class Surveyor:
     _found: dict[Segment, list[str | int]] = field(default_factory=dict)
     _too_many: bool = False
 
-    def take(self, survey: Survey, places: Sequence[ColumnPlace]) -> None:
+    def take_survey(self, survey: Survey, places: Sequence[ColumnPlace]) -> None:
         """Fill the survey, unless it's known. Raises DatabaseError, InterruptedRunError."""
         with survey.taking(self.cancelled) as needed:
             if not needed:

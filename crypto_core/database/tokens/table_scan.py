@@ -80,7 +80,7 @@ class Walker:
         self._survey = survey
         self._cancelled = cancelled
 
-    def find(self, search: Search) -> list[Position]:
+    def find_positions(self, search: Search) -> list[Position]:
         """Return up to `limit` positions, the nearest first. Raises DatabaseError, InterruptedRunError."""
         if not self._order.few:
             return self._scan(search)
@@ -110,7 +110,7 @@ class Walker:
         return [s for s in pairs if start is None or _at(start, *s) or _behind(search, start, *s)]
 
     def _take_survey(self) -> None:
-        self._surveyor.take(self._survey, self._places)
+        self._surveyor.take_survey(self._survey, self._places)
 
     def _known(self, place: ColumnPlace) -> Sequence[Value] | None:
         return self._order.known(place, self._keys, self._matcher.formats)

@@ -159,7 +159,7 @@ class KeyCaptures:
             if not (number.isascii() and number.isdecimal()):
                 continue
             try:
-                view = self._services.jobs.show(int(number))
+                view = self._services.jobs.show_job(int(number))
             except UnknownJobError as error:
                 yield f"Job {number}", {"job": int(number), "not_known": error.message}
                 continue

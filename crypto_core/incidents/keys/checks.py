@@ -83,7 +83,7 @@ class KeyChecks:
             self._services.policies,
             self._services.witness,
             identity=self._services.identity,
-        ).compare(old.key_arn, new.key_arn, left_out)
+        ).compare_access(old.key_arn, new.key_arn, left_out)
         lost = [x for x in compared.losses if not x.startswith(_ALONE)]
         unread = [x for x in lost if x.startswith(_UNREAD)]
         lines += [f"Loses access: {x}" for x in lost if x not in unread] + [f"Not known: {x}" for x in unread]

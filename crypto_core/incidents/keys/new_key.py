@@ -180,7 +180,7 @@ class MakingKey(KeyAction):
             self._services.policies,
             self._services.witness,
             identity=self._services.identity,
-        ).compare(old.key_arn, key.key_arn)
+        ).compare_access(old.key_arn, key.key_arn)
         values = ((NEW_KEY, key.key_arn), (LEFT_OUT, ""))
         return ActionPlan(
             title=f"Take {key.name} in place of {old.name}",

@@ -59,7 +59,7 @@ def job_of(
     known = incident.values.get(value, "")
     if known.isascii() and known.isdecimal():
         try:
-            return jobs.show(int(known))
+            return jobs.show_job(int(known))
         except UnknownJobError:
             return None
     for view in jobs.jobs():
@@ -84,7 +84,7 @@ class MovingTokens(IncidentAction):
     def plan_action(self, situation: Situation) -> ActionPlan:
         """Return the job that is started, or how the one that there is goes on.
 
-        Raises RefusedError without a new key, and what JobService.plan raises.
+        Raises RefusedError without a new key, and what JobService.plan_job raises.
         """
         target = required_new_key(situation)
         selection = self._selection(situation)
@@ -94,7 +94,7 @@ class MovingTokens(IncidentAction):
         # Who was left out of the new key on purpose loses nothing that is to be warned of again.
         left_out = listed(situation.incident.values.get(LEFT_OUT, ""))
         options = JobOptions(accepted=tuple(arn for arn in left_out if "*" not in arn))
-        inner = self._services.jobs.plan(
+        inner = self._services.jobs.plan_job(
             self._verb, selection, target, options, cancelled=situation.cancelled
         )
         return self._starting(inner)
@@ -109,11 +109,11 @@ class MovingTokens(IncidentAction):
         if isinstance(inner, _GoingOn):
             require(consent, plan)
             job = inner.job
-            state = jobs.show(job).state
+            state = jobs.show_job(job).state
             if state in (JobState.PAUSED, JobState.FAILED):
-                jobs.resume(job)
+                jobs.resume_job(job)
             elif state is JobState.DONE:
-                jobs.retry(job)
+                jobs.retry_job(job)
         else:
             if not inner.plan.tokens:
                 require(consent, plan)
@@ -124,7 +124,7 @@ class MovingTokens(IncidentAction):
                     f"Job {running.job.id} does this already.",
                     remedy="Look at the step again to go on with it.",
                 )
-            job = jobs.start(inner, consent)
+            job = jobs.start_job(inner, consent)
         return self._worked_on(situation, job, progress)
 
     def _worked_on(self, situation: Situation, job: int, progress: Progress | None) -> ActionResult:
@@ -138,7 +138,7 @@ class MovingTokens(IncidentAction):
             trouble = (
                 f"Nothing here works on it: {error} From a terminal: keydeck jobs join {job} --trust {old}",
             )
-        view = self._services.jobs.show(job)
+        view = self._services.jobs.show_job(job)
         if progress is not None:
             progress(view.done, view.done + view.remaining)
         lines = [f"Job {job} is {view.state}: {counted(view.done, 'token')} done, {view.remaining:,} to do."]

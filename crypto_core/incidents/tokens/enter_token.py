@@ -69,7 +69,7 @@ class EnterToken(TokenAction):
         """Return what would be written. Sends nothing to a provider."""
         standing = self._baseline.standing(situation)
         ref = _chosen(standing, situation.text(REFERENCE))
-        entry = self._entering.plan(
+        entry = self._entering.plan_entry(
             ref,
             _token(situation),
             replaced=ref in standing.holding(Held.REPLACED),
@@ -110,7 +110,7 @@ class EnterToken(TokenAction):
         entry = self.inner_plan(run, EntryPlan)
         if entry.already:
             return self._result(situation, before, run.plan.does)
-        entered = self._entering.enter(
+        entered = self._entering.enter_token(
             entry,
             _token(situation),
             run.consent,

@@ -121,7 +121,7 @@ class Marker:
         with self._lock:
             known = self._known.get((key, stored.digest))
         if known is None:
-            opened = self._opener.open(stored)
+            opened = self._opener.open_value(stored)
             if opened.token is None:
                 # Not remembered: the key may be usable the next time.
                 return TokenMark(stored.ref, mark, "", opened.reason)

@@ -47,7 +47,7 @@ _LONGEST_WAIT = 5
 """Times that the wait for KMS, of 0.1 s at first, is doubled."""
 
 
-async def run(
+async def write_tokens(
     pages: TokenPages, sink: TokenSink, order: TokenTask, kms: BulkKms, control: Control
 ) -> RunTally:
     """Write every token of `pages` anew and return what it came to.
@@ -180,7 +180,7 @@ class _Run:
     async def _work(self) -> None:
         window = self._window
         while self._halted_at is None:
-            entry = window.take()
+            entry = window.take_waiting()
             if entry is None:
                 return
             try:

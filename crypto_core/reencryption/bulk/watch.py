@@ -33,7 +33,7 @@ class CallWatch:
         if len(self._seconds) < _MOST:
             self._seconds.append(seconds)
 
-    def take(self) -> CallSample:
+    def take_sample(self) -> CallSample:
         """Return what has been since the last look."""
         seconds, self._seconds = self._seconds, []
         calls, throttled = self.calls, self.throttled

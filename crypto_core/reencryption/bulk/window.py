@@ -77,7 +77,7 @@ class InFlightWindow:
                 self._settled += 1
         self._advance()
 
-    def take(self) -> TokenInFlight | None:
+    def take_waiting(self) -> TokenInFlight | None:
         """Return the first entry that waits, None where none does."""
         return self._waiting.popleft() if self._waiting else None
 

@@ -43,7 +43,7 @@ class AccessComparison:
     """Gives the ARN that Keydeck itself works as: its own permissions are the preflight's."""
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
 
-    def compare(self, source_arn: str, target_arn: str, accepted: Sequence[str] = ()) -> Compared:
+    def compare_access(self, source_arn: str, target_arn: str, accepted: Sequence[str] = ()) -> Compared:
         """Return who loses access by a move from one key to another.
 
         `accepted` are principals that may lose it; `*` also accepts that it is not known who does. A policy

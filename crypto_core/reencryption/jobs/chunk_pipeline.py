@@ -24,7 +24,7 @@ FIRST_RATE = 50.0
 
 
 class Piped:
-    """Writes chunk after chunk in one event loop. `run` is for one thread."""
+    """Writes chunk after chunk in one event loop. `write_chunk` is for one thread."""
 
     def __init__(
         self, loop: asyncio.Runner, kms: KmsTransport, pace: CallPace, watch: CallWatch, dev_key: str
@@ -35,20 +35,20 @@ class Piped:
         self._watch = watch
         self._dev_key = dev_key
 
-    def run(self, pages: TokenPages, sink: TokenSink, order: TokenTask, stop: Event) -> None:
+    def write_chunk(self, pages: TokenPages, sink: TokenSink, order: TokenTask, stop: Event) -> None:
         """Write every token of `pages` anew; see ChunkWork."""
         order = replace(order, dev_key=self._dev_key)
-        tally = self._loop.run(pipeline.run(pages, sink, order, self._kms, Control(stop=stop)))
+        tally = self._loop.run(pipeline.write_tokens(pages, sink, order, self._kms, Control(stop=stop)))
         if tally.lease_lost:
             raise LeaseLostError("The chunk is another process's by now.")
 
-    def pace(self, calls_per_second: float) -> None:
+    def set_rate(self, calls_per_second: float) -> None:
         """Ask KMS so often at most, from now on."""
         self._pace.set_rate(calls_per_second)
 
-    def measured(self) -> CallSample:
+    def take_sample(self) -> CallSample:
         """Return what the calls since the last look came to."""
-        return self._watch.take()
+        return self._watch.take_sample()
 
 
 def piped(

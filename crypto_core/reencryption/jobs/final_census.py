@@ -82,7 +82,7 @@ class Closer:
         self._writers = writers
         self._settle_seconds = settle_seconds
 
-    def close(self, job_id: int, stop: Event, actor: str) -> Closing:
+    def close_job(self, job_id: int, stop: Event, actor: str) -> Closing:
         """Do the next step, if it is time. Raises KmsError, DatabaseError.
 
         `actor` is whom the journal names; see Journal.actor.
@@ -203,7 +203,7 @@ class Closer:
         if selection_of(job).filter is None:
             scope = self._scope(job)
             left = self._count(scope) - self._given_up(connection, job, scope)
-            return _Rest(scope, left, lambda wave: self._chunks.cut(connection, job.id, wave, scope))
+            return _Rest(scope, left, lambda wave: self._chunks.cut_scope(connection, job.id, wave, scope))
         scope = TokenScope(scope_formats(Verb(job.verb)))
         # For the keys of the groups that have come since.
         self._status.take()
@@ -240,7 +240,7 @@ class Closer:
         selection, verb = selection_of(job), Verb(job.verb)
         if not selection.everything:
             try:
-                resolved = self._planner.resolve(verb, selection, job.target_key_arn)
+                resolved = self._planner.resolve_selection(verb, selection, job.target_key_arn)
             except RefusedError as error:
                 if isinstance(error.__cause__, KmsError):
                     raise error.__cause__ from error

@@ -95,19 +95,19 @@ class Heartbeat:
 
     def _renew(self) -> None:
         chunk = self._chunk
-        beat = self._chunks.renew(self._job_id, self._runner, chunk, self._lease_seconds)
+        beat = self._chunks.renew_lease(self._job_id, self._runner, chunk, self._lease_seconds)
         if beat.state != RUNNING:
             self.end()
         if not beat.held and chunk is self._chunk:
             self.lost.set()
             self.halt.set()
-        self._work.pace(beat.calls_per_second / beat.runners)
+        self._work.set_rate(beat.calls_per_second / beat.runners)
 
     def _sample(self) -> None:
         now = monotonic()
         if now - self._sampled_at < SAMPLE_SECONDS:
             return
-        written, measured = self._written(), self._work.measured()
+        written, measured = self._written(), self._work.take_sample()
         self._samples.append(
             {
                 "at": datetime.now(UTC).isoformat(),

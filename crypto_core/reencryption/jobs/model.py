@@ -27,7 +27,7 @@ class JobState(StrEnum):
     """Two censuses in a row found nothing left, but for tokens that can't be written."""
     CANCELLED = "cancelled"
     FAILED = "failed"
-    """It can't go on until what `why` says is put right; `resume` goes on then."""
+    """It can't go on until what `why` says is put right; `resume_job` goes on then."""
 
     @property
     def ended(self) -> bool:

@@ -14,9 +14,12 @@ from crypto_core.reencryption.bulk.watch import CallSample
 
 
 class ChunkWork(Protocol):
-    """Writes the tokens of one chunk after the other. Used by one thread, but for `pace` and `measured`."""
+    """Writes the tokens of one chunk after the other.
 
-    def run(self, pages: TokenPages, sink: TokenSink, order: TokenTask, stop: Event) -> None:
+    Used by one thread, but for `set_rate` and `take_sample`.
+    """
+
+    def write_chunk(self, pages: TokenPages, sink: TokenSink, order: TokenTask, stop: Event) -> None:
         """Write every token of `pages` anew. Blocks.
 
         Once `stop` is set KMS is asked nothing more, what is sealed is written, and this returns. Raises
@@ -24,11 +27,11 @@ class ChunkWork(Protocol):
         """
         ...
 
-    def pace(self, calls_per_second: float) -> None:
+    def set_rate(self, calls_per_second: float) -> None:
         """Ask KMS so often at most, from now on."""
         ...
 
-    def measured(self) -> CallSample:
+    def take_sample(self) -> CallSample:
         """Return what was measured since the last time."""
         ...
 

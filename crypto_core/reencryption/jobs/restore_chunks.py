@@ -43,7 +43,7 @@ class Restoring:
         self._keyring = keyring
         self._pool = pool
 
-    def run(self, pages: TokenPages, sink: TokenSink, order: TokenTask, stop: Event) -> None:
+    def write_chunk(self, pages: TokenPages, sink: TokenSink, order: TokenTask, stop: Event) -> None:
         """Put back what there is. `order` names the keys that both envelopes may be under, beside those
         that are trusted anyway.
         """
@@ -51,10 +51,10 @@ class Restoring:
             for first in range(0, len(page), BATCH):
                 self._batch(page[first : first + BATCH], sink, order, stop)
 
-    def pace(self, calls_per_second: float) -> None:
+    def set_rate(self, calls_per_second: float) -> None:
         """Nothing: it asks KMS less than a job may."""
 
-    def measured(self) -> CallSample:
+    def take_sample(self) -> CallSample:
         """Return nothing: what botocore's clients measure is in the metrics."""
         return CallSample()
 

@@ -60,7 +60,7 @@ class JobRunner:
         self._before = 0
         self._sink: ChunkSink | None = None
 
-    def run(self, job_id: int, cancelled: Event) -> None:
+    def run_job(self, job_id: int, cancelled: Event) -> None:
         """Work until the job has ended or is paused, or `cancelled` is set.
 
         Raises KmsError and DatabaseError for what stops this process. If no other works on the job, it has
@@ -106,7 +106,7 @@ class JobRunner:
         parts, endure = self._parts, Endurance(heart.stop)
         order: TokenTask | None = None
         while not heart.stop.is_set():
-            claim = partial(parts.chunks.claim, job.id, runner, self._lease_seconds)
+            claim = partial(parts.chunks.claim_chunk, job.id, runner, self._lease_seconds)
             chunk = endure(claim)
             if chunk is not None:
                 if order is None or chunk.wave != job.wave:
@@ -114,7 +114,7 @@ class JobRunner:
                     order = endure(partial(self._order, job))
                 self._chunk(job, order, chunk, work, heart, actor)
                 continue
-            closing = endure(partial(self._closer.close, job.id, heart.stop, actor))
+            closing = endure(partial(self._closer.close_job, job.id, heart.stop, actor))
             if closing is Closing.ENDED:
                 return
             if closing is Closing.WAIT:
@@ -140,7 +140,7 @@ class JobRunner:
         self._sink = sink
         finished = False
         try:
-            work.run(pages, sink, order, heart.halt)
+            work.write_chunk(pages, sink, order, heart.halt)
             finished = not heart.halt.is_set()
         except LeaseLostError as error:
             _log.warning("%s", error.message)
@@ -160,9 +160,9 @@ class JobRunner:
         # Where this fails, the lease runs out.
         with suppress(DatabaseError, LeaseLostError):
             if finished:
-                Endurance(heart.stop)(lambda: chunks.finish(chunk, counted))
+                Endurance(heart.stop)(lambda: chunks.finish_chunk(chunk, counted))
             else:
-                chunks.release(chunk, outstanding.position(), counted)
+                chunks.release_chunk(chunk, outstanding.position(), counted)
 
     def _order(self, job: JobRow) -> TokenTask:
         keys: dict[bytes, str] = {}
@@ -187,7 +187,7 @@ class JobRunner:
         """
         if order.source is None:
             return False
-        probe = self._parts.attributor.ask([token])[0]
+        probe = self._parts.attributor.ask_kms([token])[0]
         answer = probe.answer
         if probe.failure is not None and probe.failure.transient:
             raise probe.failure

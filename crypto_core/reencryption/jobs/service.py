@@ -46,7 +46,7 @@ from crypto_core.text.cleaning import clean
 _log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 0.5
-"""How often `join` tells where the job stands."""
+"""How often `join_job` tells where the job stands."""
 
 
 class JobService:
@@ -71,7 +71,7 @@ class JobService:
         self._runner = runner
         self._status = status
 
-    def plan(
+    def plan_job(
         self,
         verb: Verb,
         selection: Selection,
@@ -95,7 +95,10 @@ class JobService:
     def plan_fitting(
         self, verb: Verb, selection: Selection, target: str, options: JobOptions, *, few: int = FEW
     ) -> JobPlan | Plan:
-        """Return what would happen, as a job for more than `few` tokens; journaled once. Raises as `plan`."""
+        """Return what would happen, as a job for more than `few` tokens; journaled once.
+
+        Raises as `plan_job`.
+        """
 
         def fitting() -> JobPlan | Plan:
             tokens = self._planner.plan_tokens(verb, selection, target, options)
@@ -112,7 +115,7 @@ class JobService:
             return _with_notes(plan, notes)
         return replace(plan, warnings=plan.warnings + notes)
 
-    def start(self, plan: JobPlan, consent: Consent | None) -> int:
+    def start_job(self, plan: JobPlan, consent: Consent | None) -> int:
         """Make the job of a plan and return its number.
 
         Raises ReadOnlyError, MissingSchemaError or, without a consent to this very plan, NotConfirmedError
@@ -159,13 +162,13 @@ class JobService:
                 elif what.scope.references is not None:
                     parts.chunks.cut_listed(connection, job_id, 1, what.scope.references)
                 else:
-                    parts.chunks.cut(connection, job_id, 1, what.scope)
+                    parts.chunks.cut_scope(connection, job_id, 1, what.scope)
                 run.begin({"job": job_id}, within=parts.journaling(connection), actor=actor)
             return job_id
 
         return self._guard.run(change, consent, act, ended_by_others)[0]
 
-    def join(
+    def join_job(
         self,
         job: int,
         *,
@@ -182,7 +185,7 @@ class JobService:
 
         def work() -> None:
             try:
-                self._runner().run(job, ended)
+                self._runner().run_job(job, ended)
             except KeydeckError as error:
                 failures.append(error)
 
@@ -193,7 +196,7 @@ class JobService:
             if progress is not None:
                 # A database that is away for a moment is waited for by those who write.
                 with suppress(DatabaseError):
-                    progress(self.show(job))
+                    progress(self.show_job(job))
         if failures:
             raise failures[0]
         return self.at_end(job, ended)
@@ -204,13 +207,13 @@ class JobService:
         A connection that breaks just then is no failure of the job: until `cancelled` is set, it is waited
         for as by those who write. Raises UnknownJobError, DatabaseError.
         """
-        return Endurance(cancelled)(lambda: self.show(job))
+        return Endurance(cancelled)(lambda: self.show_job(job))
 
     def jobs(self, limit: int = 200) -> tuple[JobView, ...]:
         """Return jobs, the newest first."""
         return self._views(self._parts.jobs.list(limit))
 
-    def show(self, job: int) -> JobView:
+    def show_job(self, job: int) -> JobView:
         """Return where a job stands. Raises UnknownJobError."""
         return self._views((self._parts.jobs.get(job),))[0]
 
@@ -220,19 +223,19 @@ class JobService:
         found = self._parts.unwritable.listed(job, kind, limit=limit)
         return tuple(Unwritten(str(one.ref), one.reason) for one in found)
 
-    def pause(self, job: int) -> JobView:
+    def pause_job(self, job: int) -> JobView:
         """Pause a running job. Raises JobError for one that does not run."""
         return self._change(job, "pause", PAUSED, (RUNNING,))
 
-    def resume(self, job: int) -> JobView:
+    def resume_job(self, job: int) -> JobView:
         """Let a paused or failed job go on, by processes that join it. Raises JobError for another."""
         return self._change(job, "resume", RUNNING, (PAUSED, FAILED))
 
-    def cancel(self, job: int) -> JobView:
+    def cancel_job(self, job: int) -> JobView:
         """End a job for good; what is written stays. Raises JobError for one that has ended."""
         return self._change(job, "cancel", CANCELLED, (RUNNING, PAUSED, FAILED))
 
-    def retry(self, job: int) -> int:
+    def retry_job(self, job: int) -> int:
         """Try the tokens anew that could not be written; returns how many. Raises JobError, journaled."""
         self._guard.may_change("retry")
         parts = self._parts
@@ -257,7 +260,7 @@ class JobService:
                 state = parts.jobs.get(job, connection).state
                 raise JobError(f"Job {job} is {state}: there is nothing to {word}.")
             self._record(row, word, {"was": row.state}, connection, actor)
-        return self.show(job)
+        return self.show_job(job)
 
     @contextmanager
     def _steering(self, word: str, job: int, actor: str) -> Iterator[tuple[Connection, JobRow]]:

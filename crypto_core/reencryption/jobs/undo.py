@@ -141,7 +141,7 @@ class Undoing:
             raise RefusedError(f"No envelope is kept that job {job} has replaced.")
         return RestorePlan(job, tokens, arns)
 
-    def restore(self, plan: RestorePlan, consent: Consent | None) -> int:
+    def start_restore(self, plan: RestorePlan, consent: Consent | None) -> int:
         """Make the job that undoes another and return its number; processes that join it do the work.
 
         Raises ReadOnlyError, MissingSchemaError, NotConfirmedError, ApprovalNeededError.
@@ -178,7 +178,7 @@ class Undoing:
         kept = backups.kept(self._parts.engine, run_id=self._run(job), before=before)
         return PurgePlan(kept, job, before)
 
-    def purge(self, plan: PurgePlan, consent: Consent | None) -> int:
+    def purge_backups(self, plan: PurgePlan, consent: Consent | None) -> int:
         """Forget replaced envelopes for good; returns how many. That Keydeck wrote the tokens stays known.
 
         Raises ReadOnlyError, MissingSchemaError, NotConfirmedError, ApprovalNeededError, DatabaseError.

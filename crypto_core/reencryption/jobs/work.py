@@ -217,14 +217,16 @@ class ChunkSink:
             counted = replace(
                 before, done=len(written), poisoned=len(untold), kms_calls=before.kms_calls + asked
             )
-            ground.chunks.advance(connection, chunk, outstanding.position(settled), counted)
+            ground.chunks.count_batch(connection, chunk, outstanding.position(settled), counted)
             told = [Unwritable(p.token.ref, p.kind, p.reason) for p in untold]
             ground.unwritable.note(connection, chunk.job_id, told)
             if ground.note is not None and written:
                 ground.note(connection, written)
 
         replacements = [s.replacement for s in sealed]
-        written = ground.store.write(ground.run_id, ground.verb, replacements, within=within, wait=False)
+        written = ground.store.write_tokens(
+            ground.run_id, ground.verb, replacements, within=within, wait=False
+        )
         self._known += counted
         outstanding.written_down(before)
         outstanding.settle({ref.row_id for ref in written} | {p.token.ref.row_id for p in refused})

@@ -111,7 +111,7 @@ class TokenEntering:
         self._write_format = write_format
         self._observer = observer
 
-    def plan(self, ref: TokenRef, raw: Secret, *, replaced: bool = False, cause: str = "") -> EntryPlan:
+    def plan_entry(self, ref: TokenRef, raw: Secret, *, replaced: bool = False, cause: str = "") -> EntryPlan:
         """Return what would happen; journaled as a dry run, `cause` with it (such as an incident's name).
 
         `replaced` says that the row's old token is known to be gone: then one that holds the entered token
@@ -127,7 +127,7 @@ class TokenEntering:
         )
         return replace(plan, warnings=plan.warnings + notes)
 
-    def enter(
+    def enter_token(
         self,
         plan: EntryPlan,
         raw: Secret,
@@ -204,8 +204,8 @@ class TokenEntering:
                 f"This database role may not write {ref.table}.{ref.column}.", remedy=f"Needed: {grant}"
             )
         key_arn, warnings = self._target()
-        old = self._store.read(ref)
-        found = self._opener.open(old)
+        old = self._store.read_token(ref)
+        found = self._opener.open_value(old)
         already = False
         if found.token is None:
             warnings.append(
@@ -259,7 +259,7 @@ class TokenEntering:
         return key.key_arn, []
 
     def _still_old(self, plan: EntryPlan) -> StoredToken:
-        old = self._store.read(plan.ref)
+        old = self._store.read_token(plan.ref)
         if old.digest != plan.old_digest:
             raise _changed(plan.ref)
         return old
@@ -300,7 +300,9 @@ class TokenEntering:
             if self._same_database and written:
                 run.record(Outcome.DONE, run.so_far, within=connection, actor=actor)
 
-        if not self._store.write(run.id, VERB, [Replacement(old, sealed.stored, source)], within=journal):
+        if not self._store.write_tokens(
+            run.id, VERB, [Replacement(old, sealed.stored, source)], within=journal
+        ):
             raise _changed(plan.ref)
         self._answers.remember([answer_about(sealed.stored, sealed.wrapped_by)])
         return sealed
@@ -308,7 +310,7 @@ class TokenEntering:
     def _is_there(self, ref: TokenRef, sealed: SealedToken) -> bool | None:
         """Whether it is there when it is read back; None if it can't be read."""
         try:
-            return self._store.read(ref).digest == digest(sealed.stored)
+            return self._store.read_token(ref).digest == digest(sealed.stored)
         except RowVanishedError:
             return False
         except DatabaseError:

@@ -227,9 +227,9 @@ def test_read_only_stays_read_only_wherever_the_console_goes(settings: Settings,
     contexts.switch(region="", profile="")
     services = contexts.services
     ref = world.sealed_under(world.old_key)[0]
-    plan = services.work.plan(Verb.REENCRYPT, Selection((ref,)), world.current_key.arn)
+    plan = services.work.plan_reencryption(Verb.REENCRYPT, Selection((ref,)), world.current_key.arn)
     with pytest.raises(ReadOnlyError):
-        services.work.run(plan, Consent.pressed(plan))
+        services.work.run_plan(plan, Consent.pressed(plan))
     contexts.close()
 
 
@@ -298,8 +298,8 @@ def test_a_token_is_written_in_the_place_that_was_switched_to(
     contexts.switch(database="empty")
     here = contexts.switch(database=DEFAULT, profile="ops")
     ref = world.plaintext_refs[0]
-    plan = here.work.plan(Verb.ENCRYPT, Selection((ref,)), world.current_key.arn)
-    assert here.work.run(plan, Consent.pressed(plan)).done == 1
+    plan = here.work.plan_reencryption(Verb.ENCRYPT, Selection((ref,)), world.current_key.arn)
+    assert here.work.run_plan(plan, Consent.pressed(plan)).done == 1
     assert stored(ref).startswith("djF8")
     [started] = [e for e in services.journal.entries() if e.outcome == "started"]
     assert started.actor == f"{here.surroundings().identity}, database role {OPERATOR}"

@@ -97,7 +97,7 @@ def _live(order: dict[str, Any]) -> NoReturn:
         os.dup2(source, target)
     os.environ.clear()
     os.environ.update(order["environment"])
-    cut: Any = ChunkStore.cut
+    cut: Any = ChunkStore.cut_scope
     cut.__kwdefaults__["size"] = CHUNK
     prepare(order["moment"])
     code = 3

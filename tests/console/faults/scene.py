@@ -180,7 +180,7 @@ class Scene:
         """Where the job stands, once the database says."""
         while True:
             try:
-                return self.container.services.jobs.show(self.job)  # type: ignore[union-attr]
+                return self.container.services.jobs.show_job(self.job)  # type: ignore[union-attr]
             except DatabaseError:
                 time.sleep(0.1)
 
@@ -269,7 +269,7 @@ def staged(
     `rate` is the KMS calls a second, two for a token: few, so that there is a middle on a slow machine too.
     Of `settings`, variables of the environment, those that are empty are removed.
     """
-    monkeypatch.setitem(ChunkStore.cut.__kwdefaults__, "size", chunk)
+    monkeypatch.setitem(ChunkStore.cut_scope.__kwdefaults__, "size", chunk)
     with Sandbox.start(connections=connections) as sandbox:
         environment = sandbox.environment() | dict(settings or {})
         environment = {name: value for name, value in environment.items() if value}
@@ -310,10 +310,10 @@ def _begun(
     work = container.services.jobs
     assert work is not None
     options = JobOptions(calls_per_second=rate, accepted=("*",))
-    plan = work.plan(Verb.REENCRYPT, Selection(under_key=source), target, options)
+    plan = work.plan_job(Verb.REENCRYPT, Selection(under_key=source), target, options)
     calls = sandbox.control.stats().calls
-    job = work.start(plan, Consent.by_option(plan))
-    assert work.show(job).state is JobState.RUNNING
+    job = work.start_job(plan, Consent.by_option(plan))
+    assert work.show_job(job).state is JobState.RUNNING
     return Scene(sandbox, container, superuser, source, target, job, plan.plan.tokens, environment, calls)
 
 

@@ -160,8 +160,8 @@ def test_rewrapping_what_was_opened_is_not_enough_and_a_grant_left_lets_the_insi
             )
             work = measures.container.services.work
             refs = tuple(sorted(game.intruder.seals))
-            plan = work.plan(Verb.REWRAP, Selection(references=refs), key)
-            work.run(plan, agreed(plan))
+            plan = work.plan_reencryption(Verb.REWRAP, Selection(references=refs), key)
+            work.run_plan(plan, agreed(plan))
         finally:
             measures.close()
         ends = {seen.end: seen.reached for seen in game.finish(None).ends}

@@ -73,13 +73,13 @@ def test_no_consent_and_one_to_something_else_are_refused(danger: Danger) -> Non
 @pytest.fixture
 def several(services: Container, world: World) -> Plan:
     refs = tuple(world.sealed_under(world.old_key)[:3])
-    return services.services.work.plan(Verb.REENCRYPT, Selection(refs), world.current_key.arn)
+    return services.services.work.plan_reencryption(Verb.REENCRYPT, Selection(refs), world.current_key.arn)
 
 
 @pytest.fixture
 def single(services: Container, world: World) -> Plan:
     refs = tuple(world.sealed_under(world.old_key)[:1])
-    return services.services.work.plan(Verb.REENCRYPT, Selection(refs), world.current_key.arn)
+    return services.services.work.plan_reencryption(Verb.REENCRYPT, Selection(refs), world.current_key.arn)
 
 
 def test_a_plan_says_how_much_asking_it_takes(several: Plan, single: Plan) -> None:
@@ -89,7 +89,7 @@ def test_a_plan_says_how_much_asking_it_takes(several: Plan, single: Plan) -> No
 
 
 def test_a_plan_made_again_is_the_same_one(services: Container, several: Plan) -> None:
-    again = services.services.work.plan(several.verb, several.selection, several.target_key_arn)
+    again = services.services.work.plan_reencryption(several.verb, several.selection, several.target_key_arn)
     assert again.digest == several.digest
     assert len(again.digest) == 64
     assert replace(several, warnings=("The dry run was not journaled.",)).digest == several.digest
@@ -153,7 +153,7 @@ def test_a_run_without_the_consent_it_demands_changes_nothing_and_is_journaled(
     before = [stored(ref) for ref in refs]
     calls = services.kms.calls
     with pytest.raises(NotConfirmedError, match=says) as caught:
-        services.services.work.run(several, consent(several, single))
+        services.services.work.run_plan(several, consent(several, single))
     assert caught.value.remedy
     assert [stored(ref) for ref in refs] == before
     assert services.kms.calls == calls
@@ -172,7 +172,7 @@ def test_the_journal_says_how_the_operator_agreed(
         Origin.TYPED: (several, Consent.typed(several, "3")),
         Origin.OPTION: (several, Consent.by_option(several)),
     }[origin]
-    assert services.services.work.run(plan, consent).complete
+    assert services.services.work.run_plan(plan, consent).complete
     [started] = [e for e in services.journal.entries() if e.outcome == "started"]
     assert f'"consent": "{origin.value}"' in started.detail
     assert f'"plan": "{plan.digest}"' in started.detail

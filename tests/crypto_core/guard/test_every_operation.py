@@ -69,10 +69,10 @@ class Ground:
 
     def started(self, **options: Any) -> int:
         """A job that has begun, and that nobody works on; its number."""
-        plan = self.container.jobs.plan(
+        plan = self.container.jobs.plan_job(
             Verb.REENCRYPT, self.sealed(), self.world.current_key.arn, JobOptions()
         )
-        return self.container.jobs.start(plan, agreed(plan))
+        return self.container.jobs.start_job(plan, agreed(plan))
 
     def incident(self) -> tuple[IncidentService, int]:
         """An incident about a token of the test's own: what keeps it, and its number."""
@@ -93,7 +93,7 @@ class Ground:
     def moved(self) -> int:
         """A job that has moved a token; its number."""
         job = self.started()
-        assert self.container.jobs.join(job).done == 1
+        assert self.container.jobs.join_job(job).done == 1
         return job
 
     def plaintext(self, value: str = f"ghp_{MARKER}{1:025}") -> TokenRef:
@@ -161,8 +161,8 @@ def of_tokens(ground: Ground, verb: Verb) -> Recipe:
     selection = Selection((ground.plaintext(),)) if verb is Verb.ENCRYPT else ground.sealed()
     target = ground.world.current_key.arn
     return Recipe(
-        lambda container: container.work.plan(verb, selection, target),
-        lambda container, plan, consent: container.work.run(plan, consent),
+        lambda container: container.work.plan_reencryption(verb, selection, target),
+        lambda container, plan, consent: container.work.run_plan(plan, consent),
     )
 
 
@@ -170,8 +170,8 @@ def of_a_job(ground: Ground, verb: Verb) -> Recipe:
     selection = Selection((ground.plaintext(),)) if verb is Verb.ENCRYPT else ground.sealed()
     target = ground.world.current_key.arn
     return Recipe(
-        lambda container: container.jobs.plan(verb, selection, target, JobOptions()),
-        lambda container, plan, consent: container.jobs.start(plan, consent),
+        lambda container: container.jobs.plan_job(verb, selection, target, JobOptions()),
+        lambda container, plan, consent: container.jobs.start_job(plan, consent),
     )
 
 
@@ -179,7 +179,7 @@ def restore(ground: Ground) -> Recipe:
     job = ground.moved()
     return Recipe(
         lambda container: container.undoing.plan_restore(job),
-        lambda container, plan, consent: container.undoing.restore(plan, consent),
+        lambda container, plan, consent: container.undoing.start_restore(plan, consent),
     )
 
 
@@ -187,7 +187,7 @@ def purge(ground: Ground) -> Recipe:
     ground.moved()
     return Recipe(
         lambda container: container.undoing.plan_purge(),
-        lambda container, plan, consent: container.undoing.purge(plan, consent),
+        lambda container, plan, consent: container.undoing.purge_backups(plan, consent),
     )
 
 
@@ -195,8 +195,8 @@ def enter(ground: Ground) -> Recipe:
     ref, new = ground.plaintext(), f"ghp_{MARKER}{2:025}"
     ground.providers.issue(new)
     return Recipe(
-        lambda container: container.entering.plan(ref, Secret.of(new)),
-        lambda container, plan, consent: container.entering.enter(plan, Secret.of(new), consent),
+        lambda container: container.entering.plan_entry(ref, Secret.of(new)),
+        lambda container, plan, consent: container.entering.enter_token(plan, Secret.of(new), consent),
     )
 
 
@@ -243,7 +243,7 @@ def of_a_job_there_is(word: str) -> Callable[[Ground], Deed]:
     def make(ground: Ground) -> Deed:
         job = ground.started()
         if word == "resume":
-            ground.container.jobs.pause(job)
+            ground.container.jobs.pause_job(job)
         return Deed(lambda container: getattr(container.jobs, word)(job))
 
     return make
@@ -252,14 +252,14 @@ def of_a_job_there_is(word: str) -> Callable[[Ground], Deed]:
 def retry(ground: Ground) -> Deed:
     """Of a job that was cancelled: refused."""
     job = ground.started()
-    ground.container.jobs.cancel(job)
-    return Deed(lambda container: container.jobs.retry(job), "refused")
+    ground.container.jobs.cancel_job(job)
+    return Deed(lambda container: container.jobs.retry_job(job), "refused")
 
 
 def join(ground: Ground) -> Deed:
     """The journal has what the job was begun as, and that it has ended."""
     job = ground.started()
-    return Deed(lambda container: container.jobs.join(job), journaled_as="reencrypt")
+    return Deed(lambda container: container.jobs.join_job(job), journaled_as="reencrypt")
 
 
 def of_a_step(word: str, step: str, *arguments: str, after: str = "") -> Callable[[Ground], Deed]:

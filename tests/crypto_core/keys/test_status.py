@@ -90,7 +90,7 @@ def test_the_totals_of_columns_formats_and_keys_agree(services: Container, world
 
 
 def test_the_worst_problem_is_first_and_each_leads_to_its_rows(services: Container, world: World) -> None:
-    services.services.work.verify(Selection(everything=True))
+    services.services.work.verify_tokens(Selection(everything=True))
     status = services.services.status.take()
     ranks = [problem.severity.rank for problem in status.problems]
     assert ranks == sorted(ranks)
@@ -260,8 +260,8 @@ def test_after_everything_is_put_right_the_status_is_well(
         (Verb.ENCRYPT, Selection(unprotected=True)),
         (Verb.REENCRYPT, Selection(under_key=world.old_key.arn)),
     ):
-        planned = work.plan(verb, selection, key)
-        work.run(planned, Consent.by_option(planned))
+        planned = work.plan_reencryption(verb, selection, key)
+        work.run_plan(planned, Consent.by_option(planned))
     assert not services.services.status.take().well
     with platform.begin() as connection:
         for ref in world.corrupt:

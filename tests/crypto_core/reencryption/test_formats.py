@@ -35,8 +35,8 @@ def v2(services: Container) -> Iterator[Container]:
 
 def written(container: Container, verb: Verb, selection: Selection, key: str, **more: Any) -> RunResult:
     work = container.services.work
-    planned = work.plan(verb, selection, key, **more)
-    return work.run(planned, Consent.by_option(planned))
+    planned = work.plan_reencryption(verb, selection, key, **more)
+    return work.run_plan(planned, Consent.by_option(planned))
 
 
 def formats(stored: Callable[[TokenRef], str], refs: tuple[TokenRef, ...]) -> set[Format]:
@@ -59,13 +59,13 @@ def test_envelopes_become_v2_and_every_token_still_opens(
     v2: Container, world: World, stored: Callable[[TokenRef], str]
 ) -> None:
     refs = world.sealed_under(world.old_key)
-    plan = v2.services.work.plan(
+    plan = v2.services.work.plan_reencryption(
         Verb.REENCRYPT, Selection(under_key=world.old_key.arn), world.current_key.arn
     )
     (conversion,) = plan.conversions
     assert (conversion.source, conversion.written) == (Format.V1, Format.V2)
     assert any("must read v2" in warning for warning in plan.warnings)
-    v2.services.work.run(plan, Consent.by_option(plan))
+    v2.services.work.run_plan(plan, Consent.by_option(plan))
     assert formats(stored, refs) == {Format.V2}
     for ref in refs:
         assert crypto_core.decrypt_token(stored(ref), ref) == world.token_for(ref)
@@ -115,10 +115,10 @@ def test_a_v2_envelope_stays_v2_where_v1_is_written(
     ref = world.sealed_under(world.current_key)[0]
     written(v2, Verb.REENCRYPT, Selection((ref,)), world.current_key.arn)
     before = stored(ref)
-    plan = services.services.work.plan(Verb.REENCRYPT, Selection((ref,)), world.old_key.arn)
+    plan = services.services.work.plan_reencryption(Verb.REENCRYPT, Selection((ref,)), world.old_key.arn)
     (conversion,) = plan.conversions
     assert (conversion.source, conversion.written) == (Format.V2, Format.V2)
-    services.services.work.run(plan, Consent.by_option(plan))
+    services.services.work.run_plan(plan, Consent.by_option(plan))
     assert stored(ref) != before
     assert formats(stored, (ref,)) == {Format.V2}
     assert crypto_core.decrypt_token(stored(ref), ref) == world.token_for(ref)
@@ -130,10 +130,12 @@ def test_only_an_explicit_downgrade_makes_v1_of_v2(
     ref = world.sealed_under(world.current_key)[0]
     written(v2, Verb.REENCRYPT, Selection((ref,)), world.current_key.arn)
     work = services.services.work
-    plan = work.plan(Verb.REENCRYPT, Selection((ref,)), world.current_key.arn, allow_downgrade=True)
+    plan = work.plan_reencryption(
+        Verb.REENCRYPT, Selection((ref,)), world.current_key.arn, allow_downgrade=True
+    )
     assert [c.as_json() for c in plan.conversions] == [{"from": "v2", "to": "v1", "tokens": 1}]
     assert any("no longer bound" in warning for warning in plan.warnings)
-    work.run(plan, Consent.by_option(plan))
+    work.run_plan(plan, Consent.by_option(plan))
     assert formats(stored, (ref,)) == {Format.V1}
     assert crypto_core.decrypt_token(stored(ref)) == world.token_for(ref)
 
@@ -144,12 +146,12 @@ def test_a_v2_envelope_in_another_row_does_not_open_and_the_reason_says_so(
     source, target = world.sealed_under(world.current_key)[:2]
     written(v2, Verb.REENCRYPT, Selection((source,)), world.current_key.arn)
     move(platform, source, target)
-    (moved,) = v2.services.work.verify(Selection((target,)))
+    (moved,) = v2.services.work.verify_tokens(Selection((target,)))
     assert not moved.opened
     assert f"sealed for another row than {target}" in moved.reason
     with pytest.raises(InvalidCiphertextError, match="another row"):
         crypto_core.decrypt_token(stored(target), target)
-    (own,) = v2.services.work.verify(Selection((source,)))
+    (own,) = v2.services.work.verify_tokens(Selection((source,)))
     assert own.opened
 
 
@@ -159,7 +161,7 @@ def test_a_v1_envelope_in_another_row_opens_there(
     """What v2 is for: v1 promises no such thing."""
     source, target = world.sealed_under(world.current_key)[:2]
     move(platform, source, target)
-    (moved,) = services.services.work.verify(Selection((target,)))
+    (moved,) = services.services.work.verify_tokens(Selection((target,)))
     assert moved.opened
 
 
@@ -181,7 +183,7 @@ def test_a_v2_envelope_is_not_rewrapped_under_another_key(
 ) -> None:
     ref = world.sealed_under(world.current_key)[0]
     written(v2, Verb.REENCRYPT, Selection((ref,)), world.current_key.arn)
-    plan = v2.services.work.plan(Verb.REWRAP, Selection((ref,)), world.old_key.arn)
+    plan = v2.services.work.plan_reencryption(Verb.REWRAP, Selection((ref,)), world.old_key.arn)
     assert plan.tokens == 0
     (refused,) = plan.refused
     assert "re-encrypt it instead" in refused.reason
@@ -217,7 +219,7 @@ def test_cloudtrail_says_which_token_was_opened_in_v2_and_not_in_v1(
     # Two tokens that nothing else in this file makes v2: the trail is there for all tests.
     first, second = world.sealed_under(world.current_key)[-2:]
     written(v2, Verb.REENCRYPT, Selection((first,)), world.current_key.arn)
-    v2.services.work.verify(Selection((first, second)))
+    v2.services.work.verify_tokens(Selection((first, second)))
     sandbox.control.set_lookup_throttle(None)
     events = sandbox.client("cloudtrail").lookup_events(
         LookupAttributes=[{"AttributeKey": "EventName", "AttributeValue": "Decrypt"}]
@@ -234,7 +236,7 @@ def test_inspection_tells_the_fields_of_v2_and_asks_kms_for_this_row(v2: Contain
     written(v2, Verb.REENCRYPT, Selection((ref,)), world.current_key.arn)
     with v2.engine.begin() as connection:
         connection.execute(text("DELETE FROM keydeck.key_answer"))
-    found = v2.services.inspector.inspect(ref)
+    found = v2.services.inspector.inspect_token(ref)
     fields = dict(found.fields)
     assert fields["version"] == "v2, bound to its row and key, key-committing"
     assert fields["key ARN"] == world.current_key.arn
@@ -266,7 +268,7 @@ def test_a_v2_envelope_that_names_another_key_than_the_one_that_wrapped_it_is_no
             text(f"UPDATE {ref.table} SET {ref.column} = :new WHERE id::text = :id"),
             {"new": base64.b64encode(forged).decode(), "id": ref.row_id},
         )
-    (verified,) = v2.services.work.verify(Selection((ref,)))
+    (verified,) = v2.services.work.verify_tokens(Selection((ref,)))
     assert not verified.opened
     assert world.old_key.arn in verified.reason
 
@@ -315,10 +317,10 @@ def test_inspecting_a_moved_v2_envelope_says_that_it_does_not_belong_there(
     written(v2, Verb.REENCRYPT, Selection((source,)), world.current_key.arn)
     move(platform, source, target)
     assert v2.services.inventory.row(target).evidence is Evidence.VERIFIED
-    found = v2.services.inspector.inspect(target)
+    found = v2.services.inspector.inspect_token(target)
     assert f"sealed for another row than {target}" in found.broken
-    v2.services.work.verify(Selection((target,)))
-    own = v2.services.inspector.inspect(source)
+    v2.services.work.verify_tokens(Selection((target,)))
+    own = v2.services.inspector.inspect_token(source)
     assert (own.broken, own.evidence) == ("", Evidence.VERIFIED)
 
 
@@ -335,7 +337,7 @@ def test_a_new_envelope_that_can_not_be_made_says_nothing_of_the_old_one(
     result = written(v2, Verb.REENCRYPT, Selection((long,)), world.current_key.arn)
     assert (result.done, len(result.poisoned)) == (0, 1)
     assert "1,025 bytes" in result.poisoned[0].reason
-    (verified,) = v2.services.work.verify(Selection((long,)))
+    (verified,) = v2.services.work.verify_tokens(Selection((long,)))
     assert verified.opened
     assert not [s for s in v2.services.status.take().keys if "1,025" in s.note]
 

@@ -63,10 +63,12 @@ def test_who_the_target_does_not_name_is_named_with_what_is_lost(
     services: Container, key: Callable[..., str]
 ) -> None:
     old, new = key(allow(aws(PLATFORM, role("backup")))), key(allow(aws(PLATFORM)))
-    assert comparison(services).compare(old, new).losses == ("role/backup loses Decrypt and GenerateDataKey",)
-    assert comparison(services).compare(new, old).losses == ()
-    assert comparison(services).compare(old, new, [role("back*")]).losses == ()
-    assert comparison(services).compare(old, new, [role("other")]).losses != ()
+    assert comparison(services).compare_access(old, new).losses == (
+        "role/backup loses Decrypt and GenerateDataKey",
+    )
+    assert comparison(services).compare_access(new, old).losses == ()
+    assert comparison(services).compare_access(old, new, [role("back*")]).losses == ()
+    assert comparison(services).compare_access(old, new, [role("other")]).losses != ()
 
 
 def test_a_grant_counts_as_a_policy_does(
@@ -74,16 +76,16 @@ def test_a_grant_counts_as_a_policy_does(
 ) -> None:
     old, new = key(), key()
     sandbox.client("kms").create_grant(KeyId=old, GranteePrincipal=PLATFORM, Operations=["Decrypt"])
-    assert comparison(services).compare(old, new).losses == ("role/platform loses Decrypt",)
+    assert comparison(services).compare_access(old, new).losses == ("role/platform loses Decrypt",)
     sandbox.client("kms").create_grant(KeyId=new, GranteePrincipal=PLATFORM, Operations=["Decrypt"])
-    assert comparison(services).compare(old, new).losses == ()
+    assert comparison(services).compare_access(old, new).losses == ()
 
 
 def test_who_was_seen_and_whom_the_new_keys_policy_does_not_know_is_named(
     services: Container, key: Callable[..., str]
 ) -> None:
     old, new = key(allow(aws(ROOT))), key(allow(aws(role("b"))))
-    told = comparison(services, Seen({old: (PLATFORM,)})).compare(old, new).losses
+    told = comparison(services, Seen({old: (PLATFORM,)})).compare_access(old, new).losses
     assert "role/platform loses Decrypt; it used the old key in the last 90 days" in told
 
 
@@ -91,11 +93,13 @@ def test_where_iam_decides_under_both_only_who_was_seen_under_the_new_key_surely
     services: Container, key: Callable[..., str]
 ) -> None:
     old, new = key(allow(aws(ROOT))), key(allow(aws(ROOT)))
-    assert comparison(services).compare(old, new).losses == ()
-    (told,) = comparison(services, Seen({old: (PLATFORM,)})).compare(old, new).losses
+    assert comparison(services).compare_access(old, new).losses == ()
+    (told,) = comparison(services, Seen({old: (PLATFORM,)})).compare_access(old, new).losses
     assert told.startswith("role/platform: Decrypt under the new key only if IAM policies of account ")
-    assert comparison(services, Seen({old: (PLATFORM,), new: (PLATFORM,)})).compare(old, new).losses == ()
-    assert comparison(services, Seen({old: (PLATFORM,)})).compare(old, new, [PLATFORM]).losses == ()
+    assert (
+        comparison(services, Seen({old: (PLATFORM,), new: (PLATFORM,)})).compare_access(old, new).losses == ()
+    )
+    assert comparison(services, Seen({old: (PLATFORM,)})).compare_access(old, new, [PLATFORM]).losses == ()
 
 
 def test_who_is_named_by_both_policies_and_seen_loses_nothing(
@@ -103,21 +107,24 @@ def test_who_is_named_by_both_policies_and_seen_loses_nothing(
 ) -> None:
     named = allow(aws(PLATFORM), Condition=VIA)
     old, new = key(named), key(named)
-    assert comparison(services, Seen({old: (PLATFORM,)})).compare(old, new).losses == ()
+    assert comparison(services, Seen({old: (PLATFORM,)})).compare_access(old, new).losses == ()
 
 
 def test_keydecks_own_uses_are_the_preflights(services: Container, key: Callable[..., str]) -> None:
     old, new = key(allow(aws(ROOT))), key(allow(aws(ROOT)))
     witness = Seen({old: (role("ops/oncall"), "s3.amazonaws.com")})
     session = "arn:aws:sts::123456789012:assumed-role/oncall/ana"
-    assert comparison(services, witness, session).compare(old, new).losses == ()
-    assert comparison(services, witness, session.replace("oncall", "other")).compare(old, new).losses != ()
+    assert comparison(services, witness, session).compare_access(old, new).losses == ()
+    assert (
+        comparison(services, witness, session.replace("oncall", "other")).compare_access(old, new).losses
+        != ()
+    )
 
 
 def test_a_new_denial_under_conditions_is_told(services: Container, key: Callable[..., str]) -> None:
     named = allow(aws(PLATFORM))
     old, new = key(named), key(named, allow("*", Effect="Deny", Condition=VIA))
-    (told,) = comparison(services).compare(old, new).losses
+    (told,) = comparison(services).compare_access(old, new).losses
     assert "denies Decrypt and GenerateDataKey by StringEquals kms:ViaService" in told
 
 
@@ -127,11 +134,11 @@ def test_what_may_not_be_read_is_a_loss_and_never_taken_as_fine(
 ) -> None:
     old, new = key(allow(aws(PLATFORM))), key(allow(aws(PLATFORM)))
     sandbox.control.add_denial(Denial("*", operation))
-    told = comparison(services).compare(old, new).losses
+    told = comparison(services).compare_access(old, new).losses
     assert len(told) == 2
     assert all(loss.startswith("whoever decrypts today: ") and "can't be read" in loss for loss in told)
-    assert comparison(services).compare(old, new, [PLATFORM]).losses == told
-    accepted = comparison(services).compare(old, new, ["*"])
+    assert comparison(services).compare_access(old, new, [PLATFORM]).losses == told
+    accepted = comparison(services).compare_access(old, new, ["*"])
     assert accepted.losses == ()
     assert accepted.notes == told
 
@@ -139,16 +146,16 @@ def test_what_may_not_be_read_is_a_loss_and_never_taken_as_fine(
 def test_what_the_events_do_not_tell_is_noted(services: Container, key: Callable[..., str]) -> None:
     old, new = key(allow(aws(PLATFORM))), key(allow(aws(PLATFORM)))
     witness = Seen({}, gaps=("eu-west-1: not fetched",))
-    (note,) = comparison(services, witness).compare(old, new).notes
+    (note,) = comparison(services, witness).compare_access(old, new).notes
     assert note.endswith("is not wholly known: eu-west-1: not fetched")
     witness.trouble = EventStoreError("The store is damaged.")
-    assert "The store is damaged." in comparison(services, witness).compare(old, new).notes[0]
+    assert "The store is damaged." in comparison(services, witness).compare_access(old, new).notes[0]
 
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_hostile_names_are_cleaned(services: Container, key: Callable[..., str], text: str) -> None:
     old, new = key(allow(aws(ROOT))), key(allow(aws(ROOT)))
-    told = comparison(services, Seen({old: (role(text),)}, gaps=(text,))).compare(old, new)
+    told = comparison(services, Seen({old: (role(text),)}, gaps=(text,))).compare_access(old, new)
     for line in (*told.losses, *told.notes):
         assert line.isprintable()
         assert len(line) <= 600

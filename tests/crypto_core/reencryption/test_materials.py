@@ -68,7 +68,7 @@ def examine(key: str, *, verify: int = 0, trust: bool = True, cancelled: Event |
     services: Container = Container(load().settings, trust=(key,) if trust else ())
     install(services.engine)
     try:
-        return services.services.materials.examine(key, verify=verify, cancelled=cancelled)
+        return services.services.materials.examine_materials(key, verify=verify, cancelled=cancelled)
     finally:
         services.close()
 

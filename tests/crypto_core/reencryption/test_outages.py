@@ -99,10 +99,10 @@ def backups(superuser: Engine) -> int:
 def completes(container: Container, superuser: Engine, world: World) -> bool:
     """A second run completes, nothing is left under the old key, and the journal is whole."""
     selection, work = Selection(under_key=world.old_key.arn), container.services.work
-    planned = work.plan(Verb.REENCRYPT, selection, world.current_key.arn)
-    result = work.run(planned, Consent.by_option(planned))
+    planned = work.plan_reencryption(Verb.REENCRYPT, selection, world.current_key.arn)
+    result = work.run_plan(planned, Consent.by_option(planned))
     assert (result.stopped_by, result.remaining) == ("", 0)
-    verified = work.verify(Selection(everything=True))
+    verified = work.verify_tokens(Selection(everything=True))
     assert not [v for v in verified if v.key_arn == world.old_key.arn]
     assert backups(superuser) == len(world.sealed_under(world.old_key))
     assert container.journal.verify() is None
@@ -114,7 +114,9 @@ def test_a_database_that_stops_in_the_middle_loses_nothing(
     own: Sandbox, container: Container, superuser: Engine
 ) -> None:
     work, world = container.services.work, own.world
-    plan = work.plan(Verb.REENCRYPT, Selection(under_key=world.old_key.arn), world.current_key.arn)
+    plan = work.plan_reencryption(
+        Verb.REENCRYPT, Selection(under_key=world.old_key.arn), world.current_key.arn
+    )
     done: list[int] = []
 
     def progress(told: RunProgress) -> None:
@@ -123,10 +125,10 @@ def test_a_database_that_stops_in_the_middle_loses_nothing(
             own.postgres.stop()
 
     with pytest.raises(DatabaseUnreachableError):
-        work.run(plan, Consent.by_option(plan), progress=progress)
+        work.run_plan(plan, Consent.by_option(plan), progress=progress)
     for call in (
         container.services.status.take,
-        lambda: work.plan(plan.verb, plan.selection, plan.target_key_arn),
+        lambda: work.plan_reencryption(plan.verb, plan.selection, plan.target_key_arn),
     ):
         with pytest.raises(DatabaseUnreachableError):
             call()
@@ -146,7 +148,7 @@ def test_sessions_that_are_ended_in_the_middle_lose_nothing(
     own: Sandbox, container: Container, superuser: Engine
 ) -> None:
     work, world = container.services.work, own.world
-    plan = work.plan(Verb.REWRAP, Selection(everything=True), world.current_key.arn)
+    plan = work.plan_reencryption(Verb.REWRAP, Selection(everything=True), world.current_key.arn)
     pages = 0
 
     def progress(_: RunProgress) -> None:
@@ -158,7 +160,7 @@ def test_sessions_that_are_ended_in_the_middle_lose_nothing(
             )
 
     # Between two pages no session is in use: each is found dead and replaced.
-    result = work.run(plan, Consent.by_option(plan), progress=progress)
+    result = work.run_plan(plan, Consent.by_option(plan), progress=progress)
     assert pages > 3
     assert (result.stopped_by, result.remaining) == ("", 0)
     assert all_hold_their_tokens(container, superuser, world)
@@ -169,7 +171,9 @@ def test_a_database_that_freezes_for_a_while_only_delays_the_run(
     own: Sandbox, container: Container, superuser: Engine
 ) -> None:
     work, world = container.services.work, own.world
-    plan = work.plan(Verb.REENCRYPT, Selection(under_key=world.old_key.arn), world.current_key.arn)
+    plan = work.plan_reencryption(
+        Verb.REENCRYPT, Selection(under_key=world.old_key.arn), world.current_key.arn
+    )
     timers: list[Timer] = []
 
     def progress(_: RunProgress) -> None:
@@ -178,7 +182,7 @@ def test_a_database_that_freezes_for_a_while_only_delays_the_run(
             timers.append(Timer(1.0, own.postgres.resume))
             timers[0].start()
 
-    result = work.run(plan, Consent.by_option(plan), progress=progress)
+    result = work.run_plan(plan, Consent.by_option(plan), progress=progress)
     timers[0].join()
     assert (result.stopped_by, result.remaining) == ("", 0)
     assert completes(container, superuser, world)
@@ -239,8 +243,8 @@ def test_a_process_that_is_killed_while_it_encrypts_in_place_loses_nothing(
     own.control.clear()
     assert 0 < unprotected() < sealed
     work = container.services.work
-    planned = work.plan(Verb.ENCRYPT, Selection(unprotected=True), world.current_key.arn)
-    result = work.run(planned, Consent.by_option(planned))
+    planned = work.plan_reencryption(Verb.ENCRYPT, Selection(unprotected=True), world.current_key.arn)
+    result = work.run_plan(planned, Consent.by_option(planned))
     assert result.complete
     assert unprotected() == backups(superuser) == 0
     assert all_hold_their_tokens(container, superuser, world)
@@ -266,12 +270,14 @@ def test_a_standby_refuses_and_nothing_is_changed(
     own: Sandbox, container: Container, superuser: Engine
 ) -> None:
     world, work = own.world, container.services.work
-    plan = work.plan(Verb.REENCRYPT, Selection(under_key=world.old_key.arn), world.current_key.arn)
+    plan = work.plan_reencryption(
+        Verb.REENCRYPT, Selection(under_key=world.old_key.arn), world.current_key.arn
+    )
     with superuser.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text("ALTER DATABASE tokens SET default_transaction_read_only = on"))
     container.engine.dispose()
     with pytest.raises(DatabaseError, match="read only"):
-        work.run(plan, Consent.by_option(plan))
+        work.run_plan(plan, Consent.by_option(plan))
     # What can't be written into the schema is remembered all the same.
     assert container.services.status.take().tokens == len(world.tokens)
     assert all_hold_their_tokens(container, superuser, world)

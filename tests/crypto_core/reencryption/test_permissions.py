@@ -22,7 +22,7 @@ from crypto_core.references import TokenRef
 
 @pytest.fixture
 def plan(services: Container) -> Callable[..., Plan]:
-    return services.services.work.plan
+    return services.services.work.plan_reencryption
 
 
 @pytest.mark.deep
@@ -33,7 +33,7 @@ def test_a_target_that_may_not_make_data_keys_is_refused_before_the_first_token(
     before = stored(ref)
     sandbox.control.add_denial(Denial("*", "kms:GenerateDataKey", world.current_key.key_id))
     with pytest.raises(MissingPermissionError) as refused:
-        services.services.work.plan(
+        services.services.work.plan_reencryption(
             Verb.REENCRYPT, Selection(under_key=world.old_key.arn), world.current_key.arn
         )
     assert f"kms:GenerateDataKey on {world.current_key.arn} is refused" in refused.value.message
@@ -94,10 +94,13 @@ def test_a_plan_asks_in_read_only_mode_too(
     container = Container(load({"read_only": True}).settings)
     selection = Selection((world.plaintext_refs[0],))
     try:
-        assert container.services.work.plan(Verb.ENCRYPT, selection, world.current_key.arn).tokens == 1
+        assert (
+            container.services.work.plan_reencryption(Verb.ENCRYPT, selection, world.current_key.arn).tokens
+            == 1
+        )
         sandbox.control.add_denial(Denial("*", "kms:GenerateDataKey", world.current_key.key_id))
         with pytest.raises(MissingPermissionError):
-            container.services.work.plan(Verb.ENCRYPT, selection, world.current_key.arn)
+            container.services.work.plan_reencryption(Verb.ENCRYPT, selection, world.current_key.arn)
     finally:
         container.close()
 

@@ -264,13 +264,13 @@ def last(container: Container) -> tuple[JournalEntry, dict[str, Any]]:
 
 def test_a_dry_run_a_run_and_its_end_are_told(services: Container, world: World) -> None:
     refs = world.sealed_under(world.old_key)[:3]
-    plan = services.services.work.plan(Verb.REENCRYPT, Selection(refs), world.current_key.alias)
+    plan = services.services.work.plan_reencryption(Verb.REENCRYPT, Selection(refs), world.current_key.alias)
     assert told(services) == [("reencrypt", "dry run")]
     entry, detail = last(services)
     assert (detail["to"], detail["tokens"]) == (world.current_key.arn, 3)
     assert "role/keydeck-oncall" in entry.actor
     assert "database role operator" in entry.actor
-    services.services.work.run(plan, Consent.by_option(plan))
+    services.services.work.run_plan(plan, Consent.by_option(plan))
     entries = services.journal.entries()
     outcomes = [e.outcome for e in entries]
     assert outcomes[:2] == ["dry run", "started"]
@@ -285,17 +285,19 @@ def test_a_dry_run_a_run_and_its_end_are_told(services: Container, world: World)
 def test_a_refusal_is_told_with_its_reason(services: Container, world: World) -> None:
     selection = Selection(under_key=world.old_key.arn)
     with pytest.raises(RefusedError):
-        services.services.work.plan(Verb.REWRAP, selection, world.old_key.arn)
+        services.services.work.plan_reencryption(Verb.REWRAP, selection, world.old_key.arn)
     entry, detail = last(services)
     assert (entry.action, entry.outcome) == ("rewrap", "refused")
     assert "same key" in detail["reason"]
 
 
 def test_a_cancelled_run_is_told_as_interrupted(services: Container, world: World) -> None:
-    plan = services.services.work.plan(Verb.REENCRYPT, Selection(everything=True), world.current_key.arn)
+    plan = services.services.work.plan_reencryption(
+        Verb.REENCRYPT, Selection(everything=True), world.current_key.arn
+    )
     cancelled = Event()
     cancelled.set()
-    services.services.work.run(plan, Consent.by_option(plan), cancelled=cancelled)
+    services.services.work.run_plan(plan, Consent.by_option(plan), cancelled=cancelled)
     assert told(services)[-1] == ("reencrypt", "interrupted")
 
 
@@ -303,9 +305,11 @@ def test_a_cancelled_run_is_told_as_interrupted(services: Container, world: Worl
 def test_a_run_that_kms_stopped_is_told_as_failed_with_the_reason(
     services: Container, world: World, sandbox: Sandbox
 ) -> None:
-    plan = services.services.work.plan(Verb.ENCRYPT, Selection(unprotected=True), world.current_key.arn)
+    plan = services.services.work.plan_reencryption(
+        Verb.ENCRYPT, Selection(unprotected=True), world.current_key.arn
+    )
     sandbox.control.add_fault(Fault("GenerateDataKey", "KMSInternalException"))
-    services.services.work.run(plan, Consent.by_option(plan))
+    services.services.work.run_plan(plan, Consent.by_option(plan))
     sandbox.control.clear()
     entry, detail = last(services)
     assert entry.outcome == "failed"
@@ -327,8 +331,8 @@ def test_the_journal_may_be_in_another_database(
 ) -> None:
     install(elsewhere.state_engine)
     ref = world.sealed_under(world.old_key)[0]
-    plan = elsewhere.services.work.plan(Verb.REENCRYPT, Selection((ref,)), world.current_key.arn)
-    assert elsewhere.services.work.run(plan, Consent.by_option(plan)).done == 1
+    plan = elsewhere.services.work.plan_reencryption(Verb.REENCRYPT, Selection((ref,)), world.current_key.arn)
+    assert elsewhere.services.work.run_plan(plan, Consent.by_option(plan)).done == 1
     assert [o for _, o in told(elsewhere)] == ["dry run", "started", "done", "done"]
     assert services.journal.entries() == ()
 
@@ -337,9 +341,9 @@ def test_nothing_is_written_where_the_journal_could_not_tell_it(
     elsewhere: Container, services: Container, world: World
 ) -> None:
     ref = world.sealed_under(world.old_key)[0]
-    before = services.store.read(ref)
-    plan = elsewhere.services.work.plan(Verb.REENCRYPT, Selection((ref,)), world.current_key.arn)
+    before = services.store.read_token(ref)
+    plan = elsewhere.services.work.plan_reencryption(Verb.REENCRYPT, Selection((ref,)), world.current_key.arn)
     assert any("not journaled" in warning for warning in plan.warnings)
     with pytest.raises(MissingSchemaError):
-        elsewhere.services.work.run(plan, Consent.by_option(plan))
-    assert services.store.read(ref) == before
+        elsewhere.services.work.run_plan(plan, Consent.by_option(plan))
+    assert services.store.read_token(ref) == before

@@ -98,9 +98,9 @@ def test_verifying_twice_counts_no_token_twice(
     services: Container, world: World, environment: dict[str, str], read_only: bool
 ) -> None:
     """In read-only mode answers are kept in memory, beside those in the table."""
-    services.services.work.verify(Selection(everything=True))
+    services.services.work.verify_tokens(Selection(everything=True))
     container = Container(load({"read_only": read_only}).settings)
-    container.services.work.verify(Selection(everything=True))
+    container.services.work.verify_tokens(Selection(everything=True))
     status = container.services.status.take()
     assert status.tokens == sum(share.tokens for share in status.by_column) == len(world.tokens)
     v1 = world.by_format[Format.V1]

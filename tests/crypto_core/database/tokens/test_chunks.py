@@ -57,7 +57,7 @@ def draft() -> JobDraft:
 
 
 def claimed(chunks: ChunkStore, job: int) -> Iterator[Chunk]:
-    while (chunk := chunks.claim(job, uuid4(), 60.0)) is not None:
+    while (chunk := chunks.claim_chunk(job, uuid4(), 60.0)) is not None:
         yield chunk
 
 
@@ -82,7 +82,7 @@ def test_chunks_cover_every_row_once(services: Container, superuser: Engine, kin
     scope = TokenScope(frozenset({Format.PLAINTEXT}))
     with connected(services.engine, write=True) as connection:
         job = jobs.create(connection, draft())
-        assert chunks.cut(connection, job, 1, scope, size=size) == len(expected)
+        assert chunks.cut_scope(connection, job, 1, scope, size=size) == len(expected)
     assert jobs.counts([job])[job].chunks == -(-len(expected) // size)
     found: list[str] = []
     for chunk in claimed(chunks, job):
@@ -119,23 +119,23 @@ def test_a_lease_runs_out_by_the_databases_clock_and_renewing_keeps_it(services:
         job = jobs.create(connection, draft())
         chunks.cut_listed(connection, job, 1, refs)
     one, other = uuid4(), uuid4()
-    chunk = chunks.claim(job, one, 0.0)
+    chunk = chunks.claim_chunk(job, one, 0.0)
     assert chunk is not None
-    beat = chunks.renew(job, one, chunk, 60.0)
+    beat = chunks.renew_lease(job, one, chunk, 60.0)
     assert (beat.state, beat.held) == ("running", True)
-    assert chunks.claim(job, other, 60.0) is None
-    chunks.renew(job, one, chunk, 0.0)
-    taken = chunks.claim(job, other, 60.0)
+    assert chunks.claim_chunk(job, other, 60.0) is None
+    chunks.renew_lease(job, one, chunk, 0.0)
+    taken = chunks.claim_chunk(job, other, 60.0)
     assert taken is not None
     assert (taken.id, taken.attempt) == (chunk.id, 2)
-    assert not chunks.renew(job, one, chunk, 60.0).held
+    assert not chunks.renew_lease(job, one, chunk, 60.0).held
     with pytest.raises(LeaseLostError):
-        chunks.finish(chunk, BatchCounts(done=2))
-    chunks.release(taken, "gh-0", BatchCounts(done=1))
-    again = chunks.claim(job, one, 60.0)
+        chunks.finish_chunk(chunk, BatchCounts(done=2))
+    chunks.release_chunk(taken, "gh-0", BatchCounts(done=1))
+    again = chunks.claim_chunk(job, one, 60.0)
     assert again is not None
     assert again.position == "gh-0"
-    chunks.finish(again, BatchCounts(done=1))
+    chunks.finish_chunk(again, BatchCounts(done=1))
     counts = jobs.counts([job])[job]
     assert (counts.done, counts.chunks, counts.chunks_done, counts.left) == (2, 1, 1, 0)
 
@@ -147,9 +147,9 @@ def test_a_chunk_of_a_job_that_does_not_run_is_not_given(services: Container) ->
         chunks.cut_listed(connection, job, 1, [TokenRef("gh_connection", "access_token", "gh-1")])
     assert jobs.change(job, "paused", ["running"])
     assert not jobs.change(job, "paused", ["running"])
-    assert chunks.claim(job, uuid4(), 60.0) is None
+    assert chunks.claim_chunk(job, uuid4(), 60.0) is None
     assert jobs.change(job, "running", ["paused"])
-    assert chunks.claim(job, uuid4(), 60.0) is not None
+    assert chunks.claim_chunk(job, uuid4(), 60.0) is not None
 
 
 def test_an_older_schema_is_told_to_be_updated(services: Container, superuser: Engine) -> None:

@@ -26,7 +26,7 @@ from crypto_core.references import TokenRef
 
 @pytest.fixture
 def inspect(services: Container) -> Callable[..., Inspection]:
-    return services.services.inspector.inspect
+    return services.services.inspector.inspect_token
 
 
 def test_an_envelope_is_told_field_by_field_and_its_key_is_verified(
@@ -116,8 +116,8 @@ def test_a_disabled_key_is_named_by_the_refusal(
 ) -> None:
     key, work = new_key(), services.services.work
     ref = world.sealed_under(world.old_key)[0]
-    planned = work.plan(Verb.REENCRYPT, Selection((ref,)), key)
-    work.run(planned, Consent.by_option(planned))
+    planned = work.plan_reencryption(Verb.REENCRYPT, Selection((ref,)), key)
+    work.run_plan(planned, Consent.by_option(planned))
     with services.engine.begin() as connection:
         connection.execute(text("DELETE FROM keydeck.key_answer"))
     sandbox.client("kms").disable_key(KeyId=key)
@@ -157,7 +157,7 @@ def test_a_row_that_is_gone_is_told(inspect: Callable[..., Inspection]) -> None:
 
 def test_inspection_works_read_only_without_the_schema(environment: dict[str, str], world: World) -> None:
     container = Container(load({"read_only": True}).settings)
-    found = container.services.inspector.inspect(world.sealed_under(world.current_key)[0])
+    found = container.services.inspector.inspect_token(world.sealed_under(world.current_key)[0])
     assert (found.evidence, found.key_unknown) == (Evidence.VERIFIED, "")
     container.close()
 
@@ -182,7 +182,7 @@ def test_looking_at_a_damaged_token_does_not_make_it_well(
 ) -> None:
     """KMS opens its data key gladly; that the ciphertext does not open under it is known from verifying."""
     ref = next(r for r, c in world.corrupt.items() if c is corruption)
-    (verified,) = services.services.work.verify(Selection((ref,)))
+    (verified,) = services.services.work.verify_tokens(Selection((ref,)))
     assert not verified.opened
     before = services.services.status.take()
     found = inspect(ref)

@@ -192,7 +192,7 @@ def test_what_is_shown_comes_in_the_tables_order(read_only: Inventory) -> None:
 def test_evidence_is_told_for_each_row(services: Container, inventory: Inventory, world: World) -> None:
     old = world.sealed_under(world.old_key)
     assert inventory.row(old[0]).evidence is Evidence.UNKNOWN
-    services.services.work.verify(Selection((old[0],)))
+    services.services.work.verify_tokens(Selection((old[0],)))
     assert inventory.row(old[0]).evidence is Evidence.VERIFIED
     assert inventory.row(old[1]).evidence is Evidence.INFERRED
     rows = {row.ref: row.evidence for row in walk(inventory)}
@@ -288,7 +288,7 @@ def test_free_text_is_looked_for_in_values_and_not_in_the_names_of_columns(read_
 def test_tokens_are_found_by_any_name_of_their_key(
     services: Container, inventory: Inventory, world: World, name: str
 ) -> None:
-    services.services.work.verify(Selection(everything=True))
+    services.services.work.verify_tokens(Selection(everything=True))
     old = world.old_key
     spelt = {
         "arn": old.arn,
@@ -308,7 +308,7 @@ def test_tokens_are_found_by_any_name_of_their_key(
 def test_tokens_are_found_by_their_keys_material(
     services: Container, inventory: Inventory, world: World
 ) -> None:
-    services.services.work.verify(Selection(everything=True))
+    services.services.work.verify_tokens(Selection(everything=True))
     for material in world.current_key.material_ids:
         found = {row.ref for row in walk(inventory, f"material:{material}")}
         assert found == set(world.sealed_under(world.current_key, material))

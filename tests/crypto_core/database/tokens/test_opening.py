@@ -21,7 +21,7 @@ def test_every_value_of_a_database_opens_or_says_why_not(services: Container, wo
     opener = ValueOpener(services.keyring)
     seen = set()
     for stored in services.store.read_many(tuple(sorted(world.tokens))):
-        made, opened = world.tokens[stored.ref], opener.open(stored)
+        made, opened = world.tokens[stored.ref], opener.open_value(stored)
         seen.add(made.format)
         if made.format is Format.EMPTY:
             assert (opened.token, opened.reason) == (None, "no token is stored")
@@ -49,26 +49,32 @@ def test_what_nobody_recognises_is_taken_for_a_token_and_another_dev_key_is_told
     with platform.begin() as connection:
         statement = text("UPDATE gh_connection SET access_token = :token WHERE id = :id")
         connection.execute(statement, {"token": TOKEN, "id": ref.row_id})
-    opened = ValueOpener(services.keyring).open(services.store.read(ref))
+    opened = ValueOpener(services.keyring).open_value(services.store.read_token(ref))
     assert opened.token is not None
     assert opened.token.reveal() == TOKEN
-    other = ValueOpener(services.keyring, dev_key="A" * 43 + "=").open(services.store.read(world.dev_refs[0]))
+    other = ValueOpener(services.keyring, dev_key="A" * 43 + "=").open_value(
+        services.store.read_token(world.dev_refs[0])
+    )
     assert other.token is None
     assert other.reason
-    assert ValueOpener(services.keyring, dev_key="no key").open(services.store.read(world.dev_refs[0])).reason
+    assert (
+        ValueOpener(services.keyring, dev_key="no key")
+        .open_value(services.store.read_token(world.dev_refs[0]))
+        .reason
+    )
 
 
 def test_a_refusal_is_a_reason_and_what_may_pass_is_raised(
     services: Container, world: World, sandbox: Sandbox
 ) -> None:
     ref = next(r for r, t in world.tokens.items() if t.format is Format.V1 and t.corruption is None)
-    stored = services.store.read(ref)
+    stored = services.store.read_token(ref)
     sandbox.control.add_denial(Denial("*", "kms:Decrypt"))
-    assert "kms:Decrypt" in ValueOpener(services.keyring).open(stored).reason
+    assert "kms:Decrypt" in ValueOpener(services.keyring).open_value(stored).reason
     sandbox.control.clear()
     sandbox.control.set_key_state(str(world.tokens[ref].key_arn), "Disabled")
     try:
-        assert "disabled" in ValueOpener(services.keyring).open(stored).reason
+        assert "disabled" in ValueOpener(services.keyring).open_value(stored).reason
     finally:
         sandbox.control.set_key_state(str(world.tokens[ref].key_arn), "Enabled")
 
@@ -77,7 +83,7 @@ def test_credentials_that_ran_out_are_no_reason_of_one_token(
     services: Container, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ref = next(r for r, t in world.tokens.items() if t.format is Format.V1 and t.corruption is None)
-    stored = services.store.read(ref)
+    stored = services.store.read_token(ref)
 
     def refused(*_: object, **__: object) -> None:
         raise CredentialsError("The session is over.")
@@ -85,4 +91,4 @@ def test_credentials_that_ran_out_are_no_reason_of_one_token(
     opener = ValueOpener(services.keyring)
     monkeypatch.setattr(type(services.keyring), "unwrap", refused)
     with pytest.raises(KmsError):
-        opener.open(stored)
+        opener.open_value(stored)

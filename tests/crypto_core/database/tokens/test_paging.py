@@ -51,7 +51,7 @@ def make_varied(services: Container, platform: Engine) -> None:
         connection.execute(text("UPDATE jira_connection SET id = upper(id) WHERE id ~ '2'"))
     services.catalogue.refresh()
     services.services.status.take()
-    services.services.work.verify(Selection((TokenRef("gh_connection", "access_token", "gh-1"),)))
+    services.services.work.verify_tokens(Selection((TokenRef("gh_connection", "access_token", "gh-1"),)))
 
 
 @pytest.fixture(scope="module")

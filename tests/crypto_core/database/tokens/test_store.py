@@ -75,13 +75,13 @@ def of_format(world: World, format_: Format) -> list[TokenRef]:
 
 def test_a_read_token_is_hidden_and_knows_its_format(store: TokenStore, world: World) -> None:
     for ref, token in world.tokens.items():
-        found = store.read(ref)
+        found = store.read_token(ref)
         assert (found.ref, found.format) == (ref, token.format)
         assert found.digest == digest(found.value.reveal())
         assert MARKER not in repr(found)
         assert found.digest.hex() not in repr(found)
         break
-    plain = store.read(world.plaintext_refs[0])
+    plain = store.read_token(world.plaintext_refs[0])
     assert plain.value.reveal() == world.token_for(plain.ref)
     assert MARKER not in f"{plain!r} {plain!s} {plain.value} {renewed(plain)!r}"
 
@@ -98,7 +98,7 @@ def test_a_null_is_no_token(store: TokenStore, platform: Engine, world: World) -
     put(platform, ref, None)
     assert store.read_many([ref]) == []
     with pytest.raises(RowVanishedError):
-        store.read(ref)
+        store.read_token(ref)
 
 
 def test_pages_give_every_token_once_in_order(store: TokenStore, world: World) -> None:
@@ -132,9 +132,9 @@ def test_a_page_sees_what_changed_since_the_last_one(
 def test_the_scopes_count_what_their_pages_give(services: Container, store: TokenStore, world: World) -> None:
     services.services.status.take()
     old = world.sealed_under(world.old_key)
-    prefix = parse(store.read(old[0]).value.reveal()).edk_prefix
+    prefix = parse(store.read_token(old[0]).value.reveal()).edk_prefix
     told_otherwise = "arn:aws:kms:eu-west-1:123456789012:key/00000000-0000-0000-0000-000000000000"
-    other = store.read(old[-1])
+    other = store.read_token(old[-1])
     AttributionCache(services.engine).remember([KnownAttribution(other.digest, prefix, told_otherwise, "m")])
     v1 = frozenset({Format.V1})
     scopes = {
@@ -173,7 +173,7 @@ def test_a_write_swaps_the_value_and_keeps_the_old_envelope(
     source = KeyAnswer(world.old_key.arn, world.old_key.material_ids[0])
     olds = store.read_many(refs)
     new = [renewed(token, f"gho_{n}", source) for n, token in enumerate(olds)]
-    assert store.write(RUN, "reencrypt", new) == set(refs)
+    assert store.write_tokens(RUN, "reencrypt", new) == set(refs)
     after = everything(platform)
     assert {ref for ref in after if after[ref] != before[ref]} == set(refs)
     assert [decrypt_token(str(after[r.old.ref])) for r in new] == [f"gho_{n}" for n in range(4)]
@@ -193,7 +193,7 @@ def test_what_anyone_could_read_is_not_backed_up(
 ) -> None:
     refs = of_format(world, format_)
     tokens = store.read_many(refs)
-    assert store.write(RUN, "encrypt", [renewed(token) for token in tokens]) == set(refs)
+    assert store.write_tokens(RUN, "encrypt", [renewed(token) for token in tokens]) == set(refs)
     assert backups(superuser) == []
     dump = " ".join(str(v) for v in everything(platform).values())
     assert not any(token.value.reveal() in dump for token in tokens)
@@ -213,7 +213,7 @@ def test_a_changed_row_is_left_alone_and_missing_from_the_answer(
         connection.execute(
             text(f"DELETE FROM {vanished.table} WHERE id::text = :id"), {"id": vanished.row_id}
         )
-    written = store.write(RUN, "reencrypt", [renewed(t) for t in tokens.values()])
+    written = store.write_tokens(RUN, "reencrypt", [renewed(t) for t in tokens.values()])
     assert written == {good}
     after = everything(platform)
     assert (after[changed], after[nulled]) == (newer, None)
@@ -225,9 +225,9 @@ def test_a_value_that_differs_in_one_character_is_another_value(
     store: TokenStore, platform: Engine, world: World
 ) -> None:
     ref = world.plaintext_refs[0]
-    token = store.read(ref)
+    token = store.read_token(ref)
     put(platform, ref, token.value.reveal() + " ")
-    assert store.write(RUN, "encrypt", [renewed(token)]) == frozenset()
+    assert store.write_tokens(RUN, "encrypt", [renewed(token)]) == frozenset()
     assert everything(platform)[ref] == token.value.reveal() + " "
 
 
@@ -235,7 +235,7 @@ def test_the_same_id_in_two_columns_is_two_tokens(store: TokenStore, platform: E
     refresh = next(r for r in world.tokens if (r.table, r.column) == ("gh_connection", "refresh_token"))
     access = replace(refresh, column="access_token")
     before = everything(platform)
-    assert store.write(RUN, "reencrypt", [renewed(store.read(access))]) == {access}
+    assert store.write_tokens(RUN, "reencrypt", [renewed(store.read_token(access))]) == {access}
     after = everything(platform)
     assert after[refresh] == before[refresh]
     assert after[access] != before[access]
@@ -254,7 +254,7 @@ def test_a_failure_within_the_transaction_undoes_everything(
         raise MissingSchemaError("no journal")
 
     with pytest.raises(MissingSchemaError):
-        store.write(RUN, "reencrypt", [renewed(t) for t in store.read_many(refs)], within=fail)
+        store.write_tokens(RUN, "reencrypt", [renewed(t) for t in store.read_many(refs)], within=fail)
     assert told == [frozenset(refs)]
     assert everything(platform) == before
     assert backups(superuser) == []
@@ -265,12 +265,12 @@ def test_without_a_place_for_the_backup_nothing_is_written(
     store: TokenStore, platform: Engine, superuser: Engine, world: World, broken: str
 ) -> None:
     before = everything(platform)
-    token = store.read(world.sealed_under(world.current_key)[0])
+    token = store.read_token(world.sealed_under(world.current_key)[0])
     dropped = "TABLE keydeck.envelope_backup" if broken == "envelope_backup" else "SCHEMA keydeck CASCADE"
     with superuser.begin() as connection:
         connection.execute(text(f"DROP {dropped}"))
     with pytest.raises(MissingSchemaError):
-        store.write(RUN, "reencrypt", [renewed(token)])
+        store.write_tokens(RUN, "reencrypt", [renewed(token)])
     assert everything(platform) == before
 
 
@@ -289,7 +289,7 @@ def test_a_constraint_of_the_platform_undoes_the_whole_batch(
         )
     before = everything(platform)
     with pytest.raises(DatabaseError):
-        store.write(RUN, "reencrypt", [renewed(t, "x" * 5000) for t in tokens])
+        store.write_tokens(RUN, "reencrypt", [renewed(t, "x" * 5000) for t in tokens])
     assert everything(platform) == before
     assert backups(superuser) == []
 
@@ -297,7 +297,7 @@ def test_a_constraint_of_the_platform_undoes_the_whole_batch(
 def test_a_row_that_is_locked_for_long_is_a_timeout_and_nothing_is_written(
     services: Container, store: TokenStore, platform: Engine, world: World
 ) -> None:
-    token = store.read(world.sealed_under(world.current_key)[0])
+    token = store.read_token(world.sealed_under(world.current_key)[0])
 
     def hurry(connection: Any, _record: object, _proxy: object) -> None:
         with connection.cursor() as cursor:
@@ -309,9 +309,9 @@ def test_a_row_that_is_locked_for_long_is_a_timeout_and_nothing_is_written(
             text(f"SELECT 1 FROM {token.ref.table} WHERE id::text = :id FOR UPDATE"), {"id": token.ref.row_id}
         )
         with pytest.raises(DatabaseTimeoutError):
-            store.write(RUN, "reencrypt", [renewed(token)])
+            store.write_tokens(RUN, "reencrypt", [renewed(token)])
     event.remove(services.engine, "checkout", hurry)
-    assert store.read(token.ref) == token
+    assert store.read_token(token.ref) == token
 
 
 def test_two_writers_of_one_token_never_both_win(
@@ -322,7 +322,7 @@ def test_two_writers_of_one_token_never_both_win(
 
     def write(number: int) -> frozenset[TokenRef]:
         mine = tokens if number % 2 else tokens[::-1]
-        return store.write(UUID(int=number), "reencrypt", [renewed(t, f"gho_{number}") for t in mine])
+        return store.write_tokens(UUID(int=number), "reencrypt", [renewed(t, f"gho_{number}") for t in mine])
 
     with ThreadPoolExecutor(4) as pool:
         won = list(pool.map(write, range(4)))
@@ -348,7 +348,7 @@ def test_writers_of_different_columns_of_the_same_rows_wait_for_each_other(
         refs = [TokenRef("gh_connection", first, row_id) for row_id in rows[:half]]
         refs += [TokenRef("gh_connection", second, row_id) for row_id in rows[half:]]
         tokens = store.read_many(refs)
-        return len(store.write(UUID(int=turned), "reencrypt", [renewed(t) for t in tokens]))
+        return len(store.write_tokens(UUID(int=turned), "reencrypt", [renewed(t) for t in tokens]))
 
     assert half > 1
     with ThreadPoolExecutor(4) as pool:
@@ -363,9 +363,9 @@ def test_a_read_only_session_refuses_the_write_itself(
 
     before = everything(platform)
     container = Container(load({"read_only": True}).settings)
-    token = container.store.read(world.sealed_under(world.current_key)[0])
+    token = container.store.read_token(world.sealed_under(world.current_key)[0])
     with pytest.raises(DatabaseReadOnlyError):
-        container.store.write(RUN, "reencrypt", [renewed(token)])
+        container.store.write_tokens(RUN, "reencrypt", [renewed(token)])
     container.close()
     assert everything(platform) == before
 
@@ -388,7 +388,7 @@ def test_a_plaintext_that_is_replaced_is_never_sent_to_the_server(
 ) -> None:
     refs = [*world.plaintext_refs, *world.dev_refs]
     tokens = store.read_many(refs)
-    assert len(store.write(RUN, "encrypt", [renewed(token) for token in tokens])) == len(refs)
+    assert len(store.write_tokens(RUN, "encrypt", [renewed(token) for token in tokens])) == len(refs)
     assert any("UPDATE" in statement for statement in sent)
     assert not [s for s in sent for t in tokens if t.value.reveal() in s]
     assert not [s for s in sent if MARKER in s]
@@ -403,20 +403,20 @@ def test_a_run_never_sends_plaintext_to_the_server(
         (Verb.ENCRYPT, Selection(unprotected=True)),
         (Verb.REENCRYPT, Selection(everything=True)),
     ):
-        plan = services.services.work.plan(verb, selection, world.current_key.arn)
-        assert services.services.work.run(plan, Consent.by_option(plan)).done
-    services.services.work.verify(Selection(everything=True))
+        plan = services.services.work.plan_reencryption(verb, selection, world.current_key.arn)
+        assert services.services.work.run_plan(plan, Consent.by_option(plan)).done
+    services.services.work.verify_tokens(Selection(everything=True))
     assert sum("UPDATE" in statement for statement in sent) > 2
     assert not [s for s in sent if MARKER in s]
 
 
 def test_an_error_of_the_database_repeats_no_value(store: TokenStore, platform: Engine, world: World) -> None:
-    token = store.read(world.plaintext_refs[0])
+    token = store.read_token(world.plaintext_refs[0])
     with platform.begin() as connection:
         connection.execute(text(f"ALTER TABLE {token.ref.table} ALTER {token.ref.column} TYPE varchar(600)"))
     replacement = renewed(token, "x" * 3000)
     with pytest.raises(DatabaseError) as caught:
-        store.write(uuid4(), "encrypt", [replacement])
+        store.write_tokens(uuid4(), "encrypt", [replacement])
     told = everything_told_by(caught.value)
     assert replacement.stored not in told
     assert MARKER not in told
@@ -428,7 +428,7 @@ def test_an_error_of_the_database_repeats_nothing_of_the_row_it_met_with(
     """PostgreSQL's DETAIL of a failed check holds the whole row, the other token column's plaintext too."""
     ref = next(r for r in world.tokens if (r.table, r.column) == ("gh_connection", "refresh_token"))
     put(platform, replace(ref, column="access_token"), f"gho_{MARKER}")
-    token = store.read(ref)
+    token = store.read_token(ref)
     with platform.begin() as connection:
         connection.execute(
             text(
@@ -437,7 +437,7 @@ def test_an_error_of_the_database_repeats_nothing_of_the_row_it_met_with(
             )
         )
     with pytest.raises(DatabaseError, match="short") as caught:
-        store.write(uuid4(), "reencrypt", [renewed(token, "x" * 3000)])
+        store.write_tokens(uuid4(), "reencrypt", [renewed(token, "x" * 3000)])
     told = everything_told_by(caught.value)
     assert "Failing row" not in told
     assert MARKER not in told

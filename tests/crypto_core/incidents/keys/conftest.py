@@ -95,7 +95,7 @@ class Scene:
     def _work_on(self, job: int, trusted: tuple[str, ...]) -> None:
         self.worked_on.append((job, trusted))
         if self.works:
-            self.jobs.service.join(job)
+            self.jobs.service.join_job(job)
 
     def situation(
         self,

@@ -79,11 +79,11 @@ def test_a_paused_job_is_resumed_and_a_cancelled_one_is_not(moved: Scene) -> Non
     scene = moved
     scene.works = False
     job = int(scene.do(REENCRYPT).values["job"])
-    scene.jobs.service.pause(job)
+    scene.jobs.service.pause_job(job)
     assert "is paused" in told(scene.look(EMPTY))
     scene.do(REENCRYPT)
-    assert scene.jobs.service.show(job).state == "running"
-    scene.jobs.service.cancel(job)
+    assert scene.jobs.service.show_job(job).state == "running"
+    scene.jobs.service.cancel_job(job)
     assert scene.look(EMPTY).state is CheckState.FAILED
     scene.works = True
     other = scene.do(REENCRYPT)

@@ -127,7 +127,7 @@ class Providers:
         return tuple(HashedQuery(r, f'hashed_token:"{self._name(r)[:43]}="') for r in of_github)
 
     def _name(self, ref: TokenRef) -> str:
-        opened = ValueOpener(self.container.keyring).open(self.container.store.read(ref))
+        opened = ValueOpener(self.container.keyring).open_value(self.container.store.read_token(ref))
         return name_of(opened.token.reveal()) if opened.token is not None else "unopened"
 
     def _said(self, ref: TokenRef, name: str) -> TokenLiveness:

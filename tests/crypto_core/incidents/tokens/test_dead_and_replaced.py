@@ -31,8 +31,8 @@ def of_column(world: World, table: str, column: str = "access_token") -> list[To
 
 def reencrypt(stage: Stage, ref: TokenRef, target: str) -> None:
     work = stage.container.services.work
-    plan = work.plan(Verb.REENCRYPT, Selection((ref,)), target)
-    assert work.run(plan, Consent.by_option(plan)).complete
+    plan = work.plan_reencryption(Verb.REENCRYPT, Selection((ref,)), target)
+    assert work.run_plan(plan, Consent.by_option(plan)).complete
 
 
 def test_a_revocation_is_typed_proved_and_taken_up_again_until_all_are_dead(

@@ -213,8 +213,8 @@ def test_backups_under_the_key_are_told_but_do_not_keep_it(
     put_under(services, platform, key)
     container = Container(load().settings, trust=[key])
     work = container.services.work
-    plan = work.plan(Verb.REENCRYPT, Selection(under_key=key), new_key())
-    assert work.run(plan, Consent.by_option(plan)).done == 1
+    plan = work.plan_reencryption(Verb.REENCRYPT, Selection(under_key=key), new_key())
+    assert work.run_plan(plan, Consent.by_option(plan)).done == 1
     container.close()
     found = changes.plan(KeyChange(ChangeKind.SCHEDULE_DELETION, key))
     assert not found.refused_unless_typed

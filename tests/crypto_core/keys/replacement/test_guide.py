@@ -28,8 +28,8 @@ def changed(stage: Stage, change: KeyChange) -> None:
 def moved(stage: Stage, source: str, target: str) -> int:
     with stage.container() as container:
         work = container.services.work
-        plan = work.plan(Verb.REENCRYPT, Selection(under_key=source), target)
-        return work.run(plan, Consent.typed(plan, plan.confirmation)).done
+        plan = work.plan_reencryption(Verb.REENCRYPT, Selection(under_key=source), target)
+        return work.run_plan(plan, Consent.typed(plan, plan.confirmation)).done
 
 
 def lines(step: Step, kind: DoKind) -> list[tuple[str, str]]:

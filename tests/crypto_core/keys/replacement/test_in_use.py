@@ -38,8 +38,8 @@ def test_what_keydeck_wrote_is_no_use_of_the_platforms(stage: Stage, new: str, v
     stage.connect(stage.old, 2)  # after the new key was made, under the old one
     with stage.container() as container:
         work = container.services.work
-        plan = work.plan(verb, Selection(under_key=stage.old), new)
-        assert work.run(plan, Consent.typed(plan, plan.confirmation)).done == 2
+        plan = work.plan_reencryption(verb, Selection(under_key=stage.old), new)
+        assert work.run_plan(plan, Consent.typed(plan, plan.confirmation)).done == 2
     step = stage.step(IN_USE, new)
     assert "Census: 2 tokens under the new key" in step.evidence
     assert step.state is GuideStepState.NOW
@@ -52,8 +52,8 @@ def test_what_keydeck_encrypted_in_place_is_no_use_of_the_platforms(stage: Stage
     stage.connect_in_plaintext(2)  # the platform stores it so
     with stage.container() as container:
         work = container.services.work
-        plan = work.plan(Verb.ENCRYPT, Selection(unprotected=True), new)
-        assert work.run(plan, Consent.typed(plan, plan.confirmation)).done == 2
+        plan = work.plan_reencryption(Verb.ENCRYPT, Selection(unprotected=True), new)
+        assert work.run_plan(plan, Consent.typed(plan, plan.confirmation)).done == 2
     step = stage.step(IN_USE, new)
     assert "Census: 2 tokens under the new key" in step.evidence
     assert step.state is GuideStepState.NOW

@@ -118,12 +118,12 @@ def test_a_look_ends_when_it_is_cancelled_in_the_census(
     cancelled = Event()
     with stage.container() as container:
         attributor = container.services.status._attributor  # type: ignore[attr-defined]
-        attribute = attributor.attribute
+        attribute = attributor.attribute_census
 
         def interrupted(*arguments: object, **how: object) -> object:
             cancelled.set()
             return attribute(*arguments, **how)
 
-        monkeypatch.setattr(attributor, "attribute", interrupted)
+        monkeypatch.setattr(attributor, "attribute_census", interrupted)
         with pytest.raises(InterruptedRunError):
             container.services.replacement.look(stage.old, cancelled=cancelled)

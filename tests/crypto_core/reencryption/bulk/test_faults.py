@@ -27,7 +27,7 @@ from crypto_core.errors import (
 from crypto_core.keyring.data_keys import NO_CONTEXT
 from crypto_core.reencryption.bulk.control import Control, RunTally
 from crypto_core.reencryption.bulk.pace import CallPace
-from crypto_core.reencryption.bulk.pipeline import run
+from crypto_core.reencryption.bulk.pipeline import write_tokens
 from crypto_core.reencryption.bulk.ports import Poison, TokenTask
 from crypto_core.reencryption.bulk.transport import KmsTransport
 from crypto_core.reencryption.bulk.watch import CallWatch
@@ -58,7 +58,7 @@ def written(
 ) -> RunTally:
     async def go() -> RunTally:
         async with transport(kms, watch=watch) as made:
-            return await run(table, table, order, made, control or Control())
+            return await write_tokens(table, table, order, made, control or Control())
 
     return asyncio.run(go())
 
@@ -322,7 +322,7 @@ def test_a_pace_can_be_changed_while_calls_wait(
     async def go() -> RunTally:
         async with KmsTransport(kms, pace) as made:
             running = asyncio.create_task(
-                run(table, table, TokenTask(Verb.REENCRYPT, new, old), made, Control())
+                write_tokens(table, table, TokenTask(Verb.REENCRYPT, new, old), made, Control())
             )
             await asyncio.sleep(0.3)
             assert not table.changed

@@ -13,7 +13,7 @@ from crypto_core.cipher import TokenCipher
 from crypto_core.envelope import Format, parse
 from crypto_core.keyring.kms_keyring import KmsKeyring
 from crypto_core.reencryption.bulk.control import Control, RunTally
-from crypto_core.reencryption.bulk.pipeline import run
+from crypto_core.reencryption.bulk.pipeline import write_tokens
 from crypto_core.reencryption.bulk.ports import TokenTask
 from crypto_core.reencryption.plan import Verb
 from crypto_core.references import TokenRef
@@ -35,7 +35,7 @@ def written(
 ) -> RunTally:
     async def go() -> RunTally:
         async with transport(kms, rate) as made:
-            return await run(table, table, order, made, control or Control())
+            return await write_tokens(table, table, order, made, control or Control())
 
     return asyncio.run(go())
 

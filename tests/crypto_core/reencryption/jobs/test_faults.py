@@ -37,7 +37,7 @@ def own(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
     for name in list(os.environ):
         if name.startswith(("AWS_", "KEYDECK_", "PG")) or name in ("DATABASE_URL", "DEV_ENCRYPTION_KEY"):
             monkeypatch.delenv(name)
-    monkeypatch.setattr(chunks.ChunkStore.cut, "__kwdefaults__", {"size": 7})
+    monkeypatch.setattr(chunks.ChunkStore.cut_scope, "__kwdefaults__", {"size": 7})
     with Sandbox.start(connections=60) as running:
         for name, value in running.settings().items():
             monkeypatch.setenv(name, value)
@@ -73,7 +73,7 @@ def test_a_database_that_is_restarted_in_the_middle_only_delays_a_job(
             own.postgres.restart()
 
     jobs.work.before = before
-    view = jobs.service.join(number)
+    view = jobs.service.join_job(number)
     assert restarted
     assert (view.state, view.poisoned, view.done) == (
         JobState.DONE,
@@ -127,7 +127,7 @@ def test_what_the_platform_writes_meanwhile_stays_and_is_found_by_the_closing_ce
             trouble.append(error)
 
     number = jobs.start(Selection(under_key=world.old_key.arn), world.current_key.arn)
-    planned = jobs.service.show(number).job.planned
+    planned = jobs.service.show_job(number).job.planned
     writer = Thread(target=write)
     writer.start()
     views: list[JobView] = []
@@ -138,7 +138,7 @@ def test_what_the_platform_writes_meanwhile_stays_and_is_found_by_the_closing_ce
         if view.wave > 1:
             stop.set()
 
-    view = jobs.service.join(number, progress=progress)
+    view = jobs.service.join_job(number, progress=progress)
     stop.set()
     writer.join(60)
     assert not trouble
@@ -168,7 +168,7 @@ def test_a_key_that_is_still_sealed_under_keeps_a_job_open(own: Sandbox, contain
             return UseSeen(since, uses=seals, seals=seals, by=("platform",))  # type: ignore[arg-type]
 
     jobs = jobs_of(container, witness=Trail())  # type: ignore[arg-type]
-    view = jobs.service.join(jobs.start(Selection(under_key=world.old_key.arn), world.current_key.arn))
+    view = jobs.service.join_job(jobs.start(Selection(under_key=world.old_key.arn), world.current_key.arn))
     assert (view.state, view.zeroes, len(asked)) == (JobState.DONE, 4, 3)
     assert not any("Still in use" in remark for remark in view.remarks)
 
@@ -180,7 +180,7 @@ def test_what_a_transaction_counted_whose_end_was_not_heard_of_is_not_counted_ag
     world, jobs = own.world, jobs_of(container)
     platform = open_engine(own.platform_database_url)
     number = jobs.start(Selection(everything=True), world.current_key.arn)
-    write, lost = TokenStore.write, list[int]()
+    write, lost = TokenStore.write_tokens, list[int]()
 
     def unheard(self: TokenStore, *arguments: Any, **options: Any) -> Any:
         written = write(self, *arguments, **options)
@@ -189,7 +189,7 @@ def test_what_a_transaction_counted_whose_end_was_not_heard_of_is_not_counted_ag
             raise DatabaseUnreachableError("The connection was lost.")
         return written
 
-    monkeypatch.setattr(TokenStore, "write", unheard)
+    monkeypatch.setattr(TokenStore, "write_tokens", unheard)
     changed: list[str] = []
     cipher = TokenCipher(container.keyring)
 
@@ -207,7 +207,7 @@ def test_what_a_transaction_counted_whose_end_was_not_heard_of_is_not_counted_ag
         changed.extend([str(last.ref)] * found.rowcount)
 
     jobs.work.before = before
-    view = jobs.service.join(number)
+    view = jobs.service.join_job(number)
     assert view.state is JobState.DONE, view.why
     assert len(changed) == 6
     sums = "sum(done), sum(changed), sum(poisoned), sum(conflicts), sum(kms_calls), sum(expected)"
@@ -239,7 +239,7 @@ def test_a_census_that_kms_keeps_from_being_whole_ends_no_job(
     selection = Selection(everything=True) if everything else Selection(under_key=world.old_key.arn)
     number = jobs.start(selection, world.current_key.arn)
     failing: list[int] = []
-    close = Closer.close
+    close = Closer.close_job
 
     def closed(self: Closer, *arguments: Any) -> Closing:
         if not failing:
@@ -254,7 +254,7 @@ def test_a_census_that_kms_keeps_from_being_whole_ends_no_job(
 
     row_id = next(r.row_id for r in world.sealed_under(world.old_key) if r.column == "access_token")
     monkeypatch.setattr(Closer, "close", closed)
-    view = jobs.service.join(number)
+    view = jobs.service.join_job(number)
     assert failing
     assert (view.state, view.wave) == (JobState.DONE, 2), view.why
     with platform.connect() as connection:
@@ -273,12 +273,12 @@ def test_a_key_that_fails_for_good_fails_the_job_until_it_is_resumed(
     number = jobs.start(Selection(under_key=world.old_key.arn), world.current_key.arn)
     own.control.set_key_state(world.current_key.arn, "Disabled")
     with pytest.raises(Exception, match="disabled") as caught:
-        jobs.service.join(number)
+        jobs.service.join_job(number)
     assert not isinstance(caught.value, DatabaseError)
-    view = jobs.service.show(number)
+    view = jobs.service.show_job(number)
     assert (view.state, view.poisoned) == (JobState.FAILED, 0)
     assert "disabled" in view.why
-    assert jobs.service.join(number).done == view.done
+    assert jobs.service.join_job(number).done == view.done
     own.control.set_key_state(world.current_key.arn, "Enabled")
-    jobs.service.resume(number)
-    assert jobs.service.join(number).complete
+    jobs.service.resume_job(number)
+    assert jobs.service.join_job(number).complete

@@ -77,11 +77,11 @@ def test_all_that_a_filter_lets_through_is_written_and_nothing_else(
     others = rows(services, "format:v1 -table:gh_connection")
     before = {t.ref: t.digest for t in services.store.read_many(others)}
     number = jobs.start(Selection(filter=f"{GITHUB} format:v1"), world.current_key.arn)
-    begun = jobs.service.show(number)
+    begun = jobs.service.show_job(number)
     assert (begun.job.planned, begun.remaining) == (len(chosen), len(chosen))
     by_column = Counter((ref.table, ref.column) for ref in chosen)
     assert begun.chunks == sum(ceil(number / 7) for number in by_column.values())
-    view = jobs.service.join(number)
+    view = jobs.service.join_job(number)
     assert (view.state, view.zeroes) == (JobState.DONE, 2), view.why
     assert (view.done, view.poisoned, view.remaining) == (len(chosen - damaged), len(damaged), 0)
     assert {t.ref for t in jobs.work.sealed} == chosen
@@ -103,7 +103,7 @@ def test_tokens_that_come_while_it_runs_are_found_by_a_further_wave(
             late.append(insert_like(superuser, like, "later", sealed.stored))
 
     jobs.work.before = add_one
-    view = jobs.service.join(number)
+    view = jobs.service.join_job(number)
     assert (view.state, view.wave) == (JobState.DONE, 2), view.why
     assert late[0] in {t.ref for t in jobs.work.sealed}
     assert rows(services, f"id:later key:{world.current_key.arn.rsplit('/')[-1]}") == {late[0]}
@@ -120,9 +120,9 @@ def test_what_is_left_out_stays_as_it_is_also_when_it_is_looked_for_again(
     left_out = tuple(sorted(whole))[:3]
     before = {t.ref: t.digest for t in services.store.read_many(left_out)}
     selection = Selection(filter=f"{GITHUB} format:v1", except_for=left_out)
-    plan = jobs.service.plan(Verb.REENCRYPT, selection, world.current_key.arn, JobOptions()).plan
+    plan = jobs.service.plan_job(Verb.REENCRYPT, selection, world.current_key.arn, JobOptions()).plan
     assert plan.tokens == len(rows(services, f"{GITHUB} format:v1")) - 3
-    view = jobs.service.join(jobs.start(selection, world.current_key.arn))
+    view = jobs.service.join_job(jobs.start(selection, world.current_key.arn))
     assert view.state is JobState.DONE
     assert not {t.ref for t in jobs.work.sealed} & set(left_out)
     assert {t.ref: t.digest for t in services.store.read_many(left_out)} == before
@@ -140,7 +140,7 @@ def test_plaintext_that_a_filter_lets_through_is_encrypted_until_none_is_left(
             late.append(insert_like(superuser, min(chosen), "987654", "xoxb-later"))
 
     jobs.work.before = add_one
-    view = jobs.service.join(number)
+    view = jobs.service.join_job(number)
     assert (view.state, view.done) == (JobState.DONE, len(chosen) + 1), view.why
     assert rows(services, "provider:slack format:plaintext") == set()
 
@@ -148,7 +148,9 @@ def test_plaintext_that_a_filter_lets_through_is_encrypted_until_none_is_left(
 def test_a_plan_of_more_than_is_listed_counts_in_the_database_and_tells_others_by_format(
     many: Jobs, services: Container, world: World
 ) -> None:
-    plan = many.service.plan(Verb.REENCRYPT, Selection(filter=""), world.current_key.arn, JobOptions()).plan
+    plan = many.service.plan_job(
+        Verb.REENCRYPT, Selection(filter=""), world.current_key.arn, JobOptions()
+    ).plan
     everything = services.services.inventory.page(Query(""), limit=10_000).rows
     envelopes = [row for row in everything if row.format.protected]
     assert plan.unlisted
@@ -161,7 +163,7 @@ def test_a_plan_of_more_than_is_listed_counts_in_the_database_and_tells_others_b
     assert sum(services.store.count(plan.scope).values()) == 0
     other = Selection(filter="format:v1")
     assert (
-        many.service.plan(Verb.REENCRYPT, other, world.current_key.arn, JobOptions()).plan.digest
+        many.service.plan_job(Verb.REENCRYPT, other, world.current_key.arn, JobOptions()).plan.digest
         != plan.digest
     )
 
@@ -170,7 +172,7 @@ def test_a_plan_of_more_than_is_listed_counts_in_the_database_and_tells_others_b
 def test_a_plan_of_many_says_what_lies_under_a_key_that_nobody_can_tell(
     many: Jobs, services: Container, world: World
 ) -> None:
-    view = many.service.join(many.start(Selection(filter=f"{GITHUB} format:v1"), world.current_key.arn))
+    view = many.service.join_job(many.start(Selection(filter=f"{GITHUB} format:v1"), world.current_key.arn))
     unknown = rows(services, f"{GITHUB} format:v1 key:unknown")
     told = [remark for remark in view.remarks if "nobody can tell" in remark]
     assert bool(told) == bool(unknown)
@@ -180,14 +182,18 @@ def test_a_plan_of_many_says_what_lies_under_a_key_that_nobody_can_tell(
 def test_a_plan_that_lists_nothing_is_refused_for_a_run_without_a_job(
     many: Jobs, services: Container, world: World
 ) -> None:
-    plan = many.service.plan(Verb.REENCRYPT, Selection(filter=""), world.current_key.arn, JobOptions()).plan
+    plan = many.service.plan_job(
+        Verb.REENCRYPT, Selection(filter=""), world.current_key.arn, JobOptions()
+    ).plan
     with pytest.raises(RefusedError, match="takes a job"):
-        services.services.work.run(plan, Consent.by_option(plan))
+        services.services.work.run_plan(plan, Consent.by_option(plan))
 
 
 def test_a_wrong_filter_is_refused_for_a_job_too(many: Jobs, world: World) -> None:
     with pytest.raises(InvalidFilterError):
-        many.service.plan(Verb.REENCRYPT, Selection(filter="format:v9"), world.current_key.arn, JobOptions())
+        many.service.plan_job(
+            Verb.REENCRYPT, Selection(filter="format:v9"), world.current_key.arn, JobOptions()
+        )
 
 
 def test_a_plan_is_given_up_once_nobody_waits_for_it(many: Jobs, services: Container, world: World) -> None:
@@ -199,7 +205,7 @@ def test_a_plan_is_given_up_once_nobody_waits_for_it(many: Jobs, services: Conta
         Selection(everything=True),
     ):
         with pytest.raises(InterruptedRunError):
-            many.service.plan(
+            many.service.plan_job(
                 Verb.REENCRYPT, selection, world.current_key.arn, JobOptions(), cancelled=cancelled
             )
     assert [entry.outcome for entry in services.journal.entries()] == ["interrupted"] * 3

@@ -42,7 +42,7 @@ HOME = Path(console.__file__).resolve().parents[1]
 @pytest.fixture
 def jobs(services: Container, monkeypatch: pytest.MonkeyPatch) -> Jobs:
     """Jobs whose chunks are small, so that there are several."""
-    monkeypatch.setattr(chunks.ChunkStore.cut, "__kwdefaults__", {"size": 7})
+    monkeypatch.setattr(chunks.ChunkStore.cut_scope, "__kwdefaults__", {"size": 7})
     return jobs_of(services)
 
 
@@ -87,11 +87,11 @@ def test_a_job_empties_a_key_and_says_so(
 ) -> None:
     under_old = len(world.sealed_under(world.old_key))
     number = jobs.start(old(world), world.current_key.arn)
-    before = jobs.service.show(number)
+    before = jobs.service.show_job(number)
     assert (before.state, before.remaining, before.job.planned) == (JobState.RUNNING, under_old, under_old)
     assert before.chunks > 3
     seen: list[JobView] = []
-    view = jobs.service.join(number, progress=seen.append)
+    view = jobs.service.join_job(number, progress=seen.append)
     assert view.state is JobState.DONE
     assert (view.done, view.remaining, view.poisoned, view.zeroes) == (under_old, 0, 0, 2)
     assert view.complete
@@ -109,7 +109,10 @@ def test_a_job_empties_a_key_and_says_so(
 def test_a_connection_that_breaks_after_the_last_token_is_no_failure_of_the_job(
     jobs: Jobs, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    show, lost = JobService.show, [DatabaseUnreachableError("server closed the connection") for _ in range(3)]
+    show, lost = (
+        JobService.show_job,
+        [DatabaseUnreachableError("server closed the connection") for _ in range(3)],
+    )
 
     def breaks(service: JobService, job: int) -> JobView:
         if lost:
@@ -117,8 +120,8 @@ def test_a_connection_that_breaks_after_the_last_token_is_no_failure_of_the_job(
         return show(service, job)
 
     number = jobs.start(Selection((world.sealed_under(world.old_key)[0],)), world.current_key.arn)
-    monkeypatch.setattr(JobService, "show", breaks)
-    view = jobs.service.join(number)
+    monkeypatch.setattr(JobService, "show_job", breaks)
+    view = jobs.service.join_job(number)
     assert (view.state, view.done, lost) == (JobState.DONE, 1, [])
 
 
@@ -129,9 +132,9 @@ def test_what_does_not_pass_is_told_at_once(
         raise DatabaseUnreachableError("no such role", sqlstate="28000")
 
     number = jobs.start(Selection((world.sealed_under(world.old_key)[0],)), world.current_key.arn)
-    monkeypatch.setattr(JobService, "show", refused)
+    monkeypatch.setattr(JobService, "show_job", refused)
     with pytest.raises(DatabaseUnreachableError, match="no such role"):
-        jobs.service.join(number)
+        jobs.service.join_job(number)
 
 
 def _under(census: object, arn: str) -> int:
@@ -141,7 +144,7 @@ def _under(census: object, arn: str) -> int:
 
 @pytest.mark.deep
 def test_what_cannot_be_known_of_writers_is_said(jobs: Jobs, world: World) -> None:
-    view = jobs.service.join(jobs.start(old(world), world.current_key.arn))
+    view = jobs.service.join_job(jobs.start(old(world), world.current_key.arn))
     assert any("is not known" in remark for remark in view.remarks)
 
 
@@ -150,7 +153,7 @@ def test_a_rewrap_leaves_the_ciphertext_and_a_job_over_all_takes_several_keys(
     jobs: Jobs, services: Container, superuser: Engine, world: World
 ) -> None:
     number = jobs.start(Selection(everything=True), world.current_key.arn, Verb.REWRAP)
-    view = jobs.service.join(number)
+    view = jobs.service.join_job(number)
     status = services.services.status.take()
     assert view.state is JobState.DONE, view.why
     # Damaged ones are where they were.
@@ -167,7 +170,7 @@ def test_plaintext_is_encrypted_in_place_and_the_journal_names_the_tokens(
     jobs: Jobs, services: Container, superuser: Engine, world: World
 ) -> None:
     number = jobs.start(Selection(unprotected=True), world.current_key.arn, Verb.ENCRYPT)
-    view = jobs.service.join(number)
+    view = jobs.service.join_job(number)
     refs = {str(r) for r in (*world.plaintext_refs, *world.dev_refs)}
     assert (view.state, view.done) == (JobState.DONE, len(refs))
     told = [json.loads(e.detail) for e in services.journal.entries() if e.action == "encrypt"]
@@ -179,10 +182,10 @@ def test_plaintext_is_encrypted_in_place_and_the_journal_names_the_tokens(
 @pytest.mark.deep
 def test_the_journal_has_the_jobs_changes_and_no_batch(jobs: Jobs, services: Container, world: World) -> None:
     number = jobs.start(old(world), world.current_key.arn)
-    jobs.service.pause(number)
-    assert jobs.service.join(number).state is JobState.PAUSED
-    jobs.service.resume(number)
-    jobs.service.join(number)
+    jobs.service.pause_job(number)
+    assert jobs.service.join_job(number).state is JobState.PAUSED
+    jobs.service.resume_job(number)
+    jobs.service.join_job(number)
     entries = [e for e in services.journal.entries() if f'"job": {number}' in e.detail]
     assert [(e.action, e.outcome) for e in entries] == [
         ("reencrypt", "started"),
@@ -195,20 +198,20 @@ def test_the_journal_has_the_jobs_changes_and_no_batch(jobs: Jobs, services: Con
 
 @pytest.mark.deep
 def test_a_job_needs_a_consent_to_this_very_plan(jobs: Jobs, services: Container, world: World) -> None:
-    plan = jobs.service.plan(Verb.REENCRYPT, old(world), world.current_key.arn, JobOptions())
-    other = jobs.service.plan(Verb.REWRAP, old(world), world.current_key.arn, JobOptions())
+    plan = jobs.service.plan_job(Verb.REENCRYPT, old(world), world.current_key.arn, JobOptions())
+    other = jobs.service.plan_job(Verb.REWRAP, old(world), world.current_key.arn, JobOptions())
     for consent in (None, Consent.by_option(other), Consent.pressed(plan)):
         with pytest.raises(NotConfirmedError):
-            jobs.service.start(plan, consent)
+            jobs.service.start_job(plan, consent)
     assert jobs.service.jobs() == ()
     with pytest.raises(UnknownJobError):
-        jobs.service.show(1)
+        jobs.service.show_job(1)
 
 
 def test_a_plan_tells_time_cost_and_quota(services: Container, world: World) -> None:
     lost = Compared(("arn:aws:iam::1:role/billing: no statement allows it",), ("No events are kept.",))
     made = jobs_of(services, compare=lambda *_: lost)
-    plan = made.service.plan(
+    plan = made.service.plan_job(
         Verb.REENCRYPT, old(world), world.current_key.arn, JobOptions(calls_per_second=10, ask_kms=True)
     )
     assert plan.seconds == pytest.approx(plan.plan.tokens * 3 / 10)
@@ -218,7 +221,7 @@ def test_a_plan_tells_time_cost_and_quota(services: Container, world: World) -> 
     assert plan.losses == lost.losses
     assert plan.plan.warnings[-1:] == lost.notes
     with pytest.raises(NotConfirmedError):
-        made.service.start(plan, Consent.pressed(plan))
+        made.service.start_job(plan, Consent.pressed(plan))
 
 
 def test_of_every_key_that_tokens_may_leave_it_is_asked_who_loses_access(
@@ -231,10 +234,10 @@ def test_of_every_key_that_tokens_may_leave_it_is_asked_who_loses_access(
 
     made = jobs_of(services, compare=compare, in_use=(new, old))
     every = Selection(everything=True)
-    assert made.service.plan(Verb.REENCRYPT, every, new, JobOptions()).losses == (f"{old} to {new}",)
-    assert made.service.plan(Verb.REENCRYPT, every, new, JobOptions(accepted=("*",))).losses == ()
+    assert made.service.plan_job(Verb.REENCRYPT, every, new, JobOptions()).losses == (f"{old} to {new}",)
+    assert made.service.plan_job(Verb.REENCRYPT, every, new, JobOptions(accepted=("*",))).losses == ()
     unprotected = Selection(unprotected=True)
-    assert made.service.plan(Verb.ENCRYPT, unprotected, new, JobOptions()).losses == ()
+    assert made.service.plan_job(Verb.ENCRYPT, unprotected, new, JobOptions()).losses == ()
 
 
 @pytest.mark.deep
@@ -252,15 +255,15 @@ def test_two_runners_share_the_chunks_and_none_is_done_twice(
 
     jobs.work.before = second.work.before = meet
     number = jobs.start(old(world), world.current_key.arn)
-    other = Thread(target=second.service.join, args=(number,))
+    other = Thread(target=second.service.join_job, args=(number,))
     other.start()
-    view = jobs.service.join(number)
+    view = jobs.service.join_job(number)
     other.join(60)
     assert jobs.work.sealed
     assert second.work.sealed
     sealed = [t.ref for t in (*jobs.work.sealed, *second.work.sealed)]
     assert len(sealed) == len(set(sealed)) == under_old
-    assert jobs.service.show(number).done == under_old == view.done
+    assert jobs.service.show_job(number).done == under_old == view.done
     assert scalar(superuser, "SELECT count(*) FROM keydeck.envelope_backup") == under_old
     assert all_hold_their_tokens(services, superuser, world)
 
@@ -272,11 +275,11 @@ def test_the_chunk_of_a_killed_process_returns_after_its_lease(
     number = jobs.start(Selection(everything=True), world.current_key.arn)
     command = [sys.executable, "-m", "tests.crypto_core.reencryption.jobs.working", str(number), "50", "1.5"]
     with subprocess.Popen(command, cwd=HOME, env={**os.environ, "PYTHONPATH": "."}) as process:
-        wait_until(lambda: jobs.service.show(number).done >= 4)
+        wait_until(lambda: jobs.service.show_job(number).done >= 4)
         process.send_signal(signal.SIGKILL)
-    done = jobs.service.show(number).done
+    done = jobs.service.show_job(number).done
     assert scalar(superuser, "SELECT count(*) FROM keydeck.job_chunk WHERE state = 'taken'") == 1
-    view = jobs.service.join(number)
+    view = jobs.service.join_job(number)
     assert view.state is JobState.DONE, view.why
     assert view.done > done
     # Also of tokens that stay in the selection, none is written or counted twice.
@@ -304,9 +307,9 @@ def test_a_runner_whose_lease_was_lost_writes_nothing_more(
 
     jobs.work.before = steal
     cancelled = Event()
-    thread = Thread(target=jobs.service.join, args=(number,), kwargs={"cancelled": cancelled})
+    thread = Thread(target=jobs.service.join_job, args=(number,), kwargs={"cancelled": cancelled})
     thread.start()
-    wait_until(lambda: bool(stolen) and jobs.service.show(number).chunks_done > 2)
+    wait_until(lambda: bool(stolen) and jobs.service.show_job(number).chunks_done > 2)
     cancelled.set()
     thread.join(60)
     (chunk,) = stolen
@@ -326,10 +329,10 @@ def test_a_job_that_is_paused_or_cancelled_asks_nothing_more(
     def wait() -> None:
         time.sleep(0.05)
         if len(jobs.work.sealed) == 5:
-            getattr(jobs.service, word)(number)
+            getattr(jobs.service, f"{word}_job")(number)
 
     jobs.work.before = wait
-    view = jobs.service.join(number)
+    view = jobs.service.join_job(number)
     assert view.state.value == {"pause": "paused", "cancel": "cancelled"}[word]
     assert 0 < view.done < view.job.planned
     # What was sealed is written, and the chunk is given back behind it.
@@ -337,13 +340,13 @@ def test_a_job_that_is_paused_or_cancelled_asks_nothing_more(
     assert scalar(superuser, "SELECT count(*) FROM keydeck.job_chunk WHERE state = 'taken'") == 0
     jobs.work.before = lambda: None
     if word == "cancel":
-        for change in (jobs.service.resume, jobs.service.retry, jobs.service.pause):
+        for change in (jobs.service.resume_job, jobs.service.retry_job, jobs.service.pause_job):
             with pytest.raises(JobError):
                 change(number)
-        assert jobs.service.join(number).done == view.done
+        assert jobs.service.join_job(number).done == view.done
     else:
-        jobs.service.resume(number)
-        assert jobs.service.join(number).done == view.job.planned
+        jobs.service.resume_job(number)
+        assert jobs.service.join_job(number).done == view.job.planned
         refs = [t.ref for t in jobs.work.sealed]
         assert len(refs) == len(set(refs))
     assert all_hold_their_tokens(services, superuser, world)
@@ -369,7 +372,7 @@ def test_what_the_database_refuses_is_recorded_counted_and_retried(
             )
         )
     number = jobs.start(old(world), world.current_key.arn)
-    view = jobs.service.join(number)
+    view = jobs.service.join_job(number)
     ids = {r.row_id for r in refs}
     blocked = [r for r in world.sealed_under(world.old_key) if r.table == "gh_connection" and r.row_id in ids]
     assert (view.state, view.poisoned, view.complete) == (JobState.DONE, len(blocked), False)
@@ -382,8 +385,8 @@ def test_what_the_database_refuses_is_recorded_counted_and_retried(
     with superuser.begin() as connection:
         connection.execute(text("DROP TRIGGER refuse ON gh_connection"))
     assert columns
-    assert jobs.service.retry(number) == len(blocked)
-    again = jobs.service.join(number)
+    assert jobs.service.retry_job(number) == len(blocked)
+    again = jobs.service.join_job(number)
     assert (again.poisoned, again.done, again.complete) == (0, view.job.planned, True)
     assert services.services.status.take().tokens_under(world.old_key.arn) == 0
     assert all_hold_their_tokens(services, superuser, world)
@@ -413,7 +416,7 @@ def test_a_full_disk_is_waited_out(jobs: Jobs, services: Container, superuser: E
             with superuser.begin() as connection:
                 connection.execute(text("DROP TRIGGER full_disk ON keydeck.envelope_backup"))
 
-    view = jobs.service.join(number, progress=progress)
+    view = jobs.service.join_job(number, progress=progress)
     assert views[1].done == 0
     assert (view.state, view.poisoned, view.done) == (JobState.DONE, 0, view.job.planned)
     # Nothing was sealed twice for it.
@@ -430,11 +433,11 @@ def test_a_row_that_another_transaction_holds_does_not_hold_up_the_others(
     with platform.connect() as holder:
         holder.execute(text("SELECT FROM jira_connection WHERE id = :id FOR UPDATE"), {"id": ref.row_id})
         others = {r for r in world.sealed_under(world.old_key) if r.row_id != ref.row_id}
-        thread = Thread(target=jobs.service.join, args=(number,))
+        thread = Thread(target=jobs.service.join_job, args=(number,))
         thread.start()
-        wait_until(lambda: jobs.service.show(number).done >= len(others))
+        wait_until(lambda: jobs.service.show_job(number).done >= len(others))
     thread.join(60)
-    view = jobs.service.show(number)
+    view = jobs.service.show_job(number)
     assert (view.state, view.poisoned, view.done) == (JobState.DONE, 0, view.job.planned)
 
 
@@ -447,18 +450,18 @@ def test_losing_the_lease_rolls_a_batch_back(jobs: Jobs, superuser: Engine, worl
     from crypto_core.database.connection.engine import connected
     from crypto_core.database.tokens.chunks import BatchCounts
 
-    first = parts.chunks.claim(number, uuid4(), 0.0)
+    first = parts.chunks.claim_chunk(number, uuid4(), 0.0)
     assert first is not None
-    second = parts.chunks.claim(number, uuid4(), 60.0)
+    second = parts.chunks.claim_chunk(number, uuid4(), 60.0)
     assert second is not None
     assert (second.id, second.attempt) == (first.id, 2)
     with pytest.raises(LeaseLostError), connected(parts.engine, write=True) as connection:
-        parts.chunks.advance(connection, first, "x", BatchCounts(done=1))
+        parts.chunks.count_batch(connection, first, "x", BatchCounts(done=1))
     for give_back in (
-        lambda: parts.chunks.finish(first, BatchCounts()),
-        lambda: parts.chunks.release(first, None, BatchCounts()),
+        lambda: parts.chunks.finish_chunk(first, BatchCounts()),
+        lambda: parts.chunks.release_chunk(first, None, BatchCounts()),
     ):
         with pytest.raises(LeaseLostError):
             give_back()
-    parts.chunks.finish(second, BatchCounts())
+    parts.chunks.finish_chunk(second, BatchCounts())
     assert scalar(superuser, f"SELECT done FROM keydeck.job_chunk WHERE id = {first.id}") == 0

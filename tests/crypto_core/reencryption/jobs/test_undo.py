@@ -32,13 +32,13 @@ def jobs(services: Container) -> Jobs:
 def done(jobs: Jobs, world: World) -> int:
     """A job that has emptied the old key."""
     number = jobs.start(Selection(under_key=world.old_key.arn), world.current_key.arn)
-    assert jobs.service.join(number).complete
+    assert jobs.service.join_job(number).complete
     return number
 
 
 def put_back(jobs: Jobs, number: int) -> int:
     plan = jobs.undoing.plan_restore(number)
-    return jobs.undoing.restore(plan, Consent.by_option(plan))
+    return jobs.undoing.start_restore(plan, Consent.by_option(plan))
 
 
 @pytest.mark.deep
@@ -61,7 +61,7 @@ def test_a_job_is_undone_but_for_what_is_newer(
         rows = connection.execute(text("SELECT token_column, row_id, envelope FROM keydeck.envelope_backup"))
         before = {TokenRef(*c.split("."), i): e for c, i, e in rows}
     undo = put_back(jobs, done)
-    view = jobs.service.join(undo)
+    view = jobs.service.join_job(undo)
     assert (view.state, view.job.restores, view.poisoned) == (JobState.DONE, done, 0)
     assert view.done == len(refs) - 1
     assert stored(newer) == value
@@ -70,7 +70,7 @@ def test_a_job_is_undone_but_for_what_is_newer(
     }
     # What was there is kept as well: undoing can be undone.
     assert jobs.undoing.plan_restore(undo).tokens == len(refs) - 1
-    again = jobs.service.join(put_back(jobs, undo))
+    again = jobs.service.join_job(put_back(jobs, undo))
     assert again.done == len(refs) - 1
     assert services.services.status.take().tokens_under(world.old_key.arn) == 0
     assert services.journal.verify() is None
@@ -80,9 +80,9 @@ def test_a_job_is_undone_but_for_what_is_newer(
 def test_what_a_later_job_wrote_is_not_undone_with_an_earlier_one(
     jobs: Jobs, services: Container, world: World, done: int, new_key: Callable[[], str]
 ) -> None:
-    later = jobs.service.join(jobs.start(Selection(under_key=world.current_key.arn), new_key()))
+    later = jobs.service.join_job(jobs.start(Selection(under_key=world.current_key.arn), new_key()))
     assert later.done
-    view = jobs.service.join(put_back(jobs, done))
+    view = jobs.service.join_job(put_back(jobs, done))
     assert (view.state, view.done) == (JobState.DONE, 0)
     assert services.services.status.take().tokens_under(world.old_key.arn) == 0
 
@@ -93,12 +93,12 @@ def test_undoing_is_refused_where_it_could_not_be(
 ) -> None:
     plan = jobs.undoing.plan_restore(done)
     with pytest.raises(NotConfirmedError):
-        jobs.undoing.restore(plan, Consent.pressed(plan))
+        jobs.undoing.start_restore(plan, Consent.pressed(plan))
     in_place = jobs.start(Selection(unprotected=True), world.current_key.arn, Verb.ENCRYPT)
     with pytest.raises(RefusedError, match="plaintext is never kept"):
         jobs.undoing.plan_restore(in_place)
     purging = jobs.undoing.plan_purge(job=done)
-    jobs.undoing.purge(purging, Consent.by_option(purging))
+    jobs.undoing.purge_backups(purging, Consent.by_option(purging))
     with pytest.raises(RefusedError, match="No envelope is kept"):
         jobs.undoing.plan_restore(done)
     told = [(entry.action, entry.outcome) for entry in services.journal.entries()]
@@ -121,8 +121,8 @@ def test_purged_envelopes_are_gone_and_their_tokens_still_count_as_keydecks(
     assert plan.envelopes == len(refs)
     for consent in (None, Consent.pressed(plan), Consent.typed(plan, "7")):
         with pytest.raises(NotConfirmedError):
-            jobs.undoing.purge(plan, consent)
-    assert jobs.undoing.purge(plan, Consent.typed(plan, str(len(refs)))) == len(refs)
+            jobs.undoing.purge_backups(plan, consent)
+    assert jobs.undoing.purge_backups(plan, Consent.typed(plan, str(len(refs)))) == len(refs)
     with superuser.connect() as connection:
         kept = connection.scalar(text("SELECT count(envelope) FROM keydeck.envelope_backup"))
     assert kept == backups_under(services.engine, world.old_key.arn) == 0

@@ -51,7 +51,7 @@ class SlowWork:
     sealed: list[StoredToken] = field(default_factory=list)
     pace_told: float = 0.0
 
-    def run(self, pages: TokenPages, sink: TokenSink, order: TokenTask, stop: Event) -> None:
+    def write_chunk(self, pages: TokenPages, sink: TokenSink, order: TokenTask, stop: Event) -> None:
         while not stop.is_set() and (page := list(pages.next())):
             while page and not stop.is_set():
                 some, page = page[: self.batch], page[self.batch :]
@@ -59,10 +59,10 @@ class SlowWork:
                 changed = sink.commit(outcomes).changed
                 page += pages.again(changed) if changed else []
 
-    def pace(self, calls_per_second: float) -> None:
+    def set_rate(self, calls_per_second: float) -> None:
         self.pace_told = calls_per_second
 
-    def measured(self) -> CallSample:
+    def take_sample(self) -> CallSample:
         return CallSample(calls=1, p50_ms=1.0, p99_ms=2.0)
 
     def _one(self, token: StoredToken, order: TokenTask) -> Outcome:
@@ -104,8 +104,8 @@ class Jobs:
 
     def start(self, selection: Selection, target: str, verb: Verb = Verb.REENCRYPT) -> int:
         """Plan and start a job, agreed to."""
-        plan = self.service.plan(verb, selection, target, JobOptions())
-        return self.service.start(plan, Consent.by_option(plan))
+        plan = self.service.plan_job(verb, selection, target, JobOptions())
+        return self.service.start_job(plan, Consent.by_option(plan))
 
 
 def jobs_of(
@@ -181,7 +181,7 @@ def main(job: int, pause_ms: int, lease_seconds: float) -> None:
     made.work.before = lambda: sleep(pause_ms / 1000)
     made.work.batch = 1
     print("joins", os.getpid(), flush=True)
-    made.service.join(job)
+    made.service.join_job(job)
 
 
 if __name__ == "__main__":

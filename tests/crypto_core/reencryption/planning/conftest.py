@@ -14,7 +14,7 @@ from crypto_core.reencryption.plan import Plan
 
 @pytest.fixture
 def plan(services: Container) -> Callable[..., Plan]:
-    return services.services.work.plan
+    return services.services.work.plan_reencryption
 
 
 @pytest.fixture

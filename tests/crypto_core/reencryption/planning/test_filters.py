@@ -54,7 +54,7 @@ def test_tokens_that_a_filter_is_not_meant_for_are_left_alone(
     selection = Selection(filter="format:v1", except_for=left_out)
     assert str(selection) == 'every token that "format:v1" lets through but for 3 tokens'
     assert planned(plan(Verb.REENCRYPT, selection, world.old_key.arn)) == planned(whole) - set(left_out)
-    verified = services.services.work.verify(selection)
+    verified = services.services.work.verify_tokens(selection)
     assert {v.ref for v in verified} == planned(whole) - set(left_out)
 
 
@@ -68,7 +68,7 @@ def test_a_run_of_a_filter_writes_what_its_plan_lists_and_nothing_that_came_late
             text("UPDATE slack_connection SET bot_token = 'xoxb-late' WHERE id = :id"),
             {"id": int(later.row_id)},
         )
-    result = services.services.work.run(made, Consent.by_option(made))
+    result = services.services.work.run_plan(made, Consent.by_option(made))
     assert result.done == made.tokens
     assert stored(later) == "xoxb-late"
     assert all(stored(ref).startswith("djF8") for ref in planned(made))
@@ -82,7 +82,7 @@ def test_a_filter_that_lets_too_many_through_is_refused_with_what_takes_more(
         plan(Verb.REENCRYPT, Selection(filter=""), world.current_key.arn)
     assert "keydeck reencrypt --from KEY or --all" in caught.value.remedy
     with pytest.raises(RefusedError, match="at most 10") as caught:
-        services.services.work.verify(Selection(filter="table:gh_connection"))
+        services.services.work.verify_tokens(Selection(filter="table:gh_connection"))
     assert "keydeck verify --all" in caught.value.remedy
 
 

@@ -96,7 +96,7 @@ def test_a_reference_named_twice_is_one_token(plan: Callable[..., Plan], world: 
 def test_a_plan_of_nothing_is_a_plan(plan: Callable[..., Plan], services: Container, world: World) -> None:
     made = plan(Verb.ENCRYPT, Selection((world.sealed_under(world.old_key)[0],)), world.current_key.arn)
     assert (made.tokens, len(made.refused)) == (0, 1)
-    result = services.services.work.run(made, Consent.by_option(made))
+    result = services.services.work.run_plan(made, Consent.by_option(made))
     assert (result.done, result.kms_calls) == (0, 0)
 
 

@@ -43,7 +43,7 @@ def refused(
     """The refusal of a plan; nothing was changed, and the journal tells it."""
     before = everything(platform)
     with pytest.raises((RefusedError, KmsError, SettingsError)) as caught:
-        services.services.work.plan(verb, selection, target)
+        services.services.work.plan_reencryption(verb, selection, target)
     assert everything(platform) == before
     assert services.journal.entries()[-1].outcome == Outcome.REFUSED.value
     return caught.value
@@ -122,8 +122,8 @@ def test_a_source_that_is_disabled_is_refused(
     key = new_key()
     work = services.services.work
     refs = world.sealed_under(world.old_key)[:3]
-    planned = work.plan(Verb.REENCRYPT, Selection(refs), key)
-    work.run(planned, Consent.by_option(planned))
+    planned = work.plan_reencryption(Verb.REENCRYPT, Selection(refs), key)
+    work.run_plan(planned, Consent.by_option(planned))
     with services.engine.begin() as connection:
         # As if somebody else had written them: nothing is known of these envelopes.
         connection.execute(text("DELETE FROM keydeck.key_answer"))
@@ -158,7 +158,7 @@ def test_a_target_that_may_not_be_described_is_taken_by_its_arn_only(
     made = plan(Verb.REENCRYPT, Selection((ref,)), world.current_key.arn)
     with pytest.raises(KmsAccessDeniedError, match="kms:DescribeKey"):
         plan(Verb.REENCRYPT, Selection((ref,)), world.current_key.alias)
-    assert services.services.work.run(made, Consent.by_option(made)).done == 1
+    assert services.services.work.run_plan(made, Consent.by_option(made)).done == 1
     sandbox.control.clear()
 
 
@@ -185,7 +185,7 @@ def test_a_dead_kms_is_an_error_before_anything_is_changed(
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     container = Container(load().settings)
     with pytest.raises(KmsError, match="No answer"):
-        container.services.work.plan(Verb.REENCRYPT, ANYTHING, world.current_key.arn)
+        container.services.work.plan_reencryption(Verb.REENCRYPT, ANYTHING, world.current_key.arn)
     container.close()
     assert everything(platform) == before
 
@@ -199,12 +199,14 @@ def test_read_only_plans_but_refuses_to_run_and_the_session_would_refuse_too(
     before = everything(platform)
     container = Container(load({"read_only": True}).settings)
     work = container.services.work
-    made = work.plan(Verb.REENCRYPT, Selection(under_key=world.old_key.arn), world.current_key.arn)
+    made = work.plan_reencryption(
+        Verb.REENCRYPT, Selection(under_key=world.old_key.arn), world.current_key.arn
+    )
     assert made.tokens
     assert any("read only" in warning for warning in made.warnings)
     calls = container.kms.calls
     with pytest.raises(ReadOnlyError, match="re-encrypt"):
-        work.run(made, Consent.by_option(made))
+        work.run_plan(made, Consent.by_option(made))
     assert container.kms.calls == calls
     with pytest.raises(ReadOnlyError, match="GenerateDataKey"):
         container.kms.call("GenerateDataKey", KeyId=world.current_key.arn, KeySpec="AES_256")
@@ -222,14 +224,16 @@ def test_without_the_schema_a_plan_says_so_and_a_run_is_refused(
     before = everything(platform)
     container = Container(load().settings)
     work = container.services.work
-    made = work.plan(Verb.REENCRYPT, Selection(under_key=world.old_key.arn), world.current_key.arn)
+    made = work.plan_reencryption(
+        Verb.REENCRYPT, Selection(under_key=world.old_key.arn), world.current_key.arn
+    )
     assert made.tokens >= len(world.sealed_under(world.old_key))
     (warning,) = made.warnings
     assert "not journaled" in warning
     assert "keydeck init" in warning
     with pytest.raises(MissingSchemaError, match="no backup and no journal"):
-        work.run(made, Consent.by_option(made))
+        work.run_plan(made, Consent.by_option(made))
     assert everything(platform) == before
     install(container.engine)
-    assert work.run(made, Consent.by_option(made)).done == len(world.sealed_under(world.old_key))
+    assert work.run_plan(made, Consent.by_option(made)).done == len(world.sealed_under(world.old_key))
     container.close()

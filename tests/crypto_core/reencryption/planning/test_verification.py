@@ -21,7 +21,7 @@ from tests.crypto_core.reencryption.planning.snapshot import everything
 
 def test_verify_says_of_each_token_whether_it_opened(services: Container, world: World) -> None:
     told: list[RunProgress] = []
-    verified = services.services.work.verify(Selection(everything=True), progress=told.append)
+    verified = services.services.work.verify_tokens(Selection(everything=True), progress=told.append)
     assert [v.ref for v in verified] == sorted(world.tokens)
     for v in verified:
         token = world.tokens[v.ref]
@@ -42,7 +42,7 @@ def test_verify_changes_nothing_and_works_read_only_without_the_schema(
 ) -> None:
     before = everything(platform)
     container = Container(load({"read_only": True}).settings)
-    assert len(container.services.work.verify(Selection(everything=True))) == len(world.tokens)
+    assert len(container.services.work.verify_tokens(Selection(everything=True))) == len(world.tokens)
     container.close()
     assert everything(platform) == before
 
@@ -50,16 +50,16 @@ def test_verify_changes_nothing_and_works_read_only_without_the_schema(
 def test_verify_takes_references_and_tells_what_is_not_there(services: Container, world: World) -> None:
     work = services.services.work
     ref = world.sealed_under(world.old_key)[0]
-    (verified,) = work.verify(Selection((ref,)))
+    (verified,) = work.verify_tokens(Selection((ref,)))
     assert (verified.ref, verified.opened) == (ref, True)
-    assert {v.ref for v in work.verify(Selection((RowRef(ref.table, ref.row_id), ref)))} >= {ref}
+    assert {v.ref for v in work.verify_tokens(Selection((RowRef(ref.table, ref.row_id), ref)))} >= {ref}
     with pytest.raises(RowVanishedError):
-        work.verify(Selection((TokenRef("gh_connection", "access_token", "gh-none"),)))
+        work.verify_tokens(Selection((TokenRef("gh_connection", "access_token", "gh-none"),)))
     with pytest.raises(InvalidReferenceError):
-        work.verify(Selection((TokenRef("nowhere", "x", "1"),)))
+        work.verify_tokens(Selection((TokenRef("nowhere", "x", "1"),)))
     for selection in (Selection(under_key=world.old_key.arn), Selection(unprotected=True)):
         with pytest.raises(InvalidReferenceError):
-            work.verify(selection)
+            work.verify_tokens(selection)
 
 
 def test_a_token_under_a_key_that_is_not_trusted_does_not_verify(
@@ -67,11 +67,11 @@ def test_a_token_under_a_key_that_is_not_trusted_does_not_verify(
 ) -> None:
     monkeypatch.delenv("KEYDECK_TRUSTED_KEYS")
     container = Container(load().settings)
-    (verified,) = container.services.work.verify(Selection((world.sealed_under(world.old_key)[0],)))
+    (verified,) = container.services.work.verify_tokens(Selection((world.sealed_under(world.old_key)[0],)))
     assert not verified.opened
     assert "not made under" in verified.reason
     trusting = Container(load().settings, trust=[world.old_key.arn])
-    (again,) = trusting.services.work.verify(Selection((verified.ref,)))
+    (again,) = trusting.services.work.verify_tokens(Selection((verified.ref,)))
     assert again.opened
     container.close()
     trusting.close()
@@ -82,13 +82,13 @@ def test_a_disabled_key_is_told_for_each_of_its_tokens_and_not_remembered_as_dam
 ) -> None:
     key, work = new_key(), services.services.work
     refs = world.sealed_under(world.old_key)[:2]
-    planned = work.plan(Verb.REENCRYPT, Selection(refs), key)
-    work.run(planned, Consent.by_option(planned))
+    planned = work.plan_reencryption(Verb.REENCRYPT, Selection(refs), key)
+    work.run_plan(planned, Consent.by_option(planned))
     kms.disable_key(KeyId=key)
     trusting = Container(load().settings, trust=[key])
-    assert [v.opened for v in trusting.services.work.verify(Selection(refs))] == [False, False]
+    assert [v.opened for v in trusting.services.work.verify_tokens(Selection(refs))] == [False, False]
     kms.enable_key(KeyId=key)
-    assert [v.opened for v in trusting.services.work.verify(Selection(refs))] == [True, True]
+    assert [v.opened for v in trusting.services.work.verify_tokens(Selection(refs))] == [True, True]
     trusting.close()
 
 
@@ -100,6 +100,6 @@ def test_a_kms_that_is_gone_is_an_error_and_not_an_answer_about_tokens(
         elsewhere.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
         container = Container(load().settings)
         with pytest.raises(KmsError, match="No answer"):
-            container.services.work.verify(selection)
+            container.services.work.verify_tokens(selection)
         container.close()
-    assert services.services.work.verify(selection)[0].opened
+    assert services.services.work.verify_tokens(selection)[0].opened

@@ -51,17 +51,17 @@ def insert(platform: Engine, row_id: str, stored: str) -> TokenRef:
 
 
 def plan(services: Container, verb: Verb, selection: Selection, target: str) -> Plan:
-    return services.services.work.plan(verb, selection, target)
+    return services.services.work.plan_reencryption(verb, selection, target)
 
 
 def run(services: Container, verb: Verb, selection: Selection, target: str, **options: Any) -> RunResult:
     made = plan(services, verb, selection, target)
-    return services.services.work.run(made, Consent.by_option(made), **options)
+    return services.services.work.run_plan(made, Consent.by_option(made), **options)
 
 
 def under(services: Container, key_arn: str) -> int:
     """How many tokens are under a key, every one of them asked."""
-    verified = services.services.work.verify(Selection(everything=True))
+    verified = services.services.work.verify_tokens(Selection(everything=True))
     return sum(v.key_arn == key_arn for v in verified)
 
 

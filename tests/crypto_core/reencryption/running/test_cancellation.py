@@ -27,7 +27,9 @@ def test_a_cancelled_run_leaves_whole_tokens_and_goes_on_later(
         if told.done >= 20:
             cancelled.set()
 
-    result = services.services.work.run(made, Consent.by_option(made), progress=progress, cancelled=cancelled)
+    result = services.services.work.run_plan(
+        made, Consent.by_option(made), progress=progress, cancelled=cancelled
+    )
     assert result.interrupted
     assert 20 <= result.done < made.tokens
     assert result.done + result.remaining + len(result.poisoned) == made.tokens
@@ -44,7 +46,7 @@ def test_a_run_cancelled_before_it_begins_asks_nothing_and_writes_nothing(
     made = plan(services, Verb.ENCRYPT, Selection(unprotected=True), world.current_key.arn)
     cancelled = Event()
     cancelled.set()
-    result = services.services.work.run(made, Consent.by_option(made), cancelled=cancelled)
+    result = services.services.work.run_plan(made, Consent.by_option(made), cancelled=cancelled)
     assert (result.done, result.kms_calls, result.interrupted) == (0, 0, True)
     assert result.remaining == made.tokens
     assert everything(platform) == before

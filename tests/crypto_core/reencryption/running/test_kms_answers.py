@@ -26,10 +26,10 @@ def test_a_source_that_may_not_be_opened_under_the_target_changes_nothing(
     work = services.services.work
     before = everything(platform)
     selections = (Selection(world.sealed_under(world.old_key)[:3]), Selection(under_key=world.old_key.arn))
-    plans = [work.plan(Verb.REWRAP, selection, target) for selection in selections]
+    plans = [work.plan_reencryption(Verb.REWRAP, selection, target) for selection in selections]
     sandbox.control.add_denial(Denial("*", "kms:Decrypt", target.rpartition("/")[2]))
     for plan in plans:
-        result = work.run(plan, Consent.by_option(plan))
+        result = work.run_plan(plan, Consent.by_option(plan))
         assert result.done == 0
         assert result.stopped_by or result.poisoned
     sandbox.control.clear()
@@ -40,7 +40,7 @@ def test_a_wrong_answer_of_kms_is_never_stored(
     services: Container, world: World, platform: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A rewrapped data key that is not the token's own: the new envelope would not open."""
-    other = parse(services.store.read(world.sealed_under(world.current_key)[0]).value.reveal())
+    other = parse(services.store.read_token(world.sealed_under(world.current_key)[0]).value.reveal())
     original = services.kms.call
 
     def call(operation: str, **parameters: Any) -> dict[str, Any]:

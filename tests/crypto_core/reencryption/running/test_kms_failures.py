@@ -67,7 +67,7 @@ def test_a_kms_that_fails_in_the_middle_stops_the_run_and_a_second_run_completes
             cause(sandbox, trouble)
 
     before = everything(platform)
-    result = services.services.work.run(made, Consent.by_option(made), progress=progress)
+    result = services.services.work.run_plan(made, Consent.by_option(made), progress=progress)
     sandbox.control.clear()
     assert result.stopped_by
     assert not result.complete
@@ -94,7 +94,7 @@ def test_a_rewrap_that_is_stopped_in_the_middle_loses_nothing(
         if told.done > 20:
             sandbox.control.add_fault(Fault(operation, "KMSInternalException"))
 
-    result = services.services.work.run(made, Consent.by_option(made), progress=progress)
+    result = services.services.work.run_plan(made, Consent.by_option(made), progress=progress)
     sandbox.control.clear()
     assert operation in result.stopped_by
     assert 20 < result.done < made.tokens
@@ -107,7 +107,7 @@ def test_some_calls_that_fail_are_retried_and_the_run_completes(
 ) -> None:
     made = plan(services, Verb.REENCRYPT, Selection(under_key=world.old_key.arn), world.current_key.arn)
     sandbox.control.add_fault(Fault("*", "KMSInternalException", count=3))
-    result = services.services.work.run(made, Consent.by_option(made))
+    result = services.services.work.run_plan(made, Consent.by_option(made))
     sandbox.control.clear()
     assert (result.stopped_by, result.remaining) == ("", 0)
     assert all_hold_their_tokens(cipher, platform, world)
@@ -124,7 +124,7 @@ def test_a_target_that_is_disabled_in_the_middle_stops_the_run(
         if told.done >= 10:
             kms.disable_key(KeyId=target)
 
-    result = services.services.work.run(made, Consent.by_option(made), progress=progress)
+    result = services.services.work.run_plan(made, Consent.by_option(made), progress=progress)
     kms.enable_key(KeyId=target)
     assert "disabled" in result.stopped_by
     assert result.remaining > 0

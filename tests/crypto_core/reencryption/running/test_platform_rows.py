@@ -94,7 +94,7 @@ def test_a_platform_that_goes_on_writing_under_the_old_key_loses_nothing(
     sandbox.control.set_latency(10)
     thread.start()
     assert began.wait(timeout=60)
-    result = services.services.work.run(made, Consent.by_option(made), progress=progress)
+    result = services.services.work.run_plan(made, Consent.by_option(made), progress=progress)
     stop.set()
     thread.join(timeout=60)
     sandbox.control.clear()
@@ -110,7 +110,7 @@ def test_a_token_that_changes_under_the_runs_hands_is_read_and_tried_again(
 ) -> None:
     ref = world.sealed_under(world.old_key)[0]
     newer = cipher.encrypt("gho_newer", world.old_key.arn).stored
-    original = services.store.write
+    original = services.store.write_tokens
     changed = []
 
     def write(*arguments: Any, **options: Any) -> frozenset[TokenRef]:
@@ -119,7 +119,7 @@ def test_a_token_that_changes_under_the_runs_hands_is_read_and_tried_again(
             put(platform, ref, newer)
         return original(*arguments, **options)
 
-    monkeypatch.setattr(services.store, "write", write)
+    monkeypatch.setattr(services.store, "write_tokens", write)
     result = run(services, Verb.REENCRYPT, Selection((ref,)), world.current_key.arn)
     assert (result.done, result.conflicts_retried, result.complete) == (1, 1, True)
     opened = cipher.open(everything(platform)[ref])
@@ -130,7 +130,7 @@ def test_a_token_that_never_stops_changing_is_told_and_keeps_the_others_value(
     services: Container, world: World, platform: Engine, cipher: TokenCipher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ref = world.sealed_under(world.old_key)[0]
-    original = services.store.write
+    original = services.store.write_tokens
     writes: list[str] = []
 
     def write(*arguments: Any, **options: Any) -> frozenset[TokenRef]:
@@ -138,7 +138,7 @@ def test_a_token_that_never_stops_changing_is_told_and_keeps_the_others_value(
         put(platform, ref, cipher.encrypt(writes[-1], world.old_key.arn).stored)
         return original(*arguments, **options)
 
-    monkeypatch.setattr(services.store, "write", write)
+    monkeypatch.setattr(services.store, "write_tokens", write)
     result = run(services, Verb.REENCRYPT, Selection((ref,)), world.current_key.arn)
     assert (result.done, len(result.poisoned)) == (0, 1)
     assert "kept changing" in result.poisoned[0].reason
@@ -157,7 +157,7 @@ def test_what_others_have_written_or_removed_meanwhile_is_left_alone(
 ) -> None:
     ref = next(r for r in world.sealed_under(world.old_key) if r.column == "access_token")
     new = cipher.encrypt("gho_new", world.current_key.arn).stored
-    original = services.store.write
+    original = services.store.write_tokens
     changed: list[str] = []
 
     def write(*arguments: Any, **options: Any) -> frozenset[TokenRef]:
@@ -173,8 +173,8 @@ def test_what_others_have_written_or_removed_meanwhile_is_left_alone(
         return original(*arguments, **options)
 
     made = plan(services, Verb.REENCRYPT, Selection(under_key=world.old_key.arn), world.current_key.arn)
-    monkeypatch.setattr(services.store, "write", write)
-    result = services.services.work.run(made, Consent.by_option(made))
+    monkeypatch.setattr(services.store, "write_tokens", write)
+    result = services.services.work.run_plan(made, Consent.by_option(made))
     assert result.changed_meanwhile >= 1
     assert (result.stopped_by, result.remaining) == ("", 0)
     expected = {"deleted": None, "plaintext": "gho_plain", "under the new key": new}[becomes]
@@ -193,7 +193,7 @@ def test_a_platform_that_never_stops_is_told_as_not_complete(
         number += 1
         insert(platform, f"gh-a-{number}", cipher.encrypt(f"gho_{number}", world.old_key.arn).stored)
 
-    result = services.services.work.run(made, Consent.by_option(made), progress=progress)
+    result = services.services.work.run_plan(made, Consent.by_option(made), progress=progress)
     assert result.remaining >= 1
     assert not result.complete
     assert number >= runner.PASSES

@@ -56,7 +56,7 @@ def test_a_token_of_another_key_in_a_doubtful_group_is_not_moved(
     target = services.services.keys.describe(world.current_key.arn)
     made = plan(services, Verb.REENCRYPT, Selection(under_key=old.arn), target.key_arn)
     assert made.tokens > len(world.sealed_under(old))
-    result = services.services.work.run(made, Consent.by_option(made))
+    result = services.services.work.run_plan(made, Consent.by_option(made))
     after = everything(platform)
     assert {r for r in after if after[r] != before[r]} == set(world.sealed_under(old))
     assert result.changed_meanwhile >= 1
@@ -71,7 +71,7 @@ def test_a_multi_region_key_is_emptied_whichever_replica_kms_has_named(
     replica = kms.replicate_key(KeyId=primary, ReplicaRegion="us-east-1")["ReplicaKeyMetadata"]["Arn"]
     sealing = TokenCipher(services.keyring.trusting(primary))
     refs = [insert(platform, f"gh-mrk-{n}", sealing.encrypt(f"gho_{n}", primary).stored) for n in range(4)]
-    envelopes = [services.store.read(ref) for ref in refs]
+    envelopes = [services.store.read_token(ref) for ref in refs]
     AttributionCache(services.engine).remember(
         KnownAttribution(t.digest, parse(t.value.reveal()).edk_prefix, replica, "m") for t in envelopes[:2]
     )

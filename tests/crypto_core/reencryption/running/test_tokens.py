@@ -73,7 +73,7 @@ def test_the_alias_of_a_key_may_name_the_target(services: Container, world: Worl
     ref = world.sealed_under(world.old_key)[0]
     made = plan(services, Verb.REENCRYPT, Selection((ref,)), world.current_key.alias)
     assert (made.target_key_arn, made.target_name) == (world.current_key.arn, world.current_key.alias)
-    assert services.services.work.run(made, Consent.by_option(made)).done == 1
+    assert services.services.work.run_plan(made, Consent.by_option(made)).done == 1
 
 
 def test_a_token_can_move_to_a_key_that_is_not_configured(
@@ -134,7 +134,7 @@ def test_a_second_run_finds_nothing_left_to_do(services: Container, world: World
     run(services, Verb.REENCRYPT, selection, world.current_key.arn)
     again = plan(services, Verb.REENCRYPT, selection, world.current_key.arn)
     assert again.tokens == 0
-    result = services.services.work.run(again, Consent.by_option(again))
+    result = services.services.work.run_plan(again, Consent.by_option(again))
     assert (result.done, result.remaining, result.complete) == (0, 0, True)
 
 

@@ -76,7 +76,7 @@ def test_read_only_asks_once_and_writes_no_answer(
 def test_after_verifying_all_the_counts_are_verified_and_the_generators(
     services: Container, world: World, decrypts: Callable[[], int]
 ) -> None:
-    services.services.work.verify(Selection(everything=True))
+    services.services.work.verify_tokens(Selection(everything=True))
     asked = decrypts()
     status = services.services.status.take()
     assert decrypts() == asked
@@ -100,7 +100,7 @@ def test_after_verifying_all_the_counts_are_verified_and_the_generators(
 def test_one_question_more_leaves_the_rest_of_a_group_inferred(services: Container, world: World) -> None:
     services.services.status.take()
     ref = world.sealed_under(world.old_key)[-1]
-    services.services.work.verify(Selection((ref,)))
+    services.services.work.verify_tokens(Selection((ref,)))
     share = share_of(services.services.status.take(), world.old_key.arn)
     old = (world.old_key.arn, world.old_key.material_ids[0])
     # A damaged member that was asked about is no longer counted under the key.
@@ -123,7 +123,7 @@ def test_answers_that_disagree_make_a_group_a_conflict_and_are_never_averaged(
     services: Container, world: World, platform: Engine
 ) -> None:
     ref = world.sealed_under(world.old_key)[0]
-    envelope = parse(services.store.read(ref).value.reveal())
+    envelope = parse(services.store.read_token(ref).value.reveal())
     contradiction = KnownAttribution(b"x" * 32, envelope.edk_prefix, OTHER_ARN, "m-other")
     services.services.status.take()
     AttributionCache(services.engine).remember([contradiction])
@@ -147,11 +147,11 @@ def test_answers_that_disagree_make_a_group_a_conflict_and_are_never_averaged(
 def test_verifying_the_tokens_of_a_conflict_settles_which_key_each_is_under(
     services: Container, world: World
 ) -> None:
-    envelope = parse(services.store.read(world.sealed_under(world.old_key)[0]).value.reveal())
+    envelope = parse(services.store.read_token(world.sealed_under(world.old_key)[0]).value.reveal())
     AttributionCache(services.engine).remember(
         [KnownAttribution(b"x" * 32, envelope.edk_prefix, OTHER_ARN, "m-other")]
     )
-    services.services.work.verify(Selection(everything=True))
+    services.services.work.verify_tokens(Selection(everything=True))
     status = services.services.status.take()
     assert Evidence.CONFLICT not in {s.evidence for s in status.keys}
     assert share_of(status, world.old_key.arn).tokens == len(world.sealed_under(world.old_key))
@@ -168,7 +168,7 @@ def test_a_census_can_be_cancelled(services: Container, decrypts: Callable[[], i
 def test_a_token_written_anew_loses_its_answer_and_keeps_its_group(
     services: Container, world: World, platform: Engine
 ) -> None:
-    services.services.work.verify(Selection(everything=True))
+    services.services.work.verify_tokens(Selection(everything=True))
     ref = world.sealed_under(world.current_key)[0]
     assert services.services.inventory.row(ref).evidence is Evidence.VERIFIED
     with platform.begin() as connection:

@@ -138,7 +138,7 @@ def test_the_limit_of_questions_is_told_in_the_coverage(
     attributor = Attributor(services.store, services.keyring, answers, limit=5)
     census = take_census(services.engine, services.catalogue, answers)
     before = decrypts()
-    attribution = attributor.attribute(census)
+    attribution = attributor.attribute_census(census)
     assert decrypts() - before == 5
     assert sum(c.tokens for c in attribution.counts) == 9
     assert any("at most 5 questions" in gap and "verify --all" in gap for gap in attribution.gaps)
@@ -147,7 +147,7 @@ def test_the_limit_of_questions_is_told_in_the_coverage(
 def test_without_any_question_left_groups_are_told_as_not_asked(services: Container, world: World) -> None:
     answers = AttributionCache(services.engine)
     attributor = Attributor(services.store, services.keyring, answers, limit=0)
-    attribution = attributor.attribute(take_census(services.engine, services.catalogue, answers))
+    attribution = attributor.attribute_census(take_census(services.engine, services.catalogue, answers))
     assert sum(c.tokens for c in attribution.counts) == world.by_format[Format.V1]
     assert {c.note for c in attribution.counts} == {"not asked"}
     assert attribution.gaps

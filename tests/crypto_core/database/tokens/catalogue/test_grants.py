@@ -61,12 +61,12 @@ def test_a_table_that_cannot_be_read_at_all_is_told_with_its_grants(
     run(platform, f"REVOKE ALL ON jira_connection FROM {OPERATOR}")
     services.catalogue.refresh()
     with pytest.raises(InvalidReferenceError, match="can't be read by this database role") as caught:
-        services.store.read(TokenRef("jira_connection", "access_token", "jira-1"))
+        services.store.read_token(TokenRef("jira_connection", "access_token", "jira-1"))
     grants = [u.grant for u in services.catalogue().unreadable]
     assert caught.value.remedy == f"Needed: {grants[0]}"
     run(superuser, *grants)
     services.catalogue.refresh()
-    assert services.store.read(TokenRef("jira_connection", "access_token", "jira-1"))
+    assert services.store.read_token(TokenRef("jira_connection", "access_token", "jira-1"))
     assert services.services.status.take().tokens == len(world.tokens)
 
 
@@ -99,15 +99,15 @@ def test_grants_name_tables_columns_and_roles_as_sql_needs_them(
     assert str(unreadable.column) == "Order.user"
     run(superuser, unreadable.grant)
     container.catalogue.refresh()
-    assert container.store.read(TokenRef("Order", "user", "o-1")).value.reveal() == "gho_1"
+    assert container.store.read_token(TokenRef("Order", "user", "o-1")).value.reveal() == "gho_1"
     with pytest.raises(RefusedError) as caught:
-        container.services.work.plan(
+        container.services.work.plan_reencryption(
             Verb.ENCRYPT, Selection((RowRef("Order", "o-1"),)), str(container.settings.write_key)
         )
     needed = re.search(r"Needed: (.*?)\.?$", caught.value.remedy)
     assert needed
     run(superuser, needed[1])
-    plan = container.services.work.plan(
+    plan = container.services.work.plan_reencryption(
         Verb.ENCRYPT, Selection((RowRef("Order", "o-1"),)), str(container.settings.write_key)
     )
     assert plan.tokens == 1
@@ -144,12 +144,12 @@ def test_an_unwritable_column_is_refused_before_the_first_row(
     before = everything(platform)
     work, key = services.services.work, world.current_key.arn
     with pytest.raises(RefusedError, match=r"may not write slack_connection\.bot_token") as caught:
-        work.plan(Verb.ENCRYPT, Selection(unprotected=True), key)
+        work.plan_reencryption(Verb.ENCRYPT, Selection(unprotected=True), key)
     assert everything(platform) == before
     assert set(services.catalogue().unwritable) == {TokenColumn("slack_connection", "bot_token")}
     run(superuser, re.search(r"Needed: (.*?)\.?$", caught.value.remedy)[1])  # type: ignore[index]
-    plan = work.plan(Verb.ENCRYPT, Selection(unprotected=True), key)
-    assert work.run(plan, Consent.by_option(plan)).complete
+    plan = work.plan_reencryption(Verb.ENCRYPT, Selection(unprotected=True), key)
+    assert work.run_plan(plan, Consent.by_option(plan)).complete
 
 
 def test_what_is_not_to_be_written_may_be_unwritable(
@@ -158,18 +158,18 @@ def test_what_is_not_to_be_written_may_be_unwritable(
     run(platform, f"REVOKE UPDATE ON slack_connection FROM {OPERATOR}")
     ref = world.sealed_under(world.old_key)[0]
     assert ref.table != "slack_connection"
-    plan = services.services.work.plan(Verb.REENCRYPT, Selection((ref,)), world.current_key.arn)
-    assert services.services.work.run(plan, Consent.by_option(plan)).done == 1
+    plan = services.services.work.plan_reencryption(Verb.REENCRYPT, Selection((ref,)), world.current_key.arn)
+    assert services.services.work.run_plan(plan, Consent.by_option(plan)).done == 1
 
 
 def test_a_grant_that_is_taken_away_meanwhile_is_an_error_of_ours(
     services: Container, platform: Engine
 ) -> None:
     services.catalogue()
-    old = services.store.read(TokenRef("slack_connection", "bot_token", "1"))
+    old = services.store.read_token(TokenRef("slack_connection", "bot_token", "1"))
     run(platform, f"REVOKE UPDATE ON slack_connection FROM {OPERATOR}")
     with pytest.raises(MissingGrantError):
-        services.store.write(uuid4(), "encrypt", [Replacement(old, encrypt_token("xoxb-1"), None)])
+        services.store.write_tokens(uuid4(), "encrypt", [Replacement(old, encrypt_token("xoxb-1"), None)])
     run(platform, f"REVOKE ALL ON slack_connection FROM {OPERATOR}")
     with pytest.raises(MissingGrantError, match="slack_connection"):
-        services.store.read(TokenRef("slack_connection", "bot_token", "1"))
+        services.store.read_token(TokenRef("slack_connection", "bot_token", "1"))

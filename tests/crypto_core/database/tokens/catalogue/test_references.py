@@ -45,7 +45,7 @@ def test_a_row_that_is_gone_is_told(services: Container, reference: str) -> None
     refs = services.catalogue().references(parse_reference(reference))
     assert services.store.read_many(refs) == []
     with pytest.raises(RowVanishedError, match="no such row"):
-        services.store.read(refs[0])
+        services.store.read_token(refs[0])
 
 
 @pytest.mark.parametrize(

@@ -78,10 +78,10 @@ def test_tokens_of_a_settings_file_table_are_written_like_the_platforms(
     container = with_tables(TABLES)
     selection = Selection(tuple(RowRef("bitbucket_connection", uid) for uid in uids))
     for verb in (Verb.REENCRYPT, Verb.ENCRYPT):
-        plan = container.services.work.plan(verb, selection, world.old_key.arn)
+        plan = container.services.work.plan_reencryption(verb, selection, world.old_key.arn)
         assert plan.tokens == 5
-        assert container.services.work.run(plan, Consent.by_option(plan)).done == 5
-    verified = container.services.work.verify(selection)
+        assert container.services.work.run_plan(plan, Consent.by_option(plan)).done == 5
+    verified = container.services.work.verify_tokens(selection)
     assert len(verified) == 10
     assert {(v.opened, v.key_arn) for v in verified} == {(True, world.old_key.arn)}
 
