@@ -6,10 +6,11 @@ encrypted in place only the journal tells.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import JSON, Engine, Text, bindparam, cast, func, literal, select, tuple_
+from sqlalchemy import JSON, Engine, Select, Text, bindparam, cast, func, literal, select, tuple_
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from crypto_core.database.connection.engine import connected
@@ -38,12 +39,7 @@ def _replaced(engine: Engine, refs: Collection[TokenRef]) -> frozenset[TokenRef]
     names = {(f"{ref.table}.{ref.column}", ref.row_id): ref for ref in refs}
     c = envelope_backup.c
     found = select(c.token_column, c.row_id).distinct().where(tuple_(c.token_column, c.row_id).in_(names))
-    try:
-        with connected(engine) as connection:
-            rows = connection.execute(found).all()
-    except MissingSchemaError:
-        return frozenset()
-    return frozenset(names[column, row_id] for column, row_id in rows)
+    return frozenset(names[column, row_id] for column, row_id in _rows(engine, found))
 
 
 def _encrypted(engine: Engine, refs: Collection[TokenRef], since: datetime) -> frozenset[TokenRef]:
@@ -57,9 +53,12 @@ def _encrypted(engine: Engine, refs: Collection[TokenRef], since: datetime) -> f
     )
     wanted = bindparam("names", list(names), ARRAY(Text))
     found = select(listed.c.reference).where(listed.c.reference == func.any(wanted)).distinct()
+    return frozenset(names[name] for (name,) in _rows(engine, found))
+
+
+def _rows(engine: Engine, statement: Select[Any]) -> Sequence[Any]:
     try:
         with connected(engine) as connection:
-            rows = connection.scalars(found).all()
+            return connection.execute(statement).all()
     except MissingSchemaError:
-        return frozenset()
-    return frozenset(names[name] for name in rows)
+        return ()
