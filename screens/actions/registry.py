@@ -22,7 +22,7 @@ def _of_a_key(change: str, keys: str, **more: Any) -> Action:
 
 
 def _of_a_job(word: str, keys: str, *, calls: str = "", **more: Any) -> Action:
-    return _does(f"jobs {word}", f"job.{word}-job", keys, calls=calls or f"jobs.{word}", **more)
+    return _does(f"jobs {word}", f"job.{word}-job", keys, calls=calls or f"jobs.{word}_job", **more)
 
 
 def _of_a_step(word: str, keys: str, **more: Any) -> Action:
@@ -173,16 +173,16 @@ ACTIONS: tuple[Action, ...] = (
     ),
     Action("table.cancel", "cancel", "Stop asking; what was shown before stays", "X"),
     # Connections
-    _does("verify", "connections.verify", "v", calls="work.verify", shown=True),
-    _does("rewrap", "connections.rewrap", "w", calls="work.run", shown=True),
-    _does("reencrypt", "connections.reencrypt", "e", calls="work.run", shown=True),
-    _does("encrypt", "connections.encrypt", "x", calls="work.run", shown=True),
+    _does("verify", "connections.verify", "v", calls="work.verify_tokens", shown=True),
+    _does("rewrap", "connections.rewrap", "w", calls="work.run_plan", shown=True),
+    _does("reencrypt", "connections.reencrypt", "e", calls="work.run_plan", shown=True),
+    _does("encrypt", "connections.encrypt", "x", calls="work.run_plan", shown=True),
     Action(
         "connections.ask-kms",
         "ask KMS",
         "Ask KMS which key wrapped this data key",
         "i",
-        calls="inspector.inspect",
+        calls="inspector.inspect_token",
     ),
     Action(
         "connections.timeline",
@@ -236,7 +236,7 @@ ACTIONS: tuple[Action, ...] = (
         "b",
         title="move tokens",
         explanation="Re-encrypt or rewrap every token under the key, as a job",
-        calls="jobs.start",
+        calls="jobs.start_job",
         shown=True,
     ),
     _start_incident("key", "Start an incident about the key"),
@@ -247,7 +247,7 @@ ACTIONS: tuple[Action, ...] = (
         "b",
         title="move tokens",
         explanation="Re-encrypt or rewrap every token under the key under the cursor, or others, as a job",
-        calls="jobs.start",
+        calls="jobs.start_job",
         shown=True,
     ),
     # Jobs
@@ -257,7 +257,7 @@ ACTIONS: tuple[Action, ...] = (
         "n",
         title="new job",
         explanation="Re-encrypt or rewrap every token under a key, or encrypt in place what is unprotected",
-        calls="jobs.start",
+        calls="jobs.start_job",
         shown=True,
     ),
     _of_a_job("pause", "z", shown=True),
@@ -265,7 +265,7 @@ ACTIONS: tuple[Action, ...] = (
     _of_a_job("retry", "v", shown=True),
     _of_a_job("cancel", "x", shown=True),
     _does("jobs join", "job.work-here", "w", calls="job_processes.work_on", argument="PROCESSES"),
-    _of_a_job("restore", "U", calls="undoing.restore"),
+    _of_a_job("restore", "U", calls="undoing.start_restore"),
     # Incidents
     _does(
         "incident declare",
